@@ -1,0 +1,19 @@
+//! This project beside its peers, in one run: `cargo xtask bench NAME`.
+//!
+//! Machines are noisy and differ, so what counts is the ratio to a peer in the same run, round by
+//! round; the absolute figures are there to be recognised, not to be quoted.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a program whose output is its point, and which may stop at the first fault"
+)]
+
+mod bus;
+mod report;
+
+fn main() {
+    match std::env::args().nth(1).as_deref() {
+        Some("bus") => bus::run(),
+        _ => println!("usage: cargo xtask bench NAME, where NAME is one of: bus"),
+    }
+}

@@ -1,0 +1,160 @@
+//! What can go wrong on a bus.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+/// A topic could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BusError {
+    /// The name is not one that a topic can have.
+    #[error(
+        "`{name}` cannot be a topic's name: {fault} (names are tokens parted by dots, such as \
+         `process.output`)"
+    )]
+    InvalidName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// The topic carries events of another type.
+    #[error(
+        "topic `{topic}` carries {opened} since it was opened at {opened_at}, and was now asked \
+         for {asked}: use that type, or another name"
+    )]
+    TypeConflict {
+        /// The topic.
+        topic: String,
+        /// The type of its events.
+        opened: &'static str,
+        /// Where it was opened first.
+        opened_at: &'static Location<'static>,
+        /// The type that was asked for.
+        asked: &'static str,
+    },
+    /// The topic has another capacity.
+    #[error(
+        "topic `{topic}` has a capacity of {opened} since it was opened at {opened_at}, and was \
+         now asked for with {asked}: state it in one place"
+    )]
+    CapacityConflict {
+        /// The topic.
+        topic: String,
+        /// Its capacity.
+        opened: usize,
+        /// Where it was opened first.
+        opened_at: &'static Location<'static>,
+        /// The capacity that was asked for.
+        asked: usize,
+    },
+    /// The topic's events cannot become bytes, and this bus carries nothing else.
+    #[error(
+        "topic `{topic}` is in-process only and this bus carries bytes: make it with `Topic::new`, \
+         which asks {event} for serde"
+    )]
+    InProcessOnly {
+        /// The topic.
+        topic: String,
+        /// The type of its events.
+        event: &'static str,
+    },
+    /// The bus has as many topics as it may have.
+    #[error("topic `{topic}` cannot be opened: the bus has {limit} topics, its limit")]
+    TooManyTopics {
+        /// The topic.
+        topic: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// The bus is closed.
+    #[error("topic `{topic}` cannot be opened: the bus is closed")]
+    Closed {
+        /// The topic.
+        topic: String,
+    },
+    /// The link beneath the topic failed.
+    #[error("topic `{topic}` cannot be opened: its link failed")]
+    Link {
+        /// The topic.
+        topic: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// An event was not published, and why; it comes back with the error.
+///
+/// `T` is what was to be published: the event, or its [`Envelope`](crate::Envelope).
+#[derive(thiserror::Error)]
+#[error("the event was not published to `{topic}`: {reason}")]
+pub struct Refused<T> {
+    /// What was to be published.
+    pub event: T,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Why not.
+    #[source]
+    pub reason: Refusal,
+}
+
+/// Why an event was not published.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A lossless subscriber has not made room. Try again later, or wait with `publish`.
+    #[error("the topic is full")]
+    Full,
+    /// The topic is closed. Trying again is useless.
+    #[error("the topic is closed")]
+    Closed,
+    /// The event could not be turned into bytes.
+    #[error("the event could not be encoded")]
+    Encode(#[source] serde_json::Error),
+    /// The link beneath the topic failed; the event may or may not have arrived.
+    #[error("the link failed")]
+    Link(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+// By hand, so that the error asks nothing of the event.
+impl<T> fmt::Debug for Refused<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Refused")
+            .field("topic", &self.topic)
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Refused<T> {
+    /// Whether the topic was full, so that it is worth trying again.
+    pub fn is_full(&self) -> bool {
+        matches!(self.reason, Refusal::Full)
+    }
+
+    /// Whether the topic is closed, so that it is not.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.reason, Refusal::Closed)
+    }
+
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Refused<U> {
+        Refused {
+            event: change(self.event),
+            topic: self.topic,
+            reason: self.reason,
+        }
+    }
+}
+
+/// There was nothing to receive at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TryReceiveError {
+    /// Nothing yet.
+    #[error("no event has been published that was not received yet")]
+    Empty,
+    /// Nothing, and never again.
+    #[error("the topic is closed and everything has been received")]
+    Closed,
+}

@@ -1,0 +1,75 @@
+//! What a bus that carries bytes gives for a topic, where a bus in this process gives its log.
+
+use std::task::{Context, Poll};
+
+use futures_core::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::{Details, Overflow, TopicStats};
+
+/// An event as bytes, with its details.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// The event, as JSON.
+    pub payload: Vec<u8>,
+    /// Its details, where it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Box<Details>>,
+}
+
+/// A frame as it arrives at a subscriber.
+#[derive(Debug, Clone)]
+pub struct LinkFrame {
+    /// The frame.
+    pub frame: Frame,
+    /// Its place in the topic's order, the same for every subscriber; the first is 1.
+    pub sequence: u64,
+    /// How many frames just before this one overflow took from the subscriber.
+    pub lag: u64,
+}
+
+/// A topic of a bus that carries bytes. Who implements it only moves frames; types, encoding and
+/// decoding are the business of the handles.
+pub trait Link: Send + Sync {
+    /// Sends a frame. Resolves once the other side has it for sure.
+    fn send(&self, frame: Frame) -> BoxFuture<'_, Result<(), LinkError>>;
+
+    /// Sends a frame if it can be taken over now. What is taken over is not refused later, unless
+    /// the link itself fails.
+    ///
+    /// # Errors
+    ///
+    /// See [`LinkError`].
+    fn try_send(&self, frame: Frame) -> Result<(), LinkError>;
+
+    /// The frames sent from now on.
+    ///
+    /// # Errors
+    ///
+    /// When the link is down.
+    fn subscribe(&self, overflow: Overflow) -> Result<Box<dyn FrameSource>, LinkError>;
+
+    /// What the topic has counted, as far as this side knows.
+    fn stats(&self) -> TopicStats;
+}
+
+/// A subscriber's side of a [`Link`].
+pub trait FrameSource: Send {
+    /// The next frame; `None` once the topic is closed and all frames have been handed out.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<LinkFrame>>;
+}
+
+/// A link did not take a frame or a subscriber.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// There is no room now.
+    #[error("the link is full")]
+    Full,
+    /// The topic is closed.
+    #[error("the link is closed")]
+    Closed,
+    /// The link itself failed.
+    #[error("the link failed")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

@@ -1,0 +1,135 @@
+//! The bus of one process: a table of names over [`Log`](crate::Log)s.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+
+use crate::{AnyLog, Bus, BusError, Drained, Opening, Port, TopicStats, time};
+
+/// The most topics on one bus. A program that makes topics from input meets an error there, and
+/// not the end of its memory.
+pub const MAX_TOPICS: usize = 65_536;
+
+/// The bus of one process. Cheap to clone; clones are the same bus.
+///
+/// When the last clone is dropped, topics close as the last of their publishers goes.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use coord_bus::{BusExt, LocalBus, Topic};
+///
+/// const GREETING: Topic<String> = Topic::new("greeting");
+///
+/// let bus = LocalBus::new();
+/// let mut greetings = bus.subscribe(&GREETING)?;
+/// bus.publisher(&GREETING)?.publish("hello".to_owned()).await?;
+/// assert_eq!(*greetings.recv().await.unwrap(), "hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[derive(Clone, Default)]
+pub struct LocalBus {
+    topics: Arc<Topics>,
+}
+
+#[derive(Default)]
+struct Topics {
+    logs: RwLock<HashMap<Box<str>, AnyLog>>,
+    closed: AtomicBool,
+}
+
+impl LocalBus {
+    /// A bus without topics.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn logs(&self) -> Vec<AnyLog> {
+        let logs = self
+            .topics
+            .logs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        logs.values().cloned().collect()
+    }
+}
+
+impl Bus for LocalBus {
+    fn open(&self, topic: &Opening<'_>) -> Result<Port, BusError> {
+        let logs = self
+            .topics
+            .logs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = logs.get(topic.name()) {
+            log.check(topic)?;
+            return Ok(Port::Log(log.clone()));
+        }
+        drop(logs);
+        let mut logs = self
+            .topics
+            .logs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = logs.get(topic.name()) {
+            log.check(topic)?;
+            return Ok(Port::Log(log.clone()));
+        }
+        // Under the lock that `close` takes after it has set this, so no topic slips through.
+        if self.topics.closed.load(Ordering::Acquire) {
+            return Err(BusError::Closed {
+                topic: topic.name().to_owned(),
+            });
+        }
+        if logs.len() >= MAX_TOPICS {
+            return Err(BusError::TooManyTopics {
+                topic: topic.name().to_owned(),
+                limit: MAX_TOPICS,
+            });
+        }
+        let log = topic.make_log();
+        logs.insert(topic.name().into(), log.clone());
+        Ok(Port::Log(log))
+    }
+
+    fn stats(&self) -> Vec<TopicStats> {
+        let mut stats: Vec<_> = self.logs().iter().map(AnyLog::stats).collect();
+        stats.sort_by(|a, b| a.topic.cmp(&b.topic));
+        stats
+    }
+
+    fn close(&self) {
+        self.topics.closed.store(true, Ordering::Release);
+        for log in self.logs() {
+            log.close();
+        }
+    }
+
+    fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained> {
+        Box::pin(async move {
+            self.close();
+            let logs = self.logs();
+            let all = async {
+                for log in &logs {
+                    log.drained().await;
+                }
+            };
+            if time::timeout(deadline, all).await.is_ok() {
+                return Drained::of(Vec::new());
+            }
+            Drained::of(self.stats())
+        })
+    }
+}
+
+impl fmt::Debug for LocalBus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LocalBus")
+            .field("topics", &self.logs().len())
+            .finish_non_exhaustive()
+    }
+}

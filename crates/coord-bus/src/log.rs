@@ -1,0 +1,415 @@
+//! A topic's events: a broadcast log of chunks, with a cursor for each subscriber.
+//!
+//! A chunk is a row of places that are filled one after another and never change again. Publishing
+//! fills the next place under one short lock. A subscriber holds the chunk that it reads, and
+//! reads as far as the log says that places are filled: event by event without a lock, an atomic
+//! increment or a clone. It takes the lock to get the next chunk, and to go to sleep.
+//!
+//! # Room
+//!
+//! A lossless subscriber holds the publishers back: they keep at most `capacity` events ahead of
+//! its cursor. The publisher remembers how far it may go and looks at the cursors only when it
+//! gets there. Publishers that wait are served in the order in which they came, and are woken
+//! when a quarter of the capacity is free.
+//!
+//! # Memory
+//!
+//! A chunk is dropped when the last subscriber leaves it: for the next, or because it has read
+//! everything and asks for more. So an idle log holds nothing. A subscriber that may lose events
+//! keeps at most `capacity` of them, and the chunk in its hands, alive.
+//!
+//! # Closing
+//!
+//! A log is closed by [`Log::close`] or when its last handle is dropped. Publishers are refused
+//! from then on; subscribers read what is left and then get `None`.
+
+mod reader;
+mod state;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use crate::subscribe::Subscriber;
+use crate::{Envelope, Event, Overflow, Refusal, TopicStats};
+
+pub(crate) use reader::{Advance, Reader};
+pub(crate) use state::Cursor;
+use state::{State, Wakers};
+
+/// A row of events, filled from the front.
+pub(crate) type Chunk<E> = Arc<[OnceLock<Envelope<E>>]>;
+
+/// The most events in one chunk: enough that the lock is rare, few enough that one slow subscriber
+/// keeps little alive.
+const MAX_CHUNK: usize = 128;
+
+/// The log of one topic, and its entrance: a cheap handle that can be cloned.
+///
+/// A bus in one process is a table of these. Most programs use a [`Publisher`](crate::Publisher)
+/// and a [`Subscriber`] instead.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use coord_bus::{Log, Overflow};
+///
+/// let log = Log::new("numbers", 1024);
+/// let mut numbers = log.subscribe(Overflow::Block);
+/// log.append(7.into()).await.unwrap();
+/// assert_eq!(*numbers.recv().await.unwrap(), 7);
+/// # });
+/// ```
+pub struct Log<E> {
+    shared: Arc<Shared<E>>,
+    entrance: Arc<Entrance<E>>,
+}
+
+/// Closes the log when the last handle of it goes.
+struct Entrance<E>(Arc<Shared<E>>);
+
+pub(crate) struct Shared<E> {
+    topic: Arc<str>,
+    capacity: usize,
+    state: Mutex<State<E>>,
+    /// The sequence of the next event: every place before it is filled.
+    next: AtomicU64,
+    /// Whose progress is waited for, read by subscribers without the lock: those whose chunk
+    /// begins at or before this sequence are to report its end. 0: nobody's.
+    awaited: AtomicU64,
+}
+
+impl<E> Clone for Log<E> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            entrance: Arc::clone(&self.entrance),
+        }
+    }
+}
+
+impl<E> Drop for Entrance<E> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl<E: Event> Log<E> {
+    /// A log with room for this many events ahead of its slowest lossless subscriber; zero counts
+    /// as one.
+    pub fn new(topic: impl Into<Arc<str>>, capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        // A quarter of the room is when waiting publishers are served: subscribers should report
+        // that often.
+        let chunk = (capacity / 4).clamp(1, MAX_CHUNK);
+        let shared = Arc::new(Shared {
+            topic: topic.into(),
+            capacity,
+            state: Mutex::new(State::new(capacity, chunk)),
+            next: AtomicU64::new(1),
+            awaited: AtomicU64::new(0),
+        });
+        Self {
+            entrance: Arc::new(Entrance(Arc::clone(&shared))),
+            shared,
+        }
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &Arc<str> {
+        &self.shared.topic
+    }
+
+    /// Appends an event if there is room for it now.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Full`] or [`Refusal::Closed`], and the event.
+    #[inline]
+    pub fn try_append(&self, envelope: Envelope<E>) -> Result<(), (Envelope<E>, Refusal)> {
+        let mut envelope = Some(envelope);
+        let state = self.shared.lock();
+        let refusal = if state.is_open() {
+            self.shared.push(state, &mut envelope);
+            None
+        } else {
+            self.shared.try_append_slowly(state, &mut envelope)
+        };
+        envelope.zip(refusal).map_or(Ok(()), Err)
+    }
+
+    /// Appends an event, waiting for room.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the event is not appended.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Closed`], and the event.
+    #[inline]
+    pub fn append(&self, envelope: Envelope<E>) -> Append<'_, E> {
+        Append {
+            shared: &self.shared,
+            envelope: Some(envelope),
+            ticket: None,
+        }
+    }
+
+    /// A subscriber to what is published from now on.
+    pub fn subscribe(&self, overflow: Overflow) -> Subscriber<E> {
+        let (id, number, cursor) = self.shared.lock().join(overflow);
+        let reader = Reader::new(Arc::clone(&self.shared), id, number);
+        Subscriber::of_log(reader, cursor)
+    }
+
+    /// Shuts the entrance. Subscribers still get what has been accepted.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Resolves once every subscriber has got everything, at once if that is so now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing changes when it is dropped.
+    pub async fn drained(&self) {
+        poll_fn(|cx| self.shared.poll_idle(cx)).await;
+    }
+
+    /// What the log has counted.
+    pub fn stats(&self) -> TopicStats {
+        let state = self.shared.lock();
+        let (subscribers, delivered, dropped) = state.subscribers();
+        TopicStats {
+            topic: self.shared.topic.to_string(),
+            capacity: self.shared.capacity,
+            published: state.published(),
+            delivered,
+            dropped,
+            depth: state.depth(),
+            waiting_publishers: state.waiting_publishers(),
+            closed: state.closed,
+            subscribers,
+        }
+    }
+}
+
+impl<E> fmt::Debug for Log<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Log")
+            .field("topic", &self.shared.topic)
+            .field("capacity", &self.shared.capacity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E> Shared<E> {
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, State<E>> {
+        // Nothing under the lock leaves the state half changed, so a panic elsewhere is no reason
+        // to stop.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends an event for which there is room, a place and a subscriber.
+    #[inline]
+    fn push(&self, mut state: MutexGuard<'_, State<E>>, envelope: &mut Option<Envelope<E>>) {
+        state.push(envelope);
+        self.next.store(state.next, Ordering::Release);
+        if state.has_parked() {
+            Self::unpark(state);
+        }
+    }
+
+    #[inline(never)]
+    fn unpark(mut state: MutexGuard<'_, State<E>>) {
+        let wakers = state.unpark();
+        drop(state);
+        wake(wakers);
+    }
+
+    /// Appends an event for which there is room, if anybody listens.
+    fn push_or_skip(
+        &self,
+        mut state: MutexGuard<'_, State<E>>,
+        envelope: &mut Option<Envelope<E>>,
+    ) {
+        if state.readers.is_empty() {
+            state.skip();
+            self.next.store(state.next, Ordering::Release);
+            // Outside the lock: what it does when it is dropped is its own business.
+            drop(state);
+            *envelope = None;
+            return;
+        }
+        let mut wakers = Wakers::new();
+        let garbage = state.make_tail(&mut wakers);
+        self.push(state, envelope);
+        wake(wakers);
+        drop(garbage);
+    }
+
+    #[cold]
+    fn try_append_slowly(
+        &self,
+        mut state: MutexGuard<'_, State<E>>,
+        envelope: &mut Option<Envelope<E>>,
+    ) -> Option<Refusal> {
+        if state.closed {
+            return Some(Refusal::Closed);
+        }
+        let mut wakers = Wakers::new();
+        let refusal = if state.has_room(&mut wakers) {
+            self.push_or_skip(state, envelope);
+            None
+        } else {
+            drop(state);
+            Some(Refusal::Full)
+        };
+        // Whoever was promised room while we looked for some.
+        wake(wakers);
+        refusal
+    }
+
+    #[cold]
+    fn poll_append_slowly(
+        &self,
+        mut state: MutexGuard<'_, State<E>>,
+        cx: &mut Context<'_>,
+        ticket: &mut Option<u64>,
+        envelope: &mut Option<Envelope<E>>,
+    ) -> Poll<Option<Refusal>> {
+        if state.closed {
+            *ticket = None;
+            return Poll::Ready(Some(Refusal::Closed));
+        }
+        let mut wakers = Wakers::new();
+        let mut replaced = None;
+        let mut room = state.redeem(ticket) || (ticket.is_none() && state.has_room(&mut wakers));
+        if !room {
+            replaced = state.wait_for_room(ticket, cx.waker());
+            self.await_everybody();
+            state.has_room(&mut wakers);
+            room = state.redeem(ticket);
+            self.await_slowest(&state);
+        }
+        let done = if room {
+            self.push_or_skip(state, envelope);
+            Poll::Ready(None)
+        } else {
+            drop(state);
+            Poll::Pending
+        };
+        drop(replaced);
+        wake(wakers);
+        done
+    }
+
+    #[cold]
+    fn give_up(&self, ticket: u64) {
+        let mut wakers = Wakers::new();
+        let waker = self.lock().give_up(ticket, &mut wakers);
+        drop(waker);
+        wake(wakers);
+    }
+
+    fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.is_idle() {
+            return Poll::Ready(());
+        }
+        state.wait_for_idle(cx.waker());
+        self.await_everybody();
+        if state.is_idle() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// To be called before cursors are looked at on behalf of somebody who waits, so that either
+    /// the look sees a cursor that moves meanwhile, or its subscriber sees that it is awaited:
+    /// the other half is in [`caught_up`](Self::caught_up).
+    fn await_everybody(&self) {
+        self.awaited.store(u64::MAX, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// After that look: no subscriber but the slowest can make room. (Others skip the lock.)
+    fn await_slowest(&self, state: &State<E>) {
+        self.awaited.store(state.awaited(), Ordering::Relaxed);
+    }
+
+    /// A subscriber has got the last event that it knows of, and its cursor says so; `first` is
+    /// where its chunk begins.
+    #[inline]
+    fn caught_up(&self, first: u64) {
+        fence(Ordering::SeqCst);
+        if first <= self.awaited.load(Ordering::Relaxed) {
+            self.progress();
+        }
+    }
+
+    #[cold]
+    fn progress(&self) {
+        let mut wakers = Wakers::new();
+        let mut state = self.lock();
+        self.await_everybody();
+        state.progress(&mut wakers);
+        self.await_slowest(&state);
+        drop(state);
+        wake(wakers);
+    }
+
+    fn close(&self) {
+        let wakers = self.lock().close();
+        wake(wakers);
+    }
+}
+
+fn wake(wakers: Wakers) {
+    for waker in wakers {
+        waker.wake();
+    }
+}
+
+/// The future of [`Log::append`].
+#[must_use = "an event is appended when this is awaited"]
+pub struct Append<'a, E> {
+    shared: &'a Shared<E>,
+    /// `None` once done.
+    envelope: Option<Envelope<E>>,
+    ticket: Option<u64>,
+}
+
+// The event is moved, never pinned.
+impl<E> Unpin for Append<'_, E> {}
+
+impl<E> Future for Append<'_, E> {
+    type Output = Result<(), (Envelope<E>, Refusal)>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let state = this.shared.lock();
+        if this.ticket.is_none() && state.is_open() {
+            this.shared.push(state, &mut this.envelope);
+            return Poll::Ready(Ok(()));
+        }
+        let (ticket, envelope) = (&mut this.ticket, &mut this.envelope);
+        let refusal = ready!(this.shared.poll_append_slowly(state, cx, ticket, envelope));
+        Poll::Ready(this.envelope.take().zip(refusal).map_or(Ok(()), Err))
+    }
+}
+
+impl<E> Drop for Append<'_, E> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.shared.give_up(ticket);
+        }
+    }
+}

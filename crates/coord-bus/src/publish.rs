@@ -1,0 +1,263 @@
+//! Publishing: a [`Publisher`] resolves its topic once, and then puts events into it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker, ready};
+use std::thread::{self, Thread};
+
+use futures_core::future::BoxFuture;
+
+use crate::link::{Frame, Link, LinkError};
+use crate::log::Append;
+use crate::topic::Codec;
+use crate::{Envelope, Event, Log, Refusal, Refused};
+
+/// Publishes events to one topic. Cheap to clone; clones publish to the same topic.
+///
+/// # Order
+///
+/// Events published one after another, by one task or with a happens-before between them, are
+/// received in that order. All subscribers of a topic receive the same order.
+pub struct Publisher<E> {
+    topic: Arc<str>,
+    entrance: Entrance<E>,
+}
+
+enum Entrance<E> {
+    Log(Log<E>),
+    Link {
+        link: Arc<dyn Link>,
+        codec: Codec<E>,
+    },
+}
+
+impl<E: Event> Publisher<E> {
+    pub(crate) fn to_log(log: Log<E>) -> Self {
+        Self {
+            topic: Arc::clone(log.topic()),
+            entrance: Entrance::Log(log),
+        }
+    }
+
+    pub(crate) fn to_link(topic: Arc<str>, link: Arc<dyn Link>, codec: Codec<E>) -> Self {
+        Self {
+            topic,
+            entrance: Entrance::Link { link, codec },
+        }
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Publishes an event, waiting for room where a lossless subscriber has left none. Over a
+    /// link, resolves once the other side has it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the event is not published; over a link it may have been.
+    ///
+    /// # Errors
+    ///
+    /// When the topic is closed or its link fails; the event comes back.
+    #[inline]
+    pub fn publish(&self, event: E) -> Publish<'_, E, E> {
+        self.start(Envelope::new(event), Envelope::into_event)
+    }
+
+    /// [`publish`](Self::publish), with details.
+    ///
+    /// # Errors
+    ///
+    /// When the topic is closed or its link fails; the envelope comes back.
+    #[inline]
+    pub fn publish_with(&self, envelope: Envelope<E>) -> Publish<'_, E, Envelope<E>> {
+        self.start(envelope, |envelope| envelope)
+    }
+
+    #[inline]
+    fn start<T>(
+        &self,
+        envelope: Envelope<E>,
+        give_back: fn(Envelope<E>) -> T,
+    ) -> Publish<'_, E, T> {
+        let way = match &self.entrance {
+            Entrance::Log(log) => Way::Log(log.append(envelope)),
+            Entrance::Link { link, codec } => Way::Link {
+                sending: match frame(codec, &envelope) {
+                    Ok(frame) => Ok(link.send(frame)),
+                    Err(refusal) => Err(Some(refusal)),
+                },
+                envelope: Some(envelope),
+            },
+        };
+        Publish {
+            topic: &self.topic,
+            way,
+            give_back,
+        }
+    }
+
+    /// Publishes an event if there is room for it now.
+    ///
+    /// # Errors
+    ///
+    /// When the topic is full or closed, or its link fails; the event comes back.
+    pub fn try_publish(&self, event: E) -> Result<(), Refused<E>> {
+        self.try_publish_with(Envelope::new(event))
+            .map_err(|refused| refused.map(Envelope::into_event))
+    }
+
+    /// [`try_publish`](Self::try_publish), with details.
+    ///
+    /// # Errors
+    ///
+    /// When the topic is full or closed, or its link fails; the envelope comes back.
+    pub fn try_publish_with(&self, envelope: Envelope<E>) -> Result<(), Refused<Envelope<E>>> {
+        let refused = match &self.entrance {
+            Entrance::Log(log) => log.try_append(envelope),
+            Entrance::Link { link, codec } => match frame(codec, &envelope) {
+                Ok(frame) => link
+                    .try_send(frame)
+                    .map_err(|error| (envelope, error.into())),
+                Err(refusal) => Err((envelope, refusal)),
+            },
+        };
+        refused.map_err(|refused| self.refused(refused))
+    }
+
+    /// [`publish`](Self::publish) for threads outside the async runtime: blocks the thread until
+    /// there is room. On a runtime's own threads, use `publish`.
+    ///
+    /// # Errors
+    ///
+    /// When the topic is closed or its link fails; the event comes back.
+    pub fn publish_blocking(&self, event: E) -> Result<(), Refused<E>> {
+        block_on(self.publish(event))
+    }
+
+    #[cold]
+    fn refused(&self, (event, reason): (Envelope<E>, Refusal)) -> Refused<Envelope<E>> {
+        Refused {
+            event,
+            topic: Arc::clone(&self.topic),
+            reason,
+        }
+    }
+}
+
+/// The future of [`Publisher::publish`] and [`Publisher::publish_with`]; `T` is what comes back
+/// when it is refused.
+#[must_use = "an event is published when this is awaited"]
+pub struct Publish<'a, E, T> {
+    topic: &'a Arc<str>,
+    way: Way<'a, E>,
+    give_back: fn(Envelope<E>) -> T,
+}
+
+enum Way<'a, E> {
+    Log(Append<'a, E>),
+    Link {
+        sending: Result<BoxFuture<'a, Result<(), LinkError>>, Option<Refusal>>,
+        envelope: Option<Envelope<E>>,
+    },
+}
+
+// The event is moved, never pinned.
+impl<E, T> Unpin for Publish<'_, E, T> {}
+
+impl<E, T> Future for Publish<'_, E, T> {
+    type Output = Result<(), Refused<T>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let refused = match &mut this.way {
+            Way::Log(append) => match ready!(Pin::new(append).poll(cx)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(refused) => Some(refused),
+            },
+            Way::Link { sending, envelope } => {
+                let refusal = match sending {
+                    Ok(sending) => match ready!(sending.as_mut().poll(cx)) {
+                        Ok(()) => return Poll::Ready(Ok(())),
+                        Err(error) => Some(error.into()),
+                    },
+                    Err(refusal) => refusal.take(),
+                };
+                envelope.take().zip(refusal)
+            }
+        };
+        let Some((envelope, reason)) = refused else {
+            panic!("polled after it was done");
+        };
+        Poll::Ready(Err(Refused {
+            event: (this.give_back)(envelope),
+            topic: Arc::clone(this.topic),
+            reason,
+        }))
+    }
+}
+
+fn frame<E>(codec: &Codec<E>, envelope: &Envelope<E>) -> Result<Frame, Refusal> {
+    Ok(Frame {
+        payload: (codec.encode)(&envelope.event).map_err(Refusal::Encode)?,
+        details: envelope.details.clone(),
+    })
+}
+
+impl From<LinkError> for Refusal {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Full => Self::Full,
+            LinkError::Closed => Self::Closed,
+            LinkError::Failed(source) => Self::Link(source),
+        }
+    }
+}
+
+impl<E: Event> Clone for Publisher<E> {
+    fn clone(&self) -> Self {
+        Self {
+            topic: Arc::clone(&self.topic),
+            entrance: match &self.entrance {
+                Entrance::Log(log) => Entrance::Log(log.clone()),
+                Entrance::Link { link, codec } => Entrance::Link {
+                    link: Arc::clone(link),
+                    codec: *codec,
+                },
+            },
+        }
+    }
+}
+
+impl<E> fmt::Debug for Publisher<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Publisher")
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Drives a future on this thread, which sleeps whenever the future waits.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut cx = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
+        }
+        thread::park();
+    }
+}

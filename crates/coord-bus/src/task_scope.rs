@@ -1,0 +1,281 @@
+//! The one owner of background tasks: a [`TaskScope`] names them, stops them and tells of panics.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::time::{self, Clock, SystemClock};
+use crate::vocabulary::{ERROR_DETECTED, ErrorDetected, Severity};
+use crate::{Bus, BusError, BusExt, Publisher};
+
+/// Owns background tasks: when it is dropped, they are aborted; when it is shut down, they are
+/// asked to stop first.
+///
+/// A task that panics takes nobody with it. Its panic is counted, and published to
+/// `error-detected` where the scope was given a bus.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use std::time::Duration;
+/// use coord_bus::TaskScope;
+///
+/// let scope = TaskScope::new("poller");
+/// let stop = scope.token();
+/// scope.spawn("poll", async move {
+///     // … until the scope is shut down.
+///     stop.cancelled().await;
+/// });
+/// let report = scope.shutdown(Duration::from_secs(5)).await;
+/// assert!(report.aborted.is_empty());
+/// # });
+/// ```
+#[derive(Debug)]
+pub struct TaskScope {
+    shared: Arc<Shared>,
+    tracker: TaskTracker,
+    token: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Shared {
+    name: Box<str>,
+    tasks: Mutex<Tasks>,
+    errors: Option<Publisher<ErrorDetected>>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    next: u64,
+    running: HashMap<u64, (Box<str>, Option<AbortHandle>)>,
+    panicked: u64,
+    closed: bool,
+}
+
+/// What [`TaskScope::shutdown`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// The tasks that had not stopped by the deadline, and were aborted; sorted.
+    pub aborted: Vec<String>,
+    /// How many tasks panicked while the scope lived.
+    pub panicked: u64,
+}
+
+impl TaskScope {
+    /// A scope without a bus to tell of panics; they are only counted.
+    pub fn new(name: impl Into<Box<str>>) -> Self {
+        Self::with(name.into(), None, Arc::new(SystemClock))
+    }
+
+    /// A scope that publishes panics of its tasks to the topic `error-detected` of this bus.
+    ///
+    /// # Errors
+    ///
+    /// When the topic cannot be opened.
+    pub fn reporting(
+        name: impl Into<Box<str>>,
+        bus: &(impl Bus + ?Sized),
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, BusError> {
+        let errors = bus.publisher(&ERROR_DETECTED)?;
+        Ok(Self::with(name.into(), Some(errors), clock))
+    }
+
+    fn with(
+        name: Box<str>,
+        errors: Option<Publisher<ErrorDetected>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                name,
+                tasks: Mutex::default(),
+                errors,
+                clock,
+            }),
+            tracker: TaskTracker::new(),
+            token: CancellationToken::new(),
+        }
+    }
+
+    /// Cancelled when the scope is shut down or dropped. Tasks that do not end by themselves
+    /// should watch it.
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// Runs a task in the background, on the current tokio runtime. After the scope has been shut
+    /// down nothing is run.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn spawn(
+        &self,
+        name: impl Into<Box<str>>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let name = name.into();
+        let mut tasks = self.shared.tasks();
+        if tasks.closed {
+            return;
+        }
+        tasks.next += 1;
+        let id = tasks.next;
+        tasks.running.insert(id, (name.clone(), None));
+        drop(tasks);
+        // Made before the task is, so that it is struck off also if it never gets to run.
+        let entry = Entry {
+            shared: Arc::clone(&self.shared),
+            id,
+        };
+        let handle = self.tracker.spawn(async move {
+            if let Err(panic) = catch(task).await {
+                entry.shared.panicked(&name, &*panic);
+            }
+            drop(entry);
+        });
+        let mut tasks = self.shared.tasks();
+        if tasks.closed {
+            // Shut down meanwhile, perhaps before there was a handle to abort it by.
+            drop(tasks);
+            handle.abort();
+        } else if let Some((_, abort)) = tasks.running.get_mut(&id) {
+            *abort = Some(handle.abort_handle());
+        }
+    }
+
+    /// The names of the tasks that run now, sorted.
+    pub fn running(&self) -> Vec<String> {
+        self.shared.running()
+    }
+
+    /// Asks every task to stop, waits for them at most for `deadline`, and aborts the rest.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the remaining tasks are aborted.
+    pub async fn shutdown(self, deadline: Duration) -> ShutdownReport {
+        self.shared.tasks().closed = true;
+        self.tracker.close();
+        self.token.cancel();
+        let mut aborted = Vec::new();
+        if time::timeout(deadline, self.tracker.wait()).await.is_err() {
+            aborted = self.shared.abort();
+            self.tracker.wait().await;
+        }
+        let panicked = self.shared.tasks().panicked;
+        ShutdownReport { aborted, panicked }
+    }
+}
+
+impl Drop for TaskScope {
+    fn drop(&mut self) {
+        self.shared.tasks().closed = true;
+        self.token.cancel();
+        self.shared.abort();
+    }
+}
+
+impl Shared {
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running(&self) -> Vec<String> {
+        let tasks = self.tasks();
+        let mut names: Vec<_> = tasks
+            .running
+            .values()
+            .map(|(name, _)| name.to_string())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn abort(&self) -> Vec<String> {
+        let names = self.running();
+        // Outside the lock: an aborted task strikes itself off.
+        let handles: Vec<_> = self
+            .tasks()
+            .running
+            .values()
+            .filter_map(|(_, abort)| abort.clone())
+            .collect();
+        handles.iter().for_each(AbortHandle::abort);
+        names
+    }
+
+    fn panicked(&self, task: &str, panic: &(dyn Any + Send)) {
+        self.tasks().panicked += 1;
+        if let Some(errors) = &self.errors {
+            // Nobody may wait here: a full topic loses the event, and the count stays.
+            let _ = errors.try_publish(ErrorDetected {
+                source: format!("{}/{task}", self.name),
+                kind: "panic".to_owned(),
+                message: panic_message(panic).to_owned(),
+                severity: Severity::Error,
+                at: self.clock.now(),
+            });
+        }
+    }
+}
+
+/// Strikes a task off when it ends, in whatever way.
+struct Entry {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.shared.tasks().running.remove(&self.id);
+    }
+}
+
+/// Runs a future to its end, or to its panic.
+///
+/// # Errors
+///
+/// What the future panicked with.
+pub async fn catch<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+    let mut future = Box::pin(future);
+    std::future::poll_fn(move |cx| {
+        // The future is dropped after a panic, so nobody sees what it left half done.
+        let poll = AssertUnwindSafe(|| future.as_mut().poll(cx));
+        match std::panic::catch_unwind(poll) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => std::task::Poll::Ready(Err(panic)),
+        }
+    })
+    .await
+}
+
+/// The message of a panic, as far as it has one.
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    if let Some(message) = panic.downcast_ref::<&str>() {
+        message
+    } else if let Some(message) = panic.downcast_ref::<String>() {
+        message
+    } else {
+        "it said nothing"
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.aborted[..] {
+            [] => formatter.write_str("every task stopped"),
+            aborted => write!(formatter, "did not stop in time: {}", aborted.join(", ")),
+        }
+    }
+}

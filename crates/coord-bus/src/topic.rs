@@ -1,0 +1,152 @@
+//! A topic: the typed name under which events are published and subscribed to.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Event;
+
+/// The typed name of a stream of events.
+///
+/// Topics are cheap values, usually constants: a name, the type of the events and, if it matters,
+/// how many of them may wait for the slowest lossless subscriber. Names follow NATS's rules for
+/// subjects: tokens parted by dots, none of them empty, without white space, `*` and `>`.
+///
+/// ```
+/// use coord_bus::Topic;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, Serialize, Deserialize)]
+/// struct UiUpdate { component: String, text: String }
+///
+/// const UI_UPDATE: Topic<UiUpdate> = Topic::new("ui-update").capacity(256);
+/// ```
+pub struct Topic<E> {
+    name: Cow<'static, str>,
+    capacity: Option<NonZeroUsize>,
+    codec: Option<Codec<E>>,
+    events: PhantomData<fn() -> E>,
+}
+
+/// How events of one type become bytes and come back.
+pub(crate) struct Codec<E> {
+    pub(crate) encode: fn(&E) -> Result<Vec<u8>, serde_json::Error>,
+    pub(crate) decode: fn(&[u8]) -> Result<E, serde_json::Error>,
+}
+
+impl<E> Clone for Codec<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Codec<E> {}
+
+/// How many events a topic holds for its slowest lossless subscriber where nothing else is said.
+pub const DEFAULT_CAPACITY: usize = 1024;
+
+/// The longest name of a topic, in bytes: as long as a file name may be.
+pub const MAX_NAME_LENGTH: usize = 255;
+
+impl<E: Event + Serialize + DeserializeOwned> Topic<E> {
+    /// A topic whose events may cross a process: any bus can carry it.
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            capacity: None,
+            codec: Some(Codec {
+                encode: |event| serde_json::to_vec(event),
+                decode: |bytes| serde_json::from_slice(bytes),
+            }),
+            events: PhantomData,
+        }
+    }
+}
+
+impl<E: Event> Topic<E> {
+    /// A topic whose events stay in this process, and need no serde: handles, closures, images.
+    /// A bus that carries bytes refuses it by name.
+    pub const fn in_process(name: &'static str) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            capacity: None,
+            codec: None,
+            events: PhantomData,
+        }
+    }
+
+    /// The same topic under another name, for names that are known only at run time.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Cow::Owned(name.into());
+        self
+    }
+
+    /// With room for this many events ahead of the slowest lossless subscriber, instead of
+    /// [`DEFAULT_CAPACITY`]. Zero counts as one.
+    #[must_use]
+    pub const fn capacity(mut self, events: usize) -> Self {
+        self.capacity = match NonZeroUsize::new(events) {
+            Some(events) => Some(events),
+            None => Some(NonZeroUsize::MIN),
+        };
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn stated_capacity(&self) -> Option<NonZeroUsize> {
+        self.capacity
+    }
+
+    pub(crate) fn codec(&self) -> Option<Codec<E>> {
+        self.codec
+    }
+}
+
+impl<E> Clone for Topic<E> {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            capacity: self.capacity,
+            codec: self.codec,
+            events: PhantomData,
+        }
+    }
+}
+
+impl<E> fmt::Debug for Topic<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Topic")
+            .field("name", &self.name)
+            .field("event", &std::any::type_name::<E>())
+            .field("capacity", &self.capacity)
+            .field("in_process", &self.codec.is_none())
+            .finish()
+    }
+}
+
+/// What is wrong with a name, if anything is.
+pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
+    if name.is_empty() {
+        Some("it is empty")
+    } else if name.len() > MAX_NAME_LENGTH {
+        Some("it is longer than 255 bytes")
+    } else if name.split('.').any(str::is_empty) {
+        Some("a part between dots is empty")
+    } else if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        Some("it has white space or a control character in it")
+    } else if name.contains(['*', '>']) {
+        Some("`*` and `>` are for patterns")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,182 @@
+//! The workflow file: a TOML text read into steps, or everything that is wrong with it at once.
+//!
+//! What may stand in it is told in `docs/workflow-file.md`.
+
+mod check;
+mod condition;
+mod fault;
+mod read;
+mod root;
+mod step;
+#[cfg(test)]
+mod tests;
+mod text;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use miette::SourceSpan;
+use toml::de::DeTable;
+
+use fault::FileFault;
+pub(crate) use fault::FileFaults;
+pub(crate) use step::{Action, FileStep};
+pub(crate) use text::Place;
+use text::{Text, printable};
+use walk::Walk;
+
+/// How long a run takes at most, where the file says nothing else.
+pub(crate) const WORKFLOW_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// A workflow as its file describes it; without faults.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkflowFile {
+    /// What the workflow is called: what the file says, or the file's own name without extension.
+    pub(crate) name: String,
+    /// How many steps run at once at most; `None` leaves it to the program.
+    pub(crate) concurrency: Option<NonZeroUsize>,
+    /// How long a run takes at most.
+    pub(crate) timeout: Duration,
+    /// The parameters with their defaults.
+    pub(crate) params: BTreeMap<String, String>,
+    /// Variables for every step.
+    pub(crate) env: BTreeMap<String, String>,
+    /// The steps, as the file orders them.
+    pub(crate) steps: Vec<FileStep>,
+    /// Where the file is: absolute, if that can be found out.
+    pub(crate) folder: PathBuf,
+    text: Text,
+}
+
+impl WorkflowFile {
+    /// Reads a file.
+    pub(crate) fn load(path: &Path) -> Result<Self, FileFaults> {
+        match read::read(path) {
+            Ok(bytes) => Self::parse(path, &bytes),
+            Err(fault) => Err(FileFaults::one(Text::new(path, b""), fault)),
+        }
+    }
+
+    /// Reads what a file contains. The path is only for its name and its folder.
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, FileFaults> {
+        let text = Text::new(path, bytes);
+        match std::str::from_utf8(bytes) {
+            Ok(source) => Self::from_toml(path, text, source),
+            Err(error) => {
+                let at = error.valid_up_to();
+                let fault = FileFault::NotText {
+                    at: text.underlined(&(at..at + 1)),
+                    byte: bytes[at],
+                };
+                Err(FileFaults::one(text, fault))
+            }
+        }
+    }
+
+    fn from_toml(path: &Path, text: Text, source: &str) -> Result<Self, FileFaults> {
+        let mut walk = Walk::new(&text);
+        let (root, errors) = DeTable::parse_recoverable(source);
+        let file = root::root(&mut walk, root.get_ref(), path);
+        let (mut faults, left_out) = walk.finish();
+        if !errors.is_empty() {
+            let syntax = syntax_faults(&text, &errors);
+            // A heading that was not understood puts all keys below it elsewhere.
+            let heading = syntax.keys().any(|&line| text.is_heading(line));
+            faults.retain(|fault| {
+                let doubtful = fault.is_absence() || heading && fault.is_misplaced();
+                !doubtful && !syntax.contains_key(&fault.line(&text))
+            });
+            faults.extend(syntax.into_values());
+        }
+        if faults.is_empty() {
+            Ok(file)
+        } else {
+            Err(FileFaults::new(text, faults, left_out))
+        }
+    }
+
+    /// The parameters with these values in place of their defaults; of two values for one
+    /// parameter, the later counts.
+    pub(crate) fn params_with(
+        &self,
+        values: &[(String, String)],
+    ) -> Result<BTreeMap<String, String>, FileFaults> {
+        let mut params = self.params.clone();
+        let mut faults = Vec::new();
+        for (name, value) in values {
+            match params.get_mut(name) {
+                Some(param) => param.clone_from(value),
+                None => faults.push(FileFault::UnknownParam {
+                    name: name.clone(),
+                    at: None,
+                    help: condition::param_help(name, &self.params),
+                }),
+            }
+        }
+        self.unless(faults, params)
+    }
+
+    /// Whether each step runs, in the order of the steps: known before anything starts, because
+    /// conditions see nothing but parameters and variables. `environment` is that of the program;
+    /// the file's variables and then the step's win over it.
+    pub(crate) fn conditions(
+        &self,
+        params: &BTreeMap<String, String>,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Vec<bool>, FileFaults> {
+        let mut env = environment.clone();
+        env.extend(self.env.clone());
+        let mut faults = Vec::new();
+        let mut runs = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let Some(condition) = &step.when else {
+                runs.push(true);
+                continue;
+            };
+            let mut env = env.clone();
+            env.extend(step.env.clone());
+            match condition.holds(&self.text, params, &env) {
+                Ok(holds) => runs.push(holds),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        self.unless(faults, runs)
+    }
+
+    /// Where the file names a step.
+    pub(crate) fn place(&self, step: &FileStep) -> Place {
+        self.text.place(step.id_at.start)
+    }
+
+    fn unless<T>(&self, faults: Vec<FileFault>, value: T) -> Result<T, FileFaults> {
+        if faults.is_empty() {
+            Ok(value)
+        } else {
+            Err(FileFaults::new(self.text.clone(), faults, 0))
+        }
+    }
+}
+
+/// The variable in which a parameter reaches the steps: `PARAM_BUILD_TYPE` for `build-type`.
+pub(crate) fn param_variable(name: &str) -> String {
+    format!("PARAM_{}", name.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// What the parser of TOML says, by line: the first of each line, because the others follow from
+/// it.
+fn syntax_faults(text: &Text, errors: &[toml::de::Error]) -> BTreeMap<usize, FileFault> {
+    let mut faults = BTreeMap::new();
+    for error in errors {
+        let at: SourceSpan = text.underlined(&error.span().unwrap_or(0..0));
+        faults
+            .entry(text.line(at.offset()))
+            .or_insert_with(|| FileFault::Syntax {
+                message: printable(error.message()),
+                at,
+            });
+    }
+    faults
+}

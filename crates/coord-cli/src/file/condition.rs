@@ -1,0 +1,176 @@
+//! Conditions: expressions over the parameters and the environment that say whether a step runs.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use coordination::workflow::{Shown, nearest};
+use miette::SourceSpan;
+use minijinja::value::ValueKind;
+use minijinja::{Environment, UndefinedBehavior, context};
+
+use super::fault::FileFault;
+use super::text::{Text, printable};
+use super::walk::{Walk, Words};
+
+/// The longest condition, in bytes, and the most opening brackets in it. The parser of expressions
+/// calls itself for each operator and bracket, and far more of them would overflow the stack.
+const CONDITION_BYTES_MAX: usize = 1_000;
+const BRACKETS_MAX: usize = 32;
+
+/// What is kept of a message of the expression engine, in characters: it may quote the file.
+const MESSAGE_LENGTH_MAX: usize = 200;
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    // A misspelt variable is a fault, not a step that never runs.
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // For the places in errors.
+    environment.set_debug(true);
+    environment
+});
+
+/// A condition of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Condition {
+    expression: String,
+    /// Where the file says it, quotes included.
+    at: Range<usize>,
+}
+
+impl Condition {
+    /// Whatever can be known to be wrong without the values is a fault.
+    pub(super) fn read(
+        walk: &mut Walk<'_>,
+        words: &Words<'_>,
+        params: &BTreeMap<String, String>,
+    ) -> Self {
+        let condition = Self {
+            expression: (*words.get_ref()).to_owned(),
+            at: words.span(),
+        };
+        condition.check(walk, params);
+        condition
+    }
+
+    fn check(&self, walk: &mut Walk<'_>, params: &BTreeMap<String, String>) {
+        let brackets = self.expression.matches(['(', '[', '{']).count();
+        if self.expression.len() > CONDITION_BYTES_MAX || brackets > BRACKETS_MAX {
+            let message =
+                format!("it has more than {CONDITION_BYTES_MAX} bytes or {BRACKETS_MAX} brackets");
+            let at = walk.at(&self.at);
+            let help = Some("let a script decide instead".to_owned());
+            return walk.add(FileFault::Condition { message, at, help });
+        }
+        let compiled = match ENVIRONMENT.compile_expression(&self.expression) {
+            Ok(compiled) => compiled,
+            Err(error) => return walk.add(self.fault(walk.text, &error)),
+        };
+        let mut names: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
+        names.sort_unstable();
+        for name in names {
+            let mut parts = name.split('.');
+            let at = self.part(
+                walk.text,
+                self.expression
+                    .find(&name)
+                    .map(|start| start..start + name.len()),
+            );
+            match (parts.next(), parts.next()) {
+                (Some("params"), Some(param)) if !params.contains_key(param) => {
+                    walk.add_with(|| FileFault::UnknownParam {
+                        name: param.to_owned(),
+                        at: Some(at),
+                        help: param_help(param, params),
+                    });
+                }
+                (Some(root), _) if !is_known(root) => {
+                    let help = if params.contains_key(root) {
+                        format!("write params.{root}")
+                    } else {
+                        "there are `params`, such as params.target, and `env`, such as env.HOME; \
+                         text stands in quotes"
+                            .to_owned()
+                    };
+                    walk.add(FileFault::Condition {
+                        message: format!("there is no {}", Shown(root)),
+                        at,
+                        help: Some(help),
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the condition holds.
+    pub(super) fn holds(
+        &self,
+        text: &Text,
+        params: &BTreeMap<String, String>,
+        env: &BTreeMap<String, String>,
+    ) -> Result<bool, FileFault> {
+        let value = ENVIRONMENT
+            .compile_expression(&self.expression)
+            .and_then(|compiled| compiled.eval(context! { params, env }))
+            .map_err(|error| self.fault(text, &error))?;
+        if value.kind() == ValueKind::Bool {
+            return Ok(value.is_true());
+        }
+        // Parameters are text, and the text "false" would count as true.
+        Err(FileFault::Condition {
+            message: format!("it gives a {}, neither true nor false", value.kind()),
+            at: text.underlined(&self.at),
+            help: Some("compare it with something, such as params.deploy == 'true'".to_owned()),
+        })
+    }
+
+    fn fault(&self, text: &Text, error: &minijinja::Error) -> FileFault {
+        let kind = error.kind().to_string();
+        let message = printable(error.detail().unwrap_or(&kind)).replace('\n', " ");
+        FileFault::Condition {
+            message: message.chars().take(MESSAGE_LENGTH_MAX).collect(),
+            at: self.part(text, error.range()),
+            help: None,
+        }
+    }
+
+    /// Where a part of the expression stands in the file; all of it, if that cannot be told
+    /// because the file writes it with escapes.
+    fn part(&self, text: &Text, part: Option<Range<usize>>) -> SourceSpan {
+        let inner = self.at.start + 1..self.at.end.saturating_sub(1);
+        match part {
+            Some(part) if text.is_at(&inner, &self.expression) => {
+                text.underlined(&(inner.start + part.start..inner.start + part.end))
+            }
+            _ => text.underlined(&self.at),
+        }
+    }
+}
+
+fn is_known(root: &str) -> bool {
+    let mut functions = ENVIRONMENT.globals();
+    matches!(root, "params" | "env") || functions.any(|(name, _)| name == root)
+}
+
+/// What to do about a parameter that there is not.
+pub(super) fn param_help(name: &str, params: &BTreeMap<String, String>) -> String {
+    const NAMED_MAX: usize = 10;
+    let names = || params.keys().map(String::as_str);
+    if let Some(meant) = nearest(name, names()) {
+        return format!("did you mean {}?", Shown(meant));
+    }
+    if params.is_empty() {
+        return "the file declares none; declare them under [params]".to_owned();
+    }
+    let named: Vec<String> = names()
+        .take(NAMED_MAX)
+        .map(|name| Shown(name).to_string())
+        .collect();
+    let more = if params.len() > NAMED_MAX {
+        ", …"
+    } else {
+        ""
+    };
+    format!("the file declares {}{more}", named.join(", "))
+}

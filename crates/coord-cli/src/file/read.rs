@@ -1,0 +1,54 @@
+//! Reading the bytes of a workflow file, and no more of them than are wanted.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use coordination::workflow::nearest;
+
+use super::fault::FileFault;
+use super::text::printable;
+
+/// The largest file that is read, in bytes: room for thousands of steps.
+const FILE_BYTES_MAX: usize = 1024 * 1024;
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
+    let unreadable = |source: io::Error| FileFault::Unreadable {
+        help: (source.kind() == io::ErrorKind::NotFound)
+            .then(|| neighbour(path))
+            .flatten(),
+        source,
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_dir() {
+        return Err(FileFault::Directory);
+    }
+    let mut bytes = Vec::new();
+    // One byte more than is allowed shows that there is more, whatever the file says of its size.
+    let bounded = file.take(FILE_BYTES_MAX as u64 + 1);
+    { bounded }.read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(FileFault::TooLarge {
+            max: FILE_BYTES_MAX,
+        });
+    }
+    Ok(bytes)
+}
+
+/// The file in the same folder that is probably meant.
+fn neighbour(path: &Path) -> Option<String> {
+    const LOOKED_AT_MAX: usize = 1_000;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let entries = folder.unwrap_or(Path::new(".")).read_dir().ok()?;
+    let names = entries
+        .take(LOOKED_AT_MAX)
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".toml")).collect();
+    names.sort_unstable();
+    let wrong = path.file_name()?.to_str()?;
+    let meant = nearest(wrong, names.iter().map(String::as_str))?;
+    let meant = path.with_file_name(meant);
+    Some(printable(&format!("did you mean {}?", meant.display())))
+}

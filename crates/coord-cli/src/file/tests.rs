@@ -1,0 +1,34 @@
+//! Workflow files: what is read from them, and how what is wrong with them is told.
+
+mod faults;
+mod manual;
+mod values;
+
+use std::path::Path;
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+
+use super::{FileFaults, WorkflowFile};
+
+/// Reads a text as the file `dev.toml`.
+fn read(text: &str) -> Result<WorkflowFile, FileFaults> {
+    WorkflowFile::parse(Path::new("dev.toml"), text.as_bytes())
+}
+
+fn valid(text: &str) -> WorkflowFile {
+    read(text).unwrap_or_else(|faults| panic!("{}", rendered(&faults)))
+}
+
+/// The faults of a text as a terminal shows them, without colours.
+fn told(text: &str) -> String {
+    rendered(&read(text).expect_err("the file has faults"))
+}
+
+fn rendered(faults: &FileFaults) -> String {
+    let mut rendered = String::new();
+    GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
+        .with_width(80)
+        .render_report(&mut rendered, faults)
+        .expect("every fault can be shown");
+    rendered
+}

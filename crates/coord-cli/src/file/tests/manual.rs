@@ -1,0 +1,54 @@
+//! The manual of the workflow file is true.
+
+use super::super::root::FILE_KEYS;
+use super::super::step::{RETRY_KEYS, STEP_KEYS};
+use super::{told, valid};
+
+const MANUAL: &str = include_str!("../../../../../docs/workflow-file.md");
+
+/// The code blocks of the manual: language and text.
+fn blocks() -> Vec<(&'static str, &'static str)> {
+    let fenced = MANUAL.split("```").skip(1).step_by(2);
+    fenced.filter_map(|block| block.split_once('\n')).collect()
+}
+
+/// Editors remove spaces at the ends of lines.
+fn trimmed(text: &str) -> Vec<&str> {
+    text.lines().map(str::trim_end).collect()
+}
+
+#[test]
+fn the_examples_are_read_or_answered_as_the_manual_says() {
+    let blocks = blocks();
+    assert_eq!(blocks.len(), 3);
+    for (index, (language, text)) in blocks.iter().enumerate() {
+        match (*language, blocks.get(index + 1)) {
+            ("toml", Some(("text", answer))) => assert_eq!(trimmed(&told(text)), trimmed(answer)),
+            ("toml", _) => assert_eq!(valid(text).steps.len(), 4),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn every_key_is_in_the_manual() {
+    for keys in [FILE_KEYS, STEP_KEYS, RETRY_KEYS] {
+        for key in keys.known {
+            assert!(MANUAL.contains(&format!("\n| `{key}` |")), "{key}");
+        }
+    }
+}
+
+#[test]
+fn every_code_is_in_the_manual() {
+    let faults = include_str!("../fault.rs");
+    let codes = faults.split("code(coord::file::").skip(1);
+    let codes: Vec<&str> = codes.filter_map(|code| code.split(')').next()).collect();
+    assert!(codes.len() > 20);
+    for code in codes {
+        assert!(
+            MANUAL.contains(&format!("\n| `coord::file::{code}` |")),
+            "{code}"
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! The text of a workflow file: where things are in it, and how much of it faults show.
+
+use std::fmt::{self, Display, Formatter};
+use std::ops::Range;
+use std::path::Path;
+
+use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
+
+/// The most of a file that one excerpt shows, in bytes: a screen of usual lines, and no more of a
+/// line that is a million characters long.
+const EXCERPT_BYTES_MAX: usize = 2_000;
+/// What is kept on each side of a place in a line that is cut, in bytes.
+const MARGIN_BYTES: usize = 60;
+/// The longest part of a line that is underlined, in bytes.
+const UNDERLINED_BYTES_MAX: usize = 120;
+
+/// Where something stands in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The line, from 1.
+    pub(crate) line: usize,
+    /// The character in the line, from 1.
+    pub(crate) column: usize,
+}
+
+impl Display for Place {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}", self.line, self.column)
+    }
+}
+
+/// A file's name and text as a terminal may show them: what is not printed as itself is replaced,
+/// byte for byte, so that offsets into the file stay right.
+#[derive(Debug, Clone)]
+pub(crate) struct Text {
+    name: String,
+    shown: String,
+    /// The offset at which each line starts.
+    lines: Vec<usize>,
+}
+
+impl Text {
+    /// Bytes that are no UTF-8 are shown as `?`.
+    pub(super) fn new(path: &Path, bytes: &[u8]) -> Self {
+        let mut shown = String::with_capacity(bytes.len());
+        for chunk in bytes.utf8_chunks() {
+            shown.push_str(&printable(chunk.valid()));
+            shown.extend(chunk.invalid().iter().map(|_| '?'));
+        }
+        let ends = shown.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(end, _)| end + 1));
+        Self {
+            name: printable(&path.display().to_string()).replace('\n', "?"),
+            lines: lines.collect(),
+            shown,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn place(&self, offset: usize) -> Place {
+        let offset = self.boundary(offset);
+        let line = self.line(offset);
+        Place {
+            line: line + 1,
+            column: self.shown[self.lines[line]..offset].chars().count() + 1,
+        }
+    }
+
+    /// What to underline of a range: the part in its first line, if that is not too long.
+    pub(super) fn underlined(&self, range: &Range<usize>) -> SourceSpan {
+        let start = self.boundary(range.start);
+        let end = self.boundary(range.end.min(start + UNDERLINED_BYTES_MAX));
+        let underlined = self.shown[start..end.max(start)].lines().next();
+        (start, underlined.unwrap_or_default().len()).into()
+    }
+
+    /// Whether this text stands there, and nothing of it had to be replaced.
+    pub(super) fn is_at(&self, range: &Range<usize>, text: &str) -> bool {
+        self.shown.get(range.clone()) == Some(text)
+    }
+
+    /// The index of the line that an offset is in.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|&start| start <= offset) - 1
+    }
+
+    /// Whether a line, by its index, begins like the heading of a table.
+    pub(super) fn is_heading(&self, line: usize) -> bool {
+        let start = self.lines.get(line);
+        start.is_some_and(|&start| {
+            self.shown[start..]
+                .trim_start_matches([' ', '\t'])
+                .starts_with('[')
+        })
+    }
+
+    /// Where a line ends, without its line break.
+    fn end_of_line(&self, offset: usize) -> usize {
+        let rest = &self.shown[offset..];
+        let end = rest.find('\n').unwrap_or(rest.len());
+        offset + rest[..end].trim_end_matches('\r').len()
+    }
+
+    /// The nearest offset, downwards, at which the text may be cut.
+    fn boundary(&self, offset: usize) -> usize {
+        let offset = offset.min(self.shown.len());
+        let starts = |&at: &usize| self.shown.is_char_boundary(at);
+        (0..=offset).rev().find(starts).unwrap_or(0)
+    }
+}
+
+impl SourceCode for Text {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let (from, to) = (span.offset(), span.offset() + span.len());
+        if to > self.shown.len() || span.len() > EXCERPT_BYTES_MAX {
+            return Err(MietteError::OutOfBounds);
+        }
+        let first = self.line(from).saturating_sub(lines_before);
+        let after = self.line(to) + lines_after + 1;
+        let mut start = if lines_before == 0 {
+            from
+        } else {
+            self.lines[first]
+        };
+        let mut end = self.lines.get(after).map_or(self.shown.len(), |&end| end);
+        if end - start > EXCERPT_BYTES_MAX {
+            let line = self.lines[self.line(from)];
+            start = self
+                .boundary(from.saturating_sub(MARGIN_BYTES).max(line))
+                .max(start);
+            end = self.boundary(self.end_of_line(to).min(to + MARGIN_BYTES));
+        }
+        let place = self.place(start);
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.name.clone(),
+            &self.shown.as_bytes()[start..end],
+            (start..end).into(),
+            place.line - 1,
+            place.column - 1,
+            self.line(end) - self.line(start) + 1,
+        )))
+    }
+}
+
+/// The same text with what would move the cursor, change colours or reorder what is read replaced
+/// by as many bytes of something that does not. Line breaks and tabs stay.
+pub(super) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        let line_break = character == '\r' && characters.peek() == Some(&'\n');
+        if line_break || matches!(character, '\n' | '\t') || !is_hidden(character) {
+            printable.push(character);
+        } else if character.len_utf8() == char::REPLACEMENT_CHARACTER.len_utf8() {
+            printable.push(char::REPLACEMENT_CHARACTER);
+        } else {
+            printable.extend(std::iter::repeat_n('?', character.len_utf8()));
+        }
+    }
+    printable
+}
+
+/// Control characters, and those that change the direction of writing.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

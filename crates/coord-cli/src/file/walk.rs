@@ -1,0 +1,291 @@
+//! Walking the tree of a TOML file: values by key and type, and a fault for whatever is otherwise.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Duration;
+
+use coordination::workflow::{NAME_LENGTH_MAX, nearest};
+use jiff::fmt::friendly::SpanParser;
+use miette::SourceSpan;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fault::FileFault;
+use super::text::Text;
+
+/// How many faults are kept; those beyond are counted. More than are shown, because they are not
+/// found in the order of the file.
+const FAULTS_KEPT_MAX: usize = 200;
+
+/// The longest duration, a year: what is longer is a slip, and clocks can add it without care.
+const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The keys that a table may have.
+pub(super) struct Keys {
+    /// The table, as a message names it.
+    pub(super) table: &'static str,
+    pub(super) known: &'static [&'static str],
+    /// What other programs call some of them.
+    pub(super) elsewhere: &'static [(&'static str, &'static str)],
+}
+
+/// Some text and where it stands.
+pub(super) type Words<'t> = Spanned<&'t str>;
+
+/// What is found on the way through a file.
+pub(super) struct Walk<'t> {
+    pub(super) text: &'t Text,
+    faults: Vec<FileFault>,
+    left_out: usize,
+}
+
+impl<'t> Walk<'t> {
+    pub(super) fn new(text: &'t Text) -> Self {
+        Self {
+            text,
+            faults: Vec::new(),
+            left_out: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, fault: FileFault) {
+        self.add_with(|| fault);
+    }
+
+    /// For a fault that takes work to describe: not done for one that is only counted.
+    pub(super) fn add_with(&mut self, fault: impl FnOnce() -> FileFault) {
+        if self.faults.len() < FAULTS_KEPT_MAX {
+            self.faults.push(fault());
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    pub(super) fn leave_out(&mut self, count: usize) {
+        self.left_out += count;
+    }
+
+    pub(super) fn at(&self, range: &Range<usize>) -> SourceSpan {
+        self.text.underlined(range)
+    }
+
+    /// The faults, and how many more there were.
+    pub(super) fn finish(self) -> (Vec<FileFault>, usize) {
+        (self.faults, self.left_out)
+    }
+
+    pub(super) fn check_keys(&mut self, table: &DeTable<'_>, keys: &Keys) {
+        for key in table.keys() {
+            let name = key.get_ref().as_ref();
+            if keys.known.contains(&name) {
+                continue;
+            }
+            let elsewhere = keys.elsewhere.iter().find(|(other, _)| *other == name);
+            let meant = elsewhere.map(|(_, ours)| *ours);
+            let help = match meant.or_else(|| nearest(name, keys.known.iter().copied())) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("{} has the keys {}", keys.table, keys.known.join(", ")),
+            };
+            let fault = FileFault::UnknownKey {
+                key: name.to_owned(),
+                table: keys.table,
+                at: self.at(&key.span()),
+                help,
+            };
+            self.add(fault);
+        }
+    }
+
+    pub(super) fn wrong_type(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        expected: &'static str,
+        help: Option<&'static str>,
+    ) {
+        let fault = FileFault::WrongType {
+            key: key.to_owned(),
+            expected,
+            found: found(value.get_ref()),
+            at: self.at(&value.span()),
+            help,
+        };
+        self.add(fault);
+    }
+
+    pub(super) fn string<'v>(&mut self, table: &'v DeTable<'_>, key: &str) -> Option<Words<'v>> {
+        let value = table.get(key)?;
+        let text = value.get_ref().as_str();
+        if text.is_none() {
+            self.wrong_type(key, value, "a string", None);
+        }
+        Some(Spanned::new(value.span(), text?))
+    }
+
+    /// Text for a process: not blank, and without a NUL.
+    pub(super) fn process_text(&mut self, table: &DeTable<'_>, key: &str) -> Option<String> {
+        let text = self.string(table, key)?;
+        self.check_process_text(key, &text, true);
+        Some((*text.get_ref()).to_owned())
+    }
+
+    pub(super) fn check_process_text(&mut self, key: &str, text: &Words<'_>, filled: bool) {
+        let at = self.at(&text.span());
+        let key = key.to_owned();
+        if filled && text.get_ref().trim().is_empty() {
+            self.add(FileFault::Empty { key, at });
+        } else if text.get_ref().contains('\0') {
+            self.add(FileFault::Nul { key, at });
+        }
+    }
+
+    pub(super) fn strings<'v>(&mut self, table: &'v DeTable<'_>, key: &str) -> Vec<Words<'v>> {
+        let Some(value) = table.get(key) else {
+            return Vec::new();
+        };
+        let Some(array) = value.get_ref().as_array() else {
+            let help = matches!(value.get_ref(), DeValue::String(_)).then_some("put it in [ ]");
+            self.wrong_type(key, value, "a list of strings", help);
+            return Vec::new();
+        };
+        let mut strings = Vec::with_capacity(array.len());
+        for element in array.iter() {
+            match element.get_ref().as_str() {
+                Some(text) => strings.push(Spanned::new(element.span(), text)),
+                None => self.wrong_type(key, element, "a list of strings", None),
+            }
+        }
+        strings
+    }
+
+    pub(super) fn flag(&mut self, table: &DeTable<'_>, key: &str) -> bool {
+        let Some(value) = table.get(key) else {
+            return false;
+        };
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
+            self.wrong_type(key, value, "true or false", None);
+        }
+        flag.unwrap_or(false)
+    }
+
+    /// A whole number from 1 to `max`.
+    pub(super) fn count(&mut self, table: &DeTable<'_>, key: &str, max: u32) -> Option<u32> {
+        let value = table.get(key)?;
+        let Some(number) = value.get_ref().as_integer() else {
+            self.wrong_type(key, value, "a whole number", None);
+            return None;
+        };
+        let number = u32::from_str_radix(number.as_str(), number.radix()).ok();
+        let within = number.filter(|number| (1..=max).contains(number));
+        if within.is_none() {
+            let at = self.at(&value.span());
+            self.add(FileFault::OutOfRange {
+                key: key.to_owned(),
+                min: 1,
+                max: max.into(),
+                at,
+            });
+        }
+        within
+    }
+
+    pub(super) fn duration(&mut self, table: &DeTable<'_>, key: &str) -> Option<Duration> {
+        let value = table.get(key)?;
+        let Some(text) = value.get_ref().as_str() else {
+            let number = matches!(value.get_ref(), DeValue::Integer(_) | DeValue::Float(_));
+            let help = number.then_some("add a unit and quotes: \"500ms\", \"5m\", \"1h30m\"");
+            self.wrong_type(key, value, "a duration, such as \"5m\"", help);
+            return None;
+        };
+        match duration(text) {
+            Ok(duration) => Some(duration),
+            Err(why) => {
+                let at = self.at(&value.span());
+                let key = key.to_owned();
+                self.add(FileFault::Duration { key, why, at });
+                None
+            }
+        }
+    }
+
+    pub(super) fn table<'v, 'i>(
+        &mut self,
+        table: &'v DeTable<'i>,
+        key: &str,
+        help: Option<&'static str>,
+    ) -> Option<&'v DeTable<'i>> {
+        let value = table.get(key)?;
+        let inner = value.get_ref().as_table();
+        if inner.is_none() {
+            self.wrong_type(key, value, "a table", help);
+        }
+        inner
+    }
+
+    /// A table of text by name, each with the place of its name: `params` or `env`.
+    pub(super) fn texts(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+    ) -> BTreeMap<String, Spanned<String>> {
+        let mut texts = BTreeMap::new();
+        let example = "write it as a table, such as { KEY = \"value\" }";
+        for (name, value) in self.table(table, key, Some(example)).into_iter().flatten() {
+            let shown = name.get_ref().escape_debug().take(NAME_LENGTH_MAX);
+            let shown: String = shown.collect();
+            if let Some(text) = self.scalar(&shown, value) {
+                let words = Spanned::new(value.span(), text.as_str());
+                self.check_process_text(&shown, &words, false);
+                texts.insert(name.get_ref().to_string(), Spanned::new(name.span(), text));
+            }
+        }
+        texts
+    }
+
+    fn scalar(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<String> {
+        let text = match value.get_ref() {
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Boolean(flag) => Some(flag.to_string()),
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .ok()
+                .map(|number| number.to_string()),
+            _ => None,
+        };
+        if text.is_none() {
+            let quotable = matches!(value.get_ref(), DeValue::Float(_) | DeValue::Datetime(_));
+            let help = quotable.then_some("put it in quotes");
+            self.wrong_type(key, value, "a string, a whole number, true or false", help);
+        }
+        text
+    }
+}
+
+fn found(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    if text.parse::<f64>().is_ok() {
+        return Err("it has no unit");
+    }
+    if text.trim_start().starts_with('-') {
+        return Err("it is negative");
+    }
+    match SpanParser::new().parse_unsigned_duration(text) {
+        Err(_) => {
+            Err("only hours (h), minutes (m), seconds (s) and milliseconds (ms) are understood")
+        }
+        Ok(Duration::ZERO) => Err("it is zero"),
+        Ok(duration) if duration > DURATION_MAX => Err("it is longer than a year, 8760h"),
+        Ok(duration) => Ok(duration),
+    }
+}

@@ -1,0 +1,4 @@
+//! coord
+mod file;
+
+fn main() {}

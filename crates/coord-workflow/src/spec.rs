@@ -1,0 +1,174 @@
+//! A workflow as data: what a file or another program describes, before anything is checked.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::retry::Retry;
+
+/// A workflow as data: steps that name their handlers and the steps they need.
+///
+/// Nothing in it has been checked: [`validate`](crate::validate()) does that.
+///
+/// ```
+/// use coord_workflow::{Spec, StepSpec, validate};
+///
+/// let spec = Spec::new("build-deploy")
+///     .step(StepSpec::new("build", "compile"))
+///     .step(StepSpec::new("deploy", "upload").needs(["build"]).optional());
+/// let valid = validate(spec, ["compile", "upload"]).expect("a spec without faults");
+/// assert_eq!(valid.order(), [0, 1]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// What the workflow is called; see [`is_name`](crate::is_name).
+    pub name: String,
+    /// The steps, in any order.
+    pub steps: Vec<StepSpec>,
+    /// How many steps run at once at most; `None` leaves it to who runs the workflow.
+    #[serde(default)]
+    pub concurrency: Option<NonZeroUsize>,
+    /// How long a run takes at most; `None` leaves it to who runs the workflow.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+}
+
+impl Spec {
+    /// A workflow without steps.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            steps: Vec::new(),
+            concurrency: None,
+            timeout: None,
+        }
+    }
+
+    /// With one more step.
+    #[must_use]
+    pub fn step(mut self, step: StepSpec) -> Self {
+        self.steps.push(step);
+        self
+    }
+}
+
+/// One step of a [`Spec`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepSpec {
+    /// What the step is called; unique in its workflow; see [`is_name`](crate::is_name).
+    pub id: String,
+    /// The name, in the registry, of the handler that does the step's work.
+    pub handler: String,
+    /// What the handler is given, as it is.
+    #[serde(default)]
+    pub input: Value,
+    /// The ids of the steps that end before this one begins.
+    #[serde(default, alias = "depends_on")]
+    pub needs: Vec<String>,
+    /// A handler that answers `true` or `false`: whether the step runs. `None`: it does.
+    #[serde(default)]
+    pub when: Option<Call>,
+    /// How often the step is tried; `None`: once.
+    #[serde(default)]
+    pub retry: Option<Retry>,
+    /// How long one attempt takes at most; `None` leaves it to who runs the workflow.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+    /// Whether the step may fail without harm to the steps that need it or to the run.
+    #[serde(default)]
+    pub optional: bool,
+    /// A handler that undoes the step after it has completed, when the run fails or is cancelled.
+    #[serde(default)]
+    pub undo: Option<Call>,
+}
+
+impl StepSpec {
+    /// A step that needs nothing and is tried once.
+    pub fn new(id: impl Into<String>, handler: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            handler: handler.into(),
+            input: Value::Null,
+            needs: Vec::new(),
+            when: None,
+            retry: None,
+            timeout: None,
+            optional: false,
+            undo: None,
+        }
+    }
+
+    /// With this for the handler.
+    #[must_use]
+    pub fn input(mut self, input: impl Into<Value>) -> Self {
+        self.input = input.into();
+        self
+    }
+
+    /// With more steps that end before this one begins.
+    #[must_use]
+    pub fn needs<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
+        self.needs.extend(ids.into_iter().map(Into::into));
+        self
+    }
+
+    /// With a handler that answers whether the step runs.
+    #[must_use]
+    pub fn when(mut self, condition: Call) -> Self {
+        self.when = Some(condition);
+        self
+    }
+
+    /// Tried more than once.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// With a limit to the time of one attempt.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Free to fail.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    /// With a handler that undoes it.
+    #[must_use]
+    pub fn undo(mut self, undo: Call) -> Self {
+        self.undo = Some(undo);
+        self
+    }
+}
+
+/// A handler of the registry with what it is given: a condition, or what undoes a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// The handler's name in the registry.
+    pub handler: String,
+    /// What the handler is given, as it is.
+    #[serde(default)]
+    pub input: Value,
+}
+
+impl Call {
+    /// A call of this handler.
+    pub fn new(handler: impl Into<String>, input: impl Into<Value>) -> Self {
+        Self {
+            handler: handler.into(),
+            input: input.into(),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! From a [`Spec`] to a [`ValidSpec`], or to everything that is wrong with it at once.
+
+mod cycle;
+mod fault;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+
+pub use fault::{Fault, Faults};
+
+use crate::name::{is_name, nearest};
+use crate::spec::{Spec, StepSpec};
+
+/// How many faults are told in full: more than anyone repairs between two runs, and few enough
+/// that looking for the nearest right name of each stays quick.
+const FAULTS_MAX: usize = 100;
+
+/// A workflow in which names are names, every need is a step, every handler is known, and no step
+/// waits for itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidSpec {
+    spec: Spec,
+    needs: Vec<Vec<usize>>,
+    order: Vec<usize>,
+}
+
+impl ValidSpec {
+    /// What was validated.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// For each step, by its index in [`Spec::steps`], the indexes of the steps that it needs:
+    /// ascending, each once.
+    pub fn needs(&self) -> &[Vec<usize>] {
+        &self.needs
+    }
+
+    /// The indexes of all steps, each after those that it needs; among steps that could come
+    /// next, the one that the spec names first.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// The spec again.
+    pub fn into_spec(self) -> Spec {
+        self.spec
+    }
+}
+
+/// Checks a workflow against the names of the handlers that there are.
+///
+/// # Errors
+///
+/// Every fault at once, in the order of the steps, cycles last. The indexes in a [`Fault`] are
+/// those of [`Spec::steps`], so that the caller can point into its own text.
+pub fn validate<'a>(
+    spec: Spec,
+    handlers: impl IntoIterator<Item = &'a str>,
+) -> Result<ValidSpec, Faults> {
+    let handlers: BTreeSet<&str> = handlers.into_iter().collect();
+    let mut found = Found::default();
+    if !is_name(&spec.name) {
+        found.add(|| Fault::InvalidName {
+            name: spec.name.clone(),
+        });
+    }
+    if spec.steps.is_empty() {
+        found.add(|| Fault::NoSteps);
+    }
+    let ids = check_ids(&spec.steps, &mut found);
+    check_handlers(&spec.steps, &handlers, &mut found);
+    let needs = resolve_needs(&spec.steps, &ids, &mut found);
+    let order = order(&needs);
+    if order.len() < spec.steps.len() {
+        for start in cycle::starts(&needs) {
+            found.add(|| {
+                let path = cycle::shortest(&needs, start);
+                let ids = path.iter().map(|&step| spec.steps[step].id.clone());
+                Fault::Cycle {
+                    ids: ids.collect(),
+                    path,
+                }
+            });
+        }
+    }
+    match found.into_faults() {
+        None => Ok(ValidSpec { spec, needs, order }),
+        Some(faults) => Err(faults),
+    }
+}
+
+/// The faults so far: the first [`FAULTS_MAX`] in full, the rest counted.
+#[derive(Default)]
+struct Found {
+    faults: Vec<Fault>,
+    left_out: usize,
+}
+
+impl Found {
+    fn add(&mut self, fault: impl FnOnce() -> Fault) {
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(fault());
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    fn into_faults(mut self) -> Option<Faults> {
+        if self.left_out > 0 {
+            self.faults.push(Fault::More {
+                count: self.left_out,
+            });
+        }
+        (!self.faults.is_empty()).then_some(Faults(self.faults))
+    }
+}
+
+/// The index of the first step of each id.
+fn check_ids<'s>(steps: &'s [StepSpec], found: &mut Found) -> HashMap<&'s str, usize> {
+    let mut ids = HashMap::with_capacity(steps.len());
+    for (step, StepSpec { id, .. }) in steps.iter().enumerate() {
+        if !is_name(id) {
+            let id = id.clone();
+            found.add(|| Fault::InvalidId { step, id });
+        }
+        let first = *ids.entry(id.as_str()).or_insert(step);
+        if first != step {
+            found.add(|| Fault::DuplicateId {
+                first,
+                second: step,
+                id: id.clone(),
+            });
+        }
+    }
+    ids
+}
+
+fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Found) {
+    for (index, step) in steps.iter().enumerate() {
+        let calls = [&step.when, &step.undo].into_iter().flatten();
+        for name in std::iter::once(&step.handler).chain(calls.map(|call| &call.handler)) {
+            if !handlers.contains(name.as_str()) {
+                found.add(|| Fault::UnknownHandler {
+                    step: index,
+                    id: step.id.clone(),
+                    handler: name.clone(),
+                    nearest: nearest(name, handlers.iter().copied()).map(str::to_owned),
+                });
+            }
+        }
+    }
+}
+
+/// The needs of each step as indexes, without those that are no step.
+fn resolve_needs(
+    steps: &[StepSpec],
+    ids: &HashMap<&str, usize>,
+    found: &mut Found,
+) -> Vec<Vec<usize>> {
+    let resolve = |(step, spec): (usize, &StepSpec)| {
+        let mut needs = Vec::with_capacity(spec.needs.len());
+        for (need, name) in spec.needs.iter().enumerate() {
+            match ids.get(name.as_str()) {
+                Some(&index) => needs.push(index),
+                None => found.add(|| {
+                    let others = steps.iter().map(|other| other.id.as_str());
+                    Fault::UnknownNeed {
+                        step,
+                        need,
+                        id: spec.id.clone(),
+                        name: name.clone(),
+                        // A step is never told to need itself.
+                        nearest: nearest(name, others.filter(|other| *other != spec.id))
+                            .map(str::to_owned),
+                    }
+                }),
+            }
+        }
+        needs.sort_unstable();
+        needs.dedup();
+        needs
+    };
+    steps.iter().enumerate().map(resolve).collect()
+}
+
+/// Kahn's algorithm; what is on a cycle, or needs what is, is left out.
+fn order(needs: &[Vec<usize>]) -> Vec<usize> {
+    let mut missing: Vec<usize> = needs.iter().map(Vec::len).collect();
+    let mut needed_by = vec![Vec::new(); needs.len()];
+    for (step, needs) in needs.iter().enumerate() {
+        for &need in needs {
+            needed_by[need].push(step);
+        }
+    }
+    let first = (0..needs.len()).filter(|&step| missing[step] == 0);
+    let mut ready: BinaryHeap<Reverse<usize>> = first.map(Reverse).collect();
+    let mut order = Vec::with_capacity(needs.len());
+    while let Some(Reverse(step)) = ready.pop() {
+        order.push(step);
+        for &next in &needed_by[step] {
+            missing[next] -= 1;
+            if missing[next] == 0 {
+                ready.push(Reverse(next));
+            }
+        }
+    }
+    order
+}

@@ -1,0 +1,159 @@
+//! What can be wrong with a workflow.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::name::{Bare, NAME_LENGTH_MAX, Shown};
+
+/// How many steps of a cycle a message names; the others are counted.
+const CYCLE_SHOWN_MAX: usize = 12;
+
+/// One thing that is wrong with a [`Spec`](crate::Spec). Steps and needs are named by their
+/// indexes from 0; messages count steps from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// There is nothing to do.
+    #[error("the workflow has no steps: give it at least one")]
+    NoSteps,
+
+    /// The workflow's name is no name.
+    #[error("the workflow's name {} is not allowed: {NameRule}", Shown(name))]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+
+    /// A step's id is no name.
+    #[error("the id {} of step {} is not allowed: {NameRule}", Shown(id), step + 1)]
+    InvalidId {
+        /// Which step.
+        step: usize,
+        /// Its id.
+        id: String,
+    },
+
+    /// Two steps have the same id.
+    #[error("steps {} and {} have the same id {}: rename one", first + 1, second + 1, Shown(id))]
+    DuplicateId {
+        /// The first step of this id.
+        first: usize,
+        /// A later one.
+        second: usize,
+        /// The id.
+        id: String,
+    },
+
+    /// A step needs what is no step.
+    #[error(
+        "step {} needs {}, which is no step{}",
+        Shown(id),
+        Shown(name),
+        DidYouMean(nearest)
+    )]
+    UnknownNeed {
+        /// Which step.
+        step: usize,
+        /// Which of its needs.
+        need: usize,
+        /// The step's id.
+        id: String,
+        /// What it needs.
+        name: String,
+        /// The id of the step that is probably meant.
+        nearest: Option<String>,
+    },
+
+    /// A step's handler, condition or undo is not in the registry.
+    #[error(
+        "step {} names the handler {}, which is not registered{}",
+        Shown(id),
+        Shown(handler),
+        DidYouMean(nearest)
+    )]
+    UnknownHandler {
+        /// Which step.
+        step: usize,
+        /// The step's id.
+        id: String,
+        /// The handler it names.
+        handler: String,
+        /// The handler that is probably meant.
+        nearest: Option<String>,
+    },
+
+    /// Steps wait for each other. One cycle is named for each group of steps that all wait for
+    /// each other: the shortest through its earliest step, which comes first.
+    #[error("these steps wait for each other, so none can start: {}", Round(ids))]
+    Cycle {
+        /// The steps, each needing the next, the last needing the first.
+        path: Vec<usize>,
+        /// Their ids.
+        ids: Vec<String>,
+    },
+
+    /// There are more faults than are told; always the last one.
+    #[error("{count} more, not named here")]
+    More {
+        /// How many.
+        count: usize,
+    },
+}
+
+/// Everything that is wrong with a workflow; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+impl Display for Faults {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(formatter, "{separator}{fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Faults {}
+
+struct NameRule;
+
+impl Display for NameRule {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "use 1 to {NAME_LENGTH_MAX} of the letters a-z and A-Z, digits, `_`, `.` and `-`, \
+             and begin with a letter or digit"
+        )
+    }
+}
+
+struct DidYouMean<'a>(&'a Option<String>);
+
+impl Display for DidYouMean<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(name) => write!(formatter, "; did you mean {}?", Shown(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `a → b → a`, with the middle of a long way round left out.
+struct Round<'a>(&'a [String]);
+
+impl Display for Round<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let left_out = self.0.len().saturating_sub(CYCLE_SHOWN_MAX);
+        let head = (self.0.len() - left_out).div_ceil(2);
+        for (index, id) in self.0.iter().enumerate() {
+            if left_out > 0 && index == head {
+                write!(formatter, "({left_out} more) → ")?;
+            }
+            if left_out == 0 || index < head || index >= head + left_out {
+                write!(formatter, "{} → ", Bare(id))?;
+            }
+        }
+        let first = self.0.first().map_or("", String::as_str);
+        write!(formatter, "{}", Bare(first))
+    }
+}

@@ -1,0 +1,3 @@
+//! The behaviour of coord-workflow, from outside.
+
+mod validate;

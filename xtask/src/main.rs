@@ -1,0 +1,66 @@
+//! `cargo xtask`: what the project does to itself, in the order in which it is used.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program of the terminal"
+)]
+
+mod bench;
+mod ci;
+mod command;
+mod docs;
+mod edges;
+mod features;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// What the project does to itself.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Run every test of the workspace
+    Test {
+        /// The cargo profile to build the tests with
+        #[arg(long, default_value = "dev")]
+        profile: String,
+        /// Passed on to the test runner, such as the name of a test
+        #[arg(last = true)]
+        runner: Vec<OsString>,
+    },
+    /// Run every check that a change has to pass
+    Ci {
+        /// Leave the tests out
+        #[arg(long)]
+        no_test: bool,
+    },
+    /// Measure this project beside its peers
+    Bench {
+        /// A benchmark and its arguments; none lists the benchmarks
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        benchmark: Vec<OsString>,
+    },
+    /// Build the documentation of the API
+    Docs,
+}
+
+fn main() -> ExitCode {
+    let outcome = command::enter_workspace().and_then(|()| match Task::parse() {
+        Task::Test { profile, runner } => test::run(&profile, &runner),
+        Task::Ci { no_test } => ci::run(!no_test),
+        Task::Bench { benchmark } => bench::run(&benchmark),
+        Task::Docs => docs::build(),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
