@@ -91,6 +91,19 @@ pub enum Fault {
         ids: Vec<String>,
     },
 
+    /// A step was given a handle of a step of another workflow.
+    #[error(
+        "step {} names a step of another workflow: a handle is good only in the builder that made \
+         it",
+        Shown(id)
+    )]
+    ForeignStep {
+        /// Which step.
+        step: usize,
+        /// Its id.
+        id: String,
+    },
+
     /// There are more faults than are told; always the last one.
     #[error("{count} more, not named here")]
     More {

@@ -1,3 +1,6 @@
 //! The behaviour of coord-workflow, from outside.
 
+mod typed;
+mod course;
+mod events;
 mod validate;

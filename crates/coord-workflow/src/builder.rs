@@ -1,0 +1,504 @@
+//! The typed builder: steps that take the outputs of earlier steps, checked by the compiler.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::name::is_name;
+use crate::plan::{
+    DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, When,
+};
+use crate::{Fault, Faults, Retry, StepContext, StepError, Workflow};
+
+/// A handle of a step, by which later steps name it. `T` is its output.
+///
+/// There is no handle of a later step, so a cycle cannot be written.
+pub struct Step<T> {
+    place: Place,
+    output: PhantomData<fn() -> T>,
+}
+
+/// Which step of which workflow; the run's own input is a step before the first.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    workflow: u64,
+    step: Option<usize>,
+}
+
+impl<T> Clone for Step<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Step<T> {}
+
+impl<T> fmt::Debug for Step<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place.step {
+            Some(step) => write!(formatter, "Step({step})"),
+            None => formatter.write_str("Step(input)"),
+        }
+    }
+}
+
+impl<T> Step<T> {
+    /// Its index, if it is a step of this workflow.
+    pub(crate) fn index_in(&self, workflow: u64) -> Option<usize> {
+        self.place.step.filter(|_| self.place.workflow == workflow)
+    }
+}
+
+/// What a step takes from others: a handle, a tuple of these (up to eight, which may be tuples
+/// again), or a `Vec` of them.
+pub trait Inputs: Send + Sync + 'static {
+    /// What the step's function is given: an `Arc` of each output, in the same shape.
+    type Values: Send + 'static;
+
+    #[doc(hidden)]
+    fn places(&self, found: &mut Vec<InputPlace>);
+    #[doc(hidden)]
+    fn values(&self, outputs: &Outputs<'_>) -> Option<Self::Values>;
+}
+
+/// A place that an input names. Opaque: for the implementations of [`Inputs`].
+#[doc(hidden)]
+pub struct InputPlace(Place);
+
+/// The outputs of a run. Opaque: for the implementations of [`Inputs`].
+#[doc(hidden)]
+pub struct Outputs<'a>(&'a Slots);
+
+impl<T: Send + Sync + 'static> Inputs for Step<T> {
+    type Values = Arc<T>;
+
+    fn places(&self, found: &mut Vec<InputPlace>) {
+        found.push(InputPlace(self.place));
+    }
+
+    fn values(&self, outputs: &Outputs<'_>) -> Option<Arc<T>> {
+        let output = match self.place.step {
+            Some(step) => outputs.0.outputs.get(step)?.get()?,
+            None => &outputs.0.input,
+        };
+        Arc::clone(output).downcast().ok()
+    }
+}
+
+impl<S: Inputs> Inputs for Vec<S> {
+    type Values = Vec<S::Values>;
+
+    fn places(&self, found: &mut Vec<InputPlace>) {
+        self.iter().for_each(|input| input.places(found));
+    }
+
+    fn values(&self, outputs: &Outputs<'_>) -> Option<Self::Values> {
+        self.iter().map(|input| input.values(outputs)).collect()
+    }
+}
+
+macro_rules! inputs_of_tuples {
+    ($($input:ident),+) => {
+        impl<$($input: Inputs),+> Inputs for ($($input,)+) {
+            type Values = ($($input::Values,)+);
+
+            #[expect(non_snake_case, reason = "a variable for each type parameter")]
+            fn places(&self, found: &mut Vec<InputPlace>) {
+                let ($($input,)+) = self;
+                $($input.places(found);)+
+            }
+
+            #[expect(non_snake_case, reason = "a variable for each type parameter")]
+            fn values(&self, outputs: &Outputs<'_>) -> Option<Self::Values> {
+                let ($($input,)+) = self;
+                Some(($($input.values(outputs)?,)+))
+            }
+        }
+    };
+}
+
+inputs_of_tuples!(A);
+inputs_of_tuples!(A, B);
+inputs_of_tuples!(A, B, C);
+inputs_of_tuples!(A, B, C, D);
+inputs_of_tuples!(A, B, C, D, E);
+inputs_of_tuples!(A, B, C, D, E, F);
+inputs_of_tuples!(A, B, C, D, E, F, G);
+inputs_of_tuples!(A, B, C, D, E, F, G, H);
+
+/// Builds a [`Workflow`], step by step. Made by [`Workflow::builder`].
+pub struct WorkflowBuilder<I> {
+    identity: u64,
+    name: String,
+    steps: Vec<PlannedStep>,
+    concurrency: Option<NonZeroUsize>,
+    timeout: Duration,
+    faults: Vec<Fault>,
+    input: PhantomData<fn(I)>,
+}
+
+/// An identity for each builder, so that a handle is not taken for one of another workflow.
+static NEXT_IDENTITY: AtomicU64 = AtomicU64::new(1);
+
+pub(crate) fn new_identity() -> u64 {
+    NEXT_IDENTITY.fetch_add(1, Ordering::Relaxed)
+}
+
+impl<I: Send + Sync + 'static> Workflow<I> {
+    /// Begins a workflow of this name. What `I` is follows from what runs are started with.
+    pub fn builder(name: impl Into<String>) -> WorkflowBuilder<I> {
+        WorkflowBuilder {
+            identity: new_identity(),
+            name: name.into(),
+            steps: Vec::new(),
+            concurrency: None,
+            timeout: DEFAULT_WORKFLOW_TIMEOUT,
+            faults: Vec::new(),
+            input: PhantomData,
+        }
+    }
+}
+
+impl<I: Send + Sync + 'static> WorkflowBuilder<I> {
+    /// A handle of what each run is started with, to be taken as input like a step's output.
+    pub fn input(&self) -> Step<I> {
+        Step {
+            place: Place {
+                workflow: self.identity,
+                step: None,
+            },
+            output: PhantomData,
+        }
+    }
+
+    /// With at most this many steps at once; the orchestrator's own limit applies too.
+    #[must_use]
+    pub fn concurrency(mut self, steps: NonZeroUsize) -> Self {
+        self.concurrency = Some(steps);
+        self
+    }
+
+    /// With another limit to a run's time than [`DEFAULT_WORKFLOW_TIMEOUT`].
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Begins a step. It is added by [`run`](StepBuilder::run).
+    pub fn step(&mut self, id: impl Into<String>) -> StepBuilder<'_, I, NoInput, NoUndo> {
+        StepBuilder {
+            step: PlannedStep {
+                id: id.into().into(),
+                needs: Vec::new(),
+                inputs: Vec::new(),
+                action: Box::new(|_, _| None),
+                when: None,
+                undo: None,
+                retry: Retry::none(),
+                timeout: DEFAULT_STEP_TIMEOUT,
+                optional: false,
+            },
+            workflow: self,
+            inputs: NoInput,
+            undo: NoUndo,
+        }
+    }
+
+    /// The workflow, ready to run.
+    ///
+    /// # Errors
+    ///
+    /// Every fault at once: names that are none, ids given twice, handles of other workflows.
+    pub fn build(self) -> Result<Workflow<I>, Faults> {
+        let mut faults = Vec::new();
+        if !is_name(&self.name) {
+            faults.push(Fault::InvalidName {
+                name: self.name.clone(),
+            });
+        }
+        if self.steps.is_empty() {
+            faults.push(Fault::NoSteps);
+        }
+        let mut ids = HashMap::with_capacity(self.steps.len());
+        for (index, step) in self.steps.iter().enumerate() {
+            if !is_name(&step.id) {
+                faults.push(Fault::InvalidId {
+                    step: index,
+                    id: step.id.to_string(),
+                });
+            }
+            let first = *ids.entry(&step.id).or_insert(index);
+            if first != index {
+                faults.push(Fault::DuplicateId {
+                    first,
+                    second: index,
+                    id: step.id.to_string(),
+                });
+            }
+        }
+        faults.extend(self.faults);
+        if !faults.is_empty() {
+            return Err(Faults(faults));
+        }
+        let name = self.name.into();
+        Ok(Workflow {
+            plan: Arc::new(Plan::new(name, self.steps, self.concurrency, self.timeout)),
+            identity: self.identity,
+            input: PhantomData,
+        })
+    }
+}
+
+impl<I> fmt::Debug for WorkflowBuilder<I> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("WorkflowBuilder")
+            .field("name", &self.name)
+            .field("steps", &self.steps.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A step without inputs.
+#[derive(Debug)]
+pub struct NoInput;
+
+/// A step that nothing undoes.
+#[derive(Debug)]
+pub struct NoUndo;
+
+/// A step that a function of its output undoes.
+#[derive(Debug)]
+pub struct UndoWith<F>(F);
+
+/// What undoes a step whose output is `T`: nothing, or a function of it.
+pub trait Undo<T>: Sized {
+    #[doc(hidden)]
+    fn erased(self) -> Option<crate::plan::UndoAction>;
+}
+
+impl<T> Undo<T> for NoUndo {
+    fn erased(self) -> Option<crate::plan::UndoAction> {
+        None
+    }
+}
+
+impl<T, F, Fut, E> Undo<T> for UndoWith<F>
+where
+    T: Send + Sync + 'static,
+    F: Fn(Arc<T>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<StepError>,
+{
+    fn erased(self) -> Option<crate::plan::UndoAction> {
+        Some(Box::new(move |_, output| {
+            let undoing = output.downcast().ok().map(|output| self.0(output));
+            Box::pin(async move {
+                match undoing {
+                    Some(undoing) => undoing.await.map_err(Into::into),
+                    None => Ok(()),
+                }
+            })
+        }))
+    }
+}
+
+/// One step on its way into a workflow. Made by [`WorkflowBuilder::step`].
+#[must_use = "a step is added by `run`"]
+pub struct StepBuilder<'w, I, In, U> {
+    workflow: &'w mut WorkflowBuilder<I>,
+    step: PlannedStep,
+    inputs: In,
+    undo: U,
+}
+
+impl<'w, I, In, U> StepBuilder<'w, I, In, U> {
+    /// After another step has ended, whether or not it did anything: an optional step that
+    /// failed, or one that was skipped, is no reason to wait.
+    pub fn after<T>(mut self, step: &Step<T>) -> Self {
+        self.need(step.place);
+        self
+    }
+
+    /// Tried again when it fails. Without this, the first failure is the last.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.step.retry = retry;
+        self
+    }
+
+    /// With another limit to one attempt's time than [`DEFAULT_STEP_TIMEOUT`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.step.timeout = timeout;
+        self
+    }
+
+    /// Free to fail: its failure harms neither the run nor the steps after it. Those that take
+    /// its output as input are skipped.
+    pub fn optional(mut self) -> Self {
+        self.step.optional = true;
+        self
+    }
+
+    fn need(&mut self, place: Place) -> Option<usize> {
+        if place.workflow != self.workflow.identity {
+            self.workflow.faults.push(Fault::ForeignStep {
+                step: self.workflow.steps.len(),
+                id: self.step.id.to_string(),
+            });
+            return None;
+        }
+        let step = place.step?;
+        if let Err(at) = self.step.needs.binary_search(&step) {
+            self.step.needs.insert(at, step);
+        }
+        Some(step)
+    }
+
+    fn add<T>(mut self) -> Step<T>
+    where
+        U: Undo<T>,
+    {
+        self.step.undo = self.undo.erased();
+        let place = Place {
+            workflow: self.workflow.identity,
+            step: Some(self.workflow.steps.len()),
+        };
+        self.workflow.steps.push(self.step);
+        Step {
+            place,
+            output: PhantomData,
+        }
+    }
+}
+
+impl<'w, I, In> StepBuilder<'w, I, In, NoUndo> {
+    /// Undone, after it has completed, when the run fails, is cancelled or times out: by this
+    /// function of its output, after everything that completed later.
+    pub fn compensate<F>(self, undo: F) -> StepBuilder<'w, I, In, UndoWith<F>> {
+        StepBuilder {
+            workflow: self.workflow,
+            step: self.step,
+            inputs: self.inputs,
+            undo: UndoWith(undo),
+        }
+    }
+}
+
+impl<'w, I, U> StepBuilder<'w, I, NoInput, U> {
+    /// After these, and with their outputs: see [`Inputs`]. When one of them has none, because it
+    /// was skipped or is optional and failed, this step is skipped too.
+    pub fn input<In: Inputs>(mut self, inputs: In) -> StepBuilder<'w, I, In, U> {
+        let mut places = Vec::new();
+        inputs.places(&mut places);
+        for InputPlace(place) in places {
+            if let Some(step) = self.need(place) {
+                self.step.inputs.push(step);
+            }
+        }
+        StepBuilder {
+            workflow: self.workflow,
+            step: self.step,
+            inputs,
+            undo: self.undo,
+        }
+    }
+
+    /// Only if this says so, once everything that it needs has ended; else it is skipped.
+    pub fn when(mut self, condition: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.step.when = Some(decide(move |_| Some(condition())));
+        self
+    }
+
+    /// Adds the step: this function is its work.
+    pub fn run<T, E, F, Fut>(self, work: F) -> Step<T>
+    where
+        U: Undo<T>,
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + Sync + 'static,
+        E: Into<StepError> + 'static,
+    {
+        self.run_with(move |_| work())
+    }
+
+    /// Adds the step: this function is its work, and is told which attempt it is and when to stop.
+    pub fn run_with<T, E, F, Fut>(mut self, work: F) -> Step<T>
+    where
+        U: Undo<T>,
+        F: Fn(StepContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + Sync + 'static,
+        E: Into<StepError> + 'static,
+    {
+        self.step.action = Box::new(move |context, _| Some(Box::pin(erase(work(context)))));
+        self.add()
+    }
+}
+
+impl<'w, I, In: Inputs, U> StepBuilder<'w, I, In, U>
+where
+    In: Clone,
+{
+    /// Only if this says so of the inputs; else it is skipped.
+    pub fn when(mut self, condition: impl Fn(&In::Values) -> bool + Send + Sync + 'static) -> Self {
+        let inputs = self.inputs.clone();
+        self.step.when = Some(decide(move |slots| {
+            Some(condition(&inputs.values(&Outputs(slots))?))
+        }));
+        self
+    }
+
+    /// Adds the step: this function of the inputs is its work.
+    pub fn run<T, E, F, Fut>(self, work: F) -> Step<T>
+    where
+        U: Undo<T>,
+        F: Fn(In::Values) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + Sync + 'static,
+        E: Into<StepError> + 'static,
+    {
+        self.run_with(move |_, values| work(values))
+    }
+
+    /// Adds the step: this function of the inputs is its work, and is told which attempt it is
+    /// and when to stop.
+    pub fn run_with<T, E, F, Fut>(mut self, work: F) -> Step<T>
+    where
+        U: Undo<T>,
+        F: Fn(StepContext, In::Values) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + Sync + 'static,
+        E: Into<StepError> + 'static,
+    {
+        let inputs = self.inputs.clone();
+        self.step.action = Box::new(move |context, slots| {
+            let values = inputs.values(&Outputs(slots))?;
+            Some(Box::pin(erase(work(context, values))))
+        });
+        self.add()
+    }
+}
+
+async fn erase<T, E>(work: impl Future<Output = Result<T, E>>) -> Result<Output, StepError>
+where
+    T: Any + Send + Sync,
+    E: Into<StepError>,
+{
+    match work.await {
+        Ok(output) => Ok(Arc::new(output)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn decide(condition: impl Fn(&Slots) -> Option<bool> + Send + Sync + 'static) -> When {
+    Box::new(move |_, slots| {
+        let answer = condition(slots)?;
+        Some(Box::pin(std::future::ready(Ok(answer))))
+    })
+}

@@ -1,0 +1,94 @@
+//! What a step's work is told: which attempt it is, and when to stop.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use coord_bus::CancellationToken;
+
+use crate::RunId;
+
+/// Given to a step's function. Cheap to clone.
+#[derive(Clone)]
+pub struct StepContext {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    workflow: Arc<crate::plan::Plan>,
+    run: RunId,
+    step: usize,
+    attempt: u32,
+    parent: CancellationToken,
+    /// Made when it is first asked for: most steps never do.
+    token: OnceLock<CancellationToken>,
+}
+
+impl StepContext {
+    pub(crate) fn new(
+        workflow: Arc<crate::plan::Plan>,
+        run: RunId,
+        step: usize,
+        attempt: u32,
+        parent: CancellationToken,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                workflow,
+                run,
+                step,
+                attempt,
+                parent,
+                token: OnceLock::new(),
+            }),
+        }
+    }
+
+    /// The workflow's name.
+    pub fn workflow(&self) -> &str {
+        &self.inner.workflow.name
+    }
+
+    /// The run.
+    pub fn run(&self) -> &RunId {
+        &self.inner.run
+    }
+
+    /// The step's id.
+    pub fn step(&self) -> &str {
+        &self.inner.workflow.steps[self.inner.step].id
+    }
+
+    /// Which attempt this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.inner.attempt
+    }
+
+    /// Cancelled when the attempt is to stop: its time is up, or the run is cancelled or has
+    /// failed elsewhere.
+    ///
+    /// A step that has asked for this is given the orchestrator's grace to come to an end; one
+    /// that has not is dropped at once, wherever it awaits.
+    pub fn token(&self) -> CancellationToken {
+        self.inner
+            .token
+            .get_or_init(|| self.inner.parent.child_token())
+            .clone()
+    }
+
+    /// The token, if anybody asked for it.
+    pub(crate) fn watched(&self) -> Option<&CancellationToken> {
+        self.inner.token.get()
+    }
+}
+
+impl fmt::Debug for StepContext {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("StepContext")
+            .field("workflow", &self.workflow())
+            .field("run", &self.inner.run)
+            .field("step", &self.step())
+            .field("attempt", &self.inner.attempt)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,270 @@
+//! The orchestrator: starts runs, owns their tasks, and ends them.
+
+use std::any::Any;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use coord_bus::time::{Clock, SystemClock};
+use coord_bus::vocabulary::{WORKFLOW_EVENTS, WorkflowEvent};
+use coord_bus::{Bus, BusExt, CancellationToken, Publisher, ShutdownReport, TaskScope};
+use tokio::sync::watch;
+
+use crate::run::{self, Shared};
+use crate::{Outcome, RunId, Workflow, WorkflowError};
+
+/// How long a step that watches its token has to come to an end once it is cancelled.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+/// How long undoing a run's steps may take, all together.
+pub const DEFAULT_COMPENSATION_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// What all runs of an orchestrator share.
+pub(crate) struct Settings {
+    pub(crate) events: Publisher<WorkflowEvent>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) concurrency: Option<NonZeroUsize>,
+    pub(crate) grace: Duration,
+    pub(crate) compensation_timeout: Duration,
+    pub(crate) tasks: Arc<TaskScope>,
+}
+
+/// Runs workflows.
+///
+/// It owns the runs: they go on when nobody waits for them, and end with it. Every transition of a
+/// run is an event on the topic `workflow-events` of its bus, published before it takes effect on
+/// other steps; a lossless subscriber that does not read holds the run up.
+///
+/// # Ending
+///
+/// [`shutdown`](Self::shutdown) cancels what still runs and lets it be undone. Dropping the
+/// orchestrator aborts it: steps stop where they await, and nothing is undone.
+pub struct WorkflowOrchestrator {
+    settings: Arc<Settings>,
+    /// Cancelled to cancel every run.
+    token: CancellationToken,
+    runs: Mutex<Vec<Weak<Shared>>>,
+}
+
+/// Makes a [`WorkflowOrchestrator`] with other settings than the default ones.
+pub struct OrchestratorBuilder<'b, B: ?Sized> {
+    bus: &'b B,
+    clock: Arc<dyn Clock>,
+    concurrency: Option<NonZeroUsize>,
+    grace: Duration,
+    compensation_timeout: Duration,
+}
+
+impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
+    /// With this clock for the times of events, instead of the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// With at most this many steps of a run at once, where its workflow does not state fewer.
+    /// There is no limit by default: steps that only wait cost next to nothing.
+    #[must_use]
+    pub fn concurrency(mut self, steps: NonZeroUsize) -> Self {
+        self.concurrency = Some(steps);
+        self
+    }
+
+    /// With another time for cancelled steps to end than [`DEFAULT_GRACE`].
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// With another limit to undoing a run than [`DEFAULT_COMPENSATION_TIMEOUT`].
+    #[must_use]
+    pub fn compensation_timeout(mut self, timeout: Duration) -> Self {
+        self.compensation_timeout = timeout;
+        self
+    }
+
+    /// The orchestrator.
+    ///
+    /// # Errors
+    ///
+    /// When the topic of its events cannot be opened.
+    pub fn build(self) -> Result<WorkflowOrchestrator, WorkflowError> {
+        let tasks = TaskScope::reporting("workflows", self.bus, Arc::clone(&self.clock))?;
+        Ok(WorkflowOrchestrator {
+            settings: Arc::new(Settings {
+                events: self.bus.publisher(&WORKFLOW_EVENTS)?,
+                clock: self.clock,
+                concurrency: self.concurrency,
+                grace: self.grace,
+                compensation_timeout: self.compensation_timeout,
+                tasks: Arc::new(tasks),
+            }),
+            token: CancellationToken::new(),
+            runs: Mutex::default(),
+        })
+    }
+}
+
+impl WorkflowOrchestrator {
+    /// An orchestrator with the default settings.
+    ///
+    /// # Errors
+    ///
+    /// When the topic of its events cannot be opened.
+    pub fn new(bus: &(impl Bus + ?Sized)) -> Result<Self, WorkflowError> {
+        Self::builder(bus).build()
+    }
+
+    /// An orchestrator with settings to be chosen.
+    pub fn builder<B: Bus + ?Sized>(bus: &B) -> OrchestratorBuilder<'_, B> {
+        OrchestratorBuilder {
+            bus,
+            clock: Arc::new(SystemClock),
+            concurrency: None,
+            grace: DEFAULT_GRACE,
+            compensation_timeout: DEFAULT_COMPENSATION_TIMEOUT,
+        }
+    }
+
+    /// Starts a run. It goes on by itself, also if the handle is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::ShutDown`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start_workflow<I: Any + Send + Sync>(
+        &self,
+        workflow: &Workflow<I>,
+        input: I,
+    ) -> Result<Run, WorkflowError> {
+        if self.token.is_cancelled() {
+            return Err(WorkflowError::ShutDown {
+                workflow: workflow.name().to_owned(),
+            });
+        }
+        let (outcome, watch) = watch::channel(None);
+        let shared = Shared::new(workflow, Arc::new(input), &self.settings, &self.token);
+        let run = Run {
+            id: shared.id.clone(),
+            token: shared.token.clone(),
+            outcome: watch,
+        };
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.retain(|run| run.strong_count() > 0);
+        runs.push(Arc::downgrade(&shared));
+        drop(runs);
+        let task = format!("run {}", shared.id);
+        self.settings.tasks.spawn(task, async move {
+            let _ = outcome.send(Some(run::drive(shared).await));
+        });
+        Ok(run)
+    }
+
+    /// Runs a workflow to its end. A run that fails is an [`Outcome`] like any other.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the run is cancelled: it ends, and is undone, in the background.
+    ///
+    /// # Errors
+    ///
+    /// See [`WorkflowError`].
+    pub async fn execute_workflow<I: Any + Send + Sync>(
+        &self,
+        workflow: &Workflow<I>,
+        input: I,
+    ) -> Result<Arc<Outcome>, WorkflowError> {
+        let run = self.start_workflow(workflow, input)?;
+        let cancel = run.token.clone().drop_guard();
+        let outcome = run.outcome().await;
+        cancel.disarm();
+        outcome
+    }
+
+    /// How many runs are going on.
+    pub fn active_runs(&self) -> usize {
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.iter()
+            .filter_map(Weak::upgrade)
+            .filter(|run| !run.is_over())
+            .count()
+    }
+
+    /// Cancels every run, waits until they have ended and been undone, at most for `deadline`,
+    /// and aborts the rest.
+    pub async fn shutdown(self, deadline: Duration) -> ShutdownReport {
+        self.token.cancel();
+        self.settings.tasks.shutdown(deadline).await
+    }
+}
+
+impl Drop for WorkflowOrchestrator {
+    fn drop(&mut self) {
+        self.settings.tasks.abort();
+    }
+}
+
+impl fmt::Debug for WorkflowOrchestrator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("WorkflowOrchestrator")
+            .field("active_runs", &self.active_runs())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: ?Sized> fmt::Debug for OrchestratorBuilder<'_, B> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("OrchestratorBuilder")
+            .field("concurrency", &self.concurrency)
+            .field("grace", &self.grace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A run that is going on.
+#[derive(Debug, Clone)]
+pub struct Run {
+    id: RunId,
+    token: CancellationToken,
+    outcome: watch::Receiver<Option<Arc<Outcome>>>,
+}
+
+impl Run {
+    /// Its id.
+    pub fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// Cancels it: no step starts any more, those that run are told to stop and then dropped,
+    /// and what had completed is undone.
+    pub fn cancel(&self) {
+        self.token.cancel();
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the run goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::Aborted`].
+    pub async fn outcome(&self) -> Result<Arc<Outcome>, WorkflowError> {
+        let mut watch = self.outcome.clone();
+        let outcome = watch.wait_for(Option::is_some).await;
+        match outcome.ok().and_then(|outcome| outcome.clone()) {
+            Some(outcome) => Ok(outcome),
+            None => Err(WorkflowError::Aborted {
+                run: self.id.to_string(),
+            }),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A workflow that is ready to run: immutable, its steps numbered, its edges in two flat arrays.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use coord_bus::BoxFuture;
+
+use crate::{Retry, StepContext, StepError};
+
+/// How long one attempt at a step takes at most where nothing else is said.
+pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// How long a run takes at most where nothing else is said.
+pub const DEFAULT_WORKFLOW_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// What a step leaves to those that take it as input.
+pub(crate) type Output = Arc<dyn Any + Send + Sync>;
+pub(crate) type StepFuture<T> = BoxFuture<'static, Result<T, StepError>>;
+/// A step's work. `None`: the output of a step that it takes as input is missing.
+pub(crate) type Action =
+    Box<dyn Fn(StepContext, &Slots) -> Option<StepFuture<Output>> + Send + Sync>;
+/// A step's condition. `None`, as for [`Action`].
+pub(crate) type When = Box<dyn Fn(StepContext, &Slots) -> Option<StepFuture<bool>> + Send + Sync>;
+/// What undoes a step, given its output.
+pub(crate) type UndoAction = Box<dyn Fn(StepContext, Output) -> StepFuture<()> + Send + Sync>;
+
+/// The outputs of one run so far, by step, and the run's own input.
+pub(crate) struct Slots {
+    pub(crate) input: Output,
+    pub(crate) outputs: Box<[OnceLock<Output>]>,
+}
+
+/// One step of a plan.
+pub(crate) struct PlannedStep {
+    pub(crate) id: Box<str>,
+    /// The steps that end before this one begins, ascending, each once.
+    pub(crate) needs: Vec<usize>,
+    /// Those of them whose output it takes: it is skipped when one has none.
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) action: Action,
+    pub(crate) when: Option<When>,
+    pub(crate) undo: Option<UndoAction>,
+    pub(crate) retry: Retry,
+    pub(crate) timeout: Duration,
+    pub(crate) optional: bool,
+}
+
+/// What the plan is of, beside its steps.
+pub(crate) struct Plan {
+    pub(crate) name: Box<str>,
+    pub(crate) steps: Box<[PlannedStep]>,
+    pub(crate) concurrency: Option<NonZeroUsize>,
+    pub(crate) timeout: Duration,
+    /// The steps that need step `n` are `needed_by[starts[n]..starts[n + 1]]`.
+    starts: Box<[usize]>,
+    needed_by: Box<[usize]>,
+}
+
+impl Plan {
+    /// A plan of steps whose needs are known to be steps, none of which waits for itself.
+    pub(crate) fn new(
+        name: Box<str>,
+        steps: Vec<PlannedStep>,
+        concurrency: Option<NonZeroUsize>,
+        timeout: Duration,
+    ) -> Self {
+        let mut starts = vec![0; steps.len() + 1];
+        for need in steps.iter().flat_map(|step| &step.needs) {
+            starts[need + 1] += 1;
+        }
+        for step in 0..steps.len() {
+            starts[step + 1] += starts[step];
+        }
+        let mut next = starts.clone();
+        let mut needed_by = vec![0; starts[steps.len()]];
+        for (index, step) in steps.iter().enumerate() {
+            for &need in &step.needs {
+                needed_by[next[need]] = index;
+                next[need] += 1;
+            }
+        }
+        Self {
+            name,
+            steps: steps.into(),
+            concurrency,
+            timeout,
+            starts: starts.into(),
+            needed_by: needed_by.into(),
+        }
+    }
+
+    pub(crate) fn needed_by(&self, step: usize) -> &[usize] {
+        &self.needed_by[self.starts[step]..self.starts[step + 1]]
+    }
+}
+
+/// A workflow that can be run any number of times, also at once. Cheap to clone.
+///
+/// `I` is what a run of it is started with.
+pub struct Workflow<I = ()> {
+    pub(crate) plan: Arc<Plan>,
+    /// What its step handles carry, so that one of another workflow is told from its own.
+    pub(crate) identity: u64,
+    pub(crate) input: PhantomData<fn(I)>,
+}
+
+impl<I> Workflow<I> {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.plan.name
+    }
+
+    /// The ids of its steps, in the order in which they were given.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.plan.steps.iter().map(|step| &*step.id)
+    }
+}
+
+impl<I> Clone for Workflow<I> {
+    fn clone(&self) -> Self {
+        Self {
+            plan: Arc::clone(&self.plan),
+            identity: self.identity,
+            input: PhantomData,
+        }
+    }
+}
+
+impl<I> fmt::Debug for Workflow<I> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Workflow")
+            .field("name", &self.plan.name)
+            .field("steps", &self.plan.steps.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,204 @@
+//! Handlers by name: how a workflow that is data becomes one that runs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use coord_bus::BoxFuture;
+use serde_json::Value;
+
+use crate::builder::new_identity;
+use crate::error::AttemptError;
+use crate::plan::{
+    Action, DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots,
+    UndoAction, When,
+};
+use crate::validate::{Faults, ValidSpec, validate};
+use crate::{Call, Retry, Spec, StepContext, StepError, Workflow};
+
+/// What a handler is called with.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HandlerCall {
+    /// Which step and attempt it is, and when to stop.
+    pub context: StepContext,
+    /// What the spec says the handler is given.
+    pub input: Value,
+    /// The outputs of the steps that this one needs, by id, of those that have one.
+    pub outputs: BTreeMap<String, Arc<Value>>,
+}
+
+type Handler =
+    Arc<dyn Fn(HandlerCall) -> BoxFuture<'static, Result<Value, StepError>> + Send + Sync>;
+
+/// Handlers by name, for workflows that are data.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use coord_bus::LocalBus;
+/// use coord_workflow::{HandlerCall, Registry, Spec, StepError, StepSpec, WorkflowOrchestrator};
+/// use serde_json::json;
+///
+/// let registry = Registry::new().handler("double", |call: HandlerCall| async move {
+///     let number = call.input.as_i64().ok_or_else(|| StepError::message("not a number"))?;
+///     Ok(json!(number * 2))
+/// });
+/// let spec = Spec::new("arithmetic").step(StepSpec::new("six", "double").input(3));
+/// let workflow = registry.workflow(spec)?;
+///
+/// let orchestrator = WorkflowOrchestrator::new(&LocalBus::new())?;
+/// let outcome = orchestrator.execute_workflow(&workflow, ()).await?;
+/// assert_eq!(outcome.value_of("six").as_deref(), Some(&json!(6)));
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+#[derive(Clone, Default)]
+pub struct Registry {
+    handlers: BTreeMap<String, Handler>,
+}
+
+impl Registry {
+    /// A registry without handlers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With one more handler; a later one replaces an earlier one of its name.
+    #[must_use]
+    pub fn handler<F, Fut>(mut self, name: impl Into<String>, handler: F) -> Self
+    where
+        F: Fn(HandlerCall) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Value, StepError>> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |call| Box::pin(handler(call)));
+        self.handlers.insert(name.into(), handler);
+        self
+    }
+
+    /// The names of the handlers, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.handlers.keys().map(String::as_str)
+    }
+
+    /// The workflow that a spec describes.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the spec, at once.
+    pub fn workflow(&self, spec: Spec) -> Result<Workflow, Faults> {
+        let valid = validate(spec, self.names())?;
+        Ok(self.plan(valid))
+    }
+
+    fn plan(&self, valid: ValidSpec) -> Workflow {
+        let needs = valid.needs().to_vec();
+        let spec = valid.into_spec();
+        let ids: Arc<[String]> = spec.steps.iter().map(|step| step.id.clone()).collect();
+        let steps = spec.steps.into_iter().zip(needs).map(|(step, needs)| {
+            let work = Call::new(step.handler, step.input);
+            let bind = |call| self.bind(call, &ids, &needs);
+            PlannedStep {
+                id: step.id.into(),
+                action: action(bind(work)),
+                when: step.when.map(|call| condition(bind(call))),
+                undo: step.undo.map(|call| undo(bind(call))),
+                retry: step.retry.unwrap_or(Retry::none()),
+                timeout: step.timeout.unwrap_or(DEFAULT_STEP_TIMEOUT),
+                optional: step.optional,
+                // An order, not an input: what a handler needs of the outputs is its business.
+                inputs: Vec::new(),
+                needs: needs.clone(),
+            }
+        });
+        let timeout = spec.timeout.unwrap_or(DEFAULT_WORKFLOW_TIMEOUT);
+        let plan = Plan::new(spec.name.into(), steps.collect(), spec.concurrency, timeout);
+        Workflow {
+            plan: Arc::new(plan),
+            identity: new_identity(),
+            input: PhantomData,
+        }
+    }
+
+    /// A call of a handler, which validation has found to be there.
+    fn bind(&self, call: Call, ids: &Arc<[String]>, needs: &[usize]) -> Bound {
+        let missing: Handler = Arc::new(|_| Box::pin(std::future::pending()));
+        Bound {
+            handler: self.handlers.get(&call.handler).cloned().unwrap_or(missing),
+            input: call.input,
+            ids: Arc::clone(ids),
+            needs: needs.into(),
+        }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.handlers.keys()).finish()
+    }
+}
+
+/// A handler with what it is called with.
+struct Bound {
+    handler: Handler,
+    input: Value,
+    ids: Arc<[String]>,
+    needs: Box<[usize]>,
+}
+
+impl Bound {
+    fn call(
+        &self,
+        context: StepContext,
+        output: impl Fn(usize) -> Option<Output>,
+    ) -> BoxFuture<'static, Result<Value, StepError>> {
+        let outputs = self.needs.iter().filter_map(|&need| {
+            let value = output(need)?.downcast().ok()?;
+            Some((self.ids[need].clone(), value))
+        });
+        (self.handler)(HandlerCall {
+            context,
+            input: self.input.clone(),
+            outputs: outputs.collect(),
+        })
+    }
+}
+
+fn output_of(slots: &Slots) -> impl Fn(usize) -> Option<Output> {
+    |step| slots.outputs.get(step)?.get().cloned()
+}
+
+fn action(call: Bound) -> Action {
+    Box::new(move |context, slots| {
+        let work = call.call(context, output_of(slots));
+        Some(Box::pin(async move { Ok(Arc::new(work.await?) as Output) }))
+    })
+}
+
+fn condition(call: Bound) -> When {
+    Box::new(move |context, slots| {
+        let answer = call.call(context, output_of(slots));
+        Some(Box::pin(async move {
+            match answer.await? {
+                Value::Bool(answer) => Ok(answer),
+                other => Err(AttemptError::NotABoolean(other.to_string()).into()),
+            }
+        }))
+    })
+}
+
+fn undo(call: Bound) -> UndoAction {
+    Box::new(move |context, output| {
+        let step = context.step().to_owned();
+        // What is undone is known by its own output.
+        let mut undoing = HandlerCall {
+            context,
+            input: call.input.clone(),
+            outputs: BTreeMap::new(),
+        };
+        if let Ok(output) = output.downcast() {
+            undoing.outputs.insert(step, output);
+        }
+        let undoing = (call.handler)(undoing);
+        Box::pin(async move { undoing.await.map(drop) })
+    })
+}

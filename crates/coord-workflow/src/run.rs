@@ -1,0 +1,211 @@
+//! One run of a workflow: what it shares among those who drive it, and its course.
+
+mod attempt;
+mod compensate;
+mod queue;
+mod work;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
+
+use coord_bus::time::{Instant, sleep};
+use coord_bus::vocabulary::{Transition, WorkflowEvent};
+use coord_bus::{CancellationToken, Timestamp};
+use serde::{Serialize, Serializer};
+use tokio::runtime::Handle;
+
+use crate::orchestrator::Settings;
+use crate::outcome::{Outcome, Status};
+use crate::plan::{Output, Plan, Slots};
+use crate::{StepContext, Workflow};
+use queue::Queue;
+use work::Worker;
+
+/// The id of a run: unique, and later ones sort after earlier ones.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(Arc<str>);
+
+impl RunId {
+    /// The time in milliseconds and a random part, both in base 36.
+    fn new(now: Timestamp) -> Self {
+        const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        let base_36 = |mut number: u64, digits: usize| {
+            let mut text = vec![b'0'; digits];
+            for digit in text.iter_mut().rev() {
+                *digit = DIGITS[(number % 36) as usize];
+                number /= 36;
+            }
+            String::from_utf8_lossy(&text).into_owned()
+        };
+        let time = base_36(now.as_millisecond().unsigned_abs(), 9);
+        Self(format!("{time}-{}", base_36(fastrand::u64(..), 6)).into())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Serialize for RunId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// What the tasks that drive a run share.
+pub(crate) struct Shared {
+    pub(crate) id: RunId,
+    pub(crate) token: CancellationToken,
+    plan: Arc<Plan>,
+    identity: u64,
+    settings: Arc<Settings>,
+    slots: Slots,
+    started: Instant,
+    started_at: Timestamp,
+    /// How many tasks besides the driver may work at the run: with it, one for each thread.
+    helpers_max: usize,
+    queue: Mutex<Queue>,
+}
+
+impl Shared {
+    pub(crate) fn new<I>(
+        workflow: &Workflow<I>,
+        input: Output,
+        settings: &Arc<Settings>,
+        parent: &CancellationToken,
+    ) -> Arc<Self> {
+        let plan = Arc::clone(&workflow.plan);
+        let started_at = settings.clock.now();
+        let limit = [plan.concurrency, settings.concurrency];
+        let limit = limit.into_iter().flatten().map(usize::from).min();
+        Arc::new(Self {
+            id: RunId::new(started_at),
+            token: parent.child_token(),
+            identity: workflow.identity,
+            settings: Arc::clone(settings),
+            slots: Slots {
+                input,
+                outputs: plan.steps.iter().map(|_| OnceLock::new()).collect(),
+            },
+            started: Instant::now(),
+            started_at,
+            helpers_max: Handle::current().metrics().num_workers() - 1,
+            queue: Mutex::new(Queue::new(&plan, limit.unwrap_or(usize::MAX))),
+            plan,
+        })
+    }
+
+    /// Whether every step has come to its end.
+    pub(crate) fn is_over(&self) -> bool {
+        self.queue().is_over()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn context(&self, step: usize, attempt: u32, token: &CancellationToken) -> StepContext {
+        let plan = Arc::clone(&self.plan);
+        StepContext::new(plan, self.id.clone(), step, attempt, token.clone())
+    }
+
+    fn step_id(&self, step: usize) -> String {
+        self.plan.steps[step].id.to_string()
+    }
+
+    /// Tells who listens. Costs nothing where nobody does.
+    async fn tell(&self, transition: impl FnOnce() -> Transition) {
+        if !self.settings.events.is_heard() {
+            return;
+        }
+        let event = WorkflowEvent {
+            workflow: self.plan.name.to_string(),
+            run: self.id.to_string(),
+            at: self.settings.clock.now(),
+            transition: transition(),
+        };
+        // A closed bus has nobody left to tell.
+        let _ = self.settings.events.publish(event).await;
+    }
+}
+
+/// Drives a run to its end, compensation included.
+pub(crate) async fn drive(run: Arc<Shared>) -> Arc<Outcome> {
+    let unfinished = queue::Unfinished(Arc::clone(&run));
+    let steps = run.plan.steps.len();
+    run.tell(|| Transition::RunStarted { steps }).await;
+    let status = steps_to_end(&run).await;
+    let never_started = run.queue().never_started();
+    for step in never_started {
+        let step = run.step_id(step);
+        run.tell(|| Transition::StepCancelled { step }).await;
+    }
+    let compensations = match status {
+        Status::Completed => Vec::new(),
+        _ => compensate::all(&run).await,
+    };
+    let duration = run.started.elapsed();
+    run.tell(|| Transition::RunFinished {
+        outcome: status.to_string(),
+        duration,
+    })
+    .await;
+    let mut reports = run.queue().reports(&run.plan);
+    for (step, compensation) in compensations {
+        reports[step].compensation = Some(compensation);
+    }
+    drop(unfinished);
+    Arc::new(Outcome {
+        workflow: run.plan.name.to_string(),
+        run: run.id.clone(),
+        status,
+        started_at: run.started_at,
+        duration,
+        steps: reports,
+        identity: run.identity,
+        outputs: run.slots.outputs.iter().cloned().collect(),
+    })
+}
+
+/// Until every step has come to its end: works, and watches for a cancellation and the timeout.
+async fn steps_to_end(run: &Arc<Shared>) -> Status {
+    let mut work = Box::pin(work::work(Arc::clone(run), Worker::Driver));
+    let mut cancelled = Box::pin(run.token.cancelled());
+    let mut expired = Box::pin(sleep(run.plan.timeout));
+    std::future::poll_fn(|cx| {
+        if work.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let ended = if cancelled.as_mut().poll(cx).is_ready() {
+            Some(Status::Cancelled)
+        } else if expired.as_mut().poll(cx).is_ready() {
+            Some(Status::TimedOut)
+        } else {
+            None
+        };
+        match ended {
+            Some(status) if run.queue().stop(status) => {
+                run.token.cancel();
+                // What runs is told; what has not started is over, perhaps all there was.
+                work.as_mut().poll(cx)
+            }
+            _ => Poll::Pending,
+        }
+    })
+    .await;
+    run.queue().status()
+}
