@@ -52,7 +52,8 @@ pub enum Jitter {
     Full,
     /// The wait times a number between `1 - share` and `1 + share`.
     Proportional {
-        /// Between 0 and 1; resilience4j's randomisation factor is 0.5.
+        /// Between 0 and 1, and taken for the nearer of the two otherwise; resilience4j's
+        /// randomisation factor is 0.5.
         share: f64,
     },
 }
@@ -159,9 +160,13 @@ impl Backoff {
         let jittered = match self.jitter {
             Jitter::None => grown,
             Jitter::Full => grown.min(max) * chance,
-            Jitter::Proportional { share } => grown.min(max) * (1.0 + share * (2.0 * chance - 1.0)),
+            Jitter::Proportional { share } => {
+                grown.min(max) * (1.0 + share.clamp(0.0, 1.0) * (2.0 * chance - 1.0))
+            }
         };
-        // A wait that has outgrown f64 is infinite, and `min` brings it back to `max`.
-        Duration::try_from_secs_f64(jittered.min(max)).unwrap_or(self.max)
+        // A wait that has outgrown f64 is infinite, and `min` brings it back to `max`; but so
+        // large a `max` may itself be rounded up on its way through f64.
+        let wait = Duration::try_from_secs_f64(jittered.min(max));
+        wait.map_or(self.max, |wait| wait.min(self.max))
     }
 }

@@ -165,6 +165,11 @@ impl<E: Event> Log<E> {
         Subscriber::of_log(reader, cursor)
     }
 
+    /// Whether there is a subscriber.
+    pub fn has_subscribers(&self) -> bool {
+        !self.shared.lock().readers.is_empty()
+    }
+
     /// Shuts the entrance. Subscribers still get what has been accepted.
     pub fn close(&self) {
         self.shared.close();

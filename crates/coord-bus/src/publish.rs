@@ -139,6 +139,15 @@ impl<E: Event> Publisher<E> {
         block_on(self.publish(event))
     }
 
+    /// Whether anybody is subscribed: where nobody is, there is no need to make up an event. Over a
+    /// link, where this cannot be known, it is taken to be so.
+    pub fn is_heard(&self) -> bool {
+        match &self.entrance {
+            Entrance::Log(log) => log.has_subscribers(),
+            Entrance::Link { .. } => true,
+        }
+    }
+
     #[cold]
     fn refused(&self, (event, reason): (Envelope<E>, Refusal)) -> Refused<Envelope<E>> {
         Refused {

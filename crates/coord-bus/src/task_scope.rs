@@ -163,8 +163,8 @@ impl TaskScope {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, the remaining tasks are aborted.
-    pub async fn shutdown(self, deadline: Duration) -> ShutdownReport {
+    /// Dropped before it is done, the remaining tasks have been asked to stop and go on.
+    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.shared.tasks().closed = true;
         self.tracker.close();
         self.token.cancel();
@@ -176,13 +176,18 @@ impl TaskScope {
         let panicked = self.shared.tasks().panicked;
         ShutdownReport { aborted, panicked }
     }
+
+    /// Aborts every task, where it awaits. After that nothing is run.
+    pub fn abort(&self) {
+        self.shared.tasks().closed = true;
+        self.token.cancel();
+        self.shared.abort();
+    }
 }
 
 impl Drop for TaskScope {
     fn drop(&mut self) {
-        self.shared.tasks().closed = true;
-        self.token.cancel();
-        self.shared.abort();
+        self.abort();
     }
 }
 

@@ -15,7 +15,7 @@ mod walk;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use miette::SourceSpan;
@@ -46,8 +46,6 @@ pub(crate) struct WorkflowFile {
     pub(crate) env: BTreeMap<String, String>,
     /// The steps, as the file orders them.
     pub(crate) steps: Vec<FileStep>,
-    /// Where the file is: absolute, if that can be found out.
-    pub(crate) folder: PathBuf,
     text: Text,
 }
 
@@ -144,6 +142,11 @@ impl WorkflowFile {
             }
         }
         self.unless(faults, runs)
+    }
+
+    /// The file, as it was asked for.
+    pub(crate) fn path(&self) -> &str {
+        self.text.name()
     }
 
     /// Where the file names a step.

@@ -1,4 +1,38 @@
-//! coord
-mod file;
+//! `coord`: runs real processes as workflows in a terminal.
+//!
+//! It is built from the public API of the facade and nothing else. The way of a run: `args` says
+//! what is wanted, `file` reads the workflow file, `job` makes a workflow of processes from it,
+//! `run` runs that and watches the signals, `screen` is a subscriber of the bus that prints.
 
-fn main() {}
+mod args;
+mod exit_code;
+mod file;
+mod job;
+mod run;
+mod screen;
+mod signals;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use exit_code::ExitCode;
+
+fn main() -> std::process::ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are answers, and go to standard output.
+            let code = if error.use_stderr() {
+                ExitCode::Usage
+            } else {
+                ExitCode::Done
+            };
+            return match error.print() {
+                Ok(()) => code.into(),
+                Err(_) => ExitCode::OutputLost.into(),
+            };
+        }
+    };
+    let Command::Run(args) = args.command();
+    run::run(&args).into()
+}

@@ -91,7 +91,12 @@ impl<E> Reader<E> {
 impl<E> Drop for Reader<E> {
     fn drop(&mut self) {
         let mut wakers = Wakers::new();
-        let parted = self.shared.lock().part(self.id, self.number, &mut wakers);
+        let mut state = self.shared.lock();
+        // Perhaps it was the one that publishers waited for: now they wait for another.
+        self.shared.await_everybody();
+        let parted = state.part(self.id, self.number, &mut wakers);
+        self.shared.await_slowest(&state);
+        drop(state);
         drop(parted);
         wake(wakers);
     }

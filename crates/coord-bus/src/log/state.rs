@@ -186,19 +186,24 @@ impl<E> State<E> {
         if self.next < self.tail_first + self.tail.len() as u64 {
             return Garbage::new();
         }
-        // Whoever is parked is counted with the rest.
-        wakers.extend(self.unpark());
         if !self.tail.is_empty() {
             self.chunk_next = (self.chunk_next * 2).min(self.chunk_max);
         }
         self.tail = (0..self.chunk_next).map(|_| OnceLock::new()).collect();
         self.tail_first = self.next;
+        // Whoever is parked is done with the chunk before, and only now counted: in this one.
+        let parked_lossless = self.parked.iter();
+        let parked_lossless = parked_lossless
+            .filter(|id| self.readers[**id].overflow.is_lossless())
+            .count();
+        let lossless = self.lossless - parked_lossless;
         self.chunks.push_back(Held {
             first: self.next,
             chunk: Arc::clone(&self.tail),
-            lossless: self.lossless,
-            lossy: self.readers.len() - self.lossless,
+            lossless,
+            lossy: self.readers.len() - self.parked.len() - lossless,
         });
+        wakers.extend(self.unpark());
         let garbage = self.release();
         self.settle();
         garbage
@@ -228,7 +233,10 @@ impl<E> State<E> {
         self.open_until = if waited_for {
             0
         } else {
-            (self.limit - self.granted).min(self.tail_first + self.tail.len() as u64)
+            // More may be promised than there is room: to publishers whom nobody held back, before
+            // a lossless subscriber joined.
+            let limit = self.limit.saturating_sub(self.granted);
+            limit.min(self.tail_first + self.tail.len() as u64)
         };
     }
 
@@ -432,9 +440,9 @@ impl<E> State<E> {
         } else {
             position.max(self.next.saturating_sub(self.capacity))
         };
-        if let Some(held) = held
-            && (held != number || start == self.next)
-        {
+        // Who has just joined holds nothing yet, but is counted in the chunk that it joined in.
+        let held = held.unwrap_or(number);
+        if held != number || start == self.next {
             self.leave(held, lossless);
         }
         let found = if start == self.next {

@@ -45,7 +45,6 @@ pub(super) fn root(walk: &mut Walk<'_>, root: &DeTable<'_>, path: &Path) -> Work
         params,
         env,
         steps: drafts.into_iter().map(|draft| draft.step).collect(),
-        folder,
         text: walk.text.clone(),
     }
 }

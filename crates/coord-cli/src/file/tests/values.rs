@@ -62,7 +62,7 @@ fn every_key_is_read() {
     let step = &file.steps[1];
     assert_eq!(step.id, "second");
     assert_eq!(step.action, Action::Shell("make".to_owned()));
-    assert_eq!(step.folder, file.folder.join("sub/folder"));
+    assert_eq!(step.folder, file.steps[0].folder.join("sub/folder"));
     assert_eq!(step.env, texts([("KEY", "value")]));
     assert_eq!(step.needs, ["first"]);
     let retry = Retry::linear(Duration::from_secs(1)).max_delay(Duration::from_secs(10));
@@ -79,9 +79,9 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(file.name, "dev");
     assert_eq!((file.concurrency, file.timeout), (None, minutes(30)));
     assert!(file.params.is_empty() && file.env.is_empty());
-    assert!(file.folder.is_absolute());
     let step = &file.steps[0];
-    assert_eq!((&step.folder, step.timeout), (&file.folder, minutes(5)));
+    assert!(step.folder.is_absolute());
+    assert_eq!(step.timeout, minutes(5));
     assert_eq!((&step.retry, &step.when, &step.undo), (&None, &None, &None));
     assert!(!step.optional && step.needs.is_empty() && step.env.is_empty());
 }

@@ -1,0 +1,267 @@
+//! An event log in the memory of this process, for tests and for what need not survive it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use futures_core::Stream;
+use futures_core::future::BoxFuture;
+use slab::Slab;
+
+use crate::event_log::check_stream_name;
+use crate::time::{Clock, SystemClock};
+use crate::{
+    Appended, Durability, EventLog, EventLogError, ExpectedVersion, Record, StoredRecord, Tail,
+};
+
+/// An [`EventLog`] in memory. When it is dropped, its tails end.
+///
+/// It holds at most a set number of records, in all streams together, and refuses more with
+/// [`EventLogError::Full`].
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use coord_bus::{EventLog, ExpectedVersion, MemoryEventLog, Record};
+///
+/// let log = MemoryEventLog::new();
+/// let started = vec![Record::new("started", "{}")];
+/// let appended = log.append("run-1", ExpectedVersion::Empty, started).await?;
+/// assert_eq!(appended.version, 1);
+/// assert_eq!(log.read("run-1", 1, 10).await?[0].record.kind, "started");
+/// # Ok::<(), coord_bus::EventLogError>(()) }).unwrap();
+/// ```
+pub struct MemoryEventLog(Arc<Shared>);
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    max_records: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    streams: BTreeMap<Box<str>, Vec<StoredRecord>>,
+    /// In all streams.
+    records: usize,
+    tails: Slab<Waiting>,
+    closed: bool,
+}
+
+/// A tail, as the log knows it.
+struct Waiting {
+    stream: Box<str>,
+    /// To be woken by the next record; `None` where it does not wait.
+    waker: Option<Waker>,
+}
+
+impl MemoryEventLog {
+    /// How many records it holds where nothing else is said: with those of workflows, of some 200
+    /// bytes, a few tens of megabytes.
+    pub const DEFAULT_MAX_RECORDS: usize = 100_000;
+
+    /// An empty log by the clock of the machine, of at most
+    /// [`DEFAULT_MAX_RECORDS`](Self::DEFAULT_MAX_RECORDS).
+    pub fn new() -> Self {
+        Self::with(Arc::new(SystemClock), Self::DEFAULT_MAX_RECORDS)
+    }
+
+    /// An empty log by this clock, of at most this many records.
+    pub fn with(clock: Arc<dyn Clock>, max_records: usize) -> Self {
+        Self(Arc::new(Shared {
+            clock,
+            max_records,
+            state: Mutex::default(),
+        }))
+    }
+}
+
+impl Default for MemoryEventLog {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl EventLog for MemoryEventLog {
+    fn append<'a>(
+        &'a self,
+        stream: &'a str,
+        expected: ExpectedVersion,
+        records: Vec<Record>,
+    ) -> BoxFuture<'a, Result<Appended, EventLogError>> {
+        Box::pin(async move { self.0.append(stream, expected, records) })
+    }
+
+    fn read<'a>(
+        &'a self,
+        stream: &'a str,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
+        Box::pin(async move {
+            check_stream_name(stream)?;
+            let state = self.0.lock();
+            Ok(state.since(stream, from).take(limit).cloned().collect())
+        })
+    }
+
+    fn streams<'a>(
+        &'a self,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<String>, EventLogError>> {
+        Box::pin(async move {
+            let state = self.0.lock();
+            let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let names = state.streams.range::<str, _>((after, Bound::Unbounded));
+            Ok(names
+                .take(limit)
+                .map(|(name, _)| name.to_string())
+                .collect())
+        })
+    }
+
+    fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
+        check_stream_name(stream)?;
+        let id = self.0.lock().tails.insert(Waiting {
+            stream: stream.into(),
+            waker: None,
+        });
+        Ok(Box::pin(MemoryTail {
+            shared: Arc::clone(&self.0),
+            id,
+            next: from.max(1),
+        }))
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Process
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere leaves nothing half done: records are made before they are added.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append(
+        &self,
+        stream: &str,
+        expected: ExpectedVersion,
+        records: Vec<Record>,
+    ) -> Result<Appended, EventLogError> {
+        check_stream_name(stream)?;
+        // Somebody else's code, so not under the lock.
+        let at = self.clock.now();
+        let mut state = self.lock();
+        let actual = state.streams.get(stream).map_or(0, Vec::len) as u64;
+        if !expected.allows(actual) {
+            return Err(EventLogError::WrongVersion {
+                stream: stream.to_owned(),
+                expected,
+                actual,
+            });
+        }
+        if records.len() > self.max_records - state.records {
+            return Err(EventLogError::Full {
+                limit: self.max_records,
+            });
+        }
+        if records.is_empty() {
+            return Ok(Appended::at(actual));
+        }
+        state.records += records.len();
+        let stored = state.streams.entry(stream.into()).or_default();
+        stored.extend(
+            (actual + 1..)
+                .zip(records)
+                .map(|(version, record)| StoredRecord {
+                    version,
+                    at,
+                    record,
+                }),
+        );
+        let version = stored.len() as u64;
+        let wakers = state.wakers(|waiting| &*waiting.stream == stream);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        Ok(Appended::at(version))
+    }
+}
+
+impl State {
+    fn since(&self, stream: &str, from: u64) -> impl Iterator<Item = &StoredRecord> {
+        let passed = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+        let records = self.streams.get(stream).and_then(|all| all.get(passed..));
+        records.unwrap_or_default().iter()
+    }
+
+    /// Those of the tails chosen that wait.
+    fn wakers(&mut self, choose: impl Fn(&Waiting) -> bool) -> Vec<Waker> {
+        let chosen = self.tails.iter_mut().map(|(_, waiting)| waiting);
+        chosen
+            .filter(|waiting| choose(waiting))
+            .filter_map(|waiting| waiting.waker.take())
+            .collect()
+    }
+}
+
+impl Drop for MemoryEventLog {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        let wakers = state.wakers(|_| true);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl fmt::Debug for MemoryEventLog {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("MemoryEventLog")
+            .field("max_records", &self.0.max_records)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What [`EventLog::tail`] gives here.
+struct MemoryTail {
+    shared: Arc<Shared>,
+    id: usize,
+    next: u64,
+}
+
+impl Stream for MemoryTail {
+    type Item = Result<StoredRecord, EventLogError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // So that who always finds more still lets its neighbours run.
+        let budget = ready!(tokio::task::coop::poll_proceed(cx));
+        let this = &mut *self;
+        let mut state = this.shared.lock();
+        let stored = state.since(&state.tails[this.id].stream, this.next).next();
+        if let Some(stored) = stored.cloned() {
+            this.next += 1;
+            budget.made_progress();
+            return Poll::Ready(Some(Ok(stored)));
+        }
+        if state.closed {
+            return Poll::Ready(None);
+        }
+        let replaced = state.tails[this.id].waker.replace(cx.waker().clone());
+        drop(state);
+        drop(replaced);
+        Poll::Pending
+    }
+}
+
+impl Drop for MemoryTail {
+    fn drop(&mut self) {
+        let waiting = self.shared.lock().tails.remove(self.id);
+        drop(waiting);
+    }
+}

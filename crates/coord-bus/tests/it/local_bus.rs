@@ -1,0 +1,5 @@
+//! The bus of one process.
+
+mod conformance {
+    coord_bus::conformance_bus!(coord_bus::LocalBus::new());
+}

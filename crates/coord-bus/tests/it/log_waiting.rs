@@ -1,0 +1,245 @@
+//! Who waits on a log, for room or for events: in what order they are served, and that they are.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use coord_bus::{Log, Overflow, Refusal, TryReceiveError, time};
+use tokio::task::JoinSet;
+
+fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn full(capacity: usize) -> (Log<u64>, coord_bus::Subscriber<u64>) {
+    let log = Log::new("numbers", capacity);
+    let subscriber = log.subscribe(Overflow::Block);
+    for number in 1..=capacity as u64 {
+        assert!(log.try_append(number.into()).is_ok());
+    }
+    (log, subscriber)
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_slowest_subscriber_frees_all_who_wait_in_time() {
+    let log = Log::new("numbers", 8);
+    let mut quick = log.subscribe(Overflow::Block);
+    let slowest = log.subscribe(Overflow::Block);
+    for number in 1..=8 {
+        log.append(number.into()).await.unwrap();
+    }
+    for _ in 1..=6 {
+        quick.recv().await.unwrap();
+    }
+    let mut publishers = JoinSet::new();
+    for number in 9..=18 {
+        let log = log.clone();
+        publishers.spawn(async move { log.append(number.into()).await.unwrap() });
+        // So that they queue in this order.
+        tokio::task::yield_now().await;
+    }
+    // Room for six of the ten: the others wait for `quick`, who was not the slowest so far.
+    drop(slowest);
+    let rest = async {
+        for number in 7..=18 {
+            assert_eq!(*quick.recv().await.unwrap(), number);
+        }
+    };
+    let patience = Duration::from_secs(60);
+    time::timeout(patience, rest).await.expect("all are served");
+    publishers.join_all().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_may_join_while_more_is_promised_than_it_has_room_for() {
+    let log = Log::new("numbers", 1);
+    let first = log.subscribe(Overflow::Block);
+    log.append(1.into()).await.unwrap();
+    let mut publishers = JoinSet::new();
+    for number in 2..=11 {
+        let log = log.clone();
+        publishers.spawn(async move { log.append(number.into()).await.unwrap() });
+        tokio::task::yield_now().await;
+    }
+    // Nobody is lossless now, so all ten are told to go on; but then somebody joins.
+    drop(first);
+    let mut second = log.subscribe(Overflow::Block);
+    assert!(log.try_append(99.into()).is_err(), "the promised go first");
+    let all = async {
+        for number in 2..=11 {
+            assert_eq!(*second.recv().await.unwrap(), number);
+        }
+    };
+    let patience = Duration::from_secs(60);
+    time::timeout(patience, all).await.expect("all are served");
+    publishers.join_all().await;
+}
+
+#[test]
+fn publishers_are_served_in_the_order_in_which_they_came() {
+    let (log, mut subscriber) = full(4);
+    let mut waiting: Vec<_> = (5..=24).map(|number| log.append(number.into())).collect();
+    for publish in &mut waiting {
+        assert!(poll(publish).is_pending());
+    }
+    let mut received = Vec::new();
+    while received.len() < 24 {
+        match subscriber.try_recv() {
+            Ok(number) => received.push(*number),
+            // The last to come asks first, and gets nothing by it.
+            Err(_) => waiting.iter_mut().rev().for_each(|publish| {
+                let _ = poll(publish);
+            }),
+        }
+        waiting.retain_mut(|publish| poll(publish).is_pending());
+    }
+    assert!(received.into_iter().eq(1..=24));
+}
+
+#[test]
+fn who_does_not_wait_never_overtakes_one_who_does() {
+    let (log, mut subscriber) = full(1);
+    let mut waiting = log.append(2.into());
+    assert!(poll(&mut waiting).is_pending());
+    assert!(subscriber.try_recv().is_ok_and(|number| *number == 1));
+    let refused = log.try_append(3.into());
+    assert!(
+        matches!(refused, Err((_, Refusal::Full))),
+        "the room is promised"
+    );
+    let mut late = log.append(4.into());
+    assert!(poll(&mut late).is_pending());
+    assert!(matches!(poll(&mut waiting), Poll::Ready(Ok(()))));
+    assert!(subscriber.try_recv().is_ok_and(|number| *number == 2));
+    assert!(matches!(poll(&mut late), Poll::Ready(Ok(()))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_with_room_promised_passes_it_on() {
+    let (log, mut subscriber) = full(1);
+    let mut first = log.append(2.into());
+    assert!(poll(&mut first).is_pending());
+    let second = tokio::spawn({
+        let log = log.clone();
+        async move { log.append(3.into()).await.is_ok() }
+    });
+    tokio::task::yield_now().await;
+    // This promises the room to the first, which is gone before it can use it.
+    assert_eq!(*subscriber.recv().await.unwrap(), 1);
+    drop(first);
+    let patience = Duration::from_secs(60);
+    let second = time::timeout(patience, second).await;
+    assert!(second.expect("it is woken").unwrap());
+    assert_eq!(*subscriber.recv().await.unwrap(), 3);
+}
+
+#[test]
+fn who_gives_up_in_the_queue_leaves_no_trace() {
+    let (log, mut subscriber) = full(1);
+    let mut first = log.append(2.into());
+    let mut second = log.append(3.into());
+    assert!(poll(&mut first).is_pending() && poll(&mut second).is_pending());
+    drop(first);
+    assert!(subscriber.try_recv().is_ok_and(|number| *number == 1));
+    assert!(matches!(poll(&mut second), Poll::Ready(Ok(()))));
+    assert!(subscriber.try_recv().is_ok_and(|number| *number == 3));
+    assert_eq!(subscriber.try_recv().err(), Some(TryReceiveError::Empty));
+}
+
+#[test]
+fn waiting_publishers_are_let_on_when_a_quarter_is_free() {
+    let (log, mut subscriber) = full(8);
+    let mut waiting = log.append(9.into());
+    assert!(poll(&mut waiting).is_pending());
+    assert!(subscriber.try_recv().is_ok());
+    assert_eq!(log.stats().waiting_publishers, 1);
+    assert!(subscriber.try_recv().is_ok());
+    assert_eq!(log.stats().waiting_publishers, 0);
+    assert!(matches!(poll(&mut waiting), Poll::Ready(Ok(()))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_gives_those_who_wait_their_events_back() {
+    let (log, _subscriber) = full(2);
+    let mut publishers = JoinSet::new();
+    for number in 3..=5 {
+        let log = log.clone();
+        publishers.spawn(async move { (number, log.append(number.into()).await) });
+    }
+    tokio::task::yield_now().await;
+    log.close();
+    for (number, refused) in publishers.join_all().await {
+        let Err((envelope, Refusal::Closed)) = refused else {
+            panic!("{number} was not refused");
+        };
+        assert_eq!(envelope.into_event(), number);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_closes_the_log_and_wakes_who_waits() {
+    let log: Log<u64> = Log::new("numbers", 8);
+    let other = log.clone();
+    let mut subscriber = log.subscribe(Overflow::Block);
+    drop(log);
+    assert!(other.append(1.into()).await.is_ok());
+    assert_eq!(*subscriber.recv().await.unwrap(), 1);
+    let (end, ()) = tokio::join!(subscriber.recv(), async {
+        tokio::task::yield_now().await;
+        drop(other);
+    });
+    assert!(end.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_the_slowest_and_not_for_the_dead() {
+    let (log, mut quick) = full(8);
+    let slow = log.subscribe(Overflow::Block);
+    let mut lossy = log.subscribe(Overflow::DropOldest);
+    assert!(quick.try_recv().is_ok());
+    assert!(log.append(9.into()).await.is_ok());
+    let drained = tokio::spawn(async move { log.drained().await });
+    for _ in 2..=9 {
+        tokio::task::yield_now().await;
+        assert!(!drained.is_finished());
+        assert!(quick.try_recv().is_ok());
+    }
+    assert_eq!(*lossy.recv().await.unwrap(), 9);
+    tokio::task::yield_now().await;
+    assert!(!drained.is_finished());
+    drop(slow);
+    let patience = Duration::from_secs(60);
+    let drained = time::timeout(patience, drained).await;
+    drained.expect("nobody is left who has to read").unwrap();
+}
+
+#[tokio::test]
+async fn a_subscriber_that_always_finds_more_lets_others_run() {
+    const EVENTS: u64 = 100_000;
+    let log = Log::new("numbers", EVENTS as usize);
+    let mut subscriber = log.subscribe(Overflow::Block);
+    for number in 1..=EVENTS {
+        assert!(log.try_append(number.into()).is_ok());
+    }
+    let received = Arc::new(AtomicU64::new(0));
+    let reader = tokio::spawn({
+        let received = Arc::clone(&received);
+        async move {
+            for _ in 1..=EVENTS {
+                subscriber.recv().await.unwrap();
+                received.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    let neighbour = tokio::spawn({
+        let received = Arc::clone(&received);
+        async move { received.load(Ordering::Relaxed) }
+    });
+    let received_before = neighbour.await.unwrap();
+    assert!(received_before > 0, "the reader ran first");
+    assert!(received_before < EVENTS, "the reader let nobody run");
+    reader.await.unwrap();
+    assert_eq!(received.load(Ordering::Relaxed), EVENTS);
+}

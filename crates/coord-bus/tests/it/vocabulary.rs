@@ -1,0 +1,226 @@
+//! The shared events as JSON: what `coord` writes, line by line, and others read.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use coord_bus::vocabulary::*;
+use coord_bus::{Timestamp, Topic};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// An event and its line of JSON are each other.
+#[track_caller]
+fn pinned<E: Serialize + DeserializeOwned + PartialEq + Debug>(event: &E, json: &str) {
+    assert_eq!(serde_json::to_string(event).unwrap(), json);
+    assert_eq!(serde_json::from_str::<E>(json).unwrap(), *event);
+}
+
+fn at() -> Timestamp {
+    "2024-02-29T12:34:56.789Z".parse().unwrap()
+}
+
+#[test]
+fn topics_have_the_names_that_users_know() {
+    fn name<E: coord_bus::Event>(topic: &Topic<E>) -> &str {
+        topic.name()
+    }
+    assert_eq!(name(&PROCESS_LIFECYCLE), "process-lifecycle");
+    assert_eq!(name(&PROCESS_OUTPUT), "process-output");
+    assert_eq!(name(&WORKFLOW_EVENTS), "workflow-events");
+    assert_eq!(name(&ERROR_DETECTED), "error-detected");
+}
+
+#[test]
+fn process_lifecycle() {
+    let lifecycle = |state| ProcessLifecycle {
+        process: "api".to_owned(),
+        at: at(),
+        state,
+    };
+    for (state, rest) in [
+        (
+            ProcessState::Started { pid: 4711 },
+            r#""state":"started","pid":4711}"#,
+        ),
+        (
+            ProcessState::NotStarted {
+                error: "no such file".to_owned(),
+            },
+            r#""state":"not-started","error":"no such file"}"#,
+        ),
+        (
+            ProcessState::Stopping { signal: 15 },
+            r#""state":"stopping","signal":15}"#,
+        ),
+        (
+            ProcessState::Exited(Exit::code(0)),
+            r#""state":"exited","code":0}"#,
+        ),
+        (
+            ProcessState::Exited(Exit::code(-1)),
+            r#""state":"exited","code":-1}"#,
+        ),
+        (
+            ProcessState::Exited(Exit::signal(9)),
+            r#""state":"exited","signal":9}"#,
+        ),
+    ] {
+        let begin = r#"{"process":"api","at":"2024-02-29T12:34:56.789Z","#;
+        pinned(&lifecycle(state), &format!("{begin}{rest}"));
+    }
+}
+
+#[test]
+fn process_output() {
+    let output = |stream, line: &str, continues| ProcessOutput {
+        process: "api".to_owned(),
+        stream,
+        line: line.to_owned(),
+        continues,
+    };
+    pinned(
+        &output(OutputStream::Stdout, "ready", false),
+        r#"{"process":"api","stream":"stdout","line":"ready"}"#,
+    );
+    pinned(
+        &output(OutputStream::Stderr, "a \"long\"\tline", true),
+        r#"{"process":"api","stream":"stderr","line":"a \"long\"\tline","continues":true}"#,
+    );
+}
+
+#[test]
+fn workflow_events() {
+    let step = || "test".to_owned();
+    let error = || "it broke".to_owned();
+    let duration = Duration::from_millis(1500);
+    for (transition, rest) in [
+        (
+            Transition::RunStarted { steps: 3 },
+            r#""run-started","steps":3}"#,
+        ),
+        (
+            Transition::StepStarted {
+                step: step(),
+                attempt: 1,
+            },
+            r#""step-started","step":"test","attempt":1}"#,
+        ),
+        (
+            Transition::StepRetrying {
+                step: step(),
+                attempt: 1,
+                error: error(),
+                wait: Duration::from_millis(250),
+            },
+            r#""step-retrying","step":"test","attempt":1,"error":"it broke","wait":0.25}"#,
+        ),
+        (
+            Transition::StepCompleted {
+                step: step(),
+                attempt: 2,
+                duration,
+            },
+            r#""step-completed","step":"test","attempt":2,"duration":1.5}"#,
+        ),
+        (
+            Transition::StepFailed {
+                step: step(),
+                attempt: 2,
+                error: error(),
+                duration,
+                optional: true,
+            },
+            r#""step-failed","step":"test","attempt":2,"error":"it broke","duration":1.5,"optional":true}"#,
+        ),
+        (
+            Transition::StepSkipped {
+                step: step(),
+                reason: "`build` failed".to_owned(),
+            },
+            r#""step-skipped","step":"test","reason":"`build` failed"}"#,
+        ),
+        (
+            Transition::StepCancelled { step: step() },
+            r#""step-cancelled","step":"test"}"#,
+        ),
+        (
+            Transition::CompensationStarted { step: step() },
+            r#""compensation-started","step":"test"}"#,
+        ),
+        (
+            Transition::CompensationCompleted { step: step() },
+            r#""compensation-completed","step":"test"}"#,
+        ),
+        (
+            Transition::CompensationFailed {
+                step: step(),
+                error: error(),
+            },
+            r#""compensation-failed","step":"test","error":"it broke"}"#,
+        ),
+        (
+            Transition::RunFinished {
+                outcome: "completed".to_owned(),
+                duration,
+            },
+            r#""run-finished","outcome":"completed","duration":1.5}"#,
+        ),
+    ] {
+        let event = WorkflowEvent {
+            workflow: "build".to_owned(),
+            run: "build-1".to_owned(),
+            at: at(),
+            transition,
+        };
+        let begin = r#"{"workflow":"build","run":"build-1","at":"2024-02-29T12:34:56.789Z","#;
+        pinned(&event, &format!(r#"{begin}"transition":{rest}"#));
+    }
+}
+
+#[test]
+fn error_detected() {
+    for (severity, name) in [
+        (Severity::Info, "info"),
+        (Severity::Warning, "warning"),
+        (Severity::Error, "error"),
+        (Severity::Critical, "critical"),
+    ] {
+        let event = ErrorDetected {
+            source: "runner/api".to_owned(),
+            kind: "panic".to_owned(),
+            message: "index out of bounds".to_owned(),
+            severity,
+            at: at(),
+        };
+        pinned(
+            &event,
+            &format!(
+                r#"{{"source":"runner/api","kind":"panic","message":"index out of bounds","severity":"{name}","at":"2024-02-29T12:34:56.789Z"}}"#
+            ),
+        );
+    }
+    assert!(Severity::Info < Severity::Warning && Severity::Error < Severity::Critical);
+}
+
+#[test]
+fn what_cannot_be_a_duration_is_refused() {
+    for seconds in ["-1", "1e300", "\"1\"", "null"] {
+        let json = format!(
+            r#"{{"workflow":"w","run":"r","at":"2024-02-29T12:34:56Z","transition":"run-finished","outcome":"completed","duration":{seconds}}}"#
+        );
+        assert!(
+            serde_json::from_str::<WorkflowEvent>(&json).is_err(),
+            "{json}"
+        );
+    }
+}
+
+#[test]
+fn an_exit_says_how_it_was() {
+    assert!(Exit::code(0).is_success());
+    assert!(!Exit::code(1).is_success() && !Exit::signal(9).is_success());
+    assert_eq!(Exit::code(3).to_string(), "exit code 3");
+    assert_eq!(Exit::signal(9).to_string(), "killed by signal 9");
+    let unknown: Exit = serde_json::from_str("{}").unwrap();
+    assert_eq!(unknown.to_string(), "ended in an unknown way");
+}

@@ -1,0 +1,89 @@
+//! The command line. Each flag is defined here and nowhere else.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Runs real processes as workflows in a terminal.
+///
+/// Without a command, it runs `coord.toml` in this folder.
+#[derive(Debug, Parser)]
+#[command(name = "coord", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the steps of a workflow file.
+    #[command(after_help = EXIT_CODES)]
+    Run(RunArgs),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 2 the command line was not understood; 4 nothing to do; 96 a bad file or \
+system; 100 the run failed; 110 the output could not be written; 130 ended by Ctrl-C or SIGTERM.";
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The workflow file.
+    #[arg(default_value = "coord.toml")]
+    pub(crate) file: PathBuf,
+
+    /// How many steps run at once at most; by default what the file says, or else one for each
+    /// processor.
+    #[arg(long, value_name = "N")]
+    pub(crate) concurrency: Option<NonZeroUsize>,
+
+    /// Give a parameter of the file another value; can be repeated.
+    #[arg(long = "param", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) params: Vec<(String, String)>,
+
+    /// What to print: text for people, or one event a line for programs.
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+
+    /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Text,
+    Jsonl,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl From<Color> for anstream::ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
+}
+
+impl Args {
+    pub(crate) fn command(self) -> Command {
+        self.command.unwrap_or(Command::Run(self.run))
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("a parameter is given as KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,27 @@
+//! What the program's exit code says: one meaning each, told in `docs/coord.md`.
+
+/// The exit codes of `coord`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum ExitCode {
+    /// Everything that had to be done is done.
+    Done = 0,
+    /// The command line was not understood.
+    Usage = 2,
+    /// There was nothing to do: every step's condition is false.
+    NothingSelected = 4,
+    /// It did not come to a run: a bad file, or a system that did not play along.
+    SetUp = 96,
+    /// The run failed, or took too long.
+    RunFailed = 100,
+    /// The run's output could not be written.
+    OutputLost = 110,
+    /// The run was ended by Ctrl-C or SIGTERM.
+    Interrupted = 130,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}

@@ -1,0 +1,92 @@
+//! Real processes: run in groups of their own, ended as groups, their output as events.
+//!
+//! A [`ProcessRunner`] runs what a [`ProcessSpec`] describes, and publishes to two topics of a bus:
+//! [`process-lifecycle`][PROCESS_LIFECYCLE] says how processes start and end, and
+//! [`process-output`][PROCESS_OUTPUT] has each line that they print. [`ProcessRunner::run`] is one
+//! future, without tasks of its own: run as many at once as you like, with `join!` or on a
+//! [`TaskScope`](coord_bus::TaskScope).
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), coord_patterns::process::ProcessError> {
+//! use coord_bus::{BusExt, LocalBus, vocabulary::PROCESS_OUTPUT};
+//! use coord_patterns::process::{ProcessRunner, ProcessSpec, Stop};
+//!
+//! let bus = LocalBus::new();
+//! let mut output = bus.subscribe(&PROCESS_OUTPUT)?;
+//!
+//! let runner = ProcessRunner::new(&bus)?;
+//! let greet = ProcessSpec::shell("greet", "echo hello; exit 3");
+//! let exit = runner.run(&greet, &Stop::default()).await?;
+//!
+//! assert_eq!(exit.code, Some(3));
+//! assert_eq!(output.recv().await.unwrap().line, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Starting
+//!
+//! A process is started in a process group of its own, so the Ctrl-C of a terminal does not reach
+//! it. Its standard input is empty, and its environment is its parent's, with what its spec adds.
+//!
+//! # Output
+//!
+//! Lines are valid UTF-8 (what is not becomes `U+FFFD`), and fit to be shown on a terminal as they
+//! are: control characters but tabs, characters that turn the direction of writing round, and
+//! escape sequences but colours are removed. `\n`, `\r\n` and a lone `\r` end a line, so a progress
+//! bar becomes a line for each of its states; so does an end without a newline. A line of more than
+//! [`MAX_LINE`] bytes comes in parts.
+//!
+//! The lines of one stream come in order. Between standard output and standard error there is none,
+//! for these are two pipes.
+//!
+//! # Falling behind
+//!
+//! Publishing waits for lossless subscribers, so a slow one slows the process itself, as a full
+//! pipe does, and memory stays flat. A lossless subscriber that never receives keeps a process's
+//! end from being published, but not the process from being stopped.
+//!
+//! # Stopping
+//!
+//! [`Stop::graceful`] sends SIGTERM to each process of the group, and SIGCONT, so that suspended
+//! ones hear it too. The group then has its [grace](ProcessSpec::grace): not only the process that
+//! was started, for a shell that dies at once often leaves behind the server that it began, which
+//! is still saving its work. When the grace is over, or at once with [`Stop::immediate`], SIGKILL
+//! follows. The [`Exit`](coord_bus::vocabulary::Exit) is that of the process that was started.
+//!
+//! # Ending
+//!
+//! What a process leaves behind in its group is ended with it: a child in the background gets
+//! SIGKILL as soon as the process that was started has exited by itself. When
+//! [`run`](ProcessRunner::run) returns, nothing of the group lives, for up to a second is waited
+//! until the kernel is done with what was killed. All output has been published before
+//! [`Exited`](coord_bus::vocabulary::ProcessState::Exited) is.
+//!
+//! A process that moves to a group or a session of its own (`setsid`) has left: it is neither
+//! signalled nor waited for, and what it prints after the group's end is not read.
+//!
+//! # Systems
+//!
+//! Only Unix has process groups, so this crate does not compile elsewhere. Signals never hit a
+//! group whose id was used again, for the process that was started is reaped only after the last
+//! of them. Only Linux can say whether a group still has living members; on other systems the
+//! grace ends with the process that was started, and what was killed is not waited for.
+//!
+//! [`PROCESS_LIFECYCLE`]: coord_bus::vocabulary::PROCESS_LIFECYCLE
+//! [`PROCESS_OUTPUT`]: coord_bus::vocabulary::PROCESS_OUTPUT
+
+mod spec;
+mod stop;
+mod runner;
+mod group;
+mod exit;
+mod pipe;
+mod lines;
+mod error;
+
+pub use error::ProcessError;
+pub use lines::MAX_LINE;
+pub use runner::ProcessRunner;
+pub use spec::{DEFAULT_GRACE, ProcessSpec};
+pub use stop::Stop;

@@ -1,0 +1,122 @@
+//! Learning that processes have exited, without reaping them.
+//!
+//! A process that is not reaped keeps its id, and with it the id of its group. As long as that is
+//! so, a signal to the group cannot hit another one.
+
+use std::io;
+use std::time::Duration;
+
+use coord_bus::time;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Between two looks where the system cannot say when it is time for one.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Resolves when a child has exited, and leaves it to be reaped.
+pub(super) async fn exited(child: Pid) -> io::Result<()> {
+    match gone(child).await {
+        Ok(()) => Ok(()),
+        Err(_) => signalled(child).await,
+    }
+}
+
+/// The way of systems without process descriptors: at each SIGCHLD, look.
+async fn signalled(child: Pid) -> io::Result<()> {
+    let mut children = signal(SignalKind::child())?;
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    while waitid(WaitId::Pid(child), look)?.is_none() {
+        children.recv().await;
+    }
+    Ok(())
+}
+
+/// Resolves when no process of the group lives. One that only waits to be reaped does not.
+///
+/// Only Linux can say. Elsewhere it resolves at once.
+pub(super) async fn all_gone(group: Pid) {
+    loop {
+        let members = living(group);
+        if members.is_empty() {
+            return;
+        }
+        for member in members {
+            if gone(member).await.is_err() {
+                time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+async fn gone(process: Pid) -> io::Result<()> {
+    use rustix::process::{PidfdFlags, pidfd_open};
+    use tokio::io::{Interest, unix::AsyncFd};
+
+    let descriptor = pidfd_open(process, PidfdFlags::empty())?;
+    #[expect(deprecated, reason = "its heir is unsafe, for what is no `OwnedFd`")]
+    let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE)?;
+    descriptor.readable().await.map(drop)
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn gone(_: Pid) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(target_os = "linux")]
+fn living(group: Pid) -> Vec<Pid> {
+    let member = |entry: std::fs::DirEntry| {
+        let process = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read(entry.path().join("stat")).ok()?;
+        is_living_member(&stat, group).then(|| Pid::from_raw(process))?
+    };
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(member).collect()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn living(_: Pid) -> Vec<Pid> {
+    Vec::new()
+}
+
+/// Reads `/proc/PID/stat`: the id, the program's name in parentheses, the state, the parent, the
+/// group. The name may contain anything.
+#[cfg(target_os = "linux")]
+fn is_living_member(stat: &[u8], group: Pid) -> bool {
+    let name_end = stat.iter().rposition(|byte| *byte == b')');
+    let after_name = String::from_utf8_lossy(&stat[name_end.map_or(0, |end| end + 1)..]);
+    let mut fields = after_name.split_ascii_whitespace();
+    let is_living = !matches!(fields.next(), None | Some("Z" | "X"));
+    is_living && fields.nth(1) == Some(&group.to_string())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_may_be_called_anything() {
+        let group = Pid::from_raw(7).unwrap();
+        let living = |stat: &[u8]| is_living_member(stat, group);
+        assert!(living(b"9 (sh) S 1 7 7 0 -1"));
+        assert!(living(b"9 (a) Z 1 2 (\xff) R 1 7 7 0 -1"));
+        assert!(!living(b"9 (sh) S 7 1 7 0 -1"));
+        assert!(!living(b"9 (sh) Z 1 7 7 0 -1"));
+        assert!(!living(b""));
+    }
+
+    // Here, because with process descriptors nobody comes this way.
+    #[tokio::test]
+    async fn without_process_descriptors_an_exit_is_seen_and_not_reaped() {
+        let mut children = ["exit 3", "sleep 0.1; exit 4"].map(|script| {
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", script]).spawn().unwrap()
+        });
+        for (child, code) in children.iter_mut().zip([3, 4]) {
+            signalled(Pid::from_child(child)).await.unwrap();
+            let status = child.try_wait().unwrap().expect("it has exited");
+            assert_eq!(status.code(), Some(code));
+        }
+    }
+}

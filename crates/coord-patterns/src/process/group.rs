@@ -1,0 +1,108 @@
+//! A process that runs, with all that it has begun: its process group.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use coord_bus::time;
+use coord_bus::vocabulary::Exit;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::process::{Child, Command};
+
+use super::ProcessSpec;
+use super::exit::{all_gone, exited};
+use super::pipe::Pipe;
+
+/// How long a process may take to be gone once it was killed. Most take less than a millisecond;
+/// one that the kernel cannot interrupt, such as one that waits for a dead disk, may take for ever.
+const DEATH: Duration = Duration::from_secs(1);
+
+/// A process group, led by the process that was started. Dropped, it is killed.
+///
+/// Architecture invariant: the leader is reaped by `close` and nowhere else, and the group is
+/// signalled only before. So the group's id is still its own whenever a signal is sent.
+#[derive(Debug)]
+pub(super) struct Group {
+    leader: Child,
+    id: Pid,
+}
+
+impl Group {
+    /// Starts a process, and gives its standard output and its standard error.
+    pub(super) fn start(spec: &ProcessSpec) -> io::Result<(Self, [Pipe; 2])> {
+        let (stdout, stdout_writer) = Pipe::new()?;
+        let (stderr, stderr_writer) = Pipe::new()?;
+        let mut command = Command::new(&spec.program);
+        command
+            .args(&spec.arguments)
+            .envs(spec.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(stdout_writer)
+            .stderr(stderr_writer)
+            .process_group(0);
+        if let Some(dir) = &spec.dir {
+            command.current_dir(dir);
+        }
+        let leader = command.spawn()?;
+        let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let id = id.ok_or_else(|| io::Error::other("the process has no id"))?;
+        Ok((Self { leader, id }, [stdout, stderr]))
+    }
+
+    /// Its id, which is its leader's.
+    pub(super) fn id(&self) -> u32 {
+        self.id.as_raw_pid().cast_unsigned()
+    }
+
+    /// Sends a signal to each process of it.
+    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
+        if self.leader.id().is_none() {
+            return Ok(());
+        }
+        Ok(kill_process_group(self.id, signal)?)
+    }
+
+    /// Resolves when the leader has exited.
+    pub(super) async fn leader_exited(&self) -> io::Result<()> {
+        exited(self.id).await
+    }
+
+    /// Resolves when nothing of it lives, as far as the system can say: see [`all_gone`].
+    pub(super) async fn all_exited(&self) -> io::Result<()> {
+        self.leader_exited().await?;
+        all_gone(self.id).await;
+        Ok(())
+    }
+
+    /// Kills what is left, once the leader has exited, and says how that did.
+    pub(super) async fn close(&mut self) -> io::Result<Exit> {
+        // Where nothing is left that could be killed, all is well.
+        let _ = self.signal(Signal::KILL);
+        let status = match self.leader.try_wait()? {
+            Some(status) => status,
+            None => self.leader.wait().await?,
+        };
+        // The dead may be about to die still, with a port or a lock in their hands.
+        if test_kill_process_group(self.id) != Err(Errno::SRCH) {
+            let _ = time::timeout(DEATH, all_gone(self.id)).await;
+        }
+        Ok(exit_of(status))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Nobody is left to tell. Tokio reaps the leader.
+        let _ = self.signal(Signal::KILL);
+    }
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    match status.code() {
+        Some(code) => Exit::code(code),
+        // What has ended, and with no code, a signal has killed.
+        None => Exit::signal(status.signal().unwrap_or_default()),
+    }
+}

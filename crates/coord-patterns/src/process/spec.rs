@@ -1,0 +1,99 @@
+//! What to run: a name, a program with its arguments, a directory, an environment.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a process may take to stop where nothing else is said: long enough for a server to
+/// finish what it is answering, and what other process runners give.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+
+/// A process to run.
+///
+/// ```
+/// use std::time::Duration;
+/// use coord_patterns::process::ProcessSpec;
+///
+/// let server = ProcessSpec::shell("server", "migrate && exec serve --port $PORT")
+///     .dir("api")
+///     .env("PORT", "8080")
+///     .grace(Duration::from_secs(30));
+/// assert_eq!(server.name, "server");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProcessSpec {
+    /// What its events call it.
+    pub name: String,
+    /// The program: a name that is looked up in `PATH`, or a path, which is relative to `dir`.
+    pub program: OsString,
+    /// Its arguments, without the program's name.
+    pub arguments: Vec<OsString>,
+    /// Where it runs; where its parent does, without one.
+    pub dir: Option<PathBuf>,
+    /// What is added to the environment of its parent; the last of a name counts.
+    pub environment: Vec<(OsString, OsString)>,
+    /// How long it may take to stop once it was asked to, before it is killed;
+    /// [`DEFAULT_GRACE`] by default.
+    pub grace: Duration,
+}
+
+impl ProcessSpec {
+    /// A program with arguments, which no shell touches.
+    pub fn program(name: impl Into<String>, program: impl Into<OsString>) -> Self {
+        Self {
+            name: name.into(),
+            program: program.into(),
+            arguments: Vec::new(),
+            dir: None,
+            environment: Vec::new(),
+            grace: DEFAULT_GRACE,
+        }
+    }
+
+    /// A command line for `/bin/sh -c`.
+    pub fn shell(name: impl Into<String>, command: impl Into<OsString>) -> Self {
+        // By its path: with a `PATH` in `environment`, a name would cost a fork instead of a
+        // `posix_spawn`.
+        Self::program(name, "/bin/sh").args(["-c".into(), command.into()])
+    }
+
+    /// With more arguments.
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// In this directory.
+    #[must_use]
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// With one more variable in its environment.
+    #[must_use]
+    pub fn env(self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.envs([(name, value)])
+    }
+
+    /// With more variables in its environment.
+    #[must_use]
+    pub fn envs<N: Into<OsString>, V: Into<OsString>>(
+        mut self,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        let variables = variables.into_iter();
+        self.environment
+            .extend(variables.map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
+    /// With this long to stop once it was asked to.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+}

@@ -1,0 +1,159 @@
+//! How processes start, and why they do not.
+
+use std::sync::Arc;
+
+use coord_bus::time::ManualClock;
+use coord_bus::vocabulary::{Exit, PROCESS_OUTPUT, ProcessState};
+use coord_bus::{Bus, BusExt, LocalBus, Timestamp, Topic};
+use coord_patterns::process::{ProcessError, ProcessRunner, ProcessSpec, Stop};
+use rustix::process::{Pid, getpgid};
+
+use crate::stage::{Stage, ended, within};
+
+#[tokio::test]
+async fn a_program_gets_its_arguments_as_they_are() {
+    let mut stage = Stage::new();
+    let spec = ProcessSpec::program("print", "printf").args(["%s|", "a b", "$HOME", "*"]);
+    let exit = within(stage.runner.run(&spec, &Stop::default())).await;
+    assert_eq!(exit.unwrap(), Exit::code(0));
+    assert_eq!(stage.printed(), ["a b|$HOME|*|"]);
+}
+
+#[tokio::test]
+async fn a_process_runs_in_its_directory_with_its_environment_and_its_parents() {
+    let mut stage = Stage::new();
+    let spec = ProcessSpec::shell("show", "pwd; echo $COLOUR $SIZE ${PATH:+inherited}")
+        .dir("/")
+        .envs([("COLOUR", "blue"), ("SIZE", "3")])
+        .env("COLOUR", "red");
+    within(stage.runner.run(&spec, &Stop::default()))
+        .await
+        .unwrap();
+    assert_eq!(stage.printed(), ["/", "red 3 inherited"]);
+}
+
+#[tokio::test]
+async fn standard_input_is_empty() {
+    assert_eq!(Stage::new().shell("cat").await, (Exit::code(0), vec![]));
+}
+
+#[tokio::test]
+async fn a_process_leads_a_group_of_its_own() {
+    let mut stage = Stage::new();
+    let stop = Stop::default();
+    let run = stage.start(
+        ProcessSpec::shell("lead", "echo $$; exec sleep 1000"),
+        &stop,
+    );
+    let leader = Pid::from_raw(stage.pid().await);
+    let pid = leader.unwrap().as_raw_pid().cast_unsigned();
+    assert_eq!(stage.state().await, ProcessState::Started { pid });
+    assert_eq!(getpgid(leader).ok(), leader);
+    stop.graceful.cancel();
+    ended(run).await.unwrap();
+}
+
+#[tokio::test]
+async fn events_carry_the_process_s_name_and_the_clock_s_time() {
+    let mut stage = Stage::new();
+    let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+    let runner = stage.runner.clone().with_clock(Arc::new(clock));
+    let spec = ProcessSpec::shell("greet", "echo hello");
+    within(runner.run(&spec, &Stop::default())).await.unwrap();
+    assert_eq!(stage.output.try_recv().unwrap().process, "greet");
+    while let Ok(lifecycle) = stage.lifecycle.try_recv() {
+        assert_eq!(lifecycle.process, "greet");
+        assert_eq!(lifecycle.at, Timestamp::UNIX_EPOCH);
+    }
+}
+
+/// Runs what cannot start; the error, which was published as well.
+async fn refused(spec: ProcessSpec) -> ProcessError {
+    let mut stage = Stage::new();
+    let run = stage.start(spec.clone(), &Stop::default());
+    let error = ended(run).await.expect_err("it cannot start");
+    let ProcessState::NotStarted { error: published } = stage.state().await else {
+        panic!("it was published as something else");
+    };
+    assert!(published.starts_with(&error.to_string()), "{published}");
+    assert!(error.to_string().contains(&spec.name), "{error}");
+    error
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_exist_is_named() {
+    let error = refused(ProcessSpec::program("build", "carg0")).await;
+    assert!(matches!(error, ProcessError::ProgramNotFound { .. }));
+    let text = "there is no `carg0` in the directories of PATH";
+    assert!(error.to_string().contains(text), "{error}");
+
+    let here = ProcessSpec::program("build", "./carg0").dir("/");
+    let error = refused(here).await;
+    assert!(matches!(error, ProcessError::ProgramNotFound { .. }));
+    assert!(error.to_string().contains("`./carg0` does not exist"));
+}
+
+#[tokio::test]
+async fn a_directory_that_does_not_exist_is_named() {
+    for dir in ["/no/such/directory", "/dev/null"] {
+        let error = refused(ProcessSpec::shell("build", "true").dir(dir)).await;
+        assert!(matches!(error, ProcessError::DirectoryNotFound { .. }));
+        assert!(error.to_string().contains(dir), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_be_executed_is_named() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let error = refused(ProcessSpec::program("build", file)).await;
+    assert!(matches!(error, ProcessError::NotExecutable { .. }));
+    assert!(error.to_string().contains(file), "{error}");
+}
+
+#[tokio::test]
+async fn an_argument_that_the_system_cannot_pass_on_is_an_error() {
+    let error = refused(ProcessSpec::shell("build", "echo \0")).await;
+    assert!(matches!(error, ProcessError::NotStarted { .. }));
+}
+
+#[tokio::test]
+async fn after_a_stop_was_requested_nothing_starts() {
+    let stops = [Stop::default(), Stop::default()];
+    stops[0].graceful.cancel();
+    stops[1].immediate.cancel();
+    for stop in stops {
+        let mut stage = Stage::new();
+        let run = stage.start(ProcessSpec::shell("late", "echo begun"), &stop);
+        let error = ended(run).await.expect_err("it does not start");
+        assert!(matches!(error, ProcessError::Stopped { .. }));
+        assert!(matches!(
+            stage.state().await,
+            ProcessState::NotStarted { .. }
+        ));
+        assert_eq!(stage.printed(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_carries_something_else_is_an_error() {
+    let bus = LocalBus::new();
+    let other = Topic::<u8>::new("process-output");
+    let _numbers = bus.publisher(&other).unwrap();
+    let error = ProcessRunner::new(&bus).expect_err("the topic is taken");
+    assert!(error.to_string().contains(PROCESS_OUTPUT.name()), "{error}");
+}
+
+#[tokio::test]
+async fn any_bus_will_do() {
+    let bus: Arc<dyn Bus> = Arc::new(LocalBus::new());
+    let runner = ProcessRunner::new(&*bus).unwrap();
+    let run = async move {
+        runner
+            .run(&ProcessSpec::shell("any", "exit 5"), &Stop::default())
+            .await
+    };
+    assert_eq!(
+        within(tokio::spawn(run)).await.unwrap().unwrap(),
+        Exit::code(5)
+    );
+}
