@@ -9,6 +9,7 @@ use coord_bus::{Bus, BusExt, LocalBus, Topic};
 use tokio::task::JoinSet;
 
 use crate::report::{Report, Row};
+use crate::runtime;
 use prototype::Prototype;
 
 const CAPACITY: usize = 1024;
@@ -238,7 +239,7 @@ const CONTENDERS: &[(&str, Contender)] = &[
 ];
 
 pub(crate) fn run() {
-    let mut report = Report::new(
+    let report = Report::new(
         "bus",
         "ns per delivery, lossless, 32-byte events, capacity 1024; in brackets × coord-bus",
         CONTENDERS.iter().map(|(name, _)| *name),
@@ -267,18 +268,7 @@ pub(crate) fn run() {
                     row.add(contender, elapsed.as_nanos() as f64 / deliveries as f64);
                 }
             }
-            report.row(row);
+            report.row(&row);
         }
     }
-}
-
-fn runtime(workers: usize) -> tokio::runtime::Runtime {
-    let mut builder = match workers {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    if workers > 1 {
-        builder.worker_threads(workers);
-    }
-    builder.enable_all().build().expect("a runtime starts")
 }

@@ -9,11 +9,26 @@
 )]
 
 mod bus;
+mod workflow;
+mod coord;
 mod report;
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("bus") => bus::run(),
-        _ => println!("usage: cargo xtask bench NAME, where NAME is one of: bus"),
+        Some("workflow") => workflow::run(),
+        Some("coord") => coord::run(),
+        _ => println!("usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, coord"),
     }
+}
+
+fn runtime(workers: usize) -> tokio::runtime::Runtime {
+    let mut builder = match workers {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if workers > 1 {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build().expect("a runtime starts")
 }

@@ -31,7 +31,7 @@ impl Report {
         contenders: impl Iterator<Item = &'static str>,
     ) -> Self {
         let contenders: Vec<_> = contenders.collect();
-        println!("# {name}: {unit}\n");
+        println!("\n# {name}: {unit}\n");
         println!("| case | {} |", contenders.join(" | "));
         println!("|---|{}", "---|".repeat(contenders.len()));
         Self { contenders }
@@ -39,7 +39,7 @@ impl Report {
 
     /// Prints a row: the median of each contender, and the median of its ratios to the first
     /// contender, round by round.
-    pub(crate) fn row(&mut self, row: Row) {
+    pub(crate) fn row(&self, row: &Row) {
         let cells: Vec<String> = (0..self.contenders.len())
             .map(|contender| {
                 let figure = median(row.figures[contender].clone());

@@ -144,7 +144,9 @@ mod tests {
             include_str!("conformance/bus/opening.rs"),
             include_str!("conformance/bus/overflow.rs"),
             include_str!("conformance/bus/room.rs"),
-            include_str!("conformance/event_log.rs"),
+            include_str!("conformance/event_log/appending.rs"),
+            include_str!("conformance/event_log/reading.rs"),
+            include_str!("conformance/event_log/tailing.rs"),
         ];
         for suite in suites {
             assert!(defined(suite).count() > 2);

@@ -1,26 +1,137 @@
-//! coord-bus
+//! One typed event bus, for the parts of a program that must react to each other without knowing
+//! each other; and the traits and types that whatever is built on it shares.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use coord_bus::{Bus, BusExt, LocalBus, Topic};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct UiUpdate {
+//!     component: String,
+//!     text: String,
+//! }
+//!
+//! const UI_UPDATE: Topic<UiUpdate> = Topic::new("ui-update");
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let bus = LocalBus::new();
+//!     let mut updates = bus.subscribe(&UI_UPDATE)?; // loses nothing
+//!     let screen = tokio::spawn(async move {
+//!         let mut lines = Vec::new();
+//!         while let Some(update) = updates.recv().await { // lent, not cloned
+//!             lines.push(format!("{}: {}", update.component, update.text));
+//!         }
+//!         lines
+//!     });
+//!
+//!     let publisher = bus.publisher(&UI_UPDATE)?; // resolve once, publish many times
+//!     for text in ["building", "done"] {
+//!         let component = "status".to_owned();
+//!         publisher.publish(UiUpdate { component, text: text.to_owned() }).await?;
+//!     }
+//!
+//!     let drained = bus.drain(Duration::from_secs(5)).await;
+//!     assert!(drained.is_complete());
+//!     assert_eq!(screen.await?, ["status: building", "status: done"]);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to read on
+//!
+//! In the order in which a newcomer should, which is that of the source too:
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `event` | what can be published, and what goes with it: [`Event`], [`Envelope`], [`Meta`] |
+//! | `topic` | the typed name of a stream of events: [`Topic`] |
+//! | `bus` | topics by name, behind an object-safe trait: [`Bus`], [`BusExt`] |
+//! | `publish` | the entrance of a topic: [`Publisher`] |
+//! | `subscribe` | its exit: [`Subscriber`], [`Overflow`], [`Received`], [`Delivery`] |
+//! | `log` | what is between them, the one hot path: [`Log`] |
+//! | `local_bus` | the bus of one process: [`LocalBus`] |
+//! | `link` | what a bus between processes implements instead of a log: [`Link`] |
+//! | `error` | what can go wrong: [`BusError`], [`Refused`] |
+//! | `stats` | what topics count by themselves: [`TopicStats`] |
+//! | `event_log` | streams of records that last: [`EventLog`] |
+//! | `memory_event_log` | such streams in memory: [`MemoryEventLog`] |
+//! | [`time`] | timers that tests pause, and a clock that they set |
+//! | `task_scope` | the owner of background tasks: [`TaskScope`] |
+//! | `backoff` | how long to wait before trying again: [`Backoff`] |
+//! | [`vocabulary`] | the events that all crates know |
+//! | `byte_bus` | a bus for tests, on which every event becomes bytes: [`ByteBus`] |
+//! | [`conformance`] | what every bus and every event log must do, as tests |
+//!
+//! # Promises
+//!
+//! **Order.** All subscribers of a topic receive its events in one order, in which those of each
+//! publisher stand as it published them.
+//!
+//! **Loss.** A subscriber receives every event that is accepted after it has subscribed, unless it
+//! asked for [`Overflow::DropOldest`]: then it loses the oldest when it falls behind, learns how
+//! many and where, and never slows a publisher or another subscriber. An event that is not
+//! accepted comes back with the reason.
+//!
+//! **Bounds.** A topic holds at most its capacity of events ahead of its slowest lossless
+//! subscriber, [`DEFAULT_CAPACITY`] where it states none; publishers wait, or are refused, until
+//! there is room, and are served in the order in which they came. A subscriber that may lose
+//! events keeps no more than that alive, but for a chunk of at most 128. A topic whose subscribers
+//! have received everything, and wait for more, holds no event.
+//!
+//! **Cancellation.** Any future of this crate may be dropped at any time. A `publish` that is
+//! dropped has not published, except over a [`Link`], where it may have; a `recv` that is dropped
+//! has received nothing.
+//!
+//! **The end.** A closed topic takes no more events; its subscribers receive what it has accepted,
+//! and then `None`. [`Bus::drain`] waits for that, and says what was left at its deadline.
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `local` (default) | [`LocalBus`] and [`MemoryEventLog`], for applications |
+//! | `test-util` | [`ByteBus`], [`conformance`], [`time::ManualClock`], for tests |
+//!
+//! Without features there are the traits, [`Log`], and the types that crates share: what a library
+//! needs that is given its bus.
+//!
+//! # What is not here, on purpose
+//!
+//! - No untyped events and no subscriptions by pattern: what a topic carries is known where it is
+//!   subscribed to.
+//! - No history: a topic forgets what all have received. What must be read again later belongs in
+//!   an [`EventLog`].
+//! - No time, id or source on an event unless its publisher gives it: an event without details
+//!   costs nothing but itself.
+//! - No task or thread of the bus's own: events move when somebody publishes or receives.
+//! - No global bus: who needs one is given one.
+
 mod event;
 mod topic;
 mod bus;
 mod publish;
 mod subscribe;
 mod log;
-mod link;
-mod stats;
 #[cfg(feature = "local")]
 mod local_bus;
+mod link;
 mod error;
+mod stats;
 mod event_log;
 #[cfg(feature = "local")]
 mod memory_event_log;
-mod backoff;
-mod task_scope;
-pub mod vocabulary;
 pub mod time;
+mod task_scope;
+mod backoff;
+pub mod vocabulary;
 #[cfg(feature = "test-util")]
 mod byte_bus;
 #[cfg(feature = "test-util")]
 pub mod conformance;
+
 pub use backoff::{Backoff, Growth, Jitter};
 pub use bus::{AnyLog, Bus, BusExt, Drained, Opening, Port};
 #[cfg(feature = "test-util")]

@@ -53,8 +53,9 @@ pub trait Link: Send + Sync {
     fn stats(&self) -> TopicStats;
 }
 
-/// A subscriber's side of a [`Link`].
-pub trait FrameSource: Send {
+/// A subscriber's side of a [`Link`]. `Sync`, so that a task may `await` while it holds an event
+/// that its subscriber lent it.
+pub trait FrameSource: Send + Sync {
     /// The next frame; `None` once the topic is closed and all frames have been handed out.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<LinkFrame>>;
 }

@@ -107,6 +107,8 @@ impl fmt::Display for Exit {
 pub struct ProcessOutput {
     /// The name that it was given.
     pub process: String,
+    /// Its id, which tells a process from an earlier one of its name.
+    pub pid: u32,
     /// Where it printed it.
     pub stream: OutputStream,
     /// The line, without its end: valid UTF-8, with no control characters but tabs, and no escape

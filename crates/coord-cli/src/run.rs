@@ -95,14 +95,14 @@ fn refuse(args: &RunArgs, report: &Report) -> ExitCode {
 }
 
 fn execute(args: &RunArgs, prepared: Prepared) -> Result<ExitCode, SetUpError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let bus = LocalBus::new();
     let interrupts = Interrupts::default();
     // Before anything can be published.
     let screen = Screen::new(&bus, args, &prepared.file, &interrupts)?;
-    let lost = screen.lost();
+    let (lost, ended) = (screen.lost(), screen.ended());
     let (job, conditions) = job(args, prepared, &bus, &interrupts)?;
     let workflow = job::workflow(&job, &conditions)?;
     let orchestrator = WorkflowOrchestrator::builder(&bus)
@@ -118,6 +118,7 @@ fn execute(args: &RunArgs, prepared: Prepared) -> Result<ExitCode, SetUpError> {
     let code = runtime.block_on(async {
         let signals = Signals::new()?;
         let outcome = until_end(&orchestrator, &workflow, signals, &interrupts, &lost).await?;
+        ended.cancel();
         bus.close();
         let screen = if interrupts.end.is_cancelled() {
             timeout(SCREEN_DEADLINE, printing).await.ok()

@@ -8,7 +8,9 @@ mod summary;
 mod text;
 
 use std::future::pending;
+use std::time::Duration;
 
+use coordination::bus::time::sleep;
 use coordination::bus::vocabulary::{
     PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessLifecycle, ProcessOutput, WORKFLOW_EVENTS,
     WorkflowEvent,
@@ -24,6 +26,12 @@ use crate::signals::Interrupts;
 use page::Page;
 pub(crate) use page::{nothing_to_do, print_report};
 
+/// How long a frame is shown: short enough to look immediate.
+const FRAME: Duration = Duration::from_millis(10);
+/// How many lines in a frame are so many that the screen takes no rest: a topic holds four times as
+/// many before those who print are held up.
+const BUSY: usize = DEFAULT_CAPACITY / 4;
+
 /// Prints a run as it goes.
 pub(crate) struct Screen {
     workflow: Subscriber<WorkflowEvent>,
@@ -32,6 +40,8 @@ pub(crate) struct Screen {
     interrupts: Interrupts,
     /// How many interrupts have been noted.
     noted: usize,
+    /// Cancelled when there is nothing more to come.
+    ended: CancellationToken,
     page: Page,
 }
 
@@ -48,6 +58,7 @@ impl Screen {
             output: bus.subscribe(&PROCESS_OUTPUT)?,
             interrupts: interrupts.clone(),
             noted: 0,
+            ended: CancellationToken::new(),
             page: Page::new(args, file),
         })
     }
@@ -55,6 +66,11 @@ impl Screen {
     /// Cancelled when what is printed can no longer be written.
     pub(crate) fn lost(&self) -> CancellationToken {
         self.page.lost()
+    }
+
+    /// To be cancelled when there is nothing more to come, so that the last frame comes at once.
+    pub(crate) fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     /// Prints until the bus is closed and everything has been printed.
@@ -89,6 +105,20 @@ impl Screen {
                 self.page.workflow(&event);
             }
             self.page.show();
+            self.rest().await;
+        }
+    }
+
+    /// Between two frames nobody has to wake the screen, unless so much comes that it should go on
+    /// at once.
+    async fn rest(&mut self) {
+        if self.page.take_printed() > BUSY {
+            return;
+        }
+        tokio::select! {
+            () = sleep(FRAME) => {}
+            () = interrupt(&self.interrupts, self.noted) => {}
+            () = self.ended.cancelled() => {}
         }
     }
 

@@ -1,8 +1,8 @@
 //! Real processes: run in groups of their own, ended as groups, their output as events.
 //!
 //! A [`ProcessRunner`] runs what a [`ProcessSpec`] describes, and publishes to two topics of a bus:
-//! [`process-lifecycle`][PROCESS_LIFECYCLE] says how processes start and end, and
-//! [`process-output`][PROCESS_OUTPUT] has each line that they print. [`ProcessRunner::run`] is one
+//! [`process-lifecycle`][`PROCESS_LIFECYCLE`] says how processes start and end, and
+//! [`process-output`][`PROCESS_OUTPUT`] has each line that they print. [`ProcessRunner::run`] is one
 //! future, without tasks of its own: run as many at once as you like, with `join!` or on a
 //! [`TaskScope`](coord_bus::TaskScope).
 //!

@@ -1,4 +1,64 @@
-//! coord-workflow
+//! Workflows: steps with dependencies, run side by side, retried, limited, cancelled and undone.
+//!
+//! A workflow is built from typed steps, whose outputs travel as [`Arc`](std::sync::Arc)s and
+//! whose handles make a cycle impossible to write:
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use coord_bus::LocalBus;
+//! use coord_workflow::{Retry, StepError, Workflow, WorkflowOrchestrator};
+//!
+//! struct Image(&'static str);
+//!
+//! let mut workflow = Workflow::builder("build-deploy");
+//! let test = workflow.step("test").run(async || Ok::<_, StepError>(()));
+//! let build = workflow
+//!     .step("build")
+//!     .after(&test)
+//!     .run(async || Ok::<_, StepError>(Image("app:1.4")));
+//! let deploy = workflow
+//!     .step("deploy")
+//!     .input(build)
+//!     .retry(Retry::exponential().max_attempts(5))
+//!     .timeout(Duration::from_secs(300))
+//!     .compensate(|url: Arc<String>| async move {
+//!         println!("taking {url} down");
+//!         Ok::<_, StepError>(())
+//!     })
+//!     .run(|image: Arc<Image>| async move { Ok::<_, StepError>(format!("https://{}", image.0)) });
+//! let workflow = workflow.build()?;
+//!
+//! let orchestrator = WorkflowOrchestrator::new(&LocalBus::new())?;
+//! let outcome = orchestrator.execute_workflow(&workflow, ()).await?;
+//! assert_eq!(*outcome.output(&deploy).unwrap(), "https://app:1.4");
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+//!
+//! or from data, with a [`Registry`] of handlers by name: see [`Spec`].
+//!
+//! # What is promised
+//!
+//! - **Order.** A step begins after all that it needs have ended. Steps that are ready run side by
+//!   side, up to the limit; where more are ready than may run, the earlier in the workflow begin
+//!   first.
+//! - **Failure.** A step that fails for good ends the run: nothing further begins, what runs is
+//!   cancelled, and then what had completed is undone, the last to complete first. An
+//!   [`optional`](StepBuilder::optional) step harms nobody. A panic is a failure of its step.
+//! - **Time.** Each attempt and each run has a limit, and nothing is left running at the end of
+//!   either: a step that watches its [token](StepContext::token) is told and has a grace, any
+//!   other is dropped where it awaits.
+//! - **Ownership.** Runs belong to their orchestrator. They go on when nobody waits for them, and
+//!   end with it.
+//! - **Threads.** A step is polled in place and has no task of its own. One that holds its thread
+//!   does not hold up others: on a runtime with several threads, a run takes as many as it can use.
+//! - **Seen.** Every transition is an event of
+//!   [`coord_bus::vocabulary`], published before it takes effect on other steps.
+//!
+//! A run lives in memory: it does not survive its process.
+
 mod spec;
 mod retry;
 mod name;

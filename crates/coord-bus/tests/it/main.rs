@@ -2,6 +2,8 @@
 
 mod backoff;
 mod byte_bus;
+mod handles;
+mod link;
 mod local_bus;
 mod log_memory;
 mod log_stress;

@@ -15,7 +15,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Ends when it is dropped, and only then.
 async fn for_ever() {
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[tokio::test(start_paused = true)]

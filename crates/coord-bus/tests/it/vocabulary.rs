@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 /// An event and its line of JSON are each other.
 #[track_caller]
 fn pinned<E: Serialize + DeserializeOwned + PartialEq + Debug>(event: &E, json: &str) {
-    assert_eq!(serde_json::to_string(event).unwrap(), json);
-    assert_eq!(serde_json::from_str::<E>(json).unwrap(), *event);
+    assert_eq!(serde_json::to_string(event).expect("it serialises"), json);
+    assert_eq!(serde_json::from_str::<E>(json).expect(json), *event);
 }
 
 fn at() -> Timestamp {
-    "2024-02-29T12:34:56.789Z".parse().unwrap()
+    "2024-02-29T12:34:56.789Z".parse().expect("it is a time")
 }
 
 #[test]
@@ -74,17 +74,18 @@ fn process_lifecycle() {
 fn process_output() {
     let output = |stream, line: &str, continues| ProcessOutput {
         process: "api".to_owned(),
+        pid: 42,
         stream,
         line: line.to_owned(),
         continues,
     };
     pinned(
         &output(OutputStream::Stdout, "ready", false),
-        r#"{"process":"api","stream":"stdout","line":"ready"}"#,
+        r#"{"process":"api","pid":42,"stream":"stdout","line":"ready"}"#,
     );
     pinned(
         &output(OutputStream::Stderr, "a \"long\"\tline", true),
-        r#"{"process":"api","stream":"stderr","line":"a \"long\"\tline","continues":true}"#,
+        r#"{"process":"api","pid":42,"stream":"stderr","line":"a \"long\"\tline","continues":true}"#,
     );
 }
 

@@ -1,17 +1,16 @@
-//! The order between topics: each topic is in order, but a line and the state of the step that
-//! printed it come from two.
+//! The order between topics: each topic is in order, but what is told of a step comes from three.
 //!
-//! What causes something is published before it, so it is there when its effect is; it is only a
-//! matter of taking it first, or of holding the effect back. Thus, for each process: its step
-//! begins, it starts, it prints, it exits, its step ends.
+//! What causes something is published before it, so it is there by the time that its effect is.
+//! It is only a matter of taking it first, or of holding the effect back: for each attempt its
+//! step begins, its process starts, prints and exits, and then it ends.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use coordination::bus::vocabulary::{ProcessLifecycle, ProcessOutput, ProcessState, Transition};
 
 use crate::job::undo_name;
 
-/// Something to be printed.
+/// Something to be printed of a process.
 pub(super) enum Item {
     Lifecycle(ProcessLifecycle),
     Line(ProcessOutput),
@@ -24,64 +23,89 @@ impl Item {
             Self::Line(line) => &line.process,
         }
     }
+
+    fn is_line_of(&self, pid: Option<u32>) -> bool {
+        matches!(self, Self::Line(line) if Some(line.pid) == pid)
+    }
+
+    fn started(&self) -> Option<u32> {
+        match self {
+            Self::Lifecycle(event) => started(event),
+            Self::Line(_) => None,
+        }
+    }
+
+    fn is_exit(&self) -> bool {
+        matches!(self, Self::Lifecycle(event) if matches!(event.state, ProcessState::Exited(_)))
+    }
 }
 
+/// The attempts whose beginning has been printed and whose end has not, and what is held back.
 #[derive(Default)]
 pub(super) struct Order {
-    /// The processes whose beginning has been printed and whose end has not.
-    begun: HashSet<String>,
-    /// What came before the beginning that it belongs to, and exits before the end of their steps.
+    /// By the name of the process: its id, once its start has been printed.
+    begun: HashMap<String, Option<u32>>,
+    /// In the order in which it came.
     held: Vec<Item>,
 }
 
 impl Order {
-    /// Whether a line may be printed now. If not, it is kept.
-    pub(super) fn admits_line(&mut self, line: &ProcessOutput) -> bool {
-        let admitted = self.begun.contains(&line.process);
-        if !admitted {
+    /// What may be printed now that a line has come. It may have to wait.
+    pub(super) fn line(&mut self, line: &ProcessOutput) -> bool {
+        let now = self.begun.get(&line.process) == Some(&Some(line.pid));
+        if !now {
             self.held.push(Item::Line(line.clone()));
         }
-        admitted
+        now
     }
 
-    /// Whether a change of a process may be printed now. If not, it is kept.
-    pub(super) fn admits_lifecycle(&mut self, event: &ProcessLifecycle) -> bool {
-        let exit = matches!(event.state, ProcessState::Exited(_));
-        let admitted = self.begun.contains(&event.process) && !exit;
-        if !admitted {
-            self.held.push(Item::Lifecycle(event.clone()));
+    /// What may be printed now that a process has changed its state.
+    pub(super) fn lifecycle(&mut self, event: &ProcessLifecycle) -> Vec<Item> {
+        let item = Item::Lifecycle(event.clone());
+        match (self.begun.get_mut(&event.process), started(event)) {
+            (Some(begun @ None), Some(pid)) => {
+                *begun = Some(pid);
+                let mut items = vec![item];
+                items.extend(self.take(&event.process, |item| item.is_line_of(Some(pid))));
+                items
+            }
+            (Some(Some(_)), None) if !item.is_exit() => vec![item],
+            _ => {
+                self.held.push(item);
+                Vec::new()
+            }
         }
-        admitted
     }
 
     /// Whether something waits for a beginning, which has been published by now.
     pub(super) fn waits(&self) -> bool {
-        self.held
-            .iter()
-            .any(|item| !self.begun.contains(item.process()))
+        let begun = |item: &Item| self.begun.contains_key(item.process());
+        self.held.iter().any(|item| !begun(item))
     }
 
-    /// What is to be printed before a transition.
+    /// What is to be printed before a transition: all that is left of an attempt that ends.
     pub(super) fn before(&mut self, transition: &Transition) -> Vec<Item> {
-        match process_ended_by(transition) {
-            Some(process) => {
-                self.begun.remove(&process);
-                self.take(&process, |_| true)
-            }
-            None => Vec::new(),
-        }
-    }
-
-    /// What is to be printed after a transition.
-    pub(super) fn after(&mut self, transition: &Transition) -> Vec<Item> {
-        let Some(process) = process_begun_by(transition) else {
+        let Some(process) = ended_by(transition) else {
             return Vec::new();
         };
-        let exit = |item: &Item| matches!(item, Item::Lifecycle(event) if matches!(event.state, ProcessState::Exited(_)));
-        let mut items = self.take(&process, |item| !exit(item));
-        // A process starts before it prints.
-        items.sort_by_key(|item| matches!(item, Item::Line(_)));
-        self.begun.insert(process);
+        let Some(pid) = self.begun.remove(&process) else {
+            return Vec::new();
+        };
+        let mut items = self.take(&process, |item| item.is_line_of(pid));
+        items.extend(self.take_first(&process, Item::is_exit));
+        items
+    }
+
+    /// What is to be printed after a transition: all that waited for an attempt to begin.
+    pub(super) fn after(&mut self, transition: &Transition) -> Vec<Item> {
+        let Some(process) = begun_by(transition) else {
+            return Vec::new();
+        };
+        let start = self.take_first(&process, |item| item.started().is_some());
+        let pid = start.as_ref().and_then(Item::started);
+        let mut items: Vec<Item> = start.into_iter().collect();
+        items.extend(self.take(&process, |item| item.is_line_of(pid)));
+        self.begun.insert(process, pid);
         items
     }
 
@@ -91,9 +115,22 @@ impl Order {
         self.held = kept;
         taken
     }
+
+    fn take_first(&mut self, process: &str, wanted: impl Fn(&Item) -> bool) -> Option<Item> {
+        let mut held = self.held.iter();
+        let first = held.position(|item| item.process() == process && wanted(item))?;
+        Some(self.held.remove(first))
+    }
 }
 
-fn process_begun_by(transition: &Transition) -> Option<String> {
+fn started(event: &ProcessLifecycle) -> Option<u32> {
+    match event.state {
+        ProcessState::Started { pid } => Some(pid),
+        _ => None,
+    }
+}
+
+fn begun_by(transition: &Transition) -> Option<String> {
     match transition {
         Transition::StepStarted { step, .. } => Some(step.clone()),
         Transition::CompensationStarted { step } => Some(undo_name(step)),
@@ -101,7 +138,7 @@ fn process_begun_by(transition: &Transition) -> Option<String> {
     }
 }
 
-fn process_ended_by(transition: &Transition) -> Option<String> {
+fn ended_by(transition: &Transition) -> Option<String> {
     match transition {
         Transition::StepRetrying { step, .. }
         | Transition::StepCompleted { step, .. }

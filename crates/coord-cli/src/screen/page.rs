@@ -21,6 +21,8 @@ pub(super) type Out = BufWriter<AutoStream<Stdout>>;
 pub(super) struct Page {
     form: Form,
     order: Order,
+    /// How many items were printed since this was asked last.
+    printed: usize,
     out: Out,
     /// After the first failure nothing more is written, but everything still received: nobody is
     /// held up by a reader that is gone.
@@ -42,6 +44,7 @@ impl Page {
         Self {
             form,
             order: Order::default(),
+            printed: 0,
             out: out(color),
             lost: CancellationToken::new(),
         }
@@ -52,15 +55,14 @@ impl Page {
     }
 
     pub(super) fn output(&mut self, line: &ProcessOutput) {
-        if self.order.admits_line(line) {
+        if self.order.line(line) {
             self.print_line(line);
         }
     }
 
     pub(super) fn lifecycle(&mut self, event: &ProcessLifecycle) {
-        if self.order.admits_lifecycle(event) {
-            self.print_lifecycle(event);
-        }
+        let items = self.order.lifecycle(event);
+        self.print_items(items);
     }
 
     pub(super) fn workflow(&mut self, event: &WorkflowEvent) {
@@ -90,7 +92,13 @@ impl Page {
         }
     }
 
+    /// How many items were printed since this was asked last.
+    pub(super) fn take_printed(&mut self) -> usize {
+        std::mem::take(&mut self.printed)
+    }
+
     fn print_line(&mut self, line: &ProcessOutput) {
+        self.printed += 1;
         let written = match &mut self.form {
             _ if self.lost.is_cancelled() => Ok(()),
             Form::Text(text) => text.output(&mut self.out, line),

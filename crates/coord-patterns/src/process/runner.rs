@@ -133,8 +133,8 @@ impl ProcessRunner {
             Ok(())
         };
         try_join!(
-            self.pump(spec, OutputStream::Stdout, stdout, closed),
-            self.pump(spec, OutputStream::Stderr, stderr, closed),
+            self.pump(spec, (pid, OutputStream::Stdout), stdout, closed),
+            self.pump(spec, (pid, OutputStream::Stderr), stderr, closed),
             stopping,
         )?;
         Ok(())
@@ -155,7 +155,7 @@ impl ProcessRunner {
     async fn pump(
         &self,
         spec: &ProcessSpec,
-        stream: OutputStream,
+        from: (u32, OutputStream),
         mut pipe: Pipe,
         closed: &CancellationToken,
     ) -> Result<(), ProcessError> {
@@ -169,13 +169,14 @@ impl ProcessRunner {
             }
             let mut rest = &chunk[..];
             while let Some(line) = lines.next(&mut rest) {
-                self.print(spec, stream, line).await?;
+                self.print(spec, from, line).await?;
             }
-            // A process that prints without pause must leave room for others, its own end too.
+            // A process that prints without pause leaves room for others, and for its own end,
+            // long before tokio would make it do so.
             yield_now().await;
         }
         while let Some(line) = lines.finish() {
-            self.print(spec, stream, line).await?;
+            self.print(spec, from, line).await?;
         }
         Ok(())
     }
@@ -183,11 +184,12 @@ impl ProcessRunner {
     async fn print(
         &self,
         spec: &ProcessSpec,
-        stream: OutputStream,
+        (pid, stream): (u32, OutputStream),
         line: Line,
     ) -> Result<(), ProcessError> {
         let event = ProcessOutput {
             process: spec.name.clone(),
+            pid,
             stream,
             line: line.text,
             continues: line.continues,

@@ -34,7 +34,8 @@ async fn a_process_runs_in_its_directory_with_its_environment_and_its_parents() 
 
 #[tokio::test]
 async fn standard_input_is_empty() {
-    assert_eq!(Stage::new().shell("cat").await, (Exit::code(0), vec![]));
+    let script = "cat; [ /dev/stdin -ef /dev/null ]";
+    assert_eq!(Stage::new().shell(script).await, (Exit::code(0), vec![]));
 }
 
 #[tokio::test]

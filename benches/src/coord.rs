@@ -1,0 +1,113 @@
+//! `coord run` beside `make`: many short jobs, and how soon the first one starts.
+
+use std::fmt::Write as _;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::report::{Report, Row};
+
+const ROUNDS: usize = 15;
+const JOBS: usize = 300;
+
+/// Where the program is: `cargo xtask bench` has built it beside this one.
+fn coord() -> PathBuf {
+    let this = std::env::current_exe().expect("this program has a path");
+    let coord = this.with_file_name("coord");
+    assert!(
+        coord.exists(),
+        "build it first: cargo build --release -p coord-cli"
+    );
+    coord
+}
+
+fn timed(command: &mut Command) -> Duration {
+    let start = Instant::now();
+    let output = command.stdin(Stdio::null()).stdout(Stdio::null());
+    let status = output.status().expect("it starts");
+    let elapsed = start.elapsed();
+    assert!(status.success(), "{command:?}: {status}");
+    elapsed
+}
+
+/// The same jobs for both: `needs` says what job `n` needs.
+fn write(folder: &Path, name: &str, needs: fn(usize) -> Option<usize>) {
+    let mut toml = String::new();
+    let names: Vec<_> = (0..JOBS).map(|job| format!("s{job}")).collect();
+    let mut make = format!(".PHONY: all {0}\nall: {0}\n", names.join(" "));
+    for job in 0..JOBS {
+        let _ = writeln!(toml, "[[step]]\nid = \"s{job}\"\ncommand = [\"/bin/true\"]");
+        let _ = write!(make, "s{job}:");
+        if let Some(need) = needs(job) {
+            let _ = writeln!(toml, "needs = [\"s{need}\"]");
+            let _ = write!(make, " s{need}");
+        }
+        make.push_str("\n\t@/bin/true\n");
+    }
+    std::fs::write(folder.join(format!("{name}.toml")), toml).expect("a file can be written");
+    std::fs::write(folder.join(format!("{name}.mk")), make).expect("a file can be written");
+}
+
+pub(crate) fn run() {
+    let coord = coord();
+    let folder = std::env::temp_dir().join(format!("coord-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder can be made");
+    write(&folder, "independent", |_| None);
+    write(&folder, "chain", |job| job.checked_sub(1));
+    std::fs::write(
+        folder.join("one.toml"),
+        "[[step]]\nid = \"a\"\nrun = \"echo first\"\n",
+    )
+    .expect("a file can be written");
+
+    let report = Report::new(
+        "coord",
+        "ms for 300 jobs of /bin/true, at most 8 at once",
+        ["make -s -j8", "coord run"].into_iter(),
+    );
+    for name in ["independent", "chain"] {
+        let mut row = Row::new(name.to_owned(), 2);
+        for _ in 0..ROUNDS {
+            let mut make = Command::new("make");
+            make.args(["-s", "-j8", "-f", &format!("{name}.mk")])
+                .current_dir(&folder);
+            row.add(0, timed(&mut make).as_secs_f64() * 1e3);
+            let mut run = Command::new(&coord);
+            run.args(["run", "--concurrency", "8", &format!("{name}.toml")]);
+            row.add(1, timed(run.current_dir(&folder)).as_secs_f64() * 1e3);
+        }
+        report.row(&row);
+    }
+
+    let report = Report::new(
+        "coord",
+        "ms until the first line of the first process",
+        ["sh -c 'echo first'", "coord run"].into_iter(),
+    );
+    let mut row = Row::new("one job".to_owned(), 2);
+    for _ in 0..ROUNDS {
+        let mut shell = Command::new("sh");
+        row.add(0, first_byte(shell.args(["-c", "echo first"])));
+        let mut run = Command::new(&coord);
+        run.args(["run", "one.toml"]).current_dir(&folder);
+        row.add(1, first_byte(&mut run));
+    }
+    report.row(&row);
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+fn first_byte(command: &mut Command) -> f64 {
+    let start = Instant::now();
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut out = child.stdout.take().expect("it has an output");
+    let mut text = String::new();
+    let mut byte = [0];
+    while !text.ends_with("first") {
+        out.read_exact(&mut byte).expect("it prints");
+        text.push(char::from(byte[0]));
+    }
+    let elapsed = start.elapsed();
+    child.wait().expect("it ends");
+    elapsed.as_secs_f64() * 1e3
+}

@@ -1,0 +1,40 @@
+//! Where handles and what they give may go: into tasks, to other threads, across an `await`.
+
+use coord_bus::{
+    Bus, BusExt, Delivery, LocalBus, Publisher, Received, Refused, Subscriber, TaskScope, Topic,
+};
+
+const NUMBERS: Topic<u64> = Topic::new("numbers");
+
+#[tokio::test(start_paused = true)]
+async fn a_task_may_await_with_a_lent_event_in_its_hands() {
+    let bus = LocalBus::new();
+    let mut numbers = bus.subscribe(&NUMBERS).unwrap();
+    let publisher = bus.publisher(&NUMBERS).unwrap();
+    let sum = tokio::spawn(async move {
+        let mut sum = 0;
+        while let Some(number) = numbers.recv().await {
+            tokio::task::yield_now().await;
+            sum += *number;
+        }
+        sum
+    });
+    for number in 1..=10 {
+        publisher.publish(number).await.unwrap();
+    }
+    bus.close();
+    assert_eq!(sum.await.unwrap(), 55);
+}
+
+#[test]
+fn what_the_bus_gives_may_be_shared_and_sent_between_threads() {
+    fn can<T: Send + Sync>() {}
+    can::<Box<dyn Bus>>();
+    can::<LocalBus>();
+    can::<Publisher<u64>>();
+    can::<Subscriber<u64>>();
+    can::<Received<'_, u64>>();
+    can::<Delivery<u64>>();
+    can::<Refused<u64>>();
+    can::<TaskScope>();
+}

@@ -1,0 +1,156 @@
+//! Runs `coord` on a workflow file in a folder of its own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+/// A folder that is removed when it is dropped.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("folder-{}-{next}", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        std::fs::write(self.0.join(name), text).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.0.join(name)).ok()
+    }
+
+    /// `coord` in this folder, without what the environment of the tests says of colours.
+    pub(crate) fn coord<const N: usize>(&self, arguments: [&str; N]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coord"));
+        command.args(arguments).current_dir(&self.0);
+        command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What `coord` did.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Done {
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) -> &Self {
+        assert!(self.out.contains(text), "no {text:?} in {}", self.out);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+        self
+    }
+}
+
+pub(crate) fn done(mut command: Command) -> Done {
+    let output = command.output().unwrap();
+    Done {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs a workflow in a folder of its own.
+pub(crate) fn run(workflow: &str) -> Done {
+    let folder = Folder::new();
+    folder.write("coord.toml", workflow);
+    done(folder.coord(["run"]))
+}
+
+/// A `coord` that is still running.
+pub(crate) struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    pub(crate) printed: String,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self {
+            child,
+            out,
+            printed: String::new(),
+        }
+    }
+
+    /// Reads on until something is printed.
+    #[track_caller]
+    pub(crate) fn until(&mut self, text: &str) {
+        loop {
+            let from = self.printed.len();
+            let read = self.out.read_line(&mut self.printed).unwrap();
+            assert!(read > 0, "no {text:?} in {}", self.printed);
+            if self.printed[from..].contains(text) {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Stops reading what it prints.
+    pub(crate) fn deaf(self) -> Child {
+        self.child
+    }
+
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+        self.out.read_to_string(&mut self.printed).unwrap();
+        (self.child.wait().unwrap(), self.printed)
+    }
+}
+
+/// The numbers that were printed after `pid=`.
+pub(crate) fn pids(printed: &str) -> Vec<Pid> {
+    let pids = printed.split("pid=").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit());
+        rest[..end.unwrap_or(rest.len())].parse().unwrap()
+    });
+    pids.map(|pid| Pid::from_raw(pid).unwrap()).collect()
+}
+
+/// Whether a process is gone, or dead and waits only for its parent to notice.
+pub(crate) fn is_gone(pid: Pid) -> bool {
+    if test_kill_process(pid).is_err() {
+        return true;
+    }
+    let status = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    let status = std::fs::read_to_string(status).unwrap_or_default();
+    let state = status
+        .rsplit(") ")
+        .next()
+        .and_then(|rest| rest.chars().next());
+    matches!(state, None | Some('Z' | 'X'))
+}

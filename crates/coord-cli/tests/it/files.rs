@@ -1,0 +1,85 @@
+//! What is wrong with a file or a command line is told before anything starts.
+
+use crate::coord::{Folder, done, run};
+
+#[test]
+fn every_fault_of_a_file_is_told_at_once_and_nothing_starts() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+[[step]]
+id = "build"
+run = "touch started"
+timout = "5m"
+
+[[step]]
+id = "deploy"
+run = "touch started"
+needs = ["biuld"]
+timeout = "5 parsecs"
+"#,
+    );
+    let done = done(folder.coord(["run", "--color", "never"]));
+    done.exits(96);
+    for part in [
+        "coord.toml:5:1",
+        "timeout",
+        "coord.toml:10:10",
+        "build",
+        "coord.toml:11:11",
+    ] {
+        assert!(done.err.contains(part), "no {part:?} in {}", done.err);
+    }
+    assert!(!done.err.contains('\u{1b}'), "{}", done.err);
+    assert_eq!(folder.read("started"), None);
+    assert_eq!(done.out, "");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_by_name() {
+    let folder = Folder::new();
+    let done = done(folder.coord(["run", "missing.toml"]));
+    done.exits(96);
+    assert!(done.err.contains("missing.toml"), "{}", done.err);
+}
+
+#[test]
+fn an_unknown_parameter_is_refused_with_the_nearest() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[params]\ntarget = 'debug'\n[[step]]\nid = 'a'\nrun = 'touch started'\n",
+    );
+    let done = done(folder.coord(["run", "--param", "tagret=release"]));
+    done.exits(96);
+    assert!(done.err.contains("target"), "{}", done.err);
+    assert_eq!(folder.read("started"), None);
+}
+
+#[test]
+fn escape_sequences_in_a_file_do_not_reach_the_terminal_with_its_faults() {
+    let done = run("[[step]]\nid = \"a\\u001b]0;title\\u0007\"\nrun = 'true'\n# \u{1b}[2J\n");
+    done.exits(96);
+    assert!(!done.err.contains('\u{1b}'), "{}", done.err.escape_debug());
+}
+
+#[test]
+fn a_command_line_that_is_not_understood_exits_with_two() {
+    let folder = Folder::new();
+    let done_with = |arguments| done(folder.coord(arguments));
+    done_with(["run", "--concurency"]).exits(2);
+    done_with(["run", "--param=novalue"]).exits(2);
+    done_with(["run", "--concurrency=0"]).exits(2);
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    let folder = Folder::new();
+    done(folder.coord(["--help"])).exits(0).says("Usage");
+    let version = concat!("coord ", env!("CARGO_PKG_VERSION"));
+    done(folder.coord(["--version"])).exits(0).says(version);
+    done(folder.coord(["run", "--help"]))
+        .exits(0)
+        .says("Exit codes");
+}

@@ -1,0 +1,128 @@
+//! Ctrl-C and SIGTERM: the run ends, what was done is undone, and nothing of any process is left.
+
+use rustix::process::Signal;
+
+use crate::coord::{Folder, Running, is_gone, pids};
+
+fn start(workflow: &str) -> (Folder, Running) {
+    let folder = Folder::new();
+    folder.write("coord.toml", workflow);
+    let running = Running::start(folder.coord(["run"]));
+    (folder, running)
+}
+
+#[test]
+fn the_first_interrupt_lets_steps_stop_and_undoes_what_was_done() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let (folder, mut running) = start(
+            r#"
+            [[step]]
+            id = "done"
+            run = "true"
+            undo = "echo undone >> undone"
+            [[step]]
+            id = "polite"
+            needs = ["done"]
+            run = "trap 'echo saved; exit 0' TERM; echo pid=$$; sleep 1000 & echo pid=$!; wait"
+            [[step]]
+            id = "never"
+            needs = ["polite"]
+            run = "touch never"
+            "#,
+        );
+        running.until("pid=");
+        running.until("pid=");
+        running.signal(signal);
+        let (status, printed) = running.end();
+        assert_eq!(status.code(), Some(130), "{printed}");
+        assert!(printed.contains("polite | saved\n"), "{printed}");
+        assert!(printed.contains("undo done · done\n"), "{printed}");
+        assert_eq!(folder.read("undone").as_deref(), Some("undone\n"));
+        assert_eq!(folder.read("never"), None);
+        assert!(pids(&printed).into_iter().all(is_gone), "{printed}");
+    }
+}
+
+#[test]
+fn the_second_interrupt_kills_what_ignores_the_first_with_all_it_has_forked() {
+    let (folder, mut running) = start(
+        r#"
+        [[step]]
+        id = "done"
+        run = "true"
+        undo = "echo undone >> undone"
+        [[step]]
+        id = "stubborn"
+        needs = ["done"]
+        run = '''
+        trap '' TERM INT
+        sleep 1000 & echo pid=$!
+        (trap '' TERM; while true; do sleep 1000; done) & echo pid=$!
+        echo pid=$$
+        while true; do sleep 1000; done
+        '''
+        "#,
+    );
+    for _ in 0..3 {
+        running.until("pid=");
+    }
+    running.signal(Signal::INT);
+    running.until("ending");
+    running.signal(Signal::INT);
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(130), "{printed}");
+    assert_eq!(folder.read("undone").as_deref(), Some("undone\n"));
+    let pids = pids(&printed);
+    assert_eq!(pids.len(), 3);
+    assert!(pids.into_iter().all(is_gone), "{printed}");
+}
+
+#[test]
+fn the_third_interrupt_leaves_at_once() {
+    let (_folder, mut running) = start(
+        r#"
+        [[step]]
+        id = "done"
+        run = "true"
+        undo = "trap '' TERM; echo pid=$$; while true; do sleep 1000; done"
+        [[step]]
+        id = "waits"
+        needs = ["done"]
+        run = "echo pid=$$; sleep 1000"
+        "#,
+    );
+    running.until("pid=");
+    running.signal(Signal::INT);
+    running.until("undo done | pid=");
+    running.signal(Signal::INT);
+    running.until("killed");
+    running.signal(Signal::INT);
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(130), "{printed}");
+    assert!(pids(&printed).into_iter().all(is_gone), "{printed}");
+}
+
+#[test]
+fn a_reader_that_does_not_read_does_not_keep_a_run_from_being_ended() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = \"echo pid=$$; trap '' TERM; while true; do echo line; done\"\n",
+    );
+    let mut running = Running::start(folder.coord(["run"]));
+    running.until("pid=");
+    let pids = pids(&running.printed);
+    // From here on nobody reads: the pipe fills up, and then the topic.
+    for _ in 0..3 {
+        running.signal(Signal::INT);
+        // Signals of one kind that come at once are one.
+        std::thread::yield_now();
+    }
+    let gone = pids[0];
+    while !is_gone(gone) {
+        running.signal(Signal::INT);
+        std::thread::yield_now();
+    }
+    let (status, _) = running.end();
+    assert_eq!(status.code(), Some(130));
+}

@@ -1,0 +1,196 @@
+//! How runs end, and what is said of it.
+
+use std::path::Path;
+
+use crate::coord::{Folder, done, run};
+
+#[test]
+fn the_shipped_workflow_shows_what_it_promises() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .unwrap();
+    let folder = Folder::new();
+    let shipped = std::fs::read(root.join("coord.toml")).unwrap();
+    folder.write("coord.toml", shipped);
+    let done = done(folder.coord([]));
+    done.exits(0)
+        .says("fetch         | 12 packages are up to date\n")
+        .says("browser-tests · attempt 1 of 3 failed: exit code 1; again in 200 ms\n")
+        .says("browser-tests · attempt 2 of 3 failed: exit code 1; again in 400 ms\n")
+        .says("browser-tests | 14 pages: ok\n")
+        .says("spelling      · failed: exit code 2; it is optional\n")
+        .says("publish       · skipped: its condition is false\n")
+        .says("3 attempts\n")
+        .says(": 5 done, 1 failed, 1 skipped\n");
+    assert_eq!(done.err, "");
+}
+
+#[test]
+fn a_failure_is_told_with_its_last_lines_its_code_and_its_place() {
+    let done = run(r#"
+        [[step]]
+        id = "build"
+        run = "for i in $(seq 1 30); do echo line $i; done; echo broken >&2; exit 7"
+
+        [[step]]
+        id = "deploy"
+        needs = ["build"]
+        run = "touch deployed"
+        "#);
+    let tail: String = (22..=30).map(|line| format!("  | line {line}\n")).collect();
+    done.exits(100)
+        .says(&format!(
+            "\nbuild failed: exit code 7\n  at coord.toml:3:14\n{tail}  | broken\n"
+        ))
+        .says("not run   deploy\n")
+        .says(": 1 failed, 1 not run\n");
+}
+
+#[test]
+fn a_failure_undoes_what_was_done_in_reverse_order_of_completion() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [[step]]
+        id = "first"
+        run = "true"
+        undo = "echo first >> undone"
+        [[step]]
+        id = "second"
+        needs = ["first"]
+        run = "true"
+        undo = "echo second >> undone"
+        [[step]]
+        id = "third"
+        needs = ["second"]
+        run = "false"
+        undo = "echo third >> undone"
+        "#,
+    );
+    done(folder.coord(["run"]))
+        .exits(100)
+        .says("undo second · done\n");
+    assert_eq!(folder.read("undone").as_deref(), Some("second\nfirst\n"));
+}
+
+#[test]
+fn an_undo_that_fails_is_tried_again_and_then_told() {
+    let done = run(r#"
+        [[step]]
+        id = "first"
+        run = "true"
+        undo = "echo it is locked; exit 3"
+        [[step]]
+        id = "second"
+        needs = ["first"]
+        run = "false"
+        "#);
+    done.exits(100)
+        .says("first was not undone: exit code 3\n  at coord.toml:3:14\n  | it is locked\n");
+}
+
+#[test]
+fn a_step_that_takes_too_long_is_ended_and_fails() {
+    let done = run(r#"
+        [[step]]
+        id = "slow"
+        timeout = "200ms"
+        run = "trap 'echo told; exit 1' TERM; sleep 1000 & wait"
+        "#);
+    done.exits(100)
+        .says("slow | told\n")
+        .says("slow failed: it was not done after 200ms, its timeout");
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_ended() {
+    let done = run(r#"
+        timeout = "200ms"
+        [[step]]
+        id = "slow"
+        run = "exec sleep 1000"
+        "#);
+    done.exits(100)
+        .says("cancelled slow")
+        .says("coord took longer than 200 ms");
+}
+
+#[test]
+fn a_program_that_is_missing_is_told_once_and_not_tried_again() {
+    let done = run(r#"
+        [[step]]
+        id = "lint"
+        command = ["no-such-program"]
+        retry = { max_attempts = 5, initial = "10m", max = "10m" }
+        "#);
+    done.exits(100)
+        .says("lint failed: process `lint` was not started: there is no `no-such-program`");
+    assert!(!done.out.contains("attempt"), "{}", done.out);
+}
+
+#[test]
+fn steps_see_their_parameters_and_variables_in_the_order_of_the_manual() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        name = "env"
+        [params]
+        build-type = "fast"
+        [env]
+        SHARED = "file"
+        PARAM_BUILD_TYPE = "$(touch injected)"
+        [[step]]
+        id = "one"
+        run = 'echo "$COORD_WORKFLOW/$COORD_STEP/$COORD_ATTEMPT:$SHARED:$OWN:$INHERITED"; echo "$PARAM_BUILD_TYPE"'
+        env = { OWN = "step" }
+        "#,
+    );
+    let mut command = folder.coord(["run", "--param", "build-type=slow; touch injected"]);
+    command.env("SHARED", "outside").env("INHERITED", "outside");
+    done(command)
+        .exits(0)
+        .says("one | env/one/1:file:step:outside\n")
+        .says("one | $(touch injected)\n");
+    assert_eq!(folder.read("injected"), None);
+}
+
+#[test]
+fn a_parameter_decides_a_condition() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[params]\ndeploy = false\n[[step]]\nid = 'deploy'\nrun = 'echo deployed'\nwhen = \"params.deploy == 'true'\"\n",
+    );
+    done(folder.coord(["run"])).exits(4).says("nothing to do");
+    let asked = folder.coord(["run", "--param", "deploy=true"]);
+    done(asked).exits(0).says("deploy | deployed\n");
+}
+
+#[test]
+fn only_as_many_steps_run_at_once_as_was_asked_for() {
+    let folder = Folder::new();
+    let step = |id| {
+        // Each sees whether another is in the room, and gives it time to come in.
+        let look = "mkdir room || { echo crowded; exit 1; }; sleep 0.05; rmdir room";
+        format!("[[step]]\nid = '{id}'\nrun = '{look}'\n")
+    };
+    let steps: String = ["a", "b", "c", "d"].map(step).concat();
+    folder.write("coord.toml", steps);
+    done(folder.coord(["run", "--concurrency", "1"])).exits(0);
+    assert!(!folder.path().join("room").exists());
+}
+
+#[test]
+fn steps_run_in_the_folder_of_their_file() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path().join("sub")).unwrap();
+    folder.write(
+        "sub/flow.toml",
+        "[[step]]\nid = 'here'\nrun = 'echo x > made'\n",
+    );
+    done(folder.coord(["run", "sub/flow.toml"])).exits(0);
+    assert_eq!(folder.read("sub/made").as_deref(), Some("x\n"));
+}
