@@ -114,7 +114,10 @@ fn execute(args: &RunArgs, prepared: Prepared) -> Result<ExitCode, SetUpError> {
     // output, as it should, but never the signals.
     let (printed, printing) = oneshot::channel();
     let handle = runtime.handle().clone();
-    thread::spawn(move || printed.send(handle.block_on(screen.print())));
+    thread::spawn(move || {
+        // Nobody waits any more for the screen of a run that was abandoned.
+        let _ = printed.send(handle.block_on(screen.print()));
+    });
     let code = runtime.block_on(async {
         let signals = Signals::new()?;
         let outcome = until_end(&orchestrator, &workflow, signals, &interrupts, &lost).await?;

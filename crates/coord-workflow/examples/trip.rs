@@ -44,7 +44,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .input((flight, hotel))
         .retry(Retry::constant(Duration::from_millis(50)).max_attempts(2))
         .run(|(flight, hotel): (Arc<Booking>, Arc<Booking>)| async move {
-            println!("asking for a car, for #{} and #{}", flight.number, hotel.number);
+            println!(
+                "asking for a car, for #{} and #{}",
+                flight.number, hotel.number
+            );
             Err::<Booking, _>(StepError::message("no car is left"))
         });
     let workflow = workflow.build()?;

@@ -40,8 +40,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     let mut workflow = Workflow::builder("check");
-    let build = workflow.step("build").run_with(shell("echo compiling; echo done"));
-    workflow.step("test").after(&build).run_with(shell("echo 12 tests passed"));
+    let build = workflow
+        .step("build")
+        .run_with(shell("echo compiling; echo done"));
+    workflow
+        .step("test")
+        .after(&build)
+        .run_with(shell("echo 12 tests passed"));
     workflow
         .step("lint")
         .after(&build)

@@ -73,7 +73,7 @@ impl Page {
             Form::Text(text) => text.transition(&mut self.out, &event.transition),
             Form::Jsonl => jsonl::line(&mut self.out, "workflow-events", event),
         };
-        self.check(written);
+        self.check(&written);
         let after = self.order.after(&event.transition);
         self.print_items(after);
     }
@@ -104,7 +104,7 @@ impl Page {
             Form::Text(text) => text.output(&mut self.out, line),
             Form::Jsonl => jsonl::line(&mut self.out, "process-output", line),
         };
-        self.check(written);
+        self.check(&written);
     }
 
     fn print_lifecycle(&mut self, event: &ProcessLifecycle) {
@@ -114,7 +114,7 @@ impl Page {
             Form::Text(_) => Ok(()),
             Form::Jsonl => jsonl::line(&mut self.out, "process-lifecycle", event),
         };
-        self.check(written);
+        self.check(&written);
     }
 
     /// Says what the first, second or third interrupt does.
@@ -123,7 +123,7 @@ impl Page {
             Form::Text(text) if !self.lost.is_cancelled() => text.interrupt(&mut self.out, which),
             _ => Ok(()),
         };
-        self.check(written);
+        self.check(&written);
         self.show();
     }
 
@@ -131,7 +131,7 @@ impl Page {
     pub(super) fn show(&mut self) {
         if !self.lost.is_cancelled() {
             let shown = self.out.flush();
-            self.check(shown);
+            self.check(&shown);
         }
     }
 
@@ -140,13 +140,13 @@ impl Page {
             && !self.lost.is_cancelled()
         {
             let written = summary::print(&mut self.out, outcome, file, text);
-            self.check(written);
+            self.check(&written);
         }
         self.show();
         !self.lost.is_cancelled()
     }
 
-    fn check(&mut self, written: io::Result<()>) {
+    fn check(&mut self, written: &io::Result<()>) {
         if written.is_err() {
             self.lost.cancel();
         }

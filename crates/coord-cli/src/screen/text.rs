@@ -25,9 +25,9 @@ const NAMES: [AnsiColor; 4] = [
 ];
 /// The widest column for names; longer names stand out of it.
 const NAME_WIDTH_MAX: usize = 24;
-/// How many lines of each process are kept for the summary, and how much of each.
+/// How many lines of each process are kept for the summary, and how many characters of each.
 const TAIL_LINES: usize = 10;
-const TAIL_LINE_BYTES: usize = 400;
+const TAIL_LINE_LENGTH: usize = 400;
 
 pub(super) struct Text {
     width: usize,
@@ -85,8 +85,7 @@ impl Text {
             if tail.len() == TAIL_LINES {
                 tail.pop_front();
             }
-            let end = line.line.floor_char_boundary(TAIL_LINE_BYTES);
-            tail.push_back(line.line[..end].to_owned());
+            tail.push_back(line.line.chars().take(TAIL_LINE_LENGTH).collect());
         }
     }
 

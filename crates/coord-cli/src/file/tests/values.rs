@@ -245,7 +245,7 @@ fn a_file_is_loaded_with_its_folder() {
     std::fs::create_dir_all(&folder).expect("a folder");
     let path = folder.join("dev.toml");
     std::fs::write(&path, "[[step]]\nid = 'a'\nrun = 'b'\n").expect("a file");
-    let file = WorkflowFile::load(&path).map(|file| file.folder);
+    let file = WorkflowFile::load(&path).map(|file| file.steps[0].folder.clone());
     std::fs::remove_dir_all(&folder).expect("the folder is removed");
     assert_eq!(file.expect("a valid file"), folder);
     assert!(WorkflowFile::load(manifest).is_err());
