@@ -15,7 +15,7 @@
 //! # Memory
 //!
 //! A chunk is dropped when the last subscriber leaves it: for the next, or because it has read
-//! everything and asks for more. So an idle log holds nothing. A subscriber that may lose events
+//! everything and asks for more. So an idle log holds no event, and at most one empty chunk. A subscriber that may lose events
 //! keeps at most `capacity` of them, and the chunk in its hands, alive.
 //!
 //! # Closing
@@ -38,7 +38,7 @@ use crate::{Envelope, Event, Overflow, Refusal, TopicStats};
 
 pub(crate) use reader::{Advance, Reader};
 pub(crate) use state::Cursor;
-use state::{State, Wakers};
+use state::{Garbage, State, Wakers};
 
 /// A row of events, filled from the front.
 pub(crate) type Chunk<E> = Arc<[OnceLock<Envelope<E>>]>;
@@ -46,6 +46,9 @@ pub(crate) type Chunk<E> = Arc<[OnceLock<Envelope<E>>]>;
 /// The most events in one chunk: enough that the lock is rare, few enough that one slow subscriber
 /// keeps little alive.
 const MAX_CHUNK: usize = 128;
+
+/// The largest chunk, in bytes, that a log keeps for later when it is idle.
+const MAX_SPARE: usize = 8 * 1024;
 
 /// The log of one topic, and its entrance: a cheap handle that can be cloned.
 ///
@@ -74,6 +77,8 @@ pub(crate) struct Shared<E> {
     topic: Arc<str>,
     capacity: usize,
     state: Mutex<State<E>>,
+    /// An empty chunk for the next time that one is needed. Never waited for.
+    spare: Mutex<Option<Chunk<E>>>,
     /// The sequence of the next event: every place before it is filled.
     next: AtomicU64,
     /// Whose progress is waited for, read by subscribers without the lock: those whose chunk
@@ -108,6 +113,7 @@ impl<E: Event> Log<E> {
             topic: topic.into(),
             capacity,
             state: Mutex::new(State::new(capacity, chunk)),
+            spare: Mutex::new(None),
             next: AtomicU64::new(1),
             awaited: AtomicU64::new(0),
         });
@@ -252,10 +258,35 @@ impl<E> Shared<E> {
             return;
         }
         let mut wakers = Wakers::new();
-        let garbage = state.make_tail(&mut wakers);
+        let spare = match self.spare.try_lock() {
+            Ok(mut spare) if state.needs_tail() => spare.take(),
+            _ => None,
+        };
+        let garbage = state.make_tail(spare, &mut wakers);
         self.push(state, envelope);
         wake(wakers);
-        drop(garbage);
+        self.recycle(garbage);
+    }
+
+    /// Drops the events of chunks that nobody needs, and keeps one of the chunks: making a new one
+    /// costs more than filling it.
+    fn recycle(&self, garbage: Garbage<E>) {
+        for mut chunk in garbage {
+            // An owned delivery may keep it for itself.
+            let Some(places) = Arc::get_mut(&mut chunk) else {
+                continue;
+            };
+            for place in &mut *places {
+                if place.take().is_none() {
+                    break;
+                }
+            }
+            if size_of_val(places) <= MAX_SPARE
+                && let Ok(mut spare) = self.spare.try_lock()
+            {
+                *spare = Some(chunk);
+            }
+        }
     }
 
     #[cold]

@@ -4,6 +4,8 @@
 //!
 //! Run it with `cargo run -p coord-workflow --example trip`.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,6 +6,8 @@
 //!
 //! Run it with `cargo run -p coordination --example build_and_check`.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::error::Error;
 use std::sync::Arc;
 

@@ -77,7 +77,8 @@ impl<E> Reader<E> {
             }
         };
         drop(state);
-        drop((garbage, replaced));
+        drop(replaced);
+        self.shared.recycle(garbage);
         advance
     }
 

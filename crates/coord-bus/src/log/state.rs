@@ -16,7 +16,7 @@ use crate::{Envelope, Overflow, SubscriberStats};
 
 /// Wakers to be woken once the lock is released.
 pub(super) type Wakers = SmallVec<[Waker; 4]>;
-/// Chunks that nobody needs any more, to be dropped once the lock is released.
+/// Chunks that nobody needs any more, to be emptied once the lock is released.
 pub(super) type Garbage<E> = SmallVec<[Chunk<E>; 2]>;
 
 /// How far a subscriber is. On a cache line of its own: it is written for every event.
@@ -181,15 +181,24 @@ impl<E> State<E> {
         self.next += 1;
     }
 
-    /// Makes sure of a place for the next event.
-    pub(super) fn make_tail(&mut self, wakers: &mut Wakers) -> Garbage<E> {
-        if self.next < self.tail_first + self.tail.len() as u64 {
+    /// Whether there is no place for the next event.
+    pub(super) fn needs_tail(&self) -> bool {
+        self.next >= self.tail_first + self.tail.len() as u64
+    }
+
+    /// Makes sure of a place for the next event: in the tail, or in a new one, which may be the
+    /// spare chunk if that has the right size.
+    pub(super) fn make_tail(&mut self, spare: Option<Chunk<E>>, wakers: &mut Wakers) -> Garbage<E> {
+        if !self.needs_tail() {
             return Garbage::new();
         }
         if !self.tail.is_empty() {
             self.chunk_next = (self.chunk_next * 2).min(self.chunk_max);
         }
-        self.tail = (0..self.chunk_next).map(|_| OnceLock::new()).collect();
+        self.tail = match spare {
+            Some(spare) if spare.len() == self.chunk_next => spare,
+            _ => (0..self.chunk_next).map(|_| OnceLock::new()).collect(),
+        };
         self.tail_first = self.next;
         // Whoever is parked is done with the chunk before, and only now counted: in this one.
         let parked_lossless = self.parked.iter();
@@ -348,7 +357,8 @@ impl<E> State<E> {
             if used <= self.chunk_next / 4 {
                 self.chunk_next = (self.chunk_next / 2).max(self.chunk_max.min(SMALLEST_CHUNK));
             }
-            garbage.push(std::mem::take(&mut self.tail));
+            // The same chunk as the last of the garbage: let go of, so that it can be used again.
+            self.tail = Chunk::default();
             self.tail_first = self.next;
             self.settle();
         }

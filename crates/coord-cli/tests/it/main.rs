@@ -1,4 +1,5 @@
 //! The program from outside: real files, real processes, real signals.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod coord;
 mod files;

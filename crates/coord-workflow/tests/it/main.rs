@@ -1,4 +1,5 @@
 //! The behaviour of coord-workflow, from outside.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod typed;
 mod course;
