@@ -7,8 +7,6 @@
 //!
 //! Without commands, it shows a build beside a server that it stops.
 
-#![expect(clippy::print_stdout, reason = "it prints what it sees")]
-
 use coord_bus::vocabulary::{PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessState};
 use coord_bus::{Bus, BusExt, LocalBus};
 use coord_patterns::process::{ProcessError, ProcessRunner, ProcessSpec, Stop};

@@ -10,7 +10,7 @@ use coord_bus::vocabulary::{
 };
 use coord_bus::{Bus, BusExt, CancellationToken, Publisher};
 use rustix::process::Signal;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::yield_now;
 use tokio::{join, select, try_join};
 
@@ -98,7 +98,8 @@ impl ProcessRunner {
         let pid = group.id();
         let kill = stop.immediate.child_token();
         let closed = CancellationToken::new();
-        let (sent, signals) = unbounded_channel();
+        // A process is sent two at most: one to ask it, one to kill it.
+        let (sent, signals) = channel(2);
         let ending = async {
             let exit = end(spec, group, &stop.graceful, &kill, sent).await;
             closed.cancel();
@@ -121,7 +122,7 @@ impl ProcessRunner {
         spec: &ProcessSpec,
         pid: u32,
         [stdout, stderr]: [Pipe; 2],
-        mut signals: UnboundedReceiver<Signal>,
+        mut signals: Receiver<Signal>,
         closed: &CancellationToken,
     ) -> Result<(), ProcessError> {
         self.tell(spec, ProcessState::Started { pid }).await?;
@@ -213,7 +214,7 @@ async fn end(
     group: &mut Group,
     graceful: &CancellationToken,
     kill: &CancellationToken,
-    sent: UnboundedSender<Signal>,
+    sent: Sender<Signal>,
 ) -> Result<Exit, ProcessError> {
     let lost = |error| ProcessError::lost(&spec.name, error);
     let is_over = select! {
@@ -230,7 +231,7 @@ async fn end(
                 source,
             });
         }
-        let _ = sent.send(Signal::KILL);
+        let _ = sent.try_send(Signal::KILL);
         group.leader_exited().await.map_err(lost)?;
     }
     group.close().await.map_err(lost)
@@ -241,11 +242,11 @@ async fn ask(
     group: &Group,
     grace: Duration,
     kill: &CancellationToken,
-    sent: &UnboundedSender<Signal>,
+    sent: &Sender<Signal>,
 ) -> std::io::Result<bool> {
     // Where that is not allowed, killing is not either, and will say so.
     if group.signal(Signal::TERM).is_ok() {
-        let _ = sent.send(Signal::TERM);
+        let _ = sent.try_send(Signal::TERM);
         // One that was suspended would sleep through it.
         let _ = group.signal(Signal::CONT);
     }
