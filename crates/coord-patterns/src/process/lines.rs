@@ -52,8 +52,11 @@ impl Lines {
                 self.text(input);
                 continue;
             }
-            *input = rest;
             self.break_character();
+            if self.line.len() > MAX_LINE {
+                return Some(self.part());
+            }
+            *input = rest;
             match byte {
                 b'\n' => {
                     self.state = State::Ground;

@@ -42,6 +42,14 @@ fn lines_end_with_a_newline_or_a_return_or_both() {
 }
 
 #[test]
+fn a_character_cut_off_by_the_end_of_a_full_line_does_not_make_it_too_long() {
+    let mut bytes = vec![b'x'; MAX_LINE];
+    bytes.extend(b"\xe2\nnext");
+    let full = "x".repeat(MAX_LINE) + "…";
+    assert_eq!(lines(bytes), [full.as_str(), "\u{fffd}", "next"]);
+}
+
+#[test]
 fn a_return_with_nothing_before_it_makes_no_line() {
     assert_eq!(
         lines("\r10 %\r20 %\r\rdone\r\r\n"),
