@@ -31,7 +31,7 @@ fn a_failure_is_told_with_its_last_lines_its_code_and_its_place() {
     let done = run(r#"
         [[step]]
         id = "build"
-        run = "for i in $(seq 1 30); do echo line $i; done; echo broken >&2; exit 7"
+        run = "for i in $(seq 1 30); do echo line $i; done; echo broken; exit 7"
 
         [[step]]
         id = "deploy"
