@@ -95,6 +95,19 @@ struct Gap {
 
 impl<E> Subscriber<E> {
     pub(crate) fn of_log(reader: Reader<E>, cursor: Arc<Cursor>) -> Self {
+        Self::new(cursor, Source::Log(reader))
+    }
+
+    pub(crate) fn of_link(topic: Arc<str>, frames: Box<dyn FrameSource>, codec: Codec<E>) -> Self {
+        let source = Source::Link {
+            topic,
+            frames,
+            codec,
+        };
+        Self::new(Arc::new(Cursor::at(0)), source)
+    }
+
+    fn new(cursor: Arc<Cursor>, source: Source<E>) -> Self {
         Self {
             chunk: Chunk::default(),
             index: 0,
@@ -102,23 +115,7 @@ impl<E> Subscriber<E> {
             first: 0,
             gap: Gap::default(),
             cursor,
-            source: Source::Log(reader),
-        }
-    }
-
-    pub(crate) fn of_link(topic: Arc<str>, frames: Box<dyn FrameSource>, codec: Codec<E>) -> Self {
-        Self {
-            chunk: Chunk::default(),
-            index: 0,
-            filled: 0,
-            first: 0,
-            gap: Gap::default(),
-            cursor: Arc::new(Cursor::at(0)),
-            source: Source::Link {
-                topic,
-                frames,
-                codec,
-            },
+            source,
         }
     }
 

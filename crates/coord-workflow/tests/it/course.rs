@@ -9,13 +9,20 @@ use coord_bus::time::{Instant, sleep};
 use coord_bus::{LocalBus, TaskScope};
 use coord_workflow::{
     AttemptError, Compensation, Outcome, Retry, SkipReason, Status, StepContext, StepError,
-    StepState, Workflow, WorkflowError, WorkflowOrchestrator,
+    StepState, Workflow, WorkflowBuilder, WorkflowError, WorkflowOrchestrator,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn orchestrator() -> WorkflowOrchestrator {
     WorkflowOrchestrator::new(&LocalBus::new()).expect("the topic opens")
+}
+
+/// Builds a workflow and runs it to its end.
+async fn outcome_of(workflow: WorkflowBuilder<()>) -> Arc<Outcome> {
+    let workflow = workflow.build().unwrap();
+    let execution = orchestrator();
+    execution.execute_workflow(&workflow, ()).await.unwrap()
 }
 
 /// What steps write down as they go.
@@ -86,12 +93,8 @@ async fn no_more_steps_run_at_once_than_the_limit_says() {
             }
         });
     }
-    let workflow = workflow.build().unwrap();
     let start = Instant::now();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert!(outcome.is_completed());
     assert_eq!(most.load(Ordering::SeqCst), 3);
     assert_eq!(start.elapsed().as_secs(), 7);
@@ -115,12 +118,8 @@ async fn a_failing_step_is_retried_with_growing_waits_and_told_its_attempt() {
                 }
             }
         });
-    let workflow = workflow.build().unwrap();
     let start = Instant::now();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert!(outcome.is_completed());
     assert_eq!(*attempts.lock().unwrap(), [1, 2, 3]);
     assert_eq!(start.elapsed().as_secs(), 1 + 2);
@@ -134,11 +133,7 @@ async fn a_permanent_error_is_not_retried() {
         .step("p")
         .retry(Retry::exponential().max_attempts(5))
         .run(async || Err::<(), _>(StepError::message("bad input").permanent()));
-    let workflow = workflow.build().unwrap();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert_eq!(outcome.status, Status::Failed);
     assert_eq!(outcome.step("p").unwrap().attempts, 1);
     let (_, error) = outcome.failures().next().unwrap();
@@ -153,12 +148,8 @@ async fn an_attempt_that_takes_too_long_fails() {
         .timeout(2 * SECOND)
         .retry(Retry::constant(SECOND).max_attempts(2))
         .run(std::future::pending::<Result<(), StepError>>);
-    let workflow = workflow.build().unwrap();
     let start = Instant::now();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert_eq!(start.elapsed().as_secs(), 2 + 1 + 2);
     let (_, error) = outcome.failures().next().unwrap();
     let error = error.downcast_ref::<AttemptError>();
@@ -177,11 +168,7 @@ async fn a_step_that_watches_its_token_has_grace_when_its_time_is_up() {
                 sleep(3 * SECOND).await;
                 Ok::<_, StepError>("saved what it had")
             });
-    let workflow = workflow.build().unwrap();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert!(outcome.is_completed(), "what is done is done");
     assert_eq!(*outcome.output(&polite).unwrap(), "saved what it had");
 }
@@ -196,12 +183,8 @@ async fn grace_is_limited() {
             let _token = context.token();
             std::future::pending::<Result<(), StepError>>().await
         });
-    let workflow = workflow.build().unwrap();
     let start = Instant::now();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert_eq!(outcome.status, Status::Failed);
     assert_eq!(start.elapsed().as_secs(), 1 + 10);
 }
@@ -216,12 +199,8 @@ async fn a_workflow_that_takes_too_long_times_out() {
         .step("after")
         .after(&first)
         .run(async || Ok::<_, StepError>(()));
-    let workflow = workflow.build().unwrap();
     let start = Instant::now();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert_eq!(outcome.status, Status::TimedOut);
     assert_eq!(start.elapsed().as_secs(), 3);
     assert!(matches!(state(&outcome, "endless"), StepState::Cancelled));
@@ -239,11 +218,7 @@ async fn a_panic_is_a_failure_of_its_step_and_of_nothing_else() {
         |_: StepContext| -> std::future::Ready<Result<(), StepError>> { panic!("before it began") };
     workflow.step("at-once").optional().run_with(at_once);
     workflow.step("other").run(async || Ok::<_, StepError>(()));
-    let workflow = workflow.build().unwrap();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert!(outcome.is_completed());
     for (step, message) in [("panics", "out of cheese"), ("at-once", "before it began")] {
         let StepState::Failed(error) = state(&outcome, step) else {
@@ -268,11 +243,7 @@ async fn an_optional_failure_harms_neither_the_run_nor_what_comes_after() {
         .step("report")
         .input(lint)
         .run(|found: Arc<u32>| async move { Ok::<_, StepError>(*found) });
-    let workflow = workflow.build().unwrap();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert!(outcome.is_completed());
     assert!(outcome.output(&build).is_some());
     assert!(outcome.output(&report).is_none());
@@ -354,11 +325,7 @@ async fn a_compensation_that_fails_is_retried_and_then_reported_and_the_rest_go_
         .step("fails")
         .after(&b)
         .run(async || Err::<(), _>(StepError::message("no")));
-    let workflow = workflow.build().unwrap();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert_eq!(diary.entries(), ["b", "b", "b", "a"]);
     let Some(Compensation::Failed(error)) = &outcome.step("b").unwrap().compensation else {
         panic!("b should not have been undone");
@@ -490,11 +457,7 @@ async fn a_step_that_holds_its_thread_does_not_hold_up_the_others() {
             Ok::<_, StepError>(())
         }
     });
-    let workflow = workflow.build().unwrap();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert!(outcome.is_completed());
 }
 
@@ -511,11 +474,7 @@ async fn steps_that_use_up_the_budget_of_their_task_still_come_to_an_end() {
             Ok::<_, StepError>(())
         });
     }
-    let workflow = workflow.build().unwrap();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert!(outcome.is_completed());
 }
 
@@ -545,11 +504,7 @@ async fn a_large_graph_woken_from_other_tasks_loses_no_step() {
             })
             .collect();
     }
-    let workflow = workflow.build().unwrap();
-    let outcome = orchestrator()
-        .execute_workflow(&workflow, ())
-        .await
-        .unwrap();
+    let outcome = outcome_of(workflow).await;
     assert!(outcome.is_completed());
     for step in &layer {
         assert_eq!(*outcome.output(step).unwrap(), 20);
