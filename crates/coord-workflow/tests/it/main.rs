@@ -4,4 +4,5 @@
 mod typed;
 mod course;
 mod events;
+mod model;
 mod validate;
