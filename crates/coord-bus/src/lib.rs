@@ -100,10 +100,8 @@
 //!
 //! # What is not here, on purpose
 //!
-//! - No untyped events and no subscriptions by pattern: what a topic carries is known where it is
-//!   subscribed to.
-//! - No history: a topic forgets what all have received. What must be read again later belongs in
-//!   an [`EventLog`].
+//! - No history by default: a topic forgets what all have received. What must be read again later
+//!   belongs in an [`EventLog`].
 //! - No time, id or source on an event unless its publisher gives it: an event without details
 //!   costs nothing but itself.
 //! - No task or thread of the bus's own: events move when somebody publishes or receives.
