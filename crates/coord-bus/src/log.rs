@@ -23,8 +23,11 @@
 //! A log is closed by [`Log::close`] or when its last handle is dropped. Publishers are refused
 //! from then on; subscribers read what is left and then get `None`.
 
-mod reader;
 mod state;
+mod admission;
+mod chunks;
+mod attendance;
+mod reader;
 
 use std::fmt;
 use std::future::poll_fn;

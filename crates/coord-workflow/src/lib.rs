@@ -63,6 +63,7 @@ mod spec;
 mod retry;
 mod name;
 mod validate;
+mod handle;
 mod builder;
 mod registry;
 mod plan;
@@ -72,12 +73,10 @@ mod run;
 mod outcome;
 mod error;
 
-pub use builder::{
-    InputPlace, Inputs, NoInput, NoUndo, Outputs, Step, StepBuilder, Undo, UndoWith,
-    WorkflowBuilder,
-};
+pub use builder::{NoInput, NoUndo, StepBuilder, Undo, UndoWith, WorkflowBuilder};
 pub use context::StepContext;
 pub use error::{AttemptError, StepError, WorkflowError};
+pub use handle::{InputPlace, Inputs, Outputs, Step};
 pub use name::{NAME_LENGTH_MAX, Shown, is_name, nearest};
 pub use orchestrator::{
     DEFAULT_COMPENSATION_TIMEOUT, DEFAULT_GRACE, OrchestratorBuilder, Run, WorkflowOrchestrator,

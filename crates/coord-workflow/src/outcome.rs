@@ -8,7 +8,7 @@ use coord_bus::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::builder::Step;
+use crate::handle::Step;
 use crate::plan::Output;
 use crate::{RunId, StepError};
 

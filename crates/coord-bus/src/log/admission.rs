@@ -1,0 +1,134 @@
+//! Who may publish: what room there is, and whose turn it is.
+
+use std::task::Waker;
+
+use super::state::{State, Wakers};
+
+impl<E> State<E> {
+    /// Whether an event may be appended with no further question.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.next < self.open_until
+    }
+
+    /// Whether an event may be published now by who holds no grant. Who waits comes first.
+    pub(super) fn has_room(&mut self, wakers: &mut Wakers) -> bool {
+        self.look_at_cursors();
+        self.grant(wakers);
+        self.next + self.granted < self.limit
+    }
+
+    pub(super) fn look_at_cursors(&mut self) {
+        let slowest = self
+            .readers
+            .iter()
+            .filter(|(_, reader)| reader.overflow.is_lossless())
+            .map(|(_, reader)| reader.position())
+            .min();
+        self.limit = slowest.map_or(u64::MAX, |position| position.saturating_add(self.capacity));
+        self.settle();
+    }
+
+    /// To be called after a change to anything that `open_until` sums up.
+    pub(super) fn settle(&mut self) {
+        let waited_for = self.closed || !self.queue.is_empty() || self.readers.is_empty();
+        self.open_until = if waited_for {
+            0
+        } else {
+            // More may be promised than there is room: to publishers whom nobody held back, before
+            // a lossless subscriber joined.
+            let limit = self.limit.saturating_sub(self.granted);
+            limit.min(self.tail_first + self.tail.len() as u64)
+        };
+    }
+
+    /// Promises what room there is to the publishers that have waited longest.
+    pub(super) fn grant(&mut self, wakers: &mut Wakers) {
+        while self.next + self.granted < self.limit {
+            let Some((_, waker)) = self.queue.pop_first() else {
+                return;
+            };
+            self.granted += 1;
+            self.settle();
+            wakers.push(waker);
+        }
+    }
+
+    /// Queues a publisher, or renews its waker. The waker that this replaces comes back, to be
+    /// dropped outside.
+    pub(super) fn wait_for_room(
+        &mut self,
+        ticket: &mut Option<u64>,
+        waker: &Waker,
+    ) -> Option<Waker> {
+        let ticket = *ticket.get_or_insert_with(|| {
+            self.next_ticket += 1;
+            self.next_ticket
+        });
+        let replaced = self.queue.insert(ticket, waker.clone());
+        self.settle();
+        replaced
+    }
+
+    /// Whether a publisher that waited has been promised a place. The promise is used up.
+    pub(super) fn redeem(&mut self, ticket: &mut Option<u64>) -> bool {
+        let granted = ticket.is_some_and(|ticket| !self.queue.contains_key(&ticket));
+        if granted {
+            *ticket = None;
+            self.granted -= 1;
+            self.settle();
+        }
+        granted
+    }
+
+    /// A publisher waits no longer: its place in the queue, or the room promised to it, goes to
+    /// the next.
+    pub(super) fn give_up(&mut self, ticket: u64, wakers: &mut Wakers) -> Option<Waker> {
+        let waker = self.queue.remove(&ticket);
+        if waker.is_none() && !self.closed {
+            self.granted -= 1;
+            self.grant(wakers);
+        }
+        self.settle();
+        waker
+    }
+
+    /// The position at or before which a subscriber's progress matters to somebody: everybody's
+    /// to who waits for all to be through, the slowest's to who waits for room.
+    pub(super) fn awaited(&self) -> u64 {
+        if !self.idle.is_empty() {
+            u64::MAX
+        } else if !self.queue.is_empty() {
+            self.limit.saturating_sub(self.capacity)
+        } else {
+            0
+        }
+    }
+
+    /// Subscribers have got on: wakes publishers once a good part of the room is free, rather
+    /// than one for each event, and whoever waits for all subscribers to be through.
+    pub(super) fn progress(&mut self, wakers: &mut Wakers) {
+        if !self.queue.is_empty() {
+            self.look_at_cursors();
+            let room = self.limit.saturating_sub(self.next + self.granted);
+            if room >= (self.capacity / 4).max(1) {
+                self.grant(wakers);
+            }
+        }
+        if !self.idle.is_empty() && self.is_idle() {
+            wakers.extend(self.idle.drain(..));
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.readers
+            .iter()
+            .all(|(_, reader)| reader.position() == self.next)
+    }
+
+    pub(super) fn wait_for_idle(&mut self, waker: &Waker) {
+        if !self.idle.iter().any(|waiting| waiting.will_wake(waker)) {
+            self.idle.push(waker.clone());
+        }
+    }
+}
