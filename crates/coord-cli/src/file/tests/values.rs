@@ -250,3 +250,20 @@ fn a_file_is_loaded_with_its_folder() {
     assert_eq!(file.expect("a valid file"), folder);
     assert!(WorkflowFile::load(manifest).is_err());
 }
+
+#[test]
+fn every_shipped_file_is_valid_and_can_be_decided() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let examples = std::fs::read_dir(manifest.join("examples")).expect("there are examples");
+    let mut files: Vec<PathBuf> = examples
+        .map(|entry| entry.expect("an example").path())
+        .collect();
+    files.push(manifest.join("../../coord.toml"));
+    for path in files {
+        let file =
+            WorkflowFile::load(&path).unwrap_or_else(|faults| panic!("{}", rendered(&faults)));
+        let decided = file.conditions(&file.params, &BTreeMap::new());
+        let runs = decided.unwrap_or_else(|faults| panic!("{}", rendered(&faults)));
+        assert!(runs.contains(&true) && runs.contains(&false), "{path:?}");
+    }
+}
