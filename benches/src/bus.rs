@@ -250,10 +250,13 @@ pub(crate) fn run() {
                 subscribers,
                 events: DELIVERIES / subscribers as u64,
             };
-            let name = match workers {
-                1 => format!("{subscribers} subscribers, current thread"),
-                _ => format!("{subscribers} subscribers, two workers"),
+            let plural = if subscribers == 1 { "" } else { "s" };
+            let threads = if workers == 1 {
+                "current thread"
+            } else {
+                "two workers"
             };
+            let name = format!("{subscribers} subscriber{plural}, {threads}");
             let mut row = Row::new(name, CONTENDERS.len());
             // Round by round, so that a slow moment of the machine is everybody's.
             for round in 0..ROUNDS {

@@ -135,7 +135,14 @@ fn no_op() {
     );
     for workers in [1, 2] {
         for shape in ["chain of 1,000", "fan of 1,000"] {
-            let mut row = Row::new(format!("{shape}, {workers} workers"), 2);
+            let mut row = Row::new(
+                format!(
+                    "{shape}, {} worker{}",
+                    workers,
+                    if workers == 1 { "" } else { "s" }
+                ),
+                2,
+            );
             let workflow = if shape.starts_with("chain") {
                 chain()
             } else {

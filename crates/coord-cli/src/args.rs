@@ -26,7 +26,7 @@ pub(crate) enum Command {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 2 the command line was not understood; 4 nothing to do; 96 a bad file or \
-system; 100 the run failed; 110 the output could not be written; 130 ended by Ctrl-C or SIGTERM.";
+system; 100 the run failed; 110 the output could not be written; 130 ended by a signal.";
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RunArgs {

@@ -16,7 +16,7 @@ pub(crate) enum ExitCode {
     RunFailed = 100,
     /// The run's output could not be written.
     OutputLost = 110,
-    /// The run was ended by Ctrl-C or SIGTERM.
+    /// The run was ended by a signal.
     Interrupted = 130,
 }
 

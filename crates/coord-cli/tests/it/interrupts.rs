@@ -13,7 +13,7 @@ fn start(workflow: &str) -> (Folder, Running) {
 
 #[test]
 fn the_first_interrupt_lets_steps_stop_and_undoes_what_was_done() {
-    for signal in [Signal::INT, Signal::TERM] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
         let (folder, mut running) = start(
             r#"
             [[step]]
