@@ -3,6 +3,7 @@
 mod duration;
 mod jsonl;
 mod order;
+mod out;
 mod page;
 mod summary;
 mod text;

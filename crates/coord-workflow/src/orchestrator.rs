@@ -7,27 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use coord_bus::time::{Clock, SystemClock};
-use coord_bus::vocabulary::{WORKFLOW_EVENTS, WorkflowEvent};
-use coord_bus::{Bus, BusExt, CancellationToken, Publisher, ShutdownReport, TaskScope};
+use coord_bus::vocabulary::WORKFLOW_EVENTS;
+use coord_bus::{Bus, BusExt, CancellationToken, ShutdownReport, TaskScope};
 use tokio::sync::watch;
 
-use crate::run::{self, Shared};
+use crate::run::{self, Settings, Shared};
 use crate::{Outcome, RunId, Workflow, WorkflowError};
 
 /// How long a step that watches its token has to come to an end once it is cancelled.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// How long undoing a run's steps may take, all together.
 pub const DEFAULT_COMPENSATION_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-
-/// What all runs of an orchestrator share.
-pub(crate) struct Settings {
-    pub(crate) events: Publisher<WorkflowEvent>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) concurrency: Option<NonZeroUsize>,
-    pub(crate) grace: Duration,
-    pub(crate) compensation_timeout: Duration,
-    pub(crate) tasks: Arc<TaskScope>,
-}
 
 /// Runs workflows.
 ///

@@ -6,16 +6,17 @@ mod queue;
 mod work;
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
-use coord_bus::time::{Instant, sleep};
+use coord_bus::time::{Clock, Instant, sleep};
 use coord_bus::vocabulary::{Transition, WorkflowEvent};
-use coord_bus::{CancellationToken, Timestamp};
+use coord_bus::{CancellationToken, Publisher, TaskScope, Timestamp};
 use serde::{Serialize, Serializer};
 use tokio::runtime::Handle;
 
-use crate::orchestrator::Settings;
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan, Slots};
 use crate::{StepContext, Workflow};
@@ -64,6 +65,16 @@ impl Serialize for RunId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
+}
+
+/// What all runs of an orchestrator share.
+pub(crate) struct Settings {
+    pub(crate) events: Publisher<WorkflowEvent>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) concurrency: Option<NonZeroUsize>,
+    pub(crate) grace: Duration,
+    pub(crate) compensation_timeout: Duration,
+    pub(crate) tasks: Arc<TaskScope>,
 }
 
 /// What the tasks that drive a run share.

@@ -3,11 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use super::Chunk;
-use super::state::{Garbage, Held, State, Wakers};
+use super::state::{Garbage, Held, SMALLEST_CHUNK, State, Wakers};
 use crate::Envelope;
-
-/// The size of a chunk where little is published: an event an hour should not cost kilobytes.
-pub(super) const SMALLEST_CHUNK: usize = 8;
 
 impl<E> State<E> {
     /// Takes the next place in the order for an event, which is moved there from where it is and

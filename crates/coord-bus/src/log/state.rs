@@ -13,7 +13,6 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::Chunk;
-use super::chunks::SMALLEST_CHUNK;
 use crate::{Overflow, SubscriberStats};
 
 /// Wakers to be woken once the lock is released.
@@ -131,6 +130,9 @@ pub(super) struct State<E> {
     pub(super) gone_delivered: u64,
     pub(super) gone_dropped: u64,
 }
+
+/// The size of a chunk where little is published: an event an hour should not cost kilobytes.
+pub(super) const SMALLEST_CHUNK: usize = 8;
 
 impl<E> State<E> {
     pub(super) fn new(capacity: usize, chunk_max: usize) -> Self {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::page::Out;
+use super::out::Out;
 
 #[derive(Serialize)]
 struct Line<'e, E> {

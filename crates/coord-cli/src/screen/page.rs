@@ -1,6 +1,6 @@
 //! Where it is printed: standard output in one of its forms, and what to do when it is gone.
 
-use std::io::{self, BufWriter, Stdout, Write};
+use std::io::{self, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use coordination::bus::CancellationToken;
@@ -9,14 +9,12 @@ use coordination::workflow::Outcome;
 use miette::{GraphicalReportHandler, GraphicalTheme, Report};
 
 use super::order::{Item, Order};
+use super::out::{Out, out};
 use super::text::Text;
 use super::{jsonl, summary};
 use crate::args::{Output, RunArgs};
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
-
-/// Colours and all are written to it; it lets through what is allowed.
-pub(super) type Out = BufWriter<AutoStream<Stdout>>;
 
 pub(super) struct Page {
     form: Form,
@@ -151,10 +149,6 @@ impl Page {
             self.lost.cancel();
         }
     }
-}
-
-fn out(color: ColorChoice) -> Out {
-    BufWriter::with_capacity(64 * 1024, AutoStream::new(io::stdout(), color))
 }
 
 /// Says on standard output that no step is to run.

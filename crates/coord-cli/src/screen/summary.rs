@@ -6,7 +6,7 @@ use anstyle::Style;
 use coordination::workflow::{Compensation, Outcome, Status, StepReport, StepState};
 
 use super::duration::Spoken;
-use super::page::Out;
+use super::out::Out;
 use super::text::{BAD, GOOD, ODD, QUIET, Text};
 use crate::file::WorkflowFile;
 use crate::job::undo_name;

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Color, Style};
 use coordination::bus::vocabulary::{ProcessOutput, Transition};
 
 use super::duration::Spoken;
-use super::page::Out;
+use super::out::Out;
 use crate::file::WorkflowFile;
 use crate::job::undo_name;
 
