@@ -24,13 +24,12 @@ pub(super) enum Attempt<T> {
     Cancelled,
 }
 
-/// A step, from beginning to end.
-pub(super) fn step(run: Arc<Shared>, step: usize) -> Running {
+/// A step, from its beginning, which is now, to its end.
+pub(super) fn step(run: Arc<Shared>, step: usize, began: Instant) -> Running {
     Box::pin(async move {
-        let began = Instant::now();
         let mut attempts = 0;
         let (state, output) = match whether(&run, step).await {
-            Ok(()) => attempt_until_done(&run, step, &mut attempts).await,
+            Ok(()) => attempt_until_done(&run, step, began, &mut attempts).await,
             Err(state) => (state, None),
         };
         tell_end(&run, step, &state).await;
@@ -66,9 +65,13 @@ async fn whether(run: &Shared, step: usize) -> Result<(), StepState> {
 async fn attempt_until_done(
     run: &Shared,
     step: usize,
+    mut began: Instant,
     attempts: &mut u32,
 ) -> (StepState, Option<Output>) {
     let planned = &run.plan.steps[step];
+    if planned.when.is_some() {
+        began = Instant::now();
+    }
     loop {
         *attempts += 1;
         let attempt = *attempts;
@@ -77,7 +80,6 @@ async fn attempt_until_done(
             attempt,
         })
         .await;
-        let began = Instant::now();
         let context = run.context(step, attempt, &run.token);
         let begin = || (planned.action)(context.clone(), &run.slots);
         let error = match supervise(run, &context, planned.timeout, &run.token, begin).await {
@@ -115,6 +117,7 @@ async fn attempt_until_done(
         if timeout(wait, run.token.cancelled()).await.is_ok() {
             return (StepState::Cancelled, None);
         }
+        began = Instant::now();
     }
 }
 

@@ -32,22 +32,28 @@ pub(super) enum Worker {
 /// Does what is to be done in a run until the run is over.
 pub(super) async fn work(run: Arc<Shared>, worker: Worker) {
     let mut last_call: Option<Instant> = None;
+    // Reading the clock costs as much as a small step: the end of one is the beginning of the next.
+    let mut now: Option<Instant> = None;
     loop {
         // A step may use up the budget of this task: then the runtime has its turn.
         tokio::task::consume_budget().await;
-        let Some((job, more)) = next(&run, worker).await else {
+        let Some((job, more)) = next(&run, worker, &mut now).await else {
             return;
         };
-        if more && last_call.is_none_or(|call| call.elapsed() >= HELP_EVERY) {
-            last_call = Some(Instant::now());
+        let began = now.take().unwrap_or_else(Instant::now);
+        if more && last_call.is_none_or(|call| began >= call + HELP_EVERY) {
+            last_call = Some(began);
             call_for_help(&run);
         }
         let (step, mut running) = match job {
-            Job::Begin(step) => (step, attempt::step(Arc::clone(&run), step)),
+            Job::Begin(step) => (step, attempt::step(Arc::clone(&run), step, began)),
             Job::Resume(step, running) => (step, running),
         };
         match poll(&run, step, &mut running) {
-            Poll::Ready(ended) => end(&run, step, ended),
+            Poll::Ready(ended) => {
+                now = Some(run.started + ended.started + ended.duration);
+                end(&run, step, ended);
+            }
             Poll::Pending => {
                 let abandoned = run.queue().park(step, running);
                 drop(abandoned);
@@ -56,16 +62,22 @@ pub(super) async fn work(run: Arc<Shared>, worker: Worker) {
     }
 }
 
-/// The next job and whether there are more, or `None` when the run is over.
-async fn next(run: &Shared, worker: Worker) -> Option<(Job, bool)> {
+/// The next job and whether there are more, or `None` when the run is over. `now` is forgotten if
+/// there was a wait.
+async fn next(run: &Shared, worker: Worker, now: &mut Option<Instant>) -> Option<(Job, bool)> {
+    let next = run.queue().next_and_more();
+    if next.is_some() {
+        return next;
+    }
+    *now = None;
     if worker == Worker::Helper {
         let since = Instant::now();
         while since.elapsed() < HELP_EVERY {
+            tokio::task::yield_now().await;
             let next = run.queue().next_and_more();
             if next.is_some() {
                 return next;
             }
-            tokio::task::yield_now().await;
         }
     }
     poll_fn(|cx| poll_next(run, cx)).await
