@@ -13,6 +13,9 @@ impl<E> State<E> {
 
     /// Whether an event may be published now by who holds no grant. Who waits comes first.
     pub(super) fn has_room(&mut self, wakers: &mut Wakers) -> bool {
+        if self.queue.is_empty() && self.next + self.granted < self.limit {
+            return true;
+        }
         self.look_at_cursors();
         self.grant(wakers);
         self.next + self.granted < self.limit
