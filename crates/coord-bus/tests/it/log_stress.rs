@@ -1,9 +1,13 @@
 //! Many publishers and subscribers of one log on several threads, coming and going.
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use coord_bus::{Log, Overflow, Subscriber, time};
+use coord_bus::{Log, Overflow, Subscriber, TryReceiveError, time};
 use tokio::task::JoinSet;
 
 const PUBLISHERS: usize = 4;
@@ -140,4 +144,61 @@ async fn nobody_is_lost_or_forgotten_in_a_storm() {
     let patience = Duration::from_secs(120);
     let ended = time::timeout(patience, storms).await;
     ended.expect("somebody was not woken");
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Publishes 1, 2, … for a while, and each only once it was woken for it.
+fn publish_when_woken(log: &Log<u64>, duration: Duration) {
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let begin = Instant::now();
+    for number in 1.. {
+        let mut publish = log.append(number.into());
+        while Pin::new(&mut publish)
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+        {
+            let waiting = Instant::now();
+            while !woken.0.swap(false, Ordering::Acquire) {
+                assert!(
+                    waiting.elapsed() < Duration::from_secs(60),
+                    "it was not woken"
+                );
+                thread::yield_now();
+            }
+        }
+        if begin.elapsed() > duration {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_publisher_is_woken_however_close_to_its_falling_asleep_there_is_room() {
+    let log = Log::new("ping-pong", 1);
+    let mut subscriber = log.subscribe(Overflow::Block);
+    // It never sleeps, so that all the time goes into the moment that counts.
+    let reader = thread::spawn(move || {
+        let mut next = 1;
+        loop {
+            match subscriber.try_recv() {
+                Ok(number) => {
+                    assert_eq!(*number, next);
+                    next += 1;
+                }
+                Err(TryReceiveError::Empty) => thread::yield_now(),
+                Err(TryReceiveError::Closed) => return,
+            }
+        }
+    });
+    publish_when_woken(&log, Duration::from_millis(500));
+    drop(log);
+    assert!(reader.join().is_ok());
 }

@@ -52,29 +52,26 @@ async fn dropping_the_slowest_subscriber_frees_all_who_wait_in_time() {
     publishers.join_all().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_subscriber_may_join_while_more_is_promised_than_it_has_room_for() {
-    let log = Log::new("numbers", 1);
-    let first = log.subscribe(Overflow::Block);
-    log.append(1.into()).await.unwrap();
-    let mut publishers = JoinSet::new();
-    for number in 2..=11 {
-        let log = log.clone();
-        publishers.spawn(async move { log.append(number.into()).await.unwrap() });
-        tokio::task::yield_now().await;
+#[test]
+fn a_subscriber_may_join_while_more_is_promised_than_it_has_room_for() {
+    let (log, first) = full(8);
+    let mut waiting: Vec<_> = (9..=48).map(|number| log.append(number.into())).collect();
+    for publish in &mut waiting {
+        assert!(poll(publish).is_pending());
     }
-    // Nobody is lossless now, so all ten are told to go on; but then somebody joins.
+    // Nobody is lossless now, so all forty are told to go on; but then somebody joins.
     drop(first);
     let mut second = log.subscribe(Overflow::Block);
-    assert!(log.try_append(99.into()).is_err(), "the promised go first");
-    let all = async {
-        for number in 2..=11 {
-            assert_eq!(*second.recv().await.unwrap(), number);
-        }
-    };
-    let patience = Duration::from_secs(60);
-    time::timeout(patience, all).await.expect("all are served");
-    publishers.join_all().await;
+    assert!(matches!(poll(&mut waiting[0]), Poll::Ready(Ok(()))));
+    let refused = log.try_append(99.into());
+    assert!(refused.is_err(), "the room is promised, and more than that");
+    for publish in &mut waiting[1..] {
+        assert!(matches!(poll(publish), Poll::Ready(Ok(()))));
+    }
+    for number in 9..=48 {
+        assert!(second.try_recv().is_ok_and(|received| *received == number));
+    }
+    assert!(log.try_append(99.into()).is_ok());
 }
 
 #[test]
@@ -114,6 +111,28 @@ fn who_does_not_wait_never_overtakes_one_who_does() {
     assert!(matches!(poll(&mut waiting), Poll::Ready(Ok(()))));
     assert!(subscriber.try_recv().is_ok_and(|number| *number == 2));
     assert!(matches!(poll(&mut late), Poll::Ready(Ok(()))));
+}
+
+#[test]
+fn room_that_is_too_little_to_wake_for_is_not_for_the_next_to_come_either() {
+    let log = Log::new("numbers", 16);
+    let mut subscriber = log.subscribe(Overflow::Block);
+    assert!((1..=2).all(|number| log.try_append(number.into()).is_ok()));
+    assert!(subscriber.try_recv().is_ok_and(|number| *number == 1));
+    assert!((3..=17).all(|number| log.try_append(number.into()).is_ok()));
+    let mut waiting = log.append(18.into());
+    assert!(poll(&mut waiting).is_pending());
+    // The last that the subscriber knows of: it says how far it is, and one place is free.
+    assert!(subscriber.try_recv().is_ok_and(|number| *number == 2));
+    assert!(log.try_append(99.into()).is_err());
+    assert!(matches!(poll(&mut waiting), Poll::Ready(Ok(()))));
+    for number in 3..=18 {
+        assert!(
+            subscriber
+                .try_recv()
+                .is_ok_and(|received| *received == number)
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]
