@@ -32,8 +32,12 @@ async fn settle() {
 
 /// What a future gives, which must not wait for ever.
 async fn in_time<F: Future>(future: F) -> F::Output {
+    const NEVER: &str = "this waits for something that never happens, or is not woken by it";
+    let begin = time::Instant::now();
     let output = time::timeout(PATIENCE, future).await;
-    output.expect("this waits for something that never happens")
+    // The timeout itself wakes the future once more: who is through only then was forgotten.
+    assert!(begin.elapsed() < PATIENCE, "{NEVER}");
+    output.expect(NEVER)
 }
 
 /// Makes a test of each behaviour in [`conformance::bus`](crate::conformance::bus). Its argument

@@ -6,11 +6,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use coord_bus::{Log, Overflow, Refusal, TryReceiveError, time};
+use coord_bus::time::{self, Instant};
+use coord_bus::{Log, Overflow, Refusal, TryReceiveError};
 use tokio::task::JoinSet;
 
 fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// What a future gives that must not wait for ever: time is paused, and passes only then.
+async fn in_time<F: Future>(future: F) -> F::Output {
+    let (begin, patience) = (Instant::now(), Duration::from_secs(60));
+    let output = time::timeout(patience, future).await;
+    // The timeout itself wakes the future once more: who is through only then was forgotten.
+    assert!(begin.elapsed() < patience, "it was not woken");
+    output.expect("it waits for ever")
 }
 
 fn full(capacity: usize) -> (Log<u64>, coord_bus::Subscriber<u64>) {
@@ -47,9 +57,8 @@ async fn dropping_the_slowest_subscriber_frees_all_who_wait_in_time() {
             assert_eq!(*quick.recv().await.unwrap(), number);
         }
     };
-    let patience = Duration::from_secs(60);
-    time::timeout(patience, rest).await.expect("all are served");
-    publishers.join_all().await;
+    in_time(rest).await;
+    in_time(publishers.join_all()).await;
 }
 
 #[test]
@@ -148,9 +157,7 @@ async fn who_gives_up_with_room_promised_passes_it_on() {
     // This promises the room to the first, which is gone before it can use it.
     assert_eq!(*subscriber.recv().await.unwrap(), 1);
     drop(first);
-    let patience = Duration::from_secs(60);
-    let second = time::timeout(patience, second).await;
-    assert!(second.expect("it is woken").unwrap());
+    assert!(in_time(second).await.unwrap());
     assert_eq!(*subscriber.recv().await.unwrap(), 3);
 }
 
@@ -189,7 +196,7 @@ async fn closing_gives_those_who_wait_their_events_back() {
     }
     tokio::task::yield_now().await;
     log.close();
-    for (number, refused) in publishers.join_all().await {
+    for (number, refused) in in_time(publishers.join_all()).await {
         let Err((envelope, Refusal::Closed)) = refused else {
             panic!("{number} was not refused");
         };
@@ -205,11 +212,10 @@ async fn the_last_handle_closes_the_log_and_wakes_who_waits() {
     drop(log);
     assert!(other.append(1.into()).await.is_ok());
     assert_eq!(*subscriber.recv().await.unwrap(), 1);
-    let (end, ()) = tokio::join!(subscriber.recv(), async {
-        tokio::task::yield_now().await;
-        drop(other);
-    });
-    assert!(end.is_none());
+    let end = tokio::spawn(async move { subscriber.recv().await.is_none() });
+    tokio::task::yield_now().await;
+    drop(other);
+    assert!(in_time(end).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,9 +235,7 @@ async fn a_drain_waits_for_the_slowest_and_not_for_the_dead() {
     tokio::task::yield_now().await;
     assert!(!drained.is_finished());
     drop(slow);
-    let patience = Duration::from_secs(60);
-    let drained = time::timeout(patience, drained).await;
-    drained.expect("nobody is left who has to read").unwrap();
+    in_time(drained).await.unwrap();
 }
 
 #[tokio::test]
