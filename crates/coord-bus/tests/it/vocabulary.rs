@@ -28,6 +28,11 @@ fn topics_have_the_names_that_users_know() {
     assert_eq!(name(&PROCESS_OUTPUT), "process-output");
     assert_eq!(name(&WORKFLOW_EVENTS), "workflow-events");
     assert_eq!(name(&ERROR_DETECTED), "error-detected");
+    assert_eq!(name(&ERROR_RECOVERY), "error-recovery");
+    assert_eq!(name(&PROCESS_HEALTH), "process-health");
+    assert_eq!(name(&SERVICE_LIFECYCLE), "service-lifecycle");
+    assert_eq!(name(&LOG_EVENTS), "log-events");
+    assert_eq!(name(&NOTIFICATION), "notification");
 }
 
 #[test]
@@ -224,4 +229,126 @@ fn an_exit_says_how_it_was() {
     assert_eq!(Exit::signal(9).to_string(), "killed by signal 9");
     let unknown: Exit = serde_json::from_str("{}").unwrap();
     assert_eq!(unknown.to_string(), "ended in an unknown way");
+}
+
+#[test]
+fn process_health() {
+    pinned(
+        &ProcessHealth {
+            process: "api".to_owned(),
+            pid: 4711,
+            at: at(),
+            probe: ProbeKind::Readiness,
+            healthy: false,
+            answer: "connection refused".to_owned(),
+        },
+        r#"{"process":"api","pid":4711,"at":"2024-02-29T12:34:56.789Z","probe":"readiness","healthy":false,"answer":"connection refused"}"#,
+    );
+}
+
+#[test]
+fn service_lifecycle() {
+    let answer = || "HTTP 503".to_owned();
+    let duration = Duration::from_millis(1500);
+    for (state, rest) in [
+        (ServiceState::Starting, r#""state":"starting"}"#),
+        (
+            ServiceState::Ready { duration },
+            r#""state":"ready","duration":1.5}"#,
+        ),
+        (
+            ServiceState::NotReady { answer: answer() },
+            r#""state":"not-ready","answer":"HTTP 503"}"#,
+        ),
+        (
+            ServiceState::Unhealthy { answer: answer() },
+            r#""state":"unhealthy","answer":"HTTP 503"}"#,
+        ),
+        (
+            ServiceState::Ended {
+                exit: Some(Exit::signal(15)),
+                asked: true,
+            },
+            r#""state":"ended","exit":{"signal":15},"asked":true}"#,
+        ),
+        (
+            ServiceState::Ended {
+                exit: None,
+                asked: false,
+            },
+            r#""state":"ended","asked":false}"#,
+        ),
+    ] {
+        let event = ServiceLifecycle {
+            service: "api".to_owned(),
+            at: at(),
+            state,
+        };
+        pinned(
+            &event,
+            &format!(r#"{{"service":"api","at":"2024-02-29T12:34:56.789Z",{rest}"#),
+        );
+    }
+}
+
+#[test]
+fn error_recovery() {
+    for (progress, rest) in [
+        (
+            Recovery::Attempting {
+                attempt: 2,
+                wait: Duration::from_secs(1),
+            },
+            r#""progress":"attempting","attempt":2,"wait":1.0}"#,
+        ),
+        (
+            Recovery::Recovered {
+                attempt: 2,
+                duration: Duration::from_millis(250),
+            },
+            r#""progress":"recovered","attempt":2,"duration":0.25}"#,
+        ),
+        (
+            Recovery::GaveUp {
+                attempts: 5,
+                reason: "too often".to_owned(),
+            },
+            r#""progress":"gave-up","attempts":5,"reason":"too often"}"#,
+        ),
+    ] {
+        let event = ErrorRecovery {
+            source: "api".to_owned(),
+            strategy: "restart".to_owned(),
+            at: at(),
+            progress,
+        };
+        pinned(
+            &event,
+            &format!(
+                r#"{{"source":"api","strategy":"restart","at":"2024-02-29T12:34:56.789Z",{rest}"#
+            ),
+        );
+    }
+}
+
+#[test]
+fn log_events_and_notifications() {
+    pinned(
+        &LogEvent {
+            at: at(),
+            level: LogLevel::Warn,
+            source: "api".to_owned(),
+            message: "exit code 1".to_owned(),
+        },
+        r#"{"at":"2024-02-29T12:34:56.789Z","level":"warn","source":"api","message":"exit code 1"}"#,
+    );
+    pinned(
+        &Notification {
+            at: at(),
+            severity: Severity::Error,
+            title: "api crashed".to_owned(),
+            message: "exit code 1".to_owned(),
+        },
+        r#"{"at":"2024-02-29T12:34:56.789Z","severity":"error","title":"api crashed","message":"exit code 1"}"#,
+    );
 }

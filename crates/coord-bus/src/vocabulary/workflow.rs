@@ -1,0 +1,114 @@
+//! How workflows and their steps get on.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::seconds;
+
+/// A workflow or one of its steps got on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowEvent {
+    /// The workflow's name.
+    pub workflow: String,
+    /// The id of this run of it.
+    pub run: String,
+    /// When.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub transition: Transition,
+}
+
+/// What happened to a workflow or a step. Attempts are counted from 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "transition", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Transition {
+    /// A run began.
+    RunStarted {
+        /// How many steps it has.
+        steps: usize,
+    },
+    /// An attempt at a step began.
+    StepStarted {
+        /// The step.
+        step: String,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// An attempt failed, and another follows.
+    StepRetrying {
+        /// The step.
+        step: String,
+        /// The attempt that failed.
+        attempt: u32,
+        /// Why.
+        error: String,
+        /// How long until the next attempt, in seconds.
+        #[serde(with = "seconds")]
+        wait: Duration,
+    },
+    /// A step is done.
+    StepCompleted {
+        /// The step.
+        step: String,
+        /// The attempt that succeeded.
+        attempt: u32,
+        /// How long that attempt took, in seconds.
+        #[serde(with = "seconds")]
+        duration: Duration,
+    },
+    /// A step has failed for good.
+    StepFailed {
+        /// The step.
+        step: String,
+        /// The last attempt.
+        attempt: u32,
+        /// Why.
+        error: String,
+        /// How long that attempt took, in seconds.
+        #[serde(with = "seconds")]
+        duration: Duration,
+        /// Whether the step is optional, so that the failure harms nobody.
+        optional: bool,
+    },
+    /// A step does not run, because of its condition or because something that it needs did not.
+    StepSkipped {
+        /// The step.
+        step: String,
+        /// Why.
+        reason: String,
+    },
+    /// A step was stopped, or kept from starting, because the run ends.
+    StepCancelled {
+        /// The step.
+        step: String,
+    },
+    /// What a step did is being undone.
+    CompensationStarted {
+        /// The step.
+        step: String,
+    },
+    /// What a step did has been undone.
+    CompensationCompleted {
+        /// The step.
+        step: String,
+    },
+    /// What a step did could not be undone.
+    CompensationFailed {
+        /// The step.
+        step: String,
+        /// Why.
+        error: String,
+    },
+    /// A run has ended.
+    RunFinished {
+        /// How: `completed`, `failed`, `cancelled` or `timed-out`.
+        outcome: String,
+        /// How long it took, in seconds.
+        #[serde(with = "seconds")]
+        duration: Duration,
+    },
+}

@@ -1,0 +1,1 @@
+//! EventChoreographer: typed flows between the topics of a bus.

@@ -1,0 +1,1 @@
+//! PerformanceMonitor: throughput, durations, memory and processor time of a bus and what runs on it.

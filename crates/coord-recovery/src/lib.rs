@@ -1,0 +1,1 @@
+//! ErrorRecoveryManager: supervisors that restart what fails, and patterns that recognise errors.
