@@ -1,0 +1,11 @@
+//! What coord-optimize promises, seen from outside.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod stage;
+
+mod batching;
+mod throttling;
+mod conflating;
+mod neighbours;
+mod topics;
+mod accounts;
