@@ -1,1 +1,88 @@
-//! ErrorRecoveryManager: supervisors that restart what fails, and patterns that recognise errors.
+//! Recovery from errors: a [`Supervisor`] restarts what fails, and an [`ErrorRecoveryManager`]
+//! recognises errors on the bus of [`coord_bus`], does something about them, and counts them.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use coord_bus::vocabulary::{ERROR_DETECTED, ERROR_RECOVERY, Recovery};
+//! use coord_bus::{Backoff, BusExt, LocalBus, time::SystemClock};
+//! use coord_recovery::{ChildContext, ChildError, ChildSpec, Supervisor};
+//!
+//! let bus = LocalBus::new();
+//! let mut errors = bus.subscribe(&ERROR_DETECTED)?;
+//! let mut recoveries = bus.subscribe(&ERROR_RECOVERY)?;
+//!
+//! let supervisor = Supervisor::new("services", &bus, Arc::new(SystemClock))?;
+//! let spec = ChildSpec::new("api")
+//!     .backoff(Backoff::constant(Duration::from_millis(200)))
+//!     .intensity(5, Duration::from_secs(60));
+//! let api = supervisor.start(spec, |context: ChildContext| async move {
+//!     if context.incarnation() == 1 {
+//!         return Err(ChildError::message("the port is taken"));
+//!     }
+//!     context.ready();
+//!     context.token().cancelled().await;
+//!     Ok(())
+//! })?;
+//! api.ready().await?;
+//!
+//! assert_eq!(errors.recv().await.unwrap().message, "the port is taken");
+//! let wait = Duration::from_millis(200);
+//! let attempting = Recovery::Attempting { attempt: 1, wait };
+//! assert_eq!(recoveries.recv().await.unwrap().progress, attempting);
+//! let recovered = Recovery::Recovered { attempt: 1, duration: wait };
+//! assert_eq!(recoveries.recv().await.unwrap().progress, recovered);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # When a child is restarted
+//!
+//! As its [`Restart`] says: always, after a failure, or never; an error that is
+//! [permanent](ChildError::permanent) gives the child up at once. A panic is a failure. Each
+//! restart waits for the child's backoff, and when there would be more than its
+//! [intensity](ChildSpec::intensity) allows, the child is given up: what follows from that is for
+//! whoever awaits [`Supervisor::gave_up`] to decide.
+//!
+//! # How a child stops
+//!
+//! Its [token](ChildContext::token) is cancelled, it has its [`shutdown`](ChildSpec::shutdown)
+//! time, and then it is aborted: its future is dropped where it awaits. A child that holds its
+//! thread without awaiting cannot be aborted. [`Supervisor::shutdown`] stops the child that was
+//! started last first, one after the other.
+//!
+//! # What is told
+//!
+//! | topic | what | when |
+//! |---|---|---|
+//! | `error-detected` | `child-failed`, `panic` | an incarnation failed |
+//! | | `child-ended`, a warning | one ended well that is there to stay |
+//! | `error-recovery` | `attempting` | it will be restarted, after the wait |
+//! | | `recovered` | it was restarted and is ready; the duration is since the first failure |
+//! | | `gave-up` | there is no other restart |
+//!
+//! Restarts by hand are not failures, and are not told. Telling goes on beside supervision: a full
+//! topic holds up what is told of all children, in its order, and never a restart or a stop. When
+//! 4000 events wait, further ones are lost; [`Supervisor::untold`] counts both.
+
+mod supervisor;
+mod recovery;
+mod error;
+
+pub use error::RecoveryError;
+pub use recovery::{
+    CustomStrategy, ErrorPattern, ErrorRecoveryManager, ErrorStatistics, MAX_NAMES, MAX_PATTERNS,
+    MAX_RECOVERING, MAX_STRATEGIES, MAX_WAITING, Matched, OTHER, RecoveryStrategy,
+};
+pub use supervisor::{
+    Child, ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState, ChildStatus,
+    DEFAULT_BACKOFF, DEFAULT_MAX_RESTARTS, DEFAULT_SHUTDOWN, DEFAULT_WITHIN, GaveUp, GiveUpReason,
+    MAX_CHILDREN, MAX_RESTARTS, Restart, Supervisor, SupervisorReport,
+};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

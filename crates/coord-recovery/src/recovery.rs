@@ -1,0 +1,236 @@
+//! The manager: recognises errors on the bus, does something about them, and counts both.
+
+mod pattern;
+mod strategy;
+mod statistics;
+mod desk;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use coord_bus::time::Clock;
+use coord_bus::vocabulary::{ERROR_DETECTED, ERROR_RECOVERY};
+use coord_bus::{Bus, BusExt, Overflow, ShutdownReport, TaskScope};
+use tokio::select;
+use tokio::sync::mpsc;
+
+use crate::RecoveryError;
+use desk::Desk;
+
+pub use pattern::{ErrorPattern, Matched};
+pub use statistics::{ErrorStatistics, MAX_NAMES, OTHER};
+pub use strategy::{CustomStrategy, RecoveryStrategy};
+
+/// The most error patterns of one manager: each has a task.
+pub const MAX_PATTERNS: usize = 256;
+
+/// The most recovery strategies of one manager.
+pub const MAX_STRATEGIES: usize = 256;
+
+/// How many errors are attended to at once, whatever their strategies: enough that one which takes
+/// long does not hold up the others, and few enough that a wave of errors does not start a wave of
+/// recoveries.
+pub const MAX_RECOVERING: usize = 16;
+
+/// How many errors may wait for their strategy. What comes beyond is counted as
+/// [`unhandled`](ErrorStatistics::unhandled).
+pub const MAX_WAITING: usize = 256;
+
+/// Recognises errors on a bus, does something about them, and counts both.
+///
+/// An [`ErrorPattern`] makes errors of events: each match is published to `error-detected`, with
+/// the pattern's name as its kind. A [`RecoveryStrategy`] is what is done about a kind of error,
+/// whoever has published it: a pattern, a [`Supervisor`](crate::Supervisor) (`child-failed`,
+/// `panic`), or any other part of the program.
+///
+/// It never makes a publisher wait: it reads what is published whether or not its strategies keep
+/// up, and counts what it missed. Dropping it ends its tasks; [`shutdown`](Self::shutdown) lets
+/// the strategies end first.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use coord_bus::vocabulary::{NOTIFICATION, PROCESS_LIFECYCLE, Exit, ProcessLifecycle, ProcessState};
+/// use coord_bus::{BusExt, LocalBus, time::{Clock, SystemClock}};
+/// use coord_recovery::{ErrorPattern, ErrorRecoveryManager, Matched, RecoveryStrategy};
+///
+/// let bus = LocalBus::new();
+/// let clock = Arc::new(SystemClock);
+/// let manager = ErrorRecoveryManager::new(Arc::new(bus.clone()), clock.clone())?;
+/// manager.register_recovery_strategy("killed", RecoveryStrategy::NotifyAndContinue)?;
+/// manager.register_error_pattern(ErrorPattern::on(
+///     &PROCESS_LIFECYCLE,
+///     "killed",
+///     |event: &ProcessLifecycle| match event.state {
+///         ProcessState::Exited(exit) => Some(Matched::new(&event.process, exit.to_string())),
+///         _ => None,
+///     },
+/// ))?;
+///
+/// let mut notifications = bus.subscribe(&NOTIFICATION)?;
+/// let state = ProcessState::Exited(Exit::signal(9));
+/// let exited = ProcessLifecycle { process: "server".to_owned(), at: clock.now(), state };
+/// bus.publisher(&PROCESS_LIFECYCLE)?.publish(exited).await?;
+///
+/// let notification = notifications.recv().await.unwrap();
+/// assert_eq!(notification.title, "server: killed");
+/// assert_eq!(notification.message, "killed by signal 9");
+/// assert_eq!(manager.error_statistics().by_source["server"], 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct ErrorRecoveryManager {
+    bus: Arc<dyn Bus>,
+    desk: Arc<Desk>,
+    patterns: Mutex<Patterns>,
+    scope: TaskScope,
+}
+
+#[derive(Default)]
+struct Patterns {
+    names: HashSet<String>,
+    closed: bool,
+}
+
+impl ErrorRecoveryManager {
+    /// A manager without patterns and strategies, which counts what is published to
+    /// `error-detected` and `error-recovery` from now on, and takes the times in its events from
+    /// this clock.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError::Bus`] when a topic cannot be opened.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn new(bus: Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Result<Self, RecoveryError> {
+        let scope = TaskScope::reporting("error-recovery", &*bus, Arc::clone(&clock))?;
+        let desk = Arc::new(Desk::new(&*bus, clock)?);
+        let detected = bus.subscribe_with(&ERROR_DETECTED, Overflow::DropOldest)?;
+        let recovery = bus.subscribe_with(&ERROR_RECOVERY, Overflow::DropOldest)?;
+        let (sender, cases) = mpsc::channel(MAX_WAITING);
+        let (reader, stop) = (Arc::clone(&desk), scope.token());
+        scope.spawn("read", async move {
+            select! {
+                () = stop.cancelled() => {}
+                () = reader.read(detected, recovery, sender) => {}
+            }
+        });
+        // They end with the reader, which has the other end of their queue.
+        let cases = Arc::new(tokio::sync::Mutex::new(cases));
+        for number in 1..=MAX_RECOVERING {
+            let (desk, cases) = (Arc::clone(&desk), Arc::clone(&cases));
+            let name = format!("recover/{number}");
+            scope.spawn(name, async move { desk.work(&cases).await });
+        }
+        Ok(Self {
+            bus,
+            desk,
+            patterns: Mutex::default(),
+            scope,
+        })
+    }
+
+    /// Looks for this pattern from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError::PatternExists`] when there is one of its name,
+    /// [`RecoveryError::TooMany`] when there are [`MAX_PATTERNS`],
+    /// [`RecoveryError::Bus`] when its topic cannot be opened, and [`RecoveryError::ShutDown`]
+    /// after [`shutdown`](Self::shutdown).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn register_error_pattern(&self, pattern: ErrorPattern) -> Result<(), RecoveryError> {
+        let name = pattern.name().to_owned();
+        let mut patterns = self.patterns();
+        if patterns.closed {
+            return Err(RecoveryError::ShutDown {
+                what: "the error recovery manager".to_owned(),
+            });
+        }
+        if patterns.names.contains(&name) {
+            return Err(RecoveryError::PatternExists { pattern: name });
+        }
+        if patterns.names.len() >= MAX_PATTERNS {
+            return Err(RecoveryError::TooMany {
+                what: "error patterns",
+                name,
+                limit: MAX_PATTERNS,
+            });
+        }
+        let look = pattern.open(&*self.bus, Arc::clone(&self.desk))?;
+        let stop = self.scope.token();
+        self.scope.spawn(format!("pattern/{name}"), async move {
+            select! {
+                () = stop.cancelled() => {}
+                () = look => {}
+            }
+        });
+        patterns.names.insert(name);
+        Ok(())
+    }
+
+    /// From now on does this about errors of this kind that are a
+    /// [`Warning`](coord_bus::vocabulary::Severity::Warning) or worse; those that are but an
+    /// `Info` are only counted. It replaces an earlier strategy for the kind.
+    ///
+    /// The kind is a pattern's name, or any other kind that is published to `error-detected`, such
+    /// as `panic`.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError::TooMany`] when there are strategies for [`MAX_STRATEGIES`] other kinds.
+    pub fn register_recovery_strategy(
+        &self,
+        kind: impl Into<String>,
+        strategy: RecoveryStrategy,
+    ) -> Result<(), RecoveryError> {
+        let kind = kind.into();
+        let mut strategies = self.desk.strategies();
+        if strategies.len() >= MAX_STRATEGIES && !strategies.contains_key(&kind) {
+            return Err(RecoveryError::TooMany {
+                what: "recovery strategies",
+                name: kind,
+                limit: MAX_STRATEGIES,
+            });
+        }
+        strategies.insert(kind, strategy);
+        Ok(())
+    }
+
+    /// What has gone wrong so far, and what became of it.
+    pub fn error_statistics(&self) -> ErrorStatistics {
+        self.desk.statistics().clone()
+    }
+
+    /// Reads no further, lets the strategies attend to the errors that it has read, at most for
+    /// `deadline`, and aborts the rest.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it reads no further, and the strategies go on.
+    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
+        self.patterns().closed = true;
+        self.scope.shutdown(deadline).await
+    }
+
+    fn patterns(&self) -> MutexGuard<'_, Patterns> {
+        self.patterns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for ErrorRecoveryManager {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ErrorRecoveryManager")
+            .field("patterns", &self.patterns().names)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,277 @@
+//! The supervisor: starts children, restarts what fails, stops all in reverse order of start.
+
+mod spec;
+mod status;
+mod failure;
+mod child;
+mod keeper;
+mod restarts;
+mod teller;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use coord_bus::time::{self, Clock, Instant};
+use coord_bus::{Bus, TaskScope};
+use tokio::sync::watch;
+
+use crate::RecoveryError;
+use child::{Shared, Stop};
+use keeper::Keeper;
+use teller::Teller;
+
+pub use child::{Child, ChildContext};
+pub use failure::{ChildError, ChildFailure};
+pub use spec::{
+    ChildSpec, DEFAULT_BACKOFF, DEFAULT_MAX_RESTARTS, DEFAULT_SHUTDOWN, DEFAULT_WITHIN,
+    MAX_RESTARTS, Restart,
+};
+pub use status::{ChildEnd, ChildState, ChildStatus, GaveUp, GiveUpReason};
+
+/// The most children of one supervisor, ended ones among them: more than a program has services,
+/// and few enough that a loop which starts children by mistake meets an error.
+pub const MAX_CHILDREN: usize = 1000;
+
+/// Keeps children alive: one-for-one, as OTP calls it.
+///
+/// A child is a function that makes a future, one for each of the child's incarnations. Each child
+/// has one task, which polls the incarnation in place, restarts it as its [`ChildSpec`] says, and
+/// gives it up when that happens too often. What it finds is published: failures to
+/// `error-detected`, and what is done about them to `error-recovery`, with the child's name as
+/// their source.
+///
+/// Dropping the supervisor aborts all children; [`shutdown`](Self::shutdown) stops them one after
+/// the other.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use coord_bus::{LocalBus, time::SystemClock};
+/// use coord_recovery::{ChildContext, ChildError, ChildSpec, Supervisor};
+///
+/// let bus = LocalBus::new();
+/// let supervisor = Supervisor::new("services", &bus, Arc::new(SystemClock))?;
+/// let child = supervisor.start(ChildSpec::new("api"), |context: ChildContext| async move {
+///     if context.incarnation() == 1 {
+///         return Err(ChildError::message("the port is taken"));
+///     }
+///     context.ready();
+///     context.token().cancelled().await;
+///     Ok(())
+/// })?;
+///
+/// child.ready().await?;
+/// assert_eq!(child.restarts(), 1);
+/// assert!(supervisor.shutdown(Duration::from_secs(10)).await.aborted.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Supervisor {
+    name: Box<str>,
+    children: Mutex<Children>,
+    gave_up: Arc<watch::Sender<Option<GaveUp>>>,
+    teller: Teller,
+    scope: TaskScope,
+}
+
+/// In order of start.
+#[derive(Default)]
+struct Children {
+    list: Vec<Child>,
+    closed: bool,
+}
+
+/// What [`Supervisor::shutdown`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "says whether every child stopped in time"]
+#[non_exhaustive]
+pub struct SupervisorReport {
+    /// The children that did not stop in time and were aborted, in the order of that.
+    pub aborted: Vec<String>,
+    /// How many events were never published: see [`Supervisor::untold`].
+    pub untold: u64,
+}
+
+impl Supervisor {
+    /// A supervisor without children, which publishes to this bus and takes the times in its
+    /// events from this clock.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError::Bus`] when a topic cannot be opened.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn new(
+        name: impl Into<Box<str>>,
+        bus: &(impl Bus + ?Sized),
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, RecoveryError> {
+        let name = name.into();
+        let scope = TaskScope::reporting(name.clone(), bus, Arc::clone(&clock))?;
+        let (teller, telling) = Teller::new(bus, clock)?;
+        scope.spawn("tell", telling.run(scope.token()));
+        Ok(Self {
+            name,
+            children: Mutex::default(),
+            gave_up: Arc::new(watch::Sender::new(None)),
+            teller,
+            scope,
+        })
+    }
+
+    /// Starts a child. `run` makes each of its incarnations.
+    ///
+    /// An ended child stays in [`children`](Self::children) until its name is used again, or its
+    /// place is needed.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError::ChildExists`] when a child of this name has not ended,
+    /// [`RecoveryError::TooManyChildren`] when there are [`MAX_CHILDREN`] that have not, and
+    /// [`RecoveryError::ShutDown`] after [`shutdown`](Self::shutdown).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start<F, Run>(&self, spec: ChildSpec, run: F) -> Result<Child, RecoveryError>
+    where
+        F: FnMut(ChildContext) -> Run + Send + 'static,
+        Run: Future<Output = Result<(), ChildError>> + Send + 'static,
+    {
+        let mut children = self.lock();
+        if children.closed {
+            return Err(RecoveryError::ShutDown {
+                what: format!("supervisor `{}`", self.name),
+            });
+        }
+        children.make_room(&self.name, spec.name())?;
+        let child = Child::new(Shared::new(spec.name(), self.teller.clone()));
+        children.list.push(child.clone());
+        let keeper = Keeper::new(spec, child.shared(), Arc::clone(&self.gave_up));
+        // Under the lock, so that a child which is in the list has a task that will end it.
+        self.scope.spawn(child.name(), keeper.keep(run));
+        Ok(child)
+    }
+
+    /// The child of this name, if it was started and its place has not been taken since.
+    pub fn child(&self, name: &str) -> Option<Child> {
+        let children = self.lock();
+        let child = children.list.iter().find(|child| child.name() == name);
+        child.cloned()
+    }
+
+    /// All children, in order of start.
+    pub fn children(&self) -> Vec<ChildStatus> {
+        self.lock().list.iter().map(Child::status).collect()
+    }
+
+    /// Waits for the first child that is given up. What follows from it is for the caller to
+    /// decide: to shut down, to start the child anew, to go on without it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe; asked again it answers the same.
+    pub async fn gave_up(&self) -> GaveUp {
+        let mut gave_up = self.gave_up.subscribe();
+        loop {
+            if let Some(gave_up) = &*gave_up.borrow_and_update() {
+                return gave_up.clone();
+            }
+            // The other end is held here, so this never fails.
+            let _ = gave_up.changed().await;
+        }
+    }
+
+    /// How many events have not been published: those that wait for room in their topic, and those
+    /// for which there was no room among them. See the [crate](crate#what-is-told).
+    pub fn untold(&self) -> u64 {
+        self.teller.untold()
+    }
+
+    /// Stops all children, the last one started first, each when the one before it has ended.
+    ///
+    /// Each child has its own [`shutdown`](ChildSpec::shutdown) time; when `deadline` is over,
+    /// whatever still runs is aborted at once. After this no child can be started.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the children that were asked to stop go on stopping, and the
+    /// others run on; it can be called again.
+    pub async fn shutdown(&self, deadline: Duration) -> SupervisorReport {
+        let begun = Instant::now();
+        let mut children = {
+            let mut children = self.lock();
+            children.closed = true;
+            children.list.clone()
+        };
+        children.retain(|child| !child.has_ended());
+        children.reverse();
+        let in_turn = async {
+            for child in &children {
+                child.stop().await;
+            }
+        };
+        if time::timeout(deadline, in_turn).await.is_err() {
+            for child in &children {
+                child.shared().ask_to_stop(Stop::Now);
+            }
+        }
+        let mut aborted = Vec::new();
+        for child in &children {
+            if let ChildEnd::Aborted = child.ended().await {
+                aborted.push(child.name().to_owned());
+            }
+        }
+        let rest = deadline.saturating_sub(begun.elapsed());
+        self.scope.shutdown(rest).await;
+        SupervisorReport {
+            aborted,
+            untold: self.untold(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Children> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Children {
+    fn make_room(&mut self, supervisor: &str, name: &str) -> Result<(), RecoveryError> {
+        let mut list = self.list.iter();
+        if let Some(place) = list.position(|child| child.name() == name) {
+            if !self.list[place].has_ended() {
+                return Err(RecoveryError::ChildExists {
+                    supervisor: supervisor.to_owned(),
+                    child: name.to_owned(),
+                });
+            }
+            self.list.remove(place);
+        } else if self.list.len() >= MAX_CHILDREN {
+            let Some(ended) = self.list.iter().position(Child::has_ended) else {
+                return Err(RecoveryError::TooManyChildren {
+                    supervisor: supervisor.to_owned(),
+                    child: name.to_owned(),
+                    limit: MAX_CHILDREN,
+                });
+            };
+            self.list.remove(ended);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Supervisor")
+            .field("name", &self.name)
+            .field("children", &self.children())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,342 @@
+//! A child seen from outside, its [`Child`] handle, and from inside, its [`ChildContext`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use coord_bus::CancellationToken;
+use coord_bus::time::Instant;
+use coord_bus::vocabulary::Recovery;
+use tokio::sync::watch;
+
+use super::teller::Teller;
+use super::{ChildEnd, ChildState, ChildStatus};
+
+/// A handle on a child. Cheap to clone. Dropping it changes nothing for the child.
+#[derive(Clone)]
+pub struct Child {
+    shared: Arc<Shared>,
+}
+
+/// What an incarnation knows of itself. Cheap to clone.
+#[derive(Clone)]
+pub struct ChildContext {
+    shared: Arc<Shared>,
+    incarnation: u32,
+    token: CancellationToken,
+    outage: Option<Outage>,
+}
+
+/// Since when a child has been failing, and what is being tried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outage {
+    pub(super) since: Instant,
+    pub(super) attempt: u32,
+}
+
+/// What the handles, the contexts and the keeper of one child share.
+pub(super) struct Shared {
+    name: Box<str>,
+    status: watch::Sender<Status>,
+    orders: watch::Sender<Orders>,
+    teller: Teller,
+}
+
+struct Status {
+    incarnation: u32,
+    state: ChildState,
+}
+
+/// What the keeper of a child is asked to do.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Orders {
+    /// Incarnations up to this one are to make place for the next.
+    restart_of: u32,
+    pub(super) stop: Option<Stop>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stop {
+    Gracefully,
+    Now,
+}
+
+impl Child {
+    pub(super) fn new(shared: Shared) -> Self {
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The child's name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// How it is now.
+    pub fn state(&self) -> ChildState {
+        self.shared.status.borrow().state.clone()
+    }
+
+    /// How often it was restarted, by itself and by hand.
+    pub fn restarts(&self) -> u32 {
+        self.shared.status.borrow().incarnation.saturating_sub(1)
+    }
+
+    pub(super) fn status(&self) -> ChildStatus {
+        let status = self.shared.status.borrow();
+        ChildStatus {
+            name: self.shared.name.to_string(),
+            state: status.state.clone(),
+            restarts: status.incarnation.saturating_sub(1),
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.shared.status.borrow().state, ChildState::Ended(_))
+    }
+
+    /// Waits until the child is ready: until its present incarnation, or a later one, has called
+    /// [`ChildContext::ready`]. A child that never calls it is never ready.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    ///
+    /// # Errors
+    ///
+    /// Why the child ended, if it did so for good before.
+    pub async fn ready(&self) -> Result<(), ChildEnd> {
+        self.shared
+            .wait_for(|state| match state {
+                ChildState::Running { ready: true, .. } => Some(Ok(())),
+                ChildState::Ended(end) => Some(Err(end.clone())),
+                _ => None,
+            })
+            .await
+    }
+
+    /// Asks for a new incarnation: the present one is asked to stop, and aborted after its
+    /// [`shutdown`](super::ChildSpec::shutdown) time; then the next starts at once, without a
+    /// backoff. A child that waits to be restarted is started now.
+    ///
+    /// It does not count against the intensity, and the count of failures in a row begins anew.
+    /// Asked again before the next incarnation has started, it is the same request. Says whether
+    /// the child had not ended, for then it does nothing.
+    pub fn restart(&self) -> bool {
+        let status = self.shared.status.borrow();
+        let incarnation = status.incarnation;
+        let is_there = !matches!(status.state, ChildState::Ended(_));
+        drop(status);
+        self.shared.orders.send_if_modified(|orders| {
+            let is_new = orders.restart_of < incarnation;
+            orders.restart_of = orders.restart_of.max(incarnation);
+            is_new
+        });
+        is_there
+    }
+
+    /// Stops the child for good, and waits until it has ended. The present incarnation is asked by
+    /// its token, and aborted after its [`shutdown`](super::ChildSpec::shutdown) time.
+    ///
+    /// An error that it returns once it was asked is taken for its way to stop; a panic is
+    /// published.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the child was asked to stop, and goes on stopping.
+    pub async fn stop(&self) -> ChildEnd {
+        self.shared.ask_to_stop(Stop::Gracefully);
+        self.ended().await
+    }
+
+    /// Waits until the child has ended for good, and says why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn ended(&self) -> ChildEnd {
+        self.shared
+            .wait_for(|state| match state {
+                ChildState::Ended(end) => Some(end.clone()),
+                _ => None,
+            })
+            .await
+    }
+}
+
+impl ChildContext {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        incarnation: u32,
+        token: &CancellationToken,
+        outage: Option<Outage>,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            incarnation,
+            token: token.clone(),
+            outage,
+        }
+    }
+
+    /// The child's name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Which incarnation this is, from 1.
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// Cancelled when this incarnation is to stop, and when it is over in whatever way.
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// Says that this incarnation can do its work. The first time counts; once the incarnation is
+    /// over it does nothing.
+    pub fn ready(&self) {
+        let is_first = self.shared.status.send_if_modified(|status| {
+            let is_present = status.incarnation == self.incarnation;
+            match &mut status.state {
+                ChildState::Running { ready, .. } if is_present && !*ready => {
+                    *ready = true;
+                    true
+                }
+                _ => false,
+            }
+        });
+        if is_first && let Some(Outage { since, attempt }) = self.outage {
+            let duration = since.elapsed();
+            let progress = Recovery::Recovered { attempt, duration };
+            self.shared.tell_recovery(progress);
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(name: &str, teller: Teller) -> Self {
+        let state = ChildState::Running {
+            incarnation: 1,
+            ready: false,
+        };
+        let status = Status {
+            incarnation: 1,
+            state,
+        };
+        Self {
+            name: name.into(),
+            status: watch::Sender::new(status),
+            orders: watch::Sender::new(Orders::default()),
+            teller,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn teller(&self) -> &Teller {
+        &self.teller
+    }
+
+    pub(super) fn tell_recovery(&self, progress: Recovery) {
+        self.teller.recovery(&self.name, progress);
+    }
+
+    pub(super) fn ask_to_stop(&self, stop: Stop) {
+        self.orders.send_if_modified(|orders| {
+            let is_new = orders.stop < Some(stop);
+            orders.stop = orders.stop.max(Some(stop));
+            is_new
+        });
+    }
+
+    /// The orders, once there is one for this incarnation.
+    pub(super) async fn ordered(&self, incarnation: u32) -> Orders {
+        self.orders_when(|orders| orders.stop.is_some() || orders.restart_of >= incarnation)
+            .await
+    }
+
+    /// Resolves once the child is to be aborted.
+    pub(super) async fn to_abort(&self) {
+        self.orders_when(|orders| orders.stop == Some(Stop::Now))
+            .await;
+    }
+
+    async fn orders_when(&self, are_due: impl Fn(&Orders) -> bool) -> Orders {
+        let mut orders = self.orders.subscribe();
+        // The other end is held here, so this never fails.
+        let _ = orders.wait_for(are_due).await;
+        *self.orders.borrow()
+    }
+
+    pub(super) fn orders(&self) -> Orders {
+        *self.orders.borrow()
+    }
+
+    pub(super) fn begin(&self, incarnation: u32) {
+        let ready = false;
+        self.status.send_modify(|status| {
+            status.incarnation = incarnation;
+            status.state = ChildState::Running { incarnation, ready };
+        });
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        let status = self.status.borrow();
+        matches!(status.state, ChildState::Running { ready: true, .. })
+    }
+
+    pub(super) fn set(&self, state: ChildState) {
+        self.status.send_modify(|status| status.state = state);
+    }
+
+    /// For a child whose task was aborted.
+    pub(super) fn end_unless_ended(&self) {
+        self.status.send_if_modified(|status| {
+            let is_there = !matches!(status.state, ChildState::Ended(_));
+            if is_there {
+                status.state = ChildState::Ended(ChildEnd::Aborted);
+            }
+            is_there
+        });
+    }
+
+    /// What `read` finds in the first state in which it finds something.
+    async fn wait_for<T>(&self, read: impl Fn(&ChildState) -> Option<T>) -> T {
+        let mut status = self.status.subscribe();
+        loop {
+            if let Some(found) = read(&status.borrow_and_update().state) {
+                return found;
+            }
+            // The other end is held here, so this never fails.
+            let _ = status.changed().await;
+        }
+    }
+}
+
+impl fmt::Debug for Child {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Child")
+            .field("name", &self.name())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ChildContext {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ChildContext")
+            .field("name", &self.name())
+            .field("incarnation", &self.incarnation)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,225 @@
+//! Keeps one child: its incarnations one after the other, until there is no other.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use coord_bus::time::{self, Instant};
+use coord_bus::vocabulary::{Recovery, Severity};
+use coord_bus::{CancellationToken, catch};
+use tokio::select;
+use tokio::sync::watch;
+
+use super::child::{Outage, Shared};
+use super::restarts::Restarts;
+use super::{
+    ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState, GaveUp, GiveUpReason,
+    Restart,
+};
+
+pub(super) struct Keeper {
+    spec: ChildSpec,
+    child: Ending,
+    gave_up: Arc<watch::Sender<Option<GaveUp>>>,
+    restarts: Restarts,
+    incarnation: u32,
+    /// In a row, for the backoff.
+    failures: u32,
+    /// Until an incarnation is ready.
+    outage: Option<Outage>,
+}
+
+/// How an incarnation ended.
+enum Ended {
+    ByItself(Result<(), ChildError>),
+    /// It was asked to, and in time.
+    Asked,
+    /// It was asked to, and had to be aborted.
+    Aborted,
+}
+
+impl Keeper {
+    pub(super) fn new(
+        spec: ChildSpec,
+        child: &Arc<Shared>,
+        gave_up: Arc<watch::Sender<Option<GaveUp>>>,
+    ) -> Self {
+        Self {
+            child: Ending(Arc::clone(child)),
+            gave_up,
+            restarts: Restarts::new(spec.max_restarts, spec.within),
+            spec,
+            incarnation: 1,
+            failures: 0,
+            outage: None,
+        }
+    }
+
+    /// Runs the child to its end.
+    pub(super) async fn keep<F, Run>(mut self, mut run: F)
+    where
+        F: FnMut(ChildContext) -> Run,
+        Run: Future<Output = Result<(), ChildError>>,
+    {
+        loop {
+            let began = Instant::now();
+            let ended = self.incarnate(&mut run).await;
+            let ran_long = began.elapsed() > self.spec.within;
+            if ran_long {
+                self.failures = 0;
+            }
+            if ran_long || self.child.0.is_ready() {
+                self.outage = None;
+            }
+            let over = match self.judge(ended) {
+                Next::AtOnce => None,
+                Next::After(error) => self.wait_after(error).await.err(),
+                Next::Never(end) => Some(end),
+            };
+            if let Some(end) = over {
+                self.child.0.set(ChildState::Ended(end));
+                return;
+            }
+            self.incarnation = self.incarnation.saturating_add(1);
+            self.child.0.begin(self.incarnation);
+        }
+    }
+
+    /// Runs one incarnation, until it ends or has been stopped.
+    async fn incarnate<F, Run>(&self, run: &mut F) -> Ended
+    where
+        F: FnMut(ChildContext) -> Run,
+        Run: Future<Output = Result<(), ChildError>>,
+    {
+        let child = &self.child.0;
+        let token = CancellationToken::new();
+        // Also when this is dropped half-way.
+        let _over = token.clone().drop_guard();
+        let context = ChildContext::new(child, self.incarnation, &token, self.outage);
+        let mut incarnation = pin!(catch(async { run(context).await }));
+        select! {
+            biased;
+            _ = child.ordered(self.incarnation) => {}
+            ended = &mut incarnation => {
+                let ended = ended.unwrap_or_else(|panic| Err(ChildError::panicked(&*panic)));
+                return Ended::ByItself(ended);
+            }
+        }
+        token.cancel();
+        select! {
+            biased;
+            ended = &mut incarnation => {
+                if let Err(panic) = ended {
+                    self.tell_failure(&ChildError::panicked(&*panic));
+                }
+                Ended::Asked
+            }
+            () = child.to_abort() => Ended::Aborted,
+            () = time::sleep(self.spec.shutdown) => Ended::Aborted,
+        }
+    }
+
+    /// What follows from the end of an incarnation.
+    fn judge(&mut self, ended: Ended) -> Next {
+        let error = match ended {
+            Ended::Asked | Ended::Aborted if self.child.0.orders().stop.is_none() => {
+                self.failures = 0;
+                return Next::AtOnce;
+            }
+            Ended::Asked => return Next::Never(ChildEnd::Stopped),
+            Ended::Aborted => return Next::Never(ChildEnd::Aborted),
+            Ended::ByItself(Ok(())) if self.spec.restart != Restart::Permanent => {
+                return Next::Never(ChildEnd::Completed);
+            }
+            Ended::ByItself(Ok(())) => ChildFailure::Ended.into(),
+            Ended::ByItself(Err(error)) => error,
+        };
+        self.tell_failure(&error);
+        match self.spec.restart {
+            Restart::Temporary => Next::Never(ChildEnd::Failed { error }),
+            _ => Next::After(error),
+        }
+    }
+
+    /// Waits until the child is to be restarted, unless it is given up or stopped meanwhile.
+    async fn wait_after(&mut self, error: ChildError) -> Result<(), ChildEnd> {
+        let now = Instant::now();
+        if error.is_permanent() {
+            return Err(self.give_up(GiveUpReason::Permanent, error));
+        }
+        if let Err(restarts) = self.restarts.admit(now) {
+            let within = self.spec.within;
+            let reason = GiveUpReason::TooManyRestarts { restarts, within };
+            return Err(self.give_up(reason, error));
+        }
+        self.failures = self.failures.saturating_add(1);
+        let attempt = self.failures;
+        let since = self.outage.map_or(now, |outage| outage.since);
+        self.outage = Some(Outage { since, attempt });
+        let wait = self.spec.backoff.delay(attempt);
+        let sleep = time::sleep(wait);
+        let child = &self.child.0;
+        child.tell_recovery(Recovery::Attempting { attempt, wait });
+        child.set(ChildState::Waiting {
+            failures: attempt,
+            until: sleep.deadline(),
+        });
+        let orders = select! {
+            biased;
+            orders = child.ordered(self.incarnation) => orders,
+            () = sleep => return Ok(()),
+        };
+        if orders.stop.is_some() {
+            return Err(ChildEnd::Stopped);
+        }
+        self.failures = 0;
+        Ok(())
+    }
+
+    fn give_up(&self, reason: GiveUpReason, error: ChildError) -> ChildEnd {
+        let child = &self.child.0;
+        child.tell_recovery(Recovery::GaveUp {
+            attempts: self.failures,
+            reason: reason.to_string(),
+        });
+        let gave_up = GaveUp {
+            child: child.name().to_owned(),
+            reason,
+            error,
+        };
+        self.gave_up.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert_with(|| gave_up.clone());
+            is_first
+        });
+        ChildEnd::GaveUp(gave_up)
+    }
+
+    fn tell_failure(&self, error: &ChildError) {
+        let (kind, severity) = match error.downcast_ref() {
+            Some(ChildFailure::Panicked(_)) => ("panic", Severity::Error),
+            Some(ChildFailure::Ended) => ("child-ended", Severity::Warning),
+            _ => ("child-failed", Severity::Error),
+        };
+        let child = &self.child.0;
+        let teller = child.teller();
+        teller.detected(child.name(), kind, error.to_string(), severity);
+    }
+}
+
+/// When there is another incarnation.
+enum Next {
+    AtOnce,
+    /// After this failure's backoff, if it is restarted at all.
+    After(ChildError),
+    Never(ChildEnd),
+}
+
+/// A child that is over when this goes, in whatever way its task has ended.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end_unless_ended();
+    }
+}

@@ -1,0 +1,14 @@
+//! What coord-recovery promises, seen from outside.
+
+mod stage;
+
+mod restarting;
+mod by_hand;
+mod ready;
+mod stopping;
+mod telling;
+mod bounds;
+mod model;
+mod patterns;
+mod strategies;
+mod statistics;
