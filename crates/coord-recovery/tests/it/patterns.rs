@@ -17,7 +17,7 @@ use crate::stage::{clock, pass, seconds, within};
 const NUMBERS: Topic<u32> = Topic::new("numbers");
 
 fn manager(bus: &LocalBus) -> ErrorRecoveryManager {
-    ErrorRecoveryManager::new(Arc::new(bus.clone()), clock()).unwrap()
+    ErrorRecoveryManager::new(Arc::new(bus.clone()), clock()).expect("the topics are free")
 }
 
 fn odd(name: &str) -> ErrorPattern {

@@ -46,7 +46,10 @@ impl Stage {
         let starts = Starts::default();
         let (noted, began) = (Arc::clone(&starts), self.began);
         let child = self.supervisor.start(spec, move |context| {
-            noted.lock().unwrap().push(began.elapsed().as_millis());
+            noted
+                .lock()
+                .expect("nobody panics with it")
+                .push(began.elapsed().as_millis());
             run(context)
         });
         (child.expect("it starts"), starts)
@@ -85,7 +88,7 @@ pub(crate) fn clock() -> Arc<ManualClock> {
 }
 
 pub(crate) fn at(starts: &Starts) -> Vec<u128> {
-    starts.lock().unwrap().clone()
+    starts.lock().expect("nobody panics with it").clone()
 }
 
 /// Runs until it is asked to stop.

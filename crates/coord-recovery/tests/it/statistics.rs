@@ -10,7 +10,7 @@ use coord_recovery::{ChildSpec, ErrorRecoveryManager, ErrorStatistics, MAX_NAMES
 use crate::stage::{Stage, clock, fails, pass, seconds, serves, within};
 
 fn manager(stage: &Stage) -> ErrorRecoveryManager {
-    ErrorRecoveryManager::new(Arc::new(stage.bus.clone()), clock()).unwrap()
+    ErrorRecoveryManager::new(Arc::new(stage.bus.clone()), clock()).expect("the topics are free")
 }
 
 #[tokio::test(start_paused = true)]

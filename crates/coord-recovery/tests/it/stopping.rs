@@ -117,9 +117,13 @@ fn slow(
         let log = Arc::clone(&log);
         Box::pin(async move {
             context.token().cancelled().await;
-            log.lock().unwrap().push(format!("{name} is asked"));
+            log.lock()
+                .expect("nobody panics with it")
+                .push(format!("{name} is asked"));
             pass(takes).await;
-            log.lock().unwrap().push(format!("{name} stops"));
+            log.lock()
+                .expect("nobody panics with it")
+                .push(format!("{name} stops"));
             Ok(())
         })
     }

@@ -27,18 +27,23 @@ struct Scene {
 impl Scene {
     fn new(kind: &str, strategy: RecoveryStrategy) -> Self {
         let bus = LocalBus::new();
-        let manager = ErrorRecoveryManager::new(Arc::new(bus.clone()), clock()).unwrap();
-        manager.register_recovery_strategy(kind, strategy).unwrap();
+        let manager = ErrorRecoveryManager::new(Arc::new(bus.clone()), clock())
+            .expect("nobody panics with it");
+        manager
+            .register_recovery_strategy(kind, strategy)
+            .expect("there is room");
         Self {
             manager,
-            errors: bus.publisher(&ERROR_DETECTED).unwrap(),
-            recoveries: bus.subscribe(&ERROR_RECOVERY).unwrap(),
-            notifications: bus.subscribe(&NOTIFICATION).unwrap(),
+            errors: bus.publisher(&ERROR_DETECTED).expect("the topics are free"),
+            recoveries: bus.subscribe(&ERROR_RECOVERY).expect("the topics are free"),
+            notifications: bus.subscribe(&NOTIFICATION).expect("the topics are free"),
         }
     }
 
     async fn recovery(&mut self) -> (String, String, Recovery) {
-        let event = within(self.recoveries.recv()).await.unwrap();
+        let event = within(self.recoveries.recv())
+            .await
+            .expect("the bus is open");
         (
             event.source.clone(),
             event.strategy.clone(),
