@@ -1,1 +1,107 @@
-//! EventChoreographer: typed flows between the topics of a bus.
+//! Typed flows between the topics of a bus: what is published to one is filtered, transformed and
+//! published to another.
+//!
+//! An [`EventFlow`] says from where to where and what happens on the way. An
+//! [`EventChoreographer`] runs flows, each in one task however many stages it has, knows all of
+//! them, and stops them with nothing lost.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use coord_bus::{BusExt, LocalBus, Topic};
+//! use coord_flow::{EventChoreographer, EventFlow};
+//!
+//! const USER_INPUT: Topic<String> = Topic::new("user-input");
+//! const COMMANDS: Topic<Vec<String>> = Topic::new("commands");
+//!
+//! let bus = Arc::new(LocalBus::new());
+//! let choreographer = EventChoreographer::new(bus.clone())?;
+//! choreographer.add_event_flow(
+//!     EventFlow::from(&USER_INPUT)
+//!         .filter(|input| !input.is_empty())
+//!         .map(|input| input.split(' ').map(str::to_owned).collect())
+//!         .to(&COMMANDS)
+//!         .named("parse-input"),
+//! )?;
+//!
+//! let mut commands = bus.subscribe(&COMMANDS)?;
+//! bus.publisher(&USER_INPUT)?.publish("git status".to_owned()).await?;
+//! assert_eq!(*commands.recv().await.unwrap(), ["git", "status"]);
+//!
+//! let report = choreographer.shutdown(Duration::from_secs(5)).await;
+//! assert!(report.is_complete());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A flow whose types do not fit does not compile:
+//!
+//! ```compile_fail,E0308
+//! # use coord_bus::Topic;
+//! # use coord_flow::EventFlow;
+//! const LINES: Topic<String> = Topic::new("lines");
+//! const LENGTHS: Topic<usize> = Topic::new("lengths");
+//! let _ = EventFlow::from(&LINES).map(|line| line.trim().to_owned()).to(&LENGTHS);
+//! ```
+//!
+//! # Where to read on
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | `flow` | from where to where, and what happens on the way: [`EventFlow`] |
+//! | `choreographer` | who runs flows and stops them: [`EventChoreographer`] |
+//! | `arrows` | which topic feeds which |
+//! | `course` | a flow that runs: what it has done, and how it ends |
+//! | `run` | the task of a flow |
+//! | `failure` | what failed on the way, told to `error-detected` |
+//! | `report` | what flows did and left: [`FlowReport`], [`FlowStats`] |
+//! | [`builtin`] | flows between the topics of the shared vocabulary |
+//! | `error` | what can go wrong: [`FlowError`] |
+//!
+//! # Promises
+//!
+//! **Loss.** A flow takes every event that is accepted by its source after it was added, in order.
+//! Each is published, filtered out, or failed and counted as such. While its sink is full a flow
+//! waits, and so, once its source is full, do the publishers of its source: memory stays flat.
+//!
+//! **Failure.** A panic in a stage is the failure of that one event: it is counted, published to
+//! `error-detected` (kind `panic`, source `flow/NAME`), and the flow goes on. A stage that keeps
+//! state meets it as the panic left it. Where `error-detected` itself is full the report is lost,
+//! and the count stays. A flow that `error-detected` feeds, directly or through others, only
+//! counts, for its reports would come back to it.
+//!
+//! **Loops.** A flow that would feed itself, directly or around a ring of flows, is refused: when
+//! full it would wait for itself for ever. Only flows of one choreographer are looked at.
+//!
+//! **Causes.** Where an event says when it happened, who published it, or by its correlation or
+//! causation id what it belongs to, what a flow makes of it carries its id as causation id, and
+//! its correlation id. An event that says nothing of that costs nothing for it.
+//!
+//! **The end.** A removed flow first handles what had been published to its source by then. A flow
+//! whose source is closed ends when it has handled everything. One whose sink is closed fails the
+//! event in its hand and ends, and its report says what it left: so shut the choreographer down
+//! before you close the bus. Dropping the choreographer aborts its flows where they wait.
+//!
+//! **Cancellation.** Any future of this crate may be dropped at any time; flows go on in an orderly
+//! way. An aborted flow has published an event or has not: nothing is published by halves or twice.
+
+mod flow;
+mod choreographer;
+mod arrows;
+mod course;
+mod run;
+mod failure;
+mod report;
+pub mod builtin;
+mod error;
+
+pub use choreographer::{EventChoreographer, MAX_FLOWS};
+pub use error::FlowError;
+pub use flow::{EventFlow, FlowSource, FlowStages};
+pub use report::{FlowReport, FlowState, FlowStats, ShutdownReport};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,117 @@
+//! Flows between the topics of the shared vocabulary: what processes do becomes entries of the log
+//! and notifications.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), coord_flow::FlowError> {
+//! use std::sync::Arc;
+//! use coord_bus::{LocalBus, time::SystemClock};
+//! use coord_flow::{EventChoreographer, builtin};
+//!
+//! let choreographer = EventChoreographer::new(Arc::new(LocalBus::new()))?;
+//! choreographer.add_event_flow(builtin::process_lifecycle_to_log())?;
+//! choreographer.add_event_flow(builtin::process_output_to_log(Arc::new(SystemClock)))?;
+//! choreographer.add_event_flow(builtin::process_crash_to_notification())?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use coord_bus::time::Clock;
+use coord_bus::vocabulary::{
+    LOG_EVENTS, LogEvent, LogLevel, NOTIFICATION, Notification, OutputStream, PROCESS_LIFECYCLE,
+    PROCESS_OUTPUT, ProcessState, Severity,
+};
+
+use crate::EventFlow;
+
+/// The most processes that are known to be stopping at once. Of more, the end is told as a crash:
+/// a notification too many is better than one too few.
+const STOPPING_MAX: usize = 4096;
+
+/// How processes start and end, as entries of the log: `info`, but `warn` for a process that did
+/// not exit with code 0, and `error` for one that did not start.
+///
+/// Whether an end was a crash is not told here: see [`process_crash_to_notification`].
+pub fn process_lifecycle_to_log() -> EventFlow {
+    EventFlow::from(&PROCESS_LIFECYCLE)
+        .filter_map(|event| {
+            let (level, message) = match &event.state {
+                ProcessState::Started { pid } => {
+                    (LogLevel::Info, format!("started as process {pid}"))
+                }
+                ProcessState::NotStarted { error } => {
+                    (LogLevel::Error, format!("did not start: {error}"))
+                }
+                ProcessState::Stopping { signal } => {
+                    (LogLevel::Info, format!("asked to stop by signal {signal}"))
+                }
+                ProcessState::Exited(exit) if exit.is_success() => {
+                    (LogLevel::Info, exit.to_string())
+                }
+                ProcessState::Exited(exit) => (LogLevel::Warn, exit.to_string()),
+                // A state that came into the vocabulary later.
+                _ => return None,
+            };
+            Some(LogEvent {
+                at: event.at,
+                level,
+                source: event.process.clone(),
+                message,
+            })
+        })
+        .to(&LOG_EVENTS)
+        .named("process-lifecycle-to-log")
+}
+
+/// What processes print, as entries of the log: `info` from standard output, `warn` from standard
+/// error. The source is the process, the time that of the clock.
+///
+/// Standard error is where programs complain; some print their progress there too, which who reads
+/// the log can tell by its source.
+pub fn process_output_to_log(clock: Arc<dyn Clock>) -> EventFlow {
+    EventFlow::from(&PROCESS_OUTPUT)
+        .map(move |event| LogEvent {
+            at: clock.now(),
+            level: match event.stream {
+                OutputStream::Stdout => LogLevel::Info,
+                OutputStream::Stderr => LogLevel::Warn,
+            },
+            source: event.process.clone(),
+            message: event.line.clone(),
+        })
+        .to(&LOG_EVENTS)
+        .named("process-output-to-log")
+}
+
+/// A notification of each process that crashes: it ends with anything but exit code 0, and was not
+/// asked to stop before.
+pub fn process_crash_to_notification() -> EventFlow {
+    let mut stopping = HashSet::new();
+    EventFlow::from(&PROCESS_LIFECYCLE)
+        .filter_map(move |event| {
+            let ProcessState::Exited(exit) = &event.state else {
+                let is_stopping = matches!(event.state, ProcessState::Stopping { .. });
+                if is_stopping && stopping.len() < STOPPING_MAX {
+                    stopping.insert(event.process.clone());
+                } else if !is_stopping {
+                    // It is another of its name.
+                    stopping.remove(&event.process);
+                }
+                return None;
+            };
+            if stopping.remove(&event.process) || exit.is_success() {
+                return None;
+            }
+            Some(Notification {
+                at: event.at,
+                severity: Severity::Error,
+                title: format!("{} crashed", event.process),
+                message: exit.to_string(),
+            })
+        })
+        .to(&NOTIFICATION)
+        .named("process-crash-to-notification")
+}

@@ -1,0 +1,166 @@
+//! What processes do, as entries of the log and as notifications.
+
+use std::sync::Arc;
+
+use coord_bus::time::ManualClock;
+use coord_bus::vocabulary::{
+    Exit, LOG_EVENTS, LogEvent, LogLevel, NOTIFICATION, Notification, OutputStream,
+    PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessLifecycle, ProcessOutput, ProcessState, Severity,
+};
+use coord_bus::{BusExt, Event, Timestamp, Topic};
+use coord_flow::{EventFlow, builtin};
+
+use crate::stage::{LONG, Stage, ready};
+
+const THEN: Timestamp = Timestamp::UNIX_EPOCH;
+
+/// What becomes of these events.
+async fn through<E: Event, U: Event + Clone>(
+    flow: EventFlow,
+    (from, to): (&Topic<E>, &Topic<U>),
+    events: impl IntoIterator<Item = E>,
+) -> Vec<U> {
+    let stage = Stage::new();
+    stage.choreographer.add_event_flow(flow).unwrap();
+    let mut results = stage.bus.subscribe(to).unwrap();
+    let publisher = stage.bus.publisher(from).unwrap();
+    for event in events {
+        publisher.publish(event).await.unwrap();
+    }
+    assert!(stage.choreographer.shutdown(LONG).await.is_complete());
+    ready(&mut results)
+}
+
+fn lifecycle(process: &str, state: ProcessState) -> ProcessLifecycle {
+    ProcessLifecycle {
+        process: process.to_owned(),
+        at: THEN,
+        state,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_how_processes_start_and_end() {
+    let states = [
+        ProcessState::Started { pid: 7 },
+        ProcessState::NotStarted {
+            error: "no such program".to_owned(),
+        },
+        ProcessState::Stopping { signal: 15 },
+        ProcessState::Exited(Exit::code(0)),
+        ProcessState::Exited(Exit::code(3)),
+        ProcessState::Exited(Exit::signal(9)),
+    ];
+    let events = states.map(|state| lifecycle("web", state));
+    let topics = (&PROCESS_LIFECYCLE, &LOG_EVENTS);
+    let log = through(builtin::process_lifecycle_to_log(), topics, events).await;
+    assert!(
+        log.iter()
+            .all(|entry| entry.source == "web" && entry.at == THEN)
+    );
+    let told: Vec<_> = log
+        .iter()
+        .map(|entry| (entry.level, &*entry.message))
+        .collect();
+    let expected = [
+        (LogLevel::Info, "started as process 7"),
+        (LogLevel::Error, "did not start: no such program"),
+        (LogLevel::Info, "asked to stop by signal 15"),
+        (LogLevel::Info, "exit code 0"),
+        (LogLevel::Warn, "exit code 3"),
+        (LogLevel::Warn, "killed by signal 9"),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_what_processes_print() {
+    let event = |stream, line: &str| ProcessOutput {
+        process: "web".to_owned(),
+        pid: 7,
+        stream,
+        line: line.to_owned(),
+        continues: false,
+    };
+    let events = [
+        event(OutputStream::Stdout, "listening"),
+        event(OutputStream::Stderr, "deprecated"),
+    ];
+    let flow = builtin::process_output_to_log(Arc::new(ManualClock::new(THEN)));
+    let log = through(flow, (&PROCESS_OUTPUT, &LOG_EVENTS), events).await;
+    let entry = |level, message: &str| LogEvent {
+        at: THEN,
+        level,
+        source: "web".to_owned(),
+        message: message.to_owned(),
+    };
+    let expected = [
+        entry(LogLevel::Info, "listening"),
+        entry(LogLevel::Warn, "deprecated"),
+    ];
+    assert_eq!(log, expected);
+}
+
+async fn notifications(
+    events: impl IntoIterator<Item = (&'static str, ProcessState)>,
+) -> Vec<Notification> {
+    let events = events
+        .into_iter()
+        .map(|(process, state)| lifecycle(process, state));
+    let flow = builtin::process_crash_to_notification();
+    through(flow, (&PROCESS_LIFECYCLE, &NOTIFICATION), events).await
+}
+
+const STOPPING: ProcessState = ProcessState::Stopping { signal: 15 };
+const STARTED: ProcessState = ProcessState::Started { pid: 7 };
+const FAILED: ProcessState = ProcessState::Exited(Exit::code(3));
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_is_notified() {
+    let told = notifications([("web", STARTED), ("web", FAILED)]).await;
+    let expected = Notification {
+        at: THEN,
+        severity: Severity::Error,
+        title: "web crashed".to_owned(),
+        message: "exit code 3".to_owned(),
+    };
+    assert_eq!(told, [expected]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_asked_for_or_is_a_success_is_no_crash() {
+    let success = ProcessState::Exited(Exit::code(0));
+    let killed = ProcessState::Exited(Exit::signal(15));
+    let told = notifications([("web", STOPPING), ("web", killed), ("db", success)]).await;
+    assert_eq!(told, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn to_stop_one_process_excuses_no_other_and_no_later_one() {
+    let told = notifications([
+        ("web", STOPPING),
+        ("db", FAILED),
+        ("web", FAILED),
+        ("web", STARTED),
+        ("web", FAILED),
+        ("web", STOPPING),
+        ("web", STARTED),
+        ("web", FAILED),
+    ])
+    .await;
+    let titles: Vec<_> = told.iter().map(|told| &*told.title).collect();
+    assert_eq!(titles, ["db crashed", "web crashed", "web crashed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_more_processes_than_are_remembered_the_end_is_told() {
+    const REMEMBERED: usize = 4096;
+    let named = |state: ProcessState| {
+        (0..=REMEMBERED).map(move |number| lifecycle(&format!("p{number}"), state.clone()))
+    };
+    let flow = builtin::process_crash_to_notification();
+    let topics = (&PROCESS_LIFECYCLE, &NOTIFICATION);
+    let told = through(flow, topics, named(STOPPING).chain(named(FAILED))).await;
+    let titles: Vec<_> = told.iter().map(|told| &*told.title).collect();
+    assert_eq!(titles, [format!("p{REMEMBERED} crashed")]);
+}

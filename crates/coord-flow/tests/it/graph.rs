@@ -1,0 +1,124 @@
+//! The choreographer knows all flows: it refuses loops, doubles and too many.
+
+use coord_bus::Topic;
+use coord_flow::{EventFlow, FlowError, FlowState, MAX_FLOWS};
+
+use crate::stage::{LONG, NUMBERS, Stage};
+
+fn flow(from: &str, to: &str) -> EventFlow {
+    let topic = |name: &str| NUMBERS.with_name(name);
+    EventFlow::from(&topic(from)).to(&topic(to))
+}
+
+/// The path of the loop that a flow would close, if it would.
+fn refused(stage: &Stage, from: &str, to: &str) -> Option<String> {
+    match stage.choreographer.add_event_flow(flow(from, to)) {
+        Ok(()) => None,
+        Err(FlowError::Loop { path, .. }) => Some(path.join(" ")),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_that_feeds_itself_is_refused() {
+    let stage = Stage::new();
+    assert_eq!(refused(&stage, "a", "a").as_deref(), Some("a a"));
+    let error = stage
+        .choreographer
+        .add_event_flow(flow("a", "a"))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "flow `a → a` was not added: it would close the loop a → a, and wait for itself for ever \
+         once that is full; end the loop at one of these topics"
+    );
+    assert!(stage.choreographer.event_flows().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_is_refused_with_the_shortest_path() {
+    let stage = Stage::new();
+    for (from, to) in [("a", "b"), ("b", "c"), ("c", "d"), ("b", "d")] {
+        assert_eq!(refused(&stage, from, to), None);
+    }
+    assert_eq!(refused(&stage, "d", "a").as_deref(), Some("d a b d"));
+    assert_eq!(refused(&stage, "c", "b").as_deref(), Some("c b c"));
+    // Two ways to one place are no loop.
+    assert_eq!(refused(&stage, "a", "d"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_that_was_removed_closes_no_loop() {
+    let stage = Stage::new();
+    assert_eq!(refused(&stage, "a", "b"), None);
+    stage
+        .choreographer
+        .remove_event_flow("a → b", LONG)
+        .await
+        .unwrap();
+    assert_eq!(refused(&stage, "b", "a"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_one_flow_of_a_name() {
+    let stage = Stage::new();
+    stage
+        .choreographer
+        .add_event_flow(flow("a", "b").named("copy"))
+        .unwrap();
+    let error = stage
+        .choreographer
+        .add_event_flow(flow("c", "d").named("copy"))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "flow `copy` was not added: there is one of that name, from `a` to `b`; give it another \
+         with `named`, or remove that one first"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_flows_has_a_limit() {
+    let stage = Stage::new();
+    for number in 0..MAX_FLOWS {
+        let flow = flow("a", "b").named(format!("flow {number}"));
+        stage.choreographer.add_event_flow(flow).unwrap();
+    }
+    let error = stage
+        .choreographer
+        .add_event_flow(flow("a", "b"))
+        .unwrap_err();
+    assert!(matches!(error, FlowError::TooManyFlows { .. }));
+    assert!(error.to_string().contains("1024 flows"), "{error}");
+    assert!(stage.choreographer.shutdown(LONG).await.is_complete());
+}
+
+#[tokio::test(start_paused = true)]
+async fn flows_are_listed_by_name_with_their_topics() {
+    let stage = Stage::new();
+    stage
+        .choreographer
+        .add_event_flow(flow("a", "b").named("second"))
+        .unwrap();
+    let words = Topic::<String>::new("words");
+    let spell = EventFlow::from(&NUMBERS).map(u64::to_string).to(&words);
+    assert_eq!(spell.name(), "numbers → words");
+    stage
+        .choreographer
+        .add_event_flow(spell.named("first"))
+        .unwrap();
+    let flows = stage.choreographer.event_flows();
+    let listed: Vec<_> = flows
+        .iter()
+        .map(|flow| [&flow.name, &flow.from, &flow.to])
+        .collect();
+    assert_eq!(
+        listed,
+        [["first", "numbers", "words"], ["second", "a", "b"]]
+    );
+    assert!(
+        flows
+            .iter()
+            .all(|flow| flow.state == FlowState::Running && flow.left == 0)
+    );
+}
