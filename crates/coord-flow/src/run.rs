@@ -1,11 +1,13 @@
 //! The task of a flow: takes an event, sends it through the stages, publishes what comes out.
 
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use coord_bus::{
-    BoxFuture, Envelope, Event, Meta, Publisher, Received, Refused, Subscriber, panic_message,
+    BoxFuture, Envelope, Event, Meta, Publisher, Received, Refused, Subscriber, TryReceiveError,
+    panic_message,
 };
 use tokio::select;
 use tokio::task::coop::consume_budget;
@@ -16,6 +18,10 @@ use crate::report::FlowState;
 
 /// All stages of a flow: what becomes of an event, if anything.
 pub(crate) type Stages<E, U> = Box<dyn FnMut(&E) -> Option<U> + Send>;
+
+/// The most events that are handled before others are let run: as many as a subscriber reads for
+/// one unit of its task's budget.
+const AT_ONCE_MAX: usize = 128;
 
 /// A flow whose topics are open.
 pub(crate) trait Run: Send {
@@ -44,52 +50,56 @@ struct Way<E, U> {
     failures: Failures,
 }
 
-/// Whether the flow goes on.
-#[derive(PartialEq, Eq)]
-enum Sink {
-    Open,
-    Closed,
-}
-
 impl<E: Event, U: Event> Way<E, U> {
-    async fn run(mut self, source: Subscriber<E>) {
-        let end = self.follow(source).await;
-        self.course.end(end);
+    async fn run(mut self, mut source: Subscriber<E>) {
+        let course = Arc::clone(&self.course);
+        let end = loop {
+            if let ControlFlow::Break(end) = self.go_on(&mut source, &course).await {
+                break end;
+            }
+        };
+        course.end(end);
     }
 
-    async fn follow(&mut self, mut source: Subscriber<E>) -> FlowState {
-        let course = Arc::clone(&self.course);
-        loop {
-            let received = select! {
-                // While there are events, the other is not even looked at: `is_drained` is.
-                biased;
-                received = source.recv() => received,
-                () = course.stop.cancelled() => break,
-            };
-            let Some(received) = received else {
-                return FlowState::SourceClosed;
-            };
-            if self.handle(received).await == Sink::Closed {
-                return FlowState::SinkClosed;
-            }
+    /// Handles what is ready, and then waits for more, or lets others run.
+    async fn go_on(
+        &mut self,
+        source: &mut Subscriber<E>,
+        course: &Course,
+    ) -> ControlFlow<FlowState> {
+        // Looked at before the source is: what had been published before a stop is then found.
+        let is_asked_to_stop = course.stop.is_cancelled();
+        for _ in 0..AT_ONCE_MAX {
             if course.is_drained() {
-                return FlowState::Drained;
+                return ControlFlow::Break(FlowState::Drained);
+            }
+            match source.try_recv() {
+                Ok(received) => self.handle(received).await?,
+                Err(TryReceiveError::Closed) => {
+                    return ControlFlow::Break(FlowState::SourceClosed);
+                }
+                Err(TryReceiveError::Empty) if is_asked_to_stop => {
+                    return ControlFlow::Break(FlowState::Drained);
+                }
+                Err(TryReceiveError::Empty) => {
+                    select! {
+                        // First, so that nothing is handled that came after the stop.
+                        biased;
+                        () = course.stop.cancelled() => {}
+                        received = source.recv() => if let Some(received) = received {
+                            self.handle(received).await?;
+                        },
+                    }
+                    return ControlFlow::Continue(());
+                }
             }
         }
-        while !course.is_drained() {
-            consume_budget().await;
-            let Ok(received) = source.try_recv() else {
-                break;
-            };
-            if self.handle(received).await == Sink::Closed {
-                return FlowState::SinkClosed;
-            }
-        }
-        FlowState::Drained
+        consume_budget().await;
+        ControlFlow::Continue(())
     }
 
     /// Sees one event to its end.
-    async fn handle(&mut self, received: Received<'_, E>) -> Sink {
+    async fn handle(&mut self, received: Received<'_, E>) -> ControlFlow<FlowState> {
         let counts = &self.course.counts;
         let (meta, sequence) = (received.meta(), received.meta().sequence());
         let undecodable = received.undecodable();
@@ -102,7 +112,7 @@ impl<E: Event, U: Event> Way<E, U> {
             );
             self.failures.tell(&self.course, "undecodable", message);
         }
-        let mut sink = Sink::Open;
+        let mut then = ControlFlow::Continue(());
         // A stage that is broken by a panic breaks nothing but itself.
         let stages = AssertUnwindSafe(|| (self.stages)(received.event()));
         match catch_unwind(stages) {
@@ -113,7 +123,7 @@ impl<E: Event, U: Event> Way<E, U> {
                     Ok(()) => add(&counts.published, 1),
                     Err(refused) => {
                         add(&counts.failed, 1);
-                        sink = self.refused(&refused);
+                        then = self.refused(&refused);
                     }
                 }
             }
@@ -124,11 +134,11 @@ impl<E: Event, U: Event> Way<E, U> {
             }
         }
         self.course.settle(sequence);
-        sink
+        then
     }
 
     #[cold]
-    fn refused(&self, refused: &Refused<Envelope<U>>) -> Sink {
+    fn refused(&self, refused: &Refused<Envelope<U>>) -> ControlFlow<FlowState> {
         let mut message = refused.to_string();
         let mut cause = refused.reason.source();
         while let Some(error) = cause {
@@ -137,9 +147,9 @@ impl<E: Event, U: Event> Way<E, U> {
         }
         self.failures.tell(&self.course, "unpublished", message);
         if refused.is_closed() {
-            return Sink::Closed;
+            return ControlFlow::Break(FlowState::SinkClosed);
         }
-        Sink::Open
+        ControlFlow::Continue(())
     }
 }
 

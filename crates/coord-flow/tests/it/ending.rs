@@ -42,6 +42,22 @@ async fn a_removed_flow_first_handles_what_had_been_published() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flow_that_has_nothing_to_do_ends_at_once() {
+    let stage = Stage::new();
+    stage.choreographer.add_event_flow(copying()).unwrap();
+    publish(&stage.publisher(), [1]).await;
+    idle().await;
+    let start = Instant::now();
+    let report = stage
+        .choreographer
+        .remove_event_flow("copy", LONG)
+        .await
+        .unwrap();
+    assert_eq!((report.state, report.left), (FlowState::Drained, 0));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn publishers_that_go_on_keep_no_flow_from_draining() {
     const ENDLESS: u64 = 100_000;
     let stage = Stage::new();
