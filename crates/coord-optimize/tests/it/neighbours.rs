@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use coord_bus::time::Instant;
 use coord_optimize::OptimizeExt;
 use tokio::task::{LocalSet, yield_now};
 use tokio_stream::{Stream, StreamExt};
@@ -60,6 +61,14 @@ async fn one_poll_takes_only_so_many_items() {
     let (items, taken) = endless();
     let states = items.conflate(|item| item, |sum, item| *sum += item);
     assert_eq!(taken_by_one_poll(states, &taken).await, TAKEN_AT_ONCE_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_takes_several_polls_waits_for_nobody() {
+    let start = Instant::now();
+    let mut batches = endless().0.batch(1000, ms(60_000));
+    let batch = batches.next().await.unwrap();
+    assert_eq!((batch.len(), start.elapsed()), (1000, ms(0)));
 }
 
 #[tokio::test(start_paused = true)]
