@@ -1,1 +1,80 @@
-//! PerformanceMonitor: throughput, durations, memory and processor time of a bus and what runs on it.
+//! Measurements of a program on the bus of [`coord_bus`]: a [`PerformanceMonitor`] says how much
+//! goes through each topic and who falls behind, how long workflows and their steps take, and what
+//! memory and processor time the program and its child processes use.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use coord_bus::{BusExt, LocalBus, Topic};
+//! use coord_monitor::PerformanceMonitor;
+//!
+//! const TICKS: Topic<u32> = Topic::new("ticks");
+//!
+//! let bus = LocalBus::new();
+//! let monitor = PerformanceMonitor::new(Arc::new(bus.clone()))?;
+//! let slow = bus.subscribe(&TICKS)?;
+//! let ticks = bus.publisher(&TICKS)?;
+//! for tick in 0..30 {
+//!     ticks.publish(tick).await?;
+//!     coord_bus::time::sleep(Duration::from_millis(100)).await;
+//! }
+//!
+//! let metrics = monitor.performance_metrics();
+//! let topic = metrics.topic("ticks").unwrap();
+//! assert_eq!((topic.published, topic.lag), (30, 30));
+//! assert_eq!(topic.per_second.round(), 10.0);
+//! assert!(metrics.process.memory_bytes > 0);
+//! # drop(slow);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it costs
+//!
+//! Nothing on the way of an event: topics count by themselves, and the monitor reads their counts
+//! once in each [interval](MonitorBuilder::interval). Of the events themselves it reads only
+//! `workflow-events` and `process-lifecycle`, and never makes their publishers wait: what it could
+//! not keep up with is counted as [`missed`](PerformanceMetrics::missed).
+//!
+//! The program's own memory and processor time are a few small files to read for each sample. While
+//! processes are watched, a list of all processes of the machine is read as well, to know which
+//! belong to them; the reading takes some microseconds for each, on the thread that runs the
+//! monitor's task.
+//!
+//! # Bounds
+//!
+//! What there may be many of has a limit: [`MAX_TOPICS`], [`MAX_STEPS`], [`MAX_PROCESSES`],
+//! [`MAX_ACTIVE_RUNS`], [`MAX_HISTORY`]. Topics and steps beyond theirs are summed up in one row
+//! called [`OTHER`].
+
+mod monitor;
+mod metrics;
+mod history;
+mod topics;
+mod workflows;
+mod durations;
+mod processes;
+mod usage;
+mod error;
+
+pub use durations::{DurationSummary, MAX_DURATION};
+pub use error::MonitorError;
+pub use history::{DEFAULT_HISTORY, History, MAX_HISTORY, TopicHistory};
+pub use metrics::{
+    PerformanceMetrics, ProcessMetrics, ProcessUsage, StepCounts, StepMetrics, TopicMetrics,
+    WorkflowMetrics,
+};
+pub use monitor::{DEFAULT_INTERVAL, MIN_INTERVAL, MonitorBuilder, PerformanceMonitor};
+pub use processes::MAX_PROCESSES;
+pub use topics::MAX_TOPICS;
+pub use workflows::{MAX_ACTIVE_RUNS, MAX_STEPS};
+
+/// The name of the row that sums up what is beyond a limit.
+pub const OTHER: &str = "other";
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
