@@ -1,6 +1,6 @@
 //! Three downloads that report every chunk, and a screen that nobody can read at that pace.
 //!
-//! Each download publishes its progress whenever a chunk arrives, some thousand times a second.
+//! Each download publishes its progress whenever a chunk arrives, twenty thousand times a second.
 //! Drawing all of it would cost more than the downloads, and dropping some of it might drop the
 //! last: a bar that stays at 99 % for ever. So the events are merged into one state for the whole
 //! screen, which is drawn at most ten times a second. While a state waits for its turn, events are

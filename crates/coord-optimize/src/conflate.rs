@@ -25,6 +25,26 @@ pin_project! {
     /// long as this is polled. A consumer that does other work between two polls holds it up for
     /// that long: where that is too long, conflate in a task of its own.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// use std::collections::BTreeMap;
+    /// use std::time::Duration;
+    /// use coord_optimize::OptimizeExt;
+    /// use tokio_stream::{StreamExt, iter};
+    ///
+    /// // What changed on a screen: of each part the latest, drawn at most every 16 ms.
+    /// let updates = iter([("bar", 10), ("clock", 1), ("bar", 20)]);
+    /// let mut frames = updates
+    ///     .conflate(|(part, value)| BTreeMap::from([(part, value)]), |frame, (part, value)| {
+    ///         frame.insert(part, value);
+    ///     })
+    ///     .every(Duration::from_millis(16));
+    /// assert_eq!(frames.next().await, Some(BTreeMap::from([("bar", 20), ("clock", 1)])));
+    /// assert_eq!(frames.next().await, None);
+    /// # }
+    /// ```
+    ///
     /// # Memory
     ///
     /// One state is held, and it is as large as `merge` makes it. A map with an entry for each
