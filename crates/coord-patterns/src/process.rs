@@ -49,11 +49,16 @@
 //!
 //! # Stopping
 //!
-//! [`Stop::graceful`] sends SIGTERM to each process of the group, and SIGCONT, so that suspended
-//! ones hear it too. The group then has its [grace](ProcessSpec::grace): not only the process that
+//! [`Stop::graceful`] sends SIGTERM, or the [signal](ProcessSpec::stop_signal) that the process
+//! wants, to each process of the group, and SIGCONT, so that suspended ones hear it too. The group then has its [grace](ProcessSpec::grace): not only the process that
 //! was started, for a shell that dies at once often leaves behind the server that it began, which
 //! is still saving its work. When the grace is over, or at once with [`Stop::immediate`], SIGKILL
 //! follows. The [`Exit`](coord_bus::vocabulary::Exit) is that of the process that was started.
+//!
+//! # Suspending
+//!
+//! The groups do not hear the Ctrl-Z of a terminal either. A program that is suspended by it calls
+//! [`ProcessRunner::suspend`] first, and [`ProcessRunner::resume`] when it is continued.
 //!
 //! # Ending
 //!
@@ -78,11 +83,16 @@
 
 mod spec;
 mod stop;
+mod stop_signal;
 mod runner;
+mod watch;
+mod quiet;
 mod group;
+mod groups;
 mod exit;
 mod pipe;
 mod lines;
+mod line_reader;
 mod error;
 
 pub use error::ProcessError;
@@ -90,3 +100,7 @@ pub use lines::MAX_LINE;
 pub use runner::ProcessRunner;
 pub use spec::{DEFAULT_GRACE, ProcessSpec};
 pub use stop::Stop;
+pub use stop_signal::{StopSignal, UnknownStopSignal};
+
+pub(crate) use lines::plain;
+pub(crate) use watch::Watch;

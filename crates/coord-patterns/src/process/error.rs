@@ -132,6 +132,23 @@ fn missing(program: &OsString) -> String {
 }
 
 impl ProcessError {
+    /// Whether the same process, run again, would fail in the same way, so that it is not worth a
+    /// retry or a restart: its program or its directory is missing, it may not be executed, it was
+    /// asked to stop, or the bus is closed.
+    pub fn is_permanent(&self) -> bool {
+        matches!(
+            self,
+            Self::ProgramNotFound { .. }
+                | Self::NotExecutable { .. }
+                | Self::DirectoryNotFound { .. }
+                | Self::Stopped { .. }
+                | Self::Unpublished {
+                    source: Refusal::Closed,
+                    ..
+                }
+        )
+    }
+
     pub(super) fn not_started(spec: &ProcessSpec, source: io::Error) -> Self {
         let process = spec.name.clone();
         let program = spec.program.clone();
@@ -179,7 +196,7 @@ impl ProcessError {
     }
 
     /// The error and its causes, in one line.
-    pub(super) fn with_causes(&self) -> String {
+    pub(crate) fn with_causes(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {

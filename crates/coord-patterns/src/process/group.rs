@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time;
@@ -13,6 +14,7 @@ use tokio::process::{Child, Command};
 
 use super::ProcessSpec;
 use super::exit::{all_gone, exited};
+use super::groups::{Groups, Membership};
 use super::pipe::Pipe;
 
 /// How long a process may take to be gone once it was killed. Most take less than a millisecond;
@@ -22,16 +24,19 @@ const DEATH: Duration = Duration::from_secs(1);
 /// A process group, led by the process that was started. Dropped, it is killed.
 ///
 /// Architecture invariant: the leader is reaped by `close` and nowhere else, and the group is
-/// signalled only before. So the group's id is still its own whenever a signal is sent.
+/// signalled only before, also by [`Groups`]. So the group's id is still its own whenever a signal
+/// is sent.
 #[derive(Debug)]
 pub(super) struct Group {
+    // Before `leader`, which tokio reaps once it is dropped.
+    membership: Option<Membership>,
     leader: Child,
     id: Pid,
 }
 
 impl Group {
     /// Starts a process, and gives its standard output and its standard error.
-    pub(super) fn start(spec: &ProcessSpec) -> io::Result<(Self, [Pipe; 2])> {
+    pub(super) fn start(spec: &ProcessSpec, groups: &Arc<Groups>) -> io::Result<(Self, [Pipe; 2])> {
         let (stdout, stdout_writer) = Pipe::new()?;
         let (stderr, stderr_writer) = Pipe::new()?;
         let mut command = Command::new(&spec.program);
@@ -48,7 +53,12 @@ impl Group {
         let leader = command.spawn()?;
         let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let id = id.ok_or_else(|| io::Error::other("the process has no id"))?;
-        Ok((Self { leader, id }, [stdout, stderr]))
+        let group = Self {
+            membership: Some(groups.enter(id)),
+            leader,
+            id,
+        };
+        Ok((group, [stdout, stderr]))
     }
 
     /// Its id, which is its leader's.
@@ -80,6 +90,7 @@ impl Group {
     pub(super) async fn close(&mut self) -> io::Result<Exit> {
         // Where nothing is left that could be killed, all is well.
         let _ = self.signal(Signal::KILL);
+        self.membership = None;
         let status = match self.leader.try_wait()? {
             Some(status) => status,
             None => self.leader.wait().await?,

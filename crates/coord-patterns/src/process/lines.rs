@@ -190,6 +190,19 @@ impl Lines {
     }
 }
 
+/// A line without its colours.
+pub(crate) fn plain(line: &str) -> String {
+    let mut parts = line.split('\x1b');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    // Colours end with their first `m`, and nothing else has an escape.
+    plain.extend(
+        parts
+            .filter_map(|part| part.split_once('m'))
+            .map(|(_, text)| text),
+    );
+    plain
+}
+
 fn is_control(byte: u8) -> bool {
     (byte < b' ' && byte != b'\t') || byte == 0x7f
 }

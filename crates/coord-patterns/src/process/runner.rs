@@ -1,7 +1,6 @@
 //! Runs processes, and publishes what they do.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use coord_bus::time::{self, Clock, SystemClock};
 use coord_bus::vocabulary::{
@@ -11,13 +10,15 @@ use coord_bus::vocabulary::{
 use coord_bus::{Bus, BusExt, CancellationToken, Publisher};
 use rustix::process::Signal;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::yield_now;
 use tokio::{join, select, try_join};
 
 use super::group::Group;
-use super::lines::{Line, Lines};
-use super::pipe::{CHUNK, Pipe};
-use super::{ProcessError, ProcessSpec, Stop};
+use super::groups::Groups;
+use super::line_reader::LineReader;
+use super::lines::Line;
+use super::pipe::Pipe;
+use super::watch::Watch;
+use super::{ProcessError, ProcessSpec, Stop, quiet};
 
 /// Runs processes. Cheap to clone; one serves any number of processes at once.
 #[derive(Debug, Clone)]
@@ -25,6 +26,7 @@ pub struct ProcessRunner {
     lifecycle: Publisher<ProcessLifecycle>,
     output: Publisher<ProcessOutput>,
     clock: Arc<dyn Clock>,
+    groups: Arc<Groups>,
 }
 
 impl ProcessRunner {
@@ -39,6 +41,7 @@ impl ProcessRunner {
             lifecycle: bus.publisher(&PROCESS_LIFECYCLE)?,
             output: bus.publisher(&PROCESS_OUTPUT)?,
             clock: Arc::new(SystemClock),
+            groups: Arc::new(Groups::new()),
         })
     }
 
@@ -68,7 +71,32 @@ impl ProcessRunner {
     ///
     /// Outside a tokio runtime that has its I/O and its time enabled.
     pub async fn run(&self, spec: &ProcessSpec, stop: &Stop) -> Result<Exit, ProcessError> {
-        let (mut group, output) = match start(spec, stop) {
+        self.run_watched(spec, stop, &()).await
+    }
+
+    /// Suspends, with SIGSTOP, every process that now runs through this runner or a clone of it,
+    /// with its group: what a program does for its processes when it is itself suspended.
+    ///
+    /// A process that starts later does run. One that is asked to stop is woken for it; suspended
+    /// after that, it does not hear the request before it is resumed, and its grace goes on. A
+    /// process that may not be signalled is left as it is.
+    pub fn suspend(&self) {
+        self.groups.suspend();
+    }
+
+    /// Lets what is suspended go on, with SIGCONT.
+    pub fn resume(&self) {
+        self.groups.resume();
+    }
+
+    /// [`run`](Self::run), watched.
+    pub(crate) async fn run_watched(
+        &self,
+        spec: &ProcessSpec,
+        stop: &Stop,
+        watch: &impl Watch,
+    ) -> Result<Exit, ProcessError> {
+        let (mut group, output) = match start(spec, stop, &self.groups) {
             Ok(started) => started,
             Err(error) => {
                 let state = ProcessState::NotStarted {
@@ -79,7 +107,10 @@ impl ProcessRunner {
                 return Err(error);
             }
         };
-        let exit = self.attend(spec, stop, &mut group, output).await?;
+        let pid = group.id();
+        watch.started(pid);
+        let running = Running { spec, pid, watch };
+        let exit = self.attend(&running, stop, &mut group, output).await?;
         self.tell(spec, ProcessState::Exited(exit)).await?;
         Ok(exit)
     }
@@ -90,23 +121,23 @@ impl ProcessRunner {
     /// process, but never a signal.
     async fn attend(
         &self,
-        spec: &ProcessSpec,
+        running: &Running<'_, impl Watch>,
         stop: &Stop,
         group: &mut Group,
         output: [Pipe; 2],
     ) -> Result<Exit, ProcessError> {
-        let pid = group.id();
         let kill = stop.immediate.child_token();
         let closed = CancellationToken::new();
         // A process is sent two at most: one to ask it, one to kill it.
         let (sent, signals) = channel(2);
         let ending = async {
-            let exit = end(spec, group, &stop.graceful, &kill, sent).await;
+            let exit = end(running.spec, group, &stop.graceful, &kill, sent).await;
             closed.cancel();
+            running.watch.ended();
             exit
         };
         let telling = async {
-            let told = self.tell_all(spec, pid, output, signals, &closed).await;
+            let told = self.tell_all(running, output, signals, &closed).await;
             // Nobody would ever learn of what it does from now on.
             if told.is_err() {
                 kill.cancel();
@@ -119,12 +150,12 @@ impl ProcessRunner {
 
     async fn tell_all(
         &self,
-        spec: &ProcessSpec,
-        pid: u32,
+        running: &Running<'_, impl Watch>,
         [stdout, stderr]: [Pipe; 2],
         mut signals: Receiver<Signal>,
         closed: &CancellationToken,
     ) -> Result<(), ProcessError> {
+        let Running { spec, pid, .. } = *running;
         self.tell(spec, ProcessState::Started { pid }).await?;
         let stopping = async {
             while let Some(signal) = signals.recv().await {
@@ -134,11 +165,30 @@ impl ProcessRunner {
             Ok(())
         };
         try_join!(
-            self.pump(spec, (pid, OutputStream::Stdout), stdout, closed),
-            self.pump(spec, (pid, OutputStream::Stderr), stderr, closed),
+            self.pump(running, OutputStream::Stdout, stdout, closed),
+            self.pump(running, OutputStream::Stderr, stderr, closed),
             stopping,
         )?;
         Ok(())
+    }
+
+    /// Runs a process for its exit code alone; how it ended, and the last line that it printed.
+    ///
+    /// It is suspended with the others, and killed when this is dropped. Nothing is published.
+    pub(crate) async fn run_quietly(
+        &self,
+        spec: &ProcessSpec,
+    ) -> Result<(Exit, Option<String>), ProcessError> {
+        quiet::run(spec, &self.groups).await
+    }
+
+    /// The groups of what runs through it, and their clock.
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     async fn tell(&self, spec: &ProcessSpec, state: ProcessState) -> Result<(), ProcessError> {
@@ -155,57 +205,60 @@ impl ProcessRunner {
     /// fills up and the process waits.
     async fn pump(
         &self,
-        spec: &ProcessSpec,
-        from: (u32, OutputStream),
-        mut pipe: Pipe,
+        running: &Running<'_, impl Watch>,
+        stream: OutputStream,
+        pipe: Pipe,
         closed: &CancellationToken,
     ) -> Result<(), ProcessError> {
-        let mut lines = Lines::default();
-        let mut chunk = Vec::with_capacity(CHUNK);
-        loop {
-            let read = pipe.read(&mut chunk, closed).await;
-            read.map_err(|error| ProcessError::lost(&spec.name, error))?;
-            if chunk.is_empty() {
-                break;
-            }
-            let mut rest = &chunk[..];
-            while let Some(line) = lines.next(&mut rest) {
-                self.print(spec, from, line).await?;
-            }
-            // A process that prints without pause leaves room for others, and for its own end,
-            // long before tokio would make it do so.
-            yield_now().await;
-        }
-        while let Some(line) = lines.finish() {
-            self.print(spec, from, line).await?;
+        let mut lines = LineReader::new(pipe);
+        let lost = |error| ProcessError::lost(&running.spec.name, error);
+        while let Some(line) = lines.next(closed).await.map_err(lost)? {
+            self.print(running, stream, line).await?;
         }
         Ok(())
     }
 
     async fn print(
         &self,
-        spec: &ProcessSpec,
-        (pid, stream): (u32, OutputStream),
+        running: &Running<'_, impl Watch>,
+        stream: OutputStream,
         line: Line,
     ) -> Result<(), ProcessError> {
+        let name = &running.spec.name;
+        let is_looked_for = running.watch.line(&line.text);
         let event = ProcessOutput {
-            process: spec.name.clone(),
-            pid,
+            process: name.clone(),
+            pid: running.pid,
             stream,
             line: line.text,
             continues: line.continues,
         };
         let printed = self.output.publish(event).await;
-        printed.map_err(|refused| ProcessError::unpublished(&spec.name, refused))
+        printed.map_err(|refused| ProcessError::unpublished(name, refused))?;
+        if is_looked_for {
+            running.watch.published();
+        }
+        Ok(())
     }
 }
 
-fn start(spec: &ProcessSpec, stop: &Stop) -> Result<(Group, [Pipe; 2]), ProcessError> {
+/// A process that runs, and who looks at it.
+struct Running<'a, W> {
+    spec: &'a ProcessSpec,
+    pid: u32,
+    watch: &'a W,
+}
+
+fn start(
+    spec: &ProcessSpec,
+    stop: &Stop,
+    groups: &Arc<Groups>,
+) -> Result<(Group, [Pipe; 2]), ProcessError> {
     if stop.is_requested() {
         let process = spec.name.clone();
         return Err(ProcessError::Stopped { process });
     }
-    Group::start(spec).map_err(|error| ProcessError::not_started(spec, error))
+    Group::start(spec, groups).map_err(|error| ProcessError::not_started(spec, error))
 }
 
 /// Waits for a process to end, or makes it; `sent` gets each signal that asked it to.
@@ -221,7 +274,7 @@ async fn end(
         biased;
         exited = group.leader_exited() => exited.map(|()| true),
         () = kill.cancelled() => Ok(false),
-        () = graceful.cancelled() => ask(group, spec.grace, kill, &sent).await,
+        () = graceful.cancelled() => ask(group, spec, kill, &sent).await,
     };
     if !is_over.map_err(lost)? {
         if let Err(source) = group.signal(Signal::KILL) {
@@ -240,13 +293,14 @@ async fn end(
 /// Asks a process group to stop; whether it did so in time.
 async fn ask(
     group: &Group,
-    grace: Duration,
+    spec: &ProcessSpec,
     kill: &CancellationToken,
     sent: &Sender<Signal>,
 ) -> std::io::Result<bool> {
     // Where that is not allowed, killing is not either, and will say so.
-    if group.signal(Signal::TERM).is_ok() {
-        let _ = sent.try_send(Signal::TERM);
+    let signal = spec.stop_signal.signal();
+    if group.signal(signal).is_ok() {
+        let _ = sent.try_send(signal);
         // One that was suspended would sleep through it.
         let _ = group.signal(Signal::CONT);
     }
@@ -254,6 +308,6 @@ async fn ask(
         biased;
         exited = group.all_exited() => exited.map(|()| true),
         () = kill.cancelled() => Ok(false),
-        () = time::sleep(grace) => Ok(false),
+        () = time::sleep(spec.grace) => Ok(false),
     }
 }

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::StopSignal;
+
 /// How long a process may take to stop where nothing else is said: long enough for a server to
 /// finish what it is answering, and what other process runners give.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -33,6 +35,8 @@ pub struct ProcessSpec {
     pub dir: Option<PathBuf>,
     /// What is added to the environment of its parent; the last of a name counts.
     pub environment: Vec<(OsString, OsString)>,
+    /// The signal that asks it to stop; SIGTERM by default.
+    pub stop_signal: StopSignal,
     /// How long it may take to stop once it was asked to, before it is killed;
     /// [`DEFAULT_GRACE`] by default.
     pub grace: Duration,
@@ -47,6 +51,7 @@ impl ProcessSpec {
             arguments: Vec::new(),
             dir: None,
             environment: Vec::new(),
+            stop_signal: StopSignal::default(),
             grace: DEFAULT_GRACE,
         }
     }
@@ -87,6 +92,13 @@ impl ProcessSpec {
         let variables = variables.into_iter();
         self.environment
             .extend(variables.map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
+    /// With another signal that asks it to stop.
+    #[must_use]
+    pub fn stop_signal(mut self, signal: StopSignal) -> Self {
+        self.stop_signal = signal;
         self
     }
 

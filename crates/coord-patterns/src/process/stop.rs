@@ -15,8 +15,8 @@ use coord_bus::CancellationToken;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    /// Cancelled, it sends SIGTERM to the process group, and SIGKILL once the process's grace is
-    /// over and something of the group still lives.
+    /// Cancelled, it sends the process's stop signal, SIGTERM by default, to the process group, and
+    /// SIGKILL once the process's grace is over and something of the group still lives.
     pub graceful: CancellationToken,
     /// Cancelled, it sends SIGKILL to the process group at once.
     pub immediate: CancellationToken,

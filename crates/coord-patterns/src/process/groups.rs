@@ -1,0 +1,126 @@
+//! The process groups of one runner, which are suspended and resumed together; and the time in
+//! which they were not suspended.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use coord_bus::time::{self, Instant};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::select;
+use tokio::sync::watch;
+
+/// The groups that live.
+///
+/// Architecture invariant: a group is in here only while its leader is not reaped, and is signalled
+/// from here only under the lock under which it leaves. So no signal hits a group whose id was used
+/// again. There are as many as there are processes that run.
+#[derive(Debug)]
+pub(crate) struct Groups {
+    state: Mutex<State>,
+    suspended: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    living: HashSet<Pid>,
+    /// How long nothing was suspended, up to `awake_since`.
+    awake: Duration,
+    /// `None` while all is suspended.
+    awake_since: Option<Instant>,
+}
+
+impl Groups {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                living: HashSet::new(),
+                awake: Duration::ZERO,
+                awake_since: Some(Instant::now()),
+            }),
+            suspended: watch::Sender::new(false),
+        }
+    }
+
+    /// A group begins to live.
+    pub(super) fn enter(self: &Arc<Self>, group: Pid) -> Membership {
+        self.lock().living.insert(group);
+        Membership {
+            groups: Arc::clone(self),
+            group,
+        }
+    }
+
+    pub(super) fn suspend(&self) {
+        let mut state = self.lock();
+        if let Some(since) = state.awake_since.take() {
+            state.awake += since.elapsed();
+        }
+        state.signal(Signal::STOP);
+        self.suspended.send_replace(true);
+    }
+
+    pub(super) fn resume(&self) {
+        let mut state = self.lock();
+        state.awake_since.get_or_insert_with(Instant::now);
+        state.signal(Signal::CONT);
+        self.suspended.send_replace(false);
+    }
+
+    /// Sleeps for so long of the time in which nothing is suspended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has done nothing.
+    pub(crate) async fn sleep(&self, duration: Duration) {
+        let mut suspended = self.suspended.subscribe();
+        let end = self.awake().saturating_add(duration);
+        loop {
+            let is_suspended = *suspended.borrow_and_update();
+            let left = end.saturating_sub(self.awake());
+            if left.is_zero() {
+                return;
+            }
+            select! {
+                // The sender is in `self`, so this is never an error.
+                _ = suspended.changed() => {}
+                () = time::sleep(left), if !is_suspended => {}
+            }
+        }
+    }
+
+    /// For how long nothing was suspended.
+    fn awake(&self) -> Duration {
+        let state = self.lock();
+        state.awake
+            + state
+                .awake_since
+                .map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn signal(&self, signal: Signal) {
+        for group in &self.living {
+            // One that is about to be reaped, or has become another user's, does not hear it.
+            let _ = kill_process_group(*group, signal);
+        }
+    }
+}
+
+/// That a group lives. To be dropped before its leader is reaped.
+#[derive(Debug)]
+pub(super) struct Membership {
+    groups: Arc<Groups>,
+    group: Pid,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.groups.lock().living.remove(&self.group);
+    }
+}
