@@ -114,6 +114,28 @@ async fn a_process_that_has_ended_is_not_shown_even_if_nobody_said_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn processes_that_have_ended_make_room_even_if_nobody_said_so() {
+    let stage = Stage::new();
+    let mut shell = Shell::run("exec sleep 1000");
+    for number in 0..MAX_PROCESSES {
+        let pid = shell.pid();
+        tell(
+            &stage.bus,
+            &number.to_string(),
+            ProcessState::Started { pid },
+        )
+        .await;
+    }
+    shell.kill();
+    pass(millis(1001)).await;
+    let pid = std::process::id();
+    tell(&stage.bus, "another", ProcessState::Started { pid }).await;
+    pass(seconds(1)).await;
+    let metrics = stage.monitor.performance_metrics();
+    assert_eq!((metrics.processes.len(), metrics.unwatched), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_waits_to_be_reaped_has_ended() {
     let stage = Stage::new();
     let mut shell = Shell::run("exit 0");

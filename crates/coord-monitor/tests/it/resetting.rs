@@ -67,3 +67,15 @@ async fn counts_durations_peaks_and_the_history_begin_anew() {
         [14.0]
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn until_the_next_sample_rates_are_since_the_reset() {
+    let stage = Stage::new();
+    stage.publish(&TICKS, 100);
+    pass(millis(1100)).await;
+    stage.monitor.reset();
+    stage.publish(&TICKS, 10);
+    pass(millis(500)).await;
+    let metrics = stage.monitor.performance_metrics();
+    assert_eq!(metrics.topic("ticks").unwrap().per_second, 20.0);
+}
