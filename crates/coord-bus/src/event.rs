@@ -146,6 +146,11 @@ impl<'a> Meta<'a> {
         self.sequence
     }
 
+    /// What its publisher said of it beyond the event itself, if anything.
+    pub fn details(&self) -> Option<&'a Details> {
+        self.details
+    }
+
     /// The id that its publisher gave it, or else `topic#sequence`, which is unique on its bus.
     pub fn id(&self) -> Cow<'a, str> {
         match self.details.and_then(|details| details.id.as_deref()) {

@@ -1,5 +1,6 @@
 //! The command line. Each flag is defined here and nowhere else.
 
+use std::io::{IsTerminal, stdin, stdout};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -19,7 +20,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the steps of a workflow file.
+    /// Run the steps and services of a workflow file.
     #[command(after_help = EXIT_CODES)]
     Run(RunArgs),
 }
@@ -43,9 +44,14 @@ pub(crate) struct RunArgs {
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) params: Vec<(String, String)>,
 
-    /// What to print: text for people, or one event a line for programs.
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub(crate) output: Output,
+    /// What to show: a live screen, text, or one event a line for programs; by default the screen
+    /// in a terminal, and text elsewhere.
+    #[arg(long, value_enum)]
+    output: Option<Output>,
+
+    /// Keep services running until Ctrl-C, also when the last step that needs them is over.
+    #[arg(long)]
+    pub(crate) keep_services: bool,
 
     /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
     #[arg(long, value_enum, default_value_t = Color::Auto)]
@@ -54,6 +60,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
+    Tui,
     Text,
     Jsonl,
 }
@@ -71,6 +78,22 @@ impl From<Color> for anstream::ColorChoice {
             Color::Auto => Self::Auto,
             Color::Always => Self::Always,
             Color::Never => Self::Never,
+        }
+    }
+}
+
+impl RunArgs {
+    /// What to show, and where nothing else was said, what the terminal is fit for.
+    pub(crate) fn output(&self) -> Output {
+        let fit = || {
+            let is_dumb =
+                std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+            stdin().is_terminal() && stdout().is_terminal() && !is_dumb
+        };
+        match self.output {
+            Some(output) => output,
+            None if fit() => Output::Tui,
+            None => Output::Text,
         }
     }
 }

@@ -2,16 +2,20 @@
 //!
 //! What may stand in it is told in `docs/workflow-file.md`.
 
-mod check;
-mod condition;
-mod fault;
 mod read;
 mod root;
+mod unit;
 mod step;
+mod service;
+mod backoff;
+mod condition;
+mod check;
+mod walk;
+mod text;
+mod fault;
+mod faults;
 #[cfg(test)]
 mod tests;
-mod text;
-mod walk;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -22,10 +26,12 @@ use miette::SourceSpan;
 use toml::de::DeTable;
 
 use fault::FileFault;
-pub(crate) use fault::FileFaults;
-pub(crate) use step::{Action, FileStep};
+pub(crate) use faults::FileFaults;
+pub(crate) use service::Service;
+pub(crate) use step::Step;
 pub(crate) use text::Place;
 use text::{Text, printable};
+pub(crate) use unit::{Action, Role, Unit};
 use walk::Walk;
 
 /// How long a run takes at most, where the file says nothing else.
@@ -36,16 +42,16 @@ pub(crate) const WORKFLOW_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 pub(crate) struct WorkflowFile {
     /// What the workflow is called: what the file says, or the file's own name without extension.
     pub(crate) name: String,
-    /// How many steps run at once at most; `None` leaves it to the program.
+    /// How many steps run and services start at once at most; `None` leaves it to the program.
     pub(crate) concurrency: Option<NonZeroUsize>,
     /// How long a run takes at most.
     pub(crate) timeout: Duration,
     /// The parameters with their defaults.
     pub(crate) params: BTreeMap<String, String>,
-    /// Variables for every step.
+    /// Variables for every step and service.
     pub(crate) env: BTreeMap<String, String>,
-    /// The steps, as the file orders them.
-    pub(crate) steps: Vec<FileStep>,
+    /// The steps and services, as the file orders them.
+    pub(crate) units: Vec<Unit>,
     text: Text,
 }
 
@@ -117,8 +123,8 @@ impl WorkflowFile {
         self.unless(faults, params)
     }
 
-    /// Whether each step runs, in the order of the steps: known before anything starts, because
-    /// conditions see nothing but parameters and variables. `environment` is that of the program;
+    /// Whether each unit runs by its condition, in their order: known before anything starts,
+    /// because conditions see nothing but parameters and variables. `environment` is that of the program;
     /// the file's variables and then the step's win over it.
     pub(crate) fn conditions(
         &self,
@@ -128,14 +134,14 @@ impl WorkflowFile {
         let mut env = environment.clone();
         env.extend(self.env.clone());
         let mut faults = Vec::new();
-        let mut runs = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
-            let Some(condition) = &step.when else {
+        let mut runs = Vec::with_capacity(self.units.len());
+        for unit in &self.units {
+            let Some(condition) = unit.step().and_then(|step| step.when.as_ref()) else {
                 runs.push(true);
                 continue;
             };
             let mut env = env.clone();
-            env.extend(step.env.clone());
+            env.extend(unit.env.clone());
             match condition.holds(&self.text, params, &env) {
                 Ok(holds) => runs.push(holds),
                 Err(fault) => faults.push(fault),
@@ -149,9 +155,9 @@ impl WorkflowFile {
         self.text.name()
     }
 
-    /// Where the file names a step.
-    pub(crate) fn place(&self, step: &FileStep) -> Place {
-        self.text.place(step.id_at.start)
+    /// Where the file names a step or a service.
+    pub(crate) fn place(&self, unit: &Unit) -> Place {
+        self.text.place(unit.id_at.start)
     }
 
     fn unless<T>(&self, faults: Vec<FileFault>, value: T) -> Result<T, FileFaults> {

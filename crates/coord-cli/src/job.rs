@@ -1,17 +1,21 @@
-//! A workflow of processes from a workflow file: the handlers behind its steps.
+//! A workflow of processes from a workflow file: the handlers behind its steps and services.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use coordination::bus::vocabulary::Exit;
-use coordination::patterns::process::{ProcessError, ProcessRunner, ProcessSpec, Stop};
+use coordination::patterns::process::{ProcessError, ProcessSpec, Stop};
+use coordination::patterns::service::ServiceSpec;
+use coordination::recovery::{Child, ChildEnd, ChildSpec, GaveUp, GiveUpReason};
 use coordination::workflow::{
     Call, Faults, HandlerCall, Registry, Spec, StepContext, StepError, StepSpec, Workflow,
 };
+use coordination::{CoordinationError, CoordinationModule};
 use serde_json::{Value, json};
 
-use crate::file::{Action, FileStep, WorkflowFile, param_variable};
+use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, param_variable};
+use crate::hands::{Hands, StoppedByHand, Wish};
 use crate::signals::Interrupts;
 
 /// How long a step's processes have between SIGTERM and SIGKILL.
@@ -22,12 +26,19 @@ pub(crate) const GRACE: Duration = Duration::from_secs(10);
 #[error("{0}")]
 pub(crate) struct StepExit(pub(crate) Exit);
 
+/// A service came to an end before it was ready.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NeverReady(String);
+
 /// What the handlers share.
 pub(crate) struct Job {
     pub(crate) file: WorkflowFile,
     pub(crate) params: BTreeMap<String, String>,
-    pub(crate) runner: ProcessRunner,
+    pub(crate) module: Arc<CoordinationModule>,
     pub(crate) interrupts: Interrupts,
+    pub(crate) hands: Hands,
+    ready: Mutex<HashSet<String>>,
 }
 
 /// What the events call the process that undoes a step.
@@ -35,40 +46,60 @@ pub(crate) fn undo_name(step: &str) -> String {
     format!("undo {step}")
 }
 
-/// The workflow of a file whose conditions have been decided, one answer a step.
-pub(crate) fn workflow(job: &Arc<Job>, conditions: &[bool]) -> Result<Workflow, Faults> {
+/// The step that a process undoes, by the process's name.
+pub(crate) fn undone(process: &str) -> Option<&str> {
+    process.strip_prefix("undo ")
+}
+
+/// The workflow of a file, given whether each of its units runs.
+pub(crate) fn workflow(job: &Arc<Job>, runs: &[bool]) -> Result<Workflow, Faults> {
     let mut spec = Spec::new(&job.file.name);
     spec.timeout = Some(job.file.timeout);
     spec.concurrency = job.file.concurrency;
-    for (index, (step, runs)) in job.file.steps.iter().zip(conditions).enumerate() {
-        let mut planned = StepSpec::new(&step.id, "process")
-            .input(index)
-            .needs(&step.needs)
-            .timeout(step.timeout);
+    for (index, (unit, runs)) in job.file.units.iter().zip(runs).enumerate() {
+        let mut planned = match &unit.role {
+            Role::Step(step) => planned_step(unit, step, index),
+            // Its probe and its restarts bound it, and otherwise the run.
+            Role::Service(_) => StepSpec::new(&unit.id, "service")
+                .input(index)
+                .timeout(job.file.timeout),
+        };
+        planned = planned.needs(&unit.needs);
         if !runs {
             planned = planned.when(Call::new("decided", false));
-        }
-        if let Some(retry) = step.retry {
-            planned = planned.retry(retry);
-        }
-        if step.optional {
-            planned = planned.optional();
-        }
-        if step.undo.is_some() {
-            planned = planned.undo(Call::new("undo", index));
         }
         spec = spec.step(planned);
     }
     registry(job).workflow(spec)
 }
 
+fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
+    let mut planned = StepSpec::new(&unit.id, "process")
+        .input(index)
+        .timeout(step.timeout);
+    if let Some(retry) = step.retry {
+        planned = planned.retry(retry);
+    }
+    if step.optional {
+        planned = planned.optional();
+    }
+    if step.undo.is_some() {
+        planned = planned.undo(Call::new("undo", index));
+    }
+    planned
+}
+
 fn registry(job: &Arc<Job>) -> Registry {
-    let (run, undo) = (Arc::clone(job), Arc::clone(job));
+    let (run, serve, undo) = (Arc::clone(job), Arc::clone(job), Arc::clone(job));
     Registry::new()
         .handler("decided", |call: HandlerCall| async move { Ok(call.input) })
         .handler("process", move |call| {
             let job = Arc::clone(&run);
             async move { job.run(&call).await }
+        })
+        .handler("service", move |call| {
+            let job = Arc::clone(&serve);
+            async move { job.serve(&call).await }
         })
         .handler("undo", move |call| {
             let job = Arc::clone(&undo);
@@ -77,31 +108,58 @@ fn registry(job: &Arc<Job>) -> Registry {
 }
 
 impl Job {
+    pub(crate) fn new(
+        file: WorkflowFile,
+        params: BTreeMap<String, String>,
+        module: Arc<CoordinationModule>,
+        interrupts: Interrupts,
+    ) -> Self {
+        Self {
+            file,
+            params,
+            module,
+            interrupts,
+            hands: Hands::default(),
+            ready: Mutex::default(),
+        }
+    }
+
+    /// Whether a service has been ready.
+    pub(crate) fn was_ready(&self, service: &str) -> bool {
+        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        ready.contains(service)
+    }
+
     async fn run(&self, call: &HandlerCall) -> Result<Value, StepError> {
-        let step = self.step(call)?;
-        let name = step.id.clone();
-        let process = match &step.action {
-            Action::Shell(line) => ProcessSpec::shell(name, line),
-            Action::Program { program, arguments } => {
-                ProcessSpec::program(name, program).args(arguments)
+        let unit = self.unit(call)?;
+        let process = self
+            .process(unit, call_of(unit), &call.context)
+            .grace(GRACE);
+        loop {
+            let stop = Stop {
+                graceful: self.hands.hold(&unit.id, &call.context.token()),
+                immediate: self.interrupts.kill.clone(),
+            };
+            let ended = self.run_process(&process, &stop).await;
+            match self.hands.release(&unit.id) {
+                _ if call.context.token().is_cancelled() => return ended,
+                Some(Wish::Restart(_)) => {}
+                Some(Wish::Stop(_)) => return Err(StepError::from(StoppedByHand).permanent()),
+                None => return ended,
             }
-        };
-        let stop = Stop {
-            graceful: call.context.token(),
-            immediate: self.interrupts.kill.clone(),
-        };
-        self.process(step, process, &call.context, &stop).await
+        }
     }
 
     async fn undo(&self, call: &HandlerCall) -> Result<Value, StepError> {
-        let step = self.step(call)?;
-        let line = step.undo.as_deref().unwrap_or_default();
-        let process = ProcessSpec::shell(undo_name(&step.id), line);
+        let unit = self.unit(call)?;
+        let line = unit.step().and_then(|step| step.undo.as_deref());
+        let process = ProcessSpec::shell(undo_name(&unit.id), line.unwrap_or_default());
+        let process = self.process(unit, process, &call.context).grace(GRACE);
         let stop = Stop {
             graceful: call.context.token(),
             immediate: self.interrupts.abandon.clone(),
         };
-        let undone = self.process(step, process, &call.context, &stop).await;
+        let undone = self.run_process(&process, &stop).await;
         match undone {
             // Whoever asked for an end at once does not want another attempt.
             Err(error) if stop.immediate.is_cancelled() => Err(error.permanent()),
@@ -109,50 +167,124 @@ impl Job {
         }
     }
 
-    fn step(&self, call: &HandlerCall) -> Result<&FileStep, StepError> {
+    /// Starts a service, and is done when that is ready.
+    async fn serve(&self, call: &HandlerCall) -> Result<Value, StepError> {
+        let unit = self.unit(call)?;
+        let Some(service) = unit.service() else {
+            return Err(no_such_unit());
+        };
+        let child = self.start(unit, service, &call.context)?;
+        let token = call.context.token();
+        tokio::select! {
+            biased;
+            ready = child.ready() => match ready {
+                Ok(()) => {
+                    let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+                    ready.insert(unit.id.clone());
+                    Ok(Value::Null)
+                }
+                Err(end) => Err(StepError::from(NeverReady(reason(&end))).permanent()),
+            },
+            () = token.cancelled() => {
+                child.stop().await;
+                Err(NeverReady("the run ends".to_owned()).into())
+            }
+        }
+    }
+
+    fn start(
+        &self,
+        unit: &Unit,
+        service: &Service,
+        context: &StepContext,
+    ) -> Result<Child, CoordinationError> {
+        let process = self
+            .process(unit, call_of(unit), context)
+            .grace(service.grace)
+            .stop_signal(service.stop_signal);
+        let mut spec = ServiceSpec::new(process);
+        if let Some(ready) = &service.ready {
+            spec = spec.ready(ready.clone());
+        }
+        if let Some(live) = &service.live {
+            spec = spec.live(live.clone());
+        }
+        let policy = service.restart;
+        let child = ChildSpec::new(unit.id.as_str())
+            .restart(policy.restart)
+            .backoff(policy.backoff)
+            .intensity(policy.intensity, policy.within);
+        self.module.services()?.start(spec, child)
+    }
+
+    fn unit(&self, call: &HandlerCall) -> Result<&Unit, StepError> {
         let index = call
             .input
             .as_u64()
             .and_then(|index| usize::try_from(index).ok());
         index
-            .and_then(|index| self.file.steps.get(index))
-            .ok_or_else(|| StepError::message("the file has no such step").permanent())
+            .and_then(|index| self.file.units.get(index))
+            .ok_or_else(no_such_unit)
     }
 
-    async fn process(
-        &self,
-        step: &FileStep,
-        process: ProcessSpec,
-        context: &StepContext,
-        stop: &Stop,
-    ) -> Result<Value, StepError> {
+    /// A process with the folder and the variables of its unit.
+    fn process(&self, unit: &Unit, process: ProcessSpec, context: &StepContext) -> ProcessSpec {
         let params = self.params.iter();
-        let process = process
-            .dir(&step.folder)
-            .grace(GRACE)
+        process
+            .dir(&unit.folder)
             .env("COORD_WORKFLOW", context.workflow())
             .env("COORD_RUN", context.run().as_str())
             .env("COORD_STEP", context.step())
             .env("COORD_ATTEMPT", context.attempt().to_string())
             .envs(params.map(|(name, value)| (param_variable(name), value)))
             .envs(&self.file.env)
-            .envs(&step.env);
-        match self.runner.run(&process, stop).await {
+            .envs(&unit.env)
+    }
+
+    async fn run_process(&self, process: &ProcessSpec, stop: &Stop) -> Result<Value, StepError> {
+        let runner = self.module.processes()?;
+        match runner.run(process, stop).await {
             Ok(exit) if exit.is_success() => Ok(json!(exit)),
             Ok(exit) => Err(StepExit(exit).into()),
-            Err(error) if will_fail_again(&error) => Err(StepError::from(error).permanent()),
+            Err(error @ ProcessError::Stopped { .. }) => Err(StepError::from(error).permanent()),
+            Err(error) if error.is_permanent() => Err(StepError::from(error).permanent()),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// Whether another attempt would fail in the same way.
-fn will_fail_again(error: &ProcessError) -> bool {
-    matches!(
-        error,
-        ProcessError::ProgramNotFound { .. }
-            | ProcessError::NotExecutable { .. }
-            | ProcessError::DirectoryNotFound { .. }
-            | ProcessError::Stopped { .. }
-    )
+/// What a unit runs.
+fn call_of(unit: &Unit) -> ProcessSpec {
+    match &unit.action {
+        Action::Shell(line) => ProcessSpec::shell(&unit.id, line),
+        Action::Program { program, arguments } => {
+            ProcessSpec::program(&unit.id, program).args(arguments)
+        }
+    }
+}
+
+fn no_such_unit() -> StepError {
+    StepError::message("the file has no such step or service").permanent()
+}
+
+/// Why a service will not become ready, or is no longer.
+pub(crate) fn reason(end: &ChildEnd) -> String {
+    match end {
+        ChildEnd::Completed => "it ended before it was ready".to_owned(),
+        ChildEnd::Failed { error } => error.to_string(),
+        ChildEnd::GaveUp(gave_up) => why(gave_up),
+        end => end.to_string(),
+    }
+}
+
+/// Why a service was given up.
+pub(crate) fn why(gave_up: &GaveUp) -> String {
+    let error = &gave_up.error;
+    match gave_up.reason {
+        // One that may not be restarted at all.
+        GiveUpReason::Permanent | GiveUpReason::TooManyRestarts { restarts: 0, .. } => {
+            error.to_string()
+        }
+        reason => format!("{error}; {reason}"),
+    }
 }

@@ -1,16 +1,20 @@
 //! `coord`: runs real processes as workflows in a terminal.
 //!
 //! It is built from the public API of the facade and nothing else. The way of a run: `args` says
-//! what is wanted, `file` reads the workflow file, `job` makes a workflow of processes from it,
-//! `run` runs that and watches the signals, `screen` is a subscriber of the bus that prints.
+//! what is wanted, `file` reads the workflow file, `needs` knows who needs which service, `job`
+//! makes a workflow of processes and services, `run` runs that and watches the signals, `board`
+//! keeps what is known of it, `screen` is a subscriber of the bus that shows it.
 
 mod args;
-mod exit_code;
 mod file;
+mod needs;
 mod job;
+mod hands;
 mod run;
-mod screen;
 mod signals;
+mod board;
+mod screen;
+mod exit_code;
 
 use clap::Parser;
 

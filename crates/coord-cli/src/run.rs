@@ -1,34 +1,41 @@
 //! `coord run`: from a file to an exit code.
 
+mod course;
+mod keeper;
+
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use coordination::bus::time::{sleep, timeout};
-use coordination::bus::{Bus, CancellationToken, LocalBus};
-use coordination::patterns::process::ProcessRunner;
-use coordination::workflow::{Outcome, Status, Workflow, WorkflowOrchestrator};
+use coordination::bus::time::timeout;
+use coordination::bus::{Bus, LocalBus};
+use coordination::monitor::PerformanceMetrics;
+use coordination::workflow::{Outcome, Status};
+use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::args::RunArgs;
+use crate::args::{Output, RunArgs};
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::job::{self, GRACE, Job};
-use crate::screen::{self, Screen};
+use crate::needs::Needs;
+use crate::screen::{self, Screen, Start};
 use crate::signals::{Interrupts, Signals};
+use course::Course;
 
 /// How long a cancelled step has in all: its processes' grace, and some to read what they said.
 const STEP_GRACE: Duration = GRACE.saturating_add(Duration::from_secs(5));
 /// How long undoing may take, all together.
 const UNDO_DEADLINE: Duration = Duration::from_secs(60);
+/// How long the parts of the module may take to come to rest once nothing runs any more.
+const REST: Duration = Duration::from_secs(2);
 /// How long the screen may take to print what is left after an interrupt: its reader may be gone.
 const SCREEN_DEADLINE: Duration = Duration::from_secs(2);
-/// How long a run that was abandoned may take to end by itself after all.
-const ABANDON_AFTER: Duration = Duration::from_secs(1);
+/// How many wishes of a person may wait.
+const WISHES_MAX: usize = 16;
 
 /// Why it did not come to a run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -39,15 +46,25 @@ enum SetUpError {
     #[error("the bus could not be set up")]
     #[diagnostic(code(coord::set_up::bus))]
     Bus(#[from] coordination::bus::BusError),
-    #[error("the process runner could not be set up")]
-    #[diagnostic(code(coord::set_up::runner))]
-    Runner(#[from] coordination::patterns::process::ProcessError),
-    #[error("the orchestrator could not be set up")]
+    #[error("the parts of the program could not be set up")]
+    #[diagnostic(code(coord::set_up::module))]
+    Module(#[from] coordination::CoordinationError),
+    #[error("the run could not be started")]
     #[diagnostic(code(coord::set_up::orchestrator))]
     Orchestrator(#[from] coordination::workflow::WorkflowError),
     #[error("the workflow could not be made from its file")]
     #[diagnostic(code(coord::set_up::workflow))]
     Workflow(#[from] coordination::workflow::Faults),
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Arc<Outcome>,
+    /// The service whose failure ended the run, and why it failed.
+    pub(crate) service: Option<(String, String)>,
+    /// What was measured, before the last parts came to rest.
+    pub(crate) metrics: Option<PerformanceMetrics>,
 }
 
 /// Runs a workflow file.
@@ -56,7 +73,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
         Ok(prepared) => prepared,
         Err(report) => return refuse(args, &report),
     };
-    if !prepared.conditions.contains(&true) {
+    if !prepared.runs.contains(&true) {
         return screen::nothing_to_do(args, &prepared.file.name);
     }
     match execute(args, prepared) {
@@ -69,20 +86,30 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
 struct Prepared {
     file: WorkflowFile,
     params: BTreeMap<String, String>,
-    conditions: Vec<bool>,
+    /// Whether each unit runs.
+    runs: Vec<bool>,
+    needs: Needs,
 }
 
 fn prepare(args: &RunArgs) -> Result<Prepared, Report> {
-    let file = WorkflowFile::load(&args.file)?;
+    let mut file = WorkflowFile::load(&args.file)?;
+    let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let limit = args.concurrency.or(file.concurrency);
+    file.concurrency = Some(limit.unwrap_or(processors));
     let params = file.params_with(&args.params)?;
     // Names and values that are no text cannot be named in a condition.
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let conditions = file.conditions(&params, &environment.collect())?;
+    let mut runs = file.conditions(&params, &environment.collect())?;
+    let needs = Needs::of(&file, &runs);
+    for (place, unit) in file.units.iter().enumerate() {
+        runs[place] &= unit.service().is_none() || needs.is_needed(place);
+    }
     Ok(Prepared {
         file,
         params,
-        conditions,
+        runs,
+        needs,
     })
 }
 
@@ -98,106 +125,94 @@ fn execute(args: &RunArgs, prepared: Prepared) -> Result<ExitCode, SetUpError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let bus = LocalBus::new();
-    let interrupts = Interrupts::default();
-    // Before anything can be published.
-    let screen = Screen::new(&bus, args, &prepared.file, &interrupts)?;
-    let (lost, ended) = (screen.lost(), screen.ended());
-    let (job, conditions) = job(args, prepared, &bus, &interrupts)?;
-    let workflow = job::workflow(&job, &conditions)?;
-    let orchestrator = WorkflowOrchestrator::builder(&bus)
-        .grace(STEP_GRACE)
-        .compensation_timeout(UNDO_DEADLINE)
-        .build()?;
-
-    // The screen prints on a thread of its own: a reader that does not read holds up the steps'
-    // output, as it should, but never the signals.
-    let (printed, printing) = oneshot::channel();
-    let handle = runtime.handle().clone();
-    thread::spawn(move || {
-        // Nobody waits any more for the screen of a run that was abandoned.
-        let _ = printed.send(handle.block_on(screen.print()));
-    });
-    let code = runtime.block_on(async {
-        let signals = Signals::new()?;
-        let outcome = until_end(&orchestrator, &workflow, signals, &interrupts, &lost).await?;
-        ended.cancel();
-        bus.close();
-        let screen = if interrupts.end.is_cancelled() {
-            timeout(SCREEN_DEADLINE, printing).await.ok()
-        } else {
-            Some(printing.await)
-        };
-        Ok(finish(
-            screen.and_then(Result::ok),
-            outcome.as_deref(),
-            &job.file,
-        ))
-    });
+    let code = runtime.block_on(execute_on(args, prepared, runtime.handle()));
     // What still sits in a write to a terminal that nobody reads may stay there.
     runtime.shutdown_background();
     code
 }
 
-fn job(
+async fn execute_on(
     args: &RunArgs,
     prepared: Prepared,
-    bus: &LocalBus,
-    interrupts: &Interrupts,
-) -> Result<(Arc<Job>, Vec<bool>), SetUpError> {
-    let Prepared {
-        mut file,
-        params,
-        conditions,
-    } = prepared;
-    let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let limit = args.concurrency.or(file.concurrency);
-    file.concurrency = Some(limit.unwrap_or(processors));
-    let job = Job {
-        runner: ProcessRunner::new(bus)?,
-        file,
-        params,
-        interrupts: interrupts.clone(),
-    };
-    Ok((Arc::new(job), conditions))
-}
+    handle: &tokio::runtime::Handle,
+) -> Result<ExitCode, SetUpError> {
+    let bus = Arc::new(LocalBus::new());
+    let mut config = CoordinationConfig::default();
+    config.workflow_grace = STEP_GRACE;
+    config.compensation_timeout = UNDO_DEADLINE;
+    let module = Arc::new(CoordinationModule::start(Arc::clone(&bus) as _, config)?);
+    let interrupts = Interrupts::default();
+    let (wishes, wished) = mpsc::channel(WISHES_MAX);
+    // Before anything can be published.
+    let screen = Screen::new(&Start {
+        module: &module,
+        args,
+        file: &prepared.file,
+        interrupts: &interrupts,
+        wishes: &wishes,
+    })?;
+    let (lost, ended) = (screen.lost(), screen.ended());
+    let job = Arc::new(Job::new(
+        prepared.file,
+        prepared.params,
+        Arc::clone(&module),
+        interrupts.clone(),
+    ));
+    let workflow = job::workflow(&job, &prepared.runs)?;
+    let mut signals = Signals::new()?;
 
-/// Runs the workflow, and ends it when a signal says so or nobody reads what it prints. `None`:
-/// it was abandoned.
-async fn until_end(
-    orchestrator: &WorkflowOrchestrator,
-    workflow: &Workflow,
-    signals: Signals,
-    interrupts: &Interrupts,
-    lost: &CancellationToken,
-) -> Result<Option<Arc<Outcome>>, SetUpError> {
-    let run = orchestrator.start_workflow(workflow, ())?;
-    let cancelled = async {
-        tokio::select! {
-            () = interrupts.end.cancelled() => {}
-            () = lost.cancelled() => {}
+    // The screen prints on a thread of its own: a reader that does not read holds up the steps'
+    // output, as it should, but never the signals.
+    let (shown, mut showing) = oneshot::channel();
+    let handle = handle.clone();
+    thread::spawn(move || {
+        // Nobody waits any more for the screen of a run that was abandoned.
+        let _ = shown.send(handle.block_on(screen.show()));
+    });
+    let course = Course {
+        job: &job,
+        workflow: &workflow,
+        keeps: args.keep_services,
+        lost: &lost,
+    };
+    let end = tokio::select! {
+        end = course.run(prepared.needs, wished) => end?,
+        never = signals.watch(&interrupts) => match never {},
+    };
+    let metrics = module.monitor().ok().map(|part| part.performance_metrics());
+    let _ = module.shutdown(REST).await;
+    bus.close();
+    ended.cancel();
+    // A live screen stays for as long as somebody looks at a failure; any other is soon done.
+    let screen = tokio::select! {
+        screen = &mut showing => screen.ok(),
+        never = signals.watch(&interrupts) => match never {},
+        () = interrupts.end.cancelled() => {
+            let screen = timeout(SCREEN_DEADLINE, &mut showing).await;
+            screen.ok().and_then(Result::ok)
         }
-        run.cancel();
-        std::future::pending::<Infallible>().await
     };
-    let abandoned = async {
-        interrupts.abandon.cancelled().await;
-        sleep(ABANDON_AFTER).await;
-    };
-    tokio::select! {
-        outcome = run.outcome() => Ok(Some(outcome?)),
-        () = abandoned => Ok(None),
-        never = signals.watch(interrupts) => match never {},
-        never = cancelled => match never {},
-    }
+    Ok(finish(args, screen, end, metrics, &job.file))
 }
 
-fn finish(screen: Option<Screen>, outcome: Option<&Outcome>, file: &WorkflowFile) -> ExitCode {
-    let Some(outcome) = outcome else {
+fn finish(
+    args: &RunArgs,
+    screen: Option<Screen>,
+    end: course::End,
+    metrics: Option<PerformanceMetrics>,
+    file: &WorkflowFile,
+) -> ExitCode {
+    let Some(outcome) = end.outcome else {
         return ExitCode::Interrupted;
     };
-    let written = screen.is_some_and(|screen| screen.finish(outcome, file));
-    match outcome.status {
+    let ended = Ended {
+        outcome,
+        service: end.service,
+        metrics: metrics.filter(|_| args.output() != Output::Jsonl),
+    };
+    let written = screen.is_some_and(|screen| screen.finish(args, &ended, file));
+    match ended.outcome.status {
+        _ if ended.service.is_some() && written => ExitCode::RunFailed,
         Status::Cancelled if written => ExitCode::Interrupted,
         _ if !written => ExitCode::OutputLost,
         Status::Completed => ExitCode::Done,

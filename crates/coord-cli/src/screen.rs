@@ -1,72 +1,81 @@
-//! What is printed of a run: a subscriber of the bus, and the only part that writes to the terminal.
+//! What is shown of a run: subscribers of the bus, and the only part that writes to the terminal.
 
 mod duration;
 mod jsonl;
 mod order;
 mod out;
 mod page;
+mod paper;
 mod summary;
 mod text;
+mod tui;
 
 use std::future::pending;
-use std::time::Duration;
+use std::io::Write;
+use std::sync::Arc;
 
-use coordination::bus::time::sleep;
-use coordination::bus::vocabulary::{
-    PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessLifecycle, ProcessOutput, WORKFLOW_EVENTS,
-    WorkflowEvent,
-};
-use coordination::bus::{
-    BusError, BusExt, CancellationToken, DEFAULT_CAPACITY, LocalBus, Subscriber,
-};
-use coordination::workflow::Outcome;
+use coordination::bus::{CancellationToken, DEFAULT_CAPACITY, Subscriber};
+use coordination::{CoordinationError, CoordinationModule};
+use tokio::sync::mpsc;
 
-use crate::args::RunArgs;
+use crate::args::{Output, RunArgs};
+use crate::board::Board;
 use crate::file::WorkflowFile;
+use crate::hands::Wish;
+use crate::run::Ended;
 use crate::signals::Interrupts;
-use page::Page;
+pub(crate) use duration::Spoken;
 pub(crate) use page::{nothing_to_do, print_report};
+use paper::Paper;
+use tui::Tui;
 
-/// How long a frame is shown: short enough to look immediate.
-const FRAME: Duration = Duration::from_millis(10);
-/// How many lines in a frame are so many that the screen takes no rest: a topic holds four times as
-/// many before those who print are held up.
-const BUSY: usize = DEFAULT_CAPACITY / 4;
+/// What a screen begins with.
+pub(crate) struct Start<'s> {
+    pub(crate) module: &'s Arc<CoordinationModule>,
+    pub(crate) args: &'s RunArgs,
+    pub(crate) file: &'s WorkflowFile,
+    pub(crate) interrupts: &'s Interrupts,
+    /// Where a person's wishes go.
+    pub(crate) wishes: &'s mpsc::Sender<Wish>,
+}
 
-/// Prints a run as it goes.
+/// Shows a run as it goes.
 pub(crate) struct Screen {
-    workflow: Subscriber<WorkflowEvent>,
-    lifecycle: Subscriber<ProcessLifecycle>,
-    output: Subscriber<ProcessOutput>,
-    interrupts: Interrupts,
-    /// How many interrupts have been noted.
-    noted: usize,
+    form: Form,
+    module: Arc<CoordinationModule>,
     /// Cancelled when there is nothing more to come.
     ended: CancellationToken,
-    page: Page,
+    /// Cancelled when what is shown can no longer be seen.
+    lost: CancellationToken,
+}
+
+enum Form {
+    Paper(Box<Paper>),
+    Tui(Box<Tui>),
 }
 
 impl Screen {
-    pub(crate) fn new(
-        bus: &LocalBus,
-        args: &RunArgs,
-        file: &WorkflowFile,
-        interrupts: &Interrupts,
-    ) -> Result<Self, BusError> {
+    /// A screen that misses nothing of what is published from now on.
+    pub(crate) fn new(start: &Start<'_>) -> Result<Self, CoordinationError> {
+        let form = match start.args.output() {
+            Output::Tui => Form::Tui(Box::new(Tui::new(start)?)),
+            _ => Form::Paper(Box::new(Paper::new(start)?)),
+        };
+        let lost = match &form {
+            Form::Paper(paper) => paper.page.lost(),
+            Form::Tui(_) => CancellationToken::new(),
+        };
         Ok(Self {
-            workflow: bus.subscribe(&WORKFLOW_EVENTS)?,
-            lifecycle: bus.subscribe(&PROCESS_LIFECYCLE)?,
-            output: bus.subscribe(&PROCESS_OUTPUT)?,
-            interrupts: interrupts.clone(),
-            noted: 0,
+            form,
+            module: Arc::clone(start.module),
             ended: CancellationToken::new(),
-            page: Page::new(args, file),
+            lost,
         })
     }
 
-    /// Cancelled when what is printed can no longer be written.
+    /// Cancelled when what is shown can no longer be seen.
     pub(crate) fn lost(&self) -> CancellationToken {
-        self.page.lost()
+        self.lost.clone()
     }
 
     /// To be cancelled when there is nothing more to come, so that the last frame comes at once.
@@ -74,58 +83,38 @@ impl Screen {
         self.ended.clone()
     }
 
-    /// Prints until the bus is closed and everything has been printed.
-    pub(crate) async fn print(mut self) -> Self {
-        loop {
-            tokio::select! {
-                () = interrupt(&self.interrupts, self.noted) => {
-                    self.page.interrupt(self.noted);
-                    self.noted += 1;
-                }
-                Some(line) = self.output.recv() => {
-                    drain(&mut self.lifecycle, |event| self.page.lifecycle(event));
-                    self.page.output(&line);
-                }
-                Some(event) = self.lifecycle.recv() => self.page.lifecycle(&event),
-                event = self.workflow.recv() => {
-                    drain(&mut self.output, |line| self.page.output(line));
-                    drain(&mut self.lifecycle, |event| self.page.lifecycle(event));
-                    match event {
-                        Some(event) => self.page.workflow(&event),
-                        None => return self,
-                    }
-                }
+    /// Shows what happens until the bus is closed and everything has been shown.
+    pub(crate) async fn show(mut self) -> Self {
+        // A screen that panics is lost, too.
+        let lost = self.lost.clone().drop_guard();
+        let shown = match &mut self.form {
+            Form::Paper(paper) => {
+                paper.print(&self.module, &self.ended).await;
+                true
             }
-            drain(&mut self.lifecycle, |event| self.page.lifecycle(event));
-            drain(&mut self.output, |line| self.page.output(line));
-            while self.page.waits()
-                && let Ok(event) = self.workflow.try_recv()
-            {
-                drain(&mut self.output, |line| self.page.output(line));
-                drain(&mut self.lifecycle, |event| self.page.lifecycle(event));
-                self.page.workflow(&event);
-            }
-            self.page.show();
-            self.rest().await;
+            Form::Tui(tui) => tui.show().await.is_ok(),
+        };
+        if shown {
+            lost.disarm();
         }
-    }
-
-    /// Between two frames nobody has to wake the screen, unless so much comes that it should go on
-    /// at once.
-    async fn rest(&mut self) {
-        if self.page.take_printed() > BUSY {
-            return;
-        }
-        tokio::select! {
-            () = sleep(FRAME) => {}
-            () = interrupt(&self.interrupts, self.noted) => {}
-            () = self.ended.cancelled() => {}
-        }
+        self
     }
 
     /// Prints how the run ended. Whether everything could be written.
-    pub(crate) fn finish(self, outcome: &Outcome, file: &WorkflowFile) -> bool {
-        self.page.finish(outcome, file)
+    pub(crate) fn finish(self, args: &RunArgs, ended: &Ended, file: &WorkflowFile) -> bool {
+        if self.lost.is_cancelled() {
+            return false;
+        }
+        let board: &Board = match &self.form {
+            Form::Paper(paper) => &paper.page.board,
+            Form::Tui(tui) => &tui.board,
+        };
+        if args.output() == Output::Jsonl {
+            return true;
+        }
+        let mut out = out::out(args.color.into());
+        let written = summary::print(&mut out, ended, file, board);
+        written.and_then(|()| out.flush()).is_ok()
     }
 }
 

@@ -1,23 +1,56 @@
-//! Ctrl-C and its like: the first ends the run with grace, the second at once, the third also what is
-//! being undone.
+//! Ctrl-C and its like: the first ends the run with grace, the second at once, the third also what
+//! is being undone. And Ctrl-Z, which suspends `coord` with all that it runs.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::task::Poll;
 
+use coordination::CoordinationModule;
 use coordination::bus::CancellationToken;
+use rustix::process::{Signal as Number, getpid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
-/// What each signal in a row asks for.
+/// What has been asked for, and how far the run has got for that.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Interrupts {
     /// The first: no step starts any more, those that run get SIGTERM.
     pub(crate) end: CancellationToken,
-    /// The second: the steps that run are killed.
+    /// The second: what runs is killed.
     pub(crate) kill: CancellationToken,
     /// The third: what is being undone is killed, too.
     pub(crate) abandon: CancellationToken,
+    /// Cancelled when all steps are done and only services are left, until the first of these.
+    pub(crate) standing: CancellationToken,
+    /// Somebody wants `coord` to be suspended.
+    pub(crate) suspend: Arc<Notify>,
+}
+
+impl Interrupts {
+    /// One more.
+    pub(crate) fn next(&self) {
+        let requests = [&self.end, &self.kill, &self.abandon];
+        if let Some(request) = requests.iter().find(|request| !request.is_cancelled()) {
+            request.cancel();
+        }
+    }
+
+    /// What the last of them does, or how the run goes on.
+    pub(crate) fn said(&self) -> Option<&'static str> {
+        if self.abandon.is_cancelled() {
+            Some("leaving")
+        } else if self.kill.is_cancelled() {
+            Some("killed what ran; once more leaves at once, with nothing else undone")
+        } else if self.end.is_cancelled() {
+            Some("ending: what runs has its grace to stop; once more kills it")
+        } else if self.standing.is_cancelled() {
+            Some("all steps are over, and the services run on; Ctrl-C ends them")
+        } else {
+            None
+        }
+    }
 }
 
 /// The signals that end a run: Ctrl-C, a polite request, a terminal that was closed, Ctrl-\. The
@@ -29,29 +62,50 @@ const ENDING: [SignalKind; 4] = [
     SignalKind::quit(),
 ];
 
-pub(crate) struct Signals([Signal; 4]);
+pub(crate) struct Signals {
+    ending: [Signal; 4],
+    suspending: Signal,
+}
 
 impl Signals {
-    /// Takes them over from the system, which would end the program. Within the runtime.
+    /// Takes them over from the system, which would end or stop the program. Within the runtime.
     pub(crate) fn new() -> io::Result<Self> {
         let [interrupt, terminate, hangup, quit] = ENDING.map(signal);
-        Ok(Self([interrupt?, terminate?, hangup?, quit?]))
+        Ok(Self {
+            ending: [interrupt?, terminate?, hangup?, quit?],
+            suspending: signal(SignalKind::from_raw(Number::TSTP.as_raw()))?,
+        })
     }
 
     /// Turns signals into requests, for as long as this is polled.
-    pub(crate) async fn watch(mut self, interrupts: &Interrupts) -> Infallible {
-        for request in [&interrupts.end, &interrupts.kill, &interrupts.abandon] {
-            poll_fn(|cx| {
-                let mut signals = self.0.iter_mut();
-                if signals.any(|signal| signal.poll_recv(cx).is_ready()) {
-                    Poll::Ready(())
-                } else {
-                    Poll::Pending
+    pub(crate) async fn watch(&mut self, interrupts: &Interrupts) -> Infallible {
+        loop {
+            let ends = poll_fn(|cx| {
+                let mut ending = self.ending.iter_mut();
+                if ending.any(|signal| signal.poll_recv(cx).is_ready()) {
+                    return Poll::Ready(true);
                 }
-            })
-            .await;
-            request.cancel();
+                self.suspending.poll_recv(cx).map(|_| false)
+            });
+            if ends.await {
+                interrupts.next();
+            } else {
+                interrupts.suspend.notify_one();
+            }
         }
-        std::future::pending().await
+    }
+}
+
+/// Suspends what runs and then this program, and lets it all go on when the program is continued.
+/// The clocks go on meanwhile: what was to be over by then is over.
+pub(crate) fn suspend(module: &CoordinationModule) {
+    let processes = module.processes();
+    if let Ok(processes) = &processes {
+        processes.suspend();
+    }
+    // Whoever may not stop itself goes on.
+    let _ = kill_process(getpid(), Number::STOP);
+    if let Ok(processes) = &processes {
+        processes.resume();
     }
 }

@@ -75,9 +75,8 @@
 //! **Loops.** A flow that would feed itself, directly or around a ring of flows, is refused: when
 //! full it would wait for itself for ever. Only flows of one choreographer are looked at.
 //!
-//! **Causes.** Where an event says when it happened, who published it, or by its correlation or
-//! causation id what it belongs to, what a flow makes of it carries its id as causation id, and
-//! its correlation id. An event that says nothing of that costs nothing for it.
+//! **Causes.** What a flow makes of an event that has details carries its id as causation id, and
+//! its correlation id. An event without details costs nothing for it.
 //!
 //! **The end.** A removed flow first handles what had been published to its source by then. A flow
 //! whose source is closed ends when it has handled everything. One whose sink is closed fails the

@@ -156,16 +156,11 @@ impl<E: Event, U: Event> Way<E, U> {
 /// The event, with what its cause says of the whole that both belong to.
 fn caused_by<U>(event: U, cause: Meta<'_>) -> Envelope<U> {
     let envelope = Envelope::new(event);
-    let correlation = cause.correlation_id();
-    let says_something = correlation.is_some()
-        || cause.causation_id().is_some()
-        || cause.source().is_some()
-        || cause.time().is_some();
-    if !says_something {
+    if cause.details().is_none() {
         return envelope;
     }
     let envelope = envelope.causation_id(cause.id());
-    match correlation {
+    match cause.correlation_id() {
         Some(id) => envelope.correlation_id(id),
         None => envelope,
     }

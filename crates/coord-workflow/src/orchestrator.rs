@@ -186,8 +186,8 @@ impl WorkflowOrchestrator {
     }
 
     /// Cancels every run, waits until they have ended and been undone, at most for `deadline`,
-    /// and aborts the rest.
-    pub async fn shutdown(self, deadline: Duration) -> ShutdownReport {
+    /// and aborts the rest. After this no run can be started.
+    pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.token.cancel();
         self.settings.tasks.shutdown(deadline).await
     }

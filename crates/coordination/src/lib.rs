@@ -6,10 +6,17 @@
 //! | module | feature | what it gives |
 //! |---|---|---|
 //! | [`bus`] | always | one typed event bus: topics, lossless subscribers, request to close and drain |
+//! | [`flow`] | `event-flows` | typed flows between topics |
 //! | [`workflow`] | `workflows` | steps with dependencies: retries, limits, cancellation, compensation |
-//! | [`patterns`] | `integration-patterns` | real processes in groups of their own, their output as events |
+//! | [`optimize`] | `optimization` | streams in batches, throttled, conflated |
+//! | [`monitor`] | `performance-monitoring` | throughput, durations, memory and processor time |
+//! | [`recovery`] | `error-recovery` | supervisors, and patterns that recognise errors |
+//! | [`patterns`] | `integration-patterns` | real processes and services, their output and health as events |
 //!
-//! Both features are on by default; `full` is all there are.
+//! All features are on by default; that is `full`. Each part can be used by itself, as its own page
+//! says. A [`CoordinationModule`] starts all of them on one bus, as its [`CoordinationConfig`]
+//! says, tells [how they are](CoordinationModule::system_health), and shuts them down in order; with
+//! it come [`Services`]: processes under supervision.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -37,8 +44,29 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
+mod config;
+mod module;
+#[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+mod services;
+mod health;
+mod error;
+
+pub use config::CoordinationConfig;
 pub use coord_bus as bus;
+#[cfg(feature = "event-flows")]
+pub use coord_flow as flow;
+#[cfg(feature = "performance-monitoring")]
+pub use coord_monitor as monitor;
+#[cfg(feature = "optimization")]
+pub use coord_optimize as optimize;
 #[cfg(feature = "integration-patterns")]
 pub use coord_patterns as patterns;
+#[cfg(feature = "error-recovery")]
+pub use coord_recovery as recovery;
 #[cfg(feature = "workflows")]
 pub use coord_workflow as workflow;
+pub use error::CoordinationError;
+pub use health::{HealthStatus, SystemHealth};
+pub use module::{CoordinationModule, ShutdownAccount};
+#[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+pub use services::{ServiceExit, Services};

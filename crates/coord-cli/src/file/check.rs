@@ -1,23 +1,23 @@
-//! What is checked once all steps are known: ids, needs and cycles.
+//! What is checked once all steps and services are known: ids, needs and cycles.
 
 use coordination::workflow::{Fault, Shown, Spec, StepSpec, validate};
 use miette::LabeledSpan;
 
 use super::fault::FileFault;
-use super::step::Draft;
+use super::unit::Draft;
 use super::walk::{Walk, Words};
 
 /// How many steps of a cycle are shown in the file; its message names more.
 const CYCLE_LABELS_MAX: usize = 8;
 
-/// Every step of a file is a process.
+/// Every step and service of a file is a process.
 const HANDLER: &str = "process";
 
-/// Checks the names, and how the steps depend on each other.
+/// Checks the names, and how they depend on each other.
 pub(super) fn check(walk: &mut Walk<'_>, name: &Words<'_>, drafts: &[Draft]) {
     let mut spec = Spec::new(*name.get_ref());
-    for Draft { step, .. } in drafts {
-        spec = spec.step(StepSpec::new(&step.id, HANDLER).needs(&step.needs));
+    for Draft { unit, .. } in drafts {
+        spec = spec.step(StepSpec::new(&unit.id, HANDLER).needs(&unit.needs));
     }
     let faults = validate(spec, [HANDLER]).err();
     for fault in faults.into_iter().flat_map(|faults| faults.0) {
@@ -28,12 +28,12 @@ pub(super) fn check(walk: &mut Walk<'_>, name: &Words<'_>, drafts: &[Draft]) {
             },
             Fault::InvalidId { step, id } => FileFault::Name {
                 name: id,
-                at: walk.at(&drafts[step].step.id_at),
+                at: walk.at(&drafts[step].unit.id_at),
             },
             Fault::DuplicateId { first, second, id } => FileFault::DuplicateId {
                 id,
-                first: walk.at(&drafts[first].step.id_at),
-                second: walk.at(&drafts[second].step.id_at),
+                first: walk.at(&drafts[first].unit.id_at),
+                second: walk.at(&drafts[second].unit.id_at),
             },
             Fault::UnknownNeed {
                 step,
@@ -70,9 +70,9 @@ fn round(walk: &Walk<'_>, path: &[usize], drafts: &[Draft]) -> Vec<LabeledSpan> 
     let next = path.iter().cycle().skip(1);
     let ways = path.iter().zip(next).take(CYCLE_LABELS_MAX);
     let labels = ways.filter_map(|(&from, &to)| {
-        let (from, to) = (&drafts[from], &drafts[to].step.id);
-        let need = from.step.needs.iter().position(|need| need == to)?;
-        let label = format!("{} waits for {}", Shown(&from.step.id), Shown(to));
+        let (from, to) = (&drafts[from], &drafts[to].unit.id);
+        let need = from.unit.needs.iter().position(|need| need == to)?;
+        let label = format!("{} waits for {}", Shown(&from.unit.id), Shown(to));
         Some(LabeledSpan::new_with_span(
             Some(label),
             walk.at(&from.needs_at[need]),

@@ -1,67 +1,12 @@
 //! What can be wrong with a workflow file, each with its place and what to do about it.
 
-use std::fmt::{self, Display, Formatter};
 use std::io;
+use std::time::Duration;
 
 use coordination::workflow::Shown;
-use miette::{Diagnostic, LabeledSpan, SourceCode, SourceSpan};
+use miette::{Diagnostic, LabeledSpan, SourceSpan};
 
 use super::text::Text;
-
-/// How many faults are shown: two or three screens. The rest is counted.
-const FAULTS_SHOWN_MAX: usize = 50;
-
-/// Everything that keeps a workflow file from being run; at least one fault.
-#[derive(Debug, thiserror::Error)]
-pub(crate) struct FileFaults {
-    text: Text,
-    faults: Vec<FileFault>,
-    count: usize,
-}
-
-impl FileFaults {
-    /// `left_out` are those that were counted only.
-    pub(super) fn new(text: Text, mut faults: Vec<FileFault>, left_out: usize) -> Self {
-        let count = faults.len() + left_out;
-        faults.sort_by_key(FileFault::offset);
-        faults.truncate(FAULTS_SHOWN_MAX);
-        Self {
-            text,
-            faults,
-            count,
-        }
-    }
-
-    pub(super) fn one(text: Text, fault: FileFault) -> Self {
-        Self::new(text, vec![fault], 0)
-    }
-}
-
-impl Display for FileFaults {
-    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        let plural = if self.count == 1 { "" } else { "s" };
-        let name = self.text.name();
-        write!(
-            formatter,
-            "{name} cannot be run: {} fault{plural}",
-            self.count
-        )?;
-        if self.count > self.faults.len() {
-            write!(formatter, "; {} of them are shown", self.faults.len())?;
-        }
-        Ok(())
-    }
-}
-
-impl Diagnostic for FileFaults {
-    fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.text)
-    }
-
-    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(self.faults.iter().map(|fault| fault as _)))
-    }
-}
 
 /// One thing that is wrong with a workflow file. The codes are stable.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -101,10 +46,10 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
-    #[error("the workflow has no steps")]
+    #[error("the workflow has no steps and no services")]
     #[diagnostic(
         code(coord::file::no_steps),
-        help("add a [[step]] with an `id` and a `run` or `command`")
+        help("add a [[step]] or a [[service]] with an `id` and a `run` or `command`")
     )]
     NoSteps,
 
@@ -183,14 +128,15 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
-    #[error("a step has no `id`")]
+    #[error("a {what} has no `id`")]
     #[diagnostic(code(coord::file::no_id), help("add a line such as: id = \"build\""))]
     NoId {
-        #[label("this step")]
+        what: &'static str,
+        #[label("this {what}")]
         at: SourceSpan,
     },
 
-    #[error("a step has nothing to do: neither `run` nor `command`")]
+    #[error("a {what} has nothing to do: neither `run` nor `command`")]
     #[diagnostic(
         code(coord::file::no_action),
         help(
@@ -199,20 +145,22 @@ pub(crate) enum FileFault {
         )
     )]
     NoAction {
-        #[label("this step")]
+        what: &'static str,
+        #[label("this {what}")]
         at: SourceSpan,
     },
 
-    #[error("a step has both `run` and `command`")]
+    #[error("a {what} has both `run` and `command`")]
     #[diagnostic(code(coord::file::two_actions), help("keep one of the two"))]
     TwoActions {
+        what: &'static str,
         #[label("a shell line")]
         run: SourceSpan,
         #[label("a program and its arguments")]
         command: SourceSpan,
     },
 
-    #[error("two steps have the same id {}", Shown(id))]
+    #[error("two steps or services have the same id {}", Shown(id))]
     #[diagnostic(code(coord::file::duplicate_id), help("rename one"))]
     DuplicateId {
         id: String,
@@ -222,12 +170,16 @@ pub(crate) enum FileFault {
         second: SourceSpan,
     },
 
-    #[error("step {} needs {}, which is no step", Shown(id), Shown(need))]
+    #[error(
+        "{} needs {}, which is neither a step nor a service",
+        Shown(id),
+        Shown(need)
+    )]
     #[diagnostic(code(coord::file::unknown_need))]
     UnknownNeed {
         id: String,
         need: String,
-        #[label("no such step")]
+        #[label("there is none of this id")]
         at: SourceSpan,
         #[help]
         help: Option<String>,
@@ -259,11 +211,12 @@ pub(crate) enum FileFault {
     #[error("the first wait, {initial:?}, is longer than the longest, {max:?}")]
     #[diagnostic(
         code(coord::file::waits),
-        help("`initial` is 500ms and `max` is 60s where the file says nothing else")
+        help("`initial` is {default_initial:?} and `max` is 60s where the file says nothing else")
     )]
     Waits {
-        initial: std::time::Duration,
-        max: std::time::Duration,
+        initial: Duration,
+        max: Duration,
+        default_initial: Duration,
         #[label("shorten `initial` or lengthen `max`")]
         at: SourceSpan,
     },
@@ -276,6 +229,81 @@ pub(crate) enum FileFault {
     UselessMax {
         #[label("without effect")]
         at: SourceSpan,
+    },
+
+    #[error("`{key}` does not say what to ask")]
+    #[diagnostic(
+        code(coord::file::no_check),
+        help(
+            "add http = \"http://localhost:8080/health\", tcp = \"localhost:8080\", \
+             exec = \"a shell line\" or, for `ready`, log = \"a regular expression\""
+        )
+    )]
+    NoCheck {
+        key: &'static str,
+        #[label("nothing to ask here")]
+        at: SourceSpan,
+    },
+
+    #[error("`{key}` asks in two ways")]
+    #[diagnostic(code(coord::file::two_checks), help("keep one of the two"))]
+    TwoChecks {
+        key: &'static str,
+        #[label("one way")]
+        first: SourceSpan,
+        #[label("and another")]
+        second: SourceSpan,
+    },
+
+    #[error("`{key}` cannot be asked: {why}")]
+    #[diagnostic(code(coord::file::check))]
+    Check {
+        key: &'static str,
+        why: String,
+        #[label("here")]
+        at: SourceSpan,
+    },
+
+    #[error("a line of the log says once that a service is ready, and cannot be asked again")]
+    #[diagnostic(
+        code(coord::file::live_log),
+        help("use `http`, `tcp` or `exec` to see whether a service still lives")
+    )]
+    LiveLog {
+        #[label("not for `live`")]
+        at: SourceSpan,
+    },
+
+    #[error("the restart policy {} is not known", Shown(name))]
+    #[diagnostic(
+        code(coord::file::restart),
+        help("use \"no\", \"on-failure\", \"always\" or \"exit-on-failure\"")
+    )]
+    Restart {
+        name: String,
+        #[label("not a restart policy")]
+        at: SourceSpan,
+    },
+
+    #[error("a service that is not restarted has no use for {}", Shown(key))]
+    #[diagnostic(
+        code(coord::file::useless_restart),
+        help("remove it, or choose \"on-failure\" or \"always\"")
+    )]
+    UselessRestart {
+        key: String,
+        #[label("without effect")]
+        at: SourceSpan,
+    },
+
+    #[error("the stop signal {} is not known", Shown(name))]
+    #[diagnostic(code(coord::file::stop_signal))]
+    StopSignal {
+        name: String,
+        #[label("not a stop signal")]
+        at: SourceSpan,
+        #[help]
+        help: String,
     },
 
     #[error("the parameter name {} is not allowed", Shown(name))]

@@ -10,7 +10,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::check::check;
 use super::fault::FileFault;
-use super::step::{Draft, env, step};
+use super::service::service;
+use super::step::step;
+use super::unit::{Draft, env};
 use super::walk::{Keys, Walk};
 use super::{WORKFLOW_TIMEOUT, WorkflowFile, param_variable};
 
@@ -19,8 +21,22 @@ const CONCURRENCY_MAX: u32 = 1_000;
 
 pub(super) const FILE_KEYS: Keys = Keys {
     table: "the file",
-    known: &["name", "concurrency", "timeout", "params", "env", "step"],
-    elsewhere: &[("jobs", "step"), ("tasks", "step"), ("workflow", "name")],
+    known: &[
+        "name",
+        "concurrency",
+        "timeout",
+        "params",
+        "env",
+        "step",
+        "service",
+    ],
+    elsewhere: &[
+        ("jobs", "step"),
+        ("tasks", "step"),
+        ("workflow", "name"),
+        ("processes", "service"),
+        ("daemons", "service"),
+    ],
 };
 
 /// Reads everything that can be read; whatever is wrong is left to the walk.
@@ -34,7 +50,7 @@ pub(super) fn root(walk: &mut Walk<'_>, root: &DeTable<'_>, path: &Path) -> Work
     let params = params(walk, root);
     let env = env(walk, root);
     let folder = folder(path);
-    let drafts = steps(walk, root, &folder, &params);
+    let drafts = units(walk, root, &folder, &params);
     check(walk, &name, &drafts);
     WorkflowFile {
         name: (*name.get_ref()).to_owned(),
@@ -44,7 +60,7 @@ pub(super) fn root(walk: &mut Walk<'_>, root: &DeTable<'_>, path: &Path) -> Work
         timeout: timeout.unwrap_or(WORKFLOW_TIMEOUT),
         params,
         env,
-        steps: drafts.into_iter().map(|draft| draft.step).collect(),
+        units: drafts.into_iter().map(|draft| draft.unit).collect(),
         text: walk.text.clone(),
     }
 }
@@ -106,38 +122,61 @@ fn params(walk: &mut Walk<'_>, root: &DeTable<'_>) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn steps(
+/// The steps and services, in the order in which they stand in the file.
+fn units(
     walk: &mut Walk<'_>,
     root: &DeTable<'_>,
     folder: &Path,
     params: &BTreeMap<String, String>,
 ) -> Vec<Draft> {
-    const EXAMPLE: &str = "begin each step with [[step]]";
-    let Some(value) = root.get("step") else {
-        // A misspelt key is told as such.
+    let steps = tables(walk, root, "step", "begin each step with [[step]]");
+    let services = tables(walk, root, "service", "begin each service with [[service]]");
+    if steps.is_empty() && services.is_empty() {
+        // A misspelt key, and a value that is no list, are told as such.
+        let is_told = |key: &str, value: &Spanned<DeValue<'_>>| match key {
+            "step" | "service" => value.get_ref().as_array().is_none(),
+            _ => nearest(key, ["step", "service"]).is_some(),
+        };
         if !root
-            .keys()
-            .any(|key| nearest(key.get_ref(), ["step"]).is_some())
+            .iter()
+            .any(|(key, value)| is_told(key.get_ref(), value))
         {
             walk.add(FileFault::NoSteps);
         }
+    }
+    let mut drafts = Vec::with_capacity(steps.len() + services.len());
+    for element in steps {
+        if let DeValue::Table(table) = element.get_ref() {
+            drafts.extend(step(walk, table, &element.span(), folder, params));
+        }
+    }
+    for element in services {
+        if let DeValue::Table(table) = element.get_ref() {
+            drafts.extend(service(walk, table, &element.span(), folder));
+        }
+    }
+    drafts.sort_by_key(|draft| draft.unit.id_at.start);
+    drafts
+}
+
+/// The tables of a list; whatever else is in it is a fault.
+fn tables<'v, 'i>(
+    walk: &mut Walk<'_>,
+    root: &'v DeTable<'i>,
+    key: &str,
+    example: &'static str,
+) -> Vec<&'v Spanned<DeValue<'i>>> {
+    let Some(value) = root.get(key) else {
         return Vec::new();
     };
     let Some(array) = value.get_ref().as_array() else {
-        walk.wrong_type("step", value, "a list of tables", Some(EXAMPLE));
+        walk.wrong_type(key, value, "a list of tables", Some(example));
         return Vec::new();
     };
-    if array.is_empty() {
-        walk.add(FileFault::NoSteps);
-    }
-    let mut drafts = Vec::with_capacity(array.len());
     for element in array.iter() {
-        match element.get_ref() {
-            DeValue::Table(table) => {
-                drafts.extend(step(walk, table, &element.span(), folder, params));
-            }
-            _ => walk.wrong_type("step", element, "a list of tables", Some(EXAMPLE)),
+        if element.get_ref().as_table().is_none() {
+            walk.wrong_type(key, element, "a list of tables", Some(example));
         }
     }
-    drafts
+    array.iter().collect()
 }

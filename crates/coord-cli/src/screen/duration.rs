@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-pub(super) struct Spoken(pub(super) Duration);
+pub(crate) struct Spoken(pub(crate) Duration);
 
 impl Display for Spoken {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {

@@ -1,14 +1,25 @@
-//! The order between topics: each topic is in order, but what is told of a step comes from three.
+//! The order between topics: each topic is in order, but what is told of a step or a service comes
+//! from several.
 //!
 //! What causes something is published before it, so it is there by the time that its effect is.
-//! It is only a matter of taking it first, or of holding the effect back: for each attempt its
-//! step begins, its process starts, prints and exits, and then it ends.
+//! It is only a matter of taking it first, or of holding the effect back: each attempt of a step,
+//! and each time that a service is started, begins, its process starts, prints and exits, and then
+//! it ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use coordination::bus::vocabulary::{ProcessLifecycle, ProcessOutput, ProcessState, Transition};
+use coordination::bus::vocabulary::{
+    ProcessLifecycle, ProcessOutput, ProcessState, ServiceLifecycle, ServiceState, Transition,
+    WorkflowEvent,
+};
 
 use crate::job::undo_name;
+
+/// What an attempt, or the time for which a service is up, begins or ends with.
+pub(super) enum Turn<'e> {
+    Workflow(&'e WorkflowEvent),
+    Service(&'e ServiceLifecycle),
+}
 
 /// Something to be printed of a process.
 pub(super) enum Item {
@@ -41,8 +52,9 @@ impl Item {
 }
 
 /// The attempts whose beginning has been printed and whose end has not, and what is held back.
-#[derive(Default)]
 pub(super) struct Order {
+    /// The services, whose steps do nothing but start them.
+    services: HashSet<String>,
     /// By the name of the process: its id, once its start has been printed.
     begun: HashMap<String, Option<u32>>,
     /// In the order in which it came.
@@ -50,6 +62,14 @@ pub(super) struct Order {
 }
 
 impl Order {
+    pub(super) fn new(services: HashSet<String>) -> Self {
+        Self {
+            services,
+            begun: HashMap::new(),
+            held: Vec::new(),
+        }
+    }
+
     /// What may be printed now that a line has come. It may have to wait.
     pub(super) fn line(&mut self, line: &ProcessOutput) -> bool {
         let now = self.begun.get(&line.process) == Some(&Some(line.pid));
@@ -83,9 +103,9 @@ impl Order {
         self.held.iter().any(|item| !begun(item))
     }
 
-    /// What is to be printed before a transition: all that is left of an attempt that ends.
-    pub(super) fn before(&mut self, transition: &Transition) -> Vec<Item> {
-        let Some(process) = ended_by(transition) else {
+    /// What is to be printed before a turn: all that is left of what it ends.
+    pub(super) fn before(&mut self, turn: &Turn<'_>) -> Vec<Item> {
+        let Some(process) = self.ended_by(turn) else {
             return Vec::new();
         };
         let Some(pid) = self.begun.remove(&process) else {
@@ -96,9 +116,9 @@ impl Order {
         items
     }
 
-    /// What is to be printed after a transition: all that waited for an attempt to begin.
-    pub(super) fn after(&mut self, transition: &Transition) -> Vec<Item> {
-        let Some(process) = begun_by(transition) else {
+    /// What is to be printed after a turn: all that waited for what it begins.
+    pub(super) fn after(&mut self, turn: &Turn<'_>) -> Vec<Item> {
+        let Some(process) = self.begun_by(turn) else {
             return Vec::new();
         };
         let start = self.take_first(&process, |item| item.started().is_some());
@@ -107,6 +127,44 @@ impl Order {
         items.extend(self.take(&process, |item| item.is_line_of(pid)));
         self.begun.insert(process, pid);
         items
+    }
+
+    fn begun_by(&self, turn: &Turn<'_>) -> Option<String> {
+        let transition = match turn {
+            Turn::Workflow(event) => &event.transition,
+            Turn::Service(event) => {
+                let begins = matches!(event.state, ServiceState::Starting);
+                return begins.then(|| event.service.clone());
+            }
+        };
+        match transition {
+            Transition::StepStarted { step, .. } => self.of_step(step),
+            Transition::CompensationStarted { step } => Some(undo_name(step)),
+            _ => None,
+        }
+    }
+
+    fn ended_by(&self, turn: &Turn<'_>) -> Option<String> {
+        let transition = match turn {
+            Turn::Workflow(event) => &event.transition,
+            Turn::Service(event) => {
+                let ends = matches!(event.state, ServiceState::Ended { .. });
+                return ends.then(|| event.service.clone());
+            }
+        };
+        match transition {
+            Transition::StepRetrying { step, .. }
+            | Transition::StepCompleted { step, .. }
+            | Transition::StepFailed { step, .. }
+            | Transition::StepCancelled { step } => self.of_step(step),
+            Transition::CompensationCompleted { step }
+            | Transition::CompensationFailed { step, .. } => Some(undo_name(step)),
+            _ => None,
+        }
+    }
+
+    fn of_step(&self, step: &str) -> Option<String> {
+        (!self.services.contains(step)).then(|| step.to_owned())
     }
 
     fn take(&mut self, process: &str, wanted: impl Fn(&Item) -> bool) -> Vec<Item> {
@@ -126,26 +184,6 @@ impl Order {
 fn started(event: &ProcessLifecycle) -> Option<u32> {
     match event.state {
         ProcessState::Started { pid } => Some(pid),
-        _ => None,
-    }
-}
-
-fn begun_by(transition: &Transition) -> Option<String> {
-    match transition {
-        Transition::StepStarted { step, .. } => Some(step.clone()),
-        Transition::CompensationStarted { step } => Some(undo_name(step)),
-        _ => None,
-    }
-}
-
-fn ended_by(transition: &Transition) -> Option<String> {
-    match transition {
-        Transition::StepRetrying { step, .. }
-        | Transition::StepCompleted { step, .. }
-        | Transition::StepFailed { step, .. }
-        | Transition::StepCancelled { step } => Some(step.clone()),
-        Transition::CompensationCompleted { step }
-        | Transition::CompensationFailed { step, .. } => Some(undo_name(step)),
         _ => None,
     }
 }

@@ -4,21 +4,26 @@ use std::io::{self, Write};
 
 use anstream::{AutoStream, ColorChoice};
 use coordination::bus::CancellationToken;
-use coordination::bus::vocabulary::{ProcessLifecycle, ProcessOutput, WorkflowEvent};
-use coordination::workflow::Outcome;
+use coordination::bus::vocabulary::{
+    ErrorDetected, ErrorRecovery, Notification, ProcessHealth, ProcessLifecycle, ProcessOutput,
+    ServiceLifecycle, WorkflowEvent,
+};
 use miette::{GraphicalReportHandler, GraphicalTheme, Report};
 
-use super::order::{Item, Order};
+use super::jsonl;
+use super::order::{Item, Order, Turn};
 use super::out::{Out, out};
-use super::text::Text;
-use super::{jsonl, summary};
+use super::text::{Text, services};
 use crate::args::{Output, RunArgs};
+use crate::board::{Board, Bounds};
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 
 pub(super) struct Page {
     form: Form,
     order: Order,
+    /// For the summary.
+    pub(super) board: Board,
     /// How many items were printed since this was asked last.
     printed: usize,
     out: Out,
@@ -34,14 +39,15 @@ enum Form {
 
 impl Page {
     pub(super) fn new(args: &RunArgs, file: &WorkflowFile) -> Self {
-        let (form, color) = match args.output {
-            Output::Text => (Form::Text(Text::new(file)), args.color.into()),
+        let (form, color) = match args.output() {
             // JSON has no control characters for a terminal to act upon.
             Output::Jsonl => (Form::Jsonl, ColorChoice::AlwaysAnsi),
+            _ => (Form::Text(Text::new(file)), args.color.into()),
         };
         Self {
             form,
-            order: Order::default(),
+            order: Order::new(services(file)),
+            board: Board::new(file, Bounds::TAIL),
             printed: 0,
             out: out(color),
             lost: CancellationToken::new(),
@@ -64,16 +70,62 @@ impl Page {
     }
 
     pub(super) fn workflow(&mut self, event: &WorkflowEvent) {
-        let before = self.order.before(&event.transition);
+        self.board.workflow(event);
+        let turn = Turn::Workflow(event);
+        self.turn(&turn, |form, out| match form {
+            Form::Text(text) => text.transition(out, &event.transition),
+            Form::Jsonl => jsonl::line(out, "workflow-events", event),
+        });
+    }
+
+    pub(super) fn service(&mut self, event: &ServiceLifecycle) {
+        self.board.service(event);
+        let turn = Turn::Service(event);
+        self.turn(&turn, |form, out| match form {
+            Form::Text(text) => text.service(out, event),
+            Form::Jsonl => jsonl::line(out, "service-lifecycle", event),
+        });
+    }
+
+    /// Prints what begins or ends something, with what belongs before and after it.
+    fn turn(&mut self, turn: &Turn<'_>, print: impl FnOnce(&Form, &mut Out) -> io::Result<()>) {
+        let before = self.order.before(turn);
         self.print_items(before);
-        let written = match &mut self.form {
-            _ if self.lost.is_cancelled() => Ok(()),
-            Form::Text(text) => text.transition(&mut self.out, &event.transition),
-            Form::Jsonl => jsonl::line(&mut self.out, "workflow-events", event),
-        };
-        self.check(&written);
-        let after = self.order.after(&event.transition);
+        self.print(print);
+        let after = self.order.after(turn);
         self.print_items(after);
+    }
+
+    pub(super) fn health(&mut self, event: &ProcessHealth) {
+        self.board.health(event);
+        self.print(|form, out| match form {
+            Form::Text(text) => text.health(out, event),
+            Form::Jsonl => jsonl::line(out, "process-health", event),
+        });
+    }
+
+    pub(super) fn recovery(&mut self, event: &ErrorRecovery) {
+        self.board.recovery(event);
+        self.print(|form, out| match form {
+            Form::Text(text) => text.recovery(out, event),
+            Form::Jsonl => jsonl::line(out, "error-recovery", event),
+        });
+    }
+
+    /// What people are told of an error is what it was noticed by.
+    pub(super) fn error(&mut self, event: &ErrorDetected) {
+        self.print(|form, out| match form {
+            Form::Text(_) => Ok(()),
+            Form::Jsonl => jsonl::line(out, "error-detected", event),
+        });
+    }
+
+    /// As [`error`](Self::error).
+    pub(super) fn notification(&mut self, event: &Notification) {
+        self.print(|form, out| match form {
+            Form::Text(_) => Ok(()),
+            Form::Jsonl => jsonl::line(out, "notification", event),
+        });
     }
 
     /// Whether something is held back until an event of the workflow that has been published.
@@ -97,32 +149,36 @@ impl Page {
 
     fn print_line(&mut self, line: &ProcessOutput) {
         self.printed += 1;
-        let written = match &mut self.form {
-            _ if self.lost.is_cancelled() => Ok(()),
-            Form::Text(text) => text.output(&mut self.out, line),
-            Form::Jsonl => jsonl::line(&mut self.out, "process-output", line),
-        };
-        self.check(&written);
+        self.board.output(line);
+        self.print(|form, out| match form {
+            Form::Text(text) => text.output(out, line),
+            Form::Jsonl => jsonl::line(out, "process-output", line),
+        });
     }
 
     fn print_lifecycle(&mut self, event: &ProcessLifecycle) {
-        let written = match &mut self.form {
-            _ if self.lost.is_cancelled() => Ok(()),
-            // The workflow's events say what people want to know of it.
+        self.board.lifecycle(event);
+        self.print(|form, out| match form {
+            // The events of workflows and services say what people want to know of it.
             Form::Text(_) => Ok(()),
-            Form::Jsonl => jsonl::line(&mut self.out, "process-lifecycle", event),
-        };
-        self.check(&written);
+            Form::Jsonl => jsonl::line(out, "process-lifecycle", event),
+        });
     }
 
-    /// Says what the first, second or third interrupt does.
-    pub(super) fn interrupt(&mut self, which: usize) {
-        let written = match &self.form {
-            Form::Text(text) if !self.lost.is_cancelled() => text.interrupt(&mut self.out, which),
-            _ => Ok(()),
-        };
-        self.check(&written);
+    /// Says what an interrupt does, or how the run goes on.
+    pub(super) fn say(&mut self, what: &str) {
+        self.print(|form, out| match form {
+            Form::Text(text) => text.interrupt(out, what),
+            Form::Jsonl => Ok(()),
+        });
         self.show();
+    }
+
+    fn print(&mut self, print: impl FnOnce(&Form, &mut Out) -> io::Result<()>) {
+        if !self.lost.is_cancelled() {
+            let written = print(&self.form, &mut self.out);
+            self.check(&written);
+        }
     }
 
     /// Shows what was printed.
@@ -131,17 +187,6 @@ impl Page {
             let shown = self.out.flush();
             self.check(&shown);
         }
-    }
-
-    pub(super) fn finish(mut self, outcome: &Outcome, file: &WorkflowFile) -> bool {
-        if let Form::Text(text) = &self.form
-            && !self.lost.is_cancelled()
-        {
-            let written = summary::print(&mut self.out, outcome, file, text);
-            self.check(&written);
-        }
-        self.show();
-        !self.lost.is_cancelled()
     }
 
     fn check(&mut self, written: &io::Result<()>) {
@@ -154,9 +199,9 @@ impl Page {
 /// Says on standard output that no step is to run.
 pub(crate) fn nothing_to_do(args: &RunArgs, workflow: &str) -> ExitCode {
     let mut out = out(args.color.into());
-    let said = match args.output {
-        Output::Text => writeln!(out, "{workflow}: nothing to do, every condition is false"),
+    let said = match args.output() {
         Output::Jsonl => Ok(()),
+        _ => writeln!(out, "{workflow}: nothing to do, every condition is false"),
     };
     match said.and_then(|()| out.flush()) {
         Ok(()) => ExitCode::NothingSelected,

@@ -1,62 +1,100 @@
-//! How a run ended: a line a step, and of each failure what it said last and where the file has it.
+//! How a run ended: a line a step and service, and of each failure what it said last and where the
+//! file has it.
 
 use std::io::{self, Write};
 
 use anstyle::Style;
-use coordination::workflow::{Compensation, Outcome, Status, StepReport, StepState};
+use coordination::bus::vocabulary::PROCESS_OUTPUT;
+use coordination::monitor::PerformanceMetrics;
+use coordination::workflow::{Compensation, Status, StepReport, StepState};
 
 use super::duration::Spoken;
 use super::out::Out;
-use super::text::{BAD, GOOD, ODD, QUIET, Text};
-use crate::file::WorkflowFile;
+use super::text::{BAD, GOOD, ODD, QUIET, name_width};
+use crate::board::{Board, Row, State};
+use crate::file::{Unit, WorkflowFile};
 use crate::job::undo_name;
+use crate::run::Ended;
+
+/// How many of a process's last lines are shown.
+const TAIL_LINES: usize = 10;
 
 pub(super) fn print(
     out: &mut Out,
-    outcome: &Outcome,
+    ended: &Ended,
     file: &WorkflowFile,
-    text: &Text,
+    board: &Board,
 ) -> io::Result<()> {
+    let outcome = &ended.outcome;
     writeln!(out)?;
-    for step in &outcome.steps {
-        row(out, step, text.width())?;
+    let width = name_width(file);
+    let reports = || file.units.iter().zip(&outcome.steps);
+    for ((unit, step), row) in reports().zip(&board.rows) {
+        let line = match unit.service() {
+            Some(_) => service_line(step, row),
+            None => step_line(step),
+        };
+        let Verdict {
+            style,
+            state,
+            took,
+            remark,
+        } = line;
+        let line = format!("{:width$}  {took:>11}  {remark}", step.id);
+        writeln!(out, "{style}{state:9}{style:#} {}", line.trim_end())?;
     }
-    for (step, error) in outcome.failures() {
-        failure(
-            out,
-            &step.id,
-            &format!("failed: {error}"),
-            &step.id,
-            file,
-            text,
-        )?;
-    }
-    for step in &outcome.steps {
+    for (unit, step) in reports() {
+        if let StepState::Failed(error) = &step.state {
+            let what = format!("failed: {error}");
+            failure(out, unit, &what, &step.id, file, board)?;
+        }
         if let Some(Compensation::Failed(error)) = &step.compensation {
             let what = format!("was not undone: {error}");
-            failure(out, &step.id, &what, &undo_name(&step.id), file, text)?;
+            failure(out, unit, &what, &undo_name(&step.id), file, board)?;
+        }
+        if let Some((service, why)) = &ended.service
+            && *service == unit.id
+            && !matches!(step.state, StepState::Failed(_))
+        {
+            failure(out, unit, &format!("failed: {why}"), service, file, board)?;
         }
     }
-    let style = match outcome.status {
-        Status::Completed => GOOD,
-        Status::Failed => BAD,
-        _ => ODD,
+    verdict(out, ended, file)?;
+    if let Some(metrics) = &ended.metrics {
+        writeln!(out, "{QUIET}{}{QUIET:#}", load(metrics))?;
+    }
+    Ok(())
+}
+
+/// How all of it ended, in one line.
+fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile) -> io::Result<()> {
+    let outcome = &ended.outcome;
+    let (style, status) = match outcome.status {
+        _ if ended.service.is_some() => (BAD, Status::Failed.to_string()),
+        Status::Completed => (GOOD, Status::Completed.to_string()),
+        Status::Failed => (BAD, Status::Failed.to_string()),
+        Status::TimedOut => (ODD, format!("took longer than {}", Spoken(file.timeout))),
+        status => (ODD, status.to_string()),
     };
-    let status = match outcome.status {
-        Status::TimedOut => format!("took longer than {}", Spoken(file.timeout)),
-        status => status.to_string(),
-    };
-    let took = Spoken(outcome.duration);
     writeln!(
         out,
-        "\n{style}{} {status}{style:#} in {took}: {}",
+        "\n{style}{} {status}{style:#} in {}: {}",
         outcome.workflow,
-        tally(outcome)
+        Spoken(outcome.duration),
+        tally(ended, file)
     )
 }
 
-/// What became of a step, in one line.
-fn row(out: &mut Out, step: &StepReport, width: usize) -> io::Result<()> {
+/// A line of the summary.
+struct Verdict {
+    style: Style,
+    state: &'static str,
+    took: String,
+    remark: String,
+}
+
+/// What became of a step.
+fn step_line(step: &StepReport) -> Verdict {
     let (style, state, mut remark) = match &step.state {
         StepState::Completed => (GOOD, "done", String::new()),
         StepState::Failed(error) if step.optional => (ODD, "failed", format!("{error}; optional")),
@@ -73,12 +111,37 @@ fn row(out: &mut Out, step: &StepReport, width: usize) -> io::Result<()> {
         Some(_) => remark = join(&remark, "not undone"),
         None => {}
     }
-    let took = match step.started {
-        Some(_) => Spoken(step.duration).to_string(),
-        None => String::new(),
+    let took = step.started.map(|_| Spoken(step.duration).to_string());
+    Verdict {
+        style,
+        state,
+        took: took.unwrap_or_default(),
+        remark,
+    }
+}
+
+/// What became of a service: of the step that started it, and of it since.
+fn service_line(step: &StepReport, row: &Row) -> Verdict {
+    let (style, state, mut remark) = match (&step.state, row.state) {
+        (StepState::Failed(error), _) => (BAD, "failed", error.to_string()),
+        (_, State::Failed) => (BAD, "failed", row.remark.clone()),
+        (StepState::Skipped(reason), _) => (QUIET, "skipped", reason.to_string()),
+        _ if row.incarnation == 0 => (QUIET, "not run", String::new()),
+        _ => (GOOD, "stopped", String::new()),
     };
-    let line = format!("{:width$}  {took:>11}  {remark}", step.id);
-    writeln!(out, "{style}{state:9}{style:#} {}", line.trim_end())
+    if step.started.is_some() && matches!(step.state, StepState::Completed) {
+        remark = join(&remark, &format!("ready in {}", Spoken(step.duration)));
+    }
+    if row.incarnation > 1 {
+        remark = join(&remark, &format!("started {} times", row.incarnation));
+    }
+    let took = row.took.map(|took| Spoken(took).to_string());
+    Verdict {
+        style,
+        state,
+        took: took.unwrap_or_default(),
+        remark,
+    }
 }
 
 fn join(before: &str, after: &str) -> String {
@@ -92,26 +155,29 @@ fn join(before: &str, after: &str) -> String {
 /// What failed, where the file has it, and what it said last.
 fn failure(
     out: &mut Out,
-    step: &str,
+    unit: &Unit,
     what: &str,
     process: &str,
     file: &WorkflowFile,
-    text: &Text,
+    board: &Board,
 ) -> io::Result<()> {
-    writeln!(out, "\n{BAD}{step} {what}{BAD:#}")?;
-    if let Some(step) = file.steps.iter().find(|other| other.id == step) {
-        let (path, place) = (file.path(), file.place(step));
-        writeln!(out, "  {QUIET}at {path}:{place}{QUIET:#}")?;
-    }
-    for line in text.tail(process) {
+    writeln!(out, "\n{BAD}{} {what}{BAD:#}", unit.id)?;
+    let (path, place) = (file.path(), file.place(unit));
+    writeln!(out, "  {QUIET}at {path}:{place}{QUIET:#}")?;
+    for line in board.tail(process, TAIL_LINES) {
         writeln!(out, "  {QUIET}|{QUIET:#} {line}{:#}", Style::new())?;
     }
     Ok(())
 }
 
-fn tally(outcome: &Outcome) -> String {
-    let count =
-        |wanted: fn(&StepReport) -> bool| outcome.steps.iter().filter(|step| wanted(step)).count();
+/// How many steps ended in which way, and how many services there were.
+fn tally(ended: &Ended, file: &WorkflowFile) -> String {
+    let reports = file.units.iter().zip(&ended.outcome.steps);
+    let steps: Vec<&StepReport> = reports
+        .filter(|(unit, _)| unit.step().is_some())
+        .map(|(_, step)| step)
+        .collect();
+    let count = |wanted: fn(&StepReport) -> bool| steps.iter().filter(|step| wanted(step)).count();
     let counts = [
         (
             count(|step| matches!(step.state, StepState::Completed)),
@@ -133,14 +199,29 @@ fn tally(outcome: &Outcome) -> String {
             count(|step| is_cancelled(step) && step.attempts == 0),
             "not run",
         ),
+        (file.units.len() - steps.len(), "services"),
     ];
     let said = counts.iter().filter(|(count, _)| *count > 0);
     let said: Vec<_> = said
-        .map(|(count, what)| format!("{count} {what}"))
+        .map(|(count, what)| match (*count, *what) {
+            (1, "services") => "1 service".to_owned(),
+            (count, what) => format!("{count} {what}"),
+        })
         .collect();
     said.join(", ")
 }
 
 fn is_cancelled(step: &StepReport) -> bool {
     matches!(step.state, StepState::Cancelled)
+}
+
+/// What the run was for the machine.
+fn load(metrics: &PerformanceMetrics) -> String {
+    let topics = metrics.topics.iter();
+    let output = topics
+        .clone()
+        .find(|topic| topic.topic == PROCESS_OUTPUT.name());
+    let lines = output.map_or(0, |topic| topic.published);
+    let events: u64 = topics.map(|topic| topic.published).sum();
+    format!("{lines} lines of output, {} other events", events - lines)
 }

@@ -1,10 +1,13 @@
 //! A run as text: each line of output behind the name of its step, and what becomes of the steps.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Color, Style};
-use coordination::bus::vocabulary::{ProcessOutput, Transition};
+use coordination::bus::vocabulary::{
+    ErrorRecovery, ProcessHealth, ProcessOutput, Recovery, ServiceLifecycle, ServiceState,
+    Transition,
+};
 
 use super::duration::Spoken;
 use super::out::Out;
@@ -25,47 +28,31 @@ const NAMES: [AnsiColor; 4] = [
 ];
 /// The widest column for names; longer names stand out of it.
 const NAME_WIDTH_MAX: usize = 24;
-/// How many lines of each process are kept for the summary, and how many characters of each.
-const TAIL_LINES: usize = 10;
-const TAIL_LINE_LENGTH: usize = 400;
 
 pub(super) struct Text {
     width: usize,
     colors: HashMap<String, AnsiColor>,
     attempts: HashMap<String, u32>,
-    /// The last lines of each step that has not ended well.
-    tails: HashMap<String, VecDeque<String>>,
+    services: HashSet<String>,
 }
 
 impl Text {
     pub(super) fn new(file: &WorkflowFile) -> Self {
-        let ids = file.steps.iter().map(|step| &step.id);
-        let width = ids.clone().map(String::len).max().unwrap_or_default();
+        let ids = file.units.iter().map(|unit| &unit.id);
         let colors = ids.cloned().zip(NAMES.into_iter().cycle());
-        let attempts = file.steps.iter().filter_map(|step| {
-            let retry = step.retry.as_ref()?;
-            Some((step.id.clone(), retry.max_attempts.get()))
+        let attempts = file.units.iter().filter_map(|unit| {
+            let retry = unit.step()?.retry.as_ref()?;
+            Some((unit.id.clone(), retry.max_attempts.get()))
         });
         Self {
-            width: width.min(NAME_WIDTH_MAX),
+            width: name_width(file),
             colors: colors.collect(),
             attempts: attempts.collect(),
-            tails: HashMap::new(),
+            services: services(file),
         }
     }
 
-    pub(super) fn width(&self) -> usize {
-        self.width
-    }
-
-    /// The last lines that a process printed, if it has not ended well.
-    pub(super) fn tail(&self, process: &str) -> impl Iterator<Item = &str> {
-        let lines = self.tails.get(process).into_iter().flatten();
-        lines.map(String::as_str)
-    }
-
-    pub(super) fn output(&mut self, out: &mut Out, line: &ProcessOutput) -> io::Result<()> {
-        self.keep(line);
+    pub(super) fn output(&self, out: &mut Out, line: &ProcessOutput) -> io::Result<()> {
         self.name(out, &line.process, "|")?;
         out.write_all(line.line.as_bytes())?;
         // Colours end with their line.
@@ -75,18 +62,6 @@ impl Text {
             "\n"
         };
         out.write_all(reset.as_bytes())
-    }
-
-    fn keep(&mut self, line: &ProcessOutput) {
-        if !self.tails.contains_key(&line.process) {
-            self.tails.insert(line.process.clone(), VecDeque::new());
-        }
-        if let Some(tail) = self.tails.get_mut(&line.process) {
-            if tail.len() == TAIL_LINES {
-                tail.pop_front();
-            }
-            tail.push_back(line.line.chars().take(TAIL_LINE_LENGTH).collect());
-        }
     }
 
     fn name(&self, out: &mut Out, process: &str, mark: &str) -> io::Result<()> {
@@ -105,8 +80,17 @@ impl Text {
         writeln!(out, "{style}{what}{style:#}")
     }
 
-    pub(super) fn transition(&mut self, out: &mut Out, transition: &Transition) -> io::Result<()> {
+    /// What becomes of a step. What becomes of a service is told as that, but for one that never
+    /// came up.
+    pub(super) fn transition(&self, out: &mut Out, transition: &Transition) -> io::Result<()> {
         match transition {
+            Transition::StepStarted { step, .. }
+            | Transition::StepCompleted { step, .. }
+            | Transition::StepCancelled { step }
+                if self.services.contains(step) =>
+            {
+                Ok(())
+            }
             Transition::StepStarted { step, attempt: 1 } => self.say(out, step, QUIET, "started"),
             Transition::StepStarted { step, attempt } => {
                 let what = format!("attempt {} of {}", attempt, self.attempts(step));
@@ -124,7 +108,6 @@ impl Text {
                 self.say(out, step, ODD, &what)
             }
             Transition::StepCompleted { step, duration, .. } => {
-                self.tails.remove(step);
                 self.say(out, step, GOOD, &format!("done in {}", Spoken(*duration)))
             }
             Transition::StepFailed {
@@ -144,9 +127,7 @@ impl Text {
                 self.say(out, &undo_name(step), QUIET, "started")
             }
             Transition::CompensationCompleted { step } => {
-                let process = undo_name(step);
-                self.tails.remove(&process);
-                self.say(out, &process, GOOD, "done")
+                self.say(out, &undo_name(step), GOOD, "done")
             }
             Transition::CompensationFailed { step, error } => {
                 self.say(out, &undo_name(step), BAD, &format!("failed: {error}"))
@@ -156,16 +137,82 @@ impl Text {
         }
     }
 
+    /// What becomes of a service.
+    pub(super) fn service(&self, out: &mut Out, event: &ServiceLifecycle) -> io::Result<()> {
+        let service = &event.service;
+        match &event.state {
+            ServiceState::Starting => self.say(out, service, QUIET, "starting"),
+            ServiceState::Ready { duration } => {
+                let what = format!("ready in {}", Spoken(*duration));
+                self.say(out, service, GOOD, &what)
+            }
+            ServiceState::NotReady { answer } => {
+                let what = format!("did not become ready: {answer}");
+                self.say(out, service, BAD, &what)
+            }
+            ServiceState::Unhealthy { answer } => {
+                self.say(out, service, BAD, &format!("is not well: {answer}"))
+            }
+            ServiceState::Ended { asked: true, .. } => self.say(out, service, QUIET, "stopped"),
+            ServiceState::Ended { exit, .. } => {
+                let style = match exit {
+                    Some(exit) if exit.is_success() => QUIET,
+                    _ => BAD,
+                };
+                let what = match exit {
+                    Some(exit) => format!("ended: {exit}"),
+                    None => "ended".to_owned(),
+                };
+                self.say(out, service, style, &what)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is done about a service that failed.
+    pub(super) fn recovery(&self, out: &mut Out, event: &ErrorRecovery) -> io::Result<()> {
+        if !self.services.contains(&event.source) {
+            return Ok(());
+        }
+        match &event.progress {
+            Recovery::Attempting { wait, .. } => {
+                let what = format!("is started again in {}", Spoken(*wait));
+                self.say(out, &event.source, ODD, &what)
+            }
+            Recovery::GaveUp { reason, .. } => {
+                self.say(out, &event.source, BAD, &format!("is given up: {reason}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A probe whose answer is another than before, and not a good one.
+    pub(super) fn health(&self, out: &mut Out, event: &ProcessHealth) -> io::Result<()> {
+        if event.healthy {
+            return Ok(());
+        }
+        let what = format!("{} probe: {}", event.probe, event.answer);
+        self.say(out, &event.process, QUIET, &what)
+    }
+
     fn attempts(&self, step: &str) -> u32 {
         self.attempts.get(step).copied().unwrap_or(1)
     }
 
-    pub(super) fn interrupt(&self, out: &mut Out, which: usize) -> io::Result<()> {
-        let what = match which {
-            0 => "ending: steps have 10 s to stop; once more kills them",
-            1 => "killed what ran; once more leaves at once, with nothing else undone",
-            _ => "leaving",
-        };
+    /// What an interrupt does.
+    pub(super) fn interrupt(&self, out: &mut Out, what: &str) -> io::Result<()> {
         writeln!(out, "{ODD}{what}{ODD:#}")
     }
+}
+
+/// The width of the column for the names of a file.
+pub(super) fn name_width(file: &WorkflowFile) -> usize {
+    let ids = file.units.iter().map(|unit| unit.id.len());
+    ids.max().unwrap_or_default().min(NAME_WIDTH_MAX)
+}
+
+/// The ids of a file's services.
+pub(super) fn services(file: &WorkflowFile) -> HashSet<String> {
+    let services = file.units.iter().filter(|unit| unit.service().is_some());
+    services.map(|unit| unit.id.clone()).collect()
 }

@@ -122,7 +122,7 @@ fn a_duplicate_id_shows_both_places() {
 
 Error: coord::file::duplicate_id
 
-  × two steps have the same id "a"
+  × two steps or services have the same id "a"
    ╭─[dev.toml:2:6]
  1 │ [[step]]
  2 │ id = 'a'
@@ -385,4 +385,57 @@ proptest! {
             assert!(is_printable(&rendered(&faults)), "{text}");
         }
     }
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_service_is_told() {
+    let text = r#"
+[[service]]
+id = "api"
+run = "serve"
+depends_on = []
+ready = { period = "1s" }
+live = { log = "up" }
+restart = "sometimes"
+stop = { signal = "SIGWINCH" }
+[[service]]
+id = "api"
+run = "serve"
+ready = { tcp = "localhost", htttp = "http://localhost" }
+live = { http = "https://localhost", exec = "true", timeout = 1 }
+restart = { initial = "1s" }
+[[service]]
+ready = { log = "(" }
+restart = 3
+stop = "SIGTERM"
+"#;
+    let wanted = [
+        ("duplicate_id", 3),
+        ("unknown_key", 5),
+        ("no_check", 6),
+        ("live_log", 7),
+        ("restart", 8),
+        ("stop_signal", 9),
+        ("check", 13),
+        ("unknown_key", 13),
+        ("check", 14),
+        ("wrong_type", 14),
+        ("useless_restart", 15),
+        ("no_id", 16),
+        ("no_action", 16),
+        ("check", 17),
+        ("wrong_type", 18),
+        ("wrong_type", 19),
+    ];
+    assert_eq!(
+        found(text),
+        wanted.map(|(code, line)| (code.to_owned(), line))
+    );
+}
+
+#[test]
+fn a_step_and_a_service_that_wait_for_each_other_are_a_cycle() {
+    let text = "[[step]]\nid = 'a'\nrun = 'x'\nneeds = ['b']\n\
+                [[service]]\nid = 'b'\nrun = 'x'\nneeds = ['a']\n";
+    assert_eq!(found(text), [("cycle".to_owned(), 4)]);
 }

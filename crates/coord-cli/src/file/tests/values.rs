@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use coordination::bus::Backoff;
+use coordination::recovery::Restart;
 use coordination::workflow::Retry;
 
+use super::super::service::RestartPolicy;
 use super::super::{Action, WorkflowFile, param_variable};
 use super::{rendered, valid};
 
@@ -46,6 +49,14 @@ fn every_key_is_read() {
         timeout = "500ms"
         optional = true
         undo = "make clean"
+        [[service]]
+        id = "third"
+        run = "serve"
+        needs = ["second"]
+        ready = { http = "http://localhost:80/", period = "2s", timeout = "3s", start_delay = "4s", success_threshold = 5, failure_threshold = 6 }
+        live = { tcp = "localhost:80" }
+        restart = { policy = "always", backoff = "constant", initial = "7s", intensity = 8, within = "9s" }
+        stop = { signal = "SIGINT", grace = "11s" }
         "#,
     );
     assert_eq!(file.name, "all");
@@ -58,19 +69,82 @@ fn every_key_is_read() {
     assert_eq!(file.env, texts([("PORT", "80")]));
     let program = "cargo".to_owned();
     let arguments = vec!["build".to_owned(), String::new()];
-    assert_eq!(file.steps[0].action, Action::Program { program, arguments });
-    let step = &file.steps[1];
-    assert_eq!(step.id, "second");
-    assert_eq!(step.action, Action::Shell("make".to_owned()));
-    assert_eq!(step.folder, file.steps[0].folder.join("sub/folder"));
-    assert_eq!(step.env, texts([("KEY", "value")]));
-    assert_eq!(step.needs, ["first"]);
+    assert_eq!(file.units[0].action, Action::Program { program, arguments });
+    let unit = &file.units[1];
+    let step = unit.step().expect("it is one");
+    assert_eq!(unit.id, "second");
+    assert_eq!(unit.action, Action::Shell("make".to_owned()));
+    assert_eq!(unit.folder, file.units[0].folder.join("sub/folder"));
+    assert_eq!(unit.env, texts([("KEY", "value")]));
+    assert_eq!(unit.needs, ["first"]);
     let retry = Retry::linear(Duration::from_secs(1)).max_delay(Duration::from_secs(10));
     assert_eq!(step.retry, Some(retry.max_attempts(5)));
     assert_eq!(step.timeout, Duration::from_millis(500));
     assert!(step.optional);
     assert_eq!(step.undo.as_deref(), Some("make clean"));
-    assert_eq!(file.place(step).to_string(), "15:14");
+    assert_eq!(file.place(unit).to_string(), "15:14");
+    let unit = &file.units[2];
+    assert_eq!(
+        (unit.id.as_str(), &unit.needs[..]),
+        ("third", &["second".to_owned()][..])
+    );
+    let service = unit.service().expect("it is one");
+    let ready = service.ready.as_ref().expect("it has one");
+    let seconds = Duration::from_secs;
+    assert_eq!(
+        (ready.period, ready.timeout, ready.start_delay),
+        (seconds(2), seconds(3), seconds(4))
+    );
+    assert_eq!((ready.success_threshold, ready.failure_threshold), (5, 6));
+    assert_eq!(
+        service.restart,
+        RestartPolicy {
+            restart: Restart::Permanent,
+            backoff: Backoff::constant(seconds(7)),
+            intensity: 8,
+            within: seconds(9),
+        }
+    );
+    assert!(service.live.is_some());
+    assert_eq!(service.stop_signal.to_string(), "SIGINT");
+    assert_eq!(service.grace, seconds(11));
+}
+
+#[test]
+fn steps_and_services_stand_in_the_order_of_the_file() {
+    let unit = |kind: &str, id: &str| format!("[[{kind}]]\nid = '{id}'\nrun = 'x'\n");
+    let file = valid(
+        &[
+            unit("service", "a"),
+            unit("step", "b"),
+            unit("service", "c"),
+            unit("step", "d"),
+        ]
+        .concat(),
+    );
+    let ids: Vec<&str> = file.units.iter().map(|unit| unit.id.as_str()).collect();
+    assert_eq!(ids, ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn each_restart_policy_is_that_of_a_supervisor() {
+    let policy = |restart: &str| {
+        let file = valid(&format!("[[service]]\nid = 'a'\nrun = 'x'\n{restart}"));
+        let policy = file.units[0].service().expect("it is one").restart;
+        (policy.restart, policy.intensity)
+    };
+    assert_eq!(policy(""), (Restart::Temporary, 5));
+    assert_eq!(policy("restart = 'no'"), (Restart::Temporary, 5));
+    assert_eq!(policy("restart = 'on-failure'"), (Restart::Transient, 5));
+    assert_eq!(policy("restart = 'always'"), (Restart::Permanent, 5));
+    assert_eq!(
+        policy("restart = 'exit-on-failure'"),
+        (Restart::Transient, 0)
+    );
+    assert_eq!(
+        policy("restart = { policy = 'always', intensity = 2 }"),
+        (Restart::Permanent, 2)
+    );
 }
 
 #[test]
@@ -79,17 +153,19 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(file.name, "dev");
     assert_eq!((file.concurrency, file.timeout), (None, minutes(30)));
     assert!(file.params.is_empty() && file.env.is_empty());
-    let step = &file.steps[0];
-    assert!(step.folder.is_absolute());
+    let unit = &file.units[0];
+    let step = unit.step().expect("it is one");
+    assert!(unit.folder.is_absolute());
     assert_eq!(step.timeout, minutes(5));
     assert_eq!((&step.retry, &step.when, &step.undo), (&None, &None, &None));
-    assert!(!step.optional && step.needs.is_empty() && step.env.is_empty());
+    assert!(!step.optional && unit.needs.is_empty() && unit.env.is_empty());
 }
 
 #[test]
 fn an_empty_retry_is_the_usual_one() {
     let file = valid("[[step]]\nid = 'only'\nrun = 'true'\nretry = {}\n");
-    assert_eq!(file.steps[0].retry, Some(Retry::default()));
+    let step = file.units[0].step().expect("it is one");
+    assert_eq!(step.retry, Some(Retry::default()));
 }
 
 #[test]
@@ -110,7 +186,7 @@ fn dotted_keys_and_inline_steps_are_the_same_as_tables() {
     let long = valid("[params]\na = 'b'\n[[step]]\nid = 'x'\nrun = 'y'\n[step.env]\nK = 'v'\n");
     let short = valid("params.a = 'b'\nstep = [{ id = 'x', run = 'y', env.K = 'v' }]\n");
     assert_eq!(long.params, short.params);
-    assert_eq!(long.steps[0].env, short.steps[0].env);
+    assert_eq!(long.units[0].env, short.units[0].env);
 }
 
 #[test]
@@ -245,7 +321,7 @@ fn a_file_is_loaded_with_its_folder() {
     std::fs::create_dir_all(&folder).expect("a folder");
     let path = folder.join("dev.toml");
     std::fs::write(&path, "[[step]]\nid = 'a'\nrun = 'b'\n").expect("a file");
-    let file = WorkflowFile::load(&path).map(|file| file.steps[0].folder.clone());
+    let file = WorkflowFile::load(&path).map(|file| file.units[0].folder.clone());
     std::fs::remove_dir_all(&folder).expect("the folder is removed");
     assert_eq!(file.expect("a valid file"), folder);
     assert!(WorkflowFile::load(manifest).is_err());

@@ -1,0 +1,241 @@
+//! What is known of a run: a row for each step and service, fed by what the bus tells.
+//!
+//! Plain data, without a terminal: the screens draw it, the summary reads the last lines from it.
+
+mod row;
+mod scrollback;
+mod why;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use coordination::bus::Timestamp;
+use coordination::bus::time::Instant;
+use coordination::bus::vocabulary::{
+    ErrorRecovery, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState, Recovery,
+    ServiceLifecycle, ServiceState, Transition, WorkflowEvent,
+};
+
+use crate::file::WorkflowFile;
+use crate::job::undone;
+pub(crate) use row::{Row, State};
+pub(crate) use scrollback::Bounds;
+
+/// Everything that is known of a run.
+pub(crate) struct Board {
+    pub(crate) workflow: String,
+    /// How many steps run and services start at once at most.
+    pub(crate) concurrency: usize,
+    /// The steps and services, in the order of the file.
+    pub(crate) rows: Vec<Row>,
+    /// How the run's steps ended, once they have.
+    pub(crate) outcome: Option<String>,
+    pub(crate) started: Instant,
+    /// How long it all took, once the steps have ended.
+    pub(crate) took: Option<Duration>,
+    places: HashMap<String, usize>,
+}
+
+impl Board {
+    /// Nothing has happened yet. `bounds` are those of each row's output.
+    pub(crate) fn new(file: &WorkflowFile, bounds: Bounds) -> Self {
+        let ids = file.units.iter().map(|unit| unit.id.clone());
+        let places: HashMap<String, usize> = ids.zip(0..).collect();
+        let rows = file.units.iter().map(|unit| {
+            let needs = unit.needs.iter().filter_map(|need| places.get(need));
+            Row::new(unit, needs.copied().collect(), bounds)
+        });
+        Self {
+            workflow: file.name.clone(),
+            concurrency: file.concurrency.map_or(usize::MAX, usize::from),
+            rows: rows.collect(),
+            outcome: None,
+            started: Instant::now(),
+            took: None,
+            places,
+        }
+    }
+
+    /// The row of a process: of the step or service that it is of, or whose undoing it is.
+    pub(crate) fn place(&self, process: &str) -> Option<usize> {
+        self.places.get(undone(process).unwrap_or(process)).copied()
+    }
+
+    fn row(&mut self, process: &str) -> Option<&mut Row> {
+        let place = self.place(process)?;
+        self.rows.get_mut(place)
+    }
+
+    /// What a process printed last.
+    pub(crate) fn tail(&self, process: &str, lines: usize) -> impl Iterator<Item = &str> {
+        let row = self.place(process).map(|place| &self.rows[place]);
+        row.into_iter().flat_map(move |row| row.output.last(lines))
+    }
+
+    pub(crate) fn output(&mut self, output: &ProcessOutput) {
+        if let Some(row) = self.row(&output.process) {
+            row.print(output);
+        }
+    }
+
+    pub(crate) fn lifecycle(&mut self, event: &ProcessLifecycle) {
+        let Some(row) = self.row(&event.process) else {
+            return;
+        };
+        match event.state {
+            ProcessState::Started { pid } => row.pid = Some(pid),
+            ProcessState::Stopping { .. } if row.pid.is_some() && row.state.is_under_way() => {
+                row.turn(event.at, State::Stopping);
+            }
+            ProcessState::NotStarted { .. } | ProcessState::Exited(_) => row.pid = None,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn health(&mut self, event: &ProcessHealth) {
+        if let Some(row) = self.row(&event.process) {
+            row.answer = Some(event.answer.clone());
+        }
+    }
+
+    pub(crate) fn service(&mut self, event: &ServiceLifecycle) {
+        let Some(row) = self.row(&event.service) else {
+            return;
+        };
+        match &event.state {
+            ServiceState::Starting => {
+                row.incarnation += 1;
+                row.answer = None;
+                row.turn(event.at, State::Starting);
+            }
+            ServiceState::Ready { .. } => {
+                row.remark.clear();
+                row.turn(event.at, State::Ready);
+            }
+            ServiceState::NotReady { answer } => {
+                row.remark = format!("did not become ready: {answer}");
+                row.turn(event.at, State::Stopping);
+            }
+            ServiceState::Unhealthy { answer } => {
+                row.remark = format!("is not well: {answer}");
+                row.turn(event.at, State::Stopping);
+            }
+            ServiceState::Ended { exit, asked } => {
+                let is_well = *asked || exit.is_some_and(|exit| exit.is_success());
+                if let Some(exit) = exit.filter(|_| !*asked && row.state != State::Stopping) {
+                    row.remark = exit.to_string();
+                }
+                let state = if is_well {
+                    State::Stopped
+                } else {
+                    State::Failed
+                };
+                row.turn(event.at, state);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn recovery(&mut self, event: &ErrorRecovery) {
+        let Some(row) = self.row(&event.source) else {
+            return;
+        };
+        match &event.progress {
+            Recovery::Attempting { wait, .. } => {
+                let until = Instant::now() + *wait;
+                row.turn(event.at, State::Restarting { until });
+            }
+            Recovery::GaveUp { reason, .. } => {
+                row.remark.clone_from(reason);
+                row.turn(event.at, State::Failed);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn workflow(&mut self, event: &WorkflowEvent) {
+        match &event.transition {
+            Transition::RunStarted { .. } => self.started = Instant::now(),
+            Transition::RunFinished { outcome, duration } => {
+                self.outcome = Some(outcome.clone());
+                self.took = Some(*duration);
+            }
+            transition => self.step(event.at, transition),
+        }
+    }
+
+    fn step(&mut self, at: Timestamp, transition: &Transition) {
+        let Some(row) = step_of(transition).and_then(|step| self.row(step)) else {
+            return;
+        };
+        match transition {
+            // A service that is ready says so itself, and goes on.
+            Transition::StepCompleted { .. } if row.is_service => {}
+            Transition::StepStarted { attempt, .. } => {
+                row.attempt = *attempt;
+                row.remark.clear();
+                row.turn(
+                    at,
+                    if row.is_service {
+                        State::Starting
+                    } else {
+                        State::Running
+                    },
+                );
+            }
+            Transition::StepRetrying { error, wait, .. } => {
+                row.remark.clone_from(error);
+                let until = Instant::now() + *wait;
+                row.turn(at, State::Retrying { until });
+            }
+            Transition::StepCompleted { duration, .. } => {
+                row.remark.clear();
+                row.turn(at, State::Done);
+                row.took = Some(*duration);
+            }
+            Transition::StepFailed {
+                error, duration, ..
+            } => {
+                row.remark.clone_from(error);
+                row.turn(at, State::Failed);
+                row.took = Some(*duration);
+            }
+            Transition::StepSkipped { reason, .. } => {
+                row.remark.clone_from(reason);
+                row.turn(at, State::Skipped);
+            }
+            // One that is up is stopped like any other, and says so.
+            Transition::StepCancelled { .. } if row.is_service && row.incarnation > 0 => {}
+            Transition::StepCancelled { .. } => {
+                let state = if row.attempt == 0 {
+                    State::NotRun
+                } else {
+                    State::Cancelled
+                };
+                row.turn(at, state);
+            }
+            Transition::CompensationStarted { .. } => "is being undone".clone_into(&mut row.remark),
+            Transition::CompensationCompleted { .. } => "undone".clone_into(&mut row.remark),
+            Transition::CompensationFailed { error, .. } => {
+                row.remark = format!("not undone: {error}");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The step that a transition is of.
+pub(crate) fn step_of(transition: &Transition) -> Option<&str> {
+    match transition {
+        Transition::StepStarted { step, .. }
+        | Transition::StepRetrying { step, .. }
+        | Transition::StepCompleted { step, .. }
+        | Transition::StepFailed { step, .. }
+        | Transition::StepSkipped { step, .. }
+        | Transition::StepCancelled { step }
+        | Transition::CompensationStarted { step }
+        | Transition::CompensationCompleted { step }
+        | Transition::CompensationFailed { step, .. } => Some(step),
+        _ => None,
+    }
+}

@@ -1,0 +1,181 @@
+//! What is known of one step or service.
+
+use std::time::Duration;
+
+use coordination::bus::Timestamp;
+use coordination::bus::time::Instant;
+use coordination::bus::vocabulary::ProcessOutput;
+
+use super::scrollback::{Bounds, Scrollback};
+use crate::file::Unit;
+
+/// One step or service.
+pub(crate) struct Row {
+    pub(crate) id: String,
+    pub(crate) is_service: bool,
+    pub(crate) optional: bool,
+    /// What it needs, as places among the rows.
+    pub(crate) needs: Vec<usize>,
+    pub(crate) state: State,
+    /// When its state began, or its work if that is what its state is about.
+    pub(crate) since: Instant,
+    /// How long it took, once it has ended.
+    pub(crate) took: Option<Duration>,
+    pub(crate) attempt: u32,
+    pub(crate) attempts_max: u32,
+    /// How often a service was started.
+    pub(crate) incarnation: u32,
+    /// The process that runs.
+    pub(crate) pid: Option<u32>,
+    /// What its probe was answered last.
+    pub(crate) answer: Option<String>,
+    /// What there is to say of its state.
+    pub(crate) remark: String,
+    pub(crate) output: Scrollback,
+    /// When it printed its last line.
+    pub(crate) printed: Option<Instant>,
+    /// The process that printed it.
+    printer: Option<u32>,
+    /// Of the event that brought its state: topics are read in turn, so an earlier one may come
+    /// later.
+    at: Timestamp,
+}
+
+/// Where a step or a service is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// For what it needs, or for a place.
+    Waiting,
+    /// A step, under way.
+    Running,
+    /// A step that has failed, and is tried again.
+    Retrying { until: Instant },
+    /// A service that is not ready yet.
+    Starting,
+    /// A service that can do its work.
+    Ready,
+    /// A service that has failed, and is started again.
+    Restarting { until: Instant },
+    /// It was asked to stop.
+    Stopping,
+    /// A step that succeeded.
+    Done,
+    /// It failed for good.
+    Failed,
+    /// A service that was stopped, or ended well.
+    Stopped,
+    /// A step that is not to run.
+    Skipped,
+    /// It was stopped, because the run ends.
+    Cancelled,
+    /// It never began.
+    NotRun,
+}
+
+impl State {
+    /// Whether a process of it may be running.
+    pub(crate) fn is_under_way(self) -> bool {
+        matches!(
+            self,
+            Self::Running | Self::Starting | Self::Ready | Self::Stopping
+        )
+    }
+
+    /// Whether nothing more happens to it by itself.
+    pub(crate) fn is_over(self) -> bool {
+        matches!(
+            self,
+            Self::Done
+                | Self::Failed
+                | Self::Stopped
+                | Self::Skipped
+                | Self::Cancelled
+                | Self::NotRun
+        )
+    }
+
+    /// In a word or two.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Retrying { .. } => "retrying",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Restarting { .. } => "restarting",
+            Self::Stopping => "stopping",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+            Self::NotRun => "not run",
+        }
+    }
+}
+
+impl Row {
+    pub(super) fn new(unit: &Unit, needs: Vec<usize>, bounds: Bounds) -> Self {
+        let step = unit.step();
+        let retry = step.and_then(|step| step.retry);
+        Self {
+            id: unit.id.clone(),
+            is_service: step.is_none(),
+            optional: step.is_some_and(|step| step.optional),
+            needs,
+            state: State::Waiting,
+            since: Instant::now(),
+            took: None,
+            attempt: 0,
+            attempts_max: retry.map_or(1, |retry| retry.max_attempts.get()),
+            incarnation: 0,
+            pid: None,
+            answer: None,
+            remark: String::new(),
+            output: Scrollback::new(bounds),
+            printed: None,
+            printer: None,
+            at: Timestamp::MIN,
+        }
+    }
+
+    /// Enters a state, unless what is known already is newer.
+    pub(super) fn turn(&mut self, at: Timestamp, state: State) {
+        if at < self.at {
+            return;
+        }
+        self.at = at;
+        let now = Instant::now();
+        // What is being stopped is still at what it was at.
+        let begins = !matches!(state, State::Stopping) && !state.is_over();
+        if state.is_over() && self.took.is_none() {
+            self.took = (self.attempt > 0).then(|| now - self.since);
+        }
+        if begins {
+            self.since = now;
+            self.took = None;
+        }
+        self.state = state;
+    }
+
+    pub(super) fn print(&mut self, output: &ProcessOutput) {
+        let again = self
+            .printer
+            .replace(output.pid)
+            .is_some_and(|pid| pid != output.pid);
+        if again {
+            self.output.part();
+        }
+        self.printed = Some(Instant::now());
+        self.output.push(&output.line);
+    }
+
+    /// How long it has been in its state, or took.
+    pub(crate) fn elapsed(&self) -> Option<Duration> {
+        match self.state {
+            State::Waiting | State::Skipped | State::NotRun => None,
+            state if state.is_over() => self.took,
+            _ => Some(self.since.elapsed()),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The last lines of a process, within bounds.
+
+use std::collections::VecDeque;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) lines: usize,
+    pub(crate) bytes: usize,
+}
+
+impl Bounds {
+    /// What a summary shows of a failure.
+    pub(crate) const TAIL: Self = Self {
+        lines: 10,
+        bytes: 16 * 1024,
+    };
+
+    /// What a screen can scroll through: together no more than 64 MiB, however many rows there are.
+    pub(crate) fn of_screen(rows: usize) -> Self {
+        const TOGETHER: usize = 64 * 1024 * 1024;
+        const EACH: usize = 1024 * 1024;
+        Self {
+            lines: 10_000,
+            bytes: (TOGETHER / rows.max(1)).min(EACH),
+        }
+    }
+}
+
+/// The longest part of a line that is kept, in bytes.
+const LINE_BYTES_MAX: usize = 4 * 1024;
+
+/// The last lines of a process. The oldest make room for new ones.
+pub(crate) struct Scrollback {
+    lines: VecDeque<Box<str>>,
+    /// The number of the first line that is kept, from 0.
+    first: u64,
+    bytes: usize,
+    bounds: Bounds,
+}
+
+impl Scrollback {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            lines: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            bounds,
+        }
+    }
+
+    pub(super) fn push(&mut self, line: &str) {
+        let mut end = line.len().min(LINE_BYTES_MAX);
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.lines.push_back(line[..end].into());
+        self.bytes += end;
+        while self.lines.len() > self.bounds.lines || self.bytes > self.bounds.bytes {
+            let Some(oldest) = self.lines.pop_front() else {
+                return;
+            };
+            self.bytes -= oldest.len();
+            self.first += 1;
+        }
+    }
+
+    /// Parts what another process prints from what stands there.
+    pub(super) fn part(&mut self) {
+        if !self.lines.is_empty() {
+            self.push("");
+        }
+    }
+
+    /// The number of the first line that is kept, counted from 0.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The number that the next line will have: how many there have been.
+    pub(crate) fn next(&self) -> u64 {
+        self.first + self.lines.len() as u64
+    }
+
+    /// A line by its number, if it is kept.
+    pub(crate) fn line(&self, number: u64) -> Option<&str> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.lines.get(index).map(|line| &**line)
+    }
+
+    /// The last lines, at most so many.
+    pub(crate) fn last(&self, lines: usize) -> impl Iterator<Item = &str> {
+        let from = self.lines.len().saturating_sub(lines);
+        self.lines.range(from..).map(|line| &**line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(bounds: Bounds, lines: u32) -> Scrollback {
+        let mut scrollback = Scrollback::new(bounds);
+        for line in 0..lines {
+            scrollback.push(&format!("line {line}"));
+        }
+        scrollback
+    }
+
+    #[test]
+    fn the_oldest_lines_make_room_and_numbers_stay() {
+        let bounds = Bounds {
+            lines: 3,
+            bytes: 1_000,
+        };
+        let scrollback = filled(bounds, 5);
+        assert_eq!((scrollback.first(), scrollback.next()), (2, 5));
+        assert_eq!(scrollback.line(1), None);
+        assert_eq!(scrollback.line(2), Some("line 2"));
+        assert_eq!(scrollback.line(5), None);
+        assert!(scrollback.last(2).eq(["line 3", "line 4"]));
+        assert!(scrollback.last(9).eq(["line 2", "line 3", "line 4"]));
+    }
+
+    #[test]
+    fn bytes_are_bounded_too_and_characters_whole() {
+        let bounds = Bounds {
+            lines: 1_000,
+            bytes: LINE_BYTES_MAX * 2,
+        };
+        let mut scrollback = filled(bounds, 3);
+        for _ in 0..10 {
+            scrollback.push(&"…".repeat(100_000));
+        }
+        assert!(scrollback.bytes <= bounds.bytes);
+        assert!(
+            scrollback
+                .last(9)
+                .all(|line| line.chars().all(|c| c == '…'))
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! Why a step or a service is where it is, in a sentence.
+
+use coordination::bus::time::Instant;
+
+use super::{Board, Row, State};
+use crate::screen::Spoken;
+
+impl Board {
+    /// What runs, what waits, and why: a sentence for each row that is not over.
+    pub(crate) fn why(&self) -> Vec<(&str, String)> {
+        let rows = self.rows.iter().filter(|row| !row.state.is_over());
+        rows.map(|row| (row.id.as_str(), self.reason(row)))
+            .collect()
+    }
+
+    fn reason(&self, row: &Row) -> String {
+        let since = Spoken(row.since.elapsed());
+        match row.state {
+            State::Waiting => self.waits_for(row),
+            State::Running => format!("runs for {since}{}{}", attempt(row), said(row)),
+            State::Starting => {
+                let answer = row.answer.as_deref().unwrap_or("no answer yet");
+                format!("starts for {since}, is not ready: {answer}{}", process(row))
+            }
+            State::Ready => {
+                let answer = row.answer.iter().map(|answer| format!(": {answer}"));
+                let answer: String = answer.collect();
+                format!(
+                    "ready for {since}{answer}{}{}",
+                    process(row),
+                    self.users(row)
+                )
+            }
+            State::Retrying { until } => {
+                let (of, wait) = (row.attempts_max, left(until));
+                let remark = &row.remark;
+                format!(
+                    "attempt {} of {of} failed: {remark}; again in {wait}",
+                    row.attempt
+                )
+            }
+            State::Restarting { until } => {
+                format!(
+                    "failed: {}; is started again in {}",
+                    row.remark,
+                    left(until)
+                )
+            }
+            State::Stopping => format!("was asked to stop{}", process(row)),
+            _ => row.state.name().to_owned(),
+        }
+    }
+
+    fn waits_for(&self, row: &Row) -> String {
+        let needs = row.needs.iter().map(|need| &self.rows[*need]);
+        let waits = needs.filter(|need| !is_satisfied(need));
+        let waits: Vec<String> = waits
+            .map(|need| format!("{} ({})", need.id, need.state.name()))
+            .collect();
+        if !waits.is_empty() {
+            return format!("waits for {}", waits.join(", "));
+        }
+        let taken = self.rows.iter().filter(|row| takes_place(row)).count();
+        format!(
+            "waits for a place: {taken} of {} are taken",
+            self.concurrency
+        )
+    }
+
+    /// Those that keep a service from being stopped.
+    fn users(&self, row: &Row) -> String {
+        let place = self.place(&row.id);
+        let users = self.rows.iter().filter(|user| {
+            !user.state.is_over() && user.needs.iter().any(|need| Some(*need) == place)
+        });
+        let users: Vec<&str> = users.map(|user| user.id.as_str()).collect();
+        if users.is_empty() {
+            String::new()
+        } else {
+            format!("; needed by {}", users.join(", "))
+        }
+    }
+}
+
+/// Whether what needs it may begin.
+fn is_satisfied(need: &Row) -> bool {
+    if need.is_service {
+        !matches!(need.state, State::Waiting | State::Starting) && need.incarnation > 0
+    } else {
+        need.state.is_over()
+    }
+}
+
+/// Whether it takes one of the places of those that run at once.
+fn takes_place(row: &Row) -> bool {
+    match row.state {
+        State::Running | State::Retrying { .. } | State::Starting => true,
+        State::Stopping => !row.is_service,
+        _ => false,
+    }
+}
+
+fn attempt(row: &Row) -> String {
+    match row.attempts_max {
+        1 => String::new(),
+        of => format!(", attempt {} of {of}", row.attempt),
+    }
+}
+
+fn process(row: &Row) -> String {
+    let pid = row.pid.map(|pid| format!("; process {pid}"));
+    pid.unwrap_or_default()
+}
+
+fn said(row: &Row) -> String {
+    let printed = match row.printed {
+        Some(printed) => format!("; printed its last line {} ago", Spoken(printed.elapsed())),
+        None => "; has printed nothing".to_owned(),
+    };
+    printed + &process(row)
+}
+
+fn left(until: Instant) -> Spoken {
+    Spoken(until.saturating_duration_since(Instant::now()))
+}

@@ -1,0 +1,63 @@
+//! Everything that is wrong with a workflow file, told at once.
+
+use std::fmt::{self, Display, Formatter};
+
+use miette::{Diagnostic, SourceCode};
+
+use super::fault::FileFault;
+use super::text::Text;
+
+/// How many faults are shown: two or three screens. The rest is counted.
+const FAULTS_SHOWN_MAX: usize = 50;
+
+/// Everything that keeps a workflow file from being run; at least one fault.
+#[derive(Debug, thiserror::Error)]
+pub(crate) struct FileFaults {
+    text: Text,
+    faults: Vec<FileFault>,
+    count: usize,
+}
+
+impl FileFaults {
+    /// `left_out` are those that were counted only.
+    pub(super) fn new(text: Text, mut faults: Vec<FileFault>, left_out: usize) -> Self {
+        let count = faults.len() + left_out;
+        faults.sort_by_key(FileFault::offset);
+        faults.truncate(FAULTS_SHOWN_MAX);
+        Self {
+            text,
+            faults,
+            count,
+        }
+    }
+
+    pub(super) fn one(text: Text, fault: FileFault) -> Self {
+        Self::new(text, vec![fault], 0)
+    }
+}
+
+impl Display for FileFaults {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let plural = if self.count == 1 { "" } else { "s" };
+        let name = self.text.name();
+        write!(
+            formatter,
+            "{name} cannot be run: {} fault{plural}",
+            self.count
+        )?;
+        if self.count > self.faults.len() {
+            write!(formatter, "; {} of them are shown", self.faults.len())?;
+        }
+        Ok(())
+    }
+}
+
+impl Diagnostic for FileFaults {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.text)
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        Some(Box::new(self.faults.iter().map(|fault| fault as _)))
+    }
+}

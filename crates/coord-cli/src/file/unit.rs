@@ -1,0 +1,179 @@
+//! What a `[[step]]` and a `[[service]]` of a workflow file have in common: a process with a name.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+use super::fault::FileFault;
+use super::service::Service;
+use super::step::Step;
+use super::walk::Walk;
+
+/// One step or service of a workflow file.
+#[derive(Debug, Clone)]
+pub(crate) struct Unit {
+    /// Unique in the file.
+    pub(crate) id: String,
+    /// What it does.
+    pub(crate) action: Action,
+    /// Where it is done: the file's folder, or a folder below or beside it.
+    pub(crate) folder: PathBuf,
+    /// Variables for it only; they win over those of the file.
+    pub(crate) env: BTreeMap<String, String>,
+    /// The ids of the steps that have ended, and of the services that are ready, before it begins.
+    pub(crate) needs: Vec<String>,
+    /// Which of the two it is.
+    pub(crate) role: Role,
+    /// Where the file names the id.
+    pub(super) id_at: Range<usize>,
+}
+
+/// Whether a unit is to end or to stay.
+#[derive(Debug, Clone)]
+pub(crate) enum Role {
+    /// It is to end.
+    Step(Step),
+    /// It is to stay.
+    Service(Service),
+}
+
+/// What a unit does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// A line for `sh -c`.
+    Shell(String),
+    /// A program, without a shell in between.
+    Program {
+        /// Its name or path.
+        program: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+    },
+}
+
+impl Unit {
+    /// The step that it is, if it is one.
+    pub(crate) fn step(&self) -> Option<&Step> {
+        match &self.role {
+            Role::Step(step) => Some(step),
+            Role::Service(_) => None,
+        }
+    }
+
+    /// The service that it is, if it is one.
+    pub(crate) fn service(&self) -> Option<&Service> {
+        match &self.role {
+            Role::Step(_) => None,
+            Role::Service(service) => Some(service),
+        }
+    }
+}
+
+/// A unit with the places of what is checked once all are known.
+pub(super) struct Draft {
+    pub(super) unit: Unit,
+    pub(super) needs_at: Vec<Range<usize>>,
+}
+
+/// Reads what both have. A unit without an id is looked through all the same, and then left out.
+pub(super) fn unit(
+    walk: &mut Walk<'_>,
+    table: &DeTable<'_>,
+    at: &Range<usize>,
+    folder: &Path,
+    role: Role,
+) -> Option<Draft> {
+    let what = match role {
+        Role::Step(_) => "step",
+        Role::Service(_) => "service",
+    };
+    let id = walk.string(table, "id");
+    if !table.contains_key("id") {
+        let at = walk.at(at);
+        walk.add(FileFault::NoId { what, at });
+    }
+    let action = action(walk, table, what, at);
+    let dir = walk.process_text(table, "dir");
+    let env = env(walk, table);
+    let needs = walk.strings(table, "needs");
+    let id = id?;
+    Some(Draft {
+        unit: Unit {
+            id: (*id.get_ref()).to_owned(),
+            action: action.unwrap_or(Action::Shell(String::new())),
+            folder: dir.map_or_else(|| folder.to_owned(), |dir| folder.join(dir)),
+            env,
+            needs: needs
+                .iter()
+                .map(|need| (*need.get_ref()).to_owned())
+                .collect(),
+            role,
+            id_at: id.span(),
+        },
+        needs_at: needs.iter().map(Spanned::span).collect(),
+    })
+}
+
+fn action(
+    walk: &mut Walk<'_>,
+    table: &DeTable<'_>,
+    what: &'static str,
+    at: &Range<usize>,
+) -> Option<Action> {
+    let shell = walk.process_text(table, "run").map(Action::Shell);
+    let program = command(walk, table);
+    match (table.get_key_value("run"), table.get_key_value("command")) {
+        (None, None) => {
+            let at = walk.at(at);
+            walk.add(FileFault::NoAction { what, at });
+        }
+        (Some((run, _)), Some((command, _))) => {
+            let (run, command) = (walk.at(&run.span()), walk.at(&command.span()));
+            walk.add(FileFault::TwoActions { what, run, command });
+        }
+        _ => {}
+    }
+    shell.or(program)
+}
+
+fn command(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Action> {
+    let words = walk.strings(table, "command");
+    for (index, word) in words.iter().enumerate() {
+        // An empty argument is an argument; an empty program is none.
+        walk.check_process_text("command", word, index == 0);
+    }
+    let value = table.get("command")?;
+    if value
+        .get_ref()
+        .as_array()
+        .is_some_and(|array| array.is_empty())
+    {
+        let at = walk.at(&value.span());
+        let key = "command".to_owned();
+        walk.add(FileFault::Empty { key, at });
+    }
+    let mut words = words.iter().map(|word| (*word.get_ref()).to_owned());
+    Some(Action::Program {
+        program: words.next()?,
+        arguments: words.collect(),
+    })
+}
+
+/// The variables of a unit or of the file.
+pub(super) fn env(walk: &mut Walk<'_>, table: &DeTable<'_>) -> BTreeMap<String, String> {
+    let variables = walk.texts(table, "env");
+    for (name, value) in &variables {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let at = walk.at(&value.span());
+            let name = name.clone();
+            walk.add(FileFault::VariableName { name, at });
+        }
+    }
+    let values = variables.into_iter();
+    values
+        .map(|(name, value)| (name, value.into_inner()))
+        .collect()
+}

@@ -1,0 +1,64 @@
+//! What a person at the screen does with a step that runs: stop it, or run it again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use coordination::bus::CancellationToken;
+
+/// What a person wants of a step or service, by its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// That it ends, and is run again.
+    Restart(String),
+    /// That it ends.
+    Stop(String),
+}
+
+/// Why a step ended that a person stopped.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("it was stopped by hand")]
+pub(crate) struct StoppedByHand;
+
+/// The steps that run, within reach.
+#[derive(Debug, Default)]
+pub(crate) struct Hands {
+    steps: Mutex<HashMap<String, Grip>>,
+}
+
+#[derive(Debug)]
+struct Grip {
+    token: CancellationToken,
+    wish: Option<Wish>,
+}
+
+impl Hands {
+    /// Brings a step within reach. Its process is to stop when the token is cancelled, which is
+    /// also when its parent is.
+    pub(crate) fn hold(&self, step: &str, parent: &CancellationToken) -> CancellationToken {
+        let token = parent.child_token();
+        let grip = Grip {
+            token: token.clone(),
+            wish: None,
+        };
+        self.steps().insert(step.to_owned(), grip);
+        token
+    }
+
+    /// Takes a step out of reach, and says what was wished meanwhile.
+    pub(crate) fn release(&self, step: &str) -> Option<Wish> {
+        self.steps().remove(step)?.wish
+    }
+
+    /// Does what is wished, if the step runs.
+    pub(crate) fn grant(&self, wish: Wish) {
+        let (Wish::Restart(step) | Wish::Stop(step)) = &wish;
+        if let Some(grip) = self.steps().get_mut(step) {
+            grip.token.cancel();
+            grip.wish = Some(wish);
+        }
+    }
+
+    fn steps(&self) -> MutexGuard<'_, HashMap<String, Grip>> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,168 @@
+//! The course of a run: its steps, the services that they need, what a person and signals want of
+//! it, and its end.
+
+use std::convert::Infallible;
+use std::future::{pending, ready};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordination::bus::time::sleep;
+use coordination::bus::vocabulary::WORKFLOW_EVENTS;
+use coordination::bus::{BusExt, CancellationToken};
+use coordination::workflow::{Outcome, Status, Workflow};
+use coordination::{CoordinationError, Services};
+use tokio::sync::mpsc;
+
+use super::{SetUpError, keeper};
+use crate::hands::Wish;
+use crate::job::{Job, why};
+use crate::needs::Needs;
+
+/// How long a run that was abandoned may take to end by itself after all.
+const ABANDON_AFTER: Duration = Duration::from_secs(1);
+/// How long all services may take to stop, one after the other: each has its own grace, which the
+/// file bounds.
+const SERVICES_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+
+/// A run, and what it hangs together with.
+pub(super) struct Course<'c> {
+    pub(super) job: &'c Job,
+    pub(super) workflow: &'c Workflow,
+    /// Whether services are kept when nobody needs them any more.
+    pub(super) keeps: bool,
+    /// Cancelled when nobody can see what happens any more.
+    pub(super) lost: &'c CancellationToken,
+}
+
+/// How it ended.
+pub(super) struct End {
+    /// What became of the steps; `None`: the run was abandoned.
+    pub(super) outcome: Option<Arc<Outcome>>,
+    /// The service whose failure ended it, and why it failed.
+    pub(super) service: Option<(String, String)>,
+}
+
+impl Course<'_> {
+    /// Runs to the end: until all steps are over and no service runs.
+    pub(super) async fn run(
+        &self,
+        needs: Needs,
+        mut wishes: mpsc::Receiver<Wish>,
+    ) -> Result<End, SetUpError> {
+        let stays = self.keeps || needs.any_for_itself();
+        let services = self.job.module.services()?;
+        let events = self.job.module.bus().subscribe(&WORKFLOW_EVENTS)?;
+        let mut failed = None;
+        let abandoned = async {
+            self.job.interrupts.abandon.cancelled().await;
+            sleep(ABANDON_AFTER).await;
+        };
+        let keeping = async {
+            if !self.keeps {
+                keeper::keep(self.job, needs, events).await?;
+            }
+            pending::<Result<Infallible, CoordinationError>>().await
+        };
+        let killing = async {
+            self.job.interrupts.kill.cancelled().await;
+            services.kill();
+            pending::<Infallible>().await
+        };
+        let granting = async {
+            while let Some(wish) = wishes.recv().await {
+                self.grant(services, wish).await;
+            }
+            pending::<Infallible>().await
+        };
+        let outcome = tokio::select! {
+            outcome = self.to_the_end(services, stays, &mut failed) => Some(outcome?),
+            () = abandoned => None,
+            never = keeping => match never? {},
+            never = killing => match never {},
+            never = granting => match never {},
+        };
+        Ok(End {
+            outcome,
+            service: failed,
+        })
+    }
+
+    /// The steps, then the services that stay for as long as they are wanted, then their end.
+    async fn to_the_end(
+        &self,
+        services: &Services,
+        stays: bool,
+        failed: &mut Option<(String, String)>,
+    ) -> Result<Arc<Outcome>, SetUpError> {
+        let orchestrator = self.job.module.orchestrator()?;
+        let run = orchestrator.start_workflow(self.workflow, ())?;
+        let outcome = tokio::select! {
+            outcome = run.outcome() => outcome?,
+            service = self.failure(services) => {
+                *failed = Some(service);
+                run.cancel();
+                run.outcome().await?
+            }
+            () = self.unwanted() => {
+                run.cancel();
+                run.outcome().await?
+            }
+        };
+        if stays && outcome.status == Status::Completed {
+            self.job.interrupts.standing.cancel();
+            tokio::select! {
+                () = all_ended(services) => {}
+                service = self.failure(services) => *failed = Some(service),
+                () = self.unwanted() => {}
+            }
+        }
+        let _ = services.shutdown(SERVICES_DEADLINE).await;
+        Ok(outcome)
+    }
+
+    /// Resolves when somebody wants an end, or nobody can see what happens.
+    async fn unwanted(&self) {
+        tokio::select! {
+            () = self.job.interrupts.end.cancelled() => {}
+            () = self.lost.cancelled() => {}
+        }
+    }
+
+    /// The first service whose failure is that of the run: it was given up, and had been ready. One
+    /// that never was fails the step that started it.
+    async fn failure(&self, services: &Services) -> (String, String) {
+        let gave_up = services.gave_up().await;
+        if !self.job.was_ready(&gave_up.child) {
+            return pending().await;
+        }
+        let why = why(&gave_up);
+        (gave_up.child, why)
+    }
+
+    /// Does what a person wants of a step or service, and does not wait until it is done.
+    async fn grant(&self, services: &Services, wish: Wish) {
+        let (Wish::Restart(id) | Wish::Stop(id)) = &wish;
+        let Some(service) = services.service(id) else {
+            return self.job.hands.grant(wish);
+        };
+        if let Wish::Restart(_) = wish {
+            service.restart();
+            return;
+        }
+        tokio::select! {
+            biased;
+            // Once polled it has asked, and goes on stopping when it is dropped.
+            _ = service.stop() => {}
+            () = ready(()) => {}
+        }
+    }
+}
+
+/// Resolves when no service runs any more.
+async fn all_ended(services: &Services) {
+    for status in services.list() {
+        if let Some(service) = services.service(&status.name) {
+            service.ended().await;
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! A run as a live screen: what runs, what it prints, what happens, and keys.
+
+mod feed;
+mod view;
+mod draw;
+mod wrap;
+mod look;
+mod terminal;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordination::bus::time::{Instant, sleep_until};
+use coordination::bus::vocabulary::PROCESS_OUTPUT;
+use coordination::monitor::PerformanceMetrics;
+use coordination::{CoordinationError, CoordinationModule};
+use crossterm::event::{Event, EventStream, KeyEventKind};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+
+use super::Start;
+use crate::board::{Board, Bounds, Row, State};
+use crate::hands::Wish;
+use crate::signals::{Interrupts, suspend};
+use draw::{Load, Scene};
+use feed::Feed;
+use look::Look;
+use terminal::Terminal;
+use view::{Asked, View};
+
+/// Frames a second at most: what an eye can follow.
+pub(super) const FRAMES: u32 = 60;
+const FRAME: Duration = Duration::from_nanos(1_000_000_000 / FRAMES as u64);
+/// How often times and loads are shown anew while nothing else changes.
+const TICK: Duration = Duration::from_secs(1);
+/// A live screen.
+pub(crate) struct Tui {
+    pub(super) board: Board,
+    view: View,
+    load: Load,
+    look: Look,
+    feed: Feed,
+    module: Arc<CoordinationModule>,
+    interrupts: Interrupts,
+    wishes: mpsc::Sender<Wish>,
+}
+
+/// What made the screen wake.
+enum Woken {
+    Key(io::Result<Event>),
+    Suspend,
+    Interrupt,
+    /// Whether there may be more.
+    Fed(bool),
+    Frame,
+    Tick,
+}
+
+impl Tui {
+    pub(super) fn new(start: &Start<'_>) -> Result<Self, CoordinationError> {
+        let bounds = Bounds::of_screen(start.file.units.len());
+        Ok(Self {
+            board: Board::new(start.file, bounds),
+            view: View::new(),
+            load: Load::default(),
+            look: Look::of_environment(start.args.color),
+            feed: Feed::new(start.module, bounds)?,
+            module: Arc::clone(start.module),
+            interrupts: start.interrupts.clone(),
+            wishes: start.wishes.clone(),
+        })
+    }
+
+    /// Shows the run until it is over; after a failure, until somebody has seen it.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal is gone.
+    pub(super) async fn show(&mut self) -> io::Result<()> {
+        let mut terminal = Terminal::take()?;
+        let mut keys = EventStream::new();
+        let mut tick = Instant::now();
+        let mut drawn = tick;
+        let mut dirty = true;
+        let mut noted = 0;
+        let mut is_open = true;
+        loop {
+            if dirty && drawn + FRAME <= Instant::now() {
+                self.draw(&mut terminal)?;
+                drawn = Instant::now();
+                dirty = false;
+            }
+            let woken = tokio::select! {
+                biased;
+                Some(key) = keys.next() => Woken::Key(key),
+                () = self.interrupts.suspend.notified() => Woken::Suspend,
+                () = super::interrupt(&self.interrupts, noted) => Woken::Interrupt,
+                () = sleep_until(drawn + FRAME), if dirty => Woken::Frame,
+                more = self.feed.next(&mut self.board), if is_open => Woken::Fed(more),
+                () = sleep_until(tick + TICK) => Woken::Tick,
+            };
+            dirty = true;
+            match woken {
+                Woken::Key(key) => {
+                    if self.key(key?, is_open, &mut terminal)? {
+                        return Ok(());
+                    }
+                    // A key is answered at once.
+                    self.draw(&mut terminal)?;
+                    (drawn, dirty) = (Instant::now(), false);
+                }
+                Woken::Suspend => terminal.meanwhile(|| suspend(&self.module))?,
+                Woken::Interrupt => noted += 1,
+                Woken::Frame => {}
+                Woken::Fed(more) => is_open = more,
+                Woken::Tick => {
+                    tick = Instant::now();
+                    // Nothing moves any more once all is over.
+                    dirty = is_open;
+                    if is_open {
+                        self.load = self.module.monitor().map_or_else(
+                            |_| Load::default(),
+                            |monitor| load(&monitor.performance_metrics()),
+                        );
+                    }
+                }
+            }
+            if !is_open && (!self.is_to_be_seen() || noted > 0) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether something went wrong that somebody should see before it goes.
+    fn is_to_be_seen(&self) -> bool {
+        let failed = |row: &Row| row.state == State::Failed && !row.optional;
+        let outcome = self.board.outcome.as_deref();
+        !self.interrupts.end.is_cancelled()
+            && (outcome != Some("completed") || self.board.rows.iter().any(failed))
+    }
+
+    fn draw(&mut self, terminal: &mut Terminal) -> io::Result<()> {
+        self.view.follow(&self.board);
+        let scene = Scene {
+            board: &self.board,
+            load: &self.load,
+            events: self.feed.events.make_contiguous(),
+            ending: self.interrupts.said(),
+            look: self.look,
+        };
+        let view = &mut self.view;
+        terminal.draw(|frame| {
+            let area = frame.area();
+            draw::draw(&scene, view, area, frame.buffer_mut());
+        })
+    }
+
+    /// Does what a key asks for. Whether that is to leave.
+    fn key(&mut self, event: Event, is_open: bool, terminal: &mut Terminal) -> io::Result<bool> {
+        let Event::Key(key) = event else {
+            return Ok(false);
+        };
+        if key.kind == KeyEventKind::Release {
+            return Ok(false);
+        }
+        match self.view.key(key, &self.board) {
+            // What is over is only left; what runs is ended.
+            Some(Asked::Quit) if !is_open => return Ok(true),
+            Some(Asked::Quit) => self.interrupts.next(),
+            Some(Asked::Suspend) => terminal.meanwhile(|| suspend(&self.module))?,
+            Some(Asked::Wish(wish)) => {
+                self.view.notice = Some(match &wish {
+                    Wish::Restart(id) => format!("restarting {id}"),
+                    Wish::Stop(id) => format!("stopping {id}"),
+                });
+                // More wishes than can wait are no wishes, but a cat on the keyboard.
+                let _ = self.wishes.try_send(wish);
+            }
+            None => {}
+        }
+        Ok(false)
+    }
+}
+
+/// What there is to say of the load.
+fn load(metrics: &PerformanceMetrics) -> Load {
+    let processes = || metrics.processes.iter();
+    let output = metrics
+        .topics
+        .iter()
+        .find(|topic| topic.topic == PROCESS_OUTPUT.name());
+    Load {
+        cpu_percent: processes()
+            .map(|process| f64::from(process.cpu_percent))
+            .sum(),
+        memory_bytes: processes().map(|process| process.memory_bytes).sum(),
+        lines_per_second: output.map_or(0.0, |topic| topic.per_second),
+        processes: processes()
+            .map(|process| {
+                let cpu = f64::from(process.cpu_percent);
+                (process.process.clone(), cpu, process.memory_bytes)
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,271 @@
+//! Draws a run: what there is, what it says, what happened, and the keys.
+
+mod list;
+mod output;
+mod over;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use coordination::bus::vocabulary::{LogEvent, LogLevel};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::look::Look;
+use super::view::{Over, View};
+use crate::board::Board;
+use crate::screen::Spoken;
+
+/// The smallest screen on which anything can be told apart.
+const WIDTH_MIN: u16 = 30;
+const HEIGHT_MIN: u16 = 6;
+
+/// What is known of the load.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Load {
+    /// Of all processes together, where 100 is one processor.
+    pub(super) cpu_percent: f64,
+    pub(super) memory_bytes: u64,
+    pub(super) lines_per_second: f64,
+    /// By process: processor time and memory.
+    pub(super) processes: Vec<(String, f64, u64)>,
+}
+
+/// Everything that is drawn.
+pub(super) struct Scene<'s> {
+    pub(super) board: &'s Board,
+    pub(super) load: &'s Load,
+    /// The newest last.
+    pub(super) events: &'s [LogEvent],
+    /// What an interrupt did, or how the run goes on.
+    pub(super) ending: Option<&'static str>,
+    pub(super) look: Look,
+}
+
+/// Draws the whole screen.
+pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
+    if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
+        Line::styled("too small", scene.look.title()).render(area, buffer);
+        return;
+    }
+    if view.is_wide {
+        output::wide(scene, view, area, buffer);
+    } else {
+        whole(scene, view, area, buffer);
+    }
+    match view.over {
+        Some(Over::Help) => over::help(scene, area, buffer),
+        Some(Over::Why) => over::why(scene, area, buffer),
+        None => {}
+    }
+}
+
+fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
+    let events = events_height(area.height);
+    let header = Rect { height: 1, ..area };
+    let middle = Rect {
+        y: area.y + 1,
+        height: area.height - 2 - events,
+        ..area
+    };
+    let left = list::width(scene, area.width);
+    let list = Rect {
+        width: left,
+        ..middle
+    };
+    let right = Rect {
+        x: area.x + left + 1,
+        width: area.width - left - 1,
+        ..middle
+    };
+    head(scene, header, buffer);
+    let junctions = [Some(left), None];
+    rule(scene, area, middle.y, junctions, buffer);
+    let lines = scene.look.lines();
+    for y in middle.y + 1..middle.bottom() {
+        buffer.set_string(area.x + left, y, lines.vertical, scene.look.quiet());
+    }
+    list::draw(scene, view, list, buffer);
+    output::draw(scene, view, right, buffer);
+    if events > 0 {
+        let rows = Rect {
+            y: middle.bottom(),
+            height: events,
+            ..area
+        };
+        rule(scene, area, rows.y, [None, Some(left)], buffer);
+        happened(scene, rows, buffer);
+    }
+    let footer = Rect {
+        y: area.bottom() - 1,
+        height: 1,
+        ..area
+    };
+    foot(scene, view, footer, buffer);
+}
+
+/// Rows for what happened, its heading included.
+fn events_height(height: u16) -> u16 {
+    match height {
+        0..16 => 0,
+        16..40 => 5,
+        _ => 9,
+    }
+}
+
+fn head(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
+    let (board, look) = (scene.board, scene.look);
+    let (state, style) = match (&board.outcome, scene.ending) {
+        (Some(outcome), _) if outcome == "completed" => ("completed", look.good()),
+        (Some(outcome), _) if outcome == "failed" => ("failed", look.bad()),
+        (Some(outcome), _) if outcome == "timed-out" => ("took too long", look.bad()),
+        (Some(_), _) => ("cancelled", look.odd()),
+        (None, Some(_)) => ("ending", look.odd()),
+        (None, None) => ("running", look.busy()),
+    };
+    let took = board.took.unwrap_or_else(|| board.started.elapsed());
+    let over = board.rows.iter().filter(|row| row.state.is_over()).count();
+    let left = Line::from(vec![
+        Span::styled(format!(" {} ", look.text(&board.workflow)), look.title()),
+        Span::styled(format!("{state} "), style),
+        Span::raw(format!(
+            "{}{}{over} of {} over",
+            coarse(took),
+            look.dot(),
+            board.rows.len()
+        )),
+    ]);
+    let load = scene.load;
+    let right = format!(
+        "{:.0} lines/s{dot}cpu {:.0} %{dot}{} ",
+        load.lines_per_second,
+        load.cpu_percent,
+        bytes(load.memory_bytes),
+        dot = look.dot(),
+    );
+    buffer.set_line(area.x, area.y, &left, area.width);
+    let width = u16::try_from(right.chars().count()).unwrap_or(u16::MAX);
+    let used = u16::try_from(left.width()).unwrap_or(u16::MAX);
+    if used.saturating_add(width) <= area.width {
+        buffer.set_string(area.right() - width, area.y, right, Style::new());
+    }
+}
+
+/// A horizontal line across the screen, with what leaves it downwards and upwards.
+fn rule(scene: &Scene<'_>, area: Rect, y: u16, [down, up]: [Option<u16>; 2], buffer: &mut Buffer) {
+    let (lines, style) = (scene.look.lines(), scene.look.quiet());
+    for x in area.x..area.right() {
+        buffer.set_string(x, y, lines.horizontal, style);
+    }
+    if let Some(at) = down {
+        buffer.set_string(area.x + at, y, lines.down, style);
+    }
+    if let Some(at) = up {
+        buffer.set_string(area.x + at, y, lines.up, style);
+    }
+}
+
+/// A heading in a horizontal line.
+fn heading(text: &str, scene: &Scene<'_>, x: u16, y: u16, width: u16, buffer: &mut Buffer) {
+    let text = format!(" {} ", scene.look.text(text));
+    let room = usize::from(width.saturating_sub(2));
+    buffer.set_stringn(x + 1, y, text, room, scene.look.title());
+}
+
+fn happened(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
+    heading("events", scene, area.x, area.y, area.width, buffer);
+    let rows = usize::from(area.height - 1);
+    let shown = &scene.events[scene.events.len().saturating_sub(rows)..];
+    for (event, y) in shown.iter().zip(area.y + 1..) {
+        let style = match event.level {
+            LogLevel::Error => scene.look.bad(),
+            LogLevel::Warn => scene.look.odd(),
+            _ => Style::new(),
+        };
+        let time = event.at.strftime("%H:%M:%S");
+        let line = Line::from(vec![
+            Span::styled(format!(" {time} "), scene.look.quiet()),
+            Span::styled(
+                scene
+                    .look
+                    .text(&format!("{}: {}", event.source, event.message)),
+                style,
+            ),
+        ]);
+        buffer.set_line(area.x, y, &line, area.width);
+    }
+}
+
+fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
+    let look = scene.look;
+    let said = view.notice.as_deref().or(scene.ending);
+    if let Some(said) = said {
+        let text = format!(" {}", look.text(said));
+        buffer.set_stringn(area.x, area.y, text, area.width.into(), look.odd());
+        return;
+    }
+    let arrows = if look.unicode { "↑↓" } else { "up/down" };
+    let keys = [
+        (arrows, "select"),
+        ("PgUp/PgDn", "scroll"),
+        ("r", "restart"),
+        ("k", "stop"),
+        ("t", "why"),
+        ("?", "help"),
+        (
+            "q",
+            if scene.board.outcome.is_some() {
+                "leave"
+            } else {
+                "quit"
+            },
+        ),
+    ];
+    let mut spans = vec![Span::raw(" ")];
+    for (key, does) in keys {
+        spans.push(Span::styled(key, look.title()));
+        spans.push(Span::styled(format!(" {does}  "), look.quiet()));
+    }
+    buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
+}
+
+/// A time in whole seconds, so that a screen has nothing to redraw in between.
+fn coarse(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        _ => Spoken(time).to_string(),
+    }
+}
+
+/// An amount of memory as people say it.
+fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    let mut amount = bytes as f64 / 1e3;
+    let mut units = UNITS.into_iter().peekable();
+    loop {
+        let unit = units.next().unwrap_or_default();
+        if amount < 1e3 || units.peek().is_none() {
+            let digits = usize::from(amount < 10.0 && unit != "kB");
+            return format!("{amount:.digits$} {unit}");
+        }
+        amount /= 1e3;
+    }
+}
+
+/// As much of a text as fits, with a mark where it was cut.
+fn cut(text: &str, width: usize, look: Look) -> String {
+    let text = look.text(text);
+    if text.chars().count() <= width {
+        return text;
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    kept + look.ellipsis()
+}
+
+fn selected(style: Style) -> Style {
+    style.add_modifier(Modifier::REVERSED)
+}

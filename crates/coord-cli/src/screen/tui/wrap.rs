@@ -1,0 +1,165 @@
+//! Lines of output as rows of a screen: their colours kept, the long ones wrapped.
+
+use ansi_to_tui::IntoText;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use super::look::Look;
+
+/// The columns between two tab stops.
+const TAB: usize = 8;
+
+/// The rows of a line on a screen of this width; at least one.
+pub(super) fn rows(line: &str, width: usize, look: Look) -> Vec<Line<'static>> {
+    let mut rows = Rows {
+        width: width.max(1),
+        rows: Vec::new(),
+        row: Vec::new(),
+        column: 0,
+    };
+    for (text, style) in pieces(line, look) {
+        rows.add(&look.text(&text), style);
+    }
+    rows.finish()
+}
+
+/// Prose in rows of this width, broken between words where that is possible.
+pub(super) fn words(text: &str, width: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
+    for word in text.split(' ') {
+        let row = rows
+            .last_mut()
+            .filter(|row| row.is_empty() || row.width() + 1 + word.width() <= width);
+        match row {
+            Some(row) if row.is_empty() => row.push_str(word),
+            Some(row) => {
+                row.push(' ');
+                row.push_str(word);
+            }
+            None => rows.push(word.to_owned()),
+        }
+    }
+    rows
+}
+
+/// A line in pieces of one style.
+fn pieces(line: &str, look: Look) -> Vec<(String, Style)> {
+    if !line.contains('\u{1b}') {
+        return vec![(line.to_owned(), Style::new())];
+    }
+    let Ok(text) = line.into_text() else {
+        return vec![(line.replace('\u{1b}', ""), Style::new())];
+    };
+    let spans = text.lines.into_iter().flat_map(|line| line.spans);
+    let pieces = spans.map(|span| {
+        let mut style = span.style;
+        if !look.color {
+            (style.fg, style.bg) = (None, None);
+        }
+        (span.content.into_owned(), style)
+    });
+    pieces.collect()
+}
+
+struct Rows {
+    width: usize,
+    rows: Vec<Line<'static>>,
+    row: Vec<Span<'static>>,
+    column: usize,
+}
+
+impl Rows {
+    fn add(&mut self, text: &str, style: Style) {
+        let mut piece = String::new();
+        for character in text.chars() {
+            if character == '\t' {
+                let stop = (self.column / TAB + 1) * TAB;
+                let spaces = stop.min(self.width) - self.column;
+                piece.extend(std::iter::repeat_n(' ', spaces));
+                self.column += spaces;
+                continue;
+            }
+            let width = character.width().unwrap_or(0);
+            if self.column + width > self.width && self.column > 0 {
+                self.row
+                    .push(Span::styled(std::mem::take(&mut piece), style));
+                self.break_row();
+            }
+            piece.push(character);
+            self.column += width;
+        }
+        self.row.push(Span::styled(piece, style));
+    }
+
+    fn break_row(&mut self) {
+        self.rows.push(Line::from(std::mem::take(&mut self.row)));
+        self.column = 0;
+    }
+
+    fn finish(mut self) -> Vec<Line<'static>> {
+        if self.rows.is_empty() || self.column > 0 {
+            self.break_row();
+        }
+        self.rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::style::Color;
+
+    use super::*;
+
+    const LOOK: Look = Look {
+        color: true,
+        unicode: true,
+    };
+
+    fn texts(line: &str, width: usize) -> Vec<String> {
+        rows(line, width, LOOK)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn a_long_line_goes_on_in_the_next_row() {
+        assert_eq!(texts("", 5), [""]);
+        assert_eq!(texts("abcde", 5), ["abcde"]);
+        assert_eq!(texts("abcdefghijk", 5), ["abcde", "fghij", "k"]);
+        assert_eq!(texts("日本語", 5), ["日本", "語"]);
+        assert_eq!(texts("a\tb", 20), ["a       b"]);
+        assert_eq!(texts("abc", 0), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn prose_is_broken_between_words() {
+        assert_eq!(words("a bc def", 4), ["a bc", "def"]);
+        assert_eq!(words("abcdef g", 4), ["abcdef", "g"]);
+        assert_eq!(words("", 4), [""]);
+    }
+
+    #[test]
+    fn colours_are_kept_across_rows_and_left_out_where_there_are_none() {
+        let line = "\u{1b}[31mredder\u{1b}[0m plain";
+        let red = rows(line, 4, LOOK);
+        assert_eq!(red[1].spans[0].style.fg, Some(Color::Red));
+        assert_eq!(red[1].spans[0].content, "er");
+        let plain = Look {
+            color: false,
+            ..LOOK
+        };
+        let spans = rows(line, 80, plain).remove(0).spans;
+        assert!(spans.iter().all(|span| span.style.fg.is_none()));
+    }
+
+    #[test]
+    fn a_terminal_without_unicode_gets_none() {
+        let ascii = Look {
+            unicode: false,
+            ..LOOK
+        };
+        assert_eq!(rows("a … é", 80, ascii)[0].to_string(), "a ~ ?");
+    }
+}

@@ -1,0 +1,198 @@
+//! `coord` in a terminal of its own: a pty, real keys, and the screen as a terminal shows it.
+
+use std::io::{Read, Write};
+use std::num::NonZeroU16;
+use std::path::Path;
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pty_process::Size;
+use pty_process::blocking::{Command, Pty, open};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{LocalModes, tcgetattr};
+
+/// Far longer than anything here takes: only a test that fails waits for so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) const DOWN: &str = "\u{1b}[B";
+pub(crate) const PAGE_UP: &str = "\u{1b}[5~";
+pub(crate) const END: &str = "\u{1b}[F";
+pub(crate) const ENTER: &str = "\r";
+pub(crate) const CONTROL_C: &str = "\u{3}";
+pub(crate) const CONTROL_Z: &str = "\u{1a}";
+
+/// A terminal in which `coord` runs.
+pub(crate) struct Terminal {
+    pty: Arc<Pty>,
+    shown: Arc<Shown>,
+    reader: Option<JoinHandle<()>>,
+    child: Child,
+}
+
+struct Shown {
+    parser: Mutex<vt100::Parser>,
+    more: Condvar,
+}
+
+impl Shown {
+    fn parser(&self) -> MutexGuard<'_, vt100::Parser> {
+        self.parser.lock().unwrap()
+    }
+}
+
+fn size(rows: u16, columns: u16) -> (NonZeroU16, NonZeroU16) {
+    (
+        NonZeroU16::new(rows).unwrap(),
+        NonZeroU16::new(columns).unwrap(),
+    )
+}
+
+/// A `coord` to be run in a folder, with a terminal's usual environment.
+pub(crate) fn coord(folder: &Path) -> Command {
+    Command::new(env!("CARGO_BIN_EXE_coord"))
+        .current_dir(folder)
+        .env("TERM", "xterm-256color")
+        .env("LC_ALL", "C.UTF-8")
+        .env_remove("NO_COLOR")
+}
+
+impl Terminal {
+    pub(crate) fn start(command: Command, rows: u16, columns: u16) -> Self {
+        let (pty, pts) = open().unwrap();
+        pty.resize(Size::new(rows, columns)).unwrap();
+        let child = command.spawn(pts).unwrap();
+        let pty = Arc::new(pty);
+        let (height, width) = size(rows, columns);
+        let shown = Arc::new(Shown {
+            parser: Mutex::new(vt100::Parser::new(height, width, 1000)),
+            more: Condvar::new(),
+        });
+        let reader = {
+            let (pty, shown) = (Arc::clone(&pty), Arc::clone(&shown));
+            std::thread::spawn(move || {
+                let mut bytes = [0; 64 * 1024];
+                // The other side is closed when nobody has it open any more.
+                while let Ok(read @ 1..) = (&*pty).read(&mut bytes) {
+                    shown.parser().process(&bytes[..read]);
+                    shown.more.notify_all();
+                }
+            })
+        };
+        Self {
+            pty,
+            shown,
+            reader: Some(reader),
+            child,
+        }
+    }
+
+    pub(crate) fn keys(&self, keys: &str) {
+        (&*self.pty).write_all(keys.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn resize(&self, rows: u16, columns: u16) {
+        let (height, width) = size(rows, columns);
+        self.shown.parser().set_size(height, width);
+        self.pty.resize(Size::new(rows, columns)).unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// What is shown, a line each, without the spaces at their ends.
+    pub(crate) fn screen(&self) -> String {
+        let parser = self.shown.parser();
+        text(parser.screen())
+    }
+
+    /// Waits until what is shown is as wanted.
+    #[track_caller]
+    pub(crate) fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+        self.until_screen(what, |screen| wanted(&text(screen)))
+    }
+
+    #[track_caller]
+    pub(crate) fn until_screen(
+        &self,
+        what: &str,
+        wanted: impl Fn(&vt100::Screen) -> bool,
+    ) -> String {
+        let parser = self.shown.parser();
+        let is_not_yet = |parser: &mut vt100::Parser| !wanted(parser.screen());
+        let (parser, timeout) = self
+            .shown
+            .more
+            .wait_timeout_while(parser, PATIENCE, is_not_yet)
+            .unwrap();
+        let shown = text(parser.screen());
+        assert!(!timeout.timed_out(), "{what} is not shown:\n{shown}");
+        shown
+    }
+
+    /// Waits until a text is shown.
+    #[track_caller]
+    pub(crate) fn shows(&self, wanted: &str) -> String {
+        self.until(wanted, |screen| screen.contains(wanted))
+    }
+
+    /// Whether the terminal is as a shell wants it: lines are edited and keys echoed, and the
+    /// screen is the one with the history.
+    pub(crate) fn is_restored(&self) -> bool {
+        let modes = tcgetattr(&*self.pty).unwrap().local_modes;
+        let screen_is_back = !self.shown.parser().screen().alternate_screen();
+        let cursor_is_back = !self.shown.parser().screen().hide_cursor();
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO) && screen_is_back && cursor_is_back
+    }
+
+    pub(crate) fn parser(&self) -> MutexGuard<'_, vt100::Parser> {
+        self.shown.parser()
+    }
+
+    /// Waits for the end, and says what is left on the screen.
+    pub(crate) fn end(&mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        self.reader.take().unwrap().join().unwrap();
+        (status, self.screen())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(screen: &vt100::Screen) -> String {
+    let (_, columns) = screen.size();
+    let rows = screen.rows(0, columns.get());
+    let rows: Vec<String> = rows.map(|row| row.trim_end().to_owned()).collect();
+    rows.join("\n")
+}
+
+/// The same screen whenever it was taken: what is counted and measured is replaced, in place.
+pub(crate) fn timeless(screen: &str) -> String {
+    let mut lines = screen.lines().map(|line| {
+        // Only words that are a number, a time or an id differ from run to run.
+        let mut timeless = String::new();
+        for character in line.chars() {
+            if character.is_ascii_digit() {
+                timeless.push('0');
+            } else {
+                timeless.push(character);
+            }
+        }
+        timeless
+    });
+    // The head of the screen is all of that.
+    let head = lines.next().unwrap_or_default();
+    let name = head.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    std::iter::once(name).chain(lines).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,84 @@
+//! Which parts a [`CoordinationModule`](crate::CoordinationModule) has, and how they are set.
+
+use std::sync::Arc;
+#[cfg(any(feature = "workflows", feature = "performance-monitoring"))]
+use std::time::Duration;
+
+use coord_bus::time::{Clock, SystemClock};
+
+/// Which parts a [`CoordinationModule`](crate::CoordinationModule) starts: a toggle for each
+/// feature of this crate, of the same name. All are on by default.
+///
+/// A part that is switched off is not started, and asking for it is answered with
+/// [`CoordinationError::SwitchedOff`](crate::CoordinationError::SwitchedOff). A part whose feature
+/// is off is not there at all, and neither is its toggle.
+///
+/// ```
+/// use coordination::CoordinationConfig;
+///
+/// let mut config = CoordinationConfig::default();
+/// # #[cfg(feature = "optimization")] {
+/// config.optimization = false;
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CoordinationConfig {
+    /// The choreographer, with the flows from processes to the log and to notifications.
+    #[cfg(feature = "event-flows")]
+    pub event_flows: bool,
+    /// The orchestrator.
+    #[cfg(feature = "workflows")]
+    pub workflows: bool,
+    /// The optimizer of streams.
+    #[cfg(feature = "optimization")]
+    pub optimization: bool,
+    /// The monitor.
+    #[cfg(feature = "performance-monitoring")]
+    pub performance_monitoring: bool,
+    /// The recovery manager, which looks for failing steps, and supervision.
+    #[cfg(feature = "error-recovery")]
+    pub error_recovery: bool,
+    /// The process runner, and services where there is supervision.
+    #[cfg(feature = "integration-patterns")]
+    pub integration_patterns: bool,
+    /// How long a cancelled step that watches its token has to come to an end;
+    /// [`DEFAULT_GRACE`](coord_workflow::DEFAULT_GRACE) by default.
+    #[cfg(feature = "workflows")]
+    pub workflow_grace: Duration,
+    /// How long undoing a run may take, all together;
+    /// [`DEFAULT_COMPENSATION_TIMEOUT`](coord_workflow::DEFAULT_COMPENSATION_TIMEOUT) by default.
+    #[cfg(feature = "workflows")]
+    pub compensation_timeout: Duration,
+    /// How often the monitor looks; once a second by default.
+    #[cfg(feature = "performance-monitoring")]
+    pub performance_sampling_interval: Duration,
+    /// What the times in events are taken from; the machine's clock by default.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for CoordinationConfig {
+    fn default() -> Self {
+        Self {
+            #[cfg(feature = "event-flows")]
+            event_flows: true,
+            #[cfg(feature = "workflows")]
+            workflows: true,
+            #[cfg(feature = "optimization")]
+            optimization: true,
+            #[cfg(feature = "performance-monitoring")]
+            performance_monitoring: true,
+            #[cfg(feature = "error-recovery")]
+            error_recovery: true,
+            #[cfg(feature = "integration-patterns")]
+            integration_patterns: true,
+            #[cfg(feature = "workflows")]
+            workflow_grace: coord_workflow::DEFAULT_GRACE,
+            #[cfg(feature = "workflows")]
+            compensation_timeout: coord_workflow::DEFAULT_COMPENSATION_TIMEOUT,
+            #[cfg(feature = "performance-monitoring")]
+            performance_sampling_interval: coord_monitor::DEFAULT_INTERVAL,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! How the module is, in one value.
+
+use coord_bus::Timestamp;
+use serde::Serialize;
+
+use crate::CoordinationModule;
+
+/// How the module is at one moment: [`CoordinationModule::system_health`].
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct SystemHealth {
+    /// When it was so.
+    pub timestamp: Timestamp,
+    /// All in all.
+    pub status: HealthStatus,
+    /// Why it is not [`Healthy`](HealthStatus::Healthy), a sentence each.
+    pub reasons: Vec<String>,
+    /// The flows that run.
+    #[cfg(feature = "event-flows")]
+    pub active_flows: usize,
+    /// The runs of workflows that go on.
+    #[cfg(feature = "workflows")]
+    pub active_workflows: usize,
+    /// The services that run.
+    #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+    pub active_services: usize,
+    /// Throughput, durations, memory and processor time; `None` while they are not monitored.
+    #[cfg(feature = "performance-monitoring")]
+    pub performance: Option<coord_monitor::PerformanceMetrics>,
+    /// What went wrong so far; `None` while nobody looks.
+    #[cfg(feature = "error-recovery")]
+    pub errors: Option<coord_recovery::ErrorStatistics>,
+}
+
+/// How it is all in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum HealthStatus {
+    /// Everything does what it is for.
+    Healthy,
+    /// Something is slower than it should be, or is being restarted.
+    Degraded,
+    /// Something does not do what it is for, and will not by itself.
+    Unhealthy,
+}
+
+/// What is found, as it is found.
+struct Findings {
+    status: HealthStatus,
+    reasons: Vec<String>,
+}
+
+impl Findings {
+    fn add(&mut self, status: HealthStatus, reason: String) {
+        self.status = self.status.max(status);
+        self.reasons.push(reason);
+    }
+}
+
+impl CoordinationModule {
+    /// How the module is.
+    ///
+    /// | status | when |
+    /// |---|---|
+    /// | unhealthy | a service was given up or has failed; a flow has ended, because its sink was closed or it was aborted; the module is shut down |
+    /// | degraded | a service waits to be restarted; publishers wait for a topic that is full |
+    /// | healthy | otherwise |
+    pub fn system_health(&self) -> SystemHealth {
+        let mut findings = Findings {
+            status: HealthStatus::Healthy,
+            reasons: Vec::new(),
+        };
+        if self.is_shut_down() {
+            let reason = "the module is shut down".to_owned();
+            findings.add(HealthStatus::Unhealthy, reason);
+        }
+        for topic in self.bus().stats() {
+            if topic.waiting_publishers > 0 {
+                let reason = format!(
+                    "topic `{}` is full: {} publishers wait for its slowest subscriber",
+                    topic.topic, topic.waiting_publishers
+                );
+                findings.add(HealthStatus::Degraded, reason);
+            }
+        }
+        #[cfg(feature = "event-flows")]
+        let active_flows = self.look_at_flows(&mut findings);
+        #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+        let active_services = self.look_at_services(&mut findings);
+        SystemHealth {
+            timestamp: self.clock().now(),
+            status: findings.status,
+            reasons: findings.reasons,
+            #[cfg(feature = "event-flows")]
+            active_flows,
+            #[cfg(feature = "workflows")]
+            active_workflows: self
+                .orchestrator()
+                .map_or(0, coord_workflow::WorkflowOrchestrator::active_runs),
+            #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+            active_services,
+            #[cfg(feature = "performance-monitoring")]
+            performance: self.monitor().ok().map(|part| part.performance_metrics()),
+            #[cfg(feature = "error-recovery")]
+            errors: self.recovery().ok().map(|part| part.error_statistics()),
+        }
+    }
+
+    #[cfg(feature = "event-flows")]
+    fn look_at_flows(&self, findings: &mut Findings) -> usize {
+        use coord_flow::FlowState;
+
+        let flows = self.choreographer().map(|part| part.event_flows());
+        let mut active = 0;
+        for flow in flows.unwrap_or_default() {
+            match flow.state {
+                FlowState::Running | FlowState::Draining => active += 1,
+                FlowState::SinkClosed | FlowState::Aborted => {
+                    let reason = format!("flow `{}` has ended: {}", flow.name, flow.state);
+                    findings.add(HealthStatus::Unhealthy, reason);
+                }
+                _ => {}
+            }
+        }
+        active
+    }
+
+    #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+    fn look_at_services(&self, findings: &mut Findings) -> usize {
+        use coord_recovery::{ChildEnd, ChildState};
+
+        let services = self.services().map(crate::Services::list);
+        let mut active = 0;
+        for service in services.unwrap_or_default() {
+            let name = &service.name;
+            match service.state {
+                ChildState::Running { .. } => active += 1,
+                ChildState::Waiting { failures, .. } => {
+                    let reason =
+                        format!("service `{name}` is being restarted, after {failures} failures");
+                    findings.add(HealthStatus::Degraded, reason);
+                }
+                ChildState::Ended(ref end @ (ChildEnd::Failed { .. } | ChildEnd::GaveUp(_))) => {
+                    let reason = format!("service `{name}` is gone: {end}");
+                    findings.add(HealthStatus::Unhealthy, reason);
+                }
+                _ => {}
+            }
+        }
+        active
+    }
+}
