@@ -44,7 +44,9 @@ pub(super) fn print(
         writeln!(out, "{style}{state:9}{style:#} {}", line.trim_end())?;
     }
     for (unit, step) in reports() {
-        if let StepState::Failed(error) = &step.state {
+        if let StepState::Failed(error) = &step.state
+            && !step.optional
+        {
             let what = format!("failed: {error}");
             failure(out, unit, &what, &step.id, file, board)?;
         }

@@ -146,7 +146,10 @@ impl Tui {
             board: &self.board,
             load: &self.load,
             events: self.feed.events.make_contiguous(),
-            ending: self.interrupts.said(),
+            ending: self
+                .interrupts
+                .said()
+                .filter(|_| self.interrupts.end.is_cancelled()),
             look: self.look,
         };
         let view = &mut self.view;

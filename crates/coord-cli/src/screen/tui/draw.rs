@@ -17,7 +17,7 @@ use ratatui::widgets::Widget;
 
 use super::look::Look;
 use super::view::{Over, View};
-use crate::board::Board;
+use crate::board::{Board, Row, State};
 use crate::screen::Spoken;
 
 /// The smallest screen on which anything can be told apart.
@@ -41,7 +41,7 @@ pub(super) struct Scene<'s> {
     pub(super) load: &'s Load,
     /// The newest last.
     pub(super) events: &'s [LogEvent],
-    /// What an interrupt did, or how the run goes on.
+    /// What an interrupt did.
     pub(super) ending: Option<&'static str>,
     pub(super) look: Look,
 }
@@ -119,15 +119,10 @@ fn events_height(height: u16) -> u16 {
 
 fn head(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let (board, look) = (scene.board, scene.look);
-    let (state, style) = match (&board.outcome, scene.ending) {
-        (Some(outcome), _) if outcome == "completed" => ("completed", look.good()),
-        (Some(outcome), _) if outcome == "failed" => ("failed", look.bad()),
-        (Some(outcome), _) if outcome == "timed-out" => ("took too long", look.bad()),
-        (Some(_), _) => ("cancelled", look.odd()),
-        (None, Some(_)) => ("ending", look.odd()),
-        (None, None) => ("running", look.busy()),
-    };
-    let took = board.took.unwrap_or_else(|| board.started.elapsed());
+    let (state, style) = state(scene);
+    let runs_on = board.rows.iter().any(|row| !row.state.is_over());
+    let took = board.took.filter(|_| !runs_on);
+    let took = took.unwrap_or_else(|| board.started.elapsed());
     let over = board.rows.iter().filter(|row| row.state.is_over()).count();
     let left = Line::from(vec![
         Span::styled(format!(" {} ", look.text(&board.workflow)), look.title()),
@@ -141,8 +136,8 @@ fn head(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     ]);
     let load = scene.load;
     let right = format!(
-        "{:.0} lines/s{dot}cpu {:.0} %{dot}{} ",
-        load.lines_per_second,
+        "{} lines/s{dot}cpu {:.0} %{dot}{} ",
+        count(load.lines_per_second),
         load.cpu_percent,
         bytes(load.memory_bytes),
         dot = look.dot(),
@@ -152,6 +147,23 @@ fn head(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let used = u16::try_from(left.width()).unwrap_or(u16::MAX);
     if used.saturating_add(width) <= area.width {
         buffer.set_string(area.right() - width, area.y, right, Style::new());
+    }
+}
+
+/// How the run is, in a word or two.
+fn state(scene: &Scene<'_>) -> (&'static str, Style) {
+    let (board, look) = (scene.board, scene.look);
+    let failed = |row: &Row| row.state == State::Failed && !row.optional;
+    let runs_on = board.rows.iter().any(|row| !row.state.is_over());
+    match board.outcome.as_deref() {
+        _ if runs_on && scene.ending.is_some() => ("ending", look.odd()),
+        None => ("running", look.busy()),
+        Some("completed") if runs_on => ("up: q ends the services", look.good()),
+        Some("failed") => ("failed", look.bad()),
+        Some(_) if board.rows.iter().any(failed) => ("failed", look.bad()),
+        Some("completed") => ("completed", look.good()),
+        Some("timed-out") => ("took too long", look.bad()),
+        Some(_) => ("cancelled", look.odd()),
     }
 }
 
@@ -238,6 +250,15 @@ fn coarse(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
         _ => Spoken(time).to_string(),
+    }
+}
+
+/// A number as people say it.
+fn count(number: f64) -> String {
+    match number {
+        ..1e4 => format!("{number:.0}"),
+        ..1e6 => format!("{:.0} k", number / 1e3),
+        _ => format!("{:.1} M", number / 1e6),
     }
 }
 

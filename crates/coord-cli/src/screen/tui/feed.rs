@@ -124,8 +124,13 @@ fn print(board: &mut Board, printed: &Printed) {
     }
 }
 
+/// Notes an event; of two that tell of the same, the more serious one.
 fn note(events: &mut VecDeque<LogEvent>, event: LogEvent) {
-    if event.level < LogLevel::Info {
+    let same = events.iter_mut().rev().find(|noted| noted.at == event.at);
+    if let Some(noted) = same {
+        if noted.level < event.level {
+            *noted = event;
+        }
         return;
     }
     if events.len() == EVENTS_MAX {

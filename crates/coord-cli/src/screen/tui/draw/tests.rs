@@ -385,10 +385,14 @@ async fn more_rows_than_fit_scroll_with_what_is_selected() {
 }
 
 #[test]
-fn memory_is_said_in_units_that_fit() {
+fn memory_and_counts_are_said_in_units_that_fit() {
     assert_eq!(bytes(0), "0 kB");
     assert_eq!(bytes(512_300), "512 kB");
     assert_eq!(bytes(4_210_000), "4.2 MB");
     assert_eq!(bytes(96_000_000), "96 MB");
     assert_eq!(bytes(2_500_000_000), "2.5 GB");
+    assert_eq!(count(-0.0 + 0.0), "0");
+    assert_eq!(count(9_999.4), "9999");
+    assert_eq!(count(123_456.0), "123 k");
+    assert_eq!(count(2_705_631.0), "2.7 M");
 }
