@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use coord_bus::vocabulary::{Exit, ProbeKind, ServiceState};
 use coord_patterns::process::{ProcessSpec, Stop};
-use coord_patterns::service::{Check, ServiceError, ServiceSpec};
+use coord_patterns::service::{Check, Probe, ServiceError, ServiceSpec};
+use tokio::time::Instant;
 
 use crate::house::{House, READY, file, hanging, idle, impatient, pids, probe};
 use crate::server::{Reply, Server, closed_port};
@@ -221,4 +222,41 @@ async fn a_service_may_be_stopped_before_it_is_ready() {
     assert_eq!(service.stopped().await.unwrap(), Exit::signal(15));
     assert!(!ready.is_cancelled());
     assert_eq!(house.states(), [ServiceState::Starting, ASKED]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_has_its_start_delay_and_then_three_periods_to_become_ready() {
+    let house = House::new();
+    let mut probe = Probe::new(Check::log("listening").unwrap());
+    probe.start_delay = Duration::from_secs(1000);
+    let begun = Instant::now();
+    let service = house.start(ServiceSpec::new(idle()).ready(probe));
+    let error = service.task.await.unwrap().expect_err("it is not ready");
+    // It may have taken its grace.
+    let taken = begun.elapsed().as_secs();
+    assert!((1030..=1041).contains(&taken), "{taken}");
+    let ServiceError::NotReady { after, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(after, Duration::from_secs(1030));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_asked_before_the_start_delay_is_over() {
+    for kind in [ProbeKind::Readiness, ProbeKind::Liveness] {
+        let mut house = House::new();
+        let mut probe = probe(Check::exec("true"));
+        probe.start_delay = Duration::from_secs(1000);
+        let begun = Instant::now();
+        let spec = ServiceSpec::new(idle());
+        let service = house.start(match kind {
+            ProbeKind::Readiness => spec.ready(probe),
+            ProbeKind::Liveness => spec.live(probe),
+        });
+        // Its answer may have come too late, for the time goes on by itself.
+        assert_eq!(house.health.recv().await.unwrap().probe, kind);
+        let taken = begun.elapsed().as_secs();
+        assert!((1000..=1101).contains(&taken), "{taken}");
+        service.task.abort();
+    }
 }
