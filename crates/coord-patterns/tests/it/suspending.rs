@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use coord_bus::vocabulary::Exit;
+use coord_bus::vocabulary::{Exit, ServiceState};
 use coord_patterns::process::{ProcessRunner, Stop};
-use coord_patterns::service::{Check, ServiceError, ServiceSpec};
+use coord_patterns::service::{Check, Probe, ServiceError, ServiceSpec};
 
 use crate::house::{House, file, hanging, idle, pids, probe};
 use crate::stage::{Stage, ended, is_alive, shell_with_children, state_of, until};
@@ -88,12 +88,16 @@ async fn what_asks_a_service_is_suspended_with_it() {
 async fn while_all_is_suspended_the_clocks_of_probes_stand_still() {
     let mut house = House::new();
     house.processes.suspend();
-    let ready = coord_patterns::service::Probe::new(Check::log("listening").unwrap());
+    let ready = Probe::new(Check::log("listening").unwrap());
     let service = house.start(ServiceSpec::new(idle()).ready(ready));
     // Nothing else is timed here, so time would go on by itself only for the probe.
     let line = house.output.recv().await.unwrap().line.clone();
     tokio::time::advance(Duration::from_secs(1000)).await;
-    assert!(is_alive(line.parse().unwrap()) && !service.task.is_finished());
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(is_alive(line.parse().unwrap()));
+    assert_eq!(house.states(), [ServiceState::Starting]);
 
     house.processes.resume();
     let error = service.task.await.unwrap().expect_err("it is not ready");
