@@ -1,16 +1,17 @@
 //! How services are found to be well no more, and what else may end them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coord_bus::time::ManualClock;
-use coord_bus::vocabulary::{Exit, ProbeKind, SERVICE_LIFECYCLE, ServiceState};
+use coord_bus::vocabulary::{Exit, PROCESS_OUTPUT, ProbeKind, SERVICE_LIFECYCLE, ServiceState};
 use coord_bus::{Bus, BusExt, LocalBus, Timestamp};
 use coord_patterns::process::{ProcessError, ProcessRunner, ProcessSpec, Stop};
-use coord_patterns::service::{Check, ServiceError, ServiceRunner, ServiceSpec};
+use coord_patterns::service::{Check, Probe, ServiceError, ServiceRunner, ServiceSpec};
 
 use crate::house::{House, READY, file, hanging, idle, pids, probe};
 use crate::server::{Reply, Server};
-use crate::stage::{is_alive, until, within};
+use crate::stage::{is_alive, state_of, until, within};
 
 #[tokio::test]
 async fn bad_answers_in_a_row_stop_a_service() {
@@ -105,8 +106,7 @@ async fn dropping_the_future_kills_the_process_and_what_asks_it() {
 #[tokio::test]
 async fn a_full_bus_holds_up_the_telling_and_not_the_service() {
     let bus = LocalBus::new();
-    let one = std::num::NonZeroUsize::MIN.get();
-    let mut lifecycle = bus.subscribe(&SERVICE_LIFECYCLE.capacity(one)).unwrap();
+    let mut lifecycle = bus.subscribe(&SERVICE_LIFECYCLE.capacity(1)).unwrap();
     let processes = ProcessRunner::new(&bus).unwrap();
     let house = House {
         runner: ServiceRunner::new(&bus, processes.clone()).unwrap(),
@@ -124,6 +124,30 @@ async fn a_full_bus_holds_up_the_telling_and_not_the_service() {
     assert!(matches!(states[1], ServiceState::Ready { .. }));
     assert!(matches!(states[2], ServiceState::Ended { asked: true, .. }));
     service.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_service_that_has_ended_is_not_given_up_while_the_bus_is_full() {
+    let bus = LocalBus::new();
+    let mut output = bus.subscribe(&PROCESS_OUTPUT.capacity(1)).unwrap();
+    let processes = ProcessRunner::new(&bus).unwrap();
+    let house = House {
+        runner: ServiceRunner::new(&bus, processes).unwrap(),
+        ..House::new()
+    };
+    let process = ProcessSpec::shell("crash", "echo $$; echo one; echo two; exit 3");
+    let ready = Probe::new(Check::log("listening").unwrap());
+    let service = house.start(ServiceSpec::new(process).ready(ready));
+    let line = within(output.recv()).await.unwrap().line.clone();
+    let process = line.parse().unwrap();
+    until(|| state_of(process).is_none()).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(1000)).await;
+    for line in ["one", "two"] {
+        assert!(!service.task.is_finished());
+        assert_eq!(output.recv().await.unwrap().line, line);
+    }
+    assert_eq!(service.task.await.unwrap().unwrap(), Exit::code(3));
 }
 
 #[tokio::test]
