@@ -35,7 +35,8 @@
 //! [command](Check::exec), or looks for a line in the service's [log](Check::log). An answer that
 //! takes longer than the probe's [timeout](Probe::timeout) is a bad one. A question never outlives
 //! its service: when the process ends, or is asked to stop, the question is dropped, and the group
-//! of its command is killed.
+//! of its command is killed. Only the lookup of a host's name, for which the system has no end,
+//! goes on in a thread of the runtime until it is answered; an address needs none.
 //!
 //! # Readiness
 //!

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coord_bus::LocalBus;
 use coord_bus::vocabulary::{Exit, ProcessState};
-use coord_patterns::process::{ProcessError, ProcessRunner, ProcessSpec, Stop};
+use coord_patterns::process::{ProcessError, ProcessRunner, ProcessSpec, Stop, StopSignal};
 
 use crate::stage::{Stage, ended, is_alive, shell_with_children, state_of, until};
 
@@ -74,6 +74,52 @@ async fn a_request_to_stop_at_once_is_no_sigterm() {
     assert_eq!(stage.states_after_start(), [KILL, exited]);
     assert_eq!(stage.printed(), Vec::<String>::new());
     assert!(!is_alive(child));
+}
+
+#[tokio::test]
+async fn a_process_is_asked_by_the_signal_that_it_wants() {
+    for name in StopSignal::NAMES {
+        let signal: StopSignal = name.parse().unwrap();
+        let mut stage = Stage::new();
+        let stop = Stop::default();
+        let short = name.strip_prefix("SIG").unwrap();
+        let script = match signal {
+            StopSignal::Kill => "echo $$; exec sleep 1000".to_owned(),
+            _ => format!(
+                "trap '' TERM; trap 'echo {short}; exit 3' {short}
+                echo $$; while :; do sleep 0.01; done"
+            ),
+        };
+        let spec = ProcessSpec::shell("asked", script).stop_signal(signal);
+        let run = stage.start(spec, &stop);
+        stage.pid().await;
+        stop.graceful.cancel();
+        let exit = ended(run).await.unwrap();
+        if signal == StopSignal::Kill {
+            assert_eq!(exit, Exit::signal(9));
+        } else {
+            assert_eq!(exit, Exit::code(3), "{name}");
+            // A shell may say besides what its child died of.
+            assert!(stage.printed().contains(&short.to_owned()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_stop_signal_is_read_in_either_case_with_its_prefix_or_without() {
+    for name in StopSignal::NAMES {
+        let signal: StopSignal = name.parse().unwrap();
+        assert_eq!(signal.to_string(), name);
+        let short = name.strip_prefix("SIG").unwrap();
+        for name in [short.to_owned(), short.to_lowercase(), name.to_lowercase()] {
+            assert_eq!(name.parse(), Ok(signal));
+        }
+    }
+    for name in ["", "SIG", "SIGSIGTERM", "SIGSTOP", "15", " TERM"] {
+        let error = name.parse::<StopSignal>().unwrap_err();
+        assert!(error.to_string().contains("use one of SIGTERM, SIGINT"));
+        assert!(error.to_string().contains(&format!("`{name}`")));
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -205,6 +205,15 @@ proptest! {
     }
 
     #[test]
+    fn without_its_colours_a_line_is_the_text_around_them(
+        texts in prop::collection::vec("[a-zäöü \t]{0,9}", 1..9),
+        colours in prop::collection::vec("[0-9;:]{0,9}", 9),
+    ) {
+        let coloured = texts.iter().zip(colours).map(|(text, colour)| format!("\x1b[{colour}m{text}"));
+        prop_assert_eq!(plain(&coloured.collect::<String>()), texts.concat());
+    }
+
+    #[test]
     fn how_the_bytes_are_chunked_changes_nothing(
         bytes in bytes(),
         sizes in prop::collection::vec(1..50_000_usize, 1..5),
