@@ -50,10 +50,11 @@
 //! # Stopping
 //!
 //! [`Stop::graceful`] sends SIGTERM, or the [signal](ProcessSpec::stop_signal) that the process
-//! wants, to each process of the group, and SIGCONT, so that suspended ones hear it too. The group then has its [grace](ProcessSpec::grace): not only the process that
-//! was started, for a shell that dies at once often leaves behind the server that it began, which
-//! is still saving its work. When the grace is over, or at once with [`Stop::immediate`], SIGKILL
-//! follows. The [`Exit`](coord_bus::vocabulary::Exit) is that of the process that was started.
+//! wants, to each process of the group, and SIGCONT, so that suspended ones hear it too. The group
+//! then has its [grace](ProcessSpec::grace): not only the process that was started, for a shell
+//! that dies at once often leaves behind the server that it began, which is still saving its work.
+//! When the grace is over, or at once with [`Stop::immediate`], SIGKILL follows. The
+//! [`Exit`](coord_bus::vocabulary::Exit) is that of the process that was started.
 //!
 //! # Suspending
 //!
