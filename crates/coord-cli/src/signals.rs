@@ -9,7 +9,8 @@ use std::task::Poll;
 
 use coordination::CoordinationModule;
 use coordination::bus::CancellationToken;
-use rustix::process::{Signal as Number, getpid, kill_process};
+use signal_hook::consts::{SIGSTOP, SIGTSTP};
+use signal_hook::low_level::raise;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -73,7 +74,7 @@ impl Signals {
         let [interrupt, terminate, hangup, quit] = ENDING.map(signal);
         Ok(Self {
             ending: [interrupt?, terminate?, hangup?, quit?],
-            suspending: signal(SignalKind::from_raw(Number::TSTP.as_raw()))?,
+            suspending: signal(SignalKind::from_raw(SIGTSTP))?,
         })
     }
 
@@ -103,8 +104,9 @@ pub(crate) fn suspend(module: &CoordinationModule) {
     if let Ok(processes) = &processes {
         processes.suspend();
     }
-    // Whoever may not stop itself goes on.
-    let _ = kill_process(getpid(), Number::STOP);
+    // To this thread and not only to the program, for then it would go on for a moment and wake
+    // what was just suspended. Whoever may not stop itself goes on.
+    let _ = raise(SIGSTOP);
     if let Ok(processes) = &processes {
         processes.resume();
     }

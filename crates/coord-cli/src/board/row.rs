@@ -19,6 +19,8 @@ pub(crate) struct Row {
     pub(crate) state: State,
     /// When its state began, or its work if that is what its state is about.
     pub(crate) since: Instant,
+    /// When it was started last.
+    pub(crate) started: Option<Timestamp>,
     /// How long it took, once it has ended.
     pub(crate) took: Option<Duration>,
     pub(crate) attempt: u32,
@@ -125,6 +127,7 @@ impl Row {
             needs,
             state: State::Waiting,
             since: Instant::now(),
+            started: None,
             took: None,
             attempt: 0,
             attempts_max: retry.map_or(1, |retry| retry.max_attempts.get()),
@@ -146,6 +149,9 @@ impl Row {
         }
         self.at = at;
         let now = Instant::now();
+        if matches!(state, State::Running | State::Starting) {
+            self.started = Some(at);
+        }
         // What is being stopped is still at what it was at.
         let begins = !matches!(state, State::Stopping) && !state.is_over();
         if state.is_over() && self.took.is_none() {

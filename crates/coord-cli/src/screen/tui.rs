@@ -100,6 +100,7 @@ impl Tui {
                 more = self.feed.next(&mut self.board), if is_open => Woken::Fed(more),
                 () = sleep_until(tick + TICK) => Woken::Tick,
             };
+            let was_dirty = dirty;
             dirty = true;
             match woken {
                 Woken::Key(key) => {
@@ -113,11 +114,15 @@ impl Tui {
                 Woken::Suspend => terminal.meanwhile(|| suspend(&self.module))?,
                 Woken::Interrupt => noted += 1,
                 Woken::Frame => {}
-                Woken::Fed(more) => is_open = more,
+                Woken::Fed(true) => {}
+                Woken::Fed(false) => {
+                    is_open = false;
+                    self.view.notice = None;
+                }
                 Woken::Tick => {
                     tick = Instant::now();
                     // Nothing moves any more once all is over.
-                    dirty = is_open;
+                    dirty = was_dirty || is_open;
                     if is_open {
                         self.load = self.module.monitor().map_or_else(
                             |_| Load::default(),

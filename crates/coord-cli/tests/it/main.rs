@@ -5,5 +5,8 @@ mod coord;
 mod files;
 mod interrupts;
 mod json_lines;
+mod live;
 mod output;
 mod outcomes;
+mod services;
+mod terminal;

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
 
 /// Far longer than anything here takes: only a test that fails waits for so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const DOWN: &str = "\u{1b}[B";
 pub(crate) const PAGE_UP: &str = "\u{1b}[5~";
@@ -139,7 +139,16 @@ impl Terminal {
     /// Waits until a text is shown.
     #[track_caller]
     pub(crate) fn shows(&self, wanted: &str) -> String {
-        self.until(wanted, |screen| screen.contains(wanted))
+        self.shows_all([wanted])
+    }
+
+    /// Waits until all these texts are shown.
+    #[track_caller]
+    pub(crate) fn shows_all<const N: usize>(&self, wanted: [&str; N]) -> String {
+        let what = format!("{wanted:?}");
+        self.until(&what, |screen| {
+            wanted.iter().all(|text| screen.contains(text))
+        })
     }
 
     /// Whether the terminal is as a shell wants it: lines are edited and keys echoed, and the
@@ -164,8 +173,14 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
+    /// Ends it with all that it runs: at once, but not so hard that something is left.
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        for signal in [Signal::CONT, Signal::TERM, Signal::TERM, Signal::TERM] {
+            if matches!(self.child.try_wait(), Ok(None)) {
+                self.signal(signal);
+                std::thread::yield_now();
+            }
+        }
         let _ = self.child.wait();
     }
 }
@@ -177,22 +192,31 @@ fn text(screen: &vt100::Screen) -> String {
     rows.join("\n")
 }
 
-/// The same screen whenever it was taken: what is counted and measured is replaced, in place.
+/// The same screen whenever and wherever it was taken: numbers, which are of times, processes and
+/// loads, are 0, and space is a single one of it.
 pub(crate) fn timeless(screen: &str) -> String {
-    let mut lines = screen.lines().map(|line| {
-        // Only words that are a number, a time or an id differ from run to run.
-        let mut timeless = String::new();
+    let mut timeless = String::new();
+    for line in screen.lines() {
+        let mut last = None;
         for character in line.chars() {
-            if character.is_ascii_digit() {
-                timeless.push('0');
+            let character = if character.is_ascii_digit() {
+                '0'
             } else {
+                character
+            };
+            let repeats = matches!(character, '0' | ' ' | '─') && last == Some(character);
+            if !repeats {
                 timeless.push(character);
             }
+            last = Some(character);
         }
-        timeless
-    });
-    // The head of the screen is all of that.
-    let head = lines.next().unwrap_or_default();
-    let name = head.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
-    std::iter::once(name).chain(lines).collect::<Vec<_>>().join("\n")
+        timeless.truncate(timeless.trim_end_matches(' ').len());
+        timeless.push('\n');
+    }
+    // Loads are known only after a while.
+    for unit in ["0 kB", "0 MB", "0.0 MB"] {
+        timeless = timeless.replace(&format!("cpu 0 % · {unit}"), "cpu 0 % · 0 kB");
+        timeless = timeless.replace(&format!(", 0 %, {unit}"), "");
+    }
+    timeless
 }

@@ -26,8 +26,7 @@ impl Terminal {
     pub(super) fn take() -> io::Result<Self> {
         give_back_on_panic();
         take()?;
-        let backend = CrosstermBackend::new(BufWriter::new(stdout()));
-        match ratatui::Terminal::new(backend) {
+        match empty() {
             Ok(inner) => Ok(Self { inner }),
             Err(error) => {
                 give_back();
@@ -46,7 +45,10 @@ impl Terminal {
         give_back();
         something();
         take()?;
-        self.inner.clear()
+        // Of what it drew before nothing is left. To have it cleared would ask the terminal where
+        // its cursor is, and wait for the answer.
+        self.inner = empty()?;
+        Ok(())
     }
 }
 
@@ -54,6 +56,11 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         give_back();
     }
+}
+
+/// An empty screen.
+fn empty() -> io::Result<ratatui::Terminal<Backend>> {
+    ratatui::Terminal::new(CrosstermBackend::new(BufWriter::new(stdout())))
 }
 
 fn take() -> io::Result<()> {
@@ -85,4 +92,41 @@ fn give_back_on_panic() {
             before(panic);
         }));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use pty_process::blocking::{Command, open};
+    use rustix::termios::{LocalModes, tcgetattr};
+
+    use super::*;
+
+    /// Set in the process that panics, which is this test once more.
+    const PANICS: &str = "COORD_TEST_PANICS";
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_and_is_told_there() {
+        if std::env::var_os(PANICS).is_some() {
+            let _terminal = Terminal::take().expect("there is a terminal");
+            panic!("something unforeseen");
+        }
+        let (mut pty, pts) = open().expect("a terminal");
+        let this = std::env::current_exe().expect("a path");
+        let name = "a_panic_gives_the_terminal_back_and_is_told_there";
+        let command = Command::new(this).args(["--nocapture", name]);
+        let mut child = command.env(PANICS, "1").spawn(pts).expect("it starts");
+        let mut shown = Vec::new();
+        // At its end the terminal has nobody on its other side, which is an error.
+        let _ = pty.read_to_end(&mut shown);
+        let code = child.wait().expect("it ends").code();
+        let shown = String::from_utf8_lossy(&shown);
+        assert_ne!(code, Some(0), "{shown}");
+        let left = shown.find("\u{1b}[?1049l").expect("the screen is left");
+        let told = shown.find("something unforeseen").expect("it is told");
+        assert!(left < told, "{shown}");
+        let modes = tcgetattr(&pty).expect("its modes").local_modes;
+        assert!(modes.contains(LocalModes::ICANON | LocalModes::ECHO));
+    }
 }

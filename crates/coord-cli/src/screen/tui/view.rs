@@ -65,7 +65,7 @@ impl View {
         let failed = rows().find(|(_, row)| row.state == State::Failed && !row.optional);
         let latest = || {
             let under_way = rows().filter(|(_, row)| row.state.is_under_way());
-            under_way.max_by_key(|(_, row)| row.since)
+            under_way.max_by_key(|(_, row)| row.started)
         };
         if let Some((place, _)) = failed.or_else(latest) {
             self.look_at(place);

@@ -1,0 +1,329 @@
+//! The live screen: in a terminal, with real keys.
+
+use std::fs::read_to_string;
+
+use pty_process::blocking::Command;
+use rustix::process::{Pid, Signal};
+
+use crate::coord::{Folder, is_gone, pids};
+use crate::terminal::{CONTROL_C, CONTROL_Z, DOWN, END, ENTER, PAGE_UP, Terminal, coord, timeless};
+
+/// A service that is ready and a step that needs it, both of which stay.
+const STAYS: &str = r#"
+name = "stays"
+concurrency = 2
+[[service]]
+id = "api"
+run = "echo pid=$$; echo listening; exec sleep 1000"
+ready = { log = "listening" }
+[[step]]
+id = "test"
+run = "echo pid=$$; echo testing; exec sleep 1000"
+needs = ["api"]
+[[step]]
+id = "publish"
+run = "true"
+needs = ["test"]
+"#;
+
+fn start(folder: &Folder, workflow: &str) -> Terminal {
+    folder.write("coord.toml", workflow);
+    Terminal::start(coord(folder.path()), 24, 80)
+}
+
+fn run_in(command: fn(Command) -> Command, workflow: &str) -> (Folder, Terminal) {
+    let folder = Folder::new();
+    folder.write("coord.toml", workflow);
+    let terminal = Terminal::start(command(coord(folder.path())), 24, 80);
+    (folder, terminal)
+}
+
+/// The state of a process, as the letter that Linux has for it.
+fn state_of(pid: Pid) -> Option<char> {
+    let stat = read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+fn until(mut condition: impl FnMut() -> bool) {
+    while !condition() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_run_that_completes_leaves_its_summary_in_the_terminal_and_the_terminal_as_it_was() {
+    let folder = Folder::new();
+    let mut terminal = start(&folder, "[[step]]\nid = 'a'\nrun = 'echo hello'\n");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(0), "{screen}");
+    assert!(screen.contains("coord completed in "), "{screen}");
+    assert!(!screen.contains("steps and services"), "{screen}");
+    assert!(terminal.is_restored());
+}
+
+#[test]
+fn what_runs_is_shown_with_its_output_at_80_by_24_and_at_200_by_50() {
+    let folder = Folder::new();
+    let terminal = start(&folder, STAYS);
+    terminal.shows("testing");
+    let events = |screen: &str| screen.contains("test: started as process");
+    let screen = terminal.until("the start of the step", events);
+    assert_eq!(timeless(&screen), include_str!("screens/80x24.txt"));
+    terminal.resize(50, 200);
+    let is_wide = |screen: &str| screen.lines().nth(1).unwrap().chars().count() == 200;
+    let screen = terminal.until("a wide screen", |screen| is_wide(screen) && events(screen));
+    assert_eq!(screen.lines().count(), 50);
+    assert_eq!(timeless(&screen), include_str!("screens/200x50.txt"));
+}
+
+#[test]
+fn keys_select_explain_and_help() {
+    let folder = Folder::new();
+    let terminal = start(&folder, STAYS);
+    terminal.shows("testing");
+    terminal.keys("t");
+    terminal.shows_all([
+        "what runs, and why",
+        "needed by test",
+        "waits for test (running)",
+    ]);
+    terminal.keys("t");
+    terminal.until("the events", |screen| screen.contains("─ events ─"));
+    terminal.keys("?");
+    terminal.shows("suspend coord and what it runs");
+    // Any other key closes what lies over the screen, and does no more.
+    terminal.keys("k");
+    terminal.until("the events", |screen| screen.contains("─ events ─"));
+    terminal.keys(&["\u{1b}[A"; 9].concat());
+    terminal.shows("listening");
+    terminal.keys(DOWN);
+    terminal.shows("testing");
+}
+
+#[test]
+fn output_is_scrolled_and_shown_alone_with_its_colours() {
+    let folder = Folder::new();
+    let print = r#"printf '\033[31mred\033[0m\n'; seq 1 100; printf '\033[32mgreen\033[0m\n'"#;
+    let workflow = format!("[[step]]\nid = 'a'\nrun = '''{print}; exec sleep 1000'''\n");
+    let terminal = start(&folder, &workflow);
+    let color_of = |screen: &vt100::Screen, text: &str| {
+        let (rows, columns) = screen.size();
+        (0..rows.get()).find_map(|row| {
+            let line = screen.rows(0, columns.get()).nth(row.into())?;
+            let at = line.find(text)?;
+            let column = u16::try_from(line[..at].chars().count()).ok()?;
+            Some(screen.cell(row, column)?.fgcolor())
+        })
+    };
+    let green = Some(vt100::Color::Idx(2));
+    terminal.until_screen("green text", |screen| color_of(screen, "green") == green);
+    for _ in 0..20 {
+        terminal.keys(PAGE_UP);
+    }
+    let red = Some(vt100::Color::Idx(1));
+    terminal.until_screen("red text", |screen| color_of(screen, "red") == red);
+    terminal.shows("lines below");
+    terminal.keys(END);
+    terminal.shows("green");
+    terminal.keys(ENTER);
+    let alone = terminal.until("output alone", |screen| !screen.contains("steps and"));
+    assert!(alone.lines().any(|line| line == "green"), "{alone}");
+    assert!(alone.lines().any(|line| line == "100"), "{alone}");
+    terminal.keys(ENTER);
+    terminal.shows("steps and services");
+}
+
+#[test]
+fn k_stops_a_step_which_has_failed_and_the_failure_stays_in_view_until_q() {
+    let folder = Folder::new();
+    let mut terminal = start(&folder, STAYS);
+    let running = terminal.shows("testing");
+    terminal.keys("k");
+    let by_hand = "it was stopped by hand";
+    terminal.shows_all(["q leave", "stays failed", by_hand, "testing"]);
+    let pids = pids(&running);
+    assert!(pids.into_iter().all(is_gone), "{running}");
+    terminal.keys("q");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(100), "{screen}");
+    assert!(
+        screen.contains("test failed: it was stopped by hand"),
+        "{screen}"
+    );
+    assert!(screen.contains("stays failed in "), "{screen}");
+    assert!(terminal.is_restored());
+}
+
+#[test]
+fn r_restarts_a_service_and_a_step_without_a_failure() {
+    let folder = Folder::new();
+    let terminal = start(&folder, STAYS);
+    let before = pids(&terminal.shows("testing"));
+    terminal.keys("r");
+    terminal.until("the step's second output", |screen| {
+        screen.matches("testing").count() == 2
+    });
+    terminal.keys(&["\u{1b}[A"; 9].concat());
+    terminal.shows("listening");
+    terminal.keys("r");
+    let after = terminal.until("the service's second process", |screen| {
+        screen.contains("ready x2") && screen.matches("pid=").count() == 2
+    });
+    let after = pids(&after);
+    assert!(before.into_iter().all(is_gone));
+    assert!(after.iter().any(|pid| !is_gone(*pid)));
+}
+
+#[test]
+fn a_failure_leaves_the_output_of_the_failed_step_in_view() {
+    let folder = Folder::new();
+    let mut terminal = start(
+        &folder,
+        "[[step]]\nid = 'first'\nrun = 'echo fine'\n\
+         [[step]]\nid = 'broken'\nneeds = ['first']\nrun = 'echo it is broken; exit 3'\n\
+         [[step]]\nid = 'last'\nneeds = ['broken']\nrun = 'true'\n",
+    );
+    terminal.shows_all(["q leave", "it is broken", "exit code 3", "not run"]);
+    terminal.keys(CONTROL_C);
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(100), "{screen}");
+    assert!(screen.contains("  | it is broken"), "{screen}");
+    assert!(terminal.is_restored());
+}
+
+#[test]
+fn the_first_q_ends_the_run_and_the_second_kills_what_is_stubborn() {
+    let folder = Folder::new();
+    let mut terminal = start(
+        &folder,
+        "[[step]]\nid = 'a'\nrun = '''\ntrap '' TERM INT\nsleep 1000 & echo pid=$!\n\
+         echo pid=$$\nwhile true; do sleep 1000; done\n'''\n",
+    );
+    let running = terminal.until("both", |screen| screen.matches("pid=").count() == 2);
+    terminal.keys("q");
+    terminal.shows("ending: what runs has its grace to stop");
+    terminal.keys("q");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(130), "{screen}");
+    assert!(pids(&running).into_iter().all(is_gone));
+    assert!(terminal.is_restored());
+}
+
+#[test]
+fn ctrl_z_suspends_coord_with_what_it_runs_and_gives_the_terminal_back_meanwhile() {
+    let folder = Folder::new();
+    let terminal = start(&folder, STAYS);
+    let running = pids(&terminal.shows("testing"));
+    terminal.keys(CONTROL_Z);
+    until(|| state_of(terminal.pid()) == Some('T'));
+    until(|| running.iter().all(|pid| state_of(*pid) == Some('T')));
+    terminal.until_screen("what was before", |screen| !screen.alternate_screen());
+    assert!(terminal.is_restored());
+    terminal.signal(Signal::CONT);
+    terminal.until_screen("the screen again", vt100::Screen::alternate_screen);
+    terminal.shows("testing");
+    until(|| running.iter().all(|pid| state_of(*pid) == Some('S')));
+    terminal.keys("t");
+    terminal.shows("what runs, and why");
+}
+
+#[test]
+fn sigtstp_from_outside_does_the_same() {
+    let folder = Folder::new();
+    let terminal = start(&folder, STAYS);
+    let running = pids(&terminal.shows("testing"));
+    terminal.signal(Signal::TSTP);
+    until(|| state_of(terminal.pid()) == Some('T'));
+    until(|| running.iter().all(|pid| state_of(*pid) == Some('T')));
+    terminal.signal(Signal::CONT);
+    until(|| running.iter().all(|pid| state_of(*pid) == Some('S')));
+    terminal.until_screen("the screen again", vt100::Screen::alternate_screen);
+}
+
+#[test]
+fn a_polite_request_to_end_gives_the_terminal_back() {
+    let folder = Folder::new();
+    let mut terminal = start(&folder, STAYS);
+    let running = pids(&terminal.shows("testing"));
+    terminal.signal(Signal::TERM);
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(130), "{screen}");
+    assert!(running.into_iter().all(is_gone));
+    assert!(terminal.is_restored());
+    assert!(screen.contains("stays cancelled in"), "{screen}");
+}
+
+#[test]
+fn a_step_that_is_killed_from_outside_has_failed_and_the_screen_goes_on() {
+    let folder = Folder::new();
+    let terminal = start(&folder, STAYS);
+    let step = pids(&terminal.shows("testing"))[0];
+    rustix::process::kill_process(step, Signal::KILL).unwrap();
+    terminal.shows_all(["q leave", "killed by signal 9"]);
+    terminal.keys("?");
+    terminal.shows("this help");
+}
+
+#[test]
+fn without_colours_and_unicode_there_are_none() {
+    let plain = |command: Command| command.env("NO_COLOR", "1").env("LC_ALL", "C");
+    let (_folder, terminal) = run_in(plain, STAYS);
+    let screen = terminal.shows("testing");
+    assert!(screen.is_ascii(), "{screen}");
+    let parser = terminal.parser();
+    let (rows, columns) = parser.screen().size();
+    for row in 0..rows.get() {
+        for column in 0..columns.get() {
+            let cell = parser.screen().cell(row, column).unwrap();
+            assert_eq!(cell.fgcolor(), vt100::Color::Default);
+        }
+    }
+}
+
+#[test]
+fn a_dumb_terminal_gets_text_and_so_does_who_asks_for_it() {
+    let dumb = |command: Command| command.env("TERM", "dumb");
+    let text = |command: Command| command.args(["run", "--output", "text"]);
+    for command in [dumb as fn(Command) -> Command, text] {
+        let (_folder, mut terminal) = run_in(command, "[[step]]\nid = 'a'\nrun = 'echo hello'\n");
+        let (status, screen) = terminal.end();
+        assert_eq!(status.code(), Some(0), "{screen}");
+        assert!(screen.contains("a | hello"), "{screen}");
+    }
+}
+
+#[test]
+fn a_flood_of_output_leaves_the_screen_alive_and_memory_flat() {
+    let folder = Folder::new();
+    let terminal = start(
+        &folder,
+        "[[step]]\nid = 'flood'\nrun = \"exec yes 'a line of usual length, which is printed often'\"\n\
+         [[step]]\nid = 'calm'\nrun = 'echo calm; exec sleep 1000'\n",
+    );
+    terminal.shows("lines/s");
+    let mut held = 0;
+    for round in 0..20 {
+        terminal.keys("t");
+        terminal.shows("what runs, and why");
+        terminal.keys("t");
+        terminal.until("the events", |screen| screen.contains("─ events ─"));
+        let status = format!("/proc/{}/status", terminal.pid().as_raw_nonzero());
+        let status = read_to_string(status).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let peak: u64 = peak
+            .unwrap()
+            .split_whitespace()
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(peak < 100_000, "{peak} kB in round {round}");
+        held = held.max(peak);
+    }
+    assert!(held > 0);
+    terminal.keys(&["\u{1b}[A"; 9].concat());
+    terminal.keys(DOWN);
+    terminal.shows("calm");
+    terminal.keys("q");
+    terminal.until_screen("what was before", |screen| !screen.alternate_screen());
+}
