@@ -12,7 +12,7 @@ const ROUNDS: usize = 15;
 const JOBS: usize = 300;
 
 /// Where the program is: `cargo xtask bench` has built it beside this one.
-fn coord() -> PathBuf {
+pub(crate) fn coord() -> PathBuf {
     let this = std::env::current_exe().expect("this program has a path");
     let coord = this.with_file_name("coord");
     assert!(

@@ -11,6 +11,7 @@
 mod bus;
 mod workflow;
 mod coord;
+mod screen;
 mod report;
 
 fn main() {
@@ -18,7 +19,10 @@ fn main() {
         Some("bus") => bus::run(),
         Some("workflow") => workflow::run(),
         Some("coord") => coord::run(),
-        _ => println!("usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, coord"),
+        Some("screen") => screen::run(),
+        _ => println!(
+            "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, coord, screen"
+        ),
     }
 }
 

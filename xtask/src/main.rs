@@ -11,6 +11,7 @@ mod command;
 mod docs;
 mod edges;
 mod features;
+mod picture;
 mod test;
 mod tidy;
 mod workspace;
@@ -47,6 +48,8 @@ enum Task {
     },
     /// Build the documentation of the API
     Docs,
+    /// Draw the picture of the README from a real run
+    Picture,
 }
 
 fn main() -> ExitCode {
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Ci { no_test } => ci::run(!no_test),
         Task::Bench { benchmark } => bench::run(&benchmark),
         Task::Docs => docs::build(),
+        Task::Picture => picture::draw(),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

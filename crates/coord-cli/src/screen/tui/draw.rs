@@ -185,7 +185,9 @@ fn rule(scene: &Scene<'_>, area: Rect, y: u16, [down, up]: [Option<u16>; 2], buf
 fn heading(text: &str, scene: &Scene<'_>, x: u16, y: u16, width: u16, buffer: &mut Buffer) {
     let text = format!(" {} ", scene.look.text(text));
     let room = usize::from(width.saturating_sub(2));
-    buffer.set_stringn(x + 1, y, text, room, scene.look.title());
+    // The line beneath it is dim.
+    let style = scene.look.title().remove_modifier(Modifier::DIM);
+    buffer.set_stringn(x + 1, y, text, room, style);
 }
 
 fn happened(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
