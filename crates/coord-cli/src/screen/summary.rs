@@ -82,7 +82,7 @@ fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile) -> io::Result<()> 
         out,
         "\n{style}{} {status}{style:#} in {}: {}",
         outcome.workflow,
-        Spoken(outcome.duration),
+        Spoken(ended.took),
         tally(ended, file)
     )
 }
