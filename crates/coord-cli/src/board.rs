@@ -12,7 +12,7 @@ use std::time::Duration;
 use coordination::bus::Timestamp;
 use coordination::bus::time::Instant;
 use coordination::bus::vocabulary::{
-    ErrorRecovery, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState, Recovery,
+    ErrorRecovery, Exit, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState, Recovery,
     ServiceLifecycle, ServiceState, Transition, WorkflowEvent,
 };
 
@@ -121,7 +121,7 @@ impl Board {
                 row.turn(event.at, State::Stopping);
             }
             ServiceState::Ended { exit, asked } => {
-                let is_well = *asked || exit.is_some_and(|exit| exit.is_success());
+                let is_well = *asked || exit.is_some_and(Exit::is_success);
                 if let Some(exit) = exit.filter(|_| !*asked && row.state != State::Stopping) {
                     row.remark = exit.to_string();
                 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use coordination::bus::time::{Instant, timeout};
 use coordination::bus::{Bus, LocalBus};
-use coordination::monitor::PerformanceMetrics;
+use coordination::monitor::{PerformanceMetrics, PerformanceMonitor};
 use coordination::workflow::{Outcome, Status};
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
@@ -183,7 +183,10 @@ async fn execute_on(
         never = signals.watch(&interrupts) => match never {},
     };
     let took = started.elapsed();
-    let metrics = module.monitor().ok().map(|part| part.performance_metrics());
+    let metrics = module
+        .monitor()
+        .ok()
+        .map(PerformanceMonitor::performance_metrics);
     let _ = module.shutdown(REST).await;
     bus.close();
     ended.cancel();
