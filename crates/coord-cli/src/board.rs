@@ -165,7 +165,7 @@ impl Board {
     }
 
     fn step(&mut self, at: Timestamp, transition: &Transition) {
-        let Some(row) = step_of(transition).and_then(|step| self.row(step)) else {
+        let Some(row) = transition.step().and_then(|step| self.row(step)) else {
             return;
         };
         match transition {
@@ -221,21 +221,5 @@ impl Board {
             }
             _ => {}
         }
-    }
-}
-
-/// The step that a transition is of.
-pub(crate) fn step_of(transition: &Transition) -> Option<&str> {
-    match transition {
-        Transition::StepStarted { step, .. }
-        | Transition::StepRetrying { step, .. }
-        | Transition::StepCompleted { step, .. }
-        | Transition::StepFailed { step, .. }
-        | Transition::StepSkipped { step, .. }
-        | Transition::StepCancelled { step }
-        | Transition::CompensationStarted { step }
-        | Transition::CompensationCompleted { step }
-        | Transition::CompensationFailed { step, .. } => Some(step),
-        _ => None,
     }
 }
