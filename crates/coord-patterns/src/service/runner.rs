@@ -118,7 +118,8 @@ impl ServiceRunner {
             }
             told
         };
-        let (end, told) = join!(keeping, telling);
+        // News are told in the turn in which they come, and so before what others make of them.
+        let (end, told) = join!(biased; keeping, telling);
         let state = ServiceState::Ended {
             exit: end.exit.as_ref().ok().copied(),
             asked: end.asked,
