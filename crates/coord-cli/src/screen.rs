@@ -2,6 +2,7 @@
 
 mod duration;
 mod jsonl;
+mod lines;
 mod order;
 mod out;
 mod page;
