@@ -63,8 +63,14 @@ impl Course<'_> {
             }
             pending::<Result<Infallible, CoordinationError>>().await
         };
+        let over = CancellationToken::new();
         let killing = async {
             self.job.interrupts.kill.cancelled().await;
+            // What is undone may need services.
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = self.job.interrupts.abandon.cancelled() => {}
+            }
             services.kill();
             pending::<Infallible>().await
         };
@@ -75,7 +81,7 @@ impl Course<'_> {
             pending::<Infallible>().await
         };
         let outcome = tokio::select! {
-            outcome = self.to_the_end(services, stays, &mut failed) => Some(outcome?),
+            outcome = self.to_the_end(services, stays, &over, &mut failed) => Some(outcome?),
             () = abandoned => None,
             never = keeping => match never? {},
             never = killing => match never {},
@@ -87,11 +93,13 @@ impl Course<'_> {
         })
     }
 
-    /// The steps, then the services that stay for as long as they are wanted, then their end.
+    /// The steps, then the services that stay for as long as they are wanted, then their end. `over`
+    /// is cancelled when nothing of the steps is left to be done or undone.
     async fn to_the_end(
         &self,
         services: &Services,
         stays: bool,
+        over: &CancellationToken,
         failed: &mut Option<(String, String)>,
     ) -> Result<Arc<Outcome>, SetUpError> {
         let orchestrator = self.job.module.orchestrator()?;
@@ -108,12 +116,18 @@ impl Course<'_> {
                 run.outcome().await?
             }
         };
+        over.cancel();
         if stays && outcome.status == Status::Completed {
-            self.job.interrupts.standing.cancel();
+            let standing = async {
+                self.job.interrupts.standing.cancel();
+                self.unwanted().await;
+            };
             tokio::select! {
-                () = all_ended(services) => {}
+                // The last service to end may have failed.
+                biased;
                 service = self.failure(services) => *failed = Some(service),
-                () = self.unwanted() => {}
+                () = all_ended(services) => {}
+                () = standing => {}
             }
         }
         let _ = services.shutdown(SERVICES_DEADLINE).await;
