@@ -12,7 +12,8 @@ use coord_bus::{Bus, CancellationToken};
 use coord_patterns::process::{ProcessRunner, Stop};
 use coord_patterns::service::{ServiceRunner, ServiceSpec};
 use coord_recovery::{
-    Child, ChildContext, ChildError, ChildSpec, ChildStatus, GaveUp, Supervisor, SupervisorReport,
+    Child, ChildContext, ChildError, ChildSpec, ChildStatus, GaveUp, RecoveryError, Supervisor,
+    SupervisorReport,
 };
 
 use crate::CoordinationError;
@@ -30,6 +31,10 @@ pub struct ServiceExit(
 );
 
 /// Runs services: starts them, restarts those that fail, stops them in reverse order of start.
+///
+/// A service is a [`Child`]: its handle says how it is, restarts it, and stops it. What is told of
+/// it comes on the topics of [`ServiceRunner`], and on those of [`Supervisor`]. Dropped with the
+/// module, services are killed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -71,10 +76,9 @@ impl Services {
         runner: ProcessRunner,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, CoordinationError> {
-        let runner = ServiceRunner::new(bus, runner)?;
         Ok(Self {
             supervisor: Supervisor::new("services", bus, Arc::clone(clock))?,
-            runner: runner.with_clock(Arc::clone(clock)),
+            runner: ServiceRunner::new(bus, runner)?,
             kill: CancellationToken::new(),
         })
     }
@@ -82,12 +86,13 @@ impl Services {
     /// Starts a service. `child` says what it is called as a child and when it is restarted; its
     /// time to shut down follows from the grace of the service's process.
     ///
-    /// A service that ends well has not failed. One that does not become ready, or whose program
-    /// cannot be run, is given up at once.
+    /// A service that ends well has not failed; whether it is started again is for the child's
+    /// [`Restart`](coord_recovery::Restart). One that does not become ready, or whose program cannot
+    /// be run, is given up at once.
     ///
     /// # Errors
     ///
-    /// Those of [`Supervisor::start`].
+    /// Those of [`Supervisor::start`]; [`RecoveryError::ShutDown`] also after [`kill`](Self::kill).
     ///
     /// # Panics
     ///
@@ -97,6 +102,10 @@ impl Services {
         service: ServiceSpec,
         child: ChildSpec,
     ) -> Result<Child, CoordinationError> {
+        if self.kill.is_cancelled() {
+            let what = "the supervisor of services".to_owned();
+            return Err(RecoveryError::ShutDown { what }.into());
+        }
         let child = child.shutdown(service.process.grace.saturating_add(MARGIN));
         let (runner, service) = (self.runner.clone(), Arc::new(service));
         let kill = self.kill.clone();
@@ -108,6 +117,10 @@ impl Services {
             };
             async move { incarnation(&runner, &service, &stop, &context).await }
         })?;
+        if self.kill.is_cancelled() {
+            // Killed meanwhile, when it was in no list yet.
+            child.ask_to_stop();
+        }
         Ok(child)
     }
 
@@ -130,9 +143,16 @@ impl Services {
         self.supervisor.gave_up().await
     }
 
-    /// Ends what every service runs at once, with SIGKILL, now and for good: a service that is
-    /// restarted after this does not come up.
+    /// Ends all services at once, with SIGKILL, and does not wait. After this none starts.
+    ///
+    /// They have been stopped then, and have not failed.
     pub fn kill(&self) {
+        // Asked first, so that none is restarted.
+        for service in self.list() {
+            if let Some(child) = self.service(&service.name) {
+                child.ask_to_stop();
+            }
+        }
         self.kill.cancel();
     }
 

@@ -139,6 +139,11 @@ impl Child {
         is_there
     }
 
+    /// Asks the child to stop for good, as [`stop`](Self::stop) does, and does not wait.
+    pub fn ask_to_stop(&self) {
+        self.shared.ask_to_stop(Stop::Gracefully);
+    }
+
     /// Stops the child for good, and waits until it has ended. The present incarnation is asked by
     /// its token, and aborted after its [`shutdown`](super::ChildSpec::shutdown) time.
     ///
@@ -149,7 +154,7 @@ impl Child {
     ///
     /// Dropped before it is done, the child was asked to stop, and goes on stopping.
     pub async fn stop(&self) -> ChildEnd {
-        self.shared.ask_to_stop(Stop::Gracefully);
+        self.ask_to_stop();
         self.ended().await
     }
 
