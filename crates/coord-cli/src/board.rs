@@ -17,7 +17,7 @@ use coordination::bus::vocabulary::{
 };
 
 use crate::file::WorkflowFile;
-use crate::job::undone;
+use crate::undo::undone;
 pub(crate) use row::{Row, State};
 pub(crate) use scrollback::Bounds;
 

@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 
 use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, param_variable};
 use crate::hands::{Hands, StoppedByHand, Wish};
-use crate::screen::Spoken;
 use crate::signals::Interrupts;
+use crate::spoken::Spoken;
+use crate::undo::undo_name;
 
 /// How long a step's processes have between SIGTERM and SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -40,16 +41,6 @@ pub(crate) struct Job {
     pub(crate) interrupts: Interrupts,
     pub(crate) hands: Hands,
     ready: Mutex<HashSet<String>>,
-}
-
-/// What the events call the process that undoes a step.
-pub(crate) fn undo_name(step: &str) -> String {
-    format!("undo {step}")
-}
-
-/// The step that a process undoes, by the process's name.
-pub(crate) fn undone(process: &str) -> Option<&str> {
-    process.strip_prefix("undo ")
 }
 
 /// The workflow of a file, given whether each of its units runs.

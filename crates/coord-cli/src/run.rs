@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use coordination::bus::time::{Instant, timeout};
 use coordination::bus::{Bus, LocalBus};
-use coordination::monitor::{PerformanceMetrics, PerformanceMonitor};
-use coordination::workflow::{Outcome, Status};
+use coordination::monitor::PerformanceMonitor;
+use coordination::workflow::Status;
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::args::RunArgs;
+use crate::ended::Ended;
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::job::{self, GRACE, Job};
@@ -55,18 +56,6 @@ enum SetUpError {
     #[error("the workflow could not be made from its file")]
     #[diagnostic(code(coord::set_up::workflow))]
     Workflow(#[from] coordination::workflow::Faults),
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) outcome: Arc<Outcome>,
-    /// The service whose failure ended the run, and why it failed.
-    pub(crate) service: Option<(String, String)>,
-    /// How long it all took, until no service ran any more.
-    pub(crate) took: Duration,
-    /// What was measured, before the last parts came to rest.
-    pub(crate) metrics: Option<PerformanceMetrics>,
 }
 
 /// Runs a workflow file.
