@@ -8,6 +8,7 @@ use coord_bus::vocabulary::{
     Exit, PROCESS_HEALTH, ProcessHealth, SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState,
 };
 use coord_bus::{Bus, BusExt, Publisher};
+use tokio::task::yield_now;
 use tokio::{join, select};
 
 use super::care::{Care, Verdict};
@@ -157,6 +158,8 @@ impl ServiceRunner {
             news: &news,
         };
         care.tell(ServiceState::Starting);
+        // A turn for the telling: that it starts is told before its process has.
+        yield_now().await;
         let mut process = pin!(self.processes.run_watched(&spec.process, own, &sight));
         let turn = select! {
             biased;
