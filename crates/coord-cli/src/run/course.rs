@@ -2,7 +2,7 @@
 //! it, and its end.
 
 use std::convert::Infallible;
-use std::future::{pending, ready};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ impl Course<'_> {
         };
         let granting = async {
             while let Some(wish) = wishes.recv().await {
-                self.grant(services, wish).await;
+                self.grant(services, wish);
             }
             pending::<Infallible>().await
         };
@@ -154,20 +154,16 @@ impl Course<'_> {
     }
 
     /// Does what a person wants of a step or service, and does not wait until it is done.
-    async fn grant(&self, services: &Services, wish: Wish) {
+    fn grant(&self, services: &Services, wish: Wish) {
         let (Wish::Restart(id) | Wish::Stop(id)) = &wish;
         let Some(service) = services.service(id) else {
             return self.job.hands.grant(wish);
         };
-        if let Wish::Restart(_) = wish {
-            service.restart();
-            return;
-        }
-        tokio::select! {
-            biased;
-            // Once polled it has asked, and goes on stopping when it is dropped.
-            _ = service.stop() => {}
-            () = ready(()) => {}
+        match wish {
+            Wish::Restart(_) => {
+                service.restart();
+            }
+            Wish::Stop(_) => service.ask_to_stop(),
         }
     }
 }
