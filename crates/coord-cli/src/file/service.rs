@@ -14,6 +14,7 @@ use toml::de::DeTable;
 use super::backoff::backoff;
 use super::fault::FileFault;
 use super::text::printable;
+use super::text::printable;
 use super::unit::{Draft, Role, unit};
 use super::walk::{Keys, Walk};
 
