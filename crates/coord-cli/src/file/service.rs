@@ -14,7 +14,6 @@ use toml::de::DeTable;
 use super::backoff::backoff;
 use super::fault::FileFault;
 use super::text::printable;
-use super::text::printable;
 use super::unit::{Draft, Role, unit};
 use super::walk::{Keys, Walk};
 

@@ -455,18 +455,3 @@ fn a_step_and_a_service_that_wait_for_each_other_are_a_cycle() {
                 [[service]]\nid = 'b'\nrun = 'x'\nneeds = ['a']\n";
     assert_eq!(found(text), [("cycle".to_owned(), 4)]);
 }
-
-#[test]
-fn what_a_probe_is_to_ask_cannot_act_on_the_terminal() {
-    for ready in [
-        r#"http = "http://local\thost:8080/\u001b[31m""#,
-        r#"tcp = "local\u001bhost""#,
-        r#"log = "(\u001b\n""#,
-    ] {
-        let told = told(&format!(
-            "[[service]]\nid = 'a'\nrun = 'x'\nready = {{ {ready} }}\n"
-        ));
-        assert!(told.contains("cannot be asked"), "{told}");
-        assert!(is_printable(&told), "{}", told.escape_debug());
-    }
-}
