@@ -13,7 +13,7 @@ async fn a_step_that_fails_is_an_error_and_is_counted() {
     let orchestrator = stage.module.orchestrator().unwrap();
     orchestrator.execute_workflow(&failing(), ()).await.unwrap();
 
-    let error = within(errors.recv()).await.unwrap();
+    let error = within(errors.recv()).await.unwrap().event().clone();
     assert_eq!(
         (&*error.source, &*error.kind),
         ("release/build", "failing-steps")
@@ -22,7 +22,6 @@ async fn a_step_that_fails_is_an_error_and_is_counted() {
         (&*error.message, error.severity),
         ("no space left", Severity::Error)
     );
-    drop(error);
     let counted = || stage.module.system_health().errors.unwrap();
     until(|| counted().total > 0).await;
     assert_eq!(counted().total, 1);
@@ -39,10 +38,9 @@ async fn a_crash_is_a_notification_and_an_entry_of_the_log() {
     let runner = stage.module.processes().unwrap();
     within(runner.run(&crash, &Stop::default())).await.unwrap();
 
-    let notification = within(notifications.recv()).await.unwrap();
+    let notification = within(notifications.recv()).await.unwrap().event().clone();
     assert_eq!(notification.title, "server crashed");
     assert_eq!(notification.message, "exit code 3");
-    drop(notification);
     let mut entries = Vec::new();
     while entries.len() < 2 {
         entries.push(within(log.recv()).await.unwrap().message.clone());

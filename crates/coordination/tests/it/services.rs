@@ -61,12 +61,11 @@ async fn a_service_that_crashes_is_restarted_and_that_is_told() {
     within(child.ready()).await.unwrap();
     assert!(is_alive(second) && !is_alive(first));
 
-    let error = within(errors.recv()).await.unwrap();
+    let error = within(errors.recv()).await.unwrap().event().clone();
     assert_eq!(
         (&*error.source, &*error.message),
         ("db", "killed by signal 9")
     );
-    drop(error);
     let mut progress = Vec::new();
     while progress.len() < 2 {
         progress.push(within(recoveries.recv()).await.unwrap().progress.clone());

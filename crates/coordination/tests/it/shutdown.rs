@@ -38,7 +38,7 @@ fn waiting(undo: impl Fn() + Send + Sync + 'static) -> Workflow {
     workflow
         .step("watch")
         .after(&migrate)
-        .run(async || Ok::<_, StepError>(pending::<()>().await));
+        .run(pending::<Result<(), StepError>>);
     workflow.build().expect("it is sound")
 }
 
@@ -49,7 +49,7 @@ fn deaf() -> Workflow {
         .step("listen")
         .run_with(|context: StepContext| async move {
             context.token().cancelled().await;
-            Ok::<_, StepError>(pending::<()>().await)
+            pending::<Result<(), StepError>>().await
         });
     workflow.build().expect("it is sound")
 }
