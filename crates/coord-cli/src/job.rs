@@ -21,6 +21,9 @@ use crate::signals::Interrupts;
 /// How long a step's processes have between SIGTERM and SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
+/// The variable that says which attempt a process is, or which incarnation of a service.
+const ATTEMPT: &str = "COORD_ATTEMPT";
+
 /// A process of a step ended, and not well.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("{0}")]
@@ -132,9 +135,8 @@ impl Job {
 
     async fn run(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
-        let process = self
-            .process(unit, call_of(unit), &call.context)
-            .grace(GRACE);
+        let process = call_of(unit).env(ATTEMPT, call.context.attempt().to_string());
+        let process = self.process(unit, process, &call.context).grace(GRACE);
         loop {
             let stop = Stop {
                 graceful: self.hands.hold(&unit.id, &call.context.token()),
@@ -153,7 +155,8 @@ impl Job {
     async fn undo(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
         let line = unit.step().and_then(|step| step.undo.as_deref());
-        let process = ProcessSpec::shell(undo_name(&unit.id), line.unwrap_or_default());
+        let process = ProcessSpec::shell(undo_name(&unit.id), line.unwrap_or_default())
+            .env(ATTEMPT, call.context.attempt().to_string());
         let process = self.process(unit, process, &call.context).grace(GRACE);
         let stop = Stop {
             graceful: call.context.token(),
@@ -214,7 +217,14 @@ impl Job {
             .restart(policy.restart)
             .backoff(policy.backoff)
             .intensity(policy.intensity, policy.within);
-        self.module.services()?.start(spec, child)
+        let services = self.module.services()?;
+        services.start_with(child, move |incarnation| {
+            let mut spec = spec.clone();
+            // The first of a name, so that the file can still say otherwise.
+            let started = (ATTEMPT.into(), incarnation.to_string().into());
+            spec.process.environment.insert(0, started);
+            spec
+        })
     }
 
     fn unit(&self, call: &HandlerCall) -> Result<&Unit, StepError> {
@@ -227,7 +237,7 @@ impl Job {
             .ok_or_else(no_such_unit)
     }
 
-    /// A process with the folder and the variables of its unit.
+    /// A process with the folder and the variables of its unit, all but [`ATTEMPT`].
     fn process(&self, unit: &Unit, process: ProcessSpec, context: &StepContext) -> ProcessSpec {
         let params = self.params.iter();
         process
@@ -235,7 +245,6 @@ impl Job {
             .env("COORD_WORKFLOW", context.workflow())
             .env("COORD_RUN", context.run().as_str())
             .env("COORD_STEP", context.step())
-            .env("COORD_ATTEMPT", context.attempt().to_string())
             .envs(params.map(|(name, value)| (param_variable(name), value)))
             .envs(&self.file.env)
             .envs(&unit.env)

@@ -48,10 +48,8 @@ pub struct ServiceExit(
 ///
 /// let process = ProcessSpec::shell("database", "echo listening; exec sleep 1000");
 /// let service = ServiceSpec::new(process).ready(Probe::new(Check::log("^listening")?));
-/// let database = module.services()?.start(
-///     service,
-///     ChildSpec::new("database").restart(Restart::Transient),
-/// )?;
+/// let child = ChildSpec::new("database").restart(Restart::Transient);
+/// let database = module.services()?.start(child, service)?;
 /// database.ready().await?;
 /// // … whatever needs it …
 /// assert!(module.shutdown(Duration::from_secs(20)).await.is_complete());
@@ -71,10 +69,9 @@ impl Services {
         runner: ProcessRunner,
         clock: &Arc<dyn Clock>,
     ) -> Result<Self, CoordinationError> {
-        let runner = ServiceRunner::new(bus, runner)?;
         Ok(Self {
             supervisor: Supervisor::new("services", bus, Arc::clone(clock))?,
-            runner: runner.with_clock(Arc::clone(clock)),
+            runner: ServiceRunner::new(bus, runner)?,
             kill: CancellationToken::new(),
         })
     }
@@ -94,14 +91,36 @@ impl Services {
     /// Outside a tokio runtime.
     pub fn start(
         &self,
-        service: ServiceSpec,
         child: ChildSpec,
+        service: ServiceSpec,
     ) -> Result<Child, CoordinationError> {
-        let child = child.shutdown(service.process.grace.saturating_add(MARGIN));
-        let (runner, service) = (self.runner.clone(), Arc::new(service));
-        let kill = self.kill.clone();
+        self.start_with(child, move |_| service.clone())
+    }
+
+    /// Starts a service of which each incarnation is described anew, by its number from 1: one that
+    /// is to know how often it was started, say. The grace of the first counts for the child's time
+    /// to shut down.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Supervisor::start`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start_with(
+        &self,
+        child: ChildSpec,
+        mut service: impl FnMut(u32) -> ServiceSpec + Send + 'static,
+    ) -> Result<Child, CoordinationError> {
+        let first = service(1);
+        let child = child.shutdown(first.process.grace.saturating_add(MARGIN));
+        let mut first = Some(first);
+        let (runner, kill) = (self.runner.clone(), self.kill.clone());
         let child = self.supervisor.start(child, move |context| {
-            let (runner, service) = (runner.clone(), Arc::clone(&service));
+            let described = first.take();
+            let service = described.unwrap_or_else(|| service(context.incarnation()));
+            let runner = runner.clone();
             let stop = Stop {
                 graceful: context.token(),
                 immediate: kill.clone(),
