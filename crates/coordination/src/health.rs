@@ -1,11 +1,15 @@
 //! How the module is, in one value.
 
+use std::fmt;
+
 use coord_bus::Timestamp;
 use serde::Serialize;
 
 use crate::CoordinationModule;
 
 /// How the module is at one moment: [`CoordinationModule::system_health`].
+///
+/// Displayed, it is its status and the reasons for it; serialised, an object with its fields.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct SystemHealth {
@@ -21,7 +25,7 @@ pub struct SystemHealth {
     /// The runs of workflows that go on.
     #[cfg(feature = "workflows")]
     pub active_workflows: usize,
-    /// The services that run.
+    /// The services that run, also those that are not ready.
     #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
     pub active_services: usize,
     /// Throughput, durations, memory and processor time; `None` while they are not monitored.
@@ -45,6 +49,27 @@ pub enum HealthStatus {
     Unhealthy,
 }
 
+impl fmt::Display for HealthStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Unhealthy => "unhealthy",
+        })
+    }
+}
+
+impl fmt::Display for SystemHealth {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.status.fmt(formatter)?;
+        for (index, reason) in self.reasons.iter().enumerate() {
+            let before = if index == 0 { ": " } else { "; " };
+            write!(formatter, "{before}{reason}")?;
+        }
+        Ok(())
+    }
+}
+
 /// What is found, as it is found.
 struct Findings {
     status: HealthStatus,
@@ -63,9 +88,11 @@ impl CoordinationModule {
     ///
     /// | status | when |
     /// |---|---|
-    /// | unhealthy | a service was given up or has failed; a flow has ended, because its sink was closed or it was aborted; the module is shut down |
-    /// | degraded | a service waits to be restarted; publishers wait for a topic that is full |
+    /// | unhealthy | the module is shut down; the bus is closed; a service was given up or has failed; a flow has ended, because its sink was closed or it was aborted |
+    /// | degraded | a service is not ready, or waits to be restarted; publishers wait for a topic that is full |
     /// | healthy | otherwise |
+    ///
+    /// It is looked at when it is asked for, and costs nothing in between.
     pub fn system_health(&self) -> SystemHealth {
         let mut findings = Findings {
             status: HealthStatus::Healthy,
@@ -75,15 +102,7 @@ impl CoordinationModule {
             let reason = "the module is shut down".to_owned();
             findings.add(HealthStatus::Unhealthy, reason);
         }
-        for topic in self.bus().stats() {
-            if topic.waiting_publishers > 0 {
-                let reason = format!(
-                    "topic `{}` is full: {} publishers wait for its slowest subscriber",
-                    topic.topic, topic.waiting_publishers
-                );
-                findings.add(HealthStatus::Degraded, reason);
-            }
-        }
+        self.look_at_topics(&mut findings);
         #[cfg(feature = "event-flows")]
         let active_flows = self.look_at_flows(&mut findings);
         #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
@@ -101,17 +120,41 @@ impl CoordinationModule {
             #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
             active_services,
             #[cfg(feature = "performance-monitoring")]
-            performance: self.monitor().ok().map(|part| part.performance_metrics()),
+            performance: self
+                .monitor()
+                .ok()
+                .map(coord_monitor::PerformanceMonitor::performance_metrics),
             #[cfg(feature = "error-recovery")]
-            errors: self.recovery().ok().map(|part| part.error_statistics()),
+            errors: self
+                .recovery()
+                .ok()
+                .map(coord_recovery::ErrorRecoveryManager::error_statistics),
+        }
+    }
+
+    fn look_at_topics(&self, findings: &mut Findings) {
+        let topics = self.bus().stats();
+        if topics.iter().any(|topic| topic.closed) {
+            let reason = "the bus is closed".to_owned();
+            findings.add(HealthStatus::Unhealthy, reason);
+        }
+        for topic in topics {
+            let waiting = match topic.waiting_publishers {
+                0 => continue,
+                1 => "1 publisher waits".to_owned(),
+                waiting => format!("{waiting} publishers wait"),
+            };
+            let name = topic.topic;
+            let reason = format!("topic `{name}` is full: {waiting} for its slowest subscriber");
+            findings.add(HealthStatus::Degraded, reason);
         }
     }
 
     #[cfg(feature = "event-flows")]
     fn look_at_flows(&self, findings: &mut Findings) -> usize {
-        use coord_flow::FlowState;
+        use coord_flow::{EventChoreographer, FlowState};
 
-        let flows = self.choreographer().map(|part| part.event_flows());
+        let flows = self.choreographer().map(EventChoreographer::event_flows);
         let mut active = 0;
         for flow in flows.unwrap_or_default() {
             match flow.state {
@@ -135,10 +178,15 @@ impl CoordinationModule {
         for service in services.unwrap_or_default() {
             let name = &service.name;
             match service.state {
-                ChildState::Running { .. } => active += 1,
-                ChildState::Waiting { failures, .. } => {
-                    let reason =
-                        format!("service `{name}` is being restarted, after {failures} failures");
+                ChildState::Running { ready, .. } => {
+                    active += 1;
+                    if !ready {
+                        let reason = format!("service `{name}` is not ready");
+                        findings.add(HealthStatus::Degraded, reason);
+                    }
+                }
+                ChildState::Waiting { .. } => {
+                    let reason = format!("service `{name}` has failed, and will be restarted");
                     findings.add(HealthStatus::Degraded, reason);
                 }
                 ChildState::Ended(ref end @ (ChildEnd::Failed { .. } | ChildEnd::GaveUp(_))) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use coord_bus::Bus;
 use coord_bus::time::{Clock, Instant};
 
-use crate::{CoordinationConfig, CoordinationError};
+use crate::{CoordinationConfig, CoordinationError, ShutdownAccount};
 
 /// The parts of the coordination module on one bus.
 ///
@@ -72,61 +72,6 @@ pub struct CoordinationModule {
     recovery: Option<coord_recovery::ErrorRecoveryManager>,
 }
 
-/// What [`CoordinationModule::shutdown`] found, part by part; `None` for a part that was off.
-#[derive(Debug, Clone)]
-#[must_use = "says whether everything stopped in time"]
-#[non_exhaustive]
-pub struct ShutdownAccount {
-    /// The runs of workflows, which ended first.
-    #[cfg(feature = "workflows")]
-    pub workflows: Option<coord_bus::ShutdownReport>,
-    /// The services.
-    #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
-    pub services: Option<coord_recovery::SupervisorReport>,
-    /// The flows, with the events that they left.
-    #[cfg(feature = "event-flows")]
-    pub flows: Option<coord_flow::ShutdownReport>,
-    /// The monitor's own tasks.
-    #[cfg(feature = "performance-monitoring")]
-    pub monitor: Option<coord_bus::ShutdownReport>,
-    /// The recovery manager's own tasks.
-    #[cfg(feature = "error-recovery")]
-    pub recovery: Option<coord_bus::ShutdownReport>,
-}
-
-impl ShutdownAccount {
-    /// Whether every part stopped in time, and left nothing.
-    pub fn is_complete(&self) -> bool {
-        let parts = [
-            #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
-            self.services
-                .as_ref()
-                .is_none_or(|report| report.aborted.is_empty()),
-            #[cfg(feature = "workflows")]
-            stopped(self.workflows.as_ref()),
-            #[cfg(feature = "event-flows")]
-            self.flows
-                .as_ref()
-                .is_none_or(coord_flow::ShutdownReport::is_complete),
-            #[cfg(feature = "performance-monitoring")]
-            stopped(self.monitor.as_ref()),
-            #[cfg(feature = "error-recovery")]
-            stopped(self.recovery.as_ref()),
-        ];
-        let parts: &[bool] = &parts;
-        parts.iter().all(|complete| *complete)
-    }
-}
-
-#[cfg(any(
-    feature = "workflows",
-    feature = "performance-monitoring",
-    feature = "error-recovery"
-))]
-fn stopped(report: Option<&coord_bus::ShutdownReport>) -> bool {
-    report.is_none_or(|report| report.aborted.is_empty())
-}
-
 impl CoordinationModule {
     /// Starts the parts that are switched on, on this bus.
     ///
@@ -141,12 +86,8 @@ impl CoordinationModule {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    #[cfg_attr(
-        not(feature = "event-flows"),
-        expect(rustdoc::broken_intra_doc_links, reason = "the part is not there")
-    )]
     pub fn start(bus: Arc<dyn Bus>, config: CoordinationConfig) -> Result<Self, CoordinationError> {
-        let clock = Arc::clone(&config.clock);
+        let clock = config.clock;
         #[cfg(feature = "error-recovery")]
         let recovery = start_if(config.error_recovery, || {
             use coord_recovery::{ErrorPattern, ErrorRecoveryManager};
@@ -307,17 +248,18 @@ impl CoordinationModule {
 
     /// Shuts the parts down, in reverse order of start: runs are cancelled and undone, services
     /// stop, flows handle what has been published, and then those stop that watched it all.
-    /// Together they have `deadline`; what still goes on then is aborted.
+    /// Together they have `deadline`; what still goes on then is aborted, and the account says so.
     ///
-    /// The bus stays open.
+    /// The bus stays open, and a part that was shut down takes nothing more. Called again, it waits
+    /// for what still goes on, and its account has what was left since.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, some parts have been shut down and others go on; it can be
     /// called again.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownAccount {
-        let end = Instant::now() + deadline;
-        let left = || end.saturating_duration_since(Instant::now());
+        let begun = Instant::now();
+        let left = || deadline.saturating_sub(begun.elapsed());
         self.is_shut_down.store(true, Ordering::Release);
         ShutdownAccount {
             #[cfg(feature = "workflows")]

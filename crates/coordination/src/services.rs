@@ -127,6 +127,9 @@ impl Services {
             };
             async move { incarnation(&runner, &service, &stop, &context).await }
         })?;
+        if self.kill.is_cancelled() {
+            child.ask_to_stop();
+        }
         Ok(child)
     }
 
@@ -140,7 +143,7 @@ impl Services {
         self.supervisor.children()
     }
 
-    /// Waits for the first service that is given up.
+    /// Waits for the first service that is given up: restarted too often, or not worth a restart.
     ///
     /// # Cancel safety
     ///
@@ -149,14 +152,19 @@ impl Services {
         self.supervisor.gave_up().await
     }
 
-    /// Ends what every service runs at once, with SIGKILL, now and for good: a service that is
-    /// restarted after this does not come up.
+    /// Ends every service at once, with SIGKILL, and does not wait for that. None is restarted, and
+    /// one that is started after this does not run.
     pub fn kill(&self) {
         self.kill.cancel();
+        for service in self.list() {
+            if let Some(child) = self.service(&service.name) {
+                child.ask_to_stop();
+            }
+        }
     }
 
-    /// Stops all services, the last one started first, each when the one before it has ended: at
-    /// most for `deadline`, when the rest is killed.
+    /// Stops all services, the last one started first, each when the one before it has ended. What
+    /// has not stopped within `deadline` is killed with SIGKILL. After this none can be started.
     ///
     /// # Cancel safety
     ///
@@ -172,7 +180,12 @@ async fn incarnation(
     stop: &Stop,
     context: &ChildContext,
 ) -> Result<(), ChildError> {
-    match runner.run(service, stop, || context.ready()).await {
+    let ended = runner.run(service, stop, || context.ready()).await;
+    if stop.immediate.is_cancelled() {
+        // Whoever killed it asks it to stop for good, too.
+        stop.graceful.cancelled().await;
+    }
+    match ended {
         Ok(exit) if exit.is_success() || stop.is_requested() => Ok(()),
         Ok(exit) => Err(ServiceExit(exit).into()),
         Err(_) if stop.is_requested() => Ok(()),

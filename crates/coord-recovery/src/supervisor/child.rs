@@ -139,17 +139,22 @@ impl Child {
         is_there
     }
 
-    /// Stops the child for good, and waits until it has ended. The present incarnation is asked by
-    /// its token, and aborted after its [`shutdown`](super::ChildSpec::shutdown) time.
+    /// Asks the child to stop for good, and does not wait for that. The present incarnation is asked
+    /// by its token, and aborted after its [`shutdown`](super::ChildSpec::shutdown) time.
     ///
     /// An error that it returns once it was asked is taken for its way to stop; a panic is
     /// published.
+    pub fn ask_to_stop(&self) {
+        self.shared.ask_to_stop(Stop::Gracefully);
+    }
+
+    /// [Asks](Self::ask_to_stop) the child to stop for good, and waits until it has ended.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, the child was asked to stop, and goes on stopping.
     pub async fn stop(&self) -> ChildEnd {
-        self.shared.ask_to_stop(Stop::Gracefully);
+        self.ask_to_stop();
         self.ended().await
     }
 

@@ -1,0 +1,1 @@
+//! What the facade promises, seen from outside.
