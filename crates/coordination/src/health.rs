@@ -189,8 +189,13 @@ impl CoordinationModule {
                     let reason = format!("service `{name}` has failed, and will be restarted");
                     findings.add(HealthStatus::Degraded, reason);
                 }
-                ChildState::Ended(ref end @ (ChildEnd::Failed { .. } | ChildEnd::GaveUp(_))) => {
-                    let reason = format!("service `{name}` is gone: {end}");
+                ChildState::Ended(ChildEnd::Failed { error }) => {
+                    let reason = format!("service `{name}` has failed: {error}");
+                    findings.add(HealthStatus::Unhealthy, reason);
+                }
+                ChildState::Ended(ChildEnd::GaveUp(gave_up)) => {
+                    let (reason, error) = (gave_up.reason, gave_up.error);
+                    let reason = format!("service `{name}` was given up: {reason}: {error}");
                     findings.add(HealthStatus::Unhealthy, reason);
                 }
                 _ => {}

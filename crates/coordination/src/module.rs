@@ -10,6 +10,10 @@ use coord_bus::time::{Clock, Instant};
 
 use crate::{CoordinationConfig, CoordinationError, ShutdownAccount};
 
+/// What a part has to stop in if nothing is left of the deadline: long enough for tasks to hear of
+/// it on a machine that is busy, and too short to matter to whoever waits.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// The parts of the coordination module on one bus.
 ///
 /// Each part that its [`CoordinationConfig`] switches on is started; each is reached by its name,
@@ -248,7 +252,8 @@ impl CoordinationModule {
 
     /// Shuts the parts down, in reverse order of start: runs are cancelled and undone, services
     /// stop, flows handle what has been published, and then those stop that watched it all.
-    /// Together they have `deadline`; what still goes on then is aborted, and the account says so.
+    /// Together they have `deadline`; what still goes on then is aborted, and the account says so. A
+    /// part whose turn comes later has 100 ms, so that one which stops at once is not aborted.
     ///
     /// The bus stays open, and a part that was shut down takes nothing more. Called again, it waits
     /// for what still goes on, and its account has what was left since.
@@ -259,7 +264,7 @@ impl CoordinationModule {
     /// called again.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownAccount {
         let begun = Instant::now();
-        let left = || deadline.saturating_sub(begun.elapsed());
+        let left = || deadline.saturating_sub(begun.elapsed()).max(MOMENT);
         self.is_shut_down.store(true, Ordering::Release);
         ShutdownAccount {
             #[cfg(feature = "workflows")]
