@@ -61,6 +61,7 @@
 //! | [`time`] | timers that tests pause, and a clock that they set |
 //! | `task_scope` | the owner of background tasks: [`TaskScope`] |
 //! | `backoff` | how long to wait before trying again: [`Backoff`] |
+//! | `failure` | why something failed that may be tried again: [`Failure`] |
 //! | [`vocabulary`] | the events that all crates know |
 //! | `byte_bus` | a bus for tests, on which every event becomes bytes: [`ByteBus`] |
 //! | [`conformance`] | what every bus and every event log must do, as tests |
@@ -124,6 +125,7 @@ mod memory_event_log;
 pub mod time;
 mod task_scope;
 mod backoff;
+mod failure;
 pub mod vocabulary;
 #[cfg(feature = "test-util")]
 mod byte_bus;
@@ -140,6 +142,7 @@ pub use event_log::{
     Appended, Durability, EventLog, EventLogError, ExpectedVersion, MAX_STREAM_NAME_LENGTH, Record,
     StoredRecord, Tail, check_stream_name,
 };
+pub use failure::{Failure, Panicked, WithCauses};
 pub use futures_core::future::BoxFuture;
 pub use jiff::Timestamp;
 pub use link::{Frame, FrameSource, Link, LinkError, LinkFrame};

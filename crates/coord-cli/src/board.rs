@@ -12,12 +12,12 @@ use std::time::Duration;
 use coordination::bus::Timestamp;
 use coordination::bus::time::Instant;
 use coordination::bus::vocabulary::{
-    ErrorRecovery, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState, Recovery,
+    ErrorRecovery, Exit, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState, Recovery,
     ServiceLifecycle, ServiceState, Transition, WorkflowEvent,
 };
 
 use crate::file::WorkflowFile;
-use crate::job::undone;
+use crate::undo::undone;
 pub(crate) use row::{Row, State};
 pub(crate) use scrollback::Bounds;
 
@@ -121,7 +121,7 @@ impl Board {
                 row.turn(event.at, State::Stopping);
             }
             ServiceState::Ended { exit, asked } => {
-                let is_well = *asked || exit.is_some_and(|exit| exit.is_success());
+                let is_well = *asked || exit.is_some_and(Exit::is_success);
                 if let Some(exit) = exit.filter(|_| !*asked && row.state != State::Stopping) {
                     row.remark = exit.to_string();
                 }
@@ -165,7 +165,7 @@ impl Board {
     }
 
     fn step(&mut self, at: Timestamp, transition: &Transition) {
-        let Some(row) = step_of(transition).and_then(|step| self.row(step)) else {
+        let Some(row) = transition.step().and_then(|step| self.row(step)) else {
             return;
         };
         match transition {
@@ -221,21 +221,5 @@ impl Board {
             }
             _ => {}
         }
-    }
-}
-
-/// The step that a transition is of.
-pub(crate) fn step_of(transition: &Transition) -> Option<&str> {
-    match transition {
-        Transition::StepStarted { step, .. }
-        | Transition::StepRetrying { step, .. }
-        | Transition::StepCompleted { step, .. }
-        | Transition::StepFailed { step, .. }
-        | Transition::StepSkipped { step, .. }
-        | Transition::StepCancelled { step }
-        | Transition::CompensationStarted { step }
-        | Transition::CompensationCompleted { step }
-        | Transition::CompensationFailed { step, .. } => Some(step),
-        _ => None,
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use coordination::bus::vocabulary::Exit;
 use coordination::patterns::process::{ProcessError, ProcessSpec, Stop};
-use coordination::patterns::service::ServiceSpec;
-use coordination::recovery::{Child, ChildEnd, ChildSpec, GaveUp, GiveUpReason};
+use coordination::patterns::service::{ServiceError, ServiceSpec};
+use coordination::recovery::{Child, ChildEnd, ChildError, ChildSpec, GaveUp, GiveUpReason};
 use coordination::workflow::{
     Call, Faults, HandlerCall, Registry, Spec, StepContext, StepError, StepSpec, Workflow,
 };
@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, param_variable};
 use crate::hands::{Hands, StoppedByHand, Wish};
 use crate::signals::Interrupts;
+use crate::spoken::Spoken;
+use crate::undo::undo_name;
 
 /// How long a step's processes have between SIGTERM and SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -42,16 +44,6 @@ pub(crate) struct Job {
     pub(crate) interrupts: Interrupts,
     pub(crate) hands: Hands,
     ready: Mutex<HashSet<String>>,
-}
-
-/// What the events call the process that undoes a step.
-pub(crate) fn undo_name(step: &str) -> String {
-    format!("undo {step}")
-}
-
-/// The step that a process undoes, by the process's name.
-pub(crate) fn undone(process: &str) -> Option<&str> {
-    process.strip_prefix("undo ")
 }
 
 /// The workflow of a file, given whether each of its units runs.
@@ -189,7 +181,13 @@ impl Job {
                 Err(end) => Err(StepError::from(NeverReady(reason(&end))).permanent()),
             },
             () = token.cancelled() => {
-                child.stop().await;
+                // Whoever cancels it sees that first, and takes no error of it for a failure.
+                tokio::task::yield_now().await;
+                tokio::select! {
+                    _ = child.stop() => {}
+                    // It goes on stopping, and nothing that is to be undone waits for it.
+                    () = self.interrupts.kill.cancelled() => {}
+                }
                 Err(NeverReady("the run ends".to_owned()).into())
             }
         }
@@ -280,7 +278,7 @@ fn no_such_unit() -> StepError {
 pub(crate) fn reason(end: &ChildEnd) -> String {
     match end {
         ChildEnd::Completed => "it ended before it was ready".to_owned(),
-        ChildEnd::Failed { error } => error.to_string(),
+        ChildEnd::Failed { error } => said(error),
         ChildEnd::GaveUp(gave_up) => why(gave_up),
         end => end.to_string(),
     }
@@ -288,12 +286,21 @@ pub(crate) fn reason(end: &ChildEnd) -> String {
 
 /// Why a service was given up.
 pub(crate) fn why(gave_up: &GaveUp) -> String {
-    let error = &gave_up.error;
+    let error = said(&gave_up.error);
     match gave_up.reason {
         // One that may not be restarted at all.
-        GiveUpReason::Permanent | GiveUpReason::TooManyRestarts { restarts: 0, .. } => {
-            error.to_string()
-        }
+        GiveUpReason::Permanent | GiveUpReason::TooManyRestarts { restarts: 0, .. } => error,
         reason => format!("{error}; {reason}"),
+    }
+}
+
+/// What went wrong with a service, where its name and what it printed stand beside.
+fn said(error: &ChildError) -> String {
+    match error.downcast_ref() {
+        Some(ServiceError::NotReady { after, answer, .. }) => {
+            format!("not ready within {}: {answer}", Spoken(*after))
+        }
+        Some(ServiceError::Unhealthy { answer, .. }) => format!("is not well: {answer}"),
+        _ => error.to_string(),
     }
 }

@@ -10,10 +10,13 @@ mod file;
 mod needs;
 mod job;
 mod hands;
+mod undo;
 mod run;
 mod signals;
 mod board;
 mod screen;
+mod spoken;
+mod ended;
 mod exit_code;
 
 use clap::Parser;

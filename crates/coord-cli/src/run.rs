@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use coordination::bus::time::timeout;
+use coordination::bus::time::{Instant, timeout};
 use coordination::bus::{Bus, LocalBus};
-use coordination::monitor::PerformanceMetrics;
-use coordination::workflow::{Outcome, Status};
+use coordination::monitor::PerformanceMonitor;
+use coordination::workflow::Status;
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::args::{Output, RunArgs};
+use crate::args::RunArgs;
+use crate::ended::Ended;
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::job::{self, GRACE, Job};
@@ -55,16 +56,6 @@ enum SetUpError {
     #[error("the workflow could not be made from its file")]
     #[diagnostic(code(coord::set_up::workflow))]
     Workflow(#[from] coordination::workflow::Faults),
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) outcome: Arc<Outcome>,
-    /// The service whose failure ended the run, and why it failed.
-    pub(crate) service: Option<(String, String)>,
-    /// What was measured, before the last parts came to rest.
-    pub(crate) metrics: Option<PerformanceMetrics>,
 }
 
 /// Runs a workflow file.
@@ -175,11 +166,16 @@ async fn execute_on(
         keeps: args.keep_services,
         lost: &lost,
     };
+    let started = Instant::now();
     let end = tokio::select! {
         end = course.run(prepared.needs, wished) => end?,
         never = signals.watch(&interrupts) => match never {},
     };
-    let metrics = module.monitor().ok().map(|part| part.performance_metrics());
+    let took = started.elapsed();
+    let metrics = module
+        .monitor()
+        .ok()
+        .map(PerformanceMonitor::performance_metrics);
     let _ = module.shutdown(REST).await;
     bus.close();
     ended.cancel();
@@ -192,23 +188,23 @@ async fn execute_on(
             screen.ok().and_then(Result::ok)
         }
     };
-    Ok(finish(args, screen, end, metrics, &job.file))
+    let ended = end.outcome.map(|outcome| Ended {
+        outcome,
+        service: end.service,
+        took,
+        metrics,
+    });
+    Ok(finish(args, screen, ended, &job.file))
 }
 
 fn finish(
     args: &RunArgs,
     screen: Option<Screen>,
-    end: course::End,
-    metrics: Option<PerformanceMetrics>,
+    ended: Option<Ended>,
     file: &WorkflowFile,
 ) -> ExitCode {
-    let Some(outcome) = end.outcome else {
+    let Some(ended) = ended else {
         return ExitCode::Interrupted;
-    };
-    let ended = Ended {
-        outcome,
-        service: end.service,
-        metrics: metrics.filter(|_| args.output() != Output::Jsonl),
     };
     let written = screen.is_some_and(|screen| screen.finish(args, &ended, file));
     match ended.outcome.status {

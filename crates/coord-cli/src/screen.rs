@@ -1,7 +1,7 @@
 //! What is shown of a run: subscribers of the bus, and the only part that writes to the terminal.
 
-mod duration;
 mod jsonl;
+mod lines;
 mod order;
 mod out;
 mod page;
@@ -20,11 +20,10 @@ use tokio::sync::mpsc;
 
 use crate::args::{Output, RunArgs};
 use crate::board::Board;
+use crate::ended::Ended;
 use crate::file::WorkflowFile;
 use crate::hands::Wish;
-use crate::run::Ended;
 use crate::signals::Interrupts;
-pub(crate) use duration::Spoken;
 pub(crate) use page::{nothing_to_do, print_report};
 use paper::Paper;
 use tui::Tui;

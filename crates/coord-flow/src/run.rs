@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use coord_bus::{
     BoxFuture, Envelope, Event, Meta, Publisher, Received, Refused, Subscriber, TryReceiveError,
-    panic_message,
+    WithCauses, panic_message,
 };
 use tokio::select;
 use tokio::task::coop::consume_budget;
@@ -139,12 +139,10 @@ impl<E: Event, U: Event> Way<E, U> {
 
     #[cold]
     fn refused(&self, refused: &Refused<Envelope<U>>) -> ControlFlow<FlowState> {
-        let mut message = refused.to_string();
-        let mut cause = refused.reason.source();
-        while let Some(error) = cause {
-            message = format!("{message}: {error}");
-            cause = error.source();
-        }
+        let message = match refused.reason.source() {
+            Some(cause) => format!("{refused}: {}", WithCauses(cause)),
+            None => refused.to_string(),
+        };
         self.failures.tell(&self.course, "unpublished", message);
         if refused.is_closed() {
             return ControlFlow::Break(FlowState::SinkClosed);

@@ -1,8 +1,6 @@
 //! What can go wrong with the module as a whole.
 
-/// A part of the module is not there, could not be started, or refused something.
-///
-/// An error of a part is shown as that part tells it.
+/// A part of the module could not be started, is not there, or refused something.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CoordinationError {
@@ -17,35 +15,35 @@ pub enum CoordinationError {
         /// The field of [`CoordinationConfig`](crate::CoordinationConfig) that switches it on.
         toggle: &'static str,
     },
-    /// Of the bus.
-    #[error(transparent)]
+    /// The bus refused something.
+    #[error("the bus of the module refused a topic")]
     Bus(#[from] coord_bus::BusError),
-    /// Of the choreographer, or one of its flows.
+    /// The choreographer, or a flow of it.
     #[cfg(feature = "event-flows")]
-    #[error(transparent)]
+    #[error("an event flow could not be run")]
     Flow(#[from] coord_flow::FlowError),
-    /// Of the orchestrator, or a run.
+    /// The orchestrator.
     #[cfg(feature = "workflows")]
-    #[error(transparent)]
+    #[error("workflows could not be run")]
     Workflow(#[from] coord_workflow::WorkflowError),
-    /// Of the optimizer.
+    /// The optimizer.
     #[cfg(feature = "optimization")]
-    #[error(transparent)]
+    #[error("a stream could not be optimised")]
     Optimize(#[from] coord_optimize::OptimizeError),
-    /// Of the monitor.
+    /// The monitor.
     #[cfg(feature = "performance-monitoring")]
-    #[error(transparent)]
+    #[error("performance could not be monitored")]
     Monitor(#[from] coord_monitor::MonitorError),
-    /// Of the recovery manager, or the supervisor of services.
+    /// The recovery manager, or the supervisor of services.
     #[cfg(feature = "error-recovery")]
-    #[error(transparent)]
+    #[error("recovery could not be set up")]
     Recovery(#[from] coord_recovery::RecoveryError),
-    /// Of a process, or their runner.
+    /// The process runner.
     #[cfg(feature = "integration-patterns")]
-    #[error(transparent)]
+    #[error("processes could not be run")]
     Process(#[from] coord_patterns::process::ProcessError),
-    /// Of a service, or their runner.
+    /// The runner of services.
     #[cfg(feature = "integration-patterns")]
-    #[error(transparent)]
+    #[error("services could not be run")]
     Service(#[from] coord_patterns::service::ServiceError),
 }

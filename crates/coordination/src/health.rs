@@ -7,9 +7,13 @@ use serde::Serialize;
 
 use crate::CoordinationModule;
 
+/// The most reasons of one [`SystemHealth`]: more than a person reads, and few enough for an event.
+pub const MAX_REASONS: usize = 100;
+
 /// How the module is at one moment: [`CoordinationModule::system_health`].
 ///
-/// Displayed, it is its status and the reasons for it; serialised, an object with its fields.
+/// As JSON its status is `healthy`, `degraded` or `unhealthy`. Displayed, it is the status, and
+/// after a colon the reasons.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct SystemHealth {
@@ -17,21 +21,22 @@ pub struct SystemHealth {
     pub timestamp: Timestamp,
     /// All in all.
     pub status: HealthStatus,
-    /// Why it is not [`Healthy`](HealthStatus::Healthy), a sentence each.
+    /// Why it is not [`Healthy`](HealthStatus::Healthy): what, and how it is. At most
+    /// [`MAX_REASONS`]; the last of them says how many more there are.
     pub reasons: Vec<String>,
-    /// The flows that run.
+    /// How many flows run; 0 while they are switched off.
     #[cfg(feature = "event-flows")]
     pub active_flows: usize,
-    /// The runs of workflows that go on.
+    /// How many runs of workflows go on; 0 while they are switched off.
     #[cfg(feature = "workflows")]
     pub active_workflows: usize,
-    /// The services that run, also those that are not ready.
+    /// How many services run, ready or not; 0 while they are switched off.
     #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
     pub active_services: usize,
-    /// Throughput, durations, memory and processor time; `None` while they are not monitored.
+    /// Throughput, durations, memory and processor time; `None` while they are switched off.
     #[cfg(feature = "performance-monitoring")]
     pub performance: Option<coord_monitor::PerformanceMetrics>,
-    /// What went wrong so far; `None` while nobody looks.
+    /// What went wrong so far; `None` while recovery is switched off.
     #[cfg(feature = "error-recovery")]
     pub errors: Option<coord_recovery::ErrorStatistics>,
 }
@@ -43,7 +48,7 @@ pub struct SystemHealth {
 pub enum HealthStatus {
     /// Everything does what it is for.
     Healthy,
-    /// Something is slower than it should be, or is being restarted.
+    /// Something waits or is not ready, and will go on by itself.
     Degraded,
     /// Something does not do what it is for, and will not by itself.
     Unhealthy,
@@ -62,55 +67,64 @@ impl fmt::Display for HealthStatus {
 impl fmt::Display for SystemHealth {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.status.fmt(formatter)?;
-        for (index, reason) in self.reasons.iter().enumerate() {
-            let before = if index == 0 { ": " } else { "; " };
-            write!(formatter, "{before}{reason}")?;
+        if self.reasons.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        write!(formatter, ": {}", self.reasons.join("; "))
     }
 }
 
 /// What is found, as it is found.
-struct Findings {
-    status: HealthStatus,
-    reasons: Vec<String>,
-}
+#[derive(Default)]
+struct Findings(Vec<(HealthStatus, String)>);
 
 impl Findings {
-    fn add(&mut self, status: HealthStatus, reason: String) {
-        self.status = self.status.max(status);
-        self.reasons.push(reason);
+    fn add(&mut self, status: HealthStatus, reason: impl Into<String>) {
+        self.0.push((status, reason.into()));
+    }
+
+    /// The worst status, and the reasons, the worst ones first.
+    fn sum_up(mut self) -> (HealthStatus, Vec<String>) {
+        self.0.sort_by_key(|(status, _)| std::cmp::Reverse(*status));
+        let worst = self.0.first().map(|(status, _)| *status);
+        let mut reasons: Vec<_> = self.0.into_iter().map(|(_, reason)| reason).collect();
+        if reasons.len() > MAX_REASONS {
+            let more = reasons.len() - (MAX_REASONS - 1);
+            reasons.truncate(MAX_REASONS - 1);
+            reasons.push(format!("and {more} more"));
+        }
+        (worst.unwrap_or(HealthStatus::Healthy), reasons)
     }
 }
 
 impl CoordinationModule {
-    /// How the module is.
+    /// How the module is. Cheap enough to ask once a second: it reads counts, and nothing on the way
+    /// of an event.
     ///
     /// | status | when |
     /// |---|---|
-    /// | unhealthy | the module is shut down; the bus is closed; a service was given up or has failed; a flow has ended, because its sink was closed or it was aborted |
-    /// | degraded | a service is not ready, or waits to be restarted; publishers wait for a topic that is full |
+    /// | unhealthy | a service was given up, has failed for good, or did not stop in time; a flow was aborted, or its sink was closed; the module is shut down |
+    /// | degraded | publishers wait for room in a topic; a service is not ready yet, or waits to be restarted |
     /// | healthy | otherwise |
     ///
-    /// It is looked at when it is asked for, and costs nothing in between.
+    /// Errors that were detected do not count, and neither do runs that failed: they are over. See
+    /// [`errors`](SystemHealth#structfield.errors) for those. A service that has ended well, or was
+    /// stopped, is as it should be; one that failed counts until its name is used again.
     pub fn system_health(&self) -> SystemHealth {
-        let mut findings = Findings {
-            status: HealthStatus::Healthy,
-            reasons: Vec::new(),
-        };
+        let mut findings = Findings::default();
         if self.is_shut_down() {
-            let reason = "the module is shut down".to_owned();
-            findings.add(HealthStatus::Unhealthy, reason);
+            findings.add(HealthStatus::Unhealthy, "the module is shut down");
         }
         self.look_at_topics(&mut findings);
         #[cfg(feature = "event-flows")]
         let active_flows = self.look_at_flows(&mut findings);
         #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
         let active_services = self.look_at_services(&mut findings);
+        let (status, reasons) = findings.sum_up();
         SystemHealth {
             timestamp: self.clock().now(),
-            status: findings.status,
-            reasons: findings.reasons,
+            status,
+            reasons,
             #[cfg(feature = "event-flows")]
             active_flows,
             #[cfg(feature = "workflows")]
@@ -133,28 +147,28 @@ impl CoordinationModule {
     }
 
     fn look_at_topics(&self, findings: &mut Findings) {
-        let topics = self.bus().stats();
-        if topics.iter().any(|topic| topic.closed) {
-            let reason = "the bus is closed".to_owned();
-            findings.add(HealthStatus::Unhealthy, reason);
-        }
-        for topic in topics {
-            let waiting = match topic.waiting_publishers {
+        for topic in self.bus().stats() {
+            let name = &topic.topic;
+            let reason = match topic.waiting_publishers {
                 0 => continue,
-                1 => "1 publisher waits".to_owned(),
-                waiting => format!("{waiting} publishers wait"),
+                1 => {
+                    format!("topic `{name}` is full: a publisher waits for its slowest subscriber")
+                }
+                many => format!(
+                    "topic `{name}` is full: {many} publishers wait for its slowest subscriber"
+                ),
             };
-            let name = topic.topic;
-            let reason = format!("topic `{name}` is full: {waiting} for its slowest subscriber");
             findings.add(HealthStatus::Degraded, reason);
         }
     }
 
     #[cfg(feature = "event-flows")]
     fn look_at_flows(&self, findings: &mut Findings) -> usize {
-        use coord_flow::{EventChoreographer, FlowState};
+        use coord_flow::FlowState;
 
-        let flows = self.choreographer().map(EventChoreographer::event_flows);
+        let flows = self
+            .choreographer()
+            .map(coord_flow::EventChoreographer::event_flows);
         let mut active = 0;
         for flow in flows.unwrap_or_default() {
             match flow.state {
@@ -181,22 +195,22 @@ impl CoordinationModule {
                 ChildState::Running { ready, .. } => {
                     active += 1;
                     if !ready {
-                        let reason = format!("service `{name}` is not ready");
+                        let reason = format!("service `{name}` is not ready yet");
                         findings.add(HealthStatus::Degraded, reason);
                     }
                 }
-                ChildState::Waiting { .. } => {
-                    let reason = format!("service `{name}` has failed, and will be restarted");
+                ChildState::Waiting { failures, .. } => {
+                    let times = if failures == 1 { "time" } else { "times" };
+                    let reason = format!(
+                        "service `{name}` failed {failures} {times} in a row, and is to be restarted"
+                    );
                     findings.add(HealthStatus::Degraded, reason);
                 }
-                ChildState::Ended(ChildEnd::Failed { error }) => {
-                    let reason = format!("service `{name}` has failed: {error}");
-                    findings.add(HealthStatus::Unhealthy, reason);
-                }
                 ChildState::Ended(ChildEnd::GaveUp(gave_up)) => {
-                    let (reason, error) = (gave_up.reason, gave_up.error);
-                    let reason = format!("service `{name}` was given up: {reason}: {error}");
-                    findings.add(HealthStatus::Unhealthy, reason);
+                    findings.add(HealthStatus::Unhealthy, format!("service {gave_up}"));
+                }
+                ChildState::Ended(ref end @ (ChildEnd::Failed { .. } | ChildEnd::Aborted)) => {
+                    findings.add(HealthStatus::Unhealthy, format!("service `{name}`: {end}"));
                 }
                 _ => {}
             }

@@ -5,20 +5,21 @@
 //!
 //! | module | feature | what it gives |
 //! |---|---|---|
-//! | [`bus`] | always | one typed event bus: topics, lossless subscribers, request to close and drain |
-//! | [`flow`] | `event-flows` | typed flows between topics |
-//! | [`workflow`] | `workflows` | steps with dependencies: retries, limits, cancellation, compensation |
-//! | [`optimize`] | `optimization` | streams in batches, throttled, conflated |
-//! | [`monitor`] | `performance-monitoring` | throughput, durations, memory and processor time |
-//! | [`recovery`] | `error-recovery` | supervisors, and patterns that recognise errors |
-//! | [`patterns`] | `integration-patterns` | real processes and services, their output and health as events |
+//! | [`bus`] | always | one typed event bus: topics, lossless subscribers, and clocks, timers, owners of tasks |
+//! | `flow` | `event-flows` | typed flows between topics |
+//! | `workflow` | `workflows` | steps with dependencies: retries, limits, cancellation, compensation |
+//! | `optimize` | `optimization` | streams in batches, throttled, conflated |
+//! | `monitor` | `performance-monitoring` | throughput, durations, memory and processor time |
+//! | `recovery` | `error-recovery` | supervisors, and patterns that recognise errors |
+//! | `patterns` | `integration-patterns` | real processes and services, their output and health as events |
 //!
 //! All features are on by default; that is `full`. Each part can be used by itself, as its own page
 //! says. A [`CoordinationModule`] starts all of them on one bus, as its [`CoordinationConfig`]
-//! says, tells [how they are](CoordinationModule::system_health), and shuts them down in order; with
-//! it come [`Services`]: processes under supervision.
+//! says, tells [how they are](CoordinationModule::system_health), and shuts them down in order; with it
+//! come `Services`: processes under supervision.
 //!
 //! ```
+//! # #[cfg(feature = "workflows")]
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 //! use std::sync::Arc;
 //!
@@ -44,21 +45,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
-// Where a part is off, some of what joins the parts is unused, and links to the part lead nowhere.
-#![cfg_attr(
-    not(feature = "full"),
-    allow(dead_code, unused_variables, rustdoc::broken_intra_doc_links)
-)]
-
 mod config;
 mod module;
 #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
 mod services;
 mod health;
-mod account;
+mod shutdown;
 mod error;
 
-pub use account::ShutdownAccount;
 pub use config::CoordinationConfig;
 pub use coord_bus as bus;
 #[cfg(feature = "event-flows")]
@@ -74,10 +68,11 @@ pub use coord_recovery as recovery;
 #[cfg(feature = "workflows")]
 pub use coord_workflow as workflow;
 pub use error::CoordinationError;
-pub use health::{HealthStatus, SystemHealth};
+pub use health::{HealthStatus, MAX_REASONS, SystemHealth};
 pub use module::CoordinationModule;
 #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
 pub use services::{ServiceExit, Services};
+pub use shutdown::ShutdownAccount;
 
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]

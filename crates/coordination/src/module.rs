@@ -1,18 +1,15 @@
-//! All parts on one bus: started in order, asked for by name, shut down in reverse.
+//! All parts on one bus: started in order, and asked for by name.
+
+mod parts;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use coord_bus::Bus;
-use coord_bus::time::{Clock, Instant};
+use coord_bus::time::Clock;
 
-use crate::{CoordinationConfig, CoordinationError, ShutdownAccount};
-
-/// What a part has to stop in if nothing is left of the deadline: long enough for tasks to hear of
-/// it on a machine that is busy, and too short to matter to whoever waits.
-const MOMENT: Duration = Duration::from_millis(100);
+use crate::{CoordinationConfig, CoordinationError};
 
 /// The parts of the coordination module on one bus.
 ///
@@ -79,68 +76,38 @@ pub struct CoordinationModule {
 impl CoordinationModule {
     /// Starts the parts that are switched on, on this bus.
     ///
-    /// The choreographer begins with the flows of [`flow::builtin`](crate::flow::builtin) from
-    /// process lifecycle to the log and from crashes to notifications, the recovery manager with
-    /// the pattern for failing steps.
+    /// Some are there from the start, so that a program which asks for nothing is told of what
+    /// matters:
+    ///
+    /// - two flows, `process-lifecycle-to-log` and `process-crash-to-notification`;
+    /// - the pattern `failing-steps`, which makes errors of steps that fail.
     ///
     /// # Errors
     ///
-    /// When a part could not be started; those that were are ended again.
+    /// When a part could not be started: a topic of its is of another type on this bus, the bus is
+    /// closed, or a setting is out of its bounds. Parts that were started are ended again.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     pub fn start(bus: Arc<dyn Bus>, config: CoordinationConfig) -> Result<Self, CoordinationError> {
-        let clock = config.clock;
         #[cfg(feature = "error-recovery")]
-        let recovery = start_if(config.error_recovery, || {
-            use coord_recovery::{ErrorPattern, ErrorRecoveryManager};
-            let recovery = ErrorRecoveryManager::new(Arc::clone(&bus), Arc::clone(&clock))?;
-            recovery.register_error_pattern(ErrorPattern::failing_steps())?;
-            Ok(recovery)
-        })?;
+        let recovery = parts::recovery(&bus, &config)?;
         #[cfg(feature = "performance-monitoring")]
-        let monitor = start_if(config.performance_monitoring, || {
-            let monitor = coord_monitor::PerformanceMonitor::builder(Arc::clone(&bus))
-                .clock(Arc::clone(&clock))
-                .interval(config.performance_sampling_interval);
-            Ok(monitor.build()?)
-        })?;
+        let monitor = parts::monitor(&bus, &config)?;
         #[cfg(feature = "optimization")]
-        let optimizer = start_if(config.optimization, || {
-            Ok(coord_optimize::EventStreamOptimizer::new(Arc::clone(&bus)))
-        })?;
+        let optimizer = parts::optimizer(&bus, &config);
         #[cfg(feature = "event-flows")]
-        let choreographer = start_if(config.event_flows, || {
-            use coord_flow::{EventChoreographer, builtin};
-            let choreographer = EventChoreographer::with_clock(Arc::clone(&bus), clock.clone())?;
-            choreographer.add_event_flow(builtin::process_lifecycle_to_log())?;
-            choreographer.add_event_flow(builtin::process_crash_to_notification())?;
-            Ok(choreographer)
-        })?;
+        let choreographer = parts::choreographer(&bus, &config)?;
         #[cfg(feature = "integration-patterns")]
-        let processes = start_if(config.integration_patterns, || {
-            let runner = coord_patterns::process::ProcessRunner::new(&*bus)?;
-            Ok(runner.with_clock(Arc::clone(&clock)))
-        })?;
+        let processes = parts::processes(&*bus, &config)?;
         #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
-        let services = match &processes {
-            Some(runner) if config.error_recovery => {
-                Some(crate::Services::new(&*bus, runner.clone(), &clock)?)
-            }
-            _ => None,
-        };
+        let services = parts::services(&*bus, &config, processes.as_ref())?;
         #[cfg(feature = "workflows")]
-        let orchestrator = start_if(config.workflows, || {
-            let orchestrator = coord_workflow::WorkflowOrchestrator::builder(&*bus)
-                .clock(Arc::clone(&clock))
-                .grace(config.workflow_grace)
-                .compensation_timeout(config.compensation_timeout);
-            Ok(orchestrator.build()?)
-        })?;
+        let orchestrator = parts::orchestrator(&*bus, &config)?;
         Ok(Self {
             bus,
-            clock,
+            clock: config.clock,
             is_shut_down: AtomicBool::new(false),
             #[cfg(feature = "workflows")]
             orchestrator,
@@ -172,6 +139,10 @@ impl CoordinationModule {
         self.is_shut_down.load(Ordering::Acquire)
     }
 
+    pub(crate) fn begin_shutdown(&self) {
+        self.is_shut_down.store(true, Ordering::Release);
+    }
+
     /// The choreographer of flows.
     ///
     /// # Errors
@@ -179,7 +150,12 @@ impl CoordinationModule {
     /// When `event_flows` is off.
     #[cfg(feature = "event-flows")]
     pub fn choreographer(&self) -> Result<&coord_flow::EventChoreographer, CoordinationError> {
-        part(&self.choreographer, "the choreographer", "event_flows")
+        self.choreographer
+            .as_ref()
+            .ok_or(CoordinationError::SwitchedOff {
+                part: "the choreographer",
+                toggle: "event_flows",
+            })
     }
 
     /// The orchestrator of workflows.
@@ -189,7 +165,12 @@ impl CoordinationModule {
     /// When `workflows` is off.
     #[cfg(feature = "workflows")]
     pub fn orchestrator(&self) -> Result<&coord_workflow::WorkflowOrchestrator, CoordinationError> {
-        part(&self.orchestrator, "the orchestrator", "workflows")
+        self.orchestrator
+            .as_ref()
+            .ok_or(CoordinationError::SwitchedOff {
+                part: "the orchestrator",
+                toggle: "workflows",
+            })
     }
 
     /// The optimizer of streams.
@@ -199,7 +180,12 @@ impl CoordinationModule {
     /// When `optimization` is off.
     #[cfg(feature = "optimization")]
     pub fn optimizer(&self) -> Result<&coord_optimize::EventStreamOptimizer, CoordinationError> {
-        part(&self.optimizer, "the optimizer", "optimization")
+        self.optimizer
+            .as_ref()
+            .ok_or(CoordinationError::SwitchedOff {
+                part: "the optimizer",
+                toggle: "optimization",
+            })
     }
 
     /// The monitor.
@@ -209,7 +195,10 @@ impl CoordinationModule {
     /// When `performance_monitoring` is off.
     #[cfg(feature = "performance-monitoring")]
     pub fn monitor(&self) -> Result<&coord_monitor::PerformanceMonitor, CoordinationError> {
-        part(&self.monitor, "the monitor", "performance_monitoring")
+        self.monitor.as_ref().ok_or(CoordinationError::SwitchedOff {
+            part: "the monitor",
+            toggle: "performance_monitoring",
+        })
     }
 
     /// The recovery manager.
@@ -219,7 +208,12 @@ impl CoordinationModule {
     /// When `error_recovery` is off.
     #[cfg(feature = "error-recovery")]
     pub fn recovery(&self) -> Result<&coord_recovery::ErrorRecoveryManager, CoordinationError> {
-        part(&self.recovery, "the recovery manager", "error_recovery")
+        self.recovery
+            .as_ref()
+            .ok_or(CoordinationError::SwitchedOff {
+                part: "the recovery manager",
+                toggle: "error_recovery",
+            })
     }
 
     /// The runner of processes.
@@ -229,11 +223,12 @@ impl CoordinationModule {
     /// When `integration_patterns` is off.
     #[cfg(feature = "integration-patterns")]
     pub fn processes(&self) -> Result<&coord_patterns::process::ProcessRunner, CoordinationError> {
-        part(
-            &self.processes,
-            "the process runner",
-            "integration_patterns",
-        )
+        self.processes
+            .as_ref()
+            .ok_or(CoordinationError::SwitchedOff {
+                part: "the process runner",
+                toggle: "integration_patterns",
+            })
     }
 
     /// The services, under supervision.
@@ -247,70 +242,13 @@ impl CoordinationModule {
             Some(_) => "error_recovery",
             None => "integration_patterns",
         };
-        part(&self.services, "the supervisor of services", toggle)
+        self.services
+            .as_ref()
+            .ok_or(CoordinationError::SwitchedOff {
+                part: "the supervisor of services",
+                toggle,
+            })
     }
-
-    /// Shuts the parts down, in reverse order of start: runs are cancelled and undone, services
-    /// stop, flows handle what has been published, and then those stop that watched it all.
-    /// Together they have `deadline`; what still goes on then is aborted, and the account says so. A
-    /// part whose turn comes later has 100 ms, so that one which stops at once is not aborted.
-    ///
-    /// The bus stays open, and a part that was shut down takes nothing more. Called again, it waits
-    /// for what still goes on, and its account has what was left since.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it is done, some parts have been shut down and others go on; it can be
-    /// called again.
-    pub async fn shutdown(&self, deadline: Duration) -> ShutdownAccount {
-        let begun = Instant::now();
-        let left = || deadline.saturating_sub(begun.elapsed()).max(MOMENT);
-        self.is_shut_down.store(true, Ordering::Release);
-        ShutdownAccount {
-            #[cfg(feature = "workflows")]
-            workflows: match &self.orchestrator {
-                Some(part) => Some(part.shutdown(left()).await),
-                None => None,
-            },
-            #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
-            services: match &self.services {
-                Some(part) => Some(part.shutdown(left()).await),
-                None => None,
-            },
-            #[cfg(feature = "event-flows")]
-            flows: match &self.choreographer {
-                Some(part) => Some(part.shutdown(left()).await),
-                None => None,
-            },
-            #[cfg(feature = "performance-monitoring")]
-            monitor: match &self.monitor {
-                Some(part) => Some(part.shutdown(left()).await),
-                None => None,
-            },
-            #[cfg(feature = "error-recovery")]
-            recovery: match &self.recovery {
-                Some(part) => Some(part.shutdown(left()).await),
-                None => None,
-            },
-        }
-    }
-}
-
-/// Starts a part if it is switched on.
-fn start_if<T>(
-    on: bool,
-    start: impl FnOnce() -> Result<T, CoordinationError>,
-) -> Result<Option<T>, CoordinationError> {
-    on.then(start).transpose()
-}
-
-fn part<'m, T>(
-    part: &'m Option<T>,
-    name: &'static str,
-    toggle: &'static str,
-) -> Result<&'m T, CoordinationError> {
-    part.as_ref()
-        .ok_or(CoordinationError::SwitchedOff { part: name, toggle })
 }
 
 impl fmt::Debug for CoordinationModule {

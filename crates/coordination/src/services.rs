@@ -12,7 +12,8 @@ use coord_bus::{Bus, CancellationToken};
 use coord_patterns::process::{ProcessRunner, Stop};
 use coord_patterns::service::{ServiceRunner, ServiceSpec};
 use coord_recovery::{
-    Child, ChildContext, ChildError, ChildSpec, ChildStatus, GaveUp, Supervisor, SupervisorReport,
+    Child, ChildContext, ChildError, ChildSpec, ChildStatus, GaveUp, RecoveryError, Supervisor,
+    SupervisorReport,
 };
 
 use crate::CoordinationError;
@@ -30,6 +31,10 @@ pub struct ServiceExit(
 );
 
 /// Runs services: starts them, restarts those that fail, stops them in reverse order of start.
+///
+/// A service is a [`Child`]: its handle says how it is, restarts it, and stops it. What is told of
+/// it comes on the topics of [`ServiceRunner`], and on those of [`Supervisor`]. Dropped with the
+/// module, services are killed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -79,12 +84,13 @@ impl Services {
     /// Starts a service. `child` says what it is called as a child and when it is restarted; its
     /// time to shut down follows from the grace of the service's process.
     ///
-    /// A service that ends well has not failed. One that does not become ready, or whose program
-    /// cannot be run, is given up at once.
+    /// A service that ends well has not failed; whether it is started again is for the child's
+    /// [`Restart`](coord_recovery::Restart). One that does not become ready, or whose program cannot
+    /// be run, is given up at once.
     ///
     /// # Errors
     ///
-    /// Those of [`Supervisor::start`].
+    /// Those of [`Supervisor::start`]; [`RecoveryError::ShutDown`] also after [`kill`](Self::kill).
     ///
     /// # Panics
     ///
@@ -103,7 +109,7 @@ impl Services {
     ///
     /// # Errors
     ///
-    /// Those of [`Supervisor::start`].
+    /// As [`start`](Self::start).
     ///
     /// # Panics
     ///
@@ -113,6 +119,10 @@ impl Services {
         child: ChildSpec,
         mut service: impl FnMut(u32) -> ServiceSpec + Send + 'static,
     ) -> Result<Child, CoordinationError> {
+        if self.kill.is_cancelled() {
+            let what = "the supervisor of services".to_owned();
+            return Err(RecoveryError::ShutDown { what }.into());
+        }
         let first = service(1);
         let child = child.shutdown(first.process.grace.saturating_add(MARGIN));
         let mut first = Some(first);
@@ -128,6 +138,7 @@ impl Services {
             async move { incarnation(&runner, &service, &stop, &context).await }
         })?;
         if self.kill.is_cancelled() {
+            // Killed meanwhile, when it was in no list yet.
             child.ask_to_stop();
         }
         Ok(child)
@@ -143,7 +154,7 @@ impl Services {
         self.supervisor.children()
     }
 
-    /// Waits for the first service that is given up: restarted too often, or not worth a restart.
+    /// Waits for the first service that is given up.
     ///
     /// # Cancel safety
     ///
@@ -152,19 +163,21 @@ impl Services {
         self.supervisor.gave_up().await
     }
 
-    /// Ends every service at once, with SIGKILL, and does not wait for that. None is restarted, and
-    /// one that is started after this does not run.
+    /// Ends all services at once, with SIGKILL, and does not wait. After this none starts.
+    ///
+    /// They have been stopped then, and have not failed.
     pub fn kill(&self) {
-        self.kill.cancel();
+        // Asked first, so that none is restarted.
         for service in self.list() {
             if let Some(child) = self.service(&service.name) {
                 child.ask_to_stop();
             }
         }
+        self.kill.cancel();
     }
 
-    /// Stops all services, the last one started first, each when the one before it has ended. What
-    /// has not stopped within `deadline` is killed with SIGKILL. After this none can be started.
+    /// Stops all services, the last one started first, each when the one before it has ended: at
+    /// most for `deadline`, when the rest is killed.
     ///
     /// # Cancel safety
     ///
@@ -180,12 +193,7 @@ async fn incarnation(
     stop: &Stop,
     context: &ChildContext,
 ) -> Result<(), ChildError> {
-    let ended = runner.run(service, stop, || context.ready()).await;
-    if stop.immediate.is_cancelled() {
-        // Whoever killed it asks it to stop for good, too.
-        stop.graceful.cancelled().await;
-    }
-    match ended {
+    match runner.run(service, stop, || context.ready()).await {
         Ok(exit) if exit.is_success() || stop.is_requested() => Ok(()),
         Ok(exit) => Err(ServiceExit(exit).into()),
         Err(_) if stop.is_requested() => Ok(()),

@@ -112,3 +112,21 @@ pub enum Transition {
         duration: Duration,
     },
 }
+
+impl Transition {
+    /// The step that it is of; `None` where it is of the whole run.
+    pub fn step(&self) -> Option<&str> {
+        match self {
+            Self::StepStarted { step, .. }
+            | Self::StepRetrying { step, .. }
+            | Self::StepCompleted { step, .. }
+            | Self::StepFailed { step, .. }
+            | Self::StepSkipped { step, .. }
+            | Self::StepCancelled { step }
+            | Self::CompensationStarted { step }
+            | Self::CompensationCompleted { step }
+            | Self::CompensationFailed { step, .. } => Some(step),
+            Self::RunStarted { .. } | Self::RunFinished { .. } => None,
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use coordination::bus::time::Instant;
 
 use super::{Board, Row, State};
-use crate::screen::Spoken;
+use crate::spoken::Spoken;
 
 impl Board {
     /// What runs, what waits, and why: a sentence for each row that is not over.

@@ -13,6 +13,7 @@ use toml::de::DeTable;
 
 use super::backoff::backoff;
 use super::fault::FileFault;
+use super::text::printable;
 use super::unit::{Draft, Role, unit};
 use super::walk::{Keys, Walk};
 
@@ -191,7 +192,7 @@ fn check(
         match check {
             Ok(check) => checks.push((check, at)),
             Err(error) => {
-                let why = error.to_string();
+                let why = printable(&error.to_string()).replace(['\n', '\t'], " ");
                 walk.add(FileFault::Check { key, why, at });
             }
         }

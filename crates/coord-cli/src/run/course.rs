@@ -2,7 +2,7 @@
 //! it, and its end.
 
 use std::convert::Infallible;
-use std::future::{pending, ready};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,19 +63,25 @@ impl Course<'_> {
             }
             pending::<Result<Infallible, CoordinationError>>().await
         };
+        let over = CancellationToken::new();
         let killing = async {
             self.job.interrupts.kill.cancelled().await;
+            // What is undone may need services.
+            tokio::select! {
+                () = over.cancelled() => {}
+                () = self.job.interrupts.abandon.cancelled() => {}
+            }
             services.kill();
             pending::<Infallible>().await
         };
         let granting = async {
             while let Some(wish) = wishes.recv().await {
-                self.grant(services, wish).await;
+                self.grant(services, wish);
             }
             pending::<Infallible>().await
         };
         let outcome = tokio::select! {
-            outcome = self.to_the_end(services, stays, &mut failed) => Some(outcome?),
+            outcome = self.to_the_end(services, stays, &over, &mut failed) => Some(outcome?),
             () = abandoned => None,
             never = keeping => match never? {},
             never = killing => match never {},
@@ -87,11 +93,13 @@ impl Course<'_> {
         })
     }
 
-    /// The steps, then the services that stay for as long as they are wanted, then their end.
+    /// The steps, then the services that stay for as long as they are wanted, then their end. `over`
+    /// is cancelled when nothing of the steps is left to be done or undone.
     async fn to_the_end(
         &self,
         services: &Services,
         stays: bool,
+        over: &CancellationToken,
         failed: &mut Option<(String, String)>,
     ) -> Result<Arc<Outcome>, SetUpError> {
         let orchestrator = self.job.module.orchestrator()?;
@@ -108,12 +116,18 @@ impl Course<'_> {
                 run.outcome().await?
             }
         };
+        over.cancel();
         if stays && outcome.status == Status::Completed {
-            self.job.interrupts.standing.cancel();
+            let standing = async {
+                self.job.interrupts.standing.cancel();
+                self.unwanted().await;
+            };
             tokio::select! {
-                () = all_ended(services) => {}
+                // The last service to end may have failed.
+                biased;
                 service = self.failure(services) => *failed = Some(service),
-                () = self.unwanted() => {}
+                () = all_ended(services) => {}
+                () = standing => {}
             }
         }
         let _ = services.shutdown(SERVICES_DEADLINE).await;
@@ -140,20 +154,16 @@ impl Course<'_> {
     }
 
     /// Does what a person wants of a step or service, and does not wait until it is done.
-    async fn grant(&self, services: &Services, wish: Wish) {
+    fn grant(&self, services: &Services, wish: Wish) {
         let (Wish::Restart(id) | Wish::Stop(id)) = &wish;
         let Some(service) = services.service(id) else {
             return self.job.hands.grant(wish);
         };
-        if let Wish::Restart(_) = wish {
-            service.restart();
-            return;
-        }
-        tokio::select! {
-            biased;
-            // Once polled it has asked, and goes on stopping when it is dropped.
-            _ = service.stop() => {}
-            () = ready(()) => {}
+        match wish {
+            Wish::Restart(_) => {
+                service.restart();
+            }
+            Wish::Stop(_) => service.ask_to_stop(),
         }
     }
 }

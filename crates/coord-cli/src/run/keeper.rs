@@ -5,7 +5,6 @@ use coordination::bus::Subscriber;
 use coordination::bus::vocabulary::{Transition, WorkflowEvent};
 use tokio::sync::mpsc;
 
-use crate::board::step_of;
 use crate::job::Job;
 use crate::needs::Needs;
 
@@ -50,7 +49,7 @@ pub(super) async fn keep(
 
 /// The step that a transition brings to its end, if nothing of it may need services any more.
 fn step_over(job: &Job, transition: &Transition) -> Option<usize> {
-    let id = step_of(transition)?;
+    let id = transition.step()?;
     let place = job.file.units.iter().position(|unit| unit.id == id)?;
     let step = job.file.units[place].step()?;
     let is_over = match transition {

@@ -1,189 +1,97 @@
 //! The order between topics: each topic is in order, but what is told of a step or a service comes
 //! from several.
 //!
-//! What causes something is published before it, so it is there by the time that its effect is.
-//! It is only a matter of taking it first, or of holding the effect back: each attempt of a step,
-//! and each time that a service is started, begins, its process starts, prints and exits, and then
-//! it ends.
+//! Events say when they happened, so of several topics the one with the oldest event is next. What
+//! causes something is published before it: once all topics have been read twice, the causes of
+//! whatever was found the first time are there, too.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::VecDeque;
 
 use coordination::bus::vocabulary::{
-    ProcessLifecycle, ProcessOutput, ProcessState, ServiceLifecycle, ServiceState, Transition,
+    ErrorDetected, ErrorRecovery, Notification, ProcessHealth, ProcessLifecycle, ServiceLifecycle,
     WorkflowEvent,
 };
+use coordination::bus::{DEFAULT_CAPACITY, Delivery, Subscriber, Timestamp};
 
-use crate::job::undo_name;
-
-/// What an attempt, or the time for which a service is up, begins or ends with.
-pub(super) enum Turn<'e> {
-    Workflow(&'e WorkflowEvent),
-    Service(&'e ServiceLifecycle),
+/// Something that happened at a time.
+pub(super) enum Happening {
+    Workflow(Delivery<WorkflowEvent>),
+    Service(Delivery<ServiceLifecycle>),
+    Process(Delivery<ProcessLifecycle>),
+    Health(Delivery<ProcessHealth>),
+    Recovery(Delivery<ErrorRecovery>),
+    Error(Delivery<ErrorDetected>),
+    Notification(Delivery<Notification>),
 }
 
-/// Something to be printed of a process.
-pub(super) enum Item {
-    Lifecycle(ProcessLifecycle),
-    Line(ProcessOutput),
-}
-
-impl Item {
-    fn process(&self) -> &str {
+impl Happening {
+    /// When it happened, and the place of its topic among the queues.
+    fn at(&self) -> (Timestamp, usize) {
         match self {
-            Self::Lifecycle(event) => &event.process,
-            Self::Line(line) => &line.process,
+            Self::Workflow(event) => (event.at, 0),
+            Self::Service(event) => (event.at, 1),
+            Self::Process(event) => (event.at, 2),
+            Self::Health(event) => (event.at, 3),
+            Self::Recovery(event) => (event.at, 4),
+            Self::Error(event) => (event.at, 5),
+            Self::Notification(event) => (event.at, 6),
         }
     }
-
-    fn is_line_of(&self, pid: Option<u32>) -> bool {
-        matches!(self, Self::Line(line) if Some(line.pid) == pid)
-    }
-
-    fn started(&self) -> Option<u32> {
-        match self {
-            Self::Lifecycle(event) => started(event),
-            Self::Line(_) => None,
-        }
-    }
-
-    fn is_exit(&self) -> bool {
-        matches!(self, Self::Lifecycle(event) if matches!(event.state, ProcessState::Exited(_)))
-    }
 }
 
-/// The attempts whose beginning has been printed and whose end has not, and what is held back.
+/// What has been read, and has not come up yet.
+#[derive(Default)]
 pub(super) struct Order {
-    /// The services, whose steps do nothing but start them.
-    services: HashSet<String>,
-    /// By the name of the process: its id, once its start has been printed.
-    begun: HashMap<String, Option<u32>>,
-    /// In the order in which it came.
-    held: Vec<Item>,
+    queues: [Queue; 7],
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Happening>,
+    /// How many of the first have their causes in a queue, too.
+    ripe: usize,
 }
 
 impl Order {
-    pub(super) fn new(services: HashSet<String>) -> Self {
-        Self {
-            services,
-            begun: HashMap::new(),
-            held: Vec::new(),
-        }
+    pub(super) fn push(&mut self, happening: Happening) {
+        let (_, topic) = happening.at();
+        self.queues[topic].waiting.push_back(happening);
     }
 
-    /// What may be printed now that a line has come. It may have to wait.
-    pub(super) fn line(&mut self, line: &ProcessOutput) -> bool {
-        let now = self.begun.get(&line.process) == Some(&Some(line.pid));
-        if !now {
-            self.held.push(Item::Line(line.clone()));
-        }
-        now
-    }
-
-    /// What may be printed now that a process has changed its state.
-    pub(super) fn lifecycle(&mut self, event: &ProcessLifecycle) -> Vec<Item> {
-        let item = Item::Lifecycle(event.clone());
-        match (self.begun.get_mut(&event.process), started(event)) {
-            (Some(begun @ None), Some(pid)) => {
-                *begun = Some(pid);
-                let mut items = vec![item];
-                items.extend(self.take(&event.process, |item| item.is_line_of(Some(pid))));
-                items
-            }
-            (Some(Some(_)), None) if !item.is_exit() => vec![item],
-            _ => {
-                self.held.push(item);
-                Vec::new()
+    /// Reads what is there, and no more than was there at the beginning: a topic holds so many.
+    pub(super) fn read<E>(
+        &mut self,
+        events: &mut Subscriber<E>,
+        happening: fn(Delivery<E>) -> Happening,
+    ) {
+        for _ in 0..DEFAULT_CAPACITY {
+            match events.try_recv() {
+                Ok(event) => self.push(happening(event.into_delivery())),
+                Err(_) => return,
             }
         }
     }
 
-    /// Whether something waits for a beginning, which has been published by now.
-    pub(super) fn waits(&self) -> bool {
-        let begun = |item: &Item| self.begun.contains_key(item.process());
-        self.held.iter().any(|item| !begun(item))
-    }
-
-    /// What is to be printed before a turn: all that is left of what it ends.
-    pub(super) fn before(&mut self, turn: &Turn<'_>) -> Vec<Item> {
-        let Some(process) = self.ended_by(turn) else {
-            return Vec::new();
-        };
-        let Some(pid) = self.begun.remove(&process) else {
-            return Vec::new();
-        };
-        let mut items = self.take(&process, |item| item.is_line_of(pid));
-        items.extend(self.take_first(&process, Item::is_exit));
-        items
-    }
-
-    /// What is to be printed after a turn: all that waited for what it begins.
-    pub(super) fn after(&mut self, turn: &Turn<'_>) -> Vec<Item> {
-        let Some(process) = self.begun_by(turn) else {
-            return Vec::new();
-        };
-        let start = self.take_first(&process, |item| item.started().is_some());
-        let pid = start.as_ref().and_then(Item::started);
-        let mut items: Vec<Item> = start.into_iter().collect();
-        items.extend(self.take(&process, |item| item.is_line_of(pid)));
-        self.begun.insert(process, pid);
-        items
-    }
-
-    fn begun_by(&self, turn: &Turn<'_>) -> Option<String> {
-        let transition = match turn {
-            Turn::Workflow(event) => &event.transition,
-            Turn::Service(event) => {
-                let begins = matches!(event.state, ServiceState::Starting);
-                return begins.then(|| event.service.clone());
-            }
-        };
-        match transition {
-            Transition::StepStarted { step, .. } => self.of_step(step),
-            Transition::CompensationStarted { step } => Some(undo_name(step)),
-            _ => None,
+    /// Says that all topics are about to be read once more.
+    pub(super) fn ripen(&mut self) {
+        for queue in &mut self.queues {
+            queue.ripe = queue.waiting.len();
         }
     }
 
-    fn ended_by(&self, turn: &Turn<'_>) -> Option<String> {
-        let transition = match turn {
-            Turn::Workflow(event) => &event.transition,
-            Turn::Service(event) => {
-                let ends = matches!(event.state, ServiceState::Ended { .. });
-                return ends.then(|| event.service.clone());
-            }
-        };
-        match transition {
-            Transition::StepRetrying { step, .. }
-            | Transition::StepCompleted { step, .. }
-            | Transition::StepFailed { step, .. }
-            | Transition::StepCancelled { step } => self.of_step(step),
-            Transition::CompensationCompleted { step }
-            | Transition::CompensationFailed { step, .. } => Some(undo_name(step)),
-            _ => None,
+    /// The oldest, as long as one is left whose causes are known.
+    pub(super) fn next(&mut self) -> Option<Happening> {
+        if self.queues.iter().all(|queue| queue.ripe == 0) {
+            return None;
         }
+        let filled = self.queues.iter_mut();
+        let filled = filled.filter_map(|queue| Some((queue.waiting.front()?.at(), queue)));
+        let (_, oldest) = filled.min_by_key(|(at, _)| *at)?;
+        oldest.ripe = oldest.ripe.saturating_sub(1);
+        oldest.waiting.pop_front()
     }
 
-    fn of_step(&self, step: &str) -> Option<String> {
-        (!self.services.contains(step)).then(|| step.to_owned())
-    }
-
-    fn take(&mut self, process: &str, wanted: impl Fn(&Item) -> bool) -> Vec<Item> {
-        let held = std::mem::take(&mut self.held).into_iter();
-        let (taken, kept) = held.partition(|item| item.process() == process && wanted(item));
-        self.held = kept;
-        taken
-    }
-
-    fn take_first(&mut self, process: &str, wanted: impl Fn(&Item) -> bool) -> Option<Item> {
-        let mut held = self.held.iter();
-        let first = held.position(|item| item.process() == process && wanted(item))?;
-        Some(self.held.remove(first))
-    }
-}
-
-fn started(event: &ProcessLifecycle) -> Option<u32> {
-    match event.state {
-        ProcessState::Started { pid } => Some(pid),
-        _ => None,
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.iter().all(|queue| queue.waiting.is_empty())
     }
 }

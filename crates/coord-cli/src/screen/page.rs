@@ -11,9 +11,10 @@ use coordination::bus::vocabulary::{
 use miette::{GraphicalReportHandler, GraphicalTheme, Report};
 
 use super::jsonl;
-use super::order::{Item, Order, Turn};
+use super::lines::Lines;
+use super::order::Happening;
 use super::out::{Out, out};
-use super::text::{Text, services};
+use super::text::Text;
 use crate::args::{Output, RunArgs};
 use crate::board::{Board, Bounds};
 use crate::exit_code::ExitCode;
@@ -21,10 +22,10 @@ use crate::file::WorkflowFile;
 
 pub(super) struct Page {
     form: Form,
-    order: Order,
+    lines: Lines,
     /// For the summary.
     pub(super) board: Board,
-    /// How many items were printed since this was asked last.
+    /// How many lines of output were printed since this was asked last.
     printed: usize,
     out: Out,
     /// After the first failure nothing more is written, but everything still received: nobody is
@@ -46,7 +47,7 @@ impl Page {
         };
         Self {
             form,
-            order: Order::new(services(file)),
+            lines: Lines::default(),
             board: Board::new(file, Bounds::TAIL),
             printed: 0,
             out: out(color),
@@ -59,95 +60,24 @@ impl Page {
     }
 
     pub(super) fn output(&mut self, line: &ProcessOutput) {
-        if self.order.line(line) {
-            self.print_line(line);
+        if self.lines.admit(line) {
+            self.line(line);
         }
     }
 
-    pub(super) fn lifecycle(&mut self, event: &ProcessLifecycle) {
-        let items = self.order.lifecycle(event);
-        self.print_items(items);
-    }
-
-    pub(super) fn workflow(&mut self, event: &WorkflowEvent) {
-        self.board.workflow(event);
-        let turn = Turn::Workflow(event);
-        self.turn(&turn, |form, out| match form {
-            Form::Text(text) => text.transition(out, &event.transition),
-            Form::Jsonl => jsonl::line(out, "workflow-events", event),
-        });
-    }
-
-    pub(super) fn service(&mut self, event: &ServiceLifecycle) {
-        self.board.service(event);
-        let turn = Turn::Service(event);
-        self.turn(&turn, |form, out| match form {
-            Form::Text(text) => text.service(out, event),
-            Form::Jsonl => jsonl::line(out, "service-lifecycle", event),
-        });
-    }
-
-    /// Prints what begins or ends something, with what belongs before and after it.
-    fn turn(&mut self, turn: &Turn<'_>, print: impl FnOnce(&Form, &mut Out) -> io::Result<()>) {
-        let before = self.order.before(turn);
-        self.print_items(before);
-        self.print(print);
-        let after = self.order.after(turn);
-        self.print_items(after);
-    }
-
-    pub(super) fn health(&mut self, event: &ProcessHealth) {
-        self.board.health(event);
-        self.print(|form, out| match form {
-            Form::Text(text) => text.health(out, event),
-            Form::Jsonl => jsonl::line(out, "process-health", event),
-        });
-    }
-
-    pub(super) fn recovery(&mut self, event: &ErrorRecovery) {
-        self.board.recovery(event);
-        self.print(|form, out| match form {
-            Form::Text(text) => text.recovery(out, event),
-            Form::Jsonl => jsonl::line(out, "error-recovery", event),
-        });
-    }
-
-    /// What people are told of an error is what it was noticed by.
-    pub(super) fn error(&mut self, event: &ErrorDetected) {
-        self.print(|form, out| match form {
-            Form::Text(_) => Ok(()),
-            Form::Jsonl => jsonl::line(out, "error-detected", event),
-        });
-    }
-
-    /// As [`error`](Self::error).
-    pub(super) fn notification(&mut self, event: &Notification) {
-        self.print(|form, out| match form {
-            Form::Text(_) => Ok(()),
-            Form::Jsonl => jsonl::line(out, "notification", event),
-        });
-    }
-
-    /// Whether something is held back until an event of the workflow that has been published.
-    pub(super) fn waits(&self) -> bool {
-        self.order.waits()
-    }
-
-    fn print_items(&mut self, items: Vec<Item>) {
-        for item in items {
-            match item {
-                Item::Line(line) => self.print_line(&line),
-                Item::Lifecycle(event) => self.print_lifecycle(&event),
-            }
+    pub(super) fn happening(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Workflow(event) => self.workflow(event),
+            Happening::Service(event) => self.service(event),
+            Happening::Process(event) => self.lifecycle(event),
+            Happening::Health(event) => self.health(event),
+            Happening::Recovery(event) => self.recovery(event),
+            Happening::Error(event) => self.error(event),
+            Happening::Notification(event) => self.notification(event),
         }
     }
 
-    /// How many items were printed since this was asked last.
-    pub(super) fn take_printed(&mut self) -> usize {
-        std::mem::take(&mut self.printed)
-    }
-
-    fn print_line(&mut self, line: &ProcessOutput) {
+    fn line(&mut self, line: &ProcessOutput) {
         self.printed += 1;
         self.board.output(line);
         self.print(|form, out| match form {
@@ -156,13 +86,69 @@ impl Page {
         });
     }
 
-    fn print_lifecycle(&mut self, event: &ProcessLifecycle) {
+    fn lifecycle(&mut self, event: &ProcessLifecycle) {
         self.board.lifecycle(event);
         self.print(|form, out| match form {
             // The events of workflows and services say what people want to know of it.
             Form::Text(_) => Ok(()),
             Form::Jsonl => jsonl::line(out, "process-lifecycle", event),
         });
+        for line in self.lines.after(event) {
+            self.line(&line);
+        }
+    }
+
+    fn workflow(&mut self, event: &WorkflowEvent) {
+        self.board.workflow(event);
+        self.print(|form, out| match form {
+            Form::Text(text) => text.transition(out, &event.transition),
+            Form::Jsonl => jsonl::line(out, "workflow-events", event),
+        });
+    }
+
+    fn service(&mut self, event: &ServiceLifecycle) {
+        self.board.service(event);
+        self.print(|form, out| match form {
+            Form::Text(text) => text.service(out, event),
+            Form::Jsonl => jsonl::line(out, "service-lifecycle", event),
+        });
+    }
+
+    fn health(&mut self, event: &ProcessHealth) {
+        self.board.health(event);
+        self.print(|form, out| match form {
+            Form::Text(text) => text.health(out, event),
+            Form::Jsonl => jsonl::line(out, "process-health", event),
+        });
+    }
+
+    fn recovery(&mut self, event: &ErrorRecovery) {
+        self.board.recovery(event);
+        self.print(|form, out| match form {
+            Form::Text(text) => text.recovery(out, event),
+            Form::Jsonl => jsonl::line(out, "error-recovery", event),
+        });
+    }
+
+    /// What people are told of an error is what it was noticed by.
+    fn error(&mut self, event: &ErrorDetected) {
+        self.print(|form, out| match form {
+            Form::Text(_) => Ok(()),
+            Form::Jsonl => jsonl::line(out, "error-detected", event),
+        });
+    }
+
+    /// As [`error`](Self::error).
+    fn notification(&mut self, event: &Notification) {
+        self.print(|form, out| match form {
+            Form::Text(_) => Ok(()),
+            Form::Jsonl => jsonl::line(out, "notification", event),
+        });
+    }
+
+    /// How many lines of output were printed since this was asked last.
+    pub(super) fn take_printed(&mut self) -> usize {
+        std::mem::take(&mut self.printed)
     }
 
     /// Says what an interrupt does, or how the run goes on.

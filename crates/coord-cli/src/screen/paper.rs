@@ -1,18 +1,19 @@
 //! A run as it goes by, line by line: reads the bus, and puts on the page what comes, in order.
 
+use std::future::ready;
 use std::time::Duration;
 
 use coordination::CoordinationModule;
 use coordination::bus::time::sleep;
 use coordination::bus::vocabulary::{
-    ERROR_DETECTED, ERROR_RECOVERY, ErrorDetected, ErrorRecovery, NOTIFICATION, Notification,
+    self, ERROR_DETECTED, ERROR_RECOVERY, ErrorDetected, ErrorRecovery, NOTIFICATION,
     PROCESS_HEALTH, PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessHealth, ProcessLifecycle,
     ProcessOutput, SERVICE_LIFECYCLE, ServiceLifecycle, WORKFLOW_EVENTS, WorkflowEvent,
 };
-use coordination::bus::{
-    BusError, BusExt, CancellationToken, DEFAULT_CAPACITY, Received, Subscriber,
-};
+use coordination::bus::{BusError, BusExt, CancellationToken, DEFAULT_CAPACITY, Subscriber};
 
+use super::order::Happening::{Error, Health, Notification, Process, Recovery, Service, Workflow};
+use super::order::Order;
 use super::page::Page;
 use super::{Start, drain, interrupt};
 use crate::signals::{Interrupts, suspend};
@@ -32,7 +33,8 @@ pub(super) struct Paper {
     health: Subscriber<ProcessHealth>,
     recovery: Subscriber<ErrorRecovery>,
     errors: Subscriber<ErrorDetected>,
-    notifications: Subscriber<Notification>,
+    notifications: Subscriber<vocabulary::Notification>,
+    order: Order,
     interrupts: Interrupts,
     /// How many interrupts have been noted.
     noted: usize,
@@ -53,6 +55,7 @@ impl Paper {
             recovery: bus.subscribe(&ERROR_RECOVERY)?,
             errors: bus.subscribe(&ERROR_DETECTED)?,
             notifications: bus.subscribe(&NOTIFICATION)?,
+            order: Order::default(),
             interrupts: start.interrupts.clone(),
             noted: 0,
             stands: false,
@@ -64,111 +67,81 @@ impl Paper {
     /// more comes, so that the last frame comes at once.
     pub(super) async fn print(&mut self, module: &CoordinationModule, ended: &CancellationToken) {
         loop {
-            tokio::select! {
+            let mut says = false;
+            let happening = tokio::select! {
                 () = interrupt(&self.interrupts, self.noted) => {
                     self.noted += 1;
-                    self.page.say(self.interrupts.said().unwrap_or_default());
+                    says = true;
+                    None
                 }
                 () = self.interrupts.standing.cancelled(), if !self.stands => {
                     self.stands = true;
-                    self.page.say(self.interrupts.said().unwrap_or_default());
+                    says = true;
+                    None
                 }
                 () = self.interrupts.suspend.notified() => {
                     self.page.show();
                     suspend(module);
+                    None
                 }
+                // Some of what was read waits for what was not.
+                () = ready(()), if !self.order.is_empty() => None,
                 Some(line) = self.output.recv() => {
-                    drain(&mut self.lifecycle, |event| self.page.lifecycle(event));
                     self.page.output(&line);
+                    None
                 }
-                Some(event) = self.lifecycle.recv() => self.page.lifecycle(&event),
-                Some(event) = self.services.recv() => {
-                    let event = event.into_delivery();
-                    self.service(&event);
+                Some(event) = self.services.recv() => Some(Service(event.into_delivery())),
+                Some(event) = self.lifecycle.recv() => Some(Process(event.into_delivery())),
+                Some(event) = self.health.recv() => Some(Health(event.into_delivery())),
+                Some(event) = self.recovery.recv() => Some(Recovery(event.into_delivery())),
+                Some(event) = self.errors.recv() => Some(Error(event.into_delivery())),
+                Some(event) = self.notifications.recv() => {
+                    Some(Notification(event.into_delivery()))
                 }
-                Some(event) = self.recovery.recv() => {
-                    let event = event.into_delivery();
-                    self.recovery(&event);
+                event = self.workflow.recv() => match event {
+                    Some(event) => Some(Workflow(event.into_delivery())),
+                    None => return self.take_rest(),
                 }
-                Some(event) = self.health.recv() => self.page.health(&event),
-                Some(event) = self.errors.recv() => self.page.error(&event),
-                Some(event) = self.notifications.recv() => self.page.notification(&event),
-                event = self.workflow.recv() => match event.map(Received::into_delivery) {
-                    Some(event) => self.workflow(&event),
-                    None => {
-                        self.take_services();
-                        self.take_others();
-                        return;
-                    }
-                }
+            };
+            if let Some(happening) = happening {
+                self.order.push(happening);
             }
-            self.take_others();
-            while self.page.waits() && self.take_turn() {}
+            self.take();
+            if says {
+                self.page.say(self.interrupts.said().unwrap_or_default());
+            }
             self.page.show();
             self.rest(ended).await;
         }
     }
 
-    /// A workflow got on: after what was done for it.
-    fn workflow(&mut self, event: &WorkflowEvent) {
-        self.take_services();
-        self.take_processes();
-        self.page.workflow(event);
-    }
-
-    /// A service got on: after what its process did.
-    fn service(&mut self, event: &ServiceLifecycle) {
-        self.take_processes();
-        self.page.service(event);
-    }
-
-    /// Something is done about an error: after what a service did.
-    fn recovery(&mut self, event: &ErrorRecovery) {
-        self.take_services();
-        self.page.recovery(event);
-    }
-
-    fn take_processes(&mut self) {
+    /// Prints what has come, as far as it is known what came before it.
+    fn take(&mut self) {
+        self.read();
+        self.order.ripen();
+        self.read();
         drain(&mut self.output, |line| self.page.output(line));
-        drain(&mut self.lifecycle, |event| self.page.lifecycle(event));
-    }
-
-    fn take_services(&mut self) {
-        for _ in 0..DEFAULT_CAPACITY {
-            let Ok(event) = self.services.try_recv().map(Received::into_delivery) else {
-                return;
-            };
-            self.service(&event);
+        while let Some(happening) = self.order.next() {
+            self.page.happening(&happening);
         }
     }
 
-    /// One event that begins or ends something, if there is one.
-    fn take_turn(&mut self) -> bool {
-        if let Ok(event) = self.services.try_recv().map(Received::into_delivery) {
-            self.service(&event);
-        } else if let Ok(event) = self.workflow.try_recv().map(Received::into_delivery) {
-            self.workflow(&event);
-        } else {
-            return false;
+    /// Prints what is left of a bus that is closed: as much as its topics hold.
+    fn take_rest(&mut self) {
+        self.take();
+        while !self.order.is_empty() {
+            self.take();
         }
-        true
     }
 
-    /// What begins and ends nothing.
-    fn take_others(&mut self) {
-        drain(&mut self.lifecycle, |event| self.page.lifecycle(event));
-        drain(&mut self.output, |line| self.page.output(line));
-        drain(&mut self.health, |event| self.page.health(event));
-        drain(&mut self.errors, |event| self.page.error(event));
-        drain(&mut self.notifications, |event| {
-            self.page.notification(event)
-        });
-        for _ in 0..DEFAULT_CAPACITY {
-            let Ok(event) = self.recovery.try_recv().map(Received::into_delivery) else {
-                return;
-            };
-            self.recovery(&event);
-        }
+    fn read(&mut self) {
+        self.order.read(&mut self.workflow, Workflow);
+        self.order.read(&mut self.services, Service);
+        self.order.read(&mut self.lifecycle, Process);
+        self.order.read(&mut self.health, Health);
+        self.order.read(&mut self.recovery, Recovery);
+        self.order.read(&mut self.errors, Error);
+        self.order.read(&mut self.notifications, Notification);
     }
 
     /// Between two frames nobody has to wake the screen, unless so much comes that it should go on

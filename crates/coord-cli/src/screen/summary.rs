@@ -8,13 +8,13 @@ use coordination::bus::vocabulary::PROCESS_OUTPUT;
 use coordination::monitor::PerformanceMetrics;
 use coordination::workflow::{Compensation, Status, StepReport, StepState};
 
-use super::duration::Spoken;
 use super::out::Out;
 use super::text::{BAD, GOOD, ODD, QUIET, name_width};
 use crate::board::{Board, Row, State};
+use crate::ended::Ended;
 use crate::file::{Unit, WorkflowFile};
-use crate::job::undo_name;
-use crate::run::Ended;
+use crate::spoken::Spoken;
+use crate::undo::undo_name;
 
 /// How many of a process's last lines are shown.
 const TAIL_LINES: usize = 10;
@@ -82,7 +82,7 @@ fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile) -> io::Result<()> 
         out,
         "\n{style}{} {status}{style:#} in {}: {}",
         outcome.workflow,
-        Spoken(outcome.duration),
+        Spoken(ended.took),
         tally(ended, file)
     )
 }

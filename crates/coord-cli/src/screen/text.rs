@@ -9,10 +9,10 @@ use coordination::bus::vocabulary::{
     Transition,
 };
 
-use super::duration::Spoken;
 use super::out::Out;
 use crate::file::WorkflowFile;
-use crate::job::undo_name;
+use crate::spoken::Spoken;
+use crate::undo::undo_name;
 
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();

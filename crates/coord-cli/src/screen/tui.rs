@@ -104,7 +104,7 @@ impl Tui {
             dirty = true;
             match woken {
                 Woken::Key(key) => {
-                    if self.key(key?, is_open, &mut terminal)? {
+                    if self.key(&key?, is_open, &mut terminal)? {
                         return Ok(());
                     }
                     // A key is answered at once.
@@ -165,8 +165,8 @@ impl Tui {
     }
 
     /// Does what a key asks for. Whether that is to leave.
-    fn key(&mut self, event: Event, is_open: bool, terminal: &mut Terminal) -> io::Result<bool> {
-        let Event::Key(key) = event else {
+    fn key(&mut self, event: &Event, is_open: bool, terminal: &mut Terminal) -> io::Result<bool> {
+        let Event::Key(key) = *event else {
             return Ok(false);
         };
         if key.kind == KeyEventKind::Release {

@@ -22,7 +22,7 @@ fn the_shipped_workflow_shows_what_it_promises() {
         .says("spelling      · failed: exit code 2; it is optional\n")
         .says("publish       · skipped: its condition is false\n")
         .says("3 attempts\n")
-        .says(": 5 done, 1 failed, 1 skipped\n");
+        .says(": 5 done, 1 failed, 1 skipped, 1 service\n");
     assert_eq!(done.err, "");
 }
 

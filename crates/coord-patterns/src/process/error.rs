@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use coord_bus::{BusError, Refusal, Refused};
+use coord_bus::{BusError, Refusal, Refused, WithCauses};
 use rustix::io::Errno;
 
 use super::ProcessSpec;
@@ -197,13 +197,7 @@ impl ProcessError {
 
     /// The error and its causes, in one line.
     pub(crate) fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
+        WithCauses(self).to_string()
     }
 }
 

@@ -124,3 +124,25 @@ impl Drop for Membership {
         self.groups.lock().living.remove(&self.group);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ProcessSpec;
+    use crate::process::group::Group;
+
+    // Here, because from outside it would take another group that gets the same id.
+    #[tokio::test]
+    async fn a_group_that_was_closed_or_dropped_is_signalled_no_more() {
+        let groups = Arc::new(Groups::new());
+        let start = || Group::start(&ProcessSpec::shell("build", "exit 3"), &groups);
+        let [(mut closed, _), (dropped, _)] = [start().unwrap(), start().unwrap()];
+        assert_eq!(groups.lock().living.len(), 2);
+        closed.leader_exited().await.unwrap();
+        assert_eq!(groups.lock().living.len(), 2);
+        assert_eq!(closed.close().await.unwrap().code, Some(3));
+        assert_eq!(groups.lock().living.len(), 1);
+        drop(dropped);
+        assert!(groups.lock().living.is_empty());
+    }
+}

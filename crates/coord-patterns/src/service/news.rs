@@ -80,7 +80,8 @@ impl Untold {
             }
             Ok(())
         };
-        try_join!(telling_health, telling_states).map(|((), ())| ())
+        // An answer is told before the state that follows from it.
+        try_join!(biased; telling_health, telling_states).map(|((), ())| ())
     }
 }
 

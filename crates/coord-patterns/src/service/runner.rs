@@ -8,6 +8,7 @@ use coord_bus::vocabulary::{
     Exit, PROCESS_HEALTH, ProcessHealth, SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState,
 };
 use coord_bus::{Bus, BusExt, Publisher};
+use tokio::task::yield_now;
 use tokio::{join, select};
 
 use super::care::{Care, Verdict};
@@ -118,7 +119,8 @@ impl ServiceRunner {
             }
             told
         };
-        let (end, told) = join!(keeping, telling);
+        // News are told in the turn in which they come, and so before what others make of them.
+        let (end, told) = join!(biased; keeping, telling);
         let state = ServiceState::Ended {
             exit: end.exit.as_ref().ok().copied(),
             asked: end.asked,
@@ -156,6 +158,8 @@ impl ServiceRunner {
             news: &news,
         };
         care.tell(ServiceState::Starting);
+        // A turn for the telling: that it starts is told before its process has.
+        yield_now().await;
         let mut process = pin!(self.processes.run_watched(&spec.process, own, &sight));
         let turn = select! {
             biased;

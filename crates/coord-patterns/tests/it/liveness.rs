@@ -153,14 +153,17 @@ async fn a_service_that_has_ended_is_not_given_up_while_the_bus_is_full() {
 #[tokio::test]
 async fn on_a_closed_bus_no_service_goes_on_running() {
     let mut house = House::new();
-    let service = house.start(ServiceSpec::new(idle()).live(probe(Check::exec("true"))));
+    let change = file("on_a_closed_bus");
+    let live = probe(Check::exec(format!("[ ! -e '{}' ]", change.display())));
+    let service = house.start(ServiceSpec::new(idle()).live(live));
     let process = house.pid().await;
     house.answer().await;
     house.bus.close();
     let late = house.start(ServiceSpec::new(idle()));
     let error = late.ended().await.expect_err("nobody can be told");
     assert!(error.is_permanent(), "{error}");
-    service.stop.graceful.cancel();
+    // It has nothing to tell before its probe is answered otherwise.
+    std::fs::write(change, "").unwrap();
     let error = service.ended().await.expect_err("nobody can be told");
     assert!(error.is_permanent(), "{error}");
     assert!(!is_alive(process));

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use coord_bus::vocabulary::{Exit, ProbeKind, ServiceState};
-use coord_patterns::process::{ProcessSpec, Stop};
-use coord_patterns::service::{Check, Probe, ServiceError, ServiceSpec};
+use coord_bus::vocabulary::{Exit, PROCESS_HEALTH, PROCESS_OUTPUT, ProbeKind, ServiceState};
+use coord_bus::{BusExt, LocalBus};
+use coord_patterns::process::{ProcessRunner, ProcessSpec, Stop};
+use coord_patterns::service::{Check, Probe, ServiceError, ServiceRunner, ServiceSpec};
 use tokio::time::Instant;
 
 use crate::house::{House, READY, file, hanging, idle, impatient, pids, probe};
@@ -110,6 +111,29 @@ async fn the_line_that_says_ready_was_published_before_anybody_is_told() {
     });
     within(run).await.unwrap();
     assert_eq!(lines, ["one", "listening"]);
+}
+
+#[tokio::test]
+async fn a_line_that_the_bus_has_no_room_for_makes_nothing_ready_yet() {
+    let bus = LocalBus::new();
+    let mut output = bus.subscribe(&PROCESS_OUTPUT.capacity(1)).unwrap();
+    let mut health = bus.subscribe(&PROCESS_HEALTH).unwrap();
+    let processes = ProcessRunner::new(&bus).unwrap();
+    let house = House {
+        runner: ServiceRunner::new(&bus, processes).unwrap(),
+        ..House::new()
+    };
+    let process = ProcessSpec::shell("server", "echo one; echo listening; exec sleep 1000");
+    let ready = probe(Check::log("listening").unwrap());
+    let service = house.start(ServiceSpec::new(process).ready(ready));
+    // It was found, and waits behind the line before it.
+    assert_eq!(within(health.recv()).await.unwrap().answer, "listening");
+    assert!(!service.ready.is_cancelled());
+    for line in ["one", "listening"] {
+        assert_eq!(within(output.recv()).await.unwrap().line, line);
+    }
+    service.ready().await;
+    service.stopped().await.unwrap();
 }
 
 #[tokio::test]
@@ -249,12 +273,16 @@ async fn nothing_is_asked_before_the_start_delay_is_over() {
         probe.start_delay = Duration::from_secs(1000);
         let begun = Instant::now();
         let spec = ServiceSpec::new(idle());
-        let service = house.start(match kind {
+        let mut service = house.start(match kind {
             ProbeKind::Readiness => spec.ready(probe),
             ProbeKind::Liveness => spec.live(probe),
         });
         // Its answer may have come too late, for the time goes on by itself.
-        assert_eq!(house.health.recv().await.unwrap().probe, kind);
+        let answer = tokio::select! {
+            answer = house.health.recv() => answer.expect("the bus is open"),
+            end = &mut service.task => panic!("nothing was asked: {end:?}"),
+        };
+        assert_eq!(answer.probe, kind);
         let taken = begun.elapsed().as_secs();
         assert!((1000..=1101).contains(&taken), "{taken}");
         service.task.abort();

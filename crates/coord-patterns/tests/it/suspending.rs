@@ -5,6 +5,7 @@ use std::time::Duration;
 use coord_bus::vocabulary::{Exit, ServiceState};
 use coord_patterns::process::{ProcessRunner, Stop};
 use coord_patterns::service::{Check, Probe, ServiceError, ServiceSpec};
+use tokio::time::Instant;
 
 use crate::house::{House, file, hanging, idle, pids, probe};
 use crate::stage::{Stage, ended, is_alive, shell_with_children, state_of, until};
@@ -102,6 +103,29 @@ async fn while_all_is_suspended_the_clocks_of_probes_stand_still() {
     house.processes.resume();
     let error = service.task.await.unwrap().expect_err("it is not ready");
     assert!(matches!(error, ServiceError::NotReady { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_before_and_after_a_suspension_is_counted_as_one() {
+    let mut house = House::new();
+    house.processes.suspend();
+    let mut ready = Probe::new(Check::log("listening").unwrap());
+    ready.period = Duration::from_secs(1000);
+    let service = house.start(ServiceSpec::new(idle()).ready(ready));
+    house.output.recv().await.unwrap();
+    let begun = Instant::now();
+    for _ in 0..2 {
+        house.processes.resume();
+        tokio::time::advance(Duration::from_secs(1000)).await;
+        house.processes.suspend();
+        tokio::time::advance(Duration::from_secs(1000)).await;
+    }
+    house.processes.resume();
+    let error = service.task.await.unwrap().expect_err("it is not ready");
+    assert!(matches!(error, ServiceError::NotReady { .. }), "{error}");
+    // Three times 1000 s awake, twice suspended; and it may have taken its grace.
+    let taken = begun.elapsed().as_secs();
+    assert!((5000..=5011).contains(&taken), "{taken}");
 }
 
 #[test]

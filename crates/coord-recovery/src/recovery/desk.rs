@@ -9,7 +9,7 @@ use coord_bus::vocabulary::{
     ERROR_DETECTED, ERROR_RECOVERY, ErrorDetected, ErrorRecovery, NOTIFICATION, Notification,
     Recovery, Severity,
 };
-use coord_bus::{Bus, BusExt, Envelope, Publisher, Subscriber, catch, panic_message};
+use coord_bus::{Bus, BusExt, Envelope, Publisher, Subscriber, WithCauses, catch, panic_message};
 use tokio::select;
 use tokio::sync::mpsc::{Receiver, Sender};
 
@@ -143,7 +143,7 @@ impl Desk {
                 },
                 Err(failure) => Recovery::GaveUp {
                     attempts: 1,
-                    reason: with_causes(&*failure),
+                    reason: WithCauses(&*failure).to_string(),
                 },
             };
             self.recovery(strategy.name(), source, progress).await;
@@ -183,15 +183,4 @@ impl Desk {
         let event = Envelope::new(event).source(PUBLISHER);
         let _ = self.recovery.publish_with(event).await;
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

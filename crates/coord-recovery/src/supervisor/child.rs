@@ -139,16 +139,16 @@ impl Child {
         is_there
     }
 
-    /// Asks the child to stop for good, and does not wait for that. The present incarnation is asked
-    /// by its token, and aborted after its [`shutdown`](super::ChildSpec::shutdown) time.
-    ///
-    /// An error that it returns once it was asked is taken for its way to stop; a panic is
-    /// published.
+    /// Asks the child to stop for good, as [`stop`](Self::stop) does, and does not wait.
     pub fn ask_to_stop(&self) {
         self.shared.ask_to_stop(Stop::Gracefully);
     }
 
-    /// [Asks](Self::ask_to_stop) the child to stop for good, and waits until it has ended.
+    /// Stops the child for good, and waits until it has ended. The present incarnation is asked by
+    /// its token, and aborted after its [`shutdown`](super::ChildSpec::shutdown) time.
+    ///
+    /// An error that it returns once it was asked is taken for its way to stop; a panic is
+    /// published.
     ///
     /// # Cancel safety
     ///

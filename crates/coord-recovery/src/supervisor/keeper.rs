@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use coord_bus::time::{self, Instant};
 use coord_bus::vocabulary::{Recovery, Severity};
-use coord_bus::{CancellationToken, catch};
+use coord_bus::{CancellationToken, Panicked, catch};
 use tokio::select;
 use tokio::sync::watch;
 
@@ -197,9 +197,9 @@ impl Keeper {
 
     fn tell_failure(&self, error: &ChildError) {
         let (kind, severity) = match error.downcast_ref() {
-            Some(ChildFailure::Panicked(_)) => ("panic", Severity::Error),
             Some(ChildFailure::Ended) => ("child-ended", Severity::Warning),
-            _ => ("child-failed", Severity::Error),
+            None if error.downcast_ref::<Panicked>().is_some() => ("panic", Severity::Error),
+            None => ("child-failed", Severity::Error),
         };
         let child = &self.child.0;
         let teller = child.teller();

@@ -382,8 +382,24 @@ proptest! {
             text = text.replace('\n', "\r\n");
         }
         if let Err(faults) = read(&text) {
-            assert!(is_printable(&rendered(&faults)), "{text}");
+            let rendered = rendered(&faults);
+            assert!(is_printable(&rendered), "{}", rendered.escape_debug());
         }
+    }
+}
+
+#[test]
+fn what_a_probe_cannot_ask_is_told_without_what_it_hides() {
+    let probes = [
+        "http = \"http://a\\u001b[2Jb\\n\\t\"",
+        "tcp = \"\\u202ea\\n:\"",
+        "log = \"\\u001b(\"",
+    ];
+    for probe in probes {
+        let text = format!("[[service]]\nid = 'a'\nrun = 'x'\nready = {{ {probe} }}\n");
+        let told = told(&text);
+        assert!(told.contains("coord::file::check"), "{told}");
+        assert!(is_printable(&told), "{}", told.escape_debug());
     }
 }
 

@@ -18,7 +18,7 @@ use ratatui::widgets::Widget;
 use super::look::Look;
 use super::view::{Over, View};
 use crate::board::{Board, Row, State};
-use crate::screen::Spoken;
+use crate::spoken::Spoken;
 
 /// The smallest screen on which anything can be told apart.
 const WIDTH_MIN: u16 = 30;

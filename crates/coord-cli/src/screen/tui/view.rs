@@ -93,7 +93,7 @@ impl View {
             KeyCode::Up => self.choose(self.selected.saturating_sub(1), board),
             KeyCode::Down => self.choose(self.selected + 1, board),
             KeyCode::Tab => self.choose(self.next_under_way(board), board),
-            KeyCode::PageUp => self.scroll(board, |bottom, page| bottom.saturating_sub(page)),
+            KeyCode::PageUp => self.scroll(board, u64::saturating_sub),
             KeyCode::PageDown => self.scroll(board, |bottom, page| bottom + page),
             KeyCode::Char('[') => self.scroll(board, |bottom, _| bottom.saturating_sub(1)),
             KeyCode::Char(']') => self.scroll(board, |bottom, _| bottom + 1),

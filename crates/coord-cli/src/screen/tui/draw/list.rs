@@ -6,8 +6,8 @@ use ratatui::text::{Line, Span};
 
 use super::{Scene, coarse, cut, heading, selected};
 use crate::board::{Row, State};
-use crate::screen::Spoken;
 use crate::screen::tui::view::View;
+use crate::spoken::Spoken;
 
 /// The widest column for ids.
 const ID_WIDTH_MAX: usize = 24;

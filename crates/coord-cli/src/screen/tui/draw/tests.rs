@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use coordination::bus::Timestamp;
+use coordination::bus::time::sleep;
 use coordination::bus::vocabulary::{
     ErrorRecovery, Exit, OutputStream, ProbeKind, ProcessHealth, ProcessLifecycle, ProcessOutput,
     ProcessState, Recovery, ServiceLifecycle, ServiceState, Transition, WorkflowEvent,
@@ -138,7 +139,7 @@ impl Stage {
                 duration: seconds(2),
             },
         );
-        tokio::time::advance(seconds(2)).await;
+        sleep(seconds(2)).await;
         stage.starts(2, "api", 1);
         stage.service(3, ServiceState::Starting);
         stage.process(3, "api", ProcessState::Started { pid: 4711 });
@@ -150,7 +151,7 @@ impl Stage {
             },
         );
         stage.starts(4, "browser-tests", 1);
-        tokio::time::advance(seconds(61)).await;
+        sleep(seconds(61)).await;
         stage.process(5, "api", ProcessState::Exited(Exit::code(1)));
         stage.service(
             5,
@@ -180,7 +181,7 @@ impl Stage {
         });
         stage.prints("api", 4712, "\u{1b}[32mlistening\u{1b}[0m on 8080, once more, with a line that is longer than its half of the screen");
         stage.prints("api", 4712, "GET / 200");
-        tokio::time::advance(Duration::from_millis(1500)).await;
+        sleep(Duration::from_millis(1500)).await;
         stage.load = Load {
             cpu_percent: 12.4,
             memory_bytes: 45_600_000,

@@ -1,0 +1,122 @@
+//! Why something failed that may be tried again: one type for steps, children and whatever else is
+//! somebody's code.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::panic_message;
+
+/// Why something failed: any error, and whether trying again could help.
+///
+/// A function that returns `Result<_, Failure>` returns any error that is `Send + Sync + 'static`:
+/// `?` turns it into this. Like `anyhow::Error` it is not itself a [`std::error::Error`], so that it
+/// can be made from every one of them; [`cause`](Self::cause) is. Cheap to clone.
+///
+/// ```
+/// use coord_bus::Failure;
+///
+/// fn port(text: &str) -> Result<u16, Failure> {
+///     Ok(text.parse::<u16>()?)
+/// }
+///
+/// let failure = port("http").unwrap_err().permanent();
+/// assert!(failure.is_permanent());
+/// assert_eq!(failure.to_string(), "invalid digit found in string");
+/// ```
+#[derive(Clone)]
+pub struct Failure {
+    cause: Arc<dyn Error + Send + Sync>,
+    permanent: bool,
+}
+
+/// That something panicked, as an error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it panicked: {message}")]
+#[non_exhaustive]
+pub struct Panicked {
+    /// What the panic said.
+    pub message: String,
+}
+
+/// An error that is only a message.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Message(String);
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(cause: E) -> Self {
+        Self {
+            cause: Arc::new(cause),
+            permanent: false,
+        }
+    }
+}
+
+impl Failure {
+    /// A failure that is only a message.
+    pub fn message(message: impl Into<String>) -> Self {
+        Message(message.into()).into()
+    }
+
+    /// A panic, whose message is a [`Panicked`].
+    pub fn panicked(panic: &(dyn Any + Send)) -> Self {
+        Panicked {
+            message: panic_message(panic).to_owned(),
+        }
+        .into()
+    }
+
+    /// The same failure, not worth another attempt: that would fail in the same way.
+    #[must_use]
+    pub fn permanent(mut self) -> Self {
+        self.permanent = true;
+        self
+    }
+
+    /// Whether another attempt is not worth it.
+    pub fn is_permanent(&self) -> bool {
+        self.permanent
+    }
+
+    /// The error itself.
+    pub fn cause(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.cause
+    }
+
+    /// The error itself, if it is of this type.
+    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        self.cause.downcast_ref()
+    }
+}
+
+/// The error, and after colons what caused it.
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        WithCauses(&*self.cause).fmt(formatter)
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.cause, formatter)
+    }
+}
+
+/// Displays an error, and after colons what caused it, in one line: for logs and events, which
+/// outlive the error.
+#[derive(Debug, Clone, Copy)]
+pub struct WithCauses<'e>(pub &'e (dyn Error + 'static));
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(cause) = source {
+            write!(formatter, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}

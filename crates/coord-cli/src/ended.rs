@@ -1,0 +1,19 @@
+//! How a run ended: what its summary tells and its exit code says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordination::monitor::PerformanceMetrics;
+use coordination::workflow::Outcome;
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Arc<Outcome>,
+    /// The service whose failure ended the run, and why it failed.
+    pub(crate) service: Option<(String, String)>,
+    /// How long it all took, until no service ran any more.
+    pub(crate) took: Duration,
+    /// What was measured, before the last parts came to rest.
+    pub(crate) metrics: Option<PerformanceMetrics>,
+}

@@ -1,0 +1,181 @@
+//! How long a service is there.
+
+use super::{Told, interrupt, start};
+use crate::coord::{Folder, done, is_gone, pids};
+
+#[test]
+fn a_service_is_stopped_when_the_last_step_that_needs_it_is_over() {
+    let told = Told::of(
+        r#"
+        [[service]]
+        id = "db"
+        run = "exec sleep 1000"
+        [[step]]
+        id = "first"
+        run = "true"
+        needs = ["db"]
+        [[step]]
+        id = "second"
+        run = "true"
+        needs = ["db", "first"]
+        [[step]]
+        id = "later"
+        run = "while ! test -f go; do sleep 0.01; done"
+        needs = ["second"]
+        [[service]]
+        id = "watch"
+        run = "trap 'touch go; exit 0' TERM; echo up; while true; do sleep 0.01; done"
+        ready = { log = "up" }
+        needs = ["db"]
+        [[step]]
+        id = "third"
+        run = "true"
+        needs = ["watch", "second"]
+        "#,
+    );
+    // The step that is left ends only when the service is stopped.
+    told.exits(0).in_order(&[
+        "first step-completed",
+        "second step-completed",
+        "third step-completed",
+        "watch stopping",
+        "later step-completed",
+        "run-finished",
+    ]);
+    told.in_order(&["third step-completed", "watch ended", "db ended"]);
+}
+
+#[test]
+fn services_stop_in_reverse_order_of_start() {
+    let told = Told::of(
+        r#"
+        [[service]]
+        id = "c"
+        run = "exec sleep 1000"
+        needs = ["b"]
+        [[service]]
+        id = "a"
+        run = "trap 'sleep 0.1; exit 0' TERM; echo up; while true; do sleep 0.01; done"
+        ready = { log = "up" }
+        [[service]]
+        id = "b"
+        run = "trap 'sleep 0.1; exit 0' TERM; echo up; while true; do sleep 0.01; done"
+        ready = { log = "up" }
+        needs = ["a"]
+        [[step]]
+        id = "test"
+        run = "true"
+        needs = ["c"]
+        "#,
+    );
+    told.exits(0).in_order(&[
+        "a starting",
+        "b starting",
+        "c starting",
+        "test step-completed",
+        "c stopping",
+        "c ended",
+        "b stopping",
+        "b ended",
+        "a stopping",
+        "a ended",
+    ]);
+}
+
+#[test]
+fn a_step_that_can_be_undone_keeps_its_services_until_it_has_been() {
+    let told = Told::of(
+        r#"
+        [[service]]
+        id = "db"
+        run = "trap 'rm up; exit 0' TERM; touch up; echo up; while true; do sleep 0.01; done"
+        ready = { log = "up" }
+        [[step]]
+        id = "fill"
+        run = "test -f up"
+        undo = "test -f up && echo emptied"
+        needs = ["db"]
+        [[step]]
+        id = "fails"
+        run = "sleep 0.2; exit 3"
+        needs = ["fill"]
+        "#,
+    );
+    told.exits(100).in_order(&[
+        "fill step-completed",
+        "fails step-failed",
+        "undo fill | emptied",
+        "fill compensation-completed",
+        "db stopping",
+        "db ended",
+    ]);
+}
+
+#[test]
+fn a_service_that_no_step_needs_runs_until_it_is_interrupted_and_that_is_no_failure() {
+    let (_folder, mut running) = start(
+        r#"
+        [[service]]
+        id = "web"
+        run = "echo pid=$$; exec sleep 1000"
+        ready = { log = "pid" }
+        needs = ["db"]
+        [[service]]
+        id = "db"
+        run = "echo pid=$$; exec sleep 1000"
+        ready = { log = "pid" }
+        [[step]]
+        id = "test"
+        run = "true"
+        needs = ["db"]
+        "#,
+        [],
+    );
+    running.until("all steps are over");
+    let up = pids(&running.printed);
+    assert_eq!(up.len(), 2, "{}", running.printed);
+    assert!(!up.iter().any(|pid| is_gone(*pid)), "{}", running.printed);
+    interrupt(&mut running, "ending");
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
+    assert!(up.into_iter().all(is_gone), "{printed}");
+    assert!(printed.contains("stopped   web"), "{printed}");
+}
+
+#[test]
+fn services_alone_run_until_they_are_interrupted() {
+    let (_folder, mut running) = start(
+        "[[service]]\nid = 'web'\nrun = 'echo pid=$$; exec sleep 1000'\nready = { log = 'pid' }\n",
+        [],
+    );
+    running.until("all steps are over");
+    interrupt(&mut running, "ending");
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
+    assert!(pids(&printed).into_iter().all(is_gone), "{printed}");
+}
+
+#[test]
+fn services_can_be_kept_though_nobody_needs_them_any_more() {
+    let workflow = "[[service]]\nid = 'db'\nrun = 'echo pid=$$; exec sleep 1000'\nready = { log = 'pid' }\n\
+                    [[step]]\nid = 'test'\nrun = 'true'\nneeds = ['db']\n";
+    let (_folder, mut running) = start(workflow, ["--keep-services"]);
+    running.until("all steps are over");
+    let up = pids(&running.printed);
+    assert!(!is_gone(up[0]), "{}", running.printed);
+    interrupt(&mut running, "ending");
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
+    assert!(is_gone(up[0]), "{printed}");
+}
+
+#[test]
+fn a_run_is_over_when_a_service_that_is_there_for_itself_has_ended_well() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[service]]\nid = 'web'\nrun = 'sleep 0.1; echo bye'\nrestart = 'on-failure'\n",
+    );
+    let done = done(folder.coord(["run"]));
+    done.exits(0).says("web | bye\n").says("stopped   web");
+}

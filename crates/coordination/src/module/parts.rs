@@ -1,0 +1,113 @@
+//! How each part is started, if it is switched on.
+
+use std::sync::Arc;
+
+use coord_bus::Bus;
+#[cfg(feature = "event-flows")]
+use coord_flow::EventChoreographer;
+#[cfg(feature = "performance-monitoring")]
+use coord_monitor::PerformanceMonitor;
+#[cfg(feature = "optimization")]
+use coord_optimize::EventStreamOptimizer;
+#[cfg(feature = "integration-patterns")]
+use coord_patterns::process::ProcessRunner;
+#[cfg(feature = "error-recovery")]
+use coord_recovery::ErrorRecoveryManager;
+#[cfg(feature = "workflows")]
+use coord_workflow::WorkflowOrchestrator;
+
+use crate::{CoordinationConfig, CoordinationError};
+
+type Started<T> = Result<Option<T>, CoordinationError>;
+
+#[cfg(feature = "error-recovery")]
+pub(super) fn recovery(
+    bus: &Arc<dyn Bus>,
+    config: &CoordinationConfig,
+) -> Started<ErrorRecoveryManager> {
+    if !config.error_recovery {
+        return Ok(None);
+    }
+    let recovery = ErrorRecoveryManager::new(Arc::clone(bus), Arc::clone(&config.clock))?;
+    recovery.register_error_pattern(coord_recovery::ErrorPattern::failing_steps())?;
+    Ok(Some(recovery))
+}
+
+#[cfg(feature = "performance-monitoring")]
+pub(super) fn monitor(
+    bus: &Arc<dyn Bus>,
+    config: &CoordinationConfig,
+) -> Started<PerformanceMonitor> {
+    if !config.performance_monitoring {
+        return Ok(None);
+    }
+    let monitor = PerformanceMonitor::builder(Arc::clone(bus))
+        .clock(Arc::clone(&config.clock))
+        .interval(config.performance_sampling_interval);
+    Ok(Some(monitor.build()?))
+}
+
+#[cfg(feature = "optimization")]
+pub(super) fn optimizer(
+    bus: &Arc<dyn Bus>,
+    config: &CoordinationConfig,
+) -> Option<EventStreamOptimizer> {
+    let is_on = config.optimization;
+    is_on.then(|| EventStreamOptimizer::new(Arc::clone(bus)))
+}
+
+#[cfg(feature = "event-flows")]
+pub(super) fn choreographer(
+    bus: &Arc<dyn Bus>,
+    config: &CoordinationConfig,
+) -> Started<EventChoreographer> {
+    use coord_flow::builtin::{process_crash_to_notification, process_lifecycle_to_log};
+
+    if !config.event_flows {
+        return Ok(None);
+    }
+    let choreographer = EventChoreographer::with_clock(Arc::clone(bus), Arc::clone(&config.clock))?;
+    choreographer.add_event_flow(process_lifecycle_to_log())?;
+    choreographer.add_event_flow(process_crash_to_notification())?;
+    Ok(Some(choreographer))
+}
+
+#[cfg(feature = "integration-patterns")]
+pub(super) fn processes(bus: &dyn Bus, config: &CoordinationConfig) -> Started<ProcessRunner> {
+    if !config.integration_patterns {
+        return Ok(None);
+    }
+    let runner = ProcessRunner::new(bus)?;
+    Ok(Some(runner.with_clock(Arc::clone(&config.clock))))
+}
+
+#[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+pub(super) fn services(
+    bus: &dyn Bus,
+    config: &CoordinationConfig,
+    processes: Option<&ProcessRunner>,
+) -> Started<crate::Services> {
+    let Some(runner) = processes.filter(|_| config.error_recovery) else {
+        return Ok(None);
+    };
+    Ok(Some(crate::Services::new(
+        bus,
+        runner.clone(),
+        &config.clock,
+    )?))
+}
+
+#[cfg(feature = "workflows")]
+pub(super) fn orchestrator(
+    bus: &dyn Bus,
+    config: &CoordinationConfig,
+) -> Started<WorkflowOrchestrator> {
+    if !config.workflows {
+        return Ok(None);
+    }
+    let orchestrator = WorkflowOrchestrator::builder(bus)
+        .clock(Arc::clone(&config.clock))
+        .grace(config.workflow_grace)
+        .compensation_timeout(config.compensation_timeout);
+    Ok(Some(orchestrator.build()?))
+}
