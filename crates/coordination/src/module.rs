@@ -1,5 +1,13 @@
 //! All parts on one bus: started in order, and asked for by name.
 
+#[cfg(any(
+    feature = "event-flows",
+    feature = "workflows",
+    feature = "optimization",
+    feature = "performance-monitoring",
+    feature = "error-recovery",
+    feature = "integration-patterns",
+))]
 mod parts;
 
 use std::fmt;
@@ -96,7 +104,7 @@ impl CoordinationModule {
         #[cfg(feature = "performance-monitoring")]
         let monitor = parts::monitor(&bus, &config)?;
         #[cfg(feature = "optimization")]
-        let optimizer = parts::optimizer(&bus, &config);
+        let optimizer = parts::optimizer(&bus, &config)?;
         #[cfg(feature = "event-flows")]
         let choreographer = parts::choreographer(&bus, &config)?;
         #[cfg(feature = "integration-patterns")]

@@ -158,8 +158,11 @@ async fn a_service_that_does_not_become_ready_is_stopped_and_the_last_answer_say
         (slow, "no answer within 30 ms"),
     ] {
         let mut house = House::new();
+        // Its time to become ready begins when the test has seen that it runs.
+        house.processes.suspend();
         let service = house.start(ServiceSpec::new(idle()).ready(probe));
         let process = house.pid().await;
+        house.processes.resume();
         let ready = service.ready.clone();
         let error = service.ended().await.expect_err("it is not ready");
         assert!(!is_alive(process) && !ready.is_cancelled());
@@ -184,8 +187,11 @@ async fn a_service_that_is_not_ready_has_its_grace_and_is_then_killed_with_its_c
     let script = "trap '' TERM; sh -c \"$CHILD\" & sh -c \"$CHILD\" & wait";
     let process = shell_with_children(script).grace(Duration::from_millis(50));
     let probe = impatient(Check::log("listening").unwrap());
+    // Its time to become ready begins when its children are there.
+    house.processes.suspend();
     let service = house.start(ServiceSpec::new(process).ready(probe));
     let children = [house.pid().await, house.pid().await];
+    house.processes.resume();
     let error = service.ended().await.expect_err("it is not ready");
     assert!(matches!(error, ServiceError::NotReady { .. }), "{error}");
     assert!(!children.into_iter().any(is_alive));

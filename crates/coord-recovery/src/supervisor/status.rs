@@ -90,6 +90,9 @@ pub enum GiveUpReason {
 impl fmt::Display for GiveUpReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TooManyRestarts { restarts: 0, .. } => {
+                formatter.write_str("it is not to be restarted")
+            }
             Self::TooManyRestarts { restarts, within } => {
                 let times = if *restarts == 1 { "time" } else { "times" };
                 write!(formatter, "restarted {restarts} {times} within {within:?}")

@@ -51,9 +51,11 @@ pub(super) fn monitor(
 pub(super) fn optimizer(
     bus: &Arc<dyn Bus>,
     config: &CoordinationConfig,
-) -> Option<EventStreamOptimizer> {
-    let is_on = config.optimization;
-    is_on.then(|| EventStreamOptimizer::new(Arc::clone(bus)))
+) -> Started<EventStreamOptimizer> {
+    if !config.optimization {
+        return Ok(None);
+    }
+    Ok(Some(EventStreamOptimizer::new(Arc::clone(bus))))
 }
 
 #[cfg(feature = "event-flows")]

@@ -1,0 +1,103 @@
+//! A developer wants one command that brings up the environment of a project: a database that is
+//! ready before anything uses it, a migration that needs it, and a server that is started again when
+//! it crashes. A shell script starts them all at once, and sleeps for a while in between; when one
+//! of them dies, nobody notices.
+//!
+//! Here a step waits for the service that it needs, a supervisor restarts what crashes, what happens
+//! is seen as it happens, and at the end the environment says how it is.
+//!
+//! Run it with `cargo run -p coordination --example dev_environment`.
+
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordination::bus::vocabulary::{ERROR_RECOVERY, LOG_EVENTS, Recovery};
+use coordination::bus::{Backoff, Bus, BusExt, LocalBus};
+use coordination::patterns::process::{ProcessSpec, Stop};
+use coordination::patterns::service::{Check, Probe, ServiceSpec};
+use coordination::recovery::ChildSpec;
+use coordination::workflow::{StepContext, StepError, Workflow};
+use coordination::{CoordinationConfig, CoordinationModule};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let bus = Arc::new(LocalBus::new());
+    // Whatever processes do becomes an entry of the log: a flow that is there from the start.
+    let mut log = bus.subscribe(&LOG_EVENTS)?;
+    let config = CoordinationConfig::default();
+    let module = CoordinationModule::start(Arc::clone(&bus) as Arc<dyn Bus>, config)?;
+
+    let screen = async {
+        while let Some(entry) = log.recv().await {
+            println!("{:>8} | {}", entry.source, entry.message);
+        }
+    };
+    let work = async {
+        let ended = bring_up(&module).await;
+        println!("         | {}", module.system_health());
+        let account = module.shutdown(Duration::from_secs(20)).await;
+        // Nothing more will come: the screen ends once it has shown everything.
+        bus.close();
+        ended.map(|()| account)
+    };
+    let ((), account) = tokio::join!(screen, work);
+    println!("         | {}", account?);
+    Ok(())
+}
+
+async fn bring_up(module: &CoordinationModule) -> Result<(), Box<dyn Error>> {
+    let services = module.services()?;
+    let database = ProcessSpec::shell("database", "sleep 0.2; echo listening; exec sleep 1000");
+    let ready = Probe::new(Check::log("^listening")?);
+    let database = ServiceSpec::new(database).ready(ready);
+    let database = services.start(ChildSpec::new("database"), database)?;
+
+    let runner = module.processes()?.clone();
+    let mut workflow = Workflow::builder("set-up");
+    let migrate = workflow
+        .step("migrate")
+        .run_with(move |context: StepContext| {
+            let (runner, database) = (runner.clone(), database.clone());
+            async move {
+                database.ready().await?;
+                let process = ProcessSpec::shell("migrate", "echo 3 migrations");
+                let stop = Stop {
+                    graceful: context.token(),
+                    ..Stop::default()
+                };
+                match runner.run(&process, &stop).await? {
+                    exit if exit.is_success() => Ok(()),
+                    exit => Err(StepError::message(exit.to_string())),
+                }
+            }
+        });
+    let workflow = workflow.build()?;
+    let outcome = module
+        .orchestrator()?
+        .execute_workflow(&workflow, ())
+        .await?;
+    if outcome.output(&migrate).is_none() {
+        return Err(format!("the set-up has {}", outcome.status).into());
+    }
+
+    // It crashes the first time that it is started, and comes back.
+    let mut recoveries = module.bus().subscribe(&ERROR_RECOVERY)?;
+    let at_once = Backoff::constant(Duration::from_millis(50));
+    services.start_with(ChildSpec::new("server").backoff(at_once), |start| {
+        let line = match start {
+            1 => "sleep 0.2; exit 3",
+            _ => "exec sleep 1000",
+        };
+        ServiceSpec::new(ProcessSpec::shell("server", line))
+    })?;
+    while let Some(event) = recoveries.recv().await {
+        if let Recovery::Recovered { duration, .. } = event.progress {
+            println!("{:>8} | is back after {duration:.0?}", event.source);
+            break;
+        }
+    }
+    Ok(())
+}

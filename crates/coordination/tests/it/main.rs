@@ -1,0 +1,9 @@
+//! What the facade promises, seen from outside.
+
+mod stage;
+
+mod parts;
+mod errors;
+mod services;
+mod health;
+mod shutdown;
