@@ -116,9 +116,9 @@ impl ErrorRecoveryManager {
     ///
     /// Outside a tokio runtime.
     pub fn new(bus: Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Result<Self, RecoveryError> {
-        let scope = || TaskScope::reporting(SCOPE, &*bus, Arc::clone(&clock));
-        let (looking, scope) = (scope()?, scope()?);
-        let desk = Arc::new(Desk::new(&*bus, Arc::clone(&clock))?);
+        let looking = TaskScope::reporting(SCOPE, &*bus, Arc::clone(&clock))?;
+        let scope = TaskScope::reporting(SCOPE, &*bus, Arc::clone(&clock))?;
+        let desk = Arc::new(Desk::new(&*bus, clock)?);
         let detected = bus.subscribe_with(&ERROR_DETECTED, Overflow::DropOldest)?;
         let recovery = bus.subscribe_with(&ERROR_RECOVERY, Overflow::DropOldest)?;
         let (sender, cases) = mpsc::channel(MAX_WAITING);

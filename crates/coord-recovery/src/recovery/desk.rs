@@ -10,7 +10,7 @@ use coord_bus::vocabulary::{
     Recovery, Severity,
 };
 use coord_bus::{
-    Bus, BusExt, CancellationToken, Envelope, Publisher, Received, Subscriber, WithCauses,
+    Bus, BusExt, CancellationToken, Envelope, Publisher, Received, Subscriber, WithCauses, catch,
     panic_message,
 };
 use tokio::select;
@@ -91,13 +91,17 @@ impl Desk {
         cases: Sender<Case>,
         stop: CancellationToken,
     ) {
-        loop {
-            select! {
-                () = stop.cancelled() => break,
-                Some(error) = detected.recv() => self.count_error(&error, &cases),
-                Some(event) = recovery.recv() => self.count_recovery(&event),
-                else => return,
+        let reading = async {
+            loop {
+                select! {
+                    Some(error) = detected.recv() => self.count_error(&error, &cases),
+                    Some(event) = recovery.recv() => self.count_recovery(&event),
+                    else => return,
+                }
             }
+        };
+        if stop.run_until_cancelled(reading).await.is_some() {
+            return;
         }
         for _ in 0..LAST_MAX {
             let Ok(error) = detected.try_recv() else {
