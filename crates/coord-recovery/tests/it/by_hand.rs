@@ -109,3 +109,16 @@ async fn a_child_that_failed_after_it_is_restarted_by_itself_again() {
     assert_eq!(at(&starts).last(), Some(&2000));
     assert_eq!(child.restarts(), at(&starts).len() as u32 - 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_asked_to_stop_is_not_waited_for_and_not_restarted() {
+    let mut stage = Stage::new();
+    let (child, starts) = stage.start(ChildSpec::new("api").intensity(5, seconds(5)), stays);
+    pass(seconds(1)).await;
+    child.ask_to_stop();
+    assert!(matches!(child.state(), ChildState::Running { .. }));
+    assert!(matches!(within(child.ended()).await, ChildEnd::Stopped));
+    pass(seconds(100)).await;
+    assert_eq!(at(&starts), [0]);
+    assert_eq!((stage.errors_left(), stage.recoveries_left()), (0, 0));
+}

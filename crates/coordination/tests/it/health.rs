@@ -125,7 +125,7 @@ async fn a_service_that_was_given_up_makes_it_unhealthy() {
     within(stage.services().gave_up()).await;
     let (status, reason) = stage.told().await;
     assert_eq!(status, HealthStatus::Unhealthy);
-    let expected = "service `db` was given up: restarted 0 times within 5s: exit code 4";
+    let expected = "service `db` was given up: it is not to be restarted: exit code 4";
     assert_eq!(reason, expected);
     let service = ServiceSpec::new(ProcessSpec::shell("db", "exec sleep 1000"));
     within(stage.start(service, ChildSpec::new("db")).ready())
