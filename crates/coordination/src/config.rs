@@ -50,7 +50,8 @@ pub struct CoordinationConfig {
     /// [`DEFAULT_COMPENSATION_TIMEOUT`](coord_workflow::DEFAULT_COMPENSATION_TIMEOUT) by default.
     #[cfg(feature = "workflows")]
     pub compensation_timeout: Duration,
-    /// How often the monitor looks; once a second by default.
+    /// How often the monitor looks; once a second by default, and 200 ms at least, or the module
+    /// does not start.
     #[cfg(feature = "performance-monitoring")]
     pub performance_sampling_interval: Duration,
     /// What the times in events are taken from; the machine's clock by default.

@@ -58,8 +58,10 @@ use crate::{CoordinationConfig, CoordinationError};
 ///
 /// Recovery, monitor, optimizer, flows, processes, services, workflows: each part is started after
 /// what it uses, and after those that watch it. [`shutdown`](Self::shutdown) goes the other way:
-/// steps that are undone still have their services, and what a part does to its last moment is
-/// still carried on, counted and told. Dropped, the module aborts what its parts do.
+/// steps that are undone still have their services, and flows carry on what those say last. What
+/// happens in the very last moment is counted unless the monitor or the recovery manager had fallen
+/// behind, for they then read no further. Dropped, the module aborts what its parts do: nothing is
+/// undone, and processes are killed.
 pub struct CoordinationModule {
     bus: Arc<dyn Bus>,
     clock: Arc<dyn Clock>,
