@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use coord_bus::time::{self, Clock, Instant, SystemClock};
 use coord_bus::vocabulary::{PROCESS_LIFECYCLE, ProcessLifecycle, WORKFLOW_EVENTS, WorkflowEvent};
-use coord_bus::{Bus, BusExt, Overflow, ShutdownReport, Subscriber, TaskScope};
+use coord_bus::{
+    Bus, BusExt, CancellationToken, DEFAULT_CAPACITY, Overflow, Received, ShutdownReport,
+    Subscriber, TaskScope,
+};
 use tokio::select;
 
 use crate::history::Ring;
@@ -23,6 +26,10 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The shortest interval: systems count processor time too coarsely for a shorter one.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How many events of a topic are still read after a stop: as many as one of those that it reads
+/// holds, so that whoever goes on publishing does not put off the end.
+const LAST_MAX: usize = DEFAULT_CAPACITY;
 
 /// Measures what goes on on a bus and what that costs.
 ///
@@ -144,7 +151,9 @@ impl PerformanceMonitor {
         state.missed = 0;
     }
 
-    /// Stops measuring. What was measured can still be asked for.
+    /// Reads what has been published by now, of each topic at most [`DEFAULT_CAPACITY`] events, and
+    /// stops measuring; what has not stopped within `deadline` is aborted. What was measured can
+    /// still be asked for.
     ///
     /// # Cancel safety
     ///
@@ -226,10 +235,7 @@ impl MonitorBuilder {
         });
         let (stop, shared) = (scope.token(), Arc::clone(&measuring));
         scope.spawn("read", async move {
-            select! {
-                () = stop.cancelled() => {}
-                () = shared.read(workflows, processes) => {}
-            }
+            shared.read(workflows, processes, stop).await;
         });
         Ok(PerformanceMonitor {
             bus,
@@ -261,27 +267,49 @@ impl Measuring {
         }
     }
 
-    /// Reads until the bus is closed.
+    /// Reads until the bus is closed, or until it is to stop, and then what is left.
     async fn read(
         &self,
         mut workflows: Subscriber<WorkflowEvent>,
         mut processes: Subscriber<ProcessLifecycle>,
+        stop: CancellationToken,
     ) {
-        loop {
-            select! {
-                Some(event) = workflows.recv() => {
-                    let mut state = self.state();
-                    state.missed += event.lag();
-                    state.workflows.observe(&event);
+        let reading = async {
+            loop {
+                select! {
+                    Some(event) = workflows.recv() => self.state().workflow(&event),
+                    Some(event) = processes.recv() => self.state().process(&event),
+                    else => return,
                 }
-                Some(event) = processes.recv() => {
-                    let mut state = self.state();
-                    state.missed += event.lag();
-                    state.processes.observe(&event);
-                }
-                else => return,
             }
+        };
+        if stop.run_until_cancelled(reading).await.is_some() {
+            return;
         }
+        for _ in 0..LAST_MAX {
+            let Ok(event) = workflows.try_recv() else {
+                break;
+            };
+            self.state().workflow(&event);
+        }
+        for _ in 0..LAST_MAX {
+            let Ok(event) = processes.try_recv() else {
+                break;
+            };
+            self.state().process(&event);
+        }
+    }
+}
+
+impl State {
+    fn workflow(&mut self, event: &Received<'_, WorkflowEvent>) {
+        self.missed += event.lag();
+        self.workflows.observe(event);
+    }
+
+    fn process(&mut self, event: &Received<'_, ProcessLifecycle>) {
+        self.missed += event.lag();
+        self.processes.observe(event);
     }
 }
 

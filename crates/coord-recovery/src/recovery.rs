@@ -10,10 +10,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coord_bus::time::Clock;
+use coord_bus::time::{Clock, Instant};
 use coord_bus::vocabulary::{ERROR_DETECTED, ERROR_RECOVERY};
-use coord_bus::{Bus, BusExt, Overflow, ShutdownReport, TaskScope};
-use tokio::select;
+use coord_bus::{Bus, BusExt, DEFAULT_CAPACITY, Overflow, ShutdownReport, TaskScope};
 use tokio::sync::mpsc;
 
 use crate::RecoveryError;
@@ -22,6 +21,13 @@ use desk::Desk;
 pub use pattern::{ErrorPattern, Matched};
 pub use statistics::{ErrorStatistics, MAX_NAMES, OTHER};
 pub use strategy::{CustomStrategy, RecoveryStrategy};
+
+/// What the tasks of a manager are called, where one panics.
+const SCOPE: &str = "error-recovery";
+
+/// How many events of a topic are still read after a stop: as many as one holds that states no
+/// capacity, so that whoever goes on publishing does not put off the end.
+const LAST_MAX: usize = DEFAULT_CAPACITY;
 
 /// The most error patterns of one manager: each has a task.
 pub const MAX_PATTERNS: usize = 256;
@@ -86,6 +92,8 @@ pub struct ErrorRecoveryManager {
     bus: Arc<dyn Bus>,
     desk: Arc<Desk>,
     patterns: Mutex<Patterns>,
+    /// The tasks of patterns, which end before those that attend to what they find.
+    looking: TaskScope,
     scope: TaskScope,
 }
 
@@ -108,17 +116,15 @@ impl ErrorRecoveryManager {
     ///
     /// Outside a tokio runtime.
     pub fn new(bus: Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Result<Self, RecoveryError> {
-        let scope = TaskScope::reporting("error-recovery", &*bus, Arc::clone(&clock))?;
+        let looking = TaskScope::reporting(SCOPE, &*bus, Arc::clone(&clock))?;
+        let scope = TaskScope::reporting(SCOPE, &*bus, Arc::clone(&clock))?;
         let desk = Arc::new(Desk::new(&*bus, clock)?);
         let detected = bus.subscribe_with(&ERROR_DETECTED, Overflow::DropOldest)?;
         let recovery = bus.subscribe_with(&ERROR_RECOVERY, Overflow::DropOldest)?;
         let (sender, cases) = mpsc::channel(MAX_WAITING);
         let (reader, stop) = (Arc::clone(&desk), scope.token());
         scope.spawn("read", async move {
-            select! {
-                () = stop.cancelled() => {}
-                () = reader.read(detected, recovery, sender) => {}
-            }
+            reader.read(detected, recovery, sender, stop).await;
         });
         // They end with the reader, which has the other end of their queue.
         let cases = Arc::new(tokio::sync::Mutex::new(cases));
@@ -131,6 +137,7 @@ impl ErrorRecoveryManager {
             bus,
             desk,
             patterns: Mutex::default(),
+            looking,
             scope,
         })
     }
@@ -165,14 +172,9 @@ impl ErrorRecoveryManager {
                 limit: MAX_PATTERNS,
             });
         }
-        let look = pattern.open(&*self.bus, Arc::clone(&self.desk))?;
-        let stop = self.scope.token();
-        self.scope.spawn(format!("pattern/{name}"), async move {
-            select! {
-                () = stop.cancelled() => {}
-                () = look => {}
-            }
-        });
+        let stop = self.looking.token();
+        let look = pattern.open(&*self.bus, Arc::clone(&self.desk), stop)?;
+        self.looking.spawn(format!("pattern/{name}"), look);
         patterns.names.insert(name);
         Ok(())
     }
@@ -210,15 +212,24 @@ impl ErrorRecoveryManager {
         self.desk.statistics().clone()
     }
 
-    /// Reads no further, lets the strategies attend to the errors that it has read, at most for
-    /// `deadline`, and aborts the rest.
+    /// Reads what has been published by now, of each topic at most [`DEFAULT_CAPACITY`] events, and
+    /// no further; lets the strategies attend to the errors in it, at most for `deadline`, and
+    /// aborts the rest.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, it reads no further, and the strategies go on.
+    /// Dropped before it is done, no pattern looks any further, and the strategies go on; it can be
+    /// called again.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.patterns().closed = true;
-        self.scope.shutdown(deadline).await
+        let begun = Instant::now();
+        // What patterns find last is still read.
+        let mut report = self.looking.shutdown(deadline).await;
+        let rest = deadline.saturating_sub(begun.elapsed());
+        let others = self.scope.shutdown(rest).await;
+        report.aborted.extend(others.aborted);
+        report.panicked += others.panicked;
+        report
     }
 
     fn patterns(&self) -> MutexGuard<'_, Patterns> {

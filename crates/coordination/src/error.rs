@@ -1,6 +1,7 @@
 //! What can go wrong with the module as a whole.
 
-/// A part of the module could not be started, is not there, or refused something.
+/// A part of the module is not there, could not be started, or refused something. What a part says
+/// is said as it says it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CoordinationError {
@@ -15,35 +16,35 @@ pub enum CoordinationError {
         /// The field of [`CoordinationConfig`](crate::CoordinationConfig) that switches it on.
         toggle: &'static str,
     },
-    /// The bus refused something.
-    #[error("the bus of the module refused a topic")]
+    /// Of the bus.
+    #[error(transparent)]
     Bus(#[from] coord_bus::BusError),
-    /// The choreographer, or a flow of it.
+    /// Of the choreographer, or one of its flows.
     #[cfg(feature = "event-flows")]
-    #[error("an event flow could not be run")]
+    #[error(transparent)]
     Flow(#[from] coord_flow::FlowError),
-    /// The orchestrator.
+    /// Of the orchestrator, or a run.
     #[cfg(feature = "workflows")]
-    #[error("workflows could not be run")]
+    #[error(transparent)]
     Workflow(#[from] coord_workflow::WorkflowError),
-    /// The optimizer.
+    /// Of the optimizer.
     #[cfg(feature = "optimization")]
-    #[error("a stream could not be optimised")]
+    #[error(transparent)]
     Optimize(#[from] coord_optimize::OptimizeError),
-    /// The monitor.
+    /// Of the monitor.
     #[cfg(feature = "performance-monitoring")]
-    #[error("performance could not be monitored")]
+    #[error(transparent)]
     Monitor(#[from] coord_monitor::MonitorError),
-    /// The recovery manager, or the supervisor of services.
+    /// Of the recovery manager, or the supervisor of services.
     #[cfg(feature = "error-recovery")]
-    #[error("recovery could not be set up")]
+    #[error(transparent)]
     Recovery(#[from] coord_recovery::RecoveryError),
-    /// The process runner.
+    /// Of a process, or the process runner.
     #[cfg(feature = "integration-patterns")]
-    #[error("processes could not be run")]
+    #[error(transparent)]
     Process(#[from] coord_patterns::process::ProcessError),
-    /// The runner of services.
+    /// Of a service, or the runner of services.
     #[cfg(feature = "integration-patterns")]
-    #[error("services could not be run")]
+    #[error(transparent)]
     Service(#[from] coord_patterns::service::ServiceError),
 }

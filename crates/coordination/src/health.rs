@@ -103,7 +103,7 @@ impl CoordinationModule {
     ///
     /// | status | when |
     /// |---|---|
-    /// | unhealthy | a service was given up, has failed for good, or did not stop in time; a flow was aborted, or its sink was closed; the module is shut down |
+    /// | unhealthy | a service was given up, has failed for good, or did not stop in time; a flow was aborted, or its sink was closed; the bus is closed; the module is shut down |
     /// | degraded | publishers wait for room in a topic; a service is not ready yet, or waits to be restarted |
     /// | healthy | otherwise |
     ///
@@ -147,7 +147,11 @@ impl CoordinationModule {
     }
 
     fn look_at_topics(&self, findings: &mut Findings) {
-        for topic in self.bus().stats() {
+        let topics = self.bus().stats();
+        if topics.iter().any(|topic| topic.closed) {
+            findings.add(HealthStatus::Unhealthy, "the bus is closed");
+        }
+        for topic in topics {
             let name = &topic.topic;
             let reason = match topic.waiting_publishers {
                 0 => continue,

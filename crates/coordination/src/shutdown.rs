@@ -7,6 +7,10 @@ use coord_bus::time::Instant;
 
 use crate::CoordinationModule;
 
+/// What a part has to stop in when nothing is left of the deadline: long enough for its tasks to hear
+/// of it on a machine that is busy, and too short to matter to whoever waits.
+const MOMENT: Duration = Duration::from_millis(100);
+
 /// What [`CoordinationModule::shutdown`] found, part by part; `None` for a part that is switched
 /// off. Displayed, it says in one line what was left.
 #[derive(Debug, Clone)]
@@ -94,9 +98,10 @@ impl CoordinationModule {
     /// Shuts the parts down, in reverse order of start: runs are cancelled and undone, services
     /// stop, flows handle what has been published, and then those stop that watched it all.
     ///
-    /// Together they have `deadline`; what still goes on then is aborted, and the parts whose turn
-    /// comes after that are ended at once: services are killed. So give it as long as undoing a
-    /// run and stopping all services one after the other may take.
+    /// Together they have `deadline`; what still goes on then is aborted. The parts whose turn comes
+    /// after that have 100 ms each, in which what stops at once is not aborted, and services that do
+    /// not are killed. So give it as long as undoing a run and stopping all services one after the
+    /// other may take.
     ///
     /// The bus stays open, and what was measured and counted can still be asked for. After this
     /// nothing new is taken, but by the process runner and the optimizer, which own no tasks: what
@@ -118,7 +123,7 @@ impl CoordinationModule {
             )),
             expect(unused_variables, reason = "there is nothing that takes time to stop")
         )]
-        let left = || deadline.saturating_sub(begun.elapsed());
+        let left = || deadline.saturating_sub(begun.elapsed()).max(MOMENT);
         ShutdownAccount {
             #[cfg(feature = "workflows")]
             workflows: match self.orchestrator() {

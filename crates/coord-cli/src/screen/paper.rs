@@ -69,6 +69,9 @@ impl Paper {
         loop {
             let mut says = false;
             let happening = tokio::select! {
+                // What an interrupt does is said before what it has done; and whichever topic wakes
+                // this, all are read.
+                biased;
                 () = interrupt(&self.interrupts, self.noted) => {
                     self.noted += 1;
                     says = true;

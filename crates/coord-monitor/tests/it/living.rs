@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use coord_bus::{Bus, LocalBus, Timestamp};
+use coord_bus::vocabulary::{WORKFLOW_EVENTS, WorkflowEvent};
+use coord_bus::{Bus, BusExt, LocalBus, Timestamp};
 use coord_monitor::{MIN_INTERVAL, MonitorError, PerformanceMonitor};
 
 use crate::stage::{Stage, TICKS, millis, pass, seconds, started};
@@ -67,6 +68,25 @@ async fn after_a_shutdown_it_measures_no_more_and_still_answers() {
     assert_eq!(metrics.step("build/test").unwrap().attempts, 1);
     assert_eq!(metrics.topic("ticks").unwrap().published, 3);
     assert_eq!(stage.monitor.history().at.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_published_before_a_shutdown_is_still_measured() {
+    let stage = Stage::new();
+    let events = stage.bus.publisher(&WORKFLOW_EVENTS).unwrap();
+    for _ in 0..5 {
+        // In one go, so that nobody has read it yet.
+        let event = WorkflowEvent {
+            workflow: "build".to_owned(),
+            run: "1".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+            transition: started("test"),
+        };
+        events.try_publish(event).unwrap();
+    }
+    assert!(stage.monitor.shutdown(seconds(1)).await.aborted.is_empty());
+    let metrics = stage.monitor.performance_metrics();
+    assert_eq!(metrics.step("build/test").unwrap().attempts, 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,12 +9,15 @@ use coord_bus::vocabulary::{
     ERROR_DETECTED, ERROR_RECOVERY, ErrorDetected, ErrorRecovery, NOTIFICATION, Notification,
     Recovery, Severity,
 };
-use coord_bus::{Bus, BusExt, Envelope, Publisher, Subscriber, WithCauses, catch, panic_message};
+use coord_bus::{
+    Bus, BusExt, CancellationToken, Envelope, Publisher, Received, Subscriber, WithCauses, catch,
+    panic_message,
+};
 use tokio::select;
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::strategy::{CustomStrategy, Failure};
-use super::{ErrorStatistics, Matched, RecoveryStrategy};
+use super::{ErrorStatistics, LAST_MAX, Matched, RecoveryStrategy};
 use crate::RecoveryError;
 
 /// Who a manager's events say has published them: no pattern looks at those.
@@ -79,27 +82,50 @@ impl Desk {
         let _ = self.detected.publish_with(event).await;
     }
 
-    /// Counts what is published, and hands errors on; waits for nothing but events.
+    /// Counts what is published, and hands errors on, until it is to stop, and then what is left;
+    /// waits for nothing but events.
     pub(super) async fn read(
         &self,
         mut detected: Subscriber<ErrorDetected>,
         mut recovery: Subscriber<ErrorRecovery>,
         cases: Sender<Case>,
+        stop: CancellationToken,
     ) {
-        loop {
-            select! {
-                Some(error) = detected.recv() => {
-                    self.missed(error.lag());
-                    self.statistics().detected(&error);
-                    self.hand_on(&error, &cases);
+        let reading = async {
+            loop {
+                select! {
+                    Some(error) = detected.recv() => self.count_error(&error, &cases),
+                    Some(event) = recovery.recv() => self.count_recovery(&event),
+                    else => return,
                 }
-                Some(event) = recovery.recv() => {
-                    self.missed(event.lag());
-                    self.statistics().progressed(&event.progress);
-                }
-                else => return,
             }
+        };
+        if stop.run_until_cancelled(reading).await.is_some() {
+            return;
         }
+        for _ in 0..LAST_MAX {
+            let Ok(error) = detected.try_recv() else {
+                break;
+            };
+            self.count_error(&error, &cases);
+        }
+        for _ in 0..LAST_MAX {
+            let Ok(event) = recovery.try_recv() else {
+                break;
+            };
+            self.count_recovery(&event);
+        }
+    }
+
+    fn count_error(&self, error: &Received<'_, ErrorDetected>, cases: &Sender<Case>) {
+        self.missed(error.lag());
+        self.statistics().detected(error);
+        self.hand_on(error, cases);
+    }
+
+    fn count_recovery(&self, event: &Received<'_, ErrorRecovery>) {
+        self.missed(event.lag());
+        self.statistics().progressed(&event.progress);
     }
 
     fn hand_on(&self, error: &ErrorDetected, cases: &Sender<Case>) {

@@ -4,8 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use coord_bus::vocabulary::{Severity, Transition, WORKFLOW_EVENTS, WorkflowEvent};
-use coord_bus::{BoxFuture, Bus, BusError, BusExt, Event, Overflow, Subscriber, Topic};
+use coord_bus::{
+    BoxFuture, Bus, BusError, BusExt, CancellationToken, Event, Overflow, Received, Subscriber,
+    Topic,
+};
+use tokio::select;
 
+use super::LAST_MAX;
 use super::desk::{Desk, PUBLISHER};
 
 /// What an error looks like on one topic.
@@ -34,10 +39,11 @@ pub struct ErrorPattern {
 /// Subscribes to the pattern's topic; what comes back reads it to its end.
 type Open = Box<dyn FnOnce(&dyn Bus, Found) -> Result<BoxFuture<'static, ()>, BusError> + Send>;
 
-/// Where matches go.
+/// Where matches go, and until when.
 struct Found {
     pattern: Arc<str>,
     desk: Arc<Desk>,
+    stop: CancellationToken,
 }
 
 /// What a pattern has found in an event.
@@ -107,25 +113,54 @@ impl ErrorPattern {
         self,
         bus: &dyn Bus,
         desk: Arc<Desk>,
+        stop: CancellationToken,
     ) -> Result<BoxFuture<'static, ()>, BusError> {
         let pattern = self.name;
-        (self.open)(bus, Found { pattern, desk })
+        let found = Found {
+            pattern,
+            desk,
+            stop,
+        };
+        (self.open)(bus, found)
     }
 }
 
+/// Looks until it is to stop, and then at what is left.
 async fn look<E: Event>(
     mut events: Subscriber<E>,
     matches: impl Fn(&E) -> Option<Matched>,
-    Found { pattern, desk }: Found,
+    found: Found,
 ) {
-    while let Some(event) = events.recv().await {
-        desk.missed(event.lag());
+    loop {
+        let event = select! {
+            biased;
+            () = found.stop.cancelled() => break,
+            event = events.recv() => event,
+        };
+        let Some(event) = event else { return };
+        if let Some(matched) = found.look_at(&event, &matches) {
+            found.desk.detected(&found.pattern, matched).await;
+        }
+    }
+    for _ in 0..LAST_MAX {
+        let Ok(event) = events.try_recv() else { return };
+        if let Some(matched) = found.look_at(&event, &matches) {
+            found.desk.detected(&found.pattern, matched).await;
+        }
+    }
+}
+
+impl Found {
+    fn look_at<E: Event>(
+        &self,
+        event: &Received<'_, E>,
+        matches: impl Fn(&E) -> Option<Matched>,
+    ) -> Option<Matched> {
+        self.desk.missed(event.lag());
         if event.meta().source() == Some(PUBLISHER) {
-            continue;
+            return None;
         }
-        if let Some(matched) = matches(&event) {
-            desk.detected(&pattern, matched).await;
-        }
+        matches(event)
     }
 }
 

@@ -257,6 +257,40 @@ async fn after_a_shutdown_no_pattern_is_taken_or_matched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_published_before_a_shutdown_is_still_matched_and_counted() {
+    let bus = LocalBus::new();
+    let manager = manager(&bus);
+    manager.register_error_pattern(odd("odd")).unwrap();
+    let mut errors = bus.subscribe(&ERROR_DETECTED).unwrap();
+    let numbers = bus.publisher(&NUMBERS).unwrap();
+    for number in 1..=6 {
+        // In one go, so that nobody has read it yet.
+        numbers.try_publish(number).unwrap();
+    }
+    let report = within(manager.shutdown(seconds(1))).await;
+    assert!(report.aborted.is_empty());
+    assert_eq!(left(&mut errors).len(), 3);
+    assert_eq!(manager.error_statistics().total, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_on_publishing_does_not_put_off_a_shutdown() {
+    let bus = LocalBus::new();
+    let manager = manager(&bus);
+    manager.register_error_pattern(odd("odd")).unwrap();
+    let numbers = bus.publisher(&NUMBERS).unwrap();
+    let tireless = tokio::spawn(async move {
+        while numbers.publish(2).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
+    let report = within(manager.shutdown(seconds(60))).await;
+    assert!(report.aborted.is_empty());
+    bus.close();
+    tireless.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_manager_ends_with_its_bus() {
     let bus = LocalBus::new();
     let manager = manager(&bus);

@@ -175,6 +175,8 @@ pub(super) async fn supervise<T>(
     })
     .await;
     let why = match ended {
+        // Its own token is a child of this one, so it may end before it is asked to here.
+        Ok(Err(_)) if token.is_cancelled() => return Attempt::Cancelled,
         Ok(result) => return Attempt::Done(result),
         Err(why) => why,
     };

@@ -370,6 +370,45 @@ async fn cancelling_a_run_tells_its_steps_and_undoes_what_was_done() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_step_that_fails_as_soon_as_it_is_told_to_stop_has_not_failed_the_run() {
+    let mut workflow = Workflow::builder("cancelled");
+    workflow
+        .step("prompt")
+        .run_with(|context: StepContext| async move {
+            context.token().cancelled().await;
+            Err::<(), _>(StepError::message("interrupted"))
+        });
+    let workflow = workflow.build().unwrap();
+    let orchestrator = orchestrator();
+    let run = orchestrator.start_workflow(&workflow, ()).unwrap();
+    sleep(SECOND).await;
+    run.cancel();
+    let outcome = run.outcome().await.unwrap();
+    assert_eq!(outcome.status, Status::Cancelled);
+    let state = &outcome.step("prompt").unwrap().state;
+    assert!(matches!(state, StepState::Cancelled), "{state:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_is_done_as_soon_as_it_is_told_to_stop_is_done() {
+    let mut workflow = Workflow::builder("cancelled");
+    workflow
+        .step("prompt")
+        .run_with(|context: StepContext| async move {
+            context.token().cancelled().await;
+            Ok::<_, StepError>(())
+        });
+    let workflow = workflow.build().unwrap();
+    let orchestrator = orchestrator();
+    let run = orchestrator.start_workflow(&workflow, ()).unwrap();
+    sleep(SECOND).await;
+    run.cancel();
+    let outcome = run.outcome().await.unwrap();
+    let state = &outcome.step("prompt").unwrap().state;
+    assert!(matches!(state, StepState::Completed), "{state:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_execute_cancels_the_run_which_is_undone_in_the_background() {
     let (undone, mut was_undone) = tokio::sync::mpsc::channel(1);
     let mut workflow = Workflow::builder("dropped");

@@ -135,14 +135,16 @@ async fn a_service_that_was_given_up_makes_it_unhealthy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flow_whose_sink_was_closed_makes_it_unhealthy() {
+async fn a_bus_that_is_closed_makes_it_unhealthy_and_so_does_a_flow_whose_sink_was() {
     let stage = Stage::new();
     let _slow = stage.stuck_flow().await;
     assert_eq!(stage.module.system_health().active_flows, 3);
     stage.bus.close();
-    until(|| stage.health().0 == HealthStatus::Unhealthy).await;
-    let (_, reasons) = stage.health();
-    assert_eq!(reasons, ["flow `numbers` has ended: sink closed"]);
+    let (status, reasons) = stage.health();
+    assert_eq!(status, HealthStatus::Unhealthy);
+    assert_eq!(reasons, ["the bus is closed"]);
+    let both = ["the bus is closed", "flow `numbers` has ended: sink closed"];
+    until(|| stage.health().1 == both).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod stage;
 
 mod parts;
+mod starting;
 mod errors;
 mod services;
 mod health;

@@ -1,0 +1,146 @@
+//! In which order parts start, and that each setting is heeded.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coordination::bus::time::{Instant, sleep};
+use coordination::bus::vocabulary::ERROR_DETECTED;
+use coordination::bus::{
+    BoxFuture, Bus, BusError, BusExt, Drained, LocalBus, Opening, Port, TopicStats,
+};
+use coordination::workflow::{Compensation, StepContext, StepError, Workflow};
+use coordination::{CoordinationConfig, CoordinationModule};
+
+use crate::stage::{failing, within};
+
+/// A bus that notes which crates open topics, in order.
+#[derive(Default)]
+struct Noting {
+    bus: LocalBus,
+    crates: Mutex<Vec<String>>,
+}
+
+impl Bus for Noting {
+    fn open(&self, topic: &Opening<'_>) -> Result<Port, BusError> {
+        let mut folders = topic.place().file().split('/');
+        let name = folders.find(|folder| folder.starts_with("coord-"));
+        let name = name.expect("a crate opens it").to_owned();
+        let mut crates = self.crates.lock().expect("nobody panics with it");
+        // The owner of all crates' tasks is in coord-bus.
+        if name != "coord-bus" && crates.last() != Some(&name) {
+            crates.push(name);
+        }
+        drop(crates);
+        self.bus.open(topic)
+    }
+
+    fn stats(&self) -> Vec<TopicStats> {
+        self.bus.stats()
+    }
+
+    fn close(&self) {
+        self.bus.close();
+    }
+
+    fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained> {
+        self.bus.drain(deadline)
+    }
+}
+
+fn module(set: impl FnOnce(&mut CoordinationConfig)) -> CoordinationModule {
+    let mut config = CoordinationConfig::default();
+    set(&mut config);
+    CoordinationModule::start(Arc::new(LocalBus::new()), config).expect("the topics are free")
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_start_after_what_they_use_and_after_those_that_watch_them() {
+    let bus = Arc::new(Noting::default());
+    let dyn_bus = Arc::clone(&bus) as Arc<dyn Bus>;
+    let _module = CoordinationModule::start(dyn_bus, CoordinationConfig::default()).unwrap();
+    let expected = [
+        "coord-recovery",
+        "coord-monitor",
+        "coord-flow",
+        "coord-patterns",
+        // The supervisor of services, and what runs them.
+        "coord-recovery",
+        "coord-patterns",
+        "coord-workflow",
+    ];
+    assert_eq!(*bus.crates.lock().unwrap(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_step_has_the_grace_that_is_set() {
+    let module = module(|config| config.workflow_grace = Duration::from_secs(3));
+    let mut workflow = Workflow::builder("deaf");
+    workflow
+        .step("listen")
+        .run_with(|context: StepContext| async move {
+            let _never_heeded = context.token();
+            std::future::pending::<Result<(), StepError>>().await
+        });
+    let workflow = workflow.build().unwrap();
+    let orchestrator = module.orchestrator().unwrap();
+    let run = orchestrator.start_workflow(&workflow, ()).unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let begun = Instant::now();
+    run.cancel();
+    within(run.outcome()).await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn undoing_has_the_time_that_is_set() {
+    let module = module(|config| config.compensation_timeout = Duration::from_secs(7));
+    let mut workflow = Workflow::builder("release");
+    let migrate = workflow
+        .step("migrate")
+        .compensate(async |_: Arc<()>| std::future::pending::<Result<(), StepError>>().await)
+        .run(async || Ok::<_, StepError>(()));
+    workflow
+        .step("build")
+        .after(&migrate)
+        .run(async || Err::<(), _>(StepError::message("no space left")));
+    let workflow = workflow.build().unwrap();
+    let begun = Instant::now();
+    let orchestrator = module.orchestrator().unwrap();
+    let outcome = within(orchestrator.execute_workflow(&workflow, ())).await;
+    let undone = outcome.unwrap().steps[0].compensation.clone();
+    assert!(
+        matches!(undone, Some(Compensation::Failed(_))),
+        "{undone:?}"
+    );
+    assert_eq!(begun.elapsed(), Duration::from_secs(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_monitor_samples_as_often_as_is_set() {
+    let module = module(|config| {
+        config.performance_sampling_interval = Duration::from_secs(10);
+    });
+    sleep(Duration::from_secs(35)).await;
+    assert_eq!(module.monitor().unwrap().history().at.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_is_counted_also_where_no_other_part_takes_time_to_stop() {
+    for _ in 0..100 {
+        let bus = Arc::new(LocalBus::new());
+        let mut errors = bus.subscribe(&ERROR_DETECTED).unwrap();
+        let mut config = CoordinationConfig::default();
+        config.event_flows = false;
+        config.performance_monitoring = false;
+        config.integration_patterns = false;
+        let module = CoordinationModule::start(bus, config).unwrap();
+        let orchestrator = module.orchestrator().unwrap();
+        within(orchestrator.execute_workflow(&failing(), ()))
+            .await
+            .unwrap();
+        let account = within(module.shutdown(Duration::from_secs(30))).await;
+        assert!(account.is_complete(), "{account}");
+        assert!(errors.try_recv().is_ok());
+        assert_eq!(module.system_health().errors.unwrap().total, 1);
+    }
+}
