@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coord_bus::Backoff;
-use coord_recovery::{ChildEnd, ChildError, ChildSpec, ChildState, RecoveryError};
+use coord_recovery::{ChildEnd, ChildError, ChildSpec, RecoveryError};
 use tokio::sync::oneshot;
 
 use crate::stage::{Ran, Stage, at, fails, ignores, pass, seconds, stays, within};
@@ -17,21 +17,6 @@ async fn a_child_that_stops_when_asked_is_not_restarted() {
     assert!(matches!(within(child.stop()).await, ChildEnd::Stopped));
     assert_eq!(stage.now(), 1000);
     pass(seconds(100)).await;
-    assert_eq!(at(&starts).len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_child_that_is_asked_to_stop_does_so_without_anybody_who_waits() {
-    let stage = Stage::new();
-    let (child, starts) = stage.start(ChildSpec::new("api"), stays);
-    pass(seconds(1)).await;
-    child.ask_to_stop();
-    pass(seconds(100)).await;
-    let state = child.state();
-    assert!(
-        matches!(state, ChildState::Ended(ChildEnd::Stopped)),
-        "{state:?}"
-    );
     assert_eq!(at(&starts).len(), 1);
 }
 
