@@ -176,7 +176,9 @@ async fn execute_on(
         .monitor()
         .ok()
         .map(PerformanceMonitor::performance_metrics);
-    let _ = module.shutdown(REST).await;
+    // Whoever asked three times does not wait for that.
+    let rest = end.outcome.as_ref().map_or(Duration::ZERO, |_| REST);
+    let _ = module.shutdown(rest).await;
     bus.close();
     ended.cancel();
     // A live screen stays for as long as somebody looks at a failure; any other is soon done.

@@ -91,7 +91,14 @@ impl Screen {
                 paper.print(&self.module, &self.ended).await;
                 true
             }
-            Form::Tui(tui) => tui.show().await.is_ok(),
+            Form::Tui(tui) => {
+                let shown = tui.show().await.is_ok();
+                if !shown {
+                    self.lost.cancel();
+                    tui.read_on().await;
+                }
+                shown
+            }
         };
         if shown {
             lost.disarm();

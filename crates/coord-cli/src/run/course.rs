@@ -51,14 +51,18 @@ impl Course<'_> {
     ) -> Result<End, SetUpError> {
         let stays = self.keeps || needs.any_for_itself();
         let services = self.job.module.services()?;
-        let events = self.job.module.bus().subscribe(&WORKFLOW_EVENTS)?;
+        // Nobody would read them where services are kept, and the run would wait for that.
+        let events = match self.keeps {
+            true => None,
+            false => Some(self.job.module.bus().subscribe(&WORKFLOW_EVENTS)?),
+        };
         let mut failed = None;
         let abandoned = async {
             self.job.interrupts.abandon.cancelled().await;
             sleep(ABANDON_AFTER).await;
         };
         let keeping = async {
-            if !self.keeps {
+            if let Some(events) = events {
                 keeper::keep(self.job, needs, events).await?;
             }
             pending::<Result<Infallible, CoordinationError>>().await

@@ -113,8 +113,7 @@ impl Tui {
                 }
                 Woken::Suspend => terminal.meanwhile(|| suspend(&self.module))?,
                 Woken::Interrupt => noted += 1,
-                Woken::Frame => {}
-                Woken::Fed(true) => {}
+                Woken::Frame | Woken::Fed(true) => {}
                 Woken::Fed(false) => {
                     is_open = false;
                     self.view.notice = None;
@@ -135,6 +134,11 @@ impl Tui {
                 return Ok(());
             }
         }
+    }
+
+    /// Reads to the end without showing anything: nobody is held up by a terminal that is gone.
+    pub(super) async fn read_on(&mut self) {
+        while self.feed.next(&mut self.board).await {}
     }
 
     /// Whether something went wrong that somebody should see before it goes.

@@ -1,8 +1,10 @@
 //! The live screen: in a terminal, with real keys.
 
 use std::fs::read_to_string;
+use std::io::Read;
 
-use pty_process::blocking::Command;
+use pty_process::Size;
+use pty_process::blocking::{Command, open};
 use rustix::process::{Pid, Signal};
 
 use crate::coord::{Folder, is_gone, pids};
@@ -326,4 +328,26 @@ fn a_flood_of_output_leaves_the_screen_alive_and_memory_flat() {
     terminal.shows("calm");
     terminal.keys("q");
     terminal.until_screen("what was before", |screen| !screen.alternate_screen());
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_the_run_however_much_is_printed() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'flood'\nrun = 'echo $$ > pid; exec yes line'\n",
+    );
+    let (mut pty, pts) = open().unwrap();
+    pty.resize(Size::new(24, 80)).unwrap();
+    let mut child = coord(folder.path()).spawn(pts).unwrap();
+    let mut shown = Vec::new();
+    let mut bytes = [0; 4096];
+    while !shown.windows(4).any(|window| window == b"line") {
+        let read = pty.read(&mut bytes).unwrap();
+        shown.extend_from_slice(&bytes[..read]);
+    }
+    drop(pty);
+    assert_eq!(child.wait().unwrap().code(), Some(110));
+    let pid: i32 = folder.read("pid").unwrap().trim().parse().unwrap();
+    assert!(is_gone(Pid::from_raw(pid).unwrap()));
 }

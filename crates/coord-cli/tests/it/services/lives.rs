@@ -1,7 +1,7 @@
 //! How long a service is there.
 
 use super::{Told, interrupt, start};
-use crate::coord::{Folder, done, is_gone, pids};
+use crate::coord::{Folder, Running, done, is_gone, pids};
 
 #[test]
 fn a_service_is_stopped_when_the_last_step_that_needs_it_is_over() {
@@ -178,4 +178,16 @@ fn a_run_is_over_when_a_service_that_is_there_for_itself_has_ended_well() {
     );
     let done = done(folder.coord(["run"]));
     done.exits(0).says("web | bye\n").says("stopped   web");
+}
+
+#[test]
+fn kept_services_do_not_hold_up_a_run_of_many_steps() {
+    // Two events a step: more than a topic holds for a subscriber that does not read.
+    let step = |id: u32| format!("[[step]]\nid = 's{id}'\ncommand = ['true']\n");
+    let folder = Folder::new();
+    folder.write("coord.toml", (0..600).map(step).collect::<String>());
+    let mut running = Running::start(folder.coord(["run", "--keep-services"]));
+    running.until("coord completed in ");
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
 }
