@@ -42,27 +42,32 @@ pub trait Bus: Send + Sync {
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained>;
 }
 
-/// What is left on a bus after [`Bus::drain`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What came of a drain: what was delivered, and what was left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use = "says whether anything was left"]
 #[non_exhaustive]
 pub struct Drained {
+    /// How many deliveries were made between the call and its end.
+    pub delivered: u64,
     /// The topics of which a subscriber has not got everything, as they were when the deadline
-    /// passed; their subscribers' `lag` says how much. Empty when all went well.
+    /// passed; the ledgers of their subscribers say how much is in flight. Empty when all went
+    /// well.
     pub left: Vec<TopicStats>,
 }
 
 impl Drained {
-    /// The account of what is left, from what all topics have counted.
-    pub fn of(topics: Vec<TopicStats>) -> Self {
-        let mut left = topics;
-        left.retain(|topic| {
-            topic
-                .subscribers
+    /// The account of a drain, from what topics had counted before and after it.
+    pub fn between(before: &[TopicStats], after: Vec<TopicStats>) -> Self {
+        let delivered = |topics: &[TopicStats]| {
+            topics
                 .iter()
-                .any(|subscriber| subscriber.lag > 0)
-        });
-        Self { left }
+                .map(|topic| topic.ledger.delivered)
+                .sum::<u64>()
+        };
+        let delivered = delivered(&after).saturating_sub(delivered(before));
+        let mut left = after;
+        left.retain(|topic| topic.ledger.in_flight > 0);
+        Self { delivered, left }
     }
 
     /// Whether everything was delivered.
@@ -75,11 +80,12 @@ impl Drained {
 pub struct Opening<'a> {
     name: &'a str,
     capacity: Option<NonZeroUsize>,
+    retain: Option<usize>,
     type_id: TypeId,
     type_name: &'static str,
     bytes: bool,
     place: &'static Location<'static>,
-    make: fn(&str, usize) -> Arc<dyn ErasedLog>,
+    make: fn(&str, usize, usize) -> Arc<dyn ErasedLog>,
 }
 
 impl<'a> Opening<'a> {
@@ -87,11 +93,12 @@ impl<'a> Opening<'a> {
         Self {
             name: topic.name(),
             capacity: topic.stated_capacity(),
+            retain: topic.stated_retain(),
             type_id: TypeId::of::<E>(),
             type_name: type_name::<E>(),
             bytes: topic.codec().is_some(),
             place,
-            make: |name, capacity| Arc::new(Log::<E>::new(name, capacity)),
+            make: |name, capacity, retain| Arc::new(Log::<E>::retaining(name, capacity, retain)),
         }
     }
 
@@ -110,6 +117,11 @@ impl<'a> Opening<'a> {
         self.capacity.map_or(DEFAULT_CAPACITY, NonZeroUsize::get)
     }
 
+    /// How many of its last events the topic keeps; none unless it states it.
+    pub fn retain(&self) -> usize {
+        self.retain.unwrap_or(0)
+    }
+
     /// Where it is being opened.
     pub fn place(&self) -> &'static Location<'static> {
         self.place
@@ -123,10 +135,11 @@ impl<'a> Opening<'a> {
     /// A new log of the topic's type, for a bus that keeps its topics in this process.
     pub fn make_log(&self) -> AnyLog {
         AnyLog {
-            log: (self.make)(self.name, self.capacity()),
+            log: (self.make)(self.name, self.capacity(), self.retain()),
             type_id: self.type_id,
             type_name: self.type_name,
-            stated_capacity: self.capacity,
+            capacity: self.capacity(),
+            retain: self.retain(),
             place: self.place,
         }
     }
@@ -149,7 +162,8 @@ pub struct AnyLog {
     log: Arc<dyn ErasedLog>,
     type_id: TypeId,
     type_name: &'static str,
-    stated_capacity: Option<NonZeroUsize>,
+    capacity: usize,
+    retain: usize,
     place: &'static Location<'static>,
 }
 
@@ -158,23 +172,31 @@ impl AnyLog {
     ///
     /// # Errors
     ///
-    /// [`BusError::TypeConflict`] or [`BusError::CapacityConflict`], with the place of the first.
+    /// [`BusError::TypeConflict`] or [`BusError::OptionConflict`], with both places.
     pub fn check(&self, topic: &Opening<'_>) -> Result<(), BusError> {
         if topic.type_id != self.type_id {
             return Err(self.type_conflict(topic));
         }
-        let opened = self
-            .stated_capacity
-            .map_or(DEFAULT_CAPACITY, NonZeroUsize::get);
-        match topic.capacity {
-            Some(asked) if asked.get() != opened => Err(BusError::CapacityConflict {
-                topic: topic.name.to_owned(),
-                opened,
-                opened_at: self.place,
-                asked: asked.get(),
-            }),
-            _ => Ok(()),
+        let capacity = topic.capacity.map(NonZeroUsize::get);
+        let options = [
+            ("capacity", self.capacity, capacity),
+            ("retain", self.retain, topic.retain),
+        ];
+        for (option, opened, asked) in options {
+            if let Some(asked) = asked
+                && asked != opened
+            {
+                return Err(BusError::OptionConflict {
+                    topic: topic.name.to_owned(),
+                    option,
+                    opened,
+                    opened_at: self.place,
+                    asked,
+                    asked_at: topic.place,
+                });
+            }
         }
+        Ok(())
     }
 
     /// What the log has counted.
@@ -206,6 +228,7 @@ impl AnyLog {
             opened: self.type_name,
             opened_at: self.place,
             asked: topic.type_name,
+            asked_at: topic.place,
         }
     }
 }
@@ -268,7 +291,7 @@ pub trait BusExt: Bus {
     #[track_caller]
     fn publisher<E: Event>(&self, topic: &Topic<E>) -> Result<Publisher<E>, BusError> {
         Ok(match open(self, topic, Location::caller())? {
-            Opened::Log(log) => Publisher::to_log(log),
+            Opened::Log(log) => Publisher::to_log(log.enter(Location::caller())),
             Opened::Link(link, codec) => Publisher::to_link(topic.name().into(), link, codec),
         })
     }
@@ -292,12 +315,12 @@ pub trait BusExt: Bus {
     fn subscribe_with<E: Event>(
         &self,
         topic: &Topic<E>,
-        options: impl Into<SubscribeOptions>,
+        options: impl Into<SubscribeOptions<E>>,
     ) -> Result<Subscriber<E>, BusError> {
-        let overflow = options.into().overflow;
-        match open(self, topic, Location::caller())? {
-            Opened::Log(log) => Ok(log.subscribe(overflow)),
-            Opened::Link(link, codec) => match link.subscribe(overflow) {
+        let (options, place) = (options.into(), Location::caller());
+        match open(self, topic, place)? {
+            Opened::Log(log) => Ok(log.subscribe_at(&options, place)),
+            Opened::Link(link, codec) => match link.subscribe(options.on_frames(codec)) {
                 Ok(frames) => Ok(Subscriber::of_link(topic.name().into(), frames, codec)),
                 Err(error) => Err(BusError::Link {
                     topic: topic.name().to_owned(),

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::link::{Frame, FrameSource, Link, LinkError, LinkFrame};
 use crate::{
-    AnyLog, Bus, BusError, Drained, Log, Opening, Overflow, Port, Subscriber, TaskScope,
-    TopicStats, TryReceiveError, time,
+    AnyLog, Bus, BusError, Drained, Ledger, Log, Opening, Port, SubscribeOptions, Subscriber,
+    TaskScope, TopicStats, TryReceiveError, time,
 };
 
 /// How many events of a topic may be on their way: a few, so that a test can fill the way too.
@@ -110,7 +110,7 @@ impl Bus for ByteBus {
         let (entrance, parcels) = mpsc::channel(ON_THEIR_WAY_MAX);
         let link = Arc::new(ByteLink {
             entrance,
-            far: Log::new(&*name, topic.capacity()),
+            far: Log::retaining(&*name, topic.capacity(), topic.retain()),
             closed: CancellationToken::new(),
             all_arrived: CancellationToken::new(),
         });
@@ -134,22 +134,21 @@ impl Bus for ByteBus {
 
     fn close(&self) {
         self.topics().closed = true;
-        self.links().iter().for_each(|link| link.closed.cancel());
+        self.links().iter().for_each(|link| link.close());
     }
 
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained> {
         Box::pin(async move {
             self.close();
+            let before = self.stats();
             let all = async {
                 for link in self.links() {
-                    link.all_arrived.cancelled().await;
-                    link.far.drained().await;
+                    link.drained().await;
                 }
             };
-            match time::timeout(deadline, all).await {
-                Ok(()) => Drained::of(Vec::new()),
-                Err(_) => Drained::of(self.stats()),
-            }
+            // In time or not: the counts say it.
+            let _ = time::timeout(deadline, all).await;
+            Drained::between(&before, self.stats())
         })
     }
 }
@@ -201,8 +200,22 @@ impl Link for ByteLink {
         })
     }
 
-    fn subscribe(&self, overflow: Overflow) -> Result<Box<dyn FrameSource>, LinkError> {
-        Ok(Box::new(Arrivals(self.far.subscribe(overflow))))
+    fn subscribe(
+        &self,
+        options: SubscribeOptions<Frame>,
+    ) -> Result<Box<dyn FrameSource>, LinkError> {
+        Ok(Box::new(Arrivals(self.far.subscribe(options))))
+    }
+
+    fn close(&self) {
+        self.closed.cancel();
+    }
+
+    fn drained(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.all_arrived.cancelled().await;
+            self.far.drained().await;
+        })
     }
 
     fn stats(&self) -> TopicStats {
@@ -210,8 +223,13 @@ impl Link for ByteLink {
         stats.closed = self.closed.is_cancelled();
         // What has been accepted and is still on its way has been received by nobody.
         let on_their_way = (self.entrance.max_capacity() - self.entrance.capacity()) as u64;
-        for subscriber in &mut stats.subscribers {
-            subscriber.lag += on_their_way;
+        stats.published += on_their_way;
+        let open = stats.subscribers.iter_mut().filter(|each| !each.closed);
+        for subscriber in open {
+            for ledger in [&mut subscriber.ledger, &mut stats.ledger] {
+                ledger.published += on_their_way;
+                ledger.in_flight += on_their_way;
+            }
         }
         stats
     }
@@ -277,5 +295,13 @@ impl FrameSource for Arrivals {
                 }))
             }
         }
+    }
+
+    fn close(&mut self) {
+        self.0.close();
+    }
+
+    fn ledger(&self) -> Ledger {
+        self.0.ledger()
     }
 }

@@ -78,7 +78,7 @@ macro_rules! conformance_bus {
             a_drain_reports_what_is_left_at_its_deadline
             // Opening
             one_name_has_one_type
-            one_name_has_one_capacity
+            one_name_has_one_set_of_options
             a_name_that_cannot_be_one_is_refused
             an_in_process_topic_is_carried_or_refused_by_name
             stats_agree_with_what_was_counted

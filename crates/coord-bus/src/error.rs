@@ -21,8 +21,8 @@ pub enum BusError {
     },
     /// The topic carries events of another type.
     #[error(
-        "topic `{topic}` carries {opened} since it was opened at {opened_at}, and was now asked \
-         for {asked}: use that type, or another name"
+        "topic `{topic}` carries {opened} since it was opened at {opened_at}, and is asked for \
+         {asked} at {asked_at}: use that type, or another name"
     )]
     TypeConflict {
         /// The topic.
@@ -33,21 +33,27 @@ pub enum BusError {
         opened_at: &'static Location<'static>,
         /// The type that was asked for.
         asked: &'static str,
+        /// Where.
+        asked_at: &'static Location<'static>,
     },
-    /// The topic has another capacity.
+    /// The topic has another capacity, or retains another number of events.
     #[error(
-        "topic `{topic}` has a capacity of {opened} since it was opened at {opened_at}, and was \
-         now asked for with {asked}: state it in one place"
+        "topic `{topic}` has {option} = {opened} since it was opened at {opened_at}, and is asked \
+         for with {asked} at {asked_at}: state it in one place"
     )]
-    CapacityConflict {
+    OptionConflict {
         /// The topic.
         topic: String,
-        /// Its capacity.
+        /// Which option: `capacity` or `retain`.
+        option: &'static str,
+        /// What it was opened with.
         opened: usize,
         /// Where it was opened first.
         opened_at: &'static Location<'static>,
-        /// The capacity that was asked for.
+        /// What was asked for.
         asked: usize,
+        /// Where.
+        asked_at: &'static Location<'static>,
     },
     /// The topic's events cannot become bytes, and this bus carries nothing else.
     #[error(

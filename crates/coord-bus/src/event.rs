@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::Cause;
+
 /// Anything that can be published: owned, and safe to share between threads.
 ///
 /// Implemented for every such type; nobody implements it by hand.
@@ -136,6 +138,11 @@ pub struct Meta<'a> {
 }
 
 impl<'a> Meta<'a> {
+    /// What is done about it follows from it: see [`Cause::run`].
+    pub fn cause(&self) -> Cause {
+        Cause::of(self)
+    }
+
     /// The topic that it came through.
     pub fn topic(&self) -> &'a str {
         self.topic

@@ -112,7 +112,10 @@ mod event;
 mod topic;
 mod bus;
 mod publish;
+mod options;
 mod subscribe;
+mod received;
+mod handling;
 mod log;
 #[cfg(feature = "local")]
 mod local_bus;
@@ -144,6 +147,7 @@ pub use event_log::{
 };
 pub use failure::{Failure, Panicked, WithCauses};
 pub use futures_core::future::BoxFuture;
+pub use handling::Cause;
 pub use jiff::Timestamp;
 pub use link::{Frame, FrameSource, Link, LinkError, LinkFrame};
 #[cfg(feature = "local")]
@@ -151,9 +155,11 @@ pub use local_bus::{LocalBus, MAX_TOPICS};
 pub use log::Log;
 #[cfg(feature = "local")]
 pub use memory_event_log::MemoryEventLog;
+pub use options::{Overflow, SubscribeOptions};
 pub use publish::Publisher;
-pub use stats::{SubscriberStats, TopicStats};
-pub use subscribe::{Delivery, Overflow, Received, SubscribeOptions, Subscriber};
+pub use received::{Batch, Delivery, Received};
+pub use stats::{Dropped, Ledger, PublisherStats, SubscriberStats, TopicStats};
+pub use subscribe::Subscriber;
 pub use task_scope::{ShutdownReport, TaskScope, catch, panic_message};
 pub use tokio_util::sync::CancellationToken;
 pub use topic::{DEFAULT_CAPACITY, MAX_NAME_LENGTH, Topic};

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use futures_core::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use crate::{Details, Overflow, TopicStats};
+use crate::{Details, Ledger, SubscribeOptions, TopicStats};
 
 /// An event as bytes, with its details.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -47,7 +47,16 @@ pub trait Link: Send + Sync {
     /// # Errors
     ///
     /// When the link is down.
-    fn subscribe(&self, overflow: Overflow) -> Result<Box<dyn FrameSource>, LinkError>;
+    fn subscribe(
+        &self,
+        options: SubscribeOptions<Frame>,
+    ) -> Result<Box<dyn FrameSource>, LinkError>;
+
+    /// Shuts the topic's entrance, for everybody. What was sent is still delivered.
+    fn close(&self);
+
+    /// Resolves once every subscriber has got everything, as far as this side knows.
+    fn drained(&self) -> BoxFuture<'_, ()>;
 
     /// What the topic has counted, as far as this side knows.
     fn stats(&self) -> TopicStats;
@@ -58,6 +67,12 @@ pub trait Link: Send + Sync {
 pub trait FrameSource: Send + Sync {
     /// The next frame; `None` once the topic is closed and all frames have been handed out.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<LinkFrame>>;
+
+    /// Takes nothing that is sent from now on. What was sent before still comes, and then `None`.
+    fn close(&mut self);
+
+    /// What became of the frames that were to be delivered here.
+    fn ledger(&self) -> Ledger;
 }
 
 /// A link did not take a frame or a subscriber.

@@ -23,25 +23,37 @@
 //! A log is closed by [`Log::close`] or when its last handle is dropped. Publishers are refused
 //! from then on; subscribers read what is left and then get `None`.
 
+mod sync;
 mod state;
 mod admission;
 mod chunks;
 mod attendance;
+mod own;
+mod account;
 mod reader;
+mod sieve;
+mod keys;
 
+use std::any::type_name;
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::Location;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use crate::subscribe::Subscriber;
-use crate::{Envelope, Event, Overflow, Refusal, TopicStats};
+use crate::{Envelope, Event, Ledger, Overflow, Refusal, SubscribeOptions, TopicStats, handling};
 
-pub(crate) use reader::{Advance, Reader};
-pub(crate) use state::Cursor;
+pub(crate) use attendance::Cursor;
+use attendance::{Class, Label};
+pub(crate) use keys::{ByKey, Kept, Keys, Newest};
+pub(crate) use reader::{Hand, Lent, More, Reader};
+pub(crate) use sieve::Sieve;
+use sieve::Woken;
 use state::{Garbage, State, Wakers};
+use sync::{AtomicU64, Mutex, MutexGuard, fence};
 
 /// A row of events, filled from the front.
 pub(crate) type Chunk<E> = Arc<[OnceLock<Envelope<E>>]>;
@@ -73,12 +85,26 @@ pub struct Log<E> {
     entrance: Arc<Entrance<E>>,
 }
 
-/// Closes the log when the last handle of it goes.
-struct Entrance<E>(Arc<Shared<E>>);
+/// Closes the log when the last of them goes.
+struct Entrance<E> {
+    shared: Arc<Shared<E>>,
+    place: Option<&'static Location<'static>>,
+}
+
+impl<E> Entrance<E> {
+    fn open(shared: &Arc<Shared<E>>, place: Option<&'static Location<'static>>) -> Arc<Self> {
+        shared.lock().enter(place);
+        Arc::new(Self {
+            shared: Arc::clone(shared),
+            place,
+        })
+    }
+}
 
 pub(crate) struct Shared<E> {
     topic: Arc<str>,
     capacity: usize,
+    retain: usize,
     state: Mutex<State<E>>,
     /// An empty chunk for the next time that one is needed. Never waited for.
     spare: Mutex<Option<Chunk<E>>>,
@@ -100,7 +126,12 @@ impl<E> Clone for Log<E> {
 
 impl<E> Drop for Entrance<E> {
     fn drop(&mut self) {
-        self.0.close();
+        let mut state = self.shared.lock();
+        if state.leave_entrance(self.place) {
+            let wakers = state.close();
+            drop(state);
+            wake(wakers);
+        }
     }
 }
 
@@ -108,6 +139,11 @@ impl<E: Event> Log<E> {
     /// A log with room for this many events ahead of its slowest lossless subscriber; zero counts
     /// as one.
     pub fn new(topic: impl Into<Arc<str>>, capacity: usize) -> Self {
+        Self::retaining(topic, capacity, 0)
+    }
+
+    /// A log that keeps its last `retain` events, in whole chunks, for those who subscribe late.
+    pub fn retaining(topic: impl Into<Arc<str>>, capacity: usize, retain: usize) -> Self {
         let capacity = capacity.max(1);
         // A quarter of the room is when waiting publishers are served: subscribers should report
         // that often.
@@ -115,14 +151,23 @@ impl<E: Event> Log<E> {
         let shared = Arc::new(Shared {
             topic: topic.into(),
             capacity,
-            state: Mutex::new(State::new(capacity, chunk)),
+            retain,
+            state: Mutex::new(State::new(capacity, retain, chunk)),
             spare: Mutex::new(None),
             next: AtomicU64::new(1),
             awaited: AtomicU64::new(0),
         });
         Self {
-            entrance: Arc::new(Entrance(Arc::clone(&shared))),
+            entrance: Entrance::open(&shared, None),
             shared,
+        }
+    }
+
+    /// A handle that is told of as a publisher that was opened here.
+    pub(crate) fn enter(&self, place: &'static Location<'static>) -> Self {
+        Self {
+            entrance: Entrance::open(&self.shared, Some(place)),
+            shared: Arc::clone(&self.shared),
         }
     }
 
@@ -167,16 +212,44 @@ impl<E: Event> Log<E> {
         }
     }
 
-    /// A subscriber to what is published from now on.
-    pub fn subscribe(&self, overflow: Overflow) -> Subscriber<E> {
-        let (id, number, cursor) = self.shared.lock().join(overflow);
-        let reader = Reader::new(Arc::clone(&self.shared), id, number);
-        Subscriber::of_log(reader, cursor)
+    /// A subscriber to what is published from now on, and to what is retained.
+    #[track_caller]
+    pub fn subscribe(&self, options: impl Into<SubscribeOptions<E>>) -> Subscriber<E> {
+        self.subscribe_at(&options.into(), Location::caller())
+    }
+
+    pub(crate) fn subscribe_at(
+        &self,
+        options: &SubscribeOptions<E>,
+        place: &'static Location<'static>,
+    ) -> Subscriber<E> {
+        let is_sieved = options.filter.is_some() || options.has_keys();
+        let label = Label {
+            name: options.name.clone(),
+            group: options.group.clone(),
+            place,
+            overflow: options.overflow,
+            filtered: options.filter.is_some(),
+        };
+        let class = match options.overflow {
+            Overflow::Block => Some(Class::Lossless),
+            Overflow::DropOldest => Some(Class::Oldest),
+            // Its sieve has to see every event, to find the newest that passes or of each key.
+            Overflow::Latest if is_sieved => Some(Class::Lossless),
+            Overflow::Latest => Some(Class::Latest),
+            Overflow::DropNewest => None,
+        };
+        if is_sieved {
+            return Subscriber::of_sieve(Sieve::new(&self.shared, label, class, options));
+        }
+        let (id, cursor) = self.shared.lock().join(label, class, None);
+        let reader = Reader::new(Arc::clone(&self.shared), id);
+        Subscriber::of_log(reader, cursor, options.overflow == Overflow::Latest)
     }
 
     /// Whether there is a subscriber.
     pub fn has_subscribers(&self) -> bool {
-        !self.shared.lock().readers.is_empty()
+        self.shared.lock().listeners > 0
     }
 
     /// Shuts the entrance. Subscribers still get what has been accepted.
@@ -196,16 +269,20 @@ impl<E: Event> Log<E> {
     /// What the log has counted.
     pub fn stats(&self) -> TopicStats {
         let state = self.shared.lock();
-        let (subscribers, delivered, dropped) = state.subscribers();
+        let subscribers = state.subscribers();
+        let mut ledger: Ledger = subscribers.iter().map(|each| each.ledger).sum();
+        ledger += state.gone;
         TopicStats {
             topic: self.shared.topic.to_string(),
+            event: type_name::<E>(),
             capacity: self.shared.capacity,
+            retain: self.shared.retain,
             published: state.published(),
-            delivered,
-            dropped,
+            ledger,
             depth: state.depth(),
             waiting_publishers: state.waiting_publishers(),
             closed: state.closed,
+            publishers: state.publishers(),
             subscribers,
         }
     }
@@ -226,7 +303,7 @@ impl<E> Shared<E> {
     fn lock(&self) -> MutexGuard<'_, State<E>> {
         // Nothing under the lock leaves the state half changed, so a panic elsewhere is no reason
         // to stop.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        recover(self.state.lock())
     }
 
     /// Appends an event for which there is room, a place and a subscriber.
@@ -252,12 +329,19 @@ impl<E> Shared<E> {
         mut state: MutexGuard<'_, State<E>>,
         envelope: &mut Option<Envelope<E>>,
     ) {
-        if state.readers.is_empty() {
+        if state.next >= state.newest_limit {
+            self.await_everybody();
+            state.look_at_newest();
+            self.await_slowest(&state);
+        }
+        if !state.is_heard() {
+            let garbage = state.release();
             state.skip();
             self.next.store(state.next, Ordering::Release);
             // Outside the lock: what it does when it is dropped is its own business.
             drop(state);
             *envelope = None;
+            self.recycle(garbage);
             return;
         }
         let mut wakers = Wakers::new();
@@ -266,6 +350,9 @@ impl<E> Shared<E> {
             _ => None,
         };
         let garbage = state.make_tail(spare, &mut wakers);
+        if state.next >= state.fold_limit {
+            state.take_folded(&mut wakers);
+        }
         self.push(state, envelope);
         wake(wakers);
         self.recycle(garbage);
@@ -329,6 +416,12 @@ impl<E> Shared<E> {
         let mut wakers = Wakers::new();
         let mut replaced = None;
         let mut room = state.redeem(ticket) || (ticket.is_none() && state.has_room(&mut wakers));
+        if !room && handling::is_active() {
+            // Whoever handles an event may be the one that everybody waits for.
+            drop(state);
+            wake(wakers);
+            return Poll::Ready(Some(Refusal::Full));
+        }
         if !room {
             replaced = state.wait_for_room(ticket, cx.waker());
             self.await_everybody();
@@ -409,10 +502,13 @@ impl<E> Shared<E> {
     }
 }
 
+/// What a lock guards, though somebody may have panicked with it.
+fn recover<G>(locked: Result<G, PoisonError<G>>) -> G {
+    locked.unwrap_or_else(PoisonError::into_inner)
+}
+
 fn wake(wakers: Wakers) {
-    for waker in wakers {
-        waker.wake();
-    }
+    wakers.into_iter().for_each(Woken::wake);
 }
 
 /// The future of [`Log::append`].
@@ -426,6 +522,12 @@ pub struct Append<'a, E> {
 
 // The event is moved, never pinned.
 impl<E> Unpin for Append<'_, E> {}
+
+impl<E> Append<'_, E> {
+    pub(crate) fn envelope_mut(&mut self) -> Option<&mut Envelope<E>> {
+        self.envelope.as_mut()
+    }
+}
 
 impl<E> Future for Append<'_, E> {
     type Output = Result<(), (Envelope<E>, Refusal)>;

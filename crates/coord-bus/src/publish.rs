@@ -6,13 +6,14 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 
 use crate::link::{Frame, Link, LinkError};
 use crate::log::Append;
 use crate::topic::Codec;
-use crate::{Envelope, Event, Log, Refusal, Refused};
+use crate::{Drained, Envelope, Event, Log, Refusal, Refused, TopicStats, handling, time};
 
 /// Publishes events to one topic. Cheap to clone; clones publish to the same topic.
 ///
@@ -87,11 +88,10 @@ impl<E: Event> Publisher<E> {
         let way = match &self.entrance {
             Entrance::Log(log) => Way::Log(log.append(envelope)),
             Entrance::Link { link, codec } => Way::Link {
-                sending: match frame(codec, &envelope) {
-                    Ok(frame) => Ok(link.send(frame)),
-                    Err(refusal) => Err(Some(refusal)),
-                },
+                link: &**link,
+                codec: *codec,
                 envelope: Some(envelope),
+                sending: None,
             },
         };
         Publish {
@@ -116,7 +116,10 @@ impl<E: Event> Publisher<E> {
     /// # Errors
     ///
     /// When the topic is full or closed, or its link fails; the envelope comes back.
-    pub fn try_publish_with(&self, envelope: Envelope<E>) -> Result<(), Refused<Envelope<E>>> {
+    pub fn try_publish_with(&self, mut envelope: Envelope<E>) -> Result<(), Refused<Envelope<E>>> {
+        if handling::is_active() {
+            handling::mark(&mut envelope);
+        }
         let refused = match &self.entrance {
             Entrance::Log(log) => log.try_append(envelope),
             Entrance::Link { link, codec } => match frame(codec, &envelope) {
@@ -137,6 +140,43 @@ impl<E: Event> Publisher<E> {
     /// When the topic is closed or its link fails; the event comes back.
     pub fn publish_blocking(&self, event: E) -> Result<(), Refused<E>> {
         block_on(self.publish(event))
+    }
+
+    /// Shuts the entrance of the topic, for everybody, now and for good. Subscribers still get what
+    /// has been accepted, and then `None`.
+    pub fn close(&self) {
+        match &self.entrance {
+            Entrance::Log(log) => log.close(),
+            Entrance::Link { link, .. } => link.close(),
+        }
+    }
+
+    /// [`close`](Self::close)s the topic and waits until every subscriber has got everything, at
+    /// most for `deadline`. What was delivered meanwhile, and what was left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the topic is closed and nothing is lost.
+    pub async fn drain(&self, deadline: Duration) -> Drained {
+        self.close();
+        let before = self.stats();
+        let drained = async {
+            match &self.entrance {
+                Entrance::Log(log) => log.drained().await,
+                Entrance::Link { link, .. } => link.drained().await,
+            }
+        };
+        // In time or not: the counts say it.
+        let _ = time::timeout(deadline, drained).await;
+        Drained::between(&[before], vec![self.stats()])
+    }
+
+    /// What the topic has counted.
+    pub fn stats(&self) -> TopicStats {
+        match &self.entrance {
+            Entrance::Log(log) => log.stats(),
+            Entrance::Link { link, .. } => link.stats(),
+        }
     }
 
     /// Whether anybody is subscribed: where nobody is, there is no need to make up an event. Over a
@@ -170,8 +210,10 @@ pub struct Publish<'a, E, T> {
 enum Way<'a, E> {
     Log(Append<'a, E>),
     Link {
-        sending: Result<BoxFuture<'a, Result<(), LinkError>>, Option<Refusal>>,
+        link: &'a dyn Link,
+        codec: Codec<E>,
         envelope: Option<Envelope<E>>,
+        sending: Option<BoxFuture<'a, Result<(), LinkError>>>,
     },
 }
 
@@ -184,21 +226,23 @@ impl<E, T> Future for Publish<'_, E, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if handling::is_active() {
+            this.way.mark();
+        }
         let refused = match &mut this.way {
             Way::Log(append) => match ready!(Pin::new(append).poll(cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(refused) => Some(refused),
             },
-            Way::Link { sending, envelope } => {
-                let refusal = match sending {
-                    Ok(sending) => match ready!(sending.as_mut().poll(cx)) {
-                        Ok(()) => return Poll::Ready(Ok(())),
-                        Err(error) => Some(error.into()),
-                    },
-                    Err(refusal) => refusal.take(),
-                };
-                envelope.take().zip(refusal)
-            }
+            Way::Link {
+                link,
+                codec,
+                envelope,
+                sending,
+            } => match ready!(poll_link(*link, codec, envelope, sending, cx)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(refusal) => envelope.take().zip(Some(refusal)),
+            },
         };
         let Some((envelope, reason)) = refused else {
             panic!("polled after it was done");
@@ -209,6 +253,45 @@ impl<E, T> Future for Publish<'_, E, T> {
             reason,
         }))
     }
+}
+
+impl<E> Way<'_, E> {
+    #[cold]
+    fn mark(&mut self) {
+        let envelope = match self {
+            Self::Log(append) => append.envelope_mut(),
+            // What is on its way says what it said when it left.
+            Self::Link {
+                sending: Some(_), ..
+            } => None,
+            Self::Link { envelope, .. } => envelope.as_mut(),
+        };
+        if let Some(envelope) = envelope {
+            handling::mark(envelope);
+        }
+    }
+}
+
+fn poll_link<'a, E>(
+    link: &'a dyn Link,
+    codec: &Codec<E>,
+    envelope: &Option<Envelope<E>>,
+    sending: &mut Option<BoxFuture<'a, Result<(), LinkError>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Refusal>> {
+    let sending = match (sending, envelope) {
+        (Some(sending), _) => sending,
+        (sending, Some(envelope)) => match frame(codec, envelope) {
+            // Who handles an event never waits for room.
+            Ok(frame) if handling::is_active() => {
+                return Poll::Ready(link.try_send(frame).map_err(Refusal::from));
+            }
+            Ok(frame) => sending.insert(link.send(frame)),
+            Err(refusal) => return Poll::Ready(Err(refusal)),
+        },
+        (None, None) => return Poll::Ready(Ok(())),
+    };
+    sending.as_mut().poll(cx).map_err(Refusal::from)
 }
 
 fn frame<E>(codec: &Codec<E>, envelope: &Envelope<E>) -> Result<Frame, Refusal> {

@@ -2,52 +2,18 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use futures_core::Stream;
-use serde::{Deserialize, Serialize};
 
 use crate::link::{FrameSource, LinkFrame};
-use crate::log::{Advance, Chunk, Cursor, Reader};
+use crate::log::{Chunk, Cursor, Hand, Kept, More, Reader, Sieve};
+use crate::received::{Batch, Received};
 use crate::topic::Codec;
-use crate::{Envelope, Event, Meta, TryReceiveError};
-
-/// What happens to a subscriber that falls a topic's capacity behind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Overflow {
-    /// Publishers wait for it: it loses nothing.
-    #[default]
-    Block,
-    /// It loses the oldest events it has not received, and learns how many from
-    /// [`Received::lag`]. It never slows a publisher or another subscriber.
-    DropOldest,
-}
-
-impl Overflow {
-    pub(crate) fn is_lossless(self) -> bool {
-        self == Self::Block
-    }
-}
-
-/// How to subscribe, where the defaults are not what is wanted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SubscribeOptions {
-    /// What happens when it falls behind; [`Overflow::Block`] by default.
-    pub overflow: Overflow,
-}
-
-impl From<Overflow> for SubscribeOptions {
-    fn from(overflow: Overflow) -> Self {
-        Self { overflow }
-    }
-}
+use crate::{Delivery, Event, Ledger, TryReceiveError, time};
 
 /// Receives every event published to one topic since it subscribed, in the topic's order.
 ///
@@ -56,28 +22,27 @@ impl From<Overflow> for SubscribeOptions {
 ///
 /// # Lagging
 ///
-/// With [`Overflow::Block`], a subscriber that does not receive makes publishers wait. With
-/// [`Overflow::DropOldest`] it loses events instead, and the first event after a loss says how
-/// many: [`Received::lag`].
+/// With [`Overflow::Block`](crate::Overflow::Block), a subscriber that does not receive makes
+/// publishers wait. With any other it does not get some events instead, and the first event after
+/// a loss says how many: [`Received::lag`].
 ///
 /// # Closing
 ///
 /// When the topic is closed, what has been accepted is still received; then comes `None`.
-/// Dropping the subscriber is how to unsubscribe.
+/// [`close`](Self::close) does the same for one subscriber. Dropping it is how to unsubscribe at
+/// once.
 pub struct Subscriber<E> {
-    /// Events at hand, `chunk[index..filled]` of them to be received yet.
-    chunk: Chunk<E>,
-    index: usize,
-    filled: usize,
-    /// The sequence of the chunk's first event.
-    first: u64,
+    hand: Hand<E>,
     gap: Gap,
-    cursor: Arc<Cursor>,
     source: Source<E>,
 }
 
 enum Source<E> {
     Log(Reader<E>),
+    /// Of which only the newest event is wanted.
+    Latest(Reader<E>),
+    /// Of which not all events are wanted.
+    Sieve(Arc<str>, Arc<Sieve<E>>),
     Link {
         topic: Arc<str>,
         frames: Box<dyn FrameSource>,
@@ -87,15 +52,33 @@ enum Source<E> {
 
 /// What is missing just before one event.
 #[derive(Debug, Clone, Copy, Default)]
-struct Gap {
+pub(crate) struct Gap {
     before: u64,
-    lag: u64,
-    undecodable: u64,
+    pub(crate) lag: u64,
+    pub(crate) undecodable: u64,
+}
+
+impl Gap {
+    fn of(before: u64, lag: u64) -> Self {
+        Self {
+            before,
+            lag,
+            undecodable: 0,
+        }
+    }
 }
 
 impl<E> Subscriber<E> {
-    pub(crate) fn of_log(reader: Reader<E>, cursor: Arc<Cursor>) -> Self {
-        Self::new(cursor, Source::Log(reader))
+    pub(crate) fn of_log(reader: Reader<E>, cursor: Arc<Cursor>, latest: bool) -> Self {
+        let source = match latest {
+            true => Source::Latest(reader),
+            false => Source::Log(reader),
+        };
+        Self::new(cursor, source)
+    }
+
+    pub(crate) fn of_sieve(sieve: Arc<Sieve<E>>) -> Self {
+        Self::new(Arc::new(Cursor::at(0)), Source::Sieve(sieve.topic(), sieve))
     }
 
     pub(crate) fn of_link(topic: Arc<str>, frames: Box<dyn FrameSource>, codec: Codec<E>) -> Self {
@@ -109,21 +92,9 @@ impl<E> Subscriber<E> {
 
     fn new(cursor: Arc<Cursor>, source: Source<E>) -> Self {
         Self {
-            chunk: Chunk::default(),
-            index: 0,
-            filled: 0,
-            first: 0,
+            hand: Hand::new(cursor),
             gap: Gap::default(),
-            cursor,
             source,
-        }
-    }
-
-    /// The topic's name.
-    pub fn topic(&self) -> &str {
-        match &self.source {
-            Source::Log(reader) => reader.topic(),
-            Source::Link { topic, .. } => topic,
         }
     }
 
@@ -134,7 +105,7 @@ impl<E> Subscriber<E> {
     /// Dropped before it is done, nothing has been received and nothing is lost.
     #[inline]
     pub async fn recv(&mut self) -> Option<Received<'_, E>> {
-        if self.index == self.filled && !poll_fn(|cx| self.poll_chunk(cx)).await {
+        if self.hand.is_at_end() && !poll_fn(|cx| self.poll_more(cx)).await {
             return None;
         }
         self.take()
@@ -146,94 +117,156 @@ impl<E> Subscriber<E> {
     ///
     /// Says whether there may be one later.
     pub fn try_recv(&mut self) -> Result<Received<'_, E>, TryReceiveError> {
-        if self.index < self.filled {
-            return self.take().ok_or(TryReceiveError::Empty);
+        if self.hand.is_at_end() {
+            match self.more(None) {
+                More::Yes(()) => {}
+                More::Closed => return Err(TryReceiveError::Closed),
+                More::Empty => return Err(TryReceiveError::Empty),
+            }
         }
-        match self.poll_more(None) {
-            Poll::Ready(true) => self.take().ok_or(TryReceiveError::Empty),
-            Poll::Ready(false) => Err(TryReceiveError::Closed),
-            Poll::Pending => Err(TryReceiveError::Empty),
+        self.take().ok_or(TryReceiveError::Empty)
+    }
+
+    /// The events that are there, at most a chunk of 128, or `None` once the topic is closed and
+    /// everything has been received. Iterating over them costs less than [`recv`](Self::recv) for
+    /// each; what has not been iterated over when they are dropped is still to be received.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// # use coord_bus::{Log, Overflow};
+    /// # let log = Log::new("numbers", 1024);
+    /// # let mut numbers = log.subscribe(Overflow::Block);
+    /// # for number in [3, 4] { log.append(number.into()).await.unwrap(); }
+    /// # drop(log);
+    /// let mut sum = 0;
+    /// while let Some(batch) = numbers.recv_many().await {
+    ///     sum += batch.sum::<u32>();
+    /// }
+    /// # assert_eq!(sum, 7);
+    /// # });
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, nothing has been received and nothing is lost.
+    #[inline]
+    pub async fn recv_many(&mut self) -> Option<Batch<'_, E>> {
+        if self.hand.is_at_end() && !poll_fn(|cx| self.poll_more(cx)).await {
+            return None;
+        }
+        let reader = match &self.source {
+            Source::Log(reader) | Source::Latest(reader) => Some(reader),
+            Source::Sieve(..) | Source::Link { .. } => None,
+        };
+        Some(Batch::of(self.hand.lend(), reader))
+    }
+
+    /// Takes nothing that is published from now on, and holds no publisher up any more. What was
+    /// published before is still received, and then `None`.
+    pub fn close(&mut self) {
+        match &mut self.source {
+            Source::Log(reader) | Source::Latest(reader) => reader.stop(),
+            Source::Sieve(_, sieve) => sieve.stop(),
+            Source::Link { frames, .. } => frames.close(),
         }
     }
 
-    /// Gets the next chunk. One unit of a task's budget for each: a subscriber that always finds
+    /// [`close`](Self::close)s it and hands what was published before to `each`, one after another,
+    /// at most for `deadline`. What became of everything; what was left at the deadline is in
+    /// flight there, and can still be received.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it is closed, and what `each` was at is not handed out again.
+    pub async fn drain(
+        &mut self,
+        deadline: Duration,
+        mut each: impl AsyncFnMut(Received<'_, E>),
+    ) -> Ledger {
+        self.close();
+        let all = async {
+            while let Some(received) = self.recv().await {
+                each(received).await;
+            }
+        };
+        // In time or not: the ledger says it.
+        let _ = time::timeout(deadline, all).await;
+        self.ledger()
+    }
+
+    /// What became of the events that it was to get.
+    pub fn ledger(&self) -> Ledger {
+        match &self.source {
+            Source::Log(reader) | Source::Latest(reader) => reader.ledger(),
+            Source::Sieve(_, sieve) => sieve.ledger(),
+            Source::Link { frames, .. } => frames.ledger(),
+        }
+    }
+
+    /// Gets more events. One unit of a task's budget for each time: a subscriber that always finds
     /// more still lets its neighbours run.
     #[inline(never)]
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let budget = ready!(tokio::task::coop::poll_proceed(cx));
-        let more = self.poll_more(Some(cx.waker()));
-        if more.is_ready() {
-            budget.made_progress();
-        }
-        more
+        let more = match self.more(Some(cx.waker())) {
+            More::Yes(()) => true,
+            More::Closed => false,
+            More::Empty => return Poll::Pending,
+        };
+        budget.made_progress();
+        Poll::Ready(more)
     }
 
-    fn poll_more(&mut self, waker: Option<&Waker>) -> Poll<bool> {
+    fn more(&mut self, waker: Option<&Waker>) -> More<()> {
         match &mut self.source {
             Source::Log(reader) => {
-                let whole = self.index == self.chunk.len();
-                if !whole {
-                    let filled = (reader.filled() - self.first) as usize;
-                    self.filled = filled.min(self.chunk.len());
-                    if self.index < self.filled {
-                        return Poll::Ready(true);
-                    }
+                let more = self.hand.more(reader, waker);
+                if let More::Yes(missed) = more
+                    && missed > 0
+                {
+                    self.gap = Gap::of(self.hand.position(), missed);
                 }
-                // What was read is let go of first: whoever has read everything keeps no event
-                // alive.
-                self.chunk = Chunk::default();
-                self.index = 0;
-                self.filled = 0;
-                match reader.advance(whole, waker) {
-                    Advance::Chunk {
-                        chunk,
-                        first,
-                        start,
-                        end,
-                        missed,
-                    } => {
-                        self.chunk = chunk;
-                        self.first = first;
-                        self.index = (start - first) as usize;
-                        self.filled = (end - first) as usize;
-                        self.gap = Gap {
-                            before: start,
-                            lag: missed,
-                            undecodable: 0,
-                        };
-                        Poll::Ready(true)
-                    }
-                    Advance::Empty => Poll::Pending,
-                    Advance::Closed => Poll::Ready(false),
+                more.map(drop)
+            }
+            Source::Latest(reader) => {
+                let more = self.hand.newest(reader, waker);
+                if let More::Yes(missed) = more {
+                    self.gap = Gap::of(self.hand.position(), missed);
                 }
+                more.map(drop)
+            }
+            Source::Sieve(_, sieve) => {
+                self.hand.let_go();
+                sieve.next(waker).map(|kept| {
+                    self.gap = Gap::of(kept.sequence, kept.lag);
+                    self.hand.hold(kept);
+                })
             }
             Source::Link { frames, codec, .. } => {
                 let mut cx = Context::from_waker(waker.unwrap_or(Waker::noop()));
+                self.hand.let_go();
                 // A gap may grow over several calls, until an event comes that can tell of it.
                 if self.gap.before != 0 {
                     self.gap = Gap::default();
                 }
                 loop {
+                    let Poll::Ready(next) = frames.poll_frame(&mut cx) else {
+                        return More::Empty;
+                    };
                     let Some(LinkFrame {
                         frame,
                         sequence,
                         lag,
-                    }) = ready!(frames.poll_frame(&mut cx))
+                    }) = next
                     else {
-                        return Poll::Ready(false);
+                        return More::Closed;
                     };
                     self.gap.lag += lag;
                     match (codec.decode)(&frame.payload) {
                         Ok(event) => {
-                            self.chunk = Arc::new([OnceLock::from(Envelope {
-                                event,
-                                details: frame.details,
-                            })]);
-                            self.index = 0;
-                            self.filled = 1;
-                            self.first = sequence;
                             self.gap.before = sequence;
-                            return Poll::Ready(true);
+                            self.hand.hold(Kept::new(event, frame.details, sequence));
+                            return More::Yes(());
                         }
                         Err(_) => self.gap.undecodable += 1,
                     }
@@ -245,26 +278,41 @@ impl<E> Subscriber<E> {
     /// Hands out the next event at hand. `None` does not happen: filled places are filled.
     #[inline]
     fn take(&mut self) -> Option<Received<'_, E>> {
-        let index = self.index;
-        self.index = index + 1;
-        let position = self.first + self.index as u64;
-        self.cursor.position.store(position, Ordering::Release);
-        if self.index == self.filled
-            && let Source::Log(reader) = &self.source
+        let index = self.hand.next_index()?;
+        self.hand.pass(1);
+        if self.hand.is_at_end()
+            && let Source::Log(reader) | Source::Latest(reader) = &self.source
         {
-            reader.caught_up(self.first);
+            reader.caught_up(self.hand.first());
         }
-        Some(Received {
-            envelope: self.chunk.get(index)?.get()?,
-            subscriber: self,
-        })
+        Some(Received::new(self.hand.envelope(index)?, self))
+    }
+}
+
+impl<E> Subscriber<E> {
+    /// The chunk in which the event stands that was handed out last, and where.
+    pub(crate) fn last(&self) -> (&Chunk<E>, usize) {
+        (self.hand.chunk(), self.hand.last_index())
     }
 
-    fn sequence(&self) -> u64 {
-        self.first + self.index as u64 - 1
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        self.shared_topic()
     }
 
-    fn gap(&self) -> Gap {
+    pub(crate) fn shared_topic(&self) -> &Arc<str> {
+        match &self.source {
+            Source::Log(reader) | Source::Latest(reader) => reader.topic(),
+            Source::Sieve(topic, _) | Source::Link { topic, .. } => topic,
+        }
+    }
+
+    /// The sequence of the event that was handed out last.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.hand.position() - 1
+    }
+
+    pub(crate) fn gap(&self) -> Gap {
         if self.gap.before == self.sequence() {
             self.gap
         } else {
@@ -277,7 +325,7 @@ impl<E: Event> Stream for Subscriber<E> {
     type Item = Delivery<E>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.index == self.filled && !ready!(self.poll_chunk(cx)) {
+        if self.hand.is_at_end() && !ready!(self.poll_more(cx)) {
             return Poll::Ready(None);
         }
         Poll::Ready(self.take().map(Received::into_delivery))
@@ -293,128 +341,5 @@ impl<E> fmt::Debug for Subscriber<E> {
             .debug_struct("Subscriber")
             .field("topic", &self.topic())
             .finish_non_exhaustive()
-    }
-}
-
-/// An event lent by a [`Subscriber`] until it receives the next. Derefs to the event.
-pub struct Received<'a, E> {
-    envelope: &'a Envelope<E>,
-    subscriber: &'a Subscriber<E>,
-}
-
-impl<'a, E> Received<'a, E> {
-    /// The event, for as long as the subscriber lends it.
-    pub fn event(&self) -> &'a E {
-        &self.envelope.event
-    }
-
-    /// What is known of the event besides.
-    pub fn meta(&self) -> Meta<'a> {
-        Meta {
-            topic: self.subscriber.topic(),
-            sequence: self.subscriber.sequence(),
-            details: self.envelope.details(),
-        }
-    }
-
-    /// How many events just before this one the subscriber's overflow dropped.
-    pub fn lag(&self) -> u64 {
-        self.subscriber.gap().lag
-    }
-
-    /// How many events just before this one could not be decoded as `E`: published by a program
-    /// that knows the topic differently. Always 0 within one process.
-    pub fn undecodable(&self) -> u64 {
-        self.subscriber.gap().undecodable
-    }
-
-    /// The same event, owned: it outlives the subscriber, and costs a reference count.
-    pub fn into_delivery(self) -> Delivery<E> {
-        let subscriber = self.subscriber;
-        Delivery {
-            topic: match &subscriber.source {
-                Source::Log(reader) => Arc::clone(reader.topic()),
-                Source::Link { topic, .. } => Arc::clone(topic),
-            },
-            chunk: Arc::clone(&subscriber.chunk),
-            index: subscriber.index - 1,
-            sequence: subscriber.sequence(),
-            gap: subscriber.gap(),
-        }
-    }
-}
-
-impl<E> Deref for Received<'_, E> {
-    type Target = E;
-
-    fn deref(&self) -> &E {
-        self.event()
-    }
-}
-
-impl<E: fmt::Debug> fmt::Debug for Received<'_, E> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
-    }
-}
-
-/// A received event, owned. Derefs to the event, which is shared with the other subscribers.
-///
-/// Keeping one keeps the chunk alive that it was published in: at most 128 events.
-pub struct Delivery<E> {
-    topic: Arc<str>,
-    chunk: Chunk<E>,
-    index: usize,
-    sequence: u64,
-    gap: Gap,
-}
-
-impl<E> Delivery<E> {
-    fn envelope(&self) -> &Envelope<E> {
-        let place = self.chunk[self.index].get();
-        place.expect("what was received is there for good")
-    }
-
-    /// What is known of the event besides.
-    pub fn meta(&self) -> Meta<'_> {
-        Meta {
-            topic: &self.topic,
-            sequence: self.sequence,
-            details: self.envelope().details(),
-        }
-    }
-
-    /// As [`Received::lag`].
-    pub fn lag(&self) -> u64 {
-        self.gap.lag
-    }
-
-    /// As [`Received::undecodable`].
-    pub fn undecodable(&self) -> u64 {
-        self.gap.undecodable
-    }
-}
-
-impl<E> Deref for Delivery<E> {
-    type Target = E;
-
-    fn deref(&self) -> &E {
-        &self.envelope().event
-    }
-}
-
-impl<E> Clone for Delivery<E> {
-    fn clone(&self) -> Self {
-        Self {
-            topic: Arc::clone(&self.topic),
-            chunk: Arc::clone(&self.chunk),
-            ..*self
-        }
-    }
-}
-
-impl<E: fmt::Debug> fmt::Debug for Delivery<E> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(formatter)
     }
 }

@@ -28,6 +28,7 @@ use crate::Event;
 pub struct Topic<E> {
     name: Cow<'static, str>,
     capacity: Option<NonZeroUsize>,
+    retain: Option<usize>,
     codec: Option<Codec<E>>,
     events: PhantomData<fn() -> E>,
 }
@@ -58,6 +59,7 @@ impl<E: Event + Serialize + DeserializeOwned> Topic<E> {
         Self {
             name: Cow::Borrowed(name),
             capacity: None,
+            retain: None,
             codec: Some(Codec {
                 encode: |event| serde_json::to_vec(event),
                 decode: |bytes| serde_json::from_slice(bytes),
@@ -74,6 +76,7 @@ impl<E: Event> Topic<E> {
         Self {
             name: Cow::Borrowed(name),
             capacity: None,
+            retain: None,
             codec: None,
             events: PhantomData,
         }
@@ -97,6 +100,28 @@ impl<E: Event> Topic<E> {
         self
     }
 
+    /// With its last events kept, this many and at most two chunks of 128 besides, for
+    /// those who subscribe late: they receive them first, and then what follows, without a gap or
+    /// a double. By default nothing is kept.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use coord_bus::{BusExt, LocalBus, Topic};
+    ///
+    /// const THEME: Topic<String> = Topic::new("theme").retain(1);
+    ///
+    /// let bus = LocalBus::new();
+    /// bus.publisher(&THEME)?.publish("dark".to_owned()).await?;
+    /// let mut late = bus.subscribe(&THEME)?;
+    /// assert_eq!(*late.recv().await.unwrap(), "dark");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub const fn retain(mut self, events: usize) -> Self {
+        self.retain = Some(events);
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -104,6 +129,10 @@ impl<E: Event> Topic<E> {
 
     pub(crate) fn stated_capacity(&self) -> Option<NonZeroUsize> {
         self.capacity
+    }
+
+    pub(crate) fn stated_retain(&self) -> Option<usize> {
+        self.retain
     }
 
     pub(crate) fn codec(&self) -> Option<Codec<E>> {
@@ -116,6 +145,7 @@ impl<E> Clone for Topic<E> {
         Self {
             name: self.name.clone(),
             capacity: self.capacity,
+            retain: self.retain,
             codec: self.codec,
             events: PhantomData,
         }
@@ -129,6 +159,7 @@ impl<E> fmt::Debug for Topic<E> {
             .field("name", &self.name)
             .field("event", &std::any::type_name::<E>())
             .field("capacity", &self.capacity)
+            .field("retain", &self.retain)
             .field("in_process", &self.codec.is_none())
             .finish()
     }

@@ -168,11 +168,11 @@ impl Topics {
 impl Counts {
     fn add(&mut self, topic: &TopicStats) {
         self.published += topic.published;
-        self.delivered += topic.delivered;
-        self.dropped += topic.dropped;
+        self.delivered += topic.ledger.delivered;
+        self.dropped += topic.ledger.dropped.total();
         self.depth += topic.depth;
         self.waiting_publishers += topic.waiting_publishers;
-        let lags = topic.subscribers.iter().map(|subscriber| subscriber.lag);
+        let lags = topic.subscribers.iter().map(|each| each.ledger.in_flight);
         self.lag = self.lag.max(lags.max().unwrap_or_default());
     }
 }

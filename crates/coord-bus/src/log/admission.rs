@@ -2,6 +2,7 @@
 
 use std::task::Waker;
 
+use super::sieve::Woken;
 use super::state::{State, Wakers};
 
 impl<E> State<E> {
@@ -25,7 +26,7 @@ impl<E> State<E> {
         let slowest = self
             .readers
             .iter()
-            .filter(|(_, reader)| reader.overflow.is_lossless())
+            .filter(|(_, reader)| reader.is_lossless())
             .map(|(_, reader)| reader.position())
             .min();
         self.limit = slowest.map_or(u64::MAX, |position| position.saturating_add(self.capacity));
@@ -34,14 +35,17 @@ impl<E> State<E> {
 
     /// To be called after a change to anything that `open_until` sums up.
     pub(super) fn settle(&mut self) {
-        let waited_for = self.closed || !self.queue.is_empty() || self.readers.is_empty();
+        let waited_for = self.closed || !self.queue.is_empty() || !self.is_heard();
         self.open_until = if waited_for {
             0
         } else {
             // More may be promised than there is room: to publishers whom nobody held back, before
             // a lossless subscriber joined.
             let limit = self.limit.saturating_sub(self.granted);
-            limit.min(self.tail_first + self.tail.len() as u64)
+            limit
+                .min(self.newest_limit)
+                .min(self.fold_limit)
+                .min(self.tail_first + self.tail.len() as u64)
         };
     }
 
@@ -53,7 +57,7 @@ impl<E> State<E> {
             };
             self.granted += 1;
             self.settle();
-            wakers.push(waker);
+            wakers.push(Woken::of(waker));
         }
     }
 
@@ -100,12 +104,18 @@ impl<E> State<E> {
     /// to who waits for all to be through, the slowest's to who waits for room.
     pub(super) fn awaited(&self) -> u64 {
         if !self.idle.is_empty() {
-            u64::MAX
-        } else if !self.queue.is_empty() {
-            self.limit.saturating_sub(self.capacity)
-        } else {
-            0
+            return u64::MAX;
         }
+        let slowest = match self.queue.is_empty() {
+            true => 0,
+            false => self.limit.saturating_sub(self.capacity),
+        };
+        slowest.max(self.newest_awaited())
+    }
+
+    /// Whether anybody waits for a subscriber.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.queue.is_empty() || !self.idle.is_empty()
     }
 
     /// Subscribers have got on: wakes publishers once a good part of the room is free, rather
@@ -118,15 +128,16 @@ impl<E> State<E> {
                 self.grant(wakers);
             }
         }
+        self.reopen_newest();
         if !self.idle.is_empty() && self.is_idle() {
-            wakers.extend(self.idle.drain(..));
+            wakers.extend(self.idle.drain(..).map(Woken::of));
         }
     }
 
     pub(super) fn is_idle(&self) -> bool {
         self.readers
             .iter()
-            .all(|(_, reader)| reader.position() == self.next)
+            .all(|(_, reader)| reader.is_through(self.next))
     }
 
     pub(super) fn wait_for_idle(&mut self, waker: &Waker) {

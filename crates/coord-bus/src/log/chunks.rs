@@ -3,8 +3,46 @@
 use std::sync::{Arc, OnceLock};
 
 use super::Chunk;
-use super::state::{Garbage, Held, SMALLEST_CHUNK, State, Wakers};
+use super::attendance::Class;
+use super::state::{Garbage, SMALLEST_CHUNK, State, Wakers};
 use crate::Envelope;
+
+/// A chunk, and how many subscribers may still read in it.
+pub(super) struct Held<E> {
+    pub(super) first: u64,
+    pub(super) chunk: Chunk<E>,
+    readers: Readers,
+}
+
+/// How many subscribers there are of each class that is counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Readers([usize; 3]);
+
+impl Readers {
+    #[inline]
+    pub(super) fn of(&mut self, class: Class) -> &mut usize {
+        &mut self.0[class as usize]
+    }
+
+    fn has(self, class: Class) -> bool {
+        self.0[class as usize] > 0
+    }
+}
+
+impl<E> Held<E> {
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.chunk.len() as u64
+    }
+
+    pub(super) fn readers(&mut self, class: Class) -> &mut usize {
+        self.readers.of(class)
+    }
+
+    /// Whether it has one of the last `window` events before `next`.
+    fn is_within(&self, window: u64, next: u64) -> bool {
+        self.end().saturating_add(window) > next
+    }
+}
 
 impl<E> State<E> {
     /// Takes the next place in the order for an event, which is moved there from where it is and
@@ -16,7 +54,7 @@ impl<E> State<E> {
         self.next += 1;
     }
 
-    /// Counts an event that nobody will ever read.
+    /// Counts an event that nobody will ever read. There must be no tail with a place for it.
     pub(super) fn skip(&mut self) {
         self.next += 1;
     }
@@ -40,32 +78,40 @@ impl<E> State<E> {
             _ => (0..self.chunk_next).map(|_| OnceLock::new()).collect(),
         };
         self.tail_first = self.next;
-        // Whoever is parked is done with the chunk before, and only now counted: in this one.
-        let parked_lossless = self.parked.iter();
-        let parked_lossless = parked_lossless
-            .filter(|id| self.readers[**id].overflow.is_lossless())
-            .count();
-        let lossless = self.lossless - parked_lossless;
         self.chunks.push_back(Held {
             first: self.next,
             chunk: Arc::clone(&self.tail),
-            lossless,
-            lossy: self.readers.len() - self.parked.len() - lossless,
+            readers: self.awake,
         });
+        self.hand_out_tail();
+        // Whoever is parked is done with the chunk before, and only now counted: in this one.
         wakers.extend(self.unpark());
         let garbage = self.release();
         self.settle();
         garbage
     }
 
-    /// Takes out the chunks that nobody needs: every subscriber has left them, or only lossy ones
-    /// have not, and those have `capacity` later events to read.
+    /// Whether somebody may read in this chunk, now or later.
+    fn is_needed(&self, held: &Held<E>) -> bool {
+        held.readers.has(Class::Lossless)
+            || held.readers.has(Class::Oldest) && held.is_within(self.capacity, self.next)
+            || held.readers.has(Class::Latest) && held.is_within(1, self.next)
+            || self.retain > 0 && held.is_within(self.retain, self.next)
+    }
+
+    /// Takes out the chunks that nobody needs: every subscriber has left them, or only some that
+    /// may lose events have not, and those have enough of later ones to read.
     pub(super) fn release(&mut self) -> Garbage<E> {
         let mut garbage = Garbage::new();
-        while self.chunks.front().is_some_and(|held| {
-            held.lossless == 0
-                && (held.lossy == 0 || held.end().saturating_add(self.capacity) <= self.next)
-        }) {
+        while self
+            .chunks
+            .front()
+            .is_some_and(|held| !self.is_needed(held))
+        {
+            let is_tail = self.chunks.len() == 1 && !self.needs_tail();
+            if is_tail && self.newest_in_tail() {
+                break;
+            }
             self.oldest += 1;
             garbage.extend(self.chunks.pop_front().map(|held| held.chunk));
         }
@@ -82,10 +128,10 @@ impl<E> State<E> {
         garbage
     }
 
-    pub(super) fn leave(&mut self, number: u64, lossless: bool) {
+    pub(super) fn leave(&mut self, number: u64, class: Class) {
         // An evicted chunk has nobody left to count.
         if let Some(held) = self.held_mut(number) {
-            *held.readers(lossless) -= 1;
+            *held.readers(class) -= 1;
         }
     }
 

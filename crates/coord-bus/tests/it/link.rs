@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use coord_bus::{
-    BoxFuture, Bus, BusError, BusExt, Drained, Frame, FrameSource, Link, LinkError, LinkFrame, Log,
-    Opening, Overflow, Port, Refusal, Topic, TopicStats, TryReceiveError,
+    BoxFuture, Bus, BusError, BusExt, Drained, Frame, FrameSource, Ledger, Link, LinkError,
+    LinkFrame, Log, Opening, Port, Refusal, SubscribeOptions, Topic, TopicStats, TryReceiveError,
 };
 
 const NUMBERS: Topic<u64> = Topic::new("numbers");
@@ -45,7 +45,7 @@ impl Bus for Scripted {
     fn close(&self) {}
 
     fn drain(&self, _deadline: Duration) -> BoxFuture<'_, Drained> {
-        Box::pin(async { Drained::of(Vec::new()) })
+        Box::pin(async { Drained::default() })
     }
 }
 
@@ -59,13 +59,22 @@ impl Link for ScriptedLink {
         Err(script.sends.pop_front().unwrap_or_else(broken))
     }
 
-    fn subscribe(&self, _overflow: Overflow) -> Result<Box<dyn FrameSource>, LinkError> {
+    fn subscribe(
+        &self,
+        _options: SubscribeOptions<Frame>,
+    ) -> Result<Box<dyn FrameSource>, LinkError> {
         let mut script = self.0.lock().expect("no test panics with it");
         let arrivals = script.arrivals.take();
         match arrivals {
             Some(arrivals) => Ok(Box::new(Arrivals(arrivals))),
             None => Err(broken()),
         }
+    }
+
+    fn close(&self) {}
+
+    fn drained(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
     }
 
     fn stats(&self) -> TopicStats {
@@ -85,6 +94,14 @@ impl FrameSource for Arrivals {
             }
             None => Poll::Ready(None),
         }
+    }
+
+    fn close(&mut self) {
+        self.0.clear();
+    }
+
+    fn ledger(&self) -> Ledger {
+        Ledger::default()
     }
 }
 

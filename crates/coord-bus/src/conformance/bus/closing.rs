@@ -131,7 +131,7 @@ pub async fn a_drain_reports_what_is_left_at_its_deadline(bus: &dyn Bus) {
     let lags: Vec<_> = drained.left[0]
         .subscribers
         .iter()
-        .map(|each| each.lag)
+        .map(|each| each.ledger.in_flight)
         .collect();
     assert_eq!(lags, [3]);
     assert_eq!(receive_rest(&mut slow).await, [3, 4, 5]);

@@ -6,18 +6,20 @@ use super::super::in_time;
 use super::{CAPACITY, NUMBERS, publish_all, receive};
 use crate::{Bus, BusError, BusExt, MAX_NAME_LENGTH, Overflow, Topic};
 
-/// Another type for a name is refused, with both types and the place of the first opening.
+/// Another type for a name is refused, with both types and both places.
 pub async fn one_name_has_one_type(bus: &dyn Bus) {
     let line = line!() + 1;
     let publisher = bus.publisher(&NUMBERS).expect("it opens");
     let words: Topic<String> = Topic::new("conformance.numbers");
     let refused = bus.subscribe(&words).expect_err("it carries numbers");
+    let asked_line = line!() - 1;
     let text = refused.to_string();
     let BusError::TypeConflict {
         topic,
         opened,
         opened_at,
         asked,
+        asked_at,
     } = refused
     else {
         panic!("{text}");
@@ -25,8 +27,9 @@ pub async fn one_name_has_one_type(bus: &dyn Bus) {
     assert_eq!(topic, "conformance.numbers");
     assert_eq!((opened, asked), (type_name::<u64>(), type_name::<String>()));
     assert_eq!((opened_at.file(), opened_at.line()), (file!(), line));
-    let place = format!("{}:{line}", file!());
-    for part in ["conformance.numbers", opened, asked, &place] {
+    assert_eq!((asked_at.file(), asked_at.line()), (file!(), asked_line));
+    let (place, asked_place) = (opened_at.to_string(), asked_at.to_string());
+    for part in ["conformance.numbers", opened, asked, &place, &asked_place] {
         assert!(text.contains(part), "{text}");
     }
     // And the first is none the worse for it.
@@ -35,23 +38,44 @@ pub async fn one_name_has_one_type(bus: &dyn Bus) {
     assert_eq!(receive(&mut subscriber, 1).await, [1]);
 }
 
-/// Two stated capacities must agree; who states none takes what there is.
-pub async fn one_name_has_one_capacity(bus: &dyn Bus) {
+/// Two stated capacities must agree, and two numbers of retained events; who states none takes
+/// what there is.
+pub async fn one_name_has_one_set_of_options(bus: &dyn Bus) {
+    let line = line!() + 1;
+    bus.publisher(&NUMBERS.capacity(8).retain(2))
+        .expect("it opens");
     bus.publisher(&NUMBERS.capacity(8)).expect("it opens");
-    bus.publisher(&NUMBERS.capacity(8)).expect("it opens");
+    bus.publisher(&NUMBERS.retain(2)).expect("it opens");
     bus.publisher(&NUMBERS).expect("it opens");
-    let refused = bus.subscribe(&NUMBERS.capacity(9)).expect_err("it has 8");
-    let BusError::CapacityConflict {
-        topic,
-        opened,
-        opened_at,
-        asked,
-    } = refused
-    else {
-        panic!("{refused}");
-    };
-    assert_eq!((&*topic, opened, asked), ("conformance.numbers", 8, 9));
-    assert_eq!(opened_at.file(), file!());
+    let others = [
+        (NUMBERS.capacity(9), ("capacity", 8, 9)),
+        (NUMBERS.retain(0), ("retain", 2, 0)),
+    ];
+    for (topic, expected) in others {
+        let refused = bus.subscribe(&topic).expect_err("it has others");
+        let asked_line = line!() - 1;
+        let text = refused.to_string();
+        let BusError::OptionConflict {
+            topic,
+            option,
+            opened,
+            opened_at,
+            asked,
+            asked_at,
+        } = refused
+        else {
+            panic!("{text}");
+        };
+        assert_eq!(
+            (&*topic, (option, opened, asked)),
+            ("conformance.numbers", expected)
+        );
+        assert_eq!((opened_at.file(), opened_at.line()), (file!(), line));
+        assert_eq!((asked_at.file(), asked_at.line()), (file!(), asked_line));
+        for part in [option, &opened_at.to_string(), &asked_at.to_string()] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
 }
 
 /// Names are tokens parted by dots.
@@ -136,11 +160,18 @@ pub async fn stats_agree_with_what_was_counted(bus: &dyn Bus) {
         (stats.published, stats.capacity, stats.closed),
         (100, CAPACITY, false)
     );
-    assert_eq!((stats.delivered, stats.dropped), (99 + received, missed));
+    let ledger = stats.ledger;
+    assert_eq!(
+        (ledger.delivered, ledger.dropped.oldest),
+        (99 + received, missed)
+    );
     let of = |overflow| {
         let mut subscribers = stats.subscribers.iter();
         let stats = subscribers.find(|each| each.overflow == overflow);
-        stats.map(|each| (each.delivered, each.dropped, each.lag))
+        stats.map(|each| {
+            let ledger = each.ledger;
+            (ledger.delivered, ledger.dropped.total(), ledger.in_flight)
+        })
     };
     assert_eq!(of(Overflow::Block), Some((99, 0, 1)));
     assert_eq!(of(Overflow::DropOldest), Some((received, missed, 0)));
