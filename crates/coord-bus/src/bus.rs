@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 
-use crate::link::Link;
+use crate::link::{Link, LinkError};
 use crate::topic::{DEFAULT_CAPACITY, name_fault};
-use crate::{BusError, Event, Log, Publisher, SubscribeOptions, Subscriber, Topic, TopicStats};
+use crate::{
+    BusError, Delivery, Endpoint, Event, Failure, GroupMember, Handler, HandlerOptions, Log,
+    Publisher, Requester, Responder, SubscribeOptions, Subscriber, Topic, TopicStats,
+};
 
 /// A bus: topics by name.
 ///
@@ -322,16 +325,227 @@ pub trait BusExt: Bus {
             Opened::Log(log) => Ok(log.subscribe_at(&options, place)),
             Opened::Link(link, codec) => match link.subscribe(options.on_frames(codec)) {
                 Ok(frames) => Ok(Subscriber::of_link(topic.name().into(), frames, codec)),
-                Err(error) => Err(BusError::Link {
-                    topic: topic.name().to_owned(),
-                    source: error.into(),
-                }),
+                Err(error) => Err(link_failed(topic, error)),
+            },
+        }
+    }
+
+    /// Calls a function with each event, one after another: see [`on_with`](Self::on_with).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use std::time::Duration;
+    /// use coord_bus::{BusExt, Delivery, Failure, LocalBus, Topic};
+    ///
+    /// const ORDERS: Topic<u64> = Topic::new("orders");
+    ///
+    /// let bus = LocalBus::new();
+    /// let handler = bus.on(&ORDERS, |order: Delivery<u64>| async move {
+    ///     if *order == 13 {
+    ///         return Err(Failure::message("unlucky").permanent());
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// let orders = bus.publisher(&ORDERS)?;
+    /// for order in [12, 13, 14] {
+    ///     orders.publish(order).await?;
+    /// }
+    /// let report = handler.drain(Duration::from_secs(5)).await;
+    /// assert_eq!((report.handled, report.dead), (2, 1));
+    /// let mut dead = bus.subscribe(&ORDERS.dead_letters())?;
+    /// assert_eq!(dead.recv().await.unwrap().error, ["unlucky"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[track_caller]
+    fn on<E, F, Fut, X>(&self, topic: &Topic<E>, handle: F) -> Result<Handler, BusError>
+    where
+        E: Event,
+        F: Fn(Delivery<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), X>> + Send + 'static,
+        X: Into<Failure> + Send + 'static,
+    {
+        self.on_with(topic, &HandlerOptions::default(), handle)
+    }
+
+    /// Calls a function with each event of a topic, on tasks that the [`Handler`] owns.
+    ///
+    /// An event whose handler fails, or panics, is tried again after the options' backoff; the last
+    /// failure, or one that is [`permanent`](Failure::permanent), makes it a dead letter
+    /// ([`Topic::dead_letters`]), and the next event is handled. What the handler publishes follows
+    /// from the event, and never waits for room: see [`Cause::run`](crate::Cause::run). So a handler
+    /// that publishes to its own topic, or around a ring of topics, meets
+    /// [`Refusal::Full`](crate::Refusal::Full) where it would wait for itself: what it does about
+    /// that is its decision, and failing is one, as it is then tried again.
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[track_caller]
+    fn on_with<E, F, Fut, X>(
+        &self,
+        topic: &Topic<E>,
+        options: &HandlerOptions,
+        handle: F,
+    ) -> Result<Handler, BusError>
+    where
+        E: Event,
+        F: Fn(Delivery<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), X>> + Send + 'static,
+        X: Into<Failure> + Send + 'static,
+    {
+        let place = Location::caller();
+        let name = match &options.name {
+            Some(name) => Arc::clone(name),
+            None => place.to_string().into(),
+        };
+        let dead_letters = self.publisher(&topic.dead_letters())?;
+        let member = match &options.group {
+            Some(group) => self.join_group(topic, group)?,
+            None => {
+                let options = SubscribeOptions::from(options.overflow).named(Arc::clone(&name));
+                GroupMember::alone(self.subscribe_with(topic, options)?)
+            }
+        };
+        let members = vec![member; options.concurrency];
+        Ok(Handler::start(name, members, options, dead_letters, handle))
+    }
+
+    /// A handle to make requests at an endpoint.
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`]; [`BusError::InProcessOnly`] on a bus that carries bytes.
+    #[track_caller]
+    fn requester<Q: Send + 'static, R: Send + 'static>(
+        &self,
+        endpoint: &Endpoint<Q, R>,
+    ) -> Result<Requester<Q, R>, BusError> {
+        self.publisher(endpoint.topic()).map(Requester::new)
+    }
+
+    /// Answers requests at an endpoint, one at a time: see [`respond_with`](Self::respond_with).
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`]; [`BusError::InProcessOnly`] on a bus that carries bytes.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[track_caller]
+    fn respond<Q, R, F, Fut, X>(
+        &self,
+        endpoint: &Endpoint<Q, R>,
+        answer: F,
+    ) -> Result<Responder, BusError>
+    where
+        Q: Send + 'static,
+        R: Send + 'static,
+        F: Fn(Q) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, X>> + Send + 'static,
+        X: Into<Failure> + Send + 'static,
+    {
+        self.respond_with(endpoint, 1, answer)
+    }
+
+    /// Answers requests at an endpoint, at most `concurrency` at once (zero counts as one), on
+    /// tasks that the [`Responder`] owns. Of all responders of an endpoint, each request goes to
+    /// one.
+    ///
+    /// A function that fails or panics answers with that ([`RequestError::Failed`]); it is not tried
+    /// again, as who asked knows better whether that is worth it. When whoever asked goes, or its
+    /// deadline passes, the function is dropped where it awaits. What it publishes follows from the
+    /// request: see [`Cause::run`](crate::Cause::run).
+    ///
+    /// [`RequestError::Failed`]: crate::RequestError::Failed
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`]; [`BusError::InProcessOnly`] on a bus that carries bytes.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[track_caller]
+    fn respond_with<Q, R, F, Fut, X>(
+        &self,
+        endpoint: &Endpoint<Q, R>,
+        concurrency: usize,
+        answer: F,
+    ) -> Result<Responder, BusError>
+    where
+        Q: Send + 'static,
+        R: Send + 'static,
+        F: Fn(Q) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, X>> + Send + 'static,
+        X: Into<Failure> + Send + 'static,
+    {
+        let member = self.join_group(endpoint.topic(), Responder::GROUP)?;
+        let members = vec![member; concurrency.max(1)];
+        Ok(Responder::start(endpoint.name(), members, answer))
+    }
+
+    /// A member of the group of this name, which shares the topic's events with the others: each
+    /// event goes to one of them. The first to join makes the group.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use coord_bus::{BusExt, LocalBus, Topic};
+    ///
+    /// const MAILS: Topic<String> = Topic::new("mails");
+    ///
+    /// let bus = LocalBus::new();
+    /// let (one, other) = (bus.join_group(&MAILS, "senders")?, bus.join_group(&MAILS, "senders")?);
+    /// bus.publisher(&MAILS)?.publish("hello".to_owned()).await?;
+    ///
+    /// let mail = one.recv().await.unwrap();
+    /// drop(mail); // could not be sent from here
+    /// let mail = other.recv().await.unwrap();
+    /// assert_eq!((&**mail, mail.attempt()), ("hello", 2));
+    /// mail.acknowledge();
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`].
+    #[track_caller]
+    fn join_group<E: Event>(
+        &self,
+        topic: &Topic<E>,
+        group: &str,
+    ) -> Result<GroupMember<E>, BusError> {
+        let place = Location::caller();
+        match open(self, topic, place)? {
+            Opened::Log(log) => Ok(log.join_group_at(group.into(), place)),
+            Opened::Link(link, codec) => match link.join(group) {
+                Ok(frames) => Ok(GroupMember::of_link(topic.name().into(), frames, codec)),
+                Err(error) => Err(link_failed(topic, error)),
             },
         }
     }
 }
 
 impl<B: Bus + ?Sized> BusExt for B {}
+
+fn link_failed<E: Event>(topic: &Topic<E>, error: LinkError) -> BusError {
+    BusError::Link {
+        topic: topic.name().to_owned(),
+        source: error.into(),
+    }
+}
 
 enum Opened<E> {
     Log(Log<E>),

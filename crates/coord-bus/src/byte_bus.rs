@@ -12,7 +12,8 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::link::{Frame, FrameSource, Link, LinkError, LinkFrame};
+use crate::group::Frames;
+use crate::link::{Frame, FrameGroup, FrameSource, Link, LinkError, LinkFrame};
 use crate::{
     AnyLog, Bus, BusError, Drained, Ledger, Log, Opening, Port, SubscribeOptions, Subscriber,
     TaskScope, TopicStats, TryReceiveError, time,
@@ -205,6 +206,10 @@ impl Link for ByteLink {
         options: SubscribeOptions<Frame>,
     ) -> Result<Box<dyn FrameSource>, LinkError> {
         Ok(Box::new(Arrivals(self.far.subscribe(options))))
+    }
+
+    fn join(&self, group: &str) -> Result<Box<dyn FrameGroup>, LinkError> {
+        Ok(Box::new(Frames(self.far.join_group(group))))
     }
 
     fn close(&self) {

@@ -116,6 +116,10 @@ mod options;
 mod subscribe;
 mod received;
 mod handling;
+mod group;
+mod handler;
+mod dead_letter;
+mod request;
 mod log;
 #[cfg(feature = "local")]
 mod local_bus;
@@ -139,6 +143,7 @@ pub use backoff::{Backoff, Growth, Jitter};
 pub use bus::{AnyLog, Bus, BusExt, Drained, Opening, Port};
 #[cfg(feature = "test-util")]
 pub use byte_bus::ByteBus;
+pub use dead_letter::DeadLetter;
 pub use error::{BusError, Refusal, Refused, TryReceiveError};
 pub use event::{Details, Envelope, Event, Meta};
 pub use event_log::{
@@ -147,9 +152,11 @@ pub use event_log::{
 };
 pub use failure::{Failure, Panicked, WithCauses};
 pub use futures_core::future::BoxFuture;
+pub use group::{Claim, GroupMember};
+pub use handler::{Handler, HandlerOptions, HandlerReport};
 pub use handling::Cause;
 pub use jiff::Timestamp;
-pub use link::{Frame, FrameSource, Link, LinkError, LinkFrame};
+pub use link::{Frame, FrameClaim, FrameGroup, FrameSource, Link, LinkError, LinkFrame, Receipt};
 #[cfg(feature = "local")]
 pub use local_bus::{LocalBus, MAX_TOPICS};
 pub use log::Log;
@@ -158,6 +165,7 @@ pub use memory_event_log::MemoryEventLog;
 pub use options::{Overflow, SubscribeOptions};
 pub use publish::Publisher;
 pub use received::{Batch, Delivery, Received};
+pub use request::{DEFAULT_DEADLINE, Endpoint, RequestError, Requester, Responder};
 pub use stats::{Dropped, Ledger, PublisherStats, SubscriberStats, TopicStats};
 pub use subscribe::Subscriber;
 pub use task_scope::{ShutdownReport, TaskScope, catch, panic_message};
