@@ -1,9 +1,10 @@
 //! Requests and replies: a question to whoever answers at an [`Endpoint`], with a deadline.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::select;
@@ -155,8 +156,7 @@ impl<Q: Send + 'static, R: Send + 'static> Requester<Q, R> {
                 Err(refused) => Err(refused.reason),
             }
         };
-        // Pinned here, and so dropped before anything is told: who answers is to stop first.
-        let answer = time::timeout(self.deadline, pin!(answer)).await;
+        let answer = within(self.deadline, answer).await;
         let endpoint = || self.publisher.topic().to_owned();
         match answer {
             Ok(Ok(Ok(Answer::Reply(reply)))) => Ok(reply),
@@ -181,6 +181,26 @@ impl<Q: Send + 'static, R: Send + 'static> Requester<Q, R> {
                 deadline: self.deadline,
             }),
         }
+    }
+}
+
+/// What a future gives within a deadline. A timer costs more than all the rest of a request, so it
+/// is only set once others have had their turn and there is no reply yet.
+async fn within<F: Future>(deadline: Duration, future: F) -> Result<F::Output, time::Elapsed> {
+    let mut future = pin!(future);
+    let mut had_turn = false;
+    let at_once = poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if had_turn => Poll::Ready(None),
+        Poll::Pending => {
+            had_turn = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    match at_once.await {
+        Some(output) => Ok(output),
+        None => time::timeout(deadline, future).await,
     }
 }
 
