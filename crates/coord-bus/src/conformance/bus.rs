@@ -7,11 +7,15 @@ mod room;
 mod overflow;
 mod closing;
 mod opening;
+mod retain;
+mod groups;
 
 pub use closing::*;
 pub use delivery::*;
+pub use groups::*;
 pub use opening::*;
 pub use overflow::*;
+pub use retain::*;
 pub use room::*;
 
 use crate::{Publisher, Subscriber, Topic};
