@@ -2,6 +2,7 @@
 
 mod backoff;
 mod byte_bus;
+mod handler;
 mod handles;
 mod link;
 mod local_bus;
