@@ -12,11 +12,12 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::group::Frames;
-use crate::link::{Frame, FrameGroup, FrameSource, Link, LinkError, LinkFrame};
+use crate::link::{
+    Frame, FrameClaim, FrameGroup, FrameSource, Link, LinkError, LinkFrame, Receipt,
+};
 use crate::{
-    AnyLog, Bus, BusError, Drained, Ledger, Log, Opening, Port, SubscribeOptions, Subscriber,
-    TaskScope, TopicStats, TryReceiveError, time,
+    AnyLog, Bus, BusError, Claim, Drained, GroupMember, Ledger, Log, Opening, Port,
+    SubscribeOptions, Subscriber, TaskScope, TopicStats, TryReceiveError, time,
 };
 
 /// How many events of a topic may be on their way: a few, so that a test can fill the way too.
@@ -308,5 +309,32 @@ impl FrameSource for Arrivals {
 
     fn ledger(&self) -> Ledger {
         self.0.ledger()
+    }
+}
+
+/// The frames of a topic as one member of a group gets them.
+struct Frames(GroupMember<Frame>);
+
+impl FrameGroup for Frames {
+    fn claim(&self) -> BoxFuture<'_, Option<FrameClaim>> {
+        Box::pin(async {
+            let claim = self.0.recv().await?;
+            Some(FrameClaim {
+                frame: (*claim).clone(),
+                sequence: claim.meta().sequence(),
+                attempt: claim.attempt(),
+                receipt: Box::new(claim),
+            })
+        })
+    }
+
+    fn another(&self) -> Box<dyn FrameGroup> {
+        Box::new(Self(self.0.clone()))
+    }
+}
+
+impl Receipt for Claim<Frame> {
+    fn acknowledge(self: Box<Self>) {
+        Claim::acknowledge(*self);
     }
 }

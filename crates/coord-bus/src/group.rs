@@ -8,8 +8,6 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
-use futures_core::future::BoxFuture;
-
 use crate::link::{FrameClaim, FrameGroup, Receipt};
 use crate::received::Delivery;
 use crate::topic::Codec;
@@ -396,32 +394,5 @@ impl<E: fmt::Debug> fmt::Debug for Claim<E> {
             .field("event", &**self)
             .field("attempt", &self.attempt)
             .finish_non_exhaustive()
-    }
-}
-
-/// A claim on a frame, for who carries bytes over a log of frames.
-pub(crate) struct Frames(pub(crate) GroupMember<crate::Frame>);
-
-impl FrameGroup for Frames {
-    fn claim(&self) -> BoxFuture<'_, Option<FrameClaim>> {
-        Box::pin(async {
-            let claim = self.0.recv().await?;
-            Some(FrameClaim {
-                frame: (*claim).clone(),
-                sequence: claim.meta().sequence(),
-                attempt: claim.attempt(),
-                receipt: Box::new(claim),
-            })
-        })
-    }
-
-    fn another(&self) -> Box<dyn FrameGroup> {
-        Box::new(Self(self.0.clone()))
-    }
-}
-
-impl Receipt for Claim<crate::Frame> {
-    fn acknowledge(self: Box<Self>) {
-        Claim::acknowledge(*self);
     }
 }

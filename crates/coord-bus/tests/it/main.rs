@@ -11,6 +11,7 @@ mod log_stress;
 mod log_waiting;
 mod memory_event_log;
 mod model;
+mod selection;
 mod task_scope;
 mod time;
 mod vocabulary;
