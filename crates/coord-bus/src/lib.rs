@@ -50,12 +50,17 @@
 //! | `topic` | the typed name of a stream of events: [`Topic`] |
 //! | `bus` | topics by name, behind an object-safe trait: [`Bus`], [`BusExt`] |
 //! | `publish` | the entrance of a topic: [`Publisher`] |
-//! | `subscribe` | its exit: [`Subscriber`], [`Overflow`], [`Received`], [`Delivery`] |
+//! | `options` | what a subscriber wants, and what happens when it falls behind: [`SubscribeOptions`], [`Overflow`] |
+//! | `subscribe` `received` | the exit of a topic: [`Subscriber`], [`Received`], [`Delivery`], [`Batch`] |
 //! | `log` | what is between them, the one hot path: [`Log`] |
+//! | `group` | consumers that compete: [`GroupMember`], [`Claim`] |
+//! | `handling` | what is published while an event is handled: [`Cause`] |
+//! | `handler` `dead_letter` | functions that are called with each event: [`Handler`], [`DeadLetter`] |
+//! | `request` | questions and answers: [`Endpoint`], [`Requester`], [`Responder`] |
 //! | `local_bus` | the bus of one process: [`LocalBus`] |
 //! | `link` | what a bus between processes implements instead of a log: [`Link`] |
 //! | `error` | what can go wrong: [`BusError`], [`Refused`] |
-//! | `stats` | what topics count by themselves: [`TopicStats`] |
+//! | `stats` | what topics count by themselves: [`TopicStats`], [`Ledger`] |
 //! | `event_log` | streams of records that last: [`EventLog`] |
 //! | `memory_event_log` | such streams in memory: [`MemoryEventLog`] |
 //! | [`time`] | timers that tests pause, and a clock that they set |
@@ -69,25 +74,36 @@
 //! # Promises
 //!
 //! **Order.** All subscribers of a topic receive its events in one order, in which those of each
-//! publisher stand as it published them.
+//! publisher stand as it published them. (The newest of each key come in the order of their keys'
+//! turns.)
 //!
-//! **Loss.** A subscriber receives every event that is accepted after it has subscribed, unless it
-//! asked for [`Overflow::DropOldest`]: then it loses the oldest when it falls behind, learns how
-//! many and where, and never slows a publisher or another subscriber. An event that is not
-//! accepted comes back with the reason.
+//! **Loss.** A subscriber receives every event that is accepted after it has subscribed, and before
+//! those the ones that its topic retains, unless it asked for another [`Overflow`] than `Block`: then
+//! it learns how many it did not get and where, and never makes a publisher or another subscriber
+//! wait. An event that is not accepted comes back with the reason.
+//!
+//! **Account.** For each subscriber, and summed for each topic,
+//! `published = delivered + conflated + dropped + filtered + in flight` ([`Ledger`]), at any time,
+//! and each part exact when nothing moves.
 //!
 //! **Bounds.** A topic holds at most its capacity of events ahead of its slowest lossless
 //! subscriber, [`DEFAULT_CAPACITY`] where it states none; publishers wait, or are refused, until
 //! there is room, and are served in the order in which they came. A subscriber that may lose
 //! events keeps no more than that alive, but for a chunk of at most 128. A topic whose subscribers
-//! have received everything, and wait for more, holds no event.
+//! have received everything, and wait for more, holds no event but those that it retains.
+//!
+//! **No deadlock of handlers.** Who publishes while it handles an event ([`BusExt::on`],
+//! [`BusExt::respond`], [`Cause::run`]) does not wait: a full topic refuses. So no ring of topics,
+//! however it feeds itself, stands still or grows.
 //!
 //! **Cancellation.** Any future of this crate may be dropped at any time. A `publish` that is
 //! dropped has not published, except over a [`Link`], where it may have; a `recv` that is dropped
 //! has received nothing.
 //!
 //! **The end.** A closed topic takes no more events; its subscribers receive what it has accepted,
-//! and then `None`. [`Bus::drain`] waits for that, and says what was left at its deadline.
+//! and then `None`. [`Subscriber::close`], [`Publisher::close`] and [`Bus::close`] end one
+//! subscriber, one topic and all; `drain` waits for that, and says what was delivered and what was
+//! left at its deadline.
 //!
 //! # Features
 //!
