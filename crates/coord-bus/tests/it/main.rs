@@ -2,6 +2,7 @@
 
 mod backoff;
 mod byte_bus;
+mod group;
 mod handler;
 mod handles;
 mod link;
