@@ -419,7 +419,13 @@ pub trait BusExt: Bus {
             }
         };
         let members = vec![member; options.concurrency];
-        Ok(Handler::start(name, members, options, dead_letters, handle))
+        Ok(Handler::start(
+            &name,
+            members,
+            options,
+            dead_letters,
+            handle,
+        ))
     }
 
     /// A handle to make requests at an endpoint.

@@ -168,7 +168,7 @@ impl Handler {
 
     /// Sets it to work.
     pub(crate) fn start<E, F, Fut, X>(
-        name: Arc<str>,
+        name: &Arc<str>,
         members: Vec<GroupMember<E>>,
         options: &HandlerOptions,
         dead_letters: Publisher<DeadLetter<E>>,
@@ -180,10 +180,10 @@ impl Handler {
         Fut: Future<Output = Result<(), X>> + Send + 'static,
         X: Into<Failure> + Send + 'static,
     {
-        let scope = TaskScope::new(&*name);
+        let scope = TaskScope::new(&**name);
         let counts = Arc::new(Counts::default());
         let work = Arc::new(Work {
-            name: Arc::clone(&name),
+            name: Arc::clone(name),
             max_attempts: options.max_attempts,
             backoff: options.backoff,
             dead_letters,
@@ -193,7 +193,7 @@ impl Handler {
         let is_shared = options.group.is_some();
         for member in members {
             let (work, stop) = (Arc::clone(&work), scope.token());
-            scope.spawn(&*name, async move {
+            scope.spawn(&**name, async move {
                 let mut is_stopped = false;
                 loop {
                     let claim = match is_stopped {

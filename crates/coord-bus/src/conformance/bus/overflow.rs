@@ -172,7 +172,8 @@ pub async fn a_filter_lets_through_what_passes(bus: &dyn Bus) {
     let topic = NUMBERS.capacity(200);
     let publisher = bus.publisher(&topic).expect("it opens");
     let tens = |overflow: Overflow| {
-        let options = SubscribeOptions::from(overflow).filter(|number: &u64| number % 10 == 0);
+        let options =
+            SubscribeOptions::from(overflow).filter(|number: &u64| number.is_multiple_of(10));
         bus.subscribe_with(&topic, options).expect("it opens")
     };
     let mut all = tens(Overflow::Block);
