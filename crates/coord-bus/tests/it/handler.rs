@@ -22,11 +22,11 @@ struct Calls(Arc<Mutex<Vec<u64>>>);
 
 impl Calls {
     fn add(&self, number: u64) {
-        self.0.lock().unwrap().push(number);
+        self.0.lock().expect("no test panics with it").push(number);
     }
 
     fn all(&self) -> Vec<u64> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().expect("no test panics with it").clone()
     }
 
     fn count(&self, number: u64) -> usize {
@@ -39,7 +39,7 @@ impl Calls {
 
 async fn publish(publisher: &Publisher<u64>, numbers: impl IntoIterator<Item = u64>) {
     for number in numbers {
-        publisher.publish(number).await.unwrap();
+        publisher.publish(number).await.expect("it is open");
     }
 }
 
@@ -330,7 +330,7 @@ async fn a_handler_ends_with_its_topic() {
 async fn feeds_itself(overflow: Overflow) -> (u64, u64, u64) {
     let bus = LocalBus::new();
     let topic = NUMBERS.capacity(8);
-    let publisher = bus.publisher(&topic).unwrap();
+    let publisher = bus.publisher(&topic).expect("it is open");
     let (accepted, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let counts = (
         publisher.clone(),
@@ -358,8 +358,8 @@ async fn feeds_itself(overflow: Overflow) -> (u64, u64, u64) {
             Ok::<_, Failure>(())
         }
     };
-    let handler = bus.on_with(&topic, &options, handle).unwrap();
-    publisher.publish(1).await.unwrap();
+    let handler = bus.on_with(&topic, &options, handle).expect("it is open");
+    publisher.publish(1).await.expect("it is open");
     // It runs dry by itself: nothing waits, and nothing grows.
     let mut settled = false;
     for _ in 0..100_000 {
@@ -402,7 +402,7 @@ async fn ring(bus: &dyn Bus) {
         .map(|name| Topic::<u64>::new("ring").with_name(name).capacity(4));
     let refused = Arc::new(AtomicU64::new(0));
     let link = |from: &Topic<u64>, to: &Topic<u64>| {
-        let (publisher, refused) = (bus.publisher(to).unwrap(), Arc::clone(&refused));
+        let (publisher, refused) = (bus.publisher(to).expect("it is open"), Arc::clone(&refused));
         let handle = move |number: Delivery<u64>| {
             let (publisher, refused) = (publisher.clone(), Arc::clone(&refused));
             async move {
@@ -418,10 +418,14 @@ async fn ring(bus: &dyn Bus) {
                 Ok::<_, Failure>(())
             }
         };
-        bus.on(from, handle).unwrap()
+        bus.on(from, handle).expect("it is open")
     };
     let handlers = [link(&a, &b), link(&b, &c), link(&c, &a)];
-    bus.publisher(&a).unwrap().publish(1).await.unwrap();
+    bus.publisher(&a)
+        .expect("it is open")
+        .publish(1)
+        .await
+        .expect("it is open");
     let goes_on = async {
         while handlers
             .iter()
