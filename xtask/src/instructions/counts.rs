@@ -8,8 +8,8 @@ use std::fmt::Write;
 const TOLERANCE_PERCENT: u64 = 5;
 
 const HEADING: &str = "\
-# Instructions for one event (a subscriber, where the case says so), on x86_64 Linux. Counted, compared
-# and, with `--accept`, written by `cargo xtask instructions`; the cases are in `src/instructions.rs`.
+# Instructions that one time of each case takes: an event, or a subscriber. Of x86_64 Linux, counted by
+# `cargo xtask instructions`, which writes them with `--accept`. The cases: `src/instructions.rs`.
 
 ";
 
