@@ -9,6 +9,8 @@ mod log_memory;
 mod log_stress;
 mod log_waiting;
 mod memory_event_log;
+mod memory_leases;
+mod memory_work_queue;
 mod model;
 mod task_scope;
 mod time;
