@@ -1,10 +1,13 @@
 //! The behaviour of coord-bus, from outside.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod backoff;
 mod byte_bus;
 mod handles;
 mod link;
 mod local_bus;
+mod lease_hold;
+mod lease_model;
 mod log_memory;
 mod log_stress;
 mod log_waiting;
@@ -15,3 +18,4 @@ mod model;
 mod task_scope;
 mod time;
 mod vocabulary;
+mod work_queue_model;
