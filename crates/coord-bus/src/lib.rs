@@ -63,13 +63,18 @@
 //! | `stats` | what topics count by themselves: [`TopicStats`], [`Ledger`] |
 //! | `event_log` | streams of records that last: [`EventLog`] |
 //! | `memory_event_log` | such streams in memory: [`MemoryEventLog`] |
+//! | `work_queue` | items for one of many workers, at least once: [`WorkQueue`] |
+//! | `memory_work_queue` | such queues in memory: [`MemoryWorkQueue`] |
+//! | `lease` | who may do something alone: [`Lease`], [`LeaseExt`] |
+//! | `memory_leases` | such leases in memory: [`MemoryLeases`] |
+//! | `fence` | what refuses who has lost a lease, or an item: [`Fence`] |
 //! | [`time`] | timers that tests pause, and a clock that they set |
 //! | `task_scope` | the owner of background tasks: [`TaskScope`] |
 //! | `backoff` | how long to wait before trying again: [`Backoff`] |
 //! | `failure` | why something failed that may be tried again: [`Failure`] |
 //! | [`vocabulary`] | the events that all crates know |
 //! | `byte_bus` | a bus for tests, on which every event becomes bytes: [`ByteBus`] |
-//! | [`conformance`] | what every bus and every event log must do, as tests |
+//! | [`conformance`] | what every bus, event log, work queue and lease must do, as tests |
 //!
 //! # Promises
 //!
@@ -109,7 +114,7 @@
 //!
 //! | feature | brings |
 //! |---|---|
-//! | `local` (default) | [`LocalBus`] and [`MemoryEventLog`], for applications |
+//! | `local` (default) | [`LocalBus`], [`MemoryEventLog`], [`MemoryWorkQueue`] and [`MemoryLeases`], for applications |
 //! | `test-util` | [`ByteBus`], [`conformance`], [`time::ManualClock`], for tests |
 //!
 //! Without features there are the traits, [`Log`], and the types that crates share: what a library
@@ -145,6 +150,13 @@ mod stats;
 mod event_log;
 #[cfg(feature = "local")]
 mod memory_event_log;
+mod work_queue;
+#[cfg(feature = "local")]
+mod memory_work_queue;
+mod lease;
+#[cfg(feature = "local")]
+mod memory_leases;
+mod fence;
 pub mod time;
 mod task_scope;
 mod backoff;
@@ -167,17 +179,23 @@ pub use event_log::{
     StoredRecord, Tail, check_stream_name,
 };
 pub use failure::{Failure, Panicked, WithCauses};
+pub use fence::{Fence, Fenced};
 pub use futures_core::future::BoxFuture;
 pub use group::{Claim, GroupMember};
 pub use handler::{Handler, HandlerOptions, HandlerReport};
 pub use handling::Cause;
 pub use jiff::Timestamp;
+pub use lease::{Grant, Held, Lease, LeaseError, LeaseExt, check_lease_name};
 pub use link::{Frame, FrameClaim, FrameGroup, FrameSource, Link, LinkError, LinkFrame, Receipt};
 #[cfg(feature = "local")]
 pub use local_bus::{LocalBus, MAX_TOPICS};
 pub use log::Log;
 #[cfg(feature = "local")]
 pub use memory_event_log::MemoryEventLog;
+#[cfg(feature = "local")]
+pub use memory_leases::MemoryLeases;
+#[cfg(feature = "local")]
+pub use memory_work_queue::MemoryWorkQueue;
 pub use options::{Overflow, SubscribeOptions};
 pub use publish::Publisher;
 pub use received::{Batch, Delivery, Received};
@@ -187,3 +205,7 @@ pub use subscribe::Subscriber;
 pub use task_scope::{ShutdownReport, TaskScope, catch, panic_message};
 pub use tokio_util::sync::CancellationToken;
 pub use topic::{DEFAULT_CAPACITY, MAX_NAME_LENGTH, Topic};
+pub use work_queue::{
+    ClaimedItem, DEFAULT_HOLD, DeadItem, QueueCounts, QueueLimits, WorkQueue, WorkQueueError,
+    check_queue_name,
+};
