@@ -204,7 +204,7 @@ struct Turn<'a> {
 
 /// What somebody in line finds.
 enum Found {
-    ClaimedItem(ClaimedItem),
+    Item(ClaimedItem),
     /// Nothing for now; look again at this time, or when woken.
     Nothing(Option<Instant>),
 }
@@ -217,7 +217,7 @@ impl Turn<'_> {
             let budget = ready!(tokio::task::coop::poll_proceed(cx));
             loop {
                 match self.look(cx) {
-                    Found::ClaimedItem(claim) => {
+                    Found::Item(claim) => {
                         budget.made_progress();
                         return Poll::Ready(claim);
                     }
@@ -247,7 +247,7 @@ impl Turn<'_> {
                 && let Some(claim) = queue.deliver(self.name, *token + 1, time::after(self.hold))
             {
                 *token += 1;
-                return Found::ClaimedItem(claim);
+                return Found::Item(claim);
             }
         }
         let replaced = queue.wait(self.ticket, cx.waker());
