@@ -9,9 +9,13 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 
-use crate::link::Link;
-use crate::topic::{DEFAULT_CAPACITY, name_fault};
-use crate::{BusError, Event, Log, Publisher, SubscribeOptions, Subscriber, Topic, TopicStats};
+use crate::link::{Link, LinkError};
+use crate::pattern::{AnySource, Inbox, TypedSource, source_of_frames};
+use crate::topic::{Codec, DEFAULT_CAPACITY, name_fault};
+use crate::{
+    BusError, Description, Event, Log, Overflow, Pattern, PatternOptions, PatternSubscriber,
+    Publisher, SubscribeOptions, Subscriber, Topic, TopicStats, Watch, Watching,
+};
 
 /// A bus: topics by name.
 ///
@@ -25,6 +29,14 @@ pub trait Bus: Send + Sync {
     ///
     /// See [`BusError`].
     fn open(&self, topic: &Opening<'_>) -> Result<Port, BusError>;
+
+    /// Subscribes a pattern to all topics that match it, now and later: see
+    /// [`Watchers`](crate::Watchers), which does that for who writes a bus.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Link`] where a link takes no subscriber.
+    fn watch(&self, watch: Watch) -> Result<Watching, BusError>;
 
     /// What every topic has counted, by name.
     fn stats(&self) -> Vec<TopicStats>;
@@ -85,7 +97,7 @@ pub struct Opening<'a> {
     type_name: &'static str,
     bytes: bool,
     place: &'static Location<'static>,
-    make: fn(&str, usize, usize) -> Arc<dyn ErasedLog>,
+    maker: &'a dyn MakeLog,
 }
 
 impl<'a> Opening<'a> {
@@ -98,7 +110,7 @@ impl<'a> Opening<'a> {
             type_name: type_name::<E>(),
             bytes: topic.codec().is_some(),
             place,
-            make: |name, capacity, retain| Arc::new(Log::<E>::retaining(name, capacity, retain)),
+            maker: topic,
         }
     }
 
@@ -135,7 +147,7 @@ impl<'a> Opening<'a> {
     /// A new log of the topic's type, for a bus that keeps its topics in this process.
     pub fn make_log(&self) -> AnyLog {
         AnyLog {
-            log: (self.make)(self.name, self.capacity(), self.retain()),
+            log: self.maker.make_log(self.capacity(), self.retain()),
             type_id: self.type_id,
             type_name: self.type_name,
             capacity: self.capacity(),
@@ -216,8 +228,8 @@ impl AnyLog {
 
     fn typed<E: Event>(&self, topic: &Opening<'_>) -> Result<Log<E>, BusError> {
         let log: &dyn Any = &*self.log;
-        match log.downcast_ref::<Log<E>>() {
-            Some(log) => Ok(log.clone()),
+        match log.downcast_ref::<TypedLog<E>>() {
+            Some(typed) => Ok(typed.log.clone()),
             None => Err(self.type_conflict(topic)),
         }
     }
@@ -243,23 +255,62 @@ impl fmt::Debug for AnyLog {
     }
 }
 
+/// Makes logs of a type that only this knows.
+trait MakeLog: Send + Sync {
+    fn make_log(&self, capacity: usize, retain: usize) -> Arc<dyn ErasedLog>;
+}
+
+impl<E: Event> MakeLog for Topic<E> {
+    fn make_log(&self, capacity: usize, retain: usize) -> Arc<dyn ErasedLog> {
+        Arc::new(TypedLog {
+            log: Log::<E>::retaining(self.name(), capacity, retain),
+            codec: self.codec(),
+        })
+    }
+}
+
+/// A log, and how its events become bytes, if they can.
+struct TypedLog<E> {
+    log: Log<E>,
+    codec: Option<Codec<E>>,
+}
+
 trait ErasedLog: Any + Send + Sync {
     fn stats(&self) -> TopicStats;
     fn close(&self);
     fn drained(&self) -> BoxFuture<'_, ()>;
+    fn subscribe_any(
+        &self,
+        overflow: Overflow,
+        name: Arc<str>,
+        place: &'static Location<'static>,
+    ) -> Box<dyn AnySource>;
 }
 
-impl<E: Event> ErasedLog for Log<E> {
+impl<E: Event> ErasedLog for TypedLog<E> {
     fn stats(&self) -> TopicStats {
-        Log::stats(self)
+        self.log.stats()
     }
 
     fn close(&self) {
-        Log::close(self);
+        self.log.close();
     }
 
     fn drained(&self) -> BoxFuture<'_, ()> {
-        Box::pin(Log::drained(self))
+        Box::pin(self.log.drained())
+    }
+
+    fn subscribe_any(
+        &self,
+        overflow: Overflow,
+        name: Arc<str>,
+        place: &'static Location<'static>,
+    ) -> Box<dyn AnySource> {
+        let options = SubscribeOptions::from(overflow).named(name);
+        Box::new(TypedSource {
+            subscriber: self.log.subscribe_at(&options, place),
+            codec: self.codec,
+        })
     }
 }
 
@@ -270,6 +321,34 @@ pub enum Port {
     Log(AnyLog),
     /// A link.
     Link(Arc<dyn Link>),
+}
+
+impl Port {
+    /// A subscriber to the topic, of whose type nothing is known.
+    pub(crate) fn subscribe_any(
+        &self,
+        topic: &str,
+        overflow: Overflow,
+        name: Arc<str>,
+        place: &'static Location<'static>,
+    ) -> Result<Box<dyn AnySource>, BusError> {
+        match self {
+            Self::Log(log) => Ok(log.log.subscribe_any(overflow, name, place)),
+            Self::Link(link) => {
+                let options = SubscribeOptions::from(overflow).named(name);
+                let frames = link.subscribe(options);
+                let frames = frames.map_err(|error| link_error(topic, error))?;
+                Ok(source_of_frames(topic, frames))
+            }
+        }
+    }
+}
+
+fn link_error(topic: &str, source: LinkError) -> BusError {
+    BusError::Link {
+        topic: topic.to_owned(),
+        source: source.into(),
+    }
 }
 
 impl fmt::Debug for Port {
@@ -322,11 +401,51 @@ pub trait BusExt: Bus {
             Opened::Log(log) => Ok(log.subscribe_at(&options, place)),
             Opened::Link(link, codec) => match link.subscribe(options.on_frames(codec)) {
                 Ok(frames) => Ok(Subscriber::of_link(topic.name().into(), frames, codec)),
-                Err(error) => Err(BusError::Link {
-                    topic: topic.name().to_owned(),
-                    source: error.into(),
-                }),
+                Err(error) => Err(link_error(topic.name(), error)),
             },
+        }
+    }
+
+    /// A subscriber to all topics whose names match a [`Pattern`], those that there are and those
+    /// that are opened later. Their events may be of any type.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use coord_bus::{BusExt, LocalBus, Overflow, Topic};
+    ///
+    /// const EXITS: Topic<i32> = Topic::new("process.exit");
+    ///
+    /// let bus = LocalBus::new();
+    /// let mut processes = bus.subscribe_pattern("process.>", Overflow::Block)?;
+    /// bus.publisher(&EXITS)?.publish(7).await?; // a topic that was not there before
+    ///
+    /// let event = processes.recv().await.unwrap();
+    /// assert_eq!(event.topic(), "process.exit");
+    /// assert_eq!(event.to_json()?, b"7");
+    /// assert_eq!(event.downcast_ref::<i32>(), Some(&7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::InvalidPattern`], and [`BusError::Link`] where a link takes no subscriber.
+    #[track_caller]
+    fn subscribe_pattern(
+        &self,
+        pattern: impl AsRef<str>,
+        options: impl Into<PatternOptions>,
+    ) -> Result<PatternSubscriber, BusError> {
+        let pattern = Pattern::new(pattern.as_ref())?;
+        let inbox = Inbox::new(pattern, options.into(), Location::caller());
+        let inbox = Arc::new(inbox);
+        let watching = self.watch(Watch::of(&inbox))?;
+        Ok(PatternSubscriber::new(inbox, watching))
+    }
+
+    /// Who publishes what to whom on this bus now, to be read, drawn or kept.
+    fn describe(&self) -> Description {
+        Description {
+            topics: self.stats(),
         }
     }
 }
@@ -335,7 +454,7 @@ impl<B: Bus + ?Sized> BusExt for B {}
 
 enum Opened<E> {
     Log(Log<E>),
-    Link(Arc<dyn Link>, crate::topic::Codec<E>),
+    Link(Arc<dyn Link>, Codec<E>),
 }
 
 fn open<B: Bus + ?Sized, E: Event>(

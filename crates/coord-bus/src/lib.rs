@@ -51,11 +51,13 @@
 //! | `bus` | topics by name, behind an object-safe trait: [`Bus`], [`BusExt`] |
 //! | `publish` | the entrance of a topic: [`Publisher`] |
 //! | `subscribe` | its exit: [`Subscriber`], [`Overflow`], [`Received`], [`Delivery`] |
+//! | `pattern` | many topics at once: [`Pattern`], [`PatternSubscriber`], [`AnyDelivery`] |
 //! | `log` | what is between them, the one hot path: [`Log`] |
 //! | `local_bus` | the bus of one process: [`LocalBus`] |
 //! | `link` | what a bus between processes implements instead of a log: [`Link`] |
 //! | `error` | what can go wrong: [`BusError`], [`Refused`] |
 //! | `stats` | what topics count by themselves: [`TopicStats`] |
+//! | `describe` | who publishes what to whom, as a table or a picture: [`Description`] |
 //! | `event_log` | streams of records that last: [`EventLog`] |
 //! | `memory_event_log` | such streams in memory: [`MemoryEventLog`] |
 //! | [`time`] | timers that tests pause, and a clock that they set |
@@ -81,6 +83,9 @@
 //! there is room, and are served in the order in which they came. A subscriber that may lose
 //! events keeps no more than that alive, but for a chunk of at most 128. A topic whose subscribers
 //! have received everything, and wait for more, holds no event.
+//!
+//! **Patterns.** A subscriber of a pattern is a subscriber of each topic that matches, from its
+//! first event on if it is opened later. Publishing asks no pattern; opening a topic asks each.
 //!
 //! **Cancellation.** Any future of this crate may be dropped at any time. A `publish` that is
 //! dropped has not published, except over a [`Link`], where it may have; a `recv` that is dropped
@@ -115,6 +120,7 @@ mod publish;
 mod options;
 mod subscribe;
 mod received;
+mod pattern;
 mod handling;
 mod log;
 #[cfg(feature = "local")]
@@ -122,6 +128,7 @@ mod local_bus;
 mod link;
 mod error;
 mod stats;
+mod describe;
 mod event_log;
 #[cfg(feature = "local")]
 mod memory_event_log;
@@ -139,7 +146,8 @@ pub use backoff::{Backoff, Growth, Jitter};
 pub use bus::{AnyLog, Bus, BusExt, Drained, Opening, Port};
 #[cfg(feature = "test-util")]
 pub use byte_bus::ByteBus;
-pub use error::{BusError, Refusal, Refused, TryReceiveError};
+pub use describe::Description;
+pub use error::{AnyDeliveryError, BusError, Refusal, Refused, TryReceiveError};
 pub use event::{Details, Envelope, Event, Meta};
 pub use event_log::{
     Appended, Durability, EventLog, EventLogError, ExpectedVersion, MAX_STREAM_NAME_LENGTH, Record,
@@ -156,6 +164,9 @@ pub use log::Log;
 #[cfg(feature = "local")]
 pub use memory_event_log::MemoryEventLog;
 pub use options::{Overflow, SubscribeOptions};
+pub use pattern::{
+    AnyDelivery, Attached, Pattern, PatternOptions, PatternSubscriber, Watch, Watchers, Watching,
+};
 pub use publish::Publisher;
 pub use received::{Batch, Delivery, Received};
 pub use stats::{Dropped, Ledger, PublisherStats, SubscriberStats, TopicStats};

@@ -5,6 +5,7 @@
 mod delivery;
 mod room;
 mod overflow;
+mod pattern;
 mod closing;
 mod opening;
 
@@ -12,6 +13,7 @@ pub use closing::*;
 pub use delivery::*;
 pub use opening::*;
 pub use overflow::*;
+pub use pattern::*;
 pub use room::*;
 
 use crate::{Publisher, Subscriber, Topic};

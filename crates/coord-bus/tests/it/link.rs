@@ -9,20 +9,21 @@ use std::time::Duration;
 use coord_bus::{
     BoxFuture, Bus, BusError, BusExt, Drained, Frame, FrameSource, Ledger, Link, LinkError,
     LinkFrame, Log, Opening, Port, Refusal, SubscribeOptions, Topic, TopicStats, TryReceiveError,
+    Watch, Watchers, Watching,
 };
 
 const NUMBERS: Topic<u64> = Topic::new("numbers");
 
 /// A bus of one link.
 #[derive(Default)]
-struct Scripted(Arc<ScriptedLink>);
+pub(crate) struct Scripted(Arc<ScriptedLink>);
 
 /// Says what it is told to say.
 #[derive(Default)]
-struct ScriptedLink(Mutex<Script>);
+pub(crate) struct ScriptedLink(Mutex<Script>);
 
 #[derive(Default)]
-struct Script {
+pub(crate) struct Script {
     /// What each send meets; nothing means that it fails.
     sends: VecDeque<LinkError>,
     /// What a subscriber gets; `None` in it is a wait. Nothing means that subscribing fails.
@@ -36,6 +37,11 @@ fn broken() -> LinkError {
 impl Bus for Scripted {
     fn open(&self, _topic: &Opening<'_>) -> Result<Port, BusError> {
         Ok(Port::Link(Arc::clone(&self.0) as Arc<dyn Link>))
+    }
+
+    fn watch(&self, watch: Watch) -> Result<Watching, BusError> {
+        let port = Port::Link(Arc::clone(&self.0) as Arc<dyn Link>);
+        Watchers::new().watch(watch, [("numbers", port)])
     }
 
     fn stats(&self) -> Vec<TopicStats> {

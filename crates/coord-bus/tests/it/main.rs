@@ -2,6 +2,7 @@
 
 mod backoff;
 mod byte_bus;
+mod describe;
 mod handles;
 mod link;
 mod local_bus;
@@ -10,6 +11,7 @@ mod log_stress;
 mod log_waiting;
 mod memory_event_log;
 mod model;
+mod pattern;
 mod task_scope;
 mod time;
 mod vocabulary;
