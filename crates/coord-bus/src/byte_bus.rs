@@ -12,10 +12,13 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::link::{Frame, FrameSource, Link, LinkError, LinkFrame};
+use crate::link::{
+    Frame, FrameClaim, FrameGroup, FrameSource, Link, LinkError, LinkFrame, Receipt,
+};
 use crate::{
-    AnyLog, Bus, BusError, Drained, Ledger, Log, Opening, Port, SubscribeOptions, Subscriber,
-    TaskScope, TopicStats, TryReceiveError, Watch, Watchers, Watching, time,
+    AnyLog, Bus, BusError, Claim, Drained, GroupMember, Ledger, Log, Opening, Port,
+    SubscribeOptions, Subscriber, TaskScope, TopicStats, TryReceiveError, Watch, Watchers,
+    Watching, time,
 };
 
 /// How many events of a topic may be on their way: a few, so that a test can fill the way too.
@@ -220,6 +223,10 @@ impl Link for ByteLink {
         Ok(Box::new(Arrivals(self.far.subscribe(options))))
     }
 
+    fn join(&self, group: &str) -> Result<Box<dyn FrameGroup>, LinkError> {
+        Ok(Box::new(Frames(self.far.join_group(group))))
+    }
+
     fn close(&self) {
         self.closed.cancel();
     }
@@ -316,5 +323,32 @@ impl FrameSource for Arrivals {
 
     fn ledger(&self) -> Ledger {
         self.0.ledger()
+    }
+}
+
+/// The frames of a topic as one member of a group gets them.
+struct Frames(GroupMember<Frame>);
+
+impl FrameGroup for Frames {
+    fn claim(&self) -> BoxFuture<'_, Option<FrameClaim>> {
+        Box::pin(async {
+            let claim = self.0.recv().await?;
+            Some(FrameClaim {
+                frame: (*claim).clone(),
+                sequence: claim.meta().sequence(),
+                attempt: claim.attempt(),
+                receipt: Box::new(claim),
+            })
+        })
+    }
+
+    fn another(&self) -> Box<dyn FrameGroup> {
+        Box::new(Self(self.0.clone()))
+    }
+}
+
+impl Receipt for Claim<Frame> {
+    fn acknowledge(self: Box<Self>) {
+        Claim::acknowledge(*self);
     }
 }

@@ -69,6 +69,26 @@ macro_rules! conformance_bus {
             who_drops_the_oldest_holds_nobody_up
             what_was_received_and_what_was_missed_add_up
             one_who_misses_events_costs_another_none
+            who_drops_the_newest_keeps_what_came_first
+            who_drops_the_newest_takes_again_what_it_has_room_for
+            who_wants_the_latest_gets_no_older_one
+            who_wants_the_latest_of_each_key_gets_each_once
+            beyond_its_keys_it_loses_the_oldest_key
+            a_filter_lets_through_what_passes
+            one_topic_serves_all_kinds_at_once
+            // Late subscribers
+            a_late_subscriber_starts_with_what_is_retained
+            the_seam_has_no_gap_and_no_double
+            nothing_is_retained_unless_it_is_asked_for
+            the_newest_of_what_is_retained_is_the_last
+            what_is_retained_outlives_the_end
+            // Groups
+            each_event_goes_to_one_member_of_a_group
+            what_is_not_acknowledged_goes_to_another_member
+            members_that_wait_are_served_in_turn
+            a_cancelled_claim_loses_nothing
+            a_group_is_one_lossless_subscriber
+            a_group_ends_when_everything_is_acknowledged
             // Patterns
             a_pattern_receives_from_topics_that_are_there_and_from_later_ones
             a_pattern_receives_what_is_retained
@@ -88,6 +108,9 @@ macro_rules! conformance_bus {
             a_closed_bus_opens_no_new_topic
             a_drain_is_complete_when_all_has_been_received
             a_drain_reports_what_is_left_at_its_deadline
+            a_closed_subscriber_gets_what_came_before_and_ends
+            a_subscriber_is_drained_until_its_deadline
+            a_topic_is_drained_alone
             // Opening
             one_name_has_one_type
             one_name_has_one_set_of_options
@@ -157,9 +180,11 @@ mod tests {
         let suites = [
             include_str!("conformance/bus/closing.rs"),
             include_str!("conformance/bus/delivery.rs"),
+            include_str!("conformance/bus/groups.rs"),
             include_str!("conformance/bus/opening.rs"),
             include_str!("conformance/bus/overflow.rs"),
             include_str!("conformance/bus/pattern.rs"),
+            include_str!("conformance/bus/retain.rs"),
             include_str!("conformance/bus/room.rs"),
             include_str!("conformance/event_log/appending.rs"),
             include_str!("conformance/event_log/reading.rs"),

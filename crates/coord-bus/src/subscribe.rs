@@ -226,6 +226,13 @@ impl<E> Subscriber<E> {
         Poll::Ready(more)
     }
 
+    pub(crate) fn poll_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery<E>>> {
+        if self.hand.is_at_end() && !ready!(self.poll_more(cx)) {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(self.take().map(Received::into_delivery))
+    }
+
     fn more(&mut self, waker: Option<&Waker>) -> More<()> {
         match &mut self.source {
             Source::Log(reader) => {
@@ -334,10 +341,7 @@ impl<E: Event> Stream for Subscriber<E> {
     type Item = Delivery<E>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.hand.is_at_end() && !ready!(self.poll_more(cx)) {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(self.take().map(Received::into_delivery))
+        self.poll_delivery(cx)
     }
 }
 

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Event;
+use crate::{DeadLetter, Event};
 
 /// The typed name of a stream of events.
 ///
@@ -30,6 +30,8 @@ pub struct Topic<E> {
     capacity: Option<NonZeroUsize>,
     retain: Option<usize>,
     codec: Option<Codec<E>>,
+    /// How its dead letters become bytes.
+    dead_codec: Option<Codec<DeadLetter<E>>>,
     events: PhantomData<fn() -> E>,
 }
 
@@ -50,6 +52,9 @@ impl<E> Copy for Codec<E> {}
 /// How many events a topic holds for its slowest lossless subscriber where nothing else is said.
 pub const DEFAULT_CAPACITY: usize = 1024;
 
+/// How many dead letters of a topic are there for who looks late.
+const RETAINED_DEAD_LETTERS: usize = 100;
+
 /// The longest name of a topic, in bytes: as long as a file name may be.
 pub const MAX_NAME_LENGTH: usize = 255;
 
@@ -62,6 +67,10 @@ impl<E: Event + Serialize + DeserializeOwned> Topic<E> {
             retain: None,
             codec: Some(Codec {
                 encode: |event| serde_json::to_vec(event),
+                decode: |bytes| serde_json::from_slice(bytes),
+            }),
+            dead_codec: Some(Codec {
+                encode: |letter| serde_json::to_vec(letter),
                 decode: |bytes| serde_json::from_slice(bytes),
             }),
             events: PhantomData,
@@ -78,6 +87,7 @@ impl<E: Event> Topic<E> {
             capacity: None,
             retain: None,
             codec: None,
+            dead_codec: None,
             events: PhantomData,
         }
     }
@@ -122,6 +132,19 @@ impl<E: Event> Topic<E> {
         self
     }
 
+    /// The topic of those of its events that a handler could not handle: `dead-letter.` and its
+    /// name. It retains the last 100.
+    pub fn dead_letters(&self) -> Topic<DeadLetter<E>> {
+        Topic {
+            name: Cow::Owned(format!("dead-letter.{}", self.name)),
+            capacity: None,
+            retain: Some(RETAINED_DEAD_LETTERS),
+            codec: self.dead_codec,
+            dead_codec: None,
+            events: PhantomData,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -147,6 +170,7 @@ impl<E> Clone for Topic<E> {
             capacity: self.capacity,
             retain: self.retain,
             codec: self.codec,
+            dead_codec: self.dead_codec,
             events: PhantomData,
         }
     }

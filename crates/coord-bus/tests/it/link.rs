@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use coord_bus::{
-    BoxFuture, Bus, BusError, BusExt, Drained, Frame, FrameSource, Ledger, Link, LinkError,
-    LinkFrame, Log, Opening, Port, Refusal, SubscribeOptions, Topic, TopicStats, TryReceiveError,
-    Watch, Watchers, Watching,
+    BoxFuture, Bus, BusError, BusExt, Drained, Frame, FrameGroup, FrameSource, Ledger, Link,
+    LinkError, LinkFrame, Log, Opening, Port, Refusal, SubscribeOptions, Topic, TopicStats,
+    TryReceiveError, Watch, Watchers, Watching,
 };
 
 const NUMBERS: Topic<u64> = Topic::new("numbers");
@@ -75,6 +75,10 @@ impl Link for ScriptedLink {
             Some(arrivals) => Ok(Box::new(Arrivals(arrivals))),
             None => Err(broken()),
         }
+    }
+
+    fn join(&self, _group: &str) -> Result<Box<dyn FrameGroup>, LinkError> {
+        Err(broken())
     }
 
     fn close(&self) {}

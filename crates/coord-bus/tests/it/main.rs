@@ -3,6 +3,8 @@
 mod backoff;
 mod byte_bus;
 mod describe;
+mod group;
+mod handler;
 mod handles;
 mod link;
 mod local_bus;
@@ -12,6 +14,7 @@ mod log_waiting;
 mod memory_event_log;
 mod model;
 mod pattern;
+mod selection;
 mod task_scope;
 mod time;
 mod vocabulary;
