@@ -126,8 +126,12 @@ impl PatternSubscriber {
         self.watching = None;
         self.inbox.close();
         self.open_mail();
-        for (_, source) in &mut self.sources {
+        for (id, source) in &mut self.sources {
             source.topic.close();
+            // Each is to be asked whether that was its end.
+            if !source.bell.ring() {
+                self.turns.push_back(id);
+            }
         }
     }
 

@@ -76,6 +76,22 @@ flowchart LR
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_goes_by_its_name_however_many_members_it_has() {
+    let bus = LocalBus::new();
+    let _members = [(); 2].map(|()| bus.join_group(&JOBS, "workers").unwrap());
+    let description = bus.describe();
+    let text = "
+                      overflow  delivered  in flight
+jobs: Vec<String>, 0 published, 0 held of 8
+  to   group workers  block             0          0
+";
+    assert_eq!(format!("\n{description}"), text);
+    let chart = description.to_mermaid();
+    assert!(chart.contains("s0[\"group workers\"]"), "{chart}");
+    assert_eq!(count_lines(&chart), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn serialised_it_is_all_that_was_counted() {
     let bus = ByteBus::new();
     let _status = bus.subscribe(&STATUS).unwrap();

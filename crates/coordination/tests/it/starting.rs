@@ -6,8 +6,7 @@ use std::time::Duration;
 use coordination::bus::time::{Instant, sleep};
 use coordination::bus::vocabulary::ERROR_DETECTED;
 use coordination::bus::{
-    BoxFuture, Bus, BusError, BusExt, Drained, LocalBus, Opening, Port, TopicStats, Watch,
-    Watching,
+    BoxFuture, Bus, BusError, BusExt, Drained, LocalBus, Opening, Port, TopicStats, Watch, Watching,
 };
 use coordination::workflow::{Compensation, StepContext, StepError, Workflow};
 use coordination::{CoordinationConfig, CoordinationModule};
