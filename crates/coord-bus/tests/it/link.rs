@@ -20,14 +20,21 @@ pub(crate) struct Scripted(Arc<ScriptedLink>);
 
 /// Says what it is told to say.
 #[derive(Default)]
-pub(crate) struct ScriptedLink(Mutex<Script>);
+struct ScriptedLink(Mutex<Script>);
 
 #[derive(Default)]
-pub(crate) struct Script {
+struct Script {
     /// What each send meets; nothing means that it fails.
     sends: VecDeque<LinkError>,
     /// What a subscriber gets; `None` in it is a wait. Nothing means that subscribing fails.
     arrivals: Option<VecDeque<Option<LinkFrame>>>,
+}
+
+impl Scripted {
+    pub(crate) fn will_deliver(&self, arrivals: impl IntoIterator<Item = Option<LinkFrame>>) {
+        let mut script = self.0.0.lock().expect("no test panics with it");
+        script.arrivals = Some(arrivals.into_iter().collect());
+    }
 }
 
 fn broken() -> LinkError {
@@ -115,7 +122,7 @@ impl FrameSource for Arrivals {
     }
 }
 
-fn arrival(payload: &str, sequence: u64, lag: u64) -> Option<LinkFrame> {
+pub(crate) fn arrival(payload: &str, sequence: u64, lag: u64) -> Option<LinkFrame> {
     Some(LinkFrame {
         frame: Frame {
             payload: payload.into(),

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::task::{Poll, Wake, Waker};
 use std::thread;
 
-use crate::link::Scripted;
 use coord_bus::{
     AnyDelivery, AnyDeliveryError, Bus, BusError, BusExt, ByteBus, LocalBus, Overflow, Pattern,
     PatternOptions, PatternSubscriber, Topic, TryReceiveError,
@@ -15,6 +14,8 @@ use coord_bus::{
 use proptest::prelude::*;
 use tokio::task::coop;
 use tokio_stream::StreamExt;
+
+use crate::link::{Scripted, arrival};
 
 const NUMBERS: Topic<u64> = Topic::new("numbers");
 
@@ -348,7 +349,7 @@ async fn a_task_that_only_receives_still_lets_its_neighbours_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_bytes_a_task_without_budget_waits_and_does_not_spin() {
+async fn over_bytes_a_task_that_has_run_long_enough_misses_nothing() {
     let bus = ByteBus::new();
     let publisher = bus.publisher(&NUMBERS).unwrap();
     // For some count, the last unit goes to the subscriber itself and none is left for the link.
@@ -372,6 +373,28 @@ async fn over_bytes_a_task_without_budget_waits_and_does_not_spin() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_link_that_asks_for_another_turn_lets_other_tasks_run_first() {
+    let bus = Scripted::default();
+    bus.will_deliver([None, None, arrival("7", 1, 0)]);
+    let mut all = bus.subscribe_pattern(">", Overflow::Block).unwrap();
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let mut cx = std::task::Context::from_waker(&waker);
+    let mut recv = Box::pin(all.recv());
+    for woken in 1..=2 {
+        assert!(recv.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(count.0.load(Ordering::Relaxed), woken);
+    }
+    let Poll::Ready(Some(event)) = recv.as_mut().poll(&mut cx) else {
+        panic!("its turn has come");
+    };
+    assert_eq!(event.decode::<u64>().unwrap(), 7);
+    drop(recv);
+    // The link ends, and the bus, which is given up at once, opens no other.
+    assert!(all.recv().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_link_that_takes_no_subscriber_refuses_the_pattern() {
     let refused = Scripted::default().subscribe_pattern(">", Overflow::Block);
     let error = refused.unwrap_err();
@@ -381,23 +404,32 @@ async fn a_link_that_takes_no_subscriber_refuses_the_pattern() {
     assert!(other.unwrap().recv().await.is_none());
 }
 
-/// While four threads open topics and publish to them, others subscribe patterns and drop them.
-/// The patterns that stay miss nothing: not of topics that are opened at the very moment at which
-/// they subscribe.
+/// Receives to the end: how often each event of each topic came.
+fn count_rest(mut subscriber: PatternSubscriber) -> BTreeMap<String, BTreeMap<u64, u64>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.unwrap().block_on(async {
+        let mut counts: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        while let Some(event) = subscriber.recv().await {
+            let topic = counts.entry(event.topic().to_owned()).or_default();
+            *topic.entry(event.meta().sequence()).or_insert(0) += 1;
+        }
+        counts
+    })
+}
+
+/// While two threads open topics and publish to them, two others subscribe patterns and drop them.
+/// A pattern misses nothing of a topic from somewhere on, and gets nothing twice, also of topics
+/// that are opened at the very moment at which it subscribes; and nothing is left of it.
 #[test]
 fn threads_may_open_topics_while_patterns_come_and_go() {
-    const THREADS: usize = 4;
-    const TOPICS: usize = 300;
+    const TOPICS: usize = 1500;
     const EVENTS: u64 = 3;
     let bus = LocalBus::new();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    let mut first = bus.subscribe_pattern("t.>", Overflow::Block).unwrap();
-    let done = AtomicUsize::new(0);
-    let late = thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (bus, done) = (&bus, &done);
+    let all = bus.subscribe_pattern("t.>", Overflow::Block).unwrap();
+    let opening = AtomicUsize::new(2);
+    thread::scope(|scope| {
+        for thread in 0..2 {
+            let (bus, opening) = (&bus, &opening);
             scope.spawn(move || {
                 for topic in 0..TOPICS {
                     let topic = numbers(format!("t.{thread}.{topic}"));
@@ -406,82 +438,62 @@ fn threads_may_open_topics_while_patterns_come_and_go() {
                         publisher.try_publish(number).unwrap();
                     }
                 }
-                done.fetch_add(1, Ordering::Relaxed);
+                opening.fetch_sub(1, Ordering::Relaxed);
+            });
+            scope.spawn(move || {
+                while opening.load(Ordering::Relaxed) > 0 {
+                    let goes = bus.subscribe_pattern("t.0.>", Overflow::Block).unwrap();
+                    let mut stays = bus.subscribe_pattern("t.*.*", Overflow::Block).unwrap();
+                    drop(goes);
+                    thread::yield_now();
+                    stays.close();
+                    for (topic, counts) in count_rest(stays) {
+                        let first = *counts.keys().next().unwrap();
+                        let last = *counts.keys().last().unwrap();
+                        assert!(
+                            counts.keys().copied().eq(first..=last),
+                            "{topic}: {counts:?}"
+                        );
+                        assert!(
+                            counts.values().all(|count| *count == 1),
+                            "{topic}: {counts:?}"
+                        );
+                    }
+                }
             });
         }
-        let (bus, done) = (&bus, &done);
-        let come_and_go = scope.spawn(move || {
-            let mut late = Vec::new();
-            while done.load(Ordering::Relaxed) < THREADS {
-                let stays = bus
-                    .subscribe_pattern("t.*.*", Overflow::DropOldest)
-                    .unwrap();
-                let goes = bus.subscribe_pattern("t.0.>", Overflow::Block).unwrap();
-                drop(goes);
-                if late.len() < 20 {
-                    late.push(stays);
-                }
-                thread::yield_now();
-            }
-            late
-        });
-        come_and_go.join().unwrap()
     });
     bus.close();
-    let receive = |subscriber: &mut PatternSubscriber| {
-        let mut received: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-        while let Some(event) = runtime.block_on(subscriber.recv()) {
-            let number = *event.downcast_ref::<u64>().unwrap();
-            received
-                .entry(event.topic().to_owned())
-                .or_default()
-                .push(number);
-        }
-        received
-    };
-    let all = receive(&mut first);
-    assert_eq!(all.len(), THREADS * TOPICS);
-    assert!(
-        all.values()
-            .all(|numbers| numbers.iter().copied().eq(1..=EVENTS))
-    );
-    for mut late in late {
-        for (topic, numbers) in receive(&mut late) {
-            // From somewhere on, and from there each once.
-            let from = EVENTS + 1 - numbers.len() as u64;
-            assert!(numbers.into_iter().eq(from..=EVENTS), "{topic}");
-        }
-    }
-    drop(first);
-    assert!(bus.stats().iter().all(|topic| topic.subscribers.is_empty()));
+    let counts = count_rest(all);
+    assert_eq!(counts.len(), 2 * TOPICS);
+    let once: BTreeMap<_, _> = (1..=EVENTS).map(|sequence| (sequence, 1)).collect();
+    assert!(counts.values().all(|counts| *counts == once));
+    let stats = bus.stats();
+    assert!(stats.iter().all(|topic| topic.subscribers.is_empty()));
 }
 
-/// What is opened after a pattern was subscribed is received from its first event on, though the
-/// subscriber receives on another thread meanwhile.
+/// Whoever has opened a topic, first or not, publishes to all patterns, though others are about to
+/// be asked whether they match.
 #[test]
-fn an_event_published_right_after_its_topic_was_opened_is_received_while_others_receive() {
-    const THREADS: usize = 3;
-    const TOPICS: usize = 200;
+fn an_event_published_right_after_its_topic_was_opened_is_received() {
+    const THREADS: usize = 2;
+    const TOPICS: usize = 500;
     let bus = LocalBus::new();
-    let mut all = bus.subscribe_pattern(">", Overflow::Block).unwrap();
-    let receiver = thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let mut received = BTreeMap::new();
-            while let Some(event) = all.recv().await {
-                *received.entry(event.topic().to_owned()).or_insert(0) += 1;
-            }
-            received
-        })
+    // They make opening take a while.
+    let others = (0..300).map(|other| {
+        let pattern = format!("t.*.{other}");
+        bus.subscribe_pattern(pattern, Overflow::Block).unwrap()
     });
+    let _others: Vec<_> = others.collect();
+    let all = bus.subscribe_pattern(">", Overflow::Block).unwrap();
+    let receiver = thread::spawn(move || count_rest(all));
+    let together = Barrier::new(THREADS);
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 for topic in 0..TOPICS {
-                    // Each topic is opened by all threads, one of which is first.
                     let topic = numbers(format!("t.{topic}"));
+                    together.wait();
                     let publisher = bus.publisher(&topic).unwrap();
                     publisher.publish_blocking(1).unwrap();
                 }
@@ -489,7 +501,8 @@ fn an_event_published_right_after_its_topic_was_opened_is_received_while_others_
         }
     });
     bus.close();
-    let received = receiver.join().unwrap();
-    assert_eq!(received.len(), TOPICS);
-    assert!(received.values().all(|count| *count == THREADS));
+    let counts = receiver.join().unwrap();
+    assert_eq!(counts.len(), TOPICS);
+    let once = BTreeMap::from([(1, 1), (2, 1)]);
+    assert!(counts.values().all(|counts| *counts == once));
 }
