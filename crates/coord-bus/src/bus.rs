@@ -1,6 +1,8 @@
 //! The bus: an object-safe trait that opens topics, and the typed handles built on it.
 
-use std::any::{Any, TypeId, type_name};
+mod port;
+
+use std::any::{TypeId, type_name};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::Location;
@@ -9,12 +11,16 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 
-use crate::link::{Link, LinkError};
-use crate::topic::{DEFAULT_CAPACITY, name_fault};
+use crate::link::Link;
+use crate::pattern::Inbox;
+use crate::topic::{Codec, DEFAULT_CAPACITY, name_fault};
 use crate::{
-    BusError, Delivery, Endpoint, Event, Failure, GroupMember, Handler, HandlerOptions, Log,
-    Publisher, Requester, Responder, SubscribeOptions, Subscriber, Topic, TopicStats,
+    BusError, Delivery, Description, Endpoint, Event, Failure, GroupMember, Handler,
+    HandlerOptions, Log, Pattern, PatternOptions, PatternSubscriber, Publisher, Requester,
+    Responder, SubscribeOptions, Subscriber, Topic, TopicStats, Watch, Watching,
 };
+pub use port::{AnyLog, Port};
+use port::{MakeLog, link_failed};
 
 /// A bus: topics by name.
 ///
@@ -28,6 +34,14 @@ pub trait Bus: Send + Sync {
     ///
     /// See [`BusError`].
     fn open(&self, topic: &Opening<'_>) -> Result<Port, BusError>;
+
+    /// Subscribes a pattern to all topics that match it, now and later: see
+    /// [`Watchers`](crate::Watchers), which does that for who writes a bus.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Link`] where a link takes no subscriber.
+    fn watch(&self, watch: Watch) -> Result<Watching, BusError>;
 
     /// What every topic has counted, by name.
     fn stats(&self) -> Vec<TopicStats>;
@@ -88,7 +102,7 @@ pub struct Opening<'a> {
     type_name: &'static str,
     bytes: bool,
     place: &'static Location<'static>,
-    make: fn(&str, usize, usize) -> Arc<dyn ErasedLog>,
+    maker: &'a dyn MakeLog,
 }
 
 impl<'a> Opening<'a> {
@@ -101,7 +115,7 @@ impl<'a> Opening<'a> {
             type_name: type_name::<E>(),
             bytes: topic.codec().is_some(),
             place,
-            make: |name, capacity, retain| Arc::new(Log::<E>::retaining(name, capacity, retain)),
+            maker: topic,
         }
     }
 
@@ -137,14 +151,7 @@ impl<'a> Opening<'a> {
 
     /// A new log of the topic's type, for a bus that keeps its topics in this process.
     pub fn make_log(&self) -> AnyLog {
-        AnyLog {
-            log: (self.make)(self.name, self.capacity(), self.retain()),
-            type_id: self.type_id,
-            type_name: self.type_name,
-            capacity: self.capacity(),
-            retain: self.retain(),
-            place: self.place,
-        }
+        AnyLog::of(self)
     }
 }
 
@@ -156,131 +163,6 @@ impl fmt::Debug for Opening<'_> {
             .field("type_name", &self.type_name)
             .field("place", &self.place)
             .finish_non_exhaustive()
-    }
-}
-
-/// A log of which only the bus's handles know the type.
-#[derive(Clone)]
-pub struct AnyLog {
-    log: Arc<dyn ErasedLog>,
-    type_id: TypeId,
-    type_name: &'static str,
-    capacity: usize,
-    retain: usize,
-    place: &'static Location<'static>,
-}
-
-impl AnyLog {
-    /// Checks that a later opening asks for the same topic as the first.
-    ///
-    /// # Errors
-    ///
-    /// [`BusError::TypeConflict`] or [`BusError::OptionConflict`], with both places.
-    pub fn check(&self, topic: &Opening<'_>) -> Result<(), BusError> {
-        if topic.type_id != self.type_id {
-            return Err(self.type_conflict(topic));
-        }
-        let capacity = topic.capacity.map(NonZeroUsize::get);
-        let options = [
-            ("capacity", self.capacity, capacity),
-            ("retain", self.retain, topic.retain),
-        ];
-        for (option, opened, asked) in options {
-            if let Some(asked) = asked
-                && asked != opened
-            {
-                return Err(BusError::OptionConflict {
-                    topic: topic.name.to_owned(),
-                    option,
-                    opened,
-                    opened_at: self.place,
-                    asked,
-                    asked_at: topic.place,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// What the log has counted.
-    pub fn stats(&self) -> TopicStats {
-        self.log.stats()
-    }
-
-    /// Shuts its entrance.
-    pub fn close(&self) {
-        self.log.close();
-    }
-
-    /// Resolves once every subscriber has got everything.
-    pub fn drained(&self) -> BoxFuture<'_, ()> {
-        self.log.drained()
-    }
-
-    fn typed<E: Event>(&self, topic: &Opening<'_>) -> Result<Log<E>, BusError> {
-        let log: &dyn Any = &*self.log;
-        match log.downcast_ref::<Log<E>>() {
-            Some(log) => Ok(log.clone()),
-            None => Err(self.type_conflict(topic)),
-        }
-    }
-
-    fn type_conflict(&self, topic: &Opening<'_>) -> BusError {
-        BusError::TypeConflict {
-            topic: topic.name.to_owned(),
-            opened: self.type_name,
-            opened_at: self.place,
-            asked: topic.type_name,
-            asked_at: topic.place,
-        }
-    }
-}
-
-impl fmt::Debug for AnyLog {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("AnyLog")
-            .field("type_name", &self.type_name)
-            .field("place", &self.place)
-            .finish_non_exhaustive()
-    }
-}
-
-trait ErasedLog: Any + Send + Sync {
-    fn stats(&self) -> TopicStats;
-    fn close(&self);
-    fn drained(&self) -> BoxFuture<'_, ()>;
-}
-
-impl<E: Event> ErasedLog for Log<E> {
-    fn stats(&self) -> TopicStats {
-        Log::stats(self)
-    }
-
-    fn close(&self) {
-        Log::close(self);
-    }
-
-    fn drained(&self) -> BoxFuture<'_, ()> {
-        Box::pin(Log::drained(self))
-    }
-}
-
-/// What a bus opens: a log in this process, or a link that moves bytes.
-#[derive(Clone)]
-pub enum Port {
-    /// A log, made by [`Opening::make_log`].
-    Log(AnyLog),
-    /// A link.
-    Link(Arc<dyn Link>),
-}
-
-impl fmt::Debug for Port {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Log(log) => log.fmt(formatter),
-            Self::Link(_) => formatter.write_str("Link"),
-        }
     }
 }
 
@@ -325,7 +207,7 @@ pub trait BusExt: Bus {
             Opened::Log(log) => Ok(log.subscribe_at(&options, place)),
             Opened::Link(link, codec) => match link.subscribe(options.on_frames(codec)) {
                 Ok(frames) => Ok(Subscriber::of_link(topic.name().into(), frames, codec)),
-                Err(error) => Err(link_failed(topic, error)),
+                Err(error) => Err(link_failed(topic.name(), error)),
             },
         }
     }
@@ -538,24 +420,60 @@ pub trait BusExt: Bus {
             Opened::Log(log) => Ok(log.join_group_at(group.into(), place)),
             Opened::Link(link, codec) => match link.join(group) {
                 Ok(frames) => Ok(GroupMember::of_link(topic.name().into(), frames, codec)),
-                Err(error) => Err(link_failed(topic, error)),
+                Err(error) => Err(link_failed(topic.name(), error)),
             },
+        }
+    }
+
+    /// A subscriber to all topics whose names match a [`Pattern`], those that there are and those
+    /// that are opened later. Their events may be of any type.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use coord_bus::{BusExt, LocalBus, Overflow, Topic};
+    ///
+    /// const EXITS: Topic<i32> = Topic::new("process.exit");
+    ///
+    /// let bus = LocalBus::new();
+    /// let mut processes = bus.subscribe_pattern("process.>", Overflow::Block)?;
+    /// bus.publisher(&EXITS)?.publish(7).await?; // a topic that was not there before
+    ///
+    /// let event = processes.recv().await.unwrap();
+    /// assert_eq!(event.topic(), "process.exit");
+    /// assert_eq!(event.to_json()?, b"7");
+    /// assert_eq!(event.downcast_ref::<i32>(), Some(&7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::InvalidPattern`], and [`BusError::Link`] where a link takes no subscriber.
+    #[track_caller]
+    fn subscribe_pattern(
+        &self,
+        pattern: impl AsRef<str>,
+        options: impl Into<PatternOptions>,
+    ) -> Result<PatternSubscriber, BusError> {
+        let pattern = Pattern::new(pattern.as_ref())?;
+        let inbox = Inbox::new(pattern, options.into(), Location::caller());
+        let inbox = Arc::new(inbox);
+        let watching = self.watch(Watch::of(&inbox))?;
+        Ok(PatternSubscriber::new(inbox, watching))
+    }
+
+    /// Who publishes what to whom on this bus now, to be read, drawn or kept.
+    fn describe(&self) -> Description {
+        Description {
+            topics: self.stats(),
         }
     }
 }
 
 impl<B: Bus + ?Sized> BusExt for B {}
 
-fn link_failed<E: Event>(topic: &Topic<E>, error: LinkError) -> BusError {
-    BusError::Link {
-        topic: topic.name().to_owned(),
-        source: error.into(),
-    }
-}
-
 enum Opened<E> {
     Log(Log<E>),
-    Link(Arc<dyn Link>, crate::topic::Codec<E>),
+    Link(Arc<dyn Link>, Codec<E>),
 }
 
 fn open<B: Bus + ?Sized, E: Event>(

@@ -93,6 +93,18 @@ macro_rules! conformance_bus {
             a_cancelled_claim_loses_nothing
             a_group_is_one_lossless_subscriber
             a_group_ends_when_everything_is_acknowledged
+            // Patterns
+            a_pattern_receives_from_topics_that_are_there_and_from_later_ones
+            a_pattern_receives_what_is_retained
+            a_pattern_matches_whole_tokens
+            a_pattern_that_cannot_be_one_is_refused
+            a_pattern_receives_every_event_once_in_its_topics_order
+            topics_that_have_something_take_turns
+            a_pattern_that_loses_nothing_makes_publish_wait
+            a_pattern_that_drops_the_oldest_holds_nobody_up
+            a_pattern_ends_with_its_bus
+            a_pattern_that_is_closed_or_dropped_takes_nothing_more
+            events_of_unknown_types_are_read_as_json
             // Closing
             a_closed_topic_gives_events_back_and_says_so
             a_closed_topic_delivers_what_it_accepted_and_ends
@@ -238,6 +250,7 @@ mod tests {
             include_str!("conformance/bus/groups.rs"),
             include_str!("conformance/bus/opening.rs"),
             include_str!("conformance/bus/overflow.rs"),
+            include_str!("conformance/bus/pattern.rs"),
             include_str!("conformance/bus/retain.rs"),
             include_str!("conformance/bus/room.rs"),
             include_str!("conformance/event_log/appending.rs"),

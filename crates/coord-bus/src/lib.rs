@@ -52,6 +52,7 @@
 //! | `publish` | the entrance of a topic: [`Publisher`] |
 //! | `options` | what a subscriber wants, and what happens when it falls behind: [`SubscribeOptions`], [`Overflow`] |
 //! | `subscribe` `received` | the exit of a topic: [`Subscriber`], [`Received`], [`Delivery`], [`Batch`] |
+//! | `pattern` | many topics at once: [`Pattern`], [`PatternSubscriber`], [`AnyDelivery`] |
 //! | `log` | what is between them, the one hot path: [`Log`] |
 //! | `group` | consumers that compete: [`GroupMember`], [`Claim`] |
 //! | `handling` | what is published while an event is handled: [`Cause`] |
@@ -61,6 +62,7 @@
 //! | `link` | what a bus between processes implements instead of a log: [`Link`] |
 //! | `error` | what can go wrong: [`BusError`], [`Refused`] |
 //! | `stats` | what topics count by themselves: [`TopicStats`], [`Ledger`] |
+//! | `describe` | who publishes what to whom, as a table or a picture: [`Description`] |
 //! | `event_log` | streams of records that last: [`EventLog`] |
 //! | `memory_event_log` | such streams in memory: [`MemoryEventLog`] |
 //! | `work_queue` | items for one of many workers, at least once: [`WorkQueue`] |
@@ -101,6 +103,9 @@
 //! [`BusExt::respond`], [`Cause::run`]) does not wait: a full topic refuses. So no ring of topics,
 //! however it feeds itself, stands still or grows.
 //!
+//! **Patterns.** A subscriber of a pattern is a subscriber of each topic that matches, from its
+//! first event on if it is opened later. Publishing asks no pattern; opening a topic asks each.
+//!
 //! **Cancellation.** Any future of this crate may be dropped at any time. A `publish` that is
 //! dropped has not published, except over a [`Link`], where it may have; a `recv` that is dropped
 //! has received nothing.
@@ -136,6 +141,7 @@ mod publish;
 mod options;
 mod subscribe;
 mod received;
+mod pattern;
 mod handling;
 mod group;
 mod handler;
@@ -147,6 +153,7 @@ mod local_bus;
 mod link;
 mod error;
 mod stats;
+mod describe;
 mod event_log;
 #[cfg(feature = "local")]
 mod memory_event_log;
@@ -172,7 +179,8 @@ pub use bus::{AnyLog, Bus, BusExt, Drained, Opening, Port};
 #[cfg(feature = "test-util")]
 pub use byte_bus::ByteBus;
 pub use dead_letter::DeadLetter;
-pub use error::{BusError, Refusal, Refused, TryReceiveError};
+pub use describe::Description;
+pub use error::{AnyDeliveryError, BusError, Refusal, Refused, TryReceiveError};
 pub use event::{Details, Envelope, Event, Meta};
 pub use event_log::{
     Appended, Durability, EventLog, EventLogError, ExpectedVersion, MAX_STREAM_NAME_LENGTH, Record,
@@ -197,6 +205,9 @@ pub use memory_leases::MemoryLeases;
 #[cfg(feature = "local")]
 pub use memory_work_queue::MemoryWorkQueue;
 pub use options::{Overflow, SubscribeOptions};
+pub use pattern::{
+    AnyDelivery, Attached, Pattern, PatternOptions, PatternSubscriber, Watch, Watchers, Watching,
+};
 pub use publish::Publisher;
 pub use received::{Batch, Delivery, Received};
 pub use request::{DEFAULT_DEADLINE, Endpoint, RequestError, Requester, Responder};

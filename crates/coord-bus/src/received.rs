@@ -110,6 +110,11 @@ impl<E> Delivery<E> {
         }
     }
 
+    /// The topic's name.
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
+    }
+
     fn envelope(&self) -> &Envelope<E> {
         let place = self.chunk[self.index].get();
         place.expect("what was received is there for good")

@@ -117,14 +117,23 @@ impl<E> Subscriber<E> {
     ///
     /// Says whether there may be one later.
     pub fn try_recv(&mut self) -> Result<Received<'_, E>, TryReceiveError> {
+        match self.next(None) {
+            More::Yes(received) => Ok(received),
+            More::Closed => Err(TryReceiveError::Closed),
+            More::Empty => Err(TryReceiveError::Empty),
+        }
+    }
+
+    /// The next event, if there is one already; or else the waker is woken once there is.
+    pub(crate) fn next(&mut self, waker: Option<&Waker>) -> More<Received<'_, E>> {
         if self.hand.is_at_end() {
-            match self.more(None) {
+            match self.more(waker) {
                 More::Yes(()) => {}
-                More::Closed => return Err(TryReceiveError::Closed),
-                More::Empty => return Err(TryReceiveError::Empty),
+                More::Closed => return More::Closed,
+                More::Empty => return More::Empty,
             }
         }
-        self.take().ok_or(TryReceiveError::Empty)
+        self.take().map_or(More::Empty, More::Yes)
     }
 
     /// The events that are there, at most a chunk of 128, or `None` once the topic is closed and

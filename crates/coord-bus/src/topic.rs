@@ -189,19 +189,41 @@ impl<E> fmt::Debug for Topic<E> {
     }
 }
 
+/// What is wrong with tokens parted by dots, wildcards or not. Tokens are counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokensFault {
+    Empty,
+    TooLong,
+    EmptyToken(usize),
+    Blank(usize),
+}
+
+/// What is wrong with a name or a pattern, if anything is, whatever wildcards are in it.
+pub(crate) fn tokens_fault(tokens: &str) -> Option<TokensFault> {
+    if tokens.is_empty() {
+        return Some(TokensFault::Empty);
+    }
+    if tokens.len() > MAX_NAME_LENGTH {
+        return Some(TokensFault::TooLong);
+    }
+    let is_blank = |c: char| c.is_whitespace() || c.is_control();
+    (1..)
+        .zip(tokens.split('.'))
+        .find_map(|(count, token)| match token {
+            "" => Some(TokensFault::EmptyToken(count)),
+            token if token.contains(is_blank) => Some(TokensFault::Blank(count)),
+            _ => None,
+        })
+}
+
 /// What is wrong with a name, if anything is.
 pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
-    if name.is_empty() {
-        Some("it is empty")
-    } else if name.len() > MAX_NAME_LENGTH {
-        Some("it is longer than 255 bytes")
-    } else if name.split('.').any(str::is_empty) {
-        Some("a part between dots is empty")
-    } else if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        Some("it has white space or a control character in it")
-    } else if name.contains(['*', '>']) {
-        Some("`*` and `>` are for patterns")
-    } else {
-        None
+    match tokens_fault(name) {
+        Some(TokensFault::Empty) => Some("it is empty"),
+        Some(TokensFault::TooLong) => Some("it is longer than 255 bytes"),
+        Some(TokensFault::EmptyToken(_)) => Some("a part between dots is empty"),
+        Some(TokensFault::Blank(_)) => Some("it has white space or a control character in it"),
+        None if name.contains(['*', '>']) => Some("`*` and `>` are for patterns"),
+        None => None,
     }
 }

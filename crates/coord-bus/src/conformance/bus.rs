@@ -5,6 +5,7 @@
 mod delivery;
 mod room;
 mod overflow;
+mod pattern;
 mod closing;
 mod opening;
 mod retain;
@@ -15,6 +16,7 @@ pub use delivery::*;
 pub use groups::*;
 pub use opening::*;
 pub use overflow::*;
+pub use pattern::*;
 pub use retain::*;
 pub use room::*;
 

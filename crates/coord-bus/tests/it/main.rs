@@ -3,6 +3,7 @@
 
 mod backoff;
 mod byte_bus;
+mod describe;
 mod group;
 mod handler;
 mod handles;
@@ -17,6 +18,7 @@ mod memory_event_log;
 mod memory_leases;
 mod memory_work_queue;
 mod model;
+mod pattern;
 mod selection;
 mod task_scope;
 mod time;
