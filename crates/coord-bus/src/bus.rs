@@ -85,7 +85,7 @@ pub struct Opening<'a> {
     type_name: &'static str,
     bytes: bool,
     place: &'static Location<'static>,
-    make: fn(&str, usize, usize) -> Arc<dyn ErasedLog>,
+    make: fn(&str, usize, usize, usize) -> Arc<dyn ErasedLog>,
 }
 
 impl<'a> Opening<'a> {
@@ -98,7 +98,9 @@ impl<'a> Opening<'a> {
             type_name: type_name::<E>(),
             bytes: topic.codec().is_some(),
             place,
-            make: |name, capacity, retain| Arc::new(Log::<E>::retaining(name, capacity, retain)),
+            make: |name, capacity, retain, keep| {
+                Arc::new(Log::<E>::keeping(name, capacity, retain, keep))
+            },
         }
     }
 
@@ -134,8 +136,13 @@ impl<'a> Opening<'a> {
 
     /// A new log of the topic's type, for a bus that keeps its topics in this process.
     pub fn make_log(&self) -> AnyLog {
+        self.make_log_keeping(0)
+    }
+
+    /// [`make_log`](Self::make_log), with at least the last `keep` events kept for who looks back.
+    pub(crate) fn make_log_keeping(&self, keep: usize) -> AnyLog {
         AnyLog {
-            log: (self.make)(self.name, self.capacity(), self.retain()),
+            log: (self.make)(self.name, self.capacity(), self.retain(), keep),
             type_id: self.type_id,
             type_name: self.type_name,
             capacity: self.capacity(),
@@ -333,12 +340,12 @@ pub trait BusExt: Bus {
 
 impl<B: Bus + ?Sized> BusExt for B {}
 
-enum Opened<E> {
+pub(crate) enum Opened<E> {
     Log(Log<E>),
     Link(Arc<dyn Link>, crate::topic::Codec<E>),
 }
 
-fn open<B: Bus + ?Sized, E: Event>(
+pub(crate) fn open<B: Bus + ?Sized, E: Event>(
     bus: &B,
     topic: &Topic<E>,
     place: &'static Location<'static>,

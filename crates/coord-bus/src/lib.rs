@@ -63,7 +63,8 @@
 //! | `backoff` | how long to wait before trying again: [`Backoff`] |
 //! | `failure` | why something failed that may be tried again: [`Failure`] |
 //! | [`vocabulary`] | the events that all crates know |
-//! | `byte_bus` | a bus for tests, on which every event becomes bytes: [`ByteBus`] |
+//! | `byte_bus` | a bus for tests, on which every event becomes bytes, and faults happen: [`ByteBus`] |
+//! | `recording_bus` | a bus for tests, which remembers what was published: [`RecordingBus`] |
 //! | [`conformance`] | what every bus and every event log must do, as tests |
 //!
 //! # Promises
@@ -94,7 +95,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `local` (default) | [`LocalBus`] and [`MemoryEventLog`], for applications |
-//! | `test-util` | [`ByteBus`], [`conformance`], [`time::ManualClock`], for tests |
+//! | `test-util` | [`RecordingBus`], [`ByteBus`] with its [`Faults`], [`conformance`], [`time::ManualClock`], for tests |
 //!
 //! Without features there are the traits, [`Log`], and the types that crates share: what a library
 //! needs that is given its bus.
@@ -133,12 +134,14 @@ pub mod vocabulary;
 #[cfg(feature = "test-util")]
 mod byte_bus;
 #[cfg(feature = "test-util")]
+mod recording_bus;
+#[cfg(feature = "test-util")]
 pub mod conformance;
 
 pub use backoff::{Backoff, Growth, Jitter};
 pub use bus::{AnyLog, Bus, BusExt, Drained, Opening, Port};
 #[cfg(feature = "test-util")]
-pub use byte_bus::ByteBus;
+pub use byte_bus::{ByteBus, FaultCounts, Faults};
 pub use error::{BusError, Refusal, Refused, TryReceiveError};
 pub use event::{Details, Envelope, Event, Meta};
 pub use event_log::{
@@ -158,6 +161,8 @@ pub use memory_event_log::MemoryEventLog;
 pub use options::{Overflow, SubscribeOptions};
 pub use publish::Publisher;
 pub use received::{Batch, Delivery, Received};
+#[cfg(feature = "test-util")]
+pub use recording_bus::{MAX_RECORDED, RecordingBus};
 pub use stats::{Dropped, Ledger, PublisherStats, SubscriberStats, TopicStats};
 pub use subscribe::Subscriber;
 pub use task_scope::{ShutdownReport, TaskScope, catch, panic_message};

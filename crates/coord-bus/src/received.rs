@@ -93,6 +93,23 @@ pub struct Delivery<E> {
 }
 
 impl<E> Delivery<E> {
+    #[cfg(feature = "test-util")]
+    pub(crate) fn of(
+        topic: Arc<str>,
+        chunk: Chunk<E>,
+        index: usize,
+        sequence: u64,
+        lag: u64,
+    ) -> Self {
+        Self {
+            topic,
+            chunk,
+            index,
+            sequence,
+            gap: Gap::of(sequence, lag),
+        }
+    }
+
     fn envelope(&self) -> &Envelope<E> {
         let place = self.chunk[self.index].get();
         place.expect("what was received is there for good")
