@@ -63,6 +63,7 @@
 //! | `backoff` | how long to wait before trying again: [`Backoff`] |
 //! | `failure` | why something failed that may be tried again: [`Failure`] |
 //! | [`vocabulary`] | the events that all crates know |
+//! | `log_forwarder` | log events as events of `tracing`: `LogForwarder`, with the feature |
 //! | `byte_bus` | a bus for tests, on which every event becomes bytes, and faults happen: [`ByteBus`] |
 //! | `recording_bus` | a bus for tests, which remembers what was published: [`RecordingBus`] |
 //! | [`conformance`] | what every bus and every event log must do, as tests |
@@ -96,6 +97,7 @@
 //! |---|---|
 //! | `local` (default) | [`LocalBus`] and [`MemoryEventLog`], for applications |
 //! | `test-util` | [`RecordingBus`], [`ByteBus`] with its [`Faults`], [`conformance`], [`time::ManualClock`], for tests |
+//! | `tracing` | `LogForwarder`, for programs that log through [`tracing`](https://docs.rs/tracing) |
 //!
 //! Without features there are the traits, [`Log`], and the types that crates share: what a library
 //! needs that is given its bus.
@@ -131,6 +133,8 @@ mod task_scope;
 mod backoff;
 mod failure;
 pub mod vocabulary;
+#[cfg(feature = "tracing")]
+mod log_forwarder;
 #[cfg(feature = "test-util")]
 mod byte_bus;
 #[cfg(feature = "test-util")]
@@ -156,6 +160,8 @@ pub use link::{Frame, FrameSource, Link, LinkError, LinkFrame};
 #[cfg(feature = "local")]
 pub use local_bus::{LocalBus, MAX_TOPICS};
 pub use log::Log;
+#[cfg(feature = "tracing")]
+pub use log_forwarder::LogForwarder;
 #[cfg(feature = "local")]
 pub use memory_event_log::MemoryEventLog;
 pub use options::{Overflow, SubscribeOptions};

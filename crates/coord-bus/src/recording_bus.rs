@@ -103,11 +103,11 @@ impl RecordingBus {
     /// When there is none within the [`patience`](Self::patience), 5 s by default, or before the
     /// topic is closed; when the topic cannot be opened; when awaited where tokio has no timers.
     #[track_caller]
-    pub fn expect<E: Event>(
+    pub fn expect<E: Event, F: FnMut(&E) -> bool>(
         &self,
         topic: &Topic<E>,
-        mut matches: impl FnMut(&E) -> bool,
-    ) -> impl Future<Output = Delivery<E>> {
+        mut matches: F,
+    ) -> impl Future<Output = Delivery<E>> + use<E, F> {
         let place = Location::caller();
         let mut watch = Watch::of(self.log(topic, place), topic);
         let patience = self.patience;
@@ -136,12 +136,12 @@ impl RecordingBus {
     /// When there is one; when so many events were published that some are not remembered, and so
     /// nobody can say; when the topic cannot be opened; when awaited where tokio has no timers.
     #[track_caller]
-    pub fn expect_none<E: Event>(
+    pub fn expect_none<E: Event, F: FnMut(&E) -> bool>(
         &self,
         topic: &Topic<E>,
         within: Duration,
-        mut matches: impl FnMut(&E) -> bool,
-    ) -> impl Future<Output = ()> {
+        mut matches: F,
+    ) -> impl Future<Output = ()> + use<E, F> {
         let place = Location::caller();
         let mut watch = Watch::of(self.log(topic, place), topic);
         async move {
@@ -150,7 +150,9 @@ impl RecordingBus {
             let topic = watch.log.topic();
             if let Ok(Some(event)) = found {
                 let event = watch.show(&event);
-                panic!("at {place}: an event was published to `{topic}` that was not to be: {event}");
+                panic!(
+                    "at {place}: an event was published to `{topic}` that was not to be: {event}"
+                );
             }
             assert!(
                 watch.lost == 0,

@@ -163,6 +163,8 @@ impl Trouble {
 
     /// Whether the topic is to be cut now.
     pub(super) fn is_end(&self) -> bool {
-        self.faults.close_after.is_some_and(|end| self.passed >= end)
+        self.faults
+            .close_after
+            .is_some_and(|end| self.passed >= end)
     }
 }

@@ -2,14 +2,17 @@
 
 mod backoff;
 mod byte_bus;
+mod faults;
 mod handles;
 mod link;
 mod local_bus;
+mod log_forwarder;
 mod log_memory;
 mod log_stress;
 mod log_waiting;
 mod memory_event_log;
 mod model;
+mod recording_bus;
 mod task_scope;
 mod time;
 mod vocabulary;
