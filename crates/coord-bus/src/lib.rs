@@ -63,7 +63,7 @@
 //! | `backoff` | how long to wait before trying again: [`Backoff`] |
 //! | `failure` | why something failed that may be tried again: [`Failure`] |
 //! | [`vocabulary`] | the events that all crates know |
-//! | `log_forwarder` | log events as events of `tracing`: `LogForwarder`, with the feature |
+//! | `log_forwarder` | log events as events of `tracing`: [`LogForwarder`] |
 //! | `byte_bus` | a bus for tests, on which every event becomes bytes, and faults happen: [`ByteBus`] |
 //! | `recording_bus` | a bus for tests, which remembers what was published: [`RecordingBus`] |
 //! | [`conformance`] | what every bus and every event log must do, as tests |
@@ -97,7 +97,7 @@
 //! |---|---|
 //! | `local` (default) | [`LocalBus`] and [`MemoryEventLog`], for applications |
 //! | `test-util` | [`RecordingBus`], [`ByteBus`] with its [`Faults`], [`conformance`], [`time::ManualClock`], for tests |
-//! | `tracing` | `LogForwarder`, for programs that log through [`tracing`](https://docs.rs/tracing) |
+//! | `tracing` | [`LogForwarder`], for programs that log through [`tracing`](https://docs.rs/tracing) |
 //!
 //! Without features there are the traits, [`Log`], and the types that crates share: what a library
 //! needs that is given its bus.

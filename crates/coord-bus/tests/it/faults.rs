@@ -27,19 +27,21 @@ async fn rest(subscriber: &mut Subscriber<u64>) -> Vec<u64> {
 /// what went wrong.
 async fn course(faults: Faults, count: u64, others: u64) -> (Vec<u64>, Duration, FaultCounts) {
     let bus = ByteBus::with_faults(faults);
-    let mut subscriber = bus.subscribe(&NUMBERS).unwrap();
-    let publisher = bus.publisher(&NUMBERS).unwrap();
-    let other = bus.publisher(&OTHERS).unwrap();
+    let mut subscriber = bus.subscribe(&NUMBERS).expect("it opens");
+    let publisher = bus.publisher(&NUMBERS).expect("it opens");
+    let other = bus.publisher(&OTHERS).expect("it opens");
     let begin = Instant::now();
     let publish = async {
         for number in 0..count {
-            publisher.publish(number).await.unwrap();
+            let published = publisher.publish(number).await;
+            published.expect("it is open");
         }
         publisher.close();
     };
     let disturb = async {
         for number in 0..others {
-            other.publish(number).await.unwrap();
+            let published = other.publish(number).await;
+            published.expect("it is open");
         }
     };
     let mut end = begin;

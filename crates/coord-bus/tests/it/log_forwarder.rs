@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use coord_bus::vocabulary::{LOG_EVENTS, LogEvent, LogLevel};
 use coord_bus::{Bus, BusExt, ByteBus, LocalBus, LogForwarder, Timestamp};
@@ -13,7 +13,9 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 /// What arrived at `tracing`, with each field as text.
 #[derive(Debug, Clone, Default)]
-struct Seen(Arc<Mutex<Vec<(Level, String, BTreeMap<&'static str, String>)>>>);
+struct Seen(Arc<Mutex<Vec<Line>>>);
+
+type Line = (Level, String, BTreeMap<&'static str, String>);
 
 impl Seen {
     /// What this thread's `tracing` gets from now on.
@@ -23,9 +25,13 @@ impl Seen {
         (seen, guard)
     }
 
+    fn lines(&self) -> MutexGuard<'_, Vec<Line>> {
+        self.0.lock().expect("nobody panicked")
+    }
+
     fn fields(&self, name: &str) -> Vec<String> {
-        let seen = self.0.lock().unwrap();
-        let fields = seen.iter().filter_map(|(.., fields)| fields.get(name));
+        let lines = self.lines();
+        let fields = lines.iter().filter_map(|(.., fields)| fields.get(name));
         fields.cloned().collect()
     }
 }
@@ -57,7 +63,7 @@ impl Subscriber for Seen {
         event.record(&mut fields);
         let meta = event.metadata();
         let seen = (*meta.level(), meta.target().to_owned(), fields.0);
-        self.0.lock().unwrap().push(seen);
+        self.lines().push(seen);
     }
 
     fn enter(&self, _: &Id) {}
@@ -104,7 +110,7 @@ async fn a_log_event_becomes_one_of_its_level_with_source_and_message() {
         ("source", "build".to_owned()),
     ]);
     let expected = levels.map(|(_, level)| (level, "coord::log_events".to_owned(), fields.clone()));
-    assert_eq!(*seen.0.lock().unwrap(), expected);
+    assert_eq!(*seen.lines(), expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,7 +183,7 @@ async fn it_holds_nobody_up_and_tells_of_what_it_lost() {
     let lost: u64 = seen.fields("lost")[0].parse().unwrap();
     let messages = seen.fields("message");
     assert!(messages[0].contains("lost"), "{}", messages[0]);
-    assert!(seen.0.lock().unwrap()[0].0 == Level::WARN);
+    assert!(seen.lines()[0].0 == Level::WARN);
     assert_eq!(messages.len() as u64 - 1 + lost, 5000);
     assert_eq!(messages[1], lost.to_string());
     assert_eq!(messages.last().unwrap(), "4999");
