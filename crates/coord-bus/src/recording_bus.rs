@@ -11,7 +11,8 @@ use futures_core::future::BoxFuture;
 
 use crate::bus::{Opened, open};
 use crate::{
-    Bus, BusError, Delivery, Drained, Event, LocalBus, Log, Opening, Port, Topic, TopicStats, time,
+    Bus, BusError, Delivery, Drained, Event, LocalBus, Log, Opening, Port, Topic, TopicStats,
+    Watch, Watching, time,
 };
 
 /// How many of the last events of each topic a [`RecordingBus`] remembers: more than a test can
@@ -109,17 +110,17 @@ impl RecordingBus {
         mut matches: F,
     ) -> impl Future<Output = Delivery<E>> + use<E, F> {
         let place = Location::caller();
-        let mut watch = Watch::of(self.log(topic, place), topic);
+        let mut search = Search::of(self.log(topic, place), topic);
         let patience = self.patience;
         async move {
-            let end = match time::timeout(patience, watch.find(&mut matches)).await {
+            let end = match time::timeout(patience, search.find(&mut matches)).await {
                 Ok(Some(event)) => return event,
                 Ok(None) => "before it was closed".to_owned(),
                 Err(_) => format!("within {patience:?}"),
             };
             panic!(
-                "at {place}: no such event was published to `{}` {end}; {watch}",
-                watch.log.topic()
+                "at {place}: no such event was published to `{}` {end}; {search}",
+                search.log.topic()
             );
         }
     }
@@ -143,20 +144,20 @@ impl RecordingBus {
         mut matches: F,
     ) -> impl Future<Output = ()> + use<E, F> {
         let place = Location::caller();
-        let mut watch = Watch::of(self.log(topic, place), topic);
+        let mut search = Search::of(self.log(topic, place), topic);
         async move {
             // Late or closed: there is none.
-            let found = time::timeout(within, watch.find(&mut matches)).await;
-            let topic = watch.log.topic();
+            let found = time::timeout(within, search.find(&mut matches)).await;
+            let topic = search.log.topic();
             if let Ok(Some(event)) = found {
-                let event = watch.show(&event);
+                let event = search.show(&event);
                 panic!(
                     "at {place}: an event was published to `{topic}` that was not to be: {event}"
                 );
             }
             assert!(
-                watch.lost == 0,
-                "at {place}: whether such an event was published to `{topic}` cannot be said; {watch}"
+                search.lost == 0,
+                "at {place}: whether such an event was published to `{topic}` cannot be said; {search}"
             );
         }
     }
@@ -172,7 +173,7 @@ impl RecordingBus {
 }
 
 /// A look at all that a topic gets.
-struct Watch<E> {
+struct Search<E> {
     log: Log<E>,
     topic: Topic<E>,
     /// The sequence of the last event that was looked at.
@@ -181,7 +182,7 @@ struct Watch<E> {
     lost: u64,
 }
 
-impl<E: Event> Watch<E> {
+impl<E: Event> Search<E> {
     fn of(log: Log<E>, topic: &Topic<E>) -> Self {
         Self {
             log,
@@ -224,7 +225,7 @@ impl<E: Event> Watch<E> {
 }
 
 /// What was published, one event a line.
-impl<E: Event> fmt::Display for Watch<E> {
+impl<E: Event> fmt::Display for Search<E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kept = self.log.kept_after(0);
         if self.lost > 0 {
@@ -254,6 +255,10 @@ impl<E: Event> fmt::Display for Watch<E> {
 impl Bus for RecordingBus {
     fn open(&self, topic: &Opening<'_>) -> Result<Port, BusError> {
         self.bus.open(topic)
+    }
+
+    fn watch(&self, watch: Watch) -> Result<Watching, BusError> {
+        self.bus.watch(watch)
     }
 
     fn stats(&self) -> Vec<TopicStats> {
