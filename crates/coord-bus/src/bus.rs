@@ -151,7 +151,12 @@ impl<'a> Opening<'a> {
 
     /// A new log of the topic's type, for a bus that keeps its topics in this process.
     pub fn make_log(&self) -> AnyLog {
-        AnyLog::of(self)
+        self.make_log_keeping(0)
+    }
+
+    /// [`make_log`](Self::make_log), with at least the last `keep` events kept for who looks back.
+    pub(crate) fn make_log_keeping(&self, keep: usize) -> AnyLog {
+        AnyLog::of(self, keep)
     }
 }
 
@@ -471,12 +476,12 @@ pub trait BusExt: Bus {
 
 impl<B: Bus + ?Sized> BusExt for B {}
 
-enum Opened<E> {
+pub(crate) enum Opened<E> {
     Log(Log<E>),
     Link(Arc<dyn Link>, Codec<E>),
 }
 
-fn open<B: Bus + ?Sized, E: Event>(
+pub(crate) fn open<B: Bus + ?Sized, E: Event>(
     bus: &B,
     topic: &Topic<E>,
     place: &'static Location<'static>,

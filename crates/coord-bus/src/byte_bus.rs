@@ -1,4 +1,7 @@
-//! A bus for tests: every event becomes bytes, crosses a task boundary, and is made again.
+//! A bus for tests: every event becomes bytes, crosses a task boundary, and is made again; on its
+//! way, faults happen that a test asked for.
+
+mod faults;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -11,6 +14,9 @@ use futures_core::future::BoxFuture;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+
+pub use faults::{FaultCounts, Faults};
+use faults::{Tally, Trouble};
 
 use crate::link::{
     Frame, FrameClaim, FrameGroup, FrameSource, Link, LinkError, LinkFrame, Receipt,
@@ -53,6 +59,8 @@ pub struct ByteBus {
     topics: Mutex<Topics>,
     watchers: Watchers,
     carriers: TaskScope,
+    faults: Faults,
+    tally: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -71,11 +79,25 @@ struct Opened {
 impl ByteBus {
     /// A bus without topics.
     pub fn new() -> Self {
+        Self::with_faults(Faults::seeded(0))
+    }
+
+    /// A bus without topics, on which these faults happen.
+    pub fn with_faults(faults: Faults) -> Self {
         Self {
             topics: Mutex::default(),
             watchers: Watchers::new(),
             carriers: TaskScope::new("byte-bus"),
+            faults,
+            tally: Tally::default(),
         }
+    }
+
+    /// How many faults there have been. What a subscriber of a topic was to get is what was
+    /// published, without those that were dropped, and with those that were duplicated once more.
+    /// [`Bus::stats`] counts what arrived.
+    pub fn faults(&self) -> FaultCounts {
+        *self.tally.lock()
     }
 
     fn topics(&self) -> MutexGuard<'_, Topics> {
@@ -124,8 +146,10 @@ impl Bus for ByteBus {
         let far_side = FarSide {
             far: link.far.clone(),
             all_arrived: link.all_arrived.clone(),
+            closed: link.closed.clone(),
+            trouble: self.faults.on(&name, self.tally.clone()),
         };
-        let carrier = far_side.carry(parcels, link.closed.clone());
+        let carrier = far_side.carry(parcels);
         self.carriers.spawn(&*name, carrier);
         let first = topic.make_log();
         topics.links.insert(name, Opened { first, link });
@@ -255,26 +279,65 @@ impl Link for ByteLink {
     }
 }
 
-/// The far side of a topic. Dropping it, which the end of its task does in whatever way it ends,
-/// says that nothing more arrives.
+/// The far side of a topic, and the way there. Dropping it, which the end of its task does in
+/// whatever way it ends, says that nothing more arrives.
 struct FarSide {
     far: Log<Frame>,
     all_arrived: CancellationToken,
+    closed: CancellationToken,
+    trouble: Trouble,
 }
 
 impl FarSide {
-    /// Carries parcels until the topic is closed, and then those that were accepted before.
-    async fn carry(self, mut parcels: mpsc::Receiver<Parcel>, closed: CancellationToken) {
-        while let Some(parcel) = next(&mut parcels, &closed).await {
-            let Ok(frame) = serde_json::from_slice::<Frame>(&parcel.frame) else {
-                continue;
-            };
-            let appended = self.far.append(frame.into()).await;
-            if let (Ok(()), Some(arrived)) = (appended, parcel.arrived) {
-                // Whoever published it may have stopped waiting.
-                let _ = arrived.send(());
+    /// Carries parcels until the topic is closed, and then those that were accepted before; or
+    /// until a fault cuts the way.
+    async fn carry(mut self, mut parcels: mpsc::Receiver<Parcel>) {
+        while !self.trouble.is_end() {
+            match next(&mut parcels, &self.closed).await {
+                Some(parcel) => self.pass(parcel).await,
+                None => return,
             }
         }
+        self.cut(parcels).await;
+    }
+
+    async fn pass(&mut self, parcel: Parcel) {
+        let Ok(frame) = serde_json::from_slice::<Frame>(&parcel.frame) else {
+            return;
+        };
+        let fate = self.trouble.next();
+        if let Some(delay) = fate.delay {
+            self.trouble.tally.lock().delayed += 1;
+            time::sleep(delay).await;
+        }
+        if fate.copies == 0 {
+            self.trouble.tally.lock().dropped += 1;
+        }
+        for copy in 0..fate.copies {
+            if self.far.append(frame.clone().into()).await.is_err() {
+                return;
+            }
+            if copy > 0 {
+                self.trouble.tally.lock().duplicated += 1;
+            }
+        }
+        if let Some(arrived) = parcel.arrived {
+            // Whoever published it may have stopped waiting.
+            let _ = arrived.send(());
+        }
+    }
+
+    /// Nothing more arrives. Who waits for an arrival is refused; nobody else learns of the loss.
+    async fn cut(&self, mut parcels: mpsc::Receiver<Parcel>) {
+        self.closed.cancel();
+        parcels.close();
+        let mut lost = 0;
+        while let Some(parcel) = parcels.recv().await {
+            lost += u64::from(parcel.arrived.is_none());
+        }
+        let mut counts = self.trouble.tally.lock();
+        counts.closed += 1;
+        counts.dropped += lost;
     }
 }
 

@@ -75,7 +75,9 @@
 //! | `backoff` | how long to wait before trying again: [`Backoff`] |
 //! | `failure` | why something failed that may be tried again: [`Failure`] |
 //! | [`vocabulary`] | the events that all crates know |
-//! | `byte_bus` | a bus for tests, on which every event becomes bytes: [`ByteBus`] |
+//! | `log_forwarder` | log events as events of `tracing`: [`LogForwarder`] |
+//! | `byte_bus` | a bus for tests, on which every event becomes bytes, and faults happen: [`ByteBus`] |
+//! | `recording_bus` | a bus for tests, which remembers what was published: [`RecordingBus`] |
 //! | [`conformance`] | what every bus, event log, work queue and lease must do, as tests |
 //!
 //! # Promises
@@ -120,7 +122,8 @@
 //! | feature | brings |
 //! |---|---|
 //! | `local` (default) | [`LocalBus`], [`MemoryEventLog`], [`MemoryWorkQueue`] and [`MemoryLeases`], for applications |
-//! | `test-util` | [`ByteBus`], [`conformance`], [`time::ManualClock`], for tests |
+//! | `test-util` | [`RecordingBus`], [`ByteBus`] with its [`Faults`], [`conformance`], [`time::ManualClock`], for tests |
+//! | `tracing` | [`LogForwarder`], for programs that log through [`tracing`](https://docs.rs/tracing) |
 //!
 //! Without features there are the traits, [`Log`], and the types that crates share: what a library
 //! needs that is given its bus.
@@ -169,15 +172,19 @@ mod task_scope;
 mod backoff;
 mod failure;
 pub mod vocabulary;
+#[cfg(feature = "tracing")]
+mod log_forwarder;
 #[cfg(feature = "test-util")]
 mod byte_bus;
+#[cfg(feature = "test-util")]
+mod recording_bus;
 #[cfg(feature = "test-util")]
 pub mod conformance;
 
 pub use backoff::{Backoff, Growth, Jitter};
 pub use bus::{AnyLog, Bus, BusExt, Drained, Opening, Port};
 #[cfg(feature = "test-util")]
-pub use byte_bus::ByteBus;
+pub use byte_bus::{ByteBus, FaultCounts, Faults};
 pub use dead_letter::DeadLetter;
 pub use describe::Description;
 pub use error::{AnyDeliveryError, BusError, Refusal, Refused, TryReceiveError};
@@ -198,6 +205,8 @@ pub use link::{Frame, FrameClaim, FrameGroup, FrameSource, Link, LinkError, Link
 #[cfg(feature = "local")]
 pub use local_bus::{LocalBus, MAX_TOPICS};
 pub use log::Log;
+#[cfg(feature = "tracing")]
+pub use log_forwarder::LogForwarder;
 #[cfg(feature = "local")]
 pub use memory_event_log::MemoryEventLog;
 #[cfg(feature = "local")]
@@ -210,6 +219,8 @@ pub use pattern::{
 };
 pub use publish::Publisher;
 pub use received::{Batch, Delivery, Received};
+#[cfg(feature = "test-util")]
+pub use recording_bus::{MAX_RECORDED, RecordingBus};
 pub use request::{DEFAULT_DEADLINE, Endpoint, RequestError, Requester, Responder};
 pub use stats::{Dropped, Ledger, PublisherStats, SubscriberStats, TopicStats};
 pub use subscribe::Subscriber;

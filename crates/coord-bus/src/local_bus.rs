@@ -42,12 +42,26 @@ struct Topics {
     logs: RwLock<HashMap<Box<str>, AnyLog>>,
     watchers: Watchers,
     closed: AtomicBool,
+    /// How many of the last events each topic keeps for who looks back.
+    keep: usize,
 }
 
 impl LocalBus {
     /// A bus without topics.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A bus of which each topic keeps its last `keep` events, unseen by subscribers.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn keeping(keep: usize) -> Self {
+        let topics = Topics {
+            keep,
+            ..Topics::default()
+        };
+        Self {
+            topics: Arc::new(topics),
+        }
     }
 
     fn logs(&self) -> Vec<AnyLog> {
@@ -93,7 +107,7 @@ impl Bus for LocalBus {
                 limit: MAX_TOPICS,
             });
         }
-        let log = topic.make_log();
+        let log = topic.make_log_keeping(self.topics.keep);
         let port = Port::Log(log.clone());
         let attached = self.topics.watchers.opened(topic.name(), &port)?;
         logs.insert(topic.name().into(), log);

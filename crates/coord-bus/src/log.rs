@@ -33,6 +33,8 @@ mod account;
 mod reader;
 mod sieve;
 mod keys;
+#[cfg(feature = "test-util")]
+mod kept;
 
 use std::any::type_name;
 use std::fmt;
@@ -146,6 +148,17 @@ impl<E: Event> Log<E> {
 
     /// A log that keeps its last `retain` events, in whole chunks, for those who subscribe late.
     pub fn retaining(topic: impl Into<Arc<str>>, capacity: usize, retain: usize) -> Self {
+        Self::keeping(topic, capacity, retain, 0)
+    }
+
+    /// A log that keeps its last `keep` events, if those are more, for who looks back. Subscribers
+    /// see none of this.
+    pub(crate) fn keeping(
+        topic: impl Into<Arc<str>>,
+        capacity: usize,
+        retain: usize,
+        keep: usize,
+    ) -> Self {
         let capacity = capacity.max(1);
         // A quarter of the room is when waiting publishers are served: subscribers should report
         // that often.
@@ -154,7 +167,7 @@ impl<E: Event> Log<E> {
             topic: topic.into(),
             capacity,
             retain,
-            state: Mutex::new(State::new(capacity, retain, chunk)),
+            state: Mutex::new(State::new(capacity, retain, keep, chunk)),
             spare: Mutex::new(None),
             next: AtomicU64::new(1),
             awaited: AtomicU64::new(0),
@@ -375,6 +388,10 @@ impl<E> Shared<E> {
         let garbage = state.make_tail(spare, &mut wakers);
         if state.next >= state.fold_limit {
             state.take_folded(&mut wakers);
+        }
+        if !state.onlookers.is_empty() {
+            wakers.extend(state.onlookers.drain(..).map(Woken::of));
+            state.settle();
         }
         self.push(state, envelope);
         wake(wakers);

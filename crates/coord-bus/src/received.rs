@@ -93,6 +93,23 @@ pub struct Delivery<E> {
 }
 
 impl<E> Delivery<E> {
+    #[cfg(feature = "test-util")]
+    pub(crate) fn of(
+        topic: Arc<str>,
+        chunk: Chunk<E>,
+        index: usize,
+        sequence: u64,
+        lag: u64,
+    ) -> Self {
+        Self {
+            topic,
+            chunk,
+            index,
+            sequence,
+            gap: Gap::of(sequence, lag),
+        }
+    }
+
     /// An event that shares its chunk with no other.
     pub(crate) fn alone(
         topic: Arc<str>,

@@ -59,7 +59,7 @@ pub(crate) struct Gap {
 }
 
 impl Gap {
-    fn of(before: u64, lag: u64) -> Self {
+    pub(crate) fn of(before: u64, lag: u64) -> Self {
         Self {
             before,
             lag,

@@ -13,7 +13,8 @@
 //! | `recovery` | `error-recovery` | supervisors, and patterns that recognise errors |
 //! | `patterns` | `integration-patterns` | real processes and services, their output and health as events |
 //!
-//! All features are on by default; that is `full`. Each part can be used by itself, as its own page
+//! All of these are on by default; that is `full`. The feature `tracing` adds `bus::LogForwarder`,
+//! which forwards the log events of all parts to `tracing`. Each part can be used by itself, as its own page
 //! says. A [`CoordinationModule`] starts all of them on one bus, as its [`CoordinationConfig`]
 //! says, tells [how they are](CoordinationModule::system_health), and shuts them down in order; with it
 //! come `Services`: processes under supervision.

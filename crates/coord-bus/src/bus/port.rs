@@ -27,9 +27,9 @@ pub struct AnyLog {
 }
 
 impl AnyLog {
-    pub(super) fn of(topic: &Opening<'_>) -> Self {
+    pub(super) fn of(topic: &Opening<'_>, keep: usize) -> Self {
         Self {
-            log: topic.maker.make_log(topic.capacity(), topic.retain()),
+            log: topic.maker.make_log(topic.capacity(), topic.retain(), keep),
             type_id: topic.type_id,
             type_name: topic.type_name,
             capacity: topic.capacity(),
@@ -115,13 +115,13 @@ impl fmt::Debug for AnyLog {
 
 /// Makes logs of a type that only this knows.
 pub(super) trait MakeLog: Send + Sync {
-    fn make_log(&self, capacity: usize, retain: usize) -> Arc<dyn ErasedLog>;
+    fn make_log(&self, capacity: usize, retain: usize, keep: usize) -> Arc<dyn ErasedLog>;
 }
 
 impl<E: Event> MakeLog for Topic<E> {
-    fn make_log(&self, capacity: usize, retain: usize) -> Arc<dyn ErasedLog> {
+    fn make_log(&self, capacity: usize, retain: usize, keep: usize) -> Arc<dyn ErasedLog> {
         Arc::new(TypedLog {
-            log: Log::<E>::retaining(self.name(), capacity, retain),
+            log: Log::<E>::keeping(self.name(), capacity, retain, keep),
             codec: self.codec(),
         })
     }

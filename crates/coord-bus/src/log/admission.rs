@@ -35,7 +35,8 @@ impl<E> State<E> {
 
     /// To be called after a change to anything that `open_until` sums up.
     pub(super) fn settle(&mut self) {
-        let waited_for = self.closed || !self.queue.is_empty() || !self.is_heard();
+        let waited_for =
+            self.closed || !self.queue.is_empty() || !self.onlookers.is_empty() || !self.is_heard();
         self.open_until = if waited_for {
             0
         } else {

@@ -96,7 +96,7 @@ impl<E> State<E> {
         held.readers.has(Class::Lossless)
             || held.readers.has(Class::Oldest) && held.is_within(self.capacity, self.next)
             || held.readers.has(Class::Latest) && held.is_within(1, self.next)
-            || self.retain > 0 && held.is_within(self.retain, self.next)
+            || self.keep > 0 && held.is_within(self.keep, self.next)
     }
 
     /// Takes out the chunks that nobody needs: every subscriber has left them, or only some that

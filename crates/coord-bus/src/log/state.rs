@@ -27,6 +27,8 @@ pub(super) struct State<E> {
     pub(super) capacity: u64,
     /// How many of the last events are kept for those who subscribe late.
     pub(super) retain: u64,
+    /// How many of the last events are kept in all: those, or more for who looks back.
+    pub(super) keep: u64,
     /// The most events in a chunk.
     pub(super) chunk_max: usize,
     /// The size of the next chunk: it doubles under load, and shrinks when chunks are left early.
@@ -65,6 +67,8 @@ pub(super) struct State<E> {
     pub(super) granted: u64,
     /// Who waits for every subscriber to be through.
     pub(super) idle: Vec<Waker>,
+    /// Who waits for the next event without being a subscriber.
+    pub(super) onlookers: Vec<Waker>,
     /// What became of the events of the subscribers that are gone.
     pub(super) gone: Ledger,
     /// The handles through which one may publish, by where they were opened.
@@ -75,10 +79,11 @@ pub(super) struct State<E> {
 pub(super) const SMALLEST_CHUNK: usize = 8;
 
 impl<E> State<E> {
-    pub(super) fn new(capacity: usize, retain: usize, chunk_max: usize) -> Self {
+    pub(super) fn new(capacity: usize, retain: usize, keep: usize, chunk_max: usize) -> Self {
         Self {
             capacity: capacity as u64,
             retain: retain as u64,
+            keep: keep.max(retain) as u64,
             chunk_max,
             chunk_next: chunk_max.min(SMALLEST_CHUNK),
             next: 1,
@@ -100,6 +105,7 @@ impl<E> State<E> {
             next_ticket: 0,
             granted: 0,
             idle: Vec::new(),
+            onlookers: Vec::new(),
             gone: Ledger::default(),
             entrances: Vec::new(),
         }
@@ -107,7 +113,7 @@ impl<E> State<E> {
 
     /// Whether anybody may ever read what is published now.
     pub(super) fn is_heard(&self) -> bool {
-        self.retain > 0
+        self.keep > 0
             || self.listeners > self.newest.len()
             || self.newest.iter().any(|id| self.takes_newest(*id))
     }
@@ -118,7 +124,9 @@ impl<E> State<E> {
         self.settle();
         let mut wakers: Wakers = self.parked_wakers();
         let waiting = std::mem::take(&mut self.queue).into_values();
-        wakers.extend(waiting.chain(self.idle.drain(..)).map(Woken::of));
+        let idle = self.idle.drain(..);
+        let all = waiting.chain(idle).chain(self.onlookers.drain(..));
+        wakers.extend(all.map(Woken::of));
         wakers
     }
 
