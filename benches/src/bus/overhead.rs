@@ -1,9 +1,13 @@
 //! What the bus adds to its own log, and what a subscriber that never reads adds to the others.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
-use coord_bus::{Bus, BusExt, Event, LocalBus, Log, Overflow, Publisher, Subscriber, Topic};
+use coord_bus::{
+    Bus, BusExt, Event, LocalBus, Log, Overflow, PatternSubscriber, Publisher, SubscribeOptions,
+    Subscriber, Topic,
+};
 
 use super::event::Small;
 use super::peers::{CAPACITY, CoordBus, Peer};
@@ -40,8 +44,35 @@ impl<E: Event + Clone> Peer<E> for Bare {
     }
 }
 
-/// The bus, with one more subscriber, which drops the oldest and never reads.
-struct BesideASleeper;
+/// Who is beside the others, and never reads.
+trait Sleeper: 'static {
+    const NAME: &'static str;
+    fn options<E: Event + Clone>() -> SubscribeOptions<E>;
+}
+
+macro_rules! sleepers {
+    ($($sleeper:ident, $name:literal, $options:expr;)+) => {$(
+        struct $sleeper;
+
+        impl Sleeper for $sleeper {
+            const NAME: &'static str = $name;
+
+            fn options<E: Event + Clone>() -> SubscribeOptions<E> {
+                $options
+            }
+        }
+    )+};
+}
+
+sleepers! {
+    Oldest, "DropOldest", Overflow::DropOldest.into();
+    Newest, "DropNewest", Overflow::DropNewest.into();
+    Latest, "Latest", Overflow::Latest.into();
+    LatestByKey, "Latest by key", SubscribeOptions::new().latest_by(64, |_: &E| 0_u8);
+}
+
+/// The bus, with one more subscriber, which never reads.
+struct Beside<S>(PhantomData<S>);
 
 /// A publisher, and a subscriber that is kept from reading.
 struct WithSleeper<E> {
@@ -49,8 +80,8 @@ struct WithSleeper<E> {
     _sleeper: Subscriber<E>,
 }
 
-impl<E: Event + Clone> Peer<E> for BesideASleeper {
-    const NAME: &'static str = "beside one that never reads";
+impl<E: Event + Clone, S: Sleeper> Peer<E> for Beside<S> {
+    const NAME: &'static str = S::NAME;
     type Entrance = WithSleeper<E>;
     type Exit = Subscriber<E>;
 
@@ -60,7 +91,7 @@ impl<E: Event + Clone> Peer<E> for BesideASleeper {
         let entrance = || WithSleeper {
             publisher: bus.publisher(&topic).expect("the topic opens"),
             _sleeper: bus
-                .subscribe_with(&topic, Overflow::DropOldest)
+                .subscribe_with(&topic, S::options::<E>())
                 .expect("the topic opens"),
         };
         let subscriber = || bus.subscribe(&topic).expect("the topic opens");
@@ -83,6 +114,66 @@ impl<E: Event + Clone> Peer<E> for BesideASleeper {
     }
 }
 
+/// A topic among ten thousand, on a bus with a thousand patterns.
+struct InACrowd;
+
+/// A publisher, and what is on the bus besides.
+struct WithCrowd<E> {
+    publisher: Publisher<E>,
+    _crowd: Arc<Crowd>,
+}
+
+struct Crowd {
+    _topics: Vec<Publisher<u64>>,
+    _patterns: Vec<PatternSubscriber>,
+}
+
+impl<E: Event + Clone> Peer<E> for InACrowd {
+    const NAME: &'static str = "10,000 topics, 1,000 patterns";
+    type Entrance = WithCrowd<E>;
+    type Exit = Subscriber<E>;
+
+    fn open(publishers: usize, subscribers: usize) -> (Vec<WithCrowd<E>>, Vec<Subscriber<E>>) {
+        let bus: Arc<dyn Bus> = Arc::new(LocalBus::new());
+        let others = (0..10_000).map(|number| {
+            let name = format!("crowd.{}.{number}", number % 1000);
+            let topic = Topic::<u64>::in_process("crowd").with_name(name);
+            bus.publisher(&topic).expect("the topic opens")
+        });
+        let _topics = others.collect();
+        let patterns = (0..1000).map(|number| {
+            let subscribed = bus.subscribe_pattern(format!("crowd.{number}.>"), Overflow::Block);
+            subscribed.expect("it is a pattern")
+        });
+        let crowd = Arc::new(Crowd {
+            _topics,
+            _patterns: patterns.collect(),
+        });
+        let topic = Topic::in_process("updates").capacity(CAPACITY);
+        let entrance = || WithCrowd {
+            publisher: bus.publisher(&topic).expect("the topic opens"),
+            _crowd: Arc::clone(&crowd),
+        };
+        let subscriber = || bus.subscribe(&topic).expect("the topic opens");
+        (
+            (0..publishers).map(|_| entrance()).collect(),
+            (0..subscribers).map(|_| subscriber()).collect(),
+        )
+    }
+
+    async fn publish(
+        entrance: &WithCrowd<E>,
+        ids: Range<u64>,
+        make: impl Fn(u64) -> E + Send + Sync,
+    ) {
+        CoordBus::publish(&entrance.publisher, ids, make).await;
+    }
+
+    async fn receive(exit: Subscriber<E>, events: u64, read: impl FnMut(&E) + Send) {
+        CoordBus::receive(exit, events, read).await;
+    }
+}
+
 pub(crate) fn run() {
     let handles = [
         contender::<Bare, Small>(),
@@ -93,9 +184,18 @@ pub(crate) fn run() {
 
     let sleepers = [
         contender::<CoordBus, Small>().called("alone"),
-        contender::<BesideASleeper, Small>(),
+        contender::<Beside<Oldest>, Small>(),
+        contender::<Beside<Latest>, Small>(),
+        contender::<Beside<Newest>, Small>(),
+        contender::<Beside<LatestByKey>, Small>(),
     ];
     table("beside a subscriber that never reads", &sleepers);
+
+    let crowds = [
+        contender::<CoordBus, Small>().called("a bus of one topic"),
+        contender::<InACrowd, Small>(),
+    ];
+    table("among topics and patterns", &crowds);
 }
 
 /// Prints the table. What the second contender adds on one thread with one subscriber, in ns.

@@ -40,7 +40,7 @@ macro_rules! each_peer {
     ($peer:ident => $make:expr) => {
         each_peer! {
             $peer => $make;
-            CoordBus, Prototype, Kanal, Flume, TokioMpsc, AsyncBroadcast
+            CoordBus, CoordBusMany, Prototype, Kanal, Flume, TokioMpsc, AsyncBroadcast
         }
     };
     ($peer:ident => $make:expr; $($contender:ident),+) => {
@@ -86,6 +86,35 @@ impl<E: Event + Clone> Peer<E> for CoordBus {
     async fn receive(mut exit: Subscriber<E>, events: u64, mut read: impl FnMut(&E) + Send) {
         for _ in 0..events {
             read(&exit.recv().await.expect("nothing is lost"));
+        }
+    }
+}
+
+/// The same, received in batches: as `tokio mpsc` is, with its `recv_many`.
+pub(crate) struct CoordBusMany;
+
+impl<E: Event + Clone> Peer<E> for CoordBusMany {
+    const NAME: &'static str = "coord-bus, recv_many";
+    type Entrance = Publisher<E>;
+    type Exit = Subscriber<E>;
+
+    fn open(publishers: usize, subscribers: usize) -> (Vec<Publisher<E>>, Vec<Subscriber<E>>) {
+        CoordBus::open(publishers, subscribers)
+    }
+
+    async fn publish(
+        entrance: &Publisher<E>,
+        ids: Range<u64>,
+        make: impl Fn(u64) -> E + Send + Sync,
+    ) {
+        CoordBus::publish(entrance, ids, make).await;
+    }
+
+    async fn receive(mut exit: Subscriber<E>, mut events: u64, mut read: impl FnMut(&E) + Send) {
+        while events > 0 {
+            let batch = exit.recv_many().await.expect("nothing is lost");
+            events -= batch.len() as u64;
+            batch.for_each(&mut read);
         }
     }
 }
