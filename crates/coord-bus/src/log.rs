@@ -40,7 +40,7 @@ use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use crate::subscribe::Subscriber;
@@ -53,6 +53,7 @@ pub(crate) use reader::{Hand, Lent, More, Reader};
 pub(crate) use sieve::Sieve;
 use sieve::Woken;
 use state::{Garbage, State, Wakers};
+pub(crate) use sync::OnceLock;
 use sync::{AtomicU64, Mutex, MutexGuard, fence};
 
 /// A row of events, filled from the front.

@@ -1,10 +1,11 @@
 //! Where events are kept: chunks that are filled one after another, and dropped when all have left.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::Chunk;
 use super::attendance::Class;
 use super::state::{Garbage, SMALLEST_CHUNK, State, Wakers};
+use super::sync::OnceLock;
 use crate::Envelope;
 
 /// A chunk, and how many subscribers may still read in it.
