@@ -11,7 +11,8 @@ use coord_bus::{Log, Overflow, Subscriber, TryReceiveError, time};
 use tokio::task::JoinSet;
 
 const PUBLISHERS: usize = 4;
-const EACH: u64 = 8_000;
+// Miri takes its time.
+const EACH: u64 = if cfg!(miri) { 40 } else { 8_000 };
 
 struct Event {
     publisher: usize,
@@ -198,7 +199,10 @@ fn a_publisher_is_woken_however_close_to_its_falling_asleep_there_is_room() {
             }
         }
     });
-    publish_when_woken(&log, Duration::from_millis(500));
+    publish_when_woken(
+        &log,
+        Duration::from_millis(if cfg!(miri) { 50 } else { 500 }),
+    );
     drop(log);
     assert!(reader.join().is_ok());
 }

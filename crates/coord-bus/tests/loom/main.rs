@@ -16,7 +16,7 @@ use loom::model::Builder;
 
 /// How often a thread may lose its turn where it did not ask for that, unless
 /// `LOOM_MAX_PREEMPTIONS` says otherwise. With two, nearly every fault of such code shows itself.
-const PREEMPTIONS: usize = 2;
+const PREEMPTIONS: usize = 3;
 
 /// Tries what a model does in every order.
 fn model(model: impl Fn() + Send + Sync + 'static) {

@@ -1,6 +1,7 @@
 //! Publishing, against another publisher, a subscriber that falls asleep, and one that comes.
 
 use coord_bus::{Log, Overflow};
+use loom::future::block_on;
 use loom::thread;
 
 use crate::{drain, model, publish, receive};
@@ -45,8 +46,8 @@ fn who_falls_asleep_is_woken_by_what_is_published_meanwhile() {
 #[test]
 fn what_is_lent_within_a_chunk_is_there() {
     model(|| {
-        // Chunks of two.
-        let log = Log::new("numbers", 8);
+        // Chunks of three: of the two that come, the first may be lent by itself.
+        let log = Log::new("numbers", 12);
         let mut subscriber = log.subscribe(Overflow::Block);
         publish(&log, 1);
         let publisher = thread::spawn({
@@ -56,6 +57,29 @@ fn what_is_lent_within_a_chunk_is_there() {
         for number in 1..=3 {
             assert_eq!(receive(&mut subscriber), Some(number));
         }
+        publisher.join().unwrap();
+    });
+}
+
+#[test]
+fn what_is_lent_in_a_batch_is_there() {
+    model(|| {
+        let log = Log::new("numbers", 12);
+        let mut subscriber = log.subscribe(Overflow::Block);
+        publish(&log, 1);
+        let publisher = thread::spawn({
+            let log = log.clone();
+            move || [2, 3].iter().for_each(|number| publish(&log, *number))
+        });
+        let mut numbers = Vec::new();
+        while numbers.last() != Some(&3) {
+            let batch = block_on(subscriber.recv_many()).unwrap();
+            let lent = batch.len();
+            let before = numbers.len();
+            numbers.extend(batch.copied());
+            assert_eq!(numbers.len(), before + lent);
+        }
+        assert_eq!(numbers, [1, 2, 3]);
         publisher.join().unwrap();
     });
 }
