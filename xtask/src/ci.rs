@@ -3,18 +3,19 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{cargo, run as run_command};
-use crate::{docs, edges, features, test, tidy};
+use crate::{docs, edges, features, loom, test, tidy};
 
 type Check = (&'static str, fn() -> Result<(), String>);
 
-/// The cheap ones first. All share one profile, so that they share what it builds.
-const CHECKS: [Check; 7] = [
+/// The cheap ones first. All but loom share one profile, so that they share what it builds.
+const CHECKS: [Check; 8] = [
     ("fmt", format),
     ("edges", edges::check),
     ("tidy", tidy::check),
     ("clippy", clippy),
     ("docs", docs::check),
     ("features", features::check),
+    ("loom", loom::run),
     (TESTS, tests),
 ];
 

@@ -11,6 +11,8 @@ mod command;
 mod docs;
 mod edges;
 mod features;
+mod loom;
+mod miri;
 mod picture;
 mod test;
 mod tidy;
@@ -40,6 +42,10 @@ enum Task {
         #[arg(long)]
         no_test: bool,
     },
+    /// Try the log's threads in every order
+    Loom,
+    /// Run the log's tests under Miri
+    Miri,
     /// Measure this project beside its peers
     Bench {
         /// A benchmark and its arguments; none lists the benchmarks
@@ -56,6 +62,8 @@ fn main() -> ExitCode {
     let outcome = command::enter_workspace().and_then(|()| match Task::parse() {
         Task::Test { profile, runner } => test::run(&profile, &runner),
         Task::Ci { no_test } => ci::run(!no_test),
+        Task::Loom => loom::run(),
+        Task::Miri => miri::run(),
         Task::Bench { benchmark } => bench::run(&benchmark),
         Task::Docs => docs::build(),
         Task::Picture => picture::draw(),

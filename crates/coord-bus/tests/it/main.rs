@@ -5,6 +5,7 @@ mod byte_bus;
 mod handles;
 mod link;
 mod local_bus;
+mod log_kinds;
 mod log_memory;
 mod log_stress;
 mod log_waiting;
