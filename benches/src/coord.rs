@@ -2,25 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::beside;
 use crate::report::{Report, Row};
 
 const ROUNDS: usize = 15;
 const JOBS: usize = 300;
-
-/// Where the program is: `cargo xtask bench` has built it beside this one.
-pub(crate) fn coord() -> PathBuf {
-    let this = std::env::current_exe().expect("this program has a path");
-    let coord = this.with_file_name("coord");
-    assert!(
-        coord.exists(),
-        "build it first: cargo build --release -p coord-cli"
-    );
-    coord
-}
 
 fn timed(command: &mut Command) -> Duration {
     let start = Instant::now();
@@ -50,7 +40,7 @@ fn write(folder: &Path, name: &str, needs: fn(usize) -> Option<usize>) {
 }
 
 pub(crate) fn run() {
-    let coord = coord();
+    let coord = beside("coord", "coord-cli");
     let folder = std::env::temp_dir().join(format!("coord-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder can be made");
     write(&folder, "independent", |_| None);
@@ -64,7 +54,7 @@ pub(crate) fn run() {
     let report = Report::new(
         "coord",
         "ms for 300 jobs of /bin/true, at most 8 at once",
-        ["make -s -j8", "coord run"].into_iter(),
+        ["make -s -j8", "coord run"],
     );
     for name in ["independent", "chain"] {
         let mut row = Row::new(name.to_owned(), 2);
@@ -83,7 +73,7 @@ pub(crate) fn run() {
     let report = Report::new(
         "coord",
         "ms until the first line of the first process",
-        ["sh -c 'echo first'", "coord run"].into_iter(),
+        ["sh -c 'echo first'", "coord run"],
     );
     let mut row = Row::new("one job".to_owned(), 2);
     for _ in 0..ROUNDS {

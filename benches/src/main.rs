@@ -15,8 +15,9 @@ mod screen;
 mod report;
 
 fn main() {
-    match std::env::args().nth(1).as_deref() {
-        Some("bus") => bus::run(),
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some("bus") => bus::run(arguments.next().as_deref()),
         Some("workflow") => workflow::run(),
         Some("coord") => coord::run(),
         Some("screen") => screen::run(),
@@ -24,6 +25,17 @@ fn main() {
             "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, coord, screen"
         ),
     }
+}
+
+/// A program that `cargo xtask bench` has built beside this one.
+fn beside(name: &str, package: &str) -> std::path::PathBuf {
+    let this = std::env::current_exe().expect("this program has a path");
+    let program = this.with_file_name(name);
+    assert!(
+        program.exists(),
+        "build it first: cargo build --release -p {package}"
+    );
+    program
 }
 
 fn runtime(workers: usize) -> tokio::runtime::Runtime {

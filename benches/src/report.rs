@@ -19,8 +19,44 @@ impl Row {
         }
     }
 
+    /// Measures each contender once a round, in turn, so that a slow moment of the machine is
+    /// everybody's; another one begins in each round.
+    pub(crate) fn rounds(
+        name: String,
+        contenders: usize,
+        rounds: usize,
+        measure: impl Fn(usize) -> f64,
+    ) -> Self {
+        let mut row = Self::new(name, contenders);
+        for round in 0..rounds {
+            for turn in 0..contenders {
+                let contender = (turn + round) % contenders;
+                row.add(contender, measure(contender));
+            }
+        }
+        row
+    }
+
     pub(crate) fn add(&mut self, contender: usize, figure: f64) {
         self.figures[contender].push(figure);
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The median of each contender.
+    pub(crate) fn medians(&self) -> Vec<f64> {
+        self.figures.iter().cloned().map(median).collect()
+    }
+
+    /// For each contender, the median of its ratios to the first one, round by round.
+    pub(crate) fn ratios(&self) -> Vec<f64> {
+        let ratio = |figures: &Vec<f64>| {
+            let ratios = figures.iter().zip(&self.figures[0]);
+            median(ratios.map(|(other, ours)| other / ours).collect())
+        };
+        self.figures.iter().map(ratio).collect()
     }
 }
 
@@ -28,27 +64,24 @@ impl Report {
     pub(crate) fn new(
         name: &str,
         unit: &str,
-        contenders: impl Iterator<Item = &'static str>,
+        contenders: impl IntoIterator<Item = &'static str>,
     ) -> Self {
-        let contenders: Vec<_> = contenders.collect();
+        let contenders: Vec<_> = contenders.into_iter().collect();
         println!("\n# {name}: {unit}\n");
         println!("| case | {} |", contenders.join(" | "));
         println!("|---|{}", "---|".repeat(contenders.len()));
         Self { contenders }
     }
 
-    /// Prints a row: the median of each contender, and the median of its ratios to the first
-    /// contender, round by round.
+    /// Prints a row: the median of each contender, and in brackets its ratio to the first.
     pub(crate) fn row(&self, row: &Row) {
-        let cells: Vec<String> = (0..self.contenders.len())
-            .map(|contender| {
-                let figure = median(row.figures[contender].clone());
-                if contender == 0 {
-                    return format!("{figure:.1}");
-                }
-                let ratios = row.figures[contender].iter().zip(&row.figures[0]);
-                let ratio = median(ratios.map(|(other, ours)| other / ours).collect());
-                format!("{figure:.1} ({ratio:.2}×)")
+        assert_eq!(row.figures.len(), self.contenders.len());
+        let figures = row.medians().into_iter().zip(row.ratios());
+        let cells: Vec<_> = figures
+            .enumerate()
+            .map(|(contender, (figure, ratio))| match contender {
+                0 => format!("{figure:.1}"),
+                _ => format!("{figure:.1} ({ratio:.2}×)"),
             })
             .collect();
         println!("| {} | {} |", row.name, cells.join(" | "));

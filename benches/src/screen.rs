@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
 
-use crate::coord::coord;
+use crate::beside;
 
 const KEYS: usize = 100;
 /// Long enough for the processor time of an idle program to be seen at all.
@@ -47,7 +47,7 @@ pub(crate) fn run() {
 fn case(name: &str, folder: &Path) {
     let (pty, pts) = open().expect("a terminal");
     pty.resize(Size::new(24, 80)).expect("a size");
-    let command = Command::new(coord()).current_dir(folder);
+    let command = Command::new(beside("coord", "coord-cli")).current_dir(folder);
     let command = command
         .env("TERM", "xterm-256color")
         .env("LC_ALL", "C.UTF-8");

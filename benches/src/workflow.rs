@@ -110,7 +110,7 @@ fn side_by_side() {
     let report = Report::new(
         "workflow",
         "ms for 200 independent steps that burn 1 ms each",
-        ["two workers", "one worker"].into_iter(),
+        ["two workers", "one worker"],
     );
     let workflow = burning();
     let mut row = Row::new("burning".to_owned(), 2);
@@ -131,7 +131,7 @@ fn no_op() {
     let report = Report::new(
         "workflow",
         "ns a step that does nothing",
-        ["coord-workflow", "tokio JoinSet by hand"].into_iter(),
+        ["coord-workflow", "tokio JoinSet by hand"],
     );
     for workers in [1, 2] {
         for shape in ["chain of 1,000", "fan of 1,000"] {

@@ -5,12 +5,14 @@ use std::ffi::OsString;
 use crate::command::{cargo, run as run_command};
 
 pub(crate) fn run(benchmark: &[OsString]) -> Result<(), String> {
-    // Two of them time the program itself, and look for it beside their own.
-    if benchmark
-        .first()
-        .is_some_and(|name| name == "coord" || name == "screen")
-    {
-        run_command(&mut cargo("build --release --package coord-cli"))?;
+    // Some of them run another program, and look for it beside their own.
+    let beside = match benchmark.first().and_then(|name| name.to_str()) {
+        Some("coord" | "screen") => Some("coord-cli"),
+        Some("bus") => Some("coord-benches"),
+        _ => None,
+    };
+    if let Some(package) = beside {
+        run_command(cargo("build --release --package").arg(package))?;
     }
     run_command(cargo("run --release --package coord-benches --").args(benchmark))
 }

@@ -3,60 +3,102 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{cargo, run as run_command};
-use crate::{docs, edges, features, loom, test, tidy};
+use crate::{docs, edges, features, instructions, loom, test, tidy};
 
-type Check = (&'static str, fn() -> Result<(), String>);
+struct Check {
+    name: &'static str,
+    /// Says why it cannot be run on this machine, if it cannot.
+    can_run: fn() -> Result<(), String>,
+    run: fn() -> Result<(), String>,
+}
 
-/// The cheap ones first. All but loom share one profile, so that they share what it builds.
-const CHECKS: [Check; 8] = [
-    ("fmt", format),
-    ("edges", edges::check),
-    ("tidy", tidy::check),
-    ("clippy", clippy),
-    ("docs", docs::check),
-    ("features", features::check),
-    ("loom", loom::run),
-    (TESTS, tests),
+/// The cheap ones first. All but the instructions, which are those of a release, and loom share one
+/// profile, so that they share what it builds.
+const CHECKS: [Check; 9] = [
+    check("fmt", format),
+    check("edges", edges::check),
+    check("tidy", tidy::check),
+    check("clippy", clippy),
+    check("docs", docs::check),
+    check("features", features::check),
+    Check {
+        can_run: instructions::provide,
+        ..check("instructions", || instructions::run(false))
+    },
+    check("loom", loom::run),
+    check(TESTS, tests),
 ];
+
+const fn check(name: &'static str, run: fn() -> Result<(), String>) -> Check {
+    Check {
+        name,
+        can_run: || Ok(()),
+        run,
+    }
+}
 
 const TESTS: &str = "tests";
 
 struct Report {
     name: &'static str,
     elapsed: Duration,
-    passed: bool,
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Outcome {
+    Passed,
+    Skipped,
+    Failed,
 }
 
 /// Runs the checks, each after a failed one too.
 pub(crate) fn run(with_tests: bool) -> Result<(), String> {
     let mut reports = Vec::new();
-    for (name, check) in CHECKS {
-        if name == TESTS && !with_tests {
-            continue;
+    for check in CHECKS {
+        if check.name != TESTS || with_tests {
+            reports.push(check.report());
         }
-        println!("\n=== {name} ===");
-        let start = Instant::now();
-        let outcome = check();
-        let elapsed = start.elapsed();
-        if let Err(error) = &outcome {
-            println!("{name}: {error}");
-        }
-        println!("=== {name}: {:.1} s ===", elapsed.as_secs_f64());
-        reports.push(Report {
-            name,
-            elapsed,
-            passed: outcome.is_ok(),
-        });
     }
     println!("\n{}", table(&reports));
     verdict(&reports)
 }
 
+impl Check {
+    fn report(&self) -> Report {
+        let name = self.name;
+        println!("\n=== {name} ===");
+        let start = Instant::now();
+        let outcome = match (self.can_run)().map(|()| (self.run)()) {
+            Ok(Ok(())) => Outcome::Passed,
+            Ok(Err(error)) => {
+                println!("{name}: {error}");
+                Outcome::Failed
+            }
+            Err(obstacle) => {
+                println!("{name}: skipped: {obstacle}");
+                Outcome::Skipped
+            }
+        };
+        let elapsed = start.elapsed();
+        println!("=== {name}: {:.1} s ===", elapsed.as_secs_f64());
+        Report {
+            name,
+            elapsed,
+            outcome,
+        }
+    }
+}
+
 fn table(reports: &[Report]) -> String {
     let line = |report: &Report| {
-        let word = if report.passed { "ok" } else { "FAILED" };
+        let word = match report.outcome {
+            Outcome::Passed => "ok",
+            Outcome::Skipped => "skipped",
+            Outcome::Failed => "FAILED",
+        };
         format!(
-            "{:<10}{word:<8}{:>7.1} s\n",
+            "{:<14}{word:<8}{:>7.1} s\n",
             report.name,
             report.elapsed.as_secs_f64()
         )
@@ -67,7 +109,7 @@ fn table(reports: &[Report]) -> String {
 fn verdict(reports: &[Report]) -> Result<(), String> {
     let failed: Vec<_> = reports
         .iter()
-        .filter(|report| !report.passed)
+        .filter(|report| report.outcome == Outcome::Failed)
         .map(|report| report.name)
         .collect();
     if failed.is_empty() {
@@ -101,27 +143,45 @@ fn tests() -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn report(name: &'static str, passed: bool) -> Report {
+    fn report(name: &'static str, outcome: Outcome) -> Report {
         Report {
             name,
             elapsed: Duration::from_millis(1250),
-            passed,
+            outcome,
         }
     }
 
     #[test]
     fn each_check_has_its_line() {
-        let table = table(&[report("fmt", true), report("clippy", false)]);
+        let table = table(&[
+            report("fmt", Outcome::Passed),
+            report("clippy", Outcome::Failed),
+            report("instructions", Outcome::Skipped),
+        ]);
         assert_eq!(
             table,
-            "fmt       ok          1.2 s\nclippy    FAILED      1.2 s\n"
+            "fmt           ok          1.2 s\n\
+             clippy        FAILED      1.2 s\n\
+             instructions  skipped     1.2 s\n"
         );
     }
 
     #[test]
     fn one_failed_check_fails_the_run() {
-        assert_eq!(verdict(&[report("fmt", true)]), Ok(()));
-        let error = verdict(&[report("fmt", true), report("tidy", false)]).unwrap_err();
+        let passed = || report("fmt", Outcome::Passed);
+        assert_eq!(verdict(&[passed()]), Ok(()));
+        let error = verdict(&[passed(), report("tidy", Outcome::Failed)]).unwrap_err();
         assert!(error.starts_with("1 of 2 checks failed: tidy;"), "{error}");
+    }
+
+    #[test]
+    fn a_check_that_cannot_be_run_here_is_skipped_and_fails_nothing() {
+        let check = Check {
+            can_run: || Err("there is no such tool".to_owned()),
+            ..check("instructions", || Err("it ran".to_owned()))
+        };
+        let report = check.report();
+        assert!(report.outcome == Outcome::Skipped);
+        assert_eq!(verdict(&[report]), Ok(()));
     }
 }

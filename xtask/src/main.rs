@@ -11,6 +11,7 @@ mod command;
 mod docs;
 mod edges;
 mod features;
+mod instructions;
 mod loom;
 mod miri;
 mod picture;
@@ -52,6 +53,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         benchmark: Vec<OsString>,
     },
+    /// Compare the instructions that the hot paths take with those that the repository remembers
+    Instructions {
+        /// Remember what is counted now
+        #[arg(long)]
+        accept: bool,
+    },
     /// Build the documentation of the API
     Docs,
     /// Draw the picture of the README from a real run
@@ -65,6 +72,7 @@ fn main() -> ExitCode {
         Task::Loom => loom::run(),
         Task::Miri => miri::run(),
         Task::Bench { benchmark } => bench::run(&benchmark),
+        Task::Instructions { accept } => instructions::run(accept),
         Task::Docs => docs::build(),
         Task::Picture => picture::draw(),
     });

@@ -32,11 +32,12 @@ struct State<E> {
     limit: u64,
     cursors: Vec<Arc<AtomicU64>>,
     sleeping: Vec<Waker>,
-    blocked: Option<Waker>,
+    blocked: Vec<Waker>,
 }
 
 /// The log, and its publisher.
-pub(crate) struct Prototype<E>(Arc<Mutex<State<E>>>);
+#[derive(Clone)]
+pub(crate) struct Log<E>(Arc<Mutex<State<E>>>);
 
 /// A subscriber.
 pub(crate) struct Reader<E> {
@@ -48,7 +49,7 @@ pub(crate) struct Reader<E> {
     cursor: Arc<AtomicU64>,
 }
 
-impl<E> Prototype<E> {
+impl<E> Log<E> {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
             tail: Chunk::new(),
@@ -56,7 +57,7 @@ impl<E> Prototype<E> {
             limit: CAPACITY,
             cursors: Vec::new(),
             sleeping: Vec::new(),
-            blocked: None,
+            blocked: Vec::new(),
         })))
     }
 
@@ -86,7 +87,7 @@ impl<E> Prototype<E> {
                     .min();
                 state.limit = slowest.unwrap_or(u64::MAX - CAPACITY) + CAPACITY;
                 if state.next >= state.limit {
-                    state.blocked = Some(cx.waker().clone());
+                    state.blocked.push(cx.waker().clone());
                     return Poll::Pending;
                 }
             }
@@ -145,7 +146,7 @@ impl<E> Reader<E> {
 
     fn show(&self) {
         self.cursor.store(self.position, Ordering::Release);
-        let blocked = self.log.lock().unwrap().blocked.take();
+        let blocked = std::mem::take(&mut self.log.lock().unwrap().blocked);
         blocked.into_iter().for_each(Waker::wake);
     }
 }

@@ -1,6 +1,8 @@
 //! The bus: an object-safe trait that opens topics, and the typed handles built on it.
 
-use std::any::{Any, TypeId, type_name};
+mod port;
+
+use std::any::{TypeId, type_name};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::Location;
@@ -10,8 +12,15 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 
 use crate::link::Link;
-use crate::topic::{DEFAULT_CAPACITY, name_fault};
-use crate::{BusError, Event, Log, Publisher, SubscribeOptions, Subscriber, Topic, TopicStats};
+use crate::pattern::Inbox;
+use crate::topic::{Codec, DEFAULT_CAPACITY, name_fault};
+use crate::{
+    BusError, Delivery, Description, Endpoint, Event, Failure, GroupMember, Handler,
+    HandlerOptions, Log, Pattern, PatternOptions, PatternSubscriber, Publisher, Requester,
+    Responder, SubscribeOptions, Subscriber, Topic, TopicStats, Watch, Watching,
+};
+pub use port::{AnyLog, Port};
+use port::{MakeLog, link_failed};
 
 /// A bus: topics by name.
 ///
@@ -25,6 +34,14 @@ pub trait Bus: Send + Sync {
     ///
     /// See [`BusError`].
     fn open(&self, topic: &Opening<'_>) -> Result<Port, BusError>;
+
+    /// Subscribes a pattern to all topics that match it, now and later: see
+    /// [`Watchers`](crate::Watchers), which does that for who writes a bus.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Link`] where a link takes no subscriber.
+    fn watch(&self, watch: Watch) -> Result<Watching, BusError>;
 
     /// What every topic has counted, by name.
     fn stats(&self) -> Vec<TopicStats>;
@@ -85,7 +102,7 @@ pub struct Opening<'a> {
     type_name: &'static str,
     bytes: bool,
     place: &'static Location<'static>,
-    make: fn(&str, usize, usize) -> Arc<dyn ErasedLog>,
+    maker: &'a dyn MakeLog,
 }
 
 impl<'a> Opening<'a> {
@@ -98,7 +115,7 @@ impl<'a> Opening<'a> {
             type_name: type_name::<E>(),
             bytes: topic.codec().is_some(),
             place,
-            make: |name, capacity, retain| Arc::new(Log::<E>::retaining(name, capacity, retain)),
+            maker: topic,
         }
     }
 
@@ -134,14 +151,7 @@ impl<'a> Opening<'a> {
 
     /// A new log of the topic's type, for a bus that keeps its topics in this process.
     pub fn make_log(&self) -> AnyLog {
-        AnyLog {
-            log: (self.make)(self.name, self.capacity(), self.retain()),
-            type_id: self.type_id,
-            type_name: self.type_name,
-            capacity: self.capacity(),
-            retain: self.retain(),
-            place: self.place,
-        }
+        AnyLog::of(self)
     }
 }
 
@@ -153,131 +163,6 @@ impl fmt::Debug for Opening<'_> {
             .field("type_name", &self.type_name)
             .field("place", &self.place)
             .finish_non_exhaustive()
-    }
-}
-
-/// A log of which only the bus's handles know the type.
-#[derive(Clone)]
-pub struct AnyLog {
-    log: Arc<dyn ErasedLog>,
-    type_id: TypeId,
-    type_name: &'static str,
-    capacity: usize,
-    retain: usize,
-    place: &'static Location<'static>,
-}
-
-impl AnyLog {
-    /// Checks that a later opening asks for the same topic as the first.
-    ///
-    /// # Errors
-    ///
-    /// [`BusError::TypeConflict`] or [`BusError::OptionConflict`], with both places.
-    pub fn check(&self, topic: &Opening<'_>) -> Result<(), BusError> {
-        if topic.type_id != self.type_id {
-            return Err(self.type_conflict(topic));
-        }
-        let capacity = topic.capacity.map(NonZeroUsize::get);
-        let options = [
-            ("capacity", self.capacity, capacity),
-            ("retain", self.retain, topic.retain),
-        ];
-        for (option, opened, asked) in options {
-            if let Some(asked) = asked
-                && asked != opened
-            {
-                return Err(BusError::OptionConflict {
-                    topic: topic.name.to_owned(),
-                    option,
-                    opened,
-                    opened_at: self.place,
-                    asked,
-                    asked_at: topic.place,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// What the log has counted.
-    pub fn stats(&self) -> TopicStats {
-        self.log.stats()
-    }
-
-    /// Shuts its entrance.
-    pub fn close(&self) {
-        self.log.close();
-    }
-
-    /// Resolves once every subscriber has got everything.
-    pub fn drained(&self) -> BoxFuture<'_, ()> {
-        self.log.drained()
-    }
-
-    fn typed<E: Event>(&self, topic: &Opening<'_>) -> Result<Log<E>, BusError> {
-        let log: &dyn Any = &*self.log;
-        match log.downcast_ref::<Log<E>>() {
-            Some(log) => Ok(log.clone()),
-            None => Err(self.type_conflict(topic)),
-        }
-    }
-
-    fn type_conflict(&self, topic: &Opening<'_>) -> BusError {
-        BusError::TypeConflict {
-            topic: topic.name.to_owned(),
-            opened: self.type_name,
-            opened_at: self.place,
-            asked: topic.type_name,
-            asked_at: topic.place,
-        }
-    }
-}
-
-impl fmt::Debug for AnyLog {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("AnyLog")
-            .field("type_name", &self.type_name)
-            .field("place", &self.place)
-            .finish_non_exhaustive()
-    }
-}
-
-trait ErasedLog: Any + Send + Sync {
-    fn stats(&self) -> TopicStats;
-    fn close(&self);
-    fn drained(&self) -> BoxFuture<'_, ()>;
-}
-
-impl<E: Event> ErasedLog for Log<E> {
-    fn stats(&self) -> TopicStats {
-        Log::stats(self)
-    }
-
-    fn close(&self) {
-        Log::close(self);
-    }
-
-    fn drained(&self) -> BoxFuture<'_, ()> {
-        Box::pin(Log::drained(self))
-    }
-}
-
-/// What a bus opens: a log in this process, or a link that moves bytes.
-#[derive(Clone)]
-pub enum Port {
-    /// A log, made by [`Opening::make_log`].
-    Log(AnyLog),
-    /// A link.
-    Link(Arc<dyn Link>),
-}
-
-impl fmt::Debug for Port {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Log(log) => log.fmt(formatter),
-            Self::Link(_) => formatter.write_str("Link"),
-        }
     }
 }
 
@@ -322,11 +207,264 @@ pub trait BusExt: Bus {
             Opened::Log(log) => Ok(log.subscribe_at(&options, place)),
             Opened::Link(link, codec) => match link.subscribe(options.on_frames(codec)) {
                 Ok(frames) => Ok(Subscriber::of_link(topic.name().into(), frames, codec)),
-                Err(error) => Err(BusError::Link {
-                    topic: topic.name().to_owned(),
-                    source: error.into(),
-                }),
+                Err(error) => Err(link_failed(topic.name(), error)),
             },
+        }
+    }
+
+    /// Calls a function with each event, one after another: see [`on_with`](Self::on_with).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use std::time::Duration;
+    /// use coord_bus::{BusExt, Delivery, Failure, LocalBus, Topic};
+    ///
+    /// const ORDERS: Topic<u64> = Topic::new("orders");
+    ///
+    /// let bus = LocalBus::new();
+    /// let handler = bus.on(&ORDERS, |order: Delivery<u64>| async move {
+    ///     if *order == 13 {
+    ///         return Err(Failure::message("unlucky").permanent());
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// let orders = bus.publisher(&ORDERS)?;
+    /// for order in [12, 13, 14] {
+    ///     orders.publish(order).await?;
+    /// }
+    /// let report = handler.drain(Duration::from_secs(5)).await;
+    /// assert_eq!((report.handled, report.dead), (2, 1));
+    /// let mut dead = bus.subscribe(&ORDERS.dead_letters())?;
+    /// assert_eq!(dead.recv().await.unwrap().error, ["unlucky"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[track_caller]
+    fn on<E, F, Fut, X>(&self, topic: &Topic<E>, handle: F) -> Result<Handler, BusError>
+    where
+        E: Event,
+        F: Fn(Delivery<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), X>> + Send + 'static,
+        X: Into<Failure> + Send + 'static,
+    {
+        self.on_with(topic, &HandlerOptions::default(), handle)
+    }
+
+    /// Calls a function with each event of a topic, on tasks that the [`Handler`] owns.
+    ///
+    /// An event whose handler fails, or panics, is tried again after the options' backoff; the last
+    /// failure, or one that is [`permanent`](Failure::permanent), makes it a dead letter
+    /// ([`Topic::dead_letters`]), and the next event is handled. What the handler publishes follows
+    /// from the event, and never waits for room: see [`Cause::run`](crate::Cause::run). So a handler
+    /// that publishes to its own topic, or around a ring of topics, meets
+    /// [`Refusal::Full`](crate::Refusal::Full) where it would wait for itself: what it does about
+    /// that is its decision, and failing is one, as it is then tried again.
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[track_caller]
+    fn on_with<E, F, Fut, X>(
+        &self,
+        topic: &Topic<E>,
+        options: &HandlerOptions,
+        handle: F,
+    ) -> Result<Handler, BusError>
+    where
+        E: Event,
+        F: Fn(Delivery<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), X>> + Send + 'static,
+        X: Into<Failure> + Send + 'static,
+    {
+        let place = Location::caller();
+        let name = match &options.name {
+            Some(name) => Arc::clone(name),
+            None => place.to_string().into(),
+        };
+        let dead_letters = self.publisher(&topic.dead_letters())?;
+        let member = match &options.group {
+            Some(group) => self.join_group(topic, group)?,
+            None => {
+                let options = SubscribeOptions::from(options.overflow).named(Arc::clone(&name));
+                GroupMember::alone(self.subscribe_with(topic, options)?)
+            }
+        };
+        let members = vec![member; options.concurrency];
+        Ok(Handler::start(
+            &name,
+            members,
+            options,
+            dead_letters,
+            handle,
+        ))
+    }
+
+    /// A handle to make requests at an endpoint.
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`]; [`BusError::InProcessOnly`] on a bus that carries bytes.
+    #[track_caller]
+    fn requester<Q: Send + 'static, R: Send + 'static>(
+        &self,
+        endpoint: &Endpoint<Q, R>,
+    ) -> Result<Requester<Q, R>, BusError> {
+        self.publisher(endpoint.topic()).map(Requester::new)
+    }
+
+    /// Answers requests at an endpoint, one at a time: see [`respond_with`](Self::respond_with).
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`]; [`BusError::InProcessOnly`] on a bus that carries bytes.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[track_caller]
+    fn respond<Q, R, F, Fut, X>(
+        &self,
+        endpoint: &Endpoint<Q, R>,
+        answer: F,
+    ) -> Result<Responder, BusError>
+    where
+        Q: Send + 'static,
+        R: Send + 'static,
+        F: Fn(Q) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, X>> + Send + 'static,
+        X: Into<Failure> + Send + 'static,
+    {
+        self.respond_with(endpoint, 1, answer)
+    }
+
+    /// Answers requests at an endpoint, at most `concurrency` at once (zero counts as one), on
+    /// tasks that the [`Responder`] owns. Of all responders of an endpoint, each request goes to
+    /// one.
+    ///
+    /// A function that fails or panics answers with that ([`RequestError::Failed`]); it is not tried
+    /// again, as who asked knows better whether that is worth it. When whoever asked goes, or its
+    /// deadline passes, the function is dropped where it awaits. What it publishes follows from the
+    /// request: see [`Cause::run`](crate::Cause::run).
+    ///
+    /// [`RequestError::Failed`]: crate::RequestError::Failed
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`]; [`BusError::InProcessOnly`] on a bus that carries bytes.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[track_caller]
+    fn respond_with<Q, R, F, Fut, X>(
+        &self,
+        endpoint: &Endpoint<Q, R>,
+        concurrency: usize,
+        answer: F,
+    ) -> Result<Responder, BusError>
+    where
+        Q: Send + 'static,
+        R: Send + 'static,
+        F: Fn(Q) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, X>> + Send + 'static,
+        X: Into<Failure> + Send + 'static,
+    {
+        let member = self.join_group(endpoint.topic(), Responder::GROUP)?;
+        let members = vec![member; concurrency.max(1)];
+        Ok(Responder::start(endpoint.name(), members, answer))
+    }
+
+    /// A member of the group of this name, which shares the topic's events with the others: each
+    /// event goes to one of them. The first to join makes the group.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use coord_bus::{BusExt, LocalBus, Topic};
+    ///
+    /// const MAILS: Topic<String> = Topic::new("mails");
+    ///
+    /// let bus = LocalBus::new();
+    /// let (one, other) = (bus.join_group(&MAILS, "senders")?, bus.join_group(&MAILS, "senders")?);
+    /// bus.publisher(&MAILS)?.publish("hello".to_owned()).await?;
+    ///
+    /// let mail = one.recv().await.unwrap();
+    /// drop(mail); // could not be sent from here
+    /// let mail = other.recv().await.unwrap();
+    /// assert_eq!((&**mail, mail.attempt()), ("hello", 2));
+    /// mail.acknowledge();
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`BusError`].
+    #[track_caller]
+    fn join_group<E: Event>(
+        &self,
+        topic: &Topic<E>,
+        group: &str,
+    ) -> Result<GroupMember<E>, BusError> {
+        let place = Location::caller();
+        match open(self, topic, place)? {
+            Opened::Log(log) => Ok(log.join_group_at(group.into(), place)),
+            Opened::Link(link, codec) => match link.join(group) {
+                Ok(frames) => Ok(GroupMember::of_link(topic.name().into(), frames, codec)),
+                Err(error) => Err(link_failed(topic.name(), error)),
+            },
+        }
+    }
+
+    /// A subscriber to all topics whose names match a [`Pattern`], those that there are and those
+    /// that are opened later. Their events may be of any type.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// use coord_bus::{BusExt, LocalBus, Overflow, Topic};
+    ///
+    /// const EXITS: Topic<i32> = Topic::new("process.exit");
+    ///
+    /// let bus = LocalBus::new();
+    /// let mut processes = bus.subscribe_pattern("process.>", Overflow::Block)?;
+    /// bus.publisher(&EXITS)?.publish(7).await?; // a topic that was not there before
+    ///
+    /// let event = processes.recv().await.unwrap();
+    /// assert_eq!(event.topic(), "process.exit");
+    /// assert_eq!(event.to_json()?, b"7");
+    /// assert_eq!(event.downcast_ref::<i32>(), Some(&7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::InvalidPattern`], and [`BusError::Link`] where a link takes no subscriber.
+    #[track_caller]
+    fn subscribe_pattern(
+        &self,
+        pattern: impl AsRef<str>,
+        options: impl Into<PatternOptions>,
+    ) -> Result<PatternSubscriber, BusError> {
+        let pattern = Pattern::new(pattern.as_ref())?;
+        let inbox = Inbox::new(pattern, options.into(), Location::caller());
+        let inbox = Arc::new(inbox);
+        let watching = self.watch(Watch::of(&inbox))?;
+        Ok(PatternSubscriber::new(inbox, watching))
+    }
+
+    /// Who publishes what to whom on this bus now, to be read, drawn or kept.
+    fn describe(&self) -> Description {
+        Description {
+            topics: self.stats(),
         }
     }
 }
@@ -335,7 +473,7 @@ impl<B: Bus + ?Sized> BusExt for B {}
 
 enum Opened<E> {
     Log(Log<E>),
-    Link(Arc<dyn Link>, crate::topic::Codec<E>),
+    Link(Arc<dyn Link>, Codec<E>),
 }
 
 fn open<B: Bus + ?Sized, E: Event>(

@@ -12,10 +12,13 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::link::{Frame, FrameSource, Link, LinkError, LinkFrame};
+use crate::link::{
+    Frame, FrameClaim, FrameGroup, FrameSource, Link, LinkError, LinkFrame, Receipt,
+};
 use crate::{
-    AnyLog, Bus, BusError, Drained, Ledger, Log, Opening, Port, SubscribeOptions, Subscriber,
-    TaskScope, TopicStats, TryReceiveError, time,
+    AnyLog, Bus, BusError, Claim, Drained, GroupMember, Ledger, Log, Opening, Port,
+    SubscribeOptions, Subscriber, TaskScope, TopicStats, TryReceiveError, Watch, Watchers,
+    Watching, time,
 };
 
 /// How many events of a topic may be on their way: a few, so that a test can fill the way too.
@@ -48,6 +51,7 @@ const ON_THEIR_WAY_MAX: usize = 3;
 #[derive(Debug)]
 pub struct ByteBus {
     topics: Mutex<Topics>,
+    watchers: Watchers,
     carriers: TaskScope,
 }
 
@@ -69,6 +73,7 @@ impl ByteBus {
     pub fn new() -> Self {
         Self {
             topics: Mutex::default(),
+            watchers: Watchers::new(),
             carriers: TaskScope::new("byte-bus"),
         }
     }
@@ -114,18 +119,28 @@ impl Bus for ByteBus {
             closed: CancellationToken::new(),
             all_arrived: CancellationToken::new(),
         });
+        let port = Port::Link(Arc::clone(&link) as Arc<dyn Link>);
+        let attached = self.watchers.opened(&name, &port)?;
         let far_side = FarSide {
             far: link.far.clone(),
             all_arrived: link.all_arrived.clone(),
         };
         let carrier = far_side.carry(parcels, link.closed.clone());
         self.carriers.spawn(&*name, carrier);
-        let opened = Opened {
-            first: topic.make_log(),
-            link: Arc::clone(&link),
-        };
-        topics.links.insert(name, opened);
-        Ok(Port::Link(link))
+        let first = topic.make_log();
+        topics.links.insert(name, Opened { first, link });
+        drop(topics);
+        drop(attached);
+        Ok(port)
+    }
+
+    fn watch(&self, watch: Watch) -> Result<Watching, BusError> {
+        let topics = self.topics();
+        let links = topics.links.iter().map(|(name, opened)| {
+            let link = Arc::clone(&opened.link);
+            (&**name, Port::Link(link))
+        });
+        self.watchers.watch(watch, links)
     }
 
     fn stats(&self) -> Vec<TopicStats> {
@@ -135,6 +150,7 @@ impl Bus for ByteBus {
     fn close(&self) {
         self.topics().closed = true;
         self.links().iter().for_each(|link| link.close());
+        self.watchers.close();
     }
 
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained> {
@@ -205,6 +221,10 @@ impl Link for ByteLink {
         options: SubscribeOptions<Frame>,
     ) -> Result<Box<dyn FrameSource>, LinkError> {
         Ok(Box::new(Arrivals(self.far.subscribe(options))))
+    }
+
+    fn join(&self, group: &str) -> Result<Box<dyn FrameGroup>, LinkError> {
+        Ok(Box::new(Frames(self.far.join_group(group))))
     }
 
     fn close(&self) {
@@ -303,5 +323,32 @@ impl FrameSource for Arrivals {
 
     fn ledger(&self) -> Ledger {
         self.0.ledger()
+    }
+}
+
+/// The frames of a topic as one member of a group gets them.
+struct Frames(GroupMember<Frame>);
+
+impl FrameGroup for Frames {
+    fn claim(&self) -> BoxFuture<'_, Option<FrameClaim>> {
+        Box::pin(async {
+            let claim = self.0.recv().await?;
+            Some(FrameClaim {
+                frame: (*claim).clone(),
+                sequence: claim.meta().sequence(),
+                attempt: claim.attempt(),
+                receipt: Box::new(claim),
+            })
+        })
+    }
+
+    fn another(&self) -> Box<dyn FrameGroup> {
+        Box::new(Self(self.0.clone()))
+    }
+}
+
+impl Receipt for Claim<Frame> {
+    fn acknowledge(self: Box<Self>) {
+        Claim::acknowledge(*self);
     }
 }

@@ -1,8 +1,10 @@
-//! What every bus and every event log must do, as tests that their authors run.
+//! What every bus, event log, work queue and lease must do, as tests that their authors run.
 //!
 //! Each behaviour is a function whose name is the sentence that it proves, and panics where the
-//! sentence does not hold. [`conformance_bus!`](crate::conformance_bus) and
-//! [`conformance_event_log!`](crate::conformance_event_log) make a test of each:
+//! sentence does not hold. [`conformance_bus!`](crate::conformance_bus),
+//! [`conformance_event_log!`](crate::conformance_event_log),
+//! [`conformance_work_queue!`](crate::conformance_work_queue) and
+//! [`conformance_lease!`](crate::conformance_lease) make a test of each:
 //!
 //! ```
 //! // The crate needs `tokio` with its features `macros`, `rt` and `test-util` for its tests.
@@ -17,6 +19,8 @@
 
 pub mod bus;
 pub mod event_log;
+pub mod lease;
+pub mod work_queue;
 
 use std::time::Duration;
 
@@ -69,6 +73,38 @@ macro_rules! conformance_bus {
             who_drops_the_oldest_holds_nobody_up
             what_was_received_and_what_was_missed_add_up
             one_who_misses_events_costs_another_none
+            who_drops_the_newest_keeps_what_came_first
+            who_drops_the_newest_takes_again_what_it_has_room_for
+            who_wants_the_latest_gets_no_older_one
+            who_wants_the_latest_of_each_key_gets_each_once
+            beyond_its_keys_it_loses_the_oldest_key
+            a_filter_lets_through_what_passes
+            one_topic_serves_all_kinds_at_once
+            // Late subscribers
+            a_late_subscriber_starts_with_what_is_retained
+            the_seam_has_no_gap_and_no_double
+            nothing_is_retained_unless_it_is_asked_for
+            the_newest_of_what_is_retained_is_the_last
+            what_is_retained_outlives_the_end
+            // Groups
+            each_event_goes_to_one_member_of_a_group
+            what_is_not_acknowledged_goes_to_another_member
+            members_that_wait_are_served_in_turn
+            a_cancelled_claim_loses_nothing
+            a_group_is_one_lossless_subscriber
+            a_group_ends_when_everything_is_acknowledged
+            // Patterns
+            a_pattern_receives_from_topics_that_are_there_and_from_later_ones
+            a_pattern_receives_what_is_retained
+            a_pattern_matches_whole_tokens
+            a_pattern_that_cannot_be_one_is_refused
+            a_pattern_receives_every_event_once_in_its_topics_order
+            topics_that_have_something_take_turns
+            a_pattern_that_loses_nothing_makes_publish_wait
+            a_pattern_that_drops_the_oldest_holds_nobody_up
+            a_pattern_ends_with_its_bus
+            a_pattern_that_is_closed_or_dropped_takes_nothing_more
+            events_of_unknown_types_are_read_as_json
             // Closing
             a_closed_topic_gives_events_back_and_says_so
             a_closed_topic_delivers_what_it_accepted_and_ends
@@ -76,6 +112,9 @@ macro_rules! conformance_bus {
             a_closed_bus_opens_no_new_topic
             a_drain_is_complete_when_all_has_been_received
             a_drain_reports_what_is_left_at_its_deadline
+            a_closed_subscriber_gets_what_came_before_and_ends
+            a_subscriber_is_drained_until_its_deadline
+            a_topic_is_drained_alone
             // Opening
             one_name_has_one_type
             one_name_has_one_set_of_options
@@ -115,6 +154,69 @@ macro_rules! conformance_event_log {
     };
 }
 
+/// Makes a test of each behaviour in [`conformance::work_queue`](crate::conformance::work_queue).
+/// Its argument is an expression that makes a work queue without items, with the limits
+/// [`LIMITS`](crate::conformance::work_queue::LIMITS), and may `await`.
+#[macro_export]
+macro_rules! conformance_work_queue {
+    ($queue:expr) => {
+        $crate::conformance_tests! { work_queue, ::std::boxed::Box::new($queue) =>
+            // Pushing
+            items_come_out_as_they_went_in_and_in_their_order
+            queues_do_not_know_each_other
+            a_full_queue_refuses_and_says_its_limit
+            a_push_given_up_has_happened_or_not
+            a_name_that_cannot_be_one_is_refused
+            // Claiming
+            a_claim_waits_until_there_is_an_item
+            claims_that_wait_are_served_in_their_order
+            a_claim_given_up_loses_no_item
+            an_item_is_handed_to_one_at_a_time
+            tokens_rise_with_every_delivery
+            no_more_are_claimed_than_may_be
+            who_holds_an_item_holds_up_no_other
+            // Settling
+            an_acknowledged_item_never_comes_again
+            an_item_comes_again_when_its_time_runs_out
+            an_extended_claim_is_held_until_its_new_deadline
+            an_item_given_back_comes_again_after_its_delay
+            a_stale_claim_is_refused_and_changes_nothing
+            a_claim_past_its_deadline_is_refused_though_nobody_else_has_it
+            counts_say_where_every_item_is
+            // Dying
+            an_item_delivered_too_often_is_dead
+            a_rejected_item_is_dead_at_once
+            dead_items_are_listed_in_pages
+            a_dead_item_put_back_is_as_new
+            a_dead_item_removed_is_gone
+            only_a_dead_item_can_be_put_back_or_removed
+        }
+    };
+}
+
+/// Makes a test of each behaviour in [`conformance::lease`](crate::conformance::lease). Its
+/// argument is an expression that makes a keeper of leases, all of them free, and may `await`.
+#[macro_export]
+macro_rules! conformance_lease {
+    ($leases:expr) => {
+        $crate::conformance_tests! { lease, ::std::boxed::Box::new($leases) =>
+            a_lease_is_granted_to_one_at_a_time
+            of_many_who_acquire_at_once_one_succeeds
+            leases_do_not_know_each_other
+            a_lease_runs_out_by_itself
+            a_renewed_lease_is_held_until_its_new_end
+            a_released_lease_is_free_at_once
+            tokens_rise_with_every_grant
+            a_stale_grant_is_refused_and_changes_nothing
+            a_grant_past_its_end_is_refused_though_nobody_else_has_it
+            who_waits_gets_the_lease_when_it_is_free
+            a_held_lease_outlasts_its_time_and_is_free_afterwards
+            an_acquire_given_up_has_happened_or_not
+            a_name_that_cannot_be_one_is_refused
+        }
+    };
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! conformance_tests {
@@ -145,12 +247,20 @@ mod tests {
         let suites = [
             include_str!("conformance/bus/closing.rs"),
             include_str!("conformance/bus/delivery.rs"),
+            include_str!("conformance/bus/groups.rs"),
             include_str!("conformance/bus/opening.rs"),
             include_str!("conformance/bus/overflow.rs"),
+            include_str!("conformance/bus/pattern.rs"),
+            include_str!("conformance/bus/retain.rs"),
             include_str!("conformance/bus/room.rs"),
             include_str!("conformance/event_log/appending.rs"),
             include_str!("conformance/event_log/reading.rs"),
             include_str!("conformance/event_log/tailing.rs"),
+            include_str!("conformance/lease.rs"),
+            include_str!("conformance/work_queue/claiming.rs"),
+            include_str!("conformance/work_queue/dying.rs"),
+            include_str!("conformance/work_queue/pushing.rs"),
+            include_str!("conformance/work_queue/settling.rs"),
         ];
         for suite in suites {
             assert!(defined(suite).count() > 2);

@@ -19,6 +19,17 @@ pub enum BusError {
         /// What is wrong with it.
         fault: &'static str,
     },
+    /// The pattern is not one that topics can match.
+    #[error(
+        "`{pattern}` cannot be a pattern: {fault} (patterns are tokens parted by dots, `*` for any \
+         one token, `>` at the end for one or more, such as `process.*` and `process.>`)"
+    )]
+    InvalidPattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it, and in which token; they are counted from 1.
+        fault: String,
+    },
     /// The topic carries events of another type.
     #[error(
         "topic `{topic}` carries {opened} since it was opened at {opened_at}, and is asked for \
@@ -152,6 +163,41 @@ impl<T> Refused<T> {
             reason: self.reason,
         }
     }
+}
+
+/// An event of which the type is not known could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnyDeliveryError {
+    /// The topic's events cannot become JSON.
+    #[error(
+        "topic `{topic}` is in-process only, so that its events cannot become JSON: make it with \
+         `Topic::new`, which asks {event} for serde"
+    )]
+    InProcessOnly {
+        /// The topic.
+        topic: String,
+        /// The type of its events.
+        event: &'static str,
+    },
+    /// The event could not be turned into JSON.
+    #[error("the event `{id}` could not be encoded")]
+    Encode {
+        /// The event's id.
+        id: String,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The event is none of the type that was asked for.
+    #[error("the event `{id}` could not be decoded as {asked}")]
+    Decode {
+        /// The event's id.
+        id: String,
+        /// The type that was asked for.
+        asked: &'static str,
+        /// Why.
+        source: serde_json::Error,
+    },
 }
 
 /// There was nothing to receive at once.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -132,7 +133,7 @@ impl<E> Envelope<E> {
 /// What is known of a received event besides the event.
 #[derive(Debug, Clone, Copy)]
 pub struct Meta<'a> {
-    pub(crate) topic: &'a str,
+    pub(crate) topic: &'a Arc<str>,
     pub(crate) sequence: u64,
     pub(crate) details: Option<&'a Details>,
 }

@@ -234,20 +234,26 @@ pub enum EventLogError {
 ///
 /// [`EventLogError::InvalidStreamName`].
 pub fn check_stream_name(name: &str) -> Result<(), EventLogError> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let fault = if name.is_empty() {
-        "it is empty"
-    } else if name.len() > MAX_STREAM_NAME_LENGTH {
-        "it is longer than 128 bytes"
-    } else if !name.bytes().all(is_plain) {
-        "it has another character in it"
-    } else if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
-        "it does not begin with a letter or a digit"
-    } else {
-        return Ok(());
-    };
-    Err(EventLogError::InvalidStreamName {
-        name: name.to_owned(),
-        fault,
+    name_fault(name).map_or(Ok(()), |fault| {
+        Err(EventLogError::InvalidStreamName {
+            name: name.to_owned(),
+            fault,
+        })
     })
+}
+
+/// What is wrong with the name of a stream, or of anything else under the same rule.
+pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty() {
+        Some("it is empty")
+    } else if name.len() > MAX_STREAM_NAME_LENGTH {
+        Some("it is longer than 128 bytes")
+    } else if !name.bytes().all(is_plain) {
+        Some("it has another character in it")
+    } else if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        Some("it does not begin with a letter or a digit")
+    } else {
+        None
+    }
 }

@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
+
 use crate::{Envelope, Meta};
 
 /// The event that something is done about: what it causes belongs to the same undertaking.
@@ -15,12 +17,12 @@ use crate::{Envelope, Meta};
 /// Handlers ([`BusExt::on`](crate::BusExt::on)) do this by themselves; it is here for who receives
 /// by hand. See [`Cause::run`].
 #[derive(Debug, Clone)]
-pub struct Cause(Arc<Ids>);
-
-#[derive(Debug)]
-struct Ids {
-    correlation: String,
-    causation: String,
+pub struct Cause {
+    topic: Arc<str>,
+    sequence: u64,
+    /// Those that it says of itself; most events say nothing.
+    id: Option<String>,
+    correlation: Option<String>,
 }
 
 thread_local! {
@@ -30,12 +32,28 @@ thread_local! {
 
 impl Cause {
     pub(crate) fn of(meta: &Meta<'_>) -> Self {
-        let id = meta.id();
-        let correlation = meta.correlation_id().unwrap_or(&id).to_owned();
-        Self(Arc::new(Ids {
-            correlation,
-            causation: id.into_owned(),
-        }))
+        let details = meta.details();
+        Self {
+            topic: Arc::clone(meta.topic),
+            sequence: meta.sequence,
+            id: details.and_then(|details| details.id.clone()),
+            correlation: meta.correlation_id().map(str::to_owned),
+        }
+    }
+
+    fn id(&self) -> String {
+        match &self.id {
+            Some(id) => id.clone(),
+            None => format!("{}#{}", self.topic, self.sequence),
+        }
+    }
+
+    /// Says in the envelope that this is its cause, where it does not say so itself.
+    pub fn mark<E>(&self, envelope: &mut Envelope<E>) {
+        let details = envelope.details.get_or_insert_default();
+        let correlation = || self.correlation.clone().unwrap_or_else(|| self.id());
+        details.correlation_id.get_or_insert_with(correlation);
+        details.causation_id.get_or_insert_with(|| self.id());
     }
 
     /// Runs what is done about the event. Each event that is published by the future itself, and
@@ -65,45 +83,55 @@ impl Cause {
     /// assert_eq!(invoice.meta().causation_id(), Some("orders#1"));
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
-    pub async fn run<F: Future>(self, future: F) -> F::Output {
+    pub fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
         Running {
-            cause: self,
-            future: Box::pin(future),
+            cause: Some(self),
+            future,
         }
-        .await
     }
 }
 
-/// A future during which a cause is set.
-struct Running<F> {
-    cause: Cause,
-    future: Pin<Box<F>>,
+pin_project! {
+    /// A future during which a cause is set.
+    struct Running<F> {
+        // Lent to the thread while it is polled.
+        cause: Option<Cause>,
+        #[pin]
+        future: F,
+    }
 }
 
 impl<F: Future> Future for Running<F> {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let _outer = Outer::behind(self.cause.clone());
-        self.future.as_mut().poll(cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _swapped = Swapped::new(this.cause);
+        this.future.poll(cx)
     }
 }
 
-/// What was set before, and is again when this is dropped: also by a panic.
-struct Outer(Option<Cause>);
+/// The thread has the cause, and `outer` what it had before; until this is dropped, also by a
+/// panic.
+struct Swapped<'a> {
+    outer: &'a mut Option<Cause>,
+}
 
-impl Outer {
-    fn behind(cause: Cause) -> Self {
+impl<'a> Swapped<'a> {
+    fn new(cause: &'a mut Option<Cause>) -> Self {
+        let swapped = Self { outer: cause };
+        CAUSE.with_borrow_mut(|current| std::mem::swap(current, &mut *swapped.outer));
         ACTIVE.set(true);
-        Self(CAUSE.replace(Some(cause)))
+        swapped
     }
 }
 
-impl Drop for Outer {
+impl Drop for Swapped<'_> {
     fn drop(&mut self) {
-        let outer = self.0.take();
-        ACTIVE.set(outer.is_some());
-        CAUSE.replace(outer);
+        CAUSE.with_borrow_mut(|current| {
+            std::mem::swap(current, self.outer);
+            ACTIVE.set(current.is_some());
+        });
     }
 }
 
@@ -117,13 +145,8 @@ pub(crate) fn is_active() -> bool {
 #[cold]
 pub(crate) fn mark<E>(envelope: &mut Envelope<E>) {
     CAUSE.with_borrow(|cause| {
-        let Some(Cause(ids)) = cause else {
-            return;
-        };
-        let details = envelope.details.get_or_insert_default();
-        let correlation = &mut details.correlation_id;
-        correlation.get_or_insert_with(|| ids.correlation.clone());
-        let causation = &mut details.causation_id;
-        causation.get_or_insert_with(|| ids.causation.clone());
+        if let Some(cause) = cause {
+            cause.mark(envelope);
+        }
     });
 }

@@ -50,50 +50,76 @@
 //! | `topic` | the typed name of a stream of events: [`Topic`] |
 //! | `bus` | topics by name, behind an object-safe trait: [`Bus`], [`BusExt`] |
 //! | `publish` | the entrance of a topic: [`Publisher`] |
-//! | `subscribe` | its exit: [`Subscriber`], [`Overflow`], [`Received`], [`Delivery`] |
+//! | `options` | what a subscriber wants, and what happens when it falls behind: [`SubscribeOptions`], [`Overflow`] |
+//! | `subscribe` `received` | the exit of a topic: [`Subscriber`], [`Received`], [`Delivery`], [`Batch`] |
+//! | `pattern` | many topics at once: [`Pattern`], [`PatternSubscriber`], [`AnyDelivery`] |
 //! | `log` | what is between them, the one hot path: [`Log`] |
+//! | `group` | consumers that compete: [`GroupMember`], [`Claim`] |
+//! | `handling` | what is published while an event is handled: [`Cause`] |
+//! | `handler` `dead_letter` | functions that are called with each event: [`Handler`], [`DeadLetter`] |
+//! | `request` | questions and answers: [`Endpoint`], [`Requester`], [`Responder`] |
 //! | `local_bus` | the bus of one process: [`LocalBus`] |
 //! | `link` | what a bus between processes implements instead of a log: [`Link`] |
 //! | `error` | what can go wrong: [`BusError`], [`Refused`] |
-//! | `stats` | what topics count by themselves: [`TopicStats`] |
+//! | `stats` | what topics count by themselves: [`TopicStats`], [`Ledger`] |
+//! | `describe` | who publishes what to whom, as a table or a picture: [`Description`] |
 //! | `event_log` | streams of records that last: [`EventLog`] |
 //! | `memory_event_log` | such streams in memory: [`MemoryEventLog`] |
+//! | `work_queue` | items for one of many workers, at least once: [`WorkQueue`] |
+//! | `memory_work_queue` | such queues in memory: [`MemoryWorkQueue`] |
+//! | `lease` | who may do something alone: [`Lease`], [`LeaseExt`] |
+//! | `memory_leases` | such leases in memory: [`MemoryLeases`] |
+//! | `fence` | what refuses who has lost a lease, or an item: [`Fence`] |
 //! | [`time`] | timers that tests pause, and a clock that they set |
 //! | `task_scope` | the owner of background tasks: [`TaskScope`] |
 //! | `backoff` | how long to wait before trying again: [`Backoff`] |
 //! | `failure` | why something failed that may be tried again: [`Failure`] |
 //! | [`vocabulary`] | the events that all crates know |
 //! | `byte_bus` | a bus for tests, on which every event becomes bytes: [`ByteBus`] |
-//! | [`conformance`] | what every bus and every event log must do, as tests |
+//! | [`conformance`] | what every bus, event log, work queue and lease must do, as tests |
 //!
 //! # Promises
 //!
 //! **Order.** All subscribers of a topic receive its events in one order, in which those of each
-//! publisher stand as it published them.
+//! publisher stand as it published them. (The newest of each key come in the order of their keys'
+//! turns.)
 //!
-//! **Loss.** A subscriber receives every event that is accepted after it has subscribed, unless it
-//! asked for [`Overflow::DropOldest`]: then it loses the oldest when it falls behind, learns how
-//! many and where, and never slows a publisher or another subscriber. An event that is not
-//! accepted comes back with the reason.
+//! **Loss.** A subscriber receives every event that is accepted after it has subscribed, and before
+//! those the ones that its topic retains, unless it asked for another [`Overflow`] than `Block`: then
+//! it learns how many it did not get and where, and never makes a publisher or another subscriber
+//! wait. An event that is not accepted comes back with the reason.
+//!
+//! **Account.** For each subscriber, and summed for each topic,
+//! `published = delivered + conflated + dropped + filtered + in flight` ([`Ledger`]), at any time,
+//! and each part exact when nothing moves.
 //!
 //! **Bounds.** A topic holds at most its capacity of events ahead of its slowest lossless
 //! subscriber, [`DEFAULT_CAPACITY`] where it states none; publishers wait, or are refused, until
 //! there is room, and are served in the order in which they came. A subscriber that may lose
 //! events keeps no more than that alive, but for a chunk of at most 128. A topic whose subscribers
-//! have received everything, and wait for more, holds no event.
+//! have received everything, and wait for more, holds no event but those that it retains.
+//!
+//! **No deadlock of handlers.** Who publishes while it handles an event ([`BusExt::on`],
+//! [`BusExt::respond`], [`Cause::run`]) does not wait: a full topic refuses. So no ring of topics,
+//! however it feeds itself, stands still or grows.
+//!
+//! **Patterns.** A subscriber of a pattern is a subscriber of each topic that matches, from its
+//! first event on if it is opened later. Publishing asks no pattern; opening a topic asks each.
 //!
 //! **Cancellation.** Any future of this crate may be dropped at any time. A `publish` that is
 //! dropped has not published, except over a [`Link`], where it may have; a `recv` that is dropped
 //! has received nothing.
 //!
 //! **The end.** A closed topic takes no more events; its subscribers receive what it has accepted,
-//! and then `None`. [`Bus::drain`] waits for that, and says what was left at its deadline.
+//! and then `None`. [`Subscriber::close`], [`Publisher::close`] and [`Bus::close`] end one
+//! subscriber, one topic and all; `drain` waits for that, and says what was delivered and what was
+//! left at its deadline.
 //!
 //! # Features
 //!
 //! | feature | brings |
 //! |---|---|
-//! | `local` (default) | [`LocalBus`] and [`MemoryEventLog`], for applications |
+//! | `local` (default) | [`LocalBus`], [`MemoryEventLog`], [`MemoryWorkQueue`] and [`MemoryLeases`], for applications |
 //! | `test-util` | [`ByteBus`], [`conformance`], [`time::ManualClock`], for tests |
 //!
 //! Without features there are the traits, [`Log`], and the types that crates share: what a library
@@ -115,16 +141,29 @@ mod publish;
 mod options;
 mod subscribe;
 mod received;
+mod pattern;
 mod handling;
+mod group;
+mod handler;
+mod dead_letter;
+mod request;
 mod log;
 #[cfg(feature = "local")]
 mod local_bus;
 mod link;
 mod error;
 mod stats;
+mod describe;
 mod event_log;
 #[cfg(feature = "local")]
 mod memory_event_log;
+mod work_queue;
+#[cfg(feature = "local")]
+mod memory_work_queue;
+mod lease;
+#[cfg(feature = "local")]
+mod memory_leases;
+mod fence;
 pub mod time;
 mod task_scope;
 mod backoff;
@@ -139,27 +178,45 @@ pub use backoff::{Backoff, Growth, Jitter};
 pub use bus::{AnyLog, Bus, BusExt, Drained, Opening, Port};
 #[cfg(feature = "test-util")]
 pub use byte_bus::ByteBus;
-pub use error::{BusError, Refusal, Refused, TryReceiveError};
+pub use dead_letter::DeadLetter;
+pub use describe::Description;
+pub use error::{AnyDeliveryError, BusError, Refusal, Refused, TryReceiveError};
 pub use event::{Details, Envelope, Event, Meta};
 pub use event_log::{
     Appended, Durability, EventLog, EventLogError, ExpectedVersion, MAX_STREAM_NAME_LENGTH, Record,
     StoredRecord, Tail, check_stream_name,
 };
 pub use failure::{Failure, Panicked, WithCauses};
+pub use fence::{Fence, Fenced};
 pub use futures_core::future::BoxFuture;
+pub use group::{Claim, GroupMember};
+pub use handler::{Handler, HandlerOptions, HandlerReport};
 pub use handling::Cause;
 pub use jiff::Timestamp;
-pub use link::{Frame, FrameSource, Link, LinkError, LinkFrame};
+pub use lease::{Grant, Held, Lease, LeaseError, LeaseExt, check_lease_name};
+pub use link::{Frame, FrameClaim, FrameGroup, FrameSource, Link, LinkError, LinkFrame, Receipt};
 #[cfg(feature = "local")]
 pub use local_bus::{LocalBus, MAX_TOPICS};
 pub use log::Log;
 #[cfg(feature = "local")]
 pub use memory_event_log::MemoryEventLog;
+#[cfg(feature = "local")]
+pub use memory_leases::MemoryLeases;
+#[cfg(feature = "local")]
+pub use memory_work_queue::MemoryWorkQueue;
 pub use options::{Overflow, SubscribeOptions};
+pub use pattern::{
+    AnyDelivery, Attached, Pattern, PatternOptions, PatternSubscriber, Watch, Watchers, Watching,
+};
 pub use publish::Publisher;
 pub use received::{Batch, Delivery, Received};
+pub use request::{DEFAULT_DEADLINE, Endpoint, RequestError, Requester, Responder};
 pub use stats::{Dropped, Ledger, PublisherStats, SubscriberStats, TopicStats};
 pub use subscribe::Subscriber;
 pub use task_scope::{ShutdownReport, TaskScope, catch, panic_message};
 pub use tokio_util::sync::CancellationToken;
 pub use topic::{DEFAULT_CAPACITY, MAX_NAME_LENGTH, Topic};
+pub use work_queue::{
+    ClaimedItem, DEFAULT_HOLD, DeadItem, QueueCounts, QueueLimits, WorkQueue, WorkQueueError,
+    check_queue_name,
+};

@@ -1,5 +1,6 @@
 //! What a bus that carries bytes gives for a topic, where a bus in this process gives its log.
 
+use std::fmt;
 use std::task::{Context, Poll};
 
 use futures_core::future::BoxFuture;
@@ -52,6 +53,13 @@ pub trait Link: Send + Sync {
         options: SubscribeOptions<Frame>,
     ) -> Result<Box<dyn FrameSource>, LinkError>;
 
+    /// A member of the group of this name: of each frame, one member of the group gets a claim.
+    ///
+    /// # Errors
+    ///
+    /// When the link is down.
+    fn join(&self, group: &str) -> Result<Box<dyn FrameGroup>, LinkError>;
+
     /// Shuts the topic's entrance, for everybody. What was sent is still delivered.
     fn close(&self);
 
@@ -73,6 +81,44 @@ pub trait FrameSource: Send + Sync {
 
     /// What became of the frames that were to be delivered here.
     fn ledger(&self) -> Ledger;
+}
+
+/// A member of a group of consumers, of which each frame goes to one.
+pub trait FrameGroup: Send + Sync {
+    /// The next frame that is for this member; `None` once the topic is closed and every frame has
+    /// been acknowledged. May be dropped at any time: then nothing has been claimed.
+    fn claim(&self) -> BoxFuture<'_, Option<FrameClaim>>;
+
+    /// Another member of the group.
+    fn another(&self) -> Box<dyn FrameGroup>;
+}
+
+/// A frame that was handed to one member of a group.
+pub struct FrameClaim {
+    /// The frame.
+    pub frame: Frame,
+    /// Its place in the topic's order.
+    pub sequence: u64,
+    /// How often it has been handed out: 1 for the first time.
+    pub attempt: u32,
+    /// What to acknowledge it with. Dropped instead, the frame goes to another member.
+    pub receipt: Box<dyn Receipt>,
+}
+
+impl fmt::Debug for FrameClaim {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("FrameClaim")
+            .field("sequence", &self.sequence)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Acknowledges a frame.
+pub trait Receipt: Send + Sync {
+    /// The frame has been dealt with: nobody else gets it.
+    fn acknowledge(self: Box<Self>);
 }
 
 /// A link did not take a frame or a subscriber.

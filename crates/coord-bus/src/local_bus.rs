@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 
-use crate::{AnyLog, Bus, BusError, Drained, Opening, Port, TopicStats, time};
+use crate::{
+    AnyLog, Bus, BusError, Drained, Opening, Port, TopicStats, Watch, Watchers, Watching, time,
+};
 
 /// The most topics on one bus. A program that makes topics from input meets an error there, and
 /// not the end of its memory.
@@ -38,6 +40,7 @@ pub struct LocalBus {
 #[derive(Default)]
 struct Topics {
     logs: RwLock<HashMap<Box<str>, AnyLog>>,
+    watchers: Watchers,
     closed: AtomicBool,
 }
 
@@ -91,8 +94,23 @@ impl Bus for LocalBus {
             });
         }
         let log = topic.make_log();
-        logs.insert(topic.name().into(), log.clone());
-        Ok(Port::Log(log))
+        let port = Port::Log(log.clone());
+        let attached = self.topics.watchers.opened(topic.name(), &port)?;
+        logs.insert(topic.name().into(), log);
+        drop(logs);
+        drop(attached);
+        Ok(port)
+    }
+
+    fn watch(&self, watch: Watch) -> Result<Watching, BusError> {
+        let logs = self
+            .topics
+            .logs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let topics = logs.iter();
+        let topics = topics.map(|(name, log)| (&**name, Port::Log(log.clone())));
+        self.topics.watchers.watch(watch, topics)
     }
 
     fn stats(&self) -> Vec<TopicStats> {
@@ -106,6 +124,7 @@ impl Bus for LocalBus {
         for log in self.logs() {
             log.close();
         }
+        self.topics.watchers.close();
     }
 
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained> {

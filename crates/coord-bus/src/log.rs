@@ -44,6 +44,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use crate::group::{GroupMember, Groups};
 use crate::subscribe::Subscriber;
 use crate::{Envelope, Event, Ledger, Overflow, Refusal, SubscribeOptions, TopicStats, handling};
 
@@ -110,6 +111,7 @@ pub(crate) struct Shared<E> {
     /// Whose progress is waited for, read by subscribers without the lock: those whose chunk
     /// begins at or before this sequence are to report its end. 0: nobody's.
     awaited: AtomicU64,
+    groups: Arc<Groups<E>>,
 }
 
 impl<E> Clone for Log<E> {
@@ -152,6 +154,7 @@ impl<E: Event> Log<E> {
             state: Mutex::new(State::new(capacity, retain, chunk)),
             next: AtomicU64::new(1),
             awaited: AtomicU64::new(0),
+            groups: Groups::new(),
         });
         Self {
             entrance: Entrance::open(&shared, None),
@@ -241,6 +244,26 @@ impl<E: Event> Log<E> {
         let (id, cursor) = self.shared.lock().join(label, class, None);
         let reader = Reader::new(Arc::clone(&self.shared), id);
         Subscriber::of_log(reader, cursor, options.overflow == Overflow::Latest)
+    }
+
+    /// A member of the group of this name: its members share the events, from when the first
+    /// joined.
+    #[track_caller]
+    pub fn join_group(&self, name: impl Into<Arc<str>>) -> GroupMember<E> {
+        self.join_group_at(name.into(), Location::caller())
+    }
+
+    pub(crate) fn join_group_at(
+        &self,
+        name: Arc<str>,
+        place: &'static Location<'static>,
+    ) -> GroupMember<E> {
+        let options = SubscribeOptions {
+            group: Some(Arc::clone(&name)),
+            ..SubscribeOptions::default()
+        };
+        let subscribe = || self.subscribe_at(&options, place);
+        self.shared.groups.join(name, subscribe)
     }
 
     /// Whether there is a subscriber.

@@ -59,7 +59,7 @@ pub struct SubscribeOptions<E> {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) group: Option<Arc<str>>,
     pub(crate) filter: Option<Filter<E>>,
-    latest_by: Option<LatestBy<E>>,
+    pub(crate) latest_by: Option<LatestBy<E>>,
 }
 
 pub(crate) type Filter<E> = Arc<dyn Fn(&E) -> bool + Send + Sync>;
@@ -207,7 +207,7 @@ type MakeKeys<E> = Arc<dyn Fn() -> Box<dyn Keys<E>> + Send + Sync>;
 /// The same for events as bytes.
 type MakeKeysOfFrames<E> = Arc<dyn Fn(Codec<E>) -> MakeKeys<Frame> + Send + Sync>;
 
-struct LatestBy<E> {
+pub(crate) struct LatestBy<E> {
     make: MakeKeys<E>,
     on_frames: Option<MakeKeysOfFrames<E>>,
 }

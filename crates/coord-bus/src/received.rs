@@ -8,9 +8,9 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::log::{Chunk, Lent, OnceLock, Reader};
+use crate::log::{Chunk, Kept, Lent, OnceLock, Reader};
 use crate::subscribe::Gap;
-use crate::{Envelope, Meta, Subscriber};
+use crate::{Details, Envelope, Meta, Subscriber};
 
 /// An event lent by a [`Subscriber`] until it receives the next. Derefs to the event.
 pub struct Received<'a, E> {
@@ -35,7 +35,7 @@ impl<'a, E> Received<'a, E> {
     /// What is known of the event besides.
     pub fn meta(&self) -> Meta<'a> {
         Meta {
-            topic: self.subscriber.topic(),
+            topic: self.subscriber.shared_topic(),
             sequence: self.subscriber.sequence(),
             details: self.envelope.details(),
         }
@@ -93,6 +93,28 @@ pub struct Delivery<E> {
 }
 
 impl<E> Delivery<E> {
+    /// An event that shares its chunk with no other.
+    pub(crate) fn alone(
+        topic: Arc<str>,
+        event: E,
+        details: Option<Box<Details>>,
+        sequence: u64,
+    ) -> Self {
+        let kept = Kept::new(event, details, sequence);
+        Self {
+            topic,
+            chunk: kept.chunk,
+            index: kept.index,
+            sequence,
+            gap: Gap::default(),
+        }
+    }
+
+    /// The topic's name.
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
+    }
+
     fn envelope(&self) -> &Envelope<E> {
         let place = self.chunk[self.index].get();
         place.expect("what was received is there for good")

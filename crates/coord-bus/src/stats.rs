@@ -123,9 +123,14 @@ impl Ledger {
 }
 
 impl Dropped {
+    /// Those that overflow took, while the subscriber was there.
+    pub fn by_overflow(&self) -> u64 {
+        self.oldest + self.newest
+    }
+
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.oldest + self.newest + self.unreceived
+        self.by_overflow() + self.unreceived
     }
 }
 

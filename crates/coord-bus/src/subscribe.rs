@@ -117,14 +117,23 @@ impl<E> Subscriber<E> {
     ///
     /// Says whether there may be one later.
     pub fn try_recv(&mut self) -> Result<Received<'_, E>, TryReceiveError> {
+        match self.next(None) {
+            More::Yes(received) => Ok(received),
+            More::Closed => Err(TryReceiveError::Closed),
+            More::Empty => Err(TryReceiveError::Empty),
+        }
+    }
+
+    /// The next event, if there is one already; or else the waker is woken once there is.
+    pub(crate) fn next(&mut self, waker: Option<&Waker>) -> More<Received<'_, E>> {
         if self.hand.is_at_end() {
-            match self.more(None) {
+            match self.more(waker) {
                 More::Yes(()) => {}
-                More::Closed => return Err(TryReceiveError::Closed),
-                More::Empty => return Err(TryReceiveError::Empty),
+                More::Closed => return More::Closed,
+                More::Empty => return More::Empty,
             }
         }
-        self.take().ok_or(TryReceiveError::Empty)
+        self.take().map_or(More::Empty, More::Yes)
     }
 
     /// The events that are there, at most a chunk of 128, or `None` once the topic is closed and
@@ -215,6 +224,13 @@ impl<E> Subscriber<E> {
         };
         budget.made_progress();
         Poll::Ready(more)
+    }
+
+    pub(crate) fn poll_delivery(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery<E>>> {
+        if self.hand.is_at_end() && !ready!(self.poll_more(cx)) {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(self.take().map(Received::into_delivery))
     }
 
     fn more(&mut self, waker: Option<&Waker>) -> More<()> {
@@ -325,10 +341,7 @@ impl<E: Event> Stream for Subscriber<E> {
     type Item = Delivery<E>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.hand.is_at_end() && !ready!(self.poll_more(cx)) {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(self.take().map(Received::into_delivery))
+        self.poll_delivery(cx)
     }
 }
 

@@ -11,6 +11,14 @@ pub use tokio::time::error::Elapsed;
 pub use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 pub use tokio::time::{interval, sleep, sleep_until, timeout, timeout_at};
 
+/// The moment after a wait from now. A wait that is longer than a moment can be counts as thirty
+/// years, as it does for tokio's timers.
+pub(crate) fn after(wait: std::time::Duration) -> Instant {
+    const FAR: std::time::Duration = std::time::Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    let now = Instant::now();
+    now.checked_add(wait).unwrap_or_else(|| now + FAR)
+}
+
 /// A source of wall-clock time, for what is recorded. Not for measuring: see [`Instant`].
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The time now.

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Event;
+use crate::{DeadLetter, Event};
 
 /// The typed name of a stream of events.
 ///
@@ -30,6 +30,8 @@ pub struct Topic<E> {
     capacity: Option<NonZeroUsize>,
     retain: Option<usize>,
     codec: Option<Codec<E>>,
+    /// How its dead letters become bytes.
+    dead_codec: Option<Codec<DeadLetter<E>>>,
     events: PhantomData<fn() -> E>,
 }
 
@@ -50,6 +52,9 @@ impl<E> Copy for Codec<E> {}
 /// How many events a topic holds for its slowest lossless subscriber where nothing else is said.
 pub const DEFAULT_CAPACITY: usize = 1024;
 
+/// How many dead letters of a topic are there for who looks late.
+const RETAINED_DEAD_LETTERS: usize = 100;
+
 /// The longest name of a topic, in bytes: as long as a file name may be.
 pub const MAX_NAME_LENGTH: usize = 255;
 
@@ -62,6 +67,10 @@ impl<E: Event + Serialize + DeserializeOwned> Topic<E> {
             retain: None,
             codec: Some(Codec {
                 encode: |event| serde_json::to_vec(event),
+                decode: |bytes| serde_json::from_slice(bytes),
+            }),
+            dead_codec: Some(Codec {
+                encode: |letter| serde_json::to_vec(letter),
                 decode: |bytes| serde_json::from_slice(bytes),
             }),
             events: PhantomData,
@@ -78,6 +87,7 @@ impl<E: Event> Topic<E> {
             capacity: None,
             retain: None,
             codec: None,
+            dead_codec: None,
             events: PhantomData,
         }
     }
@@ -122,6 +132,19 @@ impl<E: Event> Topic<E> {
         self
     }
 
+    /// The topic of those of its events that a handler could not handle: `dead-letter.` and its
+    /// name. It retains the last 100.
+    pub fn dead_letters(&self) -> Topic<DeadLetter<E>> {
+        Topic {
+            name: Cow::Owned(format!("dead-letter.{}", self.name)),
+            capacity: None,
+            retain: Some(RETAINED_DEAD_LETTERS),
+            codec: self.dead_codec,
+            dead_codec: None,
+            events: PhantomData,
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -147,6 +170,7 @@ impl<E> Clone for Topic<E> {
             capacity: self.capacity,
             retain: self.retain,
             codec: self.codec,
+            dead_codec: self.dead_codec,
             events: PhantomData,
         }
     }
@@ -165,19 +189,41 @@ impl<E> fmt::Debug for Topic<E> {
     }
 }
 
+/// What is wrong with tokens parted by dots, wildcards or not. Tokens are counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokensFault {
+    Empty,
+    TooLong,
+    EmptyToken(usize),
+    Blank(usize),
+}
+
+/// What is wrong with a name or a pattern, if anything is, whatever wildcards are in it.
+pub(crate) fn tokens_fault(tokens: &str) -> Option<TokensFault> {
+    if tokens.is_empty() {
+        return Some(TokensFault::Empty);
+    }
+    if tokens.len() > MAX_NAME_LENGTH {
+        return Some(TokensFault::TooLong);
+    }
+    let is_blank = |c: char| c.is_whitespace() || c.is_control();
+    (1..)
+        .zip(tokens.split('.'))
+        .find_map(|(count, token)| match token {
+            "" => Some(TokensFault::EmptyToken(count)),
+            token if token.contains(is_blank) => Some(TokensFault::Blank(count)),
+            _ => None,
+        })
+}
+
 /// What is wrong with a name, if anything is.
 pub(crate) fn name_fault(name: &str) -> Option<&'static str> {
-    if name.is_empty() {
-        Some("it is empty")
-    } else if name.len() > MAX_NAME_LENGTH {
-        Some("it is longer than 255 bytes")
-    } else if name.split('.').any(str::is_empty) {
-        Some("a part between dots is empty")
-    } else if name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        Some("it has white space or a control character in it")
-    } else if name.contains(['*', '>']) {
-        Some("`*` and `>` are for patterns")
-    } else {
-        None
+    match tokens_fault(name) {
+        Some(TokensFault::Empty) => Some("it is empty"),
+        Some(TokensFault::TooLong) => Some("it is longer than 255 bytes"),
+        Some(TokensFault::EmptyToken(_)) => Some("a part between dots is empty"),
+        Some(TokensFault::Blank(_)) => Some("it has white space or a control character in it"),
+        None if name.contains(['*', '>']) => Some("`*` and `>` are for patterns"),
+        None => None,
     }
 }

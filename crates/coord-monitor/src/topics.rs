@@ -169,7 +169,7 @@ impl Counts {
     fn add(&mut self, topic: &TopicStats) {
         self.published += topic.published;
         self.delivered += topic.ledger.delivered;
-        self.dropped += topic.ledger.dropped.total();
+        self.dropped += topic.ledger.dropped.by_overflow();
         self.depth += topic.depth;
         self.waiting_publishers += topic.waiting_publishers;
         let lags = topic.subscribers.iter().map(|each| each.ledger.in_flight);

@@ -5,13 +5,19 @@
 mod delivery;
 mod room;
 mod overflow;
+mod pattern;
 mod closing;
 mod opening;
+mod retain;
+mod groups;
 
 pub use closing::*;
 pub use delivery::*;
+pub use groups::*;
 pub use opening::*;
 pub use overflow::*;
+pub use pattern::*;
+pub use retain::*;
 pub use room::*;
 
 use crate::{Publisher, Subscriber, Topic};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Chunk;
-use super::attendance::{Found, Hold};
+use super::attendance::{Found, Hold, Reader};
 use super::chunks::{Held, IDLE_LIST};
 use super::state::{Garbage, State};
 
@@ -132,7 +132,7 @@ impl<E> State<E> {
     pub(super) fn newest_awaited(&self) -> u64 {
         let newest = self.newest.iter().map(|id| &self.readers[*id]);
         let full = newest.filter(|reader| matches!(&reader.hold, Hold::Own(own) if own.full));
-        full.map(|reader| reader.position()).max().unwrap_or(0)
+        full.map(Reader::position).max().unwrap_or(0)
     }
 
     /// Those who were full and have a quarter of the capacity free take again what is published.

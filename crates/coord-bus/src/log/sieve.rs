@@ -306,6 +306,10 @@ impl<E> Work<E> {
 
     fn next_by_key(&mut self, waker: Option<&Waker>) -> More<Kept<E>> {
         let seek = self.fold(waker);
+        if self.panic.is_some() {
+            // What is kept is for who asks again.
+            return More::Empty;
+        }
         let Some(mut kept) = self.keys.as_mut().and_then(|keys| keys.pop()) else {
             return match seek {
                 Seek::Closed => More::Closed,

@@ -7,15 +7,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use coord_bus::{
-    BoxFuture, Bus, BusError, BusExt, Drained, Frame, FrameSource, Ledger, Link, LinkError,
-    LinkFrame, Log, Opening, Port, Refusal, SubscribeOptions, Topic, TopicStats, TryReceiveError,
+    BoxFuture, Bus, BusError, BusExt, Drained, Frame, FrameGroup, FrameSource, Ledger, Link,
+    LinkError, LinkFrame, Log, Opening, Port, Refusal, SubscribeOptions, Topic, TopicStats,
+    TryReceiveError, Watch, Watchers, Watching,
 };
 
 const NUMBERS: Topic<u64> = Topic::new("numbers");
 
 /// A bus of one link.
 #[derive(Default)]
-struct Scripted(Arc<ScriptedLink>);
+pub(crate) struct Scripted(Arc<ScriptedLink>);
 
 /// Says what it is told to say.
 #[derive(Default)]
@@ -29,6 +30,13 @@ struct Script {
     arrivals: Option<VecDeque<Option<LinkFrame>>>,
 }
 
+impl Scripted {
+    pub(crate) fn will_deliver(&self, arrivals: impl IntoIterator<Item = Option<LinkFrame>>) {
+        let mut script = self.0.0.lock().expect("no test panics with it");
+        script.arrivals = Some(arrivals.into_iter().collect());
+    }
+}
+
 fn broken() -> LinkError {
     LinkError::Failed("the cable is cut".into())
 }
@@ -36,6 +44,11 @@ fn broken() -> LinkError {
 impl Bus for Scripted {
     fn open(&self, _topic: &Opening<'_>) -> Result<Port, BusError> {
         Ok(Port::Link(Arc::clone(&self.0) as Arc<dyn Link>))
+    }
+
+    fn watch(&self, watch: Watch) -> Result<Watching, BusError> {
+        let port = Port::Link(Arc::clone(&self.0) as Arc<dyn Link>);
+        Watchers::new().watch(watch, [("numbers", port)])
     }
 
     fn stats(&self) -> Vec<TopicStats> {
@@ -69,6 +82,10 @@ impl Link for ScriptedLink {
             Some(arrivals) => Ok(Box::new(Arrivals(arrivals))),
             None => Err(broken()),
         }
+    }
+
+    fn join(&self, _group: &str) -> Result<Box<dyn FrameGroup>, LinkError> {
+        Err(broken())
     }
 
     fn close(&self) {}
@@ -105,7 +122,7 @@ impl FrameSource for Arrivals {
     }
 }
 
-fn arrival(payload: &str, sequence: u64, lag: u64) -> Option<LinkFrame> {
+pub(crate) fn arrival(payload: &str, sequence: u64, lag: u64) -> Option<LinkFrame> {
     Some(LinkFrame {
         frame: Frame {
             payload: payload.into(),

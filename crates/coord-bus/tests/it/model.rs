@@ -278,7 +278,7 @@ impl Model {
                 return false;
             }
         };
-        modelled.expect(number, lag, end, next, capacity);
+        modelled.expect(number, lag, end, capacity);
         true
     }
 
@@ -297,7 +297,7 @@ impl Model {
         for number in numbers {
             // What a batch has missed, its first event says: to who receives it alone.
             let lag = modelled.lag_of(number);
-            modelled.expect(number, lag, end, next, capacity);
+            modelled.expect(number, lag, end, capacity);
         }
     }
 
@@ -370,7 +370,7 @@ impl Modelled {
     }
 
     /// Whether it is right that this event was received now.
-    fn expect(&mut self, number: u64, lag: u64, end: u64, next: u64, capacity: u64) {
+    fn expect(&mut self, number: u64, lag: u64, end: u64, capacity: u64) {
         assert!(number < end, "it is not for this subscriber");
         self.delivered += 1;
         if let Kind::ByKey(keys) = self.kind {

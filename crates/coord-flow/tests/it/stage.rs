@@ -8,7 +8,7 @@ use std::time::Duration;
 use coord_bus::time::{self, ManualClock};
 use coord_bus::{
     AnyLog, BoxFuture, Bus, BusError, BusExt, Drained, LocalBus, Opening, Port, Publisher,
-    Subscriber, Timestamp, Topic, TopicStats,
+    Subscriber, Timestamp, Topic, TopicStats, Watch, Watching,
 };
 use coord_flow::{EventChoreographer, FlowReport};
 
@@ -51,6 +51,10 @@ impl Bus for StageBus {
             logs.insert(topic.name().to_owned(), log.clone());
         }
         Ok(port)
+    }
+
+    fn watch(&self, watch: Watch) -> Result<Watching, BusError> {
+        self.bus.watch(watch)
     }
 
     fn stats(&self) -> Vec<TopicStats> {

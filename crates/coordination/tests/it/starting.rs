@@ -6,7 +6,7 @@ use std::time::Duration;
 use coordination::bus::time::{Instant, sleep};
 use coordination::bus::vocabulary::ERROR_DETECTED;
 use coordination::bus::{
-    BoxFuture, Bus, BusError, BusExt, Drained, LocalBus, Opening, Port, TopicStats,
+    BoxFuture, Bus, BusError, BusExt, Drained, LocalBus, Opening, Port, TopicStats, Watch, Watching,
 };
 use coordination::workflow::{Compensation, StepContext, StepError, Workflow};
 use coordination::{CoordinationConfig, CoordinationModule};
@@ -32,6 +32,10 @@ impl Bus for Noting {
         }
         drop(crates);
         self.bus.open(topic)
+    }
+
+    fn watch(&self, watch: Watch) -> Result<Watching, BusError> {
+        self.bus.watch(watch)
     }
 
     fn stats(&self) -> Vec<TopicStats> {

@@ -136,3 +136,56 @@ pub async fn a_drain_reports_what_is_left_at_its_deadline(bus: &dyn Bus) {
     assert_eq!(lags, [3]);
     assert_eq!(receive_rest(&mut slow).await, [3, 4, 5]);
 }
+
+/// One subscriber is closed: it gets what was published before, and holds nobody up.
+pub async fn a_closed_subscriber_gets_what_came_before_and_ends(bus: &dyn Bus) {
+    let topic = NUMBERS.capacity(super::CAPACITY);
+    let publisher = bus.publisher(&topic).expect("it opens");
+    let mut one = bus.subscribe(&topic).expect("it opens");
+    publish_all(&publisher, 1..=3).await;
+    assert_eq!(receive(&mut one, 1).await, [1]);
+    one.close();
+    publish_all(&publisher, 4..=100).await;
+    assert_eq!(receive_rest(&mut one).await, [2, 3]);
+    let ledger = one.ledger();
+    assert_eq!(
+        (ledger.published, ledger.delivered, ledger.in_flight),
+        (3, 3, 0)
+    );
+    // And the topic is none the worse for it.
+    let mut other = bus.subscribe(&topic).expect("it opens");
+    publish_all(&publisher, [101]).await;
+    assert_eq!(receive(&mut other, 1).await, [101]);
+}
+
+/// A subscriber is drained: what it accepted is handled, at most until the deadline.
+pub async fn a_subscriber_is_drained_until_its_deadline(bus: &dyn Bus) {
+    let publisher = bus.publisher(&NUMBERS).expect("it opens");
+    let mut one = bus.subscribe(&NUMBERS).expect("it opens");
+    publish_all(&publisher, 1..=5).await;
+    let mut handled = Vec::new();
+    let drained = one.drain(Duration::from_millis(350), async |number| {
+        handled.push(*number);
+        crate::time::sleep(Duration::from_millis(100)).await;
+    });
+    let ledger = in_time(drained).await;
+    assert_eq!(handled, [1, 2, 3, 4]);
+    assert_eq!((ledger.delivered, ledger.in_flight), (4, 1));
+    assert_eq!(receive_rest(&mut one).await, [5]);
+}
+
+/// A topic is drained alone: the others stay open, and the account says what was delivered.
+pub async fn a_topic_is_drained_alone(bus: &dyn Bus) {
+    let publisher = bus.publisher(&NUMBERS).expect("it opens");
+    let other = bus.publisher(&NUMBERS.with_name("conformance.open"));
+    let other = other.expect("it opens");
+    let mut one = bus.subscribe(&NUMBERS).expect("it opens");
+    publish_all(&publisher, 1..=20).await;
+    assert_eq!(receive(&mut one, 5).await, [1, 2, 3, 4, 5]);
+    let (drained, rest) = tokio::join!(publisher.drain(PATIENCE), receive_rest(&mut one));
+    assert!(drained.is_complete(), "{drained:?}");
+    assert_eq!((drained.delivered, rest.len()), (15, 15));
+    let refused = publisher.try_publish(21);
+    assert!(refused.is_err_and(|refused| refused.is_closed()));
+    publish_all(&other, [1]).await;
+}

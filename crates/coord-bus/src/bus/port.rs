@@ -1,0 +1,219 @@
+//! What a bus opens for a name: a log in this process, or a link; of which the handles alone know
+//! the type.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::panic::Location;
+use std::sync::Arc;
+
+use futures_core::future::BoxFuture;
+
+use super::Opening;
+use crate::link::{Link, LinkError};
+use crate::pattern::{AnySource, TypedSource, source_of_frames};
+use crate::topic::Codec;
+use crate::{BusError, Event, Log, Overflow, SubscribeOptions, Topic, TopicStats};
+
+/// A log of which only the bus's handles know the type.
+#[derive(Clone)]
+pub struct AnyLog {
+    log: Arc<dyn ErasedLog>,
+    type_id: TypeId,
+    type_name: &'static str,
+    capacity: usize,
+    retain: usize,
+    place: &'static Location<'static>,
+}
+
+impl AnyLog {
+    pub(super) fn of(topic: &Opening<'_>) -> Self {
+        Self {
+            log: topic.maker.make_log(topic.capacity(), topic.retain()),
+            type_id: topic.type_id,
+            type_name: topic.type_name,
+            capacity: topic.capacity(),
+            retain: topic.retain(),
+            place: topic.place,
+        }
+    }
+
+    /// Checks that a later opening asks for the same topic as the first.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::TypeConflict`] or [`BusError::OptionConflict`], with both places.
+    pub fn check(&self, topic: &Opening<'_>) -> Result<(), BusError> {
+        if topic.type_id != self.type_id {
+            return Err(self.type_conflict(topic));
+        }
+        let capacity = topic.capacity.map(NonZeroUsize::get);
+        let options = [
+            ("capacity", self.capacity, capacity),
+            ("retain", self.retain, topic.retain),
+        ];
+        for (option, opened, asked) in options {
+            if let Some(asked) = asked
+                && asked != opened
+            {
+                return Err(BusError::OptionConflict {
+                    topic: topic.name.to_owned(),
+                    option,
+                    opened,
+                    opened_at: self.place,
+                    asked,
+                    asked_at: topic.place,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What the log has counted.
+    pub fn stats(&self) -> TopicStats {
+        self.log.stats()
+    }
+
+    /// Shuts its entrance.
+    pub fn close(&self) {
+        self.log.close();
+    }
+
+    /// Resolves once every subscriber has got everything.
+    pub fn drained(&self) -> BoxFuture<'_, ()> {
+        self.log.drained()
+    }
+
+    pub(super) fn typed<E: Event>(&self, topic: &Opening<'_>) -> Result<Log<E>, BusError> {
+        let log: &dyn Any = &*self.log;
+        match log.downcast_ref::<TypedLog<E>>() {
+            Some(typed) => Ok(typed.log.clone()),
+            None => Err(self.type_conflict(topic)),
+        }
+    }
+
+    fn type_conflict(&self, topic: &Opening<'_>) -> BusError {
+        BusError::TypeConflict {
+            topic: topic.name.to_owned(),
+            opened: self.type_name,
+            opened_at: self.place,
+            asked: topic.type_name,
+            asked_at: topic.place,
+        }
+    }
+}
+
+impl fmt::Debug for AnyLog {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("AnyLog")
+            .field("type_name", &self.type_name)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes logs of a type that only this knows.
+pub(super) trait MakeLog: Send + Sync {
+    fn make_log(&self, capacity: usize, retain: usize) -> Arc<dyn ErasedLog>;
+}
+
+impl<E: Event> MakeLog for Topic<E> {
+    fn make_log(&self, capacity: usize, retain: usize) -> Arc<dyn ErasedLog> {
+        Arc::new(TypedLog {
+            log: Log::<E>::retaining(self.name(), capacity, retain),
+            codec: self.codec(),
+        })
+    }
+}
+
+/// A log, and how its events become bytes, if they can.
+struct TypedLog<E> {
+    log: Log<E>,
+    codec: Option<Codec<E>>,
+}
+
+pub(super) trait ErasedLog: Any + Send + Sync {
+    fn stats(&self) -> TopicStats;
+    fn close(&self);
+    fn drained(&self) -> BoxFuture<'_, ()>;
+    fn subscribe_any(
+        &self,
+        overflow: Overflow,
+        name: Arc<str>,
+        place: &'static Location<'static>,
+    ) -> Box<dyn AnySource>;
+}
+
+impl<E: Event> ErasedLog for TypedLog<E> {
+    fn stats(&self) -> TopicStats {
+        self.log.stats()
+    }
+
+    fn close(&self) {
+        self.log.close();
+    }
+
+    fn drained(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.log.drained())
+    }
+
+    fn subscribe_any(
+        &self,
+        overflow: Overflow,
+        name: Arc<str>,
+        place: &'static Location<'static>,
+    ) -> Box<dyn AnySource> {
+        let options = SubscribeOptions::from(overflow).named(name);
+        Box::new(TypedSource {
+            subscriber: self.log.subscribe_at(&options, place),
+            codec: self.codec,
+        })
+    }
+}
+
+/// What a bus opens: a log in this process, or a link that moves bytes.
+#[derive(Clone)]
+pub enum Port {
+    /// A log, made by [`Opening::make_log`].
+    Log(AnyLog),
+    /// A link.
+    Link(Arc<dyn Link>),
+}
+
+impl Port {
+    /// A subscriber to the topic, of whose type nothing is known.
+    pub(crate) fn subscribe_any(
+        &self,
+        topic: &str,
+        overflow: Overflow,
+        name: Arc<str>,
+        place: &'static Location<'static>,
+    ) -> Result<Box<dyn AnySource>, BusError> {
+        match self {
+            Self::Log(log) => Ok(log.log.subscribe_any(overflow, name, place)),
+            Self::Link(link) => {
+                let options = SubscribeOptions::from(overflow).named(name);
+                let frames = link.subscribe(options);
+                let frames = frames.map_err(|error| link_failed(topic, error))?;
+                Ok(source_of_frames(topic, frames))
+            }
+        }
+    }
+}
+
+pub(super) fn link_failed(topic: &str, source: LinkError) -> BusError {
+    BusError::Link {
+        topic: topic.to_owned(),
+        source: source.into(),
+    }
+}
+
+impl fmt::Debug for Port {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log(log) => log.fmt(formatter),
+            Self::Link(_) => formatter.write_str("Link"),
+        }
+    }
+}
