@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{cargo, run as run_command};
-use crate::{docs, edges, features, instructions, test, tidy};
+use crate::{docs, edges, features, instructions, loom, test, tidy};
 
 struct Check {
     name: &'static str,
@@ -12,9 +12,9 @@ struct Check {
     run: fn() -> Result<(), String>,
 }
 
-/// The cheap ones first. All but the instructions, which are those of a release, share one profile,
-/// so that they share what it builds.
-const CHECKS: [Check; 8] = [
+/// The cheap ones first. All but the instructions, which are those of a release, and loom share one
+/// profile, so that they share what it builds.
+const CHECKS: [Check; 9] = [
     check("fmt", format),
     check("edges", edges::check),
     check("tidy", tidy::check),
@@ -25,6 +25,7 @@ const CHECKS: [Check; 8] = [
         can_run: instructions::provide,
         ..check("instructions", || instructions::run(false))
     },
+    check("loom", loom::run),
     check(TESTS, tests),
 ];
 

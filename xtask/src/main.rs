@@ -12,6 +12,8 @@ mod docs;
 mod edges;
 mod features;
 mod instructions;
+mod loom;
+mod miri;
 mod picture;
 mod test;
 mod tidy;
@@ -41,6 +43,10 @@ enum Task {
         #[arg(long)]
         no_test: bool,
     },
+    /// Try the log's threads in every order
+    Loom,
+    /// Run the log's tests under Miri
+    Miri,
     /// Measure this project beside its peers
     Bench {
         /// A benchmark and its arguments; none lists the benchmarks
@@ -63,6 +69,8 @@ fn main() -> ExitCode {
     let outcome = command::enter_workspace().and_then(|()| match Task::parse() {
         Task::Test { profile, runner } => test::run(&profile, &runner),
         Task::Ci { no_test } => ci::run(!no_test),
+        Task::Loom => loom::run(),
+        Task::Miri => miri::run(),
         Task::Bench { benchmark } => bench::run(&benchmark),
         Task::Instructions { accept } => instructions::run(accept),
         Task::Docs => docs::build(),

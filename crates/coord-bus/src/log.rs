@@ -15,8 +15,9 @@
 //! # Memory
 //!
 //! A chunk is dropped when the last subscriber leaves it: for the next, or because it has read
-//! everything and asks for more. So an idle log holds no event, and at most one empty chunk. A subscriber that may lose events
-//! keeps at most `capacity` of them, and the chunk in its hands, alive.
+//! everything and asks for more. So an idle log holds no event, and at most one
+//! empty chunk of 512 bytes. A subscriber that may lose events keeps at most `capacity` of them,
+//! and the chunk in its hands, alive.
 //!
 //! # Closing
 //!
@@ -42,7 +43,7 @@ use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use crate::group::{GroupMember, Groups};
@@ -56,6 +57,7 @@ pub(crate) use reader::{Hand, Lent, More, Reader};
 pub(crate) use sieve::Sieve;
 use sieve::Woken;
 use state::{Garbage, State, Wakers};
+pub(crate) use sync::OnceLock;
 use sync::{AtomicU64, Mutex, MutexGuard, fence};
 
 /// A row of events, filled from the front.
@@ -64,9 +66,6 @@ pub(crate) type Chunk<E> = Arc<[OnceLock<Envelope<E>>]>;
 /// The most events in one chunk: enough that the lock is rare, few enough that one slow subscriber
 /// keeps little alive.
 const MAX_CHUNK: usize = 128;
-
-/// The largest chunk, in bytes, that a log keeps for later when it is idle.
-const MAX_SPARE: usize = 8 * 1024;
 
 /// The log of one topic, and its entrance: a cheap handle that can be cloned.
 ///
@@ -109,8 +108,6 @@ pub(crate) struct Shared<E> {
     capacity: usize,
     retain: usize,
     state: Mutex<State<E>>,
-    /// An empty chunk for the next time that one is needed. Never waited for.
-    spare: Mutex<Option<Chunk<E>>>,
     /// The sequence of the next event: every place before it is filled.
     next: AtomicU64,
     /// Whose progress is waited for, read by subscribers without the lock: those whose chunk
@@ -168,7 +165,6 @@ impl<E: Event> Log<E> {
             capacity,
             retain,
             state: Mutex::new(State::new(capacity, retain, keep, chunk)),
-            spare: Mutex::new(None),
             next: AtomicU64::new(1),
             awaited: AtomicU64::new(0),
             groups: Groups::new(),
@@ -381,11 +377,7 @@ impl<E> Shared<E> {
             return;
         }
         let mut wakers = Wakers::new();
-        let spare = match self.spare.try_lock() {
-            Ok(mut spare) if state.needs_tail() => spare.take(),
-            _ => None,
-        };
-        let garbage = state.make_tail(spare, &mut wakers);
+        let garbage = state.make_tail(&mut wakers);
         if state.next >= state.fold_limit {
             state.take_folded(&mut wakers);
         }
@@ -411,11 +403,8 @@ impl<E> Shared<E> {
                     break;
                 }
             }
-            if size_of_val(places) <= MAX_SPARE
-                && let Ok(mut spare) = self.spare.try_lock()
-            {
-                *spare = Some(chunk);
-            }
+            let left_over = self.lock().keep_spare(chunk);
+            drop(left_over);
         }
     }
 

@@ -5,10 +5,10 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::ops::Deref;
 use std::slice;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 
-use crate::log::{Chunk, Kept, Lent, Reader};
+use crate::log::{Chunk, Kept, Lent, OnceLock, Reader};
 use crate::subscribe::Gap;
 use crate::{Details, Envelope, Meta, Subscriber};
 

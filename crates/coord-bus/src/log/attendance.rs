@@ -1,7 +1,7 @@
 //! Who reads: subscribers come and go, get on from chunk to chunk, and sleep.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
@@ -9,6 +9,7 @@ use super::Chunk;
 use super::own::Own;
 use super::sieve::{Assist, Woken};
 use super::state::{Garbage, State, Wakers};
+use super::sync::AtomicU64;
 use crate::Overflow;
 
 /// How far a subscriber is. On a cache line of its own: it is written for every event.

@@ -1,11 +1,21 @@
 //! Where events are kept: chunks that are filled one after another, and dropped when all have left.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::Chunk;
 use super::attendance::Class;
 use super::state::{Garbage, SMALLEST_CHUNK, State, Wakers};
+use super::sync::OnceLock;
 use crate::Envelope;
+
+/// The largest chunk, in bytes, that a log keeps for later.
+const MAX_SPARE: usize = 8 * 1024;
+
+/// The largest that it keeps while it holds no event: there may be a thousand such topics.
+const MAX_IDLE_SPARE: usize = 512;
+
+/// How many chunks the lists of an idle log have room for.
+pub(super) const IDLE_LIST: usize = 4;
 
 /// A chunk, and how many subscribers may still read in it.
 pub(super) struct Held<E> {
@@ -66,14 +76,14 @@ impl<E> State<E> {
 
     /// Makes sure of a place for the next event: in the tail, or in a new one, which may be the
     /// spare chunk if that has the right size.
-    pub(super) fn make_tail(&mut self, spare: Option<Chunk<E>>, wakers: &mut Wakers) -> Garbage<E> {
+    pub(super) fn make_tail(&mut self, wakers: &mut Wakers) -> Garbage<E> {
         if !self.needs_tail() {
             return Garbage::new();
         }
         if !self.tail.is_empty() {
             self.chunk_next = (self.chunk_next * 2).min(self.chunk_max);
         }
-        self.tail = match spare {
+        self.tail = match self.spare.take() {
             Some(spare) if spare.len() == self.chunk_next => spare,
             _ => (0..self.chunk_next).map(|_| OnceLock::new()).collect(),
         };
@@ -120,12 +130,28 @@ impl<E> State<E> {
             if used <= self.chunk_next / 4 {
                 self.chunk_next = (self.chunk_next / 2).max(self.chunk_max.min(SMALLEST_CHUNK));
             }
+            let is_large = |spare: &mut Chunk<E>| size_of_val(&**spare) > MAX_IDLE_SPARE;
+            garbage.extend(self.spare.take_if(is_large));
+            self.chunks.shrink_to(IDLE_LIST);
             // The same chunk as the last of the garbage: let go of, so that it can be used again.
             self.tail = Chunk::default();
             self.tail_first = self.next;
             self.settle();
         }
         garbage
+    }
+
+    /// Keeps an empty chunk for the next tail, unless it is too large for that. The one that is
+    /// not kept, to be dropped outside.
+    pub(super) fn keep_spare(&mut self, chunk: Chunk<E>) -> Option<Chunk<E>> {
+        let max = match self.chunks.is_empty() {
+            true => MAX_IDLE_SPARE,
+            false => MAX_SPARE,
+        };
+        if size_of_val(&*chunk) > max {
+            return Some(chunk);
+        }
+        self.spare.replace(chunk)
     }
 
     pub(super) fn leave(&mut self, number: u64, class: Class) {

@@ -2,9 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::Chunk;
+use super::sync::OnceLock;
 use crate::{Details, Envelope};
 
 /// An event that is kept for a subscriber.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::Chunk;
 use super::attendance::{Found, Hold, Reader};
-use super::chunks::Held;
+use super::chunks::{Held, IDLE_LIST};
 use super::state::{Garbage, State};
 
 /// What a subscriber has for itself.
@@ -197,6 +197,7 @@ impl<E> State<E> {
         }
         let Some(segment) = own.segments.front() else {
             // Nothing left: what it did not take is behind it, and told with the next event.
+            own.segments.shrink_to(IDLE_LIST);
             let passed = next.min(until) - position;
             own.passed += passed;
             let cursor = &reader.cursor;

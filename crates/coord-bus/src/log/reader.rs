@@ -1,12 +1,13 @@
 //! A subscriber's hold on a log: which chunk it has, and how it gets the next.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use super::attendance::{Cursor, Found};
 use super::keys::Kept;
 use super::state::Wakers;
+use super::sync::OnceLock;
 use super::{Chunk, Shared, wake};
 use crate::{Envelope, Ledger};
 

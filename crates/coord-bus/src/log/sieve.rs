@@ -55,10 +55,21 @@ impl Woken {
     }
 }
 
+/// A filter or a key is being evaluated on this thread: should it publish in turn, nobody reads on
+/// anybody's behalf meanwhile.
+fn is_at_work() -> bool {
+    AT_WORK.with(Cell::get)
+}
+
+#[cfg(not(coord_loom))]
 thread_local! {
-    /// A filter or a key is being evaluated on this thread: should it publish in turn, nobody
-    /// reads on anybody's behalf meanwhile.
     static AT_WORK: Cell<bool> = const { Cell::new(false) };
+}
+
+// Loom runs all threads of a model on one.
+#[cfg(coord_loom)]
+loom::thread_local! {
+    static AT_WORK: Cell<bool> = Cell::new(false);
 }
 
 type Filter<E> = Arc<dyn Fn(&E) -> bool + Send + Sync>;
@@ -154,7 +165,7 @@ impl<E> Sieve<E> {
 impl<E: Send + Sync + 'static> Assist for Sieve<E> {
     fn sift(&self, mut waker: Waker) {
         // Whoever is at it now may have looked before there was something.
-        let work = self.work.try_lock().ok().filter(|_| !AT_WORK.get());
+        let work = self.work.try_lock().ok().filter(|_| !is_at_work());
         let Some(mut work) = work else {
             return waker.wake();
         };
@@ -170,7 +181,7 @@ impl<E: Send + Sync + 'static> Assist for Sieve<E> {
     }
 
     fn fold(&self) {
-        if AT_WORK.get() {
+        if is_at_work() {
             return;
         }
         if let Ok(mut work) = self.work.try_lock() {
@@ -181,9 +192,9 @@ impl<E: Send + Sync + 'static> Assist for Sieve<E> {
 
 impl<E> Work<E> {
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        let outer = AT_WORK.replace(true);
+        let outer = AT_WORK.with(|at_work| at_work.replace(true));
         let done = work(self);
-        AT_WORK.set(outer);
+        AT_WORK.with(|at_work| at_work.set(outer));
         done
     }
 

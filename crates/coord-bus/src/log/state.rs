@@ -48,6 +48,8 @@ pub(super) struct State<E> {
     /// The youngest of `chunks`, where it is not full; else empty.
     pub(super) tail: Chunk<E>,
     pub(super) tail_first: u64,
+    /// An empty chunk for the next time that one is needed.
+    pub(super) spare: Option<Chunk<E>>,
     pub(super) chunks: VecDeque<Held<E>>,
     /// The number of the oldest chunk; chunks are numbered as they are made.
     pub(super) oldest: u64,
@@ -94,6 +96,7 @@ impl<E> State<E> {
             closed: false,
             tail: Chunk::default(),
             tail_first: 1,
+            spare: None,
             chunks: VecDeque::new(),
             oldest: 0,
             readers: Slab::new(),

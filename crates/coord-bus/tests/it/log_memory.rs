@@ -11,6 +11,9 @@ use coord_bus::{Log, Overflow, Subscriber, TryReceiveError};
 /// The most events in one chunk.
 const CHUNK: usize = 128;
 
+/// Events, many more than a log holds; of which Miri takes its time.
+const MANY: usize = if cfg!(miri) { 1_400 } else { 10_000 };
+
 /// Counts the events that are alive.
 #[derive(Clone, Default)]
 struct Census(Arc<AtomicUsize>);
@@ -139,7 +142,7 @@ fn a_lossy_subscriber_that_never_reads_pins_its_capacity_and_a_chunk_at_most() {
     let (census, log) = (Census::default(), Log::new("counted", 1024));
     let mut lossy = log.subscribe(Overflow::DropOldest);
     let mut most = 0;
-    for _ in 0..10_000 {
+    for _ in 0..MANY {
         census.fill(&log, 1);
         most = most.max(census.alive());
     }
@@ -157,7 +160,7 @@ fn a_lossy_subscriber_that_stops_within_a_chunk_pins_that_one_too() {
         assert!(lossy.try_recv().is_ok());
     }
     let mut most = 0;
-    for _ in 0..10_000 {
+    for _ in 0..MANY {
         census.fill(&log, 1);
         most = most.max(census.alive());
     }

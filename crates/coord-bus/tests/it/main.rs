@@ -14,6 +14,7 @@ mod local_bus;
 mod log_forwarder;
 mod lease_hold;
 mod lease_model;
+mod log_kinds;
 mod log_memory;
 mod log_stress;
 mod log_waiting;
