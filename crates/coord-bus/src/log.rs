@@ -367,7 +367,10 @@ impl<E> Shared<E> {
             self.await_slowest(&state);
         }
         if !state.is_heard() {
-            let garbage = state.release();
+            let garbage = match state.is_empty() {
+                true => Garbage::new(),
+                false => state.release(),
+            };
             state.skip();
             self.next.store(state.next, Ordering::Release);
             // Outside the lock: what it does when it is dropped is its own business.
@@ -392,7 +395,14 @@ impl<E> Shared<E> {
 
     /// Drops the events of chunks that nobody needs, and keeps one of the chunks: making a new one
     /// costs more than filling it.
+    #[inline]
     fn recycle(&self, garbage: Garbage<E>) {
+        if !garbage.is_empty() {
+            self.empty_out(garbage);
+        }
+    }
+
+    fn empty_out(&self, garbage: Garbage<E>) {
         for mut chunk in garbage {
             // An owned delivery may keep it for itself.
             let Some(places) = Arc::get_mut(&mut chunk) else {
@@ -536,7 +546,11 @@ fn recover<G>(locked: Result<G, PoisonError<G>>) -> G {
     locked.unwrap_or_else(PoisonError::into_inner)
 }
 
+#[inline]
 fn wake(wakers: Wakers) {
+    if wakers.is_empty() {
+        return;
+    }
     wakers.into_iter().for_each(Woken::wake);
 }
 

@@ -122,11 +122,12 @@ impl<E> Reader<E> {
 
     /// Those who wake it: its own waker, or whoever looks first whether it is worth it.
     fn take_woken(&mut self) -> Option<Woken> {
-        let waker = self.waker.take()?;
-        Some(match &self.assist {
-            Some(assist) if self.label.filtered => Woken::Sieve(Weak::clone(assist), waker),
-            _ => Woken::of(waker),
-        })
+        match &self.assist {
+            Some(assist) if self.label.filtered && self.waker.is_some() => {
+                Some(Woken::Sift(Weak::clone(assist)))
+            }
+            _ => self.waker.take().map(Woken::of),
+        }
     }
 }
 
@@ -356,19 +357,12 @@ impl<E> State<E> {
         }
     }
 
-    pub(super) fn is_parked(&self, id: usize) -> bool {
-        self.readers[id].parked.is_some()
-    }
-
     pub(super) fn is_stopped(&self, id: usize) -> bool {
         self.readers[id].until() != u64::MAX
     }
 
-    /// Leaves a waker for a parked reader, unless it has left another. Whether it did, or that
-    /// wakes the same.
-    pub(super) fn lend_waker(&mut self, id: usize, waker: &Waker) -> bool {
-        let left = &mut self.readers[id].waker;
-        left.get_or_insert_with(|| waker.clone()).will_wake(waker)
+    pub(super) fn take_waker(&mut self, id: usize) -> Option<Waker> {
+        self.readers[id].waker.take()
     }
 
     /// Takes one reader that goes from the parked. Whether it was.

@@ -69,6 +69,10 @@ impl<E> State<E> {
         self.next += 1;
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
     /// Whether there is no place for the next event.
     pub(super) fn needs_tail(&self) -> bool {
         self.next >= self.tail_first + self.tail.len() as u64

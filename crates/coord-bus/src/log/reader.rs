@@ -45,15 +45,6 @@ pub(crate) struct Lent<'a, E> {
     pub(crate) cursor: &'a Cursor,
 }
 
-/// Whether a waker was left for a subscriber that sleeps.
-pub(super) enum Left {
-    Yes,
-    /// It does not sleep.
-    NotParked(Waker),
-    /// It has left another.
-    Another(Waker),
-}
-
 /// The chunk that a subscriber reads, `index..filled` of its events to be read yet.
 pub(crate) struct Hand<E> {
     chunk: Chunk<E>,
@@ -255,18 +246,6 @@ impl<E> Reader<E> {
         drop(replaced);
         self.shared.recycle(garbage);
         more
-    }
-
-    /// Leaves a waker for the subscriber, if it sleeps and has left none.
-    pub(super) fn lend_waker(&self, waker: Waker) -> Left {
-        let mut state = self.shared.lock();
-        if !state.is_parked(self.id) {
-            return Left::NotParked(waker);
-        }
-        match state.lend_waker(self.id, &waker) {
-            true => Left::Yes,
-            false => Left::Another(waker),
-        }
     }
 
     /// The last event known of has been handed out, from the chunk that begins at `first`.

@@ -12,7 +12,7 @@ use std::task::Waker;
 
 use super::attendance::{Class, Label};
 use super::keys::{Kept, Keys, Put};
-use super::reader::{Hand, Left, More, Reader};
+use super::reader::{Hand, More, Reader};
 use super::sync::{Mutex, MutexGuard};
 use super::{Shared, recover};
 use crate::{Ledger, SubscribeOptions};
@@ -20,7 +20,7 @@ use crate::{Ledger, SubscribeOptions};
 /// What a publisher does for a subscriber, once it has let go of the log's lock.
 pub(crate) trait Assist: Send + Sync {
     /// Something was published while it slept: wakes it, if that passes its filter.
-    fn sift(&self, waker: Waker);
+    fn sift(&self);
     /// It is far behind: puts what it has not read into its table.
     fn fold(&self);
 }
@@ -28,9 +28,8 @@ pub(crate) trait Assist: Send + Sync {
 /// Somebody who is to be woken.
 pub(crate) enum Woken {
     Waker(Waker),
-    /// If there is something for it.
-    Sieve(Weak<dyn Assist>, Waker),
-    /// If it is still there.
+    /// If there is something for it, and it is still there.
+    Sift(Weak<dyn Assist>),
     Fold(Weak<dyn Assist>),
 }
 
@@ -42,10 +41,11 @@ impl Woken {
     pub(super) fn wake(self) {
         match self {
             Self::Waker(waker) => waker.wake(),
-            Self::Sieve(sieve, waker) => match sieve.upgrade() {
-                Some(sieve) => sieve.sift(waker),
-                None => waker.wake(),
-            },
+            Self::Sift(sieve) => {
+                if let Some(sieve) = sieve.upgrade() {
+                    sieve.sift();
+                }
+            }
             Self::Fold(sieve) => {
                 if let Some(sieve) = sieve.upgrade() {
                     sieve.fold();
@@ -77,6 +77,8 @@ type Panic = Box<dyn Any + Send>;
 
 /// A subscriber of whose events not all are for it.
 pub(crate) struct Sieve<E> {
+    shared: Arc<Shared<E>>,
+    id: usize,
     work: Mutex<Work<E>>,
 }
 
@@ -115,6 +117,8 @@ impl<E: Send + Sync + 'static> Sieve<E> {
             let assist = Weak::clone(sieve) as Weak<dyn Assist>;
             let (id, cursor) = shared.lock().join(label, class, Some(assist));
             Self {
+                shared: Arc::clone(shared),
+                id,
                 work: Mutex::new(Work {
                     hand: Hand::new(cursor),
                     reader: Reader::new(Arc::clone(shared), id),
@@ -163,21 +167,17 @@ impl<E> Sieve<E> {
 }
 
 impl<E: Send + Sync + 'static> Assist for Sieve<E> {
-    fn sift(&self, mut waker: Waker) {
+    fn sift(&self) {
         // Whoever is at it now may have looked before there was something.
-        let work = self.work.try_lock().ok().filter(|_| !is_at_work());
-        let Some(mut work) = work else {
-            return waker.wake();
+        let is_worth_it = match self.work.try_lock() {
+            Ok(mut work) if !is_at_work() => work.guarded(Work::has_something),
+            _ => true,
         };
-        while !work.guarded(Work::has_something) {
-            waker = match work.reader.lend_waker(waker) {
-                Left::Yes => return,
-                Left::NotParked(waker) => waker,
-                Left::Another(waker) => return waker.wake(),
-            };
+        if is_worth_it {
+            // Left in its place until now: if there is nothing, it is there for the next time.
+            let waker = self.shared.lock().take_waker(self.id);
+            waker.into_iter().for_each(Waker::wake);
         }
-        drop(work);
-        waker.wake();
     }
 
     fn fold(&self) {

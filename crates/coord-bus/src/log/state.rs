@@ -19,7 +19,7 @@ use super::sieve::Woken;
 use crate::Ledger;
 
 /// Those to be woken once the lock is released.
-pub(super) type Wakers = SmallVec<[Woken; 4]>;
+pub(super) type Wakers = SmallVec<[Woken; 2]>;
 /// Chunks that nobody needs any more, to be emptied once the lock is released.
 pub(super) type Garbage<E> = SmallVec<[Chunk<E>; 2]>;
 
