@@ -100,7 +100,7 @@ fn endless() -> (impl Future<Output = ()> + Send, Arc<Mutex<Option<Instant>>>) {
     let guard = Dropped(Arc::clone(&dropped_at));
     let work = async move {
         let _guard = guard;
-        pending().await
+        pending::<()>().await;
     };
     (work, dropped_at)
 }
