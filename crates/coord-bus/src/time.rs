@@ -4,6 +4,7 @@
 //! is *recorded* (the time of an event, of a step, of an entry in a log) is read from a [`Clock`].
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -11,12 +12,10 @@ pub use tokio::time::error::Elapsed;
 pub use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 pub use tokio::time::{interval, sleep, sleep_until, timeout, timeout_at};
 
-/// The moment after a wait from now. A wait that is longer than a moment can be counts as thirty
-/// years, as it does for tokio's timers.
-pub(crate) fn after(wait: std::time::Duration) -> Instant {
-    const FAR: std::time::Duration = std::time::Duration::from_secs(30 * 365 * 24 * 60 * 60);
-    let now = Instant::now();
-    now.checked_add(wait).unwrap_or_else(|| now + FAR)
+/// The moment after a wait from now. Thirty years are the longest, as for tokio's timers.
+pub(crate) fn after(wait: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    Instant::now() + wait.min(FAR)
 }
 
 /// A source of wall-clock time, for what is recorded. Not for measuring: see [`Instant`].
@@ -48,7 +47,7 @@ impl ManualClock {
     }
 
     /// Moves it on. Past the end of time it stays at the end.
-    pub fn advance(&self, by: std::time::Duration) {
+    pub fn advance(&self, by: Duration) {
         let mut now = self.lock();
         *now = now.saturating_add(by).unwrap_or(Timestamp::MAX);
     }

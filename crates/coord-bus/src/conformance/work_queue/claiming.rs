@@ -26,7 +26,8 @@ pub async fn a_claim_waits_until_there_is_an_item(queue: Box<dyn WorkQueue>) {
     assert_eq!(number(&claimed.item), 2);
 }
 
-/// First come, first served; also when all items come at once.
+/// First come, first served; also when all items come at once, and when somebody new comes just
+/// then.
 pub async fn claims_that_wait_are_served_in_their_order(queue: Box<dyn WorkQueue>) {
     let queue: Arc<dyn WorkQueue> = queue.into();
     let (served, mut order) = tokio::sync::mpsc::unbounded_channel();
@@ -35,6 +36,7 @@ pub async fn claims_that_wait_are_served_in_their_order(queue: Box<dyn WorkQueue
         let (queue, served) = (queue.clone(), served.clone());
         claimers.spawn("claimer", async move {
             let claimed = queue.claim("queue", HOLD).await.expect("it is claimed");
+            acknowledge(&*queue, &claimed).await;
             let got = (claimer, number(&claimed.item));
             served.send(got).expect("somebody counts");
         });
@@ -44,6 +46,16 @@ pub async fn claims_that_wait_are_served_in_their_order(queue: Box<dyn WorkQueue
     for turn in 1..=4 {
         assert_eq!(in_time(order.recv()).await, Some((turn, turn)));
     }
+
+    let mut waiting = pin!(claim(&*queue, "queue"));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(waiting.as_mut().poll(&mut cx).is_pending());
+    push(&*queue, "queue", 5).await;
+    let (new, waited, ()) = tokio::join!(biased; claim(&*queue, "queue"), waiting, async {
+        settle().await;
+        push(&*queue, "queue", 6).await;
+    });
+    assert_eq!((number(&waited.item), number(&new.item)), (5, 6));
 }
 
 /// Dropped while it waits, or just as an item has come, a claim takes none with it, and holds up
