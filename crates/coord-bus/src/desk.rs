@@ -15,6 +15,7 @@
 //! requests nobody has taken are told. A closed desk accepts no more; what it has is taken, and then
 //! its responders are told.
 
+mod exchange;
 mod line;
 mod account;
 
@@ -22,12 +23,13 @@ use std::future::poll_fn;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
-use crate::{Cause, Failure, Ledger, handling};
+use crate::{Cause, Ledger, handling};
+use exchange::Exchange;
+pub(crate) use exchange::{Answer, Taken};
 use line::Line;
 
 /// The desk of one endpoint.
@@ -35,31 +37,6 @@ pub(crate) struct Desk<Q, R> {
     topic: Arc<str>,
     capacity: usize,
     state: Mutex<State<Q, R>>,
-}
-
-/// A question, and where its answer is waited for.
-pub(crate) struct Request<Q, R> {
-    pub(crate) question: Q,
-    pub(crate) reply: oneshot::Sender<Answer<R>>,
-    /// The undertaking that it belongs to, where it was asked while something was handled.
-    correlation: Option<String>,
-}
-
-impl<Q, R> Request<Q, R> {
-    pub(crate) fn new(question: Q, reply: oneshot::Sender<Answer<R>>) -> Self {
-        Self {
-            question,
-            reply,
-            correlation: handling::correlation(),
-        }
-    }
-}
-
-pub(crate) enum Answer<R> {
-    Reply(R),
-    Failed(Failure),
-    /// Nobody has taken it.
-    Untaken,
 }
 
 /// Why a request was not accepted.
@@ -73,7 +50,7 @@ pub(crate) enum Turned {
 
 struct State<Q, R> {
     /// Accepted and not taken.
-    requests: Line<Request<Q, R>>,
+    requests: Line<Arc<Exchange<Q, R>>>,
     /// Callers that wait for room.
     callers: Line<Waker>,
     /// Room promised to callers that have been woken and have not used it yet.
@@ -128,29 +105,31 @@ impl<Q, R> Desk<Q, R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Leaves a request at the desk once there is room.
+    /// Asks, once there is room at the desk, and waits for the answer.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, the request is not left.
-    pub(crate) fn leave(&self, request: Request<Q, R>) -> Leave<'_, Q, R> {
-        Leave {
+    /// Dropped before it is done, nobody takes the request, or who has taken it learns of it.
+    #[inline]
+    pub(crate) fn ask(&self, question: Q) -> Ask<'_, Q, R> {
+        Ask {
             desk: self,
-            request: Some(request),
-            place: None,
+            question: Some(question),
+            exchange: None,
+            progress: Progress::Outside,
         }
     }
 
     /// Takes a request back that nobody has taken yet.
-    pub(crate) fn take_back(&self, sequence: u64) {
+    fn take_back(&self, sequence: u64) {
         let mut state = self.lock();
-        let Some(request) = state.requests.leave(sequence) else {
+        let Some(exchange) = state.requests.leave(sequence) else {
             return;
         };
         state.ledger.dropped.unreceived += 1;
         let wakers = state.room(self.capacity);
         drop(state);
-        drop(request);
+        drop(exchange);
         wake(wakers);
     }
 
@@ -177,9 +156,8 @@ impl<Q, R> Desk<Q, R> {
             wakers.extend(state.callers.iter().cloned());
         }
         drop(state);
-        for request in untaken {
-            // Whoever asked may be gone.
-            let _ = request.reply.send(Answer::Untaken);
+        for exchange in untaken {
+            exchange.answer(Answer::Untaken);
         }
         wake(wakers);
     }
@@ -226,6 +204,11 @@ impl<Q, R> Desk<Q, R> {
 }
 
 impl<Q, R> State<Q, R> {
+    /// Whether anybody waits for requests to be fewer.
+    fn is_waited_for(&self) -> bool {
+        !self.callers.is_empty() || !self.idle.is_empty()
+    }
+
     /// Requests are fewer: whom that concerns.
     fn room(&mut self, capacity: usize) -> Wakers {
         let mut wakers = Wakers::new();
@@ -242,82 +225,127 @@ impl<Q, R> State<Q, R> {
     }
 }
 
-/// The future of [`Desk::leave`]: the place of the request, which it is [taken
-/// back](Desk::take_back) by.
-pub(crate) struct Leave<'a, Q, R> {
+/// The future of [`Desk::ask`].
+pub(crate) struct Ask<'a, Q, R> {
     desk: &'a Desk<Q, R>,
-    /// `None` once done.
-    request: Option<Request<Q, R>>,
-    /// Among the callers, from when it waits.
-    place: Option<u64>,
+    /// Until it is in the exchange.
+    question: Option<Q>,
+    exchange: Option<Arc<Exchange<Q, R>>>,
+    progress: Progress,
 }
 
-// The request is moved, never pinned.
-impl<Q, R> Unpin for Leave<'_, Q, R> {}
+#[derive(Clone, Copy)]
+enum Progress {
+    Outside,
+    /// In line for room, at this place.
+    InLine(u64),
+    /// Accepted, with this sequence.
+    Accepted(u64),
+    Done,
+}
 
-impl<Q, R> Future for Leave<'_, Q, R> {
-    type Output = Result<u64, Turned>;
+// The question is moved, never pinned.
+impl<Q, R> Unpin for Ask<'_, Q, R> {}
+
+impl<Q, R> Future for Ask<'_, Q, R> {
+    type Output = Result<Answer<R>, Turned>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let mut state = this.desk.lock();
+        if let Some(question) = this.question.take() {
+            this.exchange = Some(Arc::new(Exchange::new(question, cx.waker())));
+        }
+        let Some(exchange) = &this.exchange else {
+            panic!("polled after it was done");
+        };
+        match this.progress {
+            Progress::Accepted(_) => {}
+            Progress::Outside | Progress::InLine(_) => {
+                let was_in_line = matches!(this.progress, Progress::InLine(_));
+                ready!(this.desk.poll_enter(exchange, &mut this.progress, cx))?;
+                if !was_in_line {
+                    // The exchange has this waker already.
+                    return Poll::Pending;
+                }
+            }
+            Progress::Done => panic!("polled after it was done"),
+        }
+        let answer = ready!(exchange.poll_answer(cx));
+        this.progress = Progress::Done;
+        Poll::Ready(Ok(answer))
+    }
+}
+
+impl<Q, R> Desk<Q, R> {
+    fn poll_enter(
+        &self,
+        exchange: &Arc<Exchange<Q, R>>,
+        progress: &mut Progress,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Turned>> {
+        let mut state = self.lock();
         if state.closed {
             return Poll::Ready(Err(Turned::Closed));
         }
         if state.seats.is_empty() {
             return Poll::Ready(Err(Turned::Unattended));
         }
-        match this.place {
-            Some(place) => {
-                if let Some(waker) = state.callers.get_mut(place) {
-                    let replaced = match waker.will_wake(cx.waker()) {
-                        true => None,
-                        false => Some(std::mem::replace(waker, cx.waker().clone())),
-                    };
-                    drop(state);
-                    drop(replaced);
-                    return Poll::Pending;
-                }
-                state.promised -= 1;
-                this.place = None;
-            }
-            None if state.requests.len() + state.promised < this.desk.capacity => {}
-            None if handling::is_active() => return Poll::Ready(Err(Turned::Full)),
-            None => {
-                this.place = Some(state.callers.join(cx.waker().clone()));
+        if let Progress::InLine(place) = *progress {
+            if let Some(waker) = state.callers.get_mut(place) {
+                let replaced = match waker.will_wake(cx.waker()) {
+                    true => None,
+                    false => Some(std::mem::replace(waker, cx.waker().clone())),
+                };
+                drop(state);
+                drop(replaced);
                 return Poll::Pending;
             }
+            state.promised -= 1;
+        } else if state.requests.len() + state.promised >= self.capacity {
+            if handling::is_active() {
+                // Who waits may be the one that everybody waits for.
+                return Poll::Ready(Err(Turned::Full));
+            }
+            *progress = Progress::InLine(state.callers.join(cx.waker().clone()));
+            return Poll::Pending;
         }
-        let Some(request) = this.request.take() else {
-            panic!("polled after it was done");
-        };
-        let sequence = state.requests.join(request);
+        *progress = Progress::Accepted(state.requests.join(Arc::clone(exchange)));
         state.ledger.published += 1;
         let taker = state.takers.serve();
         drop(state);
         if let Some((_, (_, taker))) = taker {
             taker.wake();
         }
-        Poll::Ready(Ok(sequence))
+        Poll::Ready(Ok(()))
     }
-}
 
-impl<Q, R> Drop for Leave<'_, Q, R> {
-    fn drop(&mut self) {
-        let Some(place) = self.place else {
-            return;
-        };
-        let mut state = self.desk.lock();
+    /// Who was in line for room goes.
+    fn leave_line(&self, place: u64) {
+        let mut state = self.lock();
         let waker = state.callers.leave(place);
         let mut wakers = Wakers::new();
         if waker.is_none() {
             // What it was promised goes to the next.
             state.promised -= 1;
-            wakers = state.room(self.desk.capacity);
+            wakers = state.room(self.capacity);
         }
         drop(state);
         drop(waker);
         wake(wakers);
+    }
+}
+
+impl<Q, R> Drop for Ask<'_, Q, R> {
+    fn drop(&mut self) {
+        match (self.progress, &self.exchange) {
+            (Progress::InLine(place), _) => self.desk.leave_line(place),
+            (Progress::Accepted(sequence), Some(exchange)) => {
+                if exchange.quit() {
+                    self.desk.take_back(sequence);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
@@ -330,7 +358,7 @@ pub(crate) struct Take<'a, Q, R> {
 }
 
 impl<Q, R> Future for Take<'_, Q, R> {
-    type Output = Option<(Request<Q, R>, Cause)>;
+    type Output = Option<(Taken<Q, R>, Cause)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -338,19 +366,23 @@ impl<Q, R> Future for Take<'_, Q, R> {
         if !state.seats.contains(this.seat) {
             return Poll::Ready(None);
         }
-        if let Some((sequence, mut request)) = state.requests.serve() {
+        if let Some((sequence, exchange)) = state.requests.serve() {
             state.ledger.delivered += 1;
             let waker = this
                 .place
                 .take()
                 .and_then(|place| state.takers.leave(place));
-            let wakers = state.room(this.desk.capacity);
-            drop(state);
+            if state.is_waited_for() {
+                let wakers = state.room(this.desk.capacity);
+                drop(state);
+                wake(wakers);
+            } else {
+                drop(state);
+            }
             drop(waker);
-            wake(wakers);
-            let topic = Arc::clone(&this.desk.topic);
-            let cause = Cause::of_request(topic, sequence, request.correlation.take());
-            return Poll::Ready(Some((request, cause)));
+            let taken = Taken::new(exchange);
+            let cause = taken.cause(&this.desk.topic, sequence);
+            return Poll::Ready(Some((taken, cause)));
         }
         if state.closed {
             return Poll::Ready(None);

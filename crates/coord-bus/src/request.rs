@@ -8,10 +8,7 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::select;
-use tokio::sync::oneshot::{self, error::RecvError};
-
-use crate::desk::{Answer, Desk, Door, Request, Turned};
+use crate::desk::{Answer, Desk, Door, Taken, Turned};
 use crate::task_scope::catch;
 use crate::{Cause, Failure, ShutdownReport, TaskScope, Topic, time};
 
@@ -90,7 +87,7 @@ impl<Q, R> fmt::Debug for Endpoint<Q, R> {
 }
 
 /// What a request comes to within its deadline.
-type Outcome<R> = Result<Result<Result<Answer<R>, RecvError>, Turned>, time::Elapsed>;
+type Outcome<R> = Result<Result<Answer<R>, Turned>, time::Elapsed>;
 
 /// Makes requests at one endpoint. Cheap to clone.
 pub struct Requester<Q, R> {
@@ -129,21 +126,9 @@ impl<Q: Send + 'static, R: Send + 'static> Requester<Q, R> {
     ///
     /// Outside a tokio runtime with time enabled, where the reply does not come at once.
     pub async fn request(&self, question: Q) -> Result<R, RequestError> {
-        let desk = &**self.door.desk();
-        let asked = async {
-            let (reply, replied) = oneshot::channel();
-            let sequence = desk.leave(Request::new(question, reply)).await?;
-            let mut left = Left {
-                desk,
-                sequence: Some(sequence),
-            };
-            let answer = replied.await;
-            left.sequence = None;
-            Ok(answer)
-        };
-        match within(self.deadline, asked).await {
-            Ok(Ok(Ok(Answer::Reply(reply)))) => Ok(reply),
-            unanswered => Err(self.unanswered(unanswered)),
+        match within(self.deadline, self.door.desk().ask(question)).await {
+            Ok(Ok(Answer::Reply(reply))) => Ok(reply),
+            outcome => Err(self.unanswered(outcome)),
         }
     }
 
@@ -157,28 +142,13 @@ impl<Q: Send + 'static, R: Send + 'static> Requester<Q, R> {
             };
         };
         match asked {
-            Ok(Ok(Answer::Failed(failure))) => RequestError::Failed { endpoint, failure },
-            Ok(Ok(Answer::Untaken)) | Err(Turned::Unattended) => {
+            Ok(Answer::Failed(failure)) => RequestError::Failed { endpoint, failure },
+            Ok(Answer::Untaken) | Err(Turned::Unattended) => {
                 RequestError::NoResponders { endpoint }
             }
-            Ok(Ok(Answer::Reply(_)) | Err(_)) => RequestError::Abandoned { endpoint },
+            Ok(Answer::Reply(_) | Answer::Abandoned) => RequestError::Abandoned { endpoint },
             Err(Turned::Full) => RequestError::Full { endpoint },
             Err(Turned::Closed) => RequestError::Closed { endpoint },
-        }
-    }
-}
-
-/// A request that nobody may have taken yet. Dropped before its answer is there, it is taken back.
-struct Left<'a, Q, R> {
-    desk: &'a Desk<Q, R>,
-    /// `None` once there is an answer.
-    sequence: Option<u64>,
-}
-
-impl<Q, R> Drop for Left<'_, Q, R> {
-    fn drop(&mut self) {
-        if let Some(sequence) = self.sequence {
-            self.desk.take_back(sequence);
         }
     }
 }
@@ -319,8 +289,8 @@ impl Responder {
         for _ in 0..concurrency.max(1) {
             let (seat, answer) = (Arc::clone(&seat), Arc::clone(&answer));
             scope.spawn(desk.topic(), async move {
-                while let Some((request, cause)) = seat.desk.take(seat.id).await {
-                    see_through(request, cause, &*answer).await;
+                while let Some((taken, cause)) = seat.desk.take(seat.id).await {
+                    see_through(taken, cause, &*answer).await;
                 }
             });
         }
@@ -373,31 +343,26 @@ impl<Q, R> Drop for Seat<Q, R> {
 }
 
 /// Answers a request, unless whoever asked goes first.
-async fn see_through<Q, R, F, Fut, X>(request: Request<Q, R>, cause: Cause, answer: &F)
+async fn see_through<Q, R, F, Fut, X>(taken: Taken<Q, R>, cause: Cause, answer: &F)
 where
     F: Fn(Q) -> Fut,
     Fut: Future<Output = Result<R, X>>,
     X: Into<Failure>,
 {
-    let Request {
-        question,
-        mut reply,
-        ..
-    } = request;
-    if reply.is_closed() {
+    let Some(question) = taken.question() else {
         return;
+    };
+    // Called within, so that a panic of the call itself is one of this request too.
+    let answered = async move { answer(question).await.map_err(X::into) };
+    let mut answered = pin!(catch(cause.run(answered)));
+    let answered = poll_fn(|cx| match answered.as_mut().poll(cx) {
+        Poll::Ready(answered) => Poll::Ready(Some(answered)),
+        Poll::Pending => taken.poll_gone(cx).map(|()| None),
+    });
+    match answered.await {
+        Some(Ok(Ok(reply))) => taken.answer(Answer::Reply(reply)),
+        Some(Ok(Err(failure))) => taken.answer(Answer::Failed(failure)),
+        Some(Err(panic)) => taken.answer(Answer::Failed(Failure::panicked(&*panic))),
+        None => {}
     }
-    let answered = async { answer(question).await.map_err(X::into) };
-    let answered = select! {
-        biased;
-        answered = catch(cause.run(answered)) => answered,
-        () = reply.closed() => return,
-    };
-    let answer = match answered {
-        Ok(Ok(reply)) => Answer::Reply(reply),
-        Ok(Err(failure)) => Answer::Failed(failure),
-        Err(panic) => Answer::Failed(Failure::panicked(&*panic)),
-    };
-    // Whoever asked may be gone by now.
-    let _ = reply.send(answer);
 }
