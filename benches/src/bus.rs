@@ -8,17 +8,19 @@ mod throughput;
 mod overhead;
 mod latency;
 mod scale;
+mod request;
 
 use std::process::Command;
 
 use crate::beside;
 
 /// A part, and how to run it. The order is that of `docs/benchmarks.md`.
-const PARTS: [(&str, fn()); 5] = [
+const PARTS: [(&str, fn()); 6] = [
     ("throughput", throughput::run),
     ("overhead", overhead::run),
     ("latency", latency::run_all),
     ("scale", scale::run),
+    ("request", request::run),
     ("memory", memory),
 ];
 

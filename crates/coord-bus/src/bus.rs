@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 
+use crate::desk::{Desk, Door};
 use crate::link::Link;
 use crate::pattern::Inbox;
 use crate::topic::{Codec, DEFAULT_CAPACITY, name_fault};
@@ -119,6 +120,17 @@ impl<'a> Opening<'a> {
         }
     }
 
+    /// The requests of an endpoint go to one each, so they need no log but a [`Desk`].
+    fn at<Q: Send + 'static, R: Send + 'static>(
+        endpoint: &'a Endpoint<Q, R>,
+        place: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            maker: endpoint,
+            ..Self::new(endpoint.topic(), place)
+        }
+    }
+
     /// The topic's name.
     pub fn name(&self) -> &'a str {
         self.name
@@ -147,6 +159,23 @@ impl<'a> Opening<'a> {
     /// Whether its events can become bytes.
     pub fn crosses_processes(&self) -> bool {
         self.bytes
+    }
+
+    fn check_name(&self) -> Result<(), BusError> {
+        match name_fault(self.name) {
+            None => Ok(()),
+            Some(fault) => Err(BusError::InvalidName {
+                name: self.name.to_owned(),
+                fault,
+            }),
+        }
+    }
+
+    fn in_process_only(&self) -> BusError {
+        BusError::InProcessOnly {
+            topic: self.name.to_owned(),
+            event: self.type_name,
+        }
     }
 
     /// A new log of the topic's type, for a bus that keeps its topics in this process.
@@ -325,7 +354,9 @@ pub trait BusExt: Bus {
         &self,
         endpoint: &Endpoint<Q, R>,
     ) -> Result<Requester<Q, R>, BusError> {
-        self.publisher(endpoint.topic()).map(Requester::new)
+        let place = Location::caller();
+        let desk = open_desk(self, endpoint, place)?;
+        Ok(Requester::new(Door::open(&desk, Some(place))))
     }
 
     /// Answers requests at an endpoint, one at a time: see [`respond_with`](Self::respond_with).
@@ -385,9 +416,9 @@ pub trait BusExt: Bus {
         Fut: Future<Output = Result<R, X>> + Send + 'static,
         X: Into<Failure> + Send + 'static,
     {
-        let member = self.join_group(endpoint.topic(), Responder::GROUP)?;
-        let members = vec![member; concurrency.max(1)];
-        Ok(Responder::start(endpoint.name(), members, answer))
+        let place = Location::caller();
+        let desk = open_desk(self, endpoint, place)?;
+        Ok(Responder::start(&desk, place, concurrency, answer))
     }
 
     /// A member of the group of this name, which shares the topic's events with the others: each
@@ -486,21 +517,26 @@ pub(crate) fn open<B: Bus + ?Sized, E: Event>(
     topic: &Topic<E>,
     place: &'static Location<'static>,
 ) -> Result<Opened<E>, BusError> {
-    if let Some(fault) = name_fault(topic.name()) {
-        return Err(BusError::InvalidName {
-            name: topic.name().to_owned(),
-            fault,
-        });
-    }
     let opening = Opening::new(topic, place);
+    opening.check_name()?;
     match bus.open(&opening)? {
         Port::Log(log) => log.typed(&opening).map(Opened::Log),
         Port::Link(link) => match topic.codec() {
             Some(codec) => Ok(Opened::Link(link, codec)),
-            None => Err(BusError::InProcessOnly {
-                topic: topic.name().to_owned(),
-                event: opening.type_name,
-            }),
+            None => Err(opening.in_process_only()),
         },
+    }
+}
+
+fn open_desk<B: Bus + ?Sized, Q: Send + 'static, R: Send + 'static>(
+    bus: &B,
+    endpoint: &Endpoint<Q, R>,
+    place: &'static Location<'static>,
+) -> Result<Arc<Desk<Q, R>>, BusError> {
+    let opening = Opening::at(endpoint, place);
+    opening.check_name()?;
+    match bus.open(&opening)? {
+        Port::Log(log) => log.desk(&opening),
+        Port::Link(_) => Err(opening.in_process_only()),
     }
 }

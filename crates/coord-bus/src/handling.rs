@@ -41,6 +41,24 @@ impl Cause {
         }
     }
 
+    pub(crate) fn of_request(
+        endpoint: Arc<str>,
+        sequence: u64,
+        correlation: Option<String>,
+    ) -> Self {
+        Self {
+            topic: endpoint,
+            sequence,
+            id: None,
+            correlation,
+        }
+    }
+
+    /// What belongs to the same undertaking says this of it.
+    fn correlation(&self) -> String {
+        self.correlation.clone().unwrap_or_else(|| self.id())
+    }
+
     fn id(&self) -> String {
         match &self.id {
             Some(id) => id.clone(),
@@ -51,7 +69,7 @@ impl Cause {
     /// Says in the envelope that this is its cause, where it does not say so itself.
     pub fn mark<E>(&self, envelope: &mut Envelope<E>) {
         let details = envelope.details.get_or_insert_default();
-        let correlation = || self.correlation.clone().unwrap_or_else(|| self.id());
+        let correlation = || self.correlation();
         details.correlation_id.get_or_insert_with(correlation);
         details.causation_id.get_or_insert_with(|| self.id());
     }
@@ -139,6 +157,15 @@ impl Drop for Swapped<'_> {
 #[inline]
 pub(crate) fn is_active() -> bool {
     ACTIVE.get()
+}
+
+/// The undertaking of the event that is being handled on this thread, if one is.
+#[inline]
+pub(crate) fn correlation() -> Option<String> {
+    if !is_active() {
+        return None;
+    }
+    CAUSE.with_borrow(|cause| cause.as_ref().map(Cause::correlation))
 }
 
 /// Says in the envelope what it follows from, where it does not say so itself.

@@ -58,6 +58,7 @@
 //! | `handling` | what is published while an event is handled: [`Cause`] |
 //! | `handler` `dead_letter` | functions that are called with each event: [`Handler`], [`DeadLetter`] |
 //! | `request` | questions and answers: [`Endpoint`], [`Requester`], [`Responder`] |
+//! | `desk` | what is between them: a queue |
 //! | `local_bus` | the bus of one process: [`LocalBus`] |
 //! | `link` | what a bus between processes implements instead of a log: [`Link`] |
 //! | `error` | what can go wrong: [`BusError`], [`Refused`] |
@@ -150,6 +151,7 @@ mod group;
 mod handler;
 mod dead_letter;
 mod request;
+mod desk;
 mod log;
 #[cfg(feature = "local")]
 mod local_bus;

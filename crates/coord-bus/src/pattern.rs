@@ -12,7 +12,7 @@ use crate::topic::{TokensFault, tokens_fault};
 use crate::{BusError, Overflow};
 
 pub use any_delivery::AnyDelivery;
-pub(crate) use any_delivery::{AnySource, TypedSource, source_of_frames};
+pub(crate) use any_delivery::{AnySource, Nothing, TypedSource, source_of_frames};
 pub use subscriber::PatternSubscriber;
 pub(crate) use watchers::Inbox;
 pub use watchers::{Attached, Watch, Watchers, Watching};

@@ -2,18 +2,15 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::Location;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::select;
-use tokio::sync::oneshot;
-
+use crate::desk::{Answer, Desk, Door, Taken, Turned};
 use crate::task_scope::catch;
-use crate::{
-    Claim, Failure, GroupMember, Publisher, Refusal, ShutdownReport, TaskScope, Topic, time,
-};
+use crate::{Cause, Failure, ShutdownReport, TaskScope, Topic, time};
 
 /// How long a request waits for its reply where nothing else is said.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -42,7 +39,7 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 /// ```
 pub struct Endpoint<Q, R> {
-    topic: Topic<Exchange<Q, R>>,
+    topic: Topic<fn(Q) -> R>,
 }
 
 impl<Q: Send + 'static, R: Send + 'static> Endpoint<Q, R> {
@@ -75,7 +72,7 @@ impl<Q: Send + 'static, R: Send + 'static> Endpoint<Q, R> {
         self.topic.name()
     }
 
-    pub(crate) fn topic(&self) -> &Topic<Exchange<Q, R>> {
+    pub(crate) fn topic(&self) -> &Topic<fn(Q) -> R> {
         &self.topic
     }
 }
@@ -89,42 +86,19 @@ impl<Q, R> fmt::Debug for Endpoint<Q, R> {
     }
 }
 
-/// A request on its way, and where its reply is waited for.
-pub(crate) struct Exchange<Q, R>(Mutex<Option<(Q, oneshot::Sender<Answer<R>>)>>);
-
-enum Answer<R> {
-    Reply(R),
-    Failed(Failure),
-    /// Nobody has taken it.
-    Untaken,
-}
-
-impl<Q, R> Exchange<Q, R> {
-    fn take(&self) -> Option<(Q, oneshot::Sender<Answer<R>>)> {
-        let mut exchange = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        exchange.take()
-    }
-}
-
-impl<Q, R> Drop for Exchange<Q, R> {
-    fn drop(&mut self) {
-        if let Some((_, reply)) = self.take() {
-            // Whoever asked may be gone.
-            let _ = reply.send(Answer::Untaken);
-        }
-    }
-}
+/// What a request comes to within its deadline.
+type Outcome<R> = Result<Result<Answer<R>, Turned>, time::Elapsed>;
 
 /// Makes requests at one endpoint. Cheap to clone.
 pub struct Requester<Q, R> {
-    publisher: Publisher<Exchange<Q, R>>,
+    door: Arc<Door<Q, R>>,
     deadline: Duration,
 }
 
 impl<Q: Send + 'static, R: Send + 'static> Requester<Q, R> {
-    pub(crate) fn new(publisher: Publisher<Exchange<Q, R>>) -> Self {
+    pub(crate) fn new(door: Arc<Door<Q, R>>) -> Self {
         Self {
-            publisher,
+            door,
             deadline: DEFAULT_DEADLINE,
         }
     }
@@ -147,39 +121,34 @@ impl<Q: Send + 'static, R: Send + 'static> Requester<Q, R> {
     /// # Errors
     ///
     /// See [`RequestError`]. Where nobody responds, at once.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time enabled, where the reply does not come at once.
     pub async fn request(&self, question: Q) -> Result<R, RequestError> {
-        let (reply, replied) = oneshot::channel();
-        let exchange = Exchange(Mutex::new(Some((question, reply))));
-        let answer = async {
-            match self.publisher.publish(exchange).await {
-                Ok(()) => Ok(replied.await),
-                Err(refused) => Err(refused.reason),
-            }
-        };
-        let answer = within(self.deadline, answer).await;
-        let endpoint = || self.publisher.topic().to_owned();
-        match answer {
-            Ok(Ok(Ok(Answer::Reply(reply)))) => Ok(reply),
-            Ok(Ok(Ok(Answer::Failed(failure)))) => Err(RequestError::Failed {
-                endpoint: endpoint(),
-                failure,
-            }),
-            Ok(Ok(Ok(Answer::Untaken))) => Err(RequestError::NoResponders {
-                endpoint: endpoint(),
-            }),
-            Ok(Ok(Err(_))) => Err(RequestError::Abandoned {
-                endpoint: endpoint(),
-            }),
-            Ok(Err(Refusal::Full)) => Err(RequestError::Full {
-                endpoint: endpoint(),
-            }),
-            Ok(Err(_)) => Err(RequestError::Closed {
-                endpoint: endpoint(),
-            }),
-            Err(_) => Err(RequestError::DeadlineExceeded {
-                endpoint: endpoint(),
+        match within(self.deadline, self.door.desk().ask(question)).await {
+            Ok(Ok(Answer::Reply(reply))) => Ok(reply),
+            outcome => Err(self.unanswered(outcome)),
+        }
+    }
+
+    #[cold]
+    fn unanswered(&self, outcome: Outcome<R>) -> RequestError {
+        let endpoint = self.door.desk().topic().to_owned();
+        let Ok(asked) = outcome else {
+            return RequestError::DeadlineExceeded {
+                endpoint,
                 deadline: self.deadline,
-            }),
+            };
+        };
+        match asked {
+            Ok(Answer::Failed(failure)) => RequestError::Failed { endpoint, failure },
+            Ok(Answer::Untaken) | Err(Turned::Unattended) => {
+                RequestError::NoResponders { endpoint }
+            }
+            Ok(Answer::Reply(_) | Answer::Abandoned) => RequestError::Abandoned { endpoint },
+            Err(Turned::Full) => RequestError::Full { endpoint },
+            Err(Turned::Closed) => RequestError::Closed { endpoint },
         }
     }
 }
@@ -204,10 +173,10 @@ async fn within<F: Future>(deadline: Duration, future: F) -> Result<F::Output, t
     }
 }
 
-impl<Q: Send + 'static, R: Send + 'static> Clone for Requester<Q, R> {
+impl<Q, R> Clone for Requester<Q, R> {
     fn clone(&self) -> Self {
         Self {
-            publisher: self.publisher.clone(),
+            door: Arc::clone(&self.door),
             deadline: self.deadline,
         }
     }
@@ -217,7 +186,7 @@ impl<Q, R> fmt::Debug for Requester<Q, R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Requester")
-            .field("publisher", &self.publisher)
+            .field("endpoint", &self.door.desk().topic())
             .field("deadline", &self.deadline)
             .finish()
     }
@@ -272,8 +241,8 @@ pub enum RequestError {
 /// Answers requests: see [`BusExt::respond`](crate::BusExt::respond). Dropped, it is stopped where
 /// it awaits; those who asked are told ([`RequestError::Abandoned`]), and what nobody has taken goes
 /// to the other responders, if there are any.
-#[derive(Debug)]
 pub struct Responder {
+    seat: Weak<dyn Rise>,
     scope: TaskScope,
 }
 
@@ -288,12 +257,20 @@ impl Responder {
     ///
     /// Dropped before it is done, the responder takes no more and goes on with what it has.
     pub async fn drain(&self, deadline: Duration) -> ShutdownReport {
+        self.rise();
         self.scope.shutdown(deadline).await
     }
 
+    fn rise(&self) {
+        if let Some(seat) = self.seat.upgrade() {
+            seat.rise();
+        }
+    }
+
     pub(crate) fn start<Q, R, F, Fut, X>(
-        name: &str,
-        members: Vec<GroupMember<Exchange<Q, R>>>,
+        desk: &Arc<Desk<Q, R>>,
+        place: &'static Location<'static>,
+        concurrency: usize,
         answer: F,
     ) -> Self
     where
@@ -303,55 +280,89 @@ impl Responder {
         Fut: Future<Output = Result<R, X>> + Send + 'static,
         X: Into<Failure> + Send + 'static,
     {
-        let scope = TaskScope::new(name);
+        let scope = TaskScope::new(desk.topic());
+        let seat = Arc::new(Seat {
+            desk: Arc::clone(desk),
+            id: desk.sit(place),
+        });
         let answer = Arc::new(answer);
-        for member in members {
-            let (answer, stop) = (Arc::clone(&answer), scope.token());
-            scope.spawn(name, async move {
-                let mut stop = pin!(stop.cancelled());
-                loop {
-                    select! {
-                        biased;
-                        () = &mut stop => return,
-                        claim = member.recv() => match claim {
-                            Some(claim) => see_through(claim, &*answer).await,
-                            None => return,
-                        },
-                    }
+        for _ in 0..concurrency.max(1) {
+            let (seat, answer) = (Arc::clone(&seat), Arc::clone(&answer));
+            scope.spawn(desk.topic(), async move {
+                while let Some((taken, cause)) = seat.desk.take(seat.id).await {
+                    see_through(taken, cause, &*answer).await;
                 }
             });
         }
-        Self { scope }
+        let seat: Arc<dyn Rise> = seat;
+        Self {
+            seat: Arc::downgrade(&seat),
+            scope,
+        }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        // Before its tasks are stopped, so that none of them takes one request more.
+        self.rise();
+    }
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Responder")
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A responder's seat at a desk, which its tasks share: when they are gone, so is it.
+struct Seat<Q, R> {
+    desk: Arc<Desk<Q, R>>,
+    id: u64,
+}
+
+/// A [`Seat`] of whatever types.
+trait Rise: Send + Sync {
+    /// Gives it up.
+    fn rise(&self);
+}
+
+impl<Q: Send, R: Send> Rise for Seat<Q, R> {
+    fn rise(&self) {
+        self.desk.rise(self.id);
+    }
+}
+
+impl<Q, R> Drop for Seat<Q, R> {
+    fn drop(&mut self) {
+        self.desk.rise(self.id);
     }
 }
 
 /// Answers a request, unless whoever asked goes first.
-async fn see_through<Q, R, F, Fut, X>(claim: Claim<Exchange<Q, R>>, answer: &F)
+async fn see_through<Q, R, F, Fut, X>(taken: Taken<Q, R>, cause: Cause, answer: &F)
 where
     F: Fn(Q) -> Fut,
     Fut: Future<Output = Result<R, X>>,
     X: Into<Failure>,
 {
-    let (taken, cause) = (claim.take(), claim.meta().cause());
-    // Taken, it is nobody else's.
-    claim.acknowledge();
-    let Some((question, mut reply)) = taken else {
+    let Some(question) = taken.question() else {
         return;
     };
-    if reply.is_closed() {
-        return;
+    // Called within, so that a panic of the call itself is one of this request too.
+    let answered = async move { answer(question).await.map_err(X::into) };
+    let mut answered = pin!(catch(cause.run(answered)));
+    let answered = poll_fn(|cx| match answered.as_mut().poll(cx) {
+        Poll::Ready(answered) => Poll::Ready(Some(answered)),
+        Poll::Pending => taken.poll_gone(cx).map(|()| None),
+    });
+    match answered.await {
+        Some(Ok(Ok(reply))) => taken.answer(Answer::Reply(reply)),
+        Some(Ok(Err(failure))) => taken.answer(Answer::Failed(failure)),
+        Some(Err(panic)) => taken.answer(Answer::Failed(Failure::panicked(&*panic))),
+        None => {}
     }
-    let answered = async { answer(question).await.map_err(X::into) };
-    let answered = select! {
-        biased;
-        answered = catch(cause.run(answered)) => answered,
-        () = reply.closed() => return,
-    };
-    let answer = match answered {
-        Ok(Ok(reply)) => Answer::Reply(reply),
-        Ok(Err(failure)) => Answer::Failed(failure),
-        Err(panic) => Answer::Failed(Failure::panicked(&*panic)),
-    };
-    // Whoever asked may be gone by now.
-    let _ = reply.send(answer);
 }

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use futures_core::future::BoxFuture;
 
 use super::Opening;
+use crate::desk::{Desk, Door};
 use crate::link::{Link, LinkError};
-use crate::pattern::{AnySource, TypedSource, source_of_frames};
+use crate::pattern::{AnySource, Nothing, TypedSource, source_of_frames};
 use crate::topic::Codec;
-use crate::{BusError, Event, Log, Overflow, SubscribeOptions, Topic, TopicStats};
+use crate::{BusError, Endpoint, Event, Log, Overflow, SubscribeOptions, Topic, TopicStats};
 
 /// A log of which only the bus's handles know the type.
 #[derive(Clone)]
@@ -92,6 +93,17 @@ impl AnyLog {
         }
     }
 
+    pub(super) fn desk<Q: Send + 'static, R: Send + 'static>(
+        &self,
+        topic: &Opening<'_>,
+    ) -> Result<Arc<Desk<Q, R>>, BusError> {
+        let log: &dyn Any = &*self.log;
+        match log.downcast_ref::<Door<Q, R>>() {
+            Some(door) => Ok(Arc::clone(door.desk())),
+            None => Err(self.type_conflict(topic)),
+        }
+    }
+
     fn type_conflict(&self, topic: &Opening<'_>) -> BusError {
         BusError::TypeConflict {
             topic: topic.name.to_owned(),
@@ -124,6 +136,37 @@ impl<E: Event> MakeLog for Topic<E> {
             log: Log::<E>::keeping(self.name(), capacity, retain, keep),
             codec: self.codec(),
         })
+    }
+}
+
+/// The requests of an endpoint go to one responder each, so they need no log.
+impl<Q: Send + 'static, R: Send + 'static> MakeLog for Endpoint<Q, R> {
+    fn make_log(&self, capacity: usize, _retain: usize, _keep: usize) -> Arc<dyn ErasedLog> {
+        Door::open(&Arc::new(Desk::<Q, R>::new(self.name(), capacity)), None)
+    }
+}
+
+impl<Q: Send + 'static, R: Send + 'static> ErasedLog for Door<Q, R> {
+    fn stats(&self) -> TopicStats {
+        self.desk().stats()
+    }
+
+    fn close(&self) {
+        self.desk().close();
+    }
+
+    fn drained(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.desk().drained())
+    }
+
+    /// A request is for one responder: no pattern gets to see it.
+    fn subscribe_any(
+        &self,
+        _overflow: Overflow,
+        _name: Arc<str>,
+        _place: &'static Location<'static>,
+    ) -> Box<dyn AnySource> {
+        Box::new(Nothing)
     }
 }
 

@@ -132,6 +132,21 @@ pub(crate) trait AnySource: Send + Sync {
     fn ledger(&self) -> Ledger;
 }
 
+/// Of a topic of which nothing is for a pattern.
+pub(crate) struct Nothing;
+
+impl AnySource for Nothing {
+    fn next(&mut self, _waker: &Waker) -> More<AnyDelivery> {
+        More::Closed
+    }
+
+    fn close(&mut self) {}
+
+    fn ledger(&self) -> Ledger {
+        Ledger::default()
+    }
+}
+
 /// A subscriber, and how its events become bytes, if they can.
 pub(crate) struct TypedSource<E> {
     pub(crate) subscriber: Subscriber<E>,

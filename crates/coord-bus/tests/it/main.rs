@@ -24,6 +24,7 @@ mod memory_work_queue;
 mod model;
 mod pattern;
 mod recording_bus;
+mod request;
 mod selection;
 mod task_scope;
 mod time;
