@@ -81,7 +81,8 @@ fn contender<P: Peer>() -> Contender {
     Contender {
         name: P::NAME,
         run: |askers, workers| {
-            let run = runtime(workers).block_on(async move { tokio::spawn(run::<P>(askers)).await });
+            let run =
+                runtime(workers).block_on(async move { tokio::spawn(run::<P>(askers)).await });
             run.expect("a contender panicked")
         },
     }

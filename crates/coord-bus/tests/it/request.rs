@@ -843,7 +843,7 @@ async fn on_many_threads_every_request_is_answered_once_or_its_asker_went() {
             let mut replies = Vec::new();
             for request in 0..REQUESTS {
                 let number = asker * REQUESTS + request;
-                if number % 5 == 0 {
+                if number.is_multiple_of(5) {
                     tokio::select! {
                         biased;
                         reply = requester.request(number) => replies.push(reply.unwrap()),
