@@ -20,7 +20,7 @@ const PARTS: [(&str, fn()); 6] = [
     ("overhead", overhead::run),
     ("latency", latency::run_all),
     ("scale", scale::run),
-    ("request", request::run),
+    ("request", request::run_all),
     ("memory", memory),
 ];
 
