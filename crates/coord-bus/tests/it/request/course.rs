@@ -1,0 +1,390 @@
+//! What a request causes, how buses and responders end around it, and that it may be dropped.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_a_responder_publishes_says_which_request_caused_it() {
+    let bus = LocalBus::new();
+    let audit = Topic::<u64>::new("audit");
+    let mut audited = bus.subscribe(&audit).unwrap();
+    let publisher = bus.publisher(&audit).unwrap();
+    let _responder = bus.respond(&ECHO, move |number| {
+        let publisher = publisher.clone();
+        async move {
+            publisher.publish(number).await?;
+            Ok::<_, Failure>(number)
+        }
+    });
+    let requester = bus.requester(&ECHO).unwrap();
+    for request in 1..=2 {
+        requester.request(7).await.unwrap();
+        let event = audited.recv().await.unwrap();
+        let id = format!("echo#{request}");
+        assert_eq!(event.meta().causation_id(), Some(&*id));
+        assert_eq!(event.meta().correlation_id(), Some(&*id));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_of_requests_belongs_to_one_undertaking() {
+    let bus = LocalBus::new();
+    let inner = Endpoint::<u64, u64>::new("inner");
+    let (orders, audit) = (Topic::<u64>::new("orders"), Topic::<u64>::new("audit"));
+    let mut audited = bus.subscribe(&audit).unwrap();
+    let publisher = bus.publisher(&audit).unwrap();
+    let _inner = bus.respond(&inner, move |number| {
+        let publisher = publisher.clone();
+        async move {
+            publisher.publish(number).await?;
+            Ok::<_, Failure>(number)
+        }
+    });
+    let asks_inner = bus.requester(&inner).unwrap();
+    let _outer = bus.respond(&ECHO, move |number| {
+        let asks_inner = asks_inner.clone();
+        async move { asks_inner.request(number).await }
+    });
+    let asks_outer = bus.requester(&ECHO).unwrap();
+    let handler = bus.on(&orders, move |order: coord_bus::Delivery<u64>| {
+        let asks_outer = asks_outer.clone();
+        async move { asks_outer.request(*order).await.map(drop) }
+    });
+    let _handler = handler.unwrap();
+    let order = coord_bus::Envelope::new(7).correlation_id("order-17");
+    bus.publisher(&orders)
+        .unwrap()
+        .publish_with(order)
+        .await
+        .unwrap();
+    let event = audited.recv().await.unwrap();
+    assert_eq!(event.meta().correlation_id(), Some("order-17"));
+    assert_eq!(event.meta().causation_id(), Some("inner#1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_bus_answers_what_it_has_accepted_and_refuses_the_rest() {
+    let bus = LocalBus::new();
+    let endpoint = ECHO.capacity(1);
+    let _responder = bus.respond(&endpoint, |number| async move {
+        time::sleep(SECOND).await;
+        Ok::<_, Infallible>(number)
+    });
+    let requester = bus.requester(&endpoint).unwrap();
+    let mut asking = JoinSet::new();
+    for number in 0..3 {
+        let requester = requester.clone();
+        asking.spawn(async move { requester.request(number).await.map_err(|e| e.to_string()) });
+        settle().await;
+    }
+    let drained = bus.drain(5 * SECOND).await;
+    assert!(drained.is_complete(), "{drained:?}");
+    let mut outcomes = asking.join_all().await;
+    outcomes.sort();
+    let refused = "the endpoint `echo` is closed".to_owned();
+    assert_eq!(outcomes, [Ok(0), Ok(1), Err(refused)]);
+    let closed = requester.request(1).await;
+    assert!(matches!(closed, Err(RequestError::Closed { .. })));
+    assert!(stats_of(&bus, "echo").closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_is_not_over_tells_of_the_requests_that_nobody_took() {
+    let bus = LocalBus::new();
+    let _responder = bus.respond(&ECHO, never).unwrap();
+    let requester = bus.requester(&ECHO).unwrap();
+    let mut asking = JoinSet::new();
+    for number in 0..3 {
+        let requester = requester.clone();
+        asking.spawn(async move { requester.request(number).await });
+        settle().await;
+    }
+    let drained = bus.drain(SECOND).await;
+    assert_eq!(drained.left.len(), 1);
+    assert_eq!(drained.left[0].ledger.in_flight, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_bus_and_every_requester_are_gone_the_responders_end() {
+    let bus = LocalBus::new();
+    let responder = bus.respond(&ECHO, echo).unwrap();
+    let requester = bus.requester(&ECHO).unwrap();
+    drop(bus);
+    assert_eq!(requester.request(1).await.unwrap(), 1);
+    drop(requester);
+    settle().await;
+    let report = responder.drain(Duration::ZERO).await;
+    assert!(report.aborted.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bus_of_bytes_refuses_an_endpoint_by_its_name() {
+    let bus = ByteBus::new();
+    let refused = [
+        bus.requester(&ECHO).map(drop),
+        bus.respond(&ECHO, echo).map(drop),
+    ];
+    for refused in refused {
+        match refused {
+            Err(BusError::InProcessOnly { topic, event, .. }) => {
+                assert_eq!((&*topic, event), ("echo", "fn(u64) -> u64"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_has_one_type_and_one_capacity_and_shares_its_names_with_topics() {
+    let bus = LocalBus::new();
+    let _requester = bus.requester(&ECHO.capacity(8)).unwrap();
+    let other_type = Endpoint::<u64, String>::new("echo");
+    let refused = bus.requester(&other_type).map(drop);
+    assert!(
+        matches!(refused, Err(BusError::TypeConflict { .. })),
+        "{refused:?}"
+    );
+    let refused = bus.requester(&ECHO.capacity(9)).map(drop);
+    assert!(
+        matches!(refused, Err(BusError::OptionConflict { .. })),
+        "{refused:?}"
+    );
+    let refused = bus.publisher(&Topic::<u64>::new("echo")).map(drop);
+    assert!(
+        matches!(refused, Err(BusError::TypeConflict { .. })),
+        "{refused:?}"
+    );
+    // Nor does one get at its requests by a topic of its type.
+    let topic = Topic::<fn(u64) -> u64>::in_process("echo");
+    let refused = bus.subscribe(&topic).map(drop);
+    assert!(
+        matches!(refused, Err(BusError::TypeConflict { .. })),
+        "{refused:?}"
+    );
+    let refused = bus.requester(&ECHO.with_name("two words")).map(drop);
+    assert!(
+        matches!(refused, Err(BusError::InvalidName { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stats_tell_who_asks_who_responds_and_what_became_of_the_requests() {
+    let bus = LocalBus::new();
+    let (requester, line) = (bus.requester(&ECHO).unwrap(), line!());
+    let responders = [0, 1].map(|_| bus.respond(&ECHO, never).unwrap());
+    let mut asking = JoinSet::new();
+    for number in 0..5 {
+        let requester = requester.clone();
+        asking.spawn(async move { requester.request(number).await });
+        settle().await;
+    }
+    let stats = stats_of(&bus, "echo");
+    assert_eq!((stats.event, stats.capacity), ("fn(u64) -> u64", 1024));
+    assert_eq!((stats.published, stats.depth, stats.closed), (5, 3, false));
+    let [publisher] = &stats.publishers[..] else {
+        panic!("{:?}", stats.publishers);
+    };
+    assert_eq!((publisher.place.line(), publisher.open), (line, 1));
+    let [responding] = &stats.subscribers[..] else {
+        panic!("{:?}", stats.subscribers);
+    };
+    assert_eq!(responding.group.as_deref(), Some("responders"));
+    assert_eq!(responding.place.file(), file!());
+    assert_eq!(responding.ledger, stats.ledger);
+    assert_eq!((stats.ledger.delivered, stats.ledger.in_flight), (2, 3));
+    assert!(stats.ledger.is_balanced());
+    drop(responders);
+    asking.join_all().await;
+    let stats = stats_of(&bus, "echo");
+    assert!(stats.subscribers.is_empty());
+    assert_eq!(
+        (stats.ledger.delivered, stats.ledger.dropped.unreceived),
+        (2, 3)
+    );
+    assert!(stats.ledger.is_balanced());
+    // Refused is not published.
+    assert!(requester.request(1).await.is_err());
+    assert_eq!(stats_of(&bus, "echo").published, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_may_be_dropped_after_any_poll() {
+    for capacity in [1, 2, 8] {
+        for polls in 0..12 {
+            let (bus, alive) = (LocalBus::new(), Alive::default());
+            let endpoint = ECHO.capacity(capacity);
+            let guarded = alive.clone();
+            let _responder = bus.respond_with(&endpoint, 2, move |number| {
+                let guard = guarded.guard();
+                async move {
+                    yield_now().await;
+                    yield_now().await;
+                    drop(guard);
+                    Ok::<_, Infallible>(number)
+                }
+            });
+            let requester = bus.requester(&endpoint).unwrap();
+            let others = [1, 2, 3, 4].map(|number| {
+                let requester = requester.clone();
+                tokio::spawn(async move { requester.request(number).await.unwrap() })
+            });
+            {
+                let mut dropped = pin!(requester.request(0));
+                for _ in 0..polls {
+                    if poll(dropped.as_mut()).is_ready() {
+                        break;
+                    }
+                    yield_now().await;
+                }
+            }
+            for (number, other) in (1..).zip(others) {
+                assert_eq!(other.await.unwrap(), number);
+            }
+            settle().await;
+            assert_eq!(requester.request(9).await.unwrap(), 9);
+            assert_eq!(alive.now(), 0);
+            let stats = stats_of(&bus, "echo");
+            assert!(stats.ledger.is_balanced(), "{stats:?}");
+            assert_eq!((stats.depth, stats.waiting_publishers), (0, 0));
+            let lost = stats.ledger.dropped.unreceived;
+            assert_eq!(stats.published, stats.ledger.delivered + lost);
+            // Whatever was promised has been given back: the whole capacity can be used.
+            let gate = Arc::new(Notify::new());
+            drop(_responder);
+            let closes = Arc::clone(&gate);
+            let _responder = bus.respond(&endpoint, move |number| {
+                let gate = Arc::clone(&closes);
+                async move {
+                    gate.notified().await;
+                    Ok::<_, Infallible>(number)
+                }
+            });
+            let mut asking = JoinSet::new();
+            for number in 0..=capacity as u64 {
+                let requester = requester.clone();
+                asking.spawn(async move { requester.request(number).await });
+                settle().await;
+            }
+            let stats = stats_of(&bus, "echo");
+            assert_eq!(
+                (stats.depth, stats.waiting_publishers),
+                (capacity as u64, 0)
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_of_a_responder_may_be_dropped_after_any_poll() {
+    for polls in 0..6 {
+        let bus = LocalBus::new();
+        let responder = bus.respond(&ECHO, |number| async move {
+            time::sleep(SECOND).await;
+            Ok::<_, Infallible>(number)
+        });
+        let responder = responder.unwrap();
+        let requester = bus.requester(&ECHO).unwrap();
+        let taken = requester.clone();
+        let taken = tokio::spawn(async move { taken.request(1).await });
+        settle().await;
+        {
+            let mut draining = pin!(responder.drain(5 * SECOND));
+            for _ in 0..polls {
+                assert!(poll(draining.as_mut()).is_pending());
+                yield_now().await;
+            }
+        }
+        assert_eq!(taken.await.unwrap().unwrap(), 1);
+        if polls > 0 {
+            let refused = requester.request(2).await;
+            assert!(matches!(refused, Err(RequestError::NoResponders { .. })));
+        } else {
+            assert_eq!(requester.request(2).await.unwrap(), 2);
+        }
+    }
+}
+
+#[test]
+fn when_the_runtime_of_the_responder_ends_who_asked_is_told() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().build().unwrap()
+    };
+    let (bus, theirs, ours) = (LocalBus::new(), runtime(), runtime());
+    let guard = theirs.enter();
+    let _responder = bus.respond(&ECHO, never).unwrap();
+    drop(guard);
+    let requester = bus.requester(&ECHO).unwrap();
+    ours.block_on(async {
+        let asking = requester.clone();
+        let asking = tokio::spawn(async move { asking.request(1).await });
+        settle().await;
+        theirs.shutdown_background();
+        let told = asking.await.unwrap();
+        assert!(
+            matches!(told, Err(RequestError::NoResponders { .. })),
+            "{told:?}"
+        );
+        let told = requester.request(2).await;
+        assert!(
+            matches!(told, Err(RequestError::NoResponders { .. })),
+            "{told:?}"
+        );
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_many_threads_every_request_is_answered_once_or_its_asker_went() {
+    const ASKERS: u64 = 16;
+    const REQUESTS: u64 = 500;
+    let (bus, answered) = (LocalBus::new(), Arc::new(Mutex::new(Vec::new())));
+    let endpoint = ECHO.capacity(4);
+    let _responders = [0, 1, 2].map(|_| {
+        let answered = Arc::clone(&answered);
+        bus.respond_with(&endpoint, 2, move |number| {
+            answered.lock().unwrap().push(number);
+            async move {
+                if number % 7 == 0 {
+                    yield_now().await;
+                }
+                Ok::<_, Infallible>(number)
+            }
+        })
+    });
+    let mut asking = JoinSet::new();
+    for asker in 0..ASKERS {
+        let requester = bus.requester(&endpoint).unwrap();
+        asking.spawn(async move {
+            let mut replies = Vec::new();
+            for request in 0..REQUESTS {
+                let number = asker * REQUESTS + request;
+                if number.is_multiple_of(5) {
+                    tokio::select! {
+                        biased;
+                        reply = requester.request(number) => replies.push(reply.unwrap()),
+                        () = yield_now() => {}
+                    }
+                } else {
+                    assert_eq!(requester.request(number).await.unwrap(), number);
+                    replies.push(number);
+                }
+            }
+            replies
+        });
+    }
+    let mut replies = asking.join_all().await.concat();
+    let mut answered = std::mem::take(&mut *answered.lock().unwrap());
+    answered.sort_unstable();
+    let count = answered.len();
+    answered.dedup();
+    assert_eq!(answered.len(), count);
+    replies.sort_unstable();
+    assert!(
+        replies
+            .iter()
+            .all(|reply| answered.binary_search(reply).is_ok())
+    );
+    let stats = stats_of(&bus, "echo");
+    assert!(stats.ledger.is_balanced());
+    assert_eq!((stats.depth, stats.waiting_publishers), (0, 0));
+}
