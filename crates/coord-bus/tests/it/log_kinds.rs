@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 const PUBLISHERS: usize = 3;
 // Miri takes its time.
-const EACH: u64 = if cfg!(miri) { 15 } else { 1_500 };
+const EACH: u64 = if cfg!(miri) { 10 } else { 1_500 };
 
 /// Of the real clock: many times what it takes, so only who waits for ever gets there.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 3600 } else { 60 });
@@ -213,9 +213,13 @@ async fn storm(capacity: usize, retain: usize, seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_kind_of_subscriber_gets_what_it_was_promised_in_a_storm() {
+    let capacities: &[usize] = if cfg!(miri) {
+        &[2, 60]
+    } else {
+        &[1, 2, 8, 60, 1024]
+    };
     let storms = async {
-        let capacities = [1, 2, 8, 60, 1024].into_iter().zip((0..).step_by(1000));
-        for (capacity, seed) in capacities {
+        for (capacity, seed) in capacities.iter().copied().zip((0..).step_by(1000)) {
             storm(capacity, 0, seed).await;
             storm(capacity, 10, seed + 500).await;
         }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 const PUBLISHERS: usize = 4;
 // Miri takes its time.
-const EACH: u64 = if cfg!(miri) { 40 } else { 8_000 };
+const EACH: u64 = if cfg!(miri) { 15 } else { 8_000 };
 
 /// Of the real clock: many times what it takes, so only who waits for ever gets there.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 3600 } else { 60 });

@@ -66,27 +66,39 @@ fn who_sleeps_is_woken_when_the_last_handle_goes() {
     }
 }
 
+/// How a subscriber ends that has one event, and is closed while two more are published: having
+/// received that one, or not.
+fn close_while_published(options: SubscribeOptions<u64>, capacity: usize, has_received: bool) {
+    let log = Log::new("numbers", capacity);
+    let mut subscriber = log.subscribe(options);
+    publish(&log, 2);
+    let mut numbers = Vec::new();
+    if has_received {
+        numbers.extend(receive(&mut subscriber));
+    }
+    let publisher = thread::spawn({
+        let log = log.clone();
+        move || [4, 6].iter().for_each(|number| publish(&log, *number))
+    });
+    subscriber.close();
+    let (rest, is_closed) = drain(&mut subscriber);
+    publisher.join().unwrap();
+    numbers.extend(rest);
+    assert!(is_closed && numbers.is_sorted(), "{numbers:?}");
+    let ledger = subscriber.ledger();
+    assert!(ledger.is_balanced() && ledger.in_flight == 0, "{ledger:?}");
+    assert_eq!(ledger.delivered, numbers.len() as u64);
+    assert_eq!(numbers.last(), Some(&(2 * ledger.published)));
+}
+
 #[test]
 fn a_closed_subscriber_gets_what_was_published_before_and_then_the_end() {
     for kind in 0..kinds().len() {
-        model(move || {
-            let log = Log::new("numbers", 3);
-            let mut subscriber = log.subscribe(kinds()[kind].clone());
-            publish(&log, 2);
-            let publisher = thread::spawn({
-                let log = log.clone();
-                move || [4, 6].iter().for_each(|number| publish(&log, *number))
-            });
-            subscriber.close();
-            let (numbers, is_closed) = drain(&mut subscriber);
-            publisher.join().unwrap();
-            assert!(is_closed);
-            let ledger = subscriber.ledger();
-            assert!(ledger.is_balanced() && ledger.in_flight == 0, "{ledger:?}");
-            assert_eq!(ledger.delivered, numbers.len() as u64);
-            assert_eq!(numbers.last(), Some(&(2 * ledger.published)));
-            assert!(numbers.is_sorted(), "{numbers:?}");
-        });
+        // A chunk for each event, and one for all.
+        for capacity in [3, 12] {
+            model(move || close_while_published(kinds()[kind].clone(), capacity, false));
+            model(move || close_while_published(kinds()[kind].clone(), capacity, true));
+        }
     }
 }
 

@@ -29,18 +29,22 @@ fn what_two_publish_arrives_once_each_in_one_order_for_all() {
 
 #[test]
 fn who_falls_asleep_is_woken_by_what_is_published_meanwhile() {
-    model(|| {
-        let log = Log::new("numbers", 2);
-        let mut subscriber = log.subscribe(Overflow::Block);
-        let publisher = thread::spawn({
-            let log = log.clone();
-            move || [1, 2].iter().for_each(|number| publish(&log, *number))
+    // In a chunk for each event, and in one for both, which another subscriber keeps.
+    for capacity in [2, 12] {
+        model(move || {
+            let log = Log::new("numbers", capacity);
+            let mut subscriber = log.subscribe(Overflow::Block);
+            let _other = log.subscribe(Overflow::Block);
+            let publisher = thread::spawn({
+                let log = log.clone();
+                move || [1, 2].iter().for_each(|number| publish(&log, *number))
+            });
+            assert_eq!(receive(&mut subscriber), Some(1));
+            assert_eq!(receive(&mut subscriber), Some(2));
+            publisher.join().unwrap();
+            assert_eq!(drain(&mut subscriber), (vec![], false));
         });
-        assert_eq!(receive(&mut subscriber), Some(1));
-        assert_eq!(receive(&mut subscriber), Some(2));
-        publisher.join().unwrap();
-        assert_eq!(drain(&mut subscriber), (vec![], false));
-    });
+    }
 }
 
 #[test]

@@ -124,6 +124,38 @@ fn who_waits_for_room_is_woken_when_the_slower_goes_while_the_other_reads() {
     });
 }
 
+/// Two wait for room, for which the slower of two subscribers is to go and the other to receive,
+/// both at once.
+fn two_wait_while_the_slower_goes(go: fn(coord_bus::Subscriber<u64>)) {
+    let log = Log::new("numbers", 2);
+    let (slow, mut quick) = (
+        log.subscribe(Overflow::Block),
+        log.subscribe(Overflow::Block),
+    );
+    (1..=2).for_each(|number| publish(&log, number));
+    assert_eq!(quick.try_recv().as_deref(), Ok(&1));
+    let publishers = [3, 4].map(|number| publish_waiting(&log, number));
+    let reader = thread::spawn(move || {
+        assert_eq!(quick.try_recv().as_deref(), Ok(&2));
+        quick
+    });
+    go(slow);
+    for publisher in publishers {
+        publisher.join().unwrap();
+    }
+    drop(reader.join().unwrap());
+}
+
+#[test]
+fn all_who_wait_for_room_are_woken_when_the_slower_goes_while_the_other_reads() {
+    model(|| two_wait_while_the_slower_goes(drop));
+}
+
+#[test]
+fn all_who_wait_for_room_are_woken_when_the_slower_is_closed_while_the_other_reads() {
+    model(|| two_wait_while_the_slower_goes(|mut slow| slow.close()));
+}
+
 #[test]
 fn who_waits_for_room_is_woken_when_the_subscriber_is_closed() {
     model(|| {
@@ -145,7 +177,10 @@ fn who_waits_for_all_to_be_received_is_woken_by_the_last_that_is() {
             publish(&log, 2);
             let waiting = thread::spawn({
                 let log = log.clone();
-                move || block_on(log.drained())
+                move || {
+                    block_on(log.drained());
+                    assert_eq!(log.stats().ledger.in_flight, 0);
+                }
             });
             let mut received = Vec::new();
             while received.last() != Some(&2) {
