@@ -8,8 +8,9 @@ use coord_bus::{Ledger, Log, Overflow, SubscribeOptions, Subscriber, time};
 use tokio::task::JoinSet;
 
 const PUBLISHERS: usize = 3;
+const RETAIN: usize = 10;
 // Miri takes its time.
-const EACH: u64 = if cfg!(miri) { 10 } else { 1_500 };
+const EACH: u64 = if cfg!(miri) { 16 } else { 1_500 };
 
 /// Of the real clock: many times what it takes, so only who waits for ever gets there.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 3600 } else { 60 });
@@ -158,7 +159,8 @@ async fn come_and_go(log: Log<Event>, kind: Kind, seed: u64) -> u64 {
     loop {
         let mut account = Account::open(&log, kind);
         let mut is_open = true;
-        for _ in 0..chance.u32(..EACH as u32 / 8) {
+        // At times more than are retained: or it would never notice the end.
+        for _ in 0..chance.u64(..2 * RETAIN as u64 + EACH / 8) {
             is_open = account.receive().await;
             if !is_open {
                 break;
@@ -221,7 +223,7 @@ async fn each_kind_of_subscriber_gets_what_it_was_promised_in_a_storm() {
     let storms = async {
         for (capacity, seed) in capacities.iter().copied().zip((0..).step_by(1000)) {
             storm(capacity, 0, seed).await;
-            storm(capacity, 10, seed + 500).await;
+            storm(capacity, RETAIN, seed + 500).await;
         }
     };
     let ended = time::timeout(PATIENCE, storms).await;

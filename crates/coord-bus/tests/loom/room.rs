@@ -1,13 +1,13 @@
 //! Who waits for room, or for all to have been received, against who makes that so.
 
-use coord_bus::{Log, Overflow, SubscribeOptions};
+use coord_bus::{Log, Overflow, SubscribeOptions, Subscriber};
 use loom::future::block_on;
 use loom::thread;
 
 use crate::{drain, kinds, model, poll, publish, receive};
 
 /// A log of one, full, and its subscriber.
-fn full() -> (Log<u64>, coord_bus::Subscriber<u64>) {
+fn full() -> (Log<u64>, Subscriber<u64>) {
     let log = Log::new("numbers", 1);
     let subscriber = log.subscribe(Overflow::Block);
     publish(&log, 1);
@@ -126,7 +126,7 @@ fn who_waits_for_room_is_woken_when_the_slower_goes_while_the_other_reads() {
 
 /// Two wait for room, for which the slower of two subscribers is to go and the other to receive,
 /// both at once.
-fn two_wait_while_the_slower_goes(go: fn(coord_bus::Subscriber<u64>)) {
+fn two_wait_while_the_slower_goes(go: fn(Subscriber<u64>) -> Option<Subscriber<u64>>) {
     let log = Log::new("numbers", 2);
     let (slow, mut quick) = (
         log.subscribe(Overflow::Block),
@@ -139,21 +139,31 @@ fn two_wait_while_the_slower_goes(go: fn(coord_bus::Subscriber<u64>)) {
         assert_eq!(quick.try_recv().as_deref(), Ok(&2));
         quick
     });
-    go(slow);
+    let closed = go(slow);
     for publisher in publishers {
         publisher.join().unwrap();
     }
-    drop(reader.join().unwrap());
+    drop((reader.join().unwrap(), closed));
 }
 
 #[test]
 fn all_who_wait_for_room_are_woken_when_the_slower_goes_while_the_other_reads() {
-    model(|| two_wait_while_the_slower_goes(drop));
+    model(|| {
+        two_wait_while_the_slower_goes(|slow| {
+            drop(slow);
+            None
+        });
+    });
 }
 
 #[test]
 fn all_who_wait_for_room_are_woken_when_the_slower_is_closed_while_the_other_reads() {
-    model(|| two_wait_while_the_slower_goes(|mut slow| slow.close()));
+    model(|| {
+        two_wait_while_the_slower_goes(|mut slow| {
+            slow.close();
+            Some(slow)
+        });
+    });
 }
 
 #[test]
