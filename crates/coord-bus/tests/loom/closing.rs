@@ -82,7 +82,7 @@ fn close_while_published(options: SubscribeOptions<u64>, capacity: usize, has_re
     });
     subscriber.close();
     let (rest, is_closed) = drain(&mut subscriber);
-    publisher.join().unwrap();
+    publisher.join().expect("it went well");
     numbers.extend(rest);
     assert!(is_closed && numbers.is_sorted(), "{numbers:?}");
     let ledger = subscriber.ledger();

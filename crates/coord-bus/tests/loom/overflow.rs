@@ -27,7 +27,7 @@ fn overtake(overflow: Overflow) -> Ledger {
     });
     let (mut last, mut received) = (0, 0);
     receive_all(&mut subscriber, &mut last, &mut received);
-    publisher.join().unwrap();
+    publisher.join().expect("it went well");
     receive_all(&mut subscriber, &mut last, &mut received);
     publish(&log, 4);
     receive_all(&mut subscriber, &mut last, &mut received);

@@ -37,7 +37,7 @@ fn who_waits_for_room_is_woken_by_the_batch_that_makes_it() {
         let (log, mut subscriber) = full();
         let publisher = publish_waiting(&log, 2);
         let batch = block_on(subscriber.recv_many());
-        assert_eq!(batch.map(|batch| batch.sum::<u64>()), Some(1));
+        assert_eq!(batch.map(Iterator::sum::<u64>), Some(1));
         publisher.join().unwrap();
         assert_eq!(drain(&mut subscriber), (vec![2], false));
     });
@@ -141,9 +141,9 @@ fn two_wait_while_the_slower_goes(go: fn(Subscriber<u64>) -> Option<Subscriber<u
     });
     let closed = go(slow);
     for publisher in publishers {
-        publisher.join().unwrap();
+        publisher.join().expect("it went well");
     }
-    drop((reader.join().unwrap(), closed));
+    drop((reader.join().expect("it went well"), closed));
 }
 
 #[test]
