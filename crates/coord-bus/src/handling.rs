@@ -2,6 +2,7 @@
 //! undertaking that belongs to and what caused it, and lets nobody who handles an event wait for
 //! room.
 
+use std::borrow::BorrowMut;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
@@ -41,17 +42,20 @@ impl Cause {
         }
     }
 
-    pub(crate) fn of_request(
-        endpoint: Arc<str>,
-        sequence: u64,
-        correlation: Option<String>,
-    ) -> Self {
+    /// Of no request yet: see [`is_request`](Self::is_request).
+    pub(crate) fn at(endpoint: &Arc<str>) -> Self {
         Self {
-            topic: endpoint,
-            sequence,
+            topic: Arc::clone(endpoint),
+            sequence: 0,
             id: None,
-            correlation,
+            correlation: None,
         }
+    }
+
+    /// From now on it is this request of its endpoint.
+    pub(crate) fn is_request(&mut self, sequence: u64, correlation: Option<String>) {
+        self.sequence = sequence;
+        self.correlation = correlation;
     }
 
     /// What belongs to the same undertaking says this of it.
@@ -102,29 +106,35 @@ impl Cause {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
-        Running {
-            cause: Some(self),
-            future,
-        }
+        run(Some(self), future)
     }
+}
+
+/// [`Cause::run`], with a cause that may be lent. It is there again whenever the future is not being
+/// polled.
+pub(crate) fn run<F: Future>(
+    cause: impl BorrowMut<Option<Cause>>,
+    future: F,
+) -> impl Future<Output = F::Output> {
+    Running { cause, future }
 }
 
 pin_project! {
     /// A future during which a cause is set.
-    struct Running<F> {
+    struct Running<C, F> {
         // Lent to the thread while it is polled.
-        cause: Option<Cause>,
+        cause: C,
         #[pin]
         future: F,
     }
 }
 
-impl<F: Future> Future for Running<F> {
+impl<C: BorrowMut<Option<Cause>>, F: Future> Future for Running<C, F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _swapped = Swapped::new(this.cause);
+        let _swapped = Swapped::new(this.cause.borrow_mut());
         this.future.poll(cx)
     }
 }

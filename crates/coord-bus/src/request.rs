@@ -3,14 +3,14 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::desk::{Answer, Desk, Door, Taken, Turned};
+use crate::desk::{Answer, Ask, Desk, Door, Request, Turned};
 use crate::task_scope::catch;
-use crate::{Cause, Failure, ShutdownReport, TaskScope, Topic, time};
+use crate::{Cause, Failure, ShutdownReport, TaskScope, Topic, handling, time};
 
 /// How long a request waits for its reply where nothing else is said.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -86,9 +86,6 @@ impl<Q, R> fmt::Debug for Endpoint<Q, R> {
     }
 }
 
-/// What a request comes to within its deadline.
-type Outcome<R> = Result<Result<Answer<R>, Turned>, time::Elapsed>;
-
 /// Makes requests at one endpoint. Cheap to clone.
 pub struct Requester<Q, R> {
     door: Arc<Door<Q, R>>,
@@ -125,23 +122,75 @@ impl<Q: Send + 'static, R: Send + 'static> Requester<Q, R> {
     /// # Panics
     ///
     /// Outside a tokio runtime with time enabled, where the reply does not come at once.
-    pub async fn request(&self, question: Q) -> Result<R, RequestError> {
-        match within(self.deadline, self.door.desk().ask(question)).await {
-            Ok(Ok(Answer::Reply(reply))) => Ok(reply),
-            outcome => Err(self.unanswered(outcome)),
+    #[inline]
+    pub fn request(&self, question: Q) -> impl Future<Output = Result<R, RequestError>> + Send {
+        Asking {
+            ask: self.door.desk().ask(question),
+            deadline: self.deadline,
+            patience: Patience::Fresh,
+        }
+    }
+}
+
+/// The future of [`Requester::request`].
+struct Asking<'a, Q, R> {
+    ask: Ask<'a, Q, R>,
+    deadline: Duration,
+    patience: Patience,
+}
+
+/// A timer costs as much as all the rest of a request, so it is only set once others have had their
+/// turn and there is no reply yet.
+enum Patience {
+    Fresh,
+    HadTurn,
+    Timed(Pin<Box<time::Sleep>>),
+}
+
+// The question is moved, never pinned.
+impl<Q, R> Unpin for Asking<'_, Q, R> {}
+
+impl<Q, R> Future for Asking<'_, Q, R> {
+    type Output = Result<R, RequestError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        match Pin::new(&mut this.ask).poll(cx) {
+            Poll::Ready(Ok(Answer::Reply(reply))) => return Poll::Ready(Ok(reply)),
+            Poll::Ready(outcome) => return Poll::Ready(Err(this.unanswered(outcome))),
+            Poll::Pending => {}
+        }
+        if let Patience::Fresh = this.patience {
+            this.patience = Patience::HadTurn;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        ready!(this.poll_deadline(cx));
+        Poll::Ready(Err(RequestError::DeadlineExceeded {
+            endpoint: this.ask.desk().topic().to_string(),
+            deadline: this.deadline,
+        }))
+    }
+}
+
+impl<Q, R> Asking<'_, Q, R> {
+    #[cold]
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut self.patience {
+                Patience::Timed(timer) => return timer.as_mut().poll(cx),
+                Patience::Fresh | Patience::HadTurn => {
+                    self.patience = Patience::Timed(Box::pin(time::sleep(self.deadline)));
+                }
+            }
         }
     }
 
     #[cold]
-    fn unanswered(&self, outcome: Outcome<R>) -> RequestError {
-        let endpoint = self.door.desk().topic().to_owned();
-        let Ok(asked) = outcome else {
-            return RequestError::DeadlineExceeded {
-                endpoint,
-                deadline: self.deadline,
-            };
-        };
-        match asked {
+    fn unanswered(&self, outcome: Result<Answer<R>, Turned>) -> RequestError {
+        let endpoint = self.ask.desk().topic().to_string();
+        match outcome {
             Ok(Answer::Failed(failure)) => RequestError::Failed { endpoint, failure },
             Ok(Answer::Untaken) | Err(Turned::Unattended) => {
                 RequestError::NoResponders { endpoint }
@@ -150,26 +199,6 @@ impl<Q: Send + 'static, R: Send + 'static> Requester<Q, R> {
             Err(Turned::Full) => RequestError::Full { endpoint },
             Err(Turned::Closed) => RequestError::Closed { endpoint },
         }
-    }
-}
-
-/// What a future gives within a deadline. A timer costs more than all the rest of a request, so it
-/// is only set once others have had their turn and there is no reply yet.
-async fn within<F: Future>(deadline: Duration, future: F) -> Result<F::Output, time::Elapsed> {
-    let mut future = pin!(future);
-    let mut had_turn = false;
-    let at_once = poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if had_turn => Poll::Ready(None),
-        Poll::Pending => {
-            had_turn = true;
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
-    });
-    match at_once.await {
-        Some(output) => Ok(output),
-        None => time::timeout(deadline, future).await,
     }
 }
 
@@ -280,7 +309,7 @@ impl Responder {
         Fut: Future<Output = Result<R, X>> + Send + 'static,
         X: Into<Failure> + Send + 'static,
     {
-        let scope = TaskScope::new(desk.topic());
+        let scope = TaskScope::new(&**desk.topic());
         let seat = Arc::new(Seat {
             desk: Arc::clone(desk),
             id: desk.sit(place),
@@ -288,9 +317,10 @@ impl Responder {
         let answer = Arc::new(answer);
         for _ in 0..concurrency.max(1) {
             let (seat, answer) = (Arc::clone(&seat), Arc::clone(&answer));
-            scope.spawn(desk.topic(), async move {
-                while let Some((taken, cause)) = seat.desk.take(seat.id).await {
-                    see_through(taken, cause, &*answer).await;
+            scope.spawn(&**desk.topic(), async move {
+                let mut cause = Some(Cause::at(seat.desk.topic()));
+                while let Some(request) = seat.desk.take(seat.id).await {
+                    see_through(request, &mut cause, &*answer).await;
                 }
             });
         }
@@ -343,26 +373,36 @@ impl<Q, R> Drop for Seat<Q, R> {
 }
 
 /// Answers a request, unless whoever asked goes first.
-async fn see_through<Q, R, F, Fut, X>(taken: Taken<Q, R>, cause: Cause, answer: &F)
+async fn see_through<Q, R, F, Fut, X>(request: Request<Q, R>, cause: &mut Option<Cause>, answer: &F)
 where
     F: Fn(Q) -> Fut,
     Fut: Future<Output = Result<R, X>>,
     X: Into<Failure>,
 {
-    let Some(question) = taken.question() else {
-        return;
+    let Request {
+        question,
+        sequence,
+        correlation,
+        taken,
+    } = request;
+    if let Some(cause) = cause {
+        cause.is_request(sequence, correlation);
+    }
+    // All of it within, so that a panic of the call itself is one of this request too, and the reply
+    // goes to its place from where it is made.
+    let answered = async {
+        let answered = answer(question).await;
+        taken.answer(match answered {
+            Ok(reply) => Answer::Reply(reply),
+            Err(failure) => Answer::Failed(failure.into()),
+        });
     };
-    // Called within, so that a panic of the call itself is one of this request too.
-    let answered = async move { answer(question).await.map_err(X::into) };
-    let mut answered = pin!(catch(cause.run(answered)));
-    let answered = poll_fn(|cx| match answered.as_mut().poll(cx) {
-        Poll::Ready(answered) => Poll::Ready(Some(answered)),
+    let mut answered = pin!(catch(handling::run(cause, answered)));
+    let panicked = poll_fn(|cx| match answered.as_mut().poll(cx) {
+        Poll::Ready(answered) => Poll::Ready(answered.err()),
         Poll::Pending => taken.poll_gone(cx).map(|()| None),
     });
-    match answered.await {
-        Some(Ok(Ok(reply))) => taken.answer(Answer::Reply(reply)),
-        Some(Ok(Err(failure))) => taken.answer(Answer::Failed(failure)),
-        Some(Err(panic)) => taken.answer(Answer::Failed(Failure::panicked(&*panic))),
-        None => {}
+    if let Some(panic) = panicked.await {
+        taken.answer(Answer::Failed(Failure::panicked(&*panic)));
     }
 }
