@@ -28,12 +28,12 @@ use std::task::{Poll, Waker};
 
 use smallvec::SmallVec;
 
-use crate::Ledger;
+use crate::{Envelope, Ledger};
 pub(crate) use ask::Ask;
 use exchange::Exchange;
 pub(crate) use exchange::{Answer, Taken};
 use line::Line;
-pub(crate) use take::{Request, Take};
+pub(crate) use take::Take;
 
 /// The desk of one endpoint.
 pub(crate) struct Desk<Q, R> {
@@ -51,11 +51,9 @@ pub(crate) enum Turned {
     Full,
 }
 
-/// A request that nobody has taken.
+/// A request that nobody has taken, and where its answer is waited for.
 struct Waiting<Q, R> {
-    question: Q,
-    /// The undertaking that it belongs to, where it was asked while something was handled.
-    correlation: Option<String>,
+    envelope: Envelope<Q>,
     exchange: Arc<Exchange<R>>,
 }
 

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::{Envelope, Meta};
+use crate::{Details, Envelope, Meta};
 
 /// The event that something is done about: what it causes belongs to the same undertaking.
 ///
@@ -53,14 +53,10 @@ impl Cause {
     }
 
     /// From now on it is this request of its endpoint.
-    pub(crate) fn is_request(&mut self, sequence: u64, correlation: Option<String>) {
+    #[inline]
+    pub(crate) fn is_request(&mut self, sequence: u64, details: Option<&Details>) {
         self.sequence = sequence;
-        self.correlation = correlation;
-    }
-
-    /// What belongs to the same undertaking says this of it.
-    fn correlation(&self) -> String {
-        self.correlation.clone().unwrap_or_else(|| self.id())
+        self.correlation = details.and_then(|details| details.correlation_id.clone());
     }
 
     fn id(&self) -> String {
@@ -73,7 +69,7 @@ impl Cause {
     /// Says in the envelope that this is its cause, where it does not say so itself.
     pub fn mark<E>(&self, envelope: &mut Envelope<E>) {
         let details = envelope.details.get_or_insert_default();
-        let correlation = || self.correlation();
+        let correlation = || self.correlation.clone().unwrap_or_else(|| self.id());
         details.correlation_id.get_or_insert_with(correlation);
         details.causation_id.get_or_insert_with(|| self.id());
     }
@@ -167,15 +163,6 @@ impl Drop for Swapped<'_> {
 #[inline]
 pub(crate) fn is_active() -> bool {
     ACTIVE.get()
-}
-
-/// The undertaking of the event that is being handled on this thread, if one is.
-#[inline]
-pub(crate) fn correlation() -> Option<String> {
-    if !is_active() {
-        return None;
-    }
-    CAUSE.with_borrow(|cause| cause.as_ref().map(Cause::correlation))
 }
 
 /// Says in the envelope what it follows from, where it does not say so itself.

@@ -1,16 +1,19 @@
 //! Requests and replies: a question to whoever answers at an [`Endpoint`], with a deadline.
 
+mod asking;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
-use crate::desk::{Answer, Ask, Desk, Door, Request, Turned};
+use crate::desk::{Answer, Desk, Door};
 use crate::task_scope::catch;
-use crate::{Cause, Failure, ShutdownReport, TaskScope, Topic, handling, time};
+use crate::{Cause, Failure, ShutdownReport, TaskScope, Topic, handling};
+use asking::Asking;
 
 /// How long a request waits for its reply where nothing else is said.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -124,81 +127,7 @@ impl<Q: Send + 'static, R: Send + 'static> Requester<Q, R> {
     /// Outside a tokio runtime with time enabled, where the reply does not come at once.
     #[inline]
     pub fn request(&self, question: Q) -> impl Future<Output = Result<R, RequestError>> + Send {
-        Asking {
-            ask: self.door.desk().ask(question),
-            deadline: self.deadline,
-            patience: Patience::Fresh,
-        }
-    }
-}
-
-/// The future of [`Requester::request`].
-struct Asking<'a, Q, R> {
-    ask: Ask<'a, Q, R>,
-    deadline: Duration,
-    patience: Patience,
-}
-
-/// A timer costs as much as all the rest of a request, so it is only set once others have had their
-/// turn and there is no reply yet.
-enum Patience {
-    Fresh,
-    HadTurn,
-    Timed(Pin<Box<time::Sleep>>),
-}
-
-// The question is moved, never pinned.
-impl<Q, R> Unpin for Asking<'_, Q, R> {}
-
-impl<Q, R> Future for Asking<'_, Q, R> {
-    type Output = Result<R, RequestError>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        match Pin::new(&mut this.ask).poll(cx) {
-            Poll::Ready(Ok(Answer::Reply(reply))) => return Poll::Ready(Ok(reply)),
-            Poll::Ready(outcome) => return Poll::Ready(Err(this.unanswered(outcome))),
-            Poll::Pending => {}
-        }
-        if let Patience::Fresh = this.patience {
-            this.patience = Patience::HadTurn;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        ready!(this.poll_deadline(cx));
-        Poll::Ready(Err(RequestError::DeadlineExceeded {
-            endpoint: this.ask.desk().topic().to_string(),
-            deadline: this.deadline,
-        }))
-    }
-}
-
-impl<Q, R> Asking<'_, Q, R> {
-    #[cold]
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match &mut self.patience {
-                Patience::Timed(timer) => return timer.as_mut().poll(cx),
-                Patience::Fresh | Patience::HadTurn => {
-                    self.patience = Patience::Timed(Box::pin(time::sleep(self.deadline)));
-                }
-            }
-        }
-    }
-
-    #[cold]
-    fn unanswered(&self, outcome: Result<Answer<R>, Turned>) -> RequestError {
-        let endpoint = self.ask.desk().topic().to_string();
-        match outcome {
-            Ok(Answer::Failed(failure)) => RequestError::Failed { endpoint, failure },
-            Ok(Answer::Untaken) | Err(Turned::Unattended) => {
-                RequestError::NoResponders { endpoint }
-            }
-            Ok(Answer::Reply(_) | Answer::Abandoned) => RequestError::Abandoned { endpoint },
-            Err(Turned::Full) => RequestError::Full { endpoint },
-            Err(Turned::Closed) => RequestError::Closed { endpoint },
-        }
+        Asking::new(self.door.desk().ask(question), self.deadline)
     }
 }
 
@@ -317,12 +246,7 @@ impl Responder {
         let answer = Arc::new(answer);
         for _ in 0..concurrency.max(1) {
             let (seat, answer) = (Arc::clone(&seat), Arc::clone(&answer));
-            scope.spawn(&**desk.topic(), async move {
-                let mut cause = Some(Cause::at(seat.desk.topic()));
-                while let Some(request) = seat.desk.take(seat.id).await {
-                    see_through(request, &mut cause, &*answer).await;
-                }
-            });
+            scope.spawn(&**desk.topic(), respond(seat, answer));
         }
         let seat: Arc<dyn Rise> = seat;
         Self {
@@ -372,37 +296,35 @@ impl<Q, R> Drop for Seat<Q, R> {
     }
 }
 
-/// Answers a request, unless whoever asked goes first.
-async fn see_through<Q, R, F, Fut, X>(request: Request<Q, R>, cause: &mut Option<Cause>, answer: &F)
+/// Answers one request after another, unless whoever asked goes first.
+async fn respond<Q, R, F, Fut, X>(seat: Arc<Seat<Q, R>>, answer: Arc<F>)
 where
     F: Fn(Q) -> Fut,
     Fut: Future<Output = Result<R, X>>,
     X: Into<Failure>,
 {
-    let Request {
-        question,
-        sequence,
-        correlation,
-        taken,
-    } = request;
-    if let Some(cause) = cause {
-        cause.is_request(sequence, correlation);
-    }
-    // All of it within, so that a panic of the call itself is one of this request too, and the reply
-    // goes to its place from where it is made.
-    let answered = async {
-        let answered = answer(question).await;
-        taken.answer(match answered {
-            Ok(reply) => Answer::Reply(reply),
-            Err(failure) => Answer::Failed(failure.into()),
+    let mut cause = Some(Cause::at(seat.desk.topic()));
+    while let Some(request) = seat.desk.take(seat.id).await {
+        let (question, taken) = (request.envelope.event, request.taken);
+        if let Some(cause) = &mut cause {
+            cause.is_request(request.sequence, request.envelope.details.as_deref());
+        }
+        // All of it within, so that a panic of the call itself is one of this request too. What is
+        // large stays where it is made: the function's future, and the reply until it has its place.
+        let answering = pin!(async {
+            let answered = answer(question).await;
+            taken.answer(match answered {
+                Ok(reply) => Answer::Reply(reply),
+                Err(failure) => Answer::Failed(failure.into()),
+            });
         });
-    };
-    let mut answered = pin!(catch(handling::run(cause, answered)));
-    let panicked = poll_fn(|cx| match answered.as_mut().poll(cx) {
-        Poll::Ready(answered) => Poll::Ready(answered.err()),
-        Poll::Pending => taken.poll_gone(cx).map(|()| None),
-    });
-    if let Some(panic) = panicked.await {
-        taken.answer(Answer::Failed(Failure::panicked(&*panic)));
+        let mut answering = catch(handling::run(&mut cause, answering));
+        let panicked = poll_fn(|cx| match Pin::new(&mut answering).poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(answered.err()),
+            Poll::Pending => taken.poll_gone(cx).map(|()| None),
+        });
+        if let Some(panic) = panicked.await {
+            taken.answer(Answer::Failed(Failure::panicked(&*panic)));
+        }
     }
 }

@@ -6,13 +6,13 @@ use std::task::{Context, Poll, ready};
 
 use super::exchange::Exchange;
 use super::{Answer, Desk, Turned, Waiting, Wakers, wake};
-use crate::handling;
+use crate::{Envelope, handling};
 
 /// The future of [`Desk::ask`].
 pub(crate) struct Ask<'a, Q, R> {
     desk: &'a Desk<Q, R>,
     /// Until it is in the queue.
-    question: Option<Q>,
+    envelope: Option<Envelope<Q>>,
     /// From the first poll on.
     exchange: Option<Arc<Exchange<R>>>,
     progress: Progress,
@@ -36,7 +36,7 @@ impl<'a, Q, R> Ask<'a, Q, R> {
     pub(super) fn new(desk: &'a Desk<Q, R>, question: Q) -> Self {
         Self {
             desk,
-            question: Some(question),
+            envelope: Some(Envelope::new(question)),
             exchange: None,
             progress: Progress::Outside,
         }
@@ -53,7 +53,11 @@ impl<'a, Q, R> Ask<'a, Q, R> {
             None => self.exchange.insert(Exchange::new(cx.waker())),
         };
         let exchange = Arc::clone(exchange);
-        let correlation = handling::correlation();
+        if let Some(envelope) = &mut self.envelope
+            && handling::is_active()
+        {
+            handling::mark(envelope);
+        }
         let mut state = self.desk.lock();
         if state.closed {
             return Poll::Ready(Err(Turned::Closed));
@@ -81,14 +85,11 @@ impl<'a, Q, R> Ask<'a, Q, R> {
             self.progress = Progress::InLine(state.callers.join(cx.waker().clone()));
             return Poll::Pending;
         }
-        let Some(question) = self.question.take() else {
+        let Some(envelope) = self.envelope.take() else {
             panic!("polled after it was done");
         };
-        self.progress = Progress::Accepted(state.requests.join(Waiting {
-            question,
-            correlation,
-            exchange,
-        }));
+        let waiting = Waiting { envelope, exchange };
+        self.progress = Progress::Accepted(state.requests.join(waiting));
         state.ledger.published += 1;
         let taker = state.takers.serve();
         drop(state);

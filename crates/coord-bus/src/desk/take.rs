@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use tokio::task::coop;
 
 use super::{Desk, Taken, wake};
+use crate::Envelope;
 
 /// The future of [`Desk::take`].
 pub(crate) struct Take<'a, Q, R> {
@@ -17,11 +18,9 @@ pub(crate) struct Take<'a, Q, R> {
 
 /// A request that has been taken.
 pub(crate) struct Request<Q, R> {
-    pub(crate) question: Q,
+    pub(crate) envelope: Envelope<Q>,
     /// Its place in the order of all of its endpoint.
     pub(crate) sequence: u64,
-    /// The undertaking that it belongs to, where it was asked while something was handled.
-    pub(crate) correlation: Option<String>,
     pub(crate) taken: Taken<R>,
 }
 
@@ -61,9 +60,8 @@ impl<Q, R> Future for Take<'_, Q, R> {
             drop(waker);
             budget.made_progress();
             return Poll::Ready(Some(Request {
-                question: waiting.question,
+                envelope: waiting.envelope,
                 sequence,
-                correlation: waiting.correlation,
                 taken: Taken::new(waiting.exchange),
             }));
         }
