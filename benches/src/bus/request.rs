@@ -1,5 +1,7 @@
 //! Requests and replies: a task asks, another answers, and the first gets on when it has the reply.
 
+mod actors;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +13,7 @@ use tokio::task::JoinSet;
 use super::peers::CAPACITY;
 use crate::report::{Report, Row};
 use crate::runtime;
+use actors::{Kameo, Ractor};
 
 const REQUESTS: u64 = 100_000;
 const ROUNDS: usize = 25;
@@ -23,7 +26,7 @@ trait Peer: Clone + Send + 'static {
     /// What goes on answering until it is dropped.
     type Answering: Send;
 
-    fn open() -> (Self, Self::Answering);
+    fn open() -> impl Future<Output = (Self, Self::Answering)> + Send;
 
     fn ask(&self, number: u64) -> impl Future<Output = u64> + Send;
 }
@@ -34,7 +37,7 @@ impl Peer for Requester {
     const NAME: &'static str = "coord-bus";
     type Answering = coord_bus::Responder;
 
-    fn open() -> (Requester, coord_bus::Responder) {
+    async fn open() -> (Requester, coord_bus::Responder) {
         let bus: Arc<dyn Bus> = Arc::new(LocalBus::new());
         let endpoint = Endpoint::new("successor").capacity(CAPACITY);
         let answer = |number: u64| async move { Ok::<_, Infallible>(number + 1) };
@@ -54,7 +57,7 @@ impl Peer for Channel {
     const NAME: &'static str = "tokio mpsc + oneshot";
     type Answering = ();
 
-    fn open() -> (Channel, ()) {
+    async fn open() -> (Channel, ()) {
         let (requests, mut taken) = mpsc::channel::<(u64, oneshot::Sender<u64>)>(CAPACITY);
         tokio::spawn(async move {
             while let Some((number, reply)) = taken.recv().await {
@@ -90,7 +93,7 @@ fn contender<P: Peer>() -> Contender {
 
 /// Nanoseconds a request.
 async fn run<P: Peer>(askers: u64) -> f64 {
-    let (peer, _answering) = P::open();
+    let (peer, _answering) = P::open().await;
     let start = Instant::now();
     let mut asking = JoinSet::new();
     for _ in 0..askers {
@@ -106,7 +109,12 @@ async fn run<P: Peer>(askers: u64) -> f64 {
 }
 
 pub(crate) fn run_all() {
-    let contenders = [contender::<Requester>(), contender::<Channel>()];
+    let contenders = [
+        contender::<Requester>(),
+        contender::<Channel>(),
+        contender::<Kameo>(),
+        contender::<Ractor>(),
+    ];
     let report = Report::new(
         "bus request",
         "ns a request, with one responder",

@@ -15,22 +15,25 @@
 //! requests nobody has taken are told. A closed desk accepts no more; what it has is taken, and then
 //! its responders are told.
 
+mod ask;
+mod take;
 mod exchange;
 mod line;
 mod account;
 
 use std::future::poll_fn;
 use std::panic::Location;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Poll, Waker};
 
 use smallvec::SmallVec;
 
-use crate::{Cause, Ledger, handling};
+use crate::{Envelope, Ledger};
+pub(crate) use ask::Ask;
 use exchange::Exchange;
 pub(crate) use exchange::{Answer, Taken};
 use line::Line;
+pub(crate) use take::Take;
 
 /// The desk of one endpoint.
 pub(crate) struct Desk<Q, R> {
@@ -48,9 +51,15 @@ pub(crate) enum Turned {
     Full,
 }
 
+/// A request that nobody has taken, and where its answer is waited for.
+struct Waiting<Q, R> {
+    envelope: Envelope<Q>,
+    exchange: Arc<Exchange<R>>,
+}
+
 struct State<Q, R> {
     /// Accepted and not taken.
-    requests: Line<Arc<Exchange<Q, R>>>,
+    requests: Line<Waiting<Q, R>>,
     /// Callers that wait for room.
     callers: Line<Waker>,
     /// Room promised to callers that have been woken and have not used it yet.
@@ -97,7 +106,7 @@ impl<Q, R> Desk<Q, R> {
         }
     }
 
-    pub(crate) fn topic(&self) -> &str {
+    pub(crate) fn topic(&self) -> &Arc<str> {
         &self.topic
     }
 
@@ -112,24 +121,20 @@ impl<Q, R> Desk<Q, R> {
     /// Dropped before it is done, nobody takes the request, or who has taken it learns of it.
     #[inline]
     pub(crate) fn ask(&self, question: Q) -> Ask<'_, Q, R> {
-        Ask {
-            desk: self,
-            question: Some(question),
-            exchange: None,
-            progress: Progress::Outside,
-        }
+        Ask::new(self, question)
     }
 
     /// Takes a request back that nobody has taken yet.
     fn take_back(&self, sequence: u64) {
         let mut state = self.lock();
-        let Some(exchange) = state.requests.leave(sequence) else {
+        let Some(waiting) = state.requests.leave(sequence) else {
             return;
         };
         state.ledger.dropped.unreceived += 1;
         let wakers = state.room(self.capacity);
         drop(state);
-        drop(exchange);
+        // Outside the lock: what it does when it is dropped is its own business.
+        drop(waiting);
         wake(wakers);
     }
 
@@ -156,24 +161,20 @@ impl<Q, R> Desk<Q, R> {
             wakers.extend(state.callers.iter().cloned());
         }
         drop(state);
-        for exchange in untaken {
-            exchange.answer(Answer::Untaken);
+        for waiting in untaken {
+            waiting.exchange.answer(Answer::Untaken);
         }
         wake(wakers);
     }
 
-    /// The next request that nobody has taken, and what it causes; `None` once the desk is closed
+    /// The next request that nobody has taken; `None` once the desk is closed
     /// and nothing is left, or the seat has been given up.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, nothing has been taken.
     pub(crate) fn take(&self, seat: u64) -> Take<'_, Q, R> {
-        Take {
-            desk: self,
-            seat,
-            place: None,
-        }
+        Take::new(self, seat)
     }
 
     /// Accepts no more.
@@ -222,200 +223,6 @@ impl<Q, R> State<Q, R> {
             wakers.extend(self.idle.drain(..));
         }
         wakers
-    }
-}
-
-/// The future of [`Desk::ask`].
-pub(crate) struct Ask<'a, Q, R> {
-    desk: &'a Desk<Q, R>,
-    /// Until it is in the exchange.
-    question: Option<Q>,
-    exchange: Option<Arc<Exchange<Q, R>>>,
-    progress: Progress,
-}
-
-#[derive(Clone, Copy)]
-enum Progress {
-    Outside,
-    /// In line for room, at this place.
-    InLine(u64),
-    /// Accepted, with this sequence.
-    Accepted(u64),
-    Done,
-}
-
-// The question is moved, never pinned.
-impl<Q, R> Unpin for Ask<'_, Q, R> {}
-
-impl<Q, R> Future for Ask<'_, Q, R> {
-    type Output = Result<Answer<R>, Turned>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        if let Some(question) = this.question.take() {
-            this.exchange = Some(Arc::new(Exchange::new(question, cx.waker())));
-        }
-        let Some(exchange) = &this.exchange else {
-            panic!("polled after it was done");
-        };
-        match this.progress {
-            Progress::Accepted(_) => {}
-            Progress::Outside | Progress::InLine(_) => {
-                let was_in_line = matches!(this.progress, Progress::InLine(_));
-                ready!(this.desk.poll_enter(exchange, &mut this.progress, cx))?;
-                if !was_in_line {
-                    // The exchange has this waker already.
-                    return Poll::Pending;
-                }
-            }
-            Progress::Done => panic!("polled after it was done"),
-        }
-        let answer = ready!(exchange.poll_answer(cx));
-        this.progress = Progress::Done;
-        Poll::Ready(Ok(answer))
-    }
-}
-
-impl<Q, R> Desk<Q, R> {
-    fn poll_enter(
-        &self,
-        exchange: &Arc<Exchange<Q, R>>,
-        progress: &mut Progress,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Turned>> {
-        let mut state = self.lock();
-        if state.closed {
-            return Poll::Ready(Err(Turned::Closed));
-        }
-        if state.seats.is_empty() {
-            return Poll::Ready(Err(Turned::Unattended));
-        }
-        if let Progress::InLine(place) = *progress {
-            if let Some(waker) = state.callers.get_mut(place) {
-                let replaced = match waker.will_wake(cx.waker()) {
-                    true => None,
-                    false => Some(std::mem::replace(waker, cx.waker().clone())),
-                };
-                drop(state);
-                drop(replaced);
-                return Poll::Pending;
-            }
-            state.promised -= 1;
-        } else if state.requests.len() + state.promised >= self.capacity {
-            if handling::is_active() {
-                // Who waits may be the one that everybody waits for.
-                return Poll::Ready(Err(Turned::Full));
-            }
-            *progress = Progress::InLine(state.callers.join(cx.waker().clone()));
-            return Poll::Pending;
-        }
-        *progress = Progress::Accepted(state.requests.join(Arc::clone(exchange)));
-        state.ledger.published += 1;
-        let taker = state.takers.serve();
-        drop(state);
-        if let Some((_, (_, taker))) = taker {
-            taker.wake();
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Who was in line for room goes.
-    fn leave_line(&self, place: u64) {
-        let mut state = self.lock();
-        let waker = state.callers.leave(place);
-        let mut wakers = Wakers::new();
-        if waker.is_none() {
-            // What it was promised goes to the next.
-            state.promised -= 1;
-            wakers = state.room(self.capacity);
-        }
-        drop(state);
-        drop(waker);
-        wake(wakers);
-    }
-}
-
-impl<Q, R> Drop for Ask<'_, Q, R> {
-    fn drop(&mut self) {
-        match (self.progress, &self.exchange) {
-            (Progress::InLine(place), _) => self.desk.leave_line(place),
-            (Progress::Accepted(sequence), Some(exchange)) if exchange.quit() => {
-                self.desk.take_back(sequence);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// The future of [`Desk::take`].
-pub(crate) struct Take<'a, Q, R> {
-    desk: &'a Desk<Q, R>,
-    seat: u64,
-    /// Among the takers, from when it waits.
-    place: Option<u64>,
-}
-
-impl<Q, R> Future for Take<'_, Q, R> {
-    type Output = Option<(Taken<Q, R>, Cause)>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let mut state = this.desk.lock();
-        if !state.seats.contains(this.seat) {
-            return Poll::Ready(None);
-        }
-        if let Some((sequence, exchange)) = state.requests.serve() {
-            state.ledger.delivered += 1;
-            let waker = this
-                .place
-                .take()
-                .and_then(|place| state.takers.leave(place));
-            if state.is_waited_for() {
-                let wakers = state.room(this.desk.capacity);
-                drop(state);
-                wake(wakers);
-            } else {
-                drop(state);
-            }
-            drop(waker);
-            let taken = Taken::new(exchange);
-            let cause = taken.cause(&this.desk.topic, sequence);
-            return Poll::Ready(Some((taken, cause)));
-        }
-        if state.closed {
-            return Poll::Ready(None);
-        }
-        let taker = this.place.and_then(|place| state.takers.get_mut(place));
-        let mut replaced = None;
-        match taker {
-            Some((_, waker)) if waker.will_wake(cx.waker()) => {}
-            Some((_, waker)) => replaced = Some(std::mem::replace(waker, cx.waker().clone())),
-            None => this.place = Some(state.takers.join((this.seat, cx.waker().clone()))),
-        }
-        drop(state);
-        drop(replaced);
-        Poll::Pending
-    }
-}
-
-impl<Q, R> Drop for Take<'_, Q, R> {
-    fn drop(&mut self) {
-        let Some(place) = self.place else {
-            return;
-        };
-        let mut state = self.desk.lock();
-        let mut taker = state.takers.leave(place);
-        let was_woken = taker.is_none();
-        // It may have been woken for a request that it does not take: somebody else is to.
-        if was_woken && !state.requests.is_empty() {
-            taker = state.takers.serve().map(|(_, taker)| taker);
-        }
-        drop(state);
-        if let Some((_, waker)) = taker
-            && was_woken
-        {
-            waker.wake();
-        }
     }
 }
 

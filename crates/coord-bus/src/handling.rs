@@ -2,6 +2,7 @@
 //! undertaking that belongs to and what caused it, and lets nobody who handles an event wait for
 //! room.
 
+use std::borrow::BorrowMut;
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +11,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::{Envelope, Meta};
+use crate::{Details, Envelope, Meta};
 
 /// The event that something is done about: what it causes belongs to the same undertaking.
 ///
@@ -41,22 +42,21 @@ impl Cause {
         }
     }
 
-    pub(crate) fn of_request(
-        endpoint: Arc<str>,
-        sequence: u64,
-        correlation: Option<String>,
-    ) -> Self {
+    /// Of no request yet: see [`is_request`](Self::is_request).
+    pub(crate) fn at(endpoint: &Arc<str>) -> Self {
         Self {
-            topic: endpoint,
-            sequence,
+            topic: Arc::clone(endpoint),
+            sequence: 0,
             id: None,
-            correlation,
+            correlation: None,
         }
     }
 
-    /// What belongs to the same undertaking says this of it.
-    fn correlation(&self) -> String {
-        self.correlation.clone().unwrap_or_else(|| self.id())
+    /// From now on it is this request of its endpoint.
+    #[inline]
+    pub(crate) fn is_request(&mut self, sequence: u64, details: Option<&Details>) {
+        self.sequence = sequence;
+        self.correlation = details.and_then(|details| details.correlation_id.clone());
     }
 
     fn id(&self) -> String {
@@ -69,7 +69,7 @@ impl Cause {
     /// Says in the envelope that this is its cause, where it does not say so itself.
     pub fn mark<E>(&self, envelope: &mut Envelope<E>) {
         let details = envelope.details.get_or_insert_default();
-        let correlation = || self.correlation();
+        let correlation = || self.correlation.clone().unwrap_or_else(|| self.id());
         details.correlation_id.get_or_insert_with(correlation);
         details.causation_id.get_or_insert_with(|| self.id());
     }
@@ -102,29 +102,35 @@ impl Cause {
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
-        Running {
-            cause: Some(self),
-            future,
-        }
+        run(Some(self), future)
     }
+}
+
+/// [`Cause::run`], with a cause that may be lent. It is there again whenever the future is not being
+/// polled.
+pub(crate) fn run<F: Future>(
+    cause: impl BorrowMut<Option<Cause>>,
+    future: F,
+) -> impl Future<Output = F::Output> {
+    Running { cause, future }
 }
 
 pin_project! {
     /// A future during which a cause is set.
-    struct Running<F> {
+    struct Running<C, F> {
         // Lent to the thread while it is polled.
-        cause: Option<Cause>,
+        cause: C,
         #[pin]
         future: F,
     }
 }
 
-impl<F: Future> Future for Running<F> {
+impl<C: BorrowMut<Option<Cause>>, F: Future> Future for Running<C, F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _swapped = Swapped::new(this.cause);
+        let _swapped = Swapped::new(this.cause.borrow_mut());
         this.future.poll(cx)
     }
 }
@@ -157,15 +163,6 @@ impl Drop for Swapped<'_> {
 #[inline]
 pub(crate) fn is_active() -> bool {
     ACTIVE.get()
-}
-
-/// The undertaking of the event that is being handled on this thread, if one is.
-#[inline]
-pub(crate) fn correlation() -> Option<String> {
-    if !is_active() {
-        return None;
-    }
-    CAUSE.with_borrow(|cause| cause.as_ref().map(Cause::correlation))
 }
 
 /// Says in the envelope what it follows from, where it does not say so itself.

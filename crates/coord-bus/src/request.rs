@@ -1,16 +1,19 @@
 //! Requests and replies: a question to whoever answers at an [`Endpoint`], with a deadline.
 
+mod asking;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::Location;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::desk::{Answer, Desk, Door, Taken, Turned};
+use crate::desk::{Answer, Desk, Door};
 use crate::task_scope::catch;
-use crate::{Cause, Failure, ShutdownReport, TaskScope, Topic, time};
+use crate::{Cause, Failure, ShutdownReport, TaskScope, Topic, handling};
+use asking::Asking;
 
 /// How long a request waits for its reply where nothing else is said.
 pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
@@ -86,9 +89,6 @@ impl<Q, R> fmt::Debug for Endpoint<Q, R> {
     }
 }
 
-/// What a request comes to within its deadline.
-type Outcome<R> = Result<Result<Answer<R>, Turned>, time::Elapsed>;
-
 /// Makes requests at one endpoint. Cheap to clone.
 pub struct Requester<Q, R> {
     door: Arc<Door<Q, R>>,
@@ -125,51 +125,9 @@ impl<Q: Send + 'static, R: Send + 'static> Requester<Q, R> {
     /// # Panics
     ///
     /// Outside a tokio runtime with time enabled, where the reply does not come at once.
-    pub async fn request(&self, question: Q) -> Result<R, RequestError> {
-        match within(self.deadline, self.door.desk().ask(question)).await {
-            Ok(Ok(Answer::Reply(reply))) => Ok(reply),
-            outcome => Err(self.unanswered(outcome)),
-        }
-    }
-
-    #[cold]
-    fn unanswered(&self, outcome: Outcome<R>) -> RequestError {
-        let endpoint = self.door.desk().topic().to_owned();
-        let Ok(asked) = outcome else {
-            return RequestError::DeadlineExceeded {
-                endpoint,
-                deadline: self.deadline,
-            };
-        };
-        match asked {
-            Ok(Answer::Failed(failure)) => RequestError::Failed { endpoint, failure },
-            Ok(Answer::Untaken) | Err(Turned::Unattended) => {
-                RequestError::NoResponders { endpoint }
-            }
-            Ok(Answer::Reply(_) | Answer::Abandoned) => RequestError::Abandoned { endpoint },
-            Err(Turned::Full) => RequestError::Full { endpoint },
-            Err(Turned::Closed) => RequestError::Closed { endpoint },
-        }
-    }
-}
-
-/// What a future gives within a deadline. A timer costs more than all the rest of a request, so it
-/// is only set once others have had their turn and there is no reply yet.
-async fn within<F: Future>(deadline: Duration, future: F) -> Result<F::Output, time::Elapsed> {
-    let mut future = pin!(future);
-    let mut had_turn = false;
-    let at_once = poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending if had_turn => Poll::Ready(None),
-        Poll::Pending => {
-            had_turn = true;
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }
-    });
-    match at_once.await {
-        Some(output) => Ok(output),
-        None => time::timeout(deadline, future).await,
+    #[inline]
+    pub fn request(&self, question: Q) -> impl Future<Output = Result<R, RequestError>> + Send {
+        Asking::new(self.door.desk().ask(question), self.deadline)
     }
 }
 
@@ -280,7 +238,7 @@ impl Responder {
         Fut: Future<Output = Result<R, X>> + Send + 'static,
         X: Into<Failure> + Send + 'static,
     {
-        let scope = TaskScope::new(desk.topic());
+        let scope = TaskScope::new(&**desk.topic());
         let seat = Arc::new(Seat {
             desk: Arc::clone(desk),
             id: desk.sit(place),
@@ -288,11 +246,7 @@ impl Responder {
         let answer = Arc::new(answer);
         for _ in 0..concurrency.max(1) {
             let (seat, answer) = (Arc::clone(&seat), Arc::clone(&answer));
-            scope.spawn(desk.topic(), async move {
-                while let Some((taken, cause)) = seat.desk.take(seat.id).await {
-                    see_through(taken, cause, &*answer).await;
-                }
-            });
+            scope.spawn(&**desk.topic(), respond(seat, answer));
         }
         let seat: Arc<dyn Rise> = seat;
         Self {
@@ -342,27 +296,35 @@ impl<Q, R> Drop for Seat<Q, R> {
     }
 }
 
-/// Answers a request, unless whoever asked goes first.
-async fn see_through<Q, R, F, Fut, X>(taken: Taken<Q, R>, cause: Cause, answer: &F)
+/// Answers one request after another, unless whoever asked goes first.
+async fn respond<Q, R, F, Fut, X>(seat: Arc<Seat<Q, R>>, answer: Arc<F>)
 where
     F: Fn(Q) -> Fut,
     Fut: Future<Output = Result<R, X>>,
     X: Into<Failure>,
 {
-    let Some(question) = taken.question() else {
-        return;
-    };
-    // Called within, so that a panic of the call itself is one of this request too.
-    let answered = async move { answer(question).await.map_err(X::into) };
-    let mut answered = pin!(catch(cause.run(answered)));
-    let answered = poll_fn(|cx| match answered.as_mut().poll(cx) {
-        Poll::Ready(answered) => Poll::Ready(Some(answered)),
-        Poll::Pending => taken.poll_gone(cx).map(|()| None),
-    });
-    match answered.await {
-        Some(Ok(Ok(reply))) => taken.answer(Answer::Reply(reply)),
-        Some(Ok(Err(failure))) => taken.answer(Answer::Failed(failure)),
-        Some(Err(panic)) => taken.answer(Answer::Failed(Failure::panicked(&*panic))),
-        None => {}
+    let mut cause = Some(Cause::at(seat.desk.topic()));
+    while let Some(request) = seat.desk.take(seat.id).await {
+        let (question, taken) = (request.envelope.event, request.taken);
+        if let Some(cause) = &mut cause {
+            cause.is_request(request.sequence, request.envelope.details.as_deref());
+        }
+        // All of it within, so that a panic of the call itself is one of this request too. What is
+        // large stays where it is made: the function's future, and the reply until it has its place.
+        let answering = pin!(async {
+            let answered = answer(question).await;
+            taken.answer(match answered {
+                Ok(reply) => Answer::Reply(reply),
+                Err(failure) => Answer::Failed(failure.into()),
+            });
+        });
+        let mut answering = catch(handling::run(&mut cause, answering));
+        let panicked = poll_fn(|cx| match Pin::new(&mut answering).poll(cx) {
+            Poll::Ready(answered) => Poll::Ready(answered.err()),
+            Poll::Pending => taken.poll_gone(cx).map(|()| None),
+        });
+        if let Some(panic) = panicked.await {
+            taken.answer(Answer::Failed(Failure::panicked(&*panic)));
+        }
     }
 }

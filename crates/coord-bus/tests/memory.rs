@@ -1,10 +1,15 @@
-//! What a topic costs in bytes, counted by the allocator, for each thread by itself.
+//! What a topic costs in bytes, and a request in allocations, counted by the allocator, for each
+//! thread by itself.
 
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use allocation_counter::{AllocationInfo, measure};
-use coord_bus::{Envelope, Log, Overflow, SubscribeOptions, Subscriber};
+use coord_bus::{
+    BusExt, Endpoint, Envelope, LocalBus, Log, Overflow, SubscribeOptions, Subscriber,
+};
 
 const CAPACITY: usize = 1024;
 
@@ -140,4 +145,48 @@ fn what_a_burst_took_is_given_back() {
             assert!(left <= LEFT + keys, "{kind}, {burst}: {left} bytes");
         }
     }
+}
+
+#[test]
+fn a_request_and_its_reply_take_one_allocation_and_of_a_burst_nothing_is_kept() {
+    const REQUESTS: u64 = 1000;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().build().expect("it starts");
+    let endpoint = Endpoint::<u64, u64>::new("echo");
+    let bus = LocalBus::new();
+    let echo = |number| async move { Ok::<_, Infallible>(number) };
+    let entered = runtime.enter();
+    let responder = bus.respond(&endpoint, echo).expect("it opens");
+    drop(entered);
+    let requester = bus.requester(&endpoint).expect("it opens");
+    let one_by_one = |requests| {
+        let ask = async {
+            for number in 0..requests {
+                let reply = requester.request(number).await;
+                assert_eq!(reply.expect("it is answered"), number);
+            }
+        };
+        measured(|| runtime.block_on(ask)).1
+    };
+    one_by_one(1);
+    let (none, all) = (one_by_one(0), one_by_one(REQUESTS));
+    assert_eq!(all.count_total - none.count_total, REQUESTS);
+    assert_eq!(all.count_current, none.count_current);
+    let at_once = async {
+        let mut asking: Vec<_> = (0..REQUESTS)
+            .map(|number| Box::pin(requester.request(number)))
+            .collect();
+        poll_fn(|cx| {
+            asking.retain_mut(|asking| asking.as_mut().poll(cx).is_pending());
+            match asking.is_empty() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    };
+    let ((), burst) = measured(|| runtime.block_on(at_once));
+    assert!(burst.bytes_max >= 1000 * 64, "{burst:?}");
+    assert!(burst.bytes_current <= 1024, "{burst:?}");
+    drop(responder);
 }

@@ -1,26 +1,22 @@
-//! One request, from when it is asked until it is answered, or of no more use to anybody.
+//! Where an answer is waited for, from when the question is asked.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::{Cause, Failure, handling};
+use crate::Failure;
 
-/// What an asker and an answerer share: where the question is, and then the answer.
-pub(crate) struct Exchange<Q, R> {
-    /// The undertaking that it belongs to, where it was asked while something was handled.
-    correlation: Option<String>,
-    state: Mutex<State<Q, R>>,
-}
+/// What an asker and an answerer share.
+pub(super) struct Exchange<R>(Mutex<State<R>>);
 
-struct State<Q, R> {
-    stage: Stage<Q, R>,
+struct State<R> {
+    stage: Stage<R>,
     asker: Option<Waker>,
     answerer: Option<Waker>,
 }
 
-enum Stage<Q, R> {
-    Asked(Q),
-    Taken,
+enum Stage<R> {
+    Open,
     Answered(Answer<R>),
     /// The asker has the answer, or is gone.
     Over,
@@ -36,23 +32,23 @@ pub(crate) enum Answer<R> {
     Abandoned,
 }
 
-impl<Q, R> Exchange<Q, R> {
-    pub(super) fn new(question: Q, asker: &Waker) -> Self {
-        Self {
-            correlation: handling::correlation(),
-            state: Mutex::new(State {
-                stage: Stage::Asked(question),
-                asker: Some(asker.clone()),
-                answerer: None,
-            }),
-        }
+impl<R> Exchange<R> {
+    #[inline]
+    pub(super) fn new(asker: &Waker) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State {
+            stage: Stage::Open,
+            asker: Some(asker.clone()),
+            answerer: None,
+        })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<Q, R>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The answer, once it is there.
+    #[inline]
     pub(super) fn poll_answer(&self, cx: &mut Context<'_>) -> Poll<Answer<R>> {
         let mut state = self.lock();
         if let Stage::Answered(_) = state.stage
@@ -69,74 +65,56 @@ impl<Q, R> Exchange<Q, R> {
         Poll::Pending
     }
 
-    /// The asker goes. Whether nobody has taken its question.
-    pub(super) fn quit(&self) -> bool {
+    /// The asker goes without an answer.
+    pub(super) fn quit(&self) {
         let mut state = self.lock();
         let stage = std::mem::replace(&mut state.stage, Stage::Over);
-        let wakers = (state.asker.take(), state.answerer.take());
+        let (asker, answerer) = (state.asker.take(), state.answerer.take());
         drop(state);
-        let is_untaken = matches!(stage, Stage::Asked(_));
-        // Outside the lock: what it does when it is dropped is its own business.
-        drop(stage);
-        if let (_, Some(answerer)) = wakers {
+        // Outside the lock: what an answer does when it is dropped is its own business.
+        drop((stage, asker));
+        if let Some(answerer) = answerer {
             answerer.wake();
         }
-        is_untaken
     }
 
+    /// Answers, where that has not been done and the asker is there.
+    #[inline]
     pub(super) fn answer(&self, answer: Answer<R>) {
         let mut state = self.lock();
-        if let Stage::Over = state.stage {
+        let Stage::Open = state.stage else {
             drop(state);
             drop(answer);
             return;
-        }
-        let stage = std::mem::replace(&mut state.stage, Stage::Answered(answer));
+        };
+        state.stage = Stage::Answered(answer);
         let asker = state.asker.take();
         drop(state);
-        drop(stage);
         if let Some(asker) = asker {
             asker.wake();
         }
     }
 }
 
-/// A request that a responder has taken. Dropped without an answer, it is abandoned.
-pub(crate) struct Taken<Q, R> {
-    exchange: Option<Arc<Exchange<Q, R>>>,
+/// The answerer's side of a request that it has taken. Dropped without an answer, the request is
+/// abandoned.
+pub(crate) struct Taken<R> {
+    exchange: Arc<Exchange<R>>,
+    is_answered: AtomicBool,
 }
 
-impl<Q, R> Taken<Q, R> {
-    pub(super) fn new(exchange: Arc<Exchange<Q, R>>) -> Self {
+impl<R> Taken<R> {
+    #[inline]
+    pub(super) fn new(exchange: Arc<Exchange<R>>) -> Self {
         Self {
-            exchange: Some(exchange),
+            exchange,
+            is_answered: AtomicBool::new(false),
         }
-    }
-
-    /// What follows from it.
-    pub(crate) fn cause(&self, endpoint: &Arc<str>, sequence: u64) -> Cause {
-        let exchange = self.exchange.as_ref();
-        let correlation = exchange.and_then(|exchange| exchange.correlation.clone());
-        Cause::of_request(Arc::clone(endpoint), sequence, correlation)
-    }
-
-    /// What was asked, unless whoever asked is gone.
-    pub(crate) fn question(&self) -> Option<Q> {
-        let mut state = self.exchange.as_ref()?.lock();
-        if let Stage::Asked(_) = state.stage
-            && let Stage::Asked(question) = std::mem::replace(&mut state.stage, Stage::Taken)
-        {
-            return Some(question);
-        }
-        None
     }
 
     /// Resolves when whoever asked is gone.
     pub(crate) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(exchange) = &self.exchange else {
-            return Poll::Ready(());
-        };
-        let mut state = exchange.lock();
+        let mut state = self.exchange.lock();
         if let Stage::Over = state.stage {
             return Poll::Ready(());
         }
@@ -149,17 +127,19 @@ impl<Q, R> Taken<Q, R> {
         Poll::Pending
     }
 
-    pub(crate) fn answer(mut self, answer: Answer<R>) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.answer(answer);
-        }
+    /// Answers; only the first time counts.
+    #[inline]
+    pub(crate) fn answer(&self, answer: Answer<R>) {
+        self.is_answered.store(true, Ordering::Relaxed);
+        self.exchange.answer(answer);
     }
 }
 
-impl<Q, R> Drop for Taken<Q, R> {
+impl<R> Drop for Taken<R> {
+    #[inline]
     fn drop(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            exchange.answer(Answer::Abandoned);
+        if !*self.is_answered.get_mut() {
+            self.exchange.answer(Answer::Abandoned);
         }
     }
 }

@@ -34,6 +34,7 @@ impl<T> Line<T> {
     }
 
     /// The place at its end.
+    #[inline]
     pub(super) fn join(&mut self, who: T) -> u64 {
         let place = self.next;
         self.next += 1;
@@ -42,6 +43,7 @@ impl<T> Line<T> {
     }
 
     /// Who has waited longest, and its place.
+    #[inline]
     pub(super) fn serve(&mut self) -> Option<(u64, T)> {
         let served = self.waiting.pop_front();
         self.forget();
@@ -49,6 +51,7 @@ impl<T> Line<T> {
     }
 
     /// Who leaves from this place, if it still waits.
+    #[inline]
     pub(super) fn leave(&mut self, place: u64) -> Option<T> {
         let index = self.find(place)?;
         let (_, who) = self.waiting.remove(index)?;
@@ -87,6 +90,7 @@ impl<T> Line<T> {
     }
 
     /// A long line that is over should not cost memory for ever.
+    #[inline]
     fn forget(&mut self) {
         if self.waiting.is_empty() && self.waiting.capacity() > KEPT {
             self.waiting = VecDeque::new();

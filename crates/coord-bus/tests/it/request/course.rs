@@ -388,3 +388,66 @@ async fn on_many_threads_every_request_is_answered_once_or_its_asker_went() {
     assert!(stats.ledger.is_balanced());
     assert_eq!((stats.depth, stats.waiting_publishers), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_responder_that_always_has_something_to_do_lets_others_have_their_turn() {
+    let (bus, answered) = (LocalBus::new(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&answered);
+    let _responder = bus.respond(&ECHO, move |number| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        echo(number)
+    });
+    let requester = bus.requester(&ECHO).unwrap();
+    let mut asking = JoinSet::new();
+    for number in 0..1000 {
+        let requester = requester.clone();
+        asking.spawn(async move { requester.request(number).await.unwrap() });
+    }
+    let mut most_in_a_turn = 0;
+    let mut before = 0;
+    while before < 1000 {
+        yield_now().await;
+        let now = answered.load(Ordering::SeqCst);
+        most_in_a_turn = most_in_a_turn.max(now - before);
+        before = now;
+    }
+    assert!(most_in_a_turn < 500, "{most_in_a_turn}");
+}
+
+#[test]
+fn a_deadline_holds_though_the_thread_of_the_responder_is_blocked() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_time().build().unwrap()
+    };
+    let bus = LocalBus::new();
+    let (begins, begun) = std::sync::mpsc::channel();
+    let (unblock, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = Mutex::new(blocked);
+    let answers = move |number| {
+        begins.send(()).unwrap();
+        // Until the other end is dropped.
+        let _ = blocked.lock().unwrap().recv();
+        echo(number)
+    };
+    let (theirs, ours) = (runtime(), runtime());
+    let entered = theirs.enter();
+    let responder = bus.respond(&ECHO, answers).unwrap();
+    drop(entered);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || theirs.block_on(stopped));
+    let requester = bus.requester(&ECHO).unwrap();
+    let requester = requester.deadline(Duration::from_millis(10));
+    ours.block_on(async {
+        let (taken, queued) = tokio::join!(requester.request(1), requester.request(2));
+        for late in [taken, queued] {
+            let is_late = matches!(late, Err(RequestError::DeadlineExceeded { .. }));
+            assert!(is_late, "{late:?}");
+        }
+    });
+    begun.recv().unwrap();
+    assert!(begun.try_recv().is_err(), "the second began too");
+    drop(unblock);
+    drop((stop, responder));
+    thread.join().unwrap().unwrap_err();
+}
