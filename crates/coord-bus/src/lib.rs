@@ -206,7 +206,7 @@ pub use lease::{Grant, Held, Lease, LeaseError, LeaseExt, check_lease_name};
 pub use link::{Frame, FrameClaim, FrameGroup, FrameSource, Link, LinkError, LinkFrame, Receipt};
 #[cfg(feature = "local")]
 pub use local_bus::{LocalBus, MAX_TOPICS};
-pub use log::Log;
+pub use log::{Append, Log};
 #[cfg(feature = "tracing")]
 pub use log_forwarder::LogForwarder;
 #[cfg(feature = "local")]
@@ -219,13 +219,13 @@ pub use options::{Overflow, SubscribeOptions};
 pub use pattern::{
     AnyDelivery, Attached, Pattern, PatternOptions, PatternSubscriber, Watch, Watchers, Watching,
 };
-pub use publish::Publisher;
+pub use publish::{Publish, Publisher};
 pub use received::{Batch, Delivery, Received};
 #[cfg(feature = "test-util")]
 pub use recording_bus::{MAX_RECORDED, RecordingBus};
 pub use request::{DEFAULT_DEADLINE, Endpoint, RequestError, Requester, Responder};
 pub use stats::{Dropped, Ledger, PublisherStats, SubscriberStats, TopicStats};
-pub use subscribe::Subscriber;
+pub use subscribe::{Recv, Subscriber};
 pub use task_scope::{ShutdownReport, TaskScope, catch, panic_message};
 pub use tokio_util::sync::CancellationToken;
 pub use topic::{DEFAULT_CAPACITY, MAX_NAME_LENGTH, Topic};

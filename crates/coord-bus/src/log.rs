@@ -27,6 +27,7 @@
 mod sync;
 mod state;
 mod admission;
+mod append;
 mod chunks;
 mod attendance;
 mod own;
@@ -41,15 +42,15 @@ use std::any::type_name;
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::Location;
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, PoisonError, TryLockError};
+use std::task::{Context, Poll};
 
 use crate::group::{GroupMember, Groups};
 use crate::subscribe::Subscriber;
-use crate::{Envelope, Event, Ledger, Overflow, Refusal, SubscribeOptions, TopicStats, handling};
+use crate::{Envelope, Event, Ledger, Overflow, Refusal, SubscribeOptions, TopicStats};
 
+pub use append::Append;
 pub(crate) use attendance::Cursor;
 use attendance::{Class, Label};
 pub(crate) use keys::{ByKey, Kept, Keys, Newest};
@@ -217,11 +218,7 @@ impl<E: Event> Log<E> {
     /// [`Refusal::Closed`], and the event.
     #[inline]
     pub fn append(&self, envelope: Envelope<E>) -> Append<'_, E> {
-        Append {
-            shared: &self.shared,
-            envelope: Some(envelope),
-            ticket: None,
-        }
+        Append::new(&self.shared, envelope)
     }
 
     /// A subscriber to what is published from now on, and to what is retained.
@@ -338,59 +335,14 @@ impl<E> Shared<E> {
         recover(self.state.lock())
     }
 
-    /// Appends an event for which there is room, a place and a subscriber.
+    /// The lock, unless somebody has it.
     #[inline]
-    fn push(&self, mut state: MutexGuard<'_, State<E>>, envelope: &mut Option<Envelope<E>>) {
-        state.push(envelope);
-        self.next.store(state.next, Ordering::Release);
-        if state.has_parked() {
-            Self::unpark(state);
+    fn try_lock(&self) -> Option<MutexGuard<'_, State<E>>> {
+        match self.state.try_lock() {
+            Ok(state) => Some(state),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
         }
-    }
-
-    #[inline(never)]
-    fn unpark(mut state: MutexGuard<'_, State<E>>) {
-        let wakers = state.unpark();
-        drop(state);
-        wake(wakers);
-    }
-
-    /// Appends an event for which there is room, if anybody listens.
-    fn push_or_skip(
-        &self,
-        mut state: MutexGuard<'_, State<E>>,
-        envelope: &mut Option<Envelope<E>>,
-    ) {
-        if state.next >= state.newest_limit {
-            self.await_everybody();
-            state.look_at_newest();
-            self.await_slowest(&state);
-        }
-        if !state.is_heard() {
-            let garbage = match state.is_empty() {
-                true => Garbage::new(),
-                false => state.release(),
-            };
-            state.skip();
-            self.next.store(state.next, Ordering::Release);
-            // Outside the lock: what it does when it is dropped is its own business.
-            drop(state);
-            *envelope = None;
-            self.recycle(garbage);
-            return;
-        }
-        let mut wakers = Wakers::new();
-        let garbage = state.make_tail(&mut wakers);
-        if state.next >= state.fold_limit {
-            state.take_folded(&mut wakers);
-        }
-        if !state.onlookers.is_empty() {
-            wakers.extend(state.onlookers.drain(..).map(Woken::of));
-            state.settle();
-        }
-        self.push(state, envelope);
-        wake(wakers);
-        self.recycle(garbage);
     }
 
     /// Drops the events of chunks that nobody needs, and keeps one of the chunks: making a new one
@@ -413,79 +365,13 @@ impl<E> Shared<E> {
                     break;
                 }
             }
-            let left_over = self.lock().keep_spare(chunk);
-            drop(left_over);
+            // Where another thread has the lock, a new chunk costs less than to wait for it.
+            if let Some(mut state) = self.try_lock() {
+                let left_over = state.keep_spare(chunk);
+                drop(state);
+                drop(left_over);
+            }
         }
-    }
-
-    #[cold]
-    fn try_append_slowly(
-        &self,
-        mut state: MutexGuard<'_, State<E>>,
-        envelope: &mut Option<Envelope<E>>,
-    ) -> Option<Refusal> {
-        if state.closed {
-            return Some(Refusal::Closed);
-        }
-        let mut wakers = Wakers::new();
-        let refusal = if state.has_room(&mut wakers) {
-            self.push_or_skip(state, envelope);
-            None
-        } else {
-            drop(state);
-            Some(Refusal::Full)
-        };
-        // Whoever was promised room while we looked for some.
-        wake(wakers);
-        refusal
-    }
-
-    #[cold]
-    fn poll_append_slowly(
-        &self,
-        mut state: MutexGuard<'_, State<E>>,
-        cx: &mut Context<'_>,
-        ticket: &mut Option<u64>,
-        envelope: &mut Option<Envelope<E>>,
-    ) -> Poll<Option<Refusal>> {
-        if state.closed {
-            *ticket = None;
-            return Poll::Ready(Some(Refusal::Closed));
-        }
-        let mut wakers = Wakers::new();
-        let mut replaced = None;
-        let mut room = state.redeem(ticket) || (ticket.is_none() && state.has_room(&mut wakers));
-        if !room && handling::is_active() {
-            // Whoever handles an event may be the one that everybody waits for.
-            drop(state);
-            wake(wakers);
-            return Poll::Ready(Some(Refusal::Full));
-        }
-        if !room {
-            replaced = state.wait_for_room(ticket, cx.waker());
-            self.await_everybody();
-            state.has_room(&mut wakers);
-            room = state.redeem(ticket);
-            self.await_slowest(&state);
-        }
-        let done = if room {
-            self.push_or_skip(state, envelope);
-            Poll::Ready(None)
-        } else {
-            drop(state);
-            Poll::Pending
-        };
-        drop(replaced);
-        wake(wakers);
-        done
-    }
-
-    #[cold]
-    fn give_up(&self, ticket: u64) {
-        let mut wakers = Wakers::new();
-        let waker = self.lock().give_up(ticket, &mut wakers);
-        drop(waker);
-        wake(wakers);
     }
 
     fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -552,48 +438,4 @@ fn wake(wakers: Wakers) {
         return;
     }
     wakers.into_iter().for_each(Woken::wake);
-}
-
-/// The future of [`Log::append`].
-#[must_use = "an event is appended when this is awaited"]
-pub struct Append<'a, E> {
-    shared: &'a Shared<E>,
-    /// `None` once done.
-    envelope: Option<Envelope<E>>,
-    ticket: Option<u64>,
-}
-
-// The event is moved, never pinned.
-impl<E> Unpin for Append<'_, E> {}
-
-impl<E> Append<'_, E> {
-    pub(crate) fn envelope_mut(&mut self) -> Option<&mut Envelope<E>> {
-        self.envelope.as_mut()
-    }
-}
-
-impl<E> Future for Append<'_, E> {
-    type Output = Result<(), (Envelope<E>, Refusal)>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let state = this.shared.lock();
-        if this.ticket.is_none() && state.is_open() {
-            this.shared.push(state, &mut this.envelope);
-            return Poll::Ready(Ok(()));
-        }
-        let (ticket, envelope) = (&mut this.ticket, &mut this.envelope);
-        let refusal = ready!(this.shared.poll_append_slowly(state, cx, ticket, envelope));
-        Poll::Ready(this.envelope.take().zip(refusal).map_or(Ok(()), Err))
-    }
-}
-
-impl<E> Drop for Append<'_, E> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.shared.give_up(ticket);
-        }
-    }
 }

@@ -104,11 +104,8 @@ impl<E> Subscriber<E> {
     ///
     /// Dropped before it is done, nothing has been received and nothing is lost.
     #[inline]
-    pub async fn recv(&mut self) -> Option<Received<'_, E>> {
-        if self.hand.is_at_end() && !poll_fn(|cx| self.poll_more(cx)).await {
-            return None;
-        }
-        self.take()
+    pub fn recv(&mut self) -> Recv<'_, E> {
+        Recv(Some(self))
     }
 
     /// The next event, if there is one already.
@@ -334,6 +331,33 @@ impl<E> Subscriber<E> {
         } else {
             Gap::default()
         }
+    }
+}
+
+/// The future of [`Subscriber::recv`]. By hand, as an `async fn` is not inlined where it is awaited
+/// in a large one, and then costs more than all the rest.
+#[must_use = "an event is received when this is awaited"]
+pub struct Recv<'a, E>(Option<&'a mut Subscriber<E>>);
+
+impl<'a, E> Future for Recv<'a, E> {
+    type Output = Option<Received<'a, E>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(subscriber) = self.0.take() else {
+            panic!("polled after it was done");
+        };
+        if subscriber.hand.is_at_end() {
+            match subscriber.poll_more(cx) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(None),
+                Poll::Pending => {
+                    self.0 = Some(subscriber);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(subscriber.take())
     }
 }
 

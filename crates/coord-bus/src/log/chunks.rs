@@ -9,7 +9,7 @@ use super::sync::OnceLock;
 use crate::Envelope;
 
 /// The largest chunk, in bytes, that a log keeps for later.
-const MAX_SPARE: usize = 8 * 1024;
+const MAX_SPARE: usize = 64 * 1024;
 
 /// The largest that it keeps while it holds no event: there may be a thousand such topics.
 const MAX_IDLE_SPARE: usize = 512;

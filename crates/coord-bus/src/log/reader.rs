@@ -1,13 +1,14 @@
 //! A subscriber's hold on a log: which chunk it has, and how it gets the next.
 
+use std::hint::spin_loop;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use super::attendance::{Cursor, Found};
 use super::keys::Kept;
-use super::state::Wakers;
-use super::sync::OnceLock;
+use super::state::{State, Wakers};
+use super::sync::{MutexGuard, OnceLock};
 use super::{Chunk, Shared, wake};
 use crate::{Envelope, Ledger};
 
@@ -156,7 +157,7 @@ impl<E> Hand<E> {
     }
 
     /// Gets the newest event, if there is one that was not read. How many were passed over.
-    pub(crate) fn newest(&mut self, reader: &mut Reader<E>, waker: Option<&Waker>) -> More<u64> {
+    pub(crate) fn newest(&mut self, reader: &Reader<E>, waker: Option<&Waker>) -> More<u64> {
         let mut passed = 0;
         let filled = reader.filled().min(self.until());
         if filled > self.first + self.end as u64 {
@@ -181,18 +182,22 @@ impl<E> Hand<E> {
 
     /// Gets more events, if there are any: of the chunk at hand, or the next chunk. How many the
     /// subscriber missed before them.
-    pub(crate) fn more(&mut self, reader: &mut Reader<E>, waker: Option<&Waker>) -> More<u64> {
+    pub(crate) fn more(&mut self, reader: &Reader<E>, waker: Option<&Waker>) -> More<u64> {
         let whole = self.index == self.end;
-        if !whole {
-            let filled = reader.filled().min(self.until());
-            self.filled = (filled.saturating_sub(self.first) as usize).min(self.end);
-            if self.index < self.filled {
+        if !whole && self.look(reader) {
+            return More::Yes(0);
+        }
+        let state = reader.shared.try_lock();
+        if !whole && state.is_none() {
+            reader.gather(self.position());
+            if self.look(reader) {
                 return More::Yes(0);
             }
         }
-        // What was read is let go of first: whoever has read everything keeps no event alive.
+        // What was read is let go of: whoever has read everything keeps no event alive.
+        let left = std::mem::take(&mut self.chunk);
         self.let_go();
-        match reader.advance(whole, waker) {
+        match reader.advance(state, left, whole, waker) {
             More::Yes(advance) => {
                 self.chunk = advance.chunk;
                 self.first = advance.first;
@@ -206,12 +211,25 @@ impl<E> Hand<E> {
         }
     }
 
+    /// Whether more of the chunk at hand has been filled.
+    fn look(&mut self, reader: &Reader<E>) -> bool {
+        let filled = reader.filled().min(self.until());
+        self.filled = (filled.saturating_sub(self.first) as usize).min(self.end);
+        self.index < self.filled
+    }
+
     fn until(&self) -> u64 {
         // Behind the look at what is filled: whoever sees an event that came after the end sees
         // the end.
         self.cursor.until.load(Ordering::Relaxed)
     }
 }
+
+/// How often, how long and for how many events a subscriber waits for those who publish at this
+/// moment: some microseconds at most.
+const LOOKS: usize = if cfg!(any(coord_loom, miri)) { 1 } else { 16 };
+const PAUSES: usize = if cfg!(any(coord_loom, miri)) { 0 } else { 32 };
+const ENOUGH: u64 = 64;
 
 impl<E> Reader<E> {
     pub(super) fn new(shared: Arc<Shared<E>>, id: usize) -> Self {
@@ -228,11 +246,35 @@ impl<E> Reader<E> {
         self.shared.next.load(Ordering::Acquire)
     }
 
-    /// Leaves the chunk that is held for the one with the next event. `whole`: all of it has been
-    /// read, and not only what is there so far.
-    fn advance(&mut self, whole: bool, waker: Option<&Waker>) -> More<Found<E>> {
+    /// Somebody is publishing on another thread at this moment, or at least has the lock. To follow
+    /// event by event would cost both more than the events do, as they take the same memory from
+    /// each other for each: better to let some gather, as long as more of them come.
+    #[cold]
+    fn gather(&self, position: u64) {
+        let mut filled = position;
+        for _ in 0..LOOKS {
+            for _ in 0..PAUSES {
+                spin_loop();
+            }
+            let now = self.filled();
+            if now == filled || now >= position + ENOUGH {
+                break;
+            }
+            filled = now;
+        }
+    }
+
+    /// Leaves the chunk that was held, `left`, for the one with the next event. `whole`: all of it
+    /// has been read, and not only what is there so far.
+    fn advance(
+        &self,
+        state: Option<MutexGuard<'_, State<E>>>,
+        left: Chunk<E>,
+        whole: bool,
+        waker: Option<&Waker>,
+    ) -> More<Found<E>> {
         let mut replaced = None;
-        let mut state = self.shared.lock();
+        let mut state = state.unwrap_or_else(|| self.shared.lock());
         let (found, garbage) = state.advance(self.id, whole);
         let more = match found {
             Some(found) => More::Yes(found),
@@ -243,7 +285,8 @@ impl<E> Reader<E> {
             }
         };
         drop(state);
-        drop(replaced);
+        // Outside the lock: what an event does when it is dropped is its own business.
+        drop((replaced, left));
         self.shared.recycle(garbage);
         more
     }
