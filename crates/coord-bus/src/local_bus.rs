@@ -39,7 +39,8 @@ pub struct LocalBus {
 
 #[derive(Default)]
 struct Topics {
-    logs: RwLock<HashMap<Box<str>, AnyLog>>,
+    /// Boxed, as half of a table's places are empty.
+    logs: RwLock<HashMap<Box<str>, Box<AnyLog>>>,
     watchers: Watchers,
     closed: AtomicBool,
     /// How many of the last events each topic keeps for who looks back.
@@ -70,7 +71,7 @@ impl LocalBus {
             .logs
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        logs.values().cloned().collect()
+        logs.values().map(|log| AnyLog::clone(log)).collect()
     }
 }
 
@@ -83,7 +84,7 @@ impl Bus for LocalBus {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(log) = logs.get(topic.name()) {
             log.check(topic)?;
-            return Ok(Port::Log(log.clone()));
+            return Ok(Port::Log(AnyLog::clone(log)));
         }
         drop(logs);
         let mut logs = self
@@ -93,7 +94,7 @@ impl Bus for LocalBus {
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(log) = logs.get(topic.name()) {
             log.check(topic)?;
-            return Ok(Port::Log(log.clone()));
+            return Ok(Port::Log(AnyLog::clone(log)));
         }
         // Under the lock that `close` takes after it has set this, so no topic slips through.
         if self.topics.closed.load(Ordering::Acquire) {
@@ -110,7 +111,7 @@ impl Bus for LocalBus {
         let log = topic.make_log_keeping(self.topics.keep);
         let port = Port::Log(log.clone());
         let attached = self.topics.watchers.opened(topic.name(), &port)?;
-        logs.insert(topic.name().into(), log);
+        logs.insert(topic.name().into(), Box::new(log));
         drop(logs);
         drop(attached);
         Ok(port)
@@ -123,7 +124,7 @@ impl Bus for LocalBus {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         let topics = logs.iter();
-        let topics = topics.map(|(name, log)| (&**name, Port::Log(log.clone())));
+        let topics = topics.map(|(name, log)| (&**name, Port::Log(AnyLog::clone(log))));
         self.topics.watchers.watch(watch, topics)
     }
 

@@ -16,7 +16,7 @@
 //!
 //! A chunk is dropped when the last subscriber leaves it: for the next, or because it has read
 //! everything and asks for more. So an idle log holds no event, and at most one
-//! empty chunk of 512 bytes. A subscriber that may lose events keeps at most `capacity` of them,
+//! empty chunk of 256 bytes. A subscriber that may lose events keeps at most `capacity` of them,
 //! and the chunk in its hands, alive.
 //!
 //! # Closing
@@ -64,10 +64,6 @@ use sync::{AtomicU64, Mutex, MutexGuard, fence};
 /// A row of events, filled from the front.
 pub(crate) type Chunk<E> = Arc<[OnceLock<Envelope<E>>]>;
 
-/// The most events in one chunk: enough that the lock is rare, few enough that one slow subscriber
-/// keeps little alive.
-const MAX_CHUNK: usize = 128;
-
 /// The log of one topic, and its entrance: a cheap handle that can be cloned.
 ///
 /// A bus in one process is a table of these. Most programs use a [`Publisher`](crate::Publisher)
@@ -106,15 +102,13 @@ impl<E> Entrance<E> {
 
 pub(crate) struct Shared<E> {
     topic: Arc<str>,
-    capacity: usize,
-    retain: usize,
     state: Mutex<State<E>>,
     /// The sequence of the next event: every place before it is filled.
     next: AtomicU64,
     /// Whose progress is waited for, read by subscribers without the lock: those whose chunk
     /// begins at or before this sequence are to report its end. 0: nobody's.
     awaited: AtomicU64,
-    groups: Arc<Groups<E>>,
+    groups: std::sync::OnceLock<Arc<Groups<E>>>,
 }
 
 impl<E> Clone for Log<E> {
@@ -157,18 +151,12 @@ impl<E: Event> Log<E> {
         retain: usize,
         keep: usize,
     ) -> Self {
-        let capacity = capacity.max(1);
-        // A quarter of the room is when waiting publishers are served: subscribers should report
-        // that often.
-        let chunk = (capacity / 4).clamp(1, MAX_CHUNK);
         let shared = Arc::new(Shared {
             topic: topic.into(),
-            capacity,
-            retain,
-            state: Mutex::new(State::new(capacity, retain, keep, chunk)),
+            state: Mutex::new(State::new(capacity.max(1), retain, keep)),
             next: AtomicU64::new(1),
             awaited: AtomicU64::new(0),
-            groups: Groups::new(),
+            groups: std::sync::OnceLock::new(),
         });
         Self {
             entrance: Entrance::open(&shared, None),
@@ -273,7 +261,8 @@ impl<E: Event> Log<E> {
             ..SubscribeOptions::default()
         };
         let subscribe = || self.subscribe_at(&options, place);
-        self.shared.groups.join(name, subscribe)
+        let groups = self.shared.groups.get_or_init(Groups::new);
+        groups.join(name, subscribe)
     }
 
     /// Whether there is a subscriber.
@@ -300,12 +289,12 @@ impl<E: Event> Log<E> {
         let state = self.shared.lock();
         let subscribers = state.subscribers();
         let mut ledger: Ledger = subscribers.iter().map(|each| each.ledger).sum();
-        ledger += state.gone;
+        ledger += state.gone.as_deref().copied().unwrap_or_default();
         TopicStats {
             topic: self.shared.topic.to_string(),
             event: type_name::<E>(),
-            capacity: self.shared.capacity,
-            retain: self.shared.retain,
+            capacity: state.capacity as usize,
+            retain: state.retain as usize,
             published: state.published(),
             ledger,
             depth: state.depth(),
@@ -322,7 +311,6 @@ impl<E> fmt::Debug for Log<E> {
         formatter
             .debug_struct("Log")
             .field("topic", &self.shared.topic)
-            .field("capacity", &self.shared.capacity)
             .finish_non_exhaustive()
     }
 }

@@ -80,7 +80,8 @@ impl<E> Shared<E> {
 
     #[inline(never)]
     fn unpark(mut state: MutexGuard<'_, State<E>>) {
-        let wakers = state.unpark();
+        let mut wakers = Wakers::new();
+        state.unpark(&mut wakers);
         drop(state);
         wake(wakers);
     }

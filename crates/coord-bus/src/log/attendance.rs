@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use super::Chunk;
+use super::chunks::Held;
 use super::own::Own;
 use super::sieve::{Assist, Woken};
 use super::state::{Garbage, State, Wakers};
@@ -58,7 +59,17 @@ pub(super) enum Hold<E> {
     /// It is counted in each chunk that it has not left.
     Counted(Class),
     /// It has chunks of its own.
-    Own(Own<E>),
+    Own(Box<Own<E>>),
+}
+
+impl<E> Hold<E> {
+    /// Keeps what these chunks have from `start` to before `end`.
+    fn own<'a>(chunks: impl Iterator<Item = &'a Held<E>>, start: u64, end: u64) -> Self
+    where
+        E: 'a,
+    {
+        Self::Own(Box::new(Own::of(chunks, start, end)))
+    }
 }
 
 /// How far back a counted subscriber reads, once it has left what it has in its hands.
@@ -82,7 +93,7 @@ pub(super) struct Reader<E> {
     /// Where the chunk in its hands ends; 0: it has none.
     pub(super) hand_end: u64,
     /// Where it stands in `State::parked`, once it has found nothing left to read.
-    pub(super) parked: Option<usize>,
+    pub(super) parked: Option<u32>,
     pub(super) waker: Option<Waker>,
     /// Reads on its behalf.
     pub(super) assist: Option<Weak<dyn Assist>>,
@@ -166,7 +177,7 @@ impl<E> State<E> {
                 *self.awake.of(class) += 1;
                 Hold::Counted(class)
             }
-            None => Hold::Own(Own::of(self.chunks.iter().skip(passed), start, u64::MAX)),
+            None => Hold::own(self.chunks.iter().skip(passed), start, u64::MAX),
         };
         let is_own = matches!(hold, Hold::Own(_));
         let id = self.readers.insert(Reader {
@@ -199,7 +210,8 @@ impl<E> State<E> {
     pub(super) fn part(&mut self, id: usize, wakers: &mut Wakers) -> (Garbage<E>, Reader<E>) {
         let was_parked = self.unpark_one(id);
         let reader = self.readers.remove(id);
-        self.gone += self.ledger(&reader).settled();
+        let settled = self.ledger(&reader).settled();
+        **self.gone.get_or_insert_default() += settled;
         if reader.until() == u64::MAX {
             self.stop_listening(id);
         }
@@ -232,7 +244,7 @@ impl<E> State<E> {
                     true => self.chunks.len(),
                     false => reader.number.saturating_sub(self.oldest) as usize,
                 };
-                reader.hold = Hold::Own(Own::of(self.chunks.iter().skip(left), reach, next));
+                reader.hold = Hold::own(self.chunks.iter().skip(left), reach, next);
                 let number = reader.number;
                 if !was_parked {
                     self.leave_all(number, class);
@@ -341,8 +353,8 @@ impl<E> State<E> {
 
     pub(super) fn park(&mut self, id: usize) {
         let reader = &mut self.readers[id];
-        reader.parked = Some(self.parked.len());
-        self.parked.push(id);
+        reader.parked = Some(self.parked.len() as u32);
+        self.parked.push(id as u32);
         if let Some(class) = reader.class() {
             *self.awake.of(class) -= 1;
         }
@@ -371,9 +383,9 @@ impl<E> State<E> {
         let Some(index) = reader.parked.take() else {
             return false;
         };
-        self.parked.swap_remove(index);
-        if let Some(moved) = self.parked.get(index) {
-            self.readers[*moved].parked = Some(index);
+        self.parked.swap_remove(index as usize);
+        if let Some(moved) = self.parked.get(index as usize) {
+            self.readers[*moved as usize].parked = Some(index);
         }
         true
     }
@@ -398,12 +410,12 @@ impl<E> State<E> {
     }
 
     /// There is more to read for all who are parked: they count in the tail again, or have it for
-    /// themselves. Those who wake them.
-    pub(super) fn unpark(&mut self) -> Wakers {
-        let mut wakers = Wakers::new();
+    /// themselves. Adds those who wake them.
+    pub(super) fn unpark(&mut self, wakers: &mut Wakers) {
+        wakers.reserve(self.parked.len());
         let mut youngest = self.chunks.back_mut();
         for id in self.parked.drain(..) {
-            let reader = &mut self.readers[id];
+            let reader = &mut self.readers[id as usize];
             reader.parked = None;
             match (&mut reader.hold, &mut youngest) {
                 (Hold::Counted(class), Some(youngest)) => {
@@ -417,7 +429,6 @@ impl<E> State<E> {
             }
             wakers.extend(reader.take_woken());
         }
-        wakers
     }
 
     /// The wakers of the parked, who stay parked: there is nothing to read.
@@ -425,7 +436,7 @@ impl<E> State<E> {
         let readers = &mut self.readers;
         self.parked
             .iter()
-            .filter_map(|id| readers[*id].waker.take())
+            .filter_map(|id| readers[*id as usize].waker.take())
             .map(Woken::of)
             .collect()
     }

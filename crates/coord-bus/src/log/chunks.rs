@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Chunk;
 use super::attendance::Class;
-use super::state::{Garbage, SMALLEST_CHUNK, State, Wakers};
+use super::state::{Garbage, SMALLEST_CHUNK, State, Wakers, chunk_max};
 use super::sync::OnceLock;
 use crate::Envelope;
 
@@ -12,10 +12,10 @@ use crate::Envelope;
 const MAX_SPARE: usize = 64 * 1024;
 
 /// The largest that it keeps while it holds no event: there may be a thousand such topics.
-const MAX_IDLE_SPARE: usize = 512;
+const MAX_IDLE_SPARE: usize = 256;
 
 /// How many chunks the lists of an idle log have room for.
-pub(super) const IDLE_LIST: usize = 4;
+pub(super) const IDLE_LIST: usize = 1;
 
 /// A chunk, and how many subscribers may still read in it.
 pub(super) struct Held<E> {
@@ -26,11 +26,11 @@ pub(super) struct Held<E> {
 
 /// How many subscribers there are of each class that is counted.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Readers([usize; 3]);
+pub(super) struct Readers([u32; 3]);
 
 impl Readers {
     #[inline]
-    pub(super) fn of(&mut self, class: Class) -> &mut usize {
+    pub(super) fn of(&mut self, class: Class) -> &mut u32 {
         &mut self.0[class as usize]
     }
 
@@ -44,7 +44,7 @@ impl<E> Held<E> {
         self.first + self.chunk.len() as u64
     }
 
-    pub(super) fn readers(&mut self, class: Class) -> &mut usize {
+    pub(super) fn readers(&mut self, class: Class) -> &mut u32 {
         self.readers.of(class)
     }
 
@@ -85,13 +85,17 @@ impl<E> State<E> {
             return Garbage::new();
         }
         if !self.tail.is_empty() {
-            self.chunk_next = (self.chunk_next * 2).min(self.chunk_max);
+            self.chunk_next = (self.chunk_next * 2).min(chunk_max(self.capacity));
         }
         self.tail = match self.spare.take() {
             Some(spare) if spare.len() == self.chunk_next => spare,
             _ => (0..self.chunk_next).map(|_| OnceLock::new()).collect(),
         };
         self.tail_first = self.next;
+        if self.chunks.is_empty() {
+            // Where no more than one is in use, it costs no more.
+            self.chunks.reserve_exact(1);
+        }
         self.chunks.push_back(Held {
             first: self.next,
             chunk: Arc::clone(&self.tail),
@@ -99,7 +103,7 @@ impl<E> State<E> {
         });
         self.hand_out_tail();
         // Whoever is parked is done with the chunk before, and only now counted: in this one.
-        wakers.extend(self.unpark());
+        self.unpark(wakers);
         let garbage = self.release();
         self.settle();
         garbage
@@ -132,7 +136,8 @@ impl<E> State<E> {
         if self.chunks.is_empty() && !self.tail.is_empty() {
             let used = (self.next - self.tail_first) as usize;
             if used <= self.chunk_next / 4 {
-                self.chunk_next = (self.chunk_next / 2).max(self.chunk_max.min(SMALLEST_CHUNK));
+                let smallest = chunk_max(self.capacity).min(SMALLEST_CHUNK);
+                self.chunk_next = (self.chunk_next / 2).max(smallest);
             }
             let is_large = |spare: &mut Chunk<E>| size_of_val(&**spare) > MAX_IDLE_SPARE;
             garbage.extend(self.spare.take_if(is_large));

@@ -218,7 +218,7 @@ impl<E> Work<E> {
                 return Seek::Panicked;
             }
             let Some(index) = self.hand.next_index() else {
-                match self.hand.more(&mut self.reader, waker) {
+                match self.hand.more(&self.reader, waker) {
                     More::Yes(missed) => self.missed += missed,
                     More::Empty => return Seek::Empty,
                     More::Closed => return Seek::Closed,

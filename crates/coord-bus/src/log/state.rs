@@ -29,8 +29,6 @@ pub(super) struct State<E> {
     pub(super) retain: u64,
     /// How many of the last events are kept in all: those, or more for who looks back.
     pub(super) keep: u64,
-    /// The most events in a chunk.
-    pub(super) chunk_max: usize,
     /// The size of the next chunk: it doubles under load, and shrinks when chunks are left early.
     pub(super) chunk_next: usize,
     /// The sequence of the next event; the first is 1.
@@ -61,7 +59,7 @@ pub(super) struct State<E> {
     /// Those that drop the newest.
     pub(super) newest: Vec<usize>,
     /// Readers that have read everything. They count in no chunk until there is more.
-    pub(super) parked: Vec<usize>,
+    pub(super) parked: Vec<u32>,
     /// Publishers that wait for room, in the order in which they came.
     pub(super) queue: BTreeMap<u64, Waker>,
     pub(super) next_ticket: u64,
@@ -72,22 +70,32 @@ pub(super) struct State<E> {
     /// Who waits for the next event without being a subscriber.
     pub(super) onlookers: Vec<Waker>,
     /// What became of the events of the subscribers that are gone.
-    pub(super) gone: Ledger,
+    pub(super) gone: Option<Box<Ledger>>,
     /// The handles through which one may publish, by where they were opened.
-    pub(super) entrances: Vec<(Option<&'static Location<'static>>, usize)>,
+    pub(super) entrances: SmallVec<[(Option<&'static Location<'static>>, usize); 2]>,
 }
 
+/// The most events in one chunk: enough that the lock is rare, few enough that one slow subscriber
+/// keeps little alive.
+const MAX_CHUNK: u64 = 128;
+
 /// The size of a chunk where little is published: an event an hour should not cost kilobytes.
-pub(super) const SMALLEST_CHUNK: usize = 8;
+pub(super) const SMALLEST_CHUNK: usize = 2;
+
+/// The most events in a chunk of a log with this capacity. A quarter of the room is when waiting
+/// publishers are served: subscribers should report that often.
+pub(super) fn chunk_max(capacity: u64) -> usize {
+    (capacity / 4).clamp(1, MAX_CHUNK) as usize
+}
 
 impl<E> State<E> {
-    pub(super) fn new(capacity: usize, retain: usize, keep: usize, chunk_max: usize) -> Self {
+    pub(super) fn new(capacity: usize, retain: usize, keep: usize) -> Self {
+        let capacity = capacity as u64;
         Self {
-            capacity: capacity as u64,
+            capacity,
             retain: retain as u64,
             keep: keep.max(retain) as u64,
-            chunk_max,
-            chunk_next: chunk_max.min(SMALLEST_CHUNK),
+            chunk_next: chunk_max(capacity).min(SMALLEST_CHUNK),
             next: 1,
             open_until: 0,
             limit: u64::MAX,
@@ -109,8 +117,8 @@ impl<E> State<E> {
             granted: 0,
             idle: Vec::new(),
             onlookers: Vec::new(),
-            gone: Ledger::default(),
-            entrances: Vec::new(),
+            gone: None,
+            entrances: SmallVec::new(),
         }
     }
 
