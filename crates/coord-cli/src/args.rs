@@ -23,26 +23,39 @@ pub(crate) enum Command {
     /// Run the steps and services of a workflow file.
     #[command(after_help = EXIT_CODES)]
     Run(RunArgs),
+    /// Check a workflow file, and run nothing.
+    Validate(FileArgs),
 }
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 2 the command line was not understood; 4 nothing to do; 96 a bad file or \
 system; 100 the run failed; 110 the output could not be written; 130 ended by a signal.";
 
+/// Which file, and how to talk of it.
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct RunArgs {
+pub(crate) struct FileArgs {
     /// The workflow file.
     #[arg(default_value = "coord.toml")]
     pub(crate) file: PathBuf,
+
+    /// Give a parameter of the file another value; can be repeated.
+    #[arg(long = "param", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) params: Vec<(String, String)>,
+
+    /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) of: FileArgs,
 
     /// How many steps run at once at most; by default what the file says, or else one for each
     /// processor.
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<NonZeroUsize>,
-
-    /// Give a parameter of the file another value; can be repeated.
-    #[arg(long = "param", value_name = "KEY=VALUE", value_parser = key_value)]
-    pub(crate) params: Vec<(String, String)>,
 
     /// What to show: a live screen, text, or one event a line for programs; by default the screen
     /// in a terminal, and text elsewhere.
@@ -52,10 +65,6 @@ pub(crate) struct RunArgs {
     /// Keep services running until Ctrl-C, also when the last step that needs them is over.
     #[arg(long)]
     pub(crate) keep_services: bool,
-
-    /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
-    #[arg(long, value_enum, default_value_t = Color::Auto)]
-    pub(crate) color: Color,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,12 +1,13 @@
 //! `coord`: runs real processes as workflows in a terminal.
 //!
 //! It is built from the public API of the facade and nothing else. The way of a run: `args` says
-//! what is wanted, `file` reads the workflow file, `needs` knows who needs which service, `job`
+//! what is wanted, `file` reads the workflow file, `validate` checks it, `needs` knows who needs which service, `job`
 //! makes a workflow of processes and services, `run` runs that and watches the signals, `board`
 //! keeps what is known of it, `screen` is a subscriber of the bus that shows it.
 
 mod args;
 mod file;
+mod validate;
 mod needs;
 mod job;
 mod hands;
@@ -40,6 +41,8 @@ fn main() -> std::process::ExitCode {
             };
         }
     };
-    let Command::Run(args) = args.command();
-    run::run(&args).into()
+    match args.command() {
+        Command::Run(args) => run::run(&args).into(),
+        Command::Validate(args) => validate::validate(&args).into(),
+    }
 }

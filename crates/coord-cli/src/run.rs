@@ -25,6 +25,7 @@ use crate::job::{self, GRACE, Job};
 use crate::needs::Needs;
 use crate::screen::{self, Screen, Start};
 use crate::signals::{Interrupts, Signals};
+use crate::validate::{Checked, refuse};
 use course::Course;
 
 /// How long a cancelled step has in all: its processes' grace, and some to read what they said.
@@ -62,14 +63,14 @@ enum SetUpError {
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
     let prepared = match prepare(args) {
         Ok(prepared) => prepared,
-        Err(report) => return refuse(args, &report),
+        Err(report) => return refuse(&args.of, &report),
     };
     if !prepared.runs.contains(&true) {
         return screen::nothing_to_do(args, &prepared.file.name);
     }
     match execute(args, prepared) {
         Ok(code) => code,
-        Err(error) => refuse(args, &error.into()),
+        Err(error) => refuse(&args.of, &error.into()),
     }
 }
 
@@ -83,15 +84,14 @@ struct Prepared {
 }
 
 fn prepare(args: &RunArgs) -> Result<Prepared, Report> {
-    let mut file = WorkflowFile::load(&args.file)?;
+    let Checked {
+        mut file,
+        params,
+        mut runs,
+    } = Checked::load(&args.of)?;
     let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let limit = args.concurrency.or(file.concurrency);
     file.concurrency = Some(limit.unwrap_or(processors));
-    let params = file.params_with(&args.params)?;
-    // Names and values that are no text cannot be named in a condition.
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let mut runs = file.conditions(&params, &environment.collect())?;
     let needs = Needs::of(&file, &runs);
     for (place, unit) in file.units.iter().enumerate() {
         runs[place] &= unit.service().is_none() || needs.is_needed(place);
@@ -102,14 +102,6 @@ fn prepare(args: &RunArgs) -> Result<Prepared, Report> {
         runs,
         needs,
     })
-}
-
-/// Says on standard error why there is no run.
-fn refuse(args: &RunArgs, report: &Report) -> ExitCode {
-    match screen::print_report(args, report) {
-        Ok(()) => ExitCode::SetUp,
-        Err(_) => ExitCode::OutputLost,
-    }
 }
 
 fn execute(args: &RunArgs, prepared: Prepared) -> Result<ExitCode, SetUpError> {

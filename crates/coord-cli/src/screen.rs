@@ -24,6 +24,7 @@ use crate::ended::Ended;
 use crate::file::WorkflowFile;
 use crate::hands::Wish;
 use crate::signals::Interrupts;
+pub(crate) use out::out;
 pub(crate) use page::{nothing_to_do, print_report};
 use paper::Paper;
 use tui::Tui;
@@ -118,7 +119,7 @@ impl Screen {
         if args.output() == Output::Jsonl {
             return true;
         }
-        let mut out = out::out(args.color.into());
+        let mut out = out::out(args.of.color.into());
         let written = summary::print(&mut out, ended, file, board);
         written.and_then(|()| out.flush()).is_ok()
     }

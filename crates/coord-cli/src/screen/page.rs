@@ -15,7 +15,7 @@ use super::lines::Lines;
 use super::order::Happening;
 use super::out::{Out, out};
 use super::text::Text;
-use crate::args::{Output, RunArgs};
+use crate::args::{Color, Output, RunArgs};
 use crate::board::{Board, Bounds};
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
@@ -43,7 +43,7 @@ impl Page {
         let (form, color) = match args.output() {
             // JSON has no control characters for a terminal to act upon.
             Output::Jsonl => (Form::Jsonl, ColorChoice::AlwaysAnsi),
-            _ => (Form::Text(Text::new(file)), args.color.into()),
+            _ => (Form::Text(Text::new(file)), args.of.color.into()),
         };
         Self {
             form,
@@ -184,7 +184,7 @@ impl Page {
 
 /// Says on standard output that no step is to run.
 pub(crate) fn nothing_to_do(args: &RunArgs, workflow: &str) -> ExitCode {
-    let mut out = out(args.color.into());
+    let mut out = out(args.of.color.into());
     let said = match args.output() {
         Output::Jsonl => Ok(()),
         _ => writeln!(out, "{workflow}: nothing to do, every condition is false"),
@@ -195,13 +195,13 @@ pub(crate) fn nothing_to_do(args: &RunArgs, workflow: &str) -> ExitCode {
     }
 }
 
-/// Prints on standard error why there is no run.
-pub(crate) fn print_report(args: &RunArgs, report: &Report) -> io::Result<()> {
+/// Prints on standard error what is wrong.
+pub(crate) fn print_report(color: Color, report: &Report) -> io::Result<()> {
     let mut text = String::new();
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode());
     // Into a string nothing can fail.
     let _ = handler.render_report(&mut text, report.as_ref());
-    let mut error = AutoStream::new(io::stderr(), args.color.into());
+    let mut error = AutoStream::new(io::stderr(), color.into());
     error.write_all(text.as_bytes())?;
     error.flush()
 }

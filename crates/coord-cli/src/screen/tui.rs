@@ -64,7 +64,7 @@ impl Tui {
             board: Board::new(start.file, bounds),
             view: View::new(),
             load: Load::default(),
-            look: Look::of_environment(start.args.color),
+            look: Look::of_environment(start.args.of.color),
             feed: Feed::new(start.module, bounds)?,
             module: Arc::clone(start.module),
             interrupts: start.interrupts.clone(),

@@ -83,3 +83,26 @@ fn help_and_version_are_answers() {
         .exits(0)
         .says("Exit codes");
 }
+
+#[test]
+fn a_file_is_checked_and_nothing_of_it_runs() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "name = 'release'\n[params]\ntarget = 'debug'\n\
+         [[step]]\nid = 'a'\nrun = 'touch started'\nneeds = ['db']\n\
+         [[service]]\nid = 'db'\nrun = 'touch started'\n",
+    );
+    let checked = done(folder.coord(["validate"]));
+    checked.exits(0);
+    let said = "coord.toml: no faults in workflow `release`; steps: 1, services: 1\n";
+    assert_eq!((&*checked.out, &*checked.err), (said, ""));
+    let wrong = done(folder.coord(["validate", "--param", "tagret=release"]));
+    wrong.exits(96);
+    assert!(wrong.err.contains("target"), "{}", wrong.err);
+    folder.write("wrong.toml", "[[step]]\nid = 'a'\n");
+    let wrong = done(folder.coord(["validate", "wrong.toml", "--color", "never"]));
+    wrong.exits(96);
+    assert!(wrong.err.contains("wrong.toml:1:1"), "{}", wrong.err);
+    assert_eq!((&*wrong.out, folder.read("started")), ("", None));
+}

@@ -1,0 +1,63 @@
+//! `coord validate`: what is wrong with a file; and the part of a run that is the same.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use miette::Report;
+
+use crate::args::FileArgs;
+use crate::exit_code::ExitCode;
+use crate::file::WorkflowFile;
+use crate::screen;
+
+/// A workflow file without faults, with parameters that it has.
+pub(crate) struct Checked {
+    pub(crate) file: WorkflowFile,
+    pub(crate) params: BTreeMap<String, String>,
+    /// Whether each unit runs by its condition.
+    pub(crate) runs: Vec<bool>,
+}
+
+impl Checked {
+    pub(crate) fn load(args: &FileArgs) -> Result<Self, Report> {
+        let file = WorkflowFile::load(&args.file)?;
+        let params = file.params_with(&args.params)?;
+        // Names and values that are no text cannot be named in a condition.
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let runs = file.conditions(&params, &environment.collect())?;
+        Ok(Self { file, params, runs })
+    }
+}
+
+/// Says on standard error what is wrong, or else on standard output that nothing is.
+pub(crate) fn validate(args: &FileArgs) -> ExitCode {
+    let checked = match Checked::load(args) {
+        Ok(checked) => checked,
+        Err(report) => return refuse(args, &report),
+    };
+    let file = &checked.file;
+    let services = file.units.iter().filter(|unit| unit.service().is_some());
+    let services = services.count();
+    let steps = file.units.len() - services;
+    let mut out = screen::out(args.color.into());
+    let said = writeln!(
+        out,
+        "{}: no faults in workflow `{}`; steps: {steps}, services: {services}",
+        file.path(),
+        file.name,
+    );
+    match said.and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::Done,
+        Err(_) => ExitCode::OutputLost,
+    }
+}
+
+/// Says on standard error why nothing is done.
+pub(crate) fn refuse(args: &FileArgs, report: &Report) -> ExitCode {
+    match screen::print_report(args.color, report) {
+        Ok(()) => ExitCode::SetUp,
+        Err(_) => ExitCode::OutputLost,
+    }
+}
