@@ -25,6 +25,9 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check a workflow file, and run nothing.
     Validate(FileArgs),
+    /// What `coord run` starts beside itself, to end what it leaves behind if it is killed.
+    #[command(hide = true)]
+    Watchdog,
 }
 
 const EXIT_CODES: &str = "\

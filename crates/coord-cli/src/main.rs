@@ -21,6 +21,7 @@ mod ended;
 mod exit_code;
 
 use clap::Parser;
+use coordination::patterns::process::Watchdog;
 
 use args::{Args, Command};
 use exit_code::ExitCode;
@@ -44,5 +45,9 @@ fn main() -> std::process::ExitCode {
     match args.command() {
         Command::Run(args) => run::run(&args).into(),
         Command::Validate(args) => validate::validate(&args).into(),
+        Command::Watchdog => match Watchdog::serve() {
+            Ok(()) => ExitCode::Done.into(),
+            Err(_) => ExitCode::SetUp.into(),
+        },
     }
 }

@@ -5,6 +5,7 @@ mod keeper;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use coordination::bus::time::{Instant, timeout};
 use coordination::bus::{Bus, LocalBus};
 use coordination::monitor::PerformanceMonitor;
+use coordination::patterns::process::Watchdog;
 use coordination::workflow::Status;
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
@@ -124,6 +126,9 @@ async fn execute_on(
     config.workflow_grace = STEP_GRACE;
     config.compensation_timeout = UNDO_DEADLINE;
     let module = Arc::new(CoordinationModule::start(Arc::clone(&bus) as _, config)?);
+    let mut watchdog = Command::new(std::env::current_exe()?);
+    watchdog.arg("watchdog");
+    module.processes()?.guard(Watchdog::start(watchdog)?);
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     // Before anything can be published.

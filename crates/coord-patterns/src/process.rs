@@ -72,6 +72,11 @@
 //! A process that moves to a group or a session of its own (`setsid`) has left: it is neither
 //! signalled nor waited for, and what it prints after the group's end is not read.
 //!
+//! # When the program is killed
+//!
+//! Dropping a future ends its group, but a program that gets SIGKILL drops nothing. A [`Watchdog`]
+//! is a small process beside it that kills what it has left: [`ProcessRunner::guard`].
+//!
 //! # Systems
 //!
 //! Only Unix has process groups, so this crate does not compile elsewhere. Signals never hit a
@@ -87,6 +92,7 @@ mod stop;
 mod stop_signal;
 mod runner;
 mod watch;
+mod watchdog;
 mod quiet;
 mod group;
 mod groups;
@@ -102,6 +108,7 @@ pub use runner::ProcessRunner;
 pub use spec::{DEFAULT_GRACE, ProcessSpec};
 pub use stop::Stop;
 pub use stop_signal::{StopSignal, UnknownStopSignal};
+pub use watchdog::Watchdog;
 
 pub(crate) use lines::plain;
 pub(crate) use watch::Watch;

@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the run ends, what was done is undone, and nothing of any process is left.
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::coord::{Folder, Running, is_gone, pids};
 
@@ -125,4 +125,76 @@ fn a_reader_that_does_not_read_does_not_keep_a_run_from_being_ended() {
     }
     let (status, _) = running.end();
     assert_eq!(status.code(), Some(130));
+}
+
+/// A pipe in the folder that is at its end once every process has ended that has it open.
+fn lifeline(folder: &Folder) -> std::path::PathBuf {
+    let path = folder.path().join("lifeline");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    path
+}
+
+#[test]
+fn when_it_is_killed_nothing_of_what_it_runs_lives_on() {
+    let folder = Folder::new();
+    let lifeline = lifeline(&folder);
+    folder.write(
+        "coord.toml",
+        r#"
+        [[service]]
+        id = "db"
+        run = "exec 3>lifeline; trap '' TERM; sleep 1000 & echo pid=$!; wait"
+        ready = { log = "pid=" }
+        [[step]]
+        id = "gone"
+        run = "true"
+        [[step]]
+        id = "under-way"
+        needs = ["db", "gone"]
+        run = "exec 3>lifeline; (sleep 1000 & echo pid=$!; wait) & echo pid=$!; wait"
+        "#,
+    );
+    let mut running = Running::start(folder.coord(["run"]));
+    // Opens once somebody has it open for writing.
+    let mut lifeline = std::fs::File::open(lifeline).unwrap();
+    for _ in 0..3 {
+        running.until("pid=");
+    }
+    running.signal(Signal::KILL);
+    // At its end: nobody has it open any more.
+    assert_eq!(
+        std::io::copy(&mut lifeline, &mut std::io::sink()).unwrap(),
+        0
+    );
+}
+
+#[test]
+fn a_signal_that_is_meant_for_it_does_not_end_its_watchdog() {
+    let folder = Folder::new();
+    let lifeline = lifeline(&folder);
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'exec 3>lifeline; echo pid=$$; trap \"\" TERM; sleep 1000'\n",
+    );
+    let mut running = Running::start(folder.coord(["run"]));
+    let mut lifeline = std::fs::File::open(lifeline).unwrap();
+    running.until("pid=");
+    let children = format!("/proc/{0}/task/{0}/children", running.id());
+    let children = std::fs::read_to_string(children).unwrap();
+    let step = pids(&running.printed)[0];
+    let children = children.split_whitespace().map(|id| id.parse().unwrap());
+    let mut watchdogs = children
+        .filter_map(Pid::from_raw)
+        .filter(|pid| *pid != step);
+    let watchdog = watchdogs.next().expect("it has one");
+    assert_eq!(watchdogs.next(), None);
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        kill_process(watchdog, signal).unwrap();
+    }
+    running.signal(Signal::KILL);
+    assert_eq!(
+        std::io::copy(&mut lifeline, &mut std::io::sink()).unwrap(),
+        0
+    );
 }

@@ -2,13 +2,15 @@
 //! which they were not suspended.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use coord_bus::time::{self, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::select;
 use tokio::sync::watch;
+
+use super::Watchdog;
 
 /// The groups that live.
 ///
@@ -19,6 +21,7 @@ use tokio::sync::watch;
 pub(crate) struct Groups {
     state: Mutex<State>,
     suspended: watch::Sender<bool>,
+    watchdog: OnceLock<Watchdog>,
 }
 
 #[derive(Debug)]
@@ -39,16 +42,26 @@ impl Groups {
                 awake_since: Some(Instant::now()),
             }),
             suspended: watch::Sender::new(false),
+            watchdog: OnceLock::new(),
         }
     }
 
     /// A group begins to live.
     pub(super) fn enter(self: &Arc<Self>, group: Pid) -> Membership {
+        if let Some(watchdog) = self.watchdog.get() {
+            watchdog.enter(group);
+        }
         self.lock().living.insert(group);
         Membership {
             groups: Arc::clone(self),
             group,
         }
+    }
+
+    /// The watchdog of what starts from now on. The first stays.
+    pub(super) fn guard(&self, watchdog: Watchdog) {
+        // One that comes later is dropped, and ends.
+        let _ = self.watchdog.set(watchdog);
     }
 
     pub(super) fn suspend(&self) {
@@ -122,6 +135,9 @@ pub(super) struct Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         self.groups.lock().living.remove(&self.group);
+        if let Some(watchdog) = self.groups.watchdog.get() {
+            watchdog.leave(self.group);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::line_reader::LineReader;
 use super::lines::Line;
 use super::pipe::Pipe;
 use super::watch::Watch;
-use super::{ProcessError, ProcessSpec, Stop, quiet};
+use super::{ProcessError, ProcessSpec, Stop, Watchdog, quiet};
 
 /// Runs processes. Cheap to clone; one serves any number of processes at once.
 #[derive(Debug, Clone)]
@@ -82,6 +82,12 @@ impl ProcessRunner {
     /// process that may not be signalled is left as it is.
     pub fn suspend(&self) {
         self.groups.suspend();
+    }
+
+    /// Has a watchdog kill what runs through this runner or a clone of it, should the program be
+    /// killed: what starts from now on. The first watchdog stays.
+    pub fn guard(&self, watchdog: Watchdog) {
+        self.groups.guard(watchdog);
     }
 
     /// Lets what is suspended go on, with SIGCONT.
