@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check a workflow file, and run nothing.
     Validate(FileArgs),
+    /// Draw what needs what in a workflow file, and run nothing.
+    Graph(GraphArgs),
     /// What `coord run` starts beside itself, to end what it leaves behind if it is killed.
     #[command(hide = true)]
     Watchdog,
@@ -68,6 +70,24 @@ pub(crate) struct RunArgs {
     /// Keep services running until Ctrl-C, also when the last step that needs them is over.
     #[arg(long)]
     pub(crate) keep_services: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct GraphArgs {
+    #[command(flatten)]
+    pub(crate) of: FileArgs,
+
+    /// How to draw it: as plain text in stages, as Mermaid, for Graphviz, or for programs.
+    #[arg(long, value_enum, default_value_t = GraphFormat::Ascii)]
+    pub(crate) format: GraphFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    Ascii,
+    Mermaid,
+    Dot,
+    Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

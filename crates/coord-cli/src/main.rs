@@ -1,13 +1,14 @@
 //! `coord`: runs real processes as workflows in a terminal.
 //!
 //! It is built from the public API of the facade and nothing else. The way of a run: `args` says
-//! what is wanted, `file` reads the workflow file, `validate` checks it, `needs` knows who needs which service, `job`
+//! what is wanted, `file` reads the workflow file, `validate` checks it, `graph` draws it, `needs` knows who needs which service, `job`
 //! makes a workflow of processes and services, `run` runs that and watches the signals, `board`
 //! keeps what is known of it, `screen` is a subscriber of the bus that shows it.
 
 mod args;
 mod file;
 mod validate;
+mod graph;
 mod needs;
 mod job;
 mod hands;
@@ -45,6 +46,7 @@ fn main() -> std::process::ExitCode {
     match args.command() {
         Command::Run(args) => run::run(&args).into(),
         Command::Validate(args) => validate::validate(&args).into(),
+        Command::Graph(args) => graph::graph(&args).into(),
         Command::Watchdog => match Watchdog::serve() {
             Ok(()) => ExitCode::Done.into(),
             Err(_) => ExitCode::SetUp.into(),

@@ -67,6 +67,7 @@ mod handle;
 mod builder;
 mod registry;
 mod plan;
+mod graph;
 mod context;
 mod orchestrator;
 mod run;
@@ -76,6 +77,7 @@ mod error;
 pub use builder::{NoInput, NoUndo, StepBuilder, Undo, UndoWith, WorkflowBuilder};
 pub use context::StepContext;
 pub use error::{AttemptError, StepError, WorkflowError};
+pub use graph::{Graph, GraphStep};
 pub use handle::{InputPlace, Inputs, Outputs, Step};
 pub use name::{NAME_LENGTH_MAX, Shown, is_name, nearest};
 pub use orchestrator::{

@@ -106,3 +106,46 @@ fn a_file_is_checked_and_nothing_of_it_runs() {
     assert!(wrong.err.contains("wrong.toml:1:1"), "{}", wrong.err);
     assert_eq!((&*wrong.out, folder.read("started")), ("", None));
 }
+
+#[test]
+fn a_graph_shows_what_needs_what_and_what_will_not_run() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "name = 'release'\n[params]\ndeploy = false\n\
+         [[step]]\nid = 'build'\nrun = 'touch started'\n\
+         [[step]]\nid = 'test'\nrun = 'true'\nneeds = ['build', 'db']\n\
+         [[step]]\nid = 'deploy'\nrun = 'true'\nneeds = ['test']\nwhen = \"params.deploy == 'true'\"\n\
+         [[service]]\nid = 'db'\nrun = 'true'\n",
+    );
+    let drawn = done(folder.coord(["graph"]));
+    let text = "
+release: 4 steps in 3 stages
+  1  build
+     db (service)
+  2  test                                      after build, db
+  3  deploy (skipped: its condition is false)  after test
+";
+    assert_eq!(format!("\n{}", drawn.out), text);
+    let drawn = done(folder.coord(["graph", "--param", "deploy=true", "--format", "mermaid"]));
+    drawn.exits(0);
+    let chart = "
+flowchart LR
+    s0[\"build\"]
+    s1[\"test\"]
+    s2[\"deploy\"]
+    s3[\"db (service)\"]
+    s0 --> s1
+    s3 --> s1
+    s1 --> s2
+";
+    assert_eq!(format!("\n{}", drawn.out), chart);
+    let drawn = done(folder.coord(["graph", "--format", "dot"]));
+    drawn
+        .says("digraph \"release\" {\n")
+        .says("    \"db\" -> \"test\"\n");
+    let drawn = done(folder.coord(["graph", "--format", "json"]));
+    let json: serde_json::Value = serde_json::from_str(&drawn.out).unwrap();
+    assert_eq!(json["steps"][1]["needs"], serde_json::json!([0, 3]));
+    assert_eq!(folder.read("started"), None);
+}

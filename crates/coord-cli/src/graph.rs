@@ -1,0 +1,55 @@
+//! `coord graph`: what needs what in a file.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use coordination::workflow::{Graph, GraphStep};
+
+use crate::args::{GraphArgs, GraphFormat};
+use crate::exit_code::ExitCode;
+use crate::file::WorkflowFile;
+use crate::screen;
+use crate::validate::{Checked, refuse};
+
+/// Draws a file without faults on standard output.
+pub(crate) fn graph(args: &GraphArgs) -> ExitCode {
+    let checked = match Checked::load(&args.of) {
+        Ok(checked) => checked,
+        Err(report) => return refuse(&args.of, &report),
+    };
+    let mut out = screen::out(args.of.color.into());
+    let drawn = draw(&mut out, &of(&checked), args.format);
+    match drawn.and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::Done,
+        Err(_) => ExitCode::OutputLost,
+    }
+}
+
+fn draw(out: &mut impl Write, graph: &Graph, format: GraphFormat) -> io::Result<()> {
+    match format {
+        GraphFormat::Ascii => write!(out, "{graph}"),
+        GraphFormat::Mermaid => out.write_all(graph.to_mermaid().as_bytes()),
+        GraphFormat::Dot => out.write_all(graph.to_dot().as_bytes()),
+        GraphFormat::Json => {
+            serde_json::to_writer_pretty(&mut *out, graph)?;
+            writeln!(out)
+        }
+    }
+}
+
+fn of(checked: &Checked) -> Graph {
+    let WorkflowFile { name, units, .. } = &checked.file;
+    let places = units.iter().enumerate();
+    let places: HashMap<&str, usize> = places.map(|(place, unit)| (&*unit.id, place)).collect();
+    let steps = units.iter().zip(&checked.runs).map(|(unit, runs)| {
+        let needs = unit.needs.iter().filter_map(|need| places.get(&**need));
+        let step = GraphStep::new(&unit.id).needs(needs.copied());
+        match unit.step() {
+            None => step.note("service"),
+            Some(_) if !runs => step.note("skipped: its condition is false"),
+            Some(own) if own.optional => step.note("optional"),
+            Some(_) => step,
+        }
+    });
+    Graph::new(name, steps.collect())
+}

@@ -1,0 +1,199 @@
+//! What needs what in a workflow, to be drawn: as text, as Mermaid, as DOT.
+
+mod stages;
+
+use std::fmt::{self, Display, Formatter, Write as _};
+
+use serde::Serialize;
+
+use crate::Workflow;
+
+/// The steps of a workflow and what each of them needs.
+///
+/// As text ([`Display`]) it is plain ASCII: a line for each step, in stages; a step is in the first
+/// stage in which all that it needs is over.
+///
+/// ```
+/// # use coord_workflow::{Spec, StepSpec, Registry};
+/// # let registry = Registry::new().handler("work", async |_| Ok(serde_json::Value::Null));
+/// let spec = Spec::new("release")
+///     .step(StepSpec::new("fetch", "work"))
+///     .step(StepSpec::new("lint", "work").optional())
+///     .step(StepSpec::new("build", "work").needs(["fetch"]))
+///     .step(StepSpec::new("deploy", "work").needs(["build", "lint"]));
+/// let graph = registry.workflow(spec)?.graph();
+///
+/// let text = "
+/// release: 4 steps in 3 stages
+///   1  fetch
+///      lint (optional)
+///   2  build            after fetch
+///   3  deploy           after lint, build
+/// ";
+/// assert_eq!(graph.to_string(), text.trim_start());
+/// assert!(graph.to_dot().contains(r#""build" -> "deploy""#));
+/// # Ok::<(), coord_workflow::Faults>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Graph {
+    /// What the workflow is called.
+    pub name: String,
+    /// Its steps, in its own order.
+    pub steps: Vec<GraphStep>,
+}
+
+/// One step of a [`Graph`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GraphStep {
+    /// Its id.
+    pub id: String,
+    /// The steps that are over before it begins, by their places in [`Graph::steps`].
+    pub needs: Vec<usize>,
+    /// What is special about it, in a word or two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl GraphStep {
+    /// A step that needs nothing, and of which nothing is to be said.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            needs: Vec::new(),
+            note: None,
+        }
+    }
+
+    /// With the places of what it needs.
+    #[must_use]
+    pub fn needs(mut self, places: impl IntoIterator<Item = usize>) -> Self {
+        self.needs.extend(places);
+        self
+    }
+
+    /// With a word or two about it.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
+        self
+    }
+
+    fn label(&self) -> String {
+        match &self.note {
+            Some(note) => format!("{} ({note})", self.id),
+            None => self.id.clone(),
+        }
+    }
+}
+
+impl<I> Workflow<I> {
+    /// What needs what in it.
+    pub fn graph(&self) -> Graph {
+        let steps = self.plan.steps.iter().map(|planned| {
+            let step = GraphStep::new(&*planned.id).needs(planned.needs.iter().copied());
+            match planned.optional {
+                true => step.note("optional"),
+                false => step,
+            }
+        });
+        Graph::new(self.name(), steps.collect())
+    }
+}
+
+impl Graph {
+    /// A graph of these steps. A need that is no step's place, or that closes a cycle, is drawn
+    /// where it can be, and waits for nothing.
+    pub fn new(name: impl Into<String>, steps: Vec<GraphStep>) -> Self {
+        Self {
+            name: name.into(),
+            steps,
+        }
+    }
+
+    /// As a [Mermaid](https://mermaid.js.org) flowchart.
+    pub fn to_mermaid(&self) -> String {
+        let mut chart = String::from("flowchart LR\n");
+        for (place, step) in self.steps.iter().enumerate() {
+            let label = step.label().replace('"', "#quot;");
+            // Into a string nothing can fail.
+            let _ = writeln!(chart, "    s{place}[\"{label}\"]");
+        }
+        for (from, to) in self.arrows() {
+            let _ = writeln!(chart, "    s{from} --> s{to}");
+        }
+        chart
+    }
+
+    /// In the language of [Graphviz](https://graphviz.org).
+    pub fn to_dot(&self) -> String {
+        let quoted =
+            |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        let mut dot = format!("digraph {} {{\n", quoted(&self.name));
+        dot.push_str("    rankdir=LR\n    node [shape=box]\n");
+        for step in &self.steps {
+            let (id, label) = (quoted(&step.id), quoted(&step.label()));
+            let _ = match step.note {
+                Some(_) => writeln!(dot, "    {id} [label={label}]"),
+                None => writeln!(dot, "    {id}"),
+            };
+        }
+        for (from, to) in self.arrows() {
+            let (from, to) = (&self.steps[from].id, &self.steps[to].id);
+            let _ = writeln!(dot, "    {} -> {}", quoted(from), quoted(to));
+        }
+        dot.push_str("}\n");
+        dot
+    }
+
+    /// From what is needed to what needs it.
+    fn arrows(&self) -> impl Iterator<Item = (usize, usize)> {
+        let steps = self.steps.iter().enumerate();
+        let arrows = steps.flat_map(|(to, step)| step.needs.iter().map(move |&from| (from, to)));
+        arrows.filter(|(from, _)| *from < self.steps.len())
+    }
+}
+
+impl Display for Graph {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let stages = stages::of(&self.steps);
+        let count = |number: usize, what: &str| match number {
+            1 => format!("1 {what}"),
+            _ => format!("{number} {what}s"),
+        };
+        writeln!(
+            formatter,
+            "{}: {} in {}",
+            self.name,
+            count(self.steps.len(), "step"),
+            count(stages.len(), "stage"),
+        )?;
+        let labels = self.steps.iter().map(|step| step.label().chars().count());
+        let width = labels.max().unwrap_or(0);
+        let digits = stages.len().to_string().len();
+        for (stage, places) in stages.iter().enumerate() {
+            for (line, &place) in places.iter().enumerate() {
+                let number = match line {
+                    0 => (stage + 1).to_string(),
+                    _ => String::new(),
+                };
+                let step = &self.steps[place];
+                let mut needs = step.needs.iter().filter_map(|need| self.steps.get(*need));
+                let first = needs.next();
+                let line = match first {
+                    None => format!("  {number:digits$}  {}", step.label()),
+                    Some(first) => {
+                        let mut after = first.id.clone();
+                        needs.for_each(|need| {
+                            let _ = write!(after, ", {}", need.id);
+                        });
+                        format!("  {number:digits$}  {:width$}  after {after}", step.label())
+                    }
+                };
+                writeln!(formatter, "{line}")?;
+            }
+        }
+        Ok(())
+    }
+}
