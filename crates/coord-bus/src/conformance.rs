@@ -116,6 +116,7 @@ macro_rules! conformance_bus {
             what_a_responder_publishes_follows_from_its_request
             a_chain_of_requests_belongs_to_one_undertaking
             a_closed_bus_answers_what_it_has_accepted_and_refuses_the_rest
+            a_closed_bus_ends_its_responders
             a_drain_waits_until_requests_are_taken
             a_drain_tells_of_the_requests_that_nobody_took
             an_endpoint_has_one_type_and_shares_its_names_with_topics

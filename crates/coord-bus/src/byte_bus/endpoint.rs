@@ -191,7 +191,7 @@ impl FarSide {
             self.trouble.tally.lock().closed += 1;
         }
         drop(self);
-        pending().await
+        pending::<()>().await;
     }
 
     async fn pass(&mut self, parcel: Parcel, couriers: &TaskScope) {

@@ -240,6 +240,31 @@ pub async fn a_closed_bus_answers_what_it_has_accepted_and_refuses_the_rest(bus:
     assert!(stats(bus).closed);
 }
 
+/// Once nothing more can come, a responder's tasks are over, and what its function holds is free.
+pub async fn a_closed_bus_ends_its_responders(bus: &dyn Bus) {
+    let alive = Arc::new(());
+    let guard = Arc::clone(&alive);
+    let responder = bus.respond_with(&ECHO, 2, move |number| {
+        let guard = Arc::clone(&guard);
+        async move {
+            let replied = slow_echo(number).await;
+            drop(guard);
+            replied
+        }
+    });
+    let requester = bus.requester(&ECHO).expect("it opens");
+    let asking = ask(&requester, 0..4).await;
+    bus.close();
+    settle().await;
+    assert_eq!(Arc::strong_count(&alive), 4, "it still answers");
+    for (number, replied) in outcomes(asking).await {
+        assert_eq!(replied.expect("it is answered"), number);
+    }
+    settle().await;
+    assert_eq!(Arc::strong_count(&alive), 1);
+    drop(responder);
+}
+
 /// A drain waits until a responder has every request, and not for the replies.
 pub async fn a_drain_waits_until_requests_are_taken(bus: &dyn Bus) {
     let _responder = bus.respond(&ECHO, slow_echo).expect("it opens");
