@@ -197,6 +197,31 @@ async fn a_question_that_arrives_twice_is_answered_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_is_accepted_and_in_flight() {
+    let bus = ByteBus::new();
+    let endpoint = ECHO.capacity(1);
+    let _responder = bus.respond(&endpoint, never).unwrap();
+    let requester = bus.requester(&endpoint).unwrap();
+    let mut asking = JoinSet::new();
+    for number in 0..12 {
+        let requester = requester.clone();
+        asking.spawn(async move { requester.request(number).await });
+        settle().await;
+    }
+    // One is taken, one is in the queue, one waits for room in it, and three are behind that.
+    let stats = stats_of(&bus, "echo");
+    assert_eq!((stats.published, stats.ledger.published), (6, 6));
+    assert_eq!((stats.ledger.delivered, stats.ledger.in_flight), (1, 5));
+    assert!(stats.ledger.is_balanced(), "{stats:?}");
+    let [responders] = &stats.subscribers[..] else {
+        panic!("{:?}", stats.subscribers);
+    };
+    assert_eq!(responders.ledger, stats.ledger);
+    let drained = bus.drain(SECOND).await;
+    assert_eq!(drained.left[0].ledger.in_flight, 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_delayed_question_holds_up_those_behind_it() {
     let bus = ByteBus::with_faults(Faults::seeded(5).delay(1.0, ..=SECOND));
     let order = Arc::new(Mutex::new(Vec::new()));
@@ -264,6 +289,8 @@ proptest! {
                 }
             }
             assert!(late <= bus.faults().dropped, "{late} of {:?}", bus.faults());
+            // Until then, questions may be held up on their way of which the askers have gone.
+            assert!(bus.drain(SECOND).await.is_complete());
             settle().await;
             assert_eq!(alive.now(), 0);
             let stats = stats_of(&bus, "echo");
