@@ -6,12 +6,13 @@ mod bus {
     pub(crate) mod event;
 }
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bus::event::{Sample, Small, text};
-use coord_bus::{Bus, BusExt, LocalBus, Log, Overflow, Subscriber, Topic};
+use coord_bus::{Bus, BusExt, Endpoint, LocalBus, Log, Overflow, Subscriber, Topic};
 
 /// How many events are published before all of them are received.
 const BATCH: u64 = 100;
@@ -19,13 +20,14 @@ const BATCH: u64 = 100;
 /// A name, and what is done so many times.
 type Case = (&'static str, fn(u64));
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     ("publish-1-subscriber", |times| publish_to(1, times)),
     ("publish-16-subscribers", |times| publish_to(16, times)),
     ("publish-through-dyn-bus", publish_through_dyn_bus),
     ("publish-and-wake", publish_and_wake),
     ("try-publish-unheard", try_publish_unheard),
     ("subscribe-and-drop", subscribe_and_drop),
+    ("request-and-reply", request_and_reply),
 ];
 
 fn main() {
@@ -117,4 +119,21 @@ fn subscribe_and_drop(times: u64) {
     for _ in 0..times {
         drop(bus.subscribe(&topic).expect("the topic opens"));
     }
+}
+
+/// Who asks and who answers are two tasks of one thread.
+fn request_and_reply(times: u64) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("it starts");
+    let bus = LocalBus::new();
+    let endpoint: Endpoint<u64, u64> = Endpoint::new("successor");
+    let requester = bus.requester(&endpoint).expect("the endpoint opens");
+    runtime.block_on(async {
+        let answer = |number: u64| async move { Ok::<_, Infallible>(number + 1) };
+        let _responder = bus.respond(&endpoint, answer).expect("the endpoint opens");
+        for number in 0..times {
+            let reply = requester.request(number).await;
+            assert!(reply.is_ok_and(|reply| reply == number + 1));
+        }
+    });
 }

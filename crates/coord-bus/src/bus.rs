@@ -14,6 +14,7 @@ use futures_core::future::BoxFuture;
 use crate::desk::{Desk, Door};
 use crate::link::Link;
 use crate::pattern::Inbox;
+use crate::request::{Entrance, Remote};
 use crate::topic::{Codec, DEFAULT_CAPACITY, name_fault};
 use crate::{
     BusError, Delivery, Description, Endpoint, Event, Failure, GroupMember, Handler,
@@ -48,11 +49,15 @@ pub trait Bus: Send + Sync {
     fn stats(&self) -> Vec<TopicStats>;
 
     /// Shuts the entrance of every topic, now and for good. Subscribers still get what has been
-    /// accepted, and then `None`.
+    /// accepted, and then `None`; requests that have been accepted are still answered.
     fn close(&self);
 
-    /// [`close`](Self::close)s the bus and waits until every subscriber has got everything, at
-    /// most for `deadline`.
+    /// [`close`](Self::close)s the bus and waits until every subscriber has got everything and
+    /// every request has been taken by a responder, at most for `deadline`.
+    ///
+    /// It does not wait until what was received has been dealt with, nor until what was taken has
+    /// been answered: whoever reads knows that, and [`Handler::drain`] and [`Responder::drain`] wait
+    /// for it.
     ///
     /// # Cancel safety
     ///
@@ -60,7 +65,8 @@ pub trait Bus: Send + Sync {
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained>;
 }
 
-/// What came of a drain: what was delivered, and what was left.
+/// What came of a drain: what was delivered, and what was left. A request is delivered when a
+/// responder has taken it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[must_use = "says whether anything was left"]
 #[non_exhaustive]
@@ -102,6 +108,7 @@ pub struct Opening<'a> {
     type_id: TypeId,
     type_name: &'static str,
     bytes: bool,
+    is_endpoint: bool,
     place: &'static Location<'static>,
     maker: &'a dyn MakeLog,
 }
@@ -115,6 +122,7 @@ impl<'a> Opening<'a> {
             type_id: TypeId::of::<E>(),
             type_name: type_name::<E>(),
             bytes: topic.codec().is_some(),
+            is_endpoint: false,
             place,
             maker: topic,
         }
@@ -126,6 +134,8 @@ impl<'a> Opening<'a> {
         place: &'static Location<'static>,
     ) -> Self {
         Self {
+            bytes: endpoint.codecs().is_some(),
+            is_endpoint: true,
             maker: endpoint,
             ..Self::new(endpoint.topic(), place)
         }
@@ -156,9 +166,15 @@ impl<'a> Opening<'a> {
         self.place
     }
 
-    /// Whether its events can become bytes.
+    /// Whether its events can become bytes, or its questions and replies.
     pub fn crosses_processes(&self) -> bool {
         self.bytes
+    }
+
+    /// Whether requests go through it, and no events: a bus that carries bytes gives a
+    /// [`Port::Endpoint`] then.
+    pub fn is_endpoint(&self) -> bool {
+        self.is_endpoint
     }
 
     fn check_name(&self) -> Result<(), BusError> {
@@ -175,6 +191,13 @@ impl<'a> Opening<'a> {
         BusError::InProcessOnly {
             topic: self.name.to_owned(),
             event: self.type_name,
+        }
+    }
+
+    fn unsupported(&self, what: &'static str) -> BusError {
+        BusError::Unsupported {
+            topic: self.name.to_owned(),
+            what,
         }
     }
 
@@ -348,22 +371,26 @@ pub trait BusExt: Bus {
     ///
     /// # Errors
     ///
-    /// See [`BusError`]; [`BusError::InProcessOnly`] on a bus that carries bytes.
+    /// See [`BusError`].
     #[track_caller]
     fn requester<Q: Send + 'static, R: Send + 'static>(
         &self,
         endpoint: &Endpoint<Q, R>,
     ) -> Result<Requester<Q, R>, BusError> {
         let place = Location::caller();
-        let desk = open_desk(self, endpoint, place)?;
-        Ok(Requester::new(Door::open(&desk, Some(place))))
+        Ok(Requester::new(
+            match open_endpoint(self, endpoint, place)? {
+                OpenedEndpoint::Desk(desk) => Entrance::Desk(Door::open(&desk, Some(place))),
+                OpenedEndpoint::Link(remote) => Entrance::Link(Arc::new(remote)),
+            },
+        ))
     }
 
     /// Answers requests at an endpoint, one at a time: see [`respond_with`](Self::respond_with).
     ///
     /// # Errors
     ///
-    /// See [`BusError`]; [`BusError::InProcessOnly`] on a bus that carries bytes.
+    /// See [`BusError`].
     ///
     /// # Panics
     ///
@@ -397,7 +424,7 @@ pub trait BusExt: Bus {
     ///
     /// # Errors
     ///
-    /// See [`BusError`]; [`BusError::InProcessOnly`] on a bus that carries bytes.
+    /// See [`BusError`].
     ///
     /// # Panics
     ///
@@ -417,8 +444,13 @@ pub trait BusExt: Bus {
         X: Into<Failure> + Send + 'static,
     {
         let place = Location::caller();
-        let desk = open_desk(self, endpoint, place)?;
-        Ok(Responder::start(&desk, place, concurrency, answer))
+        match open_endpoint(self, endpoint, place)? {
+            OpenedEndpoint::Desk(desk) => Ok(Responder::at_desk(&desk, place, concurrency, answer)),
+            OpenedEndpoint::Link(remote) => match remote.link.respond() {
+                Ok(frames) => Ok(Responder::over_link(remote, frames, concurrency, answer)),
+                Err(error) => Err(link_failed(endpoint.name(), error)),
+            },
+        }
     }
 
     /// A member of the group of this name, which shares the topic's events with the others: each
@@ -525,18 +557,32 @@ pub(crate) fn open<B: Bus + ?Sized, E: Event>(
             Some(codec) => Ok(Opened::Link(link, codec)),
             None => Err(opening.in_process_only()),
         },
+        Port::Endpoint(_) => Err(opening.unsupported("events")),
     }
 }
 
-fn open_desk<B: Bus + ?Sized, Q: Send + 'static, R: Send + 'static>(
+enum OpenedEndpoint<Q, R> {
+    Desk(Arc<Desk<Q, R>>),
+    Link(Remote<Q, R>),
+}
+
+fn open_endpoint<B: Bus + ?Sized, Q: Send + 'static, R: Send + 'static>(
     bus: &B,
     endpoint: &Endpoint<Q, R>,
     place: &'static Location<'static>,
-) -> Result<Arc<Desk<Q, R>>, BusError> {
+) -> Result<OpenedEndpoint<Q, R>, BusError> {
     let opening = Opening::at(endpoint, place);
     opening.check_name()?;
     match bus.open(&opening)? {
-        Port::Log(log) => log.desk(&opening),
-        Port::Link(_) => Err(opening.in_process_only()),
+        Port::Log(log) => log.desk(&opening).map(OpenedEndpoint::Desk),
+        Port::Link(_) => Err(opening.unsupported("requests")),
+        Port::Endpoint(link) => match endpoint.codecs() {
+            Some(codecs) => Ok(OpenedEndpoint::Link(Remote {
+                endpoint: endpoint.name().into(),
+                link,
+                codecs,
+            })),
+            None => Err(opening.in_process_only()),
+        },
     }
 }

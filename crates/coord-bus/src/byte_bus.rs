@@ -1,33 +1,29 @@
-//! A bus for tests: every event becomes bytes, crosses a task boundary, and is made again; on its
-//! way, faults happen that a test asked for.
+//! A bus for tests: every event and every request becomes bytes, crosses a task boundary, and is made
+//! again; on its way, faults happen that a test asked for.
 
+mod link;
+mod endpoint;
 mod faults;
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_core::Stream;
 use futures_core::future::BoxFuture;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use endpoint::ByteEndpoint;
+use faults::Tally;
 pub use faults::{FaultCounts, Faults};
-use faults::{Tally, Trouble};
+use link::ByteLink;
 
-use crate::link::{
-    Frame, FrameClaim, FrameGroup, FrameSource, Link, LinkError, LinkFrame, Receipt,
-};
 use crate::{
-    AnyLog, Bus, BusError, Claim, Drained, GroupMember, Ledger, Log, Opening, Port,
-    SubscribeOptions, Subscriber, TaskScope, TopicStats, TryReceiveError, Watch, Watchers,
+    AnyLog, Bus, BusError, Drained, Opening, Port, TaskScope, TopicStats, Watch, Watchers,
     Watching, time,
 };
 
-/// How many events of a topic may be on their way: a few, so that a test can fill the way too.
+/// How many events of a topic, or questions, may be on their way: a few, so that a test can fill the way too.
 const ON_THEIR_WAY_MAX: usize = 3;
 
 /// A bus for tests of what must work on any bus: it behaves as one does that reaches other
@@ -38,9 +34,12 @@ const ON_THEIR_WAY_MAX: usize = 3;
 /// the capacity of its topic plus four events may be accepted that nobody has received, and
 /// `try_publish` succeeds before the event arrives. In-process topics are refused.
 ///
+/// A question goes the same way, and its reply comes back as bytes too. So as many requests may be
+/// accepted that nobody has taken: whoever asks more waits, or where it must not is refused.
+///
 /// Topics must be opened on a tokio runtime, whose tasks carry the events. Dropping the bus cuts
 /// every way: what had not arrived is lost, publishers are refused, and subscribers get what had
-/// arrived, then `None`.
+/// arrived, then `None`. Whoever waits for a reply is told that the endpoint is closed.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -65,15 +64,16 @@ pub struct ByteBus {
 
 #[derive(Debug, Default)]
 struct Topics {
-    links: BTreeMap<String, Opened>,
+    opened: BTreeMap<String, Opened>,
     closed: bool,
 }
 
-/// A topic, and what its first opening said of it: a log of which only the check is used.
+/// A topic or an endpoint, and what its first opening said of it: a log of which only the check is
+/// used.
 #[derive(Debug)]
 struct Opened {
     first: AnyLog,
-    link: Arc<ByteLink>,
+    port: Port,
 }
 
 impl ByteBus {
@@ -104,10 +104,18 @@ impl ByteBus {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn links(&self) -> Vec<Arc<ByteLink>> {
+    fn ports(&self) -> Vec<Port> {
         let topics = self.topics();
-        let links = topics.links.values();
-        links.map(|opened| Arc::clone(&opened.link)).collect()
+        let opened = topics.opened.values();
+        opened.map(|opened| opened.port.clone()).collect()
+    }
+
+    fn make_port(&self, topic: &Opening<'_>) -> Port {
+        let (faults, tally, carriers) = (&self.faults, &self.tally, &self.carriers);
+        match topic.is_endpoint() {
+            true => Port::Endpoint(ByteEndpoint::open(topic, faults, tally, carriers)),
+            false => Port::Link(ByteLink::open(topic, faults, tally, carriers)),
+        }
     }
 }
 
@@ -127,32 +135,20 @@ impl Bus for ByteBus {
             });
         }
         let mut topics = self.topics();
-        if let Some(opened) = topics.links.get(&name) {
+        if let Some(opened) = topics.opened.get(&name) {
             opened.first.check(topic)?;
-            return Ok(Port::Link(Arc::clone(&opened.link) as Arc<dyn Link>));
+            return Ok(opened.port.clone());
         }
         if topics.closed {
             return Err(BusError::Closed { topic: name });
         }
-        let (entrance, parcels) = mpsc::channel(ON_THEIR_WAY_MAX);
-        let link = Arc::new(ByteLink {
-            entrance,
-            far: Log::retaining(&*name, topic.capacity(), topic.retain()),
-            closed: CancellationToken::new(),
-            all_arrived: CancellationToken::new(),
-        });
-        let port = Port::Link(Arc::clone(&link) as Arc<dyn Link>);
+        let port = self.make_port(topic);
         let attached = self.watchers.opened(&name, &port)?;
-        let far_side = FarSide {
-            far: link.far.clone(),
-            all_arrived: link.all_arrived.clone(),
-            closed: link.closed.clone(),
-            trouble: self.faults.on(&name, self.tally.clone()),
+        let opened = Opened {
+            first: topic.make_log(),
+            port: port.clone(),
         };
-        let carrier = far_side.carry(parcels);
-        self.carriers.spawn(&*name, carrier);
-        let first = topic.make_log();
-        topics.links.insert(name, Opened { first, link });
+        topics.opened.insert(name, opened);
         drop(topics);
         drop(attached);
         Ok(port)
@@ -160,20 +156,18 @@ impl Bus for ByteBus {
 
     fn watch(&self, watch: Watch) -> Result<Watching, BusError> {
         let topics = self.topics();
-        let links = topics.links.iter().map(|(name, opened)| {
-            let link = Arc::clone(&opened.link);
-            (&**name, Port::Link(link))
-        });
-        self.watchers.watch(watch, links)
+        let opened = topics.opened.iter();
+        let ports = opened.map(|(name, opened)| (&**name, opened.port.clone()));
+        self.watchers.watch(watch, ports)
     }
 
     fn stats(&self) -> Vec<TopicStats> {
-        self.links().iter().map(|link| link.stats()).collect()
+        self.ports().iter().map(Port::stats).collect()
     }
 
     fn close(&self) {
         self.topics().closed = true;
-        self.links().iter().for_each(|link| link.close());
+        self.ports().iter().for_each(Port::close);
         self.watchers.close();
     }
 
@@ -182,8 +176,8 @@ impl Bus for ByteBus {
             self.close();
             let before = self.stats();
             let all = async {
-                for link in self.links() {
-                    link.drained().await;
+                for port in self.ports() {
+                    port.drained().await;
                 }
             };
             // In time or not: the counts say it.
@@ -193,225 +187,11 @@ impl Bus for ByteBus {
     }
 }
 
-/// An event on its way.
-struct Parcel {
-    frame: Vec<u8>,
-    /// Told when it has arrived, where somebody waits for that.
-    arrived: Option<oneshot::Sender<()>>,
-}
-
-impl Parcel {
-    fn of(frame: &Frame, arrived: Option<oneshot::Sender<()>>) -> Result<Self, LinkError> {
-        let frame = serde_json::to_vec(frame).map_err(|error| LinkError::Failed(error.into()))?;
-        Ok(Self { frame, arrived })
-    }
-}
-
-/// The near side of a topic.
-#[derive(Debug)]
-struct ByteLink {
-    entrance: mpsc::Sender<Parcel>,
-    far: Log<Frame>,
-    closed: CancellationToken,
-    all_arrived: CancellationToken,
-}
-
-impl Link for ByteLink {
-    fn send(&self, frame: Frame) -> BoxFuture<'_, Result<(), LinkError>> {
-        Box::pin(async move {
-            let (arrived, arrival) = oneshot::channel();
-            let parcel = Parcel::of(&frame, Some(arrived))?;
-            let sent = self.closed.run_until_cancelled(self.entrance.send(parcel));
-            match sent.await {
-                Some(Ok(())) => arrival.await.map_err(|_| LinkError::Closed),
-                Some(Err(_)) | None => Err(LinkError::Closed),
-            }
-        })
-    }
-
-    fn try_send(&self, frame: Frame) -> Result<(), LinkError> {
-        if self.closed.is_cancelled() {
-            return Err(LinkError::Closed);
-        }
-        let sent = self.entrance.try_send(Parcel::of(&frame, None)?);
-        sent.map_err(|error| match error {
-            TrySendError::Full(_) => LinkError::Full,
-            TrySendError::Closed(_) => LinkError::Closed,
-        })
-    }
-
-    fn subscribe(
-        &self,
-        options: SubscribeOptions<Frame>,
-    ) -> Result<Box<dyn FrameSource>, LinkError> {
-        Ok(Box::new(Arrivals(self.far.subscribe(options))))
-    }
-
-    fn join(&self, group: &str) -> Result<Box<dyn FrameGroup>, LinkError> {
-        Ok(Box::new(Frames(self.far.join_group(group))))
-    }
-
-    fn close(&self) {
-        self.closed.cancel();
-    }
-
-    fn drained(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            self.all_arrived.cancelled().await;
-            self.far.drained().await;
-        })
-    }
-
-    fn stats(&self) -> TopicStats {
-        let mut stats = self.far.stats();
-        stats.closed = self.closed.is_cancelled();
-        // What has been accepted and is still on its way has been received by nobody.
-        let on_their_way = (self.entrance.max_capacity() - self.entrance.capacity()) as u64;
-        stats.published += on_their_way;
-        let open = stats.subscribers.iter_mut().filter(|each| !each.closed);
-        for subscriber in open {
-            for ledger in [&mut subscriber.ledger, &mut stats.ledger] {
-                ledger.published += on_their_way;
-                ledger.in_flight += on_their_way;
-            }
-        }
-        stats
-    }
-}
-
-/// The far side of a topic, and the way there. Dropping it, which the end of its task does in
-/// whatever way it ends, says that nothing more arrives.
-struct FarSide {
-    far: Log<Frame>,
-    all_arrived: CancellationToken,
-    closed: CancellationToken,
-    trouble: Trouble,
-}
-
-impl FarSide {
-    /// Carries parcels until the topic is closed, and then those that were accepted before; or
-    /// until a fault cuts the way.
-    async fn carry(mut self, mut parcels: mpsc::Receiver<Parcel>) {
-        while !self.trouble.is_end() {
-            match next(&mut parcels, &self.closed).await {
-                Some(parcel) => self.pass(parcel).await,
-                None => return,
-            }
-        }
-        self.cut(parcels).await;
-    }
-
-    async fn pass(&mut self, parcel: Parcel) {
-        let Ok(frame) = serde_json::from_slice::<Frame>(&parcel.frame) else {
-            return;
-        };
-        let fate = self.trouble.next();
-        if let Some(delay) = fate.delay {
-            self.trouble.tally.lock().delayed += 1;
-            time::sleep(delay).await;
-        }
-        if fate.copies == 0 {
-            self.trouble.tally.lock().dropped += 1;
-        }
-        for copy in 0..fate.copies {
-            if self.far.append(frame.clone().into()).await.is_err() {
-                return;
-            }
-            if copy > 0 {
-                self.trouble.tally.lock().duplicated += 1;
-            }
-        }
-        if let Some(arrived) = parcel.arrived {
-            // Whoever published it may have stopped waiting.
-            let _ = arrived.send(());
-        }
-    }
-
-    /// Nothing more arrives. Who waits for an arrival is refused; nobody else learns of the loss.
-    async fn cut(&self, mut parcels: mpsc::Receiver<Parcel>) {
-        self.closed.cancel();
-        parcels.close();
-        let mut lost = 0;
-        while let Some(parcel) = parcels.recv().await {
-            lost += u64::from(parcel.arrived.is_none());
-        }
-        let mut counts = self.trouble.tally.lock();
-        counts.closed += 1;
-        counts.dropped += lost;
-    }
-}
-
-async fn next(parcels: &mut mpsc::Receiver<Parcel>, closed: &CancellationToken) -> Option<Parcel> {
+/// The next parcel; `None` once the entrance is closed and nothing is left of what it accepted.
+async fn next<P>(parcels: &mut mpsc::Receiver<P>, closed: &CancellationToken) -> Option<P> {
     if let Some(parcel) = closed.run_until_cancelled(parcels.recv()).await {
         return parcel;
     }
     parcels.close();
     parcels.recv().await
-}
-
-impl Drop for FarSide {
-    fn drop(&mut self) {
-        self.far.close();
-        self.all_arrived.cancel();
-    }
-}
-
-/// The frames of a topic as one subscriber gets them.
-struct Arrivals(Subscriber<Frame>);
-
-impl FrameSource for Arrivals {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<LinkFrame>> {
-        // First without the stream's cooperative budget: whoever polls this has spent some of it.
-        match self.0.try_recv() {
-            Ok(received) => Poll::Ready(Some(LinkFrame {
-                frame: received.event().clone(),
-                sequence: received.meta().sequence(),
-                lag: received.lag(),
-            })),
-            Err(TryReceiveError::Closed) => Poll::Ready(None),
-            Err(TryReceiveError::Empty) => {
-                let delivery = ready!(Pin::new(&mut self.0).poll_next(cx));
-                Poll::Ready(delivery.map(|delivery| LinkFrame {
-                    frame: (*delivery).clone(),
-                    sequence: delivery.meta().sequence(),
-                    lag: delivery.lag(),
-                }))
-            }
-        }
-    }
-
-    fn close(&mut self) {
-        self.0.close();
-    }
-
-    fn ledger(&self) -> Ledger {
-        self.0.ledger()
-    }
-}
-
-/// The frames of a topic as one member of a group gets them.
-struct Frames(GroupMember<Frame>);
-
-impl FrameGroup for Frames {
-    fn claim(&self) -> BoxFuture<'_, Option<FrameClaim>> {
-        Box::pin(async {
-            let claim = self.0.recv().await?;
-            Some(FrameClaim {
-                frame: (*claim).clone(),
-                sequence: claim.meta().sequence(),
-                attempt: claim.attempt(),
-                receipt: Box::new(claim),
-            })
-        })
-    }
-
-    fn another(&self) -> Box<dyn FrameGroup> {
-        Box::new(Self(self.0.clone()))
-    }
-}
-
-impl Receipt for Claim<Frame> {
-    fn acknowledge(self: Box<Self>) {
-        Claim::acknowledge(*self);
-    }
 }

@@ -93,6 +93,36 @@ macro_rules! conformance_bus {
             a_cancelled_claim_loses_nothing
             a_group_is_one_lossless_subscriber
             a_group_ends_when_everything_is_acknowledged
+            // Requests
+            a_reply_arrives_at_who_asked
+            where_nobody_responds_who_asks_is_told_at_once
+            a_failure_comes_with_its_text_and_whether_it_is_permanent
+            a_panic_is_the_error_of_its_request_alone
+            what_cannot_be_decoded_is_an_error_that_says_so
+            a_request_ends_at_its_deadline_and_so_does_its_handler
+            the_deadline_governs_the_queue_too
+            a_handler_is_dropped_when_who_asked_goes
+            a_handler_does_not_begin_for_who_went_before
+            a_request_may_be_dropped_after_any_poll
+            a_full_endpoint_makes_who_asks_wait_and_serves_in_order
+            who_handles_something_meets_full_rather_than_waits
+            // Responders
+            each_request_is_answered_by_one_responder
+            no_more_requests_are_answered_at_once_than_the_responder_said
+            when_a_responder_goes_the_others_answer_what_nobody_has_taken
+            when_the_last_responder_goes_all_who_wait_are_told_at_once
+            a_responder_that_drains_answers_what_it_has
+            a_responder_that_drains_takes_no_more_and_abandons_at_its_deadline
+            what_a_responder_publishes_follows_from_its_request
+            a_chain_of_requests_belongs_to_one_undertaking
+            a_closed_bus_answers_what_it_has_accepted_and_refuses_the_rest
+            a_closed_bus_ends_its_responders
+            a_drain_waits_until_requests_are_taken
+            a_drain_tells_of_the_requests_that_nobody_took
+            an_endpoint_has_one_type_and_shares_its_names_with_topics
+            an_in_process_endpoint_is_carried_or_refused_by_name
+            the_stats_say_what_became_of_the_requests
+            no_pattern_receives_requests
             // Patterns
             a_pattern_receives_from_topics_that_are_there_and_from_later_ones
             a_pattern_receives_what_is_retained
@@ -251,6 +281,8 @@ mod tests {
             include_str!("conformance/bus/opening.rs"),
             include_str!("conformance/bus/overflow.rs"),
             include_str!("conformance/bus/pattern.rs"),
+            include_str!("conformance/bus/requests.rs"),
+            include_str!("conformance/bus/responders.rs"),
             include_str!("conformance/bus/retain.rs"),
             include_str!("conformance/bus/room.rs"),
             include_str!("conformance/event_log/appending.rs"),

@@ -33,7 +33,7 @@ pub(crate) use ask::Ask;
 use exchange::Exchange;
 pub(crate) use exchange::{Answer, Taken};
 use line::Line;
-pub(crate) use take::Take;
+use take::Take;
 
 /// The desk of one endpoint.
 pub(crate) struct Desk<Q, R> {
@@ -139,12 +139,12 @@ impl<Q, R> Desk<Q, R> {
     }
 
     /// One more who takes requests, until it [`rise`](Self::rise)s.
-    pub(crate) fn sit(&self, place: &'static Location<'static>) -> u64 {
+    fn sit(&self, place: &'static Location<'static>) -> u64 {
         self.lock().seats.join(place)
     }
 
     /// Nothing more is taken at this seat.
-    pub(crate) fn rise(&self, seat: u64) {
+    fn rise(&self, seat: u64) {
         let mut state = self.lock();
         if state.seats.leave(seat).is_none() {
             return;
@@ -165,16 +165,6 @@ impl<Q, R> Desk<Q, R> {
             waiting.exchange.answer(Answer::Untaken);
         }
         wake(wakers);
-    }
-
-    /// The next request that nobody has taken; `None` once the desk is closed
-    /// and nothing is left, or the seat has been given up.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it is done, nothing has been taken.
-    pub(crate) fn take(&self, seat: u64) -> Take<'_, Q, R> {
-        Take::new(self, seat)
     }
 
     /// Accepts no more.
@@ -223,6 +213,48 @@ impl<Q, R> State<Q, R> {
             wakers.extend(self.idle.drain(..));
         }
         wakers
+    }
+}
+
+/// A responder's seat at a desk, which its tasks share: when they are gone, so is it.
+pub(crate) struct Seat<Q, R> {
+    desk: Arc<Desk<Q, R>>,
+    id: u64,
+}
+
+impl<Q, R> Seat<Q, R> {
+    pub(crate) fn take(desk: &Arc<Desk<Q, R>>, place: &'static Location<'static>) -> Self {
+        Self {
+            desk: Arc::clone(desk),
+            id: desk.sit(place),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn desk(&self) -> &Arc<Desk<Q, R>> {
+        &self.desk
+    }
+
+    /// The next request that nobody has taken; `None` once the desk is closed and nothing is left,
+    /// or the seat has been given up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, nothing has been taken.
+    #[inline]
+    pub(crate) fn request(&self) -> Take<'_, Q, R> {
+        Take::new(&self.desk, self.id)
+    }
+
+    /// Gives it up.
+    pub(crate) fn rise(&self) {
+        self.desk.rise(self.id);
+    }
+}
+
+impl<Q, R> Drop for Seat<Q, R> {
+    fn drop(&mut self) {
+        self.rise();
     }
 }
 

@@ -66,16 +66,25 @@ pub enum BusError {
         /// Where.
         asked_at: &'static Location<'static>,
     },
-    /// The topic's events cannot become bytes, and this bus carries nothing else.
+    /// What goes through the topic, or the endpoint, cannot become bytes, and this bus carries nothing
+    /// else.
     #[error(
         "topic `{topic}` is in-process only and this bus carries bytes: make it with `Topic::new`, \
-         which asks {event} for serde"
+         or `Endpoint::new`, which asks {event} for serde"
     )]
     InProcessOnly {
         /// The topic.
         topic: String,
-        /// The type of its events.
+        /// The type of its events; of an endpoint, that of a function from question to reply.
         event: &'static str,
+    },
+    /// The bus carries events alone, or requests alone.
+    #[error("topic `{topic}` cannot be opened: this bus carries no {what}")]
+    Unsupported {
+        /// The topic.
+        topic: String,
+        /// What it does not carry: `events` or `requests`.
+        what: &'static str,
     },
     /// The bus has as many topics as it may have.
     #[error("topic `{topic}` cannot be opened: the bus has {limit} topics, its limit")]

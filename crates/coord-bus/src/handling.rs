@@ -59,6 +59,12 @@ impl Cause {
         self.correlation = details.and_then(|details| details.correlation_id.clone());
     }
 
+    /// From now on it is this request, which came over a link.
+    pub(crate) fn is_remote_request(&mut self, id: String, details: Option<&Details>) {
+        self.id = Some(id);
+        self.correlation = details.and_then(|details| details.correlation_id.clone());
+    }
+
     fn id(&self) -> String {
         match &self.id {
             Some(id) => id.clone(),

@@ -60,7 +60,7 @@
 //! | `request` | questions and answers: [`Endpoint`], [`Requester`], [`Responder`] |
 //! | `desk` | what is between them: a queue |
 //! | `local_bus` | the bus of one process: [`LocalBus`] |
-//! | `link` | what a bus between processes implements instead of a log: [`Link`] |
+//! | `link` | what a bus between processes implements instead of a log and a desk: [`Link`], [`EndpointLink`] |
 //! | `error` | what can go wrong: [`BusError`], [`Refused`] |
 //! | `stats` | what topics count by themselves: [`TopicStats`], [`Ledger`] |
 //! | `describe` | who publishes what to whom, as a table or a picture: [`Description`] |
@@ -77,7 +77,7 @@
 //! | `failure` | why something failed that may be tried again: [`Failure`] |
 //! | [`vocabulary`] | the events that all crates know |
 //! | `log_forwarder` | log events as events of `tracing`: [`LogForwarder`] |
-//! | `byte_bus` | a bus for tests, on which every event becomes bytes, and faults happen: [`ByteBus`] |
+//! | `byte_bus` | a bus for tests, on which every event and request becomes bytes, and faults happen: [`ByteBus`] |
 //! | `recording_bus` | a bus for tests, which remembers what was published: [`RecordingBus`] |
 //! | [`conformance`] | what every bus, event log, work queue and lease must do, as tests |
 //!
@@ -111,7 +111,7 @@
 //!
 //! **Cancellation.** Any future of this crate may be dropped at any time. A `publish` that is
 //! dropped has not published, except over a [`Link`], where it may have; a `recv` that is dropped
-//! has received nothing.
+//! has received nothing; a `request` that is dropped stops its responder where it awaits.
 //!
 //! **The end.** A closed topic takes no more events; its subscribers receive what it has accepted,
 //! and then `None`. [`Subscriber::close`], [`Publisher::close`] and [`Bus::close`] end one
@@ -203,7 +203,10 @@ pub use handler::{Handler, HandlerOptions, HandlerReport};
 pub use handling::Cause;
 pub use jiff::Timestamp;
 pub use lease::{Grant, Held, Lease, LeaseError, LeaseExt, check_lease_name};
-pub use link::{Frame, FrameClaim, FrameGroup, FrameSource, Link, LinkError, LinkFrame, Receipt};
+pub use link::{
+    EndpointLink, Frame, FrameClaim, FrameFailure, FrameGroup, FrameRequest, FrameResponder,
+    FrameSource, Link, LinkError, LinkFrame, Receipt, ReplyTo, Unanswered,
+};
 #[cfg(feature = "local")]
 pub use local_bus::{LocalBus, MAX_TOPICS};
 pub use log::{Append, Log};

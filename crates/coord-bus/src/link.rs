@@ -1,5 +1,7 @@
 //! What a bus that carries bytes gives for a topic, where a bus in this process gives its log.
 
+mod endpoint;
+
 use std::fmt;
 use std::task::{Context, Poll};
 
@@ -7,13 +9,14 @@ use futures_core::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::{Details, Ledger, SubscribeOptions, TopicStats};
+pub use endpoint::{EndpointLink, FrameFailure, FrameRequest, FrameResponder, ReplyTo, Unanswered};
 
-/// An event as bytes, with its details.
+/// An event as bytes, with its details; or a question, or a reply.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
-    /// The event, as JSON.
+    /// The event, the question or the reply, as JSON.
     pub payload: Vec<u8>,
-    /// Its details, where it has any.
+    /// Its details, where it has any; a reply has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Box<Details>>,
 }

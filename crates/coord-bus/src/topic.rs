@@ -35,10 +35,17 @@ pub struct Topic<E> {
     events: PhantomData<fn() -> E>,
 }
 
-/// How events of one type become bytes and come back.
+/// How events of one type, or questions or replies, become bytes and come back.
 pub(crate) struct Codec<E> {
     pub(crate) encode: fn(&E) -> Result<Vec<u8>, serde_json::Error>,
     pub(crate) decode: fn(&[u8]) -> Result<E, serde_json::Error>,
+}
+
+impl<E: Serialize + DeserializeOwned> Codec<E> {
+    pub(crate) const JSON: Self = Self {
+        encode: |event| serde_json::to_vec(event),
+        decode: |bytes| serde_json::from_slice(bytes),
+    };
 }
 
 impl<E> Clone for Codec<E> {
@@ -65,14 +72,8 @@ impl<E: Event + Serialize + DeserializeOwned> Topic<E> {
             name: Cow::Borrowed(name),
             capacity: None,
             retain: None,
-            codec: Some(Codec {
-                encode: |event| serde_json::to_vec(event),
-                decode: |bytes| serde_json::from_slice(bytes),
-            }),
-            dead_codec: Some(Codec {
-                encode: |letter| serde_json::to_vec(letter),
-                decode: |bytes| serde_json::from_slice(bytes),
-            }),
+            codec: Some(Codec::JSON),
+            dead_codec: Some(Codec::JSON),
             events: PhantomData,
         }
     }

@@ -11,7 +11,7 @@ use futures_core::future::BoxFuture;
 
 use super::Opening;
 use crate::desk::{Desk, Door};
-use crate::link::{Link, LinkError};
+use crate::link::{EndpointLink, Link, LinkError};
 use crate::pattern::{AnySource, Nothing, TypedSource, source_of_frames};
 use crate::topic::Codec;
 use crate::{BusError, Endpoint, Event, Log, Overflow, SubscribeOptions, Topic, TopicStats};
@@ -80,7 +80,7 @@ impl AnyLog {
         self.log.close();
     }
 
-    /// Resolves once every subscriber has got everything.
+    /// Resolves once every subscriber has got everything, or every request has been taken.
     pub fn drained(&self) -> BoxFuture<'_, ()> {
         self.log.drained()
     }
@@ -218,13 +218,42 @@ impl<E: Event> ErasedLog for TypedLog<E> {
 /// What a bus opens: a log in this process, or a link that moves bytes.
 #[derive(Clone)]
 pub enum Port {
-    /// A log, made by [`Opening::make_log`].
+    /// A log, or the desk of an endpoint; made by [`Opening::make_log`].
     Log(AnyLog),
-    /// A link.
+    /// A link for a topic.
     Link(Arc<dyn Link>),
+    /// A link for an endpoint: see [`Opening::is_endpoint`].
+    Endpoint(Arc<dyn EndpointLink>),
 }
 
 impl Port {
+    /// What its topic or endpoint has counted.
+    pub fn stats(&self) -> TopicStats {
+        match self {
+            Self::Log(log) => log.stats(),
+            Self::Link(link) => link.stats(),
+            Self::Endpoint(link) => link.stats(),
+        }
+    }
+
+    /// Shuts its entrance.
+    pub fn close(&self) {
+        match self {
+            Self::Log(log) => log.close(),
+            Self::Link(link) => link.close(),
+            Self::Endpoint(link) => link.close(),
+        }
+    }
+
+    /// Resolves once every subscriber has got everything, or every request has been taken.
+    pub fn drained(&self) -> BoxFuture<'_, ()> {
+        match self {
+            Self::Log(log) => log.drained(),
+            Self::Link(link) => link.drained(),
+            Self::Endpoint(link) => link.drained(),
+        }
+    }
+
     /// A subscriber to the topic, of whose type nothing is known.
     pub(crate) fn subscribe_any(
         &self,
@@ -241,6 +270,8 @@ impl Port {
                 let frames = frames.map_err(|error| link_failed(topic, error))?;
                 Ok(source_of_frames(topic, frames))
             }
+            // A request is for one responder: no pattern gets to see it.
+            Self::Endpoint(_) => Ok(Box::new(Nothing)),
         }
     }
 }
@@ -257,6 +288,7 @@ impl fmt::Debug for Port {
         match self {
             Self::Log(log) => log.fmt(formatter),
             Self::Link(_) => formatter.write_str("Link"),
+            Self::Endpoint(_) => formatter.write_str("Endpoint"),
         }
     }
 }

@@ -4,12 +4,19 @@ use std::ops::RangeToInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::time;
+
 /// What may go wrong on a [`ByteBus`](crate::ByteBus): the same faults for the same seed.
 ///
 /// Each topic draws from a generator of its own, made of the seed and the topic's name, and draws
 /// the same numbers for each event, whatever may happen. So neither the traffic of other topics nor
 /// another chance changes what happens to the n-th event of a topic. No fault changes the order of
 /// those that arrive. A chance is from 0 to 1: less counts as never, more as always.
+///
+/// A question to an endpoint meets what an event of a topic does, and its reply once more, by draws
+/// of its own. Where one of them is dropped, whoever asked hears nothing until its deadline. A
+/// question that arrives twice may be answered twice; whoever asked takes the first reply, and the
+/// other handler is dropped where it awaits. That somebody has gone is never lost.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -49,12 +56,13 @@ pub struct Faults {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FaultCounts {
-    /// Events that were held up, with those behind them.
+    /// Events and questions that were held up, with those behind them, and replies.
     pub delayed: u64,
-    /// Events that were accepted, and did not arrive: by chance, or because they were on their way
-    /// when a fault closed their topic.
+    /// Events, questions and replies that did not arrive though they were accepted: by chance, or
+    /// because they were on their way when a fault closed their topic. Questions of which the asker
+    /// was told that are not among the latter.
     pub dropped: u64,
-    /// Events that arrived twice.
+    /// Events, questions and replies that arrived twice.
     pub duplicated: u64,
     /// Topics that were closed.
     pub closed: u64,
@@ -139,9 +147,23 @@ pub(super) struct Trouble {
 
 /// What is to happen to one event.
 pub(super) struct Fate {
-    pub(super) delay: Option<Duration>,
+    delay: Option<Duration>,
     /// 0: it is dropped.
-    pub(super) copies: u8,
+    copies: u8,
+}
+
+impl Fate {
+    /// Lets it happen, and says how many copies arrive.
+    pub(super) async fn happen(self, tally: &Tally) -> u8 {
+        if let Some(delay) = self.delay {
+            tally.lock().delayed += 1;
+            time::sleep(delay).await;
+        }
+        if self.copies == 0 {
+            tally.lock().dropped += 1;
+        }
+        self.copies
+    }
 }
 
 impl Trouble {

@@ -10,6 +10,8 @@ mod closing;
 mod opening;
 mod retain;
 mod groups;
+mod requests;
+mod responders;
 
 pub use closing::*;
 pub use delivery::*;
@@ -17,6 +19,8 @@ pub use groups::*;
 pub use opening::*;
 pub use overflow::*;
 pub use pattern::*;
+pub use requests::*;
+pub use responders::*;
 pub use retain::*;
 pub use room::*;
 

@@ -46,6 +46,12 @@ impl<'a, Q, R> Ask<'a, Q, R> {
         self.desk
     }
 
+    /// Whether it is in the queue, or was.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn is_accepted(&self) -> bool {
+        matches!(self.progress, Progress::Accepted(_))
+    }
+
     /// Into the queue, if it has room now or has kept some for this.
     fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Turned>> {
         let exchange = match &self.exchange {

@@ -1,9 +1,12 @@
-//! One request, as who makes it awaits it: asked at the desk, with a deadline.
+//! One request, as who makes it awaits it: asked at the desk or over a link, with a deadline.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use futures_core::future::BoxFuture;
 
 use super::RequestError;
 use crate::desk::{Answer, Ask, Turned};
@@ -11,9 +14,17 @@ use crate::time;
 
 /// The future of [`Requester::request`](super::Requester::request).
 pub(super) struct Asking<'a, Q, R> {
-    ask: Ask<'a, Q, R>,
+    way: Way<'a, Q, R>,
     deadline: Duration,
     patience: Patience,
+}
+
+enum Way<'a, Q, R> {
+    Desk(Ask<'a, Q, R>),
+    Link {
+        endpoint: &'a Arc<str>,
+        asking: BoxFuture<'a, Result<R, RequestError>>,
+    },
 }
 
 /// A timer costs as much as all the rest of a request, so it is only set once others have had their
@@ -26,9 +37,21 @@ enum Patience {
 
 impl<'a, Q, R> Asking<'a, Q, R> {
     #[inline]
-    pub(super) fn new(ask: Ask<'a, Q, R>, deadline: Duration) -> Self {
+    pub(super) fn at_desk(ask: Ask<'a, Q, R>, deadline: Duration) -> Self {
         Self {
-            ask,
+            way: Way::Desk(ask),
+            deadline,
+            patience: Patience::Fresh,
+        }
+    }
+
+    pub(super) fn over_link(
+        endpoint: &'a Arc<str>,
+        asking: BoxFuture<'a, Result<R, RequestError>>,
+        deadline: Duration,
+    ) -> Self {
+        Self {
+            way: Way::Link { endpoint, asking },
             deadline,
             patience: Patience::Fresh,
         }
@@ -44,10 +67,17 @@ impl<Q, R> Future for Asking<'_, Q, R> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        match Pin::new(&mut this.ask).poll(cx) {
-            Poll::Ready(Ok(Answer::Reply(reply))) => return Poll::Ready(Ok(reply)),
-            Poll::Ready(outcome) => return Poll::Ready(Err(this.unanswered(outcome))),
-            Poll::Pending => {}
+        match &mut this.way {
+            Way::Desk(ask) => match Pin::new(&mut *ask).poll(cx) {
+                Poll::Ready(Ok(Answer::Reply(reply))) => return Poll::Ready(Ok(reply)),
+                Poll::Ready(outcome) => return Poll::Ready(Err(unanswered(ask, outcome))),
+                Poll::Pending => {}
+            },
+            Way::Link { asking, .. } => {
+                if let Poll::Ready(outcome) = asking.as_mut().poll(cx) {
+                    return Poll::Ready(outcome);
+                }
+            }
         }
         if let Patience::Fresh = this.patience {
             this.patience = Patience::HadTurn;
@@ -56,7 +86,10 @@ impl<Q, R> Future for Asking<'_, Q, R> {
         }
         ready!(this.poll_deadline(cx));
         Poll::Ready(Err(RequestError::DeadlineExceeded {
-            endpoint: this.ask.desk().topic().to_string(),
+            endpoint: match &this.way {
+                Way::Desk(ask) => ask.desk().topic().to_string(),
+                Way::Link { endpoint, .. } => endpoint.to_string(),
+            },
             deadline: this.deadline,
         }))
     }
@@ -74,18 +107,16 @@ impl<Q, R> Asking<'_, Q, R> {
             }
         }
     }
+}
 
-    #[cold]
-    fn unanswered(&self, outcome: Result<Answer<R>, Turned>) -> RequestError {
-        let endpoint = self.ask.desk().topic().to_string();
-        match outcome {
-            Ok(Answer::Failed(failure)) => RequestError::Failed { endpoint, failure },
-            Ok(Answer::Untaken) | Err(Turned::Unattended) => {
-                RequestError::NoResponders { endpoint }
-            }
-            Ok(Answer::Reply(_) | Answer::Abandoned) => RequestError::Abandoned { endpoint },
-            Err(Turned::Full) => RequestError::Full { endpoint },
-            Err(Turned::Closed) => RequestError::Closed { endpoint },
-        }
+#[cold]
+fn unanswered<Q, R>(ask: &Ask<'_, Q, R>, outcome: Result<Answer<R>, Turned>) -> RequestError {
+    let endpoint = ask.desk().topic().to_string();
+    match outcome {
+        Ok(Answer::Failed(failure)) => RequestError::Failed { endpoint, failure },
+        Ok(Answer::Untaken) | Err(Turned::Unattended) => RequestError::NoResponders { endpoint },
+        Ok(Answer::Reply(_) | Answer::Abandoned) => RequestError::Abandoned { endpoint },
+        Err(Turned::Full) => RequestError::Full { endpoint },
+        Err(Turned::Closed) => RequestError::Closed { endpoint },
     }
 }

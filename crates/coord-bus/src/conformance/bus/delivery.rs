@@ -181,7 +181,7 @@ pub async fn a_cancelled_receive_loses_nothing(bus: &dyn Bus) {
 /// A number that only decodes if it is even.
 #[derive(Serialize, Deserialize)]
 #[serde(try_from = "u64")]
-struct Even(u64);
+pub(super) struct Even(pub(super) u64);
 
 impl TryFrom<u64> for Even {
     type Error = &'static str;
