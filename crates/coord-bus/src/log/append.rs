@@ -10,7 +10,7 @@ use super::sync::MutexGuard;
 use super::{Shared, wake};
 use crate::{Envelope, Refusal, handling};
 
-/// The future of [`Log::append`].
+/// The future of [`Log::append`](crate::Log::append).
 #[must_use = "an event is appended when this is awaited"]
 pub struct Append<'a, E> {
     shared: &'a Shared<E>,

@@ -15,8 +15,9 @@ use crate::task_scope::catch;
 use crate::{Cause, Failure, ShutdownReport, TaskScope, handling};
 
 /// Answers requests: see [`BusExt::respond`](crate::BusExt::respond). Dropped, it is stopped where
-/// it awaits; those who asked are told ([`RequestError::Abandoned`]), and what nobody has taken goes
-/// to the other responders, if there are any.
+/// it awaits; those who asked are told
+/// ([`RequestError::Abandoned`](crate::RequestError::Abandoned)), and what nobody has taken goes to the
+/// other responders, if there are any.
 pub struct Responder {
     seat: Weak<dyn Rise>,
     scope: TaskScope,
