@@ -1,0 +1,7 @@
+//! What coord-journal promises, seen from outside.
+
+mod stage;
+mod off_runtime;
+
+mod log;
+mod lease;
