@@ -13,6 +13,7 @@ mod tails;
 mod watch;
 mod streams;
 mod records;
+mod heads;
 mod leases;
 mod lease_clock;
 mod moment;

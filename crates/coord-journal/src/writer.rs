@@ -13,6 +13,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::JournalError;
+use crate::heads::Heads;
 use crate::lease_clock::LeaseClock;
 use crate::store::{Outcome, Store};
 use crate::tails::Tails;
@@ -39,6 +40,8 @@ pub(crate) struct Work<'a> {
     /// The time by the journal's clock.
     pub(crate) now: Timestamp,
     pub(crate) lease_clock: &'a LeaseClock,
+    /// The entries of streams that were appended to last.
+    pub(crate) heads: &'a mut Heads,
     /// The streams that have new records.
     pub(crate) touched: Vec<String>,
 }
@@ -93,6 +96,7 @@ impl Writer {
             store: Arc::clone(&store),
             connection,
             course,
+            heads: Heads::default(),
             synchronous: None,
             stopped: None,
         };
@@ -145,6 +149,7 @@ struct State {
     store: Arc<Store>,
     connection: Connection,
     course: Course,
+    heads: Heads,
     /// As it is set, if it has been.
     synchronous: Option<&'static str>,
     /// The first failure, after which nothing is written.
@@ -175,6 +180,7 @@ impl State {
                 Ok(())
             }
             Err(fault) => {
+                self.heads.clear();
                 let error = self.store.error(fault);
                 // Nothing was written where another process did not let us begin. After anything
                 // else nobody knows what the disk has, and the next sync might say that all is
@@ -193,8 +199,10 @@ impl State {
         self.synchronize(asked.unwrap_or(Durability::Memory))?;
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior)?;
+        self.heads.keep_if_unchanged(&transaction)?;
         let mut work = Work {
             connection: &transaction,
+            heads: &mut self.heads,
             now: self.course.clock.now(),
             lease_clock: &self.course.lease_clock,
             touched: Vec::new(),

@@ -31,17 +31,20 @@ impl Command for Append {
                 Ok(Admitted::Known) => {}
             }
         }
-        let entry = streams::find(work.connection, &append.stream)?;
+        let entry = work.heads.take(work.connection, &append.stream)?;
         let actual = entry.as_ref().map_or(0, |entry| entry.version);
-        if !append.expected.allows(actual) {
-            return Ok(Err(EventLogError::WrongVersion {
+        let answer = match append.expected.allows(actual) {
+            false => Some(Err(EventLogError::WrongVersion {
                 stream: append.stream.clone(),
                 expected: append.expected,
                 actual,
-            }));
-        }
-        if append.records.is_empty() {
-            return Ok(Ok(Appended::at(actual)));
+            })),
+            true if append.records.is_empty() => Some(Ok(Appended::at(actual))),
+            true => None,
+        };
+        if let Some(answer) = answer {
+            entry.into_iter().for_each(|entry| work.heads.put(entry));
+            return Ok(answer);
         }
         if let Some(grant) = newer {
             let now = work.lease_now()?;
@@ -58,7 +61,7 @@ impl Command for Append {
 }
 
 /// Adds the records, and moves the stream's entry on. The version then.
-fn write(work: &Work<'_>, append: &AppendTo, entry: Option<Entry>) -> Outcome<u64> {
+fn write(work: &mut Work<'_>, append: &AppendTo, entry: Option<Entry>) -> Outcome<u64> {
     let at = moment::to_micros(work.now);
     let has_begun = entry.is_some();
     let mut entry = match entry {
@@ -79,5 +82,7 @@ fn write(work: &Work<'_>, append: &AppendTo, entry: Option<Entry>) -> Outcome<u6
     } else {
         streams::insert(work.connection, &entry)?;
     }
-    Ok(entry.version)
+    let version = entry.version;
+    work.heads.put(entry);
+    Ok(version)
 }

@@ -38,6 +38,7 @@ impl Command for Forget {
             })),
             Some(entry) => {
                 streams::remove(work.connection, entry.number)?;
+                work.heads.clear();
                 Ok(Ok(true))
             }
         }
@@ -67,6 +68,7 @@ impl Command for Retain {
             Some(_) => streams::count_closed(work.connection)?,
             None => 0,
         };
+        work.heads.clear();
         let (mut gone, mut records) = (0, 0);
         while records < RECORDS_MAX {
             let Some(entry) = streams::oldest_closed(work.connection)? else {
