@@ -110,7 +110,9 @@ fn streams_after(
     let transaction = connection.unchecked_transaction()?;
     let page = streams::page(&transaction, after, PAGE);
     let page = report.note(page)?.unwrap_or_default();
+    // In a damaged tree what comes next may be what was before: that would go on for ever.
     let last = page.last().map(|(number, _)| *number);
+    let last = last.filter(|last| *last > after);
     for (_, entry) in page {
         report.streams += 1;
         if let Some(entry) = report.note(entry)? {

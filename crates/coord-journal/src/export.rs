@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::records::{self, Verified};
 use crate::store::{Fault, Store};
-use crate::{JournalError, streams};
+use crate::{Damage, JournalError, streams};
 
 const PAGE_STREAMS: usize = 256;
 const PAGE_RECORDS: usize = 1_000;
@@ -40,11 +40,18 @@ pub(crate) fn export(
     let error = |fault: Fault| store.error(fault);
     let mut exported = 0;
     let mut query = StreamQuery::by_name().limit(PAGE_STREAMS);
+    let mut before = String::new();
     loop {
         let infos = streams::list(connection, &query).map_err(error)?;
         let Some(last) = infos.last() else { break };
         query = query.after(last);
         for info in infos {
+            // In a damaged index what comes next may be what was before: that would go on for ever.
+            if info.name <= before {
+                let stream = info.name;
+                return Err(error(Damage::Entry { stream }.into()));
+            }
+            before.clone_from(&info.name);
             let mut next = 1;
             loop {
                 let page = records::page(connection, &info.name, next, PAGE_RECORDS, PAGE_BYTES);

@@ -25,6 +25,8 @@ mod retention;
 mod check;
 mod export;
 mod error;
+#[cfg(test)]
+mod plans;
 
 pub use check::{CheckReport, MAX_FAULTS};
 pub use error::{Cause, Damage, JournalError};

@@ -23,6 +23,12 @@ pub(crate) struct Entry {
 
 const COLUMNS: &str = "number, name, version, at, head, is_closed, seal";
 
+pub(crate) const FIND: &str = "SELECT number, name, version, at, head, is_closed, seal FROM streams
+    WHERE name = ?1";
+pub(crate) const NEWEST: &str = "SELECT max(number) FROM streams";
+pub(crate) const OLDEST_CLOSED: &str = "SELECT number, name, version, at, head, is_closed, seal
+    FROM streams INDEXED BY closed_streams WHERE is_closed = 1 ORDER BY at LIMIT 1";
+
 impl Entry {
     fn seal(&self) -> Hash {
         chain::stream(
@@ -71,9 +77,7 @@ impl Entry {
 
 /// The entry of a stream, if it has begun.
 pub(crate) fn find(connection: &Connection, name: &str) -> Outcome<Option<Entry>> {
-    let sql =
-        "SELECT number, name, version, at, head, is_closed, seal FROM streams WHERE name = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(FIND)?;
     let mut rows = statement.query([name])?;
     let entry = rows.next()?.map(Entry::read).transpose()?;
     match entry {
@@ -88,8 +92,7 @@ pub(crate) fn find(connection: &Connection, name: &str) -> Outcome<Option<Entry>
 
 /// The number for the next stream: larger than that of each that is there.
 pub(crate) fn next_number(connection: &Connection) -> Outcome<i64> {
-    let sql = "SELECT max(number) FROM streams";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(NEWEST)?;
     let newest: Option<i64> = statement.query_row((), |row| row.get(0))?;
     Ok(newest.unwrap_or(0) + 1)
 }
@@ -126,12 +129,18 @@ pub(crate) fn update(connection: &Connection, entry: &Entry) -> Outcome<()> {
 }
 
 /// Removes a stream: its entry and its records.
-pub(crate) fn remove(connection: &Connection, number: i64) -> Outcome<()> {
+pub(crate) fn remove(connection: &Connection, entry: &Entry) -> Outcome<()> {
     let sql = "DELETE FROM records WHERE stream = ?1";
-    connection.prepare_cached(sql)?.execute([number])?;
+    connection.prepare_cached(sql)?.execute([entry.number])?;
     let sql = "DELETE FROM streams WHERE number = ?1";
-    connection.prepare_cached(sql)?.execute([number])?;
-    Ok(())
+    match connection.prepare_cached(sql)?.execute([entry.number])? {
+        1 => Ok(()),
+        // The index leads to an entry that the table does not have.
+        _ => Err(Damage::Entry {
+            stream: entry.name.clone(),
+        }
+        .into()),
+    }
 }
 
 /// The streams that a query asks for.
@@ -191,12 +200,9 @@ pub(crate) fn page(
     Ok(entries)
 }
 
-/// The number and the version of a closed stream that may go: closed before a time, or beyond the
-/// newest.
+/// The stream that was closed before all others, if one is closed.
 pub(crate) fn oldest_closed(connection: &Connection) -> Outcome<Option<Entry>> {
-    let sql = "SELECT number, name, version, at, head, is_closed, seal FROM streams
-               INDEXED BY closed_streams WHERE is_closed = 1 ORDER BY at LIMIT 1";
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(OLDEST_CLOSED)?;
     let mut rows = statement.query(())?;
     rows.next()?.map(Entry::read).transpose()
 }

@@ -37,7 +37,7 @@ impl Command for Forget {
                 stream: self.0.clone(),
             })),
             Some(entry) => {
-                streams::remove(work.connection, entry.number)?;
+                streams::remove(work.connection, &entry)?;
                 work.heads.clear();
                 Ok(Ok(true))
             }
@@ -79,7 +79,7 @@ impl Command for Retain {
             if !is_beyond && !is_old {
                 break;
             }
-            streams::remove(work.connection, entry.number)?;
+            streams::remove(work.connection, &entry)?;
             gone += 1;
             records += entry.version;
         }

@@ -21,13 +21,13 @@ use tokio_stream::Stream;
 
 use crate::stage::Stage;
 
-pub struct OffRuntime {
+pub(crate) struct OffRuntime {
     journal: Journal,
     stage: Arc<Stage>,
 }
 
 impl OffRuntime {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let stage = Stage::new();
         let options = JournalOptions::new().clock(Arc::new(PausedClock::new()));
         Self {

@@ -7,44 +7,44 @@ use coord_journal::{Journal, JournalOptions};
 use tempfile::TempDir;
 
 /// A directory for a journal.
-pub struct Stage {
+pub(crate) struct Stage {
     parent: TempDir,
 }
 
 impl Stage {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let parent = tempfile::tempdir().expect("there is room for a directory");
         Self { parent }
     }
 
-    pub fn parent(&self) -> &Path {
+    pub(crate) fn parent(&self) -> &Path {
         self.parent.path()
     }
 
-    pub fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.parent.path().join("journal")
     }
 
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.dir().join("journal.db")
     }
 
-    pub fn open(&self) -> Journal {
+    pub(crate) fn open(&self) -> Journal {
         Journal::open(self.dir()).expect("it opens")
     }
 
-    pub fn open_with(&self, options: JournalOptions) -> Journal {
+    pub(crate) fn open_with(&self, options: JournalOptions) -> Journal {
         options.open(self.dir()).expect("it opens")
     }
 
     /// A connection of a stranger, who does not know the rules.
-    pub fn connect(&self) -> rusqlite::Connection {
+    pub(crate) fn connect(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.file()).expect("it opens")
     }
 }
 
 /// Records that each contain their own version.
-pub fn numbers(
+pub(crate) fn numbers(
     stream: &str,
     expected: ExpectedVersion,
     versions: impl IntoIterator<Item = u64>,
@@ -57,16 +57,16 @@ pub fn numbers(
     )
 }
 
-pub async fn append(log: &dyn EventLog, append: AppendTo) -> u64 {
+pub(crate) async fn append(log: &dyn EventLog, append: AppendTo) -> u64 {
     log.append(append).await.expect("it is appended").version
 }
 
-pub async fn read(log: &dyn EventLog, stream: &str) -> Vec<StoredRecord> {
+pub(crate) async fn read(log: &dyn EventLog, stream: &str) -> Vec<StoredRecord> {
     log.read(stream, 1, usize::MAX).await.expect("it is read")
 }
 
 /// The content of each record of a stream.
-pub async fn contents(log: &dyn EventLog, stream: &str) -> Vec<String> {
+pub(crate) async fn contents(log: &dyn EventLog, stream: &str) -> Vec<String> {
     let content = |stored: StoredRecord| String::from_utf8(stored.record.payload);
     let stored = read(log, stream).await.into_iter();
     stored
@@ -75,7 +75,7 @@ pub async fn contents(log: &dyn EventLog, stream: &str) -> Vec<String> {
 }
 
 /// An error and all that lies below it.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let texts: Vec<_> = causes.map(ToString::to_string).collect();
     texts.join(": ")
