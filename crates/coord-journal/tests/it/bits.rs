@@ -1,6 +1,7 @@
-//! Every bit of a small journal, flipped.
+//! A bit of each byte of a small journal, flipped; every bit, where `COORD_JOURNAL_BITS` is `all`.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,24 +45,31 @@ fn shrink(file: &Path) {
     connection.execute_batch(sql).unwrap();
 }
 
-/// What it says, where it says something, and does not know itself that it is damaged.
-async fn said(journal: &Journal) -> Option<Said> {
+/// What it says, where nothing that it says is an error. What is read is what was written, or nothing.
+async fn said(journal: &Journal, written: Option<&Said>) -> Option<Said> {
     let mut records = Vec::new();
     for stream in STREAMS {
-        records.push(journal.read(stream, 1, usize::MAX).await.ok()?);
+        records.push(journal.read(stream, 1, usize::MAX).await);
+    }
+    if let Some(written) = written {
+        for (read, written) in records.iter().zip(&written.records) {
+            assert!(
+                read.as_ref()
+                    .is_ok_and(|read| read == written || read.is_empty())
+                    || read.is_err()
+            );
+        }
     }
     let mut leases = Vec::new();
     for lease in ["held", "released"] {
         let held = journal.current(lease).await.ok()?;
         leases.push(held.map(|held| (held.by, held.token)));
     }
+    let newest = StreamQuery::newest_first().open();
     Some(Said {
         streams: journal.streams(&StreamQuery::by_name()).await.ok()?,
-        open: journal
-            .streams(&StreamQuery::newest_first().open())
-            .await
-            .ok()?,
-        records,
+        open: journal.streams(&newest).await.ok()?,
+        records: records.into_iter().collect::<Result<_, _>>().ok()?,
         leases,
     })
 }
@@ -72,49 +80,38 @@ fn runtime() -> tokio::runtime::Runtime {
         .unwrap()
 }
 
-/// Flips each bit of some bytes in turn. How many flips were found.
-fn flip(pristine: &[u8], wanted: &Said, bytes: impl Iterator<Item = usize>) -> usize {
-    let stage = Stage::new();
-    drop(stage.open());
-    let runtime = runtime();
-    let mut found = 0;
-    for byte in bytes {
-        for bit in 0..8 {
-            let mut flipped = pristine.to_vec();
-            flipped[byte] ^= 1 << bit;
-            for left in ["journal.db-wal", "journal.db-shm"] {
-                let _ = fs::remove_file(stage.dir().join(left));
-            }
-            fs::write(stage.file(), &flipped).unwrap();
-            let journal = match Journal::open(stage.dir()) {
-                Ok(journal) => journal,
-                Err(error) => {
-                    assert!(!matches!(error, JournalError::Busy { .. }), "{error}");
-                    found += 1;
-                    continue;
-                }
-            };
-            let (said, report) = runtime.block_on(async {
-                let said = said(&journal).await;
-                (said, journal.check().await)
-            });
-            let is_clean = report.is_ok_and(|report| report.is_clean());
-            match said {
-                Some(said) if is_clean => assert_eq!(said, *wanted, "byte {byte}, bit {bit}"),
-                _ => found += 1,
-            }
-            // What is read is read as it was written, or not at all.
-            for (stream, written) in STREAMS.iter().zip(&wanted.records) {
-                if let Ok(read) = runtime.block_on(journal.read(stream, 1, usize::MAX)) {
-                    assert!(
-                        read == *written || read.is_empty(),
-                        "byte {byte}, bit {bit}"
-                    );
-                }
-            }
-        }
+/// Which bits of which bytes are flipped.
+fn flips(bytes: usize) -> Vec<(usize, u8)> {
+    let all = std::env::var("COORD_JOURNAL_BITS").is_ok_and(|which| which == "all");
+    let bits = |byte| (0..8).map(move |bit| (byte, bit));
+    match all {
+        true => (0..bytes).flat_map(bits).collect(),
+        false => (0..bytes).map(|byte| (byte, fastrand::u8(0..8))).collect(),
     }
-    found
+}
+
+/// Whether a journal is known to be damaged once a bit of it has been flipped. If not, it says what
+/// it has always said.
+fn is_found(stage: &Stage, flipped: &[u8], wanted: &Said) -> bool {
+    for left in ["journal.db-wal", "journal.db-shm"] {
+        let _ = fs::remove_file(stage.dir().join(left));
+    }
+    fs::write(stage.file(), flipped).unwrap();
+    let journal = match Journal::open(stage.dir()) {
+        Ok(journal) => journal,
+        Err(JournalError::Busy { .. }) => panic!("nobody else has it"),
+        Err(_) => return true,
+    };
+    runtime().block_on(async {
+        let said = said(&journal, Some(wanted)).await;
+        let report = journal.check().await;
+        let is_clean = report.is_ok_and(|report| report.is_clean());
+        match said {
+            Some(said) if is_clean => assert_eq!(said, *wanted),
+            _ => return true,
+        }
+        false
+    })
 }
 
 #[test]
@@ -123,20 +120,28 @@ fn a_flipped_bit_is_found_or_changes_nothing() {
     let runtime = runtime();
     runtime.block_on(make(&stage.dir()));
     shrink(&stage.file());
-    let wanted = runtime
-        .block_on(async { said(&stage.open()).await })
-        .unwrap();
-    let pristine = fs::read(stage.file()).unwrap();
-    let half = pristine.len() / 2;
+    let said = runtime.block_on(async { said(&stage.open(), None).await });
+    let (wanted, pristine) = (said.unwrap(), fs::read(stage.file()).unwrap());
+    let flips = flips(pristine.len());
+    let count = |flips: &[(usize, u8)]| {
+        let stage = Stage::in_memory();
+        drop(stage.open());
+        let found = flips.iter().filter(|(byte, bit)| {
+            let mut flipped = pristine.clone();
+            flipped[*byte] ^= 1 << bit;
+            let found = catch_unwind(AssertUnwindSafe(|| is_found(&stage, &flipped, &wanted)));
+            found.unwrap_or_else(|_| panic!("byte {byte}, bit {bit}"))
+        });
+        found.count()
+    };
+    let (first, second) = flips.split_at(flips.len() / 2);
     let found = std::thread::scope(|scope| {
-        let flip = |bytes: std::ops::Range<usize>| flip(&pristine, &wanted, bytes);
-        let first = scope.spawn(move || flip(0..half));
-        let second = flip(half..pristine.len());
-        first.join().unwrap() + second
+        let first = scope.spawn(|| count(first));
+        count(second) + first.join().unwrap()
     });
-    let bits = 8 * pristine.len();
-    println!("{found} of {bits} flips were found, and the others changed nothing");
-    assert!(found > bits / 10, "{found} of {bits}");
+    let all = flips.len();
+    println!("{found} of {all} flips were found, and the others changed nothing");
+    assert!(found > all / 4 && found < all);
 }
 
 /// The end of the write-ahead log cannot be told from one that was never written, so an append that
@@ -171,5 +176,6 @@ async fn a_flipped_bit_in_the_write_ahead_log_takes_its_end_away_at_most() {
         assert!(journal.check().await.unwrap().is_clean(), "byte {byte}");
         lengths.insert(there.len());
     }
-    assert!(lengths.contains(&6) && lengths.len() > 3, "{lengths:?}");
+    // Each frame is under the checksum of all before it: what follows the flip is gone.
+    assert!(lengths.into_iter().eq(0..=5));
 }

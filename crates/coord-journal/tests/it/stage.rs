@@ -17,6 +17,14 @@ impl Stage {
         Self { parent }
     }
 
+    /// In memory where there is such a place: for what is opened some thousand times.
+    pub(crate) fn in_memory() -> Self {
+        match tempfile::tempdir_in("/dev/shm") {
+            Ok(parent) => Self { parent },
+            Err(_) => Self::new(),
+        }
+    }
+
     pub(crate) fn parent(&self) -> &Path {
         self.parent.path()
     }
