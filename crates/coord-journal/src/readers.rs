@@ -1,6 +1,7 @@
 //! The threads of a process that read, each with a connection of its own.
 
 use std::io;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -31,7 +32,7 @@ impl Readers {
     pub(crate) fn start(store: Arc<Store>) -> io::Result<Self> {
         let (jobs, waiting) = mpsc::channel(QUEUE);
         let waiting = Arc::new(Mutex::new(waiting));
-        let count = thread::available_parallelism().map_or(1, |cores| cores.get());
+        let count = thread::available_parallelism().map_or(1, NonZero::get);
         let mut readers = Self {
             jobs: Some(jobs),
             threads: Vec::new(),
@@ -54,7 +55,7 @@ impl Readers {
     ) -> Result<T, JournalError> {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |store, connection| {
-            let outcome = connected(store, connection).and_then(|connection| read(connection));
+            let outcome = connected(store, connection).and_then(read);
             // Who gave up waiting does not want it.
             let _ = reply.send(outcome.map_err(|fault| store.error(fault)));
         });
