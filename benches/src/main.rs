@@ -10,6 +10,7 @@
 
 mod bus;
 mod workflow;
+mod journal;
 mod coord;
 mod screen;
 mod report;
@@ -19,10 +20,11 @@ fn main() {
     match arguments.next().as_deref() {
         Some("bus") => bus::run(arguments.next().as_deref()),
         Some("workflow") => workflow::run(),
+        Some("journal") => journal::run(arguments.next().as_deref()),
         Some("coord") => coord::run(),
         Some("screen") => screen::run(),
         _ => println!(
-            "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, coord, screen"
+            "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, journal, coord, screen"
         ),
     }
 }

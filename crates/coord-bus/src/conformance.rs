@@ -169,10 +169,22 @@ macro_rules! conformance_event_log {
             of_appends_that_expect_one_version_one_succeeds
             an_append_of_nothing_only_compares_versions
             an_append_given_up_is_whole_or_not_there
+            an_append_is_seen_whatever_it_is_to_survive
+            // Fencing
+            an_append_fenced_by_an_older_grant_is_refused
+            fences_do_not_know_each_other
+            an_append_that_changes_nothing_leaves_the_fence_as_it_was
             // Reading
             a_stream_is_read_in_pages
             streams_are_listed_in_pages_in_the_order_of_their_bytes
+            streams_are_listed_in_pages_the_newest_first
+            a_stream_is_listed_as_it_is
             a_name_that_cannot_be_one_is_refused
+            // Finishing
+            a_closed_stream_is_read_and_is_not_among_the_open_ones
+            a_closed_stream_is_opened_again_by_an_append
+            a_forgotten_stream_has_not_begun
+            an_open_stream_is_not_forgotten
             // Tailing
             a_tail_gives_what_is_there_and_then_follows
             a_tail_follows_a_stream_that_has_not_begun
@@ -286,6 +298,8 @@ mod tests {
             include_str!("conformance/bus/retain.rs"),
             include_str!("conformance/bus/room.rs"),
             include_str!("conformance/event_log/appending.rs"),
+            include_str!("conformance/event_log/fencing.rs"),
+            include_str!("conformance/event_log/finishing.rs"),
             include_str!("conformance/event_log/reading.rs"),
             include_str!("conformance/event_log/tailing.rs"),
             include_str!("conformance/lease.rs"),

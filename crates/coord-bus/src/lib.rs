@@ -64,7 +64,7 @@
 //! | `error` | what can go wrong: [`BusError`], [`Refused`] |
 //! | `stats` | what topics count by themselves: [`TopicStats`], [`Ledger`] |
 //! | `describe` | who publishes what to whom, as a table or a picture: [`Description`] |
-//! | `event_log` | streams of records that last: [`EventLog`] |
+//! | `event_log` | streams of records that last: [`EventLog`], [`AppendTo`], [`StreamQuery`] |
 //! | `memory_event_log` | such streams in memory: [`MemoryEventLog`] |
 //! | `work_queue` | items for one of many workers, at least once: [`WorkQueue`] |
 //! | `memory_work_queue` | such queues in memory: [`MemoryWorkQueue`] |
@@ -192,8 +192,9 @@ pub use describe::Description;
 pub use error::{AnyDeliveryError, BusError, Refusal, Refused, TryReceiveError};
 pub use event::{Details, Envelope, Event, Meta};
 pub use event_log::{
-    Appended, Durability, EventLog, EventLogError, ExpectedVersion, MAX_STREAM_NAME_LENGTH, Record,
-    StoredRecord, Tail, check_stream_name,
+    AppendTo, Appended, Durability, EventLog, EventLogError, ExpectedVersion,
+    MAX_STREAM_NAME_LENGTH, Record, StoredRecord, StreamInfo, StreamOrder, StreamQuery, Tail,
+    check_stream_name,
 };
 pub use failure::{Failure, Panicked, WithCauses};
 pub use fence::{Fence, Fenced};

@@ -1,21 +1,22 @@
 //! An event log in the memory of this process, for tests and for what need not survive it.
 
-use std::collections::BTreeMap;
+mod state;
+
 use std::fmt;
-use std::ops::Bound;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
-use slab::Slab;
 
 use crate::event_log::check_stream_name;
 use crate::time::{Clock, SystemClock};
 use crate::{
-    Appended, Durability, EventLog, EventLogError, ExpectedVersion, Record, StoredRecord, Tail,
+    AppendTo, Appended, Durability, EventLog, EventLogError, StoredRecord, StreamInfo, StreamQuery,
+    Tail,
 };
+use state::{State, Waiting};
 
 /// An [`EventLog`] in memory. When it is dropped, its tails end.
 ///
@@ -24,12 +25,13 @@ use crate::{
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// use coord_bus::{EventLog, ExpectedVersion, MemoryEventLog, Record};
+/// use coord_bus::{AppendTo, EventLog, ExpectedVersion, MemoryEventLog, Record};
 ///
 /// let log = MemoryEventLog::new();
-/// let started = vec![Record::new("started", "{}")];
-/// let appended = log.append("run-1", ExpectedVersion::Empty, started).await?;
-/// assert_eq!(appended.version, 1);
+/// let start = AppendTo::stream("run-1")
+///     .expecting(ExpectedVersion::Empty)
+///     .record(Record::new("started", "{}"));
+/// assert_eq!(log.append(start).await?.version, 1);
 /// assert_eq!(log.read("run-1", 1, 10).await?[0].record.kind, "started");
 /// # Ok::<(), coord_bus::EventLogError>(()) }).unwrap();
 /// ```
@@ -39,22 +41,6 @@ struct Shared {
     clock: Arc<dyn Clock>,
     max_records: usize,
     state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    streams: BTreeMap<Box<str>, Vec<StoredRecord>>,
-    /// In all streams.
-    records: usize,
-    tails: Slab<Waiting>,
-    closed: bool,
-}
-
-/// A tail, as the log knows it.
-struct Waiting {
-    stream: Box<str>,
-    /// To be woken by the next record; `None` where it does not wait.
-    waker: Option<Waker>,
 }
 
 impl MemoryEventLog {
@@ -85,13 +71,8 @@ impl Default for MemoryEventLog {
 }
 
 impl EventLog for MemoryEventLog {
-    fn append<'a>(
-        &'a self,
-        stream: &'a str,
-        expected: ExpectedVersion,
-        records: Vec<Record>,
-    ) -> BoxFuture<'a, Result<Appended, EventLogError>> {
-        Box::pin(async move { self.0.append(stream, expected, records) })
+    fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
+        Box::pin(async move { self.0.append(append) })
     }
 
     fn read<'a>(
@@ -109,18 +90,9 @@ impl EventLog for MemoryEventLog {
 
     fn streams<'a>(
         &'a self,
-        after: Option<&'a str>,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<String>, EventLogError>> {
-        Box::pin(async move {
-            let state = self.0.lock();
-            let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let names = state.streams.range::<str, _>((after, Bound::Unbounded));
-            Ok(names
-                .take(limit)
-                .map(|(name, _)| name.to_string())
-                .collect())
-        })
+        query: &'a StreamQuery,
+    ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
+        Box::pin(async move { Ok(self.0.lock().list(query)) })
     }
 
     fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
@@ -136,8 +108,15 @@ impl EventLog for MemoryEventLog {
         }))
     }
 
+    fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
+        Box::pin(async move {
+            check_stream_name(stream)?;
+            self.0.lock().forget(stream)
+        })
+    }
+
     fn durability(&self) -> Durability {
-        Durability::Process
+        Durability::Memory
     }
 }
 
@@ -147,65 +126,26 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn append(
-        &self,
-        stream: &str,
-        expected: ExpectedVersion,
-        records: Vec<Record>,
-    ) -> Result<Appended, EventLogError> {
-        check_stream_name(stream)?;
+    fn append(&self, append: AppendTo) -> Result<Appended, EventLogError> {
+        check_stream_name(&append.stream)?;
         // Somebody else's code, so not under the lock.
         let at = self.clock.now();
         let mut state = self.lock();
-        let actual = state.streams.get(stream).map_or(0, Vec::len) as u64;
-        if !expected.allows(actual) {
-            return Err(EventLogError::WrongVersion {
-                stream: stream.to_owned(),
-                expected,
-                actual,
-            });
+        let actual = state.admit(&append)?;
+        if append.records.is_empty() {
+            return Ok(Appended::at(actual));
         }
-        if records.len() > self.max_records - state.records {
+        if !state.has_room_for(&append, self.max_records) {
             return Err(EventLogError::Full {
                 limit: self.max_records,
             });
         }
-        if records.is_empty() {
-            return Ok(Appended::at(actual));
-        }
-        state.records += records.len();
-        let stored = state.streams.entry(stream.into()).or_default();
-        stored.extend(
-            (actual + 1..)
-                .zip(records)
-                .map(|(version, record)| StoredRecord {
-                    version,
-                    at,
-                    record,
-                }),
-        );
-        let version = stored.len() as u64;
-        let wakers = state.wakers(|waiting| &*waiting.stream == stream);
+        let stream = append.stream.clone();
+        let version = state.add(append, at);
+        let wakers = state.wakers(|waiting| *waiting.stream == *stream);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         Ok(Appended::at(version))
-    }
-}
-
-impl State {
-    fn since(&self, stream: &str, from: u64) -> impl Iterator<Item = &StoredRecord> {
-        let passed = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
-        let records = self.streams.get(stream).and_then(|all| all.get(passed..));
-        records.unwrap_or_default().iter()
-    }
-
-    /// Those of the tails chosen that wait.
-    fn wakers(&mut self, choose: impl Fn(&Waiting) -> bool) -> Vec<Waker> {
-        let chosen = self.tails.iter_mut().map(|(_, waiting)| waiting);
-        chosen
-            .filter(|waiting| choose(waiting))
-            .filter_map(|waiting| waiting.waker.take())
-            .collect()
     }
 }
 

@@ -361,7 +361,7 @@ impl WorkQueue for MemoryWorkQueue {
     }
 
     fn durability(&self) -> Durability {
-        Durability::Process
+        Durability::Memory
     }
 }
 

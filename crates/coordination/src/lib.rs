@@ -12,6 +12,7 @@
 //! | `monitor` | `performance-monitoring` | throughput, durations, memory and processor time |
 //! | `recovery` | `error-recovery` | supervisors, and patterns that recognise errors |
 //! | `patterns` | `integration-patterns` | real processes and services, their output and health as events |
+//! | `journal` | `journal` | an event log that lasts, with leases |
 //!
 //! All of these are on by default; that is `full`. The feature `tracing` adds `bus::LogForwarder`,
 //! which forwards the log events of all parts to `tracing`. Each part can be used by itself, as its own page
@@ -58,6 +59,8 @@ pub use config::CoordinationConfig;
 pub use coord_bus as bus;
 #[cfg(feature = "event-flows")]
 pub use coord_flow as flow;
+#[cfg(feature = "journal")]
+pub use coord_journal as journal;
 #[cfg(feature = "performance-monitoring")]
 pub use coord_monitor as monitor;
 #[cfg(feature = "optimization")]

@@ -153,7 +153,7 @@ async fn a_claim_dropped_as_an_item_comes_has_not_even_delivered_it() {
 
 #[test]
 fn it_does_not_outlive_its_process_and_says_so() {
-    assert_eq!(MemoryWorkQueue::new().durability(), Durability::Process);
+    assert_eq!(MemoryWorkQueue::new().durability(), Durability::Memory);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use super::super::{PATIENCE, in_time};
-use super::{append, numbered, read, records, straight, streams};
+use super::super::PATIENCE;
+use super::{append, numbered, numbers, read, straight, streams, try_append};
 use crate::ExpectedVersion::{Any, Empty, Exactly};
-use crate::{EventLog, EventLogError, Record, TaskScope};
+use crate::{AppendTo, Durability, EventLog, EventLogError, Record, StreamQuery, TaskScope};
 
 /// Kind and bytes come back as they went in, whatever they are, in the order of their versions.
 pub async fn records_are_numbered_from_one_and_come_back_as_they_were(log: Box<dyn EventLog>) {
@@ -16,10 +16,11 @@ pub async fn records_are_numbered_from_one_and_come_back_as_they_were(log: Box<d
         Record::new("a kind: größe \n", every_byte),
         Record::new("long", vec![7; 100_000]),
     ];
-    let appended = in_time(log.append("stream", Any, records[..2].to_vec())).await;
-    assert_eq!(appended.expect("it is appended").version, 2);
-    let appended = in_time(log.append("stream", Any, records[2..].to_vec())).await;
-    assert_eq!(appended.expect("it is appended").version, 3);
+    for (part, version) in [(&records[..2], 2), (&records[2..], 3)] {
+        let append = AppendTo::stream("stream").records(part.to_vec());
+        let appended = try_append(&*log, append).await;
+        assert_eq!(appended.expect("it is appended"), version);
+    }
     let stored = read(&*log, "stream", 1, 10).await;
     assert!(stored.iter().map(|each| each.version).eq(1..=3));
     assert!(stored.into_iter().map(|each| each.record).eq(records));
@@ -41,16 +42,11 @@ pub async fn streams_do_not_know_each_other(log: Box<dyn EventLog>) {
 /// `Any`, `Empty`, `Exactly`: each succeeds where it says.
 pub async fn an_append_goes_where_it_is_expected(log: Box<dyn EventLog>) {
     for (expected, number) in [(Empty, 1), (Exactly(1), 2), (Any, 3), (Exactly(3), 4)] {
-        let appended = in_time(log.append("stream", expected, records([number]))).await;
-        assert_eq!(appended.expect("it is appended").version, number);
+        let appended = try_append(&*log, numbers("stream", expected, [number])).await;
+        assert_eq!(appended.expect("it is appended"), number);
     }
-    let appended = in_time(log.append("another", Exactly(0), records([1, 2]))).await;
-    assert_eq!(
-        appended
-            .expect("0 is the version of an empty stream")
-            .version,
-        2
-    );
+    let appended = try_append(&*log, numbers("another", Exactly(0), [1, 2])).await;
+    assert_eq!(appended.expect("0 is the version of an empty stream"), 2);
     assert_eq!(
         numbered(&read(&*log, "stream", 1, 10).await),
         straight(1..=4)
@@ -69,7 +65,7 @@ pub async fn an_append_that_expects_another_version_changes_nothing(log: Box<dyn
         ("absent", Exactly(1), 0),
     ];
     for (name, wrongly, is_at) in wrong {
-        let refused = in_time(log.append(name, wrongly, records([8, 9]))).await;
+        let refused = try_append(&*log, numbers(name, wrongly, [8, 9]).closing()).await;
         let Err(EventLogError::WrongVersion {
             stream,
             expected,
@@ -84,7 +80,7 @@ pub async fn an_append_that_expects_another_version_changes_nothing(log: Box<dyn
         numbered(&read(&*log, "stream", 1, 10).await),
         straight(1..=2)
     );
-    assert_eq!(streams(&*log, None, 10).await, ["stream"]);
+    assert_eq!(streams(&*log, StreamQuery::by_name()).await, ["stream"]);
 }
 
 /// Twenty writers decide on the same version: one of them is right, and its records are together.
@@ -96,8 +92,8 @@ pub async fn of_appends_that_expect_one_version_one_succeeds(log: Box<dyn EventL
     for writer in 1..=20_u64 {
         let (log, winners) = (log.clone(), winners.clone());
         writers.spawn("writer", async move {
-            let records = records([10 * writer, 10 * writer + 1]);
-            match log.append("stream", Exactly(1), records).await {
+            let records = [10 * writer, 10 * writer + 1];
+            match try_append(&*log, numbers("stream", Exactly(1), records)).await {
                 Ok(_) => winners.send(writer).expect("somebody counts"),
                 Err(EventLogError::WrongVersion { actual: 3, .. }) => {}
                 Err(error) => panic!("{error}"),
@@ -120,11 +116,11 @@ pub async fn of_appends_that_expect_one_version_one_succeeds(log: Box<dyn EventL
 /// It begins no stream, and its answer is the stream's version.
 pub async fn an_append_of_nothing_only_compares_versions(log: Box<dyn EventLog>) {
     assert_eq!(append(&*log, "absent", []).await, 0);
-    assert_eq!(streams(&*log, None, 10).await, [""; 0]);
+    assert_eq!(streams(&*log, StreamQuery::by_name()).await, [""; 0]);
     append(&*log, "stream", [1, 2]).await;
-    let right = in_time(log.append("stream", Exactly(2), Vec::new())).await;
-    assert_eq!(right.expect("it is there").version, 2);
-    let wrong = in_time(log.append("stream", Exactly(1), Vec::new())).await;
+    let right = try_append(&*log, numbers("stream", Exactly(2), [])).await;
+    assert_eq!(right.expect("it is there"), 2);
+    let wrong = try_append(&*log, numbers("stream", Exactly(1), [])).await;
     assert!(matches!(
         wrong,
         Err(EventLogError::WrongVersion { actual: 2, .. })
@@ -140,7 +136,7 @@ pub async fn an_append_given_up_is_whole_or_not_there(log: Box<dyn EventLog>) {
     let mut cx = Context::from_waker(Waker::noop());
     let mut expected = 0;
     for polls in [0, 1, 1, 1] {
-        let mut appending = log.append("stream", Any, records([1, 2, 3]));
+        let mut appending = log.append(numbers("stream", Any, [1, 2, 3]));
         for _ in 0..polls {
             if appending.as_mut().poll(&mut cx).is_ready() {
                 break;
@@ -158,4 +154,16 @@ pub async fn an_append_given_up_is_whole_or_not_there(log: Box<dyn EventLog>) {
         .map(|(_, number)| number)
         .collect();
     assert_eq!(contents.replace("1234", "4"), "4444");
+}
+
+/// Whatever an append asks for, it is seen by who reads then, and by the next append.
+pub async fn an_append_is_seen_whatever_it_is_to_survive(log: Box<dyn EventLog>) {
+    use Durability::{Disk, Memory, Process};
+    for (number, durability) in (1..).zip([Process, Disk, Memory, Process, Process, Disk]) {
+        let append = numbers("stream", Exactly(number - 1), [number]).durably(durability);
+        let appended = try_append(&*log, append).await;
+        assert_eq!(appended.expect("it is appended"), number);
+        let stored = read(&*log, "stream", 1, 10).await;
+        assert_eq!(numbered(&stored), straight(1..=number));
+    }
 }

@@ -1,9 +1,11 @@
 //! What a read finds, and under which names.
 
 use super::super::in_time;
-use super::{append, numbered, read, records, straight, streams};
+use super::{append, numbered, numbers, read, straight, streams, try_append};
 use crate::ExpectedVersion::{Any, Exactly};
-use crate::{EventLog, EventLogError, MAX_STREAM_NAME_LENGTH};
+use crate::{
+    EventLog, EventLogError, MAX_STREAM_NAME_LENGTH, StreamInfo, StreamOrder, StreamQuery,
+};
 
 /// From any version, up to any number of records; past the end there are none.
 pub async fn a_stream_is_read_in_pages(log: Box<dyn EventLog>) {
@@ -26,7 +28,8 @@ pub async fn a_stream_is_read_in_pages(log: Box<dyn EventLog>) {
 
 /// Every stream is listed once, in an order that does not depend on when it began.
 pub async fn streams_are_listed_in_pages_in_the_order_of_their_bytes(log: Box<dyn EventLog>) {
-    assert_eq!(streams(&*log, None, 10).await, [""; 0]);
+    let all = StreamQuery::by_name;
+    assert_eq!(streams(&*log, all()).await, [""; 0]);
     let sorted = [
         "B", "a", "a-b", "a.b", "aa", "b", "run-1", "run-10", "run-2",
     ];
@@ -35,15 +38,68 @@ pub async fn streams_are_listed_in_pages_in_the_order_of_their_bytes(log: Box<dy
     ] {
         append(&*log, name, [1, 2]).await;
     }
-    assert_eq!(streams(&*log, None, 100).await, sorted);
-    assert_eq!(streams(&*log, None, 0).await, [""; 0]);
-    let mut paged: Vec<String> = Vec::new();
-    for _ in 0..sorted.len() {
-        paged.extend(streams(&*log, paged.last().map(String::as_str), 2).await);
-    }
-    assert_eq!(paged, sorted);
+    assert_eq!(streams(&*log, all()).await, sorted);
+    assert_eq!(streams(&*log, all().limit(0)).await, [""; 0]);
+    assert_eq!(paged(&*log, all()).await, sorted);
     // The name to go on from need not be there.
-    assert_eq!(streams(&*log, Some("az"), 2).await, ["b", "run-1"]);
+    let mut query = all().limit(2);
+    query.order = StreamOrder::Name {
+        after: Some("az".to_owned()),
+    };
+    assert_eq!(streams(&*log, query).await, ["b", "run-1"]);
+}
+
+/// By when they began, whatever has been appended to them since.
+pub async fn streams_are_listed_in_pages_the_newest_first(log: Box<dyn EventLog>) {
+    let newest = StreamQuery::newest_first;
+    assert_eq!(streams(&*log, newest()).await, [""; 0]);
+    let begun = ["run-2", "b", "aa", "run-10", "a"];
+    for name in begun {
+        append(&*log, name, [1]).await;
+    }
+    append(&*log, "run-2", [2]).await;
+    let newest_first = ["a", "run-10", "aa", "b", "run-2"];
+    assert_eq!(streams(&*log, newest()).await, newest_first);
+    assert_eq!(streams(&*log, newest().limit(0)).await, [""; 0]);
+    assert_eq!(paged(&*log, newest()).await, newest_first);
+    append(&*log, "later", [1]).await;
+    assert_eq!(streams(&*log, newest().limit(2)).await, ["later", "a"]);
+}
+
+/// All that a query gives, in pages of two.
+async fn paged(log: &dyn EventLog, query: StreamQuery) -> Vec<String> {
+    let mut query = query.limit(2);
+    let mut names = Vec::new();
+    loop {
+        let page = in_time(log.streams(&query)).await;
+        let page = page.expect("they are listed");
+        let Some(last) = page.last() else {
+            return names;
+        };
+        query = query.after(last);
+        names.extend(page.into_iter().map(|stream| stream.name));
+    }
+}
+
+/// Its version and its time are those of its last record; numbers rise as streams begin.
+pub async fn a_stream_is_listed_as_it_is(log: Box<dyn EventLog>) {
+    append(&*log, "one", 1..=2).await;
+    append(&*log, "two", [1]).await;
+    append(&*log, "one", [3]).await;
+    let listed = in_time(log.streams(&StreamQuery::by_name())).await;
+    let listed = listed.expect("they are listed");
+    assert!(listed[0].number < listed[1].number);
+    for (info, name, version) in [(&listed[0], "one", 3), (&listed[1], "two", 1)] {
+        let last = read(&*log, name, version, 1).await;
+        let there = StreamInfo {
+            name: name.to_owned(),
+            number: info.number,
+            version,
+            at: last[0].at,
+            is_closed: false,
+        };
+        assert_eq!(*info, there);
+    }
 }
 
 /// Refused wherever it is named, before it can do harm.
@@ -58,8 +114,9 @@ pub async fn a_name_that_cannot_be_one_is_refused(log: Box<dyn EventLog>) {
     ];
     for bad in bad.into_iter().chain([&*too_long]) {
         let refusals = [
-            in_time(log.append(bad, Any, records([1]))).await.err(),
-            in_time(log.append(bad, Exactly(9), Vec::new())).await.err(),
+            try_append(&*log, numbers(bad, Any, [1])).await.err(),
+            try_append(&*log, numbers(bad, Exactly(9), [])).await.err(),
+            in_time(log.forget(bad)).await.err(),
             in_time(log.read(bad, 1, 1)).await.err(),
             log.tail(bad, 1).err(),
         ];
@@ -70,5 +127,5 @@ pub async fn a_name_that_cannot_be_one_is_refused(log: Box<dyn EventLog>) {
             assert_eq!(name, bad);
         }
     }
-    assert_eq!(streams(&*log, None, 10).await.len(), 4);
+    assert_eq!(streams(&*log, StreamQuery::by_name()).await.len(), 4);
 }

@@ -4,7 +4,7 @@ use std::task::{Context, Waker};
 
 use super::super::in_time;
 use super::{append, numbered, read, straight, streams};
-use crate::{EventLog, StoredRecord, Tail};
+use crate::{EventLog, StoredRecord, StreamQuery, Tail};
 
 async fn next(tail: &mut Tail) -> Option<StoredRecord> {
     let next = std::future::poll_fn(|cx| tail.as_mut().poll_next(cx));
@@ -54,7 +54,7 @@ pub async fn a_tail_follows_a_stream_that_has_not_begun(log: Box<dyn EventLog>) 
     append(&*log, "another", 1..=3).await;
     assert!(has_nothing_now(&mut tail));
     assert_eq!(
-        streams(&*log, None, 10).await,
+        streams(&*log, StreamQuery::by_name()).await,
         ["another"],
         "a tail begins nothing"
     );

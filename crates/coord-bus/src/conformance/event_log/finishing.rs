@@ -1,0 +1,123 @@
+//! How a stream is finished, and then forgotten.
+
+use super::super::in_time;
+use super::{append, numbered, numbers, read, straight, streams, try_append};
+use crate::ExpectedVersion::{Any, Empty, Exactly};
+use crate::{EventLog, EventLogError, StreamQuery};
+
+async fn close(log: &dyn EventLog, stream: &str, add: &[u64]) {
+    let append = numbers(stream, Any, add.iter().copied()).closing();
+    try_append(log, append).await.expect("it is appended");
+}
+
+async fn forget(log: &dyn EventLog, stream: &str) -> bool {
+    let forgotten = in_time(log.forget(stream)).await;
+    forgotten.expect("it is not open")
+}
+
+/// Closed by an append, it is read as before, and is not among the open ones, in either order.
+pub async fn a_closed_stream_is_read_and_is_not_among_the_open_ones(log: Box<dyn EventLog>) {
+    append(&*log, "goes-on", [1]).await;
+    append(&*log, "ends", 1..=2).await;
+    close(&*log, "ends", &[3]).await;
+    close(&*log, "ends-at-once", &[1]).await;
+    append(&*log, "another", [1]).await;
+    assert_eq!(numbered(&read(&*log, "ends", 1, 10).await), straight(1..=3));
+    let by_name = StreamQuery::by_name;
+    let all = ["another", "ends", "ends-at-once", "goes-on"];
+    assert_eq!(streams(&*log, by_name()).await, all);
+    assert_eq!(
+        streams(&*log, by_name().open()).await,
+        ["another", "goes-on"]
+    );
+    let newest = StreamQuery::newest_first;
+    let all = ["another", "ends-at-once", "ends", "goes-on"];
+    assert_eq!(streams(&*log, newest()).await, all);
+    assert_eq!(
+        streams(&*log, newest().open()).await,
+        ["another", "goes-on"]
+    );
+    let first = in_time(log.streams(&newest().open().limit(1))).await;
+    let first = first.expect("they are listed").remove(0);
+    let rest = newest().open().after(&first).limit(1);
+    assert_eq!(streams(&*log, rest).await, ["goes-on"]);
+    let listed = in_time(log.streams(&by_name()))
+        .await
+        .expect("they are listed");
+    let closed: Vec<bool> = listed.iter().map(|stream| stream.is_closed).collect();
+    assert_eq!(closed, [false, true, true, false]);
+}
+
+/// By an append that does not say that it closes; one without records says nothing.
+pub async fn a_closed_stream_is_opened_again_by_an_append(log: Box<dyn EventLog>) {
+    let open = || StreamQuery::by_name().open();
+    append(&*log, "stream", [1]).await;
+    for appends_nothing in [
+        numbers("stream", Any, []),
+        numbers("stream", Any, []).closing(),
+    ] {
+        try_append(&*log, appends_nothing)
+            .await
+            .expect("it compares");
+        assert_eq!(streams(&*log, open()).await, ["stream"]);
+    }
+    close(&*log, "stream", &[2]).await;
+    append(&*log, "stream", []).await;
+    let refused = try_append(&*log, numbers("stream", Exactly(1), [3])).await;
+    assert!(matches!(
+        refused,
+        Err(EventLogError::WrongVersion { actual: 2, .. })
+    ));
+    assert_eq!(streams(&*log, open()).await, [""; 0]);
+    assert_eq!(append(&*log, "stream", [3]).await, 3);
+    assert_eq!(streams(&*log, open()).await, ["stream"]);
+    close(&*log, "stream", &[4]).await;
+    assert_eq!(streams(&*log, open()).await, [""; 0]);
+    assert_eq!(
+        numbered(&read(&*log, "stream", 1, 10).await),
+        straight(1..=4)
+    );
+}
+
+/// Its records are gone, its name is free, and its neighbours are as they were.
+pub async fn a_forgotten_stream_has_not_begun(log: Box<dyn EventLog>) {
+    append(&*log, "before", 1..=3).await;
+    append(&*log, "stream", 1..=4).await;
+    close(&*log, "stream", &[5]).await;
+    close(&*log, "stream-2", &[1]).await;
+    assert!(forget(&*log, "stream").await);
+    assert!(!forget(&*log, "stream").await);
+    assert!(!forget(&*log, "absent").await);
+    assert_eq!(read(&*log, "stream", 1, 10).await, []);
+    assert_eq!(
+        streams(&*log, StreamQuery::by_name()).await,
+        ["before", "stream-2"]
+    );
+    assert_eq!(
+        numbered(&read(&*log, "before", 1, 10).await),
+        straight(1..=3)
+    );
+
+    let begun = try_append(&*log, numbers("stream", Empty, [1, 2])).await;
+    assert_eq!(begun.expect("the name is free"), 2);
+    assert_eq!(
+        numbered(&read(&*log, "stream", 1, 10).await),
+        straight(1..=2)
+    );
+    let newest = StreamQuery::newest_first().limit(1);
+    assert_eq!(streams(&*log, newest).await, ["stream"]);
+}
+
+/// Nothing that goes on is lost by it.
+pub async fn an_open_stream_is_not_forgotten(log: Box<dyn EventLog>) {
+    append(&*log, "stream", [1]).await;
+    let refused = in_time(log.forget("stream")).await;
+    assert!(matches!(refused, Err(EventLogError::StillOpen { stream }) if stream == "stream"));
+    close(&*log, "stream", &[2]).await;
+    append(&*log, "stream", [3]).await;
+    assert!(in_time(log.forget("stream")).await.is_err());
+    assert_eq!(
+        numbered(&read(&*log, "stream", 1, 10).await),
+        straight(1..=3)
+    );
+}

@@ -1,0 +1,88 @@
+//! Checksums: the chain over the records of a stream, and a seal on every other entry.
+//!
+//! Each is BLAKE3 over a mark of what it is about and over all of its parts, each with its length
+//! before it, so that no two different things are hashed as the same bytes.
+
+/// A checksum.
+pub(crate) type Hash = [u8; 32];
+
+/// What the first record of a stream follows on.
+pub(crate) const BEGINNING: Hash = [0; 32];
+
+/// The checksum of a record: over the one before it in its stream, so over all of them.
+pub(crate) fn record(
+    before: &Hash,
+    stream: &str,
+    version: u64,
+    at: i64,
+    kind: &str,
+    payload: &[u8],
+) -> Hash {
+    hash(
+        b"record",
+        &[
+            before,
+            stream.as_bytes(),
+            &version.to_le_bytes(),
+            &at.to_le_bytes(),
+            kind.as_bytes(),
+            payload,
+        ],
+    )
+}
+
+/// The seal on what is kept apart of a stream: its end, and whether it is closed.
+pub(crate) fn stream(
+    number: i64,
+    name: &str,
+    version: u64,
+    at: i64,
+    head: &Hash,
+    is_closed: bool,
+) -> Hash {
+    hash(
+        b"stream",
+        &[
+            &number.to_le_bytes(),
+            name.as_bytes(),
+            &version.to_le_bytes(),
+            &at.to_le_bytes(),
+            head,
+            &[u8::from(is_closed)],
+        ],
+    )
+}
+
+/// The seal on a lease.
+pub(crate) fn lease(name: &str, holder: &str, token: u64, until: i64) -> Hash {
+    hash(
+        b"lease",
+        &[
+            name.as_bytes(),
+            holder.as_bytes(),
+            &token.to_le_bytes(),
+            &until.to_le_bytes(),
+        ],
+    )
+}
+
+/// The seal on the counters.
+pub(crate) fn counters(newest_token: u64, forgotten_token: u64, latest: i64) -> Hash {
+    hash(
+        b"counters",
+        &[
+            &newest_token.to_le_bytes(),
+            &forgotten_token.to_le_bytes(),
+            &latest.to_le_bytes(),
+        ],
+    )
+}
+
+fn hash(about: &[u8], parts: &[&[u8]]) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    for part in [about].iter().chain(parts) {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}

@@ -1,0 +1,325 @@
+//! A journal that is open: its threads, and what it does as an event log and a keeper of leases.
+
+use std::fmt;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_bus::{
+    AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, Grant, Held, Lease,
+    LeaseError, StoredRecord, StreamInfo, StreamQuery, Tail, check_lease_name, check_stream_name,
+};
+
+use crate::check::{CheckReport, check};
+use crate::lease_clock::LeaseClock;
+use crate::leases::{self, Counters};
+use crate::place::Place;
+use crate::readers::Readers;
+use crate::store::Store;
+use crate::tails::{JournalTail, Tails};
+use crate::watch::Watch;
+use crate::writer::append::Append;
+use crate::writer::lease::{Acquire, Release, Renew};
+use crate::writer::tidy::{Forget, Retain, Shrink};
+use crate::writer::{Course, Writer};
+use crate::{JournalError, JournalOptions, Retention, export, records, schema, streams};
+
+/// An [`EventLog`] and a keeper of [`Lease`]s in a directory of their own.
+///
+/// Any number of processes may have the same journal open, and one process any number of times.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// use coord_bus::{AppendTo, EventLog, ExpectedVersion, Record};
+/// use coord_journal::Journal;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path().join("journal");
+/// let journal = Journal::open(&dir)?;
+/// let start = AppendTo::stream("run-1")
+///     .expecting(ExpectedVersion::Empty)
+///     .record(Record::new("started", "{}"));
+/// journal.append(start).await?; // it is on the disk now
+/// drop(journal);
+///
+/// let journal = Journal::open(&dir)?;
+/// assert_eq!(journal.read("run-1", 1, 10).await?[0].record.kind, "started");
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Dropping it
+///
+/// What has been accepted is written, tails give what there is and end, and the threads are joined,
+/// which may take as long as a transaction, or as another process writes.
+pub struct Journal {
+    // In this order they go: what may still write, then what reads.
+    watch: Watch,
+    writer: Option<Writer>,
+    readers: Arc<Readers>,
+    tails: Arc<Tails>,
+    lease_clock: Arc<LeaseClock>,
+    store: Arc<Store>,
+    durability: Durability,
+}
+
+impl Journal {
+    /// Opens the journal in a directory, which is made if it is not there; its parents, too. Tables
+    /// of an earlier version are brought up to this one.
+    ///
+    /// The directory must be the journal's own: it becomes its owner's alone (mode 0700, and 0600
+    /// for the files), so one that has other things in it is refused.
+    ///
+    /// Blocks for a few milliseconds, however much is in the journal; longer while another process
+    /// opens it.
+    ///
+    /// # Errors
+    ///
+    /// When the directory or the files cannot be made or opened, or are not those of a journal, or
+    /// of a later version, or damaged: each has its [`JournalError`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, JournalError> {
+        Self::open_with(dir.as_ref(), JournalOptions::new())
+    }
+
+    pub(crate) fn open_with(dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
+        let place = Place::prepare(dir)?;
+        let store = Arc::new(Store {
+            file: place.file.clone(),
+            busy_timeout: options.busy_timeout,
+        });
+        let mut connection = store.connect().map_err(|fault| store.error(fault))?;
+        schema::prepare(&store, &mut connection)?;
+        drop(place);
+
+        let tails = Arc::new(Tails::default());
+        let lease_clock = Arc::new(LeaseClock::new(Arc::clone(&options.clock)));
+        let course = Course {
+            clock: options.clock,
+            lease_clock: Arc::clone(&lease_clock),
+            tails: Arc::clone(&tails),
+            durability: options.durability,
+        };
+        let no_thread = |source| JournalError::Io {
+            file: store.file.clone(),
+            source: Arc::new(source),
+        };
+        let writer = Writer::start(Arc::clone(&store), connection, course, options.queue);
+        let readers = Readers::start(Arc::clone(&store)).map_err(no_thread)?;
+        Ok(Self {
+            watch: Watch::new(Arc::clone(&store), Arc::clone(&tails)),
+            writer: Some(writer.map_err(no_thread)?),
+            readers: Arc::new(readers),
+            tails,
+            lease_clock,
+            durability: options.durability,
+            store,
+        })
+    }
+
+    fn writer(&self) -> &Writer {
+        self.writer.as_ref().expect("only the drop takes it")
+    }
+
+    /// Looks at everything that is in the journal, and names what is not as it was written: each
+    /// record and entry by its checksum, and the file by SQLite's own check.
+    ///
+    /// Others may go on appending meanwhile. Takes about as long as reading the whole file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read at all. Damage is no error here: it is what the report is about.
+    pub async fn check(&self) -> Result<CheckReport, JournalError> {
+        self.readers.read(check).await
+    }
+
+    /// Writes every record as a line of JSON, stream by stream in the order of their names: `stream`,
+    /// `version`, `at`, `kind`, `payload` (or `payload_hex`, where it is not UTF-8) and `hash`. How
+    /// many they are. Each is verified before it is written.
+    ///
+    /// Blocks until it is done: from within async code, call it on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// When a record is damaged, or cannot be read or written. What came before it has been written.
+    pub fn export(&self, mut out: impl Write) -> Result<u64, JournalError> {
+        let connection = self.store.connect_to_read();
+        let connection = connection.map_err(|fault| self.store.error(fault))?;
+        export::export(&self.store, &connection, &mut out)
+    }
+
+    /// Forgets the closed streams that a retention does not keep, those closed first before others,
+    /// a few in each transaction, so that appends go on meanwhile. How many they were.
+    ///
+    /// Their space is used again by later appends; [`compact`](Self::compact) gives it back.
+    ///
+    /// # Errors
+    ///
+    /// As for an append. What is forgotten by then is forgotten.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it has forgotten some of them; call it again.
+    pub async fn retain(&self, retention: Retention) -> Result<u64, JournalError> {
+        let mut forgotten = 0;
+        loop {
+            match self.writer().submit(Retain(retention)).await? {
+                0 => return Ok(forgotten),
+                gone => forgotten += gone,
+            }
+        }
+    }
+
+    /// Gives free space back to the file system, a few megabytes in each transaction, so that
+    /// appends go on meanwhile, and empties the write-ahead log, if nobody is reading in it.
+    ///
+    /// # Errors
+    ///
+    /// As for an append.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, it has given back some of it; call it again.
+    pub async fn compact(&self) -> Result<(), JournalError> {
+        let mut left = u64::MAX;
+        loop {
+            let still = self.writer().submit(Shrink).await?;
+            // Where others free pages meanwhile, there is no end to wait for.
+            if still == 0 || still >= left {
+                break;
+            }
+            left = still;
+        }
+        self.readers
+            .read(|connection| {
+                // It says that it was busy where somebody reads; then the next one empties it.
+                let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+                Ok(connection.query_row(sql, (), |_| Ok(()))?)
+            })
+            .await
+    }
+}
+
+impl EventLog for Journal {
+    fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
+        Box::pin(async move {
+            check_stream_name(&append.stream)?;
+            self.writer().submit(Append(append)).await?
+        })
+    }
+
+    fn read<'a>(
+        &'a self,
+        stream: &'a str,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
+        Box::pin(async move {
+            check_stream_name(stream)?;
+            let stream = stream.to_owned();
+            let read = self.readers.read(move |connection| {
+                let page = records::page(connection, &stream, from, limit, usize::MAX)?;
+                Ok(page.into_iter().map(|verified| verified.stored).collect())
+            });
+            Ok(read.await?)
+        })
+    }
+
+    fn streams<'a>(
+        &'a self,
+        query: &'a StreamQuery,
+    ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
+        Box::pin(async move {
+            let query = query.clone();
+            let list = move |connection: &_| streams::list(connection, &query);
+            Ok(self.readers.read(list).await?)
+        })
+    }
+
+    fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
+        check_stream_name(stream)?;
+        let (tails, readers) = (Arc::clone(&self.tails), Arc::clone(&self.readers));
+        let tail = JournalTail::begin(tails, readers, stream.to_owned(), from);
+        self.watch.rouse().map_err(|source| EventLogError::Failed {
+            source: Box::new(source),
+        })?;
+        Ok(Box::pin(tail))
+    }
+
+    fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
+        Box::pin(async move {
+            check_stream_name(stream)?;
+            self.writer().submit(Forget(stream.to_owned())).await?
+        })
+    }
+
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+}
+
+impl Lease for Journal {
+    fn acquire<'a>(
+        &'a self,
+        name: &'a str,
+        holder: &'a str,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<Grant, LeaseError>> {
+        Box::pin(async move {
+            check_lease_name(name)?;
+            let acquire = Acquire {
+                name: name.to_owned(),
+                holder: holder.to_owned(),
+                ttl,
+            };
+            self.writer().submit(acquire).await?
+        })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        grant: &'a Grant,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<(), LeaseError>> {
+        Box::pin(async move {
+            let grant = grant.clone();
+            self.writer().submit(Renew { grant, ttl }).await?
+        })
+    }
+
+    fn release(&self, grant: Grant) -> BoxFuture<'_, Result<(), LeaseError>> {
+        Box::pin(async move { self.writer().submit(Release { grant }).await? })
+    }
+
+    fn current<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Held>, LeaseError>> {
+        Box::pin(async move {
+            check_lease_name(name)?;
+            let (name, clock) = (name.to_owned(), Arc::clone(&self.lease_clock));
+            let current = self.readers.read(move |connection| {
+                let transaction = connection.unchecked_transaction()?;
+                let now = clock.now_after(Counters::read(&transaction)?.latest);
+                let tenure = leases::find(&transaction, &name)?;
+                Ok(tenure.and_then(|tenure| tenure.held(now)))
+            });
+            Ok(current.await?)
+        })
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // What it has accepted is there before the tails are told that there will be no more.
+        self.writer = None;
+        self.tails.close();
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Journal")
+            .field("file", &self.store.file)
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
+    }
+}

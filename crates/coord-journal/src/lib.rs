@@ -1,0 +1,147 @@
+//! An event log that lasts, with leases: SQLite behind one writer, for programs that must go on
+//! where they were killed.
+//!
+//! A [`Journal`] is an [`EventLog`] and a keeper of [`Lease`]s, in a directory of its own:
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+//! use std::time::Duration;
+//!
+//! use coord_bus::{AppendTo, EventLog, ExpectedVersion, Lease, Record, StreamQuery};
+//! use coord_journal::Journal;
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path().join("journal");
+//! let journal = Journal::open(&dir)?;
+//! let grant = journal.acquire("worker-1", "this process", Duration::from_secs(30)).await?;
+//! let start = AppendTo::stream("run-1")
+//!     .expecting(ExpectedVersion::Empty) // nobody else has begun it
+//!     .fenced_by(&grant) // and nobody has taken over from us
+//!     .record(Record::new("started", "{}"));
+//! journal.append(start).await?; // it is on the disk now
+//! drop(journal); // or kill -9
+//!
+//! let journal = Journal::open(&dir)?;
+//! let half_done = journal.streams(&StreamQuery::newest_first().open()).await?;
+//! assert_eq!(half_done[0].name, "run-1");
+//! let finish = AppendTo::stream("run-1").record(Record::new("finished", "{}"));
+//! journal.append(finish.closing()).await?;
+//! assert!(journal.check().await?.is_clean());
+//! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it promises
+//!
+//! **Durability.** An append that asked for [`Durability::Disk`], the default, has been synced when
+//! it returns, and with it everything that was appended before it, by whichever process. One that
+//! asked for less survives the end of its process at any point (`kill -9`), and not a loss of power.
+//! Appends that wait become one transaction with one sync.
+//!
+//! **Several processes.** Any number may have a journal open. Each append compares versions and
+//! tokens in its own transaction. A [tail](EventLog::tail) sees what its own process appends at
+//! once, and what others append within [`TAIL_INTERVAL`] and a moment. The journal has to be on a
+//! disk of this machine: SQLite's locks do not work over a network.
+//!
+//! **Leases.** Each token is larger than every one before it, of any name, also after a loss of
+//! power. Times are those of the wall clock, which is guarded against being set back: then they go on
+//! by the monotonic clock, and a process that begins meanwhile begins at the latest time that leases
+//! were counted by. A clock that is set *forward* ends leases early; that is what
+//! [fences](AppendTo::fenced_by) are for.
+//!
+//! **Bounds.** 2048 writes and 256 reads wait in queues, and more wait for a place there. At most
+//! [`MAX_LEASES`] leases are held. Streams and records are bounded by the disk: see
+//! [`Journal::retain`].
+//!
+//! **Threads.** One that writes, as many as there are processors (four at most) that read, and one
+//! that looks for what other processes append while there is a tail. No call blocks the runtime but
+//! those that say so: opening, dropping, and [`Journal::export`]. The threads end with the journal;
+//! those that read, with its last tail.
+//!
+//! **Cancellation.** Any future may be dropped at any time. What is in the queue by then happens.
+//!
+//! # When the disk fails
+//!
+//! An append is refused with [`EventLogError::Failed`], whose source is a [`JournalError`] that says
+//! what happened and what to do: `DiskFull`, `ReadOnly`, `Io`, `Busy`, `Damaged`. What was
+//! acknowledged stays, and can still be read. After anything but `Busy` nothing more is acknowledged
+//! (`Stopped`) until the journal is opened again: once a sync has failed, a later one may succeed
+//! without the lost pages.
+//!
+//! # What of damage is found, and what is not
+//!
+//! Each record is under a BLAKE3 checksum of its stream's name, its version, time, kind and payload,
+//! and of the checksum before it. The end of each stream, with its version, last checksum, and
+//! whether it is closed, is kept apart under a seal of its own, as is each lease. What is read is
+//! verified, so a record that was changed, moved, added, or taken out or off the end is
+//! [named](Damage), and never read as truth. [`Journal::check`] looks at everything, with SQLite's
+//! own check of pages and indexes.
+//!
+//! Not found is:
+//!
+//! - **a whole earlier state**: a backup that was put back, or a write-ahead log that lost its end.
+//!   (A flipped bit in that log ends it there: it cannot be told from an append that was never
+//!   finished. It is merged into the checked file whenever 8 MiB have come together, and when the
+//!   last process closes the journal.)
+//! - **a forger** who rewrites records, ends and seals alike: checksums are no signatures.
+//! - **a stream that is missing with all that belongs to it**, unless the damage also shows in an
+//!   index or a page: it looks like one that was forgotten.
+//! - while only *reading* by name, an index that has lost a stream: it reads as one that has not
+//!   begun. [`Journal::check`] finds that.
+//!
+//! # What is in the directory
+//!
+//! `journal.db`, which any tool for SQLite can open, its write-ahead log `journal.db-wal` and index
+//! `journal.db-shm`, and `journal.lock`, which is held while the journal is opened. A copy of a
+//! journal that is open has to be made by such a tool (`VACUUM INTO`), not file by file. A later
+//! version of this crate brings the tables of an earlier one up to its own; an earlier one refuses
+//! those of a later one by name.
+
+#[cfg(not(unix))]
+compile_error!("coord-journal keeps its files to their owner by the modes that only Unix has");
+
+use std::time::Duration;
+
+#[cfg(doc)]
+use coord_bus::{AppendTo, Durability, EventLog, EventLogError, Lease};
+
+mod options;
+mod journal;
+mod writer;
+mod readers;
+mod tails;
+mod watch;
+mod streams;
+mod records;
+mod heads;
+mod leases;
+mod lease_clock;
+mod moment;
+mod chain;
+mod store;
+mod place;
+mod schema;
+mod retention;
+mod check;
+mod export;
+mod error;
+#[cfg(test)]
+mod plans;
+
+pub use check::{CheckReport, MAX_FAULTS};
+pub use error::{Cause, Damage, JournalError};
+pub use journal::Journal;
+pub use options::JournalOptions;
+pub use retention::Retention;
+
+/// How often a tail looks for what other processes have appended. What its own process appends it
+/// sees at once.
+pub const TAIL_INTERVAL: Duration = Duration::from_millis(25);
+
+/// The most leases that are held at a time. A program that makes names from input meets an error
+/// there, and not the end of its disk.
+pub const MAX_LEASES: usize = 65_536;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

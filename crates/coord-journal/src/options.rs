@@ -1,0 +1,89 @@
+//! How a journal is opened.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_bus::Durability;
+use coord_bus::time::{Clock, SystemClock};
+
+use crate::{Journal, JournalError};
+
+/// How a journal is opened; [`Journal::open`] takes the defaults.
+///
+/// ```
+/// use coord_bus::Durability;
+/// use coord_journal::JournalOptions;
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path().join("journal");
+/// // For a build that starts anew after a loss of power anyway: nothing waits for the disk.
+/// let journal = JournalOptions::new().durability(Durability::Process).open(&dir)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct JournalOptions {
+    pub(crate) busy_timeout: Duration,
+    pub(crate) durability: Durability,
+    pub(crate) queue: usize,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl JournalOptions {
+    /// How long one waits for other processes that write, where nothing else is said.
+    pub const DEFAULT_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// How many writes may wait where nothing else is said: more than one transaction takes.
+    pub const DEFAULT_QUEUE: usize = 2_048;
+
+    /// The defaults.
+    pub fn new() -> Self {
+        Self {
+            busy_timeout: Self::DEFAULT_BUSY_TIMEOUT,
+            durability: Durability::Disk,
+            queue: Self::DEFAULT_QUEUE,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// How long to wait while another process writes, until [`JournalError::Busy`]; 5 s by default.
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// The most that an append survives, whatever it asks for; [`Durability::Disk`] by default. With
+    /// less, nothing is synced at an append; what is in the file survives its process in any case.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability.max(Durability::Process);
+        self
+    }
+
+    /// How many writes may wait for the one before them, at least one; 2048 by default. More wait for
+    /// a place.
+    pub fn queue(mut self, writes: usize) -> Self {
+        self.queue = writes.max(1);
+        self
+    }
+
+    /// The clock by which records have their times, and leases run out; the machine's by default.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the journal in a directory, as [`Journal::open`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::open`].
+    pub fn open(self, dir: impl AsRef<Path>) -> Result<Journal, JournalError> {
+        Journal::open_with(dir.as_ref(), self)
+    }
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,124 @@
+//! The directory and the files of a journal: for their owner only, whatever the umask says.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::JournalError;
+
+const FILE: &str = "journal.db";
+const LOCK: &str = "journal.lock";
+const DIR_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// A directory that holds a journal, or an empty file that is to become one; as long as this lives,
+/// nobody else makes or changes its tables.
+///
+/// SQLite gives the files that it adds the mode of the one that is there.
+pub(crate) struct Place {
+    pub(crate) file: PathBuf,
+    _lock: File,
+}
+
+impl Place {
+    pub(crate) fn prepare(dir: &Path) -> Result<Self, JournalError> {
+        let failed = |source: io::Error| JournalError::Directory {
+            dir: dir.to_owned(),
+            source: Arc::new(source),
+        };
+        make_dir(dir).map_err(failed)?;
+        // Whoever changes the current directory later does not move the journal.
+        let dir = dir.canonicalize().map_err(failed)?;
+        let file = dir.join(FILE);
+        if !is_a_journals(&dir, &file).map_err(failed)? {
+            return Err(JournalError::NotAJournal { dir });
+        }
+        restrict(&dir, DIR_MODE).map_err(failed)?;
+        let lock = lock(&dir.join(LOCK)).map_err(failed)?;
+        make_file(&dir, &file).map_err(failed)?;
+        Ok(Self { file, _lock: lock })
+    }
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(DIR_MODE).create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            // So that a loss of power does not take it away again.
+            let parent = dir.canonicalize()?;
+            parent.parent().map_or(Ok(()), sync_dir)
+        }
+    }
+}
+
+/// What is to become the owner's alone must be nobody else's: not a home, not `/tmp`.
+fn is_a_journals(dir: &Path, file: &Path) -> io::Result<bool> {
+    if file.exists() {
+        return Ok(true);
+    }
+    for entry in fs::read_dir(dir)? {
+        // Another process may be making the journal just now.
+        let name = entry?.file_name();
+        if name != LOCK && !name.to_string_lossy().starts_with(FILE) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Waits for those who are opening the same journal.
+fn lock(path: &Path) -> io::Result<File> {
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(FILE_MODE)
+        .open(path)?;
+    restrict(path, FILE_MODE)?;
+    flock(&lock, FlockOperation::LockExclusive)?;
+    Ok(lock)
+}
+
+/// Makes the file if it is not there. One that is there is not opened, only SQLite does that: to
+/// close a file is to give up every lock of this process on it.
+fn make_file(dir: &Path, path: &Path) -> io::Result<()> {
+    let made = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(FILE_MODE)
+        .open(path);
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => restrict(path, FILE_MODE),
+        Err(error) => Err(error),
+        Ok(file) => {
+            restrict(path, FILE_MODE)?;
+            file.sync_all()?;
+            sync_dir(dir)
+        }
+    }
+}
+
+/// Gives this mode to what has another: the umask has taken something away, or somebody has been
+/// here before.
+fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+    let is = fs::metadata(path)?.permissions().mode() & 0o777;
+    if is == mode {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}

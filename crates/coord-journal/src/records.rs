@@ -1,0 +1,166 @@
+//! The records of streams: added at the end, and compared with their checksums when they are read.
+
+use coord_bus::{Record, StoredRecord};
+use rusqlite::{Connection, OptionalExtension, Row, Rows};
+
+use crate::chain::{self, Hash};
+use crate::store::Outcome;
+use crate::streams::Entry;
+use crate::{Damage, moment};
+
+/// Adds records at the end of a stream, and moves the entry on to the last of them.
+pub(crate) fn add(
+    connection: &Connection,
+    entry: &mut Entry,
+    records: &[Record],
+    at: i64,
+) -> Outcome<()> {
+    let sql = "INSERT INTO records (stream, version, at, kind, payload, hash)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let mut statement = connection.prepare_cached(sql)?;
+    entry.at = at;
+    for Record { kind, payload } in records {
+        entry.version += 1;
+        entry.head = chain::record(&entry.head, &entry.name, entry.version, at, kind, payload);
+        statement.execute((
+            entry.number,
+            entry.version.cast_signed(),
+            at,
+            kind,
+            payload,
+            entry.head,
+        ))?;
+    }
+    Ok(())
+}
+
+/// A record with its checksum, as it was read.
+pub(crate) struct Verified {
+    pub(crate) stored: StoredRecord,
+    pub(crate) hash: Hash,
+}
+
+/// Goes along the records of a stream, and stops where one is not as it was written.
+pub(crate) struct Walk<'a> {
+    entry: &'a Entry,
+    rows: Rows<'a>,
+    /// The version of the next record.
+    next: u64,
+    /// The checksum of the one before it.
+    before: Hash,
+}
+
+pub(crate) const FROM_VERSION: &str = "SELECT version, at, kind, payload, hash FROM records
+    INDEXED BY records_by_stream WHERE stream = ?1 AND version >= ?2 ORDER BY version";
+
+impl<'a> Walk<'a> {
+    /// Along the records from a version on, which the statement [`FROM_VERSION`] gives.
+    pub(crate) fn begin(
+        connection: &Connection,
+        statement: &'a mut rusqlite::Statement<'_>,
+        entry: &'a Entry,
+        from: u64,
+    ) -> Outcome<Self> {
+        let before = match from {
+            1 => chain::BEGINNING,
+            _ => hash_of(connection, entry, from - 1)?,
+        };
+        let rows = statement.query((entry.number, from.cast_signed()))?;
+        Ok(Self {
+            entry,
+            rows,
+            next: from,
+            before,
+        })
+    }
+
+    /// The next record; `None` after the last.
+    pub(crate) fn step(&mut self) -> Outcome<Option<Verified>> {
+        let (stream, version) = (self.entry.name.clone(), self.next);
+        let Some(row) = self.rows.next()? else {
+            if self.next <= self.entry.version {
+                return Err(Damage::Missing { stream, version }.into());
+            }
+            return Ok(None);
+        };
+        let there = row.get::<_, i64>(0).map(i64::cast_unsigned);
+        match there {
+            Ok(there) if there > self.entry.version => {
+                let version = there;
+                return Err(Damage::Added { stream, version }.into());
+            }
+            Ok(there) if there != version => {
+                return Err(Damage::Missing { stream, version }.into());
+            }
+            _ => {}
+        }
+        let verified = read(row, &self.before, &stream, version);
+        // The entry says what the last one is, so nobody can have put another in its place.
+        let is_last = version == self.entry.version;
+        match verified {
+            Some(verified) if !is_last || verified.hash == self.entry.head => {
+                self.next += 1;
+                self.before = verified.hash;
+                Ok(Some(verified))
+            }
+            _ => Err(Damage::Changed { stream, version }.into()),
+        }
+    }
+}
+
+/// A record, if it is what its checksum says.
+fn read(row: &Row, before: &Hash, stream: &str, version: u64) -> Option<Verified> {
+    let at = row.get(1).ok()?;
+    let kind: String = row.get(2).ok()?;
+    let payload: Vec<u8> = row.get(3).ok()?;
+    let hash: Hash = row.get(4).ok()?;
+    if chain::record(before, stream, version, at, &kind, &payload) != hash {
+        return None;
+    }
+    let stored = StoredRecord {
+        version,
+        at: moment::from_micros(at)?,
+        record: Record { kind, payload },
+    };
+    Some(Verified { stored, hash })
+}
+
+fn hash_of(connection: &Connection, entry: &Entry, version: u64) -> Outcome<Hash> {
+    let sql = "SELECT hash FROM records INDEXED BY records_by_stream
+               WHERE stream = ?1 AND version = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let hash = statement
+        .query_row((entry.number, version.cast_signed()), |row| row.get(0))
+        .optional()?;
+    let missing = || Damage::Missing {
+        stream: entry.name.clone(),
+        version,
+    };
+    Ok(hash.ok_or_else(missing)?)
+}
+
+/// At most so many records of a stream from a version on, and no more once they are so many bytes.
+pub(crate) fn page(
+    connection: &Connection,
+    stream: &str,
+    from: u64,
+    limit: usize,
+    bytes_max: usize,
+) -> Outcome<Vec<Verified>> {
+    let from = from.max(1);
+    let transaction = connection.unchecked_transaction()?;
+    let entry = crate::streams::find(&transaction, stream)?;
+    let Some(entry) = entry.filter(|entry| from <= entry.version) else {
+        return Ok(Vec::new());
+    };
+    let mut statement = transaction.prepare_cached(FROM_VERSION)?;
+    let mut walk = Walk::begin(&transaction, &mut statement, &entry, from)?;
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while records.len() < limit && bytes < bytes_max {
+        let Some(verified) = walk.step()? else { break };
+        let Record { kind, payload } = &verified.stored.record;
+        bytes += kind.len() + payload.len();
+        records.push(verified);
+    }
+    Ok(records)
+}

@@ -1,0 +1,219 @@
+//! The tables of a journal, their versions, and the way from each version to the next.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use crate::chain;
+use crate::store::{Fault, Outcome, Store};
+use crate::{Damage, JournalError};
+
+/// The version that this program writes.
+pub(crate) const VERSION: u32 = 1;
+
+/// Marks a file of SQLite as a journal: "cjrn".
+const APPLICATION_ID: i32 = 0x636a_726e;
+
+/// Every table and index, by its name. A file has exactly these, word for word.
+///
+/// Records are in the order in which they were appended, whatever their streams, so appends to many
+/// streams fill the same pages. Streams and open ones have an index for each order in which they are
+/// listed, closed ones for how long they have been that. Times are microseconds since 1970.
+const TABLES: [(&str, &str); 8] = [
+    (
+        "closed_streams",
+        "CREATE INDEX closed_streams ON streams (at) WHERE is_closed = 1",
+    ),
+    (
+        "counters",
+        "CREATE TABLE counters (
+            id INTEGER PRIMARY KEY CHECK (id = 1),
+            newest_token INTEGER NOT NULL,
+            forgotten_token INTEGER NOT NULL,
+            latest INTEGER NOT NULL,
+            seal BLOB NOT NULL
+        ) STRICT",
+    ),
+    (
+        "leases",
+        "CREATE TABLE leases (
+            name TEXT PRIMARY KEY,
+            holder TEXT NOT NULL,
+            token INTEGER NOT NULL,
+            until INTEGER NOT NULL,
+            seal BLOB NOT NULL
+        ) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "open_streams",
+        "CREATE INDEX open_streams ON streams (name) WHERE is_closed = 0",
+    ),
+    (
+        "open_streams_by_number",
+        "CREATE INDEX open_streams_by_number ON streams (number) WHERE is_closed = 0",
+    ),
+    (
+        "records",
+        "CREATE TABLE records (
+            id INTEGER PRIMARY KEY,
+            stream INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            at INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            payload BLOB NOT NULL,
+            hash BLOB NOT NULL
+        ) STRICT",
+    ),
+    (
+        "records_by_stream",
+        "CREATE UNIQUE INDEX records_by_stream ON records (stream, version)",
+    ),
+    (
+        "streams",
+        "CREATE TABLE streams (
+            number INTEGER PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            version INTEGER NOT NULL,
+            at INTEGER NOT NULL,
+            head BLOB NOT NULL,
+            is_closed INTEGER NOT NULL,
+            seal BLOB NOT NULL
+        ) STRICT",
+    ),
+];
+
+/// From each version to the next: the first leads from version 0 to version 1.
+const MIGRATIONS: [fn(&Transaction) -> Outcome<()>; VERSION as usize] = [from_0_to_1];
+
+/// Makes the tables of an empty file, or brings those of an earlier version up to this one. Only one
+/// process at a time may do this.
+pub(crate) fn prepare(store: &Store, connection: &mut Connection) -> Result<(), JournalError> {
+    let error = |fault| store.error(fault);
+    let is_new = is_empty(connection).map_err(error)?;
+    let id: i32 = pragma(connection, "application_id").map_err(error)?;
+    if !is_new && id != APPLICATION_ID {
+        return Err(JournalError::NotAJournal {
+            dir: store.dir().to_owned(),
+        });
+    }
+    let version: u32 = pragma(connection, "user_version").map_err(error)?;
+    if version > VERSION {
+        return Err(JournalError::Newer {
+            file: store.file.clone(),
+            version,
+            known: VERSION,
+        });
+    }
+    if is_new {
+        create(connection).map_err(error)?;
+    } else {
+        ensure_wal(connection).map_err(error)?;
+        migrate(connection, version).map_err(error)?;
+    }
+    verify(connection).map_err(error)
+}
+
+/// That the tables are what this program would make.
+pub(crate) fn verify(connection: &Connection) -> Outcome<()> {
+    let sql = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found: Vec<(String, String)> = rows.collect::<Result<_, _>>()?;
+    let is_same = |(found, made): (&(String, String), &(&str, &str))| {
+        (found.0.as_str(), found.1.as_str()) == *made
+    };
+    if found.len() == TABLES.len() && found.iter().zip(&TABLES).all(is_same) {
+        return Ok(());
+    }
+    Err(Damage::Schema { version: VERSION }.into())
+}
+
+fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> Outcome<T> {
+    Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
+}
+
+fn is_empty(connection: &Connection) -> Outcome<bool> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)";
+    Ok(connection.query_row(sql, (), |row| row.get(0))?)
+}
+
+/// Asks first, since to change it one must be alone with the file.
+fn ensure_wal(connection: &Connection) -> Outcome<()> {
+    let mode: String = pragma(connection, "journal_mode")?;
+    if mode != "wal" {
+        connection.pragma_update(None, "journal_mode", "wal")?;
+    }
+    Ok(())
+}
+
+fn create(connection: &mut Connection) -> Outcome<()> {
+    // So that space can be given back piece by piece.
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
+    ensure_wal(connection)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    make_tables(&transaction)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    Ok(transaction.commit()?)
+}
+
+fn make_tables(transaction: &Transaction) -> Outcome<()> {
+    let (tables, indexes): (Vec<_>, Vec<_>) = TABLES
+        .iter()
+        .partition(|(_, sql)| sql.starts_with("CREATE TABLE"));
+    for (_, sql) in tables.into_iter().chain(indexes) {
+        transaction.execute(sql, ())?;
+    }
+    let seal = chain::counters(0, 0, 0);
+    let sql = "INSERT INTO counters VALUES (1, 0, 0, 0, ?1)";
+    transaction.execute(sql, [seal])?;
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection, from: u32) -> Outcome<()> {
+    let missing = &MIGRATIONS[from as usize..];
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for step in missing {
+        step(&transaction)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    Ok(transaction.commit()?)
+}
+
+/// Version 0 had streams that could not be closed, entries without seals, and no leases.
+fn from_0_to_1(transaction: &Transaction) -> Outcome<()> {
+    transaction.execute_batch(
+        "ALTER TABLE streams RENAME TO old_streams;
+         ALTER TABLE records RENAME TO old_records;
+         DROP INDEX records_by_stream;",
+    )?;
+    make_tables(transaction)?;
+    transaction.execute_batch(
+        "INSERT INTO records (id, stream, version, at, kind, payload, hash)
+             SELECT id, stream, version, at, kind, payload, hash FROM old_records ORDER BY id;",
+    )?;
+    let sql = "SELECT number, name, version, head,
+                   (SELECT at FROM records
+                    WHERE stream = old_streams.number AND version = old_streams.version)
+               FROM old_streams ORDER BY number";
+    let mut old = transaction.prepare(sql)?;
+    let mut rows = old.query(())?;
+    while let Some(row) = rows.next()? {
+        let (number, name): (i64, String) = (row.get(0)?, row.get(1)?);
+        let (stored, head): (i64, chain::Hash) = (row.get(2)?, row.get(3)?);
+        let version = stored.cast_unsigned();
+        let missing = || Damage::Missing {
+            stream: name.clone(),
+            version,
+        };
+        let at = row.get::<_, Option<i64>>(4)?.ok_or_else(missing)?;
+        let seal = chain::stream(number, &name, version, at, &head, false);
+        let sql = "INSERT INTO streams VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)";
+        transaction.execute(sql, (number, &name, stored, at, head, seal))?;
+    }
+    drop(rows);
+    drop(old);
+    transaction.execute_batch("DROP TABLE old_streams; DROP TABLE old_records;")?;
+    Ok::<_, Fault>(())
+}

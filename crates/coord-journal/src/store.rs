@@ -1,0 +1,106 @@
+//! The file of a journal: connections to it, and what its failures mean.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::{Damage, JournalError};
+
+/// How many pages the write-ahead log may have before they are copied into the file: 8 MiB. What is
+/// written over and over meanwhile, as the ends of tables are, is copied once.
+const CHECKPOINT_PAGES: u32 = 2_000;
+
+/// How many statements a connection keeps prepared; there are fewer.
+const STATEMENTS: usize = 64;
+
+/// Where a journal is, and how long one waits for those who share it.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) file: PathBuf,
+    pub(crate) busy_timeout: Duration,
+}
+
+/// What a piece of work in the store gives.
+pub(crate) type Outcome<T> = Result<T, Fault>;
+
+/// What stops a piece of work in the store.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Sqlite(rusqlite::Error),
+    Damage(Damage),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<Damage> for Fault {
+    fn from(damage: Damage) -> Self {
+        Self::Damage(damage)
+    }
+}
+
+impl Store {
+    /// Opens a connection, which may write. The file has to be there.
+    pub(crate) fn connect(&self) -> Outcome<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.file, flags)?;
+        connection.busy_timeout(self.busy_timeout)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.pragma_update(None, "cell_size_check", true)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        Ok(connection)
+    }
+
+    /// Opens a connection that only reads.
+    pub(crate) fn connect_to_read(&self) -> Outcome<Connection> {
+        let connection = self.connect()?;
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
+    }
+
+    /// What a fault means to who uses the journal.
+    pub(crate) fn error(&self, fault: Fault) -> JournalError {
+        let file = self.file.clone();
+        let error = match fault {
+            Fault::Damage(source) => return JournalError::Damaged { file, source },
+            Fault::Sqlite(error) => error,
+        };
+        let code = error.sqlite_error_code();
+        let text = error.to_string();
+        let source: crate::error::Cause = Arc::new(error);
+        match code {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => JournalError::Busy {
+                file,
+                waited: self.busy_timeout,
+                source,
+            },
+            Some(ErrorCode::DiskFull) => JournalError::DiskFull { file, source },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                JournalError::ReadOnly { file, source }
+            }
+            Some(ErrorCode::SystemIoFailure) => JournalError::Io { file, source },
+            // The statements are right, so whatever else one says is due to what is in the file.
+            _ => JournalError::Damaged {
+                file,
+                source: Damage::File { fault: text },
+            },
+        }
+    }
+
+    /// That the journal's thread is gone.
+    pub(crate) fn closed(&self) -> JournalError {
+        JournalError::Closed {
+            file: self.file.clone(),
+        }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.file.parent().unwrap_or(&self.file)
+    }
+}

@@ -1,0 +1,218 @@
+//! The entries of streams: where each ends, and whether it is closed.
+
+use coord_bus::{StreamInfo, StreamOrder, StreamQuery};
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::chain::{self, Hash};
+use crate::store::Outcome;
+use crate::{Damage, moment};
+
+/// The entry of a stream that has begun.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) number: i64,
+    pub(crate) name: String,
+    /// The number of its last record.
+    pub(crate) version: u64,
+    /// When that was appended.
+    pub(crate) at: i64,
+    /// The checksum of the last record.
+    pub(crate) head: Hash,
+    pub(crate) is_closed: bool,
+}
+
+const COLUMNS: &str = "number, name, version, at, head, is_closed, seal";
+
+pub(crate) const FIND: &str = "SELECT number, name, version, at, head, is_closed, seal FROM streams
+    WHERE name = ?1";
+pub(crate) const NEWEST: &str = "SELECT max(number) FROM streams";
+pub(crate) const OLDEST_CLOSED: &str = "SELECT number, name, version, at, head, is_closed, seal
+    FROM streams INDEXED BY closed_streams WHERE is_closed = 1 ORDER BY at LIMIT 1";
+
+impl Entry {
+    fn seal(&self) -> Hash {
+        chain::stream(
+            self.number,
+            &self.name,
+            self.version,
+            self.at,
+            &self.head,
+            self.is_closed,
+        )
+    }
+
+    /// Reads an entry, and compares it with its seal.
+    fn read(row: &Row) -> Outcome<Self> {
+        let name: String = row.get(1).unwrap_or_default();
+        let read = || -> rusqlite::Result<_> {
+            let entry = Self {
+                number: row.get(0)?,
+                name: name.clone(),
+                version: row.get::<_, i64>(2)?.cast_unsigned(),
+                at: row.get(3)?,
+                head: row.get(4)?,
+                is_closed: row.get(5)?,
+            };
+            Ok((entry, row.get::<_, Hash>(6)?))
+        };
+        match read() {
+            Ok((entry, seal)) if entry.seal() == seal => Ok(entry),
+            _ => Err(Damage::Entry { stream: name }.into()),
+        }
+    }
+
+    fn info(self) -> Outcome<StreamInfo> {
+        let Some(at) = moment::from_micros(self.at) else {
+            return Err(Damage::Entry { stream: self.name }.into());
+        };
+        Ok(StreamInfo {
+            name: self.name,
+            number: self.number.cast_unsigned(),
+            version: self.version,
+            at,
+            is_closed: self.is_closed,
+        })
+    }
+}
+
+/// The entry of a stream, if it has begun.
+pub(crate) fn find(connection: &Connection, name: &str) -> Outcome<Option<Entry>> {
+    let mut statement = connection.prepare_cached(FIND)?;
+    let mut rows = statement.query([name])?;
+    let entry = rows.next()?.map(Entry::read).transpose()?;
+    match entry {
+        // The index leads to the entry of another stream.
+        Some(entry) if entry.name != name => Err(Damage::Entry {
+            stream: name.to_owned(),
+        }
+        .into()),
+        entry => Ok(entry),
+    }
+}
+
+/// The number for the next stream: larger than that of each that is there.
+pub(crate) fn next_number(connection: &Connection) -> Outcome<i64> {
+    let mut statement = connection.prepare_cached(NEWEST)?;
+    let newest: Option<i64> = statement.query_row((), |row| row.get(0))?;
+    Ok(newest.unwrap_or(0) + 1)
+}
+
+/// Adds the entry of a stream that begins.
+pub(crate) fn insert(connection: &Connection, entry: &Entry) -> Outcome<()> {
+    let sql = "INSERT INTO streams (number, name, version, at, head, is_closed, seal)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    connection.prepare_cached(sql)?.execute((
+        entry.number,
+        &entry.name,
+        entry.version.cast_signed(),
+        entry.at,
+        entry.head,
+        entry.is_closed,
+        entry.seal(),
+    ))?;
+    Ok(())
+}
+
+/// Changes the entry of a stream that goes on.
+pub(crate) fn update(connection: &Connection, entry: &Entry) -> Outcome<()> {
+    let sql = "UPDATE streams SET version = ?2, at = ?3, head = ?4, is_closed = ?5, seal = ?6
+               WHERE number = ?1";
+    connection.prepare_cached(sql)?.execute((
+        entry.number,
+        entry.version.cast_signed(),
+        entry.at,
+        entry.head,
+        entry.is_closed,
+        entry.seal(),
+    ))?;
+    Ok(())
+}
+
+/// Removes a stream: its entry and its records.
+pub(crate) fn remove(connection: &Connection, entry: &Entry) -> Outcome<()> {
+    let sql = "DELETE FROM records WHERE stream = ?1";
+    connection.prepare_cached(sql)?.execute([entry.number])?;
+    let sql = "DELETE FROM streams WHERE number = ?1";
+    match connection.prepare_cached(sql)?.execute([entry.number])? {
+        1 => Ok(()),
+        // The index leads to an entry that the table does not have.
+        _ => Err(Damage::Entry {
+            stream: entry.name.clone(),
+        }
+        .into()),
+    }
+}
+
+/// The streams that a query asks for.
+pub(crate) fn list(connection: &Connection, query: &StreamQuery) -> Outcome<Vec<StreamInfo>> {
+    let mut statement = connection.prepare_cached(&list_sql(query))?;
+    let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
+    let mut rows = match &query.order {
+        StreamOrder::Name { after: None } => statement.query(("", limit))?,
+        StreamOrder::Name { after: Some(after) } => statement.query((after, limit))?,
+        StreamOrder::NewestFirst { before } => {
+            let before =
+                before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
+            statement.query((before, limit))?
+        }
+    };
+    let mut infos = Vec::new();
+    while let Some(row) = rows.next()? {
+        infos.push(Entry::read(row)?.info()?);
+    }
+    Ok(infos)
+}
+
+/// One statement for each order and each choice. Each names its index, so one that would have to
+/// look at streams that nobody asked for does not compile.
+pub(crate) fn list_sql(query: &StreamQuery) -> String {
+    let (index, condition, order) = match (&query.order, query.only_open) {
+        (StreamOrder::Name { .. }, false) => ("", "name > ?1", "name"),
+        (StreamOrder::Name { .. }, true) => (
+            "INDEXED BY open_streams",
+            "name > ?1 AND is_closed = 0",
+            "name",
+        ),
+        (StreamOrder::NewestFirst { .. }, false) => ("", "number < ?1", "number DESC"),
+        (StreamOrder::NewestFirst { .. }, true) => (
+            "INDEXED BY open_streams_by_number",
+            "number < ?1 AND is_closed = 0",
+            "number DESC",
+        ),
+    };
+    format!("SELECT {COLUMNS} FROM streams {index} WHERE {condition} ORDER BY {order} LIMIT ?2")
+}
+
+/// Some streams, in the order of their numbers, beginning after a number.
+pub(crate) fn page(
+    connection: &Connection,
+    after: i64,
+    limit: usize,
+) -> Outcome<Vec<(i64, Outcome<Entry>)>> {
+    let sql = "SELECT number, name, version, at, head, is_closed, seal FROM streams
+               WHERE number > ?1 ORDER BY number LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query((after, limit as i64))?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        entries.push((row.get(0)?, Entry::read(row)));
+    }
+    Ok(entries)
+}
+
+/// The stream that was closed before all others, if one is closed.
+pub(crate) fn oldest_closed(connection: &Connection) -> Outcome<Option<Entry>> {
+    let mut statement = connection.prepare_cached(OLDEST_CLOSED)?;
+    let mut rows = statement.query(())?;
+    rows.next()?.map(Entry::read).transpose()
+}
+
+/// How many streams are closed.
+pub(crate) fn count_closed(connection: &Connection) -> Outcome<u64> {
+    let sql = "SELECT count(*) FROM streams INDEXED BY closed_streams WHERE is_closed = 1";
+    let count: Option<i64> = connection
+        .prepare_cached(sql)?
+        .query_row((), |row| row.get(0))
+        .optional()?;
+    Ok(count.unwrap_or(0).cast_unsigned())
+}

@@ -1,0 +1,152 @@
+//! What happens when the disk is full, cannot be written to, or fails.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use coord_bus::{AppendTo, EventLog, EventLogError, Record};
+use coord_journal::{Journal, JournalError};
+
+use crate::child::{Role, play};
+use crate::mounts::{Mount, skipped};
+use crate::stage::{Stage, chain, contents};
+
+fn some(bytes: usize) -> AppendTo {
+    AppendTo::stream("stream").record(Record::new("filling", "x".repeat(bytes)))
+}
+
+/// The journal's reason for a refusal.
+fn reason(refused: EventLogError) -> JournalError {
+    let EventLogError::Failed { source } = refused else {
+        panic!("{refused:?}");
+    };
+    *source.downcast().expect("the journal's own error")
+}
+
+/// Appends until it is refused. How many were acknowledged, and why it ended.
+async fn fill(journal: &Journal, bytes: usize) -> (usize, JournalError) {
+    let mut acknowledged = contents(journal, "stream").await.len();
+    loop {
+        match journal.append(some(bytes)).await {
+            Ok(_) => acknowledged += 1,
+            Err(refused) => return (acknowledged, reason(refused)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_by_name_and_keeps_what_it_acknowledged() {
+    const TEST: &str = "a_full_disk_refuses_by_name_and_keeps_what_it_acknowledged";
+    let stage = Stage::new();
+    let disk = match Mount::memory(stage.parent().join("disk"), 1 << 20) {
+        Ok(disk) => disk,
+        Err(why) => return skipped(TEST, &why),
+    };
+    let dir = disk.path().join("journal");
+    let journal = Journal::open(&dir).unwrap();
+    let (acknowledged, full) = fill(&journal, 3_000).await;
+    assert!(matches!(full, JournalError::DiskFull { .. }), "{full:?}");
+    assert!(full.to_string().contains("free some space"), "{full}");
+    assert!(acknowledged > 10, "{acknowledged}");
+    // Everything is still there to be read, and nothing more is promised.
+    assert_eq!(contents(&journal, "stream").await.len(), acknowledged);
+    let again = reason(journal.append(some(1)).await.unwrap_err());
+    assert!(matches!(again, JournalError::Stopped { .. }), "{again:?}");
+    assert!(chain(&again).contains("is full"), "{}", chain(&again));
+    drop(journal);
+
+    disk.change("size=16m");
+    let journal = Journal::open(&dir).unwrap();
+    assert_eq!(contents(&journal, "stream").await.len(), acknowledged);
+    journal.append(some(3_000)).await.unwrap();
+    assert!(journal.check().await.unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn a_file_system_that_becomes_read_only_refuses_by_name() {
+    const TEST: &str = "a_file_system_that_becomes_read_only_refuses_by_name";
+    let stage = Stage::new();
+    let disk = match Mount::memory(stage.parent().join("disk"), 16 << 20) {
+        Ok(disk) => disk,
+        Err(why) => return skipped(TEST, &why),
+    };
+    let dir = disk.path().join("journal");
+    let journal = Journal::open(&dir).unwrap();
+    journal.append(some(10)).await.unwrap();
+    drop(journal);
+    disk.change("ro");
+    let refused = Journal::open(&dir).unwrap_err();
+    assert!(
+        matches!(refused, JournalError::Directory { .. }),
+        "{refused:?}"
+    );
+    let text = chain(&refused);
+    assert!(
+        text.contains("may write to") && text.contains("Read-only"),
+        "{text}"
+    );
+    disk.change("rw");
+    let journal = Journal::open(&dir).unwrap();
+    assert_eq!(contents(&journal, "stream").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_directory_that_may_not_be_written_to_is_refused_by_name() {
+    const TEST: &str = "a_directory_that_may_not_be_written_to_is_refused_by_name";
+    let stage = Stage::new();
+    let closed = stage.parent().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o500)).unwrap();
+    if std::fs::create_dir(closed.join("probe")).is_ok() {
+        return skipped(TEST, "this user may write everywhere");
+    }
+    let refused = Journal::open(closed.join("journal")).unwrap_err();
+    assert!(
+        matches!(refused, JournalError::Directory { .. }),
+        "{refused:?}"
+    );
+    assert!(chain(&refused).contains("Permission denied"), "{refused}");
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_acknowledged_and_what_was_is_there() {
+    const TEST: &str = "after_a_failed_sync_nothing_is_acknowledged_and_what_was_is_there";
+    let stage = Stage::new();
+    // The first syncs make the journal, and then each append has one.
+    let inject = "inject=fsync,fdatasync:error=EIO:when=40+";
+    let strace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fsync,fdatasync",
+        "-e",
+        inject,
+    ];
+    if std::process::Command::new("strace")
+        .args(["-qq", "-o", "/dev/null", "true"])
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        let said = play(Role::AppendUntilRefused, &stage.dir(), &strace).lines();
+        let (acknowledged, rest) = said.split_at(said.len() - 2);
+        assert!(acknowledged.len() > 5, "{said:?}");
+        assert!(acknowledged.iter().all(|line| line.starts_with("ack ")));
+        assert!(
+            rest[0].starts_with("refused ") && rest[0].contains("disk I/O error"),
+            "{rest:?}"
+        );
+        assert!(
+            rest[1].starts_with("again ") && rest[1].contains("takes nothing more"),
+            "{rest:?}"
+        );
+        let journal = stage.open();
+        let there = contents(&journal, "stream").await.len();
+        assert!(there >= acknowledged.len(), "{there}");
+        assert!(journal.check().await.unwrap().is_clean());
+        journal.append(some(1)).await.unwrap();
+    } else {
+        skipped(TEST, "strace is not there, or may not trace");
+    }
+}

@@ -1,0 +1,20 @@
+//! What coord-journal promises, seen from outside.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod stage;
+mod off_runtime;
+mod child;
+mod mounts;
+
+mod log;
+mod lease;
+mod fence;
+mod retention;
+mod sharing;
+mod opening;
+mod damage;
+mod bits;
+mod export;
+mod disk;
+mod crash;
+mod model;

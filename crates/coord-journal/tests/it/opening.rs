@@ -1,0 +1,205 @@
+//! How a journal is opened: its files, its versions, and what it refuses to open.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use coord_bus::{EventLog, ExpectedVersion, StreamQuery, Timestamp};
+use coord_journal::{Journal, JournalError};
+
+use crate::child::{Role, play};
+use crate::stage::{Stage, append, contents, numbers, read};
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Of each file in a journal's directory. SQLite's own files are there while it is open.
+fn assert_the_owners_alone(stage: &Stage) {
+    assert_eq!(mode(&stage.dir()), 0o700);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(stage.dir()).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{path:?}");
+        names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+    }
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "journal.db",
+            "journal.db-shm",
+            "journal.db-wal",
+            "journal.lock"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn its_files_are_their_owners_alone() {
+    let stage = Stage::new();
+    let journal = stage.open();
+    append(&journal, numbers("stream", ExpectedVersion::Any, [1])).await;
+    assert_the_owners_alone(&stage);
+}
+
+#[tokio::test]
+async fn its_files_are_their_owners_alone_whatever_the_umask_says() {
+    let stage = Stage::new();
+    let mut cast = play(Role::OpenWithoutUmask, &stage.dir(), &[]);
+    assert_eq!(cast.line().as_deref(), Some("ack stream 1"));
+    // Killed, it leaves all of them.
+    cast.kill();
+    assert_the_owners_alone(&stage);
+}
+
+#[tokio::test]
+async fn a_directory_that_others_may_read_becomes_its_owners_alone() {
+    let stage = Stage::new();
+    fs::create_dir(stage.dir()).unwrap();
+    fs::set_permissions(stage.dir(), Permissions::from_mode(0o755)).unwrap();
+    let journal = stage.open();
+    append(&journal, numbers("stream", ExpectedVersion::Any, [1])).await;
+    assert_the_owners_alone(&stage);
+    drop(journal);
+    fs::set_permissions(stage.file(), Permissions::from_mode(0o644)).unwrap();
+    let journal = stage.open();
+    append(&journal, numbers("stream", ExpectedVersion::Any, [2])).await;
+    assert_the_owners_alone(&stage);
+}
+
+#[test]
+fn parents_that_are_not_there_are_made() {
+    let stage = Stage::new();
+    let dir = stage.parent().join("a/b/journal");
+    drop(Journal::open(&dir).unwrap());
+    drop(Journal::open(&dir).unwrap());
+    assert_eq!(mode(&dir), 0o700);
+}
+
+#[test]
+fn a_directory_with_other_things_in_it_is_left_as_it_is() {
+    let stage = Stage::new();
+    fs::create_dir(stage.dir()).unwrap();
+    fs::set_permissions(stage.dir(), Permissions::from_mode(0o755)).unwrap();
+    fs::write(stage.dir().join("letter.txt"), "dear reader").unwrap();
+    let refused = Journal::open(stage.dir()).unwrap_err();
+    assert!(
+        matches!(refused, JournalError::NotAJournal { .. }),
+        "{refused:?}"
+    );
+    assert!(
+        refused
+            .to_string()
+            .ends_with("give the journal a directory of its own")
+    );
+    assert_eq!(mode(&stage.dir()), 0o755);
+    assert_eq!(fs::read_dir(stage.dir()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_database_of_somebody_else_is_refused() {
+    let stage = Stage::new();
+    fs::create_dir(stage.dir()).unwrap();
+    let sql = "CREATE TABLE streams (name TEXT); INSERT INTO streams VALUES ('brook')";
+    stage.connect().execute_batch(sql).unwrap();
+    let refused = Journal::open(stage.dir()).unwrap_err();
+    assert!(
+        matches!(refused, JournalError::NotAJournal { .. }),
+        "{refused:?}"
+    );
+    let count = "SELECT count(*) FROM streams WHERE name = 'brook'";
+    let left: i64 = stage
+        .connect()
+        .query_row(count, (), |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 1);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let stage = Stage::new();
+    fs::create_dir(stage.dir()).unwrap();
+    fs::write(stage.file(), "dear reader, ".repeat(1_000)).unwrap();
+    let refused = Journal::open(stage.dir()).unwrap_err();
+    assert!(
+        matches!(refused, JournalError::Damaged { .. }),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_journal_of_a_later_version_is_refused_by_name() {
+    let stage = Stage::new();
+    drop(stage.open());
+    stage
+        .connect()
+        .pragma_update(None, "user_version", 7)
+        .unwrap();
+    let refused = Journal::open(stage.dir()).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            JournalError::Newer {
+                version: 7,
+                known: 1,
+                ..
+            }
+        ),
+        "{refused:?}"
+    );
+    let text = refused.to_string();
+    assert!(
+        text.contains("schema version 7") && text.contains("none after 1"),
+        "{text}"
+    );
+}
+
+/// A journal as version 0 made it, with two streams of two records and of one.
+const VERSION_0: &str = include_str!("version_0.sql");
+
+#[tokio::test]
+async fn a_journal_of_version_0_is_brought_up_to_this_one() {
+    let stage = Stage::new();
+    fs::create_dir(stage.dir()).unwrap();
+    stage.connect().execute_batch(VERSION_0).unwrap();
+    let journal = stage.open();
+    assert!(journal.check().await.unwrap().is_clean());
+    let stored = read(&journal, "run-1").await;
+    let kinds: Vec<_> = stored.iter().map(|each| &*each.record.kind).collect();
+    assert_eq!(kinds, ["started", "finished"]);
+    assert_eq!(stored[1].record.payload, br#"{"ok":true}"#);
+    assert_eq!(
+        stored[1].at,
+        "2024-05-01T12:00:01.5Z".parse::<Timestamp>().unwrap()
+    );
+    let open = journal
+        .streams(&StreamQuery::newest_first().open())
+        .await
+        .unwrap();
+    let names: Vec<_> = open.iter().map(|stream| &*stream.name).collect();
+    assert_eq!(names, ["run-2", "run-1"], "none of them could be closed");
+    assert_eq!(open[1].at, stored[1].at);
+
+    append(
+        &journal,
+        numbers("run-1", ExpectedVersion::Exactly(2), [3]).closing(),
+    )
+    .await;
+    assert!(journal.check().await.unwrap().is_clean());
+    drop(journal);
+    assert_eq!(contents(&stage.open(), "run-1").await.len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_damaged_in_version_0_is_not_hidden_by_the_way_to_version_1() {
+    let stage = Stage::new();
+    fs::create_dir(stage.dir()).unwrap();
+    let connection = stage.connect();
+    connection.execute_batch(VERSION_0).unwrap();
+    let change = "UPDATE records SET payload = x'00' WHERE stream = 1 AND version = 1";
+    connection.execute_batch(change).unwrap();
+    let journal = stage.open();
+    assert!(journal.read("run-1", 1, 1).await.is_err());
+    assert_eq!(journal.check().await.unwrap().found, 1);
+}

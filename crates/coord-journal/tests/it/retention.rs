@@ -1,0 +1,144 @@
+//! What is forgotten, what is kept, and where the space goes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_bus::time::ManualClock;
+use coord_bus::{AppendTo, EventLog, ExpectedVersion, Record, StreamQuery, Timestamp};
+use coord_journal::{Journal, JournalOptions, Retention};
+
+use crate::stage::{Stage, append, contents, numbers};
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// One stream an hour: `run-0` is closed first, and every third one stays open.
+async fn ten_runs(journal: &Journal, clock: &ManualClock) {
+    for run in 0..10 {
+        clock.advance(HOUR);
+        let run_stream = numbers(&format!("run-{run}"), ExpectedVersion::Empty, 1..=5);
+        match run % 3 {
+            2 => append(journal, run_stream).await,
+            _ => append(journal, run_stream.closing()).await,
+        };
+    }
+}
+
+async fn left(journal: &Journal) -> Vec<String> {
+    let streams = journal.streams(&StreamQuery::by_name()).await.unwrap();
+    streams.into_iter().map(|stream| stream.name).collect()
+}
+
+async fn staged(stage: &Stage) -> (Journal, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+    let journal = stage.open_with(JournalOptions::new().clock(clock.clone()));
+    ten_runs(&journal, &clock).await;
+    (journal, clock)
+}
+
+#[tokio::test]
+async fn what_was_closed_too_long_ago_goes_and_open_streams_stay() {
+    let stage = Stage::new();
+    let (journal, _) = staged(&stage).await;
+    // The last one was closed just now.
+    let gone = journal.retain(Retention::all().keep_for(6 * HOUR)).await;
+    assert_eq!(gone.unwrap(), 2);
+    let kept = [
+        "run-2", "run-3", "run-4", "run-5", "run-6", "run-7", "run-8", "run-9",
+    ];
+    assert_eq!(left(&journal).await, kept);
+    assert_eq!(contents(&journal, "run-3").await, ["1", "2", "3", "4", "5"]);
+    assert!(journal.check().await.unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn the_newest_closed_streams_are_kept_and_open_ones_do_not_count() {
+    let stage = Stage::new();
+    let (journal, _) = staged(&stage).await;
+    let gone = journal.retain(Retention::all().keep_newest(2)).await;
+    assert_eq!(gone.unwrap(), 5);
+    let kept = ["run-2", "run-5", "run-7", "run-8", "run-9"];
+    assert_eq!(left(&journal).await, kept);
+    assert_eq!(
+        journal
+            .retain(Retention::all().keep_newest(2))
+            .await
+            .unwrap(),
+        0
+    );
+    assert!(journal.check().await.unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn every_condition_has_to_hold_and_none_keeps_all() {
+    let stage = Stage::new();
+    let (journal, _) = staged(&stage).await;
+    assert_eq!(journal.retain(Retention::all()).await.unwrap(), 0);
+    assert_eq!(left(&journal).await.len(), 10);
+    let both = Retention::all().keep_for(3 * HOUR).keep_newest(5);
+    assert_eq!(journal.retain(both).await.unwrap(), 4);
+    let longer = Retention::all()
+        .keep_for(Duration::MAX)
+        .keep_newest(u64::MAX);
+    assert_eq!(journal.retain(longer).await.unwrap(), 0);
+    let nothing = Retention::all().keep_newest(0);
+    assert_eq!(journal.retain(nothing).await.unwrap(), 3);
+    assert_eq!(left(&journal).await, ["run-2", "run-5", "run-8"]);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_forgotten_and_begins_anew_is_another_one() {
+    let stage = Stage::new();
+    let (journal, _) = staged(&stage).await;
+    assert!(journal.forget("run-0").await.unwrap());
+    // In the same process, which remembers where streams end.
+    append(&journal, numbers("run-0", ExpectedVersion::Empty, [1])).await;
+    let other = stage.open();
+    append(
+        &other,
+        numbers("run-0", ExpectedVersion::Exactly(1), [2]).closing(),
+    )
+    .await;
+    assert!(other.forget("run-0").await.unwrap());
+    append(&journal, numbers("run-0", ExpectedVersion::Empty, [1])).await;
+    assert_eq!(contents(&other, "run-0").await, ["1"]);
+    assert!(journal.check().await.unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn forgotten_space_is_used_again_and_given_back() {
+    let stage = Stage::new();
+    let journal = stage.open();
+    let fill = async || {
+        for run in 0..50 {
+            let record = Record::new("filling", vec![7; 100_000]);
+            append(
+                &journal,
+                AppendTo::stream(format!("run-{run}"))
+                    .record(record)
+                    .closing(),
+            )
+            .await;
+        }
+    };
+    let size = || std::fs::metadata(stage.file()).unwrap().len();
+    fill().await;
+    journal.compact().await.unwrap();
+    let full = size();
+    assert!(full > 5_000_000, "{full}");
+    journal
+        .retain(Retention::all().keep_newest(0))
+        .await
+        .unwrap();
+    fill().await;
+    journal.compact().await.unwrap();
+    assert!(size() < full + full / 10, "{} after {full}", size());
+
+    journal
+        .retain(Retention::all().keep_newest(1))
+        .await
+        .unwrap();
+    journal.compact().await.unwrap();
+    assert!(size() < full / 10, "{} after {full}", size());
+    let report = journal.check().await.unwrap();
+    assert!(report.is_clean() && report.streams == 1, "{report:?}");
+}
