@@ -16,6 +16,8 @@ use crate::runtime;
 
 const ROUNDS: usize = 15;
 const BYTES: usize = 200;
+/// How many records a run has, before its writer begins another one.
+const RUN: usize = 25;
 
 pub(crate) fn run() {
     let report = Report::new(
@@ -46,18 +48,19 @@ pub(crate) fn run() {
     }
 }
 
-/// Each writer has a stream of its own.
+/// Each writer has a stream of its own, run after run.
 fn journal(writers: usize, each: usize, durability: Durability) -> Duration {
     let dir = directory();
     let journal = Arc::new(Journal::open(dir.path()).unwrap());
     side_by_side(writers, move |writer| {
         let journal = Arc::clone(&journal);
         async move {
-            let stream = format!("run-{writer}");
-            for _ in 0..each {
+            for number in 0..each {
                 let record = Record::new("step-completed", vec![7; BYTES]);
-                let append = AppendTo::stream(stream.clone()).record(record);
-                journal.append(append.durably(durability)).await.unwrap();
+                let run = format!("run-{writer}-{}", number / RUN);
+                let mut append = AppendTo::stream(run).record(record).durably(durability);
+                append.closes = number % RUN == RUN - 1;
+                journal.append(append).await.unwrap();
             }
         }
     })

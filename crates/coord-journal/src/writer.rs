@@ -22,6 +22,10 @@ use crate::tails::Tails;
 /// them next to nothing.
 const BATCH_MAX: usize = 1_024;
 
+/// How often the writer lets others run before it syncs for fewer than the last time: some
+/// microseconds, where a sync takes a hundred at least.
+const YIELDS_MAX: usize = 20;
+
 /// Something to be written.
 pub(crate) trait Command: Send + 'static {
     /// What its writer is told, once it is done and the transaction is committed.
@@ -158,8 +162,10 @@ struct State {
 
 impl State {
     fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
-        let mut batch = Vec::new();
+        let (mut batch, mut last) = (Vec::new(), 0);
         while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            gather(&mut batch, last, &mut waiting);
+            last = batch.len();
             let committed = self.commit(&mut batch);
             for job in batch.drain(..) {
                 job.answer(committed.clone());
@@ -227,5 +233,21 @@ impl State {
             self.synchronous = Some(wanted);
         }
         Ok(())
+    }
+}
+
+/// Waits a moment for those who were answered just now and may come again. Otherwise the first of
+/// them would begin a transaction, and the others would wait for its sync and then for their own.
+fn gather(batch: &mut Vec<Box<dyn Job>>, last: usize, waiting: &mut mpsc::Receiver<Box<dyn Job>>) {
+    let needs_sync = |job: &Box<dyn Job>| job.durability() == Durability::Disk;
+    for _ in 0..YIELDS_MAX {
+        if batch.len() >= last.min(BATCH_MAX) || !batch.iter().any(needs_sync) {
+            return;
+        }
+        std::thread::yield_now();
+        while batch.len() < BATCH_MAX {
+            let Ok(job) = waiting.try_recv() else { break };
+            batch.push(job);
+        }
     }
 }
