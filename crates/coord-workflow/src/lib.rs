@@ -68,12 +68,13 @@ mod builder;
 mod registry;
 mod plan;
 mod context;
+mod course;
 mod orchestrator;
 mod run;
 mod outcome;
 mod error;
 
-pub use builder::{NoInput, NoUndo, StepBuilder, Undo, UndoWith, WorkflowBuilder};
+pub use builder::{NoInput, NoUndo, StepBuilder, Undo, UndoWith, Undoing, WorkflowBuilder};
 pub use context::StepContext;
 pub use error::{AttemptError, StepError, WorkflowError};
 pub use handle::{InputPlace, Inputs, Outputs, Step};

@@ -39,8 +39,8 @@ impl Diary {
     }
 }
 
-fn state<'o>(outcome: &'o Outcome, step: &str) -> &'o StepState {
-    &outcome.step(step).unwrap().state
+fn state<'o>(outcome: &'o Outcome, step: &str) -> StepState<'o> {
+    outcome.step(step).unwrap().state
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +250,7 @@ async fn an_optional_failure_harms_neither_the_run_nor_what_comes_after() {
     let StepState::Skipped(reason) = state(&outcome, "report") else {
         panic!("report should have been skipped");
     };
-    assert_eq!(*reason, SkipReason::MissingInput("lint".to_owned()));
+    assert_eq!(reason, SkipReason::MissingInput("lint"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,7 +327,7 @@ async fn a_compensation_that_fails_is_retried_and_then_reported_and_the_rest_go_
         .run(async || Err::<(), _>(StepError::message("no")));
     let outcome = outcome_of(workflow).await;
     assert_eq!(diary.entries(), ["b", "b", "b", "a"]);
-    let Some(Compensation::Failed(error)) = &outcome.step("b").unwrap().compensation else {
+    let Some(Compensation::Failed(error)) = outcome.step("b").unwrap().compensation else {
         panic!("b should not have been undone");
     };
     assert_eq!(error.to_string(), "locked");
@@ -385,7 +385,7 @@ async fn a_step_that_fails_as_soon_as_it_is_told_to_stop_has_not_failed_the_run(
     run.cancel();
     let outcome = run.outcome().await.unwrap();
     assert_eq!(outcome.status, Status::Cancelled);
-    let state = &outcome.step("prompt").unwrap().state;
+    let state = outcome.step("prompt").unwrap().state;
     assert!(matches!(state, StepState::Cancelled), "{state:?}");
 }
 
@@ -404,7 +404,7 @@ async fn a_step_that_is_done_as_soon_as_it_is_told_to_stop_is_done() {
     sleep(SECOND).await;
     run.cancel();
     let outcome = run.outcome().await.unwrap();
-    let state = &outcome.step("prompt").unwrap().state;
+    let state = outcome.step("prompt").unwrap().state;
     assert!(matches!(state, StepState::Completed), "{state:?}");
 }
 
