@@ -199,7 +199,7 @@ impl Course {
     /// workflow's order.
     ///
     /// What [`admits`](Self::admits) refuses must not be applied.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn apply(&mut self, plan: &Plan, fact: Fact, ready: impl FnMut(usize)) {
         #[cfg(test)]
         self.history.push(fact.clone());

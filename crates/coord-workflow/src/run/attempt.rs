@@ -49,27 +49,28 @@ pub(super) enum Stage {
 /// Begins an attempt, and polls it once, without a waker. A panic is its failure.
 #[inline]
 pub(super) fn first<T>(
-    start: Start<'_>,
+    start: &Start<'_>,
     call: impl FnOnce(&Start<'_>) -> Option<StepFuture<T>>,
 ) -> First<T> {
+    let mut pending = None;
     // After a panic nothing of it is looked at again, so nobody sees what it left half done.
-    let called = catch_unwind(AssertUnwindSafe(|| {
-        let mut work = call(&start)?;
-        let mut noop = Context::from_waker(Waker::noop());
-        Some(match work.as_mut().poll(&mut noop) {
-            Poll::Ready(result) => Ok(result),
-            Poll::Pending => Err(work),
-        })
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        let mut work = call(start)?;
+        let polled = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if polled.is_pending() {
+            pending = Some(work);
+        }
+        Some(polled)
     }));
-    match called {
-        Ok(Some(Ok(result))) => First::Done(result),
-        Ok(Some(Err(work))) => First::Going(Begun {
+    match (polled, pending) {
+        (Ok(Some(Poll::Ready(result))), _) => First::Done(result),
+        (Err(panic), _) => First::Done(Err(StepError::panicked(&*panic))),
+        (Ok(_), Some(work)) => First::Going(Begun {
             work: Caught(work),
-            context: start.context.into_inner(),
+            context: start.context.get().cloned(),
         }),
         // Whoever calls has seen to it that every input is there.
-        Ok(None) => First::Done(Err(StepError::message("an input of it is missing"))),
-        Err(panic) => First::Done(Err(StepError::panicked(&*panic))),
+        (Ok(_), None) => First::Done(Err(StepError::message("an input of it is missing"))),
     }
 }
 
@@ -109,7 +110,7 @@ impl Step<'_> {
             return Some(self.skipped(SkipReason::MissingInput(input)).await);
         }
         let when = planned.when.as_ref()?;
-        let first = first(run.start(step, 1, &run.token), when);
+        let first = first(&run.start(step, 1, &run.token), when);
         match supervise(run, first, planned.timeout, &run.token).await {
             Attempt::Done(Ok(true)) => None,
             Attempt::Done(Ok(false)) => Some(self.skipped(SkipReason::Condition).await),
@@ -171,7 +172,7 @@ impl Step<'_> {
             // Meanwhile the run was stopped.
             return (Attempt::Cancelled, at);
         }
-        let first = first(run.start(step, attempt, &run.token), &planned.action);
+        let first = first(&run.start(step, attempt, &run.token), &planned.action);
         let ended = supervise(run, first, planned.timeout, &run.token).await;
         (ended, at)
     }

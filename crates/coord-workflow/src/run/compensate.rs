@@ -65,7 +65,7 @@ async fn once(run: &Shared, step: usize, attempt: u32) -> Attempt<()> {
     let planned = &run.plan.steps[step];
     // The run's own token is cancelled by now; undoing is not.
     let token = CancellationToken::new();
-    let first = first(run.start(step, attempt, &token), |start| {
+    let first = first(&run.start(step, attempt, &token), |start| {
         let output = run.slots.outputs[step].get()?;
         Some(planned.undo.as_ref()?(start, output.clone()))
     });

@@ -10,7 +10,7 @@ use super::Shared;
 use super::ready::Ready;
 use crate::course::{Course, Fact, Phase};
 use crate::outcome::Status;
-use crate::plan::Plan;
+use crate::plan::{Output, Plan};
 
 /// A step under way that has had to wait. What it comes to is the fact that ends it.
 pub(super) struct Running {
@@ -128,15 +128,21 @@ impl Queue {
     }
 
     /// Something has happened: what may begin because of it is ready.
-    #[inline]
+    #[inline(always)]
     pub(super) fn apply(&mut self, plan: &Plan, fact: Fact) {
         debug_assert_eq!(self.course.admits(plan, &fact), Ok(()), "{fact:?}");
         let ready = &mut self.ready;
         self.course.apply(plan, fact, |step| ready.insert(step));
     }
 
-    /// A step has come to its end. Whether the run is stopped for it.
+    /// A step is done.
     #[inline]
+    pub(super) fn complete(&mut self, plan: &Plan, step: usize, output: Output, at: u64) {
+        self.under_way -= 1;
+        self.apply(plan, Fact::Completed { step, output, at });
+    }
+
+    /// A step has come to its end. Whether the run is stopped for it.
     pub(super) fn end(&mut self, plan: &Plan, fact: Fact) -> bool {
         self.under_way -= 1;
         let was_stopped = self.course.stopped().is_some();

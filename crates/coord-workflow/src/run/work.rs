@@ -14,6 +14,7 @@
 //! for another's work longer than that.
 
 use std::future::poll_fn;
+use std::hint::spin_loop;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
@@ -31,6 +32,8 @@ const STAND_BY: u64 = 2 * CALL_EVERY;
 /// For how long nobody takes a step before a helper does: two threads take turns at the lock in
 /// about half of this.
 const PATIENCE: u64 = 2_000;
+/// How long it does nothing between two looks, in turns of an empty loop: about a microsecond.
+const LOOK_EVERY: u32 = 32;
 /// After how long the runtime has its turn: what else it has to do on this thread waits no longer
 /// than this, and one step.
 const SLICE: u64 = 100_000;
@@ -99,8 +102,12 @@ async fn stand_by(run: &Shared) -> bool {
     loop {
         tokio::task::yield_now().await;
         let now = run.elapsed();
-        let idle = now.saturating_sub(run.taken.load(Ordering::Relaxed));
+        let idle = now.saturating_sub(run.taken.0.load(Ordering::Relaxed));
         if idle < PATIENCE {
+            // To look is to take the memory from who writes there: not more often than needed.
+            for _ in 0..LOOK_EVERY {
+                spin_loop();
+            }
             continue;
         }
         let mut queue = run.queue();
@@ -119,38 +126,56 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
     let began = run.elapsed();
     let mut now = began;
     let mut queue = run.queue();
+    // Asked under the lock: who subscribes before something happens hears of it.
+    let mut quiet = !run.is_heard();
     loop {
-        let Some(job) = queue.next(plan, now, !run.is_heard()) else {
+        let Some(job) = queue.next(plan, now, quiet) else {
             return Pause::Idle;
         };
         let has_more = queue.has_next();
         drop(queue);
-        run.taken.store(now, Ordering::Relaxed);
-        if has_more && run.helpers_max > 0 {
-            call_for_help(run, now, last_call);
+        if run.helpers_max > 0 {
+            run.taken.0.store(now, Ordering::Relaxed);
+            if has_more {
+                call_for_help(run, now, last_call);
+            }
         }
         let before = now;
-        // Reading the clock costs as much as a small step: the end of one is the beginning of the
-        // next.
         let ended = match job {
-            Job::Call(step) => match attempt::first(run.start(step, 1, &run.token), |start| {
-                (plan.steps[step].action)(start)
-            }) {
-                First::Done(Ok(output)) if !run.is_heard() => {
-                    now = run.elapsed();
-                    let at = now;
-                    Some(Fact::Completed { step, output, at })
+            Job::Call(step) => {
+                let start = run.start(step, 1, &run.token);
+                match attempt::first(&start, |start| (plan.steps[step].action)(start)) {
+                    First::Done(Ok(output)) => {
+                        // Reading the clock costs as much as a small step: the end of one is the
+                        // beginning of the next.
+                        now = run.elapsed();
+                        let mut queue = run.queue();
+                        quiet = !run.is_heard();
+                        if quiet {
+                            queue.complete(plan, step, output, now);
+                            Ok((queue, false))
+                        } else {
+                            drop(queue);
+                            let first = First::Done(Ok(output));
+                            Err(poll(run, step, Stage::First(first, before), &mut now))
+                        }
+                    }
+                    first => Err(poll(run, step, Stage::First(first, before), &mut now)),
                 }
-                first => poll(run, step, Stage::First(first, before), &mut now),
-            },
-            Job::Begin(step) => poll(run, step, Stage::Begin, &mut now),
-            Job::Resume(step, running) => resume(run, step, running, &mut now),
+            }
+            Job::Begin(step) => Err(poll(run, step, Stage::Begin, &mut now)),
+            Job::Resume(step, running) => Err(resume(run, step, running, &mut now)),
         };
-        let Some(fact) = ended else {
-            return Pause::StepWaits;
+        let stops;
+        (queue, stops) = match ended {
+            Ok(ended) => ended,
+            Err(Some(fact)) => {
+                let ended = end(run, fact);
+                quiet = !run.is_heard();
+                ended
+            }
+            Err(None) => return Pause::StepWaits,
         };
-        queue = run.queue();
-        let stops = queue.end(plan, fact);
         if stops || queue.is_over() {
             return ended_the_run(run, queue, stops);
         }
@@ -161,6 +186,13 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
             return Pause::Needless;
         }
     }
+}
+
+/// A step has come to its end. Whether the run is stopped for it.
+fn end(run: &Shared, fact: Fact) -> (MutexGuard<'_, Queue>, bool) {
+    let mut queue = run.queue();
+    let stops = queue.end(&run.plan, fact);
+    (queue, stops)
 }
 
 /// Nothing begins any more: perhaps all is over, and whoever sleeps is to know.
