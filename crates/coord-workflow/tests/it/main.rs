@@ -5,4 +5,5 @@ mod typed;
 mod course;
 mod events;
 mod model;
+mod sequence;
 mod validate;
