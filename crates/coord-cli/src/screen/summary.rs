@@ -179,7 +179,8 @@ fn tally(ended: &Ended, file: &WorkflowFile) -> String {
         .filter(|(unit, _)| unit.step().is_some())
         .map(|(_, step)| step)
         .collect();
-    let count = |wanted: fn(&StepReport<'_>) -> bool| steps.iter().filter(|step| wanted(step)).count();
+    let count =
+        |wanted: fn(&StepReport<'_>) -> bool| steps.iter().filter(|step| wanted(step)).count();
     let counts = [
         (
             count(|step| matches!(step.state, StepState::Completed)),

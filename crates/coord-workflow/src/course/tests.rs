@@ -322,8 +322,16 @@ fn what_is_refused_says_why_by_name() {
         &completed(0),
         Refused::StepOver { step: 0 },
     );
-    refused(&[stopped.clone()], &started(0, 1), Refused::RunStopped);
-    refused(&[stopped.clone()], &stopped, Refused::RunStopped);
+    refused(
+        std::slice::from_ref(&stopped),
+        &started(0, 1),
+        Refused::RunStopped,
+    );
+    refused(
+        std::slice::from_ref(&stopped),
+        &stopped,
+        Refused::RunStopped,
+    );
     let to_b = [started(0, 1), completed(0), started(1, 1)];
     refused(&to_b, &failed(1), Refused::AttemptsLeft { step: 1 });
     refused(

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use coord_bus::LocalBus;
 use coord_bus::time::{Instant, sleep};
-use coord_bus::{LocalBus, TaskScope};
 use coord_workflow::{
     AttemptError, Compensation, Outcome, Retry, SkipReason, Status, StepContext, StepError,
     StepState, Workflow, WorkflowBuilder, WorkflowError, WorkflowOrchestrator,
@@ -226,6 +226,29 @@ async fn a_panic_is_a_failure_of_its_step_and_of_nothing_else() {
         };
         assert_eq!(error.to_string(), format!("it panicked: {message}"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_the_steps_that_may_begin_the_earliest_in_the_workflow_does() {
+    let diary = Diary::default();
+    let one = NonZeroUsize::new(1).unwrap();
+    let mut workflow = Workflow::builder("order").concurrency(one);
+    let write = |entry: &'static str| {
+        let diary = diary.clone();
+        move || {
+            diary.write(entry);
+            async { Ok::<_, StepError>(()) }
+        }
+    };
+    let first = workflow.step("first").run(write("first"));
+    workflow.step("early").after(&first).run(write("early"));
+    for step in 0..200 {
+        let id = format!("between-{step}");
+        workflow.step(id).run(async || Ok::<_, StepError>(()));
+    }
+    workflow.step("late").run(write("late"));
+    assert!(outcome_of(workflow).await.is_completed());
+    assert_eq!(diary.entries(), ["first", "early", "late"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -473,79 +496,4 @@ async fn shutdown_cancels_runs_and_starts_no_more() {
     let report = orchestrator.shutdown(SECOND).await;
     assert!(report.aborted.is_empty());
     assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_step_that_holds_its_thread_does_not_hold_up_the_others() {
-    let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
-    let released = Arc::new(Mutex::new(released));
-    let mut workflow = Workflow::builder("burn");
-    // Blocks its thread until the other step, begun after it, has run: with one thread for both
-    // this would never end.
-    workflow.step("holds").run(move || {
-        let released = Arc::clone(&released);
-        async move {
-            released.lock().unwrap().recv()?;
-            Ok::<_, StepError>(())
-        }
-    });
-    workflow.step("releases").run(move || {
-        let release = release.clone();
-        async move {
-            release.send(())?;
-            Ok::<_, StepError>(())
-        }
-    });
-    let outcome = outcome_of(workflow).await;
-    assert!(outcome.is_completed());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn steps_that_use_up_the_budget_of_their_task_still_come_to_an_end() {
-    let mut workflow = Workflow::builder("greedy");
-    for step in 0..50 {
-        workflow.step(format!("s{step}")).run(|| async {
-            let (sender, mut receiver) = tokio::sync::mpsc::channel(1000);
-            for number in 0..1000 {
-                sender.send(number).await?;
-                receiver.recv().await;
-            }
-            Ok::<_, StepError>(())
-        });
-    }
-    let outcome = outcome_of(workflow).await;
-    assert!(outcome.is_completed());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_graph_woken_from_other_tasks_loses_no_step() {
-    let tasks = Arc::new(TaskScope::new("wakers"));
-    let mut workflow = Workflow::builder("layers");
-    let mut layer: Vec<coord_workflow::Step<u64>> = Vec::new();
-    for depth in 0..20 {
-        layer = (0..50)
-            .map(|step| {
-                let tasks = Arc::clone(&tasks);
-                workflow
-                    .step(format!("s{depth}-{step}"))
-                    .input(layer.clone())
-                    .run(move |before: Vec<Arc<u64>>| {
-                        let tasks = Arc::clone(&tasks);
-                        async move {
-                            let (sender, receiver) = tokio::sync::oneshot::channel();
-                            let largest = before.iter().map(|each| **each).max();
-                            tasks.spawn("answer", async move {
-                                let _ = sender.send(largest.unwrap_or(0) + 1);
-                            });
-                            Ok::<u64, StepError>(receiver.await?)
-                        }
-                    })
-            })
-            .collect();
-    }
-    let outcome = outcome_of(workflow).await;
-    assert!(outcome.is_completed());
-    for step in &layer {
-        assert_eq!(*outcome.output(step).unwrap(), 20);
-    }
 }

@@ -6,4 +6,5 @@ mod course;
 mod events;
 mod model;
 mod sequence;
+mod threads;
 mod validate;
