@@ -1,17 +1,20 @@
 //! What a step of a workflow costs, and whether steps that burn processor time run side by side.
 
+mod shape;
+mod by_hand;
+mod peers;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coord_bus::LocalBus;
 use coord_workflow::{Step, StepError, Workflow, WorkflowOrchestrator};
-use tokio::task::JoinSet;
 
 use crate::report::{Report, Row};
 use crate::runtime;
+use shape::{Shape, work};
 
 const ROUNDS: usize = 9;
-const STEPS: usize = 1_000;
 const BURNING_STEPS: usize = 200;
 const BURN: Duration = Duration::from_millis(1);
 
@@ -34,71 +37,43 @@ fn burning() -> Workflow {
     workflow.build().expect("a workflow without faults")
 }
 
-fn chain() -> Workflow {
-    let mut workflow = Workflow::builder("chain");
-    let mut last = workflow.step("s0").run(async || Ok::<u64, StepError>(0));
-    for step in 1..STEPS {
-        last = workflow
-            .step(format!("s{step}"))
-            .input(last)
-            .run(|before: Arc<u64>| async move { Ok::<u64, StepError>(*before + 1) });
+/// A shape as a workflow, and its last step.
+fn workflow_of(shape: &Shape) -> (Workflow, Step<u64>) {
+    let mut workflow = Workflow::builder("shape");
+    let mut steps: Vec<Step<u64>> = Vec::with_capacity(shape.steps());
+    for (index, needs) in shape.needs.iter().enumerate() {
+        let step = workflow.step(format!("s{index}"));
+        let step = match needs[..] {
+            [] => step.run(async || Ok::<u64, StepError>(work(&[]))),
+            [need] => step
+                .input(steps[need])
+                .run(|input: Arc<u64>| async move { Ok::<u64, StepError>(work(&[*input])) }),
+            [one, other, ..] => step.input((steps[one], steps[other])).run(
+                |(one, other): (Arc<u64>, Arc<u64>)| async move {
+                    Ok::<u64, StepError>(work(&[*one, *other]))
+                },
+            ),
+        };
+        steps.push(step);
     }
-    workflow.build().expect("a workflow without faults")
+    let last = steps[steps.len() - 1];
+    (workflow.build().expect("a workflow without faults"), last)
 }
 
-fn fan() -> Workflow {
-    let mut workflow = Workflow::builder("fan");
-    let first = workflow.step("first").run(async || Ok::<u64, StepError>(1));
-    let all: Vec<Step<u64>> = (0..STEPS)
-        .map(|step| {
-            workflow
-                .step(format!("s{step}"))
-                .input(first)
-                .run(|one: Arc<u64>| async move { Ok::<u64, StepError>(*one) })
-        })
-        .collect();
-    workflow
-        .step("sum")
-        .input(all)
-        .run(|all: Vec<Arc<u64>>| async move {
-            Ok::<u64, StepError>(all.iter().map(|each| **each).sum())
-        });
-    workflow.build().expect("a workflow without faults")
-}
-
-async fn execute(workflow: &Workflow) -> Duration {
+async fn execute(workflow: &Workflow, last: Option<Step<u64>>) -> (Duration, u64) {
     let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).expect("the topic opens");
     let start = Instant::now();
     let outcome = orchestrator.execute_workflow(workflow, ()).await;
     let elapsed = start.elapsed();
-    assert!(outcome.expect("the run ends").is_completed());
-    elapsed
+    let outcome = outcome.expect("the run ends");
+    assert!(outcome.is_completed());
+    let result = last.map(|last| *outcome.output(&last).expect("it is done"));
+    (elapsed, result.unwrap_or_default())
 }
 
-async fn chain_by_hand() -> Duration {
-    let start = Instant::now();
-    let mut tasks = JoinSet::new();
-    let mut last = 0;
-    for _ in 0..STEPS {
-        tasks.spawn(async move { last + 1 });
-        last = tasks.join_next().await.expect("a task").expect("it ends");
-    }
-    assert_eq!(last, STEPS as u64);
-    start.elapsed()
-}
-
-async fn fan_by_hand() -> Duration {
-    let start = Instant::now();
-    let mut tasks = JoinSet::new();
-    for _ in 0..STEPS {
-        tasks.spawn(async { 1 });
-    }
-    let mut sum = 0;
-    while let Some(one) = tasks.join_next().await {
-        sum += one.expect("it ends");
-    }
-    assert_eq!(sum, STEPS);
-    start.elapsed()
+async fn ours(shape: &Shape) -> (Duration, u64) {
+    let (workflow, last) = workflow_of(shape);
+    execute(&workflow, Some(last)).await
 }
 
 pub(crate) fn run() {
@@ -113,59 +88,69 @@ fn side_by_side() {
         ["two workers", "one worker"],
     );
     let workflow = burning();
-    let mut row = Row::new("burning".to_owned(), 2);
-    for _ in 0..ROUNDS {
-        for (contender, workers) in [2, 1].into_iter().enumerate() {
-            let workflow = workflow.clone();
-            let elapsed = runtime(workers).block_on(async move {
-                let execution = tokio::spawn(async move { execute(&workflow).await });
-                execution.await.expect("it ends")
-            });
-            row.add(contender, elapsed.as_secs_f64() * 1e3);
-        }
-    }
+    let row = Row::rounds("burning".to_owned(), 2, ROUNDS, |contender| {
+        let (elapsed, _) = runtime(2 - contender).block_on(execute(&workflow, None));
+        elapsed.as_secs_f64() * 1e3
+    });
     report.row(&row);
 }
 
+const CONTENDERS: [&str; 6] = [
+    "coord-workflow",
+    "FuturesUnordered by hand",
+    "JoinSet by hand",
+    "async_dag",
+    "dagx",
+    "dagrs",
+];
+
 fn no_op() {
-    let report = Report::new(
-        "workflow",
-        "ns a step that does nothing",
-        ["coord-workflow", "tokio JoinSet by hand"],
-    );
+    let report = Report::new("workflow", "ns a step that does nothing", CONTENDERS);
+    let shapes = [
+        Shape::chain(1_000),
+        Shape::fan_out(1_000),
+        Shape::layered(10_000),
+    ]
+    .map(Arc::new);
     for workers in [1, 2] {
-        for shape in ["chain of 1,000", "fan of 1,000"] {
-            let mut row = Row::new(
-                format!(
-                    "{shape}, {} worker{}",
-                    workers,
-                    if workers == 1 { "" } else { "s" }
-                ),
-                2,
+        for shape in &shapes {
+            let (expected, threads) = (
+                shape.expected(),
+                if workers == 1 { "worker" } else { "workers" },
             );
-            let workflow = if shape.starts_with("chain") {
-                chain()
-            } else {
-                fan()
-            };
-            for _ in 0..ROUNDS * 3 {
-                let ours = runtime(workers).block_on({
-                    let workflow = workflow.clone();
-                    async move { tokio::spawn(async move { execute(&workflow).await }).await }
-                });
-                row.add(0, ours.expect("it ends").as_nanos() as f64 / STEPS as f64);
-                let by_hand = runtime(workers).block_on(async {
-                    match shape.starts_with("chain") {
-                        true => tokio::spawn(chain_by_hand()).await,
-                        false => tokio::spawn(fan_by_hand()).await,
-                    }
-                });
-                row.add(
-                    1,
-                    by_hand.expect("it ends").as_nanos() as f64 / STEPS as f64,
-                );
-            }
+            let name = format!("{}, {workers} {threads}", shape.name);
+            let rounds = ROUNDS * 30_000 / (10_000 + 2 * shape.steps());
+            let row = Row::rounds(name, CONTENDERS.len(), rounds, |contender| {
+                let (elapsed, result) = measure(contender, shape, workers);
+                assert_eq!(result, expected, "{}", CONTENDERS[contender]);
+                elapsed.as_nanos() as f64 / shape.steps() as f64
+            });
             report.row(&row);
         }
     }
+}
+
+fn measure(contender: usize, shape: &Arc<Shape>, workers: usize) -> (Duration, u64) {
+    let runtime = runtime(workers);
+    let of_task = Arc::clone(shape);
+    let on_a_worker = async move {
+        let shape = &*of_task;
+        match contender {
+            0 => ours(shape).await,
+            1 => by_hand::futures_unordered(shape).await,
+            2 => by_hand::join_set(shape).await,
+            4 => peers::dagx(shape).await,
+            _ => peers::dagrs(shape).await,
+        }
+    };
+    runtime.block_on(async {
+        // So that the threads are there.
+        let started = tokio::spawn(async {}).await;
+        started.expect("it ends");
+        match contender {
+            // Its future is bound to a thread.
+            3 => peers::async_dag(shape).await,
+            _ => tokio::spawn(on_a_worker).await.expect("it ends"),
+        }
+    })
 }

@@ -43,7 +43,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll};
 
 use crate::group::{GroupMember, Groups};
@@ -56,7 +56,7 @@ use attendance::{Class, Label};
 pub(crate) use keys::{ByKey, Kept, Keys, Newest};
 pub(crate) use reader::{Hand, Lent, More, Reader};
 pub(crate) use sieve::Sieve;
-use sieve::Woken;
+use sieve::{Assist, Woken};
 use state::{Garbage, State, Wakers};
 pub(crate) use sync::OnceLock;
 use sync::{AtomicU64, Mutex, MutexGuard, fence};
@@ -108,6 +108,9 @@ pub(crate) struct Shared<E> {
     /// Whose progress is waited for, read by subscribers without the lock: those whose chunk
     /// begins at or before this sequence are to report its end. 0: nobody's.
     awaited: AtomicU64,
+    /// How many subscribers take what is published: [`State::listeners`], to be read without the
+    /// lock. Written under it, in the one order of everything.
+    listeners: AtomicU64,
     groups: std::sync::OnceLock<Arc<Groups<E>>>,
 }
 
@@ -156,6 +159,7 @@ impl<E: Event> Log<E> {
             state: Mutex::new(State::new(capacity.max(1), retain, keep)),
             next: AtomicU64::new(1),
             awaited: AtomicU64::new(0),
+            listeners: AtomicU64::new(0),
             groups: std::sync::OnceLock::new(),
         });
         Self {
@@ -239,7 +243,7 @@ impl<E: Event> Log<E> {
         if is_sieved {
             return Subscriber::of_sieve(Sieve::new(&self.shared, label, class, options));
         }
-        let (id, cursor) = self.shared.lock().join(label, class, None);
+        let (id, cursor) = self.shared.join(label, class, None);
         let reader = Reader::new(Arc::clone(&self.shared), id);
         Subscriber::of_log(reader, cursor, options.overflow == Overflow::Latest)
     }
@@ -265,9 +269,11 @@ impl<E: Event> Log<E> {
         groups.join(name, subscribe)
     }
 
-    /// Whether there is a subscriber.
+    /// Whether there is a subscriber. One that was there before this is called is seen; it costs a
+    /// read of memory.
+    #[inline]
     pub fn has_subscribers(&self) -> bool {
-        self.shared.lock().listeners > 0
+        self.shared.listeners.load(Ordering::SeqCst) > 0
     }
 
     /// Shuts the entrance. Subscribers still get what has been accepted.
@@ -321,6 +327,24 @@ impl<E> Shared<E> {
         // Nothing under the lock leaves the state half changed, so a panic elsewhere is no reason
         // to stop.
         recover(self.state.lock())
+    }
+
+    fn join(
+        &self,
+        label: Label,
+        class: Option<Class>,
+        assist: Option<Weak<dyn Assist>>,
+    ) -> (usize, Arc<Cursor>) {
+        let mut state = self.lock();
+        let joined = state.join(label, class, assist);
+        self.count_listeners(&state);
+        joined
+    }
+
+    /// To be called under the lock, after subscribers have come or gone.
+    fn count_listeners(&self, state: &State<E>) {
+        let listeners = state.listeners as u64;
+        self.listeners.store(listeners, Ordering::SeqCst);
     }
 
     /// The lock, unless somebody has it.

@@ -180,7 +180,9 @@ impl<E: Event> Publisher<E> {
     }
 
     /// Whether anybody is subscribed: where nobody is, there is no need to make up an event. Over a
-    /// link, where this cannot be known, it is taken to be so.
+    /// link, where this cannot be known, it is taken to be so. It costs a read of memory, and sees
+    /// every subscriber that was there before it is called.
+    #[inline]
     pub fn is_heard(&self) -> bool {
         match &self.entrance {
             Entrance::Log(log) => log.has_subscribers(),

@@ -57,8 +57,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let orchestrator = WorkflowOrchestrator::new(&LocalBus::new())?;
     let outcome = orchestrator.execute_workflow(&workflow, ()).await?;
     println!("\n{} {}", outcome.workflow, outcome.status);
-    for step in &outcome.steps {
-        let state = match &step.state {
+    for step in outcome.steps() {
+        let state = match step.state {
             StepState::Failed(error) => format!("failed after {} attempts: {error}", step.attempts),
             state => format!("{state:?}, then {:?}", step.compensation),
         };

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::context::Start;
 use crate::handle::{InputPlace, Inputs, Outputs, Place, Step};
 use crate::name::is_name;
 use crate::plan::{
-    DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, When,
+    DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction,
+    When,
 };
 use crate::{Fault, Faults, Retry, StepContext, StepError, Workflow};
 
@@ -82,7 +84,7 @@ impl<I: Send + Sync + 'static> WorkflowBuilder<I> {
                 id: id.into().into(),
                 needs: Vec::new(),
                 inputs: Vec::new(),
-                action: Box::new(|_, _| None),
+                action: Box::new(|_| None),
                 when: None,
                 undo: None,
                 retry: Retry::none(),
@@ -165,12 +167,16 @@ pub struct UndoWith<F>(F);
 /// What undoes a step whose output is `T`: nothing, or a function of it.
 pub trait Undo<T>: Sized {
     #[doc(hidden)]
-    fn erased(self) -> Option<crate::plan::UndoAction>;
+    fn erased(self) -> Undoing;
 }
 
+/// What undoes a step, whatever its output is. Opaque: for the implementations of [`Undo`].
+#[doc(hidden)]
+pub struct Undoing(Option<UndoAction>);
+
 impl<T> Undo<T> for NoUndo {
-    fn erased(self) -> Option<crate::plan::UndoAction> {
-        None
+    fn erased(self) -> Undoing {
+        Undoing(None)
     }
 }
 
@@ -181,8 +187,8 @@ where
     Fut: Future<Output = Result<(), E>> + Send + 'static,
     E: Into<StepError>,
 {
-    fn erased(self) -> Option<crate::plan::UndoAction> {
-        Some(Box::new(move |_, output| {
+    fn erased(self) -> Undoing {
+        Undoing(Some(Box::new(move |_, output| {
             let undoing = output.downcast().ok().map(|output| self.0(output));
             Box::pin(async move {
                 match undoing {
@@ -190,7 +196,7 @@ where
                     None => Ok(()),
                 }
             })
-        }))
+        })))
     }
 }
 
@@ -245,11 +251,16 @@ impl<'w, I, In, U> StepBuilder<'w, I, In, U> {
         Some(step)
     }
 
-    fn add<T>(mut self) -> Step<T>
+    fn begin<T, E, F, Fut>(mut self, begin: F) -> Step<T>
     where
         U: Undo<T>,
+        F: Fn(&Start<'_>) -> Option<Fut> + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + Sync + 'static,
+        E: Into<StepError> + 'static,
     {
-        self.step.undo = self.undo.erased();
+        self.step.action = Box::new(move |start| Some(Box::pin(erase(begin(start)?))));
+        self.step.undo = self.undo.erased().0;
         let place = Place {
             workflow: self.workflow.identity,
             step: Some(self.workflow.steps.len()),
@@ -309,11 +320,11 @@ impl<'w, I, U> StepBuilder<'w, I, NoInput, U> {
         T: Send + Sync + 'static,
         E: Into<StepError> + 'static,
     {
-        self.run_with(move |_| work())
+        self.begin(move |_| Some(work()))
     }
 
     /// Adds the step: this function is its work, and is told which attempt it is and when to stop.
-    pub fn run_with<T, E, F, Fut>(mut self, work: F) -> Step<T>
+    pub fn run_with<T, E, F, Fut>(self, work: F) -> Step<T>
     where
         U: Undo<T>,
         F: Fn(StepContext) -> Fut + Send + Sync + 'static,
@@ -321,8 +332,7 @@ impl<'w, I, U> StepBuilder<'w, I, NoInput, U> {
         T: Send + Sync + 'static,
         E: Into<StepError> + 'static,
     {
-        self.step.action = Box::new(move |context, _| Some(Box::pin(erase(work(context)))));
-        self.add()
+        self.begin(move |start| Some(work(start.context())))
     }
 }
 
@@ -348,12 +358,13 @@ where
         T: Send + Sync + 'static,
         E: Into<StepError> + 'static,
     {
-        self.run_with(move |_, values| work(values))
+        let inputs = self.inputs.clone();
+        self.begin(move |start| Some(work(inputs.values(&Outputs(start.slots))?)))
     }
 
     /// Adds the step: this function of the inputs is its work, and is told which attempt it is
     /// and when to stop.
-    pub fn run_with<T, E, F, Fut>(mut self, work: F) -> Step<T>
+    pub fn run_with<T, E, F, Fut>(self, work: F) -> Step<T>
     where
         U: Undo<T>,
         F: Fn(StepContext, In::Values) -> Fut + Send + Sync + 'static,
@@ -362,11 +373,10 @@ where
         E: Into<StepError> + 'static,
     {
         let inputs = self.inputs.clone();
-        self.step.action = Box::new(move |context, slots| {
-            let values = inputs.values(&Outputs(slots))?;
-            Some(Box::pin(erase(work(context, values))))
-        });
-        self.add()
+        self.begin(move |start| {
+            let values = inputs.values(&Outputs(start.slots))?;
+            Some(work(start.context(), values))
+        })
     }
 }
 
@@ -382,8 +392,8 @@ where
 }
 
 fn decide(condition: impl Fn(&Slots) -> Option<bool> + Send + Sync + 'static) -> When {
-    Box::new(move |_, slots| {
-        let answer = condition(slots)?;
+    Box::new(move |start| {
+        let answer = condition(start.slots)?;
         Some(Box::pin(std::future::ready(Ok(answer))))
     })
 }

@@ -1,11 +1,13 @@
 //! What a step's work is told: which attempt it is, and when to stop.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use coord_bus::CancellationToken;
 
 use crate::RunId;
+use crate::plan::{Plan, Slots};
 
 /// Given to a step's function. Cheap to clone.
 #[derive(Clone)]
@@ -14,7 +16,7 @@ pub struct StepContext {
 }
 
 struct Inner {
-    workflow: Arc<crate::plan::Plan>,
+    workflow: Arc<Plan>,
     run: RunId,
     step: usize,
     attempt: u32,
@@ -24,25 +26,6 @@ struct Inner {
 }
 
 impl StepContext {
-    pub(crate) fn new(
-        workflow: Arc<crate::plan::Plan>,
-        run: RunId,
-        step: usize,
-        attempt: u32,
-        parent: CancellationToken,
-    ) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                workflow,
-                run,
-                step,
-                attempt,
-                parent,
-                token: OnceLock::new(),
-            }),
-        }
-    }
-
     /// The workflow's name.
     pub fn workflow(&self) -> &str {
         &self.inner.workflow.name
@@ -90,5 +73,34 @@ impl fmt::Debug for StepContext {
             .field("step", &self.step())
             .field("attempt", &self.inner.attempt)
             .finish_non_exhaustive()
+    }
+}
+
+/// The start of an attempt: what the step's function may ask for. What it does not ask for is not
+/// made.
+pub(crate) struct Start<'r> {
+    pub(crate) plan: &'r Arc<Plan>,
+    pub(crate) run: &'r RunId,
+    pub(crate) slots: &'r Slots,
+    pub(crate) step: usize,
+    pub(crate) attempt: u32,
+    /// Whose cancellation cancels the attempt.
+    pub(crate) parent: &'r CancellationToken,
+    pub(crate) context: OnceCell<StepContext>,
+}
+
+impl Start<'_> {
+    pub(crate) fn context(&self) -> StepContext {
+        let context = self.context.get_or_init(|| StepContext {
+            inner: Arc::new(Inner {
+                workflow: Arc::clone(self.plan),
+                run: self.run.clone(),
+                step: self.step,
+                attempt: self.attempt,
+                parent: self.parent.clone(),
+                token: OnceLock::new(),
+            }),
+        });
+        context.clone()
     }
 }

@@ -55,7 +55,11 @@
 //! - **Threads.** A step is polled in place and has no task of its own. One that holds its thread
 //!   does not hold up others: on a runtime with several threads, a run takes as many as it can use.
 //! - **Seen.** Every transition is an event of
-//!   [`coord_bus::vocabulary`], published before it takes effect on other steps.
+//!   [`coord_bus::vocabulary`], published before it takes effect on other steps. Who subscribes
+//!   while a run goes on hears of everything from then on.
+//! - **Cost.** A step costs what it asks for. One that is done when it is called takes two
+//!   allocations, its future and its output, and less than 100 bytes of state; events cost only
+//!   while somebody listens.
 //!
 //! A run lives in memory: it does not survive its process.
 
@@ -69,12 +73,13 @@ mod registry;
 mod plan;
 mod graph;
 mod context;
+mod course;
 mod orchestrator;
 mod run;
 mod outcome;
 mod error;
 
-pub use builder::{NoInput, NoUndo, StepBuilder, Undo, UndoWith, WorkflowBuilder};
+pub use builder::{NoInput, NoUndo, StepBuilder, Undo, UndoWith, Undoing, WorkflowBuilder};
 pub use context::StepContext;
 pub use error::{AttemptError, StepError, WorkflowError};
 pub use graph::{Graph, GraphStep};

@@ -1,15 +1,16 @@
 //! How a run ended, and how each of its steps did.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::course::{Course, Phase};
 use crate::handle::Step;
-use crate::plan::Output;
+use crate::plan::Plan;
 use crate::{RunId, StepError};
 
 /// How a run ended.
@@ -39,62 +40,71 @@ impl fmt::Display for Status {
 }
 
 /// How a step ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub enum StepState {
+pub enum StepState<'o> {
     /// It is done.
     Completed,
-    /// Its last attempt failed.
-    Failed(StepError),
+    /// Its last attempt failed, or its condition.
+    Failed(&'o StepError),
     /// It was not to run.
-    Skipped(SkipReason),
+    Skipped(SkipReason<'o>),
     /// It was stopped, or never started, because the run ended.
     Cancelled,
 }
 
 /// Why a step did not run.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SkipReason {
+pub enum SkipReason<'o> {
     /// Its condition said so.
-    #[error("its condition is false")]
     Condition,
-    /// A step whose output it takes has none.
-    #[error("`{0}`, whose output it takes, has none")]
-    MissingInput(String),
+    /// The step of this id, whose output it takes, has none.
+    MissingInput(&'o str),
+}
+
+impl fmt::Display for SkipReason<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Condition => formatter.write_str("its condition is false"),
+            Self::MissingInput(id) => write!(formatter, "`{id}`, whose output it takes, has none"),
+        }
+    }
 }
 
 /// What came of undoing a step.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub enum Compensation {
+pub enum Compensation<'o> {
     /// It was undone.
     Completed,
     /// It was not: this went wrong, in the last attempt at it.
-    Failed(StepError),
+    Failed(&'o StepError),
 }
 
-/// What came of one step.
-#[derive(Debug, Clone)]
+/// What came of one step. Lent by the [`Outcome`].
+#[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct StepReport {
+pub struct StepReport<'o> {
     /// Its id.
-    pub id: String,
+    pub id: &'o str,
     /// How it ended.
-    pub state: StepState,
+    pub state: StepState<'o>,
     /// Whether its failure harms the run.
     pub optional: bool,
     /// How many attempts at it were begun.
     pub attempts: u32,
-    /// When it began, counted from the beginning of the run, if it did.
+    /// When its first attempt began, counted from the beginning of the run, if one did.
     pub started: Option<Duration>,
-    /// How long it took, waits between attempts included.
+    /// How long it took from then on, waits between attempts included; zero if none began.
     pub duration: Duration,
     /// What came of undoing it, if that was tried.
-    pub compensation: Option<Compensation>,
+    pub compensation: Option<Compensation<'o>>,
 }
 
 /// How a run ended, and how each of its steps did.
+///
+/// It keeps the workflow that was run, and the outputs of its steps.
 #[derive(Clone)]
 pub struct Outcome {
     /// The workflow's name.
@@ -107,10 +117,9 @@ pub struct Outcome {
     pub started_at: Timestamp,
     /// How long it took, compensation included.
     pub duration: Duration,
-    /// Its steps, in the workflow's order.
-    pub steps: Vec<StepReport>,
     pub(crate) identity: u64,
-    pub(crate) outputs: Arc<[OnceLock<Output>]>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) course: Course,
 }
 
 impl Outcome {
@@ -119,29 +128,78 @@ impl Outcome {
         self.status == Status::Completed
     }
 
-    /// The report of the step of this id.
-    pub fn step(&self, id: &str) -> Option<&StepReport> {
-        self.steps.iter().find(|step| step.id == id)
+    /// What came of each step, in the workflow's order.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = StepReport<'_>> {
+        (0..self.plan.steps.len()).map(|step| self.report(step))
+    }
+
+    /// What came of the step of this id.
+    pub fn step(&self, id: &str) -> Option<StepReport<'_>> {
+        self.index_of(id).map(|step| self.report(step))
     }
 
     /// The output of a step, if it completed.
     pub fn output<T: Send + Sync + 'static>(&self, step: &Step<T>) -> Option<Arc<T>> {
-        let output = self.outputs.get(step.index_in(self.identity)?)?.get()?;
-        Arc::clone(output).downcast().ok()
+        self.output_at(step.index_in(self.identity)?)
     }
 
     /// The output of the step of this id in a workflow made from data, if it completed.
     pub fn value_of(&self, id: &str) -> Option<Arc<Value>> {
-        let index = self.steps.iter().position(|step| step.id == id)?;
-        Arc::clone(self.outputs.get(index)?.get()?).downcast().ok()
+        self.output_at(self.index_of(id)?)
     }
 
     /// The steps whose failure made the run fail: none where it did not.
-    pub fn failures(&self) -> impl Iterator<Item = (&StepReport, &StepError)> {
-        self.steps.iter().filter_map(|step| match &step.state {
+    pub fn failures(&self) -> impl Iterator<Item = (StepReport<'_>, &StepError)> {
+        self.steps().filter_map(|step| match step.state {
             StepState::Failed(error) if !step.optional => Some((step, error)),
             _ => None,
         })
+    }
+
+    fn index_of(&self, id: &str) -> Option<usize> {
+        self.plan.steps.iter().position(|step| &*step.id == id)
+    }
+
+    fn output_at<T: Send + Sync + 'static>(&self, step: usize) -> Option<Arc<T>> {
+        let output = self.course.outputs().get(step)?.get()?;
+        Arc::clone(output).downcast().ok()
+    }
+
+    fn report(&self, step: usize) -> StepReport<'_> {
+        report(&self.plan, &self.course, step)
+    }
+}
+
+/// What the course of a run says of one of its steps.
+pub(crate) fn report<'o>(plan: &'o Plan, course: &'o Course, step: usize) -> StepReport<'o> {
+    let (planned, record) = (&plan.steps[step], course.step(step));
+    let error = record.error.as_deref();
+    let state = match (record.phase, error) {
+        (Phase::Completed | Phase::Undone | Phase::NotUndone, _) => StepState::Completed,
+        (Phase::Failed, Some(error)) => StepState::Failed(error),
+        (Phase::Skipped, _) => {
+            let missing = course.missing_input(plan, step);
+            StepState::Skipped(missing.map_or(SkipReason::Condition, |missing| {
+                SkipReason::MissingInput(&plan.steps[missing].id)
+            }))
+        }
+        _ => StepState::Cancelled,
+    };
+    let compensation = match (record.phase, error) {
+        (Phase::Undone, _) => Some(Compensation::Completed),
+        (Phase::NotUndone, Some(error)) => Some(Compensation::Failed(error)),
+        _ => None,
+    };
+    let took = record.ended.saturating_sub(record.started);
+    let has_begun = record.attempts > 0;
+    StepReport {
+        id: &planned.id,
+        state,
+        optional: planned.optional,
+        attempts: record.attempts,
+        started: has_begun.then(|| Duration::from_nanos(record.started)),
+        duration: Duration::from_nanos(if has_begun { took } else { 0 }),
+        compensation,
     }
 }
 
@@ -153,7 +211,7 @@ impl fmt::Debug for Outcome {
             .field("run", &self.run)
             .field("status", &self.status)
             .field("duration", &self.duration)
-            .field("steps", &self.steps)
+            .field("steps", &self.steps().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }

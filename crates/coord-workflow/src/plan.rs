@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use coord_bus::BoxFuture;
 
-use crate::{Retry, StepContext, StepError};
+use crate::context::Start;
+use crate::{Retry, StepError};
 
 /// How long one attempt at a step takes at most where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -20,17 +21,16 @@ pub const DEFAULT_WORKFLOW_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 pub(crate) type Output = Arc<dyn Any + Send + Sync>;
 pub(crate) type StepFuture<T> = BoxFuture<'static, Result<T, StepError>>;
 /// A step's work. `None`: the output of a step that it takes as input is missing.
-pub(crate) type Action =
-    Box<dyn Fn(StepContext, &Slots) -> Option<StepFuture<Output>> + Send + Sync>;
+pub(crate) type Action = Box<dyn Fn(&Start<'_>) -> Option<StepFuture<Output>> + Send + Sync>;
 /// A step's condition. `None`, as for [`Action`].
-pub(crate) type When = Box<dyn Fn(StepContext, &Slots) -> Option<StepFuture<bool>> + Send + Sync>;
+pub(crate) type When = Box<dyn Fn(&Start<'_>) -> Option<StepFuture<bool>> + Send + Sync>;
 /// What undoes a step, given its output.
-pub(crate) type UndoAction = Box<dyn Fn(StepContext, Output) -> StepFuture<()> + Send + Sync>;
+pub(crate) type UndoAction = Box<dyn Fn(&Start<'_>, Output) -> StepFuture<()> + Send + Sync>;
 
 /// The outputs of one run so far, by step, and the run's own input.
 pub(crate) struct Slots {
     pub(crate) input: Output,
-    pub(crate) outputs: Box<[OnceLock<Output>]>,
+    pub(crate) outputs: Arc<[OnceLock<Output>]>,
 }
 
 /// One step of a plan.
@@ -48,15 +48,24 @@ pub(crate) struct PlannedStep {
     pub(crate) optional: bool,
 }
 
+impl PlannedStep {
+    /// Whether there is another attempt after so many, the last of which failed with this.
+    pub(crate) fn has_another(&self, attempts: u32, error: &StepError) -> bool {
+        !error.is_permanent() && attempts < self.retry.max_attempts.get()
+    }
+}
+
 /// What the plan is of, beside its steps.
 pub(crate) struct Plan {
     pub(crate) name: Box<str>,
     pub(crate) steps: Box<[PlannedStep]>,
     pub(crate) concurrency: Option<NonZeroUsize>,
     pub(crate) timeout: Duration,
+    /// How many steps each step needs.
+    needs: Box<[u32]>,
     /// The steps that need step `n` are `needed_by[starts[n]..starts[n + 1]]`.
-    starts: Box<[usize]>,
-    needed_by: Box<[usize]>,
+    starts: Box<[u32]>,
+    needed_by: Box<[u32]>,
 }
 
 impl Plan {
@@ -67,7 +76,7 @@ impl Plan {
         concurrency: Option<NonZeroUsize>,
         timeout: Duration,
     ) -> Self {
-        let mut starts = vec![0; steps.len() + 1];
+        let mut starts = vec![0_u32; steps.len() + 1];
         for need in steps.iter().flat_map(|step| &step.needs) {
             starts[need + 1] += 1;
         }
@@ -75,25 +84,31 @@ impl Plan {
             starts[step + 1] += starts[step];
         }
         let mut next = starts.clone();
-        let mut needed_by = vec![0; starts[steps.len()]];
+        let mut needed_by = vec![0; starts[steps.len()] as usize];
         for (index, step) in steps.iter().enumerate() {
             for &need in &step.needs {
-                needed_by[next[need]] = index;
+                needed_by[next[need] as usize] = index as u32;
                 next[need] += 1;
             }
         }
+        let needs = steps.iter().map(|step| step.needs.len() as u32).collect();
         Self {
             name,
             steps: steps.into(),
             concurrency,
             timeout,
+            needs,
             starts: starts.into(),
             needed_by: needed_by.into(),
         }
     }
 
-    pub(crate) fn needed_by(&self, step: usize) -> &[usize] {
-        &self.needed_by[self.starts[step]..self.starts[step + 1]]
+    pub(crate) fn needs(&self) -> &[u32] {
+        &self.needs
+    }
+
+    pub(crate) fn needed_by(&self, step: usize) -> &[u32] {
+        &self.needed_by[self.starts[step] as usize..self.starts[step + 1] as usize]
     }
 }
 

@@ -168,15 +168,15 @@ fn output_of(slots: &Slots) -> impl Fn(usize) -> Option<Output> {
 }
 
 fn action(call: Bound) -> Action {
-    Box::new(move |context, slots| {
-        let work = call.call(context, output_of(slots));
+    Box::new(move |start| {
+        let work = call.call(start.context(), output_of(start.slots));
         Some(Box::pin(async move { Ok(Arc::new(work.await?) as Output) }))
     })
 }
 
 fn condition(call: Bound) -> When {
-    Box::new(move |context, slots| {
-        let answer = call.call(context, output_of(slots));
+    Box::new(move |start| {
+        let answer = call.call(start.context(), output_of(start.slots));
         Some(Box::pin(async move {
             match answer.await? {
                 Value::Bool(answer) => Ok(answer),
@@ -187,7 +187,8 @@ fn condition(call: Bound) -> When {
 }
 
 fn undo(call: Bound) -> UndoAction {
-    Box::new(move |context, output| {
+    Box::new(move |start, output| {
+        let context = start.context();
         let step = context.step().to_owned();
         // What is undone is known by its own output.
         let mut undoing = HandlerCall {

@@ -3,11 +3,14 @@
 mod attempt;
 mod compensate;
 mod queue;
+mod ready;
 mod work;
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -17,9 +20,11 @@ use coord_bus::{CancellationToken, Publisher, TaskScope, Timestamp};
 use serde::{Serialize, Serializer};
 use tokio::runtime::Handle;
 
+use crate::Workflow;
+use crate::context::Start;
+use crate::course::{Fact, Refused};
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan, Slots};
-use crate::{StepContext, Workflow};
 use queue::Queue;
 use work::Worker;
 
@@ -89,8 +94,14 @@ pub(crate) struct Shared {
     started_at: Timestamp,
     /// How many tasks besides the driver may work at the run: with it, one for each thread.
     helpers_max: usize,
+    taken: Taken,
     queue: Mutex<Queue>,
 }
+
+/// When somebody last took a step to poll it, in nanoseconds from the beginning: written by workers,
+/// watched by helpers. On cache lines of its own, so that to watch it disturbs nothing else.
+#[repr(align(128))]
+struct Taken(AtomicU64);
 
 impl Shared {
     pub(crate) fn new<I>(
@@ -103,6 +114,7 @@ impl Shared {
         let started_at = settings.clock.now();
         let limit = [plan.concurrency, settings.concurrency];
         let limit = limit.into_iter().flatten().map(usize::from).min();
+        let queue = Queue::new(&plan, limit.unwrap_or(usize::MAX));
         Arc::new(Self {
             id: RunId::new(started_at),
             token: parent.child_token(),
@@ -110,12 +122,13 @@ impl Shared {
             settings: Arc::clone(settings),
             slots: Slots {
                 input,
-                outputs: plan.steps.iter().map(|_| OnceLock::new()).collect(),
+                outputs: Arc::clone(queue.course.outputs()),
             },
             started: Instant::now(),
             started_at,
             helpers_max: Handle::current().metrics().num_workers() - 1,
-            queue: Mutex::new(Queue::new(&plan, limit.unwrap_or(usize::MAX))),
+            taken: Taken(AtomicU64::new(0)),
+            queue: Mutex::new(queue),
             plan,
         })
     }
@@ -129,18 +142,41 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn context(&self, step: usize, attempt: u32, token: &CancellationToken) -> StepContext {
-        let plan = Arc::clone(&self.plan);
-        StepContext::new(plan, self.id.clone(), step, attempt, token.clone())
+    /// The time, in nanoseconds from the beginning of the run.
+    #[inline]
+    fn elapsed(&self) -> u64 {
+        let elapsed = self.started.elapsed();
+        // Five hundred years fit in.
+        elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos())
+    }
+
+    fn start<'r>(&'r self, step: usize, attempt: u32, parent: &'r CancellationToken) -> Start<'r> {
+        Start {
+            plan: &self.plan,
+            run: &self.id,
+            slots: &self.slots,
+            step,
+            attempt,
+            parent,
+            context: OnceCell::new(),
+        }
     }
 
     fn step_id(&self, step: usize) -> String {
         self.plan.steps[step].id.to_string()
     }
 
+    fn next_to_undo(&self) -> Option<usize> {
+        self.queue().course.next_to_undo(&self.plan)
+    }
+
+    fn is_heard(&self) -> bool {
+        self.settings.events.is_heard()
+    }
+
     /// Tells who listens. Costs nothing where nobody does.
     async fn tell(&self, transition: impl FnOnce() -> Transition) {
-        if !self.settings.events.is_heard() {
+        if !self.is_heard() {
             return;
         }
         let event = WorkflowEvent {
@@ -152,6 +188,33 @@ impl Shared {
         // A closed bus has nobody left to tell.
         let _ = self.settings.events.publish(event).await;
     }
+
+    /// Something happens in the run, if it may. Whoever is to know of it before it takes effect
+    /// learns of it here.
+    async fn happens(
+        &self,
+        fact: Fact,
+        transition: impl FnOnce() -> Transition,
+    ) -> Result<(), Refused> {
+        self.queue().course.admits(&self.plan, &fact)?;
+        self.tell(transition).await;
+        let mut queue = self.queue();
+        // Meanwhile the run may have been stopped.
+        queue.course.admits(&self.plan, &fact)?;
+        queue.apply(&self.plan, fact);
+        Ok(())
+    }
+
+    /// Something happens that nothing else in the run can come in the way of.
+    async fn must_happen(&self, fact: Fact, transition: impl FnOnce() -> Transition) {
+        let happened = self.happens(fact, transition).await;
+        debug_assert_eq!(happened, Ok(()));
+    }
+}
+
+/// The time between two, in nanoseconds.
+fn between(began: u64, ended: u64) -> Duration {
+    Duration::from_nanos(ended.saturating_sub(began))
 }
 
 /// Drives a run to its end, compensation included.
@@ -160,35 +223,33 @@ pub(crate) async fn drive(run: Arc<Shared>) -> Arc<Outcome> {
     let steps = run.plan.steps.len();
     run.tell(|| Transition::RunStarted { steps }).await;
     let status = steps_to_end(&run).await;
-    let never_started = run.queue().never_started();
-    for step in never_started {
-        let step = run.step_id(step);
-        run.tell(|| Transition::StepCancelled { step }).await;
+    if status != Status::Completed {
+        let (waiting, at) = (run.queue().waiting(), run.elapsed());
+        for step in waiting {
+            let id = || run.step_id(step);
+            let fact = Fact::Cancelled { step, at };
+            run.must_happen(fact, || Transition::StepCancelled { step: id() })
+                .await;
+        }
+        compensate::all(&run).await;
     }
-    let compensations = match status {
-        Status::Completed => Vec::new(),
-        _ => compensate::all(&run).await,
-    };
-    let duration = run.started.elapsed();
-    run.tell(|| Transition::RunFinished {
+    let at = run.elapsed();
+    let finished = || Transition::RunFinished {
         outcome: status.to_string(),
-        duration,
-    })
-    .await;
-    let mut reports = run.queue().reports(&run.plan);
-    for (step, compensation) in compensations {
-        reports[step].compensation = Some(compensation);
-    }
+        duration: Duration::from_nanos(at),
+    };
+    run.must_happen(Fact::Finished { at }, finished).await;
+    let course = std::mem::take(&mut run.queue().course);
     drop(unfinished);
     Arc::new(Outcome {
         workflow: run.plan.name.to_string(),
         run: run.id.clone(),
         status,
         started_at: run.started_at,
-        duration,
-        steps: reports,
+        duration: Duration::from_nanos(course.duration()),
         identity: run.identity,
-        outputs: run.slots.outputs.iter().cloned().collect(),
+        plan: Arc::clone(&run.plan),
+        course,
     })
 }
 
@@ -209,7 +270,7 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
             None
         };
         match ended {
-            Some(status) if run.queue().stop(status) => {
+            Some(status) if run.queue().stop(&run.plan, status) => {
                 run.token.cancel();
                 // What runs is told; what has not started is over, perhaps all there was.
                 work.as_mut().poll(cx)
@@ -218,5 +279,5 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
         }
     })
     .await;
-    run.queue().status()
+    run.queue().course.status()
 }

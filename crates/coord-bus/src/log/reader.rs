@@ -303,6 +303,7 @@ impl<E> Reader<E> {
         let mut state = self.shared.lock();
         self.shared.await_everybody();
         let garbage = state.stop(self.id, &mut wakers);
+        self.shared.count_listeners(&state);
         self.shared.await_slowest(&state);
         drop(state);
         self.shared.recycle(garbage);
@@ -322,6 +323,7 @@ impl<E> Drop for Reader<E> {
         // Perhaps it was the one that publishers waited for: now they wait for another.
         self.shared.await_everybody();
         let parted = state.part(self.id, &mut wakers);
+        self.shared.count_listeners(&state);
         self.shared.await_slowest(&state);
         drop(state);
         drop(parted);

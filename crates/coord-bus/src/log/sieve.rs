@@ -115,7 +115,7 @@ impl<E: Send + Sync + 'static> Sieve<E> {
         let filter = options.filter.clone();
         Arc::new_cyclic(|sieve: &Weak<Self>| {
             let assist = Weak::clone(sieve) as Weak<dyn Assist>;
-            let (id, cursor) = shared.lock().join(label, class, Some(assist));
+            let (id, cursor) = shared.join(label, class, Some(assist));
             Self {
                 shared: Arc::clone(shared),
                 id,

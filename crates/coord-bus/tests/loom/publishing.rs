@@ -1,10 +1,13 @@
 //! Publishing, against another publisher, a subscriber that falls asleep, and one that comes.
 
+use std::sync::Arc;
+
 use coord_bus::{Log, Overflow};
 use loom::future::block_on;
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
-use crate::{drain, model, publish, receive};
+use crate::{drain, kinds, model, publish, receive};
 
 #[test]
 fn what_two_publish_arrives_once_each_in_one_order_for_all() {
@@ -105,4 +108,26 @@ fn who_subscribes_late_gets_what_is_retained_with_no_gap_and_nothing_twice() {
         assert!((1..=3).contains(&first));
         assert!(numbers.iter().copied().eq(first..=3), "{numbers:?}");
     });
+}
+
+#[test]
+fn who_has_subscribed_is_known_to_be_there_until_it_goes() {
+    for kind in 0..kinds().len() {
+        model(move || {
+            let log = Log::new("numbers", 2);
+            let is_there = Arc::new(AtomicBool::new(false));
+            let subscriber = thread::spawn({
+                let (log, is_there) = (log.clone(), Arc::clone(&is_there));
+                move || {
+                    let subscriber = log.subscribe(kinds()[kind].clone());
+                    is_there.store(true, Ordering::Release);
+                    subscriber
+                }
+            });
+            let was_there = is_there.load(Ordering::Acquire);
+            assert!(log.has_subscribers() || !was_there);
+            drop(subscriber.join().unwrap());
+            assert!(!log.has_subscribers());
+        });
+    }
 }

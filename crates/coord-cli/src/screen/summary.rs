@@ -28,11 +28,11 @@ pub(super) fn print(
     let outcome = &ended.outcome;
     writeln!(out)?;
     let width = name_width(file);
-    let reports = || file.units.iter().zip(&outcome.steps);
+    let reports = || file.units.iter().zip(outcome.steps());
     for ((unit, step), row) in reports().zip(&board.rows) {
         let line = match unit.service() {
-            Some(_) => service_line(step, row),
-            None => step_line(step),
+            Some(_) => service_line(&step, row),
+            None => step_line(&step),
         };
         let Verdict {
             style,
@@ -44,15 +44,15 @@ pub(super) fn print(
         writeln!(out, "{style}{state:9}{style:#} {}", line.trim_end())?;
     }
     for (unit, step) in reports() {
-        if let StepState::Failed(error) = &step.state
+        if let StepState::Failed(error) = step.state
             && !step.optional
         {
             let what = format!("failed: {error}");
-            failure(out, unit, &what, &step.id, file, board)?;
+            failure(out, unit, &what, step.id, file, board)?;
         }
-        if let Some(Compensation::Failed(error)) = &step.compensation {
+        if let Some(Compensation::Failed(error)) = step.compensation {
             let what = format!("was not undone: {error}");
-            failure(out, unit, &what, &undo_name(&step.id), file, board)?;
+            failure(out, unit, &what, &undo_name(step.id), file, board)?;
         }
         if let Some((service, why)) = &ended.service
             && *service == unit.id
@@ -96,8 +96,8 @@ struct Verdict {
 }
 
 /// What became of a step.
-fn step_line(step: &StepReport) -> Verdict {
-    let (style, state, mut remark) = match &step.state {
+fn step_line(step: &StepReport<'_>) -> Verdict {
+    let (style, state, mut remark) = match step.state {
         StepState::Completed => (GOOD, "done", String::new()),
         StepState::Failed(error) if step.optional => (ODD, "failed", format!("{error}; optional")),
         StepState::Failed(error) => (BAD, "failed", error.to_string()),
@@ -108,7 +108,7 @@ fn step_line(step: &StepReport) -> Verdict {
     if step.attempts > 1 {
         remark = join(&remark, &format!("{} attempts", step.attempts));
     }
-    match &step.compensation {
+    match step.compensation {
         Some(Compensation::Completed) => remark = join(&remark, "undone"),
         Some(_) => remark = join(&remark, "not undone"),
         None => {}
@@ -123,8 +123,8 @@ fn step_line(step: &StepReport) -> Verdict {
 }
 
 /// What became of a service: of the step that started it, and of it since.
-fn service_line(step: &StepReport, row: &Row) -> Verdict {
-    let (style, state, mut remark) = match (&step.state, row.state) {
+fn service_line(step: &StepReport<'_>, row: &Row) -> Verdict {
+    let (style, state, mut remark) = match (step.state, row.state) {
         (StepState::Failed(error), _) => (BAD, "failed", error.to_string()),
         (_, State::Failed) => (BAD, "failed", row.remark.clone()),
         (StepState::Skipped(reason), _) => (QUIET, "skipped", reason.to_string()),
@@ -174,12 +174,13 @@ fn failure(
 
 /// How many steps ended in which way, and how many services there were.
 fn tally(ended: &Ended, file: &WorkflowFile) -> String {
-    let reports = file.units.iter().zip(&ended.outcome.steps);
-    let steps: Vec<&StepReport> = reports
+    let reports = file.units.iter().zip(ended.outcome.steps());
+    let steps: Vec<StepReport<'_>> = reports
         .filter(|(unit, _)| unit.step().is_some())
         .map(|(_, step)| step)
         .collect();
-    let count = |wanted: fn(&StepReport) -> bool| steps.iter().filter(|step| wanted(step)).count();
+    let count =
+        |wanted: fn(&StepReport<'_>) -> bool| steps.iter().filter(|step| wanted(step)).count();
     let counts = [
         (
             count(|step| matches!(step.state, StepState::Completed)),
@@ -213,7 +214,7 @@ fn tally(ended: &Ended, file: &WorkflowFile) -> String {
     said.join(", ")
 }
 
-fn is_cancelled(step: &StepReport) -> bool {
+fn is_cancelled(step: &StepReport<'_>) -> bool {
     matches!(step.state, StepState::Cancelled)
 }
 

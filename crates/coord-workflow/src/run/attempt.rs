@@ -1,20 +1,21 @@
 //! The course of one step: its condition, its attempts, its limits, and what is told of them.
 
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use coord_bus::CancellationToken;
-use coord_bus::time::{Instant, sleep, timeout};
+use coord_bus::time::{sleep, timeout};
 use coord_bus::vocabulary::Transition;
+use coord_bus::{BoxFuture, CancellationToken};
 
-use super::Shared;
-use super::queue::{Ended, Running, missing_input};
+use super::{Shared, between};
+use crate::context::Start;
+use crate::course::Fact;
 use crate::error::AttemptError;
-use crate::outcome::{SkipReason, StepState};
+use crate::outcome::SkipReason;
 use crate::plan::{Output, StepFuture};
 use crate::{StepContext, StepError};
 
@@ -24,142 +25,228 @@ pub(super) enum Attempt<T> {
     Cancelled,
 }
 
-/// A step, from its beginning, which is now, to its end.
-pub(super) fn step(run: Arc<Shared>, step: usize, began: Instant) -> Running {
+/// What came of calling a step's function, and of polling its future once.
+pub(super) enum First<T> {
+    Done(Result<T, StepError>),
+    Going(Begun<T>),
+}
+
+/// An attempt that waits for something.
+pub(super) struct Begun<T> {
+    work: Caught<T>,
+    /// What it was told, if it asked.
+    context: Option<StepContext>,
+}
+
+/// How far a step has come already.
+pub(super) enum Stage {
+    /// Nothing has happened yet.
+    Begin,
+    /// Its first attempt started at this time, without anybody being told, and has come this far.
+    First(First<Output>, u64),
+}
+
+/// Begins an attempt, and polls it once, without a waker. A panic is its failure.
+#[inline]
+pub(super) fn first<T>(
+    start: &Start<'_>,
+    call: impl FnOnce(&Start<'_>) -> Option<StepFuture<T>>,
+) -> First<T> {
+    let mut pending = None;
+    // After a panic nothing of it is looked at again, so nobody sees what it left half done.
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        let mut work = call(start)?;
+        let polled = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if polled.is_pending() {
+            pending = Some(work);
+        }
+        Some(polled)
+    }));
+    match (polled, pending) {
+        (Ok(Some(Poll::Ready(result))), _) => First::Done(result),
+        (Err(panic), _) => First::Done(Err(StepError::panicked(&*panic))),
+        (Ok(_), Some(work)) => First::Going(Begun {
+            work: Caught(work),
+            context: start.context.get().cloned(),
+        }),
+        // Whoever calls has seen to it that every input is there.
+        (Ok(_), None) => First::Done(Err(StepError::message("an input of it is missing"))),
+    }
+}
+
+/// A step, from this stage to the fact that ends it. That has been told when it is ready, and takes
+/// effect afterwards.
+pub(super) fn step(run: Arc<Shared>, step: usize, stage: Stage) -> BoxFuture<'static, Fact> {
     Box::pin(async move {
-        let mut attempts = 0;
-        let (state, output) = match whether(&run, step).await {
-            Ok(()) => attempt_until_done(&run, step, began, &mut attempts).await,
-            Err(state) => (state, None),
-        };
-        tell_end(&run, step, &state).await;
-        Ended {
-            state,
-            output,
-            attempts,
-            started: began - run.started,
-            duration: began.elapsed(),
+        let course = Step { run: &run, step };
+        match stage {
+            Stage::Begin => match course.ruled_out().await {
+                Some(fact) => fact,
+                None => course.attempts(1, None).await,
+            },
+            Stage::First(first, began) => course.attempts(1, Some((first, began))).await,
         }
     })
 }
 
-/// Whether a step is to run, and if not, how it has ended thereby.
-async fn whether(run: &Shared, step: usize) -> Result<(), StepState> {
-    if let Some(reason) = missing_input(run, step) {
-        return Err(StepState::Skipped(reason));
-    }
-    let planned = &run.plan.steps[step];
-    let Some(when) = &planned.when else {
-        return Ok(());
-    };
-    let context = run.context(step, 1, &run.token);
-    let begin = || when(context.clone(), &run.slots);
-    match supervise(run, &context, planned.timeout, &run.token, begin).await {
-        Attempt::Done(Ok(true)) => Ok(()),
-        Attempt::Done(Ok(false)) => Err(StepState::Skipped(SkipReason::Condition)),
-        Attempt::Done(Err(error)) => Err(StepState::Failed(error)),
-        Attempt::Cancelled => Err(StepState::Cancelled),
-    }
+/// A step of a run.
+struct Step<'r> {
+    run: &'r Shared,
+    step: usize,
 }
 
-async fn attempt_until_done(
-    run: &Shared,
-    step: usize,
-    mut began: Instant,
-    attempts: &mut u32,
-) -> (StepState, Option<Output>) {
-    let planned = &run.plan.steps[step];
-    if planned.when.is_some() {
-        began = Instant::now();
+impl Step<'_> {
+    fn id(&self) -> String {
+        self.run.step_id(self.step)
     }
-    loop {
-        *attempts += 1;
-        let attempt = *attempts;
-        run.tell(|| Transition::StepStarted {
-            step: run.step_id(step),
-            attempt,
-        })
-        .await;
-        let context = run.context(step, attempt, &run.token);
-        let begin = || (planned.action)(context.clone(), &run.slots);
-        let error = match supervise(run, &context, planned.timeout, &run.token, begin).await {
-            Attempt::Done(Ok(output)) => {
-                run.tell(|| Transition::StepCompleted {
-                    step: run.step_id(step),
-                    attempt,
-                    duration: began.elapsed(),
-                })
-                .await;
-                return (StepState::Completed, Some(output));
+
+    /// The fact that ends the step before it has begun, if something does.
+    async fn ruled_out(&self) -> Option<Fact> {
+        let (run, step) = (self.run, self.step);
+        let planned = &run.plan.steps[step];
+        let missing = run.queue().course.missing_input(&run.plan, step);
+        if let Some(missing) = missing {
+            let input = &run.plan.steps[missing].id;
+            return Some(self.skipped(SkipReason::MissingInput(input)).await);
+        }
+        let when = planned.when.as_ref()?;
+        let first = first(&run.start(step, 1, &run.token), when);
+        match supervise(run, first, planned.timeout, &run.token).await {
+            Attempt::Done(Ok(true)) => None,
+            Attempt::Done(Ok(false)) => Some(self.skipped(SkipReason::Condition).await),
+            Attempt::Done(Err(error)) => Some(self.failed(error, 0, run.elapsed()).await),
+            Attempt::Cancelled => Some(self.cancelled().await),
+        }
+    }
+
+    /// Attempts until one succeeds, or no more are to be made: from this one, which may have begun.
+    async fn attempts(&self, mut attempt: u32, mut first: Option<(First<Output>, u64)>) -> Fact {
+        let (run, step) = (self.run, self.step);
+        let planned = &run.plan.steps[step];
+        loop {
+            let (ended, began) = match first.take() {
+                Some((first, began)) => {
+                    let ended = supervise(run, first, planned.timeout, &run.token).await;
+                    (ended, began)
+                }
+                None => self.attempt(attempt).await,
+            };
+            let error = match ended {
+                Attempt::Done(Ok(output)) => return self.completed(output, attempt, began).await,
+                Attempt::Done(Err(error)) => error,
+                Attempt::Cancelled => return self.cancelled().await,
+            };
+            if !planned.has_another(attempt, &error) {
+                return self.failed(error, attempt, began).await;
             }
-            Attempt::Done(Err(error)) => error,
-            Attempt::Cancelled => return (StepState::Cancelled, None),
-        };
-        if error.is_permanent() || attempt >= planned.retry.max_attempts.get() {
-            run.tell(|| Transition::StepFailed {
-                step: run.step_id(step),
+            let wait = planned.retry.backoff.delay(attempt);
+            let retrying = || Transition::StepRetrying {
+                step: self.id(),
                 attempt,
                 error: error.to_string(),
-                duration: began.elapsed(),
-                optional: planned.optional,
-            })
-            .await;
-            return (StepState::Failed(error), None);
+                wait,
+            };
+            let failed = Fact::AttemptFailed {
+                step,
+                error: error.clone(),
+            };
+            let happened = run.happens(failed, retrying).await;
+            if happened.is_err() || timeout(wait, run.token.cancelled()).await.is_ok() {
+                return self.cancelled().await;
+            }
+            attempt += 1;
         }
-        let wait = planned.retry.backoff.delay(attempt);
-        run.tell(|| Transition::StepRetrying {
-            step: run.step_id(step),
+    }
+
+    /// An attempt, and when it began.
+    async fn attempt(&self, attempt: u32) -> (Attempt<Output>, u64) {
+        let (run, step) = (self.run, self.step);
+        let planned = &run.plan.steps[step];
+        let at = run.elapsed();
+        let started = || Transition::StepStarted {
+            step: self.id(),
+            attempt,
+        };
+        let fact = Fact::Started { step, attempt, at };
+        if run.happens(fact, started).await.is_err() {
+            // Meanwhile the run was stopped.
+            return (Attempt::Cancelled, at);
+        }
+        let first = first(&run.start(step, attempt, &run.token), &planned.action);
+        let ended = supervise(run, first, planned.timeout, &run.token).await;
+        (ended, at)
+    }
+
+    async fn completed(&self, output: Output, attempt: u32, began: u64) -> Fact {
+        let at = self.run.elapsed();
+        let told = || Transition::StepCompleted {
+            step: self.id(),
+            attempt,
+            duration: between(began, at),
+        };
+        self.run.tell(told).await;
+        Fact::Completed {
+            step: self.step,
+            output,
+            at,
+        }
+    }
+
+    async fn failed(&self, error: StepError, attempt: u32, began: u64) -> Fact {
+        let at = self.run.elapsed();
+        let told = || Transition::StepFailed {
+            step: self.id(),
             attempt,
             error: error.to_string(),
-            wait,
-        })
-        .await;
-        if timeout(wait, run.token.cancelled()).await.is_ok() {
-            return (StepState::Cancelled, None);
+            duration: between(began, at),
+            optional: self.run.plan.steps[self.step].optional,
+        };
+        self.run.tell(told).await;
+        Fact::Failed {
+            step: self.step,
+            error,
+            at,
         }
-        began = Instant::now();
+    }
+
+    async fn skipped(&self, reason: SkipReason<'_>) -> Fact {
+        let told = || Transition::StepSkipped {
+            step: self.id(),
+            reason: reason.to_string(),
+        };
+        self.run.tell(told).await;
+        Fact::Skipped {
+            step: self.step,
+            at: self.run.elapsed(),
+        }
+    }
+
+    async fn cancelled(&self) -> Fact {
+        let told = || Transition::StepCancelled { step: self.id() };
+        self.run.tell(told).await;
+        Fact::Cancelled {
+            step: self.step,
+            at: self.run.elapsed(),
+        }
     }
 }
 
-/// Tells of an end that is not that of an attempt.
-async fn tell_end(run: &Shared, step: usize, state: &StepState) {
-    match state {
-        StepState::Skipped(reason) => {
-            run.tell(|| Transition::StepSkipped {
-                step: run.step_id(step),
-                reason: reason.to_string(),
-            })
-            .await;
-        }
-        StepState::Cancelled => {
-            run.tell(|| Transition::StepCancelled {
-                step: run.step_id(step),
-            })
-            .await;
-        }
-        _ => {}
-    }
-}
-
-/// Runs a step's function with everything that bounds it: a panic is its failure; when its time
-/// is up or its token is cancelled it is told, given grace if it listens, and then dropped. What
-/// it completes in its grace is completed.
+/// Goes on with an attempt, with everything that bounds it: when its time is up or its token is
+/// cancelled it is told, given grace if it listens, and then dropped. What it completes in its grace
+/// is completed.
 pub(super) async fn supervise<T>(
     run: &Shared,
-    context: &StepContext,
+    first: First<T>,
     limit: Duration,
     token: &CancellationToken,
-    begin: impl FnOnce() -> Option<StepFuture<T>>,
 ) -> Attempt<T> {
-    let mut work = match std::panic::catch_unwind(AssertUnwindSafe(begin)) {
-        Ok(Some(work)) => Caught(work),
-        // Whoever calls has seen to it that every input is there.
-        Ok(None) => return Attempt::Cancelled,
-        Err(panic) => return Attempt::Done(Err(StepError::panicked(&*panic))),
+    let Begun { mut work, context } = match first {
+        First::Done(result) => return ended(result, token),
+        First::Going(begun) => begun,
     };
     // Timers cost more than many a step: they are set once it turns out that it has to wait.
     let mut bounds = None;
-    let ended = poll_fn(|cx| {
+    let stopped = poll_fn(|cx| {
         if let Poll::Ready(result) = Pin::new(&mut work).poll(cx) {
             return Poll::Ready(Ok(result));
         }
@@ -174,13 +261,11 @@ pub(super) async fn supervise<T>(
         Poll::Pending
     })
     .await;
-    let why = match ended {
-        // Its own token is a child of this one, so it may end before it is asked to here.
-        Ok(Err(_)) if token.is_cancelled() => return Attempt::Cancelled,
-        Ok(result) => return Attempt::Done(result),
+    let why = match stopped {
+        Ok(result) => return ended(result, token),
         Err(why) => why,
     };
-    if let Some(watched) = context.watched() {
+    if let Some(watched) = context.as_ref().and_then(StepContext::watched) {
         watched.cancel();
         if let Ok(Ok(output)) = timeout(run.settings.grace, work).await {
             return Attempt::Done(Ok(output));
@@ -189,6 +274,15 @@ pub(super) async fn supervise<T>(
     match why {
         AttemptError::Cancelled => Attempt::Cancelled,
         why => Attempt::Done(Err(why.into())),
+    }
+}
+
+/// How an attempt ended that came to its end by itself.
+fn ended<T>(result: Result<T, StepError>, token: &CancellationToken) -> Attempt<T> {
+    match result {
+        // Its own token is a child of this one, so it may end before it is asked to here.
+        Err(_) if token.is_cancelled() => Attempt::Cancelled,
+        result => Attempt::Done(result),
     }
 }
 
@@ -201,7 +295,7 @@ impl<T> Future for Caught<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // After a panic it is not polled again, so nobody sees what it left half done.
         let poll = AssertUnwindSafe(|| self.0.as_mut().poll(cx));
-        match std::panic::catch_unwind(poll) {
+        match catch_unwind(poll) {
             Ok(poll) => poll,
             Err(panic) => Poll::Ready(Err(StepError::panicked(&*panic))),
         }

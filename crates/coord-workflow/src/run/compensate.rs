@@ -1,17 +1,13 @@
 //! Undoing what a run did: the completed steps in the reverse of the order in which they completed.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use coord_bus::CancellationToken;
 use coord_bus::time::{Instant, sleep, timeout};
 use coord_bus::vocabulary::Transition;
 
 use super::Shared;
-use super::attempt::{Attempt, supervise};
+use super::attempt::{Attempt, first, supervise};
+use crate::course::Fact;
 use crate::error::AttemptError;
-use crate::outcome::Compensation;
-use crate::plan::UndoAction;
 use crate::{Retry, StepError};
 
 /// How often undoing a step is tried: it matters more than most steps do, and nothing waits for it.
@@ -19,44 +15,41 @@ const RETRY: Retry = Retry::exponential();
 
 /// Undoes every completed step that can be undone, one after another. One that cannot is told of,
 /// and the rest are undone all the same.
-pub(super) async fn all(run: &Shared) -> Vec<(usize, Compensation)> {
-    let completed = run.queue().completed().to_vec();
-    let mut compensations = Vec::new();
+pub(super) async fn all(run: &Shared) {
     let deadline = Instant::now() + run.settings.compensation_timeout;
-    for step in completed.into_iter().rev() {
-        let Some(undo) = &run.plan.steps[step].undo else {
-            continue;
-        };
-        run.tell(|| Transition::CompensationStarted {
-            step: run.step_id(step),
-        })
-        .await;
+    while let Some(step) = run.next_to_undo() {
+        let id = || run.step_id(step);
+        let started = || Transition::CompensationStarted { step: id() };
+        let fact = Fact::UndoStarted { step };
+        run.must_happen(fact, started).await;
         let left = deadline.saturating_duration_since(Instant::now());
-        let undone = match timeout(left, until_done(run, step, undo)).await {
+        let undone = match timeout(left, until_done(run, step)).await {
             Ok(undone) => undone,
             Err(_) => Err(AttemptError::TimedOut(run.settings.compensation_timeout).into()),
         };
-        run.tell(|| match &undone {
-            Ok(()) => Transition::CompensationCompleted {
-                step: run.step_id(step),
-            },
-            Err(error) => Transition::CompensationFailed {
-                step: run.step_id(step),
-                error: error.to_string(),
-            },
-        })
-        .await;
-        let compensation = undone.map_or_else(Compensation::Failed, |()| Compensation::Completed);
-        compensations.push((step, compensation));
+        match undone {
+            Ok(()) => {
+                let completed = || Transition::CompensationCompleted { step: id() };
+                run.must_happen(Fact::Undone { step }, completed).await;
+            }
+            Err(error) => {
+                let text = error.to_string();
+                let failed = || Transition::CompensationFailed {
+                    step: id(),
+                    error: text,
+                };
+                let fact = Fact::UndoFailed { step, error };
+                run.must_happen(fact, failed).await;
+            }
+        }
     }
-    compensations
 }
 
-async fn until_done(run: &Shared, step: usize, undo: &UndoAction) -> Result<(), StepError> {
+async fn until_done(run: &Shared, step: usize) -> Result<(), StepError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let error = match once(run, step, attempt, undo).await {
+        let error = match once(run, step, attempt).await {
             Attempt::Done(Ok(())) => return Ok(()),
             Attempt::Done(Err(error)) => error,
             Attempt::Cancelled => AttemptError::Cancelled.into(),
@@ -68,12 +61,13 @@ async fn until_done(run: &Shared, step: usize, undo: &UndoAction) -> Result<(), 
     }
 }
 
-async fn once(run: &Shared, step: usize, attempt: u32, undo: &UndoAction) -> Attempt<()> {
+async fn once(run: &Shared, step: usize, attempt: u32) -> Attempt<()> {
+    let planned = &run.plan.steps[step];
     // The run's own token is cancelled by now; undoing is not.
     let token = CancellationToken::new();
-    let context = run.context(step, attempt, &token);
-    let limit: Duration = run.plan.steps[step].timeout;
-    let output = run.slots.outputs[step].get().map(Arc::clone);
-    let begin = || Some(undo(context.clone(), output?));
-    supervise(run, &context, limit, &token, begin).await
+    let first = first(&run.start(step, attempt, &token), |start| {
+        let output = run.slots.outputs[step].get()?;
+        Some(planned.undo.as_ref()?(start, output.clone()))
+    });
+    supervise(run, first, planned.timeout, &token).await
 }

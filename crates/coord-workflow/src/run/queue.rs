@@ -3,124 +3,186 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 use coord_bus::BoxFuture;
 
 use super::Shared;
-use crate::outcome::{SkipReason, Status, StepReport, StepState};
+use super::ready::Ready;
+use crate::course::{Course, Fact, Phase};
+use crate::outcome::Status;
 use crate::plan::{Output, Plan};
 
-/// A step under way.
-pub(super) type Running = BoxFuture<'static, Ended>;
-
-/// How a step came to its end.
-pub(super) struct Ended {
-    pub(super) state: StepState,
-    pub(super) output: Option<Output>,
-    pub(super) attempts: u32,
-    /// From the beginning of the run.
-    pub(super) started: Duration,
-    pub(super) duration: Duration,
+/// A step under way that has had to wait. What it comes to is the fact that ends it.
+pub(super) struct Running {
+    pub(super) future: BoxFuture<'static, Fact>,
+    /// What wakes it.
+    pub(super) waker: Waker,
 }
 
-/// Where a step is.
-enum Phase {
-    /// It waits for this many steps, or for its turn.
-    Waiting(usize),
+/// Where the future of a step is.
+enum Task {
+    /// There is none.
+    Off,
     /// Somebody polls it; `woken` meanwhile or not.
     Polled { woken: bool },
     /// It waits for its waker.
     Parked(Running),
     /// It was woken, and waits for somebody to poll it.
     Woken(Running),
-    /// It has come to its end.
-    Ended(Ended),
-    /// It never began, because the run ended.
-    NeverStarted,
 }
 
 /// What to do next.
 pub(super) enum Job {
-    /// Begin this step.
+    /// Call the function of this step, whose first attempt has started.
+    Call(usize),
+    /// Begin this step, which takes more than a call.
     Begin(usize),
     /// Go on with this one.
     Resume(usize, Running),
 }
 
 pub(super) struct Queue {
-    phases: Vec<Phase>,
-    ready: VecDeque<usize>,
+    pub(super) course: Course,
+    /// By step; empty while none has had to wait.
+    tasks: Vec<Task>,
+    ready: Ready,
     woken: VecDeque<usize>,
     /// Steps that have begun and not ended.
     under_way: usize,
     limit: usize,
-    /// Steps that have not come to their end.
-    left: usize,
-    /// In the order in which they completed.
-    completed: Vec<usize>,
-    /// Set when no further step may begin.
-    stopped: Option<Status>,
     /// Set when the run was aborted: nothing in it is polled any more.
     abandoned: bool,
     /// The driver and its helpers, as far as they have nothing to do.
     pub(super) idle: Vec<Waker>,
     pub(super) helpers: usize,
+    /// How many of them stand by, …
+    pub(super) standing_by: usize,
+    /// … until a while after this: when somebody last called for help.
+    pub(super) called: u64,
 }
 
 impl Queue {
     pub(super) fn new(plan: &Plan, limit: usize) -> Self {
-        let needs = plan.steps.iter().map(|step| step.needs.len());
-        let ready = needs.clone().enumerate().filter(|(_, needs)| *needs == 0);
+        let mut ready = Ready::new(plan.steps.len());
+        let needs = plan.needs().iter().enumerate();
+        let first = needs.filter(|(_, needs)| **needs == 0);
+        first.for_each(|(step, _)| ready.insert(step));
         Self {
-            ready: ready.map(|(step, _)| step).collect(),
-            phases: needs.map(Phase::Waiting).collect(),
+            course: Course::new(plan),
+            tasks: Vec::new(),
+            ready,
             woken: VecDeque::new(),
             under_way: 0,
             limit,
-            left: plan.steps.len(),
-            completed: Vec::new(),
-            stopped: None,
             abandoned: false,
             idle: Vec::new(),
             helpers: 0,
+            standing_by: 0,
+            called: 0,
         }
     }
 
+    /// Whether nothing more is to be done for the steps of the run.
     pub(super) fn is_over(&self) -> bool {
-        self.abandoned || self.left == 0 || (self.stopped.is_some() && self.under_way == 0)
+        let stopped = self.course.stopped().is_some() && self.under_way == 0;
+        stopped || self.abandoned || self.course.left() == 0
     }
 
-    /// How the run ends, once it is over.
-    pub(super) fn status(&self) -> Status {
-        self.stopped.unwrap_or(Status::Completed)
-    }
-
-    /// What to do next, and whether somebody else could do something, too.
-    pub(super) fn next_and_more(&mut self) -> Option<(Job, bool)> {
-        let job = self.next()?;
-        Some((job, !self.woken.is_empty() || self.may_begin()))
+    /// Whether somebody could do something.
+    pub(super) fn has_next(&self) -> bool {
+        !self.woken.is_empty() || self.may_begin()
     }
 
     fn may_begin(&self) -> bool {
-        !self.ready.is_empty() && self.under_way < self.limit && self.stopped.is_none()
+        !self.ready.is_empty() && self.under_way < self.limit && self.course.stopped().is_none()
     }
 
-    /// What has been woken goes before what has not begun: it may hold what others wait for.
-    fn next(&mut self) -> Option<Job> {
+    /// What to do next. What has been woken goes before what has not begun: it may hold what
+    /// others wait for. A step that nobody is to be told of, `quiet`, starts at once.
+    #[inline]
+    pub(super) fn next(&mut self, plan: &Plan, now: u64, quiet: bool) -> Option<Job> {
         if let Some(step) = self.woken.pop_front() {
-            let polled = Phase::Polled { woken: false };
-            if let Phase::Woken(running) = std::mem::replace(&mut self.phases[step], polled) {
+            let polled = Task::Polled { woken: false };
+            if let Task::Woken(running) = std::mem::replace(&mut self.tasks[step], polled) {
                 return Some(Job::Resume(step, running));
             }
         }
         if !self.may_begin() {
             return None;
         }
-        let step = self.ready.pop_front()?;
-        self.phases[step] = Phase::Polled { woken: false };
+        let step = self.ready.pop()?;
         self.under_way += 1;
-        Some(Job::Begin(step))
+        let is_plain = plan.steps[step].when.is_none() && !self.course.step(step).lacks_input;
+        if !quiet || !is_plain {
+            return Some(Job::Begin(step));
+        }
+        self.apply(
+            plan,
+            Fact::Started {
+                step,
+                attempt: 1,
+                at: now,
+            },
+        );
+        Some(Job::Call(step))
+    }
+
+    /// Something has happened: what may begin because of it is ready.
+    #[inline(always)]
+    pub(super) fn apply(&mut self, plan: &Plan, fact: Fact) {
+        debug_assert_eq!(self.course.admits(plan, &fact), Ok(()), "{fact:?}");
+        let ready = &mut self.ready;
+        self.course.apply(plan, fact, |step| ready.insert(step));
+    }
+
+    /// A step is done.
+    #[inline]
+    pub(super) fn complete(&mut self, plan: &Plan, step: usize, output: Output, at: u64) {
+        self.under_way -= 1;
+        self.apply(plan, Fact::Completed { step, output, at });
+    }
+
+    /// A step has come to its end. Whether the run is stopped for it.
+    pub(super) fn end(&mut self, plan: &Plan, fact: Fact) -> bool {
+        self.under_way -= 1;
+        let was_stopped = self.course.stopped().is_some();
+        if !was_stopped && let Fact::Cancelled { .. } = fact {
+            // It has noticed before the driver did.
+            let status = Status::Cancelled;
+            self.apply(plan, Fact::Stopped { status });
+        }
+        self.apply(plan, fact);
+        !was_stopped && self.course.stopped().is_some()
+    }
+
+    /// No further step begins. Whether that is new.
+    pub(super) fn stop(&mut self, plan: &Plan, status: Status) -> bool {
+        let fact = Fact::Stopped { status };
+        let is_new = self.course.admits(plan, &fact).is_ok();
+        if is_new {
+            self.apply(plan, fact);
+        }
+        is_new
+    }
+
+    /// The steps that have not begun.
+    pub(super) fn waiting(&self) -> Vec<usize> {
+        let steps = self.course.steps().iter().enumerate();
+        let waiting = steps.filter(|(_, record)| record.phase == Phase::Waiting);
+        waiting.map(|(step, _)| step).collect()
+    }
+
+    fn task(&mut self, step: usize) -> &mut Task {
+        if self.tasks.is_empty() {
+            let steps = self.course.steps().len();
+            self.tasks.resize_with(steps, || Task::Off);
+        }
+        &mut self.tasks[step]
+    }
+
+    /// A step is going to be polled with its waker, for the first time.
+    pub(super) fn poll_first(&mut self, step: usize) {
+        *self.task(step) = Task::Polled { woken: false };
     }
 
     /// A step that was polled is not done. It comes back, to be dropped, when nobody will poll it
@@ -129,124 +191,35 @@ impl Queue {
         if self.abandoned {
             return Some(running);
         }
-        let woken = matches!(self.phases[step], Phase::Polled { woken: true });
-        self.phases[step] = if woken {
+        let task = self.task(step);
+        if let Task::Polled { woken: true } = task {
+            *task = Task::Woken(running);
             self.woken.push_back(step);
-            Phase::Woken(running)
         } else {
-            Phase::Parked(running)
-        };
+            *task = Task::Parked(running);
+        }
         None
     }
 
     /// A step was woken. Whether somebody should be, to poll it.
     pub(super) fn wake(&mut self, step: usize) -> bool {
-        let phase = &mut self.phases[step];
-        match std::mem::replace(phase, Phase::NeverStarted) {
-            Phase::Parked(running) => {
-                *phase = Phase::Woken(running);
+        // There is none any more once the run has ended.
+        let Some(task) = self.tasks.get_mut(step) else {
+            return false;
+        };
+        match std::mem::replace(task, Task::Polled { woken: true }) {
+            Task::Parked(running) => {
+                *task = Task::Woken(running);
                 self.woken.push_back(step);
                 true
             }
-            Phase::Polled { .. } => {
-                *phase = Phase::Polled { woken: true };
-                false
-            }
+            Task::Polled { .. } => false,
             other => {
-                *phase = other;
+                *task = other;
                 false
             }
         }
     }
-
-    /// A step has come to its end: those that waited only for it may begin. Whether the run is
-    /// to be stopped for it.
-    pub(super) fn end(&mut self, plan: &Plan, step: usize, ended: Ended) -> bool {
-        self.under_way -= 1;
-        self.left -= 1;
-        let mut stops = false;
-        match &ended.state {
-            StepState::Completed => self.completed.push(step),
-            StepState::Failed(_) if !plan.steps[step].optional => {
-                stops = self.stopped.is_none();
-                self.stopped.get_or_insert(Status::Failed);
-            }
-            // It may notice before the driver does.
-            StepState::Cancelled => {
-                self.stopped.get_or_insert(Status::Cancelled);
-            }
-            _ => {}
-        }
-        self.phases[step] = Phase::Ended(ended);
-        for &next in plan.needed_by(step) {
-            if let Phase::Waiting(needs) = &mut self.phases[next] {
-                *needs -= 1;
-                if *needs == 0 {
-                    self.ready.push_back(next);
-                }
-            }
-        }
-        stops
-    }
-
-    /// No further step begins. Whether that is new.
-    pub(super) fn stop(&mut self, status: Status) -> bool {
-        if self.stopped.is_some() || self.left == 0 {
-            return false;
-        }
-        self.stopped = Some(status);
-        true
-    }
-
-    /// The steps that never began, known once the run is over.
-    pub(super) fn never_started(&mut self) -> Vec<usize> {
-        let mut never = Vec::new();
-        for (step, phase) in self.phases.iter_mut().enumerate() {
-            if matches!(phase, Phase::Waiting(_)) {
-                *phase = Phase::NeverStarted;
-                never.push(step);
-            }
-        }
-        self.left -= never.len();
-        never
-    }
-
-    /// The completed steps, in the order in which they completed.
-    pub(super) fn completed(&self) -> &[usize] {
-        &self.completed
-    }
-
-    pub(super) fn reports(&self, plan: &Plan) -> Vec<StepReport> {
-        let steps = plan.steps.iter().zip(&self.phases);
-        let report = steps.map(|(step, phase)| {
-            let mut report = StepReport {
-                id: step.id.to_string(),
-                state: StepState::Cancelled,
-                optional: step.optional,
-                attempts: 0,
-                started: None,
-                duration: Duration::ZERO,
-                compensation: None,
-            };
-            if let Phase::Ended(ended) = phase {
-                report.state = ended.state.clone();
-                report.attempts = ended.attempts;
-                report.started = (ended.attempts > 0).then_some(ended.started);
-                report.duration = ended.duration;
-            }
-            report
-        });
-        report.collect()
-    }
-}
-
-/// Why a step is skipped for want of an input, if it is.
-pub(super) fn missing_input(run: &Shared, step: usize) -> Option<SkipReason> {
-    let missing = run.plan.steps[step]
-        .inputs
-        .iter()
-        .find(|input| run.slots.outputs[**input].get().is_none())?;
-    Some(SkipReason::MissingInput(run.step_id(*missing)))
 }
 
 /// When a run is aborted, drops what was under way: steps hold their run, and the run its steps.
@@ -256,11 +229,7 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         let mut queue = self.0.queue();
         queue.abandoned = true;
-        let phases = queue.phases.iter_mut();
-        let under_way = phases.filter(|phase| matches!(phase, Phase::Parked(_) | Phase::Woken(_)));
-        let dropped: Vec<_> = under_way
-            .map(|phase| std::mem::replace(phase, Phase::NeverStarted))
-            .collect();
+        let dropped = std::mem::take(&mut queue.tasks);
         let idle = std::mem::take(&mut queue.idle);
         drop(queue);
         drop(dropped);

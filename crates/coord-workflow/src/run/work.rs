@@ -1,94 +1,91 @@
 //! Polling steps: one task drives a run, and helps itself to others where there is more to do at
 //! once than one thread can.
 //!
-//! A step is a future that is polled in place: it has no task of its own, so one that only awaits
-//! costs a poll. A step that burns processor time holds up whoever polls it; so before it polls a
-//! step while others wait, a worker sees to it that somebody else is awake to take them. That is
-//! done at most once in [`HELP_EVERY`], and a helper that finds nothing to do stays awake for as
-//! long: short steps are not slowed down by waking, and no step waits for another's work longer
-//! than that.
+//! A step is a future that is polled in place: it has no task of its own. One that is done when its
+//! function is called costs the call: no machinery is built around it, and ending it and finding the
+//! next is one visit of the lock.
+//!
+//! A step that burns processor time holds up whoever polls it. So before a worker polls a step while
+//! others wait, it sees to it that a helper stands by: awake, and watching. That is done at most
+//! once in [`CALL_EVERY`], and a helper stands by for at least twice as long. As long as somebody
+//! takes steps quickly, it leaves them alone: two threads that take turns at a lock are slower
+//! than one. It takes one when nobody has taken any for [`PATIENCE`], and goes on for as long as its
+//! own steps take longer than that. So short steps do not pay for help, and no step waits
+//! for another's work longer than that.
 
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::sync::Arc;
+use std::hint::spin_loop;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
-use coord_bus::time::Instant;
+use super::Shared;
+use super::attempt::{self, First, Stage};
+use super::queue::{Job, Queue, Running};
+use crate::course::Fact;
 
-use super::queue::{Ended, Job, Running};
-use super::{Shared, attempt};
+/// How often a worker calls for help at most, in nanoseconds: waking somebody costs about a
+/// twentieth of this.
+const CALL_EVERY: u64 = 100_000;
+/// How long a helper waits to be needed.
+const STAND_BY: u64 = 2 * CALL_EVERY;
+/// For how long nobody takes a step before a helper does: two threads take turns at the lock in
+/// about half of this.
+const PATIENCE: u64 = 2_000;
+/// How long it does nothing between two looks, in turns of an empty loop: about a microsecond.
+const LOOK_EVERY: u32 = 32;
+/// After how long the runtime has its turn: what else it has to do on this thread waits no longer
+/// than this, and one step.
+const SLICE: u64 = 100_000;
 
-/// How often a worker calls for help at most: a wake-up costs about a hundredth of this.
-const HELP_EVERY: Duration = Duration::from_micros(50);
-
-/// Who works: the driver sleeps as soon as there is nothing to do, a helper has patience first.
+/// Who works: the driver sleeps as soon as there is nothing to do, a helper stands by first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Worker {
     Driver,
     Helper,
 }
 
+/// Why a worker stops for a moment.
+enum Pause {
+    /// There is nothing to do.
+    Idle,
+    /// Its steps are so short that it had better not meddle.
+    Needless,
+    /// A step waits: perhaps because it has used up what the runtime grants a task at a time.
+    StepWaits,
+    /// It is somebody else's turn on this thread.
+    SliceOver,
+}
+
 /// Does what is to be done in a run until the run is over.
 pub(super) async fn work(run: Arc<Shared>, worker: Worker) {
-    let mut last_call: Option<Instant> = None;
-    // Reading the clock costs as much as a small step: the end of one is the beginning of the next.
-    let mut now: Option<Instant> = None;
+    let mut last_call = None;
+    let mut pause = match worker {
+        Worker::Driver => Pause::StepWaits,
+        Worker::Helper => Pause::Needless,
+    };
     loop {
-        // A step may use up the budget of this task: then the runtime has its turn.
-        tokio::task::consume_budget().await;
-        let Some((job, more)) = next(&run, worker, &mut now).await else {
-            return;
-        };
-        let began = now.take().unwrap_or_else(Instant::now);
-        if more && last_call.is_none_or(|call| began >= call + HELP_EVERY) {
-            last_call = Some(began);
-            call_for_help(&run);
-        }
-        let (step, mut running) = match job {
-            Job::Begin(step) => (step, attempt::step(Arc::clone(&run), step, began)),
-            Job::Resume(step, running) => (step, running),
-        };
-        match poll(&run, step, &mut running) {
-            Poll::Ready(ended) => {
-                now = Some(run.started + ended.started + ended.duration);
-                end(&run, step, ended);
-            }
-            Poll::Pending => {
-                let abandoned = run.queue().park(step, running);
-                drop(abandoned);
+        match pause {
+            Pause::StepWaits => tokio::task::consume_budget().await,
+            Pause::SliceOver => tokio::task::yield_now().await,
+            Pause::Idle | Pause::Needless => {
+                let is_needed = worker == Worker::Helper && stand_by(&run).await;
+                if !is_needed && poll_fn(|cx| poll_idle(&run, cx)).await.is_none() {
+                    return;
+                }
             }
         }
+        pause = work_for_a_slice(&run, worker, &mut last_call);
     }
 }
 
-/// The next job and whether there are more, or `None` when the run is over. `now` is forgotten if
-/// there was a wait.
-async fn next(run: &Shared, worker: Worker, now: &mut Option<Instant>) -> Option<(Job, bool)> {
-    let next = run.queue().next_and_more();
-    if next.is_some() {
-        return next;
-    }
-    *now = None;
-    if worker == Worker::Helper {
-        let since = Instant::now();
-        while since.elapsed() < HELP_EVERY {
-            tokio::task::yield_now().await;
-            let next = run.queue().next_and_more();
-            if next.is_some() {
-                return next;
-            }
-        }
-    }
-    poll_fn(|cx| poll_next(run, cx)).await
-}
-
-fn poll_next(run: &Shared, cx: &mut Context<'_>) -> Poll<Option<(Job, bool)>> {
+/// Until there is something to do, or `None` once the run is over.
+fn poll_idle(run: &Shared, cx: &mut Context<'_>) -> Poll<Option<()>> {
     let mut queue = run.queue();
     // Whoever is in this list sleeps.
     queue.idle.retain(|idle| !idle.will_wake(cx.waker()));
-    if let Some(next) = queue.next_and_more() {
-        return Poll::Ready(Some(next));
+    if queue.has_next() {
+        return Poll::Ready(Some(()));
     }
     if queue.is_over() {
         return Poll::Ready(None);
@@ -97,44 +94,167 @@ fn poll_next(run: &Shared, cx: &mut Context<'_>) -> Poll<Option<(Job, bool)>> {
     Poll::Pending
 }
 
-/// Polls a step. The first time without a waker of its own, which many never need.
-fn poll(run: &Arc<Shared>, step: usize, running: &mut Running) -> Poll<Ended> {
-    let noop = running
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()));
-    if noop.is_ready() {
-        return noop;
+/// Watches until somebody is held up, or nobody has called for a while. Whether there is something
+/// to do.
+async fn stand_by(run: &Shared) -> bool {
+    let since = run.elapsed();
+    run.queue().standing_by += 1;
+    loop {
+        tokio::task::yield_now().await;
+        let now = run.elapsed();
+        let idle = now.saturating_sub(run.taken.0.load(Ordering::Relaxed));
+        if idle < PATIENCE {
+            // To look is to take the memory from who writes there: not more often than needed.
+            for _ in 0..LOOK_EVERY {
+                spin_loop();
+            }
+            continue;
+        }
+        let mut queue = run.queue();
+        let is_needed = queue.has_next();
+        let since = since.max(queue.called);
+        if is_needed || queue.is_over() || now.saturating_sub(since) >= STAND_BY {
+            queue.standing_by -= 1;
+            return is_needed;
+        }
     }
-    let waker = Waker::from(Arc::new(StepWaker {
-        run: Arc::clone(run),
-        step,
-    }));
-    Pin::new(running).poll(&mut Context::from_waker(&waker))
 }
 
-fn end(run: &Shared, step: usize, mut ended: Ended) {
-    if let Some(output) = ended.output.take() {
-        // A step ends once, so its place is empty.
-        let _ = run.slots.outputs[step].set(output);
-    }
+/// Takes steps and polls them.
+fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u64>) -> Pause {
+    let plan = &*run.plan;
+    let began = run.elapsed();
+    let mut now = began;
     let mut queue = run.queue();
-    let failed = queue.end(&run.plan, step, ended);
-    let idle = if queue.is_over() {
-        std::mem::take(&mut queue.idle)
-    } else {
-        Vec::new()
+    // Asked under the lock: who subscribes before something happens hears of it.
+    let mut quiet = !run.is_heard();
+    loop {
+        let Some(job) = queue.next(plan, now, quiet) else {
+            return Pause::Idle;
+        };
+        let has_more = queue.has_next();
+        drop(queue);
+        if run.helpers_max > 0 {
+            run.taken.0.store(now, Ordering::Relaxed);
+            if has_more {
+                call_for_help(run, now, last_call);
+            }
+        }
+        let before = now;
+        let ended = match job {
+            Job::Call(step) => {
+                let start = run.start(step, 1, &run.token);
+                match attempt::first(&start, |start| (plan.steps[step].action)(start)) {
+                    First::Done(Ok(output)) => {
+                        // Reading the clock costs as much as a small step: the end of one is the
+                        // beginning of the next.
+                        now = run.elapsed();
+                        let mut queue = run.queue();
+                        quiet = !run.is_heard();
+                        if quiet {
+                            queue.complete(plan, step, output, now);
+                            Ok((queue, false))
+                        } else {
+                            drop(queue);
+                            let first = First::Done(Ok(output));
+                            Err(poll(run, step, Stage::First(first, before), &mut now))
+                        }
+                    }
+                    first => Err(poll(run, step, Stage::First(first, before), &mut now)),
+                }
+            }
+            Job::Begin(step) => Err(poll(run, step, Stage::Begin, &mut now)),
+            Job::Resume(step, running) => Err(resume(run, step, running, &mut now)),
+        };
+        let stops;
+        (queue, stops) = match ended {
+            Ok(ended) => ended,
+            Err(Some(fact)) => {
+                let ended = end(run, fact);
+                quiet = !run.is_heard();
+                ended
+            }
+            Err(None) => return Pause::StepWaits,
+        };
+        if stops || queue.is_over() {
+            return ended_the_run(run, queue, stops);
+        }
+        if now.saturating_sub(began) >= SLICE {
+            return Pause::SliceOver;
+        }
+        if worker == Worker::Helper && now.saturating_sub(before) < PATIENCE {
+            return Pause::Needless;
+        }
+    }
+}
+
+/// A step has come to its end. Whether the run is stopped for it.
+fn end(run: &Shared, fact: Fact) -> (MutexGuard<'_, Queue>, bool) {
+    let mut queue = run.queue();
+    let stops = queue.end(&run.plan, fact);
+    (queue, stops)
+}
+
+/// Nothing begins any more: perhaps all is over, and whoever sleeps is to know.
+fn ended_the_run(run: &Shared, mut queue: MutexGuard<'_, Queue>, stops: bool) -> Pause {
+    let idle = match queue.is_over() {
+        true => std::mem::take(&mut queue.idle),
+        false => Vec::new(),
     };
     drop(queue);
-    if failed {
+    if stops {
         run.token.cancel();
     }
     idle.into_iter().for_each(Waker::wake);
+    Pause::Idle
 }
 
-/// Wakes an idle worker, or starts one if there may be more.
-fn call_for_help(run: &Arc<Shared>) {
+/// Polls a step as far as it goes now: what it comes to, or `None` if it is parked. `now` is the
+/// time after that.
+fn poll(run: &Arc<Shared>, step: usize, stage: Stage, now: &mut u64) -> Option<Fact> {
+    let is_waiting = matches!(stage, Stage::First(First::Going(_), _));
+    let mut future = attempt::step(Arc::clone(run), step, stage);
+    // The first time without a waker of its own, which many never need.
+    let mut noop = Context::from_waker(Waker::noop());
+    if !is_waiting && let Poll::Ready(fact) = future.as_mut().poll(&mut noop) {
+        *now = run.elapsed();
+        return Some(fact);
+    }
+    let run_of_step = Arc::clone(run);
+    let waker = Waker::from(Arc::new(StepWaker {
+        run: run_of_step,
+        step,
+    }));
+    run.queue().poll_first(step);
+    resume(run, step, Running { future, waker }, now)
+}
+
+fn resume(run: &Shared, step: usize, mut running: Running, now: &mut u64) -> Option<Fact> {
+    let Running { future, waker } = &mut running;
+    let polled = future.as_mut().poll(&mut Context::from_waker(waker));
+    *now = run.elapsed();
+    match polled {
+        Poll::Ready(fact) => Some(fact),
+        Poll::Pending => {
+            let abandoned = run.queue().park(step, running);
+            drop(abandoned);
+            None
+        }
+    }
+}
+
+/// Sees to it that a helper stands by, if there may be one.
+fn call_for_help(run: &Arc<Shared>, now: u64, last_call: &mut Option<u64>) {
+    if last_call.is_some_and(|call| now < call + CALL_EVERY) {
+        return;
+    }
+    *last_call = Some(now);
     let tasks = &run.settings.tasks;
     let mut queue = run.queue();
+    queue.called = now;
+    if queue.standing_by > 0 {
+        return;
+    }
     if let Some(idle) = queue.idle.pop() {
         drop(queue);
         idle.wake();

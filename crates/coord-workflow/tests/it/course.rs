@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use coord_bus::LocalBus;
 use coord_bus::time::{Instant, sleep};
-use coord_bus::{LocalBus, TaskScope};
 use coord_workflow::{
     AttemptError, Compensation, Outcome, Retry, SkipReason, Status, StepContext, StepError,
     StepState, Workflow, WorkflowBuilder, WorkflowError, WorkflowOrchestrator,
@@ -39,8 +39,8 @@ impl Diary {
     }
 }
 
-fn state<'o>(outcome: &'o Outcome, step: &str) -> &'o StepState {
-    &outcome.step(step).unwrap().state
+fn state<'o>(outcome: &'o Outcome, step: &str) -> StepState<'o> {
+    outcome.step(step).unwrap().state
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,6 +229,29 @@ async fn a_panic_is_a_failure_of_its_step_and_of_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_the_steps_that_may_begin_the_earliest_in_the_workflow_does() {
+    let diary = Diary::default();
+    let one = NonZeroUsize::new(1).unwrap();
+    let mut workflow = Workflow::builder("order").concurrency(one);
+    let write = |entry: &'static str| {
+        let diary = diary.clone();
+        move || {
+            diary.write(entry);
+            async { Ok::<_, StepError>(()) }
+        }
+    };
+    let first = workflow.step("first").run(write("first"));
+    workflow.step("early").after(&first).run(write("early"));
+    for step in 0..200 {
+        let id = format!("between-{step}");
+        workflow.step(id).run(async || Ok::<_, StepError>(()));
+    }
+    workflow.step("late").run(write("late"));
+    assert!(outcome_of(workflow).await.is_completed());
+    assert_eq!(diary.entries(), ["first", "early", "late"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_optional_failure_harms_neither_the_run_nor_what_comes_after() {
     let mut workflow = Workflow::builder("optional");
     let lint = workflow
@@ -250,7 +273,7 @@ async fn an_optional_failure_harms_neither_the_run_nor_what_comes_after() {
     let StepState::Skipped(reason) = state(&outcome, "report") else {
         panic!("report should have been skipped");
     };
-    assert_eq!(*reason, SkipReason::MissingInput("lint".to_owned()));
+    assert_eq!(reason, SkipReason::MissingInput("lint"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,7 +350,7 @@ async fn a_compensation_that_fails_is_retried_and_then_reported_and_the_rest_go_
         .run(async || Err::<(), _>(StepError::message("no")));
     let outcome = outcome_of(workflow).await;
     assert_eq!(diary.entries(), ["b", "b", "b", "a"]);
-    let Some(Compensation::Failed(error)) = &outcome.step("b").unwrap().compensation else {
+    let Some(Compensation::Failed(error)) = outcome.step("b").unwrap().compensation else {
         panic!("b should not have been undone");
     };
     assert_eq!(error.to_string(), "locked");
@@ -385,7 +408,7 @@ async fn a_step_that_fails_as_soon_as_it_is_told_to_stop_has_not_failed_the_run(
     run.cancel();
     let outcome = run.outcome().await.unwrap();
     assert_eq!(outcome.status, Status::Cancelled);
-    let state = &outcome.step("prompt").unwrap().state;
+    let state = outcome.step("prompt").unwrap().state;
     assert!(matches!(state, StepState::Cancelled), "{state:?}");
 }
 
@@ -404,7 +427,7 @@ async fn a_step_that_is_done_as_soon_as_it_is_told_to_stop_is_done() {
     sleep(SECOND).await;
     run.cancel();
     let outcome = run.outcome().await.unwrap();
-    let state = &outcome.step("prompt").unwrap().state;
+    let state = outcome.step("prompt").unwrap().state;
     assert!(matches!(state, StepState::Completed), "{state:?}");
 }
 
@@ -473,79 +496,4 @@ async fn shutdown_cancels_runs_and_starts_no_more() {
     let report = orchestrator.shutdown(SECOND).await;
     assert!(report.aborted.is_empty());
     assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_step_that_holds_its_thread_does_not_hold_up_the_others() {
-    let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
-    let released = Arc::new(Mutex::new(released));
-    let mut workflow = Workflow::builder("burn");
-    // Blocks its thread until the other step, begun after it, has run: with one thread for both
-    // this would never end.
-    workflow.step("holds").run(move || {
-        let released = Arc::clone(&released);
-        async move {
-            released.lock().unwrap().recv()?;
-            Ok::<_, StepError>(())
-        }
-    });
-    workflow.step("releases").run(move || {
-        let release = release.clone();
-        async move {
-            release.send(())?;
-            Ok::<_, StepError>(())
-        }
-    });
-    let outcome = outcome_of(workflow).await;
-    assert!(outcome.is_completed());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn steps_that_use_up_the_budget_of_their_task_still_come_to_an_end() {
-    let mut workflow = Workflow::builder("greedy");
-    for step in 0..50 {
-        workflow.step(format!("s{step}")).run(|| async {
-            let (sender, mut receiver) = tokio::sync::mpsc::channel(1000);
-            for number in 0..1000 {
-                sender.send(number).await?;
-                receiver.recv().await;
-            }
-            Ok::<_, StepError>(())
-        });
-    }
-    let outcome = outcome_of(workflow).await;
-    assert!(outcome.is_completed());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_large_graph_woken_from_other_tasks_loses_no_step() {
-    let tasks = Arc::new(TaskScope::new("wakers"));
-    let mut workflow = Workflow::builder("layers");
-    let mut layer: Vec<coord_workflow::Step<u64>> = Vec::new();
-    for depth in 0..20 {
-        layer = (0..50)
-            .map(|step| {
-                let tasks = Arc::clone(&tasks);
-                workflow
-                    .step(format!("s{depth}-{step}"))
-                    .input(layer.clone())
-                    .run(move |before: Vec<Arc<u64>>| {
-                        let tasks = Arc::clone(&tasks);
-                        async move {
-                            let (sender, receiver) = tokio::sync::oneshot::channel();
-                            let largest = before.iter().map(|each| **each).max();
-                            tasks.spawn("answer", async move {
-                                let _ = sender.send(largest.unwrap_or(0) + 1);
-                            });
-                            Ok::<u64, StepError>(receiver.await?)
-                        }
-                    })
-            })
-            .collect();
-    }
-    let outcome = outcome_of(workflow).await;
-    assert!(outcome.is_completed());
-    for step in &layer {
-        assert_eq!(*outcome.output(step).unwrap(), 20);
-    }
 }

@@ -85,6 +85,49 @@ async fn the_events_of_a_run_tell_its_story_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_subscribes_while_a_run_goes_on_hears_of_everything_from_then_on() {
+    let bus = LocalBus::new();
+    let orchestrator = WorkflowOrchestrator::new(&bus).unwrap();
+    let (listening, heard) = tokio::sync::mpsc::channel(1);
+    let mut workflow = Workflow::builder("late");
+    let quiet = workflow.step("quiet").run(async || Ok::<_, StepError>(()));
+    // It subscribes by itself, so that nothing lies between that and its end.
+    let subscribes = workflow.step("subscribes").after(&quiet).run(move || {
+        let (bus, listening) = (bus.clone(), listening.clone());
+        async move {
+            listening.send(bus.subscribe(&WORKFLOW_EVENTS)?).await?;
+            Ok::<_, StepError>(())
+        }
+    });
+    let mut last = subscribes;
+    for step in ["one", "two"] {
+        last = workflow
+            .step(step)
+            .after(&last)
+            .run(async || Ok::<_, StepError>(()));
+    }
+    let workflow = workflow.build().unwrap();
+    let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
+    assert!(outcome.is_completed());
+    let (mut heard, mut story) = (heard, Vec::new());
+    let mut events = heard.recv().await.unwrap();
+    while let Ok(event) = events.try_recv() {
+        story.push(name(&event.transition));
+    }
+    assert_eq!(
+        story,
+        [
+            "step-completed subscribes",
+            "step-started one",
+            "step-completed one",
+            "step-started two",
+            "step-completed two",
+            "run-finished",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_workflow_from_data_runs_its_handlers_by_name() {
     let registry = Registry::new()
         .handler("add", |call: HandlerCall| async move {
@@ -124,7 +167,9 @@ async fn a_condition_that_answers_neither_true_nor_false_fails_its_step() {
         .handler("maybe", |_| async { Ok(json!("maybe")) });
     let step = StepSpec::new("s", "work").when(coord_workflow::Call::new("maybe", Value::Null));
     let workflow = registry.workflow(Spec::new("odd").step(step)).unwrap();
-    let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
+    let bus = LocalBus::new();
+    let mut events = bus.subscribe(&WORKFLOW_EVENTS).unwrap();
+    let orchestrator = WorkflowOrchestrator::new(&bus).unwrap();
     let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
     assert_eq!(outcome.status, Status::Failed);
     let (_, error) = outcome.failures().next().unwrap();
@@ -132,4 +177,9 @@ async fn a_condition_that_answers_neither_true_nor_false_fails_its_step() {
         error.to_string(),
         "its condition answered \"maybe\", which is neither true nor false"
     );
+    let mut story = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        story.push(name(&event.transition));
+    }
+    assert_eq!(story, ["run-started", "step-failed s", "run-finished"]);
 }

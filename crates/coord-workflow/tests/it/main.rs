@@ -5,4 +5,6 @@ mod typed;
 mod course;
 mod events;
 mod model;
+mod sequence;
+mod threads;
 mod validate;

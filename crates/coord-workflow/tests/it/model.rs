@@ -162,7 +162,7 @@ proptest! {
         match critical {
             None => {
                 prop_assert_eq!(outcome.status, Status::Completed);
-                for (shape, report) in shapes.iter().zip(&outcome.steps) {
+                for (shape, report) in shapes.iter().zip(outcome.steps()) {
                     let as_modelled = match &report.state {
                         StepState::Completed => shape.runs && !shape.fails(),
                         StepState::Failed(_) => shape.fails(),
@@ -188,7 +188,7 @@ proptest! {
                     _ => None,
                 }).collect();
                 prop_assert_eq!(undone, completed.into_iter().rev().collect::<Vec<_>>());
-                for (index, report) in outcome.steps.iter().enumerate() {
+                for (index, report) in outcome.steps().enumerate() {
                     let undone = matches!(report.compensation, Some(Compensation::Completed));
                     prop_assert_eq!(undone, position(Entry::Undone(index)).is_some());
                     if matches!(report.state, StepState::Cancelled) && report.attempts == 0 {

@@ -111,7 +111,8 @@ async fn undoing_has_the_time_that_is_set() {
     let begun = Instant::now();
     let orchestrator = module.orchestrator().unwrap();
     let outcome = within(orchestrator.execute_workflow(&workflow, ())).await;
-    let undone = outcome.unwrap().steps[0].compensation.clone();
+    let outcome = outcome.unwrap();
+    let undone = outcome.step("migrate").unwrap().compensation;
     assert!(
         matches!(undone, Some(Compensation::Failed(_))),
         "{undone:?}"

@@ -1,0 +1,303 @@
+//! The course of a run: whatever may happen in it, as facts, and what they amount to.
+//!
+//! A run is exactly its [`Fact`]s. Two functions know all about them: [`Course::admits`] says
+//! whether a fact may happen now, and [`Course::apply`] that it has happened. Both are pure: in them
+//! are no locks, no tasks and no clock, so who applies the facts of a run to a new [`Course`] has
+//! that run again.
+//!
+//! ```text
+//! step:  waiting ─▶ running ─▶ completed ─▶ undone, or not (one at a time)
+//!           │        │  ▲ └──▶ failed, or cancelled
+//!           │        ▼  │
+//!           │       pausing ─▶ cancelled
+//!           └──▶ skipped, failed (by its condition), or cancelled
+//! run:   going on ─▶ stopped (nothing begins) ─▶ finished
+//! ```
+
+mod admits;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+
+use crate::StepError;
+use crate::outcome::Status;
+use crate::plan::{Output, Plan};
+
+pub(crate) use admits::Refused;
+
+/// Something that happened in a run. Steps are named by their indexes in the plan, times count in
+/// nanoseconds from the beginning of the run.
+#[derive(Debug, Clone)]
+pub(crate) enum Fact {
+    /// An attempt at a step began; the first is 1.
+    Started { step: usize, attempt: u32, at: u64 },
+    /// It failed, and there will be another.
+    AttemptFailed { step: usize, error: StepError },
+    /// A step is done.
+    Completed {
+        step: usize,
+        output: Output,
+        at: u64,
+    },
+    /// A step failed for good, in its last attempt or in its condition. Unless it is optional, the
+    /// run is stopped thereby.
+    Failed {
+        step: usize,
+        error: StepError,
+        at: u64,
+    },
+    /// A step is not to run: its condition says so, or an input is missing.
+    Skipped { step: usize, at: u64 },
+    /// A step was stopped, or never began, because the run was.
+    Cancelled { step: usize, at: u64 },
+    /// No further step begins.
+    Stopped { status: Status },
+    /// A completed step is being undone.
+    UndoStarted { step: usize },
+    /// It is undone.
+    Undone { step: usize },
+    /// It could not be undone.
+    UndoFailed { step: usize, error: StepError },
+    /// The run has come to its end.
+    Finished { at: u64 },
+}
+
+/// Where a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It has not begun.
+    Waiting,
+    /// An attempt at it is under way.
+    Running,
+    /// An attempt failed, and there will be another.
+    Pausing,
+    Completed,
+    Undone,
+    NotUndone,
+    Failed,
+    Skipped,
+    Cancelled,
+}
+
+impl Phase {
+    pub(crate) fn is_over(self) -> bool {
+        !matches!(self, Self::Waiting | Self::Running | Self::Pausing)
+    }
+}
+
+/// What is known of a step.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) phase: Phase,
+    /// An input of it will never be there, so it is to be skipped.
+    pub(crate) lacks_input: bool,
+    /// How many of the steps that it needs are not over.
+    missing: u32,
+    pub(crate) attempts: u32,
+    /// When its first attempt began, if one did.
+    pub(crate) started: u64,
+    /// When it came to its end.
+    pub(crate) ended: u64,
+    /// Why it failed, or could not be undone.
+    pub(crate) error: Option<Box<StepError>>,
+}
+
+/// What the facts of a run so far amount to.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Course {
+    steps: Box<[Record]>,
+    /// Filled once each, so that steps read them while the run goes on.
+    outputs: Arc<[OnceLock<Output>]>,
+    /// Steps that are not over.
+    left: usize,
+    /// The step that is being undone.
+    undoing: Option<usize>,
+    /// The steps that completed and have not been undone, in the order in which they completed.
+    completed: Vec<u32>,
+    /// Set when no further step may begin.
+    stopped: Option<Status>,
+    finished: Option<u64>,
+    #[cfg(test)]
+    history: Vec<Fact>,
+}
+
+impl Course {
+    /// A run in which nothing has happened.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let record = |&missing: &u32| Record {
+            phase: Phase::Waiting,
+            lacks_input: false,
+            missing,
+            attempts: 0,
+            started: 0,
+            ended: 0,
+            error: None,
+        };
+        Self {
+            steps: plan.needs().iter().map(record).collect(),
+            outputs: plan.needs().iter().map(|_| OnceLock::new()).collect(),
+            left: plan.steps.len(),
+            undoing: None,
+            completed: Vec::with_capacity(plan.steps.len()),
+            stopped: None,
+            finished: None,
+            #[cfg(test)]
+            history: Vec::new(),
+        }
+    }
+
+    pub(crate) fn step(&self, step: usize) -> &Record {
+        &self.steps[step]
+    }
+
+    pub(crate) fn steps(&self) -> &[Record] {
+        &self.steps
+    }
+
+    pub(crate) fn outputs(&self) -> &Arc<[OnceLock<Output>]> {
+        &self.outputs
+    }
+
+    /// How many steps are not over.
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// How the run ends, if that is known before all its steps are over.
+    pub(crate) fn stopped(&self) -> Option<Status> {
+        self.stopped
+    }
+
+    /// How the run has ended, once every step is over.
+    pub(crate) fn status(&self) -> Status {
+        self.stopped.unwrap_or(Status::Completed)
+    }
+
+    /// How long the run took, once it has finished.
+    pub(crate) fn duration(&self) -> u64 {
+        self.finished.unwrap_or_default()
+    }
+
+    /// The first of a step's inputs that will never be there.
+    pub(crate) fn missing_input(&self, plan: &Plan, step: usize) -> Option<usize> {
+        let mut inputs = plan.steps[step].inputs.iter().copied();
+        let is_missing = |input: &usize| {
+            self.steps[*input].phase.is_over() && self.outputs[*input].get().is_none()
+        };
+        inputs.find(is_missing)
+    }
+
+    /// The step that is to be undone next: of those that completed, the last that can be.
+    pub(crate) fn next_to_undo(&self, plan: &Plan) -> Option<usize> {
+        let completed = self.completed.iter().rev().map(|step| *step as usize);
+        let mut can_be_undone = completed.filter(|step| plan.steps[*step].undo.is_some());
+        can_be_undone.next()
+    }
+
+    /// This has happened. `ready` is called with each step that may begin because of it, in the
+    /// workflow's order.
+    ///
+    /// What [`admits`](Self::admits) refuses must not be applied.
+    #[inline(always)]
+    pub(crate) fn apply(&mut self, plan: &Plan, fact: Fact, ready: impl FnMut(usize)) {
+        #[cfg(test)]
+        self.history.push(fact.clone());
+        match fact {
+            Fact::Started { step, attempt, at } => {
+                let record = &mut self.steps[step];
+                if attempt == 1 {
+                    record.started = at;
+                }
+                record.attempts = attempt;
+                record.phase = Phase::Running;
+            }
+            Fact::Completed { step, output, at } => {
+                // A step completes once, so its place is empty.
+                let _ = self.outputs[step].set(output);
+                self.completed.push(step as u32);
+                self.end(plan, step, Phase::Completed, at, ready);
+            }
+            fact => self.apply_rarer(plan, fact, ready),
+        }
+    }
+
+    #[inline(never)]
+    fn apply_rarer(&mut self, plan: &Plan, fact: Fact, ready: impl FnMut(usize)) {
+        match fact {
+            Fact::Started { .. } | Fact::Completed { .. } => {}
+            Fact::AttemptFailed { step, .. } => self.steps[step].phase = Phase::Pausing,
+            Fact::Failed { step, error, at } => {
+                self.steps[step].error = Some(Box::new(error));
+                if !plan.steps[step].optional {
+                    self.stopped.get_or_insert(Status::Failed);
+                }
+                self.end_without_output(plan, step, Phase::Failed, at, ready);
+            }
+            Fact::Skipped { step, at } => {
+                self.end_without_output(plan, step, Phase::Skipped, at, ready);
+            }
+            Fact::Cancelled { step, at } => {
+                self.end_without_output(plan, step, Phase::Cancelled, at, ready);
+            }
+            Fact::Stopped { status } => self.stopped = Some(status),
+            Fact::UndoStarted { step } => {
+                self.undoing = Some(step);
+                while self
+                    .completed
+                    .pop()
+                    .is_some_and(|last| last as usize != step)
+                {}
+            }
+            Fact::Undone { step } => {
+                self.undoing = None;
+                self.steps[step].phase = Phase::Undone;
+            }
+            Fact::UndoFailed { step, error } => {
+                self.undoing = None;
+                self.steps[step].phase = Phase::NotUndone;
+                self.steps[step].error = Some(Box::new(error));
+            }
+            Fact::Finished { at } => self.finished = Some(at),
+        }
+    }
+
+    /// A step has come to its end: those that waited only for it may begin.
+    #[inline]
+    fn end(
+        &mut self,
+        plan: &Plan,
+        step: usize,
+        phase: Phase,
+        at: u64,
+        mut ready: impl FnMut(usize),
+    ) {
+        self.left -= 1;
+        let record = &mut self.steps[step];
+        record.phase = phase;
+        record.ended = at;
+        for &next in plan.needed_by(step) {
+            let record = &mut self.steps[next as usize];
+            record.missing -= 1;
+            if record.missing == 0 && record.phase == Phase::Waiting {
+                ready(next as usize);
+            }
+        }
+    }
+
+    fn end_without_output(
+        &mut self,
+        plan: &Plan,
+        step: usize,
+        phase: Phase,
+        at: u64,
+        ready: impl FnMut(usize),
+    ) {
+        for &next in plan.needed_by(step) {
+            if plan.steps[next as usize].inputs.contains(&step) {
+                self.steps[next as usize].lacks_input = true;
+            }
+        }
+        self.end(plan, step, phase, at, ready);
+    }
+}

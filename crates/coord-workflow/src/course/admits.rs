@@ -1,0 +1,198 @@
+//! What may happen in a run, and why something may not.
+
+use super::{Course, Fact, Phase, Record};
+use crate::outcome::Status;
+use crate::plan::Plan;
+
+/// Why a fact may not happen. Steps are named by their indexes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("the run has finished, so nothing happens in it any more")]
+    RunFinished,
+    #[error("the run is stopped, so no attempt begins and nothing stops it again")]
+    RunStopped,
+    #[error(
+        "the run goes on, so nothing in it is cancelled or undone, and it is not stopped as completed"
+    )]
+    RunGoesOn,
+    #[error("every step is over, so there is nothing to stop")]
+    EverythingOver,
+    #[error("{left} steps are not over: what is undone, and the end, come after them")]
+    StepsLeft { left: usize },
+    #[error("there is no step {step} in this workflow")]
+    NoSuchStep { step: usize },
+    #[error("step {step} waits for {missing} more that it needs")]
+    StepWaits { step: usize, missing: u32 },
+    #[error("an attempt at step {step} is under way, or will be")]
+    UnderWay { step: usize },
+    #[error("no attempt at step {step} is under way")]
+    NotRunning { step: usize },
+    #[error("step {step} is over")]
+    StepOver { step: usize },
+    #[error("step {step} lacks an input: it can only be skipped")]
+    LacksInput { step: usize },
+    #[error("step {step} has every input and no condition: nothing skips it")]
+    NothingRulesItOut { step: usize },
+    #[error("the next attempt at step {step} is {next}, not {attempt}")]
+    WrongAttempt {
+        step: usize,
+        attempt: u32,
+        next: u32,
+    },
+    #[error("step {step} has no attempt left")]
+    NoAttemptLeft { step: usize },
+    #[error("step {step} has attempts left, so it has not failed for good")]
+    AttemptsLeft { step: usize },
+    #[error("step {step} is being undone: one after another")]
+    BeingUndone { step: usize },
+    #[error("step {step} is not being undone")]
+    NotBeingUndone { step: usize },
+    #[error("it is not step {step}'s turn to be undone, but {next:?}'s")]
+    NotItsTurn { step: usize, next: Option<usize> },
+    #[error("step {step} is to be undone before the run ends")]
+    ToBeUndone { step: usize },
+}
+
+impl Course {
+    /// Whether this may happen now.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub(crate) fn admits(&self, plan: &Plan, fact: &Fact) -> Result<(), Refused> {
+        if self.finished.is_some() {
+            return Err(Refused::RunFinished);
+        }
+        match fact {
+            Fact::Started { step, attempt, .. } => self.admits_attempt(plan, *step, *attempt),
+            Fact::Skipped { step, .. } => {
+                let record = self.ready(*step)?;
+                match record.lacks_input || plan.steps[*step].when.is_some() {
+                    true => Ok(()),
+                    false => Err(Refused::NothingRulesItOut { step: *step }),
+                }
+            }
+            Fact::Completed { step, .. } => self.running(*step).map(drop),
+            Fact::AttemptFailed { step, error } => {
+                let record = self.running(*step)?;
+                match plan.steps[*step].has_another(record.attempts, error) {
+                    true => Ok(()),
+                    false => Err(Refused::NoAttemptLeft { step: *step }),
+                }
+            }
+            Fact::Failed { step, error, .. } => match self.record(*step)?.phase {
+                Phase::Waiting if plan.steps[*step].when.is_some() => self.ready(*step).map(drop),
+                _ => {
+                    let record = self.running(*step)?;
+                    match plan.steps[*step].has_another(record.attempts, error) {
+                        true => Err(Refused::AttemptsLeft { step: *step }),
+                        false => Ok(()),
+                    }
+                }
+            },
+            Fact::Cancelled { step, .. } if self.record(*step)?.phase.is_over() => {
+                Err(Refused::StepOver { step: *step })
+            }
+            Fact::Cancelled { .. } if self.stopped.is_none() => Err(Refused::RunGoesOn),
+            Fact::Cancelled { .. } => Ok(()),
+            Fact::Stopped { .. } if self.stopped.is_some() => Err(Refused::RunStopped),
+            Fact::Stopped { .. } if self.left == 0 => Err(Refused::EverythingOver),
+            Fact::Stopped {
+                status: Status::Completed,
+            } => Err(Refused::RunGoesOn),
+            Fact::Stopped { .. } => Ok(()),
+            Fact::UndoStarted { step } => self.admits_undo(plan, *step),
+            Fact::Undone { step } | Fact::UndoFailed { step, .. } => match self.undoing {
+                Some(undoing) if undoing == *step => Ok(()),
+                _ => Err(Refused::NotBeingUndone { step: *step }),
+            },
+            Fact::Finished { .. } => self.admits_end(plan),
+        }
+    }
+
+    fn admits_attempt(&self, plan: &Plan, step: usize, attempt: u32) -> Result<(), Refused> {
+        let record = self.record(step)?;
+        match record.phase {
+            Phase::Waiting => {
+                self.ready(step)?;
+                if record.lacks_input {
+                    return Err(Refused::LacksInput { step });
+                }
+            }
+            Phase::Pausing => {}
+            Phase::Running => return Err(Refused::UnderWay { step }),
+            _ => return Err(Refused::StepOver { step }),
+        }
+        if self.stopped.is_some() {
+            return Err(Refused::RunStopped);
+        }
+        if attempt > plan.steps[step].retry.max_attempts.get() {
+            return Err(Refused::NoAttemptLeft { step });
+        }
+        match record.attempts + 1 {
+            next if next == attempt => Ok(()),
+            next => Err(Refused::WrongAttempt {
+                step,
+                attempt,
+                next,
+            }),
+        }
+    }
+
+    fn admits_undo(&self, plan: &Plan, step: usize) -> Result<(), Refused> {
+        self.record(step)?;
+        if self.stopped.is_none() {
+            return Err(Refused::RunGoesOn);
+        }
+        if self.left > 0 {
+            return Err(Refused::StepsLeft { left: self.left });
+        }
+        if let Some(step) = self.undoing {
+            return Err(Refused::BeingUndone { step });
+        }
+        match self.next_to_undo(plan) {
+            Some(next) if next == step => Ok(()),
+            next => Err(Refused::NotItsTurn { step, next }),
+        }
+    }
+
+    fn admits_end(&self, plan: &Plan) -> Result<(), Refused> {
+        if self.left > 0 {
+            return Err(Refused::StepsLeft { left: self.left });
+        }
+        if self.stopped.is_none() {
+            return Ok(());
+        }
+        if let Some(step) = self.undoing {
+            return Err(Refused::BeingUndone { step });
+        }
+        match self.next_to_undo(plan) {
+            Some(step) => Err(Refused::ToBeUndone { step }),
+            None => Ok(()),
+        }
+    }
+
+    fn record(&self, step: usize) -> Result<&Record, Refused> {
+        self.steps.get(step).ok_or(Refused::NoSuchStep { step })
+    }
+
+    /// A step that has not begun, and could.
+    fn ready(&self, step: usize) -> Result<&Record, Refused> {
+        let record = self.record(step)?;
+        match (record.phase, record.missing) {
+            (Phase::Waiting, 0) => Ok(record),
+            (Phase::Waiting, missing) => Err(Refused::StepWaits { step, missing }),
+            (Phase::Running | Phase::Pausing, _) => Err(Refused::UnderWay { step }),
+            _ => Err(Refused::StepOver { step }),
+        }
+    }
+
+    fn running(&self, step: usize) -> Result<&Record, Refused> {
+        let record = self.record(step)?;
+        match record.phase {
+            Phase::Running => Ok(record),
+            phase if phase.is_over() => Err(Refused::StepOver { step }),
+            _ => Err(Refused::NotRunning { step }),
+        }
+    }
+}

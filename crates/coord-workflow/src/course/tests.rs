@@ -1,0 +1,410 @@
+//! A run is exactly its facts: those of real runs are applied anew, and some out of order.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coord_bus::LocalBus;
+use coord_bus::time::sleep;
+use proptest::prelude::*;
+
+use super::{Course, Fact, Refused};
+use crate::outcome::report;
+use crate::{Outcome, Retry, Status, Step, StepContext, StepError, Workflow, WorkflowOrchestrator};
+
+#[derive(Debug, Clone)]
+struct Shape {
+    /// Which earlier steps it needs: by bit.
+    needs: u16,
+    /// Whether it takes their outputs, too.
+    takes_inputs: bool,
+    takes_ms: u64,
+    failures: u32,
+    max_attempts: u32,
+    optional: bool,
+    /// Its condition, if it has one.
+    when: Option<bool>,
+    /// What undoing it comes to, if it can be undone.
+    undo: Option<bool>,
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let failures = prop_oneof![4 => Just(0), 2 => 0..4_u32];
+    let behaviour = (any::<bool>(), 0..20_u64, failures, 1..4_u32);
+    let rest = (
+        prop::bool::weighted(0.7),
+        prop::option::weighted(0.3, prop::bool::weighted(0.7)),
+        prop::option::of(prop::bool::weighted(0.8)),
+    );
+    (any::<u16>(), behaviour, rest).prop_map(|(needs, behaviour, (optional, when, undo))| Shape {
+        needs: needs & needs.rotate_left(5),
+        takes_inputs: behaviour.0,
+        takes_ms: behaviour.1,
+        failures: behaviour.2,
+        max_attempts: behaviour.3,
+        optional,
+        when,
+        undo,
+    })
+}
+
+fn build(shapes: &[Shape], timeout: Duration) -> Workflow {
+    let mut workflow = Workflow::builder("facts").timeout(timeout);
+    let mut handles: Vec<Step<usize>> = Vec::new();
+    for (index, shape) in shapes.iter().cloned().enumerate() {
+        let needs = (0..index).filter(|need| shape.needs & (1 << need) != 0);
+        let needs: Vec<_> = needs.map(|need| handles[need]).collect();
+        let retry = Retry::constant(Duration::from_millis(3)).max_attempts(shape.max_attempts);
+        let mut step = workflow.step(format!("s{index}")).retry(retry);
+        if shape.optional {
+            step = step.optional();
+        }
+        for need in &needs {
+            step = step.after(need);
+        }
+        let inputs = if shape.takes_inputs {
+            needs
+        } else {
+            Vec::new()
+        };
+        let mut step = step.input(inputs);
+        if let Some(answer) = shape.when {
+            step = step.when(move |_| answer);
+        }
+        let Shape {
+            takes_ms,
+            failures,
+            undo,
+            ..
+        } = shape;
+        let work = move |context: StepContext, _| async move {
+            if takes_ms > 0 {
+                sleep(Duration::from_millis(takes_ms)).await;
+            }
+            match context.attempt() > failures {
+                true => Ok(index),
+                false => Err(StepError::message("it was to fail")),
+            }
+        };
+        handles.push(match undo {
+            None => step.run_with(work),
+            Some(can_be) => step
+                .compensate(move |_| async move {
+                    match can_be {
+                        true => Ok(()),
+                        false => Err(StepError::message("locked").permanent()),
+                    }
+                })
+                .run_with(work),
+        });
+    }
+    workflow.build().expect("a workflow without faults")
+}
+
+/// Runs it, cancelled after a while if that is before its end.
+fn execute(workflow: &Workflow, cancel_after: Option<u64>) -> Arc<Outcome> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build();
+    runtime.expect("a runtime starts").block_on(async {
+        let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).expect("the topic opens");
+        let run = orchestrator
+            .start_workflow(workflow, ())
+            .expect("it starts");
+        if let Some(wait) = cancel_after {
+            sleep(Duration::from_millis(wait)).await;
+            run.cancel();
+        }
+        run.outcome().await.expect("it ends")
+    })
+}
+
+/// What the outcome says, in full, with the addresses of the outputs.
+fn told(outcome: &Outcome, course: &Course) -> Vec<String> {
+    let steps = (0..outcome.plan.steps.len()).map(|step| {
+        let output = course.outputs()[step].get();
+        let address = output.map(|output| Arc::as_ptr(output).cast::<()>());
+        let report = report(&outcome.plan, course, step);
+        format!("{report:?} {address:?}")
+    });
+    let whole = format!("{} {:?}", course.status(), course.duration());
+    steps.chain([whole]).collect()
+}
+
+/// The course of these facts, each of which is admitted.
+fn replayed(outcome: &Outcome, facts: &[Fact]) -> Course {
+    let mut course = Course::new(&outcome.plan);
+    let (mut ready, mut started) = (Vec::new(), 0);
+    for fact in facts {
+        course.admits(&outcome.plan, fact).expect("it has happened");
+        if let Fact::Started {
+            step, attempt: 1, ..
+        } = fact
+        {
+            // Whatever needs something has been named as ready before it begins.
+            let has_needs = outcome.plan.needs()[*step] > 0;
+            assert!(!has_needs || ready.contains(step));
+            started += 1;
+        }
+        course.apply(&outcome.plan, fact.clone(), |step| ready.push(step));
+    }
+    assert!(started <= outcome.plan.steps.len());
+    course
+}
+
+/// Which step a fact is about, and what happens to it: not when, nor why.
+fn kind(fact: &Fact) -> String {
+    let text = format!("{fact:?}");
+    text.split(" at:").next().unwrap_or_default().to_owned()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn a_run_is_exactly_its_facts(
+        shapes in prop::collection::vec(shape(), 1..12),
+        cancel_after in prop::option::weighted(0.3, 0..40_u64),
+        timeout in prop_oneof![3 => Just(10_000_u64), 1 => 1..40_u64],
+    ) {
+        let workflow = build(&shapes, Duration::from_millis(timeout));
+        let outcome = execute(&workflow, cancel_after);
+        let facts = &outcome.course.history;
+        let is_finished = matches!(facts.last(), Some(Fact::Finished { .. }));
+        prop_assert!(is_finished);
+        let course = replayed(&outcome, facts);
+        prop_assert_eq!(told(&outcome, &course), told(&outcome, &outcome.course));
+        prop_assert_eq!(course.status(), outcome.status);
+        for fact in facts {
+            prop_assert_eq!(course.admits(&outcome.plan, fact), Err(Refused::RunFinished));
+        }
+    }
+
+    #[test]
+    fn a_fact_that_comes_twice_or_too_early_is_refused(
+        shapes in prop::collection::vec(shape(), 2..10),
+        cancel_after in prop::option::weighted(0.3, 0..40_u64),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let workflow = build(&shapes, Duration::from_secs(10));
+        let outcome = execute(&workflow, cancel_after);
+        let facts = &outcome.course.history;
+        let at = at.index(facts.len() - 1);
+        let course = replayed(&outcome, &facts[..=at]);
+        // Twice.
+        let again = course.admits(&outcome.plan, &facts[at]);
+        prop_assert!(again.is_err(), "{:?}", facts[at]);
+        // Before what it needs: no step that needs this one has anything to tell yet.
+        let step = (0..outcome.plan.steps.len()).find(|step| !course.step(*step).phase.is_over());
+        if let Some(step) = step {
+            for &next in outcome.plan.needed_by(step) {
+                for fact in facts.iter().filter(|fact| about(fact) == Some(next as usize)) {
+                    let stops = matches!(fact, Fact::Cancelled { .. });
+                    let admitted = course.admits(&outcome.plan, fact).is_ok();
+                    prop_assert!(!admitted || stops, "{:?} while {step} is not over", kind(fact));
+                }
+            }
+        }
+    }
+}
+
+fn about(fact: &Fact) -> Option<usize> {
+    match fact {
+        Fact::Started { step, .. }
+        | Fact::AttemptFailed { step, .. }
+        | Fact::Completed { step, .. }
+        | Fact::Failed { step, .. }
+        | Fact::Skipped { step, .. }
+        | Fact::Cancelled { step, .. }
+        | Fact::UndoStarted { step }
+        | Fact::Undone { step }
+        | Fact::UndoFailed { step, .. } => Some(*step),
+        Fact::Stopped { .. } | Fact::Finished { .. } => None,
+    }
+}
+
+/// `a`, which can be undone, then `b`, which is tried twice, then `c`, optional.
+fn three() -> Workflow {
+    let mut workflow = Workflow::builder("three");
+    let a = workflow
+        .step("a")
+        .compensate(|_: Arc<()>| async { Ok::<_, StepError>(()) })
+        .run(async || Ok::<_, StepError>(()));
+    let b = workflow
+        .step("b")
+        .after(&a)
+        .retry(Retry::constant(Duration::ZERO).max_attempts(2))
+        .run(async || Ok::<_, StepError>(()));
+    workflow
+        .step("c")
+        .after(&b)
+        .optional()
+        .run(async || Ok::<_, StepError>(()));
+    workflow.build().expect("a workflow without faults")
+}
+
+fn started(step: usize, attempt: u32) -> Fact {
+    Fact::Started {
+        step,
+        attempt,
+        at: 1,
+    }
+}
+
+fn completed(step: usize) -> Fact {
+    let output = Arc::new(Mutex::new(()));
+    Fact::Completed {
+        step,
+        output,
+        at: 2,
+    }
+}
+
+fn attempt_failed(step: usize) -> Fact {
+    let error = StepError::message("no");
+    Fact::AttemptFailed { step, error }
+}
+
+fn failed(step: usize) -> Fact {
+    let error = StepError::message("no");
+    Fact::Failed { step, error, at: 2 }
+}
+
+#[test]
+fn what_is_refused_says_why_by_name() {
+    let plan = three().plan;
+    let after = |facts: &[Fact]| {
+        let mut course = Course::new(&plan);
+        for fact in facts {
+            assert_eq!(course.admits(&plan, fact), Ok(()), "{fact:?}");
+            course.apply(&plan, fact.clone(), |_| {});
+        }
+        course
+    };
+    let refused = |facts: &[Fact], fact: &Fact, why: Refused| {
+        assert_eq!(after(facts).admits(&plan, fact), Err(why), "{fact:?}");
+    };
+    let cancelled = |step| Fact::Cancelled { step, at: 3 };
+    let stopped = Fact::Stopped {
+        status: Status::Cancelled,
+    };
+    refused(&[], &started(7, 1), Refused::NoSuchStep { step: 7 });
+    refused(
+        &[],
+        &started(1, 1),
+        Refused::StepWaits {
+            step: 1,
+            missing: 1,
+        },
+    );
+    refused(&[], &completed(0), Refused::NotRunning { step: 0 });
+    refused(&[], &cancelled(0), Refused::RunGoesOn);
+    refused(
+        &[],
+        &Fact::Finished { at: 1 },
+        Refused::StepsLeft { left: 3 },
+    );
+    refused(
+        &[],
+        &Fact::Skipped { step: 0, at: 1 },
+        Refused::NothingRulesItOut { step: 0 },
+    );
+    refused(&[], &started(0, 2), Refused::NoAttemptLeft { step: 0 });
+    refused(
+        &[started(0, 1)],
+        &started(0, 1),
+        Refused::UnderWay { step: 0 },
+    );
+    refused(
+        &[started(0, 1)],
+        &attempt_failed(0),
+        Refused::NoAttemptLeft { step: 0 },
+    );
+    refused(
+        &[started(0, 1), completed(0)],
+        &completed(0),
+        Refused::StepOver { step: 0 },
+    );
+    refused(
+        std::slice::from_ref(&stopped),
+        &started(0, 1),
+        Refused::RunStopped,
+    );
+    refused(
+        std::slice::from_ref(&stopped),
+        &stopped,
+        Refused::RunStopped,
+    );
+    let to_b = [started(0, 1), completed(0), started(1, 1)];
+    refused(&to_b, &failed(1), Refused::AttemptsLeft { step: 1 });
+    refused(
+        &to_b[..2],
+        &started(1, 2),
+        Refused::WrongAttempt {
+            step: 1,
+            attempt: 2,
+            next: 1,
+        },
+    );
+    refused(&to_b, &Fact::UndoStarted { step: 0 }, Refused::RunGoesOn);
+    let failing = [&to_b[..], &[attempt_failed(1), started(1, 2), failed(1)]].concat();
+    assert_eq!(after(&failing).status(), Status::Failed);
+    refused(
+        &failing,
+        &Fact::UndoStarted { step: 0 },
+        Refused::StepsLeft { left: 1 },
+    );
+    let over = [&failing[..], &[cancelled(2)]].concat();
+    refused(
+        &over,
+        &Fact::Finished { at: 9 },
+        Refused::ToBeUndone { step: 0 },
+    );
+    let not_its_turn = Refused::NotItsTurn {
+        step: 1,
+        next: Some(0),
+    };
+    refused(&over, &Fact::UndoStarted { step: 1 }, not_its_turn);
+    refused(
+        &over,
+        &Fact::Undone { step: 0 },
+        Refused::NotBeingUndone { step: 0 },
+    );
+    let undoing = [&over[..], &[Fact::UndoStarted { step: 0 }]].concat();
+    refused(
+        &undoing,
+        &Fact::Finished { at: 9 },
+        Refused::BeingUndone { step: 0 },
+    );
+    let end = [
+        &undoing[..],
+        &[Fact::Undone { step: 0 }, Fact::Finished { at: 9 }],
+    ]
+    .concat();
+    assert_eq!(after(&end).duration(), 9);
+    refused(&end, &started(2, 1), Refused::RunFinished);
+}
+
+#[test]
+fn a_step_that_lacks_an_input_can_only_be_skipped() {
+    let mut workflow = Workflow::<()>::builder("lacks");
+    let optional = workflow
+        .step("optional")
+        .optional()
+        .run(async || Ok::<u32, StepError>(1));
+    workflow
+        .step("takes")
+        .input(optional)
+        .run(async |_: Arc<u32>| Ok::<_, StepError>(()));
+    let plan = workflow.build().expect("a workflow without faults").plan;
+    let mut course = Course::new(&plan);
+    let mut ready = Vec::new();
+    for fact in [started(0, 1), failed(0)] {
+        course.apply(&plan, fact, |step| ready.push(step));
+    }
+    assert_eq!(ready, [1]);
+    let refused = course.admits(&plan, &started(1, 1));
+    assert_eq!(refused, Err(Refused::LacksInput { step: 1 }));
+    assert_eq!(
+        course.admits(&plan, &Fact::Skipped { step: 1, at: 3 }),
+        Ok(())
+    );
+    assert_eq!(course.missing_input(&plan, 1), Some(0));
+}

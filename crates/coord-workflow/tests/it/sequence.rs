@@ -1,0 +1,221 @@
+//! Any graph of steps, with failures, retries, limits and cancellation, comes to what a sequence of
+//! events comes to; to the millisecond.
+
+mod model;
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use coord_bus::LocalBus;
+use coord_bus::time::sleep;
+use coord_workflow::{
+    Compensation, Outcome, Retry, Step, StepContext, StepError, StepReport, StepState, Workflow,
+    WorkflowOrchestrator,
+};
+use model::{Frame, Prediction, Report, Shape, State, ms, predict};
+use proptest::prelude::*;
+
+/// What the steps themselves count and write down.
+#[derive(Default)]
+struct Seen {
+    running: AtomicUsize,
+    most: AtomicUsize,
+    /// Futures of steps that have been made, and not dropped.
+    alive: AtomicUsize,
+    undone: Mutex<Vec<usize>>,
+}
+
+/// Counts as alive until it is dropped.
+struct Alive(Arc<Seen>);
+
+impl Alive {
+    fn new(seen: &Arc<Seen>) -> Self {
+        seen.alive.fetch_add(1, Ordering::SeqCst);
+        let running = seen.running.fetch_add(1, Ordering::SeqCst) + 1;
+        seen.most.fetch_max(running, Ordering::SeqCst);
+        Self(Arc::clone(seen))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Ordering::SeqCst);
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let times = (
+        1..3_000_u64,
+        prop_oneof![4 => Just(60_000_u64), 1 => 1..3_000_u64],
+    );
+    let attempts = (prop_oneof![3 => Just(0), 1 => 0..4_u32], 1..4_u32);
+    let polite = prop::option::weighted(0.3, 1..500_u64);
+    let undo = prop::option::of(0..50_u64);
+    let flags = (prop::bool::weighted(0.6), prop::bool::weighted(0.9));
+    (any::<u16>(), times, attempts, polite, undo, flags).prop_map(
+        |(needs, times, attempts, polite, undo, flags)| Shape {
+            // Few needs, so that there is something to run side by side.
+            needs: needs & needs.rotate_left(5),
+            takes: times.0,
+            timeout: times.1,
+            failures: attempts.0,
+            max_attempts: attempts.1,
+            optional: flags.0,
+            runs: flags.1,
+            polite,
+            // An attempt to undo it has the same limit.
+            undo: undo.filter(|takes| *takes < times.1),
+        },
+    )
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
+    let rarely = || prop_oneof![3 => Just(u64::MAX), 1 => 1..9_000_u64];
+    (1..5_usize, rarely(), rarely(), 1..500_u64).prop_map(|(limit, cancel_at, timeout, pause)| {
+        Frame {
+            limit,
+            cancel_at: cancel_at.min(1_000_000),
+            timeout: timeout.min(1_000_001),
+            pause,
+        }
+    })
+}
+
+async fn work(
+    shape: Shape,
+    index: usize,
+    context: StepContext,
+    seen: Arc<Seen>,
+) -> Result<usize, StepError> {
+    let _alive = Alive::new(&seen);
+    match shape.polite {
+        None => sleep(ms(shape.takes)).await,
+        Some(wait) => {
+            let token = context.token();
+            tokio::select! {
+                biased;
+                () = token.cancelled() => {
+                    sleep(ms(wait)).await;
+                    return Ok(index);
+                }
+                () = sleep(ms(shape.takes)) => {}
+            }
+        }
+    }
+    match context.attempt() > shape.failures {
+        true => Ok(index),
+        false => Err(StepError::message("it was to fail")),
+    }
+}
+
+fn build(shapes: &[Shape], frame: &Frame, seen: &Arc<Seen>) -> Workflow {
+    let mut workflow = Workflow::builder("sequence")
+        .concurrency(NonZeroUsize::new(frame.limit).unwrap())
+        .timeout(ms(frame.timeout));
+    let mut handles: Vec<Step<usize>> = Vec::new();
+    for (index, shape) in shapes.iter().cloned().enumerate() {
+        let (working, undoing, runs) = (Arc::clone(seen), Arc::clone(seen), shape.runs);
+        let mut step = workflow
+            .step(format!("s{index}"))
+            .timeout(ms(shape.timeout))
+            .retry(Retry::constant(ms(frame.pause)).max_attempts(shape.max_attempts));
+        if !runs {
+            step = step.when(|| false);
+        }
+        for (need, handle) in handles.iter().enumerate() {
+            if shape.needs & (1 << need) != 0 {
+                step = step.after(handle);
+            }
+        }
+        if shape.optional {
+            step = step.optional();
+        }
+        let undo = shape.undo;
+        let work = move |context| work(shape.clone(), index, context, Arc::clone(&working));
+        handles.push(match undo {
+            None => step.run_with(work),
+            Some(takes) => step
+                .compensate(move |index: Arc<usize>| {
+                    let seen = Arc::clone(&undoing);
+                    async move {
+                        sleep(ms(takes)).await;
+                        seen.undone.lock().unwrap().push(*index);
+                        Ok::<_, StepError>(())
+                    }
+                })
+                .run_with(work),
+        });
+    }
+    workflow.build().unwrap()
+}
+
+/// Runs it, and cancels it when it is to be.
+fn execute(workflow: &Workflow, frame: &Frame, seen: &Seen) -> Arc<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
+        let run = orchestrator.start_workflow(workflow, ()).unwrap();
+        let outcome = tokio::select! {
+            outcome = run.outcome() => outcome,
+            () = sleep(ms(frame.cancel_at)) => {
+                run.cancel();
+                run.outcome().await
+            }
+        };
+        // Whatever was begun is gone by the end of the run, not some time after it.
+        assert_eq!(seen.alive.load(Ordering::SeqCst), 0);
+        assert_eq!(orchestrator.active_runs(), 0);
+        outcome.unwrap()
+    })
+}
+
+fn in_ms(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap()
+}
+
+fn report(step: &StepReport<'_>) -> Report {
+    Report {
+        state: match step.state {
+            StepState::Completed => State::Completed,
+            StepState::Failed(_) => State::Failed,
+            StepState::Skipped(_) => State::Skipped,
+            _ => State::Cancelled,
+        },
+        attempts: step.attempts,
+        started: step.started.map(in_ms),
+        duration: in_ms(step.duration),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn a_run_comes_to_what_a_sequence_of_events_comes_to(
+        shapes in prop::collection::vec(shape(), 1..14),
+        frame in frame(),
+    ) {
+        let predicted = predict(&shapes, &frame);
+        prop_assume!(predicted.is_some());
+        let seen = Arc::new(Seen::default());
+        let outcome = execute(&build(&shapes, &frame, &seen), &frame, &seen);
+        prop_assert!(seen.most.load(Ordering::SeqCst) <= frame.limit);
+        let compensated = outcome.steps().filter(|step| {
+            matches!(step.compensation, Some(Compensation::Completed))
+        });
+        let undone = seen.undone.lock().unwrap().clone();
+        prop_assert_eq!(compensated.count(), undone.len());
+        let found = Prediction {
+            status: outcome.status,
+            duration: in_ms(outcome.duration),
+            steps: outcome.steps().map(|step| report(&step)).collect(),
+            undone,
+        };
+        prop_assert_eq!(Some(found), predicted);
+    }
+}

@@ -1,0 +1,241 @@
+//! A run as a sequence: one event after another, in the order of their times, in one loop. It is slow,
+//! and there is nothing in it that could go wrong.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use coord_workflow::Status;
+
+/// Times are in milliseconds.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    /// Which earlier steps it needs: by bit.
+    pub(super) needs: u16,
+    /// How long an attempt takes, and may take.
+    pub(super) takes: u64,
+    pub(super) timeout: u64,
+    /// How many attempts fail before one succeeds, and how many there are.
+    pub(super) failures: u32,
+    pub(super) max_attempts: u32,
+    pub(super) optional: bool,
+    /// What its condition says.
+    pub(super) runs: bool,
+    /// It watches its token, and is done so long after it is told to stop.
+    pub(super) polite: Option<u64>,
+    /// How long it takes to undo it, if it can be undone.
+    pub(super) undo: Option<u64>,
+}
+
+/// What is the same for all steps.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    pub(super) limit: usize,
+    pub(super) cancel_at: u64,
+    pub(super) timeout: u64,
+    /// Between attempts.
+    pub(super) pause: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Completed,
+    Failed,
+    Skipped,
+    Cancelled,
+}
+
+/// What is to be found out of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Report {
+    pub(super) state: State,
+    pub(super) attempts: u32,
+    pub(super) started: Option<u64>,
+    pub(super) duration: u64,
+}
+
+/// What is to be found out of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Prediction {
+    pub(super) status: Status,
+    pub(super) duration: u64,
+    pub(super) steps: Vec<Report>,
+    pub(super) undone: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    /// A step is done with an attempt, well or not.
+    Done(usize, bool),
+    /// The pause after a failed attempt is over.
+    Again(usize),
+    Stop(Status),
+}
+
+struct Run<'s> {
+    shapes: &'s [Shape],
+    frame: &'s Frame,
+    now: u64,
+    events: BTreeMap<u64, Event>,
+    /// Two things at the same time: what comes of it is not said.
+    ambiguous: bool,
+    reports: Vec<Option<Report>>,
+    attempts: Vec<u32>,
+    started: Vec<Option<u64>>,
+    under_way: Vec<usize>,
+    completed: Vec<usize>,
+    stopped: Option<Status>,
+}
+
+/// What comes of a run; `None` if two things happen at the same time.
+pub(super) fn predict(shapes: &[Shape], frame: &Frame) -> Option<Prediction> {
+    let steps = shapes.len();
+    let mut run = Run {
+        shapes,
+        frame,
+        now: 0,
+        events: BTreeMap::new(),
+        ambiguous: false,
+        reports: vec![None; steps],
+        attempts: vec![0; steps],
+        started: vec![None; steps],
+        under_way: Vec::new(),
+        completed: Vec::new(),
+        stopped: None,
+    };
+    run.at(frame.cancel_at, Event::Stop(Status::Cancelled));
+    run.at(frame.timeout, Event::Stop(Status::TimedOut));
+    run.begin_what_may();
+    while run.reports.iter().any(Option::is_none)
+        && !(run.stopped.is_some() && run.under_way.is_empty())
+    {
+        let (now, event) = run.events.pop_first()?;
+        run.now = now;
+        run.happens(event);
+        run.begin_what_may();
+    }
+    (!run.ambiguous).then(|| run.prediction())
+}
+
+impl Run<'_> {
+    fn at(&mut self, time: u64, event: Event) {
+        self.ambiguous |= self.events.insert(time, event).is_some();
+    }
+
+    fn begin_what_may(&mut self) {
+        while self.stopped.is_none() && self.under_way.len() < self.frame.limit {
+            let may_begin = |step: &usize| {
+                let is_over = |need: usize| self.reports[need].is_some();
+                let needs = (0..*step).filter(|need| self.shapes[*step].needs & (1 << need) != 0);
+                !is_over(*step) && !self.under_way.contains(step) && needs.clone().all(is_over)
+            };
+            let Some(step) = (0..self.shapes.len()).find(may_begin) else {
+                return;
+            };
+            if self.shapes[step].runs {
+                self.under_way.push(step);
+                self.started[step] = Some(self.now);
+                self.attempt(step);
+            } else {
+                self.ends(step, State::Skipped);
+            }
+        }
+    }
+
+    fn attempt(&mut self, step: usize) {
+        self.attempts[step] += 1;
+        let shape = &self.shapes[step];
+        let succeeds = self.attempts[step] > shape.failures;
+        let (takes, succeeds) = match shape.polite {
+            _ if shape.takes < shape.timeout => (shape.takes, succeeds),
+            Some(wait) => (shape.timeout + wait, true),
+            None => (shape.timeout, false),
+        };
+        self.ambiguous |= shape.takes == shape.timeout;
+        self.at(self.now + takes, Event::Done(step, succeeds));
+    }
+
+    fn happens(&mut self, event: Event) {
+        match event {
+            Event::Done(step, true) => {
+                self.completed.push(step);
+                self.ends(step, State::Completed);
+            }
+            Event::Done(step, false) if self.attempts[step] < self.shapes[step].max_attempts => {
+                self.at(self.now + self.frame.pause, Event::Again(step));
+            }
+            Event::Done(step, false) => {
+                self.ends(step, State::Failed);
+                if !self.shapes[step].optional {
+                    self.stop(Status::Failed);
+                }
+            }
+            Event::Again(step) => self.attempt(step),
+            Event::Stop(status) => self.stop(status),
+        }
+    }
+
+    fn stop(&mut self, status: Status) {
+        if self.stopped.is_some() {
+            return;
+        }
+        self.stopped = Some(status);
+        for (time, event) in std::mem::take(&mut self.events) {
+            let (step, is_running) = match event {
+                Event::Done(step, _) => (step, true),
+                Event::Again(step) => (step, false),
+                Event::Stop(_) => continue,
+            };
+            let shape = &self.shapes[step];
+            match shape.polite {
+                // It has been told already, by its own limit in time.
+                Some(wait)
+                    if is_running && time - self.now <= wait && shape.takes > shape.timeout =>
+                {
+                    self.ambiguous = true;
+                }
+                Some(wait) if is_running => self.at(self.now + wait, Event::Done(step, true)),
+                _ => self.ends(step, State::Cancelled),
+            }
+        }
+    }
+
+    fn ends(&mut self, step: usize, state: State) {
+        self.under_way.retain(|other| *other != step);
+        self.reports[step] = Some(Report {
+            state,
+            attempts: self.attempts[step],
+            started: self.started[step],
+            duration: self.started[step].map_or(0, |started| self.now - started),
+        });
+    }
+
+    fn prediction(self) -> Prediction {
+        let never = Report {
+            state: State::Cancelled,
+            attempts: 0,
+            started: None,
+            duration: 0,
+        };
+        let status = self.stopped.unwrap_or(Status::Completed);
+        let undo = |step: &usize| self.shapes[*step].undo.is_some();
+        let undone: Vec<usize> = match status {
+            Status::Completed => Vec::new(),
+            _ => self.completed.iter().rev().copied().filter(undo).collect(),
+        };
+        let undoing = undone.iter().filter_map(|step| self.shapes[*step].undo);
+        Prediction {
+            status,
+            duration: self.now + undoing.sum::<u64>(),
+            steps: self
+                .reports
+                .into_iter()
+                .map(|report| report.unwrap_or(never.clone()))
+                .collect(),
+            undone,
+        }
+    }
+}
+
+pub(super) fn ms(time: u64) -> Duration {
+    Duration::from_millis(time)
+}
