@@ -239,9 +239,10 @@ impl State {
 /// Waits a moment for those who were answered just now and may come again. Otherwise the first of
 /// them would begin a transaction, and the others would wait for its sync and then for their own.
 fn gather(batch: &mut Vec<Box<dyn Job>>, last: usize, waiting: &mut mpsc::Receiver<Box<dyn Job>>) {
-    let needs_sync = |job: &Box<dyn Job>| job.durability() == Durability::Disk;
     for _ in 0..YIELDS_MAX {
-        if batch.len() >= last.min(BATCH_MAX) || !batch.iter().any(needs_sync) {
+        let mut jobs = batch.iter();
+        let needs_sync = jobs.any(|job| job.durability() == Durability::Disk);
+        if !needs_sync || batch.len() >= last.min(BATCH_MAX) {
             return;
         }
         std::thread::yield_now();
