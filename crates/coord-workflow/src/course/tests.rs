@@ -282,6 +282,8 @@ fn what_is_refused_says_why_by_name() {
         assert_eq!(after(facts).admits(&plan, fact), Err(why), "{fact:?}");
     };
     let cancelled = |step| Fact::Cancelled { step, at: 3 };
+    let finished = Fact::Finished { at: 9 };
+    let undo = |step| Fact::UndoStarted { step };
     let stopped = Fact::Stopped {
         status: Status::Cancelled,
     };
@@ -296,11 +298,7 @@ fn what_is_refused_says_why_by_name() {
     );
     refused(&[], &completed(0), Refused::NotRunning { step: 0 });
     refused(&[], &cancelled(0), Refused::RunGoesOn);
-    refused(
-        &[],
-        &Fact::Finished { at: 1 },
-        Refused::StepsLeft { left: 3 },
-    );
+    refused(&[], &finished, Refused::StepsLeft { left: 3 });
     refused(
         &[],
         &Fact::Skipped { step: 0, at: 1 },
@@ -343,41 +341,25 @@ fn what_is_refused_says_why_by_name() {
             next: 1,
         },
     );
-    refused(&to_b, &Fact::UndoStarted { step: 0 }, Refused::RunGoesOn);
+    refused(&to_b, &undo(0), Refused::RunGoesOn);
     let failing = [&to_b[..], &[attempt_failed(1), started(1, 2), failed(1)]].concat();
     assert_eq!(after(&failing).status(), Status::Failed);
-    refused(
-        &failing,
-        &Fact::UndoStarted { step: 0 },
-        Refused::StepsLeft { left: 1 },
-    );
+    refused(&failing, &undo(0), Refused::StepsLeft { left: 1 });
     let over = [&failing[..], &[cancelled(2)]].concat();
-    refused(
-        &over,
-        &Fact::Finished { at: 9 },
-        Refused::ToBeUndone { step: 0 },
-    );
+    refused(&over, &finished, Refused::ToBeUndone { step: 0 });
     let not_its_turn = Refused::NotItsTurn {
         step: 1,
         next: Some(0),
     };
-    refused(&over, &Fact::UndoStarted { step: 1 }, not_its_turn);
+    refused(&over, &undo(1), not_its_turn);
     refused(
         &over,
         &Fact::Undone { step: 0 },
         Refused::NotBeingUndone { step: 0 },
     );
-    let undoing = [&over[..], &[Fact::UndoStarted { step: 0 }]].concat();
-    refused(
-        &undoing,
-        &Fact::Finished { at: 9 },
-        Refused::BeingUndone { step: 0 },
-    );
-    let end = [
-        &undoing[..],
-        &[Fact::Undone { step: 0 }, Fact::Finished { at: 9 }],
-    ]
-    .concat();
+    let undoing = [&over[..], &[undo(0)]].concat();
+    refused(&undoing, &finished, Refused::BeingUndone { step: 0 });
+    let end = [&undoing[..], &[Fact::Undone { step: 0 }, finished]].concat();
     assert_eq!(after(&end).duration(), 9);
     refused(&end, &started(2, 1), Refused::RunFinished);
 }

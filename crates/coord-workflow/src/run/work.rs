@@ -19,6 +19,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
+use tokio::task::coop::has_budget_remaining;
+
 use super::Shared;
 use super::attempt::{self, First, Stage};
 use super::queue::{Job, Queue, Running};
@@ -51,8 +53,6 @@ enum Pause {
     Idle,
     /// Its steps are so short that it had better not meddle.
     Needless,
-    /// A step waits: perhaps because it has used up what the runtime grants a task at a time.
-    StepWaits,
     /// It is somebody else's turn on this thread.
     SliceOver,
 }
@@ -61,13 +61,12 @@ enum Pause {
 pub(super) async fn work(run: Arc<Shared>, worker: Worker) {
     let mut last_call = None;
     let mut pause = match worker {
-        Worker::Driver => Pause::StepWaits,
+        Worker::Driver => work_for_a_slice(&run, worker, &mut last_call),
         Worker::Helper => Pause::Needless,
     };
     loop {
         match pause {
-            Pause::StepWaits => tokio::task::consume_budget().await,
-            Pause::SliceOver => tokio::task::yield_now().await,
+            Pause::SliceOver => yield_within_reach().await,
             Pause::Idle | Pause::Needless => {
                 let is_needed = worker == Worker::Helper && stand_by(&run).await;
                 if !is_needed && poll_fn(|cx| poll_idle(&run, cx)).await.is_none() {
@@ -77,6 +76,22 @@ pub(super) async fn work(run: Arc<Shared>, worker: Worker) {
         }
         pause = work_for_a_slice(&run, worker, &mut last_call);
     }
+}
+
+/// Lets others have their turn on this thread, and remains where every thread finds this task.
+///
+/// What tokio's own `yield_now` puts back, only the thread that ran it takes up again. If a step
+/// held that thread meanwhile, whoever stood by for just that would stay with it.
+async fn yield_within_reach() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Until there is something to do, or `None` once the run is over.
@@ -100,7 +115,7 @@ async fn stand_by(run: &Shared) -> bool {
     let since = run.elapsed();
     run.queue().standing_by += 1;
     loop {
-        tokio::task::yield_now().await;
+        yield_within_reach().await;
         let now = run.elapsed();
         let idle = now.saturating_sub(run.taken.0.load(Ordering::Relaxed));
         if idle < PATIENCE {
@@ -174,7 +189,12 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
                 quiet = !run.is_heard();
                 ended
             }
-            Err(None) => return Pause::StepWaits,
+            // It waits, perhaps because it has used up what the runtime grants a task at a time.
+            Err(None) if !has_budget_remaining() => return Pause::SliceOver,
+            Err(None) => {
+                quiet = !run.is_heard();
+                (run.queue(), false)
+            }
         };
         if stops || queue.is_over() {
             return ended_the_run(run, queue, stops);
