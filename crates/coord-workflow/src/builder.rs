@@ -16,17 +16,19 @@ use crate::plan::{
     DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction,
     When,
 };
-use crate::{Fault, Faults, Retry, StepContext, StepError, Workflow};
+use crate::{Durable, Fault, Faults, Keeps, Retry, StepContext, StepError, Volatile, Workflow};
 
 /// Builds a [`Workflow`], step by step. Made by [`Workflow::builder`].
-pub struct WorkflowBuilder<I> {
+///
+/// `K` says whether its runs are kept in a journal: [`Volatile`] or [`Durable`].
+pub struct WorkflowBuilder<I, K = Volatile> {
     identity: u64,
     name: String,
     steps: Vec<PlannedStep>,
     concurrency: Option<NonZeroUsize>,
     timeout: Duration,
     faults: Vec<Fault>,
-    input: PhantomData<fn(I)>,
+    types: PhantomData<fn(I, K)>,
 }
 
 /// An identity for each builder, so that a handle is not taken for one of another workflow.
@@ -39,19 +41,31 @@ pub(crate) fn new_identity() -> u64 {
 impl<I: Send + Sync + 'static> Workflow<I> {
     /// Begins a workflow of this name. What `I` is follows from what runs are started with.
     pub fn builder(name: impl Into<String>) -> WorkflowBuilder<I> {
-        WorkflowBuilder {
+        WorkflowBuilder::new(name.into())
+    }
+
+    /// Begins a workflow of this name whose runs are kept in a journal, and outlive their process.
+    /// What its steps put out is written as JSON.
+    ///
+    /// See [`start_durable`](crate::WorkflowOrchestrator::start_durable).
+    pub fn durable(name: impl Into<String>) -> WorkflowBuilder<I, Durable> {
+        WorkflowBuilder::new(name.into())
+    }
+}
+
+impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
+    fn new(name: String) -> Self {
+        Self {
             identity: new_identity(),
-            name: name.into(),
+            name,
             steps: Vec::new(),
             concurrency: None,
             timeout: DEFAULT_WORKFLOW_TIMEOUT,
             faults: Vec::new(),
-            input: PhantomData,
+            types: PhantomData,
         }
     }
-}
 
-impl<I: Send + Sync + 'static> WorkflowBuilder<I> {
     /// A handle of what each run is started with, to be taken as input like a step's output.
     pub fn input(&self) -> Step<I> {
         Step {
@@ -78,7 +92,7 @@ impl<I: Send + Sync + 'static> WorkflowBuilder<I> {
     }
 
     /// Begins a step. It is added by [`run`](StepBuilder::run).
-    pub fn step(&mut self, id: impl Into<String>) -> StepBuilder<'_, I, NoInput, NoUndo> {
+    pub fn step(&mut self, id: impl Into<String>) -> StepBuilder<'_, I, NoInput, NoUndo, K> {
         StepBuilder {
             step: PlannedStep {
                 id: id.into().into(),
@@ -90,6 +104,8 @@ impl<I: Send + Sync + 'static> WorkflowBuilder<I> {
                 retry: Retry::none(),
                 timeout: DEFAULT_STEP_TIMEOUT,
                 optional: false,
+                codec: None,
+                given: None,
             },
             workflow: self,
             inputs: NoInput,
@@ -102,7 +118,7 @@ impl<I: Send + Sync + 'static> WorkflowBuilder<I> {
     /// # Errors
     ///
     /// Every fault at once: names that are none, ids given twice, handles of other workflows.
-    pub fn build(self) -> Result<Workflow<I>, Faults> {
+    pub fn build(self) -> Result<Workflow<I, K>, Faults> {
         let mut faults = Vec::new();
         if !is_name(&self.name) {
             faults.push(Fault::InvalidName {
@@ -137,12 +153,12 @@ impl<I: Send + Sync + 'static> WorkflowBuilder<I> {
         Ok(Workflow {
             plan: Arc::new(Plan::new(name, self.steps, self.concurrency, self.timeout)),
             identity: self.identity,
-            input: PhantomData,
+            types: PhantomData,
         })
     }
 }
 
-impl<I> fmt::Debug for WorkflowBuilder<I> {
+impl<I, K> fmt::Debug for WorkflowBuilder<I, K> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("WorkflowBuilder")
@@ -202,14 +218,14 @@ where
 
 /// One step on its way into a workflow. Made by [`WorkflowBuilder::step`].
 #[must_use = "a step is added by `run`"]
-pub struct StepBuilder<'w, I, In, U> {
-    workflow: &'w mut WorkflowBuilder<I>,
+pub struct StepBuilder<'w, I, In, U, K = Volatile> {
+    workflow: &'w mut WorkflowBuilder<I, K>,
     step: PlannedStep,
     inputs: In,
     undo: U,
 }
 
-impl<'w, I, In, U> StepBuilder<'w, I, In, U> {
+impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
     /// After another step has ended, whether or not it did anything: an optional step that
     /// failed, or one that was skipped, is no reason to wait.
     pub fn after<T>(mut self, step: &Step<T>) -> Self {
@@ -254,6 +270,7 @@ impl<'w, I, In, U> StepBuilder<'w, I, In, U> {
     fn begin<T, E, F, Fut>(mut self, begin: F) -> Step<T>
     where
         U: Undo<T>,
+        K: Keeps<T>,
         F: Fn(&Start<'_>) -> Option<Fut> + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + Sync + 'static,
@@ -261,6 +278,7 @@ impl<'w, I, In, U> StepBuilder<'w, I, In, U> {
     {
         self.step.action = Box::new(move |start| Some(Box::pin(erase(begin(start)?))));
         self.step.undo = self.undo.erased().0;
+        self.step.codec = K::kept().0;
         let place = Place {
             workflow: self.workflow.identity,
             step: Some(self.workflow.steps.len()),
@@ -273,10 +291,10 @@ impl<'w, I, In, U> StepBuilder<'w, I, In, U> {
     }
 }
 
-impl<'w, I, In> StepBuilder<'w, I, In, NoUndo> {
+impl<'w, I, In, K> StepBuilder<'w, I, In, NoUndo, K> {
     /// Undone, after it has completed, when the run fails, is cancelled or times out: by this
     /// function of its output, after everything that completed later.
-    pub fn compensate<F>(self, undo: F) -> StepBuilder<'w, I, In, UndoWith<F>> {
+    pub fn compensate<F>(self, undo: F) -> StepBuilder<'w, I, In, UndoWith<F>, K> {
         StepBuilder {
             workflow: self.workflow,
             step: self.step,
@@ -286,10 +304,10 @@ impl<'w, I, In> StepBuilder<'w, I, In, NoUndo> {
     }
 }
 
-impl<'w, I, U> StepBuilder<'w, I, NoInput, U> {
+impl<'w, I, U, K> StepBuilder<'w, I, NoInput, U, K> {
     /// After these, and with their outputs: see [`Inputs`]. When one of them has none, because it
     /// was skipped or is optional and failed, this step is skipped too.
-    pub fn input<In: Inputs>(mut self, inputs: In) -> StepBuilder<'w, I, In, U> {
+    pub fn input<In: Inputs>(mut self, inputs: In) -> StepBuilder<'w, I, In, U, K> {
         let mut places = Vec::new();
         inputs.places(&mut places);
         for InputPlace(place) in places {
@@ -315,6 +333,7 @@ impl<'w, I, U> StepBuilder<'w, I, NoInput, U> {
     pub fn run<T, E, F, Fut>(self, work: F) -> Step<T>
     where
         U: Undo<T>,
+        K: Keeps<T>,
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + Sync + 'static,
@@ -327,6 +346,7 @@ impl<'w, I, U> StepBuilder<'w, I, NoInput, U> {
     pub fn run_with<T, E, F, Fut>(self, work: F) -> Step<T>
     where
         U: Undo<T>,
+        K: Keeps<T>,
         F: Fn(StepContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + Sync + 'static,
@@ -336,7 +356,7 @@ impl<'w, I, U> StepBuilder<'w, I, NoInput, U> {
     }
 }
 
-impl<'w, I, In: Inputs, U> StepBuilder<'w, I, In, U>
+impl<'w, I, In: Inputs, U, K> StepBuilder<'w, I, In, U, K>
 where
     In: Clone,
 {
@@ -353,6 +373,7 @@ where
     pub fn run<T, E, F, Fut>(self, work: F) -> Step<T>
     where
         U: Undo<T>,
+        K: Keeps<T>,
         F: Fn(In::Values) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + Sync + 'static,
@@ -367,6 +388,7 @@ where
     pub fn run_with<T, E, F, Fut>(self, work: F) -> Step<T>
     where
         U: Undo<T>,
+        K: Keeps<T>,
         F: Fn(StepContext, In::Values) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + Sync + 'static,

@@ -46,6 +46,14 @@ impl StepContext {
         self.inner.attempt
     }
 
+    /// The same in every attempt at this step of this run, also after the process was killed, and
+    /// another in any other: what a service needs to know that it has been asked before.
+    ///
+    /// It is the run's id, a slash, and the step's.
+    pub fn idempotency_key(&self) -> String {
+        format!("{}/{}", self.inner.run, self.step())
+    }
+
     /// Cancelled when the attempt is to stop: its time is up, or the run is cancelled or has
     /// failed elsewhere.
     ///

@@ -6,7 +6,7 @@
 //! that run again.
 //!
 //! ```text
-//! step:  waiting ─▶ running ─▶ completed ─▶ undone, or not (one at a time)
+//! step:  waiting ◀▶ running ─▶ completed ─▶ undone, or not (one at a time)
 //!           │        │  ▲ └──▶ failed, or cancelled
 //!           │        ▼  │
 //!           │       pausing ─▶ cancelled
@@ -32,12 +32,18 @@ pub(crate) use admits::Refused;
 pub(crate) enum Fact {
     /// An attempt at a step began; the first is 1.
     Started { step: usize, attempt: u32, at: u64 },
-    /// It failed, and there will be another.
-    AttemptFailed { step: usize, error: StepError },
+    /// It failed, and there will be another, not before this time.
+    AttemptFailed {
+        step: usize,
+        error: StepError,
+        until: u64,
+    },
     /// A step is done.
     Completed {
         step: usize,
         output: Output,
+        /// The output as it is kept, in a run that is.
+        kept: Option<Box<str>>,
         at: u64,
     },
     /// A step failed for good, in its last attempt or in its condition. Unless it is optional, the
@@ -59,6 +65,8 @@ pub(crate) enum Fact {
     Undone { step: usize },
     /// It could not be undone.
     UndoFailed { step: usize, error: StepError },
+    /// Somebody took up the run from who had it: what was under way is as if it had not begun.
+    Claimed,
     /// The run has come to its end.
     Finished { at: u64 },
 }
@@ -97,7 +105,7 @@ pub(crate) struct Record {
     pub(crate) attempts: u32,
     /// When its first attempt began, if one did.
     pub(crate) started: u64,
-    /// When it came to its end.
+    /// When it came to its end, or before when it does not try again.
     pub(crate) ended: u64,
     /// Why it failed, or could not be undone.
     pub(crate) error: Option<Box<StepError>>,
@@ -174,6 +182,11 @@ impl Course {
         self.stopped.unwrap_or(Status::Completed)
     }
 
+    /// Whether the run has come to its end.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.is_some()
+    }
+
     /// How long the run took, once it has finished.
     pub(crate) fn duration(&self) -> u64 {
         self.finished.unwrap_or_default()
@@ -212,7 +225,9 @@ impl Course {
                 record.attempts = attempt;
                 record.phase = Phase::Running;
             }
-            Fact::Completed { step, output, at } => {
+            Fact::Completed {
+                step, output, at, ..
+            } => {
                 // A step completes once, so its place is empty.
                 let _ = self.outputs[step].set(output);
                 self.completed.push(step as u32);
@@ -226,7 +241,10 @@ impl Course {
     fn apply_rarer(&mut self, plan: &Plan, fact: Fact, ready: impl FnMut(usize)) {
         match fact {
             Fact::Started { .. } | Fact::Completed { .. } => {}
-            Fact::AttemptFailed { step, .. } => self.steps[step].phase = Phase::Pausing,
+            Fact::AttemptFailed { step, until, .. } => {
+                self.steps[step].phase = Phase::Pausing;
+                self.steps[step].ended = until;
+            }
             Fact::Failed { step, error, at } => {
                 self.steps[step].error = Some(Box::new(error));
                 if !plan.steps[step].optional {
@@ -258,8 +276,39 @@ impl Course {
                 self.steps[step].phase = Phase::NotUndone;
                 self.steps[step].error = Some(Box::new(error));
             }
+            Fact::Claimed => self.take_back(ready),
             Fact::Finished { at } => self.finished = Some(at),
         }
+    }
+
+    /// What was under way has not begun: an attempt that nobody knows the end of is made again,
+    /// under the same number.
+    fn take_back(&mut self, mut ready: impl FnMut(usize)) {
+        for (step, record) in self.steps.iter_mut().enumerate() {
+            if record.phase == Phase::Running {
+                record.attempts -= 1;
+                record.ended = 0;
+                record.phase = match record.attempts {
+                    0 => Phase::Waiting,
+                    _ => Phase::Pausing,
+                };
+                ready(step);
+            }
+        }
+        if let Some(step) = self.undoing.take() {
+            self.completed.push(step as u32);
+        }
+    }
+
+    /// The steps that may begin, or go on, in a run that is taken up.
+    pub(crate) fn may_begin(&self) -> impl Iterator<Item = usize> {
+        let steps = self.steps.iter().enumerate();
+        let ready = steps.filter(|(_, record)| match record.phase {
+            Phase::Waiting => record.missing == 0,
+            Phase::Pausing => true,
+            _ => false,
+        });
+        ready.map(|(step, _)| step)
     }
 
     /// A step has come to its end: those that waited only for it may begin.

@@ -1,8 +1,11 @@
 //! What can go wrong with a step, and with asking for a run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::{BusError, Failure};
+use coord_bus::{BusError, EventLogError, Failure, LeaseError};
+
+use crate::RunId;
 
 /// Why a step failed: any error of the step's own, or an [`AttemptError`], or a
 /// [`Panicked`](coord_bus::Panicked).
@@ -21,9 +24,19 @@ pub enum AttemptError {
     /// The run was cancelled while it was going on.
     #[error("it was cancelled")]
     Cancelled,
+    /// It succeeded, but its output cannot be kept in the journal.
+    #[error("its output cannot be written as JSON: {0}")]
+    Unwritable(String),
     /// A condition answered neither true nor false.
     #[error("its condition answered {0}, which is neither true nor false")]
     NotABoolean(String),
+}
+
+impl AttemptError {
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(crate) fn unwritable(error: serde_json::Error) -> Self {
+        Self::Unwritable(error.to_string())
+    }
 }
 
 /// A run could not be started, or did not come to an end.
@@ -48,4 +61,185 @@ pub enum WorkflowError {
     /// The topic of workflow events could not be opened.
     #[error("the orchestrator cannot tell of its runs")]
     Bus(#[from] BusError),
+    /// A durable run needs a journal.
+    #[error(
+        "workflow `{workflow}` was not started: the orchestrator has no journal to keep its run \
+         in; give it one with `WorkflowOrchestrator::builder(..).journal(..)`"
+    )]
+    NoJournal {
+        /// The workflow.
+        workflow: String,
+    },
+    /// The id is not one that a run can have.
+    #[error(
+        "`{id}` cannot be a run's id: ids are 1 to {max} letters, digits, `-`, `_` and `.`, the \
+         first of them a letter or a digit, such as `order-1042`",
+        max = crate::NAME_LENGTH_MAX
+    )]
+    InvalidRunId {
+        /// The id.
+        id: String,
+    },
+    /// What the run is to be started with cannot be kept.
+    #[error("run `{run}` was not started: its input cannot be written as JSON")]
+    UnwritableInput {
+        /// The run.
+        run: String,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// There is no run of this id in the journal.
+    #[error("there is no run `{run}` in the journal: is the id right, and the journal?")]
+    NoSuchRun {
+        /// The run.
+        run: String,
+    },
+    /// The run of this id is one of another workflow.
+    #[error("run `{run}` is one of workflow `{kept}`, not of `{workflow}`: choose another id")]
+    OtherWorkflow {
+        /// The run.
+        run: String,
+        /// Whose run it is.
+        kept: String,
+        /// The workflow that was given.
+        workflow: String,
+    },
+    /// A run of this id was started before, with something else.
+    #[error(
+        "run `{run}` was started before, with another input: choose another id, or resume that run"
+    )]
+    OtherInput {
+        /// The run.
+        run: String,
+    },
+    /// The workflow is not the one that the run was started with.
+    #[error(
+        "run `{run}` was started with another definition of `{workflow}` (fingerprint {kept}) than \
+         this one ({given}): {differences}; go on with the one that it was started with, or start a \
+         new run",
+        differences = differences.join(", ")
+    )]
+    Changed {
+        /// The run.
+        run: String,
+        /// The workflow.
+        workflow: String,
+        /// The fingerprint of the definition that the run was started with.
+        kept: String,
+        /// The fingerprint of the definition that was given.
+        given: String,
+        /// What differs, step by step.
+        differences: Vec<String>,
+    },
+    /// Another process, or another orchestrator, drives the run.
+    #[error("run `{run}` is driven by {holder}: wait for it, or stop that first")]
+    DrivenElsewhere {
+        /// The run.
+        run: String,
+        /// By whom.
+        holder: String,
+    },
+    /// A record of the run makes no sense.
+    #[error("record {record} of run `{run}` cannot be followed")]
+    Record {
+        /// The run.
+        run: String,
+        /// The number of the record.
+        record: u64,
+        /// Why.
+        source: RecordFault,
+    },
+    /// The journal did not do what it was asked for. What the run had done by then is kept as far
+    /// as the journal has it.
+    #[error("the journal failed for run `{run}`: once it is well again, resume the run")]
+    Journal {
+        /// The run.
+        run: String,
+        /// Why.
+        source: Arc<EventLogError>,
+    },
+    /// The orchestrator could not make itself known in the journal as who drives runs.
+    #[error("the orchestrator cannot say in the journal that it is there")]
+    Lease(#[from] LeaseError),
+    /// The orchestrator was shut down, and the run is kept as it was.
+    #[error(
+        "run `{run}` is suspended: its orchestrator was shut down; resume it whenever you like"
+    )]
+    Suspended {
+        /// The run.
+        run: String,
+    },
+    /// Somebody else has taken the run up meanwhile.
+    #[error(
+        "run `{run}` was taken up by somebody else: this process seemed to be gone, perhaps \
+         because it was suspended"
+    )]
+    TakenOver {
+        /// The run.
+        run: String,
+    },
+}
+
+impl WorkflowError {
+    pub(crate) fn journal(run: &RunId, source: EventLogError) -> Self {
+        Self::Journal {
+            run: run.to_string(),
+            source: Arc::new(source),
+        }
+    }
+}
+
+impl RecordFault {
+    pub(crate) fn out_of_order(why: &(impl ToString + ?Sized)) -> Self {
+        Self::OutOfOrder {
+            why: why.to_string(),
+        }
+    }
+}
+
+/// What is wrong with a record of a durable run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordFault {
+    /// It is not written as such a record is.
+    #[error("it is not written as a record of its kind is")]
+    Unreadable(#[source] serde_json::Error),
+    /// It could not be written.
+    #[error("it cannot be written as JSON")]
+    Unwritable(#[source] serde_json::Error),
+    /// It was written by a later version.
+    #[error("it is of version {version}, which this version does not know: use a later one")]
+    Version {
+        /// Its version.
+        version: u32,
+    },
+    /// It is of no kind that is known.
+    #[error("its kind `{kind}` is not known: was it written by a later version?")]
+    UnknownKind {
+        /// The kind.
+        kind: String,
+    },
+    /// It is about a step that the workflow does not have.
+    #[error("there is no step `{step}` in the workflow")]
+    UnknownStep {
+        /// The step.
+        step: String,
+    },
+    /// The output in it is not what the step puts out now.
+    #[error("the output of step `{step}` in it is not of the type that the step has now")]
+    Output {
+        /// The step.
+        step: String,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// Its step's output is not kept, as the workflow is not durable.
+    #[error("the workflow is not durable")]
+    NotDurable,
+    /// It says what could not happen then.
+    #[error("{why}")]
+    OutOfOrder {
+        /// Why it could not.
+        why: String,
+    },
 }

@@ -88,7 +88,7 @@ impl GraphStep {
     }
 }
 
-impl<I> Workflow<I> {
+impl<I, K> Workflow<I, K> {
     /// What needs what in it.
     pub fn graph(&self) -> Graph {
         let steps = self.plan.steps.iter().map(|planned| {

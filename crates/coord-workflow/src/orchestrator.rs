@@ -8,16 +8,22 @@ use std::time::Duration;
 
 use coord_bus::time::{Clock, SystemClock};
 use coord_bus::vocabulary::WORKFLOW_EVENTS;
-use coord_bus::{Bus, BusExt, CancellationToken, ShutdownReport, TaskScope};
+use coord_bus::{Bus, BusExt, CancellationToken, EventLog, Lease, ShutdownReport, TaskScope};
 use tokio::sync::watch;
 
-use crate::run::{self, Settings, Shared};
+use crate::course::Course;
+use crate::ownership::Keeping;
+use crate::run::{self, Beginning, End, Settings, Shared};
+use crate::runs::Kept;
 use crate::{Outcome, RunId, Workflow, WorkflowError};
 
 /// How long a step that watches its token has to come to an end once it is cancelled.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// How long undoing a run's steps may take, all together.
 pub const DEFAULT_COMPENSATION_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// How long a keeper of leases may take to hear that an orchestrator is gone.
+const GIVING_UP: Duration = Duration::from_secs(5);
 
 /// Runs workflows.
 ///
@@ -30,10 +36,13 @@ pub const DEFAULT_COMPENSATION_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// [`shutdown`](Self::shutdown) cancels what still runs and lets it be undone. Dropping the
 /// orchestrator aborts it: steps stop where they await, and nothing is undone.
 pub struct WorkflowOrchestrator {
-    settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
     /// Cancelled to cancel every run.
     token: CancellationToken,
     runs: Mutex<Vec<Weak<Shared>>>,
+    pub(crate) keeping: Option<Keeping>,
+    /// The durable ones among the runs.
+    pub(crate) kept: Kept,
 }
 
 /// Makes a [`WorkflowOrchestrator`] with other settings than the default ones.
@@ -43,6 +52,7 @@ pub struct OrchestratorBuilder<'b, B: ?Sized> {
     concurrency: Option<NonZeroUsize>,
     grace: Duration,
     compensation_timeout: Duration,
+    journal: Option<(Arc<dyn EventLog>, Arc<dyn Lease>)>,
 }
 
 impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
@@ -75,6 +85,14 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
         self
     }
 
+    /// With a journal: where durable runs are kept, and who keeps the leases by which the
+    /// orchestrators that share it know of each other. `coord-journal` is both.
+    #[must_use]
+    pub fn journal(mut self, log: Arc<dyn EventLog>, leases: Arc<dyn Lease>) -> Self {
+        self.journal = Some((log, leases));
+        self
+    }
+
     /// The orchestrator.
     ///
     /// # Errors
@@ -82,6 +100,10 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
     /// When the topic of its events cannot be opened.
     pub fn build(self) -> Result<WorkflowOrchestrator, WorkflowError> {
         let tasks = TaskScope::reporting("workflows", self.bus, Arc::clone(&self.clock))?;
+        let lease = format!("orchestrator-{}", RunId::unique());
+        let keeping = self
+            .journal
+            .map(|(log, leases)| Keeping::new(log, leases, lease));
         Ok(WorkflowOrchestrator {
             settings: Arc::new(Settings {
                 events: self.bus.publisher(&WORKFLOW_EVENTS)?,
@@ -93,6 +115,8 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
             }),
             token: CancellationToken::new(),
             runs: Mutex::default(),
+            keeping,
+            kept: Kept::default(),
         })
     }
 }
@@ -115,6 +139,7 @@ impl WorkflowOrchestrator {
             concurrency: None,
             grace: DEFAULT_GRACE,
             compensation_timeout: DEFAULT_COMPENSATION_TIMEOUT,
+            journal: None,
         }
     }
 
@@ -127,18 +152,36 @@ impl WorkflowOrchestrator {
     /// # Panics
     ///
     /// Outside a tokio runtime.
-    pub fn start_workflow<I: Any + Send + Sync>(
+    pub fn start_workflow<I: Any + Send + Sync, K>(
         &self,
-        workflow: &Workflow<I>,
+        workflow: &Workflow<I, K>,
         input: I,
     ) -> Result<Run, WorkflowError> {
-        if self.token.is_cancelled() {
-            return Err(WorkflowError::ShutDown {
-                workflow: workflow.name().to_owned(),
-            });
+        self.check_open(workflow.name())?;
+        let started_at = self.settings.clock.now();
+        let beginning = Beginning {
+            id: RunId::at(started_at),
+            course: Course::new(&workflow.plan),
+            input: Arc::new(input),
+            started_at,
+            parent: self.token.clone(),
+            suspend: None,
+        };
+        Ok(self.drive(Shared::new(workflow, beginning, &self.settings)))
+    }
+
+    pub(crate) fn check_open(&self, workflow: &str) -> Result<(), WorkflowError> {
+        match self.token.is_cancelled() {
+            false => Ok(()),
+            true => Err(WorkflowError::ShutDown {
+                workflow: workflow.to_owned(),
+            }),
         }
+    }
+
+    /// Drives a run, in the background.
+    pub(crate) fn drive(&self, shared: Arc<Shared>) -> Run {
         let (outcome, watch) = watch::channel(None);
-        let shared = Shared::new(workflow, Arc::new(input), &self.settings, &self.token);
         let run = Run {
             id: shared.id.clone(),
             token: shared.token.clone(),
@@ -152,7 +195,7 @@ impl WorkflowOrchestrator {
         self.settings.tasks.spawn(task, async move {
             let _ = outcome.send(Some(run::drive(shared).await));
         });
-        Ok(run)
+        run
     }
 
     /// Runs a workflow to its end. A run that fails is an [`Outcome`] like any other.
@@ -164,9 +207,9 @@ impl WorkflowOrchestrator {
     /// # Errors
     ///
     /// See [`WorkflowError`].
-    pub async fn execute_workflow<I: Any + Send + Sync>(
+    pub async fn execute_workflow<I: Any + Send + Sync, K>(
         &self,
-        workflow: &Workflow<I>,
+        workflow: &Workflow<I, K>,
         input: I,
     ) -> Result<Arc<Outcome>, WorkflowError> {
         let run = self.start_workflow(workflow, input)?;
@@ -186,16 +229,27 @@ impl WorkflowOrchestrator {
     }
 
     /// Cancels every run, waits until they have ended and been undone, at most for `deadline`,
-    /// and aborts the rest. After this no run can be started.
+    /// and aborts the rest. Durable runs are suspended instead: what runs of them is told to stop,
+    /// and they are left as they are, for anybody to resume. After this no run can be started.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.token.cancel();
-        self.settings.tasks.shutdown(deadline).await
+        if let Some(keeping) = &self.keeping {
+            keeping.suspend.cancel();
+        }
+        let report = self.settings.tasks.shutdown(deadline).await;
+        if let Some(keeping) = &self.keeping {
+            keeping.give_up(GIVING_UP).await;
+        }
+        report
     }
 }
 
 impl Drop for WorkflowOrchestrator {
     fn drop(&mut self) {
         self.settings.tasks.abort();
+        if let Some(keeping) = &self.keeping {
+            keeping.abort();
+        }
     }
 }
 
@@ -221,9 +275,9 @@ impl<B: ?Sized> fmt::Debug for OrchestratorBuilder<'_, B> {
 /// A run that is going on.
 #[derive(Debug, Clone)]
 pub struct Run {
-    id: RunId,
-    token: CancellationToken,
-    outcome: watch::Receiver<Option<Arc<Outcome>>>,
+    pub(crate) id: RunId,
+    pub(crate) token: CancellationToken,
+    pub(crate) outcome: watch::Receiver<Option<End>>,
 }
 
 impl Run {
@@ -246,15 +300,17 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::Aborted`].
+    /// [`WorkflowError::Aborted`]; for a durable run also `Suspended`, `TakenOver` or `Journal`.
     pub async fn outcome(&self) -> Result<Arc<Outcome>, WorkflowError> {
         let mut watch = self.outcome.clone();
         let outcome = watch.wait_for(Option::is_some).await;
+        let run = self.id.to_string();
         match outcome.ok().and_then(|outcome| outcome.clone()) {
-            Some(outcome) => Ok(outcome),
-            None => Err(WorkflowError::Aborted {
-                run: self.id.to_string(),
-            }),
+            Some(End::Finished(outcome)) => Ok(outcome),
+            Some(End::Suspended) => Err(WorkflowError::Suspended { run }),
+            Some(End::TakenOver) => Err(WorkflowError::TakenOver { run }),
+            Some(End::Unrecorded(source)) => Err(WorkflowError::Journal { run, source }),
+            None => Err(WorkflowError::Aborted { run }),
         }
     }
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::course::{Course, Phase};
 use crate::handle::Step;
 use crate::plan::Plan;
-use crate::{RunId, StepError};
+use crate::{RunId, StepError, Workflow};
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Status {
@@ -123,6 +123,25 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// That of a run that has come to its end.
+    pub(crate) fn of<I, K>(
+        workflow: &Workflow<I, K>,
+        run: RunId,
+        started_at: Timestamp,
+        course: Course,
+    ) -> Self {
+        Self {
+            workflow: workflow.name().to_owned(),
+            run,
+            status: course.status(),
+            started_at,
+            duration: Duration::from_nanos(course.duration()),
+            identity: workflow.identity,
+            plan: Arc::clone(&workflow.plan),
+            course,
+        }
+    }
+
     /// Whether everything that had to be done is done.
     pub fn is_completed(&self) -> bool {
         self.status == Status::Completed

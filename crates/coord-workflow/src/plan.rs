@@ -10,7 +10,8 @@ use std::time::Duration;
 use coord_bus::BoxFuture;
 
 use crate::context::Start;
-use crate::{Retry, StepError};
+use crate::durable::Codec;
+use crate::{AttemptError, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -46,9 +47,30 @@ pub(crate) struct PlannedStep {
     pub(crate) retry: Retry,
     pub(crate) timeout: Duration,
     pub(crate) optional: bool,
+    /// How its output is kept, in a durable workflow.
+    pub(crate) codec: Option<Codec>,
+    /// What its work is given beside the outputs of others, where that is data: a part of what is
+    /// fingerprinted.
+    pub(crate) given: Option<Box<str>>,
 }
 
 impl PlannedStep {
+    /// The output as it is kept, if it is.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written as JSON: that will not be better at another attempt.
+    #[inline]
+    pub(crate) fn keep(&self, output: &Output) -> Result<Option<Box<str>>, StepError> {
+        let Some(codec) = &self.codec else {
+            return Ok(None);
+        };
+        let kept = (codec.encode)(output).map_err(AttemptError::unwritable);
+        Ok(Some(
+            kept.map_err(|error| StepError::from(error).permanent())?,
+        ))
+    }
+
     /// Whether there is another attempt after so many, the last of which failed with this.
     pub(crate) fn has_another(&self, attempts: u32, error: &StepError) -> bool {
         !error.is_permanent() && attempts < self.retry.max_attempts.get()
@@ -115,14 +137,17 @@ impl Plan {
 /// A workflow that can be run any number of times, also at once. Cheap to clone.
 ///
 /// `I` is what a run of it is started with.
-pub struct Workflow<I = ()> {
+///
+/// Whether its runs are kept in a journal is in its type: `K` is [`Volatile`] or
+/// [`Durable`](crate::Durable).
+pub struct Workflow<I = (), K = Volatile> {
     pub(crate) plan: Arc<Plan>,
     /// What its step handles carry, so that one of another workflow is told from its own.
     pub(crate) identity: u64,
-    pub(crate) input: PhantomData<fn(I)>,
+    pub(crate) types: PhantomData<fn(I, K)>,
 }
 
-impl<I> Workflow<I> {
+impl<I, K> Workflow<I, K> {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.plan.name
@@ -134,17 +159,17 @@ impl<I> Workflow<I> {
     }
 }
 
-impl<I> Clone for Workflow<I> {
+impl<I, K> Clone for Workflow<I, K> {
     fn clone(&self) -> Self {
         Self {
             plan: Arc::clone(&self.plan),
             identity: self.identity,
-            input: PhantomData,
+            types: PhantomData,
         }
     }
 }
 
-impl<I> fmt::Debug for Workflow<I> {
+impl<I, K> fmt::Debug for Workflow<I, K> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Workflow")

@@ -9,13 +9,14 @@ use coord_bus::BoxFuture;
 use serde_json::Value;
 
 use crate::builder::new_identity;
+use crate::durable::Codec;
 use crate::error::AttemptError;
 use crate::plan::{
     Action, DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots,
     UndoAction, When,
 };
 use crate::validate::{Faults, ValidSpec, validate};
-use crate::{Call, Retry, Spec, StepContext, StepError, Workflow};
+use crate::{Call, Durable, Retry, Spec, StepContext, StepError, Workflow};
 
 /// What a handler is called with.
 #[derive(Debug, Clone)]
@@ -80,21 +81,23 @@ impl Registry {
         self.handlers.keys().map(String::as_str)
     }
 
-    /// The workflow that a spec describes.
+    /// The workflow that a spec describes. Its outputs are JSON, so its runs may be durable.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with the spec, at once.
-    pub fn workflow(&self, spec: Spec) -> Result<Workflow, Faults> {
+    pub fn workflow(&self, spec: Spec) -> Result<Workflow<(), Durable>, Faults> {
         let valid = validate(spec, self.names())?;
         Ok(self.plan(valid))
     }
 
-    fn plan(&self, valid: ValidSpec) -> Workflow {
+    fn plan(&self, valid: ValidSpec) -> Workflow<(), Durable> {
         let needs = valid.needs().to_vec();
         let spec = valid.into_spec();
         let ids: Arc<[String]> = spec.steps.iter().map(|step| step.id.clone()).collect();
         let steps = spec.steps.into_iter().zip(needs).map(|(step, needs)| {
+            let given =
+                serde_json::to_string(&(&step.handler, &step.input, &step.when, &step.undo));
             let work = Call::new(step.handler, step.input);
             let bind = |call| self.bind(call, &ids, &needs);
             PlannedStep {
@@ -105,6 +108,9 @@ impl Registry {
                 retry: step.retry.unwrap_or(Retry::none()),
                 timeout: step.timeout.unwrap_or(DEFAULT_STEP_TIMEOUT),
                 optional: step.optional,
+                codec: Some(Codec::of::<Value>()),
+                // A value is always written.
+                given: given.ok().map(Into::into),
                 // An order, not an input: what a handler needs of the outputs is its business.
                 inputs: Vec::new(),
                 needs: needs.clone(),
@@ -115,7 +121,7 @@ impl Registry {
         Workflow {
             plan: Arc::new(plan),
             identity: new_identity(),
-            input: PhantomData,
+            types: PhantomData,
         }
     }
 

@@ -4,6 +4,7 @@ mod attempt;
 mod compensate;
 mod queue;
 mod ready;
+mod recorder;
 mod work;
 
 use std::cell::OnceCell;
@@ -11,30 +12,52 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use coord_bus::time::{Clock, Instant, sleep};
 use coord_bus::vocabulary::{Transition, WorkflowEvent};
-use coord_bus::{CancellationToken, Publisher, TaskScope, Timestamp};
+use coord_bus::{CancellationToken, EventLog, EventLogError, Publisher, TaskScope, Timestamp};
 use serde::{Serialize, Serializer};
 use tokio::runtime::Handle;
 
-use crate::Workflow;
 use crate::context::Start;
-use crate::course::{Fact, Refused};
+use crate::course::{Course, Fact, Refused};
+use crate::name::is_name;
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan, Slots};
+use crate::{StepError, Workflow, WorkflowError};
 use queue::Queue;
+use recorder::Recorder;
 use work::Worker;
 
-/// The id of a run: unique, and later ones sort after earlier ones.
+/// The id of a run.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(Arc<str>);
 
 impl RunId {
+    /// An id chosen by who starts the run, such as `order-1042`: 1 to 64 letters, digits, `-`, `_`
+    /// and `.`, the first of them a letter or a digit.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::InvalidRunId`].
+    pub fn named(id: impl Into<String>) -> Result<Self, WorkflowError> {
+        let id = id.into();
+        match is_name(&id) {
+            true => Ok(Self(id.into())),
+            false => Err(WorkflowError::InvalidRunId { id }),
+        }
+    }
+
+    /// An id that no other run has. Of two that are made in different milliseconds, the later one
+    /// sorts after the earlier one.
+    pub fn unique() -> Self {
+        Self::at(Timestamp::now())
+    }
+
     /// The time in milliseconds and a random part, both in base 36.
-    fn new(now: Timestamp) -> Self {
+    pub(crate) fn at(now: Timestamp) -> Self {
         const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
         let base_36 = |mut number: u64, digits: usize| {
             let mut text = vec![b'0'; digits];
@@ -82,14 +105,49 @@ pub(crate) struct Settings {
     pub(crate) tasks: Arc<TaskScope>,
 }
 
+/// How a run came to its end, or that it did not.
+#[derive(Debug, Clone)]
+pub(crate) enum End {
+    Finished(Arc<Outcome>),
+    /// It is kept as it was.
+    Suspended,
+    /// Somebody else drives it now.
+    TakenOver,
+    /// What happens in it cannot be kept.
+    Unrecorded(Arc<EventLogError>),
+}
+
+impl End {
+    pub(crate) fn unrecorded(error: EventLogError) -> Self {
+        Self::Unrecorded(Arc::new(error))
+    }
+}
+
+/// Where a run begins: with nothing, or where it was interrupted.
+pub(crate) struct Beginning {
+    pub(crate) id: RunId,
+    pub(crate) course: Course,
+    pub(crate) input: Output,
+    pub(crate) started_at: Timestamp,
+    /// Its parent's cancellation cancels it.
+    pub(crate) parent: CancellationToken,
+    /// Whether what happens in it is kept, and what suspends it then.
+    pub(crate) suspend: Option<CancellationToken>,
+}
+
 /// What the tasks that drive a run share.
 pub(crate) struct Shared {
     pub(crate) id: RunId,
     pub(crate) token: CancellationToken,
+    /// Cancelled when a durable run is to be left as it is.
+    suspend: CancellationToken,
+    is_durable: bool,
     plan: Arc<Plan>,
     identity: u64,
     settings: Arc<Settings>,
     slots: Slots,
+    /// How long the run had gone on before this process took it up.
+    before: Duration,
     started: Instant,
     started_at: Timestamp,
     /// How many tasks besides the driver may work at the run: with it, one for each thread.
@@ -104,28 +162,33 @@ pub(crate) struct Shared {
 struct Taken(AtomicU64);
 
 impl Shared {
-    pub(crate) fn new<I>(
-        workflow: &Workflow<I>,
-        input: Output,
+    pub(crate) fn new<I, K>(
+        workflow: &Workflow<I, K>,
+        beginning: Beginning,
         settings: &Arc<Settings>,
-        parent: &CancellationToken,
     ) -> Arc<Self> {
         let plan = Arc::clone(&workflow.plan);
-        let started_at = settings.clock.now();
         let limit = [plan.concurrency, settings.concurrency];
         let limit = limit.into_iter().flatten().map(usize::from).min();
-        let queue = Queue::new(&plan, limit.unwrap_or(usize::MAX));
+        let is_durable = beginning.suspend.is_some();
+        let recorder = is_durable.then(Recorder::new);
+        let queue = Queue::new(beginning.course, limit.unwrap_or(usize::MAX), recorder);
+        // In a run that is taken up, time went on meanwhile.
+        let before = settings.clock.now().duration_since(beginning.started_at);
         Arc::new(Self {
-            id: RunId::new(started_at),
-            token: parent.child_token(),
+            id: beginning.id,
+            token: beginning.parent.child_token(),
+            suspend: beginning.suspend.unwrap_or_default(),
+            is_durable,
             identity: workflow.identity,
             settings: Arc::clone(settings),
             slots: Slots {
-                input,
+                input: beginning.input,
                 outputs: Arc::clone(queue.course.outputs()),
             },
+            before: Duration::try_from(before).unwrap_or_default(),
             started: Instant::now(),
-            started_at,
+            started_at: beginning.started_at,
             helpers_max: Handle::current().metrics().num_workers() - 1,
             taken: Taken(AtomicU64::new(0)),
             queue: Mutex::new(queue),
@@ -145,7 +208,7 @@ impl Shared {
     /// The time, in nanoseconds from the beginning of the run.
     #[inline]
     fn elapsed(&self) -> u64 {
-        let elapsed = self.started.elapsed();
+        let elapsed = self.before + self.started.elapsed();
         // Five hundred years fit in.
         elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos())
     }
@@ -159,6 +222,15 @@ impl Shared {
             attempt,
             parent,
             context: OnceCell::new(),
+        }
+    }
+
+    /// A step's output as it is kept, in a run that is.
+    #[inline]
+    fn keep(&self, step: usize, output: &Output) -> Result<Option<Box<str>>, StepError> {
+        match self.is_durable {
+            true => self.plan.steps[step].keep(output),
+            false => Ok(None),
         }
     }
 
@@ -202,6 +274,13 @@ impl Shared {
         // Meanwhile the run may have been stopped.
         queue.course.admits(&self.plan, &fact)?;
         queue.apply(&self.plan, fact);
+        let has_time = !queue.has_next();
+        let writer = queue
+            .recorder
+            .as_mut()
+            .and_then(|recorder| recorder.call_writer(has_time));
+        drop(queue);
+        writer.into_iter().for_each(Waker::wake);
         Ok(())
     }
 
@@ -217,12 +296,28 @@ fn between(began: u64, ended: u64) -> Duration {
     Duration::from_nanos(ended.saturating_sub(began))
 }
 
-/// Drives a run to its end, compensation included.
-pub(crate) async fn drive(run: Arc<Shared>) -> Arc<Outcome> {
-    let unfinished = queue::Unfinished(Arc::clone(&run));
+/// Writes what happens in a durable run, whose stream is at this version.
+pub(crate) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, version: u64) {
+    recorder::write(run, log, version).await;
+}
+
+/// Drives a run to its end, compensation included; or to where it is to be left as it is.
+pub(crate) async fn drive(run: Arc<Shared>) -> End {
+    match to_end(&run).await {
+        Ok(outcome) => End::Finished(outcome),
+        Err(end) => end,
+    }
+}
+
+async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
+    let unfinished = queue::Unfinished(Arc::clone(run));
     let steps = run.plan.steps.len();
     run.tell(|| Transition::RunStarted { steps }).await;
-    let status = steps_to_end(&run).await;
+    let status = steps_to_end(run).await;
+    if run.queue().is_suspended() {
+        run.settled().await?;
+        return Err(End::Suspended);
+    }
     if status != Status::Completed {
         let (waiting, at) = (run.queue().waiting(), run.elapsed());
         for step in waiting {
@@ -231,7 +326,7 @@ pub(crate) async fn drive(run: Arc<Shared>) -> Arc<Outcome> {
             run.must_happen(fact, || Transition::StepCancelled { step: id() })
                 .await;
         }
-        compensate::all(&run).await;
+        compensate::all(run).await?;
     }
     let at = run.elapsed();
     let finished = || Transition::RunFinished {
@@ -239,9 +334,10 @@ pub(crate) async fn drive(run: Arc<Shared>) -> Arc<Outcome> {
         duration: Duration::from_nanos(at),
     };
     run.must_happen(Fact::Finished { at }, finished).await;
+    run.settled().await?;
     let course = std::mem::take(&mut run.queue().course);
     drop(unfinished);
-    Arc::new(Outcome {
+    Ok(Arc::new(Outcome {
         workflow: run.plan.name.to_string(),
         run: run.id.clone(),
         status,
@@ -250,33 +346,36 @@ pub(crate) async fn drive(run: Arc<Shared>) -> Arc<Outcome> {
         identity: run.identity,
         plan: Arc::clone(&run.plan),
         course,
-    })
+    }))
 }
 
 /// Until every step has come to its end: works, and watches for a cancellation and the timeout.
 async fn steps_to_end(run: &Arc<Shared>) -> Status {
     let mut work = Box::pin(work::work(Arc::clone(run), Worker::Driver));
+    let mut suspended = Box::pin(run.suspend.cancelled());
     let mut cancelled = Box::pin(run.token.cancelled());
-    let mut expired = Box::pin(sleep(run.plan.timeout));
+    let left = run.plan.timeout.saturating_sub(run.before);
+    let mut expired = Box::pin(sleep(left));
     std::future::poll_fn(|cx| {
         if work.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        let ended = if cancelled.as_mut().poll(cx).is_ready() {
-            Some(Status::Cancelled)
+        let ends = if run.is_durable && suspended.as_mut().poll(cx).is_ready() {
+            run.queue().suspend();
+            true
+        } else if cancelled.as_mut().poll(cx).is_ready() {
+            run.queue().stop(&run.plan, Status::Cancelled)
         } else if expired.as_mut().poll(cx).is_ready() {
-            Some(Status::TimedOut)
+            run.queue().stop(&run.plan, Status::TimedOut)
         } else {
-            None
+            false
         };
-        match ended {
-            Some(status) if run.queue().stop(&run.plan, status) => {
-                run.token.cancel();
-                // What runs is told; what has not started is over, perhaps all there was.
-                work.as_mut().poll(cx)
-            }
-            _ => Poll::Pending,
+        if !ends {
+            return Poll::Pending;
         }
+        // What runs is told; what has not started is over, perhaps all there was.
+        run.token.cancel();
+        work.as_mut().poll(cx)
     })
     .await;
     run.queue().course.status()

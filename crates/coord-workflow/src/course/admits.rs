@@ -39,10 +39,6 @@ pub(crate) enum Refused {
         attempt: u32,
         next: u32,
     },
-    #[error("step {step} has no attempt left")]
-    NoAttemptLeft { step: usize },
-    #[error("step {step} has attempts left, so it has not failed for good")]
-    AttemptsLeft { step: usize },
     #[error("step {step} is being undone: one after another")]
     BeingUndone { step: usize },
     #[error("step {step} is not being undone")]
@@ -64,7 +60,7 @@ impl Course {
             return Err(Refused::RunFinished);
         }
         match fact {
-            Fact::Started { step, attempt, .. } => self.admits_attempt(plan, *step, *attempt),
+            Fact::Started { step, attempt, .. } => self.admits_attempt(*step, *attempt),
             Fact::Skipped { step, .. } => {
                 let record = self.ready(*step)?;
                 match record.lacks_input || plan.steps[*step].when.is_some() {
@@ -72,23 +68,14 @@ impl Course {
                     false => Err(Refused::NothingRulesItOut { step: *step }),
                 }
             }
-            Fact::Completed { step, .. } => self.running(*step).map(drop),
-            Fact::AttemptFailed { step, error } => {
-                let record = self.running(*step)?;
-                match plan.steps[*step].has_another(record.attempts, error) {
-                    true => Ok(()),
-                    false => Err(Refused::NoAttemptLeft { step: *step }),
-                }
+            // How often a step is tried is not asked here: that may be decided anew while a run
+            // is interrupted.
+            Fact::Completed { step, .. } | Fact::AttemptFailed { step, .. } => {
+                self.running(*step).map(drop)
             }
-            Fact::Failed { step, error, .. } => match self.record(*step)?.phase {
+            Fact::Failed { step, .. } => match self.record(*step)?.phase {
                 Phase::Waiting if plan.steps[*step].when.is_some() => self.ready(*step).map(drop),
-                _ => {
-                    let record = self.running(*step)?;
-                    match plan.steps[*step].has_another(record.attempts, error) {
-                        true => Err(Refused::AttemptsLeft { step: *step }),
-                        false => Ok(()),
-                    }
-                }
+                _ => self.running(*step).map(drop),
             },
             Fact::Cancelled { step, .. } if self.record(*step)?.phase.is_over() => {
                 Err(Refused::StepOver { step: *step })
@@ -106,11 +93,12 @@ impl Course {
                 Some(undoing) if undoing == *step => Ok(()),
                 _ => Err(Refused::NotBeingUndone { step: *step }),
             },
+            Fact::Claimed => Ok(()),
             Fact::Finished { .. } => self.admits_end(plan),
         }
     }
 
-    fn admits_attempt(&self, plan: &Plan, step: usize, attempt: u32) -> Result<(), Refused> {
+    fn admits_attempt(&self, step: usize, attempt: u32) -> Result<(), Refused> {
         let record = self.record(step)?;
         match record.phase {
             Phase::Waiting => {
@@ -125,9 +113,6 @@ impl Course {
         }
         if self.stopped.is_some() {
             return Err(Refused::RunStopped);
-        }
-        if attempt > plan.steps[step].retry.max_attempts.get() {
-            return Err(Refused::NoAttemptLeft { step });
         }
         match record.attempts + 1 {
             next if next == attempt => Ok(()),

@@ -216,7 +216,7 @@ fn about(fact: &Fact) -> Option<usize> {
         | Fact::UndoStarted { step }
         | Fact::Undone { step }
         | Fact::UndoFailed { step, .. } => Some(*step),
-        Fact::Stopped { .. } | Fact::Finished { .. } => None,
+        Fact::Stopped { .. } | Fact::Claimed | Fact::Finished { .. } => None,
     }
 }
 
@@ -253,13 +253,18 @@ fn completed(step: usize) -> Fact {
     Fact::Completed {
         step,
         output,
+        kept: None,
         at: 2,
     }
 }
 
 fn attempt_failed(step: usize) -> Fact {
     let error = StepError::message("no");
-    Fact::AttemptFailed { step, error }
+    Fact::AttemptFailed {
+        step,
+        error,
+        until: 3,
+    }
 }
 
 fn failed(step: usize) -> Fact {
@@ -304,16 +309,16 @@ fn what_is_refused_says_why_by_name() {
         &Fact::Skipped { step: 0, at: 1 },
         Refused::NothingRulesItOut { step: 0 },
     );
-    refused(&[], &started(0, 2), Refused::NoAttemptLeft { step: 0 });
+    let too_late = Refused::WrongAttempt {
+        step: 0,
+        attempt: 2,
+        next: 1,
+    };
+    refused(&[], &started(0, 2), too_late);
     refused(
         &[started(0, 1)],
         &started(0, 1),
         Refused::UnderWay { step: 0 },
-    );
-    refused(
-        &[started(0, 1)],
-        &attempt_failed(0),
-        Refused::NoAttemptLeft { step: 0 },
     );
     refused(
         &[started(0, 1), completed(0)],
@@ -331,7 +336,6 @@ fn what_is_refused_says_why_by_name() {
         Refused::RunStopped,
     );
     let to_b = [started(0, 1), completed(0), started(1, 1)];
-    refused(&to_b, &failed(1), Refused::AttemptsLeft { step: 1 });
     refused(
         &to_b[..2],
         &started(1, 2),

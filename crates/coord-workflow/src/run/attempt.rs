@@ -40,7 +40,8 @@ pub(super) struct Begun<T> {
 
 /// How far a step has come already.
 pub(super) enum Stage {
-    /// Nothing has happened yet.
+    /// Nothing has happened yet, at least not here: earlier attempts may have been made by who had
+    /// the run before.
     Begin,
     /// Its first attempt started at this time, without anybody being told, and has come this far.
     First(First<Output>, u64),
@@ -80,10 +81,7 @@ pub(super) fn step(run: Arc<Shared>, step: usize, stage: Stage) -> BoxFuture<'st
     Box::pin(async move {
         let course = Step { run: &run, step };
         match stage {
-            Stage::Begin => match course.ruled_out().await {
-                Some(fact) => fact,
-                None => course.attempts(1, None).await,
-            },
+            Stage::Begin => course.begin().await,
             Stage::First(first, began) => course.attempts(1, Some((first, began))).await,
         }
     })
@@ -98,6 +96,23 @@ struct Step<'r> {
 impl Step<'_> {
     fn id(&self) -> String {
         self.run.step_id(self.step)
+    }
+
+    async fn begin(&self) -> Fact {
+        let run = self.run;
+        let record = run.queue().course.step(self.step).clone();
+        if record.attempts == 0 {
+            return match self.ruled_out().await {
+                Some(fact) => fact,
+                None => self.attempts(1, None).await,
+            };
+        }
+        // Its condition was asked before its first attempt.
+        let wait = between(run.elapsed(), record.ended);
+        if timeout(wait, run.token.cancelled()).await.is_ok() {
+            return self.cancelled().await;
+        }
+        self.attempts(record.attempts + 1, None).await
     }
 
     /// The fact that ends the step before it has begun, if something does.
@@ -132,7 +147,10 @@ impl Step<'_> {
                 None => self.attempt(attempt).await,
             };
             let error = match ended {
-                Attempt::Done(Ok(output)) => return self.completed(output, attempt, began).await,
+                Attempt::Done(Ok(output)) => match run.keep(step, &output) {
+                    Ok(kept) => return self.completed(output, kept, attempt, began).await,
+                    Err(error) => error,
+                },
                 Attempt::Done(Err(error)) => error,
                 Attempt::Cancelled => return self.cancelled().await,
             };
@@ -149,6 +167,7 @@ impl Step<'_> {
             let failed = Fact::AttemptFailed {
                 step,
                 error: error.clone(),
+                until: run.elapsed() + wait.as_nanos() as u64,
             };
             let happened = run.happens(failed, retrying).await;
             if happened.is_err() || timeout(wait, run.token.cancelled()).await.is_ok() {
@@ -177,7 +196,13 @@ impl Step<'_> {
         (ended, at)
     }
 
-    async fn completed(&self, output: Output, attempt: u32, began: u64) -> Fact {
+    async fn completed(
+        &self,
+        output: Output,
+        kept: Option<Box<str>>,
+        attempt: u32,
+        began: u64,
+    ) -> Fact {
         let at = self.run.elapsed();
         let told = || Transition::StepCompleted {
             step: self.id(),
@@ -188,6 +213,7 @@ impl Step<'_> {
         Fact::Completed {
             step: self.step,
             output,
+            kept,
             at,
         }
     }

@@ -4,8 +4,8 @@ use coord_bus::CancellationToken;
 use coord_bus::time::{Instant, sleep, timeout};
 use coord_bus::vocabulary::Transition;
 
-use super::Shared;
 use super::attempt::{Attempt, first, supervise};
+use super::{End, Shared};
 use crate::course::Fact;
 use crate::error::AttemptError;
 use crate::{Retry, StepError};
@@ -15,13 +15,18 @@ const RETRY: Retry = Retry::exponential();
 
 /// Undoes every completed step that can be undone, one after another. One that cannot is told of,
 /// and the rest are undone all the same.
-pub(super) async fn all(run: &Shared) {
+///
+/// # Errors
+///
+/// What was to be undone cannot be kept, so it is not undone either.
+pub(super) async fn all(run: &Shared) -> Result<(), End> {
     let deadline = Instant::now() + run.settings.compensation_timeout;
     while let Some(step) = run.next_to_undo() {
         let id = || run.step_id(step);
         let started = || Transition::CompensationStarted { step: id() };
         let fact = Fact::UndoStarted { step };
         run.must_happen(fact, started).await;
+        run.settled().await?;
         let left = deadline.saturating_duration_since(Instant::now());
         let undone = match timeout(left, until_done(run, step)).await {
             Ok(undone) => undone,
@@ -43,6 +48,7 @@ pub(super) async fn all(run: &Shared) {
             }
         }
     }
+    Ok(())
 }
 
 async fn until_done(run: &Shared, step: usize) -> Result<(), StepError> {

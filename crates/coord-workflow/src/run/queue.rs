@@ -8,9 +8,10 @@ use coord_bus::BoxFuture;
 
 use super::Shared;
 use super::ready::Ready;
+use super::recorder::Recorder;
 use crate::course::{Course, Fact, Phase};
 use crate::outcome::Status;
-use crate::plan::{Output, Plan};
+use crate::plan::Plan;
 
 /// A step under way that has had to wait. What it comes to is the fact that ends it.
 pub(super) struct Running {
@@ -52,6 +53,11 @@ pub(super) struct Queue {
     limit: usize,
     /// Set when the run was aborted: nothing in it is polled any more.
     abandoned: bool,
+    /// Set when the run is to be left as it is: nothing begins, and what is stopped for it has not
+    /// ended.
+    suspended: bool,
+    /// In a run that is kept: what is to be written, and what waits for it.
+    pub(super) recorder: Option<Box<Recorder>>,
     /// The driver and its helpers, as far as they have nothing to do.
     pub(super) idle: Vec<Waker>,
     pub(super) helpers: usize,
@@ -62,13 +68,14 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(plan: &Plan, limit: usize) -> Self {
-        let mut ready = Ready::new(plan.steps.len());
-        let needs = plan.needs().iter().enumerate();
-        let first = needs.filter(|(_, needs)| **needs == 0);
-        first.for_each(|(step, _)| ready.insert(step));
+    /// Of a run that has come this far.
+    pub(super) fn new(course: Course, limit: usize, recorder: Option<Recorder>) -> Self {
+        let mut ready = Ready::new(course.steps().len());
+        course.may_begin().for_each(|step| ready.insert(step));
         Self {
-            course: Course::new(plan),
+            course,
+            suspended: false,
+            recorder: recorder.map(Box::new),
             tasks: Vec::new(),
             ready,
             woken: VecDeque::new(),
@@ -84,8 +91,8 @@ impl Queue {
 
     /// Whether nothing more is to be done for the steps of the run.
     pub(super) fn is_over(&self) -> bool {
-        let stopped = self.course.stopped().is_some() && self.under_way == 0;
-        stopped || self.abandoned || self.course.left() == 0
+        let ends = self.course.stopped().is_some() || self.suspended;
+        (ends && self.under_way == 0) || self.abandoned || self.course.left() == 0
     }
 
     /// Whether somebody could do something.
@@ -94,7 +101,10 @@ impl Queue {
     }
 
     fn may_begin(&self) -> bool {
-        !self.ready.is_empty() && self.under_way < self.limit && self.course.stopped().is_none()
+        !self.ready.is_empty()
+            && self.under_way < self.limit
+            && self.course.stopped().is_none()
+            && !self.suspended
     }
 
     /// What to do next. What has been woken goes before what has not begun: it may hold what
@@ -112,7 +122,9 @@ impl Queue {
         }
         let step = self.ready.pop()?;
         self.under_way += 1;
-        let is_plain = plan.steps[step].when.is_none() && !self.course.step(step).lacks_input;
+        let record = self.course.step(step);
+        let has_begun = record.attempts > 0;
+        let is_plain = plan.steps[step].when.is_none() && !record.lacks_input && !has_begun;
         if !quiet || !is_plain {
             return Some(Job::Begin(step));
         }
@@ -132,14 +144,37 @@ impl Queue {
     pub(super) fn apply(&mut self, plan: &Plan, fact: Fact) {
         debug_assert_eq!(self.course.admits(plan, &fact), Ok(()), "{fact:?}");
         let ready = &mut self.ready;
-        self.course.apply(plan, fact, |step| ready.insert(step));
+        match &mut self.recorder {
+            None => self.course.apply(plan, fact, |step| ready.insert(step)),
+            Some(recorder) => {
+                recorder.push(plan, &fact, self.course.status());
+                self.course.apply(plan, fact, |step| recorder.hold(step));
+            }
+        }
+    }
+
+    /// Records up to this one are kept: what waited only for that may begin.
+    pub(super) fn kept(&mut self, until: u64) {
+        let ready = &mut self.ready;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.kept(until, |step| ready.insert(step));
+        }
+    }
+
+    /// Nothing begins any more, and what is under way is to stop: the run is left as it is.
+    pub(super) fn suspend(&mut self) {
+        self.suspended = true;
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.suspended && self.course.left() > 0 && self.course.stopped().is_none()
     }
 
     /// A step is done.
     #[inline]
-    pub(super) fn complete(&mut self, plan: &Plan, step: usize, output: Output, at: u64) {
+    pub(super) fn complete(&mut self, plan: &Plan, done: Fact) {
         self.under_way -= 1;
-        self.apply(plan, Fact::Completed { step, output, at });
+        self.apply(plan, done);
     }
 
     /// A step has come to its end. Whether the run is stopped for it.
@@ -147,6 +182,10 @@ impl Queue {
         self.under_way -= 1;
         let was_stopped = self.course.stopped().is_some();
         if !was_stopped && let Fact::Cancelled { .. } = fact {
+            if self.suspended {
+                // It has not come to its end: it goes on when the run is resumed.
+                return false;
+            }
             // It has noticed before the driver did.
             let status = Status::Cancelled;
             self.apply(plan, Fact::Stopped { status });
@@ -158,7 +197,7 @@ impl Queue {
     /// No further step begins. Whether that is new.
     pub(super) fn stop(&mut self, plan: &Plan, status: Status) -> bool {
         let fact = Fact::Stopped { status };
-        let is_new = self.course.admits(plan, &fact).is_ok();
+        let is_new = !self.suspended && self.course.admits(plan, &fact).is_ok();
         if is_new {
             self.apply(plan, fact);
         }
@@ -230,7 +269,13 @@ impl Drop for Unfinished {
         let mut queue = self.0.queue();
         queue.abandoned = true;
         let dropped = std::mem::take(&mut queue.tasks);
-        let idle = std::mem::take(&mut queue.idle);
+        let mut idle = std::mem::take(&mut queue.idle);
+        idle.extend(
+            queue
+                .recorder
+                .as_mut()
+                .and_then(|recorder| recorder.abandon()),
+        );
         drop(queue);
         drop(dropped);
         idle.into_iter().for_each(Waker::wake);

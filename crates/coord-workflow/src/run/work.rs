@@ -25,6 +25,7 @@ use super::Shared;
 use super::attempt::{self, First, Stage};
 use super::queue::{Job, Queue, Running};
 use crate::course::Fact;
+use crate::plan::Output;
 
 /// How often a worker calls for help at most, in nanoseconds: waking somebody costs about a
 /// twentieth of this.
@@ -145,10 +146,11 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
     let mut quiet = !run.is_heard();
     loop {
         let Some(job) = queue.next(plan, now, quiet) else {
+            call_writer(queue, true);
             return Pause::Idle;
         };
         let has_more = queue.has_next();
-        drop(queue);
+        call_writer(queue, false);
         if run.helpers_max > 0 {
             run.taken.0.store(now, Ordering::Relaxed);
             if has_more {
@@ -159,15 +161,23 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
         let ended = match job {
             Job::Call(step) => {
                 let start = run.start(step, 1, &run.token);
-                match attempt::first(&start, |start| (plan.steps[step].action)(start)) {
-                    First::Done(Ok(output)) => {
+                let first = attempt::first(&start, |start| (plan.steps[step].action)(start));
+                match done(run, step, first) {
+                    Ok((output, kept)) => {
                         // Reading the clock costs as much as a small step: the end of one is the
                         // beginning of the next.
                         now = run.elapsed();
                         let mut queue = run.queue();
                         quiet = !run.is_heard();
                         if quiet {
-                            queue.complete(plan, step, output, now);
+                            let at = now;
+                            let done = Fact::Completed {
+                                step,
+                                output,
+                                kept,
+                                at,
+                            };
+                            queue.complete(plan, done);
                             Ok((queue, false))
                         } else {
                             drop(queue);
@@ -175,7 +185,7 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
                             Err(poll(run, step, Stage::First(first, before), &mut now))
                         }
                     }
-                    first => Err(poll(run, step, Stage::First(first, before), &mut now)),
+                    Err(first) => Err(poll(run, step, Stage::First(first, before), &mut now)),
                 }
             }
             Job::Begin(step) => Err(poll(run, step, Stage::Begin, &mut now)),
@@ -206,6 +216,33 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
             return Pause::Needless;
         }
     }
+}
+
+/// What a call came to, and that as it is kept; or the call, where there is more to it.
+#[inline]
+fn done(
+    run: &Shared,
+    step: usize,
+    first: First<Output>,
+) -> Result<(Output, Option<Box<str>>), First<Output>> {
+    let First::Done(Ok(output)) = first else {
+        return Err(first);
+    };
+    match run.keep(step, &output) {
+        Ok(kept) => Ok((output, kept)),
+        // Where it fails again, it is the step that fails.
+        Err(_) => Err(First::Done(Ok(output))),
+    }
+}
+
+/// Gives the lock back, and wakes who writes what happened under it; where there is time, also for
+/// what nobody waits for.
+#[inline]
+fn call_writer(mut queue: MutexGuard<'_, Queue>, has_time: bool) {
+    let recorder = queue.recorder.as_mut();
+    let writer = recorder.and_then(|recorder| recorder.call_writer(has_time));
+    drop(queue);
+    writer.into_iter().for_each(Waker::wake);
 }
 
 /// A step has come to its end. Whether the run is stopped for it.

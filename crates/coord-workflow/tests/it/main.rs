@@ -3,6 +3,8 @@
 
 mod typed;
 mod course;
+mod durable;
+mod crashes;
 mod events;
 mod model;
 mod sequence;

@@ -1,0 +1,61 @@
+//! What is kept of a run: whether its outputs are written to a journal, and how.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::plan::Output;
+
+/// Runs of a workflow live in memory, and end with their process. Its outputs may be of any type.
+#[derive(Debug)]
+pub struct Volatile;
+
+/// Runs of a workflow are kept in a journal, and outlive their process. Its outputs are written as
+/// JSON, so they are [`Serialize`] and [`DeserializeOwned`].
+#[derive(Debug)]
+pub struct Durable;
+
+/// What a workflow does with the outputs of its steps: [`Volatile`] takes any, [`Durable`] those
+/// that can be written and read.
+pub trait Keeps<T>: Sized {
+    #[doc(hidden)]
+    fn kept() -> Kept;
+}
+
+/// How outputs are written and read, if they are. Opaque: for the implementations of [`Keeps`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Kept(pub(crate) Option<Codec>);
+
+impl<T> Keeps<T> for Volatile {
+    fn kept() -> Kept {
+        Kept(None)
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Keeps<T> for Durable {
+    fn kept() -> Kept {
+        Kept(Some(Codec::of::<T>()))
+    }
+}
+
+/// How the outputs of a step are written and read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Codec {
+    pub(crate) encode: fn(&Output) -> Result<Box<str>, serde_json::Error>,
+    pub(crate) decode: fn(&str) -> Result<Output, serde_json::Error>,
+}
+
+impl Codec {
+    pub(crate) fn of<T: Serialize + DeserializeOwned + Send + Sync + 'static>() -> Self {
+        Self {
+            encode: |output| {
+                // Its type is that of the step that it comes from.
+                let output = output.downcast_ref::<T>();
+                Ok(serde_json::to_string(&output)?.into())
+            },
+            decode: |json| Ok(Arc::new(serde_json::from_str::<T>(json)?)),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What a workflow is, in a few bytes: so that a run is not taken up by another workflow than its own.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Plan, PlannedStep};
+
+/// A step as a run's first record has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeptStep {
+    pub(crate) id: String,
+    /// The steps that it needs, by their places in the list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) needs: Vec<usize>,
+    /// Everything about it that a run relies on.
+    pub(crate) print: String,
+}
+
+/// The steps of a plan, as they are kept.
+pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
+    let steps = plan.steps.iter();
+    let kept = steps.map(|step| KeptStep {
+        id: step.id.to_string(),
+        needs: step.needs.clone(),
+        print: format!("{:016x}", print(plan, step)),
+    });
+    kept.collect()
+}
+
+/// The fingerprint of all of them.
+pub(crate) fn of(steps: &[KeptStep]) -> String {
+    let mut hash = Hash::default();
+    // Their order is not looked at.
+    let sorted: BTreeSet<_> = steps.iter().map(|step| (&step.id, &step.print)).collect();
+    for (id, print) in sorted {
+        hash.text(id);
+        hash.text(print);
+    }
+    format!("{:016x}", hash.0)
+}
+
+/// What differs between a workflow as it was and as it is, step by step, in words.
+pub(crate) fn differences(was: &[KeptStep], is: &[KeptStep]) -> Vec<String> {
+    let find = |among: &[KeptStep], id: &str| among.iter().position(|step| step.id == id);
+    let mut differences = Vec::new();
+    for step in is {
+        match find(was, &step.id) {
+            None => differences.push(format!("`{}` is new", step.id)),
+            Some(at) if was[at].print != step.print => {
+                differences.push(format!("`{}` has changed", step.id));
+            }
+            Some(_) => {}
+        }
+    }
+    let gone = was.iter().filter(|step| find(is, &step.id).is_none());
+    differences.extend(gone.map(|step| format!("`{}` is gone", step.id)));
+    differences
+}
+
+/// How often a step is tried, how long it may take and how many run at once is left out: that may
+/// be changed while a run is interrupted.
+fn print(plan: &Plan, step: &PlannedStep) -> u64 {
+    let mut hash = Hash::default();
+    hash.text(&step.id);
+    for steps in [&step.needs, &step.inputs] {
+        let ids: BTreeSet<_> = steps.iter().map(|step| &plan.steps[*step].id).collect();
+        hash.number(ids.len());
+        ids.into_iter().for_each(|id| hash.text(id));
+    }
+    let has = [step.when.is_some(), step.undo.is_some(), step.optional];
+    has.into_iter().for_each(|has| hash.number(has.into()));
+    hash.text(step.given.as_deref().unwrap_or_default());
+    hash.0
+}
+
+/// FNV-1a: the same in every version and on every machine. It need not withstand anybody.
+struct Hash(u64);
+
+impl Default for Hash {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hash {
+    fn text(&mut self, text: &str) {
+        self.number(text.len());
+        self.bytes(text.as_bytes());
+    }
+
+    fn number(&mut self, number: usize) {
+        self.bytes(&(number as u64).to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}

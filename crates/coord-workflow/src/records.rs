@@ -1,0 +1,319 @@
+//! The records of a durable run: its facts as they are written, and read.
+//!
+//! A run is a stream of the journal, `run.` and its id. What is written is JSON, and names steps by
+//! their ids; [`VERSION`] says by which rules. Whoever drives the run appends its facts; anybody may
+//! append a [`Command`](Entry::Command), which is no fact: that it was followed is one.
+
+use std::collections::HashMap;
+
+use coord_bus::{Record, StoredRecord, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::course::Fact;
+use crate::fingerprint::KeptStep;
+use crate::outcome::Status;
+use crate::plan::Plan;
+use crate::{RecordFault, StepError};
+
+/// The version of the records.
+pub(crate) const VERSION: u32 = 1;
+
+pub(crate) const RUN_STARTED: &str = "run-started";
+pub(crate) const RUN_CLAIMED: &str = "run-claimed";
+pub(crate) const RUN_STOPPED: &str = "run-stopped";
+pub(crate) const RUN_FINISHED: &str = "run-finished";
+pub(crate) const STEP_STARTED: &str = "step-started";
+pub(crate) const ATTEMPT_FAILED: &str = "attempt-failed";
+pub(crate) const STEP_COMPLETED: &str = "step-completed";
+pub(crate) const STEP_FAILED: &str = "step-failed";
+pub(crate) const STEP_SKIPPED: &str = "step-skipped";
+pub(crate) const STEP_CANCELLED: &str = "step-cancelled";
+pub(crate) const UNDO_STARTED: &str = "compensation-started";
+pub(crate) const UNDONE: &str = "compensation-completed";
+pub(crate) const UNDO_FAILED: &str = "compensation-failed";
+
+/// The stream of a run.
+pub(crate) fn stream(run: &str) -> String {
+    format!("{STREAMS}{run}")
+}
+
+/// What the streams of runs begin with.
+pub(crate) const STREAMS: &str = "run.";
+
+/// The first record of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Started {
+    pub(crate) version: u32,
+    pub(crate) workflow: String,
+    pub(crate) started_at: Timestamp,
+    pub(crate) input: Box<RawValue>,
+    pub(crate) steps: Vec<KeptStep>,
+    pub(crate) owner: Owner,
+}
+
+/// Who drives a run: as long as this grant of a lease holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    pub(crate) lease: String,
+    pub(crate) token: u64,
+    /// For people.
+    pub(crate) holder: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Attempt<'a> {
+    #[serde(borrow)]
+    step: Id<'a>,
+    attempt: u32,
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AttemptFailed<'a> {
+    #[serde(borrow)]
+    step: Id<'a>,
+    error: KeptError,
+    until: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Completed<'a> {
+    #[serde(borrow)]
+    step: Id<'a>,
+    at: u64,
+    #[serde(borrow)]
+    output: &'a RawValue,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Failed<'a> {
+    #[serde(borrow)]
+    step: Id<'a>,
+    error: KeptError,
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OfStep<'a> {
+    #[serde(borrow)]
+    step: Id<'a>,
+    /// Missing where that is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<KeptError>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stopped {
+    status: Status,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Finished {
+    status: Status,
+    at: u64,
+}
+
+/// An id of a step; ids have nothing in them that JSON escapes.
+type Id<'a> = &'a str;
+
+/// An error, of which its words remain.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct KeptError {
+    message: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    permanent: bool,
+}
+
+impl KeptError {
+    fn of(error: &StepError) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.cause().source();
+        while let Some(error) = source {
+            message.push_str(": ");
+            message.push_str(&error.to_string());
+            source = error.source();
+        }
+        Self {
+            message,
+            permanent: error.is_permanent(),
+        }
+    }
+
+    fn into_error(self) -> StepError {
+        let error = StepError::message(self.message);
+        match self.permanent {
+            true => error.permanent(),
+            false => error,
+        }
+    }
+}
+
+/// A fact, as it is written. `status` is how the run ends, for the last of them.
+pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, RecordFault> {
+    let id = |step: &usize| &*plan.steps[*step].id;
+    let of_step = |step, at, error: Option<&StepError>| OfStep {
+        step: id(step),
+        at,
+        error: error.map(KeptError::of),
+    };
+    match fact {
+        Fact::Started { step, attempt, at } => {
+            let (step, attempt, at) = (id(step), *attempt, *at);
+            record(STEP_STARTED, &Attempt { step, attempt, at })
+        }
+        Fact::AttemptFailed { step, error, until } => {
+            let failed = AttemptFailed {
+                step: id(step),
+                error: KeptError::of(error),
+                until: *until,
+            };
+            record(ATTEMPT_FAILED, &failed)
+        }
+        Fact::Completed { step, kept, at, .. } => {
+            let kept = kept.as_deref().unwrap_or("null");
+            let output = serde_json::from_str(kept).map_err(RecordFault::Unwritable)?;
+            let (step, at) = (id(step), *at);
+            record(STEP_COMPLETED, &Completed { step, at, output })
+        }
+        Fact::Failed { step, error, at } => {
+            let (step, error, at) = (id(step), KeptError::of(error), *at);
+            record(STEP_FAILED, &Failed { step, error, at })
+        }
+        Fact::Skipped { step, at } => record(STEP_SKIPPED, &of_step(step, Some(*at), None)),
+        Fact::Cancelled { step, at } => record(STEP_CANCELLED, &of_step(step, Some(*at), None)),
+        Fact::Stopped { status } => record(RUN_STOPPED, &Stopped { status: *status }),
+        Fact::UndoStarted { step } => record(UNDO_STARTED, &of_step(step, None, None)),
+        Fact::Undone { step } => record(UNDONE, &of_step(step, None, None)),
+        Fact::UndoFailed { step, error } => record(UNDO_FAILED, &of_step(step, None, Some(error))),
+        Fact::Claimed => Ok(Record::new(RUN_CLAIMED, "")),
+        Fact::Finished { at } => record(RUN_FINISHED, &Finished { status, at: *at }),
+    }
+}
+
+/// Any part of a run, as it is written.
+pub(crate) fn record(kind: &str, payload: &impl Serialize) -> Result<Record, RecordFault> {
+    let payload = serde_json::to_vec(payload).map_err(RecordFault::Unwritable)?;
+    Ok(Record::new(kind, payload))
+}
+
+/// What a record says.
+pub(crate) enum Entry {
+    Claimed(Owner),
+    Fact(Fact),
+}
+
+/// Reads the records of runs of one plan.
+pub(crate) struct Reader<'p> {
+    plan: &'p Plan,
+    places: HashMap<&'p str, usize>,
+}
+
+impl<'p> Reader<'p> {
+    pub(crate) fn new(plan: &'p Plan) -> Self {
+        let steps = plan.steps.iter().enumerate();
+        Self {
+            plan,
+            places: steps.map(|(place, step)| (&*step.id, place)).collect(),
+        }
+    }
+
+    fn place(&self, id: &str) -> Result<usize, RecordFault> {
+        let place = self.places.get(id).copied();
+        place.ok_or_else(|| RecordFault::UnknownStep {
+            step: id.to_owned(),
+        })
+    }
+
+    /// What a record says.
+    pub(crate) fn read(&self, stored: &StoredRecord) -> Result<Entry, RecordFault> {
+        let payload = &*stored.record.payload;
+        let fact = match &*stored.record.kind {
+            RUN_STARTED => return Err(RecordFault::out_of_order("the run has begun")),
+            RUN_CLAIMED => return parse(payload).map(Entry::Claimed),
+            STEP_STARTED => {
+                let Attempt { step, attempt, at } = parse(payload)?;
+                let step = self.place(step)?;
+                Fact::Started { step, attempt, at }
+            }
+            ATTEMPT_FAILED => {
+                let failed: AttemptFailed = parse(payload)?;
+                Fact::AttemptFailed {
+                    step: self.place(failed.step)?,
+                    error: failed.error.into_error(),
+                    until: failed.until,
+                }
+            }
+            STEP_COMPLETED => self.completed(payload)?,
+            STEP_FAILED => {
+                let Failed { step, error, at } = parse(payload)?;
+                let (step, error) = (self.place(step)?, error.into_error());
+                Fact::Failed { step, error, at }
+            }
+            RUN_STOPPED => {
+                let Stopped { status } = parse(payload)?;
+                Fact::Stopped { status }
+            }
+            RUN_FINISHED => {
+                let Finished { at, .. } = parse(payload)?;
+                Fact::Finished { at }
+            }
+            kind => self.of_step(kind, parse(payload)?)?,
+        };
+        Ok(Entry::Fact(fact))
+    }
+
+    fn completed(&self, payload: &[u8]) -> Result<Fact, RecordFault> {
+        let Completed { step, at, output } = parse(payload)?;
+        let step = self.place(step)?;
+        let codec = self.plan.steps[step].codec.ok_or(RecordFault::NotDurable)?;
+        let output = (codec.decode)(output.get()).map_err(|source| RecordFault::Output {
+            step: self.plan.steps[step].id.to_string(),
+            source,
+        })?;
+        Ok(Fact::Completed {
+            step,
+            output,
+            kept: None,
+            at,
+        })
+    }
+
+    fn of_step(&self, kind: &str, said: OfStep<'_>) -> Result<Fact, RecordFault> {
+        let step = self.place(said.step)?;
+        let at = said.at.unwrap_or_default();
+        Ok(match (kind, said.error) {
+            (STEP_SKIPPED, _) => Fact::Skipped { step, at },
+            (STEP_CANCELLED, _) => Fact::Cancelled { step, at },
+            (UNDO_STARTED, _) => Fact::UndoStarted { step },
+            (UNDONE, _) => Fact::Undone { step },
+            (UNDO_FAILED, Some(error)) => {
+                let error = error.into_error();
+                Fact::UndoFailed { step, error }
+            }
+            _ => {
+                let kind = kind.to_owned();
+                return Err(RecordFault::UnknownKind { kind });
+            }
+        })
+    }
+}
+
+/// The first record of a run.
+pub(crate) fn started(payload: &[u8]) -> Result<Started, RecordFault> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let Version { version } = parse(payload)?;
+    if version != VERSION {
+        return Err(RecordFault::Version { version });
+    }
+    parse(payload)
+}
+
+fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, RecordFault> {
+    serde_json::from_slice(payload).map_err(RecordFault::Unreadable)
+}
