@@ -9,7 +9,7 @@ use coordination::patterns::process::{ProcessError, ProcessSpec, Stop};
 use coordination::patterns::service::{ServiceError, ServiceSpec};
 use coordination::recovery::{Child, ChildEnd, ChildError, ChildSpec, GaveUp, GiveUpReason};
 use coordination::workflow::{
-    Call, Faults, HandlerCall, Registry, Spec, StepContext, StepError, StepSpec, Workflow,
+    Call, Durable, Faults, HandlerCall, Registry, Spec, StepContext, StepError, StepSpec, Workflow,
 };
 use coordination::{CoordinationError, CoordinationModule};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ pub(crate) struct Job {
 }
 
 /// The workflow of a file, given whether each of its units runs.
-pub(crate) fn workflow(job: &Arc<Job>, runs: &[bool]) -> Result<Workflow, Faults> {
+pub(crate) fn workflow(job: &Arc<Job>, runs: &[bool]) -> Result<Workflow<(), Durable>, Faults> {
     let mut spec = Spec::new(&job.file.name);
     spec.timeout = Some(job.file.timeout);
     spec.concurrency = job.file.concurrency;

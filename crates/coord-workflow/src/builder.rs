@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use coord_bus::time;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::context::Start;
 use crate::handle::{InputPlace, Inputs, Outputs, Place, Step};
 use crate::name::is_name;
-use crate::plan::{
-    DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction,
-    When,
-};
+use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When};
 use crate::{Durable, Fault, Faults, Keeps, Retry, StepContext, StepError, Volatile, Workflow};
 
 /// Builds a [`Workflow`], step by step. Made by [`Workflow::builder`].
@@ -94,19 +95,8 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
     /// Begins a step. It is added by [`run`](StepBuilder::run).
     pub fn step(&mut self, id: impl Into<String>) -> StepBuilder<'_, I, NoInput, NoUndo, K> {
         StepBuilder {
-            step: PlannedStep {
-                id: id.into().into(),
-                needs: Vec::new(),
-                inputs: Vec::new(),
-                action: Box::new(|_| None),
-                when: None,
-                undo: None,
-                retry: Retry::none(),
-                timeout: DEFAULT_STEP_TIMEOUT,
-                optional: false,
-                codec: None,
-                given: None,
-            },
+            step: PlannedStep::new(&id.into(), Vec::new()),
+            timeout: None,
             workflow: self,
             inputs: NoInput,
             undo: NoUndo,
@@ -221,6 +211,7 @@ where
 pub struct StepBuilder<'w, I, In, U, K = Volatile> {
     workflow: &'w mut WorkflowBuilder<I, K>,
     step: PlannedStep,
+    timeout: Option<Duration>,
     inputs: In,
     undo: U,
 }
@@ -241,7 +232,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
 
     /// With another limit to one attempt's time than [`DEFAULT_STEP_TIMEOUT`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.step.timeout = timeout;
+        self.timeout = Some(timeout);
         self
     }
 
@@ -279,6 +270,9 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         self.step.action = Box::new(move |start| Some(Box::pin(erase(begin(start)?))));
         self.step.undo = self.undo.erased().0;
         self.step.codec = K::kept().0;
+        if let Some(timeout) = self.timeout {
+            self.step.timeout = timeout;
+        }
         let place = Place {
             workflow: self.workflow.identity,
             step: Some(self.workflow.steps.len()),
@@ -291,6 +285,42 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
     }
 }
 
+impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
+    /// Adds the step: it waits for a signal of this name, which is sent with
+    /// [`Command::Signal`](crate::Command::Signal), and puts out what goes with it. There is no
+    /// limit to its time but the run's, where none is set.
+    ///
+    /// Of several steps that wait for the same name, each takes a signal of its own. What cannot be
+    /// read as a `T` fails the attempt.
+    pub fn signal<T>(mut self, name: impl Into<String>) -> Step<T>
+    where
+        T: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        let name: Arc<str> = name.into().into();
+        self.step.signal = Some((&*name).into());
+        self.timeout.get_or_insert(Duration::MAX);
+        self.begin(move |start| {
+            let (signals, name) = (Arc::clone(start.signals), Arc::clone(&name));
+            Some(async move { T::deserialize(&*signals.next(&name).await) })
+        })
+    }
+
+    /// Adds the step: it waits for so long. The time is counted from when it first began, by the
+    /// clock on the wall, so it goes on while the run is interrupted. There is no limit to it but
+    /// the run's.
+    pub fn sleep(mut self, wait: Duration) -> Step<()> {
+        self.step.sleep = Some(wait);
+        self.timeout.get_or_insert(Duration::MAX);
+        self.begin(move |start| {
+            let left = wait.saturating_sub(start.slept);
+            Some(async move {
+                time::sleep(left).await;
+                Ok::<_, StepError>(())
+            })
+        })
+    }
+}
+
 impl<'w, I, In, K> StepBuilder<'w, I, In, NoUndo, K> {
     /// Undone, after it has completed, when the run fails, is cancelled or times out: by this
     /// function of its output, after everything that completed later.
@@ -298,6 +328,7 @@ impl<'w, I, In, K> StepBuilder<'w, I, In, NoUndo, K> {
         StepBuilder {
             workflow: self.workflow,
             step: self.step,
+            timeout: self.timeout,
             inputs: self.inputs,
             undo: UndoWith(undo),
         }
@@ -318,6 +349,7 @@ impl<'w, I, U, K> StepBuilder<'w, I, NoInput, U, K> {
         StepBuilder {
             workflow: self.workflow,
             step: self.step,
+            timeout: self.timeout,
             inputs,
             undo: self.undo,
         }

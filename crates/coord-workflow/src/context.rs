@@ -3,11 +3,13 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use coord_bus::CancellationToken;
 
 use crate::RunId;
 use crate::plan::{Plan, Slots};
+use crate::signals::Signals;
 
 /// Given to a step's function. Cheap to clone.
 #[derive(Clone)]
@@ -90,6 +92,9 @@ pub(crate) struct Start<'r> {
     pub(crate) plan: &'r Arc<Plan>,
     pub(crate) run: &'r RunId,
     pub(crate) slots: &'r Slots,
+    pub(crate) signals: &'r Arc<Signals>,
+    /// How long ago its first attempt began, for a step that waits.
+    pub(crate) slept: Duration,
     pub(crate) step: usize,
     pub(crate) attempt: u32,
     /// Whose cancellation cancels the attempt.

@@ -94,6 +94,9 @@ impl Phase {
     }
 }
 
+/// The time of what has not happened.
+const NEVER: u64 = u64::MAX;
+
 /// What is known of a step.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
@@ -103,7 +106,7 @@ pub(crate) struct Record {
     /// How many of the steps that it needs are not over.
     missing: u32,
     pub(crate) attempts: u32,
-    /// When its first attempt began, if one did.
+    /// When its first attempt began; [`NEVER`], if none did.
     pub(crate) started: u64,
     /// When it came to its end, or before when it does not try again.
     pub(crate) ended: u64,
@@ -138,7 +141,7 @@ impl Course {
             lacks_input: false,
             missing,
             attempts: 0,
-            started: 0,
+            started: NEVER,
             ended: 0,
             error: None,
         };
@@ -219,7 +222,8 @@ impl Course {
         match fact {
             Fact::Started { step, attempt, at } => {
                 let record = &mut self.steps[step];
-                if attempt == 1 {
+                // It may have begun before, in a process that is gone.
+                if record.started == NEVER {
                     record.started = at;
                 }
                 record.attempts = attempt;

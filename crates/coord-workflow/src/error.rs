@@ -169,6 +169,21 @@ pub enum WorkflowError {
         /// The run.
         run: String,
     },
+    /// The run has finished, so it can be told nothing any more.
+    #[error("run `{run}` has finished: there is nobody to tell it")]
+    RunFinished {
+        /// The run.
+        run: String,
+    },
+    /// As many signals as may wait for the steps of a run.
+    #[error(
+        "run `{run}` was not sent the signal: {max} signals wait for its steps, the limit",
+        max = crate::MAX_SIGNALS
+    )]
+    TooManySignals {
+        /// The run.
+        run: String,
+    },
     /// Somebody else has taken the run up meanwhile.
     #[error(
         "run `{run}` was taken up by somebody else: this process seemed to be gone, perhaps \

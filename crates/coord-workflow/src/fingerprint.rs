@@ -13,6 +13,9 @@ pub(crate) struct KeptStep {
     /// The steps that it needs, by their places in the list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) needs: Vec<usize>,
+    /// The signal that it waits for, if that is its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) signal: Option<String>,
     /// Everything about it that a run relies on.
     pub(crate) print: String,
 }
@@ -23,6 +26,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
     let kept = steps.map(|step| KeptStep {
         id: step.id.to_string(),
         needs: step.needs.clone(),
+        signal: step.signal.as_deref().map(str::to_owned),
         print: format!("{:016x}", print(plan, step)),
     });
     kept.collect()
@@ -70,6 +74,7 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
     }
     let has = [step.when.is_some(), step.undo.is_some(), step.optional];
     has.into_iter().for_each(|has| hash.number(has.into()));
+    hash.text(step.signal.as_deref().unwrap_or_default());
     hash.text(step.given.as_deref().unwrap_or_default());
     hash.0
 }

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use coord_bus::time::{Clock, SystemClock};
 use coord_bus::vocabulary::WORKFLOW_EVENTS;
-use coord_bus::{Bus, BusExt, CancellationToken, EventLog, Lease, ShutdownReport, TaskScope};
+use coord_bus::{Bus, BusExt, CancellationToken, ShutdownReport, TaskScope};
 use tokio::sync::watch;
 
 use crate::course::Course;
 use crate::ownership::Keeping;
-use crate::run::{self, Beginning, End, Settings, Shared};
-use crate::runs::Kept;
-use crate::{Outcome, RunId, Workflow, WorkflowError};
+use crate::run::{self, Beginning, End, Settings, Shared, Told};
+use crate::{Command, Outcome, RunId, RunJournal, RunView, Workflow, WorkflowError};
 
 /// How long a step that watches its token has to come to an end once it is cancelled.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -40,9 +39,8 @@ pub struct WorkflowOrchestrator {
     /// Cancelled to cancel every run.
     token: CancellationToken,
     runs: Mutex<Vec<Weak<Shared>>>,
+    /// What it takes to drive durable ones.
     pub(crate) keeping: Option<Keeping>,
-    /// The durable ones among the runs.
-    pub(crate) kept: Kept,
 }
 
 /// Makes a [`WorkflowOrchestrator`] with other settings than the default ones.
@@ -52,7 +50,7 @@ pub struct OrchestratorBuilder<'b, B: ?Sized> {
     concurrency: Option<NonZeroUsize>,
     grace: Duration,
     compensation_timeout: Duration,
-    journal: Option<(Arc<dyn EventLog>, Arc<dyn Lease>)>,
+    journal: Option<RunJournal>,
 }
 
 impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
@@ -85,11 +83,10 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
         self
     }
 
-    /// With a journal: where durable runs are kept, and who keeps the leases by which the
-    /// orchestrators that share it know of each other. `coord-journal` is both.
+    /// With a journal, in which durable runs are kept.
     #[must_use]
-    pub fn journal(mut self, log: Arc<dyn EventLog>, leases: Arc<dyn Lease>) -> Self {
-        self.journal = Some((log, leases));
+    pub fn journal(mut self, journal: RunJournal) -> Self {
+        self.journal = Some(journal);
         self
     }
 
@@ -101,9 +98,7 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
     pub fn build(self) -> Result<WorkflowOrchestrator, WorkflowError> {
         let tasks = TaskScope::reporting("workflows", self.bus, Arc::clone(&self.clock))?;
         let lease = format!("orchestrator-{}", RunId::unique());
-        let keeping = self
-            .journal
-            .map(|(log, leases)| Keeping::new(log, leases, lease));
+        let keeping = self.journal.map(|journal| Keeping::new(journal, lease));
         Ok(WorkflowOrchestrator {
             settings: Arc::new(Settings {
                 events: self.bus.publisher(&WORKFLOW_EVENTS)?,
@@ -116,7 +111,6 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
             token: CancellationToken::new(),
             runs: Mutex::default(),
             keeping,
-            kept: Kept::default(),
         })
     }
 }
@@ -164,8 +158,10 @@ impl WorkflowOrchestrator {
             course: Course::new(&workflow.plan),
             input: Arc::new(input),
             started_at,
+            before: Duration::ZERO,
             parent: self.token.clone(),
             suspend: None,
+            told: Told::default(),
         };
         Ok(self.drive(Shared::new(workflow, beginning, &self.settings)))
     }
@@ -186,6 +182,7 @@ impl WorkflowOrchestrator {
             id: shared.id.clone(),
             token: shared.token.clone(),
             outcome: watch,
+            shared: Arc::downgrade(&shared),
         };
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         runs.retain(|run| run.strong_count() > 0);
@@ -278,6 +275,7 @@ pub struct Run {
     pub(crate) id: RunId,
     pub(crate) token: CancellationToken,
     pub(crate) outcome: watch::Receiver<Option<End>>,
+    pub(crate) shared: Weak<Shared>,
 }
 
 impl Run {
@@ -304,13 +302,43 @@ impl Run {
     pub async fn outcome(&self) -> Result<Arc<Outcome>, WorkflowError> {
         let mut watch = self.outcome.clone();
         let outcome = watch.wait_for(Option::is_some).await;
-        let run = self.id.to_string();
         match outcome.ok().and_then(|outcome| outcome.clone()) {
-            Some(End::Finished(outcome)) => Ok(outcome),
-            Some(End::Suspended) => Err(WorkflowError::Suspended { run }),
-            Some(End::TakenOver) => Err(WorkflowError::TakenOver { run }),
-            Some(End::Unrecorded(source)) => Err(WorkflowError::Journal { run, source }),
-            None => Err(WorkflowError::Aborted { run }),
+            Some(end) => end.outcome(&self.id),
+            None => Err(WorkflowError::Aborted {
+                run: self.id.to_string(),
+            }),
         }
+    }
+
+    /// Tells it something. For a durable run, that is kept when this returns, and is done also if
+    /// the process ends before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the run may have been told.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::RunFinished`], `TooManySignals`, or what kept the run from being written.
+    pub async fn tell(&self, command: Command) -> Result<(), WorkflowError> {
+        match self.shared.upgrade() {
+            Some(shared) if self.goes_on() => shared.tell_run(command).await,
+            _ => Err(WorkflowError::RunFinished {
+                run: self.id.to_string(),
+            }),
+        }
+    }
+
+    /// Where it is, and each of its steps. `None` once its orchestrator has gone without its having
+    /// finished.
+    pub fn view(&self) -> Option<RunView> {
+        if let Some(End::Finished(outcome)) = &*self.outcome.borrow() {
+            return Some(outcome.view());
+        }
+        Some(self.shared.upgrade()?.view())
+    }
+
+    pub(crate) fn goes_on(&self) -> bool {
+        self.outcome.borrow().is_none() && self.outcome.has_changed().is_ok()
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::course::{Course, Phase};
 use crate::handle::Step;
 use crate::plan::Plan;
-use crate::{RunId, StepError, Workflow};
+use crate::{RunId, RunState, RunView, StepError, Workflow};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -145,6 +145,20 @@ impl Outcome {
     /// Whether everything that had to be done is done.
     pub fn is_completed(&self) -> bool {
         self.status == Status::Completed
+    }
+
+    /// The run as a view of it, as there are of those that go on.
+    pub fn view(&self) -> RunView {
+        RunView {
+            run: self.run.clone(),
+            workflow: self.workflow.clone(),
+            started_at: self.started_at,
+            state: RunState::Finished(self.status),
+            duration: Some(self.duration),
+            is_paused: false,
+            driven_by: None,
+            steps: RunView::steps_of(&self.plan, &self.course),
+        }
     }
 
     /// What came of each step, in the workflow's order.

@@ -5,13 +5,16 @@
 //! one of its stream. So of several who claim it one succeeds, and who had it before, and does not
 //! know that it is gone, cannot append to it any more.
 
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::{CancellationToken, EventLog, Grant, Lease, LeaseExt, TaskScope};
+use coord_bus::{CancellationToken, EventLog, Grant, LeaseExt, TaskScope};
 
-use crate::WorkflowError;
-use crate::records::Owner;
+use crate::records::{self, Owner};
+use crate::runs::LiveRuns;
+use crate::{RunId, RunJournal, WorkflowError};
 
 /// For how long an orchestrator that is not heard of any more keeps its runs from others, where the
 /// keeper of leases does not know that its process is gone.
@@ -19,11 +22,11 @@ pub const DEFAULT_LEASE_TTL: Duration = Duration::from_secs(30);
 
 /// Where an orchestrator keeps its runs, and how it says that it is there.
 pub(crate) struct Keeping {
-    pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) leases: Arc<dyn Lease>,
-    pub(crate) ttl: Duration,
+    pub(crate) journal: RunJournal,
+    /// Those that go on here.
+    pub(crate) runs: Arc<LiveRuns>,
     /// Another for each orchestrator.
-    pub(crate) lease: String,
+    lease: String,
     /// Cancelled when runs are to be left as they are.
     pub(crate) suspend: CancellationToken,
     held: tokio::sync::Mutex<Option<Held>>,
@@ -38,11 +41,10 @@ struct Held {
 }
 
 impl Keeping {
-    pub(crate) fn new(log: Arc<dyn EventLog>, leases: Arc<dyn Lease>, lease: String) -> Self {
+    pub(crate) fn new(journal: RunJournal, lease: String) -> Self {
         Self {
-            log,
-            leases,
-            ttl: DEFAULT_LEASE_TTL,
+            journal,
+            runs: Arc::default(),
             lease,
             suspend: CancellationToken::new(),
             held: tokio::sync::Mutex::default(),
@@ -60,9 +62,10 @@ impl Keeping {
             return Ok((held.owner.clone(), held.lost.clone()));
         }
         let holder = format!("process {}", std::process::id());
-        let acquiring = self
-            .leases
-            .acquire_when_free(&self.lease, &holder, self.ttl);
+        let acquiring =
+            self.journal
+                .leases
+                .acquire_when_free(&self.lease, &holder, DEFAULT_LEASE_TTL);
         let grant = acquiring.await?;
         let owner = Owner {
             lease: grant.name.clone(),
@@ -78,22 +81,27 @@ impl Keeping {
         Ok((owner, lost))
     }
 
-    /// Renews the lease until the orchestrator is shut down.
+    /// Renews the lease until the orchestrator is shut down, and listens for news of its runs.
     fn keep(&self, grant: Grant, lost: CancellationToken) {
-        let (leases, ttl) = (Arc::clone(&self.leases), self.ttl);
+        let leases = Arc::clone(&self.journal.leases);
         let stop = self.tasks.token();
+        let listening = listen(
+            Arc::clone(&self.journal.log),
+            self.lease.clone(),
+            Arc::clone(&self.runs),
+        );
         self.tasks.spawn("lease", async move {
             // Whether it is lost or given up: its runs are not this orchestrator's any more.
             let _lost = lost.drop_guard();
-            let _ = leases.hold(grant, ttl, stop.cancelled()).await;
+            let _ = leases
+                .hold(grant, DEFAULT_LEASE_TTL, async {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        never = listening => match never {},
+                    }
+                })
+                .await;
         });
-    }
-
-    /// Who else drives a run that is kept under this owner, if somebody does.
-    pub(crate) async fn driven_by(&self, owner: &Owner) -> Result<Option<String>, WorkflowError> {
-        let held = self.leases.current(&owner.lease).await?;
-        let is_held = held.is_some_and(|held| held.token == owner.token);
-        Ok(is_held.then(|| owner.holder.clone()))
     }
 
     /// Gives the lease up: the runs that are left are anybody's.
@@ -104,4 +112,19 @@ impl Keeping {
     pub(crate) fn abort(&self) {
         self.tasks.abort();
     }
+}
+
+/// Hears of runs that were told something by others.
+async fn listen(log: Arc<dyn EventLog>, lease: String, runs: Arc<LiveRuns>) -> Infallible {
+    let bell = records::bell(&lease);
+    if let Ok(mut bell) = log.tail(&bell, 1) {
+        while let Some(Ok(rung)) = poll_fn(|cx| bell.as_mut().poll_next(cx)).await {
+            let run = str::from_utf8(&rung.record.payload).unwrap_or_default();
+            if let Ok(run) = RunId::named(run) {
+                runs.has_news(&run);
+            }
+        }
+    }
+    // Where the journal has failed, its runs hear of that when they write.
+    pending().await
 }

@@ -49,12 +49,35 @@ pub(crate) struct PlannedStep {
     pub(crate) optional: bool,
     /// How its output is kept, in a durable workflow.
     pub(crate) codec: Option<Codec>,
+    /// The signal that it waits for, if that is its work.
+    pub(crate) signal: Option<Box<str>>,
+    /// How long it waits, counted from its first start, if that is its work.
+    pub(crate) sleep: Option<Duration>,
     /// What its work is given beside the outputs of others, where that is data: a part of what is
     /// fingerprinted.
     pub(crate) given: Option<Box<str>>,
 }
 
 impl PlannedStep {
+    /// A step that does nothing yet, with the default settings.
+    pub(crate) fn new(id: &str, needs: Vec<usize>) -> Self {
+        Self {
+            id: id.into(),
+            needs,
+            inputs: Vec::new(),
+            action: Box::new(|_| None),
+            when: None,
+            undo: None,
+            retry: Retry::none(),
+            timeout: DEFAULT_STEP_TIMEOUT,
+            optional: false,
+            codec: None,
+            signal: None,
+            sleep: None,
+            given: None,
+        }
+    }
+
     /// The output as it is kept, if it is.
     ///
     /// # Errors

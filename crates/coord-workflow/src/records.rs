@@ -14,7 +14,7 @@ use crate::course::Fact;
 use crate::fingerprint::KeptStep;
 use crate::outcome::Status;
 use crate::plan::Plan;
-use crate::{RecordFault, StepError};
+use crate::{Command, RecordFault, StepError};
 
 /// The version of the records.
 pub(crate) const VERSION: u32 = 1;
@@ -32,10 +32,16 @@ pub(crate) const STEP_CANCELLED: &str = "step-cancelled";
 pub(crate) const UNDO_STARTED: &str = "compensation-started";
 pub(crate) const UNDONE: &str = "compensation-completed";
 pub(crate) const UNDO_FAILED: &str = "compensation-failed";
+pub(crate) const COMMAND: &str = "command";
 
 /// The stream of a run.
 pub(crate) fn stream(run: &str) -> String {
     format!("{STREAMS}{run}")
+}
+
+/// The stream of ids of runs that have news for who drives them.
+pub(crate) fn bell(lease: &str) -> String {
+    format!("bell.{lease}")
 }
 
 /// What the streams of runs begin with.
@@ -202,6 +208,7 @@ pub(crate) fn record(kind: &str, payload: &impl Serialize) -> Result<Record, Rec
 /// What a record says.
 pub(crate) enum Entry {
     Claimed(Owner),
+    Command(Command),
     Fact(Fact),
 }
 
@@ -233,6 +240,7 @@ impl<'p> Reader<'p> {
         let fact = match &*stored.record.kind {
             RUN_STARTED => return Err(RecordFault::out_of_order("the run has begun")),
             RUN_CLAIMED => return parse(payload).map(Entry::Claimed),
+            COMMAND => return command(payload).map(Entry::Command),
             STEP_STARTED => {
                 let Attempt { step, attempt, at } = parse(payload)?;
                 let step = self.place(step)?;
@@ -311,6 +319,11 @@ pub(crate) fn started(payload: &[u8]) -> Result<Started, RecordFault> {
     if version != VERSION {
         return Err(RecordFault::Version { version });
     }
+    parse(payload)
+}
+
+/// What a run is told.
+pub(crate) fn command(payload: &[u8]) -> Result<Command, RecordFault> {
     parse(payload)
 }
 

@@ -109,6 +109,8 @@ impl Registry {
                 timeout: step.timeout.unwrap_or(DEFAULT_STEP_TIMEOUT),
                 optional: step.optional,
                 codec: Some(Codec::of::<Value>()),
+                signal: None,
+                sleep: None,
                 // A value is always written.
                 given: given.ok().map(Into::into),
                 // An order, not an input: what a handler needs of the outputs is its business.

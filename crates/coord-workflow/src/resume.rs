@@ -6,20 +6,38 @@ use serde_json::value::RawValue;
 use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Owner, Reader, Started};
+use crate::run::Told;
 use crate::{RecordFault, RunId, WorkflowError, fingerprint};
 
 /// How many records are read at once.
 const PAGE: usize = 1_000;
+
+/// A run, of which the first record has been read.
+pub(crate) struct Begun<'r> {
+    run: &'r RunId,
+    pub(crate) started: Started,
+    /// What has been read beside it.
+    page: Vec<StoredRecord>,
+}
 
 /// A run as its records have it.
 pub(crate) struct Kept {
     pub(crate) course: Course,
     pub(crate) input: Box<RawValue>,
     pub(crate) started_at: Timestamp,
+    /// What it was told.
+    pub(crate) told: Told,
     /// Who drives it, or did last.
     pub(crate) owner: Owner,
     /// The version of its stream.
     pub(crate) version: u64,
+}
+
+/// Whether each fact is to be one that could happen then: where the plan is that of the run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checked {
+    Yes,
+    No,
 }
 
 /// Reads a run, which has to be one of this plan. `None`: there is no such run.
@@ -28,35 +46,63 @@ pub(crate) async fn read(
     plan: &Plan,
     run: &RunId,
 ) -> Result<Option<Kept>, WorkflowError> {
-    let stream = records::stream(run.as_str());
-    let failed = |error| WorkflowError::journal(run, error);
-    let mut page = log.read(&stream, 1, PAGE).await.map_err(failed)?;
-    let Some(first) = page.first() else {
+    let Some(begun) = Begun::read(log, run).await? else {
         return Ok(None);
     };
-    let started = started(run, first)?;
-    check(plan, run, &started)?;
-    let reader = Reader::new(plan);
-    let mut kept = Kept {
-        course: Course::new(plan),
-        input: started.input,
-        started_at: started.started_at,
-        owner: started.owner,
-        version: first.version,
-    };
-    page.remove(0);
-    loop {
-        let is_last = page.len() < PAGE - 1;
-        for stored in page {
-            kept.follow(plan, &reader, &stored)
-                .map_err(|fault| fault_of(run, &stored, fault))?;
-            kept.version = stored.version;
+    check(plan, run, &begun.started)?;
+    begun.follow(log, plan, Checked::Yes).await.map(Some)
+}
+
+impl<'r> Begun<'r> {
+    pub(crate) async fn read(
+        log: &dyn EventLog,
+        run: &'r RunId,
+    ) -> Result<Option<Self>, WorkflowError> {
+        let stream = records::stream(run.as_str());
+        let page = log.read(&stream, 1, PAGE).await;
+        let page = page.map_err(|error| WorkflowError::journal(run, error))?;
+        let Some(first) = page.first() else {
+            return Ok(None);
+        };
+        let started = started(run, first)?;
+        Ok(Some(Self { run, started, page }))
+    }
+
+    /// Reads the rest, by this plan.
+    pub(crate) async fn follow(
+        self,
+        log: &dyn EventLog,
+        plan: &Plan,
+        checked: Checked,
+    ) -> Result<Kept, WorkflowError> {
+        let Self {
+            run,
+            started,
+            mut page,
+        } = self;
+        let stream = records::stream(run.as_str());
+        let reader = Reader::new(plan);
+        let mut kept = Kept {
+            course: Course::new(plan),
+            input: started.input,
+            started_at: started.started_at,
+            told: Told::default(),
+            owner: started.owner,
+            version: 1,
+        };
+        loop {
+            let is_last = page.len() < PAGE;
+            for stored in page.iter().filter(|stored| stored.version > 1) {
+                let followed = kept.follow(plan, &reader, stored, checked);
+                followed.map_err(|fault| fault_of(run, stored.version, fault))?;
+                kept.version = stored.version;
+            }
+            if is_last {
+                return Ok(kept);
+            }
+            let next = log.read(&stream, kept.version + 1, PAGE).await;
+            page = next.map_err(|error| WorkflowError::journal(run, error))?;
         }
-        if is_last {
-            return Ok(Some(kept));
-        }
-        let next = log.read(&stream, kept.version + 1, PAGE).await;
-        page = next.map_err(failed)?;
     }
 }
 
@@ -66,30 +112,42 @@ impl Kept {
         plan: &Plan,
         reader: &Reader<'_>,
         stored: &StoredRecord,
+        checked: Checked,
     ) -> Result<(), RecordFault> {
         let fact = match reader.read(stored)? {
+            Entry::Command(command) => {
+                self.told.follow(command);
+                return Ok(());
+            }
             Entry::Claimed(owner) => {
                 self.owner = owner;
                 Fact::Claimed
             }
             Entry::Fact(fact) => fact,
         };
-        let admitted = self.course.admits(plan, &fact);
-        admitted.map_err(|refused| RecordFault::out_of_order(&refused))?;
+        if checked == Checked::Yes {
+            let admitted = self.course.admits(plan, &fact);
+            admitted.map_err(|refused| RecordFault::out_of_order(&refused))?;
+        }
+        if let Fact::Completed { step, .. } = fact
+            && let Some(signal) = &plan.steps[step].signal
+        {
+            self.told.signals.forget(signal);
+        }
         self.course.apply(plan, fact, |_| {});
         Ok(())
     }
 }
 
 /// The first record of a run.
-pub(crate) fn started(run: &RunId, first: &StoredRecord) -> Result<Started, WorkflowError> {
+fn started(run: &RunId, first: &StoredRecord) -> Result<Started, WorkflowError> {
     let started = match &*first.record.kind {
         records::RUN_STARTED => records::started(&first.record.payload),
         kind => Err(RecordFault::UnknownKind {
             kind: kind.to_owned(),
         }),
     };
-    started.map_err(|fault| fault_of(run, first, fault))
+    started.map_err(|fault| fault_of(run, first.version, fault))
 }
 
 /// Whether a run is one of this plan, as it is now.
@@ -115,10 +173,11 @@ fn check(plan: &Plan, run: &RunId, started: &Started) -> Result<(), WorkflowErro
     })
 }
 
-fn fault_of(run: &RunId, stored: &StoredRecord, source: RecordFault) -> WorkflowError {
+/// That a record makes no sense.
+pub(crate) fn fault_of(run: &RunId, record: u64, source: RecordFault) -> WorkflowError {
     WorkflowError::Record {
         run: run.to_string(),
-        record: stored.version,
+        record,
         source,
     }
 }

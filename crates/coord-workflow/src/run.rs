@@ -26,7 +26,8 @@ use crate::course::{Course, Fact, Refused};
 use crate::name::is_name;
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan, Slots};
-use crate::{StepError, Workflow, WorkflowError};
+use crate::signals::Signals;
+use crate::{Command, RunState, RunView, StepError, Workflow, WorkflowError};
 use queue::Queue;
 use recorder::Recorder;
 use work::Worker;
@@ -121,6 +122,27 @@ impl End {
     pub(crate) fn unrecorded(error: EventLogError) -> Self {
         Self::Unrecorded(Arc::new(error))
     }
+
+    /// The outcome, or why there is none.
+    pub(crate) fn outcome(self, run: &RunId) -> Result<Arc<Outcome>, WorkflowError> {
+        let run = run.to_string();
+        Err(match self {
+            Self::Finished(outcome) => return Ok(outcome),
+            Self::Suspended => WorkflowError::Suspended { run },
+            Self::TakenOver => WorkflowError::TakenOver { run },
+            Self::Unrecorded(source) => WorkflowError::Journal { run, source },
+        })
+    }
+
+    /// Why something that the run was told is not kept.
+    pub(crate) fn into_error(self, run: &RunId) -> WorkflowError {
+        match self.outcome(run) {
+            Err(error) => error,
+            Ok(_) => WorkflowError::RunFinished {
+                run: run.to_string(),
+            },
+        }
+    }
 }
 
 /// Where a run begins: with nothing, or where it was interrupted.
@@ -129,10 +151,33 @@ pub(crate) struct Beginning {
     pub(crate) course: Course,
     pub(crate) input: Output,
     pub(crate) started_at: Timestamp,
+    /// How long ago that was, in a run that is taken up.
+    pub(crate) before: Duration,
     /// Its parent's cancellation cancels it.
     pub(crate) parent: CancellationToken,
     /// Whether what happens in it is kept, and what suspends it then.
     pub(crate) suspend: Option<CancellationToken>,
+    /// What it was told so far.
+    pub(crate) told: Told,
+}
+
+/// What a run was told, before it is driven.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) is_cancelled: bool,
+    pub(crate) is_paused: bool,
+    pub(crate) signals: Signals,
+}
+
+impl Told {
+    pub(crate) fn follow(&mut self, command: Command) {
+        match command {
+            Command::Cancel => self.is_cancelled = true,
+            Command::Pause => self.is_paused = true,
+            Command::Continue => self.is_paused = false,
+            Command::Signal { name, payload } => self.signals.arrive(name, payload),
+        }
+    }
 }
 
 /// What the tasks that drive a run share.
@@ -146,6 +191,7 @@ pub(crate) struct Shared {
     identity: u64,
     settings: Arc<Settings>,
     slots: Slots,
+    pub(crate) signals: Arc<Signals>,
     /// How long the run had gone on before this process took it up.
     before: Duration,
     started: Instant,
@@ -172,12 +218,16 @@ impl Shared {
         let limit = limit.into_iter().flatten().map(usize::from).min();
         let is_durable = beginning.suspend.is_some();
         let recorder = is_durable.then(Recorder::new);
-        let queue = Queue::new(beginning.course, limit.unwrap_or(usize::MAX), recorder);
-        // In a run that is taken up, time went on meanwhile.
-        let before = settings.clock.now().duration_since(beginning.started_at);
+        let mut queue = Queue::new(beginning.course, limit.unwrap_or(usize::MAX), recorder);
+        let told = beginning.told;
+        queue.pause(told.is_paused);
+        let token = beginning.parent.child_token();
+        if told.is_cancelled {
+            token.cancel();
+        }
         Arc::new(Self {
             id: beginning.id,
-            token: beginning.parent.child_token(),
+            token,
             suspend: beginning.suspend.unwrap_or_default(),
             is_durable,
             identity: workflow.identity,
@@ -186,7 +236,8 @@ impl Shared {
                 input: beginning.input,
                 outputs: Arc::clone(queue.course.outputs()),
             },
-            before: Duration::try_from(before).unwrap_or_default(),
+            signals: Arc::new(told.signals),
+            before: beginning.before,
             started: Instant::now(),
             started_at: beginning.started_at,
             helpers_max: Handle::current().metrics().num_workers() - 1,
@@ -218,10 +269,52 @@ impl Shared {
             plan: &self.plan,
             run: &self.id,
             slots: &self.slots,
+            signals: &self.signals,
+            slept: self.slept(step),
             step,
             attempt,
             parent,
             context: OnceCell::new(),
+        }
+    }
+
+    /// For how long a step that waits has waited.
+    #[inline]
+    fn slept(&self, step: usize) -> Duration {
+        match self.plan.steps[step].sleep {
+            None => Duration::ZERO,
+            Some(_) => between(self.queue().course.step(step).started, self.elapsed()),
+        }
+    }
+
+    /// Does what the run is told.
+    pub(crate) fn follow(&self, command: Command) {
+        match command {
+            Command::Cancel => self.token.cancel(),
+            Command::Pause => self.queue().pause(true),
+            Command::Continue => {
+                let mut queue = self.queue();
+                queue.pause(false);
+                let idle = queue.idle.pop();
+                drop(queue);
+                idle.into_iter().for_each(Waker::wake);
+            }
+            Command::Signal { name, payload } => self.signals.arrive(name, payload),
+        }
+    }
+
+    /// What is to be seen of it.
+    pub(crate) fn view(&self) -> RunView {
+        let queue = self.queue();
+        RunView {
+            run: self.id.clone(),
+            workflow: self.plan.name.to_string(),
+            started_at: self.started_at,
+            state: RunState::Running,
+            duration: None,
+            is_paused: queue.is_paused(),
+            driven_by: Some("this process".to_owned()),
+            steps: RunView::steps_of(&self.plan, &queue.course),
         }
     }
 

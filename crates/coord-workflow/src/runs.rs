@@ -2,7 +2,8 @@
 
 use std::any::Any;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use coord_bus::{AppendTo, CancellationToken, EventLogError, ExpectedVersion, Record, StreamQuery};
 use serde::Serialize;
@@ -15,14 +16,15 @@ use crate::orchestrator::Run;
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
 use crate::records::{self, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
-use crate::run::{Beginning, End, Shared, write};
+use crate::run::{Beginning, End, Shared, Told, write};
+use crate::run_journal::{any_run, run_of};
 use crate::{
     Durable, RecordFault, RunId, Workflow, WorkflowError, WorkflowOrchestrator, fingerprint, resume,
 };
 
 /// The durable runs that go on, and those that are about to.
 #[derive(Default)]
-pub(crate) struct Kept {
+pub(crate) struct LiveRuns {
     runs: Mutex<HashMap<RunId, Run>>,
     /// Runs that are being started or resumed: one at a time of each.
     entering: Mutex<HashSet<RunId>>,
@@ -31,11 +33,11 @@ pub(crate) struct Kept {
 
 /// Nobody else starts or resumes this run meanwhile.
 struct Entry<'k> {
-    kept: &'k Kept,
+    runs: &'k LiveRuns,
     run: RunId,
 }
 
-impl Kept {
+impl LiveRuns {
     fn runs(&self) -> MutexGuard<'_, HashMap<RunId, Run>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -49,7 +51,7 @@ impl Kept {
             let entered = self.entered.notified();
             if self.entering().insert(run.clone()) {
                 let run = run.clone();
-                return Entry { kept: self, run };
+                return Entry { runs: self, run };
             }
             entered.await;
         }
@@ -58,6 +60,13 @@ impl Kept {
     /// A run of this id that goes on here.
     fn find(&self, run: &RunId) -> Option<Run> {
         self.runs().get(run).cloned()
+    }
+
+    /// A run was told something, by somebody else.
+    pub(crate) fn has_news(&self, run: &RunId) {
+        if let Some(run) = self.find(run).and_then(|run| run.shared.upgrade()) {
+            run.has_news();
+        }
     }
 
     fn insert(&self, run: &Run) {
@@ -74,8 +83,8 @@ impl Kept {
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.kept.entering().remove(&self.run);
-        self.kept.entered.notify_waiters();
+        self.runs.entering().remove(&self.run);
+        self.runs.entered.notify_waiters();
     }
 }
 
@@ -123,7 +132,7 @@ impl WorkflowOrchestrator {
             run: id.to_string(),
             source,
         })?;
-        let _entry = self.kept.enter(&id).await;
+        let _entry = keeping.runs.enter(&id).await;
         let (owner, suspend) = keeping.owner().await?;
         let started = Started {
             version: VERSION,
@@ -137,15 +146,17 @@ impl WorkflowOrchestrator {
         let begun = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Empty)
             .record(record);
-        match keeping.log.append(begun).await {
+        match keeping.journal.log.append(begun).await {
             Ok(begun) => {
                 let beginning = Beginning {
                     id,
                     course: Course::new(&workflow.plan),
                     input: Arc::new(input),
                     started_at: started.started_at,
+                    before: Duration::ZERO,
                     parent: CancellationToken::new(),
                     suspend: Some(suspend),
+                    told: Told::default(),
                 };
                 Ok(self.keep(keeping, workflow, beginning, begun.version))
             }
@@ -184,7 +195,7 @@ impl WorkflowOrchestrator {
         I: DeserializeOwned + Any + Send + Sync,
     {
         let keeping = self.keeping(workflow)?;
-        let _entry = self.kept.enter(id).await;
+        let _entry = keeping.runs.enter(id).await;
         self.take_up(keeping, workflow, id.clone(), None).await
     }
 
@@ -214,20 +225,12 @@ impl WorkflowOrchestrator {
         let mut resumed = Resumed::default();
         let mut query = StreamQuery::by_name().open();
         loop {
-            let page = keeping.log.streams(&query).await;
-            let page = page.map_err(|source| WorkflowError::Journal {
-                run: "*".to_owned(),
-                source: Arc::new(source),
-            })?;
+            let page = keeping.journal.log.streams(&query).await.map_err(any_run)?;
             let Some(last) = page.last() else {
                 return Ok(resumed);
             };
             query = query.after(last);
-            for stream in &page {
-                let Some(id) = stream.name.strip_prefix(records::STREAMS) else {
-                    continue;
-                };
-                let Ok(id) = RunId::named(id) else { continue };
+            for id in page.iter().filter_map(run_of) {
                 match self.resume_if_free(keeping, workflow, &id).await {
                     Ok(run) => resumed.runs.extend(run),
                     Err(error) => resumed.refused.push((id, error)),
@@ -246,8 +249,8 @@ impl WorkflowOrchestrator {
     where
         I: DeserializeOwned + Any + Send + Sync,
     {
-        let _entry = self.kept.enter(id).await;
-        if self.kept.find(id).is_some_and(|run| run.goes_on()) {
+        let _entry = keeping.runs.enter(id).await;
+        if keeping.runs.find(id).is_some_and(|run| run.goes_on()) {
             return Ok(None);
         }
         match self.take_up(keeping, workflow, id.clone(), None).await {
@@ -281,7 +284,7 @@ impl WorkflowOrchestrator {
     {
         let run = || id.to_string();
         loop {
-            let kept = resume::read(&*keeping.log, &workflow.plan, &id).await?;
+            let kept = resume::read(&*keeping.journal.log, &workflow.plan, &id).await?;
             let kept = kept.ok_or_else(|| WorkflowError::NoSuchRun { run: run() })?;
             if input.is_some_and(|input| !is_same(input, &kept.input)) {
                 return Err(WorkflowError::OtherInput { run: run() });
@@ -289,10 +292,10 @@ impl WorkflowOrchestrator {
             if kept.course.is_finished() {
                 return Ok(finished(workflow, id, kept));
             }
-            if let Some(run) = self.kept.find(&id).filter(Run::goes_on) {
+            if let Some(run) = keeping.runs.find(&id).filter(Run::goes_on) {
                 return Ok(run);
             }
-            if let Some(holder) = keeping.driven_by(&kept.owner).await? {
+            if let Some(holder) = keeping.journal.driven_by(&kept.owner).await? {
                 return Err(WorkflowError::DrivenElsewhere { run: run(), holder });
             }
             let input: I = serde_json::from_str(kept.input.get()).map_err(|source| {
@@ -310,12 +313,13 @@ impl WorkflowOrchestrator {
             let claim = AppendTo::stream(records::stream(id.as_str()))
                 .expecting(ExpectedVersion::Exactly(kept.version))
                 .record(claimed);
-            let claimed = match keeping.log.append(claim).await {
+            let claimed = match keeping.journal.log.append(claim).await {
                 Ok(claimed) => claimed,
                 // Somebody else was there first: perhaps to claim it, too.
                 Err(EventLogError::WrongVersion { .. }) => continue,
                 Err(error) => return Err(WorkflowError::journal(&id, error)),
             };
+            let before = self.settings.clock.now().duration_since(kept.started_at);
             let mut course = kept.course;
             course.apply(&workflow.plan, Fact::Claimed, |_| {});
             let beginning = Beginning {
@@ -323,8 +327,10 @@ impl WorkflowOrchestrator {
                 course,
                 input: Arc::new(input),
                 started_at: kept.started_at,
+                before: Duration::try_from(before).unwrap_or_default(),
                 parent: CancellationToken::new(),
                 suspend: Some(suspend),
+                told: kept.told,
             };
             return Ok(self.keep(keeping, workflow, beginning, claimed.version));
         }
@@ -339,19 +345,17 @@ impl WorkflowOrchestrator {
         version: u64,
     ) -> Run {
         let shared = Shared::new(workflow, beginning, &self.settings);
-        let writing = write(Arc::clone(&shared), Arc::clone(&keeping.log), version);
+        let writing = write(
+            Arc::clone(&shared),
+            Arc::clone(&keeping.journal.log),
+            version,
+        );
         self.settings
             .tasks
             .spawn(format!("records of run {}", shared.id), writing);
         let run = self.drive(shared);
-        self.kept.insert(&run);
+        keeping.runs.insert(&run);
         run
-    }
-}
-
-impl Run {
-    fn goes_on(&self) -> bool {
-        self.outcome.borrow().is_none() && self.outcome.has_changed().is_ok()
     }
 }
 
@@ -363,6 +367,7 @@ fn finished<I>(workflow: &Workflow<I, Durable>, id: RunId, kept: resume::Kept) -
         id,
         token: CancellationToken::new(),
         outcome,
+        shared: Weak::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use coordination::bus::time::sleep;
 use coordination::bus::vocabulary::WORKFLOW_EVENTS;
 use coordination::bus::{BusExt, CancellationToken};
-use coordination::workflow::{Outcome, Status, Workflow};
+use coordination::workflow::{Durable, Outcome, Status, Workflow};
 use coordination::{CoordinationError, Services};
 use tokio::sync::mpsc;
 
@@ -27,7 +27,7 @@ const SERVICES_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 /// A run, and what it hangs together with.
 pub(super) struct Course<'c> {
     pub(super) job: &'c Job,
-    pub(super) workflow: &'c Workflow,
+    pub(super) workflow: &'c Workflow<(), Durable>,
     /// Whether services are kept when nobody needs them any more.
     pub(super) keeps: bool,
     /// Cancelled when nobody can see what happens any more.

@@ -56,6 +56,8 @@ pub(super) struct Queue {
     /// Set when the run is to be left as it is: nothing begins, and what is stopped for it has not
     /// ended.
     suspended: bool,
+    /// Set while no step is to begin.
+    paused: bool,
     /// In a run that is kept: what is to be written, and what waits for it.
     pub(super) recorder: Option<Box<Recorder>>,
     /// The driver and its helpers, as far as they have nothing to do.
@@ -75,6 +77,7 @@ impl Queue {
         Self {
             course,
             suspended: false,
+            paused: false,
             recorder: recorder.map(Box::new),
             tasks: Vec::new(),
             ready,
@@ -105,6 +108,7 @@ impl Queue {
             && self.under_way < self.limit
             && self.course.stopped().is_none()
             && !self.suspended
+            && !self.paused
     }
 
     /// What to do next. What has been woken goes before what has not begun: it may hold what
@@ -159,6 +163,15 @@ impl Queue {
         if let Some(recorder) = &mut self.recorder {
             recorder.kept(until, |step| ready.insert(step));
         }
+    }
+
+    /// No step begins from now on, or they do again.
+    pub(super) fn pause(&mut self, is_paused: bool) {
+        self.paused = is_paused;
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 
     /// Nothing begins any more, and what is under way is to stop: the run is left as it is.

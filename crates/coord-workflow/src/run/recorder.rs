@@ -23,10 +23,14 @@ use crate::outcome::Status;
 use crate::plan::Plan;
 use crate::records;
 use crate::run::End;
+use crate::{Command, WorkflowError};
 
 /// How long what is only worth knowing waits for something that has to be on the disk. So an
 /// attempt that ends at once costs one append with its start, and one that takes its time is seen.
 const LINGER: Duration = Duration::from_millis(5);
+
+/// How many records of others are read at once.
+const PAGE: usize = 100;
 
 /// What is to be written, and what waits for it. Plain data, a part of the queue.
 pub(super) struct Recorder {
@@ -41,6 +45,8 @@ pub(super) struct Recorder {
     is_finished: bool,
     /// Steps that may begin once that many records are kept.
     held: VecDeque<(u64, usize)>,
+    /// Whether somebody else has appended to the stream.
+    has_news: bool,
     /// Who writes, while there is nothing to write, or nothing urgent.
     writer: Option<Waker>,
     /// Those who wait until all is kept.
@@ -56,6 +62,7 @@ struct Batch {
     until: u64,
     durability: Durability,
     closes: bool,
+    has_news: bool,
 }
 
 impl Recorder {
@@ -67,6 +74,7 @@ impl Recorder {
             is_urgent: false,
             is_finished: false,
             held: VecDeque::new(),
+            has_news: false,
             writer: None,
             waiting: Vec::new(),
             end: None,
@@ -91,6 +99,13 @@ impl Recorder {
         self.is_finished |= matches!(fact, Fact::Finished { .. });
     }
 
+    /// The run is told something in this process: that is written like what happens.
+    fn push_command(&mut self, record: Record) {
+        self.pending.push(record);
+        self.told += 1;
+        self.is_urgent = true;
+    }
+
     /// A step may begin once everything so far is kept.
     pub(super) fn hold(&mut self, step: usize) {
         self.held.push_back((self.told, step));
@@ -108,7 +123,7 @@ impl Recorder {
 
     /// Who is to be woken, to write: where something is urgent, or else if there is time for it.
     pub(super) fn call_writer(&mut self, has_time: bool) -> Option<Waker> {
-        let is_called = self.is_urgent || (has_time && !self.pending.is_empty());
+        let is_called = self.is_urgent || self.has_news || (has_time && !self.pending.is_empty());
         self.writer.take_if(|_| is_called)
     }
 
@@ -127,6 +142,7 @@ impl Recorder {
                 false => Durability::Process,
             },
             closes: self.is_finished,
+            has_news: std::mem::take(&mut self.has_news),
         }
     }
 
@@ -163,6 +179,53 @@ impl Shared {
             Poll::Pending
         })
         .await
+    }
+
+    /// Somebody else has appended to the run's stream.
+    pub(crate) fn has_news(&self) {
+        let mut queue = self.queue();
+        let writer = queue.recorder.as_mut().and_then(|recorder| {
+            recorder.has_news = true;
+            recorder.call_writer(true)
+        });
+        drop(queue);
+        writer.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether a command is going to be written: not once the run has finished.
+    fn push_command(&self, record: Record) -> bool {
+        let mut queue = self.queue();
+        let goes_on = !queue.course.is_finished();
+        if let Some(recorder) = queue.recorder.as_mut().filter(|_| goes_on) {
+            recorder.push_command(record);
+        }
+        goes_on
+    }
+
+    /// Does what the run is told in this process, and keeps that it was told, if the run is kept.
+    pub(crate) async fn tell_run(&self, command: Command) -> Result<(), WorkflowError> {
+        let run = || self.id.to_string();
+        if matches!(command, Command::Signal { .. }) && !self.signals.has_room() {
+            return Err(WorkflowError::TooManySignals { run: run() });
+        }
+        if self.is_durable {
+            let record = records::record(records::COMMAND, &command).map_err(|source| {
+                let (run, record) = (run(), 0);
+                WorkflowError::Record {
+                    run,
+                    record,
+                    source,
+                }
+            })?;
+            if !self.push_command(record) {
+                return Err(WorkflowError::RunFinished { run: run() });
+            }
+            self.settled()
+                .await
+                .map_err(|end| end.into_error(&self.id))?;
+        }
+        self.follow(command);
+        Ok(())
     }
 
     /// The run cannot be written any more: it is left as it is.
@@ -205,7 +268,7 @@ impl Shared {
             if recorder.is_over() {
                 return Poll::Ready(None);
             }
-            if recorder.is_urgent || (or_any && !recorder.pending.is_empty()) {
+            if recorder.is_urgent || recorder.has_news || (or_any && !recorder.pending.is_empty()) {
                 return Poll::Ready(Some(()));
             }
             let before = recorder.writer.replace(cx.waker().clone());
@@ -224,26 +287,82 @@ impl Shared {
 
 /// Writes what happens in a run into its stream, which is at this version, until the run has
 /// finished.
-pub(super) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, mut version: u64) {
+pub(super) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, version: u64) {
     let stream = records::stream(run.id.as_str());
+    let mut writer = Writer {
+        run: &run,
+        log: &*log,
+        stream,
+        version,
+    };
     while let Some(batch) = run.next_to_write().await {
-        let mut append = AppendTo::stream(&stream)
-            .expecting(ExpectedVersion::Exactly(version))
-            .records(batch.records)
-            .durably(batch.durability);
-        if batch.closes {
-            append = append.closing();
+        let closes = batch.closes;
+        if let Err(end) = writer.write(batch).await {
+            return run.end_recording(end);
         }
-        match log.append(append).await {
-            Ok(appended) => {
-                version = appended.version;
-                run.kept(batch.until);
-            }
-            Err(EventLogError::WrongVersion { .. }) => return run.end_recording(End::TakenOver),
-            Err(error) => return run.end_recording(End::unrecorded(error)),
-        }
-        if batch.closes {
+        if closes {
             return;
+        }
+    }
+}
+
+struct Writer<'w> {
+    run: &'w Shared,
+    log: &'w dyn EventLog,
+    stream: String,
+    version: u64,
+}
+
+impl Writer<'_> {
+    async fn write(&mut self, batch: Batch) -> Result<(), End> {
+        if batch.has_news {
+            self.catch_up().await?;
+        }
+        if batch.records.is_empty() {
+            return Ok(());
+        }
+        loop {
+            let mut append = AppendTo::stream(&self.stream)
+                .expecting(ExpectedVersion::Exactly(self.version))
+                .records(batch.records.iter().cloned())
+                .durably(batch.durability);
+            if batch.closes {
+                append = append.closing();
+            }
+            match self.log.append(append).await {
+                Ok(appended) => {
+                    self.version = appended.version;
+                    self.run.kept(batch.until);
+                    return Ok(());
+                }
+                // The run was told something meanwhile, or is not ours any more.
+                Err(EventLogError::WrongVersion { actual, .. }) if actual > self.version => {
+                    self.catch_up().await?;
+                }
+                Err(error) => return Err(End::unrecorded(error)),
+            }
+        }
+    }
+
+    /// Reads what others have appended: commands, or that somebody has claimed the run.
+    async fn catch_up(&mut self) -> Result<(), End> {
+        loop {
+            let page = self.log.read(&self.stream, self.version + 1, PAGE).await;
+            let page = page.map_err(End::unrecorded)?;
+            let is_last = page.len() < PAGE;
+            for stored in page {
+                if stored.record.kind != records::COMMAND {
+                    return Err(End::TakenOver);
+                }
+                self.version = stored.version;
+                // One that is not understood is of a later version, and meant for that.
+                if let Ok(command) = records::command(&stored.record.payload) {
+                    self.run.follow(command);
+                }
+            }
+            if is_last {
+                return Ok(());
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use coord_bus::time::{Clock, Instant, sleep};
 use coord_bus::{EventLog, Lease, LocalBus, MemoryEventLog, MemoryLeases, Timestamp};
 use coord_workflow::{
-    AttemptError, DEFAULT_LEASE_TTL, Durable, Registry, Retry, RunId, Spec, Status, StepContext,
-    StepError, StepSpec, Workflow, WorkflowError, WorkflowOrchestrator,
+    AttemptError, DEFAULT_LEASE_TTL, Durable, Registry, Retry, RunId, RunJournal, Spec, Status,
+    StepContext, StepError, StepSpec, Workflow, WorkflowError, WorkflowOrchestrator,
 };
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -40,6 +40,11 @@ impl Machine {
         }
     }
 
+    /// What any process sees.
+    pub(crate) fn journal(&self) -> RunJournal {
+        RunJournal::new(Arc::clone(&self.log), Arc::clone(&self.leases))
+    }
+
     /// The same, with another log.
     pub(crate) fn with_log(&self, log: Arc<dyn EventLog>) -> Self {
         Self {
@@ -49,10 +54,9 @@ impl Machine {
     }
 
     pub(crate) fn process(&self) -> WorkflowOrchestrator {
-        let (log, leases) = (Arc::clone(&self.log), Arc::clone(&self.leases));
         let bus = LocalBus::new();
         let builder = WorkflowOrchestrator::builder(&bus)
-            .journal(log, leases)
+            .journal(self.journal())
             .clock(Arc::clone(&self.clock));
         builder.build().unwrap()
     }

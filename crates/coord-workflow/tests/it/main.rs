@@ -8,5 +8,6 @@ mod crashes;
 mod events;
 mod model;
 mod sequence;
+mod telling;
 mod threads;
 mod validate;

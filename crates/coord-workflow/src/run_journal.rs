@@ -1,0 +1,226 @@
+//! Where durable runs are kept, and what can be asked and said of them without their definitions.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_bus::{
+    AppendTo, Durability, EventLog, EventLogError, ExpectedVersion, Lease, Record, StreamInfo,
+    StreamQuery,
+};
+use serde_json::Value;
+
+use crate::durable::Codec;
+use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
+use crate::records::{self, Owner, Started};
+use crate::resume::{Begun, Checked, Kept, fault_of};
+use crate::{Command, RunId, RunState, RunView, WorkflowError};
+
+/// A journal of runs: the log that their records are in, and the leases by which those who drive
+/// them know of each other. Cheap to clone.
+///
+/// Any process may look at the runs, and tell them something, also those that others drive.
+#[derive(Clone)]
+pub struct RunJournal {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) leases: Arc<dyn Lease>,
+}
+
+/// Which runs to list: the newest first.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RunQuery {
+    /// Whether to leave out those that have finished; `false` by default.
+    pub only_unfinished: bool,
+    /// How many at most; 100 by default.
+    pub limit: usize,
+}
+
+impl Default for RunQuery {
+    fn default() -> Self {
+        Self {
+            only_unfinished: false,
+            limit: 100,
+        }
+    }
+}
+
+impl RunQuery {
+    /// The newest runs.
+    pub fn newest() -> Self {
+        Self::default()
+    }
+
+    /// Only those that have not finished.
+    #[must_use]
+    pub fn unfinished(mut self) -> Self {
+        self.only_unfinished = true;
+        self
+    }
+
+    /// At most so many.
+    #[must_use]
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.limit = limit;
+        self
+    }
+}
+
+impl RunJournal {
+    /// Of an event log and a keeper of leases.
+    pub fn new(log: Arc<dyn EventLog>, leases: Arc<dyn Lease>) -> Self {
+        Self { log, leases }
+    }
+
+    /// Of something that is both, as the journal of `coord-journal` is.
+    pub fn of<J: EventLog + Lease + 'static>(journal: Arc<J>) -> Self {
+        Self::new(Arc::clone(&journal) as Arc<dyn EventLog>, journal)
+    }
+
+    /// The ids of runs, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::Journal`].
+    pub async fn runs(&self, query: &RunQuery) -> Result<Vec<RunId>, WorkflowError> {
+        let mut streams = StreamQuery::newest_first();
+        streams.only_open = query.only_unfinished;
+        let mut found = Vec::new();
+        while found.len() < query.limit {
+            let page = self.log.streams(&streams).await.map_err(any_run)?;
+            let Some(last) = page.last() else { break };
+            streams = streams.after(last);
+            found.extend(page.iter().filter_map(run_of));
+        }
+        found.truncate(query.limit);
+        Ok(found)
+    }
+
+    /// A run, as its records have it.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NoSuchRun`], `Record`, `Journal` or `Lease`.
+    pub async fn view(&self, run: &RunId) -> Result<RunView, WorkflowError> {
+        let (plan, kept) = self.read(run).await?;
+        let is_finished = kept.course.is_finished();
+        let driven_by = match is_finished {
+            true => None,
+            false => self.driven_by(&kept.owner).await?,
+        };
+        let state = match &driven_by {
+            _ if is_finished => RunState::Finished(kept.course.status()),
+            Some(_) => RunState::Running,
+            None => RunState::Interrupted,
+        };
+        let duration = Duration::from_nanos(kept.course.duration());
+        Ok(RunView {
+            run: run.clone(),
+            workflow: plan.name.to_string(),
+            started_at: kept.started_at,
+            state,
+            duration: is_finished.then_some(duration),
+            is_paused: kept.told.is_paused && !is_finished,
+            driven_by,
+            steps: RunView::steps_of(&plan, &kept.course),
+        })
+    }
+
+    /// Tells a run something. It is kept when this returns: who drives the run does it at once, and
+    /// where nobody does, who resumes it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the run may have been told.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `Record`, `Journal` or `Lease`.
+    pub async fn tell(&self, run: &RunId, command: Command) -> Result<(), WorkflowError> {
+        let record = records::record(records::COMMAND, &command);
+        let record = record.map_err(|fault| fault_of(run, 0, fault))?;
+        let stream = records::stream(run.as_str());
+        loop {
+            let (_, kept) = self.read(run).await?;
+            if kept.course.is_finished() {
+                return Err(WorkflowError::RunFinished {
+                    run: run.to_string(),
+                });
+            }
+            if matches!(command, Command::Signal { .. }) && !kept.told.signals.has_room() {
+                return Err(WorkflowError::TooManySignals {
+                    run: run.to_string(),
+                });
+            }
+            let told = AppendTo::stream(&stream)
+                .expecting(ExpectedVersion::Exactly(kept.version))
+                .record(record.clone());
+            match self.log.append(told).await {
+                Ok(_) => return self.ring(run, &kept.owner).await,
+                // It has gone on meanwhile, and may have finished.
+                Err(EventLogError::WrongVersion { .. }) => {}
+                Err(error) => return Err(WorkflowError::journal(run, error)),
+            }
+        }
+    }
+
+    /// Lets who drives a run know that it was told something.
+    async fn ring(&self, run: &RunId, owner: &Owner) -> Result<(), WorkflowError> {
+        if self.driven_by(owner).await?.is_none() {
+            return Ok(());
+        }
+        let bell = AppendTo::stream(records::bell(&owner.lease))
+            .record(Record::new("news", run.as_str()))
+            .durably(Durability::Process);
+        let rung = self.log.append(bell).await;
+        rung.map(drop)
+            .map_err(|error| WorkflowError::journal(run, error))
+    }
+
+    /// Who drives a run that is kept under this owner, if somebody does.
+    pub(crate) async fn driven_by(&self, owner: &Owner) -> Result<Option<String>, WorkflowError> {
+        let held = self.leases.current(&owner.lease).await?;
+        let is_held = held.is_some_and(|held| held.token == owner.token);
+        Ok(is_held.then(|| owner.holder.clone()))
+    }
+
+    async fn read(&self, run: &RunId) -> Result<(Plan, Kept), WorkflowError> {
+        let begun = Begun::read(&*self.log, run).await?;
+        let begun = begun.ok_or_else(|| WorkflowError::NoSuchRun {
+            run: run.to_string(),
+        })?;
+        let plan = plan_of(&begun.started);
+        let kept = begun.follow(&*self.log, &plan, Checked::No).await?;
+        Ok((plan, kept))
+    }
+}
+
+/// A plan of the steps of a run, which do nothing: to read its records by.
+fn plan_of(started: &Started) -> Plan {
+    let steps = started.steps.iter().map(|step| PlannedStep {
+        codec: Some(Codec::of::<Value>()),
+        signal: step.signal.as_deref().map(Into::into),
+        ..PlannedStep::new(&step.id, step.needs.clone())
+    });
+    let name = (&*started.workflow).into();
+    Plan::new(name, steps.collect(), None, DEFAULT_WORKFLOW_TIMEOUT)
+}
+
+/// The run that a stream is of, if it is of one.
+pub(crate) fn run_of(stream: &StreamInfo) -> Option<RunId> {
+    let id = stream.name.strip_prefix(records::STREAMS)?;
+    RunId::named(id).ok()
+}
+
+/// That the journal could not be asked for runs.
+pub(crate) fn any_run(source: EventLogError) -> WorkflowError {
+    let source = Arc::new(source);
+    let run = "*".to_owned();
+    WorkflowError::Journal { run, source }
+}
+
+impl fmt::Debug for RunJournal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RunJournal").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,272 @@
+//! What is to be seen of a run: where it is, where each step is, and what that waits for.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_bus::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::course::{Course, Phase};
+use crate::plan::Plan;
+use crate::{RunId, Status};
+
+/// A run, as it was when it was looked at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RunView {
+    /// The run.
+    pub run: RunId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// When it began, by the clock of who started it.
+    pub started_at: Timestamp,
+    /// Where it is.
+    pub state: RunState,
+    /// How long it took, once it has finished, in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub duration: Option<Duration>,
+    /// Whether no step begins until it is [continued](crate::Command::Continue).
+    pub is_paused: bool,
+    /// Who drives it, if somebody does.
+    pub driven_by: Option<String>,
+    /// Its steps, in the workflow's order.
+    pub steps: Vec<StepView>,
+}
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RunState {
+    /// Somebody drives it.
+    Running,
+    /// It has not finished, and nobody drives it: it is to be resumed.
+    Interrupted,
+    /// It has finished.
+    #[serde(untagged)]
+    Finished(Status),
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running => formatter.write_str("running"),
+            Self::Interrupted => formatter.write_str("interrupted"),
+            Self::Finished(status) => status.fmt(formatter),
+        }
+    }
+}
+
+/// A step of a [`RunView`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct StepView {
+    /// Its id.
+    pub id: String,
+    /// The steps that end before it begins, by their places.
+    pub needs: Vec<usize>,
+    /// Where it is.
+    pub phase: StepPhase,
+    /// How many attempts at it were begun.
+    pub attempts: u32,
+    /// When its first attempt began, counted from the beginning of the run, in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub started: Option<Duration>,
+    /// When it came to its end; or while it waits for another attempt, when that is made.
+    #[serde(serialize_with = "seconds")]
+    pub ended: Option<Duration>,
+    /// Why it failed, or could not be undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What it put out, where that is JSON.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "value")]
+    pub output: Option<Arc<Value>>,
+    /// The signal that it waits for, if that is what it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+}
+
+/// Where a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum StepPhase {
+    /// It has not begun.
+    Waiting,
+    /// An attempt at it is under way.
+    Running,
+    /// An attempt failed, and another will be made.
+    Retrying,
+    /// It is done.
+    Completed,
+    /// It is done, and has been undone.
+    Undone,
+    /// It is done, and could not be undone.
+    NotUndone,
+    /// It has failed for good.
+    Failed,
+    /// It was not to run.
+    Skipped,
+    /// It was stopped, or never began, because the run ended.
+    Cancelled,
+}
+
+impl fmt::Display for StepPhase {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Completed => "completed",
+            Self::Undone => "undone",
+            Self::NotUndone => "not undone",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+        })
+    }
+}
+
+/// Why a step is where it is, in words: see [`RunView::why`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// The run is not driven: nothing happens in it until it is resumed.
+    Interrupted,
+    /// The run is paused, and the step could begin.
+    Paused,
+    /// These steps, which it needs, have not ended.
+    Needs(Vec<String>),
+    /// It waits for this signal.
+    Signal(String),
+    /// It could begin, and waits for one of the places that steps of the run share.
+    Place,
+    /// It runs.
+    Running,
+    /// It tries again at this time, counted from the beginning of the run.
+    Retry {
+        /// When.
+        at: Duration,
+    },
+    /// It has ended.
+    Over(StepPhase),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted => {
+                formatter.write_str("nobody drives the run: it goes on when it is resumed")
+            }
+            Self::Paused => {
+                formatter.write_str("the run is paused: it goes on when it is continued")
+            }
+            Self::Needs(steps) => write!(formatter, "it waits for `{}`", steps.join("`, `")),
+            Self::Signal(name) => write!(formatter, "it waits for the signal `{name}`"),
+            Self::Place => formatter.write_str(
+                "it is ready, and waits for a place: as many steps as may run are running",
+            ),
+            Self::Running => formatter.write_str("it is running"),
+            Self::Retry { at } => write!(
+                formatter,
+                "its last attempt failed, and the next is made {at:.1?} after the run began"
+            ),
+            Self::Over(phase) => write!(formatter, "it is over: {phase}"),
+        }
+    }
+}
+
+impl RunView {
+    /// The step of this id.
+    pub fn step(&self, id: &str) -> Option<&StepView> {
+        self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// What a step waits for, or else what it does. `None`: there is no such step.
+    pub fn why(&self, id: &str) -> Option<Why> {
+        let step = self.step(id)?;
+        let needs = step.needs.iter().map(|need| &self.steps[*need]);
+        let needs: Vec<_> = needs
+            .filter(|need| !need.phase.is_over())
+            .map(|need| need.id.clone())
+            .collect();
+        Some(match step.phase {
+            phase if phase.is_over() => Why::Over(phase),
+            _ if self.state == RunState::Interrupted => Why::Interrupted,
+            StepPhase::Waiting if !needs.is_empty() => Why::Needs(needs),
+            StepPhase::Waiting if self.is_paused => Why::Paused,
+            StepPhase::Waiting => Why::Place,
+            StepPhase::Retrying => Why::Retry {
+                at: step.ended.unwrap_or_default(),
+            },
+            _ => match &step.signal {
+                Some(signal) => Why::Signal(signal.clone()),
+                None => Why::Running,
+            },
+        })
+    }
+
+    /// Of the steps of a run.
+    pub(crate) fn steps_of(plan: &Plan, course: &Course) -> Vec<StepView> {
+        let steps = plan.steps.iter().zip(course.steps()).enumerate();
+        let views = steps.map(|(place, (step, record))| {
+            let time = |nanos| Some(Duration::from_nanos(nanos));
+            let phase = StepPhase::of(record.phase);
+            let has_end = phase.is_over() || phase == StepPhase::Retrying;
+            let output = course.outputs().get(place).and_then(|output| output.get());
+            StepView {
+                id: step.id.to_string(),
+                needs: step.needs.clone(),
+                phase,
+                attempts: record.attempts,
+                started: time(record.started).filter(|_| record.attempts > 0),
+                ended: time(record.ended).filter(|_| has_end),
+                error: record.error.as_ref().map(ToString::to_string),
+                output: output.and_then(|output| Arc::clone(output).downcast().ok()),
+                signal: step.signal.as_ref().map(ToString::to_string),
+            }
+        });
+        views.collect()
+    }
+}
+
+impl StepPhase {
+    /// Whether the step has come to its end.
+    pub fn is_over(self) -> bool {
+        !matches!(self, Self::Waiting | Self::Running | Self::Retrying)
+    }
+
+    fn of(phase: Phase) -> Self {
+        match phase {
+            Phase::Waiting => Self::Waiting,
+            Phase::Running => Self::Running,
+            Phase::Pausing => Self::Retrying,
+            Phase::Completed => Self::Completed,
+            Phase::Undone => Self::Undone,
+            Phase::NotUndone => Self::NotUndone,
+            Phase::Failed => Self::Failed,
+            Phase::Skipped => Self::Skipped,
+            Phase::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+#[expect(clippy::ref_option, reason = "so serde calls it")]
+fn seconds<S: serde::Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration
+        .map(|duration| duration.as_secs_f64())
+        .serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "so serde calls it")]
+fn value<S: serde::Serializer>(
+    value: &Option<Arc<Value>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    value.as_deref().serialize(serializer)
+}

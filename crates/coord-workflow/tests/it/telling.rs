@@ -1,0 +1,311 @@
+//! What runs are told, here and from other processes, and what is to be seen of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_bus::LocalBus;
+use coord_bus::time::sleep;
+use coord_workflow::{
+    Command, DEFAULT_LEASE_TTL, Durable, MAX_SIGNALS, Retry, RunId, RunQuery, RunState, Status,
+    StepError, StepPhase, Workflow, WorkflowError, WorkflowOrchestrator,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::durable::Machine;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Approval {
+    by: String,
+}
+
+fn id() -> RunId {
+    RunId::named("a").unwrap()
+}
+
+/// `ask`, then a wait for the signal `approval`, then `act`.
+fn asking() -> Workflow<(), Durable> {
+    let mut workflow = Workflow::durable("asking");
+    let ask = workflow.step("ask").run(async || Ok::<_, StepError>(()));
+    let approval = workflow
+        .step("approval")
+        .after(&ask)
+        .signal::<Approval>("approval");
+    workflow
+        .step("act")
+        .input(approval)
+        .run(|approval: Arc<Approval>| async move { Ok::<_, StepError>(approval.by.clone()) });
+    workflow.build().unwrap()
+}
+
+fn approval(by: &str) -> Command {
+    Command::Signal {
+        name: "approval".to_owned(),
+        payload: json!({ "by": by }),
+    }
+}
+
+/// Until what was begun has come as far as it can.
+async fn settle() {
+    sleep(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_from_another_process_reaches_the_step_that_waits_for_it() {
+    let machine = Machine::new();
+    let process = machine.process();
+    let run = process.start_durable(&asking(), id(), ()).await.unwrap();
+    settle().await;
+    let journal = machine.journal();
+    let view = journal.view(&id()).await.unwrap();
+    assert_eq!(view.state, RunState::Running);
+    assert_eq!(
+        view.why("approval").unwrap().to_string(),
+        "it waits for the signal `approval`"
+    );
+    assert_eq!(
+        view.why("act").unwrap().to_string(),
+        "it waits for `approval`"
+    );
+    journal.tell(&id(), approval("Ann")).await.unwrap();
+    settle().await;
+    let view = run.view().unwrap();
+    assert_eq!(view.state, RunState::Finished(Status::Completed));
+    let kept = journal.view(&id()).await.unwrap();
+    assert_eq!(
+        *kept.step("act").unwrap().output.clone().unwrap(),
+        json!("Ann")
+    );
+    let late = journal.tell(&id(), approval("Bob")).await;
+    assert!(
+        matches!(late, Err(WorkflowError::RunFinished { .. })),
+        "{late:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_that_comes_while_nobody_drives_the_run_is_there_when_it_is_resumed() {
+    let machine = Machine::new();
+    let process = machine.process();
+    process.start_durable(&asking(), id(), ()).await.unwrap();
+    settle().await;
+    process.shutdown(Duration::from_secs(1)).await;
+    let journal = machine.journal();
+    let view = journal.view(&id()).await.unwrap();
+    assert_eq!(view.state, RunState::Interrupted);
+    assert!(
+        view.why("approval")
+            .unwrap()
+            .to_string()
+            .contains("resumed")
+    );
+    journal.tell(&id(), approval("Ann")).await.unwrap();
+    let process = machine.process();
+    let run = process.resume_run(&asking(), &id()).await.unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_signal_is_taken_by_one_step_also_over_the_end_of_a_process() {
+    let build = || {
+        let mut workflow = Workflow::durable("twice");
+        let first = workflow.step("first").signal::<u32>("number");
+        workflow
+            .step("second")
+            .after(&first)
+            .signal::<u32>("number");
+        let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+        workflow
+    };
+    let number = |number: u32| Command::Signal {
+        name: "number".to_owned(),
+        payload: json!(number),
+    };
+    let machine = Machine::new();
+    let process = machine.process();
+    let run = process.start_durable(&build(), id(), ()).await.unwrap();
+    run.tell(number(1)).await.unwrap();
+    settle().await;
+    process.shutdown(Duration::from_secs(1)).await;
+    machine.journal().tell(&id(), number(2)).await.unwrap();
+    let process = machine.process();
+    let run = process.resume_run(&build(), &id()).await.unwrap();
+    run.outcome().await.unwrap();
+    let view = machine.journal().view(&id()).await.unwrap();
+    let outputs: Vec<_> = view.steps.iter().map(|step| step.output.clone()).collect();
+    assert_eq!(outputs, [Some(json!(1).into()), Some(json!(2).into())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_of_another_shape_fails_the_attempt_and_another_may_come() {
+    let mut workflow = Workflow::durable("shapes");
+    let retry = Retry::constant(Duration::ZERO).max_attempts(2);
+    workflow.step("number").retry(retry).signal::<u32>("number");
+    let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+    let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
+    // In memory, too.
+    let run = orchestrator.start_workflow(&workflow, ()).unwrap();
+    for payload in [json!("one"), json!(1)] {
+        let name = "number".to_owned();
+        run.tell(Command::Signal { name, payload }).await.unwrap();
+    }
+    let outcome = run.outcome().await.unwrap();
+    assert!(outcome.is_completed());
+    assert_eq!(outcome.step("number").unwrap().attempts, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn signals_that_nobody_takes_have_a_limit() {
+    let machine = Machine::new();
+    let process = machine.process();
+    let run = process.start_durable(&asking(), id(), ()).await.unwrap();
+    for _ in 0..MAX_SIGNALS {
+        let name = "another".to_owned();
+        let payload = json!(null);
+        run.tell(Command::Signal { name, payload }).await.unwrap();
+    }
+    let one_more = run.tell(approval("Ann")).await;
+    assert!(matches!(
+        one_more,
+        Err(WorkflowError::TooManySignals { .. })
+    ));
+    let one_more = machine.journal().tell(&id(), approval("Ann")).await;
+    assert!(matches!(
+        one_more,
+        Err(WorkflowError::TooManySignals { .. })
+    ));
+    process.shutdown(Duration::ZERO).await;
+}
+
+/// Ten steps, a second each.
+fn slow() -> Workflow<(), Durable> {
+    let mut workflow = Workflow::durable("slow");
+    let mut last = None;
+    for step in 0..10 {
+        let mut step = workflow.step(format!("s{step}"));
+        if let Some(last) = &last {
+            step = step.after(last);
+        }
+        last = Some(step.run(async || {
+            sleep(Duration::from_secs(1)).await;
+            Ok::<_, StepError>(())
+        }));
+    }
+    workflow.build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_run_begins_no_step_until_it_is_continued_in_whichever_process() {
+    let machine = Machine::new();
+    let process = machine.process();
+    let run = process.start_durable(&slow(), id(), ()).await.unwrap();
+    sleep(Duration::from_millis(2_500)).await;
+    let journal = machine.journal();
+    journal.tell(&id(), Command::Pause).await.unwrap();
+    sleep(Duration::from_secs(60)).await;
+    let done = |view: &coord_workflow::RunView| {
+        let steps = view.steps.iter();
+        steps
+            .filter(|step| step.phase == StepPhase::Completed)
+            .count()
+    };
+    let view = run.view().unwrap();
+    assert_eq!(done(&view), 3, "what ran goes on");
+    assert!(view.is_paused);
+    assert!(view.why("s3").unwrap().to_string().contains("paused"));
+    process.shutdown(Duration::from_secs(1)).await;
+
+    let process = machine.process();
+    let run = process.resume_run(&slow(), &id()).await.unwrap();
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(done(&run.view().unwrap()), 3, "it is still paused");
+    run.tell(Command::Continue).await.unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
+    assert!(!journal.view(&id()).await.unwrap().is_paused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_another_process_drives_is_cancelled_through_the_journal() {
+    let machine = Machine::new();
+    let process = machine.process();
+    let run = process.start_durable(&slow(), id(), ()).await.unwrap();
+    sleep(Duration::from_millis(2_500)).await;
+    machine
+        .journal()
+        .tell(&id(), Command::Cancel)
+        .await
+        .unwrap();
+    let outcome = run.outcome().await.unwrap();
+    assert_eq!(outcome.status, Status::Cancelled);
+    assert_eq!(outcome.duration.as_secs(), 2, "at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_cancelled_while_nobody_drives_it_ends_when_it_is_resumed() {
+    let machine = Machine::new();
+    let process = machine.process();
+    process.start_durable(&slow(), id(), ()).await.unwrap();
+    sleep(Duration::from_millis(2_500)).await;
+    drop(process);
+    sleep(DEFAULT_LEASE_TTL).await;
+    machine
+        .journal()
+        .tell(&id(), Command::Cancel)
+        .await
+        .unwrap();
+    let process = machine.process();
+    let run = process.resume_run(&slow(), &id()).await.unwrap();
+    assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sleep_goes_on_while_nobody_drives_the_run() {
+    let build = || {
+        let mut workflow = Workflow::durable("sleeping");
+        workflow.step("sleep").sleep(Duration::from_secs(1_000));
+        let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+        workflow
+    };
+    let machine = Machine::new();
+    let process = machine.process();
+    process.start_durable(&build(), id(), ()).await.unwrap();
+    sleep(Duration::from_secs(400)).await;
+    drop(process);
+    sleep(Duration::from_secs(500)).await;
+    let process = machine.process();
+    let run = process.resume_run(&build(), &id()).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    assert!(outcome.is_completed(), "{outcome:?}");
+    assert_eq!(outcome.duration.as_secs(), 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_are_listed_the_newest_first() {
+    let machine = Machine::new();
+    let process = machine.process();
+    for id in ["first", "second", "third"] {
+        let id = RunId::named(id).unwrap();
+        let run = process.start_durable(&slow(), id, ()).await.unwrap();
+        if run.id().as_str() == "second" {
+            run.outcome().await.unwrap();
+        }
+    }
+    let journal = machine.journal();
+    let ids = |runs: Vec<RunId>| {
+        let runs = runs.iter().map(ToString::to_string);
+        runs.collect::<Vec<_>>()
+    };
+    let all = journal.runs(&RunQuery::newest()).await.unwrap();
+    assert_eq!(ids(all), ["third", "second", "first"]);
+    let newest = journal.runs(&RunQuery::newest().limit(1)).await.unwrap();
+    assert_eq!(ids(newest), ["third"]);
+    let unfinished = journal
+        .runs(&RunQuery::newest().unfinished())
+        .await
+        .unwrap();
+    assert_eq!(
+        ids(unfinished),
+        ["third"],
+        "the first ended while the second did"
+    );
+}
