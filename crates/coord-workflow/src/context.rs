@@ -22,6 +22,7 @@ struct Inner {
     run: RunId,
     step: usize,
     attempt: u32,
+    round: u32,
     parent: CancellationToken,
     /// Made when it is first asked for: most steps never do.
     token: OnceLock<CancellationToken>,
@@ -51,9 +52,13 @@ impl StepContext {
     /// The same in every attempt at this step of this run, also after the process was killed, and
     /// another in any other: what a service needs to know that it has been asked before.
     ///
-    /// It is the run's id, a slash, and the step's.
+    /// It is the run's id, a slash, and the step's. Where a run is retried, a step that was done and
+    /// is to be done again, because it was undone, has another key: a slash and a number follow.
     pub fn idempotency_key(&self) -> String {
-        format!("{}/{}", self.inner.run, self.step())
+        match self.inner.round {
+            0 => format!("{}/{}", self.inner.run, self.step()),
+            round => format!("{}/{}/{round}", self.inner.run, self.step()),
+        }
     }
 
     /// Cancelled when the attempt is to stop: its time is up, or the run is cancelled or has
@@ -95,6 +100,8 @@ pub(crate) struct Start<'r> {
     pub(crate) signals: &'r Arc<Signals>,
     /// How long ago its first attempt began, for a step that waits.
     pub(crate) slept: Duration,
+    /// How often the step is done again after it had been done.
+    pub(crate) round: u32,
     pub(crate) step: usize,
     pub(crate) attempt: u32,
     /// Whose cancellation cancels the attempt.
@@ -110,6 +117,7 @@ impl Start<'_> {
                 run: self.run.clone(),
                 step: self.step,
                 attempt: self.attempt,
+                round: self.round,
                 parent: self.parent.clone(),
                 token: OnceLock::new(),
             }),

@@ -69,6 +69,9 @@ pub(crate) enum Fact {
     Claimed,
     /// The run has come to its end.
     Finished { at: u64 },
+    /// It goes on after all: what failed, was stopped or undone is to be done, and so is this step,
+    /// if one is given, and whatever comes after any of these.
+    Retried { from: Option<usize>, at: u64 },
 }
 
 /// Where a step is.
@@ -112,6 +115,8 @@ pub(crate) struct Record {
     pub(crate) ended: u64,
     /// Why it failed, or could not be undone.
     pub(crate) error: Option<Box<StepError>>,
+    /// How often it was to be done again after it had been done.
+    pub(crate) round: u32,
 }
 
 /// What the facts of a run so far amount to.
@@ -129,6 +134,8 @@ pub(crate) struct Course {
     /// Set when no further step may begin.
     stopped: Option<Status>,
     finished: Option<u64>,
+    /// When it was retried last: its timeout counts from then on.
+    pub(crate) retried: Option<u64>,
     #[cfg(test)]
     history: Vec<Fact>,
 }
@@ -144,6 +151,7 @@ impl Course {
             started: NEVER,
             ended: 0,
             error: None,
+            round: 0,
         };
         Self {
             steps: plan.needs().iter().map(record).collect(),
@@ -153,6 +161,7 @@ impl Course {
             completed: Vec::with_capacity(plan.steps.len()),
             stopped: None,
             finished: None,
+            retried: None,
             #[cfg(test)]
             history: Vec::new(),
         }
@@ -282,6 +291,7 @@ impl Course {
             }
             Fact::Claimed => self.take_back(ready),
             Fact::Finished { at } => self.finished = Some(at),
+            Fact::Retried { from, at } => self.retry(plan, from, at),
         }
     }
 
@@ -301,6 +311,62 @@ impl Course {
         }
         if let Some(step) = self.undoing.take() {
             self.completed.push(step as u32);
+        }
+    }
+
+    /// Which steps a retry does again: those that were not done, or are not done any more, this one,
+    /// and all that come after any of them.
+    pub(crate) fn to_retry(&self, plan: &Plan, from: Option<usize>) -> Vec<bool> {
+        let is_undone = |step: usize| match self.steps[step].phase {
+            Phase::Completed | Phase::NotUndone | Phase::Skipped => false,
+            // That it fails harms nobody.
+            Phase::Failed => !plan.steps[step].optional,
+            _ => true,
+        };
+        let steps = 0..self.steps.len();
+        let mut again: Vec<_> = steps
+            .map(|step| is_undone(step) || from == Some(step))
+            .collect();
+        let mut next: Vec<_> = (0..again.len()).filter(|step| again[*step]).collect();
+        while let Some(step) = next.pop() {
+            for &after in plan.needed_by(step) {
+                if !std::mem::replace(&mut again[after as usize], true) {
+                    next.push(after as usize);
+                }
+            }
+        }
+        again
+    }
+
+    fn retry(&mut self, plan: &Plan, from: Option<usize>, at: u64) {
+        let again = self.to_retry(plan, from);
+        let outputs = std::mem::replace(&mut self.outputs, Arc::new([]));
+        let fresh = Self::new(plan);
+        (self.finished, self.stopped, self.undoing) = (None, None, None);
+        (self.retried, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
+        self.completed.clear();
+        let records = std::mem::replace(&mut self.steps, fresh.steps);
+        let mut over: Vec<_> = (0..again.len()).filter(|step| !again[*step]).collect();
+        over.sort_by_key(|step| records[*step].ended);
+        for (step, record) in records.iter().enumerate() {
+            let was_done = matches!(record.phase, Phase::Completed | Phase::Undone);
+            self.steps[step].round = record.round + u32::from(again[step] && was_done);
+        }
+        for step in over {
+            let record = &records[step];
+            let kept = &mut self.steps[step];
+            (kept.started, kept.attempts) = (record.started, record.attempts);
+            match (record.phase, outputs[step].get()) {
+                (Phase::Completed | Phase::NotUndone, Some(output)) => {
+                    let _ = self.outputs[step].set(Output::clone(output));
+                    self.completed.push(step as u32);
+                    self.end(plan, step, Phase::Completed, record.ended, |_| {});
+                }
+                (phase, _) => {
+                    self.steps[step].error = record.error.clone();
+                    self.end_without_output(plan, step, phase, record.ended, |_| {});
+                }
+            }
         }
     }
 

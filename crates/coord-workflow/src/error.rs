@@ -175,6 +175,28 @@ pub enum WorkflowError {
         /// The run.
         run: String,
     },
+    /// A run that goes on is not retried.
+    #[error("run `{run}` has not finished, so it is not to be retried: resume it")]
+    NotFinished {
+        /// The run.
+        run: String,
+    },
+    /// Nothing in the run is to be done again.
+    #[error(
+        "there is nothing to retry in run `{run}`: every step is done; name the step to begin from"
+    )]
+    NothingToRetry {
+        /// The run.
+        run: String,
+    },
+    /// The run has no such step.
+    #[error("there is no step `{step}` in run `{run}`: see its steps for the right id")]
+    NoSuchStep {
+        /// The run.
+        run: String,
+        /// The step.
+        step: String,
+    },
     /// As many signals as may wait for the steps of a run.
     #[error(
         "run `{run}` was not sent the signal: {max} signals wait for its steps, the limit",

@@ -16,6 +16,9 @@ pub(crate) struct KeptStep {
     /// The signal that it waits for, if that is its work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) signal: Option<String>,
+    /// Whether it may fail.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) optional: bool,
     /// Everything about it that a run relies on.
     pub(crate) print: String,
 }
@@ -27,6 +30,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         id: step.id.to_string(),
         needs: step.needs.clone(),
         signal: step.signal.as_deref().map(str::to_owned),
+        optional: step.optional,
         print: format!("{:016x}", print(plan, step)),
     });
     kept.collect()

@@ -81,6 +81,7 @@ mod fingerprint;
 mod records;
 mod resume;
 mod ownership;
+mod live_runs;
 mod runs;
 mod run_journal;
 mod signals;

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use coord_bus::{CancellationToken, EventLog, Grant, LeaseExt, TaskScope};
 
+use crate::live_runs::LiveRuns;
 use crate::records::{self, Owner};
-use crate::runs::LiveRuns;
 use crate::{RunId, RunJournal, WorkflowError};
 
 /// For how long an orchestrator that is not heard of any more keeps its runs from others, where the

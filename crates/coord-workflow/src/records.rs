@@ -23,6 +23,7 @@ pub(crate) const RUN_STARTED: &str = "run-started";
 pub(crate) const RUN_CLAIMED: &str = "run-claimed";
 pub(crate) const RUN_STOPPED: &str = "run-stopped";
 pub(crate) const RUN_FINISHED: &str = "run-finished";
+pub(crate) const RUN_RETRIED: &str = "run-retried";
 pub(crate) const STEP_STARTED: &str = "step-started";
 pub(crate) const ATTEMPT_FAILED: &str = "attempt-failed";
 pub(crate) const STEP_COMPLETED: &str = "step-completed";
@@ -117,6 +118,13 @@ struct Stopped {
 }
 
 #[derive(Serialize, Deserialize)]
+struct Retried<'a> {
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    from: Option<Id<'a>>,
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
 struct Finished {
     status: Status,
     at: u64,
@@ -196,6 +204,10 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
         Fact::UndoFailed { step, error } => record(UNDO_FAILED, &of_step(step, None, Some(error))),
         Fact::Claimed => Ok(Record::new(RUN_CLAIMED, "")),
         Fact::Finished { at } => record(RUN_FINISHED, &Finished { status, at: *at }),
+        Fact::Retried { from, at } => {
+            let (from, at) = (from.as_ref().map(id), *at);
+            record(RUN_RETRIED, &Retried { from, at })
+        }
     }
 }
 
@@ -263,6 +275,11 @@ impl<'p> Reader<'p> {
             RUN_STOPPED => {
                 let Stopped { status } = parse(payload)?;
                 Fact::Stopped { status }
+            }
+            RUN_RETRIED => {
+                let Retried { from, at } = parse(payload)?;
+                let from = from.map(|from| self.place(from)).transpose()?;
+                Fact::Retried { from, at }
             }
             RUN_FINISHED => {
                 let Finished { at, .. } = parse(payload)?;

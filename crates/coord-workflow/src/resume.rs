@@ -125,6 +125,11 @@ impl Kept {
             }
             Entry::Fact(fact) => fact,
         };
+        if let Fact::Retried { .. } = fact {
+            // What it was told before was about its end.
+            self.told.is_cancelled = false;
+            self.told.is_paused = false;
+        }
         if checked == Checked::Yes {
             let admitted = self.course.admits(plan, &fact);
             admitted.map_err(|refused| RecordFault::out_of_order(&refused))?;

@@ -192,6 +192,8 @@ pub(crate) struct Shared {
     settings: Arc<Settings>,
     slots: Slots,
     pub(crate) signals: Arc<Signals>,
+    /// How often each step is done again; empty in a run that was not retried.
+    rounds: Box<[u32]>,
     /// How long the run had gone on before this process took it up.
     before: Duration,
     started: Instant,
@@ -219,6 +221,10 @@ impl Shared {
         let is_durable = beginning.suspend.is_some();
         let recorder = is_durable.then(Recorder::new);
         let mut queue = Queue::new(beginning.course, limit.unwrap_or(usize::MAX), recorder);
+        let rounds = match queue.course.retried {
+            None => Box::default(),
+            Some(_) => queue.course.steps().iter().map(|step| step.round).collect(),
+        };
         let told = beginning.told;
         queue.pause(told.is_paused);
         let token = beginning.parent.child_token();
@@ -237,6 +243,7 @@ impl Shared {
                 outputs: Arc::clone(queue.course.outputs()),
             },
             signals: Arc::new(told.signals),
+            rounds,
             before: beginning.before,
             started: Instant::now(),
             started_at: beginning.started_at,
@@ -271,6 +278,7 @@ impl Shared {
             slots: &self.slots,
             signals: &self.signals,
             slept: self.slept(step),
+            round: self.rounds.get(step).copied().unwrap_or_default(),
             step,
             attempt,
             parent,
@@ -447,7 +455,9 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
     let mut work = Box::pin(work::work(Arc::clone(run), Worker::Driver));
     let mut suspended = Box::pin(run.suspend.cancelled());
     let mut cancelled = Box::pin(run.token.cancelled());
-    let left = run.plan.timeout.saturating_sub(run.before);
+    let retried = run.queue().course.retried.unwrap_or_default();
+    let gone_on = run.before.saturating_sub(Duration::from_nanos(retried));
+    let left = run.plan.timeout.saturating_sub(gone_on);
     let mut expired = Box::pin(sleep(left));
     std::future::poll_fn(|cx| {
         if work.as_mut().poll(cx).is_ready() {

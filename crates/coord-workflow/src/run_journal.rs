@@ -200,6 +200,7 @@ fn plan_of(started: &Started) -> Plan {
     let steps = started.steps.iter().map(|step| PlannedStep {
         codec: Some(Codec::of::<Value>()),
         signal: step.signal.as_deref().map(Into::into),
+        optional: step.optional,
         ..PlannedStep::new(&step.id, step.needs.clone())
     });
     let name = (&*started.workflow).into();

@@ -1,92 +1,26 @@
 //! Durable runs of an orchestrator: started, resumed, and none of them twice.
 
 use std::any::Any;
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use coord_bus::{AppendTo, CancellationToken, EventLogError, ExpectedVersion, Record, StreamQuery};
+use coord_bus::{AppendTo, CancellationToken, EventLogError, ExpectedVersion, StreamQuery};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::course::{Course, Fact};
 use crate::orchestrator::Run;
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
 use crate::records::{self, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
+use crate::resume::{self, Kept, fault_of};
 use crate::run::{Beginning, End, Shared, Told, write};
 use crate::run_journal::{any_run, run_of};
 use crate::{
-    Durable, RecordFault, RunId, Workflow, WorkflowError, WorkflowOrchestrator, fingerprint, resume,
+    Durable, RecordFault, RunId, Workflow, WorkflowError, WorkflowOrchestrator, fingerprint,
 };
-
-/// The durable runs that go on, and those that are about to.
-#[derive(Default)]
-pub(crate) struct LiveRuns {
-    runs: Mutex<HashMap<RunId, Run>>,
-    /// Runs that are being started or resumed: one at a time of each.
-    entering: Mutex<HashSet<RunId>>,
-    entered: Notify,
-}
-
-/// Nobody else starts or resumes this run meanwhile.
-struct Entry<'k> {
-    runs: &'k LiveRuns,
-    run: RunId,
-}
-
-impl LiveRuns {
-    fn runs(&self) -> MutexGuard<'_, HashMap<RunId, Run>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn entering(&self) -> MutexGuard<'_, HashSet<RunId>> {
-        self.entering.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn enter(&self, run: &RunId) -> Entry<'_> {
-        loop {
-            let entered = self.entered.notified();
-            if self.entering().insert(run.clone()) {
-                let run = run.clone();
-                return Entry { runs: self, run };
-            }
-            entered.await;
-        }
-    }
-
-    /// A run of this id that goes on here.
-    fn find(&self, run: &RunId) -> Option<Run> {
-        self.runs().get(run).cloned()
-    }
-
-    /// A run was told something, by somebody else.
-    pub(crate) fn has_news(&self, run: &RunId) {
-        if let Some(run) = self.find(run).and_then(|run| run.shared.upgrade()) {
-            run.has_news();
-        }
-    }
-
-    fn insert(&self, run: &Run) {
-        let mut runs = self.runs();
-        // Those that have ended go when as many again have begun.
-        if runs.len() == runs.capacity() {
-            runs.retain(|_, run| {
-                run.outcome.borrow().is_none() && run.outcome.has_changed().is_ok()
-            });
-        }
-        runs.insert(run.id.clone(), run.clone());
-    }
-}
-
-impl Drop for Entry<'_> {
-    fn drop(&mut self) {
-        self.runs.entering().remove(&self.run);
-        self.runs.entered.notify_waiters();
-    }
-}
 
 /// What came of resuming the runs of a workflow.
 #[derive(Debug, Default)]
@@ -142,7 +76,8 @@ impl WorkflowOrchestrator {
             steps: fingerprint::steps(&workflow.plan),
             owner,
         };
-        let record = record(&id, 1, RUN_STARTED, &started)?;
+        let record = records::record(RUN_STARTED, &started);
+        let record = record.map_err(|source| fault_of(&id, 1, source))?;
         let begun = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Empty)
             .record(record);
@@ -197,6 +132,66 @@ impl WorkflowOrchestrator {
         let keeping = self.keeping(workflow)?;
         let _entry = keeping.runs.enter(id).await;
         self.take_up(keeping, workflow, id.clone(), None).await
+    }
+
+    /// Goes on with a run that has finished without completing: steps that failed, were stopped, or
+    /// were undone, are done, with all their attempts, and so is everything that comes after them;
+    /// what is done and was not undone stays done. With `from`, that step is done again in any case,
+    /// and what comes after it, also in a run that completed.
+    ///
+    /// The run's timeout begins anew.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`resume_run`](Self::resume_run).
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NotFinished`], `NothingToRetry`, `NoSuchStep`, or any of
+    /// [`resume_run`](Self::resume_run).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn retry_run<I>(
+        &self,
+        workflow: &Workflow<I, Durable>,
+        id: &RunId,
+        from: Option<&str>,
+    ) -> Result<Run, WorkflowError>
+    where
+        I: DeserializeOwned + Any + Send + Sync,
+    {
+        let keeping = self.keeping(workflow)?;
+        let _entry = keeping.runs.enter(id).await;
+        let place = |step: &str| {
+            let mut ids = workflow.steps();
+            ids.position(|id| id == step)
+                .ok_or_else(|| WorkflowError::NoSuchStep {
+                    run: id.to_string(),
+                    step: step.to_owned(),
+                })
+        };
+        let from = from.map(place).transpose()?;
+        loop {
+            let kept = read(keeping, workflow, id).await?;
+            let run = id.to_string();
+            if !kept.course.is_finished() {
+                return Err(WorkflowError::NotFinished { run });
+            }
+            let since = self.settings.clock.now().duration_since(kept.started_at);
+            let at = u64::try_from(since.as_nanos()).unwrap_or_default();
+            let retried = Fact::Retried { from, at };
+            if kept.course.admits(&workflow.plan, &retried).is_err() {
+                return Err(WorkflowError::NothingToRetry { run });
+            }
+            if let Some(run) = self
+                .claim(keeping, workflow, id, kept, Some(retried))
+                .await?
+            {
+                return Ok(run);
+            }
+        }
     }
 
     /// Goes on with every run of a workflow that has not finished and that nobody drives: what an
@@ -282,12 +277,11 @@ impl WorkflowOrchestrator {
     where
         I: DeserializeOwned + Any + Send + Sync,
     {
-        let run = || id.to_string();
         loop {
-            let kept = resume::read(&*keeping.journal.log, &workflow.plan, &id).await?;
-            let kept = kept.ok_or_else(|| WorkflowError::NoSuchRun { run: run() })?;
+            let kept = read(keeping, workflow, &id).await?;
             if input.is_some_and(|input| !is_same(input, &kept.input)) {
-                return Err(WorkflowError::OtherInput { run: run() });
+                let run = id.to_string();
+                return Err(WorkflowError::OtherInput { run });
             }
             if kept.course.is_finished() {
                 return Ok(finished(workflow, id, kept));
@@ -296,44 +290,66 @@ impl WorkflowOrchestrator {
                 return Ok(run);
             }
             if let Some(holder) = keeping.journal.driven_by(&kept.owner).await? {
-                return Err(WorkflowError::DrivenElsewhere { run: run(), holder });
+                let run = id.to_string();
+                return Err(WorkflowError::DrivenElsewhere { run, holder });
             }
-            let input: I = serde_json::from_str(kept.input.get()).map_err(|source| {
-                let source = RecordFault::Unreadable(source);
-                let record = 1;
-                let run = run();
-                WorkflowError::Record {
-                    run,
-                    record,
-                    source,
-                }
-            })?;
-            let (owner, suspend) = keeping.owner().await?;
-            let claimed = record(&id, kept.version + 1, RUN_CLAIMED, &owner)?;
-            let claim = AppendTo::stream(records::stream(id.as_str()))
-                .expecting(ExpectedVersion::Exactly(kept.version))
-                .record(claimed);
-            let claimed = match keeping.journal.log.append(claim).await {
-                Ok(claimed) => claimed,
-                // Somebody else was there first: perhaps to claim it, too.
-                Err(EventLogError::WrongVersion { .. }) => continue,
-                Err(error) => return Err(WorkflowError::journal(&id, error)),
-            };
-            let before = self.settings.clock.now().duration_since(kept.started_at);
-            let mut course = kept.course;
-            course.apply(&workflow.plan, Fact::Claimed, |_| {});
-            let beginning = Beginning {
-                id,
-                course,
-                input: Arc::new(input),
-                started_at: kept.started_at,
-                before: Duration::try_from(before).unwrap_or_default(),
-                parent: CancellationToken::new(),
-                suspend: Some(suspend),
-                told: kept.told,
-            };
-            return Ok(self.keep(keeping, workflow, beginning, claimed.version));
+            if let Some(run) = self.claim(keeping, workflow, &id, kept, None).await? {
+                return Ok(run);
+            }
         }
+    }
+
+    /// Makes a run this orchestrator's own, and drives it; retried, if that is to happen first.
+    /// `None`: something has happened to it meanwhile, perhaps that somebody else has claimed it.
+    async fn claim<I>(
+        &self,
+        keeping: &Keeping,
+        workflow: &Workflow<I, Durable>,
+        id: &RunId,
+        kept: Kept,
+        retried: Option<Fact>,
+    ) -> Result<Option<Run>, WorkflowError>
+    where
+        I: DeserializeOwned + Any + Send + Sync,
+    {
+        let plan = &workflow.plan;
+        let fault = |record, source| fault_of(id, record, source);
+        let input: I = serde_json::from_str(kept.input.get())
+            .map_err(|source| fault(1, RecordFault::Unreadable(source)))?;
+        let (owner, suspend) = keeping.owner().await?;
+        let mut claim = AppendTo::stream(records::stream(id.as_str()))
+            .expecting(ExpectedVersion::Exactly(kept.version));
+        let mut course = kept.course;
+        if let Some(retried) = retried {
+            let record = records::write(plan, &retried, course.status());
+            claim = claim.record(record.map_err(|source| fault(kept.version + 1, source))?);
+            course.apply(plan, retried, |_| {});
+        }
+        let claimed = records::record(RUN_CLAIMED, &owner);
+        let claim = claim.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
+        let claimed = match keeping.journal.log.append(claim).await {
+            Ok(claimed) => claimed,
+            Err(EventLogError::WrongVersion { .. }) => return Ok(None),
+            Err(error) => return Err(WorkflowError::journal(id, error)),
+        };
+        course.apply(plan, Fact::Claimed, |_| {});
+        let before = self.settings.clock.now().duration_since(kept.started_at);
+        let beginning = Beginning {
+            id: id.clone(),
+            course,
+            input: Arc::new(input),
+            started_at: kept.started_at,
+            before: Duration::try_from(before).unwrap_or_default(),
+            parent: CancellationToken::new(),
+            suspend: Some(suspend),
+            told: kept.told,
+        };
+        Ok(Some(self.keep(
+            keeping,
+            workflow,
+            beginning,
+            claimed.version,
+        )))
     }
 
     /// Drives a run whose stream is at this version.
@@ -360,7 +376,7 @@ impl WorkflowOrchestrator {
 }
 
 /// A run that has finished, as a handle.
-fn finished<I>(workflow: &Workflow<I, Durable>, id: RunId, kept: resume::Kept) -> Run {
+fn finished<I>(workflow: &Workflow<I, Durable>, id: RunId, kept: Kept) -> Run {
     let outcome = Outcome::of(workflow, id.clone(), kept.started_at, kept.course);
     let (_, outcome) = watch::channel(Some(End::Finished(Arc::new(outcome))));
     Run {
@@ -377,15 +393,13 @@ fn is_same(one: &RawValue, other: &RawValue) -> bool {
     one.get() == other.get() || value(one) == value(other)
 }
 
-fn record(
-    run: &RunId,
-    number: u64,
-    kind: &str,
-    payload: &impl Serialize,
-) -> Result<Record, WorkflowError> {
-    records::record(kind, payload).map_err(|source| WorkflowError::Record {
-        run: run.to_string(),
-        record: number,
-        source,
+async fn read<I>(
+    keeping: &Keeping,
+    workflow: &Workflow<I, Durable>,
+    id: &RunId,
+) -> Result<Kept, WorkflowError> {
+    let kept = resume::read(&*keeping.journal.log, &workflow.plan, id).await?;
+    kept.ok_or_else(|| WorkflowError::NoSuchRun {
+        run: id.to_string(),
     })
 }

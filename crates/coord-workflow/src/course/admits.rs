@@ -9,6 +9,8 @@ use crate::plan::Plan;
 pub(crate) enum Refused {
     #[error("the run has finished, so nothing happens in it any more")]
     RunFinished,
+    #[error("every step is done, so there is nothing to retry: name a step to begin from")]
+    NothingToRetry,
     #[error("the run is stopped, so no attempt begins and nothing stops it again")]
     RunStopped,
     #[error(
@@ -56,6 +58,9 @@ impl Course {
     ///
     /// Why not.
     pub(crate) fn admits(&self, plan: &Plan, fact: &Fact) -> Result<(), Refused> {
+        if let Fact::Retried { from, .. } = fact {
+            return self.admits_retry(plan, *from);
+        }
         if self.finished.is_some() {
             return Err(Refused::RunFinished);
         }
@@ -93,7 +98,7 @@ impl Course {
                 Some(undoing) if undoing == *step => Ok(()),
                 _ => Err(Refused::NotBeingUndone { step: *step }),
             },
-            Fact::Claimed => Ok(()),
+            Fact::Claimed | Fact::Retried { .. } => Ok(()),
             Fact::Finished { .. } => self.admits_end(plan),
         }
     }
@@ -121,6 +126,19 @@ impl Course {
                 attempt,
                 next,
             }),
+        }
+    }
+
+    fn admits_retry(&self, plan: &Plan, from: Option<usize>) -> Result<(), Refused> {
+        if let Some(step) = from {
+            self.record(step)?;
+        }
+        if self.finished.is_none() {
+            return Err(Refused::RunGoesOn);
+        }
+        match self.to_retry(plan, from).contains(&true) {
+            true => Ok(()),
+            false => Err(Refused::NothingToRetry),
         }
     }
 

@@ -216,7 +216,7 @@ fn about(fact: &Fact) -> Option<usize> {
         | Fact::UndoStarted { step }
         | Fact::Undone { step }
         | Fact::UndoFailed { step, .. } => Some(*step),
-        Fact::Stopped { .. } | Fact::Claimed | Fact::Finished { .. } => None,
+        Fact::Stopped { .. } | Fact::Claimed | Fact::Retried { .. } | Fact::Finished { .. } => None,
     }
 }
 

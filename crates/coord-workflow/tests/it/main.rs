@@ -7,6 +7,7 @@ mod durable;
 mod crashes;
 mod events;
 mod model;
+mod retrying;
 mod sequence;
 mod telling;
 mod threads;

@@ -1,0 +1,180 @@
+//! Runs that have finished, and go on after all.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coord_bus::time::sleep;
+use coord_workflow::{
+    Durable, Retry, RunId, Status, StepContext, StepError, Workflow, WorkflowError,
+};
+
+use crate::durable::Machine;
+
+/// What steps did, with their keys, and whether `deploy` is to fail.
+#[derive(Clone, Default)]
+struct World {
+    done: Arc<Mutex<Vec<String>>>,
+    fails: Arc<Mutex<bool>>,
+}
+
+impl World {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.done.lock().unwrap())
+    }
+
+    fn fail(&self, fails: bool) {
+        *self.fails.lock().unwrap() = fails;
+    }
+
+    /// What a step does: says its key.
+    fn work(&self) -> impl Fn(StepContext) -> std::future::Ready<Result<u32, StepError>> + use<> {
+        let world = self.clone();
+        move |context| {
+            let key = context.idempotency_key();
+            let fails = context.step() == "deploy" && *world.fails.lock().unwrap();
+            world.done.lock().unwrap().push(match fails {
+                true => format!("{key} failed"),
+                false => key,
+            });
+            std::future::ready(match fails {
+                true => Err(StepError::message("no")),
+                false => Ok(1),
+            })
+        }
+    }
+}
+
+/// `build`, then `reserve`, which can be undone, then `deploy`, twice at most, then `tell`.
+fn release(world: &World) -> Workflow<(), Durable> {
+    let mut workflow = Workflow::durable("release").timeout(Duration::from_secs(100));
+    let build = workflow.step("build").run_with(world.work());
+    let undone = world.clone();
+    let reserve = workflow
+        .step("reserve")
+        .after(&build)
+        .compensate(move |_: Arc<u32>| {
+            undone.done.lock().unwrap().push("undone".to_owned());
+            async { Ok::<_, StepError>(()) }
+        })
+        .run_with(world.work());
+    let retry = Retry::constant(Duration::ZERO).max_attempts(2);
+    let deploy = workflow
+        .step("deploy")
+        .after(&reserve)
+        .retry(retry)
+        .run_with(world.work());
+    workflow.step("tell").after(&deploy).run_with(world.work());
+    workflow.build().unwrap()
+}
+
+fn id() -> RunId {
+    RunId::named("r").unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_or_was_undone_is_done_again_and_what_is_done_is_not() {
+    let (machine, world) = (Machine::new(), World::default());
+    let process = machine.process();
+    world.fail(true);
+    let run = process
+        .start_durable(&release(&world), id(), ())
+        .await
+        .unwrap();
+    assert_eq!(run.outcome().await.unwrap().status, Status::Failed);
+    let failed = [
+        "r/build",
+        "r/reserve",
+        "r/deploy failed",
+        "r/deploy failed",
+        "undone",
+    ];
+    assert_eq!(world.take(), failed);
+
+    world.fail(false);
+    // Longer than the run's timeout, which begins anew.
+    sleep(Duration::from_secs(1_000)).await;
+    let run = process
+        .retry_run(&release(&world), &id(), None)
+        .await
+        .unwrap();
+    let outcome = run.outcome().await.unwrap();
+    assert!(outcome.is_completed());
+    assert_eq!(outcome.step("deploy").unwrap().attempts, 1);
+    // What was undone is asked for anew; what failed may have been done after all.
+    assert_eq!(world.take(), ["r/reserve/1", "r/deploy", "r/tell"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_retried_from_any_step_with_all_that_come_after_it() {
+    let (machine, world) = (Machine::new(), World::default());
+    let process = machine.process();
+    let run = process
+        .start_durable(&release(&world), id(), ())
+        .await
+        .unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
+    world.take();
+    let nothing = process.retry_run(&release(&world), &id(), None).await;
+    assert!(
+        matches!(nothing, Err(WorkflowError::NothingToRetry { .. })),
+        "{nothing:?}"
+    );
+    let nowhere = process
+        .retry_run(&release(&world), &id(), Some("dploy"))
+        .await;
+    assert!(
+        matches!(nowhere, Err(WorkflowError::NoSuchStep { .. })),
+        "{nowhere:?}"
+    );
+    for round in 1..3 {
+        let run = process
+            .retry_run(&release(&world), &id(), Some("deploy"))
+            .await;
+        assert!(run.unwrap().outcome().await.unwrap().is_completed());
+        let expected = [format!("r/deploy/{round}"), format!("r/tell/{round}")];
+        assert_eq!(world.take(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retried_run_is_resumed_like_any_other() {
+    let (machine, world) = (Machine::new(), World::default());
+    let process = machine.process();
+    world.fail(true);
+    let run = process
+        .start_durable(&release(&world), id(), ())
+        .await
+        .unwrap();
+    run.outcome().await.unwrap();
+    let run = process
+        .retry_run(&release(&world), &id(), None)
+        .await
+        .unwrap();
+    let early = process.retry_run(&release(&world), &id(), None).await;
+    assert!(
+        matches!(early, Err(WorkflowError::NotFinished { .. })),
+        "{early:?}"
+    );
+    assert_eq!(run.outcome().await.unwrap().status, Status::Failed);
+    process.shutdown(Duration::from_secs(1)).await;
+    world.take();
+
+    // Its records are followed from the beginning, both ends included.
+    let process = machine.process();
+    world.fail(false);
+    let run = process
+        .retry_run(&release(&world), &id(), Some("build"))
+        .await
+        .unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
+    assert_eq!(
+        world.take(),
+        ["r/build/1", "r/reserve/2", "r/deploy", "r/tell"]
+    );
+    let view = machine.journal().view(&id()).await.unwrap();
+    assert!(
+        view.steps
+            .iter()
+            .all(|step| step.phase.to_string() == "completed")
+    );
+}
