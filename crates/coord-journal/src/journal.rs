@@ -15,6 +15,7 @@ use crate::check::{CheckReport, check};
 use crate::lease_clock::LeaseClock;
 use crate::leases::{self, Counters};
 use crate::place::Place;
+use crate::presence::Presence;
 use crate::readers::Readers;
 use crate::store::Store;
 use crate::tails::{JournalTail, Tails};
@@ -49,9 +50,17 @@ use crate::{JournalError, JournalOptions, Retention, export, records, schema, st
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// # Leases
+///
+/// As [`Lease`] says, and more: a lease ends with the journal through which it was acquired, or
+/// renewed last. When that is dropped, or its process ends by whatever means, `kill -9` too,
+/// [`acquire`](Lease::acquire) and [`current`](Lease::current) say at once that it is free, and the
+/// next grant has a larger token. Who asks pays for it with opening and trying to lock a file, and only
+/// where another journal holds the lease. Leases of schema version 1 run out by their time alone.
+///
 /// # Dropping it
 ///
-/// What has been accepted is written, tails give what there is and end, and the threads are joined,
+/// What has been accepted is written, the leases that were acquired through it end, tails give what there is and end, and the threads are joined,
 /// which may take as long as a transaction, or as another process writes.
 pub struct Journal {
     // In this order they go: what may still write, then what reads.
@@ -60,6 +69,7 @@ pub struct Journal {
     readers: Arc<Readers>,
     tails: Arc<Tails>,
     lease_clock: Arc<LeaseClock>,
+    presence: Arc<Presence>,
     store: Arc<Store>,
     durability: Durability,
 }
@@ -94,9 +104,11 @@ impl Journal {
 
         let tails = Arc::new(Tails::default());
         let lease_clock = Arc::new(LeaseClock::new(Arc::clone(&options.clock)));
+        let presence = Arc::new(Presence::new(store.dir()));
         let course = Course {
             clock: options.clock,
             lease_clock: Arc::clone(&lease_clock),
+            presence: Arc::clone(&presence),
             tails: Arc::clone(&tails),
             durability: options.durability,
         };
@@ -112,6 +124,7 @@ impl Journal {
             readers: Arc::new(readers),
             tails,
             lease_clock,
+            presence,
             durability: options.durability,
             store,
         })
@@ -295,11 +308,12 @@ impl Lease for Journal {
         Box::pin(async move {
             check_lease_name(name)?;
             let (name, clock) = (name.to_owned(), Arc::clone(&self.lease_clock));
+            let presence = Arc::clone(&self.presence);
             let current = self.readers.read(move |connection| {
                 let transaction = connection.unchecked_transaction()?;
                 let now = clock.now_after(Counters::read(&transaction)?.latest);
                 let tenure = leases::find(&transaction, &name)?;
-                Ok(tenure.and_then(|tenure| tenure.held(now)))
+                Ok(tenure.and_then(|tenure| tenure.held(now, &presence)))
             });
             Ok(current.await?)
         })
@@ -310,6 +324,7 @@ impl Drop for Journal {
     fn drop(&mut self) {
         // What it has accepted is there before the tails are told that there will be no more.
         self.writer = None;
+        self.presence.leave();
         self.tails.close();
     }
 }

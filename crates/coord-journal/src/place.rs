@@ -12,8 +12,9 @@ use crate::JournalError;
 
 const FILE: &str = "journal.db";
 const LOCK: &str = "journal.lock";
-const DIR_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+pub(crate) const HOLDERS: &str = "holders";
+pub(crate) const DIR_MODE: u32 = 0o700;
+pub(crate) const FILE_MODE: u32 = 0o600;
 
 /// A directory that holds a journal, or an empty file that is to become one; as long as this lives,
 /// nobody else makes or changes its tables.
@@ -70,7 +71,8 @@ fn is_a_journals(dir: &Path, file: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(dir)? {
         // Another process may be making the journal just now.
         let name = entry?.file_name();
-        if name != LOCK && !name.to_string_lossy().starts_with(FILE) {
+        let is_ours = [LOCK, HOLDERS].iter().any(|ours| name == *ours);
+        if !is_ours && !name.to_string_lossy().starts_with(FILE) {
             return Ok(false);
         }
     }
@@ -111,7 +113,7 @@ fn make_file(dir: &Path, path: &Path) -> io::Result<()> {
 
 /// Gives this mode to what has another: the umask has taken something away, or somebody has been
 /// here before.
-fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+pub(crate) fn restrict(path: &Path, mode: u32) -> io::Result<()> {
     let is = fs::metadata(path)?.permissions().mode() & 0o777;
     if is == mode {
         return Ok(());

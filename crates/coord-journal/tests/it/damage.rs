@@ -182,6 +182,9 @@ async fn a_changed_lease_is_found() {
         "UPDATE leases SET holder = 'somebody'",
         "UPDATE leases SET until = until + 1000000",
         "UPDATE leases SET name = 'release'",
+        "UPDATE leases SET handle = NULL",
+        "UPDATE leases SET handle = randomblob(16)",
+        "UPDATE leases SET handle = randomblob(15)",
     ] {
         let stage = staged().await;
         stage.connect().execute_batch(sql).unwrap();
@@ -216,7 +219,7 @@ async fn other_tables_than_its_own_are_found() {
         stage.connect().execute_batch(sql).unwrap();
         let report = journal.check().await.unwrap();
         assert!(
-            report.faults.contains(&Damage::Schema { version: 1 }),
+            report.faults.contains(&Damage::Schema { version: 2 }),
             "{report:?}"
         );
         drop(journal);
@@ -224,7 +227,7 @@ async fn other_tables_than_its_own_are_found() {
         let JournalError::Damaged { source, .. } = refused else {
             panic!("{refused:?}");
         };
-        assert_eq!(source, Damage::Schema { version: 1 });
+        assert_eq!(source, Damage::Schema { version: 2 });
     }
 }
 

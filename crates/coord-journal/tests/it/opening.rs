@@ -142,7 +142,7 @@ fn a_journal_of_a_later_version_is_refused_by_name() {
             refused,
             JournalError::Newer {
                 version: 7,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
@@ -150,7 +150,7 @@ fn a_journal_of_a_later_version_is_refused_by_name() {
     );
     let text = refused.to_string();
     assert!(
-        text.contains("schema version 7") && text.contains("none after 1"),
+        text.contains("schema version 7") && text.contains("none after 2"),
         "{text}"
     );
 }
@@ -192,7 +192,7 @@ async fn a_journal_of_version_0_is_brought_up_to_this_one() {
 }
 
 #[tokio::test]
-async fn what_is_damaged_in_version_0_is_not_hidden_by_the_way_to_version_1() {
+async fn what_is_damaged_in_version_0_is_not_hidden_by_the_way_to_this_one() {
     let stage = Stage::new();
     fs::create_dir(stage.dir()).unwrap();
     let connection = stage.connect();
