@@ -132,3 +132,49 @@ fn is_locked(path: &Path) -> bool {
     }
     is_locked
 }
+
+/// Here, since what lies between two calls of the system is met only by who does nothing else.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+    use std::thread;
+
+    #[test]
+    fn who_announces_is_open_while_others_take_away_what_was_left() {
+        let dir = tempfile::tempdir().unwrap();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2_000 {
+                        let presence = Presence::new(dir.path());
+                        let handle = presence.announce().unwrap();
+                        assert!(is_locked(&presence.path(&handle)));
+                        presence.leave();
+                    }
+                });
+            }
+        });
+        let left = fs::read_dir(dir.path().join(HOLDERS)).unwrap().count();
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn all_who_ask_at_once_hear_that_one_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let presence = Presence::new(dir.path());
+        let barrier = Barrier::new(4);
+        for _ in 0..2_000 {
+            // As a process that was killed leaves it.
+            let handle = presence.make().unwrap().handle;
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        assert!(!presence.is_open(&handle));
+                    });
+                }
+            });
+        }
+    }
+}
