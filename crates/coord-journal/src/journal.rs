@@ -10,6 +10,7 @@ use coord_bus::{
     AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, Grant, Held, Lease,
     LeaseError, StoredRecord, StreamInfo, StreamQuery, Tail, check_lease_name, check_stream_name,
 };
+use rusqlite::Connection;
 
 use crate::check::{CheckReport, check};
 use crate::lease_clock::LeaseClock;
@@ -93,7 +94,7 @@ impl Journal {
     }
 
     pub(crate) fn open_with(dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
-        let place = Place::prepare(dir)?;
+        let place = Place::prepare(dir, options.must_exist)?;
         let store = Arc::new(Store {
             file: place.file.clone(),
             busy_timeout: options.busy_timeout,
@@ -154,11 +155,25 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// When a record is damaged, or cannot be read or written. What came before it has been written.
+    /// When a record is damaged: the first damage, once all that is whole has been written. Of a
+    /// stream that is all before the damage. [`check`](Self::check) names every damage. Also when
+    /// something cannot be read or written, and then what came before it has been written.
     pub fn export(&self, mut out: impl Write) -> Result<u64, JournalError> {
+        export::all(&self.store, &self.connect_to_read()?, &mut out)
+    }
+
+    /// As [`export`](Self::export), of one stream. No record where there is no such stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`export`](Self::export).
+    pub fn export_stream(&self, stream: &str, mut out: impl Write) -> Result<u64, JournalError> {
+        export::one(&self.store, &self.connect_to_read()?, stream, &mut out)
+    }
+
+    fn connect_to_read(&self) -> Result<Connection, JournalError> {
         let connection = self.store.connect_to_read();
-        let connection = connection.map_err(|fault| self.store.error(fault))?;
-        export::export(&self.store, &connection, &mut out)
+        connection.map_err(|fault| self.store.error(fault))
     }
 
     /// Forgets the closed streams that a retention does not keep, those closed first before others,

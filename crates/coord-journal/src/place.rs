@@ -26,11 +26,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn prepare(dir: &Path) -> Result<Self, JournalError> {
+    pub(crate) fn prepare(dir: &Path, must_exist: bool) -> Result<Self, JournalError> {
         let failed = |source: io::Error| JournalError::Directory {
             dir: dir.to_owned(),
             source: Arc::new(source),
         };
+        if must_exist && !dir.join(FILE).try_exists().map_err(failed)? {
+            let dir = dir.to_owned();
+            return Err(JournalError::NotThere { dir });
+        }
         make_dir(dir).map_err(failed)?;
         // Whoever changes the current directory later does not move the journal.
         let dir = dir.canonicalize().map_err(failed)?;

@@ -252,19 +252,39 @@ async fn a_report_names_so_many_faults_and_counts_the_rest() {
 }
 
 #[tokio::test]
-async fn a_damaged_record_is_not_exported() {
+async fn all_but_what_is_damaged_is_exported() {
     let stage = staged().await;
-    let sql = "UPDATE records SET payload = x'39' WHERE stream = 2 AND version = 3";
+    let sql = "UPDATE records SET payload = x'39' WHERE stream = 1 AND version = 3";
     stage.connect().execute_batch(sql).unwrap();
-    let mut out = Vec::new();
-    let refused = stage.open().export(&mut out).unwrap_err();
+    let journal = stage.open();
+    let exported = |stream: Option<&str>| {
+        let mut out = Vec::new();
+        let done = match stream {
+            None => journal.export(&mut out),
+            Some(stream) => journal.export_stream(stream, &mut out),
+        };
+        let lines = serde_json::Deserializer::from_slice(&out).into_iter();
+        let said = lines.map(|line: Result<serde_json::Value, _>| {
+            let line = line.unwrap();
+            format!("{} {}", line["stream"].as_str().unwrap(), line["version"])
+        });
+        (done, said.collect::<Vec<_>>())
+    };
+    let (refused, said) = exported(None);
+    let JournalError::Damaged { source, .. } = refused.unwrap_err() else {
+        panic!("it was refused for another reason");
+    };
     assert!(
-        matches!(refused, JournalError::Damaged { .. }),
-        "{refused:?}"
+        matches!(source, Damage::Changed { version: 3, .. }),
+        "{source:?}"
     );
-    let text = String::from_utf8(out).unwrap();
-    assert!(
-        text.lines().all(|line| line.contains(r#""stream":"one""#)),
-        "{text}"
-    );
+    let two = ["two 1", "two 2", "two 3", "two 4", "two 5"];
+    assert_eq!(said, [&["one 1", "one 2"], &two[..]].concat());
+    let (refused, said) = exported(Some("one"));
+    assert!(refused.is_err());
+    assert_eq!(said, ["one 1", "one 2"]);
+    let (done, said) = exported(Some("two"));
+    assert_eq!(done.unwrap(), 5);
+    assert_eq!(said, two);
+    assert_eq!(exported(Some("three")).0.unwrap(), 0);
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use coord_bus::{EventLog, ExpectedVersion, StreamQuery, Timestamp};
-use coord_journal::{Journal, JournalError};
+use coord_journal::{Journal, JournalError, JournalOptions};
 
 use crate::child::{Role, play};
 use crate::stage::{Stage, append, contents, numbers, read};
@@ -75,6 +75,32 @@ fn parents_that_are_not_there_are_made() {
     drop(Journal::open(&dir).unwrap());
     drop(Journal::open(&dir).unwrap());
     assert_eq!(mode(&dir), 0o700);
+}
+
+#[tokio::test]
+async fn a_journal_that_has_to_be_there_is_not_made() {
+    let stage = Stage::new();
+    let open = |dir: &Path| JournalOptions::new().existing().open(dir);
+    let empty = stage.parent().join("empty");
+    fs::create_dir(&empty).unwrap();
+    fs::set_permissions(&empty, Permissions::from_mode(0o755)).unwrap();
+    for dir in [&stage.dir(), &empty] {
+        let refused = open(dir).unwrap_err();
+        assert!(
+            matches!(refused, JournalError::NotThere { .. }),
+            "{refused:?}"
+        );
+        assert!(
+            refused.to_string().contains(dir.to_str().unwrap()),
+            "{refused}"
+        );
+    }
+    assert!(!stage.dir().exists());
+    assert_eq!(mode(&empty), 0o755);
+    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+    append(&stage.open(), numbers("stream", ExpectedVersion::Any, [1])).await;
+    let journal = open(&stage.dir()).unwrap();
+    assert_eq!(contents(&journal, "stream").await, ["1"]);
 }
 
 #[test]
