@@ -27,6 +27,11 @@ pub(crate) enum Command {
     Validate(FileArgs),
     /// Draw what needs what in a workflow file, and run nothing.
     Graph(GraphArgs),
+    /// Check a journal, or export what is in it.
+    Journal {
+        #[command(subcommand)]
+        of: JournalCommand,
+    },
     /// What `coord run` starts beside itself, to end what it leaves behind if it is killed.
     #[command(hide = true)]
     Watchdog,
@@ -80,6 +85,37 @@ pub(crate) struct GraphArgs {
     /// How to draw it: as plain text in stages, as Mermaid, for Graphviz, or for programs.
     #[arg(long, value_enum, default_value_t = GraphFormat::Ascii)]
     pub(crate) format: GraphFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Compare everything in a journal with its checksums, and name what is damaged.
+    #[command(after_help = JOURNAL_EXIT_CODES)]
+    Check(JournalArgs),
+    /// Print the records of a journal, or of one stream, each as a line of JSON.
+    #[command(after_help = JOURNAL_EXIT_CODES)]
+    Export {
+        #[command(flatten)]
+        of: JournalArgs,
+
+        /// The stream; by default all of them, in the order of their names.
+        stream: Option<String>,
+    },
+}
+
+const JOURNAL_EXIT_CODES: &str = "\
+Exit codes: 0 done, no damage was met; 1 damaged; 2 the command line was not understood; 96 there is \
+no such journal or stream, or it cannot be read; 110 the output could not be written.";
+
+/// Which journal, and how to talk of it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct JournalArgs {
+    /// The directory of the journal, which has to be there.
+    pub(crate) dir: PathBuf,
+
+    /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,6 +6,8 @@
 pub(crate) enum ExitCode {
     /// Everything that had to be done is done.
     Done = 0,
+    /// A journal is damaged.
+    Damaged = 1,
     /// The command line was not understood.
     Usage = 2,
     /// There was nothing to do: every step's condition is false.

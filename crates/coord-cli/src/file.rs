@@ -29,8 +29,8 @@ use fault::FileFault;
 pub(crate) use faults::FileFaults;
 pub(crate) use service::Service;
 pub(crate) use step::Step;
-pub(crate) use text::Place;
-use text::{Text, printable};
+use text::Text;
+pub(crate) use text::{Place, printable};
 pub(crate) use unit::{Action, Role, Unit};
 use walk::Walk;
 

@@ -53,17 +53,23 @@ pub(crate) fn stream(
     )
 }
 
-/// The seal on a lease.
-pub(crate) fn lease(name: &str, holder: &str, token: u64, until: i64) -> Hash {
-    hash(
-        b"lease",
-        &[
-            name.as_bytes(),
-            holder.as_bytes(),
-            &token.to_le_bytes(),
-            &until.to_le_bytes(),
-        ],
-    )
+/// The seal on a lease. Without a handle it is that of schema version 1.
+pub(crate) fn lease(
+    name: &str,
+    holder: &str,
+    token: u64,
+    until: i64,
+    handle: Option<&[u8; 16]>,
+) -> Hash {
+    let (token, until) = (token.to_le_bytes(), until.to_le_bytes());
+    let parts: [&[u8]; 4] = [name.as_bytes(), holder.as_bytes(), &token, &until];
+    match handle {
+        None => hash(b"lease", &parts),
+        Some(handle) => {
+            let [name, holder, token, until] = parts;
+            hash(b"lease", &[name, holder, token, until, handle])
+        }
+    }
 }
 
 /// The seal on the counters.

@@ -165,7 +165,7 @@ fn orphans(connection: &Connection, report: &mut CheckReport) -> Outcome<()> {
 }
 
 fn all_leases(connection: &Connection, report: &mut CheckReport) -> Outcome<()> {
-    let sql = "SELECT name, holder, token, until, seal FROM leases ORDER BY name";
+    let sql = "SELECT name, holder, token, until, handle, seal FROM leases ORDER BY name";
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.query(())?;
     while let Some(row) = rows.next()? {

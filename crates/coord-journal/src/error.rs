@@ -37,6 +37,12 @@ pub enum JournalError {
         /// The directory.
         dir: PathBuf,
     },
+    /// There is none, and none was to be made.
+    #[error("there is no journal in {}: see whether this is the directory that is meant", dir.display())]
+    NotThere {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// A later version of this crate has written it.
     #[error(
         "the journal {} has schema version {version}, and this program knows none after {known}: \

@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use coord_bus::{StoredRecord, StreamQuery, Timestamp};
+use coord_bus::{StoredRecord, Timestamp};
 use rusqlite::Connection;
 use serde::Serialize;
 
 use crate::records::{self, Verified};
-use crate::store::{Fault, Store};
+use crate::store::Store;
 use crate::{Damage, JournalError, streams};
 
 const PAGE_STREAMS: usize = 256;
@@ -32,41 +32,73 @@ struct Line<'a> {
 }
 
 /// Writes every record, stream by stream in the order of their names. How many they are.
-pub(crate) fn export(
+///
+/// What is damaged ends its own stream and no other.
+pub(crate) fn all(
     store: &Store,
     connection: &Connection,
     out: &mut dyn Write,
 ) -> Result<u64, JournalError> {
-    let error = |fault: Fault| store.error(fault);
-    let mut exported = 0;
-    let mut query = StreamQuery::by_name().limit(PAGE_STREAMS);
+    let (mut exported, mut damaged) = (0, None);
     let mut before = String::new();
     loop {
-        let infos = streams::list(connection, &query).map_err(error)?;
-        let Some(last) = infos.last() else { break };
-        query = query.after(last);
-        for info in infos {
+        let names = streams::names(connection, &before, PAGE_STREAMS);
+        let names = names.map_err(|fault| store.error(fault))?;
+        if names.is_empty() {
+            break;
+        }
+        for name in names {
             // In a damaged index what comes next may be what was before: that would go on for ever.
-            if info.name <= before {
-                let stream = info.name;
-                return Err(error(Damage::Entry { stream }.into()));
+            if name <= before {
+                return Err(store.error(Damage::Entry { stream: name }.into()));
             }
-            before.clone_from(&info.name);
-            let mut next = 1;
-            loop {
-                let page = records::page(connection, &info.name, next, PAGE_RECORDS, PAGE_BYTES);
-                let page = page.map_err(error)?;
-                let Some(last) = page.last() else { break };
-                next = last.stored.version + 1;
-                exported += page.len() as u64;
-                for verified in &page {
-                    write(out, &info.name, verified)?;
+            match records_of(store, connection, &name, out, &mut exported) {
+                Err(error @ JournalError::Damaged { .. }) => {
+                    damaged.get_or_insert(error);
                 }
+                done => done?,
             }
+            before = name;
         }
     }
     out.flush().map_err(output)?;
-    Ok(exported)
+    damaged.map_or(Ok(exported), Err)
+}
+
+/// Writes every record of one stream. How many they are.
+pub(crate) fn one(
+    store: &Store,
+    connection: &Connection,
+    stream: &str,
+    out: &mut dyn Write,
+) -> Result<u64, JournalError> {
+    let mut exported = 0;
+    let done = records_of(store, connection, stream, out, &mut exported);
+    out.flush().map_err(output)?;
+    done.map(|()| exported)
+}
+
+fn records_of(
+    store: &Store,
+    connection: &Connection,
+    stream: &str,
+    out: &mut dyn Write,
+    exported: &mut u64,
+) -> Result<(), JournalError> {
+    let mut next = 1;
+    loop {
+        let page = records::page_until(connection, stream, next, PAGE_RECORDS, PAGE_BYTES);
+        let (page, stopped) = page.map_err(|fault| store.error(fault))?;
+        for verified in &page {
+            write(out, stream, verified)?;
+            *exported += 1;
+        }
+        match (stopped, page.last()) {
+            (Some(fault), _) => return Err(store.error(fault)),
+            (None, None) => return Ok(()),
+            (None, Some(last)) => next = last.stored.version + 1,
+        }
+    }
 }
 
 fn write(out: &mut dyn Write, stream: &str, verified: &Verified) -> Result<(), JournalError> {

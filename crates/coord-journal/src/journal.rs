@@ -10,11 +10,13 @@ use coord_bus::{
     AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, Grant, Held, Lease,
     LeaseError, StoredRecord, StreamInfo, StreamQuery, Tail, check_lease_name, check_stream_name,
 };
+use rusqlite::Connection;
 
 use crate::check::{CheckReport, check};
 use crate::lease_clock::LeaseClock;
 use crate::leases::{self, Counters};
 use crate::place::Place;
+use crate::presence::Presence;
 use crate::readers::Readers;
 use crate::store::Store;
 use crate::tails::{JournalTail, Tails};
@@ -49,9 +51,17 @@ use crate::{JournalError, JournalOptions, Retention, export, records, schema, st
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// # Leases
+///
+/// As [`Lease`] says, and more: a lease ends with the journal through which it was acquired, or
+/// renewed last. When that is dropped, or its process ends by whatever means, `kill -9` too,
+/// [`acquire`](Lease::acquire) and [`current`](Lease::current) say at once that it is free, and the
+/// next grant has a larger token. Who asks pays for it with opening and trying to lock a file, and only
+/// where another journal holds the lease. Leases of schema version 1 run out by their time alone.
+///
 /// # Dropping it
 ///
-/// What has been accepted is written, tails give what there is and end, and the threads are joined,
+/// What has been accepted is written, the leases that were acquired through it end, tails give what there is and end, and the threads are joined,
 /// which may take as long as a transaction, or as another process writes.
 pub struct Journal {
     // In this order they go: what may still write, then what reads.
@@ -60,6 +70,7 @@ pub struct Journal {
     readers: Arc<Readers>,
     tails: Arc<Tails>,
     lease_clock: Arc<LeaseClock>,
+    presence: Arc<Presence>,
     store: Arc<Store>,
     durability: Durability,
 }
@@ -83,7 +94,7 @@ impl Journal {
     }
 
     pub(crate) fn open_with(dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
-        let place = Place::prepare(dir)?;
+        let place = Place::prepare(dir, options.must_exist)?;
         let store = Arc::new(Store {
             file: place.file.clone(),
             busy_timeout: options.busy_timeout,
@@ -94,9 +105,11 @@ impl Journal {
 
         let tails = Arc::new(Tails::default());
         let lease_clock = Arc::new(LeaseClock::new(Arc::clone(&options.clock)));
+        let presence = Arc::new(Presence::new(store.dir()));
         let course = Course {
             clock: options.clock,
             lease_clock: Arc::clone(&lease_clock),
+            presence: Arc::clone(&presence),
             tails: Arc::clone(&tails),
             durability: options.durability,
         };
@@ -112,6 +125,7 @@ impl Journal {
             readers: Arc::new(readers),
             tails,
             lease_clock,
+            presence,
             durability: options.durability,
             store,
         })
@@ -141,11 +155,25 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// When a record is damaged, or cannot be read or written. What came before it has been written.
+    /// When a record is damaged: the first damage, once all that is whole has been written. Of a
+    /// stream that is all before the damage. [`check`](Self::check) names every damage. Also when
+    /// something cannot be read or written, and then what came before it has been written.
     pub fn export(&self, mut out: impl Write) -> Result<u64, JournalError> {
+        export::all(&self.store, &self.connect_to_read()?, &mut out)
+    }
+
+    /// As [`export`](Self::export), of one stream. No record where there is no such stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`export`](Self::export).
+    pub fn export_stream(&self, stream: &str, mut out: impl Write) -> Result<u64, JournalError> {
+        export::one(&self.store, &self.connect_to_read()?, stream, &mut out)
+    }
+
+    fn connect_to_read(&self) -> Result<Connection, JournalError> {
         let connection = self.store.connect_to_read();
-        let connection = connection.map_err(|fault| self.store.error(fault))?;
-        export::export(&self.store, &connection, &mut out)
+        connection.map_err(|fault| self.store.error(fault))
     }
 
     /// Forgets the closed streams that a retention does not keep, those closed first before others,
@@ -295,11 +323,12 @@ impl Lease for Journal {
         Box::pin(async move {
             check_lease_name(name)?;
             let (name, clock) = (name.to_owned(), Arc::clone(&self.lease_clock));
+            let presence = Arc::clone(&self.presence);
             let current = self.readers.read(move |connection| {
                 let transaction = connection.unchecked_transaction()?;
                 let now = clock.now_after(Counters::read(&transaction)?.latest);
                 let tenure = leases::find(&transaction, &name)?;
-                Ok(tenure.and_then(|tenure| tenure.held(now)))
+                Ok(tenure.and_then(|tenure| tenure.held(now, &presence)))
             });
             Ok(current.await?)
         })
@@ -310,6 +339,7 @@ impl Drop for Journal {
     fn drop(&mut self) {
         // What it has accepted is there before the tails are told that there will be no more.
         self.writer = None;
+        self.presence.leave();
         self.tails.close();
     }
 }

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use std::time::Duration;
 
 use crate::chain::{self, Hash};
+use crate::presence::{Handle, Presence};
 use crate::store::Outcome;
 use crate::{Damage, MAX_LEASES};
 
@@ -16,13 +17,16 @@ pub(crate) struct Tenure {
     pub(crate) token: u64,
     /// When it ends. What was released has ended long ago.
     pub(crate) until: i64,
+    /// The journal through which it was acquired, or renewed last. With that it ends, too.
+    pub(crate) handle: Option<Handle>,
 }
 
 impl Tenure {
     /// How it is held now, if it is.
-    pub(crate) fn held(self, now: i64) -> Option<Held> {
+    pub(crate) fn held(self, now: i64, presence: &Presence) -> Option<Held> {
         let left = self.until.checked_sub(now).filter(|left| *left > 0)?;
-        Some(Held {
+        let is_open = |handle: &Handle| presence.is_open(handle);
+        self.handle.as_ref().is_none_or(is_open).then(|| Held {
             by: self.holder,
             token: self.token,
             expires_in: Duration::from_micros(left.unsigned_abs()),
@@ -84,7 +88,7 @@ impl Counters {
 
 /// The entry of a lease, if it has one.
 pub(crate) fn find(connection: &Connection, name: &str) -> Outcome<Option<Tenure>> {
-    let sql = "SELECT name, holder, token, until, seal FROM leases WHERE name = ?1";
+    let sql = "SELECT name, holder, token, until, handle, seal FROM leases WHERE name = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([name])?;
     rows.next()?.map(read).transpose()
@@ -98,8 +102,9 @@ pub(crate) fn read(row: &rusqlite::Row) -> Outcome<Tenure> {
             holder: row.get(1)?,
             token: row.get::<_, i64>(2)?.cast_unsigned(),
             until: row.get(3)?,
+            handle: row.get(4)?,
         };
-        Ok((tenure, row.get::<_, Hash>(4)?))
+        Ok((tenure, row.get::<_, Hash>(5)?))
     };
     match read() {
         Ok((tenure, seal)) if seal_of(&tenure) == seal => Ok(tenure),
@@ -108,18 +113,26 @@ pub(crate) fn read(row: &rusqlite::Row) -> Outcome<Tenure> {
 }
 
 fn seal_of(tenure: &Tenure) -> Hash {
-    chain::lease(&tenure.name, &tenure.holder, tenure.token, tenure.until)
+    let handle = tenure.handle.as_ref();
+    chain::lease(
+        &tenure.name,
+        &tenure.holder,
+        tenure.token,
+        tenure.until,
+        handle,
+    )
 }
 
 /// Puts an entry in the place of the one that the lease has, if it has one.
 pub(crate) fn put(connection: &Connection, tenure: &Tenure) -> Outcome<()> {
-    let sql = "INSERT OR REPLACE INTO leases (name, holder, token, until, seal)
-               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT OR REPLACE INTO leases (name, holder, token, until, handle, seal)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     connection.prepare_cached(sql)?.execute((
         &tenure.name,
         &tenure.holder,
         tenure.token.cast_signed(),
         tenure.until,
+        tenure.handle,
         seal_of(tenure),
     ))?;
     Ok(())
@@ -131,6 +144,7 @@ pub(crate) fn make_room(
     connection: &Connection,
     counters: &mut Counters,
     now: i64,
+    presence: &Presence,
 ) -> Outcome<bool> {
     let is_full = || -> Outcome<bool> {
         let mut statement = connection.prepare_cached("SELECT count(*) FROM leases")?;
@@ -142,8 +156,24 @@ pub(crate) fn make_room(
     }
     let sql = "DELETE FROM leases WHERE until <= ?1";
     connection.prepare_cached(sql)?.execute([now])?;
+    forget_closed(connection, presence)?;
     counters.forgotten_token = counters.newest_token;
     Ok(!is_full()?)
+}
+
+/// Forgets the leases of journals that are closed.
+fn forget_closed(connection: &Connection, presence: &Presence) -> Outcome<()> {
+    let sql = "SELECT DISTINCT handle FROM leases WHERE handle IS NOT NULL";
+    let mut statement = connection.prepare_cached(sql)?;
+    // One that is none is damage, and stays to be found.
+    let handles = statement.query_map((), |row| Ok(row.get::<_, Handle>(0).ok()))?;
+    let handles: Vec<_> = handles.collect::<Result<_, _>>()?;
+    let is_closed = |handle: &Handle| !presence.is_open(handle);
+    for handle in handles.into_iter().flatten().filter(is_closed) {
+        let sql = "DELETE FROM leases WHERE handle = ?1";
+        connection.prepare_cached(sql)?.execute([handle])?;
+    }
+    Ok(())
 }
 
 /// Whether an append to a stream may be made by who holds this grant.
@@ -191,9 +221,11 @@ pub(crate) fn remember(
     connection: &Connection,
     grant: &Grant,
     now: i64,
+    presence: &Presence,
 ) -> Outcome<Result<(), LeaseError>> {
     let mut counters = Counters::read(connection)?;
-    if find(connection, &grant.name)?.is_none() && !make_room(connection, &mut counters, now)? {
+    let is_known = find(connection, &grant.name)?.is_some();
+    if !is_known && !make_room(connection, &mut counters, now, presence)? {
         return Ok(Err(full(&grant.name)));
     }
     counters.newest_token = counters.newest_token.max(grant.token);
@@ -203,6 +235,7 @@ pub(crate) fn remember(
         holder: grant.holder.clone(),
         token: grant.token,
         until: i64::MIN,
+        handle: None,
     };
     put(connection, &tenure)?;
     Ok(Ok(()))

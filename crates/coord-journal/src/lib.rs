@@ -41,10 +41,13 @@
 //! **Several processes.** Any number may have a journal open. Each append compares versions and
 //! tokens in its own transaction. A [tail](EventLog::tail) sees what its own process appends at
 //! once, and what others append within [`TAIL_INTERVAL`] and a moment. The journal has to be on a
-//! disk of this machine: SQLite's locks do not work over a network.
+//! disk of this machine: neither SQLite's locks nor those by which leases end with their process work
+//! over a network.
 //!
 //! **Leases.** Each token is larger than every one before it, of any name, also after a loss of
-//! power. Times are those of the wall clock, which is guarded against being set back: then they go on
+//! power. A lease ends with the [`Journal`] through which it was acquired, or renewed last: when that
+//! is dropped, or its process ends, be it by `kill -9`, whoever asks next sees at once that it is
+//! free. A process that is suspended keeps its leases for their time. Times are those of the wall clock, which is guarded against being set back: then they go on
 //! by the monotonic clock, and a process that begins meanwhile begins at the latest time that leases
 //! were counted by. A clock that is set *forward* ends leases early; that is what
 //! [fences](AppendTo::fenced_by) are for.
@@ -92,7 +95,10 @@
 //! # What is in the directory
 //!
 //! `journal.db`, which any tool for SQLite can open, its write-ahead log `journal.db-wal` and index
-//! `journal.db-shm`, and `journal.lock`, which is held while the journal is opened. A copy of a
+//! `journal.db-shm`, and `journal.lock`, which is held while the journal is opened. In `holders` each
+//! open journal that acquires leases has a file, which it has locked (`flock`): so the kernel says
+//! whether it is still there. What is left over there is taken away by whoever finds it; who takes
+//! away more than that ends leases that are held. In a copy of the directory no lease is held. A copy of a
 //! journal that is open has to be made by such a tool (`VACUUM INTO`), not file by file. A later
 //! version of this crate brings the tables of an earlier one up to its own; an earlier one refuses
 //! those of a later one by name.
@@ -116,6 +122,7 @@ mod records;
 mod heads;
 mod leases;
 mod lease_clock;
+mod presence;
 mod moment;
 mod chain;
 mod store;

@@ -27,6 +27,7 @@ pub struct JournalOptions {
     pub(crate) durability: Durability,
     pub(crate) queue: usize,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) must_exist: bool,
 }
 
 impl JournalOptions {
@@ -43,6 +44,7 @@ impl JournalOptions {
             durability: Durability::Disk,
             queue: Self::DEFAULT_QUEUE,
             clock: Arc::new(SystemClock),
+            must_exist: false,
         }
     }
 
@@ -69,6 +71,13 @@ impl JournalOptions {
     /// The clock by which records have their times, and leases run out; the machine's by default.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Opens a journal that is there, and makes none: [`JournalError::NotThere`] where there is none,
+    /// and nothing has been made then. For a path that a person has typed.
+    pub fn existing(mut self) -> Self {
+        self.must_exist = true;
         self
     }
 

@@ -12,8 +12,9 @@ use crate::JournalError;
 
 const FILE: &str = "journal.db";
 const LOCK: &str = "journal.lock";
-const DIR_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+pub(crate) const HOLDERS: &str = "holders";
+pub(crate) const DIR_MODE: u32 = 0o700;
+pub(crate) const FILE_MODE: u32 = 0o600;
 
 /// A directory that holds a journal, or an empty file that is to become one; as long as this lives,
 /// nobody else makes or changes its tables.
@@ -25,11 +26,15 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn prepare(dir: &Path) -> Result<Self, JournalError> {
+    pub(crate) fn prepare(dir: &Path, must_exist: bool) -> Result<Self, JournalError> {
         let failed = |source: io::Error| JournalError::Directory {
             dir: dir.to_owned(),
             source: Arc::new(source),
         };
+        if must_exist && !dir.join(FILE).try_exists().map_err(failed)? {
+            let dir = dir.to_owned();
+            return Err(JournalError::NotThere { dir });
+        }
         make_dir(dir).map_err(failed)?;
         // Whoever changes the current directory later does not move the journal.
         let dir = dir.canonicalize().map_err(failed)?;
@@ -70,7 +75,8 @@ fn is_a_journals(dir: &Path, file: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(dir)? {
         // Another process may be making the journal just now.
         let name = entry?.file_name();
-        if name != LOCK && !name.to_string_lossy().starts_with(FILE) {
+        let is_ours = [LOCK, HOLDERS].iter().any(|ours| name == *ours);
+        if !is_ours && !name.to_string_lossy().starts_with(FILE) {
             return Ok(false);
         }
     }
@@ -111,7 +117,7 @@ fn make_file(dir: &Path, path: &Path) -> io::Result<()> {
 
 /// Gives this mode to what has another: the umask has taken something away, or somebody has been
 /// here before.
-fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+pub(crate) fn restrict(path: &Path, mode: u32) -> io::Result<()> {
     let is = fs::metadata(path)?.permissions().mode() & 0o777;
     if is == mode {
         return Ok(());

@@ -4,7 +4,7 @@ use coord_bus::{Record, StoredRecord};
 use rusqlite::{Connection, OptionalExtension, Row, Rows};
 
 use crate::chain::{self, Hash};
-use crate::store::Outcome;
+use crate::store::{Fault, Outcome};
 use crate::streams::Entry;
 use crate::{Damage, moment};
 
@@ -147,20 +147,36 @@ pub(crate) fn page(
     limit: usize,
     bytes_max: usize,
 ) -> Outcome<Vec<Verified>> {
+    let (records, stopped) = page_until(connection, stream, from, limit, bytes_max)?;
+    stopped.map_or(Ok(records), Err)
+}
+
+/// As [`page`], with what stopped it: the records before that are whole.
+pub(crate) fn page_until(
+    connection: &Connection,
+    stream: &str,
+    from: u64,
+    limit: usize,
+    bytes_max: usize,
+) -> Outcome<(Vec<Verified>, Option<Fault>)> {
     let from = from.max(1);
     let transaction = connection.unchecked_transaction()?;
     let entry = crate::streams::find(&transaction, stream)?;
     let Some(entry) = entry.filter(|entry| from <= entry.version) else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     };
     let mut statement = transaction.prepare_cached(FROM_VERSION)?;
     let mut walk = Walk::begin(&transaction, &mut statement, &entry, from)?;
     let (mut records, mut bytes) = (Vec::new(), 0);
     while records.len() < limit && bytes < bytes_max {
-        let Some(verified) = walk.step()? else { break };
+        let verified = match walk.step() {
+            Ok(Some(verified)) => verified,
+            Ok(None) => break,
+            Err(fault) => return Ok((records, Some(fault))),
+        };
         let Record { kind, payload } = &verified.stored.record;
         bytes += kind.len() + payload.len();
         records.push(verified);
     }
-    Ok(records)
+    Ok((records, None))
 }

@@ -7,7 +7,7 @@ use crate::store::{Fault, Outcome, Store};
 use crate::{Damage, JournalError};
 
 /// The version that this program writes.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Marks a file of SQLite as a journal: "cjrn".
 const APPLICATION_ID: i32 = 0x636a_726e;
@@ -39,6 +39,7 @@ const TABLES: [(&str, &str); 8] = [
             holder TEXT NOT NULL,
             token INTEGER NOT NULL,
             until INTEGER NOT NULL,
+            handle BLOB,
             seal BLOB NOT NULL
         ) STRICT, WITHOUT ROWID",
     ),
@@ -80,8 +81,8 @@ const TABLES: [(&str, &str); 8] = [
     ),
 ];
 
-/// From each version to the next: the first leads from version 0 to version 1.
-const MIGRATIONS: [fn(&Transaction) -> Outcome<()>; VERSION as usize] = [from_0_to_1];
+/// From each version to this one: the first leads from version 0.
+const MIGRATIONS: [fn(&Transaction) -> Outcome<()>; VERSION as usize] = [from_0, from_1];
 
 /// Makes the tables of an empty file, or brings those of an earlier version up to this one. Only one
 /// process at a time may do this.
@@ -169,20 +170,17 @@ fn make_tables(transaction: &Transaction) -> Outcome<()> {
 }
 
 fn migrate(connection: &mut Connection, from: u32) -> Outcome<()> {
-    let missing = &MIGRATIONS[from as usize..];
-    if missing.is_empty() {
+    let Some(step) = MIGRATIONS.get(from as usize) else {
         return Ok(());
-    }
+    };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for step in missing {
-        step(&transaction)?;
-    }
+    step(&transaction)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     Ok(transaction.commit()?)
 }
 
 /// Version 0 had streams that could not be closed, entries without seals, and no leases.
-fn from_0_to_1(transaction: &Transaction) -> Outcome<()> {
+fn from_0(transaction: &Transaction) -> Outcome<()> {
     transaction.execute_batch(
         "ALTER TABLE streams RENAME TO old_streams;
          ALTER TABLE records RENAME TO old_records;
@@ -216,4 +214,18 @@ fn from_0_to_1(transaction: &Transaction) -> Outcome<()> {
     drop(old);
     transaction.execute_batch("DROP TABLE old_streams; DROP TABLE old_records;")?;
     Ok::<_, Fault>(())
+}
+
+/// Version 1 had leases that did not know through which journal they were acquired. Their seals
+/// stay as they are.
+fn from_1(transaction: &Transaction) -> Outcome<()> {
+    transaction.execute_batch("ALTER TABLE leases RENAME TO old_leases")?;
+    let leases = TABLES.iter().find(|(name, _)| *name == "leases");
+    transaction.execute(leases.expect("it is there").1, ())?;
+    transaction.execute_batch(
+        "INSERT INTO leases (name, holder, token, until, seal)
+             SELECT name, holder, token, until, seal FROM old_leases;
+         DROP TABLE old_leases;",
+    )?;
+    Ok(())
 }

@@ -183,6 +183,14 @@ pub(crate) fn list_sql(query: &StreamQuery) -> String {
     format!("SELECT {COLUMNS} FROM streams {index} WHERE {condition} ORDER BY {order} LIMIT ?2")
 }
 
+/// The names of some streams, in their order, beginning after one.
+pub(crate) fn names(connection: &Connection, after: &str, limit: usize) -> Outcome<Vec<String>> {
+    let sql = "SELECT name FROM streams WHERE name > ?1 ORDER BY name LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map((after, limit as i64), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Some streams, in the order of their numbers, beginning after a number.
 pub(crate) fn page(
     connection: &Connection,

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::JournalError;
 use crate::heads::Heads;
 use crate::lease_clock::LeaseClock;
+use crate::presence::Presence;
 use crate::store::{Outcome, Store};
 use crate::tails::Tails;
 
@@ -44,6 +45,7 @@ pub(crate) struct Work<'a> {
     /// The time by the journal's clock.
     pub(crate) now: Timestamp,
     pub(crate) lease_clock: &'a LeaseClock,
+    pub(crate) presence: &'a Presence,
     /// The entries of streams that were appended to last.
     pub(crate) heads: &'a mut Heads,
     /// The streams that have new records.
@@ -144,6 +146,7 @@ impl Drop for Writer {
 pub(crate) struct Course {
     pub(crate) clock: Arc<dyn coord_bus::time::Clock>,
     pub(crate) lease_clock: Arc<LeaseClock>,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) tails: Arc<Tails>,
     /// The most that is given, whatever is asked for.
     pub(crate) durability: Durability,
@@ -211,6 +214,7 @@ impl State {
             heads: &mut self.heads,
             now: self.course.clock.now(),
             lease_clock: &self.course.lease_clock,
+            presence: &self.course.presence,
             touched: Vec::new(),
         };
         for job in batch {

@@ -152,7 +152,7 @@ impl SourceCode for Text {
 
 /// The same text with what would move the cursor, change colours or reorder what is read replaced
 /// by as many bytes of something that does not. Line breaks and tabs stay.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {

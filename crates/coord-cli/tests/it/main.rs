@@ -4,6 +4,7 @@
 mod coord;
 mod files;
 mod interrupts;
+mod journals;
 mod json_lines;
 mod live;
 mod output;

@@ -48,7 +48,7 @@ impl Command for Append {
         }
         if let Some(grant) = newer {
             let now = work.lease_now()?;
-            if let Err(full) = leases::remember(work.connection, grant, now)? {
+            if let Err(full) = leases::remember(work.connection, grant, now, work.presence)? {
                 return Ok(Err(EventLogError::Failed {
                     source: Box::new(full),
                 }));

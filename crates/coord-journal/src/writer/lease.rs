@@ -6,6 +6,7 @@ use coord_bus::{Durability, Grant, LeaseError};
 
 use super::{Command, Work};
 use crate::leases::{self, Counters, Tenure};
+use crate::presence::Handle;
 use crate::store::Outcome;
 
 /// Ended before any clock began.
@@ -48,17 +49,21 @@ impl Command for Acquire {
         let mut counters = Counters::read(work.connection)?;
         match leases::find(work.connection, &self.name)? {
             Some(tenure) => {
-                if let Some(held) = tenure.held(now) {
+                if let Some(held) = tenure.held(now, work.presence) {
                     let name = self.name.clone();
                     return Ok(Err(LeaseError::Held { name, held }));
                 }
             }
             None => {
-                if !leases::make_room(work.connection, &mut counters, now)? {
+                if !leases::make_room(work.connection, &mut counters, now, work.presence)? {
                     return Ok(Err(leases::full(&self.name)));
                 }
             }
         }
+        let handle = match work.presence.announce() {
+            Ok(handle) => handle,
+            Err(error) => return Ok(Err(error.into())),
+        };
         counters.newest_token = counters.newest_token.saturating_add(1);
         counters.latest = now;
         counters.write(work.connection)?;
@@ -67,7 +72,7 @@ impl Command for Acquire {
             holder: self.holder.clone(),
             token: counters.newest_token,
         };
-        put(work, &grant, after(now, self.ttl))?;
+        put(work, &grant, after(now, self.ttl), Some(handle))?;
         Ok(Ok(grant))
     }
 }
@@ -81,8 +86,7 @@ impl Command for Renew {
     }
 
     fn run(&mut self, work: &mut Work<'_>) -> Outcome<Self::Answer> {
-        let until = |now| after(now, self.ttl);
-        change(work, &self.grant, until)
+        change(work, &self.grant, Some(self.ttl))
     }
 }
 
@@ -94,35 +98,43 @@ impl Command for Release {
     }
 
     fn run(&mut self, work: &mut Work<'_>) -> Outcome<Self::Answer> {
-        change(work, &self.grant, |_| OVER)
+        change(work, &self.grant, None)
     }
 }
 
-/// Gives a grant that holds its lease another end.
+/// Gives a grant that holds its lease another time, or none any more.
 fn change(
     work: &Work<'_>,
     grant: &Grant,
-    until: impl Fn(i64) -> i64,
+    ttl: Option<Duration>,
 ) -> Outcome<Result<(), LeaseError>> {
     let now = work.lease_now()?;
     let tenure = leases::find(work.connection, &grant.name)?;
-    let held = tenure.and_then(|tenure| tenure.held(now));
+    let held = tenure.and_then(|tenure| tenure.held(now, work.presence));
     if held.is_none_or(|held| held.token != grant.token) {
         return Ok(Err(LeaseError::stale(grant)));
     }
+    let (until, handle) = match ttl {
+        None => (OVER, None),
+        Some(ttl) => match work.presence.announce() {
+            Ok(handle) => (after(now, ttl), Some(handle)),
+            Err(error) => return Ok(Err(error.into())),
+        },
+    };
     let mut counters = Counters::read(work.connection)?;
     counters.latest = now;
     counters.write(work.connection)?;
-    put(work, grant, until(now))?;
+    put(work, grant, until, handle)?;
     Ok(Ok(()))
 }
 
-fn put(work: &Work<'_>, grant: &Grant, until: i64) -> Outcome<()> {
+fn put(work: &Work<'_>, grant: &Grant, until: i64, handle: Option<Handle>) -> Outcome<()> {
     let tenure = Tenure {
         name: grant.name.clone(),
         holder: grant.holder.clone(),
         token: grant.token,
         until,
+        handle,
     };
     leases::put(work.connection, &tenure)
 }

@@ -1,12 +1,14 @@
 //! A bit of each byte of a small journal, flipped; every bit, where `COORD_JOURNAL_BITS` is `all`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
 use coord_bus::{EventLog, ExpectedVersion, Lease, StoredRecord, StreamInfo, StreamQuery};
 use coord_journal::{Journal, JournalError};
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::stage::{Stage, append, numbers, read};
 
@@ -74,6 +76,15 @@ async fn said(journal: &Journal, written: Option<&Said>) -> Option<Said> {
     })
 }
 
+/// Stands for the journal that still holds the lease.
+fn stay(stage: &Stage, handle: &str) -> File {
+    let holders = stage.dir().join("holders");
+    fs::create_dir_all(&holders).unwrap();
+    let file = File::create(holders.join(handle)).unwrap();
+    flock(&file, FlockOperation::LockExclusive).unwrap();
+    file
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .build()
@@ -120,12 +131,20 @@ fn a_flipped_bit_is_found_or_changes_nothing() {
     let runtime = runtime();
     runtime.block_on(make(&stage.dir()));
     shrink(&stage.file());
+    let handle = "SELECT lower(hex(handle)) FROM leases WHERE name = 'held'";
+    let handle: String = stage
+        .connect()
+        .query_row(handle, (), |row| row.get(0))
+        .unwrap();
+    let _held = stay(&stage, &handle);
     let said = runtime.block_on(async { said(&stage.open(), None).await });
     let (wanted, pristine) = (said.unwrap(), fs::read(stage.file()).unwrap());
+    assert!(matches!(wanted.leases[..], [Some(_), None]));
     let flips = flips(pristine.len());
     let count = |flips: &[(usize, u8)]| {
         let stage = Stage::in_memory();
         drop(stage.open());
+        let _held = stay(&stage, &handle);
         let found = flips.iter().filter(|(byte, bit)| {
             let mut flipped = pristine.clone();
             flipped[*byte] ^= 1 << bit;

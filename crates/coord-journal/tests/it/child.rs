@@ -4,14 +4,18 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
-use coord_bus::{AppendTo, Durability, EventLog, ExpectedVersion, Record};
+use coord_bus::{AppendTo, Durability, EventLog, ExpectedVersion, Lease, LeaseExt, Record};
 use coord_journal::Journal;
 
 use crate::stage::chain;
 
 const ROLE: &str = "COORD_JOURNAL_ROLE";
 const DIR: &str = "COORD_JOURNAL_DIR";
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// How many writers there are, each with a stream of its own, `writer-0` and so on.
 pub(crate) const WRITERS: usize = 8;
@@ -25,6 +29,10 @@ pub(crate) enum Role {
     AppendTwenty,
     /// Appends one record after the other until one is refused; says why, twice.
     AppendUntilRefused,
+    /// Acquires `lease` for a day, says `token TOKEN`, and goes on for ever.
+    Hold,
+    /// Acquires `another` and releases it, says `released`, and goes on for ever.
+    HoldAnother,
     /// Opens a journal under a umask that takes nothing away, and appends.
     OpenWithoutUmask,
 }
@@ -36,6 +44,8 @@ impl Role {
             Self::Append(_) => "append",
             Self::AppendTwenty => "append-twenty",
             Self::AppendUntilRefused => "append-until-refused",
+            Self::Hold => "hold",
+            Self::HoldAnother => "hold-another",
             Self::OpenWithoutUmask => "open-without-umask",
         }
     }
@@ -93,6 +103,10 @@ impl Cast {
         std::iter::from_fn(|| self.line()).collect()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it, by the signal that nobody can catch.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it is ours");
@@ -125,6 +139,22 @@ async fn in_a_role() {
         "append" => append_for_ever(dir, Durability::Process).await,
         "append-twenty" => append_twenty(dir).await,
         "append-until-refused" => append_until_refused(dir).await,
+        "hold" => {
+            let journal = Journal::open(dir).expect("it opens");
+            let grant = journal.acquire("lease", "a process", DAY).await;
+            say(&format!("token {}", grant.expect("it is free").token));
+            std::future::pending::<()>().await;
+        }
+        "hold-another" => {
+            let journal = Journal::open(dir).expect("it opens");
+            let another = journal
+                .acquire_when_free("another", "a process", SECOND)
+                .await;
+            let released = journal.release(another.expect("it is free")).await;
+            released.expect("it is held");
+            say("released");
+            std::future::pending::<()>().await;
+        }
         "open-without-umask" => {
             rustix::process::umask(rustix::fs::Mode::empty());
             append_twenty(dir).await;

@@ -182,6 +182,9 @@ async fn a_changed_lease_is_found() {
         "UPDATE leases SET holder = 'somebody'",
         "UPDATE leases SET until = until + 1000000",
         "UPDATE leases SET name = 'release'",
+        "UPDATE leases SET handle = NULL",
+        "UPDATE leases SET handle = randomblob(16)",
+        "UPDATE leases SET handle = randomblob(15)",
     ] {
         let stage = staged().await;
         stage.connect().execute_batch(sql).unwrap();
@@ -216,7 +219,7 @@ async fn other_tables_than_its_own_are_found() {
         stage.connect().execute_batch(sql).unwrap();
         let report = journal.check().await.unwrap();
         assert!(
-            report.faults.contains(&Damage::Schema { version: 1 }),
+            report.faults.contains(&Damage::Schema { version: 2 }),
             "{report:?}"
         );
         drop(journal);
@@ -224,7 +227,7 @@ async fn other_tables_than_its_own_are_found() {
         let JournalError::Damaged { source, .. } = refused else {
             panic!("{refused:?}");
         };
-        assert_eq!(source, Damage::Schema { version: 1 });
+        assert_eq!(source, Damage::Schema { version: 2 });
     }
 }
 
@@ -249,19 +252,39 @@ async fn a_report_names_so_many_faults_and_counts_the_rest() {
 }
 
 #[tokio::test]
-async fn a_damaged_record_is_not_exported() {
+async fn all_but_what_is_damaged_is_exported() {
     let stage = staged().await;
-    let sql = "UPDATE records SET payload = x'39' WHERE stream = 2 AND version = 3";
+    let sql = "UPDATE records SET payload = x'39' WHERE stream = 1 AND version = 3";
     stage.connect().execute_batch(sql).unwrap();
-    let mut out = Vec::new();
-    let refused = stage.open().export(&mut out).unwrap_err();
+    let journal = stage.open();
+    let exported = |stream: Option<&str>| {
+        let mut out = Vec::new();
+        let done = match stream {
+            None => journal.export(&mut out),
+            Some(stream) => journal.export_stream(stream, &mut out),
+        };
+        let lines = serde_json::Deserializer::from_slice(&out).into_iter();
+        let said = lines.map(|line: Result<serde_json::Value, _>| {
+            let line = line.unwrap();
+            format!("{} {}", line["stream"].as_str().unwrap(), line["version"])
+        });
+        (done, said.collect::<Vec<_>>())
+    };
+    let (refused, said) = exported(None);
+    let JournalError::Damaged { source, .. } = refused.unwrap_err() else {
+        panic!("it was refused for another reason");
+    };
     assert!(
-        matches!(refused, JournalError::Damaged { .. }),
-        "{refused:?}"
+        matches!(source, Damage::Changed { version: 3, .. }),
+        "{source:?}"
     );
-    let text = String::from_utf8(out).unwrap();
-    assert!(
-        text.lines().all(|line| line.contains(r#""stream":"one""#)),
-        "{text}"
-    );
+    let two = ["two 1", "two 2", "two 3", "two 4", "two 5"];
+    assert_eq!(said, [&["one 1", "one 2"], &two[..]].concat());
+    let (refused, said) = exported(Some("one"));
+    assert!(refused.is_err());
+    assert_eq!(said, ["one 1", "one 2"]);
+    let (done, said) = exported(Some("two"));
+    assert_eq!(done.unwrap(), 5);
+    assert_eq!(said, two);
+    assert_eq!(exported(Some("three")).0.unwrap(), 0);
 }

@@ -45,16 +45,14 @@ async fn fences_and_tokens_outlive_the_process() {
     drop(journal);
 
     let journal = stage.open();
-    let held = journal.current("lease").await.unwrap().unwrap();
-    assert_eq!(held.token, grant.token);
     assert!(
         journal
             .append(one("stream").fenced_by(&lost))
             .await
             .is_err()
     );
+    // The lease has ended with its journal, but nobody else has it.
     append(&journal, one("stream").fenced_by(&grant)).await;
-    journal.release(grant.clone()).await.unwrap();
     drop(journal);
     let later = stage.open().acquire("lease", "holder", TTL).await.unwrap();
     assert!(later.token > grant.token);
@@ -100,7 +98,7 @@ async fn leases_that_nobody_holds_are_forgotten_at_the_limit_and_still_fenced() 
     // As another process would in the course of years.
     let stranger = stage.connect();
     let fill = "WITH RECURSIVE n(i) AS (VALUES (3) UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-                INSERT INTO leases SELECT 'lease-' || i, 'x', i, 0, zeroblob(32) FROM n";
+                INSERT INTO leases SELECT 'lease-' || i, 'x', i, 0, NULL, zeroblob(32) FROM n";
     stranger
         .execute(fill, [coord_journal::MAX_LEASES as i64])
         .unwrap();
@@ -125,7 +123,7 @@ async fn as_many_leases_are_held_as_may_be_and_then_more_are_refused() {
     let stage = Stage::new();
     let journal = stage.open();
     let fill = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
-                INSERT INTO leases SELECT 'lease-' || i, 'x', i, 1 << 62, zeroblob(32) FROM n";
+                INSERT INTO leases SELECT 'lease-' || i, 'x', i, 1 << 62, NULL, zeroblob(32) FROM n";
     let limit = coord_journal::MAX_LEASES;
     stage.connect().execute(fill, [limit as i64]).unwrap();
     let refused = journal

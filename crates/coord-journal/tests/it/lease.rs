@@ -66,11 +66,10 @@ async fn a_lease_is_one_lease_for_all_processes() {
 }
 
 #[tokio::test]
-async fn a_lease_outlives_its_process_for_the_rest_of_its_time() {
+async fn a_journal_that_is_opened_later_counts_on_where_the_lease_is() {
     let (stage, clock) = (Stage::new(), HandClock::new());
-    let journal = open(&stage, &clock);
-    journal.acquire("lease", "holder", TTL).await.unwrap();
-    drop(journal);
+    let holder = open(&stage, &clock);
+    holder.acquire("lease", "holder", TTL).await.unwrap();
     clock.advance(TTL / 2);
     let journal = open(&stage, &clock);
     let held = journal.current("lease").await.unwrap().unwrap();
@@ -97,11 +96,10 @@ async fn a_clock_that_is_set_back_makes_no_lease_longer() {
 #[tokio::test]
 async fn a_process_that_begins_with_a_clock_set_back_begins_at_the_latest_time_seen() {
     let (stage, clock) = (Stage::new(), HandClock::new());
-    let journal = open(&stage, &clock);
-    let grant = journal.acquire("lease", "holder", TTL).await.unwrap();
+    let holder = open(&stage, &clock);
+    let grant = holder.acquire("lease", "holder", TTL).await.unwrap();
     clock.advance(TTL / 2);
-    journal.renew(&grant, TTL).await.unwrap();
-    drop(journal);
+    holder.renew(&grant, TTL).await.unwrap();
     clock.set_back(1_000 * TTL);
     let journal = open(&stage, &clock);
     let held = journal.current("lease").await.unwrap().unwrap();

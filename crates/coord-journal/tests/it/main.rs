@@ -8,6 +8,7 @@ mod mounts;
 
 mod log;
 mod lease;
+mod presence;
 mod fence;
 mod retention;
 mod sharing;

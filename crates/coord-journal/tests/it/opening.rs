@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use coord_bus::{EventLog, ExpectedVersion, StreamQuery, Timestamp};
-use coord_journal::{Journal, JournalError};
+use coord_journal::{Journal, JournalError, JournalOptions};
 
 use crate::child::{Role, play};
 use crate::stage::{Stage, append, contents, numbers, read};
@@ -77,6 +77,32 @@ fn parents_that_are_not_there_are_made() {
     assert_eq!(mode(&dir), 0o700);
 }
 
+#[tokio::test]
+async fn a_journal_that_has_to_be_there_is_not_made() {
+    let stage = Stage::new();
+    let open = |dir: &Path| JournalOptions::new().existing().open(dir);
+    let empty = stage.parent().join("empty");
+    fs::create_dir(&empty).unwrap();
+    fs::set_permissions(&empty, Permissions::from_mode(0o755)).unwrap();
+    for dir in [&stage.dir(), &empty] {
+        let refused = open(dir).unwrap_err();
+        assert!(
+            matches!(refused, JournalError::NotThere { .. }),
+            "{refused:?}"
+        );
+        assert!(
+            refused.to_string().contains(dir.to_str().unwrap()),
+            "{refused}"
+        );
+    }
+    assert!(!stage.dir().exists());
+    assert_eq!(mode(&empty), 0o755);
+    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+    append(&stage.open(), numbers("stream", ExpectedVersion::Any, [1])).await;
+    let journal = open(&stage.dir()).unwrap();
+    assert_eq!(contents(&journal, "stream").await, ["1"]);
+}
+
 #[test]
 fn a_directory_with_other_things_in_it_is_left_as_it_is() {
     let stage = Stage::new();
@@ -142,7 +168,7 @@ fn a_journal_of_a_later_version_is_refused_by_name() {
             refused,
             JournalError::Newer {
                 version: 7,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
@@ -150,7 +176,7 @@ fn a_journal_of_a_later_version_is_refused_by_name() {
     );
     let text = refused.to_string();
     assert!(
-        text.contains("schema version 7") && text.contains("none after 1"),
+        text.contains("schema version 7") && text.contains("none after 2"),
         "{text}"
     );
 }
@@ -192,7 +218,7 @@ async fn a_journal_of_version_0_is_brought_up_to_this_one() {
 }
 
 #[tokio::test]
-async fn what_is_damaged_in_version_0_is_not_hidden_by_the_way_to_version_1() {
+async fn what_is_damaged_in_version_0_is_not_hidden_by_the_way_to_this_one() {
     let stage = Stage::new();
     fs::create_dir(stage.dir()).unwrap();
     let connection = stage.connect();

@@ -1,0 +1,171 @@
+//! `coord journal`: whether a journal is as it was written, and what is in it.
+
+use std::error::Error;
+use std::io::{self, BufWriter, Write};
+
+use coordination::bus::{EventLog, StreamQuery};
+use coordination::journal::{CheckReport, Journal, JournalError, JournalOptions};
+use coordination::workflow::nearest;
+use miette::{Diagnostic, Report};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::args::{JournalArgs, JournalCommand};
+use crate::exit_code::ExitCode;
+use crate::file::printable;
+use crate::screen;
+
+/// How many streams, the newest, are compared with a name that is none.
+const NAMES_COMPARED: usize = 1_000;
+
+/// Why a journal was not checked, or not exported whole. The codes are stable.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+enum JournalFault {
+    #[error("{message}")]
+    #[diagnostic(code(coord::journal::failed))]
+    Failed { message: String },
+
+    #[error("{message}")]
+    #[diagnostic(
+        code(coord::journal::damaged),
+        help(
+            "`coord journal check DIR` names all that is damaged, `coord journal export DIR` prints \
+             all that is whole; go on with a new journal, or with a copy from before"
+        )
+    )]
+    Damaged { message: String },
+
+    #[error("there is no stream `{stream}` in the journal")]
+    #[diagnostic(code(coord::journal::no_stream))]
+    NoStream {
+        stream: String,
+        #[help]
+        help: Option<String>,
+    },
+
+    #[error("what was asked for cannot be written")]
+    #[diagnostic(code(coord::journal::output))]
+    Output(#[source] io::Error),
+}
+
+impl From<JournalError> for JournalFault {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Output { source } => Self::Output(source.kind().into()),
+            JournalError::Damaged { file, source } => {
+                let message = format!("the journal {} is damaged: {source}", file.display());
+                let message = printable(&message);
+                Self::Damaged { message }
+            }
+            _ => {
+                let message = printable(&with_causes(&error));
+                Self::Failed { message }
+            }
+        }
+    }
+}
+
+impl From<io::Error> for JournalFault {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Checks or exports, and says on standard error why not.
+pub(crate) fn journal(command: &JournalCommand) -> ExitCode {
+    let (args, done) = match command {
+        JournalCommand::Check(args) => (args, check(args)),
+        JournalCommand::Export { of, stream } => (of, export(of, stream.as_deref())),
+    };
+    let Err(fault) = done else {
+        return ExitCode::Done;
+    };
+    let code = match fault {
+        JournalFault::Damaged { .. } => ExitCode::Damaged,
+        JournalFault::Output(_) => ExitCode::OutputLost,
+        JournalFault::Failed { .. } | JournalFault::NoStream { .. } => ExitCode::SetUp,
+    };
+    match screen::print_report(args.color, &Report::new(fault)) {
+        Ok(()) => code,
+        Err(_) => ExitCode::OutputLost,
+    }
+}
+
+fn open(args: &JournalArgs) -> Result<(Journal, Runtime), JournalFault> {
+    let runtime = Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| JournalFault::Failed {
+        message: format!("the program cannot begin: {error}"),
+    })?;
+    let journal = JournalOptions::new().existing().open(&args.dir)?;
+    Ok((journal, runtime))
+}
+
+/// Names on standard output what is damaged, or says that nothing is.
+fn check(args: &JournalArgs) -> Result<(), JournalFault> {
+    let (journal, runtime) = open(args)?;
+    let report = runtime.block_on(journal.check())?;
+    let mut out = screen::out(args.color.into());
+    let CheckReport {
+        streams,
+        records,
+        faults,
+        found,
+        ..
+    } = &report;
+    let dir = printable(&args.dir.display().to_string());
+    if report.is_clean() {
+        writeln!(
+            out,
+            "{dir}: no damage; streams: {streams}, records: {records}"
+        )?;
+        return Ok(out.flush()?);
+    }
+    for damage in faults {
+        writeln!(out, "{}", printable(&damage.to_string()))?;
+    }
+    out.flush()?;
+    let unnamed = found - faults.len() as u64;
+    let and_more = match unnamed {
+        0 => String::new(),
+        more => format!(", of which {more} are not named"),
+    };
+    Err(JournalFault::Damaged {
+        message: format!(
+            "the journal {dir} is damaged; faults: {found}{and_more}; streams: {streams}, records \
+             that are whole: {records}"
+        ),
+    })
+}
+
+/// Prints records on standard output.
+fn export(args: &JournalArgs, stream: Option<&str>) -> Result<(), JournalFault> {
+    let (journal, runtime) = open(args)?;
+    let out = BufWriter::new(io::stdout().lock());
+    let Some(stream) = stream else {
+        journal.export(out)?;
+        return Ok(());
+    };
+    match journal.export_stream(stream, out)? {
+        0 => Err(no_stream(&journal, &runtime, stream)),
+        _ => Ok(()),
+    }
+}
+
+fn no_stream(journal: &Journal, runtime: &Runtime, stream: &str) -> JournalFault {
+    let newest = StreamQuery::newest_first().limit(NAMES_COMPARED);
+    // What cannot be read is no help.
+    let streams = runtime
+        .block_on(journal.streams(&newest))
+        .unwrap_or_default();
+    let meant = nearest(stream, streams.iter().map(|each| &*each.name));
+    JournalFault::NoStream {
+        stream: printable(stream),
+        help: meant.map(|meant| format!("did you mean `{meant}`?")),
+    }
+}
+
+/// An error and all that lies below it.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    let texts: Vec<_> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
+}
