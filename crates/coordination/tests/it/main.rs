@@ -8,3 +8,4 @@ mod errors;
 mod services;
 mod health;
 mod shutdown;
+mod kills;
