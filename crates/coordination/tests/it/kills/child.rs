@@ -220,7 +220,7 @@ fn workflow(plot: Plot, effects: &Effects) -> Workflow<(), Durable> {
         let step = workflow
             .step(name)
             .after(&first)
-            .retry(retry.clone())
+            .retry(retry)
             .compensate(undo(name));
         let attempts = if part == 2 { 2 } else { 1 };
         parts.push(step.run_with(work(part as u64, attempts, part as u64)));
