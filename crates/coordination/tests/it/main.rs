@@ -1,4 +1,5 @@
 //! What the facade promises, seen from outside.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod stage;
 
@@ -8,3 +9,4 @@ mod errors;
 mod services;
 mod health;
 mod shutdown;
+mod kills;

@@ -1,0 +1,180 @@
+//! Runs whose process is killed with SIGKILL, at every record and at any other moment, until they
+//! end: nothing that was kept is done twice, and they come to the same end.
+
+mod child;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_journal::Journal;
+use coord_workflow::{RunId, RunJournal, RunState, RunView, Status, StepPhase, WorkflowError};
+
+use child::{Kill, Plot, effects, play};
+
+/// How many random moments are tried for each plot.
+const RANDOM: usize = 40;
+
+/// How a run ended: of each step its phase and output, and the effects of undoing.
+#[derive(Debug, PartialEq)]
+struct Ending {
+    status: RunState,
+    steps: Vec<(String, StepPhase, Option<String>)>,
+    undone: Vec<String>,
+}
+
+/// What is known of a run while its process is gone. `None`: it was killed before it had begun.
+fn look(dir: &Path, check: bool) -> Option<RunView> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.unwrap().block_on(async {
+        let journal = Arc::new(Journal::open(dir.join("journal")).unwrap());
+        if check {
+            assert!(journal.check().await.unwrap().is_clean());
+        }
+        let runs = RunJournal::of(journal);
+        match runs.view(&RunId::named(child::RUN).unwrap()).await {
+            Ok(view) => Some(view),
+            Err(WorkflowError::NoSuchRun { .. }) => None,
+            Err(error) => panic!("{error:?}"),
+        }
+    })
+}
+
+fn completed(view: Option<&RunView>) -> BTreeSet<String> {
+    let steps = view.into_iter().flat_map(|view| &view.steps);
+    let done = steps.filter(|step| {
+        matches!(
+            step.phase,
+            StepPhase::Completed | StepPhase::Undone | StepPhase::NotUndone
+        )
+    });
+    done.map(|step| step.id.clone()).collect()
+}
+
+/// Runs the plot to its end, killed each time as is said, and then not any more.
+fn run(plot: Plot, kills: impl IntoIterator<Item = Kill>) -> (Ending, usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let mut kills = kills.into_iter().fuse();
+    // Effects of steps, by the time at which those were known to be completed.
+    let mut before: BTreeMap<String, usize> = BTreeMap::new();
+    let mut processes = 0;
+    loop {
+        let kill = kills.next();
+        let records = play(plot, dir, kill);
+        processes += 1;
+        let view = look(dir, false);
+        // Nothing that was known to be completed has begun again.
+        let seen = effects(dir);
+        for (step, ends) in &before {
+            let now = seen
+                .iter()
+                .filter(|effect| *effect == &format!("begin {step}"))
+                .count();
+            assert_eq!(
+                now, *ends,
+                "`{step}` began again after it had completed: {kill:?}"
+            );
+        }
+        for step in completed(view.as_ref()) {
+            let begun = seen
+                .iter()
+                .filter(|effect| *effect == &format!("begin {step}"))
+                .count();
+            before.insert(step, begun);
+        }
+        assert!(processes < 200, "it comes to no end");
+        let Some(view) = view.filter(|view| matches!(view.state, RunState::Finished(_))) else {
+            continue;
+        };
+        look(dir, true);
+        // A sleep leaves no trace but its end.
+        for step in view.steps.iter().filter(|step| step.id != "nap") {
+            let count = |what: &str| {
+                let effect = format!("{what} {}", step.id);
+                seen.iter().filter(|seen| **seen == effect).count()
+            };
+            if step.phase == StepPhase::Completed || step.phase == StepPhase::Undone {
+                assert!(count("end") >= 1, "`{}` has no effect", step.id);
+                assert!(count("end") <= processes, "`{}` has too many", step.id);
+            }
+            assert_eq!(
+                count("undo") > 0,
+                step.phase == StepPhase::Undone,
+                "{}",
+                step.id
+            );
+        }
+        let keys = seen.iter().filter_map(|effect| effect.strip_prefix("key "));
+        for key in keys {
+            let (run, step) = key.split_once('/').unwrap();
+            assert_eq!(run, child::RUN);
+            assert!(view.step(step).is_some(), "{key}");
+        }
+        let text = |step: &coord_workflow::StepView| step.output.as_ref().map(ToString::to_string);
+        let steps = view.steps.iter();
+        let undone: BTreeSet<_> = seen
+            .iter()
+            .filter(|seen| seen.starts_with("undo "))
+            .collect();
+        let ending = Ending {
+            status: view.state,
+            steps: steps
+                .map(|step| (step.id.clone(), step.phase, text(step)))
+                .collect(),
+            undone: undone.into_iter().cloned().collect(),
+        };
+        return (ending, records);
+    }
+}
+
+fn killed_at_every_record(plot: Plot, status: Status) {
+    let (undisturbed, records) = run(plot, []);
+    assert_eq!(undisturbed.status, RunState::Finished(status));
+    assert!(records > 5, "{records}");
+    for record in 0..records {
+        for kill in [Kill::BeforeAppend(record), Kill::AfterAppend(record)] {
+            let (ending, _) = run(plot, [kill]);
+            assert_eq!(ending, undisturbed, "{kill:?}");
+        }
+    }
+    // Killed after each append that it makes, again and again.
+    let (ending, _) = run(plot, (0..100).map(|_| Kill::AfterAppend(1)));
+    assert_eq!(ending, undisturbed);
+}
+
+fn killed_at_any_moment(plot: Plot) {
+    let (undisturbed, _) = run(plot, []);
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..RANDOM {
+        let times: Vec<_> = (0..random.usize(1..4))
+            .map(|_| Duration::from_micros(random.u64(2_000..60_000)))
+            .collect();
+        let (ending, _) = run(plot, times.iter().map(|time| Kill::At(*time)));
+        assert_eq!(ending, undisturbed, "seed {seed}, {times:?}");
+    }
+}
+
+#[test]
+fn a_run_that_completes_is_killed_at_every_record() {
+    killed_at_every_record(Plot::Completes, Status::Completed);
+}
+
+#[test]
+fn a_run_that_fails_and_is_undone_is_killed_at_every_record() {
+    killed_at_every_record(Plot::Fails, Status::Failed);
+}
+
+#[test]
+fn a_run_that_completes_is_killed_at_any_moment() {
+    killed_at_any_moment(Plot::Completes);
+}
+
+#[test]
+fn a_run_that_fails_and_is_undone_is_killed_at_any_moment() {
+    killed_at_any_moment(Plot::Fails);
+}
