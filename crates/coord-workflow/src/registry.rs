@@ -87,11 +87,21 @@ impl Registry {
     ///
     /// Everything that is wrong with the spec, at once.
     pub fn workflow(&self, spec: Spec) -> Result<Workflow<(), Durable>, Faults> {
+        self.workflow_with_input(spec)
+    }
+
+    /// The same, for runs that are started with an input. No handler sees it: in a durable run it is
+    /// kept with the run, for who takes that up ([`RunJournal::input`](crate::RunJournal::input)).
+    ///
+    /// # Errors
+    ///
+    /// As [`workflow`](Self::workflow).
+    pub fn workflow_with_input<I>(&self, spec: Spec) -> Result<Workflow<I, Durable>, Faults> {
         let valid = validate(spec, self.names())?;
         Ok(self.plan(valid))
     }
 
-    fn plan(&self, valid: ValidSpec) -> Workflow<(), Durable> {
+    fn plan<I>(&self, valid: ValidSpec) -> Workflow<I, Durable> {
         let needs = valid.needs().to_vec();
         let spec = valid.into_spec();
         let ids: Arc<[String]> = spec.steps.iter().map(|step| step.id.clone()).collect();

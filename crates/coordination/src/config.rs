@@ -50,6 +50,9 @@ pub struct CoordinationConfig {
     /// [`DEFAULT_COMPENSATION_TIMEOUT`](coord_workflow::DEFAULT_COMPENSATION_TIMEOUT) by default.
     #[cfg(feature = "workflows")]
     pub compensation_timeout: Duration,
+    /// Where durable runs are kept; nowhere by default, and then there are none.
+    #[cfg(feature = "workflows")]
+    pub workflow_journal: Option<coord_workflow::RunJournal>,
     /// How often the monitor looks; once a second by default, and 200 ms at least, or the module
     /// does not start.
     #[cfg(feature = "performance-monitoring")]
@@ -77,6 +80,8 @@ impl Default for CoordinationConfig {
             workflow_grace: coord_workflow::DEFAULT_GRACE,
             #[cfg(feature = "workflows")]
             compensation_timeout: coord_workflow::DEFAULT_COMPENSATION_TIMEOUT,
+            #[cfg(feature = "workflows")]
+            workflow_journal: None,
             #[cfg(feature = "performance-monitoring")]
             performance_sampling_interval: coord_monitor::DEFAULT_INTERVAL,
             clock: Arc::new(SystemClock),

@@ -107,9 +107,12 @@ pub(super) fn orchestrator(
     if !config.workflows {
         return Ok(None);
     }
-    let orchestrator = WorkflowOrchestrator::builder(bus)
+    let mut orchestrator = WorkflowOrchestrator::builder(bus)
         .clock(Arc::clone(&config.clock))
         .grace(config.workflow_grace)
         .compensation_timeout(config.compensation_timeout);
+    if let Some(journal) = &config.workflow_journal {
+        orchestrator = orchestrator.journal(journal.clone());
+    }
     Ok(Some(orchestrator.build()?))
 }
