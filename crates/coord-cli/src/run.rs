@@ -147,6 +147,9 @@ async fn execute_on(
     handle: &Handle,
 ) -> Result<ExitCode, SetUpError> {
     let bus = Arc::new(LocalBus::new());
+    let presence = journal.as_ref().map(|journal| journal.presence());
+    let presence = presence.transpose().map_err(RunsFault::from)?;
+    let is_kept = journal.is_some();
     let kept = journal.map(RunJournal::of);
     let before = match (&kept, begin.before()) {
         (Some(kept), Some(run)) => Some(kept.view(run).await.map_err(RunsFault::from)?),
@@ -159,7 +162,11 @@ async fn execute_on(
     let module = Arc::new(CoordinationModule::start(Arc::clone(&bus) as _, config)?);
     let mut watchdog = Command::new(std::env::current_exe()?);
     watchdog.arg("watchdog");
-    module.processes()?.guard(Watchdog::start(watchdog)?);
+    let watchdog = match presence {
+        Some(presence) => Watchdog::start_holding(watchdog, presence)?,
+        None => Watchdog::start(watchdog)?,
+    };
+    module.processes()?.guard(watchdog);
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     // Before anything can be published.
@@ -222,6 +229,7 @@ async fn execute_on(
     };
     let ended = end.outcome.map(|outcome| Ended {
         outcome,
+        is_kept,
         service: end.service,
         took,
         metrics,

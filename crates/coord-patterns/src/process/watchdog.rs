@@ -1,6 +1,7 @@
 //! What ends a program's processes when the program itself is killed.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, PipeWriter, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -47,11 +48,30 @@ impl Watchdog {
     /// # Panics
     ///
     /// Outside a tokio runtime that has its I/O enabled.
-    pub fn start(mut command: Command) -> io::Result<Self> {
+    pub fn start(command: Command) -> io::Result<Self> {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts one that keeps this file open until it has killed what was left: a lock, say, for which
+    /// others wait before they do the same again.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_holding(command: Command, held: File) -> io::Result<Self> {
+        Self::start_with(command, held.into())
+    }
+
+    fn start_with(mut command: Command, held: Stdio) -> io::Result<Self> {
         let (orders, pipe) = io::pipe()?;
         // A watchdog that does not read must not hold up who starts processes.
         ioctl_fionbio(&pipe, true)?;
-        command.stdin(orders).stdout(Stdio::null());
+        // Nothing is printed there: it is one of the three that a process is given.
+        command.stdin(orders).stdout(held);
         command.stderr(Stdio::null()).process_group(0);
         let _child = tokio::process::Command::from(command).spawn()?;
         Ok(Self { pipe, _child })
