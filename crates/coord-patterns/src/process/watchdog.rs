@@ -191,6 +191,16 @@ mod tests {
     }
 
     #[test]
+    fn an_order_that_comes_in_pieces_is_one() {
+        let b = Pid::from_raw(2_000_000_002).unwrap();
+        let orders = "+2000000001\n+2000000002\n-2000000001\n".as_bytes();
+        for cut in 0..orders.len() {
+            let (first, second) = orders.split_at(cut);
+            assert_eq!(left(first.chain(second)), [b], "{cut}");
+        }
+    }
+
+    #[test]
     #[cfg(target_os = "linux")]
     fn when_a_process_began_tells_it_from_another_with_its_id() {
         let this = rustix::process::getpid();
