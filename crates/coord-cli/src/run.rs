@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
 use coordination::bus::{Bus, LocalBus};
-use coordination::journal::Journal;
+use coordination::journal::{Journal, Retention};
 use coordination::monitor::PerformanceMonitor;
 use coordination::patterns::process::Watchdog;
 use coordination::workflow::{RunId, RunJournal, RunView, Status};
@@ -39,6 +39,8 @@ const UNDO_DEADLINE: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(2);
 /// How long the screen may take to print what is left after an interrupt: its reader may be gone.
 const SCREEN_DEADLINE: Duration = Duration::from_secs(2);
+/// How many runs that have finished stay in the journal: those that finished last.
+const RUNS_KEPT: u64 = 1_000;
 /// How many wishes of a person may wait.
 const WISHES_MAX: usize = 16;
 
@@ -147,10 +149,7 @@ async fn execute_on(
     handle: &Handle,
 ) -> Result<ExitCode, SetUpError> {
     let bus = Arc::new(LocalBus::new());
-    let presence = journal.as_ref().map(|journal| journal.presence());
-    let presence = presence.transpose().map_err(RunsFault::from)?;
-    let is_kept = journal.is_some();
-    let kept = journal.map(RunJournal::of);
+    let kept = journal.clone().map(RunJournal::of);
     let before = match (&kept, begin.before()) {
         (Some(kept), Some(run)) => Some(kept.view(run).await.map_err(RunsFault::from)?),
         _ => None,
@@ -160,13 +159,7 @@ async fn execute_on(
     config.workflow_grace = STEP_GRACE;
     config.compensation_timeout = UNDO_DEADLINE;
     let module = Arc::new(CoordinationModule::start(Arc::clone(&bus) as _, config)?);
-    let mut watchdog = Command::new(std::env::current_exe()?);
-    watchdog.arg("watchdog");
-    let watchdog = match presence {
-        Some(presence) => Watchdog::start_holding(watchdog, presence)?,
-        None => Watchdog::start(watchdog)?,
-    };
-    module.processes()?.guard(watchdog);
+    module.processes()?.guard(watchdog(journal.as_deref())?);
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     // Before anything can be published.
@@ -178,7 +171,7 @@ async fn execute_on(
         interrupts: &interrupts,
         wishes: &wishes,
     })?;
-    let (lost, ended) = (screen.lost(), screen.ended());
+    let (lost, ended, failed) = (screen.lost(), screen.ended(), screen.failed());
     let job = Arc::new(Job::new(
         prepared.file,
         prepared.params,
@@ -188,6 +181,18 @@ async fn execute_on(
     let workflow = job::workflow(&job, &prepared.runs, gone_on(&begin, before.as_ref()))?;
     let mut signals = Signals::new()?;
 
+    let course = Course {
+        job: &job,
+        workflow: &workflow,
+        begin: &begin,
+        keeps: manner.keep_services,
+        lost: &lost,
+    };
+    // Before there is a screen: why a run is not started is told without one.
+    let begun = tokio::select! {
+        begun = course.start(prepared.definition) => begun?,
+        never = signals.watch(&interrupts) => match never {},
+    };
     // The screen prints on a thread of its own: a reader that does not read holds up the steps'
     // output, as it should, but never the signals.
     let (shown, mut showing) = oneshot::channel();
@@ -196,17 +201,22 @@ async fn execute_on(
         // Nobody waits any more for the screen of a run that was abandoned.
         let _ = shown.send(handle.block_on(screen.show()));
     });
-    let course = Course {
-        job: &job,
-        workflow: &workflow,
-        begin: &begin,
-        keeps: manner.keep_services,
-        lost: &lost,
-    };
     let started = Instant::now();
     let end = tokio::select! {
-        end = course.run(prepared.definition, prepared.needs, wished) => end?,
+        end = course.run(begun, prepared.needs, wished) => end,
         never = signals.watch(&interrupts) => match never {},
+    };
+    let end = match end {
+        Ok(end) => end,
+        Err(error) => {
+            let _ = module.shutdown(Duration::ZERO).await;
+            failed.cancel();
+            bus.close();
+            ended.cancel();
+            // What is told of the error is told on a terminal that is given back.
+            let _ = timeout(SCREEN_DEADLINE, &mut showing).await;
+            return Err(error);
+        }
     };
     let took = started.elapsed();
     let metrics = module
@@ -229,12 +239,34 @@ async fn execute_on(
     };
     let ended = end.outcome.map(|outcome| Ended {
         outcome,
-        is_kept,
+        is_kept: journal.is_some(),
         service: end.service,
         took,
         metrics,
     });
-    Ok(finish(manner, screen, ended, &job.file))
+    let is_over = ended.is_some();
+    let code = finish(manner, screen, ended, &job.file);
+    if let Some(journal) = journal.filter(|_| is_over) {
+        // The run has come to its end, and has been told: that others are kept is no reason to fail.
+        let retention = Retention::all().keep_newest(RUNS_KEPT);
+        let _ = journal.retain(retention).await;
+    }
+    Ok(code)
+}
+
+/// A watchdog. Runs that are kept are not taken up by others before it has done.
+fn watchdog(journal: Option<&Journal>) -> Result<Watchdog, SetUpError> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("watchdog");
+    Ok(match journal {
+        Some(journal) => {
+            let presence = journal
+                .presence()
+                .map_err(|error| RunsFault::not_kept(&error))?;
+            Watchdog::start_holding(command, presence)?
+        }
+        None => Watchdog::start(command)?,
+    })
 }
 
 /// What the time limit of a run does not count: what went by before it was taken up. Who does it
