@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
-use coordination::bus::{Bus, LocalBus};
+use coordination::bus::{Bus, CancellationToken, LocalBus};
 use coordination::journal::{Journal, Retention};
 use coordination::monitor::PerformanceMonitor;
 use coordination::patterns::process::Watchdog;
@@ -150,15 +150,8 @@ async fn execute_on(
 ) -> Result<ExitCode, SetUpError> {
     let bus = Arc::new(LocalBus::new());
     let kept = journal.clone().map(RunJournal::of);
-    let before = match (&kept, begin.before()) {
-        (Some(kept), Some(run)) => Some(kept.view(run).await.map_err(RunsFault::from)?),
-        _ => None,
-    };
-    let mut config = CoordinationConfig::default();
-    config.workflow_journal = kept;
-    config.workflow_grace = STEP_GRACE;
-    config.compensation_timeout = UNDO_DEADLINE;
-    let module = Arc::new(CoordinationModule::start(Arc::clone(&bus) as _, config)?);
+    let before = before(kept.as_ref(), &begin).await?;
+    let module = module(&bus, kept)?;
     module.processes()?.guard(watchdog(journal.as_deref())?);
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
@@ -206,37 +199,29 @@ async fn execute_on(
         end = course.run(begun, prepared.needs, wished) => end,
         never = signals.watch(&interrupts) => match never {},
     };
-    let end = match end {
-        Ok(end) => end,
-        Err(error) => {
-            let _ = module.shutdown(Duration::ZERO).await;
-            failed.cancel();
-            bus.close();
-            ended.cancel();
-            // What is told of the error is told on a terminal that is given back.
-            let _ = timeout(SCREEN_DEADLINE, &mut showing).await;
-            return Err(error);
-        }
-    };
     let took = started.elapsed();
-    let metrics = module
-        .monitor()
-        .ok()
-        .map(PerformanceMonitor::performance_metrics);
+    let metrics = module.monitor().ok();
+    let metrics = metrics.map(PerformanceMonitor::performance_metrics);
     // Whoever asked three times does not wait for that.
-    let rest = end.outcome.as_ref().map_or(Duration::ZERO, |_| REST);
+    let is_over = end.as_ref().is_ok_and(|end| end.outcome.is_some());
+    let rest = if is_over { REST } else { Duration::ZERO };
     let _ = module.shutdown(rest).await;
+    if end.is_err() {
+        failed.cancel();
+    }
     bus.close();
     ended.cancel();
     // A live screen stays for as long as somebody looks at a failure; any other is soon done.
     let screen = tokio::select! {
         screen = &mut showing => screen.ok(),
         never = signals.watch(&interrupts) => match never {},
-        () = interrupts.end.cancelled() => {
+        () = either(&interrupts.end, &failed) => {
             let screen = timeout(SCREEN_DEADLINE, &mut showing).await;
             screen.ok().and_then(Result::ok)
         }
     };
+    // Told on a terminal that is given back.
+    let end = end?;
     let ended = end.outcome.map(|outcome| Ended {
         outcome,
         is_kept: journal.is_some(),
@@ -244,14 +229,42 @@ async fn execute_on(
         took,
         metrics,
     });
-    let is_over = ended.is_some();
     let code = finish(manner, screen, ended, &job.file);
     if let Some(journal) = journal.filter(|_| is_over) {
         // The run has come to its end, and has been told: that others are kept is no reason to fail.
-        let retention = Retention::all().keep_newest(RUNS_KEPT);
-        let _ = journal.retain(retention).await;
+        let _ = journal
+            .retain(Retention::all().keep_newest(RUNS_KEPT))
+            .await;
     }
     Ok(code)
+}
+
+/// Where the run was, if it is taken up.
+async fn before(kept: Option<&RunJournal>, begin: &Begin) -> Result<Option<RunView>, RunsFault> {
+    match (kept, begin.before()) {
+        (Some(kept), Some(run)) => Ok(Some(kept.view(run).await?)),
+        _ => Ok(None),
+    }
+}
+
+async fn either(one: &CancellationToken, other: &CancellationToken) {
+    tokio::select! {
+        () = one.cancelled() => {}
+        () = other.cancelled() => {}
+    }
+}
+
+/// All parts on a bus.
+fn module(
+    bus: &Arc<LocalBus>,
+    kept: Option<RunJournal>,
+) -> Result<Arc<CoordinationModule>, SetUpError> {
+    let mut config = CoordinationConfig::default();
+    config.workflow_journal = kept;
+    config.workflow_grace = STEP_GRACE;
+    config.compensation_timeout = UNDO_DEADLINE;
+    let module = CoordinationModule::start(Arc::clone(bus) as _, config)?;
+    Ok(Arc::new(module))
 }
 
 /// A watchdog. Runs that are kept are not taken up by others before it has done.
