@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use crate::command::{cargo, run as run_command};
+use crate::workspace;
 
 pub(crate) fn run(benchmark: &[OsString]) -> Result<(), String> {
     // Some of them run another program, and look for it beside their own.
