@@ -1,12 +1,17 @@
 //! What needs what in a workflow, to be drawn: as text, as Mermaid, as DOT.
 
 mod stages;
+mod state;
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use serde::Serialize;
 
 use crate::Workflow;
+use crate::plan::PlannedStep;
+use state::Colours;
+pub use state::GraphState;
 
 /// The steps of a workflow and what each of them needs.
 ///
@@ -54,6 +59,9 @@ pub struct GraphStep {
     /// What is special about it, in a word or two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What came of it, in the graph of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<GraphState>,
 }
 
 impl GraphStep {
@@ -63,6 +71,15 @@ impl GraphStep {
             id: id.into(),
             needs: Vec::new(),
             note: None,
+            state: None,
+        }
+    }
+
+    fn planned(planned: &PlannedStep) -> Self {
+        let step = Self::new(&*planned.id).needs(planned.needs.iter().copied());
+        match planned.optional {
+            true => step.note("optional"),
+            false => step,
         }
     }
 
@@ -80,10 +97,25 @@ impl GraphStep {
         self
     }
 
+    /// With what came of it.
+    #[must_use]
+    pub fn state(mut self, state: GraphState) -> Self {
+        self.state = Some(state);
+        self
+    }
+
     fn label(&self) -> String {
         match &self.note {
             Some(note) => format!("{} ({note})", self.id),
             None => self.id.clone(),
+        }
+    }
+
+    /// The label, with the state in a word: for where there are no colours.
+    fn marked_label(&self) -> String {
+        match self.state {
+            Some(state) => format!("{} [{}]", self.label(), state.name()),
+            None => self.label(),
         }
     }
 }
@@ -91,13 +123,7 @@ impl GraphStep {
 impl<I> Workflow<I> {
     /// What needs what in it.
     pub fn graph(&self) -> Graph {
-        let steps = self.plan.steps.iter().map(|planned| {
-            let step = GraphStep::new(&*planned.id).needs(planned.needs.iter().copied());
-            match planned.optional {
-                true => step.note("optional"),
-                false => step,
-            }
-        });
+        let steps = self.plan.steps.iter().map(GraphStep::planned);
         Graph::new(self.name(), steps.collect())
     }
 }
@@ -117,11 +143,20 @@ impl Graph {
         let mut chart = String::from("flowchart LR\n");
         for (place, step) in self.steps.iter().enumerate() {
             let label = step.label().replace('"', "#quot;");
+            let class = step.state.map(|state| format!(":::{}", state.class()));
+            let class = class.unwrap_or_default();
             // Into a string nothing can fail.
-            let _ = writeln!(chart, "    s{place}[\"{label}\"]");
+            let _ = writeln!(chart, "    s{place}[\"{label}\"]{class}");
         }
         for (from, to) in self.arrows() {
             let _ = writeln!(chart, "    s{from} --> s{to}");
+        }
+        for state in self.states() {
+            let (name, Colours { fill, line }) = (state.class(), state.colours());
+            let _ = writeln!(
+                chart,
+                "    classDef {name} fill:{fill},stroke:{line},color:#000"
+            );
         }
         chart
     }
@@ -133,10 +168,17 @@ impl Graph {
         let mut dot = format!("digraph {} {{\n", quoted(&self.name));
         dot.push_str("    rankdir=LR\n    node [shape=box]\n");
         for step in &self.steps {
-            let (id, label) = (quoted(&step.id), quoted(&step.label()));
-            let _ = match step.note {
-                Some(_) => writeln!(dot, "    {id} [label={label}]"),
-                None => writeln!(dot, "    {id}"),
+            let id = quoted(&step.id);
+            let label = step.note.is_some();
+            let label = label.then(|| format!("label={}", quoted(&step.label())));
+            let colours = step.state.map(|state| {
+                let Colours { fill, line } = state.colours();
+                format!("style=filled fillcolor=\"{fill}\" color=\"{line}\"")
+            });
+            let attributes: Vec<String> = label.into_iter().chain(colours).collect();
+            let _ = match attributes.is_empty() {
+                true => writeln!(dot, "    {id}"),
+                false => writeln!(dot, "    {id} [{}]", attributes.join(" ")),
             };
         }
         for (from, to) in self.arrows() {
@@ -145,6 +187,11 @@ impl Graph {
         }
         dot.push_str("}\n");
         dot
+    }
+
+    /// The states that occur.
+    fn states(&self) -> BTreeSet<GraphState> {
+        self.steps.iter().filter_map(|step| step.state).collect()
     }
 
     /// From what is needed to what needs it.
@@ -169,7 +216,8 @@ impl Display for Graph {
             count(self.steps.len(), "step"),
             count(stages.len(), "stage"),
         )?;
-        let labels = self.steps.iter().map(|step| step.label().chars().count());
+        let labels = self.steps.iter().map(GraphStep::marked_label);
+        let labels = labels.map(|label| label.chars().count());
         let width = labels.max().unwrap_or(0);
         let digits = stages.len().to_string().len();
         for (stage, places) in stages.iter().enumerate() {
@@ -181,14 +229,15 @@ impl Display for Graph {
                 let step = &self.steps[place];
                 let mut needs = step.needs.iter().filter_map(|need| self.steps.get(*need));
                 let first = needs.next();
+                let label = step.marked_label();
                 let line = match first {
-                    None => format!("  {number:digits$}  {}", step.label()),
+                    None => format!("  {number:digits$}  {label}"),
                     Some(first) => {
                         let mut after = first.id.clone();
                         needs.for_each(|need| {
                             let _ = write!(after, ", {}", need.id);
                         });
-                        format!("  {number:digits$}  {:width$}  after {after}", step.label())
+                        format!("  {number:digits$}  {label:width$}  after {after}")
                     }
                 };
                 writeln!(formatter, "{line}")?;

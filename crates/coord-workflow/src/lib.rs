@@ -77,12 +77,19 @@ mod course;
 mod orchestrator;
 mod run;
 mod outcome;
+mod span;
+mod took;
+mod timeline;
+mod critical_path;
+mod gantt;
 mod error;
 
 pub use builder::{NoInput, NoUndo, StepBuilder, Undo, UndoWith, Undoing, WorkflowBuilder};
 pub use context::StepContext;
+pub use critical_path::{CriticalPath, CriticalStep};
 pub use error::{AttemptError, StepError, WorkflowError};
-pub use graph::{Graph, GraphStep};
+pub use gantt::Gantt;
+pub use graph::{Graph, GraphState, GraphStep};
 pub use handle::{InputPlace, Inputs, Outputs, Step};
 pub use name::{NAME_LENGTH_MAX, Shown, is_name, nearest};
 pub use orchestrator::{
@@ -94,4 +101,5 @@ pub use registry::{HandlerCall, Registry};
 pub use retry::Retry;
 pub use run::RunId;
 pub use spec::{Call, Spec, StepSpec};
+pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};

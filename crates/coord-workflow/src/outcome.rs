@@ -53,6 +53,18 @@ pub enum StepState<'o> {
     Cancelled,
 }
 
+impl StepState<'_> {
+    /// In a word: `completed`, `failed`, `skipped` or `cancelled`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed(_) => "failed",
+            Self::Skipped(_) => "skipped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// Why a step did not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -165,7 +177,7 @@ impl Outcome {
         Arc::clone(output).downcast().ok()
     }
 
-    fn report(&self, step: usize) -> StepReport<'_> {
+    pub(crate) fn report(&self, step: usize) -> StepReport<'_> {
         report(&self.plan, &self.course, step)
     }
 }

@@ -110,6 +110,24 @@ impl Plan {
     pub(crate) fn needed_by(&self, step: usize) -> &[u32] {
         &self.needed_by[self.starts[step] as usize..self.starts[step + 1] as usize]
     }
+
+    /// All steps, each after those that it needs.
+    pub(crate) fn order(&self) -> Vec<usize> {
+        let mut missing = self.needs.to_vec();
+        let mut order = Vec::with_capacity(self.steps.len());
+        order.extend((0..self.steps.len()).filter(|step| missing[*step] == 0));
+        let mut next = 0;
+        while let Some(&step) = order.get(next) {
+            next += 1;
+            for &waiting in self.needed_by(step) {
+                missing[waiting as usize] -= 1;
+                if missing[waiting as usize] == 0 {
+                    order.push(waiting as usize);
+                }
+            }
+        }
+        order
+    }
 }
 
 /// A workflow that can be run any number of times, also at once. Cheap to clone.

@@ -7,4 +7,5 @@ mod events;
 mod model;
 mod sequence;
 mod threads;
+mod told;
 mod validate;
