@@ -87,6 +87,8 @@ impl<I: Send + Sync + 'static> WorkflowBuilder<I> {
                 action: Box::new(|_| None),
                 when: None,
                 undo: None,
+                undo_retry: Retry::OF_COMPENSATION,
+                undo_timeout: None,
                 retry: Retry::none(),
                 timeout: DEFAULT_STEP_TIMEOUT,
                 optional: false,
@@ -276,6 +278,13 @@ impl<'w, I, In, U> StepBuilder<'w, I, In, U> {
 impl<'w, I, In> StepBuilder<'w, I, In, NoUndo> {
     /// Undone, after it has completed, when the run fails, is cancelled or times out: by this
     /// function of its output, after everything that completed later.
+    ///
+    /// It is tried as often as [`Retry::exponential`] says, each time for at most as long as an
+    /// attempt at the step may take, where
+    /// [`compensation_retry`](StepBuilder::compensation_retry) and
+    /// [`compensation_timeout`](StepBuilder::compensation_timeout) say nothing else. If it fails for
+    /// good, that is told, in an event and in the [`Outcome`](crate::Outcome), and the steps before
+    /// it are undone all the same.
     pub fn compensate<F>(self, undo: F) -> StepBuilder<'w, I, In, UndoWith<F>> {
         StepBuilder {
             workflow: self.workflow,
@@ -283,6 +292,22 @@ impl<'w, I, In> StepBuilder<'w, I, In, NoUndo> {
             inputs: self.inputs,
             undo: UndoWith(undo),
         }
+    }
+}
+
+impl<I, In, F> StepBuilder<'_, I, In, UndoWith<F>> {
+    /// Undoing it is tried again as this says, in place of [`Retry::exponential`].
+    pub fn compensation_retry(mut self, retry: Retry) -> Self {
+        self.step.undo_retry = retry;
+        self
+    }
+
+    /// With another limit to the time of one attempt at undoing it than the step's own. What undoing
+    /// all steps may take is up to the orchestrator:
+    /// [`compensation_timeout`](crate::OrchestratorBuilder::compensation_timeout).
+    pub fn compensation_timeout(mut self, timeout: Duration) -> Self {
+        self.step.undo_timeout = Some(timeout);
+        self
     }
 }
 

@@ -100,6 +100,6 @@ pub use plan::{DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Workflow};
 pub use registry::{HandlerCall, Registry};
 pub use retry::Retry;
 pub use run::RunId;
-pub use spec::{Call, Spec, StepSpec};
+pub use spec::{Call, Spec, StepSpec, UndoSpec};
 pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};

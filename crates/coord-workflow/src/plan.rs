@@ -43,6 +43,11 @@ pub(crate) struct PlannedStep {
     pub(crate) action: Action,
     pub(crate) when: Option<When>,
     pub(crate) undo: Option<UndoAction>,
+    /// How often undoing it is tried.
+    pub(crate) undo_retry: Retry,
+    /// How long one attempt at undoing it takes at most, where that is not as long as an attempt at
+    /// the step.
+    pub(crate) undo_timeout: Option<Duration>,
     pub(crate) retry: Retry,
     pub(crate) timeout: Duration,
     pub(crate) optional: bool,

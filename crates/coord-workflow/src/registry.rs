@@ -15,7 +15,7 @@ use crate::plan::{
     UndoAction, When,
 };
 use crate::validate::{Faults, ValidSpec, validate};
-use crate::{Call, Retry, Spec, StepContext, StepError, Workflow};
+use crate::{Call, Retry, Spec, StepContext, StepError, UndoSpec, Workflow};
 
 /// What a handler is called with.
 #[derive(Debug, Clone)]
@@ -101,7 +101,9 @@ impl Registry {
                 id: step.id.into(),
                 action: action(bind(work)),
                 when: step.when.map(|call| condition(bind(call))),
-                undo: step.undo.map(|call| undo(bind(call))),
+                undo_retry: retry_of_undo(step.undo.as_ref()),
+                undo_timeout: step.undo.as_ref().and_then(|undo| undo.timeout),
+                undo: step.undo.map(|call| undo(bind(call.into()))),
                 retry: step.retry.unwrap_or(Retry::none()),
                 timeout: step.timeout.unwrap_or(DEFAULT_STEP_TIMEOUT),
                 optional: step.optional,
@@ -184,6 +186,11 @@ fn condition(call: Bound) -> When {
             }
         }))
     })
+}
+
+fn retry_of_undo(undo: Option<&UndoSpec>) -> Retry {
+    let retry = undo.and_then(|undo| undo.retry);
+    retry.unwrap_or(Retry::OF_COMPENSATION)
 }
 
 fn undo(call: Bound) -> UndoAction {

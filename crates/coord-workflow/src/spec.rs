@@ -83,7 +83,7 @@ pub struct StepSpec {
     pub optional: bool,
     /// A handler that undoes the step after it has completed, when the run fails or is cancelled.
     #[serde(default)]
-    pub undo: Option<Call>,
+    pub undo: Option<UndoSpec>,
 }
 
 impl StepSpec {
@@ -144,15 +144,15 @@ impl StepSpec {
         self
     }
 
-    /// With a handler that undoes it.
+    /// With a handler that undoes it: a [`Call`], or a [`UndoSpec`] with its own retry and timeout.
     #[must_use]
-    pub fn undo(mut self, undo: Call) -> Self {
-        self.undo = Some(undo);
+    pub fn undo(mut self, undo: impl Into<UndoSpec>) -> Self {
+        self.undo = Some(undo.into());
         self
     }
 }
 
-/// A handler of the registry with what it is given: a condition, or what undoes a step.
+/// A handler of the registry with what it is given: a condition, for one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
@@ -170,5 +170,65 @@ impl Call {
             handler: handler.into(),
             input: input.into(),
         }
+    }
+}
+
+/// What undoes a step: a handler of the registry, and how often and how long that is tried.
+///
+/// ```
+/// use std::time::Duration;
+/// use coord_workflow::{Call, Retry, StepSpec, UndoSpec};
+///
+/// let undo = UndoSpec::from(Call::new("refund", "EUR 20"))
+///     .retry(Retry::exponential().max_attempts(10))
+///     .timeout(Duration::from_secs(30));
+/// let step = StepSpec::new("charge", "charge").undo(undo);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UndoSpec {
+    /// The handler's name in the registry.
+    pub handler: String,
+    /// What the handler is given, as it is.
+    #[serde(default)]
+    pub input: Value,
+    /// How often undoing the step is tried; `None`: as often as [`Retry::exponential`] says.
+    #[serde(default)]
+    pub retry: Option<Retry>,
+    /// How long one attempt at undoing it takes at most; `None`: as long as an attempt at the step.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+}
+
+impl UndoSpec {
+    /// Tried as this says.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// With a limit to the time of one attempt.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl From<Call> for UndoSpec {
+    fn from(call: Call) -> Self {
+        Self {
+            handler: call.handler,
+            input: call.input,
+            retry: None,
+            timeout: None,
+        }
+    }
+}
+
+impl From<UndoSpec> for Call {
+    fn from(undo: UndoSpec) -> Self {
+        Self::new(undo.handler, undo.input)
     }
 }

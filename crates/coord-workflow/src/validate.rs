@@ -138,8 +138,9 @@ fn check_ids<'s>(steps: &'s [StepSpec], found: &mut Found) -> HashMap<&'s str, u
 
 fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Found) {
     for (index, step) in steps.iter().enumerate() {
-        let calls = [&step.when, &step.undo].into_iter().flatten();
-        for name in std::iter::once(&step.handler).chain(calls.map(|call| &call.handler)) {
+        let when = step.when.as_ref().map(|call| &call.handler);
+        let undo = step.undo.as_ref().map(|undo| &undo.handler);
+        for name in [Some(&step.handler), when, undo].into_iter().flatten() {
             if !handlers.contains(name.as_str()) {
                 found.add(|| Fault::UnknownHandler {
                     step: index,

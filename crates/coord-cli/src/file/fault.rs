@@ -150,6 +150,16 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
+    #[error("`undo` does not say what to run")]
+    #[diagnostic(
+        code(coord::file::no_undo),
+        help("add a shell line, run = \"./deploy.sh down\"")
+    )]
+    NoUndo {
+        #[label("nothing to run here")]
+        at: SourceSpan,
+    },
+
     #[error("a {what} has both `run` and `command`")]
     #[diagnostic(code(coord::file::two_actions), help("keep one of the two"))]
     TwoActions {
@@ -386,6 +396,7 @@ impl FileFault {
             Self::NoSteps
                 | Self::NoId { .. }
                 | Self::NoAction { .. }
+                | Self::NoUndo { .. }
                 | Self::UnknownNeed { .. }
                 | Self::UnknownParam { .. }
         )

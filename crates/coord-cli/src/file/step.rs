@@ -11,6 +11,7 @@ use toml::de::DeTable;
 
 use super::backoff::backoff;
 use super::condition::Condition;
+use super::fault::FileFault;
 use super::unit::{Draft, Role, unit};
 use super::walk::{Keys, Walk};
 
@@ -43,6 +44,12 @@ pub(super) const RETRY_KEYS: Keys = Keys {
     elsewhere: &[("attempts", "max_attempts"), ("delay", "initial")],
 };
 
+pub(super) const UNDO_KEYS: Keys = Keys {
+    table: "`undo`",
+    known: &["run", "retry", "timeout"],
+    elsewhere: &[("script", "run"), ("cmd", "run"), ("command", "run")],
+};
+
 /// What makes a unit a step.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Step {
@@ -54,8 +61,19 @@ pub(crate) struct Step {
     pub(crate) timeout: Duration,
     /// Whether it may fail without harm.
     pub(crate) optional: bool,
-    /// A shell line that undoes it.
-    pub(crate) undo: Option<String>,
+    /// What undoes it.
+    pub(crate) undo: Option<Undo>,
+}
+
+/// What undoes a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Undo {
+    /// A shell line.
+    pub(crate) run: String,
+    /// How often that is tried; `None`: as the workflow engine does.
+    pub(crate) retry: Option<Retry>,
+    /// How long one attempt takes at most; `None`: as long as one of the step.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Reads a step.
@@ -72,7 +90,7 @@ pub(super) fn step(
     let retry = retry(walk, table);
     let timeout = walk.duration(table, "timeout");
     let optional = walk.flag(table, "optional");
-    let undo = walk.process_text(table, "undo");
+    let undo = undo(walk, table);
     let role = Role::Step(Step {
         when,
         retry,
@@ -81,6 +99,37 @@ pub(super) fn step(
         undo,
     });
     unit(walk, table, at, folder, role)
+}
+
+/// A shell line, or a table that says more.
+fn undo(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Undo> {
+    let value = table.get("undo")?;
+    if value.get_ref().is_str() {
+        let run = walk.process_text(table, "undo")?;
+        return Some(Undo {
+            run,
+            retry: None,
+            timeout: None,
+        });
+    }
+    let Some(undo) = value.get_ref().as_table() else {
+        let example = "such as { run = \"./down.sh\", timeout = \"1m\" }";
+        walk.wrong_type("undo", value, "a shell line or a table", Some(example));
+        return None;
+    };
+    walk.check_keys(undo, &UNDO_KEYS);
+    let retry = retry(walk, undo);
+    let timeout = walk.duration(undo, "timeout");
+    if !undo.contains_key("run") {
+        let at = walk.at(&value.span());
+        walk.add(FileFault::NoUndo { at });
+    }
+    let run = walk.process_text(undo, "run")?;
+    Some(Undo {
+        run,
+        retry,
+        timeout,
+    })
 }
 
 fn retry(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Retry> {

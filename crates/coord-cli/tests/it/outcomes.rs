@@ -92,6 +92,36 @@ fn an_undo_that_fails_is_tried_again_and_then_told() {
 }
 
 #[test]
+fn an_undo_is_tried_as_often_as_it_says_and_for_as_long_as_it_says() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [[step]]
+        id = "often"
+        run = "true"
+        undo = { run = "echo tried >> often; false", retry = { max_attempts = 5, initial = "1ms" } }
+        [[step]]
+        id = "long"
+        run = "true"
+        undo = { run = "sleep 1000", retry = { max_attempts = 1 }, timeout = "100ms" }
+        [[step]]
+        id = "fails"
+        needs = ["often", "long"]
+        run = "false"
+        "#,
+    );
+    done(folder.coord(["run"]))
+        .exits(100)
+        .says("often was not undone: exit code 1\n")
+        .says("long was not undone: it was not done after 100ms, its timeout\n");
+    assert_eq!(
+        folder.read("often").as_deref(),
+        Some("tried\n".repeat(5).as_str())
+    );
+}
+
+#[test]
 fn a_step_that_takes_too_long_is_ended_and_fails() {
     let done = run(r#"
         [[step]]

@@ -3,6 +3,7 @@
 
 mod typed;
 mod course;
+mod compensation;
 mod events;
 mod model;
 mod sequence;

@@ -70,6 +70,14 @@ timeout = "0s"
 retry = 3
 optional = "yes"
 undo = ""
+[[step]]
+id = "undone"
+run = "a"
+undo = { retry = 1, timout = "1s" }
+[[step]]
+id = "9 lives"
+run = "a"
+undo = 3
 "#;
     let wanted = [
         ("name", 1),
@@ -106,6 +114,11 @@ undo = ""
         ("wrong_type", 37),
         ("wrong_type", 38),
         ("empty", 39),
+        ("no_undo", 43),
+        ("wrong_type", 43),
+        ("unknown_key", 43),
+        ("name", 45),
+        ("wrong_type", 47),
     ];
     assert_eq!(
         found(text),

@@ -2,7 +2,7 @@
 
 use super::super::root::FILE_KEYS;
 use super::super::service::{LIVE_KEYS, READY_KEYS, RESTART_KEYS, SERVICE_KEYS, STOP_KEYS};
-use super::super::step::{RETRY_KEYS, STEP_KEYS};
+use super::super::step::{RETRY_KEYS, STEP_KEYS, UNDO_KEYS};
 use super::{told, valid};
 
 const MANUAL: &str = include_str!("../../../../../docs/workflow-file.md");
@@ -37,6 +37,7 @@ fn every_key_is_in_the_manual() {
         FILE_KEYS,
         STEP_KEYS,
         RETRY_KEYS,
+        UNDO_KEYS,
         SERVICE_KEYS,
         READY_KEYS,
         LIVE_KEYS,

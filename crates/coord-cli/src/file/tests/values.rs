@@ -81,7 +81,10 @@ fn every_key_is_read() {
     assert_eq!(step.retry, Some(retry.max_attempts(5)));
     assert_eq!(step.timeout, Duration::from_millis(500));
     assert!(step.optional);
-    assert_eq!(step.undo.as_deref(), Some("make clean"));
+    assert_eq!(
+        step.undo.as_ref().map(|undo| undo.run.as_str()),
+        Some("make clean")
+    );
     assert_eq!(file.place(unit).to_string(), "15:14");
     let unit = &file.units[2];
     assert_eq!(
@@ -159,6 +162,24 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(step.timeout, minutes(5));
     assert_eq!((&step.retry, &step.when, &step.undo), (&None, &None, &None));
     assert!(!step.optional && unit.needs.is_empty() && unit.env.is_empty());
+}
+
+#[test]
+fn an_undo_may_have_its_own_retry_and_timeout() {
+    let undo = |undo: &str| {
+        let file = valid(&format!("[[step]]\nid = 'a'\nrun = 'x'\nundo = {undo}\n"));
+        let step = file.units[0].step().expect("it is one").clone();
+        step.undo.expect("it has one")
+    };
+    let short = undo("'down'");
+    assert_eq!(
+        (short.run.as_str(), short.retry, short.timeout),
+        ("down", None, None)
+    );
+    assert_eq!(undo("{ run = 'down' }"), short);
+    let whole = undo("{ run = 'down', retry = { max_attempts = 9 }, timeout = '7s' }");
+    assert_eq!(whole.retry, Some(Retry::exponential().max_attempts(9)));
+    assert_eq!(whole.timeout, Some(Duration::from_secs(7)));
 }
 
 #[test]
