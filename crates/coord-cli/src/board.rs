@@ -42,8 +42,13 @@ impl Board {
         let ids = file.units.iter().map(|unit| unit.id.clone());
         let places: HashMap<String, usize> = ids.zip(0..).collect();
         let rows = file.units.iter().map(|unit| {
-            let needs = unit.needs.iter().filter_map(|need| places.get(need));
-            Row::new(unit, needs.copied().collect(), bounds)
+            let places = |ids: &[String]| -> Vec<usize> {
+                ids.iter()
+                    .filter_map(|id| places.get(id).copied())
+                    .collect()
+            };
+            let (needs, needs_any) = (places(&unit.needs), places(&unit.needs_any));
+            Row::new(unit, needs, needs_any, bounds)
         });
         Self {
             workflow: file.name.clone(),

@@ -59,7 +59,7 @@ pub(crate) fn workflow(job: &Arc<Job>, runs: &[bool]) -> Result<Workflow, Faults
                 .input(index)
                 .timeout(job.file.timeout),
         };
-        planned = planned.needs(&unit.needs);
+        planned = planned.needs(&unit.needs).needs_any(&unit.needs_any);
         if !runs {
             planned = planned.when(Call::new("decided", false));
         }

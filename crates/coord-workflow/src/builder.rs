@@ -83,6 +83,7 @@ impl<I: Send + Sync + 'static> WorkflowBuilder<I> {
             step: PlannedStep {
                 id: id.into().into(),
                 needs: Vec::new(),
+                needs_any: Vec::new(),
                 inputs: Vec::new(),
                 action: Box::new(|_| None),
                 when: None,
@@ -219,6 +220,31 @@ impl<'w, I, In, U> StepBuilder<'w, I, In, U> {
         self
     }
 
+    /// As soon as one of these has completed, whatever becomes of the others, which go on; skipped
+    /// when all of them have ended and none has completed: they failed, and were optional, or were
+    /// skipped. Called again, it adds to these.
+    ///
+    /// What is named by [`after`](Self::after) or taken as input is waited for as well.
+    ///
+    /// ```
+    /// # use coord_workflow::{StepError, Workflow};
+    /// # async fn ask(mirror: &str) -> Result<(), StepError> { Ok(()) }
+    /// # async fn unpack() -> Result<(), StepError> { Ok(()) }
+    /// let mut workflow = Workflow::<()>::builder("install");
+    /// let near = workflow.step("near").optional().run(|| ask("near.example"));
+    /// let far = workflow.step("far").optional().run(|| ask("far.example"));
+    /// workflow.step("unpack").after_any([&near, &far]).run(unpack);
+    /// # workflow.build().unwrap();
+    /// ```
+    pub fn after_any<'s, T: 's>(mut self, steps: impl IntoIterator<Item = &'s Step<T>>) -> Self {
+        for step in steps {
+            if let Some(step) = self.own(step.place) {
+                insert(&mut self.step.needs_any, step);
+            }
+        }
+        self
+    }
+
     /// Tried again when it fails. Without this, the first failure is the last.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.step.retry = retry;
@@ -239,6 +265,13 @@ impl<'w, I, In, U> StepBuilder<'w, I, In, U> {
     }
 
     fn need(&mut self, place: Place) -> Option<usize> {
+        let step = self.own(place)?;
+        insert(&mut self.step.needs, step);
+        Some(step)
+    }
+
+    /// The step at a place, if it is one of this workflow.
+    fn own(&mut self, place: Place) -> Option<usize> {
         if place.workflow != self.workflow.identity {
             self.workflow.faults.push(Fault::ForeignStep {
                 step: self.workflow.steps.len(),
@@ -246,11 +279,7 @@ impl<'w, I, In, U> StepBuilder<'w, I, In, U> {
             });
             return None;
         }
-        let step = place.step?;
-        if let Err(at) = self.step.needs.binary_search(&step) {
-            self.step.needs.insert(at, step);
-        }
-        Some(step)
+        place.step
     }
 
     fn begin<T, E, F, Fut>(mut self, begin: F) -> Step<T>
@@ -402,6 +431,13 @@ where
             let values = inputs.values(&Outputs(start.slots))?;
             Some(work(start.context(), values))
         })
+    }
+}
+
+/// Adds to what is ascending, and in it once.
+fn insert(steps: &mut Vec<usize>, step: usize) {
+    if let Err(at) = steps.binary_search(&step) {
+        steps.insert(at, step);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
+use crate::course::Course;
 use crate::plan::Plan;
 use crate::span::{Span, Spans, holders};
 use crate::took::Took;
@@ -38,6 +39,9 @@ impl CriticalPath<'_> {
     /// By how much each step could have ended later without the run ending later, in the workflow's
     /// order, if every step that waits for it had taken as long as it did, its wait for room
     /// included. `None`: it had not begun when the run was stopped.
+    ///
+    /// Of those that a step needs any of, the first to complete is taken to be the only one that would
+    /// do.
     pub fn slack(&self) -> &[Option<Duration>] {
         &self.slack
     }
@@ -85,7 +89,7 @@ impl Outcome {
                 step: self.report(step),
             })
         });
-        let slack = slack(&self.plan, &spans).into_iter();
+        let slack = slack(&self.plan, &self.course, &spans).into_iter();
         CriticalPath {
             steps: steps.collect(),
             length: Duration::from_nanos(end(&spans)),
@@ -113,7 +117,7 @@ pub(crate) fn path(spans: &Spans) -> Vec<usize> {
 }
 
 /// By how much each step could have ended later.
-fn slack(plan: &Plan, spans: &Spans) -> Vec<Option<u64>> {
+fn slack(plan: &Plan, course: &Course, spans: &Spans) -> Vec<Option<u64>> {
     let mut latest = vec![end(spans); spans.of.len()];
     for &step in spans.order.iter().rev() {
         let Some(Span { ready, ended, .. }) = spans.of[step] else {
@@ -121,7 +125,7 @@ fn slack(plan: &Plan, spans: &Spans) -> Vec<Option<u64>> {
         };
         // When it would have to be ready, to end at the latest possible time.
         let ready_latest = latest[step] - (ended - ready);
-        for need in holders(plan, step) {
+        for need in holders(plan, course, step) {
             latest[need] = latest[need].min(ready_latest);
         }
     }

@@ -16,7 +16,8 @@ pub use state::GraphState;
 /// The steps of a workflow and what each of them needs.
 ///
 /// As text ([`Display`]) it is plain ASCII: a line for each step, in stages; a step is in the first
-/// stage in which all that it needs is over.
+/// stage in which all that it needs is over. In the other forms, what is needed with others, of which
+/// any is enough, has a dashed line.
 ///
 /// ```
 /// # use coord_workflow::{Spec, StepSpec, Registry};
@@ -56,6 +57,9 @@ pub struct GraphStep {
     pub id: String,
     /// The steps that are over before it begins, by their places in [`Graph::steps`].
     pub needs: Vec<usize>,
+    /// The steps of which one completes before it begins, by their places.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs_any: Vec<usize>,
     /// What is special about it, in a word or two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -70,13 +74,16 @@ impl GraphStep {
         Self {
             id: id.into(),
             needs: Vec::new(),
+            needs_any: Vec::new(),
             note: None,
             state: None,
         }
     }
 
     fn planned(planned: &PlannedStep) -> Self {
-        let step = Self::new(&*planned.id).needs(planned.needs.iter().copied());
+        let step = Self::new(&*planned.id)
+            .needs(planned.needs.iter().copied())
+            .needs_any(planned.needs_any.iter().copied());
         match planned.optional {
             true => step.note("optional"),
             false => step,
@@ -87,6 +94,13 @@ impl GraphStep {
     #[must_use]
     pub fn needs(mut self, places: impl IntoIterator<Item = usize>) -> Self {
         self.needs.extend(places);
+        self
+    }
+
+    /// With the places of what it needs any of.
+    #[must_use]
+    pub fn needs_any(mut self, places: impl IntoIterator<Item = usize>) -> Self {
+        self.needs_any.extend(places);
         self
     }
 
@@ -148,8 +162,9 @@ impl Graph {
             // Into a string nothing can fail.
             let _ = writeln!(chart, "    s{place}[\"{label}\"]{class}");
         }
-        for (from, to) in self.arrows() {
-            let _ = writeln!(chart, "    s{from} --> s{to}");
+        for Arrow { from, to, any } in self.arrows() {
+            let line = if any { "-.->" } else { "-->" };
+            let _ = writeln!(chart, "    s{from} {line} s{to}");
         }
         for state in self.states() {
             let (name, Colours { fill, line }) = (state.class(), state.colours());
@@ -181,9 +196,10 @@ impl Graph {
                 false => writeln!(dot, "    {id} [{}]", attributes.join(" ")),
             };
         }
-        for (from, to) in self.arrows() {
+        for Arrow { from, to, any } in self.arrows() {
             let (from, to) = (&self.steps[from].id, &self.steps[to].id);
-            let _ = writeln!(dot, "    {} -> {}", quoted(from), quoted(to));
+            let style = if any { " [style=dashed]" } else { "" };
+            let _ = writeln!(dot, "    {} -> {}{style}", quoted(from), quoted(to));
         }
         dot.push_str("}\n");
         dot
@@ -195,11 +211,38 @@ impl Graph {
     }
 
     /// From what is needed to what needs it.
-    fn arrows(&self) -> impl Iterator<Item = (usize, usize)> {
+    fn arrows(&self) -> impl Iterator<Item = Arrow> {
         let steps = self.steps.iter().enumerate();
-        let arrows = steps.flat_map(|(to, step)| step.needs.iter().map(move |&from| (from, to)));
-        arrows.filter(|(from, _)| *from < self.steps.len())
+        let arrows = steps.flat_map(|(to, step)| {
+            let arrow = move |any| move |&from: &usize| Arrow { from, to, any };
+            let all = step.needs.iter().map(arrow(false));
+            all.chain(step.needs_any.iter().map(arrow(true)))
+        });
+        arrows.filter(|arrow| arrow.from < self.steps.len())
     }
+
+    /// What a step comes after, in words.
+    fn after(&self, step: &GraphStep) -> String {
+        let ids = |places: &[usize]| {
+            let steps = places.iter().filter_map(|place| self.steps.get(*place));
+            let ids: Vec<&str> = steps.map(|step| step.id.as_str()).collect();
+            ids.join(", ")
+        };
+        let all = ids(&step.needs);
+        match ids(&step.needs_any) {
+            any if any.is_empty() => all,
+            any if all.is_empty() => format!("any of {any}"),
+            any => format!("{all}, and any of {any}"),
+        }
+    }
+}
+
+/// Places of two steps.
+struct Arrow {
+    from: usize,
+    to: usize,
+    /// Whether the one is only among those that the other needs any of.
+    any: bool,
 }
 
 impl Display for Graph {
@@ -227,18 +270,10 @@ impl Display for Graph {
                     _ => String::new(),
                 };
                 let step = &self.steps[place];
-                let mut needs = step.needs.iter().filter_map(|need| self.steps.get(*need));
-                let first = needs.next();
                 let label = step.marked_label();
-                let line = match first {
-                    None => format!("  {number:digits$}  {label}"),
-                    Some(first) => {
-                        let mut after = first.id.clone();
-                        needs.for_each(|need| {
-                            let _ = write!(after, ", {}", need.id);
-                        });
-                        format!("  {number:digits$}  {label:width$}  after {after}")
-                    }
+                let line = match self.after(step) {
+                    after if after.is_empty() => format!("  {number:digits$}  {label}"),
+                    after => format!("  {number:digits$}  {label:width$}  after {after}"),
                 };
                 writeln!(formatter, "{line}")?;
             }

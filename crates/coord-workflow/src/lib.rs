@@ -41,7 +41,8 @@
 //!
 //! # What is promised
 //!
-//! - **Order.** A step begins after all that it needs have ended. Steps that are ready run side by
+//! - **Order.** A step begins after all that it needs have ended, and where it needs any of some, after
+//!   one of those has completed. Steps that are ready run side by
 //!   side, up to the limit; where more are ready than may run, the earlier in the workflow begin
 //!   first.
 //! - **Failure.** A step that fails for good ends the run: nothing further begins, what runs is

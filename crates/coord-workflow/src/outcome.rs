@@ -73,6 +73,8 @@ pub enum SkipReason<'o> {
     Condition,
     /// The step of this id, whose output it takes, has none.
     MissingInput(&'o str),
+    /// It needs any of some steps, and all of them ended without having completed.
+    NoneCompleted,
 }
 
 impl fmt::Display for SkipReason<'_> {
@@ -80,6 +82,9 @@ impl fmt::Display for SkipReason<'_> {
         match self {
             Self::Condition => formatter.write_str("its condition is false"),
             Self::MissingInput(id) => write!(formatter, "`{id}`, whose output it takes, has none"),
+            Self::NoneCompleted => {
+                formatter.write_str("none of the steps that it needs any of has completed")
+            }
         }
     }
 }
@@ -190,10 +195,8 @@ pub(crate) fn report<'o>(plan: &'o Plan, course: &'o Course, step: usize) -> Ste
         (Phase::Completed | Phase::Undone | Phase::NotUndone, _) => StepState::Completed,
         (Phase::Failed, Some(error)) => StepState::Failed(error),
         (Phase::Skipped, _) => {
-            let missing = course.missing_input(plan, step);
-            StepState::Skipped(missing.map_or(SkipReason::Condition, |missing| {
-                SkipReason::MissingInput(&plan.steps[missing].id)
-            }))
+            let reason = course.ruled_out(plan, step);
+            StepState::Skipped(reason.unwrap_or(SkipReason::Condition))
         }
         _ => StepState::Cancelled,
     };

@@ -1,4 +1,4 @@
-//! A workflow that is ready to run: immutable, its steps numbered, its edges in two flat arrays.
+//! A workflow that is ready to run: immutable, its steps numbered, its edges in flat arrays.
 
 use std::any::Any;
 use std::fmt;
@@ -38,7 +38,10 @@ pub(crate) struct PlannedStep {
     pub(crate) id: Box<str>,
     /// The steps that end before this one begins, ascending, each once.
     pub(crate) needs: Vec<usize>,
-    /// Those of them whose output it takes: it is skipped when one has none.
+    /// Steps of which one completes before this one begins, ascending, each once: it is skipped when
+    /// none does. Where there are none, it does not wait for any.
+    pub(crate) needs_any: Vec<usize>,
+    /// Those of `needs` whose output it takes: it is skipped when one has none.
     pub(crate) inputs: Vec<usize>,
     pub(crate) action: Action,
     pub(crate) when: Option<When>,
@@ -66,11 +69,45 @@ pub(crate) struct Plan {
     pub(crate) steps: Box<[PlannedStep]>,
     pub(crate) concurrency: Option<NonZeroUsize>,
     pub(crate) timeout: Duration,
-    /// How many steps each step needs.
+    /// What each step waits for: the number of steps that it needs, and one more if it needs any of
+    /// some.
     needs: Box<[u32]>,
-    /// The steps that need step `n` are `needed_by[starts[n]..starts[n + 1]]`.
+    needed_by: NeededBy,
+    any_needed_by: NeededBy,
+}
+
+/// The steps that need step `n` are `steps[starts[n]..starts[n + 1]]`.
+struct NeededBy {
     starts: Box<[u32]>,
-    needed_by: Box<[u32]>,
+    steps: Box<[u32]>,
+}
+
+impl NeededBy {
+    fn new<'p>(planned: &'p [PlannedStep], needs: fn(&'p PlannedStep) -> &'p [usize]) -> Self {
+        let mut starts = vec![0_u32; planned.len() + 1];
+        for need in planned.iter().flat_map(needs) {
+            starts[need + 1] += 1;
+        }
+        for step in 0..planned.len() {
+            starts[step + 1] += starts[step];
+        }
+        let mut next = starts.clone();
+        let mut steps = vec![0; starts[planned.len()] as usize];
+        for (index, step) in planned.iter().enumerate() {
+            for &need in needs(step) {
+                steps[next[need] as usize] = index as u32;
+                next[need] += 1;
+            }
+        }
+        Self {
+            starts: starts.into(),
+            steps: steps.into(),
+        }
+    }
+
+    fn of(&self, step: usize) -> &[u32] {
+        &self.steps[self.starts[step] as usize..self.starts[step + 1] as usize]
+    }
 }
 
 impl Plan {
@@ -81,30 +118,20 @@ impl Plan {
         concurrency: Option<NonZeroUsize>,
         timeout: Duration,
     ) -> Self {
-        let mut starts = vec![0_u32; steps.len() + 1];
-        for need in steps.iter().flat_map(|step| &step.needs) {
-            starts[need + 1] += 1;
-        }
-        for step in 0..steps.len() {
-            starts[step + 1] += starts[step];
-        }
-        let mut next = starts.clone();
-        let mut needed_by = vec![0; starts[steps.len()] as usize];
-        for (index, step) in steps.iter().enumerate() {
-            for &need in &step.needs {
-                needed_by[next[need] as usize] = index as u32;
-                next[need] += 1;
-            }
-        }
-        let needs = steps.iter().map(|step| step.needs.len() as u32).collect();
+        let needs = steps
+            .iter()
+            .map(|step| step.needs.len() as u32 + u32::from(!step.needs_any.is_empty()))
+            .collect();
+        let needed_by = NeededBy::new(&steps, |step| &step.needs);
+        let any_needed_by = NeededBy::new(&steps, |step| &step.needs_any);
         Self {
             name,
             steps: steps.into(),
             concurrency,
             timeout,
             needs,
-            starts: starts.into(),
-            needed_by: needed_by.into(),
+            needed_by,
+            any_needed_by,
         }
     }
 
@@ -113,18 +140,29 @@ impl Plan {
     }
 
     pub(crate) fn needed_by(&self, step: usize) -> &[u32] {
-        &self.needed_by[self.starts[step] as usize..self.starts[step + 1] as usize]
+        self.needed_by.of(step)
+    }
+
+    /// Whether some step needs any of others.
+    pub(crate) fn has_any(&self) -> bool {
+        !self.any_needed_by.steps.is_empty()
+    }
+
+    /// The steps that need any of some, this one among them.
+    pub(crate) fn any_needed_by(&self, step: usize) -> &[u32] {
+        self.any_needed_by.of(step)
     }
 
     /// All steps, each after those that it needs.
     pub(crate) fn order(&self) -> Vec<usize> {
-        let mut missing = self.needs.to_vec();
+        let needs = |step: &PlannedStep| step.needs.len() + step.needs_any.len();
+        let mut missing: Vec<usize> = self.steps.iter().map(needs).collect();
         let mut order = Vec::with_capacity(self.steps.len());
         order.extend((0..self.steps.len()).filter(|step| missing[*step] == 0));
         let mut next = 0;
         while let Some(&step) = order.get(next) {
             next += 1;
-            for &waiting in self.needed_by(step) {
+            for &waiting in self.needed_by(step).iter().chain(self.any_needed_by(step)) {
                 missing[waiting as usize] -= 1;
                 if missing[waiting as usize] == 0 {
                     order.push(waiting as usize);

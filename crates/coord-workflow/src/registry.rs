@@ -91,12 +91,14 @@ impl Registry {
     }
 
     fn plan(&self, valid: ValidSpec) -> Workflow {
-        let needs = valid.needs().to_vec();
+        let (needs, needs_any) = (valid.needs().to_vec(), valid.needs_any().to_vec());
         let spec = valid.into_spec();
         let ids: Arc<[String]> = spec.steps.iter().map(|step| step.id.clone()).collect();
-        let steps = spec.steps.into_iter().zip(needs).map(|(step, needs)| {
+        let steps = spec.steps.into_iter().zip(needs).zip(needs_any);
+        let steps = steps.map(|((step, needs), needs_any)| {
             let work = Call::new(step.handler, step.input);
-            let bind = |call| self.bind(call, &ids, &needs);
+            let all_needs = [&needs[..], &needs_any].concat();
+            let bind = |call| self.bind(call, &ids, &all_needs);
             PlannedStep {
                 id: step.id.into(),
                 action: action(bind(work)),
@@ -110,6 +112,7 @@ impl Registry {
                 // An order, not an input: what a handler needs of the outputs is its business.
                 inputs: Vec::new(),
                 needs: needs.clone(),
+                needs_any: needs_any.clone(),
             }
         });
         let timeout = spec.timeout.unwrap_or(DEFAULT_WORKFLOW_TIMEOUT);

@@ -1,7 +1,7 @@
 //! When each step of a run that is over could begin, began and ended, and what it had waited for.
 
 use crate::course::{Course, Phase};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedStep};
 
 /// The time of one step, in nanoseconds from the beginning of the run: `ready <= started <= ended`.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ impl Spans {
             if record.phase == Phase::Cancelled && record.attempts == 0 {
                 continue;
             }
-            let freed_by = last_of(&of, holders(plan, step));
+            let freed_by = last_of(&of, holders(plan, course, step).into_iter());
             let ready = freed_by.and_then(|need| of[need]);
             let ready = ready.map_or(0, |need| need.ended);
             // What several threads read from the clock can be a little out of order.
@@ -58,7 +58,20 @@ fn last_of(of: &[Option<Span>], steps: impl Iterator<Item = usize>) -> Option<us
     steps.max_by_key(key)
 }
 
-/// The steps without whose end a step would not have been ready when it was.
-pub(crate) fn holders(plan: &Plan, step: usize) -> impl Iterator<Item = usize> {
-    plan.steps[step].needs.iter().copied()
+/// The steps without whose end a step would not have been ready when it was: all that it needs, and of
+/// those that it needs any of, the first to complete, or all if none did.
+pub(crate) fn holders(plan: &Plan, course: &Course, step: usize) -> Vec<usize> {
+    let PlannedStep {
+        needs, needs_any, ..
+    } = &plan.steps[step];
+    let completed = needs_any
+        .iter()
+        .copied()
+        .filter(|need| course.is_completed(*need));
+    let mut holders = needs.clone();
+    match completed.min_by_key(|need| course.step(*need).ended) {
+        Some(first) => holders.push(first),
+        None => holders.extend(needs_any),
+    }
+    holders
 }

@@ -69,6 +69,10 @@ pub struct StepSpec {
     /// The ids of the steps that end before this one begins.
     #[serde(default, alias = "depends_on")]
     pub needs: Vec<String>,
+    /// The ids of steps of which one completes before this one begins, whatever becomes of the others;
+    /// the step is skipped when all have ended and none has completed. None: nothing is waited for.
+    #[serde(default)]
+    pub needs_any: Vec<String>,
     /// A handler that answers `true` or `false`: whether the step runs. `None`: it does.
     #[serde(default)]
     pub when: Option<Call>,
@@ -94,6 +98,7 @@ impl StepSpec {
             handler: handler.into(),
             input: Value::Null,
             needs: Vec::new(),
+            needs_any: Vec::new(),
             when: None,
             retry: None,
             timeout: None,
@@ -113,6 +118,13 @@ impl StepSpec {
     #[must_use]
     pub fn needs<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
         self.needs.extend(ids.into_iter().map(Into::into));
+        self
+    }
+
+    /// With more steps of which one completes before this one begins.
+    #[must_use]
+    pub fn needs_any<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
+        self.needs_any.extend(ids.into_iter().map(Into::into));
         self
     }
 

@@ -54,9 +54,13 @@ impl Board {
     fn waits_for(&self, row: &Row) -> String {
         let needs = row.needs.iter().map(|need| &self.rows[*need]);
         let waits = needs.filter(|need| !is_satisfied(need));
-        let waits: Vec<String> = waits
-            .map(|need| format!("{} ({})", need.id, need.state.name()))
-            .collect();
+        let told = |need: &Row| format!("{} ({})", need.id, need.state.name());
+        let mut waits: Vec<String> = waits.map(told).collect();
+        let any: Vec<&Row> = row.needs_any.iter().map(|need| &self.rows[*need]).collect();
+        if !any.is_empty() && !any.iter().any(|need| has_completed(need)) {
+            let any: Vec<String> = any.into_iter().map(told).collect();
+            waits.push(any.join(" or "));
+        }
         if !waits.is_empty() {
             return format!("waits for {}", waits.join(", "));
         }
@@ -71,7 +75,8 @@ impl Board {
     fn users(&self, row: &Row) -> String {
         let place = self.place(&row.id);
         let users = self.rows.iter().filter(|user| {
-            !user.state.is_over() && user.needs.iter().any(|need| Some(*need) == place)
+            let mut needs = user.needs.iter().chain(&user.needs_any);
+            !user.state.is_over() && needs.any(|need| Some(*need) == place)
         });
         let users: Vec<&str> = users.map(|user| user.id.as_str()).collect();
         if users.is_empty() {
@@ -88,6 +93,14 @@ fn is_satisfied(need: &Row) -> bool {
         !matches!(need.state, State::Waiting | State::Starting) && need.incarnation > 0
     } else {
         need.state.is_over()
+    }
+}
+
+/// Whether what needs it or any of others may begin.
+fn has_completed(need: &Row) -> bool {
+    match need.is_service {
+        true => is_satisfied(need) && !matches!(need.state, State::Failed | State::Skipped),
+        false => need.state == State::Done,
     }
 }
 

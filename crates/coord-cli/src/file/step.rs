@@ -24,7 +24,17 @@ const ATTEMPTS_MAX: u32 = 1_000;
 pub(super) const STEP_KEYS: Keys = Keys {
     table: "a step",
     known: &[
-        "id", "run", "command", "dir", "env", "needs", "when", "retry", "timeout", "optional",
+        "id",
+        "run",
+        "command",
+        "dir",
+        "env",
+        "needs",
+        "needs_any",
+        "when",
+        "retry",
+        "timeout",
+        "optional",
         "undo",
     ],
     elsewhere: &[

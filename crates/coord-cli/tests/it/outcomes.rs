@@ -92,6 +92,41 @@ fn an_undo_that_fails_is_tried_again_and_then_told() {
 }
 
 #[test]
+fn a_step_that_needs_any_begins_after_the_first_success_and_is_skipped_without_one() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        concurrency = 4
+        [[step]]
+        id = "fails"
+        run = "false"
+        optional = true
+        [[step]]
+        id = "works"
+        run = "true"
+        [[step]]
+        id = "waits"
+        run = "until test -e begun; do sleep 0.01; done"
+        timeout = "30s"
+        [[step]]
+        id = "begins"
+        run = "touch begun"
+        needs_any = ["fails", "works", "waits"]
+        [[step]]
+        id = "skipped"
+        run = "touch never"
+        needs_any = ["fails"]
+        "#,
+    );
+    done(folder.coord(["run"]))
+        .exits(0)
+        .says("skipped: none of the steps that it needs any of has completed");
+    assert_eq!(folder.read("never"), None);
+    done(folder.coord(["graph"])).says("begins            after any of fails, works, waits\n");
+}
+
+#[test]
 fn an_undo_is_tried_as_often_as_it_says_and_for_as_long_as_it_says() {
     let folder = Folder::new();
     folder.write(

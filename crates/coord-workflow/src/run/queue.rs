@@ -112,7 +112,7 @@ impl Queue {
         }
         let step = self.ready.pop()?;
         self.under_way += 1;
-        let is_plain = plan.steps[step].when.is_none() && !self.course.step(step).lacks_input;
+        let is_plain = plan.steps[step].when.is_none() && !self.course.step(step).is_ruled_out();
         if !quiet || !is_plain {
             return Some(Job::Begin(step));
         }

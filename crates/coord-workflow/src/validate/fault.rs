@@ -55,6 +55,8 @@ pub enum Fault {
         step: usize,
         /// Which of its needs.
         need: usize,
+        /// Whether it is among those that it needs any of.
+        any: bool,
         /// The step's id.
         id: String,
         /// What it needs.

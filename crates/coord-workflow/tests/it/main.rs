@@ -3,6 +3,7 @@
 
 mod typed;
 mod course;
+mod any;
 mod compensation;
 mod events;
 mod model;
