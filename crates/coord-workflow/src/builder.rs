@@ -1,7 +1,7 @@
 //! The typed builder: steps that take the outputs of earlier steps, checked by the compiler.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
@@ -93,6 +93,7 @@ impl<I: Send + Sync + 'static> WorkflowBuilder<I> {
                 retry: Retry::none(),
                 timeout: DEFAULT_STEP_TIMEOUT,
                 optional: false,
+                resources: BTreeMap::new(),
             },
             workflow: self,
             inputs: NoInput,
@@ -261,6 +262,21 @@ impl<'w, I, In, U> StepBuilder<'w, I, In, U> {
     /// its output as input are skipped.
     pub fn optional(mut self) -> Self {
         self.step.optional = true;
+        self
+    }
+
+    /// With this many permits of a [resource](crate::OrchestratorBuilder::resource) of the
+    /// orchestrator, from before its condition is asked until it has ended, waits between attempts
+    /// included. Until there are enough it waits, and those that came first are first; meanwhile other
+    /// steps of the run begin. Asked again for the same resource, the later number counts; 0 is none.
+    ///
+    /// Where the orchestrator has no such resource, or less of it, no run is started.
+    pub fn resource(mut self, name: impl Into<String>, permits: u32) -> Self {
+        let name = name.into();
+        match permits {
+            0 => self.step.resources.remove(&name),
+            _ => self.step.resources.insert(name, permits),
+        };
         self
     }
 

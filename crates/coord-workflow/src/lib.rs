@@ -75,6 +75,7 @@ mod plan;
 mod graph;
 mod context;
 mod course;
+mod limits;
 mod orchestrator;
 mod run;
 mod outcome;

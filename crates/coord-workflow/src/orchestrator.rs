@@ -1,6 +1,7 @@
 //! The orchestrator: starts runs, owns their tasks, and ends them.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -11,6 +12,7 @@ use coord_bus::vocabulary::WORKFLOW_EVENTS;
 use coord_bus::{Bus, BusExt, CancellationToken, ShutdownReport, TaskScope};
 use tokio::sync::watch;
 
+use crate::limits::Limits;
 use crate::run::{self, Settings, Shared};
 use crate::{Outcome, RunId, Workflow, WorkflowError};
 
@@ -41,6 +43,8 @@ pub struct OrchestratorBuilder<'b, B: ?Sized> {
     bus: &'b B,
     clock: Arc<dyn Clock>,
     concurrency: Option<NonZeroUsize>,
+    total_concurrency: Option<NonZeroUsize>,
+    resources: BTreeMap<String, u32>,
     grace: Duration,
     compensation_timeout: Duration,
 }
@@ -58,6 +62,41 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
     #[must_use]
     pub fn concurrency(mut self, steps: NonZeroUsize) -> Self {
         self.concurrency = Some(steps);
+        self
+    }
+
+    /// With at most this many steps at once, those of all runs counted. Runs take turns: the one that
+    /// has waited longest begins its next step. What is undone is not counted. There is no limit by
+    /// default.
+    #[must_use]
+    pub fn total_concurrency(mut self, steps: NonZeroUsize) -> Self {
+        self.total_concurrency = Some(steps);
+        self
+    }
+
+    /// With a resource that the steps of all runs share, and this many permits of it: a step that
+    /// [asks](crate::StepBuilder::resource) for some waits until there are enough, and those that
+    /// asked first are first. A later one of the same name counts.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use coord_bus::LocalBus;
+    /// use coord_workflow::{StepError, Workflow, WorkflowOrchestrator};
+    ///
+    /// # async fn train() -> Result<(), StepError> { Ok(()) }
+    /// let orchestrator = WorkflowOrchestrator::builder(&LocalBus::new())
+    ///     .resource("gpu", 2)
+    ///     .build()?;
+    /// let mut workflow = Workflow::builder("models");
+    /// workflow.step("small").resource("gpu", 1).run(train);
+    /// workflow.step("large").resource("gpu", 2).run(train);
+    /// let workflow = workflow.build()?;
+    /// assert!(orchestrator.execute_workflow(&workflow, ()).await?.is_completed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn resource(mut self, name: impl Into<String>, permits: u32) -> Self {
+        self.resources.insert(name.into(), permits);
         self
     }
 
@@ -87,6 +126,7 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
                 events: self.bus.publisher(&WORKFLOW_EVENTS)?,
                 clock: self.clock,
                 concurrency: self.concurrency,
+                limits: Limits::new(self.total_concurrency, self.resources),
                 grace: self.grace,
                 compensation_timeout: self.compensation_timeout,
                 tasks: Arc::new(tasks),
@@ -113,6 +153,8 @@ impl WorkflowOrchestrator {
             bus,
             clock: Arc::new(SystemClock),
             concurrency: None,
+            total_concurrency: None,
+            resources: BTreeMap::new(),
             grace: DEFAULT_GRACE,
             compensation_timeout: DEFAULT_COMPENSATION_TIMEOUT,
         }
@@ -122,7 +164,8 @@ impl WorkflowOrchestrator {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::ShutDown`].
+    /// [`WorkflowError::ShutDown`]; [`WorkflowError::Resources`], when a step asks for a resource that
+    /// is not there, or for more of it than there is.
     ///
     /// # Panics
     ///
@@ -137,8 +180,19 @@ impl WorkflowOrchestrator {
                 workflow: workflow.name().to_owned(),
             });
         }
+        let limits = self.settings.limits.of_run(&workflow.plan);
+        let limits = limits.map_err(|faults| WorkflowError::Resources {
+            workflow: workflow.name().to_owned(),
+            faults,
+        })?;
         let (outcome, watch) = watch::channel(None);
-        let shared = Shared::new(workflow, Arc::new(input), &self.settings, &self.token);
+        let shared = Shared::new(
+            workflow,
+            Arc::new(input),
+            limits,
+            &self.settings,
+            &self.token,
+        );
         let run = Run {
             id: shared.id.clone(),
             token: shared.token.clone(),
@@ -213,6 +267,8 @@ impl<B: ?Sized> fmt::Debug for OrchestratorBuilder<'_, B> {
         formatter
             .debug_struct("OrchestratorBuilder")
             .field("concurrency", &self.concurrency)
+            .field("total_concurrency", &self.total_concurrency)
+            .field("resources", &self.resources)
             .field("grace", &self.grace)
             .finish_non_exhaustive()
     }

@@ -1,6 +1,7 @@
 //! A workflow that is ready to run: immutable, its steps numbered, its edges in flat arrays.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
@@ -54,6 +55,8 @@ pub(crate) struct PlannedStep {
     pub(crate) retry: Retry,
     pub(crate) timeout: Duration,
     pub(crate) optional: bool,
+    /// How many permits it takes of which resources of its orchestrator.
+    pub(crate) resources: BTreeMap<String, u32>,
 }
 
 impl PlannedStep {

@@ -109,6 +109,11 @@ impl Registry {
                 retry: step.retry.unwrap_or(Retry::none()),
                 timeout: step.timeout.unwrap_or(DEFAULT_STEP_TIMEOUT),
                 optional: step.optional,
+                resources: step
+                    .resources
+                    .into_iter()
+                    .map(|(name, permits)| (name, permits.get()))
+                    .collect(),
                 // An order, not an input: what a handler needs of the outputs is its business.
                 inputs: Vec::new(),
                 needs: needs.clone(),

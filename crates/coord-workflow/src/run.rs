@@ -2,6 +2,7 @@
 
 mod attempt;
 mod compensate;
+mod limited;
 mod queue;
 mod ready;
 mod work;
@@ -23,6 +24,7 @@ use tokio::runtime::Handle;
 use crate::Workflow;
 use crate::context::Start;
 use crate::course::{Fact, Refused};
+use crate::limits::{Limits, RunLimits};
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan, Slots};
 use queue::Queue;
@@ -77,6 +79,7 @@ pub(crate) struct Settings {
     pub(crate) events: Publisher<WorkflowEvent>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) concurrency: Option<NonZeroUsize>,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) grace: Duration,
     pub(crate) compensation_timeout: Duration,
     pub(crate) tasks: Arc<TaskScope>,
@@ -89,6 +92,8 @@ pub(crate) struct Shared {
     plan: Arc<Plan>,
     identity: u64,
     settings: Arc<Settings>,
+    /// What it has to do with the limits of all runs: `None`, nothing.
+    limits: Option<RunLimits>,
     slots: Slots,
     started: Instant,
     started_at: Timestamp,
@@ -107,6 +112,7 @@ impl Shared {
     pub(crate) fn new<I>(
         workflow: &Workflow<I>,
         input: Output,
+        limits: Option<RunLimits>,
         settings: &Arc<Settings>,
         parent: &CancellationToken,
     ) -> Arc<Self> {
@@ -120,6 +126,7 @@ impl Shared {
             token: parent.child_token(),
             identity: workflow.identity,
             settings: Arc::clone(settings),
+            limits,
             slots: Slots {
                 input,
                 outputs: Arc::clone(queue.course.outputs()),
@@ -271,6 +278,7 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
         };
         match ended {
             Some(status) if run.queue().stop(&run.plan, status) => {
+                run.leave_limits();
                 run.token.cancel();
                 // What runs is told; what has not started is over, perhaps all there was.
                 work.as_mut().poll(cx)
@@ -279,5 +287,6 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
         }
     })
     .await;
+    run.leave_limits();
     run.queue().course.status()
 }

@@ -1,6 +1,7 @@
 //! A workflow as data: what a file or another program describes, before anything is checked.
 
-use std::num::NonZeroUsize;
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,10 @@ pub struct StepSpec {
     /// Whether the step may fail without harm to the steps that need it or to the run.
     #[serde(default)]
     pub optional: bool,
+    /// How many permits the step takes of which resources of the orchestrator: see
+    /// [`StepBuilder::resource`](crate::StepBuilder::resource).
+    #[serde(default)]
+    pub resources: BTreeMap<String, NonZeroU32>,
     /// A handler that undoes the step after it has completed, when the run fails or is cancelled.
     #[serde(default)]
     pub undo: Option<UndoSpec>,
@@ -103,6 +108,7 @@ impl StepSpec {
             retry: None,
             timeout: None,
             optional: false,
+            resources: BTreeMap::new(),
             undo: None,
         }
     }
@@ -153,6 +159,13 @@ impl StepSpec {
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;
+        self
+    }
+
+    /// With permits of a resource of the orchestrator.
+    #[must_use]
+    pub fn resource(mut self, name: impl Into<String>, permits: NonZeroU32) -> Self {
+        self.resources.insert(name.into(), permits);
         self
     }
 

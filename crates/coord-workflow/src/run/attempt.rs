@@ -78,6 +78,8 @@ pub(super) fn first<T>(
 /// effect afterwards.
 pub(super) fn step(run: Arc<Shared>, step: usize, stage: Stage) -> BoxFuture<'static, Fact> {
     Box::pin(async move {
+        // Given back when the step has ended, or is dropped.
+        let _held = run.take_held(step);
         let course = Step { run: &run, step };
         match stage {
             Stage::Begin => match course.ruled_out().await {

@@ -7,6 +7,7 @@ use std::task::Waker;
 use coord_bus::BoxFuture;
 
 use super::Shared;
+use super::limited::Waits;
 use super::ready::Ready;
 use crate::course::{Course, Fact, Phase};
 use crate::outcome::Status;
@@ -45,10 +46,11 @@ pub(super) struct Queue {
     pub(super) course: Course,
     /// By step; empty while none has had to wait.
     tasks: Vec<Task>,
-    ready: Ready,
+    pub(super) ready: Ready,
+    pub(super) waits: Waits,
     woken: VecDeque<usize>,
     /// Steps that have begun and not ended.
-    under_way: usize,
+    pub(super) under_way: usize,
     limit: usize,
     /// Set when the run was aborted: nothing in it is polled any more.
     abandoned: bool,
@@ -71,6 +73,7 @@ impl Queue {
             course: Course::new(plan),
             tasks: Vec::new(),
             ready,
+            waits: Waits::default(),
             woken: VecDeque::new(),
             under_way: 0,
             limit,
@@ -93,23 +96,30 @@ impl Queue {
         !self.woken.is_empty() || self.may_begin()
     }
 
-    fn may_begin(&self) -> bool {
-        !self.ready.is_empty() && self.under_way < self.limit && self.course.stopped().is_none()
+    pub(super) fn may_begin(&self) -> bool {
+        (!self.ready.is_empty() || self.waits.has_given())
+            && self.under_way < self.limit
+            && self.course.stopped().is_none()
+            && !self.waits.is_for_place()
     }
 
     /// What to do next. What has been woken goes before what has not begun: it may hold what
     /// others wait for. A step that nobody is to be told of, `quiet`, starts at once.
     #[inline]
-    pub(super) fn next(&mut self, plan: &Plan, now: u64, quiet: bool) -> Option<Job> {
+    pub(super) fn next(&mut self, run: &Arc<Shared>, now: u64, quiet: bool) -> Option<Job> {
         if let Some(step) = self.woken.pop_front() {
             let polled = Task::Polled { woken: false };
             if let Task::Woken(running) = std::mem::replace(&mut self.tasks[step], polled) {
                 return Some(Job::Resume(step, running));
             }
         }
+        if run.limits.is_some() {
+            return self.next_limited(run);
+        }
         if !self.may_begin() {
             return None;
         }
+        let plan = &*run.plan;
         let step = self.ready.pop()?;
         self.under_way += 1;
         let is_plain = plan.steps[step].when.is_none() && !self.course.step(step).is_ruled_out();
@@ -233,6 +243,7 @@ impl Drop for Unfinished {
         let idle = std::mem::take(&mut queue.idle);
         drop(queue);
         drop(dropped);
+        self.0.leave_limits();
         idle.into_iter().for_each(Waker::wake);
     }
 }

@@ -6,6 +6,7 @@ mod course;
 mod any;
 mod compensation;
 mod events;
+mod limits;
 mod model;
 mod sequence;
 mod threads;
