@@ -16,7 +16,7 @@ use coordination::bus::vocabulary::{
     ServiceLifecycle, ServiceState, Transition, WorkflowEvent,
 };
 
-use crate::file::WorkflowFile;
+use crate::file::{Resources, WorkflowFile};
 use crate::undo::undone;
 pub(crate) use row::{Row, State};
 pub(crate) use scrollback::Bounds;
@@ -28,6 +28,8 @@ pub(crate) struct Board {
     pub(crate) concurrency: usize,
     /// The steps and services, in the order of the file.
     pub(crate) rows: Vec<Row>,
+    /// How many permits there are of each resource.
+    resources: Resources,
     /// How the run's steps ended, once they have.
     pub(crate) outcome: Option<String>,
     pub(crate) started: Instant,
@@ -54,6 +56,7 @@ impl Board {
             workflow: file.name.clone(),
             concurrency: file.concurrency.map_or(usize::MAX, usize::from),
             rows: rows.collect(),
+            resources: file.resources.clone(),
             outcome: None,
             started: Instant::now(),
             took: None,

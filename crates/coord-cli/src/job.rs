@@ -78,6 +78,9 @@ fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
     if step.optional {
         planned = planned.optional();
     }
+    for (name, permits) in &step.resources {
+        planned = planned.resource(name, *permits);
+    }
     if let Some(undo) = &step.undo {
         let mut planned_undo = UndoSpec::from(Call::new("undo", index));
         planned_undo.retry = undo.retry;

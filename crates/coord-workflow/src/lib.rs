@@ -45,6 +45,10 @@
 //!   one of those has completed. Steps that are ready run side by
 //!   side, up to the limit; where more are ready than may run, the earlier in the workflow begin
 //!   first.
+//! - **Limits.** At most so many steps of a [workflow](WorkflowBuilder::concurrency), of a
+//!   [run](OrchestratorBuilder::concurrency) and of
+//!   [all runs](OrchestratorBuilder::total_concurrency) at once; at most as many as there are permits of
+//!   the [resources](OrchestratorBuilder::resource) that they ask for.
 //! - **Failure.** A step that fails for good ends the run: nothing further begins, what runs is
 //!   cancelled, and then what had completed is undone, the last to complete first. An
 //!   [`optional`](StepBuilder::optional) step harms nobody. A panic is a failure of its step.

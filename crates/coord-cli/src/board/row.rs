@@ -7,7 +7,7 @@ use coordination::bus::time::Instant;
 use coordination::bus::vocabulary::ProcessOutput;
 
 use super::scrollback::{Bounds, Scrollback};
-use crate::file::Unit;
+use crate::file::{Resources, Unit};
 
 /// One step or service.
 pub(crate) struct Row {
@@ -18,6 +18,8 @@ pub(crate) struct Row {
     pub(crate) needs: Vec<usize>,
     /// What it needs any of.
     pub(crate) needs_any: Vec<usize>,
+    /// What it takes of the resources of the file.
+    pub(crate) resources: Resources,
     pub(crate) state: State,
     /// When its state began, or its work if that is what its state is about.
     pub(crate) since: Instant,
@@ -134,6 +136,7 @@ impl Row {
             optional: step.is_some_and(|step| step.optional),
             needs,
             needs_any,
+            resources: step.map_or_else(Resources::new, |step| step.resources.clone()),
             state: State::Waiting,
             since: Instant::now(),
             started: None,

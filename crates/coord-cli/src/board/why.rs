@@ -64,11 +64,31 @@ impl Board {
         if !waits.is_empty() {
             return format!("waits for {}", waits.join(", "));
         }
+        if let Some(short) = self.lacks_resource(row) {
+            return short;
+        }
         let taken = self.rows.iter().filter(|row| takes_place(row)).count();
         format!(
             "waits for a place: {taken} of {} are taken",
             self.concurrency
         )
+    }
+
+    /// The first of the resources of which there is not enough left for it.
+    fn lacks_resource(&self, row: &Row) -> Option<String> {
+        row.resources.iter().find_map(|(name, asked)| {
+            let there = self.resources.get(name)?;
+            let takes = |row: &Row| row.resources.get(name).map_or(0, |taken| taken.get());
+            let users = self
+                .rows
+                .iter()
+                .filter(|row| takes_place(row) && takes(row) > 0);
+            let taken: u32 = users.clone().map(takes).sum();
+            let users: Vec<&str> = users.map(|user| user.id.as_str()).collect();
+            let is_short = taken + asked.get() > there.get();
+            let users = users.join(", ");
+            is_short.then(|| format!("waits for {name}: {taken} of {there} are taken, by {users}"))
+        })
     }
 
     /// Those that keep a service from being stopped.

@@ -1,6 +1,7 @@
 //! What can be wrong with a workflow file, each with its place and what to do about it.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use coordination::workflow::Shown;
@@ -193,6 +194,28 @@ pub(crate) enum FileFault {
         at: SourceSpan,
         #[help]
         help: Option<String>,
+    },
+
+    #[error("there is no resource {}", Shown(name))]
+    #[diagnostic(code(coord::file::unknown_resource))]
+    UnknownResource {
+        name: String,
+        #[label("not declared under [resources]")]
+        at: SourceSpan,
+        #[help]
+        help: String,
+    },
+
+    #[error("there is less of the resource {} than the step takes", Shown(name))]
+    #[diagnostic(
+        code(coord::file::too_much_of_resource),
+        help("take less, or declare more under [resources]")
+    )]
+    TooMuchOfResource {
+        name: String,
+        there: NonZeroU32,
+        #[label("there are {there}")]
+        at: SourceSpan,
     },
 
     #[error("{message}")]
@@ -399,6 +422,7 @@ impl FileFault {
                 | Self::NoUndo { .. }
                 | Self::UnknownNeed { .. }
                 | Self::UnknownParam { .. }
+                | Self::UnknownResource { .. }
         )
     }
 }

@@ -12,6 +12,7 @@ use toml::de::DeTable;
 use super::backoff::backoff;
 use super::condition::Condition;
 use super::fault::FileFault;
+use super::resources::{self, Resources};
 use super::unit::{Draft, Role, unit};
 use super::walk::{Keys, Walk};
 
@@ -36,6 +37,7 @@ pub(super) const STEP_KEYS: Keys = Keys {
         "timeout",
         "optional",
         "undo",
+        "resources",
     ],
     elsewhere: &[
         ("depends_on", "needs"),
@@ -45,6 +47,7 @@ pub(super) const STEP_KEYS: Keys = Keys {
         ("cmd", "command"),
         ("cwd", "dir"),
         ("if", "when"),
+        ("pool", "resources"),
     ],
 };
 
@@ -73,6 +76,8 @@ pub(crate) struct Step {
     pub(crate) optional: bool,
     /// What undoes it.
     pub(crate) undo: Option<Undo>,
+    /// How many permits it takes of which resources.
+    pub(crate) resources: Resources,
 }
 
 /// What undoes a step.
@@ -93,6 +98,7 @@ pub(super) fn step(
     at: &Range<usize>,
     folder: &Path,
     params: &BTreeMap<String, String>,
+    declared: &Resources,
 ) -> Option<Draft> {
     walk.check_keys(table, &STEP_KEYS);
     let when = walk.string(table, "when");
@@ -101,12 +107,14 @@ pub(super) fn step(
     let timeout = walk.duration(table, "timeout");
     let optional = walk.flag(table, "optional");
     let undo = undo(walk, table);
+    let resources = resources::taken(walk, table, declared);
     let role = Role::Step(Step {
         when,
         retry,
         timeout: timeout.unwrap_or(STEP_TIMEOUT),
         optional,
         undo,
+        resources,
     });
     unit(walk, table, at, folder, role)
 }

@@ -127,6 +127,20 @@ fn a_step_that_needs_any_begins_after_the_first_success_and_is_skipped_without_o
 }
 
 #[test]
+fn steps_that_take_the_same_resource_run_one_after_the_other_and_others_beside_them() {
+    let folder = Folder::new();
+    let user = |id: &str| {
+        let run = "mkdir held && until test -e beside; do sleep 0.01; done && rmdir held";
+        format!("[[step]]\nid = '{id}'\nrun = '{run}'\nresources = {{ port = 1 }}\n")
+    };
+    let users = ["a", "b", "c"].map(user).concat();
+    let beside = "[[step]]\nid = 'beside'\nrun = 'touch beside'\n";
+    let text = format!("concurrency = 2\n[resources]\nport = 1\n{users}{beside}");
+    folder.write("coord.toml", &text);
+    done(folder.coord(["run"])).exits(0);
+}
+
+#[test]
 fn an_undo_is_tried_as_often_as_it_says_and_for_as_long_as_it_says() {
     let folder = Folder::new();
     folder.write(

@@ -9,7 +9,7 @@ use coordination::recovery::Restart;
 use coordination::workflow::Retry;
 
 use super::super::service::RestartPolicy;
-use super::super::{Action, WorkflowFile, param_variable};
+use super::super::{Action, Resources, WorkflowFile, param_variable};
 use super::{rendered, valid};
 
 fn minutes(minutes: u64) -> Duration {
@@ -162,6 +162,25 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(step.timeout, minutes(5));
     assert_eq!((&step.retry, &step.when, &step.undo), (&None, &None, &None));
     assert!(!step.optional && unit.needs.is_empty() && unit.env.is_empty());
+}
+
+#[test]
+fn a_file_declares_resources_and_a_step_takes_of_them() {
+    let file = valid(
+        "[resources]\ngpu = 2\nlicence = 1\n\
+         [[step]]\nid = 'a'\nrun = 'x'\nresources = { gpu = 2 }\n\
+         [[step]]\nid = 'b'\nrun = 'x'\n",
+    );
+    let plain = |resources: &Resources| -> Vec<(String, u32)> {
+        let resources = resources.iter();
+        resources
+            .map(|(name, permits)| (name.clone(), permits.get()))
+            .collect()
+    };
+    let declared = [("gpu".to_owned(), 2), ("licence".to_owned(), 1)];
+    assert_eq!(plain(&file.resources), declared);
+    let taken = |unit: usize| plain(&file.units[unit].step().expect("it is one").resources);
+    assert_eq!((taken(0), taken(1)), (vec![("gpu".to_owned(), 2)], vec![]));
 }
 
 #[test]
