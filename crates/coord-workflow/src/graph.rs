@@ -16,8 +16,8 @@ pub use state::GraphState;
 /// The steps of a workflow and what each of them needs.
 ///
 /// As text ([`Display`]) it is plain ASCII: a line for each step, in stages; a step is in the first
-/// stage in which all that it needs is over. In the other forms, what is needed with others, of which
-/// any is enough, has a dashed line.
+/// stage in which all that it needs is over. In the other forms, what is only one of those that a step
+/// needs any of has a dashed line to it.
 ///
 /// ```
 /// # use coord_workflow::{Spec, StepSpec, Registry};

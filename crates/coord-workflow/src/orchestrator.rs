@@ -68,6 +68,9 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
     /// With at most this many steps at once, those of all runs counted. Runs take turns: the one that
     /// has waited longest begins its next step. What is undone is not counted. There is no limit by
     /// default.
+    ///
+    /// A step that waits for another run of the same orchestrator is counted meanwhile: where all
+    /// places are taken by such steps, nothing goes on.
     #[must_use]
     pub fn total_concurrency(mut self, steps: NonZeroUsize) -> Self {
         self.total_concurrency = Some(steps);
