@@ -9,7 +9,8 @@ use coordination::patterns::process::{ProcessError, ProcessSpec, Stop};
 use coordination::patterns::service::{ServiceError, ServiceSpec};
 use coordination::recovery::{Child, ChildEnd, ChildError, ChildSpec, GaveUp, GiveUpReason};
 use coordination::workflow::{
-    Call, Durable, Faults, HandlerCall, Registry, Spec, StepContext, StepError, StepSpec, Workflow,
+    Call, Durable, Faults, HandlerCall, Registry, Spec, StepContext, StepError, StepSpec, UndoSpec,
+    Workflow,
 };
 use coordination::{CoordinationError, CoordinationModule};
 use serde_json::{Value, json};
@@ -59,7 +60,7 @@ pub(crate) fn workflow(job: &Arc<Job>, runs: &[bool]) -> Result<Workflow<(), Dur
                 .input(index)
                 .timeout(job.file.timeout),
         };
-        planned = planned.needs(&unit.needs);
+        planned = planned.needs(&unit.needs).needs_any(&unit.needs_any);
         if !runs {
             planned = planned.when(Call::new("decided", false));
         }
@@ -78,8 +79,14 @@ fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
     if step.optional {
         planned = planned.optional();
     }
-    if step.undo.is_some() {
-        planned = planned.undo(Call::new("undo", index));
+    for (name, permits) in &step.resources {
+        planned = planned.resource(name, *permits);
+    }
+    if let Some(undo) = &step.undo {
+        let mut planned_undo = UndoSpec::from(Call::new("undo", index));
+        planned_undo.retry = undo.retry;
+        planned_undo.timeout = undo.timeout;
+        planned = planned.undo(planned_undo);
     }
     planned
 }
@@ -146,8 +153,9 @@ impl Job {
 
     async fn undo(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
-        let line = unit.step().and_then(|step| step.undo.as_deref());
-        let process = ProcessSpec::shell(undo_name(&unit.id), line.unwrap_or_default())
+        let undo = unit.step().and_then(|step| step.undo.as_ref());
+        let line = undo.ok_or_else(no_such_unit)?.run.as_str();
+        let process = ProcessSpec::shell(undo_name(&unit.id), line)
             .env(ATTEMPT, call.context.attempt().to_string());
         let process = self.process(unit, process, &call.context).grace(GRACE);
         let stop = Stop {

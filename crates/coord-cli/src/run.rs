@@ -125,6 +125,10 @@ async fn execute_on(
     let mut config = CoordinationConfig::default();
     config.workflow_grace = STEP_GRACE;
     config.compensation_timeout = UNDO_DEADLINE;
+    let resources = prepared.file.resources.iter();
+    config.workflow_resources = resources
+        .map(|(name, permits)| (name.clone(), permits.get()))
+        .collect();
     let module = Arc::new(CoordinationModule::start(Arc::clone(&bus) as _, config)?);
     let mut watchdog = Command::new(std::env::current_exe()?);
     watchdog.arg("watchdog");

@@ -68,6 +68,7 @@ impl WorkflowOrchestrator {
         I: Serialize + DeserializeOwned + Any + Send + Sync,
     {
         let keeping = self.keeping(workflow)?;
+        let limits = self.limits(workflow)?;
         let written = to_raw_value(&input).map_err(|source| WorkflowError::UnwritableInput {
             run: id.to_string(),
             source,
@@ -98,6 +99,7 @@ impl WorkflowOrchestrator {
                     parent: CancellationToken::new(),
                     suspend: Some(suspend),
                     told: Told::default(),
+                    limits,
                 };
                 Ok(self.keep(keeping, workflow, beginning, begun.version))
             }
@@ -357,6 +359,7 @@ impl WorkflowOrchestrator {
             parent: CancellationToken::new(),
             suspend: Some(suspend),
             told: kept.told,
+            limits: self.limits(workflow)?,
         };
         Ok(Some(self.keep(
             keeping,

@@ -7,7 +7,7 @@ use coordination::bus::time::Instant;
 use coordination::bus::vocabulary::ProcessOutput;
 
 use super::scrollback::{Bounds, Scrollback};
-use crate::file::Unit;
+use crate::file::{Resources, Unit};
 
 /// One step or service.
 pub(crate) struct Row {
@@ -16,6 +16,10 @@ pub(crate) struct Row {
     pub(crate) optional: bool,
     /// What it needs, as places among the rows.
     pub(crate) needs: Vec<usize>,
+    /// What it needs any of.
+    pub(crate) needs_any: Vec<usize>,
+    /// What it takes of the resources of the file.
+    pub(crate) resources: Resources,
     pub(crate) state: State,
     /// When its state began, or its work if that is what its state is about.
     pub(crate) since: Instant,
@@ -117,7 +121,13 @@ impl State {
 }
 
 impl Row {
-    pub(super) fn new(unit: &Unit, needs: Vec<usize>, bounds: Bounds) -> Self {
+    /// Of a unit that needs all of `needs`, and any of `needs_any`.
+    pub(super) fn new(
+        unit: &Unit,
+        needs: Vec<usize>,
+        needs_any: Vec<usize>,
+        bounds: Bounds,
+    ) -> Self {
         let step = unit.step();
         let retry = step.and_then(|step| step.retry);
         Self {
@@ -125,6 +135,8 @@ impl Row {
             is_service: step.is_none(),
             optional: step.is_some_and(|step| step.optional),
             needs,
+            needs_any,
+            resources: step.map_or_else(Resources::new, |step| step.resources.clone()),
             state: State::Waiting,
             since: Instant::now(),
             started: None,

@@ -107,9 +107,15 @@ pub(super) fn orchestrator(
     if !config.workflows {
         return Ok(None);
     }
-    let orchestrator = WorkflowOrchestrator::builder(bus)
+    let mut orchestrator = WorkflowOrchestrator::builder(bus)
         .clock(Arc::clone(&config.clock))
         .grace(config.workflow_grace)
         .compensation_timeout(config.compensation_timeout);
+    if let Some(steps) = config.workflow_total_concurrency {
+        orchestrator = orchestrator.total_concurrency(steps);
+    }
+    for (name, permits) in &config.workflow_resources {
+        orchestrator = orchestrator.resource(name, *permits);
+    }
     Ok(Some(orchestrator.build()?))
 }
