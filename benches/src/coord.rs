@@ -27,7 +27,7 @@ fn write(folder: &Path, name: &str, needs: fn(usize) -> Option<usize>) {
     let names: Vec<_> = (0..JOBS).map(|job| format!("s{job}")).collect();
     let mut make = format!(".PHONY: all {0}\nall: {0}\n", names.join(" "));
     for job in 0..JOBS {
-        let _ = writeln!(toml, "[[step]]\nid = \"s{job}\"\ncommand = [\"/bin/true\"]");
+        let _ = writeln!(toml, "[[step]]\nid = \"s{job}\"\nrun = \"/bin/true\"");
         let _ = write!(make, "s{job}:");
         if let Some(need) = needs(job) {
             let _ = writeln!(toml, "needs = [\"s{need}\"]");

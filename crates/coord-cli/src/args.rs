@@ -25,8 +25,28 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check a workflow file, and run nothing.
     Validate(FileArgs),
-    /// Draw what needs what in a workflow file, and run nothing.
+    /// Draw what needs what in a workflow file or a run, and run nothing.
     Graph(GraphArgs),
+    /// Go on with a run where it was interrupted.
+    #[command(after_help = EXIT_CODES)]
+    Resume(ResumeArgs),
+    /// Do again what failed in a run that has finished, or one step and all that comes after it.
+    #[command(after_help = EXIT_CODES)]
+    Retry(RetryArgs),
+    /// List the runs, the newest first.
+    List(ListArgs),
+    /// Show a run: where it is, and each of its steps.
+    Show(ShowArgs),
+    /// Say what a step of a run waits for.
+    Why(WhyArgs),
+    /// Cancel a run: what runs is stopped, and what was done is undone.
+    Cancel(OfRun),
+    /// Let no further step of a run begin; what runs goes on.
+    Pause(OfRun),
+    /// Let the steps of a paused run begin again.
+    Continue(OfRun),
+    /// Send a run a signal that one of its steps waits for.
+    Signal(SignalArgs),
     /// Check a journal, or export what is in it.
     Journal {
         #[command(subcommand)]
@@ -62,6 +82,34 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) of: FileArgs,
 
+    #[command(flatten)]
+    pub(crate) manner: MannerArgs,
+
+    #[command(flatten)]
+    pub(crate) journal: JournalPlace,
+
+    /// Keep no journal: the run ends with `coord`, and nothing of it is written.
+    #[arg(long, conflicts_with_all = ["journal", "id"])]
+    pub(crate) no_journal: bool,
+
+    /// What the run is called. Where there is a run of this name, of the same file and parameters, it
+    /// is that one that goes on, or has finished.
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+}
+
+/// In which journal the runs are.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct JournalPlace {
+    /// The directory of the journal of runs; by default `coord` in `$XDG_STATE_HOME`, or else in
+    /// `~/.local/state`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) journal: Option<PathBuf>,
+}
+
+/// How a run is run and shown, whatever it does.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct MannerArgs {
     /// How many steps run at once at most; by default what the file says, or else one for each
     /// processor.
     #[arg(long, value_name = "N")]
@@ -77,10 +125,121 @@ pub(crate) struct RunArgs {
     pub(crate) keep_services: bool,
 }
 
+/// How a run is run and shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    pub(crate) concurrency: Option<NonZeroUsize>,
+    pub(crate) output: Output,
+    pub(crate) keep_services: bool,
+    pub(crate) color: Color,
+}
+
+/// What is talked of in a journal, and in which colours.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OfJournal {
+    #[command(flatten)]
+    pub(crate) journal: JournalPlace,
+
+    /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ResumeArgs {
+    /// The run: its id, or the beginning or the end of it; by default the latest that was interrupted.
+    pub(crate) run: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) manner: MannerArgs,
+
+    #[command(flatten)]
+    pub(crate) of: OfJournal,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RetryArgs {
+    /// The run: its id, or the beginning or the end of it.
+    pub(crate) run: String,
+
+    /// The step to begin from, also if it was done; by default all that failed, was stopped or undone.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) from: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) manner: MannerArgs,
+
+    #[command(flatten)]
+    pub(crate) of: OfJournal,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) of: OfJournal,
+
+    /// Only runs that have not finished.
+    #[arg(long)]
+    pub(crate) unfinished: bool,
+
+    /// How many runs at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+
+    /// For programs: one run a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A run in a journal.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OfRun {
+    /// The run: its id, or the beginning or the end of it.
+    pub(crate) run: String,
+
+    #[command(flatten)]
+    pub(crate) of: OfJournal,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// For programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// The step.
+    pub(crate) step: String,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SignalArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// The signal.
+    pub(crate) name: String,
+
+    /// What goes with it, as JSON.
+    #[arg(default_value = "null", value_parser = json)]
+    pub(crate) payload: serde_json::Value,
+}
+
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct GraphArgs {
     #[command(flatten)]
     pub(crate) of: FileArgs,
+
+    #[command(flatten)]
+    pub(crate) journal: JournalPlace,
 
     /// How to draw it: as plain text in stages, as Mermaid, for Graphviz, or for programs.
     #[arg(long, value_enum, default_value_t = GraphFormat::Ascii)]
@@ -150,9 +309,18 @@ impl From<Color> for anstream::ColorChoice {
     }
 }
 
-impl RunArgs {
+impl MannerArgs {
+    pub(crate) fn manner(&self, color: Color) -> Manner {
+        Manner {
+            concurrency: self.concurrency,
+            output: self.output(),
+            keep_services: self.keep_services,
+            color,
+        }
+    }
+
     /// What to show, and where nothing else was said, what the terminal is fit for.
-    pub(crate) fn output(&self) -> Output {
+    fn output(&self) -> Output {
         let fit = || {
             let is_dumb =
                 std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
@@ -177,4 +345,10 @@ fn key_value(text: &str) -> Result<(String, String), &'static str> {
         .split_once('=')
         .ok_or("a parameter is given as KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+fn json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| {
+        format!("this is no JSON ({error}); text stands in quotes, such as '\"yes\"'")
+    })
 }

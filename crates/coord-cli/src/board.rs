@@ -16,6 +16,8 @@ use coordination::bus::vocabulary::{
     ServiceLifecycle, ServiceState, Transition, WorkflowEvent,
 };
 
+use coordination::workflow::RunView;
+
 use crate::file::{Resources, WorkflowFile};
 use crate::undo::undone;
 pub(crate) use row::{Row, State};
@@ -61,6 +63,13 @@ impl Board {
             started: Instant::now(),
             took: None,
             places,
+        }
+    }
+
+    /// Where the steps are in a run that is taken up: nothing is told of what happened before.
+    pub(crate) fn before(&mut self, run: &RunView) {
+        for (row, step) in self.rows.iter_mut().zip(&run.steps) {
+            row.before(step);
         }
     }
 

@@ -10,6 +10,8 @@ use coordination::workflow::Outcome;
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) outcome: Arc<Outcome>,
+    /// Whether the run is in a journal.
+    pub(crate) is_kept: bool,
     /// The service whose failure ended the run, and why it failed.
     pub(crate) service: Option<(String, String)>,
     /// How long it all took, until no service ran any more.

@@ -56,6 +56,8 @@ pub(crate) struct WorkflowFile {
     pub(crate) resources: Resources,
     /// The steps and services, as the file orders them.
     pub(crate) units: Vec<Unit>,
+    /// What the file contains.
+    pub(crate) source: String,
     text: Text,
 }
 
@@ -87,7 +89,7 @@ impl WorkflowFile {
     fn from_toml(path: &Path, text: Text, source: &str) -> Result<Self, FileFaults> {
         let mut walk = Walk::new(&text);
         let (root, errors) = DeTable::parse_recoverable(source);
-        let file = root::root(&mut walk, root.get_ref(), path);
+        let file = root::root(&mut walk, root.get_ref(), path, source);
         let (mut faults, left_out) = walk.finish();
         if !errors.is_empty() {
             let syntax = syntax_faults(&text, &errors);

@@ -8,21 +8,37 @@ use coordination::workflow::{Graph, GraphStep};
 use crate::args::{GraphArgs, GraphFormat};
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
+use crate::run::on_runtime;
+use crate::runs;
 use crate::screen;
 use crate::validate::{Checked, refuse};
 
 /// Draws a file without faults on standard output.
 pub(crate) fn graph(args: &GraphArgs) -> ExitCode {
-    let checked = match Checked::load(&args.of) {
-        Ok(checked) => checked,
-        Err(report) => return refuse(&args.of, &report),
+    let graph = match Checked::load(&args.of) {
+        Ok(checked) => of(&checked),
+        // What is no file may be a run.
+        Err(report) => match run(args) {
+            Some(graph) => graph,
+            None => return refuse(args.of.color, &report),
+        },
     };
     let mut out = screen::out(args.of.color.into());
-    let drawn = draw(&mut out, &of(&checked), args.format);
+    let drawn = draw(&mut out, &graph, args.format);
     match drawn.and_then(|()| out.flush()) {
         Ok(()) => ExitCode::Done,
         Err(_) => ExitCode::OutputLost,
     }
+}
+
+/// The graph of a run, where there is no such file.
+fn run(args: &GraphArgs) -> Option<Graph> {
+    let run = args.of.file.to_str()?;
+    if args.of.file.exists() {
+        return None;
+    }
+    let graph = on_runtime(async |_| Ok(runs::of_run(&args.journal, run).await));
+    graph.ok().flatten()
 }
 
 fn draw(out: &mut impl Write, graph: &Graph, format: GraphFormat) -> io::Result<()> {

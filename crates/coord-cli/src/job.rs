@@ -1,20 +1,23 @@
 //! A workflow of processes from a workflow file: the handlers behind its steps and services.
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
+use coordination::bus::CancellationToken;
 use coordination::bus::vocabulary::Exit;
 use coordination::patterns::process::{ProcessError, ProcessSpec, Stop};
 use coordination::patterns::service::{ServiceError, ServiceSpec};
 use coordination::recovery::{Child, ChildEnd, ChildError, ChildSpec, GaveUp, GiveUpReason};
 use coordination::workflow::{
-    Call, Durable, Faults, HandlerCall, Registry, Spec, StepContext, StepError, StepSpec, UndoSpec,
-    Workflow,
+    Call, Durable, Faults, HandlerCall, Registry, RunId, Spec, StepContext, StepError, StepSpec,
+    UndoSpec, Workflow,
 };
 use coordination::{CoordinationError, CoordinationModule};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
+use crate::definition::Definition;
 use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, param_variable};
 use crate::hands::{Hands, StoppedByHand, Wish};
 use crate::signals::Interrupts;
@@ -37,6 +40,14 @@ pub(crate) struct StepExit(pub(crate) Exit);
 #[error("{0}")]
 struct NeverReady(String);
 
+/// A service that a step needs did not come up again.
+#[derive(Debug, thiserror::Error)]
+#[error("its service `{service}` did not come up again: {why}")]
+struct NotUp {
+    service: String,
+    why: String,
+}
+
 /// What the handlers share.
 pub(crate) struct Job {
     pub(crate) file: WorkflowFile,
@@ -44,20 +55,29 @@ pub(crate) struct Job {
     pub(crate) module: Arc<CoordinationModule>,
     pub(crate) interrupts: Interrupts,
     pub(crate) hands: Hands,
-    ready: Mutex<HashSet<String>>,
+    /// Where each unit is.
+    places: HashMap<String, usize>,
+    /// The services that have been ready, by their places.
+    up: Vec<OnceCell<()>>,
 }
 
-/// The workflow of a file, given whether each of its units runs.
-pub(crate) fn workflow(job: &Arc<Job>, runs: &[bool]) -> Result<Workflow<(), Durable>, Faults> {
+/// The workflow of a file, given whether each of its units runs, and what its time limit does not
+/// count.
+pub(crate) fn workflow(
+    job: &Arc<Job>,
+    runs: &[bool],
+    gone_on: Duration,
+) -> Result<Workflow<Definition, Durable>, Faults> {
     let mut spec = Spec::new(&job.file.name);
-    spec.timeout = Some(job.file.timeout);
+    spec.timeout = Some(job.file.timeout.saturating_add(gone_on));
     spec.concurrency = job.file.concurrency;
     for (index, (unit, runs)) in job.file.units.iter().zip(runs).enumerate() {
+        let input = job.described(unit, index);
         let mut planned = match &unit.role {
-            Role::Step(step) => planned_step(unit, step, index),
+            Role::Step(step) => planned_step(unit, step, index).input(input),
             // Its probe and its restarts bound it, and otherwise the run.
             Role::Service(_) => StepSpec::new(&unit.id, "service")
-                .input(index)
+                .input(input)
                 .timeout(job.file.timeout),
         };
         planned = planned.needs(&unit.needs).needs_any(&unit.needs_any);
@@ -66,13 +86,11 @@ pub(crate) fn workflow(job: &Arc<Job>, runs: &[bool]) -> Result<Workflow<(), Dur
         }
         spec = spec.step(planned);
     }
-    registry(job).workflow(spec)
+    registry(job).workflow_with_input(spec)
 }
 
 fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
-    let mut planned = StepSpec::new(&unit.id, "process")
-        .input(index)
-        .timeout(step.timeout);
+    let mut planned = StepSpec::new(&unit.id, "process").timeout(step.timeout);
     if let Some(retry) = step.retry {
         planned = planned.retry(retry);
     }
@@ -83,7 +101,8 @@ fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
         planned = planned.resource(name, *permits);
     }
     if let Some(undo) = &step.undo {
-        let mut planned_undo = UndoSpec::from(Call::new("undo", index));
+        let input = json!({ "unit": index, "shell": undo.run });
+        let mut planned_undo = UndoSpec::from(Call::new("undo", input));
         planned_undo.retry = undo.retry;
         planned_undo.timeout = undo.timeout;
         planned = planned.undo(planned_undo);
@@ -116,26 +135,46 @@ impl Job {
         module: Arc<CoordinationModule>,
         interrupts: Interrupts,
     ) -> Self {
+        let ids = file.units.iter().map(|unit| unit.id.clone());
         Self {
+            places: ids.zip(0..).collect(),
+            up: file.units.iter().map(|_| OnceCell::new()).collect(),
             file,
             params,
             module,
             interrupts,
             hands: Hands::default(),
-            ready: Mutex::default(),
         }
     }
 
     /// Whether a service has been ready.
     pub(crate) fn was_ready(&self, service: &str) -> bool {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        ready.contains(service)
+        let place = self.places.get(service);
+        place.is_some_and(|place| self.up[*place].initialized())
+    }
+
+    /// What a unit is, beside its place: a run of other processes is another run, and is refused
+    /// where the one is to be taken up.
+    fn described(&self, unit: &Unit, index: usize) -> Value {
+        let process = match &unit.action {
+            Action::Shell(line) => json!({ "shell": line }),
+            Action::Program { program, arguments } => {
+                json!({ "program": program, "arguments": arguments })
+            }
+        };
+        json!({
+            "unit": index,
+            "process": process,
+            "folder": unit.folder.to_string_lossy(),
+            "env": [&self.file.env, &unit.env],
+            "params": self.params,
+        })
     }
 
     async fn run(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
-        let process = call_of(unit).env(ATTEMPT, call.context.attempt().to_string());
-        let process = self.process(unit, process, &call.context).grace(GRACE);
+        self.services_up(unit, &call.context).await?;
+        let process = self.attempt(unit, call_of(unit), &call.context);
         loop {
             let stop = Stop {
                 graceful: self.hands.hold(&unit.id, &call.context.token()),
@@ -155,9 +194,9 @@ impl Job {
         let unit = self.unit(call)?;
         let undo = unit.step().and_then(|step| step.undo.as_ref());
         let line = undo.ok_or_else(no_such_unit)?.run.as_str();
-        let process = ProcessSpec::shell(undo_name(&unit.id), line)
-            .env(ATTEMPT, call.context.attempt().to_string());
-        let process = self.process(unit, process, &call.context).grace(GRACE);
+        let process = ProcessSpec::shell(undo_name(&unit.id), line);
+        self.services_up(unit, &call.context).await?;
+        let process = self.attempt(unit, process, &call.context).grace(GRACE);
         let stop = Stop {
             graceful: call.context.token(),
             immediate: self.interrupts.abandon.clone(),
@@ -170,24 +209,81 @@ impl Job {
         }
     }
 
-    /// Starts a service, and is done when that is ready.
     async fn serve(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
-        let Some(service) = unit.service() else {
-            return Err(no_such_unit());
-        };
-        let child = self.start(unit, service, &call.context)?;
-        let token = call.context.token();
+        let place = self.places.get(&unit.id).ok_or_else(no_such_unit)?;
+        let (run, token) = (call.context.run(), call.context.token());
+        self.up(*place, run, &token).await?;
+        Ok(Value::Null)
+    }
+
+    /// Sees to it that the services that a unit needs have been started. In a run that was taken up
+    /// their steps may be done, and nothing of them runs.
+    async fn services_up(&self, unit: &Unit, context: &StepContext) -> Result<(), StepError> {
+        for place in self.services_of(unit) {
+            if !self.up[place].initialized() {
+                let up = self.up(place, context.run(), &context.token()).await;
+                up.map_err(|error| {
+                    let service = self.file.units[place].id.clone();
+                    let why = error.to_string();
+                    StepError::from(NotUp { service, why }).permanent()
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The services that a unit needs, and those that they need, each after those.
+    fn services_of(&self, unit: &Unit) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut next: Vec<(usize, bool)> = self.services_among(&unit.needs);
+        // The file was checked: services do not need each other in a circle.
+        while let Some((place, has_needs)) = next.pop() {
+            if found.contains(&place) {
+                continue;
+            }
+            if has_needs {
+                found.push(place);
+            } else {
+                next.push((place, true));
+                next.extend(self.services_among(&self.file.units[place].needs));
+            }
+        }
+        found
+    }
+
+    fn services_among(&self, needs: &[String]) -> Vec<(usize, bool)> {
+        let places = needs.iter().filter_map(|need| self.places.get(need));
+        let is_service = |place: &usize| self.file.units[*place].service().is_some();
+        let services = places.copied().filter(is_service);
+        services.map(|place| (place, false)).collect()
+    }
+
+    /// Starts a service, unless it has been ready, and is done when it is.
+    pub(crate) async fn up(
+        &self,
+        place: usize,
+        run: &RunId,
+        token: &CancellationToken,
+    ) -> Result<(), StepError> {
+        let up = self.up[place].get_or_try_init(|| self.start_up(place, run, token));
+        up.await.copied()
+    }
+
+    async fn start_up(
+        &self,
+        place: usize,
+        run: &RunId,
+        token: &CancellationToken,
+    ) -> Result<(), StepError> {
+        let unit = &self.file.units[place];
+        let service = unit.service().ok_or_else(no_such_unit)?;
+        let child = self.start(unit, service, run)?;
         tokio::select! {
             biased;
-            ready = child.ready() => match ready {
-                Ok(()) => {
-                    let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-                    ready.insert(unit.id.clone());
-                    Ok(Value::Null)
-                }
-                Err(end) => Err(StepError::from(NeverReady(reason(&end))).permanent()),
-            },
+            ready = child.ready() => {
+                ready.map_err(|end| StepError::from(NeverReady(reason(&end))).permanent())
+            }
             () = token.cancelled() => {
                 // Whoever cancels it sees that first, and takes no error of it for a failure.
                 tokio::task::yield_now().await;
@@ -205,10 +301,10 @@ impl Job {
         &self,
         unit: &Unit,
         service: &Service,
-        context: &StepContext,
+        run: &RunId,
     ) -> Result<Child, CoordinationError> {
         let process = self
-            .process(unit, call_of(unit), context)
+            .process(unit, call_of(unit), run)
             .grace(service.grace)
             .stop_signal(service.stop_signal);
         let mut spec = ServiceSpec::new(process);
@@ -236,21 +332,31 @@ impl Job {
     fn unit(&self, call: &HandlerCall) -> Result<&Unit, StepError> {
         let index = call
             .input
-            .as_u64()
+            .get("unit")
+            .and_then(Value::as_u64)
             .and_then(|index| usize::try_from(index).ok());
         index
             .and_then(|index| self.file.units.get(index))
             .ok_or_else(no_such_unit)
     }
 
-    /// A process with the folder and the variables of its unit, all but [`ATTEMPT`].
-    fn process(&self, unit: &Unit, process: ProcessSpec, context: &StepContext) -> ProcessSpec {
+    /// A process of an attempt at a step, or at undoing it.
+    fn attempt(&self, unit: &Unit, process: ProcessSpec, context: &StepContext) -> ProcessSpec {
+        // The first of a name, so that the file can still say otherwise.
+        let process = process
+            .env(ATTEMPT, context.attempt().to_string())
+            .env("COORD_IDEMPOTENCY_KEY", context.idempotency_key());
+        self.process(unit, process, context.run()).grace(GRACE)
+    }
+
+    /// A process with the folder and the variables of its unit, all but those of an attempt.
+    fn process(&self, unit: &Unit, process: ProcessSpec, run: &RunId) -> ProcessSpec {
         let params = self.params.iter();
         process
             .dir(&unit.folder)
-            .env("COORD_WORKFLOW", context.workflow())
-            .env("COORD_RUN", context.run().as_str())
-            .env("COORD_STEP", context.step())
+            .env("COORD_WORKFLOW", &self.file.name)
+            .env("COORD_RUN_ID", run.as_str())
+            .env("COORD_STEP", &unit.id)
             .envs(params.map(|(name, value)| (param_variable(name), value)))
             .envs(&self.file.env)
             .envs(&unit.env)

@@ -164,7 +164,7 @@ fn no_stream(journal: &Journal, runtime: &Runtime, stream: &str) -> JournalFault
 }
 
 /// An error and all that lies below it.
-fn with_causes(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     let texts: Vec<_> = causes.map(ToString::to_string).collect();
     texts.join(": ")

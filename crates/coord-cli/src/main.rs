@@ -4,13 +4,16 @@
 //! what is wanted, `file` reads the workflow file, `validate` checks it, `graph` draws it, `needs` knows who
 //! needs which service, `job` makes a workflow of processes and services, `run` runs that and watches
 //! the signals, `board` keeps what is known of it, `screen` is a subscriber of the bus that shows it.
-//! Beside it, `journal` looks after journals.
+//! Runs are kept in a journal: `definition` is what is kept of a file, `runs` are the commands about
+//! runs that are there. Beside it, `journal` looks after journals.
 
 mod args;
 mod file;
 mod validate;
 mod graph;
 mod journal;
+mod runs;
+mod definition;
 mod needs;
 mod job;
 mod hands;
@@ -26,7 +29,8 @@ mod exit_code;
 use clap::Parser;
 use coordination::patterns::process::Watchdog;
 
-use args::{Args, Command};
+use args::{Args, Command, SignalArgs};
+use coordination::workflow::Command as Tell;
 use exit_code::ExitCode;
 
 fn main() -> std::process::ExitCode {
@@ -49,10 +53,30 @@ fn main() -> std::process::ExitCode {
         Command::Run(args) => run::run(&args).into(),
         Command::Validate(args) => validate::validate(&args).into(),
         Command::Graph(args) => graph::graph(&args).into(),
+        Command::Resume(args) => runs::resume(&args).into(),
+        Command::Retry(args) => runs::retry(&args).into(),
+        Command::List(args) => runs::list(&args).into(),
+        Command::Show(args) => runs::show(&args).into(),
+        Command::Why(args) => runs::why(&args).into(),
+        Command::Cancel(args) => runs::tell(&args, Tell::Cancel).into(),
+        Command::Pause(args) => runs::tell(&args, Tell::Pause).into(),
+        Command::Continue(args) => runs::tell(&args, Tell::Continue).into(),
+        Command::Signal(args) => {
+            let SignalArgs { of, name, payload } = args;
+            runs::tell(&of, Tell::Signal { name, payload }).into()
+        }
         Command::Journal { of } => journal::journal(&of).into(),
-        Command::Watchdog => match Watchdog::serve() {
+        Command::Watchdog => match watchdog() {
             Ok(()) => ExitCode::Done.into(),
             Err(_) => ExitCode::SetUp.into(),
         },
     }
+}
+
+/// Watches, under a name of its own: `pkill -9 coord` kills the program, and not what then ends its
+/// processes.
+fn watchdog() -> std::io::Result<()> {
+    // Where a process has no such file, it keeps its name.
+    let _ = std::fs::write("/proc/self/comm", "watchdog");
+    Watchdog::serve()
 }

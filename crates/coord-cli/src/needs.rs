@@ -86,6 +86,11 @@ impl Needs {
         services.any(|service| service.need == Need::Itself)
     }
 
+    /// Whether a service is there for its own sake, or needed by one that is.
+    pub(crate) fn stands(&self, service: usize) -> bool {
+        self.services[service].need == Need::Itself
+    }
+
     /// A step is over, and with it the need for these.
     pub(crate) fn over(&mut self, step: usize) -> Vec<usize> {
         let mut free = Vec::new();

@@ -3,28 +3,29 @@
 mod course;
 mod keeper;
 
-use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use coordination::bus::time::{Instant, timeout};
+use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
 use coordination::bus::{Bus, LocalBus};
+use coordination::journal::Journal;
 use coordination::monitor::PerformanceMonitor;
 use coordination::patterns::process::Watchdog;
-use coordination::workflow::Status;
+use coordination::workflow::{RunId, RunJournal, RunView, Status};
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::args::RunArgs;
+use crate::args::{Manner, RunArgs};
+use crate::definition::{Definition, Prepared};
 use crate::ended::Ended;
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::job::{self, GRACE, Job};
-use crate::needs::Needs;
+use crate::runs::{self, RunsFault};
 use crate::screen::{self, Screen, Start};
 use crate::signals::{Interrupts, Signals};
 use crate::validate::{Checked, refuse};
@@ -43,7 +44,7 @@ const WISHES_MAX: usize = 16;
 
 /// Why it did not come to a run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-enum SetUpError {
+pub(crate) enum SetUpError {
     #[error("the program could not set itself up to run processes")]
     #[diagnostic(code(coord::set_up::system))]
     System(#[from] std::io::Error),
@@ -53,76 +54,109 @@ enum SetUpError {
     #[error("the parts of the program could not be set up")]
     #[diagnostic(code(coord::set_up::module))]
     Module(#[from] coordination::CoordinationError),
-    #[error("the run could not be started")]
-    #[diagnostic(code(coord::set_up::orchestrator))]
-    Orchestrator(#[from] coordination::workflow::WorkflowError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Run(#[from] RunsFault),
     #[error("the workflow could not be made from its file")]
     #[diagnostic(code(coord::set_up::workflow))]
     Workflow(#[from] coordination::workflow::Faults),
 }
 
+/// How a run begins.
+pub(crate) enum Begin {
+    /// Nothing of it is kept.
+    Unkept,
+    /// With nothing, under this id.
+    New(RunId),
+    /// Where it was interrupted.
+    Resumed(RunId),
+    /// With what is to be done again, from a step on if one is named.
+    Retried(RunId, Option<String>),
+}
+
+impl Begin {
+    /// The run that was there before.
+    pub(crate) fn before(&self) -> Option<&RunId> {
+        match self {
+            Self::Resumed(run) | Self::Retried(run, _) => Some(run),
+            Self::Unkept | Self::New(_) => None,
+        }
+    }
+}
+
 /// Runs a workflow file.
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
-    let prepared = match prepare(args) {
+    let color = args.of.color;
+    let manner = args.manner.manner(color);
+    let prepared = Checked::load(&args.of).and_then(|checked| {
+        let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::System)?;
+        Ok(Prepared::new(checked, definition, manner.concurrency))
+    });
+    let prepared = match prepared {
         Ok(prepared) => prepared,
-        Err(report) => return refuse(&args.of, &report),
+        Err(report) => return refuse(color, &report),
     };
     if !prepared.runs.contains(&true) {
-        return screen::nothing_to_do(args, &prepared.file.name);
+        return screen::nothing_to_do(manner, &prepared.file.name);
     }
-    match execute(args, prepared) {
+    let run = on_runtime(async |handle| {
+        if args.no_journal {
+            return execute(manner, prepared, None, Begin::Unkept, handle).await;
+        }
+        let journal = runs::open_for_run(&args.journal)?;
+        let (prepared, begin) = runs::begin(&journal, args.id.as_deref(), prepared, manner).await?;
+        execute(manner, prepared, Some(journal), begin, handle).await
+    });
+    match run {
         Ok(code) => code,
-        Err(error) => refuse(&args.of, &error.into()),
+        Err(report) => refuse(color, &report),
     }
 }
 
-/// A workflow file of which everything is known to be right.
-struct Prepared {
-    file: WorkflowFile,
-    params: BTreeMap<String, String>,
-    /// Whether each unit runs.
-    runs: Vec<bool>,
-    needs: Needs,
-}
-
-fn prepare(args: &RunArgs) -> Result<Prepared, Report> {
-    let Checked {
-        mut file,
-        params,
-        mut runs,
-    } = Checked::load(&args.of)?;
-    let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let limit = args.concurrency.or(file.concurrency);
-    file.concurrency = Some(limit.unwrap_or(processors));
-    let needs = Needs::of(&file, &runs);
-    for (place, unit) in file.units.iter().enumerate() {
-        runs[place] &= unit.service().is_none() || needs.is_needed(place);
-    }
-    Ok(Prepared {
-        file,
-        params,
-        runs,
-        needs,
-    })
-}
-
-fn execute(args: &RunArgs, prepared: Prepared) -> Result<ExitCode, SetUpError> {
+/// Does something on a runtime of its own.
+pub(crate) fn on_runtime<T>(
+    work: impl AsyncFnOnce(&Handle) -> Result<T, Report>,
+) -> Result<T, Report> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
-    let code = runtime.block_on(execute_on(args, prepared, runtime.handle()));
+        .build()
+        .map_err(SetUpError::System)?;
+    let done = runtime.block_on(work(runtime.handle()));
     // What still sits in a write to a terminal that nobody reads may stay there.
     runtime.shutdown_background();
-    code
+    done
+}
+
+/// Runs what is prepared, and shows it.
+pub(crate) async fn execute(
+    manner: Manner,
+    prepared: Prepared,
+    journal: Option<Arc<Journal>>,
+    begin: Begin,
+    handle: &Handle,
+) -> Result<ExitCode, Report> {
+    let code = execute_on(manner, prepared, journal, begin, handle).await;
+    Ok(code?)
 }
 
 async fn execute_on(
-    args: &RunArgs,
+    manner: Manner,
     prepared: Prepared,
-    handle: &tokio::runtime::Handle,
+    journal: Option<Arc<Journal>>,
+    begin: Begin,
+    handle: &Handle,
 ) -> Result<ExitCode, SetUpError> {
     let bus = Arc::new(LocalBus::new());
+    let presence = journal.as_ref().map(|journal| journal.presence());
+    let presence = presence.transpose().map_err(RunsFault::from)?;
+    let is_kept = journal.is_some();
+    let kept = journal.map(RunJournal::of);
+    let before = match (&kept, begin.before()) {
+        (Some(kept), Some(run)) => Some(kept.view(run).await.map_err(RunsFault::from)?),
+        _ => None,
+    };
     let mut config = CoordinationConfig::default();
+    config.workflow_journal = kept;
     config.workflow_grace = STEP_GRACE;
     config.compensation_timeout = UNDO_DEADLINE;
     let resources = prepared.file.resources.iter();
@@ -132,14 +166,19 @@ async fn execute_on(
     let module = Arc::new(CoordinationModule::start(Arc::clone(&bus) as _, config)?);
     let mut watchdog = Command::new(std::env::current_exe()?);
     watchdog.arg("watchdog");
-    module.processes()?.guard(Watchdog::start(watchdog)?);
+    let watchdog = match presence {
+        Some(presence) => Watchdog::start_holding(watchdog, presence)?,
+        None => Watchdog::start(watchdog)?,
+    };
+    module.processes()?.guard(watchdog);
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     // Before anything can be published.
     let screen = Screen::new(&Start {
         module: &module,
-        args,
+        args: manner,
         file: &prepared.file,
+        before: before.as_ref(),
         interrupts: &interrupts,
         wishes: &wishes,
     })?;
@@ -150,7 +189,7 @@ async fn execute_on(
         Arc::clone(&module),
         interrupts.clone(),
     ));
-    let workflow = job::workflow(&job, &prepared.runs)?;
+    let workflow = job::workflow(&job, &prepared.runs, gone_on(&begin, before.as_ref()))?;
     let mut signals = Signals::new()?;
 
     // The screen prints on a thread of its own: a reader that does not read holds up the steps'
@@ -164,12 +203,13 @@ async fn execute_on(
     let course = Course {
         job: &job,
         workflow: &workflow,
-        keeps: args.keep_services,
+        begin: &begin,
+        keeps: manner.keep_services,
         lost: &lost,
     };
     let started = Instant::now();
     let end = tokio::select! {
-        end = course.run(prepared.needs, wished) => end?,
+        end = course.run(prepared.definition, prepared.needs, wished) => end?,
         never = signals.watch(&interrupts) => match never {},
     };
     let took = started.elapsed();
@@ -193,15 +233,28 @@ async fn execute_on(
     };
     let ended = end.outcome.map(|outcome| Ended {
         outcome,
+        is_kept,
         service: end.service,
         took,
         metrics,
     });
-    Ok(finish(args, screen, ended, &job.file))
+    Ok(finish(manner, screen, ended, &job.file))
+}
+
+/// What the time limit of a run does not count: what went by before it was taken up. Who does it
+/// again has it counted anew in any case.
+fn gone_on(begin: &Begin, before: Option<&RunView>) -> Duration {
+    match (begin, before) {
+        (Begin::Resumed(_), Some(before)) => {
+            let gone_on = SystemClock.now().duration_since(before.started_at);
+            Duration::try_from(gone_on).unwrap_or_default()
+        }
+        _ => Duration::ZERO,
+    }
 }
 
 fn finish(
-    args: &RunArgs,
+    manner: Manner,
     screen: Option<Screen>,
     ended: Option<Ended>,
     file: &WorkflowFile,
@@ -209,7 +262,7 @@ fn finish(
     let Some(ended) = ended else {
         return ExitCode::Interrupted;
     };
-    let written = screen.is_some_and(|screen| screen.finish(args, &ended, file));
+    let written = screen.is_some_and(|screen| screen.finish(manner, &ended, file));
     match ended.outcome.status {
         _ if ended.service.is_some() && written => ExitCode::RunFailed,
         Status::Cancelled if written => ExitCode::Interrupted,

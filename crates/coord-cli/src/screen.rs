@@ -15,25 +15,29 @@ use std::io::Write;
 use std::sync::Arc;
 
 use coordination::bus::{CancellationToken, DEFAULT_CAPACITY, Subscriber};
+use coordination::workflow::RunView;
 use coordination::{CoordinationError, CoordinationModule};
 use tokio::sync::mpsc;
 
-use crate::args::{Output, RunArgs};
+use crate::args::{Manner, Output};
 use crate::board::Board;
 use crate::ended::Ended;
 use crate::file::WorkflowFile;
 use crate::hands::Wish;
 use crate::signals::Interrupts;
 pub(crate) use out::out;
-pub(crate) use page::{nothing_to_do, print_report};
+pub(crate) use page::{nothing_to_do, print_report, say};
 use paper::Paper;
+pub(crate) use text::{BAD, GOOD, ODD, QUIET};
 use tui::Tui;
 
 /// What a screen begins with.
 pub(crate) struct Start<'s> {
     pub(crate) module: &'s Arc<CoordinationModule>,
-    pub(crate) args: &'s RunArgs,
+    pub(crate) args: Manner,
     pub(crate) file: &'s WorkflowFile,
+    /// Where the run was, if it is taken up.
+    pub(crate) before: Option<&'s RunView>,
     pub(crate) interrupts: &'s Interrupts,
     /// Where a person's wishes go.
     pub(crate) wishes: &'s mpsc::Sender<Wish>,
@@ -57,7 +61,7 @@ enum Form {
 impl Screen {
     /// A screen that misses nothing of what is published from now on.
     pub(crate) fn new(start: &Start<'_>) -> Result<Self, CoordinationError> {
-        let form = match start.args.output() {
+        let form = match start.args.output {
             Output::Tui => Form::Tui(Box::new(Tui::new(start)?)),
             _ => Form::Paper(Box::new(Paper::new(start)?)),
         };
@@ -108,7 +112,7 @@ impl Screen {
     }
 
     /// Prints how the run ended. Whether everything could be written.
-    pub(crate) fn finish(self, args: &RunArgs, ended: &Ended, file: &WorkflowFile) -> bool {
+    pub(crate) fn finish(self, args: Manner, ended: &Ended, file: &WorkflowFile) -> bool {
         if self.lost.is_cancelled() {
             return false;
         }
@@ -116,10 +120,10 @@ impl Screen {
             Form::Paper(paper) => &paper.page.board,
             Form::Tui(tui) => &tui.board,
         };
-        if args.output() == Output::Jsonl {
+        if args.output == Output::Jsonl {
             return true;
         }
-        let mut out = out::out(args.of.color.into());
+        let mut out = out::out(args.color.into());
         let written = summary::print(&mut out, ended, file, board);
         written.and_then(|()| out.flush()).is_ok()
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use miette::Report;
 
-use crate::args::FileArgs;
+use crate::args::{Color, FileArgs};
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::screen;
@@ -35,7 +35,7 @@ impl Checked {
 pub(crate) fn validate(args: &FileArgs) -> ExitCode {
     let checked = match Checked::load(args) {
         Ok(checked) => checked,
-        Err(report) => return refuse(args, &report),
+        Err(report) => return refuse(args.color, &report),
     };
     let file = &checked.file;
     let services = file.units.iter().filter(|unit| unit.service().is_some());
@@ -55,8 +55,8 @@ pub(crate) fn validate(args: &FileArgs) -> ExitCode {
 }
 
 /// Says on standard error why nothing is done.
-pub(crate) fn refuse(args: &FileArgs, report: &Report) -> ExitCode {
-    match screen::print_report(args.color, report) {
+pub(crate) fn refuse(color: Color, report: &Report) -> ExitCode {
+    match screen::print_report(color, report) {
         Ok(()) => ExitCode::SetUp,
         Err(_) => ExitCode::OutputLost,
     }

@@ -1,6 +1,7 @@
 //! A journal that is open: its threads, and what it does as an event log and a keeper of leases.
 
 use std::fmt;
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -174,6 +175,18 @@ impl Journal {
     fn connect_to_read(&self) -> Result<Connection, JournalError> {
         let connection = self.store.connect_to_read();
         connection.map_err(|fault| self.store.error(fault))
+    }
+
+    /// A copy of the lock by which others see that this journal is open. As long as any process has
+    /// it, the leases of this journal are not taken for those of a dead process, though this one was
+    /// killed: for a process beside it that has something to end first, and is given this as one of
+    /// its standard streams. The leases have their time, as ever.
+    ///
+    /// # Errors
+    ///
+    /// When the lock file cannot be made.
+    pub fn presence(&self) -> Result<File, JournalError> {
+        self.presence.share()
     }
 
     /// Forgets the closed streams that a retention does not keep, those closed first before others,

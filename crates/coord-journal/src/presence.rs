@@ -28,7 +28,7 @@ pub(crate) struct Presence {
 struct Own {
     handle: Handle,
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Presence {
@@ -49,6 +49,17 @@ impl Presence {
         }
         let made = self.make().map_err(|source| self.error(source))?;
         Ok(own.insert(made).handle)
+    }
+
+    /// The lock of this journal, to be held by another process too.
+    pub(crate) fn share(&self) -> Result<File, JournalError> {
+        self.announce()?;
+        let own = self.lock();
+        let shared = match &*own {
+            Some(own) => own.lock.try_clone(),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        shared.map_err(|source| self.error(source))
     }
 
     /// Whether a journal is still open. Where that cannot be told, it is.
@@ -98,11 +109,7 @@ impl Presence {
             // once, so what has it now is this file.
             if fs::exists(&path)? {
                 restrict(&path, FILE_MODE)?;
-                return Ok(Own {
-                    handle,
-                    path,
-                    _lock: lock,
-                });
+                return Ok(Own { handle, path, lock });
             }
         }
     }

@@ -28,7 +28,8 @@
 //! # Starting
 //!
 //! A process is started in a process group of its own, so the Ctrl-C of a terminal does not reach
-//! it. Its standard input is empty, and its environment is its parent's, with what its spec adds.
+//! it. Its standard input is empty, and its environment is its parent's, with what its spec adds. A
+//! [command line](ProcessSpec::shell) that a shell would only hand on is run without one.
 //!
 //! # Output
 //!
@@ -93,6 +94,7 @@ mod stop_signal;
 mod runner;
 mod watch;
 mod watchdog;
+mod simple_line;
 mod quiet;
 mod group;
 mod groups;

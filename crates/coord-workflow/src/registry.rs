@@ -87,18 +87,28 @@ impl Registry {
     ///
     /// Everything that is wrong with the spec, at once.
     pub fn workflow(&self, spec: Spec) -> Result<Workflow<(), Durable>, Faults> {
+        self.workflow_with_input(spec)
+    }
+
+    /// The same, for runs that are started with an input. No handler sees it: in a durable run it is
+    /// kept with the run, for who takes that up ([`RunJournal::input`](crate::RunJournal::input)).
+    ///
+    /// # Errors
+    ///
+    /// As [`workflow`](Self::workflow).
+    pub fn workflow_with_input<I>(&self, spec: Spec) -> Result<Workflow<I, Durable>, Faults> {
         let valid = validate(spec, self.names())?;
         Ok(self.plan(valid))
     }
 
-    fn plan(&self, valid: ValidSpec) -> Workflow<(), Durable> {
+    fn plan<I>(&self, valid: ValidSpec) -> Workflow<I, Durable> {
         let (needs, needs_any) = (valid.needs().to_vec(), valid.needs_any().to_vec());
         let spec = valid.into_spec();
         let ids: Arc<[String]> = spec.steps.iter().map(|step| step.id.clone()).collect();
         let steps = spec.steps.into_iter().zip(needs).zip(needs_any);
         let steps = steps.map(|((step, needs), needs_any)| {
-            let given =
-                serde_json::to_string(&(&step.handler, &step.input, &step.when, &step.undo));
+            let undone_by = step.undo.as_ref().map(|undo| (&undo.handler, &undo.input));
+            let given = serde_json::to_string(&(&step.handler, &step.input, &step.when, undone_by));
             let work = Call::new(step.handler, step.input);
             let all_needs = [&needs[..], &needs_any].concat();
             let bind = |call| self.bind(call, &ids, &all_needs);

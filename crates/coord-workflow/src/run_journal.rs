@@ -8,13 +8,14 @@ use coord_bus::{
     AppendTo, Durability, EventLog, EventLogError, ExpectedVersion, Lease, Record, StreamInfo,
     StreamQuery,
 };
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::durable::Codec;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
-use crate::{Command, RunId, RunState, RunView, WorkflowError};
+use crate::{Command, RecordFault, RunId, RunState, RunView, WorkflowError};
 
 /// A journal of runs: the log that their records are in, and the leases by which those who drive
 /// them know of each other. Cheap to clone.
@@ -124,6 +125,20 @@ impl RunJournal {
             driven_by,
             steps: RunView::steps_of(&plan, &kept.course),
         })
+    }
+
+    /// What a run was started with.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NoSuchRun`], `Journal`, or `Record` where it is not of this type.
+    pub async fn input<I: DeserializeOwned>(&self, run: &RunId) -> Result<I, WorkflowError> {
+        let begun = Begun::read(&*self.log, run).await?;
+        let begun = begun.ok_or_else(|| WorkflowError::NoSuchRun {
+            run: run.to_string(),
+        })?;
+        serde_json::from_str(begun.started.input.get())
+            .map_err(|source| fault_of(run, 1, RecordFault::Unreadable(source)))
     }
 
     /// Tells a run something. It is kept when this returns: who drives the run does it at once, and

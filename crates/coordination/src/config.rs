@@ -60,6 +60,9 @@ pub struct CoordinationConfig {
     /// The resources that steps may ask for, and how many permits there are of each; none by default.
     #[cfg(feature = "workflows")]
     pub workflow_resources: BTreeMap<String, u32>,
+    /// Where durable runs are kept; nowhere by default, and then there are none.
+    #[cfg(feature = "workflows")]
+    pub workflow_journal: Option<coord_workflow::RunJournal>,
     /// How often the monitor looks; once a second by default, and 200 ms at least, or the module
     /// does not start.
     #[cfg(feature = "performance-monitoring")]
@@ -91,6 +94,8 @@ impl Default for CoordinationConfig {
             workflow_total_concurrency: None,
             #[cfg(feature = "workflows")]
             workflow_resources: BTreeMap::new(),
+            #[cfg(feature = "workflows")]
+            workflow_journal: None,
             #[cfg(feature = "performance-monitoring")]
             performance_sampling_interval: coord_monitor::DEFAULT_INTERVAL,
             clock: Arc::new(SystemClock),

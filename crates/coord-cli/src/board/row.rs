@@ -6,6 +6,8 @@ use coordination::bus::Timestamp;
 use coordination::bus::time::Instant;
 use coordination::bus::vocabulary::ProcessOutput;
 
+use coordination::workflow::{StepPhase, StepView};
+
 use super::scrollback::{Bounds, Scrollback};
 use crate::file::{Resources, Unit};
 
@@ -152,6 +154,20 @@ impl Row {
             printer: None,
             at: Timestamp::MIN,
         }
+    }
+
+    /// What became of it before the run was taken up. What is to be done again is told.
+    pub(super) fn before(&mut self, step: &StepView) {
+        self.state = match step.phase {
+            // Of a service that was ready nothing runs any more.
+            StepPhase::Completed if self.is_service => State::Stopped,
+            StepPhase::Completed => State::Done,
+            StepPhase::Skipped => State::Skipped,
+            _ => return,
+        };
+        self.attempt = step.attempts;
+        let ended = step.ended.zip(step.started).filter(|_| !self.is_service);
+        self.took = ended.map(|(ended, started)| ended.saturating_sub(started));
     }
 
     /// Enters a state, unless what is known already is newer.

@@ -43,7 +43,12 @@ pub(super) const FILE_KEYS: Keys = Keys {
 };
 
 /// Reads everything that can be read; whatever is wrong is left to the walk.
-pub(super) fn root(walk: &mut Walk<'_>, root: &DeTable<'_>, path: &Path) -> WorkflowFile {
+pub(super) fn root(
+    walk: &mut Walk<'_>,
+    root: &DeTable<'_>,
+    path: &Path,
+    source: &str,
+) -> WorkflowFile {
     walk.check_keys(root, &FILE_KEYS);
     let default_name = default_name(path);
     let name = walk.string(root, "name");
@@ -66,6 +71,7 @@ pub(super) fn root(walk: &mut Walk<'_>, root: &DeTable<'_>, path: &Path) -> Work
         env,
         resources,
         units: drafts.into_iter().map(|draft| draft.unit).collect(),
+        source: source.to_owned(),
         text: walk.text.clone(),
     }
 }

@@ -3,20 +3,25 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordination::bus::time::sleep;
+use coordination::bus::time::{Instant, sleep};
 use coordination::bus::vocabulary::WORKFLOW_EVENTS;
 use coordination::bus::{BusExt, CancellationToken};
-use coordination::workflow::{Durable, Outcome, Status, Workflow};
+use coordination::workflow::{
+    Durable, Outcome, Run, RunId, RunState, Status, StepPhase, Workflow, WorkflowError,
+};
 use coordination::{CoordinationError, Services};
 use tokio::sync::mpsc;
 
-use super::{SetUpError, keeper};
+use super::{Begin, SetUpError, keeper};
+use crate::definition::Definition;
 use crate::hands::Wish;
 use crate::job::{Job, why};
 use crate::needs::Needs;
+use crate::runs::{GONE_LOOK, GONE_WITHIN, RunsFault};
 
 /// How long a run that was abandoned may take to end by itself after all.
 const ABANDON_AFTER: Duration = Duration::from_secs(1);
@@ -27,7 +32,8 @@ const SERVICES_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 /// A run, and what it hangs together with.
 pub(super) struct Course<'c> {
     pub(super) job: &'c Job,
-    pub(super) workflow: &'c Workflow<(), Durable>,
+    pub(super) workflow: &'c Workflow<Definition, Durable>,
+    pub(super) begin: &'c Begin,
     /// Whether services are kept when nobody needs them any more.
     pub(super) keeps: bool,
     /// Cancelled when nobody can see what happens any more.
@@ -46,7 +52,8 @@ impl Course<'_> {
     /// Runs to the end: until all steps are over and no service runs.
     pub(super) async fn run(
         &self,
-        needs: Needs,
+        definition: Definition,
+        mut needs: Needs,
         mut wishes: mpsc::Receiver<Wish>,
     ) -> Result<End, SetUpError> {
         let stays = self.keeps || needs.any_for_itself();
@@ -56,6 +63,8 @@ impl Course<'_> {
             true => None,
             false => Some(self.job.module.bus().subscribe(&WORKFLOW_EVENTS)?),
         };
+        let run = self.start(definition).await?;
+        let standing = self.take_up(&run, &mut needs);
         let mut failed = None;
         let abandoned = async {
             self.job.interrupts.abandon.cancelled().await;
@@ -85,7 +94,7 @@ impl Course<'_> {
             pending::<Infallible>().await
         };
         let outcome = tokio::select! {
-            outcome = self.to_the_end(services, stays, &over, &mut failed) => Some(outcome?),
+            outcome = self.to_the_end(&run, &standing, stays, &over, &mut failed) => Some(outcome?),
             () = abandoned => None,
             never = keeping => match never? {},
             never = killing => match never {},
@@ -97,41 +106,120 @@ impl Course<'_> {
         })
     }
 
+    /// Begins with the run, or goes on with it.
+    async fn start(&self, definition: Definition) -> Result<Run, SetUpError> {
+        let orchestrator = self.job.module.orchestrator()?;
+        let workflow = self.workflow;
+        let waited_until = Instant::now() + GONE_WITHIN;
+        loop {
+            let started = match self.begin {
+                Begin::Unkept => orchestrator.start_workflow(workflow, definition.clone()),
+                Begin::New(id) => {
+                    let (id, definition) = (id.clone(), definition.clone());
+                    orchestrator.start_durable(workflow, id, definition).await
+                }
+                Begin::Resumed(id) => orchestrator.resume_run(workflow, id).await,
+                Begin::Retried(id, from) => {
+                    let from = from.as_deref();
+                    orchestrator.retry_run(workflow, id, from).await
+                }
+            };
+            match started {
+                // Perhaps by one that was killed, and whose processes its watchdog is ending.
+                Err(WorkflowError::DrivenElsewhere { .. }) if Instant::now() < waited_until => {
+                    sleep(GONE_LOOK).await;
+                }
+                started => return Ok(started.map_err(RunsFault::from)?),
+            }
+        }
+    }
+
+    /// Notes what is over already in a run that goes on. Which services were ready, and are to be
+    /// there again for their own sake; others are when a step needs them.
+    fn take_up(&self, run: &Run, needs: &mut Needs) -> Vec<usize> {
+        let view = run.view();
+        let steps = view.filter(|view| !matches!(view.state, RunState::Finished(_)));
+        let steps = steps.map(|view| view.steps).unwrap_or_default();
+        let mut standing = Vec::new();
+        for (place, (unit, step)) in self.job.file.units.iter().zip(steps).enumerate() {
+            match unit.step() {
+                None if step.phase == StepPhase::Completed && needs.stands(place) => {
+                    standing.push(place);
+                }
+                // What undoes it may need them.
+                Some(own) if step.phase == StepPhase::Completed && own.undo.is_some() => {}
+                Some(_) if step.phase.is_over() => drop(needs.over(place)),
+                _ => {}
+            }
+        }
+        standing
+    }
+
+    /// Starts services again. The first that does not come up, and why.
+    async fn stand(&self, run: &RunId, standing: &[usize]) -> Result<(), (String, String)> {
+        for place in standing {
+            let up = self.job.up(*place, run, &self.job.interrupts.end).await;
+            up.map_err(|error| (self.job.file.units[*place].id.clone(), error.to_string()))?;
+        }
+        Ok(())
+    }
+
     /// The steps, then the services that stay for as long as they are wanted, then their end. `over`
     /// is cancelled when nothing of the steps is left to be done or undone.
     async fn to_the_end(
         &self,
-        services: &Services,
+        run: &Run,
+        standing: &[usize],
         stays: bool,
         over: &CancellationToken,
         failed: &mut Option<(String, String)>,
     ) -> Result<Arc<Outcome>, SetUpError> {
-        let orchestrator = self.job.module.orchestrator()?;
-        let run = orchestrator.start_workflow(self.workflow, ())?;
-        let outcome = tokio::select! {
-            outcome = run.outcome() => outcome?,
-            service = self.failure(services) => {
-                *failed = Some(service);
-                run.cancel();
-                run.outcome().await?
-            }
-            () = self.unwanted() => {
-                run.cancel();
-                run.outcome().await?
+        let services = self.job.module.services()?;
+        let mut up = pin!(self.stand(run.id(), standing));
+        let mut is_up = false;
+        let early = loop {
+            tokio::select! {
+                outcome = run.outcome() => break Some(outcome),
+                service = self.failure(services) => {
+                    *failed = Some(service);
+                    break None;
+                }
+                stood = &mut up, if !is_up => match stood {
+                    Ok(()) => is_up = true,
+                    Err(service) => {
+                        *failed = Some(service);
+                        break None;
+                    }
+                },
+                () = self.unwanted() => break None,
             }
         };
+        let outcome = match early {
+            Some(outcome) => outcome,
+            None => {
+                run.cancel();
+                run.outcome().await
+            }
+        };
+        let outcome = outcome.map_err(RunsFault::from)?;
         over.cancel();
         if stays && outcome.status == Status::Completed {
             let standing = async {
+                if !is_up {
+                    up.await?;
+                }
                 self.job.interrupts.standing.cancel();
-                self.unwanted().await;
+                tokio::select! {
+                    () = all_ended(services) => {}
+                    () = self.unwanted() => {}
+                }
+                Ok(())
             };
             tokio::select! {
                 // The last service to end may have failed.
                 biased;
                 service = self.failure(services) => *failed = Some(service),
-                () = all_ended(services) => {}
-                () = standing => {}
+                stood = standing => *failed = stood.err(),
             }
         }
         let _ = services.shutdown(SERVICES_DEADLINE).await;

@@ -10,15 +10,15 @@ use coordination::bus::vocabulary::{
 };
 use miette::{GraphicalReportHandler, GraphicalTheme, Report};
 
+use super::Start;
 use super::jsonl;
 use super::lines::Lines;
 use super::order::Happening;
 use super::out::{Out, out};
-use super::text::Text;
-use crate::args::{Color, Output, RunArgs};
+use super::text::{ODD, Text};
+use crate::args::{Color, Manner, Output};
 use crate::board::{Board, Bounds};
 use crate::exit_code::ExitCode;
-use crate::file::WorkflowFile;
 
 pub(super) struct Page {
     form: Form,
@@ -39,20 +39,29 @@ enum Form {
 }
 
 impl Page {
-    pub(super) fn new(args: &RunArgs, file: &WorkflowFile) -> Self {
-        let (form, color) = match args.output() {
+    pub(super) fn new(start: &Start<'_>) -> Self {
+        let Start { args, file, .. } = *start;
+        let (form, color) = match args.output {
             // JSON has no control characters for a terminal to act upon.
             Output::Jsonl => (Form::Jsonl, ColorChoice::AlwaysAnsi),
-            _ => (Form::Text(Text::new(file)), args.of.color.into()),
+            _ => (Form::Text(Text::new(file)), args.color.into()),
         };
-        Self {
+        let mut page = Self {
             form,
             lines: Lines::default(),
             board: Board::new(file, Bounds::TAIL),
             printed: 0,
             out: out(color),
             lost: CancellationToken::new(),
+        };
+        if let Some(before) = start.before {
+            page.board.before(before);
+            page.print(|form, out| match form {
+                Form::Text(text) => text.before(out, before),
+                Form::Jsonl => Ok(()),
+            });
         }
+        page
     }
 
     pub(super) fn lost(&self) -> CancellationToken {
@@ -183,9 +192,9 @@ impl Page {
 }
 
 /// Says on standard output that no step is to run.
-pub(crate) fn nothing_to_do(args: &RunArgs, workflow: &str) -> ExitCode {
-    let mut out = out(args.of.color.into());
-    let said = match args.output() {
+pub(crate) fn nothing_to_do(args: Manner, workflow: &str) -> ExitCode {
+    let mut out = out(args.color.into());
+    let said = match args.output {
         Output::Jsonl => Ok(()),
         _ => writeln!(out, "{workflow}: nothing to do, every condition is false"),
     };
@@ -204,4 +213,10 @@ pub(crate) fn print_report(color: Color, report: &Report) -> io::Result<()> {
     let mut error = AutoStream::new(io::stderr(), color.into());
     error.write_all(text.as_bytes())?;
     error.flush()
+}
+
+/// Says something beside the run, in a line on standard error. Whoever cannot be told goes on.
+pub(crate) fn say(color: Color, what: &str) {
+    let mut error = AutoStream::new(io::stderr(), color.into());
+    let _ = writeln!(error, "{ODD}{what}{ODD:#}").and_then(|()| error.flush());
 }

@@ -59,7 +59,7 @@ impl Paper {
             interrupts: start.interrupts.clone(),
             noted: 0,
             stands: false,
-            page: Page::new(start.args, start.file),
+            page: Page::new(start),
         })
     }
 

@@ -62,6 +62,9 @@ pub(super) fn print(
         }
     }
     verdict(out, ended, file)?;
+    if ended.is_kept {
+        kept(out, ended)?;
+    }
     if let Some(metrics) = &ended.metrics {
         writeln!(out, "{QUIET}{}{QUIET:#}", load(metrics))?;
     }
@@ -85,6 +88,18 @@ fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile) -> io::Result<()> 
         Spoken(ended.took),
         tally(ended, file)
     )
+}
+
+/// What the run is called, and what can be done with it.
+fn kept(out: &mut Out, ended: &Ended) -> io::Result<()> {
+    let run = &ended.outcome.run;
+    match ended.outcome.status {
+        Status::Completed => writeln!(out, "{QUIET}run {run}{QUIET:#}"),
+        _ => writeln!(
+            out,
+            "{QUIET}run {run}; to do again what is not done: coord retry {run}{QUIET:#}"
+        ),
+    }
 }
 
 /// A line of the summary.
@@ -128,10 +143,12 @@ fn service_line(step: &StepReport<'_>, row: &Row) -> Verdict {
         (StepState::Failed(error), _) => (BAD, "failed", error.to_string()),
         (_, State::Failed) => (BAD, "failed", row.remark.clone()),
         (StepState::Skipped(reason), _) => (QUIET, "skipped", reason.to_string()),
+        // In a run that was taken up, nothing may have needed it any more.
+        (StepState::Completed, _) if row.incarnation == 0 => (QUIET, "stopped", String::new()),
         _ if row.incarnation == 0 => (QUIET, "not run", String::new()),
         _ => (GOOD, "stopped", String::new()),
     };
-    if step.started.is_some() && matches!(step.state, StepState::Completed) {
+    if row.incarnation > 0 && matches!(step.state, StepState::Completed) {
         remark = join(&remark, &format!("ready in {}", Spoken(step.duration)));
     }
     if row.incarnation > 1 {

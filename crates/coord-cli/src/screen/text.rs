@@ -9,15 +9,17 @@ use coordination::bus::vocabulary::{
     Transition,
 };
 
+use coordination::workflow::{RunView, StepPhase};
+
 use super::out::Out;
 use crate::file::WorkflowFile;
 use crate::spoken::Spoken;
 use crate::undo::undo_name;
 
-pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-pub(super) const ODD: Style = AnsiColor::Yellow.on_default();
-pub(super) const QUIET: Style = Style::new().dimmed();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
+pub(crate) const QUIET: Style = Style::new().dimmed();
 
 /// The colours of steps' names, in turn: those that say neither good nor bad.
 const NAMES: [AnsiColor; 4] = [
@@ -197,6 +199,20 @@ impl Text {
 
     fn attempts(&self, step: &str) -> u32 {
         self.attempts.get(step).copied().unwrap_or(1)
+    }
+
+    /// Where a run is that is taken up.
+    pub(super) fn before(&self, out: &mut Out, run: &RunView) -> io::Result<()> {
+        let done = run
+            .steps
+            .iter()
+            .filter(|step| step.phase == StepPhase::Completed);
+        let (done, all) = (done.count(), run.steps.len());
+        let id = &run.run;
+        writeln!(
+            out,
+            "{QUIET}run {id} goes on: {done} of {all} steps are done{QUIET:#}"
+        )
     }
 
     /// What an interrupt does.

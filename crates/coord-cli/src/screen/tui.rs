@@ -60,11 +60,15 @@ enum Woken {
 impl Tui {
     pub(super) fn new(start: &Start<'_>) -> Result<Self, CoordinationError> {
         let bounds = Bounds::of_screen(start.file.units.len());
+        let mut board = Board::new(start.file, bounds);
+        if let Some(before) = start.before {
+            board.before(before);
+        }
         Ok(Self {
-            board: Board::new(start.file, bounds),
+            board,
             view: View::new(),
             load: Load::default(),
-            look: Look::of_environment(start.args.of.color),
+            look: Look::of_environment(start.args.color),
             feed: Feed::new(start.module, bounds)?,
             module: Arc::clone(start.module),
             interrupts: start.interrupts.clone(),

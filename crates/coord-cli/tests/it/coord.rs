@@ -37,6 +37,7 @@ impl Folder {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coord"));
         command.args(arguments).current_dir(&self.0);
         command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+        command.env("XDG_STATE_HOME", self.0.join("state"));
         command.stdin(Stdio::null());
         command
     }

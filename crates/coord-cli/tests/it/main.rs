@@ -5,6 +5,7 @@ mod coord;
 mod files;
 mod interrupts;
 mod journals;
+mod kept;
 mod json_lines;
 mod live;
 mod output;

@@ -31,6 +31,8 @@ pub(crate) enum Role {
     AppendUntilRefused,
     /// Acquires `lease` for a day, says `token TOKEN`, and goes on for ever.
     Hold,
+    /// The same, with a process beside it that has its presence; says `beside PID`, then its token.
+    HoldBeside,
     /// Acquires `another` and releases it, says `released`, and goes on for ever.
     HoldAnother,
     /// Opens a journal under a umask that takes nothing away, and appends.
@@ -45,6 +47,7 @@ impl Role {
             Self::AppendTwenty => "append-twenty",
             Self::AppendUntilRefused => "append-until-refused",
             Self::Hold => "hold",
+            Self::HoldBeside => "hold-beside",
             Self::HoldAnother => "hold-another",
             Self::OpenWithoutUmask => "open-without-umask",
         }
@@ -142,6 +145,17 @@ async fn in_a_role() {
         "hold" => {
             let journal = Journal::open(dir).expect("it opens");
             let grant = journal.acquire("lease", "a process", DAY).await;
+            say(&format!("token {}", grant.expect("it is free").token));
+            std::future::pending::<()>().await;
+        }
+        "hold-beside" => {
+            let journal = Journal::open(dir).expect("it opens");
+            let grant = journal.acquire("lease", "a process", DAY).await;
+            let presence = journal.presence().expect("it is announced");
+            let mut beside = Command::new("sleep");
+            beside.arg("1000").stdin(presence);
+            let beside = beside.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            say(&format!("beside {}", beside.expect("it starts").id()));
             say(&format!("token {}", grant.expect("it is free").token));
             std::future::pending::<()>().await;
         }

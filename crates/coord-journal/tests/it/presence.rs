@@ -61,6 +61,27 @@ async fn the_lease_of_a_process_that_was_killed_is_free_at_once() {
 }
 
 #[tokio::test]
+async fn a_process_beside_it_keeps_the_lease_of_a_process_that_was_killed() {
+    let stage = Stage::new();
+    let journal = stage.open();
+    let mut cast = play(Role::HoldBeside, &stage.dir(), &[]);
+    let said = cast.line().expect("it says what is beside it");
+    let beside = said.strip_prefix("beside ").expect("its id");
+    let beside = Pid::from_raw(beside.parse().expect("a number")).unwrap();
+    let said = cast.line().expect("it says its token");
+    cast.kill();
+    let held = current(&journal, "lease").await.unwrap();
+    assert_eq!(said, format!("token {}", held.token));
+    assert!(journal.acquire("lease", "holder", TTL).await.is_err());
+    kill_process(beside, Signal::KILL).unwrap();
+    // Nobody waits for it but the system.
+    while current(&journal, "lease").await.is_some() {
+        tokio::task::yield_now().await;
+    }
+    acquire(&journal, "lease").await;
+}
+
+#[tokio::test]
 async fn a_process_that_is_suspended_keeps_its_lease() {
     let stage = Stage::new();
     let journal = stage.open();

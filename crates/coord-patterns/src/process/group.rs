@@ -1,5 +1,6 @@
 //! A process that runs, with all that it has begun: its process group.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -16,6 +17,7 @@ use super::ProcessSpec;
 use super::exit::{all_gone, exited};
 use super::groups::{Groups, Membership};
 use super::pipe::Pipe;
+use super::simple_line;
 
 /// How long a process may take to be gone once it was killed. Most take less than a millisecond;
 /// one that the kernel cannot interrupt, such as one that waits for a dead disk, may take for ever.
@@ -37,20 +39,18 @@ pub(super) struct Group {
 impl Group {
     /// Starts a process, and gives its standard output and its standard error.
     pub(super) fn start(spec: &ProcessSpec, groups: &Arc<Groups>) -> io::Result<(Self, [Pipe; 2])> {
-        let (stdout, stdout_writer) = Pipe::new()?;
-        let (stderr, stderr_writer) = Pipe::new()?;
-        let mut command = Command::new(&spec.program);
-        command
-            .args(&spec.arguments)
-            .envs(spec.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(stdout_writer)
-            .stderr(stderr_writer)
-            .process_group(0);
-        if let Some(dir) = &spec.dir {
-            command.current_dir(dir);
-        }
-        let leader = command.spawn()?;
+        // Where a program cannot be started without a shell, that says what it thinks of it.
+        let without_shell = simple_line::of(spec).and_then(|words| {
+            let mut command = command(spec, &words[0], &words[1..]);
+            if let Some(dir) = simple_line::working_directory(spec) {
+                command.env("PWD", dir);
+            }
+            spawn(command).ok()
+        });
+        let (leader, output) = match without_shell {
+            Some(started) => started,
+            None => spawn(command(spec, &spec.program, &spec.arguments))?,
+        };
         let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let id = id.ok_or_else(|| io::Error::other("the process has no id"))?;
         let group = Self {
@@ -58,7 +58,7 @@ impl Group {
             leader,
             id,
         };
-        Ok((group, [stdout, stderr]))
+        Ok((group, output))
     }
 
     /// Its id, which is its leader's.
@@ -108,6 +108,28 @@ impl Drop for Group {
         // Nobody is left to tell. Tokio reaps the leader.
         let _ = self.signal(Signal::KILL);
     }
+}
+
+fn command<S: AsRef<OsStr>>(spec: &ProcessSpec, program: &S, arguments: &[S]) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .envs(spec.environment.iter().map(|(name, value)| (name, value)));
+    if let Some(dir) = &spec.dir {
+        command.current_dir(dir);
+    }
+    command
+}
+
+fn spawn(mut command: Command) -> io::Result<(Child, [Pipe; 2])> {
+    let (stdout, stdout_writer) = Pipe::new()?;
+    let (stderr, stderr_writer) = Pipe::new()?;
+    command
+        .stdin(Stdio::null())
+        .stdout(stdout_writer)
+        .stderr(stderr_writer)
+        .process_group(0);
+    Ok((command.spawn()?, [stdout, stderr]))
 }
 
 fn exit_of(status: ExitStatus) -> Exit {

@@ -10,6 +10,9 @@ use super::StopSignal;
 /// finish what it is answering, and what other process runners give.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 
+/// What runs command lines.
+pub(super) const SHELL: &str = "/bin/sh";
+
 /// A process to run.
 ///
 /// ```
@@ -57,10 +60,15 @@ impl ProcessSpec {
     }
 
     /// A command line for `/bin/sh -c`.
+    ///
+    /// Where the line is nothing but a program and plain words, in quotes or not, the shell is left
+    /// out, as `make` does: it would only start the program. (What some shells but not all would add to
+    /// its environment, such as `SHLVL`, is not there then.) Where the program cannot be started, the
+    /// shell is asked after all, and says so in its own way: exit code 127 or 126.
     pub fn shell(name: impl Into<String>, command: impl Into<OsString>) -> Self {
         // By its path: with a `PATH` in `environment`, a name would cost a fork instead of a
         // `posix_spawn`.
-        Self::program(name, "/bin/sh").args(["-c".into(), command.into()])
+        Self::program(name, SHELL).args(["-c".into(), command.into()])
     }
 
     /// With more arguments.

@@ -1,14 +1,18 @@
 //! What ends a program's processes when the program itself is killed.
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, PipeWriter, Read, Write};
+use std::fs::File;
+use std::io::{self, PipeWriter, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use rustix::io::ioctl_fionbio;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{ioctl_fionbio, read, retry_on_intr};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
+
+use super::pipe::CHUNK;
 
 /// A process beside the program, which kills what runs once the program is gone.
 ///
@@ -47,11 +51,30 @@ impl Watchdog {
     /// # Panics
     ///
     /// Outside a tokio runtime that has its I/O enabled.
-    pub fn start(mut command: Command) -> io::Result<Self> {
+    pub fn start(command: Command) -> io::Result<Self> {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts one that keeps this file open until it has killed what was left: a lock, say, for which
+    /// others wait before they do the same again.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_holding(command: Command, held: File) -> io::Result<Self> {
+        Self::start_with(command, held.into())
+    }
+
+    fn start_with(mut command: Command, held: Stdio) -> io::Result<Self> {
         let (orders, pipe) = io::pipe()?;
         // A watchdog that does not read must not hold up who starts processes.
         ioctl_fionbio(&pipe, true)?;
-        command.stdin(orders).stdout(Stdio::null());
+        // Nothing is printed there: it is one of the three that a process is given.
+        command.stdin(orders).stdout(held);
         command.stderr(Stdio::null()).process_group(0);
         let _child = tokio::process::Command::from(command).spawn()?;
         Ok(Self { pipe, _child })
@@ -75,7 +98,7 @@ impl Watchdog {
             signal(SignalKind::hangup())?,
             signal(SignalKind::quit())?,
         ];
-        for group in left(io::stdin()) {
+        for group in left(Orders) {
             // One that has gone meanwhile needs nothing more.
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -100,29 +123,65 @@ impl Watchdog {
     }
 }
 
+/// What a watchdog is told, by whoever writes to its standard input.
+struct Orders;
+
+/// For how long orders are let come together: most groups have ended by then, and are none of a
+/// watchdog's business, which would otherwise be woken at the beginning and the end of each.
+const PAUSE: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 100_000_000,
+};
+
+impl Read for Orders {
+    /// Reads what has come, a pause after the first of it; that nobody is left to write, at once.
+    fn read(&mut self, orders: &mut [u8]) -> io::Result<usize> {
+        let stdin = io::stdin();
+        // That it is over, the system says to everybody.
+        let wait =
+            |wanted, timeout| retry_on_intr(|| poll(&mut [PollFd::new(&stdin, wanted)], timeout));
+        wait(PollFlags::IN, None)?;
+        wait(PollFlags::empty(), Some(&PAUSE))?;
+        Ok(retry_on_intr(|| read(&stdin, &mut *orders))?)
+    }
+}
+
 /// The groups that live when the orders end.
-fn left(orders: impl Read) -> Vec<Pid> {
+fn left(mut orders: impl Read) -> Vec<Pid> {
     let mut living = HashMap::new();
-    for order in BufReader::new(orders).lines().map_while(Result::ok) {
-        let Some(group) = order
-            .get(1..)
-            .and_then(|id| Pid::from_raw(id.parse().ok()?))
-        else {
-            continue;
-        };
-        match order.starts_with('+') {
-            true => living.insert(group, begun(group)),
-            false => living.remove(&group),
-        };
+    let (mut text, mut chunk) = (Vec::new(), vec![0; CHUNK]);
+    while let Ok(length @ 1..) = orders.read(&mut chunk) {
+        text.extend_from_slice(&chunk[..length]);
+        // An order that has come in part is completed by the next chunk.
+        let whole = text.iter().rposition(|byte| *byte == b'\n');
+        let whole: Vec<u8> = text.drain(..whole.map_or(0, |end| end + 1)).collect();
+        for order in String::from_utf8_lossy(&whole).lines() {
+            obey(order, &mut living);
+        }
+        for (group, then) in &mut living {
+            then.get_or_insert_with(|| begun(*group));
+        }
     }
     // A leader that is gone was reaped by others than its program, and its id may be another's by
     // now. As long as the group has a member, its id is nobody else's.
-    let is_same = |(group, then): &(Pid, Option<String>)| {
+    let is_same = |(group, then): &(Pid, Option<Option<String>>)| {
         let now = begun(*group);
-        now.is_none() || now == *then
+        now.is_none() || Some(&now) == then.as_ref()
     };
     let same = living.into_iter().filter(is_same);
     same.map(|(group, _)| group).collect()
+}
+
+/// Notes that a group lives, without yet knowing since when, or that it does not.
+fn obey(order: &str, living: &mut HashMap<Pid, Option<Option<String>>>) {
+    let id = order.get(1..).and_then(|id| id.parse().ok());
+    let Some(group) = id.and_then(Pid::from_raw) else {
+        return;
+    };
+    match order.starts_with('+') {
+        true => living.insert(group, None),
+        false => living.remove(&group),
+    };
 }
 
 /// When a process began, in the words of the system, where it tells: with its id, that is what
@@ -141,6 +200,22 @@ fn begun(process: Pid) -> Option<String> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn what_it_holds_is_open_until_it_has_done() {
+        let (mut reader, held) = io::pipe().unwrap();
+        let held = File::from(std::os::fd::OwnedFd::from(held));
+        // As `serve` does, it reads to the end.
+        let mut command = Command::new("sh");
+        command.args(["-c", "cat > /dev/null"]);
+        let watchdog = Watchdog::start_holding(command, held).unwrap();
+        ioctl_fionbio(&reader, true).unwrap();
+        let open = reader.read(&mut [0]).unwrap_err();
+        assert_eq!(open.kind(), io::ErrorKind::WouldBlock);
+        ioctl_fionbio(&reader, false).unwrap();
+        drop(watchdog);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0);
+    }
+
     #[test]
     fn what_entered_and_did_not_leave_is_left() {
         // No process has such an id.
@@ -149,6 +224,16 @@ mod tests {
         assert_eq!(left(orders.as_bytes()), [b]);
         let orders = "+2000000001\n+2000000002\n-2000000002\n+20000";
         assert!(left(orders.as_bytes()).contains(&a));
+    }
+
+    #[test]
+    fn an_order_that_comes_in_pieces_is_one() {
+        let b = Pid::from_raw(2_000_000_002).unwrap();
+        let orders = "+2000000001\n+2000000002\n-2000000001\n".as_bytes();
+        for cut in 0..orders.len() {
+            let (first, second) = orders.split_at(cut);
+            assert_eq!(left(first.chain(second)), [b], "{cut}");
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! How processes start, and why they do not.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use coord_bus::time::ManualClock;
@@ -157,4 +160,68 @@ async fn any_bus_will_do() {
         within(tokio::spawn(run)).await.unwrap().unwrap(),
         Exit::code(5)
     );
+}
+
+/// How a line ends and what it prints, as one that needs no shell and as one that needs it.
+async fn both(line: &str, dir: &Path, environment: &[(&str, &str)]) -> [(Exit, Vec<String>); 2] {
+    let run = async |line: &str| {
+        let mut stage = Stage::new();
+        let spec = ProcessSpec::shell("line", line)
+            .dir(dir)
+            .envs(environment.iter().copied());
+        let exit = within(stage.runner.run(&spec, &Stop::default())).await;
+        (exit.expect("it runs"), stage.printed())
+    };
+    [run(line).await, run(&format!("{{ {line}; }}")).await]
+}
+
+#[tokio::test]
+async fn a_line_that_names_no_program_ends_as_its_shell_ends() {
+    let dir = Path::new("/");
+    for (line, code) in [
+        ("no-such-program -x", 127),
+        ("/no/such/program", 127),
+        ("/etc/passwd", 126),
+    ] {
+        let [without, by_shell] = both(line, dir, &[]).await;
+        assert_eq!(without, by_shell);
+        assert_eq!(without.0, Exit::code(code), "{line}");
+        let program = line.split(' ').next().unwrap();
+        assert!(without.1[0].contains(program), "{without:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_script_that_names_no_interpreter_is_the_shells() {
+    let house = tempfile::tempdir().unwrap();
+    let script = house.path().join("script");
+    std::fs::write(&script, "echo $1; exit 7").unwrap();
+    std::fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    let [without, by_shell] = both("./script hello", house.path(), &[]).await;
+    assert_eq!(without, by_shell);
+    assert_eq!(without, (Exit::code(7), vec!["hello".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_program_sees_the_working_directory_that_a_shell_would_tell_it() {
+    let house = tempfile::tempdir().unwrap();
+    let real = house.path().canonicalize().unwrap().join("real");
+    let link = house.path().join("link");
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    for (environment, told) in [
+        (vec![], text(&real)),
+        (vec![("PWD", text(&link))], text(&link)),
+        (vec![("PWD", "/".to_owned())], text(&real)),
+        (vec![("PWD", "link".to_owned())], text(&real)),
+    ] {
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect();
+        let [without, by_shell] = both("printenv PWD", &link, &environment).await;
+        assert_eq!(without, by_shell);
+        assert_eq!(without.1, [told], "{environment:?}");
+    }
 }

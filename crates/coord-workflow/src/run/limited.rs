@@ -89,7 +89,7 @@ impl Queue {
 
     /// Whether a step that waits for something would still begin.
     fn would_begin(&self) -> bool {
-        !self.is_over() && self.course.stopped().is_none()
+        !self.is_over() && self.course.stopped().is_none() && !self.suspended
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) struct Queue {
     abandoned: bool,
     /// Set when the run is to be left as it is: nothing begins, and what is stopped for it has not
     /// ended.
-    suspended: bool,
+    pub(super) suspended: bool,
     /// Set while no step is to begin.
     paused: bool,
     /// In a run that is kept: what is to be written, and what waits for it.

@@ -117,5 +117,8 @@ pub(super) fn orchestrator(
     for (name, permits) in &config.workflow_resources {
         orchestrator = orchestrator.resource(name, *permits);
     }
+    if let Some(journal) = &config.workflow_journal {
+        orchestrator = orchestrator.journal(journal.clone());
+    }
     Ok(Some(orchestrator.build()?))
 }

@@ -1,0 +1,105 @@
+//! What a run is of: the text of a file with its parameters, kept with the run, so that it is taken
+//! up without the file.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use miette::Report;
+use serde::{Deserialize, Serialize};
+
+use crate::file::{WorkflowFile, printable};
+use crate::needs::Needs;
+use crate::validate::Checked;
+
+/// What a run is started with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Definition {
+    /// The file, from the root: its folder is that of the processes.
+    path: PathBuf,
+    text: String,
+    params: BTreeMap<String, String>,
+    /// Whether each unit runs by its condition: that is decided once.
+    runs: Vec<bool>,
+}
+
+impl Definition {
+    pub(crate) fn of(path: &Path, checked: &Checked) -> io::Result<Self> {
+        Ok(Self {
+            path: std::path::absolute(path)?,
+            text: checked.file.source.clone(),
+            params: checked.params.clone(),
+            runs: checked.runs.clone(),
+        })
+    }
+
+    /// The file as it was, which was right then.
+    pub(crate) fn checked(&self) -> Result<Checked, Report> {
+        let file = WorkflowFile::parse(&self.path, self.text.as_bytes())?;
+        let mut runs = self.runs.clone();
+        runs.resize(file.units.len(), true);
+        Ok(Checked {
+            file,
+            params: self.params.clone(),
+            runs,
+        })
+    }
+
+    /// Whether a run of the one is a run of the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (&self.path, &self.text, &self.params) == (&other.path, &other.text, &other.params)
+    }
+
+    /// What there is to say where the file is not what it was.
+    pub(crate) fn changed(&self) -> Option<String> {
+        let what = match std::fs::read(&self.path) {
+            Ok(now) if now == self.text.as_bytes() => return None,
+            Ok(_) => "has changed since the run was started",
+            Err(_) => "cannot be read any more",
+        };
+        let path = printable(&self.path.display().to_string());
+        Some(format!(
+            "{path} {what}: the run goes on with what it was started with"
+        ))
+    }
+}
+
+/// A workflow file of which everything is known to be right, and what of it runs.
+pub(crate) struct Prepared {
+    pub(crate) file: WorkflowFile,
+    pub(crate) params: BTreeMap<String, String>,
+    /// Whether each unit runs.
+    pub(crate) runs: Vec<bool>,
+    pub(crate) needs: Needs,
+    pub(crate) definition: Definition,
+}
+
+impl Prepared {
+    pub(crate) fn new(
+        checked: Checked,
+        definition: Definition,
+        concurrency: Option<NonZeroUsize>,
+    ) -> Self {
+        let Checked {
+            mut file,
+            params,
+            mut runs,
+        } = checked;
+        let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let limit = concurrency.or(file.concurrency);
+        file.concurrency = Some(limit.unwrap_or(processors));
+        let needs = Needs::of(&file, &runs);
+        for (place, unit) in file.units.iter().enumerate() {
+            runs[place] &= unit.service().is_none() || needs.is_needed(place);
+        }
+        Self {
+            file,
+            params,
+            runs,
+            needs,
+            definition,
+        }
+    }
+}

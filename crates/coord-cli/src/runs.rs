@@ -1,0 +1,55 @@
+//! The runs in a journal: where it is, which run is meant, and the commands about runs that are
+//! there.
+
+mod fault;
+mod find;
+mod list;
+mod place;
+mod show;
+mod take_up;
+mod tell;
+
+use coordination::workflow::RunJournal;
+use miette::Report;
+
+use crate::args::{JournalPlace, OfJournal};
+use crate::exit_code::ExitCode;
+use crate::run::on_runtime;
+use crate::screen;
+pub(crate) use fault::RunsFault;
+pub(crate) use find::find;
+pub(crate) use list::list;
+pub(crate) use place::{open_for_run, open_there};
+pub(crate) use show::{of_run, show, why};
+pub(crate) use take_up::{GONE_LOOK, GONE_WITHIN, begin, resume, retry};
+pub(crate) use tell::tell;
+
+/// Does something with the runs of a journal that is there, and says on standard error why not.
+fn with_runs(
+    of: &OfJournal,
+    work: impl AsyncFnOnce(&RunJournal) -> Result<(), RunsFault>,
+) -> ExitCode {
+    let done = on_runtime(async |_| {
+        let runs = RunJournal::of(open_there(&of.journal)?);
+        Ok(work(&runs).await?)
+    });
+    match done {
+        Ok(()) => ExitCode::Done,
+        Err(report) => refuse(of, &report),
+    }
+}
+
+/// Says why nothing is done. The exit code is that of the fault.
+fn refuse(of: &OfJournal, report: &Report) -> ExitCode {
+    let fault = report.downcast_ref::<RunsFault>();
+    let code = fault.map_or(ExitCode::SetUp, RunsFault::exit_code);
+    match screen::print_report(of.color, report) {
+        Ok(()) => code,
+        Err(_) => ExitCode::OutputLost,
+    }
+}
+
+/// The runs of a journal, if it is there.
+pub(crate) fn there(place: &JournalPlace) -> Option<RunJournal> {
+    open_there(place).ok().map(RunJournal::of)
+}

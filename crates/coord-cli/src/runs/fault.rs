@@ -1,0 +1,115 @@
+//! Why nothing came of what was asked of the runs in a journal. The codes are stable.
+
+use std::io;
+
+use coordination::journal::JournalError;
+use coordination::workflow::WorkflowError;
+use miette::Diagnostic;
+
+use crate::exit_code::ExitCode;
+use crate::file::printable;
+use crate::journal::with_causes;
+
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub(crate) enum RunsFault {
+    #[error(
+        "there is no place for the journal of runs: neither XDG_STATE_HOME nor HOME says where"
+    )]
+    #[diagnostic(
+        code(coord::runs::no_place),
+        help("`--journal DIR` says where; `coord run --no-journal` keeps none")
+    )]
+    NoPlace,
+
+    #[error("the run was not started, for it cannot be kept: {message}")]
+    #[diagnostic(
+        code(coord::runs::not_kept),
+        help(
+            "`--journal DIR` keeps it elsewhere; `--no-journal` runs it without a journal: killed, it \
+             is lost"
+        )
+    )]
+    NotKept { message: String },
+
+    #[error("{message}")]
+    #[diagnostic(
+        code(coord::runs::no_journal),
+        help("`coord run` keeps its runs there; `--journal DIR` names another place")
+    )]
+    NoJournal { message: String },
+
+    #[error("{message}")]
+    #[diagnostic(code(coord::runs::failed))]
+    Failed { message: String },
+
+    #[error("there is no run `{run}` in the journal")]
+    #[diagnostic(code(coord::runs::no_run))]
+    NoRun {
+        run: String,
+        #[help]
+        help: String,
+    },
+
+    #[error("`{run}` can be any of {count} runs")]
+    #[diagnostic(code(coord::runs::ambiguous))]
+    Ambiguous {
+        run: String,
+        count: usize,
+        #[help]
+        help: String,
+    },
+
+    #[error("there is no step `{step}` in run `{run}`")]
+    #[diagnostic(code(coord::runs::no_step))]
+    NoStep {
+        step: String,
+        run: String,
+        #[help]
+        help: String,
+    },
+
+    #[error("there is a run `{run}` of another file, or with other parameters")]
+    #[diagnostic(
+        code(coord::runs::other_file),
+        help("`coord resume {run}` goes on with that one; another `--id` starts a new run")
+    )]
+    OtherFile { run: String },
+
+    #[error("no run was interrupted")]
+    #[diagnostic(
+        code(coord::runs::nothing_to_resume),
+        help("`coord list` shows the runs; `coord retry RUN` does again what failed in one")
+    )]
+    NothingToResume,
+
+    #[error("what was asked for cannot be written")]
+    #[diagnostic(code(coord::runs::output))]
+    Output(#[from] io::Error),
+}
+
+impl RunsFault {
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::NothingToResume => ExitCode::NothingSelected,
+            Self::Output(_) => ExitCode::OutputLost,
+            _ => ExitCode::SetUp,
+        }
+    }
+}
+
+impl From<WorkflowError> for RunsFault {
+    fn from(error: WorkflowError) -> Self {
+        let message = printable(&with_causes(&error));
+        Self::Failed { message }
+    }
+}
+
+impl From<JournalError> for RunsFault {
+    fn from(error: JournalError) -> Self {
+        let message = printable(&with_causes(&error));
+        match error {
+            JournalError::NotThere { .. } => Self::NoJournal { message },
+            _ => Self::Failed { message },
+        }
+    }
+}

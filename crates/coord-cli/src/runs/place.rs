@@ -1,0 +1,44 @@
+//! Where the journal of runs is.
+
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use coordination::journal::{Journal, JournalOptions};
+
+use super::RunsFault;
+use crate::args::JournalPlace;
+use crate::file::printable;
+use crate::journal::with_causes;
+
+/// The directory that was named, or else `coord` in where the system has the state of programs.
+fn dir(place: &JournalPlace) -> Result<PathBuf, RunsFault> {
+    if let Some(dir) = &place.journal {
+        return Ok(dir.clone());
+    }
+    // One that is not from the root is to be ignored.
+    let from_root = |name| {
+        let dir = env::var_os(name).map(PathBuf::from);
+        dir.filter(|dir| dir.is_absolute())
+    };
+    let state = from_root("XDG_STATE_HOME");
+    let state = state.or_else(|| Some(from_root("HOME")?.join(".local/state")));
+    state
+        .map(|state| state.join("coord"))
+        .ok_or(RunsFault::NoPlace)
+}
+
+/// For a run that is to be kept: makes the journal if it is not there.
+pub(crate) fn open_for_run(place: &JournalPlace) -> Result<Arc<Journal>, RunsFault> {
+    let journal = Journal::open(dir(place)?);
+    let journal = journal.map_err(|error| RunsFault::NotKept {
+        message: printable(&with_causes(&error)),
+    });
+    journal.map(Arc::new)
+}
+
+/// The journal, which has to be there.
+pub(crate) fn open_there(place: &JournalPlace) -> Result<Arc<Journal>, RunsFault> {
+    let journal = JournalOptions::new().existing().open(dir(place)?)?;
+    Ok(Arc::new(journal))
+}

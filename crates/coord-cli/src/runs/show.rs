@@ -1,0 +1,131 @@
+//! `coord show` and `coord why`: a run, its steps, and what they wait for.
+
+use std::io::{self, Write};
+
+use anstyle::Style;
+use coordination::workflow::{
+    Graph, GraphStep, RunState, RunView, StepPhase, StepView, Why, nearest,
+};
+
+use super::list::{between, local, state};
+use super::{RunsFault, find, there, with_runs};
+use crate::args::{JournalPlace, ShowArgs, WhyArgs};
+use crate::exit_code::ExitCode;
+use crate::file::printable;
+use crate::screen::{self, BAD, GOOD, ODD, QUIET};
+use crate::spoken::Spoken;
+
+/// Shows a run.
+pub(crate) fn show(args: &ShowArgs) -> ExitCode {
+    with_runs(&args.of.of, async |runs| {
+        let run = find(runs, &args.of.run).await?;
+        let view = runs.view(&run).await?;
+        let mut out = screen::out(args.of.of.color.into());
+        if args.json {
+            serde_json::to_writer_pretty(&mut out, &view).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            print(&mut out, &view)?;
+        }
+        Ok(out.flush()?)
+    })
+}
+
+fn print(out: &mut impl Write, view: &RunView) -> io::Result<()> {
+    let (style, state) = state(view);
+    let started = local(view.started_at);
+    write!(
+        out,
+        "run {} of {}: {style}{state}{style:#}, started {started}",
+        view.run, view.workflow
+    )?;
+    if let Some(took) = view.duration {
+        write!(out, ", took {}", Spoken(took))?;
+    }
+    if let Some(driver) = &view.driven_by {
+        write!(out, ", driven by {driver}")?;
+    }
+    writeln!(out)?;
+    let width = view.steps.iter().map(|step| step.id.len()).max();
+    let width = width.unwrap_or_default();
+    for step in &view.steps {
+        let style = style_of(step.phase);
+        let took = match step.phase.is_over() {
+            true => between(step.started, step.ended),
+            false => String::new(),
+        };
+        let line = format!("{:width$}  {took:>11}  {}", step.id, remark(view, step));
+        let phase = step.phase.to_string();
+        writeln!(out, "{style}{phase:10}{style:#} {}", line.trim_end())?;
+    }
+    match view.state {
+        RunState::Interrupted => writeln!(out, "{QUIET}coord resume {}{QUIET:#}", view.run),
+        _ => Ok(()),
+    }
+}
+
+fn remark(view: &RunView, step: &StepView) -> String {
+    let mut remarks = Vec::new();
+    if step.attempts > 1 {
+        remarks.push(format!("{} attempts", step.attempts));
+    }
+    remarks.extend(step.error.as_deref().map(printable));
+    if view.state == RunState::Running {
+        match view.why(&step.id) {
+            None | Some(Why::Over(_) | Why::Running) => {}
+            Some(why) => remarks.push(why.to_string()),
+        }
+    }
+    remarks.join("; ")
+}
+
+fn style_of(phase: StepPhase) -> Style {
+    match phase {
+        StepPhase::Completed => GOOD,
+        StepPhase::Failed | StepPhase::NotUndone => BAD,
+        StepPhase::Retrying | StepPhase::Cancelled | StepPhase::Undone => ODD,
+        StepPhase::Waiting | StepPhase::Skipped => QUIET,
+        _ => Style::new(),
+    }
+}
+
+/// Says what a step waits for, or else where it is.
+pub(crate) fn why(args: &WhyArgs) -> ExitCode {
+    with_runs(&args.of.of, async |runs| {
+        let run = find(runs, &args.of.run).await?;
+        let view = runs.view(&run).await?;
+        let step = step_of(&view, &args.step)?;
+        let mut out = screen::out(args.of.of.color.into());
+        if let Some(why) = view.why(&step.id) {
+            writeln!(out, "{}: {why}", step.id)?;
+        }
+        if let Some(error) = &step.error {
+            writeln!(out, "{}: {}", step.id, printable(error))?;
+        }
+        Ok(out.flush()?)
+    })
+}
+
+/// The step of a run that is meant.
+pub(super) fn step_of<'v>(view: &'v RunView, id: &str) -> Result<&'v StepView, RunsFault> {
+    view.step(id).ok_or_else(|| RunsFault::NoStep {
+        step: printable(id),
+        run: view.run.to_string(),
+        help: match nearest(id, view.steps.iter().map(|step| &*step.id)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("`coord show {}` shows its steps", view.run),
+        },
+    })
+}
+
+/// What needs what in a run, with where each step is; if there is such a run.
+pub(crate) async fn of_run(journal: &JournalPlace, run: &str) -> Option<Graph> {
+    let runs = there(journal)?;
+    let run = find(&runs, run).await.ok()?;
+    let view = runs.view(&run).await.ok()?;
+    let steps = view.steps.iter().map(|step| {
+        let step_of = GraphStep::new(&step.id).needs(step.needs.iter().copied());
+        step_of.note(step.phase.to_string())
+    });
+    Some(Graph::new(&view.workflow, steps.collect()))
+}

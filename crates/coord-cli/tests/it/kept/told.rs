@@ -1,0 +1,168 @@
+//! What is seen of a run, and said to it, from another process.
+
+use serde_json::Value;
+
+use super::{NOTE, diamond, id, kill, list, said, started};
+use crate::coord::{Folder, done};
+
+fn show(folder: &Folder, run: &str) -> Value {
+    let shown = done(folder.coord(["show", run, "--json"]));
+    shown.exits(0);
+    serde_json::from_str(&shown.out).unwrap()
+}
+
+#[test]
+fn a_run_in_another_process_is_cancelled_and_undone() {
+    let file = "[[step]]\nid = 'done'\nrun = 'true'\nundo = 'echo undone >> effects'\n\
+         [[step]]\nid = 'waits'\nneeds = ['done']\nrun = 'echo began; exec sleep 1000'\n";
+    let (folder, running) = started(file, "began", 1);
+    let run = list(&folder, "running");
+    let told = done(folder.coord(["cancel", id(&run[0])]));
+    told.exits(0).says("is cancelled\n");
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(130), "{printed}");
+    assert_eq!(folder.read("effects").as_deref(), Some("undone\n"));
+    list(&folder, "cancelled");
+    let refused = done(folder.coord(["cancel", id(&run[0])]));
+    refused.exits(96);
+    assert!(said(&refused).contains("has finished"), "{refused:?}");
+}
+
+#[test]
+fn what_an_interrupted_run_is_told_is_done_when_it_goes_on() {
+    let (folder, running) = started(&diamond(), "began", 2);
+    kill(running);
+    let run = list(&folder, "interrupted");
+    let told = done(folder.coord(["cancel", id(&run[0])]));
+    told.exits(0).says("once it goes on: `coord resume ");
+    done(folder.coord(["resume"])).exits(130).says("cancelled");
+    list(&folder, "cancelled");
+}
+
+#[test]
+fn a_paused_run_begins_no_step_until_it_is_continued() {
+    let file = format!(
+        "[[step]]\nid = 'one'\nrun = 'echo began; until test -e go; do sleep 0.01; done'\n\
+         [[step]]\nid = 'two'\nneeds = ['one']\nrun = '{NOTE}'\n"
+    );
+    let (folder, running) = started(&file, "began", 1);
+    let runs = list(&folder, "running");
+    let run = id(&runs[0]);
+    let why = |step| done(folder.coord(["why", run, step]));
+    why("two").exits(0).says("two: it waits for `one`\n");
+    done(folder.coord(["pause", run]))
+        .exits(0)
+        .says("is paused\n");
+    folder.write("go", "");
+    while show(&folder, run)["steps"][0]["phase"] != "completed" {}
+    why("two").exits(0).says("two: the run is paused");
+    assert_eq!(list(&folder, "running")[0]["is_paused"], true);
+    assert_eq!(folder.read("effects"), None);
+    done(folder.coord(["list"])).exits(0).says("  paused  ");
+    done(folder.coord(["continue", run]))
+        .exits(0)
+        .says("is continued\n");
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
+    why("two").exits(0).says("two: it is over: completed\n");
+}
+
+#[test]
+fn a_run_is_listed_and_shown() {
+    let file = "name = 'w'\n\
+         [[step]]\nid = 'good'\nrun = 'true'\n\
+         [[step]]\nid = 'bad'\nneeds = ['good']\nrun = 'exit 3'\n\
+         retry = { max_attempts = 2, initial = '1ms' }\n\
+         [[step]]\nid = 'never'\nneeds = ['bad']\nrun = 'true'\n";
+    let folder = Folder::new();
+    folder.write("coord.toml", file);
+    done(folder.coord(["run", "--id", "r"])).exits(100);
+    let listed = done(folder.coord(["list"]));
+    let row: Vec<_> = listed
+        .out
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    assert_eq!(row[..4], ["r", "w", "failed", "1/3"]);
+    let shown = done(folder.coord(["show", "r"]));
+    shown.exits(0).says("run r of w: failed, started ");
+    let rows: Vec<Vec<_>> = shown
+        .out
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows[0][..2], ["completed", "good"]);
+    assert_eq!(rows[1][..2], ["failed", "bad"]);
+    assert!(
+        shown.out.contains("2 attempts; exit code 3"),
+        "{}",
+        shown.out
+    );
+    assert_eq!(rows[2], ["cancelled", "never"]);
+    let json = show(&folder, "r");
+    assert_eq!(json["state"], "failed");
+    assert_eq!(json["steps"][1]["attempts"], 2);
+    assert_eq!(json["steps"][1]["error"], "exit code 3");
+    done(folder.coord(["graph", "r"])).exits(0).says("failed");
+    done(folder.coord(["why", "r", "bad"]))
+        .exits(0)
+        .says("bad: exit code 3\n");
+    let wrong = done(folder.coord(["why", "r", "baad"]));
+    wrong.exits(96);
+    assert!(said(&wrong).contains("did you mean `bad`?"), "{wrong:?}");
+}
+
+#[test]
+fn unfinished_runs_alone_are_listed_and_no_more_than_are_asked_for() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 's'\nrun = 'true'\n");
+    for run in ["r1", "r2", "r3"] {
+        done(folder.coord(["run", "--id", run])).exits(0);
+    }
+    let lines = |arguments: [&str; 4]| done(folder.coord(arguments)).out.lines().count();
+    assert_eq!(lines(["list", "--json", "--limit", "9"]), 3);
+    assert_eq!(lines(["list", "--json", "--limit", "2"]), 2);
+    assert_eq!(lines(["list", "--json", "--unfinished", "--limit=9"]), 0);
+}
+
+#[test]
+fn a_run_is_meant_by_the_beginning_or_the_end_of_its_id() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 's'\nrun = 'true'\n");
+    for run in ["release-1-red", "release-2-blue", "nightly"] {
+        done(folder.coord(["run", "--id", run])).exits(0);
+    }
+    let shown = |run: &str| done(folder.coord(["show", run]));
+    shown("night").exits(0).says("run nightly of");
+    shown("red").exits(0).says("run release-1-red of");
+    shown("nightly").exits(0).says("run nightly of");
+    let ambiguous = shown("release");
+    ambiguous.exits(96);
+    assert!(said(&ambiguous).contains("any of 2 runs"), "{ambiguous:?}");
+    assert!(said(&ambiguous).contains("release-1-red"), "{ambiguous:?}");
+    let wrong = shown("nihgtly");
+    wrong.exits(96);
+    assert!(
+        said(&wrong).contains("did you mean `nightly`?"),
+        "{wrong:?}"
+    );
+    assert!(said(&shown("\u{1b}[2J")).contains("no run"));
+}
+
+#[test]
+fn a_journal_of_ones_own_is_used_wherever_it_is_named() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 's'\nrun = 'true'\n");
+    done(folder.coord(["run", "--id", "r", "--journal", "mine"])).exits(0);
+    assert!(!folder.path().join("state").exists());
+    done(folder.coord(["list", "--journal", "mine"]))
+        .exits(0)
+        .says("completed");
+    done(folder.coord(["show", "r", "--journal=mine"])).exits(0);
+    done(folder.coord(["journal", "check", "mine"]))
+        .exits(0)
+        .says("no damage");
+}
