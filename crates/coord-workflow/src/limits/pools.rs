@@ -168,8 +168,15 @@ mod tests {
                     }
                     _ => {}
                 }
+                for (name, _) in &served {
+                    waiting.remove(name);
+                }
                 for (name, wants) in served {
-                    waiting.remove(&name);
+                    let earlier = waiting.range(..name).flat_map(|(_, (_, wants))| wants.iter());
+                    let passed: Vec<_> = earlier
+                        .filter(|(pool, _)| wants.iter().any(|(taken, _)| taken == pool))
+                        .collect();
+                    prop_assert!(passed.is_empty(), "{name} came later and has of {passed:?}");
                     held.insert(name, wants);
                 }
                 let mut free = PERMITS;
