@@ -5,6 +5,8 @@ mod bare_file;
 mod append;
 mod finished;
 
+pub(crate) use bare_file::BareFile;
+
 pub(crate) fn run(part: Option<&str>) {
     match part {
         Some("append") => append::run(),

@@ -11,6 +11,7 @@
 mod bus;
 mod workflow;
 mod journal;
+mod durable;
 mod coord;
 mod screen;
 mod report;
@@ -21,10 +22,13 @@ fn main() {
         Some("bus") => bus::run(arguments.next().as_deref()),
         Some("workflow") => workflow::run(),
         Some("journal") => journal::run(arguments.next().as_deref()),
+        Some("durable") => durable::run(),
+        // A process that `durable` starts.
+        Some("durable-role") => durable::play(&arguments.collect::<Vec<_>>()),
         Some("coord") => coord::run(),
         Some("screen") => screen::run(),
         _ => println!(
-            "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, journal, coord, screen"
+            "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, journal, durable, coord, screen"
         ),
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use crate::command::{cargo, run as run_command};
+use crate::workspace;
 
 pub(crate) fn run(benchmark: &[OsString]) -> Result<(), String> {
     // Some of them run another program, and look for it beside their own.
@@ -11,6 +12,12 @@ pub(crate) fn run(benchmark: &[OsString]) -> Result<(), String> {
         Some("bus") => Some("coord-benches"),
         _ => None,
     };
+    if benchmark.first().is_some_and(|name| name == "durable") {
+        // A workspace of its own, beside whose programs ours are to be.
+        let target = workspace::read()?.target_directory;
+        let mut peer = cargo("build --release --manifest-path benches/durare/Cargo.toml");
+        run_command(peer.arg("--target-dir").arg(target))?;
+    }
     if let Some(package) = beside {
         run_command(cargo("build --release --package").arg(package))?;
     }

@@ -18,7 +18,7 @@ use coordination::bus::vocabulary::{
 
 use coordination::workflow::RunView;
 
-use crate::file::WorkflowFile;
+use crate::file::{Resources, WorkflowFile};
 use crate::undo::undone;
 pub(crate) use row::{Row, State};
 pub(crate) use scrollback::Bounds;
@@ -30,6 +30,8 @@ pub(crate) struct Board {
     pub(crate) concurrency: usize,
     /// The steps and services, in the order of the file.
     pub(crate) rows: Vec<Row>,
+    /// How many permits there are of each resource.
+    resources: Resources,
     /// How the run's steps ended, once they have.
     pub(crate) outcome: Option<String>,
     pub(crate) started: Instant,
@@ -44,13 +46,19 @@ impl Board {
         let ids = file.units.iter().map(|unit| unit.id.clone());
         let places: HashMap<String, usize> = ids.zip(0..).collect();
         let rows = file.units.iter().map(|unit| {
-            let needs = unit.needs.iter().filter_map(|need| places.get(need));
-            Row::new(unit, needs.copied().collect(), bounds)
+            let places = |ids: &[String]| -> Vec<usize> {
+                ids.iter()
+                    .filter_map(|id| places.get(id).copied())
+                    .collect()
+            };
+            let (needs, needs_any) = (places(&unit.needs), places(&unit.needs_any));
+            Row::new(unit, needs, needs_any, bounds)
         });
         Self {
             workflow: file.name.clone(),
             concurrency: file.concurrency.map_or(usize::MAX, usize::from),
             rows: rows.collect(),
+            resources: file.resources.clone(),
             outcome: None,
             started: Instant::now(),
             took: None,

@@ -8,6 +8,7 @@ mod unit;
 mod step;
 mod service;
 mod backoff;
+mod resources;
 mod condition;
 mod check;
 mod walk;
@@ -27,6 +28,7 @@ use toml::de::DeTable;
 
 use fault::FileFault;
 pub(crate) use faults::FileFaults;
+pub(crate) use resources::Resources;
 pub(crate) use service::Service;
 pub(crate) use step::Step;
 use text::Text;
@@ -50,6 +52,8 @@ pub(crate) struct WorkflowFile {
     pub(crate) params: BTreeMap<String, String>,
     /// Variables for every step and service.
     pub(crate) env: BTreeMap<String, String>,
+    /// How many permits there are of each resource.
+    pub(crate) resources: Resources,
     /// The steps and services, as the file orders them.
     pub(crate) units: Vec<Unit>,
     /// What the file contains.

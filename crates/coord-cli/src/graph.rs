@@ -58,8 +58,14 @@ fn of(checked: &Checked) -> Graph {
     let places = units.iter().enumerate();
     let places: HashMap<&str, usize> = places.map(|(place, unit)| (&*unit.id, place)).collect();
     let steps = units.iter().zip(&checked.runs).map(|(unit, runs)| {
-        let needs = unit.needs.iter().filter_map(|need| places.get(&**need));
-        let step = GraphStep::new(&unit.id).needs(needs.copied());
+        let places = |ids: &[String]| -> Vec<usize> {
+            ids.iter()
+                .filter_map(|id| places.get(&**id).copied())
+                .collect()
+        };
+        let step = GraphStep::new(&unit.id)
+            .needs(places(&unit.needs))
+            .needs_any(places(&unit.needs_any));
         match unit.step() {
             None => step.note("service"),
             Some(_) if !runs => step.note("skipped: its condition is false"),

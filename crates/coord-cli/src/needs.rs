@@ -35,11 +35,8 @@ impl Needs {
         let places: HashMap<&str, usize> = ids.zip(0..).collect();
         let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); file.units.len()];
         for (place, unit) in file.units.iter().enumerate() {
-            for need in unit
-                .needs
-                .iter()
-                .filter_map(|need| places.get(need.as_str()))
-            {
+            let needs = unit.waits_for();
+            for need in needs.filter_map(|need| places.get(need.as_str())) {
                 needed_by[*need].push(place);
             }
         }

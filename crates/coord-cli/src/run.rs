@@ -151,7 +151,7 @@ async fn execute_on(
     let bus = Arc::new(LocalBus::new());
     let kept = journal.clone().map(RunJournal::of);
     let before = before(kept.as_ref(), &begin).await?;
-    let module = module(&bus, kept)?;
+    let module = module(&bus, kept, &prepared.file)?;
     module.processes()?.guard(watchdog(journal.as_deref())?);
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
@@ -170,6 +170,7 @@ async fn execute_on(
         prepared.params,
         Arc::clone(&module),
         interrupts.clone(),
+        before.as_ref(),
     ));
     let workflow = job::workflow(&job, &prepared.runs, gone_on(&begin, before.as_ref()))?;
     let mut signals = Signals::new()?;
@@ -258,11 +259,16 @@ async fn either(one: &CancellationToken, other: &CancellationToken) {
 fn module(
     bus: &Arc<LocalBus>,
     kept: Option<RunJournal>,
+    file: &WorkflowFile,
 ) -> Result<Arc<CoordinationModule>, SetUpError> {
     let mut config = CoordinationConfig::default();
     config.workflow_journal = kept;
     config.workflow_grace = STEP_GRACE;
     config.compensation_timeout = UNDO_DEADLINE;
+    let resources = file.resources.iter();
+    config.workflow_resources = resources
+        .map(|(name, permits)| (name.clone(), permits.get()))
+        .collect();
     let module = CoordinationModule::start(Arc::clone(bus) as _, config)?;
     Ok(Arc::new(module))
 }

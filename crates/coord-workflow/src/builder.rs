@@ -224,6 +224,31 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         self
     }
 
+    /// As soon as one of these has completed, whatever becomes of the others, which go on; skipped
+    /// when all of them have ended and none has completed: they failed, and were optional, or were
+    /// skipped. Called again, it adds to these.
+    ///
+    /// What is named by [`after`](Self::after) or taken as input is waited for as well.
+    ///
+    /// ```
+    /// # use coord_workflow::{StepError, Workflow};
+    /// # async fn ask(mirror: &str) -> Result<(), StepError> { Ok(()) }
+    /// # async fn unpack() -> Result<(), StepError> { Ok(()) }
+    /// let mut workflow = Workflow::<()>::builder("install");
+    /// let near = workflow.step("near").optional().run(|| ask("near.example"));
+    /// let far = workflow.step("far").optional().run(|| ask("far.example"));
+    /// workflow.step("unpack").after_any([&near, &far]).run(unpack);
+    /// # workflow.build().unwrap();
+    /// ```
+    pub fn after_any<'s, T: 's>(mut self, steps: impl IntoIterator<Item = &'s Step<T>>) -> Self {
+        for step in steps {
+            if let Some(step) = self.own(step.place) {
+                insert(&mut self.step.needs_any, step);
+            }
+        }
+        self
+    }
+
     /// Tried again when it fails. Without this, the first failure is the last.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.step.retry = retry;
@@ -243,7 +268,29 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         self
     }
 
+    /// With this many permits of a [resource](crate::OrchestratorBuilder::resource) of the
+    /// orchestrator, from before its condition is asked until it has ended, waits between attempts
+    /// included. Until there are enough it waits, and those that came first are first; meanwhile other
+    /// steps of the run begin. Asked again for the same resource, the later number counts; 0 is none.
+    ///
+    /// Where the orchestrator has no such resource, or less of it, no run is started.
+    pub fn resource(mut self, name: impl Into<String>, permits: u32) -> Self {
+        let name = name.into();
+        match permits {
+            0 => self.step.resources.remove(&name),
+            _ => self.step.resources.insert(name, permits),
+        };
+        self
+    }
+
     fn need(&mut self, place: Place) -> Option<usize> {
+        let step = self.own(place)?;
+        insert(&mut self.step.needs, step);
+        Some(step)
+    }
+
+    /// The step at a place, if it is one of this workflow.
+    fn own(&mut self, place: Place) -> Option<usize> {
         if place.workflow != self.workflow.identity {
             self.workflow.faults.push(Fault::ForeignStep {
                 step: self.workflow.steps.len(),
@@ -251,11 +298,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
             });
             return None;
         }
-        let step = place.step?;
-        if let Err(at) = self.step.needs.binary_search(&step) {
-            self.step.needs.insert(at, step);
-        }
-        Some(step)
+        place.step
     }
 
     fn begin<T, E, F, Fut>(mut self, begin: F) -> Step<T>
@@ -324,6 +367,13 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
 impl<'w, I, In, K> StepBuilder<'w, I, In, NoUndo, K> {
     /// Undone, after it has completed, when the run fails, is cancelled or times out: by this
     /// function of its output, after everything that completed later.
+    ///
+    /// It is tried as often as [`Retry::exponential`] says, each time for at most as long as an
+    /// attempt at the step may take, where
+    /// [`compensation_retry`](StepBuilder::compensation_retry) and
+    /// [`compensation_timeout`](StepBuilder::compensation_timeout) say nothing else. If it fails for
+    /// good, that is told, in an event and in the [`Outcome`](crate::Outcome), and the steps before
+    /// it are undone all the same.
     pub fn compensate<F>(self, undo: F) -> StepBuilder<'w, I, In, UndoWith<F>, K> {
         StepBuilder {
             workflow: self.workflow,
@@ -332,6 +382,22 @@ impl<'w, I, In, K> StepBuilder<'w, I, In, NoUndo, K> {
             inputs: self.inputs,
             undo: UndoWith(undo),
         }
+    }
+}
+
+impl<I, In, F, K> StepBuilder<'_, I, In, UndoWith<F>, K> {
+    /// Undoing it is tried again as this says, in place of [`Retry::exponential`].
+    pub fn compensation_retry(mut self, retry: Retry) -> Self {
+        self.step.undo_retry = retry;
+        self
+    }
+
+    /// With another limit to the time of one attempt at undoing it than the step's own. What undoing
+    /// all steps may take is up to the orchestrator:
+    /// [`compensation_timeout`](crate::OrchestratorBuilder::compensation_timeout).
+    pub fn compensation_timeout(mut self, timeout: Duration) -> Self {
+        self.step.undo_timeout = Some(timeout);
+        self
     }
 }
 
@@ -431,6 +497,13 @@ where
             let values = inputs.values(&Outputs(start.slots))?;
             Some(work(start.context(), values))
         })
+    }
+}
+
+/// Adds to what is ascending, and in it once.
+fn insert(steps: &mut Vec<usize>, step: usize) {
+    if let Err(at) = steps.binary_search(&step) {
+        steps.insert(at, step);
     }
 }
 

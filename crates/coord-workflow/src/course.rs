@@ -21,8 +21,8 @@ mod tests;
 use std::sync::{Arc, OnceLock};
 
 use crate::StepError;
-use crate::outcome::Status;
-use crate::plan::{Output, Plan};
+use crate::outcome::{SkipReason, Status};
+use crate::plan::{Output, Plan, PlannedStep};
 
 pub(crate) use admits::Refused;
 
@@ -106,8 +106,13 @@ pub(crate) struct Record {
     pub(crate) phase: Phase,
     /// An input of it will never be there, so it is to be skipped.
     pub(crate) lacks_input: bool,
-    /// How many of the steps that it needs are not over.
+    /// It needs any of some steps, and all ended without having completed: it is to be skipped.
+    pub(crate) none_completed: bool,
+    /// How many of the steps that it needs are not over, and one more while it waits for any of
+    /// some.
     missing: u32,
+    /// How many of those that it needs any of may still complete; 0 once one has.
+    any_left: u32,
     pub(crate) attempts: u32,
     /// When its first attempt began; [`NEVER`], if none did.
     pub(crate) started: u64,
@@ -117,6 +122,13 @@ pub(crate) struct Record {
     pub(crate) error: Option<Box<StepError>>,
     /// How often it was to be done again after it had been done.
     pub(crate) round: u32,
+}
+
+impl Record {
+    /// Whether it can only be skipped.
+    pub(crate) fn is_ruled_out(&self) -> bool {
+        self.lacks_input || self.none_completed
+    }
 }
 
 /// What the facts of a run so far amount to.
@@ -143,10 +155,12 @@ pub(crate) struct Course {
 impl Course {
     /// A run in which nothing has happened.
     pub(crate) fn new(plan: &Plan) -> Self {
-        let record = |&missing: &u32| Record {
+        let record = |(step, &missing): (&PlannedStep, &u32)| Record {
             phase: Phase::Waiting,
             lacks_input: false,
+            none_completed: false,
             missing,
+            any_left: step.needs_any.len() as u32,
             attempts: 0,
             started: NEVER,
             ended: 0,
@@ -154,7 +168,7 @@ impl Course {
             round: 0,
         };
         Self {
-            steps: plan.needs().iter().map(record).collect(),
+            steps: plan.steps.iter().zip(plan.needs()).map(record).collect(),
             outputs: plan.needs().iter().map(|_| OnceLock::new()).collect(),
             left: plan.steps.len(),
             undoing: None,
@@ -173,6 +187,12 @@ impl Course {
 
     pub(crate) fn steps(&self) -> &[Record] {
         &self.steps
+    }
+
+    /// Whether a step is done; perhaps it was undone later.
+    pub(crate) fn is_completed(&self, step: usize) -> bool {
+        let phase = self.steps[step].phase;
+        matches!(phase, Phase::Completed | Phase::Undone | Phase::NotUndone)
     }
 
     pub(crate) fn outputs(&self) -> &Arc<[OnceLock<Output>]> {
@@ -213,6 +233,14 @@ impl Course {
         inputs.find(is_missing)
     }
 
+    /// Why a step that is ready can only be skipped, whatever its condition says.
+    pub(crate) fn ruled_out<'p>(&self, plan: &'p Plan, step: usize) -> Option<SkipReason<'p>> {
+        let missing = self.missing_input(plan, step);
+        let missing = missing.map(|input| SkipReason::MissingInput(&plan.steps[input].id));
+        let none = self.steps[step].none_completed;
+        missing.or_else(|| none.then_some(SkipReason::NoneCompleted))
+    }
+
     /// The step that is to be undone next: of those that completed, the last that can be.
     pub(crate) fn next_to_undo(&self, plan: &Plan) -> Option<usize> {
         let completed = self.completed.iter().rev().map(|step| *step as usize);
@@ -220,8 +248,7 @@ impl Course {
         can_be_undone.next()
     }
 
-    /// This has happened. `ready` is called with each step that may begin because of it, in the
-    /// workflow's order.
+    /// This has happened. `ready` is called with each step that may begin because of it.
     ///
     /// What [`admits`](Self::admits) refuses must not be applied.
     #[inline(always)]
@@ -329,7 +356,7 @@ impl Course {
             .collect();
         let mut next: Vec<_> = (0..again.len()).filter(|step| again[*step]).collect();
         while let Some(step) = next.pop() {
-            for &after in plan.needed_by(step) {
+            for &after in plan.needed_by(step).iter().chain(plan.any_needed_by(step)) {
                 if !std::mem::replace(&mut again[after as usize], true) {
                     next.push(after as usize);
                 }
@@ -397,6 +424,35 @@ impl Course {
         record.ended = at;
         for &next in plan.needed_by(step) {
             let record = &mut self.steps[next as usize];
+            record.missing -= 1;
+            if record.missing == 0 && record.phase == Phase::Waiting {
+                ready(next as usize);
+            }
+        }
+        if plan.has_any() {
+            self.end_of_any(plan, step, phase == Phase::Completed, ready);
+        }
+    }
+
+    /// The same for those that waited for any of some, this one among them.
+    #[inline(never)]
+    fn end_of_any(
+        &mut self,
+        plan: &Plan,
+        step: usize,
+        completed: bool,
+        mut ready: impl FnMut(usize),
+    ) {
+        for &next in plan.any_needed_by(step) {
+            let record = &mut self.steps[next as usize];
+            if record.any_left == 0 {
+                continue;
+            }
+            record.any_left = if completed { 0 } else { record.any_left - 1 };
+            if record.any_left > 0 {
+                continue;
+            }
+            record.none_completed = !completed;
             record.missing -= 1;
             if record.missing == 0 && record.phase == Phase::Waiting {
                 ready(next as usize);

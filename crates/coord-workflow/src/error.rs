@@ -7,6 +7,8 @@ use coord_bus::{BusError, EventLogError, Failure, LeaseError};
 
 use crate::RunId;
 
+use crate::Faults;
+
 /// Why a step failed: any error of the step's own, or an [`AttemptError`], or a
 /// [`Panicked`](coord_bus::Panicked).
 ///
@@ -48,6 +50,14 @@ pub enum WorkflowError {
     ShutDown {
         /// The workflow.
         workflow: String,
+    },
+    /// The workflow asks for resources that the orchestrator does not have.
+    #[error("workflow `{workflow}` was not started: {faults}")]
+    Resources {
+        /// The workflow.
+        workflow: String,
+        /// Each of them.
+        faults: Faults,
     },
     /// The orchestrator went away while the run was going on.
     #[error(

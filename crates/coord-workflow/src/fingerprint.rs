@@ -13,6 +13,9 @@ pub(crate) struct KeptStep {
     /// The steps that it needs, by their places in the list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) needs: Vec<usize>,
+    /// Those of which it needs any, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) needs_any: Vec<usize>,
     /// The signal that it waits for, if that is its work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) signal: Option<String>,
@@ -29,6 +32,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
     let kept = steps.map(|step| KeptStep {
         id: step.id.to_string(),
         needs: step.needs.clone(),
+        needs_any: step.needs_any.clone(),
         signal: step.signal.as_deref().map(str::to_owned),
         optional: step.optional,
         print: format!("{:016x}", print(plan, step)),
@@ -71,7 +75,7 @@ pub(crate) fn differences(was: &[KeptStep], is: &[KeptStep]) -> Vec<String> {
 fn print(plan: &Plan, step: &PlannedStep) -> u64 {
     let mut hash = Hash::default();
     hash.text(&step.id);
-    for steps in [&step.needs, &step.inputs] {
+    for steps in [&step.needs, &step.needs_any, &step.inputs] {
         let ids: BTreeSet<_> = steps.iter().map(|step| &plan.steps[*step].id).collect();
         hash.number(ids.len());
         ids.into_iter().for_each(|id| hash.text(id));

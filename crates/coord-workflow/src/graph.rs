@@ -1,17 +1,23 @@
 //! What needs what in a workflow, to be drawn: as text, as Mermaid, as DOT.
 
 mod stages;
+mod state;
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use serde::Serialize;
 
 use crate::Workflow;
+use crate::plan::PlannedStep;
+use state::Colours;
+pub use state::GraphState;
 
 /// The steps of a workflow and what each of them needs.
 ///
 /// As text ([`Display`]) it is plain ASCII: a line for each step, in stages; a step is in the first
-/// stage in which all that it needs is over.
+/// stage in which all that it needs is over. In the other forms, what is only one of those that a step
+/// needs any of has a dashed line to it.
 ///
 /// ```
 /// # use coord_workflow::{Spec, StepSpec, Registry};
@@ -51,9 +57,15 @@ pub struct GraphStep {
     pub id: String,
     /// The steps that are over before it begins, by their places in [`Graph::steps`].
     pub needs: Vec<usize>,
+    /// The steps of which one completes before it begins, by their places.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs_any: Vec<usize>,
     /// What is special about it, in a word or two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What came of it, in the graph of a run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<GraphState>,
 }
 
 impl GraphStep {
@@ -62,7 +74,19 @@ impl GraphStep {
         Self {
             id: id.into(),
             needs: Vec::new(),
+            needs_any: Vec::new(),
             note: None,
+            state: None,
+        }
+    }
+
+    fn planned(planned: &PlannedStep) -> Self {
+        let step = Self::new(&*planned.id)
+            .needs(planned.needs.iter().copied())
+            .needs_any(planned.needs_any.iter().copied());
+        match planned.optional {
+            true => step.note("optional"),
+            false => step,
         }
     }
 
@@ -73,10 +97,24 @@ impl GraphStep {
         self
     }
 
+    /// With the places of what it needs any of.
+    #[must_use]
+    pub fn needs_any(mut self, places: impl IntoIterator<Item = usize>) -> Self {
+        self.needs_any.extend(places);
+        self
+    }
+
     /// With a word or two about it.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.note = Some(note.into());
+        self
+    }
+
+    /// With what came of it.
+    #[must_use]
+    pub fn state(mut self, state: GraphState) -> Self {
+        self.state = Some(state);
         self
     }
 
@@ -86,18 +124,20 @@ impl GraphStep {
             None => self.id.clone(),
         }
     }
+
+    /// The label, with the state in a word: for where there are no colours.
+    fn marked_label(&self) -> String {
+        match self.state {
+            Some(state) => format!("{} [{}]", self.label(), state.name()),
+            None => self.label(),
+        }
+    }
 }
 
 impl<I, K> Workflow<I, K> {
     /// What needs what in it.
     pub fn graph(&self) -> Graph {
-        let steps = self.plan.steps.iter().map(|planned| {
-            let step = GraphStep::new(&*planned.id).needs(planned.needs.iter().copied());
-            match planned.optional {
-                true => step.note("optional"),
-                false => step,
-            }
-        });
+        let steps = self.plan.steps.iter().map(GraphStep::planned);
         Graph::new(self.name(), steps.collect())
     }
 }
@@ -117,11 +157,21 @@ impl Graph {
         let mut chart = String::from("flowchart LR\n");
         for (place, step) in self.steps.iter().enumerate() {
             let label = step.label().replace('"', "#quot;");
+            let class = step.state.map(|state| format!(":::{}", state.class()));
+            let class = class.unwrap_or_default();
             // Into a string nothing can fail.
-            let _ = writeln!(chart, "    s{place}[\"{label}\"]");
+            let _ = writeln!(chart, "    s{place}[\"{label}\"]{class}");
         }
-        for (from, to) in self.arrows() {
-            let _ = writeln!(chart, "    s{from} --> s{to}");
+        for Arrow { from, to, any } in self.arrows() {
+            let line = if any { "-.->" } else { "-->" };
+            let _ = writeln!(chart, "    s{from} {line} s{to}");
+        }
+        for state in self.states() {
+            let (name, Colours { fill, line }) = (state.class(), state.colours());
+            let _ = writeln!(
+                chart,
+                "    classDef {name} fill:{fill},stroke:{line},color:#000"
+            );
         }
         chart
     }
@@ -133,26 +183,66 @@ impl Graph {
         let mut dot = format!("digraph {} {{\n", quoted(&self.name));
         dot.push_str("    rankdir=LR\n    node [shape=box]\n");
         for step in &self.steps {
-            let (id, label) = (quoted(&step.id), quoted(&step.label()));
-            let _ = match step.note {
-                Some(_) => writeln!(dot, "    {id} [label={label}]"),
-                None => writeln!(dot, "    {id}"),
+            let id = quoted(&step.id);
+            let label = step.note.is_some();
+            let label = label.then(|| format!("label={}", quoted(&step.label())));
+            let colours = step.state.map(|state| {
+                let Colours { fill, line } = state.colours();
+                format!("style=filled fillcolor=\"{fill}\" color=\"{line}\"")
+            });
+            let attributes: Vec<String> = label.into_iter().chain(colours).collect();
+            let _ = match attributes.is_empty() {
+                true => writeln!(dot, "    {id}"),
+                false => writeln!(dot, "    {id} [{}]", attributes.join(" ")),
             };
         }
-        for (from, to) in self.arrows() {
+        for Arrow { from, to, any } in self.arrows() {
             let (from, to) = (&self.steps[from].id, &self.steps[to].id);
-            let _ = writeln!(dot, "    {} -> {}", quoted(from), quoted(to));
+            let style = if any { " [style=dashed]" } else { "" };
+            let _ = writeln!(dot, "    {} -> {}{style}", quoted(from), quoted(to));
         }
         dot.push_str("}\n");
         dot
     }
 
-    /// From what is needed to what needs it.
-    fn arrows(&self) -> impl Iterator<Item = (usize, usize)> {
-        let steps = self.steps.iter().enumerate();
-        let arrows = steps.flat_map(|(to, step)| step.needs.iter().map(move |&from| (from, to)));
-        arrows.filter(|(from, _)| *from < self.steps.len())
+    /// The states that occur.
+    fn states(&self) -> BTreeSet<GraphState> {
+        self.steps.iter().filter_map(|step| step.state).collect()
     }
+
+    /// From what is needed to what needs it.
+    fn arrows(&self) -> impl Iterator<Item = Arrow> {
+        let steps = self.steps.iter().enumerate();
+        let arrows = steps.flat_map(|(to, step)| {
+            let arrow = move |any| move |&from: &usize| Arrow { from, to, any };
+            let all = step.needs.iter().map(arrow(false));
+            all.chain(step.needs_any.iter().map(arrow(true)))
+        });
+        arrows.filter(|arrow| arrow.from < self.steps.len())
+    }
+
+    /// What a step comes after, in words.
+    fn after(&self, step: &GraphStep) -> String {
+        let ids = |places: &[usize]| {
+            let steps = places.iter().filter_map(|place| self.steps.get(*place));
+            let ids: Vec<&str> = steps.map(|step| step.id.as_str()).collect();
+            ids.join(", ")
+        };
+        let all = ids(&step.needs);
+        match ids(&step.needs_any) {
+            any if any.is_empty() => all,
+            any if all.is_empty() => format!("any of {any}"),
+            any => format!("{all}, and any of {any}"),
+        }
+    }
+}
+
+/// Places of two steps.
+struct Arrow {
+    from: usize,
+    to: usize,
+    /// Whether the one is only among those that the other needs any of.
+    any: bool,
 }
 
 impl Display for Graph {
@@ -169,7 +259,8 @@ impl Display for Graph {
             count(self.steps.len(), "step"),
             count(stages.len(), "stage"),
         )?;
-        let labels = self.steps.iter().map(|step| step.label().chars().count());
+        let labels = self.steps.iter().map(GraphStep::marked_label);
+        let labels = labels.map(|label| label.chars().count());
         let width = labels.max().unwrap_or(0);
         let digits = stages.len().to_string().len();
         for (stage, places) in stages.iter().enumerate() {
@@ -179,17 +270,10 @@ impl Display for Graph {
                     _ => String::new(),
                 };
                 let step = &self.steps[place];
-                let mut needs = step.needs.iter().filter_map(|need| self.steps.get(*need));
-                let first = needs.next();
-                let line = match first {
-                    None => format!("  {number:digits$}  {}", step.label()),
-                    Some(first) => {
-                        let mut after = first.id.clone();
-                        needs.for_each(|need| {
-                            let _ = write!(after, ", {}", need.id);
-                        });
-                        format!("  {number:digits$}  {:width$}  after {after}", step.label())
-                    }
+                let label = step.marked_label();
+                let line = match self.after(step) {
+                    after if after.is_empty() => format!("  {number:digits$}  {label}"),
+                    after => format!("  {number:digits$}  {label:width$}  after {after}"),
                 };
                 writeln!(formatter, "{line}")?;
             }

@@ -41,9 +41,14 @@
 //!
 //! # What is promised
 //!
-//! - **Order.** A step begins after all that it needs have ended. Steps that are ready run side by
+//! - **Order.** A step begins after all that it needs have ended, and where it needs any of some, after
+//!   one of those has completed. Steps that are ready run side by
 //!   side, up to the limit; where more are ready than may run, the earlier in the workflow begin
 //!   first.
+//! - **Limits.** At most so many steps of a [workflow](WorkflowBuilder::concurrency), of a
+//!   [run](OrchestratorBuilder::concurrency) and of
+//!   [all runs](OrchestratorBuilder::total_concurrency) at once; at most as many as there are permits of
+//!   the [resources](OrchestratorBuilder::resource) that they ask for.
 //! - **Failure.** A step that fails for good ends the run: nothing further begins, what runs is
 //!   cancelled, and then what had completed is undone, the last to complete first. An
 //!   [`optional`](StepBuilder::optional) step harms nobody. A panic is a failure of its step.
@@ -75,6 +80,7 @@ mod plan;
 mod graph;
 mod context;
 mod course;
+mod limits;
 mod orchestrator;
 mod run;
 mod fingerprint;
@@ -87,13 +93,20 @@ mod run_journal;
 mod signals;
 mod view;
 mod outcome;
+mod span;
+mod took;
+mod timeline;
+mod critical_path;
+mod gantt;
 mod error;
 
 pub use builder::{NoInput, NoUndo, StepBuilder, Undo, UndoWith, Undoing, WorkflowBuilder};
 pub use context::StepContext;
+pub use critical_path::{CriticalPath, CriticalStep};
 pub use durable::{Durable, Keeps, Kept, Volatile};
 pub use error::{AttemptError, RecordFault, StepError, WorkflowError};
-pub use graph::{Graph, GraphStep};
+pub use gantt::Gantt;
+pub use graph::{Graph, GraphState, GraphStep};
 pub use handle::{InputPlace, Inputs, Outputs, Step};
 pub use name::{NAME_LENGTH_MAX, Shown, is_name, nearest};
 pub use orchestrator::{
@@ -108,6 +121,7 @@ pub use run::RunId;
 pub use run_journal::{RunJournal, RunQuery};
 pub use runs::Resumed;
 pub use signals::{Command, MAX_SIGNALS};
-pub use spec::{Call, Spec, StepSpec};
+pub use spec::{Call, Spec, StepSpec, UndoSpec};
+pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};
 pub use view::{RunState, RunView, StepPhase, StepView, Why};

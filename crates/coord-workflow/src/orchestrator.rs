@@ -1,6 +1,7 @@
 //! The orchestrator: starts runs, owns their tasks, and ends them.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -12,6 +13,7 @@ use coord_bus::{Bus, BusExt, CancellationToken, ShutdownReport, TaskScope};
 use tokio::sync::watch;
 
 use crate::course::Course;
+use crate::limits::{Limits, RunLimits};
 use crate::ownership::Keeping;
 use crate::run::{self, Beginning, End, Settings, Shared, Told};
 use crate::{Command, Outcome, RunId, RunJournal, RunView, Workflow, WorkflowError};
@@ -48,6 +50,8 @@ pub struct OrchestratorBuilder<'b, B: ?Sized> {
     bus: &'b B,
     clock: Arc<dyn Clock>,
     concurrency: Option<NonZeroUsize>,
+    total_concurrency: Option<NonZeroUsize>,
+    resources: BTreeMap<String, u32>,
     grace: Duration,
     compensation_timeout: Duration,
     journal: Option<RunJournal>,
@@ -66,6 +70,44 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
     #[must_use]
     pub fn concurrency(mut self, steps: NonZeroUsize) -> Self {
         self.concurrency = Some(steps);
+        self
+    }
+
+    /// With at most this many steps at once, those of all runs counted. Runs take turns: the one that
+    /// has waited longest begins its next step. What is undone is not counted. There is no limit by
+    /// default.
+    ///
+    /// A step that waits for another run of the same orchestrator is counted meanwhile: where all
+    /// places are taken by such steps, nothing goes on.
+    #[must_use]
+    pub fn total_concurrency(mut self, steps: NonZeroUsize) -> Self {
+        self.total_concurrency = Some(steps);
+        self
+    }
+
+    /// With a resource that the steps of all runs share, and this many permits of it: a step that
+    /// [asks](crate::StepBuilder::resource) for some waits until there are enough, and those that
+    /// asked first are first. A later one of the same name counts.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use coord_bus::LocalBus;
+    /// use coord_workflow::{StepError, Workflow, WorkflowOrchestrator};
+    ///
+    /// # async fn train() -> Result<(), StepError> { Ok(()) }
+    /// let orchestrator = WorkflowOrchestrator::builder(&LocalBus::new())
+    ///     .resource("gpu", 2)
+    ///     .build()?;
+    /// let mut workflow = Workflow::builder("models");
+    /// workflow.step("small").resource("gpu", 1).run(train);
+    /// workflow.step("large").resource("gpu", 2).run(train);
+    /// let workflow = workflow.build()?;
+    /// assert!(orchestrator.execute_workflow(&workflow, ()).await?.is_completed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn resource(mut self, name: impl Into<String>, permits: u32) -> Self {
+        self.resources.insert(name.into(), permits);
         self
     }
 
@@ -104,6 +146,7 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
                 events: self.bus.publisher(&WORKFLOW_EVENTS)?,
                 clock: self.clock,
                 concurrency: self.concurrency,
+                limits: Limits::new(self.total_concurrency, self.resources),
                 grace: self.grace,
                 compensation_timeout: self.compensation_timeout,
                 tasks: Arc::new(tasks),
@@ -131,6 +174,8 @@ impl WorkflowOrchestrator {
             bus,
             clock: Arc::new(SystemClock),
             concurrency: None,
+            total_concurrency: None,
+            resources: BTreeMap::new(),
             grace: DEFAULT_GRACE,
             compensation_timeout: DEFAULT_COMPENSATION_TIMEOUT,
             journal: None,
@@ -141,7 +186,8 @@ impl WorkflowOrchestrator {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::ShutDown`].
+    /// [`WorkflowError::ShutDown`]; [`WorkflowError::Resources`], when a step asks for a resource that
+    /// is not there, or for more of it than there is.
     ///
     /// # Panics
     ///
@@ -162,6 +208,7 @@ impl WorkflowOrchestrator {
             parent: self.token.clone(),
             suspend: None,
             told: Told::default(),
+            limits: self.limits(workflow)?,
         };
         Ok(self.drive(Shared::new(workflow, beginning, &self.settings)))
     }
@@ -173,6 +220,18 @@ impl WorkflowOrchestrator {
                 workflow: workflow.to_owned(),
             }),
         }
+    }
+
+    /// What a run of this workflow has to do with the limits of all runs.
+    pub(crate) fn limits<I, K>(
+        &self,
+        workflow: &Workflow<I, K>,
+    ) -> Result<Option<RunLimits>, WorkflowError> {
+        let limits = self.settings.limits.of_run(&workflow.plan);
+        limits.map_err(|faults| WorkflowError::Resources {
+            workflow: workflow.name().to_owned(),
+            faults,
+        })
     }
 
     /// Drives a run, in the background.
@@ -264,6 +323,8 @@ impl<B: ?Sized> fmt::Debug for OrchestratorBuilder<'_, B> {
         formatter
             .debug_struct("OrchestratorBuilder")
             .field("concurrency", &self.concurrency)
+            .field("total_concurrency", &self.total_concurrency)
+            .field("resources", &self.resources)
             .field("grace", &self.grace)
             .finish_non_exhaustive()
     }

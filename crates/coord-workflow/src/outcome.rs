@@ -53,6 +53,18 @@ pub enum StepState<'o> {
     Cancelled,
 }
 
+impl StepState<'_> {
+    /// In a word: `completed`, `failed`, `skipped` or `cancelled`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed(_) => "failed",
+            Self::Skipped(_) => "skipped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// Why a step did not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -61,6 +73,8 @@ pub enum SkipReason<'o> {
     Condition,
     /// The step of this id, whose output it takes, has none.
     MissingInput(&'o str),
+    /// It needs any of some steps, and all of them ended without having completed.
+    NoneCompleted,
 }
 
 impl fmt::Display for SkipReason<'_> {
@@ -68,6 +82,9 @@ impl fmt::Display for SkipReason<'_> {
         match self {
             Self::Condition => formatter.write_str("its condition is false"),
             Self::MissingInput(id) => write!(formatter, "`{id}`, whose output it takes, has none"),
+            Self::NoneCompleted => {
+                formatter.write_str("none of the steps that it needs any of has completed")
+            }
         }
     }
 }
@@ -198,7 +215,7 @@ impl Outcome {
         Arc::clone(output).downcast().ok()
     }
 
-    fn report(&self, step: usize) -> StepReport<'_> {
+    pub(crate) fn report(&self, step: usize) -> StepReport<'_> {
         report(&self.plan, &self.course, step)
     }
 }
@@ -211,10 +228,8 @@ pub(crate) fn report<'o>(plan: &'o Plan, course: &'o Course, step: usize) -> Ste
         (Phase::Completed | Phase::Undone | Phase::NotUndone, _) => StepState::Completed,
         (Phase::Failed, Some(error)) => StepState::Failed(error),
         (Phase::Skipped, _) => {
-            let missing = course.missing_input(plan, step);
-            StepState::Skipped(missing.map_or(SkipReason::Condition, |missing| {
-                SkipReason::MissingInput(&plan.steps[missing].id)
-            }))
+            let reason = course.ruled_out(plan, step);
+            StepState::Skipped(reason.unwrap_or(SkipReason::Condition))
         }
         _ => StepState::Cancelled,
     };

@@ -1,6 +1,7 @@
-//! A workflow that is ready to run: immutable, its steps numbered, its edges in two flat arrays.
+//! A workflow that is ready to run: immutable, its steps numbered, its edges in flat arrays.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
@@ -39,11 +40,19 @@ pub(crate) struct PlannedStep {
     pub(crate) id: Box<str>,
     /// The steps that end before this one begins, ascending, each once.
     pub(crate) needs: Vec<usize>,
-    /// Those of them whose output it takes: it is skipped when one has none.
+    /// Steps of which one completes before this one begins, ascending, each once: it is skipped when
+    /// none does. Where there are none, it does not wait for any.
+    pub(crate) needs_any: Vec<usize>,
+    /// Those of `needs` whose output it takes: it is skipped when one has none.
     pub(crate) inputs: Vec<usize>,
     pub(crate) action: Action,
     pub(crate) when: Option<When>,
     pub(crate) undo: Option<UndoAction>,
+    /// How often undoing it is tried.
+    pub(crate) undo_retry: Retry,
+    /// How long one attempt at undoing it takes at most, where that is not as long as an attempt at
+    /// the step.
+    pub(crate) undo_timeout: Option<Duration>,
     pub(crate) retry: Retry,
     pub(crate) timeout: Duration,
     pub(crate) optional: bool,
@@ -56,6 +65,8 @@ pub(crate) struct PlannedStep {
     /// What its work is given beside the outputs of others, where that is data: a part of what is
     /// fingerprinted.
     pub(crate) given: Option<Box<str>>,
+    /// How many permits it takes of which resources of its orchestrator.
+    pub(crate) resources: BTreeMap<String, u32>,
 }
 
 impl PlannedStep {
@@ -64,13 +75,17 @@ impl PlannedStep {
         Self {
             id: id.into(),
             needs,
+            needs_any: Vec::new(),
             inputs: Vec::new(),
             action: Box::new(|_| None),
             when: None,
             undo: None,
+            undo_retry: Retry::OF_COMPENSATION,
+            undo_timeout: None,
             retry: Retry::none(),
             timeout: DEFAULT_STEP_TIMEOUT,
             optional: false,
+            resources: BTreeMap::new(),
             codec: None,
             signal: None,
             sleep: None,
@@ -106,11 +121,45 @@ pub(crate) struct Plan {
     pub(crate) steps: Box<[PlannedStep]>,
     pub(crate) concurrency: Option<NonZeroUsize>,
     pub(crate) timeout: Duration,
-    /// How many steps each step needs.
+    /// What each step waits for: the number of steps that it needs, and one more if it needs any of
+    /// some.
     needs: Box<[u32]>,
-    /// The steps that need step `n` are `needed_by[starts[n]..starts[n + 1]]`.
+    needed_by: NeededBy,
+    any_needed_by: NeededBy,
+}
+
+/// The steps that need step `n` are `steps[starts[n]..starts[n + 1]]`.
+struct NeededBy {
     starts: Box<[u32]>,
-    needed_by: Box<[u32]>,
+    steps: Box<[u32]>,
+}
+
+impl NeededBy {
+    fn new<'p>(planned: &'p [PlannedStep], needs: fn(&'p PlannedStep) -> &'p [usize]) -> Self {
+        let mut starts = vec![0_u32; planned.len() + 1];
+        for need in planned.iter().flat_map(needs) {
+            starts[need + 1] += 1;
+        }
+        for step in 0..planned.len() {
+            starts[step + 1] += starts[step];
+        }
+        let mut next = starts.clone();
+        let mut steps = vec![0; starts[planned.len()] as usize];
+        for (index, step) in planned.iter().enumerate() {
+            for &need in needs(step) {
+                steps[next[need] as usize] = index as u32;
+                next[need] += 1;
+            }
+        }
+        Self {
+            starts: starts.into(),
+            steps: steps.into(),
+        }
+    }
+
+    fn of(&self, step: usize) -> &[u32] {
+        &self.steps[self.starts[step] as usize..self.starts[step + 1] as usize]
+    }
 }
 
 impl Plan {
@@ -121,30 +170,20 @@ impl Plan {
         concurrency: Option<NonZeroUsize>,
         timeout: Duration,
     ) -> Self {
-        let mut starts = vec![0_u32; steps.len() + 1];
-        for need in steps.iter().flat_map(|step| &step.needs) {
-            starts[need + 1] += 1;
-        }
-        for step in 0..steps.len() {
-            starts[step + 1] += starts[step];
-        }
-        let mut next = starts.clone();
-        let mut needed_by = vec![0; starts[steps.len()] as usize];
-        for (index, step) in steps.iter().enumerate() {
-            for &need in &step.needs {
-                needed_by[next[need] as usize] = index as u32;
-                next[need] += 1;
-            }
-        }
-        let needs = steps.iter().map(|step| step.needs.len() as u32).collect();
+        let needs = steps
+            .iter()
+            .map(|step| step.needs.len() as u32 + u32::from(!step.needs_any.is_empty()))
+            .collect();
+        let needed_by = NeededBy::new(&steps, |step| &step.needs);
+        let any_needed_by = NeededBy::new(&steps, |step| &step.needs_any);
         Self {
             name,
             steps: steps.into(),
             concurrency,
             timeout,
             needs,
-            starts: starts.into(),
-            needed_by: needed_by.into(),
+            needed_by,
+            any_needed_by,
         }
     }
 
@@ -153,7 +192,36 @@ impl Plan {
     }
 
     pub(crate) fn needed_by(&self, step: usize) -> &[u32] {
-        &self.needed_by[self.starts[step] as usize..self.starts[step + 1] as usize]
+        self.needed_by.of(step)
+    }
+
+    /// Whether some step needs any of others.
+    pub(crate) fn has_any(&self) -> bool {
+        !self.any_needed_by.steps.is_empty()
+    }
+
+    /// The steps that need any of some, this one among them.
+    pub(crate) fn any_needed_by(&self, step: usize) -> &[u32] {
+        self.any_needed_by.of(step)
+    }
+
+    /// All steps, each after those that it needs.
+    pub(crate) fn order(&self) -> Vec<usize> {
+        let needs = |step: &PlannedStep| step.needs.len() + step.needs_any.len();
+        let mut missing: Vec<usize> = self.steps.iter().map(needs).collect();
+        let mut order = Vec::with_capacity(self.steps.len());
+        order.extend((0..self.steps.len()).filter(|step| missing[*step] == 0));
+        let mut next = 0;
+        while let Some(&step) = order.get(next) {
+            next += 1;
+            for &waiting in self.needed_by(step).iter().chain(self.any_needed_by(step)) {
+                missing[waiting as usize] -= 1;
+                if missing[waiting as usize] == 0 {
+                    order.push(waiting as usize);
+                }
+            }
+        }
+        order
     }
 }
 

@@ -16,7 +16,7 @@ use crate::plan::{
     UndoAction, When,
 };
 use crate::validate::{Faults, ValidSpec, validate};
-use crate::{Call, Durable, Retry, Spec, StepContext, StepError, Workflow};
+use crate::{Call, Durable, Retry, Spec, StepContext, StepError, UndoSpec, Workflow};
 
 /// What a handler is called with.
 #[derive(Debug, Clone)]
@@ -102,19 +102,23 @@ impl Registry {
     }
 
     fn plan<I>(&self, valid: ValidSpec) -> Workflow<I, Durable> {
-        let needs = valid.needs().to_vec();
+        let (needs, needs_any) = (valid.needs().to_vec(), valid.needs_any().to_vec());
         let spec = valid.into_spec();
         let ids: Arc<[String]> = spec.steps.iter().map(|step| step.id.clone()).collect();
-        let steps = spec.steps.into_iter().zip(needs).map(|(step, needs)| {
-            let given =
-                serde_json::to_string(&(&step.handler, &step.input, &step.when, &step.undo));
+        let steps = spec.steps.into_iter().zip(needs).zip(needs_any);
+        let steps = steps.map(|((step, needs), needs_any)| {
+            let undone_by = step.undo.as_ref().map(|undo| (&undo.handler, &undo.input));
+            let given = serde_json::to_string(&(&step.handler, &step.input, &step.when, undone_by));
             let work = Call::new(step.handler, step.input);
-            let bind = |call| self.bind(call, &ids, &needs);
+            let all_needs = [&needs[..], &needs_any].concat();
+            let bind = |call| self.bind(call, &ids, &all_needs);
             PlannedStep {
                 id: step.id.into(),
                 action: action(bind(work)),
                 when: step.when.map(|call| condition(bind(call))),
-                undo: step.undo.map(|call| undo(bind(call))),
+                undo_retry: retry_of_undo(step.undo.as_ref()),
+                undo_timeout: step.undo.as_ref().and_then(|undo| undo.timeout),
+                undo: step.undo.map(|call| undo(bind(call.into()))),
                 retry: step.retry.unwrap_or(Retry::none()),
                 timeout: step.timeout.unwrap_or(DEFAULT_STEP_TIMEOUT),
                 optional: step.optional,
@@ -123,9 +127,15 @@ impl Registry {
                 sleep: None,
                 // A value is always written.
                 given: given.ok().map(Into::into),
+                resources: step
+                    .resources
+                    .into_iter()
+                    .map(|(name, permits)| (name, permits.get()))
+                    .collect(),
                 // An order, not an input: what a handler needs of the outputs is its business.
                 inputs: Vec::new(),
                 needs: needs.clone(),
+                needs_any: needs_any.clone(),
             }
         });
         let timeout = spec.timeout.unwrap_or(DEFAULT_WORKFLOW_TIMEOUT);
@@ -202,6 +212,11 @@ fn condition(call: Bound) -> When {
             }
         }))
     })
+}
+
+fn retry_of_undo(undo: Option<&UndoSpec>) -> Retry {
+    let retry = undo.and_then(|undo| undo.retry);
+    retry.unwrap_or(Retry::OF_COMPENSATION)
 }
 
 fn undo(call: Bound) -> UndoAction {

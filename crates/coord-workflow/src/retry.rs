@@ -34,6 +34,10 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// How often undoing a step is tried where nothing else is said: it matters more than most steps
+    /// do, and nothing waits for it.
+    pub(crate) const OF_COMPENSATION: Self = Self::exponential();
+
     /// How many attempts there are where nothing else is said, the first one included.
     pub const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 

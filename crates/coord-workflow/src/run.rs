@@ -2,6 +2,7 @@
 
 mod attempt;
 mod compensate;
+mod limited;
 mod queue;
 mod ready;
 mod recorder;
@@ -23,6 +24,7 @@ use tokio::runtime::Handle;
 
 use crate::context::Start;
 use crate::course::{Course, Fact, Refused};
+use crate::limits::{Limits, RunLimits};
 use crate::name::is_name;
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan, Slots};
@@ -101,6 +103,7 @@ pub(crate) struct Settings {
     pub(crate) events: Publisher<WorkflowEvent>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) concurrency: Option<NonZeroUsize>,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) grace: Duration,
     pub(crate) compensation_timeout: Duration,
     pub(crate) tasks: Arc<TaskScope>,
@@ -159,6 +162,8 @@ pub(crate) struct Beginning {
     pub(crate) suspend: Option<CancellationToken>,
     /// What it was told so far.
     pub(crate) told: Told,
+    /// What it has to do with the limits of all runs: `None`, nothing.
+    pub(crate) limits: Option<RunLimits>,
 }
 
 /// What a run was told, before it is driven.
@@ -190,6 +195,8 @@ pub(crate) struct Shared {
     plan: Arc<Plan>,
     identity: u64,
     settings: Arc<Settings>,
+    /// What it has to do with the limits of all runs: `None`, nothing.
+    limits: Option<RunLimits>,
     slots: Slots,
     pub(crate) signals: Arc<Signals>,
     /// How often each step is done again; empty in a run that was not retried.
@@ -238,6 +245,7 @@ impl Shared {
             is_durable,
             identity: workflow.identity,
             settings: Arc::clone(settings),
+            limits: beginning.limits,
             slots: Slots {
                 input: beginning.input,
                 outputs: Arc::clone(queue.course.outputs()),
@@ -477,9 +485,11 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
             return Poll::Pending;
         }
         // What runs is told; what has not started is over, perhaps all there was.
+        run.leave_limits();
         run.token.cancel();
         work.as_mut().poll(cx)
     })
     .await;
+    run.leave_limits();
     run.queue().course.status()
 }

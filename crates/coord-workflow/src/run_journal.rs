@@ -216,6 +216,7 @@ fn plan_of(started: &Started) -> Plan {
         codec: Some(Codec::of::<Value>()),
         signal: step.signal.as_deref().map(Into::into),
         optional: step.optional,
+        needs_any: step.needs_any.clone(),
         ..PlannedStep::new(&step.id, step.needs.clone())
     });
     let name = (&*started.workflow).into();

@@ -4,7 +4,10 @@ use std::any::Any;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use coord_bus::{AppendTo, CancellationToken, EventLogError, ExpectedVersion, StreamQuery};
+use coord_bus::{
+    AppendTo, CancellationToken, Durability, EventLogError, ExpectedVersion, StreamQuery,
+};
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
@@ -21,6 +24,9 @@ use crate::run_journal::{any_run, run_of};
 use crate::{
     Durable, RecordFault, RunId, Workflow, WorkflowError, WorkflowOrchestrator, fingerprint,
 };
+
+/// How many runs are taken up at once: enough that they share what the journal writes.
+const RESUMED_AT_ONCE: usize = 128;
 
 /// What came of resuming the runs of a workflow.
 #[derive(Debug, Default)]
@@ -62,6 +68,7 @@ impl WorkflowOrchestrator {
         I: Serialize + DeserializeOwned + Any + Send + Sync,
     {
         let keeping = self.keeping(workflow)?;
+        let limits = self.limits(workflow)?;
         let written = to_raw_value(&input).map_err(|source| WorkflowError::UnwritableInput {
             run: id.to_string(),
             source,
@@ -92,6 +99,7 @@ impl WorkflowOrchestrator {
                     parent: CancellationToken::new(),
                     suspend: Some(suspend),
                     told: Told::default(),
+                    limits,
                 };
                 Ok(self.keep(keeping, workflow, beginning, begun.version))
             }
@@ -225,8 +233,14 @@ impl WorkflowOrchestrator {
                 return Ok(resumed);
             };
             query = query.after(last);
-            for id in page.iter().filter_map(run_of) {
-                match self.resume_if_free(keeping, workflow, &id).await {
+            let ids = page.iter().filter_map(run_of);
+            let resuming = ids.map(|id| async move {
+                let taken_up = self.resume_if_free(keeping, workflow, &id).await;
+                (id, taken_up)
+            });
+            let mut resuming = stream::iter(resuming).buffer_unordered(RESUMED_AT_ONCE);
+            while let Some((id, taken_up)) = resuming.next().await {
+                match taken_up {
                     Ok(run) => resumed.runs.extend(run),
                     Err(error) => resumed.refused.push((id, error)),
                 }
@@ -326,6 +340,8 @@ impl WorkflowOrchestrator {
             course.apply(plan, retried, |_| {});
         }
         let claimed = records::record(RUN_CLAIMED, &owner);
+        // If a loss of power undoes it, nobody drives the run: then it is to be claimed again anyway.
+        let claim = claim.durably(Durability::Process);
         let claim = claim.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
         let claimed = match keeping.journal.log.append(claim).await {
             Ok(claimed) => claimed,
@@ -343,6 +359,7 @@ impl WorkflowOrchestrator {
             parent: CancellationToken::new(),
             suspend: Some(suspend),
             told: kept.told,
+            limits: self.limits(workflow)?,
         };
         Ok(Some(self.keep(
             keeping,

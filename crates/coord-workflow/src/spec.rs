@@ -1,6 +1,7 @@
 //! A workflow as data: what a file or another program describes, before anything is checked.
 
-use std::num::NonZeroUsize;
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,10 @@ pub struct StepSpec {
     /// The ids of the steps that end before this one begins.
     #[serde(default, alias = "depends_on")]
     pub needs: Vec<String>,
+    /// The ids of steps of which one completes before this one begins, whatever becomes of the others;
+    /// the step is skipped when all have ended and none has completed. None: nothing is waited for.
+    #[serde(default)]
+    pub needs_any: Vec<String>,
     /// A handler that answers `true` or `false`: whether the step runs. `None`: it does.
     #[serde(default)]
     pub when: Option<Call>,
@@ -81,9 +86,13 @@ pub struct StepSpec {
     /// Whether the step may fail without harm to the steps that need it or to the run.
     #[serde(default)]
     pub optional: bool,
+    /// How many permits the step takes of which resources of the orchestrator: see
+    /// [`StepBuilder::resource`](crate::StepBuilder::resource).
+    #[serde(default)]
+    pub resources: BTreeMap<String, NonZeroU32>,
     /// A handler that undoes the step after it has completed, when the run fails or is cancelled.
     #[serde(default)]
-    pub undo: Option<Call>,
+    pub undo: Option<UndoSpec>,
 }
 
 impl StepSpec {
@@ -94,10 +103,12 @@ impl StepSpec {
             handler: handler.into(),
             input: Value::Null,
             needs: Vec::new(),
+            needs_any: Vec::new(),
             when: None,
             retry: None,
             timeout: None,
             optional: false,
+            resources: BTreeMap::new(),
             undo: None,
         }
     }
@@ -113,6 +124,13 @@ impl StepSpec {
     #[must_use]
     pub fn needs<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
         self.needs.extend(ids.into_iter().map(Into::into));
+        self
+    }
+
+    /// With more steps of which one completes before this one begins.
+    #[must_use]
+    pub fn needs_any<I: Into<String>>(mut self, ids: impl IntoIterator<Item = I>) -> Self {
+        self.needs_any.extend(ids.into_iter().map(Into::into));
         self
     }
 
@@ -144,15 +162,22 @@ impl StepSpec {
         self
     }
 
-    /// With a handler that undoes it.
+    /// With permits of a resource of the orchestrator.
     #[must_use]
-    pub fn undo(mut self, undo: Call) -> Self {
-        self.undo = Some(undo);
+    pub fn resource(mut self, name: impl Into<String>, permits: NonZeroU32) -> Self {
+        self.resources.insert(name.into(), permits);
+        self
+    }
+
+    /// With a handler that undoes it: a [`Call`], or a [`UndoSpec`] with its own retry and timeout.
+    #[must_use]
+    pub fn undo(mut self, undo: impl Into<UndoSpec>) -> Self {
+        self.undo = Some(undo.into());
         self
     }
 }
 
-/// A handler of the registry with what it is given: a condition, or what undoes a step.
+/// A handler of the registry with what it is given: a condition, for one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Call {
@@ -170,5 +195,65 @@ impl Call {
             handler: handler.into(),
             input: input.into(),
         }
+    }
+}
+
+/// What undoes a step: a handler of the registry, and how often and how long that is tried.
+///
+/// ```
+/// use std::time::Duration;
+/// use coord_workflow::{Call, Retry, StepSpec, UndoSpec};
+///
+/// let undo = UndoSpec::from(Call::new("refund", "EUR 20"))
+///     .retry(Retry::exponential().max_attempts(10))
+///     .timeout(Duration::from_secs(30));
+/// let step = StepSpec::new("charge", "charge").undo(undo);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UndoSpec {
+    /// The handler's name in the registry.
+    pub handler: String,
+    /// What the handler is given, as it is.
+    #[serde(default)]
+    pub input: Value,
+    /// How often undoing the step is tried; `None`: as often as [`Retry::exponential`] says.
+    #[serde(default)]
+    pub retry: Option<Retry>,
+    /// How long one attempt at undoing it takes at most; `None`: as long as an attempt at the step.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+}
+
+impl UndoSpec {
+    /// Tried as this says.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// With a limit to the time of one attempt.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl From<Call> for UndoSpec {
+    fn from(call: Call) -> Self {
+        Self {
+            handler: call.handler,
+            input: call.input,
+            retry: None,
+            timeout: None,
+        }
+    }
+}
+
+impl From<UndoSpec> for Call {
+    fn from(undo: UndoSpec) -> Self {
+        Self::new(undo.handler, undo.input)
     }
 }

@@ -21,6 +21,7 @@ const FAULTS_MAX: usize = 100;
 pub struct ValidSpec {
     spec: Spec,
     needs: Vec<Vec<usize>>,
+    needs_any: Vec<Vec<usize>>,
     order: Vec<usize>,
 }
 
@@ -36,7 +37,12 @@ impl ValidSpec {
         &self.needs
     }
 
-    /// The indexes of all steps, each after those that it needs; among steps that could come
+    /// The same of the steps that it needs any of.
+    pub fn needs_any(&self) -> &[Vec<usize>] {
+        &self.needs_any
+    }
+
+    /// The indexes of all steps, each after those that it needs, or needs any of; among steps that could come
     /// next, the one that the spec names first.
     pub fn order(&self) -> &[usize] {
         &self.order
@@ -70,12 +76,19 @@ pub fn validate<'a>(
     }
     let ids = check_ids(&spec.steps, &mut found);
     check_handlers(&spec.steps, &handlers, &mut found);
-    let needs = resolve_needs(&spec.steps, &ids, &mut found);
-    let order = order(&needs);
+    let mut resolve = |any| resolve_needs(&spec.steps, any, &ids, &mut found);
+    let (needs, needs_any) = (resolve(false), resolve(true));
+    let mut waits = needs.clone();
+    for (waits, any) in waits.iter_mut().zip(&needs_any) {
+        waits.extend(any);
+        waits.sort_unstable();
+        waits.dedup();
+    }
+    let order = order(&waits);
     if order.len() < spec.steps.len() {
-        for start in cycle::starts(&needs) {
+        for start in cycle::starts(&waits) {
             found.add(|| {
-                let path = cycle::shortest(&needs, start);
+                let path = cycle::shortest(&waits, start);
                 let ids = path.iter().map(|&step| spec.steps[step].id.clone());
                 Fault::Cycle {
                     ids: ids.collect(),
@@ -85,7 +98,12 @@ pub fn validate<'a>(
         }
     }
     match found.into_faults() {
-        None => Ok(ValidSpec { spec, needs, order }),
+        None => Ok(ValidSpec {
+            spec,
+            needs,
+            needs_any,
+            order,
+        }),
         Some(faults) => Err(faults),
     }
 }
@@ -138,8 +156,9 @@ fn check_ids<'s>(steps: &'s [StepSpec], found: &mut Found) -> HashMap<&'s str, u
 
 fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Found) {
     for (index, step) in steps.iter().enumerate() {
-        let calls = [&step.when, &step.undo].into_iter().flatten();
-        for name in std::iter::once(&step.handler).chain(calls.map(|call| &call.handler)) {
+        let when = step.when.as_ref().map(|call| &call.handler);
+        let undo = step.undo.as_ref().map(|undo| &undo.handler);
+        for name in [Some(&step.handler), when, undo].into_iter().flatten() {
             if !handlers.contains(name.as_str()) {
                 found.add(|| Fault::UnknownHandler {
                     step: index,
@@ -152,15 +171,17 @@ fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Fou
     }
 }
 
-/// The needs of each step as indexes, without those that are no step.
+/// The needs of each step as indexes, without those that are no step; or what it needs `any` of.
 fn resolve_needs(
     steps: &[StepSpec],
+    any: bool,
     ids: &HashMap<&str, usize>,
     found: &mut Found,
 ) -> Vec<Vec<usize>> {
     let resolve = |(step, spec): (usize, &StepSpec)| {
-        let mut needs = Vec::with_capacity(spec.needs.len());
-        for (need, name) in spec.needs.iter().enumerate() {
+        let names = if any { &spec.needs_any } else { &spec.needs };
+        let mut needs = Vec::with_capacity(names.len());
+        for (need, name) in names.iter().enumerate() {
             match ids.get(name.as_str()) {
                 Some(&index) => needs.push(index),
                 None => found.add(|| {
@@ -168,6 +189,7 @@ fn resolve_needs(
                     Fault::UnknownNeed {
                         step,
                         need,
+                        any,
                         id: spec.id.clone(),
                         name: name.clone(),
                         // A step is never told to need itself.

@@ -67,6 +67,9 @@ pub struct StepView {
     pub id: String,
     /// The steps that end before it begins, by their places.
     pub needs: Vec<usize>,
+    /// The steps of which one completes before it begins, by their places.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs_any: Vec<usize>,
     /// Where it is.
     pub phase: StepPhase,
     /// How many attempts at it were begun.
@@ -139,6 +142,8 @@ pub enum Why {
     Paused,
     /// These steps, which it needs, have not ended.
     Needs(Vec<String>),
+    /// It needs one of these steps to complete.
+    NeedsAny(Vec<String>),
     /// It waits for this signal.
     Signal(String),
     /// It could begin, and waits for one of the places that steps of the run share.
@@ -164,6 +169,9 @@ impl fmt::Display for Why {
                 formatter.write_str("the run is paused: it goes on when it is continued")
             }
             Self::Needs(steps) => write!(formatter, "it waits for `{}`", steps.join("`, `")),
+            Self::NeedsAny(steps) => {
+                write!(formatter, "it waits for one of `{}`", steps.join("`, `"))
+            }
             Self::Signal(name) => write!(formatter, "it waits for the signal `{name}`"),
             Self::Place => formatter.write_str(
                 "it is ready, and waits for a place: as many steps as may run are running",
@@ -187,15 +195,19 @@ impl RunView {
     /// What a step waits for, or else what it does. `None`: there is no such step.
     pub fn why(&self, id: &str) -> Option<Why> {
         let step = self.step(id)?;
-        let needs = step.needs.iter().map(|need| &self.steps[*need]);
-        let needs: Vec<_> = needs
-            .filter(|need| !need.phase.is_over())
-            .map(|need| need.id.clone())
-            .collect();
+        let left = |needs: &[usize]| -> Vec<String> {
+            let steps = needs.iter().map(|need| &self.steps[*need]);
+            let left = steps.filter(|need| !need.phase.is_over());
+            left.map(|need| need.id.clone()).collect()
+        };
+        let (needs, any) = (left(&step.needs), left(&step.needs_any));
+        let mut among = step.needs_any.iter().map(|need| self.steps[*need].phase);
+        let has_any = any.is_empty() || among.any(|phase| phase == StepPhase::Completed);
         Some(match step.phase {
             phase if phase.is_over() => Why::Over(phase),
             _ if self.state == RunState::Interrupted => Why::Interrupted,
             StepPhase::Waiting if !needs.is_empty() => Why::Needs(needs),
+            StepPhase::Waiting if !has_any => Why::NeedsAny(any),
             StepPhase::Waiting if self.is_paused => Why::Paused,
             StepPhase::Waiting => Why::Place,
             StepPhase::Retrying => Why::Retry {
@@ -219,6 +231,7 @@ impl RunView {
             StepView {
                 id: step.id.to_string(),
                 needs: step.needs.clone(),
+                needs_any: step.needs_any.clone(),
                 phase,
                 attempts: record.attempts,
                 started: time(record.started).filter(|_| record.attempts > 0),

@@ -1,5 +1,9 @@
 //! Which parts a [`CoordinationModule`](crate::CoordinationModule) has, and how they are set.
 
+#[cfg(feature = "workflows")]
+use std::collections::BTreeMap;
+#[cfg(feature = "workflows")]
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 #[cfg(any(feature = "workflows", feature = "performance-monitoring"))]
 use std::time::Duration;
@@ -50,6 +54,12 @@ pub struct CoordinationConfig {
     /// [`DEFAULT_COMPENSATION_TIMEOUT`](coord_workflow::DEFAULT_COMPENSATION_TIMEOUT) by default.
     #[cfg(feature = "workflows")]
     pub compensation_timeout: Duration,
+    /// How many steps run at once at most, those of all runs counted; no limit by default.
+    #[cfg(feature = "workflows")]
+    pub workflow_total_concurrency: Option<NonZeroUsize>,
+    /// The resources that steps may ask for, and how many permits there are of each; none by default.
+    #[cfg(feature = "workflows")]
+    pub workflow_resources: BTreeMap<String, u32>,
     /// Where durable runs are kept, such as `RunJournal::of(Arc::new(Journal::open(dir)?))`; nowhere
     /// by default, and then none can be started.
     #[cfg(feature = "workflows")]
@@ -81,6 +91,10 @@ impl Default for CoordinationConfig {
             workflow_grace: coord_workflow::DEFAULT_GRACE,
             #[cfg(feature = "workflows")]
             compensation_timeout: coord_workflow::DEFAULT_COMPENSATION_TIMEOUT,
+            #[cfg(feature = "workflows")]
+            workflow_total_concurrency: None,
+            #[cfg(feature = "workflows")]
+            workflow_resources: BTreeMap::new(),
             #[cfg(feature = "workflows")]
             workflow_journal: None,
             #[cfg(feature = "performance-monitoring")]

@@ -9,7 +9,7 @@ use coordination::bus::vocabulary::ProcessOutput;
 use coordination::workflow::{StepPhase, StepView};
 
 use super::scrollback::{Bounds, Scrollback};
-use crate::file::Unit;
+use crate::file::{Resources, Unit};
 
 /// One step or service.
 pub(crate) struct Row {
@@ -18,6 +18,10 @@ pub(crate) struct Row {
     pub(crate) optional: bool,
     /// What it needs, as places among the rows.
     pub(crate) needs: Vec<usize>,
+    /// What it needs any of.
+    pub(crate) needs_any: Vec<usize>,
+    /// What it takes of the resources of the file.
+    pub(crate) resources: Resources,
     pub(crate) state: State,
     /// When its state began, or its work if that is what its state is about.
     pub(crate) since: Instant,
@@ -119,7 +123,13 @@ impl State {
 }
 
 impl Row {
-    pub(super) fn new(unit: &Unit, needs: Vec<usize>, bounds: Bounds) -> Self {
+    /// Of a unit that needs all of `needs`, and any of `needs_any`.
+    pub(super) fn new(
+        unit: &Unit,
+        needs: Vec<usize>,
+        needs_any: Vec<usize>,
+        bounds: Bounds,
+    ) -> Self {
         let step = unit.step();
         let retry = step.and_then(|step| step.retry);
         Self {
@@ -127,6 +137,8 @@ impl Row {
             is_service: step.is_none(),
             optional: step.is_some_and(|step| step.optional),
             needs,
+            needs_any,
+            resources: step.map_or_else(Resources::new, |step| step.resources.clone()),
             state: State::Waiting,
             since: Instant::now(),
             started: None,

@@ -54,11 +54,18 @@ impl Board {
     fn waits_for(&self, row: &Row) -> String {
         let needs = row.needs.iter().map(|need| &self.rows[*need]);
         let waits = needs.filter(|need| !is_satisfied(need));
-        let waits: Vec<String> = waits
-            .map(|need| format!("{} ({})", need.id, need.state.name()))
-            .collect();
+        let told = |need: &Row| format!("{} ({})", need.id, need.state.name());
+        let mut waits: Vec<String> = waits.map(told).collect();
+        let any: Vec<&Row> = row.needs_any.iter().map(|need| &self.rows[*need]).collect();
+        if !any.is_empty() && !any.iter().any(|need| has_completed(need)) {
+            let any: Vec<String> = any.into_iter().map(told).collect();
+            waits.push(any.join(" or "));
+        }
         if !waits.is_empty() {
             return format!("waits for {}", waits.join(", "));
+        }
+        if let Some(short) = self.lacks_resource(row) {
+            return short;
         }
         let taken = self.rows.iter().filter(|row| takes_place(row)).count();
         format!(
@@ -67,11 +74,29 @@ impl Board {
         )
     }
 
+    /// The first of the resources of which there is not enough left for it.
+    fn lacks_resource(&self, row: &Row) -> Option<String> {
+        row.resources.iter().find_map(|(name, asked)| {
+            let there = self.resources.get(name)?;
+            let takes = |row: &Row| row.resources.get(name).map_or(0, |taken| taken.get());
+            let users = self
+                .rows
+                .iter()
+                .filter(|row| takes_place(row) && takes(row) > 0);
+            let taken: u32 = users.clone().map(takes).sum();
+            let users: Vec<&str> = users.map(|user| user.id.as_str()).collect();
+            let is_short = taken + asked.get() > there.get();
+            let users = users.join(", ");
+            is_short.then(|| format!("waits for {name}: {taken} of {there} are taken, by {users}"))
+        })
+    }
+
     /// Those that keep a service from being stopped.
     fn users(&self, row: &Row) -> String {
         let place = self.place(&row.id);
         let users = self.rows.iter().filter(|user| {
-            !user.state.is_over() && user.needs.iter().any(|need| Some(*need) == place)
+            let mut needs = user.needs.iter().chain(&user.needs_any);
+            !user.state.is_over() && needs.any(|need| Some(*need) == place)
         });
         let users: Vec<&str> = users.map(|user| user.id.as_str()).collect();
         if users.is_empty() {
@@ -88,6 +113,14 @@ fn is_satisfied(need: &Row) -> bool {
         !matches!(need.state, State::Waiting | State::Starting) && need.incarnation > 0
     } else {
         need.state.is_over()
+    }
+}
+
+/// Whether what needs it or any of others may begin.
+fn has_completed(need: &Row) -> bool {
+    match need.is_service {
+        true => is_satisfied(need) && !matches!(need.state, State::Failed | State::Skipped),
+        false => need.state == State::Done,
     }
 }
 

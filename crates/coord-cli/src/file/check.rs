@@ -17,7 +17,8 @@ const HANDLER: &str = "process";
 pub(super) fn check(walk: &mut Walk<'_>, name: &Words<'_>, drafts: &[Draft]) {
     let mut spec = Spec::new(*name.get_ref());
     for Draft { unit, .. } in drafts {
-        spec = spec.step(StepSpec::new(&unit.id, HANDLER).needs(&unit.needs));
+        let step = StepSpec::new(&unit.id, HANDLER).needs(&unit.needs);
+        spec = spec.step(step.needs_any(&unit.needs_any));
     }
     let faults = validate(spec, [HANDLER]).err();
     for fault in faults.into_iter().flat_map(|faults| faults.0) {
@@ -38,13 +39,17 @@ pub(super) fn check(walk: &mut Walk<'_>, name: &Words<'_>, drafts: &[Draft]) {
             Fault::UnknownNeed {
                 step,
                 need,
+                any,
                 id,
                 name,
                 nearest,
             } => FileFault::UnknownNeed {
                 id,
                 need: name,
-                at: walk.at(&drafts[step].needs_at[need]),
+                at: walk.at(match any {
+                    true => &drafts[step].needs_any_at[need],
+                    false => &drafts[step].needs_at[need],
+                }),
                 help: nearest.map(|meant| format!("did you mean {}?", Shown(&meant))),
             },
             Fault::Cycle { ref path, .. } => FileFault::Cycle {
@@ -71,11 +76,12 @@ fn round(walk: &Walk<'_>, path: &[usize], drafts: &[Draft]) -> Vec<LabeledSpan> 
     let ways = path.iter().zip(next).take(CYCLE_LABELS_MAX);
     let labels = ways.filter_map(|(&from, &to)| {
         let (from, to) = (&drafts[from], &drafts[to].unit.id);
-        let need = from.unit.needs.iter().position(|need| need == to)?;
+        let need = from.unit.waits_for().position(|need| need == to)?;
+        let mut places = from.needs_at.iter().chain(&from.needs_any_at);
         let label = format!("{} waits for {}", Shown(&from.unit.id), Shown(to));
         Some(LabeledSpan::new_with_span(
             Some(label),
-            walk.at(&from.needs_at[need]),
+            walk.at(places.nth(need)?),
         ))
     });
     labels.collect()

@@ -1,6 +1,7 @@
 //! What can be wrong with a workflow file, each with its place and what to do about it.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use coordination::workflow::Shown;
@@ -150,6 +151,16 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
+    #[error("`undo` does not say what to run")]
+    #[diagnostic(
+        code(coord::file::no_undo),
+        help("add a shell line, run = \"./deploy.sh down\"")
+    )]
+    NoUndo {
+        #[label("nothing to run here")]
+        at: SourceSpan,
+    },
+
     #[error("a {what} has both `run` and `command`")]
     #[diagnostic(code(coord::file::two_actions), help("keep one of the two"))]
     TwoActions {
@@ -183,6 +194,28 @@ pub(crate) enum FileFault {
         at: SourceSpan,
         #[help]
         help: Option<String>,
+    },
+
+    #[error("there is no resource {}", Shown(name))]
+    #[diagnostic(code(coord::file::unknown_resource))]
+    UnknownResource {
+        name: String,
+        #[label("not declared under [resources]")]
+        at: SourceSpan,
+        #[help]
+        help: String,
+    },
+
+    #[error("there is less of the resource {} than the step takes", Shown(name))]
+    #[diagnostic(
+        code(coord::file::too_much_of_resource),
+        help("take less, or declare more under [resources]")
+    )]
+    TooMuchOfResource {
+        name: String,
+        there: NonZeroU32,
+        #[label("there are {there}")]
+        at: SourceSpan,
     },
 
     #[error("{message}")]
@@ -386,8 +419,10 @@ impl FileFault {
             Self::NoSteps
                 | Self::NoId { .. }
                 | Self::NoAction { .. }
+                | Self::NoUndo { .. }
                 | Self::UnknownNeed { .. }
                 | Self::UnknownParam { .. }
+                | Self::UnknownResource { .. }
         )
     }
 }

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::check::check;
 use super::fault::FileFault;
+use super::resources::{self, Resources};
 use super::service::service;
 use super::step::step;
 use super::unit::{Draft, env};
@@ -27,6 +28,7 @@ pub(super) const FILE_KEYS: Keys = Keys {
         "timeout",
         "params",
         "env",
+        "resources",
         "step",
         "service",
     ],
@@ -36,6 +38,7 @@ pub(super) const FILE_KEYS: Keys = Keys {
         ("workflow", "name"),
         ("processes", "service"),
         ("daemons", "service"),
+        ("pools", "resources"),
     ],
 };
 
@@ -55,7 +58,8 @@ pub(super) fn root(
     let params = params(walk, root);
     let env = env(walk, root);
     let folder = folder(path);
-    let drafts = units(walk, root, &folder, &params);
+    let resources = resources::declared(walk, root);
+    let drafts = units(walk, root, &folder, &params, &resources);
     check(walk, &name, &drafts);
     WorkflowFile {
         name: (*name.get_ref()).to_owned(),
@@ -65,6 +69,7 @@ pub(super) fn root(
         timeout: timeout.unwrap_or(WORKFLOW_TIMEOUT),
         params,
         env,
+        resources,
         units: drafts.into_iter().map(|draft| draft.unit).collect(),
         source: source.to_owned(),
         text: walk.text.clone(),
@@ -134,6 +139,7 @@ fn units(
     root: &DeTable<'_>,
     folder: &Path,
     params: &BTreeMap<String, String>,
+    resources: &Resources,
 ) -> Vec<Draft> {
     let steps = tables(walk, root, "step", "begin each step with [[step]]");
     let services = tables(walk, root, "service", "begin each service with [[service]]");
@@ -153,7 +159,8 @@ fn units(
     let mut drafts = Vec::with_capacity(steps.len() + services.len());
     for element in steps {
         if let DeValue::Table(table) = element.get_ref() {
-            drafts.extend(step(walk, table, &element.span(), folder, params));
+            let at = element.span();
+            drafts.extend(step(walk, table, &at, folder, params, resources));
         }
     }
     for element in services {

@@ -31,7 +31,17 @@ const THRESHOLD_MAX: u32 = 1_000;
 pub(super) const SERVICE_KEYS: Keys = Keys {
     table: "a service",
     known: &[
-        "id", "run", "command", "dir", "env", "needs", "ready", "live", "restart", "stop",
+        "id",
+        "run",
+        "command",
+        "dir",
+        "env",
+        "needs",
+        "needs_any",
+        "ready",
+        "live",
+        "restart",
+        "stop",
     ],
     elsewhere: &[
         ("depends_on", "needs"),

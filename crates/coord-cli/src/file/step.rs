@@ -11,6 +11,8 @@ use toml::de::DeTable;
 
 use super::backoff::backoff;
 use super::condition::Condition;
+use super::fault::FileFault;
+use super::resources::{self, Resources};
 use super::unit::{Draft, Role, unit};
 use super::walk::{Keys, Walk};
 
@@ -23,8 +25,19 @@ const ATTEMPTS_MAX: u32 = 1_000;
 pub(super) const STEP_KEYS: Keys = Keys {
     table: "a step",
     known: &[
-        "id", "run", "command", "dir", "env", "needs", "when", "retry", "timeout", "optional",
+        "id",
+        "run",
+        "command",
+        "dir",
+        "env",
+        "needs",
+        "needs_any",
+        "when",
+        "retry",
+        "timeout",
+        "optional",
         "undo",
+        "resources",
     ],
     elsewhere: &[
         ("depends_on", "needs"),
@@ -34,6 +47,7 @@ pub(super) const STEP_KEYS: Keys = Keys {
         ("cmd", "command"),
         ("cwd", "dir"),
         ("if", "when"),
+        ("pool", "resources"),
     ],
 };
 
@@ -41,6 +55,12 @@ pub(super) const RETRY_KEYS: Keys = Keys {
     table: "`retry`",
     known: &["max_attempts", "backoff", "initial", "max"],
     elsewhere: &[("attempts", "max_attempts"), ("delay", "initial")],
+};
+
+pub(super) const UNDO_KEYS: Keys = Keys {
+    table: "`undo`",
+    known: &["run", "retry", "timeout"],
+    elsewhere: &[("script", "run"), ("cmd", "run"), ("command", "run")],
 };
 
 /// What makes a unit a step.
@@ -54,8 +74,21 @@ pub(crate) struct Step {
     pub(crate) timeout: Duration,
     /// Whether it may fail without harm.
     pub(crate) optional: bool,
-    /// A shell line that undoes it.
-    pub(crate) undo: Option<String>,
+    /// What undoes it.
+    pub(crate) undo: Option<Undo>,
+    /// How many permits it takes of which resources.
+    pub(crate) resources: Resources,
+}
+
+/// What undoes a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Undo {
+    /// A shell line.
+    pub(crate) run: String,
+    /// How often that is tried; `None`: as the workflow engine does.
+    pub(crate) retry: Option<Retry>,
+    /// How long one attempt takes at most; `None`: as long as one of the step.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// Reads a step.
@@ -65,6 +98,7 @@ pub(super) fn step(
     at: &Range<usize>,
     folder: &Path,
     params: &BTreeMap<String, String>,
+    declared: &Resources,
 ) -> Option<Draft> {
     walk.check_keys(table, &STEP_KEYS);
     let when = walk.string(table, "when");
@@ -72,15 +106,48 @@ pub(super) fn step(
     let retry = retry(walk, table);
     let timeout = walk.duration(table, "timeout");
     let optional = walk.flag(table, "optional");
-    let undo = walk.process_text(table, "undo");
+    let undo = undo(walk, table);
+    let resources = resources::taken(walk, table, declared);
     let role = Role::Step(Step {
         when,
         retry,
         timeout: timeout.unwrap_or(STEP_TIMEOUT),
         optional,
         undo,
+        resources,
     });
     unit(walk, table, at, folder, role)
+}
+
+/// A shell line, or a table that says more.
+fn undo(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Undo> {
+    let value = table.get("undo")?;
+    if value.get_ref().is_str() {
+        let run = walk.process_text(table, "undo")?;
+        return Some(Undo {
+            run,
+            retry: None,
+            timeout: None,
+        });
+    }
+    let Some(undo) = value.get_ref().as_table() else {
+        let example = "such as { run = \"./down.sh\", timeout = \"1m\" }";
+        walk.wrong_type("undo", value, "a shell line or a table", Some(example));
+        return None;
+    };
+    walk.check_keys(undo, &UNDO_KEYS);
+    let retry = retry(walk, undo);
+    let timeout = walk.duration(undo, "timeout");
+    if !undo.contains_key("run") {
+        let at = walk.at(&value.span());
+        walk.add(FileFault::NoUndo { at });
+    }
+    let run = walk.process_text(undo, "run")?;
+    Some(Undo {
+        run,
+        retry,
+        timeout,
+    })
 }
 
 fn retry(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Retry> {

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::fault::FileFault;
 use super::service::Service;
 use super::step::Step;
-use super::walk::Walk;
+use super::walk::{Walk, Words};
 
 /// One step or service of a workflow file.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub(crate) struct Unit {
     pub(crate) env: BTreeMap<String, String>,
     /// The ids of the steps that have ended, and of the services that are ready, before it begins.
     pub(crate) needs: Vec<String>,
+    /// The ids of steps and services of which one is done, or ready, before it begins.
+    pub(crate) needs_any: Vec<String>,
     /// Which of the two it is.
     pub(crate) role: Role,
     /// Where the file names the id.
@@ -55,6 +57,11 @@ pub(crate) enum Action {
 }
 
 impl Unit {
+    /// All that it waits for, one way or the other.
+    pub(crate) fn waits_for(&self) -> impl Iterator<Item = &String> {
+        self.needs.iter().chain(&self.needs_any)
+    }
+
     /// The step that it is, if it is one.
     pub(crate) fn step(&self) -> Option<&Step> {
         match &self.role {
@@ -76,6 +83,7 @@ impl Unit {
 pub(super) struct Draft {
     pub(super) unit: Unit,
     pub(super) needs_at: Vec<Range<usize>>,
+    pub(super) needs_any_at: Vec<Range<usize>>,
 }
 
 /// Reads what both have. A unit without an id is looked through all the same, and then left out.
@@ -99,6 +107,13 @@ pub(super) fn unit(
     let dir = walk.process_text(table, "dir");
     let env = env(walk, table);
     let needs = walk.strings(table, "needs");
+    let needs_any = walk.strings(table, "needs_any");
+    let owned = |words: &[Words<'_>]| {
+        words
+            .iter()
+            .map(|word| (*word.get_ref()).to_owned())
+            .collect()
+    };
     let id = id?;
     Some(Draft {
         unit: Unit {
@@ -106,14 +121,13 @@ pub(super) fn unit(
             action: action.unwrap_or(Action::Shell(String::new())),
             folder: dir.map_or_else(|| folder.to_owned(), |dir| folder.join(dir)),
             env,
-            needs: needs
-                .iter()
-                .map(|need| (*need.get_ref()).to_owned())
-                .collect(),
+            needs: owned(&needs),
+            needs_any: owned(&needs_any),
             role,
             id_at: id.span(),
         },
         needs_at: needs.iter().map(Spanned::span).collect(),
+        needs_any_at: needs_any.iter().map(Spanned::span).collect(),
     })
 }
 

@@ -103,6 +103,22 @@ fn keys_select_explain_and_help() {
 }
 
 #[test]
+fn a_step_that_waits_for_a_resource_says_who_has_it() {
+    let folder = Folder::new();
+    let user = |id: &str| {
+        format!("[[step]]\nid = '{id}'\nrun = 'exec sleep 1000'\nresources = {{ port = 1 }}\n")
+    };
+    let text = format!(
+        "concurrency = 4\n[resources]\nport = 1\n{}{}",
+        user("one"),
+        user("two")
+    );
+    let terminal = start(&folder, &text);
+    terminal.keys("t");
+    terminal.shows("waits for port: 1 of 1 are taken, by one");
+}
+
+#[test]
 fn output_is_scrolled_and_shown_alone_with_its_colours() {
     let folder = Folder::new();
     let print = r#"printf '\033[31mred\033[0m\n'; seq 1 100; printf '\033[32mgreen\033[0m\n'"#;

@@ -92,6 +92,85 @@ fn an_undo_that_fails_is_tried_again_and_then_told() {
 }
 
 #[test]
+fn a_step_that_needs_any_begins_after_the_first_success_and_is_skipped_without_one() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        concurrency = 4
+        [[step]]
+        id = "fails"
+        run = "false"
+        optional = true
+        [[step]]
+        id = "works"
+        run = "true"
+        [[step]]
+        id = "waits"
+        run = "until test -e begun; do sleep 0.01; done"
+        timeout = "30s"
+        [[step]]
+        id = "begins"
+        run = "touch begun"
+        needs_any = ["fails", "works", "waits"]
+        [[step]]
+        id = "skipped"
+        run = "touch never"
+        needs_any = ["fails"]
+        "#,
+    );
+    done(folder.coord(["run"]))
+        .exits(0)
+        .says("skipped: none of the steps that it needs any of has completed");
+    assert_eq!(folder.read("never"), None);
+    done(folder.coord(["graph"])).says("begins            after any of fails, works, waits\n");
+}
+
+#[test]
+fn steps_that_take_the_same_resource_run_one_after_the_other_and_others_beside_them() {
+    let folder = Folder::new();
+    let user = |id: &str| {
+        let run = "mkdir held && until test -e beside; do sleep 0.01; done && rmdir held";
+        format!("[[step]]\nid = '{id}'\nrun = '{run}'\nresources = {{ port = 1 }}\n")
+    };
+    let users = ["a", "b", "c"].map(user).concat();
+    let beside = "[[step]]\nid = 'beside'\nrun = 'touch beside'\n";
+    let text = format!("concurrency = 2\n[resources]\nport = 1\n{users}{beside}");
+    folder.write("coord.toml", &text);
+    done(folder.coord(["run"])).exits(0);
+}
+
+#[test]
+fn an_undo_is_tried_as_often_as_it_says_and_for_as_long_as_it_says() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [[step]]
+        id = "often"
+        run = "true"
+        undo = { run = "echo tried >> often; false", retry = { max_attempts = 5, initial = "1ms" } }
+        [[step]]
+        id = "long"
+        run = "true"
+        undo = { run = "sleep 1000", retry = { max_attempts = 1 }, timeout = "100ms" }
+        [[step]]
+        id = "fails"
+        needs = ["often", "long"]
+        run = "false"
+        "#,
+    );
+    done(folder.coord(["run"]))
+        .exits(100)
+        .says("often was not undone: exit code 1\n")
+        .says("long was not undone: it was not done after 100ms, its timeout\n");
+    assert_eq!(
+        folder.read("often").as_deref(),
+        Some("tried\n".repeat(5).as_str())
+    );
+}
+
+#[test]
 fn a_step_that_takes_too_long_is_ended_and_fails() {
     let done = run(r#"
         [[step]]

@@ -33,7 +33,11 @@ pub(crate) enum Refused {
     StepOver { step: usize },
     #[error("step {step} lacks an input: it can only be skipped")]
     LacksInput { step: usize },
-    #[error("step {step} has every input and no condition: nothing skips it")]
+    #[error(
+        "none of the steps that step {step} needs any of has completed: it can only be skipped"
+    )]
+    NoneCompleted { step: usize },
+    #[error("step {step} has what it needs and no condition: nothing skips it")]
     NothingRulesItOut { step: usize },
     #[error("the next attempt at step {step} is {next}, not {attempt}")]
     WrongAttempt {
@@ -68,7 +72,7 @@ impl Course {
             Fact::Started { step, attempt, .. } => self.admits_attempt(*step, *attempt),
             Fact::Skipped { step, .. } => {
                 let record = self.ready(*step)?;
-                match record.lacks_input || plan.steps[*step].when.is_some() {
+                match record.is_ruled_out() || plan.steps[*step].when.is_some() {
                     true => Ok(()),
                     false => Err(Refused::NothingRulesItOut { step: *step }),
                 }
@@ -110,6 +114,9 @@ impl Course {
                 self.ready(step)?;
                 if record.lacks_input {
                     return Err(Refused::LacksInput { step });
+                }
+                if record.none_completed {
+                    return Err(Refused::NoneCompleted { step });
                 }
             }
             Phase::Pausing => {}

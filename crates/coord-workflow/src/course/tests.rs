@@ -15,6 +15,8 @@ use crate::{Outcome, Retry, Status, Step, StepContext, StepError, Workflow, Work
 struct Shape {
     /// Which earlier steps it needs: by bit.
     needs: u16,
+    /// Of which earlier steps it needs any.
+    needs_any: u16,
     /// Whether it takes their outputs, too.
     takes_inputs: bool,
     takes_ms: u64,
@@ -35,8 +37,11 @@ fn shape() -> impl Strategy<Value = Shape> {
         prop::option::weighted(0.3, prop::bool::weighted(0.7)),
         prop::option::of(prop::bool::weighted(0.8)),
     );
-    (any::<u16>(), behaviour, rest).prop_map(|(needs, behaviour, (optional, when, undo))| Shape {
-        needs: needs & needs.rotate_left(5),
+    let needs_any = prop_oneof![2 => Just(0), 1 => any::<u16>()];
+    let needs = (any::<u16>(), needs_any);
+    (needs, behaviour, rest).prop_map(|(needs, behaviour, (optional, when, undo))| Shape {
+        needs: needs.0 & needs.0.rotate_left(5),
+        needs_any: needs.1,
         takes_inputs: behaviour.0,
         takes_ms: behaviour.1,
         failures: behaviour.2,
@@ -61,6 +66,8 @@ fn build(shapes: &[Shape], timeout: Duration) -> Workflow {
         for need in &needs {
             step = step.after(need);
         }
+        let any = (0..index).filter(|need| shape.needs_any & (1 << need) != 0);
+        step = step.after_any(any.map(|need| &handles[need]));
         let inputs = if shape.takes_inputs {
             needs
         } else {

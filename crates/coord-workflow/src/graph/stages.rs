@@ -7,7 +7,8 @@ pub(super) fn of(steps: &[GraphStep]) -> Vec<Vec<usize>> {
     let mut needed_by = vec![Vec::new(); steps.len()];
     let mut missing = vec![0; steps.len()];
     for (place, step) in steps.iter().enumerate() {
-        for &need in step.needs.iter().filter(|need| **need < steps.len()) {
+        let needs = step.needs.iter().chain(&step.needs_any);
+        for &need in needs.filter(|need| **need < steps.len()) {
             needed_by[need].push(place);
             missing[place] += 1;
         }

@@ -79,6 +79,8 @@ pub(super) fn first<T>(
 /// effect afterwards.
 pub(super) fn step(run: Arc<Shared>, step: usize, stage: Stage) -> BoxFuture<'static, Fact> {
     Box::pin(async move {
+        // Given back when the step has ended, or is dropped.
+        let _held = run.take_held(step);
         let course = Step { run: &run, step };
         match stage {
             Stage::Begin => course.begin().await,
@@ -119,10 +121,9 @@ impl Step<'_> {
     async fn ruled_out(&self) -> Option<Fact> {
         let (run, step) = (self.run, self.step);
         let planned = &run.plan.steps[step];
-        let missing = run.queue().course.missing_input(&run.plan, step);
-        if let Some(missing) = missing {
-            let input = &run.plan.steps[missing].id;
-            return Some(self.skipped(SkipReason::MissingInput(input)).await);
+        let reason = run.queue().course.ruled_out(&run.plan, step);
+        if let Some(reason) = reason {
+            return Some(self.skipped(reason).await);
         }
         let when = planned.when.as_ref()?;
         let first = first(&run.start(step, 1, &run.token), when);

@@ -6,12 +6,9 @@ use coord_bus::vocabulary::Transition;
 
 use super::attempt::{Attempt, first, supervise};
 use super::{End, Shared};
+use crate::StepError;
 use crate::course::Fact;
 use crate::error::AttemptError;
-use crate::{Retry, StepError};
-
-/// How often undoing a step is tried: it matters more than most steps do, and nothing waits for it.
-const RETRY: Retry = Retry::exponential();
 
 /// Undoes every completed step that can be undone, one after another. One that cannot is told of,
 /// and the rest are undone all the same.
@@ -52,6 +49,7 @@ pub(super) async fn all(run: &Shared) -> Result<(), End> {
 }
 
 async fn until_done(run: &Shared, step: usize) -> Result<(), StepError> {
+    let retry = run.plan.steps[step].undo_retry;
     let mut attempt = 0;
     loop {
         attempt += 1;
@@ -60,10 +58,10 @@ async fn until_done(run: &Shared, step: usize) -> Result<(), StepError> {
             Attempt::Done(Err(error)) => error,
             Attempt::Cancelled => AttemptError::Cancelled.into(),
         };
-        if error.is_permanent() || attempt >= RETRY.max_attempts.get() {
+        if error.is_permanent() || attempt >= retry.max_attempts.get() {
             return Err(error);
         }
-        sleep(RETRY.backoff.delay(attempt)).await;
+        sleep(retry.backoff.delay(attempt)).await;
     }
 }
 
@@ -75,5 +73,6 @@ async fn once(run: &Shared, step: usize, attempt: u32) -> Attempt<()> {
         let output = run.slots.outputs[step].get()?;
         Some(planned.undo.as_ref()?(start, output.clone()))
     });
-    supervise(run, first, planned.timeout, &token).await
+    let limit = planned.undo_timeout.unwrap_or(planned.timeout);
+    supervise(run, first, limit, &token).await
 }

@@ -7,6 +7,7 @@ use std::task::Waker;
 use coord_bus::BoxFuture;
 
 use super::Shared;
+use super::limited::Waits;
 use super::ready::Ready;
 use super::recorder::Recorder;
 use crate::course::{Course, Fact, Phase};
@@ -46,16 +47,17 @@ pub(super) struct Queue {
     pub(super) course: Course,
     /// By step; empty while none has had to wait.
     tasks: Vec<Task>,
-    ready: Ready,
+    pub(super) ready: Ready,
+    pub(super) waits: Waits,
     woken: VecDeque<usize>,
     /// Steps that have begun and not ended.
-    under_way: usize,
+    pub(super) under_way: usize,
     limit: usize,
     /// Set when the run was aborted: nothing in it is polled any more.
     abandoned: bool,
     /// Set when the run is to be left as it is: nothing begins, and what is stopped for it has not
     /// ended.
-    suspended: bool,
+    pub(super) suspended: bool,
     /// Set while no step is to begin.
     paused: bool,
     /// In a run that is kept: what is to be written, and what waits for it.
@@ -81,6 +83,7 @@ impl Queue {
             recorder: recorder.map(Box::new),
             tasks: Vec::new(),
             ready,
+            waits: Waits::default(),
             woken: VecDeque::new(),
             under_way: 0,
             limit,
@@ -103,32 +106,37 @@ impl Queue {
         !self.woken.is_empty() || self.may_begin()
     }
 
-    fn may_begin(&self) -> bool {
-        !self.ready.is_empty()
+    pub(super) fn may_begin(&self) -> bool {
+        (!self.ready.is_empty() || self.waits.has_given())
             && self.under_way < self.limit
             && self.course.stopped().is_none()
             && !self.suspended
             && !self.paused
+            && !self.waits.is_for_place()
     }
 
     /// What to do next. What has been woken goes before what has not begun: it may hold what
     /// others wait for. A step that nobody is to be told of, `quiet`, starts at once.
     #[inline]
-    pub(super) fn next(&mut self, plan: &Plan, now: u64, quiet: bool) -> Option<Job> {
+    pub(super) fn next(&mut self, run: &Arc<Shared>, now: u64, quiet: bool) -> Option<Job> {
         if let Some(step) = self.woken.pop_front() {
             let polled = Task::Polled { woken: false };
             if let Task::Woken(running) = std::mem::replace(&mut self.tasks[step], polled) {
                 return Some(Job::Resume(step, running));
             }
         }
+        if run.limits.is_some() {
+            return self.next_limited(run);
+        }
         if !self.may_begin() {
             return None;
         }
+        let plan = &*run.plan;
         let step = self.ready.pop()?;
         self.under_way += 1;
         let record = self.course.step(step);
         let has_begun = record.attempts > 0;
-        let is_plain = plan.steps[step].when.is_none() && !record.lacks_input && !has_begun;
+        let is_plain = plan.steps[step].when.is_none() && !record.is_ruled_out() && !has_begun;
         if !quiet || !is_plain {
             return Some(Job::Begin(step));
         }
@@ -220,7 +228,9 @@ impl Queue {
     /// The steps that have not begun.
     pub(super) fn waiting(&self) -> Vec<usize> {
         let steps = self.course.steps().iter().enumerate();
-        let waiting = steps.filter(|(_, record)| record.phase == Phase::Waiting);
+        // One whose next attempt was to be made by who took the run up has not begun here either.
+        let waiting =
+            steps.filter(|(_, record)| matches!(record.phase, Phase::Waiting | Phase::Pausing));
         waiting.map(|(step, _)| step).collect()
     }
 
@@ -291,6 +301,7 @@ impl Drop for Unfinished {
         );
         drop(queue);
         drop(dropped);
+        self.0.leave_limits();
         idle.into_iter().for_each(Waker::wake);
     }
 }

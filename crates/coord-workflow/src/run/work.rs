@@ -145,7 +145,7 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
     // Asked under the lock: who subscribes before something happens hears of it.
     let mut quiet = !run.is_heard();
     loop {
-        let Some(job) = queue.next(plan, now, quiet) else {
+        let Some(job) = queue.next(run, now, quiet) else {
             call_writer(queue, true);
             return Pause::Idle;
         };
@@ -260,6 +260,7 @@ fn ended_the_run(run: &Shared, mut queue: MutexGuard<'_, Queue>, stops: bool) ->
     };
     drop(queue);
     if stops {
+        run.leave_limits();
         run.token.cancel();
     }
     idle.into_iter().for_each(Waker::wake);

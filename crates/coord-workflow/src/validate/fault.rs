@@ -55,6 +55,8 @@ pub enum Fault {
         step: usize,
         /// Which of its needs.
         need: usize,
+        /// Whether it is among those that it needs any of.
+        any: bool,
         /// The step's id.
         id: String,
         /// What it needs.
@@ -102,6 +104,44 @@ pub enum Fault {
         step: usize,
         /// Its id.
         id: String,
+    },
+
+    /// A step asks for a resource that its orchestrator does not have.
+    #[error(
+        "step {} asks for the resource {}, which the orchestrator does not have{}",
+        Shown(id),
+        Shown(resource),
+        DidYouMean(nearest)
+    )]
+    UnknownResource {
+        /// Which step.
+        step: usize,
+        /// Its id.
+        id: String,
+        /// What it asks for.
+        resource: String,
+        /// The resource that is probably meant.
+        nearest: Option<String>,
+    },
+
+    /// A step asks for more of a resource than there is, and would wait for ever.
+    #[error(
+        "step {} asks for {asked} of the resource {}, of which there are {there}: ask for less, or \
+         give the orchestrator more",
+        Shown(id),
+        Shown(resource)
+    )]
+    TooMuchOfResource {
+        /// Which step.
+        step: usize,
+        /// Its id.
+        id: String,
+        /// What it asks for.
+        resource: String,
+        /// How much of it.
+        asked: u32,
+        /// How much there is.
+        there: u32,
     },
 
     /// There are more faults than are told; always the last one.

@@ -3,12 +3,16 @@
 
 mod typed;
 mod course;
-mod durable;
+mod any;
+mod compensation;
 mod crashes;
+mod durable;
 mod events;
+mod limits;
 mod model;
 mod retrying;
 mod sequence;
 mod telling;
 mod threads;
+mod told;
 mod validate;

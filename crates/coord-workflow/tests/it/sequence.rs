@@ -13,7 +13,7 @@ use coord_workflow::{
     Compensation, Outcome, Retry, Step, StepContext, StepError, StepReport, StepState, Workflow,
     WorkflowOrchestrator,
 };
-use model::{Frame, Prediction, Report, Shape, State, ms, predict};
+use model::{Frame, Prediction, Report, Shape, State, among, ms, predict};
 use proptest::prelude::*;
 
 /// What the steps themselves count and write down.
@@ -54,21 +54,31 @@ fn shape() -> impl Strategy<Value = Shape> {
     let polite = prop::option::weighted(0.3, 1..500_u64);
     let undo = prop::option::of(0..50_u64);
     let flags = (prop::bool::weighted(0.6), prop::bool::weighted(0.9));
-    (any::<u16>(), times, attempts, polite, undo, flags).prop_map(
-        |(needs, times, attempts, polite, undo, flags)| Shape {
-            // Few needs, so that there is something to run side by side.
-            needs: needs & needs.rotate_left(5),
-            takes: times.0,
-            timeout: times.1,
-            failures: attempts.0,
-            max_attempts: attempts.1,
-            optional: flags.0,
-            runs: flags.1,
-            polite,
-            // An attempt to undo it has the same limit.
-            undo: undo.filter(|takes| *takes < times.1),
-        },
+    let needs_any = prop_oneof![2 => Just(0), 1 => any::<u16>()];
+    (
+        (any::<u16>(), needs_any),
+        times,
+        attempts,
+        polite,
+        undo,
+        flags,
     )
+        .prop_map(
+            |((needs, needs_any), times, attempts, polite, undo, flags)| Shape {
+                // Few needs, so that there is something to run side by side.
+                needs: needs & needs.rotate_left(5),
+                needs_any: needs_any & needs_any.rotate_left(3),
+                takes: times.0,
+                timeout: times.1,
+                failures: attempts.0,
+                max_attempts: attempts.1,
+                optional: flags.0,
+                runs: flags.1,
+                polite,
+                // An attempt to undo it has the same limit.
+                undo: undo.filter(|takes| *takes < times.1),
+            },
+        )
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
@@ -129,6 +139,7 @@ fn build(shapes: &[Shape], frame: &Frame, seen: &Arc<Seen>) -> Workflow {
                 step = step.after(handle);
             }
         }
+        step = step.after_any(among(shape.needs_any, index).map(|need| &handles[need]));
         if shape.optional {
             step = step.optional();
         }

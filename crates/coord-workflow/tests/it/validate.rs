@@ -133,6 +133,7 @@ fn an_unknown_need_comes_with_the_nearest_step() {
         [Fault::UnknownNeed {
             step: 1,
             need: 1,
+            any: false,
             id: "test".to_owned(),
             name: "biuld".to_owned(),
             nearest: Some("build".to_owned()),

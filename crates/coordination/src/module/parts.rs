@@ -111,6 +111,12 @@ pub(super) fn orchestrator(
         .clock(Arc::clone(&config.clock))
         .grace(config.workflow_grace)
         .compensation_timeout(config.compensation_timeout);
+    if let Some(steps) = config.workflow_total_concurrency {
+        orchestrator = orchestrator.total_concurrency(steps);
+    }
+    for (name, permits) in &config.workflow_resources {
+        orchestrator = orchestrator.resource(name, *permits);
+    }
     if let Some(journal) = &config.workflow_journal {
         orchestrator = orchestrator.journal(journal.clone());
     }

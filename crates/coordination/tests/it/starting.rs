@@ -1,5 +1,6 @@
 //! In which order parts start, and that each setting is heeded.
 
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -93,6 +94,36 @@ async fn a_cancelled_step_has_the_grace_that_is_set() {
     run.cancel();
     within(run.outcome()).await.unwrap();
     assert_eq!(begun.elapsed(), Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_have_the_resources_and_the_places_that_are_set() {
+    let module = module(|config| {
+        config.workflow_resources = [("gpu".to_owned(), 1)].into();
+        config.workflow_total_concurrency = NonZeroUsize::new(2);
+    });
+    let run = |resource: Option<&str>, steps: u32| {
+        let mut workflow = Workflow::builder("w");
+        for step in 0..steps {
+            let mut step = workflow.step(format!("s{step}"));
+            if let Some(resource) = resource {
+                step = step.resource(resource, 1);
+            }
+            step.run(async || {
+                sleep(Duration::from_secs(1)).await;
+                Ok::<_, StepError>(())
+            });
+        }
+        let workflow = workflow.build().unwrap();
+        module.orchestrator().unwrap().start_workflow(&workflow, ())
+    };
+    let outcome = within(run(Some("gpu"), 3).unwrap().outcome())
+        .await
+        .unwrap();
+    assert_eq!(outcome.duration.as_secs(), 3);
+    let outcome = within(run(None, 6).unwrap().outcome()).await.unwrap();
+    assert_eq!(outcome.duration.as_secs(), 3);
+    assert!(run(Some("disk"), 1).is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,6 +30,47 @@ fn step(keys: &str) -> String {
 }
 
 #[test]
+fn resources_that_are_not_there_or_not_enough_are_told() {
+    let text = r#"[resources]
+gpu = 2
+disk = 0
+"a b" = 1
+[[step]]
+id = "a"
+run = "x"
+resources = { gpu = 3, gpus = 1, disk = 4, port = "1" }
+[[step]]
+id = "b"
+run = "x"
+resources = ["gpu"]
+[[service]]
+id = "c"
+run = "x"
+resources = { gpu = 1 }
+"#;
+    let wanted = [
+        ("out_of_range", 3),
+        ("name", 4),
+        ("too_much_of_resource", 8),
+        ("unknown_resource", 8),
+        ("unknown_resource", 8),
+        ("wrong_type", 12),
+        ("unknown_key", 16),
+    ];
+    let wanted = wanted.map(|(code, line)| (code.to_owned(), line));
+    assert_eq!(found(text), wanted);
+    let told = told(text);
+    assert!(
+        told.contains("there are 2") && told.contains("did you mean \"gpu\"?"),
+        "{told}"
+    );
+    assert!(
+        told.contains("declare it under [resources]: port = 1"),
+        "{told}"
+    );
+}
+
+#[test]
 fn every_fault_of_a_file_is_told_at_once() {
     let text = r#"name = "build & deploy"
 concurrency = 0
@@ -70,6 +111,14 @@ timeout = "0s"
 retry = 3
 optional = "yes"
 undo = ""
+[[step]]
+id = "undone"
+run = "a"
+undo = { retry = 1, timout = "1s" }
+[[step]]
+id = "9 lives"
+run = "a"
+undo = 3
 "#;
     let wanted = [
         ("name", 1),
@@ -106,6 +155,11 @@ undo = ""
         ("wrong_type", 37),
         ("wrong_type", 38),
         ("empty", 39),
+        ("no_undo", 43),
+        ("wrong_type", 43),
+        ("unknown_key", 43),
+        ("name", 45),
+        ("wrong_type", 47),
     ];
     assert_eq!(
         found(text),

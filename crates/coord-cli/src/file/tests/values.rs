@@ -9,7 +9,7 @@ use coordination::recovery::Restart;
 use coordination::workflow::Retry;
 
 use super::super::service::RestartPolicy;
-use super::super::{Action, WorkflowFile, param_variable};
+use super::super::{Action, Resources, WorkflowFile, param_variable};
 use super::{rendered, valid};
 
 fn minutes(minutes: u64) -> Duration {
@@ -81,7 +81,10 @@ fn every_key_is_read() {
     assert_eq!(step.retry, Some(retry.max_attempts(5)));
     assert_eq!(step.timeout, Duration::from_millis(500));
     assert!(step.optional);
-    assert_eq!(step.undo.as_deref(), Some("make clean"));
+    assert_eq!(
+        step.undo.as_ref().map(|undo| undo.run.as_str()),
+        Some("make clean")
+    );
     assert_eq!(file.place(unit).to_string(), "15:14");
     let unit = &file.units[2];
     assert_eq!(
@@ -159,6 +162,43 @@ fn what_is_left_out_has_the_documented_default() {
     assert_eq!(step.timeout, minutes(5));
     assert_eq!((&step.retry, &step.when, &step.undo), (&None, &None, &None));
     assert!(!step.optional && unit.needs.is_empty() && unit.env.is_empty());
+}
+
+#[test]
+fn a_file_declares_resources_and_a_step_takes_of_them() {
+    let file = valid(
+        "[resources]\ngpu = 2\nlicence = 1\n\
+         [[step]]\nid = 'a'\nrun = 'x'\nresources = { gpu = 2 }\n\
+         [[step]]\nid = 'b'\nrun = 'x'\n",
+    );
+    let plain = |resources: &Resources| -> Vec<(String, u32)> {
+        let resources = resources.iter();
+        resources
+            .map(|(name, permits)| (name.clone(), permits.get()))
+            .collect()
+    };
+    let declared = [("gpu".to_owned(), 2), ("licence".to_owned(), 1)];
+    assert_eq!(plain(&file.resources), declared);
+    let taken = |unit: usize| plain(&file.units[unit].step().expect("it is one").resources);
+    assert_eq!((taken(0), taken(1)), (vec![("gpu".to_owned(), 2)], vec![]));
+}
+
+#[test]
+fn an_undo_may_have_its_own_retry_and_timeout() {
+    let undo = |undo: &str| {
+        let file = valid(&format!("[[step]]\nid = 'a'\nrun = 'x'\nundo = {undo}\n"));
+        let step = file.units[0].step().expect("it is one").clone();
+        step.undo.expect("it has one")
+    };
+    let short = undo("'down'");
+    assert_eq!(
+        (short.run.as_str(), short.retry, short.timeout),
+        ("down", None, None)
+    );
+    assert_eq!(undo("{ run = 'down' }"), short);
+    let whole = undo("{ run = 'down', retry = { max_attempts = 9 }, timeout = '7s' }");
+    assert_eq!(whole.retry, Some(Retry::exponential().max_attempts(9)));
+    assert_eq!(whole.timeout, Some(Duration::from_secs(7)));
 }
 
 #[test]

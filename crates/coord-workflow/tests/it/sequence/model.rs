@@ -11,6 +11,8 @@ use coord_workflow::Status;
 pub(super) struct Shape {
     /// Which earlier steps it needs: by bit.
     pub(super) needs: u16,
+    /// Of which earlier steps it needs any.
+    pub(super) needs_any: u16,
     /// How long an attempt takes, and may take.
     pub(super) takes: u64,
     pub(super) timeout: u64,
@@ -125,13 +127,22 @@ impl Run<'_> {
         while self.stopped.is_none() && self.under_way.len() < self.frame.limit {
             let may_begin = |step: &usize| {
                 let is_over = |need: usize| self.reports[need].is_some();
-                let needs = (0..*step).filter(|need| self.shapes[*step].needs & (1 << need) != 0);
-                !is_over(*step) && !self.under_way.contains(step) && needs.clone().all(is_over)
+                let needs = among(self.shapes[*step].needs, *step);
+                let any: Vec<usize> = among(self.shapes[*step].needs_any, *step).collect();
+                let any = any.is_empty()
+                    || any.iter().any(|need| self.completed.contains(need))
+                    || any.iter().all(|need| is_over(*need));
+                !is_over(*step)
+                    && !self.under_way.contains(step)
+                    && needs.clone().all(is_over)
+                    && any
             };
             let Some(step) = (0..self.shapes.len()).find(may_begin) else {
                 return;
             };
-            if self.shapes[step].runs {
+            let mut any = among(self.shapes[step].needs_any, step).peekable();
+            let has_any = any.peek().is_none() || any.any(|need| self.completed.contains(&need));
+            if self.shapes[step].runs && has_any {
                 self.under_way.push(step);
                 self.started[step] = Some(self.now);
                 self.attempt(step);
@@ -234,6 +245,11 @@ impl Run<'_> {
             undone,
         }
     }
+}
+
+/// The earlier steps that these bits name.
+pub(super) fn among(bits: u16, step: usize) -> impl Iterator<Item = usize> + Clone {
+    (0..step).filter(move |need| bits & (1 << need) != 0)
 }
 
 pub(super) fn ms(time: u64) -> Duration {

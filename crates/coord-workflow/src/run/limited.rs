@@ -1,0 +1,145 @@
+//! Steps that wait for places and resources, which they share with the steps of other runs.
+//!
+//! A step that waits for permits has no future yet, and takes no room in its own run. What a step is
+//! given is kept in its future, and goes with that. What is given back may go to another run, whose
+//! lock is taken for that: so nothing is given back under a lock.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::Shared;
+use super::queue::{Job, Queue};
+use crate::limits::{Asked, Permits, Place};
+
+/// What the steps of a run that have not begun have been given, and wait for.
+#[derive(Default)]
+pub(super) struct Waits {
+    /// Steps that wait for permits.
+    tickets: HashMap<usize, u64>,
+    /// Steps that have been given theirs, and begin before others.
+    given: VecDeque<usize>,
+    permits: HashMap<usize, Permits>,
+    /// Whether the run waits for a place.
+    for_place: bool,
+    place: Option<Place>,
+    /// What those have that are about to be polled for the first time.
+    begun: HashMap<usize, Held>,
+}
+
+/// What a step under way has.
+pub(super) struct Held {
+    _permits: Option<Permits>,
+    _place: Option<Place>,
+}
+
+impl Waits {
+    /// Whether a step may begin, if there is room in its run.
+    pub(super) fn has_given(&self) -> bool {
+        !self.given.is_empty()
+    }
+
+    /// Whether no step may begin, whatever it is.
+    pub(super) fn is_for_place(&self) -> bool {
+        self.for_place
+    }
+}
+
+impl Queue {
+    /// The next step to begin in a run that is limited with others.
+    pub(super) fn next_limited(&mut self, run: &Arc<Shared>) -> Option<Job> {
+        let limits = run.limits.as_ref()?;
+        while self.may_begin() {
+            if self.waits.given.is_empty() {
+                let step = self.ready.pop()?;
+                // What will only be skipped needs nothing for that.
+                let asked = match self.course.step(step).is_ruled_out() {
+                    true => Asked::Given(None),
+                    false => limits.ask(run, step),
+                };
+                match asked {
+                    Asked::Waits(ticket) => {
+                        self.waits.tickets.insert(step, ticket);
+                        continue;
+                    }
+                    Asked::Given(permits) => {
+                        self.waits
+                            .permits
+                            .extend(permits.map(|permits| (step, permits)));
+                        self.waits.given.push_back(step);
+                    }
+                }
+            }
+            let place = self.waits.place.take();
+            let Some(place) = place.or_else(|| limits.ask_place(run)) else {
+                self.waits.for_place = true;
+                return None;
+            };
+            let step = self.waits.given.pop_front()?;
+            let held = Held {
+                _permits: self.waits.permits.remove(&step),
+                _place: Some(place),
+            };
+            self.waits.begun.insert(step, held);
+            self.under_way += 1;
+            return Some(Job::Begin(step));
+        }
+        None
+    }
+
+    /// Whether a step that waits for something would still begin.
+    fn would_begin(&self) -> bool {
+        !self.is_over() && self.course.stopped().is_none() && !self.suspended
+    }
+}
+
+impl Shared {
+    /// What a step that begins has been given.
+    pub(super) fn take_held(&self, step: usize) -> Option<Held> {
+        self.limits.as_ref()?;
+        self.queue().waits.begun.remove(&step)
+    }
+
+    /// A step is given its permits; they come back if it does not want them any more.
+    pub(crate) fn accept_permits(&self, step: usize, permits: Permits) -> Option<Permits> {
+        let mut queue = self.queue();
+        if !queue.would_begin() || queue.waits.tickets.remove(&step).is_none() {
+            return Some(permits);
+        }
+        queue.waits.permits.insert(step, permits);
+        queue.waits.given.push_back(step);
+        let idle = queue.idle.pop();
+        drop(queue);
+        idle.into_iter().for_each(Waker::wake);
+        None
+    }
+
+    /// The run is given a place; it comes back if it does not want it any more.
+    pub(crate) fn accept_place(&self, place: Place) -> Option<Place> {
+        let mut queue = self.queue();
+        if !queue.would_begin() || !queue.waits.for_place {
+            return Some(place);
+        }
+        queue.waits.for_place = false;
+        queue.waits.place = Some(place);
+        let idle = queue.idle.pop();
+        drop(queue);
+        idle.into_iter().for_each(Waker::wake);
+        None
+    }
+
+    /// Nothing more begins: what was waited for goes to others.
+    pub(super) fn leave_limits(&self) {
+        if let Some(limits) = &self.limits {
+            let mut queue = self.queue();
+            let begun = std::mem::take(&mut queue.waits.begun);
+            let begun = Waits {
+                begun,
+                ..Waits::default()
+            };
+            let waits = std::mem::replace(&mut queue.waits, begun);
+            drop(queue);
+            limits.withdraw(self, waits.tickets.values().copied());
+        }
+    }
+}

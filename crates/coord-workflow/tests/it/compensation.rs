@@ -1,0 +1,135 @@
+//! What undoes a step has a retry and a timeout of its own.
+
+use std::future::pending;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coord_bus::time::Instant;
+use coord_bus::vocabulary::{Transition, WORKFLOW_EVENTS};
+use coord_bus::{BusExt, LocalBus};
+use coord_workflow::{
+    Call, Compensation, HandlerCall, Outcome, Registry, Retry, Spec, StepError, StepSpec, UndoSpec,
+    Workflow, WorkflowOrchestrator,
+};
+use serde_json::{Value, json};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn outcome_of<K>(workflow: &Workflow<(), K>) -> Arc<Outcome> {
+    let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
+    orchestrator.execute_workflow(workflow, ()).await.unwrap()
+}
+
+/// The error with which undoing `done` failed.
+fn failure(outcome: &Outcome) -> String {
+    match outcome.step("done").unwrap().compensation {
+        Some(Compensation::Failed(error)) => error.to_string(),
+        other => panic!("it was to fail, and did not: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn undoing_is_tried_as_often_as_its_own_retry_says_and_then_reported() {
+    let bus = LocalBus::new();
+    let mut events = bus.subscribe(&WORKFLOW_EVENTS).unwrap();
+    let tried = Arc::new(Mutex::new(Vec::new()));
+    let trying = Arc::clone(&tried);
+    let mut workflow = Workflow::builder("w");
+    let done = workflow
+        .step("done")
+        .retry(Retry::none())
+        .compensate(move |_: Arc<()>| {
+            trying.lock().unwrap().push(Instant::now());
+            async { Err(StepError::message("locked")) }
+        })
+        .compensation_retry(Retry::constant(7 * SECOND).max_attempts(5))
+        .run(async || Ok::<_, StepError>(()));
+    workflow
+        .step("fails")
+        .after(&done)
+        .run(async || Err::<(), _>(StepError::message("no")));
+    let orchestrator = WorkflowOrchestrator::new(&bus).unwrap();
+    let workflow = workflow.build().unwrap();
+    let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
+    assert_eq!(failure(&outcome), "locked");
+    let tried = tried.lock().unwrap().clone();
+    assert_eq!(tried.len(), 5);
+    let waits = tried.windows(2).map(|pair| (pair[1] - pair[0]).as_secs());
+    assert_eq!(waits.collect::<Vec<_>>(), [7; 4]);
+    let mut told = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let Transition::CompensationFailed { step, error } = &event.transition {
+            told.push(format!("{step}: {error}"));
+        }
+    }
+    assert_eq!(told, ["done: locked"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_at_undoing_is_limited_by_its_own_timeout_or_else_by_that_of_the_step() {
+    for (own, expected) in [(Some(2 * SECOND), 2), (None, 40)] {
+        let mut workflow = Workflow::builder("w");
+        let mut step = workflow
+            .step("done")
+            .timeout(40 * SECOND)
+            .compensate(|_: Arc<()>| pending::<Result<(), StepError>>())
+            .compensation_retry(Retry::none());
+        if let Some(own) = own {
+            step = step.compensation_timeout(own);
+        }
+        let done = step.run(async || Ok::<_, StepError>(()));
+        workflow
+            .step("fails")
+            .after(&done)
+            .run(async || Err::<(), _>(StepError::message("no")));
+        let outcome = outcome_of(&workflow.build().unwrap()).await;
+        assert_eq!(
+            failure(&outcome),
+            format!("it was not done after {expected}s, its timeout")
+        );
+        assert_eq!(outcome.duration.as_secs(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_undoes_a_step_of_a_spec_has_its_own_retry_and_timeout() {
+    let tried = Arc::new(AtomicU32::new(0));
+    let trying = Arc::clone(&tried);
+    let registry = Registry::new()
+        .handler("work", async |_| Ok(Value::Null))
+        .handler("fail", async |_| Err(StepError::message("no")))
+        .handler("undo", move |call: HandlerCall| {
+            assert_eq!((call.input, call.outputs.len()), (json!("EUR 20"), 1));
+            trying.fetch_add(1, Ordering::SeqCst);
+            pending()
+        });
+    let undo = UndoSpec::from(Call::new("undo", "EUR 20"))
+        .retry(Retry::constant(SECOND).max_attempts(4))
+        .timeout(3 * SECOND);
+    let spec = Spec::new("w")
+        .step(StepSpec::new("done", "work").undo(undo))
+        .step(StepSpec::new("fails", "fail").needs(["done"]));
+    let outcome = outcome_of(&registry.workflow(spec).unwrap()).await;
+    assert_eq!(failure(&outcome), "it was not done after 3s, its timeout");
+    assert_eq!(tried.load(Ordering::SeqCst), 4);
+    assert_eq!(outcome.duration.as_secs(), 4 * 3 + 3);
+}
+
+#[test]
+fn an_undo_is_read_with_and_without_what_it_may_leave_out() {
+    let spec: StepSpec = serde_json::from_value(json!({
+        "id": "a", "handler": "h", "undo": { "handler": "u" },
+    }))
+    .unwrap();
+    let undo = spec.undo.unwrap();
+    assert_eq!(undo, UndoSpec::from(Call::new("u", Value::Null)));
+    let whole = undo.retry(Retry::exponential()).timeout(SECOND);
+    let text = serde_json::to_string(&whole).unwrap();
+    assert_eq!(serde_json::from_str::<UndoSpec>(&text).unwrap(), whole);
+    let attempts = whole.retry.map(|retry| retry.max_attempts);
+    assert_eq!(attempts, NonZeroU32::new(3));
+    let wrong = serde_json::from_value::<UndoSpec>(json!({ "handler": "u", "retires": 3 }));
+    assert!(wrong.unwrap_err().to_string().contains("`retires`"));
+}
