@@ -54,18 +54,25 @@ pub(crate) fn run() {
     let report = Report::new(
         "coord",
         "ms for 300 jobs of /bin/true, at most 8 at once",
-        ["make -s -j8", "coord run"],
+        ["make -s -j8", "coord run --no-journal", "coord run"],
     );
+    let journal = folder.join("journal");
     for name in ["independent", "chain"] {
-        let mut row = Row::new(name.to_owned(), 2);
+        let mut row = Row::new(name.to_owned(), 3);
         for _ in 0..ROUNDS {
             let mut make = Command::new("make");
             make.args(["-s", "-j8", "-f", &format!("{name}.mk")])
                 .current_dir(&folder);
             row.add(0, timed(&mut make).as_secs_f64() * 1e3);
-            let mut run = Command::new(&coord);
-            run.args(["run", "--concurrency", "8", &format!("{name}.toml")]);
-            row.add(1, timed(run.current_dir(&folder)).as_secs_f64() * 1e3);
+            for column in [1, 2] {
+                let mut run = Command::new(&coord);
+                run.args(["run", "--concurrency", "8", &format!("{name}.toml")]);
+                match column {
+                    1 => run.arg("--no-journal"),
+                    _ => run.arg("--journal").arg(&journal),
+                };
+                row.add(column, timed(run.current_dir(&folder)).as_secs_f64() * 1e3);
+            }
         }
         report.row(&row);
     }
@@ -73,15 +80,19 @@ pub(crate) fn run() {
     let report = Report::new(
         "coord",
         "ms until the first line of the first process",
-        ["sh -c 'echo first'", "coord run"],
+        ["sh -c 'echo first'", "coord run --no-journal", "coord run"],
     );
-    let mut row = Row::new("one job".to_owned(), 2);
+    let mut row = Row::new("one job".to_owned(), 3);
     for _ in 0..ROUNDS {
         let mut shell = Command::new("sh");
         row.add(0, first_byte(shell.args(["-c", "echo first"])));
-        let mut run = Command::new(&coord);
-        run.args(["run", "one.toml"]).current_dir(&folder);
-        row.add(1, first_byte(&mut run));
+        let run = || {
+            let mut run = Command::new(&coord);
+            run.args(["run", "one.toml"]).current_dir(&folder);
+            run
+        };
+        row.add(1, first_byte(run().arg("--no-journal")));
+        row.add(2, first_byte(run().arg("--journal").arg(&journal)));
     }
     report.row(&row);
     let _ = std::fs::remove_dir_all(&folder);

@@ -47,7 +47,9 @@ pub(crate) fn run() {
 fn case(name: &str, folder: &Path) {
     let (pty, pts) = open().expect("a terminal");
     pty.resize(Size::new(24, 80)).expect("a size");
-    let command = Command::new(beside("coord", "coord-cli")).current_dir(folder);
+    let command = Command::new(beside("coord", "coord-cli"))
+        .args(["run", "--no-journal"])
+        .current_dir(folder);
     let command = command
         .env("TERM", "xterm-256color")
         .env("LC_ALL", "C.UTF-8");

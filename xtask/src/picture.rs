@@ -50,6 +50,7 @@ fn moment(coord: &Path) -> Result<Screen, String> {
     let size = Size::new(ROWS.get(), COLUMNS.get());
     pty.resize(size).map_err(|error| failed(&error))?;
     let command = Command::new(coord)
+        .args(["run", "--no-journal"])
         .env("TERM", "xterm-256color")
         .env("LC_ALL", "C.UTF-8")
         .env_remove("NO_COLOR");

@@ -10,8 +10,8 @@ use coordination::patterns::process::{ProcessError, ProcessSpec, Stop};
 use coordination::patterns::service::{ServiceError, ServiceSpec};
 use coordination::recovery::{Child, ChildEnd, ChildError, ChildSpec, GaveUp, GiveUpReason};
 use coordination::workflow::{
-    Call, Durable, Faults, HandlerCall, Registry, RunId, Spec, StepContext, StepError, StepSpec,
-    UndoSpec, Workflow,
+    Call, Durable, Faults, HandlerCall, Registry, RunId, RunView, Spec, StepContext, StepError,
+    StepPhase, StepSpec, UndoSpec, Workflow,
 };
 use coordination::{CoordinationError, CoordinationModule};
 use serde_json::{Value, json};
@@ -59,6 +59,9 @@ pub(crate) struct Job {
     places: HashMap<String, usize>,
     /// The services that have been ready, by their places.
     up: Vec<OnceCell<()>>,
+    /// Whether a unit is a service that was ready before the run was taken up: its step is done, and
+    /// nothing of it runs.
+    was_up: Vec<bool>,
 }
 
 /// The workflow of a file, given whether each of its units runs, and what its time limit does not
@@ -134,10 +137,17 @@ impl Job {
         params: BTreeMap<String, String>,
         module: Arc<CoordinationModule>,
         interrupts: Interrupts,
+        before: Option<&RunView>,
     ) -> Self {
+        let steps = before.map(|run| &*run.steps).unwrap_or_default();
+        let was_up = file.units.iter().enumerate().map(|(place, unit)| {
+            let step = steps.get(place).filter(|_| unit.service().is_some());
+            step.is_some_and(|step| step.phase == StepPhase::Completed)
+        });
         let ids = file.units.iter().map(|unit| unit.id.clone());
         Self {
             places: ids.zip(0..).collect(),
+            was_up: was_up.collect(),
             up: file.units.iter().map(|_| OnceCell::new()).collect(),
             file,
             params,
@@ -173,7 +183,8 @@ impl Job {
 
     async fn run(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
-        self.services_up(unit, &call.context).await?;
+        let (run, token) = (call.context.run(), call.context.token());
+        self.services_up(unit, run, &token).await?;
         let process = self.attempt(unit, call_of(unit), &call.context);
         loop {
             let stop = Stop {
@@ -195,7 +206,8 @@ impl Job {
         let undo = unit.step().and_then(|step| step.undo.as_ref());
         let line = undo.ok_or_else(no_such_unit)?.run.as_str();
         let process = ProcessSpec::shell(undo_name(&unit.id), line);
-        self.services_up(unit, &call.context).await?;
+        let (run, token) = (call.context.run(), call.context.token());
+        self.services_up(unit, run, &token).await?;
         let process = self.attempt(unit, process, &call.context).grace(GRACE);
         let stop = Stop {
             graceful: call.context.token(),
@@ -217,26 +229,42 @@ impl Job {
         Ok(Value::Null)
     }
 
-    /// Sees to it that the services that a unit needs have been started. In a run that was taken up
-    /// their steps may be done, and nothing of them runs.
-    async fn services_up(&self, unit: &Unit, context: &StepContext) -> Result<(), StepError> {
+    /// Starts a service, unless it has been ready, and is done when it is.
+    pub(crate) async fn up(
+        &self,
+        place: usize,
+        run: &RunId,
+        token: &CancellationToken,
+    ) -> Result<(), StepError> {
+        self.services_up(&self.file.units[place], run, token)
+            .await?;
+        let up = self.up[place].get_or_try_init(|| self.start_up(place, run, token));
+        up.await.copied()
+    }
+
+    /// Starts the services again that a unit needs, in a run that was taken up.
+    async fn services_up(
+        &self,
+        unit: &Unit,
+        run: &RunId,
+        token: &CancellationToken,
+    ) -> Result<(), StepError> {
         for place in self.services_of(unit) {
-            if !self.up[place].initialized() {
-                let up = self.up(place, context.run(), &context.token()).await;
-                up.map_err(|error| {
-                    let service = self.file.units[place].id.clone();
-                    let why = error.to_string();
-                    StepError::from(NotUp { service, why }).permanent()
-                })?;
-            }
+            let up = self.up[place].get_or_try_init(|| self.start_up(place, run, token));
+            up.await.map_err(|error| {
+                let service = self.file.units[place].id.clone();
+                let why = error.to_string();
+                StepError::from(NotUp { service, why }).permanent()
+            })?;
         }
         Ok(())
     }
 
-    /// The services that a unit needs, and those that they need, each after those.
+    /// The services that a unit needs, and those that they need, each after those: of those that
+    /// were ready before.
     fn services_of(&self, unit: &Unit) -> Vec<usize> {
         let mut found = Vec::new();
-        let mut next: Vec<(usize, bool)> = self.services_among(&unit.needs);
+        let mut next = self.services_before(unit);
         // The file was checked: services do not need each other in a circle.
         while let Some((place, has_needs)) = next.pop() {
             if found.contains(&place) {
@@ -246,28 +274,17 @@ impl Job {
                 found.push(place);
             } else {
                 next.push((place, true));
-                next.extend(self.services_among(&self.file.units[place].needs));
+                next.extend(self.services_before(&self.file.units[place]));
             }
         }
         found
     }
 
-    fn services_among(&self, needs: &[String]) -> Vec<(usize, bool)> {
-        let places = needs.iter().filter_map(|need| self.places.get(need));
-        let is_service = |place: &usize| self.file.units[*place].service().is_some();
-        let services = places.copied().filter(is_service);
+    /// Those that it names, as they are looked at first.
+    fn services_before(&self, unit: &Unit) -> Vec<(usize, bool)> {
+        let places = unit.waits_for().filter_map(|need| self.places.get(need));
+        let services = places.copied().filter(|place| self.was_up[*place]);
         services.map(|place| (place, false)).collect()
-    }
-
-    /// Starts a service, unless it has been ready, and is done when it is.
-    pub(crate) async fn up(
-        &self,
-        place: usize,
-        run: &RunId,
-        token: &CancellationToken,
-    ) -> Result<(), StepError> {
-        let up = self.up[place].get_or_try_init(|| self.start_up(place, run, token));
-        up.await.copied()
     }
 
     async fn start_up(

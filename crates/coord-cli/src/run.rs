@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
-use coordination::bus::{Bus, LocalBus};
-use coordination::journal::Journal;
+use coordination::bus::{Bus, CancellationToken, LocalBus};
+use coordination::journal::{Journal, Retention};
 use coordination::monitor::PerformanceMonitor;
 use coordination::patterns::process::Watchdog;
 use coordination::workflow::{RunId, RunJournal, RunView, Status};
@@ -39,6 +39,8 @@ const UNDO_DEADLINE: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(2);
 /// How long the screen may take to print what is left after an interrupt: its reader may be gone.
 const SCREEN_DEADLINE: Duration = Duration::from_secs(2);
+/// How many runs that have finished stay in the journal: those that finished last.
+const RUNS_KEPT: u64 = 1_000;
 /// How many wishes of a person may wait.
 const WISHES_MAX: usize = 16;
 
@@ -147,30 +149,10 @@ async fn execute_on(
     handle: &Handle,
 ) -> Result<ExitCode, SetUpError> {
     let bus = Arc::new(LocalBus::new());
-    let presence = journal.as_ref().map(|journal| journal.presence());
-    let presence = presence.transpose().map_err(RunsFault::from)?;
-    let is_kept = journal.is_some();
-    let kept = journal.map(RunJournal::of);
-    let before = match (&kept, begin.before()) {
-        (Some(kept), Some(run)) => Some(kept.view(run).await.map_err(RunsFault::from)?),
-        _ => None,
-    };
-    let mut config = CoordinationConfig::default();
-    config.workflow_journal = kept;
-    config.workflow_grace = STEP_GRACE;
-    config.compensation_timeout = UNDO_DEADLINE;
-    let resources = prepared.file.resources.iter();
-    config.workflow_resources = resources
-        .map(|(name, permits)| (name.clone(), permits.get()))
-        .collect();
-    let module = Arc::new(CoordinationModule::start(Arc::clone(&bus) as _, config)?);
-    let mut watchdog = Command::new(std::env::current_exe()?);
-    watchdog.arg("watchdog");
-    let watchdog = match presence {
-        Some(presence) => Watchdog::start_holding(watchdog, presence)?,
-        None => Watchdog::start(watchdog)?,
-    };
-    module.processes()?.guard(watchdog);
+    let kept = journal.clone().map(RunJournal::of);
+    let before = before(kept.as_ref(), &begin).await?;
+    let module = module(&bus, kept, &prepared.file)?;
+    module.processes()?.guard(watchdog(journal.as_deref())?);
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     // Before anything can be published.
@@ -182,16 +164,29 @@ async fn execute_on(
         interrupts: &interrupts,
         wishes: &wishes,
     })?;
-    let (lost, ended) = (screen.lost(), screen.ended());
+    let (lost, ended, failed) = (screen.lost(), screen.ended(), screen.failed());
     let job = Arc::new(Job::new(
         prepared.file,
         prepared.params,
         Arc::clone(&module),
         interrupts.clone(),
+        before.as_ref(),
     ));
     let workflow = job::workflow(&job, &prepared.runs, gone_on(&begin, before.as_ref()))?;
     let mut signals = Signals::new()?;
 
+    let course = Course {
+        job: &job,
+        workflow: &workflow,
+        begin: &begin,
+        keeps: manner.keep_services,
+        lost: &lost,
+    };
+    // Before there is a screen: why a run is not started is told without one.
+    let begun = tokio::select! {
+        begun = course.start(prepared.definition) => begun?,
+        never = signals.watch(&interrupts) => match never {},
+    };
     // The screen prints on a thread of its own: a reader that does not read holds up the steps'
     // output, as it should, but never the signals.
     let (shown, mut showing) = oneshot::channel();
@@ -200,45 +195,97 @@ async fn execute_on(
         // Nobody waits any more for the screen of a run that was abandoned.
         let _ = shown.send(handle.block_on(screen.show()));
     });
-    let course = Course {
-        job: &job,
-        workflow: &workflow,
-        begin: &begin,
-        keeps: manner.keep_services,
-        lost: &lost,
-    };
     let started = Instant::now();
     let end = tokio::select! {
-        end = course.run(prepared.definition, prepared.needs, wished) => end?,
+        end = course.run(begun, prepared.needs, wished) => end,
         never = signals.watch(&interrupts) => match never {},
     };
     let took = started.elapsed();
-    let metrics = module
-        .monitor()
-        .ok()
-        .map(PerformanceMonitor::performance_metrics);
+    let metrics = module.monitor().ok();
+    let metrics = metrics.map(PerformanceMonitor::performance_metrics);
     // Whoever asked three times does not wait for that.
-    let rest = end.outcome.as_ref().map_or(Duration::ZERO, |_| REST);
+    let is_over = end.as_ref().is_ok_and(|end| end.outcome.is_some());
+    let rest = if is_over { REST } else { Duration::ZERO };
     let _ = module.shutdown(rest).await;
+    if end.is_err() {
+        failed.cancel();
+    }
     bus.close();
     ended.cancel();
     // A live screen stays for as long as somebody looks at a failure; any other is soon done.
     let screen = tokio::select! {
         screen = &mut showing => screen.ok(),
         never = signals.watch(&interrupts) => match never {},
-        () = interrupts.end.cancelled() => {
+        () = either(&interrupts.end, &failed) => {
             let screen = timeout(SCREEN_DEADLINE, &mut showing).await;
             screen.ok().and_then(Result::ok)
         }
     };
+    // Told on a terminal that is given back.
+    let end = end?;
     let ended = end.outcome.map(|outcome| Ended {
         outcome,
-        is_kept,
+        is_kept: journal.is_some(),
         service: end.service,
         took,
         metrics,
     });
-    Ok(finish(manner, screen, ended, &job.file))
+    let code = finish(manner, screen, ended, &job.file);
+    if let Some(journal) = journal.filter(|_| is_over) {
+        // The run has come to its end, and has been told: that others are kept is no reason to fail.
+        let _ = journal
+            .retain(Retention::all().keep_newest(RUNS_KEPT))
+            .await;
+    }
+    Ok(code)
+}
+
+/// Where the run was, if it is taken up.
+async fn before(kept: Option<&RunJournal>, begin: &Begin) -> Result<Option<RunView>, RunsFault> {
+    match (kept, begin.before()) {
+        (Some(kept), Some(run)) => Ok(Some(kept.view(run).await?)),
+        _ => Ok(None),
+    }
+}
+
+async fn either(one: &CancellationToken, other: &CancellationToken) {
+    tokio::select! {
+        () = one.cancelled() => {}
+        () = other.cancelled() => {}
+    }
+}
+
+/// All parts on a bus.
+fn module(
+    bus: &Arc<LocalBus>,
+    kept: Option<RunJournal>,
+    file: &WorkflowFile,
+) -> Result<Arc<CoordinationModule>, SetUpError> {
+    let mut config = CoordinationConfig::default();
+    config.workflow_journal = kept;
+    config.workflow_grace = STEP_GRACE;
+    config.compensation_timeout = UNDO_DEADLINE;
+    let resources = file.resources.iter();
+    config.workflow_resources = resources
+        .map(|(name, permits)| (name.clone(), permits.get()))
+        .collect();
+    let module = CoordinationModule::start(Arc::clone(bus) as _, config)?;
+    Ok(Arc::new(module))
+}
+
+/// A watchdog. Runs that are kept are not taken up by others before it has done.
+fn watchdog(journal: Option<&Journal>) -> Result<Watchdog, SetUpError> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("watchdog");
+    Ok(match journal {
+        Some(journal) => {
+            let presence = journal
+                .presence()
+                .map_err(|error| RunsFault::not_kept(&error))?;
+            Watchdog::start_holding(command, presence)?
+        }
+        None => Watchdog::start(command)?,
+    })
 }
 
 /// What the time limit of a run does not count: what went by before it was taken up. Who does it

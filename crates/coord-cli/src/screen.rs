@@ -51,6 +51,8 @@ pub(crate) struct Screen {
     ended: CancellationToken,
     /// Cancelled when what is shown can no longer be seen.
     lost: CancellationToken,
+    /// Cancelled when the run did not come to an end, and nothing is left to be looked at.
+    failed: CancellationToken,
 }
 
 enum Form {
@@ -73,6 +75,7 @@ impl Screen {
             form,
             module: Arc::clone(start.module),
             ended: CancellationToken::new(),
+            failed: CancellationToken::new(),
             lost,
         })
     }
@@ -87,6 +90,11 @@ impl Screen {
         self.ended.clone()
     }
 
+    /// To be cancelled when the run did not come to an end, so that nobody is shown how it ended.
+    pub(crate) fn failed(&self) -> CancellationToken {
+        self.failed.clone()
+    }
+
     /// Shows what happens until the bus is closed and everything has been shown.
     pub(crate) async fn show(mut self) -> Self {
         // A screen that panics is lost, too.
@@ -97,7 +105,7 @@ impl Screen {
                 true
             }
             Form::Tui(tui) => {
-                let shown = tui.show().await.is_ok();
+                let shown = tui.show(&self.failed).await.is_ok();
                 if !shown {
                     self.lost.cancel();
                     tui.read_on().await;

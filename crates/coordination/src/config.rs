@@ -60,7 +60,8 @@ pub struct CoordinationConfig {
     /// The resources that steps may ask for, and how many permits there are of each; none by default.
     #[cfg(feature = "workflows")]
     pub workflow_resources: BTreeMap<String, u32>,
-    /// Where durable runs are kept; nowhere by default, and then there are none.
+    /// Where durable runs are kept, such as `RunJournal::of(Arc::new(Journal::open(dir)?))`; nowhere
+    /// by default, and then none can be started.
     #[cfg(feature = "workflows")]
     pub workflow_journal: Option<coord_workflow::RunJournal>,
     /// How often the monitor looks; once a second by default, and 200 ms at least, or the module

@@ -95,7 +95,8 @@ impl fmt::Display for ShutdownAccount {
 }
 
 impl CoordinationModule {
-    /// Shuts the parts down, in reverse order of start: runs are cancelled and undone, services
+    /// Shuts the parts down, in reverse order of start: runs are cancelled and undone, durable ones
+    /// are left as they are, for anybody to resume, services
     /// stop, flows handle what has been published, and then those stop that watched it all.
     ///
     /// Together they have `deadline`; what still goes on then is aborted. The parts whose turn comes

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::bus::time::{Instant, sleep};
-use coordination::bus::vocabulary::WORKFLOW_EVENTS;
-use coordination::bus::{BusExt, CancellationToken};
+use coordination::bus::vocabulary::{WORKFLOW_EVENTS, WorkflowEvent};
+use coordination::bus::{BusExt, CancellationToken, Subscriber};
 use coordination::workflow::{
     Durable, Outcome, Run, RunId, RunState, Status, StepPhase, Workflow, WorkflowError,
 };
@@ -40,6 +40,13 @@ pub(super) struct Course<'c> {
     pub(super) lost: &'c CancellationToken,
 }
 
+/// A run that goes on.
+pub(super) struct Begun {
+    run: Run,
+    /// What happens in it, from its beginning on, if somebody is to listen.
+    events: Option<Subscriber<WorkflowEvent>>,
+}
+
 /// How it ended.
 pub(super) struct End {
     /// What became of the steps; `None`: the run was abandoned.
@@ -49,21 +56,57 @@ pub(super) struct End {
 }
 
 impl Course<'_> {
-    /// Runs to the end: until all steps are over and no service runs.
-    pub(super) async fn run(
-        &self,
-        definition: Definition,
-        mut needs: Needs,
-        mut wishes: mpsc::Receiver<Wish>,
-    ) -> Result<End, SetUpError> {
-        let stays = self.keeps || needs.any_for_itself();
-        let services = self.job.module.services()?;
+    /// Begins with the run, or goes on with it.
+    pub(super) async fn start(&self, definition: Definition) -> Result<Begun, SetUpError> {
         // Nobody would read them where services are kept, and the run would wait for that.
         let events = match self.keeps {
             true => None,
             false => Some(self.job.module.bus().subscribe(&WORKFLOW_EVENTS)?),
         };
-        let run = self.start(definition).await?;
+        let orchestrator = self.job.module.orchestrator()?;
+        let workflow = self.workflow;
+        let waited_until = Instant::now() + GONE_WITHIN;
+        loop {
+            let started = match self.begin {
+                Begin::Unkept => orchestrator.start_workflow(workflow, definition.clone()),
+                Begin::New(id) => {
+                    let (id, definition) = (id.clone(), definition.clone());
+                    orchestrator.start_durable(workflow, id, definition).await
+                }
+                Begin::Resumed(id) => orchestrator.resume_run(workflow, id).await,
+                Begin::Retried(id, from) => {
+                    let from = from.as_deref();
+                    orchestrator.retry_run(workflow, id, from).await
+                }
+            };
+            match started {
+                // Perhaps by one that was killed, and whose processes its watchdog is ending.
+                Err(WorkflowError::DrivenElsewhere { .. }) if Instant::now() < waited_until => {
+                    sleep(GONE_LOOK).await;
+                }
+                Err(error @ (WorkflowError::Journal { .. } | WorkflowError::Lease(_)))
+                    if matches!(self.begin, Begin::New(_)) =>
+                {
+                    return Err(RunsFault::not_kept(&error).into());
+                }
+                started => {
+                    let run = started.map_err(RunsFault::from)?;
+                    return Ok(Begun { run, events });
+                }
+            }
+        }
+    }
+
+    /// Runs to the end: until all steps are over and no service runs.
+    pub(super) async fn run(
+        &self,
+        begun: Begun,
+        mut needs: Needs,
+        mut wishes: mpsc::Receiver<Wish>,
+    ) -> Result<End, SetUpError> {
+        let stays = self.keeps || needs.any_for_itself();
+        let services = self.job.module.services()?;
+        let Begun { run, events } = begun;
         let standing = self.take_up(&run, &mut needs);
         let mut failed = None;
         let abandoned = async {
@@ -104,34 +147,6 @@ impl Course<'_> {
             outcome,
             service: failed,
         })
-    }
-
-    /// Begins with the run, or goes on with it.
-    async fn start(&self, definition: Definition) -> Result<Run, SetUpError> {
-        let orchestrator = self.job.module.orchestrator()?;
-        let workflow = self.workflow;
-        let waited_until = Instant::now() + GONE_WITHIN;
-        loop {
-            let started = match self.begin {
-                Begin::Unkept => orchestrator.start_workflow(workflow, definition.clone()),
-                Begin::New(id) => {
-                    let (id, definition) = (id.clone(), definition.clone());
-                    orchestrator.start_durable(workflow, id, definition).await
-                }
-                Begin::Resumed(id) => orchestrator.resume_run(workflow, id).await,
-                Begin::Retried(id, from) => {
-                    let from = from.as_deref();
-                    orchestrator.retry_run(workflow, id, from).await
-                }
-            };
-            match started {
-                // Perhaps by one that was killed, and whose processes its watchdog is ending.
-                Err(WorkflowError::DrivenElsewhere { .. }) if Instant::now() < waited_until => {
-                    sleep(GONE_LOOK).await;
-                }
-                started => return Ok(started.map_err(RunsFault::from)?),
-            }
-        }
     }
 
     /// Notes what is over already in a run that goes on. Which services were ready, and are to be

@@ -1,5 +1,6 @@
 //! Why nothing came of what was asked of the runs in a journal. The codes are stable.
 
+use std::error::Error;
 use std::io;
 
 use coordination::journal::JournalError;
@@ -88,6 +89,12 @@ pub(crate) enum RunsFault {
 }
 
 impl RunsFault {
+    pub(crate) fn not_kept(error: &(dyn Error + 'static)) -> Self {
+        Self::NotKept {
+            message: printable(&with_causes(error)),
+        }
+    }
+
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             Self::NothingToResume => ExitCode::NothingSelected,

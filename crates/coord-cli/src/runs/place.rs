@@ -8,8 +8,6 @@ use coordination::journal::{Journal, JournalOptions};
 
 use super::RunsFault;
 use crate::args::JournalPlace;
-use crate::file::printable;
-use crate::journal::with_causes;
 
 /// The directory that was named, or else `coord` in where the system has the state of programs.
 fn dir(place: &JournalPlace) -> Result<PathBuf, RunsFault> {
@@ -31,10 +29,9 @@ fn dir(place: &JournalPlace) -> Result<PathBuf, RunsFault> {
 /// For a run that is to be kept: makes the journal if it is not there.
 pub(crate) fn open_for_run(place: &JournalPlace) -> Result<Arc<Journal>, RunsFault> {
     let journal = Journal::open(dir(place)?);
-    let journal = journal.map_err(|error| RunsFault::NotKept {
-        message: printable(&with_causes(&error)),
-    });
-    journal.map(Arc::new)
+    journal
+        .map(Arc::new)
+        .map_err(|error| RunsFault::not_kept(&error))
 }
 
 /// The journal, which has to be there.

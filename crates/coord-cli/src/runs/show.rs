@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::Style;
 use coordination::workflow::{
-    Graph, GraphStep, RunState, RunView, StepPhase, StepView, Why, nearest,
+    Graph, GraphState, GraphStep, RunState, RunView, StepPhase, StepView, Why, nearest,
 };
 
 use super::list::{between, local, state};
@@ -124,8 +124,26 @@ pub(crate) async fn of_run(journal: &JournalPlace, run: &str) -> Option<Graph> {
     let run = find(&runs, run).await.ok()?;
     let view = runs.view(&run).await.ok()?;
     let steps = view.steps.iter().map(|step| {
-        let step_of = GraphStep::new(&step.id).needs(step.needs.iter().copied());
-        step_of.note(step.phase.to_string())
+        let drawn = GraphStep::new(&step.id)
+            .needs(step.needs.iter().copied())
+            .needs_any(step.needs_any.iter().copied());
+        match graph_state(step.phase) {
+            Some(state) => drawn.state(state),
+            None => drawn.note(step.phase.to_string()),
+        }
     });
     Some(Graph::new(&view.workflow, steps.collect()))
+}
+
+/// What came of a step, if anything did.
+fn graph_state(phase: StepPhase) -> Option<GraphState> {
+    Some(match phase {
+        StepPhase::Completed => GraphState::Completed,
+        StepPhase::Failed => GraphState::Failed,
+        StepPhase::Skipped => GraphState::Skipped,
+        StepPhase::Cancelled => GraphState::Cancelled,
+        StepPhase::Undone => GraphState::Undone,
+        StepPhase::NotUndone => GraphState::NotUndone,
+        _ => return None,
+    })
 }

@@ -11,6 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coordination::bus::CancellationToken;
 use coordination::bus::time::{Instant, sleep_until};
 use coordination::bus::vocabulary::PROCESS_OUTPUT;
 use coordination::monitor::PerformanceMetrics;
@@ -76,12 +77,13 @@ impl Tui {
         })
     }
 
-    /// Shows the run until it is over; after a failure, until somebody has seen it.
+    /// Shows the run until it is over; after a failure, until somebody has seen it, unless `failed`
+    /// says that it did not even come to an end.
     ///
     /// # Errors
     ///
     /// When the terminal is gone.
-    pub(super) async fn show(&mut self) -> io::Result<()> {
+    pub(super) async fn show(&mut self, failed: &CancellationToken) -> io::Result<()> {
         let mut terminal = Terminal::take()?;
         let mut keys = EventStream::new();
         let mut tick = Instant::now();
@@ -134,7 +136,7 @@ impl Tui {
                     }
                 }
             }
-            if !is_open && (!self.is_to_be_seen() || noted > 0) {
+            if !is_open && (!self.is_to_be_seen() || noted > 0 || failed.is_cancelled()) {
                 return Ok(());
             }
         }

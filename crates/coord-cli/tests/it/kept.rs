@@ -164,6 +164,26 @@ fn services_that_steps_still_need_are_started_again() {
 }
 
 #[test]
+fn a_service_that_begins_after_the_kill_has_what_it_needs() {
+    let file = "[[service]]\nid = 'db'\nrun = 'echo db >> up; echo up; exec sleep 1000'\n\
+         ready = { log = 'up' }\n\
+         [[step]]\nid = 'early'\nneeds = ['db']\nrun = 'true'\n\
+         [[step]]\nid = 'one'\nneeds = ['early']\n\
+         run = 'echo began; until test -e go; do sleep 0.01; done'\n\
+         [[service]]\nid = 'api'\nneeds = ['one']\nneeds_any = ['db']\n\
+         run = 'echo api >> up; echo up; exec sleep 1000'\nready = { log = 'up' }\n\
+         [[step]]\nid = 'last'\nneeds = ['api']\nrun = 'cat up'\n";
+    let (folder, running) = started(file, "began", 1);
+    kill(running);
+    folder.write("up", "");
+    folder.write("go", "");
+    done(folder.coord(["resume"]))
+        .exits(0)
+        .says("3 done, 2 services");
+    assert_eq!(folder.read("up").as_deref(), Some("db\napi\n"));
+}
+
+#[test]
 fn a_service_that_is_there_for_itself_is_up_again_as_long_as_the_run() {
     let file = "[[service]]\nid = 'web'\nrun = 'echo web >> up; echo up; exec sleep 1000'\n\
          ready = { log = 'up' }\n\

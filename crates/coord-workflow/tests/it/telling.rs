@@ -6,8 +6,8 @@ use std::time::Duration;
 use coord_bus::LocalBus;
 use coord_bus::time::sleep;
 use coord_workflow::{
-    Command, DEFAULT_LEASE_TTL, Durable, MAX_SIGNALS, Retry, RunId, RunQuery, RunState, Status,
-    StepError, StepPhase, Workflow, WorkflowError, WorkflowOrchestrator,
+    Command, DEFAULT_LEASE_TTL, Durable, MAX_SIGNALS, Registry, Retry, RunId, RunQuery, RunState,
+    Spec, Status, StepError, StepPhase, StepSpec, Workflow, WorkflowError, WorkflowOrchestrator,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -307,5 +307,26 @@ async fn runs_are_listed_the_newest_first() {
         ids(unfinished),
         ["third"],
         "the first ended while the second did"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_run_of_data_was_started_with_is_there_for_who_takes_it_up() {
+    let machine = Machine::new();
+    let registry = Registry::new().handler("wait", |_| std::future::pending());
+    let spec = Spec::new("data").step(StepSpec::new("wait", "wait"));
+    let workflow: Workflow<Approval, Durable> = registry.workflow_with_input(spec).unwrap();
+    let by = || Approval { by: "Ann".into() };
+    let process = machine.process();
+    process.start_durable(&workflow, id(), by()).await.unwrap();
+    let journal = machine.journal();
+    assert_eq!(journal.input::<Approval>(&id()).await.unwrap(), by());
+    let other = journal.input::<u32>(&id()).await.unwrap_err();
+    assert!(matches!(other, WorkflowError::Record { .. }), "{other:?}");
+    let missing = RunId::named("b").unwrap();
+    let missing = journal.input::<Approval>(&missing).await.unwrap_err();
+    assert!(
+        matches!(missing, WorkflowError::NoSuchRun { .. }),
+        "{missing:?}"
     );
 }

@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use coordination::bus::time::{Clock, ManualClock};
 use coordination::bus::vocabulary::{ERROR_DETECTED, WORKFLOW_EVENTS};
-use coordination::bus::{Bus, BusExt, ByteBus, LocalBus, Timestamp, Topic};
-use coordination::workflow::{Status, StepError, Workflow};
+use coordination::bus::{
+    Bus, BusExt, ByteBus, LocalBus, MemoryEventLog, MemoryLeases, Timestamp, Topic,
+};
+use coordination::workflow::{
+    RunId, RunJournal, RunState, Status, StepError, Workflow, WorkflowError,
+};
 use coordination::{CoordinationConfig, CoordinationError, CoordinationModule, HealthStatus};
 
 use crate::stage::{Stage, failing, no_task_is_left, within};
@@ -152,4 +156,31 @@ async fn it_stands_on_a_bus_of_bytes_too() {
     assert_eq!(within(errors.recv()).await.unwrap().source, "release/build");
     let account = within(module.shutdown(Duration::from_secs(10))).await;
     assert!(account.is_complete(), "{account}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn durable_runs_are_kept_where_the_setting_says_and_are_suspended_with_the_module() {
+    let kept = RunJournal::new(
+        Arc::new(MemoryEventLog::new()),
+        Arc::new(MemoryLeases::new()),
+    );
+    let mut workflow = Workflow::durable("waits");
+    workflow
+        .step("wait")
+        .run(async || std::future::pending::<Result<(), StepError>>().await);
+    let workflow = workflow.build().unwrap();
+    let id = RunId::named("r").unwrap();
+
+    let without = module(|_| {});
+    let orchestrator = without.orchestrator().unwrap();
+    let refused = orchestrator.start_durable(&workflow, id.clone(), ()).await;
+    assert!(matches!(refused, Err(WorkflowError::NoJournal { .. })));
+
+    let with = module(|config| config.workflow_journal = Some(kept.clone()));
+    let orchestrator = with.orchestrator().unwrap();
+    let run = orchestrator.start_durable(&workflow, id.clone(), ()).await;
+    run.unwrap();
+    assert_eq!(kept.view(&id).await.unwrap().state, RunState::Running);
+    assert!(with.shutdown(Duration::from_secs(20)).await.is_complete());
+    assert_eq!(kept.view(&id).await.unwrap().state, RunState::Interrupted);
 }
