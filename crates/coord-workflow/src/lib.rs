@@ -42,9 +42,8 @@
 //! # What is promised
 //!
 //! - **Order.** A step begins after all that it needs have ended, and where it needs any of some, after
-//!   one of those has completed. Steps that are ready run side by
-//!   side, up to the limit; where more are ready than may run, the earlier in the workflow begin
-//!   first.
+//!   one of those has completed. Steps that are ready run side by side, up to the limit; where more are
+//!   ready than may run, the earlier in the workflow begin first.
 //! - **Limits.** At most so many steps of a [workflow](WorkflowBuilder::concurrency), of a
 //!   [run](OrchestratorBuilder::concurrency) and of
 //!   [all runs](OrchestratorBuilder::total_concurrency) at once; at most as many as there are permits of
@@ -66,7 +65,56 @@
 //!   allocations, its future and its output, and less than 100 bytes of state; events cost only
 //!   while somebody listens.
 //!
-//! A run lives in memory: it does not survive its process.
+//! # Runs that outlive their process
+//!
+//! A workflow that begins with [`Workflow::durable`], or is made from a [`Spec`], may be run with a
+//! journal ([`RunJournal`]: an event log and a keeper of leases, such as `coord-journal`):
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+//! # use std::sync::Arc;
+//! # use coord_bus::{LocalBus, MemoryEventLog, MemoryLeases};
+//! use coord_workflow::{RunId, RunJournal, StepContext, StepError, Workflow, WorkflowOrchestrator};
+//!
+//! let mut workflow = Workflow::durable("order");
+//! let order = workflow.input();
+//! let charge = workflow
+//!     .step("charge")
+//!     .input(order)
+//!     .run_with(|context: StepContext, order: Arc<u64>| async move {
+//!         // The same key if this is asked again after a crash.
+//!         let key = context.idempotency_key();
+//!         Ok::<_, StepError>(format!("{key}: {order}"))
+//!     });
+//! let workflow = workflow.build()?;
+//!
+//! # let (log, leases) = (Arc::new(MemoryEventLog::new()), Arc::new(MemoryLeases::new()));
+//! let orchestrator = WorkflowOrchestrator::builder(&LocalBus::new())
+//!     .journal(RunJournal::new(log, leases)) // or `RunJournal::of(journal)`
+//!     .build()?;
+//! orchestrator.resume_runs(&workflow).await?; // what an earlier process left half done
+//! let run = orchestrator.start_durable(&workflow, RunId::named("order-1042")?, 7).await?;
+//! assert_eq!(*run.outcome().await?.output(&charge).unwrap(), "order-1042/charge: 7");
+//! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+//! ```
+//!
+//! - Once [`start_durable`](WorkflowOrchestrator::start_durable) has returned, the run is not lost.
+//! - A step that has completed does not run again. That it has is on the disk before anything begins
+//!   because of it: one sync for all that completed meanwhile, in whichever run.
+//! - A step that was under way when its process ended runs again, as the same attempt and with the
+//!   same [idempotency key](StepContext::idempotency_key).
+//! - One process at a time drives a run. Who has lost a run to another can append nothing to it.
+//! - Waits between attempts, [sleeps](StepBuilder::sleep) and the limits of a run go on by the clock on
+//!   the wall while nobody drives it.
+//! - A run is taken up with the definition that it was started with, or refused with what differs
+//!   ([`WorkflowError::Changed`]). How often a step is tried, how long it may take and how many run at
+//!   once may be changed meanwhile. What a function does is not seen: that is for you to keep.
+//! - Any process may [look at](RunJournal::view) a run, and [tell](RunJournal::tell) it something.
+//!
+//! What is published on the bus is what happens; what is in the journal is what lasts. After a crash
+//! an event may have been seen whose fact was not kept, and then it happens again.
+//!
+//! A run of any other workflow lives in memory, and ends with its process.
 
 mod spec;
 mod retry;

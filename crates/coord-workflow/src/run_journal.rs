@@ -186,6 +186,8 @@ impl RunJournal {
         }
         let bell = AppendTo::stream(records::bell(&owner.lease))
             .record(Record::new("news", run.as_str()))
+            // So that it is forgotten with the runs that have finished, also if nobody hears it.
+            .closing()
             .durably(Durability::Process);
         let rung = self.log.append(bell).await;
         rung.map(drop)
