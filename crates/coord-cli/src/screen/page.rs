@@ -15,7 +15,7 @@ use super::jsonl;
 use super::lines::Lines;
 use super::order::Happening;
 use super::out::{Out, out};
-use super::text::{ODD, Text};
+use super::text::{self, ODD, QUIET, Text};
 use crate::args::{Color, Manner, Output};
 use crate::board::{Board, Bounds};
 use crate::exit_code::ExitCode;
@@ -27,6 +27,8 @@ pub(super) struct Page {
     pub(super) board: Board,
     /// How many lines of output were printed since this was asked last.
     printed: usize,
+    /// What there is to say before anything happens.
+    before: Option<String>,
     out: Out,
     /// After the first failure nothing more is written, but everything still received: nobody is
     /// held up by a reader that is gone.
@@ -46,22 +48,29 @@ impl Page {
             Output::Jsonl => (Form::Jsonl, ColorChoice::AlwaysAnsi),
             _ => (Form::Text(Text::new(file)), args.color.into()),
         };
-        let mut page = Self {
+        let mut board = Board::new(file, Bounds::TAIL);
+        if let Some(before) = start.before {
+            board.before(before);
+        }
+        Self {
             form,
             lines: Lines::default(),
-            board: Board::new(file, Bounds::TAIL),
+            board,
             printed: 0,
+            before: start.before.map(text::before),
             out: out(color),
             lost: CancellationToken::new(),
-        };
-        if let Some(before) = start.before {
-            page.board.before(before);
-            page.print(|form, out| match form {
-                Form::Text(text) => text.before(out, before),
+        }
+    }
+
+    /// Says where the run is, if it is taken up.
+    pub(super) fn begin(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.print(|form, out| match form {
+                Form::Text(_) => writeln!(out, "{QUIET}{before}{QUIET:#}"),
                 Form::Jsonl => Ok(()),
             });
         }
-        page
     }
 
     pub(super) fn lost(&self) -> CancellationToken {

@@ -66,6 +66,7 @@ impl Paper {
     /// Prints until the bus is closed and everything has been printed; `ended` says that nothing
     /// more comes, so that the last frame comes at once.
     pub(super) async fn print(&mut self, module: &CoordinationModule, ended: &CancellationToken) {
+        self.page.begin();
         loop {
             let mut says = false;
             let happening = tokio::select! {

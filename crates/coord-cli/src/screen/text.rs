@@ -209,24 +209,18 @@ impl Text {
         self.attempts.get(step).copied().unwrap_or(1)
     }
 
-    /// Where a run is that is taken up.
-    pub(super) fn before(&self, out: &mut Out, run: &RunView) -> io::Result<()> {
-        let done = run
-            .steps
-            .iter()
-            .filter(|step| step.phase == StepPhase::Completed);
-        let (done, all) = (done.count(), run.steps.len());
-        let id = &run.run;
-        writeln!(
-            out,
-            "{QUIET}run {id} goes on: {done} of {all} steps are done{QUIET:#}"
-        )
-    }
-
     /// What an interrupt does.
     pub(super) fn interrupt(&self, out: &mut Out, what: &str) -> io::Result<()> {
         writeln!(out, "{ODD}{what}{ODD:#}")
     }
+}
+
+/// Where a run is that is taken up.
+pub(super) fn before(run: &RunView) -> String {
+    let is_done = |phase| phase == StepPhase::Completed;
+    let done = run.steps.iter().filter(|step| is_done(step.phase));
+    let (done, all) = (done.count(), run.steps.len());
+    format!("run {}: {done} of {all} steps are done already", run.run)
 }
 
 /// The width of the column for the names of a file.

@@ -213,6 +213,21 @@ fn a_step_that_sleeps_does_so_while_the_run_is_interrupted_too() {
 }
 
 #[test]
+fn of_a_run_that_is_driven_elsewhere_nothing_is_said_but_that() {
+    let (folder, running) = started(APPROVAL, "waits", 1);
+    let runs = list(&folder, "running");
+    let refused = done(folder.coord(["resume", id(&runs[0])]));
+    refused.exits(96);
+    assert_eq!(refused.out, "");
+    assert!(
+        said(&refused).contains("is driven by process"),
+        "{refused:?}"
+    );
+    running.signal(rustix::process::Signal::INT);
+    assert_eq!(running.end().0.code(), Some(130));
+}
+
+#[test]
 fn a_run_that_is_not_kept_does_not_wait_for_a_signal_that_nobody_can_send() {
     let folder = Folder::new();
     folder.write("coord.toml", APPROVAL);
