@@ -255,7 +255,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         self
     }
 
-    /// With another limit to one attempt's time than [`DEFAULT_STEP_TIMEOUT`].
+    /// With another limit to one attempt's time than [`DEFAULT_STEP_TIMEOUT`](crate::DEFAULT_STEP_TIMEOUT).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
