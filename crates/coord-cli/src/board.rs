@@ -190,7 +190,7 @@ impl Board {
             Transition::StepCompleted { .. } if row.is_service => {}
             Transition::StepStarted { attempt, .. } => {
                 row.attempt = *attempt;
-                row.remark.clear();
+                row.remark = row.waits.clone().unwrap_or_default();
                 row.turn(
                     at,
                     if row.is_service {

@@ -93,7 +93,12 @@ pub(crate) fn workflow(
 }
 
 fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
-    let mut planned = StepSpec::new(&unit.id, "process").timeout(step.timeout);
+    let planned = match &unit.action {
+        Action::Signal(name) => StepSpec::signal(&unit.id, name),
+        Action::Sleep(wait) => StepSpec::sleep(&unit.id, *wait),
+        Action::Shell(_) | Action::Program { .. } => StepSpec::new(&unit.id, "process"),
+    };
+    let mut planned = planned.timeout(step.timeout);
     if let Some(retry) = step.retry {
         planned = planned.retry(retry);
     }
@@ -171,6 +176,7 @@ impl Job {
             Action::Program { program, arguments } => {
                 json!({ "program": program, "arguments": arguments })
             }
+            Action::Signal(_) | Action::Sleep(_) => Value::Null,
         };
         json!({
             "unit": index,
@@ -185,7 +191,8 @@ impl Job {
         let unit = self.unit(call)?;
         let (run, token) = (call.context.run(), call.context.token());
         self.services_up(unit, run, &token).await?;
-        let process = self.attempt(unit, call_of(unit), &call.context);
+        let process = call_of(unit).ok_or_else(no_such_unit)?;
+        let process = self.attempt(unit, process, &call.context);
         loop {
             let stop = Stop {
                 graceful: self.hands.hold(&unit.id, &call.context.token()),
@@ -295,7 +302,8 @@ impl Job {
     ) -> Result<(), StepError> {
         let unit = &self.file.units[place];
         let service = unit.service().ok_or_else(no_such_unit)?;
-        let child = self.start(unit, service, run)?;
+        let process = call_of(unit).ok_or_else(no_such_unit)?;
+        let child = self.start(unit, service, process, run)?;
         tokio::select! {
             biased;
             ready = child.ready() => {
@@ -318,10 +326,11 @@ impl Job {
         &self,
         unit: &Unit,
         service: &Service,
+        process: ProcessSpec,
         run: &RunId,
     ) -> Result<Child, CoordinationError> {
         let process = self
-            .process(unit, call_of(unit), run)
+            .process(unit, process, run)
             .grace(service.grace)
             .stop_signal(service.stop_signal);
         let mut spec = ServiceSpec::new(process);
@@ -391,13 +400,14 @@ impl Job {
     }
 }
 
-/// What a unit runs.
-fn call_of(unit: &Unit) -> ProcessSpec {
+/// What a unit runs, if it does not only wait.
+fn call_of(unit: &Unit) -> Option<ProcessSpec> {
     match &unit.action {
-        Action::Shell(line) => ProcessSpec::shell(&unit.id, line),
+        Action::Shell(line) => Some(ProcessSpec::shell(&unit.id, line)),
         Action::Program { program, arguments } => {
-            ProcessSpec::program(&unit.id, program).args(arguments)
+            Some(ProcessSpec::program(&unit.id, program).args(arguments))
         }
+        Action::Signal(_) | Action::Sleep(_) => None,
     }
 }
 

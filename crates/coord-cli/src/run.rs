@@ -103,6 +103,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     }
     let run = on_runtime(async |handle| {
         if args.no_journal {
+            runs::check_unkept(&prepared)?;
             return execute(manner, prepared, None, Begin::Unkept, handle).await;
         }
         let journal = runs::open_for_run(&args.journal)?;

@@ -21,7 +21,7 @@ pub(crate) use find::find;
 pub(crate) use list::list;
 pub(crate) use place::{open_for_run, open_there};
 pub(crate) use show::{of_run, show, why};
-pub(crate) use take_up::{GONE_LOOK, GONE_WITHIN, begin, resume, retry};
+pub(crate) use take_up::{GONE_LOOK, GONE_WITHIN, begin, check_unkept, resume, retry};
 pub(crate) use tell::tell;
 
 /// Does something with the runs of a journal that is there, and says on standard error why not.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
-use coord_bus::BoxFuture;
+use coord_bus::{BoxFuture, time};
 use serde_json::Value;
 
 use crate::builder::new_identity;
@@ -109,22 +110,30 @@ impl Registry {
         let steps = steps.map(|((step, needs), needs_any)| {
             let undone_by = step.undo.as_ref().map(|undo| (&undo.handler, &undo.input));
             let given = serde_json::to_string(&(&step.handler, &step.input, &step.when, undone_by));
+            let waits = step.signal.is_some() || step.sleep.is_some();
             let work = Call::new(step.handler, step.input);
             let all_needs = [&needs[..], &needs_any].concat();
             let bind = |call| self.bind(call, &ids, &all_needs);
             PlannedStep {
                 id: step.id.into(),
-                action: action(bind(work)),
+                action: match (&step.signal, step.sleep) {
+                    (Some(name), _) => signal(name),
+                    (None, Some(wait)) => sleep(wait),
+                    (None, None) => action(bind(work)),
+                },
                 when: step.when.map(|call| condition(bind(call))),
                 undo_retry: retry_of_undo(step.undo.as_ref()),
                 undo_timeout: step.undo.as_ref().and_then(|undo| undo.timeout),
                 undo: step.undo.map(|call| undo(bind(call.into()))),
                 retry: step.retry.unwrap_or(Retry::none()),
-                timeout: step.timeout.unwrap_or(DEFAULT_STEP_TIMEOUT),
+                timeout: step.timeout.unwrap_or(match waits {
+                    true => Duration::MAX,
+                    false => DEFAULT_STEP_TIMEOUT,
+                }),
                 optional: step.optional,
                 codec: Some(Codec::of::<Value>()),
-                signal: None,
-                sleep: None,
+                signal: step.signal.map(Into::into),
+                sleep: step.sleep,
                 // A value is always written.
                 given: given.ok().map(Into::into),
                 resources: step
@@ -199,6 +208,26 @@ fn action(call: Bound) -> Action {
     Box::new(move |start| {
         let work = call.call(start.context(), output_of(start.slots));
         Some(Box::pin(async move { Ok(Arc::new(work.await?) as Output) }))
+    })
+}
+
+fn signal(name: &str) -> Action {
+    let name: Arc<str> = name.into();
+    Box::new(move |start| {
+        let (signals, name) = (Arc::clone(start.signals), Arc::clone(&name));
+        Some(Box::pin(
+            async move { Ok(signals.next(&name).await as Output) },
+        ))
+    })
+}
+
+fn sleep(wait: Duration) -> Action {
+    Box::new(move |start| {
+        let left = wait.saturating_sub(start.slept);
+        Some(Box::pin(async move {
+            time::sleep(left).await;
+            Ok(Arc::new(Value::Null) as Output)
+        }))
     })
 }
 

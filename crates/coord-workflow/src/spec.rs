@@ -62,8 +62,18 @@ impl Spec {
 pub struct StepSpec {
     /// What the step is called; unique in its workflow; see [`is_name`](crate::is_name).
     pub id: String,
-    /// The name, in the registry, of the handler that does the step's work.
+    /// The name, in the registry, of the handler that does the step's work. None where it waits for a
+    /// signal, or sleeps.
+    #[serde(default)]
     pub handler: String,
+    /// The signal that the step waits for, in place of a handler: its output is what goes with that.
+    /// Where no timeout is set, it waits for as long as the run may take.
+    #[serde(default)]
+    pub signal: Option<String>,
+    /// How long the step waits, in place of a handler: counted from when it first began, also while a
+    /// durable run is interrupted.
+    #[serde(default)]
+    pub sleep: Option<Duration>,
     /// What the handler is given, as it is.
     #[serde(default)]
     pub input: Value,
@@ -101,6 +111,8 @@ impl StepSpec {
         Self {
             id: id.into(),
             handler: handler.into(),
+            signal: None,
+            sleep: None,
             input: Value::Null,
             needs: Vec::new(),
             needs_any: Vec::new(),
@@ -110,6 +122,24 @@ impl StepSpec {
             optional: false,
             resources: BTreeMap::new(),
             undo: None,
+        }
+    }
+
+    /// A step that waits for a signal of this name, which is sent with
+    /// [`Command::Signal`](crate::Command::Signal). Of several that wait for the same name, each takes
+    /// one.
+    pub fn signal(id: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            signal: Some(name.into()),
+            ..Self::new(id, "")
+        }
+    }
+
+    /// A step that waits for so long.
+    pub fn sleep(id: impl Into<String>, wait: Duration) -> Self {
+        Self {
+            sleep: Some(wait),
+            ..Self::new(id, "")
         }
     }
 

@@ -158,7 +158,14 @@ fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Fou
     for (index, step) in steps.iter().enumerate() {
         let when = step.when.as_ref().map(|call| &call.handler);
         let undo = step.undo.as_ref().map(|undo| &undo.handler);
-        for name in [Some(&step.handler), when, undo].into_iter().flatten() {
+        let waits = [step.signal.is_some(), step.sleep.is_some()];
+        let waits = waits.into_iter().filter(|waits| *waits).count();
+        let handler = (waits == 0 || !step.handler.is_empty()).then_some(&step.handler);
+        if waits + usize::from(handler.is_some()) > 1 {
+            let id = step.id.clone();
+            found.add(|| Fault::TwoWorks { step: index, id });
+        }
+        for name in [handler, when, undo].into_iter().flatten() {
             if !handlers.contains(name.as_str()) {
                 found.add(|| Fault::UnknownHandler {
                     step: index,

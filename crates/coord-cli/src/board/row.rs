@@ -39,6 +39,8 @@ pub(crate) struct Row {
     pub(crate) answer: Option<String>,
     /// What there is to say of its state.
     pub(crate) remark: String,
+    /// What it waits for, where that is all it does.
+    pub(crate) waits: Option<String>,
     pub(crate) output: Scrollback,
     /// When it printed its last line.
     pub(crate) printed: Option<Instant>,
@@ -149,6 +151,7 @@ impl Row {
             pid: None,
             answer: None,
             remark: String::new(),
+            waits: unit.waits(),
             output: Scrollback::new(bounds),
             printed: None,
             printer: None,

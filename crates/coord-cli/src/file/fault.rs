@@ -161,14 +161,16 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
-    #[error("a {what} has both `run` and `command`")]
+    #[error("a {what} has both `{first_key}` and `{second_key}`")]
     #[diagnostic(code(coord::file::two_actions), help("keep one of the two"))]
     TwoActions {
         what: &'static str,
-        #[label("a shell line")]
-        run: SourceSpan,
-        #[label("a program and its arguments")]
-        command: SourceSpan,
+        first_key: &'static str,
+        second_key: &'static str,
+        #[label("either this")]
+        first: SourceSpan,
+        #[label("or this")]
+        second: SourceSpan,
     },
 
     #[error("two steps or services have the same id {}", Shown(id))]

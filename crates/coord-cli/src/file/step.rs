@@ -28,6 +28,8 @@ pub(super) const STEP_KEYS: Keys = Keys {
         "id",
         "run",
         "command",
+        "signal",
+        "sleep",
         "dir",
         "env",
         "needs",
@@ -70,7 +72,8 @@ pub(crate) struct Step {
     pub(crate) when: Option<Condition>,
     /// How often it is tried; `None`: once.
     pub(crate) retry: Option<Retry>,
-    /// How long one attempt takes at most.
+    /// How long one attempt takes at most; of one that only waits, where the file says nothing, as
+    /// long as the run.
     pub(crate) timeout: Duration,
     /// Whether it may fail without harm.
     pub(crate) optional: bool,
@@ -105,13 +108,17 @@ pub(super) fn step(
     let when = when.map(|when| Condition::read(walk, &when, params));
     let retry = retry(walk, table);
     let timeout = walk.duration(table, "timeout");
+    let waits = table.contains_key("signal") || table.contains_key("sleep");
     let optional = walk.flag(table, "optional");
     let undo = undo(walk, table);
     let resources = resources::taken(walk, table, declared);
     let role = Role::Step(Step {
         when,
         retry,
-        timeout: timeout.unwrap_or(STEP_TIMEOUT),
+        timeout: timeout.unwrap_or(match waits {
+            true => Duration::MAX,
+            false => STEP_TIMEOUT,
+        }),
         optional,
         undo,
         resources,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeTable;
@@ -10,7 +11,9 @@ use toml::de::DeTable;
 use super::fault::FileFault;
 use super::service::Service;
 use super::step::Step;
+use super::text::printable;
 use super::walk::{Walk, Words};
+use crate::spoken::Spoken;
 
 /// One step or service of a workflow file.
 #[derive(Debug, Clone)]
@@ -54,12 +57,25 @@ pub(crate) enum Action {
         /// Its arguments.
         arguments: Vec<String>,
     },
+    /// A step waits for a signal of this name.
+    Signal(String),
+    /// A step waits for so long.
+    Sleep(Duration),
 }
 
 impl Unit {
     /// All that it waits for, one way or the other.
     pub(crate) fn waits_for(&self) -> impl Iterator<Item = &String> {
         self.needs.iter().chain(&self.needs_any)
+    }
+
+    /// What it waits for, in words, where that is all it does.
+    pub(crate) fn waits(&self) -> Option<String> {
+        match &self.action {
+            Action::Shell(_) | Action::Program { .. } => None,
+            Action::Signal(name) => Some(format!("waits for the signal `{}`", printable(name))),
+            Action::Sleep(wait) => Some(format!("waits for {}", Spoken(*wait))),
+        }
     }
 
     /// The step that it is, if it is one.
@@ -131,6 +147,9 @@ pub(super) fn unit(
     })
 }
 
+/// What says what a unit does: one of these; of a service, one of the first two.
+const WORKS: [&str; 4] = ["run", "command", "signal", "sleep"];
+
 fn action(
     walk: &mut Walk<'_>,
     table: &DeTable<'_>,
@@ -139,18 +158,37 @@ fn action(
 ) -> Option<Action> {
     let shell = walk.process_text(table, "run").map(Action::Shell);
     let program = command(walk, table);
-    match (table.get_key_value("run"), table.get_key_value("command")) {
-        (None, None) => {
+    // A service has no such key.
+    let waits = ["signal", "sleep"].map(|key| table.contains_key(key) && what == "step");
+    let signal = waits[0].then(|| walk.process_text(table, "signal"));
+    let sleep = waits[1].then(|| walk.duration(table, "sleep"));
+    let keys = if what == "step" {
+        &WORKS[..]
+    } else {
+        &WORKS[..2]
+    };
+    let said = keys.iter().filter_map(|key| {
+        let (place, _) = table.get_key_value(*key)?;
+        Some((*key, walk.at(&place.span())))
+    });
+    let said: Vec<_> = said.collect();
+    match said[..] {
+        [] => {
             let at = walk.at(at);
             walk.add(FileFault::NoAction { what, at });
         }
-        (Some((run, _)), Some((command, _))) => {
-            let (run, command) = (walk.at(&run.span()), walk.at(&command.span()));
-            walk.add(FileFault::TwoActions { what, run, command });
-        }
-        _ => {}
+        [_] => {}
+        [(first_key, first), (second_key, second), ..] => walk.add(FileFault::TwoActions {
+            what,
+            first_key,
+            second_key,
+            first,
+            second,
+        }),
     }
-    shell.or(program)
+    let signal = signal.flatten().map(Action::Signal);
+    let sleep = sleep.flatten().map(Action::Sleep);
+    shell.or(program).or(signal).or(sleep)
 }
 
 fn command(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Action> {

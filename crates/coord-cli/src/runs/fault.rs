@@ -76,6 +76,13 @@ pub(crate) enum RunsFault {
     )]
     OtherFile { run: String },
 
+    #[error("step `{step}` waits for the signal `{signal}`, which nobody could send")]
+    #[diagnostic(
+        code(coord::runs::untold),
+        help("signals come by way of the journal: leave out `--no-journal`")
+    )]
+    Untold { step: String, signal: String },
+
     #[error("no run was interrupted")]
     #[diagnostic(
         code(coord::runs::nothing_to_resume),

@@ -13,6 +13,7 @@ use super::{RunsFault, find, open_there, refuse};
 use crate::args::{Manner, MannerArgs, OfJournal, ResumeArgs, RetryArgs};
 use crate::definition::{Definition, Prepared};
 use crate::exit_code::ExitCode;
+use crate::file::{Action, printable};
 use crate::run::{Begin, execute, on_runtime};
 use crate::screen;
 
@@ -47,6 +48,19 @@ pub(crate) async fn begin(
     }
     let prepared = Prepared::new(definition.checked()?, definition, manner.concurrency);
     Ok((prepared, Begin::Resumed(id)))
+}
+
+/// A run that is not kept cannot be told anything.
+pub(crate) fn check_unkept(prepared: &Prepared) -> Result<(), RunsFault> {
+    for (unit, runs) in prepared.file.units.iter().zip(&prepared.runs) {
+        if let Action::Signal(signal) = &unit.action
+            && *runs
+        {
+            let (step, signal) = (unit.id.clone(), printable(signal));
+            return Err(RunsFault::Untold { step, signal });
+        }
+    }
+    Ok(())
 }
 
 /// Goes on with a run that was interrupted.

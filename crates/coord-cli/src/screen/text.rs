@@ -36,6 +36,8 @@ pub(super) struct Text {
     colors: HashMap<String, AnsiColor>,
     attempts: HashMap<String, u32>,
     services: HashSet<String>,
+    /// What steps wait for that do nothing else.
+    waits: HashMap<String, String>,
 }
 
 impl Text {
@@ -46,11 +48,14 @@ impl Text {
             let retry = unit.step()?.retry.as_ref()?;
             Some((unit.id.clone(), retry.max_attempts.get()))
         });
+        let units = file.units.iter();
+        let waits = units.filter_map(|unit| Some((unit.id.clone(), unit.waits()?)));
         Self {
             width: name_width(file),
             colors: colors.collect(),
             attempts: attempts.collect(),
             services: services(file),
+            waits: waits.collect(),
         }
     }
 
@@ -93,7 +98,10 @@ impl Text {
             {
                 Ok(())
             }
-            Transition::StepStarted { step, attempt: 1 } => self.say(out, step, QUIET, "started"),
+            Transition::StepStarted { step, attempt: 1 } => {
+                let what = self.waits.get(step).map_or("started", |waits| waits);
+                self.say(out, step, QUIET, what)
+            }
             Transition::StepStarted { step, attempt } => {
                 let what = format!("attempt {} of {}", attempt, self.attempts(step));
                 self.say(out, step, QUIET, &what)

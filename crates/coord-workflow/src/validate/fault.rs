@@ -83,6 +83,18 @@ pub enum Fault {
         nearest: Option<String>,
     },
 
+    /// A step has more than one of a handler, a signal to wait for and a time to sleep.
+    #[error(
+        "step {} has more than one of `handler`, `signal` and `sleep`: keep what it is to do",
+        Shown(id)
+    )]
+    TwoWorks {
+        /// Which step.
+        step: usize,
+        /// The step's id.
+        id: String,
+    },
+
     /// Steps wait for each other. One cycle is named for each group of steps that all wait for
     /// each other: the shortest through its earliest step, which comes first.
     #[error("these steps wait for each other, so none can start: {}", Round(ids))]

@@ -6,8 +6,9 @@ use std::time::Duration;
 use coord_bus::LocalBus;
 use coord_bus::time::sleep;
 use coord_workflow::{
-    Command, DEFAULT_LEASE_TTL, Durable, MAX_SIGNALS, Registry, Retry, RunId, RunQuery, RunState,
-    Spec, Status, StepError, StepPhase, StepSpec, Workflow, WorkflowError, WorkflowOrchestrator,
+    Command, DEFAULT_LEASE_TTL, Durable, HandlerCall, MAX_SIGNALS, Registry, Retry, RunId,
+    RunQuery, RunState, Spec, Status, StepError, StepPhase, StepSpec, Why, Workflow, WorkflowError,
+    WorkflowOrchestrator,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -328,5 +329,48 @@ async fn what_a_run_of_data_was_started_with_is_there_for_who_takes_it_up() {
     assert!(
         matches!(missing, WorkflowError::NoSuchRun { .. }),
         "{missing:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_of_data_wait_for_signals_and_sleep_across_an_interruption() {
+    let machine = Machine::new();
+    let spec: Spec = serde_json::from_value(json!({
+        "name": "data",
+        "timeout": { "secs": 86400, "nanos": 0 },
+        "steps": [
+            { "id": "rest", "sleep": { "secs": 3600, "nanos": 0 } },
+            { "id": "approval", "signal": "approval", "needs": ["rest"] },
+            { "id": "act", "handler": "act", "needs": ["approval"] },
+        ],
+    }))
+    .unwrap();
+    let mut made = Spec::new("data")
+        .step(StepSpec::sleep("rest", Duration::from_secs(3600)))
+        .step(StepSpec::signal("approval", "approval").needs(["rest"]))
+        .step(StepSpec::new("act", "act").needs(["approval"]));
+    made.timeout = Some(Duration::from_secs(24 * 3600));
+    assert_eq!(spec, made);
+    let act = |call: HandlerCall| async move { Ok((*call.outputs["approval"]).clone()) };
+    let workflow = Registry::new().handler("act", act).workflow(spec).unwrap();
+
+    let process = machine.process();
+    process.start_durable(&workflow, id(), ()).await.unwrap();
+    sleep(Duration::from_secs(1800)).await;
+    process.shutdown(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(1200)).await;
+    let process = machine.process();
+    let run = process.resume_run(&workflow, &id()).await.unwrap();
+    let journal = machine.journal();
+    let why = async |step: &str| journal.view(&id()).await.unwrap().why(step).unwrap();
+    sleep(Duration::from_secs(590)).await;
+    assert_eq!(why("approval").await, Why::Needs(vec!["rest".into()]));
+    sleep(Duration::from_secs(11)).await;
+    assert_eq!(why("approval").await, Why::Signal("approval".into()));
+    run.tell(approval("Ann")).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    assert_eq!(
+        outcome.value_of("act").as_deref(),
+        Some(&json!({ "by": "Ann" }))
     );
 }

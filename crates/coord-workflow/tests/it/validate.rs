@@ -142,6 +142,28 @@ fn an_unknown_need_comes_with_the_nearest_step() {
 }
 
 #[test]
+fn a_step_does_one_thing_and_what_only_waits_has_no_handler() {
+    let waits = StepSpec::signal("waits", "go");
+    let both = StepSpec {
+        sleep: Some(std::time::Duration::from_secs(1)),
+        ..StepSpec::signal("both", "go")
+    };
+    let works = StepSpec {
+        signal: Some("go".to_owned()),
+        ..StepSpec::new("works", "work")
+    };
+    let nothing = StepSpec::new("nothing", "");
+    let spec = [waits, both, works, nothing]
+        .into_iter()
+        .fold(Spec::new("w"), Spec::step);
+    let faults = validate(spec, ["work"]).unwrap_err().0;
+    assert!(matches!(&faults[0], Fault::TwoWorks { step: 1, .. }));
+    assert!(matches!(&faults[1], Fault::TwoWorks { step: 2, .. }));
+    assert!(matches!(&faults[2], Fault::UnknownHandler { step: 3, .. }));
+    assert_eq!(faults.len(), 3);
+}
+
+#[test]
 fn the_handlers_of_conditions_and_undos_are_checked_too() {
     let unknown = faults(spec([step("a", &[])
         .when(Call::new("cond", json!(1)))

@@ -509,3 +509,13 @@ fn a_step_and_a_service_that_wait_for_each_other_are_a_cycle() {
                 [[service]]\nid = 'b'\nrun = 'x'\nneeds = ['a']\n";
     assert_eq!(found(text), [("cycle".to_owned(), 4)]);
 }
+
+#[test]
+fn a_step_that_waits_does_nothing_else_and_a_service_does_not_wait() {
+    let both = told("[[step]]\nid = 'a'\nsignal = 's'\nrun = 'x'\n");
+    assert!(both.contains("has both `run` and `signal`"), "{both}");
+    let both = told("[[step]]\nid = 'a'\nsignal = 's'\nsleep = '1s'\n");
+    assert!(both.contains("has both `signal` and `sleep`"), "{both}");
+    let service = told("[[service]]\nid = 'a'\nsignal = 's'\n");
+    assert!(service.contains("coord::file::unknown_key"), "{service}");
+}

@@ -383,3 +383,18 @@ fn every_shipped_file_is_valid_and_can_be_decided() {
         assert!(runs.contains(&true) && runs.contains(&false), "{path:?}");
     }
 }
+
+#[test]
+fn a_step_may_only_wait_and_then_has_no_limit_but_that_of_the_run() {
+    let file = valid(
+        "[[step]]\nid = 'ask'\nsignal = 'approved'\n[[step]]\nid = 'rest'\nsleep = '10m'\ntimeout = '1h'\n",
+    );
+    assert_eq!(file.units[0].action, Action::Signal("approved".to_owned()));
+    assert_eq!(
+        file.units[0].step().map(|step| step.timeout),
+        Some(Duration::MAX)
+    );
+    let (rest, hour) = (Duration::from_secs(600), Duration::from_secs(3600));
+    assert_eq!(file.units[1].action, Action::Sleep(rest));
+    assert_eq!(file.units[1].step().map(|step| step.timeout), Some(hour));
+}

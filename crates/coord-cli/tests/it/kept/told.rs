@@ -166,3 +166,64 @@ fn a_journal_of_ones_own_is_used_wherever_it_is_named() {
         .exits(0)
         .says("no damage");
 }
+
+const APPROVAL: &str = "[[step]]\nid = 'approval'\nsignal = 'approved'\n\
+     [[step]]\nid = 'act'\nneeds = ['approval']\nrun = 'echo acted >> effects'\n";
+
+#[test]
+fn a_step_that_waits_for_a_signal_goes_on_when_it_is_sent() {
+    let waits = "approval · waits for the signal `approved`";
+    let (folder, running) = started(APPROVAL, waits, 1);
+    let runs = list(&folder, "running");
+    let run = id(&runs[0]);
+    done(folder.coord(["why", run, "approval"]))
+        .exits(0)
+        .says("it waits for the signal `approved`");
+    let no_json = done(folder.coord(["signal", run, "approved", "yes"]));
+    no_json.exits(2);
+    assert_eq!(folder.read("effects"), None);
+    done(folder.coord(["signal", run, "approved", "{ \"by\": \"Ann\" }"]))
+        .exits(0)
+        .says("is sent the signal `approved`\n");
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
+    assert_eq!(folder.read("effects").as_deref(), Some("acted\n"));
+    assert_eq!(show(&folder, run)["steps"][0]["output"]["by"], "Ann");
+}
+
+#[test]
+fn a_signal_to_a_run_that_nobody_drives_is_there_when_it_goes_on() {
+    let (folder, running) = started(APPROVAL, "waits", 1);
+    kill(running);
+    let run = list(&folder, "interrupted");
+    done(folder.coord(["signal", id(&run[0]), "approved"])).exits(0);
+    done(folder.coord(["resume"])).exits(0).says("2 done");
+}
+
+#[test]
+fn a_step_that_sleeps_does_so_while_the_run_is_interrupted_too() {
+    let file = "[[step]]\nid = 'rest'\nsleep = '500ms'\n\
+         [[step]]\nid = 'long'\nrun = 'echo began; until test -e go; do sleep 0.01; done'\n\
+         [[step]]\nid = 'last'\nneeds = ['rest', 'long']\nrun = 'true'\n";
+    let (folder, running) = started(file, "began", 1);
+    kill(running);
+    list(&folder, "interrupted");
+    folder.write("go", "");
+    done(folder.coord(["resume"])).exits(0).says("3 done");
+}
+
+#[test]
+fn a_run_that_is_not_kept_does_not_wait_for_a_signal_that_nobody_can_send() {
+    let folder = Folder::new();
+    folder.write("coord.toml", APPROVAL);
+    let refused = done(folder.coord(["run", "--no-journal"]));
+    refused.exits(96);
+    assert!(
+        said(&refused).contains("waits for the signal `approved`"),
+        "{refused:?}"
+    );
+    assert!(
+        said(&refused).contains("leave out `--no-journal`"),
+        "{refused:?}"
+    );
+}
