@@ -333,7 +333,8 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
     /// [`Command::Signal`](crate::Command::Signal), and puts out what goes with it. There is no
     /// limit to its time but the run's, where none is set.
     ///
-    /// Of several steps that wait for the same name, each takes a signal of its own. What cannot be
+    /// It takes no place from steps that work, where they are limited. Of several steps that wait for
+    /// the same name, each takes a signal of its own. What cannot be
     /// read as a `T` fails the attempt.
     pub fn signal<T>(mut self, name: impl Into<String>) -> Step<T>
     where
@@ -350,7 +351,7 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
 
     /// Adds the step: it waits for so long. The time is counted from when it first began, by the
     /// clock on the wall, so it goes on while the run is interrupted. There is no limit to it but
-    /// the run's.
+    /// the run's, and it takes no place from steps that work.
     pub fn sleep(mut self, wait: Duration) -> Step<()> {
         self.step.sleep = Some(wait);
         self.timeout.get_or_insert(Duration::MAX);

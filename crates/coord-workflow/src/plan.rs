@@ -109,6 +109,12 @@ impl PlannedStep {
         ))
     }
 
+    /// Whether it takes one of the places that limits are about: one that only waits does not.
+    #[inline]
+    pub(crate) fn takes_place(&self) -> bool {
+        self.signal.is_none() && self.sleep.is_none()
+    }
+
     /// Whether there is another attempt after so many, the last of which failed with this.
     pub(crate) fn has_another(&self, attempts: u32, error: &StepError) -> bool {
         !error.is_permanent() && attempts < self.retry.max_attempts.get()

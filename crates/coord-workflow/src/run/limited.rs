@@ -70,18 +70,25 @@ impl Queue {
                     }
                 }
             }
-            let place = self.waits.place.take();
-            let Some(place) = place.or_else(|| limits.ask_place(run)) else {
-                self.waits.for_place = true;
-                return None;
+            let &step = self.waits.given.front()?;
+            let place = match run.plan.steps[step].takes_place() {
+                true => {
+                    let place = self.waits.place.take();
+                    let Some(place) = place.or_else(|| limits.ask_place(run)) else {
+                        self.waits.for_place = true;
+                        return None;
+                    };
+                    Some(place)
+                }
+                false => None,
             };
-            let step = self.waits.given.pop_front()?;
+            self.waits.given.pop_front();
             let held = Held {
                 _permits: self.waits.permits.remove(&step),
-                _place: Some(place),
+                _place: place,
             };
             self.waits.begun.insert(step, held);
-            self.under_way += 1;
+            self.begins(&run.plan, step);
             return Some(Job::Begin(step));
         }
         None

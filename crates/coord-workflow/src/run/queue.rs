@@ -43,6 +43,15 @@ pub(super) enum Job {
     Resume(usize, Running),
 }
 
+impl Job {
+    #[inline]
+    pub(super) fn step(&self) -> usize {
+        match self {
+            Self::Call(step) | Self::Begin(step) | Self::Resume(step, _) => *step,
+        }
+    }
+}
+
 pub(super) struct Queue {
     pub(super) course: Course,
     /// By step; empty while none has had to wait.
@@ -51,7 +60,9 @@ pub(super) struct Queue {
     pub(super) waits: Waits,
     woken: VecDeque<usize>,
     /// Steps that have begun and not ended.
-    pub(super) under_way: usize,
+    under_way: usize,
+    /// How many of them take a place.
+    placed: usize,
     limit: usize,
     /// Set when the run was aborted: nothing in it is polled any more.
     abandoned: bool,
@@ -86,6 +97,7 @@ impl Queue {
             waits: Waits::default(),
             woken: VecDeque::new(),
             under_way: 0,
+            placed: 0,
             limit,
             abandoned: false,
             idle: Vec::new(),
@@ -108,7 +120,7 @@ impl Queue {
 
     pub(super) fn may_begin(&self) -> bool {
         (!self.ready.is_empty() || self.waits.has_given())
-            && self.under_way < self.limit
+            && self.placed < self.limit
             && self.course.stopped().is_none()
             && !self.suspended
             && !self.paused
@@ -133,7 +145,7 @@ impl Queue {
         }
         let plan = &*run.plan;
         let step = self.ready.pop()?;
-        self.under_way += 1;
+        self.begins(plan, step);
         let record = self.course.step(step);
         let has_begun = record.attempts > 0;
         let is_plain = plan.steps[step].when.is_none() && !record.is_ruled_out() && !has_begun;
@@ -149,6 +161,20 @@ impl Queue {
             },
         );
         Some(Job::Call(step))
+    }
+
+    /// A step begins.
+    #[inline]
+    pub(super) fn begins(&mut self, plan: &Plan, step: usize) {
+        self.under_way += 1;
+        self.placed += usize::from(plan.steps[step].takes_place());
+    }
+
+    /// A step is not under way any more.
+    #[inline]
+    fn leaves(&mut self, plan: &Plan, step: usize) {
+        self.under_way -= 1;
+        self.placed -= usize::from(plan.steps[step].takes_place());
     }
 
     /// Something has happened: what may begin because of it is ready.
@@ -193,14 +219,14 @@ impl Queue {
 
     /// A step is done.
     #[inline]
-    pub(super) fn complete(&mut self, plan: &Plan, done: Fact) {
-        self.under_way -= 1;
+    pub(super) fn complete(&mut self, plan: &Plan, step: usize, done: Fact) {
+        self.leaves(plan, step);
         self.apply(plan, done);
     }
 
     /// A step has come to its end. Whether the run is stopped for it.
-    pub(super) fn end(&mut self, plan: &Plan, fact: Fact) -> bool {
-        self.under_way -= 1;
+    pub(super) fn end(&mut self, plan: &Plan, step: usize, fact: Fact) -> bool {
+        self.leaves(plan, step);
         let was_stopped = self.course.stopped().is_some();
         if !was_stopped && let Fact::Cancelled { .. } = fact {
             if self.suspended {

@@ -158,8 +158,9 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
             }
         }
         let before = now;
+        let step = job.step();
         let ended = match job {
-            Job::Call(step) => {
+            Job::Call(_) => {
                 let start = run.start(step, 1, &run.token);
                 let first = attempt::first(&start, |start| (plan.steps[step].action)(start));
                 match done(run, step, first) {
@@ -177,7 +178,7 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
                                 kept,
                                 at,
                             };
-                            queue.complete(plan, done);
+                            queue.complete(plan, step, done);
                             Ok((queue, false))
                         } else {
                             drop(queue);
@@ -188,14 +189,14 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
                     Err(first) => Err(poll(run, step, Stage::First(first, before), &mut now)),
                 }
             }
-            Job::Begin(step) => Err(poll(run, step, Stage::Begin, &mut now)),
-            Job::Resume(step, running) => Err(resume(run, step, running, &mut now)),
+            Job::Begin(_) => Err(poll(run, step, Stage::Begin, &mut now)),
+            Job::Resume(_, running) => Err(resume(run, step, running, &mut now)),
         };
         let stops;
         (queue, stops) = match ended {
             Ok(ended) => ended,
             Err(Some(fact)) => {
-                let ended = end(run, fact);
+                let ended = end(run, step, fact);
                 quiet = !run.is_heard();
                 ended
             }
@@ -246,9 +247,9 @@ fn call_writer(mut queue: MutexGuard<'_, Queue>, has_time: bool) {
 }
 
 /// A step has come to its end. Whether the run is stopped for it.
-fn end(run: &Shared, fact: Fact) -> (MutexGuard<'_, Queue>, bool) {
+fn end(run: &Shared, step: usize, fact: Fact) -> (MutexGuard<'_, Queue>, bool) {
     let mut queue = run.queue();
-    let stops = queue.end(&run.plan, fact);
+    let stops = queue.end(&run.plan, step, fact);
     (queue, stops)
 }
 

@@ -374,3 +374,36 @@ async fn steps_of_data_wait_for_signals_and_sleep_across_an_interruption() {
         Some(&json!({ "by": "Ann" }))
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn steps_that_only_wait_take_no_place_from_those_that_work() {
+    for of_all_runs in [false, true] {
+        let mut workflow = Workflow::durable("waiting");
+        for step in 0..5 {
+            workflow
+                .step(format!("signal-{step}"))
+                .signal::<u32>("never");
+            workflow
+                .step(format!("sleep-{step}"))
+                .sleep(Duration::from_secs(1_000));
+        }
+        workflow.step("works").run(async || Ok::<_, StepError>(()));
+        let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+        let bus = LocalBus::new();
+        let builder = WorkflowOrchestrator::builder(&bus);
+        let builder = match of_all_runs {
+            true => builder.total_concurrency(std::num::NonZeroUsize::MIN),
+            false => builder.concurrency(std::num::NonZeroUsize::MIN),
+        };
+        let orchestrator = builder.build().unwrap();
+        let run = orchestrator.start_workflow(&workflow, ()).unwrap();
+        settle().await;
+        let view = run.view().unwrap();
+        assert_eq!(view.step("works").unwrap().phase, StepPhase::Completed);
+        let waiting = view
+            .steps
+            .iter()
+            .filter(|step| step.phase == StepPhase::Running);
+        assert_eq!(waiting.count(), 10);
+    }
+}
