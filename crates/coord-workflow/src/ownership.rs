@@ -81,6 +81,12 @@ impl Keeping {
         Ok((owner, lost))
     }
 
+    /// Whether a run that is kept under this owner is this orchestrator's.
+    pub(crate) async fn is_own(&self, owner: &Owner) -> bool {
+        let held = self.held.lock().await;
+        held.as_ref().is_some_and(|held| held.owner == *owner)
+    }
+
     /// Renews the lease until the orchestrator is shut down, and listens for news of its runs.
     fn keep(&self, grant: Grant, lost: CancellationToken) {
         let leases = Arc::clone(&self.journal.leases);

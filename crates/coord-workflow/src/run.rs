@@ -241,7 +241,12 @@ impl Shared {
         Arc::new(Self {
             id: beginning.id,
             token,
-            suspend: beginning.suspend.unwrap_or_default(),
+            // Its own: what suspends this run alone leaves the others.
+            suspend: beginning
+                .suspend
+                .as_ref()
+                .map(CancellationToken::child_token)
+                .unwrap_or_default(),
             is_durable,
             identity: workflow.identity,
             settings: Arc::clone(settings),

@@ -303,7 +303,11 @@ impl WorkflowOrchestrator {
             if let Some(run) = keeping.runs.find(&id).filter(Run::goes_on) {
                 return Ok(run);
             }
-            if let Some(holder) = keeping.journal.driven_by(&kept.owner).await? {
+            // Where it is this orchestrator's own and does not go on, nobody drives it: its start was
+            // not waited for, or the journal had failed.
+            let is_own = keeping.is_own(&kept.owner).await;
+            let driven_by = keeping.journal.driven_by(&kept.owner).await?;
+            if let Some(holder) = driven_by.filter(|_| !is_own) {
                 let run = id.to_string();
                 return Err(WorkflowError::DrivenElsewhere { run, holder });
             }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use coord_bus::time::sleep;
 use coord_bus::{
-    AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, StoredRecord, StreamInfo,
-    StreamQuery, Tail,
+    AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, Record, StoredRecord,
+    StreamInfo, StreamQuery, Tail,
 };
 use coord_workflow::{
     DEFAULT_LEASE_TTL, Durable, Outcome, Retry, RunId, Step, StepContext, StepError, Workflow,
+    WorkflowError,
 };
 use proptest::prelude::*;
 
@@ -196,6 +197,59 @@ fn paused<T>(future: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(future)
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_journal_failed_is_resumed_where_it_was_once_that_is_well_again() {
+    let machine = Machine::new();
+    let log = Arc::new(Failing {
+        log: Arc::clone(&machine.log),
+        left: AtomicUsize::new(2),
+    });
+    let process = machine
+        .with_log(Arc::clone(&log) as Arc<dyn EventLog>)
+        .process();
+    let (world, id) = (World::default(), RunId::named("a").unwrap());
+    let workflow = build(&chain(0), &world);
+    let run = process
+        .start_durable(&workflow, id.clone(), ())
+        .await
+        .unwrap();
+    let failed = run.outcome().await;
+    assert!(
+        matches!(failed, Err(WorkflowError::Journal { .. })),
+        "{failed:?}"
+    );
+    let refused = process.resume_run(&workflow, &id).await;
+    assert!(
+        matches!(refused, Err(WorkflowError::Journal { .. })),
+        "{refused:?}"
+    );
+    log.left.store(usize::MAX, Ordering::SeqCst);
+    // In the same process, whose own the run still is.
+    let run = process.resume_run(&workflow, &id).await.unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
+    assert_eq!(world.count("end", 0), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_lost_to_somebody_else_takes_no_other_with_it() {
+    let machine = Machine::new();
+    let process = machine.process();
+    let workflow = build(&chain(0), &World::default());
+    let start = |id| process.start_durable(&workflow, RunId::named(id).unwrap(), ());
+    let (lost, other) = (start("lost").await.unwrap(), start("other").await.unwrap());
+    let owner = r#"{"lease":"another","token":7,"holder":"somebody else"}"#;
+    let claim = AppendTo::stream("run.lost").record(Record::new("run-claimed", owner));
+    machine.log.append(claim).await.unwrap();
+    let taken_over = lost.outcome().await;
+    assert!(
+        matches!(taken_over, Err(WorkflowError::TakenOver { .. })),
+        "{taken_over:?}"
+    );
+    assert!(other.outcome().await.unwrap().is_completed());
+    let next = start("next").await.unwrap();
+    assert!(next.outcome().await.unwrap().is_completed());
+}
+
 /// Where a run is not timed, which of two steps ends first is not said: only what each comes to.
 fn states(outcome: &Outcome) -> Vec<(String, u32)> {
     let steps = outcome.steps();
@@ -228,21 +282,22 @@ fn check(shapes: &[Shape], crashes: &[usize], disturbed: &(Arc<Outcome>, World, 
     }
 }
 
+/// Five steps, each after the other, the last of which fails so often.
+fn chain(failing: u32) -> Vec<Shape> {
+    let steps = (0..5).map(|step| Shape {
+        inputs: if step > 0 { 1 << (step - 1) } else { 0 },
+        takes_ms: 1,
+        failures: if step == 4 { failing } else { 0 },
+        max_attempts: 2,
+        optional: false,
+        when: None,
+        can_be_undone: true,
+    });
+    steps.collect()
+}
+
 #[test]
 fn a_run_that_crashes_at_any_append_comes_to_the_same_end() {
-    let chain = |failing: u32| -> Vec<Shape> {
-        (0..5)
-            .map(|step| Shape {
-                inputs: if step > 0 { 1 << (step - 1) } else { 0 },
-                takes_ms: 1,
-                failures: if step == 4 { failing } else { 0 },
-                max_attempts: 2,
-                optional: false,
-                when: None,
-                can_be_undone: true,
-            })
-            .collect()
-    };
     // One that completes, one with another attempt, one that fails and is undone.
     for failing in [0, 1, 2] {
         let shapes = chain(failing);
