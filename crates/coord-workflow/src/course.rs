@@ -125,6 +125,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Whether an attempt at it has ever begun, here or in a process that is gone.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.started != NEVER
+    }
+
     /// Whether it can only be skipped.
     pub(crate) fn is_ruled_out(&self) -> bool {
         self.lacks_input || self.none_completed
@@ -259,7 +264,7 @@ impl Course {
             Fact::Started { step, attempt, at } => {
                 let record = &mut self.steps[step];
                 // It may have begun before, in a process that is gone.
-                if record.started == NEVER {
+                if !record.has_begun() {
                     record.started = at;
                 }
                 record.attempts = attempt;

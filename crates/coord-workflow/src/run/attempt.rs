@@ -103,7 +103,7 @@ impl Step<'_> {
     async fn begin(&self) -> Fact {
         let run = self.run;
         let record = run.queue().course.step(self.step).clone();
-        if record.attempts == 0 {
+        if !record.has_begun() {
             return match self.ruled_out().await {
                 Some(fact) => fact,
                 None => self.attempts(1, None).await,

@@ -455,3 +455,34 @@ fn ids_are_such_that_a_stream_can_be_called_so() {
     }
     assert_eq!(named("order-1042.b").as_str(), "order-1042.b");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_had_begun_runs_again_whatever_its_condition_says_by_then() {
+    let build = |answer: bool, holds: bool| {
+        let mut workflow = Workflow::durable("conditional");
+        workflow
+            .step("step")
+            .when(move || answer)
+            .run(move || async move {
+                if holds {
+                    sleep(Duration::from_secs(100)).await;
+                }
+                Ok::<_, StepError>(7)
+            });
+        let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+        workflow
+    };
+    let machine = Machine::new();
+    let killed = machine.process();
+    let workflow = build(true, true);
+    let started = killed.start_durable(&workflow, named("a"), ()).await;
+    started.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    drop(killed);
+    sleep(DEFAULT_LEASE_TTL).await;
+    let next = machine.process();
+    let workflow = build(false, false);
+    let run = next.resume_run(&workflow, &named("a")).await;
+    let outcome = run.unwrap().outcome().await.unwrap();
+    assert_eq!(outcome.step("step").unwrap().attempts, 1, "{outcome:?}");
+}
