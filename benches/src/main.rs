@@ -9,6 +9,7 @@
 )]
 
 mod bus;
+mod flow;
 mod workflow;
 mod journal;
 mod durable;
@@ -20,6 +21,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("bus") => bus::run(arguments.next().as_deref()),
+        Some("flow") => flow::run(),
         Some("workflow") => workflow::run(),
         Some("journal") => journal::run(arguments.next().as_deref()),
         Some("durable") => durable::run(),
@@ -28,7 +30,7 @@ fn main() {
         Some("coord") => coord::run(),
         Some("screen") => screen::run(),
         _ => println!(
-            "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, journal, durable, coord, screen"
+            "usage: cargo xtask bench NAME, where NAME is one of: bus, flow, workflow, journal, durable, coord, screen"
         ),
     }
 }

@@ -99,12 +99,14 @@ mod origin;
 mod failure;
 mod report;
 mod latency;
+mod graph;
 pub mod builtin;
 mod error;
 
 pub use choreographer::{EventChoreographer, MAX_FLOWS};
 pub use error::FlowError;
 pub use flow::{EventFlow, FlowSource, FlowStages};
+pub use graph::{FlowGraph, GraphFlow};
 pub use latency::FlowLatency;
 pub use options::OnFailure;
 pub use report::{FlowReport, FlowState, FlowStats, ShutdownReport};
