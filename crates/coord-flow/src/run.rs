@@ -313,6 +313,20 @@ impl<S: Stage<Out: Event>> Hand<S> {
     /// Makes an item ready to be published.
     #[inline]
     fn ready(&mut self, item: S::Out, origin: Origin) -> Next<S::Out> {
+        if let (Pick::Only, None) = (&self.pick, self.options.hops_max) {
+            let envelope = origin.envelope(item);
+            return Next::Publish(Ready {
+                to: 0,
+                envelope,
+                origin,
+            });
+        }
+        self.choose(item, origin)
+    }
+
+    /// The same, where it has to be looked at.
+    #[inline(never)]
+    fn choose(&mut self, item: S::Out, origin: Origin) -> Next<S::Out> {
         if let Some(max) = self.options.hops_max
             && origin.hops() >= max
         {
