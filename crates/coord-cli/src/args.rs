@@ -52,6 +52,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         of: JournalCommand,
     },
+    /// Explain a code that an error began with, or list all codes.
+    Explain(ExplainArgs),
+    /// Print the JSON schema of workflow files, for editors.
+    Schema,
+    /// Print what makes a shell complete the commands and flags of `coord`.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command into a directory.
+    Man(ManArgs),
     /// What `coord run` starts beside itself, to end what it leaves behind if it is killed.
     #[command(hide = true)]
     Watchdog,
@@ -265,6 +273,29 @@ pub(crate) enum JournalCommand {
 const JOURNAL_EXIT_CODES: &str = "\
 Exit codes: 0 done, no damage was met; 1 damaged; 2 the command line was not understood; 96 there is \
 no such journal or stream, or it cannot be read; 110 the output could not be written.";
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// The code, such as `coord::file::cycle`, or its last part; by default, all codes are listed.
+    pub(crate) code: Option<String>,
+
+    /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ManArgs {
+    /// Where to write `coord.1`, `coord-run.1` and so on; by default, that of `coord` is printed.
+    pub(crate) dir: Option<PathBuf>,
+}
 
 /// Which journal, and how to talk of it.
 #[derive(Debug, Clone, clap::Args)]

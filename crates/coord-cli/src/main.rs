@@ -10,6 +10,9 @@
 mod args;
 mod file;
 mod validate;
+mod explain;
+mod schema;
+mod reference;
 mod graph;
 mod journal;
 mod runs;
@@ -66,6 +69,10 @@ fn main() -> std::process::ExitCode {
             runs::tell(&of, Tell::Signal { name, payload }).into()
         }
         Command::Journal { of } => journal::journal(&of).into(),
+        Command::Explain(args) => explain::explain(&args).into(),
+        Command::Schema => schema::schema().into(),
+        Command::Completions(args) => reference::completions(&args).into(),
+        Command::Man(args) => reference::man(&args).into(),
         Command::Watchdog => match watchdog() {
             Ok(()) => ExitCode::Done.into(),
             Err(_) => ExitCode::SetUp.into(),

@@ -9,6 +9,7 @@ mod kept;
 mod json_lines;
 mod live;
 mod output;
+mod reference;
 mod outcomes;
 mod services;
 mod terminal;
