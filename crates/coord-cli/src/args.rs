@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::select::Selection;
+
 /// Runs real processes as workflows in a terminal.
 ///
 /// Without a command, it runs `coord.toml` in this folder.
@@ -85,10 +87,30 @@ pub(crate) struct FileArgs {
     pub(crate) color: Color,
 }
 
+/// What of a file is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SelectArgs {
+    /// Only this step or service, and what it needs; can be repeated, or several with commas.
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Only from this step on: itself, all that comes after it, and the services that these need.
+    /// What it needs of steps is taken as done.
+    #[arg(long, value_name = "STEP", conflicts_with = "only")]
+    from: Option<String>,
+}
+
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) of: FileArgs,
+
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    /// Say what would be done, and do nothing of it; with `--output jsonl`, for programs.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     #[command(flatten)]
     pub(crate) manner: MannerArgs,
@@ -247,6 +269,9 @@ pub(crate) struct GraphArgs {
     pub(crate) of: FileArgs,
 
     #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    #[command(flatten)]
     pub(crate) journal: JournalPlace,
 
     /// How to draw it: as plain text in stages, as Mermaid, for Graphviz, or for programs.
@@ -336,6 +361,16 @@ impl From<Color> for anstream::ColorChoice {
             Color::Auto => Self::Auto,
             Color::Always => Self::Always,
             Color::Never => Self::Never,
+        }
+    }
+}
+
+impl SelectArgs {
+    pub(crate) fn selection(&self) -> Selection {
+        match &self.from {
+            Some(step) => Selection::From(step.clone()),
+            None if self.only.is_empty() => Selection::All,
+            None => Selection::Only(self.only.clone()),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Explained {
 pub(crate) fn explain(args: &ExplainArgs) -> ExitCode {
     let mut out = screen::out(args.color.into());
     let Some(name) = &args.code else {
-        return written(list(&mut out).and_then(|()| out.flush()));
+        return written(&list(&mut out).and_then(|()| out.flush()));
     };
     let found = Explained::find(name);
     if found.is_empty() {
@@ -59,7 +59,7 @@ pub(crate) fn explain(args: &ExplainArgs) -> ExitCode {
         }
         writeln!(out, "{}\n\n{}", explained.code, explained.text)
     });
-    written(told.and_then(|()| out.flush()))
+    written(&told.and_then(|()| out.flush()))
 }
 
 fn list(out: &mut impl Write) -> io::Result<()> {
@@ -84,7 +84,7 @@ fn unknown(color: Color, name: &str) -> ExitCode {
     }
 }
 
-fn written(result: io::Result<()>) -> ExitCode {
+fn written(result: &io::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::Done,
         Err(_) => ExitCode::OutputLost,

@@ -156,6 +156,16 @@ impl WorkflowFile {
         self.unless(faults, runs)
     }
 
+    /// Leaves out all units but these, and what the others say of those that are left out.
+    pub(crate) fn keep(&mut self, ids: &[String]) {
+        let is_kept = |id: &String| ids.contains(id);
+        self.units.retain(|unit| is_kept(&unit.id));
+        for unit in &mut self.units {
+            unit.needs.retain(is_kept);
+            unit.needs_any.retain(is_kept);
+        }
+    }
+
     /// The file, as it was asked for.
     pub(crate) fn path(&self) -> &str {
         self.text.name()

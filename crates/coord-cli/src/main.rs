@@ -10,6 +10,8 @@
 mod args;
 mod file;
 mod validate;
+mod select;
+mod plan;
 mod explain;
 mod schema;
 mod reference;

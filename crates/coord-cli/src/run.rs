@@ -25,6 +25,7 @@ use crate::ended::Ended;
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::job::{self, GRACE, Job};
+use crate::plan;
 use crate::runs::{self, RunsFault};
 use crate::screen::{self, Screen, Start};
 use crate::signals::{Interrupts, Signals};
@@ -90,7 +91,7 @@ impl Begin {
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
     let color = args.of.color;
     let manner = args.manner.manner(color);
-    let prepared = Checked::load(&args.of).and_then(|checked| {
+    let prepared = Checked::load(&args.of, &args.select.selection()).and_then(|checked| {
         let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::System)?;
         Ok(Prepared::new(checked, definition, manner.concurrency))
     });
@@ -98,6 +99,9 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
         Ok(prepared) => prepared,
         Err(report) => return refuse(color, &report),
     };
+    if args.dry_run {
+        return plan::say(&prepared, manner);
+    }
     if !prepared.runs.contains(&true) {
         return screen::nothing_to_do(manner, &prepared.file.name);
     }

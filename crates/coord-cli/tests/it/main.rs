@@ -11,5 +11,6 @@ mod live;
 mod output;
 mod reference;
 mod outcomes;
+mod selecting;
 mod services;
 mod terminal;
