@@ -45,6 +45,7 @@ impl Definition {
         if let Some(selected) = &self.selected {
             file.keep(selected);
         }
+        let file = file.with_dotenv()?;
         let mut runs = self.runs.clone();
         runs.resize(file.units.len(), true);
         Ok(Checked {

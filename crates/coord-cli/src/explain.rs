@@ -134,7 +134,7 @@ mod tests {
     fn the_last_part_of_a_code_is_enough_and_may_mean_several() {
         assert_eq!(Explained::find("cycle")[0].code, "coord::file::cycle");
         assert_eq!(Explained::find("coord::file::cycle").len(), 1);
-        assert_eq!(Explained::find("failed").len(), 2);
+        assert_eq!(Explained::find("failed").len(), 3);
         assert!(Explained::find("cycl").is_empty());
     }
 }

@@ -23,6 +23,7 @@ mod needs;
 mod job;
 mod hands;
 mod undo;
+mod secrets;
 mod run;
 mod signals;
 mod board;

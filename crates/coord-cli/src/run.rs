@@ -28,6 +28,7 @@ use crate::job::{self, GRACE, Job};
 use crate::plan;
 use crate::runs::{self, RunsFault};
 use crate::screen::{self, Screen, Start};
+use crate::secrets::{self, SecretFault};
 use crate::signals::{Interrupts, Signals};
 use crate::validate::{Checked, refuse};
 use course::Course;
@@ -60,6 +61,9 @@ pub(crate) enum SetUpError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Run(#[from] RunsFault),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Secret(#[from] SecretFault),
     #[error("the workflow could not be made from its file")]
     #[diagnostic(code(coord::set_up::workflow))]
     Workflow(#[from] coordination::workflow::Faults),
@@ -153,6 +157,8 @@ async fn execute_on(
     begin: Begin,
     handle: &Handle,
 ) -> Result<ExitCode, SetUpError> {
+    // They may ask who is there: before there is a screen.
+    let secrets = secrets::fetch(&prepared.file)?;
     let bus = Arc::new(LocalBus::new());
     let kept = journal.clone().map(RunJournal::of);
     let before = before(kept.as_ref(), &begin).await?;
@@ -173,6 +179,7 @@ async fn execute_on(
     let job = Arc::new(Job::new(
         prepared.file,
         prepared.params,
+        secrets,
         Arc::clone(&module),
         interrupts.clone(),
         before.as_ref(),

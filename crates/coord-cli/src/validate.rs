@@ -28,6 +28,7 @@ impl Checked {
         if let Some(selected) = &selected {
             file.keep(selected);
         }
+        let file = file.with_dotenv()?;
         let params = file.params_with(&args.params)?;
         // Names and values that are no text cannot be named in a condition.
         let environment = std::env::vars_os().filter_map(|(name, value)| {

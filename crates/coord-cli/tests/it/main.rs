@@ -11,6 +11,7 @@ mod live;
 mod output;
 mod reference;
 mod outcomes;
+mod secrets;
 mod selecting;
 mod services;
 mod terminal;

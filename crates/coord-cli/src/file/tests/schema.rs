@@ -8,13 +8,14 @@ use miette::Diagnostic;
 use serde_json::Value;
 
 use super::super::root::FILE_KEYS;
+use super::super::secrets::SECRET_KEYS;
 use super::super::service::{LIVE_KEYS, READY_KEYS, RESTART_KEYS, SERVICE_KEYS, STOP_KEYS};
 use super::super::step::{RETRY_KEYS, STEP_KEYS, UNDO_KEYS};
 use super::FileFaults;
 use crate::schema::SCHEMA;
 
 /// Faults that a schema can see: those of one place, whatever stands elsewhere.
-const SEEN: [&str; 17] = [
+const SEEN: [&str; 18] = [
     "no_steps",
     "unknown_key",
     "wrong_type",
@@ -32,6 +33,7 @@ const SEEN: [&str; 17] = [
     "restart",
     "param_name",
     "variable_name",
+    "secret",
 ];
 
 static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
@@ -74,6 +76,7 @@ fn the_schema_has_the_keys_that_are_read_and_no_others() {
     let tables = [
         ("", FILE_KEYS),
         ("/$defs/step", STEP_KEYS),
+        ("/$defs/secret", SECRET_KEYS),
         ("/$defs/retry", RETRY_KEYS),
         ("/$defs/undo", UNDO_KEYS),
         ("/$defs/service", SERVICE_KEYS),
