@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use coord_bus::time;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,6 +16,7 @@ use crate::context::Start;
 use crate::handle::{InputPlace, Inputs, Outputs, Place, Step};
 use crate::name::is_name;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When};
+use crate::waits::{self, Wait};
 use crate::{Durable, Fault, Faults, Keeps, Retry, StepContext, StepError, Volatile, Workflow};
 
 /// Builds a [`Workflow`], step by step. Made by [`Workflow::builder`].
@@ -311,6 +311,15 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         E: Into<StepError> + 'static,
     {
         self.step.action = Box::new(move |start| Some(Box::pin(erase(begin(start)?))));
+        self.add()
+    }
+
+    /// Adds the step, whose work is known.
+    fn add<T>(mut self) -> Step<T>
+    where
+        U: Undo<T>,
+        K: Keeps<T>,
+    {
         self.step.undo = self.undo.erased().0;
         self.step.codec = K::kept().0;
         if let Some(timeout) = self.timeout {
@@ -340,28 +349,23 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        let name: Arc<str> = name.into().into();
-        self.step.signal = Some((&*name).into());
-        self.timeout.get_or_insert(Duration::MAX);
-        self.begin(move |start| {
-            let (signals, name) = (Arc::clone(start.signals), Arc::clone(&name));
-            Some(async move { T::deserialize(&*signals.next(&name).await) })
-        })
+        let name = name.into().into_boxed_str();
+        self.step.action = waits::signal(&name, |payload| Ok(Arc::new(T::deserialize(&*payload)?)));
+        self.waits(Wait::Signal(name)).add()
     }
 
     /// Adds the step: it waits for so long. The time is counted from when it first began, by the
     /// clock on the wall, so it goes on while the run is interrupted. There is no limit to it but
     /// the run's, and it takes no place from steps that work.
     pub fn sleep(mut self, wait: Duration) -> Step<()> {
-        self.step.sleep = Some(wait);
+        self.step.action = waits::sleep(wait, || Arc::new(()));
+        self.waits(Wait::Sleep(wait)).add()
+    }
+
+    fn waits(mut self, wait: Wait) -> Self {
+        self.step.wait = Some(wait);
         self.timeout.get_or_insert(Duration::MAX);
-        self.begin(move |start| {
-            let left = wait.saturating_sub(start.slept);
-            Some(async move {
-                time::sleep(left).await;
-                Ok::<_, StepError>(())
-            })
-        })
+        self
     }
 }
 

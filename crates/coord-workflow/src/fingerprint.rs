@@ -33,7 +33,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         id: step.id.to_string(),
         needs: step.needs.clone(),
         needs_any: step.needs_any.clone(),
-        signal: step.signal.as_deref().map(str::to_owned),
+        signal: step.signal().map(str::to_owned),
         optional: step.optional,
         print: format!("{:016x}", print(plan, step)),
     });
@@ -82,7 +82,7 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
     }
     let has = [step.when.is_some(), step.undo.is_some(), step.optional];
     has.into_iter().for_each(|has| hash.number(has.into()));
-    hash.text(step.signal.as_deref().unwrap_or_default());
+    hash.text(step.signal().unwrap_or_default());
     hash.text(step.given.as_deref().unwrap_or_default());
     hash.0
 }

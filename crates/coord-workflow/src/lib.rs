@@ -139,6 +139,7 @@ mod live_runs;
 mod runs;
 mod run_journal;
 mod signals;
+mod waits;
 mod view;
 mod outcome;
 mod span;

@@ -12,6 +12,7 @@ use coord_bus::BoxFuture;
 
 use crate::context::Start;
 use crate::durable::Codec;
+use crate::waits::Wait;
 use crate::{AttemptError, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
@@ -58,10 +59,8 @@ pub(crate) struct PlannedStep {
     pub(crate) optional: bool,
     /// How its output is kept, in a durable workflow.
     pub(crate) codec: Option<Codec>,
-    /// The signal that it waits for, if that is its work.
-    pub(crate) signal: Option<Box<str>>,
-    /// How long it waits, counted from its first start, if that is its work.
-    pub(crate) sleep: Option<Duration>,
+    /// What it waits for, if that is its work.
+    pub(crate) wait: Option<Wait>,
     /// What its work is given beside the outputs of others, where that is data: a part of what is
     /// fingerprinted.
     pub(crate) given: Option<Box<str>>,
@@ -87,8 +86,7 @@ impl PlannedStep {
             optional: false,
             resources: BTreeMap::new(),
             codec: None,
-            signal: None,
-            sleep: None,
+            wait: None,
             given: None,
         }
     }
@@ -112,7 +110,12 @@ impl PlannedStep {
     /// Whether it takes one of the places that limits are about: one that only waits does not.
     #[inline]
     pub(crate) fn takes_place(&self) -> bool {
-        self.signal.is_none() && self.sleep.is_none()
+        self.wait.is_none()
+    }
+
+    /// The signal that it waits for, if that is its work.
+    pub(crate) fn signal(&self) -> Option<&str> {
+        self.wait.as_ref()?.signal()
     }
 
     /// Whether there is another attempt after so many, the last of which failed with this.

@@ -135,7 +135,7 @@ impl Kept {
             admitted.map_err(|refused| RecordFault::out_of_order(&refused))?;
         }
         if let Fact::Completed { step, .. } = fact
-            && let Some(signal) = &plan.steps[step].signal
+            && let Some(signal) = plan.steps[step].signal()
         {
             self.told.signals.forget(signal);
         }

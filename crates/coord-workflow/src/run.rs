@@ -29,6 +29,7 @@ use crate::name::is_name;
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan, Slots};
 use crate::signals::Signals;
+use crate::waits::Wait;
 use crate::{Command, RunState, RunView, StepError, Workflow, WorkflowError};
 use queue::Queue;
 use recorder::Recorder;
@@ -302,9 +303,9 @@ impl Shared {
     /// For how long a step that waits has waited.
     #[inline]
     fn slept(&self, step: usize) -> Duration {
-        match self.plan.steps[step].sleep {
-            None => Duration::ZERO,
-            Some(_) => between(self.queue().course.step(step).started, self.elapsed()),
+        match self.plan.steps[step].wait {
+            None | Some(Wait::Signal(_)) => Duration::ZERO,
+            Some(Wait::Sleep(_)) => between(self.queue().course.step(step).started, self.elapsed()),
         }
     }
 
@@ -419,7 +420,10 @@ pub(crate) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, version: u64
 pub(crate) async fn drive(run: Arc<Shared>) -> End {
     match to_end(&run).await {
         Ok(outcome) => End::Finished(outcome),
-        Err(end) => end,
+        Err(end) => {
+            run.tell(|| Transition::RunSuspended).await;
+            end
+        }
     }
 }
 

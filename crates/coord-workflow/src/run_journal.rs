@@ -15,6 +15,7 @@ use crate::durable::Codec;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
+use crate::waits::Wait;
 use crate::{Command, RecordFault, RunId, RunState, RunView, WorkflowError};
 
 /// A journal of runs: the log that their records are in, and the leases by which those who drive
@@ -216,7 +217,7 @@ impl RunJournal {
 fn plan_of(started: &Started) -> Plan {
     let steps = started.steps.iter().map(|step| PlannedStep {
         codec: Some(Codec::of::<Value>()),
-        signal: step.signal.as_deref().map(Into::into),
+        wait: step.signal.as_deref().map(|name| Wait::Signal(name.into())),
         optional: step.optional,
         needs_any: step.needs_any.clone(),
         ..PlannedStep::new(&step.id, step.needs.clone())

@@ -238,7 +238,7 @@ impl RunView {
                 ended: time(record.ended).filter(|_| has_end),
                 error: record.error.as_ref().map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
-                signal: step.signal.as_ref().map(ToString::to_string),
+                signal: step.signal().map(str::to_owned),
             }
         });
         views.collect()

@@ -103,6 +103,9 @@ pub enum Transition {
         /// Why.
         error: String,
     },
+    /// A durable run is left as it is, and goes on when it is resumed: its orchestrator was shut down,
+    /// or cannot drive it any more. What ran of it was stopped, and is not over.
+    RunSuspended,
     /// A run has ended.
     RunFinished {
         /// How: `completed`, `failed`, `cancelled` or `timed-out`.
@@ -126,7 +129,7 @@ impl Transition {
             | Self::CompensationStarted { step }
             | Self::CompensationCompleted { step }
             | Self::CompensationFailed { step, .. } => Some(step),
-            Self::RunStarted { .. } | Self::RunFinished { .. } => None,
+            Self::RunStarted { .. } | Self::RunSuspended | Self::RunFinished { .. } => None,
         }
     }
 }

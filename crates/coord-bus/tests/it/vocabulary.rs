@@ -164,6 +164,7 @@ fn workflow_events() {
             },
             r#""compensation-failed","step":"test","error":"it broke"}"#,
         ),
+        (Transition::RunSuspended, r#""run-suspended"}"#),
         (
             Transition::RunFinished {
                 outcome: "completed".to_owned(),

@@ -249,8 +249,11 @@ impl Step<'_> {
     }
 
     async fn cancelled(&self) -> Fact {
-        let told = || Transition::StepCancelled { step: self.id() };
-        self.run.tell(told).await;
+        // Where the run is only left as it is, the step has not come to its end.
+        if !self.run.queue().is_suspended() {
+            let told = || Transition::StepCancelled { step: self.id() };
+            self.run.tell(told).await;
+        }
         Fact::Cancelled {
             step: self.step,
             at: self.run.elapsed(),

@@ -54,14 +54,17 @@ impl Machine {
     }
 
     pub(crate) fn process(&self) -> WorkflowOrchestrator {
-        let bus = LocalBus::new();
-        let builder = WorkflowOrchestrator::builder(&bus)
+        self.process_on(&LocalBus::new())
+    }
+
+    pub(crate) fn process_on(&self, bus: &LocalBus) -> WorkflowOrchestrator {
+        let builder = WorkflowOrchestrator::builder(bus)
             .journal(self.journal())
             .clock(Arc::clone(&self.clock));
         builder.build().unwrap()
     }
 
-    async fn kinds(&self, run: &str) -> Vec<String> {
+    pub(crate) async fn kinds(&self, run: &str) -> Vec<String> {
         let records = self.log.read(&format!("run.{run}"), 1, 1_000).await;
         let records = records.unwrap().into_iter();
         records.map(|stored| stored.record.kind).collect()

@@ -12,6 +12,7 @@ mod limits;
 mod model;
 mod retrying;
 mod sequence;
+mod suspending;
 mod telling;
 mod threads;
 mod told;
