@@ -261,6 +261,16 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         self
     }
 
+    /// An attempt that gives no sign of life for so long has failed, and is retried like any other:
+    /// each [`StepContext::heartbeat`] is one, and its beginning. There is no such limit by default.
+    ///
+    /// It is for steps that may take long, and are to be given up soon when they hang. One that was
+    /// added by `run` has no context to give signs with: for it, this is another timeout.
+    pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
+        self.step.heartbeat_timeout = Some(timeout);
+        self
+    }
+
     /// Free to fail: its failure harms neither the run nor the steps after it. Those that take
     /// its output as input are skipped.
     pub fn optional(mut self) -> Self {

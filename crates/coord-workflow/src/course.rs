@@ -18,6 +18,7 @@ mod admits;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::StepError;
@@ -36,6 +37,8 @@ pub(crate) enum Fact {
     AttemptFailed {
         step: usize,
         error: StepError,
+        /// What came with its last sign of life.
+        heartbeat: Option<Arc<str>>,
         until: u64,
     },
     /// A step is done.
@@ -148,6 +151,8 @@ pub(crate) struct Course {
     undoing: Option<usize>,
     /// The steps that completed and have not been undone, in the order in which they completed.
     completed: Vec<u32>,
+    /// What the last sign of life of a failed attempt came with, by step, where one said something.
+    heartbeats: BTreeMap<usize, Arc<str>>,
     /// Set when no further step may begin.
     stopped: Option<Status>,
     finished: Option<u64>,
@@ -178,6 +183,7 @@ impl Course {
             left: plan.steps.len(),
             undoing: None,
             completed: Vec::with_capacity(plan.steps.len()),
+            heartbeats: BTreeMap::new(),
             stopped: None,
             finished: None,
             retried: None,
@@ -202,6 +208,11 @@ impl Course {
 
     pub(crate) fn outputs(&self) -> &Arc<[OnceLock<Output>]> {
         &self.outputs
+    }
+
+    /// What is known of how far the attempts at a step had come.
+    pub(crate) fn last_heartbeat(&self, step: usize) -> Option<Arc<str>> {
+        self.heartbeats.get(&step).cloned()
     }
 
     /// How many steps are not over.
@@ -286,7 +297,14 @@ impl Course {
     fn apply_rarer(&mut self, plan: &Plan, fact: Fact, ready: impl FnMut(usize)) {
         match fact {
             Fact::Started { .. } | Fact::Completed { .. } => {}
-            Fact::AttemptFailed { step, until, .. } => {
+            Fact::AttemptFailed {
+                step,
+                until,
+                heartbeat,
+                ..
+            } => {
+                self.heartbeats
+                    .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
                 self.steps[step].phase = Phase::Pausing;
                 self.steps[step].ended = until;
             }
@@ -377,6 +395,7 @@ impl Course {
         (self.finished, self.stopped, self.undoing) = (None, None, None);
         (self.retried, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
         self.completed.clear();
+        self.heartbeats.clear();
         let records = std::mem::replace(&mut self.steps, fresh.steps);
         let mut over: Vec<_> = (0..again.len()).filter(|step| !again[*step]).collect();
         over.sort_by_key(|step| records[*step].ended);

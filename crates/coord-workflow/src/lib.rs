@@ -127,6 +127,7 @@ mod registry;
 mod plan;
 mod graph;
 mod context;
+mod heartbeat;
 mod course;
 mod limits;
 mod orchestrator;

@@ -56,6 +56,8 @@ pub(crate) struct PlannedStep {
     pub(crate) undo_timeout: Option<Duration>,
     pub(crate) retry: Retry,
     pub(crate) timeout: Duration,
+    /// For how long an attempt may give no sign of life.
+    pub(crate) heartbeat_timeout: Option<Duration>,
     pub(crate) optional: bool,
     /// How its output is kept, in a durable workflow.
     pub(crate) codec: Option<Codec>,
@@ -83,6 +85,7 @@ impl PlannedStep {
             undo_timeout: None,
             retry: Retry::none(),
             timeout: DEFAULT_STEP_TIMEOUT,
+            heartbeat_timeout: None,
             optional: false,
             resources: BTreeMap::new(),
             codec: None,

@@ -81,6 +81,8 @@ struct AttemptFailed<'a> {
     #[serde(borrow)]
     step: Id<'a>,
     error: KeptError,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    heartbeat: Option<&'a RawValue>,
     until: u64,
 }
 
@@ -178,10 +180,16 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             let (step, attempt, at) = (id(step), *attempt, *at);
             record(STEP_STARTED, &Attempt { step, attempt, at })
         }
-        Fact::AttemptFailed { step, error, until } => {
+        Fact::AttemptFailed {
+            step,
+            error,
+            heartbeat,
+            until,
+        } => {
             let failed = AttemptFailed {
                 step: id(step),
                 error: KeptError::of(error),
+                heartbeat: written(heartbeat.as_deref())?,
                 until: *until,
             };
             record(ATTEMPT_FAILED, &failed)
@@ -209,6 +217,12 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             record(RUN_RETRIED, &Retried { from, at })
         }
     }
+}
+
+/// What was written as JSON before.
+fn written(json: Option<&str>) -> Result<Option<&RawValue>, RecordFault> {
+    let json = json.map(serde_json::from_str).transpose();
+    json.map_err(RecordFault::Unwritable)
 }
 
 /// Any part of a run, as it is written.
@@ -263,6 +277,7 @@ impl<'p> Reader<'p> {
                 Fact::AttemptFailed {
                     step: self.place(failed.step)?,
                     error: failed.error.into_error(),
+                    heartbeat: failed.heartbeat.map(|said| said.get().into()),
                     until: failed.until,
                 }
             }

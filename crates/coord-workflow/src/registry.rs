@@ -132,6 +132,7 @@ impl Registry {
                     Some(_) => Duration::MAX,
                     None => DEFAULT_STEP_TIMEOUT,
                 }),
+                heartbeat_timeout: step.heartbeat_timeout,
                 optional: step.optional,
                 codec: Some(Codec::of::<Value>()),
                 wait,

@@ -295,6 +295,8 @@ impl Shared {
             round: self.rounds.get(step).copied().unwrap_or_default(),
             step,
             attempt,
+            since: self.started,
+            last_heartbeat: None,
             parent,
             context: OnceCell::new(),
         }

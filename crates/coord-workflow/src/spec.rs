@@ -93,6 +93,10 @@ pub struct StepSpec {
     /// How long one attempt takes at most; `None` leaves it to who runs the workflow.
     #[serde(default)]
     pub timeout: Option<Duration>,
+    /// For how long an attempt may give no sign of life: see
+    /// [`StepBuilder::heartbeat_timeout`](crate::StepBuilder::heartbeat_timeout). `None`: for ever.
+    #[serde(default)]
+    pub heartbeat_timeout: Option<Duration>,
     /// Whether the step may fail without harm to the steps that need it or to the run.
     #[serde(default)]
     pub optional: bool,
@@ -119,6 +123,7 @@ impl StepSpec {
             when: None,
             retry: None,
             timeout: None,
+            heartbeat_timeout: None,
             optional: false,
             resources: BTreeMap::new(),
             undo: None,
@@ -182,6 +187,13 @@ impl StepSpec {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// With a limit to how long an attempt gives no sign of life.
+    #[must_use]
+    pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
+        self.heartbeat_timeout = Some(timeout);
         self
     }
 

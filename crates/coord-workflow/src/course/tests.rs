@@ -270,6 +270,7 @@ fn attempt_failed(step: usize) -> Fact {
     Fact::AttemptFailed {
         step,
         error,
+        heartbeat: None,
         until: 3,
     }
 }

@@ -15,6 +15,7 @@ use super::{Shared, between};
 use crate::context::Start;
 use crate::course::Fact;
 use crate::error::AttemptError;
+use crate::heartbeat::HeartWatch;
 use crate::outcome::SkipReason;
 use crate::plan::{Output, StepFuture};
 use crate::{StepContext, StepError};
@@ -43,8 +44,35 @@ pub(super) enum Stage {
     /// Nothing has happened yet, at least not here: earlier attempts may have been made by who had
     /// the run before.
     Begin,
-    /// Its first attempt started at this time, without anybody being told, and has come this far.
-    First(First<Output>, u64),
+    /// Its first attempt started, without anybody being told.
+    Called(Called),
+}
+
+/// An attempt that has begun.
+pub(super) struct Called {
+    /// How far it has come.
+    pub(super) first: First<Output>,
+    pub(super) began: u64,
+    /// What it was told, if it asked.
+    pub(super) context: Option<StepContext>,
+}
+
+/// What bounds an attempt.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) timeout: Duration,
+    /// For how long it may give no sign of life.
+    pub(super) heartbeat: Option<Duration>,
+}
+
+impl Bounds {
+    /// Its time is.
+    pub(super) fn timeout(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            heartbeat: None,
+        }
+    }
 }
 
 /// Begins an attempt, and polls it once, without a waker. A panic is its failure.
@@ -84,7 +112,7 @@ pub(super) fn step(run: Arc<Shared>, step: usize, stage: Stage) -> BoxFuture<'st
         let course = Step { run: &run, step };
         match stage {
             Stage::Begin => course.begin().await,
-            Stage::First(first, began) => course.attempts(1, Some((first, began))).await,
+            Stage::Called(called) => course.attempts(1, Some(called)).await,
         }
     })
 }
@@ -127,7 +155,7 @@ impl Step<'_> {
         }
         let when = planned.when.as_ref()?;
         let first = first(&run.start(step, 1, &run.token), when);
-        match supervise(run, first, planned.timeout, &run.token).await {
+        match supervise(run, first, Bounds::timeout(planned.timeout), &run.token).await {
             Attempt::Done(Ok(true)) => None,
             Attempt::Done(Ok(false)) => Some(self.skipped(SkipReason::Condition).await),
             Attempt::Done(Err(error)) => Some(self.failed(error, 0, run.elapsed()).await),
@@ -136,17 +164,28 @@ impl Step<'_> {
     }
 
     /// Attempts until one succeeds, or no more are to be made: from this one, which may have begun.
-    async fn attempts(&self, mut attempt: u32, mut first: Option<(First<Output>, u64)>) -> Fact {
+    async fn attempts(&self, mut attempt: u32, mut called: Option<Called>) -> Fact {
         let (run, step) = (self.run, self.step);
         let planned = &run.plan.steps[step];
         loop {
-            let (ended, began) = match first.take() {
-                Some((first, began)) => {
-                    let ended = supervise(run, first, planned.timeout, &run.token).await;
-                    (ended, began)
-                }
-                None => self.attempt(attempt).await,
+            let called = match called.take() {
+                Some(called) => Some(called),
+                None => self.call(attempt).await,
             };
+            let Some(Called {
+                first,
+                began,
+                context,
+            }) = called
+            else {
+                // Meanwhile the run was stopped.
+                return self.cancelled().await;
+            };
+            let bounds = Bounds {
+                timeout: planned.timeout,
+                heartbeat: planned.heartbeat_timeout,
+            };
+            let ended = supervise(run, first, bounds, &run.token).await;
             let error = match ended {
                 Attempt::Done(Ok(output)) => match run.keep(step, &output) {
                     Ok(kept) => return self.completed(output, kept, attempt, began).await,
@@ -168,6 +207,7 @@ impl Step<'_> {
             let failed = Fact::AttemptFailed {
                 step,
                 error: error.clone(),
+                heartbeat: context.and_then(|context| context.heart().details()),
                 until: run.elapsed() + wait.as_nanos() as u64,
             };
             let happened = run.happens(failed, retrying).await;
@@ -178,23 +218,23 @@ impl Step<'_> {
         }
     }
 
-    /// An attempt, and when it began.
-    async fn attempt(&self, attempt: u32) -> (Attempt<Output>, u64) {
+    /// Begins an attempt, unless the run was stopped meanwhile.
+    async fn call(&self, attempt: u32) -> Option<Called> {
         let (run, step) = (self.run, self.step);
-        let planned = &run.plan.steps[step];
         let at = run.elapsed();
         let started = || Transition::StepStarted {
             step: self.id(),
             attempt,
         };
         let fact = Fact::Started { step, attempt, at };
-        if run.happens(fact, started).await.is_err() {
-            // Meanwhile the run was stopped.
-            return (Attempt::Cancelled, at);
-        }
-        let first = first(&run.start(step, attempt, &run.token), &planned.action);
-        let ended = supervise(run, first, planned.timeout, &run.token).await;
-        (ended, at)
+        run.happens(fact, started).await.ok()?;
+        let mut start = run.start(step, attempt, &run.token);
+        start.last_heartbeat = run.queue().course.last_heartbeat(step);
+        Some(Called {
+            first: first(&start, &run.plan.steps[step].action),
+            began: at,
+            context: start.context.into_inner(),
+        })
     }
 
     async fn completed(
@@ -267,7 +307,7 @@ impl Step<'_> {
 pub(super) async fn supervise<T>(
     run: &Shared,
     first: First<T>,
-    limit: Duration,
+    limits: Bounds,
     token: &CancellationToken,
 ) -> Attempt<T> {
     let Begun { mut work, context } = match first {
@@ -280,13 +320,21 @@ pub(super) async fn supervise<T>(
         if let Poll::Ready(result) = Pin::new(&mut work).poll(cx) {
             return Poll::Ready(Ok(result));
         }
-        let (expired, cancelled) =
-            bounds.get_or_insert_with(|| (Box::pin(sleep(limit)), Box::pin(token.cancelled())));
+        let (expired, cancelled, heart) = bounds.get_or_insert_with(|| {
+            let expired = Box::pin(sleep(limits.timeout));
+            let heart = limits.heartbeat.map(HeartWatch::new);
+            (expired, Box::pin(token.cancelled()), heart)
+        });
         if cancelled.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(AttemptError::Cancelled));
         }
         if expired.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(AttemptError::TimedOut(limit)));
+            return Poll::Ready(Err(AttemptError::TimedOut(limits.timeout)));
+        }
+        if let Some(heart) = heart
+            && let Poll::Ready(silent) = heart.poll(cx, context.as_ref())
+        {
+            return Poll::Ready(Err(silent));
         }
         Poll::Pending
     })

@@ -147,7 +147,7 @@ impl Queue {
         let step = self.ready.pop()?;
         self.begins(plan, step);
         let record = self.course.step(step);
-        let has_begun = record.attempts > 0;
+        let has_begun = record.has_begun();
         let is_plain = plan.steps[step].when.is_none() && !record.is_ruled_out() && !has_begun;
         if !quiet || !is_plain {
             return Some(Job::Begin(step));

@@ -8,6 +8,7 @@ mod compensation;
 mod crashes;
 mod durable;
 mod events;
+mod heartbeats;
 mod limits;
 mod model;
 mod retrying;
