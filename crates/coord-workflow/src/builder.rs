@@ -17,7 +17,9 @@ use crate::handle::{InputPlace, Inputs, Outputs, Place, Step};
 use crate::name::is_name;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When};
 use crate::waits::{self, Wait};
-use crate::{Durable, Fault, Faults, Keeps, Retry, StepContext, StepError, Volatile, Workflow};
+use crate::{
+    Durable, Fault, Faults, Keeps, OnExhausted, Retry, StepContext, StepError, Volatile, Workflow,
+};
 
 /// Builds a [`Workflow`], step by step. Made by [`Workflow::builder`].
 ///
@@ -268,6 +270,22 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
     /// added by `run` has no context to give signs with: for it, this is another timeout.
     pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
         self.step.heartbeat_timeout = Some(timeout);
+        self
+    }
+
+    /// What becomes of the run when every attempt at the step has failed: it fails, by default.
+    ///
+    /// With [`OnExhausted::Pause`] it is paused for the step: what else can go on does, what needs the
+    /// step waits, and [`RunView`](crate::RunView) and an event tell of it. Once somebody has seen to the
+    /// cause and the run is [continued](crate::Command::Continue), the step has all its attempts again,
+    /// counted from 1, with the same [idempotency key](StepContext::idempotency_key); the run's timeout, which does not
+    /// count meanwhile, begins anew. Or the run is cancelled, and undone. A durable run is paused
+    /// across processes.
+    ///
+    /// An error that is [permanent](crate::StepError::permanent) fails the step all the same: it would
+    /// not be better at another attempt.
+    pub fn on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
+        self.step.on_exhausted = on_exhausted;
         self
     }
 

@@ -9,12 +9,13 @@
 //! step:  waiting ◀▶ running ─▶ completed ─▶ undone, or not (one at a time)
 //!           │        │  ▲ └──▶ failed, or cancelled
 //!           │        ▼  │
-//!           │       pausing ─▶ cancelled
+//!           │       pausing, or exhausted ─▶ cancelled
 //!           └──▶ skipped, failed (by its condition), or cancelled
 //! run:   going on ─▶ stopped (nothing begins) ─▶ finished
 //! ```
 
 mod admits;
+mod held;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +57,16 @@ pub(crate) enum Fact {
         error: StepError,
         at: u64,
     },
+    /// The last attempt there is at a step failed, and the run is to wait for somebody to see to it.
+    Exhausted {
+        step: usize,
+        error: StepError,
+        /// What came with its last sign of life.
+        heartbeat: Option<Arc<str>>,
+        at: u64,
+    },
+    /// Somebody has: what is exhausted has all its attempts again.
+    Continued { at: u64 },
     /// A step is not to run: its condition says so, or an input is missing.
     Skipped { step: usize, at: u64 },
     /// A step was stopped, or never began, because the run was.
@@ -86,6 +97,8 @@ pub(crate) enum Phase {
     Running,
     /// An attempt failed, and there will be another.
     Pausing,
+    /// The last attempt there is failed, and the run is to be continued before there is another.
+    Exhausted,
     Completed,
     Undone,
     NotUndone,
@@ -96,7 +109,10 @@ pub(crate) enum Phase {
 
 impl Phase {
     pub(crate) fn is_over(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Running | Self::Pausing)
+        !matches!(
+            self,
+            Self::Waiting | Self::Running | Self::Pausing | Self::Exhausted
+        )
     }
 }
 
@@ -121,7 +137,7 @@ pub(crate) struct Record {
     pub(crate) started: u64,
     /// When it came to its end, or before when it does not try again.
     pub(crate) ended: u64,
-    /// Why it failed, or could not be undone.
+    /// Why it failed, is exhausted, or could not be undone.
     pub(crate) error: Option<Box<StepError>>,
     /// How often it was to be done again after it had been done.
     pub(crate) round: u32,
@@ -156,8 +172,8 @@ pub(crate) struct Course {
     /// Set when no further step may begin.
     stopped: Option<Status>,
     finished: Option<u64>,
-    /// When it was retried last: its timeout counts from then on.
-    pub(crate) retried: Option<u64>,
+    /// When it was retried, or continued, last: its timeout counts from then on.
+    pub(crate) timed_from: Option<u64>,
     #[cfg(test)]
     history: Vec<Fact>,
 }
@@ -186,7 +202,7 @@ impl Course {
             heartbeats: BTreeMap::new(),
             stopped: None,
             finished: None,
-            retried: None,
+            timed_from: None,
             #[cfg(test)]
             history: Vec::new(),
         }
@@ -315,6 +331,19 @@ impl Course {
                 }
                 self.end_without_output(plan, step, Phase::Failed, at, ready);
             }
+            Fact::Exhausted {
+                step,
+                error,
+                heartbeat,
+                at,
+            } => {
+                self.heartbeats
+                    .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
+                let record = &mut self.steps[step];
+                (record.phase, record.ended) = (Phase::Exhausted, at);
+                record.error = Some(Box::new(error));
+            }
+            Fact::Continued { at } => self.try_anew(at, ready),
             Fact::Skipped { step, at } => {
                 self.end_without_output(plan, step, Phase::Skipped, at, ready);
             }
@@ -393,7 +422,7 @@ impl Course {
         let outputs = std::mem::replace(&mut self.outputs, Arc::new([]));
         let fresh = Self::new(plan);
         (self.finished, self.stopped, self.undoing) = (None, None, None);
-        (self.retried, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
+        (self.timed_from, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
         self.completed.clear();
         self.heartbeats.clear();
         let records = std::mem::replace(&mut self.steps, fresh.steps);

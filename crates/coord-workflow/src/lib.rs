@@ -166,7 +166,7 @@ pub use outcome::{Compensation, Outcome, SkipReason, Status, StepReport, StepSta
 pub use ownership::DEFAULT_LEASE_TTL;
 pub use plan::{DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Workflow};
 pub use registry::{HandlerCall, Registry};
-pub use retry::Retry;
+pub use retry::{OnExhausted, Retry};
 pub use run::RunId;
 pub use run_journal::{RunJournal, RunQuery};
 pub use runs::Resumed;

@@ -13,7 +13,7 @@ use coord_bus::BoxFuture;
 use crate::context::Start;
 use crate::durable::Codec;
 use crate::waits::Wait;
-use crate::{AttemptError, Retry, StepError, Volatile};
+use crate::{AttemptError, OnExhausted, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -58,6 +58,8 @@ pub(crate) struct PlannedStep {
     pub(crate) timeout: Duration,
     /// For how long an attempt may give no sign of life.
     pub(crate) heartbeat_timeout: Option<Duration>,
+    /// What becomes of the run when every attempt has failed.
+    pub(crate) on_exhausted: OnExhausted,
     pub(crate) optional: bool,
     /// How its output is kept, in a durable workflow.
     pub(crate) codec: Option<Codec>,
@@ -86,6 +88,7 @@ impl PlannedStep {
             retry: Retry::none(),
             timeout: DEFAULT_STEP_TIMEOUT,
             heartbeat_timeout: None,
+            on_exhausted: OnExhausted::Fail,
             optional: false,
             resources: BTreeMap::new(),
             codec: None,

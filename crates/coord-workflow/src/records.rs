@@ -28,6 +28,8 @@ pub(crate) const STEP_STARTED: &str = "step-started";
 pub(crate) const ATTEMPT_FAILED: &str = "attempt-failed";
 pub(crate) const STEP_COMPLETED: &str = "step-completed";
 pub(crate) const STEP_FAILED: &str = "step-failed";
+pub(crate) const STEP_EXHAUSTED: &str = "step-exhausted";
+pub(crate) const RUN_CONTINUED: &str = "run-continued";
 pub(crate) const STEP_SKIPPED: &str = "step-skipped";
 pub(crate) const STEP_CANCELLED: &str = "step-cancelled";
 pub(crate) const UNDO_STARTED: &str = "compensation-started";
@@ -100,6 +102,21 @@ struct Failed<'a> {
     #[serde(borrow)]
     step: Id<'a>,
     error: KeptError,
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Exhausted<'a> {
+    #[serde(borrow)]
+    step: Id<'a>,
+    error: KeptError,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    heartbeat: Option<&'a RawValue>,
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Continued {
     at: u64,
 }
 
@@ -204,6 +221,21 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             let (step, error, at) = (id(step), KeptError::of(error), *at);
             record(STEP_FAILED, &Failed { step, error, at })
         }
+        Fact::Exhausted {
+            step,
+            error,
+            heartbeat,
+            at,
+        } => {
+            let exhausted = Exhausted {
+                step: id(step),
+                error: KeptError::of(error),
+                heartbeat: written(heartbeat.as_deref())?,
+                at: *at,
+            };
+            record(STEP_EXHAUSTED, &exhausted)
+        }
+        Fact::Continued { at } => record(RUN_CONTINUED, &Continued { at: *at }),
         Fact::Skipped { step, at } => record(STEP_SKIPPED, &of_step(step, Some(*at), None)),
         Fact::Cancelled { step, at } => record(STEP_CANCELLED, &of_step(step, Some(*at), None)),
         Fact::Stopped { status } => record(RUN_STOPPED, &Stopped { status: *status }),
@@ -286,6 +318,19 @@ impl<'p> Reader<'p> {
                 let Failed { step, error, at } = parse(payload)?;
                 let (step, error) = (self.place(step)?, error.into_error());
                 Fact::Failed { step, error, at }
+            }
+            STEP_EXHAUSTED => {
+                let exhausted: Exhausted = parse(payload)?;
+                Fact::Exhausted {
+                    step: self.place(exhausted.step)?,
+                    error: exhausted.error.into_error(),
+                    heartbeat: exhausted.heartbeat.map(|said| said.get().into()),
+                    at: exhausted.at,
+                }
+            }
+            RUN_CONTINUED => {
+                let Continued { at } = parse(payload)?;
+                Fact::Continued { at }
             }
             RUN_STOPPED => {
                 let Stopped { status } = parse(payload)?;

@@ -133,6 +133,7 @@ impl Registry {
                     None => DEFAULT_STEP_TIMEOUT,
                 }),
                 heartbeat_timeout: step.heartbeat_timeout,
+                on_exhausted: step.on_exhausted,
                 optional: step.optional,
                 codec: Some(Codec::of::<Value>()),
                 wait,

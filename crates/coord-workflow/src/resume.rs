@@ -7,7 +7,7 @@ use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Owner, Reader, Started};
 use crate::run::Told;
-use crate::{RecordFault, RunId, WorkflowError, fingerprint};
+use crate::{Command, RecordFault, RunId, WorkflowError, fingerprint};
 
 /// How many records are read at once.
 const PAGE: usize = 1_000;
@@ -116,6 +116,10 @@ impl Kept {
     ) -> Result<(), RecordFault> {
         let fact = match reader.read(stored)? {
             Entry::Command(command) => {
+                // That it was followed is a fact.
+                if command == Command::Continue {
+                    self.told.is_continued |= self.course.is_held();
+                }
                 self.told.follow(command);
                 return Ok(());
             }
@@ -129,6 +133,9 @@ impl Kept {
             // What it was told before was about its end.
             self.told.is_cancelled = false;
             self.told.is_paused = false;
+        }
+        if let Fact::Retried { .. } | Fact::Continued { .. } = fact {
+            self.told.is_continued = false;
         }
         if checked == Checked::Yes {
             let admitted = self.course.admits(plan, &fact);

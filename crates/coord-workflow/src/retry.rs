@@ -27,6 +27,18 @@ pub struct Retry {
     pub backoff: Backoff,
 }
 
+/// What becomes of a run when every attempt at one of its steps has failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnExhausted {
+    /// The step has failed, and so has the run, unless the step is optional.
+    #[default]
+    Fail,
+    /// The run is paused for the step: see
+    /// [`StepBuilder::on_exhausted`](crate::StepBuilder::on_exhausted).
+    Pause,
+}
+
 impl Default for Retry {
     fn default() -> Self {
         Self::exponential()

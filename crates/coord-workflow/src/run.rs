@@ -2,6 +2,7 @@
 
 mod attempt;
 mod compensate;
+mod held;
 mod limited;
 mod queue;
 mod ready;
@@ -172,6 +173,8 @@ pub(crate) struct Beginning {
 pub(crate) struct Told {
     pub(crate) is_cancelled: bool,
     pub(crate) is_paused: bool,
+    /// That what is exhausted is to be tried anew.
+    pub(crate) is_continued: bool,
     pub(crate) signals: Signals,
 }
 
@@ -228,12 +231,15 @@ impl Shared {
         let limit = limit.into_iter().flatten().map(usize::from).min();
         let is_durable = beginning.suspend.is_some();
         let recorder = is_durable.then(Recorder::new);
+        let told = beginning.told;
         let mut queue = Queue::new(beginning.course, limit.unwrap_or(usize::MAX), recorder);
-        let rounds = match queue.course.retried {
+        if told.is_continued {
+            queue.go_on(&plan, beginning.before.as_nanos() as u64);
+        }
+        let rounds = match queue.course.timed_from {
             None => Box::default(),
             Some(_) => queue.course.steps().iter().map(|step| step.round).collect(),
         };
-        let told = beginning.told;
         queue.pause(told.is_paused);
         let token = beginning.parent.child_token();
         if told.is_cancelled {
@@ -317,11 +323,16 @@ impl Shared {
             Command::Cancel => self.token.cancel(),
             Command::Pause => self.queue().pause(true),
             Command::Continue => {
+                let at = self.elapsed();
                 let mut queue = self.queue();
                 queue.pause(false);
-                let idle = queue.idle.pop();
+                queue.go_on(&self.plan, at);
+                // The driver among them: the time of the run may count anew.
+                let mut woken = std::mem::take(&mut queue.idle);
+                let recorder = queue.recorder.as_mut();
+                woken.extend(recorder.and_then(|recorder| recorder.call_writer(true)));
                 drop(queue);
-                idle.into_iter().for_each(Waker::wake);
+                woken.into_iter().for_each(Waker::wake);
             }
             Command::Signal { name, payload } => self.signals.arrive(name, payload),
         }
@@ -336,7 +347,8 @@ impl Shared {
             started_at: self.started_at,
             state: RunState::Running,
             duration: None,
-            is_paused: queue.is_paused(),
+            is_paused: queue.is_paused() || queue.course.is_held(),
+            begins_none: queue.is_paused(),
             driven_by: Some("this process".to_owned()),
             steps: RunView::steps_of(&self.plan, &queue.course),
         }
@@ -433,6 +445,7 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
     let unfinished = queue::Unfinished(Arc::clone(run));
     let steps = run.plan.steps.len();
     run.tell(|| Transition::RunStarted { steps }).await;
+    run.tell_exhausted().await;
     let status = steps_to_end(run).await;
     if run.queue().is_suspended() {
         run.settled().await?;
@@ -474,10 +487,7 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
     let mut work = Box::pin(work::work(Arc::clone(run), Worker::Driver));
     let mut suspended = Box::pin(run.suspend.cancelled());
     let mut cancelled = Box::pin(run.token.cancelled());
-    let retried = run.queue().course.retried.unwrap_or_default();
-    let gone_on = run.before.saturating_sub(Duration::from_nanos(retried));
-    let left = run.plan.timeout.saturating_sub(gone_on);
-    let mut expired = Box::pin(sleep(left));
+    let mut expired = Box::pin(sleep(run.time_left().unwrap_or_default()));
     std::future::poll_fn(|cx| {
         if work.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -487,7 +497,7 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
             true
         } else if cancelled.as_mut().poll(cx).is_ready() {
             run.queue().stop(&run.plan, Status::Cancelled)
-        } else if expired.as_mut().poll(cx).is_ready() {
+        } else if run.is_expired(&mut expired, cx) {
             run.queue().stop(&run.plan, Status::TimedOut)
         } else {
             false

@@ -122,7 +122,8 @@ impl RunJournal {
             started_at: kept.started_at,
             state,
             duration: is_finished.then_some(duration),
-            is_paused: kept.told.is_paused && !is_finished,
+            is_paused: (kept.told.is_paused && !is_finished) || kept.course.is_held(),
+            begins_none: kept.told.is_paused,
             driven_by,
             steps: RunView::steps_of(&plan, &kept.course),
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::retry::Retry;
+use crate::retry::{OnExhausted, Retry};
 
 /// A workflow as data: steps that name their handlers and the steps they need.
 ///
@@ -97,6 +97,10 @@ pub struct StepSpec {
     /// [`StepBuilder::heartbeat_timeout`](crate::StepBuilder::heartbeat_timeout). `None`: for ever.
     #[serde(default)]
     pub heartbeat_timeout: Option<Duration>,
+    /// What becomes of the run when every attempt has failed: see
+    /// [`StepBuilder::on_exhausted`](crate::StepBuilder::on_exhausted).
+    #[serde(default)]
+    pub on_exhausted: OnExhausted,
     /// Whether the step may fail without harm to the steps that need it or to the run.
     #[serde(default)]
     pub optional: bool,
@@ -124,6 +128,7 @@ impl StepSpec {
             retry: None,
             timeout: None,
             heartbeat_timeout: None,
+            on_exhausted: OnExhausted::Fail,
             optional: false,
             resources: BTreeMap::new(),
             undo: None,
@@ -194,6 +199,13 @@ impl StepSpec {
     #[must_use]
     pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
         self.heartbeat_timeout = Some(timeout);
+        self
+    }
+
+    /// With this for the run when every attempt has failed.
+    #[must_use]
+    pub fn on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
+        self.on_exhausted = on_exhausted;
         self
     }
 

@@ -27,8 +27,12 @@ pub struct RunView {
     /// How long it took, once it has finished, in seconds.
     #[serde(serialize_with = "seconds")]
     pub duration: Option<Duration>,
-    /// Whether no step begins until it is [continued](crate::Command::Continue).
+    /// Whether it is to be [continued](crate::Command::Continue): it was told to pause, so no step
+    /// begins, or it is paused for the steps that are [exhausted](Self::exhausted).
     pub is_paused: bool,
+    /// Whether it was told to pause.
+    #[serde(skip)]
+    pub(crate) begins_none: bool,
     /// Who drives it, if somebody does.
     pub driven_by: Option<String>,
     /// Its steps, in the workflow's order.
@@ -80,7 +84,7 @@ pub struct StepView {
     /// When it came to its end; or while it waits for another attempt, when that is made.
     #[serde(serialize_with = "seconds")]
     pub ended: Option<Duration>,
-    /// Why it failed, or could not be undone.
+    /// Why it failed, is exhausted, or could not be undone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What it put out, where that is JSON.
@@ -102,6 +106,8 @@ pub enum StepPhase {
     Running,
     /// An attempt failed, and another will be made.
     Retrying,
+    /// Every attempt has failed, and the run is paused for it.
+    Exhausted,
     /// It is done.
     Completed,
     /// It is done, and has been undone.
@@ -122,6 +128,7 @@ impl fmt::Display for StepPhase {
             Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Retrying => "retrying",
+            Self::Exhausted => "exhausted",
             Self::Completed => "completed",
             Self::Undone => "undone",
             Self::NotUndone => "not undone",
@@ -155,6 +162,12 @@ pub enum Why {
         /// When.
         at: Duration,
     },
+    /// Every attempt at it has failed, the last with this error: the run is to be continued, and then
+    /// it has all its attempts again; or cancelled.
+    Exhausted {
+        /// Why.
+        error: String,
+    },
     /// It has ended.
     Over(StepPhase),
 }
@@ -181,6 +194,11 @@ impl fmt::Display for Why {
                 formatter,
                 "its last attempt failed, and the next is made {at:.1?} after the run began"
             ),
+            Self::Exhausted { error } => write!(
+                formatter,
+                "the run is paused for it, as every attempt has failed: {error}; it is tried anew when \
+                 the run is continued"
+            ),
             Self::Over(phase) => write!(formatter, "it is over: {phase}"),
         }
     }
@@ -190,6 +208,12 @@ impl RunView {
     /// The step of this id.
     pub fn step(&self, id: &str) -> Option<&StepView> {
         self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// The steps for which it is paused: every attempt at them has failed.
+    pub fn exhausted(&self) -> impl Iterator<Item = &StepView> {
+        let steps = self.steps.iter();
+        steps.filter(|step| step.phase == StepPhase::Exhausted)
     }
 
     /// What a step waits for, or else what it does. `None`: there is no such step.
@@ -205,10 +229,13 @@ impl RunView {
         let has_any = any.is_empty() || among.any(|phase| phase == StepPhase::Completed);
         Some(match step.phase {
             phase if phase.is_over() => Why::Over(phase),
+            StepPhase::Exhausted => Why::Exhausted {
+                error: step.error.clone().unwrap_or_default(),
+            },
             _ if self.state == RunState::Interrupted => Why::Interrupted,
             StepPhase::Waiting if !needs.is_empty() => Why::Needs(needs),
             StepPhase::Waiting if !has_any => Why::NeedsAny(any),
-            StepPhase::Waiting if self.is_paused => Why::Paused,
+            StepPhase::Waiting if self.begins_none => Why::Paused,
             StepPhase::Waiting => Why::Place,
             StepPhase::Retrying => Why::Retry {
                 at: step.ended.unwrap_or_default(),
@@ -226,7 +253,7 @@ impl RunView {
         let views = steps.map(|(place, (step, record))| {
             let time = |nanos| Some(Duration::from_nanos(nanos));
             let phase = StepPhase::of(record.phase);
-            let has_end = phase.is_over() || phase == StepPhase::Retrying;
+            let has_end = !matches!(phase, StepPhase::Waiting | StepPhase::Running);
             let output = course.outputs().get(place).and_then(|output| output.get());
             StepView {
                 id: step.id.to_string(),
@@ -248,7 +275,10 @@ impl RunView {
 impl StepPhase {
     /// Whether the step has come to its end.
     pub fn is_over(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Running | Self::Retrying)
+        !matches!(
+            self,
+            Self::Waiting | Self::Running | Self::Retrying | Self::Exhausted
+        )
     }
 
     fn of(phase: Phase) -> Self {
@@ -256,6 +286,7 @@ impl StepPhase {
             Phase::Waiting => Self::Waiting,
             Phase::Running => Self::Running,
             Phase::Pausing => Self::Retrying,
+            Phase::Exhausted => Self::Exhausted,
             Phase::Completed => Self::Completed,
             Phase::Undone => Self::Undone,
             Phase::NotUndone => Self::NotUndone,

@@ -74,6 +74,19 @@ pub enum Transition {
         /// Whether the step is optional, so that the failure harms nobody.
         optional: bool,
     },
+    /// Every attempt at a step has failed, and the run is paused for it: it is tried anew when the run is
+    /// continued.
+    StepExhausted {
+        /// The step.
+        step: String,
+        /// The last attempt.
+        attempt: u32,
+        /// Why.
+        error: String,
+        /// How long that attempt took, in seconds.
+        #[serde(with = "seconds")]
+        duration: Duration,
+    },
     /// A step does not run, because of its condition or because something that it needs did not.
     StepSkipped {
         /// The step.
@@ -124,6 +137,7 @@ impl Transition {
             | Self::StepRetrying { step, .. }
             | Self::StepCompleted { step, .. }
             | Self::StepFailed { step, .. }
+            | Self::StepExhausted { step, .. }
             | Self::StepSkipped { step, .. }
             | Self::StepCancelled { step }
             | Self::CompensationStarted { step }

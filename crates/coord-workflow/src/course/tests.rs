@@ -4,12 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coord_bus::LocalBus;
-use coord_bus::time::sleep;
+use coord_bus::time::{sleep, timeout};
 use proptest::prelude::*;
 
 use super::{Course, Fact, Refused};
 use crate::outcome::report;
-use crate::{Outcome, Retry, Status, Step, StepContext, StepError, Workflow, WorkflowOrchestrator};
+use crate::{
+    Command, OnExhausted, Outcome, Retry, Status, Step, StepContext, StepError, Workflow,
+    WorkflowOrchestrator,
+};
 
 #[derive(Debug, Clone)]
 struct Shape {
@@ -23,6 +26,8 @@ struct Shape {
     failures: u32,
     max_attempts: u32,
     optional: bool,
+    /// Whether the run is paused when every attempt has failed.
+    pauses: bool,
     /// Its condition, if it has one.
     when: Option<bool>,
     /// What undoing it comes to, if it can be undone.
@@ -31,7 +36,8 @@ struct Shape {
 
 fn shape() -> impl Strategy<Value = Shape> {
     let failures = prop_oneof![4 => Just(0), 2 => 0..4_u32];
-    let behaviour = (any::<bool>(), 0..20_u64, failures, 1..4_u32);
+    let pauses = prop::bool::weighted(0.3);
+    let behaviour = (any::<bool>(), 0..20_u64, failures, 1..4_u32, pauses);
     let rest = (
         prop::bool::weighted(0.7),
         prop::option::weighted(0.3, prop::bool::weighted(0.7)),
@@ -47,6 +53,7 @@ fn shape() -> impl Strategy<Value = Shape> {
         failures: behaviour.2,
         max_attempts: behaviour.3,
         optional,
+        pauses: behaviour.4,
         when,
         undo,
     })
@@ -62,6 +69,9 @@ fn build(shapes: &[Shape], timeout: Duration) -> Workflow {
         let mut step = workflow.step(format!("s{index}")).retry(retry);
         if shape.optional {
             step = step.optional();
+        }
+        if shape.pauses {
+            step = step.on_exhausted(OnExhausted::Pause);
         }
         for need in &needs {
             step = step.after(need);
@@ -120,6 +130,14 @@ fn execute(workflow: &Workflow, cancel_after: Option<u64>) -> Arc<Outcome> {
             sleep(Duration::from_millis(wait)).await;
             run.cancel();
         }
+        // One that is paused is continued twice, and then cancelled.
+        for _ in 0..3 {
+            if let Ok(outcome) = timeout(Duration::from_secs(1), run.outcome()).await {
+                return outcome.expect("it ends");
+            }
+            let _ = run.tell(Command::Continue).await;
+        }
+        run.cancel();
         run.outcome().await.expect("it ends")
     })
 }
@@ -139,7 +157,7 @@ fn told(outcome: &Outcome, course: &Course) -> Vec<String> {
 /// The course of these facts, each of which is admitted.
 fn replayed(outcome: &Outcome, facts: &[Fact]) -> Course {
     let mut course = Course::new(&outcome.plan);
-    let (mut ready, mut started) = (Vec::new(), 0);
+    let (mut ready, mut started, mut rounds) = (Vec::new(), 0, 1);
     for fact in facts {
         course.admits(&outcome.plan, fact).expect("it has happened");
         if let Fact::Started {
@@ -151,9 +169,10 @@ fn replayed(outcome: &Outcome, facts: &[Fact]) -> Course {
             assert!(!has_needs || ready.contains(step));
             started += 1;
         }
+        rounds += usize::from(matches!(fact, Fact::Continued { .. }));
         course.apply(&outcome.plan, fact.clone(), |step| ready.push(step));
     }
-    assert!(started <= outcome.plan.steps.len());
+    assert!(started <= rounds * outcome.plan.steps.len());
     course
 }
 
@@ -218,12 +237,17 @@ fn about(fact: &Fact) -> Option<usize> {
         | Fact::AttemptFailed { step, .. }
         | Fact::Completed { step, .. }
         | Fact::Failed { step, .. }
+        | Fact::Exhausted { step, .. }
         | Fact::Skipped { step, .. }
         | Fact::Cancelled { step, .. }
         | Fact::UndoStarted { step }
         | Fact::Undone { step }
         | Fact::UndoFailed { step, .. } => Some(*step),
-        Fact::Stopped { .. } | Fact::Claimed | Fact::Retried { .. } | Fact::Finished { .. } => None,
+        Fact::Stopped { .. }
+        | Fact::Claimed
+        | Fact::Continued { .. }
+        | Fact::Retried { .. }
+        | Fact::Finished { .. } => None,
     }
 }
 
@@ -354,6 +378,23 @@ fn what_is_refused_says_why_by_name() {
         },
     );
     refused(&to_b, &undo(0), Refused::RunGoesOn);
+    let continued = Fact::Continued { at: 5 };
+    refused(&to_b, &continued, Refused::NothingExhausted);
+    let error = StepError::message("no");
+    let exhausted = Fact::Exhausted {
+        step: 1,
+        error,
+        heartbeat: None,
+        at: 4,
+    };
+    let held = [&to_b[..], std::slice::from_ref(&exhausted)].concat();
+    assert!(after(&held).is_held());
+    refused(&held, &exhausted, Refused::NotRunning { step: 1 });
+    refused(&held, &started(1, 2), Refused::Exhausted { step: 1 });
+    refused(&held, &finished, Refused::StepsLeft { left: 2 });
+    let anew = [&held[..], &[continued, started(1, 1)]].concat();
+    assert!(!after(&anew).is_held());
+    refused(&anew, &started(1, 2), Refused::UnderWay { step: 1 });
     let failing = [&to_b[..], &[attempt_failed(1), started(1, 2), failed(1)]].concat();
     assert_eq!(after(&failing).status(), Status::Failed);
     refused(&failing, &undo(0), Refused::StepsLeft { left: 1 });

@@ -18,7 +18,7 @@ use crate::error::AttemptError;
 use crate::heartbeat::HeartWatch;
 use crate::outcome::SkipReason;
 use crate::plan::{Output, StepFuture};
-use crate::{StepContext, StepError};
+use crate::{OnExhausted, StepContext, StepError};
 
 /// How an attempt ended.
 pub(super) enum Attempt<T> {
@@ -195,7 +195,11 @@ impl Step<'_> {
                 Attempt::Cancelled => return self.cancelled().await,
             };
             if !planned.has_another(attempt, &error) {
-                return self.failed(error, attempt, began).await;
+                let pauses = planned.on_exhausted == OnExhausted::Pause && !error.is_permanent();
+                return match pauses {
+                    false => self.failed(error, attempt, began).await,
+                    true => self.exhausted(error, attempt, began, context).await,
+                };
             }
             let wait = planned.retry.backoff.delay(attempt);
             let retrying = || Transition::StepRetrying {
@@ -272,6 +276,29 @@ impl Step<'_> {
         Fact::Failed {
             step: self.step,
             error,
+            at,
+        }
+    }
+
+    async fn exhausted(
+        &self,
+        error: StepError,
+        attempt: u32,
+        began: u64,
+        context: Option<StepContext>,
+    ) -> Fact {
+        let at = self.run.elapsed();
+        let told = || Transition::StepExhausted {
+            step: self.id(),
+            attempt,
+            error: error.to_string(),
+            duration: between(began, at),
+        };
+        self.run.tell(told).await;
+        Fact::Exhausted {
+            step: self.step,
+            error,
+            heartbeat: context.and_then(|context| context.heart().details()),
             at,
         }
     }

@@ -255,8 +255,10 @@ impl Queue {
     pub(super) fn waiting(&self) -> Vec<usize> {
         let steps = self.course.steps().iter().enumerate();
         // One whose next attempt was to be made by who took the run up has not begun here either.
-        let waiting =
-            steps.filter(|(_, record)| matches!(record.phase, Phase::Waiting | Phase::Pausing));
+        let waiting = steps.filter(|(_, record)| {
+            let phase = record.phase;
+            matches!(phase, Phase::Waiting | Phase::Pausing | Phase::Exhausted)
+        });
         waiting.map(|(step, _)| step).collect()
     }
 

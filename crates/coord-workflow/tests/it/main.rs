@@ -8,6 +8,7 @@ mod compensation;
 mod crashes;
 mod durable;
 mod events;
+mod exhausting;
 mod heartbeats;
 mod limits;
 mod model;
