@@ -169,6 +169,8 @@ pub(crate) struct Course {
     completed: Vec<u32>,
     /// What the last sign of life of a failed attempt came with, by step, where one said something.
     heartbeats: BTreeMap<usize, Arc<str>>,
+    /// How often in a row each step was under way when the process that drove the run ended.
+    cut_off: BTreeMap<usize, u32>,
     /// Set when no further step may begin.
     stopped: Option<Status>,
     finished: Option<u64>,
@@ -200,6 +202,7 @@ impl Course {
             undoing: None,
             completed: Vec::with_capacity(plan.steps.len()),
             heartbeats: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
             stopped: None,
             finished: None,
             timed_from: None,
@@ -319,6 +322,7 @@ impl Course {
                 heartbeat,
                 ..
             } => {
+                self.cut_off.remove(&step);
                 self.heartbeats
                     .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
                 self.steps[step].phase = Phase::Pausing;
@@ -337,6 +341,7 @@ impl Course {
                 heartbeat,
                 at,
             } => {
+                self.cut_off.remove(&step);
                 self.heartbeats
                     .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
                 let record = &mut self.steps[step];
@@ -368,7 +373,7 @@ impl Course {
                 self.steps[step].phase = Phase::NotUndone;
                 self.steps[step].error = Some(Box::new(error));
             }
-            Fact::Claimed => self.take_back(ready),
+            Fact::Claimed => self.take_back(plan, ready),
             Fact::Finished { at } => self.finished = Some(at),
             Fact::Retried { from, at } => self.retry(plan, from, at),
         }
@@ -376,9 +381,12 @@ impl Course {
 
     /// What was under way has not begun: an attempt that nobody knows the end of is made again,
     /// under the same number.
-    fn take_back(&mut self, mut ready: impl FnMut(usize)) {
+    fn take_back(&mut self, plan: &Plan, mut ready: impl FnMut(usize)) {
         for (step, record) in self.steps.iter_mut().enumerate() {
             if record.phase == Phase::Running {
+                if plan.steps[step].takes_place() {
+                    *self.cut_off.entry(step).or_default() += 1;
+                }
                 record.attempts -= 1;
                 record.ended = 0;
                 record.phase = match record.attempts {
@@ -425,6 +433,7 @@ impl Course {
         (self.timed_from, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
         self.completed.clear();
         self.heartbeats.clear();
+        self.cut_off.clear();
         let records = std::mem::replace(&mut self.steps, fresh.steps);
         let mut over: Vec<_> = (0..again.len()).filter(|step| !again[*step]).collect();
         over.sort_by_key(|step| records[*step].ended);

@@ -40,6 +40,15 @@ pub enum AttemptError {
     /// The run was cancelled while it was going on.
     #[error("it was cancelled")]
     Cancelled,
+    /// It was under way each time when the process that drove its run ended.
+    #[error(
+        "it was under way {times} times in a row when its process ended, so it may be what ended it \
+         (`max_recovery_attempts`)"
+    )]
+    CutOff {
+        /// How often in a row.
+        times: u32,
+    },
     /// It succeeded, but its output cannot be kept in the journal.
     #[error("its output cannot be written as JSON: {0}")]
     Unwritable(String),

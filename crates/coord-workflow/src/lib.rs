@@ -102,7 +102,8 @@
 //! - A step that has completed does not run again. That it has is on the disk before anything begins
 //!   because of it: one sync for all that completed meanwhile, in whichever run.
 //! - A step that was under way when its process ended runs again, as the same attempt and with the
-//!   same [idempotency key](StepContext::idempotency_key).
+//!   same [idempotency key](StepContext::idempotency_key). Where that happens time and again, the run
+//!   is [paused](OrchestratorBuilder::max_recovery_attempts).
 //! - One process at a time drives a run. Who has lost a run to another can append nothing to it.
 //! - Waits between attempts, [sleeps](StepBuilder::sleep) and the limits of a run go on by the clock on
 //!   the wall while nobody drives it.
@@ -160,7 +161,8 @@ pub use graph::{Graph, GraphState, GraphStep};
 pub use handle::{InputPlace, Inputs, Outputs, Step};
 pub use name::{NAME_LENGTH_MAX, Shown, is_name, nearest};
 pub use orchestrator::{
-    DEFAULT_COMPENSATION_TIMEOUT, DEFAULT_GRACE, OrchestratorBuilder, Run, WorkflowOrchestrator,
+    DEFAULT_COMPENSATION_TIMEOUT, DEFAULT_GRACE, DEFAULT_MAX_RECOVERY_ATTEMPTS,
+    OrchestratorBuilder, Run, WorkflowOrchestrator,
 };
 pub use outcome::{Compensation, Outcome, SkipReason, Status, StepReport, StepState};
 pub use ownership::DEFAULT_LEASE_TTL;

@@ -29,6 +29,8 @@ pub(crate) struct Kept {
     pub(crate) told: Told,
     /// Who drives it, or did last.
     pub(crate) owner: Owner,
+    /// How often in a row it was taken up without that anything is known to have happened.
+    in_vain: u32,
     /// The version of its stream.
     pub(crate) version: u64,
 }
@@ -88,6 +90,7 @@ impl<'r> Begun<'r> {
             started_at: started.started_at,
             told: Told::default(),
             owner: started.owner,
+            in_vain: 0,
             version: 1,
         };
         loop {
@@ -107,6 +110,12 @@ impl<'r> Begun<'r> {
 }
 
 impl Kept {
+    /// Whether its processes seem to end as soon as they take it up: perhaps before it is kept what
+    /// they had begun, as that waits for company.
+    pub(crate) fn seems_to_kill(&self) -> bool {
+        self.in_vain > 0 || self.course.cut_off().any(|(_, times)| times > 1)
+    }
+
     fn follow(
         &mut self,
         plan: &Plan,
@@ -128,6 +137,10 @@ impl Kept {
                 Fact::Claimed
             }
             Entry::Fact(fact) => fact,
+        };
+        self.in_vain = match fact {
+            Fact::Claimed => self.in_vain + 1,
+            _ => 0,
         };
         if let Fact::Retried { .. } = fact {
             // What it was told before was about its end.

@@ -108,6 +108,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Arc<Limits>,
     pub(crate) grace: Duration,
     pub(crate) compensation_timeout: Duration,
+    pub(crate) max_recovery_attempts: u32,
     pub(crate) tasks: Arc<TaskScope>,
 }
 
@@ -164,6 +165,8 @@ pub(crate) struct Beginning {
     pub(crate) suspend: Option<CancellationToken>,
     /// What it was told so far.
     pub(crate) told: Told,
+    /// Whether its processes seem to end as soon as they take it up.
+    pub(crate) is_careful: bool,
     /// What it has to do with the limits of all runs: `None`, nothing.
     pub(crate) limits: Option<RunLimits>,
 }
@@ -196,6 +199,8 @@ pub(crate) struct Shared {
     /// Cancelled when a durable run is to be left as it is.
     suspend: CancellationToken,
     is_durable: bool,
+    /// Whether that an attempt begins is kept before it does.
+    is_careful: bool,
     plan: Arc<Plan>,
     identity: u64,
     settings: Arc<Settings>,
@@ -255,6 +260,7 @@ impl Shared {
                 .map(CancellationToken::child_token)
                 .unwrap_or_default(),
             is_durable,
+            is_careful: beginning.is_careful,
             identity: workflow.identity,
             settings: Arc::clone(settings),
             limits: beginning.limits,

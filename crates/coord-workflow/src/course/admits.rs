@@ -83,9 +83,12 @@ impl Course {
             }
             // How often a step is tried is not asked here: that may be decided anew while a run
             // is interrupted.
-            Fact::Completed { step, .. }
-            | Fact::AttemptFailed { step, .. }
-            | Fact::Exhausted { step, .. } => self.running(*step).map(drop),
+            Fact::Completed { step, .. } | Fact::AttemptFailed { step, .. } => {
+                self.running(*step).map(drop)
+            }
+            // One that was cut off too often is not under way.
+            Fact::Exhausted { step, .. } if self.is_cut_off(*step) => Ok(()),
+            Fact::Exhausted { step, .. } => self.running(*step).map(drop),
             Fact::Continued { .. } if self.is_held() => Ok(()),
             Fact::Continued { .. } => Err(Refused::NothingExhausted),
             Fact::Failed { step, .. } => match self.record(*step)?.phase {
@@ -203,6 +206,12 @@ impl Course {
             (Phase::Exhausted, _) => Err(Refused::Exhausted { step }),
             _ => Err(Refused::StepOver { step }),
         }
+    }
+
+    fn is_cut_off(&self, step: usize) -> bool {
+        let phase = self.steps.get(step).map(|record| record.phase);
+        let may_begin = matches!(phase, Some(Phase::Waiting | Phase::Pausing));
+        may_begin && self.cut_off.contains_key(&step)
     }
 
     fn running(&self, step: usize) -> Result<&Record, Refused> {

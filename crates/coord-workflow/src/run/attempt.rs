@@ -232,6 +232,9 @@ impl Step<'_> {
         };
         let fact = Fact::Started { step, attempt, at };
         run.happens(fact, started).await.ok()?;
+        if run.is_careful {
+            run.settled().await.ok()?;
+        }
         let mut start = run.start(step, attempt, &run.token);
         start.last_heartbeat = run.queue().course.last_heartbeat(step);
         Some(Called {

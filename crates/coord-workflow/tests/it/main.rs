@@ -5,6 +5,7 @@ mod typed;
 mod course;
 mod any;
 mod compensation;
+mod crash_loops;
 mod crashes;
 mod durable;
 mod events;
