@@ -1,5 +1,7 @@
 //! The typed builder: steps that take the outputs of earlier steps, checked by the compiler.
 
+mod failing;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
@@ -18,7 +20,7 @@ use crate::name::is_name;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When};
 use crate::waits::{self, Wait};
 use crate::{
-    Durable, Fault, Faults, Keeps, OnExhausted, Retry, StepContext, StepError, Volatile, Workflow,
+    Durable, Fault, Faults, Keeps, OnFailure, Retry, StepContext, StepError, Volatile, Workflow,
 };
 
 /// Builds a [`Workflow`], step by step. Made by [`Workflow::builder`].
@@ -30,6 +32,7 @@ pub struct WorkflowBuilder<I, K = Volatile> {
     steps: Vec<PlannedStep>,
     concurrency: Option<NonZeroUsize>,
     timeout: Duration,
+    on_failure: OnFailure,
     faults: Vec<Fault>,
     types: PhantomData<fn(I, K)>,
 }
@@ -64,6 +67,7 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
             steps: Vec::new(),
             concurrency: None,
             timeout: DEFAULT_WORKFLOW_TIMEOUT,
+            on_failure: OnFailure::FailFast,
             faults: Vec::new(),
             types: PhantomData,
         }
@@ -142,8 +146,10 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
             return Err(Faults(faults));
         }
         let name = self.name.into();
+        let mut plan = Plan::new(name, self.steps, self.concurrency, self.timeout);
+        plan.on_failure = self.on_failure;
         Ok(Workflow {
-            plan: Arc::new(Plan::new(name, self.steps, self.concurrency, self.timeout)),
+            plan: Arc::new(plan),
             identity: self.identity,
             types: PhantomData,
         })
@@ -263,36 +269,10 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         self
     }
 
-    /// An attempt that gives no sign of life for so long has failed, and is retried like any other:
-    /// each [`StepContext::heartbeat`] is one, and its beginning. There is no such limit by default.
-    ///
-    /// It is for steps that may take long, and are to be given up soon when they hang. One that was
-    /// added by `run` has no context to give signs with: for it, this is another timeout.
-    pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
-        self.step.heartbeat_timeout = Some(timeout);
-        self
-    }
-
-    /// What becomes of the run when every attempt at the step has failed: it fails, by default.
-    ///
-    /// With [`OnExhausted::Pause`] it is paused for the step: what else can go on does, what needs the
-    /// step waits, and [`RunView`](crate::RunView) and an event tell of it. Once somebody has seen to the
-    /// cause and the run is [continued](crate::Command::Continue), the step has all its attempts again,
-    /// counted from 1, with the same [idempotency key](StepContext::idempotency_key); the run's timeout, which does not
-    /// count meanwhile, begins anew. Or the run is cancelled, and undone. A durable run is paused
-    /// across processes.
-    ///
-    /// An error that is [permanent](crate::StepError::permanent) fails the step all the same: it would
-    /// not be better at another attempt.
-    pub fn on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
-        self.step.on_exhausted = on_exhausted;
-        self
-    }
-
     /// Free to fail: its failure harms neither the run nor the steps after it. Those that take
     /// its output as input are skipped.
     pub fn optional(mut self) -> Self {
-        self.step.optional = true;
+        (self.step.optional, self.step.critical) = (true, false);
         self
     }
 

@@ -15,6 +15,7 @@
 //! ```
 
 mod admits;
+mod branches;
 mod held;
 #[cfg(test)]
 mod tests;
@@ -127,6 +128,10 @@ pub(crate) struct Record {
     pub(crate) lacks_input: bool,
     /// It needs any of some steps, and all ended without having completed: it is to be skipped.
     pub(crate) none_completed: bool,
+    /// It needs what has failed, or what does not begin for that reason: it does not begin either.
+    pub(crate) is_blocked: bool,
+    /// Of those that it needs any of, one has failed, or is blocked.
+    any_failed: bool,
     /// How many of the steps that it needs are not over, and one more while it waits for any of
     /// some.
     missing: u32,
@@ -163,6 +168,10 @@ pub(crate) struct Course {
     outputs: Arc<[OnceLock<Output>]>,
     /// Steps that are not over.
     left: usize,
+    /// Whether a step has failed, and the other branches are to come to their end.
+    is_failing: bool,
+    /// How many steps do not begin because of that.
+    blocked: usize,
     /// The step that is being undone.
     undoing: Option<usize>,
     /// The steps that completed and have not been undone, in the order in which they completed.
@@ -187,6 +196,8 @@ impl Course {
             phase: Phase::Waiting,
             lacks_input: false,
             none_completed: false,
+            is_blocked: false,
+            any_failed: false,
             missing,
             any_left: step.needs_any.len() as u32,
             attempts: 0,
@@ -199,6 +210,8 @@ impl Course {
             steps: plan.steps.iter().zip(plan.needs()).map(record).collect(),
             outputs: plan.needs().iter().map(|_| OnceLock::new()).collect(),
             left: plan.steps.len(),
+            is_failing: false,
+            blocked: 0,
             undoing: None,
             completed: Vec::with_capacity(plan.steps.len()),
             heartbeats: BTreeMap::new(),
@@ -331,6 +344,9 @@ impl Course {
             Fact::Failed { step, error, at } => {
                 self.steps[step].error = Some(Box::new(error));
                 if !plan.steps[step].optional {
+                    if !plan.stops_at(step) {
+                        return self.fail_branch(plan, step, at);
+                    }
                     self.stopped.get_or_insert(Status::Failed);
                 }
                 self.end_without_output(plan, step, Phase::Failed, at, ready);
@@ -430,6 +446,7 @@ impl Course {
         let outputs = std::mem::replace(&mut self.outputs, Arc::new([]));
         let fresh = Self::new(plan);
         (self.finished, self.stopped, self.undoing) = (None, None, None);
+        (self.is_failing, self.blocked) = (false, 0);
         (self.timed_from, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
         self.completed.clear();
         self.heartbeats.clear();
@@ -494,6 +511,9 @@ impl Course {
         if plan.has_any() {
             self.end_of_any(plan, step, phase == Phase::Completed, ready);
         }
+        if self.is_failing {
+            self.stop_if_finished();
+        }
     }
 
     /// The same for those that waited for any of some, this one among them.
@@ -512,6 +532,10 @@ impl Course {
             }
             record.any_left = if completed { 0 } else { record.any_left - 1 };
             if record.any_left > 0 {
+                continue;
+            }
+            if !completed && record.any_failed {
+                self.block(plan, next as usize);
                 continue;
             }
             record.none_completed = !completed;

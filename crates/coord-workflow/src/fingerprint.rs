@@ -22,6 +22,9 @@ pub(crate) struct KeptStep {
     /// Whether it may fail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) optional: bool,
+    /// Whether its failure ends the run at once, whatever the workflow says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) critical: bool,
     /// Everything about it that a run relies on.
     pub(crate) print: String,
 }
@@ -35,6 +38,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         needs_any: step.needs_any.clone(),
         signal: step.signal().map(str::to_owned),
         optional: step.optional,
+        critical: step.critical,
         print: format!("{:016x}", print(plan, step)),
     });
     kept.collect()
@@ -84,6 +88,13 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
     has.into_iter().for_each(|has| hash.number(has.into()));
     hash.text(step.signal().unwrap_or_default());
     hash.text(step.given.as_deref().unwrap_or_default());
+    // What was not there before is left out where it is not used: a run goes on with its definition.
+    if step.critical {
+        hash.text("critical");
+    }
+    if !plan.on_failure.is_fail_fast() {
+        hash.text("finish-branches");
+    }
     hash.0
 }
 

@@ -49,7 +49,8 @@
 //!   [all runs](OrchestratorBuilder::total_concurrency) at once; at most as many as there are permits of
 //!   the [resources](OrchestratorBuilder::resource) that they ask for.
 //! - **Failure.** A step that fails for good ends the run: nothing further begins, what runs is
-//!   cancelled, and then what had completed is undone, the last to complete first. An
+//!   cancelled, and then what had completed is undone, the last to complete first; or first the
+//!   branches that do not need the step [come to their end](WorkflowBuilder::on_failure). An
 //!   [`optional`](StepBuilder::optional) step harms nobody. A panic is a failure of its step.
 //! - **Time.** Each attempt and each run has a limit, and nothing is left running at the end of
 //!   either: a step that watches its [token](StepContext::token) is told and has a grace, any
@@ -168,7 +169,7 @@ pub use outcome::{Compensation, Outcome, SkipReason, Status, StepReport, StepSta
 pub use ownership::DEFAULT_LEASE_TTL;
 pub use plan::{DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Workflow};
 pub use registry::{HandlerCall, Registry};
-pub use retry::{OnExhausted, Retry};
+pub use retry::{OnExhausted, OnFailure, Retry};
 pub use run::RunId;
 pub use run_journal::{RunJournal, RunQuery};
 pub use runs::Resumed;

@@ -13,7 +13,7 @@ use coord_bus::BoxFuture;
 use crate::context::Start;
 use crate::durable::Codec;
 use crate::waits::Wait;
-use crate::{AttemptError, OnExhausted, Retry, StepError, Volatile};
+use crate::{AttemptError, OnExhausted, OnFailure, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -61,6 +61,8 @@ pub(crate) struct PlannedStep {
     /// What becomes of the run when every attempt has failed.
     pub(crate) on_exhausted: OnExhausted,
     pub(crate) optional: bool,
+    /// Whether its failure ends the run at once, whatever the workflow says.
+    pub(crate) critical: bool,
     /// How its output is kept, in a durable workflow.
     pub(crate) codec: Option<Codec>,
     /// What it waits for, if that is its work.
@@ -90,6 +92,7 @@ impl PlannedStep {
             heartbeat_timeout: None,
             on_exhausted: OnExhausted::Fail,
             optional: false,
+            critical: false,
             resources: BTreeMap::new(),
             codec: None,
             wait: None,
@@ -136,6 +139,7 @@ pub(crate) struct Plan {
     pub(crate) steps: Box<[PlannedStep]>,
     pub(crate) concurrency: Option<NonZeroUsize>,
     pub(crate) timeout: Duration,
+    pub(crate) on_failure: OnFailure,
     /// What each step waits for: the number of steps that it needs, and one more if it needs any of
     /// some.
     needs: Box<[u32]>,
@@ -196,10 +200,16 @@ impl Plan {
             steps: steps.into(),
             concurrency,
             timeout,
+            on_failure: OnFailure::FailFast,
             needs,
             needed_by,
             any_needed_by,
         }
+    }
+
+    /// Whether a run is stopped at once when this step, which is not optional, has failed.
+    pub(crate) fn stops_at(&self, step: usize) -> bool {
+        self.on_failure.is_fail_fast() || self.steps[step].critical
     }
 
     pub(crate) fn needs(&self) -> &[u32] {

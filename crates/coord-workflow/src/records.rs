@@ -14,7 +14,7 @@ use crate::course::Fact;
 use crate::fingerprint::KeptStep;
 use crate::outcome::Status;
 use crate::plan::Plan;
-use crate::{Command, RecordFault, StepError};
+use crate::{Command, OnFailure, RecordFault, StepError};
 
 /// The version of the records.
 pub(crate) const VERSION: u32 = 1;
@@ -58,6 +58,8 @@ pub(crate) struct Started {
     pub(crate) started_at: Timestamp,
     pub(crate) input: Box<RawValue>,
     pub(crate) steps: Vec<KeptStep>,
+    #[serde(default, skip_serializing_if = "OnFailure::is_fail_fast")]
+    pub(crate) on_failure: OnFailure,
     pub(crate) owner: Owner,
 }
 

@@ -135,6 +135,7 @@ impl Registry {
                 heartbeat_timeout: step.heartbeat_timeout,
                 on_exhausted: step.on_exhausted,
                 optional: step.optional,
+                critical: step.critical,
                 codec: Some(Codec::of::<Value>()),
                 wait,
                 // A value is always written.
@@ -151,7 +152,8 @@ impl Registry {
             }
         });
         let timeout = spec.timeout.unwrap_or(DEFAULT_WORKFLOW_TIMEOUT);
-        let plan = Plan::new(spec.name.into(), steps.collect(), spec.concurrency, timeout);
+        let mut plan = Plan::new(spec.name.into(), steps.collect(), spec.concurrency, timeout);
+        plan.on_failure = spec.on_failure;
         Workflow {
             plan: Arc::new(plan),
             identity: new_identity(),

@@ -220,11 +220,14 @@ fn plan_of(started: &Started) -> Plan {
         codec: Some(Codec::of::<Value>()),
         wait: step.signal.as_deref().map(|name| Wait::Signal(name.into())),
         optional: step.optional,
+        critical: step.critical,
         needs_any: step.needs_any.clone(),
         ..PlannedStep::new(&step.id, step.needs.clone())
     });
     let name = (&*started.workflow).into();
-    Plan::new(name, steps.collect(), None, DEFAULT_WORKFLOW_TIMEOUT)
+    let mut plan = Plan::new(name, steps.collect(), None, DEFAULT_WORKFLOW_TIMEOUT);
+    plan.on_failure = started.on_failure;
+    plan
 }
 
 /// The run that a stream is of, if it is of one.

@@ -82,6 +82,7 @@ impl WorkflowOrchestrator {
             started_at: self.settings.clock.now(),
             input: written,
             steps: fingerprint::steps(&workflow.plan),
+            on_failure: workflow.plan.on_failure,
             owner,
         };
         let record = records::record(RUN_STARTED, &started);

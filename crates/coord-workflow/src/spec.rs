@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::retry::{OnExhausted, Retry};
+use crate::retry::{OnExhausted, OnFailure, Retry};
 
 /// A workflow as data: steps that name their handlers and the steps they need.
 ///
@@ -35,6 +35,9 @@ pub struct Spec {
     /// How long a run takes at most; `None` leaves it to who runs the workflow.
     #[serde(default)]
     pub timeout: Option<Duration>,
+    /// What becomes of the rest of a run when a step fails that is not optional.
+    #[serde(default)]
+    pub on_failure: OnFailure,
 }
 
 impl Spec {
@@ -45,7 +48,15 @@ impl Spec {
             steps: Vec::new(),
             concurrency: None,
             timeout: None,
+            on_failure: OnFailure::FailFast,
         }
+    }
+
+    /// With this for the rest of a run when a step fails.
+    #[must_use]
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.on_failure = on_failure;
+        self
     }
 
     /// With one more step.
@@ -104,6 +115,9 @@ pub struct StepSpec {
     /// Whether the step may fail without harm to the steps that need it or to the run.
     #[serde(default)]
     pub optional: bool,
+    /// Whether its failure ends the run at once, also where other branches are to be finished.
+    #[serde(default)]
+    pub critical: bool,
     /// How many permits the step takes of which resources of the orchestrator: see
     /// [`StepBuilder::resource`](crate::StepBuilder::resource).
     #[serde(default)]
@@ -130,6 +144,7 @@ impl StepSpec {
             heartbeat_timeout: None,
             on_exhausted: OnExhausted::Fail,
             optional: false,
+            critical: false,
             resources: BTreeMap::new(),
             undo: None,
         }
@@ -213,6 +228,13 @@ impl StepSpec {
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;
+        self
+    }
+
+    /// With a failure that ends the run at once.
+    #[must_use]
+    pub fn critical(mut self) -> Self {
+        self.critical = true;
         self
     }
 

@@ -74,6 +74,9 @@ pub struct StepView {
     /// The steps of which one completes before it begins, by their places.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs_any: Vec<usize>,
+    /// Whether it may fail without harm.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
     /// Where it is.
     pub phase: StepPhase,
     /// How many attempts at it were begun.
@@ -90,6 +93,10 @@ pub struct StepView {
     /// What it put out, where that is JSON.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "value")]
     pub output: Option<Arc<Value>>,
+    /// Whether it does not begin, as something that it needs has failed; the run goes on until the
+    /// rest has come to its end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_blocked: bool,
     /// The signal that it waits for, if that is what it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
@@ -151,6 +158,8 @@ pub enum Why {
     Needs(Vec<String>),
     /// It needs one of these steps to complete.
     NeedsAny(Vec<String>),
+    /// It does not begin: these steps, which it needs, have failed, or do not begin for that reason.
+    Blocked(Vec<String>),
     /// It waits for this signal.
     Signal(String),
     /// It could begin, and waits for one of the places that steps of the run share.
@@ -185,6 +194,11 @@ impl fmt::Display for Why {
             Self::NeedsAny(steps) => {
                 write!(formatter, "it waits for one of `{}`", steps.join("`, `"))
             }
+            Self::Blocked(steps) => write!(
+                formatter,
+                "it does not begin, because of `{}`: once everything else has ended, the run has failed",
+                steps.join("`, `")
+            ),
             Self::Signal(name) => write!(formatter, "it waits for the signal `{name}`"),
             Self::Place => formatter.write_str(
                 "it is ready, and waits for a place: as many steps as may run are running",
@@ -233,6 +247,7 @@ impl RunView {
                 error: step.error.clone().unwrap_or_default(),
             },
             _ if self.state == RunState::Interrupted => Why::Interrupted,
+            StepPhase::Waiting if step.is_blocked => Why::Blocked(self.blocking(step)),
             StepPhase::Waiting if !needs.is_empty() => Why::Needs(needs),
             StepPhase::Waiting if !has_any => Why::NeedsAny(any),
             StepPhase::Waiting if self.begins_none => Why::Paused,
@@ -247,6 +262,15 @@ impl RunView {
         })
     }
 
+    /// The steps that a step needs, and because of which it does not begin.
+    fn blocking(&self, step: &StepView) -> Vec<String> {
+        let needs = step.needs.iter().chain(&step.needs_any);
+        let needs = needs.map(|need| &self.steps[*need]);
+        let blocking = needs
+            .filter(|need| need.is_blocked || (need.phase == StepPhase::Failed && !need.optional));
+        blocking.map(|need| need.id.clone()).collect()
+    }
+
     /// Of the steps of a run.
     pub(crate) fn steps_of(plan: &Plan, course: &Course) -> Vec<StepView> {
         let steps = plan.steps.iter().zip(course.steps()).enumerate();
@@ -259,12 +283,14 @@ impl RunView {
                 id: step.id.to_string(),
                 needs: step.needs.clone(),
                 needs_any: step.needs_any.clone(),
+                optional: step.optional,
                 phase,
                 attempts: record.attempts,
                 started: time(record.started).filter(|_| record.attempts > 0),
                 ended: time(record.ended).filter(|_| has_end),
                 error: record.error.as_ref().map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
+                is_blocked: record.is_blocked && !phase.is_over(),
                 signal: step.signal().map(str::to_owned),
             }
         });

@@ -7,11 +7,11 @@ use coord_bus::LocalBus;
 use coord_bus::time::{sleep, timeout};
 use proptest::prelude::*;
 
-use super::{Course, Fact, Refused};
+use super::{Course, Fact, Phase, Refused};
 use crate::outcome::report;
 use crate::{
-    Command, OnExhausted, Outcome, Retry, Status, Step, StepContext, StepError, Workflow,
-    WorkflowOrchestrator,
+    Command, OnExhausted, OnFailure, Outcome, Retry, Status, Step, StepContext, StepError,
+    Workflow, WorkflowOrchestrator,
 };
 
 #[derive(Debug, Clone)]
@@ -28,6 +28,7 @@ struct Shape {
     optional: bool,
     /// Whether the run is paused when every attempt has failed.
     pauses: bool,
+    critical: bool,
     /// Its condition, if it has one.
     when: Option<bool>,
     /// What undoing it comes to, if it can be undone.
@@ -37,7 +38,8 @@ struct Shape {
 fn shape() -> impl Strategy<Value = Shape> {
     let failures = prop_oneof![4 => Just(0), 2 => 0..4_u32];
     let pauses = prop::bool::weighted(0.3);
-    let behaviour = (any::<bool>(), 0..20_u64, failures, 1..4_u32, pauses);
+    let rare = (pauses, prop::bool::weighted(0.1));
+    let behaviour = (any::<bool>(), 0..20_u64, failures, 1..4_u32, rare);
     let rest = (
         prop::bool::weighted(0.7),
         prop::option::weighted(0.3, prop::bool::weighted(0.7)),
@@ -53,14 +55,16 @@ fn shape() -> impl Strategy<Value = Shape> {
         failures: behaviour.2,
         max_attempts: behaviour.3,
         optional,
-        pauses: behaviour.4,
+        pauses: behaviour.4.0,
+        critical: behaviour.4.1,
         when,
         undo,
     })
 }
 
-fn build(shapes: &[Shape], timeout: Duration) -> Workflow {
-    let mut workflow = Workflow::builder("facts").timeout(timeout);
+fn build(shapes: &[Shape], timeout: Duration, on_failure: OnFailure) -> Workflow {
+    let workflow = Workflow::builder("facts").timeout(timeout);
+    let mut workflow = workflow.on_failure(on_failure);
     let mut handles: Vec<Step<usize>> = Vec::new();
     for (index, shape) in shapes.iter().cloned().enumerate() {
         let needs = (0..index).filter(|need| shape.needs & (1 << need) != 0);
@@ -69,6 +73,9 @@ fn build(shapes: &[Shape], timeout: Duration) -> Workflow {
         let mut step = workflow.step(format!("s{index}")).retry(retry);
         if shape.optional {
             step = step.optional();
+        }
+        if shape.critical && !shape.optional {
+            step = step.critical();
         }
         if shape.pauses {
             step = step.on_exhausted(OnExhausted::Pause);
@@ -115,6 +122,10 @@ fn build(shapes: &[Shape], timeout: Duration) -> Workflow {
         });
     }
     workflow.build().expect("a workflow without faults")
+}
+
+fn on_failure() -> impl Strategy<Value = OnFailure> {
+    prop_oneof![Just(OnFailure::FailFast), Just(OnFailure::FinishBranches)]
 }
 
 /// Runs it, cancelled after a while if that is before its end.
@@ -189,8 +200,9 @@ proptest! {
         shapes in prop::collection::vec(shape(), 1..12),
         cancel_after in prop::option::weighted(0.3, 0..40_u64),
         timeout in prop_oneof![3 => Just(10_000_u64), 1 => 1..40_u64],
+        on_failure in on_failure(),
     ) {
-        let workflow = build(&shapes, Duration::from_millis(timeout));
+        let workflow = build(&shapes, Duration::from_millis(timeout), on_failure);
         let outcome = execute(&workflow, cancel_after);
         let facts = &outcome.course.history;
         let is_finished = matches!(facts.last(), Some(Fact::Finished { .. }));
@@ -204,12 +216,42 @@ proptest! {
     }
 
     #[test]
+    fn where_branches_finish_what_is_cancelled_is_only_what_needs_a_step_that_failed(
+        shapes in prop::collection::vec(shape(), 1..12),
+    ) {
+        let mut shapes = shapes;
+        for shape in &mut shapes {
+            (shape.critical, shape.pauses) = (false, false);
+        }
+        let workflow = build(&shapes, Duration::from_secs(100), OnFailure::FinishBranches);
+        let outcome = execute(&workflow, None);
+        let plan = &outcome.plan;
+        let phase = |step: usize| outcome.course.step(step).phase;
+        let mut has_failed = false;
+        for step in 0..shapes.len() {
+            let harms = |need: usize| match phase(need) {
+                Phase::Failed => !plan.steps[need].optional,
+                phase => phase == Phase::Cancelled,
+            };
+            let planned = &plan.steps[step];
+            let is_done = |need: &usize| outcome.course.is_completed(*need);
+            let any = &planned.needs_any;
+            let no_any = !any.iter().any(is_done) && any.iter().any(|need| harms(*need));
+            let is_blocked = no_any || planned.needs.iter().any(|need| harms(*need));
+            prop_assert_eq!(phase(step) == Phase::Cancelled, is_blocked, "{}", step);
+            has_failed |= phase(step) == Phase::Failed && !planned.optional;
+        }
+        prop_assert_eq!(outcome.status == Status::Failed, has_failed);
+    }
+
+    #[test]
     fn a_fact_that_comes_twice_or_too_early_is_refused(
         shapes in prop::collection::vec(shape(), 2..10),
         cancel_after in prop::option::weighted(0.3, 0..40_u64),
         at in any::<prop::sample::Index>(),
+        on_failure in on_failure(),
     ) {
-        let workflow = build(&shapes, Duration::from_secs(10));
+        let workflow = build(&shapes, Duration::from_secs(10), on_failure);
         let outcome = execute(&workflow, cancel_after);
         let facts = &outcome.course.history;
         let at = at.index(facts.len() - 1);

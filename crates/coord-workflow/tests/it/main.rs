@@ -4,6 +4,7 @@
 mod typed;
 mod course;
 mod any;
+mod branches;
 mod compensation;
 mod crash_loops;
 mod crashes;
