@@ -157,6 +157,10 @@ pub(crate) struct ResumeArgs {
     /// The run: its id, or the beginning or the end of it; by default the latest that was interrupted.
     pub(crate) run: Option<String>,
 
+    /// Go on with all runs that were interrupted, one after the other, the oldest first.
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) all: bool,
+
     #[command(flatten)]
     pub(crate) manner: MannerArgs,
 

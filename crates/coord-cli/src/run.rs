@@ -341,7 +341,9 @@ fn gone_on(begin: &Begin, before: Option<&RunView>) -> Duration {
     match (begin, before) {
         (Begin::Resumed(_), Some(before)) => {
             let gone_on = SystemClock.now().duration_since(before.started_at);
-            Duration::try_from(gone_on).unwrap_or_default()
+            let gone_on = Duration::try_from(gone_on).unwrap_or_default();
+            // A run that was retried has had its limit counted anew since then.
+            gone_on.saturating_sub(before.retried.unwrap_or_default())
         }
         _ => Duration::ZERO,
     }

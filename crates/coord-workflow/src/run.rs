@@ -333,6 +333,7 @@ impl Shared {
             started_at: self.started_at,
             state: RunState::Running,
             duration: None,
+            retried: queue.course.retried.map(Duration::from_nanos),
             is_paused: queue.is_paused(),
             driven_by: Some("this process".to_owned()),
             steps: RunView::steps_of(&self.plan, &queue.course),

@@ -121,6 +121,7 @@ impl RunJournal {
             started_at: kept.started_at,
             state,
             duration: is_finished.then_some(duration),
+            retried: kept.course.retried.map(Duration::from_nanos),
             is_paused: kept.told.is_paused && !is_finished,
             driven_by,
             steps: RunView::steps_of(&plan, &kept.course),

@@ -27,6 +27,10 @@ pub struct RunView {
     /// How long it took, once it has finished, in seconds.
     #[serde(serialize_with = "seconds")]
     pub duration: Option<Duration>,
+    /// When it was [retried](crate::WorkflowOrchestrator::retry_run) last, counted from its beginning,
+    /// in seconds: its time limit counts from then on.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
+    pub retried: Option<Duration>,
     /// Whether no step begins until it is [continued](crate::Command::Continue).
     pub is_paused: bool,
     /// Who drives it, if somebody does.
