@@ -71,7 +71,6 @@ impl Keeping {
             let now = SystemClock.now();
             let at = record::time(now);
             let mut taken = store.add(now, &at, &first);
-            drop(first);
             for _ in 1..DEFAULT_CAPACITY {
                 let Ok(line) = self.output.try_recv() else {
                     break;

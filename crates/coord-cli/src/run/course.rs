@@ -220,7 +220,7 @@ impl Course<'_> {
                 run.outcome().await
             }
         };
-        let outcome = outcome.map_err(RunsFault::from)?;
+        let outcome = outcome.map_err(|error| RunsFault::interrupted(run.id(), &error))?;
         over.cancel();
         if stays && outcome.status == Status::Completed {
             let standing = async {
