@@ -353,6 +353,7 @@ impl Shared {
             started_at: self.started_at,
             state: RunState::Running,
             duration: None,
+            timed_from: queue.course.timed_from.map(Duration::from_nanos),
             is_paused: queue.is_paused() || queue.course.is_held(),
             begins_none: queue.is_paused(),
             driven_by: Some("this process".to_owned()),

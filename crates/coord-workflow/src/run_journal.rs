@@ -122,6 +122,7 @@ impl RunJournal {
             started_at: kept.started_at,
             state,
             duration: is_finished.then_some(duration),
+            timed_from: kept.course.timed_from.map(Duration::from_nanos),
             is_paused: (kept.told.is_paused && !is_finished) || kept.course.is_held(),
             begins_none: kept.told.is_paused,
             driven_by,

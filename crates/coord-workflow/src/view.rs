@@ -27,6 +27,10 @@ pub struct RunView {
     /// How long it took, once it has finished, in seconds.
     #[serde(serialize_with = "seconds")]
     pub duration: Option<Duration>,
+    /// When it was last [retried](crate::WorkflowOrchestrator::retry_run), or continued with another
+    /// round of attempts, counted from its beginning, in seconds: its time limit counts from then on.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
+    pub timed_from: Option<Duration>,
     /// Whether it is to be [continued](crate::Command::Continue): it was told to pause, so no step
     /// begins, or it is paused for the steps that are [exhausted](Self::exhausted).
     pub is_paused: bool,

@@ -94,6 +94,9 @@ pub struct ProcessOutput {
     pub process: String,
     /// Its id, which tells a process from an earlier one of its name.
     pub pid: u32,
+    /// Which attempt at what it is for the process is, as who started it said; from 1.
+    #[serde(default = "first")]
+    pub attempt: u32,
     /// Where it printed it.
     pub stream: OutputStream,
     /// The line, without its end: valid UTF-8, with no control characters but tabs, and no escape
@@ -102,6 +105,10 @@ pub struct ProcessOutput {
     /// Whether the line goes on in the next event, because it was too long for one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continues: bool,
+}
+
+fn first() -> u32 {
+    1
 }
 
 /// One of the two streams that a process prints to.

@@ -80,17 +80,18 @@ fn process_output() {
     let output = |stream, line: &str, continues| ProcessOutput {
         process: "api".to_owned(),
         pid: 42,
+        attempt: 2,
         stream,
         line: line.to_owned(),
         continues,
     };
     pinned(
         &output(OutputStream::Stdout, "ready", false),
-        r#"{"process":"api","pid":42,"stream":"stdout","line":"ready"}"#,
+        r#"{"process":"api","pid":42,"attempt":2,"stream":"stdout","line":"ready"}"#,
     );
     pinned(
         &output(OutputStream::Stderr, "a \"long\"\tline", true),
-        r#"{"process":"api","pid":42,"stream":"stderr","line":"a \"long\"\tline","continues":true}"#,
+        r#"{"process":"api","pid":42,"attempt":2,"stream":"stderr","line":"a \"long\"\tline","continues":true}"#,
     );
 }
 
