@@ -19,6 +19,9 @@ pub(crate) struct KeptStep {
     /// The signal that it waits for, if that is its work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) signal: Option<String>,
+    /// The topic of the event that it waits for, if that is its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) event: Option<String>,
     /// Whether it may fail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) optional: bool,
@@ -37,6 +40,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         needs: step.needs.clone(),
         needs_any: step.needs_any.clone(),
         signal: step.signal().map(str::to_owned),
+        event: step.topic().map(str::to_owned),
         optional: step.optional,
         critical: step.critical,
         print: format!("{:016x}", print(plan, step)),
@@ -89,6 +93,10 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
     hash.text(step.signal().unwrap_or_default());
     hash.text(step.given.as_deref().unwrap_or_default());
     // What was not there before is left out where it is not used: a run goes on with its definition.
+    if let Some(topic) = step.topic() {
+        hash.text("event");
+        hash.text(topic);
+    }
     if step.critical {
         hash.text("critical");
     }

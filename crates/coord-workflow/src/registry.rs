@@ -121,7 +121,7 @@ impl Registry {
                 action: match &wait {
                     Some(Wait::Signal(name)) => waits::signal(name, |payload| Ok(payload)),
                     Some(Wait::Sleep(wait)) => waits::sleep(*wait, || Arc::new(Value::Null)),
-                    None => action(bind(work)),
+                    _ => action(bind(work)),
                 },
                 when: step.when.map(|call| condition(bind(call))),
                 undo_retry: retry_of_undo(step.undo.as_ref()),
@@ -138,6 +138,7 @@ impl Registry {
                 critical: step.critical,
                 codec: Some(Codec::of::<Value>()),
                 wait,
+                listen: None,
                 // A value is always written.
                 given: given.ok().map(Into::into),
                 resources: step

@@ -30,7 +30,7 @@ use crate::name::is_name;
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan, Slots};
 use crate::signals::Signals;
-use crate::waits::Wait;
+use crate::waits::{Events, Wait};
 use crate::{Command, RunState, RunView, StepError, Workflow, WorkflowError};
 use queue::Queue;
 use recorder::Recorder;
@@ -208,6 +208,7 @@ pub(crate) struct Shared {
     limits: Option<RunLimits>,
     slots: Slots,
     pub(crate) signals: Arc<Signals>,
+    events: Arc<Events>,
     /// How often each step is done again; empty in a run that was not retried.
     rounds: Box<[u32]>,
     /// How long the run had gone on before this process took it up.
@@ -269,6 +270,7 @@ impl Shared {
                 outputs: Arc::clone(queue.course.outputs()),
             },
             signals: Arc::new(told.signals),
+            events: Arc::default(),
             rounds,
             before: beginning.before,
             started: Instant::now(),
@@ -303,6 +305,7 @@ impl Shared {
             run: &self.id,
             slots: &self.slots,
             signals: &self.signals,
+            events: &self.events,
             slept: self.slept(step),
             round: self.rounds.get(step).copied().unwrap_or_default(),
             step,
@@ -314,11 +317,27 @@ impl Shared {
         }
     }
 
+    /// Listens, from now on, for the events that its steps wait for. `None`: for none.
+    pub(crate) fn listen(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        if !self.plan.listens {
+            return None;
+        }
+        let queue = self.queue();
+        let steps = self.plan.steps.iter().zip(queue.course.steps()).enumerate();
+        let steps = steps.filter(|(_, (_, record))| !record.phase.is_over());
+        let listening = steps.filter_map(|(step, (planned, _))| {
+            let listen = planned.listen.as_ref()?;
+            Some((step, listen(&self.id)))
+        });
+        let (listening, events) = (listening.collect(), Arc::clone(&self.events));
+        Some(async move { events.listen(listening).await })
+    }
+
     /// For how long a step that waits has waited.
     #[inline]
     fn slept(&self, step: usize) -> Duration {
         match self.plan.steps[step].wait {
-            None | Some(Wait::Signal(_)) => Duration::ZERO,
+            None | Some(Wait::Signal(_) | Wait::Event(_)) => Duration::ZERO,
             Some(Wait::Sleep(_)) => between(self.queue().course.step(step).started, self.elapsed()),
         }
     }

@@ -104,6 +104,9 @@ pub struct StepView {
     /// The signal that it waits for, if that is what it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
+    /// The topic of the event that it waits for, if that is what it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
 }
 
 /// Where a step is.
@@ -166,6 +169,8 @@ pub enum Why {
     Blocked(Vec<String>),
     /// It waits for this signal.
     Signal(String),
+    /// It waits for an event of this topic.
+    Event(String),
     /// It could begin, and waits for one of the places that steps of the run share.
     Place,
     /// It runs.
@@ -204,6 +209,7 @@ impl fmt::Display for Why {
                 steps.join("`, `")
             ),
             Self::Signal(name) => write!(formatter, "it waits for the signal `{name}`"),
+            Self::Event(topic) => write!(formatter, "it waits for an event of the topic `{topic}`"),
             Self::Place => formatter.write_str(
                 "it is ready, and waits for a place: as many steps as may run are running",
             ),
@@ -259,9 +265,10 @@ impl RunView {
             StepPhase::Retrying => Why::Retry {
                 at: step.ended.unwrap_or_default(),
             },
-            _ => match &step.signal {
-                Some(signal) => Why::Signal(signal.clone()),
-                None => Why::Running,
+            _ => match (&step.signal, &step.event) {
+                (Some(signal), _) => Why::Signal(signal.clone()),
+                (None, Some(topic)) => Why::Event(topic.clone()),
+                (None, None) => Why::Running,
             },
         })
     }
@@ -296,6 +303,7 @@ impl RunView {
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
                 is_blocked: record.is_blocked && !phase.is_over(),
                 signal: step.signal().map(str::to_owned),
+                event: step.topic().map(str::to_owned),
             }
         });
         views.collect()
