@@ -2,7 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod stage;
+mod marble;
 
+mod timing;
+mod choosing;
+mod grouping;
+mod ledgers;
 mod batching;
 mod throttling;
 mod conflating;
