@@ -153,6 +153,14 @@ impl<E: Event> Operator<Delivery<E>> for Pace<E> {
             }
             return ControlFlow::Continue(());
         }
+        // From when there still was a silence to wait for.
+        if let Some(before) = self.settling.take() {
+            self.admit(before, desk);
+            if self.is_full() {
+                self.settling = Some(event);
+                return ControlFlow::Break(None);
+            }
+        }
         self.admit(event, desk);
         if self.is_full() {
             return ControlFlow::Break(None);

@@ -5,6 +5,7 @@ mod stage;
 mod marble;
 
 mod timing;
+mod models;
 mod choosing;
 mod grouping;
 mod ledgers;
@@ -13,4 +14,5 @@ mod throttling;
 mod conflating;
 mod neighbours;
 mod topics;
+mod presets;
 mod accounts;
