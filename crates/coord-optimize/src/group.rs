@@ -1,6 +1,7 @@
 //! A stream for each key: [`Groups`] and [`Group`].
 
-use std::collections::{HashMap, VecDeque};
+mod router;
+
 use std::fmt;
 use std::hash::Hash;
 use std::ops::ControlFlow;
@@ -9,21 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use coord_bus::time::Instant;
 use futures_core::Stream;
 
+use self::router::{Crowd, OUTER, Router};
 use crate::intake::Intake;
-use crate::ledger::{Books, Ledger, LedgerHandle};
-use crate::timer::{Timer, after};
+use crate::ledger::{Ledger, LedgerHandle};
 
 /// How many groups there are at most where nothing else is said.
 pub const DEFAULT_GROUPS: usize = 1000;
 
 /// How many items a group holds where nothing else is said.
 pub const DEFAULT_GROUP_SIZE: usize = 100;
-
-/// The place of the stream of groups among those who wait; groups have later numbers.
-const OUTER: u64 = 0;
 
 /// The stream of [`OptimizeExt::group_by`](crate::OptimizeExt::group_by): a [`Group`] for each key,
 /// when its first item comes. All have to be read: whoever reads, takes items for all.
@@ -78,61 +75,10 @@ struct Shared<S: Stream, K, F> {
     waker: Waker,
 }
 
-/// Whoever waits for an item or a group, by number.
-#[derive(Default)]
-struct Crowd(Mutex<HashMap<u64, Waker>>);
-
-impl Crowd {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Waker>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake_one(&self, number: u64) {
-        let waker = self.waiting().remove(&number);
-        waker.into_iter().for_each(Waker::wake);
-    }
-}
-
-impl Wake for Crowd {
-    fn wake(self: Arc<Self>) {
-        let waiting = std::mem::take(&mut *self.waiting());
-        waiting.into_values().for_each(Waker::wake);
-    }
-}
-
 struct State<S: Stream, K, F> {
     source: Pin<Box<Intake<S>>>,
     key: F,
     router: Router<K, S::Item>,
-}
-
-/// The groups, and what is in them.
-struct Router<K, T> {
-    idle: Option<Duration>,
-    at_most: usize,
-    size: usize,
-    /// Those that have not ended.
-    live: HashMap<K, u64>,
-    /// Those that have not ended, or not been read to their end.
-    groups: HashMap<u64, Items<T>>,
-    /// Those that have not been given out.
-    new: VecDeque<(K, u64)>,
-    next: u64,
-    /// An item for which there is no room in its group, or for whose group there is none.
-    stuck: Option<(K, T)>,
-    ended: bool,
-    outer_gone: bool,
-    timer: Timer,
-    books: Books,
-    held: usize,
-}
-
-struct Items<T> {
-    items: VecDeque<T>,
-    last: Instant,
-    ended: bool,
-    /// Nobody reads it.
-    gone: bool,
 }
 
 impl<S, K, F> Groups<S, K, F>
@@ -248,136 +194,6 @@ where
         }
         router.books.close(router.held);
         found
-    }
-}
-
-impl<K: Hash + Eq + Clone, T> Router<K, T> {
-    fn new() -> Self {
-        Self {
-            idle: None,
-            at_most: DEFAULT_GROUPS,
-            size: DEFAULT_GROUP_SIZE,
-            live: HashMap::new(),
-            groups: HashMap::new(),
-            new: VecDeque::new(),
-            next: OUTER + 1,
-            stuck: None,
-            ended: false,
-            outer_gone: false,
-            timer: Timer::default(),
-            books: Books::default(),
-            held: 0,
-        }
-    }
-
-    /// Puts an item into its group, or where it waits for room.
-    fn route(&mut self, key: K, item: T, crowd: &Crowd) {
-        let number = match self.live.get(&key) {
-            Some(number) => *number,
-            None if self.outer_gone => return self.unread(1),
-            None if self.new.len() >= self.at_most => {
-                self.stuck = Some((key, item));
-                return;
-            }
-            None => self.open(key.clone(), crowd),
-        };
-        let Some(group) = self.groups.get_mut(&number) else {
-            return self.unread(1);
-        };
-        if !group.gone && group.items.len() >= self.size {
-            self.stuck = Some((key, item));
-            return;
-        }
-        group.last = Instant::now();
-        if group.gone {
-            return self.unread(1);
-        }
-        group.items.push_back(item);
-        crowd.wake_one(number);
-    }
-
-    fn unstick(&mut self, crowd: &Crowd) {
-        if let Some((key, item)) = self.stuck.take() {
-            self.route(key, item, crowd);
-        }
-    }
-
-    fn open(&mut self, key: K, crowd: &Crowd) -> u64 {
-        if self.live.len() >= self.at_most {
-            let last = |number: &u64| self.groups.get(number).map(|group| group.last);
-            let oldest = self
-                .live
-                .values()
-                .copied()
-                .min_by_key(|number| (last(number), *number));
-            oldest
-                .into_iter()
-                .for_each(|number| self.end(number, crowd));
-        }
-        let number = self.next;
-        self.next += 1;
-        let group = Items {
-            items: VecDeque::new(),
-            last: Instant::now(),
-            ended: false,
-            gone: false,
-        };
-        self.groups.insert(number, group);
-        self.live.insert(key.clone(), number);
-        self.new.push_back((key, number));
-        crowd.wake_one(OUTER);
-        number
-    }
-
-    /// A group gets nothing any more.
-    fn end(&mut self, number: u64, crowd: &Crowd) {
-        self.live.retain(|_, live| *live != number);
-        if let Some(group) = self.groups.get_mut(&number) {
-            group.ended = true;
-            if group.gone {
-                self.groups.remove(&number);
-            }
-        }
-        crowd.wake_one(number);
-    }
-
-    /// Ends the groups that have been idle for long enough, and waits for the next.
-    fn end_idle(&mut self, crowd: &Crowd, cx: &mut Context<'_>) {
-        let Some(idle) = self.idle else { return };
-        loop {
-            let last = |number: &u64| self.groups.get(number).map(|group| (group.last, *number));
-            let Some((last, number)) = self.live.values().filter_map(last).min() else {
-                return;
-            };
-            let end = after(last, idle);
-            if Instant::now() >= end {
-                self.end(number, crowd);
-                continue;
-            }
-            self.timer.start_until(end);
-            if self.timer.poll(cx).is_pending() {
-                return;
-            }
-        }
-    }
-
-    fn unread(&mut self, items: usize) {
-        self.held -= items;
-        self.books.ledger.dropped.unread += items as u64;
-    }
-
-    /// Nobody reads a group any more.
-    fn leave(&mut self, number: u64) {
-        let Some(group) = self.groups.get_mut(&number) else {
-            return;
-        };
-        group.gone = true;
-        let items = std::mem::take(&mut group.items).len();
-        if group.ended || self.ended {
-            self.groups.remove(&number);
-        }
-        self.unread(items);
-        self.books.close(self.held);
     }
 }
 
