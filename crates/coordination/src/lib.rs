@@ -8,7 +8,7 @@
 //! | [`bus`] | always | one typed event bus: topics, lossless subscribers, and clocks, timers, owners of tasks |
 //! | `flow` | `event-flows` | typed flows between topics |
 //! | `workflow` | `workflows` | steps with dependencies: retries, limits, cancellation, compensation |
-//! | `optimize` | `optimization` | streams in batches, throttled, conflated |
+//! | `optimize` | `optimization` | streams batched, throttled, debounced, merged and more |
 //! | `monitor` | `performance-monitoring` | throughput, durations, memory and processor time |
 //! | `recovery` | `error-recovery` | supervisors, and patterns that recognise errors |
 //! | `patterns` | `integration-patterns` | real processes and services, their output and health as events |
