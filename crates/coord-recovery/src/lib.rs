@@ -68,6 +68,7 @@
 //! topic holds up what is told of all children, in its order, and never a restart or a stop. When
 //! 4000 events wait, further ones are lost; [`Supervisor::untold`] counts both.
 
+pub mod policy;
 mod supervisor;
 mod recovery;
 mod error;

@@ -12,3 +12,4 @@ mod model;
 mod patterns;
 mod strategies;
 mod statistics;
+mod policy;
