@@ -71,12 +71,14 @@
 pub mod policy;
 mod supervisor;
 mod recovery;
+mod teller;
 mod error;
 
 pub use error::RecoveryError;
 pub use recovery::{
-    CustomStrategy, ErrorPattern, ErrorRecoveryManager, ErrorStatistics, MAX_NAMES, MAX_PATTERNS,
-    MAX_RECOVERING, MAX_STRATEGIES, MAX_WAITING, Matched, OTHER, RecoveryStrategy,
+    Condition, CustomStrategy, ErrorPattern, ErrorRecoveryManager, ErrorStatistics, Guard,
+    MAX_MATCHES, MAX_NAMES, MAX_PATTERNS, MAX_RECOVERING, MAX_STRATEGIES, MAX_WAITING, Matched,
+    OTHER, RECOVERY_FAILED, Recover, RecoveryStrategy, StrategyStatistics, Test,
 };
 pub use supervisor::{
     Child, ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState, ChildStatus,

@@ -117,20 +117,42 @@ impl<E> PolicyError<E> {
     }
 }
 
+impl<E> PolicyError<E> {
+    /// What it says, with these words for the operation's own error.
+    pub(crate) fn in_words(&self, operation: impl Fn(&E) -> String) -> String {
+        match self {
+            Self::Operation(error) => operation(error),
+            _ => self.own().map(|own| own.to_string()).unwrap_or_default(),
+        }
+    }
+
+    /// The same error if it is not the operation's own.
+    fn own(&self) -> Option<PolicyError<Infallible>> {
+        Some(match self {
+            Self::Operation(_) => return None,
+            Self::TimedOut { after } => PolicyError::TimedOut { after: *after },
+            Self::NotPermitted(refused) => PolicyError::NotPermitted(refused.clone()),
+            Self::BulkheadFull { limit, waited } => PolicyError::BulkheadFull {
+                limit: *limit,
+                waited: *waited,
+            },
+            Self::RateLimited { limit, retry_after } => PolicyError::RateLimited {
+                limit: Arc::clone(limit),
+                retry_after: *retry_after,
+            },
+            Self::NoPolicy { why } => PolicyError::NoPolicy { why: why.clone() },
+        })
+    }
+}
+
 impl<E: Into<Failure>> PolicyError<E> {
     /// As what steps and children fail of. The operation's own error stays what it was, and so
     /// whether it is permanent; what a policy made of it is a `PolicyError<Infallible>`.
     pub fn into_failure(self) -> Failure {
-        let other: PolicyError<Infallible> = match self {
-            Self::Operation(error) => return error.into(),
-            Self::TimedOut { after } => PolicyError::TimedOut { after },
-            Self::NotPermitted(refused) => PolicyError::NotPermitted(refused),
-            Self::BulkheadFull { limit, waited } => PolicyError::BulkheadFull { limit, waited },
-            Self::RateLimited { limit, retry_after } => {
-                PolicyError::RateLimited { limit, retry_after }
-            }
-            Self::NoPolicy { why } => PolicyError::NoPolicy { why },
-        };
-        other.into()
+        let own = self.own();
+        match self {
+            Self::Operation(error) => error.into(),
+            _ => own.map_or_else(|| Failure::message("it failed"), Into::into),
+        }
     }
 }

@@ -13,3 +13,5 @@ mod patterns;
 mod strategies;
 mod statistics;
 mod policy;
+mod recovering;
+mod guarding;
