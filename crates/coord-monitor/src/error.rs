@@ -1,12 +1,12 @@
-//! What can go wrong in starting a monitor.
+//! What can go wrong with a monitor.
 
 use std::time::Duration;
 
 use coord_bus::BusError;
 
-use crate::{MAX_HISTORY, MIN_INTERVAL};
+use crate::{MAX_HISTORY, MAX_SOURCES, MIN_INTERVAL};
 
-/// A monitor was not started.
+/// A monitor was not started, or does not take what it was given.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MonitorError {
@@ -22,6 +22,9 @@ pub enum MonitorError {
         /// Of how many samples.
         samples: usize,
     },
+    /// There are too many sources of readings.
+    #[error("a monitor reads {MAX_SOURCES} sources and no more: let one give several readings")]
+    TooManySources,
     /// A topic could not be opened.
     #[error("a topic that the monitor reads could not be opened")]
     Bus(#[from] BusError),

@@ -36,7 +36,7 @@
 //!
 //! Nothing on the way of an event: topics count by themselves, and the monitor reads their counts
 //! once in each [interval](MonitorBuilder::interval). Of the events themselves it reads only
-//! `workflow-events` and `process-lifecycle`, and never makes their publishers wait: what it could
+//! `workflow-events`, `process-lifecycle`, `error-detected` and `error-recovery`, and never makes their publishers wait: what it could
 //! not keep up with is counted as [`missed`](PerformanceMetrics::missed).
 //!
 //! The program's own memory and processor time are a few small files to read for each sample. While
@@ -46,30 +46,44 @@
 //!
 //! # Bounds
 //!
-//! What there may be many of has a limit: [`MAX_TOPICS`], [`MAX_STEPS`], [`MAX_PROCESSES`],
-//! [`MAX_ACTIVE_RUNS`], [`MAX_HISTORY`]. Topics and steps beyond theirs are summed up in one row
-//! called [`OTHER`].
+//! What there may be many of has a limit: [`MAX_TOPICS`], [`MAX_SUBSCRIBERS`],
+//! [`MAX_LATENCY_TOPICS`], [`MAX_STEPS`], [`MAX_PROCESSES`], [`MAX_ACTIVE_RUNS`],
+//! [`MAX_ERROR_KINDS`], [`MAX_SOURCES`], [`MAX_READINGS`], [`MAX_HISTORY`]. Topics, subscribers,
+//! steps and kinds of errors beyond theirs are summed up in one row called [`OTHER`].
 
 mod monitor;
+mod measuring;
 mod metrics;
+mod since;
 mod history;
 mod topics;
+mod rates;
+mod latency;
+mod recorder;
 mod workflows;
+mod errors;
 mod durations;
+mod buckets;
 mod processes;
 mod usage;
+mod readings;
 mod error;
 
-pub use durations::{DurationSummary, MAX_DURATION};
+pub use buckets::MAX_DURATION;
+pub use durations::DurationSummary;
 pub use error::MonitorError;
-pub use history::{DEFAULT_HISTORY, History, MAX_HISTORY, TopicHistory};
+pub use errors::MAX_ERROR_KINDS;
+pub use history::{DEFAULT_HISTORY, History, LatencyHistory, MAX_HISTORY, TopicHistory};
+pub use latency::{Handled, Handling, LatencyMetrics, LatencyProbe, MAX_LATENCY_TOPICS};
 pub use metrics::{
-    PerformanceMetrics, ProcessMetrics, ProcessUsage, StepCounts, StepMetrics, TopicMetrics,
-    WorkflowMetrics,
+    ErrorKind, ErrorMetrics, PerformanceMetrics, ProcessMetrics, ProcessUsage, StepCounts,
+    StepMetrics, SubscriberMetrics, TopicMetrics, WorkflowMetrics,
 };
 pub use monitor::{DEFAULT_INTERVAL, MIN_INTERVAL, MonitorBuilder, PerformanceMonitor};
 pub use processes::MAX_PROCESSES;
-pub use topics::MAX_TOPICS;
+pub use rates::Rates;
+pub use readings::{MAX_READINGS, MAX_SOURCES, Reading};
+pub use topics::{MAX_SUBSCRIBERS, MAX_TOPICS};
 pub use workflows::{MAX_ACTIVE_RUNS, MAX_STEPS};
 
 /// The name of the row that sums up what is beyond a limit.

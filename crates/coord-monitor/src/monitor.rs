@@ -1,24 +1,17 @@
 //! The monitor: samples counts and usage, reads what workflows and processes tell.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::time::{self, Clock, Instant, SystemClock};
-use coord_bus::vocabulary::{PROCESS_LIFECYCLE, ProcessLifecycle, WORKFLOW_EVENTS, WorkflowEvent};
-use coord_bus::{
-    Bus, BusExt, CancellationToken, DEFAULT_CAPACITY, Overflow, Received, ShutdownReport,
-    Subscriber, TaskScope,
-};
+use coord_bus::time::{Clock, SystemClock};
+use coord_bus::{Bus, ShutdownReport, TaskScope};
 use tokio::select;
 
-use crate::history::Ring;
-use crate::processes::Processes;
-use crate::topics::Topics;
+use crate::measuring::{Heard, Measuring};
 use crate::usage::Usage;
-use crate::workflows::Workflows;
 use crate::{
-    DEFAULT_HISTORY, History, MAX_HISTORY, MonitorError, PerformanceMetrics, ProcessUsage,
+    DEFAULT_HISTORY, History, LatencyProbe, MAX_HISTORY, MonitorError, PerformanceMetrics, Reading,
 };
 
 /// How often a monitor samples where nothing else is said.
@@ -27,14 +20,11 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest interval: systems count processor time too coarsely for a shorter one.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How many events of a topic are still read after a stop: as many as one of those that it reads
-/// holds, so that whoever goes on publishing does not put off the end.
-const LAST_MAX: usize = DEFAULT_CAPACITY;
-
 /// Measures what goes on on a bus and what that costs.
 ///
 /// It has two tasks: one samples the counts of topics and the usage of processes, once in each
-/// interval; one reads `workflow-events` and `process-lifecycle`. Dropping the monitor ends them.
+/// interval; one reads `workflow-events`, `process-lifecycle`, `error-detected` and
+/// `error-recovery`. Dropping the monitor ends them.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -54,7 +44,6 @@ const LAST_MAX: usize = DEFAULT_CAPACITY;
 /// # }
 /// ```
 pub struct PerformanceMonitor {
-    bus: Arc<dyn Bus>,
     measuring: Arc<Measuring>,
     scope: TaskScope,
 }
@@ -66,24 +55,6 @@ pub struct MonitorBuilder {
     clock: Arc<dyn Clock>,
     interval: Duration,
     history: usize,
-}
-
-/// What the tasks of a monitor share.
-struct Measuring {
-    clock: Arc<dyn Clock>,
-    began: Instant,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// When counting began.
-    since: Instant,
-    topics: Topics,
-    own: ProcessUsage,
-    processes: Processes,
-    workflows: Workflows,
-    ring: Ring,
-    missed: u64,
 }
 
 impl PerformanceMonitor {
@@ -112,43 +83,58 @@ impl PerformanceMonitor {
 
     /// What was measured so far. Counts of topics are of this moment.
     pub fn performance_metrics(&self) -> PerformanceMetrics {
-        let Measuring { clock, began, .. } = &*self.measuring;
-        let stats = self.bus.stats();
-        let now = Instant::now();
-        let state = self.measuring.state();
-        PerformanceMetrics {
-            at: clock.now(),
-            uptime: now.duration_since(*began).as_secs_f64(),
-            measured: now.duration_since(state.since).as_secs_f64(),
-            topics: state.topics.metrics(&stats, now),
-            process: state.own,
-            processes: state.processes.metrics(),
-            workflows: state.workflows.metrics(),
-            steps: state.workflows.steps(),
-            missed: state.missed,
-            unwatched: state.processes.unwatched(),
-        }
+        self.measuring.metrics()
     }
 
     /// The last samples, for sparklines.
     pub fn history(&self) -> History {
-        let state = self.measuring.state();
-        let topics = state.topics.history(state.ring.len());
-        state.ring.history(topics)
+        self.measuring.history()
     }
 
     /// Begins to count anew, after a warm-up for one: counts, durations, peaks and the history are
     /// empty again. Runs that are active stay so, and processes that run are watched on.
     pub fn reset(&self) {
-        let stats = self.bus.stats();
-        let now = Instant::now();
-        let mut state = self.measuring.state();
-        state.since = now;
-        state.topics.reset(&stats, now);
-        state.processes.reset();
-        state.workflows.reset();
-        state.ring.reset();
-        state.missed = 0;
+        self.measuring.reset();
+    }
+
+    /// A probe by which the latency of this topic is measured, from publication until an event is
+    /// handled. All probes of a topic count in one row; beyond
+    /// [`MAX_LATENCY_TOPICS`](crate::MAX_LATENCY_TOPICS) topics, in [`OTHER`](crate::OTHER).
+    pub fn latency(&self, topic: &str) -> LatencyProbe {
+        let clock = Arc::clone(&self.measuring.clock);
+        self.measuring.latencies.probe(topic, clock)
+    }
+
+    /// Puts what somebody else counts into the snapshots: it is asked once for each of them, and
+    /// should not wait. At most [`MAX_READINGS`](crate::MAX_READINGS) of all sources are told.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::sync::Arc;
+    /// # use std::sync::atomic::{AtomicU64, Ordering};
+    /// # use coord_bus::LocalBus;
+    /// # use coord_monitor::{PerformanceMonitor, Reading};
+    /// # let monitor = PerformanceMonitor::new(Arc::new(LocalBus::new()))?;
+    /// let hits = Arc::new(AtomicU64::new(0));
+    /// let counted = Arc::clone(&hits);
+    /// monitor.add_source(move || {
+    ///     vec![Reading::new("cache", "hits", counted.load(Ordering::Relaxed))]
+    /// })?;
+    /// hits.store(7, Ordering::Relaxed);
+    /// assert_eq!(monitor.performance_metrics().readings[0].value, 7);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MonitorError::TooManySources`] beyond [`MAX_SOURCES`](crate::MAX_SOURCES).
+    pub fn add_source(
+        &self,
+        source: impl Fn() -> Vec<Reading> + Send + Sync + 'static,
+    ) -> Result<(), MonitorError> {
+        self.measuring.sources.add(Arc::new(source))
     }
 
     /// Reads what has been published by now, of each topic at most [`DEFAULT_CAPACITY`] events, and
@@ -207,109 +193,20 @@ impl MonitorBuilder {
             return Err(MonitorError::HistoryTooLong { samples: history });
         }
         let scope = TaskScope::reporting("performance-monitor", &*bus, Arc::clone(&clock))?;
-        let workflows = bus.subscribe_with(&WORKFLOW_EVENTS, Overflow::DropOldest)?;
-        let processes = bus.subscribe_with(&PROCESS_LIFECYCLE, Overflow::DropOldest)?;
-        let now = Instant::now();
+        let heard = Heard::of(&*bus)?;
         let mut usage = Usage::new();
-        let measuring = Arc::new(Measuring {
-            clock,
-            began: now,
-            state: Mutex::new(State {
-                since: now,
-                topics: Topics::new(&bus.stats(), history, now),
-                own: usage.own(),
-                processes: Processes::default(),
-                workflows: Workflows::new(),
-                ring: Ring::new(history),
-                missed: 0,
-            }),
-        });
+        let measuring = Arc::new(Measuring::new(bus, clock, &mut usage, history));
 
         let (stop, shared) = (scope.token(), Arc::clone(&measuring));
-        let sampled = Arc::clone(&bus);
         scope.spawn("sample", async move {
             select! {
                 () = stop.cancelled() => {}
-                () = shared.sample(&*sampled, usage, interval) => {}
+                () = shared.sample(usage, interval) => {}
             }
         });
         let (stop, shared) = (scope.token(), Arc::clone(&measuring));
-        scope.spawn("read", async move {
-            shared.read(workflows, processes, stop).await;
-        });
-        Ok(PerformanceMonitor {
-            bus,
-            measuring,
-            scope,
-        })
-    }
-}
-
-impl Measuring {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn sample(&self, bus: &dyn Bus, mut usage: Usage, interval: Duration) {
-        loop {
-            time::sleep(interval).await;
-            let roots = self.state().processes.roots();
-            // Reads files: not while others wait for the state.
-            let own = usage.own();
-            let trees = usage.trees(&roots);
-            let (stats, now) = (bus.stats(), Instant::now());
-            let at = self.clock.now();
-            let mut state = self.state();
-            state.topics.sample(&stats, now);
-            state.own = own;
-            state.processes.measured(&roots, trees);
-            state.ring.push(at, own);
-        }
-    }
-
-    /// Reads until the bus is closed, or until it is to stop, and then what is left.
-    async fn read(
-        &self,
-        mut workflows: Subscriber<WorkflowEvent>,
-        mut processes: Subscriber<ProcessLifecycle>,
-        stop: CancellationToken,
-    ) {
-        let reading = async {
-            loop {
-                select! {
-                    Some(event) = workflows.recv() => self.state().workflow(&event),
-                    Some(event) = processes.recv() => self.state().process(&event),
-                    else => return,
-                }
-            }
-        };
-        if stop.run_until_cancelled(reading).await.is_some() {
-            return;
-        }
-        for _ in 0..LAST_MAX {
-            let Ok(event) = workflows.try_recv() else {
-                break;
-            };
-            self.state().workflow(&event);
-        }
-        for _ in 0..LAST_MAX {
-            let Ok(event) = processes.try_recv() else {
-                break;
-            };
-            self.state().process(&event);
-        }
-    }
-}
-
-impl State {
-    fn workflow(&mut self, event: &Received<'_, WorkflowEvent>) {
-        self.missed += event.lag();
-        self.workflows.observe(event);
-    }
-
-    fn process(&mut self, event: &Received<'_, ProcessLifecycle>) {
-        self.missed += event.lag();
-        self.processes.observe(event);
+        scope.spawn("read", async move { shared.read(heard, stop).await });
+        Ok(PerformanceMonitor { measuring, scope })
     }
 }
 

@@ -111,7 +111,7 @@ impl Workflows {
             duration: step.duration.summary(),
         });
         let mut steps: Vec<_> = steps.collect();
-        let mean = |step: &StepMetrics| step.duration.map_or(-1.0, |duration| duration.mean);
+        let mean = |step: &StepMetrics| step.duration.as_ref().map_or(-1.0, |took| took.mean);
         steps.sort_by(|a, b| {
             mean(b)
                 .total_cmp(&mean(a))
@@ -138,7 +138,7 @@ impl Counts {
             cancelled: 0,
             timed_out: 0,
             steps: StepCounts::default(),
-            duration: Durations::new(),
+            duration: Durations::default(),
         }
     }
 }
@@ -148,7 +148,7 @@ impl Step {
         Self {
             attempts: 0,
             failures: 0,
-            duration: Durations::new(),
+            duration: Durations::default(),
         }
     }
 }

@@ -3,8 +3,14 @@
 mod stage;
 
 mod topics;
+mod subscribers;
+mod rates;
+mod latency;
 mod workflows;
 mod durations;
+mod errors;
+mod readings;
+mod between;
 mod history;
 mod resetting;
 mod living;
