@@ -48,7 +48,7 @@
 //!
 //! What there may be many of has a limit: [`MAX_TOPICS`], [`MAX_SUBSCRIBERS`],
 //! [`MAX_LATENCY_TOPICS`], [`MAX_STEPS`], [`MAX_PROCESSES`], [`MAX_ACTIVE_RUNS`],
-//! [`MAX_ERROR_KINDS`], [`MAX_SOURCES`], [`MAX_READINGS`], [`MAX_HISTORY`]. Topics, subscribers,
+//! [`MAX_ERROR_KINDS`], [`MAX_THRESHOLDS`], [`MAX_SOURCES`], [`MAX_READINGS`], [`MAX_HISTORY`]. Topics, subscribers,
 //! steps and kinds of errors beyond theirs are summed up in one row called [`OTHER`].
 
 mod monitor;
@@ -67,12 +67,20 @@ mod buckets;
 mod processes;
 mod usage;
 mod readings;
+mod threshold;
+mod alerts;
+mod telling;
+mod report;
+mod page;
+mod figures;
 mod error;
 
+pub use alerts::Alert;
 pub use buckets::MAX_DURATION;
 pub use durations::DurationSummary;
 pub use error::MonitorError;
 pub use errors::MAX_ERROR_KINDS;
+pub use figures::Unit;
 pub use history::{DEFAULT_HISTORY, History, LatencyHistory, MAX_HISTORY, TopicHistory};
 pub use latency::{Handled, Handling, LatencyMetrics, LatencyProbe, MAX_LATENCY_TOPICS};
 pub use metrics::{
@@ -80,9 +88,12 @@ pub use metrics::{
     StepMetrics, SubscriberMetrics, TopicMetrics, WorkflowMetrics,
 };
 pub use monitor::{DEFAULT_INTERVAL, MIN_INTERVAL, MonitorBuilder, PerformanceMonitor};
+pub use page::{Page, Series, Span, SpanKind};
 pub use processes::MAX_PROCESSES;
 pub use rates::Rates;
 pub use readings::{MAX_READINGS, MAX_SOURCES, Reading};
+pub use report::Report;
+pub use threshold::{MAX_THRESHOLDS, Threshold};
 pub use topics::{MAX_SUBSCRIBERS, MAX_TOPICS};
 pub use workflows::{MAX_ACTIVE_RUNS, MAX_STEPS};
 

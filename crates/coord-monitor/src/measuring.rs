@@ -13,11 +13,13 @@ use coord_bus::{
 };
 use tokio::select;
 
+use crate::alerts::Alerts;
 use crate::errors::Errors;
 use crate::history::Ring;
 use crate::latency::Latencies;
 use crate::processes::Processes;
 use crate::readings::Sources;
+use crate::telling::Log;
 use crate::topics::Topics;
 use crate::usage::Usage;
 use crate::workflows::Workflows;
@@ -32,6 +34,8 @@ pub(crate) struct Measuring {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) latencies: Latencies,
     pub(crate) sources: Sources,
+    pub(crate) log: Log,
+    alerts: Alerts,
     began: Instant,
     state: Mutex<State>,
 }
@@ -75,6 +79,7 @@ impl Measuring {
         clock: Arc<dyn Clock>,
         usage: &mut Usage,
         history: usize,
+        (alerts, log): (Alerts, Log),
     ) -> Self {
         let now = Instant::now();
         let state = State {
@@ -92,6 +97,8 @@ impl Measuring {
             clock,
             latencies: Latencies::default(),
             sources: Sources::default(),
+            log,
+            alerts,
             began: now,
             state: Mutex::new(state),
         }
@@ -106,6 +113,7 @@ impl Measuring {
         let stats = self.bus.stats();
         let (readings, unread) = self.sources.read();
         let latencies = self.latencies.metrics();
+        let alerts = self.alerts.open();
         let now = Instant::now();
         let state = self.state();
         PerformanceMetrics {
@@ -119,9 +127,11 @@ impl Measuring {
             workflows: state.workflows.metrics(),
             steps: state.workflows.steps(),
             errors: state.errors.metrics(),
+            alerts,
             readings,
             unread,
             missed: state.missed,
+            unlogged: self.log.lost(),
             unwatched: state.processes.unwatched(),
         }
     }
@@ -136,6 +146,7 @@ impl Measuring {
         let stats = self.bus.stats();
         let now = Instant::now();
         self.latencies.reset();
+        self.log.reset();
         let mut state = self.state();
         state.since = now;
         state.topics.reset(&stats, now);
@@ -165,6 +176,17 @@ impl Measuring {
         }
     }
 
+    /// Holds what is measured against its limits in each interval, for ever.
+    pub(crate) async fn watch(&self, interval: Duration) {
+        loop {
+            time::sleep(interval).await;
+            let metrics = self.metrics();
+            for told in self.alerts.see(&metrics, Instant::now(), &*self.clock) {
+                self.log.alert(&told);
+            }
+        }
+    }
+
     /// Reads until the bus is closed, or until it is to stop, and then what is left.
     pub(crate) async fn read(&self, mut heard: Heard, stop: CancellationToken) {
         let Heard {
@@ -176,10 +198,10 @@ impl Measuring {
         let reading = async {
             loop {
                 select! {
-                    Some(event) = workflows.recv() => self.state().workflow(&event),
-                    Some(event) = processes.recv() => self.state().process(&event),
-                    Some(event) = errors.recv() => self.state().error(&event),
-                    Some(event) = recoveries.recv() => self.state().recovery(&event),
+                    Some(event) = workflows.recv() => self.workflow(&event),
+                    Some(event) = processes.recv() => self.process(&event),
+                    Some(event) = errors.recv() => self.error(&event),
+                    Some(event) = recoveries.recv() => self.recovery(&event),
                     else => return,
                 }
             }
@@ -187,44 +209,50 @@ impl Measuring {
         if stop.run_until_cancelled(reading).await.is_some() {
             return;
         }
-        self.rest(&mut heard.workflows, State::workflow);
-        self.rest(&mut heard.processes, State::process);
-        self.rest(&mut heard.errors, State::error);
-        self.rest(&mut heard.recoveries, State::recovery);
+        self.rest(&mut heard.workflows, Self::workflow);
+        self.rest(&mut heard.processes, Self::process);
+        self.rest(&mut heard.errors, Self::error);
+        self.rest(&mut heard.recoveries, Self::recovery);
     }
 
     fn rest<E: coord_bus::Event>(
         &self,
         events: &mut Subscriber<E>,
-        take: fn(&mut State, &Received<'_, E>),
+        take: fn(&Self, &Received<'_, E>),
     ) {
         for _ in 0..LAST_MAX {
             let Ok(event) = events.try_recv() else {
                 break;
             };
-            take(&mut self.state(), &event);
+            take(self, &event);
         }
     }
-}
 
-impl State {
-    fn workflow(&mut self, event: &Received<'_, WorkflowEvent>) {
-        self.missed += event.lag();
-        self.workflows.observe(event);
+    fn workflow(&self, event: &Received<'_, WorkflowEvent>) {
+        let mut state = self.state();
+        state.missed += event.lag();
+        state.workflows.observe(event);
     }
 
-    fn process(&mut self, event: &Received<'_, ProcessLifecycle>) {
-        self.missed += event.lag();
-        self.processes.observe(event);
+    fn process(&self, event: &Received<'_, ProcessLifecycle>) {
+        let mut state = self.state();
+        state.missed += event.lag();
+        state.processes.observe(event);
     }
 
-    fn error(&mut self, event: &Received<'_, ErrorDetected>) {
-        self.missed += event.lag();
-        self.errors.detected(event);
+    fn error(&self, event: &Received<'_, ErrorDetected>) {
+        let mut state = self.state();
+        state.missed += event.lag();
+        state.errors.detected(event);
+        drop(state);
+        self.log.error(event);
     }
 
-    fn recovery(&mut self, event: &Received<'_, ErrorRecovery>) {
-        self.missed += event.lag();
-        self.errors.recovery(event);
+    fn recovery(&self, event: &Received<'_, ErrorRecovery>) {
+        let mut state = self.state();
+        state.missed += event.lag();
+        state.errors.recovery(event);
+        drop(state);
+        self.log.recovery(event);
     }
 }

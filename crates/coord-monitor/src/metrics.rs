@@ -3,7 +3,7 @@
 use coord_bus::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{DurationSummary, LatencyMetrics, Rates, Reading};
+use crate::{Alert, DurationSummary, LatencyMetrics, Rates, Reading};
 
 /// What a monitor has measured. Counts and durations are since it was started or
 /// [reset](crate::PerformanceMonitor::reset); memory, processor time and rates are of the last
@@ -32,6 +32,8 @@ pub struct PerformanceMetrics {
     pub steps: Vec<StepMetrics>,
     /// Errors, and what was done about them.
     pub errors: ErrorMetrics,
+    /// What is beyond its [threshold](crate::MonitorBuilder::threshold) now.
+    pub alerts: Vec<Alert>,
     /// What parts of the program count that the bus does not know of, as they were
     /// [added](crate::PerformanceMonitor::add_source). A reset leaves them.
     pub readings: Vec<Reading>,
@@ -40,6 +42,9 @@ pub struct PerformanceMetrics {
     /// Events of `workflow-events`, `process-lifecycle`, `error-detected` and `error-recovery` that
     /// the monitor did not see, because they came faster than it read.
     pub missed: u64,
+    /// Lines for `log-events` that found no room there, where the monitor [writes
+    /// some](crate::MonitorBuilder::log).
+    pub unlogged: u64,
     /// Processes that are not shown, because there were [`MAX_PROCESSES`](crate::MAX_PROCESSES)
     /// when they started.
     pub unwatched: u64,

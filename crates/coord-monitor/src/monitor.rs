@@ -1,17 +1,20 @@
 //! The monitor: samples counts and usage, reads what workflows and processes tell.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time::{Clock, SystemClock};
 use coord_bus::{Bus, ShutdownReport, TaskScope};
-use tokio::select;
 
+use crate::alerts::Alerts;
 use crate::measuring::{Heard, Measuring};
+use crate::telling::{Log, Reporter};
 use crate::usage::Usage;
 use crate::{
-    DEFAULT_HISTORY, History, LatencyProbe, MAX_HISTORY, MonitorError, PerformanceMetrics, Reading,
+    DEFAULT_HISTORY, History, LatencyProbe, MAX_HISTORY, MAX_THRESHOLDS, MonitorError,
+    PerformanceMetrics, Reading, Report, Threshold,
 };
 
 /// How often a monitor samples where nothing else is said.
@@ -22,9 +25,11 @@ pub const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Measures what goes on on a bus and what that costs.
 ///
-/// It has two tasks: one samples the counts of topics and the usage of processes, once in each
-/// interval; one reads `workflow-events`, `process-lifecycle`, `error-detected` and
-/// `error-recovery`. Dropping the monitor ends them.
+/// It has a task that samples the counts of topics and the usage of processes, once in each
+/// interval, and one that reads `workflow-events`, `process-lifecycle`, `error-detected` and
+/// `error-recovery`; where they are asked for, one that publishes
+/// [reports](MonitorBuilder::report_every) and one that looks at
+/// [thresholds](MonitorBuilder::threshold). Dropping the monitor ends them.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -55,6 +60,9 @@ pub struct MonitorBuilder {
     clock: Arc<dyn Clock>,
     interval: Duration,
     history: usize,
+    reports: Option<Duration>,
+    is_logging: bool,
+    thresholds: Vec<Threshold>,
 }
 
 impl PerformanceMonitor {
@@ -78,6 +86,9 @@ impl PerformanceMonitor {
             clock: Arc::new(SystemClock),
             interval: DEFAULT_INTERVAL,
             history: DEFAULT_HISTORY,
+            reports: None,
+            is_logging: false,
+            thresholds: Vec::new(),
         }
     }
 
@@ -89,6 +100,11 @@ impl PerformanceMonitor {
     /// The last samples, for sparklines.
     pub fn history(&self) -> History {
         self.measuring.history()
+    }
+
+    /// What was measured so far, with the history: as text, as JSON, or as a page of HTML.
+    pub fn generate_report(&self) -> Report {
+        Report::new(self.performance_metrics(), self.history())
     }
 
     /// Begins to count anew, after a warm-up for one: counts, durations, peaks and the history are
@@ -170,6 +186,32 @@ impl MonitorBuilder {
         self
     }
 
+    /// Publishes what was counted to `performance-report` in each of these intervals; not at all by
+    /// default.
+    ///
+    /// They never pile up: one waits for its slowest lossless reader at most. As long as it does, none
+    /// is made, and the next one is of all the time since then.
+    pub fn report_every(mut self, interval: Duration) -> Self {
+        self.reports = Some(interval);
+        self
+    }
+
+    /// Writes reports, alerts, errors that were detected and what is done about them to `log-events`
+    /// too, so that whatever logs that sees them; off by default. It never waits for room: what finds
+    /// none is counted as [`unlogged`](PerformanceMetrics::unlogged).
+    pub fn log(mut self, is_logging: bool) -> Self {
+        self.is_logging = is_logging;
+        self
+    }
+
+    /// Looks in each interval whether something is beyond this threshold, and publishes to
+    /// `performance-alert` when that begins and ends, once each. As long as that topic is full,
+    /// an alert is told later, or if it is over by then, not at all.
+    pub fn threshold(mut self, threshold: Threshold) -> Self {
+        self.thresholds.push(threshold);
+        self
+    }
+
     /// Starts the monitor.
     ///
     /// # Errors
@@ -180,33 +222,81 @@ impl MonitorBuilder {
     ///
     /// Outside a tokio runtime.
     pub fn build(self) -> Result<PerformanceMonitor, MonitorError> {
+        self.check()?;
         let Self {
             bus,
             clock,
             interval,
             history,
+            reports,
+            is_logging,
+            thresholds,
         } = self;
-        if interval < MIN_INTERVAL {
-            return Err(MonitorError::IntervalTooShort { interval });
-        }
-        if history > MAX_HISTORY {
-            return Err(MonitorError::HistoryTooLong { samples: history });
-        }
         let scope = TaskScope::reporting("performance-monitor", &*bus, Arc::clone(&clock))?;
         let heard = Heard::of(&*bus)?;
+        let reporter = reports.map(|interval| Reporter::new(&*bus, interval));
+        let reporter = reporter.transpose()?;
+        let is_watching = !thresholds.is_empty();
+        let telling = (
+            Alerts::new(&*bus, thresholds)?,
+            Log::new(&*bus, is_logging)?,
+        );
         let mut usage = Usage::new();
-        let measuring = Arc::new(Measuring::new(bus, clock, &mut usage, history));
+        let measuring = Measuring::new(bus, clock, &mut usage, history, telling);
+        let measuring = Arc::new(measuring);
 
         let (stop, shared) = (scope.token(), Arc::clone(&measuring));
         scope.spawn("sample", async move {
-            select! {
-                () = stop.cancelled() => {}
-                () = shared.sample(usage, interval) => {}
-            }
+            stop.run_until_cancelled(shared.sample(usage, interval))
+                .await;
         });
         let (stop, shared) = (scope.token(), Arc::clone(&measuring));
         scope.spawn("read", async move { shared.read(heard, stop).await });
+        if is_watching {
+            let (stop, shared) = (scope.token(), Arc::clone(&measuring));
+            scope.spawn("watch", async move {
+                stop.run_until_cancelled(shared.watch(interval)).await;
+            });
+        }
+        if let Some(reporter) = reporter {
+            let (stop, shared) = (scope.token(), Arc::clone(&measuring));
+            let before = measuring.metrics();
+            scope.spawn("report", async move {
+                stop.run_until_cancelled(reporter.report(&shared, before))
+                    .await;
+            });
+        }
         Ok(PerformanceMonitor { measuring, scope })
+    }
+
+    fn check(&self) -> Result<(), MonitorError> {
+        let (interval, samples) = (self.interval, self.history);
+        if interval < MIN_INTERVAL {
+            return Err(MonitorError::IntervalTooShort { interval });
+        }
+        if samples > MAX_HISTORY {
+            return Err(MonitorError::HistoryTooLong { samples });
+        }
+        if let Some(reports) = self.reports.filter(|reports| *reports < interval) {
+            return Err(MonitorError::ReportsTooOften {
+                interval: reports,
+                sampling: interval,
+            });
+        }
+        let thresholds = self.thresholds.len();
+        if thresholds > MAX_THRESHOLDS {
+            return Err(MonitorError::TooManyThresholds { thresholds });
+        }
+        let mut names = HashSet::new();
+        for threshold in &self.thresholds {
+            threshold.check()?;
+            if !names.insert(&threshold.name) {
+                return Err(MonitorError::DuplicateThreshold {
+                    threshold: threshold.name.clone(),
+                });
+            }
+        }
+        Ok(())
     }
 }
 

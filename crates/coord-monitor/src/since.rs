@@ -10,7 +10,7 @@ use crate::{
 impl PerformanceMetrics {
     /// What was counted between an earlier snapshot and this one: counts, durations, and rates,
     /// which are means of the time between. What is of a moment (depth, lag, memory, processor
-    /// time, what is active), peaks, [`rates`](TopicMetrics::rates) and
+    /// time, what is active, alerts), peaks, [`rates`](TopicMetrics::rates) and
     /// [`readings`](Self::readings) are those of this snapshot; [`measured`](Self::measured) is the
     /// time between.
     ///
@@ -56,6 +56,7 @@ impl PerformanceMetrics {
             steps: steps.map(|(now, then)| step(now, then)).collect(),
             errors: errors(&self.errors, &earlier.errors),
             missed: self.missed.saturating_sub(earlier.missed),
+            unlogged: self.unlogged.saturating_sub(earlier.unlogged),
             unwatched: self.unwatched.saturating_sub(earlier.unwatched),
             ..self.clone()
         }
