@@ -105,6 +105,17 @@ impl DurationSummary {
     }
 }
 
+#[cfg(feature = "metrics")]
+impl DurationSummary {
+    /// How many took how long, in seconds: the longest of each bucket.
+    pub(crate) fn recorded(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+        self.buckets.iter().map(|(bucket, count)| {
+            let longest = seconds(end_of(*bucket as usize));
+            (longest.clamp(self.min, self.max), *count)
+        })
+    }
+}
+
 fn quantiles(buckets: &[(u16, u64)], count: u64) -> [u64; QUANTILES.len()] {
     let mut buckets = buckets.iter();
     let (mut passed, mut end) = (0, 0);

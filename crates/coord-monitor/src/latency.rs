@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use pin_project_lite::pin_project;
 use serde::{Deserialize, Serialize};
 
 use crate::recorder::Recorder;
+use crate::spans::{self, Span};
 use crate::{DurationSummary, OTHER};
 
 /// The most topics of which latency is measured each by itself; those beyond share the row
@@ -82,7 +82,6 @@ struct Row {
     queued: Recorder,
     handled: Recorder,
     total: Recorder,
-    unstamped: AtomicU64,
 }
 
 /// An event that is being handled: see [`LatencyProbe::begin`]. Dropped before it is
@@ -122,6 +121,9 @@ impl LatencyProbe {
 
     /// A handler for [`BusExt::on`](coord_bus::BusExt::on) that is measured. What counts is the
     /// attempt that succeeds; those that failed before, and the waits between, are time queued.
+    ///
+    /// With the feature `tracing`, each attempt is in a span `process`, with the topic, the event's id
+    /// and its correlation id.
     pub fn handler<E, F, Fut, T, X>(
         &self,
         handle: F,
@@ -134,11 +136,21 @@ impl LatencyProbe {
         let probe = self.clone();
         move |event| {
             let handling = Some(probe.begin(event.meta()));
+            let span = spans::of_event(event.meta());
             Handled {
-                future: handle(event),
+                future: span.in_scope(|| handle(event)),
                 handling,
+                span,
             }
         }
+    }
+
+    /// Records how long an event was handled, which was measured elsewhere: one that was not stamped.
+    ///
+    /// From any thread, without a lock.
+    #[inline]
+    pub fn record_handled(&self, handled: Duration) {
+        self.row.record(None, handled);
     }
 
     /// Records one latency that was measured elsewhere, with how much of it the event was queued.
@@ -164,6 +176,7 @@ pin_project! {
         #[pin]
         future: Fut,
         handling: Option<Handling>,
+        span: Span,
     }
 }
 
@@ -172,7 +185,8 @@ impl<Fut: Future<Output = Result<T, X>>, T, X> Future for Handled<Fut> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let output = ready!(this.future.poll(cx));
+        let future = this.future;
+        let output = ready!(this.span.in_scope(|| future.poll(cx)));
         if let Some(handling) = this.handling.take()
             && output.is_ok()
         {
@@ -189,31 +203,29 @@ impl Row {
             queued: Recorder::new(),
             handled: Recorder::new(),
             total: Recorder::new(),
-            unstamped: AtomicU64::new(0),
         }
     }
 
     #[inline]
     fn record(&self, queued: Option<Duration>, handled: Duration) {
         self.handled.record(handled);
-        match queued {
-            Some(queued) => {
-                self.queued.record(queued);
-                self.total.record(queued.saturating_add(handled));
-            }
-            None => {
-                self.unstamped.fetch_add(1, Ordering::Relaxed);
-            }
+        if let Some(queued) = queued {
+            self.queued.record(queued);
+            self.total.record(queued.saturating_add(handled));
         }
     }
 
     fn metrics(&self) -> LatencyMetrics {
+        // In this order, as a time handled is recorded first.
+        let (queued, total) = (self.queued.summary(), self.total.summary());
+        let handled = self.handled.summary();
+        let count = |summary: &Option<DurationSummary>| summary.as_ref().map_or(0, |it| it.count);
         LatencyMetrics {
             topic: self.topic.to_string(),
-            queued: self.queued.summary(),
-            handled: self.handled.summary(),
-            total: self.total.summary(),
-            unstamped: self.unstamped.load(Ordering::Relaxed),
+            unstamped: count(&handled).saturating_sub(count(&queued)),
+            queued,
+            handled,
+            total,
         }
     }
 }
@@ -245,7 +257,6 @@ impl Latencies {
             row.queued.reset();
             row.handled.reset();
             row.total.reset();
-            row.unstamped.store(0, Ordering::Relaxed);
         }
     }
 

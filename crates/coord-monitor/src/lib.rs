@@ -51,6 +51,39 @@
 //! [`MAX_ERROR_KINDS`], [`MAX_THRESHOLDS`], [`MAX_SOURCES`], [`MAX_READINGS`], [`MAX_HISTORY`]. Topics, subscribers,
 //! steps and kinds of errors beyond theirs are summed up in one row called [`OTHER`].
 
+//!
+//! # Through `metrics`
+//!
+//! With the feature `metrics` and `MonitorBuilder::export`, everything goes to the recorder that the
+//! program has installed, once in each interval. Counters never go back, also after a reset.
+//!
+//! | name | what | labels |
+//! |---|---|---|
+//! | `messaging.client.sent.messages` | events accepted, a counter | `messaging.destination.name`: the topic |
+//! | `messaging.client.consumed.messages` | deliveries, a counter | the same |
+//! | `messaging.process.duration` | seconds that events were handled, a histogram | the same |
+//! | `coord.topic.queued` | seconds until the handling began, a histogram | the same |
+//! | `coord.topic.dropped`, `coord.topic.conflated` | deliveries that were not made, counters | the same |
+//! | `coord.topic.depth`, `coord.topic.lag`, `coord.topic.waiting_publishers` | gauges | the same |
+//! | `process.memory.usage` | bytes, a gauge | |
+//! | `process.cpu.utilization` | of one core, a gauge | |
+//! | `coord.workflow.active` | a gauge | |
+//! | `coord.workflow.runs` | runs that ended, a counter | `outcome` |
+//! | `coord.workflow.duration` | seconds, a histogram | |
+//! | `coord.step.attempts`, `coord.step.failures` | counters | `step`: `WORKFLOW/STEP` |
+//! | `coord.step.duration` | seconds, a histogram | `step` |
+//! | `coord.errors` | errors detected, a counter | `severity` |
+//! | `coord.recoveries` | recoveries that ended, a counter | `outcome` |
+//! | `coord.alerts` | alerts that are open, a gauge | |
+//!
+//! # Spans
+//!
+//! With the feature `tracing`, each run of a workflow that the monitor reads of is a span `run` of the
+//! target `coord::workflow`, each attempt at a step a span `step` within it, and each event in a
+//! [measured handler](LatencyProbe::handler) a span `process` of the target `coord::process`. All have
+//! a field `correlation_id`: that of the event, and for runs and steps that have none, the run's id.
+//! Spans of runs and steps begin and end when the monitor reads of it, which is shortly after.
+
 mod monitor;
 mod measuring;
 mod metrics;
@@ -70,6 +103,9 @@ mod readings;
 mod threshold;
 mod alerts;
 mod telling;
+mod spans;
+#[cfg(feature = "metrics")]
+mod export;
 mod report;
 mod page;
 mod figures;

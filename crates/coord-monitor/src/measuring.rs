@@ -19,6 +19,7 @@ use crate::history::Ring;
 use crate::latency::Latencies;
 use crate::processes::Processes;
 use crate::readings::Sources;
+use crate::spans::Spans;
 use crate::telling::Log;
 use crate::topics::Topics;
 use crate::usage::Usage;
@@ -47,6 +48,7 @@ struct State {
     own: ProcessUsage,
     processes: Processes,
     workflows: Workflows,
+    spans: Spans,
     errors: Errors,
     ring: Ring,
     missed: u64,
@@ -58,6 +60,12 @@ pub(crate) struct Heard {
     processes: Subscriber<ProcessLifecycle>,
     errors: Subscriber<ErrorDetected>,
     recoveries: Subscriber<ErrorRecovery>,
+}
+
+/// Whether counting began anew meanwhile.
+pub(crate) fn is_reset(before: &PerformanceMetrics, now: &PerformanceMetrics) -> bool {
+    let began = |metrics: &PerformanceMetrics| metrics.uptime - metrics.measured;
+    began(now) - began(before) > 1e-6
 }
 
 impl Heard {
@@ -88,6 +96,7 @@ impl Measuring {
             own: usage.own(),
             processes: Processes::default(),
             workflows: Workflows::new(),
+            spans: Spans::default(),
             errors: Errors::default(),
             ring: Ring::new(history),
             missed: 0,
@@ -232,6 +241,7 @@ impl Measuring {
         let mut state = self.state();
         state.missed += event.lag();
         state.workflows.observe(event);
+        state.spans.observe(event);
     }
 
     fn process(&self, event: &Received<'_, ProcessLifecycle>) {

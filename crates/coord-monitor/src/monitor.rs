@@ -63,6 +63,8 @@ pub struct MonitorBuilder {
     reports: Option<Duration>,
     is_logging: bool,
     thresholds: Vec<Threshold>,
+    #[cfg(feature = "metrics")]
+    is_exporting: bool,
 }
 
 impl PerformanceMonitor {
@@ -89,6 +91,8 @@ impl PerformanceMonitor {
             reports: None,
             is_logging: false,
             thresholds: Vec::new(),
+            #[cfg(feature = "metrics")]
+            is_exporting: false,
         }
     }
 
@@ -212,6 +216,14 @@ impl MonitorBuilder {
         self
     }
 
+    /// Gives what is measured to the recorder of the crate `metrics` in each interval, whichever the
+    /// program has installed; off by default. See the [crate](crate#through-metrics) for the names.
+    #[cfg(feature = "metrics")]
+    pub fn export(mut self, is_exporting: bool) -> Self {
+        self.is_exporting = is_exporting;
+        self
+    }
+
     /// Starts the monitor.
     ///
     /// # Errors
@@ -231,6 +243,8 @@ impl MonitorBuilder {
             reports,
             is_logging,
             thresholds,
+            #[cfg(feature = "metrics")]
+            is_exporting,
         } = self;
         let scope = TaskScope::reporting("performance-monitor", &*bus, Arc::clone(&clock))?;
         let heard = Heard::of(&*bus)?;
@@ -256,6 +270,15 @@ impl MonitorBuilder {
             let (stop, shared) = (scope.token(), Arc::clone(&measuring));
             scope.spawn("watch", async move {
                 stop.run_until_cancelled(shared.watch(interval)).await;
+            });
+        }
+        #[cfg(feature = "metrics")]
+        if is_exporting {
+            let (stop, shared) = (scope.token(), Arc::clone(&measuring));
+            let before = measuring.metrics();
+            scope.spawn("export", async move {
+                stop.run_until_cancelled(crate::export::export(&shared, interval, before))
+                    .await;
             });
         }
         if let Some(reporter) = reporter {

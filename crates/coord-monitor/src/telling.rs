@@ -10,7 +10,7 @@ use coord_bus::vocabulary::{
 };
 use coord_bus::{Bus, BusError, BusExt, Publisher, Timestamp};
 
-use crate::measuring::Measuring;
+use crate::measuring::{Measuring, is_reset};
 use crate::{PerformanceMetrics, Unit};
 
 /// Who says it, in the log.
@@ -50,12 +50,6 @@ impl Reporter {
             }
         }
     }
-}
-
-/// Whether counting began anew meanwhile.
-fn is_reset(before: &PerformanceMetrics, now: &PerformanceMetrics) -> bool {
-    let began = |metrics: &PerformanceMetrics| metrics.uptime - metrics.measured;
-    began(now) - began(before) > 1e-6
 }
 
 fn report(between: &PerformanceMetrics) -> PerformanceReport {

@@ -1,5 +1,6 @@
 //! Runs that are kept: killed, taken up, done again, and talked of from other processes.
 
+mod reported;
 mod told;
 
 use std::process::Command;

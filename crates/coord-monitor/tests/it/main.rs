@@ -14,6 +14,10 @@ mod between;
 mod alerts;
 mod reports;
 mod telling;
+#[cfg(feature = "metrics")]
+mod exporting;
+#[cfg(feature = "tracing")]
+mod spans;
 mod history;
 mod resetting;
 mod living;
