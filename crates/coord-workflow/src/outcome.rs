@@ -173,6 +173,7 @@ impl Outcome {
             state: RunState::Finished(self.status),
             duration: Some(self.duration),
             is_paused: false,
+            begins_none: false,
             driven_by: None,
             steps: RunView::steps_of(&self.plan, &self.course),
         }
