@@ -56,6 +56,8 @@
 //!
 //! With the feature `metrics` and `MonitorBuilder::export`, everything goes to the recorder that the
 //! program has installed, once in each interval. Counters never go back, also after a reset.
+//! Histograms get the durations of an interval at once: give the exporter of Prometheus buckets
+//! (`set_buckets`), as its summaries keep only the last 64 of what comes at once.
 //!
 //! | name | what | labels |
 //! |---|---|---|

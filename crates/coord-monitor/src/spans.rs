@@ -92,14 +92,17 @@ mod on {
                     );
                     self.runs.insert(run, span);
                 }
-                Transition::RunFinished { outcome, .. } => {
-                    self.steps
-                        .retain(|(workflow, of, _), _| (&*workflow, &*of) != (&run.0, &run.1));
-                    if let Some(span) = self.runs.remove(&run) {
-                        span.record("outcome", &**outcome);
-                    }
-                }
+                Transition::RunSuspended => self.end_of_run(&run, "suspended"),
+                Transition::RunFinished { outcome, .. } => self.end_of_run(&run, outcome),
                 _ => {}
+            }
+        }
+
+        fn end_of_run(&mut self, run: &(String, String), outcome: &str) {
+            self.steps
+                .retain(|(workflow, of, _), _| (workflow, of) != (&run.0, &run.1));
+            if let Some(span) = self.runs.remove(run) {
+                span.record("outcome", outcome);
             }
         }
 
@@ -108,6 +111,7 @@ mod on {
                 Transition::StepCompleted { .. } => "completed",
                 Transition::StepFailed { .. } => "failed",
                 Transition::StepRetrying { .. } => "retrying",
+                Transition::StepExhausted { .. } => "exhausted",
                 Transition::StepCancelled { .. } => "cancelled",
                 _ => return,
             };

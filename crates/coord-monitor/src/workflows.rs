@@ -71,6 +71,7 @@ impl Workflows {
                 self.counts.steps.retried += 1;
                 self.step(event, step).failures += 1;
             }
+            Transition::StepExhausted { step, .. } => self.step(event, step).failures += 1,
             Transition::StepCompleted { step, duration, .. } => {
                 self.counts.steps.completed += 1;
                 self.step(event, step).duration.record(*duration);
