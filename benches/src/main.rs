@@ -12,6 +12,7 @@ mod bus;
 mod workflow;
 mod journal;
 mod durable;
+mod monitor;
 mod optimize;
 mod coord;
 mod screen;
@@ -27,10 +28,11 @@ fn main() {
         // A process that `durable` starts.
         Some("durable-role") => durable::play(&arguments.collect::<Vec<_>>()),
         Some("optimize") => optimize::run(arguments.next().as_deref()),
+        Some("monitor") => monitor::run(arguments.next().as_deref()),
         Some("coord") => coord::run(),
         Some("screen") => screen::run(),
         _ => println!(
-            "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, journal, durable, optimize, coord, screen"
+            "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, journal, durable, optimize, monitor, coord, screen"
         ),
     }
 }

@@ -8,9 +8,11 @@ mod service;
 mod workflow;
 mod error;
 mod log;
+mod performance;
 
 pub use error::{ErrorDetected, ErrorRecovery, Recovery, Severity};
 pub use log::{LogEvent, LogLevel, Notification};
+pub use performance::{AlertState, PerformanceAlert, PerformanceReport};
 pub use process::{
     Exit, OutputStream, ProbeKind, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState,
 };
@@ -33,6 +35,12 @@ pub const WORKFLOW_EVENTS: Topic<WorkflowEvent> = Topic::new("workflow-events");
 pub const ERROR_DETECTED: Topic<ErrorDetected> = Topic::new("error-detected");
 /// What is done about them.
 pub const ERROR_RECOVERY: Topic<ErrorRecovery> = Topic::new("error-recovery");
+/// How the program performs, at intervals. One report waits for its readers at most: a slow one
+/// gets fewer, each of a longer time.
+pub const PERFORMANCE_REPORT: Topic<PerformanceReport> =
+    Topic::new("performance-report").capacity(1);
+/// What is beyond its limit, and what no longer is.
+pub const PERFORMANCE_ALERT: Topic<PerformanceAlert> = Topic::new("performance-alert");
 /// What is to be written down.
 pub const LOG_EVENTS: Topic<LogEvent> = Topic::new("log-events");
 /// What a person should be told at once.

@@ -44,6 +44,8 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Show a run: where it is, and each of its steps.
     Show(ShowArgs),
+    /// Write a run as a page of HTML: what ran when, how long each step took, what went wrong.
+    Report(ReportArgs),
     /// Say what a step of a run waits for.
     Why(WhyArgs),
     /// Print what the steps and services of a run have printed, or one of them.
@@ -250,6 +252,16 @@ pub(crate) struct ShowArgs {
     /// For programs.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// Where to write it; by default to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, clap::Args)]

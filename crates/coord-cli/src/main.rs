@@ -64,6 +64,7 @@ fn main() -> std::process::ExitCode {
         Command::Retry(args) => runs::retry(&args).into(),
         Command::List(args) => runs::list(&args).into(),
         Command::Show(args) => runs::show(&args).into(),
+        Command::Report(args) => runs::report(&args).into(),
         Command::Why(args) => runs::why(&args).into(),
         Command::Logs(args) => runs::logs(&args).into(),
         Command::Cancel(args) => runs::tell(&args, Tell::Cancel).into(),

@@ -323,6 +323,9 @@ fn module(
     config.workflow_journal = kept;
     config.workflow_grace = STEP_GRACE;
     config.compensation_timeout = UNDO_DEADLINE;
+    // The screen says what goes wrong, and how much goes on, by itself.
+    config.performance_reporting_interval = None;
+    config.performance_log = false;
     let resources = file.resources.iter();
     config.workflow_resources = resources
         .map(|(name, permits)| (name.clone(), permits.get()))

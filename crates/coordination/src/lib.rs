@@ -15,8 +15,9 @@
 //! | `journal` | `journal` | an event log that lasts, with leases |
 //!
 //! All of these are on by default; that is `full`. The feature `tracing` adds `bus::LogForwarder`,
-//! which forwards the log events of all parts to `tracing`. Each part can be used by itself, as its own page
-//! says. A [`CoordinationModule`] starts all of them on one bus, as its [`CoordinationConfig`]
+//! which forwards the log events of all parts to `tracing`, and spans for runs and steps; `metrics`
+//! gives what is monitored to the recorder of the crate `metrics`. Each part can be used by itself, as
+//! its own page says. A [`CoordinationModule`] starts all of them on one bus, as its [`CoordinationConfig`]
 //! says, tells [how they are](CoordinationModule::system_health), and shuts them down in order; with it
 //! come `Services`: processes under supervision.
 //!
