@@ -6,6 +6,8 @@
 #[cfg(not(unix))]
 compile_error!("coord-patterns runs processes in process groups, which only Unix has");
 
+pub mod pattern;
+mod nearest;
 pub mod process;
 pub mod service;
 

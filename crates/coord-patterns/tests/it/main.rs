@@ -4,6 +4,7 @@ mod stage;
 mod house;
 mod server;
 
+mod patterns;
 mod starting;
 mod output;
 mod stopping;
