@@ -73,6 +73,7 @@ mod context;
 mod handle;
 mod registry;
 mod table;
+mod create;
 mod error;
 
 use coord_bus::{BoxFuture, Failure};

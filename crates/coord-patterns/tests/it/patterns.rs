@@ -47,14 +47,13 @@ impl Pattern for Noted {
             if self.fails {
                 return Err(Failure::message("no such screen").permanent());
             }
-            let note = |what: &str| format!("{what} {}", self.name);
-            self.notes.lock().unwrap().push(note("start"));
+            note(&self.notes, format!("start {}", self.name));
             context.counter("starts").add(1);
-            let (notes, stopped) = (Arc::clone(&self.notes), note("stop"));
+            let (notes, stopped) = (Arc::clone(&self.notes), format!("stop {}", self.name));
             let (token, lingers) = (context.token(), self.lingers);
             context.spawn("work", async move {
                 token.cancelled().await;
-                notes.lock().unwrap().push(stopped);
+                note(&notes, stopped);
                 if lingers {
                     std::future::pending::<()>().await;
                 }
@@ -69,12 +68,16 @@ fn patterns() -> (IntegrationPatterns, Arc<Mutex<Vec<String>>>) {
     (IntegrationPatterns::new(bus), Arc::default())
 }
 
+fn note(notes: &Mutex<Vec<String>>, what: String) {
+    notes.lock().expect("nobody panicked").push(what);
+}
+
 fn taken(notes: &Mutex<Vec<String>>) -> Vec<String> {
-    std::mem::take(&mut notes.lock().unwrap())
+    std::mem::take(&mut notes.lock().expect("nobody panicked"))
 }
 
 fn state(patterns: &IntegrationPatterns, name: &str) -> PatternState {
-    patterns.handle(name).unwrap().state()
+    patterns.handle(name).expect("it is registered").state()
 }
 
 #[tokio::test]
