@@ -5,6 +5,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use coordination::bus::Timestamp;
+use coordination::bus::time::{Clock, SystemClock};
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use crate::select::Selection;
 
 /// Runs real processes as workflows in a terminal.
 ///
@@ -37,8 +44,12 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Show a run: where it is, and each of its steps.
     Show(ShowArgs),
+    /// Write a run as a page of HTML: what ran when, how long each step took, what went wrong.
+    Report(ReportArgs),
     /// Say what a step of a run waits for.
     Why(WhyArgs),
+    /// Print what the steps and services of a run have printed, or one of them.
+    Logs(LogsArgs),
     /// Cancel a run: what runs is stopped, and what was done is undone.
     Cancel(OfRun),
     /// Let no further step of a run begin; what runs goes on.
@@ -52,6 +63,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         of: JournalCommand,
     },
+    /// Explain a code that an error began with, or list all codes.
+    Explain(ExplainArgs),
+    /// Print the JSON schema of workflow files, for editors.
+    Schema,
+    /// Print what makes a shell complete the commands and flags of `coord`.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command into a directory.
+    Man(ManArgs),
     /// What `coord run` starts beside itself, to end what it leaves behind if it is killed.
     #[command(hide = true)]
     Watchdog,
@@ -77,10 +96,30 @@ pub(crate) struct FileArgs {
     pub(crate) color: Color,
 }
 
+/// What of a file is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SelectArgs {
+    /// Only this step or service, and what it needs; can be repeated, or several with commas.
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Only from this step on: itself, all that comes after it, and the services that these need.
+    /// What it needs of steps is taken as done.
+    #[arg(long, value_name = "STEP", conflicts_with = "only")]
+    from: Option<String>,
+}
+
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) of: FileArgs,
+
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    /// Say what would be done, and do nothing of it; with `--output jsonl`, for programs.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     #[command(flatten)]
     pub(crate) manner: MannerArgs,
@@ -150,6 +189,10 @@ pub(crate) struct ResumeArgs {
     /// The run: its id, or the beginning or the end of it; by default the latest that was interrupted.
     pub(crate) run: Option<String>,
 
+    /// Go on with all runs that were interrupted, one after the other, the oldest first.
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) all: bool,
+
     #[command(flatten)]
     pub(crate) manner: MannerArgs,
 
@@ -212,12 +255,60 @@ pub(crate) struct ShowArgs {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// Where to write it; by default to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct WhyArgs {
     #[command(flatten)]
     pub(crate) of: OfRun,
 
     /// The step.
     pub(crate) step: String,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// The step or service, with what undoes it; by default all of them, each line behind its name.
+    pub(crate) step: Option<String>,
+
+    /// Go on with what is printed until the run has ended.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+
+    /// Only the last lines, so many.
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) tail: Option<usize>,
+
+    /// Only what was printed since then: `10m` ago, or a time such as `2026-03-01T09:30:00Z`, local
+    /// where it does not say otherwise.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(crate) since: Option<Timestamp>,
+
+    /// When each line was printed, before it.
+    #[arg(long, short)]
+    pub(crate) timestamps: bool,
+
+    /// Only what was printed there.
+    #[arg(long, value_enum)]
+    pub(crate) stream: Option<Stream>,
+
+    /// Only this attempt at a step, or incarnation of a service.
+    #[arg(long, value_name = "N")]
+    pub(crate) attempt: Option<u32>,
+
+    /// For programs: each line as an object.
+    #[arg(long, conflicts_with = "timestamps")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -237,6 +328,9 @@ pub(crate) struct SignalArgs {
 pub(crate) struct GraphArgs {
     #[command(flatten)]
     pub(crate) of: FileArgs,
+
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
 
     #[command(flatten)]
     pub(crate) journal: JournalPlace,
@@ -266,6 +360,29 @@ const JOURNAL_EXIT_CODES: &str = "\
 Exit codes: 0 done, no damage was met; 1 damaged; 2 the command line was not understood; 96 there is \
 no such journal or stream, or it cannot be read; 110 the output could not be written.";
 
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// The code, such as `coord::file::cycle`, or its last part; by default, all codes are listed.
+    pub(crate) code: Option<String>,
+
+    /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ManArgs {
+    /// Where to write `coord.1`, `coord-run.1` and so on; by default, that of `coord` is printed.
+    pub(crate) dir: Option<PathBuf>,
+}
+
 /// Which journal, and how to talk of it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct JournalArgs {
@@ -293,6 +410,12 @@ pub(crate) enum Output {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
     Auto,
     Always,
@@ -305,6 +428,16 @@ impl From<Color> for anstream::ColorChoice {
             Color::Auto => Self::Auto,
             Color::Always => Self::Always,
             Color::Never => Self::Never,
+        }
+    }
+}
+
+impl SelectArgs {
+    pub(crate) fn selection(&self) -> Selection {
+        match &self.from {
+            Some(step) => Selection::From(step.clone()),
+            None if self.only.is_empty() => Selection::All,
+            None => Selection::Only(self.only.clone()),
         }
     }
 }
@@ -345,6 +478,22 @@ fn key_value(text: &str) -> Result<(String, String), &'static str> {
         .split_once('=')
         .ok_or("a parameter is given as KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+fn since(text: &str) -> Result<Timestamp, &'static str> {
+    const WRONG: &str = "a time is given as 10m, 2h30m, 2026-03-01 or 2026-03-01T09:30:00Z";
+    if let Ok(ago) = text.parse::<SignedDuration>() {
+        let then = SystemClock.now().checked_sub(ago);
+        return then.map_err(|_| "that is too long ago");
+    }
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let local = text.parse::<DateTime>().map_err(|_| WRONG)?;
+    let at = local
+        .to_zoned_datetime(TimeZone::system())
+        .map_err(|_| WRONG)?;
+    Ok(at.timestamp())
 }
 
 fn json(text: &str) -> Result<serde_json::Value, String> {

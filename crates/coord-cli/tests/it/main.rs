@@ -8,7 +8,13 @@ mod journals;
 mod kept;
 mod json_lines;
 mod live;
+mod logs;
+#[path = "../../../coord-journal/tests/it/mounts.rs"]
+mod mounts;
 mod output;
+mod reference;
 mod outcomes;
+mod secrets;
+mod selecting;
 mod services;
 mod terminal;
