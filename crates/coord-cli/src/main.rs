@@ -10,6 +10,11 @@
 mod args;
 mod file;
 mod validate;
+mod select;
+mod plan;
+mod explain;
+mod schema;
+mod reference;
 mod graph;
 mod journal;
 mod runs;
@@ -19,6 +24,7 @@ mod needs;
 mod job;
 mod hands;
 mod undo;
+mod secrets;
 mod run;
 mod signals;
 mod board;
@@ -58,6 +64,7 @@ fn main() -> std::process::ExitCode {
         Command::Retry(args) => runs::retry(&args).into(),
         Command::List(args) => runs::list(&args).into(),
         Command::Show(args) => runs::show(&args).into(),
+        Command::Report(args) => runs::report(&args).into(),
         Command::Why(args) => runs::why(&args).into(),
         Command::Logs(args) => runs::logs(&args).into(),
         Command::Cancel(args) => runs::tell(&args, Tell::Cancel).into(),
@@ -68,6 +75,10 @@ fn main() -> std::process::ExitCode {
             runs::tell(&of, Tell::Signal { name, payload }).into()
         }
         Command::Journal { of } => journal::journal(&of).into(),
+        Command::Explain(args) => explain::explain(&args).into(),
+        Command::Schema => schema::schema().into(),
+        Command::Completions(args) => reference::completions(&args).into(),
+        Command::Man(args) => reference::man(&args).into(),
         Command::Watchdog => match watchdog() {
             Ok(()) => ExitCode::Done.into(),
             Err(_) => ExitCode::SetUp.into(),

@@ -26,8 +26,10 @@ use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::job::{self, GRACE, Job};
 use crate::kept_output::{Keeping, Kept, forget_others};
+use crate::plan;
 use crate::runs::{self, RunsFault};
 use crate::screen::{self, Screen, Start};
+use crate::secrets::{self, SecretFault};
 use crate::signals::{Interrupts, Signals};
 use crate::validate::{Checked, refuse};
 use course::Course;
@@ -60,6 +62,9 @@ pub(crate) enum SetUpError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Run(#[from] RunsFault),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Secret(#[from] SecretFault),
     #[error("the workflow could not be made from its file")]
     #[diagnostic(code(coord::set_up::workflow))]
     Workflow(#[from] coordination::workflow::Faults),
@@ -99,7 +104,7 @@ impl Begin {
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
     let color = args.of.color;
     let manner = args.manner.manner(color);
-    let prepared = Checked::load(&args.of).and_then(|checked| {
+    let prepared = Checked::load(&args.of, &args.select.selection()).and_then(|checked| {
         let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::System)?;
         Ok(Prepared::new(checked, definition, manner.concurrency))
     });
@@ -107,6 +112,9 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
         Ok(prepared) => prepared,
         Err(report) => return refuse(color, &report),
     };
+    if args.dry_run {
+        return plan::say(&prepared, manner);
+    }
     if !prepared.runs.contains(&true) {
         return screen::nothing_to_do(manner, &prepared.file.name);
     }
@@ -158,6 +166,8 @@ async fn execute_on(
     begin: Begin,
     handle: &Handle,
 ) -> Result<ExitCode, SetUpError> {
+    // They may ask who is there: before there is a screen.
+    let secrets = secrets::fetch(&prepared.file)?;
     let bus = Arc::new(LocalBus::new());
     let kept = journal.clone().map(RunJournal::of);
     let before = before(kept.as_ref(), &begin).await?;
@@ -179,6 +189,7 @@ async fn execute_on(
     let job = Arc::new(Job::new(
         prepared.file,
         prepared.params,
+        secrets,
         Arc::clone(&module),
         interrupts.clone(),
         before.as_ref(),
@@ -342,6 +353,9 @@ fn module(
     config.workflow_journal = kept;
     config.workflow_grace = STEP_GRACE;
     config.compensation_timeout = UNDO_DEADLINE;
+    // The screen says what goes wrong, and how much goes on, by itself.
+    config.performance_reporting_interval = None;
+    config.performance_log = false;
     let resources = file.resources.iter();
     config.workflow_resources = resources
         .map(|(name, permits)| (name.clone(), permits.get()))
@@ -372,8 +386,8 @@ fn gone_on(begin: &Begin, before: Option<&RunView>) -> Duration {
         (Begin::Resumed(_), Some(before)) => {
             let gone_on = SystemClock.now().duration_since(before.started_at);
             let gone_on = Duration::try_from(gone_on).unwrap_or_default();
-            // A run that was retried has had its limit counted anew since then.
-            gone_on.saturating_sub(before.retried.unwrap_or_default())
+            // A run that was retried or continued has had its limit counted anew since then.
+            gone_on.saturating_sub(before.timed_from.unwrap_or_default())
         }
         _ => Duration::ZERO,
     }

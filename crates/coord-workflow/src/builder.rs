@@ -1,5 +1,8 @@
 //! The typed builder: steps that take the outputs of earlier steps, checked by the compiler.
 
+mod failing;
+mod waiting;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use coord_bus::time;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,7 +19,10 @@ use crate::context::Start;
 use crate::handle::{InputPlace, Inputs, Outputs, Place, Step};
 use crate::name::is_name;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When};
-use crate::{Durable, Fault, Faults, Keeps, Retry, StepContext, StepError, Volatile, Workflow};
+use crate::waits::{self, Wait};
+use crate::{
+    Durable, Fault, Faults, Keeps, OnFailure, Retry, StepContext, StepError, Volatile, Workflow,
+};
 
 /// Builds a [`Workflow`], step by step. Made by [`Workflow::builder`].
 ///
@@ -28,6 +33,7 @@ pub struct WorkflowBuilder<I, K = Volatile> {
     steps: Vec<PlannedStep>,
     concurrency: Option<NonZeroUsize>,
     timeout: Duration,
+    on_failure: OnFailure,
     faults: Vec<Fault>,
     types: PhantomData<fn(I, K)>,
 }
@@ -62,6 +68,7 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
             steps: Vec::new(),
             concurrency: None,
             timeout: DEFAULT_WORKFLOW_TIMEOUT,
+            on_failure: OnFailure::FailFast,
             faults: Vec::new(),
             types: PhantomData,
         }
@@ -140,8 +147,10 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
             return Err(Faults(faults));
         }
         let name = self.name.into();
+        let mut plan = Plan::new(name, self.steps, self.concurrency, self.timeout);
+        plan.on_failure = self.on_failure;
         Ok(Workflow {
-            plan: Arc::new(Plan::new(name, self.steps, self.concurrency, self.timeout)),
+            plan: Arc::new(plan),
             identity: self.identity,
             types: PhantomData,
         })
@@ -264,7 +273,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
     /// Free to fail: its failure harms neither the run nor the steps after it. Those that take
     /// its output as input are skipped.
     pub fn optional(mut self) -> Self {
-        self.step.optional = true;
+        (self.step.optional, self.step.critical) = (true, false);
         self
     }
 
@@ -280,6 +289,12 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
             0 => self.step.resources.remove(&name),
             _ => self.step.resources.insert(name, permits),
         };
+        self
+    }
+
+    fn waits(mut self, wait: Wait) -> Self {
+        self.step.wait = Some(wait);
+        self.timeout.get_or_insert(Duration::MAX);
         self
     }
 
@@ -311,6 +326,15 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         E: Into<StepError> + 'static,
     {
         self.step.action = Box::new(move |start| Some(Box::pin(erase(begin(start)?))));
+        self.add()
+    }
+
+    /// Adds the step, whose work is known.
+    fn add<T>(mut self) -> Step<T>
+    where
+        U: Undo<T>,
+        K: Keeps<T>,
+    {
         self.step.undo = self.undo.erased().0;
         self.step.codec = K::kept().0;
         if let Some(timeout) = self.timeout {
@@ -340,28 +364,17 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        let name: Arc<str> = name.into().into();
-        self.step.signal = Some((&*name).into());
-        self.timeout.get_or_insert(Duration::MAX);
-        self.begin(move |start| {
-            let (signals, name) = (Arc::clone(start.signals), Arc::clone(&name));
-            Some(async move { T::deserialize(&*signals.next(&name).await) })
-        })
+        let name = name.into().into_boxed_str();
+        self.step.action = waits::signal(&name, |payload| Ok(Arc::new(T::deserialize(&*payload)?)));
+        self.waits(Wait::Signal(name)).add()
     }
 
     /// Adds the step: it waits for so long. The time is counted from when it first began, by the
     /// clock on the wall, so it goes on while the run is interrupted. There is no limit to it but
     /// the run's, and it takes no place from steps that work.
     pub fn sleep(mut self, wait: Duration) -> Step<()> {
-        self.step.sleep = Some(wait);
-        self.timeout.get_or_insert(Duration::MAX);
-        self.begin(move |start| {
-            let left = wait.saturating_sub(start.slept);
-            Some(async move {
-                time::sleep(left).await;
-                Ok::<_, StepError>(())
-            })
-        })
+        self.step.action = waits::sleep(wait, || Arc::new(()));
+        self.waits(Wait::Sleep(wait)).add()
     }
 }
 

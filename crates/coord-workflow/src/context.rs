@@ -6,10 +6,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use coord_bus::CancellationToken;
+use coord_bus::time::Instant;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::RunId;
+use crate::heartbeat::Heart;
 use crate::plan::{Plan, Slots};
 use crate::signals::Signals;
+use crate::waits::Events;
 
 /// Given to a step's function. Cheap to clone.
 #[derive(Clone)]
@@ -26,6 +31,9 @@ struct Inner {
     parent: CancellationToken,
     /// Made when it is first asked for: most steps never do.
     token: OnceLock<CancellationToken>,
+    heart: Heart,
+    /// What came with the last sign of life of an earlier attempt.
+    last_heartbeat: Option<Arc<str>>,
 }
 
 impl StepContext {
@@ -73,6 +81,60 @@ impl StepContext {
             .clone()
     }
 
+    /// Says that the attempt is alive, where its step has a
+    /// [heartbeat timeout](crate::StepBuilder::heartbeat_timeout). It reads the clock and stores that,
+    /// so a loop may call it each time around.
+    ///
+    /// ```
+    /// # use coord_workflow::{StepContext, StepError};
+    /// async fn import(context: StepContext, rows: Vec<u64>) -> Result<u64, StepError> {
+    ///     // Where an earlier attempt had come to, if there was one and it said so.
+    ///     let mut done = context.last_heartbeat::<usize>()?.unwrap_or(0);
+    ///     while done < rows.len() {
+    ///         // …
+    ///         done += 1;
+    ///         context.heartbeat_with(&done)?;
+    ///     }
+    ///     Ok(rows.iter().sum())
+    /// }
+    /// ```
+    #[inline]
+    pub fn heartbeat(&self) {
+        self.inner.heart.beat();
+    }
+
+    /// The same, and says how far the attempt has come: should it fail, the next is
+    /// [told](Self::last_heartbeat).
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written as JSON. Then it is as if this had not been called.
+    pub fn heartbeat_with(&self, details: &impl Serialize) -> Result<(), serde_json::Error> {
+        let details = serde_json::to_string(details)?;
+        self.inner.heart.beat_with(details);
+        Ok(())
+    }
+
+    /// What the last [`heartbeat_with`](Self::heartbeat_with) of an earlier attempt said; `None`, if
+    /// there was none.
+    ///
+    /// It is kept when an attempt fails, in a durable run in the journal. Of an attempt that was cut
+    /// off, because its process was killed or its orchestrator shut down, nothing is known: then it is
+    /// what was known before that attempt. Where a run is
+    /// [retried](crate::WorkflowOrchestrator::retry_run) there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a `T`.
+    pub fn last_heartbeat<T: DeserializeOwned>(&self) -> Result<Option<T>, serde_json::Error> {
+        let last = self.inner.last_heartbeat.as_deref();
+        last.map(serde_json::from_str).transpose()
+    }
+
+    pub(crate) fn heart(&self) -> &Heart {
+        &self.inner.heart
+    }
+
     /// The token, if anybody asked for it.
     pub(crate) fn watched(&self) -> Option<&CancellationToken> {
         self.inner.token.get()
@@ -98,12 +160,17 @@ pub(crate) struct Start<'r> {
     pub(crate) run: &'r RunId,
     pub(crate) slots: &'r Slots,
     pub(crate) signals: &'r Arc<Signals>,
+    pub(crate) events: &'r Arc<Events>,
     /// How long ago its first attempt began, for a step that waits.
     pub(crate) slept: Duration,
     /// How often the step is done again after it had been done.
     pub(crate) round: u32,
     pub(crate) step: usize,
     pub(crate) attempt: u32,
+    /// Before it began: from when its signs of life are counted.
+    pub(crate) since: Instant,
+    /// What came with the last sign of life of an earlier attempt.
+    pub(crate) last_heartbeat: Option<Arc<str>>,
     /// Whose cancellation cancels the attempt.
     pub(crate) parent: &'r CancellationToken,
     pub(crate) context: OnceCell<StepContext>,
@@ -120,6 +187,8 @@ impl Start<'_> {
                 round: self.round,
                 parent: self.parent.clone(),
                 token: OnceLock::new(),
+                heart: Heart::new(self.since),
+                last_heartbeat: self.last_heartbeat.clone(),
             }),
         });
         context.clone()

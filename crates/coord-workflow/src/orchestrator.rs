@@ -23,6 +23,9 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// How long undoing a run's steps may take, all together.
 pub const DEFAULT_COMPENSATION_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
+/// How often a step that was under way when its process ended is begun again, before its run is paused.
+pub const DEFAULT_MAX_RECOVERY_ATTEMPTS: u32 = 50;
+
 /// How long a keeper of leases may take to hear that an orchestrator is gone.
 const GIVING_UP: Duration = Duration::from_secs(5);
 
@@ -55,6 +58,7 @@ pub struct OrchestratorBuilder<'b, B: ?Sized> {
     grace: Duration,
     compensation_timeout: Duration,
     journal: Option<RunJournal>,
+    max_recovery_attempts: u32,
 }
 
 impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
@@ -132,6 +136,20 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
         self
     }
 
+    /// With another number of times that a step of a durable run is begun again because it was under
+    /// way when its process ended, than [`DEFAULT_MAX_RECOVERY_ATTEMPTS`]. One that was under way once
+    /// more may be what ends the processes: so the run is paused for it, as for one that is
+    /// [exhausted](crate::OnExhausted::Pause). Continued, the step is begun again as often.
+    ///
+    /// What counts is that in a row: an attempt that fails begins the count anew. That an orchestrator
+    /// is shut down in order counts like a crash, as the journal does not tell the two apart; steps
+    /// that only wait do not count. Undoing a step has no such limit.
+    #[must_use]
+    pub fn max_recovery_attempts(mut self, attempts: u32) -> Self {
+        self.max_recovery_attempts = attempts;
+        self
+    }
+
     /// The orchestrator.
     ///
     /// # Errors
@@ -149,6 +167,7 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
                 limits: Limits::new(self.total_concurrency, self.resources),
                 grace: self.grace,
                 compensation_timeout: self.compensation_timeout,
+                max_recovery_attempts: self.max_recovery_attempts,
                 tasks: Arc::new(tasks),
             }),
             token: CancellationToken::new(),
@@ -179,6 +198,7 @@ impl WorkflowOrchestrator {
             grace: DEFAULT_GRACE,
             compensation_timeout: DEFAULT_COMPENSATION_TIMEOUT,
             journal: None,
+            max_recovery_attempts: DEFAULT_MAX_RECOVERY_ATTEMPTS,
         }
     }
 
@@ -208,6 +228,7 @@ impl WorkflowOrchestrator {
             parent: self.token.clone(),
             suspend: None,
             told: Told::default(),
+            is_careful: false,
             limits: self.limits(workflow)?,
         };
         Ok(self.drive(Shared::new(workflow, beginning, &self.settings)))
@@ -247,6 +268,15 @@ impl WorkflowOrchestrator {
         runs.retain(|run| run.strong_count() > 0);
         runs.push(Arc::downgrade(&shared));
         drop(runs);
+        if let Some(listening) = shared.listen() {
+            let (task, mut end) = (format!("events for run {}", shared.id), run.outcome.clone());
+            self.settings.tasks.spawn(task, async move {
+                tokio::select! {
+                    () = listening => {}
+                    _ = end.wait_for(Option::is_some) => {}
+                }
+            });
+        }
         let task = format!("run {}", shared.id);
         self.settings.tasks.spawn(task, async move {
             let _ = outcome.send(Some(run::drive(shared).await));

@@ -172,8 +172,9 @@ impl Outcome {
             started_at: self.started_at,
             state: RunState::Finished(self.status),
             duration: Some(self.duration),
-            retried: self.course.retried.map(Duration::from_nanos),
+            timed_from: self.course.timed_from.map(Duration::from_nanos),
             is_paused: false,
+            begins_none: false,
             driven_by: None,
             steps: RunView::steps_of(&self.plan, &self.course),
         }

@@ -12,7 +12,8 @@ use coord_bus::BoxFuture;
 
 use crate::context::Start;
 use crate::durable::Codec;
-use crate::{AttemptError, Retry, StepError, Volatile};
+use crate::waits::{Listen, Wait};
+use crate::{AttemptError, OnExhausted, OnFailure, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -55,13 +56,19 @@ pub(crate) struct PlannedStep {
     pub(crate) undo_timeout: Option<Duration>,
     pub(crate) retry: Retry,
     pub(crate) timeout: Duration,
+    /// For how long an attempt may give no sign of life.
+    pub(crate) heartbeat_timeout: Option<Duration>,
+    /// What becomes of the run when every attempt has failed.
+    pub(crate) on_exhausted: OnExhausted,
     pub(crate) optional: bool,
+    /// Whether its failure ends the run at once, whatever the workflow says.
+    pub(crate) critical: bool,
     /// How its output is kept, in a durable workflow.
     pub(crate) codec: Option<Codec>,
-    /// The signal that it waits for, if that is its work.
-    pub(crate) signal: Option<Box<str>>,
-    /// How long it waits, counted from its first start, if that is its work.
-    pub(crate) sleep: Option<Duration>,
+    /// What it waits for, if that is its work.
+    pub(crate) wait: Option<Wait>,
+    /// Listens for the event that it waits for, if that is its work.
+    pub(crate) listen: Option<Listen>,
     /// What its work is given beside the outputs of others, where that is data: a part of what is
     /// fingerprinted.
     pub(crate) given: Option<Box<str>>,
@@ -84,11 +91,14 @@ impl PlannedStep {
             undo_timeout: None,
             retry: Retry::none(),
             timeout: DEFAULT_STEP_TIMEOUT,
+            heartbeat_timeout: None,
+            on_exhausted: OnExhausted::Fail,
             optional: false,
+            critical: false,
             resources: BTreeMap::new(),
             codec: None,
-            signal: None,
-            sleep: None,
+            wait: None,
+            listen: None,
             given: None,
         }
     }
@@ -112,7 +122,17 @@ impl PlannedStep {
     /// Whether it takes one of the places that limits are about: one that only waits does not.
     #[inline]
     pub(crate) fn takes_place(&self) -> bool {
-        self.signal.is_none() && self.sleep.is_none()
+        self.wait.is_none()
+    }
+
+    /// The signal that it waits for, if that is its work.
+    pub(crate) fn signal(&self) -> Option<&str> {
+        self.wait.as_ref()?.signal()
+    }
+
+    /// The topic of the event that it waits for, if that is its work.
+    pub(crate) fn topic(&self) -> Option<&str> {
+        self.wait.as_ref()?.topic()
     }
 
     /// Whether there is another attempt after so many, the last of which failed with this.
@@ -127,6 +147,9 @@ pub(crate) struct Plan {
     pub(crate) steps: Box<[PlannedStep]>,
     pub(crate) concurrency: Option<NonZeroUsize>,
     pub(crate) timeout: Duration,
+    pub(crate) on_failure: OnFailure,
+    /// Whether a step waits for an event.
+    pub(crate) listens: bool,
     /// What each step waits for: the number of steps that it needs, and one more if it needs any of
     /// some.
     needs: Box<[u32]>,
@@ -182,15 +205,23 @@ impl Plan {
             .collect();
         let needed_by = NeededBy::new(&steps, |step| &step.needs);
         let any_needed_by = NeededBy::new(&steps, |step| &step.needs_any);
+        let listens = steps.iter().any(|step| step.listen.is_some());
         Self {
             name,
             steps: steps.into(),
             concurrency,
             timeout,
+            on_failure: OnFailure::FailFast,
+            listens,
             needs,
             needed_by,
             any_needed_by,
         }
+    }
+
+    /// Whether a run is stopped at once when this step, which is not optional, has failed.
+    pub(crate) fn stops_at(&self, step: usize) -> bool {
+        self.on_failure.is_fail_fast() || self.steps[step].critical
     }
 
     pub(crate) fn needs(&self) -> &[u32] {

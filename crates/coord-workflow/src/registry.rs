@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::{BoxFuture, time};
+use coord_bus::BoxFuture;
 use serde_json::Value;
 
 use crate::builder::new_identity;
@@ -17,6 +17,7 @@ use crate::plan::{
     UndoAction, When,
 };
 use crate::validate::{Faults, ValidSpec, validate};
+use crate::waits::{self, Wait};
 use crate::{Call, Durable, Retry, Spec, StepContext, StepError, UndoSpec, Workflow};
 
 /// What a handler is called with.
@@ -110,30 +111,34 @@ impl Registry {
         let steps = steps.map(|((step, needs), needs_any)| {
             let undone_by = step.undo.as_ref().map(|undo| (&undo.handler, &undo.input));
             let given = serde_json::to_string(&(&step.handler, &step.input, &step.when, undone_by));
-            let waits = step.signal.is_some() || step.sleep.is_some();
+            let signal = step.signal.map(|name| Wait::Signal(name.into()));
+            let wait = signal.or(step.sleep.map(Wait::Sleep));
             let work = Call::new(step.handler, step.input);
             let all_needs = [&needs[..], &needs_any].concat();
             let bind = |call| self.bind(call, &ids, &all_needs);
             PlannedStep {
                 id: step.id.into(),
-                action: match (&step.signal, step.sleep) {
-                    (Some(name), _) => signal(name),
-                    (None, Some(wait)) => sleep(wait),
-                    (None, None) => action(bind(work)),
+                action: match &wait {
+                    Some(Wait::Signal(name)) => waits::signal(name, |payload| Ok(payload)),
+                    Some(Wait::Sleep(wait)) => waits::sleep(*wait, || Arc::new(Value::Null)),
+                    _ => action(bind(work)),
                 },
                 when: step.when.map(|call| condition(bind(call))),
                 undo_retry: retry_of_undo(step.undo.as_ref()),
                 undo_timeout: step.undo.as_ref().and_then(|undo| undo.timeout),
                 undo: step.undo.map(|call| undo(bind(call.into()))),
                 retry: step.retry.unwrap_or(Retry::none()),
-                timeout: step.timeout.unwrap_or(match waits {
-                    true => Duration::MAX,
-                    false => DEFAULT_STEP_TIMEOUT,
+                timeout: step.timeout.unwrap_or(match wait {
+                    Some(_) => Duration::MAX,
+                    None => DEFAULT_STEP_TIMEOUT,
                 }),
+                heartbeat_timeout: step.heartbeat_timeout,
+                on_exhausted: step.on_exhausted,
                 optional: step.optional,
+                critical: step.critical,
                 codec: Some(Codec::of::<Value>()),
-                signal: step.signal.map(Into::into),
-                sleep: step.sleep,
+                wait,
+                listen: None,
                 // A value is always written.
                 given: given.ok().map(Into::into),
                 resources: step
@@ -148,7 +153,8 @@ impl Registry {
             }
         });
         let timeout = spec.timeout.unwrap_or(DEFAULT_WORKFLOW_TIMEOUT);
-        let plan = Plan::new(spec.name.into(), steps.collect(), spec.concurrency, timeout);
+        let mut plan = Plan::new(spec.name.into(), steps.collect(), spec.concurrency, timeout);
+        plan.on_failure = spec.on_failure;
         Workflow {
             plan: Arc::new(plan),
             identity: new_identity(),
@@ -208,26 +214,6 @@ fn action(call: Bound) -> Action {
     Box::new(move |start| {
         let work = call.call(start.context(), output_of(start.slots));
         Some(Box::pin(async move { Ok(Arc::new(work.await?) as Output) }))
-    })
-}
-
-fn signal(name: &str) -> Action {
-    let name: Arc<str> = name.into();
-    Box::new(move |start| {
-        let (signals, name) = (Arc::clone(start.signals), Arc::clone(&name));
-        Some(Box::pin(
-            async move { Ok(signals.next(&name).await as Output) },
-        ))
-    })
-}
-
-fn sleep(wait: Duration) -> Action {
-    Box::new(move |start| {
-        let left = wait.saturating_sub(start.slept);
-        Some(Box::pin(async move {
-            time::sleep(left).await;
-            Ok(Arc::new(Value::Null) as Output)
-        }))
     })
 }
 

@@ -7,7 +7,7 @@ use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Owner, Reader, Started};
 use crate::run::Told;
-use crate::{RecordFault, RunId, WorkflowError, fingerprint};
+use crate::{Command, RecordFault, RunId, WorkflowError, fingerprint};
 
 /// How many records are read at once.
 const PAGE: usize = 1_000;
@@ -29,6 +29,8 @@ pub(crate) struct Kept {
     pub(crate) told: Told,
     /// Who drives it, or did last.
     pub(crate) owner: Owner,
+    /// How often in a row it was taken up without that anything is known to have happened.
+    in_vain: u32,
     /// The version of its stream.
     pub(crate) version: u64,
 }
@@ -88,6 +90,7 @@ impl<'r> Begun<'r> {
             started_at: started.started_at,
             told: Told::default(),
             owner: started.owner,
+            in_vain: 0,
             version: 1,
         };
         loop {
@@ -107,6 +110,12 @@ impl<'r> Begun<'r> {
 }
 
 impl Kept {
+    /// Whether its processes seem to end as soon as they take it up: perhaps before it is kept what
+    /// they had begun, as that waits for company.
+    pub(crate) fn seems_to_kill(&self) -> bool {
+        self.in_vain > 0 || self.course.cut_off().any(|(_, times)| times > 1)
+    }
+
     fn follow(
         &mut self,
         plan: &Plan,
@@ -116,6 +125,10 @@ impl Kept {
     ) -> Result<(), RecordFault> {
         let fact = match reader.read(stored)? {
             Entry::Command(command) => {
+                // That it was followed is a fact.
+                if command == Command::Continue {
+                    self.told.is_continued |= self.course.is_held();
+                }
                 self.told.follow(command);
                 return Ok(());
             }
@@ -125,17 +138,24 @@ impl Kept {
             }
             Entry::Fact(fact) => fact,
         };
+        self.in_vain = match fact {
+            Fact::Claimed => self.in_vain + 1,
+            _ => 0,
+        };
         if let Fact::Retried { .. } = fact {
             // What it was told before was about its end.
             self.told.is_cancelled = false;
             self.told.is_paused = false;
+        }
+        if let Fact::Retried { .. } | Fact::Continued { .. } = fact {
+            self.told.is_continued = false;
         }
         if checked == Checked::Yes {
             let admitted = self.course.admits(plan, &fact);
             admitted.map_err(|refused| RecordFault::out_of_order(&refused))?;
         }
         if let Fact::Completed { step, .. } = fact
-            && let Some(signal) = &plan.steps[step].signal
+            && let Some(signal) = plan.steps[step].signal()
         {
             self.told.signals.forget(signal);
         }

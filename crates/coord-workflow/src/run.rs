@@ -2,6 +2,7 @@
 
 mod attempt;
 mod compensate;
+mod held;
 mod limited;
 mod queue;
 mod ready;
@@ -29,6 +30,7 @@ use crate::name::is_name;
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan, Slots};
 use crate::signals::Signals;
+use crate::waits::{Events, Wait};
 use crate::{Command, RunState, RunView, StepError, Workflow, WorkflowError};
 use queue::Queue;
 use recorder::Recorder;
@@ -106,6 +108,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Arc<Limits>,
     pub(crate) grace: Duration,
     pub(crate) compensation_timeout: Duration,
+    pub(crate) max_recovery_attempts: u32,
     pub(crate) tasks: Arc<TaskScope>,
 }
 
@@ -162,6 +165,8 @@ pub(crate) struct Beginning {
     pub(crate) suspend: Option<CancellationToken>,
     /// What it was told so far.
     pub(crate) told: Told,
+    /// Whether its processes seem to end as soon as they take it up.
+    pub(crate) is_careful: bool,
     /// What it has to do with the limits of all runs: `None`, nothing.
     pub(crate) limits: Option<RunLimits>,
 }
@@ -171,6 +176,8 @@ pub(crate) struct Beginning {
 pub(crate) struct Told {
     pub(crate) is_cancelled: bool,
     pub(crate) is_paused: bool,
+    /// That what is exhausted is to be tried anew.
+    pub(crate) is_continued: bool,
     pub(crate) signals: Signals,
 }
 
@@ -192,6 +199,8 @@ pub(crate) struct Shared {
     /// Cancelled when a durable run is to be left as it is.
     suspend: CancellationToken,
     is_durable: bool,
+    /// Whether that an attempt begins is kept before it does.
+    is_careful: bool,
     plan: Arc<Plan>,
     identity: u64,
     settings: Arc<Settings>,
@@ -199,6 +208,7 @@ pub(crate) struct Shared {
     limits: Option<RunLimits>,
     slots: Slots,
     pub(crate) signals: Arc<Signals>,
+    events: Arc<Events>,
     /// How often each step is done again; empty in a run that was not retried.
     rounds: Box<[u32]>,
     /// How long the run had gone on before this process took it up.
@@ -227,12 +237,15 @@ impl Shared {
         let limit = limit.into_iter().flatten().map(usize::from).min();
         let is_durable = beginning.suspend.is_some();
         let recorder = is_durable.then(Recorder::new);
+        let told = beginning.told;
         let mut queue = Queue::new(beginning.course, limit.unwrap_or(usize::MAX), recorder);
-        let rounds = match queue.course.retried {
+        if told.is_continued {
+            queue.go_on(&plan, beginning.before.as_nanos() as u64);
+        }
+        let rounds = match queue.course.timed_from {
             None => Box::default(),
             Some(_) => queue.course.steps().iter().map(|step| step.round).collect(),
         };
-        let told = beginning.told;
         queue.pause(told.is_paused);
         let token = beginning.parent.child_token();
         if told.is_cancelled {
@@ -248,6 +261,7 @@ impl Shared {
                 .map(CancellationToken::child_token)
                 .unwrap_or_default(),
             is_durable,
+            is_careful: beginning.is_careful,
             identity: workflow.identity,
             settings: Arc::clone(settings),
             limits: beginning.limits,
@@ -256,6 +270,7 @@ impl Shared {
                 outputs: Arc::clone(queue.course.outputs()),
             },
             signals: Arc::new(told.signals),
+            events: Arc::default(),
             rounds,
             before: beginning.before,
             started: Instant::now(),
@@ -290,21 +305,40 @@ impl Shared {
             run: &self.id,
             slots: &self.slots,
             signals: &self.signals,
+            events: &self.events,
             slept: self.slept(step),
             round: self.rounds.get(step).copied().unwrap_or_default(),
             step,
             attempt,
+            since: self.started,
+            last_heartbeat: None,
             parent,
             context: OnceCell::new(),
         }
     }
 
+    /// Listens, from now on, for the events that its steps wait for. `None`: for none.
+    pub(crate) fn listen(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        if !self.plan.listens {
+            return None;
+        }
+        let queue = self.queue();
+        let steps = self.plan.steps.iter().zip(queue.course.steps()).enumerate();
+        let steps = steps.filter(|(_, (_, record))| !record.phase.is_over());
+        let listening = steps.filter_map(|(step, (planned, _))| {
+            let listen = planned.listen.as_ref()?;
+            Some((step, listen(&self.id)))
+        });
+        let (listening, events) = (listening.collect(), Arc::clone(&self.events));
+        Some(async move { events.listen(listening).await })
+    }
+
     /// For how long a step that waits has waited.
     #[inline]
     fn slept(&self, step: usize) -> Duration {
-        match self.plan.steps[step].sleep {
-            None => Duration::ZERO,
-            Some(_) => between(self.queue().course.step(step).started, self.elapsed()),
+        match self.plan.steps[step].wait {
+            None | Some(Wait::Signal(_) | Wait::Event(_)) => Duration::ZERO,
+            Some(Wait::Sleep(_)) => between(self.queue().course.step(step).started, self.elapsed()),
         }
     }
 
@@ -314,11 +348,16 @@ impl Shared {
             Command::Cancel => self.token.cancel(),
             Command::Pause => self.queue().pause(true),
             Command::Continue => {
+                let at = self.elapsed();
                 let mut queue = self.queue();
                 queue.pause(false);
-                let idle = queue.idle.pop();
+                queue.go_on(&self.plan, at);
+                // The driver among them: the time of the run may count anew.
+                let mut woken = std::mem::take(&mut queue.idle);
+                let recorder = queue.recorder.as_mut();
+                woken.extend(recorder.and_then(|recorder| recorder.call_writer(true)));
                 drop(queue);
-                idle.into_iter().for_each(Waker::wake);
+                woken.into_iter().for_each(Waker::wake);
             }
             Command::Signal { name, payload } => self.signals.arrive(name, payload),
         }
@@ -333,8 +372,9 @@ impl Shared {
             started_at: self.started_at,
             state: RunState::Running,
             duration: None,
-            retried: queue.course.retried.map(Duration::from_nanos),
-            is_paused: queue.is_paused(),
+            timed_from: queue.course.timed_from.map(Duration::from_nanos),
+            is_paused: queue.is_paused() || queue.course.is_held(),
+            begins_none: queue.is_paused(),
             driven_by: Some("this process".to_owned()),
             steps: RunView::steps_of(&self.plan, &queue.course),
         }
@@ -420,7 +460,10 @@ pub(crate) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, version: u64
 pub(crate) async fn drive(run: Arc<Shared>) -> End {
     match to_end(&run).await {
         Ok(outcome) => End::Finished(outcome),
-        Err(end) => end,
+        Err(end) => {
+            run.tell(|| Transition::RunSuspended).await;
+            end
+        }
     }
 }
 
@@ -428,6 +471,7 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
     let unfinished = queue::Unfinished(Arc::clone(run));
     let steps = run.plan.steps.len();
     run.tell(|| Transition::RunStarted { steps }).await;
+    run.tell_exhausted().await;
     let status = steps_to_end(run).await;
     if run.queue().is_suspended() {
         run.settled().await?;
@@ -469,10 +513,7 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
     let mut work = Box::pin(work::work(Arc::clone(run), Worker::Driver));
     let mut suspended = Box::pin(run.suspend.cancelled());
     let mut cancelled = Box::pin(run.token.cancelled());
-    let retried = run.queue().course.retried.unwrap_or_default();
-    let gone_on = run.before.saturating_sub(Duration::from_nanos(retried));
-    let left = run.plan.timeout.saturating_sub(gone_on);
-    let mut expired = Box::pin(sleep(left));
+    let mut expired = Box::pin(sleep(run.time_left().unwrap_or_default()));
     std::future::poll_fn(|cx| {
         if work.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -482,7 +523,7 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
             true
         } else if cancelled.as_mut().poll(cx).is_ready() {
             run.queue().stop(&run.plan, Status::Cancelled)
-        } else if expired.as_mut().poll(cx).is_ready() {
+        } else if run.is_expired(&mut expired, cx) {
             run.queue().stop(&run.plan, Status::TimedOut)
         } else {
             false

@@ -22,7 +22,8 @@ use crate::resume::{self, Kept, fault_of};
 use crate::run::{Beginning, End, Shared, Told, write};
 use crate::run_journal::{any_run, run_of};
 use crate::{
-    Durable, RecordFault, RunId, Workflow, WorkflowError, WorkflowOrchestrator, fingerprint,
+    AttemptError, Durable, RecordFault, RunId, Workflow, WorkflowError, WorkflowOrchestrator,
+    fingerprint,
 };
 
 /// How many runs are taken up at once: enough that they share what the journal writes.
@@ -81,6 +82,7 @@ impl WorkflowOrchestrator {
             started_at: self.settings.clock.now(),
             input: written,
             steps: fingerprint::steps(&workflow.plan),
+            on_failure: workflow.plan.on_failure,
             owner,
         };
         let record = records::record(RUN_STARTED, &started);
@@ -99,6 +101,7 @@ impl WorkflowOrchestrator {
                     parent: CancellationToken::new(),
                     suspend: Some(suspend),
                     told: Told::default(),
+                    is_careful: false,
                     limits,
                 };
                 Ok(self.keep(keeping, workflow, beginning, begun.version))
@@ -337,6 +340,7 @@ impl WorkflowOrchestrator {
         let (owner, suspend) = keeping.owner().await?;
         let mut claim = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Exactly(kept.version));
+        let is_careful = kept.seems_to_kill();
         let mut course = kept.course;
         if let Some(retried) = retried {
             let record = records::write(plan, &retried, course.status());
@@ -346,23 +350,30 @@ impl WorkflowOrchestrator {
         let claimed = records::record(RUN_CLAIMED, &owner);
         // If a loss of power undoes it, nobody drives the run: then it is to be claimed again anyway.
         let claim = claim.durably(Durability::Process);
-        let claim = claim.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
+        let mut claim = claim.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
+        let before = self.settings.clock.now().duration_since(kept.started_at);
+        let before = Duration::try_from(before).unwrap_or_default();
+        course.apply(plan, Fact::Claimed, |_| {});
+        for fact in self.cut_off_too_often(&course, before) {
+            let record = records::write(plan, &fact, course.status());
+            claim = claim.record(record.map_err(|source| fault(kept.version + 1, source))?);
+            course.apply(plan, fact, |_| {});
+        }
         let claimed = match keeping.journal.log.append(claim).await {
             Ok(claimed) => claimed,
             Err(EventLogError::WrongVersion { .. }) => return Ok(None),
             Err(error) => return Err(WorkflowError::journal(id, error)),
         };
-        course.apply(plan, Fact::Claimed, |_| {});
-        let before = self.settings.clock.now().duration_since(kept.started_at);
         let beginning = Beginning {
             id: id.clone(),
             course,
             input: Arc::new(input),
             started_at: kept.started_at,
-            before: Duration::try_from(before).unwrap_or_default(),
+            before,
             parent: CancellationToken::new(),
             suspend: Some(suspend),
             told: kept.told,
+            is_careful,
             limits: self.limits(workflow)?,
         };
         Ok(Some(self.keep(
@@ -371,6 +382,19 @@ impl WorkflowOrchestrator {
             beginning,
             claimed.version,
         )))
+    }
+
+    /// That the run is paused for the steps that may be what ends its processes.
+    fn cut_off_too_often(&self, course: &Course, before: Duration) -> Vec<Fact> {
+        let max = self.settings.max_recovery_attempts;
+        let cut_off = course.cut_off().filter(|(_, times)| *times > max);
+        let exhausted = cut_off.map(|(step, times)| Fact::Exhausted {
+            step,
+            error: AttemptError::CutOff { times }.into(),
+            heartbeat: None,
+            at: before.as_nanos() as u64,
+        });
+        exhausted.collect()
     }
 
     /// Drives a run whose stream is at this version.

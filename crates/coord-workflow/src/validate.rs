@@ -165,6 +165,10 @@ fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Fou
             let id = step.id.clone();
             found.add(|| Fault::TwoWorks { step: index, id });
         }
+        if step.optional && step.critical {
+            let id = step.id.clone();
+            found.add(|| Fault::OptionalAndCritical { step: index, id });
+        }
         for name in [handler, when, undo].into_iter().flatten() {
             if !handlers.contains(name.as_str()) {
                 found.add(|| Fault::UnknownHandler {

@@ -27,12 +27,16 @@ pub struct RunView {
     /// How long it took, once it has finished, in seconds.
     #[serde(serialize_with = "seconds")]
     pub duration: Option<Duration>,
-    /// When it was [retried](crate::WorkflowOrchestrator::retry_run) last, counted from its beginning,
-    /// in seconds: its time limit counts from then on.
+    /// When it was last [retried](crate::WorkflowOrchestrator::retry_run), or continued with another
+    /// round of attempts, counted from its beginning, in seconds: its time limit counts from then on.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
-    pub retried: Option<Duration>,
-    /// Whether no step begins until it is [continued](crate::Command::Continue).
+    pub timed_from: Option<Duration>,
+    /// Whether it is to be [continued](crate::Command::Continue): it was told to pause, so no step
+    /// begins, or it is paused for the steps that are [exhausted](Self::exhausted).
     pub is_paused: bool,
+    /// Whether it was told to pause.
+    #[serde(skip)]
+    pub(crate) begins_none: bool,
     /// Who drives it, if somebody does.
     pub driven_by: Option<String>,
     /// Its steps, in the workflow's order.
@@ -74,6 +78,9 @@ pub struct StepView {
     /// The steps of which one completes before it begins, by their places.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs_any: Vec<usize>,
+    /// Whether it may fail without harm.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
     /// Where it is.
     pub phase: StepPhase,
     /// How many attempts at it were begun.
@@ -84,15 +91,22 @@ pub struct StepView {
     /// When it came to its end; or while it waits for another attempt, when that is made.
     #[serde(serialize_with = "seconds")]
     pub ended: Option<Duration>,
-    /// Why it failed, or could not be undone.
+    /// Why it failed, is exhausted, or could not be undone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What it put out, where that is JSON.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "value")]
     pub output: Option<Arc<Value>>,
+    /// Whether it does not begin, as something that it needs has failed; the run goes on until the
+    /// rest has come to its end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_blocked: bool,
     /// The signal that it waits for, if that is what it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
+    /// The topic of the event that it waits for, if that is what it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
 }
 
 /// Where a step is.
@@ -106,6 +120,8 @@ pub enum StepPhase {
     Running,
     /// An attempt failed, and another will be made.
     Retrying,
+    /// Every attempt has failed, and the run is paused for it.
+    Exhausted,
     /// It is done.
     Completed,
     /// It is done, and has been undone.
@@ -126,6 +142,7 @@ impl fmt::Display for StepPhase {
             Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Retrying => "retrying",
+            Self::Exhausted => "exhausted",
             Self::Completed => "completed",
             Self::Undone => "undone",
             Self::NotUndone => "not undone",
@@ -148,8 +165,12 @@ pub enum Why {
     Needs(Vec<String>),
     /// It needs one of these steps to complete.
     NeedsAny(Vec<String>),
+    /// It does not begin: these steps, which it needs, have failed, or do not begin for that reason.
+    Blocked(Vec<String>),
     /// It waits for this signal.
     Signal(String),
+    /// It waits for an event of this topic.
+    Event(String),
     /// It could begin, and waits for one of the places that steps of the run share.
     Place,
     /// It runs.
@@ -158,6 +179,12 @@ pub enum Why {
     Retry {
         /// When.
         at: Duration,
+    },
+    /// Every attempt at it has failed, the last with this error: the run is to be continued, and then
+    /// it has all its attempts again; or cancelled.
+    Exhausted {
+        /// Why.
+        error: String,
     },
     /// It has ended.
     Over(StepPhase),
@@ -176,7 +203,13 @@ impl fmt::Display for Why {
             Self::NeedsAny(steps) => {
                 write!(formatter, "it waits for one of `{}`", steps.join("`, `"))
             }
+            Self::Blocked(steps) => write!(
+                formatter,
+                "it does not begin, because of `{}`: once everything else has ended, the run has failed",
+                steps.join("`, `")
+            ),
             Self::Signal(name) => write!(formatter, "it waits for the signal `{name}`"),
+            Self::Event(topic) => write!(formatter, "it waits for an event of the topic `{topic}`"),
             Self::Place => formatter.write_str(
                 "it is ready, and waits for a place: as many steps as may run are running",
             ),
@@ -184,6 +217,11 @@ impl fmt::Display for Why {
             Self::Retry { at } => write!(
                 formatter,
                 "its last attempt failed, and the next is made {at:.1?} after the run began"
+            ),
+            Self::Exhausted { error } => write!(
+                formatter,
+                "the run is paused for it, as every attempt has failed: {error}; it is tried anew when \
+                 the run is continued"
             ),
             Self::Over(phase) => write!(formatter, "it is over: {phase}"),
         }
@@ -194,6 +232,12 @@ impl RunView {
     /// The step of this id.
     pub fn step(&self, id: &str) -> Option<&StepView> {
         self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// The steps for which it is paused: every attempt at them has failed.
+    pub fn exhausted(&self) -> impl Iterator<Item = &StepView> {
+        let steps = self.steps.iter();
+        steps.filter(|step| step.phase == StepPhase::Exhausted)
     }
 
     /// What a step waits for, or else what it does. `None`: there is no such step.
@@ -209,19 +253,33 @@ impl RunView {
         let has_any = any.is_empty() || among.any(|phase| phase == StepPhase::Completed);
         Some(match step.phase {
             phase if phase.is_over() => Why::Over(phase),
+            StepPhase::Exhausted => Why::Exhausted {
+                error: step.error.clone().unwrap_or_default(),
+            },
             _ if self.state == RunState::Interrupted => Why::Interrupted,
+            StepPhase::Waiting if step.is_blocked => Why::Blocked(self.blocking(step)),
             StepPhase::Waiting if !needs.is_empty() => Why::Needs(needs),
             StepPhase::Waiting if !has_any => Why::NeedsAny(any),
-            StepPhase::Waiting if self.is_paused => Why::Paused,
+            StepPhase::Waiting if self.begins_none => Why::Paused,
             StepPhase::Waiting => Why::Place,
             StepPhase::Retrying => Why::Retry {
                 at: step.ended.unwrap_or_default(),
             },
-            _ => match &step.signal {
-                Some(signal) => Why::Signal(signal.clone()),
-                None => Why::Running,
+            _ => match (&step.signal, &step.event) {
+                (Some(signal), _) => Why::Signal(signal.clone()),
+                (None, Some(topic)) => Why::Event(topic.clone()),
+                (None, None) => Why::Running,
             },
         })
+    }
+
+    /// The steps that a step needs, and because of which it does not begin.
+    fn blocking(&self, step: &StepView) -> Vec<String> {
+        let needs = step.needs.iter().chain(&step.needs_any);
+        let needs = needs.map(|need| &self.steps[*need]);
+        let blocking = needs
+            .filter(|need| need.is_blocked || (need.phase == StepPhase::Failed && !need.optional));
+        blocking.map(|need| need.id.clone()).collect()
     }
 
     /// Of the steps of a run.
@@ -230,19 +288,22 @@ impl RunView {
         let views = steps.map(|(place, (step, record))| {
             let time = |nanos| Some(Duration::from_nanos(nanos));
             let phase = StepPhase::of(record.phase);
-            let has_end = phase.is_over() || phase == StepPhase::Retrying;
+            let has_end = !matches!(phase, StepPhase::Waiting | StepPhase::Running);
             let output = course.outputs().get(place).and_then(|output| output.get());
             StepView {
                 id: step.id.to_string(),
                 needs: step.needs.clone(),
                 needs_any: step.needs_any.clone(),
+                optional: step.optional,
                 phase,
                 attempts: record.attempts,
                 started: time(record.started).filter(|_| record.attempts > 0),
                 ended: time(record.ended).filter(|_| has_end),
                 error: record.error.as_ref().map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
-                signal: step.signal.as_ref().map(ToString::to_string),
+                is_blocked: record.is_blocked && !phase.is_over(),
+                signal: step.signal().map(str::to_owned),
+                event: step.topic().map(str::to_owned),
             }
         });
         views.collect()
@@ -252,7 +313,10 @@ impl RunView {
 impl StepPhase {
     /// Whether the step has come to its end.
     pub fn is_over(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Running | Self::Retrying)
+        !matches!(
+            self,
+            Self::Waiting | Self::Running | Self::Retrying | Self::Exhausted
+        )
     }
 
     fn of(phase: Phase) -> Self {
@@ -260,6 +324,7 @@ impl StepPhase {
             Phase::Waiting => Self::Waiting,
             Phase::Running => Self::Running,
             Phase::Pausing => Self::Retrying,
+            Phase::Exhausted => Self::Exhausted,
             Phase::Completed => Self::Completed,
             Phase::Undone => Self::Undone,
             Phase::NotUndone => Self::NotUndone,

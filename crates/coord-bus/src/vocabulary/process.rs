@@ -27,6 +27,11 @@ pub enum ProcessState {
         /// Its process id.
         pid: u32,
     },
+    /// It runs, was started elsewhere, and is watched from now on.
+    Attached {
+        /// Its process id.
+        pid: u32,
+    },
     /// It did not start.
     NotStarted {
         /// Why.
@@ -68,6 +73,14 @@ impl Exit {
         Self {
             code: None,
             signal: Some(signal),
+        }
+    }
+
+    /// It has ended, and nobody here could learn how: its parent alone is told.
+    pub const fn unknown() -> Self {
+        Self {
+            code: None,
+            signal: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod all;
 mod disk;
+mod reported;
 mod told;
 
 use std::process::Command;

@@ -12,6 +12,9 @@ mod logs;
 #[path = "../../../coord-journal/tests/it/mounts.rs"]
 mod mounts;
 mod output;
+mod reference;
 mod outcomes;
+mod secrets;
+mod selecting;
 mod services;
 mod terminal;
