@@ -85,6 +85,11 @@ impl Failure {
         &*self.cause
     }
 
+    /// The error itself, to be the source of another.
+    pub fn into_cause(self) -> Arc<dyn Error + Send + Sync> {
+        self.cause
+    }
+
     /// The error itself, if it is of this type.
     pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
         self.cause.downcast_ref()

@@ -1,5 +1,7 @@
 //! The typed builder: steps that take the outputs of earlier steps, checked by the compiler.
 
+mod each;
+
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
@@ -18,6 +20,8 @@ use crate::handle::{InputPlace, Inputs, Outputs, Place, Step};
 use crate::name::is_name;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When};
 use crate::{Durable, Fault, Faults, Keeps, Retry, StepContext, StepError, Volatile, Workflow};
+
+pub use each::Each;
 
 /// Builds a [`Workflow`], step by step. Made by [`Workflow::builder`].
 ///

@@ -1,7 +1,7 @@
 //! What a step's work is told: which attempt it is, and when to stop.
 
 use std::cell::OnceCell;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use coord_bus::CancellationToken;
 
 use crate::RunId;
 use crate::plan::{Plan, Slots};
+use crate::run::Shared;
 use crate::signals::Signals;
 
 /// Given to a step's function. Cheap to clone.
@@ -23,6 +24,8 @@ struct Inner {
     step: usize,
     attempt: u32,
     round: u32,
+    /// Which part of the step this is about, and the context of the whole.
+    part: Option<(usize, StepContext)>,
     parent: CancellationToken,
     /// Made when it is first asked for: most steps never do.
     token: OnceLock<CancellationToken>,
@@ -53,11 +56,39 @@ impl StepContext {
     /// another in any other: what a service needs to know that it has been asked before.
     ///
     /// It is the run's id, a slash, and the step's. Where a run is retried, a step that was done and
-    /// is to be done again, because it was undone, has another key: a slash and a number follow.
+    /// is to be done again, because it was undone, has another key: a slash and a number follow. For
+    /// an item of a list a colon and its [place](Self::part) follow that: `order-1042/mail:3`.
     pub fn idempotency_key(&self) -> String {
-        match self.inner.round {
+        let mut key = match self.inner.round {
             0 => format!("{}/{}", self.inner.run, self.step()),
             round => format!("{}/{}/{round}", self.inner.run, self.step()),
+        };
+        if let Some(part) = self.part() {
+            let _ = write!(key, ":{part}");
+        }
+        key
+    }
+
+    /// Which item of its list this is, from 0, in a step that does the same
+    /// [for each](crate::StepBuilder::for_each).
+    pub fn part(&self) -> Option<usize> {
+        self.inner.part.as_ref().map(|(part, _)| *part)
+    }
+
+    /// The context of a part of the step that this is of.
+    pub(crate) fn of_part(&self, part: usize) -> Self {
+        let whole = &*self.inner;
+        Self {
+            inner: Arc::new(Inner {
+                workflow: Arc::clone(&whole.workflow),
+                run: whole.run.clone(),
+                step: whole.step,
+                attempt: whole.attempt,
+                round: whole.round,
+                part: Some((part, self.clone())),
+                parent: whole.parent.clone(),
+                token: OnceLock::new(),
+            }),
         }
     }
 
@@ -67,6 +98,9 @@ impl StepContext {
     /// A step that has asked for this is given the orchestrator's grace to come to an end; one
     /// that has not is dropped at once, wherever it awaits.
     pub fn token(&self) -> CancellationToken {
+        if let Some((_, whole)) = &self.inner.part {
+            return whole.token();
+        }
         self.inner
             .token
             .get_or_init(|| self.inner.parent.child_token())
@@ -94,6 +128,8 @@ impl fmt::Debug for StepContext {
 /// The start of an attempt: what the step's function may ask for. What it does not ask for is not
 /// made.
 pub(crate) struct Start<'r> {
+    /// The run, for what has parts.
+    pub(crate) shared: &'r Arc<Shared>,
     pub(crate) plan: &'r Arc<Plan>,
     pub(crate) run: &'r RunId,
     pub(crate) slots: &'r Slots,
@@ -118,6 +154,7 @@ impl Start<'_> {
                 step: self.step,
                 attempt: self.attempt,
                 round: self.round,
+                part: None,
                 parent: self.parent.clone(),
                 token: OnceLock::new(),
             }),

@@ -15,9 +15,11 @@
 //! ```
 
 mod admits;
+mod parts;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use crate::StepError;
@@ -25,6 +27,7 @@ use crate::outcome::{SkipReason, Status};
 use crate::plan::{Output, Plan, PlannedStep};
 
 pub(crate) use admits::Refused;
+pub(crate) use parts::Parts;
 
 /// Something that happened in a run. Steps are named by their indexes in the plan, times count in
 /// nanoseconds from the beginning of the run.
@@ -41,6 +44,16 @@ pub(crate) enum Fact {
     /// A step is done.
     Completed {
         step: usize,
+        output: Output,
+        /// The output as it is kept, in a run that is.
+        kept: Option<Box<str>>,
+        at: u64,
+    },
+    /// A part of a step is done, of so many: it is not done again by another attempt.
+    PartCompleted {
+        step: usize,
+        part: usize,
+        of: usize,
         output: Output,
         /// The output as it is kept, in a run that is.
         kept: Option<Box<str>>,
@@ -118,7 +131,7 @@ pub(crate) struct Record {
     pub(crate) started: u64,
     /// When it came to its end, or before when it does not try again.
     pub(crate) ended: u64,
-    /// Why it failed, or could not be undone.
+    /// Why it failed, or its last attempt did, or why it could not be undone.
     pub(crate) error: Option<Box<StepError>>,
     /// How often it was to be done again after it had been done.
     pub(crate) round: u32,
@@ -142,6 +155,8 @@ pub(crate) struct Course {
     steps: Box<[Record]>,
     /// Filled once each, so that steps read them while the run goes on.
     outputs: Arc<[OnceLock<Output>]>,
+    /// What is done of steps that have parts and are not done.
+    parts: BTreeMap<usize, Parts>,
     /// Steps that are not over.
     left: usize,
     /// The step that is being undone.
@@ -175,6 +190,7 @@ impl Course {
         Self {
             steps: plan.steps.iter().zip(plan.needs()).map(record).collect(),
             outputs: plan.needs().iter().map(|_| OnceLock::new()).collect(),
+            parts: BTreeMap::new(),
             left: plan.steps.len(),
             undoing: None,
             completed: Vec::with_capacity(plan.steps.len()),
@@ -276,6 +292,9 @@ impl Course {
                 // A step completes once, so its place is empty.
                 let _ = self.outputs[step].set(output);
                 self.completed.push(step as u32);
+                if !self.parts.is_empty() {
+                    self.parts.remove(&step);
+                }
                 self.end(plan, step, Phase::Completed, at, ready);
             }
             fact => self.apply_rarer(plan, fact, ready),
@@ -286,10 +305,19 @@ impl Course {
     fn apply_rarer(&mut self, plan: &Plan, fact: Fact, ready: impl FnMut(usize)) {
         match fact {
             Fact::Started { .. } | Fact::Completed { .. } => {}
-            Fact::AttemptFailed { step, until, .. } => {
-                self.steps[step].phase = Phase::Pausing;
-                self.steps[step].ended = until;
+            Fact::AttemptFailed { step, error, until } => {
+                let record = &mut self.steps[step];
+                record.phase = Phase::Pausing;
+                record.error = Some(Box::new(error));
+                record.ended = until;
             }
+            Fact::PartCompleted {
+                step,
+                part,
+                of,
+                output,
+                ..
+            } => self.apply_part(step, part, of, output),
             Fact::Failed { step, error, at } => {
                 self.steps[step].error = Some(Box::new(error));
                 if !plan.steps[step].optional {
@@ -372,6 +400,8 @@ impl Course {
 
     fn retry(&mut self, plan: &Plan, from: Option<usize>, at: u64) {
         let again = self.to_retry(plan, from);
+        let parts = std::mem::take(&mut self.parts);
+        let (parts, anew) = parts::after_retry(parts, plan, &again, from);
         let outputs = std::mem::replace(&mut self.outputs, Arc::new([]));
         let fresh = Self::new(plan);
         (self.finished, self.stopped, self.undoing) = (None, None, None);
@@ -382,8 +412,10 @@ impl Course {
         over.sort_by_key(|step| records[*step].ended);
         for (step, record) in records.iter().enumerate() {
             let was_done = matches!(record.phase, Phase::Completed | Phase::Undone);
-            self.steps[step].round = record.round + u32::from(again[step] && was_done);
+            let is_anew = (again[step] && was_done) || anew.contains(&step);
+            self.steps[step].round = record.round + u32::from(is_anew);
         }
+        self.parts = parts;
         for step in over {
             let record = &records[step];
             let kept = &mut self.steps[step];

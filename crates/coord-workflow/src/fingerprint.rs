@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Plan, PlannedStep};
+use crate::shape::{KeptShape, Shape};
 
 /// A step as a run's first record has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub(crate) struct KeptStep {
     /// Whether it may fail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) optional: bool,
+    /// What its work is made of, where it is more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shape: Option<KeptShape>,
     /// Everything about it that a run relies on.
     pub(crate) print: String,
 }
@@ -35,6 +39,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         needs_any: step.needs_any.clone(),
         signal: step.signal.as_deref().map(str::to_owned),
         optional: step.optional,
+        shape: step.shape.as_ref().map(Shape::kept),
         print: format!("{:016x}", print(plan, step)),
     });
     kept.collect()
@@ -84,6 +89,9 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
     has.into_iter().for_each(|has| hash.number(has.into()));
     hash.text(step.signal.as_deref().unwrap_or_default());
     hash.text(step.given.as_deref().unwrap_or_default());
+    if let Some(shape) = &step.shape {
+        hash.text(&shape.to_string());
+    }
     hash.0
 }
 

@@ -118,6 +118,8 @@
 
 mod spec;
 mod retry;
+mod shape;
+mod part_error;
 mod name;
 mod validate;
 mod handle;
@@ -148,7 +150,7 @@ mod critical_path;
 mod gantt;
 mod error;
 
-pub use builder::{NoInput, NoUndo, StepBuilder, Undo, UndoWith, Undoing, WorkflowBuilder};
+pub use builder::{Each, NoInput, NoUndo, StepBuilder, Undo, UndoWith, Undoing, WorkflowBuilder};
 pub use context::StepContext;
 pub use critical_path::{CriticalPath, CriticalStep};
 pub use durable::{Durable, Keeps, Kept, Volatile};
@@ -162,14 +164,16 @@ pub use orchestrator::{
 };
 pub use outcome::{Compensation, Outcome, SkipReason, Status, StepReport, StepState};
 pub use ownership::DEFAULT_LEASE_TTL;
+pub use part_error::PartError;
 pub use plan::{DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Workflow};
 pub use registry::{HandlerCall, Registry};
 pub use retry::Retry;
 pub use run::RunId;
 pub use run_journal::{RunJournal, RunQuery};
 pub use runs::Resumed;
+pub use shape::{DEFAULT_ITEM_CONCURRENCY, MAX_ITEMS};
 pub use signals::{Command, MAX_SIGNALS};
-pub use spec::{Call, Spec, StepSpec, UndoSpec};
+pub use spec::{Call, ForEachSpec, Items, Spec, StepSpec, UndoSpec};
 pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};
-pub use view::{RunState, RunView, StepPhase, StepView, Why};
+pub use view::{Progress, RunState, RunView, StepPhase, StepView, Why};

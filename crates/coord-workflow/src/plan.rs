@@ -12,6 +12,7 @@ use coord_bus::BoxFuture;
 
 use crate::context::Start;
 use crate::durable::Codec;
+use crate::shape::Shape;
 use crate::{AttemptError, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
@@ -67,6 +68,8 @@ pub(crate) struct PlannedStep {
     pub(crate) given: Option<Box<str>>,
     /// How many permits it takes of which resources of its orchestrator.
     pub(crate) resources: BTreeMap<String, u32>,
+    /// What its work is made of, where it is more than one.
+    pub(crate) shape: Option<Shape>,
 }
 
 impl PlannedStep {
@@ -90,6 +93,7 @@ impl PlannedStep {
             signal: None,
             sleep: None,
             given: None,
+            shape: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Handlers by name: how a workflow that is data becomes one that runs.
 
+mod each;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,8 +18,14 @@ use crate::plan::{
     Action, DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots,
     UndoAction, When,
 };
+use crate::shape::Shape::ForEach;
 use crate::validate::{Faults, ValidSpec, validate};
 use crate::{Call, Durable, Retry, Spec, StepContext, StepError, UndoSpec, Workflow};
+use each::Each;
+
+/// How what handlers put out is kept.
+const VALUE: Option<Codec> = Some(Codec::of::<Value>());
+const ITEM: Option<Codec> = Some(Codec::of_item::<Value>());
 
 /// What a handler is called with.
 #[derive(Debug, Clone)]
@@ -29,6 +37,8 @@ pub struct HandlerCall {
     pub input: Value,
     /// The outputs of the steps that this one needs, by id, of those that have one.
     pub outputs: BTreeMap<String, Arc<Value>>,
+    /// The item that it is called for, in a step that is done [for each](crate::StepSpec::for_each).
+    pub item: Option<Value>,
 }
 
 type Handler =
@@ -109,7 +119,14 @@ impl Registry {
         let steps = spec.steps.into_iter().zip(needs).zip(needs_any);
         let steps = steps.map(|((step, needs), needs_any)| {
             let undone_by = step.undo.as_ref().map(|undo| (&undo.handler, &undo.input));
-            let given = serde_json::to_string(&(&step.handler, &step.input, &step.when, undone_by));
+            let given = (&step.handler, &step.input, &step.when, undone_by);
+            let given = match &step.for_each {
+                None => serde_json::to_string(&given),
+                Some(each) => serde_json::to_string(&(given, &each.items)),
+            };
+            let each = step.for_each.as_ref().map(|each| Each::new(each, &ids));
+            let shape = each.as_ref().map(|_| ForEach { codec: ITEM });
+            let from = each.as_ref().and_then(Each::from);
             let waits = step.signal.is_some() || step.sleep.is_some();
             let work = Call::new(step.handler, step.input);
             let all_needs = [&needs[..], &needs_any].concat();
@@ -119,7 +136,10 @@ impl Registry {
                 action: match (&step.signal, step.sleep) {
                     (Some(name), _) => signal(name),
                     (None, Some(wait)) => sleep(wait),
-                    (None, None) => action(bind(work)),
+                    (None, None) => match each {
+                        Some(each) => each.action(bind(work)),
+                        None => action(bind(work)),
+                    },
                 },
                 when: step.when.map(|call| condition(bind(call))),
                 undo_retry: retry_of_undo(step.undo.as_ref()),
@@ -131,7 +151,7 @@ impl Registry {
                     false => DEFAULT_STEP_TIMEOUT,
                 }),
                 optional: step.optional,
-                codec: Some(Codec::of::<Value>()),
+                codec: VALUE,
                 signal: step.signal.map(Into::into),
                 sleep: step.sleep,
                 // A value is always written.
@@ -142,7 +162,8 @@ impl Registry {
                     .map(|(name, permits)| (name, permits.get()))
                     .collect(),
                 // An order, not an input: what a handler needs of the outputs is its business.
-                inputs: Vec::new(),
+                inputs: from.into_iter().collect(),
+                shape,
                 needs: needs.clone(),
                 needs_any: needs_any.clone(),
             }
@@ -188,15 +209,25 @@ impl Bound {
         context: StepContext,
         output: impl Fn(usize) -> Option<Output>,
     ) -> BoxFuture<'static, Result<Value, StepError>> {
+        (self.handler)(self.prepared(context, output))
+    }
+
+    /// What the handler is called with.
+    fn prepared(
+        &self,
+        context: StepContext,
+        output: impl Fn(usize) -> Option<Output>,
+    ) -> HandlerCall {
         let outputs = self.needs.iter().filter_map(|&need| {
             let value = output(need)?.downcast().ok()?;
             Some((self.ids[need].clone(), value))
         });
-        (self.handler)(HandlerCall {
+        HandlerCall {
             context,
             input: self.input.clone(),
             outputs: outputs.collect(),
-        })
+            item: None,
+        }
     }
 }
 
@@ -257,6 +288,7 @@ fn undo(call: Bound) -> UndoAction {
             context,
             input: call.input.clone(),
             outputs: BTreeMap::new(),
+            item: None,
         };
         if let Ok(output) = output.downcast() {
             undoing.outputs.insert(step, output);

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod compensate;
+mod items;
 mod limited;
 mod queue;
 mod ready;
@@ -30,6 +31,7 @@ use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan, Slots};
 use crate::signals::Signals;
 use crate::{Command, RunState, RunView, StepError, Workflow, WorkflowError};
+pub(crate) use items::Items;
 use queue::Queue;
 use recorder::Recorder;
 use work::Worker;
@@ -284,8 +286,14 @@ impl Shared {
         elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos())
     }
 
-    fn start<'r>(&'r self, step: usize, attempt: u32, parent: &'r CancellationToken) -> Start<'r> {
+    fn start<'r>(
+        self: &'r Arc<Self>,
+        step: usize,
+        attempt: u32,
+        parent: &'r CancellationToken,
+    ) -> Start<'r> {
         Start {
+            shared: self,
             plan: &self.plan,
             run: &self.id,
             slots: &self.slots,

@@ -15,6 +15,7 @@ use crate::durable::Codec;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
+use crate::shape::Shape;
 use crate::{Command, RecordFault, RunId, RunState, RunView, WorkflowError};
 
 /// A journal of runs: the log that their records are in, and the leases by which those who drive
@@ -219,6 +220,7 @@ fn plan_of(started: &Started) -> Plan {
         signal: step.signal.as_deref().map(Into::into),
         optional: step.optional,
         needs_any: step.needs_any.clone(),
+        shape: step.shape.as_ref().map(Shape::of_kept),
         ..PlannedStep::new(&step.id, step.needs.clone())
     });
     let name = (&*started.workflow).into();

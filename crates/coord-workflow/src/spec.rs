@@ -1,5 +1,7 @@
 //! A workflow as data: what a file or another program describes, before anything is checked.
 
+mod shapes;
+
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::retry::Retry;
+pub use shapes::{ForEachSpec, Items};
 
 /// A workflow as data: steps that name their handlers and the steps they need.
 ///
@@ -74,6 +77,9 @@ pub struct StepSpec {
     /// durable run is interrupted.
     #[serde(default)]
     pub sleep: Option<Duration>,
+    /// Calls the handler for each item of a list, in place of once; the output is a list, too.
+    #[serde(default)]
+    pub for_each: Option<ForEachSpec>,
     /// What the handler is given, as it is.
     #[serde(default)]
     pub input: Value,
@@ -113,6 +119,7 @@ impl StepSpec {
             handler: handler.into(),
             signal: None,
             sleep: None,
+            for_each: None,
             input: Value::Null,
             needs: Vec::new(),
             needs_any: Vec::new(),
@@ -141,6 +148,13 @@ impl StepSpec {
             sleep: Some(wait),
             ..Self::new(id, "")
         }
+    }
+
+    /// Calls its handler for each item of a list.
+    #[must_use]
+    pub fn for_each(mut self, each: impl Into<ForEachSpec>) -> Self {
+        self.for_each = Some(each.into());
+        self
     }
 
     /// With this for the handler.

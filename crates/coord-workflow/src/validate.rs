@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap};
 pub use fault::{Fault, Faults};
 
 use crate::name::{is_name, nearest};
-use crate::spec::{Spec, StepSpec};
+use crate::spec::{ForEachSpec, Spec, StepSpec};
 
 /// How many faults are told in full: more than anyone repairs between two runs, and few enough
 /// that looking for the nearest right name of each stays quick.
@@ -165,6 +165,14 @@ fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Fou
             let id = step.id.clone();
             found.add(|| Fault::TwoWorks { step: index, id });
         }
+        if waits > 0 && step.for_each.is_some() {
+            let (id, what) = (step.id.clone(), "for_each");
+            found.add(|| Fault::WithoutHandler {
+                step: index,
+                id,
+                what,
+            });
+        }
         for name in [handler, when, undo].into_iter().flatten() {
             if !handlers.contains(name.as_str()) {
                 found.add(|| Fault::UnknownHandler {
@@ -191,18 +199,24 @@ fn resolve_needs(
         for (need, name) in names.iter().enumerate() {
             match ids.get(name.as_str()) {
                 Some(&index) => needs.push(index),
-                None => found.add(|| {
-                    let others = steps.iter().map(|other| other.id.as_str());
-                    Fault::UnknownNeed {
-                        step,
-                        need,
-                        any,
-                        id: spec.id.clone(),
-                        name: name.clone(),
-                        // A step is never told to need itself.
-                        nearest: nearest(name, others.filter(|other| *other != spec.id))
-                            .map(str::to_owned),
-                    }
+                None => found.add(|| Fault::UnknownNeed {
+                    step,
+                    need,
+                    any,
+                    id: spec.id.clone(),
+                    name: name.clone(),
+                    nearest: nearest_other(steps, spec, name),
+                }),
+            }
+        }
+        if !any && let Some(name) = spec.for_each.as_ref().and_then(ForEachSpec::step) {
+            match ids.get(name) {
+                Some(&index) => needs.push(index),
+                None => found.add(|| Fault::UnknownItems {
+                    step,
+                    id: spec.id.clone(),
+                    name: name.to_owned(),
+                    nearest: nearest_other(steps, spec, name),
                 }),
             }
         }
@@ -211,6 +225,12 @@ fn resolve_needs(
         needs
     };
     steps.iter().enumerate().map(resolve).collect()
+}
+
+/// The id of another step that is probably meant: none is told to need itself.
+fn nearest_other(steps: &[StepSpec], spec: &StepSpec, name: &str) -> Option<String> {
+    let others = steps.iter().map(|other| other.id.as_str());
+    nearest(name, others.filter(|other| *other != spec.id)).map(str::to_owned)
 }
 
 /// Kahn's algorithm; what is on a cycle, or needs what is, is left out.

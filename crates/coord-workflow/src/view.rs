@@ -1,5 +1,7 @@
 //! What is to be seen of a run: where it is, where each step is, and what that waits for.
 
+mod progress;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use serde_json::Value;
 use crate::course::{Course, Phase};
 use crate::plan::Plan;
 use crate::{RunId, Status};
+pub use progress::Progress;
 
 /// A run, as it was when it was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -80,7 +83,10 @@ pub struct StepView {
     /// When it came to its end; or while it waits for another attempt, when that is made.
     #[serde(serialize_with = "seconds")]
     pub ended: Option<Duration>,
-    /// Why it failed, or could not be undone.
+    /// How far it is, where its work is more than one and some of it is done, and not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Why it failed, or could not be undone; why its last attempt failed, while it tries again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What it put out, where that is JSON.
@@ -150,6 +156,8 @@ pub enum Why {
     Place,
     /// It runs.
     Running,
+    /// It runs, and some of its work is done.
+    Progress(Progress),
     /// It tries again at this time, counted from the beginning of the run.
     Retry {
         /// When.
@@ -177,6 +185,7 @@ impl fmt::Display for Why {
                 "it is ready, and waits for a place: as many steps as may run are running",
             ),
             Self::Running => formatter.write_str("it is running"),
+            Self::Progress(progress) => write!(formatter, "it is running: {progress}"),
             Self::Retry { at } => write!(
                 formatter,
                 "its last attempt failed, and the next is made {at:.1?} after the run began"
@@ -215,7 +224,7 @@ impl RunView {
             },
             _ => match &step.signal {
                 Some(signal) => Why::Signal(signal.clone()),
-                None => Why::Running,
+                None => step.progress.map_or(Why::Running, Why::Progress),
             },
         })
     }
@@ -227,6 +236,7 @@ impl RunView {
             let time = |nanos| Some(Duration::from_nanos(nanos));
             let phase = StepPhase::of(record.phase);
             let has_end = phase.is_over() || phase == StepPhase::Retrying;
+            let error = record.error.as_ref().filter(|_| phase.has_error());
             let output = course.outputs().get(place).and_then(|output| output.get());
             StepView {
                 id: step.id.to_string(),
@@ -236,7 +246,8 @@ impl RunView {
                 attempts: record.attempts,
                 started: time(record.started).filter(|_| record.attempts > 0),
                 ended: time(record.ended).filter(|_| has_end),
-                error: record.error.as_ref().map(ToString::to_string),
+                progress: Progress::of(course, place),
+                error: error.map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
                 signal: step.signal.as_ref().map(ToString::to_string),
             }
@@ -249,6 +260,10 @@ impl StepPhase {
     /// Whether the step has come to its end.
     pub fn is_over(self) -> bool {
         !matches!(self, Self::Waiting | Self::Running | Self::Retrying)
+    }
+
+    fn has_error(self) -> bool {
+        !matches!(self, Self::Completed | Self::Undone)
     }
 
     fn of(phase: Phase) -> Self {

@@ -50,6 +50,15 @@ pub enum Transition {
         #[serde(with = "seconds")]
         wait: Duration,
     },
+    /// A part of a step is done: an item of its list, or a round.
+    PartCompleted {
+        /// The step.
+        step: String,
+        /// Which part, from 0.
+        part: usize,
+        /// How many there are, or may be.
+        of: usize,
+    },
     /// A step is done.
     StepCompleted {
         /// The step.
@@ -119,6 +128,7 @@ impl Transition {
         match self {
             Self::StepStarted { step, .. }
             | Self::StepRetrying { step, .. }
+            | Self::PartCompleted { step, .. }
             | Self::StepCompleted { step, .. }
             | Self::StepFailed { step, .. }
             | Self::StepSkipped { step, .. }

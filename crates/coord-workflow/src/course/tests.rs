@@ -19,6 +19,8 @@ struct Shape {
     needs_any: u16,
     /// Whether it takes their outputs, too.
     takes_inputs: bool,
+    /// How many items the list has that it is done for each of, if it is.
+    items: Option<usize>,
     takes_ms: u64,
     failures: u32,
     max_attempts: u32,
@@ -38,11 +40,13 @@ fn shape() -> impl Strategy<Value = Shape> {
         prop::option::of(prop::bool::weighted(0.8)),
     );
     let needs_any = prop_oneof![2 => Just(0), 1 => any::<u16>()];
-    let needs = (any::<u16>(), needs_any);
+    let items = prop::option::weighted(0.3, 0..4_usize);
+    let needs = (any::<u16>(), needs_any, items);
     (needs, behaviour, rest).prop_map(|(needs, behaviour, (optional, when, undo))| Shape {
         needs: needs.0 & needs.0.rotate_left(5),
         needs_any: needs.1,
         takes_inputs: behaviour.0,
+        items: needs.2,
         takes_ms: behaviour.1,
         failures: behaviour.2,
         max_attempts: behaviour.3,
@@ -52,9 +56,18 @@ fn shape() -> impl Strategy<Value = Shape> {
     })
 }
 
-fn build(shapes: &[Shape], timeout: Duration) -> Workflow {
+fn build(shapes: &[Shape], timeout: Duration) -> Workflow<Vec<Vec<usize>>> {
     let mut workflow = Workflow::builder("facts").timeout(timeout);
-    let mut handles: Vec<Step<usize>> = Vec::new();
+    // Of each length one.
+    let lists = (0..4).map(|items| {
+        let input = workflow.input();
+        let list = workflow.step(format!("list-{items}")).input(input);
+        list.run(move |lists: Arc<Vec<Vec<usize>>>| {
+            std::future::ready(Ok::<_, StepError>(lists[items].clone()))
+        })
+    });
+    let lists: Vec<Step<Vec<usize>>> = lists.collect();
+    let mut handles: Vec<Step<Vec<usize>>> = Vec::new();
     for (index, shape) in shapes.iter().cloned().enumerate() {
         let needs = (0..index).filter(|need| shape.needs & (1 << need) != 0);
         let needs: Vec<_> = needs.map(|need| handles[need]).collect();
@@ -68,6 +81,22 @@ fn build(shapes: &[Shape], timeout: Duration) -> Workflow {
         }
         let any = (0..index).filter(|need| shape.needs_any & (1 << need) != 0);
         step = step.after_any(any.map(|need| &handles[need]));
+        if let Some(items) = shape.items {
+            let retries = shape.failures;
+            let takes = shape.takes_ms;
+            // The last item fails as often as the step is to.
+            let one = move |context: StepContext, item: usize| async move {
+                if takes > 0 {
+                    sleep(Duration::from_millis(takes + item as u64)).await;
+                }
+                match item + 1 < items || context.attempt() > retries {
+                    true => Ok(item),
+                    false => Err(StepError::message("it was to fail")),
+                }
+            };
+            handles.push(step.for_each(lists[items]).run_with(one));
+            continue;
+        }
         let inputs = if shape.takes_inputs {
             needs
         } else {
@@ -88,7 +117,7 @@ fn build(shapes: &[Shape], timeout: Duration) -> Workflow {
                 sleep(Duration::from_millis(takes_ms)).await;
             }
             match context.attempt() > failures {
-                true => Ok(index),
+                true => Ok(vec![index]),
                 false => Err(StepError::message("it was to fail")),
             }
         };
@@ -108,13 +137,13 @@ fn build(shapes: &[Shape], timeout: Duration) -> Workflow {
 }
 
 /// Runs it, cancelled after a while if that is before its end.
-fn execute(workflow: &Workflow, cancel_after: Option<u64>) -> Arc<Outcome> {
+fn execute(workflow: &Workflow<Vec<Vec<usize>>>, cancel_after: Option<u64>) -> Arc<Outcome> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build();
     runtime.expect("a runtime starts").block_on(async {
         let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).expect("the topic opens");
         let run = orchestrator
-            .start_workflow(workflow, ())
+            .start_workflow(workflow, (0..4).map(|items| (0..items).collect()).collect())
             .expect("it starts");
         if let Some(wait) = cancel_after {
             sleep(Duration::from_millis(wait)).await;
@@ -216,6 +245,7 @@ fn about(fact: &Fact) -> Option<usize> {
     match fact {
         Fact::Started { step, .. }
         | Fact::AttemptFailed { step, .. }
+        | Fact::PartCompleted { step, .. }
         | Fact::Completed { step, .. }
         | Fact::Failed { step, .. }
         | Fact::Skipped { step, .. }

@@ -91,7 +91,7 @@ pub(super) fn step(run: Arc<Shared>, step: usize, stage: Stage) -> BoxFuture<'st
 
 /// A step of a run.
 struct Step<'r> {
-    run: &'r Shared,
+    run: &'r Arc<Shared>,
     step: usize,
 }
 

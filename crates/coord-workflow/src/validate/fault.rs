@@ -83,6 +83,38 @@ pub enum Fault {
         nearest: Option<String>,
     },
 
+    /// A step takes the items of its list from what is no step.
+    #[error(
+        "step {} takes its items from {}, which is no step{}",
+        Shown(id),
+        Shown(name),
+        DidYouMean(nearest)
+    )]
+    UnknownItems {
+        /// Which step.
+        step: usize,
+        /// The step's id.
+        id: String,
+        /// Where it takes them from.
+        name: String,
+        /// The id of the step that is probably meant.
+        nearest: Option<String>,
+    },
+
+    /// A step says how its handler is called, and has none.
+    #[error(
+        "step {} has `{what}`, which is about a handler, and has none",
+        Shown(id)
+    )]
+    WithoutHandler {
+        /// Which step.
+        step: usize,
+        /// The step's id.
+        id: String,
+        /// What it says.
+        what: &'static str,
+    },
+
     /// A step has more than one of a handler, a signal to wait for and a time to sleep.
     #[error(
         "step {} has more than one of `handler`, `signal` and `sleep`: keep what it is to do",

@@ -19,9 +19,9 @@ use proptest::prelude::*;
 use crate::durable::Machine;
 
 /// A log that takes some appends, and then refuses every one.
-struct Failing {
-    log: Arc<dyn EventLog>,
-    left: AtomicUsize,
+pub(crate) struct Failing {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) left: AtomicUsize,
 }
 
 impl EventLog for Failing {
@@ -191,7 +191,7 @@ async fn run(shapes: &[Shape], crashes: &[usize]) -> (Arc<Outcome>, World, usize
     (outcome, world, appends)
 }
 
-fn paused<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn paused<T>(future: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build();
     runtime.unwrap().block_on(future)

@@ -61,7 +61,7 @@ impl Machine {
         builder.build().unwrap()
     }
 
-    async fn kinds(&self, run: &str) -> Vec<String> {
+    pub(crate) async fn kinds(&self, run: &str) -> Vec<String> {
         let records = self.log.read(&format!("run.{run}"), 1, 1_000).await;
         let records = records.unwrap().into_iter();
         records.map(|stored| stored.record.kind).collect()

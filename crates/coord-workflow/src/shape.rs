@@ -1,0 +1,63 @@
+//! Steps whose work is more than one: what they are made of, and the bounds of that.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::durable::Codec;
+
+/// How many items a list may have that a step does the same for.
+pub const MAX_ITEMS: usize = 100_000;
+
+/// How many items of a list a step works at at once where nothing else is said.
+pub const DEFAULT_ITEM_CONCURRENCY: NonZeroUsize = match NonZeroUsize::new(40) {
+    Some(items) => items,
+    None => NonZeroUsize::MIN,
+};
+
+/// What the work of a step is made of, where it is more than one.
+pub(crate) enum Shape {
+    /// The same for each item of a list, whose outputs are kept like this.
+    ForEach { codec: Option<Codec> },
+}
+
+/// The same, as a run's first record has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KeptShape {
+    ForEach,
+}
+
+impl Shape {
+    /// How the outputs of its parts are kept.
+    pub(crate) fn codec_of_parts(&self) -> Option<Codec> {
+        match self {
+            Self::ForEach { codec } => *codec,
+        }
+    }
+
+    pub(crate) fn kept(&self) -> KeptShape {
+        match self {
+            Self::ForEach { .. } => KeptShape::ForEach,
+        }
+    }
+
+    /// To read the records of a run by: outputs are JSON.
+    pub(crate) fn of_kept(kept: &KeptShape) -> Self {
+        let codec = Some(Codec::of::<Value>());
+        match kept {
+            KeptShape::ForEach => Self::ForEach { codec },
+        }
+    }
+}
+
+/// In a word or two: what a graph says of the step, and a part of its fingerprint.
+impl fmt::Display for Shape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ForEach { .. } => formatter.write_str("for each"),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Steps as data whose work is more than one.
+
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A step's handler is called for each item of a list.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use coord_workflow::{ForEachSpec, StepSpec};
+///
+/// let mail = StepSpec::new("mail", "send").for_each(ForEachSpec::step_items("people"));
+/// let written: StepSpec = serde_json::from_str(
+///     r#"{ "id": "mail", "handler": "send", "for_each": { "items": "people" } }"#,
+/// )?;
+/// assert_eq!(written, mail);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForEachSpec {
+    /// The items.
+    pub items: Items,
+    /// How many at once at most; `None`:
+    /// [`DEFAULT_ITEM_CONCURRENCY`](crate::DEFAULT_ITEM_CONCURRENCY).
+    #[serde(default)]
+    pub concurrency: Option<NonZeroUsize>,
+}
+
+/// The items of a list: written down, or what a step puts out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Items {
+    /// The list that the step of this id puts out. It ends before this one begins, which is skipped
+    /// when there is no output.
+    Step(String),
+    /// These.
+    List(Vec<Value>),
+}
+
+impl ForEachSpec {
+    /// For each item of the list that the step of this id puts out.
+    pub fn step_items(step: impl Into<String>) -> Self {
+        Items::Step(step.into()).into()
+    }
+
+    /// With at most so many at once.
+    #[must_use]
+    pub fn concurrency(mut self, items: NonZeroUsize) -> Self {
+        self.concurrency = Some(items);
+        self
+    }
+
+    /// The step that the items come from, if they do.
+    pub(crate) fn step(&self) -> Option<&str> {
+        match &self.items {
+            Items::Step(step) => Some(step),
+            Items::List(_) => None,
+        }
+    }
+}
+
+impl From<Items> for ForEachSpec {
+    fn from(items: Items) -> Self {
+        Self {
+            items,
+            concurrency: None,
+        }
+    }
+}
+
+/// For each of these.
+impl From<Vec<Value>> for ForEachSpec {
+    fn from(items: Vec<Value>) -> Self {
+        Items::List(items).into()
+    }
+}
