@@ -1,5 +1,6 @@
 //! The typed builder: steps that take the outputs of earlier steps, checked by the compiler.
 
+mod child;
 mod each;
 
 use std::any::Any;
@@ -18,7 +19,9 @@ use serde::de::DeserializeOwned;
 use crate::context::Start;
 use crate::handle::{InputPlace, Inputs, Outputs, Place, Step};
 use crate::name::is_name;
-use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When};
+use crate::plan::{
+    Action, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When,
+};
 use crate::{Durable, Fault, Faults, Keeps, Retry, StepContext, StepError, Volatile, Workflow};
 
 pub use each::Each;
@@ -305,7 +308,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         place.step
     }
 
-    fn begin<T, E, F, Fut>(mut self, begin: F) -> Step<T>
+    fn begin<T, E, F, Fut>(self, begin: F) -> Step<T>
     where
         U: Undo<T>,
         K: Keeps<T>,
@@ -314,7 +317,16 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         T: Send + Sync + 'static,
         E: Into<StepError> + 'static,
     {
-        self.step.action = Box::new(move |start| Some(Box::pin(erase(begin(start)?))));
+        self.add(Box::new(move |start| Some(Box::pin(erase(begin(start)?)))))
+    }
+
+    /// Adds the step, whose work puts out a `T`.
+    fn add<T>(mut self, action: Action) -> Step<T>
+    where
+        U: Undo<T>,
+        K: Keeps<T>,
+    {
+        self.step.action = action;
         self.step.undo = self.undo.erased().0;
         self.step.codec = K::kept().0;
         if let Some(timeout) = self.timeout {

@@ -135,6 +135,8 @@ pub(crate) struct Record {
     pub(crate) error: Option<Box<StepError>>,
     /// How often it was to be done again after it had been done.
     pub(crate) round: u32,
+    /// How often the run had been retried when it was last begun anew.
+    pub(crate) life: u32,
 }
 
 impl Record {
@@ -168,6 +170,8 @@ pub(crate) struct Course {
     finished: Option<u64>,
     /// When it was retried last: its timeout counts from then on.
     pub(crate) retried: Option<u64>,
+    /// How often it was.
+    retries: u32,
     #[cfg(test)]
     history: Vec<Fact>,
 }
@@ -186,6 +190,7 @@ impl Course {
             ended: 0,
             error: None,
             round: 0,
+            life: 0,
         };
         Self {
             steps: plan.steps.iter().zip(plan.needs()).map(record).collect(),
@@ -197,6 +202,7 @@ impl Course {
             stopped: None,
             finished: None,
             retried: None,
+            retries: 0,
             #[cfg(test)]
             history: Vec::new(),
         }
@@ -407,6 +413,7 @@ impl Course {
         (self.finished, self.stopped, self.undoing) = (None, None, None);
         (self.retried, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
         self.completed.clear();
+        self.retries += 1;
         let records = std::mem::replace(&mut self.steps, fresh.steps);
         let mut over: Vec<_> = (0..again.len()).filter(|step| !again[*step]).collect();
         over.sort_by_key(|step| records[*step].ended);
@@ -414,6 +421,11 @@ impl Course {
             let was_done = matches!(record.phase, Phase::Completed | Phase::Undone);
             let is_anew = (again[step] && was_done) || anew.contains(&step);
             self.steps[step].round = record.round + u32::from(is_anew);
+            self.steps[step].life = if again[step] {
+                self.retries
+            } else {
+                record.life
+            };
         }
         self.parts = parts;
         for step in over {

@@ -55,7 +55,15 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Keeps<T> for Durab
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Codec {
     pub(crate) encode: fn(&Output) -> Result<Box<str>, serde_json::Error>,
-    pub(crate) decode: fn(&str) -> Result<Output, serde_json::Error>,
+    pub(crate) decode: Decode,
+}
+
+pub(crate) type Decode = fn(&str) -> Result<Output, serde_json::Error>;
+
+pub(crate) fn decode<T: DeserializeOwned + Send + Sync + 'static>(
+    json: &str,
+) -> Result<Output, serde_json::Error> {
+    Ok(Arc::new(serde_json::from_str::<T>(json)?))
 }
 
 impl Codec {
@@ -66,7 +74,7 @@ impl Codec {
                 let output = output.downcast_ref::<T>();
                 Ok(serde_json::to_string(&output)?.into())
             },
-            decode: |json| Ok(Arc::new(serde_json::from_str::<T>(json)?)),
+            decode: decode::<T>,
         }
     }
 

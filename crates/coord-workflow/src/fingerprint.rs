@@ -92,11 +92,14 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
     if let Some(shape) = &step.shape {
         hash.text(&shape.to_string());
     }
+    if let Some(child) = &step.child {
+        hash.text(child.chosen());
+    }
     hash.0
 }
 
 /// FNV-1a: the same in every version and on every machine. It need not withstand anybody.
-struct Hash(u64);
+pub(crate) struct Hash(u64);
 
 impl Default for Hash {
     fn default() -> Self {
@@ -105,12 +108,16 @@ impl Default for Hash {
 }
 
 impl Hash {
-    fn text(&mut self, text: &str) {
+    pub(crate) fn value(&self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
         self.number(text.len());
         self.bytes(text.as_bytes());
     }
 
-    fn number(&mut self, number: usize) {
+    pub(crate) fn number(&mut self, number: usize) {
         self.bytes(&(number as u64).to_le_bytes());
     }
 

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::StepError;
-use crate::shape::MAX_ITEMS;
+use crate::shape::{MAX_DEPTH, MAX_ITEMS};
+use crate::{Status, StepError};
 
 /// How many of the items that failed a message names; the others are counted.
 const NAMED_MAX: usize = 8;
@@ -21,6 +21,53 @@ pub enum PartError {
     TooManyItems {
         /// How many it has.
         count: usize,
+    },
+    /// The run of its workflow failed.
+    #[error("run `{run}` of `{workflow}` failed at its step `{step}`")]
+    ChildFailed {
+        /// The run.
+        run: String,
+        /// Of which workflow it is.
+        workflow: String,
+        /// The step that failed: the first of them, in the workflow's order.
+        step: String,
+        /// Why.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The run of its workflow ended before it was done.
+    #[error("run `{run}` of `{workflow}` ended as {status}")]
+    ChildEnded {
+        /// The run.
+        run: String,
+        /// Of which workflow it is.
+        workflow: String,
+        /// How.
+        status: Status,
+    },
+    /// The run of its workflow could not be started.
+    #[error("workflow `{workflow}` cannot be run")]
+    ChildNotStarted {
+        /// The workflow.
+        workflow: String,
+        /// Why not.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The run of its workflow completed without the step whose output it was to have.
+    #[error("run `{run}` completed, and its step `{step}` was skipped, so there is no output")]
+    NoOutput {
+        /// The run.
+        run: String,
+        /// The step.
+        step: String,
+    },
+    /// Its workflow would be run too deep within others.
+    #[error(
+        "workflow `{workflow}` would be run within {MAX_DEPTH} other runs, the most there may be: \
+         does it run itself?"
+    )]
+    TooDeep {
+        /// The workflow.
+        workflow: String,
     },
     /// Its list is not one.
     #[error("its items come from `{step}`, whose output is no list")]

@@ -16,7 +16,7 @@ use crate::fingerprint::KeptStep;
 use crate::outcome::Status;
 use crate::plan::{Output, Plan};
 use crate::shape::Shape;
-use crate::{Command, RecordFault, StepError};
+use crate::{Command, Parent, RecordFault, StepError};
 
 /// The version of the records.
 pub(crate) const VERSION: u32 = 1;
@@ -60,6 +60,9 @@ pub(crate) struct Started {
     pub(crate) input: Box<RawValue>,
     pub(crate) steps: Vec<KeptStep>,
     pub(crate) owner: Owner,
+    /// The step that the run is the work of, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<Parent>,
 }
 
 /// Who drives a run: as long as this grant of a lease holds.

@@ -1,5 +1,6 @@
 //! Handlers by name: how a workflow that is data becomes one that runs.
 
+mod child;
 mod each;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::{BoxFuture, time};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::builder::new_identity;
@@ -18,9 +21,10 @@ use crate::plan::{
     Action, DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots,
     UndoAction, When,
 };
-use crate::shape::Shape::ForEach;
-use crate::validate::{Faults, ValidSpec, validate};
+use crate::shape::Shape;
+use crate::validate::{Faults, ValidSpec, check};
 use crate::{Call, Durable, Retry, Spec, StepContext, StepError, UndoSpec, Workflow};
+use child::{KnownWorkflow, Ran};
 use each::Each;
 
 /// How what handlers put out is kept.
@@ -67,6 +71,7 @@ type Handler =
 #[derive(Clone, Default)]
 pub struct Registry {
     handlers: BTreeMap<String, Handler>,
+    workflows: BTreeMap<String, KnownWorkflow>,
 }
 
 impl Registry {
@@ -84,6 +89,18 @@ impl Registry {
     {
         let handler: Handler = Arc::new(move |call| Box::pin(handler(call)));
         self.handlers.insert(name.into(), handler);
+        self
+    }
+
+    /// With one more workflow that steps may run: see [`StepSpec::workflow`](crate::StepSpec::workflow). A
+    /// later one replaces an earlier one of its name.
+    #[must_use]
+    pub fn with_workflow<I>(mut self, workflow: &Workflow<I, Durable>) -> Self
+    where
+        I: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        let known = KnownWorkflow::of(workflow);
+        self.workflows.insert(workflow.name().to_owned(), known);
         self
     }
 
@@ -108,7 +125,9 @@ impl Registry {
     ///
     /// As [`workflow`](Self::workflow).
     pub fn workflow_with_input<I>(&self, spec: Spec) -> Result<Workflow<I, Durable>, Faults> {
-        let valid = validate(spec, self.names())?;
+        let workflows = self.workflows.iter();
+        let workflows = workflows.map(|(name, known)| (&**name, known.steps()));
+        let valid = check(spec, self.names(), &workflows.collect())?;
         Ok(self.plan(valid))
     }
 
@@ -125,9 +144,16 @@ impl Registry {
                 Some(each) => serde_json::to_string(&(given, &each.items)),
             };
             let each = step.for_each.as_ref().map(|each| Each::new(each, &ids));
-            let shape = each.as_ref().map(|_| ForEach { codec: ITEM });
+            let runs = step.workflow.as_ref();
+            let runs = runs.and_then(|child| Some(self.workflows.get(&child.name)?.ran(child)));
+            let shape = match &runs {
+                Some(ran) => Some(ran.shape()),
+                None => each.as_ref().map(|_| Shape::ForEach { codec: ITEM }),
+            };
+            let child = runs.as_ref().map(Ran::child);
+            let input = step.input.clone();
             let from = each.as_ref().and_then(Each::from);
-            let waits = step.signal.is_some() || step.sleep.is_some();
+            let waits = step.signal.is_some() || step.sleep.is_some() || runs.is_some();
             let work = Call::new(step.handler, step.input);
             let all_needs = [&needs[..], &needs_any].concat();
             let bind = |call| self.bind(call, &ids, &all_needs);
@@ -136,9 +162,10 @@ impl Registry {
                 action: match (&step.signal, step.sleep) {
                     (Some(name), _) => signal(name),
                     (None, Some(wait)) => sleep(wait),
-                    (None, None) => match each {
-                        Some(each) => each.action(bind(work)),
-                        None => action(bind(work)),
+                    (None, None) => match (runs, each) {
+                        (Some(ran), _) => ran.action(&input),
+                        (None, Some(each)) => each.action(bind(work)),
+                        (None, None) => action(bind(work)),
                     },
                 },
                 when: step.when.map(|call| condition(bind(call))),
@@ -164,6 +191,7 @@ impl Registry {
                 // An order, not an input: what a handler needs of the outputs is its business.
                 inputs: from.into_iter().collect(),
                 shape,
+                child,
                 needs: needs.clone(),
                 needs_any: needs_any.clone(),
             }

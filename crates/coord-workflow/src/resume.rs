@@ -7,7 +7,7 @@ use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Owner, Reader, Started};
 use crate::run::Told;
-use crate::{RecordFault, RunId, WorkflowError, fingerprint};
+use crate::{Parent, RecordFault, RunId, WorkflowError, fingerprint};
 
 /// How many records are read at once.
 const PAGE: usize = 1_000;
@@ -29,6 +29,8 @@ pub(crate) struct Kept {
     pub(crate) told: Told,
     /// Who drives it, or did last.
     pub(crate) owner: Owner,
+    /// The step that it is the work of, if it is.
+    pub(crate) child_of: Option<Parent>,
     /// The version of its stream.
     pub(crate) version: u64,
 }
@@ -88,6 +90,7 @@ impl<'r> Begun<'r> {
             started_at: started.started_at,
             told: Told::default(),
             owner: started.owner,
+            child_of: started.parent,
             version: 1,
         };
         loop {

@@ -1,6 +1,7 @@
 //! One run of a workflow: what it shares among those who drive it, and its course.
 
 mod attempt;
+mod child;
 mod compensate;
 mod items;
 mod limited;
@@ -13,7 +14,7 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -25,12 +26,15 @@ use tokio::runtime::Handle;
 
 use crate::context::Start;
 use crate::course::{Course, Fact, Refused};
+use crate::fingerprint::Hash;
 use crate::limits::{Limits, RunLimits};
-use crate::name::is_name;
+use crate::name::{NAME_LENGTH_MAX, is_name};
 use crate::outcome::{Outcome, Status};
-use crate::plan::{Output, Plan, Slots};
+use crate::ownership::Keeping;
+use crate::plan::{Definition, Output, Plan, Slots};
 use crate::signals::Signals;
-use crate::{Command, RunState, RunView, StepError, Workflow, WorkflowError};
+use crate::{Command, Parent, RunState, RunView, StepError, WorkflowError};
+pub(crate) use child::ChildRun;
 pub(crate) use items::Items;
 use queue::Queue;
 use recorder::Recorder;
@@ -63,23 +67,39 @@ impl RunId {
 
     /// The time in milliseconds and a random part, both in base 36.
     pub(crate) fn at(now: Timestamp) -> Self {
-        const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-        let base_36 = |mut number: u64, digits: usize| {
-            let mut text = vec![b'0'; digits];
-            for digit in text.iter_mut().rev() {
-                *digit = DIGITS[(number % 36) as usize];
-                number /= 36;
-            }
-            String::from_utf8_lossy(&text).into_owned()
-        };
         let time = base_36(now.as_millisecond().unsigned_abs(), 9);
         Self(format!("{time}-{}", base_36(fastrand::u64(..), 6)).into())
+    }
+
+    /// That of the run that is the work of a step, in an attempt at it: another for each attempt, and for
+    /// each time that a retried run does it anew. To ask again is to have the same id.
+    pub(crate) fn of_child(&self, step: &str, life: u32, attempt: u32) -> Self {
+        let mut hash = Hash::default();
+        hash.text(&self.0);
+        hash.text(step);
+        hash.number(life as usize);
+        hash.number(attempt as usize);
+        // Ids have nothing in them but ASCII.
+        let mut id = format!("{self}.{step}");
+        id.truncate(NAME_LENGTH_MAX - 11);
+        Self(format!("{id}-{}", base_36(hash.value(), 10)).into())
     }
 
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The last so many digits of a number.
+fn base_36(mut number: u64, digits: usize) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut text = vec![b'0'; digits];
+    for digit in text.iter_mut().rev() {
+        *digit = DIGITS[(number % 36) as usize];
+        number /= 36;
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 impl fmt::Display for RunId {
@@ -109,6 +129,11 @@ pub(crate) struct Settings {
     pub(crate) grace: Duration,
     pub(crate) compensation_timeout: Duration,
     pub(crate) tasks: Arc<TaskScope>,
+    /// Cancelled to cancel every run that is not kept.
+    pub(crate) token: CancellationToken,
+    pub(crate) runs: Mutex<Vec<Weak<Shared>>>,
+    /// What it takes to drive durable ones.
+    pub(crate) keeping: Option<Keeping>,
 }
 
 /// How a run came to its end, or that it did not.
@@ -121,6 +146,12 @@ pub(crate) enum End {
     TakenOver,
     /// What happens in it cannot be kept.
     Unrecorded(Arc<EventLogError>),
+    /// The run that this step of it is to run cannot be gone on with.
+    Child {
+        step: String,
+        child: RunId,
+        source: Arc<WorkflowError>,
+    },
 }
 
 impl End {
@@ -136,6 +167,16 @@ impl End {
             Self::Suspended => WorkflowError::Suspended { run },
             Self::TakenOver => WorkflowError::TakenOver { run },
             Self::Unrecorded(source) => WorkflowError::Journal { run, source },
+            Self::Child {
+                step,
+                child,
+                source,
+            } => WorkflowError::Child {
+                run,
+                step,
+                child: child.to_string(),
+                source,
+            },
         })
     }
 
@@ -166,6 +207,8 @@ pub(crate) struct Beginning {
     pub(crate) told: Told,
     /// What it has to do with the limits of all runs: `None`, nothing.
     pub(crate) limits: Option<RunLimits>,
+    /// The step that it is the work of, if it is.
+    pub(crate) child_of: Option<Parent>,
 }
 
 /// What a run was told, before it is driven.
@@ -199,6 +242,8 @@ pub(crate) struct Shared {
     settings: Arc<Settings>,
     /// What it has to do with the limits of all runs: `None`, nothing.
     limits: Option<RunLimits>,
+    /// The step that it is the work of, if it is.
+    child_of: Option<Parent>,
     slots: Slots,
     pub(crate) signals: Arc<Signals>,
     /// How often each step is done again; empty in a run that was not retried.
@@ -219,12 +264,12 @@ pub(crate) struct Shared {
 struct Taken(AtomicU64);
 
 impl Shared {
-    pub(crate) fn new<I, K>(
-        workflow: &Workflow<I, K>,
+    pub(crate) fn new(
+        definition: Definition<'_>,
         beginning: Beginning,
         settings: &Arc<Settings>,
     ) -> Arc<Self> {
-        let plan = Arc::clone(&workflow.plan);
+        let plan = Arc::clone(definition.plan);
         let limit = [plan.concurrency, settings.concurrency];
         let limit = limit.into_iter().flatten().map(usize::from).min();
         let is_durable = beginning.suspend.is_some();
@@ -250,9 +295,10 @@ impl Shared {
                 .map(CancellationToken::child_token)
                 .unwrap_or_default(),
             is_durable,
-            identity: workflow.identity,
+            identity: definition.identity,
             settings: Arc::clone(settings),
             limits: beginning.limits,
+            child_of: beginning.child_of,
             slots: Slots {
                 input: beginning.input,
                 outputs: Arc::clone(queue.course.outputs()),
@@ -343,7 +389,8 @@ impl Shared {
             duration: None,
             is_paused: queue.is_paused(),
             driven_by: Some("this process".to_owned()),
-            steps: RunView::steps_of(&self.plan, &queue.course),
+            parent: self.child_of.clone(),
+            steps: RunView::steps_of(&self.id, &self.plan, &queue.course),
         }
     }
 
@@ -438,11 +485,12 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
     let status = steps_to_end(run).await;
     if run.queue().is_suspended() {
         run.settled().await?;
-        return Err(End::Suspended);
+        return Err(run.why_left());
     }
     if status != Status::Completed {
         let (waiting, at) = (run.queue().waiting(), run.elapsed());
         for step in waiting {
+            child::end_of_stopped(run, step).await?;
             let id = || run.step_id(step);
             let fact = Fact::Cancelled { step, at };
             run.must_happen(fact, || Transition::StepCancelled { step: id() })
@@ -459,16 +507,19 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
     run.settled().await?;
     let course = std::mem::take(&mut run.queue().course);
     drop(unfinished);
-    Ok(Arc::new(Outcome {
-        workflow: run.plan.name.to_string(),
-        run: run.id.clone(),
-        status,
-        started_at: run.started_at,
-        duration: Duration::from_nanos(course.duration()),
+    let definition = Definition {
+        plan: &run.plan,
         identity: run.identity,
-        plan: Arc::clone(&run.plan),
+        decode: None,
+    };
+    let (id, child_of) = (run.id.clone(), run.child_of.clone());
+    Ok(Arc::new(Outcome::of(
+        definition,
+        id,
+        run.started_at,
+        child_of,
         course,
-    }))
+    )))
 }
 
 /// Until every step has come to its end: works, and watches for a cancellation and the timeout.
@@ -497,9 +548,11 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
         if !ends {
             return Poll::Pending;
         }
-        // What runs is told; what has not started is over, perhaps all there was.
+        // What runs is told; what has not started is over, perhaps all there was. That it is stopped is
+        // kept at once, as what runs may take its time.
         run.leave_limits();
         run.token.cancel();
+        run.call_writer();
         work.as_mut().poll(cx)
     })
     .await;

@@ -124,7 +124,8 @@ impl RunJournal {
             duration: is_finished.then_some(duration),
             is_paused: kept.told.is_paused && !is_finished,
             driven_by,
-            steps: RunView::steps_of(&plan, &kept.course),
+            parent: kept.child_of,
+            steps: RunView::steps_of(run, &plan, &kept.course),
         })
     }
 

@@ -17,10 +17,27 @@ pub const DEFAULT_ITEM_CONCURRENCY: NonZeroUsize = match NonZeroUsize::new(40) {
     None => NonZeroUsize::MIN,
 };
 
+/// How deep runs may be within each other: so a workflow that runs itself comes to an end.
+pub const MAX_DEPTH: u32 = 32;
+
+/// The step that a run is the work of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Parent {
+    /// Its run.
+    pub run: String,
+    /// Its id.
+    pub step: String,
+    /// How many runs the child is within, that run included.
+    pub depth: u32,
+}
+
 /// What the work of a step is made of, where it is more than one.
 pub(crate) enum Shape {
     /// The same for each item of a list, whose outputs are kept like this.
     ForEach { codec: Option<Codec> },
+    /// A run of another workflow.
+    Workflow { name: Box<str> },
 }
 
 /// The same, as a run's first record has it.
@@ -28,19 +45,26 @@ pub(crate) enum Shape {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum KeptShape {
     ForEach,
+    Workflow(String),
 }
 
 impl Shape {
+    pub(crate) fn has_parts(&self) -> bool {
+        !matches!(self, Self::Workflow { .. })
+    }
+
     /// How the outputs of its parts are kept.
     pub(crate) fn codec_of_parts(&self) -> Option<Codec> {
         match self {
             Self::ForEach { codec } => *codec,
+            Self::Workflow { .. } => None,
         }
     }
 
     pub(crate) fn kept(&self) -> KeptShape {
         match self {
             Self::ForEach { .. } => KeptShape::ForEach,
+            Self::Workflow { name } => KeptShape::Workflow(name.to_string()),
         }
     }
 
@@ -49,6 +73,9 @@ impl Shape {
         let codec = Some(Codec::of::<Value>());
         match kept {
             KeptShape::ForEach => Self::ForEach { codec },
+            KeptShape::Workflow(name) => Self::Workflow {
+                name: name.as_str().into(),
+            },
         }
     }
 }
@@ -58,6 +85,7 @@ impl fmt::Display for Shape {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ForEach { .. } => formatter.write_str("for each"),
+            Self::Workflow { name } => write!(formatter, "workflow {name}"),
         }
     }
 }

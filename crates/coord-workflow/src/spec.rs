@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::retry::Retry;
-pub use shapes::{ForEachSpec, Items};
+pub use shapes::{ForEachSpec, Items, WorkflowSpec};
 
 /// A workflow as data: steps that name their handlers and the steps they need.
 ///
@@ -77,6 +77,11 @@ pub struct StepSpec {
     /// durable run is interrupted.
     #[serde(default)]
     pub sleep: Option<Duration>,
+    /// The workflow that the step runs, in place of a handler: one that the registry
+    /// [knows](crate::Registry::with_workflow), started with `input`. Where no timeout is set, it takes as
+    /// long as it may.
+    #[serde(default)]
+    pub workflow: Option<WorkflowSpec>,
     /// Calls the handler for each item of a list, in place of once; the output is a list, too.
     #[serde(default)]
     pub for_each: Option<ForEachSpec>,
@@ -119,6 +124,7 @@ impl StepSpec {
             handler: handler.into(),
             signal: None,
             sleep: None,
+            workflow: None,
             for_each: None,
             input: Value::Null,
             needs: Vec::new(),
@@ -155,6 +161,14 @@ impl StepSpec {
     pub fn for_each(mut self, each: impl Into<ForEachSpec>) -> Self {
         self.for_each = Some(each.into());
         self
+    }
+
+    /// A step that runs the workflow of this name.
+    pub fn workflow(id: impl Into<String>, workflow: impl Into<WorkflowSpec>) -> Self {
+        Self {
+            workflow: Some(workflow.into()),
+            ..Self::new(id, "")
+        }
     }
 
     /// With this for the handler.

@@ -1,10 +1,11 @@
 //! From a [`Spec`] to a [`ValidSpec`], or to everything that is wrong with it at once.
 
+mod children;
 mod cycle;
 mod fault;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
 pub use fault::{Fault, Faults};
 
@@ -58,11 +59,23 @@ impl ValidSpec {
 ///
 /// # Errors
 ///
+/// A step that runs a workflow names one that only a registry knows: see
+/// [`Registry::workflow`](crate::Registry::workflow).
+///
 /// Every fault at once, in the order of the steps, cycles last. The indexes in a [`Fault`] are
 /// those of [`Spec::steps`], so that the caller can point into its own text.
 pub fn validate<'a>(
     spec: Spec,
     handlers: impl IntoIterator<Item = &'a str>,
+) -> Result<ValidSpec, Faults> {
+    check(spec, handlers, &BTreeMap::new())
+}
+
+/// The same, with the workflows that steps may run, by name, and the ids of their steps.
+pub(crate) fn check<'a>(
+    spec: Spec,
+    handlers: impl IntoIterator<Item = &'a str>,
+    workflows: &BTreeMap<&str, Vec<&str>>,
 ) -> Result<ValidSpec, Faults> {
     let handlers: BTreeSet<&str> = handlers.into_iter().collect();
     let mut found = Found::default();
@@ -76,6 +89,7 @@ pub fn validate<'a>(
     }
     let ids = check_ids(&spec.steps, &mut found);
     check_handlers(&spec.steps, &handlers, &mut found);
+    children::check(&spec.steps, workflows, &mut found);
     let mut resolve = |any| resolve_needs(&spec.steps, any, &ids, &mut found);
     let (needs, needs_any) = (resolve(false), resolve(true));
     let mut waits = needs.clone();
@@ -158,7 +172,11 @@ fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Fou
     for (index, step) in steps.iter().enumerate() {
         let when = step.when.as_ref().map(|call| &call.handler);
         let undo = step.undo.as_ref().map(|undo| &undo.handler);
-        let waits = [step.signal.is_some(), step.sleep.is_some()];
+        let waits = [
+            step.signal.is_some(),
+            step.sleep.is_some(),
+            step.workflow.is_some(),
+        ];
         let waits = waits.into_iter().filter(|waits| *waits).count();
         let handler = (waits == 0 || !step.handler.is_empty()).then_some(&step.handler);
         if waits + usize::from(handler.is_some()) > 1 {

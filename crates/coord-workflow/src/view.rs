@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::course::{Course, Phase};
 use crate::plan::Plan;
-use crate::{RunId, Status};
+use crate::{Parent, RunId, Status};
 pub use progress::Progress;
 
 /// A run, as it was when it was looked at.
@@ -34,6 +34,9 @@ pub struct RunView {
     pub is_paused: bool,
     /// Who drives it, if somebody does.
     pub driven_by: Option<String>,
+    /// The step of another run that it is the work of, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// Its steps, in the workflow's order.
     pub steps: Vec<StepView>,
 }
@@ -92,6 +95,9 @@ pub struct StepView {
     /// What it put out, where that is JSON.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "value")]
     pub output: Option<Arc<Value>>,
+    /// The run of another workflow that is its work, that of its last attempt, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub child: Option<RunId>,
     /// The signal that it waits for, if that is what it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
@@ -156,6 +162,8 @@ pub enum Why {
     Place,
     /// It runs.
     Running,
+    /// It waits for this run of another workflow, which is its work.
+    Child(RunId),
     /// It runs, and some of its work is done.
     Progress(Progress),
     /// It tries again at this time, counted from the beginning of the run.
@@ -185,6 +193,7 @@ impl fmt::Display for Why {
                 "it is ready, and waits for a place: as many steps as may run are running",
             ),
             Self::Running => formatter.write_str("it is running"),
+            Self::Child(run) => write!(formatter, "it waits for run `{run}`, which is its work"),
             Self::Progress(progress) => write!(formatter, "it is running: {progress}"),
             Self::Retry { at } => write!(
                 formatter,
@@ -222,15 +231,16 @@ impl RunView {
             StepPhase::Retrying => Why::Retry {
                 at: step.ended.unwrap_or_default(),
             },
-            _ => match &step.signal {
-                Some(signal) => Why::Signal(signal.clone()),
-                None => step.progress.map_or(Why::Running, Why::Progress),
+            _ => match (&step.signal, &step.child) {
+                (Some(signal), _) => Why::Signal(signal.clone()),
+                (None, Some(run)) => Why::Child(run.clone()),
+                (None, None) => step.progress.map_or(Why::Running, Why::Progress),
             },
         })
     }
 
     /// Of the steps of a run.
-    pub(crate) fn steps_of(plan: &Plan, course: &Course) -> Vec<StepView> {
+    pub(crate) fn steps_of(run: &RunId, plan: &Plan, course: &Course) -> Vec<StepView> {
         let steps = plan.steps.iter().zip(course.steps()).enumerate();
         let views = steps.map(|(place, (step, record))| {
             let time = |nanos| Some(Duration::from_nanos(nanos));
@@ -249,6 +259,9 @@ impl RunView {
                 progress: Progress::of(course, place),
                 error: error.map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
+                child: (step.runs_workflow() && record.has_begun())
+                    // An attempt that a crash cut off is made again, and does not count until then.
+                    .then(|| run.of_child(&step.id, record.life, record.attempts.max(1))),
                 signal: step.signal.as_ref().map(ToString::to_string),
             }
         });

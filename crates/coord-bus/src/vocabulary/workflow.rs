@@ -59,6 +59,13 @@ pub enum Transition {
         /// How many there are, or may be.
         of: usize,
     },
+    /// The work of a step is a run of another workflow, which goes on from now on.
+    ChildStarted {
+        /// The step.
+        step: String,
+        /// The id of the other run.
+        child: String,
+    },
     /// A step is done.
     StepCompleted {
         /// The step.
@@ -129,6 +136,7 @@ impl Transition {
             Self::StepStarted { step, .. }
             | Self::StepRetrying { step, .. }
             | Self::PartCompleted { step, .. }
+            | Self::ChildStarted { step, .. }
             | Self::StepCompleted { step, .. }
             | Self::StepFailed { step, .. }
             | Self::StepSkipped { step, .. }

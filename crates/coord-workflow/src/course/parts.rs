@@ -28,7 +28,8 @@ impl Course {
         part: usize,
         of: usize,
     ) -> Result<(), Refused> {
-        if plan.steps[step].shape.is_none() {
+        let shape = plan.steps[step].shape.as_ref();
+        if shape.is_none_or(|shape| !shape.has_parts()) {
             return Err(Refused::NoParts { step });
         }
         let is_possible = part < of && of <= MAX_ITEMS;

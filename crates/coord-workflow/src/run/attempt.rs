@@ -127,7 +127,7 @@ impl Step<'_> {
         }
         let when = planned.when.as_ref()?;
         let first = first(&run.start(step, 1, &run.token), when);
-        match supervise(run, first, planned.timeout, &run.token).await {
+        match supervise(first, run.bounds(step), &run.token).await {
             Attempt::Done(Ok(true)) => None,
             Attempt::Done(Ok(false)) => Some(self.skipped(SkipReason::Condition).await),
             Attempt::Done(Err(error)) => Some(self.failed(error, 0, run.elapsed()).await),
@@ -142,7 +142,7 @@ impl Step<'_> {
         loop {
             let (ended, began) = match first.take() {
                 Some((first, began)) => {
-                    let ended = supervise(run, first, planned.timeout, &run.token).await;
+                    let ended = supervise(first, run.bounds(step), &run.token).await;
                     (ended, began)
                 }
                 None => self.attempt(attempt).await,
@@ -193,7 +193,7 @@ impl Step<'_> {
             return (Attempt::Cancelled, at);
         }
         let first = first(&run.start(step, attempt, &run.token), &planned.action);
-        let ended = supervise(run, first, planned.timeout, &run.token).await;
+        let ended = supervise(first, run.bounds(step), &run.token).await;
         (ended, at)
     }
 
@@ -258,13 +258,24 @@ impl Step<'_> {
     }
 }
 
+impl Shared {
+    /// How long an attempt at a step may take, and how long to end when it is told to. A run that is the
+    /// work of a step ends in its own time.
+    fn bounds(&self, step: usize) -> (Duration, Duration) {
+        let planned = &self.plan.steps[step];
+        match planned.runs_workflow() {
+            true => (planned.timeout, Duration::MAX),
+            false => (planned.timeout, self.settings.grace),
+        }
+    }
+}
+
 /// Goes on with an attempt, with everything that bounds it: when its time is up or its token is
 /// cancelled it is told, given grace if it listens, and then dropped. What it completes in its grace
 /// is completed.
 pub(super) async fn supervise<T>(
-    run: &Shared,
     first: First<T>,
-    limit: Duration,
+    (limit, grace): (Duration, Duration),
     token: &CancellationToken,
 ) -> Attempt<T> {
     let Begun { mut work, context } = match first {
@@ -294,7 +305,7 @@ pub(super) async fn supervise<T>(
     };
     if let Some(watched) = context.as_ref().and_then(StepContext::watched) {
         watched.cancel();
-        if let Ok(Ok(output)) = timeout(run.settings.grace, work).await {
+        if let Ok(Ok(output)) = timeout(grace, work).await {
             return Attempt::Done(Ok(output));
         }
     }

@@ -76,5 +76,5 @@ async fn once(run: &Arc<Shared>, step: usize, attempt: u32) -> Attempt<()> {
         Some(planned.undo.as_ref()?(start, output.clone()))
     });
     let limit = planned.undo_timeout.unwrap_or(planned.timeout);
-    supervise(run, first, limit, &token).await
+    supervise(first, (limit, run.settings.grace), &token).await
 }

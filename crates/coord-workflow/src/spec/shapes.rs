@@ -77,3 +77,34 @@ impl From<Vec<Value>> for ForEachSpec {
         Items::List(items).into()
     }
 }
+
+/// A workflow that a step runs, by its name in the registry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkflowSpec {
+    /// Its name.
+    pub name: String,
+    /// The step of it whose output is that of this step. `None`: an object with the outputs of all its
+    /// steps that completed, by their ids.
+    #[serde(default)]
+    pub output: Option<String>,
+}
+
+impl WorkflowSpec {
+    /// With the output of this step of it.
+    #[must_use]
+    pub fn output(mut self, step: impl Into<String>) -> Self {
+        self.output = Some(step.into());
+        self
+    }
+}
+
+/// Of this name.
+impl From<&str> for WorkflowSpec {
+    fn from(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            output: None,
+        }
+    }
+}

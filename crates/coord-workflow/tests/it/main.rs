@@ -7,6 +7,7 @@ mod any;
 mod compensation;
 mod crashes;
 mod durable;
+mod child;
 mod each;
 mod events;
 mod limits;
