@@ -2,6 +2,7 @@
 
 mod child;
 mod each;
+mod repeat;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use crate::plan::{
 use crate::{Durable, Fault, Faults, Keeps, Retry, StepContext, StepError, Volatile, Workflow};
 
 pub use each::Each;
+pub use repeat::Repeating;
 
 /// Builds a [`Workflow`], step by step. Made by [`Workflow::builder`].
 ///

@@ -24,8 +24,10 @@ struct Inner {
     step: usize,
     attempt: u32,
     round: u32,
-    /// Which part of the step this is about, and the context of the whole.
-    part: Option<(usize, StepContext)>,
+    /// Which part of the step this is about.
+    part: Option<usize>,
+    /// The context of the whole, where parts end together.
+    whole: Option<StepContext>,
     parent: CancellationToken,
     /// Made when it is first asked for: most steps never do.
     token: OnceLock<CancellationToken>,
@@ -57,7 +59,8 @@ impl StepContext {
     ///
     /// It is the run's id, a slash, and the step's. Where a run is retried, a step that was done and
     /// is to be done again, because it was undone, has another key: a slash and a number follow. For
-    /// an item of a list a colon and its [place](Self::part) follow that: `order-1042/mail:3`.
+    /// an item of a list, or a round, a colon and its [place](Self::part) follow that:
+    /// `order-1042/mail:3`.
     pub fn idempotency_key(&self) -> String {
         let mut key = match self.inner.round {
             0 => format!("{}/{}", self.inner.run, self.step()),
@@ -70,9 +73,10 @@ impl StepContext {
     }
 
     /// Which item of its list this is, from 0, in a step that does the same
-    /// [for each](crate::StepBuilder::for_each).
+    /// [for each](crate::StepBuilder::for_each); or which round, from 0, in one that
+    /// [repeats](crate::StepBuilder::repeat).
     pub fn part(&self) -> Option<usize> {
-        self.inner.part.as_ref().map(|(part, _)| *part)
+        self.inner.part
     }
 
     /// The context of a part of the step that this is of.
@@ -85,7 +89,8 @@ impl StepContext {
                 step: whole.step,
                 attempt: whole.attempt,
                 round: whole.round,
-                part: Some((part, self.clone())),
+                part: Some(part),
+                whole: Some(self.clone()),
                 parent: whole.parent.clone(),
                 token: OnceLock::new(),
             }),
@@ -98,7 +103,7 @@ impl StepContext {
     /// A step that has asked for this is given the orchestrator's grace to come to an end; one
     /// that has not is dropped at once, wherever it awaits.
     pub fn token(&self) -> CancellationToken {
-        if let Some((_, whole)) = &self.inner.part {
+        if let Some(whole) = &self.inner.whole {
             return whole.token();
         }
         self.inner
@@ -140,6 +145,8 @@ pub(crate) struct Start<'r> {
     pub(crate) round: u32,
     pub(crate) step: usize,
     pub(crate) attempt: u32,
+    /// Which round of the attempt, if it has some.
+    pub(crate) part: Option<usize>,
     /// Whose cancellation cancels the attempt.
     pub(crate) parent: &'r CancellationToken,
     pub(crate) context: OnceCell<StepContext>,
@@ -154,7 +161,8 @@ impl Start<'_> {
                 step: self.step,
                 attempt: self.attempt,
                 round: self.round,
-                part: None,
+                part: self.part,
+                whole: None,
                 parent: self.parent.clone(),
                 token: OnceLock::new(),
             }),

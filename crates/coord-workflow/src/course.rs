@@ -322,8 +322,9 @@ impl Course {
                 part,
                 of,
                 output,
+                at,
                 ..
-            } => self.apply_part(step, part, of, output),
+            } => self.apply_part(plan, (step, part, of), output, at),
             Fact::Failed { step, error, at } => {
                 self.steps[step].error = Some(Box::new(error));
                 if !plan.steps[step].optional {

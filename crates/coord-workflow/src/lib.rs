@@ -118,6 +118,7 @@
 
 mod spec;
 mod retry;
+mod repeat;
 mod shape;
 mod child;
 mod part_error;
@@ -151,7 +152,9 @@ mod critical_path;
 mod gantt;
 mod error;
 
-pub use builder::{Each, NoInput, NoUndo, StepBuilder, Undo, UndoWith, Undoing, WorkflowBuilder};
+pub use builder::{
+    Each, NoInput, NoUndo, Repeating, StepBuilder, Undo, UndoWith, Undoing, WorkflowBuilder,
+};
 pub use context::StepContext;
 pub use critical_path::{CriticalPath, CriticalStep};
 pub use durable::{Durable, Keeps, Kept, Volatile};
@@ -168,13 +171,14 @@ pub use ownership::DEFAULT_LEASE_TTL;
 pub use part_error::PartError;
 pub use plan::{DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Workflow};
 pub use registry::{HandlerCall, Registry};
+pub use repeat::{Repeat, Round};
 pub use retry::Retry;
 pub use run::RunId;
 pub use run_journal::{RunJournal, RunQuery};
 pub use runs::Resumed;
 pub use shape::{DEFAULT_ITEM_CONCURRENCY, MAX_DEPTH, MAX_ITEMS, Parent};
 pub use signals::{Command, MAX_SIGNALS};
-pub use spec::{Call, ForEachSpec, Items, Spec, StepSpec, UndoSpec, WorkflowSpec};
+pub use spec::{Call, ForEachSpec, Items, RepeatSpec, Spec, StepSpec, UndoSpec, WorkflowSpec};
 pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};
 pub use view::{Progress, RunState, RunView, StepPhase, StepView, Why};

@@ -22,6 +22,12 @@ pub enum PartError {
         /// How many it has.
         count: usize,
     },
+    /// It was still not done after as many rounds as it may have.
+    #[error("it is not done after {limit} rounds, its limit")]
+    RoundsExhausted {
+        /// How many it may have.
+        limit: u32,
+    },
     /// The run of its workflow failed.
     #[error("run `{run}` of `{workflow}` failed at its step `{step}`")]
     ChildFailed {

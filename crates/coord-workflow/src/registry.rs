@@ -2,6 +2,7 @@
 
 mod child;
 mod each;
+mod repeat;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,6 +44,9 @@ pub struct HandlerCall {
     pub outputs: BTreeMap<String, Arc<Value>>,
     /// The item that it is called for, in a step that is done [for each](crate::StepSpec::for_each).
     pub item: Option<Value>,
+    /// What the round before put out, in a step that is done [in rounds](crate::StepSpec::repeat); where
+    /// it is asked whether that was the last, what the round put out.
+    pub last: Option<Arc<Value>>,
 }
 
 type Handler =
@@ -143,11 +147,16 @@ impl Registry {
                 None => serde_json::to_string(&given),
                 Some(each) => serde_json::to_string(&(given, &each.items)),
             };
+            let given = match &step.repeat {
+                None => given,
+                Some(repeat) => serde_json::to_string(&(given.ok(), &repeat.until)),
+            };
             let each = step.for_each.as_ref().map(|each| Each::new(each, &ids));
             let runs = step.workflow.as_ref();
             let runs = runs.and_then(|child| Some(self.workflows.get(&child.name)?.ran(child)));
             let shape = match &runs {
                 Some(ran) => Some(ran.shape()),
+                None if step.repeat.is_some() => Some(Shape::Repeat { codec: VALUE }),
                 None => each.as_ref().map(|_| Shape::ForEach { codec: ITEM }),
             };
             let child = runs.as_ref().map(Ran::child);
@@ -162,10 +171,13 @@ impl Registry {
                 action: match (&step.signal, step.sleep) {
                     (Some(name), _) => signal(name),
                     (None, Some(wait)) => sleep(wait),
-                    (None, None) => match (runs, each) {
-                        (Some(ran), _) => ran.action(&input),
-                        (None, Some(each)) => each.action(bind(work)),
-                        (None, None) => action(bind(work)),
+                    (None, None) => match (runs, each, step.repeat) {
+                        (Some(ran), _, _) => ran.action(&input),
+                        (None, Some(each), _) => each.action(bind(work)),
+                        (None, None, Some(repeat)) => {
+                            repeat::action(bind(work), bind(repeat.until), repeat.rounds)
+                        }
+                        (None, None, None) => action(bind(work)),
                     },
                 },
                 when: step.when.map(|call| condition(bind(call))),
@@ -255,6 +267,7 @@ impl Bound {
             input: self.input.clone(),
             outputs: outputs.collect(),
             item: None,
+            last: None,
         }
     }
 }
@@ -317,6 +330,7 @@ fn undo(call: Bound) -> UndoAction {
             input: call.input.clone(),
             outputs: BTreeMap::new(),
             item: None,
+            last: None,
         };
         if let Ok(output) = output.downcast() {
             undoing.outputs.insert(step, output);

@@ -8,6 +8,7 @@ mod limited;
 mod queue;
 mod ready;
 mod recorder;
+mod rounds;
 mod work;
 
 use std::cell::OnceCell;
@@ -38,6 +39,7 @@ pub(crate) use child::ChildRun;
 pub(crate) use items::Items;
 use queue::Queue;
 use recorder::Recorder;
+pub(crate) use rounds::Rounds;
 use work::Worker;
 
 /// The id of a run.
@@ -348,6 +350,7 @@ impl Shared {
             round: self.rounds.get(step).copied().unwrap_or_default(),
             step,
             attempt,
+            part: None,
             parent,
             context: OnceCell::new(),
         }

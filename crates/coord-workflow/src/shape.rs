@@ -36,6 +36,8 @@ pub struct Parent {
 pub(crate) enum Shape {
     /// The same for each item of a list, whose outputs are kept like this.
     ForEach { codec: Option<Codec> },
+    /// Rounds, of which each but the last puts out what is kept like this.
+    Repeat { codec: Option<Codec> },
     /// A run of another workflow.
     Workflow { name: Box<str> },
 }
@@ -45,18 +47,15 @@ pub(crate) enum Shape {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum KeptShape {
     ForEach,
+    Repeat,
     Workflow(String),
 }
 
 impl Shape {
-    pub(crate) fn has_parts(&self) -> bool {
-        !matches!(self, Self::Workflow { .. })
-    }
-
     /// How the outputs of its parts are kept.
     pub(crate) fn codec_of_parts(&self) -> Option<Codec> {
         match self {
-            Self::ForEach { codec } => *codec,
+            Self::ForEach { codec } | Self::Repeat { codec } => *codec,
             Self::Workflow { .. } => None,
         }
     }
@@ -64,6 +63,7 @@ impl Shape {
     pub(crate) fn kept(&self) -> KeptShape {
         match self {
             Self::ForEach { .. } => KeptShape::ForEach,
+            Self::Repeat { .. } => KeptShape::Repeat,
             Self::Workflow { name } => KeptShape::Workflow(name.to_string()),
         }
     }
@@ -73,6 +73,7 @@ impl Shape {
         let codec = Some(Codec::of::<Value>());
         match kept {
             KeptShape::ForEach => Self::ForEach { codec },
+            KeptShape::Repeat => Self::Repeat { codec },
             KeptShape::Workflow(name) => Self::Workflow {
                 name: name.as_str().into(),
             },
@@ -85,6 +86,7 @@ impl fmt::Display for Shape {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ForEach { .. } => formatter.write_str("for each"),
+            Self::Repeat { .. } => formatter.write_str("repeats"),
             Self::Workflow { name } => write!(formatter, "workflow {name}"),
         }
     }

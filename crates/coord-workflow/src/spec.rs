@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::retry::Retry;
-pub use shapes::{ForEachSpec, Items, WorkflowSpec};
+pub use shapes::{ForEachSpec, Items, RepeatSpec, WorkflowSpec};
 
 /// A workflow as data: steps that name their handlers and the steps they need.
 ///
@@ -85,6 +85,9 @@ pub struct StepSpec {
     /// Calls the handler for each item of a list, in place of once; the output is a list, too.
     #[serde(default)]
     pub for_each: Option<ForEachSpec>,
+    /// Calls the handler in rounds, in place of once.
+    #[serde(default)]
+    pub repeat: Option<RepeatSpec>,
     /// What the handler is given, as it is.
     #[serde(default)]
     pub input: Value,
@@ -126,6 +129,7 @@ impl StepSpec {
             sleep: None,
             workflow: None,
             for_each: None,
+            repeat: None,
             input: Value::Null,
             needs: Vec::new(),
             needs_any: Vec::new(),
@@ -160,6 +164,13 @@ impl StepSpec {
     #[must_use]
     pub fn for_each(mut self, each: impl Into<ForEachSpec>) -> Self {
         self.for_each = Some(each.into());
+        self
+    }
+
+    /// Calls its handler in rounds.
+    #[must_use]
+    pub fn repeat(mut self, repeat: RepeatSpec) -> Self {
+        self.repeat = Some(repeat);
         self
     }
 

@@ -3,6 +3,7 @@
 mod children;
 mod cycle;
 mod fault;
+mod shapes;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
@@ -183,15 +184,9 @@ fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Fou
             let id = step.id.clone();
             found.add(|| Fault::TwoWorks { step: index, id });
         }
-        if waits > 0 && step.for_each.is_some() {
-            let (id, what) = (step.id.clone(), "for_each");
-            found.add(|| Fault::WithoutHandler {
-                step: index,
-                id,
-                what,
-            });
-        }
-        for name in [handler, when, undo].into_iter().flatten() {
+        shapes::check(index, step, waits > 0, found);
+        let until = step.repeat.as_ref().map(|repeat| &repeat.until.handler);
+        for name in [handler, when, until, undo].into_iter().flatten() {
             if !handlers.contains(name.as_str()) {
                 found.add(|| Fault::UnknownHandler {
                     step: index,

@@ -256,7 +256,7 @@ impl RunView {
                 attempts: record.attempts,
                 started: time(record.started).filter(|_| record.attempts > 0),
                 ended: time(record.ended).filter(|_| has_end),
-                progress: Progress::of(course, place),
+                progress: Progress::of(plan, course, place),
                 error: error.map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
                 child: (step.runs_workflow() && record.has_begun())

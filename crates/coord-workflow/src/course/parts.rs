@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Course, Refused};
 use crate::plan::{Output, Plan};
-use crate::shape::MAX_ITEMS;
+use crate::shape::{MAX_ITEMS, Shape};
 
 /// What is done of a step that has parts.
 #[derive(Debug, Clone)]
 pub(crate) struct Parts {
-    /// How many there are.
+    /// How many there are, or may be.
     pub(crate) of: usize,
-    /// The outputs of those that are done.
+    /// How many are done.
+    pub(crate) done: usize,
+    /// The outputs of those; of rounds, that of the last.
     pub(crate) outputs: BTreeMap<usize, Output>,
+    /// When the last of them was done.
+    pub(crate) at: u64,
 }
 
 impl Course {
@@ -28,25 +32,41 @@ impl Course {
         part: usize,
         of: usize,
     ) -> Result<(), Refused> {
-        let shape = plan.steps[step].shape.as_ref();
-        if shape.is_none_or(|shape| !shape.has_parts()) {
-            return Err(Refused::NoParts { step });
-        }
-        let is_possible = part < of && of <= MAX_ITEMS;
-        let is_new = self
-            .parts(step)
-            .is_none_or(|parts| parts.of == of && !parts.outputs.contains_key(&part));
-        match is_possible && is_new {
+        let parts = self.parts(step);
+        let is_next = match plan.steps[step].shape {
+            Some(Shape::ForEach { .. }) => {
+                let is_new = |parts: &Parts| parts.of == of && !parts.outputs.contains_key(&part);
+                of <= MAX_ITEMS && parts.is_none_or(is_new)
+            }
+            // How many rounds there may be is not asked here: that may be decided anew while a run is
+            // interrupted.
+            Some(Shape::Repeat { .. }) => part == parts.map_or(0, |parts| parts.done),
+            Some(Shape::Workflow { .. }) | None => return Err(Refused::NoParts { step }),
+        };
+        match part < of && is_next {
             true => Ok(()),
             false => Err(Refused::NoSuchPart { step, part, of }),
         }
     }
 
-    pub(super) fn apply_part(&mut self, step: usize, part: usize, of: usize, output: Output) {
+    pub(super) fn apply_part(
+        &mut self,
+        plan: &Plan,
+        (step, part, of): (usize, usize, usize),
+        output: Output,
+        at: u64,
+    ) {
         let parts = self.parts.entry(step).or_insert_with(|| Parts {
             of,
+            done: 0,
             outputs: BTreeMap::new(),
+            at,
         });
+        (parts.of, parts.at) = (of, at);
+        parts.done += 1;
+        if let Some(Shape::Repeat { .. }) = plan.steps[step].shape {
+            parts.outputs.clear();
+        }
         parts.outputs.insert(part, output);
     }
 }

@@ -1,5 +1,6 @@
 //! A run is exactly its facts: those of real runs are applied anew, and some out of order.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +10,10 @@ use proptest::prelude::*;
 
 use super::{Course, Fact, Refused};
 use crate::outcome::report;
-use crate::{Outcome, Retry, Status, Step, StepContext, StepError, Workflow, WorkflowOrchestrator};
+use crate::{
+    Outcome, Repeat, Retry, Round, Status, Step, StepContext, StepError, Workflow,
+    WorkflowOrchestrator,
+};
 
 #[derive(Debug, Clone)]
 struct Shape {
@@ -21,6 +25,8 @@ struct Shape {
     takes_inputs: bool,
     /// How many items the list has that it is done for each of, if it is.
     items: Option<usize>,
+    /// Whether it has so many rounds instead.
+    repeats: bool,
     takes_ms: u64,
     failures: u32,
     max_attempts: u32,
@@ -40,13 +46,14 @@ fn shape() -> impl Strategy<Value = Shape> {
         prop::option::of(prop::bool::weighted(0.8)),
     );
     let needs_any = prop_oneof![2 => Just(0), 1 => any::<u16>()];
-    let items = prop::option::weighted(0.3, 0..4_usize);
-    let needs = (any::<u16>(), needs_any, items);
+    let items = prop::option::weighted(0.3, 0..5_usize);
+    let needs = (any::<u16>(), needs_any, items, any::<bool>());
     (needs, behaviour, rest).prop_map(|(needs, behaviour, (optional, when, undo))| Shape {
         needs: needs.0 & needs.0.rotate_left(5),
         needs_any: needs.1,
         takes_inputs: behaviour.0,
         items: needs.2,
+        repeats: needs.3,
         takes_ms: behaviour.1,
         failures: behaviour.2,
         max_attempts: behaviour.3,
@@ -59,7 +66,7 @@ fn shape() -> impl Strategy<Value = Shape> {
 fn build(shapes: &[Shape], timeout: Duration) -> Workflow<Vec<Vec<usize>>> {
     let mut workflow = Workflow::builder("facts").timeout(timeout);
     // Of each length one.
-    let lists = (0..4).map(|items| {
+    let lists = (0..5).map(|items| {
         let input = workflow.input();
         let list = workflow.step(format!("list-{items}")).input(input);
         list.run(move |lists: Arc<Vec<Vec<usize>>>| {
@@ -83,6 +90,24 @@ fn build(shapes: &[Shape], timeout: Duration) -> Workflow<Vec<Vec<usize>>> {
         step = step.after_any(any.map(|need| &handles[need]));
         if let Some(items) = shape.items {
             let retries = shape.failures;
+            if shape.repeats {
+                let takes = shape.takes_ms;
+                let one = move |round: Round<usize>| async move {
+                    sleep(Duration::from_millis(takes)).await;
+                    let number = round.number();
+                    match number < items || round.context.attempt() > retries {
+                        true if number >= items => Ok(ControlFlow::Break(vec![number])),
+                        true => Ok(ControlFlow::Continue(number)),
+                        false => Err(StepError::message("it was to fail")),
+                    }
+                };
+                // Some have a round too few.
+                handles.push(
+                    step.repeat(Repeat::at_most(3).every(Duration::from_millis(2)))
+                        .run(one),
+                );
+                continue;
+            }
             let takes = shape.takes_ms;
             // The last item fails as often as the step is to.
             let one = move |context: StepContext, item: usize| async move {
@@ -143,7 +168,7 @@ fn execute(workflow: &Workflow<Vec<Vec<usize>>>, cancel_after: Option<u64>) -> A
     runtime.expect("a runtime starts").block_on(async {
         let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).expect("the topic opens");
         let run = orchestrator
-            .start_workflow(workflow, (0..4).map(|items| (0..items).collect()).collect())
+            .start_workflow(workflow, (0..5).map(|items| (0..items).collect()).collect())
             .expect("it starts");
         if let Some(wait) = cancel_after {
             sleep(Duration::from_millis(wait)).await;

@@ -17,6 +17,7 @@ use crate::course::Fact;
 use crate::error::AttemptError;
 use crate::outcome::SkipReason;
 use crate::plan::{Output, StepFuture};
+use crate::shape::Shape;
 use crate::{StepContext, StepError};
 
 /// How an attempt ended.
@@ -127,7 +128,7 @@ impl Step<'_> {
         }
         let when = planned.when.as_ref()?;
         let first = first(&run.start(step, 1, &run.token), when);
-        match supervise(first, run.bounds(step), &run.token).await {
+        match supervise(first, run.bounds_of_call(step), &run.token).await {
             Attempt::Done(Ok(true)) => None,
             Attempt::Done(Ok(false)) => Some(self.skipped(SkipReason::Condition).await),
             Attempt::Done(Err(error)) => Some(self.failed(error, 0, run.elapsed()).await),
@@ -260,13 +261,19 @@ impl Step<'_> {
 
 impl Shared {
     /// How long an attempt at a step may take, and how long to end when it is told to. A run that is the
-    /// work of a step ends in its own time.
+    /// work of a step ends in its own time; and the rounds of one that repeats have these bounds each.
     fn bounds(&self, step: usize) -> (Duration, Duration) {
         let planned = &self.plan.steps[step];
-        match planned.runs_workflow() {
-            true => (planned.timeout, Duration::MAX),
-            false => (planned.timeout, self.settings.grace),
+        match planned.shape {
+            Some(Shape::Repeat { .. }) => (Duration::MAX, Duration::MAX),
+            Some(Shape::Workflow { .. }) => (planned.timeout, Duration::MAX),
+            Some(Shape::ForEach { .. }) | None => self.bounds_of_call(step),
         }
+    }
+
+    /// The same, of one call of its function.
+    pub(super) fn bounds_of_call(&self, step: usize) -> (Duration, Duration) {
+        (self.plan.steps[step].timeout, self.settings.grace)
     }
 }
 

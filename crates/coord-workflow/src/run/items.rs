@@ -79,7 +79,7 @@ impl Items {
             unkept += 1;
             if unkept == UNKEPT_MAX {
                 unkept = 0;
-                self.run.settled_or_never().await;
+                self.run.settled_or_stopped().await;
             }
             // Items that never wait leave others on this thread their turn.
             consume_budget().await;
@@ -147,11 +147,11 @@ impl Shared {
         parts.map_or_else(Vec::new, |parts| parts.outputs.values().cloned().collect())
     }
 
-    /// Waits until all that has happened so far is kept. Where it never will be, the run is about to
-    /// be suspended, and who waits here with it.
-    pub(super) async fn settled_or_never(&self) {
+    /// Waits until all that has happened so far is kept, or else until the run is told to stop, as it
+    /// never will be.
+    pub(super) async fn settled_or_stopped(&self) {
         if self.settled().await.is_err() {
-            std::future::pending::<()>().await;
+            self.token.cancelled().await;
         }
     }
 }

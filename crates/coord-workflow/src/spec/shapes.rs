@@ -5,6 +5,9 @@ use std::num::NonZeroUsize;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Call;
+use crate::Repeat;
+
 /// A step's handler is called for each item of a list.
 ///
 /// ```
@@ -75,6 +78,40 @@ impl From<Items> for ForEachSpec {
 impl From<Vec<Value>> for ForEachSpec {
     fn from(items: Vec<Value>) -> Self {
         Items::List(items).into()
+    }
+}
+
+/// A step's handler is called in rounds, until another handler says that it is done. Each round is given
+/// what the one before put out ([`HandlerCall::last`](crate::HandlerCall::last)); the output of the step
+/// is that of its last round.
+///
+/// ```
+/// use coord_workflow::{Call, Repeat, RepeatSpec, StepSpec};
+///
+/// let until = Call::new("is-ready", "job-7");
+/// let poll = StepSpec::new("poll", "status").repeat(RepeatSpec::until(until, Repeat::at_most(20)));
+/// let written: StepSpec = serde_json::from_str(
+///     r#"{ "id": "poll", "handler": "status", "repeat": {
+///         "until": { "handler": "is-ready", "input": "job-7" }, "rounds": { "limit": 20 } } }"#,
+/// )?;
+/// assert_eq!(written, poll);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RepeatSpec {
+    /// A handler that is given what a round put out, and answers `true` or `false`: whether that was the
+    /// last.
+    pub until: Call,
+    /// How many rounds at most, and the wait in between.
+    #[serde(default)]
+    pub rounds: Repeat,
+}
+
+impl RepeatSpec {
+    /// Until this says that it is done.
+    pub fn until(until: Call, rounds: Repeat) -> Self {
+        Self { until, rounds }
     }
 }
 

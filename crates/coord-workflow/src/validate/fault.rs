@@ -127,6 +127,15 @@ pub enum Fault {
         what: &'static str,
     },
 
+    /// A step is to be done for each item of a list, and in rounds.
+    #[error("step {} has both `for_each` and `repeat`: keep one", Shown(id))]
+    TwoShapes {
+        /// Which step.
+        step: usize,
+        /// The step's id.
+        id: String,
+    },
+
     /// A step runs a workflow that is not in the registry.
     #[error(
         "step {} runs the workflow {}, which is not registered{}",

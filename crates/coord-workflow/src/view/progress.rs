@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::course::Course;
+use crate::course::{Course, Parts};
+use crate::plan::Plan;
+use crate::shape::Shape;
 
 /// How far a step is, in a [`StepView`](crate::StepView).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -18,14 +20,21 @@ pub enum Progress {
         /// … of so many.
         of: usize,
     },
+    /// Of its rounds.
+    Rounds {
+        /// So many are done, …
+        done: usize,
+        /// … of at most so many.
+        limit: usize,
+    },
 }
 
 impl Progress {
-    pub(super) fn of(course: &Course, step: usize) -> Option<Self> {
-        let parts = course.parts(step)?;
-        Some(Self::Items {
-            done: parts.outputs.len(),
-            of: parts.of,
+    pub(super) fn of(plan: &Plan, course: &Course, step: usize) -> Option<Self> {
+        let Parts { done, of, .. } = *course.parts(step)?;
+        Some(match plan.steps[step].shape {
+            Some(Shape::Repeat { .. }) => Self::Rounds { done, limit: of },
+            _ => Self::Items { done, of },
         })
     }
 }
@@ -34,6 +43,13 @@ impl fmt::Display for Progress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Items { done, of } => write!(formatter, "{done} of {of} items are done"),
+            Self::Rounds { done, limit } => {
+                write!(
+                    formatter,
+                    "round {} of at most {limit}",
+                    (done + 1).min(*limit)
+                )
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ mod each;
 mod events;
 mod limits;
 mod model;
+mod repeat;
 mod retrying;
 mod sequence;
 mod telling;
