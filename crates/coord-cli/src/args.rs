@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::select::Selection;
+
 /// Runs real processes as workflows in a terminal.
 ///
 /// Without a command, it runs `coord.toml` in this folder.
@@ -52,6 +54,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         of: JournalCommand,
     },
+    /// Explain a code that an error began with, or list all codes.
+    Explain(ExplainArgs),
+    /// Print the JSON schema of workflow files, for editors.
+    Schema,
+    /// Print what makes a shell complete the commands and flags of `coord`.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write one for each command into a directory.
+    Man(ManArgs),
     /// What `coord run` starts beside itself, to end what it leaves behind if it is killed.
     #[command(hide = true)]
     Watchdog,
@@ -77,10 +87,30 @@ pub(crate) struct FileArgs {
     pub(crate) color: Color,
 }
 
+/// What of a file is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SelectArgs {
+    /// Only this step or service, and what it needs; can be repeated, or several with commas.
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    only: Vec<String>,
+
+    /// Only from this step on: itself, all that comes after it, and the services that these need.
+    /// What it needs of steps is taken as done.
+    #[arg(long, value_name = "STEP", conflicts_with = "only")]
+    from: Option<String>,
+}
+
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) of: FileArgs,
+
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    /// Say what would be done, and do nothing of it; with `--output jsonl`, for programs.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     #[command(flatten)]
     pub(crate) manner: MannerArgs,
@@ -239,6 +269,9 @@ pub(crate) struct GraphArgs {
     pub(crate) of: FileArgs,
 
     #[command(flatten)]
+    pub(crate) select: SelectArgs,
+
+    #[command(flatten)]
     pub(crate) journal: JournalPlace,
 
     /// How to draw it: as plain text in stages, as Mermaid, for Graphviz, or for programs.
@@ -265,6 +298,29 @@ pub(crate) enum JournalCommand {
 const JOURNAL_EXIT_CODES: &str = "\
 Exit codes: 0 done, no damage was met; 1 damaged; 2 the command line was not understood; 96 there is \
 no such journal or stream, or it cannot be read; 110 the output could not be written.";
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// The code, such as `coord::file::cycle`, or its last part; by default, all codes are listed.
+    pub(crate) code: Option<String>,
+
+    /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ManArgs {
+    /// Where to write `coord.1`, `coord-run.1` and so on; by default, that of `coord` is printed.
+    pub(crate) dir: Option<PathBuf>,
+}
 
 /// Which journal, and how to talk of it.
 #[derive(Debug, Clone, clap::Args)]
@@ -305,6 +361,16 @@ impl From<Color> for anstream::ColorChoice {
             Color::Auto => Self::Auto,
             Color::Always => Self::Always,
             Color::Never => Self::Never,
+        }
+    }
+}
+
+impl SelectArgs {
+    pub(crate) fn selection(&self) -> Selection {
+        match &self.from {
+            Some(step) => Selection::From(step.clone()),
+            None if self.only.is_empty() => Selection::All,
+            None => Selection::Only(self.only.clone()),
         }
     }
 }

@@ -23,6 +23,9 @@ pub(crate) struct Definition {
     params: BTreeMap<String, String>,
     /// Whether each unit runs by its condition: that is decided once.
     runs: Vec<bool>,
+    /// The units that are meant; `None`: all of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    selected: Option<Vec<String>>,
 }
 
 impl Definition {
@@ -32,24 +35,31 @@ impl Definition {
             text: checked.file.source.clone(),
             params: checked.params.clone(),
             runs: checked.runs.clone(),
+            selected: checked.selected.clone(),
         })
     }
 
     /// The file as it was, which was right then.
     pub(crate) fn checked(&self) -> Result<Checked, Report> {
-        let file = WorkflowFile::parse(&self.path, self.text.as_bytes())?;
+        let mut file = WorkflowFile::parse(&self.path, self.text.as_bytes())?;
+        if let Some(selected) = &self.selected {
+            file.keep(selected);
+        }
+        let file = file.with_dotenv()?;
         let mut runs = self.runs.clone();
         runs.resize(file.units.len(), true);
         Ok(Checked {
             file,
             params: self.params.clone(),
             runs,
+            selected: self.selected.clone(),
         })
     }
 
     /// Whether a run of the one is a run of the other.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        (&self.path, &self.text, &self.params) == (&other.path, &other.text, &other.params)
+        (&self.path, &self.text, &self.params, &self.selected)
+            == (&other.path, &other.text, &other.params, &other.selected)
     }
 
     /// What there is to say where the file is not what it was.
@@ -86,6 +96,7 @@ impl Prepared {
             mut file,
             params,
             mut runs,
+            selected: _,
         } = checked;
         let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let limit = concurrency.or(file.concurrency);

@@ -7,6 +7,8 @@ mod root;
 mod unit;
 mod step;
 mod service;
+mod secrets;
+mod dotenv;
 mod backoff;
 mod resources;
 mod condition;
@@ -29,6 +31,7 @@ use toml::de::DeTable;
 use fault::FileFault;
 pub(crate) use faults::FileFaults;
 pub(crate) use resources::Resources;
+pub(crate) use secrets::Source;
 pub(crate) use service::Service;
 pub(crate) use step::Step;
 use text::Text;
@@ -52,6 +55,11 @@ pub(crate) struct WorkflowFile {
     pub(crate) params: BTreeMap<String, String>,
     /// Variables for every step and service.
     pub(crate) env: BTreeMap<String, String>,
+    /// Where the values of further variables come from, that are kept out of what is printed.
+    pub(crate) secrets: secrets::Sources,
+    dotenv_files: Vec<dotenv::Dotenv>,
+    /// The variables of these files, once they have been read; those of `env` win over them.
+    pub(crate) dotenv: BTreeMap<String, String>,
     /// How many permits there are of each resource.
     pub(crate) resources: Resources,
     /// The steps and services, as the file orders them.
@@ -138,6 +146,7 @@ impl WorkflowFile {
         environment: &BTreeMap<String, String>,
     ) -> Result<Vec<bool>, FileFaults> {
         let mut env = environment.clone();
+        env.extend(self.dotenv.clone());
         env.extend(self.env.clone());
         let mut faults = Vec::new();
         let mut runs = Vec::with_capacity(self.units.len());
@@ -154,6 +163,16 @@ impl WorkflowFile {
             }
         }
         self.unless(faults, runs)
+    }
+
+    /// Leaves out all units but these, and what the others say of those that are left out.
+    pub(crate) fn keep(&mut self, ids: &[String]) {
+        let is_kept = |id: &String| ids.contains(id);
+        self.units.retain(|unit| is_kept(&unit.id));
+        for unit in &mut self.units {
+            unit.needs.retain(is_kept);
+            unit.needs_any.retain(is_kept);
+        }
     }
 
     /// The file, as it was asked for.

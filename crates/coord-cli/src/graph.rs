@@ -15,8 +15,8 @@ use crate::validate::{Checked, refuse};
 
 /// Draws a file without faults on standard output.
 pub(crate) fn graph(args: &GraphArgs) -> ExitCode {
-    let graph = match Checked::load(&args.of) {
-        Ok(checked) => of(&checked),
+    let graph = match Checked::load(&args.of, &args.select.selection()) {
+        Ok(checked) => of(&checked.file, &checked.runs),
         // What is no file may be a run.
         Err(report) => match run(args) {
             Some(graph) => graph,
@@ -53,11 +53,12 @@ fn draw(out: &mut impl Write, graph: &Graph, format: GraphFormat) -> io::Result<
     }
 }
 
-fn of(checked: &Checked) -> Graph {
-    let WorkflowFile { name, units, .. } = &checked.file;
+/// What needs what in a file, given whether each of its units runs.
+pub(crate) fn of(file: &WorkflowFile, runs: &[bool]) -> Graph {
+    let WorkflowFile { name, units, .. } = file;
     let places = units.iter().enumerate();
     let places: HashMap<&str, usize> = places.map(|(place, unit)| (&*unit.id, place)).collect();
-    let steps = units.iter().zip(&checked.runs).map(|(unit, runs)| {
+    let steps = units.iter().zip(runs).map(|(unit, runs)| {
         let places = |ids: &[String]| -> Vec<usize> {
             ids.iter()
                 .filter_map(|id| places.get(&**id).copied())

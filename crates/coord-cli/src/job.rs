@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coordination::bus::CancellationToken;
 use coordination::bus::vocabulary::Exit;
-use coordination::patterns::process::{ProcessError, ProcessSpec, Stop};
+use coordination::patterns::process::{ProcessError, ProcessSpec, Secrets, Stop};
 use coordination::patterns::service::{ServiceError, ServiceSpec};
 use coordination::recovery::{Child, ChildEnd, ChildError, ChildSpec, GaveUp, GiveUpReason};
 use coordination::workflow::{
@@ -52,6 +52,7 @@ struct NotUp {
 pub(crate) struct Job {
     pub(crate) file: WorkflowFile,
     pub(crate) params: BTreeMap<String, String>,
+    secrets: Secrets,
     pub(crate) module: Arc<CoordinationModule>,
     pub(crate) interrupts: Interrupts,
     pub(crate) hands: Hands,
@@ -140,6 +141,7 @@ impl Job {
     pub(crate) fn new(
         file: WorkflowFile,
         params: BTreeMap<String, String>,
+        secrets: Secrets,
         module: Arc<CoordinationModule>,
         interrupts: Interrupts,
         before: Option<&RunView>,
@@ -156,6 +158,7 @@ impl Job {
             up: file.units.iter().map(|_| OnceCell::new()).collect(),
             file,
             params,
+            secrets,
             module,
             interrupts,
             hands: Hands::default(),
@@ -384,6 +387,8 @@ impl Job {
             .env("COORD_RUN_ID", run.as_str())
             .env("COORD_STEP", &unit.id)
             .envs(params.map(|(name, value)| (param_variable(name), value)))
+            .secrets(self.secrets.clone())
+            .envs(&self.file.dotenv)
             .envs(&self.file.env)
             .envs(&unit.env)
     }

@@ -10,6 +10,11 @@
 mod args;
 mod file;
 mod validate;
+mod select;
+mod plan;
+mod explain;
+mod schema;
+mod reference;
 mod graph;
 mod journal;
 mod runs;
@@ -18,6 +23,7 @@ mod needs;
 mod job;
 mod hands;
 mod undo;
+mod secrets;
 mod run;
 mod signals;
 mod board;
@@ -66,6 +72,10 @@ fn main() -> std::process::ExitCode {
             runs::tell(&of, Tell::Signal { name, payload }).into()
         }
         Command::Journal { of } => journal::journal(&of).into(),
+        Command::Explain(args) => explain::explain(&args).into(),
+        Command::Schema => schema::schema().into(),
+        Command::Completions(args) => reference::completions(&args).into(),
+        Command::Man(args) => reference::man(&args).into(),
         Command::Watchdog => match watchdog() {
             Ok(()) => ExitCode::Done.into(),
             Err(_) => ExitCode::SetUp.into(),

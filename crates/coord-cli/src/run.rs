@@ -25,8 +25,10 @@ use crate::ended::Ended;
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::job::{self, GRACE, Job};
+use crate::plan;
 use crate::runs::{self, RunsFault};
 use crate::screen::{self, Screen, Start};
+use crate::secrets::{self, SecretFault};
 use crate::signals::{Interrupts, Signals};
 use crate::validate::{Checked, refuse};
 use course::Course;
@@ -59,6 +61,9 @@ pub(crate) enum SetUpError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Run(#[from] RunsFault),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Secret(#[from] SecretFault),
     #[error("the workflow could not be made from its file")]
     #[diagnostic(code(coord::set_up::workflow))]
     Workflow(#[from] coordination::workflow::Faults),
@@ -90,7 +95,7 @@ impl Begin {
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
     let color = args.of.color;
     let manner = args.manner.manner(color);
-    let prepared = Checked::load(&args.of).and_then(|checked| {
+    let prepared = Checked::load(&args.of, &args.select.selection()).and_then(|checked| {
         let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::System)?;
         Ok(Prepared::new(checked, definition, manner.concurrency))
     });
@@ -98,6 +103,9 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
         Ok(prepared) => prepared,
         Err(report) => return refuse(color, &report),
     };
+    if args.dry_run {
+        return plan::say(&prepared, manner);
+    }
     if !prepared.runs.contains(&true) {
         return screen::nothing_to_do(manner, &prepared.file.name);
     }
@@ -149,6 +157,8 @@ async fn execute_on(
     begin: Begin,
     handle: &Handle,
 ) -> Result<ExitCode, SetUpError> {
+    // They may ask who is there: before there is a screen.
+    let secrets = secrets::fetch(&prepared.file)?;
     let bus = Arc::new(LocalBus::new());
     let kept = journal.clone().map(RunJournal::of);
     let before = before(kept.as_ref(), &begin).await?;
@@ -169,6 +179,7 @@ async fn execute_on(
     let job = Arc::new(Job::new(
         prepared.file,
         prepared.params,
+        secrets,
         Arc::clone(&module),
         interrupts.clone(),
         before.as_ref(),

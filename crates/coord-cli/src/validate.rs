@@ -9,6 +9,7 @@ use crate::args::{Color, FileArgs};
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::screen;
+use crate::select::Selection;
 
 /// A workflow file without faults, with parameters that it has.
 pub(crate) struct Checked {
@@ -16,24 +17,36 @@ pub(crate) struct Checked {
     pub(crate) params: BTreeMap<String, String>,
     /// Whether each unit runs by its condition.
     pub(crate) runs: Vec<bool>,
+    /// The ids of the units that are meant; `None`: all of the file. The others are left out.
+    pub(crate) selected: Option<Vec<String>>,
 }
 
 impl Checked {
-    pub(crate) fn load(args: &FileArgs) -> Result<Self, Report> {
-        let file = WorkflowFile::load(&args.file)?;
+    pub(crate) fn load(args: &FileArgs, selection: &Selection) -> Result<Self, Report> {
+        let mut file = WorkflowFile::load(&args.file)?;
+        let selected = selection.ids(&file)?;
+        if let Some(selected) = &selected {
+            file.keep(selected);
+        }
+        let file = file.with_dotenv()?;
         let params = file.params_with(&args.params)?;
         // Names and values that are no text cannot be named in a condition.
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
         let runs = file.conditions(&params, &environment.collect())?;
-        Ok(Self { file, params, runs })
+        Ok(Self {
+            file,
+            params,
+            runs,
+            selected,
+        })
     }
 }
 
 /// Says on standard error what is wrong, or else on standard output that nothing is.
 pub(crate) fn validate(args: &FileArgs) -> ExitCode {
-    let checked = match Checked::load(args) {
+    let checked = match Checked::load(args, &Selection::All) {
         Ok(checked) => checked,
         Err(report) => return refuse(args.color, &report),
     };

@@ -53,6 +53,9 @@ impl Workflows {
             Transition::RunStarted { .. } if self.active.len() < MAX_ACTIVE_RUNS => {
                 self.active.insert(run(event));
             }
+            Transition::RunSuspended => {
+                self.active.remove(&run(event));
+            }
             Transition::RunFinished { outcome, duration } => {
                 self.active.remove(&run(event));
                 match outcome.as_str() {

@@ -42,6 +42,8 @@
 //! The lines of one stream come in order. Between standard output and standard error there is none,
 //! for these are two pipes.
 //!
+//! The values of [`Secrets`] that a process is given are replaced where it prints them.
+//!
 //! # Falling behind
 //!
 //! Publishing waits for lossless subscribers, so a slow one slows the process itself, as a full
@@ -89,6 +91,7 @@
 //! [`PROCESS_OUTPUT`]: coord_bus::vocabulary::PROCESS_OUTPUT
 
 mod spec;
+mod secrets;
 mod stop;
 mod stop_signal;
 mod runner;
@@ -107,6 +110,7 @@ mod error;
 pub use error::ProcessError;
 pub use lines::MAX_LINE;
 pub use runner::ProcessRunner;
+pub use secrets::Secrets;
 pub use spec::{DEFAULT_GRACE, ProcessSpec};
 pub use stop::Stop;
 pub use stop_signal::{StopSignal, UnknownStopSignal};

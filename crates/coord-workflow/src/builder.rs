@@ -2,6 +2,7 @@
 
 mod child;
 mod each;
+mod failing;
 mod repeat;
 
 use std::any::Any;
@@ -13,17 +14,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use coord_bus::time;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::Start;
 use crate::handle::{InputPlace, Inputs, Outputs, Place, Step};
 use crate::name::is_name;
-use crate::plan::{
-    Action, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When,
+use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When};
+use crate::waits::{self, Wait};
+use crate::{
+    Durable, Fault, Faults, Keeps, OnFailure, Retry, StepContext, StepError, Volatile, Workflow,
 };
-use crate::{Durable, Fault, Faults, Keeps, Retry, StepContext, StepError, Volatile, Workflow};
 
 pub use each::Each;
 pub use repeat::Repeating;
@@ -37,6 +38,7 @@ pub struct WorkflowBuilder<I, K = Volatile> {
     steps: Vec<PlannedStep>,
     concurrency: Option<NonZeroUsize>,
     timeout: Duration,
+    on_failure: OnFailure,
     faults: Vec<Fault>,
     types: PhantomData<fn(I, K)>,
 }
@@ -71,6 +73,7 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
             steps: Vec::new(),
             concurrency: None,
             timeout: DEFAULT_WORKFLOW_TIMEOUT,
+            on_failure: OnFailure::FailFast,
             faults: Vec::new(),
             types: PhantomData,
         }
@@ -149,8 +152,10 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
             return Err(Faults(faults));
         }
         let name = self.name.into();
+        let mut plan = Plan::new(name, self.steps, self.concurrency, self.timeout);
+        plan.on_failure = self.on_failure;
         Ok(Workflow {
-            plan: Arc::new(Plan::new(name, self.steps, self.concurrency, self.timeout)),
+            plan: Arc::new(plan),
             identity: self.identity,
             types: PhantomData,
         })
@@ -273,7 +278,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
     /// Free to fail: its failure harms neither the run nor the steps after it. Those that take
     /// its output as input are skipped.
     pub fn optional(mut self) -> Self {
-        self.step.optional = true;
+        (self.step.optional, self.step.critical) = (true, false);
         self
     }
 
@@ -310,7 +315,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         place.step
     }
 
-    fn begin<T, E, F, Fut>(self, begin: F) -> Step<T>
+    fn begin<T, E, F, Fut>(mut self, begin: F) -> Step<T>
     where
         U: Undo<T>,
         K: Keeps<T>,
@@ -319,16 +324,16 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         T: Send + Sync + 'static,
         E: Into<StepError> + 'static,
     {
-        self.add(Box::new(move |start| Some(Box::pin(erase(begin(start)?)))))
+        self.step.action = Box::new(move |start| Some(Box::pin(erase(begin(start)?))));
+        self.add()
     }
 
-    /// Adds the step, whose work puts out a `T`.
-    fn add<T>(mut self, action: Action) -> Step<T>
+    /// Adds the step, whose work is known.
+    fn add<T>(mut self) -> Step<T>
     where
         U: Undo<T>,
         K: Keeps<T>,
     {
-        self.step.action = action;
         self.step.undo = self.undo.erased().0;
         self.step.codec = K::kept().0;
         if let Some(timeout) = self.timeout {
@@ -358,28 +363,23 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        let name: Arc<str> = name.into().into();
-        self.step.signal = Some((&*name).into());
-        self.timeout.get_or_insert(Duration::MAX);
-        self.begin(move |start| {
-            let (signals, name) = (Arc::clone(start.signals), Arc::clone(&name));
-            Some(async move { T::deserialize(&*signals.next(&name).await) })
-        })
+        let name = name.into().into_boxed_str();
+        self.step.action = waits::signal(&name, |payload| Ok(Arc::new(T::deserialize(&*payload)?)));
+        self.waits(Wait::Signal(name)).add()
     }
 
     /// Adds the step: it waits for so long. The time is counted from when it first began, by the
     /// clock on the wall, so it goes on while the run is interrupted. There is no limit to it but
     /// the run's, and it takes no place from steps that work.
     pub fn sleep(mut self, wait: Duration) -> Step<()> {
-        self.step.sleep = Some(wait);
+        self.step.action = waits::sleep(wait, || Arc::new(()));
+        self.waits(Wait::Sleep(wait)).add()
+    }
+
+    fn waits(mut self, wait: Wait) -> Self {
+        self.step.wait = Some(wait);
         self.timeout.get_or_insert(Duration::MAX);
-        self.begin(move |start| {
-            let left = wait.saturating_sub(start.slept);
-            Some(async move {
-                time::sleep(left).await;
-                Ok::<_, StepError>(())
-            })
-        })
+        self
     }
 }
 

@@ -6,8 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use coord_bus::CancellationToken;
+use coord_bus::time::Instant;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::RunId;
+use crate::heartbeat::Heart;
 use crate::plan::{Plan, Slots};
 use crate::run::Shared;
 use crate::signals::Signals;
@@ -31,6 +35,9 @@ struct Inner {
     parent: CancellationToken,
     /// Made when it is first asked for: most steps never do.
     token: OnceLock<CancellationToken>,
+    heart: Heart,
+    /// What came with the last sign of life of an earlier attempt.
+    last_heartbeat: Option<Arc<str>>,
 }
 
 impl StepContext {
@@ -93,6 +100,9 @@ impl StepContext {
                 whole: Some(self.clone()),
                 parent: whole.parent.clone(),
                 token: OnceLock::new(),
+                // Signs of life are those of the whole.
+                heart: Heart::new(Instant::now()),
+                last_heartbeat: whole.last_heartbeat.clone(),
             }),
         }
     }
@@ -110,6 +120,64 @@ impl StepContext {
             .token
             .get_or_init(|| self.inner.parent.child_token())
             .clone()
+    }
+
+    /// Says that the attempt is alive, where its step has a
+    /// [heartbeat timeout](crate::StepBuilder::heartbeat_timeout). It reads the clock and stores that,
+    /// so a loop may call it each time around.
+    ///
+    /// ```
+    /// # use coord_workflow::{StepContext, StepError};
+    /// async fn import(context: StepContext, rows: Vec<u64>) -> Result<u64, StepError> {
+    ///     // Where an earlier attempt had come to, if there was one and it said so.
+    ///     let mut done = context.last_heartbeat::<usize>()?.unwrap_or(0);
+    ///     while done < rows.len() {
+    ///         // …
+    ///         done += 1;
+    ///         context.heartbeat_with(&done)?;
+    ///     }
+    ///     Ok(rows.iter().sum())
+    /// }
+    /// ```
+    #[inline]
+    pub fn heartbeat(&self) {
+        self.heart().beat();
+    }
+
+    /// The same, and says how far the attempt has come: should it fail, the next is
+    /// [told](Self::last_heartbeat).
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be written as JSON. Then it is as if this had not been called.
+    pub fn heartbeat_with(&self, details: &impl Serialize) -> Result<(), serde_json::Error> {
+        let details = serde_json::to_string(details)?;
+        self.heart().beat_with(details);
+        Ok(())
+    }
+
+    /// What the last [`heartbeat_with`](Self::heartbeat_with) of an earlier attempt said; `None`, if
+    /// there was none.
+    ///
+    /// It is kept when an attempt fails, in a durable run in the journal. Of an attempt that was cut
+    /// off, because its process was killed or its orchestrator shut down, nothing is known: then it is
+    /// what was known before that attempt. Where a run is
+    /// [retried](crate::WorkflowOrchestrator::retry_run) there is none.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a `T`.
+    pub fn last_heartbeat<T: DeserializeOwned>(&self) -> Result<Option<T>, serde_json::Error> {
+        let last = self.inner.last_heartbeat.as_deref();
+        last.map(serde_json::from_str).transpose()
+    }
+
+    #[inline]
+    pub(crate) fn heart(&self) -> &Heart {
+        match &self.inner.whole {
+            Some(whole) => &whole.inner.heart,
+            None => &self.inner.heart,
+        }
     }
 
     /// The token, if anybody asked for it.
@@ -147,6 +215,10 @@ pub(crate) struct Start<'r> {
     pub(crate) attempt: u32,
     /// Which round of the attempt, if it has some.
     pub(crate) part: Option<usize>,
+    /// Before it began: from when its signs of life are counted.
+    pub(crate) since: Instant,
+    /// What came with the last sign of life of an earlier attempt.
+    pub(crate) last_heartbeat: Option<Arc<str>>,
     /// Whose cancellation cancels the attempt.
     pub(crate) parent: &'r CancellationToken,
     pub(crate) context: OnceCell<StepContext>,
@@ -165,6 +237,8 @@ impl Start<'_> {
                 whole: None,
                 parent: self.parent.clone(),
                 token: OnceLock::new(),
+                heart: Heart::new(self.since),
+                last_heartbeat: self.last_heartbeat.clone(),
             }),
         });
         context.clone()

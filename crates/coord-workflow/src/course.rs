@@ -9,13 +9,16 @@
 //! step:  waiting ◀▶ running ─▶ completed ─▶ undone, or not (one at a time)
 //!           │        │  ▲ └──▶ failed, or cancelled
 //!           │        ▼  │
-//!           │       pausing ─▶ cancelled
+//!           │       pausing, or exhausted ─▶ cancelled
 //!           └──▶ skipped, failed (by its condition), or cancelled
 //! run:   going on ─▶ stopped (nothing begins) ─▶ finished
 //! ```
 
 mod admits;
+mod branches;
+mod held;
 mod parts;
+mod retry;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +42,8 @@ pub(crate) enum Fact {
     AttemptFailed {
         step: usize,
         error: StepError,
+        /// What came with its last sign of life.
+        heartbeat: Option<Arc<str>>,
         until: u64,
     },
     /// A step is done.
@@ -66,6 +71,16 @@ pub(crate) enum Fact {
         error: StepError,
         at: u64,
     },
+    /// The last attempt there is at a step failed, and the run is to wait for somebody to see to it.
+    Exhausted {
+        step: usize,
+        error: StepError,
+        /// What came with its last sign of life.
+        heartbeat: Option<Arc<str>>,
+        at: u64,
+    },
+    /// Somebody has: what is exhausted has all its attempts again.
+    Continued { at: u64 },
     /// A step is not to run: its condition says so, or an input is missing.
     Skipped { step: usize, at: u64 },
     /// A step was stopped, or never began, because the run was.
@@ -96,6 +111,8 @@ pub(crate) enum Phase {
     Running,
     /// An attempt failed, and there will be another.
     Pausing,
+    /// The last attempt there is failed, and the run is to be continued before there is another.
+    Exhausted,
     Completed,
     Undone,
     NotUndone,
@@ -106,7 +123,10 @@ pub(crate) enum Phase {
 
 impl Phase {
     pub(crate) fn is_over(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Running | Self::Pausing)
+        !matches!(
+            self,
+            Self::Waiting | Self::Running | Self::Pausing | Self::Exhausted
+        )
     }
 }
 
@@ -121,6 +141,10 @@ pub(crate) struct Record {
     pub(crate) lacks_input: bool,
     /// It needs any of some steps, and all ended without having completed: it is to be skipped.
     pub(crate) none_completed: bool,
+    /// It needs what has failed, or what does not begin for that reason: it does not begin either.
+    pub(crate) is_blocked: bool,
+    /// Of those that it needs any of, one has failed, or is blocked.
+    any_failed: bool,
     /// How many of the steps that it needs are not over, and one more while it waits for any of
     /// some.
     missing: u32,
@@ -131,11 +155,11 @@ pub(crate) struct Record {
     pub(crate) started: u64,
     /// When it came to its end, or before when it does not try again.
     pub(crate) ended: u64,
-    /// Why it failed, or its last attempt did, or why it could not be undone.
+    /// Why it failed, is exhausted, or could not be undone; or why its last attempt failed.
     pub(crate) error: Option<Box<StepError>>,
     /// How often it was to be done again after it had been done.
     pub(crate) round: u32,
-    /// How often the run had been retried when it was last begun anew.
+    /// How often the run had been retried, or continued, when it was last begun anew.
     pub(crate) life: u32,
 }
 
@@ -161,17 +185,25 @@ pub(crate) struct Course {
     parts: BTreeMap<usize, Parts>,
     /// Steps that are not over.
     left: usize,
+    /// Whether a step has failed, and the other branches are to come to their end.
+    is_failing: bool,
+    /// How many steps do not begin because of that.
+    blocked: usize,
     /// The step that is being undone.
     undoing: Option<usize>,
     /// The steps that completed and have not been undone, in the order in which they completed.
     completed: Vec<u32>,
+    /// What the last sign of life of a failed attempt came with, by step, where one said something.
+    heartbeats: BTreeMap<usize, Arc<str>>,
+    /// How often in a row each step was under way when the process that drove the run ended.
+    cut_off: BTreeMap<usize, u32>,
     /// Set when no further step may begin.
     stopped: Option<Status>,
     finished: Option<u64>,
-    /// When it was retried last: its timeout counts from then on.
-    pub(crate) retried: Option<u64>,
+    /// When it was retried, or continued, last: its timeout counts from then on.
+    pub(crate) timed_from: Option<u64>,
     /// How often it was.
-    retries: u32,
+    lives: u32,
     #[cfg(test)]
     history: Vec<Fact>,
 }
@@ -183,6 +215,8 @@ impl Course {
             phase: Phase::Waiting,
             lacks_input: false,
             none_completed: false,
+            is_blocked: false,
+            any_failed: false,
             missing,
             any_left: step.needs_any.len() as u32,
             attempts: 0,
@@ -197,12 +231,16 @@ impl Course {
             outputs: plan.needs().iter().map(|_| OnceLock::new()).collect(),
             parts: BTreeMap::new(),
             left: plan.steps.len(),
+            is_failing: false,
+            blocked: 0,
             undoing: None,
             completed: Vec::with_capacity(plan.steps.len()),
+            heartbeats: BTreeMap::new(),
+            cut_off: BTreeMap::new(),
             stopped: None,
             finished: None,
-            retried: None,
-            retries: 0,
+            timed_from: None,
+            lives: 0,
             #[cfg(test)]
             history: Vec::new(),
         }
@@ -224,6 +262,11 @@ impl Course {
 
     pub(crate) fn outputs(&self) -> &Arc<[OnceLock<Output>]> {
         &self.outputs
+    }
+
+    /// What is known of how far the attempts at a step had come.
+    pub(crate) fn last_heartbeat(&self, step: usize) -> Option<Arc<str>> {
+        self.heartbeats.get(&step).cloned()
     }
 
     /// How many steps are not over.
@@ -311,7 +354,15 @@ impl Course {
     fn apply_rarer(&mut self, plan: &Plan, fact: Fact, ready: impl FnMut(usize)) {
         match fact {
             Fact::Started { .. } | Fact::Completed { .. } => {}
-            Fact::AttemptFailed { step, error, until } => {
+            Fact::AttemptFailed {
+                step,
+                error,
+                until,
+                heartbeat,
+            } => {
+                self.cut_off.remove(&step);
+                self.heartbeats
+                    .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
                 let record = &mut self.steps[step];
                 record.phase = Phase::Pausing;
                 record.error = Some(Box::new(error));
@@ -328,10 +379,27 @@ impl Course {
             Fact::Failed { step, error, at } => {
                 self.steps[step].error = Some(Box::new(error));
                 if !plan.steps[step].optional {
+                    if !plan.stops_at(step) {
+                        return self.fail_branch(plan, step, at);
+                    }
                     self.stopped.get_or_insert(Status::Failed);
                 }
                 self.end_without_output(plan, step, Phase::Failed, at, ready);
             }
+            Fact::Exhausted {
+                step,
+                error,
+                heartbeat,
+                at,
+            } => {
+                self.cut_off.remove(&step);
+                self.heartbeats
+                    .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
+                let record = &mut self.steps[step];
+                (record.phase, record.ended) = (Phase::Exhausted, at);
+                record.error = Some(Box::new(error));
+            }
+            Fact::Continued { at } => self.try_anew(at, ready),
             Fact::Skipped { step, at } => {
                 self.end_without_output(plan, step, Phase::Skipped, at, ready);
             }
@@ -356,7 +424,7 @@ impl Course {
                 self.steps[step].phase = Phase::NotUndone;
                 self.steps[step].error = Some(Box::new(error));
             }
-            Fact::Claimed => self.take_back(ready),
+            Fact::Claimed => self.take_back(plan, ready),
             Fact::Finished { at } => self.finished = Some(at),
             Fact::Retried { from, at } => self.retry(plan, from, at),
         }
@@ -364,9 +432,12 @@ impl Course {
 
     /// What was under way has not begun: an attempt that nobody knows the end of is made again,
     /// under the same number.
-    fn take_back(&mut self, mut ready: impl FnMut(usize)) {
+    fn take_back(&mut self, plan: &Plan, mut ready: impl FnMut(usize)) {
         for (step, record) in self.steps.iter_mut().enumerate() {
             if record.phase == Phase::Running {
+                if plan.steps[step].takes_place() {
+                    *self.cut_off.entry(step).or_default() += 1;
+                }
                 record.attempts -= 1;
                 record.ended = 0;
                 record.phase = match record.attempts {
@@ -378,72 +449,6 @@ impl Course {
         }
         if let Some(step) = self.undoing.take() {
             self.completed.push(step as u32);
-        }
-    }
-
-    /// Which steps a retry does again: those that were not done, or are not done any more, this one,
-    /// and all that come after any of them.
-    pub(crate) fn to_retry(&self, plan: &Plan, from: Option<usize>) -> Vec<bool> {
-        let is_undone = |step: usize| match self.steps[step].phase {
-            Phase::Completed | Phase::NotUndone | Phase::Skipped => false,
-            // That it fails harms nobody.
-            Phase::Failed => !plan.steps[step].optional,
-            _ => true,
-        };
-        let steps = 0..self.steps.len();
-        let mut again: Vec<_> = steps
-            .map(|step| is_undone(step) || from == Some(step))
-            .collect();
-        let mut next: Vec<_> = (0..again.len()).filter(|step| again[*step]).collect();
-        while let Some(step) = next.pop() {
-            for &after in plan.needed_by(step).iter().chain(plan.any_needed_by(step)) {
-                if !std::mem::replace(&mut again[after as usize], true) {
-                    next.push(after as usize);
-                }
-            }
-        }
-        again
-    }
-
-    fn retry(&mut self, plan: &Plan, from: Option<usize>, at: u64) {
-        let again = self.to_retry(plan, from);
-        let parts = std::mem::take(&mut self.parts);
-        let (parts, anew) = parts::after_retry(parts, plan, &again, from);
-        let outputs = std::mem::replace(&mut self.outputs, Arc::new([]));
-        let fresh = Self::new(plan);
-        (self.finished, self.stopped, self.undoing) = (None, None, None);
-        (self.retried, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
-        self.completed.clear();
-        self.retries += 1;
-        let records = std::mem::replace(&mut self.steps, fresh.steps);
-        let mut over: Vec<_> = (0..again.len()).filter(|step| !again[*step]).collect();
-        over.sort_by_key(|step| records[*step].ended);
-        for (step, record) in records.iter().enumerate() {
-            let was_done = matches!(record.phase, Phase::Completed | Phase::Undone);
-            let is_anew = (again[step] && was_done) || anew.contains(&step);
-            self.steps[step].round = record.round + u32::from(is_anew);
-            self.steps[step].life = if again[step] {
-                self.retries
-            } else {
-                record.life
-            };
-        }
-        self.parts = parts;
-        for step in over {
-            let record = &records[step];
-            let kept = &mut self.steps[step];
-            (kept.started, kept.attempts) = (record.started, record.attempts);
-            match (record.phase, outputs[step].get()) {
-                (Phase::Completed | Phase::NotUndone, Some(output)) => {
-                    let _ = self.outputs[step].set(Output::clone(output));
-                    self.completed.push(step as u32);
-                    self.end(plan, step, Phase::Completed, record.ended, |_| {});
-                }
-                (phase, _) => {
-                    self.steps[step].error = record.error.clone();
-                    self.end_without_output(plan, step, phase, record.ended, |_| {});
-                }
-            }
         }
     }
 
@@ -482,6 +487,9 @@ impl Course {
         if plan.has_any() {
             self.end_of_any(plan, step, phase == Phase::Completed, ready);
         }
+        if self.is_failing {
+            self.stop_if_finished();
+        }
     }
 
     /// The same for those that waited for any of some, this one among them.
@@ -500,6 +508,10 @@ impl Course {
             }
             record.any_left = if completed { 0 } else { record.any_left - 1 };
             if record.any_left > 0 {
+                continue;
+            }
+            if !completed && record.any_failed {
+                self.block(plan, next as usize);
                 continue;
             }
             record.none_completed = !completed;

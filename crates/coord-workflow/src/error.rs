@@ -23,9 +23,32 @@ pub enum AttemptError {
     /// It took too long.
     #[error("it was not done after {0:?}, its timeout")]
     TimedOut(Duration),
+    /// It gave no sign of life for too long.
+    #[error(
+        "it gave no sign of life for {timeout:?}, its heartbeat timeout: {}",
+        match last {
+            Some(last) => format!("the last came {last:.1?} after the attempt began"),
+            None => "there was none since the attempt began".to_owned(),
+        }
+    )]
+    NoHeartbeat {
+        /// How long that is.
+        timeout: Duration,
+        /// When it last did, counted from the beginning of the attempt.
+        last: Option<Duration>,
+    },
     /// The run was cancelled while it was going on.
     #[error("it was cancelled")]
     Cancelled,
+    /// It was under way each time when the process that drove its run ended.
+    #[error(
+        "it was under way {times} times in a row when its process ended, so it may be what ended it \
+         (`max_recovery_attempts`)"
+    )]
+    CutOff {
+        /// How often in a row.
+        times: u32,
+    },
     /// It succeeded, but its output cannot be kept in the journal.
     #[error("its output cannot be written as JSON: {0}")]
     Unwritable(String),

@@ -26,6 +26,9 @@ pub(crate) struct KeptStep {
     /// What its work is made of, where it is more than one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shape: Option<KeptShape>,
+    /// Whether its failure ends the run at once, whatever the workflow says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) critical: bool,
     /// Everything about it that a run relies on.
     pub(crate) print: String,
 }
@@ -37,9 +40,10 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         id: step.id.to_string(),
         needs: step.needs.clone(),
         needs_any: step.needs_any.clone(),
-        signal: step.signal.as_deref().map(str::to_owned),
+        signal: step.signal().map(str::to_owned),
         optional: step.optional,
         shape: step.shape.as_ref().map(Shape::kept),
+        critical: step.critical,
         print: format!("{:016x}", print(plan, step)),
     });
     kept.collect()
@@ -87,13 +91,20 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
     }
     let has = [step.when.is_some(), step.undo.is_some(), step.optional];
     has.into_iter().for_each(|has| hash.number(has.into()));
-    hash.text(step.signal.as_deref().unwrap_or_default());
+    hash.text(step.signal().unwrap_or_default());
     hash.text(step.given.as_deref().unwrap_or_default());
+    // What was not there before is left out where it is not used: a run goes on with its definition.
     if let Some(shape) = &step.shape {
         hash.text(&shape.to_string());
     }
     if let Some(child) = &step.child {
         hash.text(child.chosen());
+    }
+    if step.critical {
+        hash.text("critical");
+    }
+    if !plan.on_failure.is_fail_fast() {
+        hash.text("finish-branches");
     }
     hash.0
 }

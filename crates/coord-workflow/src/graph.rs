@@ -155,6 +155,12 @@ impl Graph {
         }
     }
 
+    /// The places of the steps in stages: a step is in the first stage after all that it needs, so
+    /// those of one could run at the same time, if all took as long.
+    pub fn stages(&self) -> Vec<Vec<usize>> {
+        stages::of(&self.steps)
+    }
+
     /// As a [Mermaid](https://mermaid.js.org) flowchart.
     pub fn to_mermaid(&self) -> String {
         let mut chart = String::from("flowchart LR\n");

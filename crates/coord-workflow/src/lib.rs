@@ -39,6 +39,9 @@
 //!
 //! or from data, with a [`Registry`] of handlers by name: see [`Spec`].
 //!
+//! A step may also do the same [for each](StepBuilder::for_each) item of a list that an earlier one puts
+//! out, [repeat](StepBuilder::repeat) until it is done, or [run](StepBuilder::workflow) another workflow.
+//!
 //! # What is promised
 //!
 //! - **Order.** A step begins after all that it needs have ended, and where it needs any of some, after
@@ -49,7 +52,8 @@
 //!   [all runs](OrchestratorBuilder::total_concurrency) at once; at most as many as there are permits of
 //!   the [resources](OrchestratorBuilder::resource) that they ask for.
 //! - **Failure.** A step that fails for good ends the run: nothing further begins, what runs is
-//!   cancelled, and then what had completed is undone, the last to complete first. An
+//!   cancelled, and then what had completed is undone, the last to complete first; or first the
+//!   branches that do not need the step [come to their end](WorkflowBuilder::on_failure). An
 //!   [`optional`](StepBuilder::optional) step harms nobody. A panic is a failure of its step.
 //! - **Time.** Each attempt and each run has a limit, and nothing is left running at the end of
 //!   either: a step that watches its [token](StepContext::token) is told and has a grace, any
@@ -102,7 +106,8 @@
 //! - A step that has completed does not run again. That it has is on the disk before anything begins
 //!   because of it: one sync for all that completed meanwhile, in whichever run.
 //! - A step that was under way when its process ended runs again, as the same attempt and with the
-//!   same [idempotency key](StepContext::idempotency_key).
+//!   same [idempotency key](StepContext::idempotency_key). Where that happens time and again, the run
+//!   is [paused](OrchestratorBuilder::max_recovery_attempts).
 //! - One process at a time drives a run. Who has lost a run to another can append nothing to it.
 //! - Waits between attempts, [sleeps](StepBuilder::sleep) and the limits of a run go on by the clock on
 //!   the wall while nobody drives it.
@@ -131,6 +136,7 @@ mod registry;
 mod plan;
 mod graph;
 mod context;
+mod heartbeat;
 mod course;
 mod limits;
 mod orchestrator;
@@ -143,6 +149,7 @@ mod live_runs;
 mod runs;
 mod run_journal;
 mod signals;
+mod waits;
 mod view;
 mod outcome;
 mod span;
@@ -164,7 +171,8 @@ pub use graph::{Graph, GraphState, GraphStep};
 pub use handle::{InputPlace, Inputs, Outputs, Step};
 pub use name::{NAME_LENGTH_MAX, Shown, is_name, nearest};
 pub use orchestrator::{
-    DEFAULT_COMPENSATION_TIMEOUT, DEFAULT_GRACE, OrchestratorBuilder, Run, WorkflowOrchestrator,
+    DEFAULT_COMPENSATION_TIMEOUT, DEFAULT_GRACE, DEFAULT_MAX_RECOVERY_ATTEMPTS,
+    OrchestratorBuilder, Run, WorkflowOrchestrator,
 };
 pub use outcome::{Compensation, Outcome, SkipReason, Status, StepReport, StepState};
 pub use ownership::DEFAULT_LEASE_TTL;
@@ -172,7 +180,7 @@ pub use part_error::PartError;
 pub use plan::{DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Workflow};
 pub use registry::{HandlerCall, Registry};
 pub use repeat::{Repeat, Round};
-pub use retry::Retry;
+pub use retry::{OnExhausted, OnFailure, Retry};
 pub use run::RunId;
 pub use run_journal::{RunJournal, RunQuery};
 pub use runs::Resumed;

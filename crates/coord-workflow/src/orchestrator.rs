@@ -24,6 +24,9 @@ pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 /// How long undoing a run's steps may take, all together.
 pub const DEFAULT_COMPENSATION_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
+/// How often a step that was under way when its process ended is begun again, before its run is paused.
+pub const DEFAULT_MAX_RECOVERY_ATTEMPTS: u32 = 50;
+
 /// How long a keeper of leases may take to hear that an orchestrator is gone.
 const GIVING_UP: Duration = Duration::from_secs(5);
 
@@ -51,6 +54,7 @@ pub struct OrchestratorBuilder<'b, B: ?Sized> {
     grace: Duration,
     compensation_timeout: Duration,
     journal: Option<RunJournal>,
+    max_recovery_attempts: u32,
 }
 
 impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
@@ -128,6 +132,20 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
         self
     }
 
+    /// With another number of times that a step of a durable run is begun again because it was under
+    /// way when its process ended, than [`DEFAULT_MAX_RECOVERY_ATTEMPTS`]. One that was under way once
+    /// more may be what ends the processes: so the run is paused for it, as for one that is
+    /// [exhausted](crate::OnExhausted::Pause). Continued, the step is begun again as often.
+    ///
+    /// What counts is that in a row: an attempt that fails begins the count anew. That an orchestrator
+    /// is shut down in order counts like a crash, as the journal does not tell the two apart; steps
+    /// that only wait do not count. Undoing a step has no such limit.
+    #[must_use]
+    pub fn max_recovery_attempts(mut self, attempts: u32) -> Self {
+        self.max_recovery_attempts = attempts;
+        self
+    }
+
     /// The orchestrator.
     ///
     /// # Errors
@@ -145,6 +163,7 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
                 limits: Limits::new(self.total_concurrency, self.resources),
                 grace: self.grace,
                 compensation_timeout: self.compensation_timeout,
+                max_recovery_attempts: self.max_recovery_attempts,
                 tasks: Arc::new(tasks),
                 token: CancellationToken::new(),
                 runs: Mutex::default(),
@@ -175,6 +194,7 @@ impl WorkflowOrchestrator {
             grace: DEFAULT_GRACE,
             compensation_timeout: DEFAULT_COMPENSATION_TIMEOUT,
             journal: None,
+            max_recovery_attempts: DEFAULT_MAX_RECOVERY_ATTEMPTS,
         }
     }
 
@@ -267,6 +287,7 @@ impl Settings {
             parent: self.token.clone(),
             suspend: None,
             told: Told::default(),
+            is_careful: false,
             limits: self.limits(definition)?,
             child_of,
         };

@@ -176,6 +176,7 @@ impl Outcome {
             state: RunState::Finished(self.status),
             duration: Some(self.duration),
             is_paused: false,
+            begins_none: false,
             driven_by: None,
             parent: self.child_of.clone(),
             steps: RunView::steps_of(&self.run, &self.plan, &self.course),

@@ -15,7 +15,8 @@ use crate::child::Child;
 use crate::context::Start;
 use crate::durable::{Codec, Decode, decode};
 use crate::shape::Shape;
-use crate::{AttemptError, Durable, Retry, StepError, Volatile};
+use crate::waits::Wait;
+use crate::{AttemptError, Durable, OnExhausted, OnFailure, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -58,13 +59,17 @@ pub(crate) struct PlannedStep {
     pub(crate) undo_timeout: Option<Duration>,
     pub(crate) retry: Retry,
     pub(crate) timeout: Duration,
+    /// For how long an attempt may give no sign of life.
+    pub(crate) heartbeat_timeout: Option<Duration>,
+    /// What becomes of the run when every attempt has failed.
+    pub(crate) on_exhausted: OnExhausted,
     pub(crate) optional: bool,
+    /// Whether its failure ends the run at once, whatever the workflow says.
+    pub(crate) critical: bool,
     /// How its output is kept, in a durable workflow.
     pub(crate) codec: Option<Codec>,
-    /// The signal that it waits for, if that is its work.
-    pub(crate) signal: Option<Box<str>>,
-    /// How long it waits, counted from its first start, if that is its work.
-    pub(crate) sleep: Option<Duration>,
+    /// What it waits for, if that is its work.
+    pub(crate) wait: Option<Wait>,
     /// What its work is given beside the outputs of others, where that is data: a part of what is
     /// fingerprinted.
     pub(crate) given: Option<Box<str>>,
@@ -91,11 +96,13 @@ impl PlannedStep {
             undo_timeout: None,
             retry: Retry::none(),
             timeout: DEFAULT_STEP_TIMEOUT,
+            heartbeat_timeout: None,
+            on_exhausted: OnExhausted::Fail,
             optional: false,
+            critical: false,
             resources: BTreeMap::new(),
             codec: None,
-            signal: None,
-            sleep: None,
+            wait: None,
             given: None,
             shape: None,
             child: None,
@@ -121,13 +128,18 @@ impl PlannedStep {
     /// Whether it takes one of the places that limits are about: one that only waits does not.
     #[inline]
     pub(crate) fn takes_place(&self) -> bool {
-        self.signal.is_none() && self.sleep.is_none() && !self.runs_workflow()
+        self.wait.is_none() && !self.runs_workflow()
     }
 
     /// Whether its work is a run of another workflow.
     #[inline]
     pub(crate) fn runs_workflow(&self) -> bool {
         matches!(self.shape, Some(Shape::Workflow { .. }))
+    }
+
+    /// The signal that it waits for, if that is its work.
+    pub(crate) fn signal(&self) -> Option<&str> {
+        self.wait.as_ref()?.signal()
     }
 
     /// Whether there is another attempt after so many, the last of which failed with this.
@@ -142,6 +154,7 @@ pub(crate) struct Plan {
     pub(crate) steps: Box<[PlannedStep]>,
     pub(crate) concurrency: Option<NonZeroUsize>,
     pub(crate) timeout: Duration,
+    pub(crate) on_failure: OnFailure,
     /// What each step waits for: the number of steps that it needs, and one more if it needs any of
     /// some.
     needs: Box<[u32]>,
@@ -202,10 +215,16 @@ impl Plan {
             steps: steps.into(),
             concurrency,
             timeout,
+            on_failure: OnFailure::FailFast,
             needs,
             needed_by,
             any_needed_by,
         }
+    }
+
+    /// Whether a run is stopped at once when this step, which is not optional, has failed.
+    pub(crate) fn stops_at(&self, step: usize) -> bool {
+        self.on_failure.is_fail_fast() || self.steps[step].critical
     }
 
     pub(crate) fn needs(&self) -> &[u32] {

@@ -16,7 +16,7 @@ use crate::fingerprint::KeptStep;
 use crate::outcome::Status;
 use crate::plan::{Output, Plan};
 use crate::shape::Shape;
-use crate::{Command, Parent, RecordFault, StepError};
+use crate::{Command, OnFailure, Parent, RecordFault, StepError};
 
 /// The version of the records.
 pub(crate) const VERSION: u32 = 1;
@@ -31,6 +31,8 @@ pub(crate) const ATTEMPT_FAILED: &str = "attempt-failed";
 pub(crate) const PART_COMPLETED: &str = "part-completed";
 pub(crate) const STEP_COMPLETED: &str = "step-completed";
 pub(crate) const STEP_FAILED: &str = "step-failed";
+pub(crate) const STEP_EXHAUSTED: &str = "step-exhausted";
+pub(crate) const RUN_CONTINUED: &str = "run-continued";
 pub(crate) const STEP_SKIPPED: &str = "step-skipped";
 pub(crate) const STEP_CANCELLED: &str = "step-cancelled";
 pub(crate) const UNDO_STARTED: &str = "compensation-started";
@@ -59,6 +61,8 @@ pub(crate) struct Started {
     pub(crate) started_at: Timestamp,
     pub(crate) input: Box<RawValue>,
     pub(crate) steps: Vec<KeptStep>,
+    #[serde(default, skip_serializing_if = "OnFailure::is_fail_fast")]
+    pub(crate) on_failure: OnFailure,
     pub(crate) owner: Owner,
     /// The step that the run is the work of, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +91,8 @@ struct AttemptFailed<'a> {
     #[serde(borrow)]
     step: Id<'a>,
     error: KeptError,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    heartbeat: Option<&'a RawValue>,
     until: u64,
 }
 
@@ -115,6 +121,21 @@ struct Failed<'a> {
     #[serde(borrow)]
     step: Id<'a>,
     error: KeptError,
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Exhausted<'a> {
+    #[serde(borrow)]
+    step: Id<'a>,
+    error: KeptError,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    heartbeat: Option<&'a RawValue>,
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Continued {
     at: u64,
 }
 
@@ -195,10 +216,16 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             let (step, attempt, at) = (id(step), *attempt, *at);
             record(STEP_STARTED, &Attempt { step, attempt, at })
         }
-        Fact::AttemptFailed { step, error, until } => {
+        Fact::AttemptFailed {
+            step,
+            error,
+            heartbeat,
+            until,
+        } => {
             let failed = AttemptFailed {
                 step: id(step),
                 error: KeptError::of(error),
+                heartbeat: written(heartbeat.as_deref())?,
                 until: *until,
             };
             record(ATTEMPT_FAILED, &failed)
@@ -231,6 +258,21 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             let (step, error, at) = (id(step), KeptError::of(error), *at);
             record(STEP_FAILED, &Failed { step, error, at })
         }
+        Fact::Exhausted {
+            step,
+            error,
+            heartbeat,
+            at,
+        } => {
+            let exhausted = Exhausted {
+                step: id(step),
+                error: KeptError::of(error),
+                heartbeat: written(heartbeat.as_deref())?,
+                at: *at,
+            };
+            record(STEP_EXHAUSTED, &exhausted)
+        }
+        Fact::Continued { at } => record(RUN_CONTINUED, &Continued { at: *at }),
         Fact::Skipped { step, at } => record(STEP_SKIPPED, &of_step(step, Some(*at), None)),
         Fact::Cancelled { step, at } => record(STEP_CANCELLED, &of_step(step, Some(*at), None)),
         Fact::Stopped { status } => record(RUN_STOPPED, &Stopped { status: *status }),
@@ -244,6 +286,12 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             record(RUN_RETRIED, &Retried { from, at })
         }
     }
+}
+
+/// What was written as JSON before.
+fn written(json: Option<&str>) -> Result<Option<&RawValue>, RecordFault> {
+    let json = json.map(serde_json::from_str).transpose();
+    json.map_err(RecordFault::Unwritable)
 }
 
 /// Any part of a run, as it is written.
@@ -298,6 +346,7 @@ impl<'p> Reader<'p> {
                 Fact::AttemptFailed {
                     step: self.place(failed.step)?,
                     error: failed.error.into_error(),
+                    heartbeat: failed.heartbeat.map(|said| said.get().into()),
                     until: failed.until,
                 }
             }
@@ -307,6 +356,19 @@ impl<'p> Reader<'p> {
                 let Failed { step, error, at } = parse(payload)?;
                 let (step, error) = (self.place(step)?, error.into_error());
                 Fact::Failed { step, error, at }
+            }
+            STEP_EXHAUSTED => {
+                let exhausted: Exhausted = parse(payload)?;
+                Fact::Exhausted {
+                    step: self.place(exhausted.step)?,
+                    error: exhausted.error.into_error(),
+                    heartbeat: exhausted.heartbeat.map(|said| said.get().into()),
+                    at: exhausted.at,
+                }
+            }
+            RUN_CONTINUED => {
+                let Continued { at } = parse(payload)?;
+                Fact::Continued { at }
             }
             RUN_STOPPED => {
                 let Stopped { status } = parse(payload)?;

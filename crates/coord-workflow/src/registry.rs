@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::{BoxFuture, time};
+use coord_bus::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -24,6 +24,7 @@ use crate::plan::{
 };
 use crate::shape::Shape;
 use crate::validate::{Faults, ValidSpec, check};
+use crate::waits::{self, Wait};
 use crate::{Call, Durable, Retry, Spec, StepContext, StepError, UndoSpec, Workflow};
 use child::{KnownWorkflow, Ran};
 use each::Each;
@@ -162,16 +163,18 @@ impl Registry {
             let child = runs.as_ref().map(Ran::child);
             let input = step.input.clone();
             let from = each.as_ref().and_then(Each::from);
-            let waits = step.signal.is_some() || step.sleep.is_some() || runs.is_some();
+            let signal = step.signal.map(|name| Wait::Signal(name.into()));
+            let wait = signal.or(step.sleep.map(Wait::Sleep));
+            let only_waits = wait.is_some() || runs.is_some();
             let work = Call::new(step.handler, step.input);
             let all_needs = [&needs[..], &needs_any].concat();
             let bind = |call| self.bind(call, &ids, &all_needs);
             PlannedStep {
                 id: step.id.into(),
-                action: match (&step.signal, step.sleep) {
-                    (Some(name), _) => signal(name),
-                    (None, Some(wait)) => sleep(wait),
-                    (None, None) => match (runs, each, step.repeat) {
+                action: match &wait {
+                    Some(Wait::Signal(name)) => waits::signal(name, |payload| Ok(payload)),
+                    Some(Wait::Sleep(wait)) => waits::sleep(*wait, || Arc::new(Value::Null)),
+                    None => match (runs, each, step.repeat) {
                         (Some(ran), _, _) => ran.action(&input),
                         (None, Some(each), _) => each.action(bind(work)),
                         (None, None, Some(repeat)) => {
@@ -185,14 +188,16 @@ impl Registry {
                 undo_timeout: step.undo.as_ref().and_then(|undo| undo.timeout),
                 undo: step.undo.map(|call| undo(bind(call.into()))),
                 retry: step.retry.unwrap_or(Retry::none()),
-                timeout: step.timeout.unwrap_or(match waits {
+                timeout: step.timeout.unwrap_or(match only_waits {
                     true => Duration::MAX,
                     false => DEFAULT_STEP_TIMEOUT,
                 }),
+                heartbeat_timeout: step.heartbeat_timeout,
+                on_exhausted: step.on_exhausted,
                 optional: step.optional,
+                critical: step.critical,
                 codec: VALUE,
-                signal: step.signal.map(Into::into),
-                sleep: step.sleep,
+                wait,
                 // A value is always written.
                 given: given.ok().map(Into::into),
                 resources: step
@@ -209,7 +214,8 @@ impl Registry {
             }
         });
         let timeout = spec.timeout.unwrap_or(DEFAULT_WORKFLOW_TIMEOUT);
-        let plan = Plan::new(spec.name.into(), steps.collect(), spec.concurrency, timeout);
+        let mut plan = Plan::new(spec.name.into(), steps.collect(), spec.concurrency, timeout);
+        plan.on_failure = spec.on_failure;
         Workflow {
             plan: Arc::new(plan),
             identity: new_identity(),
@@ -280,26 +286,6 @@ fn action(call: Bound) -> Action {
     Box::new(move |start| {
         let work = call.call(start.context(), output_of(start.slots));
         Some(Box::pin(async move { Ok(Arc::new(work.await?) as Output) }))
-    })
-}
-
-fn signal(name: &str) -> Action {
-    let name: Arc<str> = name.into();
-    Box::new(move |start| {
-        let (signals, name) = (Arc::clone(start.signals), Arc::clone(&name));
-        Some(Box::pin(
-            async move { Ok(signals.next(&name).await as Output) },
-        ))
-    })
-}
-
-fn sleep(wait: Duration) -> Action {
-    Box::new(move |start| {
-        let left = wait.saturating_sub(start.slept);
-        Some(Box::pin(async move {
-            time::sleep(left).await;
-            Ok(Arc::new(Value::Null) as Output)
-        }))
     })
 }
 

@@ -7,7 +7,7 @@ use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Owner, Reader, Started};
 use crate::run::Told;
-use crate::{Parent, RecordFault, RunId, WorkflowError, fingerprint};
+use crate::{Command, Parent, RecordFault, RunId, WorkflowError, fingerprint};
 
 /// How many records are read at once.
 const PAGE: usize = 1_000;
@@ -31,6 +31,8 @@ pub(crate) struct Kept {
     pub(crate) owner: Owner,
     /// The step that it is the work of, if it is.
     pub(crate) child_of: Option<Parent>,
+    /// How often in a row it was taken up without that anything is known to have happened.
+    in_vain: u32,
     /// The version of its stream.
     pub(crate) version: u64,
 }
@@ -91,6 +93,7 @@ impl<'r> Begun<'r> {
             told: Told::default(),
             owner: started.owner,
             child_of: started.parent,
+            in_vain: 0,
             version: 1,
         };
         loop {
@@ -110,6 +113,12 @@ impl<'r> Begun<'r> {
 }
 
 impl Kept {
+    /// Whether its processes seem to end as soon as they take it up: perhaps before it is kept what
+    /// they had begun, as that waits for company.
+    pub(crate) fn seems_to_kill(&self) -> bool {
+        self.in_vain > 0 || self.course.cut_off().any(|(_, times)| times > 1)
+    }
+
     fn follow(
         &mut self,
         plan: &Plan,
@@ -119,6 +128,10 @@ impl Kept {
     ) -> Result<(), RecordFault> {
         let fact = match reader.read(stored)? {
             Entry::Command(command) => {
+                // That it was followed is a fact.
+                if command == Command::Continue {
+                    self.told.is_continued |= self.course.is_held();
+                }
                 self.told.follow(command);
                 return Ok(());
             }
@@ -128,17 +141,24 @@ impl Kept {
             }
             Entry::Fact(fact) => fact,
         };
+        self.in_vain = match fact {
+            Fact::Claimed => self.in_vain + 1,
+            _ => 0,
+        };
         if let Fact::Retried { .. } = fact {
             // What it was told before was about its end.
             self.told.is_cancelled = false;
             self.told.is_paused = false;
+        }
+        if let Fact::Retried { .. } | Fact::Continued { .. } = fact {
+            self.told.is_continued = false;
         }
         if checked == Checked::Yes {
             let admitted = self.course.admits(plan, &fact);
             admitted.map_err(|refused| RecordFault::out_of_order(&refused))?;
         }
         if let Fact::Completed { step, .. } = fact
-            && let Some(signal) = &plan.steps[step].signal
+            && let Some(signal) = plan.steps[step].signal()
         {
             self.told.signals.forget(signal);
         }

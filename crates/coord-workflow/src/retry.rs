@@ -27,6 +27,36 @@ pub struct Retry {
     pub backoff: Backoff,
 }
 
+/// What becomes of a run when every attempt at one of its steps has failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnExhausted {
+    /// The step has failed, and so has the run, unless the step is optional.
+    #[default]
+    Fail,
+    /// The run is paused for the step: see
+    /// [`StepBuilder::on_exhausted`](crate::StepBuilder::on_exhausted).
+    Pause,
+}
+
+/// What becomes of the rest of a run when a step fails that is not optional.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// Nothing further begins, and what runs is cancelled.
+    #[default]
+    FailFast,
+    /// What needs the step does not begin; everything else comes to its end, unless a step fails that
+    /// is [critical](crate::StepBuilder::critical).
+    FinishBranches,
+}
+
+impl OnFailure {
+    pub(crate) fn is_fail_fast(&self) -> bool {
+        *self == Self::FailFast
+    }
+}
+
 impl Default for Retry {
     fn default() -> Self {
         Self::exponential()

@@ -3,6 +3,7 @@
 mod attempt;
 mod child;
 mod compensate;
+mod held;
 mod items;
 mod limited;
 mod queue;
@@ -34,6 +35,7 @@ use crate::outcome::{Outcome, Status};
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output, Plan, Slots};
 use crate::signals::Signals;
+use crate::waits::Wait;
 use crate::{Command, Parent, RunState, RunView, StepError, WorkflowError};
 pub(crate) use child::ChildRun;
 pub(crate) use items::Items;
@@ -130,6 +132,7 @@ pub(crate) struct Settings {
     pub(crate) limits: Arc<Limits>,
     pub(crate) grace: Duration,
     pub(crate) compensation_timeout: Duration,
+    pub(crate) max_recovery_attempts: u32,
     pub(crate) tasks: Arc<TaskScope>,
     /// Cancelled to cancel every run that is not kept.
     pub(crate) token: CancellationToken,
@@ -207,6 +210,8 @@ pub(crate) struct Beginning {
     pub(crate) suspend: Option<CancellationToken>,
     /// What it was told so far.
     pub(crate) told: Told,
+    /// Whether its processes seem to end as soon as they take it up.
+    pub(crate) is_careful: bool,
     /// What it has to do with the limits of all runs: `None`, nothing.
     pub(crate) limits: Option<RunLimits>,
     /// The step that it is the work of, if it is.
@@ -218,6 +223,8 @@ pub(crate) struct Beginning {
 pub(crate) struct Told {
     pub(crate) is_cancelled: bool,
     pub(crate) is_paused: bool,
+    /// That what is exhausted is to be tried anew.
+    pub(crate) is_continued: bool,
     pub(crate) signals: Signals,
 }
 
@@ -239,6 +246,8 @@ pub(crate) struct Shared {
     /// Cancelled when a durable run is to be left as it is.
     suspend: CancellationToken,
     is_durable: bool,
+    /// Whether that an attempt begins is kept before it does.
+    is_careful: bool,
     plan: Arc<Plan>,
     identity: u64,
     settings: Arc<Settings>,
@@ -276,12 +285,15 @@ impl Shared {
         let limit = limit.into_iter().flatten().map(usize::from).min();
         let is_durable = beginning.suspend.is_some();
         let recorder = is_durable.then(Recorder::new);
+        let told = beginning.told;
         let mut queue = Queue::new(beginning.course, limit.unwrap_or(usize::MAX), recorder);
-        let rounds = match queue.course.retried {
+        if told.is_continued {
+            queue.go_on(&plan, beginning.before.as_nanos() as u64);
+        }
+        let rounds = match queue.course.timed_from {
             None => Box::default(),
             Some(_) => queue.course.steps().iter().map(|step| step.round).collect(),
         };
-        let told = beginning.told;
         queue.pause(told.is_paused);
         let token = beginning.parent.child_token();
         if told.is_cancelled {
@@ -297,6 +309,7 @@ impl Shared {
                 .map(CancellationToken::child_token)
                 .unwrap_or_default(),
             is_durable,
+            is_careful: beginning.is_careful,
             identity: definition.identity,
             settings: Arc::clone(settings),
             limits: beginning.limits,
@@ -351,6 +364,8 @@ impl Shared {
             step,
             attempt,
             part: None,
+            since: self.started,
+            last_heartbeat: None,
             parent,
             context: OnceCell::new(),
         }
@@ -359,9 +374,9 @@ impl Shared {
     /// For how long a step that waits has waited.
     #[inline]
     fn slept(&self, step: usize) -> Duration {
-        match self.plan.steps[step].sleep {
-            None => Duration::ZERO,
-            Some(_) => between(self.queue().course.step(step).started, self.elapsed()),
+        match self.plan.steps[step].wait {
+            None | Some(Wait::Signal(_)) => Duration::ZERO,
+            Some(Wait::Sleep(_)) => between(self.queue().course.step(step).started, self.elapsed()),
         }
     }
 
@@ -371,11 +386,16 @@ impl Shared {
             Command::Cancel => self.token.cancel(),
             Command::Pause => self.queue().pause(true),
             Command::Continue => {
+                let at = self.elapsed();
                 let mut queue = self.queue();
                 queue.pause(false);
-                let idle = queue.idle.pop();
+                queue.go_on(&self.plan, at);
+                // The driver among them: the time of the run may count anew.
+                let mut woken = std::mem::take(&mut queue.idle);
+                let recorder = queue.recorder.as_mut();
+                woken.extend(recorder.and_then(|recorder| recorder.call_writer(true)));
                 drop(queue);
-                idle.into_iter().for_each(Waker::wake);
+                woken.into_iter().for_each(Waker::wake);
             }
             Command::Signal { name, payload } => self.signals.arrive(name, payload),
         }
@@ -390,7 +410,8 @@ impl Shared {
             started_at: self.started_at,
             state: RunState::Running,
             duration: None,
-            is_paused: queue.is_paused(),
+            is_paused: queue.is_paused() || queue.course.is_held(),
+            begins_none: queue.is_paused(),
             driven_by: Some("this process".to_owned()),
             parent: self.child_of.clone(),
             steps: RunView::steps_of(&self.id, &self.plan, &queue.course),
@@ -477,7 +498,10 @@ pub(crate) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, version: u64
 pub(crate) async fn drive(run: Arc<Shared>) -> End {
     match to_end(&run).await {
         Ok(outcome) => End::Finished(outcome),
-        Err(end) => end,
+        Err(end) => {
+            run.tell(|| Transition::RunSuspended).await;
+            end
+        }
     }
 }
 
@@ -485,6 +509,7 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
     let unfinished = queue::Unfinished(Arc::clone(run));
     let steps = run.plan.steps.len();
     run.tell(|| Transition::RunStarted { steps }).await;
+    run.tell_exhausted().await;
     let status = steps_to_end(run).await;
     if run.queue().is_suspended() {
         run.settled().await?;
@@ -530,10 +555,7 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
     let mut work = Box::pin(work::work(Arc::clone(run), Worker::Driver));
     let mut suspended = Box::pin(run.suspend.cancelled());
     let mut cancelled = Box::pin(run.token.cancelled());
-    let retried = run.queue().course.retried.unwrap_or_default();
-    let gone_on = run.before.saturating_sub(Duration::from_nanos(retried));
-    let left = run.plan.timeout.saturating_sub(gone_on);
-    let mut expired = Box::pin(sleep(left));
+    let mut expired = Box::pin(sleep(run.time_left().unwrap_or_default()));
     std::future::poll_fn(|cx| {
         if work.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
@@ -543,7 +565,7 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
             true
         } else if cancelled.as_mut().poll(cx).is_ready() {
             run.queue().stop(&run.plan, Status::Cancelled)
-        } else if expired.as_mut().poll(cx).is_ready() {
+        } else if run.is_expired(&mut expired, cx) {
             run.queue().stop(&run.plan, Status::TimedOut)
         } else {
             false

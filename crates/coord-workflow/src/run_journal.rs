@@ -16,6 +16,7 @@ use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::shape::Shape;
+use crate::waits::Wait;
 use crate::{Command, RecordFault, RunId, RunState, RunView, WorkflowError};
 
 /// A journal of runs: the log that their records are in, and the leases by which those who drive
@@ -122,7 +123,8 @@ impl RunJournal {
             started_at: kept.started_at,
             state,
             duration: is_finished.then_some(duration),
-            is_paused: kept.told.is_paused && !is_finished,
+            is_paused: (kept.told.is_paused && !is_finished) || kept.course.is_held(),
+            begins_none: kept.told.is_paused,
             driven_by,
             parent: kept.child_of,
             steps: RunView::steps_of(run, &plan, &kept.course),
@@ -218,14 +220,17 @@ impl RunJournal {
 fn plan_of(started: &Started) -> Plan {
     let steps = started.steps.iter().map(|step| PlannedStep {
         codec: Some(Codec::of::<Value>()),
-        signal: step.signal.as_deref().map(Into::into),
+        wait: step.signal.as_deref().map(|name| Wait::Signal(name.into())),
         optional: step.optional,
+        critical: step.critical,
         needs_any: step.needs_any.clone(),
         shape: step.shape.as_ref().map(Shape::of_kept),
         ..PlannedStep::new(&step.id, step.needs.clone())
     });
     let name = (&*started.workflow).into();
-    Plan::new(name, steps.collect(), None, DEFAULT_WORKFLOW_TIMEOUT)
+    let mut plan = Plan::new(name, steps.collect(), None, DEFAULT_WORKFLOW_TIMEOUT);
+    plan.on_failure = started.on_failure;
+    plan
 }
 
 /// The run that a stream is of, if it is of one.

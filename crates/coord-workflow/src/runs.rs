@@ -23,7 +23,8 @@ use crate::resume::{self, Kept, fault_of};
 use crate::run::{Beginning, End, Settings, Shared, Told, write};
 use crate::run_journal::{any_run, run_of};
 use crate::{
-    Durable, Parent, RecordFault, RunId, Workflow, WorkflowError, WorkflowOrchestrator, fingerprint,
+    AttemptError, Durable, Parent, RecordFault, RunId, Workflow, WorkflowError,
+    WorkflowOrchestrator, fingerprint,
 };
 
 /// How many runs are taken up at once: enough that they share what the journal writes.
@@ -287,6 +288,7 @@ impl Settings {
             started_at: self.clock.now(),
             input: written,
             steps: fingerprint::steps(definition.plan),
+            on_failure: definition.plan.on_failure,
             owner,
             parent: parent.map(|within| within.parent.clone()),
         };
@@ -306,6 +308,7 @@ impl Settings {
                     parent: CancellationToken::new(),
                     suspend: Some(suspend),
                     told: Told::default(),
+                    is_careful: false,
                     limits,
                     child_of: started.parent,
                 };
@@ -453,6 +456,7 @@ impl Settings {
         let suspend = claim.suspend.cloned().unwrap_or(suspend);
         let mut claiming = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Exactly(kept.version));
+        let is_careful = kept.seems_to_kill();
         let mut course = kept.course;
         if let Some(retried) = claim.retried {
             let record = records::write(plan, &retried, course.status());
@@ -462,23 +466,31 @@ impl Settings {
         let claimed = records::record(RUN_CLAIMED, &owner);
         // If a loss of power undoes it, nobody drives the run: then it is to be claimed again anyway.
         let claiming = claiming.durably(Durability::Process);
-        let claiming = claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
+        let mut claiming =
+            claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
+        let before = self.clock.now().duration_since(kept.started_at);
+        let before = Duration::try_from(before).unwrap_or_default();
+        course.apply(plan, Fact::Claimed, |_| {});
+        for fact in self.cut_off_too_often(&course, before) {
+            let record = records::write(plan, &fact, course.status());
+            claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
+            course.apply(plan, fact, |_| {});
+        }
         let claimed = match keeping.journal.log.append(claiming).await {
             Ok(claimed) => claimed,
             Err(EventLogError::WrongVersion { .. }) => return Ok(None),
             Err(error) => return Err(WorkflowError::journal(id, error)),
         };
-        course.apply(plan, Fact::Claimed, |_| {});
-        let before = self.clock.now().duration_since(kept.started_at);
         let beginning = Beginning {
             id: id.clone(),
             course,
             input,
             started_at: kept.started_at,
-            before: Duration::try_from(before).unwrap_or_default(),
+            before,
             parent: CancellationToken::new(),
             suspend: Some(suspend),
             told: kept.told,
+            is_careful,
             limits: self.limits(definition)?,
             child_of: kept.child_of,
         };
@@ -488,6 +500,19 @@ impl Settings {
             beginning,
             claimed.version,
         )))
+    }
+
+    /// That the run is paused for the steps that may be what ends its processes.
+    fn cut_off_too_often(&self, course: &Course, before: Duration) -> Vec<Fact> {
+        let max = self.max_recovery_attempts;
+        let cut_off = course.cut_off().filter(|(_, times)| *times > max);
+        let exhausted = cut_off.map(|(step, times)| Fact::Exhausted {
+            step,
+            error: AttemptError::CutOff { times }.into(),
+            heartbeat: None,
+            at: before.as_nanos() as u64,
+        });
+        exhausted.collect()
     }
 
     /// Drives a run whose stream is at this version.

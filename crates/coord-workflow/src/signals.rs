@@ -23,7 +23,7 @@ pub enum Command {
     Cancel,
     /// No step begins any more; what runs goes on, its retries too. The run's timeout goes on.
     Pause,
-    /// Steps begin again.
+    /// Steps begin again, and those that are exhausted have all their attempts again.
     Continue,
     /// Here is what a step waits for. A signal that no step waits for yet is kept until one does.
     Signal {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::retry::Retry;
+use crate::retry::{OnExhausted, OnFailure, Retry};
 pub use shapes::{ForEachSpec, Items, RepeatSpec, WorkflowSpec};
 
 /// A workflow as data: steps that name their handlers and the steps they need.
@@ -38,6 +38,9 @@ pub struct Spec {
     /// How long a run takes at most; `None` leaves it to who runs the workflow.
     #[serde(default)]
     pub timeout: Option<Duration>,
+    /// What becomes of the rest of a run when a step fails that is not optional.
+    #[serde(default)]
+    pub on_failure: OnFailure,
 }
 
 impl Spec {
@@ -48,7 +51,15 @@ impl Spec {
             steps: Vec::new(),
             concurrency: None,
             timeout: None,
+            on_failure: OnFailure::FailFast,
         }
+    }
+
+    /// With this for the rest of a run when a step fails.
+    #[must_use]
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.on_failure = on_failure;
+        self
     }
 
     /// With one more step.
@@ -107,9 +118,20 @@ pub struct StepSpec {
     /// How long one attempt takes at most; `None` leaves it to who runs the workflow.
     #[serde(default)]
     pub timeout: Option<Duration>,
+    /// For how long an attempt may give no sign of life: see
+    /// [`StepBuilder::heartbeat_timeout`](crate::StepBuilder::heartbeat_timeout). `None`: for ever.
+    #[serde(default)]
+    pub heartbeat_timeout: Option<Duration>,
+    /// What becomes of the run when every attempt has failed: see
+    /// [`StepBuilder::on_exhausted`](crate::StepBuilder::on_exhausted).
+    #[serde(default)]
+    pub on_exhausted: OnExhausted,
     /// Whether the step may fail without harm to the steps that need it or to the run.
     #[serde(default)]
     pub optional: bool,
+    /// Whether its failure ends the run at once, also where other branches are to be finished.
+    #[serde(default)]
+    pub critical: bool,
     /// How many permits the step takes of which resources of the orchestrator: see
     /// [`StepBuilder::resource`](crate::StepBuilder::resource).
     #[serde(default)]
@@ -136,7 +158,10 @@ impl StepSpec {
             when: None,
             retry: None,
             timeout: None,
+            heartbeat_timeout: None,
+            on_exhausted: OnExhausted::Fail,
             optional: false,
+            critical: false,
             resources: BTreeMap::new(),
             undo: None,
         }
@@ -224,10 +249,31 @@ impl StepSpec {
         self
     }
 
+    /// With a limit to how long an attempt gives no sign of life.
+    #[must_use]
+    pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
+        self.heartbeat_timeout = Some(timeout);
+        self
+    }
+
+    /// With this for the run when every attempt has failed.
+    #[must_use]
+    pub fn on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
+        self.on_exhausted = on_exhausted;
+        self
+    }
+
     /// Free to fail.
     #[must_use]
     pub fn optional(mut self) -> Self {
         self.optional = true;
+        self
+    }
+
+    /// With a failure that ends the run at once.
+    #[must_use]
+    pub fn critical(mut self) -> Self {
+        self.critical = true;
         self
     }
 

@@ -185,6 +185,10 @@ fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Fou
             found.add(|| Fault::TwoWorks { step: index, id });
         }
         shapes::check(index, step, waits > 0, found);
+        if step.optional && step.critical {
+            let id = step.id.clone();
+            found.add(|| Fault::OptionalAndCritical { step: index, id });
+        }
         let until = step.repeat.as_ref().map(|repeat| &repeat.until.handler);
         for name in [handler, when, until, undo].into_iter().flatten() {
             if !handlers.contains(name.as_str()) {

@@ -30,8 +30,12 @@ pub struct RunView {
     /// How long it took, once it has finished, in seconds.
     #[serde(serialize_with = "seconds")]
     pub duration: Option<Duration>,
-    /// Whether no step begins until it is [continued](crate::Command::Continue).
+    /// Whether it is to be [continued](crate::Command::Continue): it was told to pause, so no step
+    /// begins, or it is paused for the steps that are [exhausted](Self::exhausted).
     pub is_paused: bool,
+    /// Whether it was told to pause.
+    #[serde(skip)]
+    pub(crate) begins_none: bool,
     /// Who drives it, if somebody does.
     pub driven_by: Option<String>,
     /// The step of another run that it is the work of, if it is.
@@ -76,6 +80,9 @@ pub struct StepView {
     /// The steps of which one completes before it begins, by their places.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs_any: Vec<usize>,
+    /// Whether it may fail without harm.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
     /// Where it is.
     pub phase: StepPhase,
     /// How many attempts at it were begun.
@@ -89,7 +96,8 @@ pub struct StepView {
     /// How far it is, where its work is more than one and some of it is done, and not all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// Why it failed, or could not be undone; why its last attempt failed, while it tries again.
+    /// Why it failed, is exhausted, or could not be undone; why its last attempt failed, while it tries
+    /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What it put out, where that is JSON.
@@ -98,6 +106,10 @@ pub struct StepView {
     /// The run of another workflow that is its work, that of its last attempt, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub child: Option<RunId>,
+    /// Whether it does not begin, as something that it needs has failed; the run goes on until the
+    /// rest has come to its end.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_blocked: bool,
     /// The signal that it waits for, if that is what it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
@@ -114,6 +126,8 @@ pub enum StepPhase {
     Running,
     /// An attempt failed, and another will be made.
     Retrying,
+    /// Every attempt has failed, and the run is paused for it.
+    Exhausted,
     /// It is done.
     Completed,
     /// It is done, and has been undone.
@@ -134,6 +148,7 @@ impl fmt::Display for StepPhase {
             Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Retrying => "retrying",
+            Self::Exhausted => "exhausted",
             Self::Completed => "completed",
             Self::Undone => "undone",
             Self::NotUndone => "not undone",
@@ -156,6 +171,8 @@ pub enum Why {
     Needs(Vec<String>),
     /// It needs one of these steps to complete.
     NeedsAny(Vec<String>),
+    /// It does not begin: these steps, which it needs, have failed, or do not begin for that reason.
+    Blocked(Vec<String>),
     /// It waits for this signal.
     Signal(String),
     /// It could begin, and waits for one of the places that steps of the run share.
@@ -170,6 +187,12 @@ pub enum Why {
     Retry {
         /// When.
         at: Duration,
+    },
+    /// Every attempt at it has failed, the last with this error: the run is to be continued, and then
+    /// it has all its attempts again; or cancelled.
+    Exhausted {
+        /// Why.
+        error: String,
     },
     /// It has ended.
     Over(StepPhase),
@@ -188,6 +211,11 @@ impl fmt::Display for Why {
             Self::NeedsAny(steps) => {
                 write!(formatter, "it waits for one of `{}`", steps.join("`, `"))
             }
+            Self::Blocked(steps) => write!(
+                formatter,
+                "it does not begin, because of `{}`: once everything else has ended, the run has failed",
+                steps.join("`, `")
+            ),
             Self::Signal(name) => write!(formatter, "it waits for the signal `{name}`"),
             Self::Place => formatter.write_str(
                 "it is ready, and waits for a place: as many steps as may run are running",
@@ -199,6 +227,11 @@ impl fmt::Display for Why {
                 formatter,
                 "its last attempt failed, and the next is made {at:.1?} after the run began"
             ),
+            Self::Exhausted { error } => write!(
+                formatter,
+                "the run is paused for it, as every attempt has failed: {error}; it is tried anew when \
+                 the run is continued"
+            ),
             Self::Over(phase) => write!(formatter, "it is over: {phase}"),
         }
     }
@@ -208,6 +241,12 @@ impl RunView {
     /// The step of this id.
     pub fn step(&self, id: &str) -> Option<&StepView> {
         self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// The steps for which it is paused: every attempt at them has failed.
+    pub fn exhausted(&self) -> impl Iterator<Item = &StepView> {
+        let steps = self.steps.iter();
+        steps.filter(|step| step.phase == StepPhase::Exhausted)
     }
 
     /// What a step waits for, or else what it does. `None`: there is no such step.
@@ -223,10 +262,14 @@ impl RunView {
         let has_any = any.is_empty() || among.any(|phase| phase == StepPhase::Completed);
         Some(match step.phase {
             phase if phase.is_over() => Why::Over(phase),
+            StepPhase::Exhausted => Why::Exhausted {
+                error: step.error.clone().unwrap_or_default(),
+            },
             _ if self.state == RunState::Interrupted => Why::Interrupted,
+            StepPhase::Waiting if step.is_blocked => Why::Blocked(self.blocking(step)),
             StepPhase::Waiting if !needs.is_empty() => Why::Needs(needs),
             StepPhase::Waiting if !has_any => Why::NeedsAny(any),
-            StepPhase::Waiting if self.is_paused => Why::Paused,
+            StepPhase::Waiting if self.begins_none => Why::Paused,
             StepPhase::Waiting => Why::Place,
             StepPhase::Retrying => Why::Retry {
                 at: step.ended.unwrap_or_default(),
@@ -239,19 +282,29 @@ impl RunView {
         })
     }
 
+    /// The steps that a step needs, and because of which it does not begin.
+    fn blocking(&self, step: &StepView) -> Vec<String> {
+        let needs = step.needs.iter().chain(&step.needs_any);
+        let needs = needs.map(|need| &self.steps[*need]);
+        let blocking = needs
+            .filter(|need| need.is_blocked || (need.phase == StepPhase::Failed && !need.optional));
+        blocking.map(|need| need.id.clone()).collect()
+    }
+
     /// Of the steps of a run.
     pub(crate) fn steps_of(run: &RunId, plan: &Plan, course: &Course) -> Vec<StepView> {
         let steps = plan.steps.iter().zip(course.steps()).enumerate();
         let views = steps.map(|(place, (step, record))| {
             let time = |nanos| Some(Duration::from_nanos(nanos));
             let phase = StepPhase::of(record.phase);
-            let has_end = phase.is_over() || phase == StepPhase::Retrying;
+            let has_end = !matches!(phase, StepPhase::Waiting | StepPhase::Running);
             let error = record.error.as_ref().filter(|_| phase.has_error());
             let output = course.outputs().get(place).and_then(|output| output.get());
             StepView {
                 id: step.id.to_string(),
                 needs: step.needs.clone(),
                 needs_any: step.needs_any.clone(),
+                optional: step.optional,
                 phase,
                 attempts: record.attempts,
                 started: time(record.started).filter(|_| record.attempts > 0),
@@ -262,7 +315,8 @@ impl RunView {
                 child: (step.runs_workflow() && record.has_begun())
                     // An attempt that a crash cut off is made again, and does not count until then.
                     .then(|| run.of_child(&step.id, record.life, record.attempts.max(1))),
-                signal: step.signal.as_ref().map(ToString::to_string),
+                is_blocked: record.is_blocked && !phase.is_over(),
+                signal: step.signal().map(str::to_owned),
             }
         });
         views.collect()
@@ -272,7 +326,10 @@ impl RunView {
 impl StepPhase {
     /// Whether the step has come to its end.
     pub fn is_over(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Running | Self::Retrying)
+        !matches!(
+            self,
+            Self::Waiting | Self::Running | Self::Retrying | Self::Exhausted
+        )
     }
 
     fn has_error(self) -> bool {
@@ -284,6 +341,7 @@ impl StepPhase {
             Phase::Waiting => Self::Waiting,
             Phase::Running => Self::Running,
             Phase::Pausing => Self::Retrying,
+            Phase::Exhausted => Self::Exhausted,
             Phase::Completed => Self::Completed,
             Phase::Undone => Self::Undone,
             Phase::NotUndone => Self::NotUndone,

@@ -90,6 +90,19 @@ pub enum Transition {
         /// Whether the step is optional, so that the failure harms nobody.
         optional: bool,
     },
+    /// Every attempt at a step has failed, and the run is paused for it: it is tried anew when the run is
+    /// continued.
+    StepExhausted {
+        /// The step.
+        step: String,
+        /// The last attempt.
+        attempt: u32,
+        /// Why.
+        error: String,
+        /// How long that attempt took, in seconds.
+        #[serde(with = "seconds")]
+        duration: Duration,
+    },
     /// A step does not run, because of its condition or because something that it needs did not.
     StepSkipped {
         /// The step.
@@ -119,6 +132,9 @@ pub enum Transition {
         /// Why.
         error: String,
     },
+    /// A durable run is left as it is, and goes on when it is resumed: its orchestrator was shut down,
+    /// or cannot drive it any more. What ran of it was stopped, and is not over.
+    RunSuspended,
     /// A run has ended.
     RunFinished {
         /// How: `completed`, `failed`, `cancelled` or `timed-out`.
@@ -139,12 +155,13 @@ impl Transition {
             | Self::ChildStarted { step, .. }
             | Self::StepCompleted { step, .. }
             | Self::StepFailed { step, .. }
+            | Self::StepExhausted { step, .. }
             | Self::StepSkipped { step, .. }
             | Self::StepCancelled { step }
             | Self::CompensationStarted { step }
             | Self::CompensationCompleted { step }
             | Self::CompensationFailed { step, .. } => Some(step),
-            Self::RunStarted { .. } | Self::RunFinished { .. } => None,
+            Self::RunStarted { .. } | Self::RunSuspended | Self::RunFinished { .. } => None,
         }
     }
 }

@@ -139,6 +139,15 @@ fn workflow_events() {
             r#""step-failed","step":"test","attempt":2,"error":"it broke","duration":1.5,"optional":true}"#,
         ),
         (
+            Transition::StepExhausted {
+                step: step(),
+                attempt: 3,
+                error: error(),
+                duration,
+            },
+            r#""step-exhausted","step":"test","attempt":3,"error":"it broke","duration":1.5}"#,
+        ),
+        (
             Transition::StepSkipped {
                 step: step(),
                 reason: "`build` failed".to_owned(),
@@ -164,6 +173,7 @@ fn workflow_events() {
             },
             r#""compensation-failed","step":"test","error":"it broke"}"#,
         ),
+        (Transition::RunSuspended, r#""run-suspended"}"#),
         (
             Transition::RunFinished {
                 outcome: "completed".to_owned(),

@@ -376,6 +376,34 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
+    #[error(
+        "the secret {} does not say where it comes from, in one way",
+        Shown(name)
+    )]
+    #[diagnostic(
+        code(coord::file::secret),
+        help(
+            "write {{ env = \"GITHUB_TOKEN\" }}, {{ file = \"secrets/token\" }} or \
+             {{ command = [\"pass\", \"token\"] }}"
+        )
+    )]
+    Secret {
+        name: String,
+        #[label("one of `env`, `file` and `command`")]
+        at: SourceSpan,
+    },
+
+    #[error("the variables of this file cannot be read: {why}")]
+    #[diagnostic(
+        code(coord::file::dotenv),
+        help("it has lines such as NAME=value, and stands in the folder of the workflow file")
+    )]
+    Dotenv {
+        why: String,
+        #[label("named here")]
+        at: SourceSpan,
+    },
+
     #[error("there is no parameter {}", Shown(name))]
     #[diagnostic(code(coord::file::unknown_param))]
     UnknownParam {

@@ -16,6 +16,7 @@ use super::step::step;
 use super::unit::{Draft, env};
 use super::walk::{Keys, Walk};
 use super::{WORKFLOW_TIMEOUT, WorkflowFile, param_variable};
+use super::{dotenv, secrets};
 
 /// More processes at once than this is a slip.
 const CONCURRENCY_MAX: u32 = 1_000;
@@ -28,6 +29,8 @@ pub(super) const FILE_KEYS: Keys = Keys {
         "timeout",
         "params",
         "env",
+        "dotenv",
+        "secrets",
         "resources",
         "step",
         "service",
@@ -39,6 +42,7 @@ pub(super) const FILE_KEYS: Keys = Keys {
         ("processes", "service"),
         ("daemons", "service"),
         ("pools", "resources"),
+        ("env_file", "dotenv"),
     ],
 };
 
@@ -58,6 +62,8 @@ pub(super) fn root(
     let params = params(walk, root);
     let env = env(walk, root);
     let folder = folder(path);
+    let secrets = secrets::secrets(walk, root, &folder);
+    let dotenv_files = dotenv::dotenv(walk, root, &folder);
     let resources = resources::declared(walk, root);
     let drafts = units(walk, root, &folder, &params, &resources);
     check(walk, &name, &drafts);
@@ -69,6 +75,9 @@ pub(super) fn root(
         timeout: timeout.unwrap_or(WORKFLOW_TIMEOUT),
         params,
         env,
+        secrets,
+        dotenv_files,
+        dotenv: BTreeMap::new(),
         resources,
         units: drafts.into_iter().map(|draft| draft.unit).collect(),
         source: source.to_owned(),

@@ -2,6 +2,7 @@
 
 mod faults;
 mod manual;
+mod schema;
 mod values;
 
 use std::path::Path;
@@ -10,9 +11,11 @@ use miette::{GraphicalReportHandler, GraphicalTheme};
 
 use super::{FileFaults, WorkflowFile};
 
-/// Reads a text as the file `dev.toml`.
+/// Reads a text as the file `dev.toml`, and has the schema asked the same.
 fn read(text: &str) -> Result<WorkflowFile, FileFaults> {
-    WorkflowFile::parse(Path::new("dev.toml"), text.as_bytes())
+    let file = WorkflowFile::parse(Path::new("dev.toml"), text.as_bytes());
+    schema::agrees(text, file.as_ref().err());
+    file
 }
 
 fn valid(text: &str) -> WorkflowFile {

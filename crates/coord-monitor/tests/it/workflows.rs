@@ -46,6 +46,16 @@ async fn a_run_that_had_started_before_takes_no_other_from_the_active() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_is_suspended_is_active_no_more_and_has_not_ended() {
+    let stage = Stage::new();
+    stage.tell_of("build", "1", run_started()).await;
+    stage.tell_of("build", "1", Transition::RunSuspended).await;
+    let metrics = stage.monitor.performance_metrics().workflows;
+    assert_eq!((metrics.active, metrics.completed), (0, 0));
+    assert!(metrics.duration.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn steps_are_counted_over_all_runs() {
     let stage = Stage::new();
     let step = || "test".to_owned();

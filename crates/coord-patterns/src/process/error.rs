@@ -79,6 +79,15 @@ pub enum ProcessError {
         /// The process.
         process: String,
     },
+    /// A secret is too short to be kept out of the output.
+    #[error(
+        "the secret {name} is too short to be kept out of the output: it has fewer than 4 characters; \
+         give it as a usual variable if nobody minds its being seen"
+    )]
+    Secret {
+        /// The name of its variable.
+        name: String,
+    },
     /// It could not be killed, and runs on: it has become another user's, most likely.
     #[error(
         "process `{process}` runs on: its process group {group} could not be killed; kill it with \

@@ -112,9 +112,7 @@ impl Drop for Group {
 
 fn command<S: AsRef<OsStr>>(spec: &ProcessSpec, program: &S, arguments: &[S]) -> Command {
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .envs(spec.environment.iter().map(|(name, value)| (name, value)));
+    command.args(arguments).envs(spec.variables());
     if let Some(dir) = &spec.dir {
         command.current_dir(dir);
     }

@@ -100,13 +100,7 @@ impl Lines {
 
     /// As much of a line that is too long as fits.
     fn part(&mut self) -> Line {
-        let fits = |end: &usize| self.line.is_char_boundary(*end);
-        let mut end = (0..=MAX_LINE).rev().find(fits).unwrap_or(0);
-        if let Some(escape) = self.line[..end].rfind('\x1b')
-            && !self.line[escape..end].contains('m')
-        {
-            end = escape;
-        }
+        let end = whole_until(&self.line, MAX_LINE);
         let text = self.line[..end].to_owned();
         self.line.drain(..end);
         Line {
@@ -187,6 +181,16 @@ impl Lines {
             }
             state => self.state = state,
         }
+    }
+}
+
+/// The last place up to this one at which no character and no colour is cut through.
+pub(super) fn whole_until(line: &str, end: usize) -> usize {
+    let fits = |end: &usize| line.is_char_boundary(*end);
+    let end = (0..=end).rev().find(fits).unwrap_or(0);
+    match line[..end].rfind('\x1b') {
+        Some(escape) if !line[escape..end].contains('m') => escape,
+        _ => end,
     }
 }
 

@@ -12,6 +12,7 @@ use super::groups::Groups;
 use super::line_reader::LineReader;
 use super::lines::plain;
 use super::pipe::Pipe;
+use super::secrets::Masking;
 use super::{ProcessError, ProcessSpec};
 
 /// Runs a process to its end; how it ended, and the last line with anything in it, of standard
@@ -36,18 +37,23 @@ pub(super) async fn run(
     };
     let ran = try_join!(
         ending,
-        last_line(stdout, &closed),
-        last_line(stderr, &closed)
+        last_line(spec, stdout, &closed),
+        last_line(spec, stderr, &closed)
     );
     let (exit, stdout, stderr) = ran.map_err(|error| ProcessError::lost(&spec.name, error))?;
     Ok((exit, stderr.or(stdout)))
 }
 
-async fn last_line(pipe: Pipe, closed: &CancellationToken) -> io::Result<Option<String>> {
+async fn last_line(
+    spec: &ProcessSpec,
+    pipe: Pipe,
+    closed: &CancellationToken,
+) -> io::Result<Option<String>> {
+    let mut masking = Masking::new(&spec.secrets);
     let mut last = None;
     let mut lines = LineReader::new(pipe);
     while let Some(line) = lines.next(closed).await? {
-        let plain = plain(&line.text);
+        let plain = plain(&masking.mask(line).text);
         if !plain.trim().is_empty() {
             last = Some(plain);
         }

@@ -17,6 +17,7 @@ use super::groups::Groups;
 use super::line_reader::LineReader;
 use super::lines::Line;
 use super::pipe::Pipe;
+use super::secrets::Masking;
 use super::watch::Watch;
 use super::{ProcessError, ProcessSpec, Stop, Watchdog, quiet};
 
@@ -217,9 +218,10 @@ impl ProcessRunner {
         closed: &CancellationToken,
     ) -> Result<(), ProcessError> {
         let mut lines = LineReader::new(pipe);
+        let mut masking = Masking::new(&running.spec.secrets);
         let lost = |error| ProcessError::lost(&running.spec.name, error);
         while let Some(line) = lines.next(closed).await.map_err(lost)? {
-            self.print(running, stream, line).await?;
+            self.print(running, stream, masking.mask(line)).await?;
         }
         Ok(())
     }

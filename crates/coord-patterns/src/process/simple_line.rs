@@ -27,11 +27,7 @@ pub(super) fn of(spec: &ProcessSpec) -> Option<Vec<String>> {
 /// The value that a shell would give to `PWD`, where that is not what the program would see anyway.
 pub(super) fn working_directory(spec: &ProcessSpec) -> Option<PathBuf> {
     let dir = spec.dir.as_deref().unwrap_or(Path::new("."));
-    let given = spec
-        .environment
-        .iter()
-        .rev()
-        .find(|(name, _)| name == "PWD");
+    let given = spec.variables().rev().find(|(name, _)| *name == "PWD");
     let said = match given {
         Some((_, value)) => Some(PathBuf::from(value)),
         None => env::var_os("PWD").map(PathBuf::from),
@@ -53,10 +49,7 @@ pub(super) fn working_directory(spec: &ProcessSpec) -> Option<PathBuf> {
 fn is_looked_up_alike(spec: &ProcessSpec) -> bool {
     let is_function = |name: &[u8]| name.starts_with(b"BASH_FUNC_");
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut names = spec
-        .environment
-        .iter()
-        .map(|(name, _)| name.as_encoded_bytes());
+    let mut names = spec.variables().map(|(name, _)| name.as_encoded_bytes());
     !path.is_empty()
         && env::split_paths(&path).all(|dir| dir.is_absolute())
         && !names.any(|name| name == b"PATH" || is_function(name))

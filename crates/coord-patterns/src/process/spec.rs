@@ -1,10 +1,10 @@
 //! What to run: a name, a program with its arguments, a directory, an environment.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::StopSignal;
+use super::{Secrets, StopSignal};
 
 /// How long a process may take to stop where nothing else is said: long enough for a server to
 /// finish what it is answering, and what other process runners give.
@@ -38,6 +38,8 @@ pub struct ProcessSpec {
     pub dir: Option<PathBuf>,
     /// What is added to the environment of its parent; the last of a name counts.
     pub environment: Vec<(OsString, OsString)>,
+    /// What is added as well, and kept out of what the process prints; `environment` wins over it.
+    pub secrets: Secrets,
     /// The signal that asks it to stop; SIGTERM by default.
     pub stop_signal: StopSignal,
     /// How long it may take to stop once it was asked to, before it is killed;
@@ -54,6 +56,7 @@ impl ProcessSpec {
             arguments: Vec::new(),
             dir: None,
             environment: Vec::new(),
+            secrets: Secrets::default(),
             stop_signal: StopSignal::default(),
             grace: DEFAULT_GRACE,
         }
@@ -101,6 +104,19 @@ impl ProcessSpec {
         self.environment
             .extend(variables.map(|(name, value)| (name.into(), value.into())));
         self
+    }
+
+    /// With these variables, whose values are kept out of what it prints.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = secrets;
+        self
+    }
+
+    /// All that is added to its parent's environment; the last of a name counts.
+    pub(super) fn variables(&self) -> impl DoubleEndedIterator<Item = (&OsStr, &OsStr)> {
+        let all = self.secrets.variables().iter().chain(&self.environment);
+        all.map(|(name, value)| (&**name, &**value))
     }
 
     /// With another signal that asks it to stop.

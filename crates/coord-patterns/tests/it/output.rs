@@ -1,7 +1,7 @@
 //! What processes print, as events.
 
 use coord_bus::vocabulary::{Exit, OutputStream, ProcessState};
-use coord_patterns::process::{ProcessSpec, Stop};
+use coord_patterns::process::{MAX_LINE, ProcessSpec, Secrets, Stop};
 
 use crate::stage::{Stage, ended};
 
@@ -79,4 +79,35 @@ async fn a_process_that_closes_its_output_is_still_seen_to_its_end() {
     let mut stage = Stage::new();
     let (exit, lines) = stage.shell("echo last; exec >&- 2>&-; exit 6").await;
     assert_eq!((exit, lines), (Exit::code(6), vec!["last".to_owned()]));
+}
+
+#[tokio::test]
+async fn secrets_reach_a_process_and_not_what_it_prints() {
+    let mut stage = Stage::new();
+    let secrets =
+        Secrets::new([("KEY", "first of key\nsecond of key"), ("TOKEN", "t0ken")]).unwrap();
+    // Piece by piece, on both streams, and at the end without a newline.
+    let line = "printf t0; sleep 0.01; echo 'ken.'; echo \"$KEY\" >&2; test \"$TOKEN\" = t0ken && printf $TOKEN";
+    let spec = ProcessSpec::shell("tells", line).secrets(secrets);
+    let exit = ended(stage.start(spec, &Stop::default())).await.unwrap();
+    assert!(exit.is_success());
+    let mut printed = stage.printed();
+    printed.sort();
+    assert_eq!(printed, ["***", "***", "***", "***."]);
+}
+
+#[tokio::test]
+async fn a_secret_is_found_where_a_long_line_comes_in_parts() {
+    let mut stage = Stage::new();
+    let secrets = Secrets::new([("TOKEN", "t0ken")]).unwrap();
+    // It lies across the place where the line is cut.
+    let line = format!(
+        "head -c {} /dev/zero | tr '\\0' a; echo t0ken!",
+        MAX_LINE - 2
+    );
+    let spec = ProcessSpec::shell("long", line).secrets(secrets);
+    ended(stage.start(spec, &Stop::default())).await.unwrap();
+    let printed = stage.printed().concat();
+    assert_eq!(printed.len(), MAX_LINE - 2 + "***!".len());
+    assert!(printed.ends_with("a***!"), "{}", &printed[MAX_LINE - 10..]);
 }

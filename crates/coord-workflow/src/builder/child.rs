@@ -121,9 +121,10 @@ impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
             name: child.plan.name.clone(),
         });
         self.step.child = Some(Arc::clone(&child));
-        self.add(Box::new(move |start| {
+        self.step.action = Box::new(move |start| {
             let input = input(start.slots)?;
             Some(Box::pin(ChildRun::of(start, &child).ended_with(input)))
-        }))
+        });
+        self.add()
     }
 }

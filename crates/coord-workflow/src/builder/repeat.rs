@@ -136,7 +136,7 @@ impl<I, In, U, K> StepBuilder<'_, I, Repeating<In>, U, K> {
             work(Round { context, last }, values)
         });
         let values = Arc::new(values);
-        self.add(Box::new(move |start| {
+        self.step.action = Box::new(move |start| {
             let rounds = Rounds::of(start, repeat);
             let (round, values) = (Arc::clone(&round), Arc::clone(&values));
             Some(Box::pin(async move {
@@ -156,6 +156,7 @@ impl<I, In, U, K> StepBuilder<'_, I, Repeating<In>, U, K> {
                 };
                 rounds.until_done(begin).await
             }))
-        }))
+        });
+        self.add()
     }
 }

@@ -29,6 +29,10 @@ pub(crate) enum Refused {
     UnderWay { step: usize },
     #[error("no attempt at step {step} is under way")]
     NotRunning { step: usize },
+    #[error("step {step} is exhausted: the run is to be continued first")]
+    Exhausted { step: usize },
+    #[error("no step is exhausted, so there is nothing to continue")]
+    NothingExhausted,
     #[error("step {step} is over")]
     StepOver { step: usize },
     #[error("step {step} lacks an input: it can only be skipped")]
@@ -90,6 +94,11 @@ impl Course {
                 self.running(*step)?;
                 self.admits_part(plan, *step, *part, *of)
             }
+            // One that was cut off too often is not under way.
+            Fact::Exhausted { step, .. } if self.is_cut_off(*step) => Ok(()),
+            Fact::Exhausted { step, .. } => self.running(*step).map(drop),
+            Fact::Continued { .. } if self.is_held() => Ok(()),
+            Fact::Continued { .. } => Err(Refused::NothingExhausted),
             Fact::Failed { step, .. } => match self.record(*step)?.phase {
                 Phase::Waiting if plan.steps[*step].when.is_some() => self.ready(*step).map(drop),
                 _ => self.running(*step).map(drop),
@@ -129,6 +138,7 @@ impl Course {
             }
             Phase::Pausing => {}
             Phase::Running => return Err(Refused::UnderWay { step }),
+            Phase::Exhausted => return Err(Refused::Exhausted { step }),
             _ => return Err(Refused::StepOver { step }),
         }
         if self.stopped.is_some() {
@@ -201,8 +211,15 @@ impl Course {
             (Phase::Waiting, 0) => Ok(record),
             (Phase::Waiting, missing) => Err(Refused::StepWaits { step, missing }),
             (Phase::Running | Phase::Pausing, _) => Err(Refused::UnderWay { step }),
+            (Phase::Exhausted, _) => Err(Refused::Exhausted { step }),
             _ => Err(Refused::StepOver { step }),
         }
+    }
+
+    fn is_cut_off(&self, step: usize) -> bool {
+        let phase = self.steps.get(step).map(|record| record.phase);
+        let may_begin = matches!(phase, Some(Phase::Waiting | Phase::Pausing));
+        may_begin && self.cut_off.contains_key(&step)
     }
 
     fn running(&self, step: usize) -> Result<&Record, Refused> {

@@ -68,6 +68,8 @@ impl Course {
             parts.outputs.clear();
         }
         parts.outputs.insert(part, output);
+        // It gets on, however often it is cut off.
+        self.cut_off.remove(&step);
     }
 }
 

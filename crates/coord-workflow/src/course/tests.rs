@@ -5,15 +5,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coord_bus::LocalBus;
-use coord_bus::time::sleep;
+use coord_bus::time::{sleep, timeout};
 use proptest::prelude::*;
 
-use super::{Course, Fact, Refused};
+use super::{Course, Fact, Phase, Refused};
 use crate::outcome::report;
 use crate::{
-    Outcome, Repeat, Retry, Round, Status, Step, StepContext, StepError, Workflow,
-    WorkflowOrchestrator,
+    Command, OnExhausted, OnFailure, Outcome, Repeat, Retry, Round, Status, Step, StepContext,
+    StepError, Workflow, WorkflowOrchestrator,
 };
+
+/// How many items the list has.
+const ITEMS: usize = 3;
 
 #[derive(Debug, Clone)]
 struct Shape {
@@ -23,14 +26,17 @@ struct Shape {
     needs_any: u16,
     /// Whether it takes their outputs, too.
     takes_inputs: bool,
-    /// How many items the list has that it is done for each of, if it is.
-    items: Option<usize>,
-    /// Whether it has so many rounds instead.
+    /// How many rounds it has, if it is no plain step.
+    rounds: Option<usize>,
+    /// Whether it repeats, or else is done for each item of a list.
     repeats: bool,
     takes_ms: u64,
     failures: u32,
     max_attempts: u32,
     optional: bool,
+    /// Whether the run is paused when every attempt has failed.
+    pauses: bool,
+    critical: bool,
     /// Its condition, if it has one.
     when: Option<bool>,
     /// What undoing it comes to, if it can be undone.
@@ -39,41 +45,38 @@ struct Shape {
 
 fn shape() -> impl Strategy<Value = Shape> {
     let failures = prop_oneof![4 => Just(0), 2 => 0..4_u32];
-    let behaviour = (any::<bool>(), 0..20_u64, failures, 1..4_u32);
+    let pauses = prop::bool::weighted(0.3);
+    let rare = (pauses, prop::bool::weighted(0.1));
+    let behaviour = (any::<bool>(), 0..20_u64, failures, 1..4_u32, rare);
     let rest = (
         prop::bool::weighted(0.7),
         prop::option::weighted(0.3, prop::bool::weighted(0.7)),
         prop::option::of(prop::bool::weighted(0.8)),
     );
     let needs_any = prop_oneof![2 => Just(0), 1 => any::<u16>()];
-    let items = prop::option::weighted(0.3, 0..5_usize);
-    let needs = (any::<u16>(), needs_any, items, any::<bool>());
+    let rounds = prop::option::weighted(0.3, 0..5_usize);
+    let needs = (any::<u16>(), needs_any, rounds, any::<bool>());
     (needs, behaviour, rest).prop_map(|(needs, behaviour, (optional, when, undo))| Shape {
         needs: needs.0 & needs.0.rotate_left(5),
         needs_any: needs.1,
         takes_inputs: behaviour.0,
-        items: needs.2,
+        rounds: needs.2,
         repeats: needs.3,
         takes_ms: behaviour.1,
         failures: behaviour.2,
         max_attempts: behaviour.3,
         optional,
+        pauses: behaviour.4.0,
+        critical: behaviour.4.1,
         when,
         undo,
     })
 }
 
-fn build(shapes: &[Shape], timeout: Duration) -> Workflow<Vec<Vec<usize>>> {
-    let mut workflow = Workflow::builder("facts").timeout(timeout);
-    // Of each length one.
-    let lists = (0..5).map(|items| {
-        let input = workflow.input();
-        let list = workflow.step(format!("list-{items}")).input(input);
-        list.run(move |lists: Arc<Vec<Vec<usize>>>| {
-            std::future::ready(Ok::<_, StepError>(lists[items].clone()))
-        })
-    });
-    let lists: Vec<Step<Vec<usize>>> = lists.collect();
+fn build(shapes: &[Shape], timeout: Duration, on_failure: OnFailure) -> Workflow<Vec<usize>> {
+    let workflow = Workflow::builder("facts").timeout(timeout);
+    let mut workflow = workflow.on_failure(on_failure);
+    let list = workflow.input();
     let mut handles: Vec<Step<Vec<usize>>> = Vec::new();
     for (index, shape) in shapes.iter().cloned().enumerate() {
         let needs = (0..index).filter(|need| shape.needs & (1 << need) != 0);
@@ -83,20 +86,26 @@ fn build(shapes: &[Shape], timeout: Duration) -> Workflow<Vec<Vec<usize>>> {
         if shape.optional {
             step = step.optional();
         }
+        if shape.critical && !shape.optional {
+            step = step.critical();
+        }
+        if shape.pauses {
+            step = step.on_exhausted(OnExhausted::Pause);
+        }
         for need in &needs {
             step = step.after(need);
         }
         let any = (0..index).filter(|need| shape.needs_any & (1 << need) != 0);
         step = step.after_any(any.map(|need| &handles[need]));
-        if let Some(items) = shape.items {
+        if let Some(rounds) = shape.rounds {
             let retries = shape.failures;
             if shape.repeats {
                 let takes = shape.takes_ms;
                 let one = move |round: Round<usize>| async move {
                     sleep(Duration::from_millis(takes)).await;
                     let number = round.number();
-                    match number < items || round.context.attempt() > retries {
-                        true if number >= items => Ok(ControlFlow::Break(vec![number])),
+                    match number < rounds || round.context.attempt() > retries {
+                        true if number >= rounds => Ok(ControlFlow::Break(vec![number])),
                         true => Ok(ControlFlow::Continue(number)),
                         false => Err(StepError::message("it was to fail")),
                     }
@@ -114,12 +123,12 @@ fn build(shapes: &[Shape], timeout: Duration) -> Workflow<Vec<Vec<usize>>> {
                 if takes > 0 {
                     sleep(Duration::from_millis(takes + item as u64)).await;
                 }
-                match item + 1 < items || context.attempt() > retries {
+                match item + 1 < ITEMS || context.attempt() > retries {
                     true => Ok(item),
                     false => Err(StepError::message("it was to fail")),
                 }
             };
-            handles.push(step.for_each(lists[items]).run_with(one));
+            handles.push(step.for_each(list).run_with(one));
             continue;
         }
         let inputs = if shape.takes_inputs {
@@ -161,19 +170,31 @@ fn build(shapes: &[Shape], timeout: Duration) -> Workflow<Vec<Vec<usize>>> {
     workflow.build().expect("a workflow without faults")
 }
 
+fn on_failure() -> impl Strategy<Value = OnFailure> {
+    prop_oneof![Just(OnFailure::FailFast), Just(OnFailure::FinishBranches)]
+}
+
 /// Runs it, cancelled after a while if that is before its end.
-fn execute(workflow: &Workflow<Vec<Vec<usize>>>, cancel_after: Option<u64>) -> Arc<Outcome> {
+fn execute(workflow: &Workflow<Vec<usize>>, cancel_after: Option<u64>) -> Arc<Outcome> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build();
     runtime.expect("a runtime starts").block_on(async {
         let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).expect("the topic opens");
         let run = orchestrator
-            .start_workflow(workflow, (0..5).map(|items| (0..items).collect()).collect())
+            .start_workflow(workflow, (0..ITEMS).collect())
             .expect("it starts");
         if let Some(wait) = cancel_after {
             sleep(Duration::from_millis(wait)).await;
             run.cancel();
         }
+        // One that is paused is continued twice, and then cancelled.
+        for _ in 0..3 {
+            if let Ok(outcome) = timeout(Duration::from_secs(1), run.outcome()).await {
+                return outcome.expect("it ends");
+            }
+            let _ = run.tell(Command::Continue).await;
+        }
+        run.cancel();
         run.outcome().await.expect("it ends")
     })
 }
@@ -193,7 +214,7 @@ fn told(outcome: &Outcome, course: &Course) -> Vec<String> {
 /// The course of these facts, each of which is admitted.
 fn replayed(outcome: &Outcome, facts: &[Fact]) -> Course {
     let mut course = Course::new(&outcome.plan);
-    let (mut ready, mut started) = (Vec::new(), 0);
+    let (mut ready, mut started, mut rounds) = (Vec::new(), 0, 1);
     for fact in facts {
         course.admits(&outcome.plan, fact).expect("it has happened");
         if let Fact::Started {
@@ -205,9 +226,10 @@ fn replayed(outcome: &Outcome, facts: &[Fact]) -> Course {
             assert!(!has_needs || ready.contains(step));
             started += 1;
         }
+        rounds += usize::from(matches!(fact, Fact::Continued { .. }));
         course.apply(&outcome.plan, fact.clone(), |step| ready.push(step));
     }
-    assert!(started <= outcome.plan.steps.len());
+    assert!(started <= rounds * outcome.plan.steps.len());
     course
 }
 
@@ -224,8 +246,9 @@ proptest! {
         shapes in prop::collection::vec(shape(), 1..12),
         cancel_after in prop::option::weighted(0.3, 0..40_u64),
         timeout in prop_oneof![3 => Just(10_000_u64), 1 => 1..40_u64],
+        on_failure in on_failure(),
     ) {
-        let workflow = build(&shapes, Duration::from_millis(timeout));
+        let workflow = build(&shapes, Duration::from_millis(timeout), on_failure);
         let outcome = execute(&workflow, cancel_after);
         let facts = &outcome.course.history;
         let is_finished = matches!(facts.last(), Some(Fact::Finished { .. }));
@@ -239,12 +262,42 @@ proptest! {
     }
 
     #[test]
+    fn where_branches_finish_what_is_cancelled_is_only_what_needs_a_step_that_failed(
+        shapes in prop::collection::vec(shape(), 1..12),
+    ) {
+        let mut shapes = shapes;
+        for shape in &mut shapes {
+            (shape.critical, shape.pauses) = (false, false);
+        }
+        let workflow = build(&shapes, Duration::from_secs(100), OnFailure::FinishBranches);
+        let outcome = execute(&workflow, None);
+        let plan = &outcome.plan;
+        let phase = |step: usize| outcome.course.step(step).phase;
+        let mut has_failed = false;
+        for step in 0..shapes.len() {
+            let harms = |need: usize| match phase(need) {
+                Phase::Failed => !plan.steps[need].optional,
+                phase => phase == Phase::Cancelled,
+            };
+            let planned = &plan.steps[step];
+            let is_done = |need: &usize| outcome.course.is_completed(*need);
+            let any = &planned.needs_any;
+            let no_any = !any.iter().any(is_done) && any.iter().any(|need| harms(*need));
+            let is_blocked = no_any || planned.needs.iter().any(|need| harms(*need));
+            prop_assert_eq!(phase(step) == Phase::Cancelled, is_blocked, "{}", step);
+            has_failed |= phase(step) == Phase::Failed && !planned.optional;
+        }
+        prop_assert_eq!(outcome.status == Status::Failed, has_failed);
+    }
+
+    #[test]
     fn a_fact_that_comes_twice_or_too_early_is_refused(
         shapes in prop::collection::vec(shape(), 2..10),
         cancel_after in prop::option::weighted(0.3, 0..40_u64),
         at in any::<prop::sample::Index>(),
+        on_failure in on_failure(),
     ) {
-        let workflow = build(&shapes, Duration::from_secs(10));
+        let workflow = build(&shapes, Duration::from_secs(10), on_failure);
         let outcome = execute(&workflow, cancel_after);
         let facts = &outcome.course.history;
         let at = at.index(facts.len() - 1);
@@ -273,12 +326,17 @@ fn about(fact: &Fact) -> Option<usize> {
         | Fact::PartCompleted { step, .. }
         | Fact::Completed { step, .. }
         | Fact::Failed { step, .. }
+        | Fact::Exhausted { step, .. }
         | Fact::Skipped { step, .. }
         | Fact::Cancelled { step, .. }
         | Fact::UndoStarted { step }
         | Fact::Undone { step }
         | Fact::UndoFailed { step, .. } => Some(*step),
-        Fact::Stopped { .. } | Fact::Claimed | Fact::Retried { .. } | Fact::Finished { .. } => None,
+        Fact::Stopped { .. }
+        | Fact::Claimed
+        | Fact::Continued { .. }
+        | Fact::Retried { .. }
+        | Fact::Finished { .. } => None,
     }
 }
 
@@ -325,6 +383,7 @@ fn attempt_failed(step: usize) -> Fact {
     Fact::AttemptFailed {
         step,
         error,
+        heartbeat: None,
         until: 3,
     }
 }
@@ -408,6 +467,23 @@ fn what_is_refused_says_why_by_name() {
         },
     );
     refused(&to_b, &undo(0), Refused::RunGoesOn);
+    let continued = Fact::Continued { at: 5 };
+    refused(&to_b, &continued, Refused::NothingExhausted);
+    let error = StepError::message("no");
+    let exhausted = Fact::Exhausted {
+        step: 1,
+        error,
+        heartbeat: None,
+        at: 4,
+    };
+    let held = [&to_b[..], std::slice::from_ref(&exhausted)].concat();
+    assert!(after(&held).is_held());
+    refused(&held, &exhausted, Refused::NotRunning { step: 1 });
+    refused(&held, &started(1, 2), Refused::Exhausted { step: 1 });
+    refused(&held, &finished, Refused::StepsLeft { left: 2 });
+    let anew = [&held[..], &[continued, started(1, 1)]].concat();
+    assert!(!after(&anew).is_held());
+    refused(&anew, &started(1, 2), Refused::UnderWay { step: 1 });
     let failing = [&to_b[..], &[attempt_failed(1), started(1, 2), failed(1)]].concat();
     assert_eq!(after(&failing).status(), Status::Failed);
     refused(&failing, &undo(0), Refused::StepsLeft { left: 1 });

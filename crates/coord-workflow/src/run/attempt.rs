@@ -15,10 +15,11 @@ use super::{Shared, between};
 use crate::context::Start;
 use crate::course::Fact;
 use crate::error::AttemptError;
+use crate::heartbeat::HeartWatch;
 use crate::outcome::SkipReason;
 use crate::plan::{Output, StepFuture};
 use crate::shape::Shape;
-use crate::{StepContext, StepError};
+use crate::{OnExhausted, StepContext, StepError};
 
 /// How an attempt ended.
 pub(super) enum Attempt<T> {
@@ -44,8 +45,38 @@ pub(super) enum Stage {
     /// Nothing has happened yet, at least not here: earlier attempts may have been made by who had
     /// the run before.
     Begin,
-    /// Its first attempt started at this time, without anybody being told, and has come this far.
-    First(First<Output>, u64),
+    /// Its first attempt started, without anybody being told.
+    Called(Called),
+}
+
+/// An attempt that has begun.
+pub(super) struct Called {
+    /// How far it has come.
+    pub(super) first: First<Output>,
+    pub(super) began: u64,
+    /// What it was told, if it asked.
+    pub(super) context: Option<StepContext>,
+}
+
+/// What bounds an attempt.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) timeout: Duration,
+    /// For how long it may give no sign of life.
+    pub(super) heartbeat: Option<Duration>,
+    /// How long it has to end once it is told to; `None`: the grace of its orchestrator.
+    pub(super) grace: Option<Duration>,
+}
+
+impl Bounds {
+    /// Its time is.
+    pub(super) fn timeout(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            heartbeat: None,
+            grace: None,
+        }
+    }
 }
 
 /// Begins an attempt, and polls it once, without a waker. A panic is its failure.
@@ -85,7 +116,7 @@ pub(super) fn step(run: Arc<Shared>, step: usize, stage: Stage) -> BoxFuture<'st
         let course = Step { run: &run, step };
         match stage {
             Stage::Begin => course.begin().await,
-            Stage::First(first, began) => course.attempts(1, Some((first, began))).await,
+            Stage::Called(called) => course.attempts(1, Some(called)).await,
         }
     })
 }
@@ -128,7 +159,7 @@ impl Step<'_> {
         }
         let when = planned.when.as_ref()?;
         let first = first(&run.start(step, 1, &run.token), when);
-        match supervise(first, run.bounds_of_call(step), &run.token).await {
+        match supervise(run, first, Bounds::timeout(planned.timeout), &run.token).await {
             Attempt::Done(Ok(true)) => None,
             Attempt::Done(Ok(false)) => Some(self.skipped(SkipReason::Condition).await),
             Attempt::Done(Err(error)) => Some(self.failed(error, 0, run.elapsed()).await),
@@ -137,17 +168,24 @@ impl Step<'_> {
     }
 
     /// Attempts until one succeeds, or no more are to be made: from this one, which may have begun.
-    async fn attempts(&self, mut attempt: u32, mut first: Option<(First<Output>, u64)>) -> Fact {
+    async fn attempts(&self, mut attempt: u32, mut called: Option<Called>) -> Fact {
         let (run, step) = (self.run, self.step);
         let planned = &run.plan.steps[step];
         loop {
-            let (ended, began) = match first.take() {
-                Some((first, began)) => {
-                    let ended = supervise(first, run.bounds(step), &run.token).await;
-                    (ended, began)
-                }
-                None => self.attempt(attempt).await,
+            let called = match called.take() {
+                Some(called) => Some(called),
+                None => self.call(attempt).await,
             };
+            let Some(Called {
+                first,
+                began,
+                context,
+            }) = called
+            else {
+                // Meanwhile the run was stopped.
+                return self.cancelled().await;
+            };
+            let ended = supervise(run, first, run.bounds(step), &run.token).await;
             let error = match ended {
                 Attempt::Done(Ok(output)) => match run.keep(step, &output) {
                     Ok(kept) => return self.completed(output, kept, attempt, began).await,
@@ -157,7 +195,11 @@ impl Step<'_> {
                 Attempt::Cancelled => return self.cancelled().await,
             };
             if !planned.has_another(attempt, &error) {
-                return self.failed(error, attempt, began).await;
+                let pauses = planned.on_exhausted == OnExhausted::Pause && !error.is_permanent();
+                return match pauses {
+                    false => self.failed(error, attempt, began).await,
+                    true => self.exhausted(error, attempt, began, context).await,
+                };
             }
             let wait = planned.retry.backoff.delay(attempt);
             let retrying = || Transition::StepRetrying {
@@ -169,6 +211,7 @@ impl Step<'_> {
             let failed = Fact::AttemptFailed {
                 step,
                 error: error.clone(),
+                heartbeat: context.and_then(|context| context.heart().details()),
                 until: run.elapsed() + wait.as_nanos() as u64,
             };
             let happened = run.happens(failed, retrying).await;
@@ -179,23 +222,26 @@ impl Step<'_> {
         }
     }
 
-    /// An attempt, and when it began.
-    async fn attempt(&self, attempt: u32) -> (Attempt<Output>, u64) {
+    /// Begins an attempt, unless the run was stopped meanwhile.
+    async fn call(&self, attempt: u32) -> Option<Called> {
         let (run, step) = (self.run, self.step);
-        let planned = &run.plan.steps[step];
         let at = run.elapsed();
         let started = || Transition::StepStarted {
             step: self.id(),
             attempt,
         };
         let fact = Fact::Started { step, attempt, at };
-        if run.happens(fact, started).await.is_err() {
-            // Meanwhile the run was stopped.
-            return (Attempt::Cancelled, at);
+        run.happens(fact, started).await.ok()?;
+        if run.is_careful {
+            run.settled().await.ok()?;
         }
-        let first = first(&run.start(step, attempt, &run.token), &planned.action);
-        let ended = supervise(first, run.bounds(step), &run.token).await;
-        (ended, at)
+        let mut start = run.start(step, attempt, &run.token);
+        start.last_heartbeat = run.queue().course.last_heartbeat(step);
+        Some(Called {
+            first: first(&start, &run.plan.steps[step].action),
+            began: at,
+            context: start.context.into_inner(),
+        })
     }
 
     async fn completed(
@@ -237,6 +283,29 @@ impl Step<'_> {
         }
     }
 
+    async fn exhausted(
+        &self,
+        error: StepError,
+        attempt: u32,
+        began: u64,
+        context: Option<StepContext>,
+    ) -> Fact {
+        let at = self.run.elapsed();
+        let told = || Transition::StepExhausted {
+            step: self.id(),
+            attempt,
+            error: error.to_string(),
+            duration: between(began, at),
+        };
+        self.run.tell(told).await;
+        Fact::Exhausted {
+            step: self.step,
+            error,
+            heartbeat: context.and_then(|context| context.heart().details()),
+            at,
+        }
+    }
+
     async fn skipped(&self, reason: SkipReason<'_>) -> Fact {
         let told = || Transition::StepSkipped {
             step: self.id(),
@@ -250,8 +319,11 @@ impl Step<'_> {
     }
 
     async fn cancelled(&self) -> Fact {
-        let told = || Transition::StepCancelled { step: self.id() };
-        self.run.tell(told).await;
+        // Where the run is only left as it is, the step has not come to its end.
+        if !self.run.queue().is_suspended() {
+            let told = || Transition::StepCancelled { step: self.id() };
+            self.run.tell(told).await;
+        }
         Fact::Cancelled {
             step: self.step,
             at: self.run.elapsed(),
@@ -260,20 +332,28 @@ impl Step<'_> {
 }
 
 impl Shared {
-    /// How long an attempt at a step may take, and how long to end when it is told to. A run that is the
-    /// work of a step ends in its own time; and the rounds of one that repeats have these bounds each.
-    fn bounds(&self, step: usize) -> (Duration, Duration) {
-        let planned = &self.plan.steps[step];
-        match planned.shape {
-            Some(Shape::Repeat { .. }) => (Duration::MAX, Duration::MAX),
-            Some(Shape::Workflow { .. }) => (planned.timeout, Duration::MAX),
-            Some(Shape::ForEach { .. }) | None => self.bounds_of_call(step),
+    /// What bounds an attempt at a step. A run that is the work of a step ends in its own time; and the
+    /// rounds of one that repeats have these bounds each.
+    fn bounds(&self, step: usize) -> Bounds {
+        let (bounds, grace) = (self.bounds_of_call(step), Some(Duration::MAX));
+        match self.plan.steps[step].shape {
+            Some(Shape::Repeat { .. }) => Bounds {
+                timeout: Duration::MAX,
+                heartbeat: None,
+                grace,
+            },
+            Some(Shape::Workflow { .. }) => Bounds { grace, ..bounds },
+            Some(Shape::ForEach { .. }) | None => bounds,
         }
     }
 
     /// The same, of one call of its function.
-    pub(super) fn bounds_of_call(&self, step: usize) -> (Duration, Duration) {
-        (self.plan.steps[step].timeout, self.settings.grace)
+    pub(super) fn bounds_of_call(&self, step: usize) -> Bounds {
+        let planned = &self.plan.steps[step];
+        Bounds {
+            heartbeat: planned.heartbeat_timeout,
+            ..Bounds::timeout(planned.timeout)
+        }
     }
 }
 
@@ -281,8 +361,9 @@ impl Shared {
 /// cancelled it is told, given grace if it listens, and then dropped. What it completes in its grace
 /// is completed.
 pub(super) async fn supervise<T>(
+    run: &Shared,
     first: First<T>,
-    (limit, grace): (Duration, Duration),
+    limits: Bounds,
     token: &CancellationToken,
 ) -> Attempt<T> {
     let Begun { mut work, context } = match first {
@@ -295,13 +376,21 @@ pub(super) async fn supervise<T>(
         if let Poll::Ready(result) = Pin::new(&mut work).poll(cx) {
             return Poll::Ready(Ok(result));
         }
-        let (expired, cancelled) =
-            bounds.get_or_insert_with(|| (Box::pin(sleep(limit)), Box::pin(token.cancelled())));
+        let (expired, cancelled, heart) = bounds.get_or_insert_with(|| {
+            let expired = Box::pin(sleep(limits.timeout));
+            let heart = limits.heartbeat.map(HeartWatch::new);
+            (expired, Box::pin(token.cancelled()), heart)
+        });
         if cancelled.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(AttemptError::Cancelled));
         }
         if expired.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(AttemptError::TimedOut(limit)));
+            return Poll::Ready(Err(AttemptError::TimedOut(limits.timeout)));
+        }
+        if let Some(heart) = heart
+            && let Poll::Ready(silent) = heart.poll(cx, context.as_ref())
+        {
+            return Poll::Ready(Err(silent));
         }
         Poll::Pending
     })
@@ -312,7 +401,7 @@ pub(super) async fn supervise<T>(
     };
     if let Some(watched) = context.as_ref().and_then(StepContext::watched) {
         watched.cancel();
-        if let Ok(Ok(output)) = timeout(grace, work).await {
+        if let Ok(Ok(output)) = timeout(limits.grace.unwrap_or(run.settings.grace), work).await {
             return Attempt::Done(Ok(output));
         }
     }

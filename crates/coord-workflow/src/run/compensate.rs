@@ -6,7 +6,7 @@ use coord_bus::CancellationToken;
 use coord_bus::time::{Instant, sleep, timeout};
 use coord_bus::vocabulary::Transition;
 
-use super::attempt::{Attempt, first, supervise};
+use super::attempt::{Attempt, Bounds, first, supervise};
 use super::{End, Shared};
 use crate::StepError;
 use crate::course::Fact;
@@ -76,5 +76,5 @@ async fn once(run: &Arc<Shared>, step: usize, attempt: u32) -> Attempt<()> {
         Some(planned.undo.as_ref()?(start, output.clone()))
     });
     let limit = planned.undo_timeout.unwrap_or(planned.timeout);
-    supervise(first, (limit, run.settings.grace), &token).await
+    supervise(run, first, Bounds::timeout(limit), &token).await
 }

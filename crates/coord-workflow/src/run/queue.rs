@@ -147,8 +147,9 @@ impl Queue {
         let step = self.ready.pop()?;
         self.begins(plan, step);
         let record = self.course.step(step);
-        let has_begun = record.attempts > 0;
+        let has_begun = record.has_begun();
         let is_plain = plan.steps[step].when.is_none() && !record.is_ruled_out() && !has_begun;
+        let is_plain = is_plain && !run.is_careful;
         if !quiet || !is_plain {
             return Some(Job::Begin(step));
         }
@@ -255,8 +256,10 @@ impl Queue {
     pub(super) fn waiting(&self) -> Vec<usize> {
         let steps = self.course.steps().iter().enumerate();
         // One whose next attempt was to be made by who took the run up has not begun here either.
-        let waiting =
-            steps.filter(|(_, record)| matches!(record.phase, Phase::Waiting | Phase::Pausing));
+        let waiting = steps.filter(|(_, record)| {
+            let phase = record.phase;
+            matches!(phase, Phase::Waiting | Phase::Pausing | Phase::Exhausted)
+        });
         waiting.map(|(step, _)| step).collect()
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::CancellationToken;
-use coord_bus::time::timeout;
+use coord_bus::time::{Instant, timeout};
 
 use super::attempt::{Attempt, first, supervise};
 use super::{Shared, between};
@@ -68,10 +68,12 @@ impl Rounds {
             let first = {
                 let mut start = run.start(self.step, self.attempt, &self.token);
                 start.part = Some(done);
+                start.since = Instant::now();
+                start.last_heartbeat = run.queue().course.last_heartbeat(self.step);
                 first(&start, |start| begin(start, left))
             };
             let bounds = run.bounds_of_call(self.step);
-            match supervise(first, bounds, &self.token).await {
+            match supervise(run, first, bounds, &self.token).await {
                 Attempt::Done(Ok(ControlFlow::Break(output))) => return Ok(output),
                 Attempt::Done(Ok(ControlFlow::Continue(left))) => {
                     run.part_completed(self.step, done, limit as usize, left)

@@ -22,7 +22,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use tokio::task::coop::has_budget_remaining;
 
 use super::Shared;
-use super::attempt::{self, First, Stage};
+use super::attempt::{self, Called, First, Stage};
 use super::queue::{Job, Queue, Running};
 use crate::course::Fact;
 use crate::plan::Output;
@@ -182,11 +182,22 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
                             Ok((queue, false))
                         } else {
                             drop(queue);
-                            let first = First::Done(Ok(output));
-                            Err(poll(run, step, Stage::First(first, before), &mut now))
+                            let called = Called {
+                                first: First::Done(Ok(output)),
+                                began: before,
+                                context: None,
+                            };
+                            Err(poll(run, step, Stage::Called(called), &mut now))
                         }
                     }
-                    Err(first) => Err(poll(run, step, Stage::First(first, before), &mut now)),
+                    Err(first) => {
+                        let called = Called {
+                            first,
+                            began: before,
+                            context: start.context.into_inner(),
+                        };
+                        Err(poll(run, step, Stage::Called(called), &mut now))
+                    }
                 }
             }
             Job::Begin(_) => Err(poll(run, step, Stage::Begin, &mut now)),
@@ -271,7 +282,8 @@ fn ended_the_run(run: &Shared, mut queue: MutexGuard<'_, Queue>, stops: bool) ->
 /// Polls a step as far as it goes now: what it comes to, or `None` if it is parked. `now` is the
 /// time after that.
 fn poll(run: &Arc<Shared>, step: usize, stage: Stage, now: &mut u64) -> Option<Fact> {
-    let is_waiting = matches!(stage, Stage::First(First::Going(_), _));
+    let is_waiting =
+        matches!(&stage, Stage::Called(called) if matches!(called.first, First::Going(_)));
     let mut future = attempt::step(Arc::clone(run), step, stage);
     // The first time without a waker of its own, which many never need.
     let mut noop = Context::from_waker(Waker::noop());

@@ -188,6 +188,19 @@ pub enum Fault {
         id: String,
     },
 
+    /// A step is both optional and critical.
+    #[error(
+        "step {} is both `optional` and `critical`: its failure cannot both harm nobody and end the \
+         run",
+        Shown(id)
+    )]
+    OptionalAndCritical {
+        /// Which step.
+        step: usize,
+        /// The step's id.
+        id: String,
+    },
+
     /// Steps wait for each other. One cycle is named for each group of steps that all wait for
     /// each other: the shortest through its earliest step, which comes first.
     #[error("these steps wait for each other, so none can start: {}", Round(ids))]

@@ -7,8 +7,9 @@ use std::time::Duration;
 use coord_bus::time::{Clock, Instant, sleep};
 use coord_bus::{EventLog, Lease, LocalBus, MemoryEventLog, MemoryLeases, Timestamp};
 use coord_workflow::{
-    AttemptError, DEFAULT_LEASE_TTL, Durable, Registry, Retry, RunId, RunJournal, Spec, Status,
-    StepContext, StepError, StepSpec, Workflow, WorkflowError, WorkflowOrchestrator,
+    AttemptError, DEFAULT_LEASE_TTL, Durable, OrchestratorBuilder, Registry, Retry, RunId,
+    RunJournal, Spec, Status, StepContext, StepError, StepSpec, Workflow, WorkflowError,
+    WorkflowOrchestrator,
 };
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -54,11 +55,17 @@ impl Machine {
     }
 
     pub(crate) fn process(&self) -> WorkflowOrchestrator {
-        let bus = LocalBus::new();
-        let builder = WorkflowOrchestrator::builder(&bus)
+        self.process_on(&LocalBus::new())
+    }
+
+    pub(crate) fn process_on(&self, bus: &LocalBus) -> WorkflowOrchestrator {
+        self.builder(bus).build().unwrap()
+    }
+
+    pub(crate) fn builder<'b>(&self, bus: &'b LocalBus) -> OrchestratorBuilder<'b, LocalBus> {
+        WorkflowOrchestrator::builder(bus)
             .journal(self.journal())
-            .clock(Arc::clone(&self.clock));
-        builder.build().unwrap()
+            .clock(Arc::clone(&self.clock))
     }
 
     pub(crate) async fn kinds(&self, run: &str) -> Vec<String> {

@@ -12,7 +12,7 @@ use coord_workflow::{
 };
 use serde_json::{Value, json};
 
-fn name(transition: &Transition) -> String {
+pub(crate) fn name(transition: &Transition) -> String {
     let value = serde_json::to_value(transition).unwrap();
     let kind = value["transition"].as_str().unwrap().to_owned();
     match value["step"].as_str() {

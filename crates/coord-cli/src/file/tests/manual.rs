@@ -1,6 +1,7 @@
 //! The manual of the workflow file is true.
 
 use super::super::root::FILE_KEYS;
+use super::super::secrets::SECRET_KEYS;
 use super::super::service::{LIVE_KEYS, READY_KEYS, RESTART_KEYS, SERVICE_KEYS, STOP_KEYS};
 use super::super::step::{RETRY_KEYS, STEP_KEYS, UNDO_KEYS};
 use super::{told, valid};
@@ -21,7 +22,7 @@ fn trimmed(text: &str) -> Vec<&str> {
 #[test]
 fn the_examples_are_read_or_answered_as_the_manual_says() {
     let blocks = blocks();
-    assert_eq!(blocks.len(), 4);
+    assert_eq!(blocks.len(), 5);
     for (index, (language, text)) in blocks.iter().enumerate() {
         match (*language, blocks.get(index + 1)) {
             ("toml", Some(("text", answer))) => assert_eq!(trimmed(&told(text)), trimmed(answer)),
@@ -44,6 +45,7 @@ fn every_key_is_in_the_manual() {
         LIVE_KEYS,
         RESTART_KEYS,
         STOP_KEYS,
+        SECRET_KEYS,
     ] {
         for key in keys.known {
             // A row of a table begins with it, or with those that mean the same elsewhere.

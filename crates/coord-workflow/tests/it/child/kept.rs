@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use coord_bus::time::sleep;
 use coord_workflow::{
-    DEFAULT_LEASE_TTL, Durable, Outcome, Retry, RunId, RunQuery, RunState, RunView, Status,
-    StepError, StepPhase, Workflow, WorkflowError,
+    Command, DEFAULT_LEASE_TTL, Durable, OnExhausted, Outcome, Retry, RunId, RunQuery, RunState,
+    RunView, Status, StepError, StepPhase, Workflow, WorkflowError,
 };
 
 use super::{ALL, Ship, World, delivery, once, order};
@@ -268,6 +268,31 @@ async fn a_run_that_is_retried_has_a_new_child() {
     let run = process.retry_run(&once(&world), &id(), Some("thank")).await;
     assert!(run.unwrap().outcome().await.unwrap().is_completed());
     assert_eq!(child_of(&machine).await.1.run, second.run);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_paused_for_its_child_has_a_new_one_when_it_is_continued() {
+    let (machine, world) = (Machine::new(), World::default());
+    world.ship(Ship::Fails);
+    let (child, parcel) = delivery(&world);
+    let mut workflow = Workflow::durable("order");
+    let order = workflow.input();
+    workflow
+        .step("deliver")
+        .input(order)
+        .on_exhausted(OnExhausted::Pause)
+        .workflow(&child, parcel);
+    let workflow = workflow.build().unwrap();
+    let process = machine.process();
+    let run = process.start_durable(&workflow, id(), 7).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let (parent, first) = child_of(&machine).await;
+    assert!(parent.is_paused);
+    world.ship(Ship::Succeeds);
+    run.tell(Command::Continue).await.unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
+    let (_, second) = child_of(&machine).await;
+    assert_ne!(first.run, second.run);
 }
 
 /// The run, whose processes' journals fail after so many appends each.

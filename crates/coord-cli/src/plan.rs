@@ -1,0 +1,214 @@
+//! `coord run --dry-run`: what would be done, and nothing of it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::args::{Manner, Output};
+use crate::definition::Prepared;
+use crate::exit_code::ExitCode;
+use crate::file::{Action, Resources, Role, Step, Unit, printable};
+use crate::graph;
+use crate::screen::{self, ODD, QUIET};
+use crate::spoken::Spoken;
+
+/// What would be done with a unit, as programs read it.
+#[derive(Serialize)]
+struct Planned<'p> {
+    /// From 1: what could begin together, if all took as long.
+    stage: usize,
+    id: &'p str,
+    kind: &'static str,
+    runs: bool,
+    #[serde(flatten)]
+    does: Does<'p>,
+    folder: &'p Path,
+    env: &'p BTreeMap<String, String>,
+    needs: &'p [String],
+    needs_any: &'p [String],
+    #[serde(flatten)]
+    step: Option<OfStep<'p>>,
+}
+
+/// What a unit does: what would be started, or what is waited for.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Does<'p> {
+    Shell(&'p str),
+    Command(Vec<&'p str>),
+    Signal(&'p str),
+    SleepMs(u128),
+}
+
+#[derive(Serialize)]
+struct OfStep<'p> {
+    max_attempts: u32,
+    /// None: as long as the run.
+    timeout_ms: Option<u128>,
+    optional: bool,
+    resources: &'p Resources,
+    undo: Option<&'p str>,
+}
+
+/// Says on standard output what a run would do.
+pub(crate) fn say(prepared: &Prepared, manner: Manner) -> ExitCode {
+    let mut out = screen::out(manner.color.into());
+    let said = match manner.output {
+        Output::Jsonl => lines(&mut out, prepared),
+        Output::Tui | Output::Text => text(&mut out, prepared),
+    };
+    match said.and_then(|()| out.flush()) {
+        Err(_) => ExitCode::OutputLost,
+        Ok(()) if !prepared.runs.contains(&true) => ExitCode::NothingSelected,
+        Ok(()) => ExitCode::Done,
+    }
+}
+
+/// The stage and the place of each unit, in the order in which they could begin.
+fn in_order(prepared: &Prepared) -> Vec<(usize, usize)> {
+    let stages = graph::of(&prepared.file, &prepared.runs).stages();
+    let stages = stages.into_iter().zip(1..);
+    let places = stages.flat_map(|(places, stage)| places.into_iter().map(move |at| (stage, at)));
+    places.collect()
+}
+
+fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
+    for (stage, place) in in_order(prepared) {
+        let unit = &prepared.file.units[place];
+        let planned = Planned {
+            stage,
+            id: &unit.id,
+            kind: match &unit.role {
+                Role::Step(_) => "step",
+                Role::Service(_) => "service",
+            },
+            runs: prepared.runs[place],
+            does: does(unit),
+            folder: &unit.folder,
+            env: &unit.env,
+            needs: &unit.needs,
+            needs_any: &unit.needs_any,
+            step: unit.step().map(of_step),
+        };
+        serde_json::to_writer(&mut *out, &planned)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn does(unit: &Unit) -> Does<'_> {
+    match &unit.action {
+        Action::Shell(line) => Does::Shell(line),
+        Action::Program { program, arguments } => {
+            let arguments = arguments.iter().map(String::as_str);
+            Does::Command([&**program].into_iter().chain(arguments).collect())
+        }
+        Action::Signal(name) => Does::Signal(name),
+        Action::Sleep(wait) => Does::SleepMs(wait.as_millis()),
+    }
+}
+
+fn of_step(step: &Step) -> OfStep<'_> {
+    OfStep {
+        max_attempts: step.retry.map_or(1, |retry| retry.max_attempts.get()),
+        timeout_ms: is_bounded(step).then_some(step.timeout.as_millis()),
+        optional: step.optional,
+        resources: &step.resources,
+        undo: step.undo.as_ref().map(|undo| &*undo.run),
+    }
+}
+
+fn is_bounded(step: &Step) -> bool {
+    step.timeout < Duration::MAX
+}
+
+fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
+    let Prepared { file, runs, .. } = prepared;
+    let at_once = file.concurrency.map_or(0, usize::from);
+    let limit = Spoken(file.timeout);
+    let name = &file.name;
+    writeln!(
+        out,
+        "{name}: would run this, at most {at_once} at once, in at most {limit}"
+    )?;
+    let width = file.units.iter().map(|unit| unit.id.len()).max();
+    let width = width.unwrap_or_default();
+    let (mut left_out, mut last) = (Vec::new(), 0);
+    for (stage, place) in in_order(prepared) {
+        let unit = &file.units[place];
+        if !runs[place] {
+            left_out.push(unit);
+            continue;
+        }
+        let number = match std::mem::replace(&mut last, stage) == stage {
+            true => String::new(),
+            false => format!("{stage}."),
+        };
+        // As a comment behind a line for a shell.
+        let (what, how) = (what(unit), how(unit).join(", "));
+        let line = format!(
+            "{number:>4} {:width$}  {what}  {QUIET}# {how}{QUIET:#}",
+            unit.id
+        );
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    for unit in left_out {
+        let why = match unit.role {
+            Role::Step(_) => "its condition is false",
+            Role::Service(_) => "nothing that would run needs it",
+        };
+        writeln!(out, "{ODD}   - {:width$}  not this: {why}{ODD:#}", unit.id)?;
+    }
+    Ok(())
+}
+
+fn what(unit: &Unit) -> String {
+    match &unit.action {
+        Action::Shell(line) => printable(line.trim_end()).replace('\n', "; "),
+        Action::Program { program, arguments } => {
+            let words = [program].into_iter().chain(arguments);
+            printable(&words.cloned().collect::<Vec<_>>().join(" "))
+        }
+        Action::Signal(_) | Action::Sleep(_) => unit.waits().unwrap_or_default(),
+    }
+}
+
+/// What there is to say of it beside what it does.
+fn how(unit: &Unit) -> Vec<String> {
+    let mut how = Vec::new();
+    match &unit.role {
+        Role::Service(service) => {
+            how.push("a service".to_owned());
+            if service.ready.is_some() {
+                how.push("awaited until it is ready".to_owned());
+            }
+        }
+        Role::Step(step) => {
+            if let Some(retry) = step.retry {
+                how.push(format!("up to {} attempts", retry.max_attempts));
+            }
+            if is_bounded(step) {
+                how.push(format!("at most {}", Spoken(step.timeout)));
+            }
+            if step.optional {
+                how.push("may fail".to_owned());
+            }
+            let resources = step.resources.iter();
+            how.extend(resources.map(|(name, permits)| format!("takes {permits} of {name}")));
+            if let Some(undo) = &step.undo {
+                how.push(format!("undone by `{}`", printable(&undo.run)));
+            }
+        }
+    }
+    let needs = unit.needs.join(", ");
+    if !needs.is_empty() {
+        how.push(format!("after {needs}"));
+    }
+    if !unit.needs_any.is_empty() {
+        how.push(format!("after any of {}", unit.needs_any.join(", ")));
+    }
+    how
+}

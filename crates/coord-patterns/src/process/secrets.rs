@@ -1,0 +1,252 @@
+//! Values that processes are given and that are kept out of what they print.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::sync::Arc;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+
+use super::ProcessError;
+use super::lines::{Line, Lines, whole_until};
+
+/// What is printed in place of a secret.
+const MASK: &str = "***";
+/// The shortest secret, in bytes: to keep less than this out of the output would leave little of it.
+/// Of a secret with several lines, lines that are shorter are not kept out.
+const LENGTH_MIN: usize = 4;
+
+/// Variables whose values are kept out of what a process prints: `***` stands there instead.
+/// Cheap to clone.
+///
+/// They are looked for in lines as they are published, so also where a process prints them piece by
+/// piece, and where a long line comes in parts. Each line of a value with several is looked for. Not
+/// found is what a process has changed: encoded, quoted, coloured or broken into lines.
+///
+/// ```
+/// use coord_patterns::process::{ProcessSpec, Secrets};
+///
+/// let secrets = Secrets::new([("TOKEN", "s3cr3t-value")])?;
+/// let call = ProcessSpec::shell("call", "curl -H \"Authorization: $TOKEN\" localhost")
+///     .secrets(secrets);
+/// assert!(!format!("{call:?}").contains("s3cr3t"));
+/// # Ok::<(), coord_patterns::process::ProcessError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Secrets(Option<Arc<Inner>>);
+
+struct Inner {
+    variables: Vec<(OsString, OsString)>,
+    finder: AhoCorasick,
+    /// The length of the longest line that is looked for.
+    longest: usize,
+}
+
+impl Secrets {
+    /// These variables.
+    ///
+    /// # Errors
+    ///
+    /// [`ProcessError::Secret`], when a value has fewer than 4 bytes, or none that is ever printed.
+    pub fn new<N: Into<OsString>, V: Into<String>>(
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, ProcessError> {
+        let (mut names_and_values, mut looked_for) = (Vec::new(), Vec::new());
+        for (name, value) in variables {
+            let (name, value) = (name.into(), value.into());
+            let lines = shown(&value);
+            if lines.is_empty() {
+                let name = name.display().to_string();
+                return Err(ProcessError::Secret { name });
+            }
+            looked_for.extend(lines);
+            names_and_values.push((name, value.into()));
+        }
+        if names_and_values.is_empty() {
+            return Ok(Self(None));
+        }
+        let longest = looked_for.iter().map(String::len).max().unwrap_or_default();
+        let finder = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(looked_for);
+        let finder = finder.map_err(|_| ProcessError::Secret {
+            name: "of all together".to_owned(),
+        })?;
+        Ok(Self(Some(Arc::new(Inner {
+            variables: names_and_values,
+            finder,
+            longest,
+        }))))
+    }
+
+    /// The text with `***` in place of each secret.
+    pub fn masked(&self, text: &str) -> String {
+        match &self.0 {
+            Some(inner) => inner.masked(text),
+            None => text.to_owned(),
+        }
+    }
+
+    pub(super) fn variables(&self) -> &[(OsString, OsString)] {
+        let inner = self.0.as_ref();
+        inner.map(|inner| &*inner.variables).unwrap_or_default()
+    }
+}
+
+/// The lines of a value, as they are shown where it is printed.
+fn shown(value: &str) -> Vec<String> {
+    let (mut lines, mut rest) = (Lines::default(), value.as_bytes());
+    let mut shown = Vec::new();
+    // A part of a line that is too long is kept out as well as the whole.
+    shown.extend(std::iter::from_fn(|| lines.next(&mut rest)));
+    shown.extend(std::iter::from_fn(|| lines.finish()));
+    let shown = shown.into_iter().map(|line| line.text.trim().to_owned());
+    shown.filter(|line| line.len() >= LENGTH_MIN).collect()
+}
+
+impl Inner {
+    fn masked(&self, text: &str) -> String {
+        let mut masked = String::new();
+        let mut from = 0;
+        for found in self.finder.find_iter(text) {
+            masked.push_str(&text[from..found.start()]);
+            masked.push_str(MASK);
+            from = found.end();
+        }
+        if from == 0 {
+            return text.to_owned();
+        }
+        masked.push_str(&text[from..]);
+        masked
+    }
+
+    /// Up to where a text that goes on can be shown: a secret that may begin behind that is not
+    /// whole yet.
+    fn certain(&self, text: &str) -> usize {
+        let end = whole_until(text, text.len().saturating_sub(self.longest - 1));
+        let across = self.finder.find_iter(text).find(|found| found.end() > end);
+        across.map_or(end, |found| found.start().min(end))
+    }
+}
+
+/// Lines from which secrets are taken.
+#[derive(Default)]
+pub(super) struct Masking {
+    secrets: Secrets,
+    /// The end of a part of a line, in which a secret may have begun.
+    held: String,
+}
+
+impl Masking {
+    pub(super) fn new(secrets: &Secrets) -> Self {
+        Self {
+            secrets: secrets.clone(),
+            held: String::new(),
+        }
+    }
+
+    pub(super) fn mask(&mut self, line: Line) -> Line {
+        let Some(inner) = &self.secrets.0 else {
+            return line;
+        };
+        let Line { text, continues } = line;
+        let mut text = match self.held.is_empty() {
+            true => text,
+            false => std::mem::take(&mut self.held) + &text,
+        };
+        if continues {
+            self.held = text.split_off(inner.certain(&text));
+        }
+        let text = inner.masked(&text);
+        Line { text, continues }
+    }
+}
+
+impl PartialEq for Secrets {
+    fn eq(&self, other: &Self) -> bool {
+        self.variables() == other.variables()
+    }
+}
+
+impl Eq for Secrets {}
+
+/// The names, and no value.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.variables().iter().map(|(name, _)| name);
+        formatter.debug_set().entries(names).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn secrets(values: &[&str]) -> Secrets {
+        Secrets::new(values.iter().map(|value| ("S", *value))).expect("they are long enough")
+    }
+
+    fn whole(text: &str) -> Line {
+        Line {
+            text: text.to_owned(),
+            continues: false,
+        }
+    }
+
+    #[test]
+    fn each_line_of_a_secret_is_masked_wherever_it_stands() {
+        let secrets = secrets(&["first line\nsecond line\r\n-\n", "other"]);
+        assert_eq!(secrets.masked("a first line b"), "a *** b");
+        assert_eq!(secrets.masked("second line-another"), "***-an***");
+        assert_eq!(secrets.masked("first"), "first");
+    }
+
+    #[test]
+    fn of_secrets_that_begin_alike_the_longest_is_masked() {
+        let secrets = secrets(&["pass", "password"]);
+        assert_eq!(secrets.masked("password pass"), "*** ***");
+    }
+
+    #[test]
+    fn what_is_too_short_is_refused_by_name_and_nothing_tells_its_value() {
+        let refused = Secrets::new([("PIN", "123")]).expect_err("it is too short");
+        assert!(refused.to_string().contains("PIN"), "{refused}");
+        assert!(!refused.to_string().contains("123"), "{refused}");
+        assert_eq!(format!("{:?}", secrets(&["abcdef"])), "{\"S\"}");
+    }
+
+    #[test]
+    fn nothing_is_changed_where_there_is_no_secret() {
+        let none = Secrets::default();
+        assert_eq!(none.masked("a"), "a");
+        let mut masking = Masking::new(&none);
+        assert_eq!(masking.mask(whole("a")), whole("a"));
+    }
+
+    proptest! {
+        /// However a line is cut into parts, what comes is the line with its secrets masked.
+        #[test]
+        fn parts_of_a_line_are_masked_as_the_line_is(
+            pieces in prop::collection::vec("(abab|ba|abba|[ab]|é)", 1..20),
+            cuts in prop::collection::btree_set(0usize..60, 0..6),
+        ) {
+            let secrets = secrets(&["abab", "abbab", "baéab"]);
+            let text = pieces.concat();
+            let cuts = cuts.into_iter().filter(|cut| *cut < text.len() && text.is_char_boundary(*cut));
+            let mut masking = Masking::new(&secrets);
+            let (mut came, mut from) = (String::new(), 0);
+            for cut in cuts {
+                let part = Line { text: text[from..cut].to_owned(), continues: true };
+                let line = masking.mask(part);
+                prop_assert!(line.continues);
+                came += &line.text;
+                from = cut;
+            }
+            let line = masking.mask(whole(&text[from..]));
+            prop_assert!(!line.continues);
+            came += &line.text;
+            prop_assert_eq!(came, secrets.masked(&text));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What becomes of a run when something in it fails, or hangs.
+
+use std::time::Duration;
+
+use super::{StepBuilder, WorkflowBuilder};
+#[expect(unused_imports, reason = "for links in the documentation")]
+use crate::StepContext;
+use crate::{OnExhausted, OnFailure};
+
+impl<I, K> WorkflowBuilder<I, K> {
+    /// What becomes of the rest of a run when a step fails for good that is not optional: with
+    /// [`OnFailure::FailFast`], the default, it is cancelled at once; with
+    /// [`OnFailure::FinishBranches`], whatever does not need that step comes to its end first. Either
+    /// way the run has failed, and is undone.
+    ///
+    /// ```
+    /// # use coord_workflow::{OnFailure, StepError, Workflow};
+    /// # async fn check() -> Result<(), StepError> { Ok(()) }
+    /// // Every check is made, so that all that is wrong is known at once; without a place to make
+    /// // them in, there is nothing to be known.
+    /// let mut workflow = Workflow::<()>::builder("checks").on_failure(OnFailure::FinishBranches);
+    /// let place = workflow.step("place").critical().run(check);
+    /// workflow.step("lint").after(&place).run(check);
+    /// workflow.step("test").after(&place).run(check);
+    /// # workflow.build().unwrap();
+    /// ```
+    #[must_use]
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.on_failure = on_failure;
+        self
+    }
+}
+
+impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
+    /// An attempt that gives no sign of life for so long has failed, and is retried like any other:
+    /// each [`StepContext::heartbeat`] is one, and its beginning. There is no such limit by default.
+    ///
+    /// It is for steps that may take long, and are to be given up soon when they hang. One that was
+    /// added by `run` has no context to give signs with: for it, this is another timeout.
+    pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
+        self.step.heartbeat_timeout = Some(timeout);
+        self
+    }
+
+    /// What becomes of the run when every attempt at the step has failed: it fails, by default.
+    ///
+    /// With [`OnExhausted::Pause`] it is paused for the step: what else can go on does, what needs the
+    /// step waits, and [`RunView`](crate::RunView) and an event tell of it. Once somebody has seen to the
+    /// cause and the run is [continued](crate::Command::Continue), the step has all its attempts again,
+    /// counted from 1, with the same [idempotency key](StepContext::idempotency_key); the run's timeout, which does not
+    /// count meanwhile, begins anew. Or the run is cancelled, and undone. A durable run is paused
+    /// across processes.
+    ///
+    /// An error that is [permanent](crate::StepError::permanent) fails the step all the same: it would
+    /// not be better at another attempt.
+    pub fn on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
+        self.step.on_exhausted = on_exhausted;
+        self
+    }
+
+    /// Its failure ends the run at once, also where the workflow lets the other
+    /// [branches finish](WorkflowBuilder::on_failure). Of this and [`optional`](Self::optional), the
+    /// later counts.
+    pub fn critical(mut self) -> Self {
+        (self.step.critical, self.step.optional) = (true, false);
+        self
+    }
+}

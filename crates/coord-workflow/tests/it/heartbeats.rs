@@ -1,0 +1,189 @@
+//! Signs of life: a step that gives none for too long has failed, and what it last said is told to
+//! its next attempt.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coord_bus::LocalBus;
+use coord_bus::time::sleep;
+use coord_workflow::{
+    AttemptError, DEFAULT_LEASE_TTL, Durable, HandlerCall, Registry, Retry, RunId, Spec, Status,
+    StepContext, StepError, StepSpec, Workflow, WorkflowOrchestrator,
+};
+use serde_json::json;
+
+use crate::durable::Machine;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Beats so often, once a second, and then hangs.
+async fn beats(context: StepContext, times: u32) -> Result<(), StepError> {
+    for _ in 0..times {
+        sleep(SECOND).await;
+        context.heartbeat();
+    }
+    std::future::pending().await
+}
+
+async fn execute(workflow: &Workflow) -> Arc<coord_workflow::Outcome> {
+    let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
+    orchestrator.execute_workflow(workflow, ()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_gives_no_sign_of_life_for_too_long_fails_and_says_when_it_last_did() {
+    for (times, last, message) in [
+        (
+            4,
+            Some(4 * SECOND),
+            "it gave no sign of life for 3s, its heartbeat timeout: the last came 4.0s after the \
+             attempt began",
+        ),
+        (
+            0,
+            None,
+            "it gave no sign of life for 3s, its heartbeat timeout: there was none since the \
+             attempt began",
+        ),
+    ] {
+        let mut workflow = Workflow::builder("hangs");
+        workflow
+            .step("step")
+            .heartbeat_timeout(3 * SECOND)
+            .run_with(move |context| beats(context, times));
+        let outcome = execute(&workflow.build().unwrap()).await;
+        let (step, error) = outcome.failures().next().unwrap();
+        let timeout = 3 * SECOND;
+        assert_eq!(
+            error.downcast_ref(),
+            Some(&AttemptError::NoHeartbeat { timeout, last })
+        );
+        assert_eq!(error.to_string(), message);
+        assert_eq!(step.duration, last.unwrap_or_default() + timeout);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_gives_signs_of_life_may_take_its_time() {
+    let mut workflow = Workflow::builder("long");
+    workflow
+        .step("step")
+        .heartbeat_timeout(SECOND)
+        .run_with(async |context: StepContext| {
+            for _ in 0..100 {
+                sleep(SECOND - Duration::from_millis(1)).await;
+                context.heartbeat();
+            }
+            Ok::<_, StepError>(())
+        });
+    let outcome = execute(&workflow.build().unwrap()).await;
+    assert!(outcome.is_completed(), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_hangs_is_retried_and_told_how_far_it_had_come() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&told);
+    let mut workflow = Workflow::builder("import");
+    workflow
+        .step("step")
+        .heartbeat_timeout(3 * SECOND)
+        .retry(Retry::constant(SECOND).max_attempts(4))
+        .run_with(move |context: StepContext| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let before = context.last_heartbeat::<u32>()?;
+                seen.lock().unwrap().push(before);
+                let row = before.unwrap_or(0) + 10;
+                match context.attempt() {
+                    1 => context.heartbeat_with(&row)?,
+                    // It says nothing: what was known is known still.
+                    2 => context.heartbeat(),
+                    3 => {
+                        context.heartbeat_with(&row)?;
+                        return Err(StepError::message("it broke"));
+                    }
+                    _ => return Ok(row),
+                }
+                std::future::pending().await
+            }
+        });
+    let workflow = workflow.build().unwrap();
+    let outcome = execute(&workflow).await;
+    assert!(outcome.is_completed(), "{outcome:?}");
+    let expected = [None, Some(10), Some(10), Some(20)];
+    assert_eq!(*told.lock().unwrap(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_sign_of_life_said_that_is_of_another_type_is_an_error_and_no_guess() {
+    let mut workflow = Workflow::builder("typed");
+    workflow
+        .step("step")
+        .retry(Retry::constant(SECOND).max_attempts(2))
+        .run_with(async |context: StepContext| {
+            context.last_heartbeat::<u32>()?;
+            context.heartbeat_with(&"ten")?;
+            Err::<(), _>(StepError::message("it broke"))
+        });
+    let outcome = execute(&workflow.build().unwrap()).await;
+    let (_, error) = outcome.failures().next().unwrap();
+    assert!(error.to_string().contains("invalid type"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_of_data_has_a_heartbeat_timeout_too() {
+    let registry = Registry::new().handler("hangs", async |call: HandlerCall| {
+        beats(call.context, 1).await?;
+        Ok(json!(null))
+    });
+    let step = StepSpec::new("step", "hangs").heartbeat_timeout(3 * SECOND);
+    let workflow = registry.workflow(Spec::new("data").step(step)).unwrap();
+    let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
+    let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
+    assert_eq!(outcome.duration, 4 * SECOND);
+    assert_eq!(outcome.status, Status::Failed);
+}
+
+/// Says how far it has come, fails once, says more, and holds on where it is told to.
+fn half_done(told: &Arc<Mutex<Vec<Option<u32>>>>, holds: bool) -> Workflow<(), Durable> {
+    let told = Arc::clone(told);
+    let mut workflow = Workflow::durable("half-done");
+    workflow
+        .step("step")
+        .retry(Retry::constant(SECOND).max_attempts(3))
+        .run_with(move |context: StepContext| {
+            let told = Arc::clone(&told);
+            async move {
+                let before = context.last_heartbeat::<u32>()?;
+                told.lock().unwrap().push(before);
+                context.heartbeat_with(&(before.unwrap_or(0) + 7))?;
+                match context.attempt() {
+                    1 => Err(StepError::message("it broke")),
+                    _ if holds => std::future::pending().await,
+                    _ => Ok(()),
+                }
+            }
+        });
+    workflow.build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_far_a_failed_attempt_had_come_is_known_in_the_next_process_too() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let machine = Machine::new();
+    let killed = machine.process();
+    let id = RunId::named("a").unwrap();
+    let workflow = half_done(&told, true);
+    let started = killed.start_durable(&workflow, id.clone(), ()).await;
+    started.unwrap();
+    sleep(10 * SECOND).await;
+    drop(killed);
+    sleep(DEFAULT_LEASE_TTL).await;
+    let next = machine.process();
+    let workflow = half_done(&told, false);
+    let run = next.resume_run(&workflow, &id).await.unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
+    // What the attempt that was cut off had said is not: that is what a crash costs.
+    assert_eq!(*told.lock().unwrap(), [None, Some(7), Some(7)]);
+}
