@@ -12,6 +12,8 @@ mod bus;
 mod workflow;
 mod journal;
 mod durable;
+mod monitor;
+mod optimize;
 mod coord;
 mod screen;
 mod report;
@@ -25,10 +27,12 @@ fn main() {
         Some("durable") => durable::run(),
         // A process that `durable` starts.
         Some("durable-role") => durable::play(&arguments.collect::<Vec<_>>()),
+        Some("optimize") => optimize::run(arguments.next().as_deref()),
+        Some("monitor") => monitor::run(arguments.next().as_deref()),
         Some("coord") => coord::run(),
         Some("screen") => screen::run(),
         _ => println!(
-            "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, journal, durable, coord, screen"
+            "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, journal, durable, optimize, monitor, coord, screen"
         ),
     }
 }

@@ -56,6 +56,12 @@ pub enum Jitter {
         /// randomisation factor is 0.5.
         share: f64,
     },
+    /// Anything between the first wait and three times the wait before, whatever the growth: waiters
+    /// that began together drift apart from each other, and stay apart.
+    ///
+    /// [`delay_after`](Backoff::delay_after) is told the wait before; where it is not known, it is
+    /// taken for the longest that it can have been.
+    Decorrelated,
 }
 
 impl Default for Backoff {
@@ -145,6 +151,29 @@ impl Backoff {
         }
     }
 
+    /// The wait after the given number of failures in a row, the wait before which was `previous`
+    /// (nothing, before the first). Only [`Jitter::Decorrelated`] looks at it.
+    pub fn delay_after(&self, failures: u32, previous: Duration) -> Duration {
+        match self.jitter {
+            Jitter::Decorrelated => self.decorrelated(previous.as_secs_f64(), fastrand::f64()),
+            _ => self.delay(failures),
+        }
+    }
+
+    /// [`delay_after`](Self::delay_after) with the chance given, a number from 0 up to 1.
+    pub fn delay_after_with(&self, failures: u32, previous: Duration, chance: f64) -> Duration {
+        match self.jitter {
+            Jitter::Decorrelated => self.decorrelated(previous.as_secs_f64(), chance),
+            _ => self.delay_with(failures, chance),
+        }
+    }
+
+    fn decorrelated(&self, previous: f64, chance: f64) -> Duration {
+        let initial = self.initial.as_secs_f64();
+        let most = (previous.max(initial) * 3.0).min(self.max.as_secs_f64());
+        self.wait(initial + (most - initial) * chance)
+    }
+
     /// [`delay`](Self::delay) with the chance given, a number from 0 up to 1: for who seeds it.
     pub fn delay_with(&self, failures: u32, chance: f64) -> Duration {
         let steps = failures.max(1);
@@ -163,10 +192,19 @@ impl Backoff {
             Jitter::Proportional { share } => {
                 grown.min(max) * (1.0 + share.clamp(0.0, 1.0) * (2.0 * chance - 1.0))
             }
+            Jitter::Decorrelated => {
+                let before = i32::try_from(steps - 1).unwrap_or(i32::MAX);
+                return self.decorrelated(initial * 3.0_f64.powi(before), chance);
+            }
         };
+        self.wait(jittered)
+    }
+
+    /// So many seconds, at most the longest wait.
+    fn wait(&self, seconds: f64) -> Duration {
         // A wait that has outgrown f64 is infinite, and `min` brings it back to `max`; but so
         // large a `max` may itself be rounded up on its way through f64.
-        let wait = Duration::try_from_secs_f64(jittered.min(max));
+        let wait = Duration::try_from_secs_f64(seconds.min(self.max.as_secs_f64()));
         wait.map_or(self.max, |wait| wait.min(self.max))
     }
 }

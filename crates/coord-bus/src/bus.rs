@@ -65,6 +65,29 @@ pub trait Bus: Send + Sync {
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained>;
 }
 
+/// A bus that is shared is the same bus.
+impl<B: Bus + ?Sized> Bus for Arc<B> {
+    fn open(&self, topic: &Opening<'_>) -> Result<Port, BusError> {
+        (**self).open(topic)
+    }
+
+    fn watch(&self, watch: Watch) -> Result<Watching, BusError> {
+        (**self).watch(watch)
+    }
+
+    fn stats(&self) -> Vec<TopicStats> {
+        (**self).stats()
+    }
+
+    fn close(&self) {
+        (**self).close();
+    }
+
+    fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained> {
+        (**self).drain(deadline)
+    }
+}
+
 /// What came of a drain: what was delivered, and what was left. A request is delivered when a
 /// responder has taken it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! What could not be handled, with why: a topic's dead letters are a topic of their own.
 
 use std::fmt;
-use std::iter;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -24,20 +23,18 @@ pub struct DeadLetter<E> {
 }
 
 impl<E> DeadLetter<E> {
-    pub(crate) fn new(
+    /// Of an event that was tried this often, the last time with this failure.
+    pub fn new(
         event: Delivery<E>,
-        handler: &Arc<str>,
+        handler: impl Into<Arc<str>>,
         attempts: u32,
         failure: &Failure,
     ) -> Self {
-        let first: &dyn std::error::Error = failure.cause();
         Self {
             event,
-            handler: Arc::clone(handler),
+            handler: handler.into(),
             attempts,
-            error: iter::successors(Some(first), |error| error.source())
-                .map(ToString::to_string)
-                .collect(),
+            error: failure.chain(),
         }
     }
 }

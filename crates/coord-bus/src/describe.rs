@@ -8,7 +8,7 @@ use std::panic::Location;
 
 use serde::Serialize;
 
-use crate::{Overflow, SubscriberStats, TopicStats};
+use crate::{Overflow, TopicStats};
 
 /// A bus at one moment: see [`BusExt::describe`](crate::BusExt::describe).
 ///
@@ -62,17 +62,8 @@ impl fmt::Display for Description {
     }
 }
 
-/// What a subscriber goes by.
-fn who(subscriber: &SubscriberStats) -> String {
-    match (&subscriber.group, &subscriber.name) {
-        (Some(group), _) => format!("group {group}"),
-        (None, Some(name)) => name.clone(),
-        (None, None) => place(subscriber.place),
-    }
-}
-
 /// A place in as few words as tell it: the file, its folder, and the line.
-fn place(place: &Location<'_>) -> String {
+pub(crate) fn place(place: &Location<'_>) -> String {
     let file = place.file();
     let slashes = file.rmatch_indices(['/', '\\']).nth(1);
     let short = slashes.map_or(file, |(at, _)| &file[at + 1..]);

@@ -90,6 +90,17 @@ impl Failure {
         self.cause
     }
 
+    /// What went wrong, and then what caused that: a message for each, for what outlives the error.
+    pub fn chain(&self) -> Vec<String> {
+        let mut chain = vec![self.cause.to_string()];
+        let mut source = self.cause.source();
+        while let Some(cause) = source {
+            chain.push(cause.to_string());
+            source = cause.source();
+        }
+        chain
+    }
+
     /// The error itself, if it is of this type.
     pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
         self.cause.downcast_ref()

@@ -251,7 +251,12 @@ where
             attempt += 1;
             add(&self.counts.retried);
         };
-        let letter = DeadLetter::new(claim.delivery().clone(), &self.name, attempt, &failure);
+        let letter = DeadLetter::new(
+            claim.delivery().clone(),
+            Arc::clone(&self.name),
+            attempt,
+            &failure,
+        );
         let mut letter = Envelope::new(letter);
         claim.meta().cause().mark(&mut letter);
         // It is dead once somebody can find it: until then it is this handler's.

@@ -57,6 +57,7 @@
 //! | `group` | consumers that compete: [`GroupMember`], [`Claim`] |
 //! | `handling` | what is published while an event is handled: [`Cause`] |
 //! | `handler` `dead_letter` | functions that are called with each event: [`Handler`], [`DeadLetter`] |
+//! | `fault` | that a flow made nothing of an event: [`Fault`] |
 //! | `request` | questions and answers: [`Endpoint`], [`Requester`], [`Responder`] |
 //! | `desk` | what is between them: a queue |
 //! | `local_bus` | the bus of one process: [`LocalBus`] |
@@ -150,6 +151,7 @@ mod handling;
 mod group;
 mod handler;
 mod dead_letter;
+mod fault;
 mod request;
 mod desk;
 mod log;
@@ -197,6 +199,7 @@ pub use event_log::{
     check_stream_name,
 };
 pub use failure::{Failure, Panicked, WithCauses};
+pub use fault::Fault;
 pub use fence::{Fence, Fenced};
 pub use futures_core::future::BoxFuture;
 pub use group::{Claim, GroupMember};

@@ -57,13 +57,13 @@ impl<'a, E> Received<'a, E> {
     pub fn into_delivery(self) -> Delivery<E> {
         let subscriber = self.subscriber;
         let (chunk, index) = subscriber.last();
-        Delivery {
-            topic: Arc::clone(subscriber.shared_topic()),
-            chunk: Arc::clone(chunk),
+        Delivery::at(
+            Arc::clone(subscriber.shared_topic()),
+            Arc::clone(chunk),
             index,
-            sequence: subscriber.sequence(),
-            gap: subscriber.gap(),
-        }
+            subscriber.sequence(),
+            subscriber.gap(),
+        )
     }
 }
 
@@ -101,12 +101,23 @@ impl<E> Delivery<E> {
         sequence: u64,
         lag: u64,
     ) -> Self {
+        Self::at(topic, chunk, index, sequence, Gap::of(sequence, lag))
+    }
+
+    /// The event at a place of a chunk.
+    pub(crate) fn at(
+        topic: Arc<str>,
+        chunk: Chunk<E>,
+        index: usize,
+        sequence: u64,
+        gap: Gap,
+    ) -> Self {
         Self {
             topic,
             chunk,
             index,
             sequence,
-            gap: Gap::of(sequence, lag),
+            gap,
         }
     }
 

@@ -7,6 +7,7 @@ use std::panic::Location;
 use serde::{Serialize, Serializer};
 
 use crate::Overflow;
+use crate::describe::place;
 
 /// A topic's counts at one moment, taken under one lock and so consistent with each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -101,6 +102,18 @@ pub struct Dropped {
     pub newest: u64,
     /// The subscriber went without having received them.
     pub unreceived: u64,
+}
+
+impl SubscriberStats {
+    /// What it goes by: its name, `group` and the name of its group, or the place at which it
+    /// subscribed, as the file in its folder and the line.
+    pub fn label(&self) -> String {
+        match (&self.group, &self.name) {
+            (Some(group), _) => format!("group {group}"),
+            (None, Some(name)) => name.clone(),
+            (None, None) => place(self.place),
+        }
+    }
 }
 
 impl Ledger {

@@ -308,6 +308,17 @@ impl<E> Subscriber<E> {
         (self.hand.chunk(), self.hand.last_index())
     }
 
+    /// The event of this sequence once more, owned, if it is the one that was handed out last and
+    /// nothing was asked for since: for who finds out late that it has to be kept.
+    pub fn last_delivery(&self, sequence: u64) -> Option<Delivery<E>> {
+        let (chunk, index) = self.hand.last()?;
+        if self.sequence() != sequence {
+            return None;
+        }
+        let topic = Arc::clone(self.shared_topic());
+        Some(Delivery::at(topic, chunk, index, sequence, self.gap()))
+    }
+
     /// The topic's name.
     pub fn topic(&self) -> &str {
         self.shared_topic()

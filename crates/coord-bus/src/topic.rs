@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{DeadLetter, Event};
+use crate::{DeadLetter, Event, Fault};
 
 /// The typed name of a stream of events.
 ///
@@ -32,6 +32,8 @@ pub struct Topic<E> {
     codec: Option<Codec<E>>,
     /// How its dead letters become bytes.
     dead_codec: Option<Codec<DeadLetter<E>>>,
+    /// How what is told of its faults does.
+    fault_codec: Option<Codec<Fault<E>>>,
     events: PhantomData<fn() -> E>,
 }
 
@@ -74,6 +76,7 @@ impl<E: Event + Serialize + DeserializeOwned> Topic<E> {
             retain: None,
             codec: Some(Codec::JSON),
             dead_codec: Some(Codec::JSON),
+            fault_codec: Some(Codec::JSON),
             events: PhantomData,
         }
     }
@@ -89,6 +92,7 @@ impl<E: Event> Topic<E> {
             retain: None,
             codec: None,
             dead_codec: None,
+            fault_codec: None,
             events: PhantomData,
         }
     }
@@ -142,6 +146,21 @@ impl<E: Event> Topic<E> {
             retain: Some(RETAINED_DEAD_LETTERS),
             codec: self.dead_codec,
             dead_codec: None,
+            fault_codec: None,
+            events: PhantomData,
+        }
+    }
+
+    /// The topic on which flows tell of those of its events that they could make nothing of:
+    /// `fault.` and its name.
+    pub fn faults(&self) -> Topic<Fault<E>> {
+        Topic {
+            name: Cow::Owned(format!("fault.{}", self.name)),
+            capacity: None,
+            retain: None,
+            codec: self.fault_codec,
+            dead_codec: None,
+            fault_codec: None,
             events: PhantomData,
         }
     }
@@ -172,6 +191,7 @@ impl<E> Clone for Topic<E> {
             retain: self.retain,
             codec: self.codec,
             dead_codec: self.dead_codec,
+            fault_codec: self.fault_codec,
             events: PhantomData,
         }
     }

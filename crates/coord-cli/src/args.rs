@@ -5,6 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use coordination::bus::Timestamp;
+use coordination::bus::time::{Clock, SystemClock};
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 use crate::select::Selection;
 
@@ -39,8 +44,12 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Show a run: where it is, and each of its steps.
     Show(ShowArgs),
+    /// Write a run as a page of HTML: what ran when, how long each step took, what went wrong.
+    Report(ReportArgs),
     /// Say what a step of a run waits for.
     Why(WhyArgs),
+    /// Print what the steps and services of a run have printed, or one of them.
+    Logs(LogsArgs),
     /// Cancel a run: what runs is stopped, and what was done is undone.
     Cancel(OfRun),
     /// Let no further step of a run begin; what runs goes on.
@@ -180,6 +189,10 @@ pub(crate) struct ResumeArgs {
     /// The run: its id, or the beginning or the end of it; by default the latest that was interrupted.
     pub(crate) run: Option<String>,
 
+    /// Go on with all runs that were interrupted, one after the other, the oldest first.
+    #[arg(long, conflicts_with = "run")]
+    pub(crate) all: bool,
+
     #[command(flatten)]
     pub(crate) manner: MannerArgs,
 
@@ -242,12 +255,60 @@ pub(crate) struct ShowArgs {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// Where to write it; by default to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct WhyArgs {
     #[command(flatten)]
     pub(crate) of: OfRun,
 
     /// The step.
     pub(crate) step: String,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// The step or service, with what undoes it; by default all of them, each line behind its name.
+    pub(crate) step: Option<String>,
+
+    /// Go on with what is printed until the run has ended.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+
+    /// Only the last lines, so many.
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) tail: Option<usize>,
+
+    /// Only what was printed since then: `10m` ago, or a time such as `2026-03-01T09:30:00Z`, local
+    /// where it does not say otherwise.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(crate) since: Option<Timestamp>,
+
+    /// When each line was printed, before it.
+    #[arg(long, short)]
+    pub(crate) timestamps: bool,
+
+    /// Only what was printed there.
+    #[arg(long, value_enum)]
+    pub(crate) stream: Option<Stream>,
+
+    /// Only this attempt at a step, or incarnation of a service.
+    #[arg(long, value_name = "N")]
+    pub(crate) attempt: Option<u32>,
+
+    /// For programs: each line as an object.
+    #[arg(long, conflicts_with = "timestamps")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -349,6 +410,12 @@ pub(crate) enum Output {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
     Auto,
     Always,
@@ -411,6 +478,22 @@ fn key_value(text: &str) -> Result<(String, String), &'static str> {
         .split_once('=')
         .ok_or("a parameter is given as KEY=VALUE")?;
     Ok((key.to_owned(), value.to_owned()))
+}
+
+fn since(text: &str) -> Result<Timestamp, &'static str> {
+    const WRONG: &str = "a time is given as 10m, 2h30m, 2026-03-01 or 2026-03-01T09:30:00Z";
+    if let Ok(ago) = text.parse::<SignedDuration>() {
+        let then = SystemClock.now().checked_sub(ago);
+        return then.map_err(|_| "that is too long ago");
+    }
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let local = text.parse::<DateTime>().map_err(|_| WRONG)?;
+    let at = local
+        .to_zoned_datetime(TimeZone::system())
+        .map_err(|_| WRONG)?;
+    Ok(at.timestamp())
 }
 
 fn json(text: &str) -> Result<serde_json::Value, String> {

@@ -32,6 +32,8 @@ pub(crate) struct Board {
     pub(crate) rows: Vec<Row>,
     /// How many permits there are of each resource.
     resources: Resources,
+    /// Whether no step begins until the run is continued.
+    pub(crate) is_paused: bool,
     /// How the run's steps ended, once they have.
     pub(crate) outcome: Option<String>,
     pub(crate) started: Instant,
@@ -59,6 +61,7 @@ impl Board {
             concurrency: file.concurrency.map_or(usize::MAX, usize::from),
             rows: rows.collect(),
             resources: file.resources.clone(),
+            is_paused: false,
             outcome: None,
             started: Instant::now(),
             took: None,

@@ -1,7 +1,7 @@
 //! What the program's exit code says: one meaning each, told in `docs/coord.md`.
 
 /// The exit codes of `coord`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum ExitCode {
     /// Everything that had to be done is done.

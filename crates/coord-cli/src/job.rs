@@ -354,6 +354,7 @@ impl Job {
             // The first of a name, so that the file can still say otherwise.
             let started = (ATTEMPT.into(), incarnation.to_string().into());
             spec.process.environment.insert(0, started);
+            spec.process.attempt = incarnation;
             spec
         })
     }
@@ -374,7 +375,8 @@ impl Job {
         // The first of a name, so that the file can still say otherwise.
         let process = process
             .env(ATTEMPT, context.attempt().to_string())
-            .env("COORD_IDEMPOTENCY_KEY", context.idempotency_key());
+            .env("COORD_IDEMPOTENCY_KEY", context.idempotency_key())
+            .attempt(context.attempt());
         self.process(unit, process, context.run()).grace(GRACE)
     }
 

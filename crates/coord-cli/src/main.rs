@@ -4,8 +4,8 @@
 //! what is wanted, `file` reads the workflow file, `validate` checks it, `graph` draws it, `needs` knows who
 //! needs which service, `job` makes a workflow of processes and services, `run` runs that and watches
 //! the signals, `board` keeps what is known of it, `screen` is a subscriber of the bus that shows it.
-//! Runs are kept in a journal: `definition` is what is kept of a file, `runs` are the commands about
-//! runs that are there. Beside it, `journal` looks after journals.
+//! Runs are kept in a journal: `definition` is what is kept of a file, `kept_output` keeps what processes
+//! print, `runs` are the commands about runs that are there. Beside it, `journal` looks after journals.
 
 mod args;
 mod file;
@@ -19,6 +19,7 @@ mod graph;
 mod journal;
 mod runs;
 mod definition;
+mod kept_output;
 mod needs;
 mod job;
 mod hands;
@@ -63,7 +64,9 @@ fn main() -> std::process::ExitCode {
         Command::Retry(args) => runs::retry(&args).into(),
         Command::List(args) => runs::list(&args).into(),
         Command::Show(args) => runs::show(&args).into(),
+        Command::Report(args) => runs::report(&args).into(),
         Command::Why(args) => runs::why(&args).into(),
+        Command::Logs(args) => runs::logs(&args).into(),
         Command::Cancel(args) => runs::tell(&args, Tell::Cancel).into(),
         Command::Pause(args) => runs::tell(&args, Tell::Pause).into(),
         Command::Continue(args) => runs::tell(&args, Tell::Continue).into(),

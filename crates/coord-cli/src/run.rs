@@ -9,11 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
-use coordination::bus::{Bus, CancellationToken, LocalBus};
+use coordination::bus::{Bus, BusError, CancellationToken, LocalBus};
 use coordination::journal::{Journal, Retention};
 use coordination::monitor::PerformanceMonitor;
 use coordination::patterns::process::Watchdog;
-use coordination::workflow::{RunId, RunJournal, RunView, Status};
+use coordination::workflow::{RunId, RunJournal, RunQuery, RunView, Status};
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
 use tokio::runtime::Handle;
@@ -25,6 +25,7 @@ use crate::ended::Ended;
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::job::{self, GRACE, Job};
+use crate::kept_output::{Keeping, Kept, forget_others};
 use crate::plan;
 use crate::runs::{self, RunsFault};
 use crate::screen::{self, Screen, Start};
@@ -82,6 +83,14 @@ pub(crate) enum Begin {
 }
 
 impl Begin {
+    /// The run that is kept.
+    fn run(&self) -> Option<&RunId> {
+        match self {
+            Self::New(run) => Some(run),
+            begin => begin.before(),
+        }
+    }
+
     /// The run that was there before.
     pub(crate) fn before(&self) -> Option<&RunId> {
         match self {
@@ -164,6 +173,7 @@ async fn execute_on(
     let before = before(kept.as_ref(), &begin).await?;
     let module = module(&bus, kept, &prepared.file)?;
     module.processes()?.guard(watchdog(journal.as_deref())?);
+    let keeping = keeping(&bus, journal.as_deref(), &begin)?;
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     // Before anything can be published.
@@ -202,6 +212,7 @@ async fn execute_on(
     // The screen prints on a thread of its own: a reader that does not read holds up the steps'
     // output, as it should, but never the signals.
     let (shown, mut showing) = oneshot::channel();
+    let kept = keeping.map(|keeping| keeping.start(handle.clone()));
     let handle = handle.clone();
     thread::spawn(move || {
         // Nobody waits any more for the screen of a run that was abandoned.
@@ -233,7 +244,15 @@ async fn execute_on(
             screen.ok().and_then(Result::ok)
         }
     };
+    let untold = tokio::select! {
+        untold = kept_to_the_end(kept) => untold,
+        never = signals.watch(&interrupts) => match never {},
+        () = interrupts.abandon.cancelled() => None,
+    };
     // Told on a terminal that is given back.
+    if let Some(untold) = untold {
+        screen::say(manner.color, &untold);
+    }
     let end = end?;
     let ended = end.outcome.map(|outcome| Ended {
         outcome,
@@ -245,11 +264,38 @@ async fn execute_on(
     let code = finish(manner, screen, ended, &job.file);
     if let Some(journal) = journal.filter(|_| is_over) {
         // The run has come to its end, and has been told: that others are kept is no reason to fail.
-        let _ = journal
-            .retain(Retention::all().keep_newest(RUNS_KEPT))
-            .await;
+        let _ = forget(&journal).await;
     }
     Ok(code)
+}
+
+/// Who keeps what is printed, if the run is kept.
+fn keeping(
+    bus: &LocalBus,
+    journal: Option<&Journal>,
+    begin: &Begin,
+) -> Result<Option<Keeping>, BusError> {
+    let (Some(journal), Some(run)) = (journal, begin.run()) else {
+        return Ok(None);
+    };
+    Keeping::new(bus, Kept::of(journal.dir(), run)).map(Some)
+}
+
+/// Waits until everything is written that was printed; what there is to say of that.
+async fn kept_to_the_end(kept: Option<oneshot::Receiver<Option<String>>>) -> Option<String> {
+    kept?.await.ok().flatten()
+}
+
+/// Forgets runs that finished long ago, and what they printed.
+async fn forget(journal: &Arc<Journal>) -> Result<(), RunsFault> {
+    let retention = Retention::all().keep_newest(RUNS_KEPT);
+    if journal.retain(retention).await? == 0 {
+        return Ok(());
+    }
+    let runs = RunJournal::of(Arc::clone(journal));
+    let runs = runs.runs(&RunQuery::newest().limit(usize::MAX)).await?;
+    let runs = runs.iter().map(ToString::to_string).collect();
+    Ok(forget_others(journal.dir(), &runs)?)
 }
 
 /// Where the run was, if it is taken up.
@@ -277,6 +323,9 @@ fn module(
     config.workflow_journal = kept;
     config.workflow_grace = STEP_GRACE;
     config.compensation_timeout = UNDO_DEADLINE;
+    // The screen says what goes wrong, and how much goes on, by itself.
+    config.performance_reporting_interval = None;
+    config.performance_log = false;
     let resources = file.resources.iter();
     config.workflow_resources = resources
         .map(|(name, permits)| (name.clone(), permits.get()))
@@ -306,7 +355,9 @@ fn gone_on(begin: &Begin, before: Option<&RunView>) -> Duration {
     match (begin, before) {
         (Begin::Resumed(_), Some(before)) => {
             let gone_on = SystemClock.now().duration_since(before.started_at);
-            Duration::try_from(gone_on).unwrap_or_default()
+            let gone_on = Duration::try_from(gone_on).unwrap_or_default();
+            // A run that was retried or continued has had its limit counted anew since then.
+            gone_on.saturating_sub(before.timed_from.unwrap_or_default())
         }
         _ => Duration::ZERO,
     }

@@ -4,11 +4,16 @@
 mod fault;
 mod find;
 mod list;
+mod logs;
 mod place;
+mod report;
 mod show;
 mod take_up;
 mod tell;
 
+use std::sync::Arc;
+
+use coordination::journal::Journal;
 use coordination::workflow::RunJournal;
 use miette::Report;
 
@@ -19,7 +24,9 @@ use crate::screen;
 pub(crate) use fault::RunsFault;
 pub(crate) use find::find;
 pub(crate) use list::list;
+pub(crate) use logs::logs;
 pub(crate) use place::{open_for_run, open_there};
+pub(crate) use report::report;
 pub(crate) use show::{of_run, show, why};
 pub(crate) use take_up::{GONE_LOOK, GONE_WITHIN, begin, check_unkept, resume, retry};
 pub(crate) use tell::tell;
@@ -29,10 +36,17 @@ fn with_runs(
     of: &OfJournal,
     work: impl AsyncFnOnce(&RunJournal) -> Result<(), RunsFault>,
 ) -> ExitCode {
-    let done = on_runtime(async |_| {
-        let runs = RunJournal::of(open_there(&of.journal)?);
-        Ok(work(&runs).await?)
-    });
+    with_journal(of, async |journal| {
+        work(&RunJournal::of(Arc::clone(journal))).await
+    })
+}
+
+/// As [`with_runs`], and with the journal that they are in.
+fn with_journal(
+    of: &OfJournal,
+    work: impl AsyncFnOnce(&Arc<Journal>) -> Result<(), RunsFault>,
+) -> ExitCode {
+    let done = on_runtime(async |_| Ok(work(&open_there(&of.journal)?).await?));
     match done {
         Ok(()) => ExitCode::Done,
         Err(report) => refuse(of, &report),

@@ -12,7 +12,7 @@ use coordination::bus::CancellationToken;
 use signal_hook::consts::{SIGSTOP, SIGTSTP};
 use signal_hook::low_level::raise;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// What has been asked for, and how far the run has got for that.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,10 @@ pub(crate) struct Interrupts {
     pub(crate) standing: CancellationToken,
     /// Somebody wants `coord` to be suspended.
     pub(crate) suspend: Arc<Notify>,
+    /// Somebody wants the run to be paused, or, if it is, to go on.
+    pub(crate) pause: Arc<Notify>,
+    /// Whether it is paused.
+    pub(crate) paused: Arc<watch::Sender<bool>>,
 }
 
 impl Interrupts {

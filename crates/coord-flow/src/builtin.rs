@@ -15,6 +15,8 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! What one of them cannot handle is counted and told, and becomes no dead letter.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ use coord_bus::vocabulary::{
     PROCESS_OUTPUT, ProcessState, Severity,
 };
 
-use crate::EventFlow;
+use crate::{EventFlow, OnFailure};
 
 /// The most processes that are known to be stopping at once. Of more, the end is told as a crash:
 /// a notification too many is better than one too few.
@@ -64,6 +66,7 @@ pub fn process_lifecycle_to_log() -> EventFlow {
         })
         .to(&LOG_EVENTS)
         .named("process-lifecycle-to-log")
+        .on_failure(OnFailure::Skip)
 }
 
 /// What processes print, as entries of the log: `info` from standard output, `warn` from standard
@@ -84,6 +87,7 @@ pub fn process_output_to_log(clock: Arc<dyn Clock>) -> EventFlow {
         })
         .to(&LOG_EVENTS)
         .named("process-output-to-log")
+        .on_failure(OnFailure::Skip)
 }
 
 /// A notification of each process that crashes: it ends with anything but exit code 0, and was not
@@ -114,4 +118,5 @@ pub fn process_crash_to_notification() -> EventFlow {
         })
         .to(&NOTIFICATION)
         .named("process-crash-to-notification")
+        .on_failure(OnFailure::Skip)
 }

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use coord_bus::time::{self, Clock, SystemClock};
 use coord_bus::vocabulary::ERROR_DETECTED;
-use coord_bus::{BoxFuture, Bus, BusExt, TaskScope};
+use coord_bus::{BoxFuture, Bus, BusExt, CancellationToken, TaskScope};
 
 use crate::arrows::way;
-use crate::course::{Course, Going};
+use crate::course::{Course, Going, Replacement, Shape, SourceControl};
 use crate::failure::Failures;
+use crate::options::{FlowOptions, OnFailure};
+use crate::run::{Run, Trip};
+use crate::stage::Opening;
 use crate::{EventFlow, FlowError, FlowReport, ShutdownReport};
 
 /// The most flows of one choreographer: more than a program has that somebody still understands,
@@ -81,18 +84,23 @@ impl EventChoreographer {
     ///
     /// Outside a tokio runtime.
     pub fn add_event_flow(&self, flow: EventFlow) -> Result<(), FlowError> {
-        let mut table = self.flows().table();
-        table.check(&flow)?;
         let EventFlow {
             name,
-            from,
-            to,
-            open,
+            options,
+            mut run,
         } = flow;
-        let course = Arc::new(Course::new(name.clone(), from, to, Arc::clone(&self.bus)));
-        let run = open(&*self.bus)?;
+        let mut table = self.flows().table();
+        let mut shape = shape(&mut *run, &options);
+        table.check(&name, &shape)?;
+        shape.sources = self.open(&name, &mut *run, &options, Vec::new())?;
+        let course = Arc::new(Course::new(&name, Arc::clone(&self.bus), shape));
+        let trip = Trip {
+            course: Arc::clone(&course),
+            options,
+            failures: self.failures.clone(),
+        };
+        let running = crate::run::run(run, trip);
         let going = Going(Arc::clone(&course));
-        let running = run.run(Arc::clone(&course), self.failures.clone());
         self.scope.spawn(name.as_str(), async move {
             let abort = going.0.abort.clone();
             abort.run_until_cancelled_owned(running).await;
@@ -100,6 +108,127 @@ impl EventChoreographer {
         });
         table.courses.insert(name, course);
         Ok(())
+    }
+
+    /// Opens the topics of a flow, with those sources that will be handed to it.
+    fn open(
+        &self,
+        name: &str,
+        run: &mut dyn Run,
+        options: &FlowOptions,
+        handed: Vec<Arc<SourceControl>>,
+    ) -> Result<Vec<Arc<SourceControl>>, FlowError> {
+        let mut opening = Opening {
+            bus: &*self.bus,
+            flow: name.into(),
+            dead_letters: options.on_failure == OnFailure::DeadLetter,
+            keep: false,
+            handed,
+            controls: Vec::new(),
+        };
+        run.open(&mut opening, options)?;
+        Ok(opening.controls)
+    }
+
+    /// Has the flow of this name go on as another. The one that is there brings to an end what it
+    /// has in hand; then the other takes its place, from the very next event on: none is lost and
+    /// none comes twice. What the one counted, the other goes on counting, and a flow that is paused
+    /// stays so.
+    ///
+    /// A source that both have is handed on, with the overflow that it has. Of another, the old
+    /// flow handles what has been published to it by now, and the new one takes what is published
+    /// from now on. What windows hold comes out before the change. If the old flow has not come
+    /// that far at the deadline, it goes on as it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the flow goes on as it was, or as the other.
+    ///
+    /// # Errors
+    ///
+    /// [`FlowError::NotReplaced`] at the deadline; [`FlowError::UnknownFlow`] where there is none of
+    /// that name that runs; and as [`add_event_flow`](Self::add_event_flow).
+    pub async fn replace_event_flow(
+        &self,
+        flow: EventFlow,
+        deadline: Duration,
+    ) -> Result<(), FlowError> {
+        let EventFlow {
+            name,
+            options,
+            mut run,
+        } = flow;
+        let done = CancellationToken::new();
+        let course = {
+            let table = self.flows().table();
+            let course = table.find(&name)?;
+            let mut shape = shape(&mut *run, &options);
+            table.check_loop(&name, &shape, Some(&course))?;
+            shape.sources =
+                self.open(&name, &mut *run, &options, course.shape().sources.clone())?;
+            let replacement = Replacement {
+                run,
+                options,
+                shape: Arc::new(shape),
+                done: done.clone(),
+            };
+            if course.replace(replacement).is_some() {
+                return Err(FlowError::UnknownFlow { name });
+            }
+            course
+        };
+        let calling_off = CallingOff {
+            course: &course,
+            done: &done,
+        };
+        let switched = async {
+            tokio::select! {
+                biased;
+                () = done.cancelled() => true,
+                () = course.gone.cancelled() => false,
+            }
+        };
+        let is_switched = time::timeout(deadline, switched).await;
+        drop(calling_off);
+        match is_switched {
+            Ok(false) => Err(FlowError::UnknownFlow { name }),
+            // At the last moment, perhaps.
+            _ if done.is_cancelled() => Ok(()),
+            _ => Err(FlowError::NotReplaced { name, deadline }),
+        }
+    }
+
+    /// Has a flow take nothing more from its sources, until [`resume_event_flow`] is called. What it
+    /// has in hand goes on; what is published meanwhile waits, and once a source is full so do its
+    /// publishers. To stop a flow that is paused lets it handle that first.
+    ///
+    /// [`resume_event_flow`]: Self::resume_event_flow
+    ///
+    /// # Errors
+    ///
+    /// [`FlowError::UnknownFlow`] where there is none of that name that runs.
+    pub fn pause_event_flow(&self, name: &str) -> Result<(), FlowError> {
+        self.pause(name, true)
+    }
+
+    /// Has a flow that is paused go on where it was.
+    ///
+    /// # Errors
+    ///
+    /// [`FlowError::UnknownFlow`] where there is none of that name that runs.
+    pub fn resume_event_flow(&self, name: &str) -> Result<(), FlowError> {
+        self.pause(name, false)
+    }
+
+    fn pause(&self, name: &str, paused: bool) -> Result<(), FlowError> {
+        let course = self.flows().table().find(name)?;
+        match course.pause(paused) {
+            true => Ok(()),
+            false => {
+                let name = name.to_owned();
+                Err(FlowError::UnknownFlow { name })
+            }
+        }
     }
 
     /// All flows that were added and not removed, by name.
@@ -131,11 +260,7 @@ impl EventChoreographer {
         name: &str,
         deadline: Duration,
     ) -> Result<FlowReport, FlowError> {
-        let course = self.flows().table().courses.get(name).map(Arc::clone);
-        let Some(course) = course else {
-            let name = name.to_owned();
-            return Err(FlowError::UnknownFlow { name });
-        };
+        let course = self.flows().table().find(name)?;
         course.stop();
         if time::timeout(deadline, course.gone.cancelled())
             .await
@@ -148,9 +273,11 @@ impl EventChoreographer {
         Ok(course.report(&self.bus.stats()))
     }
 
-    /// Stops all flows, each when it has handled what has been published to its source, and in the
-    /// order of the arrows: a flow is asked to stop when those that feed it have. What has not
-    /// stopped by the deadline is aborted. After that no flow can be added; all are still listed.
+    /// Stops all flows, each when it has handled what has been published to its sources, and in the
+    /// order of the arrows: a flow is asked to stop when those that feed it have. A loop is cut: its
+    /// flows are asked together, and what they publish to each other after that goes nowhere. What
+    /// has not stopped by the deadline is aborted. After that no flow can be added; all are still
+    /// listed.
     ///
     /// # Cancel safety
     ///
@@ -159,7 +286,12 @@ impl EventChoreographer {
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.flows().table().shut_down = true;
         let courses = self.flows().courses();
-        let draining = courses.iter().map(|course| drain(course, &courses));
+        let shapes: Vec<_> = courses.iter().map(|course| course.shape()).collect();
+        let draining = courses.iter().zip(&shapes).map(|(course, shape)| {
+            let feeders = courses.iter().zip(&shapes);
+            let feeders = feeders.filter(|(_, feeder)| feeds(feeder, shape, &shapes));
+            drain(course, feeders.map(|(feeder, _)| feeder).collect())
+        });
         let all = all(draining.collect());
         // What is not done in time is seen from the reports.
         let _ = time::timeout(deadline, all).await;
@@ -178,15 +310,57 @@ impl EventChoreographer {
     }
 }
 
+/// From where to where a flow goes.
+fn shape(run: &mut dyn Run, options: &FlowOptions) -> Shape {
+    let mut shape = run.shape();
+    if options.on_failure != OnFailure::DeadLetter {
+        shape.dead_letters.clear();
+    }
+    shape.may_loop = options.hops_max.is_some();
+    shape
+}
+
+/// Whether one flow feeds another that does not feed it in turn.
+fn feeds(feeder: &Shape, fed: &Shape, all: &[Arc<Shape>]) -> bool {
+    let comes_back = || {
+        let arrows = all
+            .iter()
+            .flat_map(|shape| shape.arrows())
+            .collect::<Vec<_>>();
+        let pairs = fed
+            .all_to()
+            .flat_map(|to| feeder.from.iter().map(move |from| (to, from)));
+        pairs
+            .into_iter()
+            .any(|(to, from)| way(arrows.iter().copied(), to, from).is_some())
+    };
+    feeder
+        .all_to()
+        .any(|to| fed.from.iter().any(|from| from == to))
+        && !comes_back()
+}
+
 /// Waits for the flows that feed this one to be gone, asks it to stop, and waits for that.
-fn drain<'a>(course: &'a Arc<Course>, courses: &'a [Arc<Course>]) -> BoxFuture<'a, ()> {
+fn drain<'a>(course: &'a Arc<Course>, feeders: Vec<&'a Arc<Course>>) -> BoxFuture<'a, ()> {
     Box::pin(async move {
-        for feeder in courses.iter().filter(|feeder| feeder.to == course.from) {
+        for feeder in feeders {
             feeder.gone.cancelled().await;
         }
         course.stop();
         course.gone.cancelled().await;
     })
+}
+
+/// Calls a replacement off, if it has not happened.
+struct CallingOff<'a> {
+    course: &'a Course,
+    done: &'a CancellationToken,
+}
+
+impl Drop for CallingOff<'_> {
+    fn drop(&mut self) {
+        self.course.call_off(self.done);
+    }
 }
 
 /// Waits for all of these.
@@ -202,9 +376,12 @@ async fn all(mut futures: Vec<BoxFuture<'_, ()>>) {
 }
 
 impl Flows {
-    /// Whether what is published to one topic comes to the other, as far as flows carry it.
-    pub(crate) fn are_joined(&self, from: &str, to: &str) -> bool {
-        way(self.table().arrows(), from, to).is_some()
+    /// Whether what is published to one topic comes to one of the others, as far as flows carry it.
+    pub(crate) fn are_joined(&self, from: &str, to: &[String]) -> bool {
+        let shapes = self.table().shapes(None);
+        let arrows: Vec<_> = shapes.iter().flat_map(|shape| shape.arrows()).collect();
+        let joined = |to: &String| way(arrows.iter().copied(), from, to).is_some();
+        to.iter().any(joined)
     }
 
     fn courses(&self) -> Vec<Arc<Course>> {
@@ -217,41 +394,73 @@ impl Flows {
 }
 
 impl Table {
-    fn arrows(&self) -> impl Iterator<Item = (&str, &str)> {
-        let courses = self.courses.values();
-        courses.map(|course| (course.from.as_str(), course.to.as_str()))
+    /// All shapes, but that of one.
+    fn shapes(&self, without: Option<&Arc<Course>>) -> Vec<Arc<Shape>> {
+        let is_meant =
+            |course: &&Arc<Course>| without.is_none_or(|without| !Arc::ptr_eq(course, without));
+        let courses = self.courses.values().filter(is_meant);
+        courses.map(|course| course.shape()).collect()
     }
 
-    fn check(&self, flow: &EventFlow) -> Result<(), FlowError> {
-        let name = || flow.name.clone();
+    fn find(&self, name: &str) -> Result<Arc<Course>, FlowError> {
+        let course = self.courses.get(name).map(Arc::clone);
+        course.ok_or_else(|| FlowError::UnknownFlow {
+            name: name.to_owned(),
+        })
+    }
+
+    fn check(&self, name: &str, shape: &Shape) -> Result<(), FlowError> {
+        let owned = || name.to_owned();
         if self.shut_down {
-            return Err(FlowError::ShutDown { name: name() });
+            return Err(FlowError::ShutDown { name: owned() });
         }
-        if let Some(other) = self.courses.get(&flow.name) {
+        if let Some(other) = self.courses.get(name) {
+            let other = other.shape();
             return Err(FlowError::DuplicateName {
-                name: name(),
+                name: owned(),
                 from: other.from.clone(),
                 to: other.to.clone(),
             });
         }
         if self.courses.len() >= MAX_FLOWS {
-            return Err(FlowError::TooManyFlows { name: name() });
+            return Err(FlowError::TooManyFlows { name: owned() });
         }
-        let Some(back) = way(self.arrows(), &flow.to, &flow.from) else {
+        self.check_loop(name, shape, None)
+    }
+
+    /// Whether it would close a loop in which every flow waits for the next. `instead_of` does not
+    /// count.
+    fn check_loop(
+        &self,
+        name: &str,
+        shape: &Shape,
+        instead_of: Option<&Arc<Course>>,
+    ) -> Result<(), FlowError> {
+        if shape.may_loop {
             return Ok(());
-        };
-        let path = [flow.from.as_str()].into_iter().chain(back);
-        Err(FlowError::Loop {
-            name: name(),
-            path: path.map(str::to_owned).collect(),
-        })
+        }
+        let shapes = self.shapes(instead_of);
+        let waits = shapes.iter().filter(|shape| !shape.may_loop);
+        let arrows: Vec<_> = waits.flat_map(|shape| shape.arrows()).collect();
+        let pairs = shape.arrows();
+        let back = pairs.filter_map(|(from, to)| {
+            let back = way(arrows.iter().copied(), to, from)?;
+            Some([from].into_iter().chain(back).collect::<Vec<_>>())
+        });
+        match back.min_by_key(Vec::len) {
+            None => Ok(()),
+            Some(path) => Err(FlowError::Loop {
+                name: name.to_owned(),
+                path: path.into_iter().map(str::to_owned).collect(),
+            }),
+        }
     }
 
     /// Removes this flow, and no other that has its name by now.
     fn forget(&mut self, course: &Arc<Course>) {
-        let listed = self.courses.get(&course.name);
+        let listed = self.courses.get(&*course.name);
         if listed.is_some_and(|listed| Arc::ptr_eq(listed, course)) {
-            self.courses.remove(&course.name);
+            self.courses.remove(&*course.name);
         }
     }
 }

@@ -1,85 +1,283 @@
 //! A flow that runs: what it has done, how far it is, and how it ends.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
+use coord_bus::time::Instant;
 use coord_bus::{Bus, CancellationToken, TopicStats};
 
+use crate::latency::Latencies;
+use crate::options::FlowOptions;
 use crate::report::{FlowReport, FlowState, FlowStats};
+use crate::run::Run;
 
 /// What the task of a flow and its choreographer share.
 pub(crate) struct Course {
-    pub(crate) name: String,
-    pub(crate) from: String,
-    pub(crate) to: String,
+    pub(crate) name: Arc<str>,
     bus: Arc<dyn Bus>,
     pub(crate) counts: Counts,
-    /// The sequence of the last event of the source that is done with, or of one before the first.
-    settled: AtomicU64,
-    /// The sequence of the last event of the source to be handled.
-    last: AtomicU64,
-    state: Mutex<FlowState>,
-    /// Asked to stop.
-    pub(crate) stop: CancellationToken,
+    pub(crate) latencies: Latencies,
+    since: Instant,
+    state: Mutex<State>,
+    /// Counts what is asked of the flow, so that its task sees that something was.
+    asked: AtomicU64,
+    sleeper: Mutex<Option<Waker>>,
     /// To be dropped where it waits.
     pub(crate) abort: CancellationToken,
     /// Its task is gone.
     pub(crate) gone: CancellationToken,
 }
 
+struct State {
+    flow: FlowState,
+    paused: bool,
+    shape: Arc<Shape>,
+    replacement: Option<Replacement>,
+}
+
+/// From where to where a flow goes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shape {
+    pub(crate) from: Vec<String>,
+    pub(crate) to: Vec<String>,
+    /// Where dead letters go, if they do.
+    pub(crate) dead_letters: Vec<String>,
+    /// Whether it may close a loop, as it never waits for itself.
+    pub(crate) may_loop: bool,
+    pub(crate) sources: Vec<Arc<SourceControl>>,
+}
+
+impl Shape {
+    /// Everywhere that it publishes to.
+    pub(crate) fn all_to(&self) -> impl Iterator<Item = &str> {
+        let to = self.to.iter().chain(&self.dead_letters);
+        to.map(String::as_str)
+    }
+
+    /// From each of its sources to everywhere that it publishes to.
+    pub(crate) fn arrows(&self) -> impl Iterator<Item = (&str, &str)> {
+        let from = self.from.iter();
+        from.flat_map(|from| self.all_to().map(move |to| (from.as_str(), to)))
+    }
+}
+
+/// Another definition that a flow is to go on with.
+pub(crate) struct Replacement {
+    pub(crate) run: Box<dyn Run>,
+    pub(crate) options: FlowOptions,
+    pub(crate) shape: Arc<Shape>,
+    /// Cancelled when the flow has gone on with it.
+    pub(crate) done: CancellationToken,
+}
+
+/// What a flow does that has come to the end of what it was to take.
+pub(crate) enum AtEnd {
+    /// It was called off.
+    GoOn,
+    Over(FlowState),
+    Switch(Replacement),
+}
+
 /// Counted by the flow's own task alone.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) received: AtomicU64,
+    pub(crate) added: AtomicU64,
     pub(crate) published: AtomicU64,
     pub(crate) filtered: AtomicU64,
     pub(crate) failed: AtomicU64,
+    pub(crate) merged: AtomicU64,
+    pub(crate) lost: AtomicU64,
+    pub(crate) retried: AtomicU64,
+    pub(crate) dead: AtomicU64,
 }
 
 /// Adds to a count that only one task writes: without a locked instruction.
+#[inline]
 pub(crate) fn add(count: &AtomicU64, more: u64) {
     count.store(count.load(Ordering::Relaxed) + more, Ordering::Release);
 }
 
-impl Course {
-    /// The course of a flow whose source has not been subscribed to yet.
-    pub(crate) fn new(name: String, from: String, to: String, bus: Arc<dyn Bus>) -> Self {
-        let settled = published(&bus.stats(), &from);
+/// Takes back what was added too early.
+pub(crate) fn take_back(count: &AtomicU64, less: u64) {
+    count.store(count.load(Ordering::Relaxed) - less, Ordering::Release);
+}
+
+/// How far a flow is with one of its sources, and how far it may go.
+#[derive(Debug)]
+pub(crate) struct SourceControl {
+    topic: String,
+    /// The sequence of the last event that was taken, or of one before the first.
+    taken: AtomicU64,
+    /// The sequence of the last event to be taken for now.
+    limit: AtomicU64,
+    /// The sequence of the last event to be taken at all.
+    last: AtomicU64,
+    /// The topic is closed and everything was taken.
+    closed: AtomicBool,
+}
+
+impl SourceControl {
+    /// Of a source that has not subscribed yet.
+    pub(crate) fn of(topic: &str, bus: &dyn Bus) -> Self {
         Self {
-            name,
-            from,
-            to,
+            topic: topic.to_owned(),
+            taken: AtomicU64::new(published(&bus.stats(), topic)),
+            limit: AtomicU64::new(u64::MAX),
+            last: AtomicU64::new(u64::MAX),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    #[inline]
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn take(&self, sequence: u64) {
+        self.taken.store(sequence, Ordering::Release);
+    }
+
+    /// There is nothing more up to its limit, or at all. Whatever else was counted there was not
+    /// for this subscriber.
+    pub(crate) fn exhaust(&self, closed: bool) {
+        self.closed.store(closed, Ordering::Release);
+        let limit = self.limit();
+        if limit != u64::MAX {
+            self.take(limit.max(self.taken()));
+        }
+    }
+
+    /// Takes what it likes, or nothing for now.
+    fn hold(&self, holds: bool) {
+        let limit = if holds { 0 } else { u64::MAX };
+        self.limit.store(limit, Ordering::Release);
+    }
+
+    /// Takes what was published by now, and then nothing.
+    fn stop(&self, topics: &[TopicStats]) {
+        let last = published(topics, &self.topic);
+        self.last.store(last, Ordering::Release);
+        self.limit.store(last, Ordering::Release);
+    }
+
+    fn go_on(&self, paused: bool) {
+        self.last.store(u64::MAX, Ordering::Release);
+        self.hold(paused);
+    }
+
+    fn left(&self, topics: &[TopicStats]) -> u64 {
+        if self.closed.load(Ordering::Acquire) {
+            return 0;
+        }
+        // Read before what was taken is: so none seems to have taken more than there was.
+        let last = self.last.load(Ordering::Acquire);
+        let last = last.min(published(topics, &self.topic));
+        last.saturating_sub(self.taken.load(Ordering::Acquire))
+    }
+}
+
+impl Course {
+    pub(crate) fn new(name: &str, bus: Arc<dyn Bus>, shape: Shape) -> Self {
+        Self {
+            name: name.into(),
             bus,
             counts: Counts::default(),
-            settled: AtomicU64::new(settled),
-            last: AtomicU64::new(u64::MAX),
-            state: Mutex::new(FlowState::Running),
-            stop: CancellationToken::new(),
+            latencies: Latencies::default(),
+            since: Instant::now(),
+            state: Mutex::new(State {
+                flow: FlowState::Running,
+                paused: false,
+                shape: Arc::new(shape),
+                replacement: None,
+            }),
+            asked: AtomicU64::new(0),
+            sleeper: Mutex::default(),
             abort: CancellationToken::new(),
             gone: CancellationToken::new(),
         }
     }
 
-    /// The event of this sequence is done with.
-    pub(crate) fn settle(&self, sequence: u64) {
-        self.settled.store(sequence, Ordering::Release);
+    pub(crate) fn bus(&self) -> &dyn Bus {
+        &*self.bus
     }
 
-    /// Whether everything is done with that was to be handled before a stop.
-    pub(crate) fn is_drained(&self) -> bool {
-        self.settled.load(Ordering::Relaxed) >= self.last.load(Ordering::Acquire)
+    pub(crate) fn shape(&self) -> Arc<Shape> {
+        Arc::clone(&self.state().shape)
+    }
+
+    /// How often something was asked of it.
+    #[inline]
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// The task sleeps until something is asked of it, whatever else it sleeps for.
+    pub(crate) fn sleep(&self, waker: &Waker) {
+        let mut sleeper = self.sleeper.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*sleeper {
+            Some(sleeper) if sleeper.will_wake(waker) => {}
+            _ => *sleeper = Some(waker.clone()),
+        }
+    }
+
+    fn wake(&self) {
+        self.asked.fetch_add(1, Ordering::AcqRel);
+        let sleeper = self.sleeper.lock();
+        let sleeper = sleeper.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sleeper) = sleeper {
+            sleeper.wake();
+        }
+    }
+
+    /// Whether a source that takes nothing will take more later.
+    pub(crate) fn is_paused(&self) -> bool {
+        let state = self.state();
+        state.flow == FlowState::Running && state.paused && state.replacement.is_none()
+    }
+
+    /// Takes nothing from now on, or goes on. Whether it runs.
+    pub(crate) fn pause(&self, paused: bool) -> bool {
+        let mut state = self.state();
+        let runs = state.flow == FlowState::Running;
+        if runs {
+            state.paused = paused;
+            if state.replacement.is_none() {
+                let sources = state.shape.sources.iter();
+                sources.for_each(|source| source.hold(paused));
+            }
+        }
+        drop(state);
+        self.wake();
+        runs
     }
 
     /// Asks it to stop when it has handled what has been published by now. Without effect where it
     /// has been asked before, or has ended.
     pub(crate) fn stop(&self) {
         let mut state = self.state();
-        if *state == FlowState::Running {
-            *state = FlowState::Draining;
-            self.set_last();
-            self.stop.cancel();
+        let mut replacement = None;
+        if state.flow == FlowState::Running {
+            state.flow = FlowState::Draining;
+            replacement = state.replacement.take();
+            self.stop_sources(&state.shape);
         }
+        drop(state);
+        // Outside the lock: it has subscribers.
+        drop(replacement);
+        self.wake();
     }
 
     /// Ends it where it waits.
@@ -88,50 +286,132 @@ impl Course {
         self.abort.cancel();
     }
 
-    /// It has ended, in this way unless in another before.
-    pub(crate) fn end(&self, how: FlowState) {
+    /// Asks it to go on with another definition once it has brought to an end what it has in hand.
+    /// What is shared with that it takes no more of; of its other sources it takes what has been
+    /// published by now. Gives back what cannot be done, as the flow does not run.
+    pub(crate) fn replace(&self, replacement: Replacement) -> Option<Replacement> {
         let mut state = self.state();
-        match *state {
-            FlowState::Running => self.set_last(),
-            FlowState::Draining => {}
-            _ => return,
+        if state.flow != FlowState::Running {
+            return Some(replacement);
         }
-        *state = how;
-        if let FlowState::Drained | FlowState::SourceClosed = how {
-            // Whatever else was counted there was not for this subscriber.
-            self.settle(self.last.load(Ordering::Relaxed));
+        let topics = self.bus.stats();
+        for source in &state.shape.sources {
+            let goes_on = |other: &Arc<SourceControl>| Arc::ptr_eq(other, source);
+            match replacement.shape.sources.iter().any(goes_on) {
+                true => source.hold(true),
+                false => source.stop(&topics),
+            }
+        }
+        let before = state.replacement.replace(replacement);
+        drop(state);
+        drop(before);
+        self.wake();
+        None
+    }
+
+    /// Goes on as it is, if it has not gone on with the other definition yet.
+    pub(crate) fn call_off(&self, done: &CancellationToken) {
+        let mut state = self.state();
+        if done.is_cancelled() {
+            return;
+        }
+        let replacement = state.replacement.take();
+        if replacement.is_some() {
+            let paused = state.paused;
+            let sources = state.shape.sources.iter();
+            sources.for_each(|source| source.go_on(paused));
+        }
+        drop(state);
+        drop(replacement);
+        self.wake();
+    }
+
+    /// All sources have come to their ends, and nothing is held.
+    pub(crate) fn at_end(&self) -> AtEnd {
+        let mut state = self.state();
+        if let Some(replacement) = state.replacement.take() {
+            state.shape = Arc::clone(&replacement.shape);
+            let paused = state.paused;
+            let sources = state.shape.sources.iter();
+            sources.for_each(|source| source.go_on(paused));
+            replacement.done.cancel();
+            return AtEnd::Switch(replacement);
+        }
+        let is_closed = |source: &Arc<SourceControl>| source.closed.load(Ordering::Acquire);
+        match state.flow {
+            FlowState::Draining => AtEnd::Over(FlowState::Drained),
+            _ if state.shape.sources.iter().any(is_closed) => AtEnd::Over(FlowState::SourceClosed),
+            _ => AtEnd::GoOn,
         }
     }
 
-    fn set_last(&self) {
-        let last = published(&self.bus.stats(), &self.from);
-        self.last.store(last, Ordering::Release);
+    /// It has ended, in this way unless in another before.
+    pub(crate) fn end(&self, how: FlowState) {
+        let mut state = self.state();
+        match state.flow {
+            FlowState::Running => self.stop_sources(&state.shape),
+            FlowState::Draining => {}
+            _ => return,
+        }
+        state.flow = how;
+        let replacement = state.replacement.take();
+        drop(state);
+        drop(replacement);
+    }
+
+    fn stop_sources(&self, shape: &Shape) {
+        let topics = self.bus.stats();
+        shape.sources.iter().for_each(|source| source.stop(&topics));
     }
 
     /// What it has done, and what is left by what the topics of its bus have counted.
     pub(crate) fn report(&self, topics: &[TopicStats]) -> FlowReport {
-        let state = *self.state();
-        // Received is counted before whatever becomes of it, so it is read after that.
-        let published_there = published(topics, &self.from);
-        let last = self.last.load(Ordering::Acquire).min(published_there);
-        let stats = FlowStats {
-            published: self.counts.published.load(Ordering::Acquire),
-            filtered: self.counts.filtered.load(Ordering::Acquire),
-            failed: self.counts.failed.load(Ordering::Acquire),
-            received: self.counts.received.load(Ordering::Acquire),
+        let (state, shape) = {
+            let state = self.state();
+            let flow = match state.flow {
+                FlowState::Running if state.paused => FlowState::Paused,
+                flow => flow,
+            };
+            (flow, Arc::clone(&state.shape))
         };
+        let left: u64 = shape.sources.iter().map(|source| source.left(topics)).sum();
+        let stats = self.counts.read();
         FlowReport {
-            name: self.name.clone(),
-            from: self.from.clone(),
-            to: self.to.clone(),
+            name: self.name.to_string(),
+            from: shape.from.clone(),
+            to: shape.to.clone(),
             state,
             stats,
-            left: last.saturating_sub(self.settled.load(Ordering::Acquire)),
+            left: left + stats.held,
+            age: self.since.elapsed(),
+            latency: self.latencies.summary(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, FlowState> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn read(&self) -> FlowStats {
+        // Received is counted before whatever becomes of it, so it is read after that.
+        let count = |count: &AtomicU64| count.load(Ordering::Acquire);
+        let mut stats = FlowStats {
+            published: count(&self.published),
+            filtered: count(&self.filtered),
+            failed: count(&self.failed),
+            merged: count(&self.merged),
+            lost: count(&self.lost),
+            retried: count(&self.retried),
+            dead: count(&self.dead),
+            added: count(&self.added),
+            received: count(&self.received),
+            held: 0,
+        };
+        let over = stats.published + stats.filtered + stats.failed + stats.merged;
+        stats.held = (stats.received + stats.added).saturating_sub(over);
+        stats
     }
 }
 
@@ -146,7 +426,7 @@ impl fmt::Debug for Course {
         formatter
             .debug_struct("Course")
             .field("name", &self.name)
-            .field("state", &*self.state())
+            .field("state", &self.state().flow)
             .finish_non_exhaustive()
     }
 }

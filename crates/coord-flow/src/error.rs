@@ -1,5 +1,7 @@
 //! What can go wrong with a flow.
 
+use std::time::Duration;
+
 use coord_bus::BusError;
 
 use crate::MAX_FLOWS;
@@ -11,7 +13,7 @@ pub enum FlowError {
     /// It would feed itself.
     #[error(
         "flow `{name}` was not added: it would close the loop {}, and wait for itself for ever \
-         once that is full; end the loop at one of these topics", path.join(" → ")
+         once that is full; end the loop at one of these topics, or let the flow `allow_loop`", path.join(" → ")
     )]
     Loop {
         /// The flow.
@@ -21,16 +23,16 @@ pub enum FlowError {
     },
     /// There is a flow of that name.
     #[error(
-        "flow `{name}` was not added: there is one of that name, from `{from}` to `{to}`; give it \
-         another with `named`, or remove that one first"
+        "flow `{name}` was not added: there is one of that name, from `{}` to `{}`; give it \
+         another with `named`, or remove that one first", from.join("` and `"), to.join("` and `")
     )]
     DuplicateName {
         /// The name.
         name: String,
         /// Where that flow takes events from.
-        from: String,
+        from: Vec<String>,
         /// Where that flow publishes to.
-        to: String,
+        to: Vec<String>,
     },
     /// There are as many flows as there may be.
     #[error("flow `{name}` was not added: there are {MAX_FLOWS} flows already, the limit")]
@@ -38,11 +40,22 @@ pub enum FlowError {
         /// The flow.
         name: String,
     },
-    /// There is no flow of that name.
+    /// There is no flow of that name, or none that runs.
     #[error("there is no flow `{name}`; `event_flows` lists those that there are")]
     UnknownFlow {
         /// The name.
         name: String,
+    },
+    /// A flow had not brought to an end what it had in hand.
+    #[error(
+        "flow `{name}` was not replaced: it still has something in hand after {deadline:?}, and \
+         goes on as it was; perhaps nobody reads what it publishes"
+    )]
+    NotReplaced {
+        /// The flow.
+        name: String,
+        /// The deadline.
+        deadline: Duration,
     },
     /// The choreographer was shut down.
     #[error("flow `{name}` was not added: its choreographer was shut down")]

@@ -1,5 +1,6 @@
-//! What failed on a flow's way, told to `error-detected`.
+//! What failed on a flow's way: who is told, and where the event goes.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use coord_bus::Publisher;
@@ -7,7 +8,11 @@ use coord_bus::time::Clock;
 use coord_bus::vocabulary::{ERROR_DETECTED, ErrorDetected, Severity};
 
 use crate::choreographer::Flows;
-use crate::course::Course;
+use crate::course::{Course, add};
+use crate::options::OnFailure;
+use crate::origin::{Original, Told};
+use crate::report::FlowState;
+use crate::stage::Failed;
 
 /// Tells of a flow's failures.
 #[derive(Debug, Clone)]
@@ -20,7 +25,8 @@ pub(crate) struct Failures {
 impl Failures {
     /// Tells that something failed, unless the report would come back to the flow.
     pub(crate) fn tell(&self, course: &Course, kind: &str, message: String) {
-        if self.flows.are_joined(ERROR_DETECTED.name(), &course.from) {
+        let shape = course.shape();
+        if self.flows.are_joined(ERROR_DETECTED.name(), &shape.from) {
             return;
         }
         // Nobody may wait here: a full topic loses the event, and the count stays.
@@ -31,5 +37,76 @@ impl Failures {
             severity: Severity::Error,
             at: self.clock.now(),
         });
+    }
+
+    /// Counts a failure and tells of it; where its event is to become a dead letter, with what.
+    fn begin<'a>(
+        &self,
+        course: &'a Course,
+        failed: &'a Failed,
+        original: Option<&Arc<dyn Original>>,
+    ) -> Told<'a> {
+        add(&course.counts.failed, 1);
+        let mut message = failed.failure.to_string();
+        if let (Some(original), false) = (original, failed.kind == "unpublished") {
+            message = format!(
+                "{message}, in {}, at {}",
+                failed.stage,
+                original.meta().id()
+            );
+        }
+        self.tell(course, failed.kind, message);
+        let told = Told {
+            bus: course.bus(),
+            flow: &course.name,
+            stage: failed.stage,
+            attempts: failed.attempts,
+            failure: &failed.failure,
+        };
+        if let Some(original) = original {
+            original.tell_fault(&told);
+        }
+        told
+    }
+
+    /// Sees to it that what becomes of an item that failed is what is to.
+    pub(crate) async fn see_to(
+        &self,
+        course: &Course,
+        then: OnFailure,
+        failed: Box<Failed>,
+        original: Option<Arc<dyn Original>>,
+    ) -> ControlFlow<FlowState> {
+        let told = self.begin(course, &failed, original.as_ref());
+        if let (OnFailure::DeadLetter, Some(original)) = (then, original)
+            && original.become_dead_letter(told).await
+        {
+            add(&course.counts.dead, 1);
+        }
+        end_if(then)
+    }
+
+    /// The same, for nobody who may wait.
+    pub(crate) fn see_to_now(
+        &self,
+        course: &Course,
+        then: OnFailure,
+        failed: &Failed,
+        original: Option<&Arc<dyn Original>>,
+    ) -> ControlFlow<FlowState> {
+        let told = self.begin(course, failed, original);
+        if let (OnFailure::DeadLetter, Some(original)) = (then, original)
+            && original.try_become_dead_letter(&told)
+        {
+            add(&course.counts.dead, 1);
+        }
+        end_if(then)
+    }
+}
+
+fn end_if(then: OnFailure) -> ControlFlow<FlowState> {
+    match then {
+        OnFailure::Stop => ControlFlow::Break(FlowState::Failed),
+        OnFailure::DeadLetter | OnFailure::Skip => ControlFlow::Continue(()),
     }
 }

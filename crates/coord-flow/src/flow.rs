@@ -1,21 +1,24 @@
 //! From where to where, and what happens on the way: [`EventFlow`].
 
+mod source;
+mod stages;
+
 use std::fmt;
 
-use coord_bus::{Bus, BusError, BusExt, Event, Topic};
+use coord_bus::{Backoff, Event, Topic};
 
-use crate::run::{Run, Stages};
+use crate::options::{FlowOptions, OnFailure, RetryOptions};
+use crate::run::{Flow, Run};
+use crate::sinks::Sinks;
+use crate::stage::Stage;
 
-/// Opens the topics of a flow.
-type Open = Box<dyn FnOnce(&dyn Bus) -> Result<Box<dyn Run>, BusError> + Send>;
+pub use source::FlowSource;
+pub use stages::FlowStages;
 
-/// Whether a flow goes on with an event.
-type Keeps<E> = Box<dyn FnMut(&E) -> bool + Send>;
-
-/// A flow from one topic to another, to be run by an
+/// A flow from one topic or several to others, to be run by an
 /// [`EventChoreographer`](crate::EventChoreographer).
 ///
-/// Begins with [`EventFlow::from`], and ends with `to`, which makes it one:
+/// Begins with [`EventFlow::from`], and ends with `to`, `to_many` or `route`, which make it one:
 ///
 /// ```
 /// use coord_bus::Topic;
@@ -34,18 +37,14 @@ type Keeps<E> = Box<dyn FnMut(&E) -> bool + Send>;
 #[must_use = "a flow does nothing until a choreographer runs it"]
 pub struct EventFlow {
     pub(crate) name: String,
-    pub(crate) from: String,
-    pub(crate) to: String,
-    pub(crate) open: Open,
+    pub(crate) options: FlowOptions,
+    pub(crate) run: Box<dyn Run>,
 }
 
 impl EventFlow {
     /// Begins a flow that takes every event of this topic.
     pub fn from<E: Event>(topic: &Topic<E>) -> FlowSource<E> {
-        FlowSource {
-            topic: topic.clone(),
-            keeps: None,
-        }
+        FlowSource::new(topic.clone())
     }
 
     /// With another name than `FROM → TO`. A choreographer has at most one flow of a name.
@@ -54,22 +53,73 @@ impl EventFlow {
         self
     }
 
+    /// What becomes of what fails; [`OnFailure::DeadLetter`] by default.
+    pub fn on_failure(mut self, then: OnFailure) -> Self {
+        self.options.on_failure = then;
+        self
+    }
+
+    /// How often a stage that may fail (`try_map`, `enrich`) tries an item in all, and how long it
+    /// waits in between. By default it tries once, and zero counts as that. The stages before it are
+    /// not run again. A failure that says it is permanent is not tried again; nor is a panic
+    /// elsewhere, as what panicked has what it was given.
+    pub fn retry(mut self, max_attempts: u32, backoff: Backoff) -> Self {
+        self.options.retry = RetryOptions {
+            max_attempts: max_attempts.max(1),
+            backoff,
+        };
+        self
+    }
+
+    /// Lets the flow feed itself, directly or around a ring of flows: an event goes round at most
+    /// `hops` times, by count of the flows with such a bound that it has come through, and then
+    /// fails ([`OnFailure`]). By default a flow that closes a loop is refused.
+    ///
+    /// A loop that is full does not stand still: this flow goes on taking events while it waits for
+    /// its sink, up to 1024 that it holds meanwhile, and fails what comes beyond that. Its dead
+    /// letters wait for nobody either.
+    ///
+    /// ```
+    /// use coord_bus::Topic;
+    /// use coord_flow::EventFlow;
+    ///
+    /// const TICKS: Topic<u64> = Topic::new("ticks");
+    ///
+    /// let countdown = EventFlow::from(&TICKS)
+    ///     .filter(|left| *left > 0)
+    ///     .map(|left| left - 1)
+    ///     .to(&TICKS)
+    ///     .allow_loop(100);
+    /// ```
+    pub fn allow_loop(mut self, hops: u32) -> Self {
+        self.options.hops_max = Some(hops);
+        self
+    }
+
+    /// Measures how long each event takes from when it is taken until what became of it is
+    /// published: [`FlowReport::latency`](crate::FlowReport::latency). By default it does not, as
+    /// to ask for the time costs as much as a flow does.
+    pub fn timed(mut self) -> Self {
+        self.options.timed = true;
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    fn new<E: Event, U: Event>(from: Topic<E>, stages: Stages<E, U>, to: &Topic<U>) -> Self {
-        let to = to.clone();
+    fn new<S: Stage>(mut stages: S, sinks: Sinks<S::Out>) -> Self
+    where
+        S::Out: Event,
+    {
+        let mut from = Vec::new();
+        stages.visit(&mut |source| from.push(source.topic().to_owned()));
+        let to: Vec<_> = sinks.topics.iter().map(Topic::name).collect();
         Self {
-            name: format!("{} → {}", from.name(), to.name()),
-            from: from.name().to_owned(),
-            to: to.name().to_owned(),
-            open: Box::new(move |bus| {
-                let sink = bus.publisher(&to)?;
-                let source = bus.subscribe(&from)?;
-                Ok(Box::new((source, stages, sink)))
-            }),
+            name: format!("{} → {}", from.join(" + "), to.join(" + ")),
+            options: FlowOptions::default(),
+            run: Box::new(Flow::new(stages, sinks)),
         }
     }
 }
@@ -79,126 +129,7 @@ impl fmt::Debug for EventFlow {
         formatter
             .debug_struct("EventFlow")
             .field("name", &self.name)
-            .field("from", &self.from)
-            .field("to", &self.to)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The beginning of a flow: its events are lent to its stages, not cloned.
-#[must_use = "a flow is made by `to`"]
-pub struct FlowSource<E> {
-    topic: Topic<E>,
-    keeps: Option<Keeps<E>>,
-}
-
-impl<E: Event> FlowSource<E> {
-    /// Goes on with the events for which this is true.
-    pub fn filter(self, mut keeps: impl FnMut(&E) -> bool + Send + 'static) -> Self {
-        let keeps: Keeps<E> = match self.keeps {
-            None => Box::new(keeps),
-            Some(mut before) => Box::new(move |event| before(event) && keeps(event)),
-        };
-        Self {
-            topic: self.topic,
-            keeps: Some(keeps),
-        }
-    }
-
-    /// Goes on with what this makes of each event.
-    pub fn map<U: 'static>(
-        self,
-        mut change: impl FnMut(&E) -> U + Send + 'static,
-    ) -> FlowStages<E, U> {
-        self.filter_map(move |event| Some(change(event)))
-    }
-
-    /// Goes on with what this makes of some of the events.
-    pub fn filter_map<U: 'static>(
-        self,
-        mut change: impl FnMut(&E) -> Option<U> + Send + 'static,
-    ) -> FlowStages<E, U> {
-        let stages: Stages<E, U> = match self.keeps {
-            None => Box::new(change),
-            Some(mut keeps) => Box::new(move |event| {
-                if keeps(event) {
-                    return change(event);
-                }
-                None
-            }),
-        };
-        FlowStages {
-            topic: self.topic,
-            stages,
-        }
-    }
-
-    /// The flow that publishes clones of its events to this topic.
-    pub fn to(self, topic: &Topic<E>) -> EventFlow
-    where
-        E: Clone,
-    {
-        self.map(E::clone).to(topic)
-    }
-}
-
-impl<E> fmt::Debug for FlowSource<E> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("FlowSource")
-            .field("topic", &self.topic)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The later part of a flow, whose stages own what they are given: what an event of `E` has become
-/// so far, a `U`.
-#[must_use = "a flow is made by `to`"]
-pub struct FlowStages<E, U> {
-    topic: Topic<E>,
-    stages: Stages<E, U>,
-}
-
-impl<E: Event, U: 'static> FlowStages<E, U> {
-    /// Goes on with those for which this is true.
-    pub fn filter(self, mut keeps: impl FnMut(&U) -> bool + Send + 'static) -> Self {
-        self.filter_map(move |item| keeps(&item).then_some(item))
-    }
-
-    /// Goes on with what this makes of each.
-    pub fn map<V: 'static>(
-        self,
-        mut change: impl FnMut(U) -> V + Send + 'static,
-    ) -> FlowStages<E, V> {
-        self.filter_map(move |item| Some(change(item)))
-    }
-
-    /// Goes on with what this makes of some of them.
-    pub fn filter_map<V: 'static>(
-        self,
-        mut change: impl FnMut(U) -> Option<V> + Send + 'static,
-    ) -> FlowStages<E, V> {
-        let mut stages = self.stages;
-        FlowStages {
-            topic: self.topic,
-            stages: Box::new(move |event| stages(event).and_then(&mut change)),
-        }
-    }
-
-    /// The flow that publishes them to this topic.
-    pub fn to(self, topic: &Topic<U>) -> EventFlow
-    where
-        U: Event,
-    {
-        EventFlow::new(self.topic, self.stages, topic)
-    }
-}
-
-impl<E, U> fmt::Debug for FlowStages<E, U> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("FlowStages")
-            .field("topic", &self.topic)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

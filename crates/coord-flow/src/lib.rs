@@ -87,19 +87,29 @@
 //! way. An aborted flow has published an event or has not: nothing is published by halves or twice.
 
 mod flow;
+mod window;
+mod options;
+mod sinks;
 mod choreographer;
 mod arrows;
 mod course;
 mod run;
+mod stage;
+mod origin;
 mod failure;
 mod report;
+mod latency;
 pub mod builtin;
 mod error;
 
 pub use choreographer::{EventChoreographer, MAX_FLOWS};
 pub use error::FlowError;
 pub use flow::{EventFlow, FlowSource, FlowStages};
+pub use latency::FlowLatency;
+pub use options::OnFailure;
 pub use report::{FlowReport, FlowState, FlowStats, ShutdownReport};
+pub use sinks::Route;
+pub use window::Window;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,165 +1,451 @@
-//! The task of a flow: takes an event, sends it through the stages, publishes what comes out.
+//! The task of a flow: pulls what comes out of its stages, and publishes it.
 
+use std::collections::VecDeque;
 use std::error::Error;
+use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use coord_bus::{
-    BoxFuture, Envelope, Event, Meta, Publisher, Received, Refused, Subscriber, TryReceiveError,
-    WithCauses, panic_message,
+    BoxFuture, BusError, Envelope, Event, Failure, Publisher, Refused, Topic, WithCauses,
 };
-use tokio::select;
 use tokio::task::coop::consume_budget;
 
-use crate::course::{Course, add};
+use crate::course::{AtEnd, Course, Replacement, Shape, add};
 use crate::failure::Failures;
+use crate::options::FlowOptions;
+use crate::origin::{HOPS, Origin, Original};
 use crate::report::FlowState;
+use crate::sinks::{Pick, Sinks};
+use crate::stage::{Failed, Handed, Label, Opening, Pulled, Stage, Way};
 
-/// All stages of a flow: what becomes of an event, if anything.
-pub(crate) type Stages<E, U> = Box<dyn FnMut(&E) -> Option<U> + Send>;
+/// The most items that a flow in a loop holds while its sink is full: as many as a topic does by
+/// default.
+const LOOP_HELD_MAX: usize = 1024;
 
-/// The most events that are handled before others are let run: as many as a subscriber reads for
-/// one unit of its task's budget.
+/// The most that is taken before others are let run, by what needs not wait for its source.
 const AT_ONCE_MAX: usize = 128;
 
-/// A flow whose topics are open.
+/// A flow, whatever its types.
 pub(crate) trait Run: Send {
-    /// Runs it to its end.
-    fn run(self: Box<Self>, course: Arc<Course>, failures: Failures) -> BoxFuture<'static, ()>;
+    /// From where to where it goes, without its sources.
+    fn shape(&mut self) -> Shape;
+
+    /// Opens its topics. Those that it will adopt it does not subscribe to.
+    fn open(&mut self, opening: &mut Opening<'_>, options: &FlowOptions) -> Result<(), BusError>;
+
+    /// Adopts subscribers of the flow that it replaces.
+    fn adopt(&mut self, handed: Vec<Handed>);
+
+    /// Runs it to its end, or until another takes its place.
+    fn run(self: Box<Self>, trip: Trip) -> BoxFuture<'static, Ended>;
 }
 
-impl<E: Event, U: Event> Run for (Subscriber<E>, Stages<E, U>, Publisher<U>) {
-    fn run(self: Box<Self>, course: Arc<Course>, failures: Failures) -> BoxFuture<'static, ()> {
-        let (source, stages, sink) = *self;
-        let way = Way {
-            stages,
-            sink,
+/// What a flow is given to run.
+pub(crate) struct Trip {
+    pub(crate) course: Arc<Course>,
+    pub(crate) options: FlowOptions,
+    pub(crate) failures: Failures,
+}
+
+/// How a flow ended.
+pub(crate) enum Ended {
+    Over(FlowState),
+    /// This one goes on.
+    Replaced(Box<dyn Run>, FlowOptions),
+}
+
+/// Runs a flow, and those that take its place.
+pub(crate) async fn run(mut flow: Box<dyn Run>, mut trip: Trip) {
+    let (course, failures) = (Arc::clone(&trip.course), trip.failures.clone());
+    loop {
+        match flow.run(trip).await {
+            Ended::Over(state) => return course.end(state),
+            Ended::Replaced(next, options) => {
+                flow = next;
+                trip = Trip {
+                    course: Arc::clone(&course),
+                    options,
+                    failures: failures.clone(),
+                };
+            }
+        }
+    }
+}
+
+/// The stages of a flow, and where it ends.
+pub(crate) struct Flow<S: Stage> {
+    stages: S,
+    sinks: Sinks<S::Out>,
+}
+
+impl<S: Stage> Flow<S> {
+    pub(crate) fn new(stages: S, sinks: Sinks<S::Out>) -> Self {
+        Self { stages, sinks }
+    }
+}
+
+impl<S: Stage<Out: Event>> Run for Flow<S> {
+    fn shape(&mut self) -> Shape {
+        let mut shape = Shape::default();
+        self.stages.visit(&mut |source| {
+            shape.from.push(source.topic().to_owned());
+            shape.dead_letters.push(source.dead_letter_topic());
+        });
+        let to = self.sinks.topics.iter().map(Topic::name);
+        shape.to = to.map(str::to_owned).collect();
+        shape
+    }
+
+    fn open(&mut self, opening: &mut Opening<'_>, options: &FlowOptions) -> Result<(), BusError> {
+        // Where an item may be there when its source has gone on.
+        opening.keep = S::HOLDS || options.timed || options.hops_max.is_some();
+        self.sinks.open(opening.bus)?;
+        let mut opened = Ok(());
+        self.stages.visit(&mut |source| {
+            if opened.is_ok() {
+                opened = source.open(opening);
+            }
+        });
+        opened
+    }
+
+    fn adopt(&mut self, mut handed: Vec<Handed>) {
+        self.stages.visit(&mut |source| source.adopt(&mut handed));
+    }
+
+    fn run(self: Box<Self>, trip: Trip) -> BoxFuture<'static, Ended> {
+        let Trip {
             course,
+            options,
             failures,
+        } = trip;
+        let Flow { stages, sinks } = *self;
+        let way = Way::new(course, options.retry, failures);
+        let hand = Hand {
+            stages,
+            way,
+            options,
+            pick: sinks.pick,
+            sinks: sinks.publishers.len(),
+            waiting: VecDeque::new(),
+            ended: None,
         };
-        Box::pin(way.run(source))
+        let driver = Driver {
+            hand,
+            sinks: sinks.publishers,
+        };
+        Box::pin(driver.run())
     }
 }
 
-/// What an event goes through.
-struct Way<E, U> {
-    stages: Stages<E, U>,
-    sink: Publisher<U>,
-    course: Arc<Course>,
-    failures: Failures,
+/// A flow on its way.
+struct Driver<S: Stage> {
+    hand: Hand<S>,
+    sinks: Vec<Publisher<S::Out>>,
 }
 
-impl<E: Event, U: Event> Way<E, U> {
-    async fn run(mut self, mut source: Subscriber<E>) {
-        let course = Arc::clone(&self.course);
-        let end = loop {
-            if let ControlFlow::Break(end) = self.go_on(&mut source, &course).await {
-                break end;
+impl<S: Stage<Out: Event>> Driver<S> {
+    async fn run(mut self) -> Ended {
+        loop {
+            let mut then = match poll_fn(|cx| self.hand.turn(cx)).await {
+                Turn::Publish(ready) => self.publish(ready).await,
+                Turn::PublishAll => ControlFlow::Continue(()),
+                Turn::Failed(failed) => self.hand.fail(failed).await,
+                Turn::End => match self.hand.way.course.at_end() {
+                    AtEnd::Over(state) => return Ended::Over(state),
+                    AtEnd::Switch(replacement) => return self.hand.switch(replacement),
+                    AtEnd::GoOn => {
+                        consume_budget().await;
+                        ControlFlow::Continue(())
+                    }
+                },
+            };
+            while then.is_continue()
+                && let Some(ready) = self.hand.waiting.pop_front()
+            {
+                then = self.publish(ready).await;
+            }
+            if let Some(state) = then.break_value().or(self.hand.ended) {
+                return Ended::Over(state);
+            }
+        }
+    }
+
+    /// Publishes something, waiting for room; and meanwhile goes on with what is held, and in a
+    /// loop takes more.
+    #[inline]
+    async fn publish(&mut self, ready: Ready<S::Out>) -> ControlFlow<FlowState> {
+        let Ready {
+            to,
+            envelope,
+            origin,
+        } = ready;
+        let (sinks, hand) = (&self.sinks, &mut self.hand);
+        let mut publishing = sinks[to].publish_with(envelope);
+        let published = poll_fn(|cx| match Pin::new(&mut publishing).poll(cx) {
+            Poll::Ready(published) => Poll::Ready(published),
+            Poll::Pending => {
+                hand.go_on(cx);
+                Poll::Pending
+            }
+        });
+        match published.await {
+            Ok(()) => {
+                self.hand.published(&origin);
+                ControlFlow::Continue(())
+            }
+            Err(refused) => self.hand.refused(&refused, origin).await,
+        }
+    }
+}
+
+/// What a flow has in hand, and what it does with it that needs not wait for its sinks.
+struct Hand<S: Stage> {
+    stages: S,
+    way: Way,
+    options: FlowOptions,
+    pick: Pick<S::Out>,
+    /// How many there are.
+    sinks: usize,
+    /// What is to be published next: the clones of one item; in a loop, what has come meanwhile.
+    waiting: VecDeque<Ready<S::Out>>,
+    /// What has failed meanwhile is its end.
+    ended: Option<FlowState>,
+}
+
+/// What is to be published, to which of the sinks.
+struct Ready<U> {
+    to: usize,
+    envelope: Envelope<U>,
+    origin: Origin,
+}
+
+/// What comes next.
+enum Turn<U> {
+    Publish(Ready<U>),
+    /// What waits.
+    PublishAll,
+    Failed(Box<Failed>),
+    End,
+}
+
+impl<S: Stage<Out: Event>> Hand<S> {
+    /// What comes next, of the stages.
+    #[inline]
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn<S::Out>> {
+        loop {
+            let asked = self.way.course.asked();
+            // A stage that is broken by a panic breaks nothing but itself.
+            let turn = AssertUnwindSafe(|| {
+                let pulled = self.stages.poll_next(cx, &self.way);
+                pulled.map(|pulled| match pulled {
+                    Pulled::Item(item, origin) => self.ready(item, origin),
+                    Pulled::Failed(failed) => Some(Turn::Failed(failed)),
+                    Pulled::End => Some(Turn::End),
+                })
+            });
+            match catch_unwind(turn) {
+                Ok(Poll::Ready(Some(turn))) => return Poll::Ready(turn),
+                // Filtered out.
+                Ok(Poll::Ready(None)) => {}
+                Ok(Poll::Pending) => {
+                    self.way.course.sleep(cx.waker());
+                    // Asked while it looked, it looks again.
+                    if self.way.course.asked() == asked {
+                        return Poll::Pending;
+                    }
+                }
+                Err(panic) => return Poll::Ready(Turn::Failed(self.way.caught(&*panic))),
+            }
+        }
+    }
+
+    /// Makes an item ready to be published.
+    #[inline]
+    fn ready(&mut self, item: S::Out, origin: Origin) -> Option<Turn<S::Out>> {
+        if let Some(max) = self.options.hops_max
+            && origin.hops() >= max
+        {
+            return Some(Turn::Failed(went_round(max, origin)));
+        }
+        let (way, counts) = (&self.way, &self.way.course.counts);
+        let to = match &mut self.pick {
+            Pick::Only => 0,
+            Pick::One(choose) => {
+                let choose = || choose(&item);
+                let Some(to) = way.watch(Some(label("route")), Some(&origin), choose) else {
+                    add(&counts.filtered, 1);
+                    return None;
+                };
+                to
+            }
+            Pick::Each(clone) => {
+                let copy = || (0..self.sinks).map(|_| clone(&item)).collect::<Vec<_>>();
+                let copies = way.watch(Some(label("to_many")), Some(&origin), copy);
+                match copies.len() {
+                    0 => add(&counts.filtered, 1),
+                    copies => add(&counts.added, copies as u64 - 1),
+                }
+                for (to, copy) in copies.into_iter().enumerate() {
+                    let envelope = self.seal(copy, &origin);
+                    let origin = origin.clone();
+                    self.waiting.push_back(Ready {
+                        to,
+                        envelope,
+                        origin,
+                    });
+                }
+                return Some(Turn::PublishAll);
             }
         };
-        course.end(end);
+        let envelope = self.seal(item, &origin);
+        Some(Turn::Publish(Ready {
+            to,
+            envelope,
+            origin,
+        }))
     }
 
-    /// Handles what is ready, and then waits for more, or lets others run.
-    async fn go_on(
-        &mut self,
-        source: &mut Subscriber<E>,
-        course: &Course,
-    ) -> ControlFlow<FlowState> {
-        // Looked at before the source is: what had been published before a stop is then found.
-        let is_asked_to_stop = course.stop.is_cancelled();
+    #[inline]
+    fn seal(&self, item: S::Out, origin: &Origin) -> Envelope<S::Out> {
+        let envelope = origin.envelope(item);
+        match self.options.hops_max {
+            None => envelope,
+            Some(_) => envelope.header(HOPS, (origin.hops() + 1).to_string()),
+        }
+    }
+
+    /// Goes on with what is held while a sink is full. A loop would stand still if nothing were
+    /// taken from it.
+    #[cold]
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        if self.options.hops_max.is_none() {
+            if S::HOLDS {
+                self.stages.poll_progress(cx, &self.way);
+            }
+            return;
+        }
         for _ in 0..AT_ONCE_MAX {
-            if course.is_drained() {
-                return ControlFlow::Break(FlowState::Drained);
+            match self.turn(cx) {
+                Poll::Ready(Turn::Publish(ready)) => self.waiting.push_back(ready),
+                Poll::Ready(Turn::PublishAll) => {}
+                Poll::Ready(Turn::Failed(failed)) => self.fail_now(&failed),
+                Poll::Ready(Turn::End) | Poll::Pending => return,
             }
-            match source.try_recv() {
-                Ok(received) => self.handle(received).await?,
-                Err(TryReceiveError::Closed) => {
-                    return ControlFlow::Break(FlowState::SourceClosed);
-                }
-                Err(TryReceiveError::Empty) if is_asked_to_stop => {
-                    return ControlFlow::Break(FlowState::Drained);
-                }
-                Err(TryReceiveError::Empty) => {
-                    select! {
-                        // First, so that nothing is handled that came after the stop.
-                        biased;
-                        () = course.stop.cancelled() => {}
-                        received = source.recv() => if let Some(received) = received {
-                            self.handle(received).await?;
-                        },
-                    }
-                    return ControlFlow::Continue(());
-                }
+            while self.waiting.len() > LOOP_HELD_MAX
+                && let Some(ready) = self.waiting.pop_back()
+            {
+                self.fail_now(&is_full(ready.origin));
             }
         }
-        consume_budget().await;
-        ControlFlow::Continue(())
+        // There is more, and others want to run too.
+        cx.waker().wake_by_ref();
     }
 
-    /// Sees one event to its end.
-    async fn handle(&mut self, received: Received<'_, E>) -> ControlFlow<FlowState> {
-        let counts = &self.course.counts;
-        let (meta, sequence) = (received.meta(), received.meta().sequence());
-        let undecodable = received.undecodable();
-        add(&counts.received, 1 + undecodable);
-        if undecodable > 0 {
-            add(&counts.failed, undecodable);
-            let message = format!(
-                "{undecodable} events before {} cannot be decoded",
-                meta.id()
-            );
-            self.failures.tell(&self.course, "undecodable", message);
+    #[inline]
+    fn published(&self, origin: &Origin) {
+        add(&self.way.course.counts.published, 1);
+        if self.options.timed
+            && let Some(kept) = &origin.kept
+        {
+            self.way.course.latencies.record(kept.taken().elapsed());
         }
-        let mut then = ControlFlow::Continue(());
-        // A stage that is broken by a panic breaks nothing but itself.
-        let stages = AssertUnwindSafe(|| (self.stages)(received.event()));
-        match catch_unwind(stages) {
-            Ok(None) => add(&counts.filtered, 1),
-            Ok(Some(event)) => {
-                let envelope = caused_by(event, meta);
-                match self.sink.publish_with(envelope).await {
-                    Ok(()) => add(&counts.published, 1),
-                    Err(refused) => {
-                        add(&counts.failed, 1);
-                        then = self.refused(&refused);
-                    }
-                }
-            }
-            Err(panic) => {
-                add(&counts.failed, 1);
-                let message = format!("{}, at {}", panic_message(&*panic), meta.id());
-                self.failures.tell(&self.course, "panic", message);
-            }
-        }
-        self.course.settle(sequence);
-        then
     }
 
     #[cold]
-    fn refused(&self, refused: &Refused<Envelope<U>>) -> ControlFlow<FlowState> {
+    async fn refused(
+        &mut self,
+        refused: &Refused<Envelope<S::Out>>,
+        origin: Origin,
+    ) -> ControlFlow<FlowState> {
         let message = match refused.reason.source() {
             Some(cause) => format!("{refused}: {}", WithCauses(cause)),
             None => refused.to_string(),
         };
-        self.failures.tell(&self.course, "unpublished", message);
-        if refused.is_closed() {
-            return ControlFlow::Break(FlowState::SinkClosed);
+        let failed = Failed {
+            kind: "unpublished",
+            ..*Failed::of(label("to"), origin, Failure::message(message), 1)
+        };
+        let is_closed = refused.is_closed();
+        self.fail(Box::new(failed)).await?;
+        match is_closed {
+            true => ControlFlow::Break(FlowState::SinkClosed),
+            false => ControlFlow::Continue(()),
         }
-        ControlFlow::Continue(())
+    }
+
+    #[cold]
+    async fn fail(&mut self, failed: Box<Failed>) -> ControlFlow<FlowState> {
+        if self.options.hops_max.is_some() {
+            self.fail_now(&failed);
+            return match self.ended {
+                Some(state) => ControlFlow::Break(state),
+                None => ControlFlow::Continue(()),
+            };
+        }
+        let original = self.original(&failed);
+        let then = self.options.on_failure;
+        self.way.see_to(then, failed, original).await
+    }
+
+    #[cold]
+    fn fail_now(&mut self, failed: &Failed) {
+        let original = self.original(failed);
+        let then = self.options.on_failure;
+        let then = self.way.see_to_now(then, failed, original.as_ref());
+        self.ended = self.ended.or(then.break_value());
+    }
+
+    /// The event that it came from.
+    fn original(&mut self, failed: &Failed) -> Option<Arc<dyn Original>> {
+        let origin = failed.origin.as_ref()?;
+        let mut original = origin.kept.clone();
+        if original.is_none() {
+            self.stages.visit(&mut |source| {
+                original = original.take().or_else(|| source.original(origin));
+            });
+        }
+        original
+    }
+
+    fn switch(mut self, replacement: Replacement) -> Ended {
+        let mut handed = Vec::new();
+        self.stages
+            .visit(&mut |source| handed.extend(source.take()));
+        let mut next = replacement.run;
+        next.adopt(handed);
+        Ended::Replaced(next, replacement.options)
     }
 }
 
-/// The event, with what its cause says of the whole that both belong to.
-fn caused_by<U>(event: U, cause: Meta<'_>) -> Envelope<U> {
-    let envelope = Envelope::new(event);
-    if cause.details().is_none() {
-        return envelope;
-    }
-    let envelope = envelope.causation_id(cause.id());
-    match cause.correlation_id() {
-        Some(id) => envelope.correlation_id(id),
-        None => envelope,
-    }
+/// The end of a flow as a stage.
+fn label(kind: &'static str) -> Label {
+    Label { kind, place: 0 }
+}
+
+fn went_round(hops: u32, origin: Origin) -> Box<Failed> {
+    let message = format!("it has been round a loop {hops} times, the limit of the flow");
+    let failed = Failed::of(
+        label("to"),
+        origin,
+        Failure::message(message).permanent(),
+        1,
+    );
+    Box::new(Failed {
+        kind: "loop",
+        ..*failed
+    })
+}
+
+fn is_full(origin: Origin) -> Box<Failed> {
+    let message = format!("the loop is full, and the flow holds {LOOP_HELD_MAX} items for it");
+    let failed = Failed::of(label("to"), origin, Failure::message(message), 1);
+    Box::new(Failed {
+        kind: "loop",
+        ..*failed
+    })
 }

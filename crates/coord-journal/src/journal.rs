@@ -177,6 +177,12 @@ impl Journal {
         connection.map_err(|fault| self.store.error(fault))
     }
 
+    /// The directory of the journal, from the root: what belongs to it and is not in it may be kept
+    /// there, under names that do not begin with `journal` or `holders`.
+    pub fn dir(&self) -> &Path {
+        self.store.dir()
+    }
+
     /// A copy of the lock by which others see that this journal is open. As long as any process has
     /// it, the leases of this journal are not taken for those of a dead process, though this one was
     /// killed: for a process beside it that has something to end first, and is given this as one of

@@ -1,11 +1,11 @@
-//! How fast is this program, and what does it cost? A line of numbers each second.
+//! How fast is this program, and what does it cost? A line of numbers each second, and a report.
 //!
 //! Something publishes at a rate that rises and falls like a pulse, a reader does some work for
-//! each event, and a monitor looks on. After six seconds the program ends by itself, with the
-//! history as a sparkline.
+//! each event, and a monitor looks on. After six seconds the program ends by itself, with a report
+//! as text; with a path, it writes it there as a page of HTML.
 //!
 //! ```console
-//! $ cargo run --release -p coord-monitor --example pulse
+//! $ cargo run --release -p coord-monitor --example pulse -- pulse.html
 //! ```
 
 #![expect(clippy::print_stdout, reason = "it shows a person what it does")]
@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time::{Instant, sleep};
-use coord_bus::{Bus, BusExt, LocalBus, Publisher, Topic};
-use coord_monitor::{PerformanceMetrics, PerformanceMonitor};
+use coord_bus::{Bus, BusExt, LocalBus, Publisher, SubscribeOptions, Topic};
+use coord_monitor::{LatencyProbe, PerformanceMetrics, PerformanceMonitor};
 
 const BEATS: Topic<u64> = Topic::new("beats");
 const SECONDS: u64 = 6;
@@ -29,13 +29,17 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .interval(Duration::from_millis(200))
         .build()?;
 
-    let mut beats = bus.subscribe(&BEATS)?;
+    let latency = monitor.latency("beats");
+    let mut beats = bus.subscribe_with(&BEATS, SubscribeOptions::new().named("reader"))?;
+    let probe = latency.clone();
     let reading = tokio::spawn(async move {
         while let Some(beat) = beats.recv().await {
+            let handling = probe.begin(beat.meta());
             black_box((0..*beat % 2000).map(f64::from_bits).sum::<f64>());
+            handling.done();
         }
     });
-    let publishing = tokio::spawn(pulse(bus.publisher(&BEATS)?));
+    let publishing = tokio::spawn(pulse(bus.publisher(&BEATS)?, latency));
 
     println!("    published/s      peak      lag   memory     cpu");
     for _ in 0..SECONDS {
@@ -46,15 +50,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     bus.close();
     reading.await?;
 
-    let history = monitor.history();
-    if let Some(beats) = history.topic("beats") {
-        println!("\n{}", sparkline(&beats.per_second));
+    let report = monitor.generate_report();
+    match std::env::args_os().nth(1) {
+        Some(path) => std::fs::write(path, report.to_html("A pulse"))?,
+        None => println!("\n{report}"),
     }
     Ok(())
 }
 
 /// Publishes for some seconds, from none to many events a millisecond and back again.
-async fn pulse(beats: Publisher<u64>) {
+async fn pulse(beats: Publisher<u64>, latency: LatencyProbe) {
     let began = Instant::now();
     let mut beat = 0;
     while began.elapsed() < Duration::from_secs(SECONDS) {
@@ -62,7 +67,7 @@ async fn pulse(beats: Publisher<u64>) {
         let burst = (100.0 * (1.0 - (TAU * phase).cos())) as u64;
         for _ in 0..burst {
             beat += 1;
-            if beats.publish(beat).await.is_err() {
+            if beats.publish_with(latency.stamp(beat)).await.is_err() {
                 return;
             }
         }
@@ -83,11 +88,4 @@ fn line(metrics: &PerformanceMetrics) {
         metrics.process.memory_bytes >> 20,
         metrics.process.cpu_percent,
     );
-}
-
-fn sparkline(values: &[f64]) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let top = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    let bar = |value: &f64| BARS[(value / top * 7.0).round() as usize];
-    values.iter().map(bar).collect()
 }

@@ -1,12 +1,12 @@
-//! What can go wrong in starting a monitor.
+//! What can go wrong with a monitor.
 
 use std::time::Duration;
 
 use coord_bus::BusError;
 
-use crate::{MAX_HISTORY, MIN_INTERVAL};
+use crate::{MAX_HISTORY, MAX_SOURCES, MAX_THRESHOLDS, MIN_INTERVAL};
 
-/// A monitor was not started.
+/// A monitor was not started, or does not take what it was given.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MonitorError {
@@ -22,6 +22,44 @@ pub enum MonitorError {
         /// Of how many samples.
         samples: usize,
     },
+    /// Reports would come more often than samples.
+    #[error(
+        "a monitor cannot report every {interval:?} when it samples every {sampling:?}: use that or more"
+    )]
+    ReportsTooOften {
+        /// The interval of reports.
+        interval: Duration,
+        /// That of samples.
+        sampling: Duration,
+    },
+    /// A threshold would close its alert where it is open.
+    #[error(
+        "the alert `{threshold}` would close at {clear}, which is beyond its limit {limit}: use the \
+         limit, or what is within it"
+    )]
+    ClearBeyondLimit {
+        /// The threshold.
+        threshold: String,
+        /// Where it would close.
+        clear: f64,
+        /// The limit.
+        limit: f64,
+    },
+    /// Two thresholds have one name.
+    #[error("there are two thresholds called `{threshold}`: give each a name of its own")]
+    DuplicateThreshold {
+        /// The name.
+        threshold: String,
+    },
+    /// There are too many thresholds.
+    #[error("a monitor has {MAX_THRESHOLDS} thresholds at most, and not {thresholds}")]
+    TooManyThresholds {
+        /// How many there are.
+        thresholds: usize,
+    },
+    /// There are too many sources of readings.
+    #[error("a monitor reads {MAX_SOURCES} sources and no more: let one give several readings")]
+    TooManySources,
     /// A topic could not be opened.
     #[error("a topic that the monitor reads could not be opened")]
     Bus(#[from] BusError),

@@ -36,7 +36,7 @@
 //!
 //! Nothing on the way of an event: topics count by themselves, and the monitor reads their counts
 //! once in each [interval](MonitorBuilder::interval). Of the events themselves it reads only
-//! `workflow-events` and `process-lifecycle`, and never makes their publishers wait: what it could
+//! `workflow-events`, `process-lifecycle`, `error-detected` and `error-recovery`, and never makes their publishers wait: what it could
 //! not keep up with is counted as [`missed`](PerformanceMetrics::missed).
 //!
 //! The program's own memory and processor time are a few small files to read for each sample. While
@@ -46,30 +46,93 @@
 //!
 //! # Bounds
 //!
-//! What there may be many of has a limit: [`MAX_TOPICS`], [`MAX_STEPS`], [`MAX_PROCESSES`],
-//! [`MAX_ACTIVE_RUNS`], [`MAX_HISTORY`]. Topics and steps beyond theirs are summed up in one row
-//! called [`OTHER`].
+//! What there may be many of has a limit: [`MAX_TOPICS`], [`MAX_SUBSCRIBERS`],
+//! [`MAX_LATENCY_TOPICS`], [`MAX_STEPS`], [`MAX_PROCESSES`], [`MAX_ACTIVE_RUNS`],
+//! [`MAX_ERROR_KINDS`], [`MAX_THRESHOLDS`], [`MAX_SOURCES`], [`MAX_READINGS`], [`MAX_HISTORY`]. Topics, subscribers,
+//! steps and kinds of errors beyond theirs are summed up in one row called [`OTHER`].
+
+//!
+//! # Through `metrics`
+//!
+//! With the feature `metrics` and `MonitorBuilder::export`, everything goes to the recorder that the
+//! program has installed, once in each interval. Counters never go back, also after a reset.
+//! Histograms get the durations of an interval at once: give the exporter of Prometheus buckets
+//! (`set_buckets`), as its summaries keep only the last 64 of what comes at once.
+//!
+//! | name | what | labels |
+//! |---|---|---|
+//! | `messaging.client.sent.messages` | events accepted, a counter | `messaging.destination.name`: the topic |
+//! | `messaging.client.consumed.messages` | deliveries, a counter | the same |
+//! | `messaging.process.duration` | seconds that events were handled, a histogram | the same |
+//! | `coord.topic.queued` | seconds until the handling began, a histogram | the same |
+//! | `coord.topic.dropped`, `coord.topic.conflated` | deliveries that were not made, counters | the same |
+//! | `coord.topic.depth`, `coord.topic.lag`, `coord.topic.waiting_publishers` | gauges | the same |
+//! | `process.memory.usage` | bytes, a gauge | |
+//! | `process.cpu.utilization` | of one core, a gauge | |
+//! | `coord.workflow.active` | a gauge | |
+//! | `coord.workflow.runs` | runs that ended, a counter | `outcome` |
+//! | `coord.workflow.duration` | seconds, a histogram | |
+//! | `coord.step.attempts`, `coord.step.failures` | counters | `step`: `WORKFLOW/STEP` |
+//! | `coord.step.duration` | seconds, a histogram | `step` |
+//! | `coord.errors` | errors detected, a counter | `severity` |
+//! | `coord.recoveries` | recoveries that ended, a counter | `outcome` |
+//! | `coord.alerts` | alerts that are open, a gauge | |
+//!
+//! # Spans
+//!
+//! With the feature `tracing`, each run of a workflow that the monitor reads of is a span `run` of the
+//! target `coord::workflow`, each attempt at a step a span `step` within it, and each event in a
+//! [measured handler](LatencyProbe::handler) a span `process` of the target `coord::process`. All have
+//! a field `correlation_id`: that of the event, and for runs and steps that have none, the run's id.
+//! Spans of runs and steps begin and end when the monitor reads of it, which is shortly after.
 
 mod monitor;
+mod measuring;
 mod metrics;
+mod since;
 mod history;
 mod topics;
+mod rates;
+mod latency;
+mod recorder;
 mod workflows;
+mod errors;
 mod durations;
+mod buckets;
 mod processes;
 mod usage;
+mod readings;
+mod threshold;
+mod alerts;
+mod telling;
+mod spans;
+#[cfg(feature = "metrics")]
+mod export;
+mod report;
+mod page;
+mod figures;
 mod error;
 
-pub use durations::{DurationSummary, MAX_DURATION};
+pub use alerts::Alert;
+pub use buckets::MAX_DURATION;
+pub use durations::DurationSummary;
 pub use error::MonitorError;
-pub use history::{DEFAULT_HISTORY, History, MAX_HISTORY, TopicHistory};
+pub use errors::MAX_ERROR_KINDS;
+pub use figures::Unit;
+pub use history::{DEFAULT_HISTORY, History, LatencyHistory, MAX_HISTORY, TopicHistory};
+pub use latency::{Handled, Handling, LatencyMetrics, LatencyProbe, MAX_LATENCY_TOPICS};
 pub use metrics::{
-    PerformanceMetrics, ProcessMetrics, ProcessUsage, StepCounts, StepMetrics, TopicMetrics,
-    WorkflowMetrics,
+    ErrorKind, ErrorMetrics, PerformanceMetrics, ProcessMetrics, ProcessUsage, StepCounts,
+    StepMetrics, SubscriberMetrics, TopicMetrics, WorkflowMetrics,
 };
 pub use monitor::{DEFAULT_INTERVAL, MIN_INTERVAL, MonitorBuilder, PerformanceMonitor};
+pub use page::{Page, Series, Span, SpanKind};
 pub use processes::MAX_PROCESSES;
-pub use topics::MAX_TOPICS;
+pub use rates::Rates;
+pub use readings::{MAX_READINGS, MAX_SOURCES, Reading};
+pub use report::Report;
+pub use threshold::{MAX_THRESHOLDS, Threshold};
+pub use topics::{MAX_SUBSCRIBERS, MAX_TOPICS};
 pub use workflows::{MAX_ACTIVE_RUNS, MAX_STEPS};
 
 /// The name of the row that sums up what is beyond a limit.

@@ -1,14 +1,14 @@
 //! What a monitor has measured, at one moment.
 
 use coord_bus::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::DurationSummary;
+use crate::{Alert, DurationSummary, LatencyMetrics, Rates, Reading};
 
 /// What a monitor has measured. Counts and durations are since it was started or
 /// [reset](crate::PerformanceMonitor::reset); memory, processor time and rates are of the last
 /// sample.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PerformanceMetrics {
     /// When this was asked for.
@@ -19,6 +19,9 @@ pub struct PerformanceMetrics {
     pub measured: f64,
     /// The topics of the bus, by name.
     pub topics: Vec<TopicMetrics>,
+    /// The latency of events, by topic: of those that [somebody asked
+    /// for](crate::PerformanceMonitor::latency).
+    pub latencies: Vec<LatencyMetrics>,
     /// What this program itself uses.
     pub process: ProcessUsage,
     /// The processes that run now, by name.
@@ -27,9 +30,21 @@ pub struct PerformanceMetrics {
     pub workflows: WorkflowMetrics,
     /// The steps of workflows, the slowest by mean first.
     pub steps: Vec<StepMetrics>,
-    /// Events of `workflow-events` and `process-lifecycle` that the monitor did not see, because
-    /// they came faster than it read.
+    /// Errors, and what was done about them.
+    pub errors: ErrorMetrics,
+    /// What is beyond its [threshold](crate::MonitorBuilder::threshold) now.
+    pub alerts: Vec<Alert>,
+    /// What parts of the program count that the bus does not know of, as they were
+    /// [added](crate::PerformanceMonitor::add_source). A reset leaves them.
+    pub readings: Vec<Reading>,
+    /// Readings beyond [`MAX_READINGS`](crate::MAX_READINGS).
+    pub unread: usize,
+    /// Events of `workflow-events`, `process-lifecycle`, `error-detected` and `error-recovery` that
+    /// the monitor did not see, because they came faster than it read.
     pub missed: u64,
+    /// Lines for `log-events` that found no room there, where the monitor [writes
+    /// some](crate::MonitorBuilder::log).
+    pub unlogged: u64,
     /// Processes that are not shown, because there were [`MAX_PROCESSES`](crate::MAX_PROCESSES)
     /// when they started.
     pub unwatched: u64,
@@ -39,6 +54,11 @@ impl PerformanceMetrics {
     /// The topic of this name.
     pub fn topic(&self, name: &str) -> Option<&TopicMetrics> {
         self.topics.iter().find(|topic| topic.topic == name)
+    }
+
+    /// The latency of the topic of this name.
+    pub fn latency(&self, topic: &str) -> Option<&LatencyMetrics> {
+        self.latencies.iter().find(|latency| latency.topic == topic)
     }
 
     /// The process of this name.
@@ -55,15 +75,19 @@ impl PerformanceMetrics {
 }
 
 /// What goes through a topic.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TopicMetrics {
     /// The topic's name, or [`OTHER`](crate::OTHER).
     pub topic: String,
+    /// How many topics this row sums up: more than 1 for [`OTHER`](crate::OTHER) alone.
+    pub topics: usize,
     /// Events accepted.
     pub published: u64,
     /// Deliveries made, summed over all subscribers.
     pub delivered: u64,
+    /// Deliveries in the place of which a newer event was delivered.
+    pub conflated: u64,
     /// Deliveries that overflow took from subscribers.
     pub dropped: u64,
     /// Events held now.
@@ -77,10 +101,32 @@ pub struct TopicMetrics {
     pub per_second: f64,
     /// The most that this was between any two samples.
     pub peak_per_second: f64,
+    /// Events published per second, over longer.
+    pub rates: Rates,
+    /// The subscribers that there are now, by name; none for [`OTHER`](crate::OTHER).
+    pub subscribers: Vec<SubscriberMetrics>,
+}
+
+/// What the subscribers of a topic that go by one name got, and did not get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SubscriberMetrics {
+    /// Their [label](coord_bus::SubscriberStats::label), or [`OTHER`](crate::OTHER).
+    pub subscriber: String,
+    /// How many there are.
+    pub subscribers: usize,
+    /// Events delivered, summed over them.
+    pub delivered: u64,
+    /// Events in the place of which they got a newer one.
+    pub conflated: u64,
+    /// Events that overflow took from them.
+    pub dropped: u64,
+    /// How many events the slowest of them is behind now.
+    pub lag: u64,
 }
 
 /// What a process uses.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProcessUsage {
     /// Resident memory, in bytes.
@@ -91,7 +137,7 @@ pub struct ProcessUsage {
 }
 
 /// What a process and all that it has started use.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProcessMetrics {
     /// The name under which it was started.
@@ -108,7 +154,7 @@ pub struct ProcessMetrics {
 }
 
 /// How workflows got on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WorkflowMetrics {
     /// Runs that have started and not ended.
@@ -128,7 +174,7 @@ pub struct WorkflowMetrics {
 }
 
 /// What became of steps.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepCounts {
     /// Steps that are done.
@@ -142,7 +188,7 @@ pub struct StepCounts {
 }
 
 /// How one step of a workflow got on, over all runs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepMetrics {
     /// `WORKFLOW/STEP`, or [`OTHER`](crate::OTHER).
@@ -153,4 +199,45 @@ pub struct StepMetrics {
     pub failures: u64,
     /// How long an attempt took that completed the step, or failed it for good.
     pub duration: Option<DurationSummary>,
+}
+
+/// Errors that were detected, and what was done about them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ErrorMetrics {
+    /// Those that are worth a note.
+    pub infos: u64,
+    /// Those where something is not as it should be.
+    pub warnings: u64,
+    /// Those where something failed.
+    pub errors: u64,
+    /// Those with which a program cannot do what it is for.
+    pub critical: u64,
+    /// By kind, the most frequent first.
+    pub kinds: Vec<ErrorKind>,
+    /// Attempts to recover that were made.
+    pub attempts: u64,
+    /// Errors that were recovered from.
+    pub recovered: u64,
+    /// Errors that were given up.
+    pub given_up: u64,
+    /// How long it took to recover.
+    pub time_to_recover: Option<DurationSummary>,
+}
+
+impl ErrorMetrics {
+    /// Errors of all severities.
+    pub fn detected(&self) -> u64 {
+        self.infos + self.warnings + self.errors + self.critical
+    }
+}
+
+/// How often errors of a kind were detected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ErrorKind {
+    /// The kind, or [`OTHER`](crate::OTHER).
+    pub kind: String,
+    /// How often.
+    pub count: u64,
 }

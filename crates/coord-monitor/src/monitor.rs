@@ -1,24 +1,20 @@
 //! The monitor: samples counts and usage, reads what workflows and processes tell.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::time::{self, Clock, Instant, SystemClock};
-use coord_bus::vocabulary::{PROCESS_LIFECYCLE, ProcessLifecycle, WORKFLOW_EVENTS, WorkflowEvent};
-use coord_bus::{
-    Bus, BusExt, CancellationToken, DEFAULT_CAPACITY, Overflow, Received, ShutdownReport,
-    Subscriber, TaskScope,
-};
-use tokio::select;
+use coord_bus::time::{Clock, SystemClock};
+use coord_bus::{Bus, ShutdownReport, TaskScope};
 
-use crate::history::Ring;
-use crate::processes::Processes;
-use crate::topics::Topics;
+use crate::alerts::Alerts;
+use crate::measuring::{Heard, Measuring};
+use crate::telling::{Log, Reporter};
 use crate::usage::Usage;
-use crate::workflows::Workflows;
 use crate::{
-    DEFAULT_HISTORY, History, MAX_HISTORY, MonitorError, PerformanceMetrics, ProcessUsage,
+    DEFAULT_HISTORY, History, LatencyProbe, MAX_HISTORY, MAX_THRESHOLDS, MonitorError,
+    PerformanceMetrics, Reading, Report, Threshold,
 };
 
 /// How often a monitor samples where nothing else is said.
@@ -27,14 +23,13 @@ pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest interval: systems count processor time too coarsely for a shorter one.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How many events of a topic are still read after a stop: as many as one of those that it reads
-/// holds, so that whoever goes on publishing does not put off the end.
-const LAST_MAX: usize = DEFAULT_CAPACITY;
-
 /// Measures what goes on on a bus and what that costs.
 ///
-/// It has two tasks: one samples the counts of topics and the usage of processes, once in each
-/// interval; one reads `workflow-events` and `process-lifecycle`. Dropping the monitor ends them.
+/// It has a task that samples the counts of topics and the usage of processes, once in each
+/// interval, and one that reads `workflow-events`, `process-lifecycle`, `error-detected` and
+/// `error-recovery`; where they are asked for, one that publishes
+/// [reports](MonitorBuilder::report_every) and one that looks at
+/// [thresholds](MonitorBuilder::threshold). Dropping the monitor ends them.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -54,7 +49,6 @@ const LAST_MAX: usize = DEFAULT_CAPACITY;
 /// # }
 /// ```
 pub struct PerformanceMonitor {
-    bus: Arc<dyn Bus>,
     measuring: Arc<Measuring>,
     scope: TaskScope,
 }
@@ -66,24 +60,11 @@ pub struct MonitorBuilder {
     clock: Arc<dyn Clock>,
     interval: Duration,
     history: usize,
-}
-
-/// What the tasks of a monitor share.
-struct Measuring {
-    clock: Arc<dyn Clock>,
-    began: Instant,
-    state: Mutex<State>,
-}
-
-struct State {
-    /// When counting began.
-    since: Instant,
-    topics: Topics,
-    own: ProcessUsage,
-    processes: Processes,
-    workflows: Workflows,
-    ring: Ring,
-    missed: u64,
+    reports: Option<Duration>,
+    is_logging: bool,
+    thresholds: Vec<Threshold>,
+    #[cfg(feature = "metrics")]
+    is_exporting: bool,
 }
 
 impl PerformanceMonitor {
@@ -107,48 +88,73 @@ impl PerformanceMonitor {
             clock: Arc::new(SystemClock),
             interval: DEFAULT_INTERVAL,
             history: DEFAULT_HISTORY,
+            reports: None,
+            is_logging: false,
+            thresholds: Vec::new(),
+            #[cfg(feature = "metrics")]
+            is_exporting: false,
         }
     }
 
     /// What was measured so far. Counts of topics are of this moment.
     pub fn performance_metrics(&self) -> PerformanceMetrics {
-        let Measuring { clock, began, .. } = &*self.measuring;
-        let stats = self.bus.stats();
-        let now = Instant::now();
-        let state = self.measuring.state();
-        PerformanceMetrics {
-            at: clock.now(),
-            uptime: now.duration_since(*began).as_secs_f64(),
-            measured: now.duration_since(state.since).as_secs_f64(),
-            topics: state.topics.metrics(&stats, now),
-            process: state.own,
-            processes: state.processes.metrics(),
-            workflows: state.workflows.metrics(),
-            steps: state.workflows.steps(),
-            missed: state.missed,
-            unwatched: state.processes.unwatched(),
-        }
+        self.measuring.metrics()
     }
 
     /// The last samples, for sparklines.
     pub fn history(&self) -> History {
-        let state = self.measuring.state();
-        let topics = state.topics.history(state.ring.len());
-        state.ring.history(topics)
+        self.measuring.history()
+    }
+
+    /// What was measured so far, with the history: as text, as JSON, or as a page of HTML.
+    pub fn generate_report(&self) -> Report {
+        Report::new(self.performance_metrics(), self.history())
     }
 
     /// Begins to count anew, after a warm-up for one: counts, durations, peaks and the history are
     /// empty again. Runs that are active stay so, and processes that run are watched on.
     pub fn reset(&self) {
-        let stats = self.bus.stats();
-        let now = Instant::now();
-        let mut state = self.measuring.state();
-        state.since = now;
-        state.topics.reset(&stats, now);
-        state.processes.reset();
-        state.workflows.reset();
-        state.ring.reset();
-        state.missed = 0;
+        self.measuring.reset();
+    }
+
+    /// A probe by which the latency of this topic is measured, from publication until an event is
+    /// handled. All probes of a topic count in one row; beyond
+    /// [`MAX_LATENCY_TOPICS`](crate::MAX_LATENCY_TOPICS) topics, in [`OTHER`](crate::OTHER).
+    pub fn latency(&self, topic: &str) -> LatencyProbe {
+        let clock = Arc::clone(&self.measuring.clock);
+        self.measuring.latencies.probe(topic, clock)
+    }
+
+    /// Puts what somebody else counts into the snapshots: it is asked once for each of them, and
+    /// should not wait. At most [`MAX_READINGS`](crate::MAX_READINGS) of all sources are told.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::sync::Arc;
+    /// # use std::sync::atomic::{AtomicU64, Ordering};
+    /// # use coord_bus::LocalBus;
+    /// # use coord_monitor::{PerformanceMonitor, Reading};
+    /// # let monitor = PerformanceMonitor::new(Arc::new(LocalBus::new()))?;
+    /// let hits = Arc::new(AtomicU64::new(0));
+    /// let counted = Arc::clone(&hits);
+    /// monitor.add_source(move || {
+    ///     vec![Reading::new("cache", "hits", counted.load(Ordering::Relaxed))]
+    /// })?;
+    /// hits.store(7, Ordering::Relaxed);
+    /// assert_eq!(monitor.performance_metrics().readings[0].value, 7);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MonitorError::TooManySources`] beyond [`MAX_SOURCES`](crate::MAX_SOURCES).
+    pub fn add_source(
+        &self,
+        source: impl Fn() -> Vec<Reading> + Send + Sync + 'static,
+    ) -> Result<(), MonitorError> {
+        self.measuring.sources.add(Arc::new(source))
     }
 
     /// Reads what has been published by now, of each topic at most [`DEFAULT_CAPACITY`] events, and
@@ -184,6 +190,40 @@ impl MonitorBuilder {
         self
     }
 
+    /// Publishes what was counted to `performance-report` in each of these intervals; not at all by
+    /// default.
+    ///
+    /// They never pile up: one waits for its slowest lossless reader at most. As long as it does, none
+    /// is made, and the next one is of all the time since then.
+    pub fn report_every(mut self, interval: Duration) -> Self {
+        self.reports = Some(interval);
+        self
+    }
+
+    /// Writes reports, alerts, errors that were detected and what is done about them to `log-events`
+    /// too, so that whatever logs that sees them; off by default. It never waits for room: what finds
+    /// none is counted as [`unlogged`](PerformanceMetrics::unlogged).
+    pub fn log(mut self, is_logging: bool) -> Self {
+        self.is_logging = is_logging;
+        self
+    }
+
+    /// Looks in each interval whether something is beyond this threshold, and publishes to
+    /// `performance-alert` when that begins and ends, once each. As long as that topic is full,
+    /// an alert is told later, or if it is over by then, not at all.
+    pub fn threshold(mut self, threshold: Threshold) -> Self {
+        self.thresholds.push(threshold);
+        self
+    }
+
+    /// Gives what is measured to the recorder of the crate `metrics` in each interval, whichever the
+    /// program has installed; off by default. See the [crate](crate#through-metrics) for the names.
+    #[cfg(feature = "metrics")]
+    pub fn export(mut self, is_exporting: bool) -> Self {
+        self.is_exporting = is_exporting;
+        self
+    }
+
     /// Starts the monitor.
     ///
     /// # Errors
@@ -194,122 +234,92 @@ impl MonitorBuilder {
     ///
     /// Outside a tokio runtime.
     pub fn build(self) -> Result<PerformanceMonitor, MonitorError> {
+        self.check()?;
         let Self {
             bus,
             clock,
             interval,
             history,
+            reports,
+            is_logging,
+            thresholds,
+            #[cfg(feature = "metrics")]
+            is_exporting,
         } = self;
+        let scope = TaskScope::reporting("performance-monitor", &*bus, Arc::clone(&clock))?;
+        let heard = Heard::of(&*bus)?;
+        let reporter = reports.map(|interval| Reporter::new(&*bus, interval));
+        let reporter = reporter.transpose()?;
+        let is_watching = !thresholds.is_empty();
+        let telling = (
+            Alerts::new(&*bus, thresholds)?,
+            Log::new(&*bus, is_logging)?,
+        );
+        let mut usage = Usage::new();
+        let measuring = Measuring::new(bus, clock, &mut usage, history, telling);
+        let measuring = Arc::new(measuring);
+
+        let (stop, shared) = (scope.token(), Arc::clone(&measuring));
+        scope.spawn("sample", async move {
+            stop.run_until_cancelled(shared.sample(usage, interval))
+                .await;
+        });
+        let (stop, shared) = (scope.token(), Arc::clone(&measuring));
+        scope.spawn("read", async move { shared.read(heard, stop).await });
+        if is_watching {
+            let (stop, shared) = (scope.token(), Arc::clone(&measuring));
+            scope.spawn("watch", async move {
+                stop.run_until_cancelled(shared.watch(interval)).await;
+            });
+        }
+        #[cfg(feature = "metrics")]
+        if is_exporting {
+            let (stop, shared) = (scope.token(), Arc::clone(&measuring));
+            let before = measuring.metrics();
+            scope.spawn("export", async move {
+                stop.run_until_cancelled(crate::export::export(&shared, interval, before))
+                    .await;
+            });
+        }
+        if let Some(reporter) = reporter {
+            let (stop, shared) = (scope.token(), Arc::clone(&measuring));
+            let before = measuring.metrics();
+            scope.spawn("report", async move {
+                stop.run_until_cancelled(reporter.report(&shared, before))
+                    .await;
+            });
+        }
+        Ok(PerformanceMonitor { measuring, scope })
+    }
+
+    fn check(&self) -> Result<(), MonitorError> {
+        let (interval, samples) = (self.interval, self.history);
         if interval < MIN_INTERVAL {
             return Err(MonitorError::IntervalTooShort { interval });
         }
-        if history > MAX_HISTORY {
-            return Err(MonitorError::HistoryTooLong { samples: history });
+        if samples > MAX_HISTORY {
+            return Err(MonitorError::HistoryTooLong { samples });
         }
-        let scope = TaskScope::reporting("performance-monitor", &*bus, Arc::clone(&clock))?;
-        let workflows = bus.subscribe_with(&WORKFLOW_EVENTS, Overflow::DropOldest)?;
-        let processes = bus.subscribe_with(&PROCESS_LIFECYCLE, Overflow::DropOldest)?;
-        let now = Instant::now();
-        let mut usage = Usage::new();
-        let measuring = Arc::new(Measuring {
-            clock,
-            began: now,
-            state: Mutex::new(State {
-                since: now,
-                topics: Topics::new(&bus.stats(), history, now),
-                own: usage.own(),
-                processes: Processes::default(),
-                workflows: Workflows::new(),
-                ring: Ring::new(history),
-                missed: 0,
-            }),
-        });
-
-        let (stop, shared) = (scope.token(), Arc::clone(&measuring));
-        let sampled = Arc::clone(&bus);
-        scope.spawn("sample", async move {
-            select! {
-                () = stop.cancelled() => {}
-                () = shared.sample(&*sampled, usage, interval) => {}
+        if let Some(reports) = self.reports.filter(|reports| *reports < interval) {
+            return Err(MonitorError::ReportsTooOften {
+                interval: reports,
+                sampling: interval,
+            });
+        }
+        let thresholds = self.thresholds.len();
+        if thresholds > MAX_THRESHOLDS {
+            return Err(MonitorError::TooManyThresholds { thresholds });
+        }
+        let mut names = HashSet::new();
+        for threshold in &self.thresholds {
+            threshold.check()?;
+            if !names.insert(&threshold.name) {
+                return Err(MonitorError::DuplicateThreshold {
+                    threshold: threshold.name.clone(),
+                });
             }
-        });
-        let (stop, shared) = (scope.token(), Arc::clone(&measuring));
-        scope.spawn("read", async move {
-            shared.read(workflows, processes, stop).await;
-        });
-        Ok(PerformanceMonitor {
-            bus,
-            measuring,
-            scope,
-        })
-    }
-}
-
-impl Measuring {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn sample(&self, bus: &dyn Bus, mut usage: Usage, interval: Duration) {
-        loop {
-            time::sleep(interval).await;
-            let roots = self.state().processes.roots();
-            // Reads files: not while others wait for the state.
-            let own = usage.own();
-            let trees = usage.trees(&roots);
-            let (stats, now) = (bus.stats(), Instant::now());
-            let at = self.clock.now();
-            let mut state = self.state();
-            state.topics.sample(&stats, now);
-            state.own = own;
-            state.processes.measured(&roots, trees);
-            state.ring.push(at, own);
         }
-    }
-
-    /// Reads until the bus is closed, or until it is to stop, and then what is left.
-    async fn read(
-        &self,
-        mut workflows: Subscriber<WorkflowEvent>,
-        mut processes: Subscriber<ProcessLifecycle>,
-        stop: CancellationToken,
-    ) {
-        let reading = async {
-            loop {
-                select! {
-                    Some(event) = workflows.recv() => self.state().workflow(&event),
-                    Some(event) = processes.recv() => self.state().process(&event),
-                    else => return,
-                }
-            }
-        };
-        if stop.run_until_cancelled(reading).await.is_some() {
-            return;
-        }
-        for _ in 0..LAST_MAX {
-            let Ok(event) = workflows.try_recv() else {
-                break;
-            };
-            self.state().workflow(&event);
-        }
-        for _ in 0..LAST_MAX {
-            let Ok(event) = processes.try_recv() else {
-                break;
-            };
-            self.state().process(&event);
-        }
-    }
-}
-
-impl State {
-    fn workflow(&mut self, event: &Received<'_, WorkflowEvent>) {
-        self.missed += event.lag();
-        self.workflows.observe(event);
-    }
-
-    fn process(&mut self, event: &Received<'_, ProcessLifecycle>) {
-        self.missed += event.lag();
-        self.processes.observe(event);
+        Ok(())
     }
 }
 

@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use coord_bus::TopicStats;
 use coord_bus::time::Instant;
+use coord_bus::{SubscriberStats, TopicStats};
 
-use crate::{OTHER, TopicHistory, TopicMetrics};
+use crate::rates::{Marks, Moments};
+use crate::{OTHER, SubscriberMetrics, TopicHistory, TopicMetrics};
 
 /// The most topics that have a row of their own, in the order in which they were opened as far as
 /// that was seen; the others are summed up in the row [`OTHER`].
 pub const MAX_TOPICS: usize = 1000;
+
+/// The most subscribers of a topic that have a row of their own, in the order in which they
+/// subscribed; the others are summed up in the row [`OTHER`].
+pub const MAX_SUBSCRIBERS: usize = 32;
 
 #[derive(Debug)]
 pub(crate) struct Topics {
@@ -18,6 +23,7 @@ pub(crate) struct Topics {
     began: Instant,
     sampled: Instant,
     samples: usize,
+    moments: Moments,
     history: usize,
 }
 
@@ -29,15 +35,21 @@ struct Row {
     published: u64,
     per_second: f64,
     peak: f64,
-    /// `per_second` of the last samples, the oldest first.
-    history: VecDeque<f64>,
+    marks: Marks,
+    /// `per_second` and `lag` of the last samples, the oldest first.
+    history: VecDeque<(f64, u64)>,
+    /// What subscribers had counted when counting began.
+    subscribers: BTreeMap<String, Counts>,
 }
 
 /// What a topic, or several, have counted.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
+    /// Over how many topics, or subscribers.
+    of: usize,
     published: u64,
     delivered: u64,
+    conflated: u64,
     dropped: u64,
     depth: u64,
     lag: u64,
@@ -52,12 +64,14 @@ impl Topics {
             began: now,
             sampled: now,
             samples: 0,
+            moments: Moments::new(now),
             history,
         };
         // What topics had published before is theirs; only rates are since now.
         for (name, counts) in topics.sum(stats) {
-            let row = topics.rows.entry(name).or_default();
-            row.published = counts.published;
+            topics
+                .rows
+                .insert(name.to_owned(), Row::since(&topics.moments, counts));
         }
         topics
     }
@@ -65,11 +79,17 @@ impl Topics {
     /// Begins to count anew from these.
     pub(crate) fn reset(&mut self, stats: &[TopicStats], now: Instant) {
         let sums = self.sum(stats);
-        self.rows.clear();
-        for (name, baseline) in sums {
-            let row = self.rows.entry(name).or_default();
+        self.moments = Moments::new(now);
+        let rows = sums.into_iter().map(|(name, baseline)| {
+            let mut row = Row::since(&self.moments, baseline);
             row.baseline = baseline;
-            row.published = baseline.published;
+            (name.to_owned(), row)
+        });
+        self.rows = rows.collect();
+        for topic in stats {
+            if let Some(row) = self.rows.get_mut(&topic.topic) {
+                row.subscribers = by_label(&topic.subscribers);
+            }
         }
         self.began = now;
         self.sampled = now;
@@ -83,14 +103,19 @@ impl Topics {
         }
         let sums = self.sum(stats);
         // A bus that forgets topics is followed in that.
-        self.rows.retain(|name, _| sums.contains_key(name));
+        self.rows.retain(|name, _| sums.contains_key(&**name));
+        let is_long = self.moments.push(now);
         for (name, counts) in sums {
-            let row = self.rows.entry(name).or_default();
+            let row = match self.rows.get_mut(name) {
+                Some(row) => row,
+                None => self.rows.entry(name.to_owned()).or_default(),
+            };
             let published = counts.published.saturating_sub(row.published);
             row.published = counts.published;
             row.per_second = published as f64 / seconds;
             row.peak = row.peak.max(row.per_second);
-            row.history.push_back(row.per_second);
+            row.marks.push(&self.moments, is_long, counts.published);
+            row.history.push_back((row.per_second, counts.lag));
             if row.history.len() > self.history {
                 row.history.pop_front();
             }
@@ -101,8 +126,16 @@ impl Topics {
 
     pub(crate) fn metrics(&self, stats: &[TopicStats], now: Instant) -> Vec<TopicMetrics> {
         let new = Row::default();
-        let metrics = self.sum(stats).into_iter().map(|(topic, counts)| {
-            let row = self.rows.get(&topic).unwrap_or(&new);
+        let sums = self.sum(stats);
+        let mut subscribers: BTreeMap<&str, &[SubscriberStats]> = BTreeMap::new();
+        for topic in stats {
+            if sums.contains_key(&*topic.topic) {
+                subscribers.insert(&topic.topic, &topic.subscribers);
+            }
+        }
+        let metrics = sums.into_iter().map(|(topic, counts)| {
+            let row = self.rows.get(topic).unwrap_or(&new);
+            let subscribers = subscribers.get(topic).copied().unwrap_or_default();
             let baseline = row.baseline;
             let per_second = match self.samples {
                 0 => {
@@ -117,15 +150,19 @@ impl Topics {
                 _ => row.per_second,
             };
             TopicMetrics {
-                topic,
+                topic: topic.to_owned(),
+                topics: counts.of,
                 published: counts.published.saturating_sub(baseline.published),
                 delivered: counts.delivered.saturating_sub(baseline.delivered),
+                conflated: counts.conflated.saturating_sub(baseline.conflated),
                 dropped: counts.dropped.saturating_sub(baseline.dropped),
                 depth: counts.depth,
                 lag: counts.lag,
                 waiting_publishers: counts.waiting_publishers,
                 per_second,
                 peak_per_second: row.peak,
+                rates: self.moments.rates(&row.marks, counts.published, now),
+                subscribers: row.subscribers(subscribers),
             }
         });
         metrics.collect()
@@ -136,43 +173,118 @@ impl Topics {
         let histories = self.rows.iter().map(|(topic, row)| {
             let before = samples.saturating_sub(row.history.len());
             let mut per_second = vec![0.0; before];
-            per_second.extend(&row.history);
+            per_second.extend(row.history.iter().map(|(per_second, _)| per_second));
+            let mut lag = vec![0; before];
+            lag.extend(row.history.iter().map(|(_, lag)| lag));
             TopicHistory {
                 topic: topic.clone(),
                 per_second,
+                lag,
             }
         });
         histories.collect()
     }
 
     /// The counts by row: those of topics that have one, and then as many more as may have one.
-    fn sum(&self, stats: &[TopicStats]) -> BTreeMap<String, Counts> {
+    fn sum<'s>(&self, stats: &'s [TopicStats]) -> BTreeMap<&'s str, Counts> {
         let known = self.rows.keys().filter(|name| *name != OTHER).count();
         let mut room = MAX_TOPICS.saturating_sub(known);
-        let mut sums: BTreeMap<String, Counts> = BTreeMap::new();
+        let mut sums: BTreeMap<&str, Counts> = BTreeMap::new();
+        let mut other = Counts::default();
         for topic in stats {
-            let name = if self.rows.contains_key(&topic.topic) {
-                &topic.topic
+            let counts = if self.rows.contains_key(&topic.topic) {
+                sums.entry(&topic.topic).or_default()
             } else if room > 0 {
                 room -= 1;
-                &topic.topic
+                sums.entry(&topic.topic).or_default()
             } else {
-                OTHER
+                &mut other
             };
-            sums.entry(name.to_owned()).or_default().add(topic);
+            counts.add(topic);
+        }
+        if other.of > 0 {
+            sums.entry(OTHER).or_default().merge(&other);
         }
         sums
     }
 }
 
+impl Row {
+    /// A row of which nothing counts in rates that was before.
+    fn since(moments: &Moments, counts: Counts) -> Self {
+        let mut row = Self {
+            published: counts.published,
+            ..Self::default()
+        };
+        row.marks.push(moments, true, counts.published);
+        row
+    }
+
+    fn subscribers(&self, stats: &[SubscriberStats]) -> Vec<SubscriberMetrics> {
+        let now = by_label(stats).into_iter();
+        let rows = now.map(|(subscriber, counts)| {
+            let before = self
+                .subscribers
+                .get(&subscriber)
+                .copied()
+                .unwrap_or_default();
+            SubscriberMetrics {
+                subscriber,
+                subscribers: counts.of,
+                delivered: counts.delivered.saturating_sub(before.delivered),
+                conflated: counts.conflated.saturating_sub(before.conflated),
+                dropped: counts.dropped.saturating_sub(before.dropped),
+                lag: counts.lag,
+            }
+        });
+        rows.collect()
+    }
+}
+
+/// Those of the same name, or from the same place, are one row.
+fn by_label(stats: &[SubscriberStats]) -> BTreeMap<String, Counts> {
+    let mut rows: BTreeMap<String, Counts> = BTreeMap::new();
+    for subscriber in stats {
+        let mut label = subscriber.label();
+        if rows.len() >= MAX_SUBSCRIBERS && !rows.contains_key(&label) {
+            OTHER.clone_into(&mut label);
+        }
+        let ledger = &subscriber.ledger;
+        rows.entry(label).or_default().merge(&Counts {
+            of: 1,
+            delivered: ledger.delivered,
+            conflated: ledger.conflated,
+            dropped: ledger.dropped.by_overflow(),
+            lag: ledger.in_flight,
+            ..Counts::default()
+        });
+    }
+    rows
+}
+
 impl Counts {
     fn add(&mut self, topic: &TopicStats) {
-        self.published += topic.published;
-        self.delivered += topic.ledger.delivered;
-        self.dropped += topic.ledger.dropped.by_overflow();
-        self.depth += topic.depth;
-        self.waiting_publishers += topic.waiting_publishers;
         let lags = topic.subscribers.iter().map(|each| each.ledger.in_flight);
-        self.lag = self.lag.max(lags.max().unwrap_or_default());
+        self.merge(&Self {
+            of: 1,
+            published: topic.published,
+            delivered: topic.ledger.delivered,
+            conflated: topic.ledger.conflated,
+            dropped: topic.ledger.dropped.by_overflow(),
+            depth: topic.depth,
+            lag: lags.max().unwrap_or_default(),
+            waiting_publishers: topic.waiting_publishers,
+        });
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.of += other.of;
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.conflated += other.conflated;
+        self.dropped += other.dropped;
+        self.depth += other.depth;
+        self.lag = self.lag.max(other.lag);
+        self.waiting_publishers += other.waiting_publishers;
     }
 }

@@ -71,6 +71,7 @@ impl Workflows {
                 self.counts.steps.retried += 1;
                 self.step(event, step).failures += 1;
             }
+            Transition::StepExhausted { step, .. } => self.step(event, step).failures += 1,
             Transition::StepCompleted { step, duration, .. } => {
                 self.counts.steps.completed += 1;
                 self.step(event, step).duration.record(*duration);
@@ -114,7 +115,7 @@ impl Workflows {
             duration: step.duration.summary(),
         });
         let mut steps: Vec<_> = steps.collect();
-        let mean = |step: &StepMetrics| step.duration.map_or(-1.0, |duration| duration.mean);
+        let mean = |step: &StepMetrics| step.duration.as_ref().map_or(-1.0, |took| took.mean);
         steps.sort_by(|a, b| {
             mean(b)
                 .total_cmp(&mean(a))
@@ -141,7 +142,7 @@ impl Counts {
             cancelled: 0,
             timed_out: 0,
             steps: StepCounts::default(),
-            duration: Durations::new(),
+            duration: Durations::default(),
         }
     }
 }
@@ -151,7 +152,7 @@ impl Step {
         Self {
             attempts: 0,
             failures: 0,
-            duration: Durations::new(),
+            duration: Durations::default(),
         }
     }
 }

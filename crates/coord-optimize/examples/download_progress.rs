@@ -83,7 +83,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let ((), drawn) = tokio::join!(waiting, drawing);
 
-    let stats = optimizer.statistics().remove(0);
+    let stats = optimizer.statistics().remove(0).ledger;
     println!(
         "{} events, {} merged, {drawn} times drawn",
         stats.received, stats.merged

@@ -1,138 +1,88 @@
-//! A topic's settings, and what became of its events: [`StreamStats`].
+//! What the streams of a topic share: settings that change, and a ledger.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::DEFAULT_BUFFER_SIZE;
+use crate::Settings;
+use crate::ledger::{Ledger, LedgerHandle};
 
 /// What became of the events of one topic, in all its streams that there are and have been.
-///
-/// `received = given_out + merged + held + discarded`, always.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StreamStats {
     /// The topic's name.
     pub topic: String,
-    /// Events taken from the topic, counted once for each stream that took them.
-    pub received: u64,
-    /// Events given out in batches, and states given out.
-    pub given_out: u64,
-    /// Events merged into a state that another event had begun.
-    pub merged: u64,
-    /// Events in batches, and states, that wait for their turn.
-    pub held: u64,
-    /// Events in batches, and states, that were dropped with their stream before their turn came.
-    pub discarded: u64,
+    /// The sum of its streams' ledgers: what three streams took counts three times.
+    pub ledger: Ledger,
 }
 
-/// What all streams of a topic share.
 #[derive(Debug)]
-pub(crate) struct Account {
-    buffer_size: AtomicUsize,
-    /// In nanoseconds; 0: no limit.
-    period: AtomicU64,
-    received: AtomicU64,
-    given_out: AtomicU64,
-    merged: AtomicU64,
-    discarded: AtomicU64,
+pub(crate) struct Account<E> {
+    settings: Mutex<Arc<Settings<E>>>,
+    /// Another one whenever the settings are, so that streams see it without the lock.
+    version: AtomicU64,
+    pub(crate) ledger: LedgerHandle,
 }
 
-impl Default for Account {
-    fn default() -> Self {
+impl<E> Account<E> {
+    pub(crate) fn new(ledger: LedgerHandle) -> Self {
         Self {
-            buffer_size: AtomicUsize::new(DEFAULT_BUFFER_SIZE),
-            period: AtomicU64::new(0),
-            received: AtomicU64::new(0),
-            given_out: AtomicU64::new(0),
-            merged: AtomicU64::new(0),
-            discarded: AtomicU64::new(0),
+            settings: Mutex::default(),
+            version: AtomicU64::new(0),
+            ledger,
         }
+    }
+
+    /// Changes the settings, unless `change` refuses.
+    pub(crate) fn update<Error>(
+        &self,
+        change: impl FnOnce(&Settings<E>) -> Result<Settings<E>, Error>,
+    ) -> Result<(), Error> {
+        let mut settings = self.settings();
+        *settings = Arc::new(change(&settings)?);
+        self.version.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Arc<Settings<E>>> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Account {
-    pub(crate) fn buffer_size(&self) -> usize {
-        self.buffer_size.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_buffer_size(&self, size: usize) {
-        self.buffer_size.store(size, Ordering::Relaxed);
-    }
-
-    pub(crate) fn period(&self) -> Duration {
-        Duration::from_nanos(self.period.load(Ordering::Relaxed))
-    }
-
-    /// The period is at most `MAX_PERIOD`, so its nanoseconds fit.
-    pub(crate) fn set_period(&self, period: Duration) {
-        self.period
-            .store(period.as_nanos() as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn stats(&self, topic: &str) -> StreamStats {
-        // An event is counted as received before as anything else, so the last to be read.
-        let given_out = self.given_out.load(Ordering::Acquire);
-        let merged = self.merged.load(Ordering::Acquire);
-        let discarded = self.discarded.load(Ordering::Acquire);
-        let received = self.received.load(Ordering::Acquire);
-        StreamStats {
-            topic: topic.to_owned(),
-            received,
-            given_out,
-            merged,
-            held: received - given_out - merged - discarded,
-            discarded,
-        }
-    }
-}
-
-/// One stream's part of an account: counted in plain numbers, and told once a poll.
+/// A stream's view of a topic's settings.
 #[derive(Debug)]
-pub(crate) struct Tally {
-    account: Arc<Account>,
-    received: u64,
-    merged: u64,
-    held: u64,
+pub(crate) struct Follower<E> {
+    account: Arc<Account<E>>,
+    version: u64,
+    settings: Arc<Settings<E>>,
 }
 
-impl Tally {
-    pub(crate) fn new(account: Arc<Account>) -> Self {
+impl<E> Follower<E> {
+    pub(crate) fn new(account: Arc<Account<E>>) -> Self {
+        // In this order: what changes in between is seen at the next look.
+        let version = account.version.load(Ordering::Acquire);
+        let settings = Arc::clone(&account.settings());
         Self {
             account,
-            received: 0,
-            merged: 0,
-            held: 0,
+            version,
+            settings,
         }
     }
 
-    pub(crate) fn account(&self) -> &Account {
-        &self.account
+    /// The settings as they are now.
+    pub(crate) fn look(&mut self) -> &Settings<E> {
+        let version = self.account.version.load(Ordering::Acquire);
+        if version != self.version {
+            self.version = version;
+            self.settings = Arc::clone(&self.account.settings());
+        }
+        &self.settings
     }
 
-    /// Tells the account what the stream has received and merged so far, and holds now.
-    pub(crate) fn tell(&mut self, received: u64, merged: u64, held: u64) {
-        let told = self.given_out();
-        let more = received - self.received;
-        self.account.received.fetch_add(more, Ordering::Release);
-        let more = merged - self.merged;
-        self.account.merged.fetch_add(more, Ordering::Release);
-        (self.received, self.merged, self.held) = (received, merged, held);
-        let more = self.given_out() - told;
-        self.account.given_out.fetch_add(more, Ordering::Release);
-    }
-
-    fn given_out(&self) -> u64 {
-        self.received - self.merged - self.held
-    }
-}
-
-impl Drop for Tally {
-    fn drop(&mut self) {
-        self.account
-            .discarded
-            .fetch_add(self.held, Ordering::Release);
+    /// The settings as they were at the last look.
+    pub(crate) fn settings(&self) -> &Arc<Settings<E>> {
+        &self.settings
     }
 }

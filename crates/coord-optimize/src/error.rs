@@ -1,5 +1,7 @@
 //! What can go wrong when a topic's stream is to be optimized.
 
+use std::time::Duration;
+
 use coord_bus::BusError;
 
 use crate::{MAX_BUFFER_SIZE, MAX_PERIOD, MAX_TOPICS, Rate};
@@ -30,6 +32,32 @@ pub enum OptimizeError {
         /// The rate that was asked for.
         rate: Rate,
     },
+    /// A time is out of range.
+    #[error(
+        "`{setting}` of topic `{topic}` cannot be {time:?}: it must be above 0 and at most \
+         {MAX_PERIOD:?}; leave it out where there is to be none"
+    )]
+    Time {
+        /// The topic.
+        topic: String,
+        /// The setting.
+        setting: &'static str,
+        /// The time that was asked for.
+        time: Duration,
+    },
+    /// The topic was configured for events of another type.
+    #[error(
+        "topic `{topic}` cannot be optimized as a topic of `{event}`: it was as one of `{known}`; \
+         configure it by the same constant everywhere"
+    )]
+    EventType {
+        /// The topic.
+        topic: String,
+        /// The type of events that was asked for.
+        event: &'static str,
+        /// The type that it has.
+        known: &'static str,
+    },
     /// There are settings for as many topics as there may be.
     #[error(
         "topic `{topic}` cannot be optimized: there are {MAX_TOPICS} topics already, the limit"
@@ -37,6 +65,24 @@ pub enum OptimizeError {
     TooManyTopics {
         /// The topic.
         topic: String,
+    },
+    /// A topic cannot be optimized into itself.
+    #[error(
+        "topic `{topic}` cannot be optimized into itself: what comes out would go in again; name \
+         another topic for what comes out"
+    )]
+    Loop {
+        /// The topic.
+        topic: String,
+    },
+    /// A buffer that may not overflow has.
+    #[error(
+        "a buffer of {size} items has overflowed: its source is faster than its consumer; take \
+         items sooner, give it more room, or say what may be lost (`on_overflow`)"
+    )]
+    Overflow {
+        /// How many items it has room for.
+        size: usize,
     },
     /// The bus did not open the topic.
     #[error(transparent)]

@@ -56,6 +56,10 @@ impl<S: Stream> Intake<S> {
         Poll::Pending
     }
 
+    pub(crate) fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
     pub(crate) fn size_hint(&self) -> (usize, Option<usize>) {
         if self.ended {
             return (0, Some(0));

@@ -1,4 +1,4 @@
-//! Streams made calmer: batched, throttled and conflated, with a count of what became of each item.
+//! Streams made calmer: batched, throttled, conflated and more, with a ledger of what became of each item.
 //!
 //! [`OptimizeExt`] gives every [`Stream`](futures_core::Stream) operators. [`EventStreamOptimizer`]
 //! keeps settings for the topics of a bus, which may change while subscribers run.
@@ -16,7 +16,7 @@
 //! let mut frames = progress.conflate(|percent| percent, |shown, percent| *shown = percent)
 //!     .every(Duration::from_millis(16));
 //! assert_eq!(frames.next().await, Some(100));
-//! assert_eq!(frames.merged(), 3);
+//! assert_eq!(frames.ledger().merged, 3);
 //! # }
 //! ```
 //!
@@ -25,59 +25,96 @@
 //! | module | what is in it |
 //! |---|---|
 //! | `operators` | what every stream can do: [`OptimizeExt`] |
-//! | `batch` | several items at once: [`Batch`] |
-//! | `throttle` | one item a period, the others dropped: [`Throttle`] |
+//! | `optimized` | a stream under an operator, the one driver of them all: [`Optimized`] |
+//! | `ledger` | what became of each item: [`Ledger`], [`LedgerHandle`] |
+//! | `batch`, `window`, `coalesce` | several items at once: [`Batch`], [`WindowCount`], [`WindowTime`], [`Coalesce`] |
+//! | `throttle`, `debounce`, `audit`, `sample` | fewer items, by time: [`Throttle`], [`Debounce`], [`Audit`], [`Sample`] |
+//! | `distinct`, `expire` | fewer items, by what they are: [`DistinctUntilChanged`], [`Distinct`], [`Expire`] |
 //! | `conflate` | items merged while nobody takes them: [`Conflate`] |
-//! | `intake`, `timer` | what the operators are made of |
-//! | `optimizer` | settings for each topic of a bus: [`EventStreamOptimizer`] |
+//! | `priority` | what matters more first: [`Priority`] |
+//! | `rate_limit`, `overflow` | for a consumer that is slower: [`RateLimit`], [`OnOverflow`], [`FailOnOverflow`] |
+//! | `group` | a stream for each key: [`Groups`], [`Group`] |
+//! | `intake`, `timer`, `grid` | what the operators are made of |
+//! | `optimizer`, `settings` | settings for each topic of a bus: [`EventStreamOptimizer`], [`Settings`] |
 //! | `rate` | how often something may happen: [`Rate`] |
-//! | `batches`, `conflated` | the streams of a topic: [`Batches`], [`Conflated`] |
-//! | `account` | what became of a topic's events: [`StreamStats`] |
+//! | `pace`, `conflated`, `pump` | the streams of a topic: [`Batches`], [`Conflated`]; from one topic into another |
+//! | `account` | what the streams of a topic share: [`StreamStats`] |
 //! | `error` | what can go wrong: [`OptimizeError`] |
 //!
 //! # Promises
 //!
-//! **Loss.** [`Batch`] and [`Conflate`] lose nothing, also when their source ends. [`Throttle`]
-//! drops items, that is what it is for, and counts them; with
-//! [`trailing`](Throttle::trailing), the last one always comes.
+//! **Loss.** What an operator drops or merges, that is what it is for, and its [`Ledger`] counts it:
+//! `received = given_out + merged + dropped + held`. What is held comes out when the source ends.
 //!
-//! **Bounds.** A batch holds at most its size, a throttle one item, and a conflated stream one
-//! state, as large as the user's `merge` lets it become.
+//! **Bounds.** Whatever holds more than one item has a bound, and its page says what happens there;
+//! a conflated state is as large as the user's `merge` lets it become.
 //!
 //! **Cancellation.** What an operator holds, it holds in itself: the future of a `next()` may be
 //! dropped at any time, and loses nothing.
 //!
 //! **Time.** Timers are those of [`coord_bus::time`], so tests pause them. They have a resolution
-//! of one millisecond, and fire late rather than early.
+//! of one millisecond, and fire late rather than early. An operator has one at most, set only when
+//! something waits for it.
 //!
 //! **Neighbours.** One poll takes at most 128 items from its source, and spends one unit of its
 //! task's budget: a source that always has more still lets other tasks run.
 //!
-//! **No task** is started by anything in this crate: items move when somebody polls.
+//! **No task** is started by an operator: items move when somebody polls. The one task there is, that
+//! of [`optimize_into`](EventStreamOptimizer::optimize_into), belongs to the scope that it was given.
 
 mod operators;
+mod optimized;
+mod ledger;
 mod batch;
 mod throttle;
+mod debounce;
+mod audit;
+mod sample;
+mod distinct;
+mod window;
 mod conflate;
+mod coalesce;
+mod priority;
+mod expire;
+mod rate_limit;
+mod overflow;
+mod group;
 mod intake;
 mod timer;
+mod grid;
 mod optimizer;
+mod settings;
 mod rate;
-mod batches;
+mod pace;
 mod conflated;
+mod pump;
 mod account;
 mod error;
 
 pub use account::StreamStats;
+pub use audit::Audit;
 pub use batch::Batch;
-pub use batches::Batches;
+pub use coalesce::{Coalesce, DEFAULT_KEYS};
 pub use conflate::Conflate;
 pub use conflated::Conflated;
+pub use debounce::Debounce;
+pub use distinct::{Distinct, DistinctUntilChanged, Itself};
 pub use error::OptimizeError;
+pub use expire::Expire;
+pub use group::{DEFAULT_GROUP_SIZE, DEFAULT_GROUPS, Group, Groups};
+pub use ledger::{Dropped, Ledger, LedgerHandle};
 pub use operators::OptimizeExt;
+pub use optimized::Optimized;
 pub use optimizer::{DEFAULT_BUFFER_SIZE, EventStreamOptimizer, MAX_BUFFER_SIZE, MAX_TOPICS};
+pub use overflow::{FailOnOverflow, OnOverflow, Overflow};
+pub use pace::{Batches, Pace};
+pub use priority::Priority;
 pub use rate::{MAX_PERIOD, Rate, per_second};
+pub use rate_limit::RateLimit;
+pub use sample::Sample;
+pub use settings::Settings;
 pub use throttle::Throttle;
+pub use window::{WindowCount, WindowTime};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

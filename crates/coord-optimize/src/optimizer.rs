@@ -1,14 +1,19 @@
 //! Settings for each topic of a bus, and the streams that follow them: [`EventStreamOptimizer`].
 
+use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use coord_bus::{Bus, BusExt, Delivery, Event, Topic};
+use coord_bus::{Bus, BusExt, Delivery, Event, TaskScope, Topic};
 
-use crate::account::{Account, Tally};
-use crate::{Batches, Conflated, MAX_PERIOD, OptimizeError, Rate, StreamStats};
+use crate::account::{Account, Follower};
+use crate::ledger::LedgerHandle;
+use crate::optimized::Desk;
+use crate::pump::pump;
+use crate::{
+    Batches, Conflate, Conflated, OptimizeError, Optimized, Pace, Rate, Settings, StreamStats,
+};
 
 /// The most events in a batch where nothing else is said.
 pub const DEFAULT_BUFFER_SIZE: usize = 100;
@@ -46,14 +51,14 @@ pub const MAX_TOPICS: usize = 65_536;
 ///
 /// let frame = frames.next().await.unwrap();
 /// assert_eq!(*frame[1], "done");
-/// assert_eq!(optimizer.statistics()[0].given_out, 2);
+/// assert_eq!(optimizer.statistics()[0].ledger.given_out, 2);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct EventStreamOptimizer {
     bus: Arc<dyn Bus>,
-    topics: Arc<Mutex<BTreeMap<Box<str>, Arc<Account>>>>,
+    topics: Arc<Mutex<BTreeMap<Box<str>, Entry>>>,
 }
 
 impl EventStreamOptimizer {
@@ -65,24 +70,34 @@ impl EventStreamOptimizer {
         }
     }
 
+    /// All settings of this topic at once, in the place of those that it had: made anew, or one of the
+    /// presets, [`Settings::process_output`], [`Settings::cli`] and [`Settings::ui`].
+    ///
+    /// # Errors
+    ///
+    /// [`OptimizeError::BufferSize`], [`OptimizeError::RateLimit`] and [`OptimizeError::Time`] for
+    /// what is out of range; [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
+    pub fn configure<E: Event>(
+        &self,
+        topic: &Topic<E>,
+        settings: Settings<E>,
+    ) -> Result<(), OptimizeError> {
+        self.update(topic, |_| settings)
+    }
+
     /// The most events in one batch of this topic: [`DEFAULT_BUFFER_SIZE`] by default. A batch that
     /// has begun keeps the size that it began with.
     ///
     /// # Errors
     ///
     /// [`OptimizeError::BufferSize`] unless the size is from 1 to [`MAX_BUFFER_SIZE`];
-    /// [`OptimizeError::TooManyTopics`].
+    /// [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
     pub fn configure_buffer_size<E: Event>(
         &self,
         topic: &Topic<E>,
         size: usize,
     ) -> Result<(), OptimizeError> {
-        if !(1..=MAX_BUFFER_SIZE).contains(&size) {
-            let topic = topic.name().to_owned();
-            return Err(OptimizeError::BufferSize { topic, size });
-        }
-        self.account(topic)?.set_buffer_size(size);
-        Ok(())
+        self.update(topic, |settings| settings.buffer_size(size))
     }
 
     /// How many batches or states of this topic each stream gives out at most; `None`, the
@@ -91,34 +106,30 @@ impl EventStreamOptimizer {
     ///
     /// # Errors
     ///
-    /// [`OptimizeError::RateLimit`] unless the rate's period is above 0 and at most [`MAX_PERIOD`];
-    /// [`OptimizeError::TooManyTopics`].
+    /// [`OptimizeError::RateLimit`] unless the rate's period is above 0 and at most
+    /// [`MAX_PERIOD`](crate::MAX_PERIOD);
+    /// [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
     pub fn configure_rate_limit<E: Event>(
         &self,
         topic: &Topic<E>,
         rate: impl Into<Option<Rate>>,
     ) -> Result<(), OptimizeError> {
-        let period = match rate.into() {
-            None => Duration::ZERO,
-            Some(rate) if rate.period().is_zero() || rate.period() > MAX_PERIOD => {
-                let topic = topic.name().to_owned();
-                return Err(OptimizeError::RateLimit { topic, rate });
-            }
-            Some(rate) => rate.period(),
-        };
-        self.account(topic)?.set_period(period);
-        Ok(())
+        let rate = rate.into();
+        self.update(topic, |settings| settings.rate_limit(rate))
     }
 
-    /// What is published to a topic from now on, in batches. See [`Batches`].
+    /// What is published to a topic from now on, in batches. See [`Pace`](crate::Pace).
     ///
     /// # Errors
     ///
-    /// [`OptimizeError::Bus`], [`OptimizeError::TooManyTopics`].
+    /// [`OptimizeError::Bus`], [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
     #[track_caller]
     pub fn subscribe<E: Event>(&self, topic: &Topic<E>) -> Result<Batches<E>, OptimizeError> {
         let source = self.bus.subscribe(topic)?;
-        Ok(Batches::new(source, Tally::new(self.account(topic)?)))
+        let account = self.account(topic)?;
+        let desk = Desk::telling(account.ledger.clone());
+        let pace = Pace::new(Follower::new(account));
+        Ok(Optimized::telling(source, pace, desk))
     }
 
     /// What is published to a topic from now on, merged into states: `seed` makes a state of an
@@ -126,7 +137,7 @@ impl EventStreamOptimizer {
     ///
     /// # Errors
     ///
-    /// [`OptimizeError::Bus`], [`OptimizeError::TooManyTopics`].
+    /// [`OptimizeError::Bus`], [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
     #[track_caller]
     pub fn conflate<E, A, F, M>(
         &self,
@@ -140,37 +151,104 @@ impl EventStreamOptimizer {
         M: FnMut(&mut A, Delivery<E>),
     {
         let source = self.bus.subscribe(topic)?;
-        let tally = Tally::new(self.account(topic)?);
-        Ok(Conflated::new(source, seed, merge, tally))
+        let account = self.account(topic)?;
+        let desk = Desk::telling(account.ledger.clone());
+        let states = Optimized::telling(source, Conflate::new(seed, merge), desk);
+        Ok(Conflated::new(states, Follower::new(account)))
+    }
+
+    /// Publishes to another topic what [`subscribe`](Self::subscribe) gives of the first, event by
+    /// event: so those who subscribe there need not know of any of this.
+    ///
+    /// A task of the given scope does it, named `optimize FROM into TO`. It ends when either topic is
+    /// closed, or with its scope; shut down, it publishes first what has been published to it by
+    /// then. A full topic makes it wait, and so those who publish to the first.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimizeError::Loop`] where both are one; [`OptimizeError::Bus`],
+    /// [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    #[track_caller]
+    pub fn optimize_into<E: Event + Clone>(
+        &self,
+        from: &Topic<E>,
+        to: &Topic<E>,
+        scope: &TaskScope,
+    ) -> Result<(), OptimizeError> {
+        if from.name() == to.name() {
+            let topic = from.name().to_owned();
+            return Err(OptimizeError::Loop { topic });
+        }
+        let sink = self.bus.publisher(to)?;
+        let batches = self.subscribe(from)?;
+        let name = format!("optimize {} into {}", from.name(), to.name());
+        scope.spawn(name, pump(batches, sink, scope.token().cancelled_owned()));
+        Ok(())
     }
 
     /// What became of the events of each topic that was configured or subscribed to, by name.
     /// Streams count once a poll, so these are exact whenever none is being polled.
     pub fn statistics(&self) -> Vec<StreamStats> {
         let topics = self.topics();
-        topics
-            .iter()
-            .map(|(topic, account)| account.stats(topic))
-            .collect()
+        let stats = topics.iter().map(|(topic, entry)| StreamStats {
+            topic: topic.to_string(),
+            ledger: entry.ledger.ledger(),
+        });
+        stats.collect()
     }
 
-    fn account<E: Event>(&self, topic: &Topic<E>) -> Result<Arc<Account>, OptimizeError> {
+    fn update<E: Event>(
+        &self,
+        topic: &Topic<E>,
+        change: impl FnOnce(Settings<E>) -> Settings<E>,
+    ) -> Result<(), OptimizeError> {
+        self.account(topic)?.update(|settings| {
+            let settings = change(settings.clone());
+            settings.check(topic.name())?;
+            Ok(settings)
+        })
+    }
+
+    fn account<E: Event>(&self, topic: &Topic<E>) -> Result<Arc<Account<E>>, OptimizeError> {
         let mut topics = self.topics();
-        if let Some(account) = topics.get(topic.name()) {
-            return Ok(Arc::clone(account));
+        if let Some(entry) = topics.get(topic.name()) {
+            let account = Arc::clone(&entry.account).downcast();
+            return account.map_err(|_| OptimizeError::EventType {
+                topic: topic.name().to_owned(),
+                event: type_name::<E>(),
+                known: entry.event,
+            });
         }
         if topics.len() >= MAX_TOPICS {
             let topic = topic.name().to_owned();
             return Err(OptimizeError::TooManyTopics { topic });
         }
-        let account = Arc::<Account>::default();
-        topics.insert(topic.name().into(), Arc::clone(&account));
+        let ledger = LedgerHandle::default();
+        let account = Arc::new(Account::<E>::new(ledger.clone()));
+        let entry = Entry {
+            account: account.clone(),
+            event: type_name::<E>(),
+            ledger,
+        };
+        topics.insert(topic.name().into(), entry);
         Ok(account)
     }
 
-    fn topics(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Arc<Account>>> {
+    fn topics(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Entry>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is known of a topic, whatever its events.
+struct Entry {
+    /// An `Account<E>`.
+    account: Arc<dyn Any + Send + Sync>,
+    event: &'static str,
+    ledger: LedgerHandle,
 }
 
 impl fmt::Debug for EventStreamOptimizer {

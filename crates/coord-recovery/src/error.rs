@@ -1,8 +1,8 @@
-//! What can go wrong in starting children and registering patterns.
+//! What can go wrong in making policies, starting children and registering patterns.
 
 use coord_bus::BusError;
 
-/// Something was not started or not registered.
+/// Something was not made, not started or not registered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecoveryError {
@@ -46,6 +46,24 @@ pub enum RecoveryError {
         /// The limit.
         limit: usize,
     },
+    /// A part of a policy was told something that cannot work.
+    #[error("{what} cannot work: {fault}")]
+    Setting {
+        /// The part.
+        what: String,
+        /// Why, and what would.
+        fault: String,
+    },
+    /// The parts of a policy cannot work together in this order.
+    #[error("policy `{policy}`, which is {order}, cannot work: {fault}")]
+    Composition {
+        /// The policy.
+        policy: String,
+        /// Its parts, the outermost first.
+        order: String,
+        /// Why, and what would.
+        fault: String,
+    },
     /// It was shut down before.
     #[error("{what} is shut down and takes nothing more")]
     ShutDown {
@@ -55,4 +73,13 @@ pub enum RecoveryError {
     /// A topic could not be opened.
     #[error("a topic of error recovery could not be opened")]
     Bus(#[from] BusError),
+}
+
+impl RecoveryError {
+    pub(crate) fn setting(what: impl Into<String>, fault: impl Into<String>) -> Self {
+        Self::Setting {
+            what: what.into(),
+            fault: fault.into(),
+        }
+    }
 }

@@ -68,14 +68,17 @@
 //! topic holds up what is told of all children, in its order, and never a restart or a stop. When
 //! 4000 events wait, further ones are lost; [`Supervisor::untold`] counts both.
 
+pub mod policy;
 mod supervisor;
 mod recovery;
+mod teller;
 mod error;
 
 pub use error::RecoveryError;
 pub use recovery::{
-    CustomStrategy, ErrorPattern, ErrorRecoveryManager, ErrorStatistics, MAX_NAMES, MAX_PATTERNS,
-    MAX_RECOVERING, MAX_STRATEGIES, MAX_WAITING, Matched, OTHER, RecoveryStrategy,
+    Condition, CustomStrategy, ErrorPattern, ErrorRecoveryManager, ErrorStatistics, Guard,
+    MAX_MATCHES, MAX_NAMES, MAX_PATTERNS, MAX_RECOVERING, MAX_STRATEGIES, MAX_WAITING, Matched,
+    OTHER, RECOVERY_FAILED, Recover, RecoveryStrategy, StrategyStatistics, Test,
 };
 pub use supervisor::{
     Child, ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState, ChildStatus,

@@ -1,9 +1,13 @@
 //! The manager: recognises errors on the bus, does something about them, and counts both.
 
+mod condition;
+mod storm;
 mod pattern;
+mod builtin;
 mod strategy;
 mod statistics;
 mod desk;
+mod guard;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -12,15 +16,28 @@ use std::time::Duration;
 
 use coord_bus::time::{Clock, Instant};
 use coord_bus::vocabulary::{ERROR_DETECTED, ERROR_RECOVERY};
-use coord_bus::{Bus, BusExt, DEFAULT_CAPACITY, Overflow, ShutdownReport, TaskScope};
+use coord_bus::{
+    Bus, BusExt, DEFAULT_CAPACITY, Failure, Overflow, ShutdownReport, TaskScope, WithCauses,
+};
 use tokio::sync::mpsc;
 
 use crate::RecoveryError;
+use crate::policy::Policy;
+use crate::teller::{Teller, Telling};
 use desk::Desk;
 
+pub use condition::{Condition, Test};
+pub use guard::Guard;
 pub use pattern::{ErrorPattern, Matched};
-pub use statistics::{ErrorStatistics, MAX_NAMES, OTHER};
-pub use strategy::{CustomStrategy, RecoveryStrategy};
+pub use statistics::{ErrorStatistics, MAX_NAMES, OTHER, StrategyStatistics};
+pub use storm::MAX_MATCHES;
+pub use strategy::{CustomStrategy, Recover, RecoveryStrategy};
+
+/// The kind of an error that a strategy could not recover from, or has
+/// [handed on](RecoveryStrategy::Escalate). It is [critical](coord_bus::vocabulary::Severity), and
+/// says what the error was and why the strategy failed. A strategy may be registered for it; where
+/// that fails too, nothing follows.
+pub const RECOVERY_FAILED: &str = "recovery-failed";
 
 /// What the tasks of a manager are called, where one panics.
 const SCOPE: &str = "error-recovery";
@@ -92,6 +109,11 @@ pub struct ErrorRecoveryManager {
     bus: Arc<dyn Bus>,
     desk: Arc<Desk>,
     patterns: Mutex<Patterns>,
+    /// What guards report, and what publishes it, as long as there is none.
+    teller: Teller,
+    publishing: Mutex<Option<Telling>>,
+    /// The task that publishes it; it ends before those that read it.
+    telling: TaskScope,
     /// The tasks of patterns, which end before those that attend to what they find.
     looking: TaskScope,
     scope: TaskScope,
@@ -116,6 +138,8 @@ impl ErrorRecoveryManager {
     ///
     /// Outside a tokio runtime.
     pub fn new(bus: Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Result<Self, RecoveryError> {
+        let telling = TaskScope::reporting(SCOPE, &*bus, Arc::clone(&clock))?;
+        let (teller, publishing) = Teller::new(&*bus, Arc::clone(&clock))?;
         let looking = TaskScope::reporting(SCOPE, &*bus, Arc::clone(&clock))?;
         let scope = TaskScope::reporting(SCOPE, &*bus, Arc::clone(&clock))?;
         let desk = Arc::new(Desk::new(&*bus, clock)?);
@@ -137,6 +161,9 @@ impl ErrorRecoveryManager {
             bus,
             desk,
             patterns: Mutex::default(),
+            teller,
+            publishing: Mutex::new(Some(publishing)),
+            telling,
             looking,
             scope,
         })
@@ -147,7 +174,7 @@ impl ErrorRecoveryManager {
     /// # Errors
     ///
     /// [`RecoveryError::PatternExists`] when there is one of its name,
-    /// [`RecoveryError::TooMany`] when there are [`MAX_PATTERNS`],
+    /// [`RecoveryError::TooMany`] when there are [`MAX_PATTERNS`], or no room for its strategy,
     /// [`RecoveryError::Bus`] when its topic cannot be opened, and [`RecoveryError::ShutDown`]
     /// after [`shutdown`](Self::shutdown).
     ///
@@ -171,6 +198,9 @@ impl ErrorRecoveryManager {
                 name,
                 limit: MAX_PATTERNS,
             });
+        }
+        if let Some(strategy) = &pattern.strategy {
+            self.register_recovery_strategy(&name, strategy.clone())?;
         }
         let stop = self.looking.token();
         let look = pattern.open(&*self.bus, Arc::clone(&self.desk), stop)?;
@@ -207,6 +237,42 @@ impl ErrorRecoveryManager {
         Ok(())
     }
 
+    /// Operations under this policy, which report what goes wrong to `error-detected` and
+    /// `error-recovery`, with this name as their source; so they are counted, and attended to, like
+    /// all errors. See [`Guard`].
+    ///
+    /// Make it once and clone it: each guard listens to the circuit breakers of its policy.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn guard<T, E>(&self, name: impl Into<Arc<str>>, policy: Policy<T, E>) -> Guard<T, E>
+    where
+        E: std::error::Error + 'static,
+    {
+        let in_words = |error: &E| WithCauses(error).to_string();
+        Guard::new(name.into(), policy, self.teller(), in_words)
+    }
+
+    /// [`guard`](Self::guard), for operations that fail of a [`Failure`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn guard_failures<T>(
+        &self,
+        name: impl Into<Arc<str>>,
+        policy: Policy<T, Failure>,
+    ) -> Guard<T, Failure> {
+        Guard::new(name.into(), policy, self.teller(), Failure::to_string)
+    }
+
+    /// How many events of guards have not been published: those that wait for room in their topic,
+    /// and those for which there was no room among 4000 of them.
+    pub fn untold(&self) -> u64 {
+        self.teller.untold()
+    }
+
     /// What has gone wrong so far, and what became of it.
     pub fn error_statistics(&self) -> ErrorStatistics {
         self.desk.statistics().clone()
@@ -223,13 +289,29 @@ impl ErrorRecoveryManager {
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.patterns().closed = true;
         let begun = Instant::now();
-        // What patterns find last is still read.
-        let mut report = self.looking.shutdown(deadline).await;
+        // What guards and patterns report last is still read.
+        let mut report = self.telling.shutdown(deadline).await;
+        let rest = deadline.saturating_sub(begun.elapsed());
+        let looking = self.looking.shutdown(rest).await;
+        report.aborted.extend(looking.aborted);
+        report.panicked += looking.panicked;
         let rest = deadline.saturating_sub(begun.elapsed());
         let others = self.scope.shutdown(rest).await;
         report.aborted.extend(others.aborted);
         report.panicked += others.panicked;
         report
+    }
+
+    fn teller(&self) -> Teller {
+        let mut publishing = self
+            .publishing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(publishing) = publishing.take() {
+            self.telling
+                .spawn("tell", publishing.run(self.telling.token()));
+        }
+        self.teller.clone()
     }
 
     fn patterns(&self) -> MutexGuard<'_, Patterns> {

@@ -6,7 +6,6 @@ mod failure;
 mod child;
 mod keeper;
 mod restarts;
-mod teller;
 
 use std::fmt;
 use std::future::Future;
@@ -18,9 +17,9 @@ use coord_bus::{Bus, TaskScope};
 use tokio::sync::watch;
 
 use crate::RecoveryError;
+use crate::teller::Teller;
 use child::{Shared, Stop};
 use keeper::Keeper;
-use teller::Teller;
 
 pub use child::{Child, ChildContext};
 pub use failure::{ChildError, ChildFailure};

@@ -4,6 +4,7 @@ mod child;
 mod each;
 mod failing;
 mod repeat;
+mod waiting;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -297,6 +298,12 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         self
     }
 
+    fn waits(mut self, wait: Wait) -> Self {
+        self.step.wait = Some(wait);
+        self.timeout.get_or_insert(Duration::MAX);
+        self
+    }
+
     fn need(&mut self, place: Place) -> Option<usize> {
         let step = self.own(place)?;
         insert(&mut self.step.needs, step);
@@ -374,12 +381,6 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
     pub fn sleep(mut self, wait: Duration) -> Step<()> {
         self.step.action = waits::sleep(wait, || Arc::new(()));
         self.waits(Wait::Sleep(wait)).add()
-    }
-
-    fn waits(mut self, wait: Wait) -> Self {
-        self.step.wait = Some(wait);
-        self.timeout.get_or_insert(Duration::MAX);
-        self
     }
 }
 

@@ -15,6 +15,7 @@ use crate::heartbeat::Heart;
 use crate::plan::{Plan, Slots};
 use crate::run::Shared;
 use crate::signals::Signals;
+use crate::waits::Events;
 
 /// Given to a step's function. Cheap to clone.
 #[derive(Clone)]
@@ -207,6 +208,7 @@ pub(crate) struct Start<'r> {
     pub(crate) run: &'r RunId,
     pub(crate) slots: &'r Slots,
     pub(crate) signals: &'r Arc<Signals>,
+    pub(crate) events: &'r Arc<Events>,
     /// How long ago its first attempt began, for a step that waits.
     pub(crate) slept: Duration,
     /// How often the step is done again after it had been done.

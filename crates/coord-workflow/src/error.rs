@@ -49,6 +49,12 @@ pub enum AttemptError {
         /// How often in a row.
         times: u32,
     },
+    /// The topic of the event that it waited for was closed before one came.
+    #[error("the topic `{topic}` was closed before the event came that it waited for")]
+    TopicClosed {
+        /// The topic.
+        topic: String,
+    },
     /// It succeeded, but its output cannot be kept in the journal.
     #[error("its output cannot be written as JSON: {0}")]
     Unwritable(String),

@@ -20,6 +20,9 @@ pub(crate) struct KeptStep {
     /// The signal that it waits for, if that is its work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) signal: Option<String>,
+    /// The topic of the event that it waits for, if that is its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) event: Option<String>,
     /// Whether it may fail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) optional: bool,
@@ -41,6 +44,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         needs: step.needs.clone(),
         needs_any: step.needs_any.clone(),
         signal: step.signal().map(str::to_owned),
+        event: step.topic().map(str::to_owned),
         optional: step.optional,
         shape: step.shape.as_ref().map(Shape::kept),
         critical: step.critical,
@@ -99,6 +103,10 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
     }
     if let Some(child) = &step.child {
         hash.text(child.chosen());
+    }
+    if let Some(topic) = step.topic() {
+        hash.text("event");
+        hash.text(topic);
     }
     if step.critical {
         hash.text("critical");

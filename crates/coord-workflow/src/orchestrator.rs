@@ -328,6 +328,15 @@ impl Settings {
         runs.retain(|run| run.strong_count() > 0);
         runs.push(Arc::downgrade(&shared));
         drop(runs);
+        if let Some(listening) = shared.listen() {
+            let (task, mut end) = (format!("events for run {}", shared.id), run.outcome.clone());
+            self.tasks.spawn(task, async move {
+                tokio::select! {
+                    () = listening => {}
+                    _ = end.wait_for(Option::is_some) => {}
+                }
+            });
+        }
         let task = format!("run {}", shared.id);
         self.tasks.spawn(task, async move {
             let _ = outcome.send(Some(run::drive(shared).await));

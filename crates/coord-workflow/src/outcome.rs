@@ -175,6 +175,7 @@ impl Outcome {
             started_at: self.started_at,
             state: RunState::Finished(self.status),
             duration: Some(self.duration),
+            timed_from: self.course.timed_from.map(Duration::from_nanos),
             is_paused: false,
             begins_none: false,
             driven_by: None,

@@ -15,7 +15,7 @@ use crate::child::Child;
 use crate::context::Start;
 use crate::durable::{Codec, Decode, decode};
 use crate::shape::Shape;
-use crate::waits::Wait;
+use crate::waits::{Listen, Wait};
 use crate::{AttemptError, Durable, OnExhausted, OnFailure, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
@@ -70,6 +70,8 @@ pub(crate) struct PlannedStep {
     pub(crate) codec: Option<Codec>,
     /// What it waits for, if that is its work.
     pub(crate) wait: Option<Wait>,
+    /// Listens for the event that it waits for, if that is its work.
+    pub(crate) listen: Option<Listen>,
     /// What its work is given beside the outputs of others, where that is data: a part of what is
     /// fingerprinted.
     pub(crate) given: Option<Box<str>>,
@@ -103,6 +105,7 @@ impl PlannedStep {
             resources: BTreeMap::new(),
             codec: None,
             wait: None,
+            listen: None,
             given: None,
             shape: None,
             child: None,
@@ -142,6 +145,11 @@ impl PlannedStep {
         self.wait.as_ref()?.signal()
     }
 
+    /// The topic of the event that it waits for, if that is its work.
+    pub(crate) fn topic(&self) -> Option<&str> {
+        self.wait.as_ref()?.topic()
+    }
+
     /// Whether there is another attempt after so many, the last of which failed with this.
     pub(crate) fn has_another(&self, attempts: u32, error: &StepError) -> bool {
         !error.is_permanent() && attempts < self.retry.max_attempts.get()
@@ -155,6 +163,8 @@ pub(crate) struct Plan {
     pub(crate) concurrency: Option<NonZeroUsize>,
     pub(crate) timeout: Duration,
     pub(crate) on_failure: OnFailure,
+    /// Whether a step waits for an event.
+    pub(crate) listens: bool,
     /// What each step waits for: the number of steps that it needs, and one more if it needs any of
     /// some.
     needs: Box<[u32]>,
@@ -210,12 +220,14 @@ impl Plan {
             .collect();
         let needed_by = NeededBy::new(&steps, |step| &step.needs);
         let any_needed_by = NeededBy::new(&steps, |step| &step.needs_any);
+        let listens = steps.iter().any(|step| step.listen.is_some());
         Self {
             name,
             steps: steps.into(),
             concurrency,
             timeout,
             on_failure: OnFailure::FailFast,
+            listens,
             needs,
             needed_by,
             any_needed_by,

@@ -174,7 +174,7 @@ impl Registry {
                 action: match &wait {
                     Some(Wait::Signal(name)) => waits::signal(name, |payload| Ok(payload)),
                     Some(Wait::Sleep(wait)) => waits::sleep(*wait, || Arc::new(Value::Null)),
-                    None => match (runs, each, step.repeat) {
+                    _ => match (runs, each, step.repeat) {
                         (Some(ran), _, _) => ran.action(&input),
                         (None, Some(each), _) => each.action(bind(work)),
                         (None, None, Some(repeat)) => {
@@ -198,6 +198,7 @@ impl Registry {
                 critical: step.critical,
                 codec: VALUE,
                 wait,
+                listen: None,
                 // A value is always written.
                 given: given.ok().map(Into::into),
                 resources: step

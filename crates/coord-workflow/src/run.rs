@@ -13,7 +13,6 @@ mod rounds;
 mod work;
 
 use std::cell::OnceCell;
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -23,106 +22,23 @@ use std::time::Duration;
 use coord_bus::time::{Clock, Instant, sleep};
 use coord_bus::vocabulary::{Transition, WorkflowEvent};
 use coord_bus::{CancellationToken, EventLog, EventLogError, Publisher, TaskScope, Timestamp};
-use serde::{Serialize, Serializer};
 use tokio::runtime::Handle;
 
 use crate::context::Start;
 use crate::course::{Course, Fact, Refused};
-use crate::fingerprint::Hash;
 use crate::limits::{Limits, RunLimits};
-use crate::name::{NAME_LENGTH_MAX, is_name};
 use crate::outcome::{Outcome, Status};
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output, Plan, Slots};
 use crate::signals::Signals;
-use crate::waits::Wait;
-use crate::{Command, Parent, RunState, RunView, StepError, WorkflowError};
+use crate::waits::{Events, Wait};
+use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError};
 pub(crate) use child::ChildRun;
 pub(crate) use items::Items;
 use queue::Queue;
 use recorder::Recorder;
 pub(crate) use rounds::Rounds;
 use work::Worker;
-
-/// The id of a run.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunId(Arc<str>);
-
-impl RunId {
-    /// An id chosen by who starts the run, such as `order-1042`: 1 to 64 letters, digits, `-`, `_`
-    /// and `.`, the first of them a letter or a digit.
-    ///
-    /// # Errors
-    ///
-    /// [`WorkflowError::InvalidRunId`].
-    pub fn named(id: impl Into<String>) -> Result<Self, WorkflowError> {
-        let id = id.into();
-        match is_name(&id) {
-            true => Ok(Self(id.into())),
-            false => Err(WorkflowError::InvalidRunId { id }),
-        }
-    }
-
-    /// An id that no other run has. Of two that are made in different milliseconds, the later one
-    /// sorts after the earlier one.
-    pub fn unique() -> Self {
-        Self::at(Timestamp::now())
-    }
-
-    /// The time in milliseconds and a random part, both in base 36.
-    pub(crate) fn at(now: Timestamp) -> Self {
-        let time = base_36(now.as_millisecond().unsigned_abs(), 9);
-        Self(format!("{time}-{}", base_36(fastrand::u64(..), 6)).into())
-    }
-
-    /// That of the run that is the work of a step, in an attempt at it: another for each attempt, and for
-    /// each time that a retried run does it anew. To ask again is to have the same id.
-    pub(crate) fn of_child(&self, step: &str, life: u32, attempt: u32) -> Self {
-        let mut hash = Hash::default();
-        hash.text(&self.0);
-        hash.text(step);
-        hash.number(life as usize);
-        hash.number(attempt as usize);
-        // Ids have nothing in them but ASCII.
-        let mut id = format!("{self}.{step}");
-        id.truncate(NAME_LENGTH_MAX - 11);
-        Self(format!("{id}-{}", base_36(hash.value(), 10)).into())
-    }
-
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The last so many digits of a number.
-fn base_36(mut number: u64, digits: usize) -> String {
-    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut text = vec![b'0'; digits];
-    for digit in text.iter_mut().rev() {
-        *digit = DIGITS[(number % 36) as usize];
-        number /= 36;
-    }
-    String::from_utf8_lossy(&text).into_owned()
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for RunId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl Serialize for RunId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
 
 /// What all runs of an orchestrator share.
 pub(crate) struct Settings {
@@ -257,6 +173,7 @@ pub(crate) struct Shared {
     child_of: Option<Parent>,
     slots: Slots,
     pub(crate) signals: Arc<Signals>,
+    events: Arc<Events>,
     /// How often each step is done again; empty in a run that was not retried.
     rounds: Box<[u32]>,
     /// How long the run had gone on before this process took it up.
@@ -319,6 +236,7 @@ impl Shared {
                 outputs: Arc::clone(queue.course.outputs()),
             },
             signals: Arc::new(told.signals),
+            events: Arc::default(),
             rounds,
             before: beginning.before,
             started: Instant::now(),
@@ -359,6 +277,7 @@ impl Shared {
             run: &self.id,
             slots: &self.slots,
             signals: &self.signals,
+            events: &self.events,
             slept: self.slept(step),
             round: self.rounds.get(step).copied().unwrap_or_default(),
             step,
@@ -371,11 +290,27 @@ impl Shared {
         }
     }
 
+    /// Listens, from now on, for the events that its steps wait for. `None`: for none.
+    pub(crate) fn listen(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        if !self.plan.listens {
+            return None;
+        }
+        let queue = self.queue();
+        let steps = self.plan.steps.iter().zip(queue.course.steps()).enumerate();
+        let steps = steps.filter(|(_, (_, record))| !record.phase.is_over());
+        let listening = steps.filter_map(|(step, (planned, _))| {
+            let listen = planned.listen.as_ref()?;
+            Some((step, listen(&self.id)))
+        });
+        let (listening, events) = (listening.collect(), Arc::clone(&self.events));
+        Some(async move { events.listen(listening).await })
+    }
+
     /// For how long a step that waits has waited.
     #[inline]
     fn slept(&self, step: usize) -> Duration {
         match self.plan.steps[step].wait {
-            None | Some(Wait::Signal(_)) => Duration::ZERO,
+            None | Some(Wait::Signal(_) | Wait::Event(_)) => Duration::ZERO,
             Some(Wait::Sleep(_)) => between(self.queue().course.step(step).started, self.elapsed()),
         }
     }
@@ -410,6 +345,7 @@ impl Shared {
             started_at: self.started_at,
             state: RunState::Running,
             duration: None,
+            timed_from: queue.course.timed_from.map(Duration::from_nanos),
             is_paused: queue.is_paused() || queue.course.is_held(),
             begins_none: queue.is_paused(),
             driven_by: Some("this process".to_owned()),

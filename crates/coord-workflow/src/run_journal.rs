@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::durable::Codec;
+use crate::fingerprint::KeptStep;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
@@ -123,6 +124,7 @@ impl RunJournal {
             started_at: kept.started_at,
             state,
             duration: is_finished.then_some(duration),
+            timed_from: kept.course.timed_from.map(Duration::from_nanos),
             is_paused: (kept.told.is_paused && !is_finished) || kept.course.is_held(),
             begins_none: kept.told.is_paused,
             driven_by,
@@ -220,7 +222,7 @@ impl RunJournal {
 fn plan_of(started: &Started) -> Plan {
     let steps = started.steps.iter().map(|step| PlannedStep {
         codec: Some(Codec::of::<Value>()),
-        wait: step.signal.as_deref().map(|name| Wait::Signal(name.into())),
+        wait: wait_of(step),
         optional: step.optional,
         critical: step.critical,
         needs_any: step.needs_any.clone(),
@@ -231,6 +233,12 @@ fn plan_of(started: &Started) -> Plan {
     let mut plan = Plan::new(name, steps.collect(), None, DEFAULT_WORKFLOW_TIMEOUT);
     plan.on_failure = started.on_failure;
     plan
+}
+
+fn wait_of(step: &KeptStep) -> Option<Wait> {
+    let signal = step.signal.as_deref().map(|name| Wait::Signal(name.into()));
+    let event = step.event.as_deref();
+    signal.or_else(|| event.map(|topic| Wait::Event(topic.into())))
 }
 
 /// The run that a stream is of, if it is of one.

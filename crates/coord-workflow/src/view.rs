@@ -30,6 +30,10 @@ pub struct RunView {
     /// How long it took, once it has finished, in seconds.
     #[serde(serialize_with = "seconds")]
     pub duration: Option<Duration>,
+    /// When it was last [retried](crate::WorkflowOrchestrator::retry_run), or continued with another
+    /// round of attempts, counted from its beginning, in seconds: its time limit counts from then on.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
+    pub timed_from: Option<Duration>,
     /// Whether it is to be [continued](crate::Command::Continue): it was told to pause, so no step
     /// begins, or it is paused for the steps that are [exhausted](Self::exhausted).
     pub is_paused: bool,
@@ -113,6 +117,9 @@ pub struct StepView {
     /// The signal that it waits for, if that is what it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
+    /// The topic of the event that it waits for, if that is what it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
 }
 
 /// Where a step is.
@@ -175,6 +182,8 @@ pub enum Why {
     Blocked(Vec<String>),
     /// It waits for this signal.
     Signal(String),
+    /// It waits for an event of this topic.
+    Event(String),
     /// It could begin, and waits for one of the places that steps of the run share.
     Place,
     /// It runs.
@@ -217,6 +226,7 @@ impl fmt::Display for Why {
                 steps.join("`, `")
             ),
             Self::Signal(name) => write!(formatter, "it waits for the signal `{name}`"),
+            Self::Event(topic) => write!(formatter, "it waits for an event of the topic `{topic}`"),
             Self::Place => formatter.write_str(
                 "it is ready, and waits for a place: as many steps as may run are running",
             ),
@@ -274,10 +284,11 @@ impl RunView {
             StepPhase::Retrying => Why::Retry {
                 at: step.ended.unwrap_or_default(),
             },
-            _ => match (&step.signal, &step.child) {
-                (Some(signal), _) => Why::Signal(signal.clone()),
-                (None, Some(run)) => Why::Child(run.clone()),
-                (None, None) => step.progress.map_or(Why::Running, Why::Progress),
+            _ => match (&step.signal, &step.event, &step.child) {
+                (Some(signal), ..) => Why::Signal(signal.clone()),
+                (None, Some(topic), _) => Why::Event(topic.clone()),
+                (None, None, Some(run)) => Why::Child(run.clone()),
+                (None, None, None) => step.progress.map_or(Why::Running, Why::Progress),
             },
         })
     }
@@ -317,6 +328,7 @@ impl RunView {
                     .then(|| run.of_child(&step.id, record.life, record.attempts.max(1))),
                 is_blocked: record.is_blocked && !phase.is_over(),
                 signal: step.signal().map(str::to_owned),
+                event: step.topic().map(str::to_owned),
             }
         });
         views.collect()

@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use coord_bus::time::{Clock, SystemClock};
 
+/// How often the monitor reports where nothing else is said.
+#[cfg(feature = "performance-monitoring")]
+const REPORTING_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Which parts a [`CoordinationModule`](crate::CoordinationModule) starts: a toggle for each
 /// feature of this crate, of the same name. All are on by default.
 ///
@@ -68,6 +72,22 @@ pub struct CoordinationConfig {
     /// does not start.
     #[cfg(feature = "performance-monitoring")]
     pub performance_sampling_interval: Duration,
+    /// How often the monitor publishes a `performance-report`; once a minute by default, and not more
+    /// often than it looks, or the module does not start. `None`: never.
+    #[cfg(feature = "performance-monitoring")]
+    pub performance_reporting_interval: Option<Duration>,
+    /// Whether the monitor's reports and alerts, errors that were detected and what is done about them
+    /// also go to `log-events`; they do by default.
+    #[cfg(feature = "performance-monitoring")]
+    pub performance_log: bool,
+    /// What the monitor holds against a limit, to publish a `performance-alert` where it is beyond;
+    /// nothing by default.
+    #[cfg(feature = "performance-monitoring")]
+    pub performance_thresholds: Vec<coord_monitor::Threshold>,
+    /// Whether the monitor gives what it measures to the recorder of the crate `metrics` that the
+    /// program has installed; it does by default.
+    #[cfg(feature = "metrics")]
+    pub performance_export: bool,
     /// What the times in events are taken from; the machine's clock by default.
     pub clock: Arc<dyn Clock>,
 }
@@ -99,6 +119,14 @@ impl Default for CoordinationConfig {
             workflow_journal: None,
             #[cfg(feature = "performance-monitoring")]
             performance_sampling_interval: coord_monitor::DEFAULT_INTERVAL,
+            #[cfg(feature = "performance-monitoring")]
+            performance_reporting_interval: Some(REPORTING_INTERVAL),
+            #[cfg(feature = "performance-monitoring")]
+            performance_log: true,
+            #[cfg(feature = "performance-monitoring")]
+            performance_thresholds: Vec::new(),
+            #[cfg(feature = "metrics")]
+            performance_export: true,
             clock: Arc::new(SystemClock),
         }
     }

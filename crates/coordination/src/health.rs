@@ -176,8 +176,8 @@ impl CoordinationModule {
         let mut active = 0;
         for flow in flows.unwrap_or_default() {
             match flow.state {
-                FlowState::Running | FlowState::Draining => active += 1,
-                FlowState::SinkClosed | FlowState::Aborted => {
+                FlowState::Running | FlowState::Paused | FlowState::Draining => active += 1,
+                FlowState::SinkClosed | FlowState::Failed | FlowState::Aborted => {
                     let reason = format!("flow `{}` has ended: {}", flow.name, flow.state);
                     findings.add(HealthStatus::Unhealthy, reason);
                 }

@@ -8,15 +8,16 @@
 //! | [`bus`] | always | one typed event bus: topics, lossless subscribers, and clocks, timers, owners of tasks |
 //! | `flow` | `event-flows` | typed flows between topics |
 //! | `workflow` | `workflows` | steps with dependencies: retries, limits, cancellation, compensation |
-//! | `optimize` | `optimization` | streams in batches, throttled, conflated |
+//! | `optimize` | `optimization` | streams batched, throttled, debounced, merged and more |
 //! | `monitor` | `performance-monitoring` | throughput, durations, memory and processor time |
 //! | `recovery` | `error-recovery` | supervisors, and patterns that recognise errors |
 //! | `patterns` | `integration-patterns` | real processes and services, their output and health as events |
 //! | `journal` | `journal` | an event log that lasts, with leases |
 //!
 //! All of these are on by default; that is `full`. The feature `tracing` adds `bus::LogForwarder`,
-//! which forwards the log events of all parts to `tracing`. Each part can be used by itself, as its own page
-//! says. A [`CoordinationModule`] starts all of them on one bus, as its [`CoordinationConfig`]
+//! which forwards the log events of all parts to `tracing`, and spans for runs and steps; `metrics`
+//! gives what is monitored to the recorder of the crate `metrics`. Each part can be used by itself, as
+//! its own page says. A [`CoordinationModule`] starts all of them on one bus, as its [`CoordinationConfig`]
 //! says, tells [how they are](CoordinationModule::system_health), and shuts them down in order; with it
 //! come `Services`: processes under supervision.
 //!

@@ -74,7 +74,7 @@ pub struct CoordinationModule {
     #[cfg(feature = "integration-patterns")]
     processes: Option<coord_patterns::process::ProcessRunner>,
     #[cfg(feature = "event-flows")]
-    choreographer: Option<coord_flow::EventChoreographer>,
+    choreographer: Option<Arc<coord_flow::EventChoreographer>>,
     #[cfg(feature = "optimization")]
     optimizer: Option<coord_optimize::EventStreamOptimizer>,
     #[cfg(feature = "performance-monitoring")]
@@ -109,6 +109,14 @@ impl CoordinationModule {
         let optimizer = parts::optimizer(&bus, &config)?;
         #[cfg(feature = "event-flows")]
         let choreographer = parts::choreographer(&bus, &config)?;
+        #[cfg(all(feature = "performance-monitoring", feature = "optimization"))]
+        if let (Some(monitor), Some(optimizer)) = (&monitor, &optimizer) {
+            parts::read_streams(monitor, optimizer)?;
+        }
+        #[cfg(all(feature = "performance-monitoring", feature = "event-flows"))]
+        if let (Some(monitor), Some(choreographer)) = (&monitor, &choreographer) {
+            parts::read_flows(monitor, choreographer)?;
+        }
         #[cfg(feature = "integration-patterns")]
         let processes = parts::processes(&*bus, &config)?;
         #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
@@ -161,7 +169,7 @@ impl CoordinationModule {
     #[cfg(feature = "event-flows")]
     pub fn choreographer(&self) -> Result<&coord_flow::EventChoreographer, CoordinationError> {
         self.choreographer
-            .as_ref()
+            .as_deref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the choreographer",
                 toggle: "event_flows",

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{overflow_name, place, short_type, who};
+use super::{overflow_name, place, short_type};
 use crate::{Overflow, SubscriberStats, TopicStats};
 
 /// A line for each node and each arrow.
@@ -34,7 +34,7 @@ fn arrows_from(
 ) -> Vec<(String, String)> {
     let mut arrows: Vec<(String, Vec<&'static str>, usize)> = Vec::new();
     for subscriber in &stats.subscribers {
-        let who = who(subscriber);
+        let who = subscriber.label();
         let key = format!("{who} {}", subscriber.place);
         let to = node(chart, subscribers, "s", key, &who);
         let how = how(subscriber);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{overflow_name, place, short_type, who};
+use super::{overflow_name, place, short_type};
 use crate::{Ledger, SubscriberStats, TopicStats};
 
 /// No line is longer, unless its numbers are.
@@ -104,7 +104,7 @@ impl Columns {
         let widths = counts.iter().map(|count| count.width + 2);
         let taken = INDENT + 2 + overflow + widths.sum::<usize>();
         let room = COLUMNS_MAX.saturating_sub(taken).max(NAME_MIN);
-        let names = subscribers().map(|each| printable(&who(each)).chars().count());
+        let names = subscribers().map(|each| printable(&each.label()).chars().count());
         Self {
             who: names.max().unwrap_or_default().min(room),
             overflow,
@@ -125,7 +125,7 @@ impl Columns {
     }
 
     fn push_row(&self, text: &mut String, subscriber: &SubscriberStats) {
-        let who = shortened(&who(subscriber), self.who);
+        let who = shortened(&subscriber.label(), self.who);
         let how = how(subscriber);
         let (for_who, for_how) = (self.who, self.overflow);
         push(text, format_args!("  to   {who:for_who$}  {how:for_how$}"));

@@ -104,6 +104,13 @@ impl<E> Hand<E> {
         self.index - 1
     }
 
+    /// The chunk and the place of the event before the next one, if that is at hand.
+    pub(crate) fn last(&self) -> Option<(Chunk<E>, usize)> {
+        let index = self.index.checked_sub(1)?;
+        self.envelope(index)?;
+        Some((Arc::clone(&self.chunk), index))
+    }
+
     pub(crate) fn event(&self, index: usize) -> Option<&E> {
         self.envelope(index).map(Envelope::event)
     }

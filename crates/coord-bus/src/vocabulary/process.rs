@@ -27,6 +27,11 @@ pub enum ProcessState {
         /// Its process id.
         pid: u32,
     },
+    /// It runs, was started elsewhere, and is watched from now on.
+    Attached {
+        /// Its process id.
+        pid: u32,
+    },
     /// It did not start.
     NotStarted {
         /// Why.
@@ -71,6 +76,14 @@ impl Exit {
         }
     }
 
+    /// It has ended, and nobody here could learn how: its parent alone is told.
+    pub const fn unknown() -> Self {
+        Self {
+            code: None,
+            signal: None,
+        }
+    }
+
     /// Whether it exited with code 0.
     pub fn is_success(self) -> bool {
         self.code == Some(0)
@@ -94,6 +107,9 @@ pub struct ProcessOutput {
     pub process: String,
     /// Its id, which tells a process from an earlier one of its name.
     pub pid: u32,
+    /// Which attempt at what it is for the process is, as who started it said; from 1.
+    #[serde(default = "first")]
+    pub attempt: u32,
     /// Where it printed it.
     pub stream: OutputStream,
     /// The line, without its end: valid UTF-8, with no control characters but tabs, and no escape
@@ -102,6 +118,10 @@ pub struct ProcessOutput {
     /// Whether the line goes on in the next event, because it was too long for one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continues: bool,
+}
+
+fn first() -> u32 {
+    1
 }
 
 /// One of the two streams that a process prints to.

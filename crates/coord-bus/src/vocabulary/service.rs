@@ -43,7 +43,26 @@ pub enum ServiceState {
         /// What its probe was answered last.
         answer: String,
     },
-    /// Its process has ended, and nothing of its group is left.
+    /// It takes on nothing new, finishes what it has, and is stopped then.
+    Draining,
+    /// A service that it needs is not there any more, or not well.
+    DependencyLost {
+        /// That service.
+        dependency: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A service that it needs is well again.
+    DependencyBack {
+        /// That service.
+        dependency: String,
+    },
+    /// It failed: what it was running for cannot be done.
+    Failed {
+        /// Why.
+        error: String,
+    },
+    /// Its process has ended, and nothing of its group is left; or, without a process, it has.
     Ended {
         /// How, if there was a process.
         #[serde(default, skip_serializing_if = "Option::is_none")]

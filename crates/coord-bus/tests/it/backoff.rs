@@ -29,6 +29,7 @@ fn jitter() -> impl Strategy<Value = Jitter> {
     prop_oneof![
         Just(Jitter::None),
         Just(Jitter::Full),
+        Just(Jitter::Decorrelated),
         prop_oneof![0.0..=1.0, any::<f64>()].prop_map(|share| Jitter::Proportional { share }),
     ]
 }
@@ -76,6 +77,27 @@ proptest! {
         let expected = whole.as_secs_f64() * chance;
         prop_assert!((part.as_secs_f64() - expected).abs() <= 1e-9 + expected * 1e-9);
         prop_assert!(part <= whole);
+    }
+
+    #[test]
+    fn decorrelated_jitter_waits_from_the_first_wait_to_three_times_the_one_before(
+        initial in (1..100_000_u64).prop_map(Duration::from_millis),
+        chances in prop::collection::vec(0.0..1.0, 1..20),
+    ) {
+        let max = Duration::from_secs(100_000);
+        let backoff = Backoff::exponential(initial).max(max).jitter(Jitter::Decorrelated);
+        let mut previous = Duration::ZERO;
+        for (before, chance) in (0..).zip(chances) {
+            let longest = (previous.max(initial) * 3).min(max).as_secs_f64();
+            let least = initial.as_secs_f64();
+            let expected = least + (longest - least) * chance;
+            let wait = backoff.delay_after_with(before + 1, previous, chance);
+            prop_assert!((wait.as_secs_f64() - expected).abs() <= 1e-8 * longest);
+            // Who does not know the wait before may wait longer, never beyond what can come.
+            let blind = backoff.delay_with(before + 1, chance).as_secs_f64();
+            prop_assert!(blind >= wait.as_secs_f64() - 1e-8 * longest);
+            previous = wait;
+        }
     }
 
     #[test]

@@ -33,6 +33,12 @@ fn topics_have_the_names_that_users_know() {
     assert_eq!(name(&SERVICE_LIFECYCLE), "service-lifecycle");
     assert_eq!(name(&LOG_EVENTS), "log-events");
     assert_eq!(name(&NOTIFICATION), "notification");
+    assert_eq!(name(&CLI_COMMAND), "cli-command");
+    assert_eq!(name(&CLI_PARSE), "cli-parse");
+    assert_eq!(name(&UI_UPDATE), "ui-update");
+    assert_eq!(name(&CONFIG_CHANGE), "config-change");
+    assert_eq!(name(&DASHBOARD_UPDATE), "dashboard-update");
+    assert_eq!(name(&AUDIT_LOG), "audit-log");
 }
 
 #[test]
@@ -80,17 +86,18 @@ fn process_output() {
     let output = |stream, line: &str, continues| ProcessOutput {
         process: "api".to_owned(),
         pid: 42,
+        attempt: 2,
         stream,
         line: line.to_owned(),
         continues,
     };
     pinned(
         &output(OutputStream::Stdout, "ready", false),
-        r#"{"process":"api","pid":42,"stream":"stdout","line":"ready"}"#,
+        r#"{"process":"api","pid":42,"attempt":2,"stream":"stdout","line":"ready"}"#,
     );
     pinned(
         &output(OutputStream::Stderr, "a \"long\"\tline", true),
-        r#"{"process":"api","pid":42,"stream":"stderr","line":"a \"long\"\tline","continues":true}"#,
+        r#"{"process":"api","pid":42,"attempt":2,"stream":"stderr","line":"a \"long\"\tline","continues":true}"#,
     );
 }
 
@@ -360,5 +367,82 @@ fn log_events_and_notifications() {
             message: "exit code 1".to_owned(),
         },
         r#"{"at":"2024-02-29T12:34:56.789Z","severity":"error","title":"api crashed","message":"exit code 1"}"#,
+    );
+}
+
+#[test]
+fn what_screens_show() {
+    let update = |component: &str, change| UiUpdate {
+        component: component.to_owned(),
+        at: at(),
+        change,
+    };
+    let theme = UiChange::Theme {
+        appearance: Appearance::Light,
+        colors: true,
+    };
+    pinned(
+        &update("theme", theme),
+        r#"{"component":"theme","at":"2024-02-29T12:34:56.789Z","change":"theme","appearance":"light","colors":true}"#,
+    );
+    let progress = UiChange::Progress {
+        done: 3,
+        total: Some(4),
+        elapsed: Duration::from_millis(1500),
+        message: "copying".to_owned(),
+    };
+    pinned(
+        &update("command.copy", progress),
+        r#"{"component":"command.copy","at":"2024-02-29T12:34:56.789Z","change":"progress","done":3,"total":4,"elapsed":1.5,"message":"copying"}"#,
+    );
+}
+
+#[test]
+fn settings_that_change_concern_their_section_alone() {
+    let change = ConfigChange {
+        source: "app.toml".to_owned(),
+        at: at(),
+        changes: [(
+            "server.port".to_owned(),
+            ConfigValue {
+                before: Some(80.into()),
+                after: None,
+            },
+        )]
+        .into(),
+    };
+    pinned(
+        &change,
+        r#"{"source":"app.toml","at":"2024-02-29T12:34:56.789Z","changes":{"server.port":{"before":80}}}"#,
+    );
+    assert!(change.concerns("server") && change.concerns("server.port"));
+    assert!(!change.concerns("serv") && !change.concerns("port"));
+}
+
+#[test]
+fn what_a_person_types_and_does() {
+    let command = CliCommand {
+        command: "remote add".to_owned(),
+        run: 2,
+        at: at(),
+        state: CliState::Cancelled {
+            duration: Duration::from_secs(1),
+        },
+    };
+    pinned(
+        &command,
+        r#"{"command":"remote add","run":2,"at":"2024-02-29T12:34:56.789Z","state":"cancelled","duration":1.0}"#,
+    );
+    let entry = AuditEvent {
+        at: at(),
+        actor: "ada".to_owned(),
+        action: "change-limit".to_owned(),
+        subject: "account/17".to_owned(),
+        before: Some(5.into()),
+        after: None,
+    };
+    pinned(
+        &entry,
+        r#"{"at":"2024-02-29T12:34:56.789Z","actor":"ada","action":"change-limit","subject":"account/17","before":5}"#,
     );
 }

@@ -64,6 +64,9 @@ impl Board {
         if !waits.is_empty() {
             return format!("waits for {}", waits.join(", "));
         }
+        if self.is_paused {
+            return "waits until the run is continued".to_owned();
+        }
         if let Some(short) = self.lacks_resource(row) {
             return short;
         }

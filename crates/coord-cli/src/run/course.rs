@@ -11,7 +11,7 @@ use coordination::bus::time::{Instant, sleep};
 use coordination::bus::vocabulary::{WORKFLOW_EVENTS, WorkflowEvent};
 use coordination::bus::{BusExt, CancellationToken, Subscriber};
 use coordination::workflow::{
-    Durable, Outcome, Run, RunId, RunState, Status, StepPhase, Workflow, WorkflowError,
+    Command, Durable, Outcome, Run, RunId, RunState, Status, StepPhase, Workflow, WorkflowError,
 };
 use coordination::{CoordinationError, Services};
 use tokio::sync::mpsc;
@@ -25,6 +25,8 @@ use crate::runs::{GONE_LOOK, GONE_WITHIN, RunsFault};
 
 /// How long a run that was abandoned may take to end by itself after all.
 const ABANDON_AFTER: Duration = Duration::from_secs(1);
+/// How often it is looked whether the run has been paused.
+const PAUSE_LOOK: Duration = Duration::from_millis(250);
 /// How long all services may take to stop, one after the other: each has its own grace, which the
 /// file bounds.
 const SERVICES_DEADLINE: Duration = Duration::from_secs(24 * 3600);
@@ -136,12 +138,14 @@ impl Course<'_> {
             }
             pending::<Infallible>().await
         };
+        let pausing = self.pause(&run);
         let outcome = tokio::select! {
             outcome = self.to_the_end(&run, &standing, stays, &over, &mut failed) => Some(outcome?),
             () = abandoned => None,
             never = keeping => match never? {},
             never = killing => match never {},
             never = granting => match never {},
+            never = pausing => match never {},
         };
         Ok(End {
             outcome,
@@ -216,7 +220,7 @@ impl Course<'_> {
                 run.outcome().await
             }
         };
-        let outcome = outcome.map_err(RunsFault::from)?;
+        let outcome = outcome.map_err(|error| RunsFault::interrupted(run.id(), &error))?;
         over.cancel();
         if stays && outcome.status == Status::Completed {
             let standing = async {
@@ -258,6 +262,33 @@ impl Course<'_> {
         }
         let why = why(&gave_up);
         (gave_up.child, why)
+    }
+
+    /// Looks whether the run is paused, which it may be by another process, and pauses or continues
+    /// it where a person here wants that.
+    async fn pause(&self, run: &Run) -> Infallible {
+        let interrupts = &self.job.interrupts;
+        loop {
+            let view = run.view();
+            let is_paused = view.as_ref().is_some_and(|view| view.is_paused);
+            interrupts.paused.send_if_modified(|was_paused| {
+                std::mem::replace(was_paused, is_paused) != is_paused
+            });
+            if view.is_none_or(|view| view.state != RunState::Running) {
+                return pending().await;
+            }
+            tokio::select! {
+                () = sleep(PAUSE_LOOK) => {}
+                () = interrupts.pause.notified() => {
+                    let command = match is_paused {
+                        true => Command::Continue,
+                        false => Command::Pause,
+                    };
+                    // Where the journal fails, the run ends, and says why.
+                    let _ = run.tell(command).await;
+                }
+            }
+        }
     }
 
     /// Does what a person wants of a step or service, and does not wait until it is done.

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 
 use coordination::journal::JournalError;
-use coordination::workflow::WorkflowError;
+use coordination::workflow::{RunId, WorkflowError};
 use miette::Diagnostic;
 
 use crate::exit_code::ExitCode;
@@ -42,6 +42,15 @@ pub(crate) enum RunsFault {
     #[error("{message}")]
     #[diagnostic(code(coord::runs::failed))]
     Failed { message: String },
+
+    #[error("{message}")]
+    #[diagnostic(
+        code(coord::runs::interrupted),
+        help(
+            "what ran was killed; `coord resume {run}` goes on with the run, and does nothing again that is done"
+        )
+    )]
+    Interrupted { run: String, message: String },
 
     #[error("there is no run `{run}` in the journal")]
     #[diagnostic(code(coord::runs::no_run))]
@@ -98,6 +107,14 @@ pub(crate) enum RunsFault {
 impl RunsFault {
     pub(crate) fn not_kept(error: &(dyn Error + 'static)) -> Self {
         Self::NotKept {
+            message: printable(&with_causes(error)),
+        }
+    }
+
+    /// A run came to no end.
+    pub(crate) fn interrupted(run: &RunId, error: &WorkflowError) -> Self {
+        Self::Interrupted {
+            run: run.to_string(),
             message: printable(&with_causes(error)),
         }
     }

@@ -1,31 +1,72 @@
 //! `coord show` and `coord why`: a run, its steps, and what they wait for.
 
 use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
 
 use anstyle::Style;
 use coordination::workflow::{
-    Graph, GraphState, GraphStep, RunState, RunView, StepPhase, StepView, Why, nearest,
+    Graph, GraphState, GraphStep, RunJournal, RunState, RunView, StepPhase, StepView, Why, nearest,
 };
+use serde::Serialize;
 
 use super::list::{between, local, state};
-use super::{RunsFault, find, there, with_runs};
+use super::{RunsFault, find, there, with_journal, with_runs};
 use crate::args::{JournalPlace, ShowArgs, WhyArgs};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
+use crate::kept_output::Kept;
 use crate::screen::{self, BAD, GOOD, ODD, QUIET};
-use crate::spoken::Spoken;
+use crate::spoken::{Size, Spoken};
+
+/// A run, for programs.
+#[derive(Serialize)]
+struct Shown<'v> {
+    #[serde(flatten)]
+    view: &'v RunView,
+    output: Output<'v>,
+}
+
+/// What is kept of what its processes have printed.
+#[derive(Serialize)]
+struct Output<'v> {
+    /// Where; nowhere, if nothing was kept.
+    dir: Option<&'v Path>,
+    bytes: u64,
+}
+
+impl Output<'_> {
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        match self.dir {
+            Some(dir) if self.bytes > 0 => {
+                let dir = printable(&dir.display().to_string());
+                writeln!(out, "{QUIET}output: {} in {dir}{QUIET:#}", Size(self.bytes))
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Shows a run.
 pub(crate) fn show(args: &ShowArgs) -> ExitCode {
-    with_runs(&args.of.of, async |runs| {
-        let run = find(runs, &args.of.run).await?;
+    with_journal(&args.of.of, async |journal| {
+        let runs = RunJournal::of(Arc::clone(journal));
+        let run = find(&runs, &args.of.run).await?;
         let view = runs.view(&run).await?;
+        let kept = Kept::of(journal.dir(), &run);
+        let output = Output {
+            dir: kept.is_there().then(|| kept.dir()),
+            bytes: kept.bytes()?,
+        };
         let mut out = screen::out(args.of.of.color.into());
         if args.json {
-            serde_json::to_writer_pretty(&mut out, &view).map_err(io::Error::from)?;
+            let view = &view;
+            let shown = Shown { view, output };
+            serde_json::to_writer_pretty(&mut out, &shown).map_err(io::Error::from)?;
             writeln!(out)?;
         } else {
             print(&mut out, &view)?;
+            output.print(&mut out)?;
         }
         Ok(out.flush()?)
     })

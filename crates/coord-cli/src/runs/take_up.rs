@@ -1,5 +1,6 @@
 //! `coord resume` and `coord retry`: runs that go on; and how `coord run` begins one that is kept.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,15 +64,54 @@ pub(crate) fn check_unkept(prepared: &Prepared) -> Result<(), RunsFault> {
     Ok(())
 }
 
-/// Goes on with a run that was interrupted.
+/// Goes on with a run that was interrupted, or with all of them.
 pub(crate) fn resume(args: &ResumeArgs) -> ExitCode {
+    if args.all {
+        return resume_all(args);
+    }
     go_on(&args.of, &args.manner, async |runs| {
         let run = match &args.run {
             Some(run) => find(runs, run).await?,
-            None => interrupted(runs).await?,
+            None => {
+                let found = undriven(runs, 1, LOOKED_AT_MAX, &HashSet::new()).await?;
+                let latest = found.interrupted.into_iter().next();
+                latest.ok_or(RunsFault::NothingToResume)?
+            }
         };
         Ok(Begin::Resumed(run))
     })
+}
+
+/// Goes on with one run after the other, the oldest first, until there is none left that was
+/// interrupted: also none that became free only meanwhile. A person who ends one ends it all.
+fn resume_all(args: &ResumeArgs) -> ExitCode {
+    let mut tried = HashSet::new();
+    let mut worst = None;
+    loop {
+        let found = on_runtime(async |_| {
+            let runs = RunJournal::of(open_there(&args.of.journal)?);
+            Ok(undriven(&runs, usize::MAX, usize::MAX, &tried).await?)
+        });
+        let found = match found {
+            // Whoever takes up one that cannot be read says why.
+            Ok(found) => [found.unreadable, found.interrupted].concat(),
+            Err(report) => return refuse(&args.of, &report),
+        };
+        if found.is_empty() {
+            let nothing = || refuse(&args.of, &RunsFault::NothingToResume.into());
+            return worst.unwrap_or_else(nothing);
+        }
+        for run in found.into_iter().rev() {
+            let begin = async |_: &RunJournal| Ok(Begin::Resumed(run.clone()));
+            let code = go_on(&args.of, &args.manner, begin);
+            if matches!(code, ExitCode::Interrupted | ExitCode::OutputLost) {
+                return code;
+            }
+            // In this order of their numbers: done, not to be resumed, failed.
+            worst = worst.max(Some(code));
+            tried.insert(run);
+        }
+    }
 }
 
 /// Does again what failed.
@@ -115,22 +155,43 @@ async fn definition(runs: &RunJournal, run: &RunId) -> Result<Definition, RunsFa
     Ok(runs.input(run).await?)
 }
 
-/// The latest run that was interrupted.
-async fn interrupted(runs: &RunJournal) -> Result<RunId, RunsFault> {
+/// Runs that have not finished and that nobody drives, the latest first.
+#[derive(Default)]
+struct Undriven {
+    interrupted: Vec<RunId>,
+    unreadable: Vec<RunId>,
+}
+
+/// Looks for runs that were interrupted, but for those that were tried: for so many among so many,
+/// the latest, that have not finished.
+async fn undriven(
+    runs: &RunJournal,
+    most: usize,
+    among: usize,
+    tried: &HashSet<RunId>,
+) -> Result<Undriven, RunsFault> {
     let until = Instant::now() + GONE_WITHIN;
-    let unfinished = RunQuery::newest().unfinished().limit(LOOKED_AT_MAX);
+    let unfinished = RunQuery::newest().unfinished().limit(among);
     loop {
+        let mut found = Undriven::default();
         let mut is_any_driven = false;
         for id in runs.runs(&unfinished).await? {
-            // One that cannot be read does not hide the others.
+            if tried.contains(&id) {
+                continue;
+            }
             match runs.view(&id).await.map(|view| view.state) {
-                Ok(RunState::Interrupted) => return Ok(id),
+                Ok(RunState::Interrupted) => found.interrupted.push(id),
                 Ok(RunState::Running) => is_any_driven = true,
-                _ => {}
+                Ok(_) => {}
+                // It does not hide the others.
+                Err(_) => found.unreadable.push(id),
+            }
+            if found.interrupted.len() == most {
+                return Ok(found);
             }
         }
-        if !is_any_driven || Instant::now() >= until {
-            return Err(RunsFault::NothingToResume);
+        if !found.interrupted.is_empty() || !is_any_driven || Instant::now() >= until {
+            return Ok(found);
         }
         sleep(GONE_LOOK).await;
     }

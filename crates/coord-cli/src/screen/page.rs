@@ -19,6 +19,7 @@ use super::text::{self, ODD, QUIET, Text};
 use crate::args::{Color, Manner, Output};
 use crate::board::{Board, Bounds};
 use crate::exit_code::ExitCode;
+use crate::kept_output;
 
 pub(super) struct Page {
     form: Form,
@@ -156,9 +157,12 @@ impl Page {
         });
     }
 
-    /// As [`error`](Self::error).
+    /// As [`error`](Self::error), but for what nothing else tells of.
     fn notification(&mut self, event: &Notification) {
         self.print(|form, out| match form {
+            Form::Text(text) if event.title == kept_output::TITLE => {
+                text.interrupt(out, &event.message)
+            }
             Form::Text(_) => Ok(()),
             Form::Jsonl => jsonl::line(out, "notification", event),
         });

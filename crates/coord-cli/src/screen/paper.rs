@@ -16,6 +16,8 @@ use super::order::Happening::{Error, Health, Notification, Process, Recovery, Se
 use super::order::Order;
 use super::page::Page;
 use super::{Start, drain, interrupt};
+use tokio::sync::watch;
+
 use crate::signals::{Interrupts, suspend};
 
 /// How long a frame is shown: short enough to look immediate.
@@ -23,6 +25,10 @@ const FRAME: Duration = Duration::from_millis(10);
 /// How many lines in a frame are so many that the screen takes no rest: a topic holds four times as
 /// many before those who print are held up.
 const BUSY: usize = DEFAULT_CAPACITY / 4;
+
+/// What is said when a run is paused, perhaps by another process, and when it is continued.
+const PAUSED: &str = "the run is paused: no step begins until it is continued";
+const GOES_ON: &str = "the run goes on";
 
 /// Prints a run as it goes.
 pub(super) struct Paper {
@@ -38,6 +44,7 @@ pub(super) struct Paper {
     interrupts: Interrupts,
     /// How many interrupts have been noted.
     noted: usize,
+    paused: watch::Receiver<bool>,
     /// Whether it was said that only services are left.
     stands: bool,
     pub(super) page: Page,
@@ -57,6 +64,7 @@ impl Paper {
             notifications: bus.subscribe(&NOTIFICATION)?,
             order: Order::default(),
             interrupts: start.interrupts.clone(),
+            paused: start.interrupts.paused.subscribe(),
             noted: 0,
             stands: false,
             page: Page::new(start),
@@ -81,6 +89,11 @@ impl Paper {
                 () = self.interrupts.standing.cancelled(), if !self.stands => {
                     self.stands = true;
                     says = true;
+                    None
+                }
+                Ok(()) = self.paused.changed() => {
+                    let is_paused = *self.paused.borrow_and_update();
+                    self.page.say(if is_paused { PAUSED } else { GOES_ON });
                     None
                 }
                 () = self.interrupts.suspend.notified() => {

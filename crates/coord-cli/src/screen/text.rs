@@ -22,14 +22,14 @@ pub(crate) const ODD: Style = AnsiColor::Yellow.on_default();
 pub(crate) const QUIET: Style = Style::new().dimmed();
 
 /// The colours of steps' names, in turn: those that say neither good nor bad.
-const NAMES: [AnsiColor; 4] = [
+pub(crate) const NAMES: [AnsiColor; 4] = [
     AnsiColor::Cyan,
     AnsiColor::Magenta,
     AnsiColor::Blue,
     AnsiColor::BrightCyan,
 ];
 /// The widest column for names; longer names stand out of it.
-const NAME_WIDTH_MAX: usize = 24;
+pub(crate) const NAME_WIDTH_MAX: usize = 24;
 
 pub(super) struct Text {
     width: usize,
@@ -61,14 +61,7 @@ impl Text {
 
     pub(super) fn output(&self, out: &mut Out, line: &ProcessOutput) -> io::Result<()> {
         self.name(out, &line.process, "|")?;
-        out.write_all(line.line.as_bytes())?;
-        // Colours end with their line.
-        let reset = if line.line.contains('\u{1b}') {
-            "\u{1b}[0m\n"
-        } else {
-            "\n"
-        };
-        out.write_all(reset.as_bytes())
+        printed(out, &line.line)
     }
 
     fn name(&self, out: &mut Out, process: &str, mark: &str) -> io::Result<()> {
@@ -213,6 +206,18 @@ impl Text {
     pub(super) fn interrupt(&self, out: &mut Out, what: &str) -> io::Result<()> {
         writeln!(out, "{ODD}{what}{ODD:#}")
     }
+}
+
+/// What a process has printed, and the end of the line.
+pub(crate) fn printed(out: &mut impl Write, line: &str) -> io::Result<()> {
+    out.write_all(line.as_bytes())?;
+    // Colours end with their line.
+    let reset = if line.contains('\u{1b}') {
+        "\u{1b}[0m\n"
+    } else {
+        "\n"
+    };
+    out.write_all(reset.as_bytes())
 }
 
 /// Where a run is that is taken up.

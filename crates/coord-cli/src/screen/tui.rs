@@ -17,7 +17,7 @@ use coordination::bus::vocabulary::PROCESS_OUTPUT;
 use coordination::monitor::PerformanceMetrics;
 use coordination::{CoordinationError, CoordinationModule};
 use crossterm::event::{Event, EventStream, KeyEventKind};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt;
 
 use super::Start;
@@ -45,6 +45,7 @@ pub(crate) struct Tui {
     module: Arc<CoordinationModule>,
     interrupts: Interrupts,
     wishes: mpsc::Sender<Wish>,
+    paused: watch::Receiver<bool>,
 }
 
 /// What made the screen wake.
@@ -52,6 +53,7 @@ enum Woken {
     Key(io::Result<Event>),
     Suspend,
     Interrupt,
+    Paused,
     /// Whether there may be more.
     Fed(bool),
     Frame,
@@ -74,6 +76,7 @@ impl Tui {
             module: Arc::clone(start.module),
             interrupts: start.interrupts.clone(),
             wishes: start.wishes.clone(),
+            paused: start.interrupts.paused.subscribe(),
         })
     }
 
@@ -102,6 +105,7 @@ impl Tui {
                 Some(key) = keys.next() => Woken::Key(key),
                 () = self.interrupts.suspend.notified() => Woken::Suspend,
                 () = super::interrupt(&self.interrupts, noted) => Woken::Interrupt,
+                Ok(()) = self.paused.changed() => Woken::Paused,
                 () = sleep_until(drawn + FRAME), if dirty => Woken::Frame,
                 more = self.feed.next(&mut self.board), if is_open => Woken::Fed(more),
                 () = sleep_until(tick + TICK) => Woken::Tick,
@@ -119,6 +123,10 @@ impl Tui {
                 }
                 Woken::Suspend => terminal.meanwhile(|| suspend(&self.module))?,
                 Woken::Interrupt => noted += 1,
+                Woken::Paused => {
+                    self.board.is_paused = *self.paused.borrow_and_update();
+                    self.view.notice = None;
+                }
                 Woken::Frame | Woken::Fed(true) => {}
                 Woken::Fed(false) => {
                     is_open = false;
@@ -186,6 +194,14 @@ impl Tui {
             // What is over is only left; what runs is ended.
             Some(Asked::Quit) if !is_open => return Ok(true),
             Some(Asked::Quit) => self.interrupts.next(),
+            Some(Asked::Pause) => {
+                let does = match self.board.is_paused {
+                    true => "going on",
+                    false => "pausing: what runs goes on, and nothing else begins",
+                };
+                self.view.notice = Some(does.to_owned());
+                self.interrupts.pause.notify_one();
+            }
             Some(Asked::Suspend) => terminal.meanwhile(|| suspend(&self.module))?,
             Some(Asked::Wish(wish)) => {
                 self.view.notice = Some(match &wish {

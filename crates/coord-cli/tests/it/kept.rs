@@ -1,9 +1,14 @@
 //! Runs that are kept: killed, taken up, done again, and talked of from other processes.
 
+mod all;
+mod disk;
+mod reported;
 mod told;
 
 use std::process::Command;
+use std::time::Duration;
 
+use coordination::bus::time::Instant;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -276,7 +281,7 @@ fn the_time_limit_of_a_run_does_not_count_while_it_is_interrupted() {
          [[step]]\nid = 'one'\nrun = 'echo began; until test -e go; do sleep 0.01; done'\n";
     let (folder, running) = started(file, "began", 1);
     kill(running);
-    let limit = std::time::Duration::from_secs(1);
+    let limit = Duration::from_secs(1);
     let began = std::fs::metadata(folder.path().join("coord.toml")).unwrap();
     let began = began.modified().unwrap();
     while began.elapsed().unwrap() < limit {
@@ -284,6 +289,28 @@ fn the_time_limit_of_a_run_does_not_count_while_it_is_interrupted() {
     }
     folder.write("go", "");
     done(folder.coord(["resume"])).exits(0).says("completed");
+}
+
+#[test]
+fn a_run_that_was_done_again_and_interrupted_has_its_time_limit_and_no_more() {
+    let file = "timeout = '1s'\n\
+         [[step]]\nid = 'one'\nrun = 'test -e again || exit 1; echo began; exec sleep 1000'\n";
+    let folder = Folder::new();
+    folder.write("coord.toml", file);
+    done(folder.coord(["run", "--id", "r"])).exits(100);
+    let failed = Instant::now();
+    let rest = Duration::from_secs(5);
+    while failed.elapsed() < rest {
+        list(&folder, "failed");
+    }
+    folder.write("again", "");
+    kill(on(&folder, ["retry", "r"], "began", 1));
+    list(&folder, "interrupted");
+    let resumed = Instant::now();
+    done(folder.coord(["resume"]))
+        .exits(100)
+        .says("took longer than 1.0 s");
+    assert!(resumed.elapsed() < rest, "{:?}", resumed.elapsed());
 }
 
 #[test]

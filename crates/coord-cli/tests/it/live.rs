@@ -7,7 +7,7 @@ use pty_process::Size;
 use pty_process::blocking::{Command, open};
 use rustix::process::{Pid, Signal};
 
-use crate::coord::{Folder, is_gone, pids};
+use crate::coord::{Folder, done, is_gone, pids};
 use crate::terminal::{CONTROL_C, CONTROL_Z, DOWN, END, ENTER, PAGE_UP, Terminal, coord, timeless};
 
 /// A service that is ready and a step that needs it, both of which stay.
@@ -366,4 +366,45 @@ fn a_terminal_that_goes_away_ends_the_run_however_much_is_printed() {
     assert_eq!(child.wait().unwrap().code(), Some(110));
     let pid: i32 = folder.read("pid").unwrap().trim().parse().unwrap();
     assert!(is_gone(Pid::from_raw(pid).unwrap()));
+}
+
+/// A step that runs until there is a file, and one that comes after it.
+const PAUSABLE: &str = "[[step]]\nid = 'one'\nrun = 'echo began; until test -e go; do sleep 0.01; done'\n\
+     [[step]]\nid = 'two'\nneeds = ['one']\nrun = 'echo second; exec sleep 1000'\n";
+
+#[test]
+fn a_run_that_is_paused_from_another_process_says_so_and_why_nothing_begins() {
+    let folder = Folder::new();
+    folder.write("coord.toml", PAUSABLE);
+    let journal = ["run", "--id", "r", "--journal", "state/coord"];
+    let terminal = Terminal::start(coord(folder.path()).args(journal), 24, 80);
+    terminal.shows("began");
+    done(folder.coord(["pause", "r"])).exits(0);
+    terminal.shows("paused: p goes on");
+    folder.write("go", "");
+    terminal.keys("t");
+    terminal.shows("waits until the run is continued");
+    terminal.keys("t");
+    done(folder.coord(["continue", "r"])).exits(0);
+    let goes_on = |screen: &str| screen.contains("second") && !screen.contains("paused");
+    terminal.until("the second step", goes_on);
+    terminal.keys("qq");
+}
+
+#[test]
+fn a_key_pauses_the_run_and_lets_it_go_on() {
+    let folder = Folder::new();
+    folder.write("coord.toml", PAUSABLE);
+    let terminal = Terminal::start(coord(folder.path()).args(["run", "--no-journal"]), 24, 80);
+    terminal.shows("began");
+    terminal.keys("?");
+    terminal.shows("pause the run: no step begins; again: go on");
+    terminal.keys("?p");
+    terminal.shows("paused: p goes on");
+    folder.write("go", "");
+    terminal.shows("1 of 2 over");
+    terminal.keys("p");
+    let goes_on = |screen: &str| screen.contains("second") && !screen.contains("paused");
+    terminal.until("the second step", goes_on);
+    terminal.keys("qq");
 }

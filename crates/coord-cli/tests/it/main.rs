@@ -8,6 +8,9 @@ mod journals;
 mod kept;
 mod json_lines;
 mod live;
+mod logs;
+#[path = "../../../coord-journal/tests/it/mounts.rs"]
+mod mounts;
 mod output;
 mod reference;
 mod outcomes;

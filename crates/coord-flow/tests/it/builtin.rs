@@ -78,6 +78,7 @@ async fn the_log_tells_what_processes_print() {
     let event = |stream, line: &str| ProcessOutput {
         process: "web".to_owned(),
         pid: 7,
+        attempt: 1,
         stream,
         line: line.to_owned(),
         continues: false,

@@ -42,7 +42,7 @@ async fn a_panic_is_the_failure_of_one_event_and_is_told() {
         error.message
     );
     assert!(
-        error.message.ends_with(", at numbers#2"),
+        error.message.ends_with(", in stage 1 (map), at numbers#2"),
         "{}",
         error.message
     );

@@ -4,9 +4,13 @@
 mod stage;
 
 mod flowing;
+mod stages;
 mod waiting;
 mod ending;
 mod graph;
 mod failing;
+mod trying;
+mod control;
+mod loops;
 mod causes;
 mod builtin;

@@ -14,7 +14,7 @@ async fn summary(durations: impl IntoIterator<Item = Duration>) -> Option<Durati
     }
     let metrics = stage.monitor.performance_metrics();
     assert_eq!(metrics.missed, 0);
-    metrics.step("build/test")?.duration
+    metrics.step("build/test")?.duration.clone()
 }
 
 /// Whether a percentile is within the 1 % that are promised.

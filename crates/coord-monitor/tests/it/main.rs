@@ -3,8 +3,21 @@
 mod stage;
 
 mod topics;
+mod subscribers;
+mod rates;
+mod latency;
 mod workflows;
 mod durations;
+mod errors;
+mod readings;
+mod between;
+mod alerts;
+mod reports;
+mod telling;
+#[cfg(feature = "metrics")]
+mod exporting;
+#[cfg(feature = "tracing")]
+mod spans;
 mod history;
 mod resetting;
 mod living;

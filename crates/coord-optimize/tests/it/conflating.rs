@@ -20,7 +20,7 @@ proptest! {
             let states = source.conflate(|item| vec![item], Vec::push).every(ms(period));
             let mut states = pin!(states);
             let all = consume(states.as_mut(), moods).await;
-            (all, states.merged())
+            (all, states.ledger().merged)
         });
         if let Some(distance) = least_distance(&states) {
             prop_assert!(distance >= ms(period));
@@ -38,7 +38,7 @@ async fn a_consumer_that_keeps_up_gets_every_item_by_itself() {
     assert_eq!(states.next().await, Some(vec![1]));
     assert_eq!(states.next().await, Some(vec![2]));
     assert_eq!(states.next().await, None);
-    assert_eq!(states.merged(), 0);
+    assert_eq!(states.ledger().merged, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,10 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod stage;
+mod marble;
 
+mod timing;
+mod models;
+mod choosing;
+mod grouping;
+mod ledgers;
 mod batching;
 mod throttling;
 mod conflating;
 mod neighbours;
 mod topics;
+mod presets;
 mod accounts;

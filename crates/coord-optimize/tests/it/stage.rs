@@ -91,7 +91,7 @@ pub(crate) fn gaps() -> impl Strategy<Value = Vec<u64>> {
 }
 
 /// Takes all items, and tells when each came.
-pub(crate) async fn consume<S: Stream>(
+pub(crate) async fn consume<S: Stream + ?Sized>(
     mut stream: Pin<&mut S>,
     moods: Vec<Mood>,
 ) -> Vec<(Instant, S::Item)> {

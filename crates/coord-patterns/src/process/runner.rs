@@ -237,6 +237,7 @@ impl ProcessRunner {
         let event = ProcessOutput {
             process: name.clone(),
             pid: running.pid,
+            attempt: running.spec.attempt,
             stream,
             line: line.text,
             continues: line.continues,

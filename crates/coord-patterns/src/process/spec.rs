@@ -45,6 +45,8 @@ pub struct ProcessSpec {
     /// How long it may take to stop once it was asked to, before it is killed;
     /// [`DEFAULT_GRACE`] by default.
     pub grace: Duration,
+    /// Which attempt it is at what it is for, from 1, which is the default: its output says so.
+    pub attempt: u32,
 }
 
 impl ProcessSpec {
@@ -59,6 +61,7 @@ impl ProcessSpec {
             secrets: Secrets::default(),
             stop_signal: StopSignal::default(),
             grace: DEFAULT_GRACE,
+            attempt: 1,
         }
     }
 
@@ -123,6 +126,13 @@ impl ProcessSpec {
     #[must_use]
     pub fn stop_signal(mut self, signal: StopSignal) -> Self {
         self.stop_signal = signal;
+        self
+    }
+
+    /// Being this attempt at what it is for.
+    #[must_use]
+    pub fn attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
         self
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::cut::cut;
+
 /// The longest answer that is told, in bytes; more of what a command prints is cut off.
 const MAX_ANSWER: usize = 256;
 
@@ -37,11 +39,8 @@ fn bounded(text: &str) -> String {
     if text.len() <= MAX_ANSWER {
         return text.to_owned();
     }
-    let mut end = MAX_ANSWER - '…'.len_utf8();
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end])
+    let begin = cut(text, MAX_ANSWER - '…'.len_utf8());
+    format!("{begin}…")
 }
 
 /// A duration in words: `1.5 s`, `50 ms`.

@@ -4,6 +4,16 @@ mod stage;
 mod house;
 mod server;
 
+mod patterns;
+#[cfg(feature = "interactive-cli")]
+mod cli;
+#[cfg(feature = "dynamic-ui")]
+mod ui;
+mod services;
+#[cfg(feature = "process-monitoring")]
+mod monitoring;
+#[cfg(feature = "audit-trail")]
+mod audit;
 mod starting;
 mod output;
 mod stopping;

@@ -24,7 +24,10 @@ pub(crate) type Run = JoinHandle<Result<Exit, ProcessError>>;
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let bus = LocalBus::new();
+        Self::on(LocalBus::new())
+    }
+
+    pub(crate) fn on(bus: LocalBus) -> Self {
         Self {
             runner: ProcessRunner::new(&bus).expect("the topics are free"),
             output: bus.subscribe(&PROCESS_OUTPUT).expect("it is open"),

@@ -17,7 +17,7 @@ use tokio::select;
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use super::strategy::{CustomStrategy, Failure};
-use super::{ErrorStatistics, LAST_MAX, Matched, RecoveryStrategy};
+use super::{ErrorStatistics, LAST_MAX, Matched, RECOVERY_FAILED, RecoveryStrategy};
 use crate::RecoveryError;
 
 /// Who a manager's events say has published them: no pattern looks at those.
@@ -125,7 +125,7 @@ impl Desk {
 
     fn count_recovery(&self, event: &Received<'_, ErrorRecovery>) {
         self.missed(event.lag());
-        self.statistics().progressed(&event.progress);
+        self.statistics().progressed(event);
     }
 
     fn hand_on(&self, error: &ErrorDetected, cases: &Sender<Case>) {
@@ -157,23 +157,51 @@ impl Desk {
             else {
                 return;
             };
-            let source = error.source.clone();
+            let failed = error.clone();
             let result = match &strategy {
                 RecoveryStrategy::NotifyAndContinue => self.notify(error).await,
                 RecoveryStrategy::Custom(custom) => self.run(custom, error).await,
+                RecoveryStrategy::Escalate => {
+                    self.escalate(failed, None).await;
+                    continue;
+                }
             };
-            let progress = match result {
-                Ok(()) => Recovery::Recovered {
-                    attempt: 1,
-                    duration: since.elapsed(),
-                },
-                Err(failure) => Recovery::GaveUp {
-                    attempts: 1,
-                    reason: WithCauses(&*failure).to_string(),
-                },
+            let (progress, reason) = match result {
+                Ok(()) => {
+                    let (attempt, duration) = (1, since.elapsed());
+                    (Recovery::Recovered { attempt, duration }, None)
+                }
+                Err(failure) => {
+                    let (attempts, reason) = (1, WithCauses(&*failure).to_string());
+                    let escalates = Some((strategy.name(), reason.clone()));
+                    (Recovery::GaveUp { attempts, reason }, escalates)
+                }
             };
-            self.recovery(strategy.name(), source, progress).await;
+            self.recovery(strategy.name(), failed.source.clone(), progress)
+                .await;
+            if reason.is_some() {
+                self.escalate(failed, reason).await;
+            }
         }
+    }
+
+    /// Publishes that an error is nobody's any more. What is done about that is done once: where it
+    /// fails in its turn, nothing follows.
+    async fn escalate(&self, error: ErrorDetected, failed: Option<(&str, String)>) {
+        if error.kind == RECOVERY_FAILED {
+            return;
+        }
+        self.statistics().escalated += 1;
+        let why = match failed {
+            Some((strategy, reason)) => format!("{strategy} failed: {reason}"),
+            None => "nothing is done about it here".to_owned(),
+        };
+        let matched = Matched::new(
+            error.source,
+            format!("{}: {}; {why}", error.kind, error.message),
+        );
+        self.detected(RECOVERY_FAILED, matched.severity(Severity::Critical))
+            .await;
     }
 
     async fn notify(&self, error: ErrorDetected) -> Result<(), Failure> {

@@ -1,25 +1,35 @@
-//! What an error looks like: a predicate over the events of one topic.
+//! What an error looks like: a predicate over the events of one topic, or a condition over many.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
+use coord_bus::time::Instant;
 use coord_bus::vocabulary::{Severity, Transition, WORKFLOW_EVENTS, WorkflowEvent};
 use coord_bus::{
-    BoxFuture, Bus, BusError, BusExt, CancellationToken, Event, Overflow, Received, Subscriber,
-    Topic,
+    AnyDelivery, BoxFuture, Bus, BusError, BusExt, CancellationToken, Event, Overflow, Pattern,
+    PatternSubscriber, Received, Subscriber, Topic,
 };
+use serde_json::Value;
 use tokio::select;
 
-use super::LAST_MAX;
+use super::condition::{find, message};
 use super::desk::{Desk, PUBLISHER};
+use super::storm::Storm;
+use super::{Condition, LAST_MAX, MAX_MATCHES, RecoveryStrategy};
 
-/// What an error looks like on one topic.
+/// What an error looks like: on one topic by a function, or on all topics that match a pattern of
+/// names by a [`Condition`].
 ///
-/// A match is published to `error-detected`, with the pattern's name as its kind.
+/// A match is published to `error-detected`, with the pattern's name as its kind: each one, or where
+/// there is a [`window`](Self::window) or a [`cooldown`](Self::cooldown), one for many.
 ///
 /// ```
-/// use coord_bus::vocabulary::{PROCESS_LIFECYCLE, ProcessLifecycle, ProcessState};
-/// use coord_recovery::{ErrorPattern, Matched};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use coord_bus::Pattern;
+/// use coord_bus::vocabulary::{PROCESS_LIFECYCLE, ProcessLifecycle, ProcessState, Severity};
+/// use coord_recovery::{Condition, ErrorPattern, Matched, RecoveryStrategy, Test};
 ///
 /// let killed = ErrorPattern::on(&PROCESS_LIFECYCLE, "killed", |event: &ProcessLifecycle| {
 ///     match event.state {
@@ -30,20 +40,51 @@ use super::desk::{Desk, PUBLISHER};
 ///     }
 /// });
 /// assert_eq!(killed.name(), "killed");
+///
+/// let overloaded = ErrorPattern::matching(
+///     Pattern::new("http.>")?,
+///     "overloaded",
+///     Condition::code(Test::at_least(500.0)),
+/// )
+/// .source_field("host")
+/// .severity(Severity::Critical)
+/// .window(10, Duration::from_secs(60))
+/// .cooldown(Duration::from_secs(300))
+/// .strategy(RecoveryStrategy::NotifyAndContinue);
+/// # Ok(())
+/// # }
 /// ```
 pub struct ErrorPattern {
     name: Arc<str>,
-    open: Open,
+    look: Look,
+    severity: Option<Severity>,
+    storm: Storm,
+    pub(super) strategy: Option<RecoveryStrategy>,
+}
+
+enum Look {
+    At(Open),
+    Over(Box<Over>),
 }
 
 /// Subscribes to the pattern's topic; what comes back reads it to its end.
 type Open = Box<dyn FnOnce(&dyn Bus, Found) -> Result<BoxFuture<'static, ()>, BusError> + Send>;
 
-/// Where matches go, and until when.
+/// Where matches go, until when, and how many of them are an error.
 struct Found {
     pattern: Arc<str>,
+    severity: Option<Severity>,
+    storm: Storm,
     desk: Arc<Desk>,
     stop: CancellationToken,
+}
+
+/// What is looked for in events of any type.
+struct Over {
+    topics: Pattern,
+    condition: Condition,
+    source_field: Option<String>,
+    group_field: Option<String>,
 }
 
 /// What a pattern has found in an event.
@@ -56,6 +97,8 @@ pub struct Matched {
     pub message: String,
     /// How bad it is; [`Severity::Error`] where nothing else is said.
     pub severity: Severity,
+    /// Which matches count together, where they are counted; the source where nothing is said.
+    pub group: Option<String>,
 }
 
 impl Matched {
@@ -65,7 +108,15 @@ impl Matched {
             source: source.into(),
             message: message.into(),
             severity: Severity::Error,
+            group: None,
         }
+    }
+
+    /// Counted together with the others of this group.
+    #[must_use]
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.group = Some(group.into());
+        self
     }
 
     /// With another severity.
@@ -88,13 +139,89 @@ impl ErrorPattern {
         matches: impl Fn(&E) -> Option<Matched> + Send + Sync + 'static,
     ) -> Self {
         let topic = topic.clone();
+        let open: Open = Box::new(move |bus, found| {
+            let events = bus.subscribe_with(&topic, Overflow::DropOldest)?;
+            Ok(Box::pin(look(events, matches, found)))
+        });
+        Self::looking(name.into(), Look::At(open))
+    }
+
+    /// Looks at each event of each topic that matches, whatever its type, as JSON. An event of a
+    /// topic without a serialised form is not looked at, and counted as
+    /// [`missed`](super::ErrorStatistics::missed).
+    ///
+    /// The source of what is found is the event's field `source`, or the topic where there is none;
+    /// the message is its `message`, `error` or `reason`, or the topic.
+    pub fn matching(topics: Pattern, name: impl Into<Arc<str>>, condition: Condition) -> Self {
+        let over = Over {
+            topics,
+            condition,
+            source_field: None,
+            group_field: None,
+        };
+        Self::looking(name.into(), Look::Over(Box::new(over)))
+    }
+
+    fn looking(name: Arc<str>, look: Look) -> Self {
         Self {
-            name: name.into(),
-            open: Box::new(move |bus, found| {
-                let events = bus.subscribe_with(&topic, Overflow::DropOldest)?;
-                Ok(Box::pin(look(events, matches, found)))
-            }),
+            name,
+            look,
+            severity: None,
+            storm: Storm::default(),
+            strategy: None,
         }
+    }
+
+    /// Of what [`matching`](Self::matching) finds, the source is in this field. Of what
+    /// [`on`](Self::on) finds, the function says it, and this changes nothing.
+    #[must_use]
+    pub fn source_field(mut self, path: impl Into<String>) -> Self {
+        if let Look::Over(over) = &mut self.look {
+            over.source_field = Some(path.into());
+        }
+        self
+    }
+
+    /// What [`matching`](Self::matching) finds is counted by what is in this field; by its source
+    /// otherwise. What [`on`](Self::on) finds, by its [group](Matched::group).
+    #[must_use]
+    pub fn group_by(mut self, path: impl Into<String>) -> Self {
+        if let Look::Over(over) = &mut self.look {
+            over.group_field = Some(path.into());
+        }
+        self
+    }
+
+    /// How bad it is, whatever the match says.
+    #[must_use]
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = Some(severity);
+        self
+    }
+
+    /// Only so many matches of a group within this period are an error; each one by default. At most
+    /// [`MAX_MATCHES`](super::MAX_MATCHES). The matches of an error do not count for the next one.
+    #[must_use]
+    pub fn window(mut self, matches: u32, within: Duration) -> Self {
+        self.storm.needed = matches.clamp(1, MAX_MATCHES);
+        self.storm.within = within;
+        self
+    }
+
+    /// After an error, matches of its group are no other for so long; nothing by default. They are
+    /// counted, and the next error says how many there were.
+    #[must_use]
+    pub fn cooldown(mut self, cooldown: Duration) -> Self {
+        self.storm.cooldown = cooldown;
+        self
+    }
+
+    /// What is done about it: registered with the pattern, in the place of an earlier strategy for
+    /// its name.
+    #[must_use]
+    pub fn strategy(mut self, strategy: RecoveryStrategy) -> Self {
+        self.strategy = Some(strategy);
+        self
     }
 
     /// Steps of workflows that fail, with `WORKFLOW/STEP` as the source: for good
@@ -115,13 +242,20 @@ impl ErrorPattern {
         desk: Arc<Desk>,
         stop: CancellationToken,
     ) -> Result<BoxFuture<'static, ()>, BusError> {
-        let pattern = self.name;
         let found = Found {
-            pattern,
+            pattern: self.name,
+            severity: self.severity,
+            storm: self.storm,
             desk,
             stop,
         };
-        (self.open)(bus, found)
+        match self.look {
+            Look::At(open) => open(bus, found),
+            Look::Over(over) => {
+                let events = bus.subscribe_pattern(over.topics.as_str(), Overflow::DropOldest)?;
+                Ok(Box::pin(look_over(events, *over, found)))
+            }
+        }
     }
 }
 
@@ -129,7 +263,7 @@ impl ErrorPattern {
 async fn look<E: Event>(
     mut events: Subscriber<E>,
     matches: impl Fn(&E) -> Option<Matched>,
-    found: Found,
+    mut found: Found,
 ) {
     loop {
         let event = select! {
@@ -139,14 +273,59 @@ async fn look<E: Event>(
         };
         let Some(event) = event else { return };
         if let Some(matched) = found.look_at(&event, &matches) {
-            found.desk.detected(&found.pattern, matched).await;
+            found.detected(matched).await;
         }
     }
     for _ in 0..LAST_MAX {
         let Ok(event) = events.try_recv() else { return };
         if let Some(matched) = found.look_at(&event, &matches) {
-            found.desk.detected(&found.pattern, matched).await;
+            found.detected(matched).await;
         }
+    }
+}
+
+/// [`look`], over many topics.
+async fn look_over(mut events: PatternSubscriber, over: Over, mut found: Found) {
+    loop {
+        let event = select! {
+            biased;
+            () = found.stop.cancelled() => break,
+            event = events.recv() => event,
+        };
+        let Some(event) = event else { return };
+        if let Some(matched) = found.look_over(&event, &over) {
+            found.detected(matched).await;
+        }
+    }
+    for _ in 0..LAST_MAX {
+        let Ok(event) = events.try_recv() else { return };
+        if let Some(matched) = found.look_over(&event, &over) {
+            found.detected(matched).await;
+        }
+    }
+}
+
+impl Over {
+    fn matched(&self, topic: &str, event: &Value) -> Option<Matched> {
+        if !self.condition.holds(event) {
+            return None;
+        }
+        let field = |path: &str| find(event, path).map(in_words);
+        let source = field(self.source_field.as_deref().unwrap_or("source"));
+        let message = message(event).unwrap_or(topic);
+        let matched = Matched::new(source.unwrap_or_else(|| topic.to_owned()), message);
+        let group = self
+            .group_field
+            .as_ref()
+            .map(|path| field(path).unwrap_or_default());
+        Some(Matched { group, ..matched })
+    }
+}
+
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -161,6 +340,36 @@ impl Found {
             return None;
         }
         matches(event)
+    }
+
+    fn look_over(&self, event: &AnyDelivery, over: &Over) -> Option<Matched> {
+        self.desk.missed(event.lag());
+        if event.meta().source() == Some(PUBLISHER) {
+            return None;
+        }
+        let Some(value) =
+            (event.to_json().ok()).and_then(|json| serde_json::from_slice(&json).ok())
+        else {
+            self.desk.missed(1);
+            return None;
+        };
+        over.matched(event.topic(), &value)
+    }
+
+    /// Publishes a match, if there were enough of them.
+    async fn detected(&mut self, mut matched: Matched) {
+        let group = matched.group.as_ref().unwrap_or(&matched.source);
+        let Some(before) = self.storm.admit(group, Instant::now()) else {
+            self.desk.statistics().held_back += 1;
+            return;
+        };
+        if before > 0 {
+            let _ = write!(matched.message, " (and {before} more before)");
+        }
+        if let Some(severity) = self.severity {
+            matched.severity = severity;
+        }
+        self.desk.detected(&self.pattern, matched).await;
     }
 }
 

@@ -1,8 +1,9 @@
 //! What has gone wrong so far, and what became of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use coord_bus::vocabulary::{ErrorDetected, Recovery, Severity};
+use coord_bus::vocabulary::{ErrorDetected, ErrorRecovery, Recovery, Severity};
 use serde::Serialize;
 
 /// The most kinds, and the most sources, that are counted one by one. What comes beyond is counted
@@ -24,10 +25,18 @@ pub struct ErrorStatistics {
     pub by_source: BTreeMap<String, u64>,
     /// By their severity.
     pub by_severity: BTreeMap<Severity, u64>,
+    /// By the strategy that attended to them: what became of it.
+    pub by_strategy: BTreeMap<String, StrategyStatistics>,
     /// Recoveries that succeeded. An error may have several: a restart, and somebody notified.
     pub recovered: u64,
     /// Recoveries that were given up.
     pub gave_up: u64,
+    /// The time that recoveries which succeeded have taken since their error, all together.
+    pub time_to_recover: Duration,
+    /// Matches of patterns that were no error of their own, as there were too few yet, or too many.
+    pub held_back: u64,
+    /// Recoveries that failed, and whose error escalated.
+    pub escalated: u64,
     /// Errors for which there was a strategy, and no room in its queue: nothing was done.
     pub unhandled: u64,
     /// Events that were never looked at, because the manager had fallen behind by the capacity of
@@ -42,6 +51,13 @@ impl ErrorStatistics {
         (ended > 0).then(|| self.recovered as f64 / ended as f64)
     }
 
+    /// How long a recovery that succeeded has taken on average, since the error; `None` before the
+    /// first has.
+    pub fn mean_time_to_recover(&self) -> Option<Duration> {
+        let recovered = u32::try_from(self.recovered).unwrap_or(u32::MAX);
+        self.time_to_recover.checked_div(recovered)
+    }
+
     pub(super) fn detected(&mut self, error: &ErrorDetected) {
         self.total += 1;
         count(&mut self.by_kind, &error.kind);
@@ -49,13 +65,37 @@ impl ErrorStatistics {
         *self.by_severity.entry(error.severity).or_default() += 1;
     }
 
-    pub(super) fn progressed(&mut self, progress: &Recovery) {
-        match progress {
-            Recovery::Recovered { .. } => self.recovered += 1,
-            Recovery::GaveUp { .. } => self.gave_up += 1,
-            _ => {}
+    pub(super) fn progressed(&mut self, event: &ErrorRecovery) {
+        let (recovered, duration) = match event.progress {
+            Recovery::Recovered { duration, .. } => (true, duration),
+            Recovery::GaveUp { .. } => (false, Duration::ZERO),
+            _ => return,
+        };
+        let is_room = self.by_strategy.len() < MAX_NAMES;
+        let name = match is_room || self.by_strategy.contains_key(&event.strategy) {
+            true => event.strategy.as_str(),
+            false => OTHER,
+        };
+        let strategy = self.by_strategy.entry(name.to_owned()).or_default();
+        if recovered {
+            self.recovered += 1;
+            self.time_to_recover = self.time_to_recover.saturating_add(duration);
+            strategy.recovered += 1;
+        } else {
+            self.gave_up += 1;
+            strategy.gave_up += 1;
         }
     }
+}
+
+/// What became of the recoveries of one strategy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StrategyStatistics {
+    /// Those that succeeded.
+    pub recovered: u64,
+    /// Those that were given up.
+    pub gave_up: u64,
 }
 
 fn count(names: &mut BTreeMap<String, u64>, name: &str) {

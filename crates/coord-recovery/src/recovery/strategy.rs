@@ -8,7 +8,15 @@ use std::sync::Arc;
 use coord_bus::BoxFuture;
 use coord_bus::vocabulary::ErrorDetected;
 
+use crate::Supervisor;
+use crate::policy::{BreakerState, CircuitBreaker, Policy};
+
 /// What to do about an error of some kind.
+///
+/// A strategy is attempted once for each error, and what comes of it is published. One that fails
+/// gives up, and the error [escalates](super::RECOVERY_FAILED): it is never attempted again for that
+/// error. There is no limit to its time: one that may hang should bring its own, such as a
+/// [policy's](crate::policy) timeout. A panic is a failure.
 ///
 /// ```
 /// use coord_bus::vocabulary::ErrorDetected;
@@ -26,39 +34,141 @@ pub enum RecoveryStrategy {
     /// Tells a person, by a [`Notification`](coord_bus::vocabulary::Notification) on the topic
     /// `notification`, and goes on.
     NotifyAndContinue,
-    /// Anything else: see [`custom`](Self::custom).
+    /// Does nothing itself: the error [escalates](super::RECOVERY_FAILED) at once.
+    Escalate,
+    /// Anything else: see [`custom`](Self::custom), [`own`](Self::own), [`retry`](Self::retry),
+    /// [`restart`](Self::restart), [`fallback`](Self::fallback) and
+    /// [`circuit_break`](Self::circuit_break).
     Custom(CustomStrategy),
+}
+
+/// A strategy of the user's own, as a type: what [`RecoveryStrategy::custom`] is as a function.
+pub trait Recover: Send + Sync {
+    /// What it is called, in kebab-case.
+    fn name(&self) -> &str;
+
+    /// Does what is to be done about an error.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be done.
+    fn recover(
+        &self,
+        error: ErrorDetected,
+    ) -> BoxFuture<'_, Result<(), Box<dyn Error + Send + Sync>>>;
 }
 
 /// A strategy of the user's own.
 #[derive(Clone)]
-pub struct CustomStrategy {
+pub struct CustomStrategy(Arc<dyn Recover>);
+
+pub(super) type Failure = Box<dyn Error + Send + Sync>;
+
+/// A function as a strategy.
+struct Function<F> {
     name: Arc<str>,
-    run: Run,
+    run: F,
 }
 
-type Run = Arc<dyn Fn(ErrorDetected) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
-pub(super) type Failure = Box<dyn Error + Send + Sync>;
+impl<F, Recovering, E> Recover for Function<F>
+where
+    F: Fn(ErrorDetected) -> Recovering + Send + Sync,
+    Recovering: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<Failure>,
+{
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn recover(&self, error: ErrorDetected) -> BoxFuture<'_, Result<(), Failure>> {
+        let recovering = (self.run)(error);
+        Box::pin(async move { recovering.await.map_err(Into::into) })
+    }
+}
 
 impl RecoveryStrategy {
     /// Runs this function for each error. Its name, in kebab-case, is the
     /// [`strategy`](coord_bus::vocabulary::ErrorRecovery::strategy) of what is published: that it
     /// is attempted, and then that the error is recovered from, or given up with the reason.
-    ///
-    /// A panic is a failure like an error. There is no limit to its time: a strategy that may hang
-    /// should bring its own.
     pub fn custom<F, Recovering, E>(name: impl Into<Arc<str>>, run: F) -> Self
     where
         F: Fn(ErrorDetected) -> Recovering + Send + Sync + 'static,
         Recovering: Future<Output = Result<(), E>> + Send + 'static,
-        E: Into<Box<dyn Error + Send + Sync>>,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        Self::Custom(CustomStrategy {
-            name: name.into(),
-            run: Arc::new(move |error| {
-                let recovering = run(error);
-                Box::pin(async move { recovering.await.map_err(Into::into) })
-            }),
+        let name = name.into();
+        Self::own(Function { name, run })
+    }
+
+    /// A strategy that is a type of the user's own.
+    pub fn own(strategy: impl Recover + 'static) -> Self {
+        Self::Custom(CustomStrategy(Arc::new(strategy)))
+    }
+
+    /// Does again what failed, under a policy: `retry`. The policy says how often, and how long it
+    /// may take.
+    pub fn retry<F, Running>(policy: Policy<(), coord_bus::Failure>, again: F) -> Self
+    where
+        F: Fn(ErrorDetected) -> Running + Clone + Send + Sync + 'static,
+        Running: Future<Output = Result<(), coord_bus::Failure>> + Send + 'static,
+    {
+        Self::custom("retry", move |error: ErrorDetected| {
+            let (policy, again) = (policy.clone(), again.clone());
+            async move {
+                let done = policy.run(|| again(error.clone())).await;
+                done.map_err(|error| error.into_failure().to_string())
+            }
+        })
+    }
+
+    /// Restarts the child that has the name of the error's source, and waits until it is ready:
+    /// `restart`. Fails where there is no such child, or it has ended for good.
+    ///
+    /// Of the supervisor's own `child-failed` there is nothing to restart: it does that.
+    pub fn restart(supervisor: &Arc<Supervisor>) -> Self {
+        // The manager must not keep a supervisor that is dropped.
+        let supervisor = Arc::downgrade(supervisor);
+        Self::custom("restart", move |error: ErrorDetected| {
+            let supervisor = supervisor.clone();
+            async move {
+                let child = supervisor.upgrade().and_then(|it| it.child(&error.source));
+                let Some(child) = child else {
+                    return Err(format!("there is no child `{}`", error.source));
+                };
+                let before = child.restarts();
+                if child.restart() {
+                    child.restarted_since(before).await;
+                }
+                let ready = child.ready().await;
+                ready.map_err(|end| format!("`{}` does not come back: {end}", error.source))
+            }
+        })
+    }
+
+    /// Puts something else in the place of what failed: `fallback`.
+    pub fn fallback<F, Recovering, E>(instead: F) -> Self
+    where
+        F: Fn(ErrorDetected) -> Recovering + Send + Sync + 'static,
+        Recovering: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        Self::custom("fallback", instead)
+    }
+
+    /// Opens the circuit breaker of the error's source: `circuit-break`. Fails where this function
+    /// knows none.
+    pub fn circuit_break(
+        breaker_of: impl Fn(&ErrorDetected) -> Option<CircuitBreaker> + Send + Sync + 'static,
+    ) -> Self {
+        Self::custom("circuit-break", move |error: ErrorDetected| {
+            let breaker = breaker_of(&error);
+            std::future::ready(match breaker {
+                None => Err(format!("`{}` has no circuit breaker", error.source)),
+                Some(breaker) => {
+                    breaker.transition_to(BreakerState::Open);
+                    Ok(())
+                }
+            })
         })
     }
 
@@ -66,6 +176,7 @@ impl RecoveryStrategy {
     pub fn name(&self) -> &str {
         match self {
             Self::NotifyAndContinue => "notify-and-continue",
+            Self::Escalate => "escalate",
             Self::Custom(custom) => custom.name(),
         }
     }
@@ -73,11 +184,11 @@ impl RecoveryStrategy {
 
 impl CustomStrategy {
     pub(super) fn name(&self) -> &str {
-        &self.name
+        self.0.name()
     }
 
     pub(super) async fn run(&self, error: ErrorDetected) -> Result<(), Failure> {
-        (self.run)(error).await
+        self.0.recover(error).await
     }
 }
 
@@ -85,7 +196,7 @@ impl fmt::Debug for CustomStrategy {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("CustomStrategy")
-            .field("name", &self.name)
+            .field("name", &self.name())
             .finish_non_exhaustive()
     }
 }

@@ -8,8 +8,8 @@ use coord_bus::time::Instant;
 use coord_bus::vocabulary::Recovery;
 use tokio::sync::watch;
 
-use super::teller::Teller;
 use super::{ChildEnd, ChildState, ChildStatus};
+use crate::teller::Teller;
 
 /// A handle on a child. Cheap to clone. Dropping it changes nothing for the child.
 #[derive(Clone)]
@@ -139,6 +139,17 @@ impl Child {
         is_there
     }
 
+    /// Waits until it has been restarted more often than so often, or has ended for good.
+    pub(crate) async fn restarted_since(&self, restarts: u32) {
+        let mut status = self.shared.status.subscribe();
+        // The other end is held here, so this never fails.
+        let waited = status.wait_for(|status| {
+            let has_ended = matches!(status.state, ChildState::Ended(_));
+            has_ended || status.incarnation.saturating_sub(1) > restarts
+        });
+        let _ = waited.await;
+    }
+
     /// Asks the child to stop for good, as [`stop`](Self::stop) does, and does not wait.
     pub fn ask_to_stop(&self) {
         self.shared.ask_to_stop(Stop::Gracefully);
@@ -251,7 +262,7 @@ impl Shared {
     }
 
     pub(super) fn tell_recovery(&self, progress: Recovery) {
-        self.teller.recovery(&self.name, progress);
+        self.teller.recovery(&self.name, "restart", progress);
     }
 
     pub(super) fn ask_to_stop(&self, stop: Stop) {

@@ -12,3 +12,6 @@ mod model;
 mod patterns;
 mod strategies;
 mod statistics;
+mod policy;
+mod recovering;
+mod guarding;

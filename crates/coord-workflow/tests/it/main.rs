@@ -5,6 +5,7 @@ mod typed;
 mod course;
 mod any;
 mod branches;
+mod bus_events;
 mod compensation;
 mod crash_loops;
 mod crashes;

@@ -41,9 +41,20 @@ pub(super) fn monitor(
     if !config.performance_monitoring {
         return Ok(None);
     }
-    let monitor = PerformanceMonitor::builder(Arc::clone(bus))
+    let mut monitor = PerformanceMonitor::builder(Arc::clone(bus))
         .clock(Arc::clone(&config.clock))
-        .interval(config.performance_sampling_interval);
+        .interval(config.performance_sampling_interval)
+        .log(config.performance_log);
+    if let Some(interval) = config.performance_reporting_interval {
+        monitor = monitor.report_every(interval);
+    }
+    for threshold in &config.performance_thresholds {
+        monitor = monitor.threshold(threshold.clone());
+    }
+    #[cfg(feature = "metrics")]
+    {
+        monitor = monitor.export(config.performance_export);
+    }
     Ok(Some(monitor.build()?))
 }
 
@@ -62,7 +73,7 @@ pub(super) fn optimizer(
 pub(super) fn choreographer(
     bus: &Arc<dyn Bus>,
     config: &CoordinationConfig,
-) -> Started<EventChoreographer> {
+) -> Started<Arc<EventChoreographer>> {
     use coord_flow::builtin::{process_crash_to_notification, process_lifecycle_to_log};
 
     if !config.event_flows {
@@ -71,7 +82,7 @@ pub(super) fn choreographer(
     let choreographer = EventChoreographer::with_clock(Arc::clone(bus), Arc::clone(&config.clock))?;
     choreographer.add_event_flow(process_lifecycle_to_log())?;
     choreographer.add_event_flow(process_crash_to_notification())?;
-    Ok(Some(choreographer))
+    Ok(Some(Arc::new(choreographer)))
 }
 
 #[cfg(feature = "integration-patterns")]
@@ -121,4 +132,55 @@ pub(super) fn orchestrator(
         orchestrator = orchestrator.journal(journal.clone());
     }
     Ok(Some(orchestrator.build()?))
+}
+
+/// Puts what flows count into the monitor's snapshots, as long as there is a choreographer.
+#[cfg(all(feature = "performance-monitoring", feature = "event-flows"))]
+pub(super) fn read_flows(
+    monitor: &PerformanceMonitor,
+    choreographer: &Arc<EventChoreographer>,
+) -> Result<(), CoordinationError> {
+    let choreographer = Arc::downgrade(choreographer);
+    let read = move || {
+        let flows = choreographer.upgrade().map(|flows| flows.event_flows());
+        let readings = flows.unwrap_or_default().into_iter().flat_map(|flow| {
+            let figures = [
+                ("received", flow.stats.received),
+                ("published", flow.stats.published),
+                ("filtered", flow.stats.filtered),
+                ("failed", flow.stats.failed),
+                ("left", flow.left),
+            ];
+            figures.map(|(figure, value)| {
+                coord_monitor::Reading::new(format!("flow {}", flow.name), figure, value)
+            })
+        });
+        readings.collect()
+    };
+    Ok(monitor.add_source(read)?)
+}
+
+/// Puts what the optimizer counts into the monitor's snapshots.
+#[cfg(all(feature = "performance-monitoring", feature = "optimization"))]
+pub(super) fn read_streams(
+    monitor: &PerformanceMonitor,
+    optimizer: &EventStreamOptimizer,
+) -> Result<(), CoordinationError> {
+    let optimizer = optimizer.clone();
+    let read = move || {
+        let readings = optimizer.statistics().into_iter().flat_map(|stream| {
+            let figures = [
+                ("received", stream.received),
+                ("given out", stream.given_out),
+                ("merged", stream.merged),
+                ("held", stream.held),
+                ("discarded", stream.discarded),
+            ];
+            figures.map(|(figure, value)| {
+                coord_monitor::Reading::new(format!("stream {}", stream.topic), figure, value)
+            })
+        });
+        readings.collect()
+    };
+    Ok(monitor.add_source(read)?)
 }

@@ -6,6 +6,7 @@ mod stage;
 mod parts;
 mod starting;
 mod errors;
+mod monitored;
 mod services;
 mod health;
 mod shutdown;

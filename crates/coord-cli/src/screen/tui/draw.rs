@@ -157,6 +157,7 @@ fn state(scene: &Scene<'_>) -> (&'static str, Style) {
     let runs_on = board.rows.iter().any(|row| !row.state.is_over());
     match board.outcome.as_deref() {
         _ if runs_on && scene.ending.is_some() => ("ending", look.odd()),
+        None if board.is_paused => ("paused: p goes on", look.odd()),
         None => ("running", look.busy()),
         Some("completed") if runs_on => ("up: q ends the services", look.good()),
         Some("failed") => ("failed", look.bad()),

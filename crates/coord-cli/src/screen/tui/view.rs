@@ -36,6 +36,8 @@ pub(super) enum Over {
 pub(super) enum Asked {
     /// To end the run, or to leave one that has ended.
     Quit,
+    /// To pause the run, or to go on with it.
+    Pause,
     /// To be suspended.
     Suspend,
     /// To do something with a step or service.
@@ -102,6 +104,7 @@ impl View {
             KeyCode::Enter => self.is_wide = !self.is_wide,
             KeyCode::Esc => self.is_wide = false,
             KeyCode::Char('r') => return self.wish(board, Wish::Restart),
+            KeyCode::Char('p') if board.outcome.is_none() => return Some(Asked::Pause),
             KeyCode::Char('k') => return self.wish(board, Wish::Stop),
             _ => {}
         }

@@ -45,7 +45,7 @@ fn a_paused_run_begins_no_step_until_it_is_continued() {
         "[[step]]\nid = 'one'\nrun = 'echo began; until test -e go; do sleep 0.01; done'\n\
          [[step]]\nid = 'two'\nneeds = ['one']\nrun = '{NOTE}'\n"
     );
-    let (folder, running) = started(&file, "began", 1);
+    let (folder, mut running) = started(&file, "began", 1);
     let runs = list(&folder, "running");
     let run = id(&runs[0]);
     let why = |step| done(folder.coord(["why", run, step]));
@@ -53,6 +53,8 @@ fn a_paused_run_begins_no_step_until_it_is_continued() {
     done(folder.coord(["pause", run]))
         .exits(0)
         .says("is paused\n");
+    // Who drives it says so, too.
+    running.until("the run is paused: no step begins until it is continued");
     folder.write("go", "");
     while show(&folder, run)["steps"][0]["phase"] != "completed" {}
     why("two").exits(0).says("two: the run is paused");

@@ -8,7 +8,7 @@ use ratatui::widgets::{Clear, Widget};
 use super::{Scene, cut, heading, rule};
 use crate::screen::tui::wrap;
 
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 13] = [
     ("up, down", "select a step or service"),
     ("Tab", "select the next one that runs"),
     ("PgUp, PgDn", "scroll its output by a page"),
@@ -17,6 +17,7 @@ const KEYS: [(&str, &str); 12] = [
     ("Enter", "its output alone, to be copied; again: back"),
     ("r", "restart it: a service, or a step that runs"),
     ("k", "stop it: a step that is stopped has failed"),
+    ("p", "pause the run: no step begins; again: go on"),
     ("t", "what runs, what waits, and why"),
     (
         "q, Ctrl-C",

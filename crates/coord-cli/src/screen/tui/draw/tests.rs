@@ -108,6 +108,7 @@ impl Stage {
         self.board.output(&ProcessOutput {
             process: process.to_owned(),
             pid,
+            attempt: 1,
             stream: OutputStream::Stdout,
             line: line.to_owned(),
             continues: false,

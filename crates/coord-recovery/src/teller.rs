@@ -1,5 +1,5 @@
-//! Publishes what supervision finds, apart from supervision itself: a full topic holds up the
-//! telling, and never a restart or a stop.
+//! Publishes what supervision and guards find, apart from themselves: a full topic holds up the
+//! telling, and never a restart, a stop or a call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,18 +12,14 @@ use coord_bus::{Bus, BusExt, CancellationToken, Publisher};
 use tokio::select;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use super::MAX_CHILDREN;
-use crate::RecoveryError;
-
-/// What a supervisor does about a failure.
-const STRATEGY: &str = "restart";
+use crate::{MAX_CHILDREN, RecoveryError};
 
 /// How many events may wait to be published, besides those in their topics: a failure is two, so
 /// that all children of a supervisor may fail twice at once.
 const OUTBOX: usize = 4 * MAX_CHILDREN;
 
 #[derive(Clone)]
-pub(super) struct Teller {
+pub(crate) struct Teller {
     outbox: Sender<Tale>,
     untold: Arc<AtomicU64>,
     clock: Arc<dyn Clock>,
@@ -36,7 +32,7 @@ enum Tale {
 
 impl Teller {
     /// A teller, and what publishes what it is told.
-    pub(super) fn new(
+    pub(crate) fn new(
         bus: &(impl Bus + ?Sized),
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Telling), RecoveryError> {
@@ -56,13 +52,13 @@ impl Teller {
         Ok((teller, telling))
     }
 
-    pub(super) fn untold(&self) -> u64 {
+    pub(crate) fn untold(&self) -> u64 {
         self.untold.load(Ordering::Relaxed)
     }
 
-    pub(super) fn detected(&self, child: &str, kind: &str, message: String, severity: Severity) {
+    pub(crate) fn detected(&self, source: &str, kind: &str, message: String, severity: Severity) {
         self.tell(Tale::Detected(ErrorDetected {
-            source: child.to_owned(),
+            source: source.to_owned(),
             kind: kind.to_owned(),
             message,
             severity,
@@ -70,10 +66,10 @@ impl Teller {
         }));
     }
 
-    pub(super) fn recovery(&self, child: &str, progress: Recovery) {
+    pub(crate) fn recovery(&self, source: &str, strategy: &str, progress: Recovery) {
         self.tell(Tale::Recovery(ErrorRecovery {
-            source: child.to_owned(),
-            strategy: STRATEGY.to_owned(),
+            source: source.to_owned(),
+            strategy: strategy.to_owned(),
             at: self.clock.now(),
             progress,
         }));
@@ -86,7 +82,7 @@ impl Teller {
     }
 }
 
-pub(super) struct Telling {
+pub(crate) struct Telling {
     tales: Receiver<Tale>,
     detected: Publisher<ErrorDetected>,
     recovery: Publisher<ErrorRecovery>,
@@ -95,7 +91,7 @@ pub(super) struct Telling {
 
 impl Telling {
     /// Publishes until it is to stop, and then what is left.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         loop {
             let tale = select! {
                 biased;

@@ -1,0 +1,90 @@
+//! What several processes have printed, in the order of time.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
+use std::io;
+
+use coordination::bus::Timestamp;
+
+use super::place::Kept;
+use super::reader::Reader;
+use super::record::Record;
+
+/// Reads the output of a run, or of some of its processes.
+pub(crate) struct Merged {
+    kept: Kept,
+    only: Option<Vec<String>>,
+    readers: Vec<Reader>,
+    known: HashSet<String>,
+    /// The next line of each, and which is the earliest.
+    next: Vec<Option<Record>>,
+    earliest: BinaryHeap<Reverse<(Timestamp, usize)>>,
+}
+
+impl Merged {
+    pub(crate) fn new(kept: Kept, only: Option<Vec<String>>) -> Self {
+        Self {
+            kept,
+            only,
+            readers: Vec::new(),
+            known: HashSet::new(),
+            next: Vec::new(),
+            earliest: BinaryHeap::new(),
+        }
+    }
+
+    /// Gives out all lines that are there and were not given out before, with their processes.
+    /// `is_over`: nothing is written any more.
+    pub(crate) fn take(
+        &mut self,
+        is_over: bool,
+        mut each: impl FnMut(&str, Record) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.look_for_more()?;
+        for place in 0..self.readers.len() {
+            self.advance(place, is_over)?;
+        }
+        while let Some(Reverse((_, place))) = self.earliest.pop() {
+            if let Some(line) = self.next[place].take() {
+                each(&self.readers[place].process, line)?;
+            }
+            self.advance(place, is_over)?;
+        }
+        Ok(())
+    }
+
+    fn look_for_more(&mut self) -> io::Result<()> {
+        for (process, numbers) in self.kept.files()? {
+            let is_wanted = self
+                .only
+                .as_ref()
+                .is_none_or(|only| only.contains(&process));
+            if is_wanted && self.known.insert(process.clone()) {
+                let first = numbers.keys().next().copied().unwrap_or(1);
+                self.readers.push(Reader::new(&self.kept, process, first));
+                self.next.push(None);
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, place: usize, is_over: bool) -> io::Result<()> {
+        let line = self.readers[place].next(is_over)?;
+        if let Some(line) = &line {
+            self.earliest.push(Reverse((line.at, place)));
+        }
+        self.next[place] = line;
+        Ok(())
+    }
+
+    /// The processes of which the oldest output is not kept any more.
+    pub(crate) fn cut(&self) -> impl Iterator<Item = &str> {
+        let cut = self.readers.iter().filter(|reader| reader.is_cut);
+        cut.map(|reader| &*reader.process)
+    }
+
+    /// How many lines of the files are none.
+    pub(crate) fn damaged(&self) -> u64 {
+        self.readers.iter().map(|reader| reader.damaged).sum()
+    }
+}

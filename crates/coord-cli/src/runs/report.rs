@@ -1,0 +1,146 @@
+//! `coord report`: a run as a page of HTML.
+//!
+//! What a page can show of a run is what the journal keeps of it: its steps, and when they began and
+//! ended. How fast events were and how much memory it took is not kept, and so has no charts.
+
+use std::fs;
+use std::io::Write;
+use std::time::Duration;
+
+use coordination::bus::time::{Clock, SystemClock};
+use coordination::monitor::{Page, Span, SpanKind};
+use coordination::workflow::{RunState, RunView, StepPhase, StepView};
+
+use super::list::{between, local, state};
+use super::{find, with_runs};
+use crate::args::ReportArgs;
+use crate::exit_code::ExitCode;
+use crate::screen;
+use crate::spoken::Spoken;
+
+/// Writes the page of a run.
+pub(crate) fn report(args: &ReportArgs) -> ExitCode {
+    with_runs(&args.of.of, async |runs| {
+        let run = find(runs, &args.of.run).await?;
+        let page = page(&runs.view(&run).await?).to_string();
+        match &args.out {
+            Some(file) => fs::write(file, page)?,
+            None => {
+                let mut out = screen::out(args.of.of.color.into());
+                out.write_all(page.as_bytes())?;
+                out.flush()?;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn page(view: &RunView) -> Page {
+    let lasted = lasted(view);
+    let is = |phase| {
+        view.steps
+            .iter()
+            .filter(move |step| step.phase == phase)
+            .count()
+    };
+    let again: u32 = view
+        .steps
+        .iter()
+        .map(|step| step.attempts.saturating_sub(1))
+        .sum();
+    let subtitle = format!("run {}, started {}", view.run, local(view.started_at));
+    let mut page = Page::new(&view.workflow, subtitle)
+        .tile("the run", state(view).1)
+        .tile("so long", Spoken(lasted).to_string())
+        .tile(
+            "steps done",
+            format!("{} of {}", is(StepPhase::Completed), view.steps.len()),
+        );
+    for (name, count) in [
+        (
+            "steps failed",
+            is(StepPhase::Failed) + is(StepPhase::NotUndone),
+        ),
+        ("steps skipped", is(StepPhase::Skipped)),
+        ("steps undone", is(StepPhase::Undone)),
+        ("further attempts", again as usize),
+    ] {
+        if count > 0 {
+            page = page.tile(name, count.to_string());
+        }
+    }
+    let spans = view.steps.iter().filter_map(|step| span(step, lasted));
+    let rows = view.steps.iter().map(|step| row(view, step));
+    let heads = ["step", "state", "attempts", "began after", "took", "after"];
+    let page = page
+        .spans(
+            "What ran when",
+            lasted.as_secs_f64(),
+            &spans.collect::<Vec<_>>(),
+        )
+        .table("Steps", &heads, &rows.collect::<Vec<_>>());
+    let errors = view.steps.iter().filter_map(|step| {
+        let error = step.error.as_ref()?;
+        Some(vec![step.id.clone(), error.clone()])
+    });
+    page.table(
+        "What went wrong",
+        &["step", "error"],
+        &errors.collect::<Vec<_>>(),
+    )
+}
+
+/// How long the run took, or goes on; of one that nobody drives, how far it had come.
+fn lasted(view: &RunView) -> Duration {
+    let moments = view
+        .steps
+        .iter()
+        .flat_map(|step| [step.started, step.ended]);
+    let last = moments.flatten().max().unwrap_or_default();
+    match (view.duration, view.state) {
+        (Some(took), _) => took.max(last),
+        (None, RunState::Running) => {
+            let gone_on = SystemClock.now().duration_since(view.started_at);
+            Duration::try_from(gone_on).unwrap_or_default().max(last)
+        }
+        (None, _) => last,
+    }
+}
+
+fn span(step: &StepView, lasted: Duration) -> Option<Span> {
+    let began = step.started?;
+    let ended = step.ended.filter(|_| step.phase.is_over());
+    let kind = match step.phase {
+        StepPhase::Completed => SpanKind::Good,
+        StepPhase::Failed | StepPhase::NotUndone => SpanKind::Bad,
+        phase if phase.is_over() => SpanKind::Odd,
+        _ => SpanKind::Open,
+    };
+    let ended = ended.unwrap_or(lasted);
+    let took = Spoken(ended.saturating_sub(began)).to_string();
+    let remark = match kind {
+        SpanKind::Good => took,
+        _ => format!("{took}, {}", step.phase),
+    };
+    let moments = (began.as_secs_f64(), ended.as_secs_f64());
+    Some(Span::new(&step.id, remark, moments, kind))
+}
+
+fn row(view: &RunView, step: &StepView) -> Vec<String> {
+    let needs = step.needs.iter().chain(&step.needs_any);
+    let needs: Vec<_> = needs.map(|need| &*view.steps[*need].id).collect();
+    let took = match step.phase.is_over() {
+        true => between(step.started, step.ended),
+        false => String::new(),
+    };
+    vec![
+        step.id.clone(),
+        step.phase.to_string(),
+        step.attempts.to_string(),
+        step.started
+            .map(|began| Spoken(began).to_string())
+            .unwrap_or_default(),
+        took,
+        needs.join(", "),
+    ]
+}

@@ -1,0 +1,47 @@
+//! A run as a page.
+
+use super::{id, list};
+use crate::coord::{Folder, done};
+
+const FILE: &str = "name = 'release'\n\
+     [[step]]\nid = 'first'\nrun = 'sleep 0.2'\n\
+     [[step]]\nid = 'breaks'\nneeds = ['first']\nrun = 'exit 3'\nretry = { max_attempts = 2, initial = '1ms' }\n\
+     [[step]]\nid = 'never'\nneeds = ['breaks']\nrun = 'true'\n";
+
+#[test]
+fn the_page_of_a_run_shows_what_its_steps_did_and_nothing_that_was_not_kept() {
+    let folder = Folder::new();
+    folder.write("coord.toml", FILE);
+    done(folder.coord(["run"])).exits(100);
+    let runs = list(&folder, "failed");
+    let run = id(&runs[0]);
+    let printed = done(folder.coord(["report", run]));
+    printed.exits(0);
+    let page = &printed.out;
+    assert!(
+        page.starts_with("<!doctype html>") && page.ends_with("</html>\n"),
+        "{page}"
+    );
+    assert!(
+        page.contains("<h1>release</h1>") && page.contains(run),
+        "{page}"
+    );
+    assert!(
+        page.contains("<b>1 of 3</b><span>steps done</span>"),
+        "{page}"
+    );
+    assert!(page.contains("<b>1</b><span>steps failed</span>"), "{page}");
+    assert!(
+        page.contains("<td>breaks</td><td>failed</td><td>2</td>"),
+        "{page}"
+    );
+    // What never began has no bar.
+    assert_eq!(page.matches("<rect").count(), 2, "{page}");
+    assert!(page.contains("<h2>What went wrong</h2>"), "{page}");
+    assert!(!page.contains("Resident memory"), "{page}");
+
+    done(folder.coord(["report", run, "--out", "run.html"])).exits(0);
+    assert_eq!(folder.read("run.html").as_ref(), Some(page));
+    done(folder.coord(["report", run, "--out", "no/such/folder.html"])).exits(110);
+    done(folder.coord(["report", "nobody"])).exits(96);
+}

@@ -1,0 +1,287 @@
+//! What processes print is kept with the run, and printed again.
+
+mod lost;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use coordination::bus::{AppendTo, Durability, EventLog, Record};
+use coordination::journal::Journal;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::coord::{Done, Folder, Running, done};
+
+/// Steps that print in each way, fail and are undone.
+const FILE: &str = "[[step]]\nid = 'a'\nundo = 'echo undoing'\n\
+     run = 'printf \"one\\n\\033[31mred\\033[0m\\033[2J\\n\"; echo wrong >&2'\n\
+     [[step]]\nid = 'silent'\nneeds = ['a']\nrun = 'true'\n\
+     [[step]]\nid = 'b'\nneeds = ['silent']\nrun = 'echo attempt $COORD_ATTEMPT; exit 3'\n\
+     retry = { max_attempts = 2, initial = '1ms' }\n";
+
+fn ran(file: &str) -> Folder {
+    let folder = Folder::new();
+    folder.write("coord.toml", file);
+    done(folder.coord(["run", "--id", "r"]));
+    folder
+}
+
+/// What is printed, on both streams.
+#[track_caller]
+fn logs<const N: usize>(folder: &Folder, arguments: [&str; N]) -> Done {
+    let mut command = folder.coord(["logs", "r"]);
+    command.args(arguments);
+    let done = done(command);
+    done.exits(0);
+    done
+}
+
+/// Where the output of the run is.
+fn kept(folder: &Folder) -> std::path::PathBuf {
+    folder.path().join("state/coord/output/r")
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_each_step_printed_is_printed_again_in_order() {
+    let folder = ran(FILE);
+    let lines = "a      | one\na      | red\na      | wrong\n\
+         b      | attempt 1\nb      | attempt 2\nundo a | undoing\n";
+    let all = logs(&folder, []);
+    assert_eq!((&*all.out, &*all.err), (lines, ""));
+    assert_eq!(
+        logs(&folder, ["a"]).out,
+        "one\nred\nwrong\nundoing\n",
+        "a step's own, with what undoes it"
+    );
+    assert_eq!(logs(&folder, ["silent"]).out, "");
+}
+
+#[test]
+fn no_more_is_printed_than_is_asked_for() {
+    let folder = ran(FILE);
+    assert_eq!(logs(&folder, ["a", "--stream", "stderr"]).out, "wrong\n");
+    assert_eq!(logs(&folder, ["b", "--attempt", "2"]).out, "attempt 2\n");
+    assert_eq!(logs(&folder, ["a", "--tail", "2"]).out, "wrong\nundoing\n");
+    assert_eq!(logs(&folder, ["a", "-n", "0"]).out, "");
+    assert_eq!(logs(&folder, ["b", "--since", "1h"]).out.lines().count(), 2);
+    assert_eq!(logs(&folder, ["b", "--since", "2999-01-01"]).out, "");
+    let timed = logs(&folder, ["b", "-t", "-n1"]).out;
+    let (at, text) = timed.split_once(' ').unwrap();
+    assert_eq!(text, "attempt 2\n");
+    let since = logs(&folder, ["b", "--since", at]).out;
+    assert_eq!(since, "attempt 2\n");
+    let wrong = done(folder.coord(["logs", "r", "--since", "soon"]));
+    wrong.exits(2);
+    assert!(wrong.err.contains("is given as 10m"), "{wrong:?}");
+}
+
+#[test]
+fn for_programs_each_line_is_an_object() {
+    let folder = ran(FILE);
+    let lines = logs(&folder, ["--json"]).out;
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines[1]["line"], "\u{1b}[31mred\u{1b}[0m");
+    let of =
+        |line: &Value| ["process", "stream", "attempt", "line"].map(|key| line[key].to_string());
+    assert_eq!(of(&lines[2]), ["\"a\"", "\"stderr\"", "1", "\"wrong\""]);
+    assert_eq!(of(&lines[4]), ["\"b\"", "\"stdout\"", "2", "\"attempt 2\""]);
+    assert_eq!(lines[5]["process"], "undo a");
+    let times: Vec<_> = lines.iter().map(|line| line["at"].as_str()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+#[test]
+fn colours_reach_a_terminal_and_nothing_else_does() {
+    let folder = ran(FILE);
+    let coloured = logs(&folder, ["a", "--color", "always"]).out;
+    assert!(coloured.starts_with("one\n\u{1b}[31mred\u{1b}[0m\u{1b}[0m\nwrong\n"));
+    // Somebody has written into a file.
+    let file = kept(&folder).join("b.1.log");
+    let line = "2026-03-01T09:30:00Z stdout F:1 \u{1b}]52;c;eA==\u{7}\u{1b}[2J\u{9b}6n!\nno line\n";
+    std::fs::write(file, line).unwrap();
+    let safe = logs(&folder, ["b", "--color", "always"]);
+    assert_eq!(safe.out, "\u{fffd}]52;c;eA==\u{fffd}[2J6n!\n");
+    assert!(safe.err.contains("1 lines in "), "{}", safe.err);
+}
+
+#[test]
+fn the_files_are_the_owners_and_only_of_what_was_printed() {
+    let folder = ran(FILE);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let kept = kept(&folder);
+    assert_eq!(mode(&kept), 0o700);
+    assert_eq!(mode(kept.parent().unwrap()), 0o700);
+    let files = names(&kept);
+    assert_eq!(files, ["a.1.log", "b.1.log", "missing", "undo%20a.1.log"]);
+    for file in files {
+        assert_eq!(mode(&kept.join(&file)), 0o600, "{file}");
+    }
+    let text = std::fs::read_to_string(kept.join("b.1.log")).unwrap();
+    let words: Vec<_> = text.lines().next().unwrap().splitn(4, ' ').collect();
+    assert_eq!(words[1..], ["stdout", "F:1", "attempt 1"]);
+    let shown = done(folder.coord(["show", "r"])).out;
+    assert!(shown.contains("output: 2"), "{shown}");
+    assert!(shown.contains(" B in "), "{shown}");
+    assert!(shown.contains("/state/coord/output/r"), "{shown}");
+}
+
+#[test]
+fn without_a_journal_no_output_is_kept() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 's'\nrun = 'echo said'\n");
+    done(folder.coord(["run", "--no-journal"]))
+        .exits(0)
+        .says("said");
+    assert!(!folder.path().join("state").exists());
+}
+
+#[test]
+fn the_output_of_a_run_in_another_process_is_followed_to_its_end() {
+    let folder = Folder::new();
+    let file = "[[service]]\nid = 'web'\nrun = 'echo up; exec sleep 1000'\nready = { log = 'up' }\n\
+         [[step]]\nid = 's'\nneeds = ['web']\n\
+         run = 'echo began; until test -e go; do sleep 0.01; done; echo last'\n";
+    folder.write("coord.toml", file);
+    let mut running = Running::start(folder.coord(["run", "--id", "r"]));
+    running.until("began");
+    let mut follower = Running::start(folder.coord(["logs", "r", "--follow", "-n", "1"]));
+    follower.until("s   | began");
+    folder.write("go", "");
+    assert_eq!(running.end().0.code(), Some(0));
+    let (status, printed) = follower.end();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(printed, "s   | began\ns   | last\n");
+    assert_eq!(logs(&folder, ["web", "-f"]).out, "up\n");
+}
+
+#[test]
+fn what_was_printed_before_a_kill_is_there_and_what_comes_after_it_follows() {
+    let folder = Folder::new();
+    let file = "[[step]]\nid = 's'\nrun = 'echo $COORD_ATTEMPT pid=$$; until test -e go; do sleep 0.01; done; \
+         echo last'\n";
+    folder.write("coord.toml", file);
+    let mut running = Running::start(folder.coord(["run", "--id", "r"]));
+    running.until("pid=");
+    let mut follower = Running::start(folder.coord(["logs", "r", "s", "-f"]));
+    follower.until("pid=");
+    running.signal(Signal::KILL);
+    running.end();
+    // It has ended: there is nobody who could print more.
+    assert_eq!(follower.end().0.code(), Some(0));
+    // As if the kill had come in the middle of a line.
+    let path = kept(&folder).join("s.1.log");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}2026-03-01T09:3")).unwrap();
+    folder.write("go", "");
+    done(folder.coord(["resume", "r"])).exits(0);
+    let kept = logs(&folder, ["s"]);
+    let lines: Vec<_> = kept.out.lines().collect();
+    assert_eq!(lines.len(), 3, "{kept:?}");
+    assert!(lines[0].starts_with("1 pid="), "{kept:?}");
+    assert_eq!(lines[2], "last");
+    assert!(kept.err.contains("1 lines in "), "{kept:?}");
+}
+
+#[test]
+fn a_step_that_prints_for_ever_keeps_its_newest() {
+    let line = "x".repeat(1000);
+    let file = format!(
+        "[[step]]\nid = 's'\nrun = 'yes {line} | head -n 18000; echo last'\n\
+         [[step]]\nid = 'other'\nrun = 'echo mine'\n"
+    );
+    let folder = ran(&file);
+    let files = names(&kept(&folder));
+    assert_eq!(files, ["missing", "other.1.log", "s.2.log", "s.3.log"]);
+    let sizes =
+        ["s.2.log", "s.3.log"].map(|file| kept(&folder).join(file).metadata().unwrap().len());
+    assert!(sizes.iter().all(|size| *size <= 8 << 20), "{sizes:?}");
+    let kept = logs(&folder, ["s"]);
+    assert!(kept.out.ends_with(&format!("{line}\nlast\n")));
+    let lines = kept.out.lines().count();
+    assert!((8_000..16_200).contains(&lines), "{lines}");
+    assert!(
+        kept.err.contains("the oldest output of s is not kept"),
+        "{}",
+        kept.err
+    );
+    assert_eq!(logs(&folder, ["s", "--tail", "1"]).err, "");
+    assert_eq!(logs(&folder, ["other"]).out, "mine\n");
+}
+
+#[test]
+fn lines_that_are_too_long_and_bytes_that_are_no_text_are_kept_as_they_were_shown() {
+    let folder = ran(
+        "[[step]]\nid = 's'\nrun = 'head -c 70000 /dev/zero | tr \"\\0\" x; printf \"\\n\\377\\n\\nend\"'\n",
+    );
+    let lines = logs(&folder, ["s", "--json"]).out;
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let lengths: Vec<_> = lines
+        .iter()
+        .map(|line| line["line"].as_str().unwrap().len())
+        .collect();
+    assert_eq!(lengths, [65_536, 4_464, 3, 0, 3]);
+    assert_eq!(lines[0]["continues"], true);
+    assert_eq!(lines[2]["line"], "\u{fffd}");
+}
+
+#[test]
+fn a_step_that_is_not_there_is_answered_with_the_nearest() {
+    let folder = ran(FILE);
+    let wrong = done(folder.coord(["logs", "r", "silnt"]));
+    wrong.exits(96);
+    assert!(wrong.err.contains("did you mean `silent`?"), "{wrong:?}");
+    done(folder.coord(["logs", "../r"])).exits(96);
+}
+
+/// Puts so many runs into the journal that have finished.
+#[tokio::main(flavor = "current_thread")]
+async fn finish_others(journal: &Path, runs: usize) {
+    let journal = Journal::open(journal).unwrap();
+    for run in 0..runs {
+        let stream = format!("run.other-{run}");
+        let appended = AppendTo::stream(&stream)
+            .record(Record::new("something", "{}"))
+            .closing()
+            .durably(Durability::Process);
+        journal.append(appended).await.unwrap();
+    }
+}
+
+/// A run that goes on in another process, and those that others remember, keep what they printed.
+#[test]
+fn what_was_printed_goes_with_its_run() {
+    let folder = Folder::new();
+    let file = "[[step]]\nid = 's'\nrun = 'echo said'\n";
+    folder.write("coord.toml", file);
+    folder.write(
+        "waits.toml",
+        "[[step]]\nid = 's'\nrun = 'echo began; exec sleep 1000'\n",
+    );
+    let mut running = Running::start(folder.coord(["run", "waits.toml", "--id", "live"]));
+    running.until("began");
+    let output = folder.path().join("state/coord/output");
+    // Of a run that is not in the journal, as one that was forgotten elsewhere.
+    std::fs::create_dir(output.join("gone")).unwrap();
+    done(folder.coord(["run", "--id", "oldest"])).exits(0);
+    finish_others(&folder.path().join("state/coord"), 1000);
+    done(folder.coord(["run", "--id", "newest"])).exits(0);
+    let left = names(&output);
+    assert_eq!(left, ["live", "newest"]);
+    running.signal(Signal::INT);
+    assert_eq!(running.end().0.code(), Some(130));
+    assert_eq!(names(&output.join("live")), ["missing", "s.1.log"]);
+}

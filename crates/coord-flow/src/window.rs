@@ -1,0 +1,74 @@
+//! Which items of a flow go together: [`Window`].
+
+use std::time::Duration;
+
+/// Which items go together.
+///
+/// The first window begins with the first item, and each later one a step after the one before. In
+/// windows that *tumble* the step is as long as the window: each item is in one. Windows that
+/// *slide* have a step of their own: with a shorter one an item is in several windows, with a longer
+/// one in some of them or none. A window in which there is no item does not come out; one that is
+/// not full when the flow ends does, with what it has.
+///
+/// ```
+/// use std::time::Duration;
+/// use coord_flow::Window;
+///
+/// let hundreds = Window::tumbling(100);
+/// let of_the_last_hundred_every_ten = Window::sliding(100, 10);
+/// let seconds = Window::tumbling_time(Duration::from_secs(1));
+/// let of_the_last_minute = Window::sliding_time(Duration::from_secs(60), Duration::from_secs(1));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Count { size: u64, step: u64 },
+    Time { size: Duration, step: Duration },
+}
+
+/// The most windows that an item is in: of smaller steps the window is cut, so that it is not
+/// looked at more often.
+const OVERLAP_MAX: u32 = 1024;
+
+/// What no window and no step is shorter than: what timers can tell apart.
+const STEP_MIN: Duration = Duration::from_millis(1);
+
+/// What none is longer than: what timers reach.
+const SIZE_MAX: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+impl Window {
+    /// Windows of this many items; zero counts as one.
+    pub const fn tumbling(items: u64) -> Self {
+        Self::sliding(items, items)
+    }
+
+    /// Windows of `items` items, one each `step` items. Zero counts as one, and a step of less than
+    /// a 1024th of the window as that.
+    pub const fn sliding(items: u64, step: u64) -> Self {
+        let size = if items == 0 { 1 } else { items };
+        let least = size.div_ceil(OVERLAP_MAX as u64);
+        let step = if step < least { least } else { step };
+        Self {
+            kind: Kind::Count { size, step },
+        }
+    }
+
+    /// Windows of this time. Less than a millisecond counts as one.
+    pub fn tumbling_time(size: Duration) -> Self {
+        Self::sliding_time(size, size)
+    }
+
+    /// Windows of the time `size`, one each `step`. Less than a millisecond counts as one, and a
+    /// step of less than a 1024th of the window as that, more than thirty years as thirty.
+    pub fn sliding_time(size: Duration, step: Duration) -> Self {
+        let size = size.clamp(STEP_MIN, SIZE_MAX);
+        let step = step.clamp(STEP_MIN, SIZE_MAX).max(size / OVERLAP_MAX);
+        Self {
+            kind: Kind::Time { size, step },
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What the tasks of a monitor share, and what they do: one samples, one reads.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use coord_bus::time::{self, Clock, Instant};
+use coord_bus::vocabulary::{
+    ERROR_DETECTED, ERROR_RECOVERY, ErrorDetected, ErrorRecovery, PROCESS_LIFECYCLE,
+    ProcessLifecycle, WORKFLOW_EVENTS, WorkflowEvent,
+};
+use coord_bus::{
+    Bus, BusError, BusExt, CancellationToken, DEFAULT_CAPACITY, Overflow, Received, Subscriber,
+};
+use tokio::select;
+
+use crate::alerts::Alerts;
+use crate::errors::Errors;
+use crate::history::Ring;
+use crate::latency::Latencies;
+use crate::processes::Processes;
+use crate::readings::Sources;
+use crate::spans::Spans;
+use crate::telling::Log;
+use crate::topics::Topics;
+use crate::usage::Usage;
+use crate::workflows::Workflows;
+use crate::{History, PerformanceMetrics, ProcessUsage};
+
+/// How many events of a topic are still read after a stop: as many as one of those that it reads
+/// holds, so that whoever goes on publishing does not put off the end.
+const LAST_MAX: usize = DEFAULT_CAPACITY;
+
+pub(crate) struct Measuring {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) latencies: Latencies,
+    pub(crate) sources: Sources,
+    pub(crate) log: Log,
+    alerts: Alerts,
+    began: Instant,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// When counting began.
+    since: Instant,
+    topics: Topics,
+    own: ProcessUsage,
+    processes: Processes,
+    workflows: Workflows,
+    spans: Spans,
+    errors: Errors,
+    ring: Ring,
+    missed: u64,
+}
+
+/// What a monitor reads of the bus.
+pub(crate) struct Heard {
+    workflows: Subscriber<WorkflowEvent>,
+    processes: Subscriber<ProcessLifecycle>,
+    errors: Subscriber<ErrorDetected>,
+    recoveries: Subscriber<ErrorRecovery>,
+}
+
+/// Whether counting began anew meanwhile.
+pub(crate) fn is_reset(before: &PerformanceMetrics, now: &PerformanceMetrics) -> bool {
+    let began = |metrics: &PerformanceMetrics| metrics.uptime - metrics.measured;
+    began(now) - began(before) > 1e-6
+}
+
+impl Heard {
+    pub(crate) fn of(bus: &dyn Bus) -> Result<Self, BusError> {
+        // None of them ever makes a publisher wait.
+        let overflow = Overflow::DropOldest;
+        Ok(Self {
+            workflows: bus.subscribe_with(&WORKFLOW_EVENTS, overflow)?,
+            processes: bus.subscribe_with(&PROCESS_LIFECYCLE, overflow)?,
+            errors: bus.subscribe_with(&ERROR_DETECTED, overflow)?,
+            recoveries: bus.subscribe_with(&ERROR_RECOVERY, overflow)?,
+        })
+    }
+}
+
+impl Measuring {
+    pub(crate) fn new(
+        bus: Arc<dyn Bus>,
+        clock: Arc<dyn Clock>,
+        usage: &mut Usage,
+        history: usize,
+        (alerts, log): (Alerts, Log),
+    ) -> Self {
+        let now = Instant::now();
+        let state = State {
+            since: now,
+            topics: Topics::new(&bus.stats(), history, now),
+            own: usage.own(),
+            processes: Processes::default(),
+            workflows: Workflows::new(),
+            spans: Spans::default(),
+            errors: Errors::default(),
+            ring: Ring::new(history),
+            missed: 0,
+        };
+        Self {
+            bus,
+            clock,
+            latencies: Latencies::default(),
+            sources: Sources::default(),
+            log,
+            alerts,
+            began: now,
+            state: Mutex::new(state),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn metrics(&self) -> PerformanceMetrics {
+        // All that is another's, before the state is locked.
+        let stats = self.bus.stats();
+        let (readings, unread) = self.sources.read();
+        let latencies = self.latencies.metrics();
+        let alerts = self.alerts.open();
+        let now = Instant::now();
+        let state = self.state();
+        PerformanceMetrics {
+            at: self.clock.now(),
+            uptime: now.duration_since(self.began).as_secs_f64(),
+            measured: now.duration_since(state.since).as_secs_f64(),
+            topics: state.topics.metrics(&stats, now),
+            latencies,
+            process: state.own,
+            processes: state.processes.metrics(),
+            workflows: state.workflows.metrics(),
+            steps: state.workflows.steps(),
+            errors: state.errors.metrics(),
+            alerts,
+            readings,
+            unread,
+            missed: state.missed,
+            unlogged: self.log.lost(),
+            unwatched: state.processes.unwatched(),
+        }
+    }
+
+    pub(crate) fn history(&self) -> History {
+        let state = self.state();
+        let topics = state.topics.history(state.ring.len());
+        state.ring.history(topics)
+    }
+
+    pub(crate) fn reset(&self) {
+        let stats = self.bus.stats();
+        let now = Instant::now();
+        self.latencies.reset();
+        self.log.reset();
+        let mut state = self.state();
+        state.since = now;
+        state.topics.reset(&stats, now);
+        state.processes.reset();
+        state.workflows.reset();
+        state.errors = Errors::default();
+        state.ring.reset();
+        state.missed = 0;
+    }
+
+    /// Samples in each interval, for ever.
+    pub(crate) async fn sample(&self, mut usage: Usage, interval: Duration) {
+        loop {
+            time::sleep(interval).await;
+            let roots = self.state().processes.roots();
+            // Reads files: not while others wait for the state.
+            let own = usage.own();
+            let trees = usage.trees(&roots);
+            let latencies = self.latencies.metrics();
+            let (stats, now) = (self.bus.stats(), Instant::now());
+            let at = self.clock.now();
+            let mut state = self.state();
+            state.topics.sample(&stats, now);
+            state.own = own;
+            state.processes.measured(&roots, trees);
+            state.ring.push(at, own, &latencies);
+        }
+    }
+
+    /// Holds what is measured against its limits in each interval, for ever.
+    pub(crate) async fn watch(&self, interval: Duration) {
+        loop {
+            time::sleep(interval).await;
+            let metrics = self.metrics();
+            for told in self.alerts.see(&metrics, Instant::now(), &*self.clock) {
+                self.log.alert(&told);
+            }
+        }
+    }
+
+    /// Reads until the bus is closed, or until it is to stop, and then what is left.
+    pub(crate) async fn read(&self, mut heard: Heard, stop: CancellationToken) {
+        let Heard {
+            workflows,
+            processes,
+            errors,
+            recoveries,
+        } = &mut heard;
+        let reading = async {
+            loop {
+                select! {
+                    Some(event) = workflows.recv() => self.workflow(&event),
+                    Some(event) = processes.recv() => self.process(&event),
+                    Some(event) = errors.recv() => self.error(&event),
+                    Some(event) = recoveries.recv() => self.recovery(&event),
+                    else => return,
+                }
+            }
+        };
+        if stop.run_until_cancelled(reading).await.is_some() {
+            return;
+        }
+        self.rest(&mut heard.workflows, Self::workflow);
+        self.rest(&mut heard.processes, Self::process);
+        self.rest(&mut heard.errors, Self::error);
+        self.rest(&mut heard.recoveries, Self::recovery);
+    }
+
+    fn rest<E: coord_bus::Event>(
+        &self,
+        events: &mut Subscriber<E>,
+        take: fn(&Self, &Received<'_, E>),
+    ) {
+        for _ in 0..LAST_MAX {
+            let Ok(event) = events.try_recv() else {
+                break;
+            };
+            take(self, &event);
+        }
+    }
+
+    fn workflow(&self, event: &Received<'_, WorkflowEvent>) {
+        let mut state = self.state();
+        state.missed += event.lag();
+        state.workflows.observe(event);
+        state.spans.observe(event);
+    }
+
+    fn process(&self, event: &Received<'_, ProcessLifecycle>) {
+        let mut state = self.state();
+        state.missed += event.lag();
+        state.processes.observe(event);
+    }
+
+    fn error(&self, event: &Received<'_, ErrorDetected>) {
+        let mut state = self.state();
+        state.missed += event.lag();
+        state.errors.detected(event);
+        drop(state);
+        self.log.error(event);
+    }
+
+    fn recovery(&self, event: &Received<'_, ErrorRecovery>) {
+        let mut state = self.state();
+        state.missed += event.lag();
+        state.errors.recovery(event);
+        drop(state);
+        self.log.recovery(event);
+    }
+}

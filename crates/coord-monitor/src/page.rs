@@ -1,0 +1,169 @@
+//! One self-contained page of HTML: figures, charts and tables, light and dark, without a script
+//! and without anything from a network.
+
+mod chart;
+
+use std::fmt;
+
+use crate::Unit;
+use crate::figures::printable;
+use chart::{Axis, Lines, Spans};
+pub use chart::{Series, Span, SpanKind};
+
+/// A page of figures, charts and tables, in the order in which they are added.
+///
+/// [`Display`](fmt::Display) writes it. All text is escaped; a chart or a table of nothing is left
+/// out.
+///
+/// ```
+/// use coord_monitor::{Page, Series, Unit};
+///
+/// let page = Page::new("Nightly build", "42 s, on two cores")
+///     .tile("steps", "17")
+///     .chart("Load", Unit::Percent, ("22:00", "22:01"), vec![
+///         Series::new("compiler", vec![Some(10.0), Some(180.0), Some(90.0)]),
+///     ])
+///     .table("Steps", &["step", "took"], &[vec!["compile".into(), "40 s".into()]]);
+/// assert!(page.to_string().starts_with("<!doctype html>"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Page {
+    title: String,
+    subtitle: String,
+    tiles: String,
+    charts: String,
+    rest: String,
+}
+
+impl Page {
+    /// A page without anything but its title, and a line below it.
+    pub fn new(title: impl Into<String>, subtitle: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            subtitle: subtitle.into(),
+            tiles: String::new(),
+            charts: String::new(),
+            rest: String::new(),
+        }
+    }
+
+    /// A figure that is to be seen first.
+    #[must_use]
+    pub fn tile(mut self, name: &str, figure: impl AsRef<str>) -> Self {
+        let (name, figure) = (Text(name), Text(figure.as_ref()));
+        self.tiles.push_str(&format!(
+            "<div class=tile><b>{figure}</b><span>{name}</span></div>\n"
+        ));
+        self
+    }
+
+    /// A chart of lines over time, from the first moment to the last one. Of more than
+    /// [`Series::MAX`] lines the first are drawn.
+    #[must_use]
+    pub fn chart(
+        mut self,
+        title: &str,
+        unit: Unit,
+        (from, to): (&str, &str),
+        series: Vec<Series>,
+    ) -> Self {
+        let series: Vec<_> = series.into_iter().filter(Series::is_something).collect();
+        if !series.is_empty() {
+            let axis = Axis { unit, from, to };
+            let lines = Lines {
+                title,
+                axis,
+                series: &series[..series.len().min(Series::MAX)],
+            };
+            self.charts.push_str(&lines.to_string());
+        }
+        self
+    }
+
+    /// A chart of what began and ended when, over a time of this many seconds.
+    #[must_use]
+    pub fn spans(mut self, title: &str, seconds: f64, spans: &[Span]) -> Self {
+        if !spans.is_empty() {
+            let spans = Spans {
+                title,
+                seconds,
+                spans,
+            };
+            self.rest.push_str(&spans.to_string());
+        }
+        self
+    }
+
+    /// A table. The first column is of names, the others of figures.
+    #[must_use]
+    pub fn table(mut self, title: &str, heads: &[&str], rows: &[Vec<String>]) -> Self {
+        if rows.is_empty() {
+            return self;
+        }
+        let cells = |tag: &str, cells: &mut dyn Iterator<Item = &str>| -> String {
+            cells
+                .map(|cell| format!("<{tag}>{}</{tag}>", Text(cell)))
+                .collect()
+        };
+        let head = cells("th", &mut heads.iter().copied());
+        self.rest.push_str(&format!(
+            "<section><h2>{}</h2><div class=wide><table><thead><tr>{head}</tr></thead><tbody>\n",
+            Text(title)
+        ));
+        for row in rows {
+            let row = cells("td", &mut row.iter().map(String::as_str));
+            self.rest.push_str(&format!("<tr>{row}</tr>\n"));
+        }
+        self.rest.push_str("</tbody></table></div></section>\n");
+        self
+    }
+
+    /// A line of text.
+    #[must_use]
+    pub fn note(mut self, note: &str) -> Self {
+        self.rest
+            .push_str(&format!("<p class=note>{}</p>\n", Text(note)));
+        self
+    }
+}
+
+impl fmt::Display for Page {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (title, subtitle) = (Text(&self.title), Text(&self.subtitle));
+        write!(
+            formatter,
+            "<!doctype html>\n<html lang=en><head><meta charset=utf-8>\n\
+             <meta name=viewport content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=color-scheme content=\"light dark\">\n\
+             <title>{title}</title>\n<style>\n{STYLE}</style></head><body><main>\n\
+             <h1>{title}</h1><p class=sub>{subtitle}</p>\n"
+        )?;
+        for (class, part) in [("tiles", &self.tiles), ("charts", &self.charts)] {
+            if !part.is_empty() {
+                write!(formatter, "<div class={class}>\n{part}</div>\n")?;
+            }
+        }
+        writeln!(formatter, "{}</main></body></html>", self.rest)
+    }
+}
+
+const STYLE: &str = include_str!("page/style.css");
+
+/// A text in HTML.
+struct Text<'a>(&'a str);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in printable(self.0).chars() {
+            match c {
+                '&' => formatter.write_str("&amp;")?,
+                '<' => formatter.write_str("&lt;")?,
+                '>' => formatter.write_str("&gt;")?,
+                '"' => formatter.write_str("&quot;")?,
+                '\'' => formatter.write_str("&#39;")?,
+                c => fmt::Write::write_char(formatter, c)?,
+            }
+        }
+        Ok(())
+    }
+}

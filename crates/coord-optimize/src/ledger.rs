@@ -1,0 +1,169 @@
+//! What became of each item: a [`Ledger`], and how to read it from elsewhere.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// What became of the items of a stream: `received = given_out + merged + dropped + held`.
+///
+/// That holds whenever it is read. One that is read from elsewhere, by a [`LedgerHandle`], is as of
+/// the end of the last poll.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Ledger {
+    /// Items taken from the source.
+    pub received: u64,
+    /// Items that came out: of a batch or a window each one, of a merged state the one that it
+    /// began with. An item that is in several windows counts when it has been in its last.
+    pub given_out: u64,
+    /// Items merged into another that is held, or has come out since.
+    pub merged: u64,
+    /// Items that will not come out, by reason.
+    pub dropped: Dropped,
+    /// Items that wait in the operator.
+    pub held: u64,
+}
+
+/// Items that did not come out, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// Came too soon after another, or was replaced by a later one: `throttle`, `debounce`,
+    /// `audit`, `sample`.
+    pub superseded: u64,
+    /// Was there before: `distinct` and its variants.
+    pub repeated: u64,
+    /// Was too old: `expire_after`.
+    pub expired: u64,
+    /// Was not relevant: [`Settings::relevant`](crate::Settings::relevant).
+    pub irrelevant: u64,
+    /// Was more than the rate allows: `rate_limit` with `enforce`.
+    pub limited: u64,
+    /// There was no room: `on_overflow`.
+    pub overflowed: u64,
+    /// Belonged to a group that nobody reads any more: `group_by`.
+    pub unread: u64,
+    /// Was held when its stream was dropped.
+    pub discarded: u64,
+}
+
+impl Dropped {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.parts().into_iter().sum()
+    }
+
+    fn parts(&self) -> [u64; 8] {
+        [
+            self.superseded,
+            self.repeated,
+            self.expired,
+            self.irrelevant,
+            self.limited,
+            self.overflowed,
+            self.unread,
+            self.discarded,
+        ]
+    }
+
+    fn parts_mut(&mut self) -> [&mut u64; 8] {
+        [
+            &mut self.superseded,
+            &mut self.repeated,
+            &mut self.expired,
+            &mut self.irrelevant,
+            &mut self.limited,
+            &mut self.overflowed,
+            &mut self.unread,
+            &mut self.discarded,
+        ]
+    }
+}
+
+impl Ledger {
+    /// Whether each item is accounted for.
+    pub fn is_balanced(&self) -> bool {
+        self.received == self.given_out + self.merged + self.dropped.total() + self.held
+    }
+
+    /// Adds what has changed from one ledger to a later one.
+    fn add_change(&mut self, before: &Self, after: &Self) {
+        let change = |sum: &mut u64, before: u64, after: u64| {
+            // What is held may have become less.
+            *sum = sum.wrapping_add(after.wrapping_sub(before));
+        };
+        change(&mut self.received, before.received, after.received);
+        change(&mut self.given_out, before.given_out, after.given_out);
+        change(&mut self.merged, before.merged, after.merged);
+        change(&mut self.held, before.held, after.held);
+        let parts = before.dropped.parts().into_iter();
+        let parts = parts.zip(after.dropped.parts());
+        for (sum, (before, after)) in self.dropped.parts_mut().into_iter().zip(parts) {
+            change(sum, before, after);
+        }
+    }
+}
+
+/// The ledger of a stream, or of several together, wherever they are now. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct LedgerHandle(Arc<Mutex<Ledger>>);
+
+impl LedgerHandle {
+    /// What became of the items so far. Once the stream is gone, what it held is
+    /// [`discarded`](Dropped::discarded).
+    pub fn ledger(&self) -> Ledger {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add_change(&self, before: &Ledger, after: &Ledger) {
+        let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.add_change(before, after);
+    }
+}
+
+/// An operator's own ledger, and who is told of it: counted in plain numbers, told once a poll.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    pub(crate) ledger: Ledger,
+    told: Ledger,
+    handle: Option<LedgerHandle>,
+}
+
+impl Books {
+    pub(crate) fn telling(handle: LedgerHandle) -> Self {
+        Self {
+            handle: Some(handle),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn handle(&mut self) -> LedgerHandle {
+        let told = self.ledger;
+        let handle = self.handle.get_or_insert_with(|| {
+            self.told = told;
+            LedgerHandle(Arc::new(Mutex::new(told)))
+        });
+        handle.clone()
+    }
+
+    /// At the end of each poll, with what is held now.
+    pub(crate) fn close(&mut self, held: usize) {
+        self.ledger.held = held as u64;
+        debug_assert!(self.ledger.is_balanced(), "{:?}", self.ledger);
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.add_change(&self.told, &self.ledger);
+            self.told = self.ledger;
+        }
+    }
+}
+
+impl Drop for Books {
+    fn drop(&mut self) {
+        self.ledger.dropped.discarded += std::mem::take(&mut self.ledger.held);
+        self.tell();
+    }
+}

@@ -1,0 +1,259 @@
+//! What a topic's settings make of its events, and the presets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_bus::time::{self, Instant};
+use coord_bus::vocabulary::{OutputStream, PROCESS_OUTPUT, ProcessOutput};
+use coord_bus::{Bus, BusExt, LocalBus, Publisher, TaskScope, Topic};
+use coord_optimize::{Batches, EventStreamOptimizer, OptimizeError, Settings, per_second};
+use proptest::prelude::*;
+use tokio_stream::StreamExt;
+
+use crate::stage::{gaps, ms, run};
+
+const COMMANDS: Topic<String> = Topic::new("commands").capacity(1024);
+const DONE: Topic<String> = Topic::new("done").capacity(4);
+
+fn stage() -> (Arc<LocalBus>, EventStreamOptimizer, Publisher<String>) {
+    let bus = Arc::new(LocalBus::new());
+    let publisher = bus.publisher(&COMMANDS).unwrap();
+    let optimizer = EventStreamOptimizer::new(bus.clone());
+    (bus, optimizer, publisher)
+}
+
+async fn publish(publisher: &Publisher<String>, texts: &[&str]) {
+    for text in texts {
+        publisher.publish((*text).to_owned()).await.unwrap();
+    }
+}
+
+async fn next(batches: &mut Batches<String>) -> Vec<String> {
+    let batch = batches.next().await.unwrap_or_default();
+    batch.iter().map(|event| event.to_string()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_processes_print_comes_by_the_hundred_or_every_100_ms() {
+    let bus = Arc::new(LocalBus::new());
+    let publisher = bus.publisher(&PROCESS_OUTPUT).unwrap();
+    let optimizer = EventStreamOptimizer::new(bus.clone());
+    optimizer
+        .configure(&PROCESS_OUTPUT, Settings::process_output())
+        .unwrap();
+    let mut batches = optimizer.subscribe(&PROCESS_OUTPUT).unwrap();
+    for number in 0..130 {
+        let line = ProcessOutput {
+            process: "build".to_owned(),
+            pid: 1,
+            stream: OutputStream::Stdout,
+            line: number.to_string(),
+            continues: false,
+        };
+        publisher.publish(line).await.unwrap();
+    }
+    let begin = Instant::now();
+    assert_eq!(batches.next().await.unwrap().len(), 100);
+    assert_eq!(begin.elapsed(), ms(0));
+    assert_eq!(batches.next().await.unwrap().len(), 30);
+    assert_eq!(begin.elapsed(), ms(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_comes_after_50_ms_of_silence_and_not_twice_in_a_row() {
+    let (bus, optimizer, publisher) = stage();
+    optimizer.configure(&COMMANDS, Settings::cli()).unwrap();
+    let mut batches = optimizer.subscribe(&COMMANDS).unwrap();
+    let begin = Instant::now();
+    publish(&publisher, &["b", "bu", "build"]).await;
+    assert_eq!(next(&mut batches).await, ["build"]);
+    assert_eq!(begin.elapsed(), ms(50));
+    publish(&publisher, &["test", "build"]).await;
+    assert!(time::timeout(ms(1000), batches.next()).await.is_err());
+    publish(&publisher, &["test"]).await;
+    bus.close();
+    // The end of the topic is silence enough.
+    let begin = Instant::now();
+    assert_eq!(next(&mut batches).await, ["test"]);
+    assert_eq!(begin.elapsed(), ms(0));
+    assert!(batches.next().await.is_none());
+    let ledger = batches.ledger();
+    assert!(ledger.is_balanced());
+    assert_eq!((ledger.dropped.superseded, ledger.dropped.repeated), (3, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_screen_gets_the_newest_of_each_component_every_16_ms() {
+    let (_bus, optimizer, publisher) = stage();
+    let settings = Settings::<String>::ui(|text| text.split('=').next().unwrap_or_default());
+    optimizer.configure(&COMMANDS, settings).unwrap();
+    let mut batches = optimizer.subscribe(&COMMANDS).unwrap();
+    let begin = Instant::now();
+    publish(&publisher, &["bar=1", "clock=1", "bar=2", "bar=3"]).await;
+    assert_eq!(next(&mut batches).await, ["bar=3", "clock=1"]);
+    assert_eq!(begin.elapsed(), ms(16));
+    // Ten components do not wait.
+    let many: Vec<_> = (0..10).map(|number| number.to_string()).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    publish(&publisher, &many).await;
+    assert_eq!(next(&mut batches).await, many);
+    assert_eq!(begin.elapsed(), ms(16));
+    assert_eq!(optimizer.statistics()[0].ledger.merged, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_irrelevant_or_too_old_is_dropped() {
+    let (_bus, optimizer, publisher) = stage();
+    let settings = Settings::<String>::new()
+        .relevant(|text| !text.starts_with('#'))
+        .max_age(Duration::from_secs(5), |text| {
+            Duration::from_secs(text.len() as u64)
+        });
+    optimizer.configure(&COMMANDS, settings).unwrap();
+    let mut batches = optimizer.subscribe(&COMMANDS).unwrap();
+    publish(&publisher, &["#", "young", "too old", "new"]).await;
+    assert_eq!(next(&mut batches).await, ["young", "new"]);
+    let dropped = batches.ledger().dropped;
+    assert_eq!((dropped.irrelevant, dropped.expired), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_change_while_a_stream_runs_and_what_it_holds_stays() {
+    let (_bus, optimizer, publisher) = stage();
+    let mut batches = optimizer.subscribe(&COMMANDS).unwrap();
+    let silence = Settings::new().debounce(Duration::from_secs(60));
+    optimizer.configure(&COMMANDS, silence).unwrap();
+    publish(&publisher, &["a", "b"]).await;
+    assert!(time::timeout(ms(1), batches.next()).await.is_err());
+    optimizer.configure(&COMMANDS, Settings::new()).unwrap();
+    publish(&publisher, &["c"]).await;
+    assert_eq!(next(&mut batches).await, ["b", "c"]);
+    assert!(batches.ledger().is_balanced());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_topic_is_optimized_into_another() {
+    let (bus, optimizer, publisher) = stage();
+    optimizer
+        .configure(&COMMANDS, Settings::new().drop_repeats())
+        .unwrap();
+    let scope = TaskScope::new("optimizer");
+    let mut done = bus.subscribe(&DONE).unwrap();
+    optimizer.optimize_into(&COMMANDS, &DONE, &scope).unwrap();
+    assert_eq!(scope.running(), ["optimize commands into done"]);
+    // More than the other topic has room for.
+    let texts = ["a", "a", "b", "c", "d", "e", "f", "g", "g"];
+    publish(&publisher, &texts).await;
+    let reading = async {
+        let mut read = Vec::new();
+        while read.len() < 7 {
+            read.push(done.recv().await.unwrap().event().clone());
+        }
+        read
+    };
+    let stopping = scope.shutdown(Duration::from_secs(5));
+    let (read, report) = tokio::join!(reading, stopping);
+    // Shut down, it has published first what was there.
+    assert_eq!(read, ["a", "b", "c", "d", "e", "f", "g"]);
+    assert!(report.aborted.is_empty(), "{report}");
+    assert!(optimizer.statistics()[0].ledger.is_balanced());
+}
+
+#[tokio::test(start_paused = true)]
+async fn optimizing_ends_with_either_topic() {
+    let (bus, optimizer, publisher) = stage();
+    let scope = TaskScope::new("optimizer");
+    optimizer.optimize_into(&COMMANDS, &DONE, &scope).unwrap();
+    bus.publisher(&DONE).unwrap().close();
+    publish(&publisher, &["a"]).await;
+    time::sleep(ms(1)).await;
+    assert!(scope.running().is_empty());
+    let error = optimizer.optimize_into(&DONE, &DONE, &scope).unwrap_err();
+    assert!(matches!(error, OptimizeError::Loop { .. }), "{error}");
+}
+
+#[test]
+fn settings_out_of_range_are_refused_and_change_nothing() {
+    let (_bus, optimizer, _) = stage();
+    let day = Duration::from_secs(24 * 60 * 60);
+    for (settings, refused) in [
+        (Settings::new().debounce(Duration::ZERO), "`debounce`"),
+        (Settings::new().within(day + ms(1)), "`within`"),
+        (
+            Settings::new().max_age(ms(0), |_: &String| ms(0)),
+            "`max_age`",
+        ),
+        (Settings::new().buffer_size(0), "a size of 0"),
+        (Settings::new().rate_limit(per_second(0)), "the rate"),
+    ] {
+        let error = optimizer.configure(&COMMANDS, settings).unwrap_err();
+        assert!(error.to_string().contains(refused), "{error}");
+        assert!(error.to_string().contains("`commands`"), "{error}");
+    }
+    optimizer.configure_buffer_size(&COMMANDS, 7).unwrap();
+    let other = Topic::<u8>::new("commands");
+    let error = optimizer.configure(&other, Settings::new()).unwrap_err();
+    assert!(matches!(error, OptimizeError::EventType { .. }), "{error}");
+    assert!(error.to_string().contains("`u8`"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn with_all_settings_on_every_event_is_accounted_for(
+        gaps in gaps(), silence in prop::option::of(1..20_u64), within in 0..20_u64, pace in 1..20_u64,
+        size in 1..5_usize, keyed: bool, repeats: bool, patience in 1..10_u64,
+    ) {
+        let count = gaps.len() as u64;
+        let (seen, ledger) = run(async {
+            let (bus, optimizer, publisher) = stage();
+            let mut settings = Settings::<String>::new()
+                .buffer_size(size)
+                .within(ms(within))
+                .rate_limit(coord_optimize::Rate::every(ms(pace)))
+                .relevant(|text| !text.ends_with('7'));
+            if let Some(silence) = silence {
+                settings = settings.debounce(ms(silence));
+            }
+            if keyed {
+                settings = settings.merge_by(|text| &text[..1]);
+            }
+            if !repeats {
+                settings = settings.drop_repeats();
+            }
+            optimizer.configure(&COMMANDS, settings).unwrap();
+            let mut batches = optimizer.subscribe(&COMMANDS).unwrap();
+            let publishing = async {
+                for (number, gap) in gaps.iter().enumerate() {
+                    // So that some repeat.
+                    let text = format!("{}{}", number / 2 % 3, number / 2 % 10);
+                    publisher.publish(text).await.unwrap();
+                    if *gap > 0 {
+                        time::sleep(ms(*gap)).await;
+                    }
+                }
+                bus.close();
+            };
+            let reading = async {
+                let mut seen = Vec::new();
+                loop {
+                    match time::timeout(ms(patience), batches.next()).await {
+                        Ok(Some(batch)) => seen.push((Instant::now(), batch.len())),
+                        Ok(None) => return seen,
+                        Err(_) => assert!(batches.ledger().is_balanced()),
+                    }
+                }
+            };
+            let (seen, ()) = tokio::join!(reading, publishing);
+            (seen, optimizer.statistics().remove(0).ledger)
+        });
+        prop_assert!(seen.iter().all(|(_, len)| (1..=size).contains(len)));
+        prop_assert!(seen.windows(2).all(|pair| pair[1].0 - pair[0].0 >= ms(pace)));
+        prop_assert!(ledger.is_balanced());
+        prop_assert_eq!((ledger.received, ledger.held), (count, 0));
+        prop_assert_eq!(ledger.given_out, seen.iter().map(|(_, len)| *len as u64).sum::<u64>());
+        prop_assert!(keyed || ledger.merged == 0);
+        prop_assert!(!repeats || ledger.dropped.repeated == 0);
+    }
+}

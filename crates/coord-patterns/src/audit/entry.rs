@@ -1,0 +1,219 @@
+//! An entry of a trail: what it says, and how it is sealed.
+
+use std::fmt;
+
+use coord_bus::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::cut::cut;
+
+/// The longest entry, in bytes. What would be longer keeps who did what, and of the rest its size
+/// and its hash.
+pub const MAX_ENTRY: usize = 256 * 1024;
+
+/// What comes before the hash in a line, and after it.
+const OPENING: &[u8] = b"{\"hash\":\"";
+const CLOSING: &[u8] = b"\",";
+const HEX: usize = 64;
+
+/// What an entry is to say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuditFacts {
+    /// When it happened; when it is written, by default.
+    pub at: Option<Timestamp>,
+    /// The topic that it came through.
+    pub topic: String,
+    /// Who did it.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// What that was before.
+    pub before: Option<Value>,
+    /// What it is now.
+    pub after: Option<Value>,
+    /// The whole event.
+    pub event: Option<Value>,
+    /// The undertaking that it belongs to.
+    pub correlation: Option<String>,
+    /// The event that caused it.
+    pub causation: Option<String>,
+}
+
+/// An entry of a trail.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct AuditEntry {
+    /// Its hash, in hexadecimal: see the [module](super).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hash: String,
+    /// The trail that it is of: its stream.
+    pub trail: String,
+    /// Its number, from 1.
+    pub number: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The topic that it came through.
+    pub topic: String,
+    /// Who did it.
+    pub actor: String,
+    /// What was done.
+    pub action: String,
+    /// To what; empty where nobody said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// What that was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// What it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+    /// The whole event, where it is no [`AuditEvent`](coord_bus::vocabulary::AuditEvent).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Value>,
+    /// The undertaking that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<String>,
+    /// The event that caused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation: Option<String>,
+    /// The hash of the entry before it.
+    pub previous: String,
+}
+
+/// How far a trail goes: what is kept elsewhere, to know it again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditHead {
+    /// How many entries it has.
+    pub entries: u64,
+    /// The hash of the last; 64 zeros of an empty trail.
+    pub head: String,
+}
+
+impl Default for AuditHead {
+    fn default() -> Self {
+        Self {
+            entries: 0,
+            head: "0".repeat(HEX),
+        }
+    }
+}
+
+impl AuditEntry {
+    /// The line of an entry that follows on this head, and the head with it.
+    pub(super) fn seal(
+        facts: AuditFacts,
+        trail: &str,
+        after: &AuditHead,
+        now: Timestamp,
+    ) -> (Vec<u8>, AuditHead) {
+        let mut entry = Self {
+            hash: String::new(),
+            trail: trail.to_owned(),
+            number: after.entries + 1,
+            at: facts.at.unwrap_or(now),
+            topic: facts.topic,
+            actor: facts.actor,
+            action: facts.action,
+            subject: facts.subject,
+            before: facts.before,
+            after: facts.after,
+            event: facts.event,
+            correlation: facts.correlation,
+            causation: facts.causation,
+            previous: after.head.clone(),
+        };
+        let mut content = entry.content();
+        if content.len() > MAX_ENTRY {
+            entry.omit_values();
+            content = entry.content();
+        }
+        if content.len() > MAX_ENTRY {
+            entry.cut_texts();
+            content = entry.content();
+        }
+        let hash = blake3::hash(&content).to_hex();
+        let mut line = OPENING.to_vec();
+        line.extend(hash.as_bytes());
+        line.extend(CLOSING);
+        line.extend(&content[1..]);
+        let head = AuditHead {
+            entries: entry.number,
+            head: hash.to_string(),
+        };
+        (line, head)
+    }
+
+    /// The entry that a line is, if its seal is whole.
+    pub(super) fn unseal(line: &[u8]) -> Option<Self> {
+        let rest = line.strip_prefix(OPENING)?;
+        let (hash, rest) = rest.split_at_checked(HEX)?;
+        let rest = rest.strip_prefix(CLOSING)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"{").update(rest);
+        if hasher.finalize().to_hex().as_bytes() != hash {
+            return None;
+        }
+        serde_json::from_slice(line).ok()
+    }
+
+    fn content(&mut self) -> Vec<u8> {
+        let values = [&mut self.before, &mut self.after, &mut self.event];
+        for value in values.into_iter().flatten() {
+            value.sort_all_objects();
+        }
+        // Texts, numbers and values of JSON can be written as JSON.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    fn omit_values(&mut self) {
+        let values = [&mut self.before, &mut self.after, &mut self.event];
+        for value in values.into_iter().flatten() {
+            let text = value.to_string();
+            let hash = blake3::hash(text.as_bytes()).to_hex();
+            *value = json!({ "omitted_bytes": text.len(), "blake3": hash.as_str() });
+        }
+    }
+
+    fn cut_texts(&mut self) {
+        const LONGEST: usize = 4096;
+        let texts = [&mut self.actor, &mut self.action, &mut self.subject];
+        let ids = [&mut self.correlation, &mut self.causation];
+        for text in texts.into_iter().chain(ids.into_iter().flatten()) {
+            text.truncate(cut(text, LONGEST).len());
+        }
+    }
+}
+
+/// In one line, for people, with no control characters.
+impl fmt::Display for AuditEntry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |text: &str| text.replace(char::is_control, "\u{FFFD}");
+        write!(formatter, "{:>5}  {}", self.number, self.at)?;
+        write!(
+            formatter,
+            "  {}  {}",
+            plain(&self.actor),
+            plain(&self.action)
+        )?;
+        if !self.subject.is_empty() {
+            write!(formatter, " {}", plain(&self.subject))?;
+        }
+        match (&self.before, &self.after) {
+            (None, None) => {}
+            (None, Some(after)) => write!(formatter, ": {after}")?,
+            (Some(before), None) => write!(formatter, ": {before} → nothing")?,
+            (Some(before), Some(after)) => write!(formatter, ": {before} → {after}")?,
+        }
+        if let Some(event) = &self.event {
+            write!(formatter, "  {event}")?;
+        }
+        if let Some(correlation) = &self.correlation {
+            write!(formatter, "  [{}]", plain(correlation))?;
+        }
+        Ok(())
+    }
+}

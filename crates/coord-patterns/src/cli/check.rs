@@ -1,0 +1,142 @@
+//! What is wrong with a line, while it is typed and when it is run.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, Command};
+use coord_bus::vocabulary::CliFault;
+
+use super::position::{Misfit, Position};
+use super::words::{Word, split};
+use crate::nearest::likely;
+
+/// How many suggestions there are at most.
+const MAX_SUGGESTIONS: usize = 3;
+
+/// What is wrong with a line that is being typed, and which command it gives. The word that is
+/// typed last is wrong only if nothing begins with it.
+pub(super) fn while_typed(command: &Command, line: &str) -> (String, Vec<CliFault>) {
+    let words = split(line);
+    let mut position = Position::start(command);
+    for word in &words {
+        let before = position.clone();
+        let Err(misfit) = position.step(word) else {
+            continue;
+        };
+        let is_typed = word.end == line.len();
+        let names = names(&before, &misfit, &word.text);
+        let begins = names.iter().any(|name| name.starts_with(&word.text));
+        if !(is_typed && begins) {
+            // What follows on a wrong word would be judged wrongly.
+            return (
+                before.path.clone(),
+                vec![fault(&before, &misfit, word, &names)],
+            );
+        }
+    }
+    (position.path, Vec::new())
+}
+
+/// What could have stood there.
+fn names(position: &Position<'_>, misfit: &Misfit, typed: &str) -> Vec<String> {
+    match misfit {
+        Misfit::Subcommand => {
+            let subcommands = position.command.get_subcommands();
+            let shown = subcommands.filter(|one| !one.is_hide_set());
+            shown
+                .flat_map(|one| one.get_name_and_visible_aliases())
+                .map(str::to_owned)
+                .collect()
+        }
+        Misfit::Option => position.options().map(|(name, _)| name).collect(),
+        Misfit::Value => {
+            let named = typed
+                .strip_prefix("--")
+                .and_then(|long| long.split_once('='));
+            let (before, arg) = match (position.value_of, named) {
+                (Some(arg), _) => (String::new(), Some(arg)),
+                (None, Some((name, _))) => (format!("--{name}="), position.find_long(name)),
+                (None, None) => (String::new(), position.next_positional()),
+            };
+            let possible = arg.map(clap::Arg::get_possible_values).unwrap_or_default();
+            let shown = possible.iter().filter(|one| !one.is_hide_set());
+            shown
+                .map(|one| format!("{before}{}", one.get_name()))
+                .collect()
+        }
+        Misfit::Surplus => Vec::new(),
+    }
+}
+
+fn fault(position: &Position<'_>, misfit: &Misfit, word: &Word, names: &[String]) -> CliFault {
+    let text = &word.text;
+    let of = match &*position.path {
+        "" => String::new(),
+        path => format!(" of `{path}`"),
+    };
+    let message = match misfit {
+        Misfit::Subcommand => format!("there is no command `{text}`{of}"),
+        Misfit::Option => format!("there is no option `{text}`{of}"),
+        Misfit::Value => format!("`{text}` is none of {}", names.join(", ")),
+        Misfit::Surplus => format!("`{text}` is one argument too many{of}"),
+    };
+    let mut suggestions = likely(text, names.iter().map(String::as_str));
+    suggestions.truncate(MAX_SUGGESTIONS);
+    CliFault {
+        start: word.start,
+        end: word.end,
+        message,
+        suggestions,
+    }
+}
+
+/// What a whole line gives, by clap's own judgement.
+pub(super) fn parse(command: &Command, line: &str) -> Result<ArgMatches, Vec<CliFault>> {
+    let (_, faults) = while_typed(command, line);
+    // With a space after it, the last word is no longer being typed.
+    let (_, ended) = while_typed(command, &format!("{line} "));
+    let faults = if faults.is_empty() { ended } else { faults };
+    let words = split(line);
+    let texts = words.iter().map(|word| &word.text);
+    let parsed = command
+        .clone()
+        .no_binary_name(true)
+        .try_get_matches_from(texts);
+    match parsed {
+        Ok(matches) => Ok(matches),
+        // It says so better: where, and what was meant.
+        Err(error) if !faults.is_empty() && !is_help(&error) => Err(faults),
+        Err(error) => Err(vec![of_clap(&error, &words, line)]),
+    }
+}
+
+fn is_help(error: &clap::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    )
+}
+
+fn of_clap(error: &clap::Error, words: &[Word], line: &str) -> CliFault {
+    let rendered = error.render().to_string();
+    let message = match is_help(error) {
+        true => rendered.trim().to_owned(),
+        false => rendered
+            .lines()
+            .take_while(|line| !line.trim().is_empty())
+            .map(|line| line.trim().trim_start_matches("error: "))
+            .collect::<Vec<_>>()
+            .join(" "),
+    };
+    let wrong = [ContextKind::InvalidValue, ContextKind::InvalidArg]
+        .into_iter()
+        .find_map(|kind| match error.get(kind)? {
+            ContextValue::String(text) => words.iter().find(|word| word.text == *text),
+            _ => None,
+        });
+    let (start, end) = wrong.map_or((line.len(), line.len()), |word| (word.start, word.end));
+    CliFault {
+        start,
+        end,
+        message,
+        suggestions: Vec::new(),
+    }
+}

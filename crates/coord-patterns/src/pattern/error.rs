@@ -1,0 +1,88 @@
+//! What can go wrong with patterns.
+
+use std::panic::Location;
+
+use coord_bus::BusError;
+
+use super::Claim;
+
+/// A pattern was not registered, enabled or disabled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PatternError {
+    /// There is a pattern of this name.
+    #[error(
+        "pattern `{pattern}`, registered at {place}, cannot be registered: the one registered at \
+         {first} has that name; give one of them another"
+    )]
+    NameTaken {
+        /// The name.
+        pattern: String,
+        /// Where it was to be registered.
+        place: &'static Location<'static>,
+        /// Where the other was.
+        first: &'static Location<'static>,
+    },
+    /// There are as many patterns as there may be.
+    #[error("pattern `{pattern}` was not registered: there are {limit}, the limit")]
+    TooMany {
+        /// The name.
+        pattern: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// There is no such pattern.
+    #[error("there is no pattern `{pattern}`{}", meant(nearest))]
+    Unknown {
+        /// The name.
+        pattern: String,
+        /// The name most like it, if one is.
+        nearest: Option<String>,
+    },
+    /// Another pattern that is enabled claims the same.
+    #[error(
+        "pattern `{pattern}`, registered at {place}, cannot be enabled: the {claim} belongs to \
+         `{owner}`, registered at {owner_place}; disable that first, or configure one of them \
+         otherwise"
+    )]
+    Conflict {
+        /// The pattern.
+        pattern: String,
+        /// Where it was registered.
+        place: &'static Location<'static>,
+        /// What both claim.
+        claim: Claim,
+        /// The pattern that is enabled.
+        owner: String,
+        /// Where that was registered.
+        owner_place: &'static Location<'static>,
+    },
+    /// A bundle wants it enabled.
+    #[error("pattern `{pattern}` stays enabled: `{bundle}` has it as a member; disable that")]
+    InUse {
+        /// The pattern.
+        pattern: String,
+        /// The bundle.
+        bundle: String,
+    },
+    /// It said that it cannot start.
+    #[error("pattern `{pattern}` was not started: {reason}")]
+    NotStarted {
+        /// The pattern.
+        pattern: String,
+        /// Why, with causes.
+        reason: String,
+        /// Whether another attempt would fail in the same way.
+        permanent: bool,
+    },
+    /// The bus did not open a topic.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}
+
+fn meant(nearest: &Option<String>) -> String {
+    match nearest {
+        Some(nearest) => format!("; did you mean `{nearest}`?"),
+        None => "; register it first".to_owned(),
+    }
+}

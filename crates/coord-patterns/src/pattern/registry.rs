@@ -1,0 +1,282 @@
+//! The patterns of a program, by name.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::Location;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coord_bus::time::{Clock, Instant, SystemClock};
+use coord_bus::{Bus, ShutdownReport};
+use tokio::sync::Mutex as Turn;
+
+use super::status::locked;
+use super::table::{Table, What};
+use super::{Pattern, PatternError, PatternHandle, PatternInfo, PatternState};
+
+/// How long what has to be undone may take to stop, where nobody gave a deadline.
+const UNDOING: Duration = Duration::from_secs(1);
+
+/// The patterns of a program: registered by name, enabled, listed, composed, disabled.
+///
+/// What changes which are enabled happens one after another; what only looks waits for nobody. See
+/// the [module](super).
+pub struct IntegrationPatterns {
+    bus: Arc<dyn Bus>,
+    clock: Arc<dyn Clock>,
+    table: Mutex<Table>,
+    /// The order in which they were enabled.
+    turn: Turn<Vec<String>>,
+}
+
+/// What [`IntegrationPatterns::shutdown`] or [`disable`](IntegrationPatterns::disable) found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[must_use = "says whether anything was left"]
+#[non_exhaustive]
+pub struct PatternsReport {
+    /// Who was stopped, in that order, with what was found.
+    pub stopped: Vec<(String, ShutdownReport)>,
+}
+
+impl PatternsReport {
+    /// Whether every task of every pattern stopped by itself, and in time.
+    pub fn is_complete(&self) -> bool {
+        self.stopped
+            .iter()
+            .all(|(_, report)| report.aborted.is_empty())
+    }
+}
+
+impl IntegrationPatterns {
+    /// Without any pattern, on this bus, by the machine's clock.
+    pub fn new(bus: Arc<dyn Bus>) -> Self {
+        Self::with_clock(bus, Arc::new(SystemClock))
+    }
+
+    /// Without any pattern, on this bus and by this clock.
+    pub fn with_clock(bus: Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            bus,
+            clock,
+            table: Mutex::default(),
+            turn: Turn::default(),
+        }
+    }
+
+    /// Registers a pattern, which is not enabled by that.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError::NameTaken`] or [`PatternError::TooMany`].
+    #[track_caller]
+    pub fn register(&self, pattern: impl Pattern + 'static) -> Result<(), PatternError> {
+        let place = Location::caller();
+        let pattern: Arc<dyn Pattern> = Arc::new(pattern);
+        let what = What::One(Arc::clone(&pattern));
+        locked(&self.table).insert(pattern.name(), what, place)
+    }
+
+    /// Registers a bundle: one name for several patterns that are registered, enabled in this order
+    /// and disabled in reverse. A member may be a bundle.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError::Unknown`] names a member that is not registered; or those of
+    /// [`register`](Self::register).
+    #[track_caller]
+    pub fn compose(
+        &self,
+        name: &str,
+        members: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<(), PatternError> {
+        let place = Location::caller();
+        let members: Arc<[String]> = members.into_iter().map(Into::into).collect();
+        let mut table = locked(&self.table);
+        for member in members.iter() {
+            table.get(member)?;
+        }
+        table.insert(name, What::Bundle(members), place)
+    }
+
+    /// Enables a pattern, or the members of a bundle; those that are enabled stay so.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the pattern that was being started is aborted. Members that had
+    /// been started by then are enabled for the bundle until it is disabled.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError::Unknown`], [`Conflict`](PatternError::Conflict) or
+    /// [`NotStarted`](PatternError::NotStarted). Of a bundle, the members that were started for it
+    /// are stopped again, within a second.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, where a pattern starts a task.
+    pub async fn enable(&self, name: &str) -> Result<PatternHandle, PatternError> {
+        let mut enabled = self.turn.lock().await;
+        let order = locked(&self.table).order(name)?;
+        for one in &order {
+            if let Err(error) = self.enable_one(one, name, &mut enabled).await {
+                let _ = self.release(name, &mut enabled, UNDOING).await;
+                return Err(error);
+            }
+        }
+        Ok(locked(&self.table).get(name)?.handle.clone())
+    }
+
+    async fn enable_one(
+        &self,
+        name: &str,
+        wanted_by: &str,
+        enabled: &mut Vec<String>,
+    ) -> Result<(), PatternError> {
+        let (what, handle) = {
+            let table = locked(&self.table);
+            table.check_claims(name)?;
+            let entry = table.get(name)?;
+            (entry.what.clone(), entry.handle.clone())
+        };
+        if let What::One(pattern) = what {
+            // A disable that was dropped has left it so.
+            if handle.state() == PatternState::Stopping {
+                handle.stop(UNDOING).await;
+            }
+            if handle.state() == PatternState::Disabled {
+                let (bus, clock) = (Arc::clone(&self.bus), Arc::clone(&self.clock));
+                handle.begin(&*pattern, bus, clock).await?;
+            }
+        }
+        if let Some(entry) = locked(&self.table).get_mut(name) {
+            entry.wanted_by.insert(wanted_by.to_owned());
+        }
+        if !enabled.iter().any(|one| one == name) {
+            enabled.push(name.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Disables a pattern, or those members of a bundle that nobody else wants, at most for
+    /// `deadline` altogether; what has not stopped by then is aborted. One that is not enabled is
+    /// left so.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the pattern at hand has been asked to stop; disabling it again
+    /// goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError::Unknown`], or [`PatternError::InUse`] where a bundle that is enabled has it
+    /// as a member.
+    pub async fn disable(
+        &self,
+        name: &str,
+        deadline: Duration,
+    ) -> Result<PatternsReport, PatternError> {
+        let mut enabled = self.turn.lock().await;
+        {
+            let table = locked(&self.table);
+            let entry = table.get(name)?;
+            if let Some(bundle) = entry.wanted_by.iter().find(|wanter| *wanter != name) {
+                return Err(PatternError::InUse {
+                    pattern: name.to_owned(),
+                    bundle: bundle.clone(),
+                });
+            }
+        }
+        Ok(self.release(name, &mut enabled, deadline).await)
+    }
+
+    /// Nobody called `wanted_by` wants anything any more: what nobody else wants is stopped.
+    async fn release(
+        &self,
+        wanted_by: &str,
+        enabled: &mut Vec<String>,
+        deadline: Duration,
+    ) -> PatternsReport {
+        let until = Instant::now() + deadline;
+        let mut report = PatternsReport::default();
+        let handles: Vec<(String, PatternHandle)> = {
+            let mut table = locked(&self.table);
+            for name in table.names() {
+                if let Some(entry) = table.get_mut(&name) {
+                    entry.wanted_by.remove(wanted_by);
+                }
+            }
+            let unwanted = table.unwanted();
+            let last_first = enabled.iter().rev().filter(|name| {
+                let entry = table.get(name);
+                unwanted.contains(name) || entry.is_ok_and(|entry| !entry.is_enabled())
+            });
+            last_first
+                .filter_map(|name| Some((name.clone(), table.get(name).ok()?.handle.clone())))
+                .collect()
+        };
+        for (name, handle) in handles {
+            let left = until.saturating_duration_since(Instant::now());
+            let stopped = handle.stop(left).await;
+            enabled.retain(|one| *one != name);
+            report.stopped.push((name, stopped));
+        }
+        report
+    }
+
+    /// The handle of a pattern, enabled or not.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError::Unknown`].
+    pub fn handle(&self, name: &str) -> Result<PatternHandle, PatternError> {
+        Ok(locked(&self.table).get(name)?.handle.clone())
+    }
+
+    /// All patterns, by name: how they do, what they have counted, and who wants them.
+    pub fn list(&self) -> Vec<PatternInfo> {
+        locked(&self.table).list()
+    }
+
+    /// How many are enabled, bundles not counted.
+    pub fn active(&self) -> usize {
+        let infos = self.list();
+        let enabled = infos
+            .iter()
+            .filter(|info| info.members.is_empty() && !info.wanted_by.is_empty());
+        enabled.count()
+    }
+
+    /// Disables all, the last one enabled first, at most for `deadline` altogether. They stay
+    /// registered.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`disable`](Self::disable).
+    pub async fn shutdown(&self, deadline: Duration) -> PatternsReport {
+        let mut enabled = self.turn.lock().await;
+        {
+            let mut table = locked(&self.table);
+            for name in table.names() {
+                if let Some(entry) = table.get_mut(&name) {
+                    entry.wanted_by.clear();
+                }
+            }
+        }
+        self.release("", &mut enabled, deadline).await
+    }
+
+    /// What all patterns have counted, by pattern.
+    pub fn statistics(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        let infos = self.list().into_iter();
+        infos.map(|info| (info.name, info.statistics)).collect()
+    }
+}
+
+impl fmt::Debug for IntegrationPatterns {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("IntegrationPatterns")
+            .field("patterns", &locked(&self.table).names())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,42 @@
+//! How long services may take.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How long services may take, and how often they are checked. All times are in seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ServicesConfig {
+    /// What the pattern is called; `service-lifecycle` by default.
+    pub name: String,
+    /// How long a service may take to become ready; 30 by default. A process has its probe for
+    /// that.
+    #[serde(with = "crate::seconds")]
+    pub ready_within: Duration,
+    /// How long it may drain before it is told to stop; 10 by default.
+    #[serde(with = "crate::seconds")]
+    pub drain_within: Duration,
+    /// From one check to the next; 10 by default.
+    #[serde(with = "crate::seconds")]
+    pub check_every: Duration,
+    /// How long a check may take; 1 by default. One that takes longer has failed.
+    #[serde(with = "crate::seconds")]
+    pub check_within: Duration,
+    /// After how many checks in a row that failed a service is not well; 3 by default.
+    pub failure_threshold: u32,
+}
+
+impl Default for ServicesConfig {
+    fn default() -> Self {
+        Self {
+            name: "service-lifecycle".to_owned(),
+            ready_within: Duration::from_secs(30),
+            drain_within: Duration::from_secs(10),
+            check_every: Duration::from_secs(10),
+            check_within: Duration::from_secs(1),
+            failure_threshold: 3,
+        }
+    }
+}

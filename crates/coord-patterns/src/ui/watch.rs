@@ -1,0 +1,164 @@
+//! Watches the file and the terminal, and tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_bus::time;
+use coord_bus::vocabulary::{ConfigChange, ErrorDetected, Severity, UiChange, UiUpdate};
+use coord_bus::{Publisher, WithCauses};
+use notify::RecommendedWatcher;
+use tokio::select;
+use tokio::signal::unix::Signal;
+use tokio::sync::Notify;
+
+use super::pattern::{DynamicUi, locked};
+use super::settings::{changes, read};
+use super::{Theme, UiError};
+use crate::pattern::PatternContext;
+
+/// A frame, of which there are sixty a second.
+const FRAME: Duration = Duration::from_millis(16);
+
+/// How long a file that cannot be understood may be one that is still being written.
+const WRITING: Duration = Duration::from_millis(200);
+
+pub(super) struct Watch {
+    pub(super) ui: DynamicUi,
+    pub(super) changed: Arc<Notify>,
+    pub(super) resized: Signal,
+    pub(super) changes: Publisher<ConfigChange>,
+    pub(super) updates: Publisher<UiUpdate>,
+    pub(super) errors: Publisher<ErrorDetected>,
+    pub(super) theme: Theme,
+    pub(super) size: Option<(u16, u16)>,
+    /// What is to be told, one update for each component.
+    pub(super) waiting: Vec<UiUpdate>,
+    /// What was wrong with the file, as it was told last.
+    pub(super) fault: Option<String>,
+    /// Watches for as long as it is there.
+    pub(super) _watcher: Option<RecommendedWatcher>,
+    pub(super) context: PatternContext,
+}
+
+impl Watch {
+    pub(super) async fn run(mut self) {
+        let token = self.context.token();
+        let watching = async {
+            loop {
+                let is_waiting = !self.waiting.is_empty();
+                select! {
+                    () = self.changed.notified() => {
+                        time::sleep(self.ui.shared.config.settle).await;
+                        self.read_anew().await;
+                    }
+                    Some(()) = self.resized.recv() => {
+                        // What else comes within the frame is read with it.
+                        time::sleep(FRAME).await;
+                        self.measure();
+                    }
+                    () = time::sleep(FRAME), if is_waiting => {}
+                }
+                self.tell();
+            }
+        };
+        select! {
+            () = token.cancelled() => {}
+            () = watching => {}
+        }
+    }
+
+    async fn read_anew(&mut self) {
+        let Some(file) = self.ui.shared.config.file.clone() else {
+            return;
+        };
+        self.context.counter("reads").add(1);
+        let mut settings = read(&file);
+        if matches!(settings, Err(UiError::Syntax { .. })) {
+            time::sleep(WRITING).await;
+            settings = read(&file);
+        }
+        let after = match settings {
+            Ok(settings) => Arc::new(settings),
+            Err(error) => return self.faulty(&error),
+        };
+        if self.fault.take().is_some() {
+            self.context.recovered();
+        }
+        let before = std::mem::replace(&mut *locked(&self.ui.shared.settings), Arc::clone(&after));
+        let changes = changes(&before, &after);
+        if changes.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = changes.keys().map(String::as_str).collect();
+        let text = names.join(", ");
+        let change = ConfigChange {
+            source: file.display().to_string(),
+            at: self.context.now(),
+            changes,
+        };
+        self.update("config", UiChange::Text { text });
+        let theme = self.ui.theme();
+        if theme != self.theme {
+            self.theme = theme;
+            let Theme { appearance, colors } = theme;
+            self.update("theme", UiChange::Theme { appearance, colors });
+        }
+        // A screen need not wait for who is slow to hear of settings.
+        self.tell();
+        // A closed bus has nobody who could hear of it.
+        if self.changes.publish(change).await.is_ok() {
+            self.context.counter("config_changes").add(1);
+        }
+    }
+
+    fn faulty(&mut self, error: &UiError) {
+        self.context.counter("faulty_reads").add(1);
+        let message = WithCauses(error).to_string();
+        if self.fault.as_ref() == Some(&message) {
+            return;
+        }
+        self.context.degraded(message.clone());
+        // Nobody waits for who reads it; the state of the pattern says it too.
+        let _ = self.errors.try_publish(ErrorDetected {
+            source: self.ui.shared.config.name.clone(),
+            kind: "config".to_owned(),
+            message: message.clone(),
+            severity: Severity::Warning,
+            at: self.context.now(),
+        });
+        self.fault = Some(message);
+    }
+
+    fn measure(&mut self) {
+        let size = self.ui.size();
+        if let Some((columns, rows)) = size.filter(|_| size != self.size) {
+            self.update("terminal", UiChange::Resized { columns, rows });
+        }
+        self.size = size;
+    }
+
+    fn update(&mut self, component: &str, change: UiChange) {
+        self.waiting.retain(|update| update.component != component);
+        self.waiting.push(UiUpdate {
+            component: component.to_owned(),
+            at: self.context.now(),
+            change,
+        });
+    }
+
+    /// Tells what is waiting, as far as there is room.
+    fn tell(&mut self) {
+        let told = self.context.counter("ui_updates");
+        let updates = std::mem::take(&mut self.waiting).into_iter();
+        let refused = updates.filter_map(|update| {
+            let refused = self.updates.try_publish(update).err();
+            if refused.is_none() {
+                told.add(1);
+            }
+            let refused = refused?;
+            let is_closed = matches!(refused.reason, coord_bus::Refusal::Closed);
+            (!is_closed).then_some(refused.event)
+        });
+        self.waiting = refused.collect();
+    }
+}

@@ -1,0 +1,286 @@
+//! One trait for patterns, and the registry of them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coord_bus::{BoxFuture, BusExt, Failure, LocalBus, vocabulary::ERROR_DETECTED};
+use coord_patterns::pattern::{
+    Claim, IntegrationPatterns, Pattern, PatternContext, PatternError, PatternHandle, PatternState,
+};
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// A pattern that notes when it starts and stops.
+#[derive(Clone)]
+struct Noted {
+    name: &'static str,
+    claim: Option<&'static str>,
+    fails: bool,
+    lingers: bool,
+    notes: Arc<Mutex<Vec<String>>>,
+}
+
+impl Noted {
+    fn new(name: &'static str, notes: &Arc<Mutex<Vec<String>>>) -> Self {
+        Self {
+            name,
+            claim: None,
+            fails: false,
+            lingers: false,
+            notes: Arc::clone(notes),
+        }
+    }
+}
+
+impl Pattern for Noted {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let claim = self.claim.map(|name| Claim::new("file", name));
+        claim.into_iter().collect()
+    }
+
+    fn start(&self, context: PatternContext) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            if self.fails {
+                return Err(Failure::message("no such screen").permanent());
+            }
+            note(&self.notes, format!("start {}", self.name));
+            context.counter("starts").add(1);
+            let (notes, stopped) = (Arc::clone(&self.notes), format!("stop {}", self.name));
+            let (token, lingers) = (context.token(), self.lingers);
+            context.spawn("work", async move {
+                token.cancelled().await;
+                note(&notes, stopped);
+                if lingers {
+                    std::future::pending::<()>().await;
+                }
+            });
+            Ok(())
+        })
+    }
+}
+
+fn patterns() -> (IntegrationPatterns, Arc<Mutex<Vec<String>>>) {
+    let bus = Arc::new(LocalBus::new());
+    (IntegrationPatterns::new(bus), Arc::default())
+}
+
+fn note(notes: &Mutex<Vec<String>>, what: String) {
+    notes.lock().expect("nobody panicked").push(what);
+}
+
+fn taken(notes: &Mutex<Vec<String>>) -> Vec<String> {
+    std::mem::take(&mut notes.lock().expect("nobody panicked"))
+}
+
+fn state(patterns: &IntegrationPatterns, name: &str) -> PatternState {
+    patterns.handle(name).expect("it is registered").state()
+}
+
+#[tokio::test]
+async fn a_pattern_runs_from_enable_to_disable_and_again() {
+    let (patterns, notes) = patterns();
+    patterns.register(Noted::new("one", &notes)).unwrap();
+    assert_eq!(state(&patterns, "one"), PatternState::Disabled);
+    for starts in 1..=2 {
+        let handle = patterns.enable("one").await.unwrap();
+        assert_eq!(handle.state(), PatternState::Running);
+        assert_eq!(handle.tasks(), ["work"]);
+        // Enabled twice, it runs once.
+        patterns.enable("one").await.unwrap();
+        assert_eq!(handle.statistics()["starts"], starts);
+        assert_eq!(patterns.active(), 1);
+        let report = patterns.disable("one", SOON).await.unwrap();
+        assert!(report.is_complete());
+        assert_eq!(report.stopped.len(), 1);
+        assert_eq!(handle.state(), PatternState::Disabled);
+    }
+    assert_eq!(
+        taken(&notes),
+        ["start one", "stop one", "start one", "stop one"]
+    );
+    let report = patterns.disable("one", SOON).await.unwrap();
+    assert!(report.stopped.is_empty(), "it was disabled");
+}
+
+#[tokio::test]
+async fn two_patterns_of_one_name_are_refused_with_both_places() {
+    let (patterns, notes) = patterns();
+    patterns.register(Noted::new("one", &notes)).unwrap();
+    let first = line!() - 1;
+    let error = patterns.register(Noted::new("one", &notes)).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, PatternError::NameTaken { .. }));
+    for line in [first, first + 2] {
+        assert!(text.contains(&format!("patterns.rs:{line}:")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn two_enabled_patterns_do_not_own_the_same() {
+    let (patterns, notes) = patterns();
+    let mut one = Noted::new("one", &notes);
+    one.claim = Some("app.toml");
+    let mut other = one.clone();
+    other.name = "other";
+    patterns.register(one).unwrap();
+    patterns.register(other).unwrap();
+    patterns.enable("one").await.unwrap();
+    let error = patterns.enable("other").await.unwrap_err();
+    assert!(matches!(error, PatternError::Conflict { .. }));
+    let text = error.to_string();
+    assert!(
+        text.contains("the file `app.toml` belongs to `one`, registered at"),
+        "{text}"
+    );
+    assert_eq!(state(&patterns, "other"), PatternState::Disabled);
+    let _ = patterns.disable("one", SOON).await.unwrap();
+    patterns.enable("other").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_there_is_answered_with_the_nearest() {
+    let (patterns, notes) = patterns();
+    patterns.register(Noted::new("dynamic-ui", &notes)).unwrap();
+    let text = patterns.enable("dinamic-ui").await.unwrap_err().to_string();
+    assert!(text.contains("did you mean `dynamic-ui`?"), "{text}");
+    let text = patterns.compose("all", ["x"]).unwrap_err().to_string();
+    assert!(text.contains("no pattern `x`"), "{text}");
+}
+
+#[tokio::test]
+async fn a_bundle_starts_its_members_in_order_and_stops_in_reverse_what_nobody_else_wants() {
+    let (patterns, notes) = patterns();
+    for name in ["a", "b", "c"] {
+        patterns.register(Noted::new(name, &notes)).unwrap();
+    }
+    patterns.compose("ab", ["a", "b"]).unwrap();
+    patterns.compose("all", ["c", "ab"]).unwrap();
+    patterns.enable("a").await.unwrap();
+    patterns.enable("all").await.unwrap();
+    assert_eq!(taken(&notes), ["start a", "start c", "start b"]);
+    let error = patterns.disable("b", SOON).await.unwrap_err();
+    assert!(
+        matches!(&error, PatternError::InUse { bundle, .. } if bundle == "all"),
+        "{error}"
+    );
+    let _ = patterns.disable("all", SOON).await.unwrap();
+    assert_eq!(taken(&notes), ["stop b", "stop c"]);
+    assert_eq!(state(&patterns, "a"), PatternState::Running);
+    let _ = patterns.shutdown(SOON).await;
+    assert_eq!(taken(&notes), ["stop a"]);
+    assert_eq!(patterns.active(), 0);
+}
+
+#[tokio::test]
+async fn a_bundle_of_which_one_member_cannot_start_starts_none() {
+    let (patterns, notes) = patterns();
+    patterns.register(Noted::new("a", &notes)).unwrap();
+    let mut broken = Noted::new("broken", &notes);
+    broken.fails = true;
+    patterns.register(broken).unwrap();
+    patterns.compose("both", ["a", "broken"]).unwrap();
+    let error = patterns.enable("both").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "pattern `broken` was not started: no such screen"
+    );
+    assert_eq!(taken(&notes), ["start a", "stop a"]);
+    assert_eq!(state(&patterns, "a"), PatternState::Disabled);
+    assert_eq!(patterns.active(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_stop_by_the_deadline_is_aborted_and_named() {
+    let (patterns, notes) = patterns();
+    let mut one = Noted::new("one", &notes);
+    one.lingers = true;
+    patterns.register(one).unwrap();
+    patterns.enable("one").await.unwrap();
+    let report = patterns.shutdown(SOON).await;
+    assert!(!report.is_complete());
+    assert_eq!(report.stopped[0].1.aborted, ["work"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_enable_that_is_dropped_leaves_nothing_behind() {
+    struct Slow(Arc<Mutex<Vec<String>>>);
+    struct Noting(Arc<Mutex<Vec<String>>>);
+    impl Drop for Noting {
+        fn drop(&mut self) {
+            self.0.lock().unwrap().push("gone".to_owned());
+        }
+    }
+    impl Pattern for Slow {
+        fn name(&self) -> &str {
+            "slow"
+        }
+        fn start(&self, context: PatternContext) -> BoxFuture<'_, Result<(), Failure>> {
+            let guard = Noting(Arc::clone(&self.0));
+            Box::pin(async move {
+                context.spawn("work", async move {
+                    let _guard = guard;
+                    std::future::pending::<()>().await;
+                });
+                std::future::pending().await
+            })
+        }
+    }
+    let (patterns, notes) = patterns();
+    patterns.register(Slow(Arc::clone(&notes))).unwrap();
+    let enabling = tokio::time::timeout(SOON, patterns.enable("slow"));
+    assert!(enabling.await.is_err());
+    tokio::task::yield_now().await;
+    assert_eq!(taken(&notes), ["gone"]);
+    assert_eq!(state(&patterns, "slow"), PatternState::Disabled);
+    assert_eq!(patterns.active(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pattern_whose_disable_was_dropped_or_that_was_stopped_by_its_handle_starts_anew() {
+    let (patterns, notes) = patterns();
+    let mut one = Noted::new("one", &notes);
+    one.lingers = true;
+    patterns.register(one).unwrap();
+    patterns.enable("one").await.unwrap();
+    let disabling = tokio::time::timeout(SOON, patterns.disable("one", SOON * 2));
+    assert!(disabling.await.is_err());
+    assert_eq!(state(&patterns, "one"), PatternState::Stopping);
+    let handle = patterns.enable("one").await.unwrap();
+    assert_eq!(handle.state(), PatternState::Running);
+    handle.stop(SOON).await;
+    patterns.enable("one").await.unwrap();
+    assert_eq!(handle.state(), PatternState::Running);
+    assert_eq!(handle.statistics()["starts"], 3);
+}
+
+#[tokio::test]
+async fn a_panic_of_a_pattern_is_told_with_its_name() {
+    struct Panicking;
+    impl Pattern for Panicking {
+        fn name(&self) -> &str {
+            "shaky"
+        }
+        fn start(&self, context: PatternContext) -> BoxFuture<'_, Result<(), Failure>> {
+            Box::pin(async move {
+                context.degraded("on thin ice");
+                context.spawn("work", async { panic!("it broke") });
+                Ok(())
+            })
+        }
+    }
+    let bus = Arc::new(LocalBus::new());
+    let mut errors = bus.subscribe(&ERROR_DETECTED).unwrap();
+    let clock = Arc::new(coord_bus::time::SystemClock);
+    let handle = PatternHandle::start(&Panicking, bus, clock).await.unwrap();
+    assert_eq!(handle.state().to_string(), "degraded: on thin ice");
+    let error = errors.recv().await.unwrap();
+    assert_eq!(
+        (&*error.source, &*error.message),
+        ("shaky/work", "it broke")
+    );
+    assert_eq!(handle.stop(SOON).await.panicked, 1);
+}

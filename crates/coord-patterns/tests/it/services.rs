@@ -1,0 +1,296 @@
+//! The lifecycle of services that need each other.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use coord_bus::vocabulary::{SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState};
+use coord_bus::{BoxFuture, BusExt, CancellationToken, Failure, LocalBus, Subscriber};
+use coord_patterns::pattern::{IntegrationPatterns, PatternState};
+use coord_patterns::process::{ProcessRunner, ProcessSpec};
+use coord_patterns::service::{Check, Probe, ServiceRunner, ServiceSpec};
+use coord_patterns::services::{
+    ManagedService, ProcessService, ServiceContext, Services, ServicesConfig, ServicesError,
+};
+
+use crate::stage::within;
+
+const SOON: Duration = Duration::from_secs(100);
+
+/// A service that does as it is told.
+#[derive(Clone, Default)]
+struct Told {
+    /// Becomes ready after this.
+    delay: Duration,
+    /// Never does.
+    stuck: bool,
+    /// Ignores being drained.
+    deaf: bool,
+    /// Fails once this is cancelled.
+    fail: CancellationToken,
+    sick: Arc<AtomicBool>,
+    lost: Arc<Mutex<Vec<String>>>,
+}
+
+impl ManagedService for Told {
+    fn run(&self, mut context: ServiceContext) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            coord_bus::time::sleep(self.delay).await;
+            if !self.stuck {
+                context.ready();
+            }
+            let end = match self.deaf {
+                true => context.stopping(),
+                false => context.draining(),
+            };
+            loop {
+                tokio::select! {
+                    () = self.fail.cancelled() => return Err(Failure::message("it broke")),
+                    () = end.cancelled() => return Ok(()),
+                    lost = context.lost_changed() => {
+                        let lost = format!("{lost:?}");
+                        self.lost.lock().expect("nobody panicked").push(lost);
+                    }
+                }
+            }
+        })
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async {
+            match self.sick.load(Ordering::Relaxed) {
+                true => Err(Failure::message("a fever")),
+                false => Ok(()),
+            }
+        })
+    }
+}
+
+fn after(millis: u64) -> Told {
+    Told {
+        delay: Duration::from_millis(millis),
+        ..Told::default()
+    }
+}
+
+struct House {
+    patterns: IntegrationPatterns,
+    states: Subscriber<ServiceLifecycle>,
+}
+
+impl House {
+    fn of(services: Services) -> Self {
+        let bus = Arc::new(LocalBus::new());
+        let states = bus.subscribe(&SERVICE_LIFECYCLE).expect("it is open");
+        let patterns = IntegrationPatterns::new(bus);
+        patterns.register(services).expect("it is the first");
+        Self { patterns, states }
+    }
+
+    async fn enable(&self) -> Result<(), String> {
+        let enabled = self.patterns.enable("service-lifecycle").await;
+        enabled.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    async fn disable(&self) -> bool {
+        let report = self.patterns.disable("service-lifecycle", SOON).await;
+        report.expect("it is there").is_complete()
+    }
+
+    fn state(&self) -> PatternState {
+        let handle = self.patterns.handle("service-lifecycle");
+        handle.expect("it is there").state()
+    }
+
+    /// The states that came and were not taken yet.
+    fn told(&mut self) -> Vec<String> {
+        let told = std::iter::from_fn(|| self.states.try_recv().ok().map(|event| text(&event)));
+        told.collect()
+    }
+
+    async fn next(&mut self) -> String {
+        text(&within(self.states.recv()).await.expect("the bus is open"))
+    }
+}
+
+fn text(event: &ServiceLifecycle) -> String {
+    let state = match &event.state {
+        ServiceState::Starting => "starting".to_owned(),
+        ServiceState::Ready { .. } => "ready".to_owned(),
+        ServiceState::Draining => "draining".to_owned(),
+        ServiceState::Unhealthy { answer } => format!("unhealthy: {answer}"),
+        ServiceState::NotReady { answer } => answer.clone(),
+        ServiceState::DependencyLost { dependency, .. } => format!("lost {dependency}"),
+        ServiceState::DependencyBack { dependency } => format!("back {dependency}"),
+        ServiceState::Failed { error } => format!("failed: {error}"),
+        ServiceState::Ended { asked, .. } => format!("ended, asked: {asked}"),
+        other => format!("{other:?}"),
+    };
+    format!("{} {state}", event.service)
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_start_in_the_order_of_their_needs_and_stop_in_reverse() {
+    let services = Services::new(ServicesConfig::default())
+        .add("database", [], after(30))
+        .unwrap()
+        .add("cache", [], after(10))
+        .unwrap()
+        .add("api", ["database", "cache"], after(5))
+        .unwrap();
+    let mut house = House::of(services);
+    for _ in 0..2 {
+        house.enable().await.unwrap();
+        let told = house.told();
+        assert_eq!(
+            told,
+            [
+                "database starting",
+                "cache starting",
+                "cache ready",
+                "database ready",
+                "api starting",
+                "api ready",
+            ]
+        );
+        assert_eq!(house.state(), PatternState::Running);
+        assert!(house.disable().await);
+        let told = house.told();
+        assert_eq!(told[..2], ["api draining", "api ended, asked: true"]);
+        assert_eq!(told.len(), 6, "{told:?}");
+        assert!(told[2..].iter().all(|one| !one.starts_with("api")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_become_ready_stops_the_others_and_is_named() {
+    let mut stuck = Told::default();
+    stuck.stuck = true;
+    let services = Services::new(ServicesConfig::default())
+        .add("database", [], after(1))
+        .unwrap()
+        .add("cache", [], stuck)
+        .unwrap()
+        .add("api", ["cache"], after(1))
+        .unwrap();
+    let mut house = House::of(services);
+    let error = house.enable().await.unwrap_err();
+    let text =
+        "pattern `service-lifecycle` was not started: service `cache`: not ready within 30 s";
+    assert_eq!(error, text);
+    let told = house.told();
+    assert!(
+        told.contains(&"cache not ready within 30 s".to_owned()),
+        "{told:?}"
+    );
+    assert!(told.contains(&"database draining".to_owned()), "{told:?}");
+    assert!(
+        told.contains(&"database ended, asked: true".to_owned()),
+        "{told:?}"
+    );
+    assert!(!told.iter().any(|one| one.starts_with("api")), "{told:?}");
+    assert_eq!(house.state(), PatternState::Disabled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_needs_one_that_is_not_well_or_fails_is_told() {
+    let (database, api) = (Told::default(), Told::default());
+    let services = Services::new(ServicesConfig::default())
+        .add("database", [], database.clone())
+        .unwrap()
+        .add("api", ["database"], api.clone())
+        .unwrap();
+    let mut house = House::of(services);
+    house.enable().await.unwrap();
+    house.told();
+
+    database.sick.store(true, Ordering::Relaxed);
+    assert_eq!(house.next().await, "database unhealthy: a fever");
+    assert_eq!(house.next().await, "api lost database");
+    let degraded = "degraded: service `database`: unhealthy: a fever";
+    assert_eq!(house.state().to_string(), degraded);
+
+    database.sick.store(false, Ordering::Relaxed);
+    assert_eq!(house.next().await, "database ready");
+    assert_eq!(house.next().await, "api back database");
+    assert_eq!(house.state(), PatternState::Running);
+
+    database.fail.cancel();
+    assert_eq!(house.next().await, "database failed: it broke");
+    assert_eq!(house.next().await, "database ended, asked: false");
+    assert_eq!(house.next().await, "api lost database");
+    assert_eq!(
+        house.state().to_string(),
+        "degraded: service `database`: it broke"
+    );
+    assert!(house.disable().await);
+    assert_eq!(house.told(), ["api draining", "api ended, asked: true"]);
+    let lost = api.lost.lock().unwrap();
+    let sick = r#"{"database": "unhealthy: a fever"}"#;
+    assert_eq!(*lost, [sick, "{}", r#"{"database": "it broke"}"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_drain_in_time_is_told_to_stop() {
+    let mut deaf = Told::default();
+    deaf.deaf = true;
+    let services = Services::new(ServicesConfig::default()).add("deaf", [], deaf);
+    let house = House::of(services.unwrap());
+    house.enable().await.unwrap();
+    let begun = coord_bus::time::Instant::now();
+    assert!(house.disable().await);
+    assert_eq!(begun.elapsed().as_secs(), 10);
+}
+
+#[tokio::test]
+async fn a_process_and_a_part_of_the_program_need_each_other_alike() {
+    let bus = LocalBus::new();
+    let runner = ServiceRunner::new(&bus, ProcessRunner::new(&bus).unwrap()).unwrap();
+    let process = ProcessSpec::shell("database", "echo listening; exec sleep 1000");
+    let spec = ServiceSpec::new(process).ready(Probe::new(Check::log("^listening").unwrap()));
+    let services = Services::new(ServicesConfig::default())
+        .add("database", [], ProcessService::new(runner, spec))
+        .unwrap()
+        .add("api", ["database"], Told::default())
+        .unwrap();
+    let mut states = bus.subscribe(&SERVICE_LIFECYCLE).unwrap();
+    let patterns = IntegrationPatterns::new(Arc::new(bus));
+    patterns.register(services).unwrap();
+    within(patterns.enable("service-lifecycle")).await.unwrap();
+    let report = within(patterns.disable("service-lifecycle", SOON))
+        .await
+        .unwrap();
+    assert!(report.is_complete());
+    let told = std::iter::from_fn(|| states.try_recv().ok().map(|event| text(&event)));
+    let told: Vec<_> = told.collect();
+    assert_eq!(
+        told,
+        [
+            "database starting",
+            "database ready",
+            "api starting",
+            "api ready",
+            "api draining",
+            "api ended, asked: true",
+            "database draining",
+            "database ended, asked: true",
+        ]
+    );
+}
+
+#[test]
+fn what_is_needed_is_added_before_and_a_wrong_name_is_answered_with_the_nearest() {
+    let services = || {
+        let services = Services::new(ServicesConfig::default());
+        services.add("database", [], Told::default()).unwrap()
+    };
+    let error = services()
+        .add("api", ["datebase"], Told::default())
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("did you mean `database`?"),
+        "{error}"
+    );
+    let error = services().add("database", [], Told::default()).unwrap_err();
+    assert!(matches!(error, ServicesError::NameTaken { .. }));
+}

@@ -1,0 +1,171 @@
+//! A policy for each key: each customer, each host with its own breaker and limits.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Policy, PolicyError};
+use crate::RecoveryError;
+
+/// A policy for each key, made when the key is first seen: so that the breaker of one host does not
+/// open for the others.
+///
+/// Bounded: beyond so many keys ([1000](Self::DEFAULT_MAX_KEYS) by default), the policy of the key
+/// that was called least recently and has no call under way makes place, and what it had counted is
+/// forgotten. If all have one, the call is refused.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use coord_recovery::policy::{CircuitBreaker, KeyedPolicy, Policy, Retry};
+///
+/// let hosts: KeyedPolicy<String, u16, std::io::Error> = KeyedPolicy::new(|host: &String| {
+///     Policy::builder("http")
+///         .retry(Retry::exponential())
+///         .circuit_breaker(CircuitBreaker::new(host))
+///         .build()
+/// });
+/// let status = hosts.run(&"example.org".to_owned(), || async { Ok(200) }).await?;
+/// assert_eq!(status, 200);
+/// assert_eq!(hosts.len(), 1);
+/// # Ok(())
+/// # }
+/// ```
+pub struct KeyedPolicy<K, T, E> {
+    make: Make<K, T, E>,
+    max_keys: usize,
+    kept: Mutex<Kept<K, T, E>>,
+}
+
+type Make<K, T, E> = Box<dyn Fn(&K) -> Result<Policy<T, E>, RecoveryError> + Send + Sync>;
+
+struct Kept<K, T, E> {
+    policies: HashMap<K, (u64, Policy<T, E>)>,
+    /// By when they were last called.
+    order: BTreeMap<u64, K>,
+    calls: u64,
+}
+
+impl<K: Clone + Eq + Hash, T, E> KeyedPolicy<K, T, E> {
+    /// How many keys there may be where nothing else is said.
+    pub const DEFAULT_MAX_KEYS: usize = 1000;
+
+    /// A policy for each key, made by this function under a lock: it should be quick.
+    pub fn new(
+        make: impl Fn(&K) -> Result<Policy<T, E>, RecoveryError> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            make: Box::new(make),
+            max_keys: Self::DEFAULT_MAX_KEYS,
+            kept: Mutex::new(Kept {
+                policies: HashMap::new(),
+                order: BTreeMap::new(),
+                calls: 0,
+            }),
+        }
+    }
+
+    /// With another number of keys; 0 counts as 1.
+    #[must_use]
+    pub fn max_keys(mut self, max_keys: usize) -> Self {
+        self.max_keys = max_keys.max(1);
+        self
+    }
+
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.lock().policies.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The policy of this key, made if there is none. As long as it is held, its key counts as
+    /// having a call under way.
+    ///
+    /// # Errors
+    ///
+    /// [`RecoveryError::TooMany`] when there are as many keys as there may be, each with a call
+    /// under way; and what the function that makes policies fails of.
+    pub fn policy(&self, key: &K) -> Result<Policy<T, E>, RecoveryError> {
+        let mut kept = self.lock();
+        kept.calls += 1;
+        let now = kept.calls;
+        let Kept {
+            policies, order, ..
+        } = &mut *kept;
+        if let Some((last, policy)) = policies.get_mut(key) {
+            // The key in the order is the one that is there.
+            if let Some(key) = order.remove(last) {
+                order.insert(now, key);
+            }
+            *last = now;
+            return Ok(policy.clone());
+        }
+        if policies.len() >= self.max_keys && !kept.make_place() {
+            return Err(RecoveryError::TooMany {
+                what: "keys of a policy, all with calls under way",
+                name: "another key".to_owned(),
+                limit: self.max_keys,
+            });
+        }
+        let policy = (self.make)(key)?;
+        kept.policies.insert(key.clone(), (now, policy.clone()));
+        kept.order.insert(now, key.clone());
+        Ok(policy)
+    }
+
+    /// Runs an operation under the policy of this key, as [`Policy::run`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Policy::run`], and [`PolicyError::NoPolicy`] where
+    /// [`policy`](Self::policy) has none.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Policy::run`].
+    pub async fn run<F, Running>(&self, key: &K, operation: F) -> Result<T, PolicyError<E>>
+    where
+        F: FnMut() -> Running,
+        Running: Future<Output = Result<T, E>>,
+    {
+        let policy = self.policy(key).map_err(|why| PolicyError::NoPolicy {
+            why: why.to_string(),
+        })?;
+        policy.run(operation).await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept<K, T, E>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Clone + Eq + Hash, T, E> Kept<K, T, E> {
+    /// Whether one made place.
+    fn make_place(&mut self) -> bool {
+        let idle = self.order.iter().find(|(_, key)| {
+            let policy = self.policies.get(*key);
+            policy.is_some_and(|(_, policy)| policy.is_idle())
+        });
+        let Some((last, key)) = idle.map(|(last, key)| (*last, key.clone())) else {
+            return false;
+        };
+        self.order.remove(&last);
+        self.policies.remove(&key);
+        true
+    }
+}
+
+impl<K, T, E> fmt::Debug for KeyedPolicy<K, T, E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("KeyedPolicy")
+            .field("max_keys", &self.max_keys)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,412 @@
+//! The course of one call: in through the layers, the operation, and out again.
+//!
+//! One future for all layers, whatever their order: what each has to remember of the call is a frame,
+//! the outermost first. Dropping the future drops the operation first and then the frames, which give
+//! back what they hold.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use coord_bus::time::{self, Instant, Sleep};
+use smallvec::SmallVec;
+use tokio::task::unconstrained;
+
+use super::breaker::BreakerPermit;
+use super::budget::BudgetedCall;
+use super::bulkhead::BulkheadPermit;
+use super::layer::{Fallback, Instead, Layer};
+use super::{
+    Bulkhead, Parts, PolicyAction, PolicyError, PolicyEvent, RateLimit, Retry, RetryBudget,
+};
+
+enum Frame<'p> {
+    Retry {
+        /// From 1.
+        attempt: u32,
+        previous: Duration,
+        budget: Option<BudgetedCall<'p>>,
+    },
+    Timeout {
+        after: Duration,
+        /// Once something has waited.
+        deadline: Option<Instant>,
+    },
+    Breaker {
+        permit: BreakerPermit<'p>,
+        /// When something first waited.
+        began: Option<Instant>,
+    },
+    Bulkhead {
+        _permit: BulkheadPermit<'p>,
+    },
+    /// Of a layer that has nothing to remember.
+    Bare,
+}
+
+/// As many as the usual composition has layers.
+type Frames<'p> = SmallVec<[Frame<'p>; 6]>;
+
+/// The longest timeout there is, as of tokio's timers: thirty years.
+const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The timer of whichever timeout comes first; made when something waits.
+type Timer<'t> = Pin<&'t mut Option<Sleep>>;
+
+/// A call under way, and what it is called.
+struct Call<'p, T, E> {
+    parts: &'p Parts<T, E>,
+    name: Option<&'p str>,
+}
+
+impl<T, E> Parts<T, E> {
+    pub(super) async fn run<F, Running>(
+        &self,
+        name: Option<&str>,
+        mut operation: F,
+    ) -> Result<T, PolicyError<E>>
+    where
+        F: FnMut() -> Running,
+        Running: Future<Output = Result<T, E>>,
+    {
+        let call = Call { parts: self, name };
+        let mut frames = Frames::new();
+        let mut timer = pin!(None);
+        loop {
+            let result = match call.enter(&mut frames, timer.as_mut()).await {
+                Ok(()) => {
+                    let running = call.watch(&mut frames, timer.as_mut(), operation());
+                    running
+                        .await
+                        .and_then(|done| done.map_err(PolicyError::Operation))
+                }
+                Err(error) => Err(error),
+            };
+            if let Some(result) = call.leave(&mut frames, timer.as_mut(), result).await {
+                return result;
+            }
+        }
+    }
+}
+
+impl<'p, T, E> Call<'p, T, E> {
+    /// Goes in from where the frames end. After an error the frames are those further out than the
+    /// layer that it comes from.
+    async fn enter(
+        &self,
+        frames: &mut Frames<'p>,
+        mut timer: Timer<'_>,
+    ) -> Result<(), PolicyError<E>> {
+        while let Some(layer) = self.parts.layers.get(frames.len()) {
+            let frame = match layer {
+                Layer::Retry(retry) => Frame::Retry {
+                    attempt: 1,
+                    previous: Duration::ZERO,
+                    budget: retry.budget.as_ref().map(RetryBudget::call),
+                },
+                Layer::Timeout(after) => Frame::Timeout {
+                    after: *after,
+                    deadline: None,
+                },
+                Layer::Breaker(breaker, _) => match breaker.try_acquire() {
+                    Ok(permit) => Frame::Breaker {
+                        permit,
+                        began: None,
+                    },
+                    Err(refused) => return Err(self.reject(layer, frames, refused.into())),
+                },
+                Layer::Bulkhead(bulkhead) => match bulkhead.try_enter() {
+                    Some(permit) => Frame::Bulkhead { _permit: permit },
+                    None => {
+                        self.wait_at_bulkhead(bulkhead, frames, timer.as_mut())
+                            .await?
+                    }
+                },
+                Layer::RateLimit(limit) => match limit.try_begin() {
+                    Ok(()) => Frame::Bare,
+                    Err(after) => {
+                        self.wait_at_limit(limit, after, frames, timer.as_mut())
+                            .await?;
+                        Frame::Bare
+                    }
+                },
+                Layer::Fallback(_) => Frame::Bare,
+            };
+            frames.push(frame);
+        }
+        Ok(())
+    }
+
+    async fn wait_at_bulkhead(
+        &self,
+        bulkhead: &'p Bulkhead,
+        frames: &mut Frames<'p>,
+        timer: Timer<'_>,
+    ) -> Result<Frame<'p>, PolicyError<E>> {
+        let mut waited = Duration::ZERO;
+        if let (Some(wait), Some(queue)) = (bulkhead.max_wait(), bulkhead.queue()) {
+            let entering = time::timeout(wait, queue.enter());
+            if let Ok(Some(permit)) = self.watch(frames, timer, entering).await? {
+                return Ok(Frame::Bulkhead { _permit: permit });
+            }
+            waited = wait;
+        }
+        let limit = bulkhead.limit();
+        let full = PolicyError::BulkheadFull { limit, waited };
+        Err(self.reject(&self.parts.layers[frames.len()], frames, full))
+    }
+
+    async fn wait_at_limit(
+        &self,
+        limit: &'p RateLimit,
+        retry_after: Duration,
+        frames: &mut Frames<'p>,
+        timer: Timer<'_>,
+    ) -> Result<(), PolicyError<E>> {
+        if let (Some(wait), Some(queue)) = (limit.max_wait(), limit.queue()) {
+            let beginning = time::timeout(wait, queue.begin());
+            if self.watch(frames, timer, beginning).await?.is_ok() {
+                return Ok(());
+            }
+        }
+        let limited = PolicyError::RateLimited {
+            limit: Arc::clone(limit.name()),
+            retry_after,
+        };
+        Err(self.reject(&self.parts.layers[frames.len()], frames, limited))
+    }
+
+    /// Goes out with a result; nothing comes out if it is to go in once more.
+    async fn leave(
+        &self,
+        frames: &mut Frames<'p>,
+        mut timer: Timer<'_>,
+        mut result: Result<T, PolicyError<E>>,
+    ) -> Option<Result<T, PolicyError<E>>> {
+        while let Some(frame) = frames.pop() {
+            let layer = &self.parts.layers[frames.len()];
+            match (frame, layer) {
+                (Frame::Breaker { permit, began }, Layer::Breaker(_, count)) => {
+                    let failed = match count {
+                        None => Some(result.is_err()),
+                        Some(count) => count(result.as_ref()),
+                    };
+                    let took = began.map_or(Duration::ZERO, |began| began.elapsed());
+                    match failed {
+                        Some(false) => permit.success(took),
+                        Some(true) => permit.failure(took),
+                        None => permit.ignore(),
+                    }
+                }
+                (frame @ Frame::Retry { .. }, Layer::Retry(retry)) => {
+                    let Err(error) = &result else { continue };
+                    let Some((frame, wait)) = self.retry(layer, retry, frame, error) else {
+                        continue;
+                    };
+                    frames.push(frame);
+                    if wait.is_zero() {
+                        return None;
+                    }
+                    match self.watch(frames, timer.as_mut(), time::sleep(wait)).await {
+                        Ok(()) => return None,
+                        Err(error) => result = Err(error),
+                    }
+                }
+                (_, Layer::Fallback(fallback)) => {
+                    result = match result {
+                        Err(error) if fallback.is_for(&error) => {
+                            self.tell(layer, frames, PolicyAction::Fallback, &error);
+                            self.fall_back(fallback, error, frames, timer.as_mut())
+                                .await
+                        }
+                        other => other,
+                    };
+                }
+                _ => {}
+            }
+        }
+        Some(result)
+    }
+
+    /// The frame of the next attempt, and the wait before it, if there is one.
+    fn retry(
+        &self,
+        layer: &Layer<T, E>,
+        retry: &Retry<E>,
+        frame: Frame<'p>,
+        error: &PolicyError<E>,
+    ) -> Option<(Frame<'p>, Duration)> {
+        let Frame::Retry {
+            attempt,
+            previous,
+            mut budget,
+        } = frame
+        else {
+            return None;
+        };
+        let wait = retry.wait_after(error, attempt, previous)?;
+        let is_admitted = budget.as_mut().is_none_or(BudgetedCall::retry);
+        let action = match is_admitted {
+            true => PolicyAction::Retry { wait },
+            false => PolicyAction::BudgetExhausted,
+        };
+        self.tell_of(layer, attempt - 1, action, error);
+        is_admitted.then_some((
+            Frame::Retry {
+                attempt: attempt.saturating_add(1),
+                previous: wait,
+                budget,
+            },
+            wait,
+        ))
+    }
+
+    async fn fall_back(
+        &self,
+        fallback: &Fallback<T, E>,
+        error: PolicyError<E>,
+        frames: &mut Frames<'p>,
+        timer: Timer<'_>,
+    ) -> Result<T, PolicyError<E>> {
+        match &fallback.instead {
+            Instead::Value(value) => Ok(value()),
+            Instead::Run(run) => self
+                .watch(frames, timer, run(error))
+                .await
+                .and_then(|done| done),
+        }
+    }
+
+    /// What comes of this future, unless a timeout of these frames is over before. Then the future
+    /// is gone, and so are the frame of the timeout and those further in.
+    async fn watch<F: Future>(
+        &self,
+        frames: &mut Frames<'p>,
+        timer: Timer<'_>,
+        future: F,
+    ) -> Result<F::Output, PolicyError<E>> {
+        let place = match watch(frames, timer, future).await {
+            Ok(output) => return Ok(output),
+            Err(place) => place,
+        };
+        let after = match &frames[place] {
+            Frame::Timeout { after, .. } => *after,
+            _ => Duration::ZERO,
+        };
+        let attempt = attempt(frames);
+        frames.truncate(place);
+        let error = PolicyError::TimedOut { after };
+        self.tell_of(
+            &self.parts.layers[place],
+            attempt,
+            PolicyAction::Timeout,
+            &error,
+        );
+        Err(error)
+    }
+
+    #[cold]
+    fn reject(
+        &self,
+        layer: &Layer<T, E>,
+        frames: &Frames<'p>,
+        error: PolicyError<E>,
+    ) -> PolicyError<E> {
+        self.tell(layer, frames, PolicyAction::Rejected, &error);
+        error
+    }
+
+    fn tell(
+        &self,
+        layer: &Layer<T, E>,
+        frames: &Frames<'p>,
+        action: PolicyAction,
+        error: &PolicyError<E>,
+    ) {
+        self.tell_of(layer, attempt(frames), action, error);
+    }
+
+    fn tell_of(
+        &self,
+        layer: &Layer<T, E>,
+        attempt: u32,
+        action: PolicyAction,
+        error: &PolicyError<E>,
+    ) {
+        self.parts.tell(&PolicyEvent {
+            policy: &self.parts.name,
+            strategy: layer.name(),
+            operation: self.name,
+            attempt,
+            action,
+            error,
+        });
+    }
+}
+
+/// The number of the attempt under way, from 0: that of the innermost retry.
+fn attempt(frames: &Frames<'_>) -> u32 {
+    let innermost = frames.iter().rev().find_map(|frame| match frame {
+        Frame::Retry { attempt, .. } => Some(attempt - 1),
+        _ => None,
+    });
+    innermost.unwrap_or(0)
+}
+
+/// What comes of the future, or the place of the timeout that is over before.
+///
+/// A future that is done when it is first polled costs neither a timer nor a look at the clock.
+async fn watch<F: Future>(
+    frames: &mut Frames<'_>,
+    mut timer: Timer<'_>,
+    future: F,
+) -> Result<F::Output, usize> {
+    let mut future = pin!(future);
+    let mut waits_for = None;
+    poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Ok(output));
+        }
+        let first = *waits_for.get_or_insert_with(|| begin_to_wait(frames, timer.as_mut()));
+        let (Some(place), Some(timer)) = (first, timer.as_mut().as_pin_mut()) else {
+            return Poll::Pending;
+        };
+        // The operation may have used up what tokio lets a task do in one go; a timer that asks for
+        // more of it would never be over.
+        pin!(unconstrained(timer))
+            .poll(context)
+            .map(|()| Err(place))
+    })
+    .await
+}
+
+/// From now on time counts: for all timeouts and breakers for which it did not yet. Sets the timer to
+/// the timeout that comes first, and says which that is.
+#[cold]
+fn begin_to_wait(frames: &mut Frames<'_>, mut timer: Timer<'_>) -> Option<usize> {
+    let now = Instant::now();
+    let mut first: Option<(usize, Instant)> = None;
+    for (place, frame) in frames.iter_mut().enumerate() {
+        match frame {
+            Frame::Timeout { after, deadline } => {
+                let deadline = *deadline.get_or_insert_with(|| now + (*after).min(LONGEST));
+                if first.is_none_or(|(_, earliest)| deadline < earliest) {
+                    first = Some((place, deadline));
+                }
+            }
+            Frame::Breaker { began, .. } => {
+                began.get_or_insert(now);
+            }
+            _ => {}
+        }
+    }
+    let (place, deadline) = first?;
+    match timer.as_mut().as_pin_mut() {
+        Some(timer) if timer.deadline() == deadline => {}
+        Some(timer) => timer.reset(deadline),
+        None => timer.set(Some(time::sleep_until(deadline))),
+    }
+    Some(place)
+}

@@ -1,0 +1,78 @@
+//! What the monitor tells of the other parts, and by itself.
+
+use coordination::bus::vocabulary::{
+    ERROR_DETECTED, ErrorDetected, LOG_EVENTS, PERFORMANCE_ALERT, PERFORMANCE_REPORT, Severity,
+};
+use coordination::bus::{Bus, BusExt, LocalBus, Timestamp, time};
+use coordination::monitor::Threshold;
+use coordination::{CoordinationConfig, CoordinationModule};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn start(bus: &LocalBus, config: CoordinationConfig) -> CoordinationModule {
+    CoordinationModule::start(Arc::new(bus.clone()), config).expect("nothing is in its way")
+}
+
+#[tokio::test(start_paused = true)]
+async fn flows_and_streams_are_in_its_snapshots_until_they_are_gone() {
+    let bus = LocalBus::new();
+    let module = start(&bus, CoordinationConfig::default());
+    let optimizer = module.optimizer().unwrap();
+    let _stream = optimizer.subscribe(&LOG_EVENTS).unwrap();
+    let readings = module.monitor().unwrap().performance_metrics().readings;
+    let has = |subject: &str, figure: &str| {
+        let mut readings = readings.iter();
+        readings.any(|reading| reading.subject == subject && reading.figure == figure)
+    };
+    assert!(
+        has("flow process-lifecycle-to-log", "received"),
+        "{readings:?}"
+    );
+    assert!(has("stream log-events", "given out"), "{readings:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_module_reports_once_a_minute_and_into_the_log_unless_it_is_told_not_to() {
+    for is_on in [true, false] {
+        let bus = LocalBus::new();
+        let mut config = CoordinationConfig::default();
+        if !is_on {
+            config.performance_reporting_interval = None;
+            config.performance_log = false;
+        }
+        let mut reports = bus.subscribe(&PERFORMANCE_REPORT).unwrap();
+        let mut log = bus.subscribe(&LOG_EVENTS).unwrap();
+        let _module = start(&bus, config);
+        let errors = bus.publisher(&ERROR_DETECTED).unwrap();
+        let error = ErrorDetected {
+            source: "test".to_owned(),
+            kind: "panic".to_owned(),
+            message: "it went wrong".to_owned(),
+            severity: Severity::Error,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        errors.publish(error).await.unwrap();
+        time::sleep(Duration::from_millis(60_001)).await;
+        assert_eq!(reports.try_recv().is_ok(), is_on);
+        let mut lines = 0;
+        while log.try_recv().is_ok() {
+            lines += 1;
+        }
+        // The error, and the report.
+        assert_eq!(lines, if is_on { 2 } else { 0 });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn thresholds_of_the_configuration_are_watched() {
+    let bus = LocalBus::new();
+    let mut config = CoordinationConfig::default();
+    let topics =
+        |metrics: &coordination::monitor::PerformanceMetrics| Some(metrics.topics.len() as f64);
+    config.performance_thresholds = vec![Threshold::above("topics", 1.0, topics)];
+    let mut alerts = bus.subscribe(&PERFORMANCE_ALERT).unwrap();
+    let _module = start(&bus, config);
+    time::sleep(Duration::from_millis(1001)).await;
+    assert_eq!(alerts.recv().await.unwrap().alert, "topics");
+    assert!(bus.stats().len() > 1);
+}
