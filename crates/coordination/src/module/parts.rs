@@ -149,6 +149,8 @@ pub(super) fn read_flows(
                 ("published", flow.stats.published),
                 ("filtered", flow.stats.filtered),
                 ("failed", flow.stats.failed),
+                ("retried", flow.stats.retried),
+                ("dead", flow.stats.dead),
                 ("left", flow.left),
             ];
             figures.map(|(figure, value)| {
@@ -169,12 +171,13 @@ pub(super) fn read_streams(
     let optimizer = optimizer.clone();
     let read = move || {
         let readings = optimizer.statistics().into_iter().flat_map(|stream| {
+            let ledger = stream.ledger;
             let figures = [
-                ("received", stream.received),
-                ("given out", stream.given_out),
-                ("merged", stream.merged),
-                ("held", stream.held),
-                ("discarded", stream.discarded),
+                ("received", ledger.received),
+                ("given out", ledger.given_out),
+                ("merged", ledger.merged),
+                ("held", ledger.held),
+                ("dropped", ledger.dropped.total()),
             ];
             figures.map(|(figure, value)| {
                 coord_monitor::Reading::new(format!("stream {}", stream.topic), figure, value)
