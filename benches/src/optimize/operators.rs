@@ -3,7 +3,9 @@
 //! rxrust pushes items instead of being polled for them, so beside it a stream has the price of a
 //! poll to make up for. Each contender checks what came out.
 
+use std::cell::Cell;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use coord_optimize::OptimizeExt;
@@ -83,12 +85,13 @@ fn batch() {
             0 => drain(hot().batch(100, PERIOD)),
             1 => drain(hot().chunks_timeout(100, PERIOD)),
             _ => {
-                let came = std::cell::Cell::new(0);
+                let came = Rc::new(Cell::new(0));
+                let counted = Rc::clone(&came);
                 let took = push(|| {
                     let items = Local::from_iter(0..ITEMS);
                     items
                         .buffer_time_max(PERIOD, 100)
-                        .subscribe(|_| came.set(came.get() + 1));
+                        .subscribe(move |_| counted.set(counted.get() + 1));
                 });
                 (took, came.get())
             }
@@ -103,14 +106,18 @@ fn throttle() {
     report("throttle(10 ms)", &contenders, |contender| {
         let (took, came) = match contender {
             0 => drain(OptimizeExt::throttle(hot(), PERIOD)),
-            1 => drain(hot().throttle(futures_time::stream::interval(PERIOD.into()))),
+            1 => drain(futures_time::stream::StreamExt::throttle(
+                hot(),
+                futures_time::stream::interval(PERIOD.into()),
+            )),
             _ => {
-                let came = std::cell::Cell::new(0);
+                let came = Rc::new(Cell::new(0));
+                let counted = Rc::clone(&came);
                 let took = push(|| {
                     let items = Local::from_iter(0..ITEMS);
                     items
                         .throttle_time(PERIOD, ThrottleEdge::leading())
-                        .subscribe(|_| came.set(came.get() + 1));
+                        .subscribe(move |_| counted.set(counted.get() + 1));
                 });
                 (took, came.get())
             }
@@ -149,10 +156,13 @@ fn distinct() {
             let (took, came) = match contender {
                 0 => drain(tokio_stream::iter((0..ITEMS).map(key)).distinct(KEYS as usize)),
                 _ => {
-                    let came = std::cell::Cell::new(0);
+                    let came = Rc::new(Cell::new(0));
+                    let counted = Rc::clone(&came);
                     let took = push(|| {
                         let items = Local::from_iter((0..ITEMS).map(key));
-                        items.distinct().subscribe(|_| came.set(came.get() + 1));
+                        items
+                            .distinct()
+                            .subscribe(move |_| counted.set(counted.get() + 1));
                     });
                     (took, came.get())
                 }
@@ -169,12 +179,13 @@ fn distinct() {
             let (took, came) = match contender {
                 0 => drain(hot().distinct_until_changed()),
                 _ => {
-                    let came = std::cell::Cell::new(0);
+                    let came = Rc::new(Cell::new(0));
+                    let counted = Rc::clone(&came);
                     let took = push(|| {
                         let items = Local::from_iter(0..ITEMS);
                         items
                             .distinct_until_changed()
-                            .subscribe(|_| came.set(came.get() + 1));
+                            .subscribe(move |_| counted.set(counted.get() + 1));
                     });
                     (took, came.get())
                 }

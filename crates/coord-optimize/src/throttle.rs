@@ -23,7 +23,9 @@ use crate::optimized::{Desk, Operator, Taken};
 /// use coord_optimize::OptimizeExt;
 /// use tokio_stream::{StreamExt, iter};
 ///
-/// let mut positions = iter(1..=9).throttle(Duration::from_millis(50)).trailing();
+/// // With its feature `time`, tokio-stream has a method of this name: so say whose is meant.
+/// let positions = OptimizeExt::throttle(iter(1..=9), Duration::from_millis(50));
+/// let mut positions = positions.trailing();
 /// assert_eq!(positions.next().await, Some(1));
 /// assert_eq!(positions.next().await, Some(9)); // 50 ms later
 /// assert_eq!(positions.next().await, None);

@@ -29,7 +29,7 @@ fn newest(held: &mut usize, item: usize) {
 }
 
 operators! {
-    "throttle": |s: Timetable| s.throttle(ms(7)) => |item| vec![item];
+    "throttle": |s: Timetable| OptimizeExt::throttle(s, ms(7)) => |item| vec![item];
     "throttle, trailing": |s: Timetable| OptimizeExt::throttle(s, ms(7)).trailing() => |item| vec![item];
     "throttle, trailing only": |s: Timetable| OptimizeExt::throttle(s, ms(7)).trailing_only() => |item| vec![item];
     "debounce": |s: Timetable| s.debounce(ms(3)) => |item| vec![item];

@@ -195,7 +195,7 @@ proptest! {
             prop_assert_eq!(seen, model, "{}", name);
             Ok(())
         };
-        let seen = given(&gaps, |s| s.throttle(whole), one);
+        let seen = given(&gaps, |s| OptimizeExt::throttle(s, whole), one);
         is(seen, throttle(&at, period, true, false), "throttle")?;
         let seen = given(&gaps, |s| OptimizeExt::throttle(s, whole).trailing(), one);
         is(seen, throttle(&at, period, true, true), "throttle, trailing")?;

@@ -51,7 +51,7 @@ async fn one_poll_takes_only_so_many_items() {
     assert_eq!(taken_by_one_poll(batches, &taken).await, TAKEN_AT_ONCE_MAX);
 
     let (items, taken) = endless();
-    let mut throttled = items.throttle(ms(1000));
+    let mut throttled = OptimizeExt::throttle(items, ms(1000));
     throttled.next().await;
     assert_eq!(
         taken_by_one_poll(throttled, &taken).await,

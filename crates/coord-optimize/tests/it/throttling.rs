@@ -16,7 +16,7 @@ proptest! {
     ) {
         let count = gaps.len();
         let (items, dropped) = run(async {
-            let throttle = timetable(gaps).throttle(ms(period));
+            let throttle = OptimizeExt::throttle(timetable(gaps), ms(period));
             let throttle = if trailing { throttle.trailing() } else { throttle };
             let mut throttle = pin!(throttle);
             let items = consume(throttle.as_mut(), moods).await;
@@ -37,7 +37,10 @@ proptest! {
 #[tokio::test(start_paused = true)]
 async fn the_first_of_each_period_comes_at_once() {
     let start = Instant::now();
-    let mut items = pin!(timetable(vec![0, 10, 10, 90, 5]).throttle(ms(100)));
+    let mut items = pin!(OptimizeExt::throttle(
+        timetable(vec![0, 10, 10, 90, 5]),
+        ms(100)
+    ));
     assert_eq!(items.next().await, Some(0));
     assert_eq!(start.elapsed(), ms(0));
     assert_eq!(items.next().await, Some(3));
@@ -51,7 +54,8 @@ async fn the_first_of_each_period_comes_at_once() {
 async fn a_trailing_item_begins_a_new_period() {
     let start = Instant::now();
     // 0 at 0 ms, 1 at 10, 2 at 20, 3 at 130.
-    let mut items = pin!(timetable(vec![0, 10, 10, 110]).throttle(ms(100)).trailing());
+    let mut items =
+        pin!(OptimizeExt::throttle(timetable(vec![0, 10, 10, 110]), ms(100)).trailing());
     assert_eq!(items.next().await, Some(0));
     assert_eq!(items.next().await, Some(2));
     assert_eq!(start.elapsed(), ms(100));
@@ -65,7 +69,7 @@ async fn a_trailing_item_begins_a_new_period() {
 #[tokio::test(start_paused = true)]
 async fn the_last_item_comes_at_the_end_of_its_period_also_when_the_source_has_ended() {
     let start = Instant::now();
-    let mut items = iter([1, 2, 3]).throttle(ms(100)).trailing();
+    let mut items = OptimizeExt::throttle(iter([1, 2, 3]), ms(100)).trailing();
     assert_eq!(items.next().await, Some(1));
     assert_eq!(items.next().await, Some(3));
     assert_eq!(start.elapsed(), ms(100));
@@ -76,7 +80,7 @@ async fn the_last_item_comes_at_the_end_of_its_period_also_when_the_source_has_e
 #[tokio::test(start_paused = true)]
 async fn without_trailing_the_end_of_the_source_is_the_end_at_once() {
     let start = Instant::now();
-    let mut items = iter([1, 2, 3]).throttle(ms(100));
+    let mut items = OptimizeExt::throttle(iter([1, 2, 3]), ms(100));
     assert_eq!(items.next().await, Some(1));
     assert_eq!(items.next().await, None);
     assert_eq!(
