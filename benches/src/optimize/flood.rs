@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coord_bus::vocabulary::{OutputStream, PROCESS_OUTPUT, ProcessOutput};
-use coord_bus::{Bus, BusExt, LocalBus, Publisher, TaskScope, time};
+use coord_bus::{BusExt, LocalBus, Publisher, TaskScope, time};
 use coord_optimize::{EventStreamOptimizer, Settings};
 use tokio_stream::StreamExt;
 
