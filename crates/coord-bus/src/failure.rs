@@ -85,6 +85,11 @@ impl Failure {
         &*self.cause
     }
 
+    /// The error itself, to be the source of another.
+    pub fn into_cause(self) -> Arc<dyn Error + Send + Sync> {
+        self.cause
+    }
+
     /// What went wrong, and then what caused that: a message for each, for what outlives the error.
     pub fn chain(&self) -> Vec<String> {
         let mut chain = vec![self.cause.to_string()];

@@ -1,6 +1,9 @@
 //! The typed builder: steps that take the outputs of earlier steps, checked by the compiler.
 
+mod child;
+mod each;
 mod failing;
+mod repeat;
 mod waiting;
 
 use std::any::Any;
@@ -23,6 +26,9 @@ use crate::waits::{self, Wait};
 use crate::{
     Durable, Fault, Faults, Keeps, OnFailure, Retry, StepContext, StepError, Volatile, Workflow,
 };
+
+pub use each::Each;
+pub use repeat::Repeating;
 
 /// Builds a [`Workflow`], step by step. Made by [`Workflow::builder`].
 ///

@@ -1,7 +1,7 @@
 //! What a step's work is told: which attempt it is, and when to stop.
 
 use std::cell::OnceCell;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::RunId;
 use crate::heartbeat::Heart;
 use crate::plan::{Plan, Slots};
+use crate::run::Shared;
 use crate::signals::Signals;
 use crate::waits::Events;
 
@@ -28,6 +29,10 @@ struct Inner {
     step: usize,
     attempt: u32,
     round: u32,
+    /// Which part of the step this is about.
+    part: Option<usize>,
+    /// The context of the whole, where parts end together.
+    whole: Option<StepContext>,
     parent: CancellationToken,
     /// Made when it is first asked for: most steps never do.
     token: OnceLock<CancellationToken>,
@@ -61,11 +66,45 @@ impl StepContext {
     /// another in any other: what a service needs to know that it has been asked before.
     ///
     /// It is the run's id, a slash, and the step's. Where a run is retried, a step that was done and
-    /// is to be done again, because it was undone, has another key: a slash and a number follow.
+    /// is to be done again, because it was undone, has another key: a slash and a number follow. For
+    /// an item of a list, or a round, a colon and its [place](Self::part) follow that:
+    /// `order-1042/mail:3`.
     pub fn idempotency_key(&self) -> String {
-        match self.inner.round {
+        let mut key = match self.inner.round {
             0 => format!("{}/{}", self.inner.run, self.step()),
             round => format!("{}/{}/{round}", self.inner.run, self.step()),
+        };
+        if let Some(part) = self.part() {
+            let _ = write!(key, ":{part}");
+        }
+        key
+    }
+
+    /// Which item of its list this is, from 0, in a step that does the same
+    /// [for each](crate::StepBuilder::for_each); or which round, from 0, in one that
+    /// [repeats](crate::StepBuilder::repeat).
+    pub fn part(&self) -> Option<usize> {
+        self.inner.part
+    }
+
+    /// The context of a part of the step that this is of.
+    pub(crate) fn of_part(&self, part: usize) -> Self {
+        let whole = &*self.inner;
+        Self {
+            inner: Arc::new(Inner {
+                workflow: Arc::clone(&whole.workflow),
+                run: whole.run.clone(),
+                step: whole.step,
+                attempt: whole.attempt,
+                round: whole.round,
+                part: Some(part),
+                whole: Some(self.clone()),
+                parent: whole.parent.clone(),
+                token: OnceLock::new(),
+                // Signs of life are those of the whole.
+                heart: Heart::new(Instant::now()),
+                last_heartbeat: whole.last_heartbeat.clone(),
+            }),
         }
     }
 
@@ -75,6 +114,9 @@ impl StepContext {
     /// A step that has asked for this is given the orchestrator's grace to come to an end; one
     /// that has not is dropped at once, wherever it awaits.
     pub fn token(&self) -> CancellationToken {
+        if let Some(whole) = &self.inner.whole {
+            return whole.token();
+        }
         self.inner
             .token
             .get_or_init(|| self.inner.parent.child_token())
@@ -100,7 +142,7 @@ impl StepContext {
     /// ```
     #[inline]
     pub fn heartbeat(&self) {
-        self.inner.heart.beat();
+        self.heart().beat();
     }
 
     /// The same, and says how far the attempt has come: should it fail, the next is
@@ -111,7 +153,7 @@ impl StepContext {
     /// When that cannot be written as JSON. Then it is as if this had not been called.
     pub fn heartbeat_with(&self, details: &impl Serialize) -> Result<(), serde_json::Error> {
         let details = serde_json::to_string(details)?;
-        self.inner.heart.beat_with(details);
+        self.heart().beat_with(details);
         Ok(())
     }
 
@@ -131,8 +173,12 @@ impl StepContext {
         last.map(serde_json::from_str).transpose()
     }
 
+    #[inline]
     pub(crate) fn heart(&self) -> &Heart {
-        &self.inner.heart
+        match &self.inner.whole {
+            Some(whole) => &whole.inner.heart,
+            None => &self.inner.heart,
+        }
     }
 
     /// The token, if anybody asked for it.
@@ -156,6 +202,8 @@ impl fmt::Debug for StepContext {
 /// The start of an attempt: what the step's function may ask for. What it does not ask for is not
 /// made.
 pub(crate) struct Start<'r> {
+    /// The run, for what has parts.
+    pub(crate) shared: &'r Arc<Shared>,
     pub(crate) plan: &'r Arc<Plan>,
     pub(crate) run: &'r RunId,
     pub(crate) slots: &'r Slots,
@@ -167,6 +215,8 @@ pub(crate) struct Start<'r> {
     pub(crate) round: u32,
     pub(crate) step: usize,
     pub(crate) attempt: u32,
+    /// Which round of the attempt, if it has some.
+    pub(crate) part: Option<usize>,
     /// Before it began: from when its signs of life are counted.
     pub(crate) since: Instant,
     /// What came with the last sign of life of an earlier attempt.
@@ -185,6 +235,8 @@ impl Start<'_> {
                 step: self.step,
                 attempt: self.attempt,
                 round: self.round,
+                part: self.part,
+                whole: None,
                 parent: self.parent.clone(),
                 token: OnceLock::new(),
                 heart: Heart::new(self.since),

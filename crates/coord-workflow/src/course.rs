@@ -17,6 +17,8 @@
 mod admits;
 mod branches;
 mod held;
+mod parts;
+mod retry;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +30,7 @@ use crate::outcome::{SkipReason, Status};
 use crate::plan::{Output, Plan, PlannedStep};
 
 pub(crate) use admits::Refused;
+pub(crate) use parts::Parts;
 
 /// Something that happened in a run. Steps are named by their indexes in the plan, times count in
 /// nanoseconds from the beginning of the run.
@@ -46,6 +49,16 @@ pub(crate) enum Fact {
     /// A step is done.
     Completed {
         step: usize,
+        output: Output,
+        /// The output as it is kept, in a run that is.
+        kept: Option<Box<str>>,
+        at: u64,
+    },
+    /// A part of a step is done, of so many: it is not done again by another attempt.
+    PartCompleted {
+        step: usize,
+        part: usize,
+        of: usize,
         output: Output,
         /// The output as it is kept, in a run that is.
         kept: Option<Box<str>>,
@@ -142,10 +155,12 @@ pub(crate) struct Record {
     pub(crate) started: u64,
     /// When it came to its end, or before when it does not try again.
     pub(crate) ended: u64,
-    /// Why it failed, is exhausted, or could not be undone.
+    /// Why it failed, is exhausted, or could not be undone; or why its last attempt failed.
     pub(crate) error: Option<Box<StepError>>,
     /// How often it was to be done again after it had been done.
     pub(crate) round: u32,
+    /// How often the run had been retried, or continued, when it was last begun anew.
+    pub(crate) life: u32,
 }
 
 impl Record {
@@ -166,6 +181,8 @@ pub(crate) struct Course {
     steps: Box<[Record]>,
     /// Filled once each, so that steps read them while the run goes on.
     outputs: Arc<[OnceLock<Output>]>,
+    /// What is done of steps that have parts and are not done.
+    parts: BTreeMap<usize, Parts>,
     /// Steps that are not over.
     left: usize,
     /// Whether a step has failed, and the other branches are to come to their end.
@@ -185,6 +202,8 @@ pub(crate) struct Course {
     finished: Option<u64>,
     /// When it was retried, or continued, last: its timeout counts from then on.
     pub(crate) timed_from: Option<u64>,
+    /// How often it was.
+    lives: u32,
     #[cfg(test)]
     history: Vec<Fact>,
 }
@@ -205,10 +224,12 @@ impl Course {
             ended: 0,
             error: None,
             round: 0,
+            life: 0,
         };
         Self {
             steps: plan.steps.iter().zip(plan.needs()).map(record).collect(),
             outputs: plan.needs().iter().map(|_| OnceLock::new()).collect(),
+            parts: BTreeMap::new(),
             left: plan.steps.len(),
             is_failing: false,
             blocked: 0,
@@ -219,6 +240,7 @@ impl Course {
             stopped: None,
             finished: None,
             timed_from: None,
+            lives: 0,
             #[cfg(test)]
             history: Vec::new(),
         }
@@ -319,6 +341,9 @@ impl Course {
                 // A step completes once, so its place is empty.
                 let _ = self.outputs[step].set(output);
                 self.completed.push(step as u32);
+                if !self.parts.is_empty() {
+                    self.parts.remove(&step);
+                }
                 self.end(plan, step, Phase::Completed, at, ready);
             }
             fact => self.apply_rarer(plan, fact, ready),
@@ -331,16 +356,26 @@ impl Course {
             Fact::Started { .. } | Fact::Completed { .. } => {}
             Fact::AttemptFailed {
                 step,
+                error,
                 until,
                 heartbeat,
-                ..
             } => {
                 self.cut_off.remove(&step);
                 self.heartbeats
                     .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
-                self.steps[step].phase = Phase::Pausing;
-                self.steps[step].ended = until;
+                let record = &mut self.steps[step];
+                record.phase = Phase::Pausing;
+                record.error = Some(Box::new(error));
+                record.ended = until;
             }
+            Fact::PartCompleted {
+                step,
+                part,
+                of,
+                output,
+                at,
+                ..
+            } => self.apply_part(plan, (step, part, of), output, at),
             Fact::Failed { step, error, at } => {
                 self.steps[step].error = Some(Box::new(error));
                 if !plan.steps[step].optional {
@@ -414,65 +449,6 @@ impl Course {
         }
         if let Some(step) = self.undoing.take() {
             self.completed.push(step as u32);
-        }
-    }
-
-    /// Which steps a retry does again: those that were not done, or are not done any more, this one,
-    /// and all that come after any of them.
-    pub(crate) fn to_retry(&self, plan: &Plan, from: Option<usize>) -> Vec<bool> {
-        let is_undone = |step: usize| match self.steps[step].phase {
-            Phase::Completed | Phase::NotUndone | Phase::Skipped => false,
-            // That it fails harms nobody.
-            Phase::Failed => !plan.steps[step].optional,
-            _ => true,
-        };
-        let steps = 0..self.steps.len();
-        let mut again: Vec<_> = steps
-            .map(|step| is_undone(step) || from == Some(step))
-            .collect();
-        let mut next: Vec<_> = (0..again.len()).filter(|step| again[*step]).collect();
-        while let Some(step) = next.pop() {
-            for &after in plan.needed_by(step).iter().chain(plan.any_needed_by(step)) {
-                if !std::mem::replace(&mut again[after as usize], true) {
-                    next.push(after as usize);
-                }
-            }
-        }
-        again
-    }
-
-    fn retry(&mut self, plan: &Plan, from: Option<usize>, at: u64) {
-        let again = self.to_retry(plan, from);
-        let outputs = std::mem::replace(&mut self.outputs, Arc::new([]));
-        let fresh = Self::new(plan);
-        (self.finished, self.stopped, self.undoing) = (None, None, None);
-        (self.is_failing, self.blocked) = (false, 0);
-        (self.timed_from, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
-        self.completed.clear();
-        self.heartbeats.clear();
-        self.cut_off.clear();
-        let records = std::mem::replace(&mut self.steps, fresh.steps);
-        let mut over: Vec<_> = (0..again.len()).filter(|step| !again[*step]).collect();
-        over.sort_by_key(|step| records[*step].ended);
-        for (step, record) in records.iter().enumerate() {
-            let was_done = matches!(record.phase, Phase::Completed | Phase::Undone);
-            self.steps[step].round = record.round + u32::from(again[step] && was_done);
-        }
-        for step in over {
-            let record = &records[step];
-            let kept = &mut self.steps[step];
-            (kept.started, kept.attempts) = (record.started, record.attempts);
-            match (record.phase, outputs[step].get()) {
-                (Phase::Completed | Phase::NotUndone, Some(output)) => {
-                    let _ = self.outputs[step].set(Output::clone(output));
-                    self.completed.push(step as u32);
-                    self.end(plan, step, Phase::Completed, record.ended, |_| {});
-                }
-                (phase, _) => {
-                    self.steps[step].error = record.error.clone();
-                    self.end_without_output(plan, step, phase, record.ended, |_| {});
-                }
-            }
         }
     }
 

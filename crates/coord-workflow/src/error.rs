@@ -245,6 +245,32 @@ pub enum WorkflowError {
         /// The run.
         run: String,
     },
+    /// A step runs another workflow, and that run cannot be started or gone on with here: it belongs to
+    /// another definition, say. So the run is left as it is.
+    #[error(
+        "run `{run}` is suspended, as its step `{step}` waits for run `{child}`, which cannot be gone \
+         on with: once it can, resume run `{run}`"
+    )]
+    Child {
+        /// The run.
+        run: String,
+        /// Its step.
+        step: String,
+        /// The run that is the step's work.
+        child: String,
+        /// Why it cannot.
+        source: Arc<WorkflowError>,
+    },
+    /// There is a run of the id that the work of a step was to have, and it is not that.
+    #[error("run `{run}` is not the work of step `{step}` of run `{parent}`: forget it, to go on")]
+    OtherParent {
+        /// The run.
+        run: String,
+        /// The run that it was to be within.
+        parent: String,
+        /// The step.
+        step: String,
+    },
     /// Somebody else has taken the run up meanwhile.
     #[error(
         "run `{run}` was taken up by somebody else: this process seemed to be gone, perhaps \

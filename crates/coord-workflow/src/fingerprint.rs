@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Plan, PlannedStep};
+use crate::shape::{KeptShape, Shape};
 
 /// A step as a run's first record has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub(crate) struct KeptStep {
     /// Whether it may fail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) optional: bool,
+    /// What its work is made of, where it is more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shape: Option<KeptShape>,
     /// Whether its failure ends the run at once, whatever the workflow says.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) critical: bool,
@@ -42,6 +46,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         signal: step.signal().map(str::to_owned),
         event: step.topic().map(str::to_owned),
         optional: step.optional,
+        shape: step.shape.as_ref().map(Shape::kept),
         critical: step.critical,
         print: format!("{:016x}", print(plan, step)),
     });
@@ -93,6 +98,12 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
     hash.text(step.signal().unwrap_or_default());
     hash.text(step.given.as_deref().unwrap_or_default());
     // What was not there before is left out where it is not used: a run goes on with its definition.
+    if let Some(shape) = &step.shape {
+        hash.text(&shape.to_string());
+    }
+    if let Some(child) = &step.child {
+        hash.text(child.chosen());
+    }
     if let Some(topic) = step.topic() {
         hash.text("event");
         hash.text(topic);
@@ -107,7 +118,7 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
 }
 
 /// FNV-1a: the same in every version and on every machine. It need not withstand anybody.
-struct Hash(u64);
+pub(crate) struct Hash(u64);
 
 impl Default for Hash {
     fn default() -> Self {
@@ -116,12 +127,16 @@ impl Default for Hash {
 }
 
 impl Hash {
-    fn text(&mut self, text: &str) {
+    pub(crate) fn value(&self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn text(&mut self, text: &str) {
         self.number(text.len());
         self.bytes(text.as_bytes());
     }
 
-    fn number(&mut self, number: usize) {
+    pub(crate) fn number(&mut self, number: usize) {
         self.bytes(&(number as u64).to_le_bytes());
     }
 

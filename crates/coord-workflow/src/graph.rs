@@ -84,9 +84,12 @@ impl GraphStep {
         let step = Self::new(&*planned.id)
             .needs(planned.needs.iter().copied())
             .needs_any(planned.needs_any.iter().copied());
-        match planned.optional {
-            true => step.note("optional"),
-            false => step,
+        let optional = planned.optional.then(|| "optional".to_owned());
+        let shape = planned.shape.as_ref().map(ToString::to_string);
+        let notes: Vec<String> = optional.into_iter().chain(shape).collect();
+        match notes.is_empty() {
+            true => step,
+            false => step.note(notes.join(", ")),
         }
     }
 

@@ -39,6 +39,9 @@
 //!
 //! or from data, with a [`Registry`] of handlers by name: see [`Spec`].
 //!
+//! A step may also do the same [for each](StepBuilder::for_each) item of a list that an earlier one puts
+//! out, [repeat](StepBuilder::repeat) until it is done, or [run](StepBuilder::workflow) another workflow.
+//!
 //! # What is promised
 //!
 //! - **Order.** A step begins after all that it needs have ended, and where it needs any of some, after
@@ -120,6 +123,10 @@
 
 mod spec;
 mod retry;
+mod repeat;
+mod shape;
+mod child;
+mod part_error;
 mod name;
 mod validate;
 mod handle;
@@ -134,6 +141,7 @@ mod course;
 mod limits;
 mod orchestrator;
 mod run;
+mod run_id;
 mod fingerprint;
 mod records;
 mod resume;
@@ -152,7 +160,9 @@ mod critical_path;
 mod gantt;
 mod error;
 
-pub use builder::{NoInput, NoUndo, StepBuilder, Undo, UndoWith, Undoing, WorkflowBuilder};
+pub use builder::{
+    Each, NoInput, NoUndo, Repeating, StepBuilder, Undo, UndoWith, Undoing, WorkflowBuilder,
+};
 pub use context::StepContext;
 pub use critical_path::{CriticalPath, CriticalStep};
 pub use durable::{Durable, Keeps, Kept, Volatile};
@@ -167,14 +177,17 @@ pub use orchestrator::{
 };
 pub use outcome::{Compensation, Outcome, SkipReason, Status, StepReport, StepState};
 pub use ownership::DEFAULT_LEASE_TTL;
+pub use part_error::PartError;
 pub use plan::{DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Workflow};
 pub use registry::{HandlerCall, Registry};
+pub use repeat::{Repeat, Round};
 pub use retry::{OnExhausted, OnFailure, Retry};
-pub use run::RunId;
+pub use run_id::RunId;
 pub use run_journal::{RunJournal, RunQuery};
 pub use runs::Resumed;
+pub use shape::{DEFAULT_ITEM_CONCURRENCY, MAX_DEPTH, MAX_ITEMS, Parent};
 pub use signals::{Command, MAX_SIGNALS};
-pub use spec::{Call, Spec, StepSpec, UndoSpec};
+pub use spec::{Call, ForEachSpec, Items, RepeatSpec, Spec, StepSpec, UndoSpec, WorkflowSpec};
 pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};
-pub use view::{RunState, RunView, StepPhase, StepView, Why};
+pub use view::{Progress, RunState, RunView, StepPhase, StepView, Why};

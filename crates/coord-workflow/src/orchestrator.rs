@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use crate::course::Course;
 use crate::limits::{Limits, RunLimits};
 use crate::ownership::Keeping;
+use crate::plan::{Definition, Output};
 use crate::run::{self, Beginning, End, Settings, Shared, Told};
-use crate::{Command, Outcome, RunId, RunJournal, RunView, Workflow, WorkflowError};
+use crate::{Command, Outcome, Parent, RunId, RunJournal, RunView, Workflow, WorkflowError};
 
 /// How long a step that watches its token has to come to an end once it is cancelled.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -41,11 +42,6 @@ const GIVING_UP: Duration = Duration::from_secs(5);
 /// orchestrator aborts it: steps stop where they await, and nothing is undone.
 pub struct WorkflowOrchestrator {
     pub(crate) settings: Arc<Settings>,
-    /// Cancelled to cancel every run.
-    token: CancellationToken,
-    runs: Mutex<Vec<Weak<Shared>>>,
-    /// What it takes to drive durable ones.
-    pub(crate) keeping: Option<Keeping>,
 }
 
 /// Makes a [`WorkflowOrchestrator`] with other settings than the default ones.
@@ -169,10 +165,10 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
                 compensation_timeout: self.compensation_timeout,
                 max_recovery_attempts: self.max_recovery_attempts,
                 tasks: Arc::new(tasks),
+                token: CancellationToken::new(),
+                runs: Mutex::default(),
+                keeping,
             }),
-            token: CancellationToken::new(),
-            runs: Mutex::default(),
-            keeping,
         })
     }
 }
@@ -217,71 +213,9 @@ impl WorkflowOrchestrator {
         workflow: &Workflow<I, K>,
         input: I,
     ) -> Result<Run, WorkflowError> {
-        self.check_open(workflow.name())?;
-        let started_at = self.settings.clock.now();
-        let beginning = Beginning {
-            id: RunId::at(started_at),
-            course: Course::new(&workflow.plan),
-            input: Arc::new(input),
-            started_at,
-            before: Duration::ZERO,
-            parent: self.token.clone(),
-            suspend: None,
-            told: Told::default(),
-            is_careful: false,
-            limits: self.limits(workflow)?,
-        };
-        Ok(self.drive(Shared::new(workflow, beginning, &self.settings)))
-    }
-
-    pub(crate) fn check_open(&self, workflow: &str) -> Result<(), WorkflowError> {
-        match self.token.is_cancelled() {
-            false => Ok(()),
-            true => Err(WorkflowError::ShutDown {
-                workflow: workflow.to_owned(),
-            }),
-        }
-    }
-
-    /// What a run of this workflow has to do with the limits of all runs.
-    pub(crate) fn limits<I, K>(
-        &self,
-        workflow: &Workflow<I, K>,
-    ) -> Result<Option<RunLimits>, WorkflowError> {
-        let limits = self.settings.limits.of_run(&workflow.plan);
-        limits.map_err(|faults| WorkflowError::Resources {
-            workflow: workflow.name().to_owned(),
-            faults,
-        })
-    }
-
-    /// Drives a run, in the background.
-    pub(crate) fn drive(&self, shared: Arc<Shared>) -> Run {
-        let (outcome, watch) = watch::channel(None);
-        let run = Run {
-            id: shared.id.clone(),
-            token: shared.token.clone(),
-            outcome: watch,
-            shared: Arc::downgrade(&shared),
-        };
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.retain(|run| run.strong_count() > 0);
-        runs.push(Arc::downgrade(&shared));
-        drop(runs);
-        if let Some(listening) = shared.listen() {
-            let (task, mut end) = (format!("events for run {}", shared.id), run.outcome.clone());
-            self.settings.tasks.spawn(task, async move {
-                tokio::select! {
-                    () = listening => {}
-                    _ = end.wait_for(Option::is_some) => {}
-                }
-            });
-        }
-        let task = format!("run {}", shared.id);
-        self.settings.tasks.spawn(task, async move {
-            let _ = outcome.send(Some(run::drive(shared).await));
-        });
-        run
+        let id = RunId::at(self.settings.clock.now());
+        let input = Arc::new(input);
+        self.settings.start(workflow.definition(), id, input, None)
     }
 
     /// Runs a workflow to its end. A run that fails is an [`Outcome`] like any other.
@@ -307,7 +241,11 @@ impl WorkflowOrchestrator {
 
     /// How many runs are going on.
     pub fn active_runs(&self) -> usize {
-        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let runs = self
+            .settings
+            .runs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         runs.iter()
             .filter_map(Weak::upgrade)
             .filter(|run| !run.is_over())
@@ -318,22 +256,99 @@ impl WorkflowOrchestrator {
     /// and aborts the rest. Durable runs are suspended instead: what runs of them is told to stop,
     /// and they are left as they are, for anybody to resume. After this no run can be started.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
-        self.token.cancel();
-        if let Some(keeping) = &self.keeping {
+        self.settings.token.cancel();
+        if let Some(keeping) = &self.settings.keeping {
             keeping.suspend.cancel();
         }
         let report = self.settings.tasks.shutdown(deadline).await;
-        if let Some(keeping) = &self.keeping {
+        if let Some(keeping) = &self.settings.keeping {
             keeping.give_up(GIVING_UP).await;
         }
         report
     }
 }
 
+impl Settings {
+    /// Starts a run in memory.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        definition: Definition<'_>,
+        id: RunId,
+        input: Output,
+        child_of: Option<Parent>,
+    ) -> Result<Run, WorkflowError> {
+        self.check_open(definition)?;
+        let beginning = Beginning {
+            id,
+            course: Course::new(definition.plan),
+            input,
+            started_at: self.clock.now(),
+            before: Duration::ZERO,
+            parent: self.token.clone(),
+            suspend: None,
+            told: Told::default(),
+            is_careful: false,
+            limits: self.limits(definition)?,
+            child_of,
+        };
+        Ok(self.drive(Shared::new(definition, beginning, self)))
+    }
+
+    pub(crate) fn check_open(&self, definition: Definition<'_>) -> Result<(), WorkflowError> {
+        match self.token.is_cancelled() {
+            false => Ok(()),
+            true => Err(WorkflowError::ShutDown {
+                workflow: definition.plan.name.to_string(),
+            }),
+        }
+    }
+
+    /// What a run of this workflow has to do with the limits of all runs.
+    pub(crate) fn limits(
+        &self,
+        definition: Definition<'_>,
+    ) -> Result<Option<RunLimits>, WorkflowError> {
+        let limits = self.limits.of_run(definition.plan);
+        limits.map_err(|faults| WorkflowError::Resources {
+            workflow: definition.plan.name.to_string(),
+            faults,
+        })
+    }
+
+    /// Drives a run, in the background.
+    pub(crate) fn drive(&self, shared: Arc<Shared>) -> Run {
+        let (outcome, watch) = watch::channel(None);
+        let run = Run {
+            id: shared.id.clone(),
+            token: shared.token.clone(),
+            outcome: watch,
+            shared: Arc::downgrade(&shared),
+        };
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.retain(|run| run.strong_count() > 0);
+        runs.push(Arc::downgrade(&shared));
+        drop(runs);
+        if let Some(listening) = shared.listen() {
+            let (task, mut end) = (format!("events for run {}", shared.id), run.outcome.clone());
+            self.tasks.spawn(task, async move {
+                tokio::select! {
+                    () = listening => {}
+                    _ = end.wait_for(Option::is_some) => {}
+                }
+            });
+        }
+        let task = format!("run {}", shared.id);
+        self.tasks.spawn(task, async move {
+            let _ = outcome.send(Some(run::drive(shared).await));
+        });
+        run
+    }
+}
+
 impl Drop for WorkflowOrchestrator {
     fn drop(&mut self) {
         self.settings.tasks.abort();
-        if let Some(keeping) = &self.keeping {
+        if let Some(keeping) = &self.settings.keeping {
             keeping.abort();
         }
     }

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::course::{Course, Phase};
 use crate::handle::Step;
-use crate::plan::Plan;
-use crate::{RunId, RunState, RunView, StepError, Workflow};
+use crate::plan::{Definition, Output, Plan};
+use crate::{Parent, RunId, RunState, RunView, StepError};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -136,25 +136,28 @@ pub struct Outcome {
     pub duration: Duration,
     pub(crate) identity: u64,
     pub(crate) plan: Arc<Plan>,
+    pub(crate) child_of: Option<Parent>,
     pub(crate) course: Course,
 }
 
 impl Outcome {
     /// That of a run that has come to its end.
-    pub(crate) fn of<I, K>(
-        workflow: &Workflow<I, K>,
+    pub(crate) fn of(
+        definition: Definition<'_>,
         run: RunId,
         started_at: Timestamp,
+        child_of: Option<Parent>,
         course: Course,
     ) -> Self {
         Self {
-            workflow: workflow.name().to_owned(),
+            workflow: definition.plan.name.to_string(),
             run,
             status: course.status(),
             started_at,
             duration: Duration::from_nanos(course.duration()),
-            identity: workflow.identity,
-            plan: Arc::clone(&workflow.plan),
+            identity: definition.identity,
+            plan: Arc::clone(definition.plan),
+            child_of,
             course,
         }
     }
@@ -176,7 +179,8 @@ impl Outcome {
             is_paused: false,
             begins_none: false,
             driven_by: None,
-            steps: RunView::steps_of(&self.plan, &self.course),
+            parent: self.child_of.clone(),
+            steps: RunView::steps_of(&self.run, &self.plan, &self.course),
         }
     }
 
@@ -213,8 +217,11 @@ impl Outcome {
     }
 
     fn output_at<T: Send + Sync + 'static>(&self, step: usize) -> Option<Arc<T>> {
-        let output = self.course.outputs().get(step)?.get()?;
-        Arc::clone(output).downcast().ok()
+        self.erased_output(step)?.downcast().ok()
+    }
+
+    pub(crate) fn erased_output(&self, step: usize) -> Option<Output> {
+        self.course.outputs().get(step)?.get().cloned()
     }
 
     pub(crate) fn report(&self, step: usize) -> StepReport<'_> {

@@ -9,11 +9,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use coord_bus::BoxFuture;
+use serde::de::DeserializeOwned;
 
+use crate::child::Child;
 use crate::context::Start;
-use crate::durable::Codec;
+use crate::durable::{Codec, Decode, decode};
+use crate::shape::Shape;
 use crate::waits::{Listen, Wait};
-use crate::{AttemptError, OnExhausted, OnFailure, Retry, StepError, Volatile};
+use crate::{AttemptError, Durable, OnExhausted, OnFailure, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -74,6 +77,10 @@ pub(crate) struct PlannedStep {
     pub(crate) given: Option<Box<str>>,
     /// How many permits it takes of which resources of its orchestrator.
     pub(crate) resources: BTreeMap<String, u32>,
+    /// What its work is made of, where it is more than one.
+    pub(crate) shape: Option<Shape>,
+    /// The workflow that it runs, if that is its work.
+    pub(crate) child: Option<Arc<Child>>,
 }
 
 impl PlannedStep {
@@ -100,6 +107,8 @@ impl PlannedStep {
             wait: None,
             listen: None,
             given: None,
+            shape: None,
+            child: None,
         }
     }
 
@@ -122,7 +131,13 @@ impl PlannedStep {
     /// Whether it takes one of the places that limits are about: one that only waits does not.
     #[inline]
     pub(crate) fn takes_place(&self) -> bool {
-        self.wait.is_none()
+        self.wait.is_none() && !self.runs_workflow()
+    }
+
+    /// Whether its work is a run of another workflow.
+    #[inline]
+    pub(crate) fn runs_workflow(&self) -> bool {
+        matches!(self.shape, Some(Shape::Workflow { .. }))
     }
 
     /// The signal that it waits for, if that is its work.
@@ -262,6 +277,15 @@ impl Plan {
     }
 }
 
+/// A workflow as it is run, whatever it is started with.
+#[derive(Clone, Copy)]
+pub(crate) struct Definition<'d> {
+    pub(crate) plan: &'d Arc<Plan>,
+    pub(crate) identity: u64,
+    /// How what it is started with is read, in a durable one.
+    pub(crate) decode: Option<Decode>,
+}
+
 /// A workflow that can be run any number of times, also at once. Cheap to clone.
 ///
 /// `I` is what a run of it is started with.
@@ -284,6 +308,27 @@ impl<I, K> Workflow<I, K> {
     /// The ids of its steps, in the order in which they were given.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = &str> {
         self.plan.steps.iter().map(|step| &*step.id)
+    }
+}
+
+impl<I, K> Workflow<I, K> {
+    /// As it is run in memory.
+    pub(crate) fn definition(&self) -> Definition<'_> {
+        Definition {
+            plan: &self.plan,
+            identity: self.identity,
+            decode: None,
+        }
+    }
+}
+
+impl<I: DeserializeOwned + Send + Sync + 'static> Workflow<I, Durable> {
+    /// As it is run with a journal.
+    pub(crate) fn durable_definition(&self) -> Definition<'_> {
+        Definition {
+            decode: Some(decode::<I>),
+            ..self.definition()
+        }
     }
 }
 

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::course::Fact;
+use crate::durable::Codec;
 use crate::fingerprint::KeptStep;
 use crate::outcome::Status;
-use crate::plan::Plan;
-use crate::{Command, OnFailure, RecordFault, StepError};
+use crate::plan::{Output, Plan};
+use crate::shape::Shape;
+use crate::{Command, OnFailure, Parent, RecordFault, StepError};
 
 /// The version of the records.
 pub(crate) const VERSION: u32 = 1;
@@ -26,6 +28,7 @@ pub(crate) const RUN_FINISHED: &str = "run-finished";
 pub(crate) const RUN_RETRIED: &str = "run-retried";
 pub(crate) const STEP_STARTED: &str = "step-started";
 pub(crate) const ATTEMPT_FAILED: &str = "attempt-failed";
+pub(crate) const PART_COMPLETED: &str = "part-completed";
 pub(crate) const STEP_COMPLETED: &str = "step-completed";
 pub(crate) const STEP_FAILED: &str = "step-failed";
 pub(crate) const STEP_EXHAUSTED: &str = "step-exhausted";
@@ -61,6 +64,9 @@ pub(crate) struct Started {
     #[serde(default, skip_serializing_if = "OnFailure::is_fail_fast")]
     pub(crate) on_failure: OnFailure,
     pub(crate) owner: Owner,
+    /// The step that the run is the work of, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<Parent>,
 }
 
 /// Who drives a run: as long as this grant of a lease holds.
@@ -94,6 +100,17 @@ struct AttemptFailed<'a> {
 struct Completed<'a> {
     #[serde(borrow)]
     step: Id<'a>,
+    at: u64,
+    #[serde(borrow)]
+    output: &'a RawValue,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PartCompleted<'a> {
+    #[serde(borrow)]
+    step: Id<'a>,
+    part: usize,
+    of: usize,
     at: u64,
     #[serde(borrow)]
     output: &'a RawValue,
@@ -219,6 +236,24 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             let (step, at) = (id(step), *at);
             record(STEP_COMPLETED, &Completed { step, at, output })
         }
+        Fact::PartCompleted {
+            step,
+            part,
+            of,
+            kept,
+            at,
+            ..
+        } => {
+            let kept = kept.as_deref().unwrap_or("null");
+            let completed = PartCompleted {
+                step: id(step),
+                part: *part,
+                of: *of,
+                at: *at,
+                output: serde_json::from_str(kept).map_err(RecordFault::Unwritable)?,
+            };
+            record(PART_COMPLETED, &completed)
+        }
         Fact::Failed { step, error, at } => {
             let (step, error, at) = (id(step), KeptError::of(error), *at);
             record(STEP_FAILED, &Failed { step, error, at })
@@ -316,6 +351,7 @@ impl<'p> Reader<'p> {
                 }
             }
             STEP_COMPLETED => self.completed(payload)?,
+            PART_COMPLETED => self.part_completed(payload)?,
             STEP_FAILED => {
                 let Failed { step, error, at } = parse(payload)?;
                 let (step, error) = (self.place(step)?, error.into_error());
@@ -355,16 +391,40 @@ impl<'p> Reader<'p> {
     fn completed(&self, payload: &[u8]) -> Result<Fact, RecordFault> {
         let Completed { step, at, output } = parse(payload)?;
         let step = self.place(step)?;
-        let codec = self.plan.steps[step].codec.ok_or(RecordFault::NotDurable)?;
-        let output = (codec.decode)(output.get()).map_err(|source| RecordFault::Output {
-            step: self.plan.steps[step].id.to_string(),
-            source,
-        })?;
+        let output = self.output(step, self.plan.steps[step].codec, output)?;
         Ok(Fact::Completed {
             step,
             output,
             kept: None,
             at,
+        })
+    }
+
+    fn part_completed(&self, payload: &[u8]) -> Result<Fact, RecordFault> {
+        let completed: PartCompleted = parse(payload)?;
+        let step = self.place(completed.step)?;
+        let shape = self.plan.steps[step].shape.as_ref();
+        let codec = shape.and_then(Shape::codec_of_parts);
+        Ok(Fact::PartCompleted {
+            step,
+            part: completed.part,
+            of: completed.of,
+            output: self.output(step, codec, completed.output)?,
+            kept: None,
+            at: completed.at,
+        })
+    }
+
+    fn output(
+        &self,
+        step: usize,
+        codec: Option<Codec>,
+        output: &RawValue,
+    ) -> Result<Output, RecordFault> {
+        let codec = codec.ok_or(RecordFault::NotDurable)?;
+        (codec.decode)(output.get()).map_err(|source| RecordFault::Output {
+            step: self.plan.steps[step].id.to_string(),
+            source,
         })
     }
 

@@ -1,5 +1,9 @@
 //! Handlers by name: how a workflow that is data becomes one that runs.
 
+mod child;
+mod each;
+mod repeat;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,6 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::builder::new_identity;
@@ -16,9 +22,16 @@ use crate::plan::{
     Action, DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots,
     UndoAction, When,
 };
-use crate::validate::{Faults, ValidSpec, validate};
+use crate::shape::Shape;
+use crate::validate::{Faults, ValidSpec, check};
 use crate::waits::{self, Wait};
 use crate::{Call, Durable, Retry, Spec, StepContext, StepError, UndoSpec, Workflow};
+use child::{KnownWorkflow, Ran};
+use each::Each;
+
+/// How what handlers put out is kept.
+const VALUE: Option<Codec> = Some(Codec::of::<Value>());
+const ITEM: Option<Codec> = Some(Codec::of_item::<Value>());
 
 /// What a handler is called with.
 #[derive(Debug, Clone)]
@@ -30,6 +43,11 @@ pub struct HandlerCall {
     pub input: Value,
     /// The outputs of the steps that this one needs, by id, of those that have one.
     pub outputs: BTreeMap<String, Arc<Value>>,
+    /// The item that it is called for, in a step that is done [for each](crate::StepSpec::for_each).
+    pub item: Option<Value>,
+    /// What the round before put out, in a step that is done [in rounds](crate::StepSpec::repeat); where
+    /// it is asked whether that was the last, what the round put out.
+    pub last: Option<Arc<Value>>,
 }
 
 type Handler =
@@ -58,6 +76,7 @@ type Handler =
 #[derive(Clone, Default)]
 pub struct Registry {
     handlers: BTreeMap<String, Handler>,
+    workflows: BTreeMap<String, KnownWorkflow>,
 }
 
 impl Registry {
@@ -75,6 +94,18 @@ impl Registry {
     {
         let handler: Handler = Arc::new(move |call| Box::pin(handler(call)));
         self.handlers.insert(name.into(), handler);
+        self
+    }
+
+    /// With one more workflow that steps may run: see [`StepSpec::workflow`](crate::StepSpec::workflow). A
+    /// later one replaces an earlier one of its name.
+    #[must_use]
+    pub fn with_workflow<I>(mut self, workflow: &Workflow<I, Durable>) -> Self
+    where
+        I: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        let known = KnownWorkflow::of(workflow);
+        self.workflows.insert(workflow.name().to_owned(), known);
         self
     }
 
@@ -99,7 +130,9 @@ impl Registry {
     ///
     /// As [`workflow`](Self::workflow).
     pub fn workflow_with_input<I>(&self, spec: Spec) -> Result<Workflow<I, Durable>, Faults> {
-        let valid = validate(spec, self.names())?;
+        let workflows = self.workflows.iter();
+        let workflows = workflows.map(|(name, known)| (&**name, known.steps()));
+        let valid = check(spec, self.names(), &workflows.collect())?;
         Ok(self.plan(valid))
     }
 
@@ -110,9 +143,29 @@ impl Registry {
         let steps = spec.steps.into_iter().zip(needs).zip(needs_any);
         let steps = steps.map(|((step, needs), needs_any)| {
             let undone_by = step.undo.as_ref().map(|undo| (&undo.handler, &undo.input));
-            let given = serde_json::to_string(&(&step.handler, &step.input, &step.when, undone_by));
+            let given = (&step.handler, &step.input, &step.when, undone_by);
+            let given = match &step.for_each {
+                None => serde_json::to_string(&given),
+                Some(each) => serde_json::to_string(&(given, &each.items)),
+            };
+            let given = match &step.repeat {
+                None => given,
+                Some(repeat) => serde_json::to_string(&(given.ok(), &repeat.until)),
+            };
+            let each = step.for_each.as_ref().map(|each| Each::new(each, &ids));
+            let runs = step.workflow.as_ref();
+            let runs = runs.and_then(|child| Some(self.workflows.get(&child.name)?.ran(child)));
+            let shape = match &runs {
+                Some(ran) => Some(ran.shape()),
+                None if step.repeat.is_some() => Some(Shape::Repeat { codec: VALUE }),
+                None => each.as_ref().map(|_| Shape::ForEach { codec: ITEM }),
+            };
+            let child = runs.as_ref().map(Ran::child);
+            let input = step.input.clone();
+            let from = each.as_ref().and_then(Each::from);
             let signal = step.signal.map(|name| Wait::Signal(name.into()));
             let wait = signal.or(step.sleep.map(Wait::Sleep));
+            let only_waits = wait.is_some() || runs.is_some();
             let work = Call::new(step.handler, step.input);
             let all_needs = [&needs[..], &needs_any].concat();
             let bind = |call| self.bind(call, &ids, &all_needs);
@@ -121,22 +174,29 @@ impl Registry {
                 action: match &wait {
                     Some(Wait::Signal(name)) => waits::signal(name, |payload| Ok(payload)),
                     Some(Wait::Sleep(wait)) => waits::sleep(*wait, || Arc::new(Value::Null)),
-                    _ => action(bind(work)),
+                    _ => match (runs, each, step.repeat) {
+                        (Some(ran), _, _) => ran.action(&input),
+                        (None, Some(each), _) => each.action(bind(work)),
+                        (None, None, Some(repeat)) => {
+                            repeat::action(bind(work), bind(repeat.until), repeat.rounds)
+                        }
+                        (None, None, None) => action(bind(work)),
+                    },
                 },
                 when: step.when.map(|call| condition(bind(call))),
                 undo_retry: retry_of_undo(step.undo.as_ref()),
                 undo_timeout: step.undo.as_ref().and_then(|undo| undo.timeout),
                 undo: step.undo.map(|call| undo(bind(call.into()))),
                 retry: step.retry.unwrap_or(Retry::none()),
-                timeout: step.timeout.unwrap_or(match wait {
-                    Some(_) => Duration::MAX,
-                    None => DEFAULT_STEP_TIMEOUT,
+                timeout: step.timeout.unwrap_or(match only_waits {
+                    true => Duration::MAX,
+                    false => DEFAULT_STEP_TIMEOUT,
                 }),
                 heartbeat_timeout: step.heartbeat_timeout,
                 on_exhausted: step.on_exhausted,
                 optional: step.optional,
                 critical: step.critical,
-                codec: Some(Codec::of::<Value>()),
+                codec: VALUE,
                 wait,
                 listen: None,
                 // A value is always written.
@@ -147,7 +207,9 @@ impl Registry {
                     .map(|(name, permits)| (name, permits.get()))
                     .collect(),
                 // An order, not an input: what a handler needs of the outputs is its business.
-                inputs: Vec::new(),
+                inputs: from.into_iter().collect(),
+                shape,
+                child,
                 needs: needs.clone(),
                 needs_any: needs_any.clone(),
             }
@@ -194,15 +256,26 @@ impl Bound {
         context: StepContext,
         output: impl Fn(usize) -> Option<Output>,
     ) -> BoxFuture<'static, Result<Value, StepError>> {
+        (self.handler)(self.prepared(context, output))
+    }
+
+    /// What the handler is called with.
+    fn prepared(
+        &self,
+        context: StepContext,
+        output: impl Fn(usize) -> Option<Output>,
+    ) -> HandlerCall {
         let outputs = self.needs.iter().filter_map(|&need| {
             let value = output(need)?.downcast().ok()?;
             Some((self.ids[need].clone(), value))
         });
-        (self.handler)(HandlerCall {
+        HandlerCall {
             context,
             input: self.input.clone(),
             outputs: outputs.collect(),
-        })
+            item: None,
+            last: None,
+        }
     }
 }
 
@@ -243,6 +316,8 @@ fn undo(call: Bound) -> UndoAction {
             context,
             input: call.input.clone(),
             outputs: BTreeMap::new(),
+            item: None,
+            last: None,
         };
         if let Ok(output) = output.downcast() {
             undoing.outputs.insert(step, output);

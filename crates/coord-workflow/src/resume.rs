@@ -7,7 +7,7 @@ use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Owner, Reader, Started};
 use crate::run::Told;
-use crate::{Command, RecordFault, RunId, WorkflowError, fingerprint};
+use crate::{Command, Parent, RecordFault, RunId, WorkflowError, fingerprint};
 
 /// How many records are read at once.
 const PAGE: usize = 1_000;
@@ -29,6 +29,8 @@ pub(crate) struct Kept {
     pub(crate) told: Told,
     /// Who drives it, or did last.
     pub(crate) owner: Owner,
+    /// The step that it is the work of, if it is.
+    pub(crate) child_of: Option<Parent>,
     /// How often in a row it was taken up without that anything is known to have happened.
     in_vain: u32,
     /// The version of its stream.
@@ -90,6 +92,7 @@ impl<'r> Begun<'r> {
             started_at: started.started_at,
             told: Told::default(),
             owner: started.owner,
+            child_of: started.parent,
             in_vain: 0,
             version: 1,
         };

@@ -1,104 +1,44 @@
 //! One run of a workflow: what it shares among those who drive it, and its course.
 
 mod attempt;
+mod child;
 mod compensate;
 mod held;
+mod items;
 mod limited;
 mod queue;
 mod ready;
 mod recorder;
+mod rounds;
 mod work;
 
 use std::cell::OnceCell;
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use coord_bus::time::{Clock, Instant, sleep};
 use coord_bus::vocabulary::{Transition, WorkflowEvent};
 use coord_bus::{CancellationToken, EventLog, EventLogError, Publisher, TaskScope, Timestamp};
-use serde::{Serialize, Serializer};
 use tokio::runtime::Handle;
 
 use crate::context::Start;
 use crate::course::{Course, Fact, Refused};
 use crate::limits::{Limits, RunLimits};
-use crate::name::is_name;
 use crate::outcome::{Outcome, Status};
-use crate::plan::{Output, Plan, Slots};
+use crate::ownership::Keeping;
+use crate::plan::{Definition, Output, Plan, Slots};
 use crate::signals::Signals;
 use crate::waits::{Events, Wait};
-use crate::{Command, RunState, RunView, StepError, Workflow, WorkflowError};
+use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError};
+pub(crate) use child::ChildRun;
+pub(crate) use items::Items;
 use queue::Queue;
 use recorder::Recorder;
+pub(crate) use rounds::Rounds;
 use work::Worker;
-
-/// The id of a run.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunId(Arc<str>);
-
-impl RunId {
-    /// An id chosen by who starts the run, such as `order-1042`: 1 to 64 letters, digits, `-`, `_`
-    /// and `.`, the first of them a letter or a digit.
-    ///
-    /// # Errors
-    ///
-    /// [`WorkflowError::InvalidRunId`].
-    pub fn named(id: impl Into<String>) -> Result<Self, WorkflowError> {
-        let id = id.into();
-        match is_name(&id) {
-            true => Ok(Self(id.into())),
-            false => Err(WorkflowError::InvalidRunId { id }),
-        }
-    }
-
-    /// An id that no other run has. Of two that are made in different milliseconds, the later one
-    /// sorts after the earlier one.
-    pub fn unique() -> Self {
-        Self::at(Timestamp::now())
-    }
-
-    /// The time in milliseconds and a random part, both in base 36.
-    pub(crate) fn at(now: Timestamp) -> Self {
-        const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-        let base_36 = |mut number: u64, digits: usize| {
-            let mut text = vec![b'0'; digits];
-            for digit in text.iter_mut().rev() {
-                *digit = DIGITS[(number % 36) as usize];
-                number /= 36;
-            }
-            String::from_utf8_lossy(&text).into_owned()
-        };
-        let time = base_36(now.as_millisecond().unsigned_abs(), 9);
-        Self(format!("{time}-{}", base_36(fastrand::u64(..), 6)).into())
-    }
-
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for RunId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
-    }
-}
-
-impl Serialize for RunId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
-    }
-}
 
 /// What all runs of an orchestrator share.
 pub(crate) struct Settings {
@@ -110,6 +50,11 @@ pub(crate) struct Settings {
     pub(crate) compensation_timeout: Duration,
     pub(crate) max_recovery_attempts: u32,
     pub(crate) tasks: Arc<TaskScope>,
+    /// Cancelled to cancel every run that is not kept.
+    pub(crate) token: CancellationToken,
+    pub(crate) runs: Mutex<Vec<Weak<Shared>>>,
+    /// What it takes to drive durable ones.
+    pub(crate) keeping: Option<Keeping>,
 }
 
 /// How a run came to its end, or that it did not.
@@ -122,6 +67,12 @@ pub(crate) enum End {
     TakenOver,
     /// What happens in it cannot be kept.
     Unrecorded(Arc<EventLogError>),
+    /// The run that this step of it is to run cannot be gone on with.
+    Child {
+        step: String,
+        child: RunId,
+        source: Arc<WorkflowError>,
+    },
 }
 
 impl End {
@@ -137,6 +88,16 @@ impl End {
             Self::Suspended => WorkflowError::Suspended { run },
             Self::TakenOver => WorkflowError::TakenOver { run },
             Self::Unrecorded(source) => WorkflowError::Journal { run, source },
+            Self::Child {
+                step,
+                child,
+                source,
+            } => WorkflowError::Child {
+                run,
+                step,
+                child: child.to_string(),
+                source,
+            },
         })
     }
 
@@ -169,6 +130,8 @@ pub(crate) struct Beginning {
     pub(crate) is_careful: bool,
     /// What it has to do with the limits of all runs: `None`, nothing.
     pub(crate) limits: Option<RunLimits>,
+    /// The step that it is the work of, if it is.
+    pub(crate) child_of: Option<Parent>,
 }
 
 /// What a run was told, before it is driven.
@@ -206,6 +169,8 @@ pub(crate) struct Shared {
     settings: Arc<Settings>,
     /// What it has to do with the limits of all runs: `None`, nothing.
     limits: Option<RunLimits>,
+    /// The step that it is the work of, if it is.
+    child_of: Option<Parent>,
     slots: Slots,
     pub(crate) signals: Arc<Signals>,
     events: Arc<Events>,
@@ -227,12 +192,12 @@ pub(crate) struct Shared {
 struct Taken(AtomicU64);
 
 impl Shared {
-    pub(crate) fn new<I, K>(
-        workflow: &Workflow<I, K>,
+    pub(crate) fn new(
+        definition: Definition<'_>,
         beginning: Beginning,
         settings: &Arc<Settings>,
     ) -> Arc<Self> {
-        let plan = Arc::clone(&workflow.plan);
+        let plan = Arc::clone(definition.plan);
         let limit = [plan.concurrency, settings.concurrency];
         let limit = limit.into_iter().flatten().map(usize::from).min();
         let is_durable = beginning.suspend.is_some();
@@ -262,9 +227,10 @@ impl Shared {
                 .unwrap_or_default(),
             is_durable,
             is_careful: beginning.is_careful,
-            identity: workflow.identity,
+            identity: definition.identity,
             settings: Arc::clone(settings),
             limits: beginning.limits,
+            child_of: beginning.child_of,
             slots: Slots {
                 input: beginning.input,
                 outputs: Arc::clone(queue.course.outputs()),
@@ -299,8 +265,14 @@ impl Shared {
         elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos())
     }
 
-    fn start<'r>(&'r self, step: usize, attempt: u32, parent: &'r CancellationToken) -> Start<'r> {
+    fn start<'r>(
+        self: &'r Arc<Self>,
+        step: usize,
+        attempt: u32,
+        parent: &'r CancellationToken,
+    ) -> Start<'r> {
         Start {
+            shared: self,
             plan: &self.plan,
             run: &self.id,
             slots: &self.slots,
@@ -310,6 +282,7 @@ impl Shared {
             round: self.rounds.get(step).copied().unwrap_or_default(),
             step,
             attempt,
+            part: None,
             since: self.started,
             last_heartbeat: None,
             parent,
@@ -376,7 +349,8 @@ impl Shared {
             is_paused: queue.is_paused() || queue.course.is_held(),
             begins_none: queue.is_paused(),
             driven_by: Some("this process".to_owned()),
-            steps: RunView::steps_of(&self.plan, &queue.course),
+            parent: self.child_of.clone(),
+            steps: RunView::steps_of(&self.id, &self.plan, &queue.course),
         }
     }
 
@@ -475,11 +449,12 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
     let status = steps_to_end(run).await;
     if run.queue().is_suspended() {
         run.settled().await?;
-        return Err(End::Suspended);
+        return Err(run.why_left());
     }
     if status != Status::Completed {
         let (waiting, at) = (run.queue().waiting(), run.elapsed());
         for step in waiting {
+            child::end_of_stopped(run, step).await?;
             let id = || run.step_id(step);
             let fact = Fact::Cancelled { step, at };
             run.must_happen(fact, || Transition::StepCancelled { step: id() })
@@ -496,16 +471,19 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
     run.settled().await?;
     let course = std::mem::take(&mut run.queue().course);
     drop(unfinished);
-    Ok(Arc::new(Outcome {
-        workflow: run.plan.name.to_string(),
-        run: run.id.clone(),
-        status,
-        started_at: run.started_at,
-        duration: Duration::from_nanos(course.duration()),
+    let definition = Definition {
+        plan: &run.plan,
         identity: run.identity,
-        plan: Arc::clone(&run.plan),
+        decode: None,
+    };
+    let (id, child_of) = (run.id.clone(), run.child_of.clone());
+    Ok(Arc::new(Outcome::of(
+        definition,
+        id,
+        run.started_at,
+        child_of,
         course,
-    }))
+    )))
 }
 
 /// Until every step has come to its end: works, and watches for a cancellation and the timeout.
@@ -531,9 +509,11 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
         if !ends {
             return Poll::Pending;
         }
-        // What runs is told; what has not started is over, perhaps all there was.
+        // What runs is told; what has not started is over, perhaps all there was. That it is stopped is
+        // kept at once, as what runs may take its time.
         run.leave_limits();
         run.token.cancel();
+        run.call_writer();
         work.as_mut().poll(cx)
     })
     .await;

@@ -16,6 +16,7 @@ use crate::fingerprint::KeptStep;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
+use crate::shape::Shape;
 use crate::waits::Wait;
 use crate::{Command, RecordFault, RunId, RunState, RunView, WorkflowError};
 
@@ -127,7 +128,8 @@ impl RunJournal {
             is_paused: (kept.told.is_paused && !is_finished) || kept.course.is_held(),
             begins_none: kept.told.is_paused,
             driven_by,
-            steps: RunView::steps_of(&plan, &kept.course),
+            parent: kept.child_of,
+            steps: RunView::steps_of(run, &plan, &kept.course),
         })
     }
 
@@ -224,6 +226,7 @@ fn plan_of(started: &Started) -> Plan {
         optional: step.optional,
         critical: step.critical,
         needs_any: step.needs_any.clone(),
+        shape: step.shape.as_ref().map(Shape::of_kept),
         ..PlannedStep::new(&step.id, step.needs.clone())
     });
     let name = (&*started.workflow).into();

@@ -17,13 +17,14 @@ use crate::course::{Course, Fact};
 use crate::orchestrator::Run;
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
+use crate::plan::{Definition, Output};
 use crate::records::{self, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
 use crate::resume::{self, Kept, fault_of};
-use crate::run::{Beginning, End, Shared, Told, write};
+use crate::run::{Beginning, End, Settings, Shared, Told, write};
 use crate::run_journal::{any_run, run_of};
 use crate::{
-    AttemptError, Durable, RecordFault, RunId, Workflow, WorkflowError, WorkflowOrchestrator,
-    fingerprint,
+    AttemptError, Durable, Parent, RecordFault, RunId, Workflow, WorkflowError,
+    WorkflowOrchestrator, fingerprint,
 };
 
 /// How many runs are taken up at once: enough that they share what the journal writes.
@@ -68,50 +69,18 @@ impl WorkflowOrchestrator {
     where
         I: Serialize + DeserializeOwned + Any + Send + Sync,
     {
-        let keeping = self.keeping(workflow)?;
-        let limits = self.limits(workflow)?;
         let written = to_raw_value(&input).map_err(|source| WorkflowError::UnwritableInput {
             run: id.to_string(),
             source,
         })?;
-        let _entry = keeping.runs.enter(&id).await;
-        let (owner, suspend) = keeping.owner().await?;
-        let started = Started {
-            version: VERSION,
-            workflow: workflow.name().to_owned(),
-            started_at: self.settings.clock.now(),
-            input: written,
-            steps: fingerprint::steps(&workflow.plan),
-            on_failure: workflow.plan.on_failure,
-            owner,
+        let beginning = New {
+            id,
+            input: Arc::new(input),
+            written,
+            parent: None,
         };
-        let record = records::record(RUN_STARTED, &started);
-        let record = record.map_err(|source| fault_of(&id, 1, source))?;
-        let begun = AppendTo::stream(records::stream(id.as_str()))
-            .expecting(ExpectedVersion::Empty)
-            .record(record);
-        match keeping.journal.log.append(begun).await {
-            Ok(begun) => {
-                let beginning = Beginning {
-                    id,
-                    course: Course::new(&workflow.plan),
-                    input: Arc::new(input),
-                    started_at: started.started_at,
-                    before: Duration::ZERO,
-                    parent: CancellationToken::new(),
-                    suspend: Some(suspend),
-                    told: Told::default(),
-                    is_careful: false,
-                    limits,
-                };
-                Ok(self.keep(keeping, workflow, beginning, begun.version))
-            }
-            Err(EventLogError::WrongVersion { .. }) => {
-                self.take_up(keeping, workflow, id, Some(&started.input))
-                    .await
-            }
-            Err(error) => Err(WorkflowError::journal(&id, error)),
-        }
+        let definition = workflow.durable_definition();
+        self.settings.start_kept(definition, beginning).await
     }
 
     /// Goes on with a run where it was interrupted. A step that had completed does not run again;
@@ -140,9 +109,12 @@ impl WorkflowOrchestrator {
     where
         I: DeserializeOwned + Any + Send + Sync,
     {
-        let keeping = self.keeping(workflow)?;
+        let definition = workflow.durable_definition();
+        let keeping = self.settings.keeping(definition)?;
         let _entry = keeping.runs.enter(id).await;
-        self.take_up(keeping, workflow, id.clone(), None).await
+        self.settings
+            .take_up(keeping, definition, id, Asked::default())
+            .await
     }
 
     /// Goes on with a run that has finished without completing: steps that failed, were stopped, or
@@ -173,7 +145,8 @@ impl WorkflowOrchestrator {
     where
         I: DeserializeOwned + Any + Send + Sync,
     {
-        let keeping = self.keeping(workflow)?;
+        let definition = workflow.durable_definition();
+        let keeping = self.settings.keeping(definition)?;
         let _entry = keeping.runs.enter(id).await;
         let place = |step: &str| {
             let mut ids = workflow.steps();
@@ -185,7 +158,7 @@ impl WorkflowOrchestrator {
         };
         let from = from.map(place).transpose()?;
         loop {
-            let kept = read(keeping, workflow, id).await?;
+            let kept = read(keeping, definition, id).await?;
             let run = id.to_string();
             if !kept.course.is_finished() {
                 return Err(WorkflowError::NotFinished { run });
@@ -196,17 +169,20 @@ impl WorkflowOrchestrator {
             if kept.course.admits(&workflow.plan, &retried).is_err() {
                 return Err(WorkflowError::NothingToRetry { run });
             }
-            if let Some(run) = self
-                .claim(keeping, workflow, id, kept, Some(retried))
-                .await?
-            {
+            let claim = Claim {
+                retried: Some(retried),
+                suspend: None,
+            };
+            let claimed = self.settings.claim(keeping, definition, id, kept, claim);
+            if let Some(run) = claimed.await? {
                 return Ok(run);
             }
         }
     }
 
     /// Goes on with every run of a workflow that has not finished and that nobody drives: what an
-    /// application does when it begins.
+    /// application does when it begins. A run that is the work of a step of another one goes on with that
+    /// one, not with this.
     ///
     /// # Cancel safety
     ///
@@ -227,7 +203,8 @@ impl WorkflowOrchestrator {
     where
         I: DeserializeOwned + Any + Send + Sync,
     {
-        let keeping = self.keeping(workflow)?;
+        let definition = workflow.durable_definition();
+        let keeping = self.settings.keeping(definition)?;
         let mut resumed = Resumed::default();
         let mut query = StreamQuery::by_name().open();
         loop {
@@ -238,7 +215,7 @@ impl WorkflowOrchestrator {
             query = query.after(last);
             let ids = page.iter().filter_map(run_of);
             let resuming = ids.map(|id| async move {
-                let taken_up = self.resume_if_free(keeping, workflow, &id).await;
+                let taken_up = self.settings.resume_if_free(keeping, definition, &id).await;
                 (id, taken_up)
             });
             let mut resuming = stream::iter(resuming).buffer_unordered(RESUMED_AT_ONCE);
@@ -250,22 +227,145 @@ impl WorkflowOrchestrator {
             }
         }
     }
+}
 
-    /// Goes on with a run, if it is one of this workflow and nobody drives it.
-    async fn resume_if_free<I>(
-        &self,
-        keeping: &Keeping,
-        workflow: &Workflow<I, Durable>,
+/// A run that is to be started.
+pub(crate) struct New<'n> {
+    pub(crate) id: RunId,
+    pub(crate) input: Output,
+    /// The same, as it is kept.
+    pub(crate) written: Box<RawValue>,
+    pub(crate) parent: Option<Within<'n>>,
+}
+
+/// That a run is the work of a step.
+#[derive(Clone, Copy)]
+pub(crate) struct Within<'p> {
+    pub(crate) parent: &'p Parent,
+    /// What suspends it with the run of that step.
+    pub(crate) suspend: &'p CancellationToken,
+}
+
+/// What is known of a run that is to be taken up by who asks for that.
+#[derive(Default)]
+pub(crate) struct Asked<'a> {
+    /// What it was started with.
+    pub(crate) input: Option<&'a RawValue>,
+    pub(crate) parent: Option<Within<'a>>,
+    /// Its records, if they have been read.
+    kept: Option<Kept>,
+}
+
+/// How a run is made this orchestrator's own.
+struct Claim<'c> {
+    /// Retried, if that is to happen first.
+    retried: Option<Fact>,
+    /// What suspends it, beside what suspends all.
+    suspend: Option<&'c CancellationToken>,
+}
+
+impl Settings {
+    /// Starts a run that is kept, or has the one of this id.
+    pub(crate) async fn start_kept(
+        self: &Arc<Self>,
+        definition: Definition<'_>,
+        new: New<'_>,
+    ) -> Result<Run, WorkflowError> {
+        let keeping = self.keeping(definition)?;
+        let limits = self.limits(definition)?;
+        let New {
+            id,
+            input,
+            written,
+            parent,
+        } = new;
+        let _entry = keeping.runs.enter(&id).await;
+        let (owner, suspend) = keeping.owner().await?;
+        let suspend = parent.map_or(suspend, |within| within.suspend.clone());
+        let started = Started {
+            version: VERSION,
+            workflow: definition.plan.name.to_string(),
+            started_at: self.clock.now(),
+            input: written,
+            steps: fingerprint::steps(definition.plan),
+            on_failure: definition.plan.on_failure,
+            owner,
+            parent: parent.map(|within| within.parent.clone()),
+        };
+        let record = records::record(RUN_STARTED, &started);
+        let record = record.map_err(|source| fault_of(&id, 1, source))?;
+        let begun = AppendTo::stream(records::stream(id.as_str()))
+            .expecting(ExpectedVersion::Empty)
+            .record(record);
+        match keeping.journal.log.append(begun).await {
+            Ok(begun) => {
+                let beginning = Beginning {
+                    id,
+                    course: Course::new(definition.plan),
+                    input,
+                    started_at: started.started_at,
+                    before: Duration::ZERO,
+                    parent: CancellationToken::new(),
+                    suspend: Some(suspend),
+                    told: Told::default(),
+                    is_careful: false,
+                    limits,
+                    child_of: started.parent,
+                };
+                Ok(self.keep(keeping, definition, beginning, begun.version))
+            }
+            Err(EventLogError::WrongVersion { .. }) => {
+                let asked = Asked {
+                    input: Some(&started.input),
+                    parent,
+                    kept: None,
+                };
+                self.take_up(keeping, definition, &id, asked).await
+            }
+            Err(error) => Err(WorkflowError::journal(&id, error)),
+        }
+    }
+
+    /// Goes on with the run that is the work of a step, if there is one.
+    pub(crate) async fn go_on_with_child(
+        self: &Arc<Self>,
+        definition: Definition<'_>,
         id: &RunId,
-    ) -> Result<Option<Run>, WorkflowError>
-    where
-        I: DeserializeOwned + Any + Send + Sync,
-    {
+        parent: Within<'_>,
+    ) -> Result<Run, WorkflowError> {
+        let keeping = self.keeping(definition)?;
+        let _entry = keeping.runs.enter(id).await;
+        let asked = Asked {
+            parent: Some(parent),
+            ..Asked::default()
+        };
+        self.take_up(keeping, definition, id, asked).await
+    }
+
+    /// Goes on with a run, if it is one of this workflow and nobody drives it, nor another run whose
+    /// step it is the work of.
+    async fn resume_if_free(
+        self: &Arc<Self>,
+        keeping: &Keeping,
+        definition: Definition<'_>,
+        id: &RunId,
+    ) -> Result<Option<Run>, WorkflowError> {
         let _entry = keeping.runs.enter(id).await;
         if keeping.runs.find(id).is_some_and(|run| run.goes_on()) {
             return Ok(None);
         }
-        match self.take_up(keeping, workflow, id.clone(), None).await {
+        let taken_up = match read(keeping, definition, id).await {
+            Ok(kept) if kept.child_of.is_some() => return Ok(None),
+            Ok(kept) => {
+                let asked = Asked {
+                    kept: Some(kept),
+                    ..Asked::default()
+                };
+                self.take_up(keeping, definition, id, asked).await
+            }
+            Err(error) => Err(error),
+        };
+        match taken_up {
             Ok(run) => Ok(Some(run)),
             Err(WorkflowError::OtherWorkflow { .. } | WorkflowError::DrivenElsewhere { .. }) => {
                 Ok(None)
@@ -274,36 +374,48 @@ impl WorkflowOrchestrator {
         }
     }
 
-    fn keeping<I>(&self, workflow: &Workflow<I, Durable>) -> Result<&Keeping, WorkflowError> {
-        self.check_open(workflow.name())?;
+    fn keeping(&self, definition: Definition<'_>) -> Result<&Keeping, WorkflowError> {
+        self.check_open(definition)?;
         self.keeping
             .as_ref()
             .ok_or_else(|| WorkflowError::NoJournal {
-                workflow: workflow.name().to_owned(),
+                workflow: definition.plan.name.to_string(),
             })
     }
 
     /// A run that is in the journal, from where it is on.
-    async fn take_up<I>(
-        &self,
+    async fn take_up(
+        self: &Arc<Self>,
         keeping: &Keeping,
-        workflow: &Workflow<I, Durable>,
-        id: RunId,
-        input: Option<&RawValue>,
-    ) -> Result<Run, WorkflowError>
-    where
-        I: DeserializeOwned + Any + Send + Sync,
-    {
+        definition: Definition<'_>,
+        id: &RunId,
+        mut asked: Asked<'_>,
+    ) -> Result<Run, WorkflowError> {
         loop {
-            let kept = read(keeping, workflow, &id).await?;
-            if input.is_some_and(|input| !is_same(input, &kept.input)) {
+            let kept = match asked.kept.take() {
+                Some(kept) => kept,
+                None => read(keeping, definition, id).await?,
+            };
+            if let Some(Within { parent, .. }) = asked.parent
+                && kept.child_of.as_ref() != Some(parent)
+            {
+                return Err(WorkflowError::OtherParent {
+                    run: id.to_string(),
+                    parent: parent.run.clone(),
+                    step: parent.step.clone(),
+                });
+            }
+            if asked
+                .input
+                .is_some_and(|input| !is_same(input, &kept.input))
+            {
                 let run = id.to_string();
                 return Err(WorkflowError::OtherInput { run });
             }
             if kept.course.is_finished() {
-                return Ok(finished(workflow, id, kept));
+                return Ok(finished(definition, id.clone(), kept));
             }
-            if let Some(run) = keeping.runs.find(&id).filter(Run::goes_on) {
+            if let Some(run) = keeping.runs.find(id).filter(Run::goes_on) {
                 return Ok(run);
             }
             // Where it is this orchestrator's own and does not go on, nobody drives it: its start was
@@ -314,52 +426,57 @@ impl WorkflowOrchestrator {
                 let run = id.to_string();
                 return Err(WorkflowError::DrivenElsewhere { run, holder });
             }
-            if let Some(run) = self.claim(keeping, workflow, &id, kept, None).await? {
+            let claim = Claim {
+                retried: None,
+                suspend: asked.parent.map(|within| within.suspend),
+            };
+            if let Some(run) = self.claim(keeping, definition, id, kept, claim).await? {
                 return Ok(run);
             }
         }
     }
 
-    /// Makes a run this orchestrator's own, and drives it; retried, if that is to happen first.
-    /// `None`: something has happened to it meanwhile, perhaps that somebody else has claimed it.
-    async fn claim<I>(
-        &self,
+    /// Makes a run this orchestrator's own, and drives it. `None`: something has happened to it
+    /// meanwhile, perhaps that somebody else has claimed it.
+    async fn claim(
+        self: &Arc<Self>,
         keeping: &Keeping,
-        workflow: &Workflow<I, Durable>,
+        definition: Definition<'_>,
         id: &RunId,
         kept: Kept,
-        retried: Option<Fact>,
-    ) -> Result<Option<Run>, WorkflowError>
-    where
-        I: DeserializeOwned + Any + Send + Sync,
-    {
-        let plan = &workflow.plan;
+        claim: Claim<'_>,
+    ) -> Result<Option<Run>, WorkflowError> {
+        let plan = definition.plan;
         let fault = |record, source| fault_of(id, record, source);
-        let input: I = serde_json::from_str(kept.input.get())
-            .map_err(|source| fault(1, RecordFault::Unreadable(source)))?;
+        let decode = definition.decode.ok_or(RecordFault::NotDurable);
+        let input = decode
+            .and_then(|decode| decode(kept.input.get()).map_err(RecordFault::Unreadable))
+            .map_err(|source| fault(1, source))?;
         let (owner, suspend) = keeping.owner().await?;
-        let mut claim = AppendTo::stream(records::stream(id.as_str()))
+        let suspend = claim.suspend.cloned().unwrap_or(suspend);
+        let mut claiming = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Exactly(kept.version));
         let is_careful = kept.seems_to_kill();
         let mut course = kept.course;
-        if let Some(retried) = retried {
+        if let Some(retried) = claim.retried {
             let record = records::write(plan, &retried, course.status());
-            claim = claim.record(record.map_err(|source| fault(kept.version + 1, source))?);
+            claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, retried, |_| {});
         }
         let claimed = records::record(RUN_CLAIMED, &owner);
         // If a loss of power undoes it, nobody drives the run: then it is to be claimed again anyway.
-        let claim = claim.durably(Durability::Process);
-        let mut claim = claim.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
-        let before = self.settings.clock.now().duration_since(kept.started_at);
+        let claiming = claiming.durably(Durability::Process);
+        let mut claiming =
+            claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
+        let before = self.clock.now().duration_since(kept.started_at);
         let before = Duration::try_from(before).unwrap_or_default();
         course.apply(plan, Fact::Claimed, |_| {});
         for fact in self.cut_off_too_often(&course, before) {
             let record = records::write(plan, &fact, course.status());
-            claim = claim.record(record.map_err(|source| fault(kept.version + 1, source))?);
+            claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, fact, |_| {});
         }
-        let claimed = match keeping.journal.log.append(claim).await {
+        let claimed = match keeping.journal.log.append(claiming).await {
             Ok(claimed) => claimed,
             Err(EventLogError::WrongVersion { .. }) => return Ok(None),
             Err(error) => return Err(WorkflowError::journal(id, error)),
@@ -367,18 +484,19 @@ impl WorkflowOrchestrator {
         let beginning = Beginning {
             id: id.clone(),
             course,
-            input: Arc::new(input),
+            input,
             started_at: kept.started_at,
             before,
             parent: CancellationToken::new(),
             suspend: Some(suspend),
             told: kept.told,
             is_careful,
-            limits: self.limits(workflow)?,
+            limits: self.limits(definition)?,
+            child_of: kept.child_of,
         };
         Ok(Some(self.keep(
             keeping,
-            workflow,
+            definition,
             beginning,
             claimed.version,
         )))
@@ -386,7 +504,7 @@ impl WorkflowOrchestrator {
 
     /// That the run is paused for the steps that may be what ends its processes.
     fn cut_off_too_often(&self, course: &Course, before: Duration) -> Vec<Fact> {
-        let max = self.settings.max_recovery_attempts;
+        let max = self.max_recovery_attempts;
         let cut_off = course.cut_off().filter(|(_, times)| *times > max);
         let exhausted = cut_off.map(|(step, times)| Fact::Exhausted {
             step,
@@ -398,21 +516,20 @@ impl WorkflowOrchestrator {
     }
 
     /// Drives a run whose stream is at this version.
-    fn keep<I>(
-        &self,
+    fn keep(
+        self: &Arc<Self>,
         keeping: &Keeping,
-        workflow: &Workflow<I, Durable>,
+        definition: Definition<'_>,
         beginning: Beginning,
         version: u64,
     ) -> Run {
-        let shared = Shared::new(workflow, beginning, &self.settings);
+        let shared = Shared::new(definition, beginning, self);
         let writing = write(
             Arc::clone(&shared),
             Arc::clone(&keeping.journal.log),
             version,
         );
-        self.settings
-            .tasks
+        self.tasks
             .spawn(format!("records of run {}", shared.id), writing);
         let run = self.drive(shared);
         keeping.runs.insert(&run);
@@ -421,8 +538,9 @@ impl WorkflowOrchestrator {
 }
 
 /// A run that has finished, as a handle.
-fn finished<I>(workflow: &Workflow<I, Durable>, id: RunId, kept: Kept) -> Run {
-    let outcome = Outcome::of(workflow, id.clone(), kept.started_at, kept.course);
+fn finished(definition: Definition<'_>, id: RunId, kept: Kept) -> Run {
+    let (run, started_at) = (id.clone(), kept.started_at);
+    let outcome = Outcome::of(definition, run, started_at, kept.child_of, kept.course);
     let (_, outcome) = watch::channel(Some(End::Finished(Arc::new(outcome))));
     Run {
         id,
@@ -438,12 +556,12 @@ fn is_same(one: &RawValue, other: &RawValue) -> bool {
     one.get() == other.get() || value(one) == value(other)
 }
 
-async fn read<I>(
+async fn read(
     keeping: &Keeping,
-    workflow: &Workflow<I, Durable>,
+    definition: Definition<'_>,
     id: &RunId,
 ) -> Result<Kept, WorkflowError> {
-    let kept = resume::read(&*keeping.journal.log, &workflow.plan, id).await?;
+    let kept = resume::read(&*keeping.journal.log, definition.plan, id).await?;
     kept.ok_or_else(|| WorkflowError::NoSuchRun {
         run: id.to_string(),
     })

@@ -1,5 +1,7 @@
 //! A workflow as data: what a file or another program describes, before anything is checked.
 
+mod shapes;
+
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::retry::{OnExhausted, OnFailure, Retry};
+pub use shapes::{ForEachSpec, Items, RepeatSpec, WorkflowSpec};
 
 /// A workflow as data: steps that name their handlers and the steps they need.
 ///
@@ -85,6 +88,17 @@ pub struct StepSpec {
     /// durable run is interrupted.
     #[serde(default)]
     pub sleep: Option<Duration>,
+    /// The workflow that the step runs, in place of a handler: one that the registry
+    /// [knows](crate::Registry::with_workflow), started with `input`. Where no timeout is set, it takes as
+    /// long as it may.
+    #[serde(default)]
+    pub workflow: Option<WorkflowSpec>,
+    /// Calls the handler for each item of a list, in place of once; the output is a list, too.
+    #[serde(default)]
+    pub for_each: Option<ForEachSpec>,
+    /// Calls the handler in rounds, in place of once.
+    #[serde(default)]
+    pub repeat: Option<RepeatSpec>,
     /// What the handler is given, as it is.
     #[serde(default)]
     pub input: Value,
@@ -135,6 +149,9 @@ impl StepSpec {
             handler: handler.into(),
             signal: None,
             sleep: None,
+            workflow: None,
+            for_each: None,
+            repeat: None,
             input: Value::Null,
             needs: Vec::new(),
             needs_any: Vec::new(),
@@ -164,6 +181,28 @@ impl StepSpec {
     pub fn sleep(id: impl Into<String>, wait: Duration) -> Self {
         Self {
             sleep: Some(wait),
+            ..Self::new(id, "")
+        }
+    }
+
+    /// Calls its handler for each item of a list.
+    #[must_use]
+    pub fn for_each(mut self, each: impl Into<ForEachSpec>) -> Self {
+        self.for_each = Some(each.into());
+        self
+    }
+
+    /// Calls its handler in rounds.
+    #[must_use]
+    pub fn repeat(mut self, repeat: RepeatSpec) -> Self {
+        self.repeat = Some(repeat);
+        self
+    }
+
+    /// A step that runs the workflow of this name.
+    pub fn workflow(id: impl Into<String>, workflow: impl Into<WorkflowSpec>) -> Self {
+        Self {
+            workflow: Some(workflow.into()),
             ..Self::new(id, "")
         }
     }

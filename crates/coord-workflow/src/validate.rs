@@ -1,15 +1,17 @@
 //! From a [`Spec`] to a [`ValidSpec`], or to everything that is wrong with it at once.
 
+mod children;
 mod cycle;
 mod fault;
+mod shapes;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
 pub use fault::{Fault, Faults};
 
 use crate::name::{is_name, nearest};
-use crate::spec::{Spec, StepSpec};
+use crate::spec::{ForEachSpec, Spec, StepSpec};
 
 /// How many faults are told in full: more than anyone repairs between two runs, and few enough
 /// that looking for the nearest right name of each stays quick.
@@ -58,11 +60,23 @@ impl ValidSpec {
 ///
 /// # Errors
 ///
+/// A step that runs a workflow names one that only a registry knows: see
+/// [`Registry::workflow`](crate::Registry::workflow).
+///
 /// Every fault at once, in the order of the steps, cycles last. The indexes in a [`Fault`] are
 /// those of [`Spec::steps`], so that the caller can point into its own text.
 pub fn validate<'a>(
     spec: Spec,
     handlers: impl IntoIterator<Item = &'a str>,
+) -> Result<ValidSpec, Faults> {
+    check(spec, handlers, &BTreeMap::new())
+}
+
+/// The same, with the workflows that steps may run, by name, and the ids of their steps.
+pub(crate) fn check<'a>(
+    spec: Spec,
+    handlers: impl IntoIterator<Item = &'a str>,
+    workflows: &BTreeMap<&str, Vec<&str>>,
 ) -> Result<ValidSpec, Faults> {
     let handlers: BTreeSet<&str> = handlers.into_iter().collect();
     let mut found = Found::default();
@@ -76,6 +90,7 @@ pub fn validate<'a>(
     }
     let ids = check_ids(&spec.steps, &mut found);
     check_handlers(&spec.steps, &handlers, &mut found);
+    children::check(&spec.steps, workflows, &mut found);
     let mut resolve = |any| resolve_needs(&spec.steps, any, &ids, &mut found);
     let (needs, needs_any) = (resolve(false), resolve(true));
     let mut waits = needs.clone();
@@ -158,18 +173,24 @@ fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Fou
     for (index, step) in steps.iter().enumerate() {
         let when = step.when.as_ref().map(|call| &call.handler);
         let undo = step.undo.as_ref().map(|undo| &undo.handler);
-        let waits = [step.signal.is_some(), step.sleep.is_some()];
+        let waits = [
+            step.signal.is_some(),
+            step.sleep.is_some(),
+            step.workflow.is_some(),
+        ];
         let waits = waits.into_iter().filter(|waits| *waits).count();
         let handler = (waits == 0 || !step.handler.is_empty()).then_some(&step.handler);
         if waits + usize::from(handler.is_some()) > 1 {
             let id = step.id.clone();
             found.add(|| Fault::TwoWorks { step: index, id });
         }
+        shapes::check(index, step, waits > 0, found);
         if step.optional && step.critical {
             let id = step.id.clone();
             found.add(|| Fault::OptionalAndCritical { step: index, id });
         }
-        for name in [handler, when, undo].into_iter().flatten() {
+        let until = step.repeat.as_ref().map(|repeat| &repeat.until.handler);
+        for name in [handler, when, until, undo].into_iter().flatten() {
             if !handlers.contains(name.as_str()) {
                 found.add(|| Fault::UnknownHandler {
                     step: index,
@@ -195,18 +216,24 @@ fn resolve_needs(
         for (need, name) in names.iter().enumerate() {
             match ids.get(name.as_str()) {
                 Some(&index) => needs.push(index),
-                None => found.add(|| {
-                    let others = steps.iter().map(|other| other.id.as_str());
-                    Fault::UnknownNeed {
-                        step,
-                        need,
-                        any,
-                        id: spec.id.clone(),
-                        name: name.clone(),
-                        // A step is never told to need itself.
-                        nearest: nearest(name, others.filter(|other| *other != spec.id))
-                            .map(str::to_owned),
-                    }
+                None => found.add(|| Fault::UnknownNeed {
+                    step,
+                    need,
+                    any,
+                    id: spec.id.clone(),
+                    name: name.clone(),
+                    nearest: nearest_other(steps, spec, name),
+                }),
+            }
+        }
+        if !any && let Some(name) = spec.for_each.as_ref().and_then(ForEachSpec::step) {
+            match ids.get(name) {
+                Some(&index) => needs.push(index),
+                None => found.add(|| Fault::UnknownItems {
+                    step,
+                    id: spec.id.clone(),
+                    name: name.to_owned(),
+                    nearest: nearest_other(steps, spec, name),
                 }),
             }
         }
@@ -215,6 +242,12 @@ fn resolve_needs(
         needs
     };
     steps.iter().enumerate().map(resolve).collect()
+}
+
+/// The id of another step that is probably meant: none is told to need itself.
+fn nearest_other(steps: &[StepSpec], spec: &StepSpec, name: &str) -> Option<String> {
+    let others = steps.iter().map(|other| other.id.as_str());
+    nearest(name, others.filter(|other| *other != spec.id)).map(str::to_owned)
 }
 
 /// Kahn's algorithm; what is on a cycle, or needs what is, is left out.

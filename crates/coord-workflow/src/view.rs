@@ -1,5 +1,7 @@
 //! What is to be seen of a run: where it is, where each step is, and what that waits for.
 
+mod progress;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +12,8 @@ use serde_json::Value;
 
 use crate::course::{Course, Phase};
 use crate::plan::Plan;
-use crate::{RunId, Status};
+use crate::{Parent, RunId, Status};
+pub use progress::Progress;
 
 /// A run, as it was when it was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,6 +42,9 @@ pub struct RunView {
     pub(crate) begins_none: bool,
     /// Who drives it, if somebody does.
     pub driven_by: Option<String>,
+    /// The step of another run that it is the work of, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// Its steps, in the workflow's order.
     pub steps: Vec<StepView>,
 }
@@ -91,12 +97,19 @@ pub struct StepView {
     /// When it came to its end; or while it waits for another attempt, when that is made.
     #[serde(serialize_with = "seconds")]
     pub ended: Option<Duration>,
-    /// Why it failed, is exhausted, or could not be undone.
+    /// How far it is, where its work is more than one and some of it is done, and not all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Why it failed, is exhausted, or could not be undone; why its last attempt failed, while it tries
+    /// again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What it put out, where that is JSON.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "value")]
     pub output: Option<Arc<Value>>,
+    /// The run of another workflow that is its work, that of its last attempt, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub child: Option<RunId>,
     /// Whether it does not begin, as something that it needs has failed; the run goes on until the
     /// rest has come to its end.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -175,6 +188,10 @@ pub enum Why {
     Place,
     /// It runs.
     Running,
+    /// It waits for this run of another workflow, which is its work.
+    Child(RunId),
+    /// It runs, and some of its work is done.
+    Progress(Progress),
     /// It tries again at this time, counted from the beginning of the run.
     Retry {
         /// When.
@@ -214,6 +231,8 @@ impl fmt::Display for Why {
                 "it is ready, and waits for a place: as many steps as may run are running",
             ),
             Self::Running => formatter.write_str("it is running"),
+            Self::Child(run) => write!(formatter, "it waits for run `{run}`, which is its work"),
+            Self::Progress(progress) => write!(formatter, "it is running: {progress}"),
             Self::Retry { at } => write!(
                 formatter,
                 "its last attempt failed, and the next is made {at:.1?} after the run began"
@@ -265,10 +284,11 @@ impl RunView {
             StepPhase::Retrying => Why::Retry {
                 at: step.ended.unwrap_or_default(),
             },
-            _ => match (&step.signal, &step.event) {
-                (Some(signal), _) => Why::Signal(signal.clone()),
-                (None, Some(topic)) => Why::Event(topic.clone()),
-                (None, None) => Why::Running,
+            _ => match (&step.signal, &step.event, &step.child) {
+                (Some(signal), ..) => Why::Signal(signal.clone()),
+                (None, Some(topic), _) => Why::Event(topic.clone()),
+                (None, None, Some(run)) => Why::Child(run.clone()),
+                (None, None, None) => step.progress.map_or(Why::Running, Why::Progress),
             },
         })
     }
@@ -283,12 +303,13 @@ impl RunView {
     }
 
     /// Of the steps of a run.
-    pub(crate) fn steps_of(plan: &Plan, course: &Course) -> Vec<StepView> {
+    pub(crate) fn steps_of(run: &RunId, plan: &Plan, course: &Course) -> Vec<StepView> {
         let steps = plan.steps.iter().zip(course.steps()).enumerate();
         let views = steps.map(|(place, (step, record))| {
             let time = |nanos| Some(Duration::from_nanos(nanos));
             let phase = StepPhase::of(record.phase);
             let has_end = !matches!(phase, StepPhase::Waiting | StepPhase::Running);
+            let error = record.error.as_ref().filter(|_| phase.has_error());
             let output = course.outputs().get(place).and_then(|output| output.get());
             StepView {
                 id: step.id.to_string(),
@@ -299,8 +320,12 @@ impl RunView {
                 attempts: record.attempts,
                 started: time(record.started).filter(|_| record.attempts > 0),
                 ended: time(record.ended).filter(|_| has_end),
-                error: record.error.as_ref().map(ToString::to_string),
+                progress: Progress::of(plan, course, place),
+                error: error.map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
+                child: (step.runs_workflow() && record.has_begun())
+                    // An attempt that a crash cut off is made again, and does not count until then.
+                    .then(|| run.of_child(&step.id, record.life, record.attempts.max(1))),
                 is_blocked: record.is_blocked && !phase.is_over(),
                 signal: step.signal().map(str::to_owned),
                 event: step.topic().map(str::to_owned),
@@ -317,6 +342,10 @@ impl StepPhase {
             self,
             Self::Waiting | Self::Running | Self::Retrying | Self::Exhausted
         )
+    }
+
+    fn has_error(self) -> bool {
+        !matches!(self, Self::Completed | Self::Undone)
     }
 
     fn of(phase: Phase) -> Self {

@@ -50,6 +50,22 @@ pub enum Transition {
         #[serde(with = "seconds")]
         wait: Duration,
     },
+    /// A part of a step is done: an item of its list, or a round.
+    PartCompleted {
+        /// The step.
+        step: String,
+        /// Which part, from 0.
+        part: usize,
+        /// How many there are, or may be.
+        of: usize,
+    },
+    /// The work of a step is a run of another workflow, which goes on from now on.
+    ChildStarted {
+        /// The step.
+        step: String,
+        /// The id of the other run.
+        child: String,
+    },
     /// A step is done.
     StepCompleted {
         /// The step.
@@ -135,6 +151,8 @@ impl Transition {
         match self {
             Self::StepStarted { step, .. }
             | Self::StepRetrying { step, .. }
+            | Self::PartCompleted { step, .. }
+            | Self::ChildStarted { step, .. }
             | Self::StepCompleted { step, .. }
             | Self::StepFailed { step, .. }
             | Self::StepExhausted { step, .. }

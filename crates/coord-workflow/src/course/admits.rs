@@ -49,6 +49,10 @@ pub(crate) enum Refused {
         attempt: u32,
         next: u32,
     },
+    #[error("step {step} has no parts")]
+    NoParts { step: usize },
+    #[error("part {part} of step {step} is done, or is none of {of}")]
+    NoSuchPart { step: usize, part: usize, of: usize },
     #[error("step {step} is being undone: one after another")]
     BeingUndone { step: usize },
     #[error("step {step} is not being undone")]
@@ -85,6 +89,10 @@ impl Course {
             // is interrupted.
             Fact::Completed { step, .. } | Fact::AttemptFailed { step, .. } => {
                 self.running(*step).map(drop)
+            }
+            Fact::PartCompleted { step, part, of, .. } => {
+                self.running(*step)?;
+                self.admits_part(plan, *step, *part, *of)
             }
             // One that was cut off too often is not under way.
             Fact::Exhausted { step, .. } if self.is_cut_off(*step) => Ok(()),

@@ -6,10 +6,12 @@ impl Course {
     /// What is exhausted has all its attempts again.
     pub(super) fn try_anew(&mut self, at: u64, mut ready: impl FnMut(usize)) {
         self.timed_from = Some(at);
+        self.lives += 1;
         for (step, record) in self.steps.iter_mut().enumerate() {
             if record.phase == Phase::Exhausted {
                 (record.phase, record.attempts) = (Phase::Waiting, 0);
                 record.error = None;
+                record.life = self.lives;
                 ready(step);
             }
         }

@@ -1,5 +1,6 @@
 //! A run is exactly its facts: those of real runs are applied anew, and some out of order.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,9 +11,12 @@ use proptest::prelude::*;
 use super::{Course, Fact, Phase, Refused};
 use crate::outcome::report;
 use crate::{
-    Command, OnExhausted, OnFailure, Outcome, Retry, Status, Step, StepContext, StepError,
-    Workflow, WorkflowOrchestrator,
+    Command, OnExhausted, OnFailure, Outcome, Repeat, Retry, Round, Status, Step, StepContext,
+    StepError, Workflow, WorkflowOrchestrator,
 };
+
+/// How many items the list has.
+const ITEMS: usize = 3;
 
 #[derive(Debug, Clone)]
 struct Shape {
@@ -22,6 +26,10 @@ struct Shape {
     needs_any: u16,
     /// Whether it takes their outputs, too.
     takes_inputs: bool,
+    /// How many rounds it has, if it is no plain step.
+    rounds: Option<usize>,
+    /// Whether it repeats, or else is done for each item of a list.
+    repeats: bool,
     takes_ms: u64,
     failures: u32,
     max_attempts: u32,
@@ -46,11 +54,14 @@ fn shape() -> impl Strategy<Value = Shape> {
         prop::option::of(prop::bool::weighted(0.8)),
     );
     let needs_any = prop_oneof![2 => Just(0), 1 => any::<u16>()];
-    let needs = (any::<u16>(), needs_any);
+    let rounds = prop::option::weighted(0.3, 0..5_usize);
+    let needs = (any::<u16>(), needs_any, rounds, any::<bool>());
     (needs, behaviour, rest).prop_map(|(needs, behaviour, (optional, when, undo))| Shape {
         needs: needs.0 & needs.0.rotate_left(5),
         needs_any: needs.1,
         takes_inputs: behaviour.0,
+        rounds: needs.2,
+        repeats: needs.3,
         takes_ms: behaviour.1,
         failures: behaviour.2,
         max_attempts: behaviour.3,
@@ -62,10 +73,11 @@ fn shape() -> impl Strategy<Value = Shape> {
     })
 }
 
-fn build(shapes: &[Shape], timeout: Duration, on_failure: OnFailure) -> Workflow {
+fn build(shapes: &[Shape], timeout: Duration, on_failure: OnFailure) -> Workflow<Vec<usize>> {
     let workflow = Workflow::builder("facts").timeout(timeout);
     let mut workflow = workflow.on_failure(on_failure);
-    let mut handles: Vec<Step<usize>> = Vec::new();
+    let list = workflow.input();
+    let mut handles: Vec<Step<Vec<usize>>> = Vec::new();
     for (index, shape) in shapes.iter().cloned().enumerate() {
         let needs = (0..index).filter(|need| shape.needs & (1 << need) != 0);
         let needs: Vec<_> = needs.map(|need| handles[need]).collect();
@@ -85,6 +97,40 @@ fn build(shapes: &[Shape], timeout: Duration, on_failure: OnFailure) -> Workflow
         }
         let any = (0..index).filter(|need| shape.needs_any & (1 << need) != 0);
         step = step.after_any(any.map(|need| &handles[need]));
+        if let Some(rounds) = shape.rounds {
+            let retries = shape.failures;
+            if shape.repeats {
+                let takes = shape.takes_ms;
+                let one = move |round: Round<usize>| async move {
+                    sleep(Duration::from_millis(takes)).await;
+                    let number = round.number();
+                    match number < rounds || round.context.attempt() > retries {
+                        true if number >= rounds => Ok(ControlFlow::Break(vec![number])),
+                        true => Ok(ControlFlow::Continue(number)),
+                        false => Err(StepError::message("it was to fail")),
+                    }
+                };
+                // Some have a round too few.
+                handles.push(
+                    step.repeat(Repeat::at_most(3).every(Duration::from_millis(2)))
+                        .run(one),
+                );
+                continue;
+            }
+            let takes = shape.takes_ms;
+            // The last item fails as often as the step is to.
+            let one = move |context: StepContext, item: usize| async move {
+                if takes > 0 {
+                    sleep(Duration::from_millis(takes + item as u64)).await;
+                }
+                match item + 1 < ITEMS || context.attempt() > retries {
+                    true => Ok(item),
+                    false => Err(StepError::message("it was to fail")),
+                }
+            };
+            handles.push(step.for_each(list).run_with(one));
+            continue;
+        }
         let inputs = if shape.takes_inputs {
             needs
         } else {
@@ -105,7 +151,7 @@ fn build(shapes: &[Shape], timeout: Duration, on_failure: OnFailure) -> Workflow
                 sleep(Duration::from_millis(takes_ms)).await;
             }
             match context.attempt() > failures {
-                true => Ok(index),
+                true => Ok(vec![index]),
                 false => Err(StepError::message("it was to fail")),
             }
         };
@@ -129,13 +175,13 @@ fn on_failure() -> impl Strategy<Value = OnFailure> {
 }
 
 /// Runs it, cancelled after a while if that is before its end.
-fn execute(workflow: &Workflow, cancel_after: Option<u64>) -> Arc<Outcome> {
+fn execute(workflow: &Workflow<Vec<usize>>, cancel_after: Option<u64>) -> Arc<Outcome> {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build();
     runtime.expect("a runtime starts").block_on(async {
         let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).expect("the topic opens");
         let run = orchestrator
-            .start_workflow(workflow, ())
+            .start_workflow(workflow, (0..ITEMS).collect())
             .expect("it starts");
         if let Some(wait) = cancel_after {
             sleep(Duration::from_millis(wait)).await;
@@ -277,6 +323,7 @@ fn about(fact: &Fact) -> Option<usize> {
     match fact {
         Fact::Started { step, .. }
         | Fact::AttemptFailed { step, .. }
+        | Fact::PartCompleted { step, .. }
         | Fact::Completed { step, .. }
         | Fact::Failed { step, .. }
         | Fact::Exhausted { step, .. }

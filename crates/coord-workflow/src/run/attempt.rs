@@ -18,6 +18,7 @@ use crate::error::AttemptError;
 use crate::heartbeat::HeartWatch;
 use crate::outcome::SkipReason;
 use crate::plan::{Output, StepFuture};
+use crate::shape::Shape;
 use crate::{OnExhausted, StepContext, StepError};
 
 /// How an attempt ended.
@@ -63,6 +64,8 @@ pub(super) struct Bounds {
     pub(super) timeout: Duration,
     /// For how long it may give no sign of life.
     pub(super) heartbeat: Option<Duration>,
+    /// How long it has to end once it is told to; `None`: the grace of its orchestrator.
+    pub(super) grace: Option<Duration>,
 }
 
 impl Bounds {
@@ -71,6 +74,7 @@ impl Bounds {
         Self {
             timeout,
             heartbeat: None,
+            grace: None,
         }
     }
 }
@@ -119,7 +123,7 @@ pub(super) fn step(run: Arc<Shared>, step: usize, stage: Stage) -> BoxFuture<'st
 
 /// A step of a run.
 struct Step<'r> {
-    run: &'r Shared,
+    run: &'r Arc<Shared>,
     step: usize,
 }
 
@@ -181,11 +185,7 @@ impl Step<'_> {
                 // Meanwhile the run was stopped.
                 return self.cancelled().await;
             };
-            let bounds = Bounds {
-                timeout: planned.timeout,
-                heartbeat: planned.heartbeat_timeout,
-            };
-            let ended = supervise(run, first, bounds, &run.token).await;
+            let ended = supervise(run, first, run.bounds(step), &run.token).await;
             let error = match ended {
                 Attempt::Done(Ok(output)) => match run.keep(step, &output) {
                     Ok(kept) => return self.completed(output, kept, attempt, began).await,
@@ -331,6 +331,32 @@ impl Step<'_> {
     }
 }
 
+impl Shared {
+    /// What bounds an attempt at a step. A run that is the work of a step ends in its own time; and the
+    /// rounds of one that repeats have these bounds each.
+    fn bounds(&self, step: usize) -> Bounds {
+        let (bounds, grace) = (self.bounds_of_call(step), Some(Duration::MAX));
+        match self.plan.steps[step].shape {
+            Some(Shape::Repeat { .. }) => Bounds {
+                timeout: Duration::MAX,
+                heartbeat: None,
+                grace,
+            },
+            Some(Shape::Workflow { .. }) => Bounds { grace, ..bounds },
+            Some(Shape::ForEach { .. }) | None => bounds,
+        }
+    }
+
+    /// The same, of one call of its function.
+    pub(super) fn bounds_of_call(&self, step: usize) -> Bounds {
+        let planned = &self.plan.steps[step];
+        Bounds {
+            heartbeat: planned.heartbeat_timeout,
+            ..Bounds::timeout(planned.timeout)
+        }
+    }
+}
+
 /// Goes on with an attempt, with everything that bounds it: when its time is up or its token is
 /// cancelled it is told, given grace if it listens, and then dropped. What it completes in its grace
 /// is completed.
@@ -375,7 +401,7 @@ pub(super) async fn supervise<T>(
     };
     if let Some(watched) = context.as_ref().and_then(StepContext::watched) {
         watched.cancel();
-        if let Ok(Ok(output)) = timeout(run.settings.grace, work).await {
+        if let Ok(Ok(output)) = timeout(limits.grace.unwrap_or(run.settings.grace), work).await {
             return Attempt::Done(Ok(output));
         }
     }

@@ -1,5 +1,7 @@
 //! Undoing what a run did: the completed steps in the reverse of the order in which they completed.
 
+use std::sync::Arc;
+
 use coord_bus::CancellationToken;
 use coord_bus::time::{Instant, sleep, timeout};
 use coord_bus::vocabulary::Transition;
@@ -16,7 +18,7 @@ use crate::error::AttemptError;
 /// # Errors
 ///
 /// What was to be undone cannot be kept, so it is not undone either.
-pub(super) async fn all(run: &Shared) -> Result<(), End> {
+pub(super) async fn all(run: &Arc<Shared>) -> Result<(), End> {
     let deadline = Instant::now() + run.settings.compensation_timeout;
     while let Some(step) = run.next_to_undo() {
         let id = || run.step_id(step);
@@ -48,7 +50,7 @@ pub(super) async fn all(run: &Shared) -> Result<(), End> {
     Ok(())
 }
 
-async fn until_done(run: &Shared, step: usize) -> Result<(), StepError> {
+async fn until_done(run: &Arc<Shared>, step: usize) -> Result<(), StepError> {
     let retry = run.plan.steps[step].undo_retry;
     let mut attempt = 0;
     loop {
@@ -65,7 +67,7 @@ async fn until_done(run: &Shared, step: usize) -> Result<(), StepError> {
     }
 }
 
-async fn once(run: &Shared, step: usize, attempt: u32) -> Attempt<()> {
+async fn once(run: &Arc<Shared>, step: usize, attempt: u32) -> Attempt<()> {
     let planned = &run.plan.steps[step];
     // The run's own token is cancelled by now; undoing is not.
     let token = CancellationToken::new();

@@ -181,6 +181,25 @@ impl Shared {
         .await
     }
 
+    /// What has happened is to be written.
+    pub(super) fn call_writer(&self) {
+        let mut queue = self.queue();
+        let recorder = queue.recorder.as_mut();
+        let writer = recorder.and_then(|recorder| recorder.call_writer(true));
+        drop(queue);
+        writer.into_iter().for_each(Waker::wake);
+    }
+
+    /// Why a run that is suspended is.
+    pub(super) fn why_left(&self) -> End {
+        let queue = self.queue();
+        let end = queue
+            .recorder
+            .as_ref()
+            .and_then(|recorder| recorder.end.clone());
+        end.unwrap_or(End::Suspended)
+    }
+
     /// Somebody else has appended to the run's stream.
     pub(crate) fn has_news(&self) {
         let mut queue = self.queue();

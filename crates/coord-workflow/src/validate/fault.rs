@@ -83,9 +83,102 @@ pub enum Fault {
         nearest: Option<String>,
     },
 
-    /// A step has more than one of a handler, a signal to wait for and a time to sleep.
+    /// A step takes the items of its list from what is no step.
     #[error(
-        "step {} has more than one of `handler`, `signal` and `sleep`: keep what it is to do",
+        "step {} takes its items from {}, which is no step{}",
+        Shown(id),
+        Shown(name),
+        DidYouMean(nearest)
+    )]
+    UnknownItems {
+        /// Which step.
+        step: usize,
+        /// The step's id.
+        id: String,
+        /// Where it takes them from.
+        name: String,
+        /// The id of the step that is probably meant.
+        nearest: Option<String>,
+    },
+
+    /// A step that runs a workflow asks for a resource, which that could wait for.
+    #[error(
+        "step {} runs a workflow, so it takes no permits of a resource: let that workflow's steps",
+        Shown(id)
+    )]
+    ResourceOfWorkflow {
+        /// Which step.
+        step: usize,
+        /// Its id.
+        id: String,
+    },
+
+    /// A step says how its handler is called, and has none.
+    #[error(
+        "step {} has `{what}`, which is about a handler, and has none",
+        Shown(id)
+    )]
+    WithoutHandler {
+        /// Which step.
+        step: usize,
+        /// The step's id.
+        id: String,
+        /// What it says.
+        what: &'static str,
+    },
+
+    /// A step is to be done for each item of a list, and in rounds.
+    #[error("step {} has both `for_each` and `repeat`: keep one", Shown(id))]
+    TwoShapes {
+        /// Which step.
+        step: usize,
+        /// The step's id.
+        id: String,
+    },
+
+    /// A step runs a workflow that is not in the registry.
+    #[error(
+        "step {} runs the workflow {}, which is not registered{}",
+        Shown(id),
+        Shown(workflow),
+        DidYouMean(nearest)
+    )]
+    UnknownWorkflow {
+        /// Which step.
+        step: usize,
+        /// The step's id.
+        id: String,
+        /// The workflow that it names.
+        workflow: String,
+        /// The workflow that is probably meant.
+        nearest: Option<String>,
+    },
+
+    /// A step takes the output of a step that the workflow which it runs does not have.
+    #[error(
+        "step {} takes the output of {}, which is no step of the workflow {}{}",
+        Shown(id),
+        Shown(output),
+        Shown(workflow),
+        DidYouMean(nearest)
+    )]
+    UnknownOutput {
+        /// Which step.
+        step: usize,
+        /// The step's id.
+        id: String,
+        /// The workflow that it runs.
+        workflow: String,
+        /// The step of that whose output it names.
+        output: String,
+        /// The step of that which is probably meant.
+        nearest: Option<String>,
+    },
+
+    /// A step has more than one of a handler, a signal to wait for, a time to sleep and a workflow.
+    #[error(
+        "step {} has more than one of `handler`, `signal`, `sleep` and `workflow`: keep what it is to \
+         do",
         Shown(id)
     )]
     TwoWorks {

@@ -2,14 +2,18 @@
 //! end: nothing that was kept is done twice, and they come to the same end.
 
 mod child;
+mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coord_bus::EventLog;
 use coord_journal::Journal;
-use coord_workflow::{RunId, RunJournal, RunState, RunView, Status, StepPhase, WorkflowError};
+use coord_workflow::{
+    RunId, RunJournal, RunQuery, RunState, RunView, Status, StepPhase, WorkflowError,
+};
 
 use child::{Kill, Plot, effects, play};
 
@@ -43,6 +47,35 @@ fn look(dir: &Path, check: bool) -> Option<RunView> {
     })
 }
 
+/// What is known to be done beside steps: items, rounds, and steps of runs within the run. With whether a
+/// run is left that has not finished.
+fn parts_done(dir: &Path) -> (BTreeSet<String>, bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.unwrap().block_on(async {
+        let journal = Arc::new(Journal::open(dir.join("journal")).unwrap());
+        let mut done = BTreeSet::new();
+        let records = journal.read(&format!("run.{}", child::RUN), 1, 1_000).await;
+        for stored in records.unwrap() {
+            if stored.record.kind == "part-completed" {
+                let record: serde_json::Value =
+                    serde_json::from_slice(&stored.record.payload).unwrap();
+                let (step, part) = (record["step"].as_str().unwrap(), &record["part"]);
+                done.insert(format!("{step}:{part}"));
+            }
+        }
+        let runs = RunJournal::of(journal);
+        for run in runs.runs(&RunQuery::newest()).await.unwrap() {
+            if run.as_str() != child::RUN {
+                done.extend(completed(Some(&runs.view(&run).await.unwrap())));
+            }
+        }
+        let unfinished = runs.runs(&RunQuery::newest().unfinished()).await;
+        (done, !unfinished.unwrap().is_empty())
+    })
+}
+
 fn completed(view: Option<&RunView>) -> BTreeSet<String> {
     let steps = view.into_iter().flat_map(|view| &view.steps);
     let done = steps.filter(|step| {
@@ -61,6 +94,7 @@ fn run(plot: Plot, kills: impl IntoIterator<Item = Kill>) -> (Ending, usize) {
     let mut kills = kills.into_iter().fuse();
     // Effects of steps, by the time at which those were known to be completed.
     let mut before: BTreeMap<String, usize> = BTreeMap::new();
+    let mut before_parts: BTreeMap<String, usize> = BTreeMap::new();
     let mut processes = 0;
     loop {
         let kill = kills.next();
@@ -79,6 +113,20 @@ fn run(plot: Plot, kills: impl IntoIterator<Item = Kill>) -> (Ending, usize) {
                 "`{step}` began again after it had completed: {kill:?}"
             );
         }
+        let (parts, is_left) = parts_done(dir);
+        for part in parts {
+            let part = format!("-part {part}");
+            let begun = seen
+                .iter()
+                .filter(|effect| *effect == &format!("begin{part}"))
+                .count();
+            let known = *before_parts.entry(part.clone()).or_insert(begun);
+            assert_eq!(begun, known, "`{part}` began again: {kill:?}");
+            assert!(
+                seen.contains(&format!("end{part}")),
+                "`{part}` has no effect"
+            );
+        }
         for step in completed(view.as_ref()) {
             let begun = seen
                 .iter()
@@ -91,8 +139,14 @@ fn run(plot: Plot, kills: impl IntoIterator<Item = Kill>) -> (Ending, usize) {
             continue;
         };
         look(dir, true);
-        // A sleep leaves no trace but its end.
-        for step in view.steps.iter().filter(|step| step.id != "nap") {
+        assert!(!is_left, "a run within it was left behind");
+        // A sleep leaves no trace but its end, and what has parts leaves theirs.
+        let has_parts = matches!(plot, Plot::Parts | Plot::PartsFail);
+        let plain = view
+            .steps
+            .iter()
+            .filter(|step| step.id != "nap" && !has_parts);
+        for step in plain {
             let count = |what: &str| {
                 let effect = format!("{what} {}", step.id);
                 seen.iter().filter(|seen| **seen == effect).count()
@@ -177,4 +231,14 @@ fn a_run_that_completes_is_killed_at_any_moment() {
 #[test]
 fn a_run_that_fails_and_is_undone_is_killed_at_any_moment() {
     killed_at_any_moment(Plot::Fails);
+}
+
+#[test]
+fn a_run_of_items_rounds_and_a_run_within_it_is_killed_at_every_record() {
+    killed_at_every_record(Plot::Parts, Status::Completed);
+}
+
+#[test]
+fn a_run_of_items_rounds_and_a_run_within_it_that_fails_is_killed_at_any_moment() {
+    killed_at_any_moment(Plot::PartsFail);
 }

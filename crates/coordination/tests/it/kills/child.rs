@@ -20,6 +20,8 @@ use coord_workflow::{
 };
 use rustix::process::{Signal, getpid, kill_process};
 
+use super::parts;
+
 pub(super) const RUN: &str = "killed";
 
 const PLOT: &str = "COORD_KILLS_PLOT";
@@ -32,6 +34,10 @@ const AFTER: &str = "COORD_KILLS_AFTER";
 pub(super) enum Plot {
     Completes,
     Fails,
+    /// Items of a list, rounds and a run of another workflow; then it completes.
+    Parts,
+    /// The same, and then it fails.
+    PartsFail,
 }
 
 /// When the process is killed.
@@ -106,11 +112,11 @@ pub(super) fn effects(dir: &Path) -> Vec<String> {
 }
 
 #[derive(Clone)]
-struct Effects(PathBuf);
+pub(super) struct Effects(PathBuf);
 
 impl Effects {
     /// One write to the end of a file: it is there, or it is not.
-    fn add(&self, what: &str, step: &str) {
+    pub(super) fn add(&self, what: &str, step: &str) {
         let file = OpenOptions::new().append(true).create(true).open(&self.0);
         file.unwrap()
             .write_all(format!("{what} {step}\n").as_bytes())
@@ -259,6 +265,8 @@ fn in_its_role() {
     };
     let plot = match &*plot {
         "Fails" => Plot::Fails,
+        "Parts" => Plot::Parts,
+        "PartsFail" => Plot::PartsFail,
         _ => Plot::Completes,
     };
     let dir = PathBuf::from(dir);
@@ -281,7 +289,11 @@ fn in_its_role() {
             .journal(RunJournal::new(deadly, journal))
             .build()
             .unwrap();
-        let workflow = workflow(plot, &Effects(dir.join("effects")));
+        let effects = Effects(dir.join("effects"));
+        let workflow = match plot {
+            Plot::Completes | Plot::Fails => workflow(plot, &effects),
+            Plot::Parts | Plot::PartsFail => parts::workflow(plot, &effects),
+        };
         let run = orchestrator.start_durable(&workflow, RunId::named(RUN).unwrap(), ());
         run.await.unwrap().outcome().await.unwrap();
         let made = counted.made.load(Ordering::SeqCst);

@@ -1,0 +1,130 @@
+//! A step whose work is a run of another workflow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{NoInput, StepBuilder, Undo};
+use crate::child::{Child, Chosen};
+use crate::handle::{Inputs, Outputs, Step};
+use crate::plan::{Output, Slots};
+use crate::run::ChildRun;
+use crate::shape::Shape;
+use crate::{Fault, Keeps, Workflow};
+
+impl<I, U, K> StepBuilder<'_, I, NoInput, U, K> {
+    /// Adds the step: its work is a run of another workflow, and its output that of a step of that one.
+    ///
+    /// The other run, the child, is a run of its own, of the same orchestrator, with its own limits to
+    /// its time and its own events. It is in the same journal where this run is in one, under an id that
+    /// begins with this run's.
+    ///
+    /// - When the child fails, so does the attempt: with
+    ///   [`PartError::ChildFailed`](crate::PartError::ChildFailed), whose source is the child's error.
+    ///   By then the child has been undone. Another attempt is another run.
+    /// - When the attempt is to end, because this run is cancelled, has failed elsewhere or has timed
+    ///   out, or because of the step's own timeout, the child is cancelled and undone. The step ends
+    ///   after that, however long it takes.
+    /// - A run that is suspended or interrupted is so with its children, and goes on with them: after a
+    ///   crash the step has the run that it had. Where that cannot be gone on with, as its definition
+    ///   has changed for one, this run does not fail, but is left as it is, with
+    ///   [`WorkflowError::Child`](crate::WorkflowError::Child).
+    /// - A child that has completed is undone by what [undoes](StepBuilder::compensate) this step, if
+    ///   anything does.
+    /// - The step takes none of the places that steps share, and may not ask for a
+    ///   [resource](StepBuilder::resource): the child's steps do. There is no limit to its time but the
+    ///   runs', where none is set.
+    /// - Where a run is retried and the step done again, it is with a new child.
+    /// - At most [`MAX_DEPTH`](crate::MAX_DEPTH) runs are within each other.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # use std::sync::Arc;
+    /// # use coord_bus::LocalBus;
+    /// use coord_workflow::{StepError, Workflow, WorkflowOrchestrator};
+    ///
+    /// let mut build = Workflow::builder("build");
+    /// let target = build.input();
+    /// let binary = build
+    ///     .step("compile")
+    ///     .input(target)
+    ///     .run(|target: Arc<&'static str>| async move { Ok::<_, StepError>(format!("app-{target}")) });
+    /// let build = build.build()?;
+    ///
+    /// let mut release = Workflow::builder("release");
+    /// let target = release.step("target").run(async || Ok::<_, StepError>("arm64"));
+    /// let binary = release.step("build").input(target).workflow(&build, binary);
+    /// let release = release.build()?;
+    ///
+    /// let orchestrator = WorkflowOrchestrator::new(&LocalBus::new())?;
+    /// let outcome = orchestrator.execute_workflow(&release, ()).await?;
+    /// assert_eq!(*outcome.output(&binary).unwrap(), "app-arm64");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn workflow<T>(self, child: &Workflow<(), K>, output: Step<T>) -> Step<T>
+    where
+        U: Undo<T>,
+        K: Keeps<T> + Keeps<()>,
+        T: Send + Sync + 'static,
+    {
+        self.of_child(child, output, |_| Some(Arc::new(())))
+    }
+}
+
+impl<I, C, U, K> StepBuilder<'_, I, Step<C>, U, K> {
+    /// Adds the step: its work is a run of another workflow, which is started with the input. See
+    /// [`workflow`](StepBuilder::workflow) of a step without one.
+    pub fn workflow<T>(self, child: &Workflow<C, K>, output: Step<T>) -> Step<T>
+    where
+        U: Undo<T>,
+        K: Keeps<T> + Keeps<C>,
+        T: Send + Sync + 'static,
+        C: Send + Sync + 'static,
+    {
+        let input = self.inputs;
+        self.of_child(child, output, move |slots| {
+            Some(input.values(&Outputs(slots))? as Output)
+        })
+    }
+}
+
+impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
+    fn of_child<C, T>(
+        mut self,
+        child: &Workflow<C, K>,
+        output: Step<T>,
+        input: impl Fn(&Slots) -> Option<Output> + Send + Sync + 'static,
+    ) -> Step<T>
+    where
+        U: Undo<T>,
+        K: Keeps<T> + Keeps<C>,
+        T: Send + Sync + 'static,
+    {
+        let (step, id) = (self.workflow.steps.len(), self.step.id.to_string());
+        let chosen = output.index_in(child.identity);
+        if chosen.is_none() {
+            let id = id.clone();
+            self.workflow.faults.push(Fault::ForeignStep { step, id });
+        }
+        if !self.step.resources.is_empty() {
+            self.workflow
+                .faults
+                .push(Fault::ResourceOfWorkflow { step, id });
+        }
+        let child = Arc::new(Child {
+            plan: Arc::clone(&child.plan),
+            identity: child.identity,
+            input: <K as Keeps<C>>::kept().0,
+            output: Chosen::Step(chosen.unwrap_or_default()),
+        });
+        self.timeout.get_or_insert(Duration::MAX);
+        self.step.shape = Some(Shape::Workflow {
+            name: child.plan.name.clone(),
+        });
+        self.step.child = Some(Arc::clone(&child));
+        self.step.action = Box::new(move |start| {
+            let input = input(start.slots)?;
+            Some(Box::pin(ChildRun::of(start, &child).ended_with(input)))
+        });
+        self.add()
+    }
+}

@@ -1,0 +1,92 @@
+//! Parts of steps: what is done of a step whose work is more than one, before all of it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Course, Refused};
+use crate::plan::{Output, Plan};
+use crate::shape::{MAX_ITEMS, Shape};
+
+/// What is done of a step that has parts.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    /// How many there are, or may be.
+    pub(crate) of: usize,
+    /// How many are done.
+    pub(crate) done: usize,
+    /// The outputs of those; of rounds, that of the last.
+    pub(crate) outputs: BTreeMap<usize, Output>,
+    /// When the last of them was done.
+    pub(crate) at: u64,
+}
+
+impl Course {
+    /// What is done of a step that has parts; `None`, where nothing is, or all.
+    pub(crate) fn parts(&self, step: usize) -> Option<&Parts> {
+        self.parts.get(&step)
+    }
+
+    pub(super) fn admits_part(
+        &self,
+        plan: &Plan,
+        step: usize,
+        part: usize,
+        of: usize,
+    ) -> Result<(), Refused> {
+        let parts = self.parts(step);
+        let is_next = match plan.steps[step].shape {
+            Some(Shape::ForEach { .. }) => {
+                let is_new = |parts: &Parts| parts.of == of && !parts.outputs.contains_key(&part);
+                of <= MAX_ITEMS && parts.is_none_or(is_new)
+            }
+            // How many rounds there may be is not asked here: that may be decided anew while a run is
+            // interrupted.
+            Some(Shape::Repeat { .. }) => part == parts.map_or(0, |parts| parts.done),
+            Some(Shape::Workflow { .. }) | None => return Err(Refused::NoParts { step }),
+        };
+        match part < of && is_next {
+            true => Ok(()),
+            false => Err(Refused::NoSuchPart { step, part, of }),
+        }
+    }
+
+    pub(super) fn apply_part(
+        &mut self,
+        plan: &Plan,
+        (step, part, of): (usize, usize, usize),
+        output: Output,
+        at: u64,
+    ) {
+        let parts = self.parts.entry(step).or_insert_with(|| Parts {
+            of,
+            done: 0,
+            outputs: BTreeMap::new(),
+            at,
+        });
+        (parts.of, parts.at) = (of, at);
+        parts.done += 1;
+        if let Some(Shape::Repeat { .. }) = plan.steps[step].shape {
+            parts.outputs.clear();
+        }
+        parts.outputs.insert(part, output);
+        // It gets on, however often it is cut off.
+        self.cut_off.remove(&step);
+    }
+}
+
+/// The parts that are still done in a run that is retried, and the steps that lose theirs. A step that
+/// goes on where it was keeps them; what is done again in any case, or because of something before
+/// it, may have another list by then.
+pub(super) fn after_retry(
+    parts: BTreeMap<usize, Parts>,
+    plan: &Plan,
+    again: &[bool],
+    from: Option<usize>,
+) -> (BTreeMap<usize, Parts>, BTreeSet<usize>) {
+    let is_anew = |step: usize| {
+        let planned = &plan.steps[step];
+        let mut before = planned.needs.iter().chain(&planned.needs_any);
+        from == Some(step) || before.any(|need| again[*need])
+    };
+    let (anew, kept): (BTreeMap<_, _>, _) = parts.into_iter().partition(|(step, _)| is_anew(*step));
+    (kept, anew.into_keys().collect())
+}

@@ -1,0 +1,74 @@
+//! A run that has finished, and goes on after all.
+
+use std::sync::Arc;
+
+use super::parts::after_retry;
+use super::{Course, Phase};
+use crate::plan::{Output, Plan};
+
+impl Course {
+    /// Which steps a retry does again: those that were not done, or are not done any more, this one,
+    /// and all that come after any of them.
+    pub(crate) fn to_retry(&self, plan: &Plan, from: Option<usize>) -> Vec<bool> {
+        let is_undone = |step: usize| match self.steps[step].phase {
+            Phase::Completed | Phase::NotUndone | Phase::Skipped => false,
+            // That it fails harms nobody.
+            Phase::Failed => !plan.steps[step].optional,
+            _ => true,
+        };
+        let steps = 0..self.steps.len();
+        let mut again: Vec<_> = steps
+            .map(|step| is_undone(step) || from == Some(step))
+            .collect();
+        let mut next: Vec<_> = (0..again.len()).filter(|step| again[*step]).collect();
+        while let Some(step) = next.pop() {
+            for &after in plan.needed_by(step).iter().chain(plan.any_needed_by(step)) {
+                if !std::mem::replace(&mut again[after as usize], true) {
+                    next.push(after as usize);
+                }
+            }
+        }
+        again
+    }
+
+    pub(super) fn retry(&mut self, plan: &Plan, from: Option<usize>, at: u64) {
+        let again = self.to_retry(plan, from);
+        let parts = std::mem::take(&mut self.parts);
+        let (parts, anew) = after_retry(parts, plan, &again, from);
+        let outputs = std::mem::replace(&mut self.outputs, Arc::new([]));
+        let fresh = Self::new(plan);
+        (self.finished, self.stopped, self.undoing) = (None, None, None);
+        (self.is_failing, self.blocked) = (false, 0);
+        (self.timed_from, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
+        self.completed.clear();
+        self.lives += 1;
+        self.heartbeats.clear();
+        self.cut_off.clear();
+        let records = std::mem::replace(&mut self.steps, fresh.steps);
+        let mut over: Vec<_> = (0..again.len()).filter(|step| !again[*step]).collect();
+        over.sort_by_key(|step| records[*step].ended);
+        for (step, record) in records.iter().enumerate() {
+            let was_done = matches!(record.phase, Phase::Completed | Phase::Undone);
+            let is_anew = (again[step] && was_done) || anew.contains(&step);
+            self.steps[step].round = record.round + u32::from(is_anew);
+            self.steps[step].life = if again[step] { self.lives } else { record.life };
+        }
+        self.parts = parts;
+        for step in over {
+            let record = &records[step];
+            let kept = &mut self.steps[step];
+            (kept.started, kept.attempts) = (record.started, record.attempts);
+            match (record.phase, outputs[step].get()) {
+                (Phase::Completed | Phase::NotUndone, Some(output)) => {
+                    let _ = self.outputs[step].set(Output::clone(output));
+                    self.completed.push(step as u32);
+                    self.end(plan, step, Phase::Completed, record.ended, |_| {});
+                }
+                (phase, _) => {
+                    self.steps[step].error = record.error.clone();
+                    self.end_without_output(plan, step, phase, record.ended, |_| {});
+                }
+            }
+        }
+    }
+}

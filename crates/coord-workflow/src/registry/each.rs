@@ -1,0 +1,85 @@
+//! A handler that is called for each item of a list.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{Bound, output_of};
+use crate::durable::Item;
+use crate::part_error::PartError;
+use crate::plan::{Action, Output};
+use crate::run;
+use crate::shape::DEFAULT_ITEM_CONCURRENCY;
+use crate::spec::{ForEachSpec, Items};
+use crate::{HandlerCall, StepError};
+
+/// Where the items of a list come from, and how many are worked at at once.
+pub(super) struct Each {
+    items: Source,
+    concurrency: NonZeroUsize,
+}
+
+enum Source {
+    Step { place: usize, id: String },
+    List(Arc<Value>),
+}
+
+impl Each {
+    pub(super) fn new(spec: &ForEachSpec, ids: &[String]) -> Self {
+        let items = match &spec.items {
+            Items::List(list) => Source::List(Arc::new(Value::Array(list.clone()))),
+            Items::Step(id) => Source::Step {
+                // Validation has found it.
+                place: ids.iter().position(|step| step == id).unwrap_or_default(),
+                id: id.clone(),
+            },
+        };
+        Self {
+            items,
+            concurrency: spec.concurrency.unwrap_or(DEFAULT_ITEM_CONCURRENCY),
+        }
+    }
+
+    /// The step that they come from, if they do.
+    pub(super) fn from(&self) -> Option<usize> {
+        match self.items {
+            Source::Step { place, .. } => Some(place),
+            Source::List(_) => None,
+        }
+    }
+
+    pub(super) fn action(self, bound: Bound) -> Action {
+        let bound = Arc::new(bound);
+        Box::new(move |start| {
+            let list: Arc<Value> = match &self.items {
+                Source::List(list) => Arc::clone(list),
+                Source::Step { place, .. } => output_of(start.slots)(*place)?.downcast().ok()?,
+            };
+            let Some(of) = list.as_array().map(Vec::len) else {
+                let step = match &self.items {
+                    Source::Step { id, .. } => id.clone(),
+                    Source::List(_) => String::new(),
+                };
+                let error = StepError::from(PartError::NotAList { step }).permanent();
+                return Some(Box::pin(std::future::ready(Err(error))));
+            };
+            let items = run::Items::of(start, of, self.concurrency);
+            let bound = Arc::clone(&bound);
+            let call = bound.prepared(start.context(), output_of(start.slots));
+            Some(Box::pin(async move {
+                let one = |context, item: usize| {
+                    let done = (bound.handler)(HandlerCall {
+                        context,
+                        item: Some(list[item].clone()),
+                        ..call.clone()
+                    });
+                    async move { done.await.map(Item::output) }
+                };
+                let outputs = items.each(one).await?;
+                let outputs = outputs.iter().filter_map(Item::take).collect();
+                Ok(Arc::new(Value::Array(outputs)) as Output)
+            }))
+        })
+    }
+}

@@ -1,0 +1,262 @@
+//! A step whose work is a run of another workflow: started once, ended with the step.
+//!
+//! The child is a run of its own, of the same orchestrator and in the same journal, under an id that
+//! follows from its parent's: so a step that runs again, after a crash, has the run that it had. Whoever
+//! ends the step ends the child first: cancelled with it, or suspended where it is. Where the child
+//! cannot be gone on with here, neither can its parent, which is left as it is: it has not failed.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_bus::CancellationToken;
+use coord_bus::time::timeout;
+use coord_bus::vocabulary::Transition;
+use serde_json::value::RawValue;
+
+use super::{End, Shared};
+use crate::child::Child;
+use crate::context::Start;
+use crate::error::AttemptError;
+use crate::orchestrator::Run;
+use crate::part_error::PartError;
+use crate::plan::Output;
+use crate::runs::{New, Within};
+use crate::shape::MAX_DEPTH;
+use crate::{Command, Outcome, Parent, RunId, StepContext, StepError, WorkflowError};
+
+/// How often it is asked whether a child that another process drives has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// The run that is the work of a step, in one attempt.
+pub(crate) struct ChildRun {
+    parent: Arc<Shared>,
+    child: Arc<Child>,
+    id: RunId,
+    within: Parent,
+    /// Cancelled when the attempt is to end.
+    token: CancellationToken,
+}
+
+/// Why there is no outcome.
+enum NoOutcome {
+    /// The attempt has failed.
+    Failed(StepError),
+    /// It is to be ended, and there is no such run, or that is suspended with its parent.
+    Cancelled,
+    /// Neither can go on here.
+    Refused(WorkflowError),
+}
+
+impl ChildRun {
+    pub(crate) fn of(start: &Start<'_>, child: &Arc<Child>) -> Self {
+        let token = StepContext::token(&start.context());
+        Self::new(start.shared, child, start.step, start.attempt, token)
+    }
+
+    fn new(
+        parent: &Arc<Shared>,
+        child: &Arc<Child>,
+        step: usize,
+        attempt: u32,
+        token: CancellationToken,
+    ) -> Self {
+        let id = &parent.plan.steps[step].id;
+        let life = parent.queue().course.step(step).life;
+        let depth = parent.child_of.as_ref().map_or(0, |within| within.depth);
+        Self {
+            parent: Arc::clone(parent),
+            child: Arc::clone(child),
+            id: parent.id.of_child(id, life, attempt),
+            within: Parent {
+                run: parent.id.to_string(),
+                step: id.to_string(),
+                depth: depth + 1,
+            },
+            token,
+        }
+    }
+
+    /// Runs it to its end, started with this. What is chosen of its outputs.
+    pub(crate) async fn ended_with(self, input: Output) -> Result<Output, StepError> {
+        if self.within.depth > MAX_DEPTH {
+            let workflow = self.child.plan.name.to_string();
+            return Err(StepError::from(PartError::TooDeep { workflow }).permanent());
+        }
+        match self.outcome(Some(&input)).await {
+            Ok(outcome) => self.child.output_of(&outcome),
+            Err(NoOutcome::Failed(error)) => Err(error),
+            Err(NoOutcome::Cancelled) => {
+                // A run that is being suspended may hear of it later than its child.
+                self.token.cancelled().await;
+                Err(AttemptError::Cancelled.into())
+            }
+            Err(NoOutcome::Refused(error)) => {
+                let end = self.left(error);
+                // What else has happened in the parent is kept.
+                let _ = self.parent.settled().await;
+                self.parent.end_recording(end);
+                self.token.cancelled().await;
+                Err(AttemptError::Cancelled.into())
+            }
+        }
+    }
+
+    /// That the parent is left as it is.
+    fn left(&self, error: WorkflowError) -> End {
+        match error {
+            WorkflowError::Journal { source, .. } => End::Unrecorded(source),
+            error => End::Child {
+                step: self.within.step.clone(),
+                child: self.id.clone(),
+                source: Arc::new(error),
+            },
+        }
+    }
+
+    /// How it ended. Without an input it is not started.
+    async fn outcome(&self, input: Option<&Output>) -> Result<Arc<Outcome>, NoOutcome> {
+        let written = match input.filter(|_| self.parent.is_durable) {
+            Some(input) => Some(self.child.written(input).map_err(NoOutcome::Failed)?),
+            None => None,
+        };
+        let mut was_told = false;
+        loop {
+            let begun = match input.filter(|_| !self.token.is_cancelled()) {
+                Some(input) => self.start(input, written.as_deref()).await,
+                None => self.go_on().await,
+            };
+            match begun {
+                Ok(run) => {
+                    let told = || Transition::ChildStarted {
+                        step: self.within.step.clone(),
+                        child: self.id.to_string(),
+                    };
+                    if !std::mem::replace(&mut was_told, true) {
+                        self.parent.tell(told).await;
+                    }
+                    match self.ended(&run).await {
+                        Ok(outcome) => return Ok(outcome),
+                        // Somebody else goes on with it, or it is to be taken up anew.
+                        Err(WorkflowError::TakenOver { .. } | WorkflowError::Suspended { .. })
+                            if !self.parent.suspend.is_cancelled() => {}
+                        Err(WorkflowError::Aborted { .. }) => pending().await,
+                        Err(error @ WorkflowError::Journal { .. }) => {
+                            return Err(NoOutcome::Refused(error));
+                        }
+                        Err(_) => return Err(NoOutcome::Cancelled),
+                    }
+                }
+                Err(WorkflowError::DrivenElsewhere { .. }) => self.elsewhere().await?,
+                Err(WorkflowError::NoSuchRun { .. } | WorkflowError::ShutDown { .. }) => {
+                    return Err(NoOutcome::Cancelled);
+                }
+                Err(error @ WorkflowError::Resources { .. }) => {
+                    let error = PartError::ChildNotStarted {
+                        workflow: self.child.plan.name.to_string(),
+                        source: Arc::new(error),
+                    };
+                    return Err(NoOutcome::Failed(StepError::from(error).permanent()));
+                }
+                Err(error) => return Err(NoOutcome::Refused(error)),
+            }
+        }
+    }
+
+    async fn start(
+        &self,
+        input: &Output,
+        written: Option<&RawValue>,
+    ) -> Result<Run, WorkflowError> {
+        let settings = &self.parent.settings;
+        let (id, input) = (self.id.clone(), Arc::clone(input));
+        let Some(written) = written else {
+            let within = Some(self.within.clone());
+            return settings.start(self.child.definition(), id, input, within);
+        };
+        let new = New {
+            id,
+            input,
+            written: written.to_owned(),
+            parent: Some(self.within()),
+        };
+        settings.start_kept(self.child.definition(), new).await
+    }
+
+    /// The run, if it has begun already.
+    async fn go_on(&self) -> Result<Run, WorkflowError> {
+        if !self.parent.is_durable {
+            return Err(WorkflowError::NoSuchRun {
+                run: self.id.to_string(),
+            });
+        }
+        let settings = &self.parent.settings;
+        let going_on = settings.go_on_with_child(self.child.definition(), &self.id, self.within());
+        going_on.await
+    }
+
+    fn within(&self) -> Within<'_> {
+        Within {
+            parent: &self.within,
+            suspend: &self.parent.suspend,
+        }
+    }
+
+    /// Waits for its end, and brings it about where the attempt is to end.
+    async fn ended(&self, run: &Run) -> Result<Arc<Outcome>, WorkflowError> {
+        tokio::select! {
+            biased;
+            ended = run.outcome() => return ended,
+            () = self.token.cancelled() => {}
+        }
+        // One that is suspended suspends its child; any other end of the attempt is the child's.
+        if !self.parent.suspend.is_cancelled() {
+            run.cancel();
+        }
+        run.outcome().await
+    }
+
+    /// Somebody else drives it: waits a while, and lets them know where it is to end.
+    async fn elsewhere(&self) -> Result<(), NoOutcome> {
+        if self.parent.suspend.is_cancelled() {
+            return Err(NoOutcome::Cancelled);
+        }
+        if !self.token.is_cancelled() {
+            let _ = timeout(LOOK_EVERY, self.token.cancelled()).await;
+            return Ok(());
+        }
+        if let Some(keeping) = &self.parent.settings.keeping {
+            match keeping.journal.tell(&self.id, Command::Cancel).await {
+                Ok(()) | Err(WorkflowError::RunFinished { .. }) => {}
+                Err(error) => return Err(NoOutcome::Refused(error)),
+            }
+        }
+        let suspended = timeout(LOOK_EVERY, self.parent.suspend.cancelled());
+        let _ = suspended.await;
+        Ok(())
+    }
+}
+
+/// A step that had begun in a process that is gone is not to run again, as its run is stopped: the run
+/// that was its work is ended first.
+///
+/// # Errors
+///
+/// It cannot be ended here.
+pub(super) async fn end_of_stopped(parent: &Arc<Shared>, step: usize) -> Result<(), End> {
+    let Some(child) = &parent.plan.steps[step].child else {
+        return Ok(());
+    };
+    let record = parent.queue().course.step(step).clone();
+    if !record.has_begun() || !parent.is_durable {
+        return Ok(());
+    }
+    let token = CancellationToken::new();
+    token.cancel();
+    let run = ChildRun::new(parent, child, step, record.attempts + 1, token);
+    match run.outcome(None).await {
+        Err(NoOutcome::Refused(error)) => Err(run.left(error)),
+        Err(NoOutcome::Cancelled) if parent.suspend.is_cancelled() => Err(End::Suspended),
+        _ => Ok(()),
+    }
+}

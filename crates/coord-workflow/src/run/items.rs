@@ -1,0 +1,157 @@
+//! A step that does the same for each item of a list: what is left of it, so many at once.
+
+use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use coord_bus::vocabulary::Transition;
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::task::coop::consume_budget;
+
+use super::Shared;
+use crate::context::Start;
+use crate::course::Fact;
+use crate::error::AttemptError;
+use crate::part_error::PartError;
+use crate::plan::Output;
+use crate::shape::{MAX_ITEMS, Shape};
+use crate::{StepContext, StepError};
+
+/// How many items may be done and not kept yet: more wait until those are.
+const UNKEPT_MAX: usize = 1_000;
+
+/// The items of a step's list, in one attempt at the step.
+pub(crate) struct Items {
+    run: Arc<Shared>,
+    context: StepContext,
+    step: usize,
+    /// How many there are.
+    of: usize,
+    /// How many of them at once.
+    concurrency: usize,
+}
+
+impl Items {
+    /// So many items of the step that begins, so many at once.
+    pub(crate) fn of(start: &Start<'_>, of: usize, concurrency: NonZeroUsize) -> Self {
+        Self {
+            run: Arc::clone(start.shared),
+            context: start.context(),
+            step: start.step,
+            of,
+            concurrency: concurrency.into(),
+        }
+    }
+
+    /// Does what is left to do, and puts all outputs out, in the order of the list. An item that fails,
+    /// or panics, leaves the others alone.
+    pub(crate) async fn each<Fut>(
+        &self,
+        work: impl Fn(StepContext, usize) -> Fut,
+    ) -> Result<Vec<Output>, StepError>
+    where
+        Fut: Future<Output = Result<Output, StepError>>,
+    {
+        let of = self.of;
+        if of > MAX_ITEMS {
+            return Err(StepError::from(PartError::TooManyItems { count: of }).permanent());
+        }
+        let going = self.left().into_iter().map(|item| {
+            let (context, work) = (&self.context, &work);
+            let one = async move { work(context.of_part(item), item).await };
+            // Nothing of it is looked at after a panic.
+            let one = AssertUnwindSafe(one).catch_unwind();
+            async move {
+                let done = one.await;
+                let done = done.unwrap_or_else(|panic| Err(StepError::panicked(&*panic)));
+                (item, done)
+            }
+        });
+        let mut going = stream::iter(going).buffer_unordered(self.concurrency);
+        let mut failed = Vec::new();
+        let mut unkept = 0;
+        while let Some((item, done)) = going.next().await {
+            let done = match done {
+                Ok(output) => self.completed(item, output).await,
+                Err(error) => Err(error),
+            };
+            failed.extend(done.err().map(|error| (item, error)));
+            unkept += 1;
+            if unkept == UNKEPT_MAX {
+                unkept = 0;
+                self.run.settled_or_stopped().await;
+            }
+            // Items that never wait leave others on this thread their turn.
+            consume_budget().await;
+        }
+        match PartError::items_failed(failed, of) {
+            Some(error) => Err(error),
+            None => Ok(self.run.outputs_of_parts(self.step)),
+        }
+    }
+
+    /// Those that are not done.
+    fn left(&self) -> Vec<usize> {
+        let queue = self.run.queue();
+        let parts = queue.course.parts(self.step);
+        let is_left = |item: &usize| parts.is_none_or(|parts| !parts.outputs.contains_key(item));
+        (0..self.of).filter(is_left).collect()
+    }
+
+    async fn completed(&self, part: usize, output: Output) -> Result<(), StepError> {
+        self.run
+            .part_completed(self.step, part, self.of, output)
+            .await
+    }
+}
+
+impl Shared {
+    /// A part of a step is done: from now on it is not done again.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be kept, or the step has come to its end meanwhile.
+    pub(super) async fn part_completed(
+        &self,
+        step: usize,
+        part: usize,
+        of: usize,
+        output: Output,
+    ) -> Result<(), StepError> {
+        let codec = self.plan.steps[step].shape.as_ref();
+        let codec = codec.and_then(Shape::codec_of_parts);
+        let kept = codec.filter(|_| self.is_durable);
+        let kept = kept.map(|codec| (codec.encode)(&output)).transpose();
+        let kept =
+            kept.map_err(|error| StepError::from(AttemptError::unwritable(error)).permanent())?;
+        let fact = Fact::PartCompleted {
+            step,
+            part,
+            of,
+            output,
+            kept,
+            at: self.elapsed(),
+        };
+        let told = || Transition::PartCompleted {
+            step: self.step_id(step),
+            part,
+            of,
+        };
+        Ok(self.happens(fact, told).await?)
+    }
+
+    /// The outputs of a step's parts, in their order.
+    fn outputs_of_parts(&self, step: usize) -> Vec<Output> {
+        let queue = self.queue();
+        let parts = queue.course.parts(step);
+        parts.map_or_else(Vec::new, |parts| parts.outputs.values().cloned().collect())
+    }
+
+    /// Waits until all that has happened so far is kept, or else until the run is told to stop, as it
+    /// never will be.
+    pub(super) async fn settled_or_stopped(&self) {
+        if self.settled().await.is_err() {
+            self.token.cancelled().await;
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A step that repeats: round after round, each from what the one before left, until one is the last.
+//!
+//! What a round leaves is kept before the next begins, so a loop that is taken up goes on after its last
+//! kept round. The wait before a round counts from then, by the clock of the run.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_bus::CancellationToken;
+use coord_bus::time::{Instant, timeout};
+
+use super::attempt::{Attempt, first, supervise};
+use super::{Shared, between};
+use crate::context::Start;
+use crate::error::AttemptError;
+use crate::part_error::PartError;
+use crate::plan::{Output, StepFuture};
+use crate::repeat::Repeat;
+use crate::{StepContext, StepError};
+
+/// What a round comes to: the output of the step, or what the next round is given.
+pub(crate) type RoundEnd = ControlFlow<Output, Output>;
+
+/// The rounds of a step, in one attempt.
+pub(crate) struct Rounds {
+    run: Arc<Shared>,
+    step: usize,
+    attempt: u32,
+    repeat: Repeat,
+    /// Cancelled when the attempt is to end.
+    token: CancellationToken,
+}
+
+/// Where a loop is.
+#[derive(Default)]
+struct SoFar {
+    done: usize,
+    /// What the last round left.
+    left: Option<Output>,
+    /// When that was.
+    at: u64,
+}
+
+impl Rounds {
+    pub(crate) fn of(start: &Start<'_>, repeat: Repeat) -> Self {
+        Self {
+            run: Arc::clone(start.shared),
+            step: start.step,
+            attempt: start.attempt,
+            repeat,
+            token: StepContext::token(&start.context()),
+        }
+    }
+
+    /// Round after round, of which each is begun with what the one before left.
+    pub(crate) async fn until_done(
+        &self,
+        begin: impl Fn(&Start<'_>, Option<Output>) -> Option<StepFuture<RoundEnd>>,
+    ) -> Result<Output, StepError> {
+        let (run, limit) = (&self.run, self.repeat.limit.get());
+        loop {
+            let SoFar { done, left, at } = self.so_far();
+            if done >= limit as usize {
+                return Err(StepError::from(PartError::RoundsExhausted { limit }).permanent());
+            }
+            self.wait(done, at).await?;
+            let first = {
+                let mut start = run.start(self.step, self.attempt, &self.token);
+                start.part = Some(done);
+                start.since = Instant::now();
+                start.last_heartbeat = run.queue().course.last_heartbeat(self.step);
+                first(&start, |start| begin(start, left))
+            };
+            let bounds = run.bounds_of_call(self.step);
+            match supervise(run, first, bounds, &self.token).await {
+                Attempt::Done(Ok(ControlFlow::Break(output))) => return Ok(output),
+                Attempt::Done(Ok(ControlFlow::Continue(left))) => {
+                    run.part_completed(self.step, done, limit as usize, left)
+                        .await?;
+                }
+                Attempt::Done(Err(error)) => return Err(error),
+                Attempt::Cancelled => return Err(AttemptError::Cancelled.into()),
+            }
+            run.settled_or_stopped().await;
+            // Rounds that never wait leave others on this thread their turn.
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    fn so_far(&self) -> SoFar {
+        let queue = self.run.queue();
+        let Some(parts) = queue.course.parts(self.step) else {
+            return SoFar::default();
+        };
+        SoFar {
+            done: parts.done,
+            left: parts.outputs.values().next_back().cloned(),
+            at: parts.at,
+        }
+    }
+
+    /// Until the next round is to begin.
+    async fn wait(&self, done: usize, at: u64) -> Result<(), StepError> {
+        let wait = match u32::try_from(done) {
+            Ok(done) if done > 0 => self.repeat.backoff.delay(done),
+            _ => Duration::ZERO,
+        };
+        let left = wait.saturating_sub(between(at, self.run.elapsed()));
+        let is_told = match left.is_zero() {
+            true => self.token.is_cancelled(),
+            false => timeout(left, self.token.cancelled()).await.is_ok(),
+        };
+        match is_told {
+            true => Err(AttemptError::Cancelled.into()),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The ids of runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use coord_bus::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::WorkflowError;
+use crate::fingerprint::Hash;
+use crate::name::{NAME_LENGTH_MAX, is_name};
+
+/// The id of a run.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(Arc<str>);
+
+impl RunId {
+    /// An id chosen by who starts the run, such as `order-1042`: 1 to 64 letters, digits, `-`, `_`
+    /// and `.`, the first of them a letter or a digit.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::InvalidRunId`].
+    pub fn named(id: impl Into<String>) -> Result<Self, WorkflowError> {
+        let id = id.into();
+        match is_name(&id) {
+            true => Ok(Self(id.into())),
+            false => Err(WorkflowError::InvalidRunId { id }),
+        }
+    }
+
+    /// An id that no other run has. Of two that are made in different milliseconds, the later one
+    /// sorts after the earlier one.
+    pub fn unique() -> Self {
+        Self::at(Timestamp::now())
+    }
+
+    /// The time in milliseconds and a random part, both in base 36.
+    pub(crate) fn at(now: Timestamp) -> Self {
+        let time = base_36(now.as_millisecond().unsigned_abs(), 9);
+        Self(format!("{time}-{}", base_36(fastrand::u64(..), 6)).into())
+    }
+
+    /// That of the run that is the work of a step, in an attempt at it: another for each attempt, and for
+    /// each time that a retried run does it anew. To ask again is to have the same id.
+    pub(crate) fn of_child(&self, step: &str, life: u32, attempt: u32) -> Self {
+        let mut hash = Hash::default();
+        hash.text(&self.0);
+        hash.text(step);
+        hash.number(life as usize);
+        hash.number(attempt as usize);
+        // Ids have nothing in them but ASCII.
+        let mut id = format!("{self}.{step}");
+        id.truncate(NAME_LENGTH_MAX - 11);
+        Self(format!("{id}-{}", base_36(hash.value(), 10)).into())
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The last so many digits of a number.
+fn base_36(mut number: u64, digits: usize) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut text = vec![b'0'; digits];
+    for digit in text.iter_mut().rev() {
+        *digit = DIGITS[(number % 36) as usize];
+        number /= 36;
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Serialize for RunId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}

@@ -1,0 +1,93 @@
+//! Steps whose work is more than one: what they are made of, and the bounds of that.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::durable::Codec;
+
+/// How many items a list may have that a step does the same for.
+pub const MAX_ITEMS: usize = 100_000;
+
+/// How many items of a list a step works at at once where nothing else is said.
+pub const DEFAULT_ITEM_CONCURRENCY: NonZeroUsize = match NonZeroUsize::new(40) {
+    Some(items) => items,
+    None => NonZeroUsize::MIN,
+};
+
+/// How deep runs may be within each other: so a workflow that runs itself comes to an end.
+pub const MAX_DEPTH: u32 = 32;
+
+/// The step that a run is the work of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Parent {
+    /// Its run.
+    pub run: String,
+    /// Its id.
+    pub step: String,
+    /// How many runs the child is within, that run included.
+    pub depth: u32,
+}
+
+/// What the work of a step is made of, where it is more than one.
+pub(crate) enum Shape {
+    /// The same for each item of a list, whose outputs are kept like this.
+    ForEach { codec: Option<Codec> },
+    /// Rounds, of which each but the last puts out what is kept like this.
+    Repeat { codec: Option<Codec> },
+    /// A run of another workflow.
+    Workflow { name: Box<str> },
+}
+
+/// The same, as a run's first record has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KeptShape {
+    ForEach,
+    Repeat,
+    Workflow(String),
+}
+
+impl Shape {
+    /// How the outputs of its parts are kept.
+    pub(crate) fn codec_of_parts(&self) -> Option<Codec> {
+        match self {
+            Self::ForEach { codec } | Self::Repeat { codec } => *codec,
+            Self::Workflow { .. } => None,
+        }
+    }
+
+    pub(crate) fn kept(&self) -> KeptShape {
+        match self {
+            Self::ForEach { .. } => KeptShape::ForEach,
+            Self::Repeat { .. } => KeptShape::Repeat,
+            Self::Workflow { name } => KeptShape::Workflow(name.to_string()),
+        }
+    }
+
+    /// To read the records of a run by: outputs are JSON.
+    pub(crate) fn of_kept(kept: &KeptShape) -> Self {
+        let codec = Some(Codec::of::<Value>());
+        match kept {
+            KeptShape::ForEach => Self::ForEach { codec },
+            KeptShape::Repeat => Self::Repeat { codec },
+            KeptShape::Workflow(name) => Self::Workflow {
+                name: name.as_str().into(),
+            },
+        }
+    }
+}
+
+/// In a word or two: what a graph says of the step, and a part of its fingerprint.
+impl fmt::Display for Shape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ForEach { .. } => formatter.write_str("for each"),
+            Self::Repeat { .. } => formatter.write_str("repeats"),
+            Self::Workflow { name } => write!(formatter, "workflow {name}"),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! As data.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use coord_workflow::{HandlerCall, Registry, RunId, Spec, Status, StepSpec, WorkflowSpec};
+use serde_json::{Value, json};
+
+use super::{World, delivery, error_of};
+use crate::durable::Machine;
+
+fn id() -> RunId {
+    RunId::named("r").unwrap()
+}
+
+fn data() -> Registry {
+    let inner = Registry::new().handler("echo", async |call: HandlerCall| Ok(call.input));
+    let spec = Spec::new("inner")
+        .step(StepSpec::new("a", "echo").input(1))
+        .step(StepSpec::new("b", "echo").input(2));
+    let inner = inner.workflow(spec).unwrap();
+    Registry::new()
+        .handler("echo", async |call: HandlerCall| Ok(call.input))
+        .with_workflow(&inner)
+        .with_workflow(&delivery(&World::default()).0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_data_a_step_runs_a_workflow_of_the_registry() {
+    let spec = Spec::new("outer")
+        .step(StepSpec::workflow("all", "inner"))
+        .step(StepSpec::workflow(
+            "one",
+            WorkflowSpec::from("inner").output("b"),
+        ))
+        .step(StepSpec::workflow("typed", WorkflowSpec::from("delivery").output("ship")).input(4))
+        .step(StepSpec::workflow("wrong", "delivery").input("four"));
+    let written = serde_json::to_value(&spec).unwrap();
+    assert_eq!(
+        written["steps"][1]["workflow"],
+        json!({ "name": "inner", "output": "b" })
+    );
+    assert_eq!(serde_json::from_value::<Spec>(written).unwrap(), spec);
+    let (machine, workflow) = (Machine::new(), data().workflow(spec).unwrap());
+    let process = machine.process();
+    let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    let value = |step| {
+        outcome
+            .value_of(step)
+            .map(|value: Arc<Value>| (*value).clone())
+    };
+    assert_eq!(
+        outcome.status,
+        Status::Failed,
+        "`wrong` has an input of another type"
+    );
+    assert_eq!(
+        error_of(&outcome, "wrong").to_string(),
+        "invalid type: string \"four\", expected u32 at line 1 column 6"
+    );
+    let spec = Spec {
+        steps: Vec::new(),
+        ..Spec::new("outer")
+    };
+    drop(spec);
+    assert_eq!(value("wrong"), None);
+
+    let spec = Spec::new("outer")
+        .step(StepSpec::workflow("all", "inner"))
+        .step(StepSpec::workflow(
+            "one",
+            WorkflowSpec::from("inner").output("b"),
+        ))
+        .step(StepSpec::workflow("typed", WorkflowSpec::from("delivery").output("ship")).input(4));
+    let workflow = data().workflow(spec).unwrap();
+    let run = process
+        .start_durable(&workflow, RunId::named("s").unwrap(), ())
+        .await;
+    let outcome = run.unwrap().outcome().await.unwrap();
+    let value = |step| {
+        outcome
+            .value_of(step)
+            .map(|value: Arc<Value>| (*value).clone())
+    };
+    assert_eq!(value("all"), Some(json!({ "a": 1, "b": 2 })));
+    assert_eq!(value("one"), Some(json!(2)));
+    assert_eq!(value("typed"), Some(json!("parcel 4")));
+}
+
+#[test]
+fn as_data_what_is_wrong_with_a_workflow_is_told_with_the_nearest_right_name() {
+    let both = StepSpec {
+        handler: "echo".to_owned(),
+        ..StepSpec::workflow("both", "inner")
+    };
+    let spec = Spec::new("outer")
+        .step(StepSpec::workflow("unknown", "iner"))
+        .step(StepSpec::workflow(
+            "output",
+            WorkflowSpec::from("delivery").output("shp"),
+        ))
+        .step(StepSpec::workflow("takes", "inner").resource("gpu", NonZeroU32::MIN))
+        .step(StepSpec::workflow("each", "inner").for_each(vec![]))
+        .step(both);
+    let faults = data().workflow(spec).unwrap_err().to_string();
+    for text in [
+        r#"step "unknown" runs the workflow "iner", which is not registered; did you mean "inner"?"#,
+        r#"step "output" takes the output of "shp", which is no step of the workflow "delivery"; did you mean "ship"?"#,
+        r#"step "takes" runs a workflow, so it takes no permits of a resource"#,
+        r#"step "each" has `for_each`, which is about a handler, and has none"#,
+        r#"step "both" has more than one of `handler`, `signal`, `sleep` and `workflow`"#,
+    ] {
+        assert!(faults.contains(text), "{faults}");
+    }
+}
