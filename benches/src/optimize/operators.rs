@@ -51,13 +51,16 @@ fn drain<S: Stream>(stream: S) -> (f64, u64) {
     })
 }
 
-/// ns an item until everything was pushed. rxrust starts its timers on a `LocalSet`.
-fn push(subscribe: impl FnOnce()) -> f64 {
-    runtime(1).block_on(LocalSet::new().run_until(async {
+/// ns an item until everything was pushed, and how much came out by then. rxrust starts its timers on
+/// a `LocalSet`.
+fn push(subscribe: impl FnOnce(Rc<Cell<u64>>)) -> (f64, u64) {
+    let came = Rc::new(Cell::new(0));
+    let took = runtime(1).block_on(LocalSet::new().run_until(async {
         let begin = Instant::now();
-        subscribe();
+        subscribe(Rc::clone(&came));
         nanoseconds(begin)
-    }))
+    }));
+    (took, came.get())
 }
 
 fn nanoseconds(begin: Instant) -> f64 {
@@ -84,17 +87,12 @@ fn batch() {
         let (took, came) = match contender {
             0 => drain(hot().batch(100, PERIOD)),
             1 => drain(hot().chunks_timeout(100, PERIOD)),
-            _ => {
-                let came = Rc::new(Cell::new(0));
-                let counted = Rc::clone(&came);
-                let took = push(|| {
-                    let items = Local::from_iter(0..ITEMS);
-                    items
-                        .buffer_time_max(PERIOD, 100)
-                        .subscribe(move |_| counted.set(counted.get() + 1));
-                });
-                (took, came.get())
-            }
+            _ => push(|came| {
+                let items = Local::from_iter(0..ITEMS);
+                items
+                    .buffer_time_max(PERIOD, 100)
+                    .subscribe(move |_| came.set(came.get() + 1));
+            }),
         };
         assert_eq!(came, ITEMS / 100);
         took
@@ -110,17 +108,12 @@ fn throttle() {
                 hot(),
                 futures_time::stream::interval(PERIOD.into()),
             )),
-            _ => {
-                let came = Rc::new(Cell::new(0));
-                let counted = Rc::clone(&came);
-                let took = push(|| {
-                    let items = Local::from_iter(0..ITEMS);
-                    items
-                        .throttle_time(PERIOD, ThrottleEdge::leading())
-                        .subscribe(move |_| counted.set(counted.get() + 1));
-                });
-                (took, came.get())
-            }
+            _ => push(|came| {
+                let items = Local::from_iter(0..ITEMS);
+                items
+                    .throttle_time(PERIOD, ThrottleEdge::leading())
+                    .subscribe(move |_| came.set(came.get() + 1));
+            }),
         };
         assert!((1..ITEMS / 100).contains(&came), "{came}");
         took
@@ -138,11 +131,13 @@ fn debounce() {
                 assert_eq!(came, 1);
                 took
             }
-            _ => push(|| {
-                Local::from_iter(0..ITEMS)
-                    .debounce(PERIOD)
-                    .subscribe(|_| {});
-            }),
+            _ => {
+                let (took, _) = push(|_| {
+                    let items = Local::from_iter(0..ITEMS);
+                    items.debounce(PERIOD).subscribe(|_| {});
+                });
+                took
+            }
         },
     );
 }
@@ -155,17 +150,12 @@ fn distinct() {
             let key = |item: u64| item % KEYS;
             let (took, came) = match contender {
                 0 => drain(tokio_stream::iter((0..ITEMS).map(key)).distinct(KEYS as usize)),
-                _ => {
-                    let came = Rc::new(Cell::new(0));
-                    let counted = Rc::clone(&came);
-                    let took = push(|| {
-                        let items = Local::from_iter((0..ITEMS).map(key));
-                        items
-                            .distinct()
-                            .subscribe(move |_| counted.set(counted.get() + 1));
-                    });
-                    (took, came.get())
-                }
+                _ => push(|came| {
+                    let items = Local::from_iter((0..ITEMS).map(key));
+                    items
+                        .distinct()
+                        .subscribe(move |_| came.set(came.get() + 1));
+                }),
             };
             assert_eq!(came, KEYS);
             took
@@ -178,17 +168,12 @@ fn distinct() {
         |contender| {
             let (took, came) = match contender {
                 0 => drain(hot().distinct_until_changed()),
-                _ => {
-                    let came = Rc::new(Cell::new(0));
-                    let counted = Rc::clone(&came);
-                    let took = push(|| {
-                        let items = Local::from_iter(0..ITEMS);
-                        items
-                            .distinct_until_changed()
-                            .subscribe(move |_| counted.set(counted.get() + 1));
-                    });
-                    (took, came.get())
-                }
+                _ => push(|came| {
+                    let items = Local::from_iter(0..ITEMS);
+                    items
+                        .distinct_until_changed()
+                        .subscribe(move |_| came.set(came.get() + 1));
+                }),
             };
             assert_eq!(came, ITEMS);
             took
