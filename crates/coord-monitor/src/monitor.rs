@@ -157,7 +157,7 @@ impl PerformanceMonitor {
         self.measuring.sources.add(Arc::new(source))
     }
 
-    /// Reads what has been published by now, of each topic at most [`DEFAULT_CAPACITY`] events, and
+    /// Reads what has been published by now, of each topic at most [`DEFAULT_CAPACITY`](coord_bus::DEFAULT_CAPACITY) events, and
     /// stops measuring; what has not stopped within `deadline` is aborted. What was measured can
     /// still be asked for.
     ///
