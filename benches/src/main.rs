@@ -9,6 +9,7 @@
 )]
 
 mod bus;
+mod flow;
 mod workflow;
 mod journal;
 mod durable;
@@ -22,6 +23,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("bus") => bus::run(arguments.next().as_deref()),
+        Some("flow") => flow::run(),
         Some("workflow") => workflow::run(),
         Some("journal") => journal::run(arguments.next().as_deref()),
         Some("durable") => durable::run(),
@@ -32,7 +34,7 @@ fn main() {
         Some("coord") => coord::run(),
         Some("screen") => screen::run(),
         _ => println!(
-            "usage: cargo xtask bench NAME, where NAME is one of: bus, workflow, journal, durable, optimize, monitor, coord, screen"
+            "usage: cargo xtask bench NAME, where NAME is one of: bus, flow, workflow, journal, durable, optimize, monitor, coord, screen"
         ),
     }
 }

@@ -98,6 +98,7 @@ async fn publish(publisher: Publisher<ProcessOutput>, done: tokio::sync::oneshot
             let line = ProcessOutput {
                 process: format!("process-{}", number % PROCESSES),
                 pid: 1,
+                attempt: 1,
                 stream: OutputStream::Stdout,
                 line: number.to_string(),
                 continues: false,

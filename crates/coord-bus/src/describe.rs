@@ -6,6 +6,7 @@ mod table;
 use std::fmt;
 use std::panic::Location;
 
+pub use flowchart::mermaid_label;
 use serde::Serialize;
 
 use crate::{Overflow, TopicStats};

@@ -190,7 +190,7 @@ pub use bus::{AnyLog, Bus, BusExt, Drained, Opening, Port};
 #[cfg(feature = "test-util")]
 pub use byte_bus::{ByteBus, FaultCounts, Faults};
 pub use dead_letter::DeadLetter;
-pub use describe::Description;
+pub use describe::{Description, mermaid_label};
 pub use error::{AnyDeliveryError, BusError, Refusal, Refused, TryReceiveError};
 pub use event::{Details, Envelope, Event, Meta};
 pub use event_log::{

@@ -220,6 +220,10 @@ impl Board {
                 row.turn(at, State::Failed);
                 row.took = Some(*duration);
             }
+            Transition::StepExhausted { error, .. } => {
+                row.remark.clone_from(error);
+                row.turn(at, State::Paused);
+            }
             Transition::StepSkipped { reason, .. } => {
                 row.remark.clone_from(reason);
                 row.turn(at, State::Skipped);

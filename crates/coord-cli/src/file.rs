@@ -15,6 +15,7 @@ mod condition;
 mod check;
 mod walk;
 mod text;
+mod failing;
 mod fault;
 mod faults;
 #[cfg(test)]
@@ -24,6 +25,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
+
+use coordination::workflow::OnFailure;
 
 use miette::SourceSpan;
 use toml::de::DeTable;
@@ -51,6 +54,8 @@ pub(crate) struct WorkflowFile {
     pub(crate) concurrency: Option<NonZeroUsize>,
     /// How long a run takes at most.
     pub(crate) timeout: Duration,
+    /// What becomes of the rest of a run when a step fails.
+    pub(crate) on_failure: OnFailure,
     /// The parameters with their defaults.
     pub(crate) params: BTreeMap<String, String>,
     /// Variables for every step and service.

@@ -75,6 +75,7 @@ pub(crate) fn workflow(
     let mut spec = Spec::new(&job.file.name);
     spec.timeout = Some(job.file.timeout.saturating_add(gone_on));
     spec.concurrency = job.file.concurrency;
+    spec.on_failure = job.file.on_failure;
     for (index, (unit, runs)) in job.file.units.iter().zip(runs).enumerate() {
         let input = job.described(unit, index);
         let mut planned = match &unit.role {
@@ -106,6 +107,9 @@ fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
     if step.optional {
         planned = planned.optional();
     }
+    planned.heartbeat_timeout = step.failing.heartbeat_timeout;
+    planned.on_exhausted = step.failing.on_exhausted;
+    planned.critical = step.failing.critical;
     for (name, permits) in &step.resources {
         planned = planned.resource(name, *permits);
     }
@@ -201,7 +205,8 @@ impl Job {
                 graceful: self.hands.hold(&unit.id, &call.context.token()),
                 immediate: self.interrupts.kill.clone(),
             };
-            let ended = self.run_process(&process, &stop).await;
+            call.context.heartbeat();
+            let ended = self.run_process(&process, &stop, &call.context).await;
             match self.hands.release(&unit.id) {
                 _ if call.context.token().is_cancelled() => return ended,
                 Some(Wish::Restart(_)) => {}
@@ -223,7 +228,7 @@ impl Job {
             graceful: call.context.token(),
             immediate: self.interrupts.abandon.clone(),
         };
-        let undone = self.run_process(&process, &stop).await;
+        let undone = self.run_process(&process, &stop, &call.context).await;
         match undone {
             // Whoever asked for an end at once does not want another attempt.
             Err(error) if stop.immediate.is_cancelled() => Err(error.permanent()),
@@ -395,9 +400,16 @@ impl Job {
             .envs(&unit.env)
     }
 
-    async fn run_process(&self, process: &ProcessSpec, stop: &Stop) -> Result<Value, StepError> {
+    /// Runs a process; each line that it prints is a sign of life.
+    async fn run_process(
+        &self,
+        process: &ProcessSpec,
+        stop: &Stop,
+        context: &StepContext,
+    ) -> Result<Value, StepError> {
         let runner = self.module.processes()?;
-        match runner.run(process, stop).await {
+        let printed = |_: &str| context.heartbeat();
+        match runner.run_with_output(process, stop, printed).await {
             Ok(exit) if exit.is_success() => Ok(json!(exit)),
             Ok(exit) => Err(StepExit(exit).into()),
             Err(error @ ProcessError::Stopped { .. }) => Err(StepError::from(error).permanent()),

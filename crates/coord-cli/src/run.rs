@@ -19,7 +19,7 @@ use miette::{Diagnostic, Report};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::args::{Manner, RunArgs};
+use crate::args::{Color, Manner, RunArgs};
 use crate::definition::{Definition, Prepared};
 use crate::ended::Ended;
 use crate::exit_code::ExitCode;
@@ -235,24 +235,12 @@ async fn execute_on(
     }
     bus.close();
     ended.cancel();
-    // A live screen stays for as long as somebody looks at a failure; any other is soon done.
-    let screen = tokio::select! {
-        screen = &mut showing => screen.ok(),
-        never = signals.watch(&interrupts) => match never {},
-        () = either(&interrupts.end, &failed) => {
-            let screen = timeout(SCREEN_DEADLINE, &mut showing).await;
-            screen.ok().and_then(Result::ok)
-        }
+    let ending = Ending {
+        interrupts: &interrupts,
+        failed: &failed,
+        color: manner.color,
     };
-    let untold = tokio::select! {
-        untold = kept_to_the_end(kept) => untold,
-        never = signals.watch(&interrupts) => match never {},
-        () = interrupts.abandon.cancelled() => None,
-    };
-    // Told on a terminal that is given back.
-    if let Some(untold) = untold {
-        screen::say(manner.color, &untold);
-    }
+    let screen = ending.see(&mut signals, &mut showing, kept).await;
     let end = end?;
     let ended = end.outcome.map(|outcome| Ended {
         outcome,
@@ -267,6 +255,48 @@ async fn execute_on(
         let _ = forget(&journal).await;
     }
     Ok(code)
+}
+
+/// The end of a run, as far as others have to come to theirs.
+struct Ending<'e> {
+    interrupts: &'e Interrupts,
+    /// Cancelled when the run did not come to an end.
+    failed: &'e CancellationToken,
+    color: Color,
+}
+
+impl Ending<'_> {
+    /// Waits until everything is shown that is to be shown, and written that was printed. The screen,
+    /// if it is still there.
+    async fn see(
+        &self,
+        signals: &mut Signals,
+        showing: &mut oneshot::Receiver<Screen>,
+        kept: Option<oneshot::Receiver<Option<String>>>,
+    ) -> Option<Screen> {
+        let Self {
+            interrupts, failed, ..
+        } = self;
+        // A live screen stays for as long as somebody looks at a failure; any other is soon done.
+        let screen = tokio::select! {
+            screen = &mut *showing => screen.ok(),
+            never = signals.watch(interrupts) => match never {},
+            () = either(&interrupts.end, failed) => {
+                let screen = timeout(SCREEN_DEADLINE, &mut *showing).await;
+                screen.ok().and_then(Result::ok)
+            }
+        };
+        let untold = tokio::select! {
+            untold = kept_to_the_end(kept) => untold,
+            never = signals.watch(interrupts) => match never {},
+            () = interrupts.abandon.cancelled() => None,
+        };
+        // Told on a terminal that is given back.
+        if let Some(untold) = untold {
+            screen::say(self.color, &untold);
+        }
+        screen
+    }
 }
 
 /// Who keeps what is printed, if the run is kept.

@@ -1,5 +1,5 @@
 //! Flows between the topics of the shared vocabulary: what processes do becomes entries of the log
-//! and notifications.
+//! and notifications, what a person types is shown, and modules learn of their settings.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -21,10 +21,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use coord_bus::Topic;
 use coord_bus::time::Clock;
 use coord_bus::vocabulary::{
-    LOG_EVENTS, LogEvent, LogLevel, NOTIFICATION, Notification, OutputStream, PROCESS_LIFECYCLE,
-    PROCESS_OUTPUT, ProcessState, Severity,
+    CLI_COMMAND, CLI_PARSE, CONFIG_CHANGE, CliState, ConfigChange, LOG_EVENTS, LogEvent, LogLevel,
+    NOTIFICATION, Notification, OutputStream, PROCESS_HEALTH, PROCESS_LIFECYCLE, PROCESS_OUTPUT,
+    ProcessState, Severity, UI_UPDATE, UiChange, UiUpdate,
 };
 
 use crate::{EventFlow, OnFailure};
@@ -90,6 +92,27 @@ pub fn process_output_to_log(clock: Arc<dyn Clock>) -> EventFlow {
         .on_failure(OnFailure::Skip)
 }
 
+/// Whether processes are well, as entries of the log: `info` for one that is, `warn` for one that is
+/// not.
+pub fn process_health_to_log() -> EventFlow {
+    EventFlow::from(&PROCESS_HEALTH)
+        .map(|event| {
+            let (level, is) = match event.healthy {
+                true => (LogLevel::Info, "passed"),
+                false => (LogLevel::Warn, "failed"),
+            };
+            LogEvent {
+                at: event.at,
+                level,
+                source: event.process.clone(),
+                message: format!("{} probe {is}: {}", event.probe, event.answer),
+            }
+        })
+        .to(&LOG_EVENTS)
+        .named("process-health-to-log")
+        .on_failure(OnFailure::Skip)
+}
+
 /// A notification of each process that crashes: it ends with anything but exit code 0, and was not
 /// asked to stop before.
 pub fn process_crash_to_notification() -> EventFlow {
@@ -118,5 +141,68 @@ pub fn process_crash_to_notification() -> EventFlow {
         })
         .to(&NOTIFICATION)
         .named("process-crash-to-notification")
+        .on_failure(OnFailure::Skip)
+}
+
+/// How commands get on, for the component `command.NAME` of a screen: a line of text.
+pub fn cli_command_to_ui() -> EventFlow {
+    EventFlow::from(&CLI_COMMAND)
+        .filter_map(|event| {
+            let text = match &event.state {
+                CliState::Started => "running".to_owned(),
+                CliState::Completed { duration } => format!("done in {duration:.1?}"),
+                CliState::Failed { error, .. } => format!("failed: {error}"),
+                CliState::Cancelled { .. } => "cancelled".to_owned(),
+                // A state that came into the vocabulary later.
+                _ => return None,
+            };
+            Some(UiUpdate {
+                component: format!("command.{}", event.command),
+                at: event.at,
+                change: UiChange::Text { text },
+            })
+        })
+        .to(&UI_UPDATE)
+        .named("cli-command-to-ui")
+        .on_failure(OnFailure::Skip)
+}
+
+/// What is wrong with the line that a person types, for the component `input` of a screen: the first
+/// fault, with what may have been meant, or nothing.
+pub fn cli_parse_to_ui() -> EventFlow {
+    EventFlow::from(&CLI_PARSE)
+        .map(|event| {
+            let text = event
+                .faults
+                .first()
+                .map(|fault| match fault.suggestions.first() {
+                    Some(suggestion) => format!("{}: `{suggestion}`?", fault.message),
+                    None => fault.message.clone(),
+                });
+            UiUpdate {
+                component: "input".to_owned(),
+                at: event.at,
+                change: UiChange::Text {
+                    text: text.unwrap_or_default(),
+                },
+            }
+        })
+        .to(&UI_UPDATE)
+        .named("cli-parse-to-ui")
+        .on_failure(OnFailure::Skip)
+}
+
+/// Changes of settings that concern a module, which is those of its section and of the sections in
+/// that, to a topic of its own.
+pub fn config_change_to_module(
+    section: impl Into<String>,
+    module: &Topic<ConfigChange>,
+) -> EventFlow {
+    let section = section.into();
+    let name = format!("config-change-to-{section}");
+    EventFlow::from(&CONFIG_CHANGE)
+        .filter(move |change| change.concerns(&section))
+        .to(module)
+        .named(name)
         .on_failure(OnFailure::Skip)
 }

@@ -17,7 +17,7 @@ use crate::failure::Failures;
 use crate::options::{FlowOptions, OnFailure};
 use crate::run::{Run, Trip};
 use crate::stage::Opening;
-use crate::{EventFlow, FlowError, FlowReport, ShutdownReport};
+use crate::{EventFlow, FlowError, FlowGraph, FlowReport, ShutdownReport};
 
 /// The most flows of one choreographer: more than a program has that somebody still understands,
 /// and few enough that looking at all arrows costs nothing.
@@ -242,7 +242,12 @@ impl EventChoreographer {
             .collect()
     }
 
-    /// Stops a flow when it has handled what has been published to its source by now, and removes
+    /// All of them, to be drawn.
+    pub fn graph(&self) -> FlowGraph {
+        FlowGraph::of(self.event_flows())
+    }
+
+    /// Stops a flow when it has handled what has been published to its sources by now, and removes
     /// it. If that takes longer than `deadline` it is aborted, and what it left is reported.
     ///
     /// Over a bus of bytes, what `try_publish` handed over and has not arrived does not count as

@@ -380,6 +380,7 @@ impl Course {
             name: self.name.to_string(),
             from: shape.from.clone(),
             to: shape.to.clone(),
+            dead_letters: shape.dead_letters.clone(),
             state,
             stats,
             left: left + stats.held,

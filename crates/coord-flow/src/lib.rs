@@ -50,30 +50,50 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | `flow` | from where to where, and what happens on the way: [`EventFlow`] |
-//! | `choreographer` | who runs flows and stops them: [`EventChoreographer`] |
+//! | `flow` | from where to where, and what happens on the way: [`EventFlow`], [`FlowSource`], [`FlowStages`] |
+//! | `window` | which items go together: [`Window`] |
+//! | `options` | what becomes of failures: [`OnFailure`] |
+//! | `sinks` | where items go: [`Route`] |
+//! | `choreographer` | who runs flows, pauses, replaces and stops them: [`EventChoreographer`] |
 //! | `arrows` | which topic feeds which |
 //! | `course` | a flow that runs: what it has done, and how it ends |
 //! | `run` | the task of a flow |
-//! | `failure` | what failed on the way, told to `error-detected` |
-//! | `report` | what flows did and left: [`FlowReport`], [`FlowStats`] |
+//! | `stage` | what is pulled through: a file for each kind of stage |
+//! | `origin` | which event an item came from |
+//! | `failure` | what failed on the way: who is told, where the event goes |
+//! | `report` `latency` | what flows did and left: [`FlowReport`], [`FlowStats`], [`FlowLatency`] |
+//! | `graph` | all flows, to be drawn: [`FlowGraph`] |
 //! | [`builtin`] | flows between the topics of the shared vocabulary |
 //! | `error` | what can go wrong: [`FlowError`] |
 //!
 //! # Promises
 //!
-//! **Loss.** A flow takes every event that is accepted by its source after it was added, in order.
-//! Each is published, filtered out, or failed and counted as such. While its sink is full a flow
-//! waits, and so, once its source is full, do the publishers of its source: memory stays flat.
+//! **Loss.** A flow takes every event that is accepted by its sources after it was added, in order,
+//! unless it asks for another [`Overflow`](coord_bus::Overflow). Each is published, filtered out,
+//! merged into something, or failed, and counted as such, with what is made of it beyond one for one:
+//! [`FlowStats`]. While its sink is full a flow waits, and so, once its source is full, do the
+//! publishers of its source: memory stays flat. What windows and `enrich` hold is bounded, and comes
+//! out when the flow ends.
 //!
-//! **Failure.** A panic in a stage is the failure of that one event: it is counted, published to
-//! `error-detected` (kind `panic`, source `flow/NAME`), and the flow goes on. A stage that keeps
-//! state meets it as the panic left it. Where `error-detected` itself is full the report is lost,
-//! and the count stays. A flow that `error-detected` feeds, directly or through others, only
-//! counts, for its reports would come back to it.
+//! **Stages** of a flow are one type and one task: between two of them nothing is boxed or queued,
+//! but that `enrich` boxes its futures, and `try_map` and windows a timer.
 //!
-//! **Loops.** A flow that would feed itself, directly or around a ring of flows, is refused: when
-//! full it would wait for itself for ever. Only flows of one choreographer are looked at.
+//! **Failure.** What fails in `try_map` or `enrich` is tried again as often as the flow says. What
+//! has failed then, or panicked in any stage, or could not be published, is the failure of that one
+//! item: it is counted, told to `error-detected` (source `flow/NAME`), published as a
+//! [`Fault`](coord_bus::Fault) of its event where somebody listens for these, and by default the event becomes
+//! a dead letter of its topic ([`OnFailure`]). A stage that keeps state meets a panic as that left it.
+//! Where `error-detected` or the faults are full the report is lost, and the count stays; for dead
+//! letters a flow waits. A flow that `error-detected` feeds, directly or through others, does not
+//! tell it of its own failures, for its reports would come back to it.
+//!
+//! **Loops.** A flow that would feed itself, directly or around a ring of flows, dead letters
+//! included, is refused: when full it would wait for itself for ever. With
+//! [`allow_loop`](EventFlow::allow_loop) it is not, and waits for nobody in a way that others wait
+//! for. Only flows of one choreographer are looked at.
+//!
+//! **Changes.** A flow that is paused takes nothing and loses nothing. One that is replaced hands its
+//! place in its sources on, so that no event is lost or comes twice.
 //!
 //! **Causes.** What a flow makes of an event that has details carries its id as causation id, and
 //! its correlation id. An event without details costs nothing for it.
@@ -99,12 +119,14 @@ mod origin;
 mod failure;
 mod report;
 mod latency;
+mod graph;
 pub mod builtin;
 mod error;
 
 pub use choreographer::{EventChoreographer, MAX_FLOWS};
 pub use error::FlowError;
 pub use flow::{EventFlow, FlowSource, FlowStages};
+pub use graph::{FlowGraph, GraphFlow};
 pub use latency::FlowLatency;
 pub use options::OnFailure;
 pub use report::{FlowReport, FlowState, FlowStats, ShutdownReport};

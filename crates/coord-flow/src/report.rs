@@ -17,6 +17,8 @@ pub struct FlowReport {
     pub from: Vec<String>,
     /// The topics that it publishes to.
     pub to: Vec<String>,
+    /// The topics that its dead letters go to, if they go anywhere.
+    pub dead_letters: Vec<String>,
     /// Whether it runs, or how it ended.
     pub state: FlowState,
     /// What it has done.

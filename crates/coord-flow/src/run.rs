@@ -7,12 +7,12 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use coord_bus::{
-    BoxFuture, BusError, Envelope, Event, Failure, Publisher, Refused, Topic, WithCauses,
+    BoxFuture, BusError, Envelope, Event, Failure, Publish, Publisher, Refused, Topic, WithCauses,
 };
-use tokio::task::coop::consume_budget;
+use tokio::task::coop::{self, consume_budget};
 
 use crate::course::{AtEnd, Course, Replacement, Shape, add};
 use crate::failure::Failures;
@@ -149,15 +149,17 @@ struct Driver<S: Stage> {
 }
 
 impl<S: Stage<Out: Event>> Driver<S> {
-    async fn run(mut self) -> Ended {
+    async fn run(self) -> Ended {
+        let (mut hand, sinks) = (self.hand, self.sinks);
         loop {
-            let mut then = match poll_fn(|cx| self.hand.turn(cx)).await {
-                Turn::Publish(ready) => self.publish(ready).await,
-                Turn::PublishAll => ControlFlow::Continue(()),
-                Turn::Failed(failed) => self.hand.fail(failed).await,
-                Turn::End => match self.hand.way.course.at_end() {
+            let mut then = match poll_fn(|cx| hand.turn(&sinks, cx)).await {
+                Turn::Waits(publishing, origin) => hand.publish(publishing, origin).await,
+                Turn::Refused(refused, origin) => hand.refused(&refused, origin).await,
+                Turn::Several => ControlFlow::Continue(()),
+                Turn::Failed(failed) => hand.fail(failed).await,
+                Turn::End => match hand.way.course.at_end() {
                     AtEnd::Over(state) => return Ended::Over(state),
-                    AtEnd::Switch(replacement) => return self.hand.switch(replacement),
+                    AtEnd::Switch(replacement) => return hand.switch(replacement),
                     AtEnd::GoOn => {
                         consume_budget().await;
                         ControlFlow::Continue(())
@@ -165,40 +167,14 @@ impl<S: Stage<Out: Event>> Driver<S> {
                 },
             };
             while then.is_continue()
-                && let Some(ready) = self.hand.waiting.pop_front()
+                && let Some(ready) = hand.waiting.pop_front()
             {
-                then = self.publish(ready).await;
+                let publishing = sinks[ready.to].publish_with(ready.envelope);
+                then = hand.publish(publishing, ready.origin).await;
             }
-            if let Some(state) = then.break_value().or(self.hand.ended) {
+            if let Some(state) = then.break_value().or(hand.ended) {
                 return Ended::Over(state);
             }
-        }
-    }
-
-    /// Publishes something, waiting for room; and meanwhile goes on with what is held, and in a
-    /// loop takes more.
-    #[inline]
-    async fn publish(&mut self, ready: Ready<S::Out>) -> ControlFlow<FlowState> {
-        let Ready {
-            to,
-            envelope,
-            origin,
-        } = ready;
-        let (sinks, hand) = (&self.sinks, &mut self.hand);
-        let mut publishing = sinks[to].publish_with(envelope);
-        let published = poll_fn(|cx| match Pin::new(&mut publishing).poll(cx) {
-            Poll::Ready(published) => Poll::Ready(published),
-            Poll::Pending => {
-                hand.go_on(cx);
-                Poll::Pending
-            }
-        });
-        match published.await {
-            Ok(()) => {
-                self.hand.published(&origin);
-                ControlFlow::Continue(())
-            }
-            Err(refused) => self.hand.refused(&refused, origin).await,
         }
     }
 }
@@ -224,53 +200,137 @@ struct Ready<U> {
     origin: Origin,
 }
 
-/// What comes next.
-enum Turn<U> {
+/// What comes out of the stages.
+enum Next<U> {
     Publish(Ready<U>),
-    /// What waits.
-    PublishAll,
+    /// More than one, which wait.
+    Several,
+    FilteredOut,
     Failed(Box<Failed>),
     End,
 }
 
+/// What has to be waited for, or seen to.
+enum Turn<'a, U> {
+    Waits(Publishing<'a, U>, Origin),
+    Refused(Refused<Envelope<U>>, Origin),
+    Several,
+    Failed(Box<Failed>),
+    End,
+}
+
+type Publishing<'a, U> = Publish<'a, U, Envelope<U>>;
+
 impl<S: Stage<Out: Event>> Hand<S> {
+    /// Publishes what comes, as long as nothing has to be waited for.
+    fn turn<'a>(
+        &mut self,
+        sinks: &'a [Publisher<S::Out>],
+        cx: &mut Context<'_>,
+    ) -> Poll<Turn<'a, S::Out>> {
+        // A stage that is broken by a panic breaks nothing but itself.
+        match catch_unwind(AssertUnwindSafe(|| self.publish_all(sinks, cx))) {
+            Ok(turn) => turn,
+            Err(panic) => Poll::Ready(Turn::Failed(self.way.caught(&*panic))),
+        }
+    }
+
+    #[inline]
+    fn publish_all<'a>(
+        &mut self,
+        sinks: &'a [Publisher<S::Out>],
+        cx: &mut Context<'_>,
+    ) -> Poll<Turn<'a, S::Out>> {
+        loop {
+            for _ in 0..AT_ONCE_MAX {
+                let ready = match ready!(self.next(cx)) {
+                    Next::Publish(ready) => ready,
+                    Next::FilteredOut => continue,
+                    Next::Several => return Poll::Ready(Turn::Several),
+                    Next::Failed(failed) => return Poll::Ready(Turn::Failed(failed)),
+                    Next::End => return Poll::Ready(Turn::End),
+                };
+                let origin = ready.origin;
+                let mut publishing = sinks[ready.to].publish_with(ready.envelope);
+                let publish = || Pin::new(&mut publishing).poll(cx);
+                match self.way.watch(Some(label("to")), Some(&origin), publish) {
+                    Poll::Ready(Ok(())) => self.published(&origin),
+                    Poll::Ready(Err(refused)) => {
+                        return Poll::Ready(Turn::Refused(refused, origin));
+                    }
+                    Poll::Pending => return Poll::Ready(Turn::Waits(publishing, origin)),
+                }
+            }
+            // What needs not wait for its source lets others run, too.
+            ready!(coop::poll_proceed(cx)).made_progress();
+        }
+    }
+
     /// What comes next, of the stages.
     #[inline]
-    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Turn<S::Out>> {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Next<S::Out>> {
         loop {
             let asked = self.way.course.asked();
-            // A stage that is broken by a panic breaks nothing but itself.
-            let turn = AssertUnwindSafe(|| {
-                let pulled = self.stages.poll_next(cx, &self.way);
-                pulled.map(|pulled| match pulled {
-                    Pulled::Item(item, origin) => self.ready(item, origin),
-                    Pulled::Failed(failed) => Some(Turn::Failed(failed)),
-                    Pulled::End => Some(Turn::End),
-                })
-            });
-            match catch_unwind(turn) {
-                Ok(Poll::Ready(Some(turn))) => return Poll::Ready(turn),
-                // Filtered out.
-                Ok(Poll::Ready(None)) => {}
-                Ok(Poll::Pending) => {
+            match self.stages.poll_next(cx, &self.way) {
+                Poll::Ready(Pulled::Item(item, origin)) => {
+                    return Poll::Ready(self.ready(item, origin));
+                }
+                Poll::Ready(Pulled::Failed(failed)) => return Poll::Ready(Next::Failed(failed)),
+                Poll::Ready(Pulled::End) => return Poll::Ready(Next::End),
+                Poll::Pending => {
                     self.way.course.sleep(cx.waker());
                     // Asked while it looked, it looks again.
                     if self.way.course.asked() == asked {
                         return Poll::Pending;
                     }
                 }
-                Err(panic) => return Poll::Ready(Turn::Failed(self.way.caught(&*panic))),
             }
+        }
+    }
+
+    /// Waits for room; and meanwhile goes on with what is held, and in a loop takes more.
+    async fn publish(
+        &mut self,
+        mut publishing: Publishing<'_, S::Out>,
+        origin: Origin,
+    ) -> ControlFlow<FlowState> {
+        let published = poll_fn(|cx| match Pin::new(&mut publishing).poll(cx) {
+            Poll::Ready(published) => Poll::Ready(published),
+            Poll::Pending => {
+                self.go_on(cx);
+                Poll::Pending
+            }
+        });
+        match published.await {
+            Ok(()) => {
+                self.published(&origin);
+                ControlFlow::Continue(())
+            }
+            Err(refused) => self.refused(&refused, origin).await,
         }
     }
 
     /// Makes an item ready to be published.
     #[inline]
-    fn ready(&mut self, item: S::Out, origin: Origin) -> Option<Turn<S::Out>> {
+    fn ready(&mut self, item: S::Out, origin: Origin) -> Next<S::Out> {
+        if let (Pick::Only, None) = (&self.pick, self.options.hops_max) {
+            let envelope = origin.envelope(item);
+            return Next::Publish(Ready {
+                to: 0,
+                envelope,
+                origin,
+            });
+        }
+        self.choose(item, origin)
+    }
+
+    /// The same, where it has to be looked at.
+    #[inline(never)]
+    fn choose(&mut self, item: S::Out, origin: Origin) -> Next<S::Out> {
         if let Some(max) = self.options.hops_max
             && origin.hops() >= max
         {
-            return Some(Turn::Failed(went_round(max, origin)));
+            return Next::Failed(went_round(max, origin));
         }
         let (way, counts) = (&self.way, &self.way.course.counts);
         let to = match &mut self.pick {
@@ -279,7 +339,7 @@ impl<S: Stage<Out: Event>> Hand<S> {
                 let choose = || choose(&item);
                 let Some(to) = way.watch(Some(label("route")), Some(&origin), choose) else {
                     add(&counts.filtered, 1);
-                    return None;
+                    return Next::FilteredOut;
                 };
                 to
             }
@@ -299,15 +359,15 @@ impl<S: Stage<Out: Event>> Hand<S> {
                         origin,
                     });
                 }
-                return Some(Turn::PublishAll);
+                return Next::Several;
             }
         };
         let envelope = self.seal(item, &origin);
-        Some(Turn::Publish(Ready {
+        Next::Publish(Ready {
             to,
             envelope,
             origin,
-        }))
+        })
     }
 
     #[inline]
@@ -330,11 +390,12 @@ impl<S: Stage<Out: Event>> Hand<S> {
             return;
         }
         for _ in 0..AT_ONCE_MAX {
-            match self.turn(cx) {
-                Poll::Ready(Turn::Publish(ready)) => self.waiting.push_back(ready),
-                Poll::Ready(Turn::PublishAll) => {}
-                Poll::Ready(Turn::Failed(failed)) => self.fail_now(&failed),
-                Poll::Ready(Turn::End) | Poll::Pending => return,
+            match catch_unwind(AssertUnwindSafe(|| self.next(cx))) {
+                Ok(Poll::Ready(Next::Publish(ready))) => self.waiting.push_back(ready),
+                Ok(Poll::Ready(Next::Several | Next::FilteredOut)) => {}
+                Ok(Poll::Ready(Next::Failed(failed))) => self.fail_now(&failed),
+                Ok(Poll::Ready(Next::End) | Poll::Pending) => return,
+                Err(panic) => self.fail_now(&self.way.caught(&*panic)),
             }
             while self.waiting.len() > LOOP_HELD_MAX
                 && let Some(ready) = self.waiting.pop_back()

@@ -141,7 +141,7 @@ mod off {
     }
 
     #[derive(Debug, Default)]
-    pub(crate) struct Spans;
+    pub(crate) struct Spans {}
 
     impl Spans {
         pub(crate) fn observe(&mut self, _: &Received<'_, WorkflowEvent>) {}

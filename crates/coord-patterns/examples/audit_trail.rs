@@ -4,6 +4,8 @@
 //! $ cargo run --example audit_trail --features audit-trail
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;

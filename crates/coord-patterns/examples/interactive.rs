@@ -5,6 +5,8 @@
 //! $ cargo run --example interactive --features interactive-cli
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,6 +7,8 @@
 //! It draws into memory and prints that, so that it can run anywhere; on a terminal, only the
 //! backend is another. Two changes are made here, as an editor would.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::error::Error;
 use std::fs;
 use std::sync::Arc;

@@ -5,6 +5,8 @@
 //! $ cargo run --example monitored --features process-monitoring
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;

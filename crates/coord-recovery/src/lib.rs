@@ -81,9 +81,10 @@ pub use recovery::{
     OTHER, RECOVERY_FAILED, Recover, RecoveryStrategy, StrategyStatistics, Test,
 };
 pub use supervisor::{
-    Child, ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState, ChildStatus,
-    DEFAULT_BACKOFF, DEFAULT_MAX_RESTARTS, DEFAULT_SHUTDOWN, DEFAULT_WITHIN, GaveUp, GiveUpReason,
-    MAX_CHILDREN, MAX_RESTARTS, Restart, Supervisor, SupervisorReport,
+    AutoShutdown, Child, ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState,
+    ChildStatus, Closing, DEFAULT_BACKOFF, DEFAULT_MAX_RESTARTS, DEFAULT_SHUTDOWN, DEFAULT_WITHIN,
+    GaveUp, GiveUpReason, MAX_CHILDREN, MAX_RESTARTS, Restart, Strategy, Supervisor,
+    SupervisorBuilder, SupervisorReport,
 };
 
 #[cfg(doctest)]

@@ -6,10 +6,12 @@ mod failure;
 mod child;
 mod keeper;
 mod restarts;
+mod group;
+mod builder;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use coord_bus::time::{self, Clock, Instant};
@@ -19,10 +21,13 @@ use tokio::sync::watch;
 use crate::RecoveryError;
 use crate::teller::Teller;
 use child::{Shared, Stop};
+use group::{Group, Rules};
 use keeper::Keeper;
 
+pub use builder::SupervisorBuilder;
 pub use child::{Child, ChildContext};
 pub use failure::{ChildError, ChildFailure};
+pub use group::{AutoShutdown, Closing, Strategy};
 pub use spec::{
     ChildSpec, DEFAULT_BACKOFF, DEFAULT_MAX_RESTARTS, DEFAULT_SHUTDOWN, DEFAULT_WITHIN,
     MAX_RESTARTS, Restart,
@@ -33,7 +38,7 @@ pub use status::{ChildEnd, ChildState, ChildStatus, GaveUp, GiveUpReason};
 /// and few enough that a loop which starts children by mistake meets an error.
 pub const MAX_CHILDREN: usize = 1000;
 
-/// Keeps children alive: one-for-one, as OTP calls it.
+/// Keeps children alive, as OTP's supervisors do: one for one, or as its [`Strategy`] says.
 ///
 /// A child is a function that makes a future, one for each of the child's incarnations. Each child
 /// has one task, which polls the incarnation in place, restarts it as its [`ChildSpec`] says, and
@@ -71,7 +76,7 @@ pub const MAX_CHILDREN: usize = 1000;
 /// ```
 pub struct Supervisor {
     name: Box<str>,
-    children: Mutex<Children>,
+    group: Arc<Group>,
     gave_up: Arc<watch::Sender<Option<GaveUp>>>,
     teller: Teller,
     scope: TaskScope,
@@ -111,13 +116,43 @@ impl Supervisor {
         bus: &(impl Bus + ?Sized),
         clock: Arc<dyn Clock>,
     ) -> Result<Self, RecoveryError> {
-        let name = name.into();
+        Self::with(name.into(), bus, clock, Rules::default())
+    }
+
+    /// A supervisor that is told how to deal with its children.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use coord_bus::{LocalBus, time::SystemClock};
+    /// use coord_recovery::{Strategy, Supervisor};
+    ///
+    /// let supervisor = Supervisor::builder("pipeline")
+    ///     .strategy(Strategy::RestForOne)
+    ///     .intensity(3, Duration::from_secs(30))
+    ///     .build(&LocalBus::new(), Arc::new(SystemClock))?;
+    /// assert_eq!(supervisor.to_string(), "pipeline, rest-for-one\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder(name: impl Into<Box<str>>) -> SupervisorBuilder {
+        SupervisorBuilder::new(name.into())
+    }
+
+    fn with(
+        name: Box<str>,
+        bus: &(impl Bus + ?Sized),
+        clock: Arc<dyn Clock>,
+        rules: Rules,
+    ) -> Result<Self, RecoveryError> {
         let scope = TaskScope::reporting(name.clone(), bus, Arc::clone(&clock))?;
         let (teller, telling) = Teller::new(bus, clock)?;
         scope.spawn("tell", telling.run(scope.token()));
         Ok(Self {
             name,
-            children: Mutex::default(),
+            group: Arc::new(Group::new(rules)),
             gave_up: Arc::new(watch::Sender::new(None)),
             teller,
             scope,
@@ -132,8 +167,10 @@ impl Supervisor {
     /// # Errors
     ///
     /// [`RecoveryError::ChildExists`] when a child of this name has not ended,
-    /// [`RecoveryError::TooManyChildren`] when there are [`MAX_CHILDREN`] that have not, and
-    /// [`RecoveryError::ShutDown`] after [`shutdown`](Self::shutdown).
+    /// [`RecoveryError::TooManyChildren`] when there are [`MAX_CHILDREN`] that have not,
+    /// [`RecoveryError::ShutDown`] after [`shutdown`](Self::shutdown) or when it has
+    /// [closed](Self::closed), and [`RecoveryError::Setting`] when a permanent child is said to be
+    /// significant, or any, and that has no consequence.
     ///
     /// # Panics
     ///
@@ -143,6 +180,7 @@ impl Supervisor {
         F: FnMut(ChildContext) -> Run + Send + 'static,
         Run: Future<Output = Result<(), ChildError>> + Send + 'static,
     {
+        self.check_significance(&spec)?;
         let mut children = self.lock();
         if children.closed {
             return Err(RecoveryError::ShutDown {
@@ -150,9 +188,11 @@ impl Supervisor {
             });
         }
         children.make_room(&self.name, spec.name())?;
-        let child = Child::new(Shared::new(spec.name(), self.teller.clone()));
+        let shared = Shared::new(spec.name(), spec.significant, self.teller.clone());
+        let child = Child::new(shared);
         children.list.push(child.clone());
-        let keeper = Keeper::new(spec, child.shared(), Arc::clone(&self.gave_up));
+        let (gave_up, group) = (Arc::clone(&self.gave_up), Arc::clone(&self.group));
+        let keeper = Keeper::new(spec, child.shared(), gave_up, group);
         // Under the lock, so that a child which is in the list has a task that will end it.
         self.scope.spawn(child.name(), keeper.keep(run));
         Ok(child)
@@ -184,6 +224,24 @@ impl Supervisor {
             }
             // The other end is held here, so this never fails.
             let _ = gave_up.changed().await;
+        }
+    }
+
+    /// Waits until it has stopped all its children by itself, and says why: when there were too many
+    /// restarts, where they are [counted together](SupervisorBuilder::intensity), or by its
+    /// [`AutoShutdown`]. After that no child can be started.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe; asked again it answers the same.
+    pub async fn closed(&self) -> Closing {
+        let mut closing = self.group.closing.subscribe();
+        loop {
+            if let Some(closing) = &*closing.borrow_and_update() {
+                return closing.clone();
+            }
+            // The other end is held here, so this never fails.
+            let _ = closing.changed().await;
         }
     }
 
@@ -236,7 +294,29 @@ impl Supervisor {
     }
 
     fn lock(&self) -> MutexGuard<'_, Children> {
-        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+        self.group.children()
+    }
+
+    /// As in OTP, what is said without a consequence is a mistake.
+    fn check_significance(&self, spec: &ChildSpec) -> Result<(), RecoveryError> {
+        let fault = if !spec.significant {
+            return Ok(());
+        } else if self.group.rules.auto_shutdown == AutoShutdown::Never {
+            format!(
+                "it is significant, and supervisor `{}` has no auto-shutdown",
+                self.name
+            )
+        } else if spec.restart == Restart::Permanent {
+            "it is significant and permanent, and does not end by itself: make it transient or \
+             temporary"
+                .to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(RecoveryError::setting(
+            format!("child `{}`", spec.name()),
+            fault,
+        ))
     }
 }
 
@@ -260,6 +340,22 @@ impl Children {
                 });
             };
             self.list.remove(ended);
+        }
+        Ok(())
+    }
+}
+
+/// The tree: its name and strategy, and a line for each child.
+impl fmt::Display for Supervisor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{}, {}", self.name, self.group.rules.strategy)?;
+        let children = self.children();
+        for (place, child) in children.iter().enumerate() {
+            let branch = match place + 1 == children.len() {
+                true => "└─",
+                false => "├─",
+            };
+            writeln!(formatter, "{branch} {child}")?;
         }
         Ok(())
     }

@@ -11,7 +11,10 @@ pub(super) fn of(topics: &[TopicStats]) -> String {
     let (mut publishers, mut subscribers) = (HashMap::new(), HashMap::new());
     for (topic, stats) in topics.iter().enumerate() {
         let topic = format!("t{topic}");
-        let (name, event) = (label(&stats.topic), label(&short_type(stats.event)));
+        let (name, event) = (
+            mermaid_label(&stats.topic),
+            mermaid_label(&short_type(stats.event)),
+        );
         chart.push_str(&format!("    {topic}([\"{name}<br/>{event}\"])\n"));
         for publisher in &stats.publishers {
             let place = place(publisher.place);
@@ -61,7 +64,7 @@ fn node(
     let count = nodes.len();
     let node = nodes.entry(key).or_insert_with(|| {
         let id = format!("{kind}{count}");
-        chart.push_str(&format!("    {id}[\"{}\"]\n", label(text)));
+        chart.push_str(&format!("    {id}[\"{}\"]\n", mermaid_label(text)));
         id
     });
     node.clone()
@@ -89,9 +92,14 @@ fn arrow(how: Vec<&'static str>, count: usize) -> String {
     }
 }
 
-/// A text between quotation marks. What Mermaid, Markdown or HTML might make something of is
-/// written as a number; white space and control characters become blanks.
-fn label(text: &str) -> String {
+/// A text for between the quotation marks of a node or an arrow in a
+/// [Mermaid](https://mermaid.js.org) flowchart. What Mermaid, Markdown or HTML might make something
+/// of is written as a number; white space and control characters become blanks.
+///
+/// ```
+/// assert_eq!(coord_bus::mermaid_label("Vec<u8>"), "Vec#60;u8#62;");
+/// ```
+pub fn mermaid_label(text: &str) -> String {
     let mut label = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -60,6 +60,8 @@ pub(crate) enum State {
     Running,
     /// A step that has failed, and is tried again.
     Retrying { until: Instant },
+    /// A step of which every attempt has failed: the run is to be continued.
+    Paused,
     /// A service that is not ready yet.
     Starting,
     /// A service that can do its work.
@@ -110,6 +112,7 @@ impl State {
             Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Retrying { .. } => "retrying",
+            Self::Paused => "paused",
             Self::Starting => "starting",
             Self::Ready => "ready",
             Self::Restarting { .. } => "restarting",

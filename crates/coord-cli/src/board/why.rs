@@ -39,6 +39,10 @@ impl Board {
                     row.attempt
                 )
             }
+            State::Paused => format!(
+                "failed in every attempt: {}; the run is paused for it, until `coord continue`",
+                row.remark
+            ),
             State::Restarting { until } => {
                 format!(
                     "failed: {}; is started again in {}",

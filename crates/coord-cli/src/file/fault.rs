@@ -243,6 +243,39 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
+    #[error("{} is none of the words of `{key}`", Shown(name))]
+    #[diagnostic(code(coord::file::word), help("use \"{first}\" or \"{second}\""))]
+    Word {
+        key: &'static str,
+        name: String,
+        first: &'static str,
+        second: &'static str,
+        #[label("not known")]
+        at: SourceSpan,
+    },
+
+    #[error("a step cannot be both `optional` and `critical`")]
+    #[diagnostic(
+        code(coord::file::optional_and_critical),
+        help("its failure either harms nobody or ends the run: keep one of the two")
+    )]
+    OptionalAndCritical {
+        #[label("ends the run")]
+        critical: SourceSpan,
+        #[label("harms nobody")]
+        optional: SourceSpan,
+    },
+
+    #[error("`heartbeat_timeout` means nothing to a step that runs nothing")]
+    #[diagnostic(
+        code(coord::file::useless_key),
+        help("remove it; `timeout` limits how long the step waits")
+    )]
+    UselessHeartbeat {
+        #[label("without effect")]
+        at: SourceSpan,
+    },
+
     #[error("the first wait, {initial:?}, is longer than the longest, {max:?}")]
     #[diagnostic(
         code(coord::file::waits),

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::check::check;
+use super::failing::on_failure;
 use super::fault::FileFault;
 use super::resources::{self, Resources};
 use super::service::service;
@@ -27,6 +28,7 @@ pub(super) const FILE_KEYS: Keys = Keys {
         "name",
         "concurrency",
         "timeout",
+        "on_failure",
         "params",
         "env",
         "dotenv",
@@ -59,6 +61,7 @@ pub(super) fn root(
     let name = name.unwrap_or_else(|| Spanned::new(0..0, &default_name));
     let concurrency = walk.count(root, "concurrency", CONCURRENCY_MAX);
     let timeout = walk.duration(root, "timeout");
+    let on_failure = on_failure(walk, root);
     let params = params(walk, root);
     let env = env(walk, root);
     let folder = folder(path);
@@ -73,6 +76,7 @@ pub(super) fn root(
             .and_then(|steps| usize::try_from(steps).ok())
             .and_then(NonZeroUsize::new),
         timeout: timeout.unwrap_or(WORKFLOW_TIMEOUT),
+        on_failure,
         params,
         env,
         secrets,

@@ -11,6 +11,7 @@ use toml::de::DeTable;
 
 use super::backoff::backoff;
 use super::condition::Condition;
+use super::failing::{Failing, failing};
 use super::fault::FileFault;
 use super::resources::{self, Resources};
 use super::unit::{Draft, Role, unit};
@@ -37,7 +38,10 @@ pub(super) const STEP_KEYS: Keys = Keys {
         "when",
         "retry",
         "timeout",
+        "heartbeat_timeout",
         "optional",
+        "critical",
+        "on_exhausted",
         "undo",
         "resources",
     ],
@@ -50,6 +54,7 @@ pub(super) const STEP_KEYS: Keys = Keys {
         ("cwd", "dir"),
         ("if", "when"),
         ("pool", "resources"),
+        ("no_output_timeout", "heartbeat_timeout"),
     ],
 };
 
@@ -77,6 +82,8 @@ pub(crate) struct Step {
     pub(crate) timeout: Duration,
     /// Whether it may fail without harm.
     pub(crate) optional: bool,
+    /// What becomes of the run when it fails, and for how long it may print nothing.
+    pub(crate) failing: Failing,
     /// What undoes it.
     pub(crate) undo: Option<Undo>,
     /// How many permits it takes of which resources.
@@ -110,6 +117,7 @@ pub(super) fn step(
     let timeout = walk.duration(table, "timeout");
     let waits = table.contains_key("signal") || table.contains_key("sleep");
     let optional = walk.flag(table, "optional");
+    let failing = failing(walk, table, waits, optional);
     let undo = undo(walk, table);
     let resources = resources::taken(walk, table, declared);
     let role = Role::Step(Step {
@@ -120,6 +128,7 @@ pub(super) fn step(
             false => STEP_TIMEOUT,
         }),
         optional,
+        failing,
         undo,
         resources,
     });

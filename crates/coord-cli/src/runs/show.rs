@@ -99,6 +99,9 @@ fn print(out: &mut impl Write, view: &RunView) -> io::Result<()> {
         let phase = step.phase.to_string();
         writeln!(out, "{style}{phase:10}{style:#} {}", line.trim_end())?;
     }
+    if view.exhausted().next().is_some() {
+        writeln!(out, "{QUIET}coord continue {}{QUIET:#}", view.run)?;
+    }
     match view.state {
         RunState::Interrupted => writeln!(out, "{QUIET}coord resume {}{QUIET:#}", view.run),
         _ => Ok(()),
@@ -113,7 +116,7 @@ fn remark(view: &RunView, step: &StepView) -> String {
     remarks.extend(step.error.as_deref().map(printable));
     if view.state == RunState::Running {
         match view.why(&step.id) {
-            None | Some(Why::Over(_) | Why::Running) => {}
+            None | Some(Why::Over(_) | Why::Running | Why::Exhausted { .. }) => {}
             Some(why) => remarks.push(why.to_string()),
         }
     }
@@ -123,7 +126,7 @@ fn remark(view: &RunView, step: &StepView) -> String {
 fn style_of(phase: StepPhase) -> Style {
     match phase {
         StepPhase::Completed => GOOD,
-        StepPhase::Failed | StepPhase::NotUndone => BAD,
+        StepPhase::Failed | StepPhase::NotUndone | StepPhase::Exhausted => BAD,
         StepPhase::Retrying | StepPhase::Cancelled | StepPhase::Undone => ODD,
         StepPhase::Waiting | StepPhase::Skipped => QUIET,
         _ => Style::new(),
@@ -137,10 +140,12 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
         let view = runs.view(&run).await?;
         let step = step_of(&view, &args.step)?;
         let mut out = screen::out(args.of.of.color.into());
-        if let Some(why) = view.why(&step.id) {
-            writeln!(out, "{}: {why}", step.id)?;
+        let why = view.why(&step.id);
+        if let Some(why) = &why {
+            writeln!(out, "{}: {}", step.id, printable(&why.to_string()))?;
         }
-        if let Some(error) = &step.error {
+        let is_told = matches!(why, Some(Why::Exhausted { .. }));
+        if let Some(error) = step.error.as_ref().filter(|_| !is_told) {
             writeln!(out, "{}: {}", step.id, printable(error))?;
         }
         Ok(out.flush()?)

@@ -122,6 +122,10 @@ impl Text {
             Transition::StepFailed { step, error, .. } => {
                 self.say(out, step, BAD, &format!("failed: {error}"))
             }
+            Transition::StepExhausted { step, error, .. } => {
+                let what = format!("failed: {error}; the run is paused, until `coord continue`");
+                self.say(out, step, BAD, &what)
+            }
             Transition::StepSkipped { step, reason } => {
                 self.say(out, step, QUIET, &format!("skipped: {reason}"))
             }

@@ -11,7 +11,7 @@ use coord_bus::{
 };
 
 use super::{AnySource, Handed, Label, Opening, Pulled, Stage, Way};
-use crate::course::{SourceControl, add};
+use crate::course::{Counts, SourceControl, add};
 use crate::origin::{Origin, Original, Outlets};
 
 /// Whether a flow goes on with an event that is lent to it.
@@ -132,6 +132,28 @@ impl<E, K, M> Source<E, K, M> {
     }
 }
 
+/// What was taken and not counted yet. It is, when this goes, by a panic too: once for many events
+/// that are filtered out.
+struct Tally<'a> {
+    counts: &'a Counts,
+    control: &'a SourceControl,
+    /// The sequence of the last one.
+    taken: u64,
+    received: u64,
+    filtered: u64,
+}
+
+impl Drop for Tally<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        add(&self.counts.received, self.received);
+        if self.filtered > 0 {
+            add(&self.counts.filtered, self.filtered);
+        }
+        self.control.take(self.taken);
+    }
+}
+
 impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
     type Out = M::Out;
     const HOLDS: bool = false;
@@ -145,12 +167,19 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
         let Some(subscriber) = &mut open.subscriber else {
             return Poll::Ready(Pulled::End);
         };
-        let (counts, control) = (&way.course.counts, &*open.control);
+        let control = &*open.control;
+        let mut tally = Tally {
+            counts: &way.course.counts,
+            control,
+            taken: control.taken(),
+            received: 0,
+            filtered: 0,
+        };
         loop {
             // Looked at before the subscriber is: what had been published before a stop is then
             // found.
             let limit = control.limit();
-            if control.taken() >= limit {
+            if tally.taken >= limit {
                 // Nothing more, or nothing for now.
                 return match way.course.is_paused() {
                     true => Poll::Pending,
@@ -160,6 +189,7 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
             let received = match Pin::new(&mut subscriber.recv()).poll(cx) {
                 Poll::Ready(Some(received)) => received,
                 Poll::Ready(None) => {
+                    drop(tally);
                     control.exhaust(true);
                     return Poll::Ready(Pulled::End);
                 }
@@ -168,30 +198,37 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
                 Poll::Pending => match subscriber.try_recv() {
                     Ok(received) => received,
                     Err(error) => {
+                        drop(tally);
                         control.exhaust(error == TryReceiveError::Closed);
                         return Poll::Ready(Pulled::End);
                     }
                 },
             };
-            let meta = received.meta();
-            let mut origin = Origin {
+            let event = received.event();
+            let sequence = received.meta().sequence();
+            tally.received += 1;
+            // Nothing is missing where one follows the other.
+            if sequence != tally.taken + 1 {
+                let missing = (received.lag(), received.undecodable());
+                if missing != (0, 0) {
+                    way.missed(missing.0, missing.1, &received.meta().id());
+                }
+            }
+            tally.taken = sequence;
+            let place = Origin {
                 source: open.number,
-                sequence: meta.sequence(),
+                sequence,
                 kept: None,
             };
-            let is_told_of = meta.details().is_some();
-            add(&counts.received, 1);
-            control.take(meta.sequence());
-            let (lag, undecodable) = (received.lag(), received.undecodable());
-            if lag + undecodable > 0 {
-                way.missed(lag, undecodable, &meta.id());
+            let is_kept = || keeps.keeps(event, way);
+            if !way.watch(None, Some(&place), is_kept) {
+                tally.filtered += 1;
+                continue;
             }
-            let event = received.event();
+            let is_told_of = received.meta().details().is_some();
+            let mut origin = place;
             let mut delivery = None;
             let made = way.watch(None, Some(&origin), || {
-                if !keeps.keeps(event, way) {
-                    return None;
-                }
                 let share = || {
                     let shared = received.into_delivery();
                     delivery = Some(shared.clone());
@@ -200,7 +237,7 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
                 make.make(event, share, way)
             });
             let Some(item) = made else {
-                add(&counts.filtered, 1);
+                tally.filtered += 1;
                 continue;
             };
             if open.keep || is_told_of {

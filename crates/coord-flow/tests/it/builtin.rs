@@ -1,11 +1,14 @@
 //! What processes do, as entries of the log and as notifications.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coord_bus::time::ManualClock;
 use coord_bus::vocabulary::{
-    Exit, LOG_EVENTS, LogEvent, LogLevel, NOTIFICATION, Notification, OutputStream,
-    PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessLifecycle, ProcessOutput, ProcessState, Severity,
+    CLI_COMMAND, CLI_PARSE, CONFIG_CHANGE, CliCommand, CliFault, CliParse, CliState, ConfigChange,
+    ConfigValue, Exit, LOG_EVENTS, LogEvent, LogLevel, NOTIFICATION, Notification, OutputStream,
+    PROCESS_HEALTH, PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProbeKind, ProcessHealth, ProcessLifecycle,
+    ProcessOutput, ProcessState, Severity, UI_UPDATE, UiChange, UiUpdate,
 };
 use coord_bus::{BusExt, Event, Timestamp, Topic};
 use coord_flow::{EventFlow, builtin};
@@ -164,4 +167,97 @@ async fn of_more_processes_than_are_remembered_the_end_is_told() {
     let told = through(flow, topics, named(STOPPING).chain(named(FAILED))).await;
     let titles: Vec<_> = told.iter().map(|told| &*told.title).collect();
     assert_eq!(titles, [format!("p{REMEMBERED} crashed")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_whether_processes_are_well() {
+    let event = |healthy, answer: &str| ProcessHealth {
+        process: "web".to_owned(),
+        pid: 7,
+        at: THEN,
+        probe: ProbeKind::Readiness,
+        healthy,
+        answer: answer.to_owned(),
+    };
+    let events = [event(false, "connection refused"), event(true, "HTTP 200")];
+    let topics = (&PROCESS_HEALTH, &LOG_EVENTS);
+    let log = through(builtin::process_health_to_log(), topics, events).await;
+    let told: Vec<_> = log
+        .iter()
+        .map(|entry| (entry.level, &*entry.message))
+        .collect();
+    let expected = [
+        (LogLevel::Warn, "readiness probe failed: connection refused"),
+        (LogLevel::Info, "readiness probe passed: HTTP 200"),
+    ];
+    assert_eq!(told, expected);
+}
+
+fn shown(updates: &[UiUpdate]) -> Vec<(&str, &str)> {
+    let texts = updates.iter().map(|update| match &update.change {
+        UiChange::Text { text } => (&*update.component, &**text),
+        other => panic!("{other:?}"),
+    });
+    texts.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_screen_shows_how_commands_get_on() {
+    let duration = Duration::from_millis(1200);
+    let error = "no disk".to_owned();
+    let states = [
+        CliState::Started,
+        CliState::Completed { duration },
+        CliState::Failed { error, duration },
+        CliState::Cancelled { duration },
+    ];
+    let events = states.map(|state| CliCommand {
+        command: "deploy".to_owned(),
+        run: 1,
+        at: THEN,
+        state,
+    });
+    let updates = through(
+        builtin::cli_command_to_ui(),
+        (&CLI_COMMAND, &UI_UPDATE),
+        events,
+    )
+    .await;
+    let texts = ["running", "done in 1.2s", "failed: no disk", "cancelled"];
+    assert_eq!(shown(&updates), texts.map(|text| ("command.deploy", text)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_screen_shows_what_is_wrong_with_a_line() {
+    let fault = |suggestions: &[&str]| CliFault {
+        start: 0,
+        end: 5,
+        message: "no command `deplo`".to_owned(),
+        suggestions: suggestions.iter().map(|&word| word.to_owned()).collect(),
+    };
+    let events = [vec![fault(&["deploy", "depend"])], vec![fault(&[])], vec![]];
+    let events = events.map(|faults| CliParse {
+        at: THEN,
+        line: "deplo".to_owned(),
+        command: String::new(),
+        faults,
+    });
+    let updates = through(builtin::cli_parse_to_ui(), (&CLI_PARSE, &UI_UPDATE), events).await;
+    let expected = ["no command `deplo`: `deploy`?", "no command `deplo`", ""];
+    assert_eq!(shown(&updates), expected.map(|text| ("input", text)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_module_learns_of_its_own_settings() {
+    let change = |path: &str| ConfigChange {
+        source: "app.toml".to_owned(),
+        at: THEN,
+        changes: [(path.to_owned(), ConfigValue::default())].into(),
+    };
+    let events = ["server.port", "servers", "log.level", "server"].map(change);
+    let module = CONFIG_CHANGE.with_name("server.config");
+    let flow = builtin::config_change_to_module("server", &module);
+    assert_eq!(flow.name(), "config-change-to-server");
+    let changes = through(flow, (&CONFIG_CHANGE, &module), events).await;
+    assert_eq!(changes, [change("server.port"), change("server")]);
 }

@@ -1,9 +1,11 @@
 //! The choreographer knows all flows: it refuses loops, doubles and too many.
 
-use coord_bus::Topic;
+use std::time::Duration;
+
+use coord_bus::{Failure, Topic, time};
 use coord_flow::{EventFlow, FlowError, FlowState, MAX_FLOWS};
 
-use crate::stage::{LONG, NUMBERS, Stage};
+use crate::stage::{LONG, NUMBERS, Stage, publish};
 
 fn flow(from: &str, to: &str) -> EventFlow {
     let topic = |name: &str| NUMBERS.with_name(name);
@@ -121,4 +123,55 @@ async fn flows_are_listed_by_name_with_their_topics() {
             .iter()
             .all(|flow| flow.state == FlowState::Running && flow.left == 0)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_graph_shows_where_events_go_and_how_many() {
+    let stage = Stage::new();
+    let many = EventFlow::from(&NUMBERS)
+        .try_map(|n| n.checked_sub(1).ok_or_else(|| Failure::message("zero")))
+        .to_many([&NUMBERS.with_name("\"a\""), &NUMBERS.with_name("b")])
+        .named("many");
+    stage.choreographer.add_event_flow(many).unwrap();
+    let both = EventFlow::from(&NUMBERS.with_name("b"))
+        .cloned()
+        .merge(EventFlow::from(&NUMBERS.with_name("c")).cloned())
+        .to(&NUMBERS.with_name("d"))
+        .named("both");
+    stage.choreographer.add_event_flow(both).unwrap();
+    publish(&stage.publisher(), [0, 1, 2]).await;
+    time::sleep(Duration::from_secs(2)).await;
+    let graph = stage.choreographer.graph();
+    assert_eq!(
+        graph.to_string(),
+        "2 flows between 6 topics\n\
+         \x20 both  b + c -> d          1.0/s\n\
+         \x20 many  numbers -> \"a\" + b  2.0/s  1 failed\n"
+    );
+    assert_eq!(
+        graph.to_mermaid(),
+        "flowchart LR\n\
+         \x20   t0([\"#34;a#34;\"])\n\
+         \x20   t1([\"b\"])\n\
+         \x20   t2([\"c\"])\n\
+         \x20   t3([\"d\"])\n\
+         \x20   t4([\"dead-letter.numbers\"])\n\
+         \x20   t5([\"numbers\"])\n\
+         \x20   t1 -->|\"both, 1.0/s\"| t3\n\
+         \x20   t2 -->|\"both, 1.0/s\"| t3\n\
+         \x20   t5 -->|\"many, 2.0/s, 1 failed\"| t0\n\
+         \x20   t5 -->|\"many, 2.0/s, 1 failed\"| t1\n\
+         \x20   t5 -.->|\"many, 1 dead\"| t4\n"
+    );
+    let dot = graph.to_dot();
+    assert!(dot.starts_with("digraph flows {\n"), "{dot}");
+    assert!(dot.contains("    \"numbers\" -> \"\\\"a\\\"\" [label=\"many, 2.0/s, 1 failed\"]\n"));
+    assert!(dot.contains(
+        "    \"numbers\" -> \"dead-letter.numbers\" [label=\"many, 1 dead\" style=dashed]\n"
+    ));
+    // Since then nothing came.
+    time::sleep(Duration::from_secs(2)).await;
+    let later = stage.choreographer.graph();
+    assert_eq!(later.flows[1].rate, 1.0);
+    assert_eq!(later.since(&graph).flows[1].rate, 0.0);
 }

@@ -10,6 +10,7 @@ mod ending;
 mod graph;
 mod failing;
 mod trying;
+mod ledger;
 mod control;
 mod loops;
 mod causes;

@@ -46,6 +46,7 @@ async fn what_processes_print_comes_by_the_hundred_or_every_100_ms() {
         let line = ProcessOutput {
             process: "build".to_owned(),
             pid: 1,
+            attempt: 1,
             stream: OutputStream::Stdout,
             line: number.to_string(),
             continues: false,

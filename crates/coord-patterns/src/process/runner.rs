@@ -18,7 +18,7 @@ use super::line_reader::LineReader;
 use super::lines::Line;
 use super::pipe::Pipe;
 use super::secrets::Masking;
-use super::watch::Watch;
+use super::watch::{Printed, Watch};
 use super::{ProcessError, ProcessSpec, Stop, Watchdog, quiet};
 
 /// Runs processes. Cheap to clone; one serves any number of processes at once.
@@ -73,6 +73,29 @@ impl ProcessRunner {
     /// Outside a tokio runtime that has its I/O and its time enabled.
     pub async fn run(&self, spec: &ProcessSpec, stop: &Stop) -> Result<Exit, ProcessError> {
         self.run_watched(spec, stop, &()).await
+    }
+
+    /// [`run`](Self::run), and calls this with each line that the process prints, before that is
+    /// published: to see that it lives, say. A line of more than 64 KiB comes in parts.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_with_output(
+        &self,
+        spec: &ProcessSpec,
+        stop: &Stop,
+        printed: impl Fn(&str),
+    ) -> Result<Exit, ProcessError> {
+        self.run_watched(spec, stop, &Printed(printed)).await
     }
 
     /// Suspends, with SIGSTOP, every process that now runs through this runner or a clone of it,

@@ -16,6 +16,22 @@ pub(crate) trait Watch {
     fn ended(&self);
 }
 
+/// Each line is told of.
+pub(super) struct Printed<F>(pub(super) F);
+
+impl<F: Fn(&str)> Watch for Printed<F> {
+    fn started(&self, _: u32) {}
+
+    fn line(&self, text: &str) -> bool {
+        (self.0)(text);
+        false
+    }
+
+    fn published(&self) {}
+
+    fn ended(&self) {}
+}
+
 /// Nobody looks.
 impl Watch for () {
     fn started(&self, _: u32) {}

@@ -84,7 +84,7 @@ fn flat(settings: &Value) -> BTreeMap<String, &Value> {
     let mut open = vec![(String::new(), settings)];
     while let Some((path, value)) = open.pop() {
         match value {
-            Value::Object(members) if !(members.is_empty() && !path.is_empty()) => {
+            Value::Object(members) if !members.is_empty() || path.is_empty() => {
                 let dot = if path.is_empty() { "" } else { "." };
                 let members = members.iter();
                 open.extend(members.map(|(name, value)| (format!("{path}{dot}{name}"), value)));

@@ -164,8 +164,10 @@ async fn services_start_in_the_order_of_their_needs_and_stop_in_reverse() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_does_not_become_ready_stops_the_others_and_is_named() {
-    let mut stuck = Told::default();
-    stuck.stuck = true;
+    let stuck = Told {
+        stuck: true,
+        ..Told::default()
+    };
     let services = Services::new(ServicesConfig::default())
         .add("database", [], after(1))
         .unwrap()
@@ -232,8 +234,10 @@ async fn who_needs_one_that_is_not_well_or_fails_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_does_not_drain_in_time_is_told_to_stop() {
-    let mut deaf = Told::default();
-    deaf.deaf = true;
+    let deaf = Told {
+        deaf: true,
+        ..Told::default()
+    };
     let services = Services::new(ServicesConfig::default()).add("deaf", [], deaf);
     let house = House::of(services.unwrap());
     house.enable().await.unwrap();

@@ -17,7 +17,7 @@ use coord_bus::time::Instant;
 use super::{NotPermitted, PolicyError};
 use event::Listeners;
 use settings::Settings;
-use state::State;
+use state::{Judged, State};
 use window::Outcome;
 
 pub use event::{BreakerEvent, MAX_LISTENERS};
@@ -342,26 +342,28 @@ impl Shared {
         if inner.gate != gate {
             return;
         }
-        let now = if inner.is_timed() {
-            self.now()
-        } else {
-            Duration::ZERO
+        let now = match inner.is_timed() {
+            true => self.now(),
+            false => Duration::ZERO,
         };
         let judged = inner.record(Outcome { failed, slow }, now, &self.settings);
-        let from = gate.state();
-        if let Some(next) = judged.next {
+        if let Some(next) = judged.as_ref().and_then(|judged| judged.next) {
             // The wait in the open state begins now, whatever the window needs to know.
             self.enter(&mut inner, next, self.now());
         }
         drop(inner);
-        if self.listeners.is_empty() && judged.is_quiet() {
-            return;
+        if !self.listeners.is_empty() {
+            self.tell(match failed {
+                true => BreakerEvent::Failure { took },
+                false => BreakerEvent::Success { took },
+            });
         }
-        self.tell(if failed {
-            BreakerEvent::Failure { took }
-        } else {
-            BreakerEvent::Success { took }
-        });
+        if let Some(judged) = judged {
+            self.tell_judged(gate.state(), &judged);
+        }
+    }
+
+    fn tell_judged(&self, from: BreakerState, judged: &Judged) {
         if let Some(percent) = judged.failure_rate {
             self.tell(BreakerEvent::FailureRateExceeded { percent });
         }
@@ -397,20 +399,33 @@ impl BreakerPermit<'_> {
     /// The call succeeded, and took so long.
     #[inline]
     pub fn success(mut self, took: Duration) {
-        self.is_open = false;
-        self.breaker.record(self.gate, false, took);
+        self.over(false, took);
     }
 
     /// The call failed, and took so long.
     #[inline]
     pub fn failure(mut self, took: Duration) {
-        self.is_open = false;
-        self.breaker.record(self.gate, true, took);
+        self.over(true, took);
+    }
+
+    /// The first time counts.
+    #[inline]
+    pub(super) fn over(&mut self, failed: bool, took: Duration) {
+        if std::mem::take(&mut self.is_open) {
+            self.breaker.record(self.gate, failed, took);
+        }
+    }
+
+    pub(super) fn over_without_counting(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            self.breaker.give_back(self.gate);
+            self.breaker.tell(BreakerEvent::Ignored);
+        }
     }
 
     /// The call is not to count, as if it had not been made.
-    pub fn ignore(self) {
-        self.breaker.tell(BreakerEvent::Ignored);
+    pub fn ignore(mut self) {
+        self.over_without_counting();
     }
 }
 

@@ -75,7 +75,12 @@ impl<T, E> Parts<T, E> {
         let mut frames = Frames::new();
         let mut timer = pin!(None);
         loop {
-            let result = match call.enter(&mut frames, timer.as_mut()).await {
+            let entered = match call.enter_at_once(&mut frames) {
+                Ok(false) => call.enter(&mut frames, timer.as_mut()).await,
+                Ok(true) => Ok(()),
+                Err(error) => Err(error),
+            };
+            let result = match entered {
                 Ok(()) => {
                     let running = call.watch(&mut frames, timer.as_mut(), operation());
                     running
@@ -84,7 +89,14 @@ impl<T, E> Parts<T, E> {
                 }
                 Err(error) => Err(error),
             };
-            if let Some(result) = call.leave(&mut frames, timer.as_mut(), result).await {
+            let error = match result {
+                Ok(value) => {
+                    call.leave_with(&mut frames, &value);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            if let Some(result) = call.leave(&mut frames, timer.as_mut(), error).await {
                 return result;
             }
         }
@@ -92,13 +104,11 @@ impl<T, E> Parts<T, E> {
 }
 
 impl<'p, T, E> Call<'p, T, E> {
-    /// Goes in from where the frames end. After an error the frames are those further out than the
-    /// layer that it comes from.
-    async fn enter(
-        &self,
-        frames: &mut Frames<'p>,
-        mut timer: Timer<'_>,
-    ) -> Result<(), PolicyError<E>> {
+    /// Goes in from where the frames end, as far as nothing has to be waited for; says whether that
+    /// is all the way. After an error the frames are those further out than the layer that it comes
+    /// from.
+    #[inline]
+    fn enter_at_once(&self, frames: &mut Frames<'p>) -> Result<bool, PolicyError<E>> {
         while let Some(layer) = self.parts.layers.get(frames.len()) {
             let frame = match layer {
                 Layer::Retry(retry) => Frame::Retry {
@@ -119,20 +129,36 @@ impl<'p, T, E> Call<'p, T, E> {
                 },
                 Layer::Bulkhead(bulkhead) => match bulkhead.try_enter() {
                     Some(permit) => Frame::Bulkhead { _permit: permit },
-                    None => {
-                        self.wait_at_bulkhead(bulkhead, frames, timer.as_mut())
-                            .await?
-                    }
+                    None => return Ok(false),
                 },
                 Layer::RateLimit(limit) => match limit.try_begin() {
                     Ok(()) => Frame::Bare,
-                    Err(after) => {
-                        self.wait_at_limit(limit, after, frames, timer.as_mut())
-                            .await?;
-                        Frame::Bare
-                    }
+                    Err(_) => return Ok(false),
                 },
                 Layer::Fallback(_) => Frame::Bare,
+            };
+            frames.push(frame);
+        }
+        Ok(true)
+    }
+
+    /// [`enter_at_once`](Self::enter_at_once), and waits where it has to.
+    #[cold]
+    async fn enter(
+        &self,
+        frames: &mut Frames<'p>,
+        mut timer: Timer<'_>,
+    ) -> Result<(), PolicyError<E>> {
+        while !self.enter_at_once(frames)? {
+            let frame = match &self.parts.layers[frames.len()] {
+                Layer::Bulkhead(bulkhead) => {
+                    self.wait_at_bulkhead(bulkhead, frames, timer.as_mut())
+                        .await?
+                }
+                Layer::RateLimit(limit) => {
+                    self.wait_at_limit(limit, frames, timer.as_mut()).await?
+                }
+                _ => Frame::Bare,
             };
             frames.push(frame);
         }
@@ -161,14 +187,16 @@ impl<'p, T, E> Call<'p, T, E> {
     async fn wait_at_limit(
         &self,
         limit: &'p RateLimit,
-        retry_after: Duration,
         frames: &mut Frames<'p>,
         timer: Timer<'_>,
-    ) -> Result<(), PolicyError<E>> {
+    ) -> Result<Frame<'p>, PolicyError<E>> {
+        let Err(retry_after) = limit.try_begin() else {
+            return Ok(Frame::Bare);
+        };
         if let (Some(wait), Some(queue)) = (limit.max_wait(), limit.queue()) {
             let beginning = time::timeout(wait, queue.begin());
             if self.watch(frames, timer, beginning).await?.is_ok() {
-                return Ok(());
+                return Ok(Frame::Bare);
             }
         }
         let limited = PolicyError::RateLimited {
@@ -178,56 +206,59 @@ impl<'p, T, E> Call<'p, T, E> {
         Err(self.reject(&self.parts.layers[frames.len()], frames, limited))
     }
 
-    /// Goes out with a result; nothing comes out if it is to go in once more.
+    /// Goes all the way out with a value; what the frames hold is given back as they are dropped.
+    #[inline]
+    fn leave_with(&self, frames: &mut Frames<'p>, value: &T) {
+        for (frame, layer) in frames.iter_mut().zip(&self.parts.layers).rev() {
+            if let Frame::Breaker { permit, began } = frame {
+                count(layer, permit, *began, Ok(value));
+            }
+        }
+    }
+
+    /// Goes out with an error; nothing comes out if it is to go in once more.
+    #[cold]
     async fn leave(
         &self,
         frames: &mut Frames<'p>,
         mut timer: Timer<'_>,
-        mut result: Result<T, PolicyError<E>>,
+        mut error: PolicyError<E>,
     ) -> Option<Result<T, PolicyError<E>>> {
         while let Some(frame) = frames.pop() {
             let layer = &self.parts.layers[frames.len()];
             match (frame, layer) {
-                (Frame::Breaker { permit, began }, Layer::Breaker(_, count)) => {
-                    let failed = match count {
-                        None => Some(result.is_err()),
-                        Some(count) => count(result.as_ref()),
-                    };
-                    let took = began.map_or(Duration::ZERO, |began| began.elapsed());
-                    match failed {
-                        Some(false) => permit.success(took),
-                        Some(true) => permit.failure(took),
-                        None => permit.ignore(),
-                    }
+                (Frame::Breaker { mut permit, began }, _) => {
+                    count(layer, &mut permit, began, Err(&error));
                 }
                 (frame @ Frame::Retry { .. }, Layer::Retry(retry)) => {
-                    let Err(error) = &result else { continue };
-                    let Some((frame, wait)) = self.retry(layer, retry, frame, error) else {
-                        continue;
-                    };
+                    let next = self.retry(layer, retry, frame, &error);
+                    let Some((frame, wait)) = next else { continue };
                     frames.push(frame);
                     if wait.is_zero() {
                         return None;
                     }
                     match self.watch(frames, timer.as_mut(), time::sleep(wait)).await {
                         Ok(()) => return None,
-                        Err(error) => result = Err(error),
+                        Err(timed_out) => error = timed_out,
                     }
                 }
-                (_, Layer::Fallback(fallback)) => {
-                    result = match result {
-                        Err(error) if fallback.is_for(&error) => {
-                            self.tell(layer, frames, PolicyAction::Fallback, &error);
-                            self.fall_back(fallback, error, frames, timer.as_mut())
-                                .await
+                (_, Layer::Fallback(fallback)) if fallback.is_for(&error) => {
+                    self.tell(layer, frames, PolicyAction::Fallback, &error);
+                    match self
+                        .fall_back(fallback, error, frames, timer.as_mut())
+                        .await
+                    {
+                        Ok(value) => {
+                            self.leave_with(frames, &value);
+                            return Some(Ok(value));
                         }
-                        other => other,
-                    };
+                        Err(failed) => error = failed,
+                    }
                 }
                 _ => {}
             }
         }
-        Some(result)
+        Some(Err(error))
     }
 
     /// The frame of the next attempt, and the wait before it, if there is one.
@@ -343,6 +374,25 @@ impl<'p, T, E> Call<'p, T, E> {
             action,
             error,
         });
+    }
+}
+
+/// Tells a breaker what came of a call.
+#[inline]
+fn count<T, E>(
+    layer: &Layer<T, E>,
+    permit: &mut BreakerPermit<'_>,
+    began: Option<Instant>,
+    result: Result<&T, &PolicyError<E>>,
+) {
+    let failed = match layer {
+        Layer::Breaker(_, Some(count)) => count(result),
+        _ => Some(result.is_err()),
+    };
+    let took = began.map_or(Duration::ZERO, |began| began.elapsed());
+    match failed {
+        Some(failed) => permit.over(failed, took),
+        None => permit.over_without_counting(),
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) struct Outage {
 /// What the handles, the contexts and the keeper of one child share.
 pub(super) struct Shared {
     name: Box<str>,
+    significant: bool,
     status: watch::Sender<Status>,
     orders: watch::Sender<Orders>,
     teller: Teller,
@@ -51,6 +52,8 @@ struct Status {
 pub(super) struct Orders {
     /// Incarnations up to this one are to make place for the next.
     restart_of: u32,
+    /// It is to stop, and to wait before it goes on.
+    pub(super) held: bool,
     pub(super) stop: Option<Stop>,
 }
 
@@ -236,7 +239,7 @@ impl ChildContext {
 }
 
 impl Shared {
-    pub(super) fn new(name: &str, teller: Teller) -> Self {
+    pub(super) fn new(name: &str, significant: bool, teller: Teller) -> Self {
         let state = ChildState::Running {
             incarnation: 1,
             ready: false,
@@ -247,6 +250,7 @@ impl Shared {
         };
         Self {
             name: name.into(),
+            significant,
             status: watch::Sender::new(status),
             orders: watch::Sender::new(Orders::default()),
             teller,
@@ -275,7 +279,43 @@ impl Shared {
 
     /// The orders, once there is one for this incarnation.
     pub(super) async fn ordered(&self, incarnation: u32) -> Orders {
-        self.orders_when(|orders| orders.stop.is_some() || orders.restart_of >= incarnation)
+        self.orders_when(|orders| {
+            orders.stop.is_some() || orders.held || orders.restart_of >= incarnation
+        })
+        .await
+    }
+
+    pub(super) fn is_significant(&self) -> bool {
+        self.significant
+    }
+
+    /// Asks it to stop, and to wait until it is released.
+    pub(super) fn hold(&self) {
+        self.orders.send_modify(|orders| orders.held = true);
+    }
+
+    pub(super) fn release(&self) {
+        self.orders
+            .send_if_modified(|orders| std::mem::take(&mut orders.held));
+    }
+
+    /// Waits until it is held, or has ended for good.
+    pub(super) async fn held(&self) {
+        self.wait_for(|state| {
+            matches!(state, ChildState::Held | ChildState::Ended(_)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until it is not held any more.
+    pub(super) async fn begun(&self) {
+        self.wait_for(|state| (!matches!(state, ChildState::Held)).then_some(()))
+            .await;
+    }
+
+    /// Waits until it is released or is to stop.
+    pub(super) async fn released(&self) -> Orders {
+        self.orders_when(|orders| orders.stop.is_some() || !orders.held)
             .await
     }
 

@@ -10,17 +10,19 @@ use coord_bus::{CancellationToken, Panicked, catch};
 use tokio::select;
 use tokio::sync::watch;
 
-use super::child::{Outage, Shared};
+use super::child::{Orders, Outage, Shared};
+use super::group::{Group, HeldSiblings};
 use super::restarts::Restarts;
 use super::{
-    ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState, GaveUp, GiveUpReason,
-    Restart,
+    ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState, Closing, GaveUp,
+    GiveUpReason, Restart,
 };
 
 pub(super) struct Keeper {
     spec: ChildSpec,
     child: Ending,
     gave_up: Arc<watch::Sender<Option<GaveUp>>>,
+    group: Arc<Group>,
     restarts: Restarts,
     incarnation: u32,
     /// In a row, for the backoff.
@@ -43,10 +45,12 @@ impl Keeper {
         spec: ChildSpec,
         child: &Arc<Shared>,
         gave_up: Arc<watch::Sender<Option<GaveUp>>>,
+        group: Arc<Group>,
     ) -> Self {
         Self {
             child: Ending(Arc::clone(child)),
             gave_up,
+            group,
             restarts: Restarts::new(spec.max_restarts, spec.within),
             spec,
             incarnation: 1,
@@ -61,9 +65,11 @@ impl Keeper {
         F: FnMut(ChildContext) -> Run,
         Run: Future<Output = Result<(), ChildError>>,
     {
+        let mut siblings = HeldSiblings::default();
         loop {
             let began = Instant::now();
-            let ended = self.incarnate(&mut run).await;
+            let held = std::mem::take(&mut siblings);
+            let ended = self.incarnate(&mut run, held).await;
             let ran_long = began.elapsed() > self.spec.within;
             if ran_long {
                 self.failures = 0;
@@ -71,22 +77,75 @@ impl Keeper {
             if ran_long || self.child.0.is_ready() {
                 self.outage = None;
             }
-            let over = match self.judge(ended) {
+            let mut over = match self.judge(ended) {
                 Next::AtOnce => None,
-                Next::After(error) => self.wait_after(error).await.err(),
+                Next::After(error) => match self.wait_after(error).await {
+                    Ok(held) => {
+                        siblings = held;
+                        None
+                    }
+                    Err(end) => Some(end),
+                },
                 Next::Never(end) => Some(end),
             };
+            if over.is_none() {
+                over = self.wait_while_held().await.err();
+            }
             if let Some(end) = over {
-                self.child.0.set(ChildState::Ended(end));
+                drop(siblings);
+                self.end(end).await;
                 return;
             }
+            siblings.release_those_before().await;
             self.incarnation = self.incarnation.saturating_add(1);
             self.child.0.begin(self.incarnation);
         }
     }
 
-    /// Runs one incarnation, until it ends or has been stopped.
-    async fn incarnate<F, Run>(&self, run: &mut F) -> Ended
+    /// Waits until the child for which this one is held lets it go on.
+    async fn wait_while_held(&self) -> Result<(), ChildEnd> {
+        let child = &self.child.0;
+        if !child.orders().held {
+            return Ok(());
+        }
+        // As in OTP, it is gone with those that are restarted, and does not come back.
+        if self.spec.restart == Restart::Temporary {
+            return Err(ChildEnd::Stopped);
+        }
+        child.set(ChildState::Held);
+        let orders = child.released().await;
+        match orders.stop {
+            Some(_) => Err(ChildEnd::Stopped),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the child, and with it all others if that is what the supervisor's rules say.
+    async fn end(&self, end: ChildEnd) {
+        let child = &self.child.0;
+        let name = || child.name().to_owned();
+        let is_by_itself = matches!(end, ChildEnd::Completed | ChildEnd::Failed { .. });
+        let is_too_often = matches!(
+            &end,
+            ChildEnd::GaveUp(GaveUp {
+                reason: GiveUpReason::TooManyRestarts { .. },
+                ..
+            })
+        );
+        child.set(ChildState::Ended(end));
+        if is_too_often && self.group.counts_together() {
+            let child_name = name();
+            let closing = Closing::TooManyRestarts { child: child_name };
+            self.group.close(child, closing).await;
+        } else if is_by_itself && self.spec.significant && self.group.significant_ended() {
+            let closing = Closing::SignificantEnded { child: name() };
+            self.group.close(child, closing).await;
+        }
+    }
+
+    /// Runs one incarnation, until it ends or has been stopped. Those that were held for it go on
+    /// once it has been started.
+    async fn incarnate<F, Run>(&self, run: &mut F, held: HeldSiblings) -> Ended
     where
         F: FnMut(ChildContext) -> Run,
         Run: Future<Output = Result<(), ChildError>>,
@@ -96,7 +155,11 @@ impl Keeper {
         // Also when this is dropped half-way.
         let _over = token.clone().drop_guard();
         let context = ChildContext::new(child, self.incarnation, &token, self.outage);
-        let mut incarnation = pin!(catch(async { run(context).await }));
+        let mut incarnation = pin!(catch(async {
+            let running = run(context);
+            drop(held);
+            running.await
+        }));
         select! {
             biased;
             _ = child.ordered(self.incarnation) => {}
@@ -142,13 +205,30 @@ impl Keeper {
     }
 
     /// Waits until the child is to be restarted, unless it is given up or stopped meanwhile.
-    async fn wait_after(&mut self, error: ChildError) -> Result<(), ChildEnd> {
+    ///
+    /// Those that are restarted with it are held meanwhile, and come back.
+    async fn wait_after(&mut self, error: ChildError) -> Result<HeldSiblings, ChildEnd> {
         let now = Instant::now();
         if error.is_permanent() {
             return Err(self.give_up(GiveUpReason::Permanent, error));
         }
-        if let Err(restarts) = self.restarts.admit(now) {
+        let group = Arc::clone(&self.group);
+        let turn = if group.restarted_with(&self.child.0).is_empty() {
+            None
+        } else {
+            let (child, turn) = (&self.child.0, Arc::clone(&group.turn));
+            select! {
+                biased;
+                // Another one is restarted, and this one with it: that is one restart.
+                orders = child.ordered(self.incarnation) => return self.obey(orders),
+                turn = turn.lock_owned() => Some(turn),
+            }
+        };
+        let admitted = group.admit(now).unwrap_or_else(|| {
             let within = self.spec.within;
+            self.restarts.admit(now).map_err(|max| (max, within))
+        });
+        if let Err((restarts, within)) = admitted {
             let reason = GiveUpReason::TooManyRestarts { restarts, within };
             return Err(self.give_up(reason, error));
         }
@@ -158,22 +238,33 @@ impl Keeper {
         self.outage = Some(Outage { since, attempt });
         let wait = self.spec.backoff.delay(attempt);
         let sleep = time::sleep(wait);
-        let child = &self.child.0;
+        let child = Arc::clone(&self.child.0);
         child.tell_recovery(Recovery::Attempting { attempt, wait });
         child.set(ChildState::Waiting {
             failures: attempt,
             until: sleep.deadline(),
         });
+        let waiting = async {
+            let siblings = group.restarted_with(&child);
+            let held = HeldSiblings::hold(siblings, turn).await;
+            sleep.await;
+            held
+        };
         let orders = select! {
             biased;
             orders = child.ordered(self.incarnation) => orders,
-            () = sleep => return Ok(()),
+            held = waiting => return Ok(held),
         };
+        self.obey(orders)
+    }
+
+    /// What orders make of a child that waits to be restarted: it does not wait any longer.
+    fn obey(&mut self, orders: Orders) -> Result<HeldSiblings, ChildEnd> {
         if orders.stop.is_some() {
             return Err(ChildEnd::Stopped);
         }
         self.failures = 0;
-        Ok(())
+        Ok(HeldSiblings::default())
     }
 
     fn give_up(&self, reason: GiveUpReason, error: ChildError) -> ChildEnd {

@@ -22,6 +22,10 @@ impl Restarts {
         }
     }
 
+    pub(super) fn within(&self) -> Duration {
+        self.within
+    }
+
     /// Counts one more restart, if there may be one; otherwise says how many there were.
     pub(super) fn admit(&mut self, now: Instant) -> Result<(), u32> {
         let Some(max) = self.max else {

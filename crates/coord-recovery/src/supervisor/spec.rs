@@ -57,6 +57,7 @@ pub struct ChildSpec {
     pub(super) max_restarts: Option<u32>,
     pub(super) within: Duration,
     pub(super) shutdown: Duration,
+    pub(super) significant: bool,
 }
 
 impl ChildSpec {
@@ -69,6 +70,7 @@ impl ChildSpec {
             max_restarts: Some(DEFAULT_MAX_RESTARTS),
             within: DEFAULT_WITHIN,
             shutdown: DEFAULT_SHUTDOWN,
+            significant: false,
         }
     }
 
@@ -98,6 +100,9 @@ impl ChildSpec {
     /// period, it is given up. [`DEFAULT_MAX_RESTARTS`] within [`DEFAULT_WITHIN`] by default; at
     /// most [`MAX_RESTARTS`].
     ///
+    /// Where the supervisor [counts for all children together](super::SupervisorBuilder::intensity),
+    /// this says only when failures in a row are over.
+    ///
     /// A restart counts from the failure that it follows, and still counts when exactly the period
     /// has passed. Restarts by hand do not count.
     #[must_use]
@@ -112,6 +117,15 @@ impl ChildSpec {
     #[must_use]
     pub fn unlimited_restarts(mut self) -> Self {
         self.max_restarts = None;
+        self
+    }
+
+    /// That it ends by itself may end its supervisor: see
+    /// [`AutoShutdown`](super::AutoShutdown). Not of a [permanent](Restart::Permanent) child, which
+    /// does not end by itself.
+    #[must_use]
+    pub fn significant(mut self) -> Self {
+        self.significant = true;
         self
     }
 

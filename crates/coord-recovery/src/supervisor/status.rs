@@ -25,6 +25,8 @@ pub enum ChildState {
         /// When the wait is over.
         until: Instant,
     },
+    /// It was stopped because another child is restarted, and starts again with that one.
+    Held,
     /// It has ended for good.
     Ended(ChildEnd),
 }
@@ -85,6 +87,35 @@ pub enum GiveUpReason {
     },
     /// Its error was [permanent](ChildError::permanent).
     Permanent,
+}
+
+/// One line of a tree.
+impl fmt::Display for ChildStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.name, self.state)?;
+        match self.restarts {
+            0 => Ok(()),
+            1 => formatter.write_str(", 1 restart"),
+            restarts => write!(formatter, ", {restarts} restarts"),
+        }
+    }
+}
+
+impl fmt::Display for ChildState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running { ready: true, .. } => formatter.write_str("ready"),
+            Self::Running { ready: false, .. } => formatter.write_str("running"),
+            Self::Waiting { failures, .. } => {
+                write!(
+                    formatter,
+                    "waiting to be restarted after failure {failures} in a row"
+                )
+            }
+            Self::Held => formatter.write_str("held for another child"),
+            Self::Ended(end) => write!(formatter, "ended: {end}"),
+        }
+    }
 }
 
 impl fmt::Display for GiveUpReason {

@@ -15,3 +15,5 @@ mod statistics;
 mod policy;
 mod recovering;
 mod guarding;
+mod grouping;
+mod group_model;

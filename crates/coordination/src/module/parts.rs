@@ -169,12 +169,13 @@ pub(super) fn read_streams(
     let optimizer = optimizer.clone();
     let read = move || {
         let readings = optimizer.statistics().into_iter().flat_map(|stream| {
+            let ledger = stream.ledger;
             let figures = [
-                ("received", stream.received),
-                ("given out", stream.given_out),
-                ("merged", stream.merged),
-                ("held", stream.held),
-                ("discarded", stream.discarded),
+                ("received", ledger.received),
+                ("given out", ledger.given_out),
+                ("merged", ledger.merged),
+                ("dropped", ledger.dropped.total()),
+                ("held", ledger.held),
             ];
             figures.map(|(figure, value)| {
                 coord_monitor::Reading::new(format!("stream {}", stream.topic), figure, value)

@@ -253,6 +253,22 @@ fn a_wait_longer_than_the_default_longest_is_told() {
 }
 
 #[test]
+fn what_is_to_become_of_a_run_is_one_of_the_words_and_does_not_contradict_itself() {
+    let faults = |text: &str| found(&step(text));
+    let at = |code: &str| vec![(code.to_owned(), 4)];
+    assert_eq!(faults("on_exhausted = 'paus'"), at("word"));
+    assert_eq!(
+        faults("critical = true\noptional = true"),
+        at("optional_and_critical")
+    );
+    assert_eq!(faults("heartbeat_timeout = 30"), at("wrong_type"));
+    let waits = "[[step]]\nid = 'a'\nsignal = 'go'\nheartbeat_timeout = '30s'";
+    assert_eq!(found(waits), at("useless_key"));
+    let top = format!("on_failure = 'finish'\n{}", step(""));
+    assert_eq!(found(&top), [("word".to_owned(), 1)]);
+}
+
+#[test]
 fn syntax_faults_are_told_one_a_line_with_what_else_is_certain() {
     let text = "[[step]]\nid = \"a\"\nrun = cargo build\nretry = { initial = 5 }\nx = [1, 2\n";
     let wanted = [("syntax", 3), ("wrong_type", 4), ("syntax", 5)];

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use coordination::bus::Backoff;
 use coordination::recovery::Restart;
-use coordination::workflow::Retry;
+use coordination::workflow::{OnExhausted, OnFailure, Retry};
 
+use super::super::failing::Failing;
 use super::super::service::RestartPolicy;
 use super::super::{Action, Resources, WorkflowFile, param_variable};
 use super::{rendered, valid};
@@ -20,6 +21,25 @@ fn texts<const N: usize>(texts: [(&str, &str); N]) -> BTreeMap<String, String> {
     texts
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into()
+}
+
+#[test]
+fn what_becomes_of_a_run_when_a_step_fails_is_read() {
+    let file = valid(
+        "on_failure = 'finish-branches'\n\
+         [[step]]\nid = 'a'\nrun = 'make'\nheartbeat_timeout = '30s'\n\
+         on_exhausted = 'pause'\ncritical = true\n\
+         [[step]]\nid = 'b'\nrun = 'make'\non_exhausted = 'fail'\n",
+    );
+    assert_eq!(file.on_failure, OnFailure::FinishBranches);
+    let failing = |unit: usize| file.units[unit].step().map(|step| step.failing);
+    let expected = Failing {
+        heartbeat_timeout: Some(Duration::from_secs(30)),
+        on_exhausted: OnExhausted::Pause,
+        critical: true,
+    };
+    assert_eq!(failing(0), Some(expected));
+    assert_eq!(failing(1), Some(Failing::default()));
 }
 
 #[test]

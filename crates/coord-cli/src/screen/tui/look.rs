@@ -117,6 +117,7 @@ impl Look {
             State::Running | State::Starting => ("▶", ">", self.busy()),
             State::Ready => ("●", "*", self.good()),
             State::Retrying { .. } | State::Restarting { .. } => ("↻", "@", self.odd()),
+            State::Paused => ("‖", "=", self.bad()),
             State::Stopping => ("■", "#", self.odd()),
             State::Done => ("✓", "+", self.good()),
             State::Failed if row.optional => ("✗", "x", self.odd()),

@@ -85,18 +85,12 @@ pub(super) struct State {
     told_slow_call_rate: bool,
 }
 
-/// What follows from one more outcome: rates that are told to have been exceeded, and the next state.
+/// What follows from one more outcome, if anything can: rates that are told to have been exceeded, and the next state.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     pub(super) failure_rate: Option<f64>,
     pub(super) slow_call_rate: Option<f64>,
     pub(super) next: Option<BreakerState>,
-}
-
-impl Judged {
-    pub(super) fn is_quiet(&self) -> bool {
-        self.failure_rate.is_none() && self.slow_call_rate.is_none() && self.next.is_none()
-    }
 }
 
 impl State {
@@ -185,13 +179,12 @@ impl State {
         outcome: Outcome,
         now: Duration,
         settings: &Settings,
-    ) -> Judged {
-        self.window.record(outcome, now);
-        let counts = self.window.counts(now);
+    ) -> Option<Judged> {
+        let counts = *self.window.record(outcome, now);
         let state = self.gate.state();
         // The usual case: nothing has gone wrong.
         if counts.failed == 0 && counts.slow == 0 && state == BreakerState::Closed {
-            return Judged::default();
+            return None;
         }
         let failure_rate = rate(counts.failed, counts, self.minimum);
         let slow_call_rate = rate(counts.slow, counts, self.slow_minimum);
@@ -211,7 +204,7 @@ impl State {
         };
         self.told_failure_rate |= too_many.is_some();
         self.told_slow_call_rate |= too_slow.is_some();
-        judged
+        Some(judged)
     }
 
     pub(super) fn metrics(&mut self, now: Duration, not_permitted: u64) -> BreakerMetrics {

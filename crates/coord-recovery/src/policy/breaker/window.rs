@@ -98,24 +98,36 @@ impl Window {
         matches!(self.kind, Kind::Time { .. })
     }
 
-    pub(super) fn record(&mut self, outcome: Outcome, now: Duration) {
-        self.advance(now);
-        self.total.add(outcome);
+    /// Adds one more, and says what is in it then.
+    pub(super) fn record(&mut self, outcome: Outcome, now: Duration) -> &Counts {
         match &mut self.kind {
             Kind::Count { size, next, ring } => {
                 if ring.len() < *size {
                     ring.push(outcome);
-                    return;
+                    self.total.add(outcome);
+                    return &self.total;
                 }
-                let mut gone = Counts::default();
-                gone.add(std::mem::replace(&mut ring[*next], outcome));
-                self.total.subtract(gone);
+                let gone = std::mem::replace(&mut ring[*next], outcome);
                 *next = if *next + 1 == *size { 0 } else { *next + 1 };
+                // Mostly one success comes in the place of another.
+                if gone != outcome {
+                    self.total.add(outcome);
+                    let mut less = Counts::default();
+                    less.add(gone);
+                    self.total.subtract(less);
+                }
             }
-            Kind::Time { second, ring } => {
-                let place = place(*second, ring.len());
-                ring[place].add(outcome);
-            }
+            Kind::Time { .. } => self.record_now(outcome, now),
+        }
+        &self.total
+    }
+
+    fn record_now(&mut self, outcome: Outcome, now: Duration) {
+        self.advance(now);
+        self.total.add(outcome);
+        if let Kind::Time { second, ring } = &mut self.kind {
+            let place = place(*second, ring.len());
+            ring[place].add(outcome);
         }
     }
 

@@ -1,0 +1,81 @@
+//! What a workflow file says of steps that fail, or hang.
+
+use std::time::Duration;
+
+use coordination::workflow::{OnExhausted, OnFailure};
+use toml::de::DeTable;
+
+use super::fault::FileFault;
+use super::walk::Walk;
+
+/// What becomes of a run when a step fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Failing {
+    /// For how long a process may print nothing.
+    pub(crate) heartbeat_timeout: Option<Duration>,
+    /// What becomes of the run when every attempt has failed.
+    pub(crate) on_exhausted: OnExhausted,
+    /// Whether its failure ends the run at once, whatever the file says.
+    pub(crate) critical: bool,
+}
+
+/// Reads that of a step, which only waits or runs something, and is optional or not.
+pub(super) fn failing(
+    walk: &mut Walk<'_>,
+    table: &DeTable<'_>,
+    waits: bool,
+    optional: bool,
+) -> Failing {
+    let heartbeat_timeout = walk.duration(table, "heartbeat_timeout");
+    if waits && let Some((key, _)) = table.get_key_value("heartbeat_timeout") {
+        let at = walk.at(&key.span());
+        walk.add(FileFault::UselessHeartbeat { at });
+    }
+    let words = [("fail", OnExhausted::Fail), ("pause", OnExhausted::Pause)];
+    let on_exhausted = word(walk, table, "on_exhausted", words);
+    let critical = walk.flag(table, "critical");
+    if critical
+        && optional
+        && let (Some(critical), Some(optional)) = (table.get("critical"), table.get("optional"))
+    {
+        let (critical, optional) = (walk.at(&critical.span()), walk.at(&optional.span()));
+        walk.add(FileFault::OptionalAndCritical { critical, optional });
+    }
+    Failing {
+        heartbeat_timeout,
+        on_exhausted: on_exhausted.unwrap_or_default(),
+        critical,
+    }
+}
+
+/// Reads what becomes of the rest of a run when a step fails.
+pub(super) fn on_failure(walk: &mut Walk<'_>, root: &DeTable<'_>) -> OnFailure {
+    let words = [
+        ("fail-fast", OnFailure::FailFast),
+        ("finish-branches", OnFailure::FinishBranches),
+    ];
+    word(walk, root, "on_failure", words).unwrap_or_default()
+}
+
+/// One of two words.
+fn word<T>(
+    walk: &mut Walk<'_>,
+    table: &DeTable<'_>,
+    key: &'static str,
+    words: [(&'static str, T); 2],
+) -> Option<T> {
+    let said = walk.string(table, key)?;
+    let [first, second] = [words[0].0, words[1].0];
+    let meant = words.into_iter().find(|(word, _)| word == said.get_ref());
+    if meant.is_none() {
+        let (name, at) = ((*said.get_ref()).to_owned(), walk.at(&said.span()));
+        walk.add(FileFault::Word {
+            key,
+            name,
+            first,
+            second,
+            at,
+        });
+    }
+    meant.map(|(_, meant)| meant)
+}

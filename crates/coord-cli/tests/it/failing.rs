@@ -1,0 +1,66 @@
+//! Steps that hang, that pause their run, and branches that finish.
+
+use crate::coord::{Folder, Running, done, run};
+
+#[test]
+fn a_step_that_prints_nothing_for_its_heartbeat_timeout_is_stopped_and_tried_again() {
+    // What it prints keeps it alive for longer than that; then it hangs, and does not again.
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'hangs'\nheartbeat_timeout = '1s'\n\
+         retry = { max_attempts = 2, initial = '1ms' }\n\
+         run = 'for i in 1 2 3; do echo $i; sleep 0.5; done; \
+         if test $COORD_ATTEMPT = 1; then exec sleep 60; fi'\n",
+    );
+    let done = done(folder.coord(["run"]));
+    done.exits(0)
+        .says("attempt 1 of 2 failed: it gave no sign of life for 1s, its heartbeat timeout")
+        .says("attempt 2 of 2");
+}
+
+#[test]
+fn a_run_is_paused_for_a_step_and_goes_on_when_it_is_continued() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'deploy'\nrun = 'echo $COORD_IDEMPOTENCY_KEY >> keys; test -e well'\n\
+         on_exhausted = 'pause'\n\
+         [[step]]\nid = 'tell'\nneeds = ['deploy']\nrun = 'true'\n",
+    );
+    let mut running = Running::start(folder.coord(["run", "--id", "release"]));
+    running.until("the run is paused, until `coord continue`");
+    done(folder.coord(["list"])).exits(0).says("paused");
+    let shown = done(folder.coord(["show", "release"]));
+    shown
+        .exits(0)
+        .says("exhausted")
+        .says("coord continue release");
+    let why = done(folder.coord(["why", "release", "deploy"]));
+    why.exits(0)
+        .says("deploy: the run is paused for it, as every attempt has failed");
+    assert_eq!(why.out.matches("exit").count(), 1, "{}", why.out);
+    folder.write("well", "");
+    done(folder.coord(["continue", "release"])).exits(0);
+    running.until("2 done");
+    let keys = folder.read("keys").unwrap();
+    assert_eq!(keys, "release/deploy\nrelease/deploy\n");
+}
+
+#[test]
+fn branches_finish_where_the_file_says_so_and_no_step_is_critical() {
+    let file = |critical: bool| {
+        format!(
+            "on_failure = 'finish-branches'\n\
+             [[step]]\nid = 'lint'\nrun = 'exit 3'\ncritical = {critical}\n\
+             [[step]]\nid = 'test'\nrun = 'sleep 0.3; echo tested'\n\
+             [[step]]\nid = 'after'\nneeds = ['lint']\nrun = 'echo never'\n"
+        )
+    };
+    let finished = run(&file(false));
+    finished.exits(100).says("tested").says("1 failed");
+    assert!(!finished.out.contains("never"));
+    let stopped = run(&file(true));
+    stopped.exits(100);
+    assert!(!stopped.out.contains("tested"), "{}", stopped.out);
+}

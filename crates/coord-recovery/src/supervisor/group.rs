@@ -1,0 +1,229 @@
+//! What the children of one supervisor have to do with each other: who is restarted with whom, and
+//! when all of them end.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use coord_bus::time::Instant;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{OwnedMutexGuard, watch};
+
+use super::child::Shared;
+use super::restarts::Restarts;
+use super::{Children, DEFAULT_MAX_RESTARTS, DEFAULT_WITHIN, MAX_RESTARTS};
+
+/// Who is restarted when a child is: OTP's strategies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// That child. The default, as in OTP.
+    #[default]
+    OneForOne,
+    /// All children: the others are stopped, the last one started first, and all are started again
+    /// in their order.
+    OneForAll,
+    /// That child and those that were started after it.
+    RestForOne,
+}
+
+/// When a supervisor stops all its children by itself, because
+/// [significant](super::ChildSpec::significant) ones have ended by themselves: OTP's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AutoShutdown {
+    /// Never; there are no significant children. The default, as in OTP.
+    #[default]
+    Never,
+    /// When any of them has.
+    AnySignificant,
+    /// When the last of them has.
+    AllSignificant,
+}
+
+/// Why a supervisor has stopped all its children by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Closing {
+    /// There were more restarts than its intensity allows; this child would have been the next.
+    TooManyRestarts {
+        /// The child.
+        child: String,
+    },
+    /// Its significant children have ended; this one last.
+    SignificantEnded {
+        /// The child.
+        child: String,
+    },
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::OneForOne => "one-for-one",
+            Self::OneForAll => "one-for-all",
+            Self::RestForOne => "rest-for-one",
+        })
+    }
+}
+
+/// How a supervisor deals with its children, as it is told when it is made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rules {
+    pub(super) strategy: Strategy,
+    pub(super) auto_shutdown: AutoShutdown,
+    /// Over all children, where it is given.
+    pub(super) intensity: Option<(u32, Duration)>,
+}
+
+/// The children, and what holds for all of them.
+pub(super) struct Group {
+    pub(super) rules: Rules,
+    children: Mutex<Children>,
+    /// The restarts of all children, where they are counted together.
+    restarts: Option<Mutex<Restarts>>,
+    /// Of the one child that restarts others.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    pub(super) closing: watch::Sender<Option<Closing>>,
+}
+
+impl Group {
+    pub(super) fn new(rules: Rules) -> Self {
+        let is_together = rules.strategy != Strategy::OneForOne || rules.intensity.is_some();
+        let default = (DEFAULT_MAX_RESTARTS, DEFAULT_WITHIN);
+        let (max, within) = rules.intensity.unwrap_or(default);
+        let restarts = Restarts::new(Some(max.min(MAX_RESTARTS)), within);
+        Self {
+            rules,
+            children: Mutex::default(),
+            restarts: is_together.then(|| Mutex::new(restarts)),
+            turn: Arc::default(),
+            closing: watch::Sender::new(None),
+        }
+    }
+
+    pub(super) fn children(&self) -> MutexGuard<'_, Children> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one more restart among those of all children, if they are counted together. If there
+    /// may be none, says how many there were, and in which period.
+    pub(super) fn admit(&self, now: Instant) -> Option<Result<(), (u32, Duration)>> {
+        let restarts = self.restarts.as_ref()?;
+        let mut restarts = restarts.lock().unwrap_or_else(PoisonError::into_inner);
+        let within = restarts.within();
+        Some(restarts.admit(now).map_err(|max| (max, within)))
+    }
+
+    pub(super) fn counts_together(&self) -> bool {
+        self.restarts.is_some()
+    }
+
+    /// Those that are restarted with a child.
+    pub(super) fn restarted_with(&self, child: &Arc<Shared>) -> Siblings {
+        let children = self.children();
+        let all = || children.list.iter().map(|child| Arc::clone(child.shared()));
+        let place = all().position(|other| Arc::ptr_eq(&other, child));
+        let place = place.unwrap_or(children.list.len());
+        let after = all().skip(place + 1).collect();
+        match self.rules.strategy {
+            Strategy::OneForOne => Siblings::default(),
+            Strategy::OneForAll => Siblings {
+                before: all().take(place).collect(),
+                after,
+            },
+            Strategy::RestForOne => Siblings {
+                before: Vec::new(),
+                after,
+            },
+        }
+    }
+
+    /// What follows from the end of a significant child that has ended by itself.
+    pub(super) fn significant_ended(&self) -> bool {
+        match self.rules.auto_shutdown {
+            AutoShutdown::Never => false,
+            AutoShutdown::AnySignificant => true,
+            AutoShutdown::AllSignificant => {
+                let children = self.children();
+                let mut others = children.list.iter();
+                !others.any(|child| child.shared().is_significant() && !child.has_ended())
+            }
+        }
+    }
+
+    /// Stops all children but one, the last one started first; after this none can be started.
+    pub(super) async fn close(&self, because_of: &Arc<Shared>, closing: Closing) {
+        let mut others = {
+            let mut children = self.children();
+            children.closed = true;
+            children.list.clone()
+        };
+        others.retain(|child| !Arc::ptr_eq(child.shared(), because_of));
+        for child in others.iter().rev() {
+            child.stop().await;
+        }
+        self.closing.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(closing);
+            is_first
+        });
+    }
+}
+
+/// Those that are restarted with a child, in order of start.
+#[derive(Default)]
+pub(super) struct Siblings {
+    before: Vec<Arc<Shared>>,
+    after: Vec<Arc<Shared>>,
+}
+
+impl Siblings {
+    pub(super) fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
+    }
+}
+
+/// Children that are held for another: they go on when it does, at the latest when this is dropped.
+#[derive(Default)]
+pub(super) struct HeldSiblings {
+    siblings: Siblings,
+    /// Nobody else holds children meanwhile: two that hold each other would wait for ever.
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl HeldSiblings {
+    /// Holds these, the last one started first, each when the one before has stopped.
+    pub(super) async fn hold(siblings: Siblings, turn: Option<OwnedMutexGuard<()>>) -> Self {
+        // From now on dropping it releases them, also those that are not held yet.
+        let held = Self {
+            siblings,
+            _turn: turn,
+        };
+        for child in held.all().rev() {
+            child.hold();
+            child.held().await;
+        }
+        held
+    }
+
+    /// Lets those begin that were started before the one for which they are held.
+    pub(super) async fn release_those_before(&mut self) {
+        for child in std::mem::take(&mut self.siblings.before) {
+            child.release();
+            child.begun().await;
+        }
+    }
+
+    fn all(&self) -> impl DoubleEndedIterator<Item = &Arc<Shared>> {
+        self.siblings.before.iter().chain(&self.siblings.after)
+    }
+}
+
+impl Drop for HeldSiblings {
+    fn drop(&mut self) {
+        for child in self.all() {
+            child.release();
+        }
+    }
+}

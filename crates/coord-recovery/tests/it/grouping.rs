@@ -1,0 +1,305 @@
+//! Who is restarted with whom, and when a supervisor ends by itself.
+
+use std::sync::{Arc, Mutex};
+
+use coord_bus::{Backoff, LocalBus};
+use coord_recovery::{
+    AutoShutdown, Child, ChildContext, ChildEnd, ChildError, ChildSpec, ChildState, Closing,
+    RecoveryError, Restart, Strategy, Supervisor, SupervisorBuilder,
+};
+
+use crate::stage::{Ran, clock, ends, fails, ignores, pass, seconds, serves, within};
+
+/// Children that say when they start and stop.
+struct Group {
+    supervisor: Supervisor,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Group {
+    fn new(builder: SupervisorBuilder) -> Self {
+        let supervisor = builder.build(&LocalBus::new(), clock());
+        Self {
+            supervisor: supervisor.expect("the topics are free"),
+            log: Arc::default(),
+        }
+    }
+
+    fn start(
+        &self,
+        name: &str,
+        mut run: impl FnMut(ChildContext) -> Ran + Send + 'static,
+    ) -> Child {
+        self.start_as(ChildSpec::new(name), move |context| run(context))
+    }
+
+    fn start_as(
+        &self,
+        spec: ChildSpec,
+        mut run: impl FnMut(ChildContext) -> Ran + Send + 'static,
+    ) -> Child {
+        let (log, name) = (Arc::clone(&self.log), spec.name().to_owned());
+        let spec = spec.backoff(Backoff::constant(seconds(1)));
+        let child = self.supervisor.start(spec, move |context| {
+            let note = |what: &str| {
+                log.lock()
+                    .expect("nobody panics")
+                    .push(format!("{what}{name}"))
+            };
+            note("+");
+            let (running, token) = (run(context.clone()), context.token());
+            let (log, name) = (Arc::clone(&log), name.clone());
+            async move {
+                let ended = running.await;
+                if token.is_cancelled() {
+                    log.lock().expect("nobody panics").push(format!("-{name}"));
+                }
+                ended
+            }
+        });
+        child.expect("it starts")
+    }
+
+    /// What has happened since this was asked last.
+    async fn log(&self) -> String {
+        pass(seconds(2)).await;
+        std::mem::take(&mut *self.log.lock().expect("nobody panics")).join(" ")
+    }
+}
+
+/// The first incarnation fails after 10 s, the others stay.
+fn fails_once(context: ChildContext) -> Ran {
+    if context.incarnation() > 1 {
+        return serves(context);
+    }
+    let token = context.token();
+    Box::pin(async move {
+        tokio::select! {
+            () = token.cancelled() => Ok(()),
+            () = pass(seconds(10)) => Err(ChildError::message("down")),
+        }
+    })
+}
+
+fn group_of(strategy: Strategy) -> Group {
+    Group::new(Supervisor::builder("group").strategy(strategy))
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_for_all_stops_the_others_in_reverse_and_starts_all_in_order() {
+    let group = group_of(Strategy::OneForAll);
+    for name in ["a", "b"] {
+        group.start(name, serves);
+    }
+    group.start("c", fails_once);
+    group.start("d", serves);
+    assert_eq!(group.log().await, "+a +b +c +d");
+    pass(seconds(8)).await;
+    assert_eq!(group.log().await, "-d -b -a +a +b +c +d");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rest_for_one_restarts_those_that_were_started_after_it() {
+    let group = group_of(Strategy::RestForOne);
+    group.start("a", serves);
+    group.start("b", fails_once);
+    for name in ["c", "d"] {
+        group.start(name, serves);
+    }
+    assert_eq!(group.log().await, "+a +b +c +d");
+    pass(seconds(8)).await;
+    assert_eq!(group.log().await, "-d -c +b +c +d");
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_that_fail_together_are_one_restart() {
+    let group = group_of(Strategy::OneForAll);
+    for name in ["a", "b", "c"] {
+        group.start(name, fails_once);
+    }
+    pass(seconds(9)).await;
+    group.log().await;
+    // One in five seconds may be, and one it is.
+    pass(seconds(2)).await;
+    for child in group.supervisor.children() {
+        assert!(
+            matches!(child.state, ChildState::Running { ready: true, .. }),
+            "{child}"
+        );
+        assert_eq!(child.restarts, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_temporary_child_that_is_stopped_for_another_does_not_come_back() {
+    let group = group_of(Strategy::OneForAll);
+    group.start("a", fails_once);
+    let gone = group.start_as(ChildSpec::new("t").restart(Restart::Temporary), serves);
+    pass(seconds(10)).await;
+    assert_eq!(group.log().await, "+a +t -t +a");
+    assert!(matches!(gone.ended().await, ChildEnd::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sibling_that_does_not_stop_is_aborted_after_its_own_time() {
+    let group = group_of(Strategy::OneForAll);
+    group.start("a", fails_once);
+    group.start_as(
+        ChildSpec::new("deaf").shutdown(seconds(3)),
+        |context| match context.incarnation() {
+            1 => ignores(context),
+            _ => serves(context),
+        },
+    );
+    pass(seconds(10)).await;
+    assert_eq!(group.log().await, "+a +deaf");
+    assert_eq!(group.log().await, "+a +deaf");
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_restarts_of_all_children_together_close_the_supervisor() {
+    let builder = Supervisor::builder("group").intensity(2, seconds(60));
+    let group = Group::new(builder);
+    let stays = group.start("stays", serves);
+    group.start("a", fails_once);
+    group.start("b", fails_once);
+    pass(seconds(20)).await;
+    let last = group.start("c", fails);
+    let child = "c".to_owned();
+    let closing = within(group.supervisor.closed()).await;
+    assert_eq!(closing, Closing::TooManyRestarts { child });
+    assert!(matches!(last.ended().await, ChildEnd::GaveUp(_)));
+    assert!(matches!(stays.ended().await, ChildEnd::Stopped));
+    let refused = group.supervisor.start(ChildSpec::new("late"), serves);
+    assert!(matches!(refused, Err(RecoveryError::ShutDown { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_any_significant_child_may_end_the_supervisor() {
+    let builder = Supervisor::builder("group").auto_shutdown(AutoShutdown::AnySignificant);
+    let group = Group::new(builder);
+    let (a, b) = (group.start("a", serves), group.start("b", serves));
+    let significant = |name| {
+        ChildSpec::new(name)
+            .restart(Restart::Transient)
+            .significant()
+    };
+    group.start_as(significant("s"), serves);
+    let token = group.start_as(significant("t"), |context| {
+        let token = context.token();
+        Box::pin(async move {
+            tokio::select! { () = token.cancelled() => Ok(()), () = pass(seconds(5)) => Ok(()) }
+        })
+    });
+    assert_eq!(group.log().await, "+a +b +s +t");
+    assert!(matches!(within(token.ended()).await, ChildEnd::Completed));
+    let child = "t".to_owned();
+    let closing = within(group.supervisor.closed()).await;
+    assert_eq!(closing, Closing::SignificantEnded { child });
+    assert_eq!(group.log().await, "-s -b -a");
+    assert!(matches!(
+        (a.state(), b.state()),
+        (ChildState::Ended(_), ChildState::Ended(_))
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_last_significant_child_may_end_the_supervisor() {
+    let builder = Supervisor::builder("group").auto_shutdown(AutoShutdown::AllSignificant);
+    let group = Group::new(builder);
+    let stays = group.start("stays", serves);
+    let significant = |name| {
+        ChildSpec::new(name)
+            .restart(Restart::Temporary)
+            .significant()
+    };
+    let one = group.start_as(significant("one"), ends);
+    let other = group.start_as(significant("other"), fails_once);
+    within(one.ended()).await;
+    pass(seconds(5)).await;
+    assert!(matches!(stays.state(), ChildState::Running { .. }));
+    within(other.ended()).await;
+    let child = "other".to_owned();
+    let closing = within(group.supervisor.closed()).await;
+    assert_eq!(closing, Closing::SignificantEnded { child });
+    assert!(matches!(
+        stays.state(),
+        ChildState::Ended(ChildEnd::Stopped)
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_significant_child_that_is_stopped_by_hand_ends_nobody_else() {
+    let builder = Supervisor::builder("group").auto_shutdown(AutoShutdown::AnySignificant);
+    let group = Group::new(builder);
+    let stays = group.start("stays", serves);
+    let spec = ChildSpec::new("s")
+        .restart(Restart::Transient)
+        .significant();
+    let significant = group.start_as(spec, serves);
+    within(significant.ready()).await.unwrap();
+    within(significant.stop()).await;
+    pass(seconds(9)).await;
+    assert!(matches!(stays.state(), ChildState::Running { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn significance_without_a_consequence_is_refused() {
+    let refuse = |builder: SupervisorBuilder, restart| {
+        let supervisor = builder.build(&LocalBus::new(), clock()).unwrap();
+        let spec = ChildSpec::new("s").restart(restart).significant();
+        supervisor
+            .start(spec, serves)
+            .map(drop)
+            .unwrap_err()
+            .to_string()
+    };
+    let refused = refuse(Supervisor::builder("group"), Restart::Transient);
+    assert!(
+        refused.contains("supervisor `group` has no auto-shutdown"),
+        "{refused}"
+    );
+    let builder = Supervisor::builder("group").auto_shutdown(AutoShutdown::AnySignificant);
+    let refused = refuse(builder, Restart::Permanent);
+    assert!(
+        refused.contains("it is significant and permanent"),
+        "{refused}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_children_that_are_held_and_those_that_wait() {
+    let group = group_of(Strategy::OneForAll);
+    group.start_as(ChildSpec::new("a"), fails_once);
+    let held = group.start("b", serves);
+    pass(seconds(10)).await;
+    pass(seconds(1) / 2).await;
+    assert!(
+        matches!(held.state(), ChildState::Held),
+        "{}",
+        group.supervisor
+    );
+    let report = within(group.supervisor.shutdown(seconds(9))).await;
+    assert!(report.aborted.is_empty());
+    assert!(matches!(held.state(), ChildState::Ended(ChildEnd::Stopped)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_prints_its_tree() {
+    let group = group_of(Strategy::OneForAll);
+    let a = group.start("a", serves);
+    group.start_as(ChildSpec::new("b").restart(Restart::Transient), ends);
+    group.start("c", |context| {
+        Box::pin(async move {
+            context.token().cancelled().await;
+            Ok(())
+        })
+    });
+    pass(seconds(1)).await;
+    a.restart();
+    pass(seconds(1)).await;
+    assert_eq!(
+        group.supervisor.to_string(),
+        "group, one-for-all\n├─ a: ready, 1 restart\n├─ b: ended: it ended by itself\n└─ c: running\n"
+    );
+}
