@@ -17,6 +17,7 @@ mod monitor;
 mod optimize;
 mod coord;
 mod screen;
+mod recovery;
 mod report;
 
 fn main() {
@@ -33,8 +34,9 @@ fn main() {
         Some("monitor") => monitor::run(arguments.next().as_deref()),
         Some("coord") => coord::run(),
         Some("screen") => screen::run(),
+        Some("recovery") => recovery::run(),
         _ => println!(
-            "usage: cargo xtask bench NAME, where NAME is one of: bus, flow, workflow, journal, durable, optimize, monitor, coord, screen"
+            "usage: cargo xtask bench NAME, where NAME is one of: bus, flow, workflow, journal, durable, optimize, monitor, coord, screen, recovery"
         ),
     }
 }

@@ -1,4 +1,5 @@
-//! Recovery from errors: a [`Supervisor`] restarts what fails, and an [`ErrorRecoveryManager`]
+//! Recovery from errors: a [`Policy`](policy::Policy) guards an operation, a [`Supervisor`]
+//! restarts what fails, and an [`ErrorRecoveryManager`]
 //! recognises errors on the bus of [`coord_bus`], does something about them, and counts them.
 //!
 //! ```
@@ -45,7 +46,8 @@
 //! [permanent](ChildError::permanent) gives the child up at once. A panic is a failure. Each
 //! restart waits for the child's backoff, and when there would be more than its
 //! [intensity](ChildSpec::intensity) allows, the child is given up: what follows from that is for
-//! whoever awaits [`Supervisor::gave_up`] to decide.
+//! whoever awaits [`Supervisor::gave_up`] to decide. Others may be restarted with it, and counted with
+//! it: see [`Strategy`].
 //!
 //! # How a child stops
 //!

@@ -44,7 +44,7 @@ impl Group {
             let note = |what: &str| {
                 log.lock()
                     .expect("nobody panics")
-                    .push(format!("{what}{name}"))
+                    .push(format!("{what}{name}"));
             };
             note("+");
             let (running, token) = (run(context.clone()), context.token());
