@@ -159,8 +159,6 @@ pub(crate) struct Record {
     pub(crate) error: Option<Box<StepError>>,
     /// How often it was to be done again after it had been done.
     pub(crate) round: u32,
-    /// How often the run had been retried, or continued, when it was last begun anew.
-    pub(crate) life: u32,
 }
 
 impl Record {
@@ -204,6 +202,8 @@ pub(crate) struct Course {
     pub(crate) timed_from: Option<u64>,
     /// How often it was.
     lives: u32,
+    /// How often it had been, when a step was last begun anew; of those where that is not never.
+    begun_in: BTreeMap<usize, u32>,
     #[cfg(test)]
     history: Vec<Fact>,
 }
@@ -224,7 +224,6 @@ impl Course {
             ended: 0,
             error: None,
             round: 0,
-            life: 0,
         };
         Self {
             steps: plan.steps.iter().zip(plan.needs()).map(record).collect(),
@@ -241,6 +240,7 @@ impl Course {
             finished: None,
             timed_from: None,
             lives: 0,
+            begun_in: BTreeMap::new(),
             #[cfg(test)]
             history: Vec::new(),
         }
@@ -252,6 +252,11 @@ impl Course {
 
     pub(crate) fn steps(&self) -> &[Record] {
         &self.steps
+    }
+
+    /// How often the run had been retried, or continued, when a step was last begun anew.
+    pub(crate) fn life(&self, step: usize) -> u32 {
+        self.begun_in.get(&step).copied().unwrap_or_default()
     }
 
     /// Whether a step is done; perhaps it was undone later.

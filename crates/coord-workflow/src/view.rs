@@ -325,7 +325,7 @@ impl RunView {
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
                 child: (step.runs_workflow() && record.has_begun())
                     // An attempt that a crash cut off is made again, and does not count until then.
-                    .then(|| run.of_child(&step.id, record.life, record.attempts.max(1))),
+                    .then(|| run.of_child(&step.id, course.life(place), record.attempts.max(1))),
                 is_blocked: record.is_blocked && !phase.is_over(),
                 signal: step.signal().map(str::to_owned),
                 event: step.topic().map(str::to_owned),

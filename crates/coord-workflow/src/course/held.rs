@@ -11,7 +11,7 @@ impl Course {
             if record.phase == Phase::Exhausted {
                 (record.phase, record.attempts) = (Phase::Waiting, 0);
                 record.error = None;
-                record.life = self.lives;
+                self.begun_in.insert(step, self.lives);
                 ready(step);
             }
         }

@@ -51,7 +51,9 @@ impl Course {
             let was_done = matches!(record.phase, Phase::Completed | Phase::Undone);
             let is_anew = (again[step] && was_done) || anew.contains(&step);
             self.steps[step].round = record.round + u32::from(is_anew);
-            self.steps[step].life = if again[step] { self.lives } else { record.life };
+            if again[step] {
+                self.begun_in.insert(step, self.lives);
+            }
         }
         self.parts = parts;
         for step in over {

@@ -62,7 +62,7 @@ impl ChildRun {
         token: CancellationToken,
     ) -> Self {
         let id = &parent.plan.steps[step].id;
-        let life = parent.queue().course.step(step).life;
+        let life = parent.queue().course.life(step);
         let depth = parent.child_of.as_ref().map_or(0, |within| within.depth);
         Self {
             parent: Arc::clone(parent),
