@@ -393,6 +393,7 @@ fn failed(step: usize) -> Fact {
     Fact::Failed { step, error, at: 2 }
 }
 
+// tidy: long, because it is one table, a row for each that may not happen.
 #[test]
 fn what_is_refused_says_why_by_name() {
     let plan = three().plan;
