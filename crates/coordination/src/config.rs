@@ -47,7 +47,7 @@ pub struct CoordinationConfig {
     /// The recovery manager, which looks for failing steps, and supervision.
     #[cfg(feature = "error-recovery")]
     pub error_recovery: bool,
-    /// The process runner, and services where there is supervision.
+    /// The process runner, the registry of patterns, and services where there is supervision.
     #[cfg(feature = "integration-patterns")]
     pub integration_patterns: bool,
     /// How long a cancelled step that watches its token has to come to an end;

@@ -39,6 +39,10 @@ pub enum CoordinationError {
     #[cfg(feature = "error-recovery")]
     #[error(transparent)]
     Recovery(#[from] coord_recovery::RecoveryError),
+    /// Of a pattern, or their registry.
+    #[cfg(feature = "integration-patterns")]
+    #[error(transparent)]
+    Pattern(#[from] coord_patterns::pattern::PatternError),
     /// Of a process, or the process runner.
     #[cfg(feature = "integration-patterns")]
     #[error(transparent)]

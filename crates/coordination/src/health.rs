@@ -30,6 +30,9 @@ pub struct SystemHealth {
     /// How many runs of workflows go on; 0 while they are switched off.
     #[cfg(feature = "workflows")]
     pub active_workflows: usize,
+    /// How many patterns are enabled; 0 while they are switched off.
+    #[cfg(feature = "integration-patterns")]
+    pub active_patterns: usize,
     /// How many services run, ready or not; 0 while they are switched off.
     #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
     pub active_services: usize,
@@ -103,8 +106,8 @@ impl CoordinationModule {
     ///
     /// | status | when |
     /// |---|---|
-    /// | unhealthy | a service was given up, has failed for good, or did not stop in time; a flow was aborted, or its sink was closed; the bus is closed; the module is shut down |
-    /// | degraded | publishers wait for room in a topic; a service is not ready yet, or waits to be restarted |
+    /// | unhealthy | a service was given up, has failed for good, or did not stop in time; a pattern has failed; a flow was aborted, or its sink was closed; the bus is closed; the module is shut down |
+    /// | degraded | publishers wait for room in a topic; a pattern is not as it should be; a service is not ready yet, or waits to be restarted |
     /// | healthy | otherwise |
     ///
     /// Errors that were detected do not count, and neither do runs that failed: they are over. See
@@ -120,6 +123,8 @@ impl CoordinationModule {
         let active_flows = self.look_at_flows(&mut findings);
         #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
         let active_services = self.look_at_services(&mut findings);
+        #[cfg(feature = "integration-patterns")]
+        let active_patterns = self.look_at_patterns(&mut findings);
         let (status, reasons) = findings.sum_up();
         SystemHealth {
             timestamp: self.clock().now(),
@@ -131,6 +136,8 @@ impl CoordinationModule {
             active_workflows: self
                 .orchestrator()
                 .map_or(0, coord_workflow::WorkflowOrchestrator::active_runs),
+            #[cfg(feature = "integration-patterns")]
+            active_patterns,
             #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
             active_services,
             #[cfg(feature = "performance-monitoring")]
@@ -185,6 +192,27 @@ impl CoordinationModule {
             }
         }
         active
+    }
+
+    #[cfg(feature = "integration-patterns")]
+    fn look_at_patterns(&self, findings: &mut Findings) -> usize {
+        use coord_patterns::pattern::PatternState;
+
+        let Ok(patterns) = self.patterns() else {
+            return 0;
+        };
+        // A bundle is as its members are.
+        let single = patterns.list().into_iter();
+        for pattern in single.filter(|pattern| pattern.members.is_empty()) {
+            let name = &pattern.name;
+            let (status, reason) = match pattern.state {
+                PatternState::Degraded { reason } => (HealthStatus::Degraded, reason),
+                PatternState::Failed { reason } => (HealthStatus::Unhealthy, reason),
+                _ => continue,
+            };
+            findings.add(status, format!("pattern `{name}`: {reason}"));
+        }
+        patterns.active()
     }
 
     #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]

@@ -56,7 +56,7 @@ use crate::{CoordinationConfig, CoordinationError};
 ///
 /// # Order
 ///
-/// Recovery, monitor, optimizer, flows, processes, services, workflows: each part is started after
+/// Recovery, monitor, optimizer, flows, processes, services, patterns, workflows: each part is started after
 /// what it uses, and after those that watch it. [`shutdown`](Self::shutdown) goes the other way:
 /// steps that are undone still have their services, and flows carry on what those say last. What
 /// happens in the very last moment is counted unless the monitor or the recovery manager had fallen
@@ -69,6 +69,8 @@ pub struct CoordinationModule {
     // Fields are dropped from the first to the last: in reverse order of start, too.
     #[cfg(feature = "workflows")]
     orchestrator: Option<coord_workflow::WorkflowOrchestrator>,
+    #[cfg(feature = "integration-patterns")]
+    patterns: Option<coord_patterns::pattern::IntegrationPatterns>,
     #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
     services: Option<crate::Services>,
     #[cfg(feature = "integration-patterns")]
@@ -121,6 +123,8 @@ impl CoordinationModule {
         let processes = parts::processes(&*bus, &config)?;
         #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
         let services = parts::services(&*bus, &config, processes.as_ref())?;
+        #[cfg(feature = "integration-patterns")]
+        let patterns = parts::patterns(&bus, &config);
         #[cfg(feature = "workflows")]
         let orchestrator = parts::orchestrator(&*bus, &config)?;
         Ok(Self {
@@ -129,6 +133,8 @@ impl CoordinationModule {
             is_shut_down: AtomicBool::new(false),
             #[cfg(feature = "workflows")]
             orchestrator,
+            #[cfg(feature = "integration-patterns")]
+            patterns,
             #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
             services,
             #[cfg(feature = "integration-patterns")]
@@ -245,6 +251,23 @@ impl CoordinationModule {
             .as_ref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the process runner",
+                toggle: "integration_patterns",
+            })
+    }
+
+    /// The integration patterns, by name. None is registered from the start.
+    ///
+    /// # Errors
+    ///
+    /// When `integration_patterns` is off.
+    #[cfg(feature = "integration-patterns")]
+    pub fn patterns(
+        &self,
+    ) -> Result<&coord_patterns::pattern::IntegrationPatterns, CoordinationError> {
+        self.patterns
+            .as_ref()
+            .ok_or(CoordinationError::SwitchedOff {
+                part: "the registry of patterns",
                 toggle: "integration_patterns",
             })
     }

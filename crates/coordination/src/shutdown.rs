@@ -20,6 +20,9 @@ pub struct ShutdownAccount {
     /// The runs of workflows, which ended first.
     #[cfg(feature = "workflows")]
     pub workflows: Option<coord_bus::ShutdownReport>,
+    /// The patterns that were enabled.
+    #[cfg(feature = "integration-patterns")]
+    pub patterns: Option<coord_patterns::pattern::PatternsReport>,
     /// The services.
     #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
     pub services: Option<coord_recovery::SupervisorReport>,
@@ -71,6 +74,13 @@ impl ShutdownAccount {
                 left.push(format!("{part} aborted: {}", names.join(", ")));
             }
         }
+        #[cfg(feature = "integration-patterns")]
+        for (name, report) in self.patterns.iter().flat_map(|report| &report.stopped) {
+            if !report.aborted.is_empty() {
+                let tasks = report.aborted.join(", ");
+                left.push(format!("pattern `{name}` aborted: {tasks}"));
+            }
+        }
         #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
         if let Some(untold @ 1..) = self.services.as_ref().map(|report| report.untold) {
             left.push(format!("services could not tell {untold} events"));
@@ -96,7 +106,7 @@ impl fmt::Display for ShutdownAccount {
 
 impl CoordinationModule {
     /// Shuts the parts down, in reverse order of start: runs are cancelled and undone, durable ones
-    /// are left as they are, for anybody to resume, services
+    /// are left as they are, for anybody to resume, patterns and services
     /// stop, flows handle what has been published, and then those stop that watched it all.
     ///
     /// Together they have `deadline`; what still goes on then is aborted. The parts whose turn comes
@@ -121,6 +131,7 @@ impl CoordinationModule {
                 feature = "event-flows",
                 feature = "performance-monitoring",
                 feature = "error-recovery",
+                feature = "integration-patterns",
             )),
             expect(unused_variables, reason = "there is nothing that takes time to stop")
         )]
@@ -128,6 +139,11 @@ impl CoordinationModule {
         ShutdownAccount {
             #[cfg(feature = "workflows")]
             workflows: match self.orchestrator() {
+                Ok(part) => Some(part.shutdown(left()).await),
+                Err(_) => None,
+            },
+            #[cfg(feature = "integration-patterns")]
+            patterns: match self.patterns() {
                 Ok(part) => Some(part.shutdown(left()).await),
                 Err(_) => None,
             },

@@ -10,6 +10,8 @@ use coord_monitor::PerformanceMonitor;
 #[cfg(feature = "optimization")]
 use coord_optimize::EventStreamOptimizer;
 #[cfg(feature = "integration-patterns")]
+use coord_patterns::pattern::IntegrationPatterns;
+#[cfg(feature = "integration-patterns")]
 use coord_patterns::process::ProcessRunner;
 #[cfg(feature = "error-recovery")]
 use coord_recovery::ErrorRecoveryManager;
@@ -132,6 +134,16 @@ pub(super) fn orchestrator(
         orchestrator = orchestrator.journal(journal.clone());
     }
     Ok(Some(orchestrator.build()?))
+}
+
+#[cfg(feature = "integration-patterns")]
+pub(super) fn patterns(
+    bus: &Arc<dyn Bus>,
+    config: &CoordinationConfig,
+) -> Option<IntegrationPatterns> {
+    let (bus, clock) = (Arc::clone(bus), Arc::clone(&config.clock));
+    let is_on = config.integration_patterns;
+    is_on.then(|| IntegrationPatterns::with_clock(bus, clock))
 }
 
 /// Puts what flows count into the monitor's snapshots, as long as there is a choreographer.

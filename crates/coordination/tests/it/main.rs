@@ -4,6 +4,7 @@
 mod stage;
 
 mod parts;
+mod patterns;
 mod starting;
 mod errors;
 mod monitored;

@@ -16,7 +16,7 @@ use coordination::{CoordinationConfig, CoordinationError, CoordinationModule, He
 use crate::stage::{Stage, failing, no_task_is_left, within};
 
 /// For each part, the toggle that its accessor names; `None` when it is there.
-fn off(module: &CoordinationModule) -> [Option<&'static str>; 7] {
+fn off(module: &CoordinationModule) -> [Option<&'static str>; 8] {
     fn toggle<T>(part: Result<T, CoordinationError>) -> Option<&'static str> {
         match part {
             Ok(_) => None,
@@ -32,6 +32,7 @@ fn off(module: &CoordinationModule) -> [Option<&'static str>; 7] {
         toggle(module.recovery()),
         toggle(module.processes()),
         toggle(module.services()),
+        toggle(module.patterns()),
     ]
 }
 
@@ -43,7 +44,7 @@ fn module(set: impl FnOnce(&mut CoordinationConfig)) -> CoordinationModule {
 
 #[tokio::test(start_paused = true)]
 async fn every_part_is_there_by_default() {
-    assert_eq!(off(&Stage::new().module), [None; 7]);
+    assert_eq!(off(&Stage::new().module), [None; 8]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,11 +67,11 @@ async fn a_part_that_is_off_names_its_toggle_and_no_other_part_is_missing() {
         (
             "integration_patterns",
             |config| config.integration_patterns = false,
-            &[5, 6],
+            &[5, 6, 7],
         ),
     ];
     for (toggle, set, missing) in toggles {
-        let mut expected = [None; 7];
+        let mut expected = [None; 8];
         for part in missing {
             expected[*part] = Some(toggle);
         }
