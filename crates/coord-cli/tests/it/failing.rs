@@ -31,8 +31,8 @@ fn a_run_is_paused_for_a_step_and_goes_on_when_it_is_continued() {
     let mut running = Running::start(folder.coord(["run", "--id", "release"]));
     running.until("the run is paused, until `coord continue`");
     // It is told at once, and in the journal a moment later.
-    let is_listed = |_: &i32| done(folder.coord(["list"])).out.contains("paused");
-    assert!((0..1_000).any(|look| is_listed(&look)));
+    let is_listed = |_| done(folder.coord(["list"])).out.contains("paused");
+    assert!((0..1_000).any(is_listed));
     let shown = done(folder.coord(["show", "release"]));
     shown
         .exits(0)
