@@ -1,6 +1,6 @@
 //! What a workflow is, in a few bytes: so that a run is not taken up by another workflow than its own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,10 @@ pub(crate) struct KeptStep {
     /// The topic of the event that it waits for, if that is its work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) event: Option<String>,
+    /// How many permits of which resources it takes: to be told of, as it is no part of what a run
+    /// relies on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) resources: BTreeMap<String, u32>,
     /// Whether it may fail.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) optional: bool,
@@ -45,6 +49,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         needs_any: step.needs_any.clone(),
         signal: step.signal().map(str::to_owned),
         event: step.topic().map(str::to_owned),
+        resources: step.resources.clone(),
         optional: step.optional,
         shape: step.shape.as_ref().map(Shape::kept),
         critical: step.critical,

@@ -319,7 +319,14 @@ impl Shared {
     pub(crate) fn follow(&self, command: Command) {
         match command {
             Command::Cancel => self.token.cancel(),
-            Command::Pause => self.queue().pause(true),
+            Command::Pause => {
+                let mut queue = self.queue();
+                queue.pause(true);
+                let given = queue.give_back();
+                drop(queue);
+                // To others, whose runs are not paused.
+                drop(given);
+            }
             Command::Continue => {
                 let at = self.elapsed();
                 let mut queue = self.queue();

@@ -223,6 +223,7 @@ fn plan_of(started: &Started) -> Plan {
     let steps = started.steps.iter().map(|step| PlannedStep {
         codec: Some(Codec::of::<Value>()),
         wait: wait_of(step),
+        resources: step.resources.clone(),
         optional: step.optional,
         critical: step.critical,
         needs_any: step.needs_any.clone(),

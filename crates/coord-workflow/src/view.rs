@@ -2,6 +2,7 @@
 
 mod progress;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +85,9 @@ pub struct StepView {
     /// The steps of which one completes before it begins, by their places.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs_any: Vec<usize>,
+    /// How many permits of which resources it takes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, u32>,
     /// Whether it may fail without harm.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
@@ -184,6 +188,14 @@ pub enum Why {
     Signal(String),
     /// It waits for an event of this topic.
     Event(String),
+    /// It could begin, and waits for permits of these resources.
+    Permits {
+        /// The resources.
+        resources: Vec<String>,
+        /// The steps of the run that have permits of them. With none, other runs have them, or it
+        /// waits for a place.
+        held_by: Vec<String>,
+    },
     /// It could begin, and waits for one of the places that steps of the run share.
     Place,
     /// It runs.
@@ -227,6 +239,17 @@ impl fmt::Display for Why {
             ),
             Self::Signal(name) => write!(formatter, "it waits for the signal `{name}`"),
             Self::Event(topic) => write!(formatter, "it waits for an event of the topic `{topic}`"),
+            Self::Permits { resources, held_by } => {
+                let resources = resources.join("`, `");
+                write!(
+                    formatter,
+                    "it is ready, and waits for permits of `{resources}`"
+                )?;
+                match held_by.is_empty() {
+                    true => formatter.write_str(", which other runs have, or for a place"),
+                    false => write!(formatter, ", which `{}` has", held_by.join("`, `")),
+                }
+            }
             Self::Place => formatter.write_str(
                 "it is ready, and waits for a place: as many steps as may run are running",
             ),
@@ -280,6 +303,7 @@ impl RunView {
             StepPhase::Waiting if !needs.is_empty() => Why::Needs(needs),
             StepPhase::Waiting if !has_any => Why::NeedsAny(any),
             StepPhase::Waiting if self.begins_none => Why::Paused,
+            StepPhase::Waiting if !step.resources.is_empty() => self.permits(step),
             StepPhase::Waiting => Why::Place,
             StepPhase::Retrying => Why::Retry {
                 at: step.ended.unwrap_or_default(),
@@ -291,6 +315,36 @@ impl RunView {
                 (None, None, None) => step.progress.map_or(Why::Running, Why::Progress),
             },
         })
+    }
+
+    /// The resources that a step waits for, and who has them.
+    fn permits(&self, step: &StepView) -> Why {
+        // One that tries again has what it takes, from its first attempt to the end of its last.
+        let has =
+            |other: &&StepView| matches!(other.phase, StepPhase::Running | StepPhase::Retrying);
+        let shares = |other: &StepView| {
+            let mut names = other.resources.keys();
+            names.any(|name| step.resources.contains_key(name))
+        };
+        let holders: Vec<_> = self
+            .steps
+            .iter()
+            .filter(has)
+            .filter(|other| shares(other))
+            .collect();
+        let is_held = |name: &&String| {
+            holders
+                .iter()
+                .any(|other| other.resources.contains_key(*name))
+        };
+        let names = || step.resources.keys();
+        Why::Permits {
+            resources: match holders.is_empty() {
+                true => names().cloned().collect(),
+                false => names().filter(is_held).cloned().collect(),
+            },
+            held_by: holders.iter().map(|other| other.id.clone()).collect(),
+        }
     }
 
     /// The steps that a step needs, and because of which it does not begin.
@@ -315,6 +369,7 @@ impl RunView {
                 id: step.id.to_string(),
                 needs: step.needs.clone(),
                 needs_any: step.needs_any.clone(),
+                resources: step.resources.clone(),
                 optional: step.optional,
                 phase,
                 attempts: record.attempts,

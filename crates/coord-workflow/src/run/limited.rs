@@ -33,6 +33,12 @@ pub(super) struct Held {
     _place: Option<Place>,
 }
 
+/// What a run that is paused has no use for.
+pub(super) struct GivenBack {
+    _permits: HashMap<usize, Permits>,
+    _place: Option<Place>,
+}
+
 impl Waits {
     /// Whether a step may begin, if there is room in its run.
     pub(super) fn has_given(&self) -> bool {
@@ -94,9 +100,21 @@ impl Queue {
         None
     }
 
+    /// What steps have been given that have not begun: they ask anew when they may begin. Not to be
+    /// dropped under the lock.
+    pub(super) fn give_back(&mut self) -> GivenBack {
+        let given = std::mem::take(&mut self.waits.given);
+        given.into_iter().for_each(|step| self.ready.insert(step));
+        GivenBack {
+            _permits: std::mem::take(&mut self.waits.permits),
+            _place: self.waits.place.take(),
+        }
+    }
+
     /// Whether a step that waits for something would still begin.
     fn would_begin(&self) -> bool {
-        !self.is_over() && self.course.stopped().is_none() && !self.suspended
+        let ends = self.is_over() || self.course.stopped().is_some() || self.suspended;
+        !ends && !self.is_paused()
     }
 }
 
@@ -110,7 +128,12 @@ impl Shared {
     /// A step is given its permits; they come back if it does not want them any more.
     pub(crate) fn accept_permits(&self, step: usize, permits: Permits) -> Option<Permits> {
         let mut queue = self.queue();
-        if !queue.would_begin() || queue.waits.tickets.remove(&step).is_none() {
+        if queue.waits.tickets.remove(&step).is_none() {
+            return Some(permits);
+        }
+        if !queue.would_begin() {
+            // It asks anew, if it may ever begin.
+            queue.ready.insert(step);
             return Some(permits);
         }
         queue.waits.permits.insert(step, permits);
@@ -124,10 +147,10 @@ impl Shared {
     /// The run is given a place; it comes back if it does not want it any more.
     pub(crate) fn accept_place(&self, place: Place) -> Option<Place> {
         let mut queue = self.queue();
-        if !queue.would_begin() || !queue.waits.for_place {
+        let waited = std::mem::replace(&mut queue.waits.for_place, false);
+        if !waited || !queue.would_begin() {
             return Some(place);
         }
-        queue.waits.for_place = false;
         queue.waits.place = Some(place);
         let idle = queue.idle.pop();
         drop(queue);

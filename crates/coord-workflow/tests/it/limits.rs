@@ -8,8 +8,8 @@ use std::time::Duration;
 use coord_bus::LocalBus;
 use coord_bus::time::{sleep, timeout};
 use coord_workflow::{
-    Fault, Outcome, Registry, Retry, Run, Spec, Status, StepContext, StepError, StepSpec, Workflow,
-    WorkflowError, WorkflowOrchestrator,
+    Command, Fault, Outcome, Registry, Retry, Run, Spec, Status, StepContext, StepError, StepSpec,
+    Why, Workflow, WorkflowError, WorkflowOrchestrator,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -194,6 +194,64 @@ async fn a_run_that_is_cancelled_gives_back_what_it_has_and_waits_no_longer() {
     let after = independent("d", &seen, Duration::ZERO, &[&[("gpu", 1)]]);
     let after = timeout(SECOND, orchestrator.execute_workflow(&after, ())).await;
     assert!(after.unwrap().unwrap().is_completed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_paused_takes_no_permit_and_no_place_until_it_goes_on() {
+    let bus = LocalBus::new();
+    let builder = WorkflowOrchestrator::builder(&bus).resource("gpu", 1);
+    let orchestrator = builder.total_concurrency(total(2)).build().unwrap();
+    let seen = Seen::default();
+    let gpu: Wants = &[("gpu", 1)];
+    let start = |name, steps: &[Wants]| {
+        let workflow = independent(name, &seen, 10 * SECOND, steps);
+        orchestrator.start_workflow(&workflow, ()).unwrap()
+    };
+    let a = start("a", &[gpu]);
+    let b = start("b", &[gpu, NONE, NONE]);
+    let c = start("c", &[gpu]);
+    sleep(SECOND).await;
+    assert_eq!(seen.began(), ["a0", "b1"]);
+    b.tell(Command::Pause).await.unwrap();
+    sleep(30 * SECOND).await;
+    // Both the permit that `b0` waited for, and the place that `b` did, went on to `c`.
+    assert_eq!(seen.began(), ["a0", "b1", "c0"]);
+    b.tell(Command::Continue).await.unwrap();
+    let outcomes = outcomes([a, b, c]).await;
+    assert!(outcomes.iter().all(|outcome| outcome.is_completed()));
+    assert_eq!((seen.began().len(), seen.most("gpu")), (5, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_why_a_step_waits_is_told_the_resource_and_who_has_it() {
+    let bus = LocalBus::new();
+    let builder = WorkflowOrchestrator::builder(&bus);
+    let orchestrator = builder
+        .resource("gpu", 1)
+        .resource("disk", 5)
+        .build()
+        .unwrap();
+    let seen = Seen::default();
+    let both: Wants = &[("disk", 1), ("gpu", 1)];
+    let start = |name, steps: &[Wants]| {
+        let workflow = independent(name, &seen, 10 * SECOND, steps);
+        orchestrator.start_workflow(&workflow, ()).unwrap()
+    };
+    let [a, b] = [start("a", &[&[("gpu", 1)], both]), start("b", &[both])];
+    sleep(SECOND).await;
+    let why = |run: &Run, step: &str| run.view().unwrap().why(step).unwrap();
+    assert_eq!(why(&a, "a0"), Why::Running);
+    let held = why(&a, "a1");
+    let (resources, held_by) = (vec!["gpu".to_owned()], vec!["a0".to_owned()]);
+    assert_eq!(held, Why::Permits { resources, held_by });
+    let told = "it is ready, and waits for permits of `gpu`, which `a0` has";
+    assert_eq!(held.to_string(), told);
+    let told = why(&b, "b0").to_string();
+    assert!(
+        told.contains("`disk`, `gpu`, which other runs have"),
+        "{told}"
+    );
+    outcomes([a, b]).await;
 }
 
 #[tokio::test(start_paused = true)]
