@@ -21,7 +21,7 @@ use super::{PolicyError, RetryBudget};
 ///     retry_after: Duration,
 /// }
 ///
-/// let retry: Retry<TooBusy> = Retry::exponential().max_attempts(5).server_delay(|error| match error {
+/// let retry = Retry::<TooBusy>::exponential().max_attempts(5).server_delay(|error| match error {
 ///     PolicyError::Operation(busy) => Some(busy.retry_after),
 ///     _ => None,
 /// });
