@@ -196,7 +196,7 @@ impl IntegrationPatterns {
         enabled: &mut Vec<String>,
         deadline: Duration,
     ) -> PatternsReport {
-        let until = Instant::now() + deadline;
+        let begun = Instant::now();
         let mut report = PatternsReport::default();
         let handles: Vec<(String, PatternHandle)> = {
             let mut table = locked(&self.table);
@@ -215,7 +215,7 @@ impl IntegrationPatterns {
                 .collect()
         };
         for (name, handle) in handles {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_sub(begun.elapsed());
             let stopped = handle.stop(left).await;
             enabled.retain(|one| *one != name);
             report.stopped.push((name, stopped));

@@ -27,7 +27,8 @@ pub(super) struct Storm {
 struct Group {
     /// At most as many as are needed.
     recent: VecDeque<Instant>,
-    quiet_until: Option<Instant>,
+    /// When it last was an error.
+    told: Option<Instant>,
     /// Since the last error.
     held_back: u64,
 }
@@ -52,7 +53,7 @@ impl Storm {
         }
         let (needed, within, cooldown) = (self.needed as usize, self.within, self.cooldown);
         let group = self.group(group, now);
-        if group.quiet_until.is_some_and(|until| now < until) {
+        if group.is_quiet(now, cooldown) {
             group.held_back += 1;
             return None;
         }
@@ -63,18 +64,17 @@ impl Storm {
             return None;
         }
         group.recent.clear();
-        group.quiet_until = Some(now + cooldown);
+        group.told = Some(now);
         Some(std::mem::take(&mut group.held_back))
     }
 
     fn group(&mut self, name: &str, now: Instant) -> &mut Group {
         let is_new = !self.groups.contains_key(name);
         if is_new && self.groups.len() >= MAX_GROUPS {
-            let within = self.within;
+            let (within, cooldown) = (self.within, self.cooldown);
             self.groups.retain(|_, group| {
                 group.forget(now, within);
-                let is_quiet = group.quiet_until.is_some_and(|until| now < until);
-                is_quiet || !group.recent.is_empty()
+                group.is_quiet(now, cooldown) || !group.recent.is_empty()
             });
         }
         let name = match is_new && self.groups.len() >= MAX_GROUPS {
@@ -86,6 +86,12 @@ impl Storm {
 }
 
 impl Group {
+    /// Whether it was an error less than this long ago.
+    fn is_quiet(&self, now: Instant, cooldown: Duration) -> bool {
+        self.told
+            .is_some_and(|told| now.duration_since(told) < cooldown)
+    }
+
     /// What is further back than the period counts no more.
     fn forget(&mut self, now: Instant, within: Duration) {
         while (self.recent.front()).is_some_and(|then| now.duration_since(*then) > within) {

@@ -219,6 +219,18 @@ async fn a_storm_is_one_error_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cooldown_without_an_end_lets_one_error_through() {
+    let mut scene = Scene::new();
+    let pattern = numbers("once").cooldown(Duration::MAX);
+    scene.manager.register_error_pattern(pattern).unwrap();
+    for number in [1, 2] {
+        scene.publish(&NUMBERS, number).await;
+        pass(seconds(1_000_000)).await;
+    }
+    assert_eq!(scene.errors(), [line("numbers", "once", "1")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_recovery_that_fails_escalates_once_and_never_again() {
     let mut scene = Scene::new();
     let (runs, counted) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));

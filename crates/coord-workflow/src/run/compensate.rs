@@ -19,17 +19,18 @@ use crate::error::AttemptError;
 ///
 /// What was to be undone cannot be kept, so it is not undone either.
 pub(super) async fn all(run: &Arc<Shared>) -> Result<(), End> {
-    let deadline = Instant::now() + run.settings.compensation_timeout;
+    let begun = Instant::now();
     while let Some(step) = run.next_to_undo() {
         let id = || run.step_id(step);
         let started = || Transition::CompensationStarted { step: id() };
         let fact = Fact::UndoStarted { step };
         run.must_happen(fact, started).await;
         run.settled().await?;
-        let left = deadline.saturating_duration_since(Instant::now());
+        let limit = run.settings.compensation_timeout;
+        let left = limit.saturating_sub(begun.elapsed());
         let undone = match timeout(left, until_done(run, step)).await {
             Ok(undone) => undone,
-            Err(_) => Err(AttemptError::TimedOut(run.settings.compensation_timeout).into()),
+            Err(_) => Err(AttemptError::TimedOut(limit).into()),
         };
         match undone {
             Ok(()) => {

@@ -94,6 +94,29 @@ async fn an_attempt_at_undoing_is_limited_by_its_own_timeout_or_else_by_that_of_
 }
 
 #[tokio::test(start_paused = true)]
+async fn undoing_may_take_for_ever_where_that_is_asked_for() {
+    let mut workflow = Workflow::builder("w");
+    let done = workflow
+        .step("done")
+        .compensate(async |_: Arc<()>| Ok::<_, StepError>(()))
+        .run(async || Ok::<_, StepError>(()));
+    workflow
+        .step("fails")
+        .after(&done)
+        .run(async || Err::<(), _>(StepError::message("no")));
+    let bus = LocalBus::new();
+    let builder = WorkflowOrchestrator::builder(&bus);
+    let orchestrator = builder.compensation_timeout(Duration::MAX).build().unwrap();
+    let workflow = workflow.build().unwrap();
+    let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
+    let compensation = outcome.step("done").unwrap().compensation;
+    assert!(
+        matches!(compensation, Some(Compensation::Completed)),
+        "{compensation:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_undoes_a_step_of_a_spec_has_its_own_retry_and_timeout() {
     let tried = Arc::new(AtomicU32::new(0));
     let trying = Arc::clone(&tried);
