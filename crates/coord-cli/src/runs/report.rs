@@ -51,7 +51,7 @@ fn page(view: &RunView) -> Page {
     let subtitle = format!("run {}, started {}", view.run, local(view.started_at));
     let mut page = Page::new(&view.workflow, subtitle)
         .tile("the run", state(view).1)
-        .tile("so long", Spoken(lasted).to_string())
+        .tile("in all", Spoken(lasted).to_string())
         .tile(
             "steps done",
             format!("{} of {}", is(StepPhase::Completed), view.steps.len()),

@@ -227,7 +227,8 @@ fn load(metrics: &PerformanceMetrics) -> Load {
     Load {
         cpu_percent: processes()
             .map(|process| f64::from(process.cpu_percent))
-            .sum(),
+            // The sum of no numbers is minus zero.
+            .fold(0.0, |sum, percent| sum + percent),
         memory_bytes: processes().map(|process| process.memory_bytes).sum(),
         lines_per_second: output.map_or(0.0, |topic| topic.per_second),
         processes: processes()

@@ -408,3 +408,12 @@ fn a_key_pauses_the_run_and_lets_it_go_on() {
     terminal.until("the second step", goes_on);
     terminal.keys("qq");
 }
+
+#[test]
+fn a_run_in_which_no_process_runs_uses_no_processor_time() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'waits'\nsleep = '1000s'\n");
+    let terminal = Terminal::start(coord(folder.path()).args(["run", "--no-journal"]), 24, 80);
+    terminal.shows("cpu 0 % · 0 kB");
+    terminal.keys("qq");
+}
