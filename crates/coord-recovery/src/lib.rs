@@ -49,6 +49,19 @@
 //! whoever awaits [`Supervisor::gave_up`] to decide. Others may be restarted with it, and counted with
 //! it: see [`Strategy`].
 //!
+//! # Where it differs from OTP and resilience4j
+//!
+//! - A supervisor that restarts each child for itself counts the restarts of each, unless its
+//!   [intensity](SupervisorBuilder::intensity) is said: OTP counts those of all.
+//! - A child that has ended well stays ended when others are restarted, and restarts wait: OTP's do not.
+//! - Where the rest is restarted too, a child that fails while later ones wait to be restarted waits for
+//!   them. On several threads, later ones begin in order, and may run at the same time.
+//! - What a call comes to counts in a breaker only in the state in which it was let through, and the open
+//!   state ends at exactly its wait: resilience4j counts late ones in the new state, and needs more than
+//!   the wait. A breaker goes to half-open with the next call, not by itself.
+//! - How long a call takes is measured from when it first waits. One that holds its thread is neither slow
+//!   nor over its time until then.
+//!
 //! # How a child stops
 //!
 //! Its [token](ChildContext::token) is cancelled, it has its [`shutdown`](ChildSpec::shutdown)
