@@ -115,6 +115,28 @@ async fn a_service_that_waits_to_be_restarted_degrades_it() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_killed_degrades_it_until_it_is_back() {
+    let mut stage = Stage::new();
+    let process = ProcessSpec::shell("db", "echo $$; exec sleep 1000");
+    let backoff = Backoff::constant(Duration::from_millis(300));
+    let service = ServiceSpec::new(process).ready(Probe::new(Check::exec("exit 0")));
+    let child = stage.start(service, ChildSpec::new("db").backoff(backoff));
+    within(child.ready()).await.unwrap();
+    assert_eq!(stage.health(), (HealthStatus::Healthy, Vec::new()));
+    let first = stage.pid().await;
+    let pid = rustix::process::Pid::from_raw(first).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let (status, reason) = stage.told().await;
+    assert_eq!(status, HealthStatus::Degraded);
+    assert!(reason.contains("`db` failed 1 time in a row"), "{reason}");
+    // It is back, as another process.
+    assert_ne!(stage.pid().await, first);
+    until(|| stage.health().0 == HealthStatus::Healthy).await;
+    let errors = stage.module.system_health().errors.unwrap();
+    assert_eq!((errors.total, errors.recovered), (1, 1));
+}
+
+#[tokio::test]
 async fn a_service_that_was_given_up_makes_it_unhealthy() {
     let stage = Stage::new();
     let service = ServiceSpec::new(ProcessSpec::shell("db", "exit 4"));
