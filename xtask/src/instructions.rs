@@ -56,7 +56,7 @@ fn program() -> Result<std::path::PathBuf, String> {
 
 fn count() -> Result<Counts, String> {
     run_command(&mut cargo(
-        "build --release --package coord-benches --bin instructions",
+        "build --release --package coord-benches --no-default-features --bin instructions",
     ))?;
     let program = program()?;
     let cases = command::output(&mut std::process::Command::new(&program))?;
