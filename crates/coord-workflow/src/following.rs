@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::time::Duration;
 
-use coord_bus::time::timeout;
+use coord_bus::time::{Instant, timeout_at};
 use coord_bus::vocabulary::{Transition, WorkflowEvent};
 use coord_bus::{EventLogError, StoredRecord, Tail, Timestamp};
 
@@ -59,6 +59,10 @@ pub struct Following {
     /// When the attempts that are under way began, from the beginning of the run.
     began: HashMap<usize, u64>,
     told: VecDeque<WorkflowEvent>,
+    /// When it is looked whether somebody drives it.
+    look_at: Instant,
+    /// Whether nobody did when that was looked at last.
+    is_left: bool,
 }
 
 impl Following {
@@ -82,6 +86,8 @@ impl Following {
             kept,
             tail,
             told: VecDeque::new(),
+            look_at: Instant::now() + LOOK,
+            is_left: false,
         })
     }
 
@@ -118,15 +124,20 @@ impl Following {
             if self.kept.course.is_finished() {
                 return Ok(None);
             }
-            let stored = match timeout(LOOK, recorded(&mut self.tail)).await {
+            let stored = match timeout_at(self.look_at, recorded(&mut self.tail)).await {
                 Ok(stored) => stored,
-                Err(_) if self.journal.driven_by(&self.kept.owner).await?.is_some() => continue,
-                // What it wrote before it went is there by now.
-                Err(_) => match timeout(LOOK, recorded(&mut self.tail)).await {
-                    Ok(stored) => stored,
-                    Err(_) => return Ok(None),
-                },
+                Err(_) => {
+                    let is_driven = self.journal.driven_by(&self.kept.owner).await?.is_some();
+                    self.look_at = Instant::now() + LOOK;
+                    // What it wrote before it went is there at the second look.
+                    let was_left = std::mem::replace(&mut self.is_left, !is_driven);
+                    match was_left && !is_driven {
+                        true => return Ok(None),
+                        false => continue,
+                    }
+                }
             };
+            (self.look_at, self.is_left) = (Instant::now() + LOOK, false);
             let Some(stored) = stored else {
                 return Ok(None);
             };
