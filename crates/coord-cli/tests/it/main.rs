@@ -3,6 +3,7 @@
 
 mod attaching;
 mod coord;
+mod documented;
 mod failing;
 mod files;
 mod interrupts;
