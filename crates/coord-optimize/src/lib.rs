@@ -34,7 +34,7 @@
 //! | `priority` | what matters more first: [`Priority`] |
 //! | `rate_limit`, `overflow` | for a consumer that is slower: [`RateLimit`], [`OnOverflow`], [`FailOnOverflow`] |
 //! | `group` | a stream for each key: [`Groups`], [`Group`] |
-//! | `intake`, `timer`, `grid` | what the operators are made of |
+//! | `intake`, `timer`, `grid`, `above_zero` | what the operators are made of |
 //! | `optimizer`, `settings` | settings for each topic of a bus: [`EventStreamOptimizer`], [`Settings`] |
 //! | `rate` | how often something may happen: [`Rate`] |
 //! | `pace`, `conflated`, `pump` | the streams of a topic: [`Batches`], [`Conflated`]; from one topic into another |
@@ -45,6 +45,10 @@
 //!
 //! **Loss.** What an operator drops or merges, that is what it is for, and its [`Ledger`] counts it:
 //! `received = given_out + merged + dropped + held`. What is held comes out when the source ends.
+//!
+//! **Zero.** A size or a time of zero is refused where it is given: on a stream by a panic, which the
+//! method's page has, as it is a fault of the program; for a topic by an [`OptimizeError`], as settings
+//! may come from a file.
 //!
 //! **Bounds.** Whatever holds more than one item has a bound, and its page says what happens there;
 //! a conflated state is as large as the user's `merge` lets it become.
@@ -80,6 +84,7 @@ mod rate_limit;
 mod overflow;
 mod group;
 mod intake;
+mod above_zero;
 mod timer;
 mod grid;
 mod optimizer;

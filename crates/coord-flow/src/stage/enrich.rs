@@ -1,7 +1,6 @@
 //! A stage that waits: for an answer, a file, a look-up, several of them at once.
 
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -61,7 +60,7 @@ impl<S, F, U> Enrich<S, F, U> {
             inner,
             label,
             enrich: Arc::new(enrich),
-            concurrency: NonZeroUsize::new(concurrency).map_or(1, NonZeroUsize::get),
+            concurrency,
             flights: Flights::Ordered(FuturesOrdered::new()),
             landed: VecDeque::new(),
         }

@@ -5,6 +5,7 @@ mod stage;
 mod marble;
 
 mod timing;
+mod refusing;
 mod models;
 mod choosing;
 mod grouping;
