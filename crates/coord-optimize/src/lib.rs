@@ -39,6 +39,7 @@
 //! | `rate` | how often something may happen: [`Rate`] |
 //! | `pace`, `conflated`, `pump` | the streams of a topic: [`Batches`], [`Conflated`]; from one topic into another |
 //! | `account` | what the streams of a topic share: [`StreamStats`] |
+//! | `telling` | what became of events, as reports on `stream-report` |
 //! | `error` | what can go wrong: [`OptimizeError`] |
 //!
 //! # Promises
@@ -63,8 +64,9 @@
 //! **Neighbours.** One poll takes at most 128 items from its source, and spends one unit of its
 //! task's budget: a source that always has more still lets other tasks run.
 //!
-//! **No task** is started by an operator: items move when somebody polls. The one task there is, that
-//! of [`optimize_into`](EventStreamOptimizer::optimize_into), belongs to the scope that it was given.
+//! **No task** is started by an operator: items move when somebody polls. The tasks that there are, those
+//! of [`optimize_into`](EventStreamOptimizer::optimize_into) and of
+//! [`report_every`](EventStreamOptimizer::report_every), belong to the scope that they were given.
 
 mod operators;
 mod optimized;
@@ -94,6 +96,7 @@ mod pace;
 mod conflated;
 mod pump;
 mod account;
+mod telling;
 mod error;
 
 pub use account::StreamStats;
@@ -118,6 +121,7 @@ pub use rate::{MAX_PERIOD, Rate, per_second};
 pub use rate_limit::RateLimit;
 pub use sample::Sample;
 pub use settings::Settings;
+pub use telling::MAX_REPORTED;
 pub use throttle::Throttle;
 pub use window::{WindowCount, WindowTime};
 

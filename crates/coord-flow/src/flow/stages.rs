@@ -203,7 +203,8 @@ impl<S: Stage> FlowStages<S> {
 
     /// Goes on with pairs: the first of this with the first of the other, and so on. The faster one
     /// waits for the slower. It ends with the one that ends first; what has no partner then is
-    /// filtered out.
+    /// filtered out. Where the flow is replaced by one that zips the same types of the same topics,
+    /// what waits for its partner finds it there.
     pub fn zip<T: Stage>(
         self,
         other: FlowStages<T>,

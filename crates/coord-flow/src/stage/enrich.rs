@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use coord_bus::{BoxFuture, Failure, catch, time};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 
-use super::{AnySource, Failed, Label, Pulled, Stage, Way};
+use super::{Failed, Label, Part, Pulled, Stage, Way};
 use crate::course::{Course, add};
 use crate::options::RetryOptions;
 use crate::origin::Origin;
@@ -165,7 +165,7 @@ where
         self.land(cx);
     }
 
-    fn visit(&mut self, visitor: &mut dyn FnMut(&mut dyn AnySource)) {
+    fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         self.inner.visit(visitor);
     }
 }

@@ -17,3 +17,4 @@ mod neighbours;
 mod topics;
 mod presets;
 mod accounts;
+mod telling;
