@@ -9,6 +9,7 @@ mod workflow;
 mod error;
 mod log;
 mod performance;
+mod stream;
 mod cli;
 mod ui;
 mod config;
@@ -26,6 +27,7 @@ pub use process::{
     Exit, OutputStream, ProbeKind, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState,
 };
 pub use service::{ServiceLifecycle, ServiceState};
+pub use stream::{StreamFigures, StreamReport};
 pub use ui::{Appearance, UiChange, UiUpdate};
 pub use workflow::{Transition, WorkflowEvent};
 
@@ -51,6 +53,9 @@ pub const PERFORMANCE_REPORT: Topic<PerformanceReport> =
     Topic::new("performance-report").capacity(1);
 /// What is beyond its limit, and what no longer is.
 pub const PERFORMANCE_ALERT: Topic<PerformanceAlert> = Topic::new("performance-alert");
+/// What became of the events of optimized streams, at intervals. One report waits for its readers at
+/// most: a slow one gets fewer, each of a longer time.
+pub const STREAM_REPORT: Topic<StreamReport> = Topic::new("stream-report").capacity(1);
 /// What is to be written down.
 pub const LOG_EVENTS: Topic<LogEvent> = Topic::new("log-events");
 /// What a person should be told at once.

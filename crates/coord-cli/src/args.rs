@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Validate(FileArgs),
     /// Draw what needs what in a workflow file or a run, and run nothing.
     Graph(GraphArgs),
+    /// Draw how events flow inside `coord` while it runs something, and run nothing.
+    Flows(FlowsArgs),
     /// Go on with a run where it was interrupted.
     #[command(after_help = EXIT_CODES)]
     Resume(ResumeArgs),
@@ -184,6 +186,10 @@ pub(crate) struct MannerArgs {
     /// Keep services running until Ctrl-C, also when the last step that needs them is over.
     #[arg(long)]
     pub(crate) keep_services: bool,
+
+    /// At the end, draw on standard error how events flowed inside `coord`, with how many a second.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    flows: Option<GraphFormat>,
 }
 
 /// How a run is run and shown.
@@ -192,6 +198,7 @@ pub(crate) struct Manner {
     pub(crate) concurrency: Option<NonZeroUsize>,
     pub(crate) output: Output,
     pub(crate) keep_services: bool,
+    pub(crate) flows: Option<GraphFormat>,
     pub(crate) color: Color,
 }
 
@@ -375,6 +382,17 @@ pub(crate) struct GraphArgs {
     pub(crate) format: GraphFormat,
 }
 
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct FlowsArgs {
+    /// How to draw it: as plain text, as Mermaid, for Graphviz, or for programs.
+    #[arg(long, value_enum, default_value_t = GraphFormat::Ascii)]
+    pub(crate) format: GraphFormat,
+
+    /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum JournalCommand {
     /// Compare everything in a journal with its checksums, and name what is damaged.
@@ -490,6 +508,7 @@ impl MannerArgs {
             concurrency: self.concurrency,
             output: self.output.unwrap_or_else(fit),
             keep_services: self.keep_services,
+            flows: self.flows,
             color,
         }
     }

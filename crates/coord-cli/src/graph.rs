@@ -1,9 +1,11 @@
 //! `coord graph`: what needs what in a file.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::io::{self, Write};
 
 use coordination::workflow::{Graph, GraphStep};
+use serde::Serialize;
 
 use crate::args::{GraphArgs, GraphFormat};
 use crate::exit_code::ExitCode;
@@ -25,7 +27,7 @@ pub(crate) fn graph(args: &GraphArgs) -> ExitCode {
     };
     let mut out = screen::out(args.of.color.into());
     let drawn = draw(&mut out, &graph, args.format);
-    match drawn.and_then(|()| out.flush()) {
+    match drawn {
         Ok(()) => ExitCode::Done,
         Err(_) => ExitCode::OutputLost,
     }
@@ -41,16 +43,38 @@ fn run(args: &GraphArgs) -> Option<Graph> {
     graph.ok().flatten()
 }
 
-fn draw(out: &mut impl Write, graph: &Graph, format: GraphFormat) -> io::Result<()> {
+/// What is drawn: as text by its `Display`, for programs as it serialises.
+pub(crate) trait Drawing: Display + Serialize {
+    fn mermaid(&self) -> String;
+    fn dot(&self) -> String;
+}
+
+impl Drawing for Graph {
+    fn mermaid(&self) -> String {
+        self.to_mermaid()
+    }
+
+    fn dot(&self) -> String {
+        self.to_dot()
+    }
+}
+
+/// Draws all of it.
+pub(crate) fn draw(
+    out: &mut impl Write,
+    drawing: &impl Drawing,
+    format: GraphFormat,
+) -> io::Result<()> {
     match format {
-        GraphFormat::Ascii => write!(out, "{graph}"),
-        GraphFormat::Mermaid => out.write_all(graph.to_mermaid().as_bytes()),
-        GraphFormat::Dot => out.write_all(graph.to_dot().as_bytes()),
+        GraphFormat::Ascii => write!(out, "{drawing}")?,
+        GraphFormat::Mermaid => out.write_all(drawing.mermaid().as_bytes())?,
+        GraphFormat::Dot => out.write_all(drawing.dot().as_bytes())?,
         GraphFormat::Json => {
-            serde_json::to_writer_pretty(&mut *out, graph)?;
-            writeln!(out)
+            serde_json::to_writer_pretty(&mut *out, drawing)?;
+            writeln!(out)?;
         }
     }
+    out.flush()
 }
 
 /// What needs what in a file, given whether each of its units runs.

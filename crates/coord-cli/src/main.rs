@@ -29,6 +29,7 @@ mod run;
 mod signals;
 mod board;
 mod screen;
+mod flows;
 mod spoken;
 mod ended;
 mod exit_code;
@@ -60,6 +61,7 @@ fn main() -> std::process::ExitCode {
         Command::Run(args) => run::run(&args).into(),
         Command::Validate(args) => validate::validate(&args).into(),
         Command::Graph(args) => graph::graph(&args).into(),
+        Command::Flows(args) => flows::flows(&args).into(),
         Command::Resume(args) => runs::resume(&args).into(),
         Command::Retry(args) => runs::retry(&args).into(),
         Command::Attach(args) => runs::attach(&args).into(),

@@ -24,6 +24,7 @@ use crate::definition::{Definition, Prepared};
 use crate::ended::Ended;
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
+use crate::flows;
 use crate::job::{self, GRACE, Job};
 use crate::kept_output::{Keeping, Kept, forget_others};
 use crate::plan;
@@ -236,6 +237,8 @@ async fn execute_on(
     let is_over = end.as_ref().is_ok_and(|end| end.outcome.is_some());
     let rest = if is_over { REST } else { Duration::ZERO };
     let _ = module.shutdown(rest).await;
+    // By now they have handled all that there was.
+    let flows = manner.flows.zip(flows::of(&module).ok());
     if end.is_err() {
         failed.cancel();
     }
@@ -256,6 +259,9 @@ async fn execute_on(
         metrics,
     });
     let code = finish(manner, screen, ended, &job.file);
+    if let Some((format, flows)) = flows {
+        flows::tell(manner.color, &flows, format);
+    }
     if let Some(journal) = journal.filter(|_| is_over) {
         // The run has come to its end, and has been told: that others are kept is no reason to fail.
         let _ = forget(&journal).await;
@@ -349,19 +355,26 @@ async fn either(one: &CancellationToken, other: &CancellationToken) {
     }
 }
 
+/// How the parts are set, whatever is run.
+pub(crate) fn config() -> CoordinationConfig {
+    let mut config = CoordinationConfig::default();
+    // The screen says what goes wrong, and how much goes on, by itself.
+    config.performance_reporting_interval = None;
+    config.stream_reporting_interval = None;
+    config.performance_log = false;
+    config
+}
+
 /// All parts on a bus.
 fn module(
     bus: &Arc<LocalBus>,
     kept: Option<RunJournal>,
     file: &WorkflowFile,
 ) -> Result<Arc<CoordinationModule>, SetUpError> {
-    let mut config = CoordinationConfig::default();
+    let mut config = config();
     config.workflow_journal = kept;
     config.workflow_grace = STEP_GRACE;
     config.compensation_timeout = UNDO_DEADLINE;
-    // The screen says what goes wrong, and how much goes on, by itself.
-    config.performance_reporting_interval = None;
-    config.performance_log = false;
     let resources = file.resources.iter();
     config.workflow_resources = resources
         .map(|(name, permits)| (name.clone(), permits.get()))

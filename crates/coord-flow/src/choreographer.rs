@@ -137,7 +137,9 @@ impl EventChoreographer {
     ///
     /// A source that both have is handed on, with the overflow that it has. Of another, the old
     /// flow handles what has been published to it by now, and the new one takes what is published
-    /// from now on. What windows hold comes out before the change. If the old flow has not come
+    /// from now on. What windows hold comes out before the change. What waits in a `zip` for its
+    /// partner goes on in a `zip` of the new flow that pairs the same types from the same topics; where
+    /// there is none, it is filtered out. If the old flow has not come
     /// that far at the deadline, it goes on as it was.
     ///
     /// # Cancel safety

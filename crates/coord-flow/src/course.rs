@@ -248,6 +248,12 @@ impl Course {
         state.flow == FlowState::Running && state.paused && state.replacement.is_none()
     }
 
+    /// Whether it is to come to an end, or another is to take its place.
+    pub(crate) fn is_ending(&self) -> bool {
+        let state = self.state();
+        state.flow != FlowState::Running || state.replacement.is_some()
+    }
+
     /// Takes nothing from now on, or goes on. Whether it runs.
     pub(crate) fn pause(&self, paused: bool) -> bool {
         let mut state = self.state();

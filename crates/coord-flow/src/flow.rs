@@ -10,7 +10,7 @@ use coord_bus::{Backoff, Event, Topic};
 use crate::options::{FlowOptions, OnFailure, RetryOptions};
 use crate::run::{Flow, Run};
 use crate::sinks::Sinks;
-use crate::stage::Stage;
+use crate::stage::{Part, Stage};
 
 pub use source::FlowSource;
 pub use stages::FlowStages;
@@ -114,7 +114,11 @@ impl EventFlow {
         S::Out: Event,
     {
         let mut from = Vec::new();
-        stages.visit(&mut |source| from.push(source.topic().to_owned()));
+        stages.visit(&mut |part| {
+            if let Part::Source(source) = part {
+                from.push(source.topic().to_owned());
+            }
+        });
         let to: Vec<_> = sinks.topics.iter().map(Topic::name).collect();
         Self {
             name: format!("{} → {}", from.join(" + "), to.join(" + ")),

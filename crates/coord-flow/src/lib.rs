@@ -93,7 +93,8 @@
 //! for. Only flows of one choreographer are looked at.
 //!
 //! **Changes.** A flow that is paused takes nothing and loses nothing. One that is replaced hands its
-//! place in its sources on, so that no event is lost or comes twice.
+//! place in its sources on, and what waits in a `zip` for its partner, so that no event is lost or
+//! comes twice.
 //!
 //! **Causes.** What a flow makes of an event that has details carries its id as causation id, and
 //! its correlation id. An event without details costs nothing for it.

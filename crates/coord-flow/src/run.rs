@@ -20,7 +20,7 @@ use crate::options::FlowOptions;
 use crate::origin::{HOPS, Origin, Original};
 use crate::report::FlowState;
 use crate::sinks::{Pick, Sinks};
-use crate::stage::{Failed, Handed, Label, Opening, Pulled, Stage, Way};
+use crate::stage::{Failed, Half, Handed, Label, Opening, Part, Pulled, Stage, Way};
 
 /// The most items that a flow in a loop holds while its sink is full: as many as a topic does by
 /// default.
@@ -37,8 +37,9 @@ pub(crate) trait Run: Send {
     /// Opens its topics. Those that it will adopt it does not subscribe to.
     fn open(&mut self, opening: &mut Opening<'_>, options: &FlowOptions) -> Result<(), BusError>;
 
-    /// Adopts subscribers of the flow that it replaces.
-    fn adopt(&mut self, handed: Vec<Handed>);
+    /// Adopts the subscribers of the flow that it replaces, and what waits there for its partner. How
+    /// much of that it cannot use.
+    fn adopt(&mut self, handed: Vec<Handed>, halves: Vec<Half>) -> u64;
 
     /// Runs it to its end, or until another takes its place.
     fn run(self: Box<Self>, trip: Trip) -> BoxFuture<'static, Ended>;
@@ -91,9 +92,11 @@ impl<S: Stage> Flow<S> {
 impl<S: Stage<Out: Event>> Run for Flow<S> {
     fn shape(&mut self) -> Shape {
         let mut shape = Shape::default();
-        self.stages.visit(&mut |source| {
-            shape.from.push(source.topic().to_owned());
-            shape.dead_letters.push(source.dead_letter_topic());
+        self.stages.visit(&mut |part| {
+            if let Part::Source(source) = part {
+                shape.from.push(source.topic().to_owned());
+                shape.dead_letters.push(source.dead_letter_topic());
+            }
         });
         let to = self.sinks.topics.iter().map(Topic::name);
         shape.to = to.map(str::to_owned).collect();
@@ -105,16 +108,20 @@ impl<S: Stage<Out: Event>> Run for Flow<S> {
         opening.keep = S::HOLDS || options.timed || options.hops_max.is_some();
         self.sinks.open(opening.bus)?;
         let mut opened = Ok(());
-        self.stages.visit(&mut |source| {
-            if opened.is_ok() {
+        self.stages.visit(&mut |part| {
+            if let (Part::Source(source), true) = (part, opened.is_ok()) {
                 opened = source.open(opening);
             }
         });
         opened
     }
 
-    fn adopt(&mut self, mut handed: Vec<Handed>) {
-        self.stages.visit(&mut |source| source.adopt(&mut handed));
+    fn adopt(&mut self, mut handed: Vec<Handed>, mut halves: Vec<Half>) -> u64 {
+        self.stages.visit(&mut |part| match part {
+            Part::Source(source) => source.adopt(&mut handed),
+            Part::Pair(pair) => pair.adopt(&mut halves),
+        });
+        halves.iter().map(|half| half.items).sum()
     }
 
     fn run(self: Box<Self>, trip: Trip) -> BoxFuture<'static, Ended> {
@@ -158,7 +165,10 @@ impl<S: Stage<Out: Event>> Driver<S> {
                 Turn::Several => ControlFlow::Continue(()),
                 Turn::Failed(failed) => hand.fail(failed).await,
                 Turn::End => match hand.way.course.at_end() {
-                    AtEnd::Over(state) => return Ended::Over(state),
+                    AtEnd::Over(state) => {
+                        hand.part();
+                        return Ended::Over(state);
+                    }
                     AtEnd::Switch(replacement) => return hand.switch(replacement),
                     AtEnd::GoOn => {
                         consume_budget().await;
@@ -466,19 +476,35 @@ impl<S: Stage<Out: Event>> Hand<S> {
         let origin = failed.origin.as_ref()?;
         let mut original = origin.kept.clone();
         if original.is_none() {
-            self.stages.visit(&mut |source| {
-                original = original.take().or_else(|| source.original(origin));
+            self.stages.visit(&mut |part| {
+                if let Part::Source(source) = part {
+                    original = original.take().or_else(|| source.original(origin));
+                }
             });
         }
         original
     }
 
+    /// Filters out what has no partner, and will have none.
+    fn part(&mut self) {
+        let mut halves = 0;
+        self.stages.visit(&mut |part| {
+            if let Part::Pair(pair) = part {
+                halves += pair.take().map_or(0, |half| half.items);
+            }
+        });
+        add(&self.way.course.counts.filtered, halves);
+    }
+
     fn switch(mut self, replacement: Replacement) -> Ended {
-        let mut handed = Vec::new();
-        self.stages
-            .visit(&mut |source| handed.extend(source.take()));
+        let (mut handed, mut halves) = (Vec::new(), Vec::new());
+        self.stages.visit(&mut |part| match part {
+            Part::Source(source) => handed.extend(source.take()),
+            Part::Pair(pair) => halves.extend(pair.take()),
+        });
         let mut next = replacement.run;
-        next.adopt(handed);
+        let useless = next.adopt(handed, halves);
+        add(&self.way.course.counts.filtered, useless);
         Ended::Replaced(next, replacement.options)
     }
 }

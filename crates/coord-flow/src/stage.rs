@@ -46,14 +46,14 @@ pub trait Stage: Send + 'static {
     const HOLDS: bool;
 
     /// The next that comes out. After [`Pulled::End`] it can be asked again: a source whose end was
-    /// called off has more.
+    /// called off has more, and what had no partner may still get one.
     fn poll_next(&mut self, cx: &mut Context<'_>, way: &Way) -> Poll<Pulled<Self::Out>>;
 
     /// Goes on with what it holds, without taking or giving anything.
     fn poll_progress(&mut self, cx: &mut Context<'_>, way: &Way);
 
-    /// Shows all sources before it.
-    fn visit(&mut self, visitor: &mut dyn FnMut(&mut dyn AnySource));
+    /// Shows all sources before it, and where two flows go together; those that come first, first.
+    fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>));
 }
 
 /// What comes out of a stage.
@@ -62,7 +62,7 @@ pub enum Pulled<T> {
     Item(T, Origin),
     /// One that came to nothing.
     Failed(Box<Failed>),
-    /// Nothing more, and nothing is held.
+    /// Nothing more, and nothing is held but what has no partner.
     End,
 }
 
@@ -209,6 +209,34 @@ impl Drop for OnPanic<'_> {
         let origin = origin.or_else(|| self.origin.cloned());
         self.way.panicked.set((label.or(self.label), origin));
     }
+}
+
+/// What a flow takes along when another takes its place.
+pub enum Part<'a> {
+    /// A subscriber.
+    Source(&'a mut dyn AnySource),
+    /// What waits for its partner.
+    Pair(&'a mut dyn AnyPair),
+}
+
+/// Where two flows go together, whatever their types.
+pub trait AnyPair {
+    /// Gives away what waits for its partner.
+    fn take(&mut self) -> Option<Half>;
+
+    /// Adopts what waits, if it is from the same topics, on the same side, and of the same type.
+    fn adopt(&mut self, halves: &mut Vec<Half>);
+}
+
+/// What waits for its partner, on the way to another flow.
+pub struct Half {
+    pub(crate) is_left: bool,
+    /// Where its side comes from.
+    pub(crate) topics: Vec<String>,
+    /// How many items wait.
+    pub(crate) items: u64,
+    /// These, each with its [`Origin`], in their order.
+    pub(crate) waiting: Box<dyn Any + Send>,
 }
 
 /// A source of a flow, whatever its type.

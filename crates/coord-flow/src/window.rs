@@ -41,30 +41,57 @@ const STEP_MIN: Duration = Duration::from_millis(1);
 const SIZE_MAX: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 impl Window {
-    /// Windows of this many items; zero counts as one.
+    /// Windows of this many items.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero; in a constant, that does not compile.
+    #[track_caller]
     pub const fn tumbling(items: u64) -> Self {
         Self::sliding(items, items)
     }
 
-    /// Windows of `items` items, one each `step` items. Zero counts as one, and a step of less than
-    /// a 1024th of the window as that.
+    /// Windows of `items` items, one each `step` items. A step of less than a 1024th of the
+    /// window counts as that.
+    ///
+    /// # Panics
+    ///
+    /// If either is zero; in a constant, that does not compile.
+    #[track_caller]
     pub const fn sliding(items: u64, step: u64) -> Self {
-        let size = if items == 0 { 1 } else { items };
-        let least = size.div_ceil(OVERLAP_MAX as u64);
+        assert!(
+            items > 0 && step > 0,
+            "a window cannot be of zero items, nor its step: give it one"
+        );
+        let least = items.div_ceil(OVERLAP_MAX as u64);
         let step = if step < least { least } else { step };
         Self {
-            kind: Kind::Count { size, step },
+            kind: Kind::Count { size: items, step },
         }
     }
 
     /// Windows of this time. Less than a millisecond counts as one.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
     pub fn tumbling_time(size: Duration) -> Self {
         Self::sliding_time(size, size)
     }
 
     /// Windows of the time `size`, one each `step`. Less than a millisecond counts as one, and a
     /// step of less than a 1024th of the window as that, more than thirty years as thirty.
+    ///
+    /// # Panics
+    ///
+    /// If either is zero.
+    #[track_caller]
     pub fn sliding_time(size: Duration, step: Duration) -> Self {
+        assert!(
+            !size.is_zero() && !step.is_zero(),
+            "a window cannot last zero time, nor its step: give it some"
+        );
         let size = size.clamp(STEP_MIN, SIZE_MAX);
         let step = step.clamp(STEP_MIN, SIZE_MAX).max(size / OVERLAP_MAX);
         Self {

@@ -31,9 +31,9 @@ use crate::optimized::{Desk, Operator, Taken};
 /// ```
 #[derive(Debug)]
 pub struct Batch<T> {
-    size: usize,
-    within: Duration,
-    held: Vec<T>,
+    pub(crate) size: usize,
+    pub(crate) within: Duration,
+    pub(crate) held: Vec<T>,
     /// As much room as the last batch needed is made for the next.
     last: usize,
 }
@@ -41,7 +41,7 @@ pub struct Batch<T> {
 impl<T> Batch<T> {
     pub(crate) fn new(size: usize, within: Duration) -> Self {
         Self {
-            size: size.max(1),
+            size,
             within,
             held: Vec::new(),
             last: 0,

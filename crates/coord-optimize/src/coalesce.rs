@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::mem;
 use std::ops::ControlFlow;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
 
-use crate::Optimized;
+use crate::above_zero::above_zero;
 use crate::optimized::{Desk, Operator, Taken};
+use crate::{Batch, Optimized};
 
 /// How many keys [`Coalesce`] holds where nothing else is said.
 pub const DEFAULT_KEYS: usize = 1000;
@@ -38,9 +38,9 @@ pub const DEFAULT_KEYS: usize = 1000;
 pub struct Coalesce<T, K, F, M> {
     key: F,
     merge: M,
-    at_most: usize,
-    within: Duration,
-    held: Vec<T>,
+    /// The items of the keys that have come.
+    batch: Batch<T>,
+    /// Where in it each key is.
     places: HashMap<K, usize>,
 }
 
@@ -49,31 +49,32 @@ impl<T, K, F, M> Coalesce<T, K, F, M> {
         Self {
             key,
             merge,
-            at_most: DEFAULT_KEYS,
-            within: Duration::ZERO,
-            held: Vec::new(),
+            batch: Batch::new(DEFAULT_KEYS, Duration::ZERO),
             places: HashMap::new(),
         }
-    }
-
-    fn flush(&mut self, desk: &mut Desk) -> Option<Vec<T>> {
-        self.places.clear();
-        desk.timer.stop();
-        desk.ledger().given_out += self.held.len() as u64;
-        Some(mem::take(&mut self.held))
     }
 }
 
 impl<S: Stream, K, F, M> Optimized<S, Coalesce<S::Item, K, F, M>> {
-    /// At most so many keys in a batch: 1000 by default; 0 counts as 1.
+    /// At most so many keys in a batch: [`DEFAULT_KEYS`] by default.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
     pub fn at_most(mut self, keys: usize) -> Self {
-        self.operator.at_most = keys.max(1);
+        self.operator.batch.size = above_zero("the most keys of a batch", keys);
         self
     }
 
     /// A batch waits so long for more: by default not at all.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
     pub fn within(mut self, time: Duration) -> Self {
-        self.operator.within = time;
+        self.operator.batch.within = above_zero("the time of a batch", time);
         self
     }
 }
@@ -89,33 +90,28 @@ where
     fn take(&mut self, item: T, desk: &mut Desk) -> Taken<Vec<T>> {
         let key = (self.key)(&item);
         if let Some(place) = self.places.get(&key) {
-            (self.merge)(&mut self.held[*place], item);
+            (self.merge)(&mut self.batch.held[*place], item);
             desk.ledger().merged += 1;
             return ControlFlow::Continue(());
         }
-        if self.held.is_empty() {
-            desk.timer.start(self.within);
+        self.places.insert(key, self.batch.held());
+        let taken = self.batch.take(item, desk);
+        if taken.is_break() {
+            self.places.clear();
         }
-        self.places.insert(key, self.held.len());
-        self.held.push(item);
-        if self.held.len() == self.at_most {
-            return ControlFlow::Break(self.flush(desk));
-        }
-        ControlFlow::Continue(())
+        taken
     }
 
     fn give(&mut self, desk: &mut Desk, cx: &mut Context<'_>, ended: bool) -> Poll<Option<Vec<T>>> {
-        if self.held.is_empty() {
-            return Poll::Ready(None);
+        let given = self.batch.give(desk, cx, ended);
+        if given.is_ready() {
+            self.places.clear();
         }
-        if !ended {
-            ready!(desk.timer.poll(cx));
-        }
-        Poll::Ready(self.flush(desk))
+        given
     }
 
     fn held(&self) -> usize {
-        self.held.len()
+        self.batch.held()
     }
 }
 
@@ -123,9 +119,9 @@ impl<T, K, F, M> fmt::Debug for Coalesce<T, K, F, M> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Coalesce")
-            .field("at_most", &self.at_most)
-            .field("within", &self.within)
-            .field("held", &self.held.len())
+            .field("at_most", &self.batch.size)
+            .field("within", &self.batch.within)
+            .field("held", &self.batch.held.len())
             .finish_non_exhaustive()
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_core::Stream;
 
 use crate::Optimized;
+use crate::above_zero::above_zero;
 use crate::optimized::{Desk, Operator, Taken};
 
 /// The operator of [`OptimizeExt::conflate`](crate::OptimizeExt::conflate): states, each merged
@@ -73,8 +74,15 @@ impl<S: Stream, A, F, M> Optimized<S, Conflate<A, F, M>> {
     /// At most one state a period: the first at once, and each of the others a period after the
     /// one before, or later if there was nothing to tell. The last state always comes, also where
     /// the source ends: when its turn has come.
+    ///
+    /// By default there is no such period.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
     pub fn every(mut self, period: Duration) -> Self {
-        self.operator.period = period;
+        self.operator.period = above_zero("the period of conflated states", period);
         self
     }
 }

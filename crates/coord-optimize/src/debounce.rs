@@ -8,6 +8,7 @@ use coord_bus::time::Instant;
 use futures_core::Stream;
 
 use crate::Optimized;
+use crate::above_zero::above_zero;
 use crate::optimized::{Desk, Operator, Taken};
 use crate::timer::after;
 
@@ -76,8 +77,13 @@ impl<S: Stream> Optimized<S, Debounce<S::Item>> {
     /// An item that is held comes out so long after the first of those that it replaced, or itself,
     /// at the latest: where there is never a silence, something comes out still. Lodash's `maxWait`;
     /// RxJS has none. By default there is no limit.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
     pub fn max_wait(mut self, wait: Duration) -> Self {
-        self.operator.max_wait = Some(wait);
+        self.operator.max_wait = Some(above_zero("the longest wait of a debounce", wait));
         self
     }
 

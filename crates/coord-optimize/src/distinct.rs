@@ -98,7 +98,7 @@ impl<K, F> Distinct<K, F> {
         Self {
             key,
             window,
-            bound: bound.max(1),
+            bound,
             seen: HashSet::new(),
             order: VecDeque::new(),
         }
@@ -124,9 +124,6 @@ impl<T, K: Hash + Eq + Clone, F: FnMut(&T) -> K> Operator<T> for Distinct<K, F> 
     type Out = T;
 
     fn take(&mut self, item: T, desk: &mut Desk) -> Taken<T> {
-        if self.window.is_some_and(|window| window.is_zero()) {
-            return ControlFlow::Break(desk.out(item));
-        }
         let now = self.window.map(|_| Instant::now());
         self.forget(now);
         let key = (self.key)(&item);

@@ -45,6 +45,15 @@ pub enum OptimizeError {
         /// The time that was asked for.
         time: Duration,
     },
+    /// The interval between reports is out of range.
+    #[error(
+        "streams cannot be reported on every {interval:?}: the interval must be above 0 and at most \
+         {MAX_PERIOD:?}"
+    )]
+    Interval {
+        /// The interval that was asked for.
+        interval: Duration,
+    },
     /// The topic was configured for events of another type.
     #[error(
         "topic `{topic}` cannot be optimized as a topic of `{event}`: it was as one of `{known}`; \

@@ -29,9 +29,6 @@ impl Grid {
     pub(crate) fn next(&mut self) -> Instant {
         let last = self.begin();
         let now = Instant::now();
-        if self.period.is_zero() {
-            return now;
-        }
         let passed = now.saturating_duration_since(last).as_nanos();
         let period = self.period.as_nanos();
         // Nothing fits in more than this many nanoseconds.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_core::Stream;
 
 use self::router::{Crowd, OUTER, Router};
+use crate::above_zero::above_zero;
 use crate::intake::Intake;
 use crate::ledger::{Ledger, LedgerHandle};
 
@@ -105,21 +106,37 @@ where
 
     /// A group ends when no item has come for so long; by default it does not. RxJS's `duration`,
     /// begun anew by each item.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
     pub fn idle(self, time: Duration) -> Self {
-        self.shared.state().router.idle = Some(time);
+        self.shared.state().router.idle =
+            Some(above_zero("the time after which a group ends", time));
         self
     }
 
     /// At most so many groups that have not ended, and as many that wait to be given out:
-    /// [`DEFAULT_GROUPS`] by default; 0 counts as 1.
+    /// [`DEFAULT_GROUPS`] by default.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
     pub fn at_most(self, groups: usize) -> Self {
-        self.shared.state().router.at_most = groups.max(1);
+        self.shared.state().router.at_most = above_zero("the most groups", groups);
         self
     }
 
-    /// At most so many items in each group: [`DEFAULT_GROUP_SIZE`] by default; 0 counts as 1.
+    /// At most so many items in each group: [`DEFAULT_GROUP_SIZE`] by default.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
     pub fn group_size(self, items: usize) -> Self {
-        self.shared.state().router.size = items.max(1);
+        self.shared.state().router.size = above_zero("the size of a group", items);
         self
     }
 

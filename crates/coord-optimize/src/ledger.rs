@@ -1,5 +1,6 @@
 //! What became of each item: a [`Ledger`], and how to read it from elsewhere.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -47,10 +48,33 @@ pub struct Dropped {
     pub discarded: u64,
 }
 
+/// The reasons, in the order of [`Dropped::parts`].
+const REASONS: [&str; 8] = [
+    "superseded",
+    "repeated",
+    "expired",
+    "irrelevant",
+    "limited",
+    "overflowed",
+    "unread",
+    "discarded",
+];
+
 impl Dropped {
     /// All of them.
     pub fn total(&self) -> u64 {
         self.parts().into_iter().sum()
+    }
+
+    /// Those that there are since an earlier time, with their names.
+    pub(crate) fn named_since(&self, earlier: &Self) -> BTreeMap<String, u64> {
+        let since = self.parts().into_iter().zip(earlier.parts());
+        let since = since.map(|(now, before)| now.wrapping_sub(before));
+        let named = REASONS.into_iter().zip(since);
+        let named = named.filter(|(_, dropped)| *dropped > 0);
+        named
+            .map(|(reason, dropped)| (reason.to_owned(), dropped))
+            .collect()
     }
 
     fn parts(&self) -> [u64; 8] {
@@ -165,5 +189,23 @@ impl Drop for Books {
     fn drop(&mut self) {
         self.ledger.dropped.discarded += std::mem::take(&mut self.ledger.held);
         self.tell();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_called_as_in_a_ledger() {
+        let mut dropped = Dropped::default();
+        for (number, part) in (1..).zip(dropped.parts_mut()) {
+            *part = number;
+        }
+        let named = dropped.named_since(&Dropped::default());
+        assert_eq!(
+            serde_json::to_value(named).unwrap(),
+            serde_json::to_value(dropped).unwrap()
+        );
     }
 }

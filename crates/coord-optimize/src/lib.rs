@@ -34,17 +34,22 @@
 //! | `priority` | what matters more first: [`Priority`] |
 //! | `rate_limit`, `overflow` | for a consumer that is slower: [`RateLimit`], [`OnOverflow`], [`FailOnOverflow`] |
 //! | `group` | a stream for each key: [`Groups`], [`Group`] |
-//! | `intake`, `timer`, `grid` | what the operators are made of |
+//! | `intake`, `timer`, `grid`, `above_zero` | what the operators are made of |
 //! | `optimizer`, `settings` | settings for each topic of a bus: [`EventStreamOptimizer`], [`Settings`] |
 //! | `rate` | how often something may happen: [`Rate`] |
 //! | `pace`, `conflated`, `pump` | the streams of a topic: [`Batches`], [`Conflated`]; from one topic into another |
 //! | `account` | what the streams of a topic share: [`StreamStats`] |
+//! | `telling` | what became of events, as reports on `stream-report` |
 //! | `error` | what can go wrong: [`OptimizeError`] |
 //!
 //! # Promises
 //!
 //! **Loss.** What an operator drops or merges, that is what it is for, and its [`Ledger`] counts it:
 //! `received = given_out + merged + dropped + held`. What is held comes out when the source ends.
+//!
+//! **Zero.** A size or a time of zero is refused where it is given: on a stream by a panic, which the
+//! method's page has, as it is a fault of the program; for a topic by an [`OptimizeError`], as settings
+//! may come from a file.
 //!
 //! **Bounds.** Whatever holds more than one item has a bound, and its page says what happens there;
 //! a conflated state is as large as the user's `merge` lets it become.
@@ -59,8 +64,9 @@
 //! **Neighbours.** One poll takes at most 128 items from its source, and spends one unit of its
 //! task's budget: a source that always has more still lets other tasks run.
 //!
-//! **No task** is started by an operator: items move when somebody polls. The one task there is, that
-//! of [`optimize_into`](EventStreamOptimizer::optimize_into), belongs to the scope that it was given.
+//! **No task** is started by an operator: items move when somebody polls. The tasks that there are, those
+//! of [`optimize_into`](EventStreamOptimizer::optimize_into) and of
+//! [`report_every`](EventStreamOptimizer::report_every), belong to the scope that they were given.
 
 mod operators;
 mod optimized;
@@ -80,6 +86,7 @@ mod rate_limit;
 mod overflow;
 mod group;
 mod intake;
+mod above_zero;
 mod timer;
 mod grid;
 mod optimizer;
@@ -89,6 +96,7 @@ mod pace;
 mod conflated;
 mod pump;
 mod account;
+mod telling;
 mod error;
 
 pub use account::StreamStats;
@@ -113,6 +121,7 @@ pub use rate::{MAX_PERIOD, Rate, per_second};
 pub use rate_limit::RateLimit;
 pub use sample::Sample;
 pub use settings::Settings;
+pub use telling::MAX_REPORTED;
 pub use throttle::Throttle;
 pub use window::{WindowCount, WindowTime};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
+use crate::above_zero::above_zero;
 use crate::{
     Audit, Batch, Coalesce, Conflate, Debounce, Distinct, DistinctUntilChanged, Expire,
     FailOnOverflow, Groups, Itself, OnOverflow, Optimized, Overflow, Priority, Rate, RateLimit,
@@ -14,8 +15,9 @@ use crate::{
 /// Operators for any [`Stream`], those of a bus's subscribers among them.
 ///
 /// Each is [`Unpin`] where its source is, and polls its source no more once that has ended. None
-/// looks into items: where they are `Result`s, an error is an item like any other. A size of 0
-/// counts as 1, and a time of 0 is over at once.
+/// looks into items: where they are `Result`s, an error is an item like any other. Sizes and times
+/// have to be above zero: one of zero panics where it is given, as with futures' `chunks` and
+/// tokio's `interval`.
 ///
 /// Names and behaviour are those of RxJS 7 where it has the operator, otherwise as is said. What
 /// comes in the very moment in which a time ends belongs to what ends: as in RxJS's virtual time.
@@ -25,10 +27,17 @@ pub trait OptimizeExt: Stream {
     ///
     /// Known as `bufferTimeout` in Reactor, and as `chunks_timeout` in tokio-stream. RxJS's
     /// `bufferTime` with a maximum reckons time from the batch before, and gives empty ones.
+    ///
+    /// # Panics
+    ///
+    /// If `size` or `within` is zero.
+    #[track_caller]
     fn batch(self, size: usize, within: Duration) -> Optimized<Self, Batch<Self::Item>>
     where
         Self: Sized,
     {
+        let size = above_zero("the size of a batch", size);
+        let within = above_zero("the time of a batch", within);
         Optimized::new(self, Batch::new(size, within))
     }
 
@@ -36,10 +45,16 @@ pub trait OptimizeExt: Stream {
     /// after it is dropped. See [`Throttle`], also for how to keep the last.
     ///
     /// Known as `throttleTime` in RxJS, with the same defaults.
+    ///
+    /// # Panics
+    ///
+    /// If `period` is zero.
+    #[track_caller]
     fn throttle(self, period: Duration) -> Optimized<Self, Throttle<Self::Item>>
     where
         Self: Sized,
     {
+        let period = above_zero("the period of a throttle", period);
         Optimized::new(self, Throttle::new(period))
     }
 
@@ -47,30 +62,48 @@ pub trait OptimizeExt: Stream {
     /// [`Debounce`], also for a limit to that.
     ///
     /// Known as `debounceTime` in RxJS.
+    ///
+    /// # Panics
+    ///
+    /// If `silence` is zero.
+    #[track_caller]
     fn debounce(self, silence: Duration) -> Optimized<Self, Debounce<Self::Item>>
     where
         Self: Sized,
     {
+        let silence = above_zero("the silence of a debounce", silence);
         Optimized::new(self, Debounce::new(silence))
     }
 
     /// The last item of each period that begins with an item. See [`Audit`].
     ///
     /// Known as `auditTime` in RxJS.
+    ///
+    /// # Panics
+    ///
+    /// If `period` is zero.
+    #[track_caller]
     fn audit(self, period: Duration) -> Optimized<Self, Audit<Self::Item>>
     where
         Self: Sized,
     {
+        let period = above_zero("the period of an audit", period);
         Optimized::new(self, Audit::new(period))
     }
 
     /// At each tick the newest item since the tick before. See [`Sample`].
     ///
     /// Known as `sampleTime` in RxJS.
+    ///
+    /// # Panics
+    ///
+    /// If `period` is zero.
+    #[track_caller]
     fn sample(self, period: Duration) -> Optimized<Self, Sample<Self::Item>>
     where
         Self: Sized,
     {
+        let period = above_zero("the period of a sample", period);
         Optimized::new(self, Sample::new(period))
     }
 
@@ -102,26 +135,43 @@ pub trait OptimizeExt: Stream {
     /// No item twice, as far as the last `bound` different ones can tell. See [`Distinct`].
     ///
     /// Known by this name in RxJS, where it has no bound.
+    ///
+    /// # Panics
+    ///
+    /// If `bound` is zero.
+    #[track_caller]
     fn distinct(self, bound: usize) -> Optimized<Self, Distinct<Self::Item, Itself<Self::Item>>>
     where
         Self: Sized,
         Self::Item: Hash + Eq + Clone,
     {
+        let bound = above_zero("the bound of keys that are remembered", bound);
         Optimized::new(self, Distinct::new(None, bound, Clone::clone))
     }
 
     /// No two items with the same key, as far as the last `bound` keys can tell. See [`Distinct`].
+    ///
+    /// # Panics
+    ///
+    /// If `bound` is zero.
+    #[track_caller]
     fn distinct_by<K, F>(self, bound: usize, key: F) -> Optimized<Self, Distinct<K, F>>
     where
         Self: Sized,
         K: Hash + Eq + Clone,
         F: FnMut(&Self::Item) -> K,
     {
+        let bound = above_zero("the bound of keys that are remembered", bound);
         Optimized::new(self, Distinct::new(None, bound, key))
     }
 
     /// No item that equals one that came out within this window before it, as far as the last
     /// `bound` different ones can tell. See [`Distinct`].
+    ///
+    /// # Panics
+    ///
+    /// If `window` or `bound` is zero.
+    #[track_caller]
     fn distinct_within(
         self,
         window: Duration,
@@ -131,11 +181,18 @@ pub trait OptimizeExt: Stream {
         Self: Sized,
         Self::Item: Hash + Eq + Clone,
     {
+        let window = above_zero("the window in which nothing repeats", window);
+        let bound = above_zero("the bound of keys that are remembered", bound);
         Optimized::new(self, Distinct::new(Some(window), bound, Clone::clone))
     }
 
     /// No item with the same key as one that came out within this window before it, as far as the
     /// last `bound` keys can tell. See [`Distinct`].
+    ///
+    /// # Panics
+    ///
+    /// If `window` or `bound` is zero.
+    #[track_caller]
     fn distinct_within_by<K, F>(
         self,
         window: Duration,
@@ -147,6 +204,8 @@ pub trait OptimizeExt: Stream {
         K: Hash + Eq + Clone,
         F: FnMut(&Self::Item) -> K,
     {
+        let window = above_zero("the window in which nothing repeats", window);
+        let bound = above_zero("the bound of keys that are remembered", bound);
         Optimized::new(self, Distinct::new(Some(window), bound, key))
     }
 
@@ -154,11 +213,18 @@ pub trait OptimizeExt: Stream {
     /// left out). See [`WindowCount`].
     ///
     /// Known as `bufferCount` in RxJS, and as `sliding` in Pekko.
+    ///
+    /// # Panics
+    ///
+    /// If `size` or `every` is zero.
+    #[track_caller]
     fn window_count(self, size: usize, every: usize) -> Optimized<Self, WindowCount<Self::Item>>
     where
         Self: Sized,
         Self::Item: Clone,
     {
+        let size = above_zero("the size of a window", size);
+        let every = above_zero("the distance of windows", every);
         Optimized::new(self, WindowCount::new(size, every))
     }
 
@@ -167,6 +233,11 @@ pub trait OptimizeExt: Stream {
     /// more than `at_most` items. See [`WindowTime`].
     ///
     /// Known as `bufferTime` in RxJS.
+    ///
+    /// # Panics
+    ///
+    /// If `span`, `every` or `at_most` is zero.
+    #[track_caller]
     fn window_time(
         self,
         span: Duration,
@@ -177,6 +248,9 @@ pub trait OptimizeExt: Stream {
         Self: Sized,
         Self::Item: Clone,
     {
+        let span = above_zero("the span of a window", span);
+        let every = above_zero("the distance of windows", every);
+        let at_most = above_zero("the most items of a window", at_most);
         Optimized::new(self, WindowTime::new(span, every, at_most))
     }
 
@@ -228,23 +302,35 @@ pub trait OptimizeExt: Stream {
     /// [`Priority`].
     ///
     /// Pekko's `MergePrioritized` is this for sources, with weights.
+    ///
+    /// # Panics
+    ///
+    /// If `bound` is zero.
+    #[track_caller]
     fn priority<L, F>(self, bound: usize, level: F) -> Optimized<Self, Priority<Self::Item, L, F>>
     where
         Self: Sized,
         L: Ord,
         F: FnMut(&Self::Item) -> L,
     {
+        let bound = above_zero("the bound of items that wait by priority", bound);
         Optimized::new(self, Priority::new(bound, level))
     }
 
     /// No item that is older than a limit; `age` says how old one is. See [`Expire`].
     ///
     /// Found in no peer.
+    ///
+    /// # Panics
+    ///
+    /// If `limit` is zero.
+    #[track_caller]
     fn expire_after<F>(self, limit: Duration, age: F) -> Optimized<Self, Expire<F>>
     where
         Self: Sized,
         F: FnMut(&Self::Item) -> Duration,
     {
+        let limit = above_zero("the age at which items expire", limit);
         Optimized::new(self, Expire::new(limit, age))
     }
 
@@ -252,6 +338,12 @@ pub trait OptimizeExt: Stream {
     /// how to drop them instead.
     ///
     /// Pekko's `throttle`, with `Shaping` and `Enforcing`.
+    ///
+    /// # Panics
+    ///
+    /// If the period of the rate is zero or more than [`MAX_PERIOD`](crate::MAX_PERIOD), as that of
+    /// `per_second(0)` is.
+    #[track_caller]
     fn rate_limit(self, rate: Rate) -> Optimized<Self, RateLimit<Self::Item>>
     where
         Self: Sized,
@@ -263,20 +355,32 @@ pub trait OptimizeExt: Stream {
     ///
     /// Known as `buffer` with an `OverflowStrategy` in Pekko, and as `onBackpressureBuffer` in
     /// Reactor.
+    ///
+    /// # Panics
+    ///
+    /// If `size` is zero.
+    #[track_caller]
     fn on_overflow(self, size: usize, overflow: Overflow) -> Optimized<Self, OnOverflow<Self::Item>>
     where
         Self: Sized,
     {
+        let size = above_zero("the size of a buffer", size);
         Optimized::new(self, OnOverflow::new(size, overflow))
     }
 
     /// A buffer of `size` items, and an error when it is full. See [`FailOnOverflow`].
     ///
     /// Pekko's `OverflowStrategy.fail`, and Reactor's `onBackpressureBuffer`.
+    ///
+    /// # Panics
+    ///
+    /// If `size` is zero.
+    #[track_caller]
     fn fail_on_overflow(self, size: usize) -> Optimized<Self, FailOnOverflow<Self::Item>>
     where
         Self: Sized,
     {
+        let size = above_zero("the size of a buffer", size);
         Optimized::new(self, FailOnOverflow::new(size))
     }
 }

@@ -4,15 +4,20 @@ use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use coord_bus::time::Clock;
+use coord_bus::vocabulary::STREAM_REPORT;
 use coord_bus::{Bus, BusExt, Delivery, Event, TaskScope, Topic};
 
 use crate::account::{Account, Follower};
 use crate::ledger::LedgerHandle;
 use crate::optimized::Desk;
 use crate::pump::pump;
+use crate::telling::tell;
 use crate::{
-    Batches, Conflate, Conflated, OptimizeError, Optimized, Pace, Rate, Settings, StreamStats,
+    Batches, Conflate, Conflated, MAX_PERIOD, OptimizeError, Optimized, Pace, Rate, Settings,
+    StreamStats,
 };
 
 /// The most events in a batch where nothing else is said.
@@ -199,6 +204,64 @@ impl EventStreamOptimizer {
             ledger: entry.ledger.ledger(),
         });
         stats.collect()
+    }
+
+    /// Publishes to `stream-report`, in each of these intervals, what became of the events of each
+    /// topic since the report before, with the time of this clock. Where nothing moved there is none.
+    ///
+    /// They never pile up: one waits for its slowest lossless reader at most. As long as it does, none
+    /// is made, and the next one is of all the time since then. One tells of at most
+    /// [`MAX_REPORTED`](crate::MAX_REPORTED) topics.
+    ///
+    /// A task of the given scope does it, named `report streams`, until that topic is closed, or with
+    /// its scope.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimizeError::Interval`] unless the interval is above 0 and at most [`MAX_PERIOD`];
+    /// [`OptimizeError::Bus`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use coord_bus::{BusExt, LocalBus, TaskScope, Topic, time::SystemClock, vocabulary::STREAM_REPORT};
+    /// # use coord_optimize::EventStreamOptimizer;
+    /// # use tokio_stream::StreamExt;
+    /// # const UI_UPDATE: Topic<String> = Topic::new("ui-update");
+    /// # let bus = Arc::new(LocalBus::new());
+    /// # let optimizer = EventStreamOptimizer::new(bus.clone());
+    /// let scope = TaskScope::new("streams");
+    /// optimizer.report_every(Duration::from_secs(60), Arc::new(SystemClock), &scope)?;
+    /// let mut reports = bus.subscribe(&STREAM_REPORT)?;
+    ///
+    /// let mut frames = optimizer.subscribe(&UI_UPDATE)?;
+    /// bus.publisher(&UI_UPDATE)?.publish("done".to_owned()).await?;
+    /// frames.next().await;
+    /// let report = reports.recv().await.unwrap();
+    /// assert_eq!(report.streams[0].given_out, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn report_every(
+        &self,
+        interval: Duration,
+        clock: Arc<dyn Clock>,
+        scope: &TaskScope,
+    ) -> Result<(), OptimizeError> {
+        if interval.is_zero() || interval > MAX_PERIOD {
+            return Err(OptimizeError::Interval { interval });
+        }
+        let reports = self.bus.publisher(&STREAM_REPORT)?;
+        let (stop, telling) = (scope.token(), tell(self.clone(), reports, interval, clock));
+        scope.spawn("report streams", async move {
+            stop.run_until_cancelled(telling).await;
+        });
+        Ok(())
     }
 
     fn update<E: Event>(

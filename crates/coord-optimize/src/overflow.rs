@@ -57,7 +57,7 @@ impl<T> OnOverflow<T> {
             size
         };
         Self {
-            size: size.max(1),
+            size,
             overflow,
             held: VecDeque::new(),
         }
@@ -135,7 +135,7 @@ enum State {
 impl<T> FailOnOverflow<T> {
     pub(crate) fn new(size: usize) -> Self {
         Self {
-            size: size.max(1),
+            size,
             held: VecDeque::new(),
             state: State::Well,
         }

@@ -45,7 +45,7 @@ impl<T, L: Ord, F> Priority<T, L, F> {
     pub(crate) fn new(bound: usize, level: F) -> Self {
         Self {
             level,
-            bound: bound.max(1),
+            bound,
             held: BTreeMap::new(),
             count: 0,
             taken: 0,

@@ -1,22 +1,31 @@
 //! No more than a rate: [`RateLimit`].
 
+use std::num::NonZeroU32;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use coord_bus::time::Instant;
 use futures_core::Stream;
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
 
+use crate::above_zero::above_zero;
 use crate::optimized::{Desk, Operator, Taken};
 use crate::timer::after;
-use crate::{Optimized, Rate};
+use crate::{MAX_PERIOD, Optimized, Rate};
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The operator of [`OptimizeExt::rate_limit`](crate::OptimizeExt::rate_limit): items at most at a
 /// rate. By default it *shapes*: an item that is too early waits, and so does the source. With
 /// [`enforce`](Optimized::enforce) it is dropped.
 ///
-/// It is the *generic cell rate algorithm*, as in governor: of `burst` items that may come at once,
-/// one is given back each period of the rate.
+/// The limiter is governor's, which is the *generic cell rate algorithm*: of `burst` items that may
+/// come at once, one is given back each period of the rate.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -33,44 +42,75 @@ use crate::{Optimized, Rate};
 /// ```
 #[derive(Debug)]
 pub struct RateLimit<T> {
-    period: Duration,
-    burst: u32,
+    quota: Quota,
+    limiter: RateLimiter<NotKeyed, InMemoryState, StreamClock, NoOpMiddleware<Nanos>>,
     enforce: bool,
-    /// When all of the burst will have been given back: the *theoretical arrival time*.
-    whole: Option<Instant>,
     held: Option<T>,
 }
 
+/// The time of `coord_bus::time`, which tests can pause.
+#[derive(Debug, Clone, Copy)]
+struct StreamClock(Instant);
+
+impl Clock for StreamClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        let nanos = self.0.elapsed().as_nanos();
+        // After 584 years it stands still.
+        Nanos::from(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
 impl<T> RateLimit<T> {
+    #[track_caller]
     pub(crate) fn new(rate: Rate) -> Self {
+        let quota = Quota::with_period(rate.period()).filter(|_| rate.period() <= MAX_PERIOD);
+        let Some(quota) = quota else {
+            panic!(
+                "the rate of a stream cannot be {rate}: give it a period from 1ns to {MAX_PERIOD:?}"
+            );
+        };
         Self {
-            period: rate.period(),
-            burst: 1,
+            quota,
+            limiter: limiter(quota),
             enforce: false,
-            whole: None,
             held: None,
         }
     }
 
     /// Whether an item may come out now; otherwise when.
-    fn admit(&mut self) -> Result<(), Instant> {
-        let now = Instant::now();
-        let whole = self.whole.map_or(now, |whole| whole.max(now));
-        // All of the burst but this item may still be out.
-        let lag = self.period.saturating_mul(self.burst - 1);
-        let wait = whole.duration_since(now).saturating_sub(lag);
-        if !wait.is_zero() {
-            return Err(after(now, wait));
-        }
-        self.whole = Some(after(whole, self.period));
-        Ok(())
+    fn admit(&self) -> Result<(), Instant> {
+        let checked = self.limiter.check();
+        checked.map_err(|refused| {
+            let clock = self.limiter.clock();
+            after(Instant::now(), refused.wait_time_from(clock.now()))
+        })
     }
 }
 
+fn limiter(
+    quota: Quota,
+) -> RateLimiter<NotKeyed, InMemoryState, StreamClock, NoOpMiddleware<Nanos>> {
+    RateLimiter::direct_with_clock(quota, StreamClock(Instant::now()))
+}
+
 impl<S: Stream> Optimized<S, RateLimit<S::Item>> {
-    /// How many items may come at once after a silence: 1 by default; 0 counts as 1.
+    /// How many items may come at once after a silence: 1 by default. One that takes more than
+    /// a century to be given back counts as one of a century.
+    ///
+    /// # Panics
+    ///
+    /// If it is zero.
+    #[track_caller]
     pub fn burst(mut self, items: u32) -> Self {
-        self.operator.burst = items.max(1);
+        let items = above_zero("the burst of a rate limit", items);
+        // Governor reckons in 64 bits of nanoseconds, which is 584 years.
+        let most = CENTURY.as_nanos() / self.operator.quota.replenish_interval().as_nanos();
+        let items = items.min(u32::try_from(most).unwrap_or(u32::MAX));
+        let burst = NonZeroU32::new(items).unwrap_or(NonZeroU32::MIN);
+        self.operator.quota = self.operator.quota.allow_burst(burst);
+        self.operator.limiter = limiter(self.operator.quota);
         self
     }
 

@@ -91,7 +91,7 @@ impl<T> Operator<T> for Throttle<T> {
     fn take(&mut self, item: T, desk: &mut Desk) -> Taken<T> {
         if !desk.timer.runs() {
             desk.timer.start(self.period);
-            if self.leading || self.period.is_zero() {
+            if self.leading {
                 return ControlFlow::Break(desk.out(item));
             }
         }

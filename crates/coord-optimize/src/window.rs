@@ -34,10 +34,9 @@ pub struct WindowCount<T> {
 
 impl<T: Clone> WindowCount<T> {
     pub(crate) fn new(size: usize, every: usize) -> Self {
-        let size = size.max(1);
         Self {
             size,
-            every: every.clamp(1, size),
+            every: every.min(size),
             held: VecDeque::new(),
         }
     }
@@ -104,11 +103,10 @@ pub struct WindowTime<T> {
 
 impl<T: Clone> WindowTime<T> {
     pub(crate) fn new(span: Duration, every: Duration, at_most: usize) -> Self {
-        let every = if every.is_zero() { span } else { every };
         Self {
             span,
             every: every.min(span),
-            at_most: at_most.max(1),
+            at_most,
             begin: None,
             held: VecDeque::new(),
         }
@@ -129,7 +127,7 @@ impl<T: Clone> WindowTime<T> {
         if first > end {
             // Whole steps that bring the end to the item, or to just after it.
             let steps = first.duration_since(end).as_nanos();
-            let steps = steps.div_ceil(self.every.as_nanos().max(1));
+            let steps = steps.div_ceil(self.every.as_nanos());
             let wait = steps.saturating_mul(self.every.as_nanos());
             let wait = u64::try_from(wait).map_or(Duration::MAX, Duration::from_nanos);
             self.begin = Some(after(begin, wait));
@@ -169,7 +167,7 @@ impl<T: Clone> Operator<T> for WindowTime<T> {
 
     fn take(&mut self, item: T, desk: &mut Desk) -> Taken<Vec<T>> {
         self.held.push_back((Instant::now(), item));
-        if self.held.len() == self.at_most || self.span.is_zero() {
+        if self.held.len() == self.at_most {
             let every = self.held.len();
             let mut items = self.held.drain(..).map(|(_, item)| item).collect();
             desk.timer.stop();

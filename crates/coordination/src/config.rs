@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 #[cfg(feature = "workflows")]
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-#[cfg(any(feature = "workflows", feature = "performance-monitoring"))]
+#[cfg(any(
+    feature = "workflows",
+    feature = "performance-monitoring",
+    feature = "optimization"
+))]
 use std::time::Duration;
 
 use coord_bus::time::{Clock, SystemClock};
 
-/// How often the monitor reports where nothing else is said.
-#[cfg(feature = "performance-monitoring")]
+/// How often what is counted is reported where nothing else is said.
+#[cfg(any(feature = "performance-monitoring", feature = "optimization"))]
 const REPORTING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Which parts a [`CoordinationModule`](crate::CoordinationModule) starts: a toggle for each
@@ -68,6 +72,10 @@ pub struct CoordinationConfig {
     /// by default, and then none can be started.
     #[cfg(feature = "workflows")]
     pub workflow_journal: Option<coord_workflow::RunJournal>,
+    /// How often a `stream-report` says what became of the events of optimized streams; once a minute by
+    /// default, and not more often than that there is something to say. `None`: never.
+    #[cfg(feature = "optimization")]
+    pub stream_reporting_interval: Option<Duration>,
     /// How often the monitor looks; once a second by default, and 200 ms at least, or the module
     /// does not start.
     #[cfg(feature = "performance-monitoring")]
@@ -117,6 +125,8 @@ impl Default for CoordinationConfig {
             workflow_resources: BTreeMap::new(),
             #[cfg(feature = "workflows")]
             workflow_journal: None,
+            #[cfg(feature = "optimization")]
+            stream_reporting_interval: Some(REPORTING_INTERVAL),
             #[cfg(feature = "performance-monitoring")]
             performance_sampling_interval: coord_monitor::DEFAULT_INTERVAL,
             #[cfg(feature = "performance-monitoring")]

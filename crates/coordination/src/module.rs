@@ -79,6 +79,8 @@ pub struct CoordinationModule {
     choreographer: Option<Arc<coord_flow::EventChoreographer>>,
     #[cfg(feature = "optimization")]
     optimizer: Option<coord_optimize::EventStreamOptimizer>,
+    #[cfg(feature = "optimization")]
+    stream_reports: Option<coord_bus::TaskScope>,
     #[cfg(feature = "performance-monitoring")]
     monitor: Option<coord_monitor::PerformanceMonitor>,
     #[cfg(feature = "error-recovery")]
@@ -109,6 +111,8 @@ impl CoordinationModule {
         let monitor = parts::monitor(&bus, &config)?;
         #[cfg(feature = "optimization")]
         let optimizer = parts::optimizer(&bus, &config)?;
+        #[cfg(feature = "optimization")]
+        let stream_reports = parts::stream_reports(&bus, &config, optimizer.as_ref())?;
         #[cfg(feature = "event-flows")]
         let choreographer = parts::choreographer(&bus, &config)?;
         #[cfg(all(feature = "performance-monitoring", feature = "optimization"))]
@@ -143,6 +147,8 @@ impl CoordinationModule {
             choreographer,
             #[cfg(feature = "optimization")]
             optimizer,
+            #[cfg(feature = "optimization")]
+            stream_reports,
             #[cfg(feature = "performance-monitoring")]
             monitor,
             #[cfg(feature = "error-recovery")]
@@ -165,6 +171,10 @@ impl CoordinationModule {
 
     pub(crate) fn begin_shutdown(&self) {
         self.is_shut_down.store(true, Ordering::Release);
+        #[cfg(feature = "optimization")]
+        if let Some(reports) = &self.stream_reports {
+            reports.abort();
+        }
     }
 
     /// The choreographer of flows.

@@ -108,6 +108,51 @@ fn a_file_is_checked_and_nothing_of_it_runs() {
 }
 
 #[test]
+fn the_flows_inside_are_drawn_and_after_a_run_with_what_went_through_them() {
+    let folder = Folder::new();
+    let drawn = done(folder.coord(["flows"]));
+    let text = "
+2 flows between 3 topics
+  process-crash-to-notification  process-lifecycle -> notification  0.0/s
+  process-lifecycle-to-log       process-lifecycle -> log-events    0.0/s
+";
+    assert_eq!(format!("\n{}", drawn.out), text);
+    let drawn = done(folder.coord(["flows", "--format", "mermaid"]));
+    drawn.exits(0).says("flowchart LR\n");
+    let drawn = done(folder.coord(["flows", "--format", "dot"]));
+    drawn.exits(0).says("digraph flows {\n");
+
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'true'\n[[step]]\nid = 'b'\nrun = 'false'\noptional = true\n",
+    );
+    let run = done(folder.coord(["run", "--no-journal", "--flows", "json"]));
+    run.exits(0);
+    let start = run
+        .err
+        .find("{\n")
+        .unwrap_or_else(|| panic!("no flows: {}", run.err));
+    let graph: serde_json::Value = serde_json::from_str(&run.err[start..]).unwrap();
+    let flow = |name: &str| {
+        let flows = graph["flows"].as_array().unwrap();
+        flows
+            .iter()
+            .find(|flow| flow["name"] == name)
+            .unwrap()
+            .clone()
+    };
+    // Two processes that start and exit, of which one crashes.
+    let log = flow("process-lifecycle-to-log");
+    assert_eq!(log["stats"]["published"], 4, "{log}");
+    assert!(log["rate"].as_f64().unwrap() > 0.0, "{log}");
+    let crashes = flow("process-crash-to-notification");
+    assert_eq!(crashes["stats"]["published"], 1, "{crashes}");
+    assert_eq!(crashes["stats"]["filtered"], 3, "{crashes}");
+    // What the run says of itself is where it always is.
+    assert!(!run.out.contains("process-lifecycle-to-log"), "{}", run.out);
+}
+
+#[test]
 fn a_graph_shows_what_needs_what_and_what_will_not_run() {
     let folder = Folder::new();
     folder.write(

@@ -125,8 +125,8 @@ impl<S: Stage> FlowStages<S> {
         })
     }
 
-    /// Waits for what this makes of each, for at most `concurrency` at once (zero counts as one),
-    /// and goes on with it in the order of the items;
+    /// Waits for what this makes of each, for at most `concurrency` at once, and goes on with it
+    /// in the order of the items;
     /// [`unordered`](FlowStages::unordered) in that in which it comes.
     ///
     /// What fails, or panics, is tried again as [`try_map`](Self::try_map) does. While a future
@@ -144,6 +144,11 @@ impl<S: Stage> FlowStages<S> {
     ///     .enrich(8, |id| async move { look_up(*id).await })
     ///     .to(&NAMES);
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `concurrency` is zero.
+    #[track_caller]
     pub fn enrich<U, X, F, Fut>(self, concurrency: usize, enrich: F) -> FlowStages<Enrich<S, F, U>>
     where
         S::Out: Clone,
@@ -152,6 +157,10 @@ impl<S: Stage> FlowStages<S> {
         F: Fn(S::Out) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<U, X>> + Send + 'static,
     {
+        assert!(
+            concurrency > 0,
+            "`enrich` cannot wait for zero at once: give it at least one"
+        );
         self.then("enrich", |stage, label| {
             Enrich::new(stage, label, concurrency, enrich)
         })
@@ -194,7 +203,8 @@ impl<S: Stage> FlowStages<S> {
 
     /// Goes on with pairs: the first of this with the first of the other, and so on. The faster one
     /// waits for the slower. It ends with the one that ends first; what has no partner then is
-    /// filtered out.
+    /// filtered out. Where the flow is replaced by one that zips the same types of the same topics,
+    /// what waits for its partner finds it there.
     pub fn zip<T: Stage>(
         self,
         other: FlowStages<T>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use coord_bus::time::{self, Instant, Sleep};
 
-use super::{AnySource, Label, Pulled, Stage, Way};
+use super::{Label, Part, Pulled, Stage, Way};
 use crate::course::add;
 use crate::origin::Origin;
 use crate::window::{Kind, Window};
@@ -189,7 +189,7 @@ where
         self.inner.poll_progress(cx, way);
     }
 
-    fn visit(&mut self, visitor: &mut dyn FnMut(&mut dyn AnySource)) {
+    fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         self.inner.visit(visitor);
     }
 }

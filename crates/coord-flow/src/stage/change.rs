@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use super::{AnySource, Label, Pulled, Stage, Way};
+use super::{Label, Part, Pulled, Stage, Way};
 use crate::course::add;
 
 /// A stage that makes at most one item of one.
@@ -56,7 +56,7 @@ where
         self.inner.poll_progress(cx, way);
     }
 
-    fn visit(&mut self, visitor: &mut dyn FnMut(&mut dyn AnySource)) {
+    fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         self.inner.visit(visitor);
     }
 }

@@ -1,14 +1,13 @@
 //! A stage that waits: for an answer, a file, a look-up, several of them at once.
 
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use coord_bus::{BoxFuture, Failure, catch, time};
 use futures_util::stream::{FuturesOrdered, FuturesUnordered, StreamExt};
 
-use super::{AnySource, Failed, Label, Pulled, Stage, Way};
+use super::{Failed, Label, Part, Pulled, Stage, Way};
 use crate::course::{Course, add};
 use crate::options::RetryOptions;
 use crate::origin::Origin;
@@ -61,7 +60,7 @@ impl<S, F, U> Enrich<S, F, U> {
             inner,
             label,
             enrich: Arc::new(enrich),
-            concurrency: NonZeroUsize::new(concurrency).map_or(1, NonZeroUsize::get),
+            concurrency,
             flights: Flights::Ordered(FuturesOrdered::new()),
             landed: VecDeque::new(),
         }
@@ -166,7 +165,7 @@ where
         self.land(cx);
     }
 
-    fn visit(&mut self, visitor: &mut dyn FnMut(&mut dyn AnySource)) {
+    fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         self.inner.visit(visitor);
     }
 }

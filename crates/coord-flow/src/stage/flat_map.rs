@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use super::{AnySource, Label, Pulled, Stage, Way};
+use super::{Label, Part, Pulled, Stage, Way};
 use crate::course::{add, take_back};
 use crate::origin::Origin;
 
@@ -84,7 +84,7 @@ where
         self.inner.poll_progress(cx, way);
     }
 
-    fn visit(&mut self, visitor: &mut dyn FnMut(&mut dyn AnySource)) {
+    fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         self.inner.visit(visitor);
     }
 }

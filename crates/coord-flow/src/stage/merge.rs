@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use super::{AnySource, Pulled, Stage, Way};
+use super::{Part, Pulled, Stage, Way};
 
 /// What comes from either of two, by turns where both have something.
 pub(crate) struct Merge<A, B> {
@@ -50,7 +50,7 @@ impl<A: Stage, B: Stage<Out = A::Out>> Stage for Merge<A, B> {
         self.other.poll_progress(cx, way);
     }
 
-    fn visit(&mut self, visitor: &mut dyn FnMut(&mut dyn AnySource)) {
+    fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         self.one.visit(visitor);
         self.other.visit(visitor);
     }

@@ -10,7 +10,7 @@ use coord_bus::{
     TryReceiveError,
 };
 
-use super::{AnySource, Handed, Label, Opening, Pulled, Stage, Way};
+use super::{AnySource, Handed, Label, Opening, Part, Pulled, Stage, Way};
 use crate::course::{Counts, SourceControl, add};
 use crate::origin::{Origin, Original, Outlets};
 
@@ -250,8 +250,8 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
 
     fn poll_progress(&mut self, _: &mut Context<'_>, _: &Way) {}
 
-    fn visit(&mut self, visitor: &mut dyn FnMut(&mut dyn AnySource)) {
-        visitor(self);
+    fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
+        visitor(Part::Source(self));
     }
 }
 

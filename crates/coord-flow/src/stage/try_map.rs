@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use coord_bus::Failure;
 use coord_bus::time::{self, Sleep};
 
-use super::{AnySource, Failed, Label, Pulled, Stage, Way};
+use super::{Failed, Label, Part, Pulled, Stage, Way};
 use crate::course::add;
 use crate::origin::Origin;
 
@@ -85,7 +85,7 @@ where
         self.inner.poll_progress(cx, way);
     }
 
-    fn visit(&mut self, visitor: &mut dyn FnMut(&mut dyn AnySource)) {
+    fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         self.inner.visit(visitor);
     }
 }

@@ -1,8 +1,10 @@
 //! Two flows whose items go together, the first with the first.
 
-use std::task::{Context, Poll};
+use std::collections::VecDeque;
+use std::mem;
+use std::task::{Context, Poll, ready};
 
-use super::{AnySource, Pulled, Stage, Way};
+use super::{AnyPair, Half, Part, Pulled, Stage, Way};
 use crate::course::add;
 use crate::origin::Origin;
 
@@ -12,10 +14,14 @@ pub(crate) struct Zip<A: Stage, B: Stage> {
     right: Side<B>,
 }
 
+type Waiting<T> = VecDeque<(T, Origin)>;
+
 /// One of the two, and what waits for its partner.
 struct Side<S: Stage> {
     stage: S,
-    waiting: Option<(S::Out, Origin)>,
+    /// One at most, but where the flow was to end, or to be replaced, and goes on: then all that was
+    /// under way.
+    waiting: Waiting<S::Out>,
     is_over: bool,
 }
 
@@ -23,17 +29,19 @@ impl<S: Stage> Side<S> {
     fn new(stage: S) -> Self {
         Self {
             stage,
-            waiting: None,
+            waiting: VecDeque::new(),
             is_over: false,
         }
     }
 
     /// Has something wait if there is anything. What has failed instead.
     fn fill(&mut self, cx: &mut Context<'_>, way: &Way) -> Option<Pulled<()>> {
-        if self.waiting.is_none() {
+        if self.waiting.is_empty() {
             self.is_over = false;
             match self.stage.poll_next(cx, way) {
-                Poll::Ready(Pulled::Item(item, origin)) => self.waiting = Some((item, origin)),
+                Poll::Ready(Pulled::Item(item, origin)) => {
+                    self.waiting.push_back((item, origin));
+                }
                 Poll::Ready(Pulled::Failed(failed)) => return Some(Pulled::Failed(failed)),
                 Poll::Ready(Pulled::End) => self.is_over = true,
                 Poll::Pending => {}
@@ -42,9 +50,46 @@ impl<S: Stage> Side<S> {
         None
     }
 
-    fn part(&mut self, way: &Way) {
-        if self.waiting.take().is_some() {
-            add(&way.course.counts.filtered, 1);
+    /// Has all wait that is still to come. Ready with what has failed instead, or when it is over.
+    fn collect(&mut self, cx: &mut Context<'_>, way: &Way) -> Poll<Option<Pulled<()>>> {
+        loop {
+            match ready!(self.stage.poll_next(cx, way)) {
+                Pulled::Item(item, origin) => self.waiting.push_back((item, origin)),
+                Pulled::Failed(failed) => return Poll::Ready(Some(Pulled::Failed(failed))),
+                Pulled::End => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// The topics that it comes from.
+    fn topics(&mut self) -> Vec<String> {
+        let mut topics = Vec::new();
+        self.stage.visit(&mut |part| {
+            if let Part::Source(source) = part {
+                topics.push(source.topic().to_owned());
+            }
+        });
+        topics
+    }
+
+    fn take(&mut self, is_left: bool) -> Option<Half> {
+        let waiting = mem::take(&mut self.waiting);
+        (!waiting.is_empty()).then(|| Half {
+            is_left,
+            topics: self.topics(),
+            items: waiting.len() as u64,
+            waiting: Box::new(waiting),
+        })
+    }
+
+    fn adopt(&mut self, halves: &mut Vec<Half>, is_left: bool) {
+        let topics = self.topics();
+        let place = halves.iter().position(|half| {
+            half.is_left == is_left && half.topics == topics && half.waiting.is::<Waiting<S::Out>>()
+        });
+        let half = place.map(|place| halves.remove(place));
+        if let Some(Ok(waiting)) = half.map(|half| half.waiting.downcast()) {
+            self.waiting = *waiting;
         }
     }
 }
@@ -68,22 +113,29 @@ impl<A: Stage, B: Stage> Stage for Zip<A, B> {
         if let Some(Pulled::Failed(failed)) = failed {
             return Poll::Ready(Pulled::Failed(failed));
         }
-        match (self.left.waiting.take(), self.right.waiting.take()) {
-            (Some((left, origin)), Some((right, _))) => {
-                add(&way.course.counts.merged, 1);
-                Poll::Ready(Pulled::Item((left, right), origin))
+        let (left, right) = (&mut self.left, &mut self.right);
+        if !left.waiting.is_empty()
+            && let Some((second, _)) = right.waiting.pop_front()
+            && let Some((first, origin)) = left.waiting.pop_front()
+        {
+            add(&way.course.counts.merged, 1);
+            return Poll::Ready(Pulled::Item((first, second), origin));
+        }
+        if !left.is_over && !right.is_over {
+            return Poll::Pending;
+        }
+        // What waits stays: the end may be called off, or another flow takes it over. Where neither
+        // can be, as one side is closed, the other is not read to its end.
+        if way.course.is_ending() {
+            let mut failed = ready!(left.collect(cx, way));
+            if failed.is_none() {
+                failed = ready!(right.collect(cx, way));
             }
-            (left, right) => {
-                (self.left.waiting, self.right.waiting) = (left, right);
-                if self.left.is_over || self.right.is_over {
-                    // Nobody will come for what waits.
-                    self.left.part(way);
-                    self.right.part(way);
-                    return Poll::Ready(Pulled::End);
-                }
-                Poll::Pending
+            if let Some(Pulled::Failed(failed)) = failed {
+                return Poll::Ready(Pulled::Failed(failed));
             }
         }
+        Poll::Ready(Pulled::End)
     }
 
     fn poll_progress(&mut self, cx: &mut Context<'_>, way: &Way) {
@@ -91,8 +143,21 @@ impl<A: Stage, B: Stage> Stage for Zip<A, B> {
         self.right.stage.poll_progress(cx, way);
     }
 
-    fn visit(&mut self, visitor: &mut dyn FnMut(&mut dyn AnySource)) {
+    fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         self.left.stage.visit(visitor);
         self.right.stage.visit(visitor);
+        visitor(Part::Pair(self));
+    }
+}
+
+impl<A: Stage, B: Stage> AnyPair for Zip<A, B> {
+    fn take(&mut self) -> Option<Half> {
+        // Never both: they would be a pair.
+        self.left.take(true).or_else(|| self.right.take(false))
+    }
+
+    fn adopt(&mut self, halves: &mut Vec<Half>) {
+        self.left.adopt(halves, true);
+        self.right.adopt(halves, false);
     }
 }

@@ -27,12 +27,12 @@ fn op() -> impl Strategy<Value = Op> {
         (1..4_u64).prop_map(Op::Filter),
         (1..4_u64).prop_map(Op::FlatMap),
         (1..5_u64).prop_map(Op::TryMap),
-        ((0..4_usize), any::<bool>()).prop_map(|(concurrency, ordered)| Op::Enrich {
+        ((1..4_usize), any::<bool>()).prop_map(|(concurrency, ordered)| Op::Enrich {
             concurrency,
             ordered
         }),
         Just(Op::Scan),
-        (0..5_u64).prop_map(Op::Tumbling),
+        (1..5_u64).prop_map(Op::Tumbling),
         ((1..5_u64), (1..5_u64)).prop_map(|(size, step)| Op::Sliding(size, step)),
     ]
 }
@@ -93,7 +93,7 @@ fn model(op: Op, numbers: &[u64]) -> Vec<u64> {
         Op::Scan => (1..=numbers.len())
             .map(|end| sum(&numbers[..end]))
             .collect(),
-        Op::Tumbling(size) => numbers.chunks(size.max(1) as usize).map(sum).collect(),
+        Op::Tumbling(size) => numbers.chunks(size as usize).map(sum).collect(),
         Op::Sliding(size, step) => (0..numbers.len())
             .step_by(step as usize)
             .map(|start| sum(&numbers[start..numbers.len().min(start + size as usize)]))

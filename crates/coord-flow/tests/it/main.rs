@@ -12,6 +12,7 @@ mod failing;
 mod trying;
 mod ledger;
 mod control;
+mod pairs;
 mod loops;
 mod causes;
 mod builtin;

@@ -225,7 +225,6 @@ async fn windows_by_number_tumble_or_slide_and_the_last_comes_out_at_the_end() {
     let (spaced, stats) = through(sums(Window::sliding(1, 3)), 1..=7).await;
     assert_eq!(spaced, [1, 4, 7]);
     assert_eq!(stats.filtered, 4);
-    assert_eq!(through(sums(Window::tumbling(0)), 1..=2).await.0, [1, 2]);
     assert_eq!(through(sums(Window::tumbling(9)), []).await.0, [0; 0]);
 }
 
@@ -364,4 +363,31 @@ async fn a_flow_that_is_timed_says_how_long_events_take() {
     assert_eq!(latency.count, 4);
     about(latency.p50, 10);
     about(latency.max, 1000);
+}
+
+#[test]
+fn windows_and_lookups_of_zero_are_refused() {
+    let refused: [(fn(), &str); 7] = [
+        (|| _ = Window::tumbling(0), "zero items"),
+        (|| _ = Window::sliding(0, 1), "zero items"),
+        (|| _ = Window::sliding(1, 0), "zero items"),
+        (|| _ = Window::tumbling_time(Duration::ZERO), "zero time"),
+        (
+            || _ = Window::sliding_time(Duration::ZERO, Duration::from_millis(1)),
+            "zero time",
+        ),
+        (
+            || _ = Window::sliding_time(Duration::from_millis(1), Duration::ZERO),
+            "zero time",
+        ),
+        (
+            || _ = EventFlow::from(&NUMBERS).enrich(0, async |n| Ok::<_, Failure>(*n)),
+            "zero at once",
+        ),
+    ];
+    for (make, message) in refused {
+        let panic = std::panic::catch_unwind(make).unwrap_err();
+        let told = panic.downcast_ref::<&str>().unwrap();
+        assert!(told.contains(message), "{told}");
+    }
 }

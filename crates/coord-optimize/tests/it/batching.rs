@@ -12,7 +12,7 @@ use crate::stage::{consume, gaps, moods, ms, run, timetable};
 proptest! {
     #[test]
     fn nothing_is_lost_or_reordered_whatever_the_timing(
-        gaps in gaps(), moods in moods(), size in 1..8_usize, within in 0..50_u64,
+        gaps in gaps(), moods in moods(), size in 1..8_usize, within in 1..50_u64,
     ) {
         let count = gaps.len();
         let batches = run(async {
@@ -70,9 +70,7 @@ async fn an_idle_source_gives_no_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_size_of_zero_counts_as_one_and_the_longest_time_as_never() {
-    let mut batches = iter([1, 2]).batch(0, ms(1));
-    assert_eq!(batches.next().await, Some(vec![1]));
+async fn the_longest_time_is_as_good_as_never() {
     let mut batches = iter([1, 2]).batch(2, std::time::Duration::MAX);
     assert_eq!(batches.next().await, Some(vec![1, 2]));
 }

@@ -5,6 +5,7 @@ mod stage;
 mod marble;
 
 mod timing;
+mod refusing;
 mod models;
 mod choosing;
 mod grouping;
@@ -16,3 +17,4 @@ mod neighbours;
 mod topics;
 mod presets;
 mod accounts;
+mod telling;

@@ -1,8 +1,6 @@
 //! When items come out, as marbles: the operators that have to do with time.
 
-use std::time::Duration;
-
-use coord_optimize::{OptimizeExt, Rate};
+use coord_optimize::{MAX_PERIOD, OptimizeExt, Rate};
 
 use crate::marble::{check, one, several};
 use crate::stage::ms;
@@ -176,6 +174,12 @@ fn a_rate_limit_shapes_or_enforces() {
 }
 
 #[test]
+fn the_slowest_rate_has_the_largest_burst() {
+    let slowest = |s| OptimizeExt::rate_limit(s, Rate::every(MAX_PERIOD)).burst(u32::MAX);
+    check("(abc)-d|", slowest, one, "(abc)-d|");
+}
+
+#[test]
 fn a_coalesced_batch_waits_for_more_keys_or_its_time() {
     let coalesce = |s| {
         let newest = |held: &mut char, item| *held = item;
@@ -203,24 +207,4 @@ fn what_was_seen_within_a_window_is_dropped() {
     check("a-a-b---a-a-|", distinct, one, "a---b---a---|");
     // In the moment in which the window ends it is still seen.
     check("a----aa|", distinct, one, "a-----a|");
-}
-
-#[test]
-fn a_time_of_zero_is_over_at_once() {
-    let zero = Duration::ZERO;
-    let source = "a(bc)-d|";
-    check(source, |s| s.throttle(zero), one, source);
-    check(source, |s| s.throttle(zero).trailing_only(), one, source);
-    check(source, |s| s.audit(zero), one, "ac-d|");
-    check(source, |s| s.debounce(zero), one, "ac-d|");
-    check(source, |s| s.sample(zero), one, "ac-d|");
-    check(source, |s| s.batch(9, zero), several, "[a][bc]-[d]|");
-    check(source, |s| s.distinct_within(zero, 9), one, source);
-    check(
-        source,
-        |s| s.window_time(zero, zero, 9),
-        several,
-        "[a]([b][c])-[d]|",
-    );
-    check(source, |s| s.rate_limit(Rate::every(zero)), one, source);
 }

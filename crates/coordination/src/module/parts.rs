@@ -71,6 +71,22 @@ pub(super) fn optimizer(
     Ok(Some(EventStreamOptimizer::new(Arc::clone(bus))))
 }
 
+/// Who owns the task that reports on streams, if they are reported on.
+#[cfg(feature = "optimization")]
+pub(super) fn stream_reports(
+    bus: &Arc<dyn Bus>,
+    config: &CoordinationConfig,
+    optimizer: Option<&EventStreamOptimizer>,
+) -> Started<coord_bus::TaskScope> {
+    let (Some(optimizer), Some(interval)) = (optimizer, config.stream_reporting_interval) else {
+        return Ok(None);
+    };
+    let clock = &config.clock;
+    let scope = coord_bus::TaskScope::reporting("stream-reports", &**bus, Arc::clone(clock))?;
+    optimizer.report_every(interval, Arc::clone(clock), &scope)?;
+    Ok(Some(scope))
+}
+
 #[cfg(feature = "event-flows")]
 pub(super) fn choreographer(
     bus: &Arc<dyn Bus>,

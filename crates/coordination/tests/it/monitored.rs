@@ -1,13 +1,15 @@
 //! What the monitor tells of the other parts, and by itself.
 
 use coordination::bus::vocabulary::{
-    ERROR_DETECTED, ErrorDetected, LOG_EVENTS, PERFORMANCE_ALERT, PERFORMANCE_REPORT, Severity,
+    ERROR_DETECTED, ErrorDetected, LOG_EVENTS, LogEvent, LogLevel, PERFORMANCE_ALERT,
+    PERFORMANCE_REPORT, STREAM_REPORT, Severity,
 };
 use coordination::bus::{Bus, BusExt, LocalBus, Timestamp, time};
 use coordination::monitor::Threshold;
 use coordination::{CoordinationConfig, CoordinationModule};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_stream::StreamExt;
 
 fn start(bus: &LocalBus, config: CoordinationConfig) -> CoordinationModule {
     CoordinationModule::start(Arc::new(bus.clone()), config).expect("nothing is in its way")
@@ -61,6 +63,34 @@ async fn a_module_reports_once_a_minute_and_into_the_log_unless_it_is_told_not_t
         // The error, and the report.
         assert_eq!(lines, if is_on { 2 } else { 0 });
     }
+}
+
+fn line() -> LogEvent {
+    LogEvent {
+        at: Timestamp::UNIX_EPOCH,
+        level: LogLevel::Info,
+        source: "test".to_owned(),
+        message: "a line".to_owned(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_streams_is_reported_once_a_minute_until_the_module_is_shut_down() {
+    let bus = LocalBus::new();
+    let module = start(&bus, CoordinationConfig::default());
+    let mut reports = bus.subscribe(&STREAM_REPORT).unwrap();
+    let mut log = module.optimizer().unwrap().subscribe(&LOG_EVENTS).unwrap();
+    let lines = bus.publisher(&LOG_EVENTS).unwrap();
+    lines.publish(line()).await.unwrap();
+    assert_eq!(log.next().await.unwrap().len(), 1);
+    let report = reports.recv().await.unwrap();
+    assert_eq!(report.streams[0].stream, "log-events");
+    assert!(report.streams[0].given_out >= 1);
+    let _ = module.shutdown(Duration::from_secs(1)).await;
+    lines.publish(line()).await.unwrap();
+    assert!(log.next().await.is_some());
+    time::sleep(Duration::from_secs(61)).await;
+    assert!(reports.try_recv().is_err());
 }
 
 #[tokio::test(start_paused = true)]
