@@ -21,7 +21,7 @@ use coordination::workflow::RunView;
 use crate::file::{Resources, WorkflowFile};
 use crate::undo::undone;
 pub(crate) use row::{Row, State};
-pub(crate) use scrollback::Bounds;
+pub(crate) use scrollback::{Bounds, Scrollback};
 
 /// Everything that is known of a run.
 pub(crate) struct Board {

@@ -2,6 +2,10 @@
 
 mod feed;
 mod view;
+mod pane;
+mod matches;
+mod pattern;
+mod prompt;
 mod draw;
 mod wrap;
 mod look;
@@ -202,6 +206,7 @@ impl Tui {
                 self.view.notice = Some(does.to_owned());
                 self.interrupts.pause.notify_one();
             }
+            Some(Asked::Copy(copy)) => terminal.copy(copy.text)?,
             Some(Asked::Suspend) => terminal.meanwhile(|| suspend(&self.module))?,
             Some(Asked::Wish(wish)) => {
                 self.view.notice = Some(match &wish {

@@ -9,6 +9,7 @@ mod journals;
 mod kept;
 mod json_lines;
 mod live;
+mod looking;
 mod logs;
 #[path = "../../../coord-journal/tests/it/mounts.rs"]
 mod mounts;

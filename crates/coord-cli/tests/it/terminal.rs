@@ -32,12 +32,25 @@ pub(crate) struct Terminal {
 }
 
 struct Shown {
-    parser: Mutex<vt100::Parser>,
+    parser: Mutex<Parser>,
     more: Condvar,
 }
 
+type Parser = vt100::Parser<Clipboard>;
+
+/// What was put into the terminal's clipboard last, in base64.
+#[derive(Default)]
+pub(crate) struct Clipboard(Option<String>);
+
+impl vt100::Callbacks for Clipboard {
+    fn copy_to_clipboard(&mut self, _: &mut vt100::Screen, kind: &[u8], data: &[u8]) {
+        assert_eq!(kind, b"c");
+        self.0 = Some(String::from_utf8(data.to_vec()).unwrap());
+    }
+}
+
 impl Shown {
-    fn parser(&self) -> MutexGuard<'_, vt100::Parser> {
+    fn parser(&self) -> MutexGuard<'_, Parser> {
         self.parser.lock().unwrap()
     }
 }
@@ -66,7 +79,12 @@ impl Terminal {
         let pty = Arc::new(pty);
         let (height, width) = size(rows, columns);
         let shown = Arc::new(Shown {
-            parser: Mutex::new(vt100::Parser::new(height, width, 1000)),
+            parser: Mutex::new(vt100::Parser::new_with_callbacks(
+                height,
+                width,
+                1000,
+                Clipboard::default(),
+            )),
             more: Condvar::new(),
         });
         let reader = {
@@ -125,7 +143,7 @@ impl Terminal {
         wanted: impl Fn(&vt100::Screen) -> bool,
     ) -> String {
         let parser = self.shown.parser();
-        let is_not_yet = |parser: &mut vt100::Parser| !wanted(parser.screen());
+        let is_not_yet = |parser: &mut Parser| !wanted(parser.screen());
         let (parser, timeout) = self
             .shown
             .more
@@ -160,7 +178,12 @@ impl Terminal {
         modes.contains(LocalModes::ICANON | LocalModes::ECHO) && screen_is_back && cursor_is_back
     }
 
-    pub(crate) fn parser(&self) -> MutexGuard<'_, vt100::Parser> {
+    /// What is in its clipboard, in base64.
+    pub(crate) fn clipboard(&self) -> Option<String> {
+        self.shown.parser().callbacks().0.clone()
+    }
+
+    pub(crate) fn parser(&self) -> MutexGuard<'_, Parser> {
         self.shown.parser()
     }
 

@@ -16,7 +16,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
 use super::look::Look;
-use super::view::{Over, View};
+use super::view::{Asking, Over, Question, View};
 use crate::board::{Board, Row, State};
 use crate::spoken::Spoken;
 
@@ -53,7 +53,7 @@ pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
         return;
     }
     if view.is_wide {
-        output::wide(scene, view, area, buffer);
+        wide(scene, view, area, buffer);
     } else {
         whole(scene, view, area, buffer);
     }
@@ -61,6 +61,24 @@ pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
         Some(Over::Help) => over::help(scene, area, buffer),
         Some(Over::Why) => over::why(scene, area, buffer),
         None => {}
+    }
+}
+
+/// The output alone, and what is said or typed, if there is something.
+fn wide(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
+    let is_said = view.asking.is_some() || view.notice.is_some();
+    let height = area.height - u16::from(is_said);
+    output::wide(scene, view, Rect { height, ..area }, buffer);
+    if is_said {
+        foot(scene, view, last_row(area), buffer);
+    }
+}
+
+fn last_row(area: Rect) -> Rect {
+    Rect {
+        y: area.bottom() - 1,
+        height: 1,
+        ..area
     }
 }
 
@@ -100,12 +118,7 @@ fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
         rule(scene, area, rows.y, [None, Some(left)], buffer);
         happened(scene, rows, buffer);
     }
-    let footer = Rect {
-        y: area.bottom() - 1,
-        height: 1,
-        ..area
-    };
-    foot(scene, view, footer, buffer);
+    foot(scene, view, last_row(area), buffer);
 }
 
 /// Rows for what happened, its heading included.
@@ -217,6 +230,9 @@ fn happened(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
 
 fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
     let look = scene.look;
+    if let Some(asking) = &view.asking {
+        return typed(scene, asking, area, buffer);
+    }
     let said = view.notice.as_deref().or(scene.ending);
     if let Some(said) = said {
         let text = format!(" {}", look.text(said));
@@ -246,6 +262,28 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
         spans.push(Span::styled(format!(" {does}  "), look.quiet()));
     }
     buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
+}
+
+/// What is being typed, with the end of it in view if it does not fit.
+fn typed(scene: &Scene<'_>, asking: &Asking, area: Rect, buffer: &mut Buffer) {
+    let look = scene.look;
+    let sign = match asking.what {
+        Question::Search => "/",
+        Question::Filter => "&",
+    };
+    let (before, after) = asking.prompt.parts();
+    let room = usize::from(area.width).saturating_sub(sign.len() + 3);
+    let skipped = before.chars().count().saturating_sub(room);
+    let before: String = before.chars().skip(skipped).collect();
+    let mut after = after.chars();
+    let under = after.next().unwrap_or(' ').to_string();
+    let line = Line::from(vec![
+        Span::styled(format!(" {sign}"), look.title()),
+        Span::raw(look.text(&before)),
+        Span::styled(look.text(&under), selected(Style::new())),
+        Span::raw(look.text(after.as_str())),
+    ]);
+    buffer.set_line(area.x, area.y, &line, area.width);
 }
 
 /// A time in whole seconds, so that a screen has nothing to redraw in between.

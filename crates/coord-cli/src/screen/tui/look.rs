@@ -102,6 +102,17 @@ impl Look {
         self.colored(Color::Cyan)
     }
 
+    /// What was looked for; where somebody went to it, and elsewhere.
+    pub(super) fn found(self, is_current: bool) -> Style {
+        let style = match (self.color, is_current) {
+            (true, true) => Style::new().fg(Color::Black).bg(Color::LightYellow),
+            (true, false) => Style::new().fg(Color::Black).bg(Color::Yellow),
+            (false, true) => self.title().add_modifier(Modifier::REVERSED),
+            (false, false) => Style::new().add_modifier(Modifier::REVERSED),
+        };
+        style.remove_modifier(Modifier::DIM)
+    }
+
     pub(super) fn quiet(self) -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Stdout, Write, stdout};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crossterm::clipboard::CopyToClipboard;
 use crossterm::cursor::Show;
 use crossterm::execute;
 use crossterm::terminal::{
@@ -38,6 +39,14 @@ impl Terminal {
     /// Draws a frame: what is different from the one before.
     pub(super) fn draw(&mut self, frame: impl FnOnce(&mut ratatui::Frame<'_>)) -> io::Result<()> {
         self.inner.draw(frame).map(drop)
+    }
+
+    /// Asks the terminal to put a text into its clipboard (OSC 52). It does not say whether it did.
+    pub(super) fn copy(&mut self, text: String) -> io::Result<()> {
+        execute!(
+            self.inner.backend_mut(),
+            CopyToClipboard::to_clipboard_from(text)
+        )
     }
 
     /// Gives the terminal back while something is done, and takes it over again.

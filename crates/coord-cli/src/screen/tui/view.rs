@@ -2,6 +2,9 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::pane::{Copy, Pane, Way};
+use super::pattern::Pattern;
+use super::prompt::{Prompt, Typed};
 use crate::board::{Board, State};
 use crate::hands::Wish;
 
@@ -11,15 +14,32 @@ pub(super) struct View {
     pub(super) selected: usize,
     /// Whether a person chose that row; until then the view goes where something happens.
     chosen: bool,
-    /// The number of the last line shown; `None`: the newest, whatever it is.
-    pub(super) bottom: Option<u64>,
+    /// Where in that output.
+    pub(super) pane: Pane,
     /// Whether the output has the whole screen, without a frame, to be copied.
     pub(super) is_wide: bool,
     pub(super) over: Option<Over>,
+    /// What is typed, and for what.
+    pub(super) asking: Option<Asking>,
     /// What is said in the last line until the next key.
     pub(super) notice: Option<String>,
-    /// How many lines of output fit, as drawn last.
-    pub(super) page: u64,
+}
+
+/// What is typed at the bottom of the screen.
+pub(super) struct Asking {
+    pub(super) what: Question,
+    pub(super) prompt: Prompt,
+    /// What was looked for before, for who leaves it as it was.
+    before: Option<Pattern>,
+}
+
+/// What it is typed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    /// What to mark.
+    Search,
+    /// What alone to show.
+    Filter,
 }
 
 /// What lies over the screen.
@@ -40,6 +60,8 @@ pub(super) enum Asked {
     Pause,
     /// To be suspended.
     Suspend,
+    /// To put something into the clipboard.
+    Copy(Copy),
     /// To do something with a step or service.
     Wish(Wish),
 }
@@ -49,11 +71,11 @@ impl View {
         Self {
             selected: 0,
             chosen: false,
-            bottom: None,
+            pane: Pane::default(),
             is_wide: false,
             over: None,
+            asking: None,
             notice: None,
-            page: 1,
         }
     }
 
@@ -77,12 +99,16 @@ impl View {
     fn look_at(&mut self, place: usize) {
         if self.selected != place {
             self.selected = place;
-            self.bottom = None;
+            self.pane.leave();
         }
     }
 
     pub(super) fn key(&mut self, key: KeyEvent, board: &Board) -> Option<Asked> {
         self.notice = None;
+        if self.asking.is_some() {
+            self.answer(key, board);
+            return None;
+        }
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Char('c') if control => return Some(Asked::Quit),
@@ -95,20 +121,117 @@ impl View {
             KeyCode::Up => self.choose(self.selected.saturating_sub(1), board),
             KeyCode::Down => self.choose(self.selected + 1, board),
             KeyCode::Tab => self.choose(self.next_under_way(board), board),
-            KeyCode::PageUp => self.scroll(board, u64::saturating_sub),
-            KeyCode::PageDown => self.scroll(board, |bottom, page| bottom + page),
-            KeyCode::Char('[') => self.scroll(board, |bottom, _| bottom.saturating_sub(1)),
-            KeyCode::Char(']') => self.scroll(board, |bottom, _| bottom + 1),
-            KeyCode::Home => self.scroll(board, |_, _| 0),
-            KeyCode::End => self.bottom = None,
             KeyCode::Enter => self.is_wide = !self.is_wide,
-            KeyCode::Esc => self.is_wide = false,
+            KeyCode::Esc => self.leave_one(),
             KeyCode::Char('r') => return self.wish(board, Wish::Restart),
             KeyCode::Char('p') if board.outcome.is_none() => return Some(Asked::Pause),
             KeyCode::Char('k') => return self.wish(board, Wish::Stop),
+            code => return self.output_key(code, board),
+        }
+        None
+    }
+
+    /// A key that is about the output of the selected row.
+    fn output_key(&mut self, code: KeyCode, board: &Board) -> Option<Asked> {
+        let output = &board.rows.get(self.selected)?.output;
+        let pane = &mut self.pane;
+        pane.catch_up(self.selected, output);
+        match code {
+            KeyCode::PageUp => pane.scroll(output, usize::saturating_sub),
+            KeyCode::PageDown => pane.scroll(output, usize::saturating_add),
+            KeyCode::Char('[') => pane.scroll(output, |bottom, _| bottom.saturating_sub(1)),
+            KeyCode::Char(']') => pane.scroll(output, |bottom, _| bottom.saturating_add(1)),
+            KeyCode::Home | KeyCode::Char('g') => pane.scroll(output, |_, _| 0),
+            KeyCode::End | KeyCode::Char('G' | 'f') => pane.follow(),
+            KeyCode::Char('/') => self.ask(Question::Search),
+            KeyCode::Char('&') => self.ask(Question::Filter),
+            KeyCode::Char('n') => self.go(board, Way::Below),
+            KeyCode::Char('N') => self.go(board, Way::Above),
+            KeyCode::Char('v') => pane.select(output),
+            KeyCode::Char('y') => {
+                let copy = pane.copy(output);
+                pane.selection = None;
+                return self.copied(copy);
+            }
+            KeyCode::Char('Y') => {
+                let copy = pane.copy_all(output);
+                return self.copied(copy);
+            }
             _ => {}
         }
         None
+    }
+
+    /// Leaves what was entered last: the selection, the search, the filter, the output alone.
+    fn leave_one(&mut self) {
+        if self.pane.selection.take().is_some() {
+        } else if self.pane.search.is_some() {
+            self.pane.look_for(None);
+        } else if self.pane.filter.is_some() {
+            self.pane.only(None);
+        } else {
+            self.is_wide = false;
+        }
+    }
+
+    fn ask(&mut self, what: Question) {
+        let matches = match what {
+            Question::Search => &self.pane.search,
+            Question::Filter => &self.pane.filter,
+        };
+        let before = matches.as_ref().map(|matches| matches.pattern.clone());
+        self.asking = Some(Asking {
+            what,
+            prompt: Prompt::default(),
+            before,
+        });
+    }
+
+    /// A key while something is typed: what is typed is marked, or shown alone, at once.
+    fn answer(&mut self, key: KeyEvent, board: &Board) {
+        let Some(mut asking) = self.asking.take() else {
+            return;
+        };
+        let typed = asking.prompt.key(key);
+        let pattern = match typed {
+            Typed::Left => asking.before.clone(),
+            Typed::Edited | Typed::Done => Pattern::new(&asking.prompt.text),
+        };
+        let is_some = pattern.is_some();
+        match asking.what {
+            Question::Search => self.pane.look_for(pattern),
+            Question::Filter => self.pane.only(pattern),
+        }
+        match typed {
+            Typed::Edited => self.asking = Some(asking),
+            Typed::Done if asking.what == Question::Search && is_some => {
+                self.go(board, Way::Nearest);
+            }
+            Typed::Done | Typed::Left => {}
+        }
+    }
+
+    fn go(&mut self, board: &Board, way: Way) {
+        if let Some(row) = board.rows.get(self.selected) {
+            self.notice = self.pane.go(self.selected, row, way);
+        }
+    }
+
+    fn copied(&mut self, copy: Option<Copy>) -> Option<Asked> {
+        let said = |lines: usize| match lines {
+            1 => "1 line".to_owned(),
+            lines => format!("{lines} lines"),
+        };
+        self.notice = Some(match &copy {
+            None => "there is nothing to copy".to_owned(),
+            Some(copy) if copy.lines < copy.of => format!(
+                "copied the last {} of {}: a terminal takes no more",
+                said(copy.lines),
+                copy.of
+            ),
+            Some(copy) => format!("copied {}", said(copy.lines)),
+        });
+        copy.map(Asked::Copy)
     }
 
     fn toggle(&mut self, over: Over) {
@@ -129,17 +252,6 @@ impl View {
         let others = (1..=count).map(|step| (self.selected + step) % count);
         let mut under_way = others.filter(|place| board.rows[*place].state.is_under_way());
         under_way.next().unwrap_or(self.selected)
-    }
-
-    /// Moves the last line shown; beyond the newest, new lines are followed again.
-    fn scroll(&mut self, board: &Board, to: fn(u64, u64) -> u64) {
-        let Some(row) = board.rows.get(self.selected) else {
-            return;
-        };
-        let newest = row.output.next().saturating_sub(1);
-        let oldest = (row.output.first() + self.page.saturating_sub(1)).min(newest);
-        let bottom = to(self.bottom.unwrap_or(newest), self.page);
-        self.bottom = (bottom < newest).then_some(bottom.max(oldest));
     }
 
     fn wish(&mut self, board: &Board, wish: fn(String) -> Wish) -> Option<Asked> {

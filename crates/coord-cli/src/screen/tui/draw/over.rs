@@ -8,13 +8,21 @@ use ratatui::widgets::{Clear, Widget};
 use super::{Scene, cut, heading, rule};
 use crate::screen::tui::wrap;
 
-const KEYS: [(&str, &str); 13] = [
+const KEYS: [(&str, &str); 18] = [
     ("up, down", "select a step or service"),
     ("Tab", "select the next one that runs"),
     ("PgUp, PgDn", "scroll its output by a page"),
     ("[, ]", "scroll it by a line"),
-    ("Home, End", "to its oldest line; follow its newest"),
-    ("Enter", "its output alone, to be copied; again: back"),
+    ("Home, g", "to its oldest line"),
+    ("End, G, f", "follow its newest line"),
+    (
+        "/  n, N",
+        "mark a text; to the next line with it, the one before",
+    ),
+    ("&", "only lines with a text; Esc: all of them again"),
+    ("v", "select lines, with the keys that scroll"),
+    ("y, Y", "copy the selected or shown lines; all of them"),
+    ("Enter", "its output alone; again: back"),
     ("r", "restart it: a service, or a step that runs"),
     ("k", "stop it: a step that is stopped has failed"),
     ("p", "pause the run: no step begins; again: go on"),

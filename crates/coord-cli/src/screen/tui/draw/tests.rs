@@ -1,5 +1,7 @@
 //! Whole screens, as text.
 
+mod pane;
+
 use std::path::Path;
 use std::time::Duration;
 
