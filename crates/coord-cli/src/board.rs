@@ -2,6 +2,7 @@
 //!
 //! Plain data, without a terminal: the screens draw it, the summary reads the last lines from it.
 
+mod critical;
 mod row;
 mod scrollback;
 mod why;
@@ -95,6 +96,13 @@ impl Board {
     pub(crate) fn output(&mut self, output: &ProcessOutput) {
         if let Some(row) = self.row(&output.process) {
             row.print(output);
+        }
+    }
+
+    /// A process printed so many lines more, which somebody else has let go already.
+    pub(crate) fn skipped(&mut self, process: &str, lines: u64) {
+        if let Some(row) = self.row(process) {
+            row.lines += lines;
         }
     }
 

@@ -27,6 +27,12 @@ pub(crate) struct Row {
     pub(crate) since: Instant,
     /// When it was started last.
     pub(crate) started: Option<Timestamp>,
+    /// When it was started first, while somebody looked.
+    pub(crate) began: Option<Instant>,
+    /// When what needs it could begin: a service was ready first, a step over.
+    pub(crate) released: Option<Instant>,
+    /// When it was over, if it is.
+    pub(crate) ended: Option<Instant>,
     /// How long it took, once it has ended.
     pub(crate) took: Option<Duration>,
     pub(crate) attempt: u32,
@@ -42,6 +48,8 @@ pub(crate) struct Row {
     /// What it waits for, where that is all it does.
     pub(crate) waits: Option<String>,
     pub(crate) output: Scrollback,
+    /// How many lines it has printed, also those that are not kept.
+    pub(crate) lines: u64,
     /// When it printed its last line.
     pub(crate) printed: Option<Instant>,
     /// The process that printed it.
@@ -147,6 +155,9 @@ impl Row {
             state: State::Waiting,
             since: Instant::now(),
             started: None,
+            began: None,
+            released: None,
+            ended: None,
             took: None,
             attempt: 0,
             attempts_max: retry.map_or(1, |retry| retry.max_attempts.get()),
@@ -156,6 +167,7 @@ impl Row {
             remark: String::new(),
             waits: unit.waits(),
             output: Scrollback::new(bounds),
+            lines: 0,
             printed: None,
             printer: None,
             at: Timestamp::MIN,
@@ -185,6 +197,11 @@ impl Row {
         let now = Instant::now();
         if matches!(state, State::Running | State::Starting) {
             self.started = Some(at);
+            self.began.get_or_insert(now);
+        }
+        self.ended = state.is_over().then_some(now);
+        if state == State::Ready || state.is_over() && !self.is_service {
+            self.released.get_or_insert(now);
         }
         // What is being stopped is still at what it was at.
         let begins = !matches!(state, State::Stopping) && !state.is_over();
@@ -207,6 +224,7 @@ impl Row {
             self.output.part();
         }
         self.printed = Some(Instant::now());
+        self.lines += 1;
         self.output.push(&output.line);
     }
 

@@ -6,6 +6,8 @@ mod pane;
 mod matches;
 mod pattern;
 mod prompt;
+mod form;
+mod history;
 mod draw;
 mod wrap;
 mod look;
@@ -30,6 +32,7 @@ use crate::hands::Wish;
 use crate::signals::{Interrupts, suspend};
 use draw::{Load, Scene};
 use feed::Feed;
+use history::History;
 use look::Look;
 use terminal::Terminal;
 use view::{Asked, View};
@@ -44,6 +47,7 @@ pub(crate) struct Tui {
     pub(super) board: Board,
     view: View,
     load: Load,
+    history: History,
     look: Look,
     feed: Feed,
     module: Arc<CoordinationModule>,
@@ -75,6 +79,7 @@ impl Tui {
             board,
             view: View::new(),
             load: Load::default(),
+            history: History::default(),
             look: Look::of_environment(start.args.color),
             feed: Feed::new(start.module, bounds)?,
             module: Arc::clone(start.module),
@@ -145,6 +150,7 @@ impl Tui {
                             |_| Load::default(),
                             |monitor| load(&monitor.performance_metrics()),
                         );
+                        self.history.read(&self.board, &self.load);
                     }
                 }
             }
@@ -172,6 +178,7 @@ impl Tui {
         let scene = Scene {
             board: &self.board,
             load: &self.load,
+            history: &self.history,
             events: self.feed.events.make_contiguous(),
             ending: self
                 .interrupts

@@ -222,10 +222,10 @@ pub(crate) fn timeless(screen: &str) -> String {
     for line in screen.lines() {
         let mut last = None;
         for character in line.chars() {
-            let character = if character.is_ascii_digit() {
-                '0'
-            } else {
-                character
+            let character = match character {
+                '0'..='9' => '0',
+                '▁'..='█' => ' ',
+                character => character,
             };
             let repeats = matches!(character, '0' | ' ' | '─') && last == Some(character);
             if !repeats {
@@ -240,6 +240,7 @@ pub(crate) fn timeless(screen: &str) -> String {
     for unit in ["0 kB", "0 MB", "0.0 MB"] {
         timeless = timeless.replace(&format!("cpu 0 % · {unit}"), "cpu 0 % · 0 kB");
         timeless = timeless.replace(&format!(", 0 %, {unit}"), "");
+        timeless = timeless.replace(&format!("mem {unit}"), "mem 0 kB");
     }
     timeless
 }

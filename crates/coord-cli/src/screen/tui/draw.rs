@@ -1,6 +1,7 @@
 //! Draws a run: what there is, what it says, what happened, and the keys.
 
 mod list;
+mod measures;
 mod output;
 mod over;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
+use super::history::History;
 use super::look::Look;
 use super::view::{Asking, Over, Question, View};
 use crate::board::{Board, Row, State};
@@ -23,6 +25,9 @@ use crate::spoken::Spoken;
 /// The smallest screen on which anything can be told apart.
 const WIDTH_MIN: u16 = 30;
 const HEIGHT_MIN: u16 = 6;
+
+/// The widest column for ids.
+pub(super) const ID_WIDTH_MAX: usize = 24;
 
 /// What is known of the load.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +44,7 @@ pub(super) struct Load {
 pub(super) struct Scene<'s> {
     pub(super) board: &'s Board,
     pub(super) load: &'s Load,
+    pub(super) history: &'s History,
     /// The newest last.
     pub(super) events: &'s [LogEvent],
     /// What an interrupt did.
@@ -90,7 +96,8 @@ fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
         height: area.height - 2 - events,
         ..area
     };
-    let left = list::width(scene, area.width);
+    let entries = view.form.entries(scene.board, scene.look);
+    let left = list::width(scene, view.form, &entries, area.width);
     let list = Rect {
         width: left,
         ..middle
@@ -107,7 +114,7 @@ fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
     for y in middle.y + 1..middle.bottom() {
         buffer.set_string(area.x + left, y, lines.vertical, scene.look.quiet());
     }
-    list::draw(scene, view, list, buffer);
+    list::draw(scene, view, &entries, list, buffer);
     output::draw(scene, view, right, buffer);
     if events > 0 {
         let rows = Rect {
@@ -242,7 +249,8 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
     let arrows = if look.unicode { "↑↓" } else { "up/down" };
     let keys = [
         (arrows, "select"),
-        ("PgUp/PgDn", "scroll"),
+        ("/", "search"),
+        ("l", "tree"),
         ("r", "restart"),
         ("k", "stop"),
         ("t", "why"),
@@ -319,7 +327,7 @@ fn bytes(bytes: u64) -> String {
 }
 
 /// As much of a text as fits, with a mark where it was cut.
-fn cut(text: &str, width: usize, look: Look) -> String {
+pub(super) fn cut(text: &str, width: usize, look: Look) -> String {
     let text = look.text(text);
     if text.chars().count() <= width {
         return text;

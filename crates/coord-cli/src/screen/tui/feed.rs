@@ -20,8 +20,17 @@ use crate::screen::drain;
 /// How many events are kept to be shown.
 const EVENTS_MAX: usize = 100;
 
-/// What was printed since the last frame, by process, and of each no more than is kept.
-type Printed = HashMap<String, VecDeque<Delivery<ProcessOutput>>>;
+/// What was printed since the last frame, by process.
+type Printed = HashMap<String, Lines>;
+
+/// What a process printed since the last frame.
+#[derive(Default)]
+struct Lines {
+    /// No more than is kept.
+    kept: VecDeque<Delivery<ProcessOutput>>,
+    /// How many are gone already.
+    gone: u64,
+}
 
 /// What the screen reads.
 pub(super) struct Feed {
@@ -48,14 +57,15 @@ impl Feed {
         optimizer.configure_rate_limit(&PROCESS_OUTPUT, per_second(FRAMES))?;
         let add = move |printed: &mut Printed, line: Delivery<ProcessOutput>| {
             if !printed.contains_key(&line.process) {
-                printed.insert(line.process.clone(), VecDeque::new());
+                printed.insert(line.process.clone(), Lines::default());
             }
             if let Some(lines) = printed.get_mut(&line.process) {
                 // An older one would be gone from what is kept at once.
-                if lines.len() == bounds.lines {
-                    lines.pop_front();
+                if lines.kept.len() == bounds.lines {
+                    lines.kept.pop_front();
+                    lines.gone += 1;
                 }
-                lines.push_back(line);
+                lines.kept.push_back(line);
             }
         };
         let seed = move |line| {
@@ -119,8 +129,11 @@ impl Feed {
 }
 
 fn print(board: &mut Board, printed: &Printed) {
-    for line in printed.values().flatten() {
-        board.output(line);
+    for (process, lines) in printed {
+        board.skipped(process, lines.gone);
+        for line in &lines.kept {
+            board.output(line);
+        }
     }
 }
 

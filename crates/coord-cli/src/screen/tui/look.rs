@@ -23,6 +23,12 @@ pub(super) struct Lines {
 }
 
 impl Look {
+    /// What every terminal can.
+    pub(super) const PLAIN: Self = Self {
+        color: false,
+        unicode: false,
+    };
+
     /// What this terminal can show, as its environment says.
     pub(super) fn of_environment(color: ColorChoice) -> Self {
         let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -51,6 +57,16 @@ impl Look {
                 down: "+",
                 up: "+",
             }
+        }
+    }
+
+    /// What a bar is made of; on the critical path, and elsewhere.
+    pub(super) fn bar(self, is_critical: bool) -> &'static str {
+        match (self.unicode, is_critical) {
+            (true, true) => "█",
+            (true, false) => "▒",
+            (false, true) => "#",
+            (false, false) => "=",
         }
     }
 

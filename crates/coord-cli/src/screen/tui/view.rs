@@ -2,6 +2,8 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::form::Form;
+use super::look::Look;
 use super::pane::{Copy, Pane, Way};
 use super::pattern::Pattern;
 use super::prompt::{Prompt, Typed};
@@ -14,6 +16,12 @@ pub(super) struct View {
     pub(super) selected: usize,
     /// Whether a person chose that row; until then the view goes where something happens.
     chosen: bool,
+    /// In which form the rows are shown.
+    pub(super) form: Form,
+    /// Whether what the process uses is shown above its output; `None`: where there is room.
+    pub(super) measures: Option<bool>,
+    /// Whether it was shown in the last frame.
+    pub(super) has_measures: bool,
     /// Where in that output.
     pub(super) pane: Pane,
     /// Whether the output has the whole screen, without a frame, to be copied.
@@ -71,6 +79,9 @@ impl View {
         Self {
             selected: 0,
             chosen: false,
+            form: Form::List,
+            measures: None,
+            has_measures: false,
             pane: Pane::default(),
             is_wide: false,
             over: None,
@@ -118,9 +129,11 @@ impl View {
             KeyCode::Char('t') => self.toggle(Over::Why),
             // Anything else closes what lies over the screen, and does no more.
             _ if self.over.is_some() => self.over = None,
-            KeyCode::Up => self.choose(self.selected.saturating_sub(1), board),
-            KeyCode::Down => self.choose(self.selected + 1, board),
+            KeyCode::Up => self.step(board, |at| at.saturating_sub(1)),
+            KeyCode::Down => self.step(board, |at| at + 1),
             KeyCode::Tab => self.choose(self.next_under_way(board), board),
+            KeyCode::Char('l') => self.form = self.form.next(),
+            KeyCode::Char('m') => self.measures = Some(!self.has_measures),
             KeyCode::Enter => self.is_wide = !self.is_wide,
             KeyCode::Esc => self.leave_one(),
             KeyCode::Char('r') => return self.wish(board, Wish::Restart),
@@ -240,6 +253,19 @@ impl View {
         } else {
             Some(over)
         };
+    }
+
+    /// Selects the row above or below, as they are shown.
+    fn step(&mut self, board: &Board, to: fn(usize) -> usize) {
+        // In which characters does not matter.
+        let entries = self.form.entries(board, Look::PLAIN);
+        let at = entries
+            .iter()
+            .position(|entry| entry.place == self.selected);
+        let to = to(at.unwrap_or(0)).min(entries.len().saturating_sub(1));
+        if let Some(entry) = entries.get(to) {
+            self.choose(entry.place, board);
+        }
     }
 
     fn choose(&mut self, place: usize, board: &Board) {

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::{Scene, bytes, cut, heading, selected};
+use super::{Scene, bytes, cut, heading, measures, selected};
 use crate::board::Row;
 use crate::screen::tui::look::Look;
 use crate::screen::tui::pane::Pane;
@@ -24,17 +24,29 @@ pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
         height: area.height.saturating_sub(1),
         ..area
     };
+    let readings = scene.history.of(view.selected);
+    let has_room = view.measures.unwrap_or(area.height >= measures::HEIGHT_MIN);
+    view.has_measures = has_room && readings.is_some() && rows.height > 2;
+    if let Some(readings) = readings.filter(|_| view.has_measures) {
+        measures::draw(scene, readings, Rect { height: 1, ..rows }, buffer);
+        rows = below(rows);
+    }
     if !row.remark.is_empty() && rows.height > 2 {
         let (_, style) = scene.look.state(row);
         let remark = cut(&row.remark, usize::from(rows.width), scene.look);
         buffer.set_stringn(rows.x, rows.y, remark, rows.width.into(), style);
-        rows = Rect {
-            y: rows.y + 1,
-            height: rows.height - 1,
-            ..rows
-        };
+        rows = below(rows);
     }
     lines(row, view, scene.look, rows, buffer);
+}
+
+/// All but the first row.
+fn below(rows: Rect) -> Rect {
+    Rect {
+        y: rows.y + 1,
+        height: rows.height - 1,
+        ..rows
+    }
 }
 
 /// Draws nothing but the output: what is selected with a mouse is what was printed.

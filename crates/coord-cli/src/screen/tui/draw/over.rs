@@ -8,9 +8,11 @@ use ratatui::widgets::{Clear, Widget};
 use super::{Scene, cut, heading, rule};
 use crate::screen::tui::wrap;
 
-const KEYS: [(&str, &str); 18] = [
+const KEYS: [(&str, &str); 20] = [
     ("up, down", "select a step or service"),
     ("Tab", "select the next one that runs"),
+    ("l", "list, tree, graph, bars in time"),
+    ("m", "what its process uses, and prints a second"),
     ("PgUp, PgDn", "scroll its output by a page"),
     ("[, ]", "scroll it by a line"),
     ("Home, g", "to its oldest line"),

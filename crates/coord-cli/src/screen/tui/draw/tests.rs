@@ -1,5 +1,6 @@
 //! Whole screens, as text.
 
+mod forms;
 mod pane;
 
 use std::path::Path;
@@ -53,6 +54,7 @@ struct Stage {
     board: Board,
     view: View,
     load: Load,
+    history: History,
     events: Vec<LogEvent>,
     look: Look,
 }
@@ -68,6 +70,7 @@ impl Stage {
             board: Board::new(&file, Bounds::of_screen(file.units.len())),
             view: View::new(),
             load: Load::default(),
+            history: History::default(),
             events: Vec::new(),
             look: Look {
                 color: true,
@@ -219,6 +222,7 @@ impl Stage {
         let scene = Scene {
             board: &self.board,
             load: &self.load,
+            history: &self.history,
             events: &self.events,
             ending: None,
             look: self.look,
