@@ -47,6 +47,8 @@ pub(crate) struct Row {
     pub(crate) remark: String,
     /// What it waits for, where that is all it does.
     pub(crate) waits: Option<String>,
+    /// The signal for which it waits, where that is all it does.
+    pub(crate) signal: Option<String>,
     pub(crate) output: Scrollback,
     /// How many lines it has printed, also those that are not kept.
     pub(crate) lines: u64,
@@ -166,6 +168,7 @@ impl Row {
             answer: None,
             remark: String::new(),
             waits: unit.waits(),
+            signal: unit.signal().map(str::to_owned),
             output: Scrollback::new(bounds),
             lines: 0,
             printed: None,

@@ -219,6 +219,10 @@ impl Tui {
                 self.view.notice = Some(match &wish {
                     Wish::Restart(id) => format!("restarting {id}"),
                     Wish::Stop(id) => format!("stopping {id}"),
+                    Wish::Retry(id) => format!("trying {id} again"),
+                    Wish::Signal { step, name, .. } => {
+                        format!("sent the signal `{name}` to {step}")
+                    }
                 });
                 // More wishes than can wait are no wishes, but a cat on the keyboard.
                 let _ = self.wishes.try_send(wish);

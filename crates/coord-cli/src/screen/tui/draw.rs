@@ -275,12 +275,15 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
 /// What is being typed, with the end of it in view if it does not fit.
 fn typed(scene: &Scene<'_>, asking: &Asking, area: Rect, buffer: &mut Buffer) {
     let look = scene.look;
-    let sign = match asking.what {
-        Question::Search => "/",
-        Question::Filter => "&",
+    let sign = match &asking.what {
+        Question::Search => "/".to_owned(),
+        Question::Filter => "&".to_owned(),
+        Question::Signal { name, .. } => look.text(&format!("signal `{name}` with JSON: ")),
     };
     let (before, after) = asking.prompt.parts();
-    let room = usize::from(area.width).saturating_sub(sign.len() + 3);
+    let fault = asking.fault.as_deref().unwrap_or_default();
+    let taken = sign.chars().count() + fault.chars().count() + 6;
+    let room = usize::from(area.width).saturating_sub(taken);
     let skipped = before.chars().count().saturating_sub(room);
     let before: String = before.chars().skip(skipped).collect();
     let mut after = after.chars();
@@ -290,6 +293,7 @@ fn typed(scene: &Scene<'_>, asking: &Asking, area: Rect, buffer: &mut Buffer) {
         Span::raw(look.text(&before)),
         Span::styled(look.text(&under), selected(Style::new())),
         Span::raw(look.text(after.as_str())),
+        Span::styled(format!("  {}", look.text(fault)), look.bad()),
     ]);
     buffer.set_line(area.x, area.y, &line, area.width);
 }

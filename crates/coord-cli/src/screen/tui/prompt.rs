@@ -1,6 +1,7 @@
 //! A line that is typed at the bottom of the screen.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use serde_json::Value;
 
 /// The longest line: one that is longer is a mistake, such as a paste.
 const CHARACTERS_MAX: usize = 4 * 1024;
@@ -69,6 +70,28 @@ impl Prompt {
         Typed::Edited
     }
 
+    /// What was typed as JSON, of which nothing is `null`. The cursor goes to what is wrong.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(super) fn json(&mut self) -> Result<Value, String> {
+        if self.text.trim().is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(&self.text).map_err(|error| {
+            // Columns are bytes, from 1; at the end it is the one before.
+            let mut at = error.column().saturating_sub(1).min(self.text.len());
+            while !self.text.is_char_boundary(at) {
+                at -= 1;
+            }
+            self.cursor = if error.is_eof() { self.text.len() } else { at };
+            let said = error.to_string();
+            let (said, _) = said.rsplit_once(" at line").unwrap_or((&said, ""));
+            format!("no JSON: {said}")
+        })
+    }
+
     fn erase_word(&mut self) {
         let before = self.text[..self.cursor].trim_end();
         let start = before.rfind(char::is_whitespace).map_or(0, |space| {
@@ -130,6 +153,25 @@ mod tests {
     fn enter_ends_it_and_erasing_nothing_leaves_it() {
         assert_eq!(typed(&mut Prompt::default(), "a\n"), Typed::Done);
         assert_eq!(typed(&mut Prompt::default(), "a##"), Typed::Left);
+    }
+
+    #[test]
+    fn json_is_taken_and_the_cursor_goes_to_what_is_none() {
+        for (text, value) in [("", Value::Null), (" 1 ", 1.into()), ("\"a\"", "a".into())] {
+            let mut prompt = Prompt::default();
+            typed(&mut prompt, text);
+            assert_eq!(prompt.json(), Ok(value));
+        }
+        for (text, before, fault) in [
+            ("{\"a\": x}", "{\"a\": ", "no JSON: expected value"),
+            ("[1, 2", "[1, 2", "no JSON: EOF while parsing a list"),
+            ("yes", "", "no JSON: expected value"),
+        ] {
+            let mut prompt = Prompt::default();
+            typed(&mut prompt, text);
+            assert_eq!(prompt.json(), Err(fault.to_owned()));
+            assert_eq!(prompt.parts().0, before);
+        }
     }
 
     #[test]

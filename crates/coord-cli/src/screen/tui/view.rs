@@ -39,15 +39,19 @@ pub(super) struct Asking {
     pub(super) prompt: Prompt,
     /// What was looked for before, for who leaves it as it was.
     before: Option<Pattern>,
+    /// What is wrong with it.
+    pub(super) fault: Option<String>,
 }
 
 /// What it is typed for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Question {
     /// What to mark.
     Search,
     /// What alone to show.
     Filter,
+    /// What goes with a signal to a step.
+    Signal { step: String, name: String },
 }
 
 /// What lies over the screen.
@@ -117,8 +121,7 @@ impl View {
     pub(super) fn key(&mut self, key: KeyEvent, board: &Board) -> Option<Asked> {
         self.notice = None;
         if self.asking.is_some() {
-            self.answer(key, board);
-            return None;
+            return self.answer(key, board);
         }
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
@@ -136,7 +139,8 @@ impl View {
             KeyCode::Char('m') => self.measures = Some(!self.has_measures),
             KeyCode::Enter => self.is_wide = !self.is_wide,
             KeyCode::Esc => self.leave_one(),
-            KeyCode::Char('r') => return self.wish(board, Wish::Restart),
+            KeyCode::Char('r') => return self.again(board),
+            KeyCode::Char('s') => self.signal(board),
             KeyCode::Char('p') if board.outcome.is_none() => return Some(Asked::Pause),
             KeyCode::Char('k') => return self.wish(board, Wish::Stop),
             code => return self.output_key(code, board),
@@ -191,37 +195,71 @@ impl View {
         let matches = match what {
             Question::Search => &self.pane.search,
             Question::Filter => &self.pane.filter,
+            Question::Signal { .. } => &None,
         };
         let before = matches.as_ref().map(|matches| matches.pattern.clone());
         self.asking = Some(Asking {
             what,
             prompt: Prompt::default(),
             before,
+            fault: None,
         });
     }
 
-    /// A key while something is typed: what is typed is marked, or shown alone, at once.
-    fn answer(&mut self, key: KeyEvent, board: &Board) {
-        let Some(mut asking) = self.asking.take() else {
-            return;
-        };
+    /// A key while something is typed: what is looked for is marked, or shown alone, at once.
+    fn answer(&mut self, key: KeyEvent, board: &Board) -> Option<Asked> {
+        let mut asking = self.asking.take()?;
         let typed = asking.prompt.key(key);
+        asking.fault = None;
+        if let Question::Signal { step, name } = &asking.what {
+            let (step, name) = (step.clone(), name.clone());
+            return self.answer_signal(typed, asking, step, name);
+        }
         let pattern = match typed {
             Typed::Left => asking.before.clone(),
             Typed::Edited | Typed::Done => Pattern::new(&asking.prompt.text),
         };
         let is_some = pattern.is_some();
         match asking.what {
-            Question::Search => self.pane.look_for(pattern),
             Question::Filter => self.pane.only(pattern),
+            _ => self.pane.look_for(pattern),
         }
         match typed {
-            Typed::Edited => self.asking = Some(asking),
             Typed::Done if asking.what == Question::Search && is_some => {
                 self.go(board, Way::Nearest);
             }
+            Typed::Edited => self.asking = Some(asking),
             Typed::Done | Typed::Left => {}
         }
+        None
+    }
+
+    /// What is typed goes with a signal: JSON, or nothing.
+    fn answer_signal(
+        &mut self,
+        typed: Typed,
+        mut asking: Asking,
+        step: String,
+        name: String,
+    ) -> Option<Asked> {
+        match typed {
+            Typed::Left => return None,
+            Typed::Edited => self.asking = Some(asking),
+            Typed::Done => match asking.prompt.json() {
+                Ok(payload) => {
+                    return Some(Asked::Wish(Wish::Signal {
+                        step,
+                        name,
+                        payload,
+                    }));
+                }
+                Err(fault) => {
+                    asking.fault = Some(fault);
+                    self.asking = Some(asking);
+                }
+            },
+        }
+        None
     }
 
     fn go(&mut self, board: &Board, way: Way) {
@@ -280,19 +318,47 @@ impl View {
         under_way.next().unwrap_or(self.selected)
     }
 
+    /// Runs it again, or what is exhausted.
+    fn again(&mut self, board: &Board) -> Option<Asked> {
+        let row = board.rows.get(self.selected)?;
+        match row.state {
+            State::Paused => Some(Asked::Wish(Wish::Retry(row.id.clone()))),
+            _ => self.wish(board, Wish::Restart),
+        }
+    }
+
+    /// Asks for what goes with the signal for which the row waits.
+    fn signal(&mut self, board: &Board) {
+        let Some(row) = board.rows.get(self.selected) else {
+            return;
+        };
+        match &row.signal {
+            Some(name) if !row.state.is_over() => {
+                let (step, name) = (row.id.clone(), name.clone());
+                self.ask(Question::Signal { step, name });
+            }
+            Some(_) => self.notice = Some(format!("{} is {}", row.id, row.state.name())),
+            None => self.notice = Some(format!("{} waits for no signal", row.id)),
+        }
+    }
+
     fn wish(&mut self, board: &Board, wish: fn(String) -> Wish) -> Option<Asked> {
         let row = board.rows.get(self.selected)?;
         let wish = wish(row.id.clone());
-        if row.state.is_under_way() || matches!(row.state, State::Restarting { .. }) {
+        let is_stop = matches!(wish, Wish::Stop(_));
+        // What only waits is no process.
+        let has_process = row.waits.is_none();
+        let runs = row.state.is_under_way() || matches!(row.state, State::Restarting { .. });
+        if has_process && runs {
             return Some(Asked::Wish(wish));
         }
         self.notice = Some(format!(
             "{} is {}: {}",
             row.id,
             row.state.name(),
-            match wish {
-                Wish::Restart(_) => "only what runs can be restarted",
-                Wish::Stop(_) => "there is nothing to stop",
+            match is_stop {
+                false => "only what runs can be restarted",
+                true => "there is nothing to stop",
             }
         ));
         None

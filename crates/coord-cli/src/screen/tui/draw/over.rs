@@ -8,15 +8,16 @@ use ratatui::widgets::{Clear, Widget};
 use super::{Scene, cut, heading, rule};
 use crate::screen::tui::wrap;
 
-const KEYS: [(&str, &str); 20] = [
+const KEYS: [(&str, &str); 19] = [
     ("up, down", "select a step or service"),
     ("Tab", "select the next one that runs"),
     ("l", "list, tree, graph, bars in time"),
     ("m", "what its process uses, and prints a second"),
-    ("PgUp, PgDn", "scroll its output by a page"),
-    ("[, ]", "scroll it by a line"),
-    ("Home, g", "to its oldest line"),
-    ("End, G, f", "follow its newest line"),
+    ("PgUp, PgDn", "scroll its output by a page; by a line: [, ]"),
+    (
+        "Home; End",
+        "to its oldest line (g); follow its newest (G, f)",
+    ),
     (
         "/  n, N",
         "mark a text; to the next line with it, the one before",
@@ -25,7 +26,11 @@ const KEYS: [(&str, &str); 20] = [
     ("v", "select lines, with the keys that scroll"),
     ("y, Y", "copy the selected or shown lines; all of them"),
     ("Enter", "its output alone; again: back"),
-    ("r", "restart it: a service, or a step that runs"),
+    (
+        "r",
+        "restart what runs; try again what failed in every attempt",
+    ),
+    ("s", "send it the signal it waits for, with JSON"),
     ("k", "stop it: a step that is stopped has failed"),
     ("p", "pause the run: no step begins; again: go on"),
     ("t", "what runs, what waits, and why"),

@@ -294,7 +294,14 @@ async fn the_keys_are_told() {
     let mut stage = Stage::midway().await;
     stage.press(KeyCode::Char('?'));
     let screen = stage.screen(80, 24);
-    for key in ["Enter", "Ctrl-Z", "PgUp", "restart it", "stop it"] {
+    for key in [
+        "Enter",
+        "Ctrl-Z",
+        "PgUp",
+        "restart what runs",
+        "stop it",
+        "this help",
+    ] {
         assert!(screen.contains(key), "{screen}");
     }
 }
