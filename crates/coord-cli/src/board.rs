@@ -40,6 +40,8 @@ pub(crate) struct Board {
     pub(crate) started: Instant,
     /// How long it all took, once the steps have ended.
     pub(crate) took: Option<Duration>,
+    /// How many lines all processes have printed.
+    pub(crate) arrived: u64,
     places: HashMap<String, usize>,
 }
 
@@ -66,6 +68,7 @@ impl Board {
             outcome: None,
             started: Instant::now(),
             took: None,
+            arrived: 0,
             places,
         }
     }
@@ -94,13 +97,16 @@ impl Board {
     }
 
     pub(crate) fn output(&mut self, output: &ProcessOutput) {
+        self.arrived += 1;
+        let arrival = self.arrived;
         if let Some(row) = self.row(&output.process) {
-            row.print(output);
+            row.print(output, arrival);
         }
     }
 
     /// A process printed so many lines more, which somebody else has let go already.
     pub(crate) fn skipped(&mut self, process: &str, lines: u64) {
+        self.arrived += lines;
         if let Some(row) = self.row(process) {
             row.lines += lines;
         }

@@ -218,7 +218,7 @@ impl Row {
         self.state = state;
     }
 
-    pub(super) fn print(&mut self, output: &ProcessOutput) {
+    pub(super) fn print(&mut self, output: &ProcessOutput, arrival: u64) {
         let again = self
             .printer
             .replace(output.pid)
@@ -228,7 +228,7 @@ impl Row {
         }
         self.printed = Some(Instant::now());
         self.lines += 1;
-        self.output.push(&output.line);
+        self.output.push(&output.line, arrival);
     }
 
     /// How long it has been in its state, or took.

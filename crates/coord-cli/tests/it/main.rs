@@ -20,4 +20,5 @@ mod outcomes;
 mod secrets;
 mod selecting;
 mod services;
+mod streaming;
 mod terminal;

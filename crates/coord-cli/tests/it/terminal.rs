@@ -16,6 +16,9 @@ use rustix::termios::{LocalModes, tcgetattr};
 /// Far longer than anything here takes: only a test that fails waits for so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How many lines above the screen are kept: more than `coord` keeps of a process.
+const HISTORY: usize = 12_000;
+
 pub(crate) const DOWN: &str = "\u{1b}[B";
 pub(crate) const PAGE_UP: &str = "\u{1b}[5~";
 pub(crate) const END: &str = "\u{1b}[F";
@@ -82,7 +85,7 @@ impl Terminal {
             parser: Mutex::new(vt100::Parser::new_with_callbacks(
                 height,
                 width,
-                1000,
+                HISTORY,
                 Clipboard::default(),
             )),
             more: Condvar::new(),
@@ -176,6 +179,15 @@ impl Terminal {
         let screen_is_back = !self.shown.parser().screen().alternate_screen();
         let cursor_is_back = !self.shown.parser().screen().hide_cursor();
         modes.contains(LocalModes::ICANON | LocalModes::ECHO) && screen_is_back && cursor_is_back
+    }
+
+    /// The oldest that is to be seen of what went up from the screen.
+    pub(crate) fn oldest(&self) -> String {
+        let mut parser = self.shown.parser();
+        parser.screen_mut().set_scrollback(HISTORY);
+        let oldest = text(parser.screen());
+        parser.screen_mut().set_scrollback(0);
+        oldest
     }
 
     /// What is in its clipboard, in base64.

@@ -72,6 +72,8 @@ pub(super) enum Asked {
     Pause,
     /// To be suspended.
     Suspend,
+    /// To show the run as a stream instead.
+    Stream,
     /// To put something into the clipboard.
     Copy(Copy),
     /// To do something with a step or service.
@@ -135,6 +137,7 @@ impl View {
             KeyCode::Up => self.step(board, |at| at.saturating_sub(1)),
             KeyCode::Down => self.step(board, |at| at + 1),
             KeyCode::Tab => self.choose(self.next_under_way(board), board),
+            KeyCode::Char('o') => return Some(Asked::Stream),
             KeyCode::Char('l') => self.form = self.form.next(),
             KeyCode::Char('m') => self.measures = Some(!self.has_measures),
             KeyCode::Enter => self.is_wide = !self.is_wide,
@@ -146,6 +149,19 @@ impl View {
             code => return self.output_key(code, board),
         }
         None
+    }
+
+    /// A key while the run is shown as a stream.
+    pub(super) fn stream_key(key: KeyEvent, board: &Board) -> Option<Asked> {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Char('c') if control => Some(Asked::Quit),
+            KeyCode::Char('z') if control => Some(Asked::Suspend),
+            KeyCode::Char('q') => Some(Asked::Quit),
+            KeyCode::Char('p') if board.outcome.is_none() => Some(Asked::Pause),
+            KeyCode::Char('o') | KeyCode::Esc => Some(Asked::Stream),
+            _ => None,
+        }
     }
 
     /// A key that is about the output of the selected row.

@@ -8,7 +8,7 @@ use ratatui::widgets::{Clear, Widget};
 use super::{Scene, cut, heading, rule};
 use crate::screen::tui::wrap;
 
-const KEYS: [(&str, &str); 19] = [
+const KEYS: [(&str, &str); 20] = [
     ("up, down", "select a step or service"),
     ("Tab", "select the next one that runs"),
     ("l", "list, tree, graph, bars in time"),
@@ -26,6 +26,7 @@ const KEYS: [(&str, &str); 19] = [
     ("v", "select lines, with the keys that scroll"),
     ("y, Y", "copy the selected or shown lines; all of them"),
     ("Enter", "its output alone; again: back"),
+    ("o", "the run as a stream of lines; again: back"),
     (
         "r",
         "restart what runs; try again what failed in every attempt",
