@@ -253,13 +253,17 @@ impl Tui {
             Some(Asked::Stream) => self.turn(terminal)?,
             Some(Asked::Copy(copy)) => terminal.copy(copy.text)?,
             Some(Asked::Suspend) => terminal.meanwhile(|| suspend(&self.module))?,
+            Some(Asked::Wish(_)) if self.wishes.is_closed() => {
+                let elsewhere = "the run goes on elsewhere: that is done there";
+                self.view.notice = Some(elsewhere.to_owned());
+            }
             Some(Asked::Wish(wish)) => {
                 self.view.notice = Some(match &wish {
                     Wish::Restart(id) => format!("restarting {id}"),
                     Wish::Stop(id) => format!("stopping {id}"),
                     Wish::Retry(id) => format!("trying {id} again"),
                     Wish::Signal { step, name, .. } => {
-                        format!("sent the signal `{name}` to {step}")
+                        format!("sending the signal `{name}` to {step}")
                     }
                 });
                 // More wishes than can wait are no wishes, but a cat on the keyboard.
