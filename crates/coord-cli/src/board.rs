@@ -2,6 +2,7 @@
 //!
 //! Plain data, without a terminal: the screens draw it, the summary reads the last lines from it.
 
+mod critical;
 mod row;
 mod scrollback;
 mod why;
@@ -21,7 +22,7 @@ use coordination::workflow::{RunState, RunView};
 use crate::file::{Resources, WorkflowFile};
 use crate::undo::undone;
 pub(crate) use row::{Row, State};
-pub(crate) use scrollback::Bounds;
+pub(crate) use scrollback::{Bounds, Scrollback};
 
 /// Everything that is known of a run.
 pub(crate) struct Board {
@@ -39,6 +40,8 @@ pub(crate) struct Board {
     pub(crate) started: Instant,
     /// How long it all took, once the steps have ended.
     pub(crate) took: Option<Duration>,
+    /// How many lines all processes have printed.
+    pub(crate) arrived: u64,
     places: HashMap<String, usize>,
 }
 
@@ -65,6 +68,7 @@ impl Board {
             outcome: None,
             started: Instant::now(),
             took: None,
+            arrived: 0,
             places,
         }
     }
@@ -100,8 +104,18 @@ impl Board {
     }
 
     pub(crate) fn output(&mut self, output: &ProcessOutput) {
+        self.arrived += 1;
+        let arrival = self.arrived;
         if let Some(row) = self.row(&output.process) {
-            row.print(output);
+            row.print(output, arrival);
+        }
+    }
+
+    /// A process printed so many lines more, which somebody else has let go already.
+    pub(crate) fn skipped(&mut self, process: &str, lines: u64) {
+        self.arrived += lines;
+        if let Some(row) = self.row(process) {
+            row.lines += lines;
         }
     }
 

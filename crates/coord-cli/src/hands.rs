@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use coordination::bus::CancellationToken;
+use serde_json::Value;
 
 /// What a person wants of a step or service, by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,14 @@ pub(crate) enum Wish {
     Restart(String),
     /// That it ends.
     Stop(String),
+    /// That it is tried again, of which every attempt has failed, with all others of which that is so.
+    Retry(String),
+    /// That it has the signal for which it waits.
+    Signal {
+        step: String,
+        name: String,
+        payload: Value,
+    },
 }
 
 /// Why a step ended that a person stopped.
@@ -49,9 +58,8 @@ impl Hands {
         self.steps().remove(step)?.wish
     }
 
-    /// Does what is wished, if the step runs.
-    pub(crate) fn grant(&self, wish: Wish) {
-        let (Wish::Restart(step) | Wish::Stop(step)) = &wish;
+    /// Ends a step, if it runs, for what is wished.
+    pub(crate) fn end(&self, step: &str, wish: Wish) {
         if let Some(grip) = self.steps().get_mut(step) {
             grip.token.cancel();
             grip.wish = Some(wish);

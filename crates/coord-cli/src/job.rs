@@ -211,7 +211,7 @@ impl Job {
                 _ if call.context.token().is_cancelled() => return ended,
                 Some(Wish::Restart(_)) => {}
                 Some(Wish::Stop(_)) => return Err(StepError::from(StoppedByHand).permanent()),
-                None => return ended,
+                Some(Wish::Retry(_) | Wish::Signal { .. }) | None => return ended,
             }
         }
     }

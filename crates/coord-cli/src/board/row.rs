@@ -27,6 +27,12 @@ pub(crate) struct Row {
     pub(crate) since: Instant,
     /// When it was started last.
     pub(crate) started: Option<Timestamp>,
+    /// When it was started first, while somebody looked.
+    pub(crate) began: Option<Instant>,
+    /// When what needs it could begin: a service was ready first, a step over.
+    pub(crate) released: Option<Instant>,
+    /// When it was over, if it is.
+    pub(crate) ended: Option<Instant>,
     /// How long it took, once it has ended.
     pub(crate) took: Option<Duration>,
     pub(crate) attempt: u32,
@@ -41,7 +47,11 @@ pub(crate) struct Row {
     pub(crate) remark: String,
     /// What it waits for, where that is all it does.
     pub(crate) waits: Option<String>,
+    /// The signal for which it waits, where that is all it does.
+    pub(crate) signal: Option<String>,
     pub(crate) output: Scrollback,
+    /// How many lines it has printed, also those that are not kept.
+    pub(crate) lines: u64,
     /// When it printed its last line.
     pub(crate) printed: Option<Instant>,
     /// The process that printed it, and for which attempt.
@@ -147,6 +157,9 @@ impl Row {
             state: State::Waiting,
             since: Instant::now(),
             started: None,
+            began: None,
+            released: None,
+            ended: None,
             took: None,
             attempt: 0,
             attempts_max: retry.map_or(1, |retry| retry.max_attempts.get()),
@@ -155,7 +168,9 @@ impl Row {
             answer: None,
             remark: String::new(),
             waits: unit.waits(),
+            signal: unit.signal().map(str::to_owned),
             output: Scrollback::new(bounds),
+            lines: 0,
             printed: None,
             printer: None,
             at: Timestamp::MIN,
@@ -194,6 +209,11 @@ impl Row {
         let now = Instant::now();
         if matches!(state, State::Running | State::Starting) {
             self.started = Some(at);
+            self.began.get_or_insert(now);
+        }
+        self.ended = state.is_over().then_some(now);
+        if state == State::Ready || state.is_over() && !self.is_service {
+            self.released.get_or_insert(now);
         }
         // What is being stopped is still at what it was at.
         let begins = !matches!(state, State::Stopping) && !state.is_over();
@@ -207,14 +227,15 @@ impl Row {
         self.state = state;
     }
 
-    pub(super) fn print(&mut self, output: &ProcessOutput) {
+    pub(super) fn print(&mut self, output: &ProcessOutput, arrival: u64) {
         let printer = (output.pid, output.attempt);
         let again = self.printer.replace(printer);
         if again.is_some_and(|again| again != printer) {
             self.output.part();
         }
         self.printed = Some(Instant::now());
-        self.output.push(&output.line);
+        self.lines += 1;
+        self.output.push(&output.line, arrival);
     }
 
     /// How long it has been in its state, or took.

@@ -32,11 +32,17 @@ const LINE_BYTES_MAX: usize = 4 * 1024;
 
 /// The last lines of a process. The oldest make room for new ones.
 pub(crate) struct Scrollback {
-    lines: VecDeque<Box<str>>,
+    lines: VecDeque<Kept>,
     /// The number of the first line that is kept, from 0.
     first: u64,
     bytes: usize,
     bounds: Bounds,
+}
+
+struct Kept {
+    text: Box<str>,
+    /// Which line of all processes it was, from 1 on; 0: it was none.
+    arrival: u64,
 }
 
 impl Scrollback {
@@ -49,18 +55,22 @@ impl Scrollback {
         }
     }
 
-    pub(super) fn push(&mut self, line: &str) {
+    /// Keeps a line: which one it is of all processes.
+    pub(super) fn push(&mut self, line: &str, arrival: u64) {
         let mut end = line.len().min(LINE_BYTES_MAX);
         while !line.is_char_boundary(end) {
             end -= 1;
         }
-        self.lines.push_back(line[..end].into());
+        self.lines.push_back(Kept {
+            text: line[..end].into(),
+            arrival,
+        });
         self.bytes += end;
         while self.lines.len() > self.bounds.lines || self.bytes > self.bounds.bytes {
             let Some(oldest) = self.lines.pop_front() else {
                 return;
             };
-            self.bytes -= oldest.len();
+            self.bytes -= oldest.text.len();
             self.first += 1;
         }
     }
@@ -68,7 +78,7 @@ impl Scrollback {
     /// Parts what another process prints from what stands there.
     pub(super) fn part(&mut self) {
         if !self.lines.is_empty() {
-            self.push("");
+            self.push("", 0);
         }
     }
 
@@ -85,13 +95,19 @@ impl Scrollback {
     /// A line by its number, if it is kept.
     pub(crate) fn line(&self, number: u64) -> Option<&str> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.lines.get(index).map(|line| &**line)
+        self.lines.get(index).map(|line| &*line.text)
+    }
+
+    /// The lines that came after one of any process, with which they were of all.
+    pub(crate) fn after(&self, arrival: u64) -> impl Iterator<Item = (u64, &str)> {
+        let lines = self.lines.iter().filter(move |line| line.arrival > arrival);
+        lines.map(|line| (line.arrival, &*line.text))
     }
 
     /// The last lines, at most so many.
     pub(crate) fn last(&self, lines: usize) -> impl Iterator<Item = &str> {
         let from = self.lines.len().saturating_sub(lines);
-        self.lines.range(from..).map(|line| &**line)
+        self.lines.range(from..).map(|line| &*line.text)
     }
 }
 
@@ -102,7 +118,7 @@ mod tests {
     fn filled(bounds: Bounds, lines: u32) -> Scrollback {
         let mut scrollback = Scrollback::new(bounds);
         for line in 0..lines {
-            scrollback.push(&format!("line {line}"));
+            scrollback.push(&format!("line {line}"), 1);
         }
         scrollback
     }
@@ -130,7 +146,7 @@ mod tests {
         };
         let mut scrollback = filled(bounds, 3);
         for _ in 0..10 {
-            scrollback.push(&"…".repeat(100_000));
+            scrollback.push(&"…".repeat(100_000), 1);
         }
         assert!(scrollback.bytes <= bounds.bytes);
         assert!(

@@ -69,6 +69,14 @@ impl Unit {
         self.needs.iter().chain(&self.needs_any)
     }
 
+    /// The signal for which it waits, where that is all it does.
+    pub(crate) fn signal(&self) -> Option<&str> {
+        match &self.action {
+            Action::Signal(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// What it waits for, in words, where that is all it does.
     pub(crate) fn waits(&self) -> Option<String> {
         match &self.action {

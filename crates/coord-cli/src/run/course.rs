@@ -7,8 +7,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordination::bus::time::{Instant, sleep};
-use coordination::bus::vocabulary::{WORKFLOW_EVENTS, WorkflowEvent};
+use coordination::bus::time::{Clock, Instant, SystemClock, sleep};
+use coordination::bus::vocabulary::{
+    NOTIFICATION, Notification, Severity, WORKFLOW_EVENTS, WorkflowEvent,
+};
 use coordination::bus::{BusExt, CancellationToken, Subscriber};
 use coordination::workflow::{
     Command, Durable, Outcome, Run, RunId, RunState, Status, StepPhase, Workflow, WorkflowError,
@@ -134,7 +136,7 @@ impl Course<'_> {
         };
         let granting = async {
             while let Some(wish) = wishes.recv().await {
-                self.grant(services, wish);
+                self.grant(&run, services, wish).await;
             }
             pending::<Infallible>().await
         };
@@ -292,16 +294,46 @@ impl Course<'_> {
     }
 
     /// Does what a person wants of a step or service, and does not wait until it is done.
-    fn grant(&self, services: &Services, wish: Wish) {
-        let (Wish::Restart(id) | Wish::Stop(id)) = &wish;
-        let Some(service) = services.service(id) else {
-            return self.job.hands.grant(wish);
-        };
-        match wish {
-            Wish::Restart(_) => {
-                service.restart();
+    async fn grant(&self, run: &Run, services: &Services, wish: Wish) {
+        let hands = &self.job.hands;
+        let (step, told) = match wish {
+            Wish::Restart(ref id) => {
+                match services.service(id) {
+                    Some(service) => drop(service.restart()),
+                    None => hands.end(id, wish.clone()),
+                }
+                return;
             }
-            Wish::Stop(_) => service.ask_to_stop(),
+            Wish::Stop(ref id) => {
+                match services.service(id) {
+                    Some(service) => service.ask_to_stop(),
+                    None => hands.end(id, wish.clone()),
+                }
+                return;
+            }
+            Wish::Retry(step) => (step, run.tell(Command::Continue).await),
+            Wish::Signal {
+                step,
+                name,
+                payload,
+            } => (step, run.tell(Command::Signal { name, payload }).await),
+        };
+        if let Err(error) = told {
+            self.notify(&step, &error).await;
+        }
+    }
+
+    /// Tells who looks that the run was not told something.
+    async fn notify(&self, step: &str, error: &WorkflowError) {
+        let said = Notification {
+            at: SystemClock.now(),
+            severity: Severity::Warning,
+            title: step.to_owned(),
+            message: error.to_string(),
+        };
+        if let Ok(notifications) = self.job.module.bus().publisher(&NOTIFICATION) {
+            // A closed bus has nobody left to tell.
+            let _ = notifications.publish(said).await;
         }
     }
 }

@@ -11,11 +11,16 @@ pub(crate) type Out = BufWriter<AutoStream<Box<dyn Write + Send>>>;
 const BUFFER: usize = 64 * 1024;
 
 pub(crate) fn out(color: ColorChoice) -> Out {
+    out_to(io::stdout(), color)
+}
+
+/// The same, by way of something that changes what is written.
+pub(super) fn out_to(way: impl Write + Send + 'static, color: ColorChoice) -> Out {
     let choice = match color {
         ColorChoice::Auto => AutoStream::choice(&io::stdout()),
         said => said,
     };
     // What takes the colours out writes what is between them piece by piece.
-    let pieces = Box::new(BufWriter::with_capacity(BUFFER, io::stdout()));
+    let pieces = Box::new(BufWriter::with_capacity(BUFFER, way));
     BufWriter::with_capacity(BUFFER, AutoStream::new(pieces, choice))
 }

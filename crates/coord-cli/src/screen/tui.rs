@@ -1,7 +1,14 @@
 //! A run as a live screen: what runs, what it prints, what happens, and keys.
 
 mod feed;
+mod stream;
 mod view;
+mod pane;
+mod matches;
+mod pattern;
+mod prompt;
+mod form;
+mod history;
 mod draw;
 mod wrap;
 mod look;
@@ -9,6 +16,7 @@ mod terminal;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use coordination::bus::CancellationToken;
@@ -26,7 +34,9 @@ use crate::hands::Wish;
 use crate::signals::{Interrupts, suspend};
 use draw::{Load, Scene};
 use feed::Feed;
+use history::History;
 use look::Look;
+use stream::LineStream;
 use terminal::Terminal;
 use view::{Asked, View};
 
@@ -40,8 +50,10 @@ pub(crate) struct Tui {
     pub(super) board: Board,
     view: View,
     load: Load,
+    history: History,
     look: Look,
     feed: Feed,
+    stream: LineStream,
     module: Arc<CoordinationModule>,
     interrupts: Interrupts,
     wishes: mpsc::Sender<Wish>,
@@ -67,12 +79,15 @@ impl Tui {
         if let Some(before) = start.before {
             board.before(before);
         }
+        let streams = Arc::new(AtomicBool::new(false));
         Ok(Self {
             board,
             view: View::new(),
             load: Load::default(),
+            history: History::default(),
             look: Look::of_environment(start.args.color),
-            feed: Feed::new(start.module, bounds)?,
+            feed: Feed::new(start.module, bounds, Arc::clone(&streams))?,
+            stream: LineStream::new(start.file, start.args.color, streams),
             module: Arc::clone(start.module),
             interrupts: start.interrupts.clone(),
             wishes: start.wishes.clone(),
@@ -96,9 +111,8 @@ impl Tui {
         let mut is_open = true;
         loop {
             if dirty && drawn + FRAME <= Instant::now() {
-                self.draw(&mut terminal)?;
+                dirty = self.draw(&mut terminal)?;
                 drawn = Instant::now();
-                dirty = false;
             }
             let woken = tokio::select! {
                 biased;
@@ -107,7 +121,7 @@ impl Tui {
                 () = super::interrupt(&self.interrupts, noted) => Woken::Interrupt,
                 Ok(()) = self.paused.changed() => Woken::Paused,
                 () = sleep_until(drawn + FRAME), if dirty => Woken::Frame,
-                more = self.feed.next(&mut self.board), if is_open => Woken::Fed(more),
+                more = self.feed.next(&mut self.board, &mut self.stream), if is_open => Woken::Fed(more),
                 () = sleep_until(tick + TICK) => Woken::Tick,
             };
             let was_dirty = dirty;
@@ -118,11 +132,14 @@ impl Tui {
                         return Ok(());
                     }
                     // A key is answered at once.
-                    self.draw(&mut terminal)?;
-                    (drawn, dirty) = (Instant::now(), false);
+                    dirty = self.draw(&mut terminal)?;
+                    drawn = Instant::now();
                 }
                 Woken::Suspend => terminal.meanwhile(|| suspend(&self.module))?,
-                Woken::Interrupt => noted += 1,
+                Woken::Interrupt => {
+                    noted += 1;
+                    self.stream.say(self.interrupts.said().unwrap_or_default());
+                }
                 Woken::Paused => {
                     self.board.is_paused = *self.paused.borrow_and_update();
                     self.view.notice = None;
@@ -141,18 +158,20 @@ impl Tui {
                             |_| Load::default(),
                             |monitor| load(&monitor.performance_metrics()),
                         );
+                        self.history.read(&self.board, &self.load);
                     }
                 }
             }
-            if !is_open && (!self.is_to_be_seen() || noted > 0 || failed.is_cancelled()) {
-                return Ok(());
+            let is_seen = self.stream.is_on() || !self.is_to_be_seen();
+            if !is_open && (is_seen || noted > 0 || failed.is_cancelled()) {
+                return self.leave();
             }
         }
     }
 
     /// Reads to the end without showing anything: nobody is held up by a terminal that is gone.
     pub(super) async fn read_on(&mut self) {
-        while self.feed.next(&mut self.board).await {}
+        while self.feed.next(&mut self.board, &mut self.stream).await {}
     }
 
     /// Whether something went wrong that somebody should see before it goes.
@@ -163,11 +182,22 @@ impl Tui {
             && (outcome != Some("completed") || self.board.rows.iter().any(failed))
     }
 
-    fn draw(&mut self, terminal: &mut Terminal) -> io::Result<()> {
+    /// Shows what a stream has not shown yet: the summary comes after it.
+    fn leave(&mut self) -> io::Result<()> {
+        while self.stream.is_on() && self.stream.frame()? {}
+        Ok(())
+    }
+
+    /// Shows what there is to show. Whether something is left for another frame.
+    fn draw(&mut self, terminal: &mut Terminal) -> io::Result<bool> {
+        if self.stream.is_on() {
+            return self.stream.frame();
+        }
         self.view.follow(&self.board);
         let scene = Scene {
             board: &self.board,
             load: &self.load,
+            history: &self.history,
             events: self.feed.events.make_contiguous(),
             ending: self
                 .interrupts
@@ -179,7 +209,20 @@ impl Tui {
         terminal.draw(|frame| {
             let area = frame.area();
             draw::draw(&scene, view, area, frame.buffer_mut());
-        })
+        })?;
+        Ok(false)
+    }
+
+    /// From the screen to the stream, or back.
+    fn turn(&mut self, terminal: &mut Terminal) -> io::Result<()> {
+        if self.stream.is_on() {
+            self.stream.end()?;
+            terminal.enter()
+        } else {
+            terminal.leave()?;
+            self.stream.begin(&self.board);
+            Ok(())
+        }
     }
 
     /// Does what a key asks for. Whether that is to leave.
@@ -190,7 +233,11 @@ impl Tui {
         if key.kind == KeyEventKind::Release {
             return Ok(false);
         }
-        match self.view.key(key, &self.board) {
+        let asked = match self.stream.is_on() {
+            true => View::stream_key(key, &self.board),
+            false => self.view.key(key, &self.board),
+        };
+        match asked {
             // What is over is only left; what runs is ended.
             Some(Asked::Quit) if !is_open => return Ok(true),
             Some(Asked::Quit) => self.interrupts.next(),
@@ -199,9 +246,12 @@ impl Tui {
                     true => "going on",
                     false => "pausing: what runs goes on, and nothing else begins",
                 };
+                self.stream.say(does);
                 self.view.notice = Some(does.to_owned());
                 self.interrupts.pause.notify_one();
             }
+            Some(Asked::Stream) => self.turn(terminal)?,
+            Some(Asked::Copy(copy)) => terminal.copy(copy.text)?,
             Some(Asked::Suspend) => terminal.meanwhile(|| suspend(&self.module))?,
             Some(Asked::Wish(_)) if self.wishes.is_closed() => {
                 let elsewhere = "the run goes on elsewhere: that is done there";
@@ -211,6 +261,10 @@ impl Tui {
                 self.view.notice = Some(match &wish {
                     Wish::Restart(id) => format!("restarting {id}"),
                     Wish::Stop(id) => format!("stopping {id}"),
+                    Wish::Retry(id) => format!("trying {id} again"),
+                    Wish::Signal { step, name, .. } => {
+                        format!("sending the signal `{name}` to {step}")
+                    }
                 });
                 // More wishes than can wait are no wishes, but a cat on the keyboard.
                 let _ = self.wishes.try_send(wish);

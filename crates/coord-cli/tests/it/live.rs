@@ -73,7 +73,10 @@ fn what_runs_is_shown_with_its_output_at_80_by_24_and_at_200_by_50() {
     assert_eq!(timeless(&screen), include_str!("screens/80x24.txt"));
     terminal.resize(50, 200);
     let is_wide = |screen: &str| screen.lines().nth(1).unwrap().chars().count() == 200;
-    let screen = terminal.until("a wide screen", |screen| is_wide(screen) && events(screen));
+    let measured = |screen: &str| screen.lines().nth(2).unwrap().contains("│cpu ");
+    let screen = terminal.until("a wide screen", |screen| {
+        is_wide(screen) && events(screen) && measured(screen)
+    });
     assert_eq!(screen.lines().count(), 50);
     assert_eq!(timeless(&screen), include_str!("screens/200x50.txt"));
 }

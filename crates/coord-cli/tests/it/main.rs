@@ -1,6 +1,7 @@
 //! The program from outside: real files, real processes, real signals.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod acting;
 mod attaching;
 mod coord;
 mod documented;
@@ -11,6 +12,7 @@ mod journals;
 mod kept;
 mod json_lines;
 mod live;
+mod looking;
 mod logs;
 #[path = "../../../coord-journal/tests/it/mounts.rs"]
 mod mounts;
@@ -21,4 +23,5 @@ mod secrets;
 mod selecting;
 mod services;
 mod soak;
+mod streaming;
 mod terminal;

@@ -16,6 +16,9 @@ use rustix::termios::{LocalModes, tcgetattr};
 /// Far longer than anything here takes: only a test that fails waits for so long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How many lines above the screen are kept: more than `coord` keeps of a process.
+const HISTORY: usize = 12_000;
+
 pub(crate) const DOWN: &str = "\u{1b}[B";
 pub(crate) const PAGE_UP: &str = "\u{1b}[5~";
 pub(crate) const END: &str = "\u{1b}[F";
@@ -32,12 +35,25 @@ pub(crate) struct Terminal {
 }
 
 struct Shown {
-    parser: Mutex<vt100::Parser>,
+    parser: Mutex<Parser>,
     more: Condvar,
 }
 
+type Parser = vt100::Parser<Clipboard>;
+
+/// What was put into the terminal's clipboard last, in base64.
+#[derive(Default)]
+pub(crate) struct Clipboard(Option<String>);
+
+impl vt100::Callbacks for Clipboard {
+    fn copy_to_clipboard(&mut self, _: &mut vt100::Screen, kind: &[u8], data: &[u8]) {
+        assert_eq!(kind, b"c");
+        self.0 = Some(String::from_utf8(data.to_vec()).unwrap());
+    }
+}
+
 impl Shown {
-    fn parser(&self) -> MutexGuard<'_, vt100::Parser> {
+    fn parser(&self) -> MutexGuard<'_, Parser> {
         self.parser.lock().unwrap()
     }
 }
@@ -67,7 +83,12 @@ impl Terminal {
         let pty = Arc::new(pty);
         let (height, width) = size(rows, columns);
         let shown = Arc::new(Shown {
-            parser: Mutex::new(vt100::Parser::new(height, width, 1000)),
+            parser: Mutex::new(vt100::Parser::new_with_callbacks(
+                height,
+                width,
+                HISTORY,
+                Clipboard::default(),
+            )),
             more: Condvar::new(),
         });
         let reader = {
@@ -126,7 +147,7 @@ impl Terminal {
         wanted: impl Fn(&vt100::Screen) -> bool,
     ) -> String {
         let parser = self.shown.parser();
-        let is_not_yet = |parser: &mut vt100::Parser| !wanted(parser.screen());
+        let is_not_yet = |parser: &mut Parser| !wanted(parser.screen());
         let (parser, timeout) = self
             .shown
             .more
@@ -161,7 +182,21 @@ impl Terminal {
         modes.contains(LocalModes::ICANON | LocalModes::ECHO) && screen_is_back && cursor_is_back
     }
 
-    pub(crate) fn parser(&self) -> MutexGuard<'_, vt100::Parser> {
+    /// The oldest that is to be seen of what went up from the screen.
+    pub(crate) fn oldest(&self) -> String {
+        let mut parser = self.shown.parser();
+        parser.screen_mut().set_scrollback(HISTORY);
+        let oldest = text(parser.screen());
+        parser.screen_mut().set_scrollback(0);
+        oldest
+    }
+
+    /// What is in its clipboard, in base64.
+    pub(crate) fn clipboard(&self) -> Option<String> {
+        self.shown.parser().callbacks().0.clone()
+    }
+
+    pub(crate) fn parser(&self) -> MutexGuard<'_, Parser> {
         self.shown.parser()
     }
 
@@ -200,10 +235,10 @@ pub(crate) fn timeless(screen: &str) -> String {
     for line in screen.lines() {
         let mut last = None;
         for character in line.chars() {
-            let character = if character.is_ascii_digit() {
-                '0'
-            } else {
-                character
+            let character = match character {
+                '0'..='9' => '0',
+                '▁'..='█' => ' ',
+                character => character,
             };
             let repeats = matches!(character, '0' | ' ' | '─') && last == Some(character);
             if !repeats {
@@ -218,6 +253,7 @@ pub(crate) fn timeless(screen: &str) -> String {
     for unit in ["0 kB", "0 MB", "0.0 MB"] {
         timeless = timeless.replace(&format!("cpu 0 % · {unit}"), "cpu 0 % · 0 kB");
         timeless = timeless.replace(&format!(", 0 %, {unit}"), "");
+        timeless = timeless.replace(&format!("mem {unit}"), "mem 0 kB");
     }
     timeless
 }

@@ -1,6 +1,7 @@
 //! Draws a run: what there is, what it says, what happened, and the keys.
 
 mod list;
+mod measures;
 mod output;
 mod over;
 #[cfg(test)]
@@ -15,14 +16,18 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
+use super::history::History;
 use super::look::Look;
-use super::view::{Over, View};
+use super::view::{Asking, Over, Question, View};
 use crate::board::{Board, Row, State};
 use crate::spoken::Spoken;
 
 /// The smallest screen on which anything can be told apart.
 const WIDTH_MIN: u16 = 30;
 const HEIGHT_MIN: u16 = 6;
+
+/// The widest column for ids.
+pub(super) const ID_WIDTH_MAX: usize = 24;
 
 /// What is known of the load.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +44,7 @@ pub(super) struct Load {
 pub(super) struct Scene<'s> {
     pub(super) board: &'s Board,
     pub(super) load: &'s Load,
+    pub(super) history: &'s History,
     /// The newest last.
     pub(super) events: &'s [LogEvent],
     /// What an interrupt did.
@@ -53,7 +59,7 @@ pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
         return;
     }
     if view.is_wide {
-        output::wide(scene, view, area, buffer);
+        wide(scene, view, area, buffer);
     } else {
         whole(scene, view, area, buffer);
     }
@@ -61,6 +67,24 @@ pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
         Some(Over::Help) => over::help(scene, area, buffer),
         Some(Over::Why) => over::why(scene, area, buffer),
         None => {}
+    }
+}
+
+/// The output alone, and what is said or typed, if there is something.
+fn wide(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
+    let is_said = view.asking.is_some() || view.notice.is_some();
+    let height = area.height - u16::from(is_said);
+    output::wide(scene, view, Rect { height, ..area }, buffer);
+    if is_said {
+        foot(scene, view, last_row(area), buffer);
+    }
+}
+
+fn last_row(area: Rect) -> Rect {
+    Rect {
+        y: area.bottom() - 1,
+        height: 1,
+        ..area
     }
 }
 
@@ -72,7 +96,8 @@ fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
         height: area.height - 2 - events,
         ..area
     };
-    let left = list::width(scene, area.width);
+    let entries = view.form.entries(scene.board, scene.look);
+    let left = list::width(scene, view.form, &entries, area.width);
     let list = Rect {
         width: left,
         ..middle
@@ -89,7 +114,7 @@ fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
     for y in middle.y + 1..middle.bottom() {
         buffer.set_string(area.x + left, y, lines.vertical, scene.look.quiet());
     }
-    list::draw(scene, view, list, buffer);
+    list::draw(scene, view, &entries, list, buffer);
     output::draw(scene, view, right, buffer);
     if events > 0 {
         let rows = Rect {
@@ -100,12 +125,7 @@ fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
         rule(scene, area, rows.y, [None, Some(left)], buffer);
         happened(scene, rows, buffer);
     }
-    let footer = Rect {
-        y: area.bottom() - 1,
-        height: 1,
-        ..area
-    };
-    foot(scene, view, footer, buffer);
+    foot(scene, view, last_row(area), buffer);
 }
 
 /// Rows for what happened, its heading included.
@@ -217,6 +237,9 @@ fn happened(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
 
 fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
     let look = scene.look;
+    if let Some(asking) = &view.asking {
+        return typed(scene, asking, area, buffer);
+    }
     let said = view.notice.as_deref().or(scene.ending);
     if let Some(said) = said {
         let text = format!(" {}", look.text(said));
@@ -226,7 +249,8 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
     let arrows = if look.unicode { "↑↓" } else { "up/down" };
     let keys = [
         (arrows, "select"),
-        ("PgUp/PgDn", "scroll"),
+        ("/", "search"),
+        ("l", "tree"),
         ("r", "restart"),
         ("k", "stop"),
         ("t", "why"),
@@ -246,6 +270,32 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
         spans.push(Span::styled(format!(" {does}  "), look.quiet()));
     }
     buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
+}
+
+/// What is being typed, with the end of it in view if it does not fit.
+fn typed(scene: &Scene<'_>, asking: &Asking, area: Rect, buffer: &mut Buffer) {
+    let look = scene.look;
+    let sign = match &asking.what {
+        Question::Search => "/".to_owned(),
+        Question::Filter => "&".to_owned(),
+        Question::Signal { name, .. } => look.text(&format!("signal `{name}` with JSON: ")),
+    };
+    let (before, after) = asking.prompt.parts();
+    let fault = asking.fault.as_deref().unwrap_or_default();
+    let taken = sign.chars().count() + fault.chars().count() + 6;
+    let room = usize::from(area.width).saturating_sub(taken);
+    let skipped = before.chars().count().saturating_sub(room);
+    let before: String = before.chars().skip(skipped).collect();
+    let mut after = after.chars();
+    let under = after.next().unwrap_or(' ').to_string();
+    let line = Line::from(vec![
+        Span::styled(format!(" {sign}"), look.title()),
+        Span::raw(look.text(&before)),
+        Span::styled(look.text(&under), selected(Style::new())),
+        Span::raw(look.text(after.as_str())),
+        Span::styled(format!("  {}", look.text(fault)), look.bad()),
+    ]);
+    buffer.set_line(area.x, area.y, &line, area.width);
 }
 
 /// A time in whole seconds, so that a screen has nothing to redraw in between.
@@ -281,7 +331,7 @@ fn bytes(bytes: u64) -> String {
 }
 
 /// As much of a text as fits, with a mark where it was cut.
-fn cut(text: &str, width: usize, look: Look) -> String {
+pub(super) fn cut(text: &str, width: usize, look: Look) -> String {
     let text = look.text(text);
     if text.chars().count() <= width {
         return text;

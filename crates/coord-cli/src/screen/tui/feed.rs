@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use coordination::bus::vocabulary::{
     ERROR_RECOVERY, ErrorRecovery, LOG_EVENTS, LogEvent, LogLevel, NOTIFICATION, Notification,
@@ -14,14 +16,29 @@ use coordination::{CoordinationError, CoordinationModule};
 use tokio_stream::{Stream, StreamExt};
 
 use super::FRAMES;
+use super::stream::{LineStream, Told};
 use crate::board::{Board, Bounds};
 use crate::screen::drain;
 
 /// How many events are kept to be shown.
 const EVENTS_MAX: usize = 100;
 
-/// What was printed since the last frame, by process, and of each no more than is kept.
-type Printed = HashMap<String, VecDeque<Delivery<ProcessOutput>>>;
+/// What was printed since the last frame.
+#[derive(Default)]
+struct Printed {
+    by_process: HashMap<String, Lines>,
+    /// How many lines came.
+    arrived: u64,
+}
+
+/// What a process printed since the last frame.
+#[derive(Default)]
+struct Lines {
+    /// No more than is kept, each with which of all it was.
+    kept: VecDeque<(u64, Delivery<ProcessOutput>)>,
+    /// How many are gone already.
+    gone: u64,
+}
 
 /// What the screen reads.
 pub(super) struct Feed {
@@ -38,29 +55,37 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// `bounds` are those of what is kept of each process's output.
+    /// `bounds` are those of what is kept of each process's output, and `streams` says whether every
+    /// line is to be shown.
     pub(super) fn new(
         module: &CoordinationModule,
         bounds: Bounds,
+        streams: Arc<AtomicBool>,
     ) -> Result<Self, CoordinationError> {
         let bus = module.bus();
         let optimizer = module.optimizer()?;
         optimizer.configure_rate_limit(&PROCESS_OUTPUT, per_second(FRAMES))?;
         let add = move |printed: &mut Printed, line: Delivery<ProcessOutput>| {
-            if !printed.contains_key(&line.process) {
-                printed.insert(line.process.clone(), VecDeque::new());
+            let arrival = printed.arrived;
+            printed.arrived += 1;
+            let processes = &mut printed.by_process;
+            if !processes.contains_key(&line.process) {
+                processes.insert(line.process.clone(), Lines::default());
             }
-            if let Some(lines) = printed.get_mut(&line.process) {
-                // An older one would be gone from what is kept at once.
-                if lines.len() == bounds.lines {
-                    lines.pop_front();
+            if let Some(lines) = processes.get_mut(&line.process) {
+                // An older one would be gone from what is kept at once; a stream shows it all the
+                // same, and takes no more meanwhile.
+                if lines.kept.len() >= bounds.lines && !streams.load(Ordering::Relaxed) {
+                    lines.kept.pop_front();
+                    lines.gone += 1;
                 }
-                lines.push_back(line);
+                lines.kept.push_back((arrival, line));
             }
         };
+        let begin = add.clone();
         let seed = move |line| {
-            let mut printed = Printed::new();
-            add(&mut printed, line);
+            let mut printed = Printed::default();
+            begin(&mut printed, line);
             printed
         };
         Ok(Self {
@@ -81,46 +106,85 @@ impl Feed {
     /// # Cancel safety
     ///
     /// What has been taken is on the board.
-    pub(super) async fn next(&mut self, board: &mut Board) -> bool {
+    pub(super) async fn next(&mut self, board: &mut Board, stream: &mut LineStream) -> bool {
+        let mut told = Telling { board, stream };
         tokio::select! {
-            Some(printed) = self.printed.next() => print(board, &printed),
-            Some(event) = self.lifecycle.recv() => board.lifecycle(&event),
-            Some(event) = self.services.recv() => board.service(&event),
-            Some(event) = self.health.recv() => board.health(&event),
-            Some(event) = self.recovery.recv() => board.recovery(&event),
+            Some(printed) = self.printed.next() => told.print(printed),
+            Some(event) = self.lifecycle.recv() => told.board.lifecycle(&event),
+            Some(event) = self.services.recv() => told.service(&event),
+            Some(event) = self.health.recv() => told.health(&event),
+            Some(event) = self.recovery.recv() => told.recovery(&event),
             Some(event) = self.logs.recv() => note(&mut self.events, event.event().clone()),
-            Some(event) = self.notifications.recv() => note(&mut self.events, told(&event)),
+            Some(event) = self.notifications.recv() => note(&mut self.events, notified(&event)),
             event = self.workflow.recv() => {
                 let Some(event) = event else {
-                    self.drain(board);
+                    self.drain(&mut told);
                     while let Some(printed) = self.printed.next().await {
-                        print(board, &printed);
+                        told.print(printed);
                     }
                     return false;
                 };
-                board.workflow(&event);
+                told.workflow(&event);
             }
         }
-        self.drain(board);
+        self.drain(&mut told);
         true
     }
 
     /// Takes what is there.
-    fn drain(&mut self, board: &mut Board) {
-        drain(&mut self.workflow, |event| board.workflow(event));
-        drain(&mut self.lifecycle, |event| board.lifecycle(event));
-        drain(&mut self.services, |event| board.service(event));
-        drain(&mut self.health, |event| board.health(event));
-        drain(&mut self.recovery, |event| board.recovery(event));
+    fn drain(&mut self, told: &mut Telling<'_>) {
+        drain(&mut self.workflow, |event| told.workflow(event));
+        drain(&mut self.lifecycle, |event| told.board.lifecycle(event));
+        drain(&mut self.services, |event| told.service(event));
+        drain(&mut self.health, |event| told.health(event));
+        drain(&mut self.recovery, |event| told.recovery(event));
         let events = &mut self.events;
         drain(&mut self.logs, |event| note(events, event.clone()));
-        drain(&mut self.notifications, |event| note(events, told(event)));
+        drain(&mut self.notifications, |event| {
+            note(events, notified(event));
+        });
     }
 }
 
-fn print(board: &mut Board, printed: &Printed) {
-    for line in printed.values().flatten() {
-        board.output(line);
+/// Those that are told what comes.
+struct Telling<'t> {
+    board: &'t mut Board,
+    stream: &'t mut LineStream,
+}
+
+impl Telling<'_> {
+    fn print(&mut self, printed: Printed) {
+        let mut lines = Vec::new();
+        for (process, printed) in printed.by_process {
+            self.board.skipped(&process, printed.gone);
+            lines.extend(printed.kept);
+        }
+        // Those of each process are in order already, which makes it cheap.
+        lines.sort_by_key(|(arrival, _)| *arrival);
+        for (_, line) in &lines {
+            self.board.output(line);
+            self.stream.line(line, self.board);
+        }
+    }
+
+    fn workflow(&mut self, event: &WorkflowEvent) {
+        self.board.workflow(event);
+        self.stream.tell(|| Told::Workflow(event.clone()));
+    }
+
+    fn service(&mut self, event: &ServiceLifecycle) {
+        self.board.service(event);
+        self.stream.tell(|| Told::Service(event.clone()));
+    }
+
+    fn health(&mut self, event: &ProcessHealth) {
+        self.board.health(event);
+        self.stream.tell(|| Told::Health(event.clone()));
+    }
+
+    fn recovery(&mut self, event: &ErrorRecovery) {
+        self.board.recovery(event);
+        self.stream.tell(|| Told::Recovery(event.clone()));
     }
 }
 
@@ -140,7 +204,7 @@ fn note(events: &mut VecDeque<LogEvent>, event: LogEvent) {
 }
 
 /// A notification among what is logged.
-fn told(notification: &Notification) -> LogEvent {
+fn notified(notification: &Notification) -> LogEvent {
     LogEvent {
         at: notification.at,
         level: LogLevel::Error,

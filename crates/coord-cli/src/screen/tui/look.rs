@@ -23,6 +23,12 @@ pub(super) struct Lines {
 }
 
 impl Look {
+    /// What every terminal can.
+    pub(super) const PLAIN: Self = Self {
+        color: false,
+        unicode: false,
+    };
+
     /// What this terminal can show, as its environment says.
     pub(super) fn of_environment(color: ColorChoice) -> Self {
         let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -51,6 +57,16 @@ impl Look {
                 down: "+",
                 up: "+",
             }
+        }
+    }
+
+    /// What a bar is made of; on the critical path, and elsewhere.
+    pub(super) fn bar(self, is_critical: bool) -> &'static str {
+        match (self.unicode, is_critical) {
+            (true, true) => "█",
+            (true, false) => "▒",
+            (false, true) => "#",
+            (false, false) => "=",
         }
     }
 
@@ -100,6 +116,17 @@ impl Look {
 
     pub(super) fn busy(self) -> Style {
         self.colored(Color::Cyan)
+    }
+
+    /// What was looked for; where somebody went to it, and elsewhere.
+    pub(super) fn found(self, is_current: bool) -> Style {
+        let style = match (self.color, is_current) {
+            (true, true) => Style::new().fg(Color::Black).bg(Color::LightYellow),
+            (true, false) => Style::new().fg(Color::Black).bg(Color::Yellow),
+            (false, true) => self.title().add_modifier(Modifier::REVERSED),
+            (false, false) => Style::new().add_modifier(Modifier::REVERSED),
+        };
+        style.remove_modifier(Modifier::DIM)
     }
 
     pub(super) fn quiet(self) -> Style {

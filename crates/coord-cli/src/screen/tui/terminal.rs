@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Stdout, Write, stdout};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crossterm::clipboard::CopyToClipboard;
 use crossterm::cursor::Show;
 use crossterm::execute;
 use crossterm::terminal::{
@@ -15,6 +16,9 @@ type Backend = CrosstermBackend<BufWriter<Stdout>>;
 
 /// Whether the terminal is taken over now: a panic in any thread gives it back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether the screen is the one without a history. It is left once: to leave it again would put the
+/// cursor back to where it was when it was entered.
+static ON_SCREEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal, taken over. Dropped, it is given back.
 pub(super) struct Terminal {
@@ -40,11 +44,35 @@ impl Terminal {
         self.inner.draw(frame).map(drop)
     }
 
+    /// Asks the terminal to put a text into its clipboard (OSC 52). It does not say whether it did.
+    pub(super) fn copy(&mut self, text: String) -> io::Result<()> {
+        execute!(
+            self.inner.backend_mut(),
+            CopyToClipboard::to_clipboard_from(text)
+        )
+    }
+
     /// Gives the terminal back while something is done, and takes it over again.
     pub(super) fn meanwhile(&mut self, something: impl FnOnce()) -> io::Result<()> {
+        let is_on_screen = ON_SCREEN.load(Ordering::Acquire);
         give_back();
         something();
-        take()?;
+        take_keys()?;
+        match is_on_screen {
+            true => self.enter(),
+            false => Ok(()),
+        }
+    }
+
+    /// Shows the screen with the history, where what is written is kept. Keys still come here.
+    pub(super) fn leave(&mut self) -> io::Result<()> {
+        ON_SCREEN.store(false, Ordering::Release);
+        execute!(self.inner.backend_mut(), LeaveAlternateScreen, Show)
+    }
+
+    /// Shows the other one again.
+    pub(super) fn enter(&mut self) -> io::Result<()> {
+        enter()?;
         // Of what it drew before nothing is left. To have it cleared would ask the terminal where
         // its cursor is, and wait for the answer.
         self.inner = empty()?;
@@ -64,19 +92,31 @@ fn empty() -> io::Result<ratatui::Terminal<Backend>> {
 }
 
 fn take() -> io::Result<()> {
-    enable_raw_mode()?;
-    TAKEN.store(true, Ordering::Release);
-    let entered = execute!(stdout(), EnterAlternateScreen);
+    take_keys()?;
+    let entered = enter();
     if entered.is_err() {
         give_back();
     }
     entered
 }
 
+fn take_keys() -> io::Result<()> {
+    enable_raw_mode()?;
+    TAKEN.store(true, Ordering::Release);
+    Ok(())
+}
+
+fn enter() -> io::Result<()> {
+    ON_SCREEN.store(true, Ordering::Release);
+    execute!(stdout(), EnterAlternateScreen)
+}
+
 fn give_back() {
     if TAKEN.swap(false, Ordering::AcqRel) {
         // Nobody is left to tell: the terminal may be gone.
-        let _ = execute!(stdout(), LeaveAlternateScreen, Show);
+        if ON_SCREEN.swap(false, Ordering::AcqRel) {
+            let _ = execute!(stdout(), LeaveAlternateScreen, Show);
+        }
         let _ = stdout().flush();
         let _ = disable_raw_mode();
     }

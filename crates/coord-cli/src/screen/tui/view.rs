@@ -2,6 +2,11 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::form::Form;
+use super::look::Look;
+use super::pane::{Copy, Pane, Way};
+use super::pattern::Pattern;
+use super::prompt::{Prompt, Typed};
 use crate::board::{Board, State};
 use crate::hands::Wish;
 
@@ -11,15 +16,42 @@ pub(super) struct View {
     pub(super) selected: usize,
     /// Whether a person chose that row; until then the view goes where something happens.
     chosen: bool,
-    /// The number of the last line shown; `None`: the newest, whatever it is.
-    pub(super) bottom: Option<u64>,
+    /// In which form the rows are shown.
+    pub(super) form: Form,
+    /// Whether what the process uses is shown above its output; `None`: where there is room.
+    pub(super) measures: Option<bool>,
+    /// Whether it was shown in the last frame.
+    pub(super) has_measures: bool,
+    /// Where in that output.
+    pub(super) pane: Pane,
     /// Whether the output has the whole screen, without a frame, to be copied.
     pub(super) is_wide: bool,
     pub(super) over: Option<Over>,
+    /// What is typed, and for what.
+    pub(super) asking: Option<Asking>,
     /// What is said in the last line until the next key.
     pub(super) notice: Option<String>,
-    /// How many lines of output fit, as drawn last.
-    pub(super) page: u64,
+}
+
+/// What is typed at the bottom of the screen.
+pub(super) struct Asking {
+    pub(super) what: Question,
+    pub(super) prompt: Prompt,
+    /// What was looked for before, for who leaves it as it was.
+    before: Option<Pattern>,
+    /// What is wrong with it.
+    pub(super) fault: Option<String>,
+}
+
+/// What it is typed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Question {
+    /// What to mark.
+    Search,
+    /// What alone to show.
+    Filter,
+    /// What goes with a signal to a step.
+    Signal { step: String, name: String },
 }
 
 /// What lies over the screen.
@@ -40,6 +72,10 @@ pub(super) enum Asked {
     Pause,
     /// To be suspended.
     Suspend,
+    /// To show the run as a stream instead.
+    Stream,
+    /// To put something into the clipboard.
+    Copy(Copy),
     /// To do something with a step or service.
     Wish(Wish),
 }
@@ -49,11 +85,14 @@ impl View {
         Self {
             selected: 0,
             chosen: false,
-            bottom: None,
+            form: Form::List,
+            measures: None,
+            has_measures: false,
+            pane: Pane::default(),
             is_wide: false,
             over: None,
+            asking: None,
             notice: None,
-            page: 1,
         }
     }
 
@@ -77,12 +116,15 @@ impl View {
     fn look_at(&mut self, place: usize) {
         if self.selected != place {
             self.selected = place;
-            self.bottom = None;
+            self.pane.leave();
         }
     }
 
     pub(super) fn key(&mut self, key: KeyEvent, board: &Board) -> Option<Asked> {
         self.notice = None;
+        if self.asking.is_some() {
+            return self.answer(key, board);
+        }
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Char('c') if control => return Some(Asked::Quit),
@@ -92,23 +134,171 @@ impl View {
             KeyCode::Char('t') => self.toggle(Over::Why),
             // Anything else closes what lies over the screen, and does no more.
             _ if self.over.is_some() => self.over = None,
-            KeyCode::Up => self.choose(self.selected.saturating_sub(1), board),
-            KeyCode::Down => self.choose(self.selected + 1, board),
+            KeyCode::Up => self.step(board, |at| at.saturating_sub(1)),
+            KeyCode::Down => self.step(board, |at| at + 1),
             KeyCode::Tab => self.choose(self.next_under_way(board), board),
-            KeyCode::PageUp => self.scroll(board, u64::saturating_sub),
-            KeyCode::PageDown => self.scroll(board, |bottom, page| bottom + page),
-            KeyCode::Char('[') => self.scroll(board, |bottom, _| bottom.saturating_sub(1)),
-            KeyCode::Char(']') => self.scroll(board, |bottom, _| bottom + 1),
-            KeyCode::Home => self.scroll(board, |_, _| 0),
-            KeyCode::End => self.bottom = None,
+            KeyCode::Char('o') => return Some(Asked::Stream),
+            KeyCode::Char('l') => self.form = self.form.next(),
+            KeyCode::Char('m') => self.measures = Some(!self.has_measures),
             KeyCode::Enter => self.is_wide = !self.is_wide,
-            KeyCode::Esc => self.is_wide = false,
-            KeyCode::Char('r') => return self.wish(board, Wish::Restart),
+            KeyCode::Esc => self.leave_one(),
+            KeyCode::Char('r') => return self.again(board),
+            KeyCode::Char('s') => self.signal(board),
             KeyCode::Char('p') if board.outcome.is_none() => return Some(Asked::Pause),
             KeyCode::Char('k') => return self.wish(board, Wish::Stop),
+            code => return self.output_key(code, board),
+        }
+        None
+    }
+
+    /// A key while the run is shown as a stream.
+    pub(super) fn stream_key(key: KeyEvent, board: &Board) -> Option<Asked> {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Char('c') if control => Some(Asked::Quit),
+            KeyCode::Char('z') if control => Some(Asked::Suspend),
+            KeyCode::Char('q') => Some(Asked::Quit),
+            KeyCode::Char('p') if board.outcome.is_none() => Some(Asked::Pause),
+            KeyCode::Char('o') | KeyCode::Esc => Some(Asked::Stream),
+            _ => None,
+        }
+    }
+
+    /// A key that is about the output of the selected row.
+    fn output_key(&mut self, code: KeyCode, board: &Board) -> Option<Asked> {
+        let output = &board.rows.get(self.selected)?.output;
+        let pane = &mut self.pane;
+        pane.catch_up(self.selected, output);
+        match code {
+            KeyCode::PageUp => pane.scroll(output, usize::saturating_sub),
+            KeyCode::PageDown => pane.scroll(output, usize::saturating_add),
+            KeyCode::Char('[') => pane.scroll(output, |bottom, _| bottom.saturating_sub(1)),
+            KeyCode::Char(']') => pane.scroll(output, |bottom, _| bottom.saturating_add(1)),
+            KeyCode::Home | KeyCode::Char('g') => pane.scroll(output, |_, _| 0),
+            KeyCode::End | KeyCode::Char('G' | 'f') => pane.follow(),
+            KeyCode::Char('/') => self.ask(Question::Search),
+            KeyCode::Char('&') => self.ask(Question::Filter),
+            KeyCode::Char('n') => self.go(board, Way::Below),
+            KeyCode::Char('N') => self.go(board, Way::Above),
+            KeyCode::Char('v') => pane.select(output),
+            KeyCode::Char('y') => {
+                let copy = pane.copy(output);
+                pane.selection = None;
+                return self.copied(copy);
+            }
+            KeyCode::Char('Y') => {
+                let copy = pane.copy_all(output);
+                return self.copied(copy);
+            }
             _ => {}
         }
         None
+    }
+
+    /// Leaves what was entered last: the selection, the search, the filter, the output alone.
+    fn leave_one(&mut self) {
+        if self.pane.selection.take().is_some() {
+        } else if self.pane.search.is_some() {
+            self.pane.look_for(None);
+        } else if self.pane.filter.is_some() {
+            self.pane.only(None);
+        } else {
+            self.is_wide = false;
+        }
+    }
+
+    fn ask(&mut self, what: Question) {
+        let matches = match what {
+            Question::Search => &self.pane.search,
+            Question::Filter => &self.pane.filter,
+            Question::Signal { .. } => &None,
+        };
+        let before = matches.as_ref().map(|matches| matches.pattern.clone());
+        self.asking = Some(Asking {
+            what,
+            prompt: Prompt::default(),
+            before,
+            fault: None,
+        });
+    }
+
+    /// A key while something is typed: what is looked for is marked, or shown alone, at once.
+    fn answer(&mut self, key: KeyEvent, board: &Board) -> Option<Asked> {
+        let mut asking = self.asking.take()?;
+        let typed = asking.prompt.key(key);
+        asking.fault = None;
+        if let Question::Signal { step, name } = &asking.what {
+            let (step, name) = (step.clone(), name.clone());
+            return self.answer_signal(typed, asking, step, name);
+        }
+        let pattern = match typed {
+            Typed::Left => asking.before.clone(),
+            Typed::Edited | Typed::Done => Pattern::new(&asking.prompt.text),
+        };
+        let is_some = pattern.is_some();
+        match asking.what {
+            Question::Filter => self.pane.only(pattern),
+            _ => self.pane.look_for(pattern),
+        }
+        match typed {
+            Typed::Done if asking.what == Question::Search && is_some => {
+                self.go(board, Way::Nearest);
+            }
+            Typed::Edited => self.asking = Some(asking),
+            Typed::Done | Typed::Left => {}
+        }
+        None
+    }
+
+    /// What is typed goes with a signal: JSON, or nothing.
+    fn answer_signal(
+        &mut self,
+        typed: Typed,
+        mut asking: Asking,
+        step: String,
+        name: String,
+    ) -> Option<Asked> {
+        match typed {
+            Typed::Left => return None,
+            Typed::Edited => self.asking = Some(asking),
+            Typed::Done => match asking.prompt.json() {
+                Ok(payload) => {
+                    return Some(Asked::Wish(Wish::Signal {
+                        step,
+                        name,
+                        payload,
+                    }));
+                }
+                Err(fault) => {
+                    asking.fault = Some(fault);
+                    self.asking = Some(asking);
+                }
+            },
+        }
+        None
+    }
+
+    fn go(&mut self, board: &Board, way: Way) {
+        if let Some(row) = board.rows.get(self.selected) {
+            self.notice = self.pane.go(self.selected, row, way);
+        }
+    }
+
+    fn copied(&mut self, copy: Option<Copy>) -> Option<Asked> {
+        let said = |lines: usize| match lines {
+            1 => "1 line".to_owned(),
+            lines => format!("{lines} lines"),
+        };
+        self.notice = Some(match &copy {
+            None => "there is nothing to copy".to_owned(),
+            Some(copy) if copy.lines < copy.of => format!(
+                "copied the last {} of {}: a terminal takes no more",
+                said(copy.lines),
+                copy.of
+            ),
+            Some(copy) => format!("copied {}", said(copy.lines)),
+        });
+        copy.map(Asked::Copy)
     }
 
     fn toggle(&mut self, over: Over) {
@@ -117,6 +307,19 @@ impl View {
         } else {
             Some(over)
         };
+    }
+
+    /// Selects the row above or below, as they are shown.
+    fn step(&mut self, board: &Board, to: fn(usize) -> usize) {
+        // In which characters does not matter.
+        let entries = self.form.entries(board, Look::PLAIN);
+        let at = entries
+            .iter()
+            .position(|entry| entry.place == self.selected);
+        let to = to(at.unwrap_or(0)).min(entries.len().saturating_sub(1));
+        if let Some(entry) = entries.get(to) {
+            self.choose(entry.place, board);
+        }
     }
 
     fn choose(&mut self, place: usize, board: &Board) {
@@ -131,30 +334,47 @@ impl View {
         under_way.next().unwrap_or(self.selected)
     }
 
-    /// Moves the last line shown; beyond the newest, new lines are followed again.
-    fn scroll(&mut self, board: &Board, to: fn(u64, u64) -> u64) {
+    /// Runs it again, or what is exhausted.
+    fn again(&mut self, board: &Board) -> Option<Asked> {
+        let row = board.rows.get(self.selected)?;
+        match row.state {
+            State::Paused => Some(Asked::Wish(Wish::Retry(row.id.clone()))),
+            _ => self.wish(board, Wish::Restart),
+        }
+    }
+
+    /// Asks for what goes with the signal for which the row waits.
+    fn signal(&mut self, board: &Board) {
         let Some(row) = board.rows.get(self.selected) else {
             return;
         };
-        let newest = row.output.next().saturating_sub(1);
-        let oldest = (row.output.first() + self.page.saturating_sub(1)).min(newest);
-        let bottom = to(self.bottom.unwrap_or(newest), self.page);
-        self.bottom = (bottom < newest).then_some(bottom.max(oldest));
+        match &row.signal {
+            Some(name) if !row.state.is_over() => {
+                let (step, name) = (row.id.clone(), name.clone());
+                self.ask(Question::Signal { step, name });
+            }
+            Some(_) => self.notice = Some(format!("{} is {}", row.id, row.state.name())),
+            None => self.notice = Some(format!("{} waits for no signal", row.id)),
+        }
     }
 
     fn wish(&mut self, board: &Board, wish: fn(String) -> Wish) -> Option<Asked> {
         let row = board.rows.get(self.selected)?;
         let wish = wish(row.id.clone());
-        if row.state.is_under_way() || matches!(row.state, State::Restarting { .. }) {
+        let is_stop = matches!(wish, Wish::Stop(_));
+        // What only waits is no process.
+        let has_process = row.waits.is_none();
+        let runs = row.state.is_under_way() || matches!(row.state, State::Restarting { .. });
+        if has_process && runs {
             return Some(Asked::Wish(wish));
         }
         self.notice = Some(format!(
             "{} is {}: {}",
             row.id,
             row.state.name(),
-            match wish {
-                Wish::Restart(_) => "only what runs can be restarted",
-                Wish::Stop(_) => "there is nothing to stop",
+            match is_stop {
+                false => "only what runs can be restarted",
+                true => "there is nothing to stop",
             }
         ));
         None

@@ -6,19 +6,23 @@ use ratatui::text::{Line, Span};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::look::Look;
+use super::pattern::Pattern;
 
 /// The columns between two tab stops.
 const TAB: usize = 8;
 
+/// What is marked in a line, and how.
+pub(super) type Marks<'m> = Option<(&'m Pattern, Style)>;
+
 /// The rows of a line on a screen of this width; at least one.
-pub(super) fn rows(line: &str, width: usize, look: Look) -> Vec<Line<'static>> {
+pub(super) fn rows(line: &str, width: usize, look: Look, marks: Marks<'_>) -> Vec<Line<'static>> {
     let mut rows = Rows {
         width: width.max(1),
         rows: Vec::new(),
         row: Vec::new(),
         column: 0,
     };
-    for (text, style) in pieces(line, look) {
+    for (text, style) in marked(pieces(line, look), marks) {
         rows.add(&look.text(&text), style);
     }
     rows.finish()
@@ -60,6 +64,32 @@ fn pieces(line: &str, look: Look) -> Vec<(String, Style)> {
         (span.content.into_owned(), style)
     });
     pieces.collect()
+}
+
+/// The same text, in more pieces where something is marked in it.
+fn marked(pieces: Vec<(String, Style)>, marks: Marks<'_>) -> Vec<(String, Style)> {
+    let Some((pattern, mark)) = marks else {
+        return pieces;
+    };
+    let whole: String = pieces.iter().map(|(text, _)| text.as_str()).collect();
+    let ranges = pattern.ranges(&whole);
+    let mut marked = Vec::new();
+    let mut start = 0;
+    for (text, style) in pieces {
+        let end = start + text.len();
+        // From each edge of a mark to the next.
+        let edges = ranges.iter().flat_map(|range| [range.start, range.end]);
+        let edges = edges.filter(|edge| (start + 1..end).contains(edge));
+        let mut from = start;
+        for edge in edges.chain([end]) {
+            let is_marked = ranges.iter().any(|range| range.contains(&from));
+            let style = if is_marked { style.patch(mark) } else { style };
+            marked.push((text[from - start..edge - start].to_owned(), style));
+            from = edge;
+        }
+        start = end;
+    }
+    marked
 }
 
 struct Rows {
@@ -117,7 +147,7 @@ mod tests {
     };
 
     fn texts(line: &str, width: usize) -> Vec<String> {
-        rows(line, width, LOOK)
+        rows(line, width, LOOK, None)
             .iter()
             .map(ToString::to_string)
             .collect()
@@ -143,14 +173,14 @@ mod tests {
     #[test]
     fn colours_are_kept_across_rows_and_left_out_where_there_are_none() {
         let line = "\u{1b}[31mredder\u{1b}[0m plain";
-        let red = rows(line, 4, LOOK);
+        let red = rows(line, 4, LOOK, None);
         assert_eq!(red[1].spans[0].style.fg, Some(Color::Red));
         assert_eq!(red[1].spans[0].content, "er");
         let plain = Look {
             color: false,
             ..LOOK
         };
-        let spans = rows(line, 80, plain).remove(0).spans;
+        let spans = rows(line, 80, plain, None).remove(0).spans;
         assert!(spans.iter().all(|span| span.style.fg.is_none()));
     }
 
@@ -160,6 +190,22 @@ mod tests {
             unicode: false,
             ..LOOK
         };
-        assert_eq!(rows("a … é", 80, ascii)[0].to_string(), "a ~ ?");
+        assert_eq!(rows("a … é", 80, ascii, None)[0].to_string(), "a ~ ?");
+    }
+
+    #[test]
+    fn what_is_looked_for_is_marked_across_colours_and_rows() {
+        let pattern = Pattern::new("redder").expect("it is not empty");
+        let line = "a \u{1b}[31mred\u{1b}[0mder b";
+        let mark = Style::new().bg(Color::Yellow);
+        let rows = rows(line, 6, LOOK, Some((&pattern, mark)));
+        let spans = rows.iter().flat_map(|row| &row.spans);
+        let marked: String = spans
+            .filter(|span| span.style.bg == Some(Color::Yellow))
+            .map(|span| span.content.as_ref())
+            .collect();
+        assert_eq!(marked, "redder");
+        let texts: Vec<String> = rows.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["a redd", "er b"]);
     }
 }

@@ -2,11 +2,13 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::Line;
 
-use super::{Scene, bytes, cut, heading};
+use super::{Scene, bytes, cut, heading, measures, selected};
 use crate::board::Row;
 use crate::screen::tui::look::Look;
+use crate::screen::tui::pane::Pane;
 use crate::screen::tui::view::View;
 use crate::screen::tui::wrap;
 
@@ -22,17 +24,29 @@ pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
         height: area.height.saturating_sub(1),
         ..area
     };
+    let readings = scene.history.of(view.selected);
+    let has_room = view.measures.unwrap_or(area.height >= measures::HEIGHT_MIN);
+    view.has_measures = has_room && readings.is_some() && rows.height > 2;
+    if let Some(readings) = readings.filter(|_| view.has_measures) {
+        measures::draw(scene, readings, Rect { height: 1, ..rows }, buffer);
+        rows = below(rows);
+    }
     if !row.remark.is_empty() && rows.height > 2 {
         let (_, style) = scene.look.state(row);
         let remark = cut(&row.remark, usize::from(rows.width), scene.look);
         buffer.set_stringn(rows.x, rows.y, remark, rows.width.into(), style);
-        rows = Rect {
-            y: rows.y + 1,
-            height: rows.height - 1,
-            ..rows
-        };
+        rows = below(rows);
     }
     lines(row, view, scene.look, rows, buffer);
+}
+
+/// All but the first row.
+fn below(rows: Rect) -> Rect {
+    Rect {
+        y: rows.y + 1,
+        height: rows.height - 1,
+        ..rows
+    }
 }
 
 /// Draws nothing but the output: what is selected with a mouse is what was printed.
@@ -42,11 +56,28 @@ pub(super) fn wide(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
     }
 }
 
-fn title(scene: &Scene<'_>, row: &Row, view: &View) -> String {
+/// What of it is shown, for the heading.
+fn title(scene: &Scene<'_>, row: &Row, view: &mut View) -> String {
+    let pane = &mut view.pane;
+    pane.catch_up(view.selected, &row.output);
     let mut title = row.id.clone();
-    if let Some(bottom) = view.bottom {
-        let newer = row.output.next().saturating_sub(bottom + 1);
-        title += &format!(", {newer} lines below");
+    if let Some(filter) = &pane.filter {
+        let (text, lines) = (filter.pattern.text(), filter.len());
+        title += &format!(", {lines} with `{text}`");
+    }
+    if let Some(search) = &pane.search {
+        let (text, of) = (search.pattern.text(), search.len());
+        title += &match pane.current {
+            Some(current) => format!(", `{text}` {} of {of}", search.up_to(current)),
+            None => format!(", `{text}` in {of}"),
+        };
+    }
+    if let Some(bottom) = pane
+        .bottom_index(&row.output)
+        .filter(|_| pane.bottom.is_some())
+    {
+        let below = pane.lines(&row.output).len() - bottom - 1;
+        title += &format!(", {below} lines below");
     }
     if let Some(pid) = row.pid {
         title += &format!(", process {pid}");
@@ -61,28 +92,56 @@ fn title(scene: &Scene<'_>, row: &Row, view: &View) -> String {
 /// The lines that fit, the last of them at the bottom; fewer of them at the top.
 fn lines(row: &Row, view: &mut View, look: Look, area: Rect, buffer: &mut Buffer) {
     let (width, height) = (usize::from(area.width), usize::from(area.height));
-    view.page = u64::from(area.height).max(1);
-    let newest = row.output.next().saturating_sub(1);
-    let oldest_bottom = row.output.first() + u64::from(area.height.saturating_sub(1));
-    // What stood there may have made room meanwhile.
-    let bottom = match view.bottom {
-        Some(bottom) => bottom.max(oldest_bottom).min(newest),
-        None => newest,
-    };
-    let mut shown: Vec<Line<'static>> = Vec::new();
-    for number in (row.output.first()..=bottom).rev() {
-        let Some(line) = row.output.line(number) else {
-            break;
-        };
-        let mut wrapped = wrap::rows(line, width, look);
-        wrapped.append(&mut shown);
-        shown = wrapped;
-        if shown.len() >= height {
-            break;
+    let pane = &mut view.pane;
+    pane.catch_up(view.selected, &row.output);
+    pane.page = height;
+    if let Some(reveal) = pane.reveal.take() {
+        pane.bottom = around(row, pane, look, reveal, area);
+    }
+    let mut shown: Vec<(bool, Line<'static>)> = Vec::new();
+    let (mut first, mut last) = (None, None);
+    if let Some(bottom) = pane.bottom_index(&row.output) {
+        let lines = pane.lines(&row.output);
+        for number in (0..=bottom).rev().filter_map(|index| lines.number(index)) {
+            let is_selected = pane.has_selected(number);
+            let wrapped = wrapped(row, pane, look, number, width).into_iter();
+            shown.extend(wrapped.rev().map(|line| (is_selected, line)));
+            (first, last) = (Some(number), last.or(Some(number)));
+            if shown.len() >= height {
+                break;
+            }
         }
     }
-    let first = shown.len().saturating_sub(height);
-    for (line, y) in shown.iter().skip(first).zip(area.y..area.bottom()) {
+    pane.shown = first.zip(last);
+    shown.truncate(height);
+    for ((is_selected, line), y) in shown.iter().rev().zip(area.y..area.bottom()) {
         buffer.set_line(area.x, y, line, area.width);
+        if *is_selected {
+            buffer.set_style(Rect::new(area.x, y, area.width, 1), selected(Style::new()));
+        }
     }
+}
+
+/// The rows of a line.
+fn wrapped(row: &Row, pane: &Pane, look: Look, number: u64, width: usize) -> Vec<Line<'static>> {
+    let line = row.output.line(number).unwrap_or_default();
+    let mark = look.found(pane.current == Some(number));
+    let marks = pane.search.as_ref().map(|search| (&search.pattern, mark));
+    wrap::rows(line, width, look, marks)
+}
+
+/// The last line to be shown so that a line is in the middle, or as near to it as can be.
+fn around(row: &Row, pane: &Pane, look: Look, number: u64, area: Rect) -> Option<u64> {
+    let lines = pane.lines(&row.output);
+    let rows = |number| wrapped(row, pane, look, number, area.width.into()).len();
+    let mut index = lines.index(number);
+    let mut below = 0;
+    while let Some(next) = lines.number(index + 1).filter(|_| index + 1 < lines.len()) {
+        below += rows(next);
+        if below > usize::from(area.height / 2) {
+            break;
+        }
+        index += 1;
+    }
+    lines.number(index)
 }

@@ -8,14 +8,30 @@ use ratatui::widgets::{Clear, Widget};
 use super::{Scene, cut, heading, rule};
 use crate::screen::tui::wrap;
 
-const KEYS: [(&str, &str); 13] = [
+const KEYS: [(&str, &str); 20] = [
     ("up, down", "select a step or service"),
     ("Tab", "select the next one that runs"),
-    ("PgUp, PgDn", "scroll its output by a page"),
-    ("[, ]", "scroll it by a line"),
-    ("Home, End", "to its oldest line; follow its newest"),
-    ("Enter", "its output alone, to be copied; again: back"),
-    ("r", "restart it: a service, or a step that runs"),
+    ("l", "list, tree, graph, bars in time"),
+    ("m", "what its process uses, and prints a second"),
+    ("PgUp, PgDn", "scroll its output by a page; by a line: [, ]"),
+    (
+        "Home; End",
+        "to its oldest line (g); follow its newest (G, f)",
+    ),
+    (
+        "/  n, N",
+        "mark a text; to the next line with it, the one before",
+    ),
+    ("&", "only lines with a text; Esc: all of them again"),
+    ("v", "select lines, with the keys that scroll"),
+    ("y, Y", "copy the selected or shown lines; all of them"),
+    ("Enter", "its output alone; again: back"),
+    ("o", "the run as a stream of lines; again: back"),
+    (
+        "r",
+        "restart what runs; try again what failed in every attempt",
+    ),
+    ("s", "send it the signal it waits for, with JSON"),
     ("k", "stop it: a step that is stopped has failed"),
     ("p", "pause the run: no step begins; again: go on"),
     ("t", "what runs, what waits, and why"),

@@ -1,5 +1,8 @@
 //! Whole screens, as text.
 
+mod forms;
+mod pane;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,6 +54,7 @@ struct Stage {
     board: Board,
     view: View,
     load: Load,
+    history: History,
     events: Vec<LogEvent>,
     look: Look,
 }
@@ -66,6 +70,7 @@ impl Stage {
             board: Board::new(&file, Bounds::of_screen(file.units.len())),
             view: View::new(),
             load: Load::default(),
+            history: History::default(),
             events: Vec::new(),
             look: Look {
                 color: true,
@@ -217,6 +222,7 @@ impl Stage {
         let scene = Scene {
             board: &self.board,
             load: &self.load,
+            history: &self.history,
             events: &self.events,
             ending: None,
             look: self.look,
@@ -288,7 +294,14 @@ async fn the_keys_are_told() {
     let mut stage = Stage::midway().await;
     stage.press(KeyCode::Char('?'));
     let screen = stage.screen(80, 24);
-    for key in ["Enter", "Ctrl-Z", "PgUp", "restart it", "stop it"] {
+    for key in [
+        "Enter",
+        "Ctrl-Z",
+        "PgUp",
+        "restart what runs",
+        "stop it",
+        "this help",
+    ] {
         assert!(screen.contains(key), "{screen}");
     }
 }

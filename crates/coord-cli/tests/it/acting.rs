@@ -1,0 +1,60 @@
+//! What a person does with a step on the live screen: in a terminal, with real keys.
+
+use rustix::process::Signal;
+
+use crate::coord::{Folder, done};
+use crate::terminal::{DOWN, Terminal, coord};
+
+fn kept(folder: &Folder, workflow: &str) -> Terminal {
+    folder.write("coord.toml", workflow);
+    let run = ["run", "--id", "r", "--journal", "state/coord"];
+    Terminal::start(coord(folder.path()).args(run), 24, 80)
+}
+
+/// A step that waits for a signal, and one after it that runs until there is a file.
+const APPROVED: &str = "[[step]]\nid = 'approve'\nsignal = 'go'\n\
+     [[step]]\nid = 'deploy'\nneeds = ['approve']\n\
+     run = 'echo deploying; until test -e done; do sleep 0.01; done'\n";
+
+#[test]
+fn a_step_gets_its_signal_which_outlives_the_program() {
+    let folder = Folder::new();
+    let terminal = kept(&folder, APPROVED);
+    terminal.shows("waits for the signal `go`");
+    terminal.keys("s{\"by\": me}\r");
+    terminal.shows("no JSON: expected value");
+    // The cursor is where the fault is.
+    terminal.keys("\"\u{1b}[C\u{1b}[C\"\r");
+    terminal.shows("deploying");
+    terminal.signal(Signal::KILL);
+    folder.write("done", "");
+    let resumed = done(folder.coord(["resume", "r", "--output", "text"]));
+    resumed.exits(0);
+}
+
+#[test]
+fn what_does_not_wait_for_a_signal_gets_none_and_what_only_waits_is_not_stopped() {
+    let folder = Folder::new();
+    let terminal = kept(&folder, APPROVED);
+    terminal.shows("waits for the signal `go`");
+    terminal.keys("k");
+    terminal.shows("approve is running: there is nothing to stop");
+    terminal.keys(DOWN);
+    terminal.keys("s");
+    terminal.shows("deploy waits for no signal");
+}
+
+#[test]
+fn what_failed_in_every_attempt_is_tried_again() {
+    let folder = Folder::new();
+    let mut terminal = kept(
+        &folder,
+        "[[step]]\nid = 'flaky'\nrun = 'echo trying; test -e mended'\non_exhausted = 'pause'\n",
+    );
+    terminal.shows_all(["paused", "exit code 1"]);
+    folder.write("mended", "");
+    terminal.keys("r");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(0), "{screen}");
+    assert!(screen.contains("completed"), "{screen}");
+}
