@@ -57,6 +57,10 @@ mod shutdown;
 mod error;
 
 pub use config::CoordinationConfig;
+#[cfg(feature = "optimization")]
+pub use config::StreamSettings;
+#[cfg(feature = "config-file")]
+pub use config::{ConfigFault, ConfigFaults};
 pub use coord_bus as bus;
 #[cfg(feature = "event-flows")]
 pub use coord_flow as flow;

@@ -171,14 +171,14 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `event_flows` is off.
+    /// When `event_flows_enabled` is off.
     #[cfg(feature = "event-flows")]
     pub fn choreographer(&self) -> Result<&coord_flow::EventChoreographer, CoordinationError> {
         self.choreographer
             .as_deref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the choreographer",
-                toggle: "event_flows",
+                toggle: "event_flows_enabled",
             })
     }
 
@@ -186,14 +186,14 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `workflows` is off.
+    /// When `workflows_enabled` is off.
     #[cfg(feature = "workflows")]
     pub fn orchestrator(&self) -> Result<&coord_workflow::WorkflowOrchestrator, CoordinationError> {
         self.orchestrator
             .as_ref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the orchestrator",
-                toggle: "workflows",
+                toggle: "workflows_enabled",
             })
     }
 
@@ -201,14 +201,14 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `optimization` is off.
+    /// When `optimization_enabled` is off.
     #[cfg(feature = "optimization")]
     pub fn optimizer(&self) -> Result<&coord_optimize::EventStreamOptimizer, CoordinationError> {
         self.optimizer
             .as_ref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the optimizer",
-                toggle: "optimization",
+                toggle: "optimization_enabled",
             })
     }
 
@@ -216,12 +216,12 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `performance_monitoring` is off.
+    /// When `performance_monitoring_enabled` is off.
     #[cfg(feature = "performance-monitoring")]
     pub fn monitor(&self) -> Result<&coord_monitor::PerformanceMonitor, CoordinationError> {
         self.monitor.as_ref().ok_or(CoordinationError::SwitchedOff {
             part: "the monitor",
-            toggle: "performance_monitoring",
+            toggle: "performance_monitoring_enabled",
         })
     }
 
@@ -229,14 +229,14 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `error_recovery` is off.
+    /// When `error_recovery_enabled` is off.
     #[cfg(feature = "error-recovery")]
     pub fn recovery(&self) -> Result<&coord_recovery::ErrorRecoveryManager, CoordinationError> {
         self.recovery
             .as_ref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the recovery manager",
-                toggle: "error_recovery",
+                toggle: "error_recovery_enabled",
             })
     }
 
@@ -244,14 +244,14 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `integration_patterns` is off.
+    /// When `integration_patterns_enabled` is off.
     #[cfg(feature = "integration-patterns")]
     pub fn processes(&self) -> Result<&coord_patterns::process::ProcessRunner, CoordinationError> {
         self.processes
             .as_ref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the process runner",
-                toggle: "integration_patterns",
+                toggle: "integration_patterns_enabled",
             })
     }
 
@@ -259,7 +259,7 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `integration_patterns` is off.
+    /// When `integration_patterns_enabled` is off.
     #[cfg(feature = "integration-patterns")]
     pub fn patterns(
         &self,
@@ -268,7 +268,7 @@ impl CoordinationModule {
             .as_ref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the registry of patterns",
-                toggle: "integration_patterns",
+                toggle: "integration_patterns_enabled",
             })
     }
 
@@ -276,12 +276,12 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `integration_patterns` or `error_recovery` is off.
+    /// When `integration_patterns_enabled` or `error_recovery_enabled` is off.
     #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
     pub fn services(&self) -> Result<&crate::Services, CoordinationError> {
         let toggle = match self.processes {
-            Some(_) => "error_recovery",
-            None => "integration_patterns",
+            Some(_) => "error_recovery_enabled",
+            None => "integration_patterns_enabled",
         };
         self.services
             .as_ref()

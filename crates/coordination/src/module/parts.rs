@@ -27,7 +27,7 @@ pub(super) fn recovery(
     bus: &Arc<dyn Bus>,
     config: &CoordinationConfig,
 ) -> Started<ErrorRecoveryManager> {
-    if !config.error_recovery {
+    if !config.error_recovery_enabled {
         return Ok(None);
     }
     let recovery = ErrorRecoveryManager::new(Arc::clone(bus), Arc::clone(&config.clock))?;
@@ -40,7 +40,7 @@ pub(super) fn monitor(
     bus: &Arc<dyn Bus>,
     config: &CoordinationConfig,
 ) -> Started<PerformanceMonitor> {
-    if !config.performance_monitoring {
+    if !config.performance_monitoring_enabled {
         return Ok(None);
     }
     let mut monitor = PerformanceMonitor::builder(Arc::clone(bus))
@@ -65,10 +65,18 @@ pub(super) fn optimizer(
     bus: &Arc<dyn Bus>,
     config: &CoordinationConfig,
 ) -> Started<EventStreamOptimizer> {
-    if !config.optimization {
+    use coord_bus::vocabulary::{CLI_COMMAND, PROCESS_OUTPUT, UI_UPDATE};
+
+    if !config.optimization_enabled {
         return Ok(None);
     }
-    Ok(Some(EventStreamOptimizer::new(Arc::clone(bus))))
+    let optimizer = EventStreamOptimizer::new(Arc::clone(bus));
+    config
+        .process_output_stream
+        .apply(&optimizer, &PROCESS_OUTPUT)?;
+    config.cli_command_stream.apply(&optimizer, &CLI_COMMAND)?;
+    config.ui_update_stream.apply(&optimizer, &UI_UPDATE)?;
+    Ok(Some(optimizer))
 }
 
 #[cfg(feature = "event-flows")]
@@ -78,7 +86,7 @@ pub(super) fn choreographer(
 ) -> Started<Arc<EventChoreographer>> {
     use coord_flow::builtin::{process_crash_to_notification, process_lifecycle_to_log};
 
-    if !config.event_flows {
+    if !config.event_flows_enabled {
         return Ok(None);
     }
     let choreographer = EventChoreographer::with_clock(Arc::clone(bus), Arc::clone(&config.clock))?;
@@ -89,7 +97,7 @@ pub(super) fn choreographer(
 
 #[cfg(feature = "integration-patterns")]
 pub(super) fn processes(bus: &dyn Bus, config: &CoordinationConfig) -> Started<ProcessRunner> {
-    if !config.integration_patterns {
+    if !config.integration_patterns_enabled {
         return Ok(None);
     }
     let runner = ProcessRunner::new(bus)?;
@@ -102,7 +110,7 @@ pub(super) fn services(
     config: &CoordinationConfig,
     processes: Option<&ProcessRunner>,
 ) -> Started<crate::Services> {
-    let Some(runner) = processes.filter(|_| config.error_recovery) else {
+    let Some(runner) = processes.filter(|_| config.error_recovery_enabled) else {
         return Ok(None);
     };
     Ok(Some(crate::Services::new(
@@ -117,7 +125,7 @@ pub(super) fn orchestrator(
     bus: &dyn Bus,
     config: &CoordinationConfig,
 ) -> Started<WorkflowOrchestrator> {
-    if !config.workflows {
+    if !config.workflows_enabled {
         return Ok(None);
     }
     let mut orchestrator = WorkflowOrchestrator::builder(bus)
@@ -142,7 +150,7 @@ pub(super) fn patterns(
     config: &CoordinationConfig,
 ) -> Option<IntegrationPatterns> {
     let (bus, clock) = (Arc::clone(bus), Arc::clone(&config.clock));
-    let is_on = config.integration_patterns;
+    let is_on = config.integration_patterns_enabled;
     is_on.then(|| IntegrationPatterns::with_clock(bus, clock))
 }
 

@@ -6,6 +6,8 @@ mod stage;
 mod parts;
 mod patterns;
 mod starting;
+#[cfg(all(feature = "config-file", feature = "metrics"))]
+mod config;
 mod errors;
 mod monitored;
 mod services;
