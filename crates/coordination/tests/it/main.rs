@@ -9,6 +9,7 @@ mod starting;
 #[cfg(all(feature = "config-file", feature = "metrics"))]
 mod config;
 mod errors;
+mod examples;
 mod monitored;
 mod services;
 mod health;
