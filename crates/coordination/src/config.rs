@@ -15,6 +15,10 @@ mod streams;
 #[cfg(feature = "config-file")]
 mod setting;
 #[cfg(feature = "config-file")]
+#[cfg_attr(
+    not(feature = "full"),
+    allow(dead_code, reason = "not every part has settings of every kind")
+)]
 mod value;
 #[cfg(feature = "config-file")]
 mod file;

@@ -102,7 +102,10 @@ async fn what_is_off_says_what_to_do_and_runs_no_task() {
         config.integration_patterns_enabled = false;
     });
     let error = module.monitor().expect_err("it is off").to_string();
-    assert!(error.contains("`performance_monitoring_enabled`"), "{error}");
+    assert!(
+        error.contains("`performance_monitoring_enabled`"),
+        "{error}"
+    );
     no_task_is_left().await;
     let health = module.system_health();
     assert_eq!(health.status, HealthStatus::Healthy);
