@@ -66,4 +66,8 @@ pub enum CoordinationError {
     #[cfg(feature = "integration-patterns")]
     #[error(transparent)]
     Service(#[from] coord_patterns::service::ServiceError),
+    /// Of the interactive command line.
+    #[cfg(feature = "interactive-cli")]
+    #[error(transparent)]
+    Cli(#[from] coord_patterns::cli::CliError),
 }

@@ -52,6 +52,33 @@ mod config;
 mod module;
 #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
 mod services;
+#[cfg(all(
+    feature = "event-flows",
+    any(
+        all(feature = "integration-patterns", feature = "error-recovery"),
+        all(
+            feature = "optimization",
+            any(
+                feature = "process-monitoring",
+                feature = "interactive-cli",
+                feature = "dynamic-ui"
+            )
+        )
+    )
+))]
+mod bundle;
+#[cfg(all(
+    feature = "event-flows",
+    feature = "optimization",
+    any(
+        feature = "process-monitoring",
+        feature = "interactive-cli",
+        feature = "dynamic-ui"
+    )
+))]
+mod streams;
+#[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+mod supervised;
 mod health;
 mod shutdown;
 mod error;
@@ -82,6 +109,8 @@ pub use module::CoordinationModule;
 #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
 pub use services::{ServiceExit, Services};
 pub use shutdown::ShutdownAccount;
+#[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+pub use supervised::SupervisedService;
 
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]

@@ -9,6 +9,28 @@
     feature = "integration-patterns",
 ))]
 mod parts;
+#[cfg(any(
+    feature = "event-flows",
+    feature = "workflows",
+    feature = "error-recovery",
+    feature = "integration-patterns",
+))]
+mod create;
+#[cfg(all(
+    feature = "event-flows",
+    any(
+        all(feature = "integration-patterns", feature = "error-recovery"),
+        all(
+            feature = "optimization",
+            any(
+                feature = "process-monitoring",
+                feature = "interactive-cli",
+                feature = "dynamic-ui"
+            )
+        )
+    )
+))]
+mod bundles;
 
 use std::fmt;
 use std::sync::Arc;
@@ -72,11 +94,21 @@ pub struct CoordinationModule {
     #[cfg(feature = "integration-patterns")]
     patterns: Option<coord_patterns::pattern::IntegrationPatterns>,
     #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
-    services: Option<crate::Services>,
+    services: Option<Arc<crate::Services>>,
     #[cfg(feature = "integration-patterns")]
     processes: Option<coord_patterns::process::ProcessRunner>,
     #[cfg(feature = "event-flows")]
     choreographer: Option<Arc<coord_flow::EventChoreographer>>,
+    #[cfg(all(
+        feature = "event-flows",
+        feature = "optimization",
+        any(
+            feature = "process-monitoring",
+            feature = "interactive-cli",
+            feature = "dynamic-ui"
+        )
+    ))]
+    streams: Option<crate::streams::Streams>,
     #[cfg(feature = "optimization")]
     optimizer: Option<coord_optimize::EventStreamOptimizer>,
     #[cfg(feature = "performance-monitoring")]
@@ -119,6 +151,18 @@ impl CoordinationModule {
         if let (Some(monitor), Some(choreographer)) = (&monitor, &choreographer) {
             parts::read_flows(monitor, choreographer)?;
         }
+        #[cfg(all(
+            feature = "event-flows",
+            feature = "optimization",
+            any(
+                feature = "process-monitoring",
+                feature = "interactive-cli",
+                feature = "dynamic-ui"
+            )
+        ))]
+        let streams = optimizer
+            .clone()
+            .map(|optimizer| crate::streams::Streams::new(optimizer, &config));
         #[cfg(feature = "integration-patterns")]
         let processes = parts::processes(&*bus, &config)?;
         #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
@@ -141,6 +185,16 @@ impl CoordinationModule {
             processes,
             #[cfg(feature = "event-flows")]
             choreographer,
+            #[cfg(all(
+                feature = "event-flows",
+                feature = "optimization",
+                any(
+                    feature = "process-monitoring",
+                    feature = "interactive-cli",
+                    feature = "dynamic-ui"
+                )
+            ))]
+            streams,
             #[cfg(feature = "optimization")]
             optimizer,
             #[cfg(feature = "performance-monitoring")]
@@ -272,6 +326,13 @@ impl CoordinationModule {
             })
     }
 
+    #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+    fn weak_services(&self) -> Result<std::sync::Weak<crate::Services>, CoordinationError> {
+        self.services()?;
+        let services = self.services.as_ref();
+        Ok(services.map_or_else(std::sync::Weak::new, Arc::downgrade))
+    }
+
     /// The services, under supervision.
     ///
     /// # Errors
@@ -284,7 +345,7 @@ impl CoordinationModule {
             None => "integration_patterns_enabled",
         };
         self.services
-            .as_ref()
+            .as_deref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the supervisor of services",
                 toggle,

@@ -109,15 +109,12 @@ pub(super) fn services(
     bus: &dyn Bus,
     config: &CoordinationConfig,
     processes: Option<&ProcessRunner>,
-) -> Started<crate::Services> {
+) -> Started<Arc<crate::Services>> {
     let Some(runner) = processes.filter(|_| config.error_recovery_enabled) else {
         return Ok(None);
     };
-    Ok(Some(crate::Services::new(
-        bus,
-        runner.clone(),
-        &config.clock,
-    )?))
+    let services = crate::Services::new(bus, runner.clone(), &config.clock)?;
+    Ok(Some(Arc::new(services)))
 }
 
 #[cfg(feature = "workflows")]

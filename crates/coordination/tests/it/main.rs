@@ -4,6 +4,12 @@
 mod stage;
 
 mod parts;
+#[cfg(all(
+    feature = "process-monitoring",
+    feature = "interactive-cli",
+    feature = "dynamic-ui"
+))]
+mod bundles;
 mod patterns;
 mod starting;
 #[cfg(all(feature = "config-file", feature = "metrics"))]
