@@ -48,6 +48,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
+pub mod prelude;
 mod config;
 mod module;
 #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
@@ -80,6 +81,7 @@ mod streams;
 #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
 mod supervised;
 mod health;
+mod watch;
 mod shutdown;
 mod error;
 
@@ -111,6 +113,7 @@ pub use services::{ServiceExit, Services};
 pub use shutdown::ShutdownAccount;
 #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
 pub use supervised::SupervisedService;
+pub use watch::{HealthChange, HealthOptions, HealthWatch};
 
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]
