@@ -10,6 +10,8 @@ mod parts;
     feature = "dynamic-ui"
 ))]
 mod bundles;
+#[cfg(feature = "process-monitoring")]
+mod scenarios;
 mod patterns;
 mod starting;
 #[cfg(all(feature = "config-file", feature = "metrics"))]
