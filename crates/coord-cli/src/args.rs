@@ -1,5 +1,7 @@
 //! The command line. Each flag is defined here and nowhere else.
 
+mod audit;
+
 use std::io::{IsTerminal, stdin, stdout};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,6 +12,8 @@ use coordination::bus::time::{Clock, SystemClock};
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+
+pub(crate) use audit::{AuditArgs, AuditCommand, AuditOutput};
 
 use crate::select::Selection;
 
@@ -67,6 +71,11 @@ pub(crate) enum Command {
     Journal {
         #[command(subcommand)]
         of: JournalCommand,
+    },
+    /// Verify, show or export an audit trail.
+    Audit {
+        #[command(subcommand)]
+        of: AuditCommand,
     },
     /// Explain a code that an error began with, or list all codes.
     Explain(ExplainArgs),

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use coordination::bus::{EventLog, StreamQuery};
 use coordination::journal::{CheckReport, Journal, JournalError, JournalOptions};
@@ -9,7 +10,7 @@ use coordination::workflow::nearest;
 use miette::{Diagnostic, Report};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::args::{JournalArgs, JournalCommand};
+use crate::args::{Color, JournalArgs, JournalCommand};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
 use crate::screen;
@@ -19,7 +20,7 @@ const NAMES_COMPARED: usize = 1_000;
 
 /// Why a journal was not checked, or not exported whole. The codes are stable.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-enum JournalFault {
+pub(crate) enum JournalFault {
     #[error("{message}")]
     #[diagnostic(code(coord::journal::failed))]
     Failed { message: String },
@@ -33,6 +34,16 @@ enum JournalFault {
         )
     )]
     Damaged { message: String },
+
+    #[error("{message}")]
+    #[diagnostic(
+        code(coord::audit::tampered),
+        help(
+            "what comes before that entry is what was written; compare the rest with a copy, or with \
+             a head that was kept elsewhere (`--head`)"
+        )
+    )]
+    Tampered { message: String },
 
     #[error("there is no stream `{stream}` in the journal")]
     #[diagnostic(code(coord::journal::no_stream))]
@@ -76,32 +87,37 @@ pub(crate) fn journal(command: &JournalCommand) -> ExitCode {
         JournalCommand::Check(args) => (args, check(args)),
         JournalCommand::Export { of, stream } => (of, export(of, stream.as_deref())),
     };
+    answer(args.color, done)
+}
+
+/// Says on standard error why not, and what the program's exit code is.
+pub(crate) fn answer(color: Color, done: Result<(), JournalFault>) -> ExitCode {
     let Err(fault) = done else {
         return ExitCode::Done;
     };
     let code = match fault {
-        JournalFault::Damaged { .. } => ExitCode::Damaged,
+        JournalFault::Damaged { .. } | JournalFault::Tampered { .. } => ExitCode::Damaged,
         JournalFault::Output(_) => ExitCode::OutputLost,
         JournalFault::Failed { .. } | JournalFault::NoStream { .. } => ExitCode::SetUp,
     };
-    match screen::print_report(args.color, &Report::new(fault)) {
+    match screen::print_report(color, &Report::new(fault)) {
         Ok(()) => code,
         Err(_) => ExitCode::OutputLost,
     }
 }
 
-fn open(args: &JournalArgs) -> Result<(Journal, Runtime), JournalFault> {
+pub(crate) fn open(dir: &Path) -> Result<(Journal, Runtime), JournalFault> {
     let runtime = Builder::new_current_thread().build();
     let runtime = runtime.map_err(|error| JournalFault::Failed {
         message: format!("the program cannot begin: {error}"),
     })?;
-    let journal = JournalOptions::new().existing().open(&args.dir)?;
+    let journal = JournalOptions::new().existing().open(dir)?;
     Ok((journal, runtime))
 }
 
 /// Names on standard output what is damaged, or says that nothing is.
 fn check(args: &JournalArgs) -> Result<(), JournalFault> {
-    let (journal, runtime) = open(args)?;
+    let (journal, runtime) = open(&args.dir)?;
     let report = runtime.block_on(journal.check())?;
     let mut out = screen::out(args.color.into());
     let CheckReport {
@@ -138,7 +154,7 @@ fn check(args: &JournalArgs) -> Result<(), JournalFault> {
 
 /// Prints records on standard output.
 fn export(args: &JournalArgs, stream: Option<&str>) -> Result<(), JournalFault> {
-    let (journal, runtime) = open(args)?;
+    let (journal, runtime) = open(&args.dir)?;
     let out = BufWriter::new(io::stdout().lock());
     let Some(stream) = stream else {
         journal.export(out)?;
@@ -150,7 +166,7 @@ fn export(args: &JournalArgs, stream: Option<&str>) -> Result<(), JournalFault> 
     }
 }
 
-fn no_stream(journal: &Journal, runtime: &Runtime, stream: &str) -> JournalFault {
+pub(crate) fn no_stream(journal: &Journal, runtime: &Runtime, stream: &str) -> JournalFault {
     let newest = StreamQuery::newest_first().limit(NAMES_COMPARED);
     // What cannot be read is no help.
     let streams = runtime

@@ -5,7 +5,8 @@
 //! needs which service, `job` makes a workflow of processes and services, `run` runs that and watches
 //! the signals, `board` keeps what is known of it, `screen` is a subscriber of the bus that shows it.
 //! Runs are kept in a journal: `definition` is what is kept of a file, `kept_output` keeps what processes
-//! print, `runs` are the commands about runs that are there. Beside it, `journal` looks after journals.
+//! print, `runs` are the commands about runs that are there. Beside it, `journal` looks after journals,
+//! and `audit` after audit trails in them.
 
 mod args;
 mod file;
@@ -17,6 +18,7 @@ mod schema;
 mod reference;
 mod graph;
 mod journal;
+mod audit;
 mod runs;
 mod definition;
 mod kept_output;
@@ -78,6 +80,7 @@ fn main() -> std::process::ExitCode {
             runs::tell(&of, Tell::Signal { name, payload }).into()
         }
         Command::Journal { of } => journal::journal(&of).into(),
+        Command::Audit { of } => audit::audit(&of).into(),
         Command::Explain(args) => explain::explain(&args).into(),
         Command::Schema => schema::schema().into(),
         Command::Completions(args) => reference::completions(&args).into(),

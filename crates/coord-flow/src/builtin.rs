@@ -26,7 +26,7 @@ use coord_bus::time::Clock;
 use coord_bus::vocabulary::{
     CLI_COMMAND, CLI_PARSE, CONFIG_CHANGE, CliState, ConfigChange, LOG_EVENTS, LogEvent, LogLevel,
     NOTIFICATION, Notification, OutputStream, PROCESS_HEALTH, PROCESS_LIFECYCLE, PROCESS_OUTPUT,
-    ProcessState, Severity, UI_UPDATE, UiChange, UiUpdate,
+    ProcessState, SERVICE_LIFECYCLE, ServiceState, Severity, UI_UPDATE, UiChange, UiUpdate,
 };
 
 use crate::{EventFlow, OnFailure};
@@ -110,6 +110,51 @@ pub fn process_health_to_log() -> EventFlow {
         })
         .to(&LOG_EVENTS)
         .named("process-health-to-log")
+        .on_failure(OnFailure::Skip)
+}
+
+/// How services get on, as entries of the log: `info`, but `warn` for one that lost what it needs or
+/// ended unasked, and `error` for one that is not ready in time, unhealthy or failed.
+pub fn service_lifecycle_to_log() -> EventFlow {
+    EventFlow::from(&SERVICE_LIFECYCLE)
+        .filter_map(|event| {
+            let (level, message) = match &event.state {
+                ServiceState::Starting => (LogLevel::Info, "starting".to_owned()),
+                ServiceState::Ready { duration } => {
+                    (LogLevel::Info, format!("ready after {duration:.1?}"))
+                }
+                ServiceState::NotReady { answer } => {
+                    (LogLevel::Error, format!("did not become ready: {answer}"))
+                }
+                ServiceState::Unhealthy { answer } => {
+                    (LogLevel::Error, format!("unhealthy: {answer}"))
+                }
+                ServiceState::Draining => (LogLevel::Info, "draining".to_owned()),
+                ServiceState::DependencyLost { dependency, reason } => {
+                    (LogLevel::Warn, format!("lost {dependency}: {reason}"))
+                }
+                ServiceState::DependencyBack { dependency } => {
+                    (LogLevel::Info, format!("{dependency} is back"))
+                }
+                ServiceState::Failed { error } => (LogLevel::Error, format!("failed: {error}")),
+                ServiceState::Ended { asked: true, .. } => (LogLevel::Info, "ended".to_owned()),
+                ServiceState::Ended { exit, asked: false } => {
+                    let how = exit.as_ref().map(|exit| format!(": {exit}"));
+                    let how = how.unwrap_or_default();
+                    (LogLevel::Warn, format!("ended unasked{how}"))
+                }
+                // A state that came into the vocabulary later.
+                _ => return None,
+            };
+            Some(LogEvent {
+                at: event.at,
+                level,
+                source: event.service.clone(),
+                message,
+            })
+        })
+        .to(&LOG_EVENTS)
+        .named("service-lifecycle-to-log")
         .on_failure(OnFailure::Skip)
 }
 

@@ -280,6 +280,21 @@ impl EventChoreographer {
         Ok(course.report(&self.bus.stats()))
     }
 
+    /// Removes a flow and has it end at the next turn of its task, without waiting for that: for who
+    /// cannot wait, such as a `drop`. What it has not handled by now is in the report.
+    ///
+    /// # Errors
+    ///
+    /// [`FlowError::UnknownFlow`].
+    pub fn abort_event_flow(&self, name: &str) -> Result<FlowReport, FlowError> {
+        let mut table = self.flows().table();
+        let course = table.find(name)?;
+        course.abort();
+        table.forget(&course);
+        drop(table);
+        Ok(course.report(&self.bus.stats()))
+    }
+
     /// Stops all flows, each when it has handled what has been published to its sources, and in the
     /// order of the arrows: a flow is asked to stop when those that feed it have. A loop is cut: its
     /// flows are asked together, and what they publish to each other after that goes nowhere. What

@@ -76,6 +76,7 @@ mod run;
 mod pattern;
 mod error;
 
+pub use clap::Command;
 pub use complete::{Candidate, CandidateKind, Completions};
 pub use config::InteractiveCliConfig;
 pub use error::CliError;

@@ -16,6 +16,21 @@ pub enum CoordinationError {
         /// The field of [`CoordinationConfig`](crate::CoordinationConfig) that switches it on.
         toggle: &'static str,
     },
+    /// A file of settings, or the environment, says what cannot be.
+    #[cfg(feature = "config-file")]
+    #[error(transparent)]
+    Config(#[from] crate::ConfigFaults),
+    /// A file of settings could not be read.
+    #[cfg(feature = "config-file")]
+    #[error(
+        "the settings in `{file}` could not be read: {source}; it is to be a text file of at most 1 MiB"
+    )]
+    ConfigUnreadable {
+        /// The file.
+        file: std::path::PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// Of the bus.
     #[error(transparent)]
     Bus(#[from] coord_bus::BusError),
@@ -51,4 +66,8 @@ pub enum CoordinationError {
     #[cfg(feature = "integration-patterns")]
     #[error(transparent)]
     Service(#[from] coord_patterns::service::ServiceError),
+    /// Of the interactive command line.
+    #[cfg(feature = "interactive-cli")]
+    #[error(transparent)]
+    Cli(#[from] coord_patterns::cli::CliError),
 }

@@ -39,6 +39,10 @@ pub struct SystemHealth {
     /// Throughput, durations, memory and processor time; `None` while they are switched off.
     #[cfg(feature = "performance-monitoring")]
     pub performance: Option<coord_monitor::PerformanceMetrics>,
+    /// How many events a second were accepted, by all topics together, over the last ten seconds;
+    /// `None` while monitoring is switched off.
+    #[cfg(feature = "performance-monitoring")]
+    pub throughput: Option<f64>,
     /// What went wrong so far; `None` while recovery is switched off.
     #[cfg(feature = "error-recovery")]
     pub errors: Option<coord_recovery::ErrorStatistics>,
@@ -101,8 +105,9 @@ impl Findings {
 }
 
 impl CoordinationModule {
-    /// How the module is. Cheap enough to ask once a second: it reads counts, and nothing on the way
-    /// of an event.
+    /// How the module is at this moment; for a status that holds, see
+    /// [`watch_health`](Self::watch_health). Cheap enough to ask once a second: it reads counts, and
+    /// nothing on the way of an event.
     ///
     /// | status | when |
     /// |---|---|
@@ -126,6 +131,11 @@ impl CoordinationModule {
         #[cfg(feature = "integration-patterns")]
         let active_patterns = self.look_at_patterns(&mut findings);
         let (status, reasons) = findings.sum_up();
+        #[cfg(feature = "performance-monitoring")]
+        let performance = self
+            .monitor()
+            .ok()
+            .map(coord_monitor::PerformanceMonitor::performance_metrics);
         SystemHealth {
             timestamp: self.clock().now(),
             status,
@@ -141,10 +151,12 @@ impl CoordinationModule {
             #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
             active_services,
             #[cfg(feature = "performance-monitoring")]
-            performance: self
-                .monitor()
-                .ok()
-                .map(coord_monitor::PerformanceMonitor::performance_metrics),
+            throughput: performance.as_ref().map(|measured| {
+                let topics = measured.topics.iter();
+                topics.map(|topic| topic.rates.ten_seconds).sum()
+            }),
+            #[cfg(feature = "performance-monitoring")]
+            performance,
             #[cfg(feature = "error-recovery")]
             errors: self
                 .recovery()

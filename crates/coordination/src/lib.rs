@@ -48,15 +48,48 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
 //! ```
 
+pub mod prelude;
 mod config;
 mod module;
 #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
 mod services;
+#[cfg(all(
+    feature = "event-flows",
+    any(
+        all(feature = "integration-patterns", feature = "error-recovery"),
+        all(
+            feature = "optimization",
+            any(
+                feature = "process-monitoring",
+                feature = "interactive-cli",
+                feature = "dynamic-ui"
+            )
+        )
+    )
+))]
+mod bundle;
+#[cfg(all(
+    feature = "event-flows",
+    feature = "optimization",
+    any(
+        feature = "process-monitoring",
+        feature = "interactive-cli",
+        feature = "dynamic-ui"
+    )
+))]
+mod streams;
+#[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+mod supervised;
 mod health;
+mod watch;
 mod shutdown;
 mod error;
 
 pub use config::CoordinationConfig;
+#[cfg(feature = "optimization")]
+pub use config::StreamSettings;
+#[cfg(feature = "config-file")]
+pub use config::{ConfigFault, ConfigFaults};
 pub use coord_bus as bus;
 #[cfg(feature = "event-flows")]
 pub use coord_flow as flow;
@@ -78,6 +111,9 @@ pub use module::CoordinationModule;
 #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
 pub use services::{ServiceExit, Services};
 pub use shutdown::ShutdownAccount;
+#[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+pub use supervised::SupervisedService;
+pub use watch::{HealthChange, HealthOptions, HealthWatch};
 
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]

@@ -9,6 +9,28 @@
     feature = "integration-patterns",
 ))]
 mod parts;
+#[cfg(any(
+    feature = "event-flows",
+    feature = "workflows",
+    feature = "error-recovery",
+    feature = "integration-patterns",
+))]
+mod create;
+#[cfg(all(
+    feature = "event-flows",
+    any(
+        all(feature = "integration-patterns", feature = "error-recovery"),
+        all(
+            feature = "optimization",
+            any(
+                feature = "process-monitoring",
+                feature = "interactive-cli",
+                feature = "dynamic-ui"
+            )
+        )
+    )
+))]
+mod bundles;
 
 use std::fmt;
 use std::sync::Arc;
@@ -72,11 +94,21 @@ pub struct CoordinationModule {
     #[cfg(feature = "integration-patterns")]
     patterns: Option<coord_patterns::pattern::IntegrationPatterns>,
     #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
-    services: Option<crate::Services>,
+    services: Option<Arc<crate::Services>>,
     #[cfg(feature = "integration-patterns")]
     processes: Option<coord_patterns::process::ProcessRunner>,
     #[cfg(feature = "event-flows")]
     choreographer: Option<Arc<coord_flow::EventChoreographer>>,
+    #[cfg(all(
+        feature = "event-flows",
+        feature = "optimization",
+        any(
+            feature = "process-monitoring",
+            feature = "interactive-cli",
+            feature = "dynamic-ui"
+        )
+    ))]
+    streams: Option<crate::streams::Streams>,
     #[cfg(feature = "optimization")]
     optimizer: Option<coord_optimize::EventStreamOptimizer>,
     #[cfg(feature = "optimization")]
@@ -123,6 +155,18 @@ impl CoordinationModule {
         if let (Some(monitor), Some(choreographer)) = (&monitor, &choreographer) {
             parts::read_flows(monitor, choreographer)?;
         }
+        #[cfg(all(
+            feature = "event-flows",
+            feature = "optimization",
+            any(
+                feature = "process-monitoring",
+                feature = "interactive-cli",
+                feature = "dynamic-ui"
+            )
+        ))]
+        let streams = optimizer
+            .clone()
+            .map(|optimizer| crate::streams::Streams::new(optimizer, &config));
         #[cfg(feature = "integration-patterns")]
         let processes = parts::processes(&*bus, &config)?;
         #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
@@ -145,6 +189,16 @@ impl CoordinationModule {
             processes,
             #[cfg(feature = "event-flows")]
             choreographer,
+            #[cfg(all(
+                feature = "event-flows",
+                feature = "optimization",
+                any(
+                    feature = "process-monitoring",
+                    feature = "interactive-cli",
+                    feature = "dynamic-ui"
+                )
+            ))]
+            streams,
             #[cfg(feature = "optimization")]
             optimizer,
             #[cfg(feature = "optimization")]
@@ -181,14 +235,14 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `event_flows` is off.
+    /// When `event_flows_enabled` is off.
     #[cfg(feature = "event-flows")]
     pub fn choreographer(&self) -> Result<&coord_flow::EventChoreographer, CoordinationError> {
         self.choreographer
             .as_deref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the choreographer",
-                toggle: "event_flows",
+                toggle: "event_flows_enabled",
             })
     }
 
@@ -196,14 +250,14 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `workflows` is off.
+    /// When `workflows_enabled` is off.
     #[cfg(feature = "workflows")]
     pub fn orchestrator(&self) -> Result<&coord_workflow::WorkflowOrchestrator, CoordinationError> {
         self.orchestrator
             .as_ref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the orchestrator",
-                toggle: "workflows",
+                toggle: "workflows_enabled",
             })
     }
 
@@ -211,14 +265,14 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `optimization` is off.
+    /// When `optimization_enabled` is off.
     #[cfg(feature = "optimization")]
     pub fn optimizer(&self) -> Result<&coord_optimize::EventStreamOptimizer, CoordinationError> {
         self.optimizer
             .as_ref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the optimizer",
-                toggle: "optimization",
+                toggle: "optimization_enabled",
             })
     }
 
@@ -226,12 +280,12 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `performance_monitoring` is off.
+    /// When `performance_monitoring_enabled` is off.
     #[cfg(feature = "performance-monitoring")]
     pub fn monitor(&self) -> Result<&coord_monitor::PerformanceMonitor, CoordinationError> {
         self.monitor.as_ref().ok_or(CoordinationError::SwitchedOff {
             part: "the monitor",
-            toggle: "performance_monitoring",
+            toggle: "performance_monitoring_enabled",
         })
     }
 
@@ -239,14 +293,14 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `error_recovery` is off.
+    /// When `error_recovery_enabled` is off.
     #[cfg(feature = "error-recovery")]
     pub fn recovery(&self) -> Result<&coord_recovery::ErrorRecoveryManager, CoordinationError> {
         self.recovery
             .as_ref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the recovery manager",
-                toggle: "error_recovery",
+                toggle: "error_recovery_enabled",
             })
     }
 
@@ -254,14 +308,14 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `integration_patterns` is off.
+    /// When `integration_patterns_enabled` is off.
     #[cfg(feature = "integration-patterns")]
     pub fn processes(&self) -> Result<&coord_patterns::process::ProcessRunner, CoordinationError> {
         self.processes
             .as_ref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the process runner",
-                toggle: "integration_patterns",
+                toggle: "integration_patterns_enabled",
             })
     }
 
@@ -269,7 +323,7 @@ impl CoordinationModule {
     ///
     /// # Errors
     ///
-    /// When `integration_patterns` is off.
+    /// When `integration_patterns_enabled` is off.
     #[cfg(feature = "integration-patterns")]
     pub fn patterns(
         &self,
@@ -278,23 +332,30 @@ impl CoordinationModule {
             .as_ref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the registry of patterns",
-                toggle: "integration_patterns",
+                toggle: "integration_patterns_enabled",
             })
+    }
+
+    #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+    fn weak_services(&self) -> Result<std::sync::Weak<crate::Services>, CoordinationError> {
+        self.services()?;
+        let services = self.services.as_ref();
+        Ok(services.map_or_else(std::sync::Weak::new, Arc::downgrade))
     }
 
     /// The services, under supervision.
     ///
     /// # Errors
     ///
-    /// When `integration_patterns` or `error_recovery` is off.
+    /// When `integration_patterns_enabled` or `error_recovery_enabled` is off.
     #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
     pub fn services(&self) -> Result<&crate::Services, CoordinationError> {
         let toggle = match self.processes {
-            Some(_) => "error_recovery",
-            None => "integration_patterns",
+            Some(_) => "error_recovery_enabled",
+            None => "integration_patterns_enabled",
         };
         self.services
-            .as_ref()
+            .as_deref()
             .ok_or(CoordinationError::SwitchedOff {
                 part: "the supervisor of services",
                 toggle,

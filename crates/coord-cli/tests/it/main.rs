@@ -9,6 +9,7 @@ mod failing;
 mod files;
 mod interrupts;
 mod journals;
+mod audits;
 mod kept;
 mod json_lines;
 mod live;

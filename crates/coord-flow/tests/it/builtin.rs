@@ -8,7 +8,8 @@ use coord_bus::vocabulary::{
     CLI_COMMAND, CLI_PARSE, CONFIG_CHANGE, CliCommand, CliFault, CliParse, CliState, ConfigChange,
     ConfigValue, Exit, LOG_EVENTS, LogEvent, LogLevel, NOTIFICATION, Notification, OutputStream,
     PROCESS_HEALTH, PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProbeKind, ProcessHealth, ProcessLifecycle,
-    ProcessOutput, ProcessState, Severity, UI_UPDATE, UiChange, UiUpdate,
+    ProcessOutput, ProcessState, SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState, Severity,
+    UI_UPDATE, UiChange, UiUpdate,
 };
 use coord_bus::{BusExt, Event, Timestamp, Topic};
 use coord_flow::{EventFlow, builtin};
@@ -72,6 +73,56 @@ async fn the_log_tells_how_processes_start_and_end() {
         (LogLevel::Info, "exit code 0"),
         (LogLevel::Warn, "exit code 3"),
         (LogLevel::Warn, "killed by signal 9"),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_how_services_get_on() {
+    let states = [
+        ServiceState::Starting,
+        ServiceState::Ready {
+            duration: Duration::from_millis(1500),
+        },
+        ServiceState::Unhealthy {
+            answer: "connection refused".to_owned(),
+        },
+        ServiceState::DependencyLost {
+            dependency: "db".to_owned(),
+            reason: "it has ended".to_owned(),
+        },
+        ServiceState::Failed {
+            error: "no space left".to_owned(),
+        },
+        ServiceState::Ended {
+            exit: Some(Exit::code(3)),
+            asked: false,
+        },
+        ServiceState::Ended {
+            exit: Some(Exit::signal(15)),
+            asked: true,
+        },
+    ];
+    let events = states.map(|state| ServiceLifecycle {
+        service: "web".to_owned(),
+        at: THEN,
+        state,
+    });
+    let topics = (&SERVICE_LIFECYCLE, &LOG_EVENTS);
+    let log = through(builtin::service_lifecycle_to_log(), topics, events).await;
+    assert!(log.iter().all(|entry| entry.source == "web"));
+    let told: Vec<_> = log
+        .iter()
+        .map(|entry| (entry.level, &*entry.message))
+        .collect();
+    let expected = [
+        (LogLevel::Info, "starting"),
+        (LogLevel::Info, "ready after 1.5s"),
+        (LogLevel::Error, "unhealthy: connection refused"),
+        (LogLevel::Warn, "lost db: it has ended"),
+        (LogLevel::Error, "failed: no space left"),
+        (LogLevel::Warn, "ended unasked: exit code 3"),
+        (LogLevel::Info, "ended"),
     ];
     assert_eq!(told, expected);
 }

@@ -105,6 +105,27 @@ async fn what_a_flow_has_not_handled_by_the_deadline_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flow_that_is_aborted_leaves_what_it_has_not_handled_and_its_name_is_free_at_once() {
+    let stage = Stage::new();
+    stage.choreographer.add_event_flow(copying()).unwrap();
+    let mut sleeper = stage.bus.subscribe(&TENFOLD).unwrap();
+    let publisher = stage.publisher();
+    publish(&publisher, 0..7).await;
+    idle().await;
+    let report = stage.choreographer.abort_event_flow("copy").unwrap();
+    assert_eq!((report.left, report.stats.published), (3, 4));
+    stage.choreographer.add_event_flow(copying()).unwrap();
+    idle().await;
+    assert_eq!(ready(&mut sleeper), [0, 1, 2, 3]);
+    publish(&publisher, [9]).await;
+    idle().await;
+    assert_eq!(ready(&mut sleeper), [9]);
+    stage.choreographer.abort_event_flow("copy").unwrap();
+    let unknown = stage.choreographer.abort_event_flow("copy");
+    assert!(matches!(unknown, Err(FlowError::UnknownFlow { .. })));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_removal_that_is_dropped_can_be_taken_up_again() {
     let stage = Stage::new();
     stage.choreographer.add_event_flow(copying()).unwrap();

@@ -27,7 +27,7 @@ pub(super) fn recovery(
     bus: &Arc<dyn Bus>,
     config: &CoordinationConfig,
 ) -> Started<ErrorRecoveryManager> {
-    if !config.error_recovery {
+    if !config.error_recovery_enabled {
         return Ok(None);
     }
     let recovery = ErrorRecoveryManager::new(Arc::clone(bus), Arc::clone(&config.clock))?;
@@ -40,7 +40,7 @@ pub(super) fn monitor(
     bus: &Arc<dyn Bus>,
     config: &CoordinationConfig,
 ) -> Started<PerformanceMonitor> {
-    if !config.performance_monitoring {
+    if !config.performance_monitoring_enabled {
         return Ok(None);
     }
     let mut monitor = PerformanceMonitor::builder(Arc::clone(bus))
@@ -65,10 +65,18 @@ pub(super) fn optimizer(
     bus: &Arc<dyn Bus>,
     config: &CoordinationConfig,
 ) -> Started<EventStreamOptimizer> {
-    if !config.optimization {
+    use coord_bus::vocabulary::{CLI_COMMAND, PROCESS_OUTPUT, UI_UPDATE};
+
+    if !config.optimization_enabled {
         return Ok(None);
     }
-    Ok(Some(EventStreamOptimizer::new(Arc::clone(bus))))
+    let optimizer = EventStreamOptimizer::new(Arc::clone(bus));
+    config
+        .process_output_stream
+        .apply(&optimizer, &PROCESS_OUTPUT)?;
+    config.cli_command_stream.apply(&optimizer, &CLI_COMMAND)?;
+    config.ui_update_stream.apply(&optimizer, &UI_UPDATE)?;
+    Ok(Some(optimizer))
 }
 
 /// Who owns the task that reports on streams, if they are reported on.
@@ -94,7 +102,7 @@ pub(super) fn choreographer(
 ) -> Started<Arc<EventChoreographer>> {
     use coord_flow::builtin::{process_crash_to_notification, process_lifecycle_to_log};
 
-    if !config.event_flows {
+    if !config.event_flows_enabled {
         return Ok(None);
     }
     let choreographer = EventChoreographer::with_clock(Arc::clone(bus), Arc::clone(&config.clock))?;
@@ -105,7 +113,7 @@ pub(super) fn choreographer(
 
 #[cfg(feature = "integration-patterns")]
 pub(super) fn processes(bus: &dyn Bus, config: &CoordinationConfig) -> Started<ProcessRunner> {
-    if !config.integration_patterns {
+    if !config.integration_patterns_enabled {
         return Ok(None);
     }
     let runner = ProcessRunner::new(bus)?;
@@ -117,15 +125,12 @@ pub(super) fn services(
     bus: &dyn Bus,
     config: &CoordinationConfig,
     processes: Option<&ProcessRunner>,
-) -> Started<crate::Services> {
-    let Some(runner) = processes.filter(|_| config.error_recovery) else {
+) -> Started<Arc<crate::Services>> {
+    let Some(runner) = processes.filter(|_| config.error_recovery_enabled) else {
         return Ok(None);
     };
-    Ok(Some(crate::Services::new(
-        bus,
-        runner.clone(),
-        &config.clock,
-    )?))
+    let services = crate::Services::new(bus, runner.clone(), &config.clock)?;
+    Ok(Some(Arc::new(services)))
 }
 
 #[cfg(feature = "workflows")]
@@ -133,7 +138,7 @@ pub(super) fn orchestrator(
     bus: &dyn Bus,
     config: &CoordinationConfig,
 ) -> Started<WorkflowOrchestrator> {
-    if !config.workflows {
+    if !config.workflows_enabled {
         return Ok(None);
     }
     let mut orchestrator = WorkflowOrchestrator::builder(bus)
@@ -158,7 +163,7 @@ pub(super) fn patterns(
     config: &CoordinationConfig,
 ) -> Option<IntegrationPatterns> {
     let (bus, clock) = (Arc::clone(bus), Arc::clone(&config.clock));
-    let is_on = config.integration_patterns;
+    let is_on = config.integration_patterns_enabled;
     is_on.then(|| IntegrationPatterns::with_clock(bus, clock))
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use coordination::bus::time::{Instant, sleep};
 use coordination::bus::{Backoff, Bus, BusExt, Publisher, Subscriber, Topic};
 use coordination::flow::EventFlow;
 use coordination::patterns::process::ProcessSpec;
 use coordination::patterns::service::{Check, Probe, ServiceSpec};
 use coordination::recovery::ChildSpec;
-use coordination::{HealthStatus, MAX_REASONS};
+use coordination::{HealthOptions, HealthStatus, MAX_REASONS};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -211,6 +212,69 @@ async fn as_json_it_says_the_same() {
     assert_eq!(json["active_flows"], 3);
     assert_eq!(json["active_workflows"], 0);
     assert_eq!(json["errors"]["total"], 0);
+    assert!(json["throughput"].is_number());
     assert!(json["performance"]["process"]["memory_bytes"].as_u64() > Some(0));
     assert_eq!(health.to_string(), format!("degraded: {reason}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_counts_when_it_has_held_for_three_looks() {
+    let stage = Stage::new();
+    let mut health = stage.module.watch_health(HealthOptions::default());
+    let begun = Instant::now();
+    // Full for less than three looks, time and again: nothing is told.
+    let flapping = async {
+        let mut slow = stage.bus.subscribe(&OUT).unwrap();
+        let numbers = stage.bus.publisher(&OUT).unwrap();
+        for _ in 0..5 {
+            let full = overfill(numbers.clone());
+            sleep(Duration::from_millis(2100)).await;
+            assert_eq!(stage.health().0, HealthStatus::Degraded);
+            slow.recv().await.unwrap();
+            slow.recv().await.unwrap();
+            full.await.unwrap();
+            sleep(Duration::from_millis(1900)).await;
+        }
+    };
+    let told = tokio::select! {
+        told = health.changed() => Some(told),
+        () = flapping => None,
+    };
+    assert!(told.is_none(), "{told:?}");
+    assert_eq!(begun.elapsed().as_secs(), 20);
+    assert_eq!(health.status(), HealthStatus::Healthy);
+
+    // Full and not read: told at the third look, and not told to be well before the third.
+    let mut slow = stage.bus.subscribe(&OUT).unwrap();
+    let full = overfill(stage.bus.publisher(&OUT).unwrap());
+    let begun = Instant::now();
+    let change = health.changed().await;
+    assert_eq!(
+        (change.from, change.to),
+        (HealthStatus::Healthy, HealthStatus::Degraded)
+    );
+    assert!(change.health.reasons[0].contains("`out` is full"));
+    assert!((2..=3).contains(&begun.elapsed().as_secs()));
+    slow.recv().await.unwrap();
+    slow.recv().await.unwrap();
+    full.await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(health.changed().await.to, HealthStatus::Healthy);
+    assert!((2..=3).contains(&begun.elapsed().as_secs()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_published_is_in_the_throughput() {
+    let stage = Stage::new();
+    let numbers = stage.bus.publisher(&IN).unwrap();
+    let mut reader = stage.bus.subscribe(&IN).unwrap();
+    for _ in 0..100 {
+        for number in 0..50 {
+            numbers.publish(number).await.unwrap();
+            reader.recv().await.unwrap();
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    let throughput = stage.module.system_health().throughput.unwrap();
+    assert!((200.0..300.0).contains(&throughput), "{throughput}");
 }

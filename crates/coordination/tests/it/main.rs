@@ -4,8 +4,18 @@
 mod stage;
 
 mod parts;
+#[cfg(all(
+    feature = "process-monitoring",
+    feature = "interactive-cli",
+    feature = "dynamic-ui"
+))]
+mod bundles;
+#[cfg(feature = "process-monitoring")]
+mod scenarios;
 mod patterns;
 mod starting;
+#[cfg(all(feature = "config-file", feature = "metrics"))]
+mod config;
 mod errors;
 mod examples;
 mod monitored;

@@ -51,22 +51,34 @@ async fn every_part_is_there_by_default() {
 async fn a_part_that_is_off_names_its_toggle_and_no_other_part_is_missing() {
     type Set = fn(&mut CoordinationConfig);
     let toggles: [(&str, Set, &[usize]); 6] = [
-        ("event_flows", |config| config.event_flows = false, &[0]),
-        ("workflows", |config| config.workflows = false, &[1]),
-        ("optimization", |config| config.optimization = false, &[2]),
         (
-            "performance_monitoring",
-            |config| config.performance_monitoring = false,
+            "event_flows_enabled",
+            |config| config.event_flows_enabled = false,
+            &[0],
+        ),
+        (
+            "workflows_enabled",
+            |config| config.workflows_enabled = false,
+            &[1],
+        ),
+        (
+            "optimization_enabled",
+            |config| config.optimization_enabled = false,
+            &[2],
+        ),
+        (
+            "performance_monitoring_enabled",
+            |config| config.performance_monitoring_enabled = false,
             &[3],
         ),
         (
-            "error_recovery",
-            |config| config.error_recovery = false,
+            "error_recovery_enabled",
+            |config| config.error_recovery_enabled = false,
             &[4, 6],
         ),
         (
-            "integration_patterns",
-            |config| config.integration_patterns = false,
+            "integration_patterns_enabled",
+            |config| config.integration_patterns_enabled = false,
             &[5, 6, 7],
         ),
     ];
@@ -82,15 +94,18 @@ async fn a_part_that_is_off_names_its_toggle_and_no_other_part_is_missing() {
 #[tokio::test(start_paused = true)]
 async fn what_is_off_says_what_to_do_and_runs_no_task() {
     let module = module(|config| {
-        config.event_flows = false;
-        config.workflows = false;
-        config.optimization = false;
-        config.performance_monitoring = false;
-        config.error_recovery = false;
-        config.integration_patterns = false;
+        config.event_flows_enabled = false;
+        config.workflows_enabled = false;
+        config.optimization_enabled = false;
+        config.performance_monitoring_enabled = false;
+        config.error_recovery_enabled = false;
+        config.integration_patterns_enabled = false;
     });
     let error = module.monitor().expect_err("it is off").to_string();
-    assert!(error.contains("`performance_monitoring`"), "{error}");
+    assert!(
+        error.contains("`performance_monitoring_enabled`"),
+        "{error}"
+    );
     no_task_is_left().await;
     let health = module.system_health();
     assert_eq!(health.status, HealthStatus::Healthy);

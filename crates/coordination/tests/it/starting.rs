@@ -166,9 +166,9 @@ async fn an_error_is_counted_also_where_no_other_part_takes_time_to_stop() {
         let bus = Arc::new(LocalBus::new());
         let mut errors = bus.subscribe(&ERROR_DETECTED).unwrap();
         let mut config = CoordinationConfig::default();
-        config.event_flows = false;
-        config.performance_monitoring = false;
-        config.integration_patterns = false;
+        config.event_flows_enabled = false;
+        config.performance_monitoring_enabled = false;
+        config.integration_patterns_enabled = false;
         let module = CoordinationModule::start(bus, config).unwrap();
         let orchestrator = module.orchestrator().unwrap();
         within(orchestrator.execute_workflow(&failing(), ()))
