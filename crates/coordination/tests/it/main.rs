@@ -13,3 +13,4 @@ mod services;
 mod health;
 mod shutdown;
 mod kills;
+mod chaos;
