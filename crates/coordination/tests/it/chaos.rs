@@ -11,7 +11,7 @@ mod runs;
 mod survivors;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use coordination::bus::time::sleep;
@@ -22,20 +22,36 @@ use crate::stage::no_task_is_left;
 use events::Events;
 use runs::Seen;
 use survivors::{Calls, Children, Mood, Moody};
-use world::{Carrier, RESULTS, World};
+use world::{CHAOS, Carrier, RESULTS, World};
 
-const ROUNDS: usize = 6;
-const LONG: Duration = Duration::from_secs(60);
+const ROUNDS: usize = 5;
+
+/// Far longer than anything takes that is to come to an end.
+const LONG: Duration = Duration::from_secs(20);
 
 fn seeds() -> Vec<u64> {
     match std::env::var("CHAOS_SEED") {
         Ok(seed) => vec![seed.parse().expect("a seed is a number")],
-        Err(_) => vec![1, 2, 3],
+        Err(_) => vec![1, 2],
     }
+}
+
+/// Panics that belong to the chaos are not printed: there are hundreds, each with its backtrace.
+fn hush() {
+    static HUSHED: Once = Once::new();
+    HUSHED.call_once(|| {
+        let print = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !panic.payload_as_str().is_some_and(|it| it.contains(CHAOS)) {
+                print(panic);
+            }
+        }));
+    });
 }
 
 /// A run of each seed on this carrier.
 fn runs_on(carrier: Carrier) {
+    hush();
     for seed in seeds() {
         println!("CHAOS_SEED={seed}, {carrier:?}");
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -104,9 +120,9 @@ async fn stalled(world: &World) {
     world.load.stall(true);
     sleep(LONG).await;
     let told = health(world);
-    let (name, is_full) = (RESULTS.name(), told.status == HealthStatus::Degraded);
-    let reason = format!("topic `{name}` is full");
-    assert!(is_full && told.to_string().contains(&reason), "{told}");
+    let reason = format!("topic `{}` is full", RESULTS.name());
+    assert_eq!(told.status, HealthStatus::Degraded, "{told}");
+    assert!(told.to_string().contains(&reason), "{told}");
     world.load.stall(false);
 }
 
@@ -128,7 +144,8 @@ async fn failed(world: &World, mood: &watch::Sender<Mood>) {
     let reason = "unhealthy: pattern `moody`: it has had enough";
     assert_eq!(told.to_string(), reason);
     let patterns = world.module.patterns().unwrap();
-    patterns.disable("moody", LONG).await.unwrap();
+    let report = patterns.disable("moody", LONG).await.unwrap();
+    assert!(report.is_complete(), "{report:?}");
     mood.send_replace(Mood::Well);
     patterns.enable("moody").await.unwrap();
 }
@@ -168,7 +185,10 @@ async fn leaves_nothing(world: Arc<World>) {
     let drained = world.bus.drain(LONG).await;
     assert!(drained.is_complete(), "{drained:?}");
     let report = world.scope.shutdown(LONG).await;
-    assert!(report.aborted.is_empty() && report.panicked == 0, "{report:?}");
+    assert!(
+        report.aborted.is_empty() && report.panicked == 0,
+        "{report:?}"
+    );
     let Ok(World { module, bus, .. }) = Arc::try_unwrap(world) else {
         panic!("a task holds on to the world");
     };
@@ -176,7 +196,8 @@ async fn leaves_nothing(world: Arc<World>) {
     for topic in bus.stats() {
         assert!(topic.subscribers.is_empty(), "{topic:?}");
         assert!(topic.publishers.is_empty(), "{topic:?}");
-        assert_eq!((topic.depth, topic.waiting_publishers), (0, 0), "{topic:?}");
+        assert!(topic.depth == 0 || topic.retain > 0, "{topic:?}");
+        assert_eq!(topic.waiting_publishers, 0, "{topic:?}");
         assert!(topic.ledger.is_balanced(), "{topic:?}");
     }
     drop(bus);

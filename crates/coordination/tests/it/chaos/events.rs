@@ -8,7 +8,7 @@ use coordination::optimize::per_second;
 use fastrand::Rng;
 use tokio_stream::StreamExt;
 
-use super::world::{Count, Load, NUMBERS, PACED, RESULTS, World, a_while};
+use super::world::{CHAOS, Count, Load, NUMBERS, PACED, RESULTS, World, a_while};
 
 const FLOW: &str = "chaos";
 
@@ -57,7 +57,7 @@ impl World {
             }
             if number % 97 == 5 {
                 of_flow.panicked.one();
-                panic!("at {number}");
+                panic!("at {number}, {CHAOS}");
             }
             of_flow.made.one();
             Ok(number * 2)
@@ -78,8 +78,12 @@ impl World {
         let (oldest, latest) = (oldest.expect("it is open"), latest.expect("it is open"));
         let optimizer = self.module.optimizer().expect("it is on");
         let pace = per_second(5);
-        optimizer.configure_buffer_size(&NUMBERS, 8).expect("it is a size");
-        optimizer.configure_rate_limit(&NUMBERS, pace).expect("it is a rate");
+        optimizer
+            .configure_buffer_size(&NUMBERS, 8)
+            .expect("it is a size");
+        optimizer
+            .configure_rate_limit(&NUMBERS, pace)
+            .expect("it is a rate");
         let into = optimizer.optimize_into(&NUMBERS, &PACED, &self.scope);
         into.expect("the topics are open");
         let batches = optimizer.subscribe(&NUMBERS).expect("it is open");
@@ -166,7 +170,11 @@ impl World {
                 _ => &counts.read,
             };
             assert_eq!(subscriber.ledger.delivered, counted.get(), "{subscriber:?}");
-            assert_eq!(subscriber.ledger.published, counts.read.get(), "{subscriber:?}");
+            assert_eq!(
+                subscriber.ledger.published,
+                counts.read.get(),
+                "{subscriber:?}"
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use coordination::workflow::{
 };
 use fastrand::Rng;
 
-use super::world::{Count, World, a_while};
+use super::world::{CHAOS, Count, World, a_while};
 use crate::stage::within;
 
 /// What the world has seen of the runs, by run.
@@ -36,7 +36,6 @@ impl Seen {
         let mut runs = self.runs.lock().expect("nobody panics with it");
         see(runs.entry(run).or_default());
     }
-
 }
 
 /// Something is reserved, which fails at first, and is undone when the charge fails for good.
@@ -79,7 +78,7 @@ fn order(seen: &Seen, chance: Rng) -> Workflow<u64, Durable> {
         .run_with(move |context: StepContext, number: Arc<u64>| {
             let (seen, draw) = (of_charge.clone(), draw_charge.clone());
             async move {
-                assert!(draw() >= 0.35, "the card reader is on fire");
+                assert!(draw() >= 0.35, "the card reader is on fire, {CHAOS}");
                 let key = context.idempotency_key().to_string();
                 seen.of(*number, |effects| {
                     effects.charged += 1;
@@ -117,7 +116,10 @@ async fn see_through(world: &World, workflow: &Workflow<u64, Durable>, number: u
     let id = RunId::named(format!("order-{number}")).expect("it is a name");
     let orchestrator = world.module.orchestrator().expect("it is on");
     let status = loop {
-        if let Ok(run) = orchestrator.start_durable(workflow, id.clone(), number).await {
+        if let Ok(run) = orchestrator
+            .start_durable(workflow, id.clone(), number)
+            .await
+        {
             match timeout(Duration::from_secs(60), run.outcome()).await {
                 Ok(Ok(outcome)) => break outcome.status,
                 Ok(Err(_)) => {}

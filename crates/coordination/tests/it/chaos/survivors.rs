@@ -13,7 +13,7 @@ use coordination::recovery::{ChildContext, ChildError, ChildSpec, Guard, Supervi
 use fastrand::Rng;
 use tokio::sync::watch;
 
-use super::world::{Carrier, Count, World, a_while};
+use super::world::{CHAOS, Carrier, Count, World, a_while};
 
 const CHILDREN: usize = 4;
 const PLACES: usize = 3;
@@ -65,7 +65,10 @@ impl Children {
     /// Stops them, and holds what was told of them against what they did.
     pub(crate) async fn check(&self, world: &World, carrier: Carrier) {
         let report = self.supervisor.shutdown(Duration::from_secs(60)).await;
-        assert!(report.aborted.is_empty() && report.untold == 0, "{report:?}");
+        assert!(
+            report.aborted.is_empty() && report.untold == 0,
+            "{report:?}"
+        );
         sleep(Duration::from_secs(1)).await;
         for (number, begun) in self.begun.iter().enumerate() {
             let child = self.supervisor.child(&format!("child-{number}"));
@@ -84,7 +87,10 @@ impl Children {
         let statistics = manager.error_statistics();
         let heard = self.heard.get();
         assert!(statistics.total <= heard, "{statistics:?}");
-        assert!(statistics.total + statistics.missed >= heard, "{statistics:?}");
+        assert!(
+            statistics.total + statistics.missed >= heard,
+            "{statistics:?}"
+        );
     }
 }
 
@@ -118,7 +124,7 @@ fn flaky(
             match random.u8(0..3) {
                 0 => Err(ChildError::message("the connection was lost")),
                 1 => Ok(()),
-                _ => panic!("a child at its end"),
+                _ => panic!("a child has ended, {CHAOS}"),
             }
         })
     }

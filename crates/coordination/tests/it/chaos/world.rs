@@ -1,7 +1,7 @@
 //! Where the chaos happens: a module, what it is loaded with, and what the test counts of it.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coordination::bus::time::{Clock, Instant, sleep};
@@ -18,6 +18,9 @@ use super::unreliable::Unreliable;
 pub(crate) const NUMBERS: Topic<u64> = Topic::new("chaos.numbers").capacity(64);
 pub(crate) const RESULTS: Topic<u64> = Topic::new("chaos.results").capacity(16);
 pub(crate) const PACED: Topic<u64> = Topic::new("chaos.paced").capacity(64);
+
+/// What a panic says that is a part of it.
+pub(crate) const CHAOS: &str = "as the chaos wants it";
 
 /// What carries the events: one process; a bus of bytes on which they are late; one that loses some and
 /// doubles others, too.
@@ -90,7 +93,9 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::new(Wall(Instant::now()));
         let mut config = CoordinationConfig::default();
         config.clock = Arc::clone(&clock);
-        config.performance_reporting_interval = Some(Duration::from_secs(10));
+        // Each look reads files of the system, and takes real time.
+        config.performance_sampling_interval = Duration::from_secs(10);
+        config.performance_reporting_interval = Some(Duration::from_secs(20));
         config.workflow_resources.insert("till".to_owned(), 2);
         let leases = Arc::new(MemoryLeases::new());
         config.workflow_journal = Some(RunJournal::new(Arc::clone(&log) as _, leases));
