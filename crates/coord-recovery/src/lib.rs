@@ -91,9 +91,10 @@ mod error;
 
 pub use error::RecoveryError;
 pub use recovery::{
-    Condition, CustomStrategy, ErrorPattern, ErrorRecoveryManager, ErrorStatistics, Guard,
-    MAX_MATCHES, MAX_NAMES, MAX_PATTERNS, MAX_RECOVERING, MAX_STRATEGIES, MAX_WAITING, Matched,
-    OTHER, RECOVERY_FAILED, Recover, RecoveryStrategy, StrategyStatistics, Test,
+    Condition, CustomStrategy, DefaultPatterns, ErrorPattern, ErrorRecoveryManager,
+    ErrorStatistics, Guard, MAX_MATCHES, MAX_NAMED, MAX_NAMES, MAX_PATTERNS, MAX_RECOVERING,
+    MAX_STRATEGIES, MAX_WAITING, Matched, OTHER, RECOVERY_FAILED, Recover, RecoveryStrategy,
+    STORM_ERRORS, STORM_WITHIN, StrategyStatistics, Test,
 };
 pub use supervisor::{
     AutoShutdown, Child, ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState,

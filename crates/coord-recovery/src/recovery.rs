@@ -4,6 +4,7 @@ mod condition;
 mod storm;
 mod pattern;
 mod builtin;
+mod defaults;
 mod strategy;
 mod statistics;
 mod desk;
@@ -27,6 +28,7 @@ use crate::teller::{Teller, Telling};
 use desk::Desk;
 
 pub use condition::{Condition, Test};
+pub use defaults::{DefaultPatterns, MAX_NAMED, STORM_ERRORS, STORM_WITHIN};
 pub use guard::Guard;
 pub use pattern::{ErrorPattern, Matched};
 pub use statistics::{ErrorStatistics, MAX_NAMES, OTHER, StrategyStatistics};
@@ -122,6 +124,7 @@ pub struct ErrorRecoveryManager {
 #[derive(Default)]
 struct Patterns {
     names: HashSet<String>,
+    defaults: Option<DefaultPatterns>,
     closed: bool,
 }
 
@@ -182,8 +185,59 @@ impl ErrorRecoveryManager {
     ///
     /// Outside a tokio runtime.
     pub fn register_error_pattern(&self, pattern: ErrorPattern) -> Result<(), RecoveryError> {
-        let name = pattern.name().to_owned();
+        self.register(&mut self.patterns(), pattern)
+    }
+
+    /// The patterns `process-restart`, `cli-fallback`, `service-circuit-break` and
+    /// `service-error-storm`, each with its strategy, which are looked for from the first call on. What
+    /// comes back is where to name what they act upon; as long as nobody is named, they find nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    /// use coord_bus::{LocalBus, time::SystemClock};
+    /// use coord_recovery::ErrorRecoveryManager;
+    /// use coord_recovery::policy::CircuitBreaker;
+    ///
+    /// let bus = Arc::new(LocalBus::new());
+    /// let recovery = ErrorRecoveryManager::new(bus, Arc::new(SystemClock))?;
+    /// let defaults = recovery.default_patterns()?;
+    /// defaults.circuit_break("db", &CircuitBreaker::new("db"))?;
+    /// defaults.fallback("eslint", |error| async move {
+    ///     println!("{}: the last report is shown instead", error.source);
+    ///     Ok::<(), std::io::Error>(())
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As of [`register_error_pattern`](Self::register_error_pattern).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn default_patterns(&self) -> Result<DefaultPatterns, RecoveryError> {
         let mut patterns = self.patterns();
+        if let Some(defaults) = &patterns.defaults {
+            return Ok(defaults.clone());
+        }
+        let defaults = DefaultPatterns::default();
+        for pattern in defaults.patterns() {
+            self.register(&mut patterns, pattern)?;
+        }
+        patterns.defaults = Some(defaults.clone());
+        Ok(defaults)
+    }
+
+    fn register(
+        &self,
+        patterns: &mut Patterns,
+        pattern: ErrorPattern,
+    ) -> Result<(), RecoveryError> {
+        let name = pattern.name().to_owned();
         if patterns.closed {
             return Err(RecoveryError::ShutDown {
                 what: "the error recovery manager".to_owned(),

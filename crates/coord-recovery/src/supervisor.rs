@@ -8,6 +8,7 @@ mod keeper;
 mod restarts;
 mod group;
 mod builder;
+mod nested;
 
 use std::fmt;
 use std::future::Future;
@@ -23,6 +24,7 @@ use crate::teller::Teller;
 use child::{Shared, Stop};
 use group::{Group, Rules};
 use keeper::Keeper;
+use nested::Nested;
 
 pub use builder::SupervisorBuilder;
 pub use child::{Child, ChildContext};
@@ -75,7 +77,7 @@ pub const MAX_CHILDREN: usize = 1000;
 /// # }
 /// ```
 pub struct Supervisor {
-    name: Box<str>,
+    name: Arc<str>,
     group: Arc<Group>,
     gave_up: Arc<watch::Sender<Option<GaveUp>>>,
     teller: Teller,
@@ -151,7 +153,7 @@ impl Supervisor {
         let (teller, telling) = Teller::new(bus, clock)?;
         scope.spawn("tell", telling.run(scope.token()));
         Ok(Self {
-            name,
+            name: name.into(),
             group: Arc::new(Group::new(rules)),
             gave_up: Arc::new(watch::Sender::new(None)),
             teller,
@@ -293,6 +295,13 @@ impl Supervisor {
         }
     }
 
+    fn seen_from_above(&self) -> Nested {
+        Nested {
+            name: Arc::clone(&self.name),
+            group: Arc::clone(&self.group),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Children> {
         self.group.children()
     }
@@ -345,19 +354,13 @@ impl Children {
     }
 }
 
-/// The tree: its name and strategy, and a line for each child.
+/// The tree: its name and strategy, and a line for each child, below it the children of one that is a
+/// [supervisor](ChildContext::supervise) itself.
 impl fmt::Display for Supervisor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{}, {}", self.name, self.group.rules.strategy)?;
-        let children = self.children();
-        for (place, child) in children.iter().enumerate() {
-            let branch = match place + 1 == children.len() {
-                true => "└─",
-                false => "├─",
-            };
-            writeln!(formatter, "{branch} {child}")?;
-        }
-        Ok(())
+        let children = self.lock().list.clone();
+        nested::write_tree(&children, 1, "", formatter)
     }
 }
 

@@ -126,7 +126,11 @@ impl CoordinationModule {
     /// matters:
     ///
     /// - two flows, `process-lifecycle-to-log` and `process-crash-to-notification`;
-    /// - the pattern `failing-steps`, which makes errors of steps that fail.
+    /// - the pattern `failing-steps`, which makes errors of steps that fail;
+    /// - the patterns `process-restart`, `cli-fallback`, `service-circuit-break` and
+    ///   `service-error-storm`, which act upon what is named to
+    ///   [`default_patterns`](coord_recovery::ErrorRecoveryManager::default_patterns) of
+    ///   [`recovery`](Self::recovery).
     ///
     /// # Errors
     ///

@@ -43,7 +43,7 @@ impl ErrorPattern {
     }
 }
 
-fn failed_process(event: &ProcessLifecycle) -> Option<Matched> {
+pub(super) fn failed_process(event: &ProcessLifecycle) -> Option<Matched> {
     let message = match &event.state {
         ProcessState::NotStarted { error } => error.clone(),
         ProcessState::Exited(exit) if !exit.is_success() => exit.to_string(),
@@ -52,7 +52,7 @@ fn failed_process(event: &ProcessLifecycle) -> Option<Matched> {
     Some(Matched::new(&event.process, message))
 }
 
-fn sick_service(event: &ServiceLifecycle) -> Option<Matched> {
+pub(super) fn sick_service(event: &ServiceLifecycle) -> Option<Matched> {
     let message = match &event.state {
         ServiceState::NotReady { answer } => format!("it did not become ready: {answer}"),
         ServiceState::Unhealthy { answer } => format!("it is unhealthy: {answer}"),

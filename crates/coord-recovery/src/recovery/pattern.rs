@@ -141,7 +141,7 @@ impl ErrorPattern {
         let topic = topic.clone();
         let open: Open = Box::new(move |bus, found| {
             let events = bus.subscribe_with(&topic, Overflow::DropOldest)?;
-            Ok(Box::pin(look(events, matches, found)))
+            Ok(Box::pin(look(At { events, matches }, found)))
         });
         Self::looking(name.into(), Look::At(open))
     }
@@ -253,59 +253,110 @@ impl ErrorPattern {
             Look::At(open) => open(bus, found),
             Look::Over(over) => {
                 let events = bus.subscribe_pattern(over.topics.as_str(), Overflow::DropOldest)?;
-                Ok(Box::pin(look_over(events, *over, found)))
+                Ok(Box::pin(look(
+                    Many {
+                        events,
+                        over: *over,
+                    },
+                    found,
+                )))
             }
         }
     }
 }
 
+/// What a pattern looks at: the events of one topic, or those of many.
+trait Sight: Send {
+    /// What is in the next event, if it is an error; `None` when there will be no more.
+    fn next(&mut self, desk: &Desk) -> impl Future<Output = Option<Option<Matched>>> + Send;
+
+    /// The same, of an event that is there already.
+    fn at_hand(&mut self, desk: &Desk) -> Option<Option<Matched>>;
+}
+
 /// Looks until it is to stop, and then at what is left.
-async fn look<E: Event>(
-    mut events: Subscriber<E>,
-    matches: impl Fn(&E) -> Option<Matched>,
-    mut found: Found,
-) {
+async fn look(mut sight: impl Sight, mut found: Found) {
+    let (desk, stop) = (Arc::clone(&found.desk), found.stop.clone());
     loop {
-        let event = select! {
+        let seen = select! {
             biased;
-            () = found.stop.cancelled() => break,
-            event = events.recv() => event,
+            () = stop.cancelled() => break,
+            seen = sight.next(&desk) => seen,
         };
-        let Some(event) = event else { return };
-        if let Some(matched) = found.look_at(&event, &matches) {
-            found.detected(matched).await;
-        }
+        let Some(seen) = seen else { return };
+        found.detected(seen).await;
     }
     for _ in 0..LAST_MAX {
-        let Ok(event) = events.try_recv() else { return };
-        if let Some(matched) = found.look_at(&event, &matches) {
-            found.detected(matched).await;
-        }
+        let Some(seen) = sight.at_hand(&desk) else {
+            return;
+        };
+        found.detected(seen).await;
     }
 }
 
-/// [`look`], over many topics.
-async fn look_over(mut events: PatternSubscriber, over: Over, mut found: Found) {
-    loop {
-        let event = select! {
-            biased;
-            () = found.stop.cancelled() => break,
-            event = events.recv() => event,
-        };
-        let Some(event) = event else { return };
-        if let Some(matched) = found.look_over(&event, &over) {
-            found.detected(matched).await;
-        }
+/// The events of one topic, by a function.
+struct At<E: Event, F> {
+    events: Subscriber<E>,
+    matches: F,
+}
+
+impl<E: Event, F: Fn(&E) -> Option<Matched> + Send + Sync> Sight for At<E, F> {
+    async fn next(&mut self, desk: &Desk) -> Option<Option<Matched>> {
+        let event = self.events.recv().await?;
+        Some(in_event(&event, &self.matches, desk))
     }
-    for _ in 0..LAST_MAX {
-        let Ok(event) = events.try_recv() else { return };
-        if let Some(matched) = found.look_over(&event, &over) {
-            found.detected(matched).await;
-        }
+
+    fn at_hand(&mut self, desk: &Desk) -> Option<Option<Matched>> {
+        let event = self.events.try_recv().ok()?;
+        Some(in_event(&event, &self.matches, desk))
+    }
+}
+
+fn in_event<E: Event>(
+    event: &Received<'_, E>,
+    matches: impl Fn(&E) -> Option<Matched>,
+    desk: &Desk,
+) -> Option<Matched> {
+    desk.missed(event.lag());
+    if event.meta().source() == Some(PUBLISHER) {
+        return None;
+    }
+    matches(event)
+}
+
+/// The events of many topics, by a condition.
+struct Many {
+    events: PatternSubscriber,
+    over: Over,
+}
+
+impl Sight for Many {
+    async fn next(&mut self, desk: &Desk) -> Option<Option<Matched>> {
+        let event = self.events.recv().await?;
+        Some(self.over.in_event(&event, desk))
+    }
+
+    fn at_hand(&mut self, desk: &Desk) -> Option<Option<Matched>> {
+        let event = self.events.try_recv().ok()?;
+        Some(self.over.in_event(&event, desk))
     }
 }
 
 impl Over {
+    fn in_event(&self, event: &AnyDelivery, desk: &Desk) -> Option<Matched> {
+        desk.missed(event.lag());
+        if event.meta().source() == Some(PUBLISHER) {
+            return None;
+        }
+        let Some(value) =
+            (event.to_json().ok()).and_then(|json| serde_json::from_slice(&json).ok())
+        else {
+            desk.missed(1);
+            return None;
+        };
+        self.matched(event.topic(), &value)
+    }
+
     fn matched(&self, topic: &str, event: &Value) -> Option<Matched> {
         if !self.condition.holds(event) {
             return None;
@@ -330,34 +381,9 @@ fn in_words(value: &Value) -> String {
 }
 
 impl Found {
-    fn look_at<E: Event>(
-        &self,
-        event: &Received<'_, E>,
-        matches: impl Fn(&E) -> Option<Matched>,
-    ) -> Option<Matched> {
-        self.desk.missed(event.lag());
-        if event.meta().source() == Some(PUBLISHER) {
-            return None;
-        }
-        matches(event)
-    }
-
-    fn look_over(&self, event: &AnyDelivery, over: &Over) -> Option<Matched> {
-        self.desk.missed(event.lag());
-        if event.meta().source() == Some(PUBLISHER) {
-            return None;
-        }
-        let Some(value) =
-            (event.to_json().ok()).and_then(|json| serde_json::from_slice(&json).ok())
-        else {
-            self.desk.missed(1);
-            return None;
-        };
-        over.matched(event.topic(), &value)
-    }
-
-    /// Publishes a match, if there were enough of them.
-    async fn detected(&mut self, mut matched: Matched) {
+    /// Publishes a match, if it is one and there were enough of them.
+    async fn detected(&mut self, seen: Option<Matched>) {
+        let Some(mut matched) = seen else { return };
         let group = matched.group.as_ref().unwrap_or(&matched.source);
         let Some(before) = self.storm.admit(group, Instant::now()) else {
             self.desk.statistics().held_back += 1;

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use coord_bus::BoxFuture;
 use coord_bus::vocabulary::ErrorDetected;
@@ -129,19 +129,7 @@ impl RecoveryStrategy {
         // The manager must not keep a supervisor that is dropped.
         let supervisor = Arc::downgrade(supervisor);
         Self::custom("restart", move |error: ErrorDetected| {
-            let supervisor = supervisor.clone();
-            async move {
-                let child = supervisor.upgrade().and_then(|it| it.child(&error.source));
-                let Some(child) = child else {
-                    return Err(format!("there is no child `{}`", error.source));
-                };
-                let before = child.restarts();
-                if child.restart() {
-                    child.restarted_since(before).await;
-                }
-                let ready = child.ready().await;
-                ready.map_err(|end| format!("`{}` does not come back: {end}", error.source))
-            }
+            restart(supervisor.clone(), error)
         })
     }
 
@@ -180,6 +168,23 @@ impl RecoveryStrategy {
             Self::Custom(custom) => custom.name(),
         }
     }
+}
+
+/// Restarts the child that has the name of the error's source, and waits until it is ready.
+pub(super) async fn restart(
+    supervisor: Weak<Supervisor>,
+    error: ErrorDetected,
+) -> Result<(), String> {
+    let child = supervisor.upgrade().and_then(|it| it.child(&error.source));
+    let Some(child) = child else {
+        return Err(format!("there is no child `{}`", error.source));
+    };
+    let before = child.restarts();
+    if child.restart() {
+        child.restarted_since(before).await;
+    }
+    let ready = child.ready().await;
+    ready.map_err(|end| format!("`{}` does not come back: {end}", error.source))
 }
 
 impl CustomStrategy {

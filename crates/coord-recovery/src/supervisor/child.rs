@@ -1,13 +1,14 @@
 //! A child seen from outside, its [`Child`] handle, and from inside, its [`ChildContext`].
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coord_bus::CancellationToken;
 use coord_bus::time::Instant;
 use coord_bus::vocabulary::Recovery;
 use tokio::sync::watch;
 
+use super::nested::Nested;
 use super::{ChildEnd, ChildState, ChildStatus};
 use crate::teller::Teller;
 
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     significant: bool,
     status: watch::Sender<Status>,
     orders: watch::Sender<Orders>,
+    /// The supervisor that the present incarnation is.
+    below: Mutex<Option<Nested>>,
     teller: Teller,
 }
 
@@ -188,6 +191,10 @@ impl Child {
 }
 
 impl ChildContext {
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(super) fn new(
         shared: &Arc<Shared>,
         incarnation: u32,
@@ -253,12 +260,17 @@ impl Shared {
             significant,
             status: watch::Sender::new(status),
             orders: watch::Sender::new(Orders::default()),
+            below: Mutex::default(),
             teller,
         }
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(super) fn below(&self) -> MutexGuard<'_, Option<Nested>> {
+        self.below.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn teller(&self) -> &Teller {

@@ -14,6 +14,8 @@ mod strategies;
 mod statistics;
 mod policy;
 mod recovering;
+mod defaults;
 mod guarding;
 mod grouping;
+mod nested;
 mod group_model;

@@ -32,6 +32,7 @@ pub(super) fn recovery(
     }
     let recovery = ErrorRecoveryManager::new(Arc::clone(bus), Arc::clone(&config.clock))?;
     recovery.register_error_pattern(coord_recovery::ErrorPattern::failing_steps())?;
+    recovery.default_patterns()?;
     Ok(Some(recovery))
 }
 

@@ -23,3 +23,4 @@ mod services;
 mod health;
 mod shutdown;
 mod kills;
+mod chaos;

@@ -1,0 +1,98 @@
+//! Supervisors that are children of supervisors.
+
+use std::sync::Arc;
+
+use coord_recovery::{ChildContext, ChildEnd, ChildSpec, ChildState, Supervisor};
+
+use crate::stage::{Ran, Stage, clock, ends, fails, pass, seconds, serves, within};
+
+/// A child that is a supervisor `workers` of one child that does this.
+fn workers_of(
+    stage: &Stage,
+    work: fn(ChildContext) -> Ran,
+) -> impl FnMut(ChildContext) -> Ran + Send + 'static {
+    let bus = stage.bus.clone();
+    move |context| {
+        let bus = bus.clone();
+        Box::pin(async move {
+            let workers = Supervisor::new("workers", &bus, clock())?;
+            workers.start(ChildSpec::new("one").intensity(1, seconds(5)), work)?;
+            workers.start(ChildSpec::new("two"), serves)?;
+            context.ready();
+            context.supervise(&workers).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_below_a_child_is_in_the_printed_tree_until_it_has_ended() {
+    let stage = Stage::new();
+    let (pool, _) = stage.start(ChildSpec::new("pool"), workers_of(&stage, serves));
+    stage.start(ChildSpec::new("last"), serves);
+    within(pool.ready()).await.unwrap();
+    pass(seconds(1)).await;
+    let tree = "services, one-for-one\n\
+                ├─ pool: ready, workers, one-for-one\n\
+                │  ├─ one: ready\n\
+                │  └─ two: ready\n\
+                └─ last: ready\n";
+    assert_eq!(stage.supervisor.to_string(), tree);
+    let end = within(pool.stop()).await;
+    assert!(matches!(end, ChildEnd::Stopped), "{end}");
+    let tree = "services, one-for-one\n\
+                ├─ pool: ended: it was stopped\n\
+                └─ last: ready\n";
+    assert_eq!(stage.supervisor.to_string(), tree);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_is_given_up_below_fails_its_supervisor_which_is_restarted_above() {
+    let mut stage = Stage::new();
+    let spec = ChildSpec::new("pool").intensity(1, seconds(1_000));
+    let (pool, starts) = stage.start(spec, workers_of(&stage, fails));
+    let end = within(pool.ended()).await;
+    assert!(matches!(end, ChildEnd::GaveUp(_)), "{end}");
+    assert_eq!(starts.lock().unwrap().len(), 2);
+    let mut pools = Vec::new();
+    while let Ok(error) = stage.errors.try_recv() {
+        if error.source == "pool" {
+            pools.push(error.message.clone());
+        }
+    }
+    let message = "`one` was given up: restarted 1 time within 5s: the port is taken";
+    assert_eq!(pools, [message; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_below_ends_with_the_supervisor_above() {
+    let stage = Stage::new();
+    let (pool, _) = stage.start(ChildSpec::new("pool"), workers_of(&stage, serves));
+    within(pool.ready()).await.unwrap();
+    let report = within(stage.supervisor.shutdown(seconds(10))).await;
+    assert!(report.aborted.is_empty(), "{report:?}");
+    let alive = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    pass(seconds(1)).await;
+    assert_eq!(alive(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tree_that_holds_itself_is_printed_to_an_end() {
+    let stage = Stage::new();
+    let above = Arc::new(Supervisor::new("above", &stage.bus, clock()).unwrap());
+    let itself = Arc::downgrade(&above);
+    let run = move |context: ChildContext| {
+        let itself = itself.upgrade().expect("it is there");
+        async move { context.supervise(&itself).await }
+    };
+    above.start(ChildSpec::new("loop"), run).unwrap();
+    above.start(ChildSpec::new("done"), ends).unwrap();
+    pass(seconds(1) / 2).await;
+    let tree = above.to_string();
+    assert_eq!(tree.matches("─ loop").count(), 16, "{tree}");
+    let child = above.child("loop").expect("it was started");
+    assert!(matches!(child.state(), ChildState::Running { .. }));
+}
