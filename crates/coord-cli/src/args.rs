@@ -534,6 +534,7 @@ impl AttachArgs {
             concurrency: None,
             output,
             keep_services: false,
+            flows: None,
             color: self.of.color,
         }
     }

@@ -105,7 +105,7 @@ async fn where_no_pair_is_made_of_it_any_more_it_is_filtered_out() {
         EventFlow::from(&LEFT).map(|n| (*n, 0)).to(&PAIRS),
         swapped.to(&PAIRS),
         EventFlow::from(&LEFT)
-            .map(|n| n.to_string())
+            .map(ToString::to_string)
             .zip(EventFlow::from(&RIGHT).cloned())
             .map(|_| (0, 0))
             .to(&PAIRS),
