@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{cargo, run as run_command};
-use crate::{docs, edges, features, instructions, loom, test, tidy};
+use crate::{docs, edges, features, instructions, loom, outside, test, tidy};
 
 struct Check {
     name: &'static str,
@@ -14,13 +14,14 @@ struct Check {
 
 /// The cheap ones first. All but the instructions, which are those of a release, and loom share one
 /// profile, so that they share what it builds.
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     check("fmt", format),
     check("edges", edges::check),
     check("tidy", tidy::check),
     check("clippy", clippy),
     check("docs", docs::check),
     check("features", features::check),
+    check("outside", outside::check),
     Check {
         can_run: instructions::provide,
         ..check("instructions", || instructions::run(false))

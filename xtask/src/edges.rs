@@ -177,6 +177,7 @@ mod tests {
     fn package(name: &str, dependencies: Vec<Dependency>) -> Package {
         Package {
             name: name.to_owned(),
+            version: "0.1.0".to_owned(),
             manifest_path: format!("crates/{name}/Cargo.toml").into(),
             dependencies,
             features: [].into(),

@@ -14,6 +14,7 @@ mod features;
 mod instructions;
 mod loom;
 mod miri;
+mod outside;
 mod picture;
 mod test;
 mod tidy;
@@ -63,6 +64,12 @@ enum Task {
     },
     /// Build the documentation: of the API, and the guide as a book
     Docs,
+    /// Build packages outside the workspace from what `cargo package` makes of its crates
+    Outside {
+        /// Measure what each feature of the facade adds instead: crates, and time to compile
+        #[arg(long)]
+        costs: bool,
+    },
     /// Draw the picture of the README from a real run
     Picture,
 }
@@ -77,6 +84,8 @@ fn main() -> ExitCode {
         Task::Bench { benchmark } => bench::run(&benchmark),
         Task::Instructions { accept } => instructions::run(accept),
         Task::Docs => docs::build(),
+        Task::Outside { costs: false } => outside::check(),
+        Task::Outside { costs: true } => outside::table(),
         Task::Picture => picture::draw(),
     });
     match outcome {

@@ -57,7 +57,7 @@ fn files() -> Result<Vec<String>, String> {
                 "--exclude-standard",
                 "--",
             ])
-            .args(["crates/*.rs", "xtask/*.rs", "benches/*.rs"]),
+            .args(["crates/*.rs", "xtask/*.rs", "benches/*.rs", "outside/*.rs"]),
     )?;
     let listed = String::from_utf8_lossy(&listed);
     // A file that is deleted, but not yet in a commit, is listed too.

@@ -17,6 +17,7 @@ pub(crate) struct Workspace {
 #[derive(Deserialize)]
 pub(crate) struct Package {
     pub(crate) name: String,
+    pub(crate) version: String,
     /// From the root of the workspace.
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,

@@ -1,0 +1,196 @@
+//! Packages outside the workspace, built from what `cargo package` makes of its crates: one that
+//! depends on a single crate, one on the facade with two features, and a program for each feature,
+//! which is built with it alone and refused by the compiler without it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command::{self, cargo, run};
+use crate::workspace::{self, Workspace};
+
+/// Where the packages lie, and where the programs for the features are.
+const SOURCES: &str = "outside";
+const PARTS: &str = "outside/parts/src/bin";
+
+/// In a program, what the compiler says where its feature is off.
+const WITHOUT: &str = "// without: ";
+
+pub(crate) fn check() -> Result<(), String> {
+    let workspace = workspace::read()?;
+    let place = set_out(&workspace)?;
+    let target = &workspace.target_directory;
+    let mut failures = Vec::new();
+    for package in ["one-crate", "two-features"] {
+        let mut command = outside(&place, target, "run");
+        failures.extend(run(command.args(["--package", package])).err());
+    }
+    for (feature, answer) in parts()? {
+        let mut with = outside(&place, target, "check");
+        let with = with.args(["--package", "parts", "--bin", &feature]);
+        failures.extend(run(with.args(["--features", &feature])).err());
+        let mut without = outside(&place, target, "check");
+        let without = without.args(["--package", "parts", "--bin", &feature]);
+        failures.extend(refused(without, &feature, &answer).err());
+    }
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(failures.join("\n          ")),
+    }
+}
+
+/// A command there, which shares with the workspace what it has built of others' crates.
+fn outside(place: &Path, target: &Path, subcommand: &str) -> Command {
+    let mut command = cargo(subcommand);
+    command.args(["--quiet", "--profile", "ci", "--manifest-path"]);
+    command.arg(place.join("Cargo.toml"));
+    command.arg("--target-dir").arg(target);
+    command
+}
+
+/// Each feature with a program, and what the compiler says without it.
+fn parts() -> Result<BTreeMap<String, String>, String> {
+    let mut parts = BTreeMap::new();
+    for path in entries(Path::new(PARTS))? {
+        let text = read(&path)?;
+        let answer = text.lines().find_map(|line| line.strip_prefix(WITHOUT));
+        let answer = answer.ok_or_else(|| {
+            let path = path.display();
+            format!("{path} has no line `{WITHOUT}…` that says what the compiler answers")
+        })?;
+        let feature = path.file_stem().unwrap_or_default().to_string_lossy();
+        parts.insert(feature.into_owned(), answer.to_owned());
+    }
+    Ok(parts)
+}
+
+/// Whether the compiler refuses a program, and says this.
+fn refused(command: &mut Command, feature: &str, answer: &str) -> Result<(), String> {
+    let output = command.output();
+    let output = output.map_err(|error| format!("cannot start cargo: {error}"))?;
+    if output.status.success() {
+        return Err(format!(
+            "{PARTS}/{feature}.rs is compiled without `{feature}`"
+        ));
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    match said.contains(answer) {
+        true => Ok(()),
+        false => Err(format!(
+            "{PARTS}/{feature}.rs without `{feature}`: the compiler does not say \"{answer}\", but\n{said}"
+        )),
+    }
+}
+
+/// Packs the crates, and lays the packages beside them, with the workspace's lock file and profiles.
+fn set_out(workspace: &Workspace) -> Result<PathBuf, String> {
+    let place = workspace.target_directory.join(SOURCES);
+    let crates: Vec<_> = workspace
+        .packages
+        .iter()
+        .filter(|package| package.manifest_path.starts_with("crates"))
+        .filter(|package| package.name != "coord-cli")
+        .map(|package| (package.name.as_str(), package.version.as_str()))
+        .collect();
+    let mut pack = cargo("package --quiet --no-verify --allow-dirty --exclude-lockfile");
+    for (name, _) in &crates {
+        pack.args(["--package", name]);
+    }
+    run(&mut pack)?;
+    // What is from another time is not to be built.
+    if place.exists() {
+        let removed = fs::remove_dir_all(&place);
+        removed.map_err(|error| format!("cannot remove {}: {error}", place.display()))?;
+    }
+    copy(Path::new(SOURCES), &place)?;
+    let mut manifest = read(&Path::new(SOURCES).join("Cargo.toml"))?;
+    manifest.push_str("\n[patch.crates-io]\n");
+    for (name, version) in &crates {
+        let packed = format!("{name}-{version}");
+        let from = workspace.target_directory.join("package");
+        let from = from.join(format!("{packed}.crate"));
+        run(Command::new("tar")
+            .arg("xzf")
+            .arg(from)
+            .arg("-C")
+            .arg(&place))?;
+        let _ = writeln!(manifest, "{name} = {{ path = {packed:?} }}");
+    }
+    let root = read(Path::new("Cargo.toml"))?;
+    let profiles = root.find("[profile.").map_or("", |at| &root[at..]);
+    manifest.push_str(profiles);
+    write(&place.join("Cargo.toml"), &manifest)?;
+    write(&place.join("Cargo.lock"), &read(Path::new("Cargo.lock"))?)?;
+    Ok(place)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let made = fs::create_dir_all(to);
+    made.map_err(|error| format!("cannot make {}: {error}", to.display()))?;
+    for path in entries(from)? {
+        let to = to.join(path.file_name().unwrap_or_default());
+        match path.is_dir() {
+            true => copy(&path, &to)?,
+            false => write(&to, &read(&path)?)?,
+        }
+    }
+    Ok(())
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let unreadable = |error| format!("cannot read {}: {error}", folder.display());
+    let entries = fs::read_dir(folder).map_err(unreadable)?;
+    entries
+        .map(|entry| Ok(entry.map_err(unreadable)?.path()))
+        .collect()
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// What each feature of the facade adds to a program that has none: crates, and time to compile.
+pub(crate) fn table() -> Result<(), String> {
+    let workspace = workspace::read()?;
+    let facade = workspace.packages.iter();
+    let facade = facade.filter(|package| package.name == "coordination");
+    let features = facade.flat_map(|package| package.features.keys());
+    let features: Vec<_> = features.filter(|feature| *feature != "default").collect();
+    let (crates, time) = costs(&workspace, "")?;
+    println!("| feature | crates | added | a clean `cargo check` |\n|---|---|---|---|");
+    println!("| none | {crates} | | {time:.0} s |");
+    for feature in features {
+        let (all, time) = costs(&workspace, feature)?;
+        println!("| `{feature}` | {all} | {} | {time:.0} s |", all - crates);
+    }
+    Ok(())
+}
+
+fn costs(workspace: &Workspace, features: &str) -> Result<(usize, f64), String> {
+    let with = [
+        "--package",
+        "coordination",
+        "--no-default-features",
+        "--features",
+        features,
+    ];
+    let mut tree = cargo("tree --edges normal,build --prefix none --no-dedupe --format {p}");
+    let listed = command::output(tree.args(with))?;
+    let listed = String::from_utf8_lossy(&listed);
+    let crates: std::collections::BTreeSet<_> = listed.lines().collect();
+    let clean = workspace.target_directory.join("costs");
+    let mut check = cargo("check --quiet");
+    check.args(with).arg("--target-dir").arg(&clean);
+    let begun = std::time::Instant::now();
+    run(&mut check)?;
+    let time = begun.elapsed().as_secs_f64();
+    let removed = fs::remove_dir_all(&clean);
+    removed.map_err(|error| format!("cannot remove {}: {error}", clean.display()))?;
+    Ok((crates.len(), time))
+}
