@@ -10,7 +10,7 @@ use crate::{Damage, JournalError};
 
 /// How many pages the write-ahead log may have before they are copied into the file: 8 MiB. What is
 /// written over and over meanwhile, as the ends of tables are, is copied once.
-const CHECKPOINT_PAGES: u32 = 2_000;
+pub(crate) const CHECKPOINT_PAGES: u32 = 2_000;
 
 /// How many statements a connection keeps prepared; there are fewer.
 const STATEMENTS: usize = 64;

@@ -113,8 +113,22 @@ pub(crate) fn insert(connection: &Connection, entry: &Entry) -> Outcome<()> {
     Ok(())
 }
 
-/// Changes the entry of a stream that goes on.
-pub(crate) fn update(connection: &Connection, entry: &Entry) -> Outcome<()> {
+/// Moves the entry of a stream on to its last record. What says whether it is closed stays as it is: to
+/// name it would write the entries of two indexes anew, and so two more pages.
+pub(crate) fn advance(connection: &Connection, entry: &Entry) -> Outcome<()> {
+    let sql = "UPDATE streams SET version = ?2, at = ?3, head = ?4, seal = ?5 WHERE number = ?1";
+    connection.prepare_cached(sql)?.execute((
+        entry.number,
+        entry.version.cast_signed(),
+        entry.at,
+        entry.head,
+        entry.seal(),
+    ))?;
+    Ok(())
+}
+
+/// The same, for a stream that is closed now, or open again.
+pub(crate) fn advance_and_turn(connection: &Connection, entry: &Entry) -> Outcome<()> {
     let sql = "UPDATE streams SET version = ?2, at = ?3, head = ?4, is_closed = ?5, seal = ?6
                WHERE number = ?1";
     connection.prepare_cached(sql)?.execute((

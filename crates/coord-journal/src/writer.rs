@@ -2,6 +2,7 @@
 
 pub(crate) mod append;
 pub(crate) mod lease;
+mod room;
 pub(crate) mod tidy;
 
 use std::io;
@@ -18,6 +19,7 @@ use crate::lease_clock::LeaseClock;
 use crate::presence::Presence;
 use crate::store::{Outcome, Store};
 use crate::tails::Tails;
+use room::Room;
 
 /// The most commands in one transaction. With more than this many waiting, a sync costs each of
 /// them next to nothing.
@@ -99,6 +101,7 @@ impl Writer {
     ) -> io::Result<Self> {
         let (jobs, waiting) = mpsc::channel(queue);
         let state = State {
+            room: Room::beside(&store.file),
             store: Arc::clone(&store),
             connection,
             course,
@@ -157,6 +160,8 @@ struct State {
     connection: Connection,
     course: Course,
     heads: Heads,
+    /// In the write-ahead log, for what has to be on the disk.
+    room: Room,
     /// As it is set, if it has been.
     synchronous: Option<&'static str>,
     /// The first failure, after which nothing is written.
@@ -209,6 +214,9 @@ impl State {
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior)?;
         self.heads.keep_if_unchanged(&transaction)?;
+        if asked == Some(Durability::Disk) {
+            self.room.make();
+        }
         let mut work = Work {
             connection: &transaction,
             heads: &mut self.heads,

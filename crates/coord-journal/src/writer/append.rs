@@ -63,7 +63,7 @@ impl Command for Append {
 /// Adds the records, and moves the stream's entry on. The version then.
 fn write(work: &mut Work<'_>, append: &AppendTo, entry: Option<Entry>) -> Outcome<u64> {
     let at = moment::to_micros(work.now);
-    let has_begun = entry.is_some();
+    let was_closed = entry.as_ref().map(|entry| entry.is_closed);
     let mut entry = match entry {
         Some(entry) => entry,
         None => Entry {
@@ -77,10 +77,10 @@ fn write(work: &mut Work<'_>, append: &AppendTo, entry: Option<Entry>) -> Outcom
     };
     entry.is_closed = append.closes;
     records::add(work.connection, &mut entry, &append.records, at)?;
-    if has_begun {
-        streams::update(work.connection, &entry)?;
-    } else {
-        streams::insert(work.connection, &entry)?;
+    match was_closed {
+        None => streams::insert(work.connection, &entry)?,
+        Some(before) if before == entry.is_closed => streams::advance(work.connection, &entry)?,
+        Some(_) => streams::advance_and_turn(work.connection, &entry)?,
     }
     let version = entry.version;
     work.heads.put(entry);

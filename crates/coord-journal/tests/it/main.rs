@@ -17,5 +17,6 @@ mod damage;
 mod bits;
 mod export;
 mod disk;
+mod room;
 mod crash;
 mod model;

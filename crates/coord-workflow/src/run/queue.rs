@@ -12,7 +12,7 @@ use super::ready::Ready;
 use super::recorder::Recorder;
 use crate::course::{Course, Fact, Phase};
 use crate::outcome::Status;
-use crate::plan::Plan;
+use crate::plan::{Output, Plan};
 
 /// A step under way that has had to wait. What it comes to is the fact that ends it.
 pub(super) struct Running {
@@ -218,11 +218,26 @@ impl Queue {
         self.suspended && self.course.left() > 0 && self.course.stopped().is_none()
     }
 
-    /// A step is done.
-    #[inline]
-    pub(super) fn complete(&mut self, plan: &Plan, step: usize, done: Fact) {
+    /// A step is done, now. Its fact is made here, where it is applied: to hand it on would cost as much
+    /// as the lock.
+    #[inline(always)]
+    pub(super) fn complete(
+        &mut self,
+        plan: &Plan,
+        step: usize,
+        (output, kept): (Output, Option<Box<str>>),
+        at: u64,
+    ) {
         self.leaves(plan, step);
-        self.apply(plan, done);
+        self.apply(
+            plan,
+            Fact::Completed {
+                step,
+                output,
+                kept,
+                at,
+            },
+        );
     }
 
     /// A step has come to its end. Whether the run is stopped for it.

@@ -164,26 +164,19 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
                 let start = run.start(step, 1, &run.token);
                 let first = attempt::first(&start, |start| (plan.steps[step].action)(start));
                 match done(run, step, first) {
-                    Ok((output, kept)) => {
+                    Ok(done) => {
                         // Reading the clock costs as much as a small step: the end of one is the
                         // beginning of the next.
                         now = run.elapsed();
                         let mut queue = run.queue();
                         quiet = !run.is_heard();
                         if quiet {
-                            let at = now;
-                            let done = Fact::Completed {
-                                step,
-                                output,
-                                kept,
-                                at,
-                            };
-                            queue.complete(plan, step, done);
+                            queue.complete(plan, step, done, now);
                             Ok((queue, false))
                         } else {
                             drop(queue);
                             let called = Called {
-                                first: First::Done(Ok(output)),
+                                first: First::Done(Ok(done.0)),
                                 began: before,
                                 context: None,
                             };

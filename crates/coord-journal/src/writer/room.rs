@@ -1,0 +1,70 @@
+//! Room at the end of the write-ahead log, so that a commit overwrites what is there instead of making
+//! the file longer: to sync a file that has grown, the file system also has to write down its length,
+//! which takes as long again as the sync itself.
+//!
+//! What is added are zeros. SQLite reads its log up to the first frame that does not have the number of
+//! this round of the log, so to it they are what is left in a log that it begins anew: nothing.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use crate::store::CHECKPOINT_PAGES;
+
+/// How much is added at once: some fifteen commits of a record each.
+const STEP: usize = 256 * 1024;
+
+/// How long the log gets where it is copied into the file in time: a header, and each page with one of
+/// its own. Then SQLite begins it anew, in the same place.
+const LOG_BYTES: u64 = 32 + CHECKPOINT_PAGES as u64 * (4_096 + 24);
+
+/// If as much as this at the end are zeros, there is room: it is less than a page that is written.
+const LOOK: usize = 4_096;
+
+/// The log's file, and how long it was when it was seen last.
+pub(super) struct Room {
+    /// `None` where no room can be made: then commits make the file longer, as they would.
+    log: Option<File>,
+    until: u64,
+}
+
+impl Room {
+    /// Of the log that belongs to this file.
+    pub(super) fn beside(file: &Path) -> Self {
+        let mut log = file.as_os_str().to_owned();
+        log.push("-wal");
+        Self {
+            log: OpenOptions::new().read(true).write(true).open(log).ok(),
+            until: 0,
+        }
+    }
+
+    /// Makes room, if the log has become longer than it was made. Only to be called in a transaction
+    /// that writes: that has the lock without which no process writes to the log.
+    pub(super) fn make(&mut self) {
+        let Some(log) = &mut self.log else { return };
+        match extend(log, self.until) {
+            Ok(until) => self.until = until,
+            // A full disk, for example: whether that is in the way the commit will see.
+            Err(_) => self.log = None,
+        }
+    }
+}
+
+/// Whether another process, or an earlier one, has made room. The file is at its end afterwards.
+fn ends_in_room(log: &mut File, end: u64) -> io::Result<bool> {
+    let mut seen = Vec::with_capacity(LOOK);
+    log.seek(SeekFrom::Start(end.saturating_sub(LOOK as u64)))?;
+    log.read_to_end(&mut seen)?;
+    Ok(seen.len() == LOOK && seen.iter().all(|byte| *byte == 0))
+}
+
+/// How long the file is then.
+fn extend(log: &mut File, until: u64) -> io::Result<u64> {
+    let end = log.metadata()?.len();
+    if end == until || end >= LOG_BYTES || ends_in_room(log, end)? {
+        return Ok(end);
+    }
+    log.write_all(&[0; STEP])?;
+    Ok(end + STEP as u64)
+}
