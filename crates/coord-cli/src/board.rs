@@ -27,6 +27,8 @@ pub(crate) use scrollback::{Bounds, Scrollback};
 /// Everything that is known of a run.
 pub(crate) struct Board {
     pub(crate) workflow: String,
+    /// The id of the run, once something has happened in it.
+    pub(crate) run: String,
     /// How many steps run and services start at once at most.
     pub(crate) concurrency: usize,
     /// The steps and services, in the order of the file.
@@ -57,10 +59,13 @@ impl Board {
                     .collect()
             };
             let (needs, needs_any) = (places(&unit.needs), places(&unit.needs_any));
-            Row::new(unit, needs, needs_any, bounds)
+            let mut row = Row::new(unit, needs, needs_any, bounds);
+            row.at = format!("{}:{}", file.path(), file.place(unit));
+            row
         });
         Self {
             workflow: file.name.clone(),
+            run: String::new(),
             concurrency: file.concurrency.map_or(usize::MAX, usize::from),
             rows: rows.collect(),
             resources: file.resources.clone(),
@@ -196,6 +201,9 @@ impl Board {
     }
 
     pub(crate) fn workflow(&mut self, event: &WorkflowEvent) {
+        if self.run.is_empty() {
+            self.run.clone_from(&event.run);
+        }
         match &event.transition {
             Transition::RunStarted { .. } => self.started = Instant::now(),
             Transition::RunFinished { outcome, duration } => {
@@ -261,8 +269,12 @@ impl Board {
                 row.turn(at, state);
             }
             Transition::CompensationStarted { .. } => "is being undone".clone_into(&mut row.remark),
-            Transition::CompensationCompleted { .. } => "undone".clone_into(&mut row.remark),
+            Transition::CompensationCompleted { .. } => {
+                row.undone = Some(true);
+                "undone".clone_into(&mut row.remark);
+            }
             Transition::CompensationFailed { error, .. } => {
+                row.undone = Some(false);
                 row.remark = format!("not undone: {error}");
             }
             _ => {}

@@ -188,6 +188,7 @@ async fn execute_on(
         module: &module,
         args: manner,
         file: &prepared.file,
+        is_kept: journal.is_some(),
         before: before.as_ref(),
         interrupts: &interrupts,
         wishes: &wishes,

@@ -14,6 +14,8 @@ use crate::file::{Resources, Unit};
 /// One step or service.
 pub(crate) struct Row {
     pub(crate) id: String,
+    /// Where the file has it.
+    pub(crate) at: String,
     pub(crate) is_service: bool,
     pub(crate) optional: bool,
     /// What it needs, as places among the rows.
@@ -45,6 +47,8 @@ pub(crate) struct Row {
     pub(crate) answer: Option<String>,
     /// What there is to say of its state.
     pub(crate) remark: String,
+    /// Whether it was undone, once that has been tried.
+    pub(crate) undone: Option<bool>,
     /// What it waits for, where that is all it does.
     pub(crate) waits: Option<String>,
     /// The signal for which it waits, where that is all it does.
@@ -58,7 +62,7 @@ pub(crate) struct Row {
     printer: Option<(u32, u32)>,
     /// Of the event that brought its state: topics are read in turn, so an earlier one may come
     /// later.
-    at: Timestamp,
+    newest: Timestamp,
 }
 
 /// Where a step or a service is.
@@ -149,6 +153,7 @@ impl Row {
         let retry = step.and_then(|step| step.retry);
         Self {
             id: unit.id.clone(),
+            at: String::new(),
             is_service: step.is_none(),
             optional: step.is_some_and(|step| step.optional),
             needs,
@@ -167,13 +172,14 @@ impl Row {
             pid: None,
             answer: None,
             remark: String::new(),
+            undone: None,
             waits: unit.waits(),
             signal: unit.signal().map(str::to_owned),
             output: Scrollback::new(bounds),
             lines: 0,
             printed: None,
             printer: None,
-            at: Timestamp::MIN,
+            newest: Timestamp::MIN,
         }
     }
 
@@ -202,10 +208,10 @@ impl Row {
 
     /// Enters a state, unless what is known already is newer.
     pub(super) fn turn(&mut self, at: Timestamp, state: State) {
-        if at < self.at {
+        if at < self.newest {
             return;
         }
-        self.at = at;
+        self.newest = at;
         let now = Instant::now();
         if matches!(state, State::Running | State::Starting) {
             self.started = Some(at);

@@ -90,6 +90,7 @@ async fn look_on(
         module: &module,
         args: manner,
         file: &prepared.file,
+        is_kept: true,
         before: Some(&before),
         interrupts: &interrupts,
         wishes: &wishes,

@@ -54,6 +54,7 @@ pub(crate) struct Tui {
     look: Look,
     feed: Feed,
     stream: LineStream,
+    is_kept: bool,
     module: Arc<CoordinationModule>,
     interrupts: Interrupts,
     wishes: mpsc::Sender<Wish>,
@@ -88,6 +89,7 @@ impl Tui {
             look: Look::of_environment(start.args.color),
             feed: Feed::new(start.module, bounds, Arc::clone(&streams))?,
             stream: LineStream::new(start.file, start.args.color, streams),
+            is_kept: start.is_kept,
             module: Arc::clone(start.module),
             interrupts: start.interrupts.clone(),
             wishes: start.wishes.clone(),
@@ -203,6 +205,7 @@ impl Tui {
                 .interrupts
                 .said()
                 .filter(|_| self.interrupts.end.is_cancelled()),
+            is_kept: self.is_kept,
             look: self.look,
         };
         let view = &mut self.view;

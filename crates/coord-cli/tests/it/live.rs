@@ -205,6 +205,11 @@ fn a_failure_leaves_the_output_of_the_failed_step_in_view() {
          [[step]]\nid = 'last'\nneeds = ['broken']\nrun = 'true'\n",
     );
     terminal.shows_all(["q leave", "it is broken", "exit code 3", "not run"]);
+    terminal.shows_all([
+        "─ what failed ─",
+        "broken: exit code 3; coord.toml:5:6",
+        "coord retry ",
+    ]);
     terminal.keys(CONTROL_C);
     let (status, screen) = terminal.end();
     assert_eq!(status.code(), Some(100), "{screen}");
@@ -419,4 +424,46 @@ fn a_run_in_which_no_process_runs_uses_no_processor_time() {
     let terminal = Terminal::start(coord(folder.path()).args(["run", "--no-journal"]), 24, 80);
     terminal.shows("cpu 0 % · 0 kB");
     terminal.keys("qq");
+}
+
+#[test]
+fn a_screen_on_which_nothing_happens_costs_next_to_nothing() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'waits'\nrun = 'exec sleep 1000'\n",
+    );
+    let terminal = Terminal::start(coord(folder.path()).args(["run", "--no-journal"]), 40, 120);
+    // In hundredths of a second, in the program and for it in the system.
+    let used = || {
+        let stat = read_to_string(format!("/proc/{}/stat", terminal.pid().as_raw_nonzero()));
+        let stat = stat.unwrap();
+        let fields = stat.rsplit_once(") ").unwrap().1.split(' ').skip(11);
+        let times = fields.take(2).map(|time| time.parse::<u32>().unwrap());
+        times.sum::<u32>()
+    };
+    terminal.shows("running 2 s");
+    let before = used();
+    terminal.shows("running 5 s");
+    let used = used() - before;
+    // It takes a look at the loads each second, here without optimisation.
+    assert!(used <= 15, "{used} hundredths of a second in 3 s");
+}
+
+#[test]
+fn a_screen_that_grows_and_shrinks_is_drawn_anew_at_each_size() {
+    let folder = Folder::new();
+    let terminal = start(&folder, STAYS);
+    terminal.shows("testing");
+    for (rows, columns) in [(100, 300), (24, 80), (40, 120), (10, 40), (100, 300)] {
+        terminal.resize(rows, columns);
+        let is_drawn = |screen: &str| {
+            let lines: Vec<&str> = screen.lines().collect();
+            let last = lines.get(usize::from(rows) - 1);
+            last.is_some_and(|keys| keys.contains("select"))
+                && lines[1].chars().count() == usize::from(columns)
+        };
+        let screen = terminal.until("all of the screen", is_drawn);
+        assert_eq!(screen.lines().count(), usize::from(rows));
+    }
 }

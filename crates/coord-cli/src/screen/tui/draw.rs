@@ -1,5 +1,6 @@
 //! Draws a run: what there is, what it says, what happened, and the keys.
 
+mod failed;
 mod list;
 mod measures;
 mod output;
@@ -49,6 +50,8 @@ pub(super) struct Scene<'s> {
     pub(super) events: &'s [LogEvent],
     /// What an interrupt did.
     pub(super) ending: Option<&'static str>,
+    /// Whether the run is in a journal.
+    pub(super) is_kept: bool,
     pub(super) look: Look,
 }
 
@@ -212,6 +215,15 @@ fn heading(text: &str, scene: &Scene<'_>, x: u16, y: u16, width: u16, buffer: &m
 }
 
 fn happened(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
+    let failed = failed::lines(scene, usize::from(area.height - 1));
+    if !failed.is_empty() {
+        heading("what failed", scene, area.x, area.y, area.width, buffer);
+        for ((text, style), y) in failed.iter().zip(area.y + 1..area.bottom()) {
+            let text = cut(&format!(" {text}"), area.width.into(), scene.look);
+            buffer.set_stringn(area.x, y, text, area.width.into(), *style);
+        }
+        return;
+    }
     heading("events", scene, area.x, area.y, area.width, buffer);
     let rows = usize::from(area.height - 1);
     let shown = &scene.events[scene.events.len().saturating_sub(rows)..];
@@ -247,6 +259,15 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let arrows = if look.unicode { "↑↓" } else { "up/down" };
+    let more: &[(&str, &str)] = match area.width {
+        0..110 => &[],
+        _ => &[
+            ("&", "filter"),
+            ("y", "copy"),
+            ("o", "stream"),
+            ("s", "signal"),
+        ],
+    };
     let keys = [
         (arrows, "select"),
         ("/", "search"),
@@ -265,8 +286,8 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
         ),
     ];
     let mut spans = vec![Span::raw(" ")];
-    for (key, does) in keys {
-        spans.push(Span::styled(key, look.title()));
+    for (key, does) in keys.iter().chain(more) {
+        spans.push(Span::styled(*key, look.title()));
         spans.push(Span::styled(format!(" {does}  "), look.quiet()));
     }
     buffer.set_line(area.x, area.y, &Line::from(spans), area.width);

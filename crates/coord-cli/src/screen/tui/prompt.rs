@@ -38,6 +38,7 @@ impl Prompt {
                 self.text.drain(..self.cursor);
                 self.cursor = 0;
             }
+            KeyCode::Char('k') if control => self.text.truncate(self.cursor),
             KeyCode::Char('w') if control => self.erase_word(),
             KeyCode::Char(_) if control => {}
             KeyCode::Char(character) if self.text.len() < CHARACTERS_MAX => {

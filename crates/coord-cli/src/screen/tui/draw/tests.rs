@@ -225,6 +225,7 @@ impl Stage {
             history: &self.history,
             events: &self.events,
             ending: None,
+            is_kept: true,
             look: self.look,
         };
         draw(&scene, &mut self.view, area, &mut buffer);
