@@ -16,6 +16,7 @@ mod check;
 mod walk;
 mod text;
 mod failing;
+mod hooks;
 mod fault;
 mod faults;
 #[cfg(test)]
@@ -23,7 +24,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coordination::workflow::OnFailure;
@@ -33,6 +34,7 @@ use toml::de::DeTable;
 
 use fault::FileFault;
 pub(crate) use faults::FileFaults;
+pub(crate) use hooks::Hooks;
 pub(crate) use resources::Resources;
 pub(crate) use secrets::Source;
 pub(crate) use service::Service;
@@ -65,6 +67,10 @@ pub(crate) struct WorkflowFile {
     dotenv_files: Vec<dotenv::Dotenv>,
     /// The variables of these files, once they have been read; those of `env` win over them.
     pub(crate) dotenv: BTreeMap<String, String>,
+    /// What runs when a run has come to its end.
+    pub(crate) hooks: Option<Hooks>,
+    /// The folder that the file is in.
+    pub(crate) folder: PathBuf,
     /// How many permits there are of each resource.
     pub(crate) resources: Resources,
     /// The steps and services, as the file orders them.

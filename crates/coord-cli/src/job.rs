@@ -1,7 +1,9 @@
 //! A workflow of processes from a workflow file: the handlers behind its steps and services.
 
+mod hooks;
+
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coordination::bus::CancellationToken;
@@ -20,9 +22,10 @@ use tokio::sync::OnceCell;
 use crate::definition::Definition;
 use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, param_variable};
 use crate::hands::{Hands, StoppedByHand, Wish};
+use crate::process_name::undo_name;
 use crate::signals::Interrupts;
 use crate::spoken::Spoken;
-use crate::undo::undo_name;
+pub(crate) use hooks::FailedHook;
 
 /// How long a step's processes have between SIGTERM and SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -63,6 +66,8 @@ pub(crate) struct Job {
     /// Whether a unit is a service that was ready before the run was taken up: its step is done, and
     /// nothing of it runs.
     was_up: Vec<bool>,
+    /// The hooks that failed, of a step or of the run, and why: each runs once.
+    failed_hooks: Mutex<Vec<FailedHook>>,
 }
 
 /// The workflow of a file, given whether each of its units runs, and what its time limit does not
@@ -76,6 +81,9 @@ pub(crate) fn workflow(
     spec.timeout = Some(job.file.timeout.saturating_add(gone_on));
     spec.concurrency = job.file.concurrency;
     spec.on_failure = job.file.on_failure;
+    if let Some(own) = &job.file.hooks {
+        spec = spec.hook(hooks::spec(own, None));
+    }
     for (index, (unit, runs)) in job.file.units.iter().zip(runs).enumerate() {
         let input = job.described(unit, index);
         let mut planned = match &unit.role {
@@ -120,12 +128,20 @@ fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
         planned_undo.timeout = undo.timeout;
         planned = planned.undo(planned_undo);
     }
+    if let Some(own) = &step.hooks {
+        planned = planned.hook(hooks::spec(own, Some(index)));
+    }
     planned
 }
 
 fn registry(job: &Arc<Job>) -> Registry {
     let (run, serve, undo) = (Arc::clone(job), Arc::clone(job), Arc::clone(job));
+    let hooked = Arc::clone(job);
     Registry::new()
+        .hook(hooks::HOOKS, move |call| {
+            let job = Arc::clone(&hooked);
+            async move { job.hook(&call).await }
+        })
         .handler("decided", |call: HandlerCall| async move { Ok(call.input) })
         .handler("process", move |call| {
             let job = Arc::clone(&run);
@@ -159,6 +175,7 @@ impl Job {
         Self {
             places: ids.zip(0..).collect(),
             was_up: was_up.collect(),
+            failed_hooks: Mutex::default(),
             up: file.units.iter().map(|_| OnceCell::new()).collect(),
             file,
             params,
@@ -365,14 +382,12 @@ impl Job {
     }
 
     fn unit(&self, call: &HandlerCall) -> Result<&Unit, StepError> {
-        let index = call
-            .input
-            .get("unit")
-            .and_then(Value::as_u64)
-            .and_then(|index| usize::try_from(index).ok());
-        index
-            .and_then(|index| self.file.units.get(index))
-            .ok_or_else(no_such_unit)
+        self.unit_of(&call.input).ok_or_else(no_such_unit)
+    }
+
+    fn unit_of(&self, input: &Value) -> Option<&Unit> {
+        let index = input.get("unit").and_then(Value::as_u64)?;
+        self.file.units.get(usize::try_from(index).ok()?)
     }
 
     /// A process of an attempt at a step, or at undoing it.
@@ -387,17 +402,20 @@ impl Job {
 
     /// A process with the folder and the variables of its unit, all but those of an attempt.
     fn process(&self, unit: &Unit, process: ProcessSpec, run: &RunId) -> ProcessSpec {
+        let process = process.dir(&unit.folder).env("COORD_STEP", &unit.id);
+        self.process_of_run(process, run).envs(&unit.env)
+    }
+
+    /// A process with the variables that all have.
+    fn process_of_run(&self, process: ProcessSpec, run: &RunId) -> ProcessSpec {
         let params = self.params.iter();
         process
-            .dir(&unit.folder)
             .env("COORD_WORKFLOW", &self.file.name)
             .env("COORD_RUN_ID", run.as_str())
-            .env("COORD_STEP", &unit.id)
             .envs(params.map(|(name, value)| (param_variable(name), value)))
             .secrets(self.secrets.clone())
             .envs(&self.file.dotenv)
             .envs(&self.file.env)
-            .envs(&unit.env)
     }
 
     /// Runs a process; each line that it prints is a sign of life.

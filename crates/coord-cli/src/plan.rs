@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::args::{Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
-use crate::file::{Action, Resources, Role, Step, Unit, printable};
+use crate::file::{Action, Hooks, Resources, Role, Step, Unit, printable};
 use crate::graph;
 use crate::screen::{self, ODD, QUIET};
 use crate::spoken::Spoken;
@@ -51,6 +51,16 @@ struct OfStep<'p> {
     optional: bool,
     resources: &'p Resources,
     undo: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hooks: Option<&'p Hooks>,
+}
+
+/// What would be run when all has come to its end, as programs read it.
+#[derive(Serialize)]
+struct Afterwards<'p> {
+    kind: &'static str,
+    #[serde(flatten)]
+    hooks: &'p Hooks,
 }
 
 /// Says on standard output what a run would do.
@@ -96,6 +106,11 @@ fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
         serde_json::to_writer(&mut *out, &planned)?;
         writeln!(out)?;
     }
+    if let Some(hooks) = &prepared.file.hooks {
+        let kind = "hooks";
+        serde_json::to_writer(&mut *out, &Afterwards { kind, hooks })?;
+        writeln!(out)?;
+    }
     Ok(())
 }
 
@@ -118,6 +133,7 @@ fn of_step(step: &Step) -> OfStep<'_> {
         optional: step.optional,
         resources: &step.resources,
         undo: step.undo.as_ref().map(|undo| &*undo.run),
+        hooks: step.hooks.as_ref(),
     }
 }
 
@@ -162,18 +178,29 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
         };
         writeln!(out, "{ODD}   - {:width$}  not this: {why}{ODD:#}", unit.id)?;
     }
+    for (when, line) in file.hooks.iter().flat_map(Hooks::lines) {
+        writeln!(
+            out,
+            "{QUIET}at the end, {when}:{QUIET:#} {}",
+            one_line(line)
+        )?;
+    }
     Ok(())
 }
 
 fn what(unit: &Unit) -> String {
     match &unit.action {
-        Action::Shell(line) => printable(line.trim_end()).replace('\n', "; "),
+        Action::Shell(line) => one_line(line),
         Action::Program { program, arguments } => {
             let words = [program].into_iter().chain(arguments);
             printable(&words.cloned().collect::<Vec<_>>().join(" "))
         }
         Action::Signal(_) | Action::Sleep(_) => unit.waits().unwrap_or_default(),
     }
+}
+
+fn one_line(shell: &str) -> String {
+    printable(shell.trim_end()).replace('\n', "; ")
 }
 
 /// What there is to say of it beside what it does.
@@ -201,6 +228,8 @@ fn how(unit: &Unit) -> Vec<String> {
             if let Some(undo) = &step.undo {
                 how.push(format!("undone by `{}`", printable(&undo.run)));
             }
+            let hooks = step.hooks.iter().flat_map(Hooks::lines);
+            how.extend(hooks.map(|(when, line)| format!("{when}: `{}`", one_line(line))));
         }
     }
     let needs = unit.needs.join(", ");

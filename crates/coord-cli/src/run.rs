@@ -246,6 +246,7 @@ async fn execute_on(
         outcome,
         is_kept: journal.is_some(),
         service: end.service,
+        hooks: job.failed_hooks(),
         took,
         metrics,
     });
@@ -407,7 +408,7 @@ fn finish(
         _ if ended.service.is_some() && written => ExitCode::RunFailed,
         Status::Cancelled if written => ExitCode::Interrupted,
         _ if !written => ExitCode::OutputLost,
-        Status::Completed => ExitCode::Done,
+        Status::Completed if ended.hooks.is_empty() => ExitCode::Done,
         _ => ExitCode::RunFailed,
     }
 }

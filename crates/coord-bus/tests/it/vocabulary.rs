@@ -180,6 +180,13 @@ fn workflow_events() {
             },
             r#""compensation-failed","step":"test","error":"it broke"}"#,
         ),
+        (
+            Transition::HookFailed {
+                step: Some(step()),
+                error: error(),
+            },
+            r#""hook-failed","step":"test","error":"it broke"}"#,
+        ),
         (Transition::RunSuspended, r#""run-suspended"}"#),
         (
             Transition::RunFinished {

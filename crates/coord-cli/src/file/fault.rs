@@ -161,6 +161,16 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
+    #[error("`hooks` does not say what to run")]
+    #[diagnostic(
+        code(coord::file::no_hook),
+        help("add a shell line for one of `success`, `failure` and `always`")
+    )]
+    NoHook {
+        #[label("nothing to run here")]
+        at: SourceSpan,
+    },
+
     #[error("a {what} has both `{first_key}` and `{second_key}`")]
     #[diagnostic(code(coord::file::two_actions), help("keep one of the two"))]
     TwoActions {
@@ -483,6 +493,7 @@ impl FileFault {
                 | Self::NoId { .. }
                 | Self::NoAction { .. }
                 | Self::NoUndo { .. }
+                | Self::NoHook { .. }
                 | Self::UnknownNeed { .. }
                 | Self::UnknownParam { .. }
                 | Self::UnknownResource { .. }

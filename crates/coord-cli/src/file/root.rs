@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::check::check;
 use super::failing::on_failure;
 use super::fault::FileFault;
+use super::hooks::hooks;
 use super::resources::{self, Resources};
 use super::service::service;
 use super::step::step;
@@ -29,6 +30,7 @@ pub(super) const FILE_KEYS: Keys = Keys {
         "concurrency",
         "timeout",
         "on_failure",
+        "hooks",
         "params",
         "env",
         "dotenv",
@@ -45,6 +47,8 @@ pub(super) const FILE_KEYS: Keys = Keys {
         ("daemons", "service"),
         ("pools", "resources"),
         ("env_file", "dotenv"),
+        ("handlerOn", "hooks"),
+        ("handler_on", "hooks"),
     ],
 };
 
@@ -62,6 +66,7 @@ pub(super) fn root(
     let concurrency = walk.count(root, "concurrency", CONCURRENCY_MAX);
     let timeout = walk.duration(root, "timeout");
     let on_failure = on_failure(walk, root);
+    let hooks = hooks(walk, root);
     let params = params(walk, root);
     let env = env(walk, root);
     let folder = folder(path);
@@ -82,6 +87,8 @@ pub(super) fn root(
         secrets,
         dotenv_files,
         dotenv: BTreeMap::new(),
+        hooks,
+        folder,
         resources,
         units: drafts.into_iter().map(|draft| draft.unit).collect(),
         source: source.to_owned(),

@@ -13,6 +13,7 @@ use super::backoff::backoff;
 use super::condition::Condition;
 use super::failing::{Failing, failing};
 use super::fault::FileFault;
+use super::hooks::{Hooks, hooks};
 use super::resources::{self, Resources};
 use super::unit::{Draft, Role, unit};
 use super::walk::{Keys, Walk};
@@ -43,6 +44,7 @@ pub(super) const STEP_KEYS: Keys = Keys {
         "critical",
         "on_exhausted",
         "undo",
+        "hooks",
         "resources",
     ],
     elsewhere: &[
@@ -55,6 +57,8 @@ pub(super) const STEP_KEYS: Keys = Keys {
         ("if", "when"),
         ("pool", "resources"),
         ("no_output_timeout", "heartbeat_timeout"),
+        ("on_failure", "hooks"),
+        ("on_success", "hooks"),
     ],
 };
 
@@ -86,6 +90,8 @@ pub(crate) struct Step {
     pub(crate) failing: Failing,
     /// What undoes it.
     pub(crate) undo: Option<Undo>,
+    /// What runs when it has come to its end.
+    pub(crate) hooks: Option<Hooks>,
     /// How many permits it takes of which resources.
     pub(crate) resources: Resources,
 }
@@ -119,6 +125,7 @@ pub(super) fn step(
     let optional = walk.flag(table, "optional");
     let failing = failing(walk, table, waits, optional);
     let undo = undo(walk, table);
+    let hooks = hooks(walk, table);
     let resources = resources::taken(walk, table, declared);
     let role = Role::Step(Step {
         when,
@@ -130,6 +137,7 @@ pub(super) fn step(
         optional,
         failing,
         undo,
+        hooks,
         resources,
     });
     unit(walk, table, at, folder, role)

@@ -18,8 +18,8 @@ use crate::args::{LogsArgs, Stream};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
 use crate::kept_output::{Kept, Merged, Record};
+use crate::process_name::{self, hook_name, undo_name};
 use crate::screen::{self, NAME_WIDTH_MAX, NAMES, QUIET, printed};
-use crate::undo::{undo_name, undone};
 
 /// How often it is looked whether there is more.
 const LOOK: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
         let only = match &args.step {
             Some(step) => {
                 let id = &step_of(&view, step)?.id;
-                Some(vec![id.to_string(), undo_name(id)])
+                Some(vec![id.to_string(), undo_name(id), hook_name(Some(id))])
             }
             None => None,
         };
@@ -180,7 +180,7 @@ impl<'a> Printer<'a> {
     }
 
     fn style(&self, process: &str) -> Style {
-        let color = self.colors.get(undone(process).unwrap_or(process));
+        let color = self.colors.get(process_name::step_of(process));
         Style::new().fg_color(color.copied().map(Color::Ansi))
     }
 }

@@ -13,8 +13,8 @@ use coordination::workflow::{RunView, StepPhase};
 
 use super::out::Out;
 use crate::file::WorkflowFile;
+use crate::process_name::{hook_name, step_of, undo_name};
 use crate::spoken::Spoken;
-use crate::undo::undo_name;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -65,8 +65,11 @@ impl Text {
     }
 
     fn name(&self, out: &mut Out, process: &str, mark: &str) -> io::Result<()> {
-        let step = process.strip_prefix("undo ").unwrap_or(process);
-        let color = self.colors.get(step).copied().unwrap_or(NAMES[0]);
+        let color = self
+            .colors
+            .get(step_of(process))
+            .copied()
+            .unwrap_or(NAMES[0]);
         let style = Style::new().fg_color(Some(Color::Ansi(color)));
         let width = self.width;
         write!(
@@ -138,6 +141,10 @@ impl Text {
             }
             Transition::CompensationFailed { step, error } => {
                 self.say(out, &undo_name(step), BAD, &format!("failed: {error}"))
+            }
+            Transition::HookFailed { step, error } => {
+                let hook = hook_name(step.as_deref());
+                self.say(out, &hook, BAD, &format!("failed: {error}"))
             }
             // The beginning says nothing new, and the end is the summary's.
             _ => Ok(()),

@@ -4,6 +4,7 @@
 mod coord;
 mod failing;
 mod files;
+mod hooks;
 mod interrupts;
 mod journals;
 mod kept;

@@ -15,6 +15,7 @@ mod each;
 mod events;
 mod exhausting;
 mod heartbeats;
+mod hooks;
 mod limits;
 mod model;
 mod repeat;

@@ -1,5 +1,6 @@
 //! The manual of the workflow file is true.
 
+use super::super::hooks::HOOK_KEYS;
 use super::super::root::FILE_KEYS;
 use super::super::secrets::SECRET_KEYS;
 use super::super::service::{LIVE_KEYS, READY_KEYS, RESTART_KEYS, SERVICE_KEYS, STOP_KEYS};
@@ -40,6 +41,7 @@ fn every_key_is_in_the_manual() {
         STEP_KEYS,
         RETRY_KEYS,
         UNDO_KEYS,
+        HOOK_KEYS,
         SERVICE_KEYS,
         READY_KEYS,
         LIVE_KEYS,

@@ -7,6 +7,7 @@ use jsonschema::Validator;
 use miette::Diagnostic;
 use serde_json::Value;
 
+use super::super::hooks::HOOK_KEYS;
 use super::super::root::FILE_KEYS;
 use super::super::secrets::SECRET_KEYS;
 use super::super::service::{LIVE_KEYS, READY_KEYS, RESTART_KEYS, SERVICE_KEYS, STOP_KEYS};
@@ -15,7 +16,7 @@ use super::FileFaults;
 use crate::schema::SCHEMA;
 
 /// Faults that a schema can see: those of one place, whatever stands elsewhere.
-const SEEN: [&str; 18] = [
+const SEEN: [&str; 19] = [
     "no_steps",
     "unknown_key",
     "wrong_type",
@@ -25,6 +26,7 @@ const SEEN: [&str; 18] = [
     "no_id",
     "no_action",
     "no_undo",
+    "no_hook",
     "two_actions",
     "backoff",
     "no_check",
@@ -83,6 +85,7 @@ fn the_schema_has_the_keys_that_are_read_and_no_others() {
         ("/$defs/secret", SECRET_KEYS),
         ("/$defs/retry", RETRY_KEYS),
         ("/$defs/undo", UNDO_KEYS),
+        ("/$defs/hooks", HOOK_KEYS),
         ("/$defs/service", SERVICE_KEYS),
         ("/$defs/ready", READY_KEYS),
         ("/$defs/live", LIVE_KEYS),
