@@ -38,6 +38,7 @@ const fn check(name: &'static str, run: fn() -> Result<(), String>) -> Check {
 }
 
 const TESTS: &str = "tests";
+const WITHOUT_A_BUILD: [&str; 3] = ["fmt", "edges", "tidy"];
 
 struct Report {
     name: &'static str,
@@ -54,9 +55,18 @@ enum Outcome {
 
 /// Runs the checks, each after a failed one too.
 pub(crate) fn run(with_tests: bool) -> Result<(), String> {
+    run_those(|check| check.name != TESTS || with_tests)
+}
+
+/// Runs those that are done in a few seconds.
+pub(crate) fn without_a_build() -> Result<(), String> {
+    run_those(|check| WITHOUT_A_BUILD.contains(&check.name))
+}
+
+fn run_those(is_meant: impl Fn(&Check) -> bool) -> Result<(), String> {
     let mut reports = Vec::new();
     for check in CHECKS {
-        if check.name != TESTS || with_tests {
+        if is_meant(&check) {
             reports.push(check.report());
         }
     }

@@ -43,6 +43,8 @@ enum Task {
         #[arg(long)]
         no_test: bool,
     },
+    /// Check what needs no build: the format, who depends on whom, the shape of the sources
+    Tidy,
     /// Try the log's threads in every order
     Loom,
     /// Run the log's tests under Miri
@@ -59,7 +61,7 @@ enum Task {
         #[arg(long)]
         accept: bool,
     },
-    /// Build the documentation of the API
+    /// Build the documentation: of the API, and the guide as a book
     Docs,
     /// Draw the picture of the README from a real run
     Picture,
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
     let outcome = command::enter_workspace().and_then(|()| match Task::parse() {
         Task::Test { profile, runner } => test::run(&profile, &runner),
         Task::Ci { no_test } => ci::run(!no_test),
+        Task::Tidy => ci::without_a_build(),
         Task::Loom => loom::run(),
         Task::Miri => miri::run(),
         Task::Bench { benchmark } => bench::run(&benchmark),

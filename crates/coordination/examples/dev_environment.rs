@@ -1,6 +1,6 @@
 //! A developer wants one command that brings up the environment of a project: a database that is
-//! ready before anything uses it, a migration that needs it, and a server that is started again when
-//! it crashes. A shell script starts them all at once, and sleeps for a while in between; when one
+//! ready before anything uses it, a migration that needs it, a server that is started again when it
+//! crashes, and tests that need both. A shell script starts them all at once, and sleeps for a while in between; when one
 //! of them dies, nobody notices.
 //!
 //! Here a step waits for the service that it needs, a supervisor restarts what crashes, what happens
@@ -14,11 +14,11 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordination::bus::vocabulary::{ERROR_RECOVERY, LOG_EVENTS, Recovery};
-use coordination::bus::{Backoff, Bus, BusExt, LocalBus};
+use coordination::bus::vocabulary::LOG_EVENTS;
+use coordination::bus::{Backoff, Bus, BusExt, Failure, LocalBus};
 use coordination::patterns::process::{ProcessSpec, Stop};
 use coordination::patterns::service::{Check, Probe, ServiceSpec};
-use coordination::recovery::ChildSpec;
+use coordination::recovery::{Child, ChildSpec};
 use coordination::workflow::{StepContext, StepError, Workflow};
 use coordination::{CoordinationConfig, CoordinationModule};
 
@@ -51,53 +51,61 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn bring_up(module: &CoordinationModule) -> Result<(), Box<dyn Error>> {
     let services = module.services()?;
     let database = ProcessSpec::shell("database", "sleep 0.2; echo listening; exec sleep 1000");
-    let ready = Probe::new(Check::log("^listening")?);
-    let database = ServiceSpec::new(database).ready(ready);
+    let database = ServiceSpec::new(database).ready(Probe::new(Check::log("^listening")?));
     let database = services.start(ChildSpec::new("database"), database)?;
 
-    let runner = module.processes()?.clone();
-    let mut workflow = Workflow::builder("set-up");
-    let migrate = workflow
-        .step("migrate")
-        .run_with(move |context: StepContext| {
-            let (runner, database) = (runner.clone(), database.clone());
+    // It crashes the first time that it is started, and comes back.
+    let at_once = Backoff::constant(Duration::from_millis(50));
+    let server = ChildSpec::new("server").backoff(at_once);
+    let server = services.start_with(server, |start| {
+        let line = match start {
+            1 => "sleep 0.1; exit 3",
+            _ => "echo serving; exec sleep 1000",
+        };
+        let serving = Check::log("^serving").expect("the expression is sound");
+        ServiceSpec::new(ProcessSpec::shell("server", line)).ready(Probe::new(serving))
+    })?;
+
+    let runs = |line: &'static str| {
+        let runner = module.processes()?.clone();
+        Ok::<_, Box<dyn Error>>(move |context: StepContext| {
+            let runner = runner.clone();
             async move {
-                database.ready().await?;
-                let process = ProcessSpec::shell("migrate", "echo 3 migrations");
                 let stop = Stop {
                     graceful: context.token(),
                     ..Stop::default()
                 };
+                let process = ProcessSpec::shell(context.step(), line);
                 match runner.run(&process, &stop).await? {
                     exit if exit.is_success() => Ok(()),
                     exit => Err(StepError::message(exit.to_string())),
                 }
             }
-        });
+        })
+    };
+    let ready = |service: Child| {
+        move || {
+            let service = service.clone();
+            async move { Ok::<_, Failure>(service.ready().await?) }
+        }
+    };
+    let mut workflow = Workflow::builder("check");
+    let database = workflow.step("database").run(ready(database));
+    let server = workflow.step("server").run(ready(server));
+    let migrate = workflow
+        .step("migrate")
+        .after(&database)
+        .run_with(runs("echo 3 migrations")?);
+    workflow
+        .step("test")
+        .after(&migrate)
+        .after(&server)
+        .run_with(runs("echo 12 tests passed")?);
     let workflow = workflow.build()?;
     let outcome = module
         .orchestrator()?
         .execute_workflow(&workflow, ())
         .await?;
-    if outcome.output(&migrate).is_none() {
-        return Err(format!("the set-up has {}", outcome.status).into());
-    }
-
-    // It crashes the first time that it is started, and comes back.
-    let mut recoveries = module.bus().subscribe(&ERROR_RECOVERY)?;
-    let at_once = Backoff::constant(Duration::from_millis(50));
-    services.start_with(ChildSpec::new("server").backoff(at_once), |start| {
-        let line = match start {
-            1 => "sleep 0.2; exit 3",
-            _ => "exec sleep 1000",
-        };
-        ServiceSpec::new(ProcessSpec::shell("server", line))
-    })?;
-    while let Some(event) = recoveries.recv().await {
-        if let Recovery::Recovered { duration, .. } = event.progress {
-            println!("{:>8} | is back after {duration:.0?}", event.source);
-            break;
-        }
-    }
+    println!("         | {} has {}", outcome.workflow, outcome.status);
     Ok(())
 }

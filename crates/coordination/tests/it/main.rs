@@ -7,6 +7,7 @@ mod parts;
 mod patterns;
 mod starting;
 mod errors;
+mod examples;
 mod monitored;
 mod services;
 mod health;

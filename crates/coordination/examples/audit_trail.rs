@@ -1,8 +1,8 @@
-//! Keeps an audit trail, changes one entry of it as a forger would, and finds that out.
+//! Who may raise a limit should not be able to hide that they did. What is done goes to a trail in which
+//! each entry has the hash of the one before it; what is secret is struck out before it is written.
+//! Then somebody edits an entry, and it is found out which.
 //!
-//! ```console
-//! $ cargo run --example audit_trail --features audit-trail
-//! ```
+//! Run it with `cargo run -p coordination --example audit_trail --features audit-trail`.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -10,25 +10,28 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::vocabulary::{AUDIT_LOG, AuditEvent};
-use coord_bus::{BusExt, LocalBus, MemoryEventLog, Timestamp};
-use coord_patterns::audit::{self, AuditConfig};
-use coord_patterns::pattern::IntegrationPatterns;
+use coordination::bus::vocabulary::{AUDIT_LOG, AuditEvent};
+use coordination::bus::{BusExt, LocalBus, Timestamp};
+use coordination::journal::Journal;
+use coordination::patterns::audit::{self, AuditConfig};
+use coordination::{CoordinationConfig, CoordinationModule};
 use serde_json::json;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let directory = tempfile::tempdir()?;
+    let log = Arc::new(Journal::open(directory.path())?);
     let bus = Arc::new(LocalBus::new());
-    // In a program that is to remember: a journal of `coord-journal`.
-    let log = Arc::new(MemoryEventLog::new());
-    let patterns = IntegrationPatterns::new(bus.clone());
+    let module = CoordinationModule::start(bus.clone(), CoordinationConfig::default())?;
+    let patterns = module.patterns()?;
     patterns.create_audit_trail_pattern(log.clone(), AuditConfig::default(), |trail| trail)?;
     patterns.enable("audit-trail").await?;
 
     let happened = bus.publisher(&AUDIT_LOG)?;
+    let done = Timestamp::from_second(1_800_000_000)?;
     for (actor, limit) in [("ada", 100), ("charles", 5000), ("ada", 200)] {
         let event = AuditEvent {
-            at: Timestamp::now(),
+            at: done,
             actor: actor.to_owned(),
             action: "set-limit".to_owned(),
             subject: "account/17".to_owned(),
@@ -37,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         };
         happened.publish(event).await?;
     }
-    let _ = patterns.shutdown(Duration::from_secs(5)).await;
+    let _ = module.shutdown(Duration::from_secs(5)).await;
 
     for entry in audit::entries(&*log, "audit", 1, 10).await? {
         println!("{entry}");
