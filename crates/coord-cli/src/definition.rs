@@ -43,7 +43,7 @@ impl Definition {
     pub(crate) fn checked(&self) -> Result<Checked, Report> {
         let mut file = WorkflowFile::parse(&self.path, self.text.as_bytes())?;
         if let Some(selected) = &self.selected {
-            file.keep(selected);
+            file.keep(selected)?;
         }
         let file = file.with_dotenv()?;
         let mut runs = self.runs.clone();

@@ -11,6 +11,8 @@ mod secrets;
 mod dotenv;
 mod backoff;
 mod resources;
+mod params;
+mod outputs;
 mod condition;
 mod check;
 mod walk;
@@ -35,6 +37,7 @@ use toml::de::DeTable;
 use fault::FileFault;
 pub(crate) use faults::FileFaults;
 pub(crate) use hooks::Hooks;
+pub(crate) use outputs::{Taken, output_variable};
 pub(crate) use resources::Resources;
 pub(crate) use secrets::Source;
 pub(crate) use service::Service;
@@ -177,13 +180,18 @@ impl WorkflowFile {
     }
 
     /// Leaves out all units but these, and what the others say of those that are left out.
-    pub(crate) fn keep(&mut self, ids: &[String]) {
+    ///
+    /// # Errors
+    ///
+    /// One of these takes what one that is left out would have put out.
+    pub(crate) fn keep(&mut self, ids: &[String]) -> Result<(), FileFaults> {
         let is_kept = |id: &String| ids.contains(id);
         self.units.retain(|unit| is_kept(&unit.id));
         for unit in &mut self.units {
             unit.needs.retain(is_kept);
             unit.needs_any.retain(is_kept);
         }
+        self.check_taken()
     }
 
     /// The file, as it was asked for.

@@ -1,6 +1,7 @@
 //! A workflow of processes from a workflow file: the handlers behind its steps and services.
 
 mod hooks;
+mod outputs;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -26,6 +27,8 @@ use crate::process_name::undo_name;
 use crate::signals::Interrupts;
 use crate::spoken::Spoken;
 pub(crate) use hooks::FailedHook;
+pub(crate) use outputs::shown;
+use outputs::{OutputFile, StepOutput};
 
 /// How long a step's processes have between SIGTERM and SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -202,13 +205,21 @@ impl Job {
             }
             Action::Signal(_) | Action::Sleep(_) => Value::Null,
         };
-        json!({
+        let mut described = json!({
             "unit": index,
             "process": process,
             "folder": unit.folder.to_string_lossy(),
             "env": [&self.file.env, &unit.env],
             "params": self.params,
-        })
+        });
+        // What was not there before is left out where it is not used: a run goes on with its definition.
+        if !unit.taken.is_empty() {
+            described["taken"] = json!(unit.taken);
+        }
+        if let Some(step) = unit.step().filter(|step| !step.outputs.is_empty()) {
+            described["outputs"] = json!(step.outputs);
+        }
+        described
     }
 
     async fn run(&self, call: &HandlerCall) -> Result<Value, StepError> {
@@ -216,14 +227,33 @@ impl Job {
         let (run, token) = (call.context.run(), call.context.token());
         self.services_up(unit, run, &token).await?;
         let process = call_of(unit).ok_or_else(no_such_unit)?;
+        let taken = outputs::taken(unit, &call.outputs);
+        let file = OutputFile::of(unit)?;
         let process = self.attempt(unit, process, &call.context);
+        let process = process.envs(&taken).envs(file.variable());
+        let exit = self.run_at_hand(unit, &process, call).await?;
+        let outputs = file.read(|text| self.secrets.masked(text))?;
+        Ok(json!(StepOutput {
+            exit,
+            outputs,
+            taken
+        }))
+    }
+
+    /// Runs the process of a step, in reach of who wants it to be stopped, or run again.
+    async fn run_at_hand(
+        &self,
+        unit: &Unit,
+        process: &ProcessSpec,
+        call: &HandlerCall,
+    ) -> Result<Exit, StepError> {
         loop {
             let stop = Stop {
                 graceful: self.hands.hold(&unit.id, &call.context.token()),
                 immediate: self.interrupts.kill.clone(),
             };
             call.context.heartbeat();
-            let ended = self.run_process(&process, &stop, &call.context).await;
+            let ended = self.run_process(process, &stop, &call.context).await;
             match self.hands.release(&unit.id) {
                 _ if call.context.token().is_cancelled() => return ended,
                 Some(Wish::Restart(_)) => {}
@@ -241,6 +271,8 @@ impl Job {
         let (run, token) = (call.context.run(), call.context.token());
         self.services_up(unit, run, &token).await?;
         let process = self.attempt(unit, process, &call.context).grace(GRACE);
+        let output = call.outputs.get(&unit.id);
+        let process = process.envs(outputs::of_step(output.map(|output| &**output)));
         let stop = Stop {
             graceful: call.context.token(),
             immediate: self.interrupts.abandon.clone(),
@@ -249,7 +281,7 @@ impl Job {
         match undone {
             // Whoever asked for an end at once does not want another attempt.
             Err(error) if stop.immediate.is_cancelled() => Err(error.permanent()),
-            undone => undone,
+            undone => undone.map(|exit| json!(exit)),
         }
     }
 
@@ -424,11 +456,11 @@ impl Job {
         process: &ProcessSpec,
         stop: &Stop,
         context: &StepContext,
-    ) -> Result<Value, StepError> {
+    ) -> Result<Exit, StepError> {
         let runner = self.module.processes()?;
         let printed = |_: &str| context.heartbeat();
         match runner.run_with_output(process, stop, printed).await {
-            Ok(exit) if exit.is_success() => Ok(json!(exit)),
+            Ok(exit) if exit.is_success() => Ok(exit),
             Ok(exit) => Err(StepExit(exit).into()),
             Err(error @ ProcessError::Stopped { .. }) => Err(StepError::from(error).permanent()),
             Err(error) if error.is_permanent() => Err(StepError::from(error).permanent()),

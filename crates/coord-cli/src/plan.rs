@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::args::{Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
-use crate::file::{Action, Hooks, Resources, Role, Step, Unit, printable};
+use crate::file::{Action, Hooks, Resources, Role, Step, Taken, Unit, printable};
 use crate::graph;
 use crate::screen::{self, ODD, QUIET};
 use crate::spoken::Spoken;
@@ -26,11 +26,19 @@ struct Planned<'p> {
     #[serde(flatten)]
     does: Does<'p>,
     folder: &'p Path,
-    env: &'p BTreeMap<String, String>,
+    env: BTreeMap<&'p str, Variable<'p>>,
     needs: &'p [String],
     needs_any: &'p [String],
     #[serde(flatten)]
     step: Option<OfStep<'p>>,
+}
+
+/// A variable: its value, or the step that will put it out.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Variable<'p> {
+    Known(&'p str),
+    Taken(&'p Taken),
 }
 
 /// What a unit does: what would be started, or what is waited for.
@@ -53,6 +61,7 @@ struct OfStep<'p> {
     undo: Option<&'p str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hooks: Option<&'p Hooks>,
+    outputs: &'p [String],
 }
 
 /// What would be run when all has come to its end, as programs read it.
@@ -98,7 +107,7 @@ fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
             runs: prepared.runs[place],
             does: does(unit),
             folder: &unit.folder,
-            env: &unit.env,
+            env: variables(unit),
             needs: &unit.needs,
             needs_any: &unit.needs_any,
             step: unit.step().map(of_step),
@@ -112,6 +121,14 @@ fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
         writeln!(out)?;
     }
     Ok(())
+}
+
+fn variables(unit: &Unit) -> BTreeMap<&str, Variable<'_>> {
+    let known = unit.env.iter();
+    let known = known.map(|(name, value)| (&**name, Variable::Known(value)));
+    let taken = unit.taken.iter();
+    let taken = taken.map(|(name, taken)| (&**name, Variable::Taken(taken)));
+    known.chain(taken).collect()
 }
 
 fn does(unit: &Unit) -> Does<'_> {
@@ -134,6 +151,7 @@ fn of_step(step: &Step) -> OfStep<'_> {
         resources: &step.resources,
         undo: step.undo.as_ref().map(|undo| &*undo.run),
         hooks: step.hooks.as_ref(),
+        outputs: &step.outputs,
     }
 }
 
@@ -228,10 +246,15 @@ fn how(unit: &Unit) -> Vec<String> {
             if let Some(undo) = &step.undo {
                 how.push(format!("undone by `{}`", printable(&undo.run)));
             }
+            if !step.outputs.is_empty() {
+                how.push(format!("puts out {}", step.outputs.join(", ")));
+            }
             let hooks = step.hooks.iter().flat_map(Hooks::lines);
             how.extend(hooks.map(|(when, line)| format!("{when}: `{}`", one_line(line))));
         }
     }
+    let taken = unit.taken.iter();
+    how.extend(taken.map(|(name, taken)| format!("takes {} as {name}", taken.output)));
     let needs = unit.needs.join(", ");
     if !needs.is_empty() {
         how.push(format!("after {needs}"));

@@ -26,7 +26,7 @@ impl Checked {
         let mut file = WorkflowFile::load(&args.file)?;
         let selected = selection.ids(&file)?;
         if let Some(selected) = &selected {
-            file.keep(selected);
+            file.keep(selected)?;
         }
         let file = file.with_dotenv()?;
         let params = file.params_with(&args.params)?;

@@ -28,6 +28,8 @@ pub struct HookCall {
     pub status: Status,
     /// Which attempt at the step was the last; of a run 0.
     pub attempt: u32,
+    /// What the step put out, if it is done.
+    pub output: Option<Arc<Value>>,
     /// What failed, and why: the step itself; of a run, the steps whose failure made it fail.
     pub failures: Vec<(String, StepError)>,
     /// Cancelled when the hook's time is up. It is then given the orchestrator's grace.

@@ -286,6 +286,63 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
+    #[error("`outputs` means nothing to a step that runs nothing")]
+    #[diagnostic(code(coord::file::useless_key), help("remove it"))]
+    UselessOutputs {
+        #[label("without effect")]
+        at: SourceSpan,
+    },
+
+    #[error("the name of an output {} is not allowed", Shown(name))]
+    #[diagnostic(
+        code(coord::file::output_name),
+        help(
+            "use up to 64 letters a-z and A-Z, digits, `_` and `-`, and begin with a letter or `_`"
+        )
+    )]
+    OutputName {
+        name: String,
+        #[label("not a name of an output")]
+        at: SourceSpan,
+    },
+
+    #[error("no step puts out {}", Shown(output))]
+    #[diagnostic(code(coord::file::unknown_output))]
+    UnknownOutput {
+        output: String,
+        #[label("there is no such output")]
+        at: SourceSpan,
+        #[help]
+        help: String,
+    },
+
+    #[error(
+        "{} takes what {} puts out, and does not need it",
+        Shown(id),
+        Shown(step)
+    )]
+    #[diagnostic(
+        code(coord::file::output_not_needed),
+        help("add {} to its `needs`", Shown(step))
+    )]
+    OutputNotNeeded {
+        id: String,
+        step: String,
+        #[label("perhaps not there yet")]
+        at: SourceSpan,
+    },
+
+    #[error("{} is not put out, as its step is left out", Shown(output))]
+    #[diagnostic(
+        code(coord::file::output_left_out),
+        help("begin with that step: `--from`, or run all of the file")
+    )]
+    OutputLeftOut {
+        output: String,
+        #[label("taken here")]
+        at: SourceSpan,
+    },
+
     #[error("the first wait, {initial:?}, is longer than the longest, {max:?}")]
     #[diagnostic(
         code(coord::file::waits),
@@ -494,6 +551,8 @@ impl FileFault {
                 | Self::NoAction { .. }
                 | Self::NoUndo { .. }
                 | Self::NoHook { .. }
+                | Self::UnknownOutput { .. }
+                | Self::OutputNotNeeded { .. }
                 | Self::UnknownNeed { .. }
                 | Self::UnknownParam { .. }
                 | Self::UnknownResource { .. }

@@ -12,13 +12,14 @@ use super::check::check;
 use super::failing::on_failure;
 use super::fault::FileFault;
 use super::hooks::hooks;
+use super::params::params;
 use super::resources::{self, Resources};
 use super::service::service;
 use super::step::step;
 use super::unit::{Draft, env};
 use super::walk::{Keys, Walk};
-use super::{WORKFLOW_TIMEOUT, WorkflowFile, param_variable};
-use super::{dotenv, secrets};
+use super::{WORKFLOW_TIMEOUT, WorkflowFile};
+use super::{dotenv, outputs, secrets};
 
 /// More processes at once than this is a slip.
 const CONCURRENCY_MAX: u32 = 1_000;
@@ -75,6 +76,7 @@ pub(super) fn root(
     let resources = resources::declared(walk, root);
     let drafts = units(walk, root, &folder, &params, &resources);
     check(walk, &name, &drafts);
+    outputs::check(walk, &drafts);
     WorkflowFile {
         name: (*name.get_ref()).to_owned(),
         concurrency: concurrency
@@ -118,39 +120,6 @@ fn folder(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path);
     let path = absolute.as_deref().unwrap_or(path);
     path.parent().unwrap_or(path).to_owned()
-}
-
-fn params(walk: &mut Walk<'_>, root: &DeTable<'_>) -> BTreeMap<String, String> {
-    let params = walk.texts(root, "params");
-    let mut variables = BTreeMap::new();
-    for (name, value) in &params {
-        let at = walk.at(&value.span());
-        let begins = |first: char| first.is_ascii_alphabetic() || first == '_';
-        let continues = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if !name.starts_with(begins) || !name.bytes().all(continues) {
-            let name = name.clone();
-            walk.add(FileFault::ParamName { name, at });
-            continue;
-        }
-        let variable = param_variable(name);
-        if let Some(first) = variables.insert(variable.clone(), at) {
-            // Parameters come in the order of their names, not of the file.
-            let (first, second) = if first.offset() < at.offset() {
-                (first, at)
-            } else {
-                (at, first)
-            };
-            walk.add(FileFault::ParamCollision {
-                variable,
-                first,
-                second,
-            });
-        }
-    }
-    let values = params.into_iter();
-    values
-        .map(|(name, value)| (name, value.into_inner()))
-        .collect()
 }
 
 /// The steps and services, in the order in which they stand in the file.

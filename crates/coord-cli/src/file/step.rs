@@ -14,6 +14,7 @@ use super::condition::Condition;
 use super::failing::{Failing, failing};
 use super::fault::FileFault;
 use super::hooks::{Hooks, hooks};
+use super::outputs;
 use super::resources::{self, Resources};
 use super::unit::{Draft, Role, unit};
 use super::walk::{Keys, Walk};
@@ -45,6 +46,7 @@ pub(super) const STEP_KEYS: Keys = Keys {
         "on_exhausted",
         "undo",
         "hooks",
+        "outputs",
         "resources",
     ],
     elsewhere: &[
@@ -59,6 +61,7 @@ pub(super) const STEP_KEYS: Keys = Keys {
         ("no_output_timeout", "heartbeat_timeout"),
         ("on_failure", "hooks"),
         ("on_success", "hooks"),
+        ("output", "outputs"),
     ],
 };
 
@@ -92,6 +95,8 @@ pub(crate) struct Step {
     pub(crate) undo: Option<Undo>,
     /// What runs when it has come to its end.
     pub(crate) hooks: Option<Hooks>,
+    /// What it puts out, by name.
+    pub(crate) outputs: Vec<String>,
     /// How many permits it takes of which resources.
     pub(crate) resources: Resources,
 }
@@ -126,6 +131,7 @@ pub(super) fn step(
     let failing = failing(walk, table, waits, optional);
     let undo = undo(walk, table);
     let hooks = hooks(walk, table);
+    let outputs = outputs::declared(walk, table, waits);
     let resources = resources::taken(walk, table, declared);
     let role = Role::Step(Step {
         when,
@@ -138,6 +144,7 @@ pub(super) fn step(
         failing,
         undo,
         hooks,
+        outputs,
         resources,
     });
     unit(walk, table, at, folder, role)

@@ -8,7 +8,7 @@ use coordination::patterns::process::{ProcessSpec, Stop};
 use coordination::workflow::{Call, HookCall, HookSpec, StepError};
 use serde_json::json;
 
-use super::{ATTEMPT, GRACE, Job, StepExit, no_such_unit};
+use super::{ATTEMPT, GRACE, Job, StepExit, no_such_unit, outputs};
 use crate::file::Hooks;
 use crate::process_name::hook_name;
 
@@ -96,7 +96,8 @@ impl Job {
         match self.unit_of(&call.input) {
             Some(unit) => {
                 let process = process.env(ATTEMPT, call.attempt.to_string());
-                self.process(unit, process, &call.run)
+                let outputs = outputs::of_step(call.output.as_deref());
+                self.process(unit, process, &call.run).envs(outputs)
             }
             None => {
                 let failed = call.failures.iter().map(|(step, _)| step.as_str());

@@ -14,6 +14,7 @@ mod logs;
 #[path = "../../../coord-journal/tests/it/mounts.rs"]
 mod mounts;
 mod output;
+mod outputs;
 mod reference;
 mod outcomes;
 mod secrets;

@@ -16,7 +16,7 @@ use crate::context::Start;
 use crate::course::Fact;
 use crate::error::AttemptError;
 use crate::heartbeat::HeartWatch;
-use crate::outcome::{SkipReason, Status};
+use crate::outcome::SkipReason;
 use crate::plan::{Output, StepFuture};
 use crate::shape::Shape;
 use crate::{OnExhausted, StepContext, StepError};
@@ -189,7 +189,7 @@ impl Step<'_> {
             let error = match ended {
                 Attempt::Done(Ok(output)) => match run.keep(step, &output) {
                     Ok(kept) => {
-                        self.hook(Status::Completed, None, attempt).await;
+                        self.hook(Ok(&output), attempt).await;
                         return self.completed(output, kept, attempt, began).await;
                     }
                     Err(error) => error,
@@ -202,7 +202,7 @@ impl Step<'_> {
                 if pauses {
                     return self.exhausted(error, attempt, began, context).await;
                 }
-                self.hook(Status::Failed, Some(&error), attempt).await;
+                self.hook(Err(Some(&error)), attempt).await;
                 return self.failed(error, attempt, began).await;
             }
             let wait = planned.retry.backoff.delay(attempt);
@@ -325,13 +325,13 @@ impl Step<'_> {
     /// The same, of a step of which so many attempts have begun.
     async fn cancelled_after(&self, attempts: u32) -> Fact {
         if attempts > 0 && !self.run.queue().is_suspended() {
-            self.hook(Status::Cancelled, None, attempts).await;
+            self.hook(Err(None), attempts).await;
         }
         self.cancelled().await
     }
 
-    async fn hook(&self, status: Status, error: Option<&StepError>, attempt: u32) {
-        hooks::of_step(self.run, self.step, status, error, attempt).await;
+    async fn hook(&self, ended: Result<&Output, Option<&StepError>>, attempt: u32) {
+        hooks::of_step(self.run, self.step, ended, attempt).await;
     }
 
     async fn cancelled(&self) -> Fact {

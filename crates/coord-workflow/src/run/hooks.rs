@@ -12,14 +12,14 @@ use crate::course::Phase;
 use crate::error::AttemptError;
 use crate::hook::{Hook, HookCall};
 use crate::outcome::Status;
+use crate::plan::Output;
 use crate::{RunId, StepError};
 
-/// The hook of a step, if it has one.
+/// The hook of a step, if it has one: it is done, or has failed, or was cancelled.
 pub(super) async fn of_step(
     run: &Shared,
     step: usize,
-    status: Status,
-    error: Option<&StepError>,
+    ended: Result<&Output, Option<&StepError>>,
     attempt: u32,
 ) {
     let planned = &run.plan.steps[step];
@@ -27,11 +27,19 @@ pub(super) async fn of_step(
         return;
     };
     let id = || planned.id.to_string();
+    let status = match ended {
+        Ok(_) => Status::Completed,
+        Err(Some(_)) => Status::Failed,
+        Err(None) => Status::Cancelled,
+    };
+    let error = ended.err().flatten();
     let failures = error.map(|error| (id(), error.clone())).into_iter();
+    let output = ended.ok().cloned();
     let called = HookCall {
         step: Some(id()),
         attempt,
         failures: failures.collect(),
+        output: output.and_then(|output| output.downcast().ok()),
         ..call(hook, &run.id, status)
     };
     made(run, hook, called).await;
@@ -67,6 +75,7 @@ fn call(hook: &Hook, run: &RunId, status: Status) -> HookCall {
         status,
         attempt: 0,
         failures: Vec::new(),
+        output: None,
         // The run's own may be cancelled by now; its hooks are not.
         token: CancellationToken::new(),
     }

@@ -71,6 +71,65 @@ resources = { gpu = 1 }
 }
 
 #[test]
+fn outputs_that_nobody_puts_out_or_needs_are_told() {
+    let text = r#"[[step]]
+id = "version"
+run = "x"
+outputs = ["tag", "9", "tag"]
+hooks = { timeout = "1s" }
+[[step]]
+id = "build"
+run = "x"
+needs = ["version"]
+[[step]]
+id = "publish"
+run = "x"
+needs = ["build"]
+[step.env]
+A = { output = "version.tag" }
+B = { output = "version.tags" }
+C = { output = "vesion.tag" }
+D = { output = "build.log" }
+E = { outputs = "build.log" }
+"F=" = { output = "version" }
+[[step]]
+id = "waits"
+sleep = "1s"
+outputs = ["a"]
+[[service]]
+id = "serves"
+run = "x"
+env = { A = { output = "version.tag" } }
+"#;
+    let wanted = [
+        ("output_name", 4),
+        ("no_hook", 5),
+        ("output_not_needed", 15),
+        ("unknown_output", 16),
+        ("unknown_output", 17),
+        ("unknown_output", 18),
+        ("wrong_type", 19),
+        ("unknown_key", 19),
+        ("variable_name", 20),
+        ("unknown_output", 20),
+        ("useless_key", 24),
+        ("wrong_type", 28),
+    ];
+    let wanted = wanted.map(|(code, line)| (code.to_owned(), line));
+    assert_eq!(found(text), wanted);
+    let told = told(text);
+    for help in [
+        "add \"version\" to its `needs`",
+        "did you mean \"version.tag\"?",
+        "did you mean the step \"version\"?",
+        "declare it in the step \"build\": outputs = [\"log\"]",
+        "say which: version.NAME",
+    ] {
+        assert!(told.contains(help), "{help} is not in {told}");
+    }
+}
+
+#[test]
 fn every_fault_of_a_file_is_told_at_once() {
     let text = r#"name = "build & deploy"
 concurrency = 0

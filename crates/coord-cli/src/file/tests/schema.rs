@@ -8,6 +8,7 @@ use miette::Diagnostic;
 use serde_json::Value;
 
 use super::super::hooks::HOOK_KEYS;
+use super::super::outputs::TAKEN_KEYS;
 use super::super::root::FILE_KEYS;
 use super::super::secrets::SECRET_KEYS;
 use super::super::service::{LIVE_KEYS, READY_KEYS, RESTART_KEYS, SERVICE_KEYS, STOP_KEYS};
@@ -16,7 +17,7 @@ use super::FileFaults;
 use crate::schema::SCHEMA;
 
 /// Faults that a schema can see: those of one place, whatever stands elsewhere.
-const SEEN: [&str; 19] = [
+const SEEN: [&str; 20] = [
     "no_steps",
     "unknown_key",
     "wrong_type",
@@ -34,6 +35,7 @@ const SEEN: [&str; 19] = [
     "live_log",
     "restart",
     "param_name",
+    "output_name",
     "variable_name",
     "secret",
 ];
@@ -86,6 +88,7 @@ fn the_schema_has_the_keys_that_are_read_and_no_others() {
         ("/$defs/retry", RETRY_KEYS),
         ("/$defs/undo", UNDO_KEYS),
         ("/$defs/hooks", HOOK_KEYS),
+        ("/$defs/taken", TAKEN_KEYS),
         ("/$defs/service", SERVICE_KEYS),
         ("/$defs/ready", READY_KEYS),
         ("/$defs/live", LIVE_KEYS),
