@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use coordination::workflow::OnFailure;
 use miette::Report;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,11 @@ pub(crate) struct Definition {
     /// The units that are meant; `None`: all of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     selected: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
+    /// Where the command line said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_failure: Option<OnFailure>,
 }
 
 impl Definition {
@@ -36,30 +42,33 @@ impl Definition {
             params: checked.params.clone(),
             runs: checked.runs.clone(),
             selected: checked.selected.clone(),
+            profile: checked.profile.clone(),
+            on_failure: checked.on_failure(),
         })
     }
 
     /// The file as it was, which was right then.
     pub(crate) fn checked(&self) -> Result<Checked, Report> {
-        let mut file = WorkflowFile::parse(&self.path, self.text.as_bytes())?;
+        let file = WorkflowFile::parse(&self.path, self.text.as_bytes())?;
+        let mut file = file.with_profile(self.profile.as_deref())?;
         if let Some(selected) = &self.selected {
             file.keep(selected)?;
         }
         let file = file.with_dotenv()?;
         let mut runs = self.runs.clone();
         runs.resize(file.units.len(), true);
-        Ok(Checked {
-            file,
-            params: self.params.clone(),
-            runs,
-            selected: self.selected.clone(),
-        })
+        let (params, selected) = (self.params.clone(), self.selected.clone());
+        let profile = self.profile.clone();
+        let checked = Checked::of(file, params, runs, selected, profile);
+        Ok(checked.with_on_failure(self.on_failure))
     }
 
     /// Whether a run of the one is a run of the other.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        (&self.path, &self.text, &self.params, &self.selected)
-            == (&other.path, &other.text, &other.params, &other.selected)
+        let of = |it: &Self| (it.path.clone(), it.text.clone(), it.params.clone());
+        of(self) == of(other)
+            && (&self.selected, &self.profile, self.on_failure)
+                == (&other.selected, &other.profile, other.on_failure)
     }
 
     /// What there is to say where the file is not what it was.
@@ -96,7 +105,7 @@ impl Prepared {
             mut file,
             params,
             mut runs,
-            selected: _,
+            ..
         } = checked;
         let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let limit = concurrency.or(file.concurrency);

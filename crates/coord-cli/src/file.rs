@@ -63,6 +63,10 @@ pub(crate) struct WorkflowFile {
     pub(crate) on_failure: OnFailure,
     /// The parameters with their defaults.
     pub(crate) params: BTreeMap<String, String>,
+    /// What values those may have that say so.
+    param_rules: params::Rules,
+    /// What is otherwise with a profile.
+    profiles: BTreeMap<String, params::Profile>,
     /// Variables for every step and service.
     pub(crate) env: BTreeMap<String, String>,
     /// Where the values of further variables come from, that are kept out of what is printed.
@@ -128,27 +132,6 @@ impl WorkflowFile {
         } else {
             Err(FileFaults::new(text, faults, left_out))
         }
-    }
-
-    /// The parameters with these values in place of their defaults; of two values for one
-    /// parameter, the later counts.
-    pub(crate) fn params_with(
-        &self,
-        values: &[(String, String)],
-    ) -> Result<BTreeMap<String, String>, FileFaults> {
-        let mut params = self.params.clone();
-        let mut faults = Vec::new();
-        for (name, value) in values {
-            match params.get_mut(name) {
-                Some(param) => param.clone_from(value),
-                None => faults.push(FileFault::UnknownParam {
-                    name: name.clone(),
-                    at: None,
-                    help: condition::param_help(name, &self.params),
-                }),
-            }
-        }
-        self.unless(faults, params)
     }
 
     /// Whether each unit runs by its condition, in their order: known before anything starts,

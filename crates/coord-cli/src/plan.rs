@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
+use coordination::workflow::OnFailure;
 use serde::Serialize;
 
 use crate::args::{Manner, Output};
@@ -64,12 +66,16 @@ struct OfStep<'p> {
     outputs: &'p [String],
 }
 
-/// What would be run when all has come to its end, as programs read it.
+/// What is said of all of it, as programs read it.
 #[derive(Serialize)]
-struct Afterwards<'p> {
+struct OfRun<'p> {
     kind: &'static str,
-    #[serde(flatten)]
-    hooks: &'p Hooks,
+    name: &'p str,
+    concurrency: Option<NonZeroUsize>,
+    timeout_ms: u128,
+    on_failure: OnFailure,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hooks: Option<&'p Hooks>,
 }
 
 /// Says on standard output what a run would do.
@@ -115,12 +121,17 @@ fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
         serde_json::to_writer(&mut *out, &planned)?;
         writeln!(out)?;
     }
-    if let Some(hooks) = &prepared.file.hooks {
-        let kind = "hooks";
-        serde_json::to_writer(&mut *out, &Afterwards { kind, hooks })?;
-        writeln!(out)?;
-    }
-    Ok(())
+    let file = &prepared.file;
+    let of_run = OfRun {
+        kind: "run",
+        name: &file.name,
+        concurrency: file.concurrency,
+        timeout_ms: file.timeout.as_millis(),
+        on_failure: file.on_failure,
+        hooks: file.hooks.as_ref(),
+    };
+    serde_json::to_writer(&mut *out, &of_run)?;
+    writeln!(out)
 }
 
 fn variables(unit: &Unit) -> BTreeMap<&str, Variable<'_>> {
@@ -166,7 +177,12 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     let name = &file.name;
     writeln!(
         out,
-        "{name}: would run this, at most {at_once} at once, in at most {limit}"
+        "{name}: would run this, at most {at_once} at once, in at most {limit}{}",
+        match file.on_failure {
+            OnFailure::FinishBranches => "; a failure stops only what needs it",
+            OnFailure::FinishAll => "; a failure stops nothing",
+            _ => "",
+        }
     )?;
     let width = file.units.iter().map(|unit| unit.id.len()).max();
     let width = width.unwrap_or_default();

@@ -105,6 +105,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     let color = args.of.color;
     let manner = args.manner.manner(color);
     let prepared = Checked::load(&args.of, &args.select.selection()).and_then(|checked| {
+        let checked = checked.with_on_failure(args.on_failure());
         let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::System)?;
         Ok(Prepared::new(checked, definition, manner.concurrency))
     });

@@ -254,12 +254,11 @@ pub(crate) enum FileFault {
     },
 
     #[error("{} is none of the words of `{key}`", Shown(name))]
-    #[diagnostic(code(coord::file::word), help("use \"{first}\" or \"{second}\""))]
+    #[diagnostic(code(coord::file::word), help("use {words}"))]
     Word {
         key: &'static str,
         name: String,
-        first: &'static str,
-        second: &'static str,
+        words: String,
         #[label("not known")]
         at: SourceSpan,
     },
@@ -463,6 +462,35 @@ pub(crate) enum FileFault {
         first: SourceSpan,
         #[label(primary, "and again here")]
         second: SourceSpan,
+    },
+
+    #[error("the parameter {} {why}", Shown(name))]
+    #[diagnostic(code(coord::file::param_value))]
+    ParamValue {
+        name: String,
+        why: String,
+        #[label("not allowed")]
+        at: Option<SourceSpan>,
+        #[help]
+        help: String,
+    },
+
+    #[error("the parameter {} has no default, and was given no value", Shown(name))]
+    #[diagnostic(code(coord::file::param_required))]
+    ParamRequired {
+        name: String,
+        #[label("required")]
+        at: SourceSpan,
+        #[help]
+        help: String,
+    },
+
+    #[error("there is no profile {}", Shown(name))]
+    #[diagnostic(code(coord::file::unknown_profile))]
+    UnknownProfile {
+        name: String,
+        #[help]
+        help: String,
     },
 
     #[error("the variable name {} is not allowed", Shown(name))]

@@ -12,7 +12,7 @@ use super::check::check;
 use super::failing::on_failure;
 use super::fault::FileFault;
 use super::hooks::hooks;
-use super::params::params;
+use super::params::{params, profiles};
 use super::resources::{self, Resources};
 use super::service::service;
 use super::step::step;
@@ -33,6 +33,7 @@ pub(super) const FILE_KEYS: Keys = Keys {
         "on_failure",
         "hooks",
         "params",
+        "profile",
         "env",
         "dotenv",
         "secrets",
@@ -48,6 +49,7 @@ pub(super) const FILE_KEYS: Keys = Keys {
         ("daemons", "service"),
         ("pools", "resources"),
         ("env_file", "dotenv"),
+        ("profiles", "profile"),
         ("handlerOn", "hooks"),
         ("handler_on", "hooks"),
     ],
@@ -68,7 +70,8 @@ pub(super) fn root(
     let timeout = walk.duration(root, "timeout");
     let on_failure = on_failure(walk, root);
     let hooks = hooks(walk, root);
-    let params = params(walk, root);
+    let (params, param_rules) = params(walk, root);
+    let profiles = profiles(walk, root, &params, &param_rules);
     let env = env(walk, root);
     let folder = folder(path);
     let secrets = secrets::secrets(walk, root, &folder);
@@ -85,6 +88,8 @@ pub(super) fn root(
         timeout: timeout.unwrap_or(WORKFLOW_TIMEOUT),
         on_failure,
         params,
+        param_rules,
+        profiles,
         env,
         secrets,
         dotenv_files,

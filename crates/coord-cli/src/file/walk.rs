@@ -256,7 +256,7 @@ impl<'t> Walk<'t> {
         texts
     }
 
-    fn scalar(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<String> {
+    pub(super) fn scalar(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<String> {
         let text = match value.get_ref() {
             DeValue::String(text) => Some(text.to_string()),
             DeValue::Boolean(flag) => Some(flag.to_string()),

@@ -179,5 +179,5 @@ fn a_dry_run_says_the_hooks() {
     let lines = done(folder.coord(["run", "--dry-run", "--output", "jsonl"]));
     lines
         .says(r#""hooks":{"success":"touch good","failure":"#)
-        .says(r#"{"kind":"hooks","success":"echo success >> told","#);
+        .says(r#""on_failure":"fail-fast","hooks":{"success":"echo success >> told","#);
 }

@@ -15,6 +15,7 @@ mod logs;
 mod mounts;
 mod output;
 mod outputs;
+mod params;
 mod reference;
 mod outcomes;
 mod secrets;

@@ -130,6 +130,48 @@ env = { A = { output = "version.tag" } }
 }
 
 #[test]
+fn parameters_and_profiles_that_cannot_be_are_told() {
+    let text = r#"[params]
+a = { type = "int", default = 1 }
+b = { type = "integer", default = "x" }
+c = { choices = ["on", "off"], default = true }
+d = { type = "boolean", default = true, enum = ["x"] }
+e = { default = [1], choices = "x" }
+"f g" = { default = "" }
+[profile.one]
+params = { d = "yes", g = 1, b = 7 }
+env = { "=" = "x" }
+steps = []
+[profile."two words"]
+[profile]
+three = 3
+[[step]]
+id = "a"
+run = "x"
+when = "params.f == 'x'"
+"#;
+    let wanted = [
+        ("word", 2),
+        ("param_value", 3),
+        ("param_value", 4),
+        ("unknown_key", 5),
+        ("wrong_type", 6),
+        ("wrong_type", 6),
+        ("param_name", 7),
+        ("param_value", 9),
+        ("unknown_param", 9),
+        ("variable_name", 10),
+        ("unknown_key", 11),
+        ("name", 12),
+        ("wrong_type", 14),
+        ("unknown_param", 18),
+    ];
+    let wanted = wanted.map(|(code, line)| (code.to_owned(), line));
+    assert_eq!(found(text), wanted);
+    assert!(told(text).contains("use \"string\", \"integer\", \"number\" or \"boolean\""));
+}
+
+#[test]
 fn every_fault_of_a_file_is_told_at_once() {
     let text = r#"name = "build & deploy"
 concurrency = 0

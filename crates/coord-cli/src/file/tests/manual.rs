@@ -2,6 +2,7 @@
 
 use super::super::hooks::HOOK_KEYS;
 use super::super::outputs::TAKEN_KEYS;
+use super::super::params::{PARAM_KEYS, PROFILE_KEYS};
 use super::super::root::FILE_KEYS;
 use super::super::secrets::SECRET_KEYS;
 use super::super::service::{LIVE_KEYS, READY_KEYS, RESTART_KEYS, SERVICE_KEYS, STOP_KEYS};
@@ -24,7 +25,7 @@ fn trimmed(text: &str) -> Vec<&str> {
 #[test]
 fn the_examples_are_read_or_answered_as_the_manual_says() {
     let blocks = blocks();
-    assert_eq!(blocks.len(), 6);
+    assert_eq!(blocks.len(), 7);
     for (index, (language, text)) in blocks.iter().enumerate() {
         match (*language, blocks.get(index + 1)) {
             ("toml", Some(("text", answer))) => assert_eq!(trimmed(&told(text)), trimmed(answer)),
@@ -43,6 +44,8 @@ fn every_key_is_in_the_manual() {
         RETRY_KEYS,
         UNDO_KEYS,
         HOOK_KEYS,
+        PARAM_KEYS,
+        PROFILE_KEYS,
         TAKEN_KEYS,
         SERVICE_KEYS,
         READY_KEYS,

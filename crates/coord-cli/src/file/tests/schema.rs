@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::super::hooks::HOOK_KEYS;
 use super::super::outputs::TAKEN_KEYS;
+use super::super::params::{PARAM_KEYS, PROFILE_KEYS};
 use super::super::root::FILE_KEYS;
 use super::super::secrets::SECRET_KEYS;
 use super::super::service::{LIVE_KEYS, READY_KEYS, RESTART_KEYS, SERVICE_KEYS, STOP_KEYS};
@@ -88,6 +89,8 @@ fn the_schema_has_the_keys_that_are_read_and_no_others() {
         ("/$defs/retry", RETRY_KEYS),
         ("/$defs/undo", UNDO_KEYS),
         ("/$defs/hooks", HOOK_KEYS),
+        ("/$defs/param", PARAM_KEYS),
+        ("/$defs/profile", PROFILE_KEYS),
         ("/$defs/taken", TAKEN_KEYS),
         ("/$defs/service", SERVICE_KEYS),
         ("/$defs/ready", READY_KEYS),
