@@ -54,7 +54,7 @@ impl Definition {
         if let Some(selected) = &self.selected {
             file.keep(selected)?;
         }
-        let file = file.with_dotenv()?;
+        let file = file.with_dotenv()?.with_items(&self.params)?;
         let mut runs = self.runs.clone();
         runs.resize(file.units.len(), true);
         let (params, selected) = (self.params.clone(), self.selected.clone());

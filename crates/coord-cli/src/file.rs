@@ -13,6 +13,7 @@ mod backoff;
 mod resources;
 mod params;
 mod outputs;
+mod each;
 mod condition;
 mod check;
 mod walk;
@@ -34,6 +35,7 @@ use coordination::workflow::OnFailure;
 use miette::SourceSpan;
 use toml::de::DeTable;
 
+pub(crate) use each::{Each, Items, item_text, items_of};
 use fault::FileFault;
 pub(crate) use faults::FileFaults;
 pub(crate) use hooks::Hooks;

@@ -4,6 +4,7 @@ mod hooks;
 mod outputs;
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,9 +22,9 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::definition::Definition;
-use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, param_variable};
+use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, item_text, param_variable};
 use crate::hands::{Hands, StoppedByHand, Wish};
-use crate::process_name::undo_name;
+use crate::process_name::{item_name, undo_name};
 use crate::signals::Interrupts;
 use crate::spoken::Spoken;
 pub(crate) use hooks::FailedHook;
@@ -90,7 +91,7 @@ pub(crate) fn workflow(
     for (index, (unit, runs)) in job.file.units.iter().zip(runs).enumerate() {
         let input = job.described(unit, index);
         let mut planned = match &unit.role {
-            Role::Step(step) => planned_step(unit, step, index).input(input),
+            Role::Step(step) => planned_step(unit, step, index, spec.concurrency).input(input),
             // Its probe and its restarts bound it, and otherwise the run.
             Role::Service(_) => StepSpec::new(&unit.id, "service")
                 .input(input)
@@ -105,7 +106,12 @@ pub(crate) fn workflow(
     registry(job).workflow_with_input(spec)
 }
 
-fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
+fn planned_step(
+    unit: &Unit,
+    step: &Step,
+    index: usize,
+    concurrency: Option<NonZeroUsize>,
+) -> StepSpec {
     let planned = match &unit.action {
         Action::Signal(name) => StepSpec::signal(&unit.id, name),
         Action::Sleep(wait) => StepSpec::sleep(&unit.id, *wait),
@@ -123,6 +129,10 @@ fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
     planned.critical = step.failing.critical;
     for (name, permits) in &step.resources {
         planned = planned.resource(name, *permits);
+    }
+    if let Some(each) = &step.each {
+        // As many as steps, where nothing else is said.
+        planned = planned.for_each(outputs::each(each, each.max_parallel.or(concurrency)));
     }
     if let Some(undo) = &step.undo {
         let input = json!({ "unit": index, "shell": undo.run });
@@ -229,13 +239,21 @@ impl Job {
         let process = call_of(unit).ok_or_else(no_such_unit)?;
         let taken = outputs::taken(unit, &call.outputs);
         let file = OutputFile::of(unit)?;
-        let process = self.attempt(unit, process, &call.context);
+        let mut process = self.attempt(unit, process, &call.context);
+        if let (Some(item), Some(place)) = (&call.item, call.context.part()) {
+            process.name = item_name(&unit.id, place);
+            process = process
+                .env("COORD_ITEM", item_text(item))
+                .env("COORD_ITEM_INDEX", place.to_string());
+        }
         let process = process.envs(&taken).envs(file.variable());
-        let exit = self.run_at_hand(unit, &process, call).await?;
+        let exit = self.run_at_hand(&process, call).await?;
         let outputs = file.read(|text| self.secrets.masked(text))?;
+        let lists = outputs::lists(&outputs, self.file.lists_of(&unit.id))?;
         Ok(json!(StepOutput {
             exit,
             outputs,
+            lists,
             taken
         }))
     }
@@ -243,18 +261,17 @@ impl Job {
     /// Runs the process of a step, in reach of who wants it to be stopped, or run again.
     async fn run_at_hand(
         &self,
-        unit: &Unit,
         process: &ProcessSpec,
         call: &HandlerCall,
     ) -> Result<Exit, StepError> {
         loop {
             let stop = Stop {
-                graceful: self.hands.hold(&unit.id, &call.context.token()),
+                graceful: self.hands.hold(&process.name, &call.context.token()),
                 immediate: self.interrupts.kill.clone(),
             };
             call.context.heartbeat();
             let ended = self.run_process(process, &stop, &call.context).await;
-            match self.hands.release(&unit.id) {
+            match self.hands.release(&process.name) {
                 _ if call.context.token().is_cancelled() => return ended,
                 Some(Wish::Restart(_)) => {}
                 Some(Wish::Stop(_)) => return Err(StepError::from(StoppedByHand).permanent()),

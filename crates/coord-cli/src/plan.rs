@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::args::{Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
-use crate::file::{Action, Hooks, Resources, Role, Step, Taken, Unit, printable};
+use crate::file::{Action, Each, Hooks, Items, Resources, Role, Step, Taken, Unit, printable};
 use crate::graph;
 use crate::screen::{self, ODD, QUIET};
 use crate::spoken::Spoken;
@@ -64,6 +64,8 @@ struct OfStep<'p> {
     #[serde(skip_serializing_if = "Option::is_none")]
     hooks: Option<&'p Hooks>,
     outputs: &'p [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    for_each: Option<&'p Each>,
 }
 
 /// What is said of all of it, as programs read it.
@@ -163,6 +165,7 @@ fn of_step(step: &Step) -> OfStep<'_> {
         undo: step.undo.as_ref().map(|undo| &*undo.run),
         hooks: step.hooks.as_ref(),
         outputs: &step.outputs,
+        for_each: step.each.as_ref(),
     }
 }
 
@@ -233,6 +236,18 @@ fn what(unit: &Unit) -> String {
     }
 }
 
+fn for_each(each: &Each) -> String {
+    let of = match &each.items {
+        Items::Listed(items) => format!("{} items", items.len()),
+        Items::Param(name, _) => name.clone(),
+        Items::Output(taken) => taken.output.clone(),
+    };
+    match each.max_parallel {
+        Some(most) => format!("for each of {of}, {most} at once"),
+        None => format!("for each of {of}"),
+    }
+}
+
 fn one_line(shell: &str) -> String {
     printable(shell.trim_end()).replace('\n', "; ")
 }
@@ -248,6 +263,7 @@ fn how(unit: &Unit) -> Vec<String> {
             }
         }
         Role::Step(step) => {
+            how.extend(step.each.as_ref().map(for_each));
             if let Some(retry) = step.retry {
                 how.push(format!("up to {} attempts", retry.max_attempts));
             }

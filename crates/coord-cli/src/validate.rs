@@ -36,6 +36,7 @@ impl Checked {
         }
         let file = file.with_dotenv()?;
         let params = file.params_with(&args.params)?;
+        let file = file.with_items(&params)?;
         // Names and values that are no text cannot be named in a condition.
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))

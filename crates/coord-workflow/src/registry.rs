@@ -162,7 +162,10 @@ impl Registry {
             let given = (&step.handler, &step.input, &step.when, undone_by);
             let given = match &step.for_each {
                 None => serde_json::to_string(&given),
-                Some(each) => serde_json::to_string(&(given, &each.items)),
+                Some(each) if each.pointer.is_none() => {
+                    serde_json::to_string(&(given, &each.items))
+                }
+                Some(each) => serde_json::to_string(&(given, &each.items, &each.pointer)),
             };
             let given = match &step.repeat {
                 None => given,

@@ -10,6 +10,7 @@ use coordination::workflow::{StepPhase, StepView};
 
 use super::scrollback::{Bounds, Scrollback};
 use crate::file::{Resources, Unit};
+use crate::process_name::is_item;
 
 /// One step or service.
 pub(crate) struct Row {
@@ -202,7 +203,7 @@ impl Row {
         let again = self
             .printer
             .replace(output.pid)
-            .is_some_and(|pid| pid != output.pid);
+            .is_some_and(|pid| pid != output.pid && !is_item(&output.process));
         if again {
             self.output.part();
         }

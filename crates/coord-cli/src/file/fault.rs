@@ -285,10 +285,34 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
-    #[error("`outputs` means nothing to a step that runs nothing")]
+    #[error("`{key}` means nothing to a step that runs nothing")]
     #[diagnostic(code(coord::file::useless_key), help("remove it"))]
-    UselessOutputs {
+    UselessOfWaiting {
+        key: &'static str,
         #[label("without effect")]
+        at: SourceSpan,
+    },
+
+    #[error("`for_each` does not say where the items come from, in one way")]
+    #[diagnostic(
+        code(coord::file::no_items),
+        help(
+            "write [\"one\", \"two\"], {{ param = \"targets\" }} or {{ output = \"list.files\" }}"
+        )
+    )]
+    NoItems {
+        #[label("one of `items`, `param` and `output`")]
+        at: SourceSpan,
+    },
+
+    #[error("these items cannot be gone over: {why}")]
+    #[diagnostic(
+        code(coord::file::items),
+        help("they are the lines of a text, or a JSON array")
+    )]
+    Items {
+        why: String,
+        #[label("here")]
         at: SourceSpan,
     },
 

@@ -92,7 +92,7 @@ pub(super) fn declared(walk: &mut Walk<'_>, table: &DeTable<'_>, waits: bool) ->
     }
     if waits && let Some((key, _)) = table.get_key_value("outputs") {
         let at = walk.at(&key.span());
-        walk.add(FileFault::UselessOutputs { at });
+        walk.add(FileFault::UselessOfWaiting { key: "outputs", at });
     }
     names
 }

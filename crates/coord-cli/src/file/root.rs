@@ -19,7 +19,7 @@ use super::step::step;
 use super::unit::{Draft, env};
 use super::walk::{Keys, Walk};
 use super::{WORKFLOW_TIMEOUT, WorkflowFile};
-use super::{dotenv, outputs, secrets};
+use super::{dotenv, each, outputs, secrets};
 
 /// More processes at once than this is a slip.
 const CONCURRENCY_MAX: u32 = 1_000;
@@ -80,6 +80,7 @@ pub(super) fn root(
     let drafts = units(walk, root, &folder, &params, &resources);
     check(walk, &name, &drafts);
     outputs::check(walk, &drafts);
+    each::check(walk, &drafts);
     WorkflowFile {
         name: (*name.get_ref()).to_owned(),
         concurrency: concurrency

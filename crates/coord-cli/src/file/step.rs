@@ -11,6 +11,7 @@ use toml::de::DeTable;
 
 use super::backoff::backoff;
 use super::condition::Condition;
+use super::each::{Each, each};
 use super::failing::{Failing, failing};
 use super::fault::FileFault;
 use super::hooks::{Hooks, hooks};
@@ -47,6 +48,7 @@ pub(super) const STEP_KEYS: Keys = Keys {
         "undo",
         "hooks",
         "outputs",
+        "for_each",
         "resources",
     ],
     elsewhere: &[
@@ -62,6 +64,9 @@ pub(super) const STEP_KEYS: Keys = Keys {
         ("on_failure", "hooks"),
         ("on_success", "hooks"),
         ("output", "outputs"),
+        ("matrix", "for_each"),
+        ("foreach", "for_each"),
+        ("loop", "for_each"),
     ],
 };
 
@@ -97,6 +102,8 @@ pub(crate) struct Step {
     pub(crate) hooks: Option<Hooks>,
     /// What it puts out, by name.
     pub(crate) outputs: Vec<String>,
+    /// What it is done for, if for each of a list.
+    pub(crate) each: Option<Each>,
     /// How many permits it takes of which resources.
     pub(crate) resources: Resources,
 }
@@ -132,6 +139,7 @@ pub(super) fn step(
     let undo = undo(walk, table);
     let hooks = hooks(walk, table);
     let outputs = outputs::declared(walk, table, waits);
+    let each = each(walk, table, params, waits);
     let resources = resources::taken(walk, table, declared);
     let role = Role::Step(Step {
         when,
@@ -145,6 +153,7 @@ pub(super) fn step(
         undo,
         hooks,
         outputs,
+        each,
         resources,
     });
     unit(walk, table, at, folder, role)

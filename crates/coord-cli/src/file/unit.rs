@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::each::Items;
 use super::fault::FileFault;
 use super::outputs::{Taken, env_with_outputs};
 use super::service::Service;
@@ -74,7 +75,11 @@ impl Unit {
 
     /// All that it takes of what earlier steps put out.
     pub(crate) fn takes(&self) -> impl Iterator<Item = &Taken> {
-        self.taken.values()
+        let items = self.each().and_then(|each| match &each.items {
+            Items::Output(taken) => Some(taken),
+            _ => None,
+        });
+        self.taken.values().chain(items)
     }
 
     /// What it waits for, in words, where that is all it does.

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use coordination::bus::vocabulary::Exit;
-use coordination::workflow::{Shown, StepError, nearest};
+use coordination::workflow::{ForEachSpec, Shown, StepError, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use crate::file::{Unit, output_variable};
+use crate::file::{Each, Items, Unit, items_of, output_variable};
 
 /// The variable that holds the name of the file.
 const FILE: &str = "COORD_OUTPUT";
@@ -28,6 +29,9 @@ pub(super) struct StepOutput {
     /// What it put out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) outputs: BTreeMap<String, String>,
+    /// Those of them that others go over, item by item.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) lists: BTreeMap<String, Vec<Value>>,
     /// What it took of others, by variable: what undoes it sees the same.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) taken: BTreeMap<String, String>,
@@ -55,6 +59,11 @@ enum OutputFault {
         Shown(name)
     )]
     Missing { name: String },
+    #[error(
+        "what it put out as {} is no list that can be gone over: {why}",
+        Shown(name)
+    )]
+    NoList { name: String, why: String },
 }
 
 /// Where an attempt at a step writes what it puts out; nowhere, where it puts out nothing. It is removed
@@ -155,6 +164,38 @@ fn parsed(bytes: &[u8], declared: &[String]) -> Result<BTreeMap<String, String>,
     }
 }
 
+/// Those of these that others go over, item by item.
+pub(super) fn lists<'n>(
+    outputs: &BTreeMap<String, String>,
+    names: impl Iterator<Item = &'n str>,
+) -> Result<BTreeMap<String, Vec<Value>>, StepError> {
+    let lists = names.filter_map(|name| {
+        let items = items_of(outputs.get(name)?);
+        let no_list = |why| OutputFault::NoList {
+            name: name.to_owned(),
+            why,
+        };
+        Some(items.map(|items| (name.to_owned(), items)).map_err(no_list))
+    });
+    Ok(lists.collect::<Result<_, _>>()?)
+}
+
+/// What a step is done for, so many at once.
+pub(super) fn each(each: &Each, concurrency: Option<NonZeroUsize>) -> ForEachSpec {
+    let mut spec = match &each.items {
+        Items::Listed(items) => ForEachSpec::from(items.clone()),
+        Items::Output(taken) => {
+            let (step, name) = taken.parts();
+            // A name has nothing that a pointer would have to escape.
+            ForEachSpec::step_items(step).pointer(format!("/lists/{name}"))
+        }
+        // Whoever checked the file has put the items in its place.
+        Items::Param(..) => ForEachSpec::from(Vec::new()),
+    };
+    spec.concurrency = concurrency;
+    spec
+}
+
 /// What a step takes of what those before it have put out, by variable. Where one of them did not
 /// succeed, its variable is not set.
 pub(super) fn taken(
@@ -163,16 +204,40 @@ pub(super) fn taken(
 ) -> BTreeMap<String, String> {
     let taken = unit.taken.iter().filter_map(|(variable, taken)| {
         let (step, name) = taken.parts();
-        let value = outputs.get(step)?.get("outputs")?.get(name)?;
-        Some((variable.clone(), value.as_str()?.to_owned()))
+        let value = whole(outputs.get(step)?)?.outputs.remove(name)?;
+        Some((variable.clone(), value))
     });
     taken.collect()
+}
+
+/// What a step left. Of one that is done for each of a list, a value is the JSON array of those of the
+/// items.
+fn whole(output: &Value) -> Option<StepOutput> {
+    let Some(items) = output.as_array() else {
+        return StepOutput::deserialize(output).ok();
+    };
+    let items = items.iter().map(StepOutput::deserialize);
+    let mut items: Vec<StepOutput> = items.collect::<Result<_, _>>().ok()?;
+    let mut outputs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in items
+        .iter_mut()
+        .flat_map(|item| std::mem::take(&mut item.outputs))
+    {
+        outputs.entry(name).or_default().push(value);
+    }
+    let outputs = outputs.into_iter();
+    let outputs = outputs.map(|(name, values)| (name, Value::from(values).to_string()));
+    let first = items.into_iter().next()?;
+    Some(StepOutput {
+        outputs: outputs.collect(),
+        ..first
+    })
 }
 
 /// The variables that a step's success leaves to what undoes it, and to its hooks: what it took, and what
 /// it put out.
 pub(super) fn of_step(output: Option<&Value>) -> Vec<(String, String)> {
-    let Some(output) = output.and_then(|output| StepOutput::deserialize(output).ok()) else {
+    let Some(output) = output.and_then(whole) else {
         return Vec::new();
     };
     let put_out = output.outputs.into_iter();

@@ -134,7 +134,7 @@ impl Course<'_> {
         };
         let granting = async {
             while let Some(wish) = wishes.recv().await {
-                self.grant(services, wish);
+                self.grant(services, &wish);
             }
             pending::<Infallible>().await
         };
@@ -292,8 +292,8 @@ impl Course<'_> {
     }
 
     /// Does what a person wants of a step or service, and does not wait until it is done.
-    fn grant(&self, services: &Services, wish: Wish) {
-        let (Wish::Restart(id) | Wish::Stop(id)) = &wish;
+    fn grant(&self, services: &Services, wish: &Wish) {
+        let (Wish::Restart(id) | Wish::Stop(id)) = wish;
         let Some(service) = services.service(id) else {
             return self.job.hands.grant(wish);
         };

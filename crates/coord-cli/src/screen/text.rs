@@ -12,8 +12,8 @@ use coordination::bus::vocabulary::{
 use coordination::workflow::{RunView, StepPhase};
 
 use super::out::Out;
-use crate::file::WorkflowFile;
-use crate::process_name::{hook_name, step_of, undo_name};
+use crate::file::{Unit, WorkflowFile};
+use crate::process_name::{hook_name, item_name, step_of, undo_name};
 use crate::spoken::Spoken;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -112,6 +112,9 @@ impl Text {
                 let wait = Spoken(*wait);
                 let what = format!("attempt {attempt} of {of} failed: {error}; again in {wait}");
                 self.say(out, step, ODD, &what)
+            }
+            Transition::PartCompleted { step, part, .. } => {
+                self.say(out, &item_name(step, *part), QUIET, "done")
             }
             Transition::StepCompleted { step, duration, .. } => {
                 self.say(out, step, GOOD, &format!("done in {}", Spoken(*duration)))
@@ -241,7 +244,9 @@ pub(super) fn before(run: &RunView) -> String {
 
 /// The width of the column for the names of a file.
 pub(super) fn name_width(file: &WorkflowFile) -> usize {
-    let ids = file.units.iter().map(|unit| unit.id.len());
+    // With the place of an item, of which there are seldom more than ten.
+    let of_item = |unit: &Unit| unit.each().map_or(0, |_| ":0".len());
+    let ids = file.units.iter().map(|unit| unit.id.len() + of_item(unit));
     ids.max().unwrap_or_default().min(NAME_WIDTH_MAX)
 }
 

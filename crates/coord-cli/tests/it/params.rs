@@ -149,11 +149,7 @@ fn what_goes_on_after_a_failure_is_what_the_command_line_says_or_else_the_file()
             "other",
             "a failure stops only what needs it",
         ),
-        (
-            Some("always"),
-            "after other",
-            "; a failure stops nothing",
-        ),
+        (Some("always"), "after other", "; a failure stops nothing"),
     ];
     for (what, did, dry) in expected {
         let coord = |flag: &str| {

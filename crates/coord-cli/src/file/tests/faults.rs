@@ -172,6 +172,53 @@ when = "params.f == 'x'"
 }
 
 #[test]
+fn lists_that_are_none_are_told() {
+    let text = r#"[[step]]
+id = "a"
+run = "x"
+outputs = ["list"]
+for_each = ["x", [1], "nul\u0000"]
+[[step]]
+id = "b"
+run = "x"
+needs = ["a"]
+for_each = { output = "a.list", max_parallel = 0 }
+[[step]]
+id = "c"
+run = "x"
+for_each = { items = ["x"], param = "y" }
+[[step]]
+id = "d"
+run = "x"
+for_each = { output = "a.lost", parallel = 3 }
+[[step]]
+id = "e"
+run = "x"
+for_each = {}
+[[step]]
+id = "f"
+sleep = "1s"
+for_each = "x"
+"#;
+    let wanted = [
+        ("wrong_type", 5),
+        ("nul", 5),
+        ("items", 10),
+        ("out_of_range", 10),
+        ("no_items", 14),
+        ("unknown_param", 14),
+        ("unknown_output", 18),
+        ("items", 18),
+        ("unknown_key", 18),
+        ("no_items", 22),
+        ("useless_key", 26),
+        ("wrong_type", 26),
+    ];
+    let wanted = wanted.map(|(code, line)| (code.to_owned(), line));
+    assert_eq!(found(text), wanted);
+}
+
+#[test]
 fn every_fault_of_a_file_is_told_at_once() {
     let text = r#"name = "build & deploy"
 concurrency = 0

@@ -1,5 +1,6 @@
 //! The manual of the workflow file is true.
 
+use super::super::each::EACH_KEYS;
 use super::super::hooks::HOOK_KEYS;
 use super::super::outputs::TAKEN_KEYS;
 use super::super::params::{PARAM_KEYS, PROFILE_KEYS};
@@ -25,7 +26,7 @@ fn trimmed(text: &str) -> Vec<&str> {
 #[test]
 fn the_examples_are_read_or_answered_as_the_manual_says() {
     let blocks = blocks();
-    assert_eq!(blocks.len(), 7);
+    assert_eq!(blocks.len(), 8);
     for (index, (language, text)) in blocks.iter().enumerate() {
         match (*language, blocks.get(index + 1)) {
             ("toml", Some(("text", answer))) => assert_eq!(trimmed(&told(text)), trimmed(answer)),
@@ -44,6 +45,7 @@ fn every_key_is_in_the_manual() {
         RETRY_KEYS,
         UNDO_KEYS,
         HOOK_KEYS,
+        EACH_KEYS,
         PARAM_KEYS,
         PROFILE_KEYS,
         TAKEN_KEYS,

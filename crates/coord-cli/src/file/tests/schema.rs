@@ -7,6 +7,7 @@ use jsonschema::Validator;
 use miette::Diagnostic;
 use serde_json::Value;
 
+use super::super::each::EACH_KEYS;
 use super::super::hooks::HOOK_KEYS;
 use super::super::outputs::TAKEN_KEYS;
 use super::super::params::{PARAM_KEYS, PROFILE_KEYS};
@@ -18,7 +19,7 @@ use super::FileFaults;
 use crate::schema::SCHEMA;
 
 /// Faults that a schema can see: those of one place, whatever stands elsewhere.
-const SEEN: [&str; 20] = [
+const SEEN: [&str; 21] = [
     "no_steps",
     "unknown_key",
     "wrong_type",
@@ -29,6 +30,7 @@ const SEEN: [&str; 20] = [
     "no_action",
     "no_undo",
     "no_hook",
+    "no_items",
     "two_actions",
     "backoff",
     "no_check",
@@ -89,6 +91,7 @@ fn the_schema_has_the_keys_that_are_read_and_no_others() {
         ("/$defs/retry", RETRY_KEYS),
         ("/$defs/undo", UNDO_KEYS),
         ("/$defs/hooks", HOOK_KEYS),
+        ("/$defs/each", EACH_KEYS),
         ("/$defs/param", PARAM_KEYS),
         ("/$defs/profile", PROFILE_KEYS),
         ("/$defs/taken", TAKEN_KEYS),
