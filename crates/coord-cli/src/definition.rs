@@ -11,7 +11,7 @@ use coordination::workflow::OnFailure;
 use miette::Report;
 use serde::{Deserialize, Serialize};
 
-use crate::file::{WorkflowFile, printable};
+use crate::file::{Included, WorkflowFile, printable};
 use crate::needs::Needs;
 use crate::validate::Checked;
 
@@ -21,6 +21,9 @@ pub(crate) struct Definition {
     /// The file, from the root: its folder is that of the processes.
     path: PathBuf,
     text: String,
+    /// What the file takes in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    included: Vec<Included>,
     params: BTreeMap<String, String>,
     /// Whether each unit runs by its condition: that is decided once.
     runs: Vec<bool>,
@@ -39,6 +42,7 @@ impl Definition {
         Ok(Self {
             path: std::path::absolute(path)?,
             text: checked.file.source.clone(),
+            included: checked.file.included.clone(),
             params: checked.params.clone(),
             runs: checked.runs.clone(),
             selected: checked.selected.clone(),
@@ -49,7 +53,7 @@ impl Definition {
 
     /// The file as it was, which was right then.
     pub(crate) fn checked(&self) -> Result<Checked, Report> {
-        let file = WorkflowFile::parse(&self.path, self.text.as_bytes())?;
+        let file = WorkflowFile::parse_kept(&self.path, &self.text, &self.included)?;
         let mut file = file.with_profile(self.profile.as_deref())?;
         if let Some(selected) = &self.selected {
             file.keep(selected)?;
@@ -65,23 +69,29 @@ impl Definition {
 
     /// Whether a run of the one is a run of the other.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let of = |it: &Self| (it.path.clone(), it.text.clone(), it.params.clone());
-        of(self) == of(other)
+        (&self.path, &self.text, &self.params) == (&other.path, &other.text, &other.params)
+            && self.included == other.included
             && (&self.selected, &self.profile, self.on_failure)
                 == (&other.selected, &other.profile, other.on_failure)
     }
 
     /// What there is to say where the file is not what it was.
     pub(crate) fn changed(&self) -> Option<String> {
-        let what = match std::fs::read(&self.path) {
-            Ok(now) if now == self.text.as_bytes() => return None,
-            Ok(_) => "has changed since the run was started",
-            Err(_) => "cannot be read any more",
-        };
-        let path = printable(&self.path.display().to_string());
-        Some(format!(
-            "{path} {what}: the run goes on with what it was started with"
-        ))
+        let folder = self.path.parent().unwrap_or(&self.path);
+        let included = self.included.iter();
+        let included = included.map(|file| (folder.join(&file.name), &file.source));
+        let files = [(self.path.clone(), &self.text)].into_iter();
+        files.chain(included).find_map(|(path, was)| {
+            let what = match std::fs::read(&path) {
+                Ok(now) if now == was.as_bytes() => return None,
+                Ok(_) => "has changed since the run was started",
+                Err(_) => "cannot be read any more",
+            };
+            let path = printable(&path.display().to_string());
+            Some(format!(
+                "{path} {what}: the run goes on with what it was started with"
+            ))
+        })
     }
 }
 

@@ -5,7 +5,7 @@ mod outputs;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use coordination::bus::CancellationToken;
@@ -72,6 +72,8 @@ pub(crate) struct Job {
     was_up: Vec<bool>,
     /// The hooks that failed, of a step or of the run, and why: each runs once.
     failed_hooks: Mutex<Vec<FailedHook>>,
+    /// The service whose failure ends the run, and why it failed.
+    failed_service: OnceLock<(String, String)>,
 }
 
 /// The workflow of a file, given whether each of its units runs, and what its time limit does not
@@ -189,6 +191,7 @@ impl Job {
             places: ids.zip(0..).collect(),
             was_up: was_up.collect(),
             failed_hooks: Mutex::default(),
+            failed_service: OnceLock::new(),
             up: file.units.iter().map(|_| OnceCell::new()).collect(),
             file,
             params,

@@ -101,6 +101,7 @@ fn process_output() {
     );
 }
 
+// tidy: long, because it is one table, a row for each transition.
 #[test]
 fn workflow_events() {
     let step = || "test".to_owned();

@@ -1,4 +1,5 @@
 //! What can be wrong with a workflow file, each with its place and what to do about it.
+// tidy: long, because a fault is a variant, and whoever looks for one looks through one list.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -542,6 +543,17 @@ pub(crate) enum FileFault {
     Secret {
         name: String,
         #[label("one of `env`, `file` and `command`")]
+        at: SourceSpan,
+    },
+
+    #[error("this file cannot be included: {why}")]
+    #[diagnostic(
+        code(coord::file::include),
+        help("name a workflow file in the folder of this one or below it: \"steps/test.toml\"")
+    )]
+    Include {
+        why: String,
+        #[label("named here")]
         at: SourceSpan,
     },
 

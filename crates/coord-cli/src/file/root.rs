@@ -27,6 +27,7 @@ const CONCURRENCY_MAX: u32 = 1_000;
 pub(super) const FILE_KEYS: Keys = Keys {
     table: "the file",
     known: &[
+        "include",
         "name",
         "concurrency",
         "timeout",
@@ -49,6 +50,8 @@ pub(super) const FILE_KEYS: Keys = Keys {
         ("daemons", "service"),
         ("pools", "resources"),
         ("env_file", "dotenv"),
+        ("includes", "include"),
+        ("import", "include"),
         ("profiles", "profile"),
         ("handlerOn", "hooks"),
         ("handler_on", "hooks"),
@@ -63,6 +66,8 @@ pub(super) fn root(
     source: &str,
 ) -> WorkflowFile {
     walk.check_keys(root, &FILE_KEYS);
+    // Those that are text are there already.
+    walk.strings(root, "include");
     let default_name = default_name(path);
     let name = walk.string(root, "name");
     let name = name.unwrap_or_else(|| Spanned::new(0..0, &default_name));
@@ -100,6 +105,7 @@ pub(super) fn root(
         resources,
         units: drafts.into_iter().map(|draft| draft.unit).collect(),
         source: source.to_owned(),
+        included: Vec::new(),
         text: walk.text.clone(),
     }
 }
@@ -122,7 +128,7 @@ fn default_name(path: &Path) -> String {
     }
 }
 
-fn folder(path: &Path) -> PathBuf {
+pub(super) fn folder(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path);
     let path = absolute.as_deref().unwrap_or(path);
     path.parent().unwrap_or(path).to_owned()

@@ -5,7 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use coordination::bus::vocabulary::Exit;
 use coordination::patterns::process::{ProcessSpec, Stop};
-use coordination::workflow::{Call, HookCall, HookSpec, StepError};
+use coordination::workflow::{Call, HookCall, HookSpec, Status, StepError};
 use serde_json::json;
 
 use super::{ATTEMPT, GRACE, Job, StepExit, no_such_unit, outputs};
@@ -24,6 +24,15 @@ pub(crate) struct FailedHook {
     pub(crate) why: String,
 }
 
+/// How a step or the run came to its end.
+struct End {
+    status: Status,
+    /// The ids of what failed, with spaces between them.
+    failed: String,
+    /// Why the first of them did.
+    why: Option<String>,
+}
+
 /// Those of the unit at this place, or of the run.
 pub(super) fn spec(hooks: &Hooks, unit: Option<usize>) -> HookSpec {
     let call = Call::new(HOOKS, json!({ "unit": unit }));
@@ -34,6 +43,13 @@ impl Job {
     /// The hooks that failed since this was last asked.
     pub(crate) fn failed_hooks(&self) -> Vec<FailedHook> {
         take(&mut *self.failures_of_hooks())
+    }
+
+    /// A service has failed for good, if one has, and the run ends for it.
+    pub(crate) fn note_failed_service(&self, failed: Option<&(String, String)>) {
+        if let Some(failed) = failed {
+            let _ = self.failed_service.set(failed.clone());
+        }
     }
 
     /// Runs what is for such an end, one after the other, each whatever came of those before.
@@ -53,10 +69,11 @@ impl Job {
                 None => interrupts.abandon.clone(),
             },
         };
+        let end = self.end_of(call);
         let mut failed = Vec::new();
-        for (when, line) in hooks.of(call.status) {
+        for (when, line) in hooks.of(end.status) {
             let process = ProcessSpec::shell(hook_name(call.step.as_deref()), line);
-            let process = self.told(process, call, when);
+            let process = self.told(process, call, when, &end);
             if let Err(error) = self.hook_to_end(&process, &stop).await {
                 failed.push(format!("`{when}`: {error}"));
             }
@@ -79,13 +96,34 @@ impl Job {
         failed.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How it came to an end. A run that ends for a service is cancelled, and has failed.
+    fn end_of(&self, call: &HookCall) -> End {
+        let is_cancelled = call.step.is_none() && call.status == Status::Cancelled;
+        if let (true, Some((service, why))) = (is_cancelled, self.failed_service.get()) {
+            return End {
+                status: Status::Failed,
+                failed: service.clone(),
+                why: Some(why.clone()),
+            };
+        }
+        let failed: Vec<_> = call.failures.iter().map(|(id, _)| id.as_str()).collect();
+        let first = call.failures.first();
+        End {
+            status: call.status,
+            failed: failed.join(" "),
+            why: first.map(|(_, error)| error.to_string()),
+        }
+    }
+
     /// With the variables that tell what happened.
-    fn told(&self, process: ProcessSpec, call: &HookCall, when: &str) -> ProcessSpec {
+    fn told(&self, process: ProcessSpec, call: &HookCall, when: &str, end: &End) -> ProcessSpec {
         let mut process = process
             .env("COORD_HOOK", when)
-            .env("COORD_STATUS", call.status.to_string());
+            .env("COORD_STATUS", end.status.to_string());
+        if let Some(why) = &end.why {
+            process = process.env("COORD_ERROR", why);
+        }
         if let Some((_, error)) = call.failures.first() {
-            process = process.env("COORD_ERROR", error.to_string());
             if let Some(StepExit(Exit {
                 code: Some(code), ..
             })) = error.downcast_ref()
@@ -100,9 +138,7 @@ impl Job {
                 self.process(unit, process, &call.run).envs(outputs)
             }
             None => {
-                let failed = call.failures.iter().map(|(step, _)| step.as_str());
-                let failed: Vec<_> = failed.collect();
-                let process = process.env("COORD_FAILED_STEPS", failed.join(" "));
+                let process = process.env("COORD_FAILED_STEPS", &end.failed);
                 self.process_of_run(process, &call.run)
                     .dir(&self.file.folder)
             }

@@ -216,6 +216,7 @@ impl Course<'_> {
         let outcome = match early {
             Some(outcome) => outcome,
             None => {
+                self.job.note_failed_service(failed.as_ref());
                 run.cancel();
                 run.outcome().await
             }

@@ -191,7 +191,7 @@ fn failure(
     board: &Board,
 ) -> io::Result<()> {
     writeln!(out, "\n{BAD}{} {what}{BAD:#}", unit.id)?;
-    let (path, place) = (file.path(), file.place(unit));
+    let (path, place) = (file.path_of(unit), file.place(unit));
     writeln!(out, "  {QUIET}at {path}:{place}{QUIET:#}")?;
     for line in board.tail(process, TAIL_LINES) {
         writeln!(out, "  {QUIET}|{QUIET:#} {line}{:#}", Style::new())?;

@@ -181,3 +181,30 @@ fn a_dry_run_says_the_hooks() {
         .says(r#""hooks":{"success":"touch good","failure":"#)
         .says(r#""on_failure":"fail-fast","hooks":{"success":"echo success >> told","#);
 }
+
+#[test]
+fn a_run_that_ends_for_a_service_has_its_hooks_for_failures_run() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [hooks]
+        failure = 'echo "$COORD_STATUS $COORD_FAILED_STEPS: $COORD_ERROR" >> told'
+        [[service]]
+        id = "api"
+        run = "until test -e begun; do sleep 0.01; done; exit 3"
+        restart = "exit-on-failure"
+        [[step]]
+        id = "long"
+        run = "touch begun; exec sleep 60"
+        needs = ["api"]
+        hooks = { always = 'echo "$COORD_STATUS" >> told' }
+        "#,
+    );
+    done(folder.coord(["run"])).exits(100);
+    let told = folder.read("told");
+    assert_eq!(
+        told.as_deref(),
+        Some("cancelled\nfailed api: exit code 3\n")
+    );
+}

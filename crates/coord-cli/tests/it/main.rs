@@ -6,6 +6,7 @@ mod each;
 mod failing;
 mod files;
 mod hooks;
+mod include;
 mod interrupts;
 mod journals;
 mod kept;
