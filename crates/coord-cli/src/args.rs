@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Do again what failed in a run that has finished, or one step and all that comes after it.
     #[command(after_help = EXIT_CODES)]
     Retry(RetryArgs),
+    /// Show a run that goes on elsewhere as it goes; leaving it does nothing to it.
+    #[command(after_help = ATTACH_EXIT_CODES)]
+    Attach(AttachArgs),
     /// List the runs, the newest first.
     List(ListArgs),
     /// Show a run: where it is, and each of its steps.
@@ -80,6 +83,10 @@ pub(crate) enum Command {
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 2 the command line was not understood; 4 nothing to do; 96 a bad file or \
 system; 100 the run failed; 110 the output could not be written; 130 ended by a signal.";
+
+const ATTACH_EXIT_CODES: &str = "\
+Exit codes: 0 the run is done; 4 no run goes on; 96 there is no such run, or nobody drives it; 100 it \
+failed; 110 the output could not be written; 130 it was cancelled, or left before its end.";
 
 /// Which file, and how to talk of it.
 #[derive(Debug, Clone, clap::Args)]
@@ -145,6 +152,21 @@ pub(crate) struct RunArgs {
     /// is that one that goes on, or has finished.
     #[arg(long)]
     pub(crate) id: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) background: BackgroundArgs,
+}
+
+/// Whether the run goes on in the background.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct BackgroundArgs {
+    /// Leave the run to itself once it has begun, and print its id: `coord attach` shows it.
+    #[arg(long, short, conflicts_with_all = ["no_journal", "dry_run", "output"])]
+    pub(crate) detach: bool,
+
+    /// What `--detach` starts.
+    #[arg(long, hide = true)]
+    pub(crate) in_background: bool,
 }
 
 /// In which journal the runs are.
@@ -221,6 +243,19 @@ pub(crate) struct RetryArgs {
 
     #[command(flatten)]
     pub(crate) manner: MannerArgs,
+
+    #[command(flatten)]
+    pub(crate) of: OfJournal,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct AttachArgs {
+    /// The run: its id, or the beginning or the end of it; by default the latest that goes on.
+    pub(crate) run: Option<String>,
+
+    /// What to show: a live screen or text; by default the screen in a terminal, and text elsewhere.
+    #[arg(long, value_enum)]
+    output: Option<Shown>,
 
     #[command(flatten)]
     pub(crate) of: OfJournal,
@@ -430,6 +465,13 @@ enum Continue {
     Always,
 }
 
+/// What people are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shown {
+    Tui,
+    Text,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Stream {
     Stdout,
@@ -478,24 +520,35 @@ impl MannerArgs {
     pub(crate) fn manner(&self, color: Color) -> Manner {
         Manner {
             concurrency: self.concurrency,
-            output: self.output(),
+            output: self.output.unwrap_or_else(fit),
             keep_services: self.keep_services,
             color,
         }
     }
+}
 
-    /// What to show, and where nothing else was said, what the terminal is fit for.
-    fn output(&self) -> Output {
-        let fit = || {
-            let is_dumb =
-                std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-            stdin().is_terminal() && stdout().is_terminal() && !is_dumb
+impl AttachArgs {
+    pub(crate) fn manner(&self) -> Manner {
+        let output = match self.output {
+            Some(Shown::Tui) => Output::Tui,
+            Some(Shown::Text) => Output::Text,
+            None => fit(),
         };
-        match self.output {
-            Some(output) => output,
-            None if fit() => Output::Tui,
-            None => Output::Text,
+        Manner {
+            concurrency: None,
+            output,
+            keep_services: false,
+            color: self.of.color,
         }
+    }
+}
+
+/// What the terminal is fit for.
+fn fit() -> Output {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    match stdin().is_terminal() && stdout().is_terminal() && !is_dumb {
+        true => Output::Tui,
+        false => Output::Text,
     }
 }
 

@@ -10,13 +10,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use coordination::bus::Timestamp;
-use coordination::bus::time::Instant;
+use coordination::bus::time::{Clock, Instant, SystemClock};
 use coordination::bus::vocabulary::{
     ErrorRecovery, Exit, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState, Recovery,
     ServiceLifecycle, ServiceState, Transition, WorkflowEvent,
 };
 
-use coordination::workflow::RunView;
+use coordination::workflow::{RunState, RunView};
 
 use crate::file::{Resources, WorkflowFile};
 use crate::process_name::step_of;
@@ -69,10 +69,17 @@ impl Board {
         }
     }
 
-    /// Where the steps are in a run that is taken up: nothing is told of what happened before.
+    /// Where the steps are in a run that is taken up, or goes on elsewhere: nothing is told of what
+    /// happened before.
     pub(crate) fn before(&mut self, run: &RunView) {
+        let since = (run.state == RunState::Running).then(|| {
+            let since = SystemClock.now().duration_since(run.started_at);
+            Duration::try_from(since).unwrap_or_default()
+        });
+        let began = since.and_then(|since| self.started.checked_sub(since));
+        self.started = began.unwrap_or(self.started);
         for (row, step) in self.rows.iter_mut().zip(&run.steps) {
-            row.before(step);
+            row.before(step, since);
         }
     }
 
@@ -103,7 +110,8 @@ impl Board {
             return;
         };
         match event.state {
-            ProcessState::Started { pid } => row.pid = Some(pid),
+            // Of a run that goes on elsewhere the ids of processes are not known, and are 0.
+            ProcessState::Started { pid } => row.pid = (pid > 0).then_some(pid),
             ProcessState::Stopping { .. } if row.pid.is_some() && row.state.is_under_way() => {
                 row.turn(event.at, State::Stopping);
             }

@@ -22,6 +22,28 @@ pub(crate) enum ExitCode {
     Interrupted = 130,
 }
 
+impl ExitCode {
+    const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Damaged,
+        Self::Usage,
+        Self::NothingSelected,
+        Self::SetUp,
+        Self::RunFailed,
+        Self::OutputLost,
+        Self::Interrupted,
+    ];
+
+    /// That of another `coord`; of one that was killed, that it did not come to a run.
+    pub(crate) fn of(status: std::process::ExitStatus) -> Self {
+        let code = status.code();
+        let said = Self::ALL
+            .into_iter()
+            .find(|said| code == Some(*said as i32));
+        said.unwrap_or(Self::SetUp)
+    }
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code as u8)

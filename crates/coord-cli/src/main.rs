@@ -63,6 +63,7 @@ fn main() -> std::process::ExitCode {
         Command::Graph(args) => graph::graph(&args).into(),
         Command::Resume(args) => runs::resume(&args).into(),
         Command::Retry(args) => runs::retry(&args).into(),
+        Command::Attach(args) => runs::attach(&args).into(),
         Command::List(args) => runs::list(&args).into(),
         Command::Show(args) => runs::show(&args).into(),
         Command::Report(args) => runs::report(&args).into(),

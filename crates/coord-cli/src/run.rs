@@ -104,6 +104,9 @@ impl Begin {
 pub(crate) fn run(args: &RunArgs) -> ExitCode {
     let color = args.of.color;
     let manner = args.manner.manner(color);
+    if args.background.in_background {
+        runs::begin_in_background();
+    }
     let prepared = Checked::load(&args.of, &args.select.selection()).and_then(|checked| {
         let checked = checked.with_on_failure(args.on_failure());
         let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::System)?;
@@ -118,6 +121,9 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     }
     if !prepared.runs.contains(&true) {
         return screen::nothing_to_do(manner, &prepared.file.name);
+    }
+    if args.background.detach {
+        return runs::detach(&args.journal, args.id.as_deref(), color);
     }
     let run = on_runtime(async |handle| {
         if args.no_journal {

@@ -1,11 +1,14 @@
 //! The runs in a journal: where it is, which run is meant, and the commands about runs that are
 //! there.
 
+mod attach;
+mod detach;
 mod fault;
 mod find;
 mod list;
 mod logs;
 mod place;
+mod relay;
 mod report;
 mod show;
 mod take_up;
@@ -21,6 +24,8 @@ use crate::args::{JournalPlace, OfJournal};
 use crate::exit_code::ExitCode;
 use crate::run::on_runtime;
 use crate::screen;
+pub(crate) use attach::attach;
+pub(crate) use detach::{begin_in_background, detach};
 pub(crate) use fault::RunsFault;
 pub(crate) use find::find;
 pub(crate) use list::list;

@@ -31,6 +31,8 @@ pub(crate) struct Interrupts {
     pub(crate) pause: Arc<Notify>,
     /// Whether it is paused.
     pub(crate) paused: Arc<watch::Sender<bool>>,
+    /// Whether they are those of somebody who looks on, and end nothing.
+    pub(crate) look_on: bool,
 }
 
 impl Interrupts {
@@ -44,7 +46,10 @@ impl Interrupts {
 
     /// What the last of them does, or how the run goes on.
     pub(crate) fn said(&self) -> Option<&'static str> {
-        if self.abandon.is_cancelled() {
+        if self.look_on {
+            let is_left = self.end.is_cancelled();
+            is_left.then_some("leaving: the run goes on")
+        } else if self.abandon.is_cancelled() {
             Some("leaving")
         } else if self.kill.is_cancelled() {
             Some("killed what ran; once more leaves at once, with nothing else undone")

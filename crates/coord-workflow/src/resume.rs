@@ -126,7 +126,17 @@ impl Kept {
         stored: &StoredRecord,
         checked: Checked,
     ) -> Result<(), RecordFault> {
-        let fact = match reader.read(stored)? {
+        self.go_on(plan, reader.read(stored)?, checked)
+    }
+
+    /// One record further.
+    pub(crate) fn go_on(
+        &mut self,
+        plan: &Plan,
+        entry: Entry,
+        checked: Checked,
+    ) -> Result<(), RecordFault> {
+        let fact = match entry {
             Entry::Command(command) => {
                 // That it was followed is a fact.
                 if command == Command::Continue {

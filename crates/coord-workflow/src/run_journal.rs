@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::durable::Codec;
 use crate::fingerprint::KeptStep;
+use crate::following::Following;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
@@ -107,6 +108,29 @@ impl RunJournal {
     /// [`WorkflowError::NoSuchRun`], `Record`, `Journal` or `Lease`.
     pub async fn view(&self, run: &RunId) -> Result<RunView, WorkflowError> {
         let (plan, kept) = self.read(run).await?;
+        self.view_of(run, &plan, &kept).await
+    }
+
+    /// A run as it is now, and then what happens in it, wherever it is driven.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NoSuchRun`], `Record` or `Journal`.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time enabled, once it is asked for what happens.
+    pub async fn follow(&self, run: &RunId) -> Result<Following, WorkflowError> {
+        let (plan, kept) = self.read(run).await?;
+        Following::new(self.clone(), run.clone(), plan, kept)
+    }
+
+    pub(crate) async fn view_of(
+        &self,
+        run: &RunId,
+        plan: &Plan,
+        kept: &Kept,
+    ) -> Result<RunView, WorkflowError> {
         let is_finished = kept.course.is_finished();
         let driven_by = match is_finished {
             true => None,
@@ -128,8 +152,8 @@ impl RunJournal {
             is_paused: (kept.told.is_paused && !is_finished) || kept.course.is_held(),
             begins_none: kept.told.is_paused,
             driven_by,
-            parent: kept.child_of,
-            steps: RunView::steps_of(run, &plan, &kept.course),
+            parent: kept.child_of.clone(),
+            steps: RunView::steps_of(run, plan, &kept.course),
         })
     }
 

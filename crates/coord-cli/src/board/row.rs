@@ -45,8 +45,8 @@ pub(crate) struct Row {
     pub(crate) output: Scrollback,
     /// When it printed its last line.
     pub(crate) printed: Option<Instant>,
-    /// The process that printed it.
-    printer: Option<u32>,
+    /// The process that printed it, and for which attempt.
+    printer: Option<(u32, u32)>,
     /// Of the event that brought its state: topics are read in turn, so an earlier one may come
     /// later.
     at: Timestamp,
@@ -163,18 +163,27 @@ impl Row {
         }
     }
 
-    /// What became of it before the run was taken up. What is to be done again is told.
-    pub(super) fn before(&mut self, step: &StepView) {
+    /// What became of it before the run was taken up; what is to be done again is told. Where somebody
+    /// looks on while the run goes on elsewhere, `since` so long, also what is under way.
+    pub(super) fn before(&mut self, step: &StepView, since: Option<Duration>) {
         self.state = match step.phase {
             // Of a service that was ready nothing runs any more.
             StepPhase::Completed if self.is_service => State::Stopped,
             StepPhase::Completed => State::Done,
             StepPhase::Skipped => State::Skipped,
+            StepPhase::Running if since.is_some() => State::Running,
+            StepPhase::Exhausted if since.is_some() => State::Paused,
+            StepPhase::Failed if since.is_some() => State::Failed,
             _ => return,
         };
         self.attempt = step.attempts;
+        self.remark = step.error.clone().unwrap_or_default();
         let ended = step.ended.zip(step.started).filter(|_| !self.is_service);
         self.took = ended.map(|(ended, started)| ended.saturating_sub(started));
+        let ran = since.zip(step.started);
+        let ran = ran.map(|(since, started)| since.saturating_sub(started));
+        let began = ran.and_then(|ran| self.since.checked_sub(ran));
+        self.since = began.unwrap_or(self.since);
     }
 
     /// Enters a state, unless what is known already is newer.
@@ -200,11 +209,11 @@ impl Row {
     }
 
     pub(super) fn print(&mut self, output: &ProcessOutput) {
-        let again = self
-            .printer
-            .replace(output.pid)
-            .is_some_and(|pid| pid != output.pid && !is_item(&output.process));
-        if again {
+        let printer = (output.pid, output.attempt);
+        let again = self.printer.replace(printer);
+        let is_another = again.is_some_and(|again| again != printer);
+        // Items of a list print side by side.
+        if is_another && !is_item(&output.process) {
             self.output.part();
         }
         self.printed = Some(Instant::now());

@@ -99,6 +99,29 @@ pub(crate) enum RunsFault {
     )]
     NothingToResume,
 
+    #[error("no run goes on")]
+    #[diagnostic(
+        code(coord::runs::nothing_goes_on),
+        help("`coord list` shows the runs; `coord resume` goes on with one that was interrupted")
+    )]
+    NothingGoesOn,
+
+    #[error("run `{run}` does not go on: it is {state}")]
+    #[diagnostic(code(coord::runs::not_going_on))]
+    NotGoingOn {
+        run: String,
+        state: String,
+        #[help]
+        help: String,
+    },
+
+    #[error("the run could not be left to itself: {message}")]
+    #[diagnostic(
+        code(coord::runs::not_detached),
+        help("without `--detach` it runs here")
+    )]
+    NotDetached { message: String },
+
     #[error("what was asked for cannot be written")]
     #[diagnostic(code(coord::runs::output))]
     Output(#[from] io::Error),
@@ -121,7 +144,7 @@ impl RunsFault {
 
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NothingToResume => ExitCode::NothingSelected,
+            Self::NothingToResume | Self::NothingGoesOn => ExitCode::NothingSelected,
             Self::Output(_) => ExitCode::OutputLost,
             _ => ExitCode::SetUp,
         }

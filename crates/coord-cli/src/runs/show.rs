@@ -73,7 +73,7 @@ pub(crate) fn show(args: &ShowArgs) -> ExitCode {
     })
 }
 
-fn print(out: &mut impl Write, view: &RunView) -> io::Result<()> {
+pub(super) fn print(out: &mut impl Write, view: &RunView) -> io::Result<()> {
     let (style, state) = state(view);
     let started = local(view.started_at);
     write!(

@@ -151,7 +151,7 @@ fn go_on(
     }
 }
 
-async fn definition(runs: &RunJournal, run: &RunId) -> Result<Definition, RunsFault> {
+pub(super) async fn definition(runs: &RunJournal, run: &RunId) -> Result<Definition, RunsFault> {
     Ok(runs.input(run).await?)
 }
 

@@ -203,6 +203,10 @@ impl Tui {
                 self.interrupts.pause.notify_one();
             }
             Some(Asked::Suspend) => terminal.meanwhile(|| suspend(&self.module))?,
+            Some(Asked::Wish(_)) if self.wishes.is_closed() => {
+                let elsewhere = "the run goes on elsewhere: that is done there";
+                self.view.notice = Some(elsewhere.to_owned());
+            }
             Some(Asked::Wish(wish)) => {
                 self.view.notice = Some(match &wish {
                     Wish::Restart(id) => format!("restarting {id}"),

@@ -101,6 +101,13 @@ fn only_items_that_are_not_done_are_done_again_after_a_failure_and_a_crash() {
     );
     let mut running = Running::start(folder.coord(["run", "--id=r"]));
     running.until("pid=");
+    // That it is done is kept soon after it was.
+    let is_kept = || {
+        done(folder.coord(["show", "r", "--json"]))
+            .out
+            .contains("\"done\": 1")
+    };
+    assert!((0..10_000).any(|_| is_kept()));
     running.signal(Signal::KILL);
     running.end();
     done(folder.coord(["resume", "r"])).exits(0);

@@ -1,7 +1,9 @@
 //! The program from outside: real files, real processes, real signals.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod attaching;
 mod coord;
+mod documented;
 mod each;
 mod failing;
 mod files;
@@ -23,4 +25,5 @@ mod outcomes;
 mod secrets;
 mod selecting;
 mod services;
+mod soak;
 mod terminal;

@@ -55,6 +55,7 @@ pub(crate) fn coord(folder: &Path) -> Command {
         .current_dir(folder)
         .env("TERM", "xterm-256color")
         .env("LC_ALL", "C.UTF-8")
+        .env("XDG_STATE_HOME", folder.join("state"))
         .env_remove("NO_COLOR")
 }
 

@@ -14,6 +14,7 @@ mod child;
 mod each;
 mod events;
 mod exhausting;
+mod following;
 mod heartbeats;
 mod hooks;
 mod limits;

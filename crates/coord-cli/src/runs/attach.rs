@@ -1,0 +1,170 @@
+//! `coord attach`: a run that goes on elsewhere, shown as it goes.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::thread;
+
+use coordination::bus::{Bus, LocalBus};
+use coordination::journal::Journal;
+use coordination::workflow::{Command, RunId, RunJournal, RunQuery, RunState, RunView, Status};
+use coordination::{CoordinationConfig, CoordinationModule};
+use miette::Report;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use super::relay::Relay;
+use super::take_up::definition;
+use super::{RunsFault, find, list, open_there, refuse, show};
+use crate::args::{AttachArgs, Manner, Output};
+use crate::definition::Prepared;
+use crate::exit_code::ExitCode;
+use crate::kept_output::Kept;
+use crate::run::{SetUpError, on_runtime};
+use crate::screen::{self, Screen, Start};
+use crate::signals::{Interrupts, Signals};
+
+/// How many unfinished runs, the newest, are looked at for one that goes on.
+const LOOKED_AT_MAX: usize = 1_000;
+
+/// Shows a run until it ends or is left.
+pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
+    let manner = args.manner();
+    let done = on_runtime(async |handle| {
+        let journal = open_there(&args.of.journal)?;
+        let runs = RunJournal::of(Arc::clone(&journal));
+        let run = match &args.run {
+            Some(run) => find(&runs, run).await?,
+            None => latest(&runs).await?,
+        };
+        look_on(&journal, &runs, &run, manner, handle).await
+    });
+    match done {
+        Ok(code) => code,
+        Err(report) => refuse(&args.of, &report),
+    }
+}
+
+/// The latest run that goes on.
+async fn latest(runs: &RunJournal) -> Result<RunId, RunsFault> {
+    let unfinished = RunQuery::newest().unfinished().limit(LOOKED_AT_MAX);
+    for id in runs.runs(&unfinished).await? {
+        // One that cannot be read does not hide the others.
+        if let Ok(view) = runs.view(&id).await
+            && view.state == RunState::Running
+        {
+            return Ok(id);
+        }
+    }
+    Err(RunsFault::NothingGoesOn)
+}
+
+async fn look_on(
+    journal: &Arc<Journal>,
+    runs: &RunJournal,
+    run: &RunId,
+    manner: Manner,
+    handle: &Handle,
+) -> Result<ExitCode, Report> {
+    let following = runs.follow(run).await.map_err(RunsFault::from)?;
+    let before = following.view().await.map_err(RunsFault::from)?;
+    if before.state != RunState::Running {
+        return Err(not_going_on(&before).into());
+    }
+    let definition = definition(runs, run).await?;
+    let prepared = Prepared::new(definition.checked()?, definition, None);
+    let bus = Arc::new(LocalBus::new());
+    let mut config = CoordinationConfig::default();
+    // What processes do is known only as far as steps tell of it.
+    config.event_flows = false;
+    config.performance_reporting_interval = None;
+    config.performance_log = false;
+    let module = CoordinationModule::start(Arc::clone(&bus) as _, config);
+    let module = Arc::new(module.map_err(SetUpError::from)?);
+    let interrupts = Interrupts {
+        look_on: true,
+        ..Interrupts::default()
+    };
+    // Nobody grants anything here.
+    let (wishes, _) = mpsc::channel(1);
+    let screen = Screen::new(&Start {
+        module: &module,
+        args: manner,
+        file: &prepared.file,
+        before: Some(&before),
+        interrupts: &interrupts,
+        wishes: &wishes,
+    })
+    .map_err(SetUpError::from)?;
+    let (lost, ended) = (screen.lost(), screen.ended());
+    let kept = Kept::of(journal.dir(), run);
+    let relay = Relay::new(&bus, following, kept, &prepared.file);
+    let mut relay = relay.map_err(SetUpError::from)?;
+    let mut signals = Signals::new().map_err(SetUpError::from)?;
+    let (shown, showing) = oneshot::channel();
+    let shows_on = handle.clone();
+    thread::spawn(move || {
+        let _ = shown.send(shows_on.block_on(screen.show()));
+    });
+
+    let is_seen = manner.output == Output::Tui;
+    let relayed = async {
+        relay.earlier(&before, is_seen).await?;
+        relay.run(&interrupts.paused).await
+    };
+    let pausing = async {
+        loop {
+            interrupts.pause.notified().await;
+            let command = match *interrupts.paused.borrow() {
+                true => Command::Continue,
+                false => Command::Pause,
+            };
+            runs.tell(run, command).await.map_err(RunsFault::from)?;
+        }
+    };
+    let left = tokio::select! {
+        relayed = relayed => relayed.map(|()| false),
+        told = pausing => told,
+        never = signals.watch(&interrupts) => match never {},
+        () = interrupts.end.cancelled() => Ok(true),
+        () = lost.cancelled() => Ok(true),
+    };
+    bus.close();
+    ended.cancel();
+    let shown = tokio::select! {
+        shown = showing => shown.is_ok(),
+        never = signals.watch(&interrupts) => match never {},
+    };
+    if left? {
+        screen::say(
+            manner.color,
+            &format!("run {run} goes on: `coord attach {run}` shows it again"),
+        );
+        return Ok(ExitCode::Interrupted);
+    }
+    let view = relay.following.view().await.map_err(RunsFault::from)?;
+    let mut out = screen::out(manner.color.into());
+    let written = show::print(&mut out, &view).and_then(|()| out.flush());
+    match view.state {
+        _ if !shown || lost.is_cancelled() || written.is_err() => Ok(ExitCode::OutputLost),
+        RunState::Finished(Status::Completed) => Ok(ExitCode::Done),
+        RunState::Finished(Status::Cancelled) => Ok(ExitCode::Interrupted),
+        RunState::Finished(_) => Ok(ExitCode::RunFailed),
+        _ => Err(not_going_on(&view).into()),
+    }
+}
+
+fn not_going_on(view: &RunView) -> RunsFault {
+    let run = view.run.to_string();
+    let (_, state) = list::state(view);
+    let help = match view.state {
+        RunState::Finished(_) => {
+            format!("`coord show {run}` tells of it, `coord logs {run}` what it printed")
+        }
+        _ => format!("`coord resume {run}` goes on with it"),
+    };
+    RunsFault::NotGoingOn {
+        run,
+        state: state.to_string(),
+        help,
+    }
+}

@@ -1,0 +1,108 @@
+//! Runs that go on in the background: `coord run --detach` starts itself anew, in a session of its own,
+//! and leaves once the run has begun.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use coordination::bus::time::sleep;
+use coordination::workflow::{RunId, RunState};
+
+use super::{RunsFault, there};
+use crate::args::{Color, JournalPlace};
+use crate::exit_code::ExitCode;
+use crate::run::on_runtime;
+use crate::screen;
+
+/// How often it is looked whether the run has begun.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What came of it.
+enum Left {
+    Begun,
+    /// It came to no run.
+    Ended(ExitStatus),
+}
+
+/// Belongs to no terminal from now on: that one is closed, or sees a Ctrl-C, is nothing to it.
+pub(crate) fn begin_in_background() {
+    // Who leads a group of processes cannot, and is not told of the terminal's signals either.
+    let _ = rustix::process::setsid();
+}
+
+/// Starts the run that this program was asked for, and prints its id once it has begun.
+pub(crate) fn detach(journal: &JournalPlace, id: Option<&str>, color: Color) -> ExitCode {
+    let done = on_runtime(async |_| {
+        let run = match id {
+            Some(id) => RunId::named(id).map_err(RunsFault::from)?,
+            None => RunId::unique(),
+        };
+        let not_detached = |error: io::Error| RunsFault::NotDetached {
+            message: error.to_string(),
+        };
+        let mut child = spawn(&run, id.is_none()).map_err(not_detached)?;
+        let said = child.stderr.take().map(|mut stderr| {
+            thread::spawn(move || {
+                let mut said = Vec::new();
+                stderr.read_to_end(&mut said).map(|_| said)
+            })
+        });
+        let left = has_begun(journal, &run, &mut child).await;
+        if let Left::Ended(status) = left.map_err(not_detached)? {
+            // What it said is all that there is to say.
+            let said = said.and_then(|said| said.join().ok()?.ok());
+            let _ = io::stderr().write_all(&said.unwrap_or_default());
+            return Ok(ExitCode::of(status));
+        }
+        let mut out = screen::out(color.into());
+        writeln!(out, "{run}")
+            .and_then(|()| out.flush())
+            .map_err(RunsFault::Output)?;
+        screen::say(
+            color,
+            &format!("`coord attach {run}` shows it, `coord cancel {run}` ends it"),
+        );
+        Ok(ExitCode::Done)
+    });
+    match done {
+        Ok(code) => code,
+        Err(report) => crate::validate::refuse(color, &report),
+    }
+}
+
+/// This program, with what it was given, but for what leaves the run to itself.
+fn spawn(run: &RunId, is_unnamed: bool) -> io::Result<Child> {
+    let is_other = |argument: &OsString| argument != "--detach" && argument != "-d";
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(std::env::args_os().skip(1).filter(is_other));
+    command.args(["--in-background", "--output", "text"]);
+    if is_unnamed {
+        command.args(["--id", run.as_str()]);
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command.spawn()
+}
+
+/// Waits until the run has begun, or its program has ended without one.
+async fn has_begun(journal: &JournalPlace, run: &RunId, child: &mut Child) -> io::Result<Left> {
+    loop {
+        // Looked at first: a run that is over by now has begun.
+        let ended = child.try_wait()?;
+        if let Some(runs) = there(journal)
+            && let Ok(view) = runs.view(run).await
+            && (view.state == RunState::Running
+                || ended.is_some_and(|status| status.code() != Some(96)))
+        {
+            return Ok(Left::Begun);
+        }
+        if let Some(status) = ended {
+            return Ok(Left::Ended(status));
+        }
+        sleep(LOOK).await;
+    }
+}

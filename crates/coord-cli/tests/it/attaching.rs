@@ -1,0 +1,191 @@
+//! Runs that are left to themselves, and looked at while they go on.
+
+use std::fs::read_link;
+
+use rustix::process::{Signal, getsid};
+
+use crate::coord::{Folder, Running, done};
+use crate::terminal::{CONTROL_C, Terminal, coord};
+
+/// Waits for a file in each step, so that a test says when it goes on.
+const WAITS: &str = r#"
+name = "waits"
+[[service]]
+id = "api"
+run = "echo listening; exec sleep 1000"
+ready = { log = "listening" }
+[[step]]
+id = "first"
+run = "echo session=$(ps -o sid= $$); until test -e go; do sleep 0.01; done; echo first is over"
+needs = ["api"]
+[[step]]
+id = "second"
+run = "echo second runs; test ! -e bad"
+needs = ["first"]
+"#;
+
+/// Leaves a run to itself.
+fn detached(folder: &Folder) {
+    folder.write("coord.toml", WAITS);
+    let left = done(folder.coord(["run", "--detach", "--id", "r"]));
+    left.exits(0);
+    assert_eq!(left.out, "r\n");
+    assert!(left.err.contains("`coord attach r`"), "{}", left.err);
+}
+
+fn ends(folder: &Folder, state: &str) {
+    loop {
+        let shown = done(folder.coord(["show", "r"]));
+        if shown.out.contains(state) {
+            return;
+        }
+        assert!(shown.out.contains("running"), "{}", shown.out);
+    }
+}
+
+#[test]
+fn a_run_that_is_detached_goes_on_and_belongs_to_no_terminal() {
+    let folder = Folder::new();
+    detached(&folder);
+    let mut logs = Running::start(folder.coord(["logs", "r", "first", "-f"]));
+    logs.until("session=");
+    let session = logs.printed.trim().trim_start_matches("session=").trim();
+    let own = getsid(None).unwrap().as_raw_nonzero().to_string();
+    assert_ne!(session, own);
+    let leader = read_link(format!("/proc/{session}/exe")).unwrap();
+    assert_eq!(leader.file_name().unwrap(), "coord");
+    folder.write("go", "");
+    ends(&folder, "completed, started");
+    logs.until("first is over");
+}
+
+#[test]
+fn what_cannot_be_run_is_told_before_it_is_left() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'true'\nneeds = ['b']\n",
+    );
+    let refused = done(folder.coord(["run", "--detach"]));
+    refused.exits(96);
+    assert!(
+        refused.err.contains("coord::file::unknown"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(refused.out, "");
+
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'true'\n");
+    folder.write("state", "where a journal should be, there is a file");
+    let refused = done(folder.coord(["run", "-d"]));
+    refused.exits(96);
+    assert!(
+        refused.err.contains("coord::runs::not_kept"),
+        "{}",
+        refused.err
+    );
+}
+
+#[test]
+fn a_run_that_is_over_at_once_was_detached_all_the_same() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'exit 3'\n");
+    let left = done(folder.coord(["-d", "--id", "r"]));
+    left.exits(0);
+    ends(&folder, "failed, started");
+}
+
+#[test]
+fn who_attaches_sees_what_happens_and_ends_as_the_run_does() {
+    let folder = Folder::new();
+    detached(&folder);
+    let mut attached = Running::start(folder.coord(["attach", "r"]));
+    attached.until("api    · ready");
+    folder.write("bad", "");
+    folder.write("go", "");
+    let (status, printed) = attached.end();
+    assert_eq!(status.code(), Some(100), "{printed}");
+    let place = |text: &str| {
+        printed
+            .find(text)
+            .unwrap_or_else(|| panic!("no {text:?} in {printed}"))
+    };
+    let order = [
+        "first  | first is over",
+        "first  · done in",
+        "second · started",
+        "second | second runs",
+        "second · failed: exit code 1",
+        "run r of waits: failed",
+    ];
+    let places = order.map(place);
+    assert!(places.is_sorted(), "{printed}");
+}
+
+#[test]
+fn who_leaves_ends_nothing() {
+    let folder = Folder::new();
+    detached(&folder);
+    let mut attached = Running::start(folder.coord(["attach"]));
+    attached.until("ready");
+    attached.signal(Signal::INT);
+    let (status, printed) = attached.end();
+    assert_eq!(status.code(), Some(130), "{printed}");
+    assert!(printed.contains("the run goes on"), "{printed}");
+    folder.write("go", "");
+    ends(&folder, "completed, started");
+}
+
+#[test]
+fn a_run_that_does_not_go_on_is_not_attached_to() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'true'\n");
+    done(folder.coord(["run", "--id", "r"])).exits(0);
+    let refused = done(folder.coord(["attach", "r"]));
+    refused.exits(96);
+    assert!(refused.err.contains("it is completed"), "{}", refused.err);
+    let refused = done(folder.coord(["attach"]));
+    refused.exits(4);
+    assert!(
+        refused.err.contains("coord::runs::nothing_goes_on"),
+        "{}",
+        refused.err
+    );
+}
+
+#[test]
+fn a_run_whose_driver_is_killed_lets_go_of_who_looks_on() {
+    let folder = Folder::new();
+    folder.write("coord.toml", WAITS);
+    let mut driver = Running::start(folder.coord(["run", "--id", "r"]));
+    driver.until("session=");
+    let mut attached = Running::start(folder.coord(["attach", "r"]));
+    attached.until("ready");
+    driver.signal(Signal::KILL);
+    let (status, printed) = attached.end();
+    assert_eq!(status.code(), Some(96), "{printed}");
+}
+
+#[test]
+fn the_screen_of_who_looks_on_has_what_was_there_before_and_pauses_the_run() {
+    let folder = Folder::new();
+    detached(&folder);
+    let pid = |screen: &str| screen.contains("session=");
+    let mut terminal = Terminal::start(coord(folder.path()).args(["attach", "r"]), 24, 80);
+    terminal.keys("\u{1b}[B");
+    terminal.until("the earlier line", pid);
+    terminal.shows("first  running");
+    terminal.keys("k");
+    terminal.shows("goes on elsewhere");
+    terminal.keys("p");
+    terminal.shows("paused");
+    let listed = done(folder.coord(["list"]));
+    listed.says("paused");
+    terminal.keys("p");
+    terminal.until("the run goes on", |screen| !screen.contains("paused"));
+    terminal.keys(CONTROL_C);
+    let (status, _) = terminal.end();
+    assert_eq!(status.code(), Some(130));
+    folder.write("go", "");
+    ends(&folder, "completed, started");
+}

@@ -1,0 +1,285 @@
+//! A run, followed by its records: what happens in it, in whichever process, as the events that are
+//! published where it is driven.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::future::poll_fn;
+use std::time::Duration;
+
+use coord_bus::time::{Instant, timeout_at};
+use coord_bus::vocabulary::{Transition, WorkflowEvent};
+use coord_bus::{EventLogError, StoredRecord, Tail, Timestamp};
+
+use crate::course::Fact;
+use crate::outcome::SkipReason;
+use crate::plan::Plan;
+use crate::records::{self, Entry, Reader};
+use crate::resume::{Checked, Kept, fault_of};
+use crate::{RunId, RunJournal, RunView, WorkflowError};
+
+/// How often it is looked whether somebody drives a run of which nothing is heard.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What happens in a run from a moment on, by its records; made by [`RunJournal::follow`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::sync::Arc;
+/// # use coord_bus::{LocalBus, MemoryEventLog, MemoryLeases};
+/// # use coord_workflow::{RunId, RunJournal, StepError, Workflow, WorkflowOrchestrator};
+/// # let journal = RunJournal::new(Arc::new(MemoryEventLog::new()), Arc::new(MemoryLeases::new()));
+/// # let orchestrator = WorkflowOrchestrator::builder(&LocalBus::new())
+/// #     .journal(journal.clone())
+/// #     .build()?;
+/// # let mut workflow = Workflow::durable("release");
+/// # workflow.step("build").run(async || Ok::<_, StepError>(()));
+/// # let id = RunId::named("release-7")?;
+/// # orchestrator.start_durable(&workflow.build()?, id.clone(), ()).await?;
+/// // In any process that opens the journal.
+/// let mut following = journal.follow(&id).await?;
+/// while let Some(event) = following.next().await? {
+///     println!("{} {:?}", event.at, event.transition);
+/// }
+/// println!("{}", following.view().await?.state);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What is not there
+///
+/// What nobody writes down: that a run was left as it is, and that a child began. Who takes up a run
+/// begins it anew, with `run-started`; what was under way has not begun, then.
+pub struct Following {
+    journal: RunJournal,
+    run: RunId,
+    plan: Plan,
+    kept: Kept,
+    tail: Tail,
+    /// When the attempts that are under way began, from the beginning of the run.
+    began: HashMap<usize, u64>,
+    told: VecDeque<WorkflowEvent>,
+    /// When it is looked whether somebody drives it.
+    look_at: Instant,
+    /// Whether nobody did when that was looked at last.
+    is_left: bool,
+}
+
+impl Following {
+    pub(crate) fn new(
+        journal: RunJournal,
+        run: RunId,
+        plan: Plan,
+        kept: Kept,
+    ) -> Result<Self, WorkflowError> {
+        let stream = records::stream(run.as_str());
+        let tail = journal.log.tail(&stream, kept.version + 1);
+        let tail = tail.map_err(|error| WorkflowError::journal(&run, error))?;
+        let steps = kept.course.steps().iter().enumerate();
+        // Of one that was tried before, that is when it was tried first: nothing better is known.
+        let began = steps.map(|(step, record)| (step, record.started));
+        Ok(Self {
+            began: began.collect(),
+            journal,
+            run,
+            plan,
+            kept,
+            tail,
+            told: VecDeque::new(),
+            look_at: Instant::now() + LOOK,
+            is_left: false,
+        })
+    }
+
+    /// The run, as far as it was followed.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::Lease`].
+    pub async fn view(&self) -> Result<RunView, WorkflowError> {
+        let view = self.journal.view_of(&self.run, &self.plan, &self.kept);
+        view.await
+    }
+
+    /// Whether no step begins until the run is continued.
+    pub fn is_paused(&self) -> bool {
+        self.kept.told.is_paused || self.kept.course.is_held()
+    }
+
+    /// What happened next. `None`: the run has finished, nobody drives it, or the journal was closed;
+    /// where somebody takes it up later, there is more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, nothing is missed.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::Record`], `Journal` or `Lease`.
+    pub async fn next(&mut self) -> Result<Option<WorkflowEvent>, WorkflowError> {
+        loop {
+            if let Some(event) = self.told.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.kept.course.is_finished() {
+                return Ok(None);
+            }
+            let stored = match timeout_at(self.look_at, recorded(&mut self.tail)).await {
+                Ok(stored) => stored,
+                Err(_) => {
+                    let is_driven = self.journal.driven_by(&self.kept.owner).await?.is_some();
+                    self.look_at = Instant::now() + LOOK;
+                    // What it wrote before it went is there at the second look.
+                    let was_left = std::mem::replace(&mut self.is_left, !is_driven);
+                    match was_left && !is_driven {
+                        true => return Ok(None),
+                        false => continue,
+                    }
+                }
+            };
+            (self.look_at, self.is_left) = (Instant::now() + LOOK, false);
+            let Some(stored) = stored else {
+                return Ok(None);
+            };
+            let stored = stored.map_err(|error| WorkflowError::journal(&self.run, error))?;
+            self.follow(&stored)?;
+        }
+    }
+
+    fn follow(&mut self, stored: &StoredRecord) -> Result<(), WorkflowError> {
+        let fault = |run: &RunId, fault| fault_of(run, stored.version, fault);
+        let entry = Reader::new(&self.plan).read(stored);
+        let entry = entry.map_err(|unread| fault(&self.run, unread))?;
+        let told = match &entry {
+            Entry::Command(_) => None,
+            Entry::Claimed(_) => Some((None, self.begun())),
+            Entry::Fact(fact) => self.transition(fact, stored.at),
+        };
+        let followed = self.kept.go_on(&self.plan, entry, Checked::No);
+        followed.map_err(|refused| fault(&self.run, refused))?;
+        self.kept.version = stored.version;
+        if let Some((at, transition)) = told {
+            let since = at.map(Duration::from_nanos);
+            self.told.push_back(WorkflowEvent {
+                workflow: self.plan.name.to_string(),
+                run: self.run.to_string(),
+                at: since.map_or(stored.at, |since| self.kept.started_at + since),
+                transition,
+            });
+        }
+        Ok(())
+    }
+
+    fn begun(&self) -> Transition {
+        Transition::RunStarted {
+            steps: self.plan.steps.len(),
+        }
+    }
+
+    /// What is told of a fact that is about to be applied, and when it happened if it says so.
+    fn transition(&mut self, fact: &Fact, now: Timestamp) -> Option<(Option<u64>, Transition)> {
+        let id = |step: &usize| self.plan.steps[*step].id.to_string();
+        let attempt = |step: &usize| self.kept.course.step(*step).attempts;
+        let since = |step: &usize, at: u64| {
+            let began = self.began.get(step).copied().unwrap_or(at);
+            Duration::from_nanos(at.saturating_sub(began))
+        };
+        Some(match fact {
+            Fact::Started { step, attempt, at } => {
+                let (step, attempt, at) = (*step, *attempt, *at);
+                self.began.insert(step, at);
+                let step = self.plan.steps[step].id.to_string();
+                (Some(at), Transition::StepStarted { step, attempt })
+            }
+            Fact::AttemptFailed {
+                step, error, until, ..
+            } => {
+                let until = self.kept.started_at + Duration::from_nanos(*until);
+                let wait = until.duration_since(now);
+                let retrying = Transition::StepRetrying {
+                    step: id(step),
+                    attempt: attempt(step),
+                    error: error.to_string(),
+                    wait: wait.try_into().unwrap_or_default(),
+                };
+                (None, retrying)
+            }
+            Fact::PartCompleted {
+                step, part, of, at, ..
+            } => {
+                let (step, part, of) = (id(step), *part, *of);
+                (Some(*at), Transition::PartCompleted { step, part, of })
+            }
+            Fact::Completed { step, at, .. } => {
+                let completed = Transition::StepCompleted {
+                    step: id(step),
+                    attempt: attempt(step),
+                    duration: since(step, *at),
+                };
+                (Some(*at), completed)
+            }
+            Fact::Failed { step, error, at } => {
+                let failed = Transition::StepFailed {
+                    step: id(step),
+                    attempt: attempt(step),
+                    error: error.to_string(),
+                    duration: since(step, *at),
+                    optional: self.plan.steps[*step].optional,
+                };
+                (Some(*at), failed)
+            }
+            Fact::Exhausted {
+                step, error, at, ..
+            } => {
+                let exhausted = Transition::StepExhausted {
+                    step: id(step),
+                    attempt: attempt(step),
+                    error: error.to_string(),
+                    duration: since(step, *at),
+                };
+                (Some(*at), exhausted)
+            }
+            Fact::Skipped { step, at } => {
+                let reason = self.kept.course.ruled_out(&self.plan, *step);
+                let reason = reason.unwrap_or(SkipReason::Condition).to_string();
+                let step = id(step);
+                (Some(*at), Transition::StepSkipped { step, reason })
+            }
+            Fact::Cancelled { step, at } => {
+                let step = id(step);
+                (Some(*at), Transition::StepCancelled { step })
+            }
+            Fact::UndoStarted { step } => {
+                (None, Transition::CompensationStarted { step: id(step) })
+            }
+            Fact::Undone { step } => (None, Transition::CompensationCompleted { step: id(step) }),
+            Fact::UndoFailed { step, error } => {
+                let (step, error) = (id(step), error.to_string());
+                (None, Transition::CompensationFailed { step, error })
+            }
+            Fact::Finished { at } => {
+                let finished = Transition::RunFinished {
+                    outcome: self.kept.course.status().to_string(),
+                    duration: Duration::from_nanos(*at),
+                };
+                (Some(*at), finished)
+            }
+            Fact::Retried { at, .. } => (Some(*at), self.begun()),
+            Fact::Claimed | Fact::Continued { .. } | Fact::Stopped { .. } => return None,
+        })
+    }
+}
+
+/// The next record of a stream.
+async fn recorded(tail: &mut Tail) -> Option<Result<StoredRecord, EventLogError>> {
+    poll_fn(|cx| tail.as_mut().poll_next(cx)).await
+}
+
+impl fmt::Debug for Following {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Following")
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}

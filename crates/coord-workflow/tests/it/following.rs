@@ -1,0 +1,202 @@
+//! Runs that are followed by their records, as another process would.
+
+use std::time::Duration;
+
+use coord_bus::time::{sleep, timeout};
+use coord_bus::vocabulary::{Transition, WORKFLOW_EVENTS, WorkflowEvent};
+use coord_bus::{Bus, BusExt, LocalBus};
+use coord_workflow::{
+    Command, DEFAULT_LEASE_TTL, Durable, Following, Retry, RunId, RunState, Status, StepError,
+    Workflow,
+};
+
+use crate::durable::Machine;
+
+fn named(id: &str) -> RunId {
+    RunId::named(id).unwrap()
+}
+
+/// A step that fails once, one that is optional and fails, one that is skipped, one with three items,
+/// and, unless all is to go well, one that fails: then what was done is undone, or is not.
+fn varied(goes_well: bool) -> Workflow<(), Durable> {
+    let mut workflow = Workflow::durable("varied");
+    let flaky = workflow
+        .step("flaky")
+        .retry(Retry::constant(Duration::from_millis(50)).max_attempts(2))
+        .compensate(async |_| Ok::<_, StepError>(()))
+        .run_with(async |context: coord_workflow::StepContext| {
+            sleep(Duration::from_millis(10)).await;
+            match context.attempt() {
+                1 => Err(StepError::message("not yet")),
+                _ => Ok(vec![1_u32, 2, 3]),
+            }
+        });
+    workflow.step("optional").optional().run(async || {
+        sleep(Duration::from_millis(5)).await;
+        Err::<(), _>(StepError::message("never"))
+    });
+    workflow
+        .step("skipped")
+        .when(|| false)
+        .run(async || Ok::<_, StepError>(()));
+    let items = workflow
+        .step("items")
+        .compensate(async |_| Err::<(), _>(StepError::message("cannot be undone").permanent()))
+        .for_each(flaky)
+        .run(async |number: u32| Ok::<_, StepError>(2 * number));
+    workflow.step("last").input(items).run(move |_| async move {
+        sleep(Duration::from_millis(30)).await;
+        match goes_well {
+            true => Ok(()),
+            false => Err(StepError::message("it fails")),
+        }
+    });
+    workflow.build().unwrap()
+}
+
+/// What is told, but for what depends on two clocks: how long a retry waits, when things happened.
+fn told(event: &WorkflowEvent) -> Transition {
+    match event.transition.clone() {
+        Transition::StepRetrying {
+            step,
+            attempt,
+            error,
+            ..
+        } => Transition::StepRetrying {
+            step,
+            attempt,
+            error,
+            wait: Duration::ZERO,
+        },
+        transition => transition,
+    }
+}
+
+async fn all(following: &mut Following) -> Vec<WorkflowEvent> {
+    let mut events = Vec::new();
+    while let Some(event) = following.next().await.unwrap() {
+        events.push(event);
+    }
+    events
+}
+
+async fn is_told_the_same(goes_well: bool) {
+    let (machine, bus) = (Machine::new(), LocalBus::new());
+    let mut published = bus.subscribe(&WORKFLOW_EVENTS).unwrap();
+    let process = machine.process_on(&bus);
+    let workflow = varied(goes_well);
+    let run = process
+        .start_durable(&workflow, named("a"), ())
+        .await
+        .unwrap();
+    let mut following = machine.journal().follow(&named("a")).await.unwrap();
+    let (outcome, followed) = tokio::join!(run.outcome(), all(&mut following));
+    assert_eq!(outcome.unwrap().is_completed(), goes_well);
+    bus.close();
+
+    let mut events = Vec::new();
+    while let Some(event) = published.recv().await {
+        events.push(WorkflowEvent::clone(&event));
+    }
+    // Who follows from the beginning knows that the run has begun.
+    let Transition::RunStarted { .. } = events.remove(0).transition else {
+        panic!("a run begins with its beginning");
+    };
+    let transitions = |events: &[WorkflowEvent]| events.iter().map(told).collect::<Vec<_>>();
+    assert_eq!(transitions(&followed), transitions(&events));
+    assert_eq!(
+        following.view().await.unwrap().state,
+        RunState::Finished(if goes_well {
+            Status::Completed
+        } else {
+            Status::Failed
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_a_run_is_told_what_its_own_bus_is_told() {
+    is_told_the_same(true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_a_run_that_fails_is_told_what_is_undone_and_what_is_not() {
+    is_told_the_same(false).await;
+}
+
+/// Holds on for an hour, unless it is called a second time.
+fn holding() -> Workflow<(), Durable> {
+    let mut workflow = Workflow::durable("holding");
+    let first = workflow.step("first").run(async || Ok::<_, StepError>(()));
+    workflow.step("second").after(&first).signal::<u32>("go");
+    workflow.build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_nobody_drives_ends_what_is_told_until_somebody_takes_it_up() {
+    let machine = Machine::new();
+    let killed = machine.process();
+    killed
+        .start_durable(&holding(), named("a"), ())
+        .await
+        .unwrap();
+    let mut following = machine.journal().follow(&named("a")).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    drop(killed);
+
+    // Also for who asks in portions that are shorter than what is waited for.
+    let portion = Duration::from_millis(50);
+    let mut before = Vec::new();
+    loop {
+        match timeout(portion, following.next()).await {
+            Ok(Ok(Some(event))) => before.push(event),
+            Ok(ended) => break assert_eq!(ended.unwrap(), None),
+            Err(_) => {}
+        }
+    }
+    let steps: Vec<_> = before
+        .iter()
+        .filter_map(|event| event.transition.step())
+        .collect();
+    assert_eq!(steps, ["first", "first", "second"]);
+    assert_eq!(following.view().await.unwrap().state, RunState::Interrupted);
+
+    sleep(DEFAULT_LEASE_TTL).await;
+    let process = machine.process();
+    let run = process.resume_run(&holding(), &named("a")).await.unwrap();
+    let (name, payload) = ("go".to_owned(), 7.into());
+    run.tell(Command::Signal { name, payload }).await.unwrap();
+    let after = all(&mut following).await;
+    assert!(matches!(
+        after[0].transition,
+        Transition::RunStarted { steps: 2 }
+    ));
+    let Some(Transition::RunFinished { outcome, .. }) = after.last().map(|last| &last.transition)
+    else {
+        panic!("{after:?}");
+    };
+    assert_eq!(outcome, "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_seen_by_who_follows() {
+    let machine = Machine::new();
+    let process = machine.process();
+    let run = process
+        .start_durable(&holding(), named("a"), ())
+        .await
+        .unwrap();
+    let journal = machine.journal();
+    let mut following = journal.follow(&named("a")).await.unwrap();
+    assert!(!following.is_paused());
+    journal.tell(&named("a"), Command::Pause).await.unwrap();
+    // It is no event, and is seen by who goes on waiting for one.
+    let waited = timeout(Duration::from_secs(1), all(&mut following)).await;
+    assert!(waited.is_err() && following.is_paused());
+
+    run.tell(Command::Continue).await.unwrap();
+    let (name, payload) = ("go".to_owned(), 7.into());
+    run.tell(Command::Signal { name, payload }).await.unwrap();
+    all(&mut following).await;
+    assert!(!following.is_paused());
+}
