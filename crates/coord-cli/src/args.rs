@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use coordination::bus::Timestamp;
 use coordination::bus::time::{Clock, SystemClock};
+use coordination::workflow::OnFailure;
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -109,6 +110,10 @@ pub(crate) struct FileArgs {
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) params: Vec<(String, String)>,
 
+    /// Take the parameters and variables of a profile of the file.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+
     /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
@@ -138,6 +143,11 @@ pub(crate) struct RunArgs {
     /// Say what would be done, and do nothing of it; with `--output jsonl`, for programs.
     #[arg(long)]
     pub(crate) dry_run: bool,
+
+    /// What goes on when a step fails: nothing; what does not need it; or all. By default what the file
+    /// says, or else nothing.
+    #[arg(long = "continue", value_enum, value_name = "WHAT")]
+    continues: Option<Continue>,
 
     #[command(flatten)]
     pub(crate) manner: MannerArgs,
@@ -471,6 +481,17 @@ pub(crate) enum Output {
     Jsonl,
 }
 
+/// What goes on when a step fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Continue {
+    /// What runs is stopped, and nothing begins.
+    Never,
+    /// What does not need the step.
+    DependenciesSuccessful,
+    /// What needs the step, too.
+    Always,
+}
+
 /// What people are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Shown {
@@ -498,6 +519,17 @@ impl From<Color> for anstream::ColorChoice {
             Color::Always => Self::Always,
             Color::Never => Self::Never,
         }
+    }
+}
+
+impl RunArgs {
+    /// What becomes of the rest when a step fails, if that is said.
+    pub(crate) fn on_failure(&self) -> Option<OnFailure> {
+        self.continues.map(|continues| match continues {
+            Continue::Never => OnFailure::FailFast,
+            Continue::DependenciesSuccessful => OnFailure::FinishBranches,
+            Continue::Always => OnFailure::FinishAll,
+        })
     }
 }
 

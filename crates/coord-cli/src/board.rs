@@ -20,7 +20,7 @@ use coordination::bus::vocabulary::{
 use coordination::workflow::{RunState, RunView};
 
 use crate::file::{Resources, WorkflowFile};
-use crate::undo::undone;
+use crate::process_name::step_of;
 pub(crate) use row::{Row, State};
 pub(crate) use scrollback::{Bounds, Scrollback};
 
@@ -92,9 +92,9 @@ impl Board {
         }
     }
 
-    /// The row of a process: of the step or service that it is of, or whose undoing it is.
+    /// The row of a process: of the step or service that it is of, or whose undoing or hook it is.
     pub(crate) fn place(&self, process: &str) -> Option<usize> {
-        self.places.get(undone(process).unwrap_or(process)).copied()
+        self.places.get(step_of(process)).copied()
     }
 
     fn row(&mut self, process: &str) -> Option<&mut Row> {

@@ -7,10 +7,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use coordination::workflow::OnFailure;
 use miette::Report;
 use serde::{Deserialize, Serialize};
 
-use crate::file::{WorkflowFile, printable};
+use crate::file::{Included, WorkflowFile, printable};
 use crate::needs::Needs;
 use crate::validate::Checked;
 
@@ -20,12 +21,20 @@ pub(crate) struct Definition {
     /// The file, from the root: its folder is that of the processes.
     path: PathBuf,
     text: String,
+    /// What the file takes in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    included: Vec<Included>,
     params: BTreeMap<String, String>,
     /// Whether each unit runs by its condition: that is decided once.
     runs: Vec<bool>,
     /// The units that are meant; `None`: all of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     selected: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    profile: Option<String>,
+    /// Where the command line said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_failure: Option<OnFailure>,
 }
 
 impl Definition {
@@ -33,46 +42,56 @@ impl Definition {
         Ok(Self {
             path: std::path::absolute(path)?,
             text: checked.file.source.clone(),
+            included: checked.file.included.clone(),
             params: checked.params.clone(),
             runs: checked.runs.clone(),
             selected: checked.selected.clone(),
+            profile: checked.profile.clone(),
+            on_failure: checked.on_failure(),
         })
     }
 
     /// The file as it was, which was right then.
     pub(crate) fn checked(&self) -> Result<Checked, Report> {
-        let mut file = WorkflowFile::parse(&self.path, self.text.as_bytes())?;
+        let file = WorkflowFile::parse_kept(&self.path, &self.text, &self.included)?;
+        let mut file = file.with_profile(self.profile.as_deref())?;
         if let Some(selected) = &self.selected {
-            file.keep(selected);
+            file.keep(selected)?;
         }
-        let file = file.with_dotenv()?;
+        let file = file.with_dotenv()?.with_items(&self.params)?;
         let mut runs = self.runs.clone();
         runs.resize(file.units.len(), true);
-        Ok(Checked {
-            file,
-            params: self.params.clone(),
-            runs,
-            selected: self.selected.clone(),
-        })
+        let (params, selected) = (self.params.clone(), self.selected.clone());
+        let profile = self.profile.clone();
+        let checked = Checked::of(file, params, runs, selected, profile);
+        Ok(checked.with_on_failure(self.on_failure))
     }
 
     /// Whether a run of the one is a run of the other.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        (&self.path, &self.text, &self.params, &self.selected)
-            == (&other.path, &other.text, &other.params, &other.selected)
+        (&self.path, &self.text, &self.params) == (&other.path, &other.text, &other.params)
+            && self.included == other.included
+            && (&self.selected, &self.profile, self.on_failure)
+                == (&other.selected, &other.profile, other.on_failure)
     }
 
     /// What there is to say where the file is not what it was.
     pub(crate) fn changed(&self) -> Option<String> {
-        let what = match std::fs::read(&self.path) {
-            Ok(now) if now == self.text.as_bytes() => return None,
-            Ok(_) => "has changed since the run was started",
-            Err(_) => "cannot be read any more",
-        };
-        let path = printable(&self.path.display().to_string());
-        Some(format!(
-            "{path} {what}: the run goes on with what it was started with"
-        ))
+        let folder = self.path.parent().unwrap_or(&self.path);
+        let included = self.included.iter();
+        let included = included.map(|file| (folder.join(&file.name), &file.source));
+        let files = [(self.path.clone(), &self.text)].into_iter();
+        files.chain(included).find_map(|(path, was)| {
+            let what = match std::fs::read(&path) {
+                Ok(now) if now == was.as_bytes() => return None,
+                Ok(_) => "has changed since the run was started",
+                Err(_) => "cannot be read any more",
+            };
+            let path = printable(&path.display().to_string());
+            Some(format!(
+                "{path} {what}: the run goes on with what it was started with"
+            ))
+        })
     }
 }
 
@@ -96,7 +115,7 @@ impl Prepared {
             mut file,
             params,
             mut runs,
-            selected: _,
+            ..
         } = checked;
         let processors = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let limit = concurrency.or(file.concurrency);

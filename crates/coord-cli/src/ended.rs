@@ -6,6 +6,8 @@ use std::time::Duration;
 use coordination::monitor::PerformanceMetrics;
 use coordination::workflow::Outcome;
 
+use crate::job::FailedHook;
+
 /// How a run ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -14,6 +16,8 @@ pub(crate) struct Ended {
     pub(crate) is_kept: bool,
     /// The service whose failure ended the run, and why it failed.
     pub(crate) service: Option<(String, String)>,
+    /// The hooks that failed.
+    pub(crate) hooks: Vec<FailedHook>,
     /// How long it all took, until no service ran any more.
     pub(crate) took: Duration,
     /// What was measured, before the last parts came to rest.

@@ -11,11 +11,16 @@ mod secrets;
 mod dotenv;
 mod backoff;
 mod resources;
+mod params;
+mod outputs;
+mod each;
+mod include;
 mod condition;
 mod check;
 mod walk;
 mod text;
 mod failing;
+mod hooks;
 mod fault;
 mod faults;
 #[cfg(test)]
@@ -23,7 +28,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coordination::workflow::OnFailure;
@@ -31,8 +36,12 @@ use coordination::workflow::OnFailure;
 use miette::SourceSpan;
 use toml::de::DeTable;
 
+pub(crate) use each::{Each, Items, item_text, items_of};
 use fault::FileFault;
 pub(crate) use faults::FileFaults;
+pub(crate) use hooks::Hooks;
+pub(crate) use include::Included;
+pub(crate) use outputs::{Taken, output_variable};
 pub(crate) use resources::Resources;
 pub(crate) use secrets::Source;
 pub(crate) use service::Service;
@@ -58,6 +67,10 @@ pub(crate) struct WorkflowFile {
     pub(crate) on_failure: OnFailure,
     /// The parameters with their defaults.
     pub(crate) params: BTreeMap<String, String>,
+    /// What values those may have that say so.
+    param_rules: params::Rules,
+    /// What is otherwise with a profile.
+    profiles: BTreeMap<String, params::Profile>,
     /// Variables for every step and service.
     pub(crate) env: BTreeMap<String, String>,
     /// Where the values of further variables come from, that are kept out of what is printed.
@@ -65,12 +78,18 @@ pub(crate) struct WorkflowFile {
     dotenv_files: Vec<dotenv::Dotenv>,
     /// The variables of these files, once they have been read; those of `env` win over them.
     pub(crate) dotenv: BTreeMap<String, String>,
+    /// What runs when a run has come to its end.
+    pub(crate) hooks: Option<Hooks>,
+    /// The folder that the file is in.
+    pub(crate) folder: PathBuf,
     /// How many permits there are of each resource.
     pub(crate) resources: Resources,
     /// The steps and services, as the file orders them.
     pub(crate) units: Vec<Unit>,
     /// What the file contains.
     pub(crate) source: String,
+    /// What it takes in.
+    pub(crate) included: Vec<Included>,
     text: Text,
 }
 
@@ -83,11 +102,34 @@ impl WorkflowFile {
         }
     }
 
-    /// Reads what a file contains. The path is only for its name and its folder.
+    /// Reads what a file contains; what it takes in is read from its folder.
     pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, FileFaults> {
+        let folder = root::folder(path);
+        Self::parse_with(path, bytes, &|name| include::from_disk(&folder, name))
+    }
+
+    /// Reads what a file contained that took in these. The path is only for its name and its folder.
+    pub(crate) fn parse_kept(
+        path: &Path,
+        source: &str,
+        included: &[Included],
+    ) -> Result<Self, FileFaults> {
+        let kept = |name: &str| {
+            let file = included.iter().find(|file| file.name == name);
+            let file = file.ok_or_else(|| "it was not kept".to_owned())?;
+            Ok(file.source.clone().into_bytes())
+        };
+        Self::parse_with(path, source.as_bytes(), &kept)
+    }
+
+    fn parse_with(
+        path: &Path,
+        bytes: &[u8],
+        library: include::Library<'_>,
+    ) -> Result<Self, FileFaults> {
         let text = Text::new(path, bytes);
         match std::str::from_utf8(bytes) {
-            Ok(source) => Self::from_toml(path, text, source),
+            Ok(source) => Self::from_toml(path, text, source, library),
             Err(error) => {
                 let at = error.valid_up_to();
                 let fault = FileFault::NotText {
@@ -99,11 +141,30 @@ impl WorkflowFile {
         }
     }
 
-    fn from_toml(path: &Path, text: Text, source: &str) -> Result<Self, FileFaults> {
+    fn from_toml(
+        path: &Path,
+        mut text: Text,
+        source: &str,
+        library: include::Library<'_>,
+    ) -> Result<Self, FileFaults> {
+        let (root, mut errors) = DeTable::parse_recoverable(source);
+        let (placed, refused) = include::include(&mut text, root.get_ref(), path, library);
         let mut walk = Walk::new(&text);
-        let (root, errors) = DeTable::parse_recoverable(source);
-        let file = root::root(&mut walk, root.get_ref(), path, source);
+        let is_whole = refused.is_empty();
+        refused.into_iter().for_each(|fault| walk.add(fault));
+        let mut tables = Vec::with_capacity(placed.len());
+        for other in &placed {
+            let (table, more) = DeTable::parse_recoverable(&other.blanked);
+            walk.check_keys(table.get_ref(), &include::INCLUDED_KEYS);
+            errors.extend(more);
+            tables.push(table.into_inner());
+        }
+        let root = include::merged(root.into_inner(), tables);
+        let mut file = root::root(&mut walk, &root, path, source);
+        file.included = placed.iter().map(|other| other.file.clone()).collect();
         let (mut faults, left_out) = walk.finish();
+        // What is missing may be in a file that could not be taken in.
+        faults.retain(|fault| is_whole || !fault.is_absence());
         if !errors.is_empty() {
             let syntax = syntax_faults(&text, &errors);
             // A heading that was not understood puts all keys below it elsewhere.
@@ -119,27 +180,6 @@ impl WorkflowFile {
         } else {
             Err(FileFaults::new(text, faults, left_out))
         }
-    }
-
-    /// The parameters with these values in place of their defaults; of two values for one
-    /// parameter, the later counts.
-    pub(crate) fn params_with(
-        &self,
-        values: &[(String, String)],
-    ) -> Result<BTreeMap<String, String>, FileFaults> {
-        let mut params = self.params.clone();
-        let mut faults = Vec::new();
-        for (name, value) in values {
-            match params.get_mut(name) {
-                Some(param) => param.clone_from(value),
-                None => faults.push(FileFault::UnknownParam {
-                    name: name.clone(),
-                    at: None,
-                    help: condition::param_help(name, &self.params),
-                }),
-            }
-        }
-        self.unless(faults, params)
     }
 
     /// Whether each unit runs by its condition, in their order: known before anything starts,
@@ -171,13 +211,23 @@ impl WorkflowFile {
     }
 
     /// Leaves out all units but these, and what the others say of those that are left out.
-    pub(crate) fn keep(&mut self, ids: &[String]) {
+    ///
+    /// # Errors
+    ///
+    /// One of these takes what one that is left out would have put out.
+    pub(crate) fn keep(&mut self, ids: &[String]) -> Result<(), FileFaults> {
         let is_kept = |id: &String| ids.contains(id);
         self.units.retain(|unit| is_kept(&unit.id));
         for unit in &mut self.units {
             unit.needs.retain(is_kept);
             unit.needs_any.retain(is_kept);
         }
+        self.check_taken()
+    }
+
+    /// The file that names a step or a service: this one, or one that it takes in.
+    pub(crate) fn path_of(&self, unit: &Unit) -> &str {
+        self.text.name_at(unit.id_at.start)
     }
 
     /// The file, as it was asked for.

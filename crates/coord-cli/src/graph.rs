@@ -95,6 +95,7 @@ pub(crate) fn of(file: &WorkflowFile, runs: &[bool]) -> Graph {
             None => step.note("service"),
             Some(_) if !runs => step.note("skipped: its condition is false"),
             Some(own) if own.optional => step.note("optional"),
+            Some(own) if own.each.is_some() => step.note("for each"),
             Some(_) => step,
         }
     });

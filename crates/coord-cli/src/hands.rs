@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use coordination::bus::CancellationToken;
 use serde_json::Value;
 
+use crate::process_name::step_of;
+
 /// What a person wants of a step or service, by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -28,7 +30,7 @@ pub(crate) enum Wish {
 #[error("it was stopped by hand")]
 pub(crate) struct StoppedByHand;
 
-/// The steps that run, within reach.
+/// The processes of steps that run, within reach.
 #[derive(Debug, Default)]
 pub(crate) struct Hands {
     steps: Mutex<HashMap<String, Grip>>,
@@ -41,28 +43,32 @@ struct Grip {
 }
 
 impl Hands {
-    /// Brings a step within reach. Its process is to stop when the token is cancelled, which is
+    /// Brings a process of a step within reach. It is to stop when the token is cancelled, which is
     /// also when its parent is.
-    pub(crate) fn hold(&self, step: &str, parent: &CancellationToken) -> CancellationToken {
+    pub(crate) fn hold(&self, process: &str, parent: &CancellationToken) -> CancellationToken {
         let token = parent.child_token();
         let grip = Grip {
             token: token.clone(),
             wish: None,
         };
-        self.steps().insert(step.to_owned(), grip);
+        self.steps().insert(process.to_owned(), grip);
         token
     }
 
     /// Takes a step out of reach, and says what was wished meanwhile.
-    pub(crate) fn release(&self, step: &str) -> Option<Wish> {
-        self.steps().remove(step)?.wish
+    pub(crate) fn release(&self, process: &str) -> Option<Wish> {
+        self.steps().remove(process)?.wish
     }
 
     /// Ends a step, if it runs, for what is wished.
-    pub(crate) fn end(&self, step: &str, wish: Wish) {
-        if let Some(grip) = self.steps().get_mut(step) {
+    pub(crate) fn end(&self, step: &str, wish: &Wish) {
+        let mut processes = self.steps();
+        let of_step = processes
+            .iter_mut()
+            .filter(|(process, _)| step_of(process) == step);
+        for (_, grip) in of_step {
             grip.token.cancel();
-            grip.wish = Some(wish);
+            grip.wish = Some(wish.clone());
         }
     }
 

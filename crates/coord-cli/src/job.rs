@@ -1,7 +1,11 @@
 //! A workflow of processes from a workflow file: the handlers behind its steps and services.
 
+mod hooks;
+mod outputs;
+
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use coordination::bus::CancellationToken;
@@ -18,11 +22,14 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::definition::Definition;
-use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, param_variable};
+use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, item_text, param_variable};
 use crate::hands::{Hands, StoppedByHand, Wish};
+use crate::process_name::{item_name, undo_name};
 use crate::signals::Interrupts;
 use crate::spoken::Spoken;
-use crate::undo::undo_name;
+pub(crate) use hooks::FailedHook;
+pub(crate) use outputs::shown;
+use outputs::{OutputFile, StepOutput};
 
 /// How long a step's processes have between SIGTERM and SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -63,6 +70,10 @@ pub(crate) struct Job {
     /// Whether a unit is a service that was ready before the run was taken up: its step is done, and
     /// nothing of it runs.
     was_up: Vec<bool>,
+    /// The hooks that failed, of a step or of the run, and why: each runs once.
+    failed_hooks: Mutex<Vec<FailedHook>>,
+    /// The service whose failure ends the run, and why it failed.
+    failed_service: OnceLock<(String, String)>,
 }
 
 /// The workflow of a file, given whether each of its units runs, and what its time limit does not
@@ -76,10 +87,13 @@ pub(crate) fn workflow(
     spec.timeout = Some(job.file.timeout.saturating_add(gone_on));
     spec.concurrency = job.file.concurrency;
     spec.on_failure = job.file.on_failure;
+    if let Some(own) = &job.file.hooks {
+        spec = spec.hook(hooks::spec(own, None));
+    }
     for (index, (unit, runs)) in job.file.units.iter().zip(runs).enumerate() {
         let input = job.described(unit, index);
         let mut planned = match &unit.role {
-            Role::Step(step) => planned_step(unit, step, index).input(input),
+            Role::Step(step) => planned_step(unit, step, index, spec.concurrency).input(input),
             // Its probe and its restarts bound it, and otherwise the run.
             Role::Service(_) => StepSpec::new(&unit.id, "service")
                 .input(input)
@@ -94,7 +108,12 @@ pub(crate) fn workflow(
     registry(job).workflow_with_input(spec)
 }
 
-fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
+fn planned_step(
+    unit: &Unit,
+    step: &Step,
+    index: usize,
+    concurrency: Option<NonZeroUsize>,
+) -> StepSpec {
     let planned = match &unit.action {
         Action::Signal(name) => StepSpec::signal(&unit.id, name),
         Action::Sleep(wait) => StepSpec::sleep(&unit.id, *wait),
@@ -113,6 +132,10 @@ fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
     for (name, permits) in &step.resources {
         planned = planned.resource(name, *permits);
     }
+    if let Some(each) = &step.each {
+        // As many as steps, where nothing else is said.
+        planned = planned.for_each(outputs::each(each, each.max_parallel.or(concurrency)));
+    }
     if let Some(undo) = &step.undo {
         let input = json!({ "unit": index, "shell": undo.run });
         let mut planned_undo = UndoSpec::from(Call::new("undo", input));
@@ -120,12 +143,20 @@ fn planned_step(unit: &Unit, step: &Step, index: usize) -> StepSpec {
         planned_undo.timeout = undo.timeout;
         planned = planned.undo(planned_undo);
     }
+    if let Some(own) = &step.hooks {
+        planned = planned.hook(hooks::spec(own, Some(index)));
+    }
     planned
 }
 
 fn registry(job: &Arc<Job>) -> Registry {
     let (run, serve, undo) = (Arc::clone(job), Arc::clone(job), Arc::clone(job));
+    let hooked = Arc::clone(job);
     Registry::new()
+        .hook(hooks::HOOKS, move |call| {
+            let job = Arc::clone(&hooked);
+            async move { job.hook(&call).await }
+        })
         .handler("decided", |call: HandlerCall| async move { Ok(call.input) })
         .handler("process", move |call| {
             let job = Arc::clone(&run);
@@ -159,6 +190,8 @@ impl Job {
         Self {
             places: ids.zip(0..).collect(),
             was_up: was_up.collect(),
+            failed_hooks: Mutex::default(),
+            failed_service: OnceLock::new(),
             up: file.units.iter().map(|_| OnceCell::new()).collect(),
             file,
             params,
@@ -185,13 +218,21 @@ impl Job {
             }
             Action::Signal(_) | Action::Sleep(_) => Value::Null,
         };
-        json!({
+        let mut described = json!({
             "unit": index,
             "process": process,
             "folder": unit.folder.to_string_lossy(),
             "env": [&self.file.env, &unit.env],
             "params": self.params,
-        })
+        });
+        // What was not there before is left out where it is not used: a run goes on with its definition.
+        if !unit.taken.is_empty() {
+            described["taken"] = json!(unit.taken);
+        }
+        if let Some(step) = unit.step().filter(|step| !step.outputs.is_empty()) {
+            described["outputs"] = json!(step.outputs);
+        }
+        described
     }
 
     async fn run(&self, call: &HandlerCall) -> Result<Value, StepError> {
@@ -199,15 +240,41 @@ impl Job {
         let (run, token) = (call.context.run(), call.context.token());
         self.services_up(unit, run, &token).await?;
         let process = call_of(unit).ok_or_else(no_such_unit)?;
-        let process = self.attempt(unit, process, &call.context);
+        let taken = outputs::taken(unit, &call.outputs);
+        let file = OutputFile::of(unit)?;
+        let mut process = self.attempt(unit, process, &call.context);
+        if let (Some(item), Some(place)) = (&call.item, call.context.part()) {
+            process.name = item_name(&unit.id, place);
+            process = process
+                .env("COORD_ITEM", item_text(item))
+                .env("COORD_ITEM_INDEX", place.to_string());
+        }
+        let process = process.envs(&taken).envs(file.variable());
+        let exit = self.run_at_hand(&process, call).await?;
+        let outputs = file.read(|text| self.secrets.masked(text))?;
+        let lists = outputs::lists(&outputs, self.file.lists_of(&unit.id))?;
+        Ok(json!(StepOutput {
+            exit,
+            outputs,
+            lists,
+            taken
+        }))
+    }
+
+    /// Runs the process of a step, in reach of who wants it to be stopped, or run again.
+    async fn run_at_hand(
+        &self,
+        process: &ProcessSpec,
+        call: &HandlerCall,
+    ) -> Result<Exit, StepError> {
         loop {
             let stop = Stop {
-                graceful: self.hands.hold(&unit.id, &call.context.token()),
+                graceful: self.hands.hold(&process.name, &call.context.token()),
                 immediate: self.interrupts.kill.clone(),
             };
             call.context.heartbeat();
-            let ended = self.run_process(&process, &stop, &call.context).await;
-            match self.hands.release(&unit.id) {
+            let ended = self.run_process(process, &stop, &call.context).await;
+            match self.hands.release(&process.name) {
                 _ if call.context.token().is_cancelled() => return ended,
                 Some(Wish::Restart(_)) => {}
                 Some(Wish::Stop(_)) => return Err(StepError::from(StoppedByHand).permanent()),
@@ -224,6 +291,8 @@ impl Job {
         let (run, token) = (call.context.run(), call.context.token());
         self.services_up(unit, run, &token).await?;
         let process = self.attempt(unit, process, &call.context).grace(GRACE);
+        let output = call.outputs.get(&unit.id);
+        let process = process.envs(outputs::of_step(output.map(|output| &**output)));
         let stop = Stop {
             graceful: call.context.token(),
             immediate: self.interrupts.abandon.clone(),
@@ -232,7 +301,7 @@ impl Job {
         match undone {
             // Whoever asked for an end at once does not want another attempt.
             Err(error) if stop.immediate.is_cancelled() => Err(error.permanent()),
-            undone => undone,
+            undone => undone.map(|exit| json!(exit)),
         }
     }
 
@@ -365,14 +434,12 @@ impl Job {
     }
 
     fn unit(&self, call: &HandlerCall) -> Result<&Unit, StepError> {
-        let index = call
-            .input
-            .get("unit")
-            .and_then(Value::as_u64)
-            .and_then(|index| usize::try_from(index).ok());
-        index
-            .and_then(|index| self.file.units.get(index))
-            .ok_or_else(no_such_unit)
+        self.unit_of(&call.input).ok_or_else(no_such_unit)
+    }
+
+    fn unit_of(&self, input: &Value) -> Option<&Unit> {
+        let index = input.get("unit").and_then(Value::as_u64)?;
+        self.file.units.get(usize::try_from(index).ok()?)
     }
 
     /// A process of an attempt at a step, or at undoing it.
@@ -387,17 +454,20 @@ impl Job {
 
     /// A process with the folder and the variables of its unit, all but those of an attempt.
     fn process(&self, unit: &Unit, process: ProcessSpec, run: &RunId) -> ProcessSpec {
+        let process = process.dir(&unit.folder).env("COORD_STEP", &unit.id);
+        self.process_of_run(process, run).envs(&unit.env)
+    }
+
+    /// A process with the variables that all have.
+    fn process_of_run(&self, process: ProcessSpec, run: &RunId) -> ProcessSpec {
         let params = self.params.iter();
         process
-            .dir(&unit.folder)
             .env("COORD_WORKFLOW", &self.file.name)
             .env("COORD_RUN_ID", run.as_str())
-            .env("COORD_STEP", &unit.id)
             .envs(params.map(|(name, value)| (param_variable(name), value)))
             .secrets(self.secrets.clone())
             .envs(&self.file.dotenv)
             .envs(&self.file.env)
-            .envs(&unit.env)
     }
 
     /// Runs a process; each line that it prints is a sign of life.
@@ -406,11 +476,11 @@ impl Job {
         process: &ProcessSpec,
         stop: &Stop,
         context: &StepContext,
-    ) -> Result<Value, StepError> {
+    ) -> Result<Exit, StepError> {
         let runner = self.module.processes()?;
         let printed = |_: &str| context.heartbeat();
         match runner.run_with_output(process, stop, printed).await {
-            Ok(exit) if exit.is_success() => Ok(json!(exit)),
+            Ok(exit) if exit.is_success() => Ok(exit),
             Ok(exit) => Err(StepExit(exit).into()),
             Err(error @ ProcessError::Stopped { .. }) => Err(StepError::from(error).permanent()),
             Err(error) if error.is_permanent() => Err(StepError::from(error).permanent()),

@@ -13,6 +13,7 @@ mod file;
 mod validate;
 mod select;
 mod plan;
+mod process_name;
 mod explain;
 mod schema;
 mod reference;
@@ -25,7 +26,7 @@ mod kept_output;
 mod needs;
 mod job;
 mod hands;
-mod undo;
+
 mod secrets;
 mod run;
 mod signals;

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
+use coordination::workflow::OnFailure;
 use serde::Serialize;
 
 use crate::args::{Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
-use crate::file::{Action, Resources, Role, Step, Unit, printable};
+use crate::file::{Action, Each, Hooks, Items, Resources, Role, Step, Taken, Unit, printable};
 use crate::graph;
 use crate::screen::{self, ODD, QUIET};
 use crate::spoken::Spoken;
@@ -26,11 +28,19 @@ struct Planned<'p> {
     #[serde(flatten)]
     does: Does<'p>,
     folder: &'p Path,
-    env: &'p BTreeMap<String, String>,
+    env: BTreeMap<&'p str, Variable<'p>>,
     needs: &'p [String],
     needs_any: &'p [String],
     #[serde(flatten)]
     step: Option<OfStep<'p>>,
+}
+
+/// A variable: its value, or the step that will put it out.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Variable<'p> {
+    Known(&'p str),
+    Taken(&'p Taken),
 }
 
 /// What a unit does: what would be started, or what is waited for.
@@ -51,6 +61,23 @@ struct OfStep<'p> {
     optional: bool,
     resources: &'p Resources,
     undo: Option<&'p str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hooks: Option<&'p Hooks>,
+    outputs: &'p [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    for_each: Option<&'p Each>,
+}
+
+/// What is said of all of it, as programs read it.
+#[derive(Serialize)]
+struct OfRun<'p> {
+    kind: &'static str,
+    name: &'p str,
+    concurrency: Option<NonZeroUsize>,
+    timeout_ms: u128,
+    on_failure: OnFailure,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hooks: Option<&'p Hooks>,
 }
 
 /// Says on standard output what a run would do.
@@ -88,7 +115,7 @@ fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
             runs: prepared.runs[place],
             does: does(unit),
             folder: &unit.folder,
-            env: &unit.env,
+            env: variables(unit),
             needs: &unit.needs,
             needs_any: &unit.needs_any,
             step: unit.step().map(of_step),
@@ -96,7 +123,25 @@ fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
         serde_json::to_writer(&mut *out, &planned)?;
         writeln!(out)?;
     }
-    Ok(())
+    let file = &prepared.file;
+    let of_run = OfRun {
+        kind: "run",
+        name: &file.name,
+        concurrency: file.concurrency,
+        timeout_ms: file.timeout.as_millis(),
+        on_failure: file.on_failure,
+        hooks: file.hooks.as_ref(),
+    };
+    serde_json::to_writer(&mut *out, &of_run)?;
+    writeln!(out)
+}
+
+fn variables(unit: &Unit) -> BTreeMap<&str, Variable<'_>> {
+    let known = unit.env.iter();
+    let known = known.map(|(name, value)| (&**name, Variable::Known(value)));
+    let taken = unit.taken.iter();
+    let taken = taken.map(|(name, taken)| (&**name, Variable::Taken(taken)));
+    known.chain(taken).collect()
 }
 
 fn does(unit: &Unit) -> Does<'_> {
@@ -118,6 +163,9 @@ fn of_step(step: &Step) -> OfStep<'_> {
         optional: step.optional,
         resources: &step.resources,
         undo: step.undo.as_ref().map(|undo| &*undo.run),
+        hooks: step.hooks.as_ref(),
+        outputs: &step.outputs,
+        for_each: step.each.as_ref(),
     }
 }
 
@@ -132,7 +180,12 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     let name = &file.name;
     writeln!(
         out,
-        "{name}: would run this, at most {at_once} at once, in at most {limit}"
+        "{name}: would run this, at most {at_once} at once, in at most {limit}{}",
+        match file.on_failure {
+            OnFailure::FinishBranches => "; a failure stops only what needs it",
+            OnFailure::FinishAll => "; a failure stops nothing",
+            _ => "",
+        }
     )?;
     let width = file.units.iter().map(|unit| unit.id.len()).max();
     let width = width.unwrap_or_default();
@@ -162,18 +215,41 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
         };
         writeln!(out, "{ODD}   - {:width$}  not this: {why}{ODD:#}", unit.id)?;
     }
+    for (when, line) in file.hooks.iter().flat_map(Hooks::lines) {
+        writeln!(
+            out,
+            "{QUIET}at the end, {when}:{QUIET:#} {}",
+            one_line(line)
+        )?;
+    }
     Ok(())
 }
 
 fn what(unit: &Unit) -> String {
     match &unit.action {
-        Action::Shell(line) => printable(line.trim_end()).replace('\n', "; "),
+        Action::Shell(line) => one_line(line),
         Action::Program { program, arguments } => {
             let words = [program].into_iter().chain(arguments);
             printable(&words.cloned().collect::<Vec<_>>().join(" "))
         }
         Action::Signal(_) | Action::Sleep(_) => unit.waits().unwrap_or_default(),
     }
+}
+
+fn for_each(each: &Each) -> String {
+    let of = match &each.items {
+        Items::Listed(items) => format!("{} items", items.len()),
+        Items::Param(name, _) => name.clone(),
+        Items::Output(taken) => taken.output.clone(),
+    };
+    match each.max_parallel {
+        Some(most) => format!("for each of {of}, {most} at once"),
+        None => format!("for each of {of}"),
+    }
+}
+
+fn one_line(shell: &str) -> String {
+    printable(shell.trim_end()).replace('\n', "; ")
 }
 
 /// What there is to say of it beside what it does.
@@ -187,6 +263,7 @@ fn how(unit: &Unit) -> Vec<String> {
             }
         }
         Role::Step(step) => {
+            how.extend(step.each.as_ref().map(for_each));
             if let Some(retry) = step.retry {
                 how.push(format!("up to {} attempts", retry.max_attempts));
             }
@@ -201,8 +278,15 @@ fn how(unit: &Unit) -> Vec<String> {
             if let Some(undo) = &step.undo {
                 how.push(format!("undone by `{}`", printable(&undo.run)));
             }
+            if !step.outputs.is_empty() {
+                how.push(format!("puts out {}", step.outputs.join(", ")));
+            }
+            let hooks = step.hooks.iter().flat_map(Hooks::lines);
+            how.extend(hooks.map(|(when, line)| format!("{when}: `{}`", one_line(line))));
         }
     }
+    let taken = unit.taken.iter();
+    how.extend(taken.map(|(name, taken)| format!("takes {} as {name}", taken.output)));
     let needs = unit.needs.join(", ");
     if !needs.is_empty() {
         how.push(format!("after {needs}"));

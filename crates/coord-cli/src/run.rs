@@ -109,6 +109,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
         runs::begin_in_background();
     }
     let prepared = Checked::load(&args.of, &args.select.selection()).and_then(|checked| {
+        let checked = checked.with_on_failure(args.on_failure());
         let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::System)?;
         Ok(Prepared::new(checked, definition, manner.concurrency))
     });
@@ -256,6 +257,7 @@ async fn execute_on(
         outcome,
         is_kept: journal.is_some(),
         service: end.service,
+        hooks: job.failed_hooks(),
         took,
         metrics,
     });
@@ -427,7 +429,7 @@ fn finish(
         _ if ended.service.is_some() && written => ExitCode::RunFailed,
         Status::Cancelled if written => ExitCode::Interrupted,
         _ if !written => ExitCode::OutputLost,
-        Status::Completed => ExitCode::Done,
+        Status::Completed if ended.hooks.is_empty() => ExitCode::Done,
         _ => ExitCode::RunFailed,
     }
 }

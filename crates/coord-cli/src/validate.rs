@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use coordination::workflow::OnFailure;
 use miette::Report;
 
 use crate::args::{Color, FileArgs};
@@ -19,28 +20,57 @@ pub(crate) struct Checked {
     pub(crate) runs: Vec<bool>,
     /// The ids of the units that are meant; `None`: all of the file. The others are left out.
     pub(crate) selected: Option<Vec<String>>,
+    /// The profile that is meant.
+    pub(crate) profile: Option<String>,
+    /// What becomes of the rest when a step fails, where the command line says.
+    on_failure: Option<OnFailure>,
 }
 
 impl Checked {
     pub(crate) fn load(args: &FileArgs, selection: &Selection) -> Result<Self, Report> {
-        let mut file = WorkflowFile::load(&args.file)?;
+        let profile = args.profile.clone();
+        let mut file = WorkflowFile::load(&args.file)?.with_profile(profile.as_deref())?;
         let selected = selection.ids(&file)?;
         if let Some(selected) = &selected {
-            file.keep(selected);
+            file.keep(selected)?;
         }
         let file = file.with_dotenv()?;
         let params = file.params_with(&args.params)?;
+        let file = file.with_items(&params)?;
         // Names and values that are no text cannot be named in a condition.
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
         let runs = file.conditions(&params, &environment.collect())?;
-        Ok(Self {
+        Ok(Self::of(file, params, runs, selected, profile))
+    }
+
+    pub(crate) fn of(
+        file: WorkflowFile,
+        params: BTreeMap<String, String>,
+        runs: Vec<bool>,
+        selected: Option<Vec<String>>,
+        profile: Option<String>,
+    ) -> Self {
+        Self {
             file,
             params,
             runs,
             selected,
-        })
+            profile,
+            on_failure: None,
+        }
+    }
+
+    /// With this for the rest of a run when a step fails, in place of what the file says.
+    pub(crate) fn with_on_failure(mut self, on_failure: Option<OnFailure>) -> Self {
+        self.file.on_failure = on_failure.unwrap_or(self.file.on_failure);
+        self.on_failure = on_failure;
+        self
+    }
+
+    pub(crate) fn on_failure(&self) -> Option<OnFailure> {
+        self.on_failure
     }
 }
 

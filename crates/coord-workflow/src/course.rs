@@ -25,9 +25,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use crate::StepError;
 use crate::outcome::{SkipReason, Status};
 use crate::plan::{Output, Plan, PlannedStep};
+use crate::{OnFailure, StepError};
 
 pub(crate) use admits::Refused;
 pub(crate) use parts::Parts;
@@ -384,10 +384,13 @@ impl Course {
             Fact::Failed { step, error, at } => {
                 self.steps[step].error = Some(Box::new(error));
                 if !plan.steps[step].optional {
-                    if !plan.stops_at(step) {
-                        return self.fail_branch(plan, step, at);
+                    match plan.on_failure {
+                        _ if plan.stops_at(step) => {
+                            self.stopped.get_or_insert(Status::Failed);
+                        }
+                        OnFailure::FinishAll => self.is_failing = true,
+                        _ => return self.fail_branch(plan, step, at),
                     }
-                    self.stopped.get_or_insert(Status::Failed);
                 }
                 self.end_without_output(plan, step, Phase::Failed, at, ready);
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::OnFailure;
 use crate::plan::{Plan, PlannedStep};
 use crate::shape::{KeptShape, Shape};
 
@@ -117,7 +118,10 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
         hash.text("critical");
     }
     if !plan.on_failure.is_fail_fast() {
-        hash.text("finish-branches");
+        hash.text(match plan.on_failure {
+            OnFailure::FinishAll => "finish-all",
+            _ => "finish-branches",
+        });
     }
     hash.0
 }

@@ -124,6 +124,7 @@
 mod spec;
 mod retry;
 mod repeat;
+mod hook;
 mod shape;
 mod child;
 mod part_error;
@@ -172,6 +173,7 @@ pub use following::Following;
 pub use gantt::Gantt;
 pub use graph::{Graph, GraphState, GraphStep};
 pub use handle::{InputPlace, Inputs, Outputs, Step};
+pub use hook::HookCall;
 pub use name::{NAME_LENGTH_MAX, Shown, is_name, nearest};
 pub use orchestrator::{
     DEFAULT_COMPENSATION_TIMEOUT, DEFAULT_GRACE, DEFAULT_MAX_RECOVERY_ATTEMPTS,
@@ -189,7 +191,9 @@ pub use run_journal::{RunJournal, RunQuery};
 pub use runs::Resumed;
 pub use shape::{DEFAULT_ITEM_CONCURRENCY, MAX_DEPTH, MAX_ITEMS, Parent};
 pub use signals::{Command, MAX_SIGNALS};
-pub use spec::{Call, ForEachSpec, Items, RepeatSpec, Spec, StepSpec, UndoSpec, WorkflowSpec};
+pub use spec::{
+    Call, ForEachSpec, HookSpec, Items, RepeatSpec, Spec, StepSpec, UndoSpec, WorkflowSpec,
+};
 pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};
 pub use view::{Progress, RunState, RunView, StepPhase, StepView, Why};

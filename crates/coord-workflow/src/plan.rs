@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::child::Child;
 use crate::context::Start;
 use crate::durable::{Codec, Decode, decode};
+use crate::hook::Hook;
 use crate::shape::Shape;
 use crate::waits::{Listen, Wait};
 use crate::{AttemptError, Durable, OnExhausted, OnFailure, Retry, StepError, Volatile};
@@ -81,6 +82,8 @@ pub(crate) struct PlannedStep {
     pub(crate) shape: Option<Shape>,
     /// The workflow that it runs, if that is its work.
     pub(crate) child: Option<Arc<Child>>,
+    /// What is called before its end counts.
+    pub(crate) hook: Option<Hook>,
 }
 
 impl PlannedStep {
@@ -109,6 +112,7 @@ impl PlannedStep {
             given: None,
             shape: None,
             child: None,
+            hook: None,
         }
     }
 
@@ -163,6 +167,8 @@ pub(crate) struct Plan {
     pub(crate) concurrency: Option<NonZeroUsize>,
     pub(crate) timeout: Duration,
     pub(crate) on_failure: OnFailure,
+    /// What is called before the end of a run counts.
+    pub(crate) hook: Option<Hook>,
     /// Whether a step waits for an event.
     pub(crate) listens: bool,
     /// What each step waits for: the number of steps that it needs, and one more if it needs any of
@@ -227,6 +233,7 @@ impl Plan {
             concurrency,
             timeout,
             on_failure: OnFailure::FailFast,
+            hook: None,
             listens,
             needs,
             needed_by,

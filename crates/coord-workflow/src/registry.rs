@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::builder::new_identity;
 use crate::durable::Codec;
 use crate::error::AttemptError;
+use crate::hook::{Hook, HookCall, HookHandler};
 use crate::plan::{
     Action, DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots,
     UndoAction, When,
@@ -25,7 +26,7 @@ use crate::plan::{
 use crate::shape::Shape;
 use crate::validate::{Faults, ValidSpec, check};
 use crate::waits::{self, Wait};
-use crate::{Call, Durable, Retry, Spec, StepContext, StepError, UndoSpec, Workflow};
+use crate::{Call, Durable, HookSpec, Retry, Spec, StepContext, StepError, UndoSpec, Workflow};
 use child::{KnownWorkflow, Ran};
 use each::Each;
 
@@ -76,6 +77,7 @@ type Handler =
 #[derive(Clone, Default)]
 pub struct Registry {
     handlers: BTreeMap<String, Handler>,
+    hooks: BTreeMap<String, HookHandler>,
     workflows: BTreeMap<String, KnownWorkflow>,
 }
 
@@ -94,6 +96,19 @@ impl Registry {
     {
         let handler: Handler = Arc::new(move |call| Box::pin(handler(call)));
         self.handlers.insert(name.into(), handler);
+        self
+    }
+
+    /// With one more hook, which is told how a step or a run came to its end; a later one replaces an
+    /// earlier one of its name. Hooks have names of their own.
+    #[must_use]
+    pub fn hook<F, Fut>(mut self, name: impl Into<String>, hook: F) -> Self
+    where
+        F: Fn(HookCall) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), StepError>> + Send + 'static,
+    {
+        let hook: HookHandler = Arc::new(move |call| Box::pin(hook(call)));
+        self.hooks.insert(name.into(), hook);
         self
     }
 
@@ -132,7 +147,8 @@ impl Registry {
     pub fn workflow_with_input<I>(&self, spec: Spec) -> Result<Workflow<I, Durable>, Faults> {
         let workflows = self.workflows.iter();
         let workflows = workflows.map(|(name, known)| (&**name, known.steps()));
-        let valid = check(spec, self.names(), &workflows.collect())?;
+        let hooks = self.hooks.keys().map(String::as_str).collect();
+        let valid = check(spec, self.names(), &hooks, &workflows.collect())?;
         Ok(self.plan(valid))
     }
 
@@ -146,7 +162,10 @@ impl Registry {
             let given = (&step.handler, &step.input, &step.when, undone_by);
             let given = match &step.for_each {
                 None => serde_json::to_string(&given),
-                Some(each) => serde_json::to_string(&(given, &each.items)),
+                Some(each) if each.pointer.is_none() => {
+                    serde_json::to_string(&(given, &each.items))
+                }
+                Some(each) => serde_json::to_string(&(given, &each.items, &each.pointer)),
             };
             let given = match &step.repeat {
                 None => given,
@@ -210,6 +229,7 @@ impl Registry {
                 inputs: from.into_iter().collect(),
                 shape,
                 child,
+                hook: step.hook.and_then(|hook| self.hook_of(hook)),
                 needs: needs.clone(),
                 needs_any: needs_any.clone(),
             }
@@ -217,11 +237,22 @@ impl Registry {
         let timeout = spec.timeout.unwrap_or(DEFAULT_WORKFLOW_TIMEOUT);
         let mut plan = Plan::new(spec.name.into(), steps.collect(), spec.concurrency, timeout);
         plan.on_failure = spec.on_failure;
+        plan.hook = spec.hook.and_then(|hook| self.hook_of(hook));
         Workflow {
             plan: Arc::new(plan),
             identity: new_identity(),
             types: PhantomData,
         }
+    }
+
+    /// A hook, which validation has found to be there.
+    fn hook_of(&self, spec: HookSpec) -> Option<Hook> {
+        let handler = Arc::clone(self.hooks.get(&spec.handler)?);
+        Some(Hook {
+            handler,
+            input: spec.input,
+            timeout: spec.timeout.unwrap_or(DEFAULT_STEP_TIMEOUT),
+        })
     }
 
     /// A call of a handler, which validation has found to be there.

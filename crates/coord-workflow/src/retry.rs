@@ -49,6 +49,9 @@ pub enum OnFailure {
     /// What needs the step does not begin; everything else comes to its end, unless a step fails that
     /// is [critical](crate::StepBuilder::critical).
     FinishBranches,
+    /// Everything comes to its end, what needs the step as if that were optional, unless a step fails that
+    /// is critical; and then the run has failed.
+    FinishAll,
 }
 
 impl OnFailure {

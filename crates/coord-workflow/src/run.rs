@@ -4,6 +4,7 @@ mod attempt;
 mod child;
 mod compensate;
 mod held;
+mod hooks;
 mod items;
 mod limited;
 mod queue;
@@ -469,6 +470,7 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
         }
         compensate::all(run).await?;
     }
+    hooks::of_run(run, status).await;
     let at = run.elapsed();
     let finished = || Transition::RunFinished {
         outcome: status.to_string(),

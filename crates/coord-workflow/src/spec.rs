@@ -1,5 +1,6 @@
 //! A workflow as data: what a file or another program describes, before anything is checked.
 
+mod hooks;
 mod shapes;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::retry::{OnExhausted, OnFailure, Retry};
+pub use hooks::HookSpec;
 pub use shapes::{ForEachSpec, Items, RepeatSpec, WorkflowSpec};
 
 /// A workflow as data: steps that name their handlers and the steps they need.
@@ -41,6 +43,9 @@ pub struct Spec {
     /// What becomes of the rest of a run when a step fails that is not optional.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// A hook that is called when a run has come to its end, undoing included, before that counts.
+    #[serde(default)]
+    pub hook: Option<HookSpec>,
 }
 
 impl Spec {
@@ -52,6 +57,7 @@ impl Spec {
             concurrency: None,
             timeout: None,
             on_failure: OnFailure::FailFast,
+            hook: None,
         }
     }
 
@@ -59,6 +65,13 @@ impl Spec {
     #[must_use]
     pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
         self.on_failure = on_failure;
+        self
+    }
+
+    /// With a hook that is called when a run has come to its end, whichever it is.
+    #[must_use]
+    pub fn hook(mut self, hook: impl Into<HookSpec>) -> Self {
+        self.hook = Some(hook.into());
         self
     }
 
@@ -139,6 +152,9 @@ pub struct StepSpec {
     /// A handler that undoes the step after it has completed, when the run fails or is cancelled.
     #[serde(default)]
     pub undo: Option<UndoSpec>,
+    /// A hook that is called when the step has come to its end, before that counts.
+    #[serde(default)]
+    pub hook: Option<HookSpec>,
 }
 
 impl StepSpec {
@@ -164,6 +180,7 @@ impl StepSpec {
             critical: false,
             resources: BTreeMap::new(),
             undo: None,
+            hook: None,
         }
     }
 
@@ -288,6 +305,13 @@ impl StepSpec {
     #[must_use]
     pub fn undo(mut self, undo: impl Into<UndoSpec>) -> Self {
         self.undo = Some(undo.into());
+        self
+    }
+
+    /// With a hook that is called when it has come to its end, whichever it is.
+    #[must_use]
+    pub fn hook(mut self, hook: impl Into<HookSpec>) -> Self {
+        self.hook = Some(hook.into());
         self
     }
 }

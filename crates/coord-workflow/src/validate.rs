@@ -60,7 +60,7 @@ impl ValidSpec {
 ///
 /// # Errors
 ///
-/// A step that runs a workflow names one that only a registry knows: see
+/// A step that runs a workflow names one that only a registry knows, as does what has a hook: see
 /// [`Registry::workflow`](crate::Registry::workflow).
 ///
 /// Every fault at once, in the order of the steps, cycles last. The indexes in a [`Fault`] are
@@ -69,13 +69,15 @@ pub fn validate<'a>(
     spec: Spec,
     handlers: impl IntoIterator<Item = &'a str>,
 ) -> Result<ValidSpec, Faults> {
-    check(spec, handlers, &BTreeMap::new())
+    check(spec, handlers, &BTreeSet::new(), &BTreeMap::new())
 }
 
-/// The same, with the workflows that steps may run, by name, and the ids of their steps.
+/// The same, with the names of the hooks, and the workflows that steps may run, by name, and the ids of
+/// their steps.
 pub(crate) fn check<'a>(
     spec: Spec,
     handlers: impl IntoIterator<Item = &'a str>,
+    hooks: &BTreeSet<&str>,
     workflows: &BTreeMap<&str, Vec<&str>>,
 ) -> Result<ValidSpec, Faults> {
     let handlers: BTreeSet<&str> = handlers.into_iter().collect();
@@ -90,6 +92,7 @@ pub(crate) fn check<'a>(
     }
     let ids = check_ids(&spec.steps, &mut found);
     check_handlers(&spec.steps, &handlers, &mut found);
+    check_hooks(&spec, hooks, &mut found);
     children::check(&spec.steps, workflows, &mut found);
     let mut resolve = |any| resolve_needs(&spec.steps, any, &ids, &mut found);
     let (needs, needs_any) = (resolve(false), resolve(true));
@@ -199,6 +202,22 @@ fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Fou
                     nearest: nearest(name, handlers.iter().copied()).map(str::to_owned),
                 });
             }
+        }
+    }
+}
+
+fn check_hooks(spec: &Spec, hooks: &BTreeSet<&str>, found: &mut Found) {
+    let steps = spec.steps.iter();
+    let of_steps = steps.filter_map(|step| Some((Some(&step.id), step.hook.as_ref()?)));
+    let of_run = spec.hook.as_ref().map(|hook| (None, hook));
+    for (step, hook) in of_steps.chain(of_run) {
+        let name = &*hook.handler;
+        if !hooks.contains(name) {
+            found.add(|| Fault::UnknownHook {
+                step: step.cloned(),
+                hook: name.to_owned(),
+                nearest: nearest(name, hooks.iter().copied()).map(str::to_owned),
+            });
         }
     }
 }

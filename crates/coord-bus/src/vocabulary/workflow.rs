@@ -132,6 +132,13 @@ pub enum Transition {
         /// Why.
         error: String,
     },
+    /// The hook of a step, or of the run, has failed: that changes nothing of what became of either.
+    HookFailed {
+        /// The step; none: it is the run's.
+        step: Option<String>,
+        /// Why.
+        error: String,
+    },
     /// A durable run is left as it is, and goes on when it is resumed: its orchestrator was shut down,
     /// or cannot drive it any more. What ran of it was stopped, and is not over.
     RunSuspended,
@@ -161,6 +168,7 @@ impl Transition {
             | Self::CompensationStarted { step }
             | Self::CompensationCompleted { step }
             | Self::CompensationFailed { step, .. } => Some(step),
+            Self::HookFailed { step, .. } => step.as_deref(),
             Self::RunStarted { .. } | Self::RunSuspended | Self::RunFinished { .. } => None,
         }
     }

@@ -101,6 +101,7 @@ fn process_output() {
     );
 }
 
+// tidy: long, because it is one table, a row for each transition.
 #[test]
 fn workflow_events() {
     let step = || "test".to_owned();
@@ -179,6 +180,13 @@ fn workflow_events() {
                 error: error(),
             },
             r#""compensation-failed","step":"test","error":"it broke"}"#,
+        ),
+        (
+            Transition::HookFailed {
+                step: Some(step()),
+                error: error(),
+            },
+            r#""hook-failed","step":"test","error":"it broke"}"#,
         ),
         (Transition::RunSuspended, r#""run-suspended"}"#),
         (

@@ -10,6 +10,7 @@ use coordination::workflow::{StepPhase, StepView};
 
 use super::scrollback::{Bounds, Scrollback};
 use crate::file::{Resources, Unit};
+use crate::process_name::is_item;
 
 /// One step or service.
 pub(crate) struct Row {
@@ -236,7 +237,9 @@ impl Row {
     pub(super) fn print(&mut self, output: &ProcessOutput, arrival: u64) {
         let printer = (output.pid, output.attempt);
         let again = self.printer.replace(printer);
-        if again.is_some_and(|again| again != printer) {
+        let is_another = again.is_some_and(|again| again != printer);
+        // Items of a list print side by side.
+        if is_another && !is_item(&output.process) {
             self.output.part();
         }
         self.printed = Some(Instant::now());

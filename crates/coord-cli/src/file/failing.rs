@@ -32,7 +32,7 @@ pub(super) fn failing(
         walk.add(FileFault::UselessHeartbeat { at });
     }
     let words = [("fail", OnExhausted::Fail), ("pause", OnExhausted::Pause)];
-    let on_exhausted = word(walk, table, "on_exhausted", words);
+    let on_exhausted = word(walk, table, "on_exhausted", &words);
     let critical = walk.flag(table, "critical");
     if critical
         && optional
@@ -53,29 +53,36 @@ pub(super) fn on_failure(walk: &mut Walk<'_>, root: &DeTable<'_>) -> OnFailure {
     let words = [
         ("fail-fast", OnFailure::FailFast),
         ("finish-branches", OnFailure::FinishBranches),
+        ("finish-all", OnFailure::FinishAll),
     ];
-    word(walk, root, "on_failure", words).unwrap_or_default()
+    word(walk, root, "on_failure", &words).unwrap_or_default()
 }
 
-/// One of two words.
-fn word<T>(
+/// One of some words.
+pub(super) fn word<T: Copy>(
     walk: &mut Walk<'_>,
     table: &DeTable<'_>,
     key: &'static str,
-    words: [(&'static str, T); 2],
+    words: &[(&'static str, T)],
 ) -> Option<T> {
     let said = walk.string(table, key)?;
-    let [first, second] = [words[0].0, words[1].0];
-    let meant = words.into_iter().find(|(word, _)| word == said.get_ref());
+    let meant = words.iter().find(|(word, _)| word == said.get_ref());
     if meant.is_none() {
         let (name, at) = ((*said.get_ref()).to_owned(), walk.at(&said.span()));
+        let words: Vec<_> = words
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect();
+        let words = match &*words {
+            [first @ .., last] => format!("{} or {last}", first.join(", ")),
+            [] => String::new(),
+        };
         walk.add(FileFault::Word {
             key,
             name,
-            first,
-            second,
+            words,
             at,
         });
     }
-    meant.map(|(_, meant)| meant)
+    meant.map(|(_, meant)| *meant)
 }

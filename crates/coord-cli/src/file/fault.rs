@@ -1,4 +1,5 @@
 //! What can be wrong with a workflow file, each with its place and what to do about it.
+// tidy: long, because a fault is a variant, and whoever looks for one looks through one list.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -161,6 +162,16 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
+    #[error("`hooks` does not say what to run")]
+    #[diagnostic(
+        code(coord::file::no_hook),
+        help("add a shell line for one of `success`, `failure` and `always`")
+    )]
+    NoHook {
+        #[label("nothing to run here")]
+        at: SourceSpan,
+    },
+
     #[error("a {what} has both `{first_key}` and `{second_key}`")]
     #[diagnostic(code(coord::file::two_actions), help("keep one of the two"))]
     TwoActions {
@@ -244,12 +255,11 @@ pub(crate) enum FileFault {
     },
 
     #[error("{} is none of the words of `{key}`", Shown(name))]
-    #[diagnostic(code(coord::file::word), help("use \"{first}\" or \"{second}\""))]
+    #[diagnostic(code(coord::file::word), help("use {words}"))]
     Word {
         key: &'static str,
         name: String,
-        first: &'static str,
-        second: &'static str,
+        words: String,
         #[label("not known")]
         at: SourceSpan,
     },
@@ -273,6 +283,87 @@ pub(crate) enum FileFault {
     )]
     UselessHeartbeat {
         #[label("without effect")]
+        at: SourceSpan,
+    },
+
+    #[error("`{key}` means nothing to a step that runs nothing")]
+    #[diagnostic(code(coord::file::useless_key), help("remove it"))]
+    UselessOfWaiting {
+        key: &'static str,
+        #[label("without effect")]
+        at: SourceSpan,
+    },
+
+    #[error("`for_each` does not say where the items come from, in one way")]
+    #[diagnostic(
+        code(coord::file::no_items),
+        help(
+            "write [\"one\", \"two\"], {{ param = \"targets\" }} or {{ output = \"list.files\" }}"
+        )
+    )]
+    NoItems {
+        #[label("one of `items`, `param` and `output`")]
+        at: SourceSpan,
+    },
+
+    #[error("these items cannot be gone over: {why}")]
+    #[diagnostic(
+        code(coord::file::items),
+        help("they are the lines of a text, or a JSON array")
+    )]
+    Items {
+        why: String,
+        #[label("here")]
+        at: SourceSpan,
+    },
+
+    #[error("the name of an output {} is not allowed", Shown(name))]
+    #[diagnostic(
+        code(coord::file::output_name),
+        help(
+            "use up to 64 letters a-z and A-Z, digits, `_` and `-`, and begin with a letter or `_`"
+        )
+    )]
+    OutputName {
+        name: String,
+        #[label("not a name of an output")]
+        at: SourceSpan,
+    },
+
+    #[error("no step puts out {}", Shown(output))]
+    #[diagnostic(code(coord::file::unknown_output))]
+    UnknownOutput {
+        output: String,
+        #[label("there is no such output")]
+        at: SourceSpan,
+        #[help]
+        help: String,
+    },
+
+    #[error(
+        "{} takes what {} puts out, and does not need it",
+        Shown(id),
+        Shown(step)
+    )]
+    #[diagnostic(
+        code(coord::file::output_not_needed),
+        help("add {} to its `needs`", Shown(step))
+    )]
+    OutputNotNeeded {
+        id: String,
+        step: String,
+        #[label("perhaps not there yet")]
+        at: SourceSpan,
+    },
+
+    #[error("{} is not put out, as its step is left out", Shown(output))]
+    #[diagnostic(
+        code(coord::file::output_left_out),
+        help("begin with that step: `--from`, or run all of the file")
+    )]
+    OutputLeftOut {
+        output: String,
+        #[label("taken here")]
         at: SourceSpan,
     },
 
@@ -398,6 +489,35 @@ pub(crate) enum FileFault {
         second: SourceSpan,
     },
 
+    #[error("the parameter {} {why}", Shown(name))]
+    #[diagnostic(code(coord::file::param_value))]
+    ParamValue {
+        name: String,
+        why: String,
+        #[label("not allowed")]
+        at: Option<SourceSpan>,
+        #[help]
+        help: String,
+    },
+
+    #[error("the parameter {} has no default, and was given no value", Shown(name))]
+    #[diagnostic(code(coord::file::param_required))]
+    ParamRequired {
+        name: String,
+        #[label("required")]
+        at: SourceSpan,
+        #[help]
+        help: String,
+    },
+
+    #[error("there is no profile {}", Shown(name))]
+    #[diagnostic(code(coord::file::unknown_profile))]
+    UnknownProfile {
+        name: String,
+        #[help]
+        help: String,
+    },
+
     #[error("the variable name {} is not allowed", Shown(name))]
     #[diagnostic(
         code(coord::file::variable_name),
@@ -423,6 +543,17 @@ pub(crate) enum FileFault {
     Secret {
         name: String,
         #[label("one of `env`, `file` and `command`")]
+        at: SourceSpan,
+    },
+
+    #[error("this file cannot be included: {why}")]
+    #[diagnostic(
+        code(coord::file::include),
+        help("name a workflow file in the folder of this one or below it: \"steps/test.toml\"")
+    )]
+    Include {
+        why: String,
+        #[label("named here")]
         at: SourceSpan,
     },
 
@@ -483,6 +614,9 @@ impl FileFault {
                 | Self::NoId { .. }
                 | Self::NoAction { .. }
                 | Self::NoUndo { .. }
+                | Self::NoHook { .. }
+                | Self::UnknownOutput { .. }
+                | Self::OutputNotNeeded { .. }
                 | Self::UnknownNeed { .. }
                 | Self::UnknownParam { .. }
                 | Self::UnknownResource { .. }

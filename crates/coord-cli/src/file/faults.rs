@@ -13,7 +13,7 @@ const FAULTS_SHOWN_MAX: usize = 50;
 /// Everything that keeps a workflow file from being run; at least one fault.
 #[derive(Debug, thiserror::Error)]
 pub(crate) struct FileFaults {
-    text: Text,
+    text: Box<Text>,
     faults: Vec<FileFault>,
     count: usize,
 }
@@ -25,7 +25,7 @@ impl FileFaults {
         faults.sort_by_key(FileFault::offset);
         faults.truncate(FAULTS_SHOWN_MAX);
         Self {
-            text,
+            text: Box::new(text),
             faults,
             count,
         }
@@ -54,7 +54,7 @@ impl Display for FileFaults {
 
 impl Diagnostic for FileFaults {
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.text)
+        Some(&*self.text)
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {

@@ -10,7 +10,7 @@ use super::fault::FileFault;
 use super::text::printable;
 
 /// The largest file that is read, in bytes: room for thousands of steps.
-const FILE_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const FILE_BYTES_MAX: usize = 1024 * 1024;
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
     let unreadable = |source: io::Error| FileFault::Unreadable {

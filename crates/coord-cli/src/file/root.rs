@@ -11,13 +11,15 @@ use toml::de::{DeTable, DeValue};
 use super::check::check;
 use super::failing::on_failure;
 use super::fault::FileFault;
+use super::hooks::hooks;
+use super::params::{params, profiles};
 use super::resources::{self, Resources};
 use super::service::service;
 use super::step::step;
 use super::unit::{Draft, env};
 use super::walk::{Keys, Walk};
-use super::{WORKFLOW_TIMEOUT, WorkflowFile, param_variable};
-use super::{dotenv, secrets};
+use super::{WORKFLOW_TIMEOUT, WorkflowFile};
+use super::{dotenv, each, outputs, secrets};
 
 /// More processes at once than this is a slip.
 const CONCURRENCY_MAX: u32 = 1_000;
@@ -25,11 +27,14 @@ const CONCURRENCY_MAX: u32 = 1_000;
 pub(super) const FILE_KEYS: Keys = Keys {
     table: "the file",
     known: &[
+        "include",
         "name",
         "concurrency",
         "timeout",
         "on_failure",
+        "hooks",
         "params",
+        "profile",
         "env",
         "dotenv",
         "secrets",
@@ -45,6 +50,11 @@ pub(super) const FILE_KEYS: Keys = Keys {
         ("daemons", "service"),
         ("pools", "resources"),
         ("env_file", "dotenv"),
+        ("includes", "include"),
+        ("import", "include"),
+        ("profiles", "profile"),
+        ("handlerOn", "hooks"),
+        ("handler_on", "hooks"),
     ],
 };
 
@@ -56,13 +66,17 @@ pub(super) fn root(
     source: &str,
 ) -> WorkflowFile {
     walk.check_keys(root, &FILE_KEYS);
+    // Those that are text are there already.
+    walk.strings(root, "include");
     let default_name = default_name(path);
     let name = walk.string(root, "name");
     let name = name.unwrap_or_else(|| Spanned::new(0..0, &default_name));
     let concurrency = walk.count(root, "concurrency", CONCURRENCY_MAX);
     let timeout = walk.duration(root, "timeout");
     let on_failure = on_failure(walk, root);
-    let params = params(walk, root);
+    let hooks = hooks(walk, root);
+    let (params, param_rules) = params(walk, root);
+    let profiles = profiles(walk, root, &params, &param_rules);
     let env = env(walk, root);
     let folder = folder(path);
     let secrets = secrets::secrets(walk, root, &folder);
@@ -70,6 +84,8 @@ pub(super) fn root(
     let resources = resources::declared(walk, root);
     let drafts = units(walk, root, &folder, &params, &resources);
     check(walk, &name, &drafts);
+    outputs::check(walk, &drafts);
+    each::check(walk, &drafts);
     WorkflowFile {
         name: (*name.get_ref()).to_owned(),
         concurrency: concurrency
@@ -78,13 +94,18 @@ pub(super) fn root(
         timeout: timeout.unwrap_or(WORKFLOW_TIMEOUT),
         on_failure,
         params,
+        param_rules,
+        profiles,
         env,
         secrets,
         dotenv_files,
         dotenv: BTreeMap::new(),
+        hooks,
+        folder,
         resources,
         units: drafts.into_iter().map(|draft| draft.unit).collect(),
         source: source.to_owned(),
+        included: Vec::new(),
         text: walk.text.clone(),
     }
 }
@@ -107,43 +128,10 @@ fn default_name(path: &Path) -> String {
     }
 }
 
-fn folder(path: &Path) -> PathBuf {
+pub(super) fn folder(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path);
     let path = absolute.as_deref().unwrap_or(path);
     path.parent().unwrap_or(path).to_owned()
-}
-
-fn params(walk: &mut Walk<'_>, root: &DeTable<'_>) -> BTreeMap<String, String> {
-    let params = walk.texts(root, "params");
-    let mut variables = BTreeMap::new();
-    for (name, value) in &params {
-        let at = walk.at(&value.span());
-        let begins = |first: char| first.is_ascii_alphabetic() || first == '_';
-        let continues = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        if !name.starts_with(begins) || !name.bytes().all(continues) {
-            let name = name.clone();
-            walk.add(FileFault::ParamName { name, at });
-            continue;
-        }
-        let variable = param_variable(name);
-        if let Some(first) = variables.insert(variable.clone(), at) {
-            // Parameters come in the order of their names, not of the file.
-            let (first, second) = if first.offset() < at.offset() {
-                (first, at)
-            } else {
-                (at, first)
-            };
-            walk.add(FileFault::ParamCollision {
-                variable,
-                first,
-                second,
-            });
-        }
-    }
-    let values = params.into_iter();
-    values
-        .map(|(name, value)| (name, value.into_inner()))
-        .collect()
 }
 
 /// The steps and services, in the order in which they stand in the file.

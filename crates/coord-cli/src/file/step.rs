@@ -11,8 +11,11 @@ use toml::de::DeTable;
 
 use super::backoff::backoff;
 use super::condition::Condition;
+use super::each::{Each, each};
 use super::failing::{Failing, failing};
 use super::fault::FileFault;
+use super::hooks::{Hooks, hooks};
+use super::outputs;
 use super::resources::{self, Resources};
 use super::unit::{Draft, Role, unit};
 use super::walk::{Keys, Walk};
@@ -43,6 +46,9 @@ pub(super) const STEP_KEYS: Keys = Keys {
         "critical",
         "on_exhausted",
         "undo",
+        "hooks",
+        "outputs",
+        "for_each",
         "resources",
     ],
     elsewhere: &[
@@ -55,6 +61,12 @@ pub(super) const STEP_KEYS: Keys = Keys {
         ("if", "when"),
         ("pool", "resources"),
         ("no_output_timeout", "heartbeat_timeout"),
+        ("on_failure", "hooks"),
+        ("on_success", "hooks"),
+        ("output", "outputs"),
+        ("matrix", "for_each"),
+        ("foreach", "for_each"),
+        ("loop", "for_each"),
     ],
 };
 
@@ -86,6 +98,12 @@ pub(crate) struct Step {
     pub(crate) failing: Failing,
     /// What undoes it.
     pub(crate) undo: Option<Undo>,
+    /// What runs when it has come to its end.
+    pub(crate) hooks: Option<Hooks>,
+    /// What it puts out, by name.
+    pub(crate) outputs: Vec<String>,
+    /// What it is done for, if for each of a list.
+    pub(crate) each: Option<Each>,
     /// How many permits it takes of which resources.
     pub(crate) resources: Resources,
 }
@@ -119,6 +137,9 @@ pub(super) fn step(
     let optional = walk.flag(table, "optional");
     let failing = failing(walk, table, waits, optional);
     let undo = undo(walk, table);
+    let hooks = hooks(walk, table);
+    let outputs = outputs::declared(walk, table, waits);
+    let each = each(walk, table, params, waits);
     let resources = resources::taken(walk, table, declared);
     let role = Role::Step(Step {
         when,
@@ -130,6 +151,9 @@ pub(super) fn step(
         optional,
         failing,
         undo,
+        hooks,
+        outputs,
+        each,
         resources,
     });
     unit(walk, table, at, folder, role)

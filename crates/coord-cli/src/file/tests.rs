@@ -1,5 +1,6 @@
 //! Workflow files: what is read from them, and how what is wrong with them is told.
 
+mod declared;
 mod faults;
 mod manual;
 mod schema;
@@ -7,7 +8,7 @@ mod values;
 
 use std::path::Path;
 
-use miette::{GraphicalReportHandler, GraphicalTheme};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
 use super::{FileFaults, WorkflowFile};
 
@@ -34,4 +35,21 @@ fn rendered(faults: &FileFaults) -> String {
         .render_report(&mut rendered, faults)
         .expect("every fault can be shown");
     rendered
+}
+
+/// The codes of the faults of a text, with their lines.
+fn found(text: &str) -> Vec<(String, usize)> {
+    let faults = read(text).expect_err("the file has faults");
+    let related = faults.related().expect("there are faults");
+    let found = related.map(|fault| {
+        let code = fault.code().expect("every fault has a code").to_string();
+        let offset = fault
+            .labels()
+            .into_iter()
+            .flatten()
+            .map(|label| label.offset());
+        let line = text[..offset.min().unwrap_or(0)].matches('\n').count() + 1;
+        (code.replace("coord::file::", ""), line)
+    });
+    found.collect()
 }

@@ -37,6 +37,25 @@ pub(crate) struct Text {
     shown: String,
     /// The offset at which each line starts.
     lines: Vec<usize>,
+    /// The files behind the first.
+    appended: Vec<Appended>,
+}
+
+/// A file whose text stands behind that of others.
+#[derive(Debug, Clone)]
+struct Appended {
+    name: String,
+    /// Where its text begins.
+    start: usize,
+    /// The index of its first line.
+    line: usize,
+}
+
+/// One of the files of a text.
+struct Part<'t> {
+    name: &'t str,
+    end: usize,
+    line: usize,
 }
 
 impl Text {
@@ -53,7 +72,51 @@ impl Text {
             name: printable(&path.display().to_string()).replace('\n', "?"),
             lines: lines.collect(),
             shown,
+            appended: Vec::new(),
         }
+    }
+
+    /// Puts the text of another file behind, and says where it begins. What is beyond the end of the
+    /// file before is still of that.
+    pub(super) fn append(&mut self, path: &Path, bytes: &[u8]) -> usize {
+        let other = Self::new(path, bytes);
+        self.shown.push('\n');
+        let (start, line) = (self.shown.len(), self.lines.len());
+        self.shown.push_str(&other.shown);
+        self.lines.extend(other.lines.iter().map(|at| at + start));
+        let name = other.name;
+        self.appended.push(Appended { name, start, line });
+        start
+    }
+
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.shown.len()
+    }
+
+    /// The file that an offset is in.
+    fn part(&self, offset: usize) -> Part<'_> {
+        let after = self.appended.partition_point(|file| file.start <= offset);
+        // Without the line break that is between two.
+        let end = self.appended.get(after).map(|next| next.start - 1);
+        let end = end.unwrap_or(self.shown.len());
+        match after.checked_sub(1).map(|at| &self.appended[at]) {
+            None => Part {
+                name: &self.name,
+                end,
+                line: 0,
+            },
+            Some(file) => Part {
+                name: &file.name,
+                end,
+                line: file.line,
+            },
+        }
+    }
+
+    /// The name of the file that an offset is in.
+    pub(super) fn name_at(&self, offset: usize) -> &str {
+        self.part(offset).name
     }
 
     pub(super) fn name(&self) -> &str {
@@ -64,7 +127,7 @@ impl Text {
         let offset = self.boundary(offset);
         let line = self.line(offset);
         Place {
-            line: line + 1,
+            line: line - self.part(offset).line + 1,
             column: self.shown[self.lines[line]..offset].chars().count() + 1,
         }
     }
@@ -120,17 +183,19 @@ impl SourceCode for Text {
         lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let (from, to) = (span.offset(), span.offset() + span.len());
-        if to > self.shown.len() || span.len() > EXCERPT_BYTES_MAX {
+        let part = self.part(from);
+        if to > part.end || span.len() > EXCERPT_BYTES_MAX {
             return Err(MietteError::OutOfBounds);
         }
-        let first = self.line(from).saturating_sub(lines_before);
+        let first = self.line(from).saturating_sub(lines_before).max(part.line);
         let after = self.line(to) + lines_after + 1;
         let mut start = if lines_before == 0 {
             from
         } else {
             self.lines[first]
         };
-        let mut end = self.lines.get(after).map_or(self.shown.len(), |&end| end);
+        let end = self.lines.get(after).copied();
+        let mut end = end.unwrap_or(part.end).min(part.end);
         if end - start > EXCERPT_BYTES_MAX {
             let line = self.lines[self.line(from)];
             start = self
@@ -140,7 +205,7 @@ impl SourceCode for Text {
         }
         let place = self.place(start);
         Ok(Box::new(MietteSpanContents::new_named(
-            self.name.clone(),
+            part.name.to_owned(),
             &self.shown.as_bytes()[start..end],
             (start..end).into(),
             place.line - 1,

@@ -8,7 +8,9 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::DeTable;
 
+use super::each::Items;
 use super::fault::FileFault;
+use super::outputs::{Taken, env_with_outputs};
 use super::service::Service;
 use super::step::Step;
 use super::text::printable;
@@ -26,6 +28,8 @@ pub(crate) struct Unit {
     pub(crate) folder: PathBuf,
     /// Variables for it only; they win over those of the file.
     pub(crate) env: BTreeMap<String, String>,
+    /// Variables whose values earlier steps put out; of services none.
+    pub(crate) taken: BTreeMap<String, Taken>,
     /// The ids of the steps that have ended, and of the services that are ready, before it begins.
     pub(crate) needs: Vec<String>,
     /// The ids of steps and services of which one is done, or ready, before it begins.
@@ -75,6 +79,15 @@ impl Unit {
             Action::Signal(name) => Some(name),
             _ => None,
         }
+    }
+
+    /// All that it takes of what earlier steps put out.
+    pub(crate) fn takes(&self) -> impl Iterator<Item = &Taken> {
+        let items = self.each().and_then(|each| match &each.items {
+            Items::Output(taken) => Some(taken),
+            _ => None,
+        });
+        self.taken.values().chain(items)
     }
 
     /// What it waits for, in words, where that is all it does.
@@ -129,7 +142,10 @@ pub(super) fn unit(
     }
     let action = action(walk, table, what, at);
     let dir = walk.process_text(table, "dir");
-    let env = env(walk, table);
+    let (env, taken) = match role {
+        Role::Step(_) => env_with_outputs(walk, table),
+        Role::Service(_) => (env(walk, table), BTreeMap::new()),
+    };
     let needs = walk.strings(table, "needs");
     let needs_any = walk.strings(table, "needs_any");
     let owned = |words: &[Words<'_>]| {
@@ -145,6 +161,7 @@ pub(super) fn unit(
             action: action.unwrap_or(Action::Shell(String::new())),
             folder: dir.map_or_else(|| folder.to_owned(), |dir| folder.join(dir)),
             env,
+            taken,
             needs: owned(&needs),
             needs_any: owned(&needs_any),
             role,
@@ -226,14 +243,19 @@ fn command(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Action> {
 pub(super) fn env(walk: &mut Walk<'_>, table: &DeTable<'_>) -> BTreeMap<String, String> {
     let variables = walk.texts(table, "env");
     for (name, value) in &variables {
-        if name.is_empty() || name.contains(['=', '\0']) {
-            let at = walk.at(&value.span());
-            let name = name.clone();
-            walk.add(FileFault::VariableName { name, at });
-        }
+        check_variables(walk, name, &value.span());
     }
     let values = variables.into_iter();
     values
         .map(|(name, value)| (name, value.into_inner()))
         .collect()
+}
+
+/// Checks the name of a variable, which stands there.
+pub(super) fn check_variables(walk: &mut Walk<'_>, name: &str, at: &Range<usize>) {
+    if name.is_empty() || name.contains(['=', '\0']) {
+        let at = walk.at(at);
+        let name = name.to_owned();
+        walk.add(FileFault::VariableName { name, at });
+    }
 }

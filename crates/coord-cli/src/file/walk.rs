@@ -229,9 +229,22 @@ impl<'t> Walk<'t> {
         table: &DeTable<'_>,
         key: &str,
     ) -> BTreeMap<String, Spanned<String>> {
+        self.texts_but(table, key, |_, _, _| false)
+    }
+
+    /// The same, but for what `other` takes: it is asked of each first.
+    pub(super) fn texts_but(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        mut other: impl FnMut(&mut Self, &str, &Spanned<DeValue<'_>>) -> bool,
+    ) -> BTreeMap<String, Spanned<String>> {
         let mut texts = BTreeMap::new();
         let example = "write it as a table, such as { KEY = \"value\" }";
         for (name, value) in self.table(table, key, Some(example)).into_iter().flatten() {
+            if other(self, name.get_ref(), value) {
+                continue;
+            }
             let shown = name.get_ref().escape_debug().take(NAME_LENGTH_MAX);
             let shown: String = shown.collect();
             if let Some(text) = self.scalar(&shown, value) {
@@ -243,7 +256,7 @@ impl<'t> Walk<'t> {
         texts
     }
 
-    fn scalar(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<String> {
+    pub(super) fn scalar(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<String> {
         let text = match value.get_ref() {
             DeValue::String(text) => Some(text.to_string()),
             DeValue::Boolean(flag) => Some(flag.to_string()),

@@ -9,11 +9,13 @@ use coordination::bus::Timestamp;
 use super::place::Kept;
 use super::reader::Reader;
 use super::record::Record;
+use crate::process_name::step_of;
 
 /// Reads the output of a run, or of some of its processes.
 pub(crate) struct Merged {
     kept: Kept,
-    only: Option<Vec<String>>,
+    /// A step or service, with all that belongs to it; or one item of it.
+    only: Option<String>,
     readers: Vec<Reader>,
     known: HashSet<String>,
     /// The next line of each, and which is the earliest.
@@ -22,7 +24,7 @@ pub(crate) struct Merged {
 }
 
 impl Merged {
-    pub(crate) fn new(kept: Kept, only: Option<Vec<String>>) -> Self {
+    pub(crate) fn new(kept: Kept, only: Option<String>) -> Self {
         Self {
             kept,
             only,
@@ -58,7 +60,7 @@ impl Merged {
             let is_wanted = self
                 .only
                 .as_ref()
-                .is_none_or(|only| only.contains(&process));
+                .is_none_or(|only| *only == process || only == step_of(&process));
             if is_wanted && self.known.insert(process.clone()) {
                 let first = numbers.keys().next().copied().unwrap_or(1);
                 self.readers.push(Reader::new(&self.kept, process, first));

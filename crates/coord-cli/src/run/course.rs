@@ -218,6 +218,7 @@ impl Course<'_> {
         let outcome = match early {
             Some(outcome) => outcome,
             None => {
+                self.job.note_failed_service(failed.as_ref());
                 run.cancel();
                 run.outcome().await
             }
@@ -300,14 +301,14 @@ impl Course<'_> {
             Wish::Restart(ref id) => {
                 match services.service(id) {
                     Some(service) => drop(service.restart()),
-                    None => hands.end(id, wish.clone()),
+                    None => hands.end(id, &wish),
                 }
                 return;
             }
             Wish::Stop(ref id) => {
                 match services.service(id) {
                     Some(service) => service.ask_to_stop(),
-                    None => hands.end(id, wish.clone()),
+                    None => hands.end(id, &wish),
                 }
                 return;
             }

@@ -18,8 +18,8 @@ use crate::args::{LogsArgs, Stream};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
 use crate::kept_output::{Kept, Merged, Record};
+use crate::process_name;
 use crate::screen::{self, NAME_WIDTH_MAX, NAMES, QUIET, printed};
-use crate::undo::{undo_name, undone};
 
 /// How often it is looked whether there is more.
 const LOOK: Duration = Duration::from_millis(100);
@@ -40,8 +40,11 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
         let view = runs.view(&run).await?;
         let only = match &args.step {
             Some(step) => {
-                let id = &step_of(&view, step)?.id;
-                Some(vec![id.to_string(), undo_name(id)])
+                // One item of a step is meant by the name of its process.
+                let id = process_name::step_of(step);
+                let id = step_of(&view, id).map(|found| found.id.clone())?;
+                let is_item = id != *step;
+                Some(if is_item { step.clone() } else { id })
             }
             None => None,
         };
@@ -168,7 +171,8 @@ impl<'a> Printer<'a> {
         if self.args.timestamps {
             write!(self.out, "{QUIET}{:.6}{QUIET:#} ", record.at)?;
         }
-        if self.args.step.is_none() {
+        let step = self.args.step.as_deref();
+        if step.is_none_or(|step| step != process && process_name::is_item(process)) {
             let (style, width) = (self.style(process), self.width);
             let process = printable(process);
             write!(
@@ -180,7 +184,7 @@ impl<'a> Printer<'a> {
     }
 
     fn style(&self, process: &str) -> Style {
-        let color = self.colors.get(undone(process).unwrap_or(process));
+        let color = self.colors.get(process_name::step_of(process));
         Style::new().fg_color(color.copied().map(Color::Ansi))
     }
 }

@@ -15,6 +15,7 @@ use super::{RunsFault, find, there, with_journal, with_runs};
 use crate::args::{JournalPlace, ShowArgs, WhyArgs};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
+use crate::job::shown;
 use crate::kept_output::Kept;
 use crate::screen::{self, BAD, GOOD, ODD, QUIET};
 use crate::spoken::{Size, Spoken};
@@ -114,6 +115,8 @@ fn remark(view: &RunView, step: &StepView) -> String {
         remarks.push(format!("{} attempts", step.attempts));
     }
     remarks.extend(step.error.as_deref().map(printable));
+    let outputs = step.output.iter().flat_map(|output| shown(output));
+    remarks.extend(outputs.map(|(name, value)| format!("{name}={}", short(value))));
     if view.state == RunState::Running {
         match view.why(&step.id) {
             None | Some(Why::Over(_) | Why::Running | Why::Exhausted { .. }) => {}
@@ -121,6 +124,17 @@ fn remark(view: &RunView, step: &StepView) -> String {
         }
     }
     remarks.join("; ")
+}
+
+/// The first line of a value, and no more of it than fits.
+fn short(value: &str) -> String {
+    const LENGTH_MAX: usize = 40;
+    let first = value.lines().next().unwrap_or_default();
+    let mut short: String = printable(first).chars().take(LENGTH_MAX).collect();
+    if short.len() < value.len() {
+        short.push('…');
+    }
+    short
 }
 
 fn style_of(phase: StepPhase) -> Style {

@@ -13,8 +13,8 @@ use super::text::{BAD, GOOD, ODD, QUIET, name_width};
 use crate::board::{Board, Row, State};
 use crate::ended::Ended;
 use crate::file::{Unit, WorkflowFile};
+use crate::process_name::{hook_name, undo_name};
 use crate::spoken::Spoken;
-use crate::undo::undo_name;
 
 /// How many of a process's last lines are shown.
 const TAIL_LINES: usize = 10;
@@ -59,6 +59,16 @@ pub(super) fn print(
             && !matches!(step.state, StepState::Failed(_))
         {
             failure(out, unit, &format!("failed: {why}"), service, file, board)?;
+        }
+    }
+    for hook in &ended.hooks {
+        let (unit, why) = (hook.unit.map(|place| &file.units[place]), &hook.why);
+        let what = format!("hook failed: {why}");
+        match unit {
+            Some(unit) => {
+                failure(out, unit, &what, &hook_name(Some(&unit.id)), file, board)?;
+            }
+            None => writeln!(out, "\n{BAD}{}: {what}{BAD:#}", outcome.workflow)?,
         }
     }
     verdict(out, ended, file)?;
@@ -181,7 +191,7 @@ fn failure(
     board: &Board,
 ) -> io::Result<()> {
     writeln!(out, "\n{BAD}{} {what}{BAD:#}", unit.id)?;
-    let (path, place) = (file.path(), file.place(unit));
+    let (path, place) = (file.path_of(unit), file.place(unit));
     writeln!(out, "  {QUIET}at {path}:{place}{QUIET:#}")?;
     for line in board.tail(process, TAIL_LINES) {
         writeln!(out, "  {QUIET}|{QUIET:#} {line}{:#}", Style::new())?;

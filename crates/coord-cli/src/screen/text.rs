@@ -12,9 +12,9 @@ use coordination::bus::vocabulary::{
 use coordination::workflow::{RunView, StepPhase};
 
 use super::out::Out;
-use crate::file::WorkflowFile;
+use crate::file::{Unit, WorkflowFile};
+use crate::process_name::{hook_name, item_name, step_of, undo_name};
 use crate::spoken::Spoken;
-use crate::undo::undo_name;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -65,8 +65,11 @@ impl Text {
     }
 
     fn name(&self, out: &mut Out, process: &str, mark: &str) -> io::Result<()> {
-        let step = process.strip_prefix("undo ").unwrap_or(process);
-        let color = self.colors.get(step).copied().unwrap_or(NAMES[0]);
+        let color = self
+            .colors
+            .get(step_of(process))
+            .copied()
+            .unwrap_or(NAMES[0]);
         let style = Style::new().fg_color(Some(Color::Ansi(color)));
         let width = self.width;
         write!(
@@ -110,6 +113,9 @@ impl Text {
                 let what = format!("attempt {attempt} of {of} failed: {error}; again in {wait}");
                 self.say(out, step, ODD, &what)
             }
+            Transition::PartCompleted { step, part, .. } => {
+                self.say(out, &item_name(step, *part), QUIET, "done")
+            }
             Transition::StepCompleted { step, duration, .. } => {
                 self.say(out, step, GOOD, &format!("done in {}", Spoken(*duration)))
             }
@@ -138,6 +144,10 @@ impl Text {
             }
             Transition::CompensationFailed { step, error } => {
                 self.say(out, &undo_name(step), BAD, &format!("failed: {error}"))
+            }
+            Transition::HookFailed { step, error } => {
+                let hook = hook_name(step.as_deref());
+                self.say(out, &hook, BAD, &format!("failed: {error}"))
             }
             // The beginning says nothing new, and the end is the summary's.
             _ => Ok(()),
@@ -234,7 +244,9 @@ pub(super) fn before(run: &RunView) -> String {
 
 /// The width of the column for the names of a file.
 pub(super) fn name_width(file: &WorkflowFile) -> usize {
-    let ids = file.units.iter().map(|unit| unit.id.len());
+    // With the place of an item, of which there are seldom more than ten.
+    let of_item = |unit: &Unit| unit.each().map_or(0, |_| ":0".len());
+    let ids = file.units.iter().map(|unit| unit.id.len() + of_item(unit));
     ids.max().unwrap_or_default().min(NAME_WIDTH_MAX)
 }
 

@@ -126,6 +126,12 @@ fn a_dry_run_tells_programs_a_line_for_each_step_and_service() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
+    let of_run = lines.last().unwrap();
+    assert_eq!(
+        (&of_run["kind"], &of_run["on_failure"]),
+        (&"run".into(), &"fail-fast".into())
+    );
+    let lines = &lines[..3];
     let told = |key: &str| {
         lines
             .iter()

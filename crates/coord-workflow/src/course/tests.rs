@@ -171,7 +171,11 @@ fn build(shapes: &[Shape], timeout: Duration, on_failure: OnFailure) -> Workflow
 }
 
 fn on_failure() -> impl Strategy<Value = OnFailure> {
-    prop_oneof![Just(OnFailure::FailFast), Just(OnFailure::FinishBranches)]
+    prop_oneof![
+        Just(OnFailure::FailFast),
+        Just(OnFailure::FinishBranches),
+        Just(OnFailure::FinishAll)
+    ]
 }
 
 /// Runs it, cancelled after a while if that is before its end.
@@ -286,6 +290,25 @@ proptest! {
             let is_blocked = no_any || planned.needs.iter().any(|need| harms(*need));
             prop_assert_eq!(phase(step) == Phase::Cancelled, is_blocked, "{}", step);
             has_failed |= phase(step) == Phase::Failed && !planned.optional;
+        }
+        prop_assert_eq!(outcome.status == Status::Failed, has_failed);
+    }
+
+    #[test]
+    fn where_all_is_to_finish_nothing_is_cancelled_and_the_run_fails_where_a_step_has(
+        shapes in prop::collection::vec(shape(), 1..12),
+    ) {
+        let mut shapes = shapes;
+        for shape in &mut shapes {
+            (shape.critical, shape.pauses) = (false, false);
+        }
+        let workflow = build(&shapes, Duration::from_secs(100), OnFailure::FinishAll);
+        let outcome = execute(&workflow, None);
+        let mut has_failed = false;
+        for (step, planned) in outcome.plan.steps.iter().enumerate() {
+            let phase = outcome.course.step(step).phase;
+            prop_assert!(phase.is_over() && phase != Phase::Cancelled, "{}", step);
+            has_failed |= phase == Phase::Failed && !planned.optional;
         }
         prop_assert_eq!(outcome.status == Status::Failed, has_failed);
     }

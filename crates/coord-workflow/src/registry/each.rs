@@ -17,6 +17,8 @@ use crate::{HandlerCall, StepError};
 /// Where the items of a list come from, and how many are worked at at once.
 pub(super) struct Each {
     items: Source,
+    /// Where in it the list is.
+    pointer: Option<String>,
     concurrency: NonZeroUsize,
 }
 
@@ -37,6 +39,7 @@ impl Each {
         };
         Self {
             items,
+            pointer: spec.pointer.clone(),
             concurrency: spec.concurrency.unwrap_or(DEFAULT_ITEM_CONCURRENCY),
         }
     }
@@ -56,7 +59,7 @@ impl Each {
                 Source::List(list) => Arc::clone(list),
                 Source::Step { place, .. } => output_of(start.slots)(*place)?.downcast().ok()?,
             };
-            let Some(of) = list.as_array().map(Vec::len) else {
+            let Some(of) = at(&list, self.pointer.as_deref()).map(<[Value]>::len) else {
                 let step = match &self.items {
                     Source::Step { id, .. } => id.clone(),
                     Source::List(_) => String::new(),
@@ -65,13 +68,14 @@ impl Each {
                 return Some(Box::pin(std::future::ready(Err(error))));
             };
             let items = run::Items::of(start, of, self.concurrency);
-            let bound = Arc::clone(&bound);
+            let (bound, pointer) = (Arc::clone(&bound), self.pointer.clone());
             let call = bound.prepared(start.context(), output_of(start.slots));
             Some(Box::pin(async move {
+                let list = at(&list, pointer.as_deref()).unwrap_or_default();
                 let one = |context, item: usize| {
                     let done = (bound.handler)(HandlerCall {
                         context,
-                        item: Some(list[item].clone()),
+                        item: list.get(item).cloned(),
                         ..call.clone()
                     });
                     async move { done.await.map(Item::output) }
@@ -82,4 +86,10 @@ impl Each {
             }))
         })
     }
+}
+
+/// The list at a place in a value.
+fn at<'v>(value: &'v Value, pointer: Option<&str>) -> Option<&'v [Value]> {
+    let list = pointer.map_or(Some(value), |pointer| value.pointer(pointer))?;
+    list.as_array().map(Vec::as_slice)
 }

@@ -11,7 +11,7 @@ use coord_bus::time::{sleep, timeout};
 use coord_bus::vocabulary::Transition;
 use coord_bus::{BoxFuture, CancellationToken};
 
-use super::{Shared, between};
+use super::{Shared, between, hooks};
 use crate::context::Start;
 use crate::course::Fact;
 use crate::error::AttemptError;
@@ -144,7 +144,7 @@ impl Step<'_> {
         // Its condition was asked before its first attempt.
         let wait = between(run.elapsed(), record.ended);
         if timeout(wait, run.token.cancelled()).await.is_ok() {
-            return self.cancelled().await;
+            return self.cancelled_after(record.attempts).await;
         }
         self.attempts(record.attempts + 1, None).await
     }
@@ -183,23 +183,27 @@ impl Step<'_> {
             }) = called
             else {
                 // Meanwhile the run was stopped.
-                return self.cancelled().await;
+                return self.cancelled_after(attempt - 1).await;
             };
             let ended = supervise(run, first, run.bounds(step), &run.token).await;
             let error = match ended {
                 Attempt::Done(Ok(output)) => match run.keep(step, &output) {
-                    Ok(kept) => return self.completed(output, kept, attempt, began).await,
+                    Ok(kept) => {
+                        self.hook(Ok(&output), attempt).await;
+                        return self.completed(output, kept, attempt, began).await;
+                    }
                     Err(error) => error,
                 },
                 Attempt::Done(Err(error)) => error,
-                Attempt::Cancelled => return self.cancelled().await,
+                Attempt::Cancelled => return self.cancelled_after(attempt).await,
             };
             if !planned.has_another(attempt, &error) {
                 let pauses = planned.on_exhausted == OnExhausted::Pause && !error.is_permanent();
-                return match pauses {
-                    false => self.failed(error, attempt, began).await,
-                    true => self.exhausted(error, attempt, began, context).await,
-                };
+                if pauses {
+                    return self.exhausted(error, attempt, began, context).await;
+                }
+                self.hook(Err(Some(&error)), attempt).await;
+                return self.failed(error, attempt, began).await;
             }
             let wait = planned.retry.backoff.delay(attempt);
             let retrying = || Transition::StepRetrying {
@@ -216,7 +220,7 @@ impl Step<'_> {
             };
             let happened = run.happens(failed, retrying).await;
             if happened.is_err() || timeout(wait, run.token.cancelled()).await.is_ok() {
-                return self.cancelled().await;
+                return self.cancelled_after(attempt).await;
             }
             attempt += 1;
         }
@@ -316,6 +320,18 @@ impl Step<'_> {
             step: self.step,
             at: self.run.elapsed(),
         }
+    }
+
+    /// The same, of a step of which so many attempts have begun.
+    async fn cancelled_after(&self, attempts: u32) -> Fact {
+        if attempts > 0 && !self.run.queue().is_suspended() {
+            self.hook(Err(None), attempts).await;
+        }
+        self.cancelled().await
+    }
+
+    async fn hook(&self, ended: Result<&Output, Option<&StepError>>, attempt: u32) {
+        hooks::of_step(self.run, self.step, ended, attempt).await;
     }
 
     async fn cancelled(&self) -> Fact {
@@ -421,7 +437,7 @@ fn ended<T>(result: Result<T, StepError>, token: &CancellationToken) -> Attempt<
 }
 
 /// A step's future, whose panic is its failure.
-struct Caught<T>(StepFuture<T>);
+pub(super) struct Caught<T>(pub(super) StepFuture<T>);
 
 impl<T> Future for Caught<T> {
     type Output = Result<T, StepError>;

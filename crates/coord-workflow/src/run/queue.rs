@@ -149,7 +149,7 @@ impl Queue {
         let record = self.course.step(step);
         let has_begun = record.has_begun();
         let is_plain = plan.steps[step].when.is_none() && !record.is_ruled_out() && !has_begun;
-        let is_plain = is_plain && !run.is_careful;
+        let is_plain = is_plain && !run.is_careful && plan.steps[step].hook.is_none();
         if !quiet || !is_plain {
             return Some(Job::Begin(step));
         }

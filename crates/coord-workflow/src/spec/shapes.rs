@@ -26,6 +26,10 @@ use crate::Repeat;
 pub struct ForEachSpec {
     /// The items.
     pub items: Items,
+    /// Where in the output of a step the list is, as a JSON pointer (RFC 6901): `/files`. `None`: the output
+    /// is the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
     /// How many at once at most; `None`:
     /// [`DEFAULT_ITEM_CONCURRENCY`](crate::DEFAULT_ITEM_CONCURRENCY).
     #[serde(default)]
@@ -49,6 +53,13 @@ impl ForEachSpec {
         Items::Step(step.into()).into()
     }
 
+    /// With the list at this place in the output of the step: a JSON pointer, such as `/files`.
+    #[must_use]
+    pub fn pointer(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
+        self
+    }
+
     /// With at most so many at once.
     #[must_use]
     pub fn concurrency(mut self, items: NonZeroUsize) -> Self {
@@ -69,6 +80,7 @@ impl From<Items> for ForEachSpec {
     fn from(items: Items) -> Self {
         Self {
             items,
+            pointer: None,
             concurrency: None,
         }
     }

@@ -83,6 +83,22 @@ pub enum Fault {
         nearest: Option<String>,
     },
 
+    /// The hook of a step, or of the workflow, is not in the registry.
+    #[error(
+        "{} names the hook {}, which is not registered{}",
+        HookOf(step),
+        Shown(hook),
+        DidYouMean(nearest)
+    )]
+    UnknownHook {
+        /// The step's id; `None`: it is the workflow's.
+        step: Option<String>,
+        /// The hook it names.
+        hook: String,
+        /// The hook that is probably meant.
+        nearest: Option<String>,
+    },
+
     /// A step takes the items of its list from what is no step.
     #[error(
         "step {} takes its items from {}, which is no step{}",
@@ -326,5 +342,17 @@ impl Display for Round<'_> {
         }
         let first = self.0.first().map_or("", String::as_str);
         write!(formatter, "{}", Bare(first))
+    }
+}
+
+/// Whose hook it is.
+struct HookOf<'o>(&'o Option<String>);
+
+impl Display for HookOf<'_> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(step) => write!(formatter, "step {}", Shown(step)),
+            None => formatter.write_str("the workflow"),
+        }
     }
 }

@@ -75,6 +75,16 @@ async fn what_does_not_need_a_step_that_failed_comes_to_its_end_before_the_run_f
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_all_is_to_finish_what_needs_a_step_that_failed_runs_and_then_the_run_fails() {
+    let undone = Arc::default();
+    let outcome = execute(&build(OnFailure::FinishAll, false, &undone)).await;
+    let expected = ["failed", "completed", "completed", "completed", "completed"];
+    assert_eq!(states(&outcome), expected);
+    assert_eq!(outcome.status, Status::Failed);
+    assert_eq!(*undone.lock().unwrap(), [10]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn by_default_a_failure_ends_the_run_at_once_and_one_of_a_critical_step_always_does() {
     let modes = [
         (OnFailure::FailFast, false),

@@ -509,3 +509,31 @@ fn as_data_what_is_wrong_with_a_list_is_told_with_the_rest() {
         "{faults}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_list_of_a_workflow_that_is_data_may_be_a_part_of_an_output() {
+    let registry = Registry::new()
+        .handler("find", async |call: HandlerCall| Ok(call.input))
+        .handler("double", async |call: HandlerCall| {
+            let item = call.item.and_then(|item| item.as_i64());
+            item.map(|item| (item * 2).into())
+                .ok_or_else(|| StepError::message("not a number"))
+        });
+    let spec = |pointer: &str| {
+        let found = serde_json::json!({ "found": { "numbers": [3, 4] } });
+        let each = ForEachSpec::step_items("find").pointer(pointer);
+        Spec::new("w")
+            .step(StepSpec::new("find", "find").input(found))
+            .step(StepSpec::new("double", "double").for_each(each))
+    };
+    let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
+    let workflow = registry.workflow(spec("/found/numbers")).unwrap();
+    let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
+    assert_eq!(
+        *outcome.value_of("double").unwrap(),
+        serde_json::json!([6, 8])
+    );
+    let workflow = registry.workflow(spec("/found")).unwrap();
+    let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
+    assert_eq!(outcome.status, Status::Failed);
+}

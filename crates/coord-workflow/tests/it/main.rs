@@ -16,6 +16,7 @@ mod events;
 mod exhausting;
 mod following;
 mod heartbeats;
+mod hooks;
 mod limits;
 mod model;
 mod repeat;

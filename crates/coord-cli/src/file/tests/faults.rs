@@ -2,72 +2,13 @@
 
 use std::path::Path;
 
-use miette::Diagnostic;
 use proptest::prelude::*;
 
 use super::super::{FileFaults, WorkflowFile};
-use super::{read, rendered, told};
-
-/// The codes of the faults of a text, with their lines.
-fn found(text: &str) -> Vec<(String, usize)> {
-    let faults = read(text).expect_err("the file has faults");
-    let related = faults.related().expect("there are faults");
-    let found = related.map(|fault| {
-        let code = fault.code().expect("every fault has a code").to_string();
-        let offset = fault
-            .labels()
-            .into_iter()
-            .flatten()
-            .map(|label| label.offset());
-        let line = text[..offset.min().unwrap_or(0)].matches('\n').count() + 1;
-        (code.replace("coord::file::", ""), line)
-    });
-    found.collect()
-}
+use super::{found, read, rendered, told};
 
 fn step(keys: &str) -> String {
     format!("[[step]]\nid = 'a'\nrun = 'b'\n{keys}\n")
-}
-
-#[test]
-fn resources_that_are_not_there_or_not_enough_are_told() {
-    let text = r#"[resources]
-gpu = 2
-disk = 0
-"a b" = 1
-[[step]]
-id = "a"
-run = "x"
-resources = { gpu = 3, gpus = 1, disk = 4, port = "1" }
-[[step]]
-id = "b"
-run = "x"
-resources = ["gpu"]
-[[service]]
-id = "c"
-run = "x"
-resources = { gpu = 1 }
-"#;
-    let wanted = [
-        ("out_of_range", 3),
-        ("name", 4),
-        ("too_much_of_resource", 8),
-        ("unknown_resource", 8),
-        ("unknown_resource", 8),
-        ("wrong_type", 12),
-        ("unknown_key", 16),
-    ];
-    let wanted = wanted.map(|(code, line)| (code.to_owned(), line));
-    assert_eq!(found(text), wanted);
-    let told = told(text);
-    assert!(
-        told.contains("there are 2") && told.contains("did you mean \"gpu\"?"),
-        "{told}"
-    );
-    assert!(
-        told.contains("declare it under [resources]: port = 1"),
-        "{told}"
-    );
 }
 
 #[test]

@@ -7,6 +7,10 @@ use jsonschema::Validator;
 use miette::Diagnostic;
 use serde_json::Value;
 
+use super::super::each::EACH_KEYS;
+use super::super::hooks::HOOK_KEYS;
+use super::super::outputs::TAKEN_KEYS;
+use super::super::params::{PARAM_KEYS, PROFILE_KEYS};
 use super::super::root::FILE_KEYS;
 use super::super::secrets::SECRET_KEYS;
 use super::super::service::{LIVE_KEYS, READY_KEYS, RESTART_KEYS, SERVICE_KEYS, STOP_KEYS};
@@ -15,7 +19,7 @@ use super::FileFaults;
 use crate::schema::SCHEMA;
 
 /// Faults that a schema can see: those of one place, whatever stands elsewhere.
-const SEEN: [&str; 18] = [
+const SEEN: [&str; 21] = [
     "no_steps",
     "unknown_key",
     "wrong_type",
@@ -25,6 +29,8 @@ const SEEN: [&str; 18] = [
     "no_id",
     "no_action",
     "no_undo",
+    "no_hook",
+    "no_items",
     "two_actions",
     "backoff",
     "no_check",
@@ -32,6 +38,7 @@ const SEEN: [&str; 18] = [
     "live_log",
     "restart",
     "param_name",
+    "output_name",
     "variable_name",
     "secret",
 ];
@@ -83,6 +90,11 @@ fn the_schema_has_the_keys_that_are_read_and_no_others() {
         ("/$defs/secret", SECRET_KEYS),
         ("/$defs/retry", RETRY_KEYS),
         ("/$defs/undo", UNDO_KEYS),
+        ("/$defs/hooks", HOOK_KEYS),
+        ("/$defs/each", EACH_KEYS),
+        ("/$defs/param", PARAM_KEYS),
+        ("/$defs/profile", PROFILE_KEYS),
+        ("/$defs/taken", TAKEN_KEYS),
         ("/$defs/service", SERVICE_KEYS),
         ("/$defs/ready", READY_KEYS),
         ("/$defs/live", LIVE_KEYS),

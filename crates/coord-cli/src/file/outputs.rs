@@ -1,0 +1,168 @@
+//! Values that steps put out, and where others take them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use coordination::workflow::{NAME_LENGTH_MAX, Shown, nearest};
+use serde::Serialize;
+use toml::de::DeTable;
+
+use super::fault::FileFault;
+use super::params::is_param_name;
+use super::unit::{Draft, check_variables};
+use super::walk::{Keys, Walk, Words};
+use super::{FileFaults, WorkflowFile};
+
+pub(super) const TAKEN_KEYS: Keys = Keys {
+    table: "a variable that is a table",
+    known: &["output"],
+    elsewhere: &[("from", "output"), ("outputs", "output")],
+};
+
+/// A value of an earlier step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Taken {
+    /// The step that puts it out, and what that calls it, with a dot in between.
+    pub(crate) output: String,
+    /// Where the file says so.
+    #[serde(skip)]
+    pub(super) at: Range<usize>,
+}
+
+impl Taken {
+    /// One that is written so.
+    pub(super) fn new(words: &Words<'_>) -> Self {
+        Self {
+            output: (*words.get_ref()).to_owned(),
+            at: words.span(),
+        }
+    }
+
+    /// The step, and what it calls the value. An id may have dots, a name has none.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        self.output.rsplit_once('.').unwrap_or((&self.output, ""))
+    }
+}
+
+/// Variables whose values are known, and those whose values a step puts out.
+pub(super) type Variables = (BTreeMap<String, String>, BTreeMap<String, Taken>);
+
+/// The variables of a step, of which some may be what earlier ones put out.
+pub(super) fn env_with_outputs(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Variables {
+    let mut taken = BTreeMap::new();
+    let texts = walk.texts_but(table, "env", |walk, name, value| {
+        let Some(table) = value.get_ref().as_table() else {
+            return false;
+        };
+        walk.check_keys(table, &TAKEN_KEYS);
+        match table.contains_key("output") {
+            true => taken.extend(
+                walk.string(table, "output")
+                    .map(|words| (name.to_owned(), Taken::new(&words))),
+            ),
+            false => walk.wrong_type("env", value, "text or { output = \"step.name\" }", None),
+        }
+        true
+    });
+    let names = table.get("env").and_then(|env| env.get_ref().as_table());
+    for name in names.into_iter().flat_map(DeTable::keys) {
+        if taken.contains_key(name.get_ref().as_ref()) {
+            check_variables(walk, name.get_ref(), &name.span());
+        }
+    }
+    for (name, value) in &texts {
+        check_variables(walk, name, &value.span());
+    }
+    let values = texts.into_iter();
+    let values = values.map(|(name, value)| (name, value.into_inner()));
+    (values.collect(), taken)
+}
+
+/// The names of what a step puts out.
+pub(super) fn declared(walk: &mut Walk<'_>, table: &DeTable<'_>, waits: bool) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in walk.strings(table, "outputs") {
+        let (text, at) = (*name.get_ref(), walk.at(&name.span()));
+        if !is_param_name(text) || text.len() > NAME_LENGTH_MAX {
+            let name = text.to_owned();
+            walk.add(FileFault::OutputName { name, at });
+        } else if !names.iter().any(|other| other == text) {
+            names.push(text.to_owned());
+        }
+    }
+    if waits && let Some((key, _)) = table.get_key_value("outputs") {
+        let at = walk.at(&key.span());
+        walk.add(FileFault::UselessOfWaiting { key: "outputs", at });
+    }
+    names
+}
+
+/// Checks that what is taken is put out, and before.
+pub(super) fn check(walk: &mut Walk<'_>, drafts: &[Draft]) {
+    for Draft { unit, .. } in drafts {
+        for taken in unit.takes() {
+            let (step, name) = taken.parts();
+            let at = walk.at(&taken.at);
+            let found = drafts.iter().find(|other| other.unit.id == step);
+            let declared = found.and_then(|other| other.unit.step());
+            let declared = declared.map(|step| &*step.outputs).unwrap_or_default();
+            if !declared.iter().any(|output| output == name) {
+                let help = match found {
+                    Some(_) => output_help(step, name, declared),
+                    None => step_help(step, drafts),
+                };
+                let output = taken.output.clone();
+                walk.add(FileFault::UnknownOutput { output, at, help });
+            } else if !unit.waits_for().any(|need| need == step) {
+                let (id, step) = (unit.id.clone(), step.to_owned());
+                walk.add(FileFault::OutputNotNeeded { id, step, at });
+            }
+        }
+    }
+}
+
+fn step_help(step: &str, drafts: &[Draft]) -> String {
+    let putting = drafts.iter().filter(|draft| {
+        let step = draft.unit.step();
+        step.is_some_and(|step| !step.outputs.is_empty())
+    });
+    match nearest(step, putting.map(|draft| &*draft.unit.id)) {
+        Some(meant) => format!("did you mean the step {}?", Shown(meant)),
+        None => "write the id of a step, a dot, and what it puts out: version.tag".to_owned(),
+    }
+}
+
+fn output_help(step: &str, name: &str, declared: &[String]) -> String {
+    match nearest(name, declared.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean {}?", Shown(&format!("{step}.{meant}"))),
+        None if name.is_empty() => format!("say which: {step}.NAME"),
+        None => format!(
+            "declare it in the step {}: outputs = [{}]",
+            Shown(step),
+            Shown(name)
+        ),
+    }
+}
+
+impl WorkflowFile {
+    /// Whether everything that is taken is still there: a part of the file may have been left out.
+    ///
+    /// # Errors
+    ///
+    /// Something is not.
+    pub(super) fn check_taken(&self) -> Result<(), FileFaults> {
+        let is_there = |step: &str| self.units.iter().any(|unit| unit.id == step);
+        let taken = self.units.iter().flat_map(super::Unit::takes);
+        let missing = taken.filter(|taken| !is_there(taken.parts().0));
+        let faults = missing.map(|taken| FileFault::OutputLeftOut {
+            output: taken.output.clone(),
+            at: self.text.underlined(&taken.at),
+        });
+        self.unless(faults.collect(), ())
+    }
+}
+
+/// The variable in which what a step puts out reaches what undoes it, and its hooks.
+pub(crate) fn output_variable(name: &str) -> String {
+    format!("OUTPUT_{}", name.to_ascii_uppercase().replace('-', "_"))
+}

@@ -1,0 +1,155 @@
+//! Runs the hooks of a file, and notes which failed.
+
+use std::mem::take;
+use std::sync::{MutexGuard, PoisonError};
+
+use coordination::bus::vocabulary::Exit;
+use coordination::patterns::process::{ProcessSpec, Stop};
+use coordination::workflow::{Call, HookCall, HookSpec, Status, StepError};
+use serde_json::json;
+
+use super::{ATTEMPT, GRACE, Job, StepExit, no_such_unit, outputs};
+use crate::file::Hooks;
+use crate::process_name::hook_name;
+
+/// What the registry calls them.
+pub(super) const HOOKS: &str = "hooks";
+
+/// A hook that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct FailedHook {
+    /// The step that it is of, by its place; `None`: it is the run's.
+    pub(crate) unit: Option<usize>,
+    /// For when it is, and why it failed.
+    pub(crate) why: String,
+}
+
+/// How a step or the run came to its end.
+struct End {
+    status: Status,
+    /// The ids of what failed, with spaces between them.
+    failed: String,
+    /// Why the first of them did.
+    why: Option<String>,
+}
+
+/// Those of the unit at this place, or of the run.
+pub(super) fn spec(hooks: &Hooks, unit: Option<usize>) -> HookSpec {
+    let call = Call::new(HOOKS, json!({ "unit": unit }));
+    HookSpec::from(call).timeout(hooks.timeout)
+}
+
+impl Job {
+    /// The hooks that failed since this was last asked.
+    pub(crate) fn failed_hooks(&self) -> Vec<FailedHook> {
+        take(&mut *self.failures_of_hooks())
+    }
+
+    /// A service has failed for good, if one has, and the run ends for it.
+    pub(crate) fn note_failed_service(&self, failed: Option<&(String, String)>) {
+        if let Some(failed) = failed {
+            let _ = self.failed_service.set(failed.clone());
+        }
+    }
+
+    /// Runs what is for such an end, one after the other, each whatever came of those before.
+    pub(super) async fn hook(&self, call: &HookCall) -> Result<(), StepError> {
+        let unit = self.unit_of(&call.input);
+        let hooks = match unit {
+            Some(unit) => unit.step().and_then(|step| step.hooks.as_ref()),
+            None => self.file.hooks.as_ref(),
+        };
+        let hooks = hooks.ok_or_else(no_such_unit)?;
+        let interrupts = &self.interrupts;
+        let stop = Stop {
+            graceful: call.token.clone(),
+            immediate: match unit {
+                Some(_) => interrupts.kill.clone(),
+                // As what undoes steps.
+                None => interrupts.abandon.clone(),
+            },
+        };
+        let end = self.end_of(call);
+        let mut failed = Vec::new();
+        for (when, line) in hooks.of(end.status) {
+            let process = ProcessSpec::shell(hook_name(call.step.as_deref()), line);
+            let process = self.told(process, call, when, &end);
+            if let Err(error) = self.hook_to_end(&process, &stop).await {
+                failed.push(format!("`{when}`: {error}"));
+            }
+        }
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let why = failed.join("; ");
+        let unit = unit.and_then(|unit| self.places.get(&unit.id)).copied();
+        let hook = FailedHook {
+            unit,
+            why: why.clone(),
+        };
+        self.failures_of_hooks().push(hook);
+        Err(StepError::message(why))
+    }
+
+    fn failures_of_hooks(&self) -> MutexGuard<'_, Vec<FailedHook>> {
+        let failed = self.failed_hooks.lock();
+        failed.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How it came to an end. A run that ends for a service is cancelled, and has failed.
+    fn end_of(&self, call: &HookCall) -> End {
+        let is_cancelled = call.step.is_none() && call.status == Status::Cancelled;
+        if let (true, Some((service, why))) = (is_cancelled, self.failed_service.get()) {
+            return End {
+                status: Status::Failed,
+                failed: service.clone(),
+                why: Some(why.clone()),
+            };
+        }
+        let failed: Vec<_> = call.failures.iter().map(|(id, _)| id.as_str()).collect();
+        let first = call.failures.first();
+        End {
+            status: call.status,
+            failed: failed.join(" "),
+            why: first.map(|(_, error)| error.to_string()),
+        }
+    }
+
+    /// With the variables that tell what happened.
+    fn told(&self, process: ProcessSpec, call: &HookCall, when: &str, end: &End) -> ProcessSpec {
+        let mut process = process
+            .env("COORD_HOOK", when)
+            .env("COORD_STATUS", end.status.to_string());
+        if let Some(why) = &end.why {
+            process = process.env("COORD_ERROR", why);
+        }
+        if let Some((_, error)) = call.failures.first()
+            && let Some(StepExit(Exit {
+                code: Some(code), ..
+            })) = error.downcast_ref()
+        {
+            process = process.env("COORD_EXIT_CODE", code.to_string());
+        }
+        match self.unit_of(&call.input) {
+            Some(unit) => {
+                let process = process.env(ATTEMPT, call.attempt.to_string());
+                let outputs = outputs::of_step(call.output.as_deref());
+                self.process(unit, process, &call.run).envs(outputs)
+            }
+            None => {
+                let process = process.env("COORD_FAILED_STEPS", &end.failed);
+                self.process_of_run(process, &call.run)
+                    .dir(&self.file.folder)
+            }
+        }
+        .grace(GRACE)
+    }
+
+    async fn hook_to_end(&self, process: &ProcessSpec, stop: &Stop) -> Result<(), StepError> {
+        match self.module.processes()?.run(process, stop).await {
+            Ok(exit) if exit.is_success() => Ok(()),
+            Ok(exit) => Err(StepExit(exit).into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

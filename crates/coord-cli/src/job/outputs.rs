@@ -1,0 +1,308 @@
+//! What a step puts out: names and values in a file, which are kept with its end, and reach others as
+//! variables.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use coordination::bus::vocabulary::Exit;
+use coordination::workflow::{ForEachSpec, Shown, StepError, nearest};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+use crate::file::{Each, Items, Unit, items_of, output_variable};
+
+/// The variable that holds the name of the file.
+const FILE: &str = "COORD_OUTPUT";
+/// The most that a step puts out, in bytes: it is kept in the journal, and a variable has bounds, too.
+const BYTES_MAX: usize = 64 * 1024;
+
+/// What a step leaves when it has succeeded.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StepOutput {
+    #[serde(flatten)]
+    pub(super) exit: Exit,
+    /// What it put out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) outputs: BTreeMap<String, String>,
+    /// Those of them that others go over, item by item.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) lists: BTreeMap<String, Vec<Value>>,
+    /// What it took of others, by variable: what undoes it sees the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) taken: BTreeMap<String, String>,
+}
+
+/// What is wrong with what a step put out.
+#[derive(Debug, thiserror::Error)]
+enum OutputFault {
+    #[error("the file for its outputs cannot be made: {0}")]
+    NotMade(io::Error),
+    #[error("what it put out cannot be read: {0}")]
+    Unreadable(io::Error),
+    #[error("it put out more than {} KiB, the most that is kept", BYTES_MAX / 1024)]
+    TooMuch,
+    #[error("what it put out is not UTF-8 without NUL")]
+    NotText,
+    #[error("line {line} of `$COORD_OUTPUT` is not NAME=value")]
+    NoValue { line: usize },
+    #[error("line {line} of `$COORD_OUTPUT` begins a value that `{end}` does not end")]
+    NoEnd { line: usize, end: String },
+    #[error("it put out {}, which its `outputs` do not name{}", Shown(name), meant.as_ref().map(|meant| format!("; did you mean {}?", Shown(meant))).unwrap_or_default())]
+    Undeclared { name: String, meant: Option<String> },
+    #[error(
+        "it did not put out {}: echo \"{name}=…\" >> \"$COORD_OUTPUT\"",
+        Shown(name)
+    )]
+    Missing { name: String },
+    #[error(
+        "what it put out as {} is no list that can be gone over: {why}",
+        Shown(name)
+    )]
+    NoList { name: String, why: String },
+}
+
+/// Where an attempt at a step writes what it puts out; nowhere, where it puts out nothing. It is removed
+/// with this.
+pub(super) struct OutputFile<'u> {
+    declared: &'u [String],
+    file: Option<NamedTempFile>,
+}
+
+impl<'u> OutputFile<'u> {
+    pub(super) fn of(unit: &'u Unit) -> Result<Self, StepError> {
+        let declared = unit.step().map(|step| &*step.outputs).unwrap_or_default();
+        let made = (!declared.is_empty()).then(|| NamedTempFile::with_prefix("coord-output-"));
+        Ok(Self {
+            declared,
+            file: made.transpose().map_err(OutputFault::NotMade)?,
+        })
+    }
+
+    /// The variable that names it.
+    pub(super) fn variable(&self) -> Option<(&'static str, &OsStr)> {
+        let file = self.file.as_ref()?;
+        Some((FILE, file.path().as_os_str()))
+    }
+
+    /// What was written, which is all that is declared and nothing else. Secrets are masked by `masked`.
+    pub(super) fn read(
+        &self,
+        masked: impl Fn(&str) -> String,
+    ) -> Result<BTreeMap<String, String>, StepError> {
+        let Some(file) = &self.file else {
+            return Ok(BTreeMap::new());
+        };
+        // By its name: there may be another file by now.
+        let file = File::open(file.path()).map_err(OutputFault::Unreadable)?;
+        let mut bytes = Vec::new();
+        let mut bounded = file.take(BYTES_MAX as u64 + 1);
+        let read = bounded.read_to_end(&mut bytes);
+        read.map_err(OutputFault::Unreadable)?;
+        let mut outputs = parsed(&bytes, self.declared)?;
+        outputs
+            .values_mut()
+            .for_each(|value| *value = masked(value));
+        Ok(outputs)
+    }
+}
+
+/// Lines such as `NAME=value`; or `NAME<<END`, the lines of the value, and `END`, as GitHub has them. The
+/// later of a name counts.
+fn parsed(bytes: &[u8], declared: &[String]) -> Result<BTreeMap<String, String>, OutputFault> {
+    if bytes.len() > BYTES_MAX {
+        return Err(OutputFault::TooMuch);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| OutputFault::NotText)?;
+    if text.contains('\0') {
+        return Err(OutputFault::NotText);
+    }
+    let mut outputs = BTreeMap::new();
+    let mut lines = text.lines().zip(1..);
+    while let Some((begun, line)) = lines.next() {
+        if begun.trim().is_empty() {
+            continue;
+        }
+        let at = begun
+            .find(['=', '<'])
+            .ok_or(OutputFault::NoValue { line })?;
+        let (name, rest) = begun.split_at(at);
+        let value = match (rest.strip_prefix('='), rest.strip_prefix("<<")) {
+            (Some(value), _) => value.to_owned(),
+            (None, Some(end)) if !end.trim().is_empty() => {
+                let mut value = Vec::new();
+                loop {
+                    match lines.next() {
+                        Some((next, _)) if next == end => break value.join("\n"),
+                        Some((next, _)) => value.push(next),
+                        None => {
+                            let end = end.to_owned();
+                            return Err(OutputFault::NoEnd { line, end });
+                        }
+                    }
+                }
+            }
+            _ => return Err(OutputFault::NoValue { line }),
+        };
+        if !declared.iter().any(|output| output == name) {
+            let meant = nearest(name, declared.iter().map(String::as_str));
+            return Err(OutputFault::Undeclared {
+                name: name.to_owned(),
+                meant: meant.map(str::to_owned),
+            });
+        }
+        outputs.insert(name.to_owned(), value);
+    }
+    let missing = declared.iter().find(|name| !outputs.contains_key(*name));
+    match missing {
+        Some(name) => Err(OutputFault::Missing { name: name.clone() }),
+        None => Ok(outputs),
+    }
+}
+
+/// Those of these that others go over, item by item.
+pub(super) fn lists<'n>(
+    outputs: &BTreeMap<String, String>,
+    names: impl Iterator<Item = &'n str>,
+) -> Result<BTreeMap<String, Vec<Value>>, StepError> {
+    let lists = names.filter_map(|name| {
+        let items = items_of(outputs.get(name)?);
+        let no_list = |why| OutputFault::NoList {
+            name: name.to_owned(),
+            why,
+        };
+        Some(items.map(|items| (name.to_owned(), items)).map_err(no_list))
+    });
+    Ok(lists.collect::<Result<_, _>>()?)
+}
+
+/// What a step is done for, so many at once.
+pub(super) fn each(each: &Each, concurrency: Option<NonZeroUsize>) -> ForEachSpec {
+    let mut spec = match &each.items {
+        Items::Listed(items) => ForEachSpec::from(items.clone()),
+        Items::Output(taken) => {
+            let (step, name) = taken.parts();
+            // A name has nothing that a pointer would have to escape.
+            ForEachSpec::step_items(step).pointer(format!("/lists/{name}"))
+        }
+        // Whoever checked the file has put the items in its place.
+        Items::Param(..) => ForEachSpec::from(Vec::new()),
+    };
+    spec.concurrency = concurrency;
+    spec
+}
+
+/// What a step takes of what those before it have put out, by variable. Where one of them did not
+/// succeed, its variable is not set.
+pub(super) fn taken(
+    unit: &Unit,
+    outputs: &BTreeMap<String, Arc<Value>>,
+) -> BTreeMap<String, String> {
+    let taken = unit.taken.iter().filter_map(|(variable, taken)| {
+        let (step, name) = taken.parts();
+        let value = whole(outputs.get(step)?)?.outputs.remove(name)?;
+        Some((variable.clone(), value))
+    });
+    taken.collect()
+}
+
+/// What a step left. Of one that is done for each of a list, a value is the JSON array of those of the
+/// items.
+fn whole(output: &Value) -> Option<StepOutput> {
+    let Some(items) = output.as_array() else {
+        return StepOutput::deserialize(output).ok();
+    };
+    let items = items.iter().map(StepOutput::deserialize);
+    let mut items: Vec<StepOutput> = items.collect::<Result<_, _>>().ok()?;
+    let mut outputs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in items
+        .iter_mut()
+        .flat_map(|item| std::mem::take(&mut item.outputs))
+    {
+        outputs.entry(name).or_default().push(value);
+    }
+    let outputs = outputs.into_iter();
+    let outputs = outputs.map(|(name, values)| (name, Value::from(values).to_string()));
+    let first = items.into_iter().next()?;
+    Some(StepOutput {
+        outputs: outputs.collect(),
+        ..first
+    })
+}
+
+/// The variables that a step's success leaves to what undoes it, and to its hooks: what it took, and what
+/// it put out.
+pub(super) fn of_step(output: Option<&Value>) -> Vec<(String, String)> {
+    let Some(output) = output.and_then(whole) else {
+        return Vec::new();
+    };
+    let put_out = output.outputs.into_iter();
+    let put_out = put_out.map(|(name, value)| (output_variable(&name), value));
+    output.taken.into_iter().chain(put_out).collect()
+}
+
+/// What a step put out, for people.
+pub(crate) fn shown(output: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let outputs = output.get("outputs").and_then(Value::as_object);
+    let outputs = outputs.into_iter().flatten();
+    outputs.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &str) -> Result<Vec<(String, String)>, String> {
+        let declared = ["tag", "notes"].map(str::to_owned);
+        let outputs = parsed(text.as_bytes(), &declared);
+        let outputs = outputs.map_err(|fault| fault.to_string())?;
+        Ok(outputs.into_iter().collect())
+    }
+
+    #[test]
+    fn values_are_read_of_lines_and_of_several() {
+        let value = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            told("tag=v0\n\nnotes<<EOF\na=b\n\n<<\nEOF\ntag=v1=<<\n"),
+            Ok(vec![value("notes", "a=b\n\n<<"), value("tag", "v1=<<")])
+        );
+        assert_eq!(
+            told("tag=\r\nnotes<<E\nE"),
+            Ok(vec![value("notes", ""), value("tag", "")])
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_its_line() {
+        let fault = |text: &str| told(text).expect_err("it is wrong");
+        assert_eq!(
+            fault("tag=1\nnotes"),
+            "line 2 of `$COORD_OUTPUT` is not NAME=value"
+        );
+        assert_eq!(
+            fault("tag<1"),
+            "line 1 of `$COORD_OUTPUT` is not NAME=value"
+        );
+        assert_eq!(
+            fault("tag<<EOF\n1\nEOF "),
+            "line 1 of `$COORD_OUTPUT` begins a value that `EOF` does not end"
+        );
+        assert_eq!(
+            fault("tags=1"),
+            "it put out \"tags\", which its `outputs` do not name; did you mean \"tag\"?"
+        );
+        assert_eq!(
+            fault("tag=1"),
+            "it did not put out \"notes\": echo \"notes=…\" >> \"$COORD_OUTPUT\""
+        );
+        assert_eq!(fault("tag=\0"), "what it put out is not UTF-8 without NUL");
+        assert_eq!(
+            fault(&format!("tag={}", "x".repeat(BYTES_MAX))),
+            "it put out more than 64 KiB, the most that is kept"
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! What a step puts out reaches those that take it, also after the run was interrupted.
+
+use rustix::process::Signal;
+
+use crate::coord::{Folder, Running, done, run};
+
+const RELEASE: &str = r#"
+[[step]]
+id = "version"
+run = '''
+echo 'tag=v1; touch never; $(touch never)' >> "$COORD_OUTPUT"
+printf 'notes<<END\none\n\ntwo\nEND\n' >> "$COORD_OUTPUT"
+echo ran >> runs
+'''
+outputs = ["tag", "notes"]
+undo = 'echo "undo $OUTPUT_TAG" >> told'
+hooks = { success = 'echo "hook $OUTPUT_TAG" >> told' }
+
+[[step]]
+id = "publish"
+run = 'echo "<$TAG>" && echo "<$NOTES>" && eval "$THEN"'
+needs = ["version"]
+env = { TAG = { output = "version.tag" }, NOTES = { output = "version.notes" }, THEN = "true" }
+undo = 'echo "undo of $TAG" >> told'
+
+[[step]]
+id = "announce"
+run = "eval ${LAST:-true}"
+needs = ["publish"]
+"#;
+
+#[test]
+fn outputs_reach_a_later_step_its_undo_and_hooks_as_variables_and_nothing_in_them_is_run() {
+    let folder = Folder::new();
+    folder.write("coord.toml", RELEASE);
+    let mut command = folder.coord(["run", "--id", "r"]);
+    command.env("LAST", "false");
+    done(command)
+        .exits(100)
+        .says("publish  | <v1; touch never; $(touch never)>\n")
+        .says("publish  | <one\npublish  | \npublish  | two>\n");
+    assert!(folder.read("never").is_none());
+    assert_eq!(
+        folder.read("told").unwrap(),
+        "hook v1; touch never; $(touch never)\n\
+         undo of v1; touch never; $(touch never)\n\
+         undo v1; touch never; $(touch never)\n"
+    );
+    done(folder.coord(["show", "r"]))
+        .exits(0)
+        .says("notes=one…; tag=v1; touch never; $(touch never)\n");
+    done(folder.coord(["show", "r", "--json"])).says(r#""notes": "one\n\ntwo","#);
+}
+
+#[test]
+fn outputs_are_there_when_a_run_is_taken_up() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        RELEASE.replace(
+            "THEN = \"true\"",
+            "THEN = 'test -e again || { touch again; echo pid=$$; exec sleep 60; }'",
+        ),
+    );
+    let mut running = Running::start(folder.coord(["run", "--id", "r"]));
+    running.until("pid=");
+    running.signal(Signal::KILL);
+    running.end();
+    done(folder.coord(["resume", "r"]))
+        .exits(0)
+        .says("publish  | <v1; touch never; $(touch never)>\n");
+    assert_eq!(folder.read("runs").as_deref(), Some("ran\n"));
+}
+
+#[test]
+fn an_attempt_that_puts_out_something_else_has_failed() {
+    let step = |line: &str| {
+        run(&format!(
+            "[[step]]\nid = 'a'\nrun = '''{line}'''\noutputs = ['tag']\n"
+        ))
+    };
+    step("true")
+        .exits(100)
+        .says("a failed: it did not put out \"tag\": echo \"tag=…\" >> \"$COORD_OUTPUT\"\n");
+    step("echo tags=1 > $COORD_OUTPUT").exits(100).says(
+        "a failed: it put out \"tags\", which its `outputs` do not name; did you mean \"tag\"?\n",
+    );
+    step("rm $COORD_OUTPUT")
+        .exits(100)
+        .says("a failed: what it put out cannot be read: ");
+    step("echo tag=1 > $COORD_OUTPUT.new; mv $COORD_OUTPUT.new $COORD_OUTPUT").exits(0);
+}
+
+#[test]
+fn a_secret_in_an_output_is_masked_and_not_kept() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [secrets]
+        TOKEN = { env = "SECRET_TOKEN" }
+        [[step]]
+        id = "login"
+        run = 'echo "session=$TOKEN-1" >> $COORD_OUTPUT'
+        outputs = ["session"]
+        [[step]]
+        id = "use"
+        run = 'echo "$SESSION" > session'
+        needs = ["login"]
+        env = { SESSION = { output = "login.session" } }
+        "#,
+    );
+    let mut command = folder.coord(["run", "--id", "r"]);
+    command.env("SECRET_TOKEN", "s3cr3t");
+    done(command).exits(0);
+    assert_eq!(folder.read("session").as_deref(), Some("***-1\n"));
+    done(folder.coord(["show", "r"])).says("session=***-1\n");
+}
+
+#[test]
+fn the_variable_of_an_optional_step_that_failed_is_not_set() {
+    run(r#"
+        [[step]]
+        id = "a"
+        run = "false"
+        optional = true
+        outputs = ["tag"]
+        [[step]]
+        id = "b"
+        run = 'echo "${TAG-unset}"'
+        needs = ["a"]
+        env = { TAG = { output = "a.tag" } }
+        "#)
+    .exits(0)
+    .says("b | unset\n");
+}
+
+#[test]
+fn a_dry_run_says_who_puts_out_and_takes_what_and_a_part_of_a_file_has_to_have_both() {
+    let folder = Folder::new();
+    folder.write("coord.toml", RELEASE);
+    done(folder.coord(["run", "--dry-run"]))
+        .exits(0)
+        .says("puts out tag, notes")
+        .says("takes version.notes as NOTES, takes version.tag as TAG, after version\n");
+    done(folder.coord(["run", "--dry-run", "--output", "jsonl"]))
+        .says(r#""TAG":{"output":"version.tag"},"THEN":"true""#)
+        .says(r#""outputs":["tag","notes"]"#);
+    let left_out = done(folder.coord(["run", "--from", "publish"]));
+    left_out.exits(96);
+    assert!(
+        left_out.err.contains("coord::file::output_left_out"),
+        "{}",
+        left_out.err
+    );
+    done(folder.coord(["run", "--only", "publish"])).exits(0);
+    done(folder.coord(["run", "--from", "announce"])).exits(0);
+}
