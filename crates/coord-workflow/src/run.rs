@@ -470,7 +470,11 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
         }
         compensate::all(run).await?;
     }
-    hooks::of_run(run, status).await;
+    if run.plan.hook.is_some() {
+        // Nothing that it is told of is done again, should the process end meanwhile.
+        run.settled().await?;
+        hooks::of_run(run, status).await;
+    }
     let at = run.elapsed();
     let finished = || Transition::RunFinished {
         outcome: status.to_string(),

@@ -123,10 +123,11 @@ impl Job {
         if let Some(why) = &end.why {
             process = process.env("COORD_ERROR", why);
         }
-        if let Some((_, error)) = call.failures.first()
-            && let Some(StepExit(Exit {
-                code: Some(code), ..
-            })) = error.downcast_ref()
+        let first = call.failures.first();
+        let exit = first.and_then(|(_, error)| error.downcast_ref());
+        if let Some(StepExit(Exit {
+            code: Some(code), ..
+        })) = exit
         {
             process = process.env("COORD_EXIT_CODE", code.to_string());
         }

@@ -64,6 +64,12 @@ fn outputs_are_there_when_a_run_is_taken_up() {
     );
     let mut running = Running::start(folder.coord(["run", "--id", "r"]));
     running.until("pid=");
+    // That a step is done is kept soon after it was.
+    let is_kept = || {
+        let shown = done(folder.coord(["show", "r", "--json"]));
+        shown.out.contains("\"phase\": \"completed\"")
+    };
+    assert!((0..10_000).any(|_| is_kept()));
     running.signal(Signal::KILL);
     running.end();
     done(folder.coord(["resume", "r"]))
