@@ -75,7 +75,7 @@ async fn look_on(
     let bus = Arc::new(LocalBus::new());
     let mut config = CoordinationConfig::default();
     // What processes do is known only as far as steps tell of it.
-    config.event_flows = false;
+    config.event_flows_enabled = false;
     config.performance_reporting_interval = None;
     config.performance_log = false;
     let module = CoordinationModule::start(Arc::clone(&bus) as _, config);
