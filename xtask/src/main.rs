@@ -66,9 +66,9 @@ enum Task {
     Docs,
     /// Build packages outside the workspace from what `cargo package` makes of its crates
     Outside {
-        /// Measure what each feature of the facade adds instead: crates, and time to compile
-        #[arg(long)]
-        costs: bool,
+        /// Measure instead what these features of the facade add, or each: crates, and time to compile
+        #[arg(long, num_args = 0.., value_name = "FEATURE")]
+        costs: Option<Vec<String>>,
     },
     /// Draw the picture of the README from a real run
     Picture,
@@ -84,8 +84,8 @@ fn main() -> ExitCode {
         Task::Bench { benchmark } => bench::run(&benchmark),
         Task::Instructions { accept } => instructions::run(accept),
         Task::Docs => docs::build(),
-        Task::Outside { costs: false } => outside::check(),
-        Task::Outside { costs: true } => outside::table(),
+        Task::Outside { costs: None } => outside::check(),
+        Task::Outside { costs: Some(of) } => outside::table(&of),
         Task::Picture => picture::draw(),
     });
     match outcome {

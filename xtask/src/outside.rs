@@ -156,12 +156,15 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 }
 
 /// What each feature of the facade adds to a program that has none: crates, and time to compile.
-pub(crate) fn table() -> Result<(), String> {
+pub(crate) fn table(meant: &[String]) -> Result<(), String> {
     let workspace = workspace::read()?;
     let facade = workspace.packages.iter();
     let facade = facade.filter(|package| package.name == "coordination");
     let features = facade.flat_map(|package| package.features.keys());
-    let features: Vec<_> = features.filter(|feature| *feature != "default").collect();
+    let features = features.filter(|feature| match meant.is_empty() {
+        true => *feature != "default",
+        false => meant.contains(feature),
+    });
     let (crates, time) = costs(&workspace, "")?;
     println!("| feature | crates | added | a clean `cargo check` |\n|---|---|---|---|");
     println!("| none | {crates} | | {time:.0} s |");

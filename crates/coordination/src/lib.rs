@@ -16,8 +16,9 @@
 //!
 //! All of these are on by default; that is `full`. The feature `tracing` adds `bus::LogForwarder`,
 //! which forwards the log events of all parts to `tracing`, and spans for runs and steps; `metrics`
-//! gives what is monitored to the recorder of the crate `metrics`. Each part can be used by itself, as
-//! its own page says. A [`CoordinationModule`] starts all of them on one bus, as its [`CoordinationConfig`]
+//! gives what is monitored to the recorder of the crate `metrics`; `config-file` reads the configuration
+//! from a TOML file and the environment. What most programs name is in the [`prelude`]. Each part can be
+//! used by itself, as its own page says. A [`CoordinationModule`] starts all of them on one bus, as its [`CoordinationConfig`]
 //! says, tells [how they are](CoordinationModule::system_health), and shuts them down in order; with it
 //! come `Services`: processes under supervision.
 //!

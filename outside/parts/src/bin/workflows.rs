@@ -4,7 +4,7 @@
 use coordination::workflow::{StepError, Workflow};
 
 fn main() {
-    let mut workflow = Workflow::builder("release");
+    let mut workflow = Workflow::<()>::builder("release");
     workflow.step("build").run(async || Ok::<_, StepError>(()));
     assert!(workflow.build().is_ok());
 }
