@@ -13,8 +13,11 @@ use std::time::Duration;
 use coord_bus::LocalBus;
 use coord_workflow::{Repeat, Round, Step, StepError, Workflow, WorkflowOrchestrator};
 
+type Targets = Vec<String>;
+type Packages = Vec<String>;
+
 /// Another workflow, which could be run by itself: it is started with targets and leaves packages.
-fn build() -> Result<(Workflow<Vec<String>>, Step<Vec<String>>), Box<dyn Error>> {
+fn build() -> Result<(Workflow<Targets>, Step<Packages>), Box<dyn Error>> {
     let mut workflow = Workflow::builder("build");
     let targets = workflow.input();
     let packages = workflow
