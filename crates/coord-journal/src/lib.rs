@@ -102,6 +102,10 @@
 //! journal that is open has to be made by such a tool (`VACUUM INTO`), not file by file. A later
 //! version of this crate brings the tables of an earlier one up to its own; an earlier one refuses
 //! those of a later one by name.
+//!
+//! An open journal's log is up to 8 MiB long, most of which may be room that is not used yet. Where SQLite
+//! is built with `LIBSQLITE3_FLAGS=-DHAVE_FDATASYNC=1`, a sync does not wait for the times of the file: an
+//! append that has to be on the disk is then a little quicker, and no less safe.
 
 #[cfg(not(unix))]
 compile_error!("coord-journal keeps its files to their owner by the modes that only Unix has");
