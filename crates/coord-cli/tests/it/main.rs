@@ -3,6 +3,7 @@
 
 mod attaching;
 mod coord;
+mod documented;
 mod failing;
 mod files;
 mod interrupts;
@@ -19,4 +20,5 @@ mod outcomes;
 mod secrets;
 mod selecting;
 mod services;
+mod soak;
 mod terminal;
