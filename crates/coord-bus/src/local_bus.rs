@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
@@ -41,6 +41,9 @@ pub struct LocalBus {
 struct Topics {
     /// Boxed, as half of a table's places are empty.
     logs: RwLock<HashMap<Box<str>, Box<AnyLog>>>,
+    /// The same by name, as of when they were last asked for. Topics come, and stay as long as their
+    /// bus: where there are as many, it is these.
+    listed: Mutex<Arc<[AnyLog]>>,
     watchers: Watchers,
     closed: AtomicBool,
     /// How many of the last events each topic keeps for who looks back.
@@ -65,13 +68,27 @@ impl LocalBus {
         }
     }
 
-    fn logs(&self) -> Vec<AnyLog> {
+    /// All topics, by name.
+    fn logs(&self) -> Arc<[AnyLog]> {
         let logs = self
             .topics
             .logs
             .read()
             .unwrap_or_else(PoisonError::into_inner);
-        logs.values().map(|log| AnyLog::clone(log)).collect()
+        let mut listed = self
+            .topics
+            .listed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if listed.len() != logs.len() {
+            let mut by_name: Vec<_> = logs.iter().collect();
+            by_name.sort_unstable_by_key(|(name, _)| *name);
+            *listed = by_name
+                .into_iter()
+                .map(|(_, log)| AnyLog::clone(log))
+                .collect();
+        }
+        Arc::clone(&listed)
     }
 }
 
@@ -129,14 +146,12 @@ impl Bus for LocalBus {
     }
 
     fn stats(&self) -> Vec<TopicStats> {
-        let mut stats: Vec<_> = self.logs().iter().map(AnyLog::stats).collect();
-        stats.sort_by(|a, b| a.topic.cmp(&b.topic));
-        stats
+        self.logs().iter().map(AnyLog::stats).collect()
     }
 
     fn close(&self) {
         self.topics.closed.store(true, Ordering::Release);
-        for log in self.logs() {
+        for log in self.logs().iter() {
             log.close();
         }
         self.topics.watchers.close();
@@ -148,7 +163,7 @@ impl Bus for LocalBus {
             let before = self.stats();
             let logs = self.logs();
             let all = async {
-                for log in &logs {
+                for log in logs.iter() {
                     log.drained().await;
                 }
             };

@@ -1,8 +1,9 @@
 //! Durations that any thread records at any time, without a lock.
 
-use std::cell::Cell;
+mod thread;
+
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -10,21 +11,25 @@ use crate::buckets::{OCTAVE, OCTAVES, bucket_of};
 use crate::durations::in_nanos;
 use crate::{DurationSummary, MAX_DURATION};
 
-/// The most parts of one recorder. More threads than that share them.
-const SHARDS_MAX: usize = 8;
+/// The most parts of one recorder that are each of one thread. Threads beyond that share another one.
+const OWNED_MAX: usize = 8;
 
-/// Counts durations in buckets. Threads have parts of their own, as far as there are processors, so
-/// that they do not wait for each other's memory; an octave of a part is there once it is met. A
-/// duration of more than a day counts as a day.
+/// Counts durations in buckets. Threads have parts of their own, as far as there are processors: what
+/// only one thread writes, it writes without asking for the others, which costs a third of an atomic
+/// addition. An octave of a part is there once it is met. A duration of more than a day counts as a day.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    shards: Box<[Shard]>,
+    owned: Box<[Shard]>,
+    shared: Shard,
 }
 
 // Two cache lines, as processors fetch them in pairs.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Shard {
+    /// How often it was reset, as whoever resets it says, and as far as its owner has done so.
+    resets: AtomicU64,
+    done: AtomicU64,
     sum: AtomicU64,
     min: AtomicU64,
     max: AtomicU64,
@@ -34,28 +39,28 @@ struct Shard {
 impl Recorder {
     pub(crate) fn new() -> Self {
         let threads = available_parallelism().map_or(1, usize::from);
-        let shards = threads.next_power_of_two().min(SHARDS_MAX);
+        let owned = threads.next_power_of_two().min(OWNED_MAX);
         Self {
-            shards: (0..shards).map(|_| Shard::new()).collect(),
+            owned: (0..owned).map(|_| Shard::new()).collect(),
+            shared: Shard::new(),
         }
     }
 
     #[inline]
     pub(crate) fn record(&self, duration: Duration) {
-        // There is a power of two of them.
-        let shard = &self.shards[thread() & (self.shards.len() - 1)];
-        shard.record(in_nanos(duration.min(MAX_DURATION)));
+        let nanos = in_nanos(duration.min(MAX_DURATION));
+        match self.owned.get(thread::number()) {
+            Some(own) => own.record_alone(nanos),
+            None => self.shared.record(nanos),
+        }
     }
 
     /// `None` where nothing was recorded. What is recorded meanwhile may be a part of it already.
     pub(crate) fn summary(&self) -> Option<DurationSummary> {
+        let shards: Vec<_> = self.shards().filter(|it| it.is_reset()).collect();
         let mut buckets = Vec::new();
         for octave in 0..OCTAVES {
-            let of_shards: Vec<_> = self
-                .shards
-                .iter()
-                .filter_map(|it| it.octave(octave))
-                .collect();
+            let of_shards: Vec<_> = shards.iter().filter_map(|it| it.octave(octave)).collect();
             if of_shards.is_empty() {
                 continue;
             }
@@ -68,9 +73,8 @@ impl Recorder {
             }
         }
         let each = |of: fn(&Shard) -> &AtomicU64| {
-            self.shards
-                .iter()
-                .map(move |it| of(it).load(Ordering::Relaxed))
+            let shards = shards.iter();
+            shards.map(move |it| of(it).load(Ordering::Relaxed))
         };
         DurationSummary::of(
             buckets.into(),
@@ -82,22 +86,23 @@ impl Recorder {
 
     /// Begins anew. Of what is recorded meanwhile, a part may count as before and a part as after.
     pub(crate) fn reset(&self) {
-        for shard in &self.shards {
-            for octave in (0..OCTAVES).filter_map(|octave| shard.octave(octave)) {
-                octave
-                    .iter()
-                    .for_each(|count| count.store(0, Ordering::Relaxed));
-            }
-            shard.sum.store(0, Ordering::Relaxed);
-            shard.min.store(u64::MAX, Ordering::Relaxed);
-            shard.max.store(0, Ordering::Relaxed);
+        for own in &self.owned {
+            // Its owner does it, before it records again: nobody else may write there.
+            own.resets.fetch_add(1, Ordering::Relaxed);
         }
+        self.shared.clear();
+    }
+
+    fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.owned.iter().chain([&self.shared])
     }
 }
 
 impl Shard {
     fn new() -> Self {
         Self {
+            resets: AtomicU64::new(0),
+            done: AtomicU64::new(0),
             sum: AtomicU64::new(0),
             min: AtomicU64::new(u64::MAX),
             max: AtomicU64::new(0),
@@ -105,11 +110,38 @@ impl Shard {
         }
     }
 
+    /// Whether what it holds is of the time since the last reset.
+    fn is_reset(&self) -> bool {
+        self.done.load(Ordering::Acquire) == self.resets.load(Ordering::Relaxed)
+    }
+
+    /// Of the one thread that writes here.
+    #[inline]
+    fn record_alone(&self, nanos: u64) {
+        let resets = self.resets.load(Ordering::Relaxed);
+        if self.done.load(Ordering::Relaxed) != resets {
+            self.begin_anew(resets);
+        }
+        add(self.count_of(nanos), 1);
+        add(&self.sum, nanos);
+        if nanos < self.min.load(Ordering::Relaxed) {
+            self.min.store(nanos, Ordering::Relaxed);
+        }
+        if nanos > self.max.load(Ordering::Relaxed) {
+            self.max.store(nanos, Ordering::Relaxed);
+        }
+    }
+
+    #[cold]
+    fn begin_anew(&self, resets: u64) {
+        self.clear();
+        self.done.store(resets, Ordering::Release);
+    }
+
+    /// Of any thread.
     #[inline]
     fn record(&self, nanos: u64) {
-        let bucket = bucket_of(nanos);
-        let octave = self.octaves[bucket / OCTAVE].get_or_init(new_octave);
-        octave[bucket % OCTAVE].fetch_add(1, Ordering::Relaxed);
+        self.count_of(nanos).fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(nanos, Ordering::Relaxed);
         // Nearly always it is neither: then nothing is written.
         if nanos < self.min.load(Ordering::Relaxed) {
@@ -120,31 +152,39 @@ impl Shard {
         }
     }
 
+    #[inline]
+    fn count_of(&self, nanos: u64) -> &AtomicU64 {
+        let bucket = bucket_of(nanos);
+        let octave = self.octaves[bucket / OCTAVE].get_or_init(new_octave);
+        &octave[bucket % OCTAVE]
+    }
+
+    fn clear(&self) {
+        for octave in (0..OCTAVES).filter_map(|octave| self.octave(octave)) {
+            octave
+                .iter()
+                .for_each(|count| count.store(0, Ordering::Relaxed));
+        }
+        self.sum.store(0, Ordering::Relaxed);
+        self.min.store(u64::MAX, Ordering::Relaxed);
+        self.max.store(0, Ordering::Relaxed);
+    }
+
     fn octave(&self, octave: usize) -> Option<&[AtomicU64; OCTAVE]> {
         self.octaves[octave].get().map(|it| &**it)
     }
 }
 
+/// Adds where nobody else does: others only read.
+#[inline]
+fn add(count: &AtomicU64, more: u64) {
+    let now = count.load(Ordering::Relaxed);
+    count.store(now.wrapping_add(more), Ordering::Relaxed);
+}
+
 #[cold]
 fn new_octave() -> Box<[AtomicU64; OCTAVE]> {
     Box::new([const { AtomicU64::new(0) }; OCTAVE])
-}
-
-/// The number of this thread: they are counted as they come here first.
-#[inline]
-fn thread() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    NUMBER.with(|number| match number.get() {
-        usize::MAX => {
-            let next = THREADS.fetch_add(1, Ordering::Relaxed);
-            number.set(next);
-            next
-        }
-        known => known,
-    })
 }
 
 #[cfg(test)]
@@ -178,5 +218,48 @@ mod tests {
         recorder.record(Duration::from_nanos(7));
         let summary = recorder.summary().unwrap();
         assert_eq!((summary.count, summary.min, summary.max), (1, 7e-9, 7e-9));
+    }
+
+    #[test]
+    fn threads_that_come_and_go_count_in_full_however_many_they_are() {
+        let recorder = Recorder::new();
+        for _ in 0..20 {
+            thread::scope(|scope| {
+                // More than there are parts for.
+                for _ in 0..OWNED_MAX + 4 {
+                    scope.spawn(|| {
+                        (0..500).for_each(|_| recorder.record(Duration::from_nanos(50)));
+                    });
+                }
+            });
+        }
+        let summary = recorder.summary().unwrap();
+        assert_eq!(summary.count, 20 * 500 * (OWNED_MAX as u64 + 4));
+    }
+
+    #[test]
+    fn a_reset_is_not_undone_by_who_records_meanwhile() {
+        let recorder = Recorder::new();
+        recorder.record(Duration::from_secs(1));
+        recorder.reset();
+        assert_eq!(recorder.summary(), None);
+        let stop = AtomicU64::new(0);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while stop.load(Ordering::Relaxed) == 0 {
+                    recorder.record(Duration::from_nanos(50));
+                }
+            });
+            for _ in 0..200 {
+                while recorder.summary().is_none() {
+                    thread::yield_now();
+                }
+                recorder.reset();
+            }
+            stop.store(1, Ordering::Relaxed);
+        });
+        recorder.record(Duration::from_nanos(50));
+        // The second was before, and is in nothing that came after.
+        assert_eq!(recorder.summary().unwrap().max, 50e-9);
     }
 }

@@ -42,6 +42,13 @@ struct Row {
     subscribers: BTreeMap<String, Counts>,
 }
 
+/// What is summed up in one row, and the subscribers where it is of one topic.
+#[derive(Default)]
+struct Sum<'s> {
+    counts: Counts,
+    subscribers: &'s [SubscriberStats],
+}
+
 /// What a topic, or several, have counted.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
@@ -68,10 +75,9 @@ impl Topics {
             history,
         };
         // What topics had published before is theirs; only rates are since now.
-        for (name, counts) in topics.sum(stats) {
-            topics
-                .rows
-                .insert(name.to_owned(), Row::since(&topics.moments, counts));
+        for (name, sum) in topics.sum(stats) {
+            let row = Row::since(&topics.moments, sum.counts);
+            topics.rows.insert(name.to_owned(), row);
         }
         topics
     }
@@ -80,17 +86,13 @@ impl Topics {
     pub(crate) fn reset(&mut self, stats: &[TopicStats], now: Instant) {
         let sums = self.sum(stats);
         self.moments = Moments::new(now);
-        let rows = sums.into_iter().map(|(name, baseline)| {
-            let mut row = Row::since(&self.moments, baseline);
-            row.baseline = baseline;
+        let rows = sums.into_iter().map(|(name, sum)| {
+            let mut row = Row::since(&self.moments, sum.counts);
+            row.baseline = sum.counts;
+            row.subscribers = by_label(sum.subscribers);
             (name.to_owned(), row)
         });
         self.rows = rows.collect();
-        for topic in stats {
-            if let Some(row) = self.rows.get_mut(&topic.topic) {
-                row.subscribers = by_label(&topic.subscribers);
-            }
-        }
         self.began = now;
         self.sampled = now;
         self.samples = 0;
@@ -105,7 +107,7 @@ impl Topics {
         // A bus that forgets topics is followed in that.
         self.rows.retain(|name, _| sums.contains_key(&**name));
         let is_long = self.moments.push(now);
-        for (name, counts) in sums {
+        for (name, Sum { counts, .. }) in sums {
             let row = match self.rows.get_mut(name) {
                 Some(row) => row,
                 None => self.rows.entry(name.to_owned()).or_default(),
@@ -127,15 +129,8 @@ impl Topics {
     pub(crate) fn metrics(&self, stats: &[TopicStats], now: Instant) -> Vec<TopicMetrics> {
         let new = Row::default();
         let sums = self.sum(stats);
-        let mut subscribers: BTreeMap<&str, &[SubscriberStats]> = BTreeMap::new();
-        for topic in stats {
-            if sums.contains_key(&*topic.topic) {
-                subscribers.insert(&topic.topic, &topic.subscribers);
-            }
-        }
-        let metrics = sums.into_iter().map(|(topic, counts)| {
-            let row = self.rows.get(topic).unwrap_or(&new);
-            let subscribers = subscribers.get(topic).copied().unwrap_or_default();
+        let metrics = sums.into_iter().map(|(topic, sum)| {
+            let (row, counts) = (self.rows.get(topic).unwrap_or(&new), sum.counts);
             let baseline = row.baseline;
             let per_second = match self.samples {
                 0 => {
@@ -162,7 +157,7 @@ impl Topics {
                 per_second,
                 peak_per_second: row.peak,
                 rates: self.moments.rates(&row.marks, counts.published, now),
-                subscribers: row.subscribers(subscribers),
+                subscribers: row.subscribers(sum.subscribers),
             }
         });
         metrics.collect()
@@ -186,24 +181,29 @@ impl Topics {
     }
 
     /// The counts by row: those of topics that have one, and then as many more as may have one.
-    fn sum<'s>(&self, stats: &'s [TopicStats]) -> BTreeMap<&'s str, Counts> {
+    fn sum<'s>(&self, stats: &'s [TopicStats]) -> BTreeMap<&'s str, Sum<'s>> {
+        let is_before = |a: &TopicStats, b: &TopicStats| a.topic <= b.topic;
+        debug_assert!(stats.is_sorted_by(is_before), "a bus gives them by name");
         let known = self.rows.keys().filter(|name| *name != OTHER).count();
         let mut room = MAX_TOPICS.saturating_sub(known);
-        let mut sums: BTreeMap<&str, Counts> = BTreeMap::new();
+        let mut sums: BTreeMap<&str, Sum<'_>> = BTreeMap::new();
         let mut other = Counts::default();
+        // Both are in the order of their names: of 10,000 topics, none has to be searched for.
+        let mut rows = self.rows.keys().peekable();
         for topic in stats {
-            let counts = if self.rows.contains_key(&topic.topic) {
-                sums.entry(&topic.topic).or_default()
-            } else if room > 0 {
-                room -= 1;
-                sums.entry(&topic.topic).or_default()
-            } else {
-                &mut other
-            };
-            counts.add(topic);
+            while rows.next_if(|row| **row < topic.topic).is_some() {}
+            let has_row = rows.peek().is_some_and(|row| **row == topic.topic);
+            if !has_row && room == 0 {
+                other.add(topic);
+                continue;
+            }
+            room -= usize::from(!has_row);
+            let sum = sums.entry(&topic.topic).or_default();
+            sum.counts.add(topic);
+            sum.subscribers = &topic.subscribers;
         }
         if other.of > 0 {
-            sums.entry(OTHER).or_default().merge(&other);
+            sums.entry(OTHER).or_default().counts.merge(&other);
         }
         sums
     }

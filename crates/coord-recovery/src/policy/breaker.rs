@@ -270,10 +270,11 @@ impl Shared {
         }
         let now = self.now();
         if state == BreakerState::Open {
-            let until = Duration::from_nanos(self.open_until.load(Ordering::Relaxed));
+            let until = self.open_until.load(Ordering::Relaxed);
+            let nanos = now.as_secs() * 1_000_000_000 + u64::from(now.subsec_nanos());
             // Of an older or newer open state this may be, if another thread is faster than this.
-            if now < until {
-                return Err(self.refuse(state, Some(until - now)));
+            if nanos < until {
+                return Err(self.refuse(state, Some(Duration::from_nanos(until - nanos))));
             }
         }
         self.try_acquire_locked(now)

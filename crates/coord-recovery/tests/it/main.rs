@@ -16,6 +16,8 @@ mod policy;
 mod recovering;
 mod defaults;
 mod guarding;
+#[cfg(feature = "tracing")]
+mod traced;
 mod grouping;
 mod nested;
 mod group_model;
