@@ -149,11 +149,11 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
         };
         // As a comment behind a line for a shell.
         let (what, how) = (what(unit), how(unit).join(", "));
-        let line = format!(
-            "{number:>4} {:width$}  {what}  {QUIET}# {how}{QUIET:#}",
-            unit.id
-        );
-        writeln!(out, "{}", line.trim_end())?;
+        let line = format!("{number:>4} {:width$}  {what}", unit.id);
+        match &*how {
+            "" => writeln!(out, "{line}")?,
+            how => writeln!(out, "{line}  {QUIET}# {how}{QUIET:#}")?,
+        }
     }
     for unit in left_out {
         let why = match unit.role {

@@ -4,6 +4,7 @@
 mod acting;
 mod attaching;
 mod coord;
+mod documented;
 mod failing;
 mod files;
 mod interrupts;
@@ -21,5 +22,6 @@ mod outcomes;
 mod secrets;
 mod selecting;
 mod services;
+mod soak;
 mod streaming;
 mod terminal;
