@@ -1,5 +1,6 @@
 //! `coord attach`: a run that goes on elsewhere, shown as it goes.
 
+use std::future::pending;
 use std::io::Write;
 use std::sync::Arc;
 use std::thread;
@@ -18,6 +19,7 @@ use super::{RunsFault, find, list, open_there, refuse, show};
 use crate::args::{AttachArgs, Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
+use crate::hands::Wish;
 use crate::kept_output::Kept;
 use crate::run::{SetUpError, on_runtime};
 use crate::screen::{self, Screen, Start};
@@ -25,6 +27,9 @@ use crate::signals::{Interrupts, Signals};
 
 /// How many unfinished runs, the newest, are looked at for one that goes on.
 const LOOKED_AT_MAX: usize = 1_000;
+
+/// How many wishes of a person may wait.
+const WISHES_MAX: usize = 16;
 
 /// Shows a run until it ends or is left.
 pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
@@ -84,8 +89,7 @@ async fn look_on(
         look_on: true,
         ..Interrupts::default()
     };
-    // Nobody grants anything here.
-    let (wishes, _) = mpsc::channel(1);
+    let (wishes, mut wished) = mpsc::channel(WISHES_MAX);
     let screen = Screen::new(&Start {
         module: &module,
         args: manner,
@@ -122,9 +126,22 @@ async fn look_on(
             runs.tell(run, command).await.map_err(RunsFault::from)?;
         }
     };
+    let granting = async {
+        loop {
+            let command = match wished.recv().await {
+                Some(Wish::Retry(_)) => Command::Continue,
+                Some(Wish::Signal { name, payload, .. }) => Command::Signal { name, payload },
+                // The screen asks for no more of who looks on.
+                Some(Wish::Restart(_) | Wish::Stop(_)) => continue,
+                None => return pending().await,
+            };
+            runs.tell(run, command).await.map_err(RunsFault::from)?;
+        }
+    };
     let left = tokio::select! {
         relayed = relayed => relayed.map(|()| false),
         told = pausing => told,
+        told = granting => told,
         never = signals.watch(&interrupts) => match never {},
         () = interrupts.end.cancelled() => Ok(true),
         () = lost.cancelled() => Ok(true),
