@@ -201,10 +201,18 @@ impl Row {
         self.remark = step.error.clone().unwrap_or_default();
         let ended = step.ended.zip(step.started).filter(|_| !self.is_service);
         self.took = ended.map(|(ended, started)| ended.saturating_sub(started));
-        let ran = since.zip(step.started);
-        let ran = ran.map(|(since, started)| since.saturating_sub(started));
-        let began = ran.and_then(|ran| self.since.checked_sub(ran));
-        self.since = began.unwrap_or(self.since);
+        if self.state == State::Running
+            && let Some(waits) = &self.waits
+        {
+            self.remark.clone_from(waits);
+        }
+        let now = self.since;
+        // Times of a run that goes on, from its beginning on.
+        let at = |offset: Option<Duration>| now.checked_sub(since?.saturating_sub(offset?));
+        self.began = at(step.started);
+        self.ended = at(step.ended).filter(|_| self.state.is_over());
+        self.released = at(step.ended).filter(|_| step.phase.is_over());
+        self.since = self.began.unwrap_or(now);
     }
 
     /// Enters a state, unless what is known already is newer.

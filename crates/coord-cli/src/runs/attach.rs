@@ -1,5 +1,6 @@
 //! `coord attach`: a run that goes on elsewhere, shown as it goes.
 
+use std::future::pending;
 use std::io::Write;
 use std::sync::Arc;
 use std::thread;
@@ -18,6 +19,7 @@ use super::{RunsFault, find, list, open_there, refuse, show};
 use crate::args::{AttachArgs, Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
+use crate::hands::Wish;
 use crate::kept_output::Kept;
 use crate::run::{SetUpError, on_runtime};
 use crate::screen::{self, Screen, Start};
@@ -25,6 +27,9 @@ use crate::signals::{Interrupts, Signals};
 
 /// How many unfinished runs, the newest, are looked at for one that goes on.
 const LOOKED_AT_MAX: usize = 1_000;
+
+/// How many wishes of a person may wait.
+const WISHES_MAX: usize = 16;
 
 /// Shows a run until it ends or is left.
 pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
@@ -84,8 +89,7 @@ async fn look_on(
         look_on: true,
         ..Interrupts::default()
     };
-    // Nobody grants anything here.
-    let (wishes, _) = mpsc::channel(1);
+    let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let screen = Screen::new(&Start {
         module: &module,
         args: manner,
@@ -112,19 +116,10 @@ async fn look_on(
         relay.earlier(&before, is_seen).await?;
         relay.run(&interrupts.paused).await
     };
-    let pausing = async {
-        loop {
-            interrupts.pause.notified().await;
-            let command = match *interrupts.paused.borrow() {
-                true => Command::Continue,
-                false => Command::Pause,
-            };
-            runs.tell(run, command).await.map_err(RunsFault::from)?;
-        }
-    };
     let left = tokio::select! {
         relayed = relayed => relayed.map(|()| false),
-        told = pausing => told,
+        told = pausing(runs, run, &interrupts) => told,
+        told = granting(runs, run, wished) => told,
         never = signals.watch(&interrupts) => match never {},
         () = interrupts.end.cancelled() => Ok(true),
         () = lost.cancelled() => Ok(true),
@@ -151,6 +146,40 @@ async fn look_on(
         RunState::Finished(Status::Cancelled) => Ok(ExitCode::Interrupted),
         RunState::Finished(_) => Ok(ExitCode::RunFailed),
         _ => Err(not_going_on(&view).into()),
+    }
+}
+
+/// Pauses the run and lets it go on, as a person here wants.
+async fn pausing(
+    runs: &RunJournal,
+    run: &RunId,
+    interrupts: &Interrupts,
+) -> Result<bool, RunsFault> {
+    loop {
+        interrupts.pause.notified().await;
+        let command = match *interrupts.paused.borrow() {
+            true => Command::Continue,
+            false => Command::Pause,
+        };
+        runs.tell(run, command).await?;
+    }
+}
+
+/// Tells the run what a person here wants of its steps, as far as it can be told.
+async fn granting(
+    runs: &RunJournal,
+    run: &RunId,
+    mut wished: mpsc::Receiver<Wish>,
+) -> Result<bool, RunsFault> {
+    loop {
+        let command = match wished.recv().await {
+            Some(Wish::Retry(_)) => Command::Continue,
+            Some(Wish::Signal { name, payload, .. }) => Command::Signal { name, payload },
+            // The screen asks for no more of who looks on.
+            Some(Wish::Restart(_) | Wish::Stop(_)) => continue,
+            None => return pending().await,
+        };
+        runs.tell(run, command).await?;
     }
 }
 

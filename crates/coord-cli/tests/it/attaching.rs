@@ -189,3 +189,18 @@ fn the_screen_of_who_looks_on_has_what_was_there_before_and_pauses_the_run() {
     folder.write("go", "");
     ends(&folder, "completed, started");
 }
+
+#[test]
+fn who_looks_on_sends_a_step_the_signal_that_it_waits_for() {
+    let folder = Folder::new();
+    let waits = "[[step]]\nid = 'approve'\nsignal = 'go'\n";
+    folder.write("coord.toml", waits);
+    done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
+    let attach = coord(folder.path()).args(["attach", "r", "--journal", "state/coord"]);
+    let mut terminal = Terminal::start(attach, 24, 80);
+    terminal.shows("waits for the signal `go`");
+    terminal.keys("s{\"by\": 1}\r");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(0), "{screen}");
+    ends(&folder, "completed, started");
+}
