@@ -66,6 +66,7 @@ async fn parts_start_after_what_they_use_and_after_those_that_watch_them() {
     let expected = [
         "coord-recovery",
         "coord-monitor",
+        "coord-optimize",
         "coord-flow",
         "coord-patterns",
         // The supervisor of services, and what runs them.
