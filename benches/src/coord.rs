@@ -1,16 +1,18 @@
-//! `coord run` beside `make`: many short jobs, and how soon the first one starts.
+//! `coord` beside those who run jobs, too: many short ones, how soon the first one starts, and what it takes
+//! to say something.
 
-use std::fmt::Write as _;
+mod list;
+mod peers;
+
 use std::io::Read;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::beside;
 use crate::report::{Report, Row};
+use peers::{CONTENDERS, Programs, write};
 
 const ROUNDS: usize = 15;
-const JOBS: usize = 300;
 
 fn timed(command: &mut Command) -> Duration {
     let start = Instant::now();
@@ -19,24 +21,6 @@ fn timed(command: &mut Command) -> Duration {
     let elapsed = start.elapsed();
     assert!(status.success(), "{command:?}: {status}");
     elapsed
-}
-
-/// The same jobs for both: `needs` says what job `n` needs.
-fn write(folder: &Path, name: &str, needs: fn(usize) -> Option<usize>) {
-    let mut toml = String::new();
-    let names: Vec<_> = (0..JOBS).map(|job| format!("s{job}")).collect();
-    let mut make = format!(".PHONY: all {0}\nall: {0}\n", names.join(" "));
-    for job in 0..JOBS {
-        let _ = writeln!(toml, "[[step]]\nid = \"s{job}\"\nrun = \"/bin/true\"");
-        let _ = write!(make, "s{job}:");
-        if let Some(need) = needs(job) {
-            let _ = writeln!(toml, "needs = [\"s{need}\"]");
-            let _ = write!(make, " s{need}");
-        }
-        make.push_str("\n\t@/bin/true\n");
-    }
-    std::fs::write(folder.join(format!("{name}.toml")), toml).expect("a file can be written");
-    std::fs::write(folder.join(format!("{name}.mk")), make).expect("a file can be written");
 }
 
 pub(crate) fn run() {
@@ -51,31 +35,35 @@ pub(crate) fn run() {
     )
     .expect("a file can be written");
 
-    let report = Report::new(
-        "coord",
-        "ms for 300 jobs of /bin/true, at most 8 at once",
-        ["make -s -j8", "coord run --no-journal", "coord run"],
-    );
+    let programs = Programs::new(coord);
+    let coord = &programs.coord;
+    let unit = "ms for 300 jobs of /bin/true, at most 8 at once";
+    let report = Report::new("coord", unit, CONTENDERS);
     let journal = folder.join("journal");
     for name in ["independent", "chain"] {
-        let mut row = Row::new(name.to_owned(), 3);
-        for _ in 0..ROUNDS {
-            let mut make = Command::new("make");
-            make.args(["-s", "-j8", "-f", &format!("{name}.mk")])
-                .current_dir(&folder);
-            row.add(0, timed(&mut make).as_secs_f64() * 1e3);
-            for column in [1, 2] {
-                let mut run = Command::new(&coord);
-                run.args(["run", "--concurrency", "8", &format!("{name}.toml")]);
-                match column {
-                    1 => run.arg("--no-journal"),
-                    _ => run.arg("--journal").arg(&journal),
-                };
-                row.add(column, timed(run.current_dir(&folder)).as_secs_f64() * 1e3);
-            }
-        }
+        let row = Row::rounds(name.to_owned(), CONTENDERS.len(), ROUNDS, |contender| {
+            let mut command = programs.command(contender, &folder, name);
+            timed(command.stderr(Stdio::null())).as_secs_f64() * 1e3
+        });
         report.row(&row);
     }
+
+    let report = Report::new(
+        "coord",
+        "ms to say something",
+        ["/bin/true", "coord --version"],
+    );
+    let row = Row::rounds("a word".to_owned(), 2, 10 * ROUNDS, |contender| {
+        let mut version = Command::new(coord);
+        let mut nothing = Command::new("/bin/true");
+        let said = match contender {
+            0 => &mut nothing,
+            _ => version.arg("--version"),
+        };
+        timed(said).as_secs_f64() * 1e3
+    });
+    report.row(&row);
+    list::run(coord, &folder);
 
     let report = Report::new(
         "coord",
@@ -87,7 +75,7 @@ pub(crate) fn run() {
         let mut shell = Command::new("sh");
         row.add(0, first_byte(shell.args(["-c", "echo first"])));
         let run = || {
-            let mut run = Command::new(&coord);
+            let mut run = Command::new(coord);
             run.args(["run", "one.toml"]).current_dir(&folder);
             run
         };

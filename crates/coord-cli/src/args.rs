@@ -172,7 +172,7 @@ pub(crate) struct RunArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct BackgroundArgs {
     /// Leave the run to itself once it has begun, and print its id: `coord attach` shows it.
-    #[arg(long, short, conflicts_with_all = ["no_journal", "dry_run", "output"])]
+    #[arg(long, short, conflicts_with_all = ["no_journal", "dry_run", "output", "flows"])]
     pub(crate) detach: bool,
 
     /// What `--detach` starts.
