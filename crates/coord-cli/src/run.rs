@@ -218,15 +218,8 @@ async fn execute_on(
         begun = course.start(prepared.definition) => begun?,
         never = signals.watch(&interrupts) => match never {},
     };
-    // The screen prints on a thread of its own: a reader that does not read holds up the steps'
-    // output, as it should, but never the signals.
-    let (shown, mut showing) = oneshot::channel();
     let kept = keeping.map(|keeping| keeping.start(handle.clone()));
-    let handle = handle.clone();
-    thread::spawn(move || {
-        // Nobody waits any more for the screen of a run that was abandoned.
-        let _ = shown.send(handle.block_on(screen.show()));
-    });
+    let mut showing = show(screen, handle.clone());
     let started = Instant::now();
     let end = tokio::select! {
         end = course.run(begun, prepared.needs, wished) => end,
@@ -270,6 +263,17 @@ async fn execute_on(
         let _ = forget(&journal).await;
     }
     Ok(code)
+}
+
+/// Shows a run on a thread of its own: a reader that does not read holds up the steps' output, as it should,
+/// but never the signals.
+fn show(screen: Screen, handle: Handle) -> oneshot::Receiver<Screen> {
+    let (shown, showing) = oneshot::channel();
+    thread::spawn(move || {
+        // Nobody waits any more for the screen of a run that was abandoned.
+        let _ = shown.send(handle.block_on(screen.show()));
+    });
+    showing
 }
 
 /// The end of a run, as far as others have to come to theirs.
