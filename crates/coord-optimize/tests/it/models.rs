@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
+use std::time::Duration;
 
-use coord_bus::time::Instant;
+use coord_bus::time::{Instant, timeout};
 use coord_optimize::{OptimizeExt, Rate};
 use proptest::prelude::*;
 use tokio_stream::{Stream, StreamExt};
@@ -14,21 +15,32 @@ use crate::stage::{Timetable, gaps, ms, run, timetable};
 /// A millisecond, and the items that come in it at once.
 type Out = (u64, Vec<usize>);
 
-/// What an operator gives out, when, for items with these gaps.
+/// What an operator gives out, when, for items with these gaps: the same to a consumer that waits, and to
+/// one whose wait is cancelled in each millisecond and begun anew.
 fn given<S: Stream>(
     gaps: &[u64],
-    operator: impl FnOnce(Timetable) -> S,
+    operator: impl Fn(Timetable) -> S,
     items: impl Fn(S::Item) -> Vec<usize>,
 ) -> Vec<Out> {
-    run(async {
-        let begin = Instant::now();
-        let mut stream = pin!(operator(timetable(gaps.to_vec())));
-        let mut given = Vec::new();
-        while let Some(item) = stream.next().await {
-            given.push((begin.elapsed().as_millis() as u64, items(item)));
-        }
-        given
-    })
+    let given = |patience: Duration| {
+        run(async {
+            let begin = Instant::now();
+            let mut stream = pin!(operator(timetable(gaps.to_vec())));
+            let mut given = Vec::new();
+            loop {
+                match timeout(patience, stream.next()).await {
+                    Ok(Some(item)) => {
+                        given.push((begin.elapsed().as_millis() as u64, items(item)));
+                    }
+                    Ok(None) => return given,
+                    Err(_) => {}
+                }
+            }
+        })
+    };
+    let waited = given(Duration::MAX);
+    assert_eq!(given(ms(1)), waited, "cancelling a wait changes what comes");
+    waited
 }
 
 /// When each item comes; the source ends with the last.
