@@ -72,7 +72,8 @@ fn provided(program: &str, package: &str) -> PathBuf {
         return program.into();
     }
     let this = std::env::current_exe().expect("this program has a path");
-    let tools = this.with_file_name("tools");
+    // A folder for each: pip replaces the `bin` that it finds.
+    let tools = this.with_file_name("tools").join(package);
     let beside = tools.join("bin").join(program);
     if !answers(&beside) {
         let mut pip = Command::new("python3");
