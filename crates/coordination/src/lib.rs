@@ -58,25 +58,14 @@ mod services;
     feature = "event-flows",
     any(
         all(feature = "integration-patterns", feature = "error-recovery"),
-        all(
-            feature = "optimization",
-            any(
-                feature = "process-monitoring",
-                feature = "interactive-cli",
-                feature = "dynamic-ui"
-            )
-        )
+        all(feature = "optimization", feature = "_pattern-streams")
     )
 ))]
 mod bundle;
 #[cfg(all(
     feature = "event-flows",
     feature = "optimization",
-    any(
-        feature = "process-monitoring",
-        feature = "interactive-cli",
-        feature = "dynamic-ui"
-    )
+    feature = "_pattern-streams"
 ))]
 mod streams;
 #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]

@@ -20,14 +20,7 @@ mod create;
     feature = "event-flows",
     any(
         all(feature = "integration-patterns", feature = "error-recovery"),
-        all(
-            feature = "optimization",
-            any(
-                feature = "process-monitoring",
-                feature = "interactive-cli",
-                feature = "dynamic-ui"
-            )
-        )
+        all(feature = "optimization", feature = "_pattern-streams")
     )
 ))]
 mod bundles;
@@ -102,11 +95,7 @@ pub struct CoordinationModule {
     #[cfg(all(
         feature = "event-flows",
         feature = "optimization",
-        any(
-            feature = "process-monitoring",
-            feature = "interactive-cli",
-            feature = "dynamic-ui"
-        )
+        feature = "_pattern-streams"
     ))]
     streams: Option<crate::streams::Streams>,
     #[cfg(feature = "optimization")]
@@ -162,11 +151,7 @@ impl CoordinationModule {
         #[cfg(all(
             feature = "event-flows",
             feature = "optimization",
-            any(
-                feature = "process-monitoring",
-                feature = "interactive-cli",
-                feature = "dynamic-ui"
-            )
+            feature = "_pattern-streams"
         ))]
         let streams = optimizer
             .clone()
@@ -196,11 +181,7 @@ impl CoordinationModule {
             #[cfg(all(
                 feature = "event-flows",
                 feature = "optimization",
-                any(
-                    feature = "process-monitoring",
-                    feature = "interactive-cli",
-                    feature = "dynamic-ui"
-                )
+                feature = "_pattern-streams"
             ))]
             streams,
             #[cfg(feature = "optimization")]

@@ -5,7 +5,7 @@ use std::sync::Weak;
 use coord_bus::{BoxFuture, Failure};
 use coord_patterns::service::ServiceSpec;
 use coord_patterns::services::{ManagedService, ServiceContext};
-use coord_recovery::{Child, ChildEnd, ChildSpec};
+use coord_recovery::{Child, ChildEnd, ChildSpec, ChildState};
 
 use crate::Services;
 
@@ -14,8 +14,8 @@ use crate::Services;
 ///
 /// `coord-patterns` starts and stops services in the order of their needs and restarts none;
 /// [`Services`] restarts them and knows no needs. This is both: it is ready when its first incarnation
-/// is, and has failed when it was given up. A restart in between is told in `service-lifecycle` and
-/// `error-recovery`, not to those that need it.
+/// is, and has failed when it was given up. From when an incarnation ends until the next one is ready, those
+/// that need it have lost it: they are told so, and that it is back, as of any other service.
 pub struct SupervisedService {
     pub(crate) services: Weak<Services>,
     pub(crate) child: ChildSpec,
@@ -49,15 +49,14 @@ impl ManagedService for SupervisedService {
             drop(services);
             let running = Running(child);
             let draining = context.draining();
-            if let Some(ready) = draining.run_until_cancelled(running.0.ready()).await {
-                ready?;
-                context.ready();
-                if let Some(end) = draining.run_until_cancelled(running.0.ended()).await {
-                    return match end {
-                        ChildEnd::Completed | ChildEnd::Stopped => Ok(()),
-                        end => Err(end.into()),
-                    };
-                }
+            let ended = draining
+                .run_until_cancelled(keep(&running.0, &context))
+                .await;
+            if let Some(end) = ended {
+                return match end {
+                    ChildEnd::Completed | ChildEnd::Stopped => Ok(()),
+                    end => Err(end.into()),
+                };
             }
             // Its process has its grace, and is killed then.
             running.0.stop().await;
@@ -67,5 +66,19 @@ impl ManagedService for SupervisedService {
 
     fn keeps_itself(&self) -> bool {
         true
+    }
+}
+
+/// Says of each incarnation that it is ready, and that it is not any more, until the child ends for good.
+async fn keep(child: &Child, context: &ServiceContext) -> ChildEnd {
+    loop {
+        if let Err(end) = child.ready().await {
+            return end;
+        }
+        context.ready();
+        match child.not_ready().await {
+            ChildState::Ended(end) => return end,
+            state => context.not_ready(format!("being restarted ({state})")),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::read_link;
 
-use rustix::process::{Signal, getsid};
+use rustix::process::Signal;
 
 use crate::coord::{Folder, Running, done};
 use crate::terminal::{CONTROL_C, Terminal, coord};
@@ -50,8 +50,7 @@ fn a_run_that_is_detached_goes_on_and_belongs_to_no_terminal() {
     let mut logs = Running::start(folder.coord(["logs", "r", "first", "-f"]));
     logs.until("session=");
     let session = logs.printed.trim().trim_start_matches("session=").trim();
-    let own = getsid(None).unwrap().as_raw_nonzero().to_string();
-    assert_ne!(session, own);
+    // The test's own session is led by something else, or from outside this namespace.
     let leader = read_link(format!("/proc/{session}/exe")).unwrap();
     assert_eq!(leader.file_name().unwrap(), "coord");
     folder.write("go", "");

@@ -1,6 +1,7 @@
 //! The course of one service, from waiting for what it needs to its end.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use coord_bus::{BoxFuture, CancellationToken, Failure, Publisher, catch};
 use tokio::select;
 use tokio::sync::watch;
 
+use super::managed::Said;
 use super::set::Member;
 use super::{ServiceContext, ServicesConfig};
 use crate::pattern::{Counter, PatternContext};
@@ -73,15 +75,15 @@ impl Course {
         }
         self.set(Stage::Starting);
         self.say(ServiceState::Starting).await;
-        let (ready, lost) = (watch::Sender::new(false), watch::Sender::default());
+        let (said, lost) = (watch::Sender::new(Said::Nothing), watch::Sender::default());
         let context = ServiceContext {
-            ready: Arc::new(ready),
+            said: Arc::new(said),
             drain: CancellationToken::new(),
             stop: CancellationToken::new(),
             lost: lost.subscribe(),
         };
         let (drain, stop) = (context.drain.clone(), context.stop.clone());
-        let mut is_ready = context.ready.subscribe();
+        let mut said = context.said.subscribe();
         let mut running: BoxFuture<'_, _> = Box::pin(caught(self.member.service.run(context)));
         // Why it is to be stopped, unless it was asked to.
         let (mut asked, mut fault) = (true, None);
@@ -89,7 +91,7 @@ impl Course {
             biased;
             ended = &mut running => Some(ended),
             () = self.all_dependents_over() => None,
-            why = self.attend(&mut is_ready) => {
+            why = self.attend(&mut said) => {
                 (asked, fault) = (false, Some(why));
                 None
             }
@@ -135,12 +137,12 @@ impl Course {
         self.set(Stage::Over(reason));
     }
 
-    /// Sees it become ready, and checks it from then on: why it has to be stopped.
-    async fn attend(&self, is_ready: &mut watch::Receiver<bool>) -> String {
+    /// Sees it become ready, and from then on whether it is well: why it has to be stopped.
+    async fn attend(&self, said: &mut watch::Receiver<Said>) -> String {
         let begun = Instant::now();
         let keeps_itself = self.member.service.keeps_itself();
         let limit = self.config.ready_within;
-        let ready = async { is_ready.wait_for(|ready| *ready).await.is_ok() };
+        let ready = async { said.wait_for(|said| *said == Said::Ready).await.is_ok() };
         let became_ready = match keeps_itself {
             true => ready.await,
             false => time::timeout(limit, ready).await.unwrap_or(false),
@@ -152,14 +154,23 @@ impl Course {
             return told;
         }
         self.well(begun.elapsed()).await;
-        if keeps_itself {
-            return pending().await;
+        loop {
+            let reason = select! {
+                reason = says_not_ready(said) => reason,
+                reason = self.check(), if !keeps_itself => match reason {}
+            };
+            let since = Instant::now();
+            self.unwell(reason).await;
+            if said.wait_for(|said| *said == Said::Ready).await.is_err() {
+                // Nobody will say so any more; its end is what comes next.
+                pending::<()>().await;
+            }
+            self.well(since.elapsed()).await;
         }
-        self.check().await
     }
 
     /// Checks it for as long as it runs.
-    async fn check(&self) -> ! {
+    async fn check(&self) -> Infallible {
         let (mut failures, mut unwell_since) = (0, None);
         loop {
             time::sleep(self.config.check_every).await;
@@ -276,6 +287,19 @@ impl Course {
         let told = time::timeout(TELLING, self.states.publish(event)).await;
         if !matches!(told, Ok(Ok(()))) {
             self.untold.add(1);
+        }
+    }
+}
+
+/// Waits until it says that it cannot do its work: why.
+async fn says_not_ready(said: &mut watch::Receiver<Said>) -> String {
+    loop {
+        if let Said::NotReady(reason) = &*said.borrow_and_update() {
+            return reason.clone();
+        }
+        if said.changed().await.is_err() {
+            // Nobody will say so any more.
+            pending::<()>().await;
         }
     }
 }

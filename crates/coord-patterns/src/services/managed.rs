@@ -35,19 +35,40 @@ pub trait ManagedService: Send + Sync + 'static {
     }
 }
 
+/// What a service says of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Said {
+    Nothing,
+    Ready,
+    NotReady(String),
+}
+
 /// What a service is run with.
 #[derive(Debug, Clone)]
 pub struct ServiceContext {
-    pub(super) ready: Arc<watch::Sender<bool>>,
+    pub(super) said: Arc<watch::Sender<Said>>,
     pub(super) drain: CancellationToken,
     pub(super) stop: CancellationToken,
     pub(super) lost: watch::Receiver<BTreeMap<String, String>>,
 }
 
 impl ServiceContext {
-    /// It can do its work: what needs it may start.
+    /// It can do its work: what needs it may start, and has it again.
     pub fn ready(&self) {
-        self.ready.send_replace(true);
+        self.said.send_replace(Said::Ready);
+    }
+
+    /// It cannot do its work for now, and why: it is not well, and those that need it have lost it, until it
+    /// is [`ready`](Self::ready) again. It is not checked meanwhile. Before it was ready for the first time
+    /// this changes nothing.
+    pub fn not_ready(&self, reason: impl Into<String>) {
+        self.said.send_if_modified(|said| {
+            let was_ready = *said != Said::Nothing;
+            if was_ready {
+                *said = Said::NotReady(reason.into());
+            }
+            was_ready
+        });
     }
 
     /// Cancelled when it is to take on nothing new, finish what it has, and end.

@@ -108,7 +108,12 @@ async fn what_has_left_the_group_and_lost_its_parent_is_counted_on() {
     let pids = [watched.stage.pid().await, watched.stage.pid().await];
     watched.row(|row| row.processes == 3).await;
     // Which of them is the daemon: the one that leads a session.
-    let leads = |pid: i32| rustix::process::getsid(Pid::from_raw(pid)).ok() == Pid::from_raw(pid);
+    // (`getsid` gives 0 where the leader is outside the namespace, which rustix does not expect.)
+    let leads = |pid: i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let (_, rest) = stat.rsplit_once(") ").unwrap();
+        rest.split(' ').nth(3) == Some(&*pid.to_string())
+    };
     let (daemon, parent) = match leads(pids[0]) {
         true => (pids[0], pids[1]),
         false => (pids[1], pids[0]),

@@ -13,6 +13,8 @@ use coord_patterns::services::{
     ManagedService, ProcessService, ServiceContext, Services, ServicesConfig, ServicesError,
 };
 
+use tokio::sync::Notify;
+
 use crate::stage::within;
 
 const SOON: Duration = Duration::from_secs(100);
@@ -29,6 +31,8 @@ struct Told {
     /// Fails once this is cancelled.
     fail: CancellationToken,
     sick: Arc<AtomicBool>,
+    /// Says whether it is ready, each time it is told to.
+    says: Arc<Notify>,
     lost: Arc<Mutex<Vec<String>>>,
 }
 
@@ -43,8 +47,16 @@ impl ManagedService for Told {
                 true => context.stopping(),
                 false => context.draining(),
             };
+            let mut is_ready = true;
             loop {
                 tokio::select! {
+                    () = self.says.notified() => {
+                        is_ready = !is_ready;
+                        match is_ready {
+                            true => context.ready(),
+                            false => context.not_ready("it is moved"),
+                        }
+                    }
                     () = self.fail.cancelled() => return Err(Failure::message("it broke")),
                     () = end.cancelled() => return Ok(()),
                     lost = context.lost_changed() => {
@@ -230,6 +242,42 @@ async fn who_needs_one_that_is_not_well_or_fails_is_told() {
     let lost = api.lost.lock().unwrap();
     let sick = r#"{"database": "unhealthy: a fever"}"#;
     assert_eq!(*lost, [sick, "{}", r#"{"database": "it broke"}"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_needs_one_that_says_it_is_not_ready_is_told_until_it_is() {
+    let (database, api) = (Told::default(), Told::default());
+    let services = Services::new(ServicesConfig::default())
+        .add("database", [], database.clone())
+        .unwrap()
+        .add("api", ["database"], api.clone())
+        .unwrap();
+    let mut house = House::of(services);
+    house.enable().await.unwrap();
+    house.told();
+    for _ in 0..2 {
+        database.says.notify_one();
+        assert_eq!(house.next().await, "database unhealthy: it is moved");
+        assert_eq!(house.next().await, "api lost database");
+        let degraded = "degraded: service `database`: unhealthy: it is moved";
+        assert_eq!(house.state().to_string(), degraded);
+        // It is not checked while it says so itself.
+        database.sick.store(true, Ordering::Relaxed);
+        coord_bus::time::sleep(SOON).await;
+        assert_eq!(house.told(), [""; 0]);
+        database.sick.store(false, Ordering::Relaxed);
+
+        database.says.notify_one();
+        assert_eq!(house.next().await, "database ready");
+        assert_eq!(house.next().await, "api back database");
+        assert_eq!(house.state(), PatternState::Running);
+    }
+    // Not ready, it is drained as any other.
+    database.says.notify_one();
+    assert_eq!(house.next().await, "database unhealthy: it is moved");
+    assert!(house.disable().await);
+    let told = house.told();
+    assert_eq!(told.last().unwrap(), "database ended, asked: true");
 }
 
 #[tokio::test(start_paused = true)]

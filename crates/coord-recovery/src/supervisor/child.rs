@@ -125,6 +125,24 @@ impl Child {
             .await
     }
 
+    /// Waits until the child is not ready, or is ready in a later incarnation than now: how it is then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe. What happens before it is called is not noticed: see [`restarts`](Self::restarts).
+    pub async fn not_ready(&self) -> ChildState {
+        let present = self.restarts().saturating_add(1);
+        self.shared
+            .wait_for(|state| match state {
+                ChildState::Running {
+                    ready: true,
+                    incarnation,
+                } if *incarnation == present => None,
+                state => Some(state.clone()),
+            })
+            .await
+    }
+
     /// Asks for a new incarnation: the present one is asked to stop, and aborted after its
     /// [`shutdown`](super::ChildSpec::shutdown) time; then the next starts at once, without a
     /// backoff. A child that waits to be restarted is started now.

@@ -13,15 +13,7 @@ use coord_flow::builtin;
 use coord_patterns::pattern::Pattern;
 
 use crate::bundle::{Bundle, Settings};
-#[cfg(all(
-    feature = "event-flows",
-    feature = "optimization",
-    any(
-        feature = "process-monitoring",
-        feature = "interactive-cli",
-        feature = "dynamic-ui"
-    )
-))]
+#[cfg(all(feature = "optimization", feature = "_pattern-streams"))]
 use crate::streams::Stream;
 use crate::{CoordinationError, CoordinationModule};
 
@@ -138,15 +130,7 @@ impl CoordinationModule {
     }
 
     /// Has these streams as they are best for what they are for.
-    #[cfg(all(
-        feature = "event-flows",
-        feature = "optimization",
-        any(
-            feature = "process-monitoring",
-            feature = "interactive-cli",
-            feature = "dynamic-ui"
-        )
-    ))]
+    #[cfg(all(feature = "optimization", feature = "_pattern-streams"))]
     fn streams(
         &self,
         wanted: &'static [crate::streams::Stream],

@@ -236,18 +236,28 @@ async fn a_supervised_service_starts_in_order_is_restarted_and_stops_in_reverse(
     let child = stage.services().service("database").unwrap();
     until(|| child.restarts() == 1).await;
     within(child.ready()).await.unwrap();
-    assert_eq!(handle.state(), PatternState::Running);
+    until(|| handle.state() == PatternState::Running).await;
 
     let patterns = stage.module.patterns().unwrap();
     let left = within(patterns.disable("service-lifecycle", LONG)).await;
     assert!(left.unwrap().is_complete());
-    let mut ended = Vec::new();
+    let (mut ended, mut told) = (Vec::new(), Vec::new());
     while let Ok(event) = states.try_recv() {
-        if matches!(event.state, ServiceState::Ended { asked: true, .. }) {
-            ended.push(event.service.clone());
+        match &event.state {
+            ServiceState::Ended { asked: true, .. } => ended.push(event.service.clone()),
+            ServiceState::DependencyLost { dependency, reason } => {
+                assert!(reason.contains("being restarted"), "{reason}");
+                told.push(format!("{} lost {dependency}", event.service));
+            }
+            ServiceState::DependencyBack { dependency } => {
+                told.push(format!("{} has {dependency} back", event.service));
+            }
+            _ => {}
         }
     }
     assert_eq!(ended, ["api", "database"]);
+    // Of its restart, the one that needs it was told.
+    assert_eq!(told, ["api lost database", "api has database back"]);
     assert!(within(child.ended()).await.to_string().contains("stopped"));
 }
 
