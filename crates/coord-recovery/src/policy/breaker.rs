@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use coord_bus::time::Instant;
 
-use super::{NotPermitted, PolicyError};
+use super::{PolicyError, Refused};
 use event::Listeners;
 use settings::Settings;
 use state::{Judged, State};
@@ -202,9 +202,9 @@ impl CircuitBreaker {
     ///
     /// # Errors
     ///
-    /// [`NotPermitted`] when it is open, forced open, or half open with all its probes under way.
+    /// [`Refused`] when it is open, forced open, or half open with all its probes under way.
     #[inline]
-    pub fn try_acquire(&self) -> Result<BreakerPermit<'_>, NotPermitted> {
+    pub fn try_acquire(&self) -> Result<BreakerPermit<'_>, Refused<'_>> {
         let gate = self.shared.gate();
         match gate.state() {
             BreakerState::Closed | BreakerState::Disabled | BreakerState::MetricsOnly => {
@@ -271,7 +271,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_acquire_unless_open(&self, gate: Gate) -> Result<BreakerPermit<'_>, NotPermitted> {
+    fn try_acquire_unless_open(&self, gate: Gate) -> Result<BreakerPermit<'_>, Refused<'_>> {
         let state = gate.state();
         if state == BreakerState::ForcedOpen {
             return Err(self.refuse(state, None));
@@ -302,7 +302,7 @@ impl Shared {
     }
 
     #[cold]
-    fn try_acquire_locked(&self, now: Duration) -> Result<BreakerPermit<'_>, NotPermitted> {
+    fn try_acquire_locked(&self, now: Duration) -> Result<BreakerPermit<'_>, Refused<'_>> {
         let mut inner = self.settled(now);
         let from = inner.gate.state();
         let until = Duration::from_nanos(self.open_until.load(Ordering::Relaxed));
@@ -324,13 +324,13 @@ impl Shared {
         Err(self.refuse(state, retry_after))
     }
 
-    fn refuse(&self, state: BreakerState, retry_after: Option<Duration>) -> NotPermitted {
+    fn refuse(&self, state: BreakerState, retry_after: Option<Duration>) -> Refused<'_> {
         self.not_permitted.fetch_add(1, Ordering::Relaxed);
         if state != BreakerState::ForcedOpen {
             self.tell(BreakerEvent::NotPermitted);
         }
-        NotPermitted {
-            breaker: Arc::clone(&self.name),
+        Refused {
+            breaker: &self.name,
             state,
             retry_after,
         }
