@@ -61,6 +61,7 @@ impl<E> State<E> {
         stats.closed = self.closed;
         stats.ledger = self.gone.as_deref().copied().unwrap_or_default();
         stats.subscribers.clear();
+        stats.subscribers.reserve_exact(self.readers.len());
         for (_, reader) in &self.readers {
             let ledger = self.ledger(reader);
             stats.ledger += ledger;
@@ -75,6 +76,7 @@ impl<E> State<E> {
             });
         }
         stats.publishers.clear();
+        stats.publishers.reserve_exact(self.entrances.len());
         let entrances = self.entrances.iter();
         stats
             .publishers

@@ -263,6 +263,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     fn now(&self) -> Duration {
         self.made.elapsed()
     }
@@ -271,6 +272,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     fn try_acquire_unless_open(&self, gate: Gate) -> Result<BreakerPermit<'_>, Refused<'_>> {
         let state = gate.state();
         if state == BreakerState::ForcedOpen {
@@ -324,9 +326,10 @@ impl Shared {
         Err(self.refuse(state, retry_after))
     }
 
+    #[inline]
     fn refuse(&self, state: BreakerState, retry_after: Option<Duration>) -> Refused<'_> {
         self.not_permitted.fetch_add(1, Ordering::Relaxed);
-        if state != BreakerState::ForcedOpen {
+        if state != BreakerState::ForcedOpen && !self.listeners.is_empty() {
             self.tell(BreakerEvent::NotPermitted);
         }
         Refused {

@@ -85,13 +85,13 @@ impl Model {
 
     fn pass(&mut self, seconds: u64) {
         self.now += seconds;
-        let end = self
-            .settings
-            .max_wait_in_half_open
-            .map(|wait| self.since + wait);
-        if self.state == BreakerState::HalfOpen && end.is_some_and(|end| end <= self.now) {
+        let Some(wait) = self.settings.max_wait_in_half_open else {
+            return;
+        };
+        let end = self.since + wait;
+        if self.state == BreakerState::HalfOpen && end <= self.now {
             self.enter(BreakerState::Open);
-            self.since = end.unwrap();
+            self.since = end;
         }
     }
 
