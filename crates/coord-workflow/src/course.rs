@@ -11,6 +11,7 @@
 //!           │        ▼  │
 //!           │       pausing, or exhausted ─▶ cancelled
 //!           └──▶ skipped, failed (by its condition), or cancelled
+//!       whatever is not over ─▶ skipped, where somebody asks for that
 //! run:   going on ─▶ stopped (nothing begins) ─▶ finished
 //! ```
 
@@ -81,8 +82,9 @@ pub(crate) enum Fact {
     },
     /// Somebody has: what is exhausted has all its attempts again.
     Continued { at: u64 },
-    /// A step is not to run: its condition says so, or an input is missing.
-    Skipped { step: usize, at: u64 },
+    /// A step is not to run, or not again: its condition says so, or an input is missing, or somebody
+    /// `asked` for that.
+    Skipped { step: usize, at: u64, asked: bool },
     /// A step was stopped, or never began, because the run was.
     Cancelled { step: usize, at: u64 },
     /// No further step begins.
@@ -145,6 +147,8 @@ pub(crate) struct Record {
     pub(crate) is_blocked: bool,
     /// Of those that it needs any of, one has failed, or is blocked.
     any_failed: bool,
+    /// It was skipped because somebody asked for that.
+    is_asked: bool,
     /// How many of the steps that it needs are not over, and one more while it waits for any of
     /// some.
     missing: u32,
@@ -165,6 +169,11 @@ impl Record {
     /// Whether an attempt at it has ever begun, here or in a process that is gone.
     pub(crate) fn has_begun(&self) -> bool {
         self.started != NEVER
+    }
+
+    /// Whether it waits for the end of something that it needs.
+    pub(crate) fn waits_for_others(&self) -> bool {
+        self.phase == Phase::Waiting && self.missing > 0
     }
 
     /// Whether it can only be skipped.
@@ -217,6 +226,7 @@ impl Course {
             none_completed: false,
             is_blocked: false,
             any_failed: false,
+            is_asked: false,
             missing,
             any_left: step.needs_any.len() as u32,
             attempts: 0,
@@ -308,8 +318,11 @@ impl Course {
         inputs.find(is_missing)
     }
 
-    /// Why a step that is ready can only be skipped, whatever its condition says.
+    /// Why a step that is ready can only be skipped, or was, whatever its condition says.
     pub(crate) fn ruled_out<'p>(&self, plan: &'p Plan, step: usize) -> Option<SkipReason<'p>> {
+        if self.steps[step].is_asked {
+            return Some(SkipReason::Asked);
+        }
         let missing = self.missing_input(plan, step);
         let missing = missing.map(|input| SkipReason::MissingInput(&plan.steps[input].id));
         let none = self.steps[step].none_completed;
@@ -408,8 +421,14 @@ impl Course {
                 record.error = Some(Box::new(error));
             }
             Fact::Continued { at } => self.try_anew(at, ready),
-            Fact::Skipped { step, at } => {
+            Fact::Skipped { step, at, asked } => {
+                let was_exhausted = self.steps[step].phase == Phase::Exhausted;
+                self.steps[step].is_asked = asked;
                 self.end_without_output(plan, step, Phase::Skipped, at, ready);
+                if was_exhausted && !self.is_held() {
+                    // For as long as it was paused for a step, its time did not count.
+                    self.timed_from = Some(at);
+                }
             }
             Fact::Cancelled { step, at } => {
                 self.end_without_output(plan, step, Phase::Cancelled, at, ready);

@@ -239,8 +239,11 @@ impl Following {
                 };
                 (Some(*at), exhausted)
             }
-            Fact::Skipped { step, at } => {
-                let reason = self.kept.course.ruled_out(&self.plan, *step);
+            Fact::Skipped { step, at, asked } => {
+                let reason = match asked {
+                    true => Some(SkipReason::Asked),
+                    false => self.kept.course.ruled_out(&self.plan, *step),
+                };
                 let reason = reason.unwrap_or(SkipReason::Condition).to_string();
                 let step = id(step);
                 (Some(*at), Transition::StepSkipped { step, reason })

@@ -114,7 +114,8 @@
 //! - A run is taken up with the definition that it was started with, or refused with what differs
 //!   ([`WorkflowError::Changed`]). How often a step is tried, how long it may take and how many run at
 //!   once may be changed meanwhile. What a function does is not seen: that is for you to keep.
-//! - Any process may [look at](RunJournal::view) a run, and [tell](RunJournal::tell) it something.
+//! - Any process may [look at](RunJournal::view) a run, and [tell](RunJournal::tell) it something: to
+//!   pause, to go on, to end, to [skip a step](Command::Skip), or what a step waits for.
 //!
 //! What is published on the bus is what happens; what is in the journal is what lasts. After a crash
 //! an event may have been seen whose fact was not kept, and then it happens again.

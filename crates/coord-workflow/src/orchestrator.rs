@@ -425,7 +425,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::RunFinished`], `TooManySignals`, or what kept the run from being written.
+    /// [`WorkflowError::RunFinished`], `TooManySignals`, `NoSuchStep`, `NotSkipped`, or what kept the run from being written.
     pub async fn tell(&self, command: Command) -> Result<(), WorkflowError> {
         match self.shared.upgrade() {
             Some(shared) if self.goes_on() => shared.tell_run(command).await,

@@ -148,6 +148,9 @@ struct OfStep<'a> {
     at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<KeptError>,
+    /// Whether it was skipped because somebody asked for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    asked: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -210,6 +213,7 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
         step: id(step),
         at,
         error: error.map(KeptError::of),
+        asked: false,
     };
     match fact {
         Fact::Started { step, attempt, at } => {
@@ -273,7 +277,13 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             record(STEP_EXHAUSTED, &exhausted)
         }
         Fact::Continued { at } => record(RUN_CONTINUED, &Continued { at: *at }),
-        Fact::Skipped { step, at } => record(STEP_SKIPPED, &of_step(step, Some(*at), None)),
+        Fact::Skipped { step, at, asked } => {
+            let skipped = OfStep {
+                asked: *asked,
+                ..of_step(step, Some(*at), None)
+            };
+            record(STEP_SKIPPED, &skipped)
+        }
         Fact::Cancelled { step, at } => record(STEP_CANCELLED, &of_step(step, Some(*at), None)),
         Fact::Stopped { status } => record(RUN_STOPPED, &Stopped { status: *status }),
         Fact::UndoStarted { step } => record(UNDO_STARTED, &of_step(step, None, None)),
@@ -432,7 +442,10 @@ impl<'p> Reader<'p> {
         let step = self.place(said.step)?;
         let at = said.at.unwrap_or_default();
         Ok(match (kind, said.error) {
-            (STEP_SKIPPED, _) => Fact::Skipped { step, at },
+            (STEP_SKIPPED, _) => {
+                let asked = said.asked;
+                Fact::Skipped { step, at, asked }
+            }
             (STEP_CANCELLED, _) => Fact::Cancelled { step, at },
             (UNDO_STARTED, _) => Fact::UndoStarted { step },
             (UNDONE, _) => Fact::Undone { step },

@@ -41,6 +41,8 @@ pub(crate) enum Refused {
         "none of the steps that step {step} needs any of has completed: it can only be skipped"
     )]
     NoneCompleted { step: usize },
+    #[error("step {step} does not begin, as what it needs has failed: that is not skipped")]
+    Blocked { step: usize },
     #[error("step {step} has what it needs and no condition: nothing skips it")]
     NothingRulesItOut { step: usize },
     #[error("the next attempt at step {step} is {next}, not {attempt}")]
@@ -78,6 +80,9 @@ impl Course {
         }
         match fact {
             Fact::Started { step, attempt, .. } => self.admits_attempt(*step, *attempt),
+            Fact::Skipped {
+                step, asked: true, ..
+            } => self.admits_skip(*step),
             Fact::Skipped { step, .. } => {
                 let record = self.ready(*step)?;
                 match record.is_ruled_out() || plan.steps[*step].when.is_some() {
@@ -151,6 +156,17 @@ impl Course {
                 attempt,
                 next,
             }),
+        }
+    }
+
+    /// Whether somebody may skip a step. What is under way of it ends first, and says so itself: of that
+    /// nothing is known here.
+    fn admits_skip(&self, step: usize) -> Result<(), Refused> {
+        let record = self.record(step)?;
+        match record.phase {
+            phase if phase.is_over() => Err(Refused::StepOver { step }),
+            _ if record.is_blocked => Err(Refused::Blocked { step }),
+            _ => Ok(()),
         }
     }
 

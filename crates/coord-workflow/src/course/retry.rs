@@ -67,6 +67,7 @@ impl Course {
                     self.end(plan, step, Phase::Completed, record.ended, |_| {});
                 }
                 (phase, _) => {
+                    kept.is_asked = record.is_asked;
                     self.steps[step].error = record.error.clone();
                     self.end_without_output(plan, step, phase, record.ended, |_| {});
                 }
