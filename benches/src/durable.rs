@@ -2,6 +2,7 @@
 //! begins.
 
 mod floor;
+mod peers;
 mod role;
 
 use std::io::{BufRead, BufReader};
@@ -11,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::beside;
 use crate::report::{Report, Row};
 
 pub(crate) use role::play;
@@ -26,6 +26,7 @@ pub(crate) fn run() {
             "coord-workflow",
             "the syncs alone",
             "durare (syncs no step)",
+            "Restate",
         ],
     );
     for (at_once, runs) in [(1, 50), (64, 1_024)] {
@@ -33,12 +34,13 @@ pub(crate) fn run() {
             1 => "one at a time".to_owned(),
             _ => format!("{at_once} at once"),
         };
-        let row = Row::rounds(name, 3, ROUNDS, |contender| {
+        let row = Row::rounds(name, 4, ROUNDS, |contender| {
             let dir = directory();
             let elapsed = match contender {
                 0 => role::to_their_ends(dir.path(), runs, at_once),
                 1 => floor::syncs(dir.path(), runs, at_once),
-                _ => durare("run", dir.path(), runs, at_once),
+                2 => told(peers::durare(), dir.path(), runs, at_once),
+                _ => told(peers::restate(), dir.path(), runs, at_once),
             };
             elapsed.as_secs_f64() * 1e6 / runs as f64
         });
@@ -47,13 +49,14 @@ pub(crate) fn run() {
     let report = Report::new(
         "durable",
         "ms from the start of a process until all half-done runs are done",
-        ["coord-workflow", "durare (syncs no step)"],
+        ["coord-workflow", "durare (syncs no step)", "Restate"],
     );
-    let row = Row::rounds("100 half-done runs".to_owned(), 2, ROUNDS, |contender| {
+    let row = Row::rounds("100 half-done runs".to_owned(), 3, ROUNDS, |contender| {
         let dir = directory();
         let resumed = match contender {
             0 => resumed(ours, dir.path(), 100),
-            _ => resumed(peer, dir.path(), 100),
+            1 => resumed(peers::durare, dir.path(), 100),
+            _ => resumed(peers::restate, dir.path(), 100),
         };
         resumed.as_secs_f64() * 1e3
     });
@@ -75,13 +78,6 @@ fn ours() -> Command {
     command
 }
 
-fn peer() -> Command {
-    Command::new(beside(
-        "durare-peer",
-        "durare-peer, with benches/durare/Cargo.toml",
-    ))
-}
-
 fn in_role(mut program: Command, role: &str, dir: &Path, runs: usize, at_once: usize) -> Command {
     program
         .arg(role)
@@ -91,9 +87,9 @@ fn in_role(mut program: Command, role: &str, dir: &Path, runs: usize, at_once: u
     program
 }
 
-/// What the peer says it took.
-fn durare(role: &str, dir: &Path, runs: usize, at_once: usize) -> Duration {
-    let output = in_role(peer(), role, dir, runs, at_once).output().unwrap();
+/// What a peer says it took to run them to their ends.
+fn told(peer: Command, dir: &Path, runs: usize, at_once: usize) -> Duration {
+    let output = in_role(peer, "run", dir, runs, at_once).output().unwrap();
     assert!(output.status.success());
     let said = String::from_utf8(output.stdout).unwrap();
     Duration::from_secs_f64(said.trim().parse().unwrap())

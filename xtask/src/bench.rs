@@ -13,10 +13,13 @@ pub(crate) fn run(benchmark: &[OsString]) -> Result<(), String> {
         _ => None,
     };
     if benchmark.first().is_some_and(|name| name == "durable") {
-        // A workspace of its own, beside whose programs ours are to be.
+        // Workspaces of their own, beside whose programs ours are to be.
         let target = workspace::read()?.target_directory;
-        let mut peer = cargo("build --release --manifest-path benches/durare/Cargo.toml");
-        run_command(peer.arg("--target-dir").arg(target))?;
+        for peer in ["durare", "restate"] {
+            let mut build = cargo("build --release --manifest-path");
+            build.arg(format!("benches/{peer}/Cargo.toml"));
+            run_command(build.arg("--target-dir").arg(&target))?;
+        }
     }
     if let Some(package) = beside {
         run_command(cargo("build --release --package").arg(package))?;

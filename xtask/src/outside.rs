@@ -139,6 +139,11 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
     Ok(())
 }
 
+fn remove(folder: &Path) -> Result<(), String> {
+    fs::remove_dir_all(folder)
+        .map_err(|error| format!("cannot remove {}: {error}", folder.display()))
+}
+
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let unreadable = |error| format!("cannot read {}: {error}", folder.display());
     let entries = fs::read_dir(folder).map_err(unreadable)?;
@@ -190,13 +195,16 @@ fn costs(workspace: &Workspace, features: &str) -> Result<(usize, f64), String> 
     let listed = String::from_utf8_lossy(&listed);
     let crates: std::collections::BTreeSet<_> = listed.lines().collect();
     let clean = workspace.target_directory.join("costs");
+    if clean.exists() {
+        // Of a run that was stopped.
+        remove(&clean)?;
+    }
     let mut check = cargo("check --quiet");
     check.args(with).arg("--target-dir").arg(&clean);
     let before = spent_by_children()?;
     run(&mut check)?;
     let time = spent_by_children()? - before;
-    let removed = fs::remove_dir_all(&clean);
-    removed.map_err(|error| format!("cannot remove {}: {error}", clean.display()))?;
+    remove(&clean)?;
     Ok((crates.len(), time))
 }
 

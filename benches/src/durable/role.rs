@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::runtime;
 
-/// `halve` or `resume`, as `durare-peer` does: the arguments are the role, the directory, how many
+/// `halve` or `resume`, as the peers do: the arguments are the role, the directory, how many
 /// runs, and how many at once.
 pub(crate) fn play(arguments: &[String]) {
     let [role, dir, runs, _] = arguments else {

@@ -77,7 +77,7 @@ async fn flood(preset: bool) -> Round {
         let mut lines_read = bus.subscribe(&PROCESS_OUTPUT).unwrap();
         scope.spawn("publish", publish(publisher, sender));
         while lines < total {
-            lines += lines_read.recv_many().await.unwrap().into_iter().count() as u64;
+            lines += lines_read.recv_many().await.unwrap().count() as u64;
         }
         last = Instant::now();
     }
