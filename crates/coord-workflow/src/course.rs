@@ -17,6 +17,7 @@
 
 mod admits;
 mod branches;
+mod cut_off;
 mod held;
 mod parts;
 mod retry;
@@ -95,6 +96,8 @@ pub(crate) enum Fact {
     Undone { step: usize },
     /// It could not be undone.
     UndoFailed { step: usize, error: StepError },
+    /// Who drove the run has left it as it is, in order: what is under way was stopped for that.
+    Suspended,
     /// Somebody took up the run from who had it: what was under way is as if it had not begun.
     Claimed,
     /// The run has come to its end.
@@ -204,6 +207,10 @@ pub(crate) struct Course {
     heartbeats: BTreeMap<usize, Arc<str>>,
     /// How often in a row each step was under way when the process that drove the run ended.
     cut_off: BTreeMap<usize, u32>,
+    /// The same of undoing a step.
+    undo_cut_off: u32,
+    /// Whether nobody drives it, because who did has left it in order.
+    is_suspended: bool,
     /// Set when no further step may begin.
     stopped: Option<Status>,
     finished: Option<u64>,
@@ -246,6 +253,8 @@ impl Course {
             completed: Vec::with_capacity(plan.steps.len()),
             heartbeats: BTreeMap::new(),
             cut_off: BTreeMap::new(),
+            undo_cut_off: 0,
+            is_suspended: false,
             stopped: None,
             finished: None,
             timed_from: None,
@@ -442,40 +451,15 @@ impl Course {
                     .is_some_and(|last| last as usize != step)
                 {}
             }
-            Fact::Undone { step } => {
-                self.undoing = None;
-                self.steps[step].phase = Phase::Undone;
-            }
+            Fact::Undone { step } => self.end_undoing(step, Phase::Undone),
             Fact::UndoFailed { step, error } => {
-                self.undoing = None;
-                self.steps[step].phase = Phase::NotUndone;
+                self.end_undoing(step, Phase::NotUndone);
                 self.steps[step].error = Some(Box::new(error));
             }
+            Fact::Suspended => self.is_suspended = true,
             Fact::Claimed => self.take_back(plan, ready),
             Fact::Finished { at } => self.finished = Some(at),
             Fact::Retried { from, at } => self.retry(plan, from, at),
-        }
-    }
-
-    /// What was under way has not begun: an attempt that nobody knows the end of is made again,
-    /// under the same number.
-    fn take_back(&mut self, plan: &Plan, mut ready: impl FnMut(usize)) {
-        for (step, record) in self.steps.iter_mut().enumerate() {
-            if record.phase == Phase::Running {
-                if plan.steps[step].takes_place() {
-                    *self.cut_off.entry(step).or_default() += 1;
-                }
-                record.attempts -= 1;
-                record.ended = 0;
-                record.phase = match record.attempts {
-                    0 => Phase::Waiting,
-                    _ => Phase::Pausing,
-                };
-                ready(step);
-            }
-        }
-        if let Some(step) = self.undoing.take() {
-            self.completed.push(step as u32);
         }
     }
 

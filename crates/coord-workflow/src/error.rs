@@ -38,7 +38,7 @@ pub enum AttemptError {
     /// The run was cancelled while it was going on.
     #[error("it was cancelled")]
     Cancelled,
-    /// It was under way each time when the process that drove its run ended.
+    /// It, or what undoes it, was under way each time when the process that drove its run ended.
     #[error(
         "it was under way {times} times in a row when its process ended, so it may be what ended it \
          (`max_recovery_attempts`)"

@@ -23,6 +23,7 @@ pub(crate) const VERSION: u32 = 1;
 
 pub(crate) const RUN_STARTED: &str = "run-started";
 pub(crate) const RUN_CLAIMED: &str = "run-claimed";
+pub(crate) const RUN_SUSPENDED: &str = "run-suspended";
 pub(crate) const RUN_STOPPED: &str = "run-stopped";
 pub(crate) const RUN_FINISHED: &str = "run-finished";
 pub(crate) const RUN_RETRIED: &str = "run-retried";
@@ -289,6 +290,7 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
         Fact::UndoStarted { step } => record(UNDO_STARTED, &of_step(step, None, None)),
         Fact::Undone { step } => record(UNDONE, &of_step(step, None, None)),
         Fact::UndoFailed { step, error } => record(UNDO_FAILED, &of_step(step, None, Some(error))),
+        Fact::Suspended => Ok(Record::new(RUN_SUSPENDED, "{}")),
         Fact::Claimed => Ok(Record::new(RUN_CLAIMED, "")),
         Fact::Finished { at } => record(RUN_FINISHED, &Finished { status, at: *at }),
         Fact::Retried { from, at } => {
@@ -380,6 +382,7 @@ impl<'p> Reader<'p> {
                 let Continued { at } = parse(payload)?;
                 Fact::Continued { at }
             }
+            RUN_SUSPENDED => Fact::Suspended,
             RUN_STOPPED => {
                 let Stopped { status } = parse(payload)?;
                 Fact::Stopped { status }

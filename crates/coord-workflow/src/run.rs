@@ -481,6 +481,7 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
     let status = steps_to_end(run).await;
     if run.queue().is_suspended() {
         run.settled().await?;
+        run.leave_in_order().await;
         return Err(run.why_left());
     }
     if status != Status::Completed {

@@ -9,6 +9,8 @@ use crate::plan::Plan;
 pub(crate) enum Refused {
     #[error("the run has finished, so nothing happens in it any more")]
     RunFinished,
+    #[error("the run is suspended, so nothing happens in it until somebody takes it up")]
+    RunSuspended,
     #[error("every step is done, so there is nothing to retry: name a step to begin from")]
     NothingToRetry,
     #[error("the run is stopped, so no attempt begins and nothing stops it again")]
@@ -78,6 +80,9 @@ impl Course {
         if self.finished.is_some() {
             return Err(Refused::RunFinished);
         }
+        if self.is_suspended && !matches!(fact, Fact::Claimed) {
+            return Err(Refused::RunSuspended);
+        }
         match fact {
             Fact::Started { step, attempt, .. } => self.admits_attempt(*step, *attempt),
             Fact::Skipped {
@@ -124,7 +129,7 @@ impl Course {
                 Some(undoing) if undoing == *step => Ok(()),
                 _ => Err(Refused::NotBeingUndone { step: *step }),
             },
-            Fact::Claimed | Fact::Retried { .. } => Ok(()),
+            Fact::Suspended | Fact::Claimed | Fact::Retried { .. } => Ok(()),
             Fact::Finished { .. } => self.admits_end(plan),
         }
     }

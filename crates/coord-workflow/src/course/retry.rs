@@ -44,6 +44,7 @@ impl Course {
         self.lives += 1;
         self.heartbeats.clear();
         self.cut_off.clear();
+        self.undo_cut_off = 0;
         let records = std::mem::replace(&mut self.steps, fresh.steps);
         let mut over: Vec<_> = (0..again.len()).filter(|step| !again[*step]).collect();
         over.sort_by_key(|step| records[*step].ended);

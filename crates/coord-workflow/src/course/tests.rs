@@ -381,6 +381,7 @@ fn about(fact: &Fact) -> Option<usize> {
         | Fact::Undone { step }
         | Fact::UndoFailed { step, .. } => Some(*step),
         Fact::Stopped { .. }
+        | Fact::Suspended
         | Fact::Claimed
         | Fact::Continued { .. }
         | Fact::Retried { .. }

@@ -200,6 +200,23 @@ impl Shared {
         writer.into_iter().for_each(Waker::wake);
     }
 
+    /// That a run that is suspended was, is kept: what was stopped for that has not ended the process.
+    /// Where it cannot be kept, the run is as if the process had been killed.
+    pub(super) async fn leave_in_order(&self) {
+        let is_kept = {
+            let mut queue = self.queue();
+            let recorder = queue.recorder.as_ref();
+            let is_kept = recorder.is_some_and(|recorder| !recorder.is_over());
+            if is_kept {
+                queue.apply(&self.plan, Fact::Suspended);
+            }
+            is_kept
+        };
+        if is_kept {
+            let _ = self.settled().await;
+        }
+    }
+
     /// Why a run that is suspended is.
     pub(super) fn why_left(&self) -> End {
         let queue = self.queue();
