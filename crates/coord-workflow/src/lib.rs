@@ -103,8 +103,10 @@
 //! ```
 //!
 //! - Once [`start_durable`](WorkflowOrchestrator::start_durable) has returned, the run is not lost.
-//! - A step that has completed does not run again. That it has is on the disk before anything begins
-//!   because of it: one sync for all that completed meanwhile, in whichever run.
+//! - A step that has completed does not run again. It has completed once the record of that is on the
+//!   disk, and before that nothing begins because of it: one sync for all that completed meanwhile, in
+//!   whichever run. That is a moment after its function has returned: if the process ends in between,
+//!   the step was under way.
 //! - A step that was under way when its process ended runs again, as the same attempt and with the
 //!   same [idempotency key](StepContext::idempotency_key). Where that happens time and again, the run
 //!   is [paused](OrchestratorBuilder::max_recovery_attempts).

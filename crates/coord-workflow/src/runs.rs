@@ -83,8 +83,8 @@ impl WorkflowOrchestrator {
         self.settings.start_kept(definition, beginning).await
     }
 
-    /// Goes on with a run where it was interrupted. A step that had completed does not run again;
-    /// one that was under way does, with the same
+    /// Goes on with a run where it was interrupted. A step that had completed, by its record on the disk,
+    /// does not run again; one that was under way does, with the same
     /// [idempotency key](crate::StepContext::idempotency_key). A run that goes on here, or has
     /// finished, is returned as it is.
     ///
