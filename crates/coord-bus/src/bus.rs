@@ -50,6 +50,13 @@ pub trait Bus: Send + Sync {
     /// What every topic has counted, by name.
     fn stats(&self) -> Vec<TopicStats>;
 
+    /// Shows what every topic has counted, one after the other, by name: [`stats`](Self::stats) for
+    /// who keeps little of it. A bus of many topics has no list to make of them then, and may fill
+    /// in the same counts again for the next one. While it shows them it holds no lock.
+    fn for_each_stats(&self, show: &mut dyn FnMut(&TopicStats)) {
+        self.stats().iter().for_each(show);
+    }
+
     /// Shuts the entrance of every topic, now and for good. Subscribers still get what has been
     /// accepted, and then `None`; requests that have been accepted are still answered.
     fn close(&self);
@@ -79,6 +86,10 @@ impl<B: Bus + ?Sized> Bus for Arc<B> {
 
     fn stats(&self) -> Vec<TopicStats> {
         (**self).stats()
+    }
+
+    fn for_each_stats(&self, show: &mut dyn FnMut(&TopicStats)) {
+        (**self).for_each_stats(show);
     }
 
     fn close(&self) {

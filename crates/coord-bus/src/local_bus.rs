@@ -149,6 +149,14 @@ impl Bus for LocalBus {
         self.logs().iter().map(AnyLog::stats).collect()
     }
 
+    fn for_each_stats(&self, show: &mut dyn FnMut(&TopicStats)) {
+        let mut stats = TopicStats::empty();
+        for log in self.logs().iter() {
+            log.fill_stats(&mut stats);
+            show(&stats);
+        }
+    }
+
     fn close(&self) {
         self.topics.closed.store(true, Ordering::Release);
         for log in self.logs().iter() {

@@ -48,7 +48,7 @@ use std::task::{Context, Poll};
 
 use crate::group::{GroupMember, Groups};
 use crate::subscribe::Subscriber;
-use crate::{Envelope, Event, Ledger, Overflow, Refusal, SubscribeOptions, TopicStats};
+use crate::{Envelope, Event, Overflow, Refusal, SubscribeOptions, TopicStats};
 
 pub use append::Append;
 pub(crate) use attendance::Cursor;
@@ -292,23 +292,17 @@ impl<E: Event> Log<E> {
 
     /// What the log has counted.
     pub fn stats(&self) -> TopicStats {
-        let state = self.shared.lock();
-        let subscribers = state.subscribers();
-        let mut ledger: Ledger = subscribers.iter().map(|each| each.ledger).sum();
-        ledger += state.gone.as_deref().copied().unwrap_or_default();
-        TopicStats {
-            topic: self.shared.topic.to_string(),
-            event: type_name::<E>(),
-            capacity: state.capacity as usize,
-            retain: state.retain as usize,
-            published: state.published(),
-            ledger,
-            depth: state.depth(),
-            waiting_publishers: state.waiting_publishers(),
-            closed: state.closed,
-            publishers: state.publishers(),
-            subscribers,
-        }
+        let mut stats = TopicStats::empty();
+        self.fill_stats(&mut stats);
+        stats
+    }
+
+    /// The same in the place of other counts, with their memory.
+    pub(crate) fn fill_stats(&self, stats: &mut TopicStats) {
+        stats.topic.clear();
+        stats.topic.push_str(&self.shared.topic);
+        stats.event = type_name::<E>();
+        self.shared.lock().fill_stats(stats);
     }
 }
 

@@ -265,6 +265,10 @@ impl Bus for RecordingBus {
         self.bus.stats()
     }
 
+    fn for_each_stats(&self, show: &mut dyn FnMut(&TopicStats)) {
+        self.bus.for_each_stats(show);
+    }
+
     fn close(&self) {
         self.bus.close();
     }

@@ -104,6 +104,25 @@ pub struct Dropped {
     pub unreceived: u64,
 }
 
+impl TopicStats {
+    /// To be filled in.
+    pub(crate) fn empty() -> Self {
+        Self {
+            topic: String::new(),
+            event: "",
+            capacity: 0,
+            retain: 0,
+            published: 0,
+            ledger: Ledger::default(),
+            depth: 0,
+            waiting_publishers: 0,
+            closed: false,
+            publishers: Vec::new(),
+            subscribers: Vec::new(),
+        }
+    }
+}
+
 impl SubscriberStats {
     /// What it goes by: its name, `group` and the name of its group, or the place at which it
     /// subscribed, as the file in its folder and the line.

@@ -92,6 +92,7 @@ mod metrics;
 mod since;
 mod history;
 mod topics;
+mod sums;
 mod rates;
 mod latency;
 mod recorder;

@@ -20,6 +20,7 @@ use crate::latency::Latencies;
 use crate::processes::Processes;
 use crate::readings::Sources;
 use crate::spans::Spans;
+use crate::sums::Sums;
 use crate::telling::Log;
 use crate::topics::Topics;
 use crate::usage::Usage;
@@ -92,7 +93,7 @@ impl Measuring {
         let now = Instant::now();
         let state = State {
             since: now,
-            topics: Topics::new(&bus.stats(), history, now),
+            topics: Topics::new(&*bus, history, now),
             own: usage.own(),
             processes: Processes::default(),
             workflows: Workflows::new(),
@@ -119,7 +120,8 @@ impl Measuring {
 
     pub(crate) fn metrics(&self) -> PerformanceMetrics {
         // All that is another's, before the state is locked.
-        let stats = self.bus.stats();
+        let known = self.state().topics.known();
+        let sums = Sums::of_topics_and_subscribers(&*self.bus, &known);
         let (readings, unread) = self.sources.read();
         let latencies = self.latencies.metrics();
         let alerts = self.alerts.open();
@@ -129,7 +131,7 @@ impl Measuring {
             at: self.clock.now(),
             uptime: now.duration_since(self.began).as_secs_f64(),
             measured: now.duration_since(state.since).as_secs_f64(),
-            topics: state.topics.metrics(&stats, now),
+            topics: state.topics.metrics(sums, now),
             latencies,
             process: state.own,
             processes: state.processes.metrics(),
@@ -152,13 +154,14 @@ impl Measuring {
     }
 
     pub(crate) fn reset(&self) {
-        let stats = self.bus.stats();
+        let known = self.state().topics.known();
+        let sums = Sums::of_topics_and_subscribers(&*self.bus, &known);
         let now = Instant::now();
         self.latencies.reset();
         self.log.reset();
         let mut state = self.state();
         state.since = now;
-        state.topics.reset(&stats, now);
+        state.topics.reset(sums, now);
         state.processes.reset();
         state.workflows.reset();
         state.errors = Errors::default();
@@ -175,10 +178,11 @@ impl Measuring {
             let own = usage.own();
             let trees = usage.trees(&roots);
             let latencies = self.latencies.metrics();
-            let (stats, now) = (self.bus.stats(), Instant::now());
+            let known = self.state().topics.known();
+            let (sums, now) = (Sums::of_topics(&*self.bus, &known), Instant::now());
             let at = self.clock.now();
             let mut state = self.state();
-            state.topics.sample(&stats, now);
+            state.topics.sample(sums, now);
             state.own = own;
             state.processes.measured(&roots, trees);
             state.ring.push(at, own, &latencies);

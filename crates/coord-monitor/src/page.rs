@@ -94,15 +94,24 @@ impl Page {
         self
     }
 
-    /// A table. The first column is of names, the others of figures.
+    /// A table. The first column is of names; of the others, those in which a cell begins with a letter
+    /// are of words, and the rest of figures.
     #[must_use]
     pub fn table(mut self, title: &str, heads: &[&str], rows: &[Vec<String>]) -> Self {
         if rows.is_empty() {
             return self;
         }
+        let is_word = |cell: &String| cell.starts_with(char::is_alphabetic);
+        let is_of_words = |column| rows.iter().filter_map(|row| row.get(column)).any(is_word);
+        let classes = (0..heads.len()).map(|column| match column > 0 && is_of_words(column) {
+            true => " class=words",
+            false => "",
+        });
+        let classes: Vec<_> = classes.collect();
         let cells = |tag: &str, cells: &mut dyn Iterator<Item = &str>| -> String {
             cells
-                .map(|cell| format!("<{tag}>{}</{tag}>", Text(cell)))
+                .zip(&classes)
+                .map(|(cell, class)| format!("<{tag}{class}>{}</{tag}>", Text(cell)))
                 .collect()
         };
         let head = cells("th", &mut heads.iter().copied());

@@ -98,7 +98,7 @@ impl Report {
         let lag = metrics.topics.iter().map(|topic| topic.lag).max();
         let mut tiles = vec![
             ("events published", Unit::Count.of(published as f64)),
-            ("over the last 10 s", Unit::PerSecond.of(rate)),
+            ("over the last 10\u{a0}s", Unit::PerSecond.of(rate)),
             (
                 "most events behind",
                 Unit::Count.of(lag.unwrap_or(0) as f64),

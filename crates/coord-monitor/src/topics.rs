@@ -1,11 +1,13 @@
 //! What topics have counted, since when, and how fast that grows.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
+use coord_bus::Bus;
 use coord_bus::time::Instant;
-use coord_bus::{SubscriberStats, TopicStats};
 
 use crate::rates::{Marks, Moments};
+use crate::sums::{Counts, Sum, Sums};
 use crate::{OTHER, SubscriberMetrics, TopicHistory, TopicMetrics};
 
 /// The most topics that have a row of their own, in the order in which they were opened as far as
@@ -19,6 +21,8 @@ pub const MAX_SUBSCRIBERS: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Topics {
     rows: BTreeMap<String, Row>,
+    /// Those but [`OTHER`], for whoever sums up what they are to count.
+    known: Arc<[Arc<str>]>,
     /// When counting began, and how many samples there were since.
     began: Instant,
     sampled: Instant,
@@ -42,32 +46,12 @@ struct Row {
     subscribers: BTreeMap<String, Counts>,
 }
 
-/// What is summed up in one row, and the subscribers where it is of one topic.
-#[derive(Default)]
-struct Sum<'s> {
-    counts: Counts,
-    subscribers: &'s [SubscriberStats],
-}
-
-/// What a topic, or several, have counted.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counts {
-    /// Over how many topics, or subscribers.
-    of: usize,
-    published: u64,
-    delivered: u64,
-    conflated: u64,
-    dropped: u64,
-    depth: u64,
-    lag: u64,
-    waiting_publishers: usize,
-}
-
 impl Topics {
     /// Counts on from these.
-    pub(crate) fn new(stats: &[TopicStats], history: usize, now: Instant) -> Self {
+    pub(crate) fn new(bus: &dyn Bus, history: usize, now: Instant) -> Self {
         let mut topics = Self {
             rows: BTreeMap::new(),
+            known: Arc::default(),
             began: now,
             sampled: now,
             samples: 0,
@@ -75,42 +59,57 @@ impl Topics {
             history,
         };
         // What topics had published before is theirs; only rates are since now.
-        for (name, sum) in topics.sum(stats) {
+        for sum in Sums::of_topics(bus, &topics.known).rows {
             let row = Row::since(&topics.moments, sum.counts);
-            topics.rows.insert(name.to_owned(), row);
+            topics.rows.insert(sum.topic, row);
         }
+        topics.note_known();
         topics
     }
 
+    /// The topics that have a row, by name.
+    pub(crate) fn known(&self) -> Arc<[Arc<str>]> {
+        Arc::clone(&self.known)
+    }
+
+    fn note_known(&mut self) {
+        let known = self.rows.keys().filter(|name| *name != OTHER);
+        self.known = known.map(|name| Arc::from(&**name)).collect();
+    }
+
     /// Begins to count anew from these.
-    pub(crate) fn reset(&mut self, stats: &[TopicStats], now: Instant) {
-        let sums = self.sum(stats);
+    pub(crate) fn reset(&mut self, sums: Sums, now: Instant) {
         self.moments = Moments::new(now);
-        let rows = sums.into_iter().map(|(name, sum)| {
+        let rows = sums.rows.into_iter().map(|sum| {
             let mut row = Row::since(&self.moments, sum.counts);
             row.baseline = sum.counts;
-            row.subscribers = by_label(sum.subscribers);
-            (name.to_owned(), row)
+            row.subscribers = sum.subscribers.into_iter().collect();
+            (sum.topic, row)
         });
         self.rows = rows.collect();
+        self.note_known();
         self.began = now;
         self.sampled = now;
         self.samples = 0;
     }
 
-    pub(crate) fn sample(&mut self, stats: &[TopicStats], now: Instant) {
+    pub(crate) fn sample(&mut self, sums: Sums, now: Instant) {
         let seconds = now.duration_since(self.sampled).as_secs_f64();
         if seconds <= 0.0 {
             return;
         }
-        let sums = self.sum(stats);
         // A bus that forgets topics is followed in that.
-        self.rows.retain(|name, _| sums.contains_key(&**name));
+        let before = self.rows.len();
+        self.rows.retain(|name, _| sums.get(name).is_some());
+        let mut is_new = self.rows.len() < before;
         let is_long = self.moments.push(now);
-        for (name, Sum { counts, .. }) in sums {
-            let row = match self.rows.get_mut(name) {
+        for Sum { topic, counts, .. } in sums.rows {
+            let row = match self.rows.get_mut(&topic) {
                 Some(row) => row,
-                None => self.rows.entry(name.to_owned()).or_default(),
+                None => {
+                    is_new = true;
+                    self.rows.entry(topic).or_default()
+                }
             };
             let published = counts.published.saturating_sub(row.published);
             row.published = counts.published;
@@ -122,15 +121,18 @@ impl Topics {
                 row.history.pop_front();
             }
         }
+        if is_new {
+            self.note_known();
+        }
         self.sampled = now;
         self.samples += 1;
     }
 
-    pub(crate) fn metrics(&self, stats: &[TopicStats], now: Instant) -> Vec<TopicMetrics> {
+    pub(crate) fn metrics(&self, sums: Sums, now: Instant) -> Vec<TopicMetrics> {
         let new = Row::default();
-        let sums = self.sum(stats);
-        let metrics = sums.into_iter().map(|(topic, sum)| {
-            let (row, counts) = (self.rows.get(topic).unwrap_or(&new), sum.counts);
+        let metrics = sums.rows.into_iter().map(|sum| {
+            let row = self.rows.get(&sum.topic).unwrap_or(&new);
+            let counts = sum.counts;
             let baseline = row.baseline;
             let per_second = match self.samples {
                 0 => {
@@ -145,7 +147,7 @@ impl Topics {
                 _ => row.per_second,
             };
             TopicMetrics {
-                topic: topic.to_owned(),
+                topic: sum.topic,
                 topics: counts.of,
                 published: counts.published.saturating_sub(baseline.published),
                 delivered: counts.delivered.saturating_sub(baseline.delivered),
@@ -179,34 +181,6 @@ impl Topics {
         });
         histories.collect()
     }
-
-    /// The counts by row: those of topics that have one, and then as many more as may have one.
-    fn sum<'s>(&self, stats: &'s [TopicStats]) -> BTreeMap<&'s str, Sum<'s>> {
-        let is_before = |a: &TopicStats, b: &TopicStats| a.topic <= b.topic;
-        debug_assert!(stats.is_sorted_by(is_before), "a bus gives them by name");
-        let known = self.rows.keys().filter(|name| *name != OTHER).count();
-        let mut room = MAX_TOPICS.saturating_sub(known);
-        let mut sums: BTreeMap<&str, Sum<'_>> = BTreeMap::new();
-        let mut other = Counts::default();
-        // Both are in the order of their names: of 10,000 topics, none has to be searched for.
-        let mut rows = self.rows.keys().peekable();
-        for topic in stats {
-            while rows.next_if(|row| **row < topic.topic).is_some() {}
-            let has_row = rows.peek().is_some_and(|row| **row == topic.topic);
-            if !has_row && room == 0 {
-                other.add(topic);
-                continue;
-            }
-            room -= usize::from(!has_row);
-            let sum = sums.entry(&topic.topic).or_default();
-            sum.counts.add(topic);
-            sum.subscribers = &topic.subscribers;
-        }
-        if other.of > 0 {
-            sums.entry(OTHER).or_default().counts.merge(&other);
-        }
-        sums
-    }
 }
 
 impl Row {
@@ -220,9 +194,8 @@ impl Row {
         row
     }
 
-    fn subscribers(&self, stats: &[SubscriberStats]) -> Vec<SubscriberMetrics> {
-        let now = by_label(stats).into_iter();
-        let rows = now.map(|(subscriber, counts)| {
+    fn subscribers(&self, now: Vec<(String, Counts)>) -> Vec<SubscriberMetrics> {
+        let rows = now.into_iter().map(|(subscriber, counts)| {
             let before = self
                 .subscribers
                 .get(&subscriber)
@@ -238,53 +211,5 @@ impl Row {
             }
         });
         rows.collect()
-    }
-}
-
-/// Those of the same name, or from the same place, are one row.
-fn by_label(stats: &[SubscriberStats]) -> BTreeMap<String, Counts> {
-    let mut rows: BTreeMap<String, Counts> = BTreeMap::new();
-    for subscriber in stats {
-        let mut label = subscriber.label();
-        if rows.len() >= MAX_SUBSCRIBERS && !rows.contains_key(&label) {
-            OTHER.clone_into(&mut label);
-        }
-        let ledger = &subscriber.ledger;
-        rows.entry(label).or_default().merge(&Counts {
-            of: 1,
-            delivered: ledger.delivered,
-            conflated: ledger.conflated,
-            dropped: ledger.dropped.by_overflow(),
-            lag: ledger.in_flight,
-            ..Counts::default()
-        });
-    }
-    rows
-}
-
-impl Counts {
-    fn add(&mut self, topic: &TopicStats) {
-        let lags = topic.subscribers.iter().map(|each| each.ledger.in_flight);
-        self.merge(&Self {
-            of: 1,
-            published: topic.published,
-            delivered: topic.ledger.delivered,
-            conflated: topic.ledger.conflated,
-            dropped: topic.ledger.dropped.by_overflow(),
-            depth: topic.depth,
-            lag: lags.max().unwrap_or_default(),
-            waiting_publishers: topic.waiting_publishers,
-        });
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.of += other.of;
-        self.published += other.published;
-        self.delivered += other.delivered;
-        self.conflated += other.conflated;
-        self.dropped += other.dropped;
-        self.depth += other.depth;
-        self.lag = self.lag.max(other.lag);
-        self.waiting_publishers += other.waiting_publishers;
     }
 }

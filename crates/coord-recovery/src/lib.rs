@@ -51,16 +51,32 @@
 //!
 //! # Where it differs from OTP and resilience4j
 //!
-//! - A supervisor that restarts each child for itself counts the restarts of each, unless its
-//!   [intensity](SupervisorBuilder::intensity) is said: OTP counts those of all.
-//! - A child that has ended well stays ended when others are restarted, and restarts wait: OTP's do not.
-//! - Where the rest is restarted too, a child that fails while later ones wait to be restarted waits for
-//!   them. On several threads, later ones begin in order, and may run at the same time.
-//! - What a call comes to counts in a breaker only in the state in which it was let through, and the open
-//!   state ends at exactly its wait: resilience4j counts late ones in the new state, and needs more than
-//!   the wait. A breaker goes to half-open with the next call, not by itself.
-//! - How long a call takes is measured from when it first waits. One that holds its thread is neither slow
-//!   nor over its time until then.
+//! From OTP's supervisors:
+//!
+//! - Where each child is restarted for itself, the restarts of each are counted, as if each were below a
+//!   supervisor of its own: one that fails too often is given up, and the others go on. Nobody is above
+//!   the outermost supervisor of a program to restart all of it. OTP counts those of all; an
+//!   [intensity](SupervisorBuilder::intensity) of the supervisor does.
+//! - Restarts wait, since what fails at once fails again: with
+//!   [`Backoff::constant`](coord_bus::Backoff::constant) of nothing they do not, as in OTP.
+//! - A child that has ended well stays ended when others are restarted: [`Child::ended`] has said so to
+//!   whoever waited for it, where OTP has only the process of one incarnation to wait for.
+//! - OTP waits for the `init` of a child before it starts the next. A child here is a future, which has
+//!   begun when it is first polled: later ones begin in order, and on several threads may run at the same
+//!   time. Where the rest is restarted too, one that fails before later ones have begun waits for them.
+//!
+//! From resilience4j's circuit breaker, whose automatic transition to half-open is off by default and is
+//! not here:
+//!
+//! - The open state ends at its wait, where resilience4j's ends a tick of the clock after it: who is told
+//!   to try again in 60 s, and does, is not refused.
+//! - A half-open breaker has back only the permits that it gave. resilience4j's also takes those of calls
+//!   that the closed one let through, and then permits more than it was told to.
+//! - A half-open state that has waited for too long ends then, and is told at the next look at the breaker,
+//!   as no thread watches it.
+//! - How long a call takes is measured from when it first waits, so that one that never does reads no
+//!   clock. One that holds its thread is neither slow nor over its time until then, as no timeout of a
+//!   runtime is; what asks for [permits](policy::CircuitBreaker::try_acquire) by hand says how long it took.
 //!
 //! # How a child stops
 //!

@@ -86,7 +86,7 @@ pub use breaker::{
 };
 pub use budget::RetryBudget;
 pub use bulkhead::Bulkhead;
-pub use error::{NotPermitted, PolicyError};
+pub use error::{NotPermitted, PolicyError, Refused};
 pub use event::{PolicyAction, PolicyEvent};
 pub use keyed::KeyedPolicy;
 pub use rate_limit::RateLimit;

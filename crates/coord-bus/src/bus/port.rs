@@ -72,7 +72,15 @@ impl AnyLog {
 
     /// What the log has counted.
     pub fn stats(&self) -> TopicStats {
-        self.log.stats()
+        let mut stats = TopicStats::empty();
+        self.log.fill_stats(&mut stats);
+        stats
+    }
+
+    /// The same in the place of other counts, with their memory.
+    #[cfg(feature = "local")]
+    pub(crate) fn fill_stats(&self, stats: &mut TopicStats) {
+        self.log.fill_stats(stats);
     }
 
     /// Shuts its entrance.
@@ -147,8 +155,8 @@ impl<Q: Send + 'static, R: Send + 'static> MakeLog for Endpoint<Q, R> {
 }
 
 impl<Q: Send + 'static, R: Send + 'static> ErasedLog for Door<Q, R> {
-    fn stats(&self) -> TopicStats {
-        self.desk().stats()
+    fn fill_stats(&self, stats: &mut TopicStats) {
+        *stats = self.desk().stats();
     }
 
     fn close(&self) {
@@ -177,7 +185,7 @@ struct TypedLog<E> {
 }
 
 pub(super) trait ErasedLog: Any + Send + Sync {
-    fn stats(&self) -> TopicStats;
+    fn fill_stats(&self, stats: &mut TopicStats);
     fn close(&self);
     fn drained(&self) -> BoxFuture<'_, ()>;
     fn subscribe_any(
@@ -189,8 +197,8 @@ pub(super) trait ErasedLog: Any + Send + Sync {
 }
 
 impl<E: Event> ErasedLog for TypedLog<E> {
-    fn stats(&self) -> TopicStats {
-        self.log.stats()
+    fn fill_stats(&self, stats: &mut TopicStats) {
+        self.log.fill_stats(stats);
     }
 
     fn close(&self) {

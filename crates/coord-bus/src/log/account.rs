@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::attendance::{Class, Hold, Reader};
 use super::state::State;
-use crate::{Ledger, Overflow, PublisherStats, SubscriberStats};
+use crate::{Ledger, Overflow, PublisherStats, SubscriberStats, TopicStats};
 
 impl<E> State<E> {
     /// What became of the events that a subscriber was to get.
@@ -51,37 +51,46 @@ impl<E> State<E> {
         ledger
     }
 
-    pub(super) fn subscribers(&self) -> Vec<SubscriberStats> {
-        let subscribers = self.readers.iter().map(|(_, reader)| SubscriberStats {
-            name: reader.label.name.as_deref().map(str::to_owned),
-            group: reader.label.group.as_deref().map(str::to_owned),
-            place: reader.label.place,
-            overflow: reader.label.overflow,
-            filtered: reader.label.filtered,
-            closed: reader.until() != u64::MAX,
-            ledger: self.ledger(reader),
-        });
-        subscribers.collect()
-    }
-
-    pub(super) fn publishers(&self) -> Vec<PublisherStats> {
+    /// All that is counted under the lock.
+    pub(super) fn fill_stats(&self, stats: &mut TopicStats) {
+        stats.capacity = self.capacity as usize;
+        stats.retain = self.retain as usize;
+        stats.published = self.published();
+        stats.depth = self.depth();
+        stats.waiting_publishers = self.queue.len();
+        stats.closed = self.closed;
+        stats.ledger = self.gone.as_deref().copied().unwrap_or_default();
+        stats.subscribers.clear();
+        stats.subscribers.reserve_exact(self.readers.len());
+        for (_, reader) in &self.readers {
+            let ledger = self.ledger(reader);
+            stats.ledger += ledger;
+            stats.subscribers.push(SubscriberStats {
+                name: reader.label.name.as_deref().map(str::to_owned),
+                group: reader.label.group.as_deref().map(str::to_owned),
+                place: reader.label.place,
+                overflow: reader.label.overflow,
+                filtered: reader.label.filtered,
+                closed: reader.until() != u64::MAX,
+                ledger,
+            });
+        }
+        stats.publishers.clear();
+        stats.publishers.reserve_exact(self.entrances.len());
         let entrances = self.entrances.iter();
-        let publishers = entrances.filter_map(|(place, open)| {
-            let (place, open) = ((*place)?, *open);
-            Some(PublisherStats { place, open })
-        });
-        publishers.collect()
+        stats
+            .publishers
+            .extend(entrances.filter_map(|(place, open)| {
+                let (place, open) = ((*place)?, *open);
+                Some(PublisherStats { place, open })
+            }));
     }
 
-    pub(super) fn waiting_publishers(&self) -> usize {
-        self.queue.len()
-    }
-
-    pub(super) fn published(&self) -> u64 {
+    fn published(&self) -> u64 {
         self.next - 1
     }
 
-    pub(super) fn depth(&self) -> u64 {
+    fn depth(&self) -> u64 {
         let shared = self.chunks.front().map(|oldest| oldest.first);
         let own = self
             .readers

@@ -120,6 +120,25 @@ async fn long_tables_end_with_how_many_rows_are_left_out() {
 }
 
 #[test]
+fn a_column_of_a_page_is_of_words_where_a_cell_begins_with_a_letter() {
+    let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
+    let rows = [
+        row(["lint", "", "2 s", "–"]),
+        row(["build", "failed", "", "3"]),
+    ];
+    let heads = ["step", "state", "took", "attempts"];
+    let page = Page::new("A run", "").table("Steps", &heads, &rows);
+    let page = page.to_string();
+    for line in [
+        "<th>step</th><th class=words>state</th><th>took</th><th>attempts</th>",
+        "<td>lint</td><td class=words></td><td>2 s</td><td>–</td>",
+        "<td>build</td><td class=words>failed</td><td></td><td>3</td>",
+    ] {
+        assert!(page.contains(line), "{page}");
+    }
+}
+
+#[test]
 fn a_page_of_parts_escapes_what_they_say_and_leaves_out_what_is_empty() {
     let page = Page::new("<&>", "\"it's\"")
         .tile("<i>", "<b>")

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use coord_bus::time::Instant;
 
-use super::{NotPermitted, PolicyError};
+use super::{PolicyError, Refused};
 use event::Listeners;
 use settings::Settings;
 use state::{Judged, State};
@@ -35,8 +35,10 @@ pub use window::SlidingWindow;
 /// open* (permits none until told otherwise), or *metrics only* (permits all, counts, says when it
 /// would open).
 ///
-/// A call counts by the state in which it was permitted: what ends after the next transition counts
-/// no more. A call that was cancelled does not count, and a half-open breaker has its permit back.
+/// What a call comes to counts in the state in which the breaker is by then, also if it was permitted
+/// in another one, as in resilience4j: a call of the closed state that ends while it is half open is
+/// one of those by which it closes or opens. A call that was cancelled does not count, and a half-open
+/// breaker has its permit back.
 ///
 /// How long a call takes is measured from when it first waits. One that never does takes no time.
 ///
@@ -101,6 +103,7 @@ impl Gate {
 #[must_use = "dropped at once, the call does not count"]
 pub struct BreakerPermit<'b> {
     breaker: &'b Shared,
+    /// Where it is given back to.
     gate: Gate,
     is_open: bool,
 }
@@ -142,14 +145,19 @@ impl CircuitBreaker {
     /// How it is now. An open one whose wait is over is still open: it is half open once it is
     /// called.
     pub fn state(&self) -> BreakerState {
-        self.shared.gate().state()
+        let state = self.shared.gate().state();
+        if state == BreakerState::HalfOpen && self.shared.settings.max_wait_in_half_open.is_some() {
+            return self.shared.settled(self.shared.now()).gate.state();
+        }
+        state
     }
 
     /// What it counts at present.
     pub fn metrics(&self) -> BreakerMetrics {
         let now = self.shared.now();
+        let mut inner = self.shared.settled(now);
         let not_permitted = self.shared.not_permitted.load(Ordering::Relaxed);
-        self.shared.lock().metrics(now, not_permitted)
+        inner.metrics(now, not_permitted)
     }
 
     /// Makes a call, if it is permitted. An error is a failure; a panic and a cancellation do not
@@ -194,9 +202,9 @@ impl CircuitBreaker {
     ///
     /// # Errors
     ///
-    /// [`NotPermitted`] when it is open, forced open, or half open with all its probes under way.
+    /// [`Refused`] when it is open, forced open, or half open with all its probes under way.
     #[inline]
-    pub fn try_acquire(&self) -> Result<BreakerPermit<'_>, NotPermitted> {
+    pub fn try_acquire(&self) -> Result<BreakerPermit<'_>, Refused<'_>> {
         let gate = self.shared.gate();
         match gate.state() {
             BreakerState::Closed | BreakerState::Disabled | BreakerState::MetricsOnly => {
@@ -209,7 +217,7 @@ impl CircuitBreaker {
     /// Puts it into a state by hand, with a fresh window; into the one in which it is, does nothing.
     pub fn transition_to(&self, state: BreakerState) {
         let now = self.shared.now();
-        let mut inner = self.shared.lock();
+        let mut inner = self.shared.settled(now);
         let from = inner.gate.state();
         if from == state {
             return;
@@ -222,7 +230,7 @@ impl CircuitBreaker {
     /// Closes it, in whatever state it is, and forgets what it has counted.
     pub fn reset(&self) {
         let now = self.shared.now();
-        let mut inner = self.shared.lock();
+        let mut inner = self.shared.settled(now);
         let from = inner.gate.state();
         self.shared.enter(&mut inner, BreakerState::Closed, now);
         drop(inner);
@@ -255,6 +263,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     fn now(&self) -> Duration {
         self.made.elapsed()
     }
@@ -263,7 +272,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_acquire_unless_open(&self, gate: Gate) -> Result<BreakerPermit<'_>, NotPermitted> {
+    #[inline]
+    fn try_acquire_unless_open(&self, gate: Gate) -> Result<BreakerPermit<'_>, Refused<'_>> {
         let state = gate.state();
         if state == BreakerState::ForcedOpen {
             return Err(self.refuse(state, None));
@@ -280,19 +290,26 @@ impl Shared {
         self.try_acquire_locked(now)
     }
 
-    #[cold]
-    fn try_acquire_locked(&self, now: Duration) -> Result<BreakerPermit<'_>, NotPermitted> {
+    /// What is under the lock, once a half-open state has ended that has waited for too long: nobody
+    /// needs to call for that, and the wait of the open state begins when it ended.
+    fn settled(&self, now: Duration) -> MutexGuard<'_, State> {
         let mut inner = self.lock();
+        while let Some(ended) = inner.half_open_ended(now, &self.settings) {
+            self.enter(&mut inner, BreakerState::Open, ended);
+            drop(inner);
+            self.transitioned(BreakerState::HalfOpen, BreakerState::Open);
+            inner = self.lock();
+        }
+        inner
+    }
+
+    #[cold]
+    fn try_acquire_locked(&self, now: Duration) -> Result<BreakerPermit<'_>, Refused<'_>> {
+        let mut inner = self.settled(now);
         let from = inner.gate.state();
         let until = Duration::from_nanos(self.open_until.load(Ordering::Relaxed));
-        match from {
-            BreakerState::Open if now >= until => {
-                self.enter(&mut inner, BreakerState::HalfOpen, now);
-            }
-            BreakerState::HalfOpen if inner.has_waited_long(now, &self.settings) => {
-                self.enter(&mut inner, BreakerState::Open, now);
-            }
-            _ => {}
+        if from == BreakerState::Open && now >= until {
+            self.enter(&mut inner, BreakerState::HalfOpen, now);
         }
         let gate = inner.gate;
         let state = gate.state();
@@ -309,13 +326,14 @@ impl Shared {
         Err(self.refuse(state, retry_after))
     }
 
-    fn refuse(&self, state: BreakerState, retry_after: Option<Duration>) -> NotPermitted {
+    #[inline]
+    fn refuse(&self, state: BreakerState, retry_after: Option<Duration>) -> Refused<'_> {
         self.not_permitted.fetch_add(1, Ordering::Relaxed);
-        if state != BreakerState::ForcedOpen {
+        if state != BreakerState::ForcedOpen && !self.listeners.is_empty() {
             self.tell(BreakerEvent::NotPermitted);
         }
-        NotPermitted {
-            breaker: Arc::clone(&self.name),
+        Refused {
+            breaker: &self.name,
             state,
             retry_after,
         }
@@ -334,19 +352,22 @@ impl Shared {
         self.gate.store(inner.gate.0, Ordering::Release);
     }
 
-    fn record(&self, gate: Gate, failed: bool, took: Duration) {
-        if gate.state() == BreakerState::Disabled {
+    fn record(&self, failed: bool, took: Duration) {
+        if !self.gate().state().counts() {
             return;
         }
         let slow = took > self.settings.slow_call_duration;
         let mut inner = self.lock();
-        if inner.gate != gate {
+        let mut now = Duration::ZERO;
+        if inner.is_timed(&self.settings) {
+            drop(inner);
+            now = self.now();
+            inner = self.settled(now);
+        }
+        let from = inner.gate.state();
+        if !from.counts() {
             return;
         }
-        let now = match inner.is_timed() {
-            true => self.now(),
-            false => Duration::ZERO,
-        };
         let judged = inner.record(Outcome { failed, slow }, now, &self.settings);
         if let Some(next) = judged.as_ref().and_then(|judged| judged.next) {
             // The wait in the open state begins now, whatever the window needs to know.
@@ -360,7 +381,7 @@ impl Shared {
             });
         }
         if let Some(judged) = judged {
-            self.tell_judged(gate.state(), &judged);
+            self.tell_judged(from, &judged);
         }
     }
 
@@ -413,7 +434,7 @@ impl BreakerPermit<'_> {
     #[inline]
     pub(super) fn over(&mut self, failed: bool, took: Duration) {
         if std::mem::take(&mut self.is_open) {
-            self.breaker.record(self.gate, failed, took);
+            self.breaker.record(failed, took);
         }
     }
 

@@ -63,6 +63,36 @@ pub struct NotPermitted {
     pub retry_after: Option<Duration>,
 }
 
+/// The same of who asks a breaker [by hand](super::CircuitBreaker::try_acquire), for as long as the
+/// breaker is there; [`NotPermitted`] is made of it for whoever keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("circuit breaker `{breaker}` is {state} and permits no call{}", RetryAfter(*retry_after))]
+#[non_exhaustive]
+pub struct Refused<'b> {
+    /// The breaker.
+    pub breaker: &'b Arc<str>,
+    /// Its state: open, forced open, or half open with all probes under way.
+    pub state: super::BreakerState,
+    /// How long until it permits a call again, as far as that is known.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<Refused<'_>> for NotPermitted {
+    fn from(refused: Refused<'_>) -> Self {
+        Self {
+            breaker: Arc::clone(refused.breaker),
+            state: refused.state,
+            retry_after: refused.retry_after,
+        }
+    }
+}
+
+impl<E> From<Refused<'_>> for PolicyError<E> {
+    fn from(refused: Refused<'_>) -> Self {
+        Self::NotPermitted(refused.into())
+    }
+}
+
 struct Waited(Duration);
 
 impl fmt::Display for Waited {

@@ -153,6 +153,9 @@ pub async fn stats_agree_with_what_was_counted(bus: &dyn Bus) {
     bus.publisher(&NUMBERS.with_name("conformance.another"))
         .expect("it opens");
     let stats = bus.stats();
+    let mut shown = Vec::new();
+    bus.for_each_stats(&mut |stats| shown.push(stats.clone()));
+    assert_eq!(shown, stats);
     let names: Vec<_> = stats.iter().map(|topic| &*topic.topic).collect();
     assert_eq!(names, ["conformance.another", "conformance.numbers"]);
     let stats = &stats[1];

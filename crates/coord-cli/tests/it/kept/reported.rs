@@ -32,7 +32,7 @@ fn the_page_of_a_run_shows_what_its_steps_did_and_nothing_that_was_not_kept() {
     );
     assert!(page.contains("<b>1</b><span>steps failed</span>"), "{page}");
     assert!(
-        page.contains("<td>breaks</td><td>failed</td><td>2</td>"),
+        page.contains("<td>breaks</td><td class=words>failed</td><td>2</td>"),
         "{page}"
     );
     // What never began has no bar.

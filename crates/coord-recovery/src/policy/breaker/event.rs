@@ -98,6 +98,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         !self.is_listening.load(Ordering::Relaxed)
     }

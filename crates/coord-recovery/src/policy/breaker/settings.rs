@@ -109,8 +109,7 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// How long it waits for them: then it opens again, when the next call asks. For ever by
-    /// default.
+    /// How long it waits for them: then it opens again, also if nobody asks. For ever by default.
     #[must_use]
     pub fn max_wait_duration_in_half_open_state(mut self, wait: Duration) -> Self {
         self.settings.max_wait_in_half_open = Some(wait);

@@ -37,6 +37,11 @@ impl BreakerState {
         Self::MetricsOnly,
         Self::MetricsOnly,
     ];
+
+    /// Whether what calls come to counts.
+    pub(super) fn counts(self) -> bool {
+        !matches!(self, Self::Disabled | Self::ForcedOpen)
+    }
 }
 
 impl fmt::Display for BreakerState {
@@ -148,8 +153,10 @@ impl State {
         );
     }
 
-    pub(super) fn is_timed(&self) -> bool {
-        self.window.is_timed()
+    /// Whether it has to be told the time to count.
+    pub(super) fn is_timed(&self, settings: &Settings) -> bool {
+        let may_end = settings.max_wait_in_half_open.is_some();
+        self.window.is_timed() || (may_end && self.gate.state() == BreakerState::HalfOpen)
     }
 
     /// Whether a call is permitted; a half-open breaker has one fewer then.
@@ -169,9 +176,13 @@ impl State {
         self.probes += 1;
     }
 
-    pub(super) fn has_waited_long(&self, now: Duration, settings: &Settings) -> bool {
-        let wait = settings.max_wait_in_half_open;
-        wait.is_some_and(|wait| now.saturating_sub(self.since) >= wait)
+    /// When the half-open state was over, if it is that and has waited for too long.
+    pub(super) fn half_open_ended(&self, now: Duration, settings: &Settings) -> Option<Duration> {
+        if self.gate.state() != BreakerState::HalfOpen {
+            return None;
+        }
+        let end = self.since.saturating_add(settings.max_wait_in_half_open?);
+        (now >= end).then_some(end)
     }
 
     pub(super) fn record(
@@ -184,6 +195,10 @@ impl State {
         let state = self.gate.state();
         // The usual case: nothing has gone wrong.
         if counts.failed == 0 && counts.slow == 0 && state == BreakerState::Closed {
+            return None;
+        }
+        // What comes late is counted beside what made it open, and makes it wait no longer.
+        if state == BreakerState::Open {
             return None;
         }
         let failure_rate = rate(counts.failed, counts, self.minimum);

@@ -78,21 +78,27 @@ impl Model {
         (self.probes_out, self.not_permitted) = (0, 0);
         self.window = match state {
             BreakerState::HalfOpen => Ok(self.settings.probes),
+            BreakerState::Disabled | BreakerState::ForcedOpen => Ok(0),
             _ => self.settings.window,
         };
     }
 
+    fn pass(&mut self, seconds: u64) {
+        self.now += seconds;
+        let Some(wait) = self.settings.max_wait_in_half_open else {
+            return;
+        };
+        let end = self.since + wait;
+        if self.state == BreakerState::HalfOpen && end <= self.now {
+            self.enter(BreakerState::Open);
+            self.since = end;
+        }
+    }
+
     fn ask(&mut self) -> bool {
         let waited = self.now - self.since;
-        let max_wait = self.settings.max_wait_in_half_open;
-        match self.state {
-            BreakerState::Open if waited >= self.settings.wait_in_open => {
-                self.enter(BreakerState::HalfOpen);
-            }
-            BreakerState::HalfOpen if max_wait.is_some_and(|wait| waited >= wait) => {
-                self.enter(BreakerState::Open);
-            }
-            _ => {}
+        if self.state == BreakerState::Open && waited >= self.settings.wait_in_open {
+            self.enter(BreakerState::HalfOpen);
         }
         let is_permitted = match self.state {
             BreakerState::Open | BreakerState::ForcedOpen => false,
@@ -105,19 +111,24 @@ impl Model {
     }
 
     fn end(&mut self, age: usize, end: End) {
-        if age != self.age || self.state == BreakerState::Disabled {
-            return;
-        }
         let End::Told { failed, slow } = end else {
-            self.probes_out -= u32::from(self.state == BreakerState::HalfOpen);
+            let is_probe = age == self.age && self.state == BreakerState::HalfOpen;
+            self.probes_out -= u32::from(is_probe);
             return;
         };
+        if matches!(
+            self.state,
+            BreakerState::Disabled | BreakerState::ForcedOpen
+        ) || self.window == Ok(0)
+        {
+            return;
+        }
         self.calls.push((self.now, failed, slow));
         let (failure_rate, slow_call_rate) = self.rates();
         let is_exceeded = failure_rate.is_some_and(|rate| rate >= self.settings.failure_rate)
             || slow_call_rate.is_some_and(|rate| rate >= self.settings.slow_call_rate);
         match self.state {
-            BreakerState::MetricsOnly => {}
+            BreakerState::MetricsOnly | BreakerState::Open => {}
             _ if is_exceeded => self.enter(BreakerState::Open),
             BreakerState::HalfOpen if failure_rate.is_some() && slow_call_rate.is_some() => {
                 self.enter(BreakerState::Closed);
@@ -211,7 +222,7 @@ async fn play(settings: Settings, acts: Vec<Act>) {
             }
             Act::Pass(seconds) => {
                 pass(Duration::from_secs(seconds)).await;
-                model.now += seconds;
+                model.pass(seconds);
             }
             Act::Enter(state) => {
                 breaker.transition_to(state);

@@ -165,13 +165,39 @@ async fn a_half_open_breaker_that_waits_too_long_for_its_probes_opens_again() {
         .unwrap();
     breaker.transition_to(BreakerState::HalfOpen);
     let probe = breaker.try_acquire().unwrap();
-    pass(seconds(5)).await;
+    pass(seconds(7)).await;
+    assert_eq!(breaker.state(), BreakerState::Open);
     let refused = breaker.try_acquire().map(drop).unwrap_err();
     assert_eq!(refused.state, BreakerState::Open);
-    assert_eq!(refused.retry_after, Some(seconds(60)));
-    // It was of the half-open state that is over.
+    // It has been open for 2 s, though nobody looked.
+    assert_eq!(refused.retry_after, Some(seconds(58)));
     probe.success(seconds(5));
     assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_ends_late_counts_in_the_state_in_which_the_breaker_is_by_then() {
+    let breaker = small();
+    let mut early: Vec<_> = (0..3).map(|_| breaker.try_acquire().unwrap()).collect();
+    breaker.transition_to(BreakerState::Open);
+    early.pop().unwrap().failure(seconds(0));
+    assert_eq!(breaker.metrics().failed, 1);
+    assert_eq!(breaker.state(), BreakerState::Open);
+    breaker.transition_to(BreakerState::HalfOpen);
+    for permit in early {
+        permit.success(seconds(0));
+    }
+    assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_open_breaker_has_only_its_own_permits_back() {
+    let breaker = small();
+    let early = breaker.try_acquire().unwrap();
+    breaker.transition_to(BreakerState::HalfOpen);
+    drop(early);
+    let permits: Vec<_> = (0..3).map(|_| breaker.try_acquire().ok()).collect();
+    assert_eq!(permits.iter().flatten().count(), 2);
 }
 
 #[tokio::test(start_paused = true)]

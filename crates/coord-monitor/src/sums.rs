@@ -1,0 +1,166 @@
+//! What topics have counted, summed up by the rows that there may be, while the bus shows it: of ten
+//! thousand topics no list is made.
+
+use std::sync::Arc;
+
+use coord_bus::{Bus, SubscriberStats, TopicStats};
+
+use crate::OTHER;
+use crate::topics::{MAX_SUBSCRIBERS, MAX_TOPICS};
+
+/// By name.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) rows: Vec<Sum>,
+}
+
+/// What is summed up in one row.
+#[derive(Debug)]
+pub(crate) struct Sum {
+    pub(crate) topic: String,
+    pub(crate) counts: Counts,
+    /// By label, where they are asked for and the row is of one topic.
+    pub(crate) subscribers: Vec<(String, Counts)>,
+}
+
+/// What a topic, or several, have counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// Over how many topics, or subscribers.
+    pub(crate) of: usize,
+    pub(crate) published: u64,
+    pub(crate) delivered: u64,
+    pub(crate) conflated: u64,
+    pub(crate) dropped: u64,
+    pub(crate) depth: u64,
+    pub(crate) lag: u64,
+    pub(crate) waiting_publishers: usize,
+}
+
+impl Sums {
+    /// Those of the topics that are known to have a row, by name, and then of as many more as may have
+    /// one; the others are in one.
+    pub(crate) fn of_topics(bus: &dyn Bus, known: &[Arc<str>]) -> Self {
+        Self::of(bus, known, |_| Vec::new())
+    }
+
+    /// The same, with what each subscriber has counted.
+    pub(crate) fn of_topics_and_subscribers(bus: &dyn Bus, known: &[Arc<str>]) -> Self {
+        Self::of(bus, known, |topic| by_label(&topic.subscribers))
+    }
+
+    fn of(
+        bus: &dyn Bus,
+        known: &[Arc<str>],
+        subscribers: impl Fn(&TopicStats) -> Vec<(String, Counts)>,
+    ) -> Self {
+        let mut room = MAX_TOPICS.saturating_sub(known.len());
+        let mut rows: Vec<Sum> = Vec::with_capacity(known.len());
+        let mut other = Counts::default();
+        // Both are in the order of their names: of 10,000 topics, none has to be searched for.
+        let mut known = known.iter().peekable();
+        bus.for_each_stats(&mut |topic| {
+            while known.next_if(|row| ***row < *topic.topic).is_some() {}
+            let has_row = known.peek().is_some_and(|row| ***row == *topic.topic);
+            if !has_row && room == 0 {
+                other.add(topic);
+                return;
+            }
+            room -= usize::from(!has_row);
+            let mut counts = Counts::default();
+            counts.add(topic);
+            rows.push(Sum {
+                topic: topic.topic.clone(),
+                counts,
+                subscribers: subscribers(topic),
+            });
+        });
+        debug_assert!(
+            rows.is_sorted_by(|a, b| a.topic <= b.topic),
+            "a bus shows them by name"
+        );
+        let mut sums = Self { rows };
+        if other.of > 0 {
+            sums.merge_other(&other);
+        }
+        sums
+    }
+
+    /// A topic may be called so, too.
+    fn merge_other(&mut self, other: &Counts) {
+        match self.place(OTHER) {
+            Ok(place) => self.rows[place].counts.merge(other),
+            Err(place) => {
+                let sum = Sum {
+                    topic: OTHER.to_owned(),
+                    counts: *other,
+                    subscribers: Vec::new(),
+                };
+                self.rows.insert(place, sum);
+            }
+        }
+    }
+
+    fn place(&self, topic: &str) -> Result<usize, usize> {
+        self.rows.binary_search_by(|sum| (*sum.topic).cmp(topic))
+    }
+
+    pub(crate) fn get(&self, topic: &str) -> Option<&Sum> {
+        Some(&self.rows[self.place(topic).ok()?])
+    }
+}
+
+/// Those of the same name, or from the same place, are one row.
+fn by_label(stats: &[SubscriberStats]) -> Vec<(String, Counts)> {
+    let mut rows: Vec<(String, Counts)> = Vec::with_capacity(stats.len().min(MAX_SUBSCRIBERS + 1));
+    for subscriber in stats {
+        let mut label = subscriber.label();
+        let mut place = rows.iter().position(|(known, _)| *known == label);
+        if place.is_none() && rows.len() >= MAX_SUBSCRIBERS {
+            OTHER.clone_into(&mut label);
+            place = rows.iter().position(|(known, _)| *known == label);
+        }
+        let place = place.unwrap_or_else(|| {
+            rows.push((label, Counts::default()));
+            rows.len() - 1
+        });
+        let ledger = &subscriber.ledger;
+        rows[place].1.merge(&Counts {
+            of: 1,
+            delivered: ledger.delivered,
+            conflated: ledger.conflated,
+            dropped: ledger.dropped.by_overflow(),
+            lag: ledger.in_flight,
+            ..Counts::default()
+        });
+    }
+    rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    rows
+}
+
+impl Counts {
+    fn add(&mut self, topic: &TopicStats) {
+        let lags = topic.subscribers.iter().map(|each| each.ledger.in_flight);
+        self.merge(&Self {
+            of: 1,
+            published: topic.published,
+            delivered: topic.ledger.delivered,
+            conflated: topic.ledger.conflated,
+            dropped: topic.ledger.dropped.by_overflow(),
+            depth: topic.depth,
+            lag: lags.max().unwrap_or_default(),
+            waiting_publishers: topic.waiting_publishers,
+        });
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.of += other.of;
+        self.published += other.published;
+        self.delivered += other.delivered;
+        self.conflated += other.conflated;
+        self.dropped += other.dropped;
+        self.depth += other.depth;
+        self.lag = self.lag.max(other.lag);
+        self.waiting_publishers += other.waiting_publishers;
+    }
+}
