@@ -1,6 +1,7 @@
 //! Steps that somebody skips, wherever they are, and what becomes of those that need them.
 
-use std::num::NonZeroUsize;
+mod racing;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,9 +10,8 @@ use coord_bus::time::{sleep, timeout};
 use coord_bus::vocabulary::WORKFLOW_EVENTS;
 use coord_bus::{BusExt, EventLog, LocalBus};
 use coord_workflow::{
-    Command, DEFAULT_LEASE_TTL, Durable, OnExhausted, OnFailure, Outcome, Retry, Run, RunId,
-    SkipReason, Status, StepContext, StepError, StepPhase, StepState, Why, Workflow,
-    WorkflowOrchestrator,
+    Command, DEFAULT_LEASE_TTL, Durable, OnExhausted, OnFailure, Outcome, Retry, RunId, SkipReason,
+    Status, StepContext, StepError, StepPhase, StepState, Why, Workflow, WorkflowOrchestrator,
 };
 
 use crate::crashes::{Failing, paused};
@@ -371,61 +371,6 @@ async fn the_time_of_a_run_that_was_paused_for_a_step_counts_from_when_that_was_
     let outcome = run.outcome().await.unwrap();
     assert_eq!(outcome.status, Status::TimedOut);
     assert_eq!(outcome.duration, HOUR + SECOND * 10);
-}
-
-/// Runs `holder`, which has the only permit of `gpu` and the place of all runs, and then `x` and `next`,
-/// which need the permit too.
-async fn scarce(places: Option<usize>) -> (Run, Run, WorkflowOrchestrator) {
-    let bus = LocalBus::new();
-    let mut builder = WorkflowOrchestrator::builder(&bus).resource("gpu", 1);
-    if let Some(places) = places.and_then(NonZeroUsize::new) {
-        builder = builder.total_concurrency(places);
-    }
-    let process = builder.build().unwrap();
-    let run = |names: &[&str]| {
-        let mut workflow = Workflow::builder("scarce");
-        for name in names {
-            workflow.step(*name).resource("gpu", 1).run(async || {
-                sleep(SECOND).await;
-                Ok::<_, StepError>(())
-            });
-        }
-        let workflow: Workflow = workflow.build().unwrap();
-        process.start_workflow(&workflow, ()).unwrap()
-    };
-    let first = run(&["holder"]);
-    settle().await;
-    let second = run(&["x", "next"]);
-    settle().await;
-    (first, second, process)
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_step_that_waits_for_permits_or_a_place_is_skipped_and_keeps_them_from_nobody() {
-    for places in [None, Some(1)] {
-        let (first, second, process) = scarce(places).await;
-        second.tell(skip("x")).await.unwrap();
-        settle().await;
-        let phase = second.view().unwrap().step("x").unwrap().phase;
-        assert_eq!(phase, StepPhase::Skipped, "{places:?}");
-        assert!(first.outcome().await.unwrap().is_completed());
-        second.tell(skip("next")).await.unwrap();
-        let outcome = timeout(SECOND * 10, second.outcome())
-            .await
-            .unwrap()
-            .unwrap();
-        assert!(outcome.is_completed(), "{places:?}");
-        // What they waited for is there for others.
-        let mut workflow = Workflow::builder("later");
-        workflow
-            .step("later")
-            .resource("gpu", 1)
-            .run(async || Ok::<_, StepError>(()));
-        let workflow: Workflow = workflow.build().unwrap();
-        let run = process.start_workflow(&workflow, ()).unwrap();
-        let outcome = timeout(SECOND * 10, run.outcome()).await.unwrap();
-        assert!(outcome.unwrap().is_completed(), "{places:?}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
