@@ -8,11 +8,12 @@ use serde::Serialize;
 use crate::Settings;
 use crate::ledger::{Ledger, LedgerHandle};
 
-/// What became of the events of one topic, in all its streams that there are and have been.
+/// What became of the events of one topic, in all its streams that there are and have been; or of the
+/// items of streams that are [watched](crate::EventStreamOptimizer::watch) under one name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StreamStats {
-    /// The topic's name.
+    /// The topic's name, or the name of what is watched.
     pub topic: String,
     /// The sum of its streams' ledgers: what three streams took counts three times.
     pub ledger: Ledger,

@@ -75,6 +75,24 @@ pub enum OptimizeError {
         /// The topic.
         topic: String,
     },
+    /// The name is that of a topic where streams were to be watched under it, or the other way round.
+    #[error(
+        "`{name}` cannot be both a topic that is optimized and the name of streams that are watched: \
+         watch these under another name"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The stream is watched already.
+    #[error(
+        "the stream cannot be watched as `{name}`: it is watched already, and can be once; watch each \
+         stream where it is made"
+    )]
+    Watched {
+        /// The name that was asked for.
+        name: String,
+    },
     /// A topic cannot be optimized into itself.
     #[error(
         "topic `{topic}` cannot be optimized into itself: what comes out would go in again; name \

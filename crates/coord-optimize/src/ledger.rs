@@ -1,7 +1,7 @@
 //! What became of each item: a [`Ledger`], and how to read it from elsewhere.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
@@ -130,18 +130,45 @@ impl Ledger {
 
 /// The ledger of a stream, or of several together, wherever they are now. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct LedgerHandle(Arc<Mutex<Ledger>>);
+pub struct LedgerHandle(Arc<Mutex<Told>>);
+
+/// What a handle has been told.
+#[derive(Debug, Default)]
+struct Told {
+    ledger: Ledger,
+    /// A sum to which it is passed on. That is no handle that anybody else has, so there is no ring.
+    sum: Option<LedgerHandle>,
+}
 
 impl LedgerHandle {
     /// What became of the items so far. Once the stream is gone, what it held is
     /// [`discarded`](Dropped::discarded).
     pub fn ledger(&self) -> Ledger {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.told().ledger
+    }
+
+    /// Adds it to this sum: what it has by now, and what changes from now on. Whether it does, as it
+    /// can be added to one sum only.
+    pub(crate) fn add_to(&self, sum: &Self) -> bool {
+        let mut told = self.told();
+        let is_free = told.sum.is_none();
+        if is_free {
+            sum.add_change(&Ledger::default(), &told.ledger);
+            told.sum = Some(sum.clone());
+        }
+        is_free
     }
 
     fn add_change(&self, before: &Ledger, after: &Ledger) {
-        let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sum.add_change(before, after);
+        let mut told = self.told();
+        told.ledger.add_change(before, after);
+        if let Some(sum) = &told.sum {
+            sum.add_change(before, after);
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,7 +192,9 @@ impl Books {
         let told = self.ledger;
         let handle = self.handle.get_or_insert_with(|| {
             self.told = told;
-            LedgerHandle(Arc::new(Mutex::new(told)))
+            let handle = LedgerHandle::default();
+            handle.add_change(&Ledger::default(), &told);
+            handle
         });
         handle.clone()
     }

@@ -39,7 +39,7 @@
 //! | `rate` | how often something may happen: [`Rate`] |
 //! | `pace`, `conflated`, `pump` | the streams of a topic: [`Batches`], [`Conflated`]; from one topic into another |
 //! | `account` | what the streams of a topic share: [`StreamStats`] |
-//! | `telling` | what became of events, as reports on `stream-report` |
+//! | `telling` | what became of events, and of the items of any [watched](EventStreamOptimizer::watch) stream, as reports on `stream-report` |
 //! | `error` | what can go wrong: [`OptimizeError`] |
 //!
 //! # Promises

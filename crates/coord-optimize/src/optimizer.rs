@@ -195,8 +195,61 @@ impl EventStreamOptimizer {
         Ok(())
     }
 
-    /// What became of the events of each topic that was configured or subscribed to, by name.
-    /// Streams count once a poll, so these are exact whenever none is being polled.
+    /// Counts under this name what becomes of the items of any operator, on whatever stream: in
+    /// [`statistics`](Self::statistics) and in the reports of [`report_every`](Self::report_every),
+    /// from its first item on. Streams of one name are added up, also those that are gone, as those
+    /// of a topic are. A name is kept as long as the optimizer is.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimizeError::NameTaken`] where the name is that of a topic which was configured or
+    /// subscribed to, and [`OptimizeError::Watched`] where the stream is watched already;
+    /// [`OptimizeError::TooManyTopics`], to which names count.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::sync::Arc;
+    /// # use coord_bus::LocalBus;
+    /// use coord_optimize::{EventStreamOptimizer, OptimizeExt};
+    /// use tokio_stream::{StreamExt, iter};
+    ///
+    /// let optimizer = EventStreamOptimizer::new(Arc::new(LocalBus::new()));
+    /// let mut changes = iter([1, 1, 2]).distinct_until_changed();
+    /// optimizer.watch("changes", &changes.ledger_handle())?;
+    ///
+    /// while changes.next().await.is_some() {}
+    /// let stream = &optimizer.statistics()[0];
+    /// assert_eq!((&*stream.topic, stream.ledger.dropped.repeated), ("changes", 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn watch(&self, name: &str, stream: &LedgerHandle) -> Result<(), OptimizeError> {
+        let mut topics = self.topics();
+        let known = topics.get(name);
+        if known.is_some_and(|entry| entry.topic.is_some()) {
+            let name = name.to_owned();
+            return Err(OptimizeError::NameTaken { name });
+        }
+        if known.is_none() && topics.len() >= MAX_TOPICS {
+            let topic = name.to_owned();
+            return Err(OptimizeError::TooManyTopics { topic });
+        }
+        let sum = known.map_or_else(LedgerHandle::default, |entry| entry.ledger.clone());
+        if !stream.add_to(&sum) {
+            let name = name.to_owned();
+            return Err(OptimizeError::Watched { name });
+        }
+        let entry = Entry {
+            ledger: sum,
+            topic: None,
+        };
+        topics.entry(name.into()).or_insert(entry);
+        Ok(())
+    }
+
+    /// What became of the events of each topic that was configured or subscribed to, and of the items
+    /// of each stream that is [watched](Self::watch), by name. Streams count once a poll, so these are exact whenever none is being polled.
     pub fn statistics(&self) -> Vec<StreamStats> {
         let topics = self.topics();
         let stats = topics.iter().map(|(topic, entry)| StreamStats {
@@ -279,11 +332,15 @@ impl EventStreamOptimizer {
     fn account<E: Event>(&self, topic: &Topic<E>) -> Result<Arc<Account<E>>, OptimizeError> {
         let mut topics = self.topics();
         if let Some(entry) = topics.get(topic.name()) {
-            let account = Arc::clone(&entry.account).downcast();
+            let Some(known) = &entry.topic else {
+                let name = topic.name().to_owned();
+                return Err(OptimizeError::NameTaken { name });
+            };
+            let account = Arc::clone(&known.account).downcast();
             return account.map_err(|_| OptimizeError::EventType {
                 topic: topic.name().to_owned(),
                 event: type_name::<E>(),
-                known: entry.event,
+                known: known.event,
             });
         }
         if topics.len() >= MAX_TOPICS {
@@ -292,10 +349,13 @@ impl EventStreamOptimizer {
         }
         let ledger = LedgerHandle::default();
         let account = Arc::new(Account::<E>::new(ledger.clone()));
-        let entry = Entry {
+        let known = KnownTopic {
             account: account.clone(),
             event: type_name::<E>(),
+        };
+        let entry = Entry {
             ledger,
+            topic: Some(known),
         };
         topics.insert(topic.name().into(), entry);
         Ok(account)
@@ -306,12 +366,18 @@ impl EventStreamOptimizer {
     }
 }
 
-/// What is known of a topic, whatever its events.
+/// What is known under a name.
 struct Entry {
+    ledger: LedgerHandle,
+    /// `None` where streams are watched under the name.
+    topic: Option<KnownTopic>,
+}
+
+/// What is known of a topic, whatever its events.
+struct KnownTopic {
     /// An `Account<E>`.
     account: Arc<dyn Any + Send + Sync>,
     event: &'static str,
-    ledger: LedgerHandle,
 }
 
 impl fmt::Debug for EventStreamOptimizer {

@@ -27,7 +27,7 @@ pub struct StreamReport {
 /// `received + held_before = given_out + merged + dropped + held`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamFigures {
-    /// The topic.
+    /// The topic, or the name under which the stream is watched.
     pub stream: String,
     /// Events taken.
     pub received: u64,

@@ -7,9 +7,9 @@ use coord_bus::time::{self, ManualClock};
 use coord_bus::vocabulary::{STREAM_REPORT, StreamFigures, StreamReport};
 use coord_bus::{Bus, BusExt, LocalBus, Publisher, TaskScope, Timestamp, Topic};
 use coord_optimize::{
-    Batches, EventStreamOptimizer, MAX_PERIOD, MAX_REPORTED, OptimizeError, Settings,
+    Batches, EventStreamOptimizer, MAX_PERIOD, MAX_REPORTED, OptimizeError, OptimizeExt, Settings,
 };
-use tokio_stream::StreamExt;
+use tokio_stream::{StreamExt, iter};
 
 use crate::stage::ms;
 
@@ -134,6 +134,72 @@ async fn of_too_many_topics_those_that_received_most_are_told() {
     assert_eq!((report.streams.len(), report.unlisted), (MAX_REPORTED, 10));
     assert_eq!(report.streams[0].stream, "topic-010");
     assert!(report.streams.is_sorted_by_key(|stream| &stream.stream));
+}
+
+#[tokio::test(start_paused = true)]
+async fn operators_on_any_stream_are_told_of_where_they_are_watched() {
+    let stage = Stage::new();
+    let mut reports = stage.bus.subscribe(&STREAM_REPORT).unwrap();
+    let mut batches = iter([1, 2, 3]).batch(2, ms(10));
+    let mut groups = iter([1, 2, 3]).group_by(|number| number % 2);
+    batches.next().await.unwrap();
+    stage
+        .optimizer
+        .watch("a", &batches.ledger_handle())
+        .unwrap();
+    stage.optimizer.watch("b", &groups.ledger_handle()).unwrap();
+    let mut odd = groups.next().await.unwrap();
+    odd.next().await.unwrap();
+
+    let of = |stream: &str, received, given_out, held| StreamFigures {
+        stream: stream.to_owned(),
+        held,
+        ..figures(received, given_out, 0)
+    };
+    // What came before is among it.
+    let told = reports.recv().await.unwrap().streams.clone();
+    let by_now = groups.ledger();
+    assert!(by_now.is_balanced() && by_now.received > 0, "{by_now:?}");
+    let grouped = of("b", by_now.received, by_now.given_out, by_now.held);
+    assert_eq!(told, [of("a", 2, 2, 0), grouped]);
+
+    // Of two of one name the sum is told, also when one is gone.
+    drop(batches);
+    let mut repeats = iter([7, 7, 7]).distinct_until_changed();
+    stage
+        .optimizer
+        .watch("a", &repeats.ledger_handle())
+        .unwrap();
+    while repeats.next().await.is_some() {}
+    let mut repeated = figures(3, 1, 2);
+    repeated.stream = "a".to_owned();
+    assert_eq!(reports.recv().await.unwrap().streams, [repeated]);
+    let stats = &stage.optimizer.statistics()[0];
+    assert_eq!((&*stats.topic, stats.ledger.received), ("a", 5));
+}
+
+#[tokio::test]
+async fn a_stream_is_watched_once_and_under_no_name_of_a_topic() {
+    let optimizer = EventStreamOptimizer::new(Arc::new(LocalBus::new()));
+    optimizer.configure(&LINES, Settings::new()).unwrap();
+    let mut repeats = iter([7, 7]).distinct_until_changed();
+    let handle = repeats.ledger_handle();
+    let refused = optimizer.watch("lines", &handle).unwrap_err();
+    assert!(matches!(refused, OptimizeError::NameTaken { .. }));
+    optimizer.watch("repeats", &handle).unwrap();
+    let refused = optimizer.watch("again", &handle).unwrap_err();
+    assert!(matches!(refused, OptimizeError::Watched { .. }));
+    let refused = optimizer
+        .subscribe(&LINES.with_name("repeats"))
+        .unwrap_err();
+    assert!(refused.to_string().contains("`repeats`"), "{refused}");
+    // What was refused left nothing behind.
+    while repeats.next().await.is_some() {}
+    let stats = optimizer.statistics();
+    let counts = stats
+        .iter()
+        .map(|stream| (&*stream.topic, stream.ledger.received));
+    assert!(counts.eq([("lines", 0), ("repeats", 2)]), "{stats:?}");
 }
 
 #[tokio::test(start_paused = true)]
