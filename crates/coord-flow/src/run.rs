@@ -210,14 +210,13 @@ struct Ready<U> {
     origin: Origin,
 }
 
-/// What comes out of the stages.
+/// What becomes of an item that has come out of the stages.
 enum Next<U> {
     Publish(Ready<U>),
     /// More than one, which wait.
     Several,
     FilteredOut,
     Failed(Box<Failed>),
-    End,
 }
 
 /// What has to be waited for, or seen to.
@@ -253,12 +252,16 @@ impl<S: Stage<Out: Event>> Hand<S> {
     ) -> Poll<Turn<'a, S::Out>> {
         loop {
             for _ in 0..AT_ONCE_MAX {
-                let ready = match ready!(self.next(cx)) {
+                let next = match ready!(self.pull(cx)) {
+                    Pulled::Item(item, origin) => self.ready(item, origin),
+                    Pulled::Failed(failed) => return Poll::Ready(Turn::Failed(failed)),
+                    Pulled::End => return Poll::Ready(Turn::End),
+                };
+                let ready = match next {
                     Next::Publish(ready) => ready,
                     Next::FilteredOut => continue,
                     Next::Several => return Poll::Ready(Turn::Several),
                     Next::Failed(failed) => return Poll::Ready(Turn::Failed(failed)),
-                    Next::End => return Poll::Ready(Turn::End),
                 };
                 let origin = ready.origin;
                 let mut publishing = sinks[ready.to].publish_with(ready.envelope);
@@ -278,15 +281,11 @@ impl<S: Stage<Out: Event>> Hand<S> {
 
     /// What comes next, of the stages.
     #[inline]
-    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Next<S::Out>> {
+    fn pull(&mut self, cx: &mut Context<'_>) -> Poll<Pulled<S::Out>> {
         loop {
             let asked = self.way.course.asked();
             match self.stages.poll_next(cx, &self.way) {
-                Poll::Ready(Pulled::Item(item, origin)) => {
-                    return Poll::Ready(self.ready(item, origin));
-                }
-                Poll::Ready(Pulled::Failed(failed)) => return Poll::Ready(Next::Failed(failed)),
-                Poll::Ready(Pulled::End) => return Poll::Ready(Next::End),
+                Poll::Ready(pulled) => return Poll::Ready(pulled),
                 Poll::Pending => {
                     self.way.course.sleep(cx.waker());
                     // Asked while it looked, it looks again.
@@ -400,11 +399,16 @@ impl<S: Stage<Out: Event>> Hand<S> {
             return;
         }
         for _ in 0..AT_ONCE_MAX {
-            match catch_unwind(AssertUnwindSafe(|| self.next(cx))) {
-                Ok(Poll::Ready(Next::Publish(ready))) => self.waiting.push_back(ready),
-                Ok(Poll::Ready(Next::Several | Next::FilteredOut)) => {}
-                Ok(Poll::Ready(Next::Failed(failed))) => self.fail_now(&failed),
-                Ok(Poll::Ready(Next::End) | Poll::Pending) => return,
+            let next = || match self.pull(cx) {
+                Poll::Ready(Pulled::Item(item, origin)) => Some(self.ready(item, origin)),
+                Poll::Ready(Pulled::Failed(failed)) => Some(Next::Failed(failed)),
+                Poll::Ready(Pulled::End) | Poll::Pending => None,
+            };
+            match catch_unwind(AssertUnwindSafe(next)) {
+                Ok(Some(Next::Publish(ready))) => self.waiting.push_back(ready),
+                Ok(Some(Next::Several | Next::FilteredOut)) => {}
+                Ok(Some(Next::Failed(failed))) => self.fail_now(&failed),
+                Ok(None) => return,
                 Err(panic) => self.fail_now(&self.way.caught(&*panic)),
             }
             while self.waiting.len() > LOOP_HELD_MAX
