@@ -14,7 +14,8 @@ use coordination::workflow::OnFailure;
 pub(crate) use audit::{AuditArgs, AuditCommand, AuditOutput};
 
 use crate::select::Selection;
-use value::{json, key_value, since};
+pub(crate) use value::Grep;
+use value::{grep, json, key_value, since};
 
 /// Runs real processes as workflows in a terminal.
 ///
@@ -66,6 +67,8 @@ pub(crate) enum Command {
     Continue(OfRun),
     /// Send a run a signal that one of its steps waits for.
     Signal(SignalArgs),
+    /// Skip a step of a run: it is not run, or not again, and what needs it goes on.
+    Skip(SkipArgs),
     /// Check a journal, or export what is in it.
     Journal {
         #[command(subcommand)]
@@ -340,6 +343,18 @@ pub(crate) struct LogsArgs {
     /// The step or service, with what undoes it; by default all of them, each line behind its name.
     pub(crate) step: Option<String>,
 
+    /// Only lines in which this regular expression matches.
+    #[arg(long, short, value_name = "REGEX", value_parser = grep)]
+    pub(crate) grep: Option<Grep>,
+
+    /// Let `--grep` take capitals and small letters for the same.
+    #[arg(long, short, requires = "grep")]
+    pub(crate) ignore_case: bool,
+
+    /// Only lines in which it does not match.
+    #[arg(long, short = 'v', requires = "grep")]
+    pub(crate) invert_match: bool,
+
     /// Go on with what is printed until the run has ended.
     #[arg(long, short)]
     pub(crate) follow: bool,
@@ -368,6 +383,15 @@ pub(crate) struct LogsArgs {
     /// For programs: each line as an object.
     #[arg(long, conflicts_with = "timestamps")]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SkipArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// The step.
+    pub(crate) step: String,
 }
 
 #[derive(Debug, Clone, clap::Args)]

@@ -1,4 +1,4 @@
-//! What a person at the screen does with a step that runs: stop it, or run it again.
+//! What a person at the screen does with a step that runs: stop it, run it again, or skip it.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,8 @@ pub(crate) enum Wish {
     Stop(String),
     /// That it is tried again, of which every attempt has failed, with all others of which that is so.
     Retry(String),
+    /// That it is not run, or not again, and what needs it goes on.
+    Skip(String),
     /// That it has the signal for which it waits.
     Signal {
         step: String,

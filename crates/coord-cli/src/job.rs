@@ -278,7 +278,7 @@ impl Job {
                 _ if call.context.token().is_cancelled() => return ended,
                 Some(Wish::Restart(_)) => {}
                 Some(Wish::Stop(_)) => return Err(StepError::from(StoppedByHand).permanent()),
-                Some(Wish::Retry(_) | Wish::Signal { .. }) | None => return ended,
+                Some(Wish::Retry(_) | Wish::Skip(_) | Wish::Signal { .. }) | None => return ended,
             }
         }
     }

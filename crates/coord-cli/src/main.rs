@@ -40,7 +40,7 @@ mod exit_code;
 use clap::Parser;
 use coordination::patterns::process::Watchdog;
 
-use args::{Args, Command, SignalArgs};
+use args::{Args, Command, SignalArgs, SkipArgs};
 use coordination::workflow::Command as Tell;
 use exit_code::ExitCode;
 
@@ -79,6 +79,10 @@ fn main() -> std::process::ExitCode {
         Command::Signal(args) => {
             let SignalArgs { of, name, payload } = args;
             runs::tell(&of, Tell::Signal { name, payload }).into()
+        }
+        Command::Skip(args) => {
+            let SkipArgs { of, step } = args;
+            runs::tell(&of, Tell::Skip { step }).into()
         }
         Command::Journal { of } => journal::journal(&of).into(),
         Command::Audit { of } => audit::audit(&of).into(),

@@ -11,11 +11,13 @@
 //!           │        ▼  │
 //!           │       pausing, or exhausted ─▶ cancelled
 //!           └──▶ skipped, failed (by its condition), or cancelled
+//!       whatever is not over ─▶ skipped, where somebody asks for that
 //! run:   going on ─▶ stopped (nothing begins) ─▶ finished
 //! ```
 
 mod admits;
 mod branches;
+mod cut_off;
 mod held;
 mod parts;
 mod retry;
@@ -81,8 +83,9 @@ pub(crate) enum Fact {
     },
     /// Somebody has: what is exhausted has all its attempts again.
     Continued { at: u64 },
-    /// A step is not to run: its condition says so, or an input is missing.
-    Skipped { step: usize, at: u64 },
+    /// A step is not to run, or not again: its condition says so, or an input is missing, or somebody
+    /// `asked` for that.
+    Skipped { step: usize, at: u64, asked: bool },
     /// A step was stopped, or never began, because the run was.
     Cancelled { step: usize, at: u64 },
     /// No further step begins.
@@ -93,6 +96,8 @@ pub(crate) enum Fact {
     Undone { step: usize },
     /// It could not be undone.
     UndoFailed { step: usize, error: StepError },
+    /// Who drove the run has left it as it is, in order: what is under way was stopped for that.
+    Suspended,
     /// Somebody took up the run from who had it: what was under way is as if it had not begun.
     Claimed,
     /// The run has come to its end.
@@ -145,6 +150,8 @@ pub(crate) struct Record {
     pub(crate) is_blocked: bool,
     /// Of those that it needs any of, one has failed, or is blocked.
     any_failed: bool,
+    /// It was skipped because somebody asked for that.
+    is_asked: bool,
     /// How many of the steps that it needs are not over, and one more while it waits for any of
     /// some.
     missing: u32,
@@ -165,6 +172,11 @@ impl Record {
     /// Whether an attempt at it has ever begun, here or in a process that is gone.
     pub(crate) fn has_begun(&self) -> bool {
         self.started != NEVER
+    }
+
+    /// Whether it waits for the end of something that it needs.
+    pub(crate) fn waits_for_others(&self) -> bool {
+        self.phase == Phase::Waiting && self.missing > 0
     }
 
     /// Whether it can only be skipped.
@@ -195,6 +207,10 @@ pub(crate) struct Course {
     heartbeats: BTreeMap<usize, Arc<str>>,
     /// How often in a row each step was under way when the process that drove the run ended.
     cut_off: BTreeMap<usize, u32>,
+    /// The same of undoing a step.
+    undo_cut_off: u32,
+    /// Whether nobody drives it, because who did has left it in order.
+    is_suspended: bool,
     /// Set when no further step may begin.
     stopped: Option<Status>,
     finished: Option<u64>,
@@ -217,6 +233,7 @@ impl Course {
             none_completed: false,
             is_blocked: false,
             any_failed: false,
+            is_asked: false,
             missing,
             any_left: step.needs_any.len() as u32,
             attempts: 0,
@@ -236,6 +253,8 @@ impl Course {
             completed: Vec::with_capacity(plan.steps.len()),
             heartbeats: BTreeMap::new(),
             cut_off: BTreeMap::new(),
+            undo_cut_off: 0,
+            is_suspended: false,
             stopped: None,
             finished: None,
             timed_from: None,
@@ -308,8 +327,11 @@ impl Course {
         inputs.find(is_missing)
     }
 
-    /// Why a step that is ready can only be skipped, whatever its condition says.
+    /// Why a step that is ready can only be skipped, or was, whatever its condition says.
     pub(crate) fn ruled_out<'p>(&self, plan: &'p Plan, step: usize) -> Option<SkipReason<'p>> {
+        if self.steps[step].is_asked {
+            return Some(SkipReason::Asked);
+        }
         let missing = self.missing_input(plan, step);
         let missing = missing.map(|input| SkipReason::MissingInput(&plan.steps[input].id));
         let none = self.steps[step].none_completed;
@@ -408,8 +430,14 @@ impl Course {
                 record.error = Some(Box::new(error));
             }
             Fact::Continued { at } => self.try_anew(at, ready),
-            Fact::Skipped { step, at } => {
+            Fact::Skipped { step, at, asked } => {
+                let was_exhausted = self.steps[step].phase == Phase::Exhausted;
+                self.steps[step].is_asked = asked;
                 self.end_without_output(plan, step, Phase::Skipped, at, ready);
+                if was_exhausted && !self.is_held() {
+                    // For as long as it was paused for a step, its time did not count.
+                    self.timed_from = Some(at);
+                }
             }
             Fact::Cancelled { step, at } => {
                 self.end_without_output(plan, step, Phase::Cancelled, at, ready);
@@ -423,40 +451,15 @@ impl Course {
                     .is_some_and(|last| last as usize != step)
                 {}
             }
-            Fact::Undone { step } => {
-                self.undoing = None;
-                self.steps[step].phase = Phase::Undone;
-            }
+            Fact::Undone { step } => self.end_undoing(step, Phase::Undone),
             Fact::UndoFailed { step, error } => {
-                self.undoing = None;
-                self.steps[step].phase = Phase::NotUndone;
+                self.end_undoing(step, Phase::NotUndone);
                 self.steps[step].error = Some(Box::new(error));
             }
+            Fact::Suspended => self.is_suspended = true,
             Fact::Claimed => self.take_back(plan, ready),
             Fact::Finished { at } => self.finished = Some(at),
             Fact::Retried { from, at } => self.retry(plan, from, at),
-        }
-    }
-
-    /// What was under way has not begun: an attempt that nobody knows the end of is made again,
-    /// under the same number.
-    fn take_back(&mut self, plan: &Plan, mut ready: impl FnMut(usize)) {
-        for (step, record) in self.steps.iter_mut().enumerate() {
-            if record.phase == Phase::Running {
-                if plan.steps[step].takes_place() {
-                    *self.cut_off.entry(step).or_default() += 1;
-                }
-                record.attempts -= 1;
-                record.ended = 0;
-                record.phase = match record.attempts {
-                    0 => Phase::Waiting,
-                    _ => Phase::Pausing,
-                };
-                ready(step);
-            }
-        }
-        if let Some(step) = self.undoing.take() {
-            self.completed.push(step as u32);
         }
     }
 

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use coord_bus::{BusError, EventLogError, Failure, LeaseError};
 
-use crate::RunId;
-
-use crate::Faults;
+use crate::{Faults, RunId, Why};
 
 /// Why a step failed: any error of the step's own, or an [`AttemptError`], or a
 /// [`Panicked`](coord_bus::Panicked).
@@ -40,7 +38,7 @@ pub enum AttemptError {
     /// The run was cancelled while it was going on.
     #[error("it was cancelled")]
     Cancelled,
-    /// It was under way each time when the process that drove its run ended.
+    /// It, or what undoes it, was under way each time when the process that drove its run ended.
     #[error(
         "it was under way {times} times in a row when its process ended, so it may be what ended it \
          (`max_recovery_attempts`)"
@@ -235,6 +233,19 @@ pub enum WorkflowError {
         run: String,
         /// The step.
         step: String,
+    },
+    /// The step has come to its end, or does not begin anyway.
+    #[error(
+        "step `{step}` of run `{run}` was not skipped: {why}; retry the run, once it has finished, to do \
+         it again"
+    )]
+    NotSkipped {
+        /// The run.
+        run: String,
+        /// The step.
+        step: String,
+        /// Where it is.
+        why: Why,
     },
     /// As many signals as may wait for the steps of a run.
     #[error(

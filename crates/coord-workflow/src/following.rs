@@ -48,8 +48,8 @@ const LOOK: Duration = Duration::from_millis(500);
 ///
 /// # What is not there
 ///
-/// What nobody writes down: that a run was left as it is, and that a child began. Who takes up a run
-/// begins it anew, with `run-started`; what was under way has not begun, then.
+/// What nobody writes down: that a run was left as it is by a process that was killed, and that a child
+/// began. Who takes up a run begins it anew, with `run-started`; what was under way has not begun, then.
 pub struct Following {
     journal: RunJournal,
     run: RunId,
@@ -239,8 +239,11 @@ impl Following {
                 };
                 (Some(*at), exhausted)
             }
-            Fact::Skipped { step, at } => {
-                let reason = self.kept.course.ruled_out(&self.plan, *step);
+            Fact::Skipped { step, at, asked } => {
+                let reason = match asked {
+                    true => Some(SkipReason::Asked),
+                    false => self.kept.course.ruled_out(&self.plan, *step),
+                };
                 let reason = reason.unwrap_or(SkipReason::Condition).to_string();
                 let step = id(step);
                 (Some(*at), Transition::StepSkipped { step, reason })
@@ -265,6 +268,7 @@ impl Following {
                 (Some(*at), finished)
             }
             Fact::Retried { at, .. } => (Some(*at), self.begun()),
+            Fact::Suspended => (None, Transition::RunSuspended),
             Fact::Claimed | Fact::Continued { .. } | Fact::Stopped { .. } => return None,
         })
     }

@@ -103,8 +103,10 @@
 //! ```
 //!
 //! - Once [`start_durable`](WorkflowOrchestrator::start_durable) has returned, the run is not lost.
-//! - A step that has completed does not run again. That it has is on the disk before anything begins
-//!   because of it: one sync for all that completed meanwhile, in whichever run.
+//! - A step that has completed does not run again. It has completed once the record of that is on the
+//!   disk, and before that nothing begins because of it: one sync for all that completed meanwhile, in
+//!   whichever run. That is a moment after its function has returned: if the process ends in between,
+//!   the step was under way.
 //! - A step that was under way when its process ended runs again, as the same attempt and with the
 //!   same [idempotency key](StepContext::idempotency_key). Where that happens time and again, the run
 //!   is [paused](OrchestratorBuilder::max_recovery_attempts).
@@ -114,7 +116,8 @@
 //! - A run is taken up with the definition that it was started with, or refused with what differs
 //!   ([`WorkflowError::Changed`]). How often a step is tried, how long it may take and how many run at
 //!   once may be changed meanwhile. What a function does is not seen: that is for you to keep.
-//! - Any process may [look at](RunJournal::view) a run, and [tell](RunJournal::tell) it something.
+//! - Any process may [look at](RunJournal::view) a run, and [tell](RunJournal::tell) it something: to
+//!   pause, to go on, to end, to [skip a step](Command::Skip), or what a step waits for.
 //!
 //! What is published on the bus is what happens; what is in the journal is what lasts. After a crash
 //! an event may have been seen whose fact was not kept, and then it happens again.

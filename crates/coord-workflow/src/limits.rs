@@ -177,6 +177,12 @@ impl RunLimits {
         })
     }
 
+    /// A step waits for nothing any more. Not to be called under the lock of its run.
+    pub(crate) fn withdraw_one(&self, ticket: Ticket) {
+        let granted = self.limits.state().pools.withdraw([ticket].into_iter());
+        self.limits.hand_out(granted);
+    }
+
     /// A run waits for nothing any more. Not to be called under its lock.
     pub(crate) fn withdraw(&self, run: &Shared, tickets: impl Iterator<Item = Ticket>) {
         let mut state = self.limits.state();

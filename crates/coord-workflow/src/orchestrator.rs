@@ -137,9 +137,12 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
     /// more may be what ends the processes: so the run is paused for it, as for one that is
     /// [exhausted](crate::OnExhausted::Pause). Continued, the step is begun again as often.
     ///
-    /// What counts is that in a row: an attempt that fails begins the count anew. That an orchestrator
-    /// is shut down in order counts like a crash, as the journal does not tell the two apart; steps
-    /// that only wait do not count. Undoing a step has no such limit.
+    /// What counts is that in a row: an attempt that fails begins the count anew. Steps that only wait do
+    /// not count, nor does it count that the orchestrator is shut down, if it has come to its end within
+    /// its deadline: that is kept in the journal.
+    ///
+    /// Undoing a step is begun again as often. After that it counts as having failed, with
+    /// [`AttemptError::CutOff`](crate::AttemptError::CutOff), and the other steps are undone.
     #[must_use]
     pub fn max_recovery_attempts(mut self, attempts: u32) -> Self {
         self.max_recovery_attempts = attempts;
@@ -425,7 +428,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::RunFinished`], `TooManySignals`, or what kept the run from being written.
+    /// [`WorkflowError::RunFinished`], `TooManySignals`, `NoSuchStep`, `NotSkipped`, or what kept the run from being written.
     pub async fn tell(&self, command: Command) -> Result<(), WorkflowError> {
         match self.shared.upgrade() {
             Some(shared) if self.goes_on() => shared.tell_run(command).await,

@@ -75,6 +75,8 @@ pub enum SkipReason<'o> {
     MissingInput(&'o str),
     /// It needs any of some steps, and all of them ended without having completed.
     NoneCompleted,
+    /// Somebody said so, with [`Command::Skip`](crate::Command::Skip).
+    Asked,
 }
 
 impl fmt::Display for SkipReason<'_> {
@@ -85,6 +87,7 @@ impl fmt::Display for SkipReason<'_> {
             Self::NoneCompleted => {
                 formatter.write_str("none of the steps that it needs any of has completed")
             }
+            Self::Asked => formatter.write_str("somebody said that it is to be skipped"),
         }
     }
 }

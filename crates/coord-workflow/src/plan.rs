@@ -246,6 +246,11 @@ impl Plan {
         self.on_failure.is_fail_fast() || self.steps[step].critical
     }
 
+    /// The index of the step of this id.
+    pub(crate) fn place(&self, id: &str) -> Option<usize> {
+        self.steps.iter().position(|step| *step.id == *id)
+    }
+
     pub(crate) fn needs(&self) -> &[u32] {
         &self.needs
     }

@@ -23,6 +23,7 @@ pub(crate) const VERSION: u32 = 1;
 
 pub(crate) const RUN_STARTED: &str = "run-started";
 pub(crate) const RUN_CLAIMED: &str = "run-claimed";
+pub(crate) const RUN_SUSPENDED: &str = "run-suspended";
 pub(crate) const RUN_STOPPED: &str = "run-stopped";
 pub(crate) const RUN_FINISHED: &str = "run-finished";
 pub(crate) const RUN_RETRIED: &str = "run-retried";
@@ -148,6 +149,9 @@ struct OfStep<'a> {
     at: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<KeptError>,
+    /// Whether it was skipped because somebody asked for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    asked: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -210,6 +214,7 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
         step: id(step),
         at,
         error: error.map(KeptError::of),
+        asked: false,
     };
     match fact {
         Fact::Started { step, attempt, at } => {
@@ -273,12 +278,19 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             record(STEP_EXHAUSTED, &exhausted)
         }
         Fact::Continued { at } => record(RUN_CONTINUED, &Continued { at: *at }),
-        Fact::Skipped { step, at } => record(STEP_SKIPPED, &of_step(step, Some(*at), None)),
+        Fact::Skipped { step, at, asked } => {
+            let skipped = OfStep {
+                asked: *asked,
+                ..of_step(step, Some(*at), None)
+            };
+            record(STEP_SKIPPED, &skipped)
+        }
         Fact::Cancelled { step, at } => record(STEP_CANCELLED, &of_step(step, Some(*at), None)),
         Fact::Stopped { status } => record(RUN_STOPPED, &Stopped { status: *status }),
         Fact::UndoStarted { step } => record(UNDO_STARTED, &of_step(step, None, None)),
         Fact::Undone { step } => record(UNDONE, &of_step(step, None, None)),
         Fact::UndoFailed { step, error } => record(UNDO_FAILED, &of_step(step, None, Some(error))),
+        Fact::Suspended => Ok(Record::new(RUN_SUSPENDED, "{}")),
         Fact::Claimed => Ok(Record::new(RUN_CLAIMED, "")),
         Fact::Finished { at } => record(RUN_FINISHED, &Finished { status, at: *at }),
         Fact::Retried { from, at } => {
@@ -370,6 +382,7 @@ impl<'p> Reader<'p> {
                 let Continued { at } = parse(payload)?;
                 Fact::Continued { at }
             }
+            RUN_SUSPENDED => Fact::Suspended,
             RUN_STOPPED => {
                 let Stopped { status } = parse(payload)?;
                 Fact::Stopped { status }
@@ -432,7 +445,10 @@ impl<'p> Reader<'p> {
         let step = self.place(said.step)?;
         let at = said.at.unwrap_or_default();
         Ok(match (kind, said.error) {
-            (STEP_SKIPPED, _) => Fact::Skipped { step, at },
+            (STEP_SKIPPED, _) => {
+                let asked = said.asked;
+                Fact::Skipped { step, at, asked }
+            }
             (STEP_CANCELLED, _) => Fact::Cancelled { step, at },
             (UNDO_STARTED, _) => Fact::UndoStarted { step },
             (UNDONE, _) => Fact::Undone { step },

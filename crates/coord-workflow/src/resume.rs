@@ -142,7 +142,7 @@ impl Kept {
                 if command == Command::Continue {
                     self.told.is_continued |= self.course.is_held();
                 }
-                self.told.follow(command);
+                self.told.follow(plan, command);
                 return Ok(());
             }
             Entry::Claimed(owner) => {
@@ -156,11 +156,9 @@ impl Kept {
             _ => 0,
         };
         if let Fact::Retried { .. } = fact {
-            // What it was told before was about its end.
-            self.told.is_cancelled = false;
-            self.told.is_paused = false;
+            self.told.begin_anew();
         }
-        if let Fact::Retried { .. } | Fact::Continued { .. } = fact {
+        if let Fact::Continued { .. } = fact {
             self.told.is_continued = false;
         }
         if checked == Checked::Yes {

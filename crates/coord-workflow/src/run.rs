@@ -11,9 +11,11 @@ mod queue;
 mod ready;
 mod recorder;
 mod rounds;
+mod skips;
 mod work;
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -39,6 +41,7 @@ pub(crate) use items::Items;
 use queue::Queue;
 use recorder::Recorder;
 pub(crate) use rounds::Rounds;
+use skips::Skips;
 use work::Worker;
 
 /// What all runs of an orchestrator share.
@@ -142,17 +145,28 @@ pub(crate) struct Told {
     pub(crate) is_paused: bool,
     /// That what is exhausted is to be tried anew.
     pub(crate) is_continued: bool,
+    /// The steps that are to be skipped.
+    pub(crate) skips: BTreeSet<usize>,
     pub(crate) signals: Signals,
 }
 
 impl Told {
-    pub(crate) fn follow(&mut self, command: Command) {
+    pub(crate) fn follow(&mut self, plan: &Plan, command: Command) {
         match command {
             Command::Cancel => self.is_cancelled = true,
             Command::Pause => self.is_paused = true,
             Command::Continue => self.is_paused = false,
+            Command::Skip { step } => self.skips.extend(plan.place(&step)),
             Command::Signal { name, payload } => self.signals.arrive(name, payload),
         }
+    }
+}
+
+impl Told {
+    /// What it was told before its end was about that. Signals stay.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.is_cancelled, self.is_paused, self.is_continued) = (false, false, false);
+        self.skips.clear();
     }
 }
 
@@ -174,6 +188,8 @@ pub(crate) struct Shared {
     child_of: Option<Parent>,
     slots: Slots,
     pub(crate) signals: Arc<Signals>,
+    /// The steps that are to be skipped.
+    skips: Skips,
     events: Arc<Events>,
     /// How often each step is done again; empty in a run that was not retried.
     rounds: Box<[u32]>,
@@ -237,6 +253,7 @@ impl Shared {
                 outputs: Arc::clone(queue.course.outputs()),
             },
             signals: Arc::new(told.signals),
+            skips: Skips::new(told.skips),
             events: Arc::default(),
             rounds,
             before: beginning.before,
@@ -317,9 +334,10 @@ impl Shared {
     }
 
     /// Does what the run is told.
-    pub(crate) fn follow(&self, command: Command) {
+    pub(crate) fn follow(self: &Arc<Self>, command: Command) {
         match command {
             Command::Cancel => self.token.cancel(),
+            Command::Skip { step } => self.ask_skip(&step),
             Command::Pause => {
                 let mut queue = self.queue();
                 queue.pause(true);
@@ -407,8 +425,13 @@ impl Shared {
     ) -> Result<(), Refused> {
         self.queue().course.admits(&self.plan, &fact)?;
         self.tell(transition).await;
-        let mut queue = self.queue();
         // Meanwhile the run may have been stopped.
+        self.applies(fact)
+    }
+
+    /// The same, where whoever is to know of it does.
+    fn applies(&self, fact: Fact) -> Result<(), Refused> {
+        let mut queue = self.queue();
         queue.course.admits(&self.plan, &fact)?;
         queue.apply(&self.plan, fact);
         let has_time = !queue.has_next();
@@ -454,9 +477,11 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
     let steps = run.plan.steps.len();
     run.tell(|| Transition::RunStarted { steps }).await;
     run.tell_exhausted().await;
+    run.skip_asked().await;
     let status = steps_to_end(run).await;
     if run.queue().is_suspended() {
         run.settled().await?;
+        run.leave_in_order().await;
         return Err(run.why_left());
     }
     if status != Status::Completed {

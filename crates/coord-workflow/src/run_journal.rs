@@ -180,17 +180,21 @@ impl RunJournal {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `Record`, `Journal` or `Lease`.
+    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `NoSuchStep`, `NotSkipped`, `Record`,
+    /// `Journal` or `Lease`.
     pub async fn tell(&self, run: &RunId, command: Command) -> Result<(), WorkflowError> {
         let record = records::record(records::COMMAND, &command);
         let record = record.map_err(|fault| fault_of(run, 0, fault))?;
         let stream = records::stream(run.as_str());
         loop {
-            let (_, kept) = self.read(run).await?;
+            let (plan, kept) = self.read(run).await?;
             if kept.course.is_finished() {
                 return Err(WorkflowError::RunFinished {
                     run: run.to_string(),
                 });
+            }
+            if let Command::Skip { step } = &command {
+                self.view_of(run, &plan, &kept).await?.check_skip(step)?;
             }
             if matches!(command, Command::Signal { .. }) && !kept.told.signals.has_room() {
                 return Err(WorkflowError::TooManySignals {

@@ -83,8 +83,8 @@ impl WorkflowOrchestrator {
         self.settings.start_kept(definition, beginning).await
     }
 
-    /// Goes on with a run where it was interrupted. A step that had completed does not run again;
-    /// one that was under way does, with the same
+    /// Goes on with a run where it was interrupted. A step that had completed, by its record on the disk,
+    /// does not run again; one that was under way does, with the same
     /// [idempotency key](crate::StepContext::idempotency_key). A run that goes on here, or has
     /// finished, is returned as it is.
     ///
@@ -458,7 +458,9 @@ impl Settings {
             .expecting(ExpectedVersion::Exactly(kept.version));
         let is_careful = kept.seems_to_kill();
         let mut course = kept.course;
+        let mut told = kept.told;
         if let Some(retried) = claim.retried {
+            told.begin_anew();
             let record = records::write(plan, &retried, course.status());
             claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, retried, |_| {});
@@ -489,7 +491,7 @@ impl Settings {
             before,
             parent: CancellationToken::new(),
             suspend: Some(suspend),
-            told: kept.told,
+            told,
             is_careful,
             limits: self.limits(definition)?,
             child_of: kept.child_of,

@@ -25,6 +25,15 @@ pub enum Command {
     Pause,
     /// Steps begin again, and those that are exhausted have all their attempts again.
     Continue,
+    /// A step counts as skipped, as if its condition had said no: what needs it goes on, and what takes
+    /// its output is skipped, too. That is so at once where it has not begun, waits for its next attempt,
+    /// for a signal, an event or a time, or where every attempt at it has failed and the run is paused
+    /// for it. An attempt that is under way is not stopped: what it completes is completed, and if it
+    /// fails, the step is skipped.
+    Skip {
+        /// Its id.
+        step: String,
+    },
     /// Here is what a step waits for. A signal that no step waits for yet is kept until one does.
     Signal {
         /// Which.

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::course::{Course, Phase};
 use crate::plan::Plan;
-use crate::{Parent, RunId, Status};
+use crate::{Parent, RunId, Status, WorkflowError};
 pub use progress::Progress;
 
 /// A run, as it was when it was looked at.
@@ -274,6 +274,18 @@ impl RunView {
     /// The step of this id.
     pub fn step(&self, id: &str) -> Option<&StepView> {
         self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// Whether a step may be skipped.
+    pub(crate) fn check_skip(&self, id: &str) -> Result<(), WorkflowError> {
+        let (run, step) = (self.run.to_string(), id.to_owned());
+        let why = match self.step(id) {
+            None => return Err(WorkflowError::NoSuchStep { run, step }),
+            Some(view) if view.phase.is_over() => Why::Over(view.phase),
+            Some(view) if view.is_blocked => Why::Blocked(self.blocking(view)),
+            Some(_) => return Ok(()),
+        };
+        Err(WorkflowError::NotSkipped { run, step, why })
     }
 
     /// The steps for which it is paused: every attempt at them has failed.

@@ -1,10 +1,12 @@
 //! Values of flags, from what was typed.
 
+use anstream::adapter::strip_str;
 use coordination::bus::Timestamp;
 use coordination::bus::time::{Clock, SystemClock};
 use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use regex_lite::{Regex, RegexBuilder};
 
 pub(super) fn key_value(text: &str) -> Result<(String, String), &'static str> {
     let (key, value) = text
@@ -28,6 +30,37 @@ pub(super) fn since(text: &str) -> Result<Timestamp, &'static str> {
         .to_zoned_datetime(TimeZone::system())
         .map_err(|_| WRONG)?;
     Ok(at.timestamp())
+}
+
+/// What lines are looked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Grep {
+    exact: Regex,
+    any_case: Regex,
+}
+
+impl Grep {
+    /// Whether it matches what is to be seen of a line, whatever its colours.
+    pub(crate) fn is_in(&self, line: &str, ignore_case: bool) -> bool {
+        let regex = match ignore_case {
+            true => &self.any_case,
+            false => &self.exact,
+        };
+        regex.is_match(&strip_str(line).to_string())
+    }
+}
+
+pub(super) fn grep(text: &str) -> Result<Grep, String> {
+    let regex = |ignore_case| {
+        let regex = RegexBuilder::new(text)
+            .case_insensitive(ignore_case)
+            .build();
+        regex.map_err(|error| format!("this is no regular expression: {error}"))
+    };
+    Ok(Grep {
+        exact: regex(false)?,
+        any_case: regex(true)?,
+    })
 }
 
 pub(super) fn json(text: &str) -> Result<serde_json::Value, String> {

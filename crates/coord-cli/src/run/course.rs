@@ -313,6 +313,10 @@ impl Course<'_> {
                 return;
             }
             Wish::Retry(step) => (step, run.tell(Command::Continue).await),
+            Wish::Skip(id) => {
+                let step = id.clone();
+                (id, run.tell(Command::Skip { step }).await)
+            }
             Wish::Signal {
                 step,
                 name,

@@ -174,6 +174,7 @@ async fn granting(
     loop {
         let command = match wished.recv().await {
             Some(Wish::Retry(_)) => Command::Continue,
+            Some(Wish::Skip(step)) => Command::Skip { step },
             Some(Wish::Signal { name, payload, .. }) => Command::Signal { name, payload },
             // The screen asks for no more of who looks on.
             Some(Wish::Restart(_) | Wish::Stop(_)) => continue,

@@ -78,6 +78,13 @@ pub(crate) enum RunsFault {
         help: String,
     },
 
+    #[error("`{service}` in run `{run}` is a service, and is not skipped")]
+    #[diagnostic(
+        code(coord::runs::skipped_service),
+        help("what needs it starts it: skip the steps that do")
+    )]
+    SkippedService { service: String, run: String },
+
     #[error("there is a run `{run}` of another file, or with other parameters")]
     #[diagnostic(
         code(coord::runs::other_file),

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::list::local;
 use super::show::step_of;
 use super::{RunsFault, find, with_journal};
-use crate::args::{LogsArgs, Stream};
+use crate::args::{Grep, LogsArgs, Stream};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
 use crate::kept_output::{Kept, Merged, Record};
@@ -95,9 +95,14 @@ fn is_wanted(args: &LogsArgs, record: &Record) -> bool {
         OutputStream::Stdout => Stream::Stdout,
         OutputStream::Stderr => Stream::Stderr,
     };
+    let is_in = |grep: &Grep| grep.is_in(&record.line, args.ignore_case);
     args.since.is_none_or(|since| record.at >= since)
         && args.stream.is_none_or(|wanted| stream == wanted)
         && args.attempt.is_none_or(|attempt| record.attempt == attempt)
+        && args
+            .grep
+            .as_ref()
+            .is_none_or(|grep| is_in(grep) != args.invert_match)
 }
 
 /// Whether nothing more will be printed, for nobody drives the run and all is written.

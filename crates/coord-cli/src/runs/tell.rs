@@ -1,10 +1,12 @@
-//! `coord cancel`, `pause`, `continue` and `signal`: what a run is told, by way of the journal.
+//! `coord cancel`, `pause`, `continue`, `signal` and `skip`: what a run is told, by way of the journal.
 
 use std::io::Write;
 
-use coordination::workflow::{Command, RunState};
+use coordination::workflow::{Command, RunId, RunJournal, RunState};
 
-use super::{find, with_runs};
+use super::show::step_of;
+use super::take_up::definition;
+use super::{RunsFault, find, with_runs};
 use crate::args::OfRun;
 use crate::exit_code::ExitCode;
 use crate::screen;
@@ -18,6 +20,15 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
             Command::Pause => "is paused".to_owned(),
             Command::Continue => "is continued".to_owned(),
             Command::Signal { name, .. } => format!("is sent the signal `{name}`"),
+            Command::Skip { step } => {
+                let view = runs.view(&run).await?;
+                let step = step_of(&view, step)?;
+                if is_service(runs, &run, &step.id).await? {
+                    let (service, run) = (step.id.clone(), run.to_string());
+                    return Err(RunsFault::SkippedService { service, run });
+                }
+                format!("skips the step `{}`", step.id)
+            }
             _ => "is told".to_owned(),
         };
         runs.tell(&run, command).await?;
@@ -29,4 +40,14 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
         writeln!(out, "run {run} {what}{when}")?;
         Ok(out.flush()?)
     })
+}
+
+/// Whether that is a service: what needs one starts it, whatever became of the step that is to. One of a
+/// file that cannot be read any more is taken for a step.
+async fn is_service(runs: &RunJournal, run: &RunId, id: &str) -> Result<bool, RunsFault> {
+    let checked = definition(runs, run).await?.checked();
+    Ok(checked.is_ok_and(|checked| {
+        let mut units = checked.file.units.iter();
+        units.any(|unit| unit.id == id && unit.service().is_some())
+    }))
 }

@@ -265,6 +265,7 @@ impl Tui {
                     Wish::Restart(id) => format!("restarting {id}"),
                     Wish::Stop(id) => format!("stopping {id}"),
                     Wish::Retry(id) => format!("trying {id} again"),
+                    Wish::Skip(id) => format!("skipping {id}: an attempt that runs goes on"),
                     Wish::Signal { step, name, .. } => {
                         format!("sending the signal `{name}` to {step}")
                     }

@@ -58,3 +58,66 @@ fn what_failed_in_every_attempt_is_tried_again() {
     assert_eq!(status.code(), Some(0), "{screen}");
     assert!(screen.contains("completed"), "{screen}");
 }
+
+#[test]
+fn a_step_is_skipped_and_what_needs_it_goes_on() {
+    let folder = Folder::new();
+    let terminal = kept(&folder, APPROVED);
+    terminal.shows("waits for the signal `go`");
+    terminal.keys("x");
+    terminal.shows("deploying");
+    terminal.keys("\u{1b}[A\u{1b}[Ax");
+    terminal.shows("approve is skipped: there is nothing to skip");
+    folder.write("done", "");
+    terminal.shows("completed");
+    terminal.keys("q");
+}
+
+#[test]
+fn a_service_is_not_skipped() {
+    let folder = Folder::new();
+    let mut terminal = kept(
+        &folder,
+        "[[service]]\nid = 'api'\nrun = 'exec sleep 1000'\n\
+         [[step]]\nid = 'tests'\nneeds = ['api']\nsignal = 'go'\n",
+    );
+    terminal.shows("waits for the signal `go`");
+    terminal.keys("\u{1b}[A\u{1b}[Ax");
+    terminal.shows("api is a service");
+    let refused = done(folder.coord(["skip", "r", "api"]));
+    refused.exits(96);
+    assert!(
+        refused.err.contains("coord::runs::skipped_service"),
+        "{}",
+        refused.err
+    );
+    let misspelt = done(folder.coord(["skip", "r", "test"]));
+    assert!(
+        misspelt.err.contains("did you mean `tests`?"),
+        "{}",
+        misspelt.err
+    );
+    done(folder.coord(["skip", "r", "tests"]))
+        .exits(0)
+        .says("skips the step `tests`");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(0), "{screen}");
+}
+
+#[test]
+fn a_step_whose_every_attempt_failed_is_skipped_also_where_nobody_drives_the_run() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'flaky'\nrun = 'exit 1'\non_exhausted = 'pause'\n\
+         [[step]]\nid = 'next'\nneeds = ['flaky']\nrun = 'echo next'\n",
+    );
+    let run = ["run", "--id", "r", "--journal", "state/coord"];
+    let terminal = Terminal::start(coord(folder.path()).args(run), 24, 80);
+    terminal.shows("paused");
+    terminal.signal(Signal::KILL);
+    let told = done(folder.coord(["skip", "r", "flaky"]));
+    told.exits(0).says("once it goes on: `coord resume r`");
+    let resumed = done(folder.coord(["resume", "r", "--output", "text"]));
+    resumed.exits(0).says("next  | next");
+}

@@ -285,3 +285,21 @@ fn what_was_printed_goes_with_its_run() {
     assert_eq!(running.end().0.code(), Some(130));
     assert_eq!(names(&output.join("live")), ["missing", "s.1.log"]);
 }
+
+#[test]
+fn lines_are_found_by_a_regular_expression_in_what_is_to_be_seen_of_them() {
+    let folder = ran(FILE);
+    assert_eq!(
+        logs(&folder, ["a", "--grep", "^(one|red)$"]).out,
+        "one\nred\n"
+    );
+    assert_eq!(logs(&folder, ["a", "-g", "RED", "-i"]).out, "red\n");
+    assert_eq!(logs(&folder, ["a", "-g", "RED"]).out, "");
+    assert_eq!(logs(&folder, ["a", "-g", "^o", "-v"]).out, "red\nwrong\n");
+    // Before the last lines are counted.
+    let last = logs(&folder, ["-g", "attempt", "-n", "1"]);
+    assert_eq!(last.out, "b      | attempt 2\n");
+    let bad = done(folder.coord(["logs", "r", "--grep", "("]));
+    bad.exits(2);
+    assert!(bad.err.contains("no regular expression"), "{}", bad.err);
+}

@@ -9,6 +9,8 @@ use crate::plan::Plan;
 pub(crate) enum Refused {
     #[error("the run has finished, so nothing happens in it any more")]
     RunFinished,
+    #[error("the run is suspended, so nothing happens in it until somebody takes it up")]
+    RunSuspended,
     #[error("every step is done, so there is nothing to retry: name a step to begin from")]
     NothingToRetry,
     #[error("the run is stopped, so no attempt begins and nothing stops it again")]
@@ -41,6 +43,8 @@ pub(crate) enum Refused {
         "none of the steps that step {step} needs any of has completed: it can only be skipped"
     )]
     NoneCompleted { step: usize },
+    #[error("step {step} does not begin, as what it needs has failed: that is not skipped")]
+    Blocked { step: usize },
     #[error("step {step} has what it needs and no condition: nothing skips it")]
     NothingRulesItOut { step: usize },
     #[error("the next attempt at step {step} is {next}, not {attempt}")]
@@ -76,8 +80,14 @@ impl Course {
         if self.finished.is_some() {
             return Err(Refused::RunFinished);
         }
+        if self.is_suspended && !matches!(fact, Fact::Claimed) {
+            return Err(Refused::RunSuspended);
+        }
         match fact {
             Fact::Started { step, attempt, .. } => self.admits_attempt(*step, *attempt),
+            Fact::Skipped {
+                step, asked: true, ..
+            } => self.admits_skip(*step),
             Fact::Skipped { step, .. } => {
                 let record = self.ready(*step)?;
                 match record.is_ruled_out() || plan.steps[*step].when.is_some() {
@@ -119,7 +129,7 @@ impl Course {
                 Some(undoing) if undoing == *step => Ok(()),
                 _ => Err(Refused::NotBeingUndone { step: *step }),
             },
-            Fact::Claimed | Fact::Retried { .. } => Ok(()),
+            Fact::Suspended | Fact::Claimed | Fact::Retried { .. } => Ok(()),
             Fact::Finished { .. } => self.admits_end(plan),
         }
     }
@@ -151,6 +161,17 @@ impl Course {
                 attempt,
                 next,
             }),
+        }
+    }
+
+    /// Whether somebody may skip a step. What is under way of it ends first, and says so itself: of that
+    /// nothing is known here.
+    fn admits_skip(&self, step: usize) -> Result<(), Refused> {
+        let record = self.record(step)?;
+        match record.phase {
+            phase if phase.is_over() => Err(Refused::StepOver { step }),
+            _ if record.is_blocked => Err(Refused::Blocked { step }),
+            _ => Ok(()),
         }
     }
 

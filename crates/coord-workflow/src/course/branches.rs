@@ -17,11 +17,19 @@ impl Course {
 
     /// A step does not begin, nor what needs it.
     pub(super) fn block(&mut self, plan: &Plan, step: usize) {
-        if std::mem::replace(&mut self.steps[step].is_blocked, true) {
-            return;
+        if self.is_new_blocked(step) {
+            self.block_after(plan, step);
+        }
+    }
+
+    /// A step does not begin: unless that was known, or it is over, as somebody skipped it.
+    fn is_new_blocked(&mut self, step: usize) -> bool {
+        let record = &mut self.steps[step];
+        if record.phase.is_over() || std::mem::replace(&mut record.is_blocked, true) {
+            return false;
         }
         self.blocked += 1;
-        self.block_after(plan, step);
+        true
     }
 
     fn block_after(&mut self, plan: &Plan, step: usize) {
@@ -41,8 +49,7 @@ impl Course {
             }
             for after in blocked {
                 let after = after as usize;
-                if !std::mem::replace(&mut self.steps[after].is_blocked, true) {
-                    self.blocked += 1;
+                if self.is_new_blocked(after) {
                     next.push(after);
                 }
             }

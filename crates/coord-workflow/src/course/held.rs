@@ -17,12 +17,6 @@ impl Course {
         }
     }
 
-    /// The steps that have not ended, with how often in a row they were cut off with their process.
-    pub(crate) fn cut_off(&self) -> impl Iterator<Item = (usize, u32)> {
-        let cut_off = self.cut_off.iter().map(|(step, times)| (*step, *times));
-        cut_off.filter(|(step, _)| !self.steps[*step].phase.is_over())
-    }
-
     /// The steps for which the run is paused.
     pub(crate) fn exhausted(&self) -> impl Iterator<Item = usize> {
         let steps = self.steps.iter().enumerate();

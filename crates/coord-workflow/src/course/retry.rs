@@ -44,6 +44,7 @@ impl Course {
         self.lives += 1;
         self.heartbeats.clear();
         self.cut_off.clear();
+        self.undo_cut_off = 0;
         let records = std::mem::replace(&mut self.steps, fresh.steps);
         let mut over: Vec<_> = (0..again.len()).filter(|step| !again[*step]).collect();
         over.sort_by_key(|step| records[*step].ended);
@@ -67,6 +68,7 @@ impl Course {
                     self.end(plan, step, Phase::Completed, record.ended, |_| {});
                 }
                 (phase, _) => {
+                    kept.is_asked = record.is_asked;
                     self.steps[step].error = record.error.clone();
                     self.end_without_output(plan, step, phase, record.ended, |_| {});
                 }

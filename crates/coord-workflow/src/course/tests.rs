@@ -180,6 +180,15 @@ fn on_failure() -> impl Strategy<Value = OnFailure> {
 
 /// Runs it, cancelled after a while if that is before its end.
 fn execute(workflow: &Workflow<Vec<usize>>, cancel_after: Option<u64>) -> Arc<Outcome> {
+    execute_told(workflow, cancel_after, Vec::new()).0
+}
+
+/// The same, told to skip some steps, each so long after the one before; with which could be.
+fn execute_told(
+    workflow: &Workflow<Vec<usize>>,
+    cancel_after: Option<u64>,
+    skips: Vec<(u64, usize)>,
+) -> (Arc<Outcome>, Vec<usize>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build();
     runtime.expect("a runtime starts").block_on(async {
@@ -187,6 +196,14 @@ fn execute(workflow: &Workflow<Vec<usize>>, cancel_after: Option<u64>) -> Arc<Ou
         let run = orchestrator
             .start_workflow(workflow, (0..ITEMS).collect())
             .expect("it starts");
+        let mut skipped = Vec::new();
+        for (wait, index) in skips {
+            sleep(Duration::from_millis(wait)).await;
+            let step = format!("s{index}");
+            if run.tell(Command::Skip { step }).await.is_ok() {
+                skipped.push(index);
+            }
+        }
         if let Some(wait) = cancel_after {
             sleep(Duration::from_millis(wait)).await;
             run.cancel();
@@ -194,12 +211,12 @@ fn execute(workflow: &Workflow<Vec<usize>>, cancel_after: Option<u64>) -> Arc<Ou
         // One that is paused is continued twice, and then cancelled.
         for _ in 0..3 {
             if let Ok(outcome) = timeout(Duration::from_secs(1), run.outcome()).await {
-                return outcome.expect("it ends");
+                return (outcome.expect("it ends"), skipped);
             }
             let _ = run.tell(Command::Continue).await;
         }
         run.cancel();
-        run.outcome().await.expect("it ends")
+        (run.outcome().await.expect("it ends"), skipped)
     })
 }
 
@@ -251,9 +268,17 @@ proptest! {
         cancel_after in prop::option::weighted(0.3, 0..40_u64),
         timeout in prop_oneof![3 => Just(10_000_u64), 1 => 1..40_u64],
         on_failure in on_failure(),
+        skips in prop::collection::vec((0..12_u64, 0..12_usize), 0..4),
     ) {
         let workflow = build(&shapes, Duration::from_millis(timeout), on_failure);
-        let outcome = execute(&workflow, cancel_after);
+        let (outcome, skipped) = execute_told(&workflow, cancel_after, skips);
+        for step in skipped {
+            // It is skipped, unless its last attempt was under way, or the run is stopped.
+            let phase = outcome.course.step(step).phase;
+            let goes_on = outcome.is_completed() && !outcome.plan.steps[step].optional;
+            let is_well = matches!(phase, Phase::Completed | Phase::Skipped);
+            prop_assert!(is_well || !goes_on, "{:?}", phase);
+        }
         let facts = &outcome.course.history;
         let is_finished = matches!(facts.last(), Some(Fact::Finished { .. }));
         prop_assert!(is_finished);
@@ -356,6 +381,7 @@ fn about(fact: &Fact) -> Option<usize> {
         | Fact::Undone { step }
         | Fact::UndoFailed { step, .. } => Some(*step),
         Fact::Stopped { .. }
+        | Fact::Suspended
         | Fact::Claimed
         | Fact::Continued { .. }
         | Fact::Retried { .. }
@@ -451,7 +477,11 @@ fn what_is_refused_says_why_by_name() {
     refused(&[], &finished, Refused::StepsLeft { left: 3 });
     refused(
         &[],
-        &Fact::Skipped { step: 0, at: 1 },
+        &Fact::Skipped {
+            step: 0,
+            at: 1,
+            asked: false,
+        },
         Refused::NothingRulesItOut { step: 0 },
     );
     let too_late = Refused::WrongAttempt {
@@ -551,7 +581,14 @@ fn a_step_that_lacks_an_input_can_only_be_skipped() {
     let refused = course.admits(&plan, &started(1, 1));
     assert_eq!(refused, Err(Refused::LacksInput { step: 1 }));
     assert_eq!(
-        course.admits(&plan, &Fact::Skipped { step: 1, at: 3 }),
+        course.admits(
+            &plan,
+            &Fact::Skipped {
+                step: 1,
+                at: 3,
+                asked: false
+            }
+        ),
         Ok(())
     );
     assert_eq!(course.missing_input(&plan, 1), Some(0));

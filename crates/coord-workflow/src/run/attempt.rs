@@ -11,7 +11,7 @@ use coord_bus::time::{sleep, timeout};
 use coord_bus::vocabulary::Transition;
 use coord_bus::{BoxFuture, CancellationToken};
 
-use super::{Shared, between, hooks};
+use super::{End, Shared, between, child, hooks};
 use crate::context::Start;
 use crate::course::Fact;
 use crate::error::AttemptError;
@@ -135,6 +135,9 @@ impl Step<'_> {
     async fn begin(&self) -> Fact {
         let run = self.run;
         let record = run.queue().course.step(self.step).clone();
+        if run.skips.is_asked(self.step) {
+            return self.skipped_as_asked().await;
+        }
         if !record.has_begun() {
             return match self.ruled_out().await {
                 Some(fact) => fact,
@@ -143,8 +146,8 @@ impl Step<'_> {
         }
         // Its condition was asked before its first attempt.
         let wait = between(run.elapsed(), record.ended);
-        if timeout(wait, run.token.cancelled()).await.is_ok() {
-            return self.cancelled_after(record.attempts).await;
+        if let Some(fact) = self.until_next(wait, record.attempts).await {
+            return fact;
         }
         self.attempts(record.attempts + 1, None).await
     }
@@ -167,6 +170,23 @@ impl Step<'_> {
         }
     }
 
+    /// Waits until another attempt is to be made. The fact that ends the step instead, if something does.
+    async fn until_next(&self, wait: Duration, attempts: u32) -> Option<Fact> {
+        let (run, step) = (self.run, self.step);
+        let told = async {
+            tokio::select! {
+                biased;
+                () = run.token.cancelled() => {}
+                () = run.skips.until_asked(step) => {}
+            }
+        };
+        timeout(wait, told).await.ok()?;
+        Some(match run.token.is_cancelled() {
+            true => self.cancelled_after(attempts).await,
+            false => self.skipped_as_asked().await,
+        })
+    }
+
     /// Attempts until one succeeds, or no more are to be made: from this one, which may have begun.
     async fn attempts(&self, mut attempt: u32, mut called: Option<Called>) -> Fact {
         let (run, step) = (self.run, self.step);
@@ -174,6 +194,7 @@ impl Step<'_> {
         loop {
             let called = match called.take() {
                 Some(called) => Some(called),
+                None if run.skips.is_asked(step) => return self.skipped_as_asked().await,
                 None => self.call(attempt).await,
             };
             let Some(Called {
@@ -185,7 +206,16 @@ impl Step<'_> {
                 // Meanwhile the run was stopped.
                 return self.cancelled_after(attempt - 1).await;
             };
-            let ended = supervise(run, first, run.bounds(step), &run.token).await;
+            let supervised = supervise(run, first, run.bounds(step), &run.token);
+            let ended = match planned.wait {
+                None => supervised.await,
+                // What only waits need not be waited for.
+                Some(_) => tokio::select! {
+                    biased;
+                    ended = supervised => ended,
+                    () = run.skips.until_asked(step) => return self.skipped_as_asked().await,
+                },
+            };
             let error = match ended {
                 Attempt::Done(Ok(output)) => match run.keep(step, &output) {
                     Ok(kept) => {
@@ -199,8 +229,13 @@ impl Step<'_> {
             };
             if !planned.has_another(attempt, &error) {
                 let pauses = planned.on_exhausted == OnExhausted::Pause && !error.is_permanent();
-                if pauses {
-                    return self.exhausted(error, attempt, began, context).await;
+                if pauses || run.skips.is_asked(step) {
+                    let exhausted = self.exhausted(error, attempt, began, context).await;
+                    if !run.skips.is_asked(step) || run.applies(exhausted.clone()).is_err() {
+                        return exhausted;
+                    }
+                    // Why its last attempt failed is kept all the same.
+                    return self.skipped_as_asked().await;
                 }
                 self.hook(Err(Some(&error)), attempt).await;
                 return self.failed(error, attempt, began).await;
@@ -218,9 +253,11 @@ impl Step<'_> {
                 heartbeat: context.and_then(|context| context.heart().details()),
                 until: run.elapsed() + wait.as_nanos() as u64,
             };
-            let happened = run.happens(failed, retrying).await;
-            if happened.is_err() || timeout(wait, run.token.cancelled()).await.is_ok() {
+            if run.happens(failed, retrying).await.is_err() {
                 return self.cancelled_after(attempt).await;
+            }
+            if let Some(fact) = self.until_next(wait, attempt).await {
+                return fact;
             }
             attempt += 1;
         }
@@ -319,7 +356,23 @@ impl Step<'_> {
         Fact::Skipped {
             step: self.step,
             at: self.run.elapsed(),
+            asked: reason == SkipReason::Asked,
         }
+    }
+
+    /// Nothing of it is under way any more, and somebody wants it to be skipped.
+    async fn skipped_as_asked(&self) -> Fact {
+        let run = self.run;
+        if let Err(end) = child::end_of_stopped(run, self.step).await {
+            // Where its child cannot be ended, the run is left as it is.
+            if !matches!(end, End::Suspended) {
+                let _ = run.settled().await;
+                run.end_recording(end);
+            }
+            run.token.cancelled().await;
+            return self.cancelled().await;
+        }
+        self.skipped(SkipReason::Asked).await
     }
 
     /// The same, of a step of which so many attempts have begun.

@@ -244,9 +244,14 @@ impl ChildRun {
 ///
 /// It cannot be ended here.
 pub(super) async fn end_of_stopped(parent: &Arc<Shared>, step: usize) -> Result<(), End> {
-    let Some(child) = &parent.plan.steps[step].child else {
-        return Ok(());
-    };
+    match &parent.plan.steps[step].child {
+        // In a box, as it is large, and the future of every step and run has room for this one.
+        Some(child) => Box::pin(end_of(parent, child, step)).await,
+        None => Ok(()),
+    }
+}
+
+async fn end_of(parent: &Arc<Shared>, child: &Arc<Child>, step: usize) -> Result<(), End> {
     let record = parent.queue().course.step(step).clone();
     if !record.has_begun() || !parent.is_durable {
         return Ok(());

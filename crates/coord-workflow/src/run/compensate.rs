@@ -28,9 +28,13 @@ pub(super) async fn all(run: &Arc<Shared>) -> Result<(), End> {
         run.settled().await?;
         let limit = run.settings.compensation_timeout;
         let left = limit.saturating_sub(begun.elapsed());
-        let undone = match timeout(left, until_done(run, step)).await {
-            Ok(undone) => undone,
-            Err(_) => Err(AttemptError::TimedOut(limit).into()),
+        let times = run.queue().course.undo_cut_off();
+        let undone = match times > run.settings.max_recovery_attempts {
+            true => Err(AttemptError::CutOff { times }.into()),
+            false => match timeout(left, until_done(run, step)).await {
+                Ok(undone) => undone,
+                Err(_) => Err(AttemptError::TimedOut(limit).into()),
+            },
         };
         match undone {
             Ok(()) => {

@@ -33,6 +33,15 @@ pub(super) struct Held {
     _place: Option<Place>,
 }
 
+/// What a step that does not begin after all waited for, and has no use for. Not to be dropped under
+/// the lock.
+#[derive(Default)]
+pub(super) struct Withdrawn {
+    ticket: Option<u64>,
+    _permits: Option<Permits>,
+    _place: Option<Place>,
+}
+
 /// What a run that is paused has no use for.
 pub(super) struct GivenBack {
     _permits: HashMap<usize, Permits>,
@@ -43,6 +52,21 @@ impl Waits {
     /// Whether a step may begin, if there is room in its run.
     pub(super) fn has_given(&self) -> bool {
         !self.given.is_empty()
+    }
+
+    /// Whether a step has been given what it takes, or waits for that.
+    pub(super) fn contains(&self, step: usize) -> bool {
+        self.tickets.contains_key(&step) || self.given.contains(&step)
+    }
+
+    /// It wants nothing any more.
+    pub(super) fn withdraw(&mut self, step: usize) -> Withdrawn {
+        self.given.retain(|given| *given != step);
+        Withdrawn {
+            ticket: self.tickets.remove(&step),
+            _permits: self.permits.remove(&step),
+            _place: self.place.take_if(|_| self.given.is_empty()),
+        }
     }
 
     /// Whether no step may begin, whatever it is.
@@ -151,11 +175,25 @@ impl Shared {
         if !waited || !queue.would_begin() {
             return Some(place);
         }
-        queue.waits.place = Some(place);
+        // What it was for may have been skipped; what else may begin asks anew.
+        let refused = match queue.waits.has_given() {
+            true => {
+                queue.waits.place = Some(place);
+                None
+            }
+            false => Some(place),
+        };
         let idle = queue.idle.pop();
         drop(queue);
         idle.into_iter().for_each(Waker::wake);
-        None
+        refused
+    }
+
+    /// What a step waited for goes to others.
+    pub(super) fn withdraw(&self, withdrawn: &Withdrawn) {
+        if let (Some(limits), Some(ticket)) = (&self.limits, withdrawn.ticket) {
+            limits.withdraw_one(ticket);
+        }
     }
 
     /// Nothing more begins: what was waited for goes to others.

@@ -7,7 +7,7 @@ use std::task::Waker;
 use coord_bus::BoxFuture;
 
 use super::Shared;
-use super::limited::Waits;
+use super::limited::{Waits, Withdrawn};
 use super::ready::Ready;
 use super::recorder::Recorder;
 use crate::course::{Course, Fact, Phase};
@@ -255,6 +255,45 @@ impl Queue {
         }
         self.apply(plan, fact);
         !was_stopped && self.course.stopped().is_some()
+    }
+
+    /// Whether a step can be skipped at once, as nothing of it is under way.
+    pub(super) fn can_skip(&self, plan: &Plan, step: usize) -> bool {
+        let asked = Fact::Skipped {
+            step,
+            at: 0,
+            asked: true,
+        };
+        let ends = self.suspended || self.course.stopped().is_some();
+        if ends || self.course.admits(plan, &asked).is_err() {
+            return false;
+        }
+        let record = self.course.step(step);
+        // A run that was the work of it, in a process that is gone, is ended first: when it begins.
+        let has_child = plan.steps[step].runs_workflow() && record.has_begun();
+        match record.phase {
+            Phase::Exhausted => true,
+            Phase::Waiting | Phase::Pausing if !has_child => {
+                let recorder = self.recorder.as_ref();
+                record.waits_for_others()
+                    || self.ready.contains(step)
+                    || self.waits.contains(step)
+                    || recorder.is_some_and(|recorder| recorder.holds(step))
+            }
+            _ => false,
+        }
+    }
+
+    /// Skips one that can be; what it waited for comes back.
+    pub(super) fn skip(&mut self, plan: &Plan, step: usize, at: u64) -> Withdrawn {
+        self.ready.remove(step);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.let_go(step);
+        }
+        let withdrawn = self.waits.withdraw(step);
+        let asked = true;
+        self.apply(plan, Fact::Skipped { step, at, asked });
+        withdrawn
     }
 
     /// No further step begins. Whether that is new.

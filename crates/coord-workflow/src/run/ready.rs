@@ -31,6 +31,18 @@ impl Ready {
         self.count += 1;
     }
 
+    pub(super) fn contains(&self, step: usize) -> bool {
+        self.words[step / 64] & (1 << (step % 64)) != 0
+    }
+
+    /// Takes this one away, if it is among them.
+    pub(super) fn remove(&mut self, step: usize) {
+        if self.contains(step) {
+            self.words[step / 64] &= !(1 << (step % 64));
+            self.count -= 1;
+        }
+    }
+
     /// Takes the earliest.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<usize> {

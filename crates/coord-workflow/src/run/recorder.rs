@@ -111,6 +111,16 @@ impl Recorder {
         self.held.push_back((self.told, step));
     }
 
+    /// Whether a step may begin once something is kept.
+    pub(super) fn holds(&self, step: usize) -> bool {
+        self.held.iter().any(|(_, held)| *held == step)
+    }
+
+    /// It is not to begin any more.
+    pub(super) fn let_go(&mut self, step: usize) {
+        self.held.retain(|(_, held)| *held != step);
+    }
+
     pub(super) fn kept(&mut self, until: u64, mut ready: impl FnMut(usize)) {
         self.kept = until;
         while let Some(&(needs, step)) = self.held.front()
@@ -190,6 +200,23 @@ impl Shared {
         writer.into_iter().for_each(Waker::wake);
     }
 
+    /// That a run that is suspended was, is kept: what was stopped for that has not ended the process.
+    /// Where it cannot be kept, the run is as if the process had been killed.
+    pub(super) async fn leave_in_order(&self) {
+        let is_kept = {
+            let mut queue = self.queue();
+            let recorder = queue.recorder.as_ref();
+            let is_kept = recorder.is_some_and(|recorder| !recorder.is_over());
+            if is_kept {
+                queue.apply(&self.plan, Fact::Suspended);
+            }
+            is_kept
+        };
+        if is_kept {
+            let _ = self.settled().await;
+        }
+    }
+
     /// Why a run that is suspended is.
     pub(super) fn why_left(&self) -> End {
         let queue = self.queue();
@@ -222,8 +249,11 @@ impl Shared {
     }
 
     /// Does what the run is told in this process, and keeps that it was told, if the run is kept.
-    pub(crate) async fn tell_run(&self, command: Command) -> Result<(), WorkflowError> {
+    pub(crate) async fn tell_run(self: &Arc<Self>, command: Command) -> Result<(), WorkflowError> {
         let run = || self.id.to_string();
+        if let Command::Skip { step } = &command {
+            self.view().check_skip(step)?;
+        }
         if matches!(command, Command::Signal { .. }) && !self.signals.has_room() {
             return Err(WorkflowError::TooManySignals { run: run() });
         }
@@ -326,7 +356,7 @@ pub(super) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, version: u64
 }
 
 struct Writer<'w> {
-    run: &'w Shared,
+    run: &'w Arc<Shared>,
     log: &'w dyn EventLog,
     stream: String,
     version: u64,

@@ -251,9 +251,14 @@ fn call_writer(mut queue: MutexGuard<'_, Queue>, has_time: bool) {
 }
 
 /// A step has come to its end. Whether the run is stopped for it.
-fn end(run: &Shared, step: usize, fact: Fact) -> (MutexGuard<'_, Queue>, bool) {
+fn end(run: &Arc<Shared>, step: usize, fact: Fact) -> (MutexGuard<'_, Queue>, bool) {
+    let is_exhausted = matches!(fact, Fact::Exhausted { .. });
     let mut queue = run.queue();
     let stops = queue.end(&run.plan, step, fact);
+    if is_exhausted && run.skips.is_asked(step) {
+        // It was asked for after the step had looked for that.
+        run.skip_soon(step);
+    }
     (queue, stops)
 }
 

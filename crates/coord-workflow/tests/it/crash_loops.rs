@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use coord_bus::LocalBus;
 use coord_bus::time::{sleep, timeout};
+use coord_bus::{EventLog, LocalBus};
 use coord_workflow::{
-    Command, DEFAULT_LEASE_TTL, Durable, RunId, RunView, StepError, StepPhase, Why, Workflow,
+    Command, Compensation, DEFAULT_LEASE_TTL, Durable, RunId, RunView, StepError, StepPhase, Why,
+    Workflow,
 };
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::crashes::Failing;
 use crate::durable::Machine;
+use crate::events::name;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -132,6 +135,159 @@ async fn an_attempt_that_ends_by_itself_begins_the_count_anew() {
         drop(process);
         sleep(DEFAULT_LEASE_TTL).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_shut_down_in_order_does_not_count_and_one_that_is_killed_meanwhile_does()
+{
+    let (machine, begun) = (Machine::new(), watch::Sender::new(0));
+    for times in 1..=20 {
+        let bus = LocalBus::new();
+        let process = machine.builder(&bus).max_recovery_attempts(3).build();
+        let process = process.unwrap();
+        let run = process.start_durable(&deadly(&begun), id(), ()).await;
+        sleep(SECOND).await;
+        assert!(!run.unwrap().view().unwrap().is_paused);
+        assert_eq!(*begun.borrow(), times);
+        process.shutdown(SECOND).await;
+        // What was under way is seen so, as long as nobody takes it up.
+        let view = machine.journal().view(&id()).await.unwrap();
+        let step = view.step("step").unwrap();
+        assert_eq!((step.phase, step.attempts), (StepPhase::Running, 1));
+    }
+    // A kill counts, and an orderly end between two of them does not begin the count anew.
+    for _ in 0..4 {
+        assert!(!killed(&machine, &begun, Some(SECOND)).await.is_paused);
+    }
+    let bus = LocalBus::new();
+    let process = machine.builder(&bus).max_recovery_attempts(4).build();
+    let process = process.unwrap();
+    process
+        .start_durable(&deadly(&begun), id(), ())
+        .await
+        .unwrap();
+    sleep(SECOND).await;
+    process.shutdown(SECOND).await;
+    assert_eq!(*begun.borrow(), 25);
+    assert!(killed(&machine, &begun, Some(SECOND)).await.is_paused);
+    assert_eq!(*begun.borrow(), 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_undoes_a_step_and_ends_its_process_each_time_has_failed_and_the_rest_is_undone() {
+    let (machine, begun) = (Machine::new(), Arc::new(AtomicUsize::new(0)));
+    let undone = Arc::new(AtomicUsize::new(0));
+    let build = || {
+        let (begun, undone) = (Arc::clone(&begun), Arc::clone(&undone));
+        let mut workflow = Workflow::durable("undone");
+        let first = workflow
+            .step("first")
+            .compensate(move |_: Arc<()>| {
+                undone.fetch_add(1, Ordering::SeqCst);
+                async { Ok::<_, StepError>(()) }
+            })
+            .run(async || Ok::<_, StepError>(()));
+        let second = workflow
+            .step("second")
+            .after(&first)
+            .compensate(move |_: Arc<()>| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                std::future::pending::<Result<(), StepError>>()
+            })
+            .run(async || Ok::<_, StepError>(()));
+        workflow
+            .step("fails")
+            .after(&second)
+            .run(async || Err::<(), _>(StepError::message("no").permanent()));
+        let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+        workflow
+    };
+    for times in 1..=4 {
+        let bus = LocalBus::new();
+        let process = machine.builder(&bus).max_recovery_attempts(3).build();
+        let process = process.unwrap();
+        process.start_durable(&build(), id(), ()).await.unwrap();
+        sleep(SECOND).await;
+        assert_eq!(begun.load(Ordering::SeqCst), times);
+        drop(process);
+        sleep(DEFAULT_LEASE_TTL).await;
+    }
+    let bus = LocalBus::new();
+    let process = machine.builder(&bus).max_recovery_attempts(3).build();
+    let process = process.unwrap();
+    let run = process.start_durable(&build(), id(), ()).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    assert_eq!(begun.load(Ordering::SeqCst), 4, "it is not begun again");
+    assert_eq!(undone.load(Ordering::SeqCst), 1);
+    let Some(Compensation::Failed(error)) = outcome.step("second").unwrap().compensation else {
+        panic!("{outcome:?}");
+    };
+    assert!(
+        error
+            .to_string()
+            .starts_with("it was under way 4 times in a row"),
+        "{error}"
+    );
+    assert!(matches!(
+        outcome.step("first").unwrap().compensation,
+        Some(Compensation::Completed)
+    ));
+}
+
+/// A run of `deadly` that is shut down after so many appends of its process have been kept.
+async fn shut_down(crash: usize) -> (Machine, usize) {
+    let (machine, begun) = (Machine::new(), watch::Sender::new(0));
+    let left = AtomicUsize::new(crash);
+    let log = Arc::clone(&machine.log);
+    let log = Arc::new(Failing { log, left });
+    let counted = Arc::clone(&log);
+    let process = machine.with_log(log as Arc<dyn EventLog>).process();
+    let _ = process.start_durable(&deadly(&begun), id(), ()).await;
+    sleep(SECOND).await;
+    process.shutdown(SECOND).await;
+    sleep(DEFAULT_LEASE_TTL).await;
+    (machine, crash - counted.left.load(Ordering::SeqCst))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_cannot_be_kept_is_a_crash_and_the_run_goes_on_either_way() {
+    let (machine, appends) = shut_down(1_000).await;
+    let last = machine.kinds("a").await.pop();
+    assert_eq!(last.as_deref(), Some("run-suspended"));
+    for crash in 1..=appends {
+        let (machine, _) = shut_down(crash).await;
+        let kinds = machine.kinds("a").await;
+        assert_eq!(
+            kinds.contains(&"run-suspended".to_owned()),
+            crash == appends
+        );
+        let begun = watch::Sender::new(0);
+        let view = killed(&machine, &begun, Some(SECOND)).await;
+        let phases: Vec<_> = view.steps.iter().map(|step| step.phase).collect();
+        assert_eq!(phases, [StepPhase::Running; 2], "crash at {crash}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_a_run_hears_that_it_was_left_in_order_and_taken_up_again() {
+    let (machine, begun) = (Machine::new(), watch::Sender::new(0));
+    let process = machine.process();
+    process
+        .start_durable(&deadly(&begun), id(), ())
+        .await
+        .unwrap();
+    sleep(SECOND).await;
+    let mut following = machine.journal().follow(&id()).await.unwrap();
+    process.shutdown(SECOND).await;
+    let heard = following.next().await.unwrap().unwrap();
+    assert_eq!(name(&heard.transition), "run-suspended");
+    let process = machine.process();
+    process
+        .start_durable(&deadly(&begun), id(), ())
+        .await
+        .unwrap();
+    let heard = following.next().await.unwrap().unwrap();
+    assert_eq!(name(&heard.transition), "run-started");
 }
 
 #[tokio::test(start_paused = true)]

@@ -266,6 +266,7 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
             ("y", "copy"),
             ("o", "stream"),
             ("s", "signal"),
+            ("x", "skip"),
         ],
     };
     let keys = [

@@ -146,6 +146,7 @@ impl View {
             KeyCode::Char('s') => self.signal(board),
             KeyCode::Char('p') if board.outcome.is_none() => return Some(Asked::Pause),
             KeyCode::Char('k') => return self.wish(board, Wish::Stop),
+            KeyCode::Char('x') => return self.skip(board),
             code => return self.output_key(code, board),
         }
         None
@@ -341,6 +342,20 @@ impl View {
             State::Paused => Some(Asked::Wish(Wish::Retry(row.id.clone()))),
             _ => self.wish(board, Wish::Restart),
         }
+    }
+
+    /// Skips it, if it is a step that has not come to its end.
+    fn skip(&mut self, board: &Board) -> Option<Asked> {
+        let row = board.rows.get(self.selected)?;
+        let id = &row.id;
+        if !row.is_service && !row.state.is_over() {
+            return Some(Asked::Wish(Wish::Skip(id.clone())));
+        }
+        self.notice = Some(match row.is_service {
+            true => format!("{id} is a service: what needs it starts it, so skip that"),
+            false => format!("{id} is {}: there is nothing to skip", row.state.name()),
+        });
+        None
     }
 
     /// Asks for what goes with the signal for which the row waits.

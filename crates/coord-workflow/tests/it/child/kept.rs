@@ -145,6 +145,31 @@ async fn a_run_that_was_cancelled_when_it_crashed_ends_its_child_before_it_is_un
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_step_that_is_skipped_after_a_crash_ends_its_child_first() {
+    let (machine, world) = (Machine::new(), World::default());
+    world.ship(Ship::Holds);
+    let killed = machine.process();
+    killed.start_durable(&once(&world), id(), 7).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    drop(killed);
+    sleep(DEFAULT_LEASE_TTL).await;
+    assert_eq!(world.take(), ["charge", "pack", "hold"]);
+
+    let step = "deliver".to_owned();
+    let skip = Command::Skip { step };
+    machine.journal().tell(&id(), skip).await.unwrap();
+    let process = machine.process();
+    let run = process.resume_run(&once(&world), &id()).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    assert!(outcome.is_completed());
+    let names: Vec<_> = outcome.steps().map(|step| step.state.name()).collect();
+    assert_eq!(names, ["completed", "skipped", "skipped"]);
+    assert_eq!(world.take(), ["unpack"]);
+    let (_, child) = child_of(&machine).await;
+    assert_eq!(child.state, RunState::Finished(Status::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_child_whose_definition_has_changed_leaves_its_parent_as_it_is() {
     let (machine, world) = (Machine::new(), World::default());
     world.ship(Ship::Holds);

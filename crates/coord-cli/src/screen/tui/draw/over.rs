@@ -8,7 +8,7 @@ use ratatui::widgets::{Clear, Widget};
 use super::{Scene, cut, heading, rule};
 use crate::screen::tui::wrap;
 
-const KEYS: [(&str, &str); 20] = [
+const KEYS: [(&str, &str); 21] = [
     ("up, down", "select a step or service"),
     ("Tab", "select the next one that runs"),
     ("l", "list, tree, graph, bars in time"),
@@ -33,6 +33,7 @@ const KEYS: [(&str, &str); 20] = [
     ),
     ("s", "send it the signal it waits for, with JSON"),
     ("k", "stop it: a step that is stopped has failed"),
+    ("x", "skip it: what needs it goes on"),
     ("p", "pause the run: no step begins; again: go on"),
     ("t", "what runs, what waits, and why"),
     (

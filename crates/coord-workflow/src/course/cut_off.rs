@@ -1,0 +1,47 @@
+//! What was under way when who drove the run was gone, and how often that was so.
+
+use super::{Course, Phase};
+use crate::plan::Plan;
+
+impl Course {
+    /// What was under way has not begun: an attempt that nobody knows the end of is made again,
+    /// under the same number. Unless the run was left in order, it may be what ended the process.
+    pub(super) fn take_back(&mut self, plan: &Plan, mut ready: impl FnMut(usize)) {
+        let in_order = std::mem::take(&mut self.is_suspended);
+        for (step, record) in self.steps.iter_mut().enumerate() {
+            if record.phase == Phase::Running {
+                if plan.steps[step].takes_place() && !in_order {
+                    *self.cut_off.entry(step).or_default() += 1;
+                }
+                record.attempts -= 1;
+                record.ended = 0;
+                record.phase = match record.attempts {
+                    0 => Phase::Waiting,
+                    _ => Phase::Pausing,
+                };
+                ready(step);
+            }
+        }
+        if let Some(step) = self.undoing.take() {
+            self.completed.push(step as u32);
+            self.undo_cut_off += 1;
+        }
+    }
+
+    /// The steps that have not ended, with how often in a row they were cut off with their process.
+    pub(crate) fn cut_off(&self) -> impl Iterator<Item = (usize, u32)> {
+        let cut_off = self.cut_off.iter().map(|(step, times)| (*step, *times));
+        cut_off.filter(|(step, _)| !self.steps[*step].phase.is_over())
+    }
+
+    /// How often in a row undoing the step that is undone next was cut off.
+    pub(crate) fn undo_cut_off(&self) -> u32 {
+        self.undo_cut_off
+    }
+
+    /// A step has been undone, or could not be.
+    pub(super) fn end_undoing(&mut self, step: usize, phase: Phase) {
+        (self.undoing, self.undo_cut_off) = (None, 0);
+        self.steps[step].phase = phase;
+    }
+}
