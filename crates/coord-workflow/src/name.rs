@@ -9,6 +9,11 @@ pub const NAME_LENGTH_MAX: usize = 64;
 /// Below it what is offered surprises (`lint` for `print`) more often than it helps.
 const ALIKE_MIN: f64 = 0.8;
 
+/// The shortest name for which one within one slip of it is offered, however unlike: of a name of
+/// three letters, two that changed places (`rnu` for `run`) are most, so that alikeness misses it;
+/// and one of two letters is a slip away from half of all names as short.
+const SLIP_LENGTH_MIN: usize = 3;
+
 /// The longest name, in bytes, that is compared with others: comparing costs length times length,
 /// and what is twice too long is no slip of the pen.
 const LENGTH_COMPARED_MAX: usize = 2 * NAME_LENGTH_MAX;
@@ -31,6 +36,7 @@ pub fn is_name(text: &str) -> bool {
 /// let steps = ["fetch", "build", "deploy"];
 /// assert_eq!(coord_workflow::nearest("biuld", steps), Some("build"));
 /// assert_eq!(coord_workflow::nearest("lint", steps), None);
+/// assert_eq!(coord_workflow::nearest("rnu", ["id", "run"]), Some("run"));
 /// ```
 pub fn nearest<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if wrong.len() > LENGTH_COMPARED_MAX {
@@ -38,6 +44,7 @@ pub fn nearest<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> Opt
     }
     let mut best = None;
     let mut best_score = ALIKE_MIN;
+    let mut slip = None;
     for name in right
         .into_iter()
         .filter(|name| name.len() <= LENGTH_COMPARED_MAX)
@@ -47,8 +54,18 @@ pub fn nearest<'a>(wrong: &str, right: impl IntoIterator<Item = &'a str>) -> Opt
             best = Some(name);
             best_score = score;
         }
+        if slip.is_none() && is_slip(wrong, name) {
+            slip = Some(name);
+        }
     }
-    best
+    best.or(slip)
+}
+
+/// Whether they differ in one letter, or in two neighbours that changed places.
+fn is_slip(wrong: &str, right: &str) -> bool {
+    right.len() >= SLIP_LENGTH_MIN
+        && wrong.len().abs_diff(right.len()) <= char::MAX.len_utf8()
+        && strsim::osa_distance(wrong, right) == 1
 }
 
 /// A name as messages show it: between quotes, cut after [`NAME_LENGTH_MAX`] characters, and with

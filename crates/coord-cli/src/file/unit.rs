@@ -11,10 +11,10 @@ use toml::de::DeTable;
 use super::each::Items;
 use super::fault::FileFault;
 use super::outputs::{Taken, env_with_outputs};
-use super::service::Service;
-use super::step::Step;
+use super::service::{SERVICE_KEYS, Service};
+use super::step::{STEP_KEYS, Step};
 use super::text::printable;
-use super::walk::{Walk, Words};
+use super::walk::{Keys, Walk, Words};
 use crate::spoken::Spoken;
 
 /// One step or service of a workflow file.
@@ -131,16 +131,16 @@ pub(super) fn unit(
     folder: &Path,
     role: Role,
 ) -> Option<Draft> {
-    let what = match role {
-        Role::Step(_) => "step",
-        Role::Service(_) => "service",
+    let (what, keys) = match role {
+        Role::Step(_) => ("step", &STEP_KEYS),
+        Role::Service(_) => ("service", &SERVICE_KEYS),
     };
     let id = walk.string(table, "id");
-    if !table.contains_key("id") {
+    if !table.contains_key("id") && !keys.misspells(table, &["id"]) {
         let at = walk.at(at);
         walk.add(FileFault::NoId { what, at });
     }
-    let action = action(walk, table, what, at);
+    let action = action(walk, table, keys, what, at);
     let dir = walk.process_text(table, "dir");
     let (env, taken) = match role {
         Role::Step(_) => env_with_outputs(walk, table),
@@ -178,6 +178,7 @@ const WORKS: [&str; 4] = ["run", "command", "signal", "sleep"];
 fn action(
     walk: &mut Walk<'_>,
     table: &DeTable<'_>,
+    known: &Keys,
     what: &'static str,
     at: &Range<usize>,
 ) -> Option<Action> {
@@ -198,6 +199,7 @@ fn action(
     });
     let said: Vec<_> = said.collect();
     match said[..] {
+        [] if known.misspells(table, keys) => {}
         [] => {
             let at = walk.at(at);
             walk.add(FileFault::NoAction { what, at });

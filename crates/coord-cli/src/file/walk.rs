@@ -29,6 +29,25 @@ pub(super) struct Keys {
     pub(super) elsewhere: &'static [(&'static str, &'static str)],
 }
 
+impl Keys {
+    /// The key that one which the table has not was probably meant to be.
+    pub(super) fn meant(&self, name: &str) -> Option<&'static str> {
+        if self.known.contains(&name) {
+            return None;
+        }
+        let elsewhere = self.elsewhere.iter().find(|(other, _)| *other == name);
+        let meant = elsewhere.map(|(_, ours)| *ours);
+        meant.or_else(|| nearest(name, self.known.iter().copied()))
+    }
+
+    /// Whether one that the table has not was probably meant to be one of these: its fault says
+    /// so, and that none of these is there need not be said as well.
+    pub(super) fn misspells(&self, table: &DeTable<'_>, wanted: &[&str]) -> bool {
+        let mut meant = table.keys().filter_map(|key| self.meant(key.get_ref()));
+        meant.any(|meant| wanted.contains(&meant))
+    }
+}
+
 /// Some text and where it stands.
 pub(super) type Words<'t> = Spanned<&'t str>;
 
@@ -80,9 +99,7 @@ impl<'t> Walk<'t> {
             if keys.known.contains(&name) {
                 continue;
             }
-            let elsewhere = keys.elsewhere.iter().find(|(other, _)| *other == name);
-            let meant = elsewhere.map(|(_, ours)| *ours);
-            let help = match meant.or_else(|| nearest(name, keys.known.iter().copied())) {
+            let help = match keys.meant(name) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("{} has the keys {}", keys.table, keys.known.join(", ")),
             };

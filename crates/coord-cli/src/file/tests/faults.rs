@@ -476,3 +476,20 @@ fn a_step_that_waits_does_nothing_else_and_a_service_does_not_wait() {
     let service = told("[[service]]\nid = 'a'\nsignal = 's'\n");
     assert!(service.contains("coord::file::unknown_key"), "{service}");
 }
+
+#[test]
+fn a_misspelt_key_is_answered_with_the_one_that_was_meant_and_with_nothing_else() {
+    let slips = [
+        ("[[step]]\nid = 'a'\nrnu = 'x'\n", "rnu", "run"),
+        ("[[step]]\nid = 'a'\ncomand = ['x']\n", "comand", "command"),
+        ("[[step]]\nid = 'a'\nscript = 'x'\n", "script", "run"),
+        ("[[step]]\nname = 'a'\nrun = 'x'\n", "name", "id"),
+        ("[[service]]\nid = 'a'\nrn = 'x'\n", "rn", "run"),
+    ];
+    for (text, wrong, meant) in slips {
+        let told = told(text);
+        assert!(told.contains("cannot be run: 1 fault"), "{told}");
+        assert!(told.contains(&format!("has no key \"{wrong}\"")), "{told}");
+        assert!(told.contains(&format!("did you mean `{meant}`?")), "{told}");
+    }
+}
