@@ -1,54 +1,25 @@
 //! What a flow costs beside a loop that somebody writes by hand: `filter → map → map → filter → to`,
 //! and a hundred flows on one topic.
 
+mod long;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coord_bus::{BusExt, LocalBus, Publisher, Subscriber, Topic};
+use coord_bus::{BusExt, LocalBus, Publisher, Subscriber};
 use coord_flow::{EventChoreographer, EventFlow};
 use tokio::task::JoinSet;
 
 use crate::report::{Report, Row};
 use crate::runtime;
+use long::{NUMBERS, RESULTS, expected, long_flow, long_loop};
 
 const ROUNDS: usize = 25;
 const EVENTS: u64 = 500_000;
 const MANY: u64 = 100;
 const EVENTS_OF_MANY: u64 = 20_000;
 
-const NUMBERS: Topic<u64> = Topic::new("numbers");
-const RESULTS: Topic<u64> = Topic::new("results");
-
 const CONTENDERS: [&str; 2] = ["by hand", "coord-flow"];
-
-fn keeps(n: u64) -> bool {
-    !n.is_multiple_of(7)
-}
-
-fn is_wanted(n: u64) -> bool {
-    !n.is_multiple_of(5)
-}
-
-fn long_flow() -> EventFlow {
-    EventFlow::from(&NUMBERS)
-        .filter(|n| keeps(*n))
-        .map(|n| n.wrapping_mul(3))
-        .map(|n| n + 1)
-        .filter(|n| is_wanted(*n))
-        .to(&RESULTS)
-}
-
-async fn long_loop(mut numbers: Subscriber<u64>, results: Publisher<u64>) {
-    while let Some(n) = numbers.recv().await {
-        if !keeps(*n) {
-            continue;
-        }
-        let n = n.wrapping_mul(3) + 1;
-        if is_wanted(n) {
-            results.publish(n).await.expect("the topic is open");
-        }
-    }
-}
 
 /// One of many, which goes on with one event of a hundred.
 fn one_of_many(number: u64) -> EventFlow {
@@ -95,10 +66,7 @@ async fn measure(between: Between, by_hand: bool) -> Duration {
     let mut results = bus.subscribe(&RESULTS).expect("the topic opens");
     let publisher = bus.publisher(&NUMBERS).expect("the topic opens");
     let (events, expected) = match between {
-        Between::Long => {
-            let came = (0..EVENTS).filter(|n| keeps(*n) && is_wanted(n * 3 + 1));
-            (EVENTS, came.map(|n| n * 3 + 1).sum::<u64>())
-        }
+        Between::Long => (EVENTS, expected(EVENTS)),
         Between::Many => (EVENTS_OF_MANY, (1..=EVENTS_OF_MANY).sum()),
     };
     let start = Instant::now();

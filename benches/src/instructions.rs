@@ -5,6 +5,9 @@
 mod bus {
     pub(crate) mod event;
 }
+mod flow {
+    pub(crate) mod long;
+}
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -13,6 +16,8 @@ use std::task::{Context, Poll, Waker};
 
 use bus::event::{Sample, Small, text};
 use coord_bus::{Bus, BusExt, Endpoint, LocalBus, Log, Overflow, Subscriber, Topic};
+use coord_flow::EventChoreographer;
+use flow::long::{NUMBERS, RESULTS, expected, long_flow, long_loop};
 
 /// How many events are published before all of them are received.
 const BATCH: u64 = 100;
@@ -20,7 +25,7 @@ const BATCH: u64 = 100;
 /// A name, and what is done so many times.
 type Case = (&'static str, fn(u64));
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 9] = [
     ("publish-1-subscriber", |times| publish_to(1, times)),
     ("publish-16-subscribers", |times| publish_to(16, times)),
     ("publish-through-dyn-bus", publish_through_dyn_bus),
@@ -28,6 +33,8 @@ const CASES: [Case; 7] = [
     ("try-publish-unheard", try_publish_unheard),
     ("subscribe-and-drop", subscribe_and_drop),
     ("request-and-reply", request_and_reply),
+    ("flow", |times| from_numbers_to_results(times, false)),
+    ("flow-by-hand", |times| from_numbers_to_results(times, true)),
 ];
 
 fn main() {
@@ -135,5 +142,34 @@ fn request_and_reply(times: u64) {
             let reply = requester.request(number).await;
             assert!(reply.is_ok_and(|reply| reply == number + 1));
         }
+    });
+}
+
+/// Who publishes, what is between, and who reads are three tasks of one thread.
+fn from_numbers_to_results(times: u64, by_hand: bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("it starts");
+    runtime.block_on(async {
+        let bus = Arc::new(LocalBus::new());
+        let choreographer = EventChoreographer::new(bus.clone()).expect("the topic opens");
+        if by_hand {
+            let numbers = bus.subscribe(&NUMBERS).expect("the topic opens");
+            let results = bus.publisher(&RESULTS).expect("the topic opens");
+            tokio::spawn(long_loop(numbers, results));
+        } else {
+            choreographer.add_event_flow(long_flow()).expect("it runs");
+        }
+        let mut results = bus.subscribe(&RESULTS).expect("the topic opens");
+        let publisher = bus.publisher(&NUMBERS).expect("the topic opens");
+        tokio::spawn(async move {
+            for n in 0..times {
+                publisher.publish(n).await.expect("the topic is open");
+            }
+        });
+        let (mut sum, expected) = (0, expected(times));
+        while sum < expected {
+            sum += *results.recv().await.expect("the topic is open");
+        }
+        assert_eq!(sum, expected, "results were lost or doubled");
     });
 }

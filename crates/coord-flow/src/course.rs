@@ -401,7 +401,7 @@ impl Course {
 }
 
 impl Counts {
-    fn read(&self) -> FlowStats {
+    pub(crate) fn read(&self) -> FlowStats {
         // Received is counted before whatever becomes of it, so it is read after that.
         let count = |count: &AtomicU64| count.load(Ordering::Acquire);
         let mut stats = FlowStats {

@@ -59,10 +59,12 @@ impl EventFlow {
         self
     }
 
-    /// How often a stage that may fail (`try_map`, `enrich`) tries an item in all, and how long it
-    /// waits in between. By default it tries once, and zero counts as that. The stages before it are
-    /// not run again. A failure that says it is permanent is not tried again; nor is a panic
-    /// elsewhere, as what panicked has what it was given.
+    /// How many attempts a stage that may fail (`try_map`, `enrich`) makes at an item, the first one
+    /// included, and how long it waits in between: by default one, and 0 counts as 1. The stages
+    /// before it are not run again. A failure that says it is permanent is not tried again; nor is a
+    /// panic elsewhere, as what panicked has what it was given.
+    ///
+    /// RxJS's `retry(n)` does not count the first attempt; this does, as all retries here do.
     pub fn retry(mut self, max_attempts: u32, backoff: Backoff) -> Self {
         self.options.retry = RetryOptions {
             max_attempts: max_attempts.max(1),

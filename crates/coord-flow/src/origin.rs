@@ -26,11 +26,12 @@ pub struct Origin {
 
 impl Origin {
     /// What was made of it, with what it says of the whole that both belong to.
+    #[inline]
     pub(crate) fn envelope<U>(&self, event: U) -> Envelope<U> {
         let envelope = Envelope::new(event);
         match &self.kept {
-            Some(kept) if kept.meta().details().is_some() => caused_by(envelope, kept.meta()),
-            _ => envelope,
+            None => envelope,
+            Some(kept) => caused_by(envelope, kept.meta()),
         }
     }
 
@@ -44,8 +45,11 @@ impl Origin {
     }
 }
 
-#[cold]
+#[inline(never)]
 fn caused_by<U>(envelope: Envelope<U>, cause: Meta<'_>) -> Envelope<U> {
+    if cause.details().is_none() {
+        return envelope;
+    }
     let mut envelope = envelope.causation_id(cause.id());
     if let Some(id) = cause.correlation_id() {
         envelope = envelope.correlation_id(id);

@@ -485,15 +485,17 @@ impl<S: Stage<Out: Event>> Hand<S> {
         original
     }
 
-    /// Filters out what has no partner, and will have none.
+    /// Filters out what has no partner, and will have none: what waits for it, and what is on its way
+    /// there where that side is not read to its end, as the other one is closed.
     fn part(&mut self) {
-        let mut halves = 0;
-        self.stages.visit(&mut |part| {
-            if let Part::Pair(pair) = part {
-                halves += pair.take().map_or(0, |half| half.items);
-            }
-        });
-        add(&self.way.course.counts.filtered, halves);
+        let mut has_pairs = false;
+        self.stages
+            .visit(&mut |part| has_pairs |= matches!(part, Part::Pair(_)));
+        // Without a pair nothing is held at the end, and the ledger shows it if that is not so.
+        if has_pairs {
+            let counts = &self.way.course.counts;
+            add(&counts.filtered, counts.read().held);
+        }
     }
 
     fn switch(mut self, replacement: Replacement) -> Ended {

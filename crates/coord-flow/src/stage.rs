@@ -177,6 +177,15 @@ impl Way {
             .see_to_now(&self.course, then, failed, original)
     }
 
+    /// Remembers where a panic is on its way out of, as far as no one further in knew.
+    #[cold]
+    #[inline(never)]
+    fn panicked_at(&self, label: Option<Label>, origin: Option<&Origin>) {
+        let (known, from) = self.panicked.take();
+        let from = from.or_else(|| origin.cloned());
+        self.panicked.set((known.or(label), from));
+    }
+
     /// The failure that a panic is.
     #[cold]
     pub(crate) fn caught(&self, panic: &(dyn Any + Send)) -> Box<Failed> {
@@ -203,11 +212,11 @@ struct OnPanic<'a> {
 }
 
 impl Drop for OnPanic<'_> {
-    #[cold]
+    // Its parts are named only where there is a panic: taken whole, it would be written to memory
+    // before every call.
+    #[inline]
     fn drop(&mut self) {
-        let (label, origin) = self.way.panicked.take();
-        let origin = origin.or_else(|| self.origin.cloned());
-        self.way.panicked.set((label.or(self.label), origin));
+        self.way.panicked_at(self.label, self.origin);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coord_bus::{BusExt, Failure, Publisher, Topic, time};
-use coord_flow::{EventFlow, FlowStats};
+use coord_flow::{EventFlow, FlowState, FlowStats};
 use proptest::prelude::*;
 
 use crate::stage::{LONG, Stage, idle, ready, run};
@@ -130,6 +130,24 @@ async fn stopped_a_flow_filters_out_what_waits() {
     assert!(report.is_complete(), "{report}");
     let stats = report.flows[0].stats;
     assert_eq!((stats.received, stats.filtered, stats.held), (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_a_side_is_closed_it_filters_out_what_the_other_has_under_way() {
+    let sides = Sides::new();
+    sides.replace(pairs(2)).await;
+    for n in 0..5 {
+        sides.left.publish(n).await.unwrap();
+    }
+    idle().await;
+    sides.stage.bus.close_topic("right");
+    time::sleep(LONG).await;
+    let report = sides.stage.flow();
+    assert_eq!(report.state, FlowState::SourceClosed);
+    let stats = report.stats;
+    assert!(stats.is_balanced(), "{stats:?}");
+    assert!(stats.received > 1, "none is under way: {stats:?}");
+    assert_eq!((stats.filtered, stats.held), (stats.received, 0));
 }
 
 #[derive(Debug, Clone)]

@@ -247,6 +247,24 @@ async fn what_fails_too_often_or_for_good_or_panics_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_attempt_is_one_of_them_and_none_at_all_counts_as_it() {
+    for max_attempts in [0, 1] {
+        let stage = Stage::new();
+        let (call, calls) = failing(1);
+        let flow = EventFlow::from(&NUMBERS)
+            .try_map(move |n| call().map(|()| *n))
+            .to(&TENFOLD)
+            .retry(max_attempts, Backoff::constant(SECOND));
+        stage.choreographer.add_event_flow(flow).unwrap();
+        publish(&stage.publisher(), [1]).await;
+        time::sleep(LONG).await;
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+        let stats = stage.flow().stats;
+        assert_eq!((stats.failed, stats.retried), (1, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_future_publishes_says_what_caused_it_and_waits_for_nobody() {
     let stage = Stage::new();
     let mut words = stage.bus.subscribe(&WORDS).unwrap();
