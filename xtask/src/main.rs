@@ -70,7 +70,7 @@ enum Task {
         #[arg(long, num_args = 0.., value_name = "FEATURE")]
         costs: Option<Vec<String>>,
     },
-    /// Draw the picture of the README from a real run
+    /// Draw the pictures of the README and of the tour of coord from real runs
     Picture,
 }
 

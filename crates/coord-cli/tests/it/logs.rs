@@ -295,7 +295,10 @@ fn lines_are_found_by_a_regular_expression_in_what_is_to_be_seen_of_them() {
     );
     assert_eq!(logs(&folder, ["a", "-g", "RED", "-i"]).out, "red\n");
     assert_eq!(logs(&folder, ["a", "-g", "RED"]).out, "");
-    assert_eq!(logs(&folder, ["a", "-g", "^o", "-v"]).out, "red\nwrong\nundoing\n");
+    assert_eq!(
+        logs(&folder, ["a", "-g", "^o", "-v"]).out,
+        "red\nwrong\nundoing\n"
+    );
     // Before the last lines are counted.
     let last = logs(&folder, ["-g", "attempt", "-n", "1"]);
     assert_eq!(last.out, "b      | attempt 2\n");
