@@ -1,6 +1,7 @@
 //! The command line. Each flag is defined here and nowhere else.
 
 mod audit;
+mod logs;
 mod value;
 
 use std::io::{IsTerminal, stdin, stdout};
@@ -8,14 +9,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use coordination::bus::Timestamp;
 use coordination::workflow::OnFailure;
 
 pub(crate) use audit::{AuditArgs, AuditCommand, AuditOutput};
 
 use crate::select::Selection;
+pub(crate) use logs::{LogsArgs, Stream};
 pub(crate) use value::Grep;
-use value::{grep, json, key_value, since};
+use value::{json, key_value};
 
 /// Runs real processes as workflows in a terminal.
 ///
@@ -336,56 +337,6 @@ pub(crate) struct WhyArgs {
 }
 
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct LogsArgs {
-    #[command(flatten)]
-    pub(crate) of: OfRun,
-
-    /// The step or service, with what undoes it; by default all of them, each line behind its name.
-    pub(crate) step: Option<String>,
-
-    /// Only lines in which this regular expression matches.
-    #[arg(long, short, value_name = "REGEX", value_parser = grep)]
-    pub(crate) grep: Option<Grep>,
-
-    /// Let `--grep` take capitals and small letters for the same.
-    #[arg(long, short, requires = "grep")]
-    pub(crate) ignore_case: bool,
-
-    /// Only lines in which it does not match.
-    #[arg(long, short = 'v', requires = "grep")]
-    pub(crate) invert_match: bool,
-
-    /// Go on with what is printed until the run has ended.
-    #[arg(long, short)]
-    pub(crate) follow: bool,
-
-    /// Only the last lines, so many.
-    #[arg(long, short = 'n', value_name = "N")]
-    pub(crate) tail: Option<usize>,
-
-    /// Only what was printed since then: `10m` ago, or a time such as `2026-03-01T09:30:00Z`, local
-    /// where it does not say otherwise.
-    #[arg(long, value_name = "TIME", value_parser = since)]
-    pub(crate) since: Option<Timestamp>,
-
-    /// When each line was printed, before it.
-    #[arg(long, short)]
-    pub(crate) timestamps: bool,
-
-    /// Only what was printed there.
-    #[arg(long, value_enum)]
-    pub(crate) stream: Option<Stream>,
-
-    /// Only this attempt at a step, or incarnation of a service.
-    #[arg(long, value_name = "N")]
-    pub(crate) attempt: Option<u32>,
-
-    /// For programs: each line as an object.
-    #[arg(long, conflicts_with = "timestamps")]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SkipArgs {
     #[command(flatten)]
     pub(crate) of: OfRun,
@@ -519,12 +470,6 @@ enum Continue {
 enum Shown {
     Tui,
     Text,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Stream {
-    Stdout,
-    Stderr,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -86,9 +86,8 @@ impl<P: Pattern> Pattern for Bundle<P> {
             flows.add((self.flows)())?;
             let streams = (self.streams)()?;
             self.pattern.start(context.clone()).await?;
-            let token = context.token();
-            context.spawn("flows", async move {
-                token.cancelled().await;
+            // Last, so that they miss nothing of its end either.
+            context.spawn_last("flows", async move {
                 flows.remove().await;
                 drop(streams);
             });

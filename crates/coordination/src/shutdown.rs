@@ -80,6 +80,10 @@ impl ShutdownAccount {
                 let tasks = report.aborted.join(", ");
                 left.push(format!("pattern `{name}` aborted: {tasks}"));
             }
+            if report.panicked > 0 {
+                let panicked = report.panicked;
+                left.push(format!("pattern `{name}` had {panicked} panics"));
+            }
         }
         #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
         if let Some(untold @ 1..) = self.services.as_ref().map(|report| report.untold) {

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use coord_bus::time::Clock;
-use coord_bus::{Bus, CancellationToken, TaskScope, Timestamp};
+use coord_bus::{Bus, CancellationToken, Failure, TaskScope, Timestamp, catch};
+use tokio::sync::watch;
 
 use super::PatternState;
 use super::status::Status;
@@ -23,6 +25,8 @@ pub struct PatternContext {
     pub(super) scope: std::sync::Weak<TaskScope>,
     pub(super) token: CancellationToken,
     pub(super) status: Arc<Status>,
+    /// How many of its tasks run, without those that are to be the last.
+    pub(super) working: Arc<watch::Sender<usize>>,
 }
 
 impl PatternContext {
@@ -52,7 +56,8 @@ impl PatternContext {
     }
 
     /// Runs a task of the pattern, until it ends or the pattern is stopped: see
-    /// [`TaskScope::spawn`]. After the pattern was stopped, nothing is run.
+    /// [`TaskScope::spawn`]. After the pattern was stopped, nothing is run. A task that panics is told of on
+    /// `error-detected`, and the pattern has [`failed`](Self::failed).
     ///
     /// # Panics
     ///
@@ -62,9 +67,47 @@ impl PatternContext {
         name: impl Into<Box<str>>,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        if let Some(scope) = self.scope.upgrade() {
-            scope.spawn(name, task);
-        }
+        let working = Working::new(&self.working);
+        self.run(name.into(), async move {
+            let _working = working;
+            task.await;
+        });
+    }
+
+    /// Runs a task of the pattern when it was told to stop, and every task that was
+    /// [`spawn`](Self::spawn)ed has ended: for what is to be there as long as they are. Where the pattern is
+    /// dropped or its deadline passes, so is the task.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn spawn_last(
+        &self,
+        name: impl Into<Box<str>>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let (token, mut working) = (self.token(), self.working.subscribe());
+        self.run(name.into(), async move {
+            token.cancelled().await;
+            // That nobody can count any more is to say that nothing runs.
+            let _ = working.wait_for(|working| *working == 0).await;
+            task.await;
+        });
+    }
+
+    fn run(&self, name: Box<str>, task: impl Future<Output = ()> + Send + 'static) {
+        let Some(scope) = self.scope.upgrade() else {
+            return;
+        };
+        let (status, task_name) = (Arc::clone(&self.status), name.clone());
+        scope.spawn(name, async move {
+            if let Err(panic) = catch(task).await {
+                let reason = format!("its task `{task_name}`: {}", Failure::panicked(&*panic));
+                status.say(PatternState::Failed { reason });
+                // The owner of the task tells of it.
+                resume_unwind(panic);
+            }
+        });
     }
 
     /// The pattern goes on, and something is not as it should be.
@@ -97,6 +140,22 @@ impl fmt::Debug for PatternContext {
             .debug_struct("PatternContext")
             .field("status", &self.status)
             .finish_non_exhaustive()
+    }
+}
+
+/// A task that runs, or is about to.
+struct Working(Arc<watch::Sender<usize>>);
+
+impl Working {
+    fn new(working: &Arc<watch::Sender<usize>>) -> Self {
+        working.send_modify(|working| *working += 1);
+        Self(Arc::clone(working))
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.send_modify(|working| *working -= 1);
     }
 }
 

@@ -69,6 +69,7 @@ impl PatternHandle {
             scope: Arc::downgrade(&scope),
             token: scope.token(),
             status: Arc::clone(&self.status),
+            working: Arc::default(),
         };
         self.status.set(PatternState::Starting);
         // Dropped here or failed, the scope goes, and with it what was begun.

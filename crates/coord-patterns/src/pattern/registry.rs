@@ -39,11 +39,10 @@ pub struct PatternsReport {
 }
 
 impl PatternsReport {
-    /// Whether every task of every pattern stopped by itself, and in time.
+    /// Whether every task of every pattern stopped by itself, in time, and without a panic.
     pub fn is_complete(&self) -> bool {
-        self.stopped
-            .iter()
-            .all(|(_, report)| report.aborted.is_empty())
+        let mut reports = self.stopped.iter();
+        reports.all(|(_, report)| report.aborted.is_empty() && report.panicked == 0)
     }
 }
 

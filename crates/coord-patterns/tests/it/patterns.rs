@@ -282,5 +282,40 @@ async fn a_panic_of_a_pattern_is_told_with_its_name() {
         (&*error.source, &*error.message),
         ("shaky/work", "it broke")
     );
+    assert_eq!(
+        handle.state().to_string(),
+        "failed: its task `work`: it panicked: it broke"
+    );
     assert_eq!(handle.stop(SOON).await.panicked, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_the_last_runs_when_all_else_of_the_pattern_has_ended() {
+    struct Ordered(Arc<Mutex<Vec<&'static str>>>);
+    impl Pattern for Ordered {
+        fn name(&self) -> &str {
+            "ordered"
+        }
+        fn start(&self, context: PatternContext) -> BoxFuture<'_, Result<(), Failure>> {
+            let (last, slow) = (Arc::clone(&self.0), Arc::clone(&self.0));
+            Box::pin(async move {
+                context.spawn_last("last", async move { last.lock().unwrap().push("last") });
+                let token = context.token();
+                context.spawn("slow", async move {
+                    token.cancelled().await;
+                    coord_bus::time::sleep(SOON / 2).await;
+                    slow.lock().unwrap().push("slow");
+                });
+                Ok(())
+            })
+        }
+    }
+    let order = Arc::default();
+    let clock = Arc::new(coord_bus::time::SystemClock);
+    let pattern = Ordered(Arc::clone(&order));
+    let bus = Arc::new(LocalBus::new());
+    let handle = PatternHandle::start(&pattern, bus, clock).await.unwrap();
+    assert_eq!(handle.tasks(), ["last", "slow"]);
+    assert!(handle.stop(SOON).await.aborted.is_empty());
+    assert_eq!(*order.lock().unwrap(), ["slow", "last"]);
 }

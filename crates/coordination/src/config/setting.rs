@@ -114,6 +114,18 @@ macro_rules! rate_limit {
     };
 }
 
+macro_rules! interval {
+    ($path:literal, $feature:literal, $field:ident) => {
+        setting!($path, $feature, |config, value| {
+            config.$field = match value.is("never") {
+                true => None,
+                false => Some(value.duration()?),
+            };
+            Ok(())
+        })
+    };
+}
+
 /// The most batches a second that timers of a millisecond can give.
 #[cfg(feature = "optimization")]
 fn rate(value: Value<'_>) -> Result<Option<NonZeroU32>, String> {
@@ -150,6 +162,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     rate_limit!("cli_command_stream.rate_limit", cli_command_stream),
     buffer_size!("ui_update_stream.buffer_size", ui_update_stream),
     rate_limit!("ui_update_stream.rate_limit", ui_update_stream),
+    interval!(
+        "stream_reporting_interval",
+        "optimization",
+        stream_reporting_interval
+    ),
     time!("workflow_grace", "workflows", workflow_grace),
     time!("compensation_timeout", "workflows", compensation_timeout),
     setting!(
@@ -183,16 +200,10 @@ pub(super) const SETTINGS: &[Setting] = &[
             Ok(())
         }
     ),
-    setting!(
+    interval!(
         "performance_reporting_interval",
         "performance-monitoring",
-        |config, value| {
-            config.performance_reporting_interval = match value.is("never") {
-                true => None,
-                false => Some(value.duration()?),
-            };
-            Ok(())
-        }
+        performance_reporting_interval
     ),
     flag!("performance_log", "performance-monitoring", performance_log),
     flag!("performance_export", "metrics", performance_export),

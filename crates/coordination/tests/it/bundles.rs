@@ -259,6 +259,8 @@ async fn a_supervised_service_starts_in_order_is_restarted_and_stops_in_reverse(
     // Of its restart, the one that needs it was told.
     assert_eq!(told, ["api lost database", "api has database back"]);
     assert!(within(child.ended()).await.to_string().contains("stopped"));
+    // The flows that make log events of them were there to the end.
+    assert_eq!(logged(&mut log, "draining").await.source, "api");
 }
 
 #[tokio::test]

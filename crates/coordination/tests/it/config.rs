@@ -21,6 +21,7 @@ error_recovery_enabled = false
 integration_patterns_enabled = false
 performance_reporting_interval = "5m"
 performance_sampling_interval = "2s"
+stream_reporting_interval = "never"
 performance_log = false
 performance_export = false
 workflow_grace = "500ms"
@@ -40,7 +41,8 @@ rate_limit = 2
 rate_limit = 30
 "#;
 
-const THE_SAME: [(&str, &str); 19] = [
+const THE_SAME: [(&str, &str); 20] = [
+    ("COORDINATION_STREAM_REPORTING_INTERVAL", "never"),
     ("COORDINATION_EVENT_FLOWS_ENABLED", "false"),
     ("COORDINATION_WORKFLOWS_ENABLED", "false"),
     ("COORDINATION_OPTIMIZATION_ENABLED", "0"),
@@ -100,6 +102,7 @@ fn a_file_and_variables_set_the_same_as_code() {
     code.integration_patterns_enabled = false;
     code.performance_reporting_interval = Some(Duration::from_secs(300));
     code.performance_sampling_interval = Duration::from_secs(2);
+    code.stream_reporting_interval = None;
     code.performance_log = false;
     code.performance_export = false;
     code.workflow_grace = Duration::from_millis(500);
