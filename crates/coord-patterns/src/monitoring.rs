@@ -56,7 +56,9 @@
 //! [`MAX_WATCHED`] processes are watched at once. Beyond that those that ended first are forgotten,
 //! and if none has ended, what starts is counted as `unwatched` and not shown. Output that comes
 //! faster than it can be counted is counted as `unseen_lines`; it never slows a process down. A
-//! dashboard for which there is no room is left out: the next one says all that it said.
+//! dashboard for which there is no room is left out: the next one says all that it said. How processes that
+//! were attached begin and end is told when there is room, the last 512 states of them; those before are
+//! counted as `untold`.
 //!
 //! # Systems
 //!

@@ -1,5 +1,5 @@
 //! What a module takes before it does anything: time, counted generously, and memory, counted by the
-//! allocator and by the system.
+//! allocator.
 
 use std::sync::Arc;
 use std::time::Duration;

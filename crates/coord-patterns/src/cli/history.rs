@@ -65,14 +65,14 @@ impl History {
         let Some(file) = &self.file else {
             return Ok(());
         };
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         match fs::File::open(file) {
-            Ok(opened) => opened.take(MAX_FILE).read_to_string(&mut text)?,
+            Ok(opened) => opened.take(MAX_FILE).read_to_end(&mut bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
         // A line that is none is of no use to anybody.
-        self.lines = text
+        self.lines = String::from_utf8_lossy(&bytes)
             .lines()
             .filter_map(|line| serde_json::from_str::<(String, Run)>(line).ok())
             .filter(|(_, run)| run.rank.is_finite())
@@ -105,14 +105,17 @@ impl History {
             self.lines.values_mut().for_each(|run| run.rank *= scale);
             self.lines.retain(|_, run| run.rank >= 1.0);
         }
-        while self.lines.len() > self.limit {
-            let score = |run: &Run| run.score(now);
-            let runs = self.lines.iter();
-            let worst = runs.min_by(|(_, one), (_, other)| score(one).total_cmp(&score(other)));
-            let Some(worst) = worst.map(|(line, _)| line.clone()) else {
-                return;
-            };
-            self.lines.remove(&worst);
+        let surplus = self.lines.len().saturating_sub(self.limit);
+        if surplus > 0 {
+            let mut scores: Vec<(f64, String)> = self
+                .lines
+                .iter()
+                .map(|(line, run)| (run.score(now), line.clone()))
+                .collect();
+            scores.select_nth_unstable_by(surplus - 1, |(one, _), (other, _)| one.total_cmp(other));
+            for (_, line) in &scores[..surplus] {
+                self.lines.remove(line);
+            }
         }
     }
 
@@ -218,5 +221,17 @@ mod tests {
         history.record(" secret", 0).unwrap();
         history.record(&"x".repeat(MAX_LINE + 1), 0).unwrap();
         assert!(history.lines.is_empty());
+    }
+
+    #[test]
+    fn a_line_of_the_file_that_is_no_text_is_left_out_and_the_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("history");
+        let text = b"[\"deploy\",{\"rank\":1.0,\"last\":0}]\n[\"\xff\n[\"test\",{\"rank\":1.0,\"last\":0}]\n";
+        fs::write(&file, text).unwrap();
+        let mut history = History::new(Some(file), 10);
+        history.load().unwrap();
+        let lines: Vec<_> = history.lines.keys().map(String::as_str).collect();
+        assert_eq!(lines, ["deploy", "test"]);
     }
 }

@@ -1,6 +1,6 @@
 //! All that is watched, as plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use coord_bus::Timestamp;
 use coord_bus::time::Instant;
@@ -17,6 +17,10 @@ use crate::cut::cut;
 /// How many processes are watched at once.
 pub const MAX_WATCHED: usize = 256;
 
+/// How many states of processes that were attached wait to be told: where a topic is full, or nobody tells
+/// because the pattern is disabled, the oldest are let go.
+const MAX_UNTOLD: usize = 2 * MAX_WATCHED;
+
 /// How much of the last line of a process is kept, in bytes.
 const MAX_LAST_LINE: usize = 256;
 
@@ -26,13 +30,26 @@ pub(super) struct Board {
     meter: Meter,
     pub(super) unwatched: u64,
     /// What of those that were attached is to be told.
-    pub(super) untold: Vec<ProcessLifecycle>,
+    untold: VecDeque<ProcessLifecycle>,
+    /// How many were let go.
+    pub(super) never_told: u64,
 }
 
 impl Board {
     pub(super) fn lifecycle(&mut self, event: &ProcessLifecycle) {
-        if matches!(event.state, ProcessState::Attached { .. }) {
-            return;
+        match event.state {
+            ProcessState::Attached { .. } => return,
+            // How one that was attached has ended, this has found out and told itself; and one that is
+            // not watched any more has no row to be made again for its end.
+            ProcessState::Exited(_)
+                if self
+                    .watched
+                    .get(&event.process)
+                    .is_none_or(|one| one.attached) =>
+            {
+                return;
+            }
+            _ => {}
         }
         match self.place(&event.process, event.at) {
             Some(watched) => watched.observe(&event.state, event.at),
@@ -83,7 +100,7 @@ impl Board {
             return Err(MonitoringError::TooMany { name: name() });
         };
         watched.start(pid, Some(identity), at);
-        self.untold.push(ProcessLifecycle {
+        self.will_tell(ProcessLifecycle {
             process: name(),
             at,
             state: ProcessState::Attached { pid },
@@ -94,6 +111,25 @@ impl Board {
     pub(super) fn detach(&mut self, name: &str) -> bool {
         let is_attached = self.watched.get(name).is_some_and(|one| one.attached);
         is_attached && self.watched.remove(name).is_some()
+    }
+
+    fn will_tell(&mut self, lifecycle: ProcessLifecycle) {
+        if self.untold.len() == MAX_UNTOLD {
+            self.untold.pop_front();
+            self.never_told += 1;
+        }
+        self.untold.push_back(lifecycle);
+    }
+
+    /// What is to be told, in order.
+    pub(super) fn take_untold(&mut self) -> VecDeque<ProcessLifecycle> {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// What could not be told of that, for the next time.
+    pub(super) fn put_back(&mut self, untold: VecDeque<ProcessLifecycle>) {
+        let newer = std::mem::replace(&mut self.untold, untold);
+        newer.into_iter().for_each(|one| self.will_tell(one));
     }
 
     /// The place of a process, made where there is none: for one that ended first, if need be.
@@ -132,6 +168,7 @@ impl Board {
     fn measure(&mut self, at: Timestamp) {
         let census = Census::take();
         let mut trees: Vec<(String, Reading, Vec<sysinfo::Pid>)> = Vec::new();
+        let mut ended = Vec::new();
         for watched in self.watched.values_mut().filter(|one| one.is_running()) {
             let Some(root) = identified(watched, &census) else {
                 continue;
@@ -141,7 +178,7 @@ impl Board {
             if watched.attached && matches!(reading.root, None | Some(Life::Zombie)) {
                 let state = ProcessState::Exited(Exit::unknown());
                 watched.end(Phase::Exited(Exit::unknown()), at);
-                self.untold.push(ProcessLifecycle {
+                ended.push(ProcessLifecycle {
                     process: watched.name.clone(),
                     at,
                     state,
@@ -150,6 +187,7 @@ impl Board {
             }
             trees.push((watched.name.clone(), reading, tree));
         }
+        ended.into_iter().for_each(|end| self.will_tell(end));
         let pids: Vec<_> = trees
             .iter()
             .flat_map(|(_, _, tree)| tree)
@@ -212,4 +250,47 @@ fn identified(watched: &mut Watched, census: &Census) -> Option<Identity> {
         watched.identity = census.living(watched.pid?);
     }
     watched.identity
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exited(process: &str) -> ProcessLifecycle {
+        ProcessLifecycle {
+            process: process.to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+            state: ProcessState::Exited(Exit::unknown()),
+        }
+    }
+
+    #[test]
+    fn the_end_of_an_earlier_process_is_not_that_of_the_one_attached_under_its_name() {
+        let mut board = Board::default();
+        let this = std::process::id();
+        board.attach("it", this, Timestamp::UNIX_EPOCH).unwrap();
+        board.lifecycle(&exited("it"));
+        assert!(board.watched["it"].is_running());
+        assert!(board.detach("it"));
+        // Nor does it bring back a row that was taken away.
+        board.lifecycle(&exited("it"));
+        assert!(board.watched.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_bounded_and_keeps_its_order() {
+        let mut board = Board::default();
+        for number in 0..MAX_UNTOLD + 3 {
+            board.will_tell(exited(&number.to_string()));
+        }
+        assert_eq!((board.untold.len(), board.never_told), (MAX_UNTOLD, 3));
+        let mut untold = board.take_untold();
+        assert_eq!(untold.pop_front().unwrap().process, "3");
+        board.will_tell(exited("newer"));
+        board.will_tell(exited("newest"));
+        board.put_back(untold);
+        assert_eq!((board.untold.len(), board.never_told), (MAX_UNTOLD, 4));
+        assert_eq!(board.untold.back().unwrap().process, "newest");
+        assert_eq!(board.untold.front().unwrap().process, "5");
+    }
 }

@@ -94,7 +94,7 @@ struct Watch {
     attached: Publisher<ProcessLifecycle>,
     notifications: Publisher<Notification>,
     waiting: VecDeque<Notification>,
-    counts: [Counter; 5],
+    counts: [Counter; 6],
 }
 
 impl Watch {
@@ -122,6 +122,7 @@ impl Watch {
                 "lost_notifications",
                 "unwatched",
                 "unseen_lines",
+                "untold",
             ]
             .map(|name| context.counter(name)),
         })
@@ -145,8 +146,6 @@ impl Watch {
                     self.counts[4].add(event.lag());
                     locked(&board).output(&event);
                 }
-                // The bus is closed.
-                else => return,
             }
         }
     }
@@ -154,18 +153,23 @@ impl Watch {
     /// One reading, and what is told of it. Nothing here waits for room.
     fn read(&mut self) {
         let now = self.context.now();
-        let (dashboard, untold) = {
+        let (dashboard, mut untold) = {
             let mut board = locked(&self.monitoring.board);
             let notifications = board.read(&self.monitoring.config, now);
             self.waiting.extend(notifications);
             self.counts[3].set(board.unwatched);
-            let untold = std::mem::take(&mut board.untold);
+            self.counts[5].set(board.never_told);
+            let untold = board.take_untold();
             (board.dashboard(&self.monitoring.config.name, now), untold)
         };
-        for lifecycle in untold {
+        while let Some(lifecycle) = untold.pop_front() {
             if let Err(refused) = self.attached.try_publish(lifecycle) {
-                locked(&self.monitoring.board).untold.push(refused.event);
+                untold.push_front(refused.event);
+                break;
             }
+        }
+        if !untold.is_empty() {
+            locked(&self.monitoring.board).put_back(untold);
         }
         if self.dashboards.try_publish(dashboard).is_ok() {
             self.counts[0].add(1);

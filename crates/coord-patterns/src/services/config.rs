@@ -15,7 +15,8 @@ pub struct ServicesConfig {
     /// that.
     #[serde(with = "crate::seconds")]
     pub ready_within: Duration,
-    /// How long it may drain before it is told to stop; 10 by default.
+    /// How long it may drain before it is told to stop; 10 by default. A process has its grace for
+    /// that.
     #[serde(with = "crate::seconds")]
     pub drain_within: Duration,
     /// From one check to the next; 10 by default.

@@ -108,7 +108,11 @@ impl Course {
                     self.say_anyway(ServiceState::Draining).await;
                 }
                 drain.cancel();
-                match time::timeout(self.config.drain_within, &mut running).await {
+                let within = match self.member.service.keeps_itself() {
+                    true => Duration::MAX,
+                    false => self.config.drain_within,
+                };
+                match time::timeout(within, &mut running).await {
                     Ok(result) => result,
                     Err(_) => {
                         stop.cancel();

@@ -28,8 +28,8 @@ pub trait ManagedService: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
-    /// Whether it tells its states itself, has its own limit for becoming ready, and its own
-    /// checks; `false` by default.
+    /// Whether it tells its states itself, and has its own limits for becoming ready and for draining, and
+    /// its own checks; `false` by default.
     fn keeps_itself(&self) -> bool {
         false
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use coord_bus::vocabulary::{SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState};
+use coord_bus::vocabulary::{PROCESS_OUTPUT, SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState};
 use coord_bus::{BoxFuture, BusExt, CancellationToken, Failure, LocalBus, Subscriber};
 use coord_patterns::pattern::{IntegrationPatterns, PatternState};
 use coord_patterns::process::{ProcessRunner, ProcessSpec};
@@ -292,6 +292,28 @@ async fn one_that_does_not_drain_in_time_is_told_to_stop() {
     let begun = coord_bus::time::Instant::now();
     assert!(house.disable().await);
     assert_eq!(begun.elapsed().as_secs(), 10);
+}
+
+#[tokio::test]
+async fn a_process_has_its_own_grace_and_not_the_time_of_others_to_drain() {
+    let bus = LocalBus::new();
+    let runner = ServiceRunner::new(&bus, ProcessRunner::new(&bus).unwrap()).unwrap();
+    let lines = "trap 'sleep 0.2; echo finished; exit 0' TERM; echo listening; while :; do sleep 0.01; done";
+    let spec = ServiceSpec::new(ProcessSpec::shell("database", lines));
+    let spec = spec.ready(Probe::new(Check::log("^listening").unwrap()));
+    let mut config = ServicesConfig::default();
+    config.drain_within = Duration::from_millis(1);
+    let services = Services::new(config)
+        .add("database", [], ProcessService::new(runner, spec))
+        .unwrap();
+    let mut output = bus.subscribe(&PROCESS_OUTPUT).unwrap();
+    let patterns = IntegrationPatterns::new(Arc::new(bus));
+    patterns.register(services).unwrap();
+    within(patterns.enable("service-lifecycle")).await.unwrap();
+    let disabled = within(patterns.disable("service-lifecycle", SOON)).await;
+    assert!(disabled.unwrap().is_complete());
+    let lines = std::iter::from_fn(|| output.try_recv().ok().map(|event| event.line.clone()));
+    assert_eq!(lines.last().unwrap(), "finished");
 }
 
 #[tokio::test]
