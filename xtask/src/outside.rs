@@ -1,6 +1,6 @@
 //! Packages outside the workspace, built from what `cargo package` makes of its crates: one that
 //! depends on a single crate, one on the facade with two features, and a program for each feature,
-//! which is built with it alone and refused by the compiler without it.
+//! which is run with it alone and refused by the compiler without it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -15,8 +15,16 @@ use crate::workspace::{self, Workspace};
 const SOURCES: &str = "outside";
 const PARTS: &str = "outside/parts/src/bin";
 
-/// In a program, what the compiler says where its feature is off.
+/// In a program, what the compiler says where its feature is off, and the feature that is on then, where what
+/// it needs is a part of that.
 const WITHOUT: &str = "// without: ";
+const BESIDE: &str = "// beside: ";
+
+/// A program for a feature.
+struct Part {
+    answer: String,
+    beside: Option<String>,
+}
 
 pub(crate) fn check() -> Result<(), String> {
     let workspace = workspace::read()?;
@@ -27,13 +35,22 @@ pub(crate) fn check() -> Result<(), String> {
         let mut command = outside(&place, target, "run");
         failures.extend(run(command.args(["--package", package])).err());
     }
-    for (feature, answer) in parts()? {
-        let mut with = outside(&place, target, "check");
+    let parts = parts()?;
+    let features = features_of_the_facade(&workspace);
+    let features = features.filter(|feature| !["default", "full"].contains(feature));
+    for feature in features.filter(|feature| !parts.contains_key(*feature)) {
+        failures.push(format!(
+            "{PARTS} has no program for the feature `{feature}`"
+        ));
+    }
+    for (feature, part) in parts {
+        let mut with = outside(&place, target, "run");
         let with = with.args(["--package", "parts", "--bin", &feature]);
         failures.extend(run(with.args(["--features", &feature])).err());
         let mut without = outside(&place, target, "check");
         let without = without.args(["--package", "parts", "--bin", &feature]);
-        failures.extend(refused(without, &feature, &answer).err());
+        without.args(part.beside.iter().flat_map(|beside| ["--features", beside]));
+        failures.extend(refused(without, &feature, &part.answer).err());
     }
     match failures.is_empty() {
         true => Ok(()),
@@ -50,18 +67,33 @@ fn outside(place: &Path, target: &Path, subcommand: &str) -> Command {
     command
 }
 
-/// Each feature with a program, and what the compiler says without it.
-fn parts() -> Result<BTreeMap<String, String>, String> {
+/// The features of the facade that are to be asked for.
+fn features_of_the_facade(workspace: &Workspace) -> impl Iterator<Item = &str> {
+    let facade = workspace.packages.iter();
+    let facade = facade.filter(|package| package.name == "coordination");
+    let features = facade.flat_map(|package| package.features.keys());
+    features
+        .map(String::as_str)
+        .filter(|feature| !feature.starts_with('_'))
+}
+
+/// Each feature with its program.
+fn parts() -> Result<BTreeMap<String, Part>, String> {
     let mut parts = BTreeMap::new();
     for path in entries(Path::new(PARTS))? {
         let text = read(&path)?;
-        let answer = text.lines().find_map(|line| line.strip_prefix(WITHOUT));
+        let line = |begin| text.lines().find_map(|line| line.strip_prefix(begin));
+        let answer = line(WITHOUT);
         let answer = answer.ok_or_else(|| {
             let path = path.display();
             format!("{path} has no line `{WITHOUT}…` that says what the compiler answers")
         })?;
         let feature = path.file_stem().unwrap_or_default().to_string_lossy();
-        parts.insert(feature.into_owned(), answer.to_owned());
+        let part = Part {
+            answer: answer.to_owned(),
+            beside: line(BESIDE).map(str::to_owned),
+        };
+        parts.insert(feature.into_owned(), part);
     }
     Ok(parts)
 }
@@ -163,12 +195,10 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 /// What each feature of the facade adds to a program that has none: crates, and time to compile.
 pub(crate) fn table(meant: &[String]) -> Result<(), String> {
     let workspace = workspace::read()?;
-    let facade = workspace.packages.iter();
-    let facade = facade.filter(|package| package.name == "coordination");
-    let features = facade.flat_map(|package| package.features.keys());
+    let features = features_of_the_facade(&workspace);
     let features = features.filter(|feature| match meant.is_empty() {
-        true => *feature != "default" && !feature.starts_with('_'),
-        false => meant.contains(feature),
+        true => *feature != "default",
+        false => meant.iter().any(|meant| meant == feature),
     });
     let (crates, time) = costs(&workspace, "")?;
     println!(

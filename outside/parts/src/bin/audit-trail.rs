@@ -1,5 +1,6 @@
 //! How an audit trail is kept. It needs the feature `audit-trail`.
-// without: the item is gated behind the `integration-patterns` feature
+// beside: integration-patterns
+// without: the item is gated behind the `audit-trail` feature
 
 use coordination::patterns::audit::AuditConfig;
 

@@ -1,5 +1,6 @@
 //! How a user interface is kept up to date. It needs the feature `dynamic-ui`.
-// without: the item is gated behind the `integration-patterns` feature
+// beside: integration-patterns
+// without: the item is gated behind the `dynamic-ui` feature
 
 use coordination::patterns::ui::DynamicUiConfig;
 

@@ -1,5 +1,6 @@
 //! What is wrong with a line. It needs the feature `interactive-cli`.
-// without: the item is gated behind the `integration-patterns` feature
+// beside: integration-patterns
+// without: the item is gated behind the `interactive-cli` feature
 
 use coordination::patterns::cli::{Command, InteractiveCli, InteractiveCliConfig};
 

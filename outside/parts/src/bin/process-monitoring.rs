@@ -1,5 +1,6 @@
 //! How processes are monitored. It needs the feature `process-monitoring`.
-// without: the item is gated behind the `integration-patterns` feature
+// beside: integration-patterns
+// without: the item is gated behind the `process-monitoring` feature
 
 use coordination::patterns::monitoring::ProcessMonitoringConfig;
 
