@@ -81,7 +81,13 @@ impl Ports {
     }
 }
 
-fn server(dir: &Path, ports: &Ports) -> Outcome<Child> {
+async fn server(dir: &Path, ports: &Ports) -> Outcome<Child> {
+    // One that was killed with its peer may take a moment to be gone.
+    for port in [ports.ingress, ports.admin, ports.node] {
+        while std::net::TcpListener::bind(("127.0.0.1", port)).is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
     let program = std::env::var_os("RESTATE_SERVER").ok_or("RESTATE_SERVER names no program")?;
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]).arg(program);
@@ -137,7 +143,7 @@ async fn main() -> Outcome<()> {
     let endpoint = Endpoint::builder().bind(Steps).build();
     let address = format!("127.0.0.1:{}", ports.service).parse()?;
     tokio::spawn(HttpServer::new(endpoint).listen_and_serve(address));
-    let mut server = server(Path::new(dir), &ports)?;
+    let mut server = server(Path::new(dir), &ports).await?;
 
     if role == "resume" {
         for run in 0..count {
