@@ -133,8 +133,7 @@ fn set_out(workspace: &Workspace) -> Result<PathBuf, String> {
     run(&mut pack)?;
     // What is from another time is not to be built.
     if place.exists() {
-        let removed = fs::remove_dir_all(&place);
-        removed.map_err(|error| format!("cannot remove {}: {error}", place.display()))?;
+        remove(&place)?;
     }
     copy(Path::new(SOURCES), &place)?;
     let mut manifest = read(&Path::new(SOURCES).join("Cargo.toml"))?;

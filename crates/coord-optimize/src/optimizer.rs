@@ -249,7 +249,8 @@ impl EventStreamOptimizer {
     }
 
     /// What became of the events of each topic that was configured or subscribed to, and of the items
-    /// of each stream that is [watched](Self::watch), by name. Streams count once a poll, so these are exact whenever none is being polled.
+    /// of each stream that is [watched](Self::watch), by name. Streams count once a poll, so these are exact
+    /// whenever none is being polled.
     pub fn statistics(&self) -> Vec<StreamStats> {
         let topics = self.topics();
         let stats = topics.iter().map(|(topic, entry)| StreamStats {

@@ -160,9 +160,7 @@ impl Told {
             Command::Signal { name, payload } => self.signals.arrive(name, payload),
         }
     }
-}
 
-impl Told {
     /// What it was told before its end was about that. Signals stay.
     pub(crate) fn begin_anew(&mut self) {
         (self.is_cancelled, self.is_paused, self.is_continued) = (false, false, false);

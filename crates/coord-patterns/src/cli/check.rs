@@ -28,6 +28,11 @@ pub(super) fn while_typed(command: &Command, line: &str) -> (String, Vec<CliFaul
     }
 }
 
+/// Which command a line gives, right or wrong.
+pub(super) fn path(command: &Command, line: &str) -> String {
+    by_position(command, &split(line), line).0
+}
+
 /// Why clap refuses what stands there, whatever comes after it.
 fn refused(command: &Command, words: &[Word]) -> Option<clap::Error> {
     let texts = words.iter().map(|word| &word.text);

@@ -13,7 +13,7 @@ use coord_bus::vocabulary::{CLI_COMMAND, CLI_PARSE, CliFault, CliParse, CliState
 use coord_bus::{BoxFuture, BusExt, CancellationToken, Failure, catch};
 use tokio::select;
 
-use super::check::{parse, while_typed};
+use super::check::{parse, path, while_typed};
 use super::complete::complete;
 use super::history::History;
 use super::position::Position;
@@ -181,7 +181,7 @@ impl InteractiveCli {
             return Err(CliError::NotEnabled { pattern });
         };
         let matches = self.parse(line).inspect_err(|_| open.count("faulty"))?;
-        let (path, _) = while_typed(&self.shared.command, line);
+        let path = path(&self.shared.command, line);
         self.remember(line, &open);
         open.count("commands");
         let run = self.shared.runs.fetch_add(1, Ordering::Relaxed) + 1;
