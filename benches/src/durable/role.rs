@@ -13,14 +13,18 @@ use tokio::task::JoinSet;
 
 use crate::runtime;
 
-/// `halve` or `resume`, as the peers do: the arguments are the role, the directory, how many
+/// `run`, `halve` or `resume`, as the peers do: the arguments are the role, the directory, how many
 /// runs, and how many at once.
 pub(crate) fn play(arguments: &[String]) {
-    let [role, dir, runs, _] = arguments else {
+    let [role, dir, runs, at_once] = arguments else {
         panic!("durable-role ROLE DIR RUNS AT_ONCE");
     };
     let (dir, runs) = (Path::new(dir), runs.parse().unwrap());
     match &**role {
+        "run" => {
+            let elapsed = to_their_ends(dir, runs, at_once.parse().unwrap());
+            println!("{}", elapsed.as_secs_f64());
+        }
         "halve" => halve(dir, runs),
         _ => resume(dir, runs),
     }
