@@ -144,7 +144,7 @@ impl RecoveryStrategy {
     }
 
     /// Opens the circuit breaker of the error's source: `circuit-break`. Fails where this function
-    /// knows none.
+    /// knows none, and where it was disabled, or told to count only, by hand: so it stays.
     pub fn circuit_break(
         breaker_of: impl Fn(&ErrorDetected) -> Option<CircuitBreaker> + Send + Sync + 'static,
     ) -> Self {
@@ -152,10 +152,13 @@ impl RecoveryStrategy {
             let breaker = breaker_of(&error);
             std::future::ready(match breaker {
                 None => Err(format!("`{}` has no circuit breaker", error.source)),
-                Some(breaker) => {
-                    breaker.transition_to(BreakerState::Open);
-                    Ok(())
-                }
+                Some(breaker) => match breaker.open_unless_by_hand() {
+                    BreakerState::Open | BreakerState::ForcedOpen => Ok(()),
+                    state => Err(format!(
+                        "circuit breaker `{}` is {state} by hand, and stays so",
+                        breaker.name()
+                    )),
+                },
             })
         })
     }
