@@ -109,8 +109,8 @@ pub use error::RecoveryError;
 pub use recovery::{
     Condition, CustomStrategy, DefaultPatterns, ErrorPattern, ErrorRecoveryManager,
     ErrorStatistics, Guard, MAX_MATCHES, MAX_NAMED, MAX_NAMES, MAX_PATTERNS, MAX_RECOVERING,
-    MAX_STRATEGIES, MAX_WAITING, Matched, OTHER, RECOVERY_FAILED, Recover, RecoveryStrategy,
-    STORM_ERRORS, STORM_WITHIN, StrategyStatistics, Test,
+    MAX_STRATEGIES, MAX_WAITING, Matched, OTHER, RECOVERY_FAILED, RESTART_SETTLED, Recover,
+    RecoveryStrategy, STORM_ERRORS, STORM_WITHIN, StrategyStatistics, Test,
 };
 pub use supervisor::{
     AutoShutdown, Child, ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState,

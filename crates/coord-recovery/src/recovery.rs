@@ -33,7 +33,7 @@ pub use guard::Guard;
 pub use pattern::{ErrorPattern, Matched};
 pub use statistics::{ErrorStatistics, MAX_NAMES, OTHER, StrategyStatistics};
 pub use storm::MAX_MATCHES;
-pub use strategy::{CustomStrategy, Recover, RecoveryStrategy};
+pub use strategy::{CustomStrategy, RESTART_SETTLED, Recover, RecoveryStrategy};
 
 /// The kind of an error that a strategy could not recover from, or has
 /// [handed on](RecoveryStrategy::Escalate). It is [critical](coord_bus::vocabulary::Severity), and

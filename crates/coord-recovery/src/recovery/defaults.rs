@@ -14,7 +14,7 @@ use coord_bus::vocabulary::{
 };
 
 use super::builtin::{failed_process, sick_service};
-use super::strategy::{Failure, restart};
+use super::strategy::Failure;
 use super::{ErrorPattern, Matched, RecoveryStrategy};
 use crate::policy::CircuitBreaker;
 use crate::{RecoveryError, Supervisor};
@@ -64,8 +64,9 @@ struct Named {
 }
 
 impl DefaultPatterns {
-    /// When this process fails, this supervisor restarts its child of that name; in the place of what
-    /// was said of it before. The supervisor is not kept alive by that.
+    /// When this process fails, this supervisor restarts its child of that name, [as if that had
+    /// failed](RecoveryStrategy::restart); in the place of what was said of it before. The supervisor is
+    /// not kept alive by that.
     ///
     /// It is for processes whose end is not their child's end: a child that fails with its process is
     /// restarted by its supervisor, and need not be named.
@@ -139,10 +140,10 @@ impl DefaultPatterns {
             process("process-restart", |named, process| {
                 named.restarts.contains_key(process)
             })
-            .strategy(RecoveryStrategy::custom("restart", move |error| {
-                let supervisor = restarts.named().restarts.get(&error.source).cloned();
-                restart(supervisor.unwrap_or_default(), error)
-            })),
+            .strategy(RecoveryStrategy::restart_of(Arc::new(move |process| {
+                let supervisor = restarts.named().restarts.get(process).cloned();
+                supervisor.unwrap_or_default()
+            }))),
             process("cli-fallback", |named, command| {
                 named.fallbacks.contains_key(command)
             })

@@ -160,7 +160,7 @@ impl Desk {
             let failed = error.clone();
             let result = match &strategy {
                 RecoveryStrategy::NotifyAndContinue => self.notify(error).await,
-                RecoveryStrategy::Custom(custom) => self.run(custom, error).await,
+                RecoveryStrategy::Custom(custom) => self.run(custom, error, since).await,
                 RecoveryStrategy::Escalate => {
                     self.escalate(failed, None).await;
                     continue;
@@ -216,12 +216,17 @@ impl Desk {
         told.map_err(|refused| refused.reason.into())
     }
 
-    async fn run(&self, custom: &CustomStrategy, error: ErrorDetected) -> Result<(), Failure> {
+    async fn run(
+        &self,
+        custom: &CustomStrategy,
+        error: ErrorDetected,
+        since: Instant,
+    ) -> Result<(), Failure> {
         let wait = Duration::ZERO;
         let attempting = Recovery::Attempting { attempt: 1, wait };
         let source = error.source.clone();
         self.recovery(custom.name(), source, attempting).await;
-        match catch(custom.run(error)).await {
+        match catch(custom.run(error, since)).await {
             Ok(result) => result,
             Err(panic) => Err(format!("it panicked: {}", panic_message(&*panic)).into()),
         }

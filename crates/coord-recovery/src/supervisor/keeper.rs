@@ -162,7 +162,7 @@ impl Keeper {
         }));
         select! {
             biased;
-            _ = child.ordered(self.incarnation) => {}
+            () = child.to_end(self.incarnation) => {}
             ended = &mut incarnation => {
                 let ended = ended.unwrap_or_else(|panic| Err(ChildError::panicked(&*panic)));
                 return Ended::ByItself(ended);
@@ -185,6 +185,11 @@ impl Keeper {
     /// What follows from the end of an incarnation.
     fn judge(&mut self, ended: Ended) -> Next {
         let error = match ended {
+            Ended::Asked | Ended::Aborted
+                if self.child.0.orders().only_failed(self.incarnation) =>
+            {
+                return Next::After(ChildFailure::Reported.into());
+            }
             Ended::Asked | Ended::Aborted if self.child.0.orders().stop.is_none() => {
                 self.failures = 0;
                 return Next::AtOnce;
@@ -234,12 +239,14 @@ impl Keeper {
         }
         self.failures = self.failures.saturating_add(1);
         let attempt = self.failures;
-        let since = self.outage.map_or(now, |outage| outage.since);
-        self.outage = Some(Outage { since, attempt });
         let wait = self.spec.backoff.delay(attempt);
         let sleep = time::sleep(wait);
         let child = Arc::clone(&self.child.0);
-        child.tell_recovery(Recovery::Attempting { attempt, wait });
+        if !is_reported(&error) {
+            let since = self.outage.map_or(now, |outage| outage.since);
+            self.outage = Some(Outage { since, attempt });
+            child.tell_recovery(Recovery::Attempting { attempt, wait });
+        }
         child.set(ChildState::Waiting {
             failures: attempt,
             until: sleep.deadline(),
@@ -269,10 +276,12 @@ impl Keeper {
 
     fn give_up(&self, reason: GiveUpReason, error: ChildError) -> ChildEnd {
         let child = &self.child.0;
-        child.tell_recovery(Recovery::GaveUp {
-            attempts: self.failures,
-            reason: reason.to_string(),
-        });
+        if !is_reported(&error) {
+            child.tell_recovery(Recovery::GaveUp {
+                attempts: self.failures,
+                reason: reason.to_string(),
+            });
+        }
         let gave_up = GaveUp {
             child: child.name().to_owned(),
             reason,
@@ -289,13 +298,18 @@ impl Keeper {
     fn tell_failure(&self, error: &ChildError) {
         let (kind, severity) = match error.downcast_ref() {
             Some(ChildFailure::Ended) => ("child-ended", Severity::Warning),
-            None if error.downcast_ref::<Panicked>().is_some() => ("panic", Severity::Error),
-            None => ("child-failed", Severity::Error),
+            _ if error.downcast_ref::<Panicked>().is_some() => ("panic", Severity::Error),
+            _ => ("child-failed", Severity::Error),
         };
         let child = &self.child.0;
         let teller = child.teller();
         teller.detected(child.name(), kind, error.to_string(), severity);
     }
+}
+
+/// Whether whoever reported the failure tells what becomes of it.
+fn is_reported(error: &ChildError) -> bool {
+    matches!(error.downcast_ref(), Some(ChildFailure::Reported))
 }
 
 /// When there is another incarnation.

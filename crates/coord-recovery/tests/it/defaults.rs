@@ -83,6 +83,7 @@ async fn a_process_that_crashes_makes_its_supervisor_restart_the_child_of_its_na
     scene.exited("server", Exit::code(0)).await;
     assert_eq!(child.restarts(), 0);
     scene.exited("server", Exit::signal(9)).await;
+    pass(seconds(1)).await;
     assert_eq!(child.restarts(), 1);
     assert_eq!(scene.kinds(), [("process-restart".to_owned(), 1)]);
     assert_eq!(scene.manager.error_statistics().recovered, 1);
