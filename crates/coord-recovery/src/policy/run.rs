@@ -19,7 +19,8 @@ use super::budget::BudgetedCall;
 use super::layer::{Fallback, Instead, Layer};
 use super::places::Place;
 use super::{
-    Bulkhead, Parts, PolicyAction, PolicyError, PolicyEvent, RateLimit, Retry, RetryBudget,
+    Bulkhead, Observer, Parts, PolicyAction, PolicyError, PolicyEvent, RateLimit, Retry,
+    RetryBudget,
 };
 
 enum Frame<'p> {
@@ -59,19 +60,25 @@ type Timer<'t> = Pin<&'t mut Option<Sleep>>;
 struct Call<'p, T, E> {
     parts: &'p Parts<T, E>,
     name: Option<&'p str>,
+    observer: Option<Observer<'p, E>>,
 }
 
 impl<T, E> Parts<T, E> {
     pub(super) async fn run<F, Running>(
         &self,
         name: Option<&str>,
+        observer: Option<Observer<'_, E>>,
         mut operation: F,
     ) -> Result<T, PolicyError<E>>
     where
         F: FnMut() -> Running,
         Running: Future<Output = Result<T, E>>,
     {
-        let call = Call { parts: self, name };
+        let call = Call {
+            parts: self,
+            name,
+            observer,
+        };
         let mut frames = Frames::new();
         let mut timer = pin!(None);
         loop {
@@ -366,14 +373,18 @@ impl<'p, T, E> Call<'p, T, E> {
         action: PolicyAction,
         error: &PolicyError<E>,
     ) {
-        self.parts.tell(&PolicyEvent {
+        let event = PolicyEvent {
             policy: &self.parts.name,
             strategy: layer.name(),
             operation: self.name,
             attempt,
             action,
             error,
-        });
+        };
+        self.parts.tell(&event);
+        if let Some(observer) = self.observer {
+            observer(&event);
+        }
     }
 }
 
