@@ -328,13 +328,14 @@ impl Shared {
         }
         let gate = inner.gate;
         let state = gate.state();
-        let is_permitted = inner.admit();
+        // Before anybody is told, so that it is given back where a listener panics.
+        let permit = inner.admit().then(|| self.permit(gate));
         drop(inner);
         if state != from {
             self.transitioned(from, state);
         }
-        if is_permitted {
-            return Ok(self.permit(gate));
+        if let Some(permit) = permit {
+            return Ok(permit);
         }
         let until = Duration::from_nanos(self.open_until.load(Ordering::Relaxed));
         let retry_after = (state == BreakerState::Open).then(|| until.saturating_sub(now));

@@ -51,7 +51,7 @@ enum Frame<'p> {
 type Frames<'p> = SmallVec<[Frame<'p>; 6]>;
 
 /// The longest timeout there is, as of tokio's timers: thirty years.
-const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+pub(super) const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// The timer of whichever timeout comes first; made when something waits.
 type Timer<'t> = Pin<&'t mut Option<Sleep>>;
@@ -197,13 +197,18 @@ impl<'p, T, E> Call<'p, T, E> {
         frames: &mut Frames<'p>,
         timer: Timer<'_>,
     ) -> Result<Frame<'p>, PolicyError<E>> {
-        let Err(retry_after) = limit.try_begin() else {
+        let Err(mut retry_after) = limit.try_begin() else {
             return Ok(Frame::Bare);
         };
         if let (Some(wait), Some(queue)) = (limit.max_wait(), limit.queue()) {
             let beginning = time::timeout(wait, queue.begin());
             if self.watch(frames, timer, beginning).await?.is_ok() {
                 return Ok(Frame::Bare);
+            }
+            // How long it is from now on; there may be room by now.
+            match limit.try_begin() {
+                Ok(()) => return Ok(Frame::Bare),
+                Err(still) => retry_after = still,
             }
         }
         let limited = PolicyError::RateLimited {
