@@ -60,8 +60,10 @@ pub(super) struct Orders {
     restart_of: u32,
     /// Incarnations up to this one are taken for failed.
     failed: u32,
-    /// It is to stop, and to wait before it goes on.
-    pub(super) held: bool,
+    /// For how many others it waits, which are restarted, before it begins anew.
+    pub(super) holders: u32,
+    /// It is to stop for one of them.
+    held: bool,
     pub(super) stop: Option<Stop>,
 }
 
@@ -72,7 +74,7 @@ pub(super) enum Stop {
 }
 
 impl Orders {
-    fn are_for(&self, incarnation: u32) -> bool {
+    pub(super) fn are_for(&self, incarnation: u32) -> bool {
         self.stop.is_some() || self.held || self.restart_of >= incarnation
     }
 
@@ -352,9 +354,10 @@ impl Shared {
         });
     }
 
-    /// The orders, once there is one for this incarnation.
+    /// The orders, once a child that waits to be restarted is not to wait any longer, or for another.
     pub(super) async fn ordered(&self, incarnation: u32) -> Orders {
-        self.orders_when(|orders| orders.are_for(incarnation)).await
+        self.orders_when(|orders| orders.are_for(incarnation) || orders.holders > 0)
+            .await
     }
 
     /// Resolves once this incarnation is to end, for an order or because it is taken for failed.
@@ -367,17 +370,31 @@ impl Shared {
         self.significant
     }
 
-    /// Asks it to stop, and to wait until it is released.
+    /// From now on it does not begin before it is released. If it runs, it runs on.
     pub(super) fn hold(&self) {
-        self.orders.send_modify(|orders| orders.held = true);
+        self.orders.send_modify(|orders| orders.holders += 1);
     }
 
-    pub(super) fn release(&self) {
+    /// Asks it to stop; for one that is held, and begins anew once it is released.
+    pub(super) fn stop_for_another(&self) {
         self.orders
-            .send_if_modified(|orders| std::mem::take(&mut orders.held));
+            .send_modify(|orders| orders.held = orders.holders > 0);
     }
 
-    /// Waits until it is held, or has ended for good.
+    /// What [`hold`](Self::hold) has done is over.
+    pub(super) fn release(&self) {
+        self.orders.send_modify(|orders| {
+            orders.holders = orders.holders.saturating_sub(1);
+            orders.held &= orders.holders > 0;
+        });
+    }
+
+    /// Resolves once it is held.
+    pub(super) async fn claimed(&self) {
+        self.orders_when(|orders| orders.holders > 0).await;
+    }
+
+    /// Waits until it has stopped for another, or has ended for good.
     pub(super) async fn held(&self) {
         self.wait_for(|state| {
             matches!(state, ChildState::Held | ChildState::Ended(_)).then_some(())
@@ -393,7 +410,7 @@ impl Shared {
 
     /// Waits until it is released or is to stop.
     pub(super) async fn released(&self) -> Orders {
-        self.orders_when(|orders| orders.stop.is_some() || !orders.held)
+        self.orders_when(|orders| orders.stop.is_some() || orders.holders == 0)
             .await
     }
 
