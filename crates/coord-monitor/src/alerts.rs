@@ -1,14 +1,16 @@
 //! The alerts that are open, and who is told when one opens or closes.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use coord_bus::time::{Clock, Instant};
 use coord_bus::vocabulary::{AlertState, PERFORMANCE_ALERT, PerformanceAlert, Severity};
 use coord_bus::{Bus, BusError, BusExt, Publisher, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::Threshold;
 use crate::threshold::Standing;
-use crate::{PerformanceMetrics, Threshold};
+use crate::windows::Seen;
 
 /// Something is beyond its limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,10 +67,16 @@ impl Alerts {
             .collect()
     }
 
+    /// The windows that thresholds are about.
+    pub(crate) fn windows(&self) -> Vec<Duration> {
+        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.iter().map(|watch| watch.threshold.window).collect()
+    }
+
     /// Looks at all of them, and tells what is new. What was told is given back.
     pub(crate) fn see(
         &self,
-        metrics: &PerformanceMetrics,
+        seen: &Seen,
         now: Instant,
         clock: &dyn Clock,
     ) -> Vec<PerformanceAlert> {
@@ -80,7 +88,10 @@ impl Alerts {
                 .collect()
         };
         // Not under the lock: it is not ours, what measures.
-        let values: Vec<_> = thresholds.iter().map(|it| it.measure(metrics)).collect();
+        let measured = thresholds
+            .iter()
+            .map(|threshold| threshold.measure(seen.over(threshold.window)?));
+        let values: Vec<_> = measured.collect();
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         let told = watches.iter_mut().zip(values).filter_map(|(watch, value)| {
             watch.see(value, now, clock.now());

@@ -8,7 +8,7 @@ use metrics::{
     Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
-use crate::measuring::{Measuring, is_reset};
+use crate::measuring::{Measuring, counting_began, is_reset};
 use crate::{DurationSummary, PerformanceMetrics};
 
 /// The label of a topic, as OpenTelemetry calls it.
@@ -28,7 +28,7 @@ pub(crate) async fn export(
         time::sleep(interval).await;
         let after = measuring.metrics();
         // Counters of an exporter never go back, also when these do.
-        between = match is_reset(&before, &after) {
+        between = match is_reset(counting_began(&before), &after) {
             true => after.clone(),
             false => after.since(&before),
         };

@@ -104,6 +104,7 @@ mod processes;
 mod usage;
 mod readings;
 mod threshold;
+mod windows;
 mod alerts;
 mod telling;
 mod spans;
@@ -132,7 +133,7 @@ pub use processes::MAX_PROCESSES;
 pub use rates::Rates;
 pub use readings::{MAX_READINGS, MAX_SOURCES, Reading};
 pub use report::Report;
-pub use threshold::{MAX_THRESHOLDS, Threshold};
+pub use threshold::{DEFAULT_WINDOW, MAX_THRESHOLDS, Threshold};
 pub use topics::{MAX_SUBSCRIBERS, MAX_TOPICS};
 pub use workflows::{MAX_ACTIVE_RUNS, MAX_STEPS};
 

@@ -24,6 +24,7 @@ use crate::sums::Sums;
 use crate::telling::Log;
 use crate::topics::Topics;
 use crate::usage::Usage;
+use crate::windows::Windows;
 use crate::workflows::Workflows;
 use crate::{History, PerformanceMetrics, ProcessUsage};
 
@@ -63,10 +64,14 @@ pub(crate) struct Heard {
     recoveries: Subscriber<ErrorRecovery>,
 }
 
-/// Whether counting began anew meanwhile.
-pub(crate) fn is_reset(before: &PerformanceMetrics, now: &PerformanceMetrics) -> bool {
-    let began = |metrics: &PerformanceMetrics| metrics.uptime - metrics.measured;
-    began(now) - began(before) > 1e-6
+/// How long the monitor had run when counting began, in seconds.
+pub(crate) fn counting_began(metrics: &PerformanceMetrics) -> f64 {
+    metrics.uptime - metrics.measured
+}
+
+/// Whether counting, which had begun then, began anew meanwhile.
+pub(crate) fn is_reset(began: f64, now: &PerformanceMetrics) -> bool {
+    counting_began(now) - began > 1e-6
 }
 
 impl Heard {
@@ -190,11 +195,13 @@ impl Measuring {
     }
 
     /// Holds what is measured against its limits in each interval, for ever.
-    pub(crate) async fn watch(&self, interval: Duration) {
+    pub(crate) async fn watch(&self, interval: Duration, before: PerformanceMetrics) {
+        let mut windows = Windows::new(self.alerts.windows(), before, Instant::now());
         loop {
             time::sleep(interval).await;
-            let metrics = self.metrics();
-            for told in self.alerts.see(&metrics, Instant::now(), &*self.clock) {
+            let (metrics, now) = (self.metrics(), Instant::now());
+            let seen = windows.see(&metrics, now);
+            for told in self.alerts.see(&seen, now, &*self.clock) {
                 self.log.alert(&told);
             }
         }

@@ -154,7 +154,7 @@ pub struct ProcessMetrics {
 }
 
 /// How workflows got on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WorkflowMetrics {
     /// Runs that have started and not ended.

@@ -112,7 +112,9 @@ impl PerformanceMonitor {
     }
 
     /// Begins to count anew, after a warm-up for one: counts, durations, peaks and the history are
-    /// empty again. Runs that are active stay so, and processes that run are watched on.
+    /// empty again. Runs that are active stay so, and processes that run are watched on. Alerts that are
+    /// open stay so until the monitor looks next, which is at what was counted since: one about what has
+    /// been counted before closes then, one about what is so now stays open.
     pub fn reset(&self) {
         self.measuring.reset();
     }
@@ -208,8 +210,8 @@ impl MonitorBuilder {
         self
     }
 
-    /// Looks in each interval whether something is beyond this threshold, and publishes to
-    /// `performance-alert` when that begins and ends, once each. As long as that topic is full,
+    /// Looks in each interval whether something is beyond this threshold, as measured over its
+    /// [window](Threshold::over), and publishes to `performance-alert` when that begins and ends, once each. As long as that topic is full,
     /// an alert is told later, or if it is over by then, not at all.
     pub fn threshold(mut self, threshold: Threshold) -> Self {
         self.thresholds.push(threshold);
@@ -268,8 +270,10 @@ impl MonitorBuilder {
         scope.spawn("read", async move { shared.read(heard, stop).await });
         if is_watching {
             let (stop, shared) = (scope.token(), Arc::clone(&measuring));
+            let before = measuring.metrics();
             scope.spawn("watch", async move {
-                stop.run_until_cancelled(shared.watch(interval)).await;
+                stop.run_until_cancelled(shared.watch(interval, before))
+                    .await;
             });
         }
         #[cfg(feature = "metrics")]

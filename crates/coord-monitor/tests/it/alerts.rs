@@ -123,7 +123,9 @@ async fn a_floor_is_a_limit_too_and_what_is_measured_is_the_monitors() {
     let quiet = Threshold::below("gauge", 5.0, |metrics| {
         Some(metrics.topic("ticks")?.per_second)
     });
-    let _monitor = monitor(&bus, quiet.lasting(seconds(1)));
+    // What it is between two looks.
+    let quiet = quiet.over(seconds(1)).lasting(seconds(1));
+    let _monitor = monitor(&bus, quiet);
     pass(millis(1)).await;
     for events in [10, 10, 4, 5, 5, 6] {
         for event in 0..events {

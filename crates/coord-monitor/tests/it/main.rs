@@ -12,6 +12,7 @@ mod errors;
 mod readings;
 mod between;
 mod alerts;
+mod windows;
 mod reports;
 mod telling;
 #[cfg(feature = "metrics")]
