@@ -9,6 +9,7 @@ use coord_bus::{Bus, BusError, BusExt, Publisher, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::Threshold;
+use crate::panics::Panics;
 use crate::threshold::Standing;
 use crate::windows::Seen;
 
@@ -79,6 +80,7 @@ impl Alerts {
         seen: &Seen,
         now: Instant,
         clock: &dyn Clock,
+        panics: &Panics,
     ) -> Vec<PerformanceAlert> {
         let thresholds: Vec<_> = {
             let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,9 +90,11 @@ impl Alerts {
                 .collect()
         };
         // Not under the lock: it is not ours, what measures.
-        let measured = thresholds
-            .iter()
-            .map(|threshold| threshold.measure(seen.over(threshold.window)?));
+        let measured = thresholds.iter().map(|threshold| {
+            let metrics = seen.over(threshold.window)?;
+            let name = || format!("threshold `{}`", threshold.name);
+            panics.catch(name, || threshold.measure(metrics))?
+        });
         let values: Vec<_> = measured.collect();
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         let told = watches.iter_mut().zip(values).filter_map(|(watch, value)| {

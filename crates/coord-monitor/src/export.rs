@@ -20,11 +20,13 @@ pub(crate) async fn export(
     interval: Duration,
     mut before: PerformanceMetrics,
 ) {
-    describe();
+    let panics = &measuring.panics;
+    panics.catch(|| "export".to_owned(), describe);
     // What was counted before there was an exporter is counted too.
     let mut between = before.clone();
     loop {
-        now(&between);
+        // The recorder is the program's.
+        panics.catch(|| "export".to_owned(), || now(&between));
         time::sleep(interval).await;
         let after = measuring.metrics();
         // Counters of an exporter never go back, also when these do.

@@ -103,6 +103,7 @@ mod buckets;
 mod processes;
 mod usage;
 mod readings;
+mod panics;
 mod threshold;
 mod windows;
 mod alerts;

@@ -17,6 +17,7 @@ use crate::alerts::Alerts;
 use crate::errors::Errors;
 use crate::history::Ring;
 use crate::latency::Latencies;
+use crate::panics::Panics;
 use crate::processes::Processes;
 use crate::readings::Sources;
 use crate::spans::Spans;
@@ -38,6 +39,7 @@ pub(crate) struct Measuring {
     pub(crate) latencies: Latencies,
     pub(crate) sources: Sources,
     pub(crate) log: Log,
+    pub(crate) panics: Panics,
     alerts: Alerts,
     began: Instant,
     state: Mutex<State>,
@@ -93,7 +95,7 @@ impl Measuring {
         clock: Arc<dyn Clock>,
         usage: &mut Usage,
         history: usize,
-        (alerts, log): (Alerts, Log),
+        (alerts, log, panics): (Alerts, Log, Panics),
     ) -> Self {
         let now = Instant::now();
         let state = State {
@@ -113,6 +115,7 @@ impl Measuring {
             latencies: Latencies::default(),
             sources: Sources::default(),
             log,
+            panics,
             alerts,
             began: now,
             state: Mutex::new(state),
@@ -127,7 +130,7 @@ impl Measuring {
         // All that is another's, before the state is locked.
         let known = self.state().topics.known();
         let sums = Sums::of_topics_and_subscribers(&*self.bus, &known);
-        let (readings, unread) = self.sources.read();
+        let (readings, unread) = self.sources.read(&self.panics);
         let latencies = self.latencies.metrics();
         let alerts = self.alerts.open();
         let now = Instant::now();
@@ -148,6 +151,7 @@ impl Measuring {
             unread,
             missed: state.missed,
             unlogged: self.log.lost(),
+            panicked: self.panics.count(),
             unwatched: state.processes.unwatched(),
         }
     }
@@ -164,6 +168,7 @@ impl Measuring {
         let now = Instant::now();
         self.latencies.reset();
         self.log.reset();
+        self.panics.reset();
         let mut state = self.state();
         state.since = now;
         state.topics.reset(sums, now);
@@ -201,7 +206,7 @@ impl Measuring {
             time::sleep(interval).await;
             let (metrics, now) = (self.metrics(), Instant::now());
             let seen = windows.see(&metrics, now);
-            for told in self.alerts.see(&seen, now, &*self.clock) {
+            for told in self.alerts.see(&seen, now, &*self.clock, &self.panics) {
                 self.log.alert(&told);
             }
         }

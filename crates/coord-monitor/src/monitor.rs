@@ -10,6 +10,7 @@ use coord_bus::{Bus, ShutdownReport, TaskScope};
 
 use crate::alerts::Alerts;
 use crate::measuring::{Heard, Measuring};
+use crate::panics::Panics;
 use crate::telling::{Log, Reporter};
 use crate::usage::Usage;
 use crate::{
@@ -30,6 +31,11 @@ pub const MIN_INTERVAL: Duration = Duration::from_millis(200);
 /// `error-recovery`; where they are asked for, one that publishes
 /// [reports](MonitorBuilder::report_every) and one that looks at
 /// [thresholds](MonitorBuilder::threshold). Dropping the monitor ends them.
+///
+/// A threshold, a [source](Self::add_source) or a recorder of the crate `metrics` that panics is left
+/// out that time, and everything else goes on: it is counted in
+/// [`panicked`](PerformanceMetrics::panicked), and the first panic of each is an event on
+/// `error-detected`. So is one of a task itself, which ends then.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -128,7 +134,7 @@ impl PerformanceMonitor {
     }
 
     /// Puts what somebody else counts into the snapshots: it is asked once for each of them, and
-    /// should not wait. At most [`MAX_READINGS`](crate::MAX_READINGS) of all sources are told.
+    /// should not wait. One that panics gives none. At most [`MAX_READINGS`](crate::MAX_READINGS) of all sources are told.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -256,6 +262,7 @@ impl MonitorBuilder {
         let telling = (
             Alerts::new(&*bus, thresholds)?,
             Log::new(&*bus, is_logging)?,
+            Panics::new(&*bus, Arc::clone(&clock))?,
         );
         let mut usage = Usage::new();
         let measuring = Measuring::new(bus, clock, &mut usage, history, telling);

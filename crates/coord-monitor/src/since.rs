@@ -58,6 +58,7 @@ impl PerformanceMetrics {
             errors: errors(&self.errors, &earlier.errors),
             missed: self.missed.saturating_sub(earlier.missed),
             unlogged: self.unlogged.saturating_sub(earlier.unlogged),
+            panicked: self.panicked.saturating_sub(earlier.panicked),
             unwatched: self.unwatched.saturating_sub(earlier.unwatched),
             ..self.clone()
         }
@@ -75,6 +76,7 @@ impl PerformanceMetrics {
             errors: ErrorMetrics::default(),
             missed: 0,
             unlogged: 0,
+            panicked: 0,
             unwatched: 0,
             ..self.clone()
         }

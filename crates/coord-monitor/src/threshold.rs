@@ -23,7 +23,7 @@ type Measure = dyn Fn(&PerformanceMetrics) -> Option<f64> + Send + Sync;
 /// An alert opens when what is measured has been beyond the limit for the
 /// [least duration](Self::lasting), and closes when it is back at [`clear_at`](Self::clear_at),
 /// which is not the limit: so what sways around the limit is one alert, not many. Where nothing is
-/// measured, nothing is beyond a limit.
+/// measured, or what measures panics, nothing is beyond a limit.
 ///
 /// What it looks at is what was [since](PerformanceMetrics::since) a [window](Self::over) began: counts,
 /// durations and means of the last five minutes, and what is of a moment as it is now. So an alert about
