@@ -153,7 +153,7 @@ impl Counts {
         });
     }
 
-    fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.of += other.of;
         self.published += other.published;
         self.delivered += other.delivered;

@@ -217,7 +217,6 @@ async fn a_threshold_that_panics_is_told_of_once_and_the_others_go_on() {
         (&*error.kind, &*error.message),
         ("panic", "there is no such topic")
     );
-    drop(error);
     assert!(errors.try_recv().is_err());
     assert_eq!(monitor.performance_metrics().panicked, 3);
     monitor.reset();

@@ -74,7 +74,6 @@ async fn a_source_that_panics_gives_none_and_neither_a_snapshot_nor_the_monitor_
     }
     let error = errors.try_recv().unwrap();
     assert_eq!(error.source, "performance-monitor/source 1");
-    drop(error);
     assert!(errors.try_recv().is_err());
     // Two snapshots, two reports, and this one.
     assert_eq!(monitor.performance_metrics().panicked, 5);
