@@ -21,7 +21,7 @@ use crate::panics::Panics;
 use crate::processes::Processes;
 use crate::readings::Sources;
 use crate::spans::Spans;
-use crate::sums::Sums;
+use crate::sums::{Known, Sums};
 use crate::telling::Log;
 use crate::topics::Topics;
 use crate::usage::Usage;
@@ -126,15 +126,26 @@ impl Measuring {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What topics have counted now, in the rows that they have.
+    fn sum(&self, sum: fn(&dyn Bus, &Known) -> Sums) -> (MutexGuard<'_, State>, Sums, Instant) {
+        loop {
+            let known = self.state().topics.known();
+            // It is another's, so not while others wait for the state.
+            let (sums, now) = (sum(&*self.bus, &known), Instant::now());
+            let state = self.state();
+            // Otherwise somebody else has given out rows meanwhile, of which there is an end.
+            if state.topics.known().is(&known) {
+                return (state, sums, now);
+            }
+        }
+    }
+
     pub(crate) fn metrics(&self) -> PerformanceMetrics {
         // All that is another's, before the state is locked.
-        let known = self.state().topics.known();
-        let sums = Sums::of_topics_and_subscribers(&*self.bus, &known);
         let (readings, unread) = self.sources.read(&self.panics);
         let latencies = self.latencies.metrics();
         let alerts = self.alerts.open();
-        let now = Instant::now();
-        let state = self.state();
+        let (mut state, sums, now) = self.sum(Sums::of_topics_and_subscribers);
         PerformanceMetrics {
             at: self.clock.now(),
             uptime: now.duration_since(self.began).as_secs_f64(),
@@ -163,8 +174,8 @@ impl Measuring {
     }
 
     pub(crate) fn reset(&self) {
-        let known = self.state().topics.known();
-        let sums = Sums::of_topics_and_subscribers(&*self.bus, &known);
+        // Rows are given out anew, too.
+        let sums = Sums::of_topics_and_subscribers(&*self.bus, &Known::default());
         let now = Instant::now();
         self.latencies.reset();
         self.log.reset();
@@ -188,10 +199,8 @@ impl Measuring {
             let own = usage.own();
             let trees = usage.trees(&roots);
             let latencies = self.latencies.metrics();
-            let known = self.state().topics.known();
-            let (sums, now) = (Sums::of_topics(&*self.bus, &known), Instant::now());
             let at = self.clock.now();
-            let mut state = self.state();
+            let (mut state, sums, now) = self.sum(Sums::of_topics);
             state.topics.sample(sums, now);
             state.own = own;
             state.processes.measured(&roots, trees);

@@ -12,6 +12,24 @@ use crate::topics::{MAX_SUBSCRIBERS, MAX_TOPICS};
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
     pub(crate) rows: Vec<Sum>,
+    /// Whether there are topics without a row of their own.
+    pub(crate) has_others: bool,
+}
+
+/// Which topics have a row of their own. A topic that has one keeps it, and one that is summed up with
+/// others stays there: what changed rows would be counted twice by whoever compares two snapshots.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// By name.
+    pub(crate) topics: Arc<[Arc<str>]>,
+    /// Whether there are others, so that none gets a row, even if one is free.
+    pub(crate) has_others: bool,
+}
+
+impl Known {
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.topics, &other.topics) && self.has_others == other.has_others
+    }
 }
 
 /// What is summed up in one row.
@@ -40,25 +58,29 @@ pub(crate) struct Counts {
 impl Sums {
     /// Those of the topics that are known to have a row, by name, and then of as many more as may have
     /// one; the others are in one.
-    pub(crate) fn of_topics(bus: &dyn Bus, known: &[Arc<str>]) -> Self {
+    pub(crate) fn of_topics(bus: &dyn Bus, known: &Known) -> Self {
         Self::of(bus, known, |_| Vec::new())
     }
 
     /// The same, with what each subscriber has counted.
-    pub(crate) fn of_topics_and_subscribers(bus: &dyn Bus, known: &[Arc<str>]) -> Self {
+    pub(crate) fn of_topics_and_subscribers(bus: &dyn Bus, known: &Known) -> Self {
         Self::of(bus, known, |topic| by_label(&topic.subscribers))
     }
 
     fn of(
         bus: &dyn Bus,
-        known: &[Arc<str>],
+        known: &Known,
         subscribers: impl Fn(&TopicStats) -> Vec<(String, Counts)>,
     ) -> Self {
-        let mut room = MAX_TOPICS.saturating_sub(known.len());
-        let mut rows: Vec<Sum> = Vec::with_capacity(known.len());
+        let topics = &known.topics;
+        let mut room = match known.has_others {
+            true => 0,
+            false => MAX_TOPICS.saturating_sub(topics.len()),
+        };
+        let mut rows: Vec<Sum> = Vec::with_capacity(topics.len());
         let mut other = Counts::default();
         // Both are in the order of their names: of 10,000 topics, none has to be searched for.
-        let mut known = known.iter().peekable();
+        let mut known = topics.iter().peekable();
         bus.for_each_stats(&mut |topic| {
             while known.next_if(|row| ***row < *topic.topic).is_some() {}
             let has_row = known.peek().is_some_and(|row| ***row == *topic.topic);
@@ -79,8 +101,11 @@ impl Sums {
             rows.is_sorted_by(|a, b| a.topic <= b.topic),
             "a bus shows them by name"
         );
-        let mut sums = Self { rows };
-        if other.of > 0 {
+        let mut sums = Self {
+            rows,
+            has_others: other.of > 0,
+        };
+        if sums.has_others {
             sums.merge_other(&other);
         }
         sums

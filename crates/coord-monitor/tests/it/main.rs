@@ -3,6 +3,7 @@
 mod stage;
 
 mod topics;
+mod crowded;
 mod subscribers;
 mod rates;
 mod latency;
