@@ -1,6 +1,7 @@
 //! What topics have counted, summed up by the rows that there may be, while the bus shows it: of ten
 //! thousand topics no list is made.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coord_bus::{Bus, SubscriberStats, TopicStats};
@@ -24,11 +25,15 @@ pub(crate) struct Known {
     pub(crate) topics: Arc<[Arc<str>]>,
     /// Whether there are others, so that none gets a row, even if one is free.
     pub(crate) has_others: bool,
+    /// The same of the subscribers of a topic: where there are others, those that have a row.
+    pub(crate) subscribers: Arc<BTreeMap<String, BTreeSet<String>>>,
 }
 
 impl Known {
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.topics, &other.topics) && self.has_others == other.has_others
+        Arc::ptr_eq(&self.topics, &other.topics)
+            && self.has_others == other.has_others
+            && Arc::ptr_eq(&self.subscribers, &other.subscribers)
     }
 }
 
@@ -39,6 +44,8 @@ pub(crate) struct Sum {
     pub(crate) counts: Counts,
     /// By label, where they are asked for and the row is of one topic.
     pub(crate) subscribers: Vec<(String, Counts)>,
+    /// Whether there are subscribers without a row of their own.
+    pub(crate) has_other_subscribers: bool,
 }
 
 /// What a topic, or several, have counted.
@@ -59,18 +66,21 @@ impl Sums {
     /// Those of the topics that are known to have a row, by name, and then of as many more as may have
     /// one; the others are in one.
     pub(crate) fn of_topics(bus: &dyn Bus, known: &Known) -> Self {
-        Self::of(bus, known, |_| Vec::new())
+        Self::of(bus, known, |_| (Vec::new(), false))
     }
 
     /// The same, with what each subscriber has counted.
     pub(crate) fn of_topics_and_subscribers(bus: &dyn Bus, known: &Known) -> Self {
-        Self::of(bus, known, |topic| by_label(&topic.subscribers))
+        Self::of(bus, known, |topic| {
+            let rows = known.subscribers.get(&*topic.topic);
+            by_label(&topic.subscribers, rows)
+        })
     }
 
     fn of(
         bus: &dyn Bus,
         known: &Known,
-        subscribers: impl Fn(&TopicStats) -> Vec<(String, Counts)>,
+        subscribers: impl Fn(&TopicStats) -> (Vec<(String, Counts)>, bool),
     ) -> Self {
         let topics = &known.topics;
         let mut room = match known.has_others {
@@ -91,10 +101,12 @@ impl Sums {
             room -= usize::from(!has_row);
             let mut counts = Counts::default();
             counts.add(topic);
+            let (subscribers, has_other_subscribers) = subscribers(topic);
             rows.push(Sum {
                 topic: topic.topic.clone(),
                 counts,
-                subscribers: subscribers(topic),
+                subscribers,
+                has_other_subscribers,
             });
         });
         debug_assert!(
@@ -120,6 +132,7 @@ impl Sums {
                     topic: OTHER.to_owned(),
                     counts: *other,
                     subscribers: Vec::new(),
+                    has_other_subscribers: false,
                 };
                 self.rows.insert(place, sum);
             }
@@ -135,13 +148,23 @@ impl Sums {
     }
 }
 
-/// Those of the same name, or from the same place, are one row.
-fn by_label(stats: &[SubscriberStats]) -> Vec<(String, Counts)> {
+/// Those of the same name, or from the same place, are one row. Where it is known which have one, no
+/// other gets one. Whether there are others.
+fn by_label(
+    stats: &[SubscriberStats],
+    known: Option<&BTreeSet<String>>,
+) -> (Vec<(String, Counts)>, bool) {
+    let mut has_others = false;
     let mut rows: Vec<(String, Counts)> = Vec::with_capacity(stats.len().min(MAX_SUBSCRIBERS + 1));
     for subscriber in stats {
         let mut label = subscriber.label();
         let mut place = rows.iter().position(|(known, _)| *known == label);
-        if place.is_none() && rows.len() >= MAX_SUBSCRIBERS {
+        let has_room = match known {
+            Some(known) => known.contains(&label),
+            None => rows.len() < MAX_SUBSCRIBERS,
+        };
+        if place.is_none() && !has_room {
+            has_others = true;
             OTHER.clone_into(&mut label);
             place = rows.iter().position(|(known, _)| *known == label);
         }
@@ -160,7 +183,7 @@ fn by_label(stats: &[SubscriberStats]) -> Vec<(String, Counts)> {
         });
     }
     rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    rows
+    (rows, has_others)
 }
 
 impl Counts {

@@ -12,11 +12,12 @@ use crate::{OTHER, SubscriberMetrics, TopicHistory, TopicMetrics};
 
 /// The most topics that have a row of their own, in the order in which they were opened as far as
 /// that was seen; the others are summed up in the row [`OTHER`], and stay there until a
-/// [reset](crate::PerformanceMonitor::reset).
+/// [reset](crate::PerformanceMonitor::reset), or until there are none.
 pub const MAX_TOPICS: usize = 1000;
 
 /// The most subscribers of a topic that have a row of their own, in the order in which they
-/// subscribed; the others are summed up in the row [`OTHER`].
+/// subscribed; the others are summed up in the row [`OTHER`], and stay there until a
+/// [reset](crate::PerformanceMonitor::reset), or until there are none.
 pub const MAX_SUBSCRIBERS: usize = 32;
 
 #[derive(Debug)]
@@ -76,10 +77,22 @@ impl Topics {
 
     fn note_known(&mut self, has_others: bool) {
         let topics = self.rows.keys().filter(|name| *name != OTHER);
-        self.known = Known {
-            topics: topics.map(|name| Arc::from(&**name)).collect(),
-            has_others,
-        };
+        self.known.topics = topics.map(|name| Arc::from(&**name)).collect();
+        self.known.has_others = has_others;
+    }
+
+    /// Which subscribers have a row, where there are more than may have one.
+    fn note_subscribers(&mut self, sums: &Sums) {
+        let crowded = sums.rows.iter().filter(|sum| sum.has_other_subscribers);
+        let rows = crowded.map(|sum| {
+            let labels = sum.subscribers.iter().map(|(label, _)| label);
+            let labels = labels.filter(|label| *label != OTHER).cloned();
+            (sum.topic.clone(), labels.collect())
+        });
+        let subscribers: BTreeMap<_, _> = rows.collect();
+        if subscribers != *self.known.subscribers {
+            self.known.subscribers = Arc::new(subscribers);
+        }
     }
 
     /// Those that are new have the rows now that they were given in these sums, which are of the topics
@@ -98,6 +111,7 @@ impl Topics {
 
     /// Begins to count anew from these.
     pub(crate) fn reset(&mut self, sums: Sums, now: Instant) {
+        self.note_subscribers(&sums);
         self.moments = Moments::new(now);
         let rows = sums.rows.into_iter().map(|sum| {
             let mut row = Row::since(&self.moments, sum.counts);
@@ -143,6 +157,7 @@ impl Topics {
 
     pub(crate) fn metrics(&mut self, sums: Sums, now: Instant) -> Vec<TopicMetrics> {
         self.settle(&sums);
+        self.note_subscribers(&sums);
         let new = Row::default();
         let metrics = sums.rows.into_iter().map(|sum| {
             let row = self.rows.get(&sum.topic).unwrap_or(&new);
