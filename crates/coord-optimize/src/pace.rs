@@ -146,20 +146,23 @@ impl<E: Event> Operator<Delivery<E>> for Pace<E> {
             desk.ledger().dropped.expired += 1;
             return ControlFlow::Continue(());
         }
-        if settings.debounce.is_some() {
+        let settles = settings.debounce.is_some();
+        // One from when there still was a silence to wait for, or whose silence was over before this.
+        let settled = !settles || !self.fresh && Instant::now() > self.quiet;
+        if let Some(before) = self.settling.take_if(|_| settled) {
+            self.admit(before, desk);
+            if self.is_full() {
+                self.settling = Some(event);
+                self.fresh = settles;
+                return ControlFlow::Break(None);
+            }
+        }
+        if settles {
             self.fresh = true;
             if self.settling.replace(event).is_some() {
                 desk.ledger().dropped.superseded += 1;
             }
             return ControlFlow::Continue(());
-        }
-        // From when there still was a silence to wait for.
-        if let Some(before) = self.settling.take() {
-            self.admit(before, desk);
-            if self.is_full() {
-                self.settling = Some(event);
-                return ControlFlow::Break(None);
-            }
         }
         self.admit(event, desk);
         if self.is_full() {

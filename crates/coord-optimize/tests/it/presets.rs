@@ -84,6 +84,44 @@ async fn a_command_comes_after_50_ms_of_silence_and_not_twice_in_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_had_its_silence_before_the_next_came_comes_also_to_who_is_late() {
+    let (_bus, optimizer, publisher) = stage();
+    let silence = Settings::new().debounce(ms(50));
+    optimizer.configure(&COMMANDS, silence).unwrap();
+    let mut batches = optimizer.subscribe(&COMMANDS).unwrap();
+    publish(&publisher, &["a"]).await;
+    assert!(time::timeout(ms(1), batches.next()).await.is_err());
+    // In the moment in which the silence ends, it is not over.
+    time::sleep(ms(49)).await;
+    publish(&publisher, &["b"]).await;
+    assert!(time::timeout(ms(0), batches.next()).await.is_err());
+    time::sleep(ms(51)).await;
+    publish(&publisher, &["c", "d"]).await;
+    let begin = Instant::now();
+    assert_eq!(next(&mut batches).await, ["b"]);
+    assert_eq!(begin.elapsed(), ms(0));
+    assert_eq!(next(&mut batches).await, ["d"]);
+    assert_eq!(begin.elapsed(), ms(50));
+    assert_eq!(batches.ledger().dropped.superseded, 2);
+    // Also where a full batch waits for its turn.
+    let paced = Settings::new().debounce(ms(5)).buffer_size(1);
+    let paced = paced.rate_limit(per_second(10));
+    optimizer.configure(&COMMANDS, paced).unwrap();
+    publish(&publisher, &["e"]).await;
+    assert_eq!(next(&mut batches).await, ["e"]);
+    for text in ["f", "g", "h"] {
+        publish(&publisher, &[text]).await;
+        assert!(time::timeout(ms(1), batches.next()).await.is_err());
+        time::sleep(ms(9)).await;
+    }
+    let mut rest = Vec::new();
+    for _ in 0..3 {
+        rest.extend(next(&mut batches).await);
+    }
+    assert_eq!(rest, ["f", "g", "h"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_screen_gets_the_newest_of_each_component_every_16_ms() {
     let (_bus, optimizer, publisher) = stage();
     let settings = Settings::<String>::ui(|text| text.split('=').next().unwrap_or_default());
