@@ -132,9 +132,9 @@ impl EventStreamOptimizer {
     pub fn subscribe<E: Event>(&self, topic: &Topic<E>) -> Result<Batches<E>, OptimizeError> {
         let source = self.bus.subscribe(topic)?;
         let account = self.account(topic)?;
-        let desk = Desk::telling(account.ledger.clone());
+        let desk = Desk::of(account.ledger.clone());
         let pace = Pace::new(Follower::new(account));
-        Ok(Optimized::telling(source, pace, desk))
+        Ok(Optimized::at(source, pace, desk))
     }
 
     /// What is published to a topic from now on, merged into states: `seed` makes a state of an
@@ -157,8 +157,8 @@ impl EventStreamOptimizer {
     {
         let source = self.bus.subscribe(topic)?;
         let account = self.account(topic)?;
-        let desk = Desk::telling(account.ledger.clone());
-        let states = Optimized::telling(source, Conflate::new(seed, merge), desk);
+        let desk = Desk::of(account.ledger.clone());
+        let states = Optimized::at(source, Conflate::new(seed, merge), desk);
         Ok(Conflated::new(states, Follower::new(account)))
     }
 
@@ -198,7 +198,8 @@ impl EventStreamOptimizer {
     /// Counts under this name what becomes of the items of any operator, on whatever stream: in
     /// [`statistics`](Self::statistics) and in the reports of [`report_every`](Self::report_every),
     /// from its first item on. Streams of one name are added up, also those that are gone, as those
-    /// of a topic are. A name is kept as long as the optimizer is.
+    /// of a topic are. A name is kept as long as the optimizer is. A stream of a topic may be watched
+    /// too, and counts there as well.
     ///
     /// # Errors
     ///

@@ -140,16 +140,16 @@ impl<T: Clone> WindowTime<T> {
     fn close(&mut self, desk: &mut Desk) -> Option<Vec<T>> {
         let end = after(self.begin(), self.span);
         let next = after(self.begin(), self.every);
-        let within = self.held.iter().take_while(|(at, _)| *at <= end);
-        let items: Vec<_> = within.map(|(_, item)| item.clone()).collect();
-        while let Some((at, _)) = self.held.front()
-            && *at <= next
-        {
-            self.held.pop_front();
-            desk.ledger().given_out += 1;
-        }
+        let leaving = self.held.iter().take_while(|(at, _)| *at <= next).count();
+        let leaving = self.held.drain(..leaving).map(|(_, item)| item);
+        let mut items: Vec<_> = leaving.collect();
+        let left = items.len() as u64;
         self.begin = Some(next);
         self.wait(desk);
+        // Last, as a clone may panic.
+        let within = self.held.iter().take_while(|(at, _)| *at <= end);
+        items.extend(within.map(|(_, item)| item.clone()));
+        desk.ledger().given_out += left;
         Some(items)
     }
 }
@@ -197,11 +197,8 @@ impl<T: Clone> Operator<T> for WindowTime<T> {
 /// A window of all that is held comes out, after which the `every` oldest are in no other.
 fn leave<T: Clone>(held: &mut VecDeque<T>, every: usize, desk: &mut Desk) -> Option<Vec<T>> {
     let every = every.min(held.len());
+    let mut items: Vec<_> = held.drain(..every).collect();
+    items.extend(held.iter().cloned());
     desk.ledger().given_out += every as u64;
-    if every == held.len() {
-        return Some(held.drain(..).collect());
-    }
-    let items = held.iter().cloned().collect();
-    held.drain(..every);
     Some(items)
 }

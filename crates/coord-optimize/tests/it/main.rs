@@ -10,6 +10,7 @@ mod models;
 mod choosing;
 mod grouping;
 mod ledgers;
+mod panicking;
 mod batching;
 mod throttling;
 mod conflating;
