@@ -1,14 +1,17 @@
 //! Streams by key: what is in which, when they end, and how many there are.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
+use std::hash::Hash;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
 use coord_bus::TaskScope;
 use coord_bus::time::{self, Instant};
-use coord_optimize::OptimizeExt;
+use coord_optimize::{Group, Groups, OptimizeExt};
 use proptest::prelude::*;
 use tokio_stream::{Stream, StreamExt, empty, iter, pending};
 
+use crate::marble::{Source, check};
 use crate::stage::{gaps, ms, run, timetable};
 
 async fn all<S: Stream>(stream: S) -> Vec<S::Item> {
@@ -139,6 +142,121 @@ async fn an_idle_group_ends_though_the_source_is_silent() {
     let begin = Instant::now();
     assert_eq!(all(group).await, [1]);
     assert_eq!(begin.elapsed(), ms(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_an_item_waits_for_is_not_idle() {
+    let source = iter(["a1", "a2"]).chain(pending());
+    let groups = source.group_by(|item| item.as_bytes()[0]);
+    let mut groups = groups.group_size(1).idle(ms(5));
+    let mut a = groups.next().await.unwrap();
+    assert!(time::timeout(ms(20), groups.next()).await.is_err());
+    assert_eq!(a.next().await, Some("a1"));
+    assert_eq!(a.next().await, Some("a2"));
+    let begin = Instant::now();
+    assert_eq!(a.next().await, None);
+    assert_eq!(begin.elapsed(), ms(5));
+}
+
+/// What comes of all groups, in its order: each item with the number of its group, and the end of each.
+struct Flat<S: Stream, K: Hash + Eq + Clone, F: FnMut(&S::Item) -> K> {
+    groups: Groups<S, K, F>,
+    open: Vec<(usize, Group<S, K, F>)>,
+    count: usize,
+}
+
+fn flat<S, K, F>(groups: Groups<S, K, F>) -> Flat<S, K, F>
+where
+    S: Stream,
+    K: Hash + Eq + Clone,
+    F: FnMut(&S::Item) -> K,
+{
+    Flat {
+        groups,
+        open: Vec::new(),
+        count: 0,
+    }
+}
+
+impl<S, K, F> Stream for Flat<S, K, F>
+where
+    S: Stream,
+    K: Hash + Eq + Clone + Unpin,
+    F: FnMut(&S::Item) -> K,
+{
+    type Item = (usize, Option<S::Item>);
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let all = loop {
+            match Pin::new(&mut self.groups).poll_next(cx) {
+                Poll::Ready(Some(group)) => {
+                    self.count += 1;
+                    let number = self.count;
+                    self.open.push((number, group));
+                }
+                Poll::Ready(None) => break true,
+                Poll::Pending => break false,
+            }
+        };
+        for place in 0..self.open.len() {
+            let (number, group) = &mut self.open[place];
+            let number = *number;
+            match Pin::new(group).poll_next(cx) {
+                Poll::Ready(Some(item)) => return Poll::Ready(Some((number, Some(item)))),
+                Poll::Ready(None) => {
+                    drop(self.open.remove(place));
+                    return Poll::Ready(Some((number, None)));
+                }
+                Poll::Pending => {}
+            }
+        }
+        match all && self.open.is_empty() {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
+        }
+    }
+}
+
+/// An item with the number of its group, `[1a]`, or the end of that, `[1.]`.
+fn numbered((group, item): (usize, Option<char>)) -> String {
+    format!("[{group}{}]", item.unwrap_or('.'))
+}
+
+#[test]
+fn groups_as_marbles() {
+    let by_case = |s: Source| flat(s.group_by(char::is_ascii_uppercase));
+    check("|", by_case, numbered, "|");
+    check("---|", by_case, numbered, "---|");
+    check("a-|", by_case, numbered, "[1a]-([1.]|)");
+    check(
+        "a-B-b-(cD)|",
+        by_case,
+        numbered,
+        "[1a]-[2B]-[1b]-([1c][2D])([1.][2.]|)",
+    );
+    let two = |s: Source| flat(s.group_by(char::to_ascii_lowercase).at_most(2));
+    check(
+        "abc-a|",
+        two,
+        numbered,
+        "[1a][2b]([1.][3c])-([2.][4a])([3.][4.]|)",
+    );
+}
+
+#[test]
+fn what_comes_in_the_moment_in_which_a_group_would_end_is_of_that_group() {
+    let idle = |s: Source| flat(s.group_by(|_| ()).idle(ms(3)));
+    check("a--b-----|", idle, numbered, "[1a]--[1b]--[1.]--|");
+    check("a---b|", idle, numbered, "[1a]--[1.][2b]([2.]|)");
+    check(
+        "a--(bc)---d|",
+        idle,
+        numbered,
+        "[1a]--([1b][1c])--[1.][2d]([2.]|)",
+    );
+    // One that ends then keeps no other from its item.
+    let by_case = |s: Source| flat(s.group_by(char::is_ascii_uppercase).idle(ms(3)));
+    check("aB-b--|", by_case, numbered, "[1a][2B]-[1b][2.]-([1.]|)");
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -127,6 +127,28 @@ async fn an_item_that_cannot_be_cloned_costs_what_had_left_its_window() {
     let (panics, ledger) = drive(windows, &handle).await;
     assert_eq!((panics, ledger.dropped.discarded), (1, 0));
     assert_eq!((ledger.received, ledger.given_out), (6, 6));
+}
+
+#[test]
+fn a_key_of_a_group_that_panics_costs_its_item() {
+    let third = third();
+    let mut groups = iter(0..COUNT).group_by(|item| asked(&third, item % 2));
+    let handle = groups.ledger_handle();
+    run(async {
+        let poll = poll_fn(|cx| {
+            let poll = AssertUnwindSafe(|| Pin::new(&mut groups).poll_next(cx));
+            Poll::Ready(catch_unwind(poll).is_err())
+        });
+        assert!(poll.await);
+        let ledger = handle.ledger();
+        assert!(ledger.is_balanced(), "{ledger:?}");
+        assert_eq!((ledger.received, ledger.held), (3, 2));
+        assert_eq!(ledger.dropped.discarded, 1);
+        let (even, odd) = (groups.next().await.unwrap(), groups.next().await.unwrap());
+        let read = (even.collect::<Vec<_>>().await, odd.collect().await);
+        assert_eq!(read, (vec![0, 4, 6, 8], vec![1, 3, 5, 7]));
+        assert!(groups.ledger().is_balanced());
+    });
 }
 
 const NUMBERS: Topic<u64> = Topic::new("numbers");
