@@ -14,6 +14,7 @@ use crate::account::{Account, Follower};
 use crate::ledger::LedgerHandle;
 use crate::optimized::Desk;
 use crate::pump::pump;
+use crate::routes::Routes;
 use crate::telling::tell;
 use crate::{
     Batches, Conflate, Conflated, MAX_PERIOD, OptimizeError, Optimized, Pace, Rate, Settings,
@@ -64,6 +65,7 @@ pub const MAX_TOPICS: usize = 65_536;
 pub struct EventStreamOptimizer {
     bus: Arc<dyn Bus>,
     topics: Arc<Mutex<BTreeMap<Box<str>, Entry>>>,
+    routes: Routes,
 }
 
 impl EventStreamOptimizer {
@@ -72,6 +74,7 @@ impl EventStreamOptimizer {
         Self {
             bus,
             topics: Arc::default(),
+            routes: Routes::default(),
         }
     }
 
@@ -171,8 +174,10 @@ impl EventStreamOptimizer {
     ///
     /// # Errors
     ///
-    /// [`OptimizeError::Loop`] where both are one; [`OptimizeError::Bus`],
-    /// [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
+    /// [`OptimizeError::Loop`] where both are one, or where the second is optimized into the first, by
+    /// way of others too, for as long as those tasks run: those of this optimizer and of its clones,
+    /// as it knows no other. [`OptimizeError::Bus`], [`OptimizeError::EventType`],
+    /// [`OptimizeError::TooManyTopics`].
     ///
     /// # Panics
     ///
@@ -184,14 +189,13 @@ impl EventStreamOptimizer {
         to: &Topic<E>,
         scope: &TaskScope,
     ) -> Result<(), OptimizeError> {
-        if from.name() == to.name() {
-            let topic = from.name().to_owned();
-            return Err(OptimizeError::Loop { topic });
-        }
+        let route = self.routes.add(from.name(), to.name());
+        let route = route.map_err(|path| OptimizeError::Loop { path })?;
         let sink = self.bus.publisher(to)?;
         let batches = self.subscribe(from)?;
         let name = format!("optimize {} into {}", from.name(), to.name());
-        scope.spawn(name, pump(batches, sink, scope.token().cancelled_owned()));
+        let stopped = scope.token().cancelled_owned();
+        scope.spawn(name, pump(batches, sink, stopped, route));
         Ok(())
     }
 
