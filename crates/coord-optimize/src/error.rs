@@ -21,6 +21,15 @@ pub enum OptimizeError {
         /// The size that was asked for.
         size: usize,
     },
+    /// A batch cannot be enough without an event.
+    #[error(
+        "`enough` of topic `{topic}` cannot be 0 events: a batch has one at least; leave it out where \
+         only the time and the buffer are to count"
+    )]
+    Enough {
+        /// The topic.
+        topic: String,
+    },
     /// The rate is out of range.
     #[error(
         "the rate of topic `{topic}` cannot be {rate}: its period must be above 0 and at \

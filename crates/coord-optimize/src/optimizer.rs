@@ -83,14 +83,59 @@ impl EventStreamOptimizer {
     ///
     /// # Errors
     ///
-    /// [`OptimizeError::BufferSize`], [`OptimizeError::RateLimit`] and [`OptimizeError::Time`] for
-    /// what is out of range; [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
+    /// [`OptimizeError::BufferSize`], [`OptimizeError::Enough`], [`OptimizeError::RateLimit`] and
+    /// [`OptimizeError::Time`] for what is out of range; [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
     pub fn configure<E: Event>(
         &self,
         topic: &Topic<E>,
         settings: Settings<E>,
     ) -> Result<(), OptimizeError> {
         self.update(topic, |_| settings)
+    }
+
+    /// Changes some settings of this topic, and leaves the others as they are. Of several changes at
+    /// once none is lost: one waits for the other, so `change` is not to ask for settings itself.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`configure`](Self::configure).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use coord_bus::{LocalBus, Topic};
+    /// # use coord_optimize::{EventStreamOptimizer, Settings};
+    /// # const COMMANDS: Topic<String> = Topic::new("commands");
+    /// # let optimizer = EventStreamOptimizer::new(Arc::new(LocalBus::new()));
+    /// optimizer.configure(&COMMANDS, Settings::cli())?;
+    /// optimizer.update(&COMMANDS, |settings| settings.debounce(Duration::from_millis(200)))?;
+    /// // Nothing comes twice in a row still.
+    /// let settings = optimizer.settings(&COMMANDS)?;
+    /// assert!(format!("{settings:?}").contains("debounce: Some(200ms), drop_repeats: true"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn update<E: Event>(
+        &self,
+        topic: &Topic<E>,
+        change: impl FnOnce(Settings<E>) -> Settings<E>,
+    ) -> Result<(), OptimizeError> {
+        self.account(topic)?.update(|settings| {
+            let settings = change(settings.clone());
+            settings.check(topic.name())?;
+            Ok(settings)
+        })
+    }
+
+    /// The settings that this topic has: to show them, or to [configure](Self::configure) them again
+    /// after others.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
+    pub fn settings<E: Event>(&self, topic: &Topic<E>) -> Result<Settings<E>, OptimizeError> {
+        let settings = Arc::clone(&self.account(topic)?.settings());
+        Ok((*settings).clone())
     }
 
     /// The most events in one batch of this topic: [`DEFAULT_BUFFER_SIZE`] by default. A batch that
@@ -321,18 +366,6 @@ impl EventStreamOptimizer {
             stop.run_until_cancelled(telling).await;
         });
         Ok(())
-    }
-
-    fn update<E: Event>(
-        &self,
-        topic: &Topic<E>,
-        change: impl FnOnce(Settings<E>) -> Settings<E>,
-    ) -> Result<(), OptimizeError> {
-        self.account(topic)?.update(|settings| {
-            let settings = change(settings.clone());
-            settings.check(topic.name())?;
-            Ok(settings)
-        })
     }
 
     fn account<E: Event>(&self, topic: &Topic<E>) -> Result<Arc<Account<E>>, OptimizeError> {
