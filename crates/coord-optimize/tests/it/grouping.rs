@@ -1,18 +1,18 @@
 //! Streams by key: what is in which, when they end, and how many there are.
 
 use std::collections::BTreeMap;
-use std::hash::Hash;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
+use std::time::Duration;
 
 use coord_bus::TaskScope;
 use coord_bus::time::{self, Instant};
-use coord_optimize::{Group, Groups, OptimizeExt};
+use coord_optimize::OptimizeExt;
 use proptest::prelude::*;
 use tokio_stream::{Stream, StreamExt, empty, iter, pending};
 
+use crate::flat::flat;
 use crate::marble::{Source, check};
-use crate::stage::{gaps, ms, run, timetable};
+use crate::stage::{cases, gaps, ms, run, timetable};
 
 async fn all<S: Stream>(stream: S) -> Vec<S::Item> {
     stream.collect().await
@@ -158,65 +158,6 @@ async fn a_group_that_an_item_waits_for_is_not_idle() {
     assert_eq!(begin.elapsed(), ms(5));
 }
 
-/// What comes of all groups, in its order: each item with the number of its group, and the end of each.
-struct Flat<S: Stream, K: Hash + Eq + Clone, F: FnMut(&S::Item) -> K> {
-    groups: Groups<S, K, F>,
-    open: Vec<(usize, Group<S, K, F>)>,
-    count: usize,
-}
-
-fn flat<S, K, F>(groups: Groups<S, K, F>) -> Flat<S, K, F>
-where
-    S: Stream,
-    K: Hash + Eq + Clone,
-    F: FnMut(&S::Item) -> K,
-{
-    Flat {
-        groups,
-        open: Vec::new(),
-        count: 0,
-    }
-}
-
-impl<S, K, F> Stream for Flat<S, K, F>
-where
-    S: Stream,
-    K: Hash + Eq + Clone + Unpin,
-    F: FnMut(&S::Item) -> K,
-{
-    type Item = (usize, Option<S::Item>);
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let all = loop {
-            match Pin::new(&mut self.groups).poll_next(cx) {
-                Poll::Ready(Some(group)) => {
-                    self.count += 1;
-                    let number = self.count;
-                    self.open.push((number, group));
-                }
-                Poll::Ready(None) => break true,
-                Poll::Pending => break false,
-            }
-        };
-        for place in 0..self.open.len() {
-            let (number, group) = &mut self.open[place];
-            let number = *number;
-            match Pin::new(group).poll_next(cx) {
-                Poll::Ready(Some(item)) => return Poll::Ready(Some((number, Some(item)))),
-                Poll::Ready(None) => {
-                    drop(self.open.remove(place));
-                    return Poll::Ready(Some((number, None)));
-                }
-                Poll::Pending => {}
-            }
-        }
-        match all && self.open.is_empty() {
-            true => Poll::Ready(None),
-            false => Poll::Pending,
-        }
-    }
-}
-
 /// An item with the number of its group, `[1a]`, or the end of that, `[1.]`.
 fn numbered((group, item): (usize, Option<char>)) -> String {
     format!("[{group}{}]", item.unwrap_or('.'))
@@ -259,12 +200,22 @@ fn what_comes_in_the_moment_in_which_a_group_would_end_is_of_that_group() {
     check("aB-b--|", by_case, numbered, "[1a][2B]-[1b][2.]-([1.]|)");
 }
 
+/// The next item, by a wait that is given up each time its patience is at its end, and begun anew.
+async fn patiently<S: Stream + Unpin>(stream: &mut S, patience: Duration) -> Option<S::Item> {
+    loop {
+        if let Ok(next) = time::timeout(patience, stream.next()).await {
+            return next;
+        }
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn every_item_is_in_a_group_of_its_key(
         gaps in gaps(), keys in 1..6_usize, at_most in 1..4_usize, size in 1..4_usize, idle in 1..30_u64,
+        impatient: bool,
     ) {
         let count = gaps.len();
         let (read, ledger) = run(async {
@@ -272,14 +223,15 @@ proptest! {
             let groups = source.group_by(move |item| item % keys);
             let mut groups = groups.at_most(at_most).group_size(size).idle(ms(idle));
             let ledger = groups.ledger_handle();
+            let patience = if impatient { ms(1) } else { Duration::MAX };
             let scope = TaskScope::new("readers");
             let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-            while let Some(group) = groups.next().await {
+            while let Some(group) = patiently(&mut groups, patience).await {
                 let sender = sender.clone();
                 scope.spawn("reader", async move {
                     let key = *group.key();
                     let mut group = pin!(group);
-                    while let Some(item) = group.next().await {
+                    while let Some(item) = patiently(&mut group, patience).await {
                         let _ = sender.send((key, item));
                     }
                 });

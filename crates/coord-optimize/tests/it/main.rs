@@ -3,6 +3,7 @@
 
 mod stage;
 mod marble;
+mod flat;
 
 mod timing;
 mod refusing;
