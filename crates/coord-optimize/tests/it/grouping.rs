@@ -145,6 +145,17 @@ async fn an_idle_group_ends_though_the_source_is_silent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_group_that_was_idle_while_nobody_polled_gets_nothing_more() {
+    let mut groups = timetable(vec![0, 20]).group_by(|_| ()).idle(ms(5));
+    let mut first = groups.next().await.unwrap();
+    assert_eq!(first.next().await, Some(0));
+    time::sleep(ms(30)).await;
+    let second = groups.next().await.unwrap();
+    assert_eq!(all(second).await, [1]);
+    assert_eq!(first.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_group_that_an_item_waits_for_is_not_idle() {
     let source = iter(["a1", "a2"]).chain(pending());
     let groups = source.group_by(|item| item.as_bytes()[0]);

@@ -54,8 +54,8 @@ fn key(line: &str) -> &str {
     &line[..1]
 }
 
-/// What comes when of lines that come at these times.
-fn model(set: &Set, lines: &[String], times: &[u64]) -> Vec<(u64, Vec<String>)> {
+/// What comes when of lines that come at these times, for a consumer that looks every `pause` milliseconds.
+fn model(set: &Set, lines: &[String], times: &[u64], pause: u64) -> Vec<(u64, Vec<String>)> {
     let last = times.last().copied().unwrap_or(0);
     let mut coming = lines.iter().zip(times).peekable();
     let mut topic = VecDeque::new();
@@ -68,7 +68,11 @@ fn model(set: &Set, lines: &[String], times: &[u64]) -> Vec<(u64, Vec<String>)> 
             topic.push_back(line);
         }
         // As often as one comes out in this millisecond.
+        let looks = now.is_multiple_of(pause);
         loop {
+            if !looks {
+                break;
+            }
             let mut ended = !batch.is_full(set) && now >= last;
             while !batch.is_full(set)
                 && let Some(line) = topic.pop_front()
@@ -145,8 +149,9 @@ impl Batch {
     }
 }
 
-/// What comes when, to a consumer whose wait is given up as often as that, and begun anew.
-fn seen(set: &Set, lines: &[String], gaps: &[u64], patience: Duration) -> Vec<(u64, Vec<String>)> {
+/// What comes when, to a consumer that waits, or that looks every `pause` milliseconds.
+fn seen(set: &Set, lines: &[String], gaps: &[u64], pause: Option<u64>) -> Vec<(u64, Vec<String>)> {
+    let patience = pause.map_or(Duration::MAX, |_| Duration::ZERO);
     let mut settings = Settings::<String>::new()
         .buffer_size(set.size)
         .within(ms(set.within));
@@ -189,7 +194,7 @@ fn seen(set: &Set, lines: &[String], gaps: &[u64], patience: Duration) -> Vec<(u
                         seen.push((begin.elapsed().as_millis() as u64, lines.collect()));
                     }
                     Ok(None) => return seen,
-                    Err(_) => {}
+                    Err(_) => time::sleep(ms(pause.unwrap_or(0))).await,
                 }
             }
         };
@@ -205,10 +210,14 @@ proptest! {
     #[test]
     fn what_comes_of_a_topic_and_when_is_what_the_model_says(
         gaps in gaps(), set in sets(), lines in prop::collection::vec("[ab][123]", 60),
+        pause in 2..30_u64,
     ) {
         let lines = &lines[..gaps.len()];
-        let model = model(&set, lines, &times(&gaps));
-        prop_assert_eq!(&seen(&set, lines, &gaps, Duration::MAX), &model);
-        prop_assert_eq!(&seen(&set, lines, &gaps, ms(1)), &model, "cancelled");
+        let times = times(&gaps);
+        let always = model(&set, lines, &times, 1);
+        prop_assert_eq!(&seen(&set, lines, &gaps, None), &always, "waits");
+        prop_assert_eq!(&seen(&set, lines, &gaps, Some(1)), &always, "cancelled");
+        let late = model(&set, lines, &times, pause);
+        prop_assert_eq!(&seen(&set, lines, &gaps, Some(pause)), &late, "late");
     }
 }
