@@ -54,10 +54,15 @@ fn caused_by<U>(envelope: Envelope<U>, cause: Meta<'_>) -> Envelope<U> {
     if let Some(id) = cause.correlation_id() {
         envelope = envelope.correlation_id(id);
     }
-    if let Some(hops) = cause.header(HOPS) {
-        envelope = envelope.header(HOPS, hops);
+    with_hops(envelope, cause)
+}
+
+/// With the count of its cause, so that no way round a loop is without it.
+fn with_hops<U>(envelope: Envelope<U>, cause: Meta<'_>) -> Envelope<U> {
+    match cause.header(HOPS) {
+        Some(hops) => envelope.header(HOPS, hops),
+        None => envelope,
     }
-    envelope
 }
 
 /// What is told of a failure.
@@ -145,7 +150,7 @@ impl<E: Event> Original for Taken<E> {
             ));
             self.meta().cause().mark(&mut fault);
             // News: a full topic loses it.
-            let _ = faults.try_publish_with(fault);
+            let _ = faults.try_publish_with(with_hops(fault, self.meta()));
         }
     }
 
@@ -173,6 +178,6 @@ impl<E: Event> Taken<E> {
         let letter = DeadLetter::new(event, handler, told.attempts, told.failure);
         let mut letter = Envelope::new(letter);
         self.meta().cause().mark(&mut letter);
-        letter
+        with_hops(letter, self.meta())
     }
 }
