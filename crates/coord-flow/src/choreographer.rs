@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use coord_bus::time::{self, Clock, SystemClock};
 use coord_bus::vocabulary::ERROR_DETECTED;
-use coord_bus::{BoxFuture, Bus, BusExt, CancellationToken, TaskScope};
+use coord_bus::{BoxFuture, Bus, BusExt, TaskScope};
 
 use crate::arrows::way;
-use crate::course::{Course, Going, Replacement, Shape, SourceControl};
+use crate::course::{Course, Going, Replacement, Shape, SourceControl, Verdict};
 use crate::failure::Failures;
 use crate::options::{FlowOptions, OnFailure};
 use crate::run::{Run, Trip};
@@ -140,7 +140,8 @@ impl EventChoreographer {
     /// from now on. What windows hold comes out before the change. What waits in a `zip` for its
     /// partner goes on in a `zip` of the new flow that pairs the same types from the same topics; where
     /// there is none, it is filtered out. If the old flow has not come
-    /// that far at the deadline, it goes on as it was.
+    /// that far at the deadline, it goes on as it was, but that its windows are empty: what they held
+    /// has come out.
     ///
     /// # Cancel safety
     ///
@@ -148,8 +149,9 @@ impl EventChoreographer {
     ///
     /// # Errors
     ///
-    /// [`FlowError::NotReplaced`] at the deadline; [`FlowError::UnknownFlow`] where there is none of
-    /// that name that runs; and as [`add_event_flow`](Self::add_event_flow).
+    /// [`FlowError::NotReplaced`] at the deadline; [`FlowError::Superseded`] at once when the flow is
+    /// asked to go on as yet another; [`FlowError::UnknownFlow`] where there is none of that name that
+    /// runs, and at once when it is asked to stop; and as [`add_event_flow`](Self::add_event_flow).
     pub async fn replace_event_flow(
         &self,
         flow: EventFlow,
@@ -160,44 +162,53 @@ impl EventChoreographer {
             options,
             mut run,
         } = flow;
-        let done = CancellationToken::new();
+        let verdict = Arc::new(Verdict::default());
         let course = {
             let table = self.flows().table();
+            if table.shut_down {
+                return Err(FlowError::ShutDown { name });
+            }
             let course = table.find(&name)?;
-            let mut shape = shape(&mut *run, &options);
+            let shape = shape(&mut *run, &options);
             table.check_loop(&name, &shape, Some(&course))?;
-            shape.sources =
-                self.open(&name, &mut *run, &options, course.shape().sources.clone())?;
             let replacement = Replacement {
                 run,
                 options,
                 shape: Arc::new(shape),
-                done: done.clone(),
+                verdict: Arc::clone(&verdict),
             };
-            if course.replace(replacement).is_some() {
+            let runs = course.replace(replacement, |replacement, handed| {
+                let opened = self.open(&name, &mut *replacement.run, &options, handed)?;
+                Arc::make_mut(&mut replacement.shape).sources = opened;
+                Ok::<_, FlowError>(())
+            })?;
+            if !runs {
                 return Err(FlowError::UnknownFlow { name });
             }
             course
         };
         let calling_off = CallingOff {
             course: &course,
-            done: &done,
+            verdict: &verdict,
         };
-        let switched = async {
+        let told = async {
             tokio::select! {
                 biased;
-                () = done.cancelled() => true,
-                () = course.gone.cancelled() => false,
+                () = verdict.done.cancelled() => {}
+                () = verdict.off.cancelled() => {}
             }
         };
-        let is_switched = time::timeout(deadline, switched).await;
+        let told = time::timeout(deadline, told).await;
         drop(calling_off);
-        match is_switched {
-            Ok(false) => Err(FlowError::UnknownFlow { name }),
-            // At the last moment, perhaps.
-            _ if done.is_cancelled() => Ok(()),
-            _ => Err(FlowError::NotReplaced { name, deadline }),
+        // At the last moment, perhaps.
+        if verdict.done.is_cancelled() {
+            return Ok(());
         }
+        Err(match told {
+            _ if course.is_over() => FlowError::UnknownFlow { name },
+            Ok(()) => FlowError::Superseded { name },
+            Err(_) => FlowError::NotReplaced { name, deadline },
+        })
     }
 
     /// Has a flow take nothing more from its sources, until [`resume_event_flow`] is called. What it
@@ -376,12 +387,12 @@ fn drain<'a>(course: &'a Arc<Course>, feeders: Vec<&'a Arc<Course>>) -> BoxFutur
 /// Calls a replacement off, if it has not happened.
 struct CallingOff<'a> {
     course: &'a Course,
-    done: &'a CancellationToken,
+    verdict: &'a Arc<Verdict>,
 }
 
 impl Drop for CallingOff<'_> {
     fn drop(&mut self) {
-        self.course.call_off(self.done);
+        self.course.call_off(self.verdict);
     }
 }
 

@@ -68,8 +68,16 @@ pub(crate) struct Replacement {
     pub(crate) run: Box<dyn Run>,
     pub(crate) options: FlowOptions,
     pub(crate) shape: Arc<Shape>,
+    pub(crate) verdict: Arc<Verdict>,
+}
+
+/// What has become of a replacement, and which one it is.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
     /// Cancelled when the flow has gone on with it.
     pub(crate) done: CancellationToken,
+    /// Cancelled when it will not.
+    pub(crate) off: CancellationToken,
 }
 
 /// What a flow does that has come to the end of what it was to take.
@@ -281,8 +289,7 @@ impl Course {
             self.stop_sources(&state.shape);
         }
         drop(state);
-        // Outside the lock: it has subscribers.
-        drop(replacement);
+        refuse(replacement);
         self.wake();
     }
 
@@ -292,43 +299,55 @@ impl Course {
         self.abort.cancel();
     }
 
-    /// Asks it to go on with another definition once it has brought to an end what it has in hand.
-    /// What is shared with that it takes no more of; of its other sources it takes what has been
-    /// published by now. Gives back what cannot be done, as the flow does not run.
-    pub(crate) fn replace(&self, replacement: Replacement) -> Option<Replacement> {
+    /// Whether it has been asked to stop, or has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state().flow != FlowState::Running
+    }
+
+    /// Asks it to go on with another definition once it has brought to an end what it has in hand:
+    /// one that is opened with the sources of the flow as it is. What is shared with that it takes no
+    /// more of; of its other sources it takes what has been published by now. Whether that can be
+    /// done: whether the flow runs.
+    pub(crate) fn replace<X>(
+        &self,
+        mut replacement: Replacement,
+        open: impl FnOnce(&mut Replacement, Vec<Arc<SourceControl>>) -> Result<(), X>,
+    ) -> Result<bool, X> {
         let mut state = self.state();
         if state.flow != FlowState::Running {
-            return Some(replacement);
+            return Ok(false);
         }
+        // Under the lock: the flow must not go on as yet another meanwhile, which has other sources.
+        open(&mut replacement, state.shape.sources.clone())?;
         let topics = self.bus.stats();
         for source in &state.shape.sources {
             let goes_on = |other: &Arc<SourceControl>| Arc::ptr_eq(other, source);
             match replacement.shape.sources.iter().any(goes_on) {
-                true => source.hold(true),
+                // One that is to be replaced already may have been about to stop at some event.
+                true => source.go_on(true),
                 false => source.stop(&topics),
             }
         }
         let before = state.replacement.replace(replacement);
         drop(state);
-        drop(before);
+        refuse(before);
         self.wake();
-        None
+        Ok(true)
     }
 
-    /// Goes on as it is, if it has not gone on with the other definition yet.
-    pub(crate) fn call_off(&self, done: &CancellationToken) {
+    /// Goes on as it is, if it has not gone on with this other definition yet, nor has been asked to
+    /// with a third.
+    pub(crate) fn call_off(&self, verdict: &Arc<Verdict>) {
         let mut state = self.state();
-        if done.is_cancelled() {
+        let is_meant = |other: &mut Replacement| Arc::ptr_eq(&other.verdict, verdict);
+        let Some(replacement) = state.replacement.take_if(is_meant) else {
             return;
-        }
-        let replacement = state.replacement.take();
-        if replacement.is_some() {
-            let paused = state.paused;
-            let sources = state.shape.sources.iter();
-            sources.for_each(|source| source.go_on(paused));
-        }
+        };
+        let paused = state.paused;
+        let sources = state.shape.sources.iter();
+        sources.for_each(|source| source.go_on(paused));
         drop(state);
-        drop(replacement);
+        refuse(Some(replacement));
         self.wake();
     }
 
@@ -340,7 +359,7 @@ impl Course {
             let paused = state.paused;
             let sources = state.shape.sources.iter();
             sources.for_each(|source| source.go_on(paused));
-            replacement.done.cancel();
+            replacement.verdict.done.cancel();
             return AtEnd::Switch(replacement);
         }
         let is_closed = |source: &Arc<SourceControl>| source.closed.load(Ordering::Acquire);
@@ -362,7 +381,7 @@ impl Course {
         state.flow = how;
         let replacement = state.replacement.take();
         drop(state);
-        drop(replacement);
+        refuse(replacement);
     }
 
     fn stop_sources(&self, shape: &Shape) {
@@ -419,6 +438,13 @@ impl Counts {
         let over = stats.published + stats.filtered + stats.failed + stats.merged;
         stats.held = (stats.received + stats.added).saturating_sub(over);
         stats
+    }
+}
+
+/// Says that the flow will not go on with this. Outside its lock: it has subscribers.
+fn refuse(replacement: Option<Replacement>) {
+    if let Some(replacement) = replacement {
+        replacement.verdict.off.cancel();
     }
 }
 

@@ -57,8 +57,17 @@ pub enum FlowError {
         /// The deadline.
         deadline: Duration,
     },
+    /// A flow was asked to go on as another before it had come to this one.
+    #[error(
+        "flow `{name}` was not replaced: it was asked to go on as yet another definition before it \
+         came to this one"
+    )]
+    Superseded {
+        /// The flow.
+        name: String,
+    },
     /// The choreographer was shut down.
-    #[error("flow `{name}` was not added: its choreographer was shut down")]
+    #[error("flow `{name}` was not added, nor takes another's place: its choreographer was shut down")]
     ShutDown {
         /// The flow.
         name: String,
