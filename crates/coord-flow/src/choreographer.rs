@@ -427,12 +427,12 @@ impl Flows {
 }
 
 impl Table {
-    /// All shapes, but that of one.
+    /// All shapes, those of flows on their way to another too, but those of one.
     fn shapes(&self, without: Option<&Arc<Course>>) -> Vec<Arc<Shape>> {
         let is_meant =
             |course: &&Arc<Course>| without.is_none_or(|without| !Arc::ptr_eq(course, without));
         let courses = self.courses.values().filter(is_meant);
-        courses.map(|course| course.shape()).collect()
+        courses.flat_map(|course| course.shapes()).collect()
     }
 
     fn find(&self, name: &str) -> Result<Arc<Course>, FlowError> {

@@ -226,6 +226,14 @@ impl Course {
         Arc::clone(&self.state().shape)
     }
 
+    /// From where to where it goes, and will go if it is to go on as another.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = Arc<Shape>> + use<> {
+        let state = self.state();
+        let next = state.replacement.as_ref();
+        let next = next.map(|replacement| Arc::clone(&replacement.shape));
+        [Arc::clone(&state.shape)].into_iter().chain(next)
+    }
+
     /// How often something was asked of it.
     #[inline]
     pub(crate) fn asked(&self) -> u64 {
