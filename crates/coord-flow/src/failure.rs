@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use coord_bus::Publisher;
+use coord_bus::{Publisher, catch};
 use coord_bus::time::Clock;
 use coord_bus::vocabulary::{ERROR_DETECTED, ErrorDetected, Severity};
 
@@ -78,8 +78,9 @@ impl Failures {
         original: Option<Arc<dyn Original>>,
     ) -> ControlFlow<FlowState> {
         let told = self.begin(course, &failed, original.as_ref());
+        // What panics when it is sent becomes none.
         if let (OnFailure::DeadLetter, Some(original)) = (then, original)
-            && original.become_dead_letter(told).await
+            && let Ok(true) = catch(original.become_dead_letter(told)).await
         {
             add(&course.counts.dead, 1);
         }

@@ -1,5 +1,6 @@
 //! Where what is in a flow came from: an event of one of its sources.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use coord_bus::time::Instant;
@@ -149,8 +150,10 @@ impl<E: Event> Original for Taken<E> {
                 told.failure,
             ));
             self.meta().cause().mark(&mut fault);
-            // News: a full topic loses it.
-            let _ = faults.try_publish_with(with_hops(fault, self.meta()));
+            let fault = with_hops(fault, self.meta());
+            // News: a full topic loses it, and so does what panics when it is sent.
+            let publish = || faults.try_publish_with(fault).is_ok();
+            let _ = catch_unwind(AssertUnwindSafe(publish));
         }
     }
 
@@ -166,8 +169,11 @@ impl<E: Event> Original for Taken<E> {
 
     fn try_become_dead_letter(&self, told: &Told<'_>) -> bool {
         let letter = self.dead_letter(told);
-        let dead_letters = self.outlets.dead_letters.as_ref();
-        dead_letters.is_some_and(|dead_letters| dead_letters.try_publish_with(letter).is_ok())
+        let Some(dead_letters) = &self.outlets.dead_letters else {
+            return false;
+        };
+        let publish = || dead_letters.try_publish_with(letter).is_ok();
+        catch_unwind(AssertUnwindSafe(publish)).unwrap_or(false)
     }
 }
 

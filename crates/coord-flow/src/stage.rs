@@ -158,12 +158,13 @@ impl Way {
 
     /// Sees to it that what becomes of an item that failed is what is to.
     pub(crate) fn see_to(
-        &mut self,
+        &self,
         then: OnFailure,
         failed: Box<Failed>,
         original: Option<Arc<dyn Original>>,
-    ) -> impl Future<Output = ControlFlow<FlowState>> + Send {
-        self.failures.see_to(&self.course, then, failed, original)
+    ) -> impl Future<Output = ControlFlow<FlowState>> + Send + use<> {
+        let (failures, course) = (self.failures.clone(), Arc::clone(&self.course));
+        async move { failures.see_to(&course, then, failed, original).await }
     }
 
     /// The same, for nobody who may wait.
