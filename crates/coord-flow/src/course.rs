@@ -158,14 +158,18 @@ impl SourceControl {
         self.taken.store(sequence, Ordering::Release);
     }
 
-    /// There is nothing more up to its limit, or at all. Whatever else was counted there was not
+    /// There is nothing more up to this limit, or at all. Whatever else was counted there was not
     /// for this subscriber.
-    pub(crate) fn exhaust(&self, closed: bool) {
+    pub(crate) fn exhaust(&self, limit: u64, closed: bool) {
         self.closed.store(closed, Ordering::Release);
-        let limit = self.limit();
         if limit != u64::MAX {
             self.take(limit.max(self.taken()));
         }
+    }
+
+    /// Whether the topic is closed and everything was taken.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Takes what it likes, or nothing for now.
@@ -187,7 +191,7 @@ impl SourceControl {
     }
 
     fn left(&self, topics: &[TopicStats]) -> u64 {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return 0;
         }
         // Read before what was taken is: so none seems to have taken more than there was.
@@ -359,8 +363,9 @@ impl Course {
         self.wake();
     }
 
-    /// All sources have come to their ends, and nothing is held.
-    pub(crate) fn at_end(&self) -> AtEnd {
+    /// All sources have come to their ends, and nothing is held; for good where those that it needs
+    /// are closed.
+    pub(crate) fn at_end(&self, is_closed: bool) -> AtEnd {
         let mut state = self.state();
         if let Some(replacement) = state.replacement.take() {
             state.shape = Arc::clone(&replacement.shape);
@@ -370,10 +375,9 @@ impl Course {
             replacement.verdict.done.cancel();
             return AtEnd::Switch(replacement);
         }
-        let is_closed = |source: &Arc<SourceControl>| source.closed.load(Ordering::Acquire);
         match state.flow {
             FlowState::Draining => AtEnd::Over(FlowState::Drained),
-            _ if state.shape.sources.iter().any(is_closed) => AtEnd::Over(FlowState::SourceClosed),
+            _ if is_closed => AtEnd::Over(FlowState::SourceClosed),
             _ => AtEnd::GoOn,
         }
     }

@@ -164,7 +164,7 @@ impl<S: Stage<Out: Event>> Driver<S> {
                 Turn::Refused(refused, origin) => hand.refused(&refused, origin).await,
                 Turn::Several => ControlFlow::Continue(()),
                 Turn::Failed(failed) => hand.fail(failed).await,
-                Turn::End => match hand.way.course.at_end() {
+                Turn::End => match hand.way.course.at_end(hand.stages.is_closed()) {
                     AtEnd::Over(state) => {
                         hand.part();
                         return Ended::Over(state);

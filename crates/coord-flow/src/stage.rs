@@ -52,6 +52,10 @@ pub trait Stage: Send + 'static {
     /// Goes on with what it holds, without taking or giving anything.
     fn poll_progress(&mut self, cx: &mut Context<'_>, way: &Way);
 
+    /// Whether nothing will come out any more, as the topics are closed that it comes from: an end
+    /// that is called off meanwhile looks like this one otherwise.
+    fn is_closed(&self) -> bool;
+
     /// Shows all sources before it, and where two flows go together; those that come first, first.
     fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>));
 }

@@ -181,16 +181,20 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
             let limit = control.limit();
             if tally.taken >= limit {
                 // Nothing more, or nothing for now.
-                return match way.course.is_paused() {
-                    true => Poll::Pending,
-                    false => Poll::Ready(Pulled::End),
-                };
+                if way.course.is_paused() {
+                    return Poll::Pending;
+                }
+                // Nor has it gone on since.
+                if control.limit() == limit {
+                    return Poll::Ready(Pulled::End);
+                }
+                continue;
             }
             let received = match Pin::new(&mut subscriber.recv()).poll(cx) {
                 Poll::Ready(Some(received)) => received,
                 Poll::Ready(None) => {
                     drop(tally);
-                    control.exhaust(true);
+                    control.exhaust(limit, true);
                     return Poll::Ready(Pulled::End);
                 }
                 Poll::Pending if limit == u64::MAX => return Poll::Pending,
@@ -199,7 +203,7 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
                     Ok(received) => received,
                     Err(error) => {
                         drop(tally);
-                        control.exhaust(error == TryReceiveError::Closed);
+                        control.exhaust(limit, error == TryReceiveError::Closed);
                         return Poll::Ready(Pulled::End);
                     }
                 },
@@ -249,6 +253,11 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
     }
 
     fn poll_progress(&mut self, _: &mut Context<'_>, _: &Way) {}
+
+    fn is_closed(&self) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.control.is_closed())
+    }
 
     fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         visitor(Part::Source(self));
