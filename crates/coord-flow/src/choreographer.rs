@@ -72,7 +72,8 @@ impl EventChoreographer {
     }
 
     /// Runs a flow, in one task, on the current tokio runtime. It takes what is published to its
-    /// source from now on.
+    /// source from now on, and nothing of what that retains: a flow that is removed and added again
+    /// handles no event twice.
     ///
     /// # Errors
     ///

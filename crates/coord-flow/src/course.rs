@@ -117,6 +117,8 @@ pub(crate) fn take_back(count: &AtomicU64, less: u64) {
 #[derive(Debug)]
 pub(crate) struct SourceControl {
     topic: String,
+    /// The sequence of the last event that had been published before it subscribed.
+    before: u64,
     /// The sequence of the last event that was taken, or of one before the first.
     taken: AtomicU64,
     /// The sequence of the last event to be taken for now.
@@ -130,9 +132,11 @@ pub(crate) struct SourceControl {
 impl SourceControl {
     /// Of a source that has not subscribed yet.
     pub(crate) fn of(topic: &str, bus: &dyn Bus) -> Self {
+        let before = published(&bus.stats(), topic);
         Self {
             topic: topic.to_owned(),
-            taken: AtomicU64::new(published(&bus.stats(), topic)),
+            before,
+            taken: AtomicU64::new(before),
             limit: AtomicU64::new(u64::MAX),
             last: AtomicU64::new(u64::MAX),
             closed: AtomicBool::new(false),
@@ -165,6 +169,11 @@ impl SourceControl {
         if limit != u64::MAX {
             self.take(limit.max(self.taken()));
         }
+    }
+
+    /// Whether an event was published before it subscribed: one that the topic retains.
+    pub(crate) fn is_retained(&self, sequence: u64) -> bool {
+        sequence <= self.before
     }
 
     /// Whether the topic is closed and everything was taken.

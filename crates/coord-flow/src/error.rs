@@ -67,7 +67,9 @@ pub enum FlowError {
         name: String,
     },
     /// The choreographer was shut down.
-    #[error("flow `{name}` was not added, nor takes another's place: its choreographer was shut down")]
+    #[error(
+        "flow `{name}` was not added, nor takes another's place: its choreographer was shut down"
+    )]
     ShutDown {
         /// The flow.
         name: String,

@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use coord_bus::{Publisher, catch};
 use coord_bus::time::Clock;
 use coord_bus::vocabulary::{ERROR_DETECTED, ErrorDetected, Severity};
+use coord_bus::{Publisher, catch};
 
 use crate::choreographer::Flows;
 use crate::course::{Course, add};

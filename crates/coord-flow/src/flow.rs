@@ -42,7 +42,8 @@ pub struct EventFlow {
 }
 
 impl EventFlow {
-    /// Begins a flow that takes every event of this topic.
+    /// Begins a flow that takes every event that is published to this topic once it has been added.
+    /// What the topic [retains](Topic::retain) from before is for subscribers, not for flows.
     pub fn from<E: Event>(topic: &Topic<E>) -> FlowSource<E> {
         FlowSource::new(topic.clone())
     }

@@ -69,7 +69,8 @@
 //! # Promises
 //!
 //! **Loss.** A flow takes every event that is accepted by its sources after it was added, in order,
-//! unless it asks for another [`Overflow`](coord_bus::Overflow). Each is published, filtered out,
+//! unless it asks for another [`Overflow`](coord_bus::Overflow); of what a topic retains from before,
+//! as one of dead letters does, it takes nothing. Each is published, filtered out,
 //! merged into something, or failed, and counted as such, with what is made of it beyond one for one:
 //! [`FlowStats`]. While its sink is full a flow waits, and so, once its source is full, do the
 //! publishers of its source: memory stays flat. What windows and `enrich` hold is bounded, and comes

@@ -210,14 +210,19 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
             };
             let event = received.event();
             let sequence = received.meta().sequence();
-            tally.received += 1;
             // Nothing is missing where one follows the other.
             if sequence != tally.taken + 1 {
-                let missing = (received.lag(), received.undecodable());
+                if control.is_retained(sequence) {
+                    continue;
+                }
+                // Some of these may be retained ones.
+                let before = sequence.saturating_sub(tally.taken + 1);
+                let missing = (received.lag(), received.undecodable().min(before));
                 if missing != (0, 0) {
                     way.missed(missing.0, missing.1, &received.meta().id());
                 }
             }
+            tally.received += 1;
             tally.taken = sequence;
             let place = Origin {
                 source: open.number,
