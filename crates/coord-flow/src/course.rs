@@ -44,6 +44,8 @@ pub(crate) struct Shape {
     pub(crate) to: Vec<String>,
     /// Where dead letters go, if they do.
     pub(crate) dead_letters: Vec<String>,
+    /// Where it tells of what fails.
+    pub(crate) faults: Vec<String>,
     /// Whether it may close a loop, as it never waits for itself.
     pub(crate) may_loop: bool,
     pub(crate) sources: Vec<Arc<SourceControl>>,
@@ -53,7 +55,7 @@ impl Shape {
     /// Everywhere that it publishes to.
     pub(crate) fn all_to(&self) -> impl Iterator<Item = &str> {
         let to = self.to.iter().chain(&self.dead_letters);
-        to.map(String::as_str)
+        to.chain(&self.faults).map(String::as_str)
     }
 
     /// From each of its sources to everywhere that it publishes to.

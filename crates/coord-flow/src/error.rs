@@ -12,8 +12,8 @@ use crate::MAX_FLOWS;
 pub enum FlowError {
     /// It would feed itself.
     #[error(
-        "flow `{name}` was not added: it would close the loop {}, and wait for itself for ever \
-         once that is full; end the loop at one of these topics, or let the flow `allow_loop`", path.join(" → ")
+        "flow `{name}` was not added: it would close the loop {}, and feed itself for ever, or \
+         wait for itself once that is full; end the loop at one of these topics, or let the flow `allow_loop`", path.join(" → ")
     )]
     Loop {
         /// The flow.

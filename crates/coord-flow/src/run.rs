@@ -96,6 +96,7 @@ impl<S: Stage<Out: Event>> Run for Flow<S> {
             if let Part::Source(source) = part {
                 shape.from.push(source.topic().to_owned());
                 shape.dead_letters.push(source.dead_letter_topic());
+                shape.faults.push(source.fault_topic());
             }
         });
         let to = self.sinks.topics.iter().map(Topic::name);

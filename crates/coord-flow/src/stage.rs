@@ -261,6 +261,9 @@ pub trait AnySource {
     /// The topic of its dead letters.
     fn dead_letter_topic(&self) -> String;
 
+    /// The topic of its faults.
+    fn fault_topic(&self) -> String;
+
     /// Subscribes, unless it is to adopt the subscriber of another flow.
     ///
     /// # Errors

@@ -278,6 +278,10 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> AnySource for Source<E, K, M> {
         self.topic.dead_letters().name().to_owned()
     }
 
+    fn fault_topic(&self) -> String {
+        self.topic.faults().name().to_owned()
+    }
+
     fn open(&mut self, opening: &mut Opening<'_>) -> Result<(), BusError> {
         let dead_letters = match opening.dead_letters {
             true => Some(opening.bus.publisher(&self.topic.dead_letters())?),
