@@ -1,8 +1,9 @@
 //! Who runs flows and stops them: [`EventChoreographer`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use coord_bus::time::{self, Clock, SystemClock};
 use coord_bus::vocabulary::ERROR_DETECTED;
 use coord_bus::{BoxFuture, Bus, BusExt, TaskScope};
 
-use crate::arrows::way;
+use crate::arrows::{arrows, feeders, reached, way};
 use crate::course::{Course, Going, Replacement, Shape, SourceControl, Verdict};
 use crate::failure::Failures;
 use crate::options::{FlowOptions, OnFailure};
@@ -33,10 +34,20 @@ pub struct EventChoreographer {
     scope: TaskScope,
 }
 
-/// All flows of a choreographer, by name.
+/// All flows of a choreographer.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Flows(Arc<Mutex<Table>>);
+pub(crate) struct Flows(Arc<AllFlows>);
 
+#[derive(Debug, Default)]
+struct AllFlows {
+    table: Mutex<Table>,
+    /// How often something changed from where to where flows go.
+    changes: Arc<AtomicU64>,
+    /// The topics that `error-detected` feeds, and after how many changes that was found.
+    told: Mutex<Option<(u64, HashSet<String>)>>,
+}
+
+/// Flows by name.
 #[derive(Debug, Default)]
 struct Table {
     courses: BTreeMap<String, Arc<Course>>,
@@ -94,7 +105,9 @@ impl EventChoreographer {
         let mut shape = shape(&mut *run, &options);
         table.check(&name, &shape)?;
         shape.sources = self.open(&name, &mut *run, &options, Vec::new())?;
-        let course = Arc::new(Course::new(&name, Arc::clone(&self.bus), shape));
+        let changes = Arc::clone(&self.flows().0.changes);
+        let course = Course::new(&name, Arc::clone(&self.bus), shape, changes);
+        let course = Arc::new(course);
         let trip = Trip {
             course: Arc::clone(&course),
             options,
@@ -108,6 +121,7 @@ impl EventChoreographer {
             drop(going);
         });
         table.courses.insert(name, course);
+        self.flows().changed();
         Ok(())
     }
 
@@ -289,6 +303,7 @@ impl EventChoreographer {
             course.gone.cancelled().await;
         }
         self.flows().table().forget(&course);
+        self.flows().changed();
         Ok(course.report(&self.bus.stats()))
     }
 
@@ -304,6 +319,7 @@ impl EventChoreographer {
         course.abort();
         table.forget(&course);
         drop(table);
+        self.flows().changed();
         Ok(course.report(&self.bus.stats()))
     }
 
@@ -320,13 +336,18 @@ impl EventChoreographer {
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.flows().table().shut_down = true;
         let courses = self.flows().courses();
-        let shapes: Vec<_> = courses.iter().map(|course| course.shape()).collect();
-        let draining = courses.iter().zip(&shapes).map(|(course, shape)| {
-            let feeders = courses.iter().zip(&shapes);
-            let feeders = feeders.filter(|(_, feeder)| feeds(feeder, shape, &shapes));
-            drain(course, feeders.map(|(feeder, _)| feeder).collect())
-        });
-        let all = all(draining.collect());
+        let all = async {
+            let shapes: Vec<_> = courses.iter().map(|course| course.shape()).collect();
+            let feeders = feeders(&shapes).into_iter().map(|feeders| {
+                let feeders = feeders.into_iter();
+                feeders.map(|feeder| &courses[feeder]).collect()
+            });
+            let draining = courses.iter().zip(feeders);
+            all(draining
+                .map(|(course, feeders)| drain(course, feeders))
+                .collect())
+            .await;
+        };
         // What is not done in time is seen from the reports.
         let _ = time::timeout(deadline, all).await;
         for course in &courses {
@@ -352,26 +373,6 @@ fn shape(run: &mut dyn Run, options: &FlowOptions) -> Shape {
     }
     shape.may_loop = options.hops_max.is_some();
     shape
-}
-
-/// Whether one flow feeds another that does not feed it in turn.
-fn feeds(feeder: &Shape, fed: &Shape, all: &[Arc<Shape>]) -> bool {
-    let comes_back = || {
-        let arrows = all
-            .iter()
-            .flat_map(|shape| shape.arrows())
-            .collect::<Vec<_>>();
-        let pairs = fed
-            .all_to()
-            .flat_map(|to| feeder.from.iter().map(move |from| (to, from)));
-        pairs
-            .into_iter()
-            .any(|(to, from)| way(arrows.iter().copied(), to, from).is_some())
-    };
-    feeder
-        .all_to()
-        .any(|to| fed.from.iter().any(|from| from == to))
-        && !comes_back()
 }
 
 /// Waits for the flows that feed this one to be gone, asks it to stop, and waits for that.
@@ -410,12 +411,25 @@ async fn all(mut futures: Vec<BoxFuture<'_, ()>>) {
 }
 
 impl Flows {
-    /// Whether what is published to one topic comes to one of the others, as far as flows carry it.
-    pub(crate) fn are_joined(&self, from: &str, to: &[String]) -> bool {
+    /// Whether what is told of failures comes to one of these topics, as far as flows carry it.
+    pub(crate) fn are_told(&self, topics: &[String]) -> bool {
+        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before the flows are: what changes meanwhile is seen the next time.
+        let changes = self.0.changes.load(Ordering::Acquire);
+        if let Some((known_at, reached)) = &*told
+            && *known_at == changes
+        {
+            return topics.iter().any(|topic| reached.contains(topic));
+        }
         let shapes = self.table().shapes(None);
-        let arrows: Vec<_> = shapes.iter().flat_map(|shape| shape.arrows()).collect();
-        let joined = |to: &String| way(arrows.iter().copied(), from, to).is_some();
-        to.iter().any(joined)
+        let reached = reached(&shapes, ERROR_DETECTED.name());
+        let are_told = topics.iter().any(|topic| reached.contains(topic));
+        *told = Some((changes, reached));
+        are_told
+    }
+
+    fn changed(&self) {
+        self.0.changes.fetch_add(1, Ordering::Release);
     }
 
     fn courses(&self) -> Vec<Arc<Course>> {
@@ -423,7 +437,8 @@ impl Flows {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let table = self.0.table.lock();
+        table.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -475,10 +490,10 @@ impl Table {
         }
         let shapes = self.shapes(instead_of);
         let waits = shapes.iter().filter(|shape| !shape.may_loop);
-        let arrows: Vec<_> = waits.flat_map(|shape| shape.arrows()).collect();
+        let arrows = arrows(waits.flat_map(|shape| shape.arrows()));
         let pairs = shape.arrows();
         let back = pairs.filter_map(|(from, to)| {
-            let back = way(arrows.iter().copied(), to, from)?;
+            let back = way(&arrows, to, from)?;
             Some([from].into_iter().chain(back).collect::<Vec<_>>())
         });
         match back.min_by_key(Vec::len) {

@@ -21,6 +21,9 @@ pub(crate) struct Course {
     pub(crate) latencies: Latencies,
     since: Instant,
     state: Mutex<State>,
+    /// Counts how often some flow of its choreographer came, went, or changed from where to where it
+    /// goes: after it has.
+    changes: Arc<AtomicU64>,
     /// Counts what is asked of the flow, so that its task sees that something was.
     asked: AtomicU64,
     sleeper: Mutex<Option<Waker>>,
@@ -56,6 +59,11 @@ impl Shape {
     pub(crate) fn all_to(&self) -> impl Iterator<Item = &str> {
         let to = self.to.iter().chain(&self.dead_letters);
         to.chain(&self.faults).map(String::as_str)
+    }
+
+    /// Everywhere that it takes from or publishes to.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        self.from.iter().map(String::as_str).chain(self.all_to())
     }
 
     /// From each of its sources to everywhere that it publishes to.
@@ -213,7 +221,12 @@ impl SourceControl {
 }
 
 impl Course {
-    pub(crate) fn new(name: &str, bus: Arc<dyn Bus>, shape: Shape) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        bus: Arc<dyn Bus>,
+        shape: Shape,
+        changes: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             name: name.into(),
             bus,
@@ -226,6 +239,7 @@ impl Course {
                 shape: Arc::new(shape),
                 replacement: None,
             }),
+            changes,
             asked: AtomicU64::new(0),
             sleeper: Mutex::default(),
             abort: CancellationToken::new(),
@@ -312,7 +326,7 @@ impl Course {
             self.stop_sources(&state.shape);
         }
         drop(state);
-        refuse(replacement);
+        self.refuse(replacement);
         self.wake();
     }
 
@@ -353,7 +367,8 @@ impl Course {
         }
         let before = state.replacement.replace(replacement);
         drop(state);
-        refuse(before);
+        self.refuse(before);
+        self.changed();
         self.wake();
         Ok(true)
     }
@@ -370,7 +385,7 @@ impl Course {
         let sources = state.shape.sources.iter();
         sources.for_each(|source| source.go_on(paused));
         drop(state);
-        refuse(Some(replacement));
+        self.refuse(Some(replacement));
         self.wake();
     }
 
@@ -383,6 +398,7 @@ impl Course {
             let paused = state.paused;
             let sources = state.shape.sources.iter();
             sources.for_each(|source| source.go_on(paused));
+            self.changed();
             replacement.verdict.done.cancel();
             return AtEnd::Switch(replacement);
         }
@@ -404,7 +420,19 @@ impl Course {
         state.flow = how;
         let replacement = state.replacement.take();
         drop(state);
-        refuse(replacement);
+        self.refuse(replacement);
+    }
+
+    /// Says that it will not go on with this. Outside its lock: it has subscribers.
+    fn refuse(&self, replacement: Option<Replacement>) {
+        if let Some(replacement) = replacement {
+            self.changed();
+            replacement.verdict.off.cancel();
+        }
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     fn stop_sources(&self, shape: &Shape) {
@@ -461,13 +489,6 @@ impl Counts {
         let over = stats.published + stats.filtered + stats.failed + stats.merged;
         stats.held = (stats.received + stats.added).saturating_sub(over);
         stats
-    }
-}
-
-/// Says that the flow will not go on with this. Outside its lock: it has subscribers.
-fn refuse(replacement: Option<Replacement>) {
-    if let Some(replacement) = replacement {
-        replacement.verdict.off.cancel();
     }
 }
 
