@@ -326,8 +326,8 @@ impl EventChoreographer {
     /// Stops all flows, each when it has handled what has been published to its sources, and in the
     /// order of the arrows: a flow is asked to stop when those that feed it have. A loop is cut: its
     /// flows are asked together, and what they publish to each other after that goes nowhere. What
-    /// has not stopped by the deadline is aborted. After that no flow can be added; all are still
-    /// listed.
+    /// has not stopped by the deadline is aborted. From its first poll on no flow is added or replaced
+    /// ([`FlowError::ShutDown`]); all are still listed.
     ///
     /// # Cancel safety
     ///

@@ -88,10 +88,13 @@
 //! letters a flow waits. A flow that `error-detected` feeds, directly or through others, does not
 //! tell it of its own failures, for its reports would come back to it.
 //!
-//! **Loops.** A flow that would feed itself, directly or around a ring of flows, dead letters
-//! included, is refused: when full it would wait for itself for ever. With
-//! [`allow_loop`](EventFlow::allow_loop) it is not, and waits for nobody in a way that others wait
-//! for. Only flows of one choreographer are looked at.
+//! **Loops.** A flow that would feed itself, directly or around a ring of flows, dead letters and
+//! faults included, is refused: it would feed itself for ever, or wait for itself once that is full.
+//! With [`allow_loop`](EventFlow::allow_loop) it is not, and waits for nobody in a way that others
+//! wait for. A definition that a flow is to go on as counts from when that is asked. Only flows of one
+//! choreographer are looked at; no arrow is what a stage publishes by itself, what a handler or
+//! another subscriber does between two topics, and that flows tell `error-detected` of what fails,
+//! which is cut as said above.
 //!
 //! **Changes.** A flow that is paused takes nothing and loses nothing. One that is replaced hands its
 //! place in its sources on, and what waits in a `zip` for its partner, so that no event is lost or

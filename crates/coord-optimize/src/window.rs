@@ -73,7 +73,9 @@ impl<T: Clone> Operator<T> for WindowCount<T> {
 /// span, and a window begins every so often.
 ///
 /// Windows begin at equal distances from the first poll. An item that comes in the moment in which
-/// one ends is of that one, and not of the one that begins then. Windows in which nothing came are
+/// one ends is of that one, `(begin, end]`, as in RxJS's virtual time, and not of the one that begins
+/// then. (The windows of a flow, of `coord-flow`, begin with their first item, and are `[begin, end)`.)
+/// Windows in which nothing came are
 /// left out (RxJS gives empty ones). One that is full, with as many items as `at_most`, comes out
 /// at once, and its items are in no later one. When the source ends, each window that has begun
 /// comes out with what it has.
