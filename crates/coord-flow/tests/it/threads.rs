@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use coord_bus::{BusExt, Topic};
-use coord_flow::{EventFlow, FlowState, Window};
+use coord_flow::{EventFlow, FlowError, FlowState, Window};
 use tokio::task::yield_now;
 
 use crate::stage::{LONG, Stage, publish};
@@ -17,19 +17,22 @@ const OUT: Topic<u64> = Topic::new("out").capacity(64);
 /// How much is published to each of the topics.
 const MANY: u64 = 20_000;
 
-/// Pauses and resumes the flow `watched` again and again, until this many events have been published
-/// to a topic.
-async fn pause_and_resume(stage: &Stage, publishing: impl Future<Output = ()>) {
+/// Asks this of the flow `watched` again and again, until all is published.
+async fn meanwhile(publishing: impl Future<Output = ()>, ask: impl AsyncFn()) {
     let mut publishing = std::pin::pin!(publishing);
     loop {
-        stage.choreographer.pause_event_flow("watched").unwrap();
-        stage.choreographer.resume_event_flow("watched").unwrap();
+        ask().await;
         tokio::select! {
             biased;
             () = &mut publishing => return,
             () = yield_now() => {}
         }
     }
+}
+
+fn pause_and_resume(stage: &Stage) {
+    stage.choreographer.pause_event_flow("watched").unwrap();
+    stage.choreographer.resume_event_flow("watched").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,21 +49,25 @@ async fn to_pause_and_resume_ends_no_window_early() {
         .named("watched");
     stage.choreographer.add_event_flow(flow).unwrap();
     let publisher = stage.bus.publisher(&LEFT).unwrap();
-    pause_and_resume(&stage, publish(&publisher, 0..MANY)).await;
+    let publishing = publish(&publisher, 0..MANY);
+    meanwhile(publishing, async || pause_and_resume(&stage)).await;
     let report = stage.choreographer.remove_event_flow("watched", LONG).await;
     assert_eq!(report.unwrap().stats.published, MANY / 10);
     assert_eq!(short.load(Ordering::Relaxed), 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn to_pause_and_resume_ends_no_merge_of_which_one_side_is_open() {
-    let stage = Stage::new();
-    let flow = EventFlow::from(&LEFT)
+fn merging() -> EventFlow {
+    EventFlow::from(&LEFT)
         .cloned()
         .merge(EventFlow::from(&RIGHT).cloned())
         .to(&OUT)
-        .named("watched");
-    stage.choreographer.add_event_flow(flow).unwrap();
+        .named("watched")
+}
+
+/// Asks this of a merge of which one side is closed, which goes on with the other.
+async fn half_a_merge(ask: impl AsyncFn(&Stage)) {
+    let stage = Stage::new();
+    stage.choreographer.add_event_flow(merging()).unwrap();
     stage.bus.close_topic("right");
     let publisher = stage.bus.publisher(&LEFT).unwrap();
     let publishing = async {
@@ -69,13 +76,33 @@ async fn to_pause_and_resume_ends_no_merge_of_which_one_side_is_open() {
             publisher.publish(n).await.unwrap();
         }
     };
-    pause_and_resume(&stage, publishing).await;
+    meanwhile(publishing, async || ask(&stage).await).await;
     let report = stage.choreographer.remove_event_flow("watched", LONG).await;
     let report = report.unwrap();
     assert_eq!(
         (report.state, report.stats.published),
         (FlowState::Drained, MANY)
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_pause_and_resume_ends_no_merge_of_which_one_side_is_open() {
+    half_a_merge(async |stage| pause_and_resume(stage)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn to_give_a_replacement_up_ends_no_merge_of_which_one_side_is_open() {
+    half_a_merge(async |stage| {
+        for _ in 0..100 {
+            // Given up at once, unless it is done by then.
+            tokio::select! {
+                biased;
+                _ = stage.choreographer.replace_event_flow(merging(), LONG) => {}
+                () = std::future::ready(()) => {}
+            }
+        }
+    })
+    .await;
 }
 
 /// Asks all that may be asked of a flow, while there are events, then stops it. What came out.
@@ -106,7 +133,9 @@ async fn everything_at_once(generation: fn(u64) -> EventFlow) -> Vec<u64> {
             };
             // One that may be given up, two of which the first makes way, one that is dropped.
             let _ = replace(number, number % 2).await;
-            let (_, second) = tokio::join!(replace(number, 1000), replace(number + 1, 60_000));
+            let (first, second) =
+                tokio::join!(replace(number, 60_000), replace(number + 1, 60_000));
+            assert!(matches!(first, Ok(()) | Err(FlowError::Superseded { .. })));
             second.unwrap();
             tokio::select! {
                 biased;
