@@ -82,6 +82,7 @@ impl<T: Clone> Operator<T> for WindowCount<T> {
 /// Windows begin at equal distances from the first poll. Each is (begin, end], the first one
 /// [begin, end]: what comes in the moment in which a time ends belongs to what ends, as with all
 /// operators here, since of one moment RxJS's virtual time gives items before it looks at timers.
+/// (The windows of a flow, of `coord-flow`, begin with their first item, and are `[begin, end)`.)
 /// Windows in which nothing came are left out (RxJS gives empty ones). One that is full, with as many items as `at_most`, comes out
 /// at once, and its items are in no later one. When the source ends, each window that has begun
 /// comes out with what it has.
