@@ -65,7 +65,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let first = |output| merged(Screen::new(), &output);
     let more = |news: &mut Screen, output| *news = merged(take(news), &output);
     let mut frames = optimizer.conflate(&PROCESS_OUTPUT, first, more)?;
-
     let run = async |name: &str, line: &str| {
         let process = ProcessSpec::shell(name, line);
         module.processes()?.run(&process, &Stop::default()).await?;
