@@ -64,6 +64,7 @@ mod error;
 mod budget;
 mod retry;
 mod breaker;
+mod places;
 mod bulkhead;
 mod rate_limit;
 mod event;

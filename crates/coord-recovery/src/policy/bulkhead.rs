@@ -1,11 +1,9 @@
 //! The bulkhead: so many calls at once, and so many that wait for their turn.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
-
+use super::places::{Place, Places, Waiting};
 use crate::RecoveryError;
 
 /// Bounds how many calls are under way at once, so that one service that hangs does not take what
@@ -34,16 +32,13 @@ pub struct Bulkhead {
 
 #[derive(Debug)]
 struct Shared {
-    limit: usize,
-    permits: Semaphore,
-    waiting: AtomicUsize,
+    limit: u32,
+    places: Places,
 }
-
-pub(super) type BulkheadPermit<'b> = SemaphorePermit<'b>;
 
 impl Default for Bulkhead {
     fn default() -> Self {
-        Self::of(Self::DEFAULT_LIMIT)
+        Self::of(Self::DEFAULT_LIMIT as u32)
     }
 }
 
@@ -55,23 +50,22 @@ impl Bulkhead {
     ///
     /// # Errors
     ///
-    /// [`RecoveryError::Setting`] when it is 0, or more than tokio's semaphores have permits.
+    /// [`RecoveryError::Setting`] when it is 0, or more than `u32::MAX`.
     pub fn new(limit: usize) -> Result<Self, RecoveryError> {
-        if limit == 0 || limit > Semaphore::MAX_PERMITS {
-            return Err(RecoveryError::setting(
+        match u32::try_from(limit) {
+            Ok(limit) if limit > 0 => Ok(Self::of(limit)),
+            _ => Err(RecoveryError::setting(
                 "a bulkhead",
-                format!("its limit is {limit}, and has to be at least 1"),
-            ));
+                format!("its limit is {limit}, and has to be from 1 to {}", u32::MAX),
+            )),
         }
-        Ok(Self::of(limit))
     }
 
-    fn of(limit: usize) -> Self {
+    fn of(limit: u32) -> Self {
         Self {
             shared: Arc::new(Shared {
                 limit,
-                permits: Semaphore::new(limit),
-                waiting: AtomicUsize::new(0),
+                places: Places::new(limit),
             }),
             max_waiting: 0,
             max_wait: Duration::ZERO,
@@ -89,17 +83,17 @@ impl Bulkhead {
 
     /// How many calls there may be at once.
     pub fn limit(&self) -> usize {
-        self.shared.limit
+        self.shared.limit as usize
     }
 
     /// How many more there may be now.
     pub fn available(&self) -> usize {
-        self.shared.permits.available_permits()
+        self.shared.places.free()
     }
 
     /// How many wait for their turn.
     pub fn waiting_now(&self) -> usize {
-        self.shared.waiting.load(Ordering::Relaxed)
+        self.shared.places.waiting()
     }
 
     /// How long a call may wait, if any may.
@@ -108,37 +102,16 @@ impl Bulkhead {
     }
 
     #[inline]
-    pub(super) fn try_enter(&self) -> Option<BulkheadPermit<'_>> {
-        self.shared.permits.try_acquire().ok()
+    pub(super) fn try_enter(&self) -> Option<Place<'_>> {
+        self.shared.places.try_take()
     }
 
     /// A place in the queue, if there is one.
     pub(super) fn queue(&self) -> Option<Waiting<'_>> {
-        let waiting = &self.shared.waiting;
-        let place = waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
-            (waiting < self.max_waiting).then_some(waiting + 1)
-        });
-        place.ok().map(|_| Waiting(&self.shared))
+        self.shared.places.queue(self.max_waiting)
     }
 
     pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
-    }
-}
-
-/// A place in the queue of a bulkhead, until it is dropped.
-pub(super) struct Waiting<'b>(&'b Shared);
-
-impl<'b> Waiting<'b> {
-    /// Waits for its turn.
-    pub(super) async fn enter(self) -> Option<BulkheadPermit<'b>> {
-        // It is never closed, so this never fails.
-        self.0.permits.acquire().await.ok()
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -16,8 +16,8 @@ use tokio::task::unconstrained;
 
 use super::breaker::BreakerPermit;
 use super::budget::BudgetedCall;
-use super::bulkhead::BulkheadPermit;
 use super::layer::{Fallback, Instead, Layer};
+use super::places::Place;
 use super::{
     Bulkhead, Parts, PolicyAction, PolicyError, PolicyEvent, RateLimit, Retry, RetryBudget,
 };
@@ -40,7 +40,7 @@ enum Frame<'p> {
         began: Option<Instant>,
     },
     Bulkhead {
-        _permit: BulkheadPermit<'p>,
+        _place: Place<'p>,
     },
     /// Of a layer that has nothing to remember.
     Bare,
@@ -109,7 +109,7 @@ impl<'p, T, E> Call<'p, T, E> {
     /// from.
     #[inline]
     fn enter_at_once(&self, frames: &mut Frames<'p>) -> Result<bool, PolicyError<E>> {
-        while let Some(layer) = self.parts.layers.get(frames.len()) {
+        for layer in self.parts.layers.iter().skip(frames.len()) {
             let frame = match layer {
                 Layer::Retry(retry) => Frame::Retry {
                     attempt: 1,
@@ -128,7 +128,7 @@ impl<'p, T, E> Call<'p, T, E> {
                     Err(refused) => return Err(self.reject(layer, frames, refused.into())),
                 },
                 Layer::Bulkhead(bulkhead) => match bulkhead.try_enter() {
-                    Some(permit) => Frame::Bulkhead { _permit: permit },
+                    Some(place) => Frame::Bulkhead { _place: place },
                     None => return Ok(false),
                 },
                 Layer::RateLimit(limit) => match limit.try_begin() {
@@ -173,9 +173,9 @@ impl<'p, T, E> Call<'p, T, E> {
     ) -> Result<Frame<'p>, PolicyError<E>> {
         let mut waited = Duration::ZERO;
         if let (Some(wait), Some(queue)) = (bulkhead.max_wait(), bulkhead.queue()) {
-            let entering = time::timeout(wait, queue.enter());
-            if let Ok(Some(permit)) = self.watch(frames, timer, entering).await? {
-                return Ok(Frame::Bulkhead { _permit: permit });
+            let entering = time::timeout(wait, queue.served());
+            if let Ok(place) = self.watch(frames, timer, entering).await? {
+                return Ok(Frame::Bulkhead { _place: place });
             }
             waited = wait;
         }
