@@ -6,7 +6,7 @@ use std::time::Duration;
 use coord_bus::{Backoff, LocalBus};
 use coord_recovery::{
     AutoShutdown, Child, ChildContext, ChildEnd, ChildError, ChildSpec, ChildState, Closing,
-    RecoveryError, Restart, Strategy, Supervisor, SupervisorBuilder,
+    MAX_RESTARTS, RecoveryError, Restart, Strategy, Supervisor, SupervisorBuilder,
 };
 
 use crate::stage::{Ran, clock, ends, fails, ignores, pass, seconds, serves, within};
@@ -151,6 +151,47 @@ async fn one_that_was_started_again_and_fails_at_once_takes_the_others_with_it_o
     for child in group.supervisor.children() {
         let is_ready = matches!(child.state, ChildState::Running { ready: true, .. });
         assert!(is_ready, "{child}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn children_that_fail_on_several_threads_never_wait_for_each_other_for_ever() {
+    const FAILING: u32 = 40;
+    for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
+        let builder = Supervisor::builder("group").strategy(strategy);
+        let supervisor = builder
+            .intensity(MAX_RESTARTS, seconds(3_600))
+            .build(&LocalBus::new(), clock())
+            .unwrap();
+        let children = ["a", "b", "c", "d", "e"].map(|name| {
+            let spec = ChildSpec::new(name).backoff(Backoff::constant(Duration::ZERO));
+            let child = supervisor.start(spec, |context: ChildContext| async move {
+                if context.incarnation() > FAILING {
+                    return serves(context).await;
+                }
+                // Some fail in the moment in which they begin.
+                if context.incarnation().is_multiple_of(2) {
+                    tokio::task::yield_now().await;
+                }
+                Err(ChildError::message("down"))
+            });
+            child.unwrap()
+        });
+        let all_ready = async {
+            loop {
+                for child in &children {
+                    child.ready().await.unwrap();
+                }
+                let is_ready = |child: &Child| {
+                    matches!(child.state(), ChildState::Running { ready: true, .. })
+                };
+                if children.iter().all(is_ready) {
+                    return;
+                }
+            }
+        };
+        let waited = coord_bus::time::timeout(seconds(20), all_ready).await;
+        assert!(waited.is_ok(), "{supervisor}");
     }
 }
 
