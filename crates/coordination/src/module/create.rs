@@ -90,31 +90,35 @@ impl CoordinationModule {
         Ok(self.orchestrator()?.start_workflow(workflow, input)?)
     }
 
-    /// Registers a pattern and enables it. Its handle says how it is and stops it; it is also
-    /// stopped with the module.
+    /// Registers a pattern and enables it, or does neither: one that could not start is configured
+    /// otherwise and given again. Its handle says how it is and stops it; it is also stopped with the
+    /// module.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, the pattern is registered, and not enabled.
+    /// Dropped before it is done, what the pattern has begun is aborted, and it is not registered.
     ///
     /// # Errors
     ///
-    /// Those of [`register`](coord_patterns::pattern::IntegrationPatterns::register) and
-    /// [`enable`](coord_patterns::pattern::IntegrationPatterns::enable), after which it stays
-    /// registered; and when `integration_patterns_enabled` is off.
+    /// Those of
+    /// [`register_and_enable`](coord_patterns::pattern::IntegrationPatterns::register_and_enable), and
+    /// when `integration_patterns_enabled` is off.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     #[cfg(feature = "integration-patterns")]
-    pub async fn configure_integration_pattern(
+    #[track_caller]
+    pub fn configure_integration_pattern(
         &self,
         pattern: impl Pattern + 'static,
-    ) -> Result<PatternHandle, CoordinationError> {
-        let patterns = self.patterns()?;
-        let name = pattern.name().to_owned();
-        patterns.register(pattern)?;
-        Ok(patterns.enable(&name).await?)
+    ) -> impl Future<Output = Result<PatternHandle, CoordinationError>> + Send {
+        // In no closure: the place is to be the caller's.
+        let enabling = match self.patterns() {
+            Ok(patterns) => Ok(patterns.register_and_enable(pattern)),
+            Err(off) => Err(off),
+        };
+        async move { Ok(enabling?.await?) }
     }
 
     /// Has the recovery manager look for errors of this pattern from now on.
