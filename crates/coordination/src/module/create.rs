@@ -121,6 +121,48 @@ impl CoordinationModule {
         async move { Ok(enabling?.await?) }
     }
 
+    /// Registers an audit trail in this log, not enabled, and gives it back; what it records besides
+    /// `audit-log` is said in `describe`: [`AuditTrail::topic`](coord_patterns::audit::AuditTrail::topic).
+    /// It needs no flows and no settings of streams, only the registry of patterns.
+    ///
+    /// ```
+    /// # #[cfg(feature = "audit-trail")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    ///
+    /// use coordination::bus::{LocalBus, MemoryEventLog};
+    /// use coordination::patterns::audit::AuditConfig;
+    /// use coordination::{CoordinationConfig, CoordinationModule};
+    ///
+    /// let bus = Arc::new(LocalBus::new());
+    /// let module = CoordinationModule::start(bus, CoordinationConfig::default())?;
+    /// let log = Arc::new(MemoryEventLog::new());
+    /// let trail = module.create_audit_trail_pattern(log, AuditConfig::default(), |trail| trail)?;
+    /// module.patterns()?.enable("audit-trail").await?;
+    /// assert_eq!(trail.head().entries, 0);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "audit-trail"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`register`](coord_patterns::pattern::IntegrationPatterns::register), and when
+    /// `integration_patterns_enabled` is off.
+    #[cfg(feature = "audit-trail")]
+    #[track_caller]
+    pub fn create_audit_trail_pattern(
+        &self,
+        log: std::sync::Arc<dyn coord_bus::EventLog>,
+        config: coord_patterns::audit::AuditConfig,
+        describe: impl FnOnce(coord_patterns::audit::AuditTrail) -> coord_patterns::audit::AuditTrail,
+    ) -> Result<coord_patterns::audit::AuditTrail, CoordinationError> {
+        let patterns = self.patterns()?;
+        Ok(patterns.create_audit_trail_pattern(log, config, describe)?)
+    }
+
     /// Has the recovery manager look for errors of this pattern from now on.
     ///
     /// # Errors
