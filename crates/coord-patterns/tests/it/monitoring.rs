@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use coord_bus::vocabulary::{
@@ -299,6 +300,31 @@ async fn a_service_that_is_restarted_says_what_its_probe_was_answered() {
         "{reason}"
     );
     assert_eq!(row.health.map(|(good, _)| good), Some(false));
+}
+
+#[test]
+fn readings_are_made_on_one_thread_beside_the_runtime() {
+    let threads = Arc::new(AtomicUsize::new(0));
+    let begun = Arc::clone(&threads);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Of this runtime, those alone on which may be blocked.
+        .on_thread_start(move || {
+            begun.fetch_add(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut watched = Watched::new(|_| ()).await;
+        within(watched.dashboards.recv()).await.unwrap();
+        assert_eq!(threads.load(Ordering::Relaxed), 0, "nothing is watched");
+        let pid = std::process::id();
+        watched.monitoring.attach("this", pid).unwrap();
+        for _ in 0..5 {
+            watched.row(|row| row.memory_bytes > 0).await;
+        }
+    });
+    assert_eq!(threads.load(Ordering::Relaxed), 1);
 }
 
 #[test]
