@@ -5,6 +5,8 @@ use std::time::Duration;
 use coord_bus::vocabulary::Severity;
 use serde::{Deserialize, Serialize};
 
+use super::MonitoringError;
+
 /// How processes are monitored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -37,6 +39,30 @@ impl Default for ProcessMonitoringConfig {
 }
 
 impl ProcessMonitoringConfig {
+    /// Whether every value can be told from its thresholds.
+    pub(super) fn check(&self) -> Result<(), MonitoringError> {
+        let thresholds = [
+            ("cpu_percent", &self.cpu_percent),
+            ("memory_bytes", &self.memory_bytes),
+            ("processes", &self.processes),
+        ];
+        for (threshold, of) in thresholds {
+            let Some(Threshold { above, until, .. }) = of else {
+                continue;
+            };
+            for (bound, value) in [("above", Some(*above)), ("until", *until)] {
+                if let Some(value) = value.filter(|value| !value.is_finite()) {
+                    return Err(MonitoringError::NotFinite {
+                        threshold,
+                        bound,
+                        value,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn pace(&self) -> Duration {
         self.interval.max(Duration::from_millis(100))
     }
@@ -47,7 +73,7 @@ impl ProcessMonitoringConfig {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Threshold {
-    /// An alert opens above this.
+    /// An alert opens above this, a finite number.
     pub above: f64,
     /// It closes at this or below; nine tenths of `above` by default.
     #[serde(default)]

@@ -96,6 +96,8 @@ impl Pattern for ProcessMonitoring {
 
     fn start(&self, context: PatternContext) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
+            let checked = self.config.check();
+            checked.map_err(|fault| Failure::from(fault).permanent())?;
             *locked(&self.clock) = Arc::clone(context.clock());
             let watch = Watch::open(self, &context)?;
             context.spawn("watch", watch.run());

@@ -327,6 +327,30 @@ fn readings_are_made_on_one_thread_beside_the_runtime() {
     assert_eq!(threads.load(Ordering::Relaxed), 1);
 }
 
+#[tokio::test]
+async fn a_threshold_that_no_value_can_be_above_keeps_it_from_starting() {
+    let bus = Arc::new(LocalBus::new());
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut config = ProcessMonitoringConfig::default();
+        config.memory_bytes = Some(Threshold::above(value));
+        let above = config.clone();
+        let mut threshold = Threshold::above(10.0);
+        threshold.until = Some(value);
+        config.memory_bytes = None;
+        config.processes = Some(threshold);
+        for (config, setting) in [(above, "memory_bytes.above"), (config, "processes.until")] {
+            let monitoring = ProcessMonitoring::new(config);
+            let clock = Arc::new(coord_bus::time::SystemClock);
+            let refused = PatternHandle::start(&monitoring, bus.clone(), clock).await;
+            let expected = format!(
+                "pattern `process-monitoring` was not started: the threshold `{setting}` is {value}, \
+                 and has to be a finite number"
+            );
+            assert_eq!(refused.unwrap_err().to_string(), expected);
+        }
+    }
+}
+
 #[test]
 fn a_configuration_has_defaults_and_no_unknown_settings() {
     let text = r#"{"interval":0.5,"memory_bytes":{"above":1000}}"#;
