@@ -73,6 +73,7 @@
 //! | `memory_leases` | such leases in memory: [`MemoryLeases`] |
 //! | `fence` | what refuses who has lost a lease, or an item: [`Fence`] |
 //! | [`time`] | timers that tests pause, and a clock that they set |
+//! | [`duration`] | times as people write them: `500ms`, `1h30m` |
 //! | `task_scope` | the owner of background tasks: [`TaskScope`]; and what blocks, off their threads: [`run_blocking`] |
 //! | `backoff` | how long to wait before trying again: [`Backoff`] |
 //! | `failure` | why something failed that may be tried again: [`Failure`] |
@@ -172,6 +173,7 @@ mod lease;
 mod memory_leases;
 mod fence;
 pub mod time;
+pub mod duration;
 mod task_scope;
 mod backoff;
 mod failure;

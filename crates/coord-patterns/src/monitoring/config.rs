@@ -14,8 +14,9 @@ use super::MonitoringError;
 pub struct ProcessMonitoringConfig {
     /// What the pattern, and its dashboard, are called; `process-monitoring` by default.
     pub name: String,
-    /// From one reading to the next, in seconds; 1 by default, and at least 0.1.
-    #[serde(with = "crate::seconds")]
+    /// From one reading to the next; `"1s"` by default, and at least `"100ms"`. A number is one of
+    /// seconds, here and in [`Threshold::hold`].
+    #[serde(with = "coord_bus::duration")]
     pub interval: Duration,
     /// From when on the processor time of a process is worth an alert, in percent of one
     /// processor; never by default.
@@ -78,8 +79,8 @@ pub struct Threshold {
     /// It closes at this or below; nine tenths of `above` by default.
     #[serde(default)]
     pub until: Option<f64>,
-    /// How long the value has to be above, in seconds; 5 by default.
-    #[serde(default = "hold", with = "crate::seconds")]
+    /// How long the value has to be above; `"5s"` by default.
+    #[serde(default = "hold", with = "coord_bus::duration")]
     pub hold: Duration,
     /// How bad that is; a warning by default.
     #[serde(default = "severity")]

@@ -358,6 +358,16 @@ fn a_configuration_has_defaults_and_no_unknown_settings() {
     assert_eq!(config.interval, Duration::from_millis(500));
     assert_eq!(config.memory_bytes, Some(Threshold::above(1000.0)));
     assert_eq!(config.name, "process-monitoring");
+    let text = r#"{"interval":"500ms","memory_bytes":{"above":1000,"hold":"1m"}}"#;
+    let config: ProcessMonitoringConfig = serde_json::from_str(text).unwrap();
+    assert_eq!(config.interval, Duration::from_millis(500));
+    assert_eq!(config.memory_bytes.unwrap().hold, Duration::from_secs(60));
+    let error = serde_json::from_str::<ProcessMonitoringConfig>(r#"{"interval":"-1s"}"#);
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("`-1s` is no time: it is negative"),
+        "{error}"
+    );
     let error = serde_json::from_str::<ProcessMonitoringConfig>(r#"{"intervall":1}"#);
     assert!(
         error
