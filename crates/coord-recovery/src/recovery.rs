@@ -178,6 +178,7 @@ impl ErrorRecoveryManager {
     ///
     /// [`RecoveryError::PatternExists`] when there is one of its name,
     /// [`RecoveryError::TooMany`] when there are [`MAX_PATTERNS`], or no room for its strategy,
+    /// [`RecoveryError::Setting`] when its condition compares with what is no finite number,
     /// [`RecoveryError::Bus`] when its topic cannot be opened, and [`RecoveryError::ShutDown`]
     /// after [`shutdown`](Self::shutdown).
     ///
@@ -252,6 +253,12 @@ impl ErrorRecoveryManager {
                 name,
                 limit: MAX_PATTERNS,
             });
+        }
+        if let Some(limit) = pattern.not_finite() {
+            return Err(RecoveryError::setting(
+                format!("error pattern `{name}`"),
+                format!("its condition compares with {limit}, and has to with a finite number"),
+            ));
         }
         if let Some(strategy) = &pattern.strategy {
             self.register_recovery_strategy(&name, strategy.clone())?;
