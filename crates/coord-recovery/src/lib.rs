@@ -74,6 +74,8 @@
 //!   that the closed one let through, and then permits more than it was told to.
 //! - A half-open state that has waited for too long ends then, and is told at the next look at the breaker,
 //!   as no thread watches it.
+//! - A panic does not count, where resilience4j counts every exception: the call has no result, and a
+//!   half-open breaker has its permit back.
 //! - How long a call takes is measured from when it first waits, so that one that never does reads no
 //!   clock. One that holds its thread is neither slow nor over its time until then, as no timeout of a
 //!   runtime is; what asks for [permits](policy::CircuitBreaker::try_acquire) by hand says how long it took.
@@ -109,8 +111,8 @@ pub use error::RecoveryError;
 pub use recovery::{
     Condition, CustomStrategy, DefaultPatterns, ErrorPattern, ErrorRecoveryManager,
     ErrorStatistics, Guard, MAX_MATCHES, MAX_NAMED, MAX_NAMES, MAX_PATTERNS, MAX_RECOVERING,
-    MAX_STRATEGIES, MAX_WAITING, Matched, OTHER, RECOVERY_FAILED, Recover, RecoveryStrategy,
-    STORM_ERRORS, STORM_WITHIN, StrategyStatistics, Test,
+    MAX_STRATEGIES, MAX_WAITING, Matched, OTHER, RECOVERY_FAILED, RESTART_SETTLED, Recover,
+    RecoveryStrategy, STORM_ERRORS, STORM_WITHIN, StrategyStatistics, Test,
 };
 pub use supervisor::{
     AutoShutdown, Child, ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState,

@@ -110,6 +110,9 @@ struct Parts<T, E> {
 
 type Listener<E> = Box<dyn Fn(&PolicyEvent<'_, E>) + Send + Sync>;
 
+/// Is told of one call.
+pub(crate) type Observer<'o, E> = &'o (dyn Fn(&PolicyEvent<'_, E>) + Sync);
+
 /// Builds a [`Policy`]; the first part that is added is the outermost.
 #[must_use = "it does nothing before it is built"]
 pub struct PolicyBuilder<T, E> {
@@ -152,7 +155,7 @@ impl<T, E> Policy<T, E> {
         F: FnMut() -> Running,
         Running: Future<Output = Result<T, E>>,
     {
-        self.parts.run(None, operation).await
+        self.parts.run(None, None, operation).await
     }
 
     /// [`run`](Self::run), and who listens is told what was run.
@@ -173,7 +176,23 @@ impl<T, E> Policy<T, E> {
         F: FnMut() -> Running,
         Running: Future<Output = Result<T, E>>,
     {
-        self.parts.run(Some(operation_key), operation).await
+        self.parts.run(Some(operation_key), None, operation).await
+    }
+
+    /// [`run_as`](Self::run_as), and this is called with what the policy does in this call, after those
+    /// who listen to all of them.
+    pub(crate) async fn run_observed<F, Running>(
+        &self,
+        operation_key: &str,
+        observer: Observer<'_, E>,
+        operation: F,
+    ) -> Result<T, PolicyError<E>>
+    where
+        F: FnMut() -> Running,
+        Running: Future<Output = Result<T, E>>,
+    {
+        let name = Some(operation_key);
+        self.parts.run(name, Some(observer), operation).await
     }
 
     /// The circuit breakers in it, the outermost first.

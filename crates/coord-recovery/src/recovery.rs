@@ -33,7 +33,7 @@ pub use guard::Guard;
 pub use pattern::{ErrorPattern, Matched};
 pub use statistics::{ErrorStatistics, MAX_NAMES, OTHER, StrategyStatistics};
 pub use storm::MAX_MATCHES;
-pub use strategy::{CustomStrategy, Recover, RecoveryStrategy};
+pub use strategy::{CustomStrategy, RESTART_SETTLED, Recover, RecoveryStrategy};
 
 /// The kind of an error that a strategy could not recover from, or has
 /// [handed on](RecoveryStrategy::Escalate). It is [critical](coord_bus::vocabulary::Severity), and
@@ -69,6 +69,9 @@ pub const MAX_WAITING: usize = 256;
 /// the pattern's name as its kind. A [`RecoveryStrategy`] is what is done about a kind of error,
 /// whoever has published it: a pattern, a [`Supervisor`](crate::Supervisor) (`child-failed`,
 /// `panic`), or any other part of the program.
+///
+/// What it publishes says what has caused it, and which undertaking that belongs to: of an error, the event
+/// that its pattern has found; of a recovery and a notification, the error.
 ///
 /// It never makes a publisher wait: it reads what is published whether or not its strategies keep
 /// up, and counts what it missed. Dropping it ends its tasks; [`shutdown`](Self::shutdown) lets
@@ -128,6 +131,29 @@ struct Patterns {
     closed: bool,
 }
 
+impl Patterns {
+    /// Whether this one can be registered, and so many together with it.
+    fn check(&self, name: &str, together: usize) -> Result<(), RecoveryError> {
+        let name = name.to_owned();
+        if self.closed {
+            return Err(RecoveryError::ShutDown {
+                what: "the error recovery manager".to_owned(),
+            });
+        }
+        if self.names.contains(&name) {
+            return Err(RecoveryError::PatternExists { pattern: name });
+        }
+        if self.names.len() + together > MAX_PATTERNS {
+            return Err(RecoveryError::TooMany {
+                what: "error patterns",
+                name,
+                limit: MAX_PATTERNS,
+            });
+        }
+        Ok(())
+    }
+}
+
 impl ErrorRecoveryManager {
     /// A manager without patterns and strategies, which counts what is published to
     /// `error-detected` and `error-recovery` from now on, and takes the times in its events from
@@ -150,15 +176,23 @@ impl ErrorRecoveryManager {
         let recovery = bus.subscribe_with(&ERROR_RECOVERY, Overflow::DropOldest)?;
         let (sender, cases) = mpsc::channel(MAX_WAITING);
         let (reader, stop) = (Arc::clone(&desk), scope.token());
+        // Its other end is gone when all of them have ended that attend to errors.
+        let (working, attending) = mpsc::channel(1);
         scope.spawn("read", async move {
-            reader.read(detected, recovery, sender, stop).await;
+            reader
+                .read(detected, recovery, sender, attending, stop)
+                .await;
         });
         // They end with the reader, which has the other end of their queue.
         let cases = Arc::new(tokio::sync::Mutex::new(cases));
         for number in 1..=MAX_RECOVERING {
             let (desk, cases) = (Arc::clone(&desk), Arc::clone(&cases));
             let name = format!("recover/{number}");
-            scope.spawn(name, async move { desk.work(&cases).await });
+            let working = working.clone();
+            scope.spawn(name, async move {
+                desk.work(&cases).await;
+                drop(working);
+            });
         }
         Ok(Self {
             bus,
@@ -226,7 +260,12 @@ impl ErrorRecoveryManager {
             return Ok(defaults.clone());
         }
         let defaults = DefaultPatterns::default();
-        for pattern in defaults.patterns() {
+        let all = defaults.patterns();
+        // So that not only some of them are registered.
+        for pattern in &all {
+            patterns.check(pattern.name(), all.len())?;
+        }
+        for pattern in all {
             self.register(&mut patterns, pattern)?;
         }
         patterns.defaults = Some(defaults.clone());
@@ -238,33 +277,19 @@ impl ErrorRecoveryManager {
         patterns: &mut Patterns,
         pattern: ErrorPattern,
     ) -> Result<(), RecoveryError> {
-        let name = pattern.name().to_owned();
-        if patterns.closed {
-            return Err(RecoveryError::ShutDown {
-                what: "the error recovery manager".to_owned(),
-            });
-        }
-        if patterns.names.contains(&name) {
-            return Err(RecoveryError::PatternExists { pattern: name });
-        }
-        if patterns.names.len() >= MAX_PATTERNS {
-            return Err(RecoveryError::TooMany {
-                what: "error patterns",
-                name,
-                limit: MAX_PATTERNS,
-            });
-        }
+        let (name, strategy) = (pattern.name().to_owned(), pattern.strategy.clone());
+        patterns.check(&name, 1)?;
         if let Some(limit) = pattern.not_finite() {
             return Err(RecoveryError::setting(
                 format!("error pattern `{name}`"),
                 format!("its condition compares with {limit}, and has to with a finite number"),
             ));
         }
-        if let Some(strategy) = &pattern.strategy {
-            self.register_recovery_strategy(&name, strategy.clone())?;
-        }
         let stop = self.looking.token();
         let look = pattern.open(&*self.bus, Arc::clone(&self.desk), stop)?;
+        if let Some(strategy) = strategy {
+            self.register_recovery_strategy(&name, strategy)?;
+        }
         self.looking.spawn(format!("pattern/{name}"), look);
         patterns.names.insert(name);
         Ok(())
@@ -340,8 +365,9 @@ impl ErrorRecoveryManager {
     }
 
     /// Reads what has been published by now, of each topic at most [`DEFAULT_CAPACITY`] events, and
-    /// no further; lets the strategies attend to the errors in it, at most for `deadline`, and
-    /// aborts the rest.
+    /// no further; lets the strategies attend to the errors in it, at most for `deadline`, counts what
+    /// they make of it, and aborts the rest. What escalates meanwhile is counted, and
+    /// [not attended to](ErrorStatistics::unhandled).
     ///
     /// # Cancel safety
     ///

@@ -256,7 +256,8 @@ impl Supervisor {
     /// Stops all children, the last one started first, each when the one before it has ended.
     ///
     /// Each child has its own [`shutdown`](ChildSpec::shutdown) time; when `deadline` is over,
-    /// whatever still runs is aborted at once. After this no child can be started.
+    /// whatever still runs is aborted at once. After this no child can be started, and none is restarted:
+    /// one that would be has ended.
     ///
     /// # Cancel safety
     ///

@@ -227,6 +227,21 @@ impl CircuitBreaker {
         self.shared.transitioned(from, state);
     }
 
+    /// Opens it if it is closed or half open, and says how it is then: whoever put it into another
+    /// state by hand is not overruled.
+    pub(crate) fn open_unless_by_hand(&self) -> BreakerState {
+        let now = self.shared.now();
+        let mut inner = self.shared.settled(now);
+        let from = inner.gate.state();
+        if !matches!(from, BreakerState::Closed | BreakerState::HalfOpen) {
+            return from;
+        }
+        self.shared.enter(&mut inner, BreakerState::Open, now);
+        drop(inner);
+        self.shared.transitioned(from, BreakerState::Open);
+        BreakerState::Open
+    }
+
     /// Closes it, in whatever state it is, and forgets what it has counted.
     pub fn reset(&self) {
         let now = self.shared.now();
@@ -313,13 +328,14 @@ impl Shared {
         }
         let gate = inner.gate;
         let state = gate.state();
-        let is_permitted = inner.admit();
+        // Before anybody is told, so that it is given back where a listener panics.
+        let permit = inner.admit().then(|| self.permit(gate));
         drop(inner);
         if state != from {
             self.transitioned(from, state);
         }
-        if is_permitted {
-            return Ok(self.permit(gate));
+        if let Some(permit) = permit {
+            return Ok(permit);
         }
         let until = Duration::from_nanos(self.open_until.load(Ordering::Relaxed));
         let retry_after = (state == BreakerState::Open).then(|| until.saturating_sub(now));

@@ -16,6 +16,9 @@ use crate::RecoveryError;
 /// that was called least recently and has no call under way makes place, and what it had counted is
 /// forgotten. If all have one, the call is refused.
 ///
+/// There is no [guard](crate::Guard) for it: one holds its policy, so that its key could never make place.
+/// Who wants to hear of all keys [listens](super::PolicyBuilder::listen) to each policy as it is made.
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -84,6 +87,11 @@ impl<K: Clone + Eq + Hash, T, E> KeyedPolicy<K, T, E> {
         self.len() == 0
     }
 
+    /// The keys there are, the one that was called least recently first.
+    pub fn keys(&self) -> Vec<K> {
+        self.lock().order.values().cloned().collect()
+    }
+
     /// The policy of this key, made if there is none. As long as it is held, its key counts as
     /// having a call under way.
     ///
@@ -134,10 +142,36 @@ impl<K: Clone + Eq + Hash, T, E> KeyedPolicy<K, T, E> {
         F: FnMut() -> Running,
         Running: Future<Output = Result<T, E>>,
     {
-        let policy = self.policy(key).map_err(|why| PolicyError::NoPolicy {
+        self.policy_to_run(key)?.run(operation).await
+    }
+
+    /// [`run`](Self::run), and who listens is told what was run, as by [`Policy::run_as`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`run`](Self::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Policy::run`].
+    pub async fn run_as<F, Running>(
+        &self,
+        key: &K,
+        operation_key: &str,
+        operation: F,
+    ) -> Result<T, PolicyError<E>>
+    where
+        F: FnMut() -> Running,
+        Running: Future<Output = Result<T, E>>,
+    {
+        let policy = self.policy_to_run(key)?;
+        policy.run_as(operation_key, operation).await
+    }
+
+    fn policy_to_run(&self, key: &K) -> Result<Policy<T, E>, PolicyError<E>> {
+        self.policy(key).map_err(|why| PolicyError::NoPolicy {
             why: why.to_string(),
-        })?;
-        policy.run(operation).await
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept<K, T, E>> {

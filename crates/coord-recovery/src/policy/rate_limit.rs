@@ -14,6 +14,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::sync::Semaphore;
 
+use super::run::LONGEST;
 use crate::RecoveryError;
 
 /// Bounds how many calls begin in a period: governor's, which is a leaky bucket. A call that comes too
@@ -71,7 +72,8 @@ impl RateLimit {
     ///
     /// # Errors
     ///
-    /// [`RecoveryError::Setting`] when the number is 0, or the period too short for it.
+    /// [`RecoveryError::Setting`] when the number is 0, or the period too short for it, or longer than
+    /// thirty years.
     pub fn new(calls: u32, period: Duration) -> Result<Self, RecoveryError> {
         Self::with_burst(calls, period, calls)
     }
@@ -80,7 +82,8 @@ impl RateLimit {
     ///
     /// # Errors
     ///
-    /// [`RecoveryError::Setting`] when a number is 0, or the period too short.
+    /// [`RecoveryError::Setting`] when a number is 0, the period too short, or so long that room for the
+    /// burst would take more than thirty years.
     pub fn with_burst(calls: u32, period: Duration, burst: u32) -> Result<Self, RecoveryError> {
         let fault = |fault: String| RecoveryError::setting("a rate limit", fault);
         let (Some(limit), Some(most)) = (NonZeroU32::new(calls), NonZeroU32::new(burst)) else {
@@ -88,7 +91,15 @@ impl RateLimit {
                 "it is of {calls} calls with a burst of {burst}, and both have to be at least 1"
             )));
         };
-        let Some(quota) = Quota::with_period(period / limit.get()) else {
+        let interval = period / limit.get();
+        // governor reckons in nanoseconds, and panics where they do not fit in 64 bits.
+        if (interval.checked_mul(burst)).is_none_or(|burst_lasts| burst_lasts > LONGEST) {
+            return Err(fault(format!(
+                "with {calls} calls in {period:?}, room for {burst} would take more than thirty years: \
+                 make the period shorter, or the burst smaller"
+            )));
+        }
+        let Some(quota) = Quota::with_period(interval) else {
             return Err(fault(format!(
                 "{calls} calls in {period:?} are more than one in a nanosecond"
             )));
@@ -103,7 +114,7 @@ impl RateLimit {
                 name: name.into(),
                 limiter: RateLimiter::direct_with_clock(quota.allow_burst(most), clock),
                 clock,
-                interval: period / limit.get(),
+                interval,
                 waiting: AtomicUsize::new(0),
                 turn: Semaphore::new(1),
             }),

@@ -19,7 +19,8 @@ use super::budget::BudgetedCall;
 use super::layer::{Fallback, Instead, Layer};
 use super::places::Place;
 use super::{
-    Bulkhead, Parts, PolicyAction, PolicyError, PolicyEvent, RateLimit, Retry, RetryBudget,
+    Bulkhead, Observer, Parts, PolicyAction, PolicyError, PolicyEvent, RateLimit, Retry,
+    RetryBudget,
 };
 
 enum Frame<'p> {
@@ -50,7 +51,7 @@ enum Frame<'p> {
 type Frames<'p> = SmallVec<[Frame<'p>; 6]>;
 
 /// The longest timeout there is, as of tokio's timers: thirty years.
-const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+pub(super) const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// The timer of whichever timeout comes first; made when something waits.
 type Timer<'t> = Pin<&'t mut Option<Sleep>>;
@@ -59,19 +60,25 @@ type Timer<'t> = Pin<&'t mut Option<Sleep>>;
 struct Call<'p, T, E> {
     parts: &'p Parts<T, E>,
     name: Option<&'p str>,
+    observer: Option<Observer<'p, E>>,
 }
 
 impl<T, E> Parts<T, E> {
     pub(super) async fn run<F, Running>(
         &self,
         name: Option<&str>,
+        observer: Option<Observer<'_, E>>,
         mut operation: F,
     ) -> Result<T, PolicyError<E>>
     where
         F: FnMut() -> Running,
         Running: Future<Output = Result<T, E>>,
     {
-        let call = Call { parts: self, name };
+        let call = Call {
+            parts: self,
+            name,
+            observer,
+        };
         let mut frames = Frames::new();
         let mut timer = pin!(None);
         loop {
@@ -190,13 +197,18 @@ impl<'p, T, E> Call<'p, T, E> {
         frames: &mut Frames<'p>,
         timer: Timer<'_>,
     ) -> Result<Frame<'p>, PolicyError<E>> {
-        let Err(retry_after) = limit.try_begin() else {
+        let Err(mut retry_after) = limit.try_begin() else {
             return Ok(Frame::Bare);
         };
         if let (Some(wait), Some(queue)) = (limit.max_wait(), limit.queue()) {
             let beginning = time::timeout(wait, queue.begin());
             if self.watch(frames, timer, beginning).await?.is_ok() {
                 return Ok(Frame::Bare);
+            }
+            // How long it is from now on; there may be room by now.
+            match limit.try_begin() {
+                Ok(()) => return Ok(Frame::Bare),
+                Err(still) => retry_after = still,
             }
         }
         let limited = PolicyError::RateLimited {
@@ -366,14 +378,18 @@ impl<'p, T, E> Call<'p, T, E> {
         action: PolicyAction,
         error: &PolicyError<E>,
     ) {
-        self.parts.tell(&PolicyEvent {
+        let event = PolicyEvent {
             policy: &self.parts.name,
             strategy: layer.name(),
             operation: self.name,
             attempt,
             action,
             error,
-        });
+        };
+        self.parts.tell(&event);
+        if let Some(observer) = self.observer {
+            observer(&event);
+        }
     }
 }
 

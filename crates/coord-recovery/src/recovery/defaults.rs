@@ -14,7 +14,7 @@ use coord_bus::vocabulary::{
 };
 
 use super::builtin::{failed_process, sick_service};
-use super::strategy::{Failure, restart};
+use super::strategy::Failure;
 use super::{ErrorPattern, Matched, RecoveryStrategy};
 use crate::policy::CircuitBreaker;
 use crate::{RecoveryError, Supervisor};
@@ -28,15 +28,24 @@ pub const STORM_ERRORS: u32 = 5;
 /// See [`STORM_ERRORS`].
 pub const STORM_WITHIN: Duration = Duration::from_secs(60);
 
+/// Kinds of errors that say what a policy did, and nothing of the service: that a breaker is open, or
+/// too many calls are under way. A storm of these would open a breaker because it is open.
+const OF_POLICIES: [&str; 4] = [
+    "circuit-open",
+    "circuit-opened",
+    "bulkhead-full",
+    "rate-limited",
+];
+
 /// What the patterns that a manager can have from the start act upon: see
 /// [`ErrorRecoveryManager::default_patterns`](super::ErrorRecoveryManager::default_patterns).
 ///
 /// | pattern | what it looks for | what is done |
 /// |---|---|---|
-/// | `process-restart` | a process that was not started, has failed or was killed | the child of its name is [restarted](Self::restart) |
+/// | `process-restart` | a process that was not started, has failed or was killed, and was not [asked to stop](coord_bus::vocabulary::ProcessState::Stopping) | the child of its name is [restarted](Self::restart) |
 /// | `cli-fallback` | the same | its [fallback](Self::fallback) is run |
 /// | `service-circuit-break` | a service that is unhealthy, or did not become ready | its [breaker](Self::circuit_break) is opened |
-/// | `service-error-storm` | [`STORM_ERRORS`] errors of a service on `error-detected` within [`STORM_WITHIN`] | the same |
+/// | `service-error-storm` | [`STORM_ERRORS`] errors of a service on `error-detected` within [`STORM_WITHIN`], without those by which a policy refuses calls (`circuit-open`, `circuit-opened`, `bulkhead-full`, `rate-limited`) | the same |
 ///
 /// They look for nobody who was not named: what happens to others is no error of theirs. Cheap to
 /// clone; clones are the same.
@@ -55,8 +64,9 @@ struct Named {
 }
 
 impl DefaultPatterns {
-    /// When this process fails, this supervisor restarts its child of that name; in the place of what
-    /// was said of it before. The supervisor is not kept alive by that.
+    /// When this process fails, this supervisor restarts its child of that name, [as if that had
+    /// failed](RecoveryStrategy::restart); in the place of what was said of it before. The supervisor is
+    /// not kept alive by that.
     ///
     /// It is for processes whose end is not their child's end: a child that fails with its process is
     /// restarted by its supervisor, and need not be named.
@@ -97,7 +107,8 @@ impl DefaultPatterns {
     }
 
     /// When this service is sick, or has a storm of errors, this breaker is opened; in the place of one
-    /// that was named before.
+    /// that was named before. One that was put into another state by hand [stays
+    /// there](RecoveryStrategy::circuit_break).
     ///
     /// # Errors
     ///
@@ -117,9 +128,10 @@ impl DefaultPatterns {
     /// The patterns, each with its strategy.
     pub(super) fn patterns(&self) -> [ErrorPattern; 4] {
         let process = |name, knows: fn(&Named, &str) -> bool| {
-            let known = self.clone();
+            let (known, failed) = (self.clone(), failed_process());
             ErrorPattern::on(&PROCESS_LIFECYCLE, name, move |event: &ProcessLifecycle| {
-                failed_process(event).filter(|_| knows(&known.named(), &event.process))
+                let is_known = knows(&known.named(), &event.process);
+                is_known.then(|| failed(event)).flatten()
             })
         };
         let (restarts, fallbacks) = (self.clone(), self.clone());
@@ -128,10 +140,10 @@ impl DefaultPatterns {
             process("process-restart", |named, process| {
                 named.restarts.contains_key(process)
             })
-            .strategy(RecoveryStrategy::custom("restart", move |error| {
-                let supervisor = restarts.named().restarts.get(&error.source).cloned();
-                restart(supervisor.unwrap_or_default(), error)
-            })),
+            .strategy(RecoveryStrategy::restart_of(Arc::new(move |process| {
+                let supervisor = restarts.named().restarts.get(process).cloned();
+                supervisor.unwrap_or_default()
+            }))),
             process("cli-fallback", |named, command| {
                 named.fallbacks.contains_key(command)
             })
@@ -156,8 +168,9 @@ impl DefaultPatterns {
                 &ERROR_DETECTED,
                 "service-error-storm",
                 move |error: &ErrorDetected| {
-                    let counts =
-                        error.severity >= Severity::Error && stormy.has_breaker(&error.source);
+                    let counts = error.severity >= Severity::Error
+                        && !OF_POLICIES.contains(&error.kind.as_str())
+                        && stormy.has_breaker(&error.source);
                     counts.then(|| Matched::new(&error.source, &error.message))
                 },
             )

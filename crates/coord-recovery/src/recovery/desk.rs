@@ -1,6 +1,7 @@
 //! What the tasks of a manager share: where errors are counted, and handed to their strategies.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use coord_bus::vocabulary::{
     Recovery, Severity,
 };
 use coord_bus::{
-    Bus, BusExt, CancellationToken, Envelope, Publisher, Received, Subscriber, WithCauses, catch,
-    panic_message,
+    Bus, BusExt, CancellationToken, Cause, Envelope, Publisher, Received, Subscriber, WithCauses,
+    catch, panic_message,
 };
 use tokio::select;
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -35,6 +36,8 @@ pub(super) struct Desk {
 /// An error, and what is to be done about it.
 pub(super) struct Case {
     error: ErrorDetected,
+    /// The event that says so.
+    cause: Cause,
     since: Instant,
     strategy: RecoveryStrategy,
 }
@@ -69,8 +72,8 @@ impl Desk {
         }
     }
 
-    /// Publishes what a pattern has found. On a closed bus nobody is left to be told.
-    pub(super) async fn detected(&self, pattern: &str, matched: Matched) {
+    /// Publishes what a pattern has found in an event. On a closed bus nobody is left to be told.
+    pub(super) async fn detected(&self, pattern: &str, matched: Matched, cause: &Cause) {
         let event = ErrorDetected {
             source: matched.source,
             kind: pattern.to_owned(),
@@ -78,23 +81,23 @@ impl Desk {
             severity: matched.severity,
             at: self.clock.now(),
         };
-        let event = Envelope::new(event).source(PUBLISHER);
-        let _ = self.detected.publish_with(event).await;
+        let _ = self.detected.publish_with(ours(event, cause)).await;
     }
 
-    /// Counts what is published, and hands errors on, until it is to stop, and then what is left;
-    /// waits for nothing but events.
+    /// Counts what is published, and hands errors on, until it is to stop, and then what is left. What
+    /// the strategies make of that is counted until those have ended that attend to it.
     pub(super) async fn read(
         &self,
         mut detected: Subscriber<ErrorDetected>,
         mut recovery: Subscriber<ErrorRecovery>,
         cases: Sender<Case>,
+        mut attending: Receiver<Infallible>,
         stop: CancellationToken,
     ) {
         let reading = async {
             loop {
                 select! {
-                    Some(error) = detected.recv() => self.count_error(&error, &cases),
+                    Some(error) = detected.recv() => self.count_error(&error, Some(&cases)),
                     Some(event) = recovery.recv() => self.count_recovery(&event),
                     else => return,
                 }
@@ -107,7 +110,22 @@ impl Desk {
             let Ok(error) = detected.try_recv() else {
                 break;
             };
-            self.count_error(&error, &cases);
+            self.count_error(&error, Some(&cases));
+        }
+        drop(cases);
+        loop {
+            select! {
+                biased;
+                _ = attending.recv() => break,
+                Some(error) = detected.recv() => self.count_error(&error, None),
+                Some(event) = recovery.recv() => self.count_recovery(&event),
+            }
+        }
+        for _ in 0..LAST_MAX {
+            let Ok(error) = detected.try_recv() else {
+                break;
+            };
+            self.count_error(&error, None);
         }
         for _ in 0..LAST_MAX {
             let Ok(event) = recovery.try_recv() else {
@@ -117,7 +135,8 @@ impl Desk {
         }
     }
 
-    fn count_error(&self, error: &Received<'_, ErrorDetected>, cases: &Sender<Case>) {
+    /// Where there are no cases any more, nothing is done about it.
+    fn count_error(&self, error: &Received<'_, ErrorDetected>, cases: Option<&Sender<Case>>) {
         self.missed(error.lag());
         self.statistics().detected(error);
         self.hand_on(error, cases);
@@ -128,7 +147,7 @@ impl Desk {
         self.statistics().progressed(event);
     }
 
-    fn hand_on(&self, error: &ErrorDetected, cases: &Sender<Case>) {
+    fn hand_on(&self, error: &Received<'_, ErrorDetected>, cases: Option<&Sender<Case>>) {
         if error.severity < Severity::Warning {
             return;
         }
@@ -136,11 +155,12 @@ impl Desk {
             return;
         };
         let case = Case {
-            error: error.clone(),
+            error: (**error).clone(),
+            cause: error.meta().cause(),
             since: Instant::now(),
             strategy,
         };
-        if cases.try_send(case).is_err() {
+        if cases.is_none_or(|cases| cases.try_send(case).is_err()) {
             self.statistics().unhandled += 1;
         }
     }
@@ -151,6 +171,7 @@ impl Desk {
             let case = cases.lock().await.recv().await;
             let Some(Case {
                 error,
+                cause,
                 since,
                 strategy,
             }) = case
@@ -159,10 +180,10 @@ impl Desk {
             };
             let failed = error.clone();
             let result = match &strategy {
-                RecoveryStrategy::NotifyAndContinue => self.notify(error).await,
-                RecoveryStrategy::Custom(custom) => self.run(custom, error).await,
+                RecoveryStrategy::NotifyAndContinue => self.notify(error, &cause).await,
+                RecoveryStrategy::Custom(custom) => self.run(custom, error, &cause, since).await,
                 RecoveryStrategy::Escalate => {
-                    self.escalate(failed, None).await;
+                    self.escalate(failed, None, &cause).await;
                     continue;
                 }
             };
@@ -177,17 +198,18 @@ impl Desk {
                     (Recovery::GaveUp { attempts, reason }, escalates)
                 }
             };
-            self.recovery(strategy.name(), failed.source.clone(), progress)
+            let source = failed.source.clone();
+            self.recovery(strategy.name(), source, progress, &cause)
                 .await;
             if reason.is_some() {
-                self.escalate(failed, reason).await;
+                self.escalate(failed, reason, &cause).await;
             }
         }
     }
 
     /// Publishes that an error is nobody's any more. What is done about that is done once: where it
     /// fails in its turn, nothing follows.
-    async fn escalate(&self, error: ErrorDetected, failed: Option<(&str, String)>) {
+    async fn escalate(&self, error: ErrorDetected, failed: Option<(&str, String)>, cause: &Cause) {
         if error.kind == RECOVERY_FAILED {
             return;
         }
@@ -200,41 +222,54 @@ impl Desk {
             error.source,
             format!("{}: {}; {why}", error.kind, error.message),
         );
-        self.detected(RECOVERY_FAILED, matched.severity(Severity::Critical))
-            .await;
+        let matched = matched.severity(Severity::Critical);
+        self.detected(RECOVERY_FAILED, matched, cause).await;
     }
 
-    async fn notify(&self, error: ErrorDetected) -> Result<(), Failure> {
+    async fn notify(&self, error: ErrorDetected, cause: &Cause) -> Result<(), Failure> {
         let notification = Notification {
             at: self.clock.now(),
             severity: error.severity,
             title: format!("{}: {}", error.source, error.kind),
             message: error.message,
         };
-        let notification = Envelope::new(notification).source(PUBLISHER);
+        let notification = ours(notification, cause);
         let told = self.notification.publish_with(notification).await;
         told.map_err(|refused| refused.reason.into())
     }
 
-    async fn run(&self, custom: &CustomStrategy, error: ErrorDetected) -> Result<(), Failure> {
+    async fn run(
+        &self,
+        custom: &CustomStrategy,
+        error: ErrorDetected,
+        cause: &Cause,
+        since: Instant,
+    ) -> Result<(), Failure> {
         let wait = Duration::ZERO;
         let attempting = Recovery::Attempting { attempt: 1, wait };
         let source = error.source.clone();
-        self.recovery(custom.name(), source, attempting).await;
-        match catch(custom.run(error)).await {
+        self.recovery(custom.name(), source, attempting, cause)
+            .await;
+        match catch(custom.run(error, since)).await {
             Ok(result) => result,
             Err(panic) => Err(format!("it panicked: {}", panic_message(&*panic)).into()),
         }
     }
 
-    async fn recovery(&self, strategy: &str, source: String, progress: Recovery) {
+    async fn recovery(&self, strategy: &str, source: String, progress: Recovery, cause: &Cause) {
         let event = ErrorRecovery {
             source,
             strategy: strategy.to_owned(),
             at: self.clock.now(),
             progress,
         };
-        let event = Envelope::new(event).source(PUBLISHER);
-        let _ = self.recovery.publish_with(event).await;
+        let _ = self.recovery.publish_with(ours(event, cause)).await;
     }
+}
+
+/// Says who publishes it, and because of which event.
+fn ours<E>(event: E, cause: &Cause) -> Envelope<E> {
+    let mut event = Envelope::new(event).source(PUBLISHER);
+    cause.mark(&mut event);
+    event
 }

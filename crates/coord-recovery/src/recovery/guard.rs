@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use coord_bus::time::Instant;
 use coord_bus::vocabulary::{Recovery, Severity};
 
-use crate::policy::{BreakerEvent, BreakerState, CircuitBreaker, Policy, PolicyError};
+use crate::policy::{
+    BreakerEvent, BreakerState, CircuitBreaker, MAX_LISTENERS, Policy, PolicyAction, PolicyError,
+    PolicyEvent,
+};
 use crate::teller::Teller;
 
 /// Operations under a policy that report what goes wrong: see
@@ -15,11 +18,16 @@ use crate::teller::Teller;
 ///
 /// | what happens | `error-detected` | `error-recovery` |
 /// |---|---|---|
-/// | it fails | [kind](PolicyError::kind), an error | `retry`, given up, if there was more than one attempt |
-/// | it succeeds after failing | `operation-failed`, a warning | `retry`, recovered, and in which attempt |
-/// | another value is given instead | the same | `fallback`, recovered |
+/// | it fails | its [kind](PolicyError::kind), an error | `retry`, given up, if there was more than one attempt |
+/// | it succeeds after failing | the last failure, with its kind, a warning | `retry`, recovered, in which attempt, and how long after the first failure |
+/// | another value is given instead | the same | `fallback`, recovered, with the same |
 /// | a breaker of the policy opens | `circuit-opened`, an error | |
 /// | it closes again | | `circuit-break`, recovered |
+/// | it cannot listen to a breaker, which has [`MAX_LISTENERS`] | `breaker-unwatched`, an error | |
+///
+/// A failure is whatever the policy retries, or gives another value for: the operation's own error, a
+/// timeout, a call that a breaker, a bulkhead or a rate limit inside of the retry did not let through. An
+/// attempt that did not come to the operation is an attempt.
 ///
 /// A call that goes well reports nothing, and one that does not is not held up: what is reported is
 /// published beside it. Cheap to clone.
@@ -59,9 +67,13 @@ type InWords<E> = fn(&E) -> String;
 /// What went wrong in a call so far.
 struct Trouble {
     since: Instant,
+    /// With the one that follows.
     attempts: u32,
-    /// Of the last attempt, if it failed.
-    message: Option<String>,
+    /// Of the last failure.
+    kind: &'static str,
+    message: String,
+    /// What follows on it: `retry` or `fallback`.
+    by: &'static str,
 }
 
 impl<T, E> Guard<T, E> {
@@ -72,7 +84,14 @@ impl<T, E> Guard<T, E> {
         in_words: InWords<E>,
     ) -> Self {
         for breaker in policy.circuit_breakers() {
-            watch(breaker, Arc::clone(&name), teller.clone());
+            if !watch(breaker, Arc::clone(&name), teller.clone()) {
+                let message = format!(
+                    "circuit breaker `{}` has {MAX_LISTENERS} listeners, the limit: this guard does not \
+                     report when it opens; clone one guard instead of making many",
+                    breaker.name()
+                );
+                teller.detected(&name, "breaker-unwatched", message, Severity::Error);
+            }
         }
         Self {
             name,
@@ -101,55 +120,49 @@ impl<T, E> Guard<T, E> {
     /// # Cancel safety
     ///
     /// That of [`Policy::run`]; a call that is dropped reports nothing.
-    pub async fn run<F, Running>(&self, mut operation: F) -> Result<T, PolicyError<E>>
+    pub async fn run<F, Running>(&self, operation: F) -> Result<T, PolicyError<E>>
     where
         F: FnMut() -> Running,
         Running: Future<Output = Result<T, E>>,
     {
         let trouble = Mutex::new(None);
-        let mut attempts = 0;
+        let observer = |event: &PolicyEvent<'_, E>| self.note(&trouble, event);
         let result = self
             .policy
-            .run_as(&self.name, || {
-                attempts += 1;
-                let (attempt, running) = (attempts, operation());
-                let trouble = &trouble;
-                async move {
-                    let result = running.await;
-                    self.note(trouble, attempt, &result);
-                    result
-                }
-            })
+            .run_observed(&self.name, &observer, operation)
             .await;
         let trouble = trouble.into_inner().unwrap_or_else(PoisonError::into_inner);
         if result.is_err() || trouble.is_some() {
-            self.report(&result, trouble, attempts);
+            self.report(&result, trouble);
         }
         result
     }
 
-    fn note(&self, trouble: &Mutex<Option<Trouble>>, attempts: u32, result: &Result<T, E>) {
+    /// Notes what the policy recovers from: whatever else it does ends in the call's own error.
+    fn note(&self, trouble: &Mutex<Option<Trouble>>, event: &PolicyEvent<'_, E>) {
+        let (by, retries) = match event.action {
+            PolicyAction::Retry { .. } => ("retry", 1),
+            PolicyAction::Fallback => ("fallback", 0),
+            _ => return,
+        };
         let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match (result, &mut *trouble) {
-            (Ok(_), None) => {}
-            (Ok(_), Some(trouble)) => (trouble.attempts, trouble.message) = (attempts, None),
-            (Err(error), first) => {
-                let since = first
-                    .as_ref()
-                    .map_or_else(Instant::now, |trouble| trouble.since);
-                let message = Some((self.in_words)(error));
-                *first = Some(Trouble {
-                    since,
-                    attempts,
-                    message,
-                });
-            }
-        }
+        let (since, attempts) = match &*trouble {
+            Some(earlier) => (earlier.since, earlier.attempts),
+            None => (Instant::now(), 1),
+        };
+        *trouble = Some(Trouble {
+            since,
+            attempts: attempts.saturating_add(retries),
+            kind: event.error.kind(),
+            message: event.error.in_words(self.in_words),
+            by,
+        });
     }
 
     #[cold]
-    fn report(&self, result: &Result<T, PolicyError<E>>, trouble: Option<Trouble>, attempts: u32) {
+    fn report(&self, result: &Result<T, PolicyError<E>>, trouble: Option<Trouble>) {
         let name = &*self.name;
+        let attempts = trouble.as_ref().map_or(1, |trouble| trouble.attempts);
         if let Err(error) = result {
             let message = error.in_words(self.in_words);
             self.teller
@@ -160,26 +173,18 @@ impl<T, E> Guard<T, E> {
                 self.teller.recovery(name, "retry", progress);
             }
         } else if let Some(trouble) = trouble {
-            let (attempt, duration) = (trouble.attempts, trouble.since.elapsed());
-            let strategy = match trouble.message {
-                None => "retry",
-                Some(_) => "fallback",
-            };
-            let message = match trouble.message {
-                Some(message) => message,
-                None => format!("it succeeded in attempt {attempt}"),
-            };
-            let severity = Severity::Warning;
+            let duration = trouble.since.elapsed();
             self.teller
-                .detected(name, "operation-failed", message, severity);
+                .detected(name, trouble.kind, trouble.message, Severity::Warning);
+            let attempt = attempts;
             let progress = Recovery::Recovered { attempt, duration };
-            self.teller.recovery(name, strategy, progress);
+            self.teller.recovery(name, trouble.by, progress);
         }
     }
 }
 
-/// Reports when this breaker opens, and when it closes again.
-fn watch(breaker: &CircuitBreaker, name: Arc<str>, teller: Teller) {
+/// Reports when this breaker opens, and when it closes again, if it has room for one more listener.
+fn watch(breaker: &CircuitBreaker, name: Arc<str>, teller: Teller) -> bool {
     let breaker_name = breaker.name().to_owned();
     let opened = Mutex::new(None);
     breaker.listen(move |event| {
@@ -203,7 +208,7 @@ fn watch(breaker: &CircuitBreaker, name: Arc<str>, teller: Teller) {
             }
             _ => {}
         }
-    });
+    })
 }
 
 impl<T, E> Clone for Guard<T, E> {

@@ -1,14 +1,15 @@
 //! What an error looks like: a predicate over the events of one topic, or a condition over many.
 
 use std::fmt::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time::Instant;
 use coord_bus::vocabulary::{Severity, Transition, WORKFLOW_EVENTS, WorkflowEvent};
 use coord_bus::{
-    AnyDelivery, BoxFuture, Bus, BusError, BusExt, CancellationToken, Event, Overflow, Pattern,
-    PatternSubscriber, Received, Subscriber, Topic,
+    AnyDelivery, BoxFuture, Bus, BusError, BusExt, CancellationToken, Cause, Event, Overflow,
+    Pattern, PatternSubscriber, Received, Subscriber, Topic, panic_message,
 };
 use serde_json::Value;
 use tokio::select;
@@ -16,7 +17,7 @@ use tokio::select;
 use super::condition::{find, message};
 use super::desk::{Desk, PUBLISHER};
 use super::storm::Storm;
-use super::{Condition, LAST_MAX, MAX_MATCHES, RecoveryStrategy};
+use super::{Condition, LAST_MAX, MAX_MATCHES, RecoveryStrategy, SCOPE};
 
 /// What an error looks like: on one topic by a function, or on all topics that match a pattern of
 /// names by a [`Condition`].
@@ -129,7 +130,8 @@ impl Matched {
 
 impl ErrorPattern {
     /// Looks at each event of a topic. `matches` is called in the pattern's own task, and should be
-    /// quick; one that panics ends its pattern, and the panic is published.
+    /// quick. Where it panics, that is published as an error of the kind `panic` with the pattern as its
+    /// source, and the pattern goes on with the next event.
     ///
     /// What a manager itself has published is not looked at, so that a pattern on `error-detected`
     /// does not match its own matches.
@@ -273,13 +275,22 @@ impl ErrorPattern {
     }
 }
 
+/// What an event is to a pattern: nothing, or this.
+type Seen = Option<(Cause, Sign)>;
+
+enum Sign {
+    Matched(Matched),
+    /// To look at it was a panic, which said this.
+    Panicked(String),
+}
+
 /// What a pattern looks at: the events of one topic, or those of many.
 trait Sight: Send {
-    /// What is in the next event, if it is an error; `None` when there will be no more.
-    fn next(&mut self, desk: &Desk) -> impl Future<Output = Option<Option<Matched>>> + Send;
+    /// What the next event is; `None` when there will be no more.
+    fn next(&mut self, desk: &Desk) -> impl Future<Output = Option<Seen>> + Send;
 
     /// The same, of an event that is there already.
-    fn at_hand(&mut self, desk: &Desk) -> Option<Option<Matched>>;
+    fn at_hand(&mut self, desk: &Desk) -> Option<Seen>;
 }
 
 /// Looks until it is to stop, and then at what is left.
@@ -309,12 +320,12 @@ struct At<E: Event, F> {
 }
 
 impl<E: Event, F: Fn(&E) -> Option<Matched> + Send + Sync> Sight for At<E, F> {
-    async fn next(&mut self, desk: &Desk) -> Option<Option<Matched>> {
+    async fn next(&mut self, desk: &Desk) -> Option<Seen> {
         let event = self.events.recv().await?;
         Some(in_event(&event, &self.matches, desk))
     }
 
-    fn at_hand(&mut self, desk: &Desk) -> Option<Option<Matched>> {
+    fn at_hand(&mut self, desk: &Desk) -> Option<Seen> {
         let event = self.events.try_recv().ok()?;
         Some(in_event(&event, &self.matches, desk))
     }
@@ -324,12 +335,17 @@ fn in_event<E: Event>(
     event: &Received<'_, E>,
     matches: impl Fn(&E) -> Option<Matched>,
     desk: &Desk,
-) -> Option<Matched> {
+) -> Seen {
     desk.missed(event.lag());
     if event.meta().source() == Some(PUBLISHER) {
         return None;
     }
-    matches(event)
+    // What the function changes of its own before it panics is its own affair.
+    let sign = match catch_unwind(AssertUnwindSafe(|| matches(event))) {
+        Ok(matched) => Sign::Matched(matched?),
+        Err(panic) => Sign::Panicked(panic_message(&*panic).to_owned()),
+    };
+    Some((event.meta().cause(), sign))
 }
 
 /// The events of many topics, by a condition.
@@ -339,19 +355,19 @@ struct Many {
 }
 
 impl Sight for Many {
-    async fn next(&mut self, desk: &Desk) -> Option<Option<Matched>> {
+    async fn next(&mut self, desk: &Desk) -> Option<Seen> {
         let event = self.events.recv().await?;
         Some(self.over.in_event(&event, desk))
     }
 
-    fn at_hand(&mut self, desk: &Desk) -> Option<Option<Matched>> {
+    fn at_hand(&mut self, desk: &Desk) -> Option<Seen> {
         let event = self.events.try_recv().ok()?;
         Some(self.over.in_event(&event, desk))
     }
 }
 
 impl Over {
-    fn in_event(&self, event: &AnyDelivery, desk: &Desk) -> Option<Matched> {
+    fn in_event(&self, event: &AnyDelivery, desk: &Desk) -> Seen {
         desk.missed(event.lag());
         if event.meta().source() == Some(PUBLISHER) {
             return None;
@@ -362,7 +378,8 @@ impl Over {
             desk.missed(1);
             return None;
         };
-        self.matched(event.topic(), &value)
+        let matched = self.matched(event.topic(), &value)?;
+        Some((event.meta().cause(), Sign::Matched(matched)))
     }
 
     fn matched(&self, topic: &str, event: &Value) -> Option<Matched> {
@@ -389,9 +406,16 @@ fn in_words(value: &Value) -> String {
 }
 
 impl Found {
-    /// Publishes a match, if it is one and there were enough of them.
-    async fn detected(&mut self, seen: Option<Matched>) {
-        let Some(mut matched) = seen else { return };
+    /// Publishes a match, if it is one and there were enough of them, and a panic.
+    async fn detected(&mut self, seen: Seen) {
+        let Some((cause, sign)) = seen else { return };
+        let mut matched = match sign {
+            Sign::Matched(matched) => matched,
+            Sign::Panicked(message) => {
+                let matched = Matched::new(format!("{SCOPE}/pattern/{}", self.pattern), message);
+                return self.desk.detected("panic", matched, &cause).await;
+            }
+        };
         let group = matched.group.as_ref().unwrap_or(&matched.source);
         let Some(before) = self.storm.admit(group, Instant::now()) else {
             self.desk.statistics().held_back += 1;
@@ -403,7 +427,7 @@ impl Found {
         if let Some(severity) = self.severity {
             matched.severity = severity;
         }
-        self.desk.detected(&self.pattern, matched).await;
+        self.desk.detected(&self.pattern, matched, &cause).await;
     }
 }
 

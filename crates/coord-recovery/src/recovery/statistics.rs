@@ -37,7 +37,8 @@ pub struct ErrorStatistics {
     pub held_back: u64,
     /// Recoveries that failed, and whose error escalated.
     pub escalated: u64,
-    /// Errors for which there was a strategy, and no room in its queue: nothing was done.
+    /// Errors for which there was a strategy, and no room in its queue, or that came in a shutdown:
+    /// nothing was done.
     pub unhandled: u64,
     /// Events that were never looked at, because the manager had fallen behind by the capacity of
     /// their topic.

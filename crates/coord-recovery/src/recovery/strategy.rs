@@ -4,8 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use coord_bus::BoxFuture;
+use coord_bus::time::Instant;
 use coord_bus::vocabulary::ErrorDetected;
 
 use crate::Supervisor;
@@ -16,7 +18,8 @@ use crate::policy::{BreakerState, CircuitBreaker, Policy};
 /// A strategy is attempted once for each error, and what comes of it is published. One that fails
 /// gives up, and the error [escalates](super::RECOVERY_FAILED): it is never attempted again for that
 /// error. There is no limit to its time: one that may hang should bring its own, such as a
-/// [policy's](crate::policy) timeout. A panic is a failure.
+/// [policy's](crate::policy) timeout, as only [`MAX_RECOVERING`](super::MAX_RECOVERING) errors are
+/// attended to at once. A panic is a failure.
 ///
 /// ```
 /// use coord_bus::vocabulary::ErrorDetected;
@@ -60,7 +63,21 @@ pub trait Recover: Send + Sync {
 
 /// A strategy of the user's own.
 #[derive(Clone)]
-pub struct CustomStrategy(Arc<dyn Recover>);
+pub struct CustomStrategy(Does);
+
+#[derive(Clone)]
+enum Does {
+    Own(Arc<dyn Recover>),
+    /// It has to know when the error was detected.
+    Restart(SupervisorOf),
+}
+
+/// The supervisor that has the child of this name.
+pub(super) type SupervisorOf = Arc<dyn Fn(&str) -> Weak<Supervisor> + Send + Sync>;
+
+/// How long a child that was [restarted](RecoveryStrategy::restart) and is not ready yet has to run for
+/// it to have come back.
+pub const RESTART_SETTLED: Duration = Duration::from_secs(10);
 
 pub(super) type Failure = Box<dyn Error + Send + Sync>;
 
@@ -102,7 +119,7 @@ impl RecoveryStrategy {
 
     /// A strategy that is a type of the user's own.
     pub fn own(strategy: impl Recover + 'static) -> Self {
-        Self::Custom(CustomStrategy(Arc::new(strategy)))
+        Self::Custom(CustomStrategy(Does::Own(Arc::new(strategy))))
     }
 
     /// Does again what failed, under a policy: `retry`. The policy says how often, and how long it
@@ -121,16 +138,24 @@ impl RecoveryStrategy {
         })
     }
 
-    /// Restarts the child that has the name of the error's source, and waits until it is ready:
-    /// `restart`. Fails where there is no such child, or it has ended for good.
+    /// Restarts the child that has the name of the error's source, and waits until it is ready, or has
+    /// run for [`RESTART_SETTLED`] (10 s) without having said so: `restart`. Fails where there is no such
+    /// child, where it has ended for good, and where it fails again before that.
+    ///
+    /// It is restarted as if it had failed: after its [backoff](crate::ChildSpec::backoff), as often as its
+    /// [intensity](crate::ChildSpec::intensity) allows, and with those that its supervisor restarts with
+    /// it. So a child whose work fails at once is given up, and not restarted without end. Several errors
+    /// that were detected before it was restarted are one restart.
     ///
     /// Of the supervisor's own `child-failed` there is nothing to restart: it does that.
     pub fn restart(supervisor: &Arc<Supervisor>) -> Self {
         // The manager must not keep a supervisor that is dropped.
         let supervisor = Arc::downgrade(supervisor);
-        Self::custom("restart", move |error: ErrorDetected| {
-            restart(supervisor.clone(), error)
-        })
+        Self::restart_of(Arc::new(move |_| supervisor.clone()))
+    }
+
+    pub(super) fn restart_of(supervisor: SupervisorOf) -> Self {
+        Self::Custom(CustomStrategy(Does::Restart(supervisor)))
     }
 
     /// Puts something else in the place of what failed: `fallback`.
@@ -144,7 +169,7 @@ impl RecoveryStrategy {
     }
 
     /// Opens the circuit breaker of the error's source: `circuit-break`. Fails where this function
-    /// knows none.
+    /// knows none, and where it was disabled, or told to count only, by hand: so it stays.
     pub fn circuit_break(
         breaker_of: impl Fn(&ErrorDetected) -> Option<CircuitBreaker> + Send + Sync + 'static,
     ) -> Self {
@@ -152,10 +177,13 @@ impl RecoveryStrategy {
             let breaker = breaker_of(&error);
             std::future::ready(match breaker {
                 None => Err(format!("`{}` has no circuit breaker", error.source)),
-                Some(breaker) => {
-                    breaker.transition_to(BreakerState::Open);
-                    Ok(())
-                }
+                Some(breaker) => match breaker.open_unless_by_hand() {
+                    BreakerState::Open | BreakerState::ForcedOpen => Ok(()),
+                    state => Err(format!(
+                        "circuit breaker `{}` is {state} by hand, and stays so",
+                        breaker.name()
+                    )),
+                },
             })
         })
     }
@@ -170,30 +198,25 @@ impl RecoveryStrategy {
     }
 }
 
-/// Restarts the child that has the name of the error's source, and waits until it is ready.
-pub(super) async fn restart(
-    supervisor: Weak<Supervisor>,
-    error: ErrorDetected,
-) -> Result<(), String> {
-    let child = supervisor.upgrade().and_then(|it| it.child(&error.source));
-    let Some(child) = child else {
-        return Err(format!("there is no child `{}`", error.source));
-    };
-    let before = child.restarts();
-    if child.restart() {
-        child.restarted_since(before).await;
-    }
-    let ready = child.ready().await;
-    ready.map_err(|end| format!("`{}` does not come back: {end}", error.source))
-}
-
 impl CustomStrategy {
     pub(super) fn name(&self) -> &str {
-        self.0.name()
+        match &self.0 {
+            Does::Own(own) => own.name(),
+            Does::Restart(_) => "restart",
+        }
     }
 
-    pub(super) async fn run(&self, error: ErrorDetected) -> Result<(), Failure> {
-        self.0.recover(error).await
+    /// Does what is to be done about an error that was detected then.
+    pub(super) async fn run(&self, error: ErrorDetected, since: Instant) -> Result<(), Failure> {
+        match &self.0 {
+            Does::Own(own) => own.recover(error).await,
+            Does::Restart(supervisor) => {
+                let supervisor = supervisor(&error.source).upgrade();
+                let child = supervisor.and_then(|it| it.child(&error.source));
+                let child = child.ok_or_else(|| format!("there is no child `{}`", error.source))?;
+                Ok(child.restart_as_failed(since, RESTART_SETTLED).await?)
+            }
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use coord_bus::CancellationToken;
-use coord_bus::time::Instant;
+use coord_bus::time::{self, Instant};
 use coord_bus::vocabulary::Recovery;
 use tokio::sync::watch;
 
@@ -47,6 +48,8 @@ pub(super) struct Shared {
 
 struct Status {
     incarnation: u32,
+    /// When that incarnation began.
+    began: Instant,
     state: ChildState,
 }
 
@@ -55,8 +58,12 @@ struct Status {
 pub(super) struct Orders {
     /// Incarnations up to this one are to make place for the next.
     restart_of: u32,
-    /// It is to stop, and to wait before it goes on.
-    pub(super) held: bool,
+    /// Incarnations up to this one are taken for failed.
+    failed: u32,
+    /// For how many others it waits, which are restarted, before it begins anew.
+    pub(super) holders: u32,
+    /// It is to stop for one of them.
+    held: bool,
     pub(super) stop: Option<Stop>,
 }
 
@@ -64,6 +71,17 @@ pub(super) struct Orders {
 pub(super) enum Stop {
     Gracefully,
     Now,
+}
+
+impl Orders {
+    pub(super) fn are_for(&self, incarnation: u32) -> bool {
+        self.stop.is_some() || self.held || self.restart_of >= incarnation
+    }
+
+    /// Whether it is to be restarted for nothing else than that it is taken for failed.
+    pub(super) fn only_failed(&self, incarnation: u32) -> bool {
+        self.failed >= incarnation && !self.are_for(incarnation)
+    }
 }
 
 impl Child {
@@ -147,7 +165,11 @@ impl Child {
     /// [`shutdown`](super::ChildSpec::shutdown) time; then the next starts at once, without a
     /// backoff. A child that waits to be restarted is started now.
     ///
-    /// It does not count against the intensity, and the count of failures in a row begins anew.
+    /// It does not count against the intensity, and the count of failures in a row begins anew: who calls
+    /// it whenever something fails restarts without end what fails at once. Let
+    /// [`RecoveryStrategy::restart`](crate::RecoveryStrategy::restart) do that, which heeds both. Only
+    /// this child is restarted, whatever the supervisor's [`Strategy`](super::Strategy).
+    ///
     /// Asked again before the next incarnation has started, it is the same request. Says whether
     /// the child had not ended, for then it does nothing.
     pub fn restart(&self) -> bool {
@@ -163,15 +185,39 @@ impl Child {
         is_there
     }
 
-    /// Waits until it has been restarted more often than so often, or has ended for good.
-    pub(crate) async fn restarted_since(&self, restarts: u32) {
+    /// Takes the present incarnation for failed if something failed then, unless it has begun since:
+    /// it is restarted as after any failure. Waits until the next one is ready, or has run for so long.
+    ///
+    /// Dropped before it is done, it is restarted all the same.
+    pub(crate) async fn restart_as_failed(
+        &self,
+        failed: Instant,
+        long_enough: Duration,
+    ) -> Result<(), String> {
+        let incarnation = {
+            let status = self.shared.status.borrow();
+            let is_later = status.began > failed;
+            if is_later { 0 } else { status.incarnation }
+        };
+        self.shared.orders.send_if_modified(|orders| {
+            let is_new = orders.failed < incarnation;
+            orders.failed = orders.failed.max(incarnation);
+            is_new
+        });
         let mut status = self.shared.status.subscribe();
         // The other end is held here, so this never fails.
         let waited = status.wait_for(|status| {
-            let has_ended = matches!(status.state, ChildState::Ended(_));
-            has_ended || status.incarnation.saturating_sub(1) > restarts
+            status.incarnation > incarnation || matches!(status.state, ChildState::Ended(_))
         });
-        let _ = waited.await;
+        let next = waited.await.map_or(0, |status| status.incarnation);
+        let name = self.name();
+        let judged = self.shared.wait_for(|state| match state {
+            ChildState::Ended(end) => Some(Err(format!("`{name}` does not come back: {end}"))),
+            ChildState::Running { ready: true, .. } => Some(Ok(())),
+            ChildState::Running { incarnation, .. } if *incarnation == next => None,
+            _ => Some(Err(format!("`{name}` failed again before it was ready"))),
+        });
+        time::timeout(long_enough, judged).await.unwrap_or(Ok(()))
     }
 
     /// Asks the child to stop for good, as [`stop`](Self::stop) does, and does not wait.
@@ -271,6 +317,7 @@ impl Shared {
         };
         let status = Status {
             incarnation: 1,
+            began: Instant::now(),
             state,
         };
         Self {
@@ -307,29 +354,47 @@ impl Shared {
         });
     }
 
-    /// The orders, once there is one for this incarnation.
+    /// The orders, once a child that waits to be restarted is not to wait any longer, or for another.
     pub(super) async fn ordered(&self, incarnation: u32) -> Orders {
-        self.orders_when(|orders| {
-            orders.stop.is_some() || orders.held || orders.restart_of >= incarnation
-        })
-        .await
+        self.orders_when(|orders| orders.are_for(incarnation) || orders.holders > 0)
+            .await
+    }
+
+    /// Resolves once this incarnation is to end, for an order or because it is taken for failed.
+    pub(super) async fn to_end(&self, incarnation: u32) {
+        self.orders_when(|orders| orders.are_for(incarnation) || orders.failed >= incarnation)
+            .await;
     }
 
     pub(super) fn is_significant(&self) -> bool {
         self.significant
     }
 
-    /// Asks it to stop, and to wait until it is released.
+    /// From now on it does not begin before it is released. If it runs, it runs on.
     pub(super) fn hold(&self) {
-        self.orders.send_modify(|orders| orders.held = true);
+        self.orders.send_modify(|orders| orders.holders += 1);
     }
 
-    pub(super) fn release(&self) {
+    /// Asks it to stop; for one that is held, and begins anew once it is released.
+    pub(super) fn stop_for_another(&self) {
         self.orders
-            .send_if_modified(|orders| std::mem::take(&mut orders.held));
+            .send_modify(|orders| orders.held = orders.holders > 0);
     }
 
-    /// Waits until it is held, or has ended for good.
+    /// What [`hold`](Self::hold) has done is over.
+    pub(super) fn release(&self) {
+        self.orders.send_modify(|orders| {
+            orders.holders = orders.holders.saturating_sub(1);
+            orders.held &= orders.holders > 0;
+        });
+    }
+
+    /// Resolves once it is held.
+    pub(super) async fn claimed(&self) {
+        self.orders_when(|orders| orders.holders > 0).await;
+    }
+
+    /// Waits until it has stopped for another, or has ended for good.
     pub(super) async fn held(&self) {
         self.wait_for(|state| {
             matches!(state, ChildState::Held | ChildState::Ended(_)).then_some(())
@@ -345,7 +410,7 @@ impl Shared {
 
     /// Waits until it is released or is to stop.
     pub(super) async fn released(&self) -> Orders {
-        self.orders_when(|orders| orders.stop.is_some() || !orders.held)
+        self.orders_when(|orders| orders.stop.is_some() || orders.holders == 0)
             .await
     }
 
@@ -370,6 +435,7 @@ impl Shared {
         let ready = false;
         self.status.send_modify(|status| {
             status.incarnation = incarnation;
+            status.began = Instant::now();
             status.state = ChildState::Running { incarnation, ready };
         });
     }

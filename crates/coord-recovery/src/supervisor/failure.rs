@@ -16,4 +16,8 @@ pub enum ChildFailure {
     /// It ended well, although it is there to stay.
     #[error("it ended, although it is there to stay")]
     Ended,
+    /// Something that it is there for has failed, and it was to be restarted for that: see
+    /// [`RecoveryStrategy::restart`](crate::RecoveryStrategy::restart).
+    #[error("what it is there for was reported to have failed")]
+    Reported,
 }

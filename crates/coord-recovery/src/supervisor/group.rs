@@ -1,13 +1,14 @@
 //! What the children of one supervisor have to do with each other: who is restarted with whom, and
 //! when all of them end.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use coord_bus::time::Instant;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::sync::watch;
 
 use super::child::Shared;
 use super::restarts::Restarts;
@@ -28,7 +29,8 @@ pub enum Strategy {
 }
 
 /// When a supervisor stops all its children by itself, because
-/// [significant](super::ChildSpec::significant) ones have ended by themselves: OTP's.
+/// [significant](super::ChildSpec::significant) ones have ended by themselves: OTP's. One that was given
+/// up has ended by itself; one that was asked to stop has not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AutoShutdown {
@@ -82,8 +84,6 @@ pub(super) struct Group {
     children: Mutex<Children>,
     /// The restarts of all children, where they are counted together.
     restarts: Option<Mutex<Restarts>>,
-    /// Of the one child that restarts others.
-    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) closing: watch::Sender<Option<Closing>>,
 }
 
@@ -97,7 +97,6 @@ impl Group {
             rules,
             children: Mutex::default(),
             restarts: is_together.then(|| Mutex::new(restarts)),
-            turn: Arc::default(),
             closing: watch::Sender::new(None),
         }
     }
@@ -119,21 +118,42 @@ impl Group {
         self.restarts.is_some()
     }
 
-    /// Those that are restarted with a child.
-    pub(super) fn restarted_with(&self, child: &Arc<Shared>) -> Siblings {
+    /// Holds those that are restarted with a child, if `admit` lets it be restarted; nothing comes of it
+    /// where it is held itself, or is to stop.
+    ///
+    /// One decision for the whole group, so that of two that fail at once one is held, and no two wait for
+    /// each other.
+    pub(super) fn hold_siblings<Refused>(
+        &self,
+        child: &Arc<Shared>,
+        incarnation: u32,
+        admit: impl FnOnce() -> Result<(), Refused>,
+    ) -> Result<Option<HeldSiblings>, Refused> {
         let children = self.children();
+        let orders = child.orders();
+        let is_group = self.rules.strategy != Strategy::OneForOne;
+        if is_group && (orders.holders > 0 || orders.are_for(incarnation)) {
+            return Ok(None);
+        }
+        admit()?;
+        let held = self.restarted_with(child, &children);
+        held.all().for_each(|child| child.hold());
+        Ok(Some(held))
+    }
+
+    fn restarted_with(&self, child: &Arc<Shared>, children: &Children) -> HeldSiblings {
         let all = || children.list.iter().map(|child| Arc::clone(child.shared()));
         let place = all().position(|other| Arc::ptr_eq(&other, child));
         let place = place.unwrap_or(children.list.len());
         let after = all().skip(place + 1).collect();
         match self.rules.strategy {
-            Strategy::OneForOne => Siblings::default(),
-            Strategy::OneForAll => Siblings {
+            Strategy::OneForOne => HeldSiblings::default(),
+            Strategy::OneForAll => HeldSiblings {
                 before: all().take(place).collect(),
                 after,
             },
-            Strategy::RestForOne => Siblings {
-                before: Vec::new(),
+            Strategy::RestForOne => HeldSiblings {
+                before: VecDeque::new(),
                 after,
             },
         }
@@ -171,52 +191,33 @@ impl Group {
     }
 }
 
-/// Those that are restarted with a child, in order of start.
+/// Those that are restarted with a child, in order of start: they do not begin before it does, or this is
+/// dropped.
 #[derive(Default)]
-pub(super) struct Siblings {
-    before: Vec<Arc<Shared>>,
+pub(super) struct HeldSiblings {
+    before: VecDeque<Arc<Shared>>,
     after: Vec<Arc<Shared>>,
 }
 
-impl Siblings {
-    pub(super) fn is_empty(&self) -> bool {
-        self.before.is_empty() && self.after.is_empty()
-    }
-}
-
-/// Children that are held for another: they go on when it does, at the latest when this is dropped.
-#[derive(Default)]
-pub(super) struct HeldSiblings {
-    siblings: Siblings,
-    /// Nobody else holds children meanwhile: two that hold each other would wait for ever.
-    _turn: Option<OwnedMutexGuard<()>>,
-}
-
 impl HeldSiblings {
-    /// Holds these, the last one started first, each when the one before has stopped.
-    pub(super) async fn hold(siblings: Siblings, turn: Option<OwnedMutexGuard<()>>) -> Self {
-        // From now on dropping it releases them, also those that are not held yet.
-        let held = Self {
-            siblings,
-            _turn: turn,
-        };
-        for child in held.all().rev() {
-            child.hold();
+    /// Stops them, the last one started first, each when the one before has stopped.
+    pub(super) async fn stop(&self) {
+        for child in self.all().rev() {
+            child.stop_for_another();
             child.held().await;
         }
-        held
     }
 
-    /// Lets those begin that were started before the one for which they are held.
+    /// Lets those begin that were started before the one for which they are held, one after the other.
     pub(super) async fn release_those_before(&mut self) {
-        for child in std::mem::take(&mut self.siblings.before) {
+        while let Some(child) = self.before.pop_front() {
             child.release();
             child.begun().await;
         }
     }
 
     fn all(&self) -> impl DoubleEndedIterator<Item = &Arc<Shared>> {
-        self.siblings.before.iter().chain(&self.siblings.after)
+        self.before.iter().chain(&self.after)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keeps one child: its incarnations one after the other, until there is no other.
 
 use std::future::Future;
-use std::pin::pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use coord_bus::time::{self, Instant};
@@ -89,34 +89,44 @@ impl Keeper {
                 Next::Never(end) => Some(end),
             };
             if over.is_none() {
-                over = self.wait_while_held().await.err();
+                over = self.wait_to_begin(&mut siblings).await.err();
             }
             if let Some(end) = over {
                 drop(siblings);
                 self.end(end).await;
                 return;
             }
-            siblings.release_those_before().await;
             self.incarnation = self.incarnation.saturating_add(1);
             self.child.0.begin(self.incarnation);
         }
     }
 
-    /// Waits until the child for which this one is held lets it go on.
-    async fn wait_while_held(&self) -> Result<(), ChildEnd> {
+    /// Waits until those for which this one is held let it go on, and those have begun that were started
+    /// before it and are held for it.
+    async fn wait_to_begin(&self, siblings: &mut HeldSiblings) -> Result<(), ChildEnd> {
         let child = &self.child.0;
-        if !child.orders().held {
-            return Ok(());
-        }
-        // As in OTP, it is gone with those that are restarted, and does not come back.
-        if self.spec.restart == Restart::Temporary {
-            return Err(ChildEnd::Stopped);
-        }
-        child.set(ChildState::Held);
-        let orders = child.released().await;
-        match orders.stop {
-            Some(_) => Err(ChildEnd::Stopped),
-            None => Ok(()),
+        loop {
+            if child.orders().holders > 0 {
+                *siblings = HeldSiblings::default();
+                // As in OTP, it is gone with those that are restarted, and does not come back.
+                if self.spec.restart == Restart::Temporary {
+                    return Err(ChildEnd::Stopped);
+                }
+                child.set(ChildState::Held);
+                if child.released().await.stop.is_some() {
+                    return Err(ChildEnd::Stopped);
+                }
+            }
+            select! {
+                biased;
+                // One of them has failed again already, and takes this one with it.
+                () = child.claimed() => {}
+                () = siblings.release_those_before() => {
+                    // What is stopped one after the other must not begin anew meanwhile.
+                    let is_closed = self.group.children().closed;
+                    return if is_closed { Err(ChildEnd::Stopped) } else { Ok(()) };
+                }
+            }
         }
     }
 
@@ -124,7 +134,11 @@ impl Keeper {
     async fn end(&self, end: ChildEnd) {
         let child = &self.child.0;
         let name = || child.name().to_owned();
-        let is_by_itself = matches!(end, ChildEnd::Completed | ChildEnd::Failed { .. });
+        // One that is given up has failed in the end, and is not coming back either.
+        let is_by_itself = matches!(
+            end,
+            ChildEnd::Completed | ChildEnd::Failed { .. } | ChildEnd::GaveUp(_)
+        );
         let is_too_often = matches!(
             &end,
             ChildEnd::GaveUp(GaveUp {
@@ -155,14 +169,14 @@ impl Keeper {
         // Also when this is dropped half-way.
         let _over = token.clone().drop_guard();
         let context = ChildContext::new(child, self.incarnation, &token, self.outage);
-        let mut incarnation = pin!(catch(async {
+        let mut incarnation = Box::pin(catch(async {
             let running = run(context);
             drop(held);
             running.await
         }));
         select! {
             biased;
-            _ = child.ordered(self.incarnation) => {}
+            () = child.to_end(self.incarnation) => {}
             ended = &mut incarnation => {
                 let ended = ended.unwrap_or_else(|panic| Err(ChildError::panicked(&*panic)));
                 return Ended::ByItself(ended);
@@ -175,16 +189,26 @@ impl Keeper {
                 if let Err(panic) = ended {
                     self.tell_failure(&ChildError::panicked(&*panic));
                 }
-                Ended::Asked
+                return Ended::Asked;
             }
-            () = child.to_abort() => Ended::Aborted,
-            () = time::sleep(self.spec.shutdown) => Ended::Aborted,
+            () = child.to_abort() => {}
+            () = time::sleep(self.spec.shutdown) => {}
         }
+        // What it holds may panic when it is dropped, which is no reason to keep the child no more.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(incarnation))) {
+            self.tell_failure(&ChildError::panicked(&*panic));
+        }
+        Ended::Aborted
     }
 
     /// What follows from the end of an incarnation.
     fn judge(&mut self, ended: Ended) -> Next {
         let error = match ended {
+            Ended::Asked | Ended::Aborted
+                if self.child.0.orders().only_failed(self.incarnation) =>
+            {
+                return Next::After(ChildFailure::Reported.into());
+            }
             Ended::Asked | Ended::Aborted if self.child.0.orders().stop.is_none() => {
                 self.failures = 0;
                 return Next::AtOnce;
@@ -212,43 +236,38 @@ impl Keeper {
         if error.is_permanent() {
             return Err(self.give_up(GiveUpReason::Permanent, error));
         }
-        let group = Arc::clone(&self.group);
-        let turn = if group.restarted_with(&self.child.0).is_empty() {
-            None
-        } else {
-            let (child, turn) = (&self.child.0, Arc::clone(&group.turn));
-            select! {
-                biased;
-                // Another one is restarted, and this one with it: that is one restart.
-                orders = child.ordered(self.incarnation) => return self.obey(orders),
-                turn = turn.lock_owned() => Some(turn),
+        let (child, group) = (Arc::clone(&self.child.0), Arc::clone(&self.group));
+        let (restarts, within) = (&mut self.restarts, self.spec.within);
+        let admit = || {
+            let together = group.admit(now);
+            together.unwrap_or_else(|| restarts.admit(now).map_err(|max| (max, within)))
+        };
+        let siblings = match group.hold_siblings(&child, self.incarnation, admit) {
+            Ok(Some(siblings)) => siblings,
+            // Another one is restarted, and this one with it: that is one restart.
+            Ok(None) => return self.obey(child.orders()),
+            Err((restarts, within)) => {
+                let reason = GiveUpReason::TooManyRestarts { restarts, within };
+                return Err(self.give_up(reason, error));
             }
         };
-        let admitted = group.admit(now).unwrap_or_else(|| {
-            let within = self.spec.within;
-            self.restarts.admit(now).map_err(|max| (max, within))
-        });
-        if let Err((restarts, within)) = admitted {
-            let reason = GiveUpReason::TooManyRestarts { restarts, within };
-            return Err(self.give_up(reason, error));
-        }
         self.failures = self.failures.saturating_add(1);
         let attempt = self.failures;
-        let since = self.outage.map_or(now, |outage| outage.since);
-        self.outage = Some(Outage { since, attempt });
         let wait = self.spec.backoff.delay(attempt);
         let sleep = time::sleep(wait);
-        let child = Arc::clone(&self.child.0);
-        child.tell_recovery(Recovery::Attempting { attempt, wait });
+        if !is_reported(&error) {
+            let since = self.outage.map_or(now, |outage| outage.since);
+            self.outage = Some(Outage { since, attempt });
+            child.tell_recovery(Recovery::Attempting { attempt, wait });
+        }
         child.set(ChildState::Waiting {
             failures: attempt,
             until: sleep.deadline(),
         });
         let waiting = async {
-            let siblings = group.restarted_with(&child);
-            let held = HeldSiblings::hold(siblings, turn).await;
+            siblings.stop().await;
             sleep.await;
-            held
+            siblings
         };
         let orders = select! {
             biased;
@@ -269,10 +288,12 @@ impl Keeper {
 
     fn give_up(&self, reason: GiveUpReason, error: ChildError) -> ChildEnd {
         let child = &self.child.0;
-        child.tell_recovery(Recovery::GaveUp {
-            attempts: self.failures,
-            reason: reason.to_string(),
-        });
+        if !is_reported(&error) {
+            child.tell_recovery(Recovery::GaveUp {
+                attempts: self.failures,
+                reason: reason.to_string(),
+            });
+        }
         let gave_up = GaveUp {
             child: child.name().to_owned(),
             reason,
@@ -289,13 +310,18 @@ impl Keeper {
     fn tell_failure(&self, error: &ChildError) {
         let (kind, severity) = match error.downcast_ref() {
             Some(ChildFailure::Ended) => ("child-ended", Severity::Warning),
-            None if error.downcast_ref::<Panicked>().is_some() => ("panic", Severity::Error),
-            None => ("child-failed", Severity::Error),
+            _ if error.downcast_ref::<Panicked>().is_some() => ("panic", Severity::Error),
+            _ => ("child-failed", Severity::Error),
         };
         let child = &self.child.0;
         let teller = child.teller();
         teller.detected(child.name(), kind, error.to_string(), severity);
     }
+}
+
+/// Whether whoever reported the failure tells what becomes of it.
+fn is_reported(error: &ChildError) -> bool {
+    matches!(error.downcast_ref(), Some(ChildFailure::Reported))
 }
 
 /// When there is another incarnation.

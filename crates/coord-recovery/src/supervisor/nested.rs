@@ -35,8 +35,8 @@ impl ChildContext {
     ///
     /// When this incarnation is to stop, it stops all of them, one after the other, and is done. It fails
     /// when one of them is given up, or there were too many restarts, after it has stopped the others:
-    /// so the supervisor above decides what follows. When its significant children have ended, it
-    /// ends well. It stops them for as long as they have themselves: this child's
+    /// so the supervisor above decides what follows. When its significant children have ended, and none
+    /// was given up, it ends well. It stops them for as long as they have themselves: this child's
     /// [`shutdown`](super::ChildSpec::shutdown) time has to be enough for that.
     ///
     /// ```
@@ -89,7 +89,11 @@ impl ChildContext {
             biased;
             () = token.cancelled() => Ok(()),
             closing = supervisor.closed() => match closing {
-                Closing::SignificantEnded { .. } => Ok(()),
+                // Also where it has closed because that one was significant.
+                Closing::SignificantEnded { .. } => match &*supervisor.gave_up.borrow() {
+                    Some(gave_up) => Err(ChildError::message(gave_up.to_string())),
+                    None => Ok(()),
+                },
                 Closing::TooManyRestarts { child } => Err(ChildError::message(format!(
                     "supervisor `{}` has restarted too often, `{child}` last",
                     supervisor.name

@@ -7,8 +7,8 @@ use coord_bus::vocabulary::{
     ERROR_DETECTED, ErrorDetected, Exit, PROCESS_LIFECYCLE, ProcessLifecycle, ProcessState,
     SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState, Severity,
 };
-use coord_bus::{BusExt, Event, LocalBus, Timestamp, Topic};
-use coord_recovery::policy::{BreakerState, CircuitBreaker};
+use coord_bus::{BusExt, Event, Failure, LocalBus, Timestamp, Topic};
+use coord_recovery::policy::{BreakerState, CircuitBreaker, Policy, SlidingWindow};
 use coord_recovery::{
     ChildSpec, DefaultPatterns, ErrorPattern, ErrorRecoveryManager, MAX_NAMED, RecoveryError,
     STORM_ERRORS, STORM_WITHIN, Supervisor,
@@ -43,10 +43,14 @@ impl Scene {
     }
 
     async fn exited(&self, process: &str, exit: Exit) {
+        self.becomes(process, ProcessState::Exited(exit)).await;
+    }
+
+    async fn becomes(&self, process: &str, state: ProcessState) {
         let event = ProcessLifecycle {
             process: process.to_owned(),
             at: Timestamp::UNIX_EPOCH,
-            state: ProcessState::Exited(exit),
+            state,
         };
         self.publish(&PROCESS_LIFECYCLE, event).await;
     }
@@ -79,6 +83,7 @@ async fn a_process_that_crashes_makes_its_supervisor_restart_the_child_of_its_na
     scene.exited("server", Exit::code(0)).await;
     assert_eq!(child.restarts(), 0);
     scene.exited("server", Exit::signal(9)).await;
+    pass(seconds(1)).await;
     assert_eq!(child.restarts(), 1);
     assert_eq!(scene.kinds(), [("process-restart".to_owned(), 1)]);
     assert_eq!(scene.manager.error_statistics().recovered, 1);
@@ -152,6 +157,108 @@ async fn a_storm_of_errors_of_a_service_opens_its_breaker_and_a_few_do_not() {
         scene.fails("db").await;
     }
     assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_a_breaker_refuses_are_no_storm_that_opens_it() {
+    let scene = Scene::new();
+    let breaker = CircuitBreaker::builder("db")
+        .sliding_window(SlidingWindow::Count(1))
+        .permitted_number_of_calls_in_half_open_state(1)
+        .wait_duration_in_open_state(seconds(10))
+        .build()
+        .unwrap();
+    scene.defaults.circuit_break("db", &breaker).unwrap();
+    let policy = Policy::builder("db").circuit_breaker(breaker.clone());
+    let guard = scene.manager.guard_failures("db", policy.build().unwrap());
+    let fails = || async { Err::<(), _>(Failure::message("down")) };
+    let refused = async || {
+        for _ in 0..2 * STORM_ERRORS {
+            assert!(guard.run(fails).await.unwrap_err().operation().is_none());
+        }
+        pass(seconds(1)).await;
+    };
+    assert!(guard.run(fails).await.is_err());
+    refused().await;
+    pass(seconds(9)).await;
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let mut answered = Some(answered);
+    let probe = guard.run(|| {
+        let answered = answered.take().expect("it is called once");
+        async { answered.await.map_err(Failure::from) }
+    });
+    let others = async {
+        refused().await;
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+        answer.send(()).unwrap();
+    };
+    let (probe, ()) = tokio::join!(probe, others);
+    probe.unwrap();
+    pass(seconds(1)).await;
+    assert_eq!(breaker.state(), BreakerState::Closed);
+    let kinds = scene.manager.error_statistics().by_kind;
+    assert!(!kinds.contains_key("service-error-storm"), "{kinds:?}");
+    assert_eq!(kinds["circuit-open"], 4 * u64::from(STORM_ERRORS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_of_a_breaker_by_hand_is_not_undone_by_a_sick_service() {
+    let by_hand = [
+        (BreakerState::ForcedOpen, 1, 0),
+        (BreakerState::Disabled, 0, 1),
+        (BreakerState::MetricsOnly, 0, 1),
+    ];
+    for (state, recovered, gave_up) in by_hand {
+        let scene = Scene::new();
+        let breaker = CircuitBreaker::new("db");
+        scene.defaults.circuit_break("db", &breaker).unwrap();
+        breaker.transition_to(state);
+        let answer = "503".to_owned();
+        let sick = ServiceLifecycle {
+            service: "db".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+            state: ServiceState::Unhealthy { answer },
+        };
+        scene.publish(&SERVICE_LIFECYCLE, sick).await;
+        assert_eq!(breaker.state(), state);
+        let statistics = scene.manager.error_statistics();
+        let became = (statistics.recovered, statistics.gave_up);
+        assert_eq!(became, (recovered, gave_up), "{state}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_is_asked_to_stop_does_not_fail_by_that() {
+    let scene = Scene::new();
+    let ran = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&ran);
+    let instead = move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async { Ok::<(), std::io::Error>(()) }
+    };
+    scene.defaults.fallback("lint", instead).unwrap();
+    for signal in [15, 9] {
+        scene
+            .becomes("lint", ProcessState::Stopping { signal })
+            .await;
+    }
+    scene.exited("lint", Exit::signal(9)).await;
+    assert_eq!(scene.kinds(), []);
+    // The stop was of that one: the next of its name can fail.
+    scene
+        .becomes("lint", ProcessState::Started { pid: 7 })
+        .await;
+    scene.exited("lint", Exit::signal(9)).await;
+    assert_eq!(ran.load(Ordering::Relaxed), 1);
+    // Its end was not seen, and another one has started since.
+    scene
+        .becomes("lint", ProcessState::Stopping { signal: 15 })
+        .await;
+    scene
+        .becomes("lint", ProcessState::Started { pid: 8 })
+        .await;
+    scene.exited("lint", Exit::code(1)).await;
+    assert_eq!(ran.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test(start_paused = true)]

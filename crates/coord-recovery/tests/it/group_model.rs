@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use coord_bus::time::{Instant, sleep_until};
 use coord_bus::{Backoff, LocalBus};
 use coord_recovery::{
-    ChildContext, ChildEnd, ChildError, ChildSpec, ChildState, Restart, Strategy as Group,
-    Supervisor,
+    AutoShutdown, ChildContext, ChildEnd, ChildError, ChildSpec, ChildState, Restart,
+    Strategy as Group, Supervisor,
 };
 use proptest::prelude::*;
 
@@ -25,8 +26,29 @@ struct Plan {
     max_restarts: u32,
     within: u64,
     backoff: u64,
-    /// After its lives a child stays.
-    children: Vec<(Restart, Vec<Life>)>,
+    auto_shutdown: AutoShutdown,
+    /// When somebody shuts it down.
+    shutdown: Option<u64>,
+    /// In order of start.
+    children: Vec<Planned>,
+}
+
+#[derive(Debug, Clone)]
+struct Planned {
+    starts: u64,
+    restart: Restart,
+    significant: bool,
+    /// After these it stays.
+    lives: Vec<Life>,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Shutdown,
+    Start(usize),
+    Again,
+    End(usize),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -43,42 +65,70 @@ struct Model<'p> {
     running: Vec<Option<u64>>,
     /// When it starts again.
     waiting: Vec<Option<u64>>,
+    /// None of one that is not started yet.
     incarnations: Vec<usize>,
     ends: Vec<Option<&'static str>>,
+    is_closed: bool,
     restarts: Vec<u64>,
     starts: Vec<(u64, usize)>,
 }
 
 impl Model<'_> {
     fn begin(&mut self, child: usize) {
-        let life = self.plan.children[child].1.get(self.incarnations[child]);
+        let life = self.plan.children[child]
+            .lives
+            .get(self.incarnations[child]);
         self.running[child] = Some(life.map_or(u64::MAX, |life| self.now + life.runs));
         self.waiting[child] = None;
         self.incarnations[child] += 1;
         self.starts.push((self.now, child));
     }
 
-    /// A child has ended by itself.
+    fn is_there(&self, child: usize) -> bool {
+        self.incarnations[child] > 0 && self.ends[child].is_none()
+    }
+
+    /// The others are stopped, and none is started any more.
+    fn close(&mut self) {
+        self.is_closed = true;
+        for child in 0..self.ends.len() {
+            if self.is_there(child) {
+                self.ends[child] = Some("stopped");
+            }
+        }
+    }
+
+    /// A child has ended by itself, and does not come back.
+    fn over(&mut self, child: usize, end: &'static str) {
+        self.ends[child] = Some(end);
+        let is_significant = |child: &usize| self.plan.children[*child].significant;
+        let mut others = (0..self.ends.len()).filter(is_significant);
+        let closes = match self.plan.auto_shutdown {
+            AutoShutdown::Never => false,
+            AutoShutdown::AnySignificant => true,
+            AutoShutdown::AllSignificant => !others.any(|other| self.is_there(other)),
+        };
+        if is_significant(&child) && closes {
+            self.close();
+        }
+    }
+
+    /// An incarnation has ended by itself.
     fn end(&mut self, child: usize) {
-        let (restart, lives) = &self.plan.children[child];
+        let Planned { restart, lives, .. } = &self.plan.children[child];
         self.running[child] = None;
         let is_well = lives[self.incarnations[child] - 1].is_well;
         if is_well && *restart != Restart::Permanent {
-            self.ends[child] = Some("completed");
-            return;
+            return self.over(child, "completed");
         }
         if *restart == Restart::Temporary {
-            self.ends[child] = Some("failed");
-            return;
+            return self.over(child, "failed");
         }
         self.restarts
             .retain(|then| self.now - then <= self.plan.within);
         if self.restarts.len() >= self.plan.max_restarts as usize {
-            for other in 0..self.ends.len() {
-                let end = if other == child { "gave up" } else { "stopped" };
-                self.ends[other].get_or_insert(end);
-            }
-            return;
+            self.ends[child] = Some("gave up");
+            return self.close();
         }
         self.restarts.push(self.now);
         let again = Some(self.now + self.plan.backoff);
@@ -88,14 +138,53 @@ impl Model<'_> {
             Group::RestForOne => child..self.ends.len(),
         };
         for other in restarted
-            .filter(|other| self.ends[*other].is_none())
+            .filter(|other| self.is_there(*other))
             .collect::<Vec<_>>()
         {
-            let is_temporary = self.plan.children[other].0 == Restart::Temporary;
+            let is_temporary = self.plan.children[other].restart == Restart::Temporary;
             self.running[other] = None;
             match is_temporary {
                 true => self.ends[other] = Some("stopped"),
                 false => self.waiting[other] = again,
+            }
+        }
+    }
+}
+
+impl Model<'_> {
+    /// What is to come, and when, the next first.
+    fn due(&self) -> Vec<(u64, Due)> {
+        let all = 0..self.ends.len();
+        let there = all.clone().filter(|child| self.is_there(*child));
+        let ends = there
+            .clone()
+            .filter_map(|child| Some((self.running[child]?, Due::End(child))));
+        let again = there.filter_map(|child| self.waiting[child]).min();
+        let starts = all
+            .filter(|child| self.incarnations[*child] == 0 && !self.is_closed)
+            .map(|child| (self.plan.children[child].starts, Due::Start(child)));
+        let shutdown = self.plan.shutdown.filter(|_| !self.is_closed);
+        let mut due: Vec<_> = ends
+            .filter(|(at, _)| *at < u64::MAX)
+            .chain(starts)
+            .chain(again.map(|at| (at, Due::Again)))
+            .chain(shutdown.map(|at| (at, Due::Shutdown)))
+            .collect();
+        due.sort_unstable();
+        due
+    }
+
+    fn goes_on(&mut self, due: Due) {
+        match due {
+            Due::Shutdown => self.close(),
+            Due::Start(child) => self.begin(child),
+            Due::End(child) => self.end(child),
+            Due::Again => {
+                for child in 0..self.ends.len() {
+                    if self.is_there(child) && self.waiting[child] == Some(self.now) {
+                        self.begin(child);
+                    }
+                }
             }
         }
     }
@@ -112,48 +201,31 @@ impl Plan {
             waiting: vec![None; count],
             incarnations: vec![0; count],
             ends: vec![None; count],
+            is_closed: false,
             restarts: Vec::new(),
             starts: Vec::new(),
         };
-        (0..count).for_each(|child| model.begin(child));
-        loop {
-            let is_there = |child: &usize| model.ends[*child].is_none();
-            let times = |times: &[Option<u64>]| -> Vec<(u64, usize)> {
-                let there = (0..count).filter(is_there);
-                there
-                    .filter_map(|child| Some((times[child]?, child)))
-                    .collect()
-            };
-            let (running, waiting) = (times(&model.running), times(&model.waiting));
-            let next_end = running.iter().min().copied();
-            let next_start = waiting.iter().map(|(at, _)| *at).min();
-            match (next_end, next_start) {
-                (Some((end, _)), Some(start)) if end == start => return None,
-                (end, Some(start)) if end.is_none_or(|(end, _)| start < end) => {
-                    model.now = start;
-                    for (at, child) in waiting {
-                        if at == start {
-                            model.begin(child);
-                        }
-                    }
-                }
-                (Some((end, child)), _) if end < u64::MAX => {
-                    if running.iter().filter(|(at, _)| *at == end).count() > 1 {
-                        return None;
-                    }
-                    model.now = end;
-                    model.end(child);
-                }
-                _ => break,
+        for child in 0..count {
+            if self.children[child].starts == 0 {
+                model.begin(child);
             }
         }
+        loop {
+            let (at, due) = match model.due()[..] {
+                [] => break,
+                [(first, _), (second, _), ..] if first == second => return None,
+                [next, ..] => next,
+            };
+            model.now = at;
+            model.goes_on(due);
+        }
+        let ends = (0..count).map(|child| match model.incarnations[child] {
+            0 => "refused",
+            _ => model.ends[child].unwrap_or("running"),
+        });
         Some(Course {
+            ends: ends.collect(),
             starts: model.starts,
-            ends: model
-                .ends
-                .into_iter()
-                .map(|end| end.unwrap_or("running"))
-                .collect(),
         })
     }
 
@@ -161,40 +233,37 @@ impl Plan {
     async fn play(self) -> Course {
         let supervisor = Supervisor::builder("group")
             .strategy(self.group)
+            .auto_shutdown(self.auto_shutdown)
             .intensity(self.max_restarts, Duration::from_millis(self.within))
             .build(&LocalBus::new(), clock())
             .expect("the topics are free");
-        let (began, starts) = (
-            coord_bus::time::Instant::now(),
-            Arc::new(Mutex::new(Vec::new())),
-        );
-        let mut children = Vec::new();
-        for (number, (restart, lives)) in self.children.iter().enumerate() {
-            let spec = ChildSpec::new(number.to_string())
-                .restart(*restart)
-                .backoff(Backoff::constant(Duration::from_millis(self.backoff)));
-            let (lives, starts) = (lives.clone(), Arc::clone(&starts));
-            let child = supervisor.start(spec, move |context: ChildContext| -> Ran {
-                let at = u64::try_from(began.elapsed().as_millis()).expect("it is not for ever");
-                starts.lock().expect("nobody panics").push((at, number));
-                let life = lives.get(context.incarnation() as usize - 1).copied();
-                let token = context.token();
-                Box::pin(async move {
-                    let Some(life) = life else {
-                        token.cancelled().await;
-                        return Ok(());
-                    };
-                    tokio::select! {
-                        () = token.cancelled() => Ok(()),
-                        () = pass(Duration::from_millis(life.runs)) => match life.is_well {
-                            true => Ok(()),
-                            false => Err(ChildError::message("down")),
-                        },
-                    }
-                })
-            });
-            children.push(child.expect("it starts"));
-        }
+        let (began, starts) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
+        let until = |at| sleep_until(began + Duration::from_millis(at));
+        let children = async {
+            let mut children = Vec::new();
+            for (number, child) in self.children.iter().enumerate() {
+                if child.starts > 0 {
+                    until(child.starts).await;
+                }
+                let mut spec = ChildSpec::new(number.to_string())
+                    .restart(child.restart)
+                    .backoff(Backoff::constant(Duration::from_millis(self.backoff)));
+                if child.significant {
+                    spec = spec.significant();
+                }
+                let run = lives(number, child.lives.clone(), began, Arc::clone(&starts));
+                children.push(supervisor.start(spec, run).ok());
+            }
+            children
+        };
+        let shutdown = async {
+            if let Some(at) = self.shutdown {
+                until(at).await;
+                let report = supervisor.shutdown(seconds(1_000)).await;
+                assert!(report.aborted.is_empty(), "{report:?}");
+            }
+        };
+        let (children, ()) = tokio::join!(children, shutdown);
         pass(seconds(10_000)).await;
         let end = |state| match state {
             ChildState::Ended(ChildEnd::Completed) => "completed",
@@ -205,10 +274,42 @@ impl Plan {
             _ => "something else",
         };
         let starts = starts.lock().expect("nobody panics").clone();
+        let ends = children.iter().map(|child| match child {
+            Some(child) => end(child.state()),
+            None => "refused",
+        });
         Course {
+            ends: ends.collect(),
             starts,
-            ends: children.iter().map(|child| end(child.state())).collect(),
         }
+    }
+}
+
+/// A child that lives these lives, and notes when each begins.
+fn lives(
+    number: usize,
+    lives: Vec<Life>,
+    began: Instant,
+    starts: Arc<Mutex<Vec<(u64, usize)>>>,
+) -> impl FnMut(ChildContext) -> Ran + Send + 'static {
+    move |context| {
+        let at = u64::try_from(began.elapsed().as_millis()).expect("it is not for ever");
+        starts.lock().expect("nobody panics").push((at, number));
+        let life = lives.get(context.incarnation() as usize - 1).copied();
+        let token = context.token();
+        Box::pin(async move {
+            let Some(life) = life else {
+                token.cancelled().await;
+                return Ok(());
+            };
+            tokio::select! {
+                () = token.cancelled() => Ok(()),
+                () = pass(Duration::from_millis(life.runs)) => match life.is_well {
+                    true => Ok(()),
+                    false => Err(ChildError::message("down")),
+                },
+            }
+        })
     }
 }
 
@@ -225,23 +326,46 @@ fn plan() -> impl Strategy<Value = Plan> {
     ];
     let life = (1..20_000_u64, prop::bool::weighted(0.2))
         .prop_map(|(runs, is_well)| Life { runs, is_well });
-    let child = (restart, prop::collection::vec(life, 0..5));
+    let starts = prop_oneof![3 => Just(0), 1 => 1..40_000_u64];
+    let significant = prop::bool::weighted(0.3);
+    let child = (
+        starts,
+        restart,
+        significant,
+        prop::collection::vec(life, 0..5),
+    )
+        .prop_map(|(starts, restart, significant, lives)| Planned {
+            starts,
+            restart,
+            significant,
+            lives,
+        });
     let children = prop::collection::vec(child, 1..6);
-    (group, 0..6_u32, 0..40_000_u64, 0..3_000_u64, children).prop_map(
-        |(group, max_restarts, within, backoff, children)| Plan {
+    let auto_shutdown = prop_oneof![
+        2 => Just(AutoShutdown::Never),
+        1 => Just(AutoShutdown::AnySignificant),
+        1 => Just(AutoShutdown::AllSignificant),
+    ];
+    let ends = (auto_shutdown, prop::option::weighted(0.3, 1..60_000_u64));
+    let rules = (group, 0..6_u32, 0..40_000_u64, 0..3_000_u64, ends);
+    (rules, children).prop_map(|(rules, mut children)| {
+        let (group, max_restarts, within, backoff, (auto_shutdown, shutdown)) = rules;
+        for child in &mut children {
+            // The supervisor refuses any other.
+            child.significant &=
+                auto_shutdown != AutoShutdown::Never && child.restart != Restart::Permanent;
+        }
+        children.sort_by_key(|child| child.starts);
+        Plan {
             group,
             max_restarts,
             within,
-            // One further up that crashes while others wait makes OTP, which does not wait, no
-            // question.
-            backoff: if group == Group::RestForOne {
-                0
-            } else {
-                backoff
-            },
+            backoff,
+            auto_shutdown,
+            shutdown,
             children,
-        },
-    )
+        }
+    })
 }
 
 proptest! {

@@ -1,6 +1,7 @@
 //! Who is restarted with whom, and when a supervisor ends by itself.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use coord_bus::{Backoff, LocalBus};
 use coord_recovery::{
@@ -69,14 +70,19 @@ impl Group {
 
 /// The first incarnation fails after 10 s, the others stay.
 fn fails_once(context: ChildContext) -> Ran {
+    fails_once_after(seconds(10), context)
+}
+
+fn fails_once_after(time: Duration, context: ChildContext) -> Ran {
     if context.incarnation() > 1 {
         return serves(context);
     }
+    context.ready();
     let token = context.token();
     Box::pin(async move {
         tokio::select! {
             () = token.cancelled() => Ok(()),
-            () = pass(seconds(10)) => Err(ChildError::message("down")),
+            () = pass(time) => Err(ChildError::message("down")),
         }
     })
 }
@@ -109,6 +115,43 @@ async fn rest_for_one_restarts_those_that_were_started_after_it() {
     assert_eq!(group.log().await, "+a +b +c +d");
     pass(seconds(8)).await;
     assert_eq!(group.log().await, "-d -c +b +c +d");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_further_up_that_fails_while_others_wait_takes_them_with_it() {
+    let builder = Supervisor::builder("group").strategy(Strategy::RestForOne);
+    let group = Group::new(builder.intensity(2, seconds(60)));
+    let db = group.start("a", |context| fails_once_after(seconds(21) / 2, context));
+    let api = group.start("b", fails_once);
+    group.start("c", serves);
+    assert_eq!(group.log().await, "+a +b +c");
+    pass(seconds(8) + seconds(1) / 4).await;
+    assert!(matches!(api.state(), ChildState::Waiting { .. }));
+    assert!(matches!(db.state(), ChildState::Running { .. }));
+    pass(seconds(1) / 2).await;
+    assert!(matches!(db.state(), ChildState::Waiting { .. }));
+    assert!(matches!(api.state(), ChildState::Held));
+    assert_eq!(group.log().await, "-c +a +b +c");
+    assert_eq!((db.restarts(), api.restarts()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_started_again_and_fails_at_once_takes_the_others_with_it_once_more() {
+    let builder = Supervisor::builder("group").strategy(Strategy::OneForAll);
+    let group = Group::new(builder.intensity(5, seconds(60)));
+    group.start("a", |context| match context.incarnation() {
+        2 => fails(context),
+        _ => serves(context),
+    });
+    group.start("x", serves);
+    let last = group.start("b", fails_once);
+    group.start("c", serves);
+    pass(seconds(20)).await;
+    within(last.ready()).await.unwrap();
+    for child in group.supervisor.children() {
+        let is_ready = matches!(child.state, ChildState::Running { ready: true, .. });
+        assert!(is_ready, "{child}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,6 +269,31 @@ async fn the_end_of_the_last_significant_child_may_end_the_supervisor() {
         stays.state(),
         ChildState::Ended(ChildEnd::Stopped)
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_significant_child_that_is_given_up_has_ended_too() {
+    type Run = fn(ChildContext) -> Ran;
+    let for_good: Run = |_| Box::pin(async { Err(ChildError::message("no licence").permanent()) });
+    for (run, restarts) in [(for_good, 1), (fails, 1)] {
+        let builder = Supervisor::builder("group").auto_shutdown(AutoShutdown::AllSignificant);
+        let group = Group::new(builder);
+        let stays = group.start("stays", serves);
+        let spec = ChildSpec::new("s")
+            .restart(Restart::Transient)
+            .intensity(restarts, seconds(60))
+            .significant();
+        let significant = group.start_as(spec, run);
+        let end = within(significant.ended()).await;
+        assert!(matches!(end, ChildEnd::GaveUp(_)), "{end}");
+        let child = "s".to_owned();
+        let closing = within(group.supervisor.closed()).await;
+        assert_eq!(closing, Closing::SignificantEnded { child });
+        assert!(matches!(
+            stays.state(),
+            ChildState::Ended(ChildEnd::Stopped)
+        ));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,9 @@ use coord_bus::vocabulary::{
     ERROR_DETECTED, ERROR_RECOVERY, ErrorDetected, ErrorRecovery, Recovery, Severity,
 };
 use coord_bus::{BusExt, Failure, LocalBus, Subscriber};
-use coord_recovery::policy::{CircuitBreaker, Policy, PolicyBuilder, Retry, SlidingWindow};
+use coord_recovery::policy::{
+    BreakerState, CircuitBreaker, MAX_LISTENERS, Policy, PolicyBuilder, Retry, SlidingWindow,
+};
 use coord_recovery::{ErrorRecoveryManager, RecoveryStrategy};
 
 use crate::policy::Count;
@@ -48,6 +50,12 @@ impl Scene {
 
 fn policy() -> PolicyBuilder<u32, Failure> {
     Policy::builder("http")
+}
+
+fn open(name: &str) -> CircuitBreaker {
+    let breaker = CircuitBreaker::new(name);
+    breaker.transition_to(BreakerState::Open);
+    breaker
 }
 
 fn line(kind: &str, severity: Severity, message: &str) -> (String, Severity, String) {
@@ -122,15 +130,15 @@ async fn a_call_that_succeeds_after_failing_is_a_recovery() {
             if attempt == 3 {
                 Ok(attempt)
             } else {
-                Err(Failure::message("down"))
+                Err(Failure::message(format!("down {attempt}")))
             }
         }
     });
     assert_eq!(result.await.unwrap(), 3);
-    let message = "it succeeded in attempt 3";
+    // What the last failure said.
     assert_eq!(
         scene.errors().await,
-        [line("operation-failed", Severity::Warning, message)]
+        [line("operation-failed", Severity::Warning, "down 2")]
     );
     let recovered = Recovery::Recovered {
         attempt: 3,
@@ -154,6 +162,114 @@ async fn another_value_instead_is_a_recovery_too() {
         [line("operation-failed", Severity::Warning, "down")]
     );
     assert_eq!(scene.recoveries()[0].0, "fallback");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_that_a_retry_makes_good_is_reported() {
+    let mut scene = Scene::new();
+    let policy = policy()
+        .retry(Retry::constant(seconds(3)))
+        .timeout(seconds(2));
+    let fetch = scene
+        .manager
+        .guard_failures("fetch", policy.build().unwrap());
+    let attempts = Count::default();
+    let result = fetch.run(|| {
+        let attempt = attempts.up();
+        async move {
+            if attempt == 1 {
+                std::future::pending::<()>().await;
+            }
+            Ok(attempt)
+        }
+    });
+    assert_eq!(result.await.unwrap(), 2);
+    let message = "it took longer than its timeout of 2s";
+    assert_eq!(
+        scene.errors().await,
+        [line("timed-out", Severity::Warning, message)]
+    );
+    let recovered = Recovery::Recovered {
+        attempt: 2,
+        duration: seconds(3),
+    };
+    assert_eq!(scene.recoveries(), [("retry".to_owned(), recovered)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_never_came_to_the_operation_count_when_it_is_given_up() {
+    let mut scene = Scene::new();
+    let policy = policy()
+        .retry(Retry::constant(seconds(3)).max_attempts(2))
+        .circuit_breaker(open("db"));
+    let fetch = scene
+        .manager
+        .guard_failures("fetch", policy.build().unwrap());
+    assert!(fetch.run(|| async { Ok(1) }).await.is_err());
+    let errors = scene.errors().await;
+    assert_eq!(errors.len(), 1);
+    assert_eq!(
+        (errors[0].0.as_str(), errors[0].1),
+        ("circuit-open", Severity::Error)
+    );
+    let recoveries = scene.recoveries();
+    assert!(matches!(
+        recoveries[..],
+        [(_, Recovery::GaveUp { attempts: 2, .. })]
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_value_instead_of_what_the_policy_refused_is_a_recovery_too() {
+    let timing_out = || policy().fallback_value(7).timeout(seconds(2));
+    let refusing = || policy().fallback_value(7).circuit_breaker(open("db"));
+    let timing_out: &dyn Fn() -> PolicyBuilder<u32, Failure> = &timing_out;
+    let refused = "circuit breaker `db` is open and permits no call: try again in 60s";
+    let told = [
+        (
+            timing_out,
+            "timed-out",
+            "it took longer than its timeout of 2s",
+        ),
+        (&refusing, "circuit-open", refused),
+    ];
+    for (policy, kind, message) in told {
+        let mut scene = Scene::new();
+        let policy = policy().build().unwrap();
+        let fetch = scene.manager.guard_failures("fetch", policy);
+        assert_eq!(fetch.run(std::future::pending).await.unwrap(), 7);
+        assert_eq!(
+            scene.errors().await,
+            [line(kind, Severity::Warning, message)]
+        );
+        let recoveries = scene.recoveries();
+        assert!(matches!(
+            &recoveries[..],
+            [(strategy, Recovery::Recovered { attempt: 1, .. })] if strategy == "fallback"
+        ));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_last_has_recovered_it() {
+    let mut scene = Scene::new();
+    let policy = policy()
+        .fallback_value(7)
+        .retry(Retry::constant(seconds(3)).max_attempts(2));
+    let fetch = scene
+        .manager
+        .guard_failures("fetch", policy.build().unwrap());
+    let result = fetch.run(|| async { Err(Failure::message("down")) }).await;
+    assert_eq!(result.unwrap(), 7);
+    assert_eq!(
+        scene.errors().await,
+        [line("operation-failed", Severity::Warning, "down")]
+    );
+    let recovered = Recovery::Recovered {
+        attempt: 2,
+        duration: seconds(3),
+    };
+    assert_eq!(scene.recoveries(), [("fallback".to_owned(), recovered)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,6 +306,24 @@ async fn a_breaker_that_opens_is_an_error_and_closed_again_it_is_recovered_from(
         scene.recoveries(),
         [("circuit-break".to_owned(), recovered)]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_cannot_listen_to_its_breaker_says_so() {
+    let mut scene = Scene::new();
+    let breaker = CircuitBreaker::new("db");
+    let guard = || {
+        let policy = policy().circuit_breaker(breaker.clone()).build().unwrap();
+        scene.manager.guard_failures("fetch", policy)
+    };
+    let guards: Vec<_> = (0..MAX_LISTENERS).map(|_| guard()).collect();
+    assert_eq!(guards.len(), MAX_LISTENERS);
+    pass(seconds(1)).await;
+    assert_eq!(scene.manager.error_statistics().total, 0);
+    drop(guard());
+    let errors = scene.errors().await;
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].0, "breaker-unwatched");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ mod stage;
 
 mod restarting;
 mod by_hand;
+mod restart_strategy;
 mod ready;
 mod stopping;
 mod telling;

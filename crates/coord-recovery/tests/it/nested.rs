@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use coord_recovery::{ChildContext, ChildEnd, ChildSpec, ChildState, Supervisor};
+use coord_recovery::{
+    AutoShutdown, ChildContext, ChildEnd, ChildSpec, ChildState, Restart, Supervisor,
+};
 
 use crate::stage::{Ran, Stage, clock, ends, fails, pass, seconds, serves, within};
 
@@ -61,6 +63,26 @@ async fn a_child_that_is_given_up_below_fails_its_supervisor_which_is_restarted_
     }
     let message = "`one` was given up: restarted 1 time within 5s: the port is taken";
     assert_eq!(pools, [message; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_significant_child_that_is_given_up_below_is_a_failure_above() {
+    let stage = Stage::new();
+    let bus = stage.bus.clone();
+    let spec = ChildSpec::new("pool").restart(Restart::Temporary);
+    let (pool, _) = stage.start(spec, move |context| {
+        let bus = bus.clone();
+        Box::pin(async move {
+            let builder =
+                Supervisor::builder("workers").auto_shutdown(AutoShutdown::AnySignificant);
+            let workers = builder.build(&bus, clock())?;
+            let one = ChildSpec::new("one").restart(Restart::Transient);
+            workers.start(one.intensity(0, seconds(5)).significant(), fails)?;
+            context.supervise(&workers).await
+        })
+    });
+    let end = within(pool.ended()).await;
+    assert!(matches!(end, ChildEnd::Failed { .. }), "{end}");
 }
 
 #[tokio::test(start_paused = true)]

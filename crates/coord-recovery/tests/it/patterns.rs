@@ -7,9 +7,10 @@ use coord_bus::vocabulary::{
     ERROR_DETECTED, ERROR_RECOVERY, ErrorDetected, NOTIFICATION, Notification, Severity,
     Transition, WORKFLOW_EVENTS, WorkflowEvent,
 };
-use coord_bus::{Bus, BusExt, LocalBus, Subscriber, Timestamp, Topic};
+use coord_bus::{Bus, BusExt, Envelope, LocalBus, Pattern, Subscriber, Timestamp, Topic};
 use coord_recovery::{
-    ErrorPattern, ErrorRecoveryManager, MAX_PATTERNS, Matched, RecoveryError, RecoveryStrategy,
+    Condition, ErrorPattern, ErrorRecoveryManager, MAX_PATTERNS, Matched, RecoveryError,
+    RecoveryStrategy,
 };
 
 use crate::stage::{clock, pass, seconds, within};
@@ -179,28 +180,107 @@ async fn a_pattern_never_makes_a_publisher_wait_and_counts_what_it_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pattern_that_panics_ends_and_is_told_of() {
+async fn a_pattern_that_panics_is_told_of_and_goes_on() {
     let bus = LocalBus::new();
     let manager = manager(&bus);
     let mut errors = bus.subscribe(&ERROR_DETECTED).unwrap();
-    let broken = ErrorPattern::on(&NUMBERS, "broken", |_: &u32| panic!("boom"));
+    let broken = ErrorPattern::on(&NUMBERS, "broken", |number: &u32| {
+        assert!(number.is_multiple_of(2), "boom {number}");
+        Some(Matched::new("numbers", number.to_string()))
+    });
+    // A panic is no match: it is told at once.
+    let broken = broken.window(2, seconds(60));
     manager.register_error_pattern(broken).unwrap();
-    manager.register_error_pattern(odd("odd")).unwrap();
-    bus.publisher(&NUMBERS).unwrap().publish(1).await.unwrap();
+    let numbers = bus.publisher(&NUMBERS).unwrap();
+    for number in 1..=4 {
+        numbers.publish(number).await.unwrap();
+    }
     pass(seconds(1)).await;
-    let mut told: Vec<_> = left(&mut errors)
+    let told: Vec<_> = left(&mut errors)
         .into_iter()
-        .map(|error| (error.kind, error.source))
+        .map(|error| (error.kind, error.source, error.severity, error.message))
         .collect();
-    told.sort();
-    assert_eq!(told[0], ("odd".to_owned(), "numbers".to_owned()));
-    assert_eq!(
-        told[1],
+    let panic = |message: &str| {
+        let source = "error-recovery/pattern/broken".to_owned();
         (
             "panic".to_owned(),
-            "error-recovery/pattern/broken".to_owned()
+            source,
+            Severity::Error,
+            message.to_owned(),
         )
+    };
+    let matched = (
+        "broken".to_owned(),
+        "numbers".to_owned(),
+        Severity::Error,
+        "4 (and 1 more before)".to_owned(),
     );
+    assert_eq!(told, [panic("boom 1"), panic("boom 3"), matched]);
+    let report = within(manager.shutdown(seconds(1))).await;
+    assert_eq!((report.aborted.len(), report.panicked), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_pattern_finds_says_which_event_has_caused_it() {
+    let bus = LocalBus::new();
+    let manager = manager(&bus);
+    let mut errors = bus.subscribe(&ERROR_DETECTED).unwrap();
+    manager.register_error_pattern(odd("odd")).unwrap();
+    let over = Pattern::new("numbers").unwrap();
+    let condition = Condition::always();
+    manager
+        .register_error_pattern(ErrorPattern::matching(over, "any", condition))
+        .unwrap();
+    let order = Envelope::new(7).correlation_id("order 17");
+    let numbers = bus.publisher(&NUMBERS).unwrap();
+    numbers.publish_with(order).await.unwrap();
+    for _ in 0..2 {
+        let error = within(errors.recv()).await.unwrap();
+        assert_eq!(error.meta().correlation_id(), Some("order 17"));
+        assert_eq!(error.meta().causation_id(), Some("numbers#1"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_strategy_of_a_pattern_that_is_refused_is_not_kept() {
+    let bus = LocalBus::new();
+    let manager = manager(&bus);
+    manager.register_error_pattern(odd("odd")).unwrap();
+    const TEXTS: Topic<String> = Topic::new("numbers");
+    let wrong = ErrorPattern::on(&TEXTS, "wrong", |_: &String| None);
+    let wrong = wrong.strategy(RecoveryStrategy::NotifyAndContinue);
+    assert!(manager.register_error_pattern(wrong).is_err());
+    let error = ErrorDetected {
+        source: "api".to_owned(),
+        kind: "wrong".to_owned(),
+        message: "it crashed".to_owned(),
+        severity: Severity::Error,
+        at: Timestamp::UNIX_EPOCH,
+    };
+    let errors = bus.publisher(&ERROR_DETECTED).unwrap();
+    errors.publish(error).await.unwrap();
+    pass(seconds(1)).await;
+    let statistics = manager.error_statistics();
+    assert_eq!((statistics.total, statistics.recovered), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_name_of_the_default_patterns_is_taken_none_of_them_is_registered() {
+    let bus = LocalBus::new();
+    let manager = manager(&bus);
+    manager
+        .register_error_pattern(odd("service-error-storm"))
+        .unwrap();
+    for _ in 0..2 {
+        let error = manager.default_patterns().map(drop).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "an error pattern `service-error-storm` is registered already: use another name"
+        );
+    }
+    manager
+        .register_error_pattern(odd("process-restart"))
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]

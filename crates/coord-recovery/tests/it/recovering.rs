@@ -406,9 +406,10 @@ async fn process_restart_restarts_the_child_of_a_process_that_failed() {
     scene.publish(&PROCESS_LIFECYCLE, exited("server", 1)).await;
     pass(seconds(1)).await;
     assert_eq!(child.restarts(), 1);
+    // After the child's backoff.
     let recovered = Recovery::Recovered {
         attempt: 1,
-        duration: seconds(0),
+        duration: seconds(1),
     };
     assert_eq!(scene.recoveries()[1], ("restart".to_owned(), recovered));
     scene.errors();

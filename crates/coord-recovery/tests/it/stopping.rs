@@ -7,7 +7,7 @@ use coord_bus::Backoff;
 use coord_recovery::{ChildEnd, ChildError, ChildSpec, RecoveryError};
 use tokio::sync::oneshot;
 
-use crate::stage::{Ran, Stage, at, fails, ignores, pass, seconds, stays, within};
+use crate::stage::{Ran, Stage, at, fails, ignores, pass, seconds, serves, stays, within};
 
 #[tokio::test(start_paused = true)]
 async fn a_child_that_stops_when_asked_is_not_restarted() {
@@ -245,4 +245,35 @@ async fn a_token_is_cancelled_when_its_incarnation_is_over_in_whatever_way() {
     drop(stage);
     within(dropped.cancelled()).await;
     within(child.ended()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_panics_in_being_aborted_has_failed_and_is_restarted_all_the_same() {
+    struct Trap;
+    impl Drop for Trap {
+        fn drop(&mut self) {
+            panic!("the lock is poisoned");
+        }
+    }
+    let mut stage = Stage::new();
+    let spec = ChildSpec::new("api").shutdown(seconds(1));
+    let (child, _) = stage.start(spec, |context| match context.incarnation() {
+        1 => Box::pin(async {
+            let _trap = Trap;
+            std::future::pending().await
+        }),
+        _ => serves(context),
+    });
+    pass(seconds(1)).await;
+    child.restart();
+    within(child.ready()).await.unwrap();
+    let error = stage.error().await;
+    assert_eq!(
+        (
+            error.source.as_str(),
+            error.kind.as_str(),
+            error.message.as_str()
+        ),
+        ("api", "panic", "it panicked: the lock is poisoned")
+    );
 }

@@ -9,7 +9,7 @@ use coord_bus::vocabulary::{
     ERROR_DETECTED, ERROR_RECOVERY, ErrorDetected, ErrorRecovery, NOTIFICATION, Notification,
     Recovery, Severity,
 };
-use coord_bus::{BusExt, LocalBus, Publisher, Subscriber, Timestamp};
+use coord_bus::{BusExt, Envelope, LocalBus, Publisher, Subscriber, Timestamp};
 use coord_recovery::{
     ErrorRecoveryManager, MAX_RECOVERING, MAX_STRATEGIES, MAX_WAITING, RecoveryError,
     RecoveryStrategy,
@@ -283,6 +283,64 @@ async fn a_shutdown_lets_strategies_end_and_aborts_them_at_its_deadline() {
         let report = within(scene.manager.shutdown(deadline)).await;
         assert_eq!(count.load(Ordering::Relaxed), ended);
         assert_eq!(report.aborted.is_empty(), ended == 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_errors_during_a_shutdown_is_counted() {
+    let scene = Scene::new(
+        "crash",
+        RecoveryStrategy::custom("restart", |error| async move {
+            pass(seconds(2)).await;
+            match error.severity {
+                Severity::Critical => Err(io::Error::other("read-only")),
+                _ => Ok(()),
+            }
+        }),
+    );
+    for severity in [Severity::Error, Severity::Critical, Severity::Error] {
+        scene.errors.try_publish(error("crash", severity)).unwrap();
+    }
+    let report = within(scene.manager.shutdown(seconds(9))).await;
+    assert!(report.aborted.is_empty(), "{report:?}");
+    let statistics = scene.manager.error_statistics();
+    assert_eq!((statistics.recovered, statistics.gave_up), (2, 1));
+    assert_eq!(statistics.time_to_recover, seconds(4));
+    assert_eq!(
+        (statistics.escalated, statistics.by_kind["recovery-failed"]),
+        (1, 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_recoveries_of_one_source_can_be_told_apart() {
+    let mut scene = Scene::new(
+        "crash",
+        RecoveryStrategy::custom("restart", |_| async { Err(io::Error::other("read-only")) }),
+    );
+    scene
+        .manager
+        .register_recovery_strategy("recovery-failed", RecoveryStrategy::NotifyAndContinue)
+        .unwrap();
+    for order in ["order 1", "order 2"] {
+        let error = Envelope::new(error("crash", Severity::Error)).correlation_id(order);
+        scene.errors.publish_with(error).await.unwrap();
+        pass(seconds(1)).await;
+    }
+    let mut told = Vec::new();
+    while let Ok(event) = scene.recoveries.try_recv() {
+        let meta = event.meta();
+        let id = |id: Option<&str>| id.expect("it is said").to_owned();
+        told.push((id(meta.correlation_id()), id(meta.causation_id())));
+    }
+    let of = |order: &str, cause: &str| (order.to_owned(), format!("error-detected#{cause}"));
+    // Attempted, given up, and somebody was notified of that.
+    let first = [of("order 1", "1"), of("order 1", "1"), of("order 1", "2")];
+    let second = [of("order 2", "3"), of("order 2", "3"), of("order 2", "4")];
+    assert_eq!(told, [first, second].concat());
+    for order in ["order 1", "order 2"] {
+        let notification = within(scene.notifications.recv()).await.unwrap();
+        assert_eq!(notification.meta().correlation_id(), Some(order));
     }
 }
 

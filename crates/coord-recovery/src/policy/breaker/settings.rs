@@ -109,10 +109,11 @@ impl CircuitBreakerBuilder {
         self
     }
 
-    /// How long it waits for them: then it opens again, also if nobody asks. For ever by default.
+    /// How long it waits for them: then it opens again, also if nobody asks. No time (0 s) is for ever,
+    /// which is the default.
     #[must_use]
     pub fn max_wait_duration_in_half_open_state(mut self, wait: Duration) -> Self {
-        self.settings.max_wait_in_half_open = Some(wait);
+        self.settings.max_wait_in_half_open = Some(wait).filter(|wait| !wait.is_zero());
         self
     }
 

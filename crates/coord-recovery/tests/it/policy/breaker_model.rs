@@ -85,7 +85,8 @@ impl Model {
 
     fn pass(&mut self, seconds: u64) {
         self.now += seconds;
-        let Some(wait) = self.settings.max_wait_in_half_open else {
+        // As in resilience4j, no time is for ever.
+        let Some(wait) = self.settings.max_wait_in_half_open.filter(|wait| *wait > 0) else {
             return;
         };
         let end = self.since + wait;
@@ -258,7 +259,7 @@ fn settings() -> impl Strategy<Value = Settings> {
     let percent = || prop_oneof![Just(50.0), Just(100.0), 1.0..100.0];
     let minimum = 1..8_u32;
     let slow_minimum = prop::option::of(1..8_u32);
-    let rest = (0..5_u64, 1..5_u32, prop::option::weighted(0.3, 1..5_u64));
+    let rest = (0..5_u64, 1..5_u32, prop::option::weighted(0.4, 0..5_u64));
     (window, minimum, slow_minimum, percent(), percent(), rest).prop_map(
         |(window, minimum, slow_minimum, failure_rate, slow_call_rate, rest)| Settings {
             window,

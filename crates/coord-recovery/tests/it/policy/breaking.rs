@@ -1,5 +1,7 @@
 //! What a circuit breaker does within a policy, and what it tells.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use coord_recovery::policy::{
@@ -173,6 +175,38 @@ async fn a_half_open_breaker_that_waits_too_long_for_its_probes_opens_again() {
     assert_eq!(refused.retry_after, Some(seconds(58)));
     probe.success(seconds(5));
     assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_open_breaker_that_is_to_wait_no_time_waits_for_ever_as_resilience4js() {
+    let breaker = CircuitBreaker::builder("db")
+        .max_wait_duration_in_half_open_state(seconds(0))
+        .build()
+        .unwrap();
+    breaker.transition_to(BreakerState::HalfOpen);
+    pass(seconds(1_000)).await;
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    assert!(breaker.try_acquire().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_panics_when_it_is_half_open_costs_no_probe() {
+    let breaker = CircuitBreaker::builder("db")
+        .permitted_number_of_calls_in_half_open_state(1)
+        .build()
+        .unwrap();
+    let is_first = AtomicBool::new(true);
+    breaker.listen(move |event| {
+        let is_half_open = event.name() == "on_circuit_half_opened";
+        assert!(!is_half_open || !is_first.swap(false, Ordering::Relaxed));
+    });
+    breaker.transition_to(BreakerState::Open);
+    pass(seconds(60)).await;
+    let asked = catch_unwind(AssertUnwindSafe(|| breaker.try_acquire().is_ok()));
+    assert!(asked.is_err());
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    breaker.try_acquire().unwrap().success(seconds(0));
+    assert_eq!(breaker.state(), BreakerState::Closed);
 }
 
 #[tokio::test(start_paused = true)]

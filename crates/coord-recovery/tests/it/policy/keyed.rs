@@ -1,5 +1,7 @@
 //! A policy for each key, and no more keys than there may be.
 
+use std::sync::{Arc, Mutex};
+
 use coord_recovery::policy::{
     Bulkhead, CircuitBreaker, KeyedPolicy, Policy, PolicyError, SlidingWindow,
 };
@@ -61,4 +63,28 @@ async fn a_key_with_a_call_under_way_keeps_its_place_and_its_limit() {
     assert_eq!(busy.await, Ok(1));
     assert_eq!(hosts.run(&2, || async { Ok(2) }).await, Ok(2));
     assert_eq!(hosts.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_keys_are_listed_and_who_listens_hears_what_was_run() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&heard);
+    let hosts: KeyedPolicy<u32, u32, &str> = KeyedPolicy::new(move |key: &u32| {
+        let (log, key) = (Arc::clone(&log), *key);
+        Policy::builder("host")
+            .fallback_value(0)
+            .listen(move |event| {
+                let operation = event.operation.map(str::to_owned);
+                log.lock().expect("nobody panics").push((key, operation));
+            })
+            .build()
+    });
+    for key in [1, 2] {
+        let result = hosts.run_as(&key, "fetch", || async { Err("down") }).await;
+        assert_eq!(result, Ok(0));
+    }
+    assert_eq!(hosts.run(&1, || async { Ok(1) }).await, Ok(1));
+    assert_eq!(hosts.keys(), [2, 1]);
+    let fetch = || Some("fetch".to_owned());
+    assert_eq!(*heard.lock().unwrap(), [(1, fetch()), (2, fetch())]);
 }

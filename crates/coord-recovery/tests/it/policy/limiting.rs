@@ -1,8 +1,10 @@
 //! Bulkheads and rate limits: how many get in, who waits, in which order.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use coord_bus::time::Instant;
+use coord_recovery::RecoveryError;
 use coord_recovery::policy::{Bulkhead, PolicyError, RateLimit};
 use futures_util::future::join_all;
 use proptest::prelude::*;
@@ -145,4 +147,75 @@ async fn nobody_overtakes_those_that_wait_for_a_rate_limit() {
     });
     assert_eq!(waited, Ok(1));
     assert_eq!(refused.unwrap_err().kind(), "rate-limited");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_waited_in_vain_is_told_how_long_it_still_is() {
+    let limit = RateLimit::new(1, seconds(10))
+        .unwrap()
+        .waiting(1, seconds(3));
+    let policy = plan().rate_limit(limit).build().unwrap();
+    assert_eq!(policy.run(|| async { Ok(0) }).await, Ok(0));
+    let began = Instant::now();
+    let refused = policy.run(|| async { Ok(1) }).await.unwrap_err();
+    assert_eq!(began.elapsed(), seconds(3));
+    assert_eq!(refused.retry_after(), Some(seconds(7)));
+    pass(seconds(7)).await;
+    assert_eq!(policy.run(|| async { Ok(2) }).await, Ok(2));
+}
+
+#[test]
+fn a_rate_limit_over_a_time_that_cannot_be_reckoned_with_is_refused() {
+    let century = seconds(100 * 365 * 24 * 60 * 60);
+    let refused = [
+        RateLimit::new(1, Duration::MAX),
+        RateLimit::with_burst(1, seconds(60), u32::MAX),
+        RateLimit::new(1, century),
+    ];
+    for limit in refused {
+        let error = limit.map(|limit| limit.to_string()).unwrap_err();
+        assert!(matches!(error, RecoveryError::Setting { .. }), "{error}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_rate_limit_is_told_it_is_refused_or_works(
+        calls in extreme(),
+        burst in extreme(),
+        (seconds, nanos) in (
+            prop_oneof![Just(0), Just(u64::MAX), 0..2_000_000_000_u64, any::<u64>()],
+            prop_oneof![Just(0), Just(1), Just(999_999_999), 0..1_000_000_000_u32],
+        ),
+        passes in prop::collection::vec(0..1_000_000_u64, 1..5),
+    ) {
+        let period = Duration::new(seconds, nanos);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let Ok(limit) = RateLimit::with_burst(calls, period, burst) else {
+                return;
+            };
+            let patient = limit.clone().waiting(2, Duration::from_secs(5));
+            let patient = plan().rate_limit(patient).build().unwrap();
+            let hasty = plan().rate_limit(limit).build().unwrap();
+            // The first one always may.
+            assert_eq!(hasty.run(|| async { Ok(1) }).await, Ok(1));
+            for time in passes {
+                pass(Duration::from_secs(time)).await;
+                for policy in [&hasty, &patient] {
+                    if let Err(error) = policy.run(|| async { Ok(1) }).await {
+                        assert!(error.retry_after().is_some());
+                    }
+                }
+            }
+        });
+    }
+}
+
+fn extreme() -> impl Strategy<Value = u32> {
+    prop_oneof![Just(0), Just(1), Just(u32::MAX), 1..1_000_u32, any::<u32>()]
 }
