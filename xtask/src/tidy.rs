@@ -76,6 +76,7 @@ fn findings(path: &str, text: &str) -> Vec<Finding> {
     findings.extend(shape::name(&source));
     findings.extend(shape::opening(&source));
     findings.extend(shape::length(&source));
+    findings.extend(shape::example_length(&source));
     findings.extend(shape::function_lengths(&source));
     findings.extend(marks::in_code(&source));
     findings.extend(marks::in_comments(&source));

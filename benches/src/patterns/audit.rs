@@ -24,12 +24,12 @@ pub(crate) fn run() {
     );
     let in_memory = |contender, count, at_once| {
         let log: Arc<dyn EventLog> = Arc::new(MemoryEventLog::new());
-        append(contender, log, count, at_once)
+        append(contender, &log, count, at_once)
     };
     let on_disk = |contender, count, at_once| {
         let dir = directory();
         let log: Arc<dyn EventLog> = Arc::new(Journal::open(dir.path()).unwrap());
-        append(contender, log, count, at_once)
+        append(contender, &log, count, at_once)
     };
     for (at_once, count) in [(1, 5_000), (64, 12_800)] {
         let row = Row::rounds(
@@ -64,10 +64,10 @@ fn facts(number: usize) -> AuditFacts {
 }
 
 /// Microseconds each.
-fn append(contender: usize, log: Arc<dyn EventLog>, count: usize, at_once: usize) -> f64 {
+fn append(contender: usize, log: &Arc<dyn EventLog>, count: usize, at_once: usize) -> f64 {
     runtime(1).block_on(async {
         let config = AuditConfig::default();
-        let mut trail = AuditWriter::open(Arc::clone(&log), &config, Arc::new(SystemClock))
+        let mut trail = AuditWriter::open(Arc::clone(log), &config, Arc::new(SystemClock))
             .await
             .unwrap();
         let mut version = 0;
@@ -87,7 +87,7 @@ fn append(contender: usize, log: Arc<dyn EventLog>, count: usize, at_once: usize
         }
         let elapsed = begun.elapsed();
         if contender == 0 {
-            let head = verify(&*log, &config.stream, None).await.unwrap();
+            let head = verify(&**log, &config.stream, None).await.unwrap();
             assert_eq!(head.entries, count as u64);
         }
         elapsed.as_secs_f64() * 1e6 / count as f64

@@ -52,8 +52,8 @@ pub enum Jitter {
     Full,
     /// The wait times a number between `1 - share` and `1 + share`.
     Proportional {
-        /// Between 0 and 1, and taken for the nearer of the two otherwise; resilience4j's
-        /// randomisation factor is 0.5.
+        /// Between 0 and 1, and taken for the nearer of the two otherwise, or for 0 where it is no
+        /// number; resilience4j's randomisation factor is 0.5.
         share: f64,
     },
     /// Anything between the first wait and three times the wait before, whatever the growth: waiters
@@ -106,8 +106,8 @@ impl Backoff {
         }
     }
 
-    /// With another multiplier of an exponential backoff; numbers below 1 count as 1.
-    /// Without effect on the others.
+    /// With another multiplier of an exponential backoff; numbers below 1, and what is no number,
+    /// count as 1. Without effect on the others.
     #[must_use]
     pub const fn factor(mut self, factor: f64) -> Self {
         if let Growth::Exponential { .. } = self.growth {
@@ -182,7 +182,10 @@ impl Backoff {
             Growth::Constant => initial,
             Growth::Linear => initial * f64::from(steps),
             Growth::Exponential { factor } => {
-                initial * factor.powi(i32::try_from(steps - 1).unwrap_or(i32::MAX))
+                initial
+                    * factor
+                        .max(1.0)
+                        .powi(i32::try_from(steps - 1).unwrap_or(i32::MAX))
             }
         };
         let max = self.max.as_secs_f64();
@@ -190,7 +193,12 @@ impl Backoff {
             Jitter::None => grown,
             Jitter::Full => grown.min(max) * chance,
             Jitter::Proportional { share } => {
-                grown.min(max) * (1.0 + share.clamp(0.0, 1.0) * (2.0 * chance - 1.0))
+                let share = if share.is_nan() {
+                    0.0
+                } else {
+                    share.clamp(0.0, 1.0)
+                };
+                grown.min(max) * (1.0 + share * (2.0 * chance - 1.0))
             }
             Jitter::Decorrelated => {
                 let before = i32::try_from(steps - 1).unwrap_or(i32::MAX);

@@ -73,7 +73,8 @@
 //! | `memory_leases` | such leases in memory: [`MemoryLeases`] |
 //! | `fence` | what refuses who has lost a lease, or an item: [`Fence`] |
 //! | [`time`] | timers that tests pause, and a clock that they set |
-//! | `task_scope` | the owner of background tasks: [`TaskScope`] |
+//! | [`duration`] | times as people write them: `500ms`, `1h30m` |
+//! | `task_scope` | the owner of background tasks: [`TaskScope`]; and what blocks, off their threads: [`run_blocking`] |
 //! | `backoff` | how long to wait before trying again: [`Backoff`] |
 //! | `failure` | why something failed that may be tried again: [`Failure`] |
 //! | [`vocabulary`] | the events that all crates know |
@@ -172,6 +173,7 @@ mod lease;
 mod memory_leases;
 mod fence;
 pub mod time;
+pub mod duration;
 mod task_scope;
 mod backoff;
 mod failure;
@@ -233,7 +235,7 @@ pub use recording_bus::{MAX_RECORDED, RecordingBus};
 pub use request::{DEFAULT_DEADLINE, Endpoint, RequestError, Requester, Responder};
 pub use stats::{Dropped, Ledger, PublisherStats, SubscriberStats, TopicStats};
 pub use subscribe::{Recv, Subscriber};
-pub use task_scope::{ShutdownReport, TaskScope, catch, panic_message};
+pub use task_scope::{ShutdownReport, TaskScope, catch, panic_message, run_blocking};
 pub use tokio_util::sync::CancellationToken;
 pub use topic::{DEFAULT_CAPACITY, MAX_NAME_LENGTH, Topic};
 pub use work_queue::{

@@ -1,10 +1,11 @@
-//! The one owner of background tasks: a [`TaskScope`] names them, stops them and tells of panics.
+//! The one owner of background tasks: a [`TaskScope`] names them, stops them and tells of panics; and
+//! [`run_blocking`], for what none of them may do on its own thread.
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -13,7 +14,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::time::{self, Clock, SystemClock};
 use crate::vocabulary::{ERROR_DETECTED, ErrorDetected, Severity};
@@ -276,6 +277,37 @@ impl<F: Future> Future for Caught<F> {
             Ok(poll) => poll.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
         }
+    }
+}
+
+/// Runs what waits for the system, or computes for more than a moment, on a thread that the runtime
+/// has for that: so the task that awaits it holds up no other. It belongs to that task, and with it to
+/// the task's [`TaskScope`].
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let files = coord_bus::run_blocking(|| std::fs::read_dir(".").map(Iterator::count)).await;
+/// assert!(files.unwrap() > 0);
+/// # });
+/// ```
+///
+/// # Cancel safety
+///
+/// Dropped before it is done, the work is not begun, or if it has begun goes on to its end, as no
+/// thread can be aborted; what it gives is dropped. Who awaits the end of the task does not wait for
+/// that, and who drops the runtime does.
+///
+/// # Panics
+///
+/// With what the work panicked with; and outside a tokio runtime.
+pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match AbortOnDropHandle::new(tokio::task::spawn_blocking(work)).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime is going, and with it whoever awaits this.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 

@@ -73,18 +73,13 @@ pub const DASHBOARD_UPDATE: Topic<DashboardUpdate> = Topic::new("dashboard-updat
 /// What is to be kept for good: who did what.
 pub const AUDIT_LOG: Topic<AuditEvent> = Topic::new("audit-log");
 
-/// Durations as seconds: what people and other languages read without a table.
+/// Durations as seconds, and however long: nobody has written them by hand.
 mod seconds {
     use std::time::Duration;
 
-    use serde::{Deserialize, Deserializer, Serializer, de};
+    use serde::{Deserialize, Deserializer, de};
 
-    pub(super) fn serialize<S: Serializer>(
-        duration: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(duration.as_secs_f64())
-    }
+    pub(super) use crate::duration::serialize;
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,

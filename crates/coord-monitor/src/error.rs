@@ -32,6 +32,16 @@ pub enum MonitorError {
         /// That of samples.
         sampling: Duration,
     },
+    /// Nothing is beyond what is no number, and everything or nothing beyond what is infinite.
+    #[error("the threshold `{threshold}` {does} {value}: use a finite number")]
+    NotFinite {
+        /// The threshold.
+        threshold: String,
+        /// What it does there: has its limit, or closes.
+        does: &'static str,
+        /// Where.
+        value: f64,
+    },
     /// A threshold would close its alert where it is open.
     #[error(
         "the alert `{threshold}` would close at {clear}, which is beyond its limit {limit}: use the \

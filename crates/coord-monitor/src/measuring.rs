@@ -10,6 +10,7 @@ use coord_bus::vocabulary::{
 };
 use coord_bus::{
     Bus, BusError, BusExt, CancellationToken, DEFAULT_CAPACITY, Overflow, Received, Subscriber,
+    run_blocking,
 };
 use tokio::select;
 
@@ -195,9 +196,19 @@ impl Measuring {
         loop {
             time::sleep(interval).await;
             let roots = self.state().processes.roots();
-            // Reads files: not while others wait for the state.
-            let own = usage.own();
-            let trees = usage.trees(&roots);
+            // Reads files, and not while others wait for the state; where there are trees, those of all
+            // processes of the system, and then not on a thread on which others are to run.
+            let has_trees = !roots.is_empty();
+            let reading = move || {
+                let (own, trees) = (usage.own(), usage.trees(&roots));
+                (usage, roots, own, trees)
+            };
+            let read = match has_trees {
+                true => run_blocking(reading).await,
+                false => reading(),
+            };
+            let (roots, own, trees);
+            (usage, roots, own, trees) = read;
             let latencies = self.latencies.metrics();
             let at = self.clock.now();
             let (mut state, sums, now) = self.sum(Sums::of_topics);

@@ -65,7 +65,7 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// What is measured should not be more than this.
+    /// What is measured should not be more than this, a finite number.
     pub fn above(
         name: impl Into<String>,
         limit: f64,
@@ -83,7 +83,7 @@ impl Threshold {
         }
     }
 
-    /// What is measured should not be less than this.
+    /// What is measured should not be less than this, a finite number.
     pub fn below(
         name: impl Into<String>,
         limit: f64,
@@ -96,7 +96,7 @@ impl Threshold {
         }
     }
 
-    /// Where the alert closes; 10 % within the limit by default.
+    /// Where the alert closes, a finite number; 10 % within the limit by default.
     #[must_use]
     pub fn clear_at(mut self, clear: f64) -> Self {
         self.clear = clear;
@@ -136,6 +136,15 @@ impl Threshold {
 
     /// Whether it can be told when an alert opens and closes.
     pub(crate) fn check(&self) -> Result<(), MonitorError> {
+        for (does, value) in [("has its limit at", self.limit), ("closes at", self.clear)] {
+            if !value.is_finite() {
+                return Err(MonitorError::NotFinite {
+                    threshold: self.name.clone(),
+                    does,
+                    value,
+                });
+            }
+        }
         let is_sound = match self.is_above {
             true => self.clear <= self.limit,
             false => self.clear >= self.limit,

@@ -1,72 +1,96 @@
-//! A screen that follows its file of settings: each change is drawn within a frame of being told.
+//! Who changes a setting wants to see what comes of it. A screen that follows its file of settings, its
+//! theme and the size of its terminal: what has changed, however much at once, is in its next frame.
 //!
 //! ```console
-//! $ cargo run --example live_settings --features dynamic-ui
+//! $ cargo run --example live_settings --features dynamic-ui app.toml
 //! ```
 //!
-//! It draws into memory and prints that, so that it can run anywhere; on a terminal, only the
-//! backend is another. Two changes are made here, as an editor would.
-
-#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+//! The file says `greeting = "good evening"` and, under `[ui]`, `theme = "dark"`: change them while
+//! this runs. Ctrl-C ends it.
 
 use std::error::Error;
-use std::fs;
+use std::io::{Stdout, stdout};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use coord_bus::time::Instant;
 use coord_bus::vocabulary::{Appearance, UI_UPDATE};
 use coord_bus::{BusExt, LocalBus};
 use coord_patterns::pattern::IntegrationPatterns;
 use coord_patterns::ui::{DynamicUi, DynamicUiConfig};
 use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen};
 use ratatui::style::{Color, Style};
 use ratatui::widgets::{Block, Paragraph};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let file = std::env::temp_dir().join(format!("live-settings-{}", std::process::id()));
-    fs::create_dir(&file)?;
-    let file = file.join("app.toml");
-    fs::write(&file, "greeting = 'good evening'\n[ui]\ntheme = 'dark'\n")?;
-
+    let file = std::env::args_os().nth(1).map(PathBuf::from);
     let bus = Arc::new(LocalBus::new());
     let mut updates = bus.subscribe(&UI_UPDATE)?;
     let patterns = IntegrationPatterns::new(bus);
     let mut config = DynamicUiConfig::default();
-    config.file = Some(file.clone());
+    config.file = Some(file.ok_or("name a file of settings, such as app.toml")?);
     let ui = patterns.create_dynamic_ui_pattern(config)?;
     patterns.enable("dynamic-ui").await?;
 
-    let mut terminal = Terminal::new(TestBackend::new(30, 3))?;
-    draw(&mut terminal, &ui)?;
-    fs::write(&file, "greeting = 'good morning'\n[ui]\ntheme = 'light'\n")?;
-    // The text, and then the theme.
-    for _ in 0..2 {
-        let Some(update) = updates.recv().await else {
-            break;
-        };
-        let told = Instant::now();
-        println!("{} changed", update.component);
-        draw(&mut terminal, &ui)?;
-        println!("drawn within a frame: {}", told.elapsed().as_millis() < 16);
+    let mut screen = Screen::open()?;
+    loop {
+        screen.draw(&ui)?;
+        tokio::select! {
+            update = updates.recv() => if update.is_none() { break },
+            interrupted = tokio::signal::ctrl_c() => break interrupted?,
+        }
+        // What came with it is in the same frame: the settings and the theme, of one file.
+        while updates.try_recv().is_ok() {}
     }
-    fs::remove_dir_all(file.parent().unwrap_or(&file))?;
     Ok(())
 }
 
-fn draw(terminal: &mut Terminal<TestBackend>, ui: &DynamicUi) -> Result<(), Box<dyn Error>> {
-    let greeting: Option<String> = ui.setting("greeting")?;
-    let (letters, ground) = match ui.theme().appearance {
-        Appearance::Light => (Color::Black, Color::White),
-        Appearance::Dark => (Color::White, Color::Black),
-    };
-    terminal.draw(|frame| {
-        let text = Paragraph::new(greeting.unwrap_or_default());
-        let block = Block::bordered().title(format!("{letters} on {ground}"));
-        let style = Style::new().fg(letters).bg(ground);
-        frame.render_widget(text.block(block).style(style), frame.area());
-    })?;
-    println!("{}", terminal.backend());
-    Ok(())
+/// A terminal, which is given back as it was.
+struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    frames: usize,
+}
+
+impl Screen {
+    fn open() -> Result<Self, Box<dyn Error>> {
+        execute!(stdout(), EnterAlternateScreen)?;
+        let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(Self {
+            terminal,
+            frames: 0,
+        })
+    }
+
+    fn draw(&mut self, ui: &DynamicUi) -> Result<(), Box<dyn Error>> {
+        self.frames += 1;
+        let greeting: Option<String> = ui.setting("greeting")?;
+        let theme = ui.theme();
+        let (ground, colors) = match theme.appearance {
+            Appearance::Light => ("light", (Color::Black, Color::White)),
+            Appearance::Dark => ("dark", (Color::White, Color::Black)),
+        };
+        let style = match theme.colors {
+            true => Style::new().fg(colors.0).bg(colors.1),
+            false => Style::new(),
+        };
+        self.terminal.draw(|frame| {
+            let area = frame.area();
+            let title = format!("frame {}", self.frames);
+            let below = format!("{ground}, {} x {}", area.width, area.height);
+            let block = Block::bordered().title(title).title_bottom(below);
+            let text = Paragraph::new(greeting.unwrap_or_default()).block(block);
+            frame.render_widget(text.style(style), area);
+        })?;
+        Ok(())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = self.terminal.show_cursor();
+        let _ = execute!(stdout(), LeaveAlternateScreen);
+    }
 }

@@ -24,7 +24,6 @@ compile_error!("coord-patterns runs processes in process groups, which only Unix
 pub mod pattern;
 mod nearest;
 mod cut;
-mod seconds;
 pub mod process;
 pub mod service;
 pub mod services;

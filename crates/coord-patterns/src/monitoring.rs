@@ -60,6 +60,9 @@
 //! were attached begin and end is told when there is room, the last 512 states of them; those before are
 //! counted as `untold`.
 //!
+//! A reading is made beside the threads of the runtime, as it takes milliseconds where there are many
+//! processes, and one at a time: where the system is slow to answer, the next one is later.
+//!
 //! # Systems
 //!
 //! What is read comes from `sysinfo`; groups, which it does not know, are looked up on Linux alone.

@@ -212,6 +212,7 @@ impl ErrorRecoveryManager {
     ///
     /// [`RecoveryError::PatternExists`] when there is one of its name,
     /// [`RecoveryError::TooMany`] when there are [`MAX_PATTERNS`], or no room for its strategy,
+    /// [`RecoveryError::Setting`] when its condition compares with what is no finite number,
     /// [`RecoveryError::Bus`] when its topic cannot be opened, and [`RecoveryError::ShutDown`]
     /// after [`shutdown`](Self::shutdown).
     ///
@@ -278,6 +279,12 @@ impl ErrorRecoveryManager {
     ) -> Result<(), RecoveryError> {
         let (name, strategy) = (pattern.name().to_owned(), pattern.strategy.clone());
         patterns.check(&name, 1)?;
+        if let Some(limit) = pattern.not_finite() {
+            return Err(RecoveryError::setting(
+                format!("error pattern `{name}`"),
+                format!("its condition compares with {limit}, and has to with a finite number"),
+            ));
+        }
         let stop = self.looking.token();
         let look = pattern.open(&*self.bus, Arc::clone(&self.desk), stop)?;
         if let Some(strategy) = strategy {

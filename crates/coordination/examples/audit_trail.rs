@@ -23,9 +23,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let log = Arc::new(Journal::open(directory.path())?);
     let bus = Arc::new(LocalBus::new());
     let module = CoordinationModule::start(bus.clone(), CoordinationConfig::default())?;
-    let patterns = module.patterns()?;
-    patterns.create_audit_trail_pattern(log.clone(), AuditConfig::default(), |trail| trail)?;
-    patterns.enable("audit-trail").await?;
+    module.create_audit_trail_pattern(log.clone(), AuditConfig::default(), |trail| trail)?;
+    module.patterns()?.enable("audit-trail").await?;
 
     let happened = bus.publisher(&AUDIT_LOG)?;
     let done = Timestamp::from_second(1_800_000_000)?;

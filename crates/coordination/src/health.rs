@@ -111,7 +111,7 @@ impl CoordinationModule {
     ///
     /// | status | when |
     /// |---|---|
-    /// | unhealthy | a service was given up, has failed for good, or did not stop in time; a pattern has failed; a flow was aborted, or its sink was closed; the bus is closed; the module is shut down |
+    /// | unhealthy | a service was given up, has failed for good, or did not stop in time; a pattern has failed; a flow was aborted, has failed (it stops at what fails: `OnFailure::Stop`), or its sink was closed; the bus is closed; the module is shut down |
     /// | degraded | publishers wait for room in a topic; a pattern is not as it should be; a service is not ready yet, or waits to be restarted |
     /// | healthy | otherwise |
     ///

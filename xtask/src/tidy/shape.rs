@@ -11,6 +11,9 @@ const NAMES_REFUSED: [&str; 5] = ["common", "helpers", "manager", "mod", "utils"
 /// Past these a reader no longer has the whole in view.
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 100;
+/// The examples of the facade show how little is needed: with no excuse.
+const EXAMPLES: &str = "crates/coordination/examples/";
+const EXAMPLE_LINES_MAX: usize = 119;
 
 pub(super) fn name(source: &Source) -> Option<Finding> {
     let name = Path::new(source.path).file_stem()?.to_str()?;
@@ -54,6 +57,20 @@ pub(super) fn length(source: &Source) -> Option<Finding> {
             format!(
                 "{lines} lines, over {FILE_LINES_MAX}; split it by subject, or write \
                  `// tidy: long, because …` among the comments that open it"
+            ),
+        )
+    })
+}
+
+pub(super) fn example_length(source: &Source) -> Option<Finding> {
+    let lines = source.lines.len();
+    let is_long = source.path.starts_with(EXAMPLES) && lines > EXAMPLE_LINES_MAX;
+    is_long.then(|| {
+        Finding::new(
+            1,
+            format!(
+                "{lines} lines, and an example of the facade has {EXAMPLE_LINES_MAX} at most; show \
+                 less, or show it as two"
             ),
         )
     })
@@ -152,6 +169,23 @@ mod tests {
         );
         let with_reason = format!("//! A.\n// tidy: long, because it is one table\n{at_most}");
         assert_eq!(printed(PATH, &with_reason), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_example_of_the_facade_has_under_120_lines_whatever_its_reasons() {
+        let example = "crates/coordination/examples/a.rs";
+        let at_most = format!("//! A.\n// tidy: long, because it is\n{}", "\n".repeat(117));
+        assert_eq!(printed(example, &at_most), Vec::<String>::new());
+        let more = format!("{at_most}\n");
+        let printed_of_more = printed(example, &more);
+        assert!(
+            printed_of_more[0].starts_with("1: 120 lines, and an example"),
+            "{printed_of_more:?}"
+        );
+        assert_eq!(
+            printed("crates/coord-bus/examples/a.rs", &more),
+            Vec::<String>::new()
+        );
     }
 
     fn function(lines: usize) -> String {

@@ -155,6 +155,7 @@ fn a_jitter_share_past_its_bounds_counts_as_the_bound() {
     };
     assert_eq!((waits(7.0, 0.0), waits(7.0, 0.75)), (0, 15));
     assert_eq!((waits(-7.0, 0.0), waits(-7.0, 0.75)), (10, 10));
+    assert_eq!((waits(f64::NAN, 0.0), waits(f64::NAN, 0.75)), (10, 10));
 }
 
 #[test]

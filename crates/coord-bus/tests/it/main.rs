@@ -4,6 +4,7 @@
 mod backoff;
 mod byte_bus;
 mod describe;
+mod duration;
 mod cancelling;
 mod faults;
 mod group;

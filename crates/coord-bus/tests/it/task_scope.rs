@@ -1,13 +1,13 @@
 //! The owner of background tasks.
 
 use std::panic::panic_any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use coord_bus::time::{Clock, Instant, ManualClock, sleep};
 use coord_bus::vocabulary::{ERROR_DETECTED, ErrorDetected, Severity};
-use coord_bus::{BusExt, LocalBus, TaskScope, Timestamp, catch, panic_message};
+use coord_bus::{BusExt, LocalBus, TaskScope, Timestamp, catch, panic_message, run_blocking};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
@@ -203,4 +203,47 @@ async fn a_caught_future_gives_its_output_or_its_panic() {
     });
     let panic = panic.await.unwrap_err();
     assert!(panic_message(&*panic).contains("numbers"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_blocks_holds_up_no_other_task() {
+    let (go_on, wait) = mpsc::channel();
+    let blocking = run_blocking(move || wait.recv_timeout(DEADLINE));
+    let (waited, ()) = tokio::join!(blocking, async { go_on.send(7).unwrap() });
+    assert_eq!(waited, Ok(7));
+}
+
+#[tokio::test]
+async fn a_panic_of_what_blocks_is_one_of_the_task_that_awaits_it() {
+    let scope = TaskScope::new("scope");
+    scope.spawn("reads", async {
+        run_blocking(|| panic!("no such file")).await;
+    });
+    let report = scope.shutdown(DEADLINE).await;
+    assert_eq!((report.aborted.len(), report.panicked), (0, 1));
+    let panic = catch(run_blocking(|| panic!("no such file"))).await;
+    assert_eq!(panic_message(&*panic.unwrap_err()), "no such file");
+}
+
+#[tokio::test]
+async fn a_scope_does_not_wait_for_what_blocks_after_its_deadline() {
+    let scope = TaskScope::new("scope");
+    let (go_on, wait) = mpsc::channel::<()>();
+    let (begun, has_begun) = oneshot::channel();
+    let (ended, has_ended) = oneshot::channel();
+    scope.spawn("reads", async move {
+        let work = move || {
+            begun.send(()).unwrap();
+            wait.recv().unwrap_err();
+            ended.send(()).unwrap();
+        };
+        run_blocking(work).await;
+    });
+    has_begun.await.unwrap();
+    let report = scope.shutdown(Duration::ZERO).await;
+    assert_eq!(report.aborted, ["reads"]);
+    assert!(scope.running().is_empty());
+    // Work that has begun is not torn off.
+    drop(go_on);
+    has_ended.await.unwrap();
 }

@@ -111,7 +111,7 @@ pub(crate) enum FileFault {
     )]
     Duration {
         key: String,
-        why: &'static str,
+        why: String,
         #[label("not a duration")]
         at: SourceSpan,
     },

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use coordination::bus::duration;
 use coordination::workflow::{NAME_LENGTH_MAX, nearest};
-use jiff::fmt::friendly::SpanParser;
 use miette::SourceSpan;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -16,9 +16,6 @@ use super::text::Text;
 /// How many faults are kept; those beyond are counted. More than are shown, because they are not
 /// found in the order of the file.
 const FAULTS_KEPT_MAX: usize = 200;
-
-/// The longest duration, a year: what is longer is a slip, and clocks can add it without care.
-const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The keys that a table may have.
 pub(super) struct Keys {
@@ -215,15 +212,15 @@ impl<'t> Walk<'t> {
             self.wrong_type(key, value, "a duration, such as \"5m\"", help);
             return None;
         };
-        match duration(text) {
-            Ok(duration) => Some(duration),
-            Err(why) => {
-                let at = self.at(&value.span());
-                let key = key.to_owned();
-                self.add(FileFault::Duration { key, why, at });
-                None
-            }
-        }
+        let why = match duration::parse(text) {
+            Ok(Duration::ZERO) => "it is zero".to_owned(),
+            Ok(duration) => return Some(duration),
+            Err(why) => why.to_string(),
+        };
+        let at = self.at(&value.span());
+        let key = key.to_owned();
+        self.add(FileFault::Duration { key, why, at });
+        None
     }
 
     pub(super) fn table<'v, 'i>(
@@ -300,22 +297,5 @@ fn found(value: &DeValue<'_>) -> &'static str {
         DeValue::Datetime(_) => "a date or time",
         DeValue::Array(_) => "an array",
         DeValue::Table(_) => "a table",
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, &'static str> {
-    if text.parse::<f64>().is_ok() {
-        return Err("it has no unit");
-    }
-    if text.trim_start().starts_with('-') {
-        return Err("it is negative");
-    }
-    match SpanParser::new().parse_unsigned_duration(text) {
-        Err(_) => {
-            Err("only hours (h), minutes (m), seconds (s) and milliseconds (ms) are understood")
-        }
-        Ok(Duration::ZERO) => Err("it is zero"),
-        Ok(duration) if duration > DURATION_MAX => Err("it is longer than a year, 8760h"),
-        Ok(duration) => Ok(duration),
     }
 }

@@ -236,11 +236,19 @@ async fn thresholds_that_cannot_work_are_refused() {
         error.to_string().contains("`gauge` would close at 11"),
         "{error}"
     );
-    let error = builder()
-        .threshold(gauge.above(f64::NAN))
-        .build()
-        .unwrap_err();
-    assert!(matches!(error, MonitorError::ClearBeyondLimit { .. }));
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let closing = gauge.above(10.0).clear_at(value);
+        for (threshold, does) in [
+            (gauge.above(value), "has its limit at"),
+            (closing, "closes at"),
+        ] {
+            let error = builder().threshold(threshold).build().unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("the threshold `gauge` {does} {value}: use a finite number")
+            );
+        }
+    }
     let twice = builder()
         .threshold(gauge.above(1.0))
         .threshold(gauge.above(2.0));

@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use coord_bus::vocabulary::{Exit, PROCESS_LIFECYCLE, ProcessLifecycle, ProcessState};
@@ -100,6 +101,30 @@ async fn a_process_is_seen_with_all_that_it_has_started_until_it_exits() {
             .process("server")
             .is_none()
     );
+}
+
+#[test]
+fn processes_are_read_beside_the_threads_of_the_runtime_where_there_are_some() {
+    let threads = Arc::new(AtomicUsize::new(0));
+    let begun = Arc::clone(&threads);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        // Of this runtime, those alone on which may be blocked.
+        .on_thread_start(move || {
+            begun.fetch_add(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stage = Stage::new();
+        pass(seconds(5)).await;
+        assert_eq!(threads.load(Ordering::Relaxed), 0);
+        let pid = std::process::id();
+        tell(&stage.bus, "this", ProcessState::Started { pid }).await;
+        until(&stage.monitor, "this", |this| this.is_some()).await;
+    });
+    assert!(threads.load(Ordering::Relaxed) > 0);
 }
 
 #[tokio::test(start_paused = true)]

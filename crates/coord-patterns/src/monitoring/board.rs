@@ -9,7 +9,7 @@ use coord_bus::vocabulary::{
     ProcessState, ServiceLifecycle, ServiceState,
 };
 
-use super::census::{Census, Identity, Life, Meter, Reading};
+use super::census::{Answer, Asked, Life, living};
 use super::watched::{Phase, Watched};
 use super::{MonitoringError, ProcessMonitoringConfig};
 use crate::cut::cut;
@@ -27,7 +27,6 @@ const MAX_LAST_LINE: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Board {
     watched: BTreeMap<String, Watched>,
-    meter: Meter,
     pub(super) unwatched: u64,
     /// What of those that were attached is to be told.
     untold: VecDeque<ProcessLifecycle>,
@@ -92,7 +91,7 @@ impl Board {
             let name = name();
             return Err(MonitoringError::NameTaken { name, pid, other });
         }
-        let Some(identity) = Census::take().living(pid) else {
+        let Some(identity) = living(pid) else {
             let name = name();
             return Err(MonitoringError::NoSuchProcess { name, pid });
         };
@@ -143,18 +142,31 @@ impl Board {
         Some(place.or_insert_with(|| Watched::new(name, at)))
     }
 
-    /// Reads what all that runs does and takes; the alerts that this opens and closes.
-    pub(super) fn read(
+    /// Those that run, of which it is to be asked how they do.
+    pub(super) fn asks(&self) -> Vec<Asked> {
+        let running = self.watched.values().filter(|one| one.is_running());
+        let asked = running.filter_map(|watched| {
+            Some(Asked {
+                name: watched.name.clone(),
+                pid: watched.pid?,
+                identity: watched.identity,
+                remembered: watched.remembered.clone(),
+            })
+        });
+        asked.collect()
+    }
+
+    /// Takes in how all that runs does; the alerts that this opens and closes.
+    pub(super) fn take_in(
         &mut self,
+        answers: Vec<Answer>,
         config: &ProcessMonitoringConfig,
         at: Timestamp,
     ) -> Vec<Notification> {
         let now = Instant::now();
-        if self.watched.values().any(Watched::is_running) {
-            self.measure(at);
-        } else {
-            self.meter.read(&[]);
-        }
+        answers
+            .into_iter()
+            .for_each(|answer| self.answer(answer, at));
         let mut notifications = Vec::new();
         for watched in self.watched.values_mut() {
             let reading = watched.is_running().then(|| watched.reading.clone());
@@ -165,41 +177,27 @@ impl Board {
         notifications
     }
 
-    fn measure(&mut self, at: Timestamp) {
-        let census = Census::take();
-        let mut trees: Vec<(String, Reading, Vec<sysinfo::Pid>)> = Vec::new();
-        let mut ended = Vec::new();
-        for watched in self.watched.values_mut().filter(|one| one.is_running()) {
-            let Some(root) = identified(watched, &census) else {
-                continue;
-            };
-            let tree = census.tree(root, &mut watched.remembered);
-            let reading = census.read(root, &tree);
-            if watched.attached && matches!(reading.root, None | Some(Life::Zombie)) {
-                let state = ProcessState::Exited(Exit::unknown());
-                watched.end(Phase::Exited(Exit::unknown()), at);
-                ended.push(ProcessLifecycle {
-                    process: watched.name.clone(),
-                    at,
-                    state,
-                });
-                continue;
-            }
-            trees.push((watched.name.clone(), reading, tree));
+    fn answer(&mut self, answer: Answer, at: Timestamp) {
+        let Some(watched) = self.watched.get_mut(&answer.asked.name) else {
+            return;
+        };
+        // What has ended since it was asked for, or begun anew, is not what was read.
+        let known = (watched.pid, watched.identity);
+        if known != (Some(answer.asked.pid), answer.asked.identity) {
+            return;
         }
-        ended.into_iter().for_each(|end| self.will_tell(end));
-        let pids: Vec<_> = trees
-            .iter()
-            .flat_map(|(_, _, tree)| tree)
-            .copied()
-            .collect();
-        self.meter.read(&pids);
-        for (name, mut reading, tree) in trees {
-            self.meter.add(&tree, &mut reading);
-            if let Some(watched) = self.watched.get_mut(&name) {
-                watched.reading = reading;
-            }
+        if watched.attached && matches!(answer.reading.root, None | Some(Life::Zombie)) {
+            watched.end(Phase::Exited(Exit::unknown()), at);
+            self.will_tell(ProcessLifecycle {
+                process: answer.asked.name,
+                at,
+                state: ProcessState::Exited(Exit::unknown()),
+            });
+            return;
         }
+        watched.identity = Some(answer.identity);
+        watched.remembered = answer.remembered;
+        watched.reading = answer.reading;
     }
 
     pub(super) fn dashboard(&self, name: &str, at: Timestamp) -> DashboardUpdate {
@@ -244,16 +242,9 @@ impl Board {
     }
 }
 
-/// Who a process is: known from the first census in which its id is there.
-fn identified(watched: &mut Watched, census: &Census) -> Option<Identity> {
-    if watched.identity.is_none() {
-        watched.identity = census.living(watched.pid?);
-    }
-    watched.identity
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::census::{Meter, survey};
     use super::*;
 
     fn exited(process: &str) -> ProcessLifecycle {
@@ -275,6 +266,34 @@ mod tests {
         // Nor does it bring back a row that was taken away.
         board.lifecycle(&exited("it"));
         assert!(board.watched.is_empty());
+    }
+
+    #[test]
+    fn what_was_read_of_a_process_is_not_said_of_the_one_that_has_begun_meanwhile() {
+        let mut board = Board::default();
+        let started = |pid| ProcessLifecycle {
+            process: "it".to_owned(),
+            at: Timestamp::UNIX_EPOCH,
+            state: ProcessState::Started { pid },
+        };
+        let this = std::process::id();
+        board.lifecycle(&started(this));
+        let asked = board.asks();
+        let mut meter = Meter::default();
+        let answers = survey(&mut meter, asked.clone());
+        assert!(answers[0].reading.memory_bytes > 0);
+        board.lifecycle(&exited("it"));
+        board.lifecycle(&started(1));
+        let config = ProcessMonitoringConfig::default();
+        board.take_in(answers, &config, Timestamp::UNIX_EPOCH);
+        let row = &board.dashboard("it", Timestamp::UNIX_EPOCH).rows[0];
+        assert_eq!((row.pid, row.memory_bytes), (Some(1), 0));
+        // And of one that goes on, it is.
+        board.lifecycle(&started(this));
+        let answers = survey(&mut meter, asked);
+        board.take_in(answers, &config, Timestamp::UNIX_EPOCH);
+        let row = &board.dashboard("it", Timestamp::UNIX_EPOCH).rows[0];
+        assert!(row.memory_bytes > 0);
     }
 
     #[test]

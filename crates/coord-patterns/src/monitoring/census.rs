@@ -1,4 +1,5 @@
-//! Who lives, who began whom, and what they take.
+//! Who lives, who began whom, and what they take: read from the system, which takes milliseconds
+//! where there are many processes, so that only [`survey`] is to be called while others wait.
 
 use std::collections::{HashMap, HashSet};
 
@@ -38,19 +39,84 @@ pub(super) enum Life {
 #[derive(Debug, Default)]
 pub(super) struct Meter(System);
 
+/// A process that runs, of which it is asked how it does.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) name: String,
+    pub(super) pid: u32,
+    /// Who it is, once a reading has said so.
+    pub(super) identity: Option<Identity>,
+    /// Those that were seen as its own before.
+    pub(super) remembered: HashSet<Identity>,
+}
+
+/// How one that was asked for does.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) asked: Asked,
+    pub(super) identity: Identity,
+    pub(super) remembered: HashSet<Identity>,
+    pub(super) reading: Reading,
+}
+
+/// Reads from the system how these do. One that is not known, and is not there, has no answer.
+pub(super) fn survey(meter: &mut Meter, asked: Vec<Asked>) -> Vec<Answer> {
+    let census = Census::take();
+    let mut trees = Vec::new();
+    for asked in asked {
+        let Some(root) = asked.identity.or_else(|| census.living(asked.pid)) else {
+            continue;
+        };
+        let mut remembered = asked.remembered.clone();
+        let tree = census.tree(root, &mut remembered);
+        let answer = Answer {
+            asked,
+            identity: root,
+            remembered,
+            reading: census.read(root, &tree),
+        };
+        trees.push((answer, tree));
+    }
+    let pids: Vec<_> = trees.iter().flat_map(|(_, tree)| tree).copied().collect();
+    meter.read(&pids);
+    let answers = trees.into_iter().map(|(mut answer, tree)| {
+        meter.add(&tree, &mut answer.reading);
+        answer
+    });
+    answers.collect()
+}
+
+/// Who a process is, if it has not ended.
+pub(super) fn living(pid: u32) -> Option<Identity> {
+    let mut system = System::new();
+    refresh(&mut system, ProcessesToUpdate::Some(&[Pid::from_u32(pid)]));
+    identify_living(&system, pid)
+}
+
+fn identify_living(system: &System, pid: u32) -> Option<Identity> {
+    let process = system.process(Pid::from_u32(pid))?;
+    let began = process.start_time();
+    (life(process) != Life::Zombie).then_some(Identity { pid, began })
+}
+
+/// Without what they take.
+fn refresh(system: &mut System, which: ProcessesToUpdate<'_>) {
+    let what = ProcessRefreshKind::nothing().without_tasks();
+    system.refresh_processes_specifics(which, false, what);
+}
+
 /// All processes that there are.
-pub(super) struct Census {
+struct Census {
     system: System,
     children: HashMap<Pid, Vec<Pid>>,
     groups: HashMap<Pid, Vec<Pid>>,
 }
 
 impl Census {
-    pub(super) fn take() -> Self {
+    fn take() -> Self {
         // Made anew each time, because it keeps a file open for each process that it knows.
         let mut system = System::new();
-        let what = ProcessRefreshKind::nothing().without_tasks();
-        system.refresh_processes_specifics(ProcessesToUpdate::All, false, what);
+        refresh(&mut system, ProcessesToUpdate::All);
         let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
         let mut groups: HashMap<Pid, Vec<Pid>> = HashMap::new();
         for process in system.processes().values() {
@@ -69,17 +135,12 @@ impl Census {
     }
 
     /// A process by its id, if it has not ended.
-    pub(super) fn living(&self, pid: u32) -> Option<Identity> {
-        let process = self.system.process(Pid::from_u32(pid))?;
-        let identity = Identity {
-            pid,
-            began: process.start_time(),
-        };
-        (life(process) != Life::Zombie).then_some(identity)
+    fn living(&self, pid: u32) -> Option<Identity> {
+        identify_living(&self.system, pid)
     }
 
     /// A process and its own, of which `remembered` were seen before and now are those.
-    pub(super) fn tree(&self, root: Identity, remembered: &mut HashSet<Identity>) -> Vec<Pid> {
+    fn tree(&self, root: Identity, remembered: &mut HashSet<Identity>) -> Vec<Pid> {
         let pid = Pid::from_u32(root.pid);
         let is_stranger = self.identity(pid).is_some_and(|there| there != root);
         let mut tree: Vec<Pid> = Vec::new();
@@ -114,7 +175,7 @@ impl Census {
     }
 
     /// What the members of a tree do, without what they take.
-    pub(super) fn read(&self, root: Identity, tree: &[Pid]) -> Reading {
+    fn read(&self, root: Identity, tree: &[Pid]) -> Reading {
         let mut reading = Reading::default();
         for process in tree.iter().filter_map(|pid| self.system.process(*pid)) {
             let life = life(process);
@@ -141,12 +202,13 @@ impl Census {
 }
 
 impl Meter {
+    /// Forgets all, and closes the files that it keeps open for them.
+    pub(super) fn forget(&mut self) {
+        self.0 = System::new();
+    }
+
     /// Reads what these take, and forgets all others.
-    pub(super) fn read(&mut self, pids: &[Pid]) {
-        if pids.is_empty() {
-            self.0 = System::new();
-            return;
-        }
+    fn read(&mut self, pids: &[Pid]) {
         // Those that it knows are refreshed too, so that it forgets them once they have ended.
         let mut all: Vec<Pid> = self.0.processes().keys().copied().collect();
         all.extend(pids);
@@ -161,7 +223,7 @@ impl Meter {
     }
 
     /// Adds what the members of a tree take.
-    pub(super) fn add(&self, tree: &[Pid], reading: &mut Reading) {
+    fn add(&self, tree: &[Pid], reading: &mut Reading) {
         for process in tree.iter().filter_map(|pid| self.0.process(*pid)) {
             reading.cpu_percent += process.cpu_usage();
             reading.memory_bytes += process.memory();

@@ -5,6 +5,8 @@ use std::time::Duration;
 use coord_bus::vocabulary::Severity;
 use serde::{Deserialize, Serialize};
 
+use super::MonitoringError;
+
 /// How processes are monitored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -12,8 +14,9 @@ use serde::{Deserialize, Serialize};
 pub struct ProcessMonitoringConfig {
     /// What the pattern, and its dashboard, are called; `process-monitoring` by default.
     pub name: String,
-    /// From one reading to the next, in seconds; 1 by default, and at least 0.1.
-    #[serde(with = "crate::seconds")]
+    /// From one reading to the next; `"1s"` by default, and at least `"100ms"`. A number is one of
+    /// seconds, here and in [`Threshold::hold`].
+    #[serde(with = "coord_bus::duration")]
     pub interval: Duration,
     /// From when on the processor time of a process is worth an alert, in percent of one
     /// processor; never by default.
@@ -37,6 +40,30 @@ impl Default for ProcessMonitoringConfig {
 }
 
 impl ProcessMonitoringConfig {
+    /// Whether every value can be told from its thresholds.
+    pub(super) fn check(&self) -> Result<(), MonitoringError> {
+        let thresholds = [
+            ("cpu_percent", &self.cpu_percent),
+            ("memory_bytes", &self.memory_bytes),
+            ("processes", &self.processes),
+        ];
+        for (threshold, of) in thresholds {
+            let Some(Threshold { above, until, .. }) = of else {
+                continue;
+            };
+            for (bound, value) in [("above", Some(*above)), ("until", *until)] {
+                if let Some(value) = value.filter(|value| !value.is_finite()) {
+                    return Err(MonitoringError::NotFinite {
+                        threshold,
+                        bound,
+                        value,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn pace(&self) -> Duration {
         self.interval.max(Duration::from_millis(100))
     }
@@ -47,13 +74,13 @@ impl ProcessMonitoringConfig {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Threshold {
-    /// An alert opens above this.
+    /// An alert opens above this, a finite number.
     pub above: f64,
     /// It closes at this or below; nine tenths of `above` by default.
     #[serde(default)]
     pub until: Option<f64>,
-    /// How long the value has to be above, in seconds; 5 by default.
-    #[serde(default = "hold", with = "crate::seconds")]
+    /// How long the value has to be above; `"5s"` by default.
+    #[serde(default = "hold", with = "coord_bus::duration")]
     pub hold: Duration,
     /// How bad that is; a warning by default.
     #[serde(default = "severity")]

@@ -1,9 +1,9 @@
-//! Why a process is not watched.
+//! Why a process is not watched, or none is.
 
 use super::MAX_WATCHED;
 
-/// A process was not attached.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+/// A process was not attached, or the pattern not started.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MonitoringError {
     /// There is no such process, or it has ended.
@@ -25,6 +25,16 @@ pub enum MonitoringError {
         pid: u32,
         /// The one that is watched.
         other: u32,
+    },
+    /// No value is above what is no number.
+    #[error("the threshold `{threshold}.{bound}` is {value}, and has to be a finite number")]
+    NotFinite {
+        /// Of what it is.
+        threshold: &'static str,
+        /// Where it opens, `above`, or closes, `until`.
+        bound: &'static str,
+        /// What it is.
+        value: f64,
     },
     /// As many are watched as may be.
     #[error("`{name}` is not watched: {MAX_WATCHED} processes that run are, the limit")]

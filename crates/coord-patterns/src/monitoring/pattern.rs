@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use coord_bus::time::{self, Clock, MissedTickBehavior, SystemClock};
+use coord_bus::time::{self, Clock, Interval, MissedTickBehavior, SystemClock};
 use coord_bus::vocabulary::{
     DASHBOARD_UPDATE, DashboardUpdate, NOTIFICATION, Notification, PROCESS_HEALTH,
     PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessHealth, ProcessLifecycle, ProcessOutput,
@@ -12,10 +13,13 @@ use coord_bus::vocabulary::{
 };
 use coord_bus::{
     BoxFuture, BusError, BusExt, Failure, Overflow, Publisher, SubscribeOptions, Subscriber,
+    run_blocking,
 };
 use tokio::select;
+use tokio::sync::Mutex as Turn;
 
 use super::board::Board;
+use super::census::{Answer, Meter, survey};
 use super::{MonitoringError, ProcessMonitoringConfig};
 use crate::pattern::{Claim, Counter, Pattern, PatternContext};
 
@@ -28,6 +32,9 @@ const MAX_WAITING: usize = 256;
 pub struct ProcessMonitoring {
     config: Arc<ProcessMonitoringConfig>,
     board: Arc<Mutex<Board>>,
+    /// Whoever reads has it: so never two do, even if one was enabled again while a reading that
+    /// the system holds up has not ended.
+    meter: Arc<Turn<Meter>>,
     clock: Arc<Mutex<Arc<dyn Clock>>>,
 }
 
@@ -37,6 +44,7 @@ impl ProcessMonitoring {
         Self {
             config: Arc::new(config),
             board: Arc::default(),
+            meter: Arc::default(),
             clock: Arc::new(Mutex::new(Arc::new(SystemClock))),
         }
     }
@@ -62,6 +70,19 @@ impl ProcessMonitoring {
         let now = locked(&self.clock).now();
         locked(&self.board).dashboard(&self.config.name, now)
     }
+
+    /// The next reading, when it is due. Of many processes one takes milliseconds, and more where the
+    /// system is slow to answer: so it is made on a thread of its own, and until it is, none is begun.
+    async fn reading(&self, mut due: Interval) -> (Vec<Answer>, Interval) {
+        due.tick().await;
+        let mut meter = Arc::clone(&self.meter).lock_owned().await;
+        let asked = locked(&self.board).asks();
+        if asked.is_empty() {
+            meter.forget();
+            return (Vec::new(), due);
+        }
+        (run_blocking(move || survey(&mut meter, asked)).await, due)
+    }
 }
 
 impl Pattern for ProcessMonitoring {
@@ -75,6 +96,8 @@ impl Pattern for ProcessMonitoring {
 
     fn start(&self, context: PatternContext) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
+            let checked = self.config.check();
+            checked.map_err(|fault| Failure::from(fault).permanent())?;
             *locked(&self.clock) = Arc::clone(context.clock());
             let watch = Watch::open(self, &context)?;
             context.spawn("watch", watch.run());
@@ -130,32 +153,37 @@ impl Watch {
 
     async fn run(mut self) {
         let token = self.context.token();
-        let mut readings = time::interval(self.monitoring.config.pace());
-        readings.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let board = Arc::clone(&self.monitoring.board);
+        let mut due = time::interval(self.monitoring.config.pace());
+        due.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let monitoring = self.monitoring.clone();
+        let board = &*monitoring.board;
+        let mut reading = pin!(monitoring.reading(due));
         loop {
             select! {
                 // Readings first, so that output without end does not keep them from being made.
                 biased;
                 () = token.cancelled() => return,
-                _ = readings.tick() => self.read(),
-                Some(event) = self.lifecycles.recv() => locked(&board).lifecycle(&event),
-                Some(event) = self.services.recv() => locked(&board).service(&event),
-                Some(event) = self.health.recv() => locked(&board).health(&event),
+                (answers, due) = &mut reading => {
+                    self.take_in(answers);
+                    reading.set(monitoring.reading(due));
+                }
+                Some(event) = self.lifecycles.recv() => locked(board).lifecycle(&event),
+                Some(event) = self.services.recv() => locked(board).service(&event),
+                Some(event) = self.health.recv() => locked(board).health(&event),
                 Some(event) = self.output.recv() => {
                     self.counts[4].add(event.lag());
-                    locked(&board).output(&event);
+                    locked(board).output(&event);
                 }
             }
         }
     }
 
-    /// One reading, and what is told of it. Nothing here waits for room.
-    fn read(&mut self) {
+    /// What is told of a reading. Nothing here waits for room.
+    fn take_in(&mut self, answers: Vec<Answer>) {
         let now = self.context.now();
         let (dashboard, mut untold) = {
             let mut board = locked(&self.monitoring.board);
-            let notifications = board.read(&self.monitoring.config, now);
+            let notifications = board.take_in(answers, &self.monitoring.config, now);
             self.waiting.extend(notifications);
             self.counts[3].set(board.unwatched);
             self.counts[5].set(board.never_told);
@@ -200,5 +228,53 @@ impl fmt::Debug for ProcessMonitoring {
             .debug_struct("ProcessMonitoring")
             .field("config", &self.config)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use coord_bus::LocalBus;
+    use coord_bus::vocabulary::OutputStream;
+
+    use super::*;
+    use crate::pattern::PatternHandle;
+
+    #[tokio::test(start_paused = true)]
+    async fn while_a_reading_is_held_up_lines_are_counted_and_it_can_be_stopped() {
+        let bus = Arc::new(LocalBus::new());
+        let monitoring = ProcessMonitoring::new(ProcessMonitoringConfig::default());
+        monitoring.attach("it", std::process::id()).unwrap();
+        let held_up = Arc::clone(&monitoring.meter).lock_owned().await;
+        let start = || PatternHandle::start(&monitoring, bus.clone(), Arc::new(SystemClock));
+        let handle = start().await.unwrap();
+        let output = bus.publisher(&PROCESS_OUTPUT).unwrap();
+        for line in 0..100 {
+            let line = ProcessOutput {
+                process: "it".to_owned(),
+                pid: std::process::id(),
+                attempt: 1,
+                stream: OutputStream::Stdout,
+                line: line.to_string(),
+                continues: false,
+            };
+            output.publish(line).await.unwrap();
+            time::sleep(Duration::from_millis(100)).await;
+        }
+        let row = monitoring.dashboard().rows.remove(0);
+        assert_eq!((row.lines, row.memory_bytes), (100, 0));
+        assert_eq!(handle.statistics()["dashboards"], 0);
+        let stopped = handle.stop(Duration::from_millis(10)).await;
+        assert!(stopped.aborted.is_empty(), "{stopped}");
+
+        // Enabled again, it reads when that one has ended, and not before.
+        let mut dashboards = bus.subscribe(&DASHBOARD_UPDATE).unwrap();
+        let _handle = start().await.unwrap();
+        time::sleep(Duration::from_secs(5)).await;
+        assert!(dashboards.try_recv().is_err());
+        drop(held_up);
+        let dashboard = dashboards.recv().await.unwrap();
+        assert!(dashboard.rows[0].memory_bytes > 0);
     }
 }

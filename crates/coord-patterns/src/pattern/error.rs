@@ -6,7 +6,7 @@ use coord_bus::BusError;
 
 use super::Claim;
 
-/// A pattern was not registered, enabled or disabled.
+/// A pattern was not registered, enabled, disabled or unregistered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PatternError {
@@ -64,6 +64,36 @@ pub enum PatternError {
         pattern: String,
         /// The bundle.
         bundle: String,
+    },
+    /// A bundle was to have no members.
+    #[error(
+        "bundle `{bundle}`, composed at {place}, was not registered: it has no members; name at \
+         least one pattern"
+    )]
+    NoMembers {
+        /// The bundle.
+        bundle: String,
+        /// Where it was composed.
+        place: &'static Location<'static>,
+    },
+    /// What is enabled stays registered.
+    #[error("pattern `{pattern}` stays registered: it is enabled; disable it first")]
+    StillEnabled {
+        /// The pattern.
+        pattern: String,
+    },
+    /// What a bundle needs stays registered.
+    #[error(
+        "pattern `{pattern}` stays registered: the bundle `{bundle}`, composed at {place}, has it \
+         as a member; unregister that first"
+    )]
+    Needed {
+        /// The pattern.
+        pattern: String,
+        /// The bundle.
+        bundle: String,
+        /// Where the bundle was composed.
+        place: &'static Location<'static>,
     },
     /// It said that it cannot start.
     #[error("pattern `{pattern}` was not started: {reason}")]

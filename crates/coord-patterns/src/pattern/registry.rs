@@ -75,13 +75,63 @@ impl IntegrationPatterns {
         locked(&self.table).insert(pattern.name(), what, place)
     }
 
+    /// Takes a pattern or a bundle out of the registry, so that its name is free again. Waits while
+    /// others are being enabled or disabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, nothing was changed.
+    ///
+    /// # Errors
+    ///
+    /// [`PatternError::Unknown`]; [`PatternError::Needed`] where a bundle has it as a member, enabled
+    /// or not; [`PatternError::StillEnabled`] where it is enabled.
+    pub async fn unregister(&self, name: &str) -> Result<(), PatternError> {
+        let _turn = self.turn.lock().await;
+        locked(&self.table).remove(name)
+    }
+
+    /// Registers a pattern and enables it, or does neither: one that cannot start leaves its name
+    /// free, for another attempt.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, what the pattern has begun is aborted, and it is not registered.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`register`](Self::register) and [`enable`](Self::enable). Only where somebody has
+    /// made it a member of a bundle while it was being started does it stay registered.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, where the pattern starts a task.
+    #[track_caller]
+    pub fn register_and_enable(
+        &self,
+        pattern: impl Pattern + 'static,
+    ) -> impl Future<Output = Result<PatternHandle, PatternError>> + Send {
+        let place = Location::caller();
+        async move {
+            let mut enabled = self.turn.lock().await;
+            let name = pattern.name().to_owned();
+            let what = What::One(Arc::new(pattern));
+            locked(&self.table).insert(&name, what, place)?;
+            // Goes before the turn does: so nobody else has enabled it.
+            let mut attempt = Attempt(Some((&self.table, &name)));
+            let handle = self.enable_in_turn(&name, &mut enabled).await?;
+            attempt.0 = None;
+            Ok(handle)
+        }
+    }
+
     /// Registers a bundle: one name for several patterns that are registered, enabled in this order
     /// and disabled in reverse. A member may be a bundle.
     ///
     /// # Errors
     ///
-    /// [`PatternError::Unknown`] names a member that is not registered; or those of
-    /// [`register`](Self::register).
+    /// [`PatternError::Unknown`] names a member that is not registered; [`PatternError::NoMembers`]
+    /// where there are none; or those of [`register`](Self::register).
     #[track_caller]
     pub fn compose(
         &self,
@@ -90,6 +140,10 @@ impl IntegrationPatterns {
     ) -> Result<(), PatternError> {
         let place = Location::caller();
         let members: Arc<[String]> = members.into_iter().map(Into::into).collect();
+        if members.is_empty() {
+            let bundle = name.to_owned();
+            return Err(PatternError::NoMembers { bundle, place });
+        }
         let mut table = locked(&self.table);
         for member in members.iter() {
             table.get(member)?;
@@ -115,10 +169,18 @@ impl IntegrationPatterns {
     /// Outside a tokio runtime, where a pattern starts a task.
     pub async fn enable(&self, name: &str) -> Result<PatternHandle, PatternError> {
         let mut enabled = self.turn.lock().await;
+        self.enable_in_turn(name, &mut enabled).await
+    }
+
+    async fn enable_in_turn(
+        &self,
+        name: &str,
+        enabled: &mut Vec<String>,
+    ) -> Result<PatternHandle, PatternError> {
         let order = locked(&self.table).order(name)?;
         for one in &order {
-            if let Err(error) = self.enable_one(one, name, &mut enabled).await {
-                let _ = self.release(name, &mut enabled, UNDOING).await;
+            if let Err(error) = self.enable_one(one, name, enabled).await {
+                let _ = self.release(name, enabled, UNDOING).await;
                 return Err(error);
             }
         }
@@ -277,5 +339,17 @@ impl fmt::Debug for IntegrationPatterns {
             .debug_struct("IntegrationPatterns")
             .field("patterns", &locked(&self.table).names())
             .finish_non_exhaustive()
+    }
+}
+
+/// A pattern that is registered for as long as it is being started: dropped, it is not any more.
+struct Attempt<'a>(Option<(&'a Mutex<Table>, &'a str)>);
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some((table, name)) = self.0 {
+            // What has become a member of a bundle stays: a bundle has all of its members.
+            let _ = locked(table).remove(name);
+        }
     }
 }

@@ -77,6 +77,30 @@ impl Table {
         Ok(())
     }
 
+    /// Takes a pattern out that nobody wants enabled and no bundle has as a member.
+    pub(super) fn remove(&mut self, name: &str) -> Result<(), PatternError> {
+        let entry = self.get(name)?;
+        let bundle = self.0.iter().find(|(_, entry)| match &entry.what {
+            What::One(_) => false,
+            What::Bundle(members) => members.iter().any(|member| member == name),
+        });
+        let pattern = name.to_owned();
+        if let Some((bundle, Entry { place, .. })) = bundle {
+            return Err(PatternError::Needed {
+                pattern,
+                bundle: bundle.clone(),
+                place,
+            });
+        }
+        // Members may be wanted by a bundle that was not enabled to the end.
+        let mut entries = self.0.values();
+        if entry.holds() || entries.any(|entry| entry.wanted_by.contains(name)) {
+            return Err(PatternError::StillEnabled { pattern });
+        }
+        self.0.remove(name);
+        Ok(())
+    }
+
     pub(super) fn get(&self, name: &str) -> Result<&Entry, PatternError> {
         self.0.get(name).ok_or_else(|| self.unknown(name))
     }

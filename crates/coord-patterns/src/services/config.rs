@@ -4,26 +4,27 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// How long services may take, and how often they are checked. All times are in seconds.
+/// How long services may take, and how often they are checked. Times are written as `"500ms"` or
+/// `"2m"`; a number is one of seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct ServicesConfig {
     /// What the pattern is called; `service-lifecycle` by default.
     pub name: String,
-    /// How long a service may take to become ready; 30 by default. A process has its probe for
+    /// How long a service may take to become ready; `"30s"` by default. A process has its probe for
     /// that.
-    #[serde(with = "crate::seconds")]
+    #[serde(with = "coord_bus::duration")]
     pub ready_within: Duration,
-    /// How long it may drain before it is told to stop; 10 by default. A process has its grace for
+    /// How long it may drain before it is told to stop; `"10s"` by default. A process has its grace for
     /// that.
-    #[serde(with = "crate::seconds")]
+    #[serde(with = "coord_bus::duration")]
     pub drain_within: Duration,
-    /// From one check to the next; 10 by default.
-    #[serde(with = "crate::seconds")]
+    /// From one check to the next; `"10s"` by default.
+    #[serde(with = "coord_bus::duration")]
     pub check_every: Duration,
-    /// How long a check may take; 1 by default. One that takes longer has failed.
-    #[serde(with = "crate::seconds")]
+    /// How long a check may take; `"1s"` by default. One that takes longer has failed.
+    #[serde(with = "coord_bus::duration")]
     pub check_within: Duration,
     /// After how many checks in a row that failed a service is not well; 3 by default.
     pub failure_threshold: u32,

@@ -14,8 +14,9 @@ pub struct DynamicUiConfig {
     pub name: String,
     /// The file with the settings; none by default.
     pub file: Option<PathBuf>,
-    /// How long after the first sign of a change it is read, in seconds; 0.05 by default.
-    #[serde(with = "crate::seconds")]
+    /// How long after the first sign of a change it is read; `"50ms"` by default. A number is one of
+    /// seconds.
+    #[serde(with = "coord_bus::duration")]
     pub settle: Duration,
     /// The theme, where the settings do not say; `auto` by default.
     pub theme: ThemeChoice,

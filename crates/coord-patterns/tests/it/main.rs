@@ -9,6 +9,8 @@ mod patterns;
 mod cli;
 #[cfg(feature = "dynamic-ui")]
 mod ui;
+#[cfg(feature = "dynamic-ui")]
+mod live_settings;
 mod services;
 #[cfg(feature = "process-monitoring")]
 mod monitoring;

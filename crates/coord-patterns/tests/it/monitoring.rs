@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use coord_bus::vocabulary::{
@@ -302,12 +303,69 @@ async fn a_service_that_is_restarted_says_what_its_probe_was_answered() {
 }
 
 #[test]
+fn readings_are_made_beside_the_threads_of_the_runtime() {
+    let threads = Arc::new(AtomicUsize::new(0));
+    let begun = Arc::clone(&threads);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Of this runtime, those alone on which may be blocked.
+        .on_thread_start(move || {
+            begun.fetch_add(1, Ordering::Relaxed);
+        })
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut watched = Watched::new(|_| ()).await;
+        within(watched.dashboards.recv()).await.unwrap();
+        assert_eq!(threads.load(Ordering::Relaxed), 0, "nothing is watched");
+        let pid = std::process::id();
+        watched.monitoring.attach("this", pid).unwrap();
+        watched.row(|row| row.memory_bytes > 0).await;
+    });
+    assert!(threads.load(Ordering::Relaxed) > 0);
+}
+
+#[tokio::test]
+async fn a_threshold_that_no_value_can_be_above_keeps_it_from_starting() {
+    let bus = Arc::new(LocalBus::new());
+    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut config = ProcessMonitoringConfig::default();
+        config.memory_bytes = Some(Threshold::above(value));
+        let above = config.clone();
+        let mut threshold = Threshold::above(10.0);
+        threshold.until = Some(value);
+        config.memory_bytes = None;
+        config.processes = Some(threshold);
+        for (config, setting) in [(above, "memory_bytes.above"), (config, "processes.until")] {
+            let monitoring = ProcessMonitoring::new(config);
+            let clock = Arc::new(coord_bus::time::SystemClock);
+            let refused = PatternHandle::start(&monitoring, bus.clone(), clock).await;
+            let expected = format!(
+                "pattern `process-monitoring` was not started: the threshold `{setting}` is {value}, \
+                 and has to be a finite number"
+            );
+            assert_eq!(refused.unwrap_err().to_string(), expected);
+        }
+    }
+}
+
+#[test]
 fn a_configuration_has_defaults_and_no_unknown_settings() {
     let text = r#"{"interval":0.5,"memory_bytes":{"above":1000}}"#;
     let config: ProcessMonitoringConfig = serde_json::from_str(text).unwrap();
     assert_eq!(config.interval, Duration::from_millis(500));
     assert_eq!(config.memory_bytes, Some(Threshold::above(1000.0)));
     assert_eq!(config.name, "process-monitoring");
+    let text = r#"{"interval":"500ms","memory_bytes":{"above":1000,"hold":"1m"}}"#;
+    let config: ProcessMonitoringConfig = serde_json::from_str(text).unwrap();
+    assert_eq!(config.interval, Duration::from_millis(500));
+    assert_eq!(config.memory_bytes.unwrap().hold, Duration::from_secs(60));
+    let error = serde_json::from_str::<ProcessMonitoringConfig>(r#"{"interval":"-1s"}"#);
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.contains("`-1s` is no time: it is negative"),
+        "{error}"
+    );
     let error = serde_json::from_str::<ProcessMonitoringConfig>(r#"{"intervall":1}"#);
     assert!(
         error

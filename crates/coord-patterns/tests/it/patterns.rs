@@ -176,6 +176,142 @@ async fn a_bundle_starts_its_members_in_order_and_stops_in_reverse_what_nobody_e
 }
 
 #[tokio::test]
+async fn a_bundle_of_no_patterns_is_refused() {
+    let (patterns, notes) = patterns();
+    let none: [&str; 0] = [];
+    let error = patterns.compose("none", none).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("bundle `none`, composed at"), "{text}");
+    assert!(text.contains("patterns.rs"), "{text}");
+    assert!(patterns.list().is_empty());
+    // Its name is free.
+    patterns.register(Noted::new("none", &notes)).unwrap();
+}
+
+#[tokio::test]
+async fn what_is_unregistered_leaves_its_name_to_another() {
+    let (patterns, notes) = patterns();
+    patterns.register(Noted::new("one", &notes)).unwrap();
+    patterns.enable("one").await.unwrap();
+    let handle = patterns.handle("one").unwrap();
+    let refused = patterns.unregister("one").await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "pattern `one` stays registered: it is enabled; disable it first"
+    );
+    // One that was stopped by its handle is still wanted.
+    handle.stop(SOON).await;
+    let refused = patterns.unregister("one").await.unwrap_err();
+    assert!(matches!(refused, PatternError::StillEnabled { .. }));
+    let _ = patterns.disable("one", SOON).await.unwrap();
+    patterns.unregister("one").await.unwrap();
+    assert!(patterns.list().is_empty());
+    let unknown = patterns.unregister("one").await.unwrap_err();
+    assert!(matches!(unknown, PatternError::Unknown { .. }));
+    patterns.register(Noted::new("one", &notes)).unwrap();
+    patterns.enable("one").await.unwrap();
+    assert_eq!(
+        taken(&notes),
+        ["start one", "stop one", "start one"],
+        "the new one starts"
+    );
+    assert_eq!(handle.state(), PatternState::Disabled, "the old one");
+}
+
+#[tokio::test]
+async fn what_a_bundle_needs_stays_registered_until_the_bundle_is_not() {
+    let (patterns, notes) = patterns();
+    for name in ["a", "b"] {
+        patterns.register(Noted::new(name, &notes)).unwrap();
+    }
+    patterns.compose("both", ["a", "b"]).unwrap();
+    let refused = patterns.unregister("a").await.unwrap_err();
+    let text = refused.to_string();
+    assert!(text.contains("the bundle `both`, composed at"), "{text}");
+    patterns.enable("both").await.unwrap();
+    let refused = patterns.unregister("both").await.unwrap_err();
+    assert!(matches!(refused, PatternError::StillEnabled { .. }));
+    let _ = patterns.disable("both", SOON).await.unwrap();
+    for name in ["both", "a", "b"] {
+        patterns.unregister(name).await.unwrap();
+    }
+    assert!(patterns.list().is_empty());
+}
+
+/// Starts when it is told to, and not before.
+struct Slow;
+
+impl Pattern for Slow {
+    fn name(&self) -> &str {
+        "slow"
+    }
+
+    fn start(&self, _: PatternContext) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_that_was_enabled_in_part_stays_registered_until_it_is_disabled() {
+    let (patterns, notes) = patterns();
+    patterns.register(Noted::new("a", &notes)).unwrap();
+    patterns.register(Slow).unwrap();
+    patterns.compose("both", ["a", "slow"]).unwrap();
+    let enabling = tokio::time::timeout(SOON, patterns.enable("both"));
+    assert!(enabling.await.is_err());
+    let refused = patterns.unregister("both").await.unwrap_err();
+    assert!(matches!(refused, PatternError::StillEnabled { .. }));
+    let _ = patterns.disable("both", SOON).await.unwrap();
+    assert_eq!(taken(&notes), ["start a", "stop a"]);
+    patterns.unregister("both").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn registered_and_enabled_is_both_or_neither() {
+    let (patterns, notes) = patterns();
+    let mut one = Noted::new("one", &notes);
+    one.fails = true;
+    let refused = patterns.register_and_enable(one.clone()).await.unwrap_err();
+    assert!(matches!(refused, PatternError::NotStarted { .. }));
+    assert!(patterns.list().is_empty());
+    // Nor does one stay of which nobody awaited the end.
+    let enabling = tokio::time::timeout(SOON, patterns.register_and_enable(Slow));
+    assert!(enabling.await.is_err());
+    assert!(patterns.list().is_empty());
+    // One that has the name already keeps it.
+    one.fails = false;
+    let handle = patterns.register_and_enable(one.clone()).await.unwrap();
+    let refused = patterns.register_and_enable(one).await.unwrap_err();
+    assert!(matches!(refused, PatternError::NameTaken { .. }));
+    assert!(refused.to_string().contains("patterns.rs"), "{refused}");
+    assert_eq!(handle.state(), PatternState::Running);
+    // Of a name that another enabled one has claimed, nothing stays either.
+    let mut owner = Noted::new("owner", &notes);
+    owner.claim = Some("app.toml");
+    let mut second = owner.clone();
+    second.name = "second";
+    patterns.register_and_enable(owner).await.unwrap();
+    let refused = patterns.register_and_enable(second).await.unwrap_err();
+    assert!(matches!(refused, PatternError::Conflict { .. }));
+    assert_eq!(patterns.list().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_become_a_member_while_it_was_being_started_stays_registered() {
+    let (patterns, _) = patterns();
+    {
+        let mut enabling = std::pin::pin!(patterns.register_and_enable(Slow));
+        let begun = tokio::time::timeout(SOON, &mut enabling).await;
+        assert!(begun.is_err());
+        patterns.compose("bundle", ["slow"]).unwrap();
+    }
+    let names: Vec<_> = patterns.list().into_iter().map(|one| one.name).collect();
+    assert_eq!(names, ["bundle", "slow"]);
+    assert_eq!(state(&patterns, "slow"), PatternState::Disabled);
+    assert_eq!(patterns.active(), 0);
+}
+
+#[tokio::test]
 async fn a_bundle_of_which_one_member_cannot_start_starts_none() {
     let (patterns, notes) = patterns();
     patterns.register(Noted::new("a", &notes)).unwrap();

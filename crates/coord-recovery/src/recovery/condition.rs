@@ -100,6 +100,18 @@ impl Condition {
         }
     }
 
+    /// What it compares a number with that no number can be compared with.
+    pub(super) fn not_finite(&self) -> Option<f64> {
+        match &self.0 {
+            Kind::All(both) | Kind::Any(both) => both.iter().find_map(Self::not_finite),
+            Kind::Not(condition) => condition.not_finite(),
+            Kind::Field(_, Test(Of::Below { limit, .. } | Of::Above { limit, .. })) => {
+                (!limit.is_finite()).then_some(*limit)
+            }
+            Kind::Always | Kind::Field(..) | Kind::Retryable(_) => None,
+        }
+    }
+
     fn first_of(names: [&str; 3], test: Test) -> Self {
         Self(Kind::Field(names.map(str::to_owned).to_vec(), test))
     }
@@ -160,25 +172,25 @@ impl Test {
         }
     }
 
-    /// It is a number below this.
+    /// It is a number below this, which is to be finite.
     pub fn less_than(limit: f64) -> Self {
         let included = false;
         Self(Of::Below { limit, included })
     }
 
-    /// It is this number or one below.
+    /// It is this number, which is to be finite, or one below.
     pub fn at_most(limit: f64) -> Self {
         let included = true;
         Self(Of::Below { limit, included })
     }
 
-    /// It is a number above this.
+    /// It is a number above this, which is to be finite.
     pub fn greater_than(limit: f64) -> Self {
         let included = false;
         Self(Of::Above { limit, included })
     }
 
-    /// It is this number or one above.
+    /// It is this number, which is to be finite, or one above.
     pub fn at_least(limit: f64) -> Self {
         let included = true;
         Self(Of::Above { limit, included })

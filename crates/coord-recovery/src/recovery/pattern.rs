@@ -238,6 +238,14 @@ impl ErrorPattern {
         &self.name
     }
 
+    /// What it compares a number with that no number can be compared with.
+    pub(super) fn not_finite(&self) -> Option<f64> {
+        match &self.look {
+            Look::At(_) => None,
+            Look::Over(over) => over.condition.not_finite(),
+        }
+    }
+
     pub(super) fn open(
         self,
         bus: &dyn Bus,

@@ -123,6 +123,36 @@ async fn a_condition_finds_errors_in_events_of_all_topics_that_match() {
     assert_eq!(statistics.by_severity[&Severity::Critical], 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_condition_that_compares_with_no_number_is_refused() {
+    let scene = Scene::new();
+    for limit in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        for test in [
+            Test::less_than(limit),
+            Test::at_most(limit),
+            Test::greater_than(limit),
+            Test::at_least(limit),
+        ] {
+            let code = Condition::code(test);
+            for condition in [
+                code.clone(),
+                !code.clone(),
+                Condition::always() & code.clone(),
+                Condition::always() | code,
+            ] {
+                let topics = Pattern::new("http.*").unwrap();
+                let pattern = ErrorPattern::matching(topics, "bad-answer", condition);
+                let refused = scene.manager.register_error_pattern(pattern);
+                let expected = format!(
+                    "error pattern `bad-answer` cannot work: its condition compares with {limit}, \
+                     and has to with a finite number"
+                );
+                assert_eq!(refused.unwrap_err().to_string(), expected);
+            }
+        }
+    }
+}
+
 #[test]
 fn conditions_ask_for_kind_code_message_fields_and_whether_a_retry_could_help() {
     let event = json!({

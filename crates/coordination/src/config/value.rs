@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use jiff::fmt::friendly::SpanParser;
+use coord_bus::duration;
 use toml::de::DeValue;
-
-/// The longest time that is understood: who waits for longer looks for a fault.
-const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The most entries of a table of counts.
 const COUNTS_MAX: usize = 1000;
@@ -48,10 +45,9 @@ impl<'v> Value<'v> {
     }
 
     pub(super) fn duration(self) -> Result<Duration, String> {
-        let text = self.text();
-        let duration = text.and_then(|text| SpanParser::new().parse_unsigned_duration(text).ok());
-        let within = duration.filter(|time| !time.is_zero() && *time <= DURATION_MAX);
-        within.ok_or_else(|| self.expected("a time, such as \"500ms\", \"5m\" or \"1h30m\""))
+        let duration = self.text().and_then(|text| duration::parse(text).ok());
+        let some = duration.filter(|time| !time.is_zero());
+        some.ok_or_else(|| self.expected("a time, such as \"500ms\", \"5m\" or \"1h30m\""))
     }
 
     /// Counts by name: a table, and in a variable `NAME=COUNT,NAME=COUNT`.

@@ -34,6 +34,7 @@ impl CoordinationModule {
     /// Those of [`register`](coord_patterns::pattern::IntegrationPatterns::register), and when
     /// `integration_patterns_enabled`, `event_flows_enabled` or `optimization_enabled` is off.
     #[cfg(all(feature = "process-monitoring", feature = "optimization"))]
+    #[track_caller]
     pub fn create_process_monitoring_pattern(
         &self,
         config: coord_patterns::monitoring::ProcessMonitoringConfig,
@@ -64,6 +65,7 @@ impl CoordinationModule {
     /// [`register`](coord_patterns::pattern::IntegrationPatterns::register), and when
     /// `integration_patterns_enabled`, `event_flows_enabled` or `optimization_enabled` is off.
     #[cfg(all(feature = "interactive-cli", feature = "optimization"))]
+    #[track_caller]
     pub fn create_interactive_cli_pattern(
         &self,
         command: coord_patterns::cli::Command,
@@ -84,6 +86,7 @@ impl CoordinationModule {
     /// Those of [`register`](coord_patterns::pattern::IntegrationPatterns::register), and when
     /// `integration_patterns_enabled`, `event_flows_enabled` or `optimization_enabled` is off.
     #[cfg(all(feature = "dynamic-ui", feature = "optimization"))]
+    #[track_caller]
     pub fn create_dynamic_ui_pattern(
         &self,
         config: coord_patterns::ui::DynamicUiConfig,
@@ -103,6 +106,7 @@ impl CoordinationModule {
     /// Those of [`register`](coord_patterns::pattern::IntegrationPatterns::register), and when
     /// `integration_patterns_enabled` or `event_flows_enabled` is off.
     #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
+    #[track_caller]
     pub fn create_service_lifecycle_pattern(
         &self,
         services: coord_patterns::services::Services,
@@ -112,6 +116,7 @@ impl CoordinationModule {
         Ok(services)
     }
 
+    #[track_caller]
     fn register_bundle(
         &self,
         pattern: impl Pattern + 'static,

@@ -90,31 +90,77 @@ impl CoordinationModule {
         Ok(self.orchestrator()?.start_workflow(workflow, input)?)
     }
 
-    /// Registers a pattern and enables it. Its handle says how it is and stops it; it is also
-    /// stopped with the module.
+    /// Registers a pattern and enables it, or does neither: one that could not start is configured
+    /// otherwise and given again. Its handle says how it is and stops it; it is also stopped with the
+    /// module.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, the pattern is registered, and not enabled.
+    /// Dropped before it is done, what the pattern has begun is aborted, and it is not registered.
     ///
     /// # Errors
     ///
-    /// Those of [`register`](coord_patterns::pattern::IntegrationPatterns::register) and
-    /// [`enable`](coord_patterns::pattern::IntegrationPatterns::enable), after which it stays
-    /// registered; and when `integration_patterns_enabled` is off.
+    /// Those of
+    /// [`register_and_enable`](coord_patterns::pattern::IntegrationPatterns::register_and_enable), and
+    /// when `integration_patterns_enabled` is off.
     ///
     /// # Panics
     ///
     /// Outside a tokio runtime.
     #[cfg(feature = "integration-patterns")]
-    pub async fn configure_integration_pattern(
+    #[track_caller]
+    pub fn configure_integration_pattern(
         &self,
         pattern: impl Pattern + 'static,
-    ) -> Result<PatternHandle, CoordinationError> {
+    ) -> impl Future<Output = Result<PatternHandle, CoordinationError>> + Send {
+        // In no closure: the place is to be the caller's.
+        let enabling = match self.patterns() {
+            Ok(patterns) => Ok(patterns.register_and_enable(pattern)),
+            Err(off) => Err(off),
+        };
+        async move { Ok(enabling?.await?) }
+    }
+
+    /// Registers an audit trail in this log, not enabled, and gives it back; what it records besides
+    /// `audit-log` is said in `describe`: [`AuditTrail::topic`](coord_patterns::audit::AuditTrail::topic).
+    /// It needs no flows and no settings of streams, only the registry of patterns.
+    ///
+    /// ```
+    /// # #[cfg(feature = "audit-trail")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::sync::Arc;
+    ///
+    /// use coordination::bus::{LocalBus, MemoryEventLog};
+    /// use coordination::patterns::audit::AuditConfig;
+    /// use coordination::{CoordinationConfig, CoordinationModule};
+    ///
+    /// let bus = Arc::new(LocalBus::new());
+    /// let module = CoordinationModule::start(bus, CoordinationConfig::default())?;
+    /// let log = Arc::new(MemoryEventLog::new());
+    /// let trail = module.create_audit_trail_pattern(log, AuditConfig::default(), |trail| trail)?;
+    /// module.patterns()?.enable("audit-trail").await?;
+    /// assert_eq!(trail.head().entries, 0);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "audit-trail"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`register`](coord_patterns::pattern::IntegrationPatterns::register), and when
+    /// `integration_patterns_enabled` is off.
+    #[cfg(feature = "audit-trail")]
+    #[track_caller]
+    pub fn create_audit_trail_pattern(
+        &self,
+        log: std::sync::Arc<dyn coord_bus::EventLog>,
+        config: coord_patterns::audit::AuditConfig,
+        describe: impl FnOnce(coord_patterns::audit::AuditTrail) -> coord_patterns::audit::AuditTrail,
+    ) -> Result<coord_patterns::audit::AuditTrail, CoordinationError> {
         let patterns = self.patterns()?;
-        let name = pattern.name().to_owned();
-        patterns.register(pattern)?;
-        Ok(patterns.enable(&name).await?)
+        Ok(patterns.create_audit_trail_pattern(log, config, describe)?)
     }
 
     /// Has the recovery manager look for errors of this pattern from now on.

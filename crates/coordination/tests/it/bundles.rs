@@ -6,8 +6,11 @@ use coordination::bus::vocabulary::{
     DASHBOARD_UPDATE, LOG_EVENTS, LogEvent, NOTIFICATION, SERVICE_LIFECYCLE, ServiceState,
     UI_UPDATE, UiChange, UiUpdate,
 };
-use coordination::bus::{Backoff, BoxFuture, BusExt, Failure, Subscriber, Timestamp};
+use coordination::bus::{
+    Backoff, BoxFuture, BusExt, Failure, MemoryEventLog, Subscriber, Timestamp,
+};
 use coordination::flow::{FlowState, builtin};
+use coordination::patterns::audit::{self, AuditConfig};
 use coordination::patterns::cli::{Command, InteractiveCliConfig};
 use coordination::patterns::monitoring::ProcessMonitoringConfig;
 use coordination::patterns::pattern::PatternState;
@@ -313,6 +316,46 @@ async fn a_bundle_whose_part_is_off_names_the_toggle() {
             "{refused}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_audit_trail_is_created_by_the_module_as_the_others_are() {
+    let stage = Stage::new();
+    let module = &stage.module;
+    let log = std::sync::Arc::new(MemoryEventLog::new());
+    let trail = module
+        .create_audit_trail_pattern(log.clone(), AuditConfig::default(), |trail| {
+            trail.topic(&NOTIFICATION)
+        })
+        .unwrap();
+    let listed = &module.patterns().unwrap().list()[0];
+    assert!(listed.registered_at.contains("bundles.rs"), "{listed:?}");
+    assert_eq!(module.system_health().active_patterns, 0);
+    within(module.patterns().unwrap().enable("audit-trail"))
+        .await
+        .unwrap();
+    let spec = ProcessSpec::shell("faulty", "exit 3");
+    let processes = module.processes().unwrap();
+    within(processes.run(&spec, &Stop::default()))
+        .await
+        .unwrap();
+    until(|| trail.head().entries == 1).await;
+    let account = module.shutdown(LONG).await;
+    assert!(account.is_complete(), "{account}");
+    let head = audit::verify(&*log, "audit", None).await.unwrap();
+    assert_eq!(head, trail.head());
+
+    let mut config = CoordinationConfig::default();
+    config.integration_patterns_enabled = false;
+    let off = CoordinationModule::start(stage.bus.clone(), config);
+    drop(stage.module);
+    let config = AuditConfig::default();
+    let refused = off
+        .unwrap()
+        .create_audit_trail_pattern(log, config, |trail| trail);
+    assert!(
+        matches!(&refused, Err(CoordinationError::SwitchedOff { toggle, .. }) if *toggle == "integration_patterns_enabled")
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coordination::bus::time::{Instant, sleep};
 use coordination::bus::{Backoff, Bus, BusExt, Publisher, Subscriber, Topic};
-use coordination::flow::EventFlow;
+use coordination::flow::{EventFlow, OnFailure};
 use coordination::patterns::process::ProcessSpec;
 use coordination::patterns::service::{Check, Probe, ServiceSpec};
 use coordination::recovery::ChildSpec;
@@ -180,6 +180,24 @@ async fn a_flow_that_was_aborted_makes_it_unhealthy() {
     drop(slow);
     assert_eq!(stage.told().await.1, "flow `numbers` has ended: aborted");
     assert_eq!(stage.health().0, HealthStatus::Unhealthy);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_that_stops_at_what_fails_makes_it_unhealthy_until_it_is_removed() {
+    let stage = Stage::new();
+    let choreographer = stage.module.choreographer().unwrap();
+    let flow = EventFlow::from(&IN).map(|number| 100 / *number).to(&OUT);
+    let flow = flow.named("numbers").on_failure(OnFailure::Stop);
+    choreographer.add_event_flow(flow).unwrap();
+    assert_eq!(stage.module.system_health().active_flows, 3);
+    let numbers = stage.bus.publisher(&IN).unwrap();
+    numbers.publish(0).await.unwrap();
+    assert_eq!(stage.told().await.1, "flow `numbers` has ended: failed");
+    assert_eq!(stage.health().0, HealthStatus::Unhealthy);
+    assert_eq!(stage.module.system_health().active_flows, 2);
+    let removed = choreographer.remove_event_flow("numbers", Duration::from_secs(1));
+    removed.await.unwrap();
+    assert_eq!(stage.health(), (HealthStatus::Healthy, Vec::new()));
 }
 
 #[tokio::test(start_paused = true)]

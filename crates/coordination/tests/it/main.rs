@@ -6,6 +6,7 @@ mod stage;
 mod parts;
 #[cfg(all(
     feature = "process-monitoring",
+    feature = "audit-trail",
     feature = "interactive-cli",
     feature = "dynamic-ui"
 ))]

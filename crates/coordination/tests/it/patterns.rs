@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use coordination::HealthStatus;
 use coordination::bus::{BoxFuture, BusExt, Failure, Topic};
 use coordination::patterns::pattern::{Pattern, PatternContext, PatternError, PatternState};
+use coordination::{CoordinationError, HealthStatus};
 
 use crate::stage::{Stage, no_task_is_left, until};
 
@@ -108,4 +108,54 @@ async fn a_name_that_is_taken_says_where() {
     let refused = patterns.register(Sum { stops: true }).unwrap_err();
     assert!(matches!(refused, PatternError::NameTaken { .. }));
     assert!(refused.to_string().contains("patterns.rs"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pattern_that_could_not_start_is_configured_otherwise_and_given_again() {
+    /// Follows a stream, if it is told of one.
+    struct Follower(Option<&'static str>);
+
+    impl Pattern for Follower {
+        fn name(&self) -> &str {
+            "follower"
+        }
+
+        fn start(&self, context: PatternContext) -> BoxFuture<'_, Result<(), Failure>> {
+            Box::pin(async move {
+                context.spawn("follow", std::future::pending());
+                match self.0 {
+                    Some(_) => Ok(()),
+                    None => Err(Failure::message("no stream was named").permanent()),
+                }
+            })
+        }
+    }
+
+    let stage = Stage::new();
+    let module = &stage.module;
+    let refused = module.configure_integration_pattern(Follower(None)).await;
+    let refused = refused.unwrap_err();
+    assert!(
+        refused.to_string().contains("no stream was named"),
+        "{refused}"
+    );
+    assert_eq!(module.system_health().active_patterns, 0);
+    let follower = module.configure_integration_pattern(Follower(Some("numbers")));
+    let handle = follower.await.unwrap();
+    assert_eq!(handle.state(), PatternState::Running);
+    assert_eq!(module.system_health().active_patterns, 1);
+    // A third of that name is told where the second was configured.
+    let refused = module.configure_integration_pattern(Follower(None)).await;
+    let refused = refused.unwrap_err();
+    assert!(
+        matches!(
+            &refused,
+            CoordinationError::Pattern(PatternError::NameTaken { .. })
+        ),
+        "{refused}"
+    );
+    assert_eq!(refused.to_string().matches("it/patterns.rs").count(), 2);
+    let account = module.shutdown(Duration::ZERO).await;
+    assert_eq!(account.to_string(), "pattern `follower` aborted: follow");
+    no_task_is_left().await;
 }

@@ -277,6 +277,11 @@ fn a_part_that_cannot_work_is_refused_when_it_is_made() {
         RateLimit::with_burst(1, seconds(1), 0).map(drop),
         RateLimit::new(100, Duration::from_nanos(50)).map(drop),
         coord_recovery::policy::RetryBudget::new(1.5, 3).map(drop),
+        coord_recovery::policy::RetryBudget::new(f64::NAN, 3).map(drop),
+        CircuitBreaker::builder("db")
+            .failure_rate_threshold(f64::INFINITY)
+            .build()
+            .map(drop),
         CircuitBreaker::builder("db")
             .failure_rate_threshold(0.0)
             .build()
