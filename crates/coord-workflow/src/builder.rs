@@ -365,7 +365,7 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
     ///
     /// It takes no place from steps that work, where they are limited. Of several steps that wait for
     /// the same name, each takes a signal of its own. What cannot be
-    /// read as a `T` fails the attempt.
+    /// read as a `T` fails the attempt, and is used up: another attempt waits for the next signal.
     pub fn signal<T>(mut self, name: impl Into<String>) -> Step<T>
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,

@@ -29,6 +29,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::outcome::{SkipReason, Status};
 use crate::plan::{Output, Plan, PlannedStep};
+use crate::signals::SignalNumber;
 use crate::{OnFailure, StepError};
 
 pub(crate) use admits::Refused;
@@ -46,6 +47,8 @@ pub(crate) enum Fact {
         error: StepError,
         /// What came with its last sign of life.
         heartbeat: Option<Arc<str>>,
+        /// The signal that it took, if that is what it waited for.
+        signal: Option<SignalNumber>,
         until: u64,
     },
     /// A step is done.
@@ -54,6 +57,8 @@ pub(crate) enum Fact {
         output: Output,
         /// The output as it is kept, in a run that is.
         kept: Option<Box<str>>,
+        /// The signal that it took, if that is what it waited for.
+        signal: Option<SignalNumber>,
         at: u64,
     },
     /// A part of a step is done, of so many: it is not done again by another attempt.
@@ -71,6 +76,8 @@ pub(crate) enum Fact {
     Failed {
         step: usize,
         error: StepError,
+        /// The signal that it took, if that is what it waited for.
+        signal: Option<SignalNumber>,
         at: u64,
     },
     /// The last attempt there is at a step failed, and the run is to wait for somebody to see to it.
@@ -79,6 +86,8 @@ pub(crate) enum Fact {
         error: StepError,
         /// What came with its last sign of life.
         heartbeat: Option<Arc<str>>,
+        /// The signal that it took, if that is what it waited for.
+        signal: Option<SignalNumber>,
         at: u64,
     },
     /// Somebody has: what is exhausted has all its attempts again.
@@ -105,6 +114,19 @@ pub(crate) enum Fact {
     /// It goes on after all: what failed, was stopped or undone is to be done, and so is this step,
     /// if one is given, and whatever comes after any of these.
     Retried { from: Option<usize>, at: u64 },
+}
+
+impl Fact {
+    /// The step that has come to the end of an attempt thereby, and the signal that this took.
+    pub(crate) fn took(&self) -> Option<(usize, Option<SignalNumber>)> {
+        match self {
+            Self::AttemptFailed { step, signal, .. }
+            | Self::Completed { step, signal, .. }
+            | Self::Failed { step, signal, .. }
+            | Self::Exhausted { step, signal, .. } => Some((*step, *signal)),
+            _ => None,
+        }
+    }
 }
 
 /// Where a step is.
@@ -386,6 +408,7 @@ impl Course {
                 error,
                 until,
                 heartbeat,
+                ..
             } => {
                 self.cut_off.remove(&step);
                 self.heartbeats
@@ -403,7 +426,9 @@ impl Course {
                 at,
                 ..
             } => self.apply_part(plan, (step, part, of), output, at),
-            Fact::Failed { step, error, at } => {
+            Fact::Failed {
+                step, error, at, ..
+            } => {
                 self.steps[step].error = Some(Box::new(error));
                 if !plan.steps[step].optional {
                     match plan.on_failure {
@@ -421,6 +446,7 @@ impl Course {
                 error,
                 heartbeat,
                 at,
+                ..
             } => {
                 self.cut_off.remove(&step);
                 self.heartbeats

@@ -218,7 +218,9 @@ impl Following {
                 };
                 (Some(*at), completed)
             }
-            Fact::Failed { step, error, at } => {
+            Fact::Failed {
+                step, error, at, ..
+            } => {
                 let failed = Transition::StepFailed {
                     step: id(step),
                     attempt: attempt(step),

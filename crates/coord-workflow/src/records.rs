@@ -16,6 +16,7 @@ use crate::fingerprint::KeptStep;
 use crate::outcome::Status;
 use crate::plan::{Output, Plan};
 use crate::shape::Shape;
+use crate::signals::SignalNumber;
 use crate::{Command, OnFailure, Parent, RecordFault, StepError};
 
 /// The version of the records.
@@ -94,6 +95,9 @@ struct AttemptFailed<'a> {
     error: KeptError,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     heartbeat: Option<&'a RawValue>,
+    /// The signal that it took, if it waited for one; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalNumber>,
     until: u64,
 }
 
@@ -102,6 +106,9 @@ struct Completed<'a> {
     #[serde(borrow)]
     step: Id<'a>,
     at: u64,
+    /// The signal that it took, if it waited for one; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalNumber>,
     #[serde(borrow)]
     output: &'a RawValue,
 }
@@ -122,6 +129,9 @@ struct Failed<'a> {
     #[serde(borrow)]
     step: Id<'a>,
     error: KeptError,
+    /// The signal that it took, if it waited for one; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalNumber>,
     at: u64,
 }
 
@@ -132,6 +142,9 @@ struct Exhausted<'a> {
     error: KeptError,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     heartbeat: Option<&'a RawValue>,
+    /// The signal that it took, if it waited for one; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalNumber>,
     at: u64,
 }
 
@@ -225,21 +238,34 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             step,
             error,
             heartbeat,
+            signal,
             until,
         } => {
             let failed = AttemptFailed {
                 step: id(step),
                 error: KeptError::of(error),
                 heartbeat: written(heartbeat.as_deref())?,
+                signal: *signal,
                 until: *until,
             };
             record(ATTEMPT_FAILED, &failed)
         }
-        Fact::Completed { step, kept, at, .. } => {
+        Fact::Completed {
+            step,
+            kept,
+            signal,
+            at,
+            ..
+        } => {
             let kept = kept.as_deref().unwrap_or("null");
             let output = serde_json::from_str(kept).map_err(RecordFault::Unwritable)?;
-            let (step, at) = (id(step), *at);
-            record(STEP_COMPLETED, &Completed { step, at, output })
+            let completed = Completed {
+                step: id(step),
+                at: *at,
+                signal: *signal,
+                output,
+            };
+            record(STEP_COMPLETED, &completed)
         }
         Fact::PartCompleted {
             step,
@@ -259,20 +285,32 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             };
             record(PART_COMPLETED, &completed)
         }
-        Fact::Failed { step, error, at } => {
-            let (step, error, at) = (id(step), KeptError::of(error), *at);
-            record(STEP_FAILED, &Failed { step, error, at })
+        Fact::Failed {
+            step,
+            error,
+            signal,
+            at,
+        } => {
+            let failed = Failed {
+                step: id(step),
+                error: KeptError::of(error),
+                signal: *signal,
+                at: *at,
+            };
+            record(STEP_FAILED, &failed)
         }
         Fact::Exhausted {
             step,
             error,
             heartbeat,
+            signal,
             at,
         } => {
             let exhausted = Exhausted {
                 step: id(step),
                 error: KeptError::of(error),
                 heartbeat: written(heartbeat.as_deref())?,
+                signal: *signal,
                 at: *at,
             };
             record(STEP_EXHAUSTED, &exhausted)
@@ -359,15 +397,20 @@ impl<'p> Reader<'p> {
                     step: self.place(failed.step)?,
                     error: failed.error.into_error(),
                     heartbeat: failed.heartbeat.map(|said| said.get().into()),
+                    signal: failed.signal,
                     until: failed.until,
                 }
             }
             STEP_COMPLETED => self.completed(payload)?,
             PART_COMPLETED => self.part_completed(payload)?,
             STEP_FAILED => {
-                let Failed { step, error, at } = parse(payload)?;
-                let (step, error) = (self.place(step)?, error.into_error());
-                Fact::Failed { step, error, at }
+                let failed: Failed = parse(payload)?;
+                Fact::Failed {
+                    step: self.place(failed.step)?,
+                    error: failed.error.into_error(),
+                    signal: failed.signal,
+                    at: failed.at,
+                }
             }
             STEP_EXHAUSTED => {
                 let exhausted: Exhausted = parse(payload)?;
@@ -375,6 +418,7 @@ impl<'p> Reader<'p> {
                     step: self.place(exhausted.step)?,
                     error: exhausted.error.into_error(),
                     heartbeat: exhausted.heartbeat.map(|said| said.get().into()),
+                    signal: exhausted.signal,
                     at: exhausted.at,
                 }
             }
@@ -402,14 +446,15 @@ impl<'p> Reader<'p> {
     }
 
     fn completed(&self, payload: &[u8]) -> Result<Fact, RecordFault> {
-        let Completed { step, at, output } = parse(payload)?;
-        let step = self.place(step)?;
-        let output = self.output(step, self.plan.steps[step].codec, output)?;
+        let completed: Completed = parse(payload)?;
+        let step = self.place(completed.step)?;
+        let output = self.output(step, self.plan.steps[step].codec, completed.output)?;
         Ok(Fact::Completed {
             step,
             output,
             kept: None,
-            at,
+            signal: completed.signal,
+            at: completed.at,
         })
     }
 

@@ -512,6 +512,7 @@ impl Settings {
             step,
             error: AttemptError::CutOff { times }.into(),
             heartbeat: None,
+            signal: None,
             at: before.as_nanos() as u64,
         });
         exhausted.collect()

@@ -423,6 +423,7 @@ fn completed(step: usize) -> Fact {
         step,
         output,
         kept: None,
+        signal: None,
         at: 2,
     }
 }
@@ -433,13 +434,19 @@ fn attempt_failed(step: usize) -> Fact {
         step,
         error,
         heartbeat: None,
+        signal: None,
         until: 3,
     }
 }
 
 fn failed(step: usize) -> Fact {
     let error = StepError::message("no");
-    Fact::Failed { step, error, at: 2 }
+    Fact::Failed {
+        step,
+        error,
+        signal: None,
+        at: 2,
+    }
 }
 
 // tidy: long, because it is one table, a row for each that may not happen.
@@ -528,6 +535,7 @@ fn what_is_refused_says_why_by_name() {
         step: 1,
         error,
         heartbeat: None,
+        signal: None,
         at: 4,
     };
     let held = [&to_b[..], std::slice::from_ref(&exhausted)].concat();

@@ -251,6 +251,7 @@ impl Step<'_> {
                 step,
                 error: error.clone(),
                 heartbeat: context.and_then(|context| context.heart().details()),
+                signal: run.signal_taken(step),
                 until: run.elapsed() + wait.as_nanos() as u64,
             };
             if run.happens(failed, retrying).await.is_err() {
@@ -303,6 +304,7 @@ impl Step<'_> {
             step: self.step,
             output,
             kept,
+            signal: self.run.signal_taken(self.step),
             at,
         }
     }
@@ -320,6 +322,7 @@ impl Step<'_> {
         Fact::Failed {
             step: self.step,
             error,
+            signal: self.run.signal_taken(self.step),
             at,
         }
     }
@@ -343,6 +346,7 @@ impl Step<'_> {
             step: self.step,
             error,
             heartbeat: context.and_then(|context| context.heart().details()),
+            signal: self.run.signal_taken(self.step),
             at,
         }
     }

@@ -13,6 +13,7 @@ use super::recorder::Recorder;
 use crate::course::{Course, Fact, Phase};
 use crate::outcome::Status;
 use crate::plan::{Output, Plan};
+use crate::signals::SignalNumber;
 
 /// A step under way that has had to wait. What it comes to is the fact that ends it.
 pub(super) struct Running {
@@ -226,6 +227,7 @@ impl Queue {
         plan: &Plan,
         step: usize,
         (output, kept): (Output, Option<Box<str>>),
+        signal: Option<SignalNumber>,
         at: u64,
     ) {
         self.leaves(plan, step);
@@ -235,6 +237,7 @@ impl Queue {
                 step,
                 output,
                 kept,
+                signal,
                 at,
             },
         );

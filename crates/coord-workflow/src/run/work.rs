@@ -171,7 +171,8 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
                         let mut queue = run.queue();
                         quiet = !run.is_heard();
                         if quiet {
-                            queue.complete(plan, step, done, now);
+                            let signal = run.signal_taken(step);
+                            queue.complete(plan, step, done, signal, now);
                             Ok((queue, false))
                         } else {
                             drop(queue);

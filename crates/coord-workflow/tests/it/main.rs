@@ -22,6 +22,7 @@ mod model;
 mod repeat;
 mod retrying;
 mod sequence;
+mod signalling;
 mod skipping;
 mod suspending;
 mod telling;
