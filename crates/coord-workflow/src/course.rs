@@ -29,6 +29,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::outcome::{SkipReason, Status};
 use crate::plan::{Output, Plan, PlannedStep};
+use crate::reason::Reason;
 use crate::signals::SignalNumber;
 use crate::{OnFailure, StepError};
 
@@ -44,7 +45,7 @@ pub(crate) enum Fact {
     /// It failed, and there will be another, not before this time.
     AttemptFailed {
         step: usize,
-        error: StepError,
+        error: Reason,
         /// What came with its last sign of life.
         heartbeat: Option<Arc<str>>,
         /// The signal that it took, if that is what it waited for.
@@ -75,7 +76,7 @@ pub(crate) enum Fact {
     /// run is stopped thereby.
     Failed {
         step: usize,
-        error: StepError,
+        error: Reason,
         /// The signal that it took, if that is what it waited for.
         signal: Option<SignalNumber>,
         at: u64,
@@ -83,7 +84,7 @@ pub(crate) enum Fact {
     /// The last attempt there is at a step failed, and the run is to wait for somebody to see to it.
     Exhausted {
         step: usize,
-        error: StepError,
+        error: Reason,
         /// What came with its last sign of life.
         heartbeat: Option<Arc<str>>,
         /// The signal that it took, if that is what it waited for.
@@ -104,7 +105,7 @@ pub(crate) enum Fact {
     /// It is undone.
     Undone { step: usize },
     /// It could not be undone.
-    UndoFailed { step: usize, error: StepError },
+    UndoFailed { step: usize, error: Reason },
     /// Who drove the run has left it as it is, in order: what is under way was stopped for that.
     Suspended,
     /// Somebody took up the run from who had it: what was under way is as if it had not begun.
@@ -415,7 +416,7 @@ impl Course {
                     .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
                 let record = &mut self.steps[step];
                 record.phase = Phase::Pausing;
-                record.error = Some(Box::new(error));
+                record.error = Some(Box::new(error.error));
                 record.ended = until;
             }
             Fact::PartCompleted {
@@ -429,7 +430,7 @@ impl Course {
             Fact::Failed {
                 step, error, at, ..
             } => {
-                self.steps[step].error = Some(Box::new(error));
+                self.steps[step].error = Some(Box::new(error.error));
                 if !plan.steps[step].optional {
                     match plan.on_failure {
                         _ if plan.stops_at(step) => {
@@ -453,7 +454,7 @@ impl Course {
                     .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
                 let record = &mut self.steps[step];
                 (record.phase, record.ended) = (Phase::Exhausted, at);
-                record.error = Some(Box::new(error));
+                record.error = Some(Box::new(error.error));
             }
             Fact::Continued { at } => self.try_anew(at, ready),
             Fact::Skipped { step, at, asked } => {
@@ -480,7 +481,7 @@ impl Course {
             Fact::Undone { step } => self.end_undoing(step, Phase::Undone),
             Fact::UndoFailed { step, error } => {
                 self.end_undoing(step, Phase::NotUndone);
-                self.steps[step].error = Some(Box::new(error));
+                self.steps[step].error = Some(Box::new(error.error));
             }
             Fact::Suspended => self.is_suspended = true,
             Fact::Claimed => self.take_back(plan, ready),

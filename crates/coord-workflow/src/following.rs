@@ -199,7 +199,7 @@ impl Following {
                 let retrying = Transition::StepRetrying {
                     step: id(step),
                     attempt: attempt(step),
-                    error: error.to_string(),
+                    error: error.words.to_string(),
                     wait: wait.try_into().unwrap_or_default(),
                 };
                 (None, retrying)
@@ -224,7 +224,7 @@ impl Following {
                 let failed = Transition::StepFailed {
                     step: id(step),
                     attempt: attempt(step),
-                    error: error.to_string(),
+                    error: error.words.to_string(),
                     duration: since(step, *at),
                     optional: self.plan.steps[*step].optional,
                 };
@@ -236,7 +236,7 @@ impl Following {
                 let exhausted = Transition::StepExhausted {
                     step: id(step),
                     attempt: attempt(step),
-                    error: error.to_string(),
+                    error: error.words.to_string(),
                     duration: since(step, *at),
                 };
                 (Some(*at), exhausted)
@@ -259,7 +259,7 @@ impl Following {
             }
             Fact::Undone { step } => (None, Transition::CompensationCompleted { step: id(step) }),
             Fact::UndoFailed { step, error } => {
-                let (step, error) = (id(step), error.to_string());
+                let (step, error) = (id(step), error.words.to_string());
                 (None, Transition::CompensationFailed { step, error })
             }
             Fact::Finished { at } => {

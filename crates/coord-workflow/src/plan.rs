@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -120,16 +121,19 @@ impl PlannedStep {
     ///
     /// # Errors
     ///
-    /// It cannot be written as JSON: that will not be better at another attempt.
+    /// It cannot be written as JSON, or to write it panics: that will not be better at another attempt.
     #[inline]
     pub(crate) fn keep(&self, output: &Output) -> Result<Option<Box<str>>, StepError> {
         let Some(codec) = &self.codec else {
             return Ok(None);
         };
-        let kept = (codec.encode)(output).map_err(AttemptError::unwritable);
-        Ok(Some(
-            kept.map_err(|error| StepError::from(error).permanent())?,
-        ))
+        // How a type is written is somebody's code, too; nothing of it is looked at after a panic.
+        let kept = catch_unwind(AssertUnwindSafe(|| (codec.encode)(output)));
+        let kept = match kept {
+            Ok(kept) => kept.map_err(|error| StepError::from(AttemptError::unwritable(error))),
+            Err(panic) => Err(StepError::panicked(&*panic)),
+        };
+        Ok(Some(kept.map_err(StepError::permanent)?))
     }
 
     /// Whether it takes one of the places that limits are about: one that only waits does not.

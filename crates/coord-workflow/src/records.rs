@@ -15,6 +15,7 @@ use crate::durable::Codec;
 use crate::fingerprint::KeptStep;
 use crate::outcome::Status;
 use crate::plan::{Output, Plan};
+use crate::reason::Reason;
 use crate::shape::Shape;
 use crate::signals::SignalNumber;
 use crate::{Command, OnFailure, Parent, RecordFault, StepError};
@@ -197,33 +198,27 @@ struct KeptError {
 }
 
 impl KeptError {
-    fn of(error: &StepError) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.cause().source();
-        while let Some(error) = source {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
-            source = error.source();
-        }
+    fn of(reason: &Reason) -> Self {
         Self {
-            message,
-            permanent: error.is_permanent(),
+            message: reason.words.to_string(),
+            permanent: reason.error.is_permanent(),
         }
     }
 
-    fn into_error(self) -> StepError {
+    fn into_reason(self) -> Reason {
         let error = StepError::message(self.message);
-        match self.permanent {
+        let error = match self.permanent {
             true => error.permanent(),
             false => error,
-        }
+        };
+        error.into()
     }
 }
 
 /// A fact, as it is written. `status` is how the run ends, for the last of them.
 pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, RecordFault> {
     let id = |step: &usize| &*plan.steps[*step].id;
-    let of_step = |step, at, error: Option<&StepError>| OfStep {
+    let of_step = |step, at, error: Option<&Reason>| OfStep {
         step: id(step),
         at,
         error: error.map(KeptError::of),
@@ -395,7 +390,7 @@ impl<'p> Reader<'p> {
                 let failed: AttemptFailed = parse(payload)?;
                 Fact::AttemptFailed {
                     step: self.place(failed.step)?,
-                    error: failed.error.into_error(),
+                    error: failed.error.into_reason(),
                     heartbeat: failed.heartbeat.map(|said| said.get().into()),
                     signal: failed.signal,
                     until: failed.until,
@@ -407,7 +402,7 @@ impl<'p> Reader<'p> {
                 let failed: Failed = parse(payload)?;
                 Fact::Failed {
                     step: self.place(failed.step)?,
-                    error: failed.error.into_error(),
+                    error: failed.error.into_reason(),
                     signal: failed.signal,
                     at: failed.at,
                 }
@@ -416,7 +411,7 @@ impl<'p> Reader<'p> {
                 let exhausted: Exhausted = parse(payload)?;
                 Fact::Exhausted {
                     step: self.place(exhausted.step)?,
-                    error: exhausted.error.into_error(),
+                    error: exhausted.error.into_reason(),
                     heartbeat: exhausted.heartbeat.map(|said| said.get().into()),
                     signal: exhausted.signal,
                     at: exhausted.at,
@@ -498,7 +493,7 @@ impl<'p> Reader<'p> {
             (UNDO_STARTED, _) => Fact::UndoStarted { step },
             (UNDONE, _) => Fact::Undone { step },
             (UNDO_FAILED, Some(error)) => {
-                let error = error.into_error();
+                let error = error.into_reason();
                 Fact::UndoFailed { step, error }
             }
             _ => {

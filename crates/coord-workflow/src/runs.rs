@@ -23,7 +23,7 @@ use crate::resume::{self, Kept, fault_of};
 use crate::run::{Beginning, End, Settings, Shared, Told, write};
 use crate::run_journal::{any_run, run_of};
 use crate::{
-    AttemptError, Durable, Parent, RecordFault, RunId, Workflow, WorkflowError,
+    AttemptError, Durable, Parent, RecordFault, RunId, StepError, Workflow, WorkflowError,
     WorkflowOrchestrator, fingerprint,
 };
 
@@ -510,7 +510,7 @@ impl Settings {
         let cut_off = course.cut_off().filter(|(_, times)| *times > max);
         let exhausted = cut_off.map(|(step, times)| Fact::Exhausted {
             step,
-            error: AttemptError::CutOff { times }.into(),
+            error: StepError::from(AttemptError::CutOff { times }).into(),
             heartbeat: None,
             signal: None,
             at: before.as_nanos() as u64,

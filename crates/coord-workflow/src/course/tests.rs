@@ -418,10 +418,9 @@ fn started(step: usize, attempt: u32) -> Fact {
 }
 
 fn completed(step: usize) -> Fact {
-    let output = Arc::new(Mutex::new(()));
     Fact::Completed {
         step,
-        output,
+        output: Arc::new(Mutex::new(())),
         kept: None,
         signal: None,
         at: 2,
@@ -429,10 +428,9 @@ fn completed(step: usize) -> Fact {
 }
 
 fn attempt_failed(step: usize) -> Fact {
-    let error = StepError::message("no");
     Fact::AttemptFailed {
         step,
-        error,
+        error: StepError::message("no").into(),
         heartbeat: None,
         signal: None,
         until: 3,
@@ -440,10 +438,9 @@ fn attempt_failed(step: usize) -> Fact {
 }
 
 fn failed(step: usize) -> Fact {
-    let error = StepError::message("no");
     Fact::Failed {
         step,
-        error,
+        error: StepError::message("no").into(),
         signal: None,
         at: 2,
     }
@@ -530,10 +527,9 @@ fn what_is_refused_says_why_by_name() {
     refused(&to_b, &undo(0), Refused::RunGoesOn);
     let continued = Fact::Continued { at: 5 };
     refused(&to_b, &continued, Refused::NothingExhausted);
-    let error = StepError::message("no");
     let exhausted = Fact::Exhausted {
         step: 1,
-        error,
+        error: StepError::message("no").into(),
         heartbeat: None,
         signal: None,
         at: 4,

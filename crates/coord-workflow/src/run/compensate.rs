@@ -11,6 +11,7 @@ use super::{End, Shared};
 use crate::StepError;
 use crate::course::Fact;
 use crate::error::AttemptError;
+use crate::reason::Reason;
 
 /// Undoes every completed step that can be undone, one after another. One that cannot is told of,
 /// and the rest are undone all the same.
@@ -42,7 +43,8 @@ pub(super) async fn all(run: &Arc<Shared>) -> Result<(), End> {
                 run.must_happen(Fact::Undone { step }, completed).await;
             }
             Err(error) => {
-                let text = error.to_string();
+                let error = Reason::from(error);
+                let text = error.words.to_string();
                 let failed = || Transition::CompensationFailed {
                     step: id(),
                     error: text,

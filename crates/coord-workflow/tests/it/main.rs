@@ -19,6 +19,7 @@ mod heartbeats;
 mod hooks;
 mod limits;
 mod model;
+mod panicking;
 mod repeat;
 mod retrying;
 mod sequence;
