@@ -118,7 +118,10 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
         self
     }
 
-    /// With another limit to undoing a run than [`DEFAULT_COMPENSATION_TIMEOUT`].
+    /// With another limit to undoing a run than [`DEFAULT_COMPENSATION_TIMEOUT`]. When the time is up, what
+    /// is being undone is told to stop, and has the [grace](Self::grace) if it listens; what is left then is
+    /// not begun, and counts as having failed with
+    /// [`AttemptError::TimedOut`](crate::AttemptError::TimedOut).
     #[must_use]
     pub fn compensation_timeout(mut self, timeout: Duration) -> Self {
         self.compensation_timeout = timeout;
