@@ -349,6 +349,9 @@ pub(crate) fn record(kind: &str, payload: &impl Serialize) -> Result<Record, Rec
 pub(crate) enum Entry {
     Claimed(Owner),
     Command(Command),
+    /// A command that is not known here. It is of a later version, and meant for that: who drives the run
+    /// ignores it as well.
+    Unknown,
     Fact(Fact),
 }
 
@@ -380,7 +383,7 @@ impl<'p> Reader<'p> {
         let fact = match &*stored.record.kind {
             RUN_STARTED => return Err(RecordFault::out_of_order("the run has begun")),
             RUN_CLAIMED => return parse(payload).map(Entry::Claimed),
-            COMMAND => return command(payload).map(Entry::Command),
+            COMMAND => return Ok(command(payload).map_or(Entry::Unknown, Entry::Command)),
             STEP_STARTED => {
                 let Attempt { step, attempt, at } = parse(payload)?;
                 let step = self.place(step)?;

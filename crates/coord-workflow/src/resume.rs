@@ -145,6 +145,7 @@ impl Kept {
                 self.told.follow(plan, command);
                 return Ok(());
             }
+            Entry::Unknown => return Ok(()),
             Entry::Claimed(owner) => {
                 self.owner = owner;
                 Fact::Claimed

@@ -447,6 +447,8 @@ impl Settings {
         claim: Claim<'_>,
     ) -> Result<Option<Run>, WorkflowError> {
         let plan = definition.plan;
+        // Before anything is kept: a run that cannot go on here is left to who can.
+        let limits = self.limits(definition)?;
         let fault = |record, source| fault_of(id, record, source);
         let decode = definition.decode.ok_or(RecordFault::NotDurable);
         let input = decode
@@ -459,6 +461,12 @@ impl Settings {
         let is_careful = kept.seems_to_kill();
         let mut course = kept.course;
         let mut told = kept.told;
+        // If a loss of power undoes a claim, nobody drives the run: then it is to be claimed again anyway.
+        // That it is retried is to be kept when this returns.
+        claiming = claiming.durably(match &claim.retried {
+            None => Durability::Process,
+            Some(_) => Durability::Disk,
+        });
         if let Some(retried) = claim.retried {
             told.begin_anew();
             let record = records::write(plan, &retried, course.status());
@@ -466,10 +474,7 @@ impl Settings {
             course.apply(plan, retried, |_| {});
         }
         let claimed = records::record(RUN_CLAIMED, &owner);
-        // If a loss of power undoes it, nobody drives the run: then it is to be claimed again anyway.
-        let claiming = claiming.durably(Durability::Process);
-        let mut claiming =
-            claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
+        claiming = claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
         let before = self.clock.now().duration_since(kept.started_at);
         let before = Duration::try_from(before).unwrap_or_default();
         course.apply(plan, Fact::Claimed, |_| {});
@@ -493,7 +498,7 @@ impl Settings {
             suspend: Some(suspend),
             told,
             is_careful,
-            limits: self.limits(definition)?,
+            limits,
             child_of: kept.child_of,
         };
         Ok(Some(self.keep(

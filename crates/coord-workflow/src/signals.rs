@@ -89,9 +89,14 @@ impl Signals {
 
     /// Whether there may be one more: who sends one is to ask.
     pub(crate) fn has_room(&self) -> bool {
+        self.has_room_beside(0)
+    }
+
+    /// The same, beside this many that are on their way.
+    pub(crate) fn has_room_beside(&self, coming: usize) -> bool {
         let state = self.state();
         let waiting = state.by_name.values().map(|named| named.waiting.len());
-        waiting.sum::<usize>() < MAX_SIGNALS
+        waiting.sum::<usize>() + coming < MAX_SIGNALS
     }
 
     /// Forgets one that was taken by a step before the run was interrupted.

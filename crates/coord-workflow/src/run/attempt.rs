@@ -255,7 +255,7 @@ impl Step<'_> {
                 error: error.clone(),
                 heartbeat: context.and_then(|context| context.heart().details()),
                 signal: run.signal_taken(step),
-                until: run.elapsed() + wait.as_nanos() as u64,
+                until: run.elapsed().saturating_add(in_nanos(wait)),
             };
             if run.happens(failed, retrying).await.is_err() {
                 return self.cancelled_after(attempt).await;
@@ -489,6 +489,11 @@ pub(super) async fn supervise<T>(
         AttemptError::Cancelled => Attempt::Cancelled,
         why => Attempt::Done(Err(why.into())),
     }
+}
+
+/// In nanoseconds, of which five hundred years are the most that is told.
+fn in_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How an attempt ended that came to its end by itself.

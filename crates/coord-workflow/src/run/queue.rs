@@ -268,7 +268,9 @@ impl Queue {
             asked: true,
         };
         let ends = self.suspended || self.course.stopped().is_some();
-        if ends || self.course.admits(plan, &asked).is_err() {
+        // There is none any more once the run has its outcome.
+        let is_there = step < self.course.steps().len();
+        if ends || !is_there || self.course.admits(plan, &asked).is_err() {
             return false;
         }
         let record = self.course.step(step);

@@ -17,6 +17,7 @@ mod exhausting;
 mod following;
 mod heartbeats;
 mod hooks;
+mod journalling;
 mod limits;
 mod model;
 mod panicking;
