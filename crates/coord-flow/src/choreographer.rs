@@ -1,18 +1,19 @@
 //! Who runs flows and stops them: [`EventChoreographer`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use coord_bus::time::{self, Clock, SystemClock};
 use coord_bus::vocabulary::ERROR_DETECTED;
-use coord_bus::{BoxFuture, Bus, BusExt, CancellationToken, TaskScope};
+use coord_bus::{BoxFuture, Bus, BusExt, TaskScope};
 
-use crate::arrows::way;
-use crate::course::{Course, Going, Replacement, Shape, SourceControl};
+use crate::arrows::{arrows, feeders, reached, way};
+use crate::course::{Course, Going, Replacement, Shape, SourceControl, Verdict};
 use crate::failure::Failures;
 use crate::options::{FlowOptions, OnFailure};
 use crate::run::{Run, Trip};
@@ -33,10 +34,20 @@ pub struct EventChoreographer {
     scope: TaskScope,
 }
 
-/// All flows of a choreographer, by name.
+/// All flows of a choreographer.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Flows(Arc<Mutex<Table>>);
+pub(crate) struct Flows(Arc<AllFlows>);
 
+#[derive(Debug, Default)]
+struct AllFlows {
+    table: Mutex<Table>,
+    /// How often something changed from where to where flows go.
+    changes: Arc<AtomicU64>,
+    /// The topics that `error-detected` feeds, and after how many changes that was found.
+    told: Mutex<Option<(u64, HashSet<String>)>>,
+}
+
+/// Flows by name.
 #[derive(Debug, Default)]
 struct Table {
     courses: BTreeMap<String, Arc<Course>>,
@@ -72,7 +83,8 @@ impl EventChoreographer {
     }
 
     /// Runs a flow, in one task, on the current tokio runtime. It takes what is published to its
-    /// source from now on.
+    /// source from now on, and nothing of what that retains: a flow that is removed and added again
+    /// handles no event twice.
     ///
     /// # Errors
     ///
@@ -93,7 +105,9 @@ impl EventChoreographer {
         let mut shape = shape(&mut *run, &options);
         table.check(&name, &shape)?;
         shape.sources = self.open(&name, &mut *run, &options, Vec::new())?;
-        let course = Arc::new(Course::new(&name, Arc::clone(&self.bus), shape));
+        let changes = Arc::clone(&self.flows().0.changes);
+        let course = Course::new(&name, Arc::clone(&self.bus), shape, changes);
+        let course = Arc::new(course);
         let trip = Trip {
             course: Arc::clone(&course),
             options,
@@ -107,6 +121,7 @@ impl EventChoreographer {
             drop(going);
         });
         table.courses.insert(name, course);
+        self.flows().changed();
         Ok(())
     }
 
@@ -140,7 +155,8 @@ impl EventChoreographer {
     /// from now on. What windows hold comes out before the change. What waits in a `zip` for its
     /// partner goes on in a `zip` of the new flow that pairs the same types from the same topics; where
     /// there is none, it is filtered out. If the old flow has not come
-    /// that far at the deadline, it goes on as it was.
+    /// that far at the deadline, it goes on as it was, but that its windows are empty: what they held
+    /// has come out.
     ///
     /// # Cancel safety
     ///
@@ -148,8 +164,9 @@ impl EventChoreographer {
     ///
     /// # Errors
     ///
-    /// [`FlowError::NotReplaced`] at the deadline; [`FlowError::UnknownFlow`] where there is none of
-    /// that name that runs; and as [`add_event_flow`](Self::add_event_flow).
+    /// [`FlowError::NotReplaced`] at the deadline; [`FlowError::Superseded`] at once when the flow is
+    /// asked to go on as yet another; [`FlowError::UnknownFlow`] where there is none of that name that
+    /// runs, and at once when it is asked to stop; and as [`add_event_flow`](Self::add_event_flow).
     pub async fn replace_event_flow(
         &self,
         flow: EventFlow,
@@ -160,44 +177,53 @@ impl EventChoreographer {
             options,
             mut run,
         } = flow;
-        let done = CancellationToken::new();
+        let verdict = Arc::new(Verdict::default());
         let course = {
             let table = self.flows().table();
+            if table.shut_down {
+                return Err(FlowError::ShutDown { name });
+            }
             let course = table.find(&name)?;
-            let mut shape = shape(&mut *run, &options);
+            let shape = shape(&mut *run, &options);
             table.check_loop(&name, &shape, Some(&course))?;
-            shape.sources =
-                self.open(&name, &mut *run, &options, course.shape().sources.clone())?;
             let replacement = Replacement {
                 run,
                 options,
                 shape: Arc::new(shape),
-                done: done.clone(),
+                verdict: Arc::clone(&verdict),
             };
-            if course.replace(replacement).is_some() {
+            let runs = course.replace(replacement, |replacement, handed| {
+                let opened = self.open(&name, &mut *replacement.run, &options, handed)?;
+                Arc::make_mut(&mut replacement.shape).sources = opened;
+                Ok::<_, FlowError>(())
+            })?;
+            if !runs {
                 return Err(FlowError::UnknownFlow { name });
             }
             course
         };
         let calling_off = CallingOff {
             course: &course,
-            done: &done,
+            verdict: &verdict,
         };
-        let switched = async {
+        let told = async {
             tokio::select! {
                 biased;
-                () = done.cancelled() => true,
-                () = course.gone.cancelled() => false,
+                () = verdict.done.cancelled() => {}
+                () = verdict.off.cancelled() => {}
             }
         };
-        let is_switched = time::timeout(deadline, switched).await;
+        let told = time::timeout(deadline, told).await;
         drop(calling_off);
-        match is_switched {
-            Ok(false) => Err(FlowError::UnknownFlow { name }),
-            // At the last moment, perhaps.
-            _ if done.is_cancelled() => Ok(()),
-            _ => Err(FlowError::NotReplaced { name, deadline }),
+        // At the last moment, perhaps.
+        if verdict.done.is_cancelled() {
+            return Ok(());
         }
+        Err(match told {
+            _ if course.is_over() => FlowError::UnknownFlow { name },
+            Ok(()) => FlowError::Superseded { name },
+            Err(_) => FlowError::NotReplaced { name, deadline },
+        })
     }
 
     /// Has a flow take nothing more from its sources, until [`resume_event_flow`] is called. What it
@@ -277,6 +303,7 @@ impl EventChoreographer {
             course.gone.cancelled().await;
         }
         self.flows().table().forget(&course);
+        self.flows().changed();
         Ok(course.report(&self.bus.stats()))
     }
 
@@ -292,14 +319,15 @@ impl EventChoreographer {
         course.abort();
         table.forget(&course);
         drop(table);
+        self.flows().changed();
         Ok(course.report(&self.bus.stats()))
     }
 
     /// Stops all flows, each when it has handled what has been published to its sources, and in the
     /// order of the arrows: a flow is asked to stop when those that feed it have. A loop is cut: its
     /// flows are asked together, and what they publish to each other after that goes nowhere. What
-    /// has not stopped by the deadline is aborted. After that no flow can be added; all are still
-    /// listed.
+    /// has not stopped by the deadline is aborted. From its first poll on no flow is added or replaced
+    /// ([`FlowError::ShutDown`]); all are still listed.
     ///
     /// # Cancel safety
     ///
@@ -308,13 +336,18 @@ impl EventChoreographer {
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.flows().table().shut_down = true;
         let courses = self.flows().courses();
-        let shapes: Vec<_> = courses.iter().map(|course| course.shape()).collect();
-        let draining = courses.iter().zip(&shapes).map(|(course, shape)| {
-            let feeders = courses.iter().zip(&shapes);
-            let feeders = feeders.filter(|(_, feeder)| feeds(feeder, shape, &shapes));
-            drain(course, feeders.map(|(feeder, _)| feeder).collect())
-        });
-        let all = all(draining.collect());
+        let all = async {
+            let shapes: Vec<_> = courses.iter().map(|course| course.shape()).collect();
+            let feeders = feeders(&shapes).into_iter().map(|feeders| {
+                let feeders = feeders.into_iter();
+                feeders.map(|feeder| &courses[feeder]).collect()
+            });
+            let draining = courses.iter().zip(feeders);
+            all(draining
+                .map(|(course, feeders)| drain(course, feeders))
+                .collect())
+            .await;
+        };
         // What is not done in time is seen from the reports.
         let _ = time::timeout(deadline, all).await;
         for course in &courses {
@@ -342,26 +375,6 @@ fn shape(run: &mut dyn Run, options: &FlowOptions) -> Shape {
     shape
 }
 
-/// Whether one flow feeds another that does not feed it in turn.
-fn feeds(feeder: &Shape, fed: &Shape, all: &[Arc<Shape>]) -> bool {
-    let comes_back = || {
-        let arrows = all
-            .iter()
-            .flat_map(|shape| shape.arrows())
-            .collect::<Vec<_>>();
-        let pairs = fed
-            .all_to()
-            .flat_map(|to| feeder.from.iter().map(move |from| (to, from)));
-        pairs
-            .into_iter()
-            .any(|(to, from)| way(arrows.iter().copied(), to, from).is_some())
-    };
-    feeder
-        .all_to()
-        .any(|to| fed.from.iter().any(|from| from == to))
-        && !comes_back()
-}
-
 /// Waits for the flows that feed this one to be gone, asks it to stop, and waits for that.
 fn drain<'a>(course: &'a Arc<Course>, feeders: Vec<&'a Arc<Course>>) -> BoxFuture<'a, ()> {
     Box::pin(async move {
@@ -376,12 +389,12 @@ fn drain<'a>(course: &'a Arc<Course>, feeders: Vec<&'a Arc<Course>>) -> BoxFutur
 /// Calls a replacement off, if it has not happened.
 struct CallingOff<'a> {
     course: &'a Course,
-    done: &'a CancellationToken,
+    verdict: &'a Arc<Verdict>,
 }
 
 impl Drop for CallingOff<'_> {
     fn drop(&mut self) {
-        self.course.call_off(self.done);
+        self.course.call_off(self.verdict);
     }
 }
 
@@ -398,12 +411,25 @@ async fn all(mut futures: Vec<BoxFuture<'_, ()>>) {
 }
 
 impl Flows {
-    /// Whether what is published to one topic comes to one of the others, as far as flows carry it.
-    pub(crate) fn are_joined(&self, from: &str, to: &[String]) -> bool {
+    /// Whether what is told of failures comes to one of these topics, as far as flows carry it.
+    pub(crate) fn are_told(&self, topics: &[String]) -> bool {
+        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read before the flows are: what changes meanwhile is seen the next time.
+        let changes = self.0.changes.load(Ordering::Acquire);
+        if let Some((known_at, reached)) = &*told
+            && *known_at == changes
+        {
+            return topics.iter().any(|topic| reached.contains(topic));
+        }
         let shapes = self.table().shapes(None);
-        let arrows: Vec<_> = shapes.iter().flat_map(|shape| shape.arrows()).collect();
-        let joined = |to: &String| way(arrows.iter().copied(), from, to).is_some();
-        to.iter().any(joined)
+        let reached = reached(&shapes, ERROR_DETECTED.name());
+        let are_told = topics.iter().any(|topic| reached.contains(topic));
+        *told = Some((changes, reached));
+        are_told
+    }
+
+    fn changed(&self) {
+        self.0.changes.fetch_add(1, Ordering::Release);
     }
 
     fn courses(&self) -> Vec<Arc<Course>> {
@@ -411,17 +437,18 @@ impl Flows {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let table = self.0.table.lock();
+        table.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Table {
-    /// All shapes, but that of one.
+    /// All shapes, those of flows on their way to another too, but those of one.
     fn shapes(&self, without: Option<&Arc<Course>>) -> Vec<Arc<Shape>> {
         let is_meant =
             |course: &&Arc<Course>| without.is_none_or(|without| !Arc::ptr_eq(course, without));
         let courses = self.courses.values().filter(is_meant);
-        courses.map(|course| course.shape()).collect()
+        courses.flat_map(|course| course.shapes()).collect()
     }
 
     fn find(&self, name: &str) -> Result<Arc<Course>, FlowError> {
@@ -463,10 +490,10 @@ impl Table {
         }
         let shapes = self.shapes(instead_of);
         let waits = shapes.iter().filter(|shape| !shape.may_loop);
-        let arrows: Vec<_> = waits.flat_map(|shape| shape.arrows()).collect();
+        let arrows = arrows(waits.flat_map(|shape| shape.arrows()));
         let pairs = shape.arrows();
         let back = pairs.filter_map(|(from, to)| {
-            let back = way(arrows.iter().copied(), to, from)?;
+            let back = way(&arrows, to, from)?;
             Some([from].into_iter().chain(back).collect::<Vec<_>>())
         });
         match back.min_by_key(Vec::len) {

@@ -21,6 +21,9 @@ pub(crate) struct Course {
     pub(crate) latencies: Latencies,
     since: Instant,
     state: Mutex<State>,
+    /// Counts how often some flow of its choreographer came, went, or changed from where to where it
+    /// goes: after it has.
+    changes: Arc<AtomicU64>,
     /// Counts what is asked of the flow, so that its task sees that something was.
     asked: AtomicU64,
     sleeper: Mutex<Option<Waker>>,
@@ -44,6 +47,8 @@ pub(crate) struct Shape {
     pub(crate) to: Vec<String>,
     /// Where dead letters go, if they do.
     pub(crate) dead_letters: Vec<String>,
+    /// Where it tells of what fails.
+    pub(crate) faults: Vec<String>,
     /// Whether it may close a loop, as it never waits for itself.
     pub(crate) may_loop: bool,
     pub(crate) sources: Vec<Arc<SourceControl>>,
@@ -53,7 +58,12 @@ impl Shape {
     /// Everywhere that it publishes to.
     pub(crate) fn all_to(&self) -> impl Iterator<Item = &str> {
         let to = self.to.iter().chain(&self.dead_letters);
-        to.map(String::as_str)
+        to.chain(&self.faults).map(String::as_str)
+    }
+
+    /// Everywhere that it takes from or publishes to.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        self.from.iter().map(String::as_str).chain(self.all_to())
     }
 
     /// From each of its sources to everywhere that it publishes to.
@@ -68,8 +78,16 @@ pub(crate) struct Replacement {
     pub(crate) run: Box<dyn Run>,
     pub(crate) options: FlowOptions,
     pub(crate) shape: Arc<Shape>,
+    pub(crate) verdict: Arc<Verdict>,
+}
+
+/// What has become of a replacement, and which one it is.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
     /// Cancelled when the flow has gone on with it.
     pub(crate) done: CancellationToken,
+    /// Cancelled when it will not.
+    pub(crate) off: CancellationToken,
 }
 
 /// What a flow does that has come to the end of what it was to take.
@@ -109,6 +127,8 @@ pub(crate) fn take_back(count: &AtomicU64, less: u64) {
 #[derive(Debug)]
 pub(crate) struct SourceControl {
     topic: String,
+    /// The sequence of the last event that had been published before it subscribed.
+    before: u64,
     /// The sequence of the last event that was taken, or of one before the first.
     taken: AtomicU64,
     /// The sequence of the last event to be taken for now.
@@ -122,9 +142,11 @@ pub(crate) struct SourceControl {
 impl SourceControl {
     /// Of a source that has not subscribed yet.
     pub(crate) fn of(topic: &str, bus: &dyn Bus) -> Self {
+        let before = published(&bus.stats(), topic);
         Self {
             topic: topic.to_owned(),
-            taken: AtomicU64::new(published(&bus.stats(), topic)),
+            before,
+            taken: AtomicU64::new(before),
             limit: AtomicU64::new(u64::MAX),
             last: AtomicU64::new(u64::MAX),
             closed: AtomicBool::new(false),
@@ -150,14 +172,23 @@ impl SourceControl {
         self.taken.store(sequence, Ordering::Release);
     }
 
-    /// There is nothing more up to its limit, or at all. Whatever else was counted there was not
+    /// There is nothing more up to this limit, or at all. Whatever else was counted there was not
     /// for this subscriber.
-    pub(crate) fn exhaust(&self, closed: bool) {
+    pub(crate) fn exhaust(&self, limit: u64, closed: bool) {
         self.closed.store(closed, Ordering::Release);
-        let limit = self.limit();
         if limit != u64::MAX {
             self.take(limit.max(self.taken()));
         }
+    }
+
+    /// Whether an event was published before it subscribed: one that the topic retains.
+    pub(crate) fn is_retained(&self, sequence: u64) -> bool {
+        sequence <= self.before
+    }
+
+    /// Whether the topic is closed and everything was taken.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Takes what it likes, or nothing for now.
@@ -179,7 +210,7 @@ impl SourceControl {
     }
 
     fn left(&self, topics: &[TopicStats]) -> u64 {
-        if self.closed.load(Ordering::Acquire) {
+        if self.is_closed() {
             return 0;
         }
         // Read before what was taken is: so none seems to have taken more than there was.
@@ -190,7 +221,12 @@ impl SourceControl {
 }
 
 impl Course {
-    pub(crate) fn new(name: &str, bus: Arc<dyn Bus>, shape: Shape) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        bus: Arc<dyn Bus>,
+        shape: Shape,
+        changes: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             name: name.into(),
             bus,
@@ -203,6 +239,7 @@ impl Course {
                 shape: Arc::new(shape),
                 replacement: None,
             }),
+            changes,
             asked: AtomicU64::new(0),
             sleeper: Mutex::default(),
             abort: CancellationToken::new(),
@@ -216,6 +253,14 @@ impl Course {
 
     pub(crate) fn shape(&self) -> Arc<Shape> {
         Arc::clone(&self.state().shape)
+    }
+
+    /// From where to where it goes, and will go if it is to go on as another.
+    pub(crate) fn shapes(&self) -> impl Iterator<Item = Arc<Shape>> + use<> {
+        let state = self.state();
+        let next = state.replacement.as_ref();
+        let next = next.map(|replacement| Arc::clone(&replacement.shape));
+        [Arc::clone(&state.shape)].into_iter().chain(next)
     }
 
     /// How often something was asked of it.
@@ -281,8 +326,7 @@ impl Course {
             self.stop_sources(&state.shape);
         }
         drop(state);
-        // Outside the lock: it has subscribers.
-        drop(replacement);
+        self.refuse(replacement);
         self.wake();
     }
 
@@ -292,61 +336,75 @@ impl Course {
         self.abort.cancel();
     }
 
-    /// Asks it to go on with another definition once it has brought to an end what it has in hand.
-    /// What is shared with that it takes no more of; of its other sources it takes what has been
-    /// published by now. Gives back what cannot be done, as the flow does not run.
-    pub(crate) fn replace(&self, replacement: Replacement) -> Option<Replacement> {
+    /// Whether it has been asked to stop, or has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state().flow != FlowState::Running
+    }
+
+    /// Asks it to go on with another definition once it has brought to an end what it has in hand:
+    /// one that is opened with the sources of the flow as it is. What is shared with that it takes no
+    /// more of; of its other sources it takes what has been published by now. Whether that can be
+    /// done: whether the flow runs.
+    pub(crate) fn replace<X>(
+        &self,
+        mut replacement: Replacement,
+        open: impl FnOnce(&mut Replacement, Vec<Arc<SourceControl>>) -> Result<(), X>,
+    ) -> Result<bool, X> {
         let mut state = self.state();
         if state.flow != FlowState::Running {
-            return Some(replacement);
+            return Ok(false);
         }
+        // Under the lock: the flow must not go on as yet another meanwhile, which has other sources.
+        open(&mut replacement, state.shape.sources.clone())?;
         let topics = self.bus.stats();
         for source in &state.shape.sources {
             let goes_on = |other: &Arc<SourceControl>| Arc::ptr_eq(other, source);
             match replacement.shape.sources.iter().any(goes_on) {
-                true => source.hold(true),
+                // One that is to be replaced already may have been about to stop at some event.
+                true => source.go_on(true),
                 false => source.stop(&topics),
             }
         }
         let before = state.replacement.replace(replacement);
         drop(state);
-        drop(before);
+        self.refuse(before);
+        self.changed();
         self.wake();
-        None
+        Ok(true)
     }
 
-    /// Goes on as it is, if it has not gone on with the other definition yet.
-    pub(crate) fn call_off(&self, done: &CancellationToken) {
+    /// Goes on as it is, if it has not gone on with this other definition yet, nor has been asked to
+    /// with a third.
+    pub(crate) fn call_off(&self, verdict: &Arc<Verdict>) {
         let mut state = self.state();
-        if done.is_cancelled() {
+        let is_meant = |other: &mut Replacement| Arc::ptr_eq(&other.verdict, verdict);
+        let Some(replacement) = state.replacement.take_if(is_meant) else {
             return;
-        }
-        let replacement = state.replacement.take();
-        if replacement.is_some() {
-            let paused = state.paused;
-            let sources = state.shape.sources.iter();
-            sources.for_each(|source| source.go_on(paused));
-        }
+        };
+        let paused = state.paused;
+        let sources = state.shape.sources.iter();
+        sources.for_each(|source| source.go_on(paused));
         drop(state);
-        drop(replacement);
+        self.refuse(Some(replacement));
         self.wake();
     }
 
-    /// All sources have come to their ends, and nothing is held.
-    pub(crate) fn at_end(&self) -> AtEnd {
+    /// All sources have come to their ends, and nothing is held; for good where those that it needs
+    /// are closed.
+    pub(crate) fn at_end(&self, is_closed: bool) -> AtEnd {
         let mut state = self.state();
         if let Some(replacement) = state.replacement.take() {
             state.shape = Arc::clone(&replacement.shape);
             let paused = state.paused;
             let sources = state.shape.sources.iter();
             sources.for_each(|source| source.go_on(paused));
-            replacement.done.cancel();
+            self.changed();
+            replacement.verdict.done.cancel();
             return AtEnd::Switch(replacement);
         }
-        let is_closed = |source: &Arc<SourceControl>| source.closed.load(Ordering::Acquire);
         match state.flow {
             FlowState::Draining => AtEnd::Over(FlowState::Drained),
-            _ if state.shape.sources.iter().any(is_closed) => AtEnd::Over(FlowState::SourceClosed),
+            _ if is_closed => AtEnd::Over(FlowState::SourceClosed),
             _ => AtEnd::GoOn,
         }
     }
@@ -362,7 +420,19 @@ impl Course {
         state.flow = how;
         let replacement = state.replacement.take();
         drop(state);
-        drop(replacement);
+        self.refuse(replacement);
+    }
+
+    /// Says that it will not go on with this. Outside its lock: it has subscribers.
+    fn refuse(&self, replacement: Option<Replacement>) {
+        if let Some(replacement) = replacement {
+            self.changed();
+            replacement.verdict.off.cancel();
+        }
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     fn stop_sources(&self, shape: &Shape) {

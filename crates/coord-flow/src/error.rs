@@ -12,8 +12,8 @@ use crate::MAX_FLOWS;
 pub enum FlowError {
     /// It would feed itself.
     #[error(
-        "flow `{name}` was not added: it would close the loop {}, and wait for itself for ever \
-         once that is full; end the loop at one of these topics, or let the flow `allow_loop`", path.join(" → ")
+        "flow `{name}` was not added: it would close the loop {}, and feed itself for ever, or \
+         wait for itself once that is full; end the loop at one of these topics, or let the flow `allow_loop`", path.join(" → ")
     )]
     Loop {
         /// The flow.
@@ -57,8 +57,19 @@ pub enum FlowError {
         /// The deadline.
         deadline: Duration,
     },
+    /// A flow was asked to go on as another before it had come to this one.
+    #[error(
+        "flow `{name}` was not replaced: it was asked to go on as yet another definition before it \
+         came to this one"
+    )]
+    Superseded {
+        /// The flow.
+        name: String,
+    },
     /// The choreographer was shut down.
-    #[error("flow `{name}` was not added: its choreographer was shut down")]
+    #[error(
+        "flow `{name}` was not added, nor takes another's place: its choreographer was shut down"
+    )]
     ShutDown {
         /// The flow.
         name: String,

@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use coord_bus::Publisher;
 use coord_bus::time::Clock;
-use coord_bus::vocabulary::{ERROR_DETECTED, ErrorDetected, Severity};
+use coord_bus::vocabulary::{ErrorDetected, Severity};
+use coord_bus::{Publisher, catch};
 
 use crate::choreographer::Flows;
 use crate::course::{Course, add};
@@ -26,7 +26,7 @@ impl Failures {
     /// Tells that something failed, unless the report would come back to the flow.
     pub(crate) fn tell(&self, course: &Course, kind: &str, message: String) {
         let shape = course.shape();
-        if self.flows.are_joined(ERROR_DETECTED.name(), &shape.from) {
+        if self.flows.are_told(&shape.from) {
             return;
         }
         // Nobody may wait here: a full topic loses the event, and the count stays.
@@ -78,8 +78,9 @@ impl Failures {
         original: Option<Arc<dyn Original>>,
     ) -> ControlFlow<FlowState> {
         let told = self.begin(course, &failed, original.as_ref());
+        // What panics when it is sent becomes none.
         if let (OnFailure::DeadLetter, Some(original)) = (then, original)
-            && original.become_dead_letter(told).await
+            && let Ok(true) = catch(original.become_dead_letter(told)).await
         {
             add(&course.counts.dead, 1);
         }

@@ -42,7 +42,8 @@ pub struct EventFlow {
 }
 
 impl EventFlow {
-    /// Begins a flow that takes every event of this topic.
+    /// Begins a flow that takes every event that is published to this topic once it has been added.
+    /// What the topic [retains](Topic::retain) from before is for subscribers, not for flows.
     pub fn from<E: Event>(topic: &Topic<E>) -> FlowSource<E> {
         FlowSource::new(topic.clone())
     }
@@ -76,6 +77,8 @@ impl EventFlow {
     /// Lets the flow feed itself, directly or around a ring of flows: an event goes round at most
     /// `hops` times, by count of the flows with such a bound that it has come through, and then
     /// fails ([`OnFailure`]). By default a flow that closes a loop is refused.
+    /// Dead letters and faults carry that count on, as flows do; what a stage or a handler publishes by
+    /// itself does not.
     ///
     /// A loop that is full does not stand still: this flow goes on taking events while it waits for
     /// its sink, up to 1024 that it holds meanwhile, and fails what comes beyond that. Its dead

@@ -11,8 +11,10 @@ use crate::{FlowReport, FlowState};
 /// All flows of a choreographer, and how much goes through them:
 /// [`EventChoreographer::graph`](crate::EventChoreographer::graph).
 ///
-/// As text ([`Display`]) it is plain ASCII, a line for each flow. In the other forms topics are
-/// nodes and flows are arrows; where events became dead letters there is a dashed one.
+/// As text ([`Display`]) it is a line for each flow, in ASCII but for names: one that was not
+/// [`named`](crate::EventFlow::named) has a `→`. In the other forms topics are nodes and flows are
+/// arrows; where events became dead letters there is a dashed one. Which of several sources these came
+/// from is not counted: a dashed arrow leaves each, with the number of all.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

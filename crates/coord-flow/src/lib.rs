@@ -69,7 +69,8 @@
 //! # Promises
 //!
 //! **Loss.** A flow takes every event that is accepted by its sources after it was added, in order,
-//! unless it asks for another [`Overflow`](coord_bus::Overflow). Each is published, filtered out,
+//! unless it asks for another [`Overflow`](coord_bus::Overflow); of what a topic retains from before,
+//! as one of dead letters does, it takes nothing. Each is published, filtered out,
 //! merged into something, or failed, and counted as such, with what is made of it beyond one for one:
 //! [`FlowStats`]. While its sink is full a flow waits, and so, once its source is full, do the
 //! publishers of its source: memory stays flat. What windows and `enrich` hold is bounded, and comes
@@ -87,10 +88,13 @@
 //! letters a flow waits. A flow that `error-detected` feeds, directly or through others, does not
 //! tell it of its own failures, for its reports would come back to it.
 //!
-//! **Loops.** A flow that would feed itself, directly or around a ring of flows, dead letters
-//! included, is refused: when full it would wait for itself for ever. With
-//! [`allow_loop`](EventFlow::allow_loop) it is not, and waits for nobody in a way that others wait
-//! for. Only flows of one choreographer are looked at.
+//! **Loops.** A flow that would feed itself, directly or around a ring of flows, dead letters and
+//! faults included, is refused: it would feed itself for ever, or wait for itself once that is full.
+//! With [`allow_loop`](EventFlow::allow_loop) it is not, and waits for nobody in a way that others
+//! wait for. A definition that a flow is to go on as counts from when that is asked. Only flows of one
+//! choreographer are looked at; no arrow is what a stage publishes by itself, what a handler or
+//! another subscriber does between two topics, and that flows tell `error-detected` of what fails,
+//! which is cut as said above.
 //!
 //! **Changes.** A flow that is paused takes nothing and loses nothing. One that is replaced hands its
 //! place in its sources on, and what waits in a `zip` for its partner, so that no event is lost or

@@ -1,5 +1,6 @@
 //! Where what is in a flow came from: an event of one of its sources.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use coord_bus::time::Instant;
@@ -54,10 +55,15 @@ fn caused_by<U>(envelope: Envelope<U>, cause: Meta<'_>) -> Envelope<U> {
     if let Some(id) = cause.correlation_id() {
         envelope = envelope.correlation_id(id);
     }
-    if let Some(hops) = cause.header(HOPS) {
-        envelope = envelope.header(HOPS, hops);
+    with_hops(envelope, cause)
+}
+
+/// With the count of its cause, so that no way round a loop is without it.
+fn with_hops<U>(envelope: Envelope<U>, cause: Meta<'_>) -> Envelope<U> {
+    match cause.header(HOPS) {
+        Some(hops) => envelope.header(HOPS, hops),
+        None => envelope,
     }
-    envelope
 }
 
 /// What is told of a failure.
@@ -144,8 +150,10 @@ impl<E: Event> Original for Taken<E> {
                 told.failure,
             ));
             self.meta().cause().mark(&mut fault);
-            // News: a full topic loses it.
-            let _ = faults.try_publish_with(fault);
+            let fault = with_hops(fault, self.meta());
+            // News: a full topic loses it, and so does what panics when it is sent.
+            let publish = || faults.try_publish_with(fault).is_ok();
+            let _ = catch_unwind(AssertUnwindSafe(publish));
         }
     }
 
@@ -161,8 +169,11 @@ impl<E: Event> Original for Taken<E> {
 
     fn try_become_dead_letter(&self, told: &Told<'_>) -> bool {
         let letter = self.dead_letter(told);
-        let dead_letters = self.outlets.dead_letters.as_ref();
-        dead_letters.is_some_and(|dead_letters| dead_letters.try_publish_with(letter).is_ok())
+        let Some(dead_letters) = &self.outlets.dead_letters else {
+            return false;
+        };
+        let publish = || dead_letters.try_publish_with(letter).is_ok();
+        catch_unwind(AssertUnwindSafe(publish)).unwrap_or(false)
     }
 }
 
@@ -173,6 +184,6 @@ impl<E: Event> Taken<E> {
         let letter = DeadLetter::new(event, handler, told.attempts, told.failure);
         let mut letter = Envelope::new(letter);
         self.meta().cause().mark(&mut letter);
-        letter
+        with_hops(letter, self.meta())
     }
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::future::poll_fn;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -27,7 +27,7 @@ use crate::stage::{Failed, Half, Handed, Label, Opening, Part, Pulled, Stage, Wa
 const LOOP_HELD_MAX: usize = 1024;
 
 /// The most that is taken before others are let run, by what needs not wait for its source.
-const AT_ONCE_MAX: usize = 128;
+pub(crate) const AT_ONCE_MAX: usize = 128;
 
 /// A flow, whatever its types.
 pub(crate) trait Run: Send {
@@ -96,6 +96,7 @@ impl<S: Stage<Out: Event>> Run for Flow<S> {
             if let Part::Source(source) = part {
                 shape.from.push(source.topic().to_owned());
                 shape.dead_letters.push(source.dead_letter_topic());
+                shape.faults.push(source.fault_topic());
             }
         });
         let to = self.sinks.topics.iter().map(Topic::name);
@@ -164,7 +165,7 @@ impl<S: Stage<Out: Event>> Driver<S> {
                 Turn::Refused(refused, origin) => hand.refused(&refused, origin).await,
                 Turn::Several => ControlFlow::Continue(()),
                 Turn::Failed(failed) => hand.fail(failed).await,
-                Turn::End => match hand.way.course.at_end() {
+                Turn::End => match hand.way.course.at_end(hand.stages.is_closed()) {
                     AtEnd::Over(state) => {
                         hand.part();
                         return Ended::Over(state);
@@ -177,6 +178,7 @@ impl<S: Stage<Out: Event>> Driver<S> {
                 },
             };
             while then.is_continue()
+                && hand.ended.is_none()
                 && let Some(ready) = hand.waiting.pop_front()
             {
                 let publishing = sinks[ready.to].publish_with(ready.envelope);
@@ -226,6 +228,15 @@ enum Turn<'a, U> {
     Several,
     Failed(Box<Failed>),
     End,
+}
+
+/// What has become of an item for which there was no room.
+enum Sent<U> {
+    Yes,
+    Refused(Refused<Envelope<U>>),
+    Failed(Box<Failed>),
+    /// The flow has ended, in this way: it is left.
+    GivenUp(FlowState),
 }
 
 type Publishing<'a, U> = Publish<'a, U, Envelope<U>>;
@@ -297,25 +308,35 @@ impl<S: Stage<Out: Event>> Hand<S> {
         }
     }
 
-    /// Waits for room; and meanwhile goes on with what is held, and in a loop takes more.
+    /// Waits for room; and meanwhile goes on with what is held, and in a loop takes more, until
+    /// something fails at which the flow ends.
     async fn publish(
         &mut self,
         mut publishing: Publishing<'_, S::Out>,
         origin: Origin,
     ) -> ControlFlow<FlowState> {
-        let published = poll_fn(|cx| match Pin::new(&mut publishing).poll(cx) {
-            Poll::Ready(published) => Poll::Ready(published),
-            Poll::Pending => {
-                self.go_on(cx);
-                Poll::Pending
+        let sent = poll_fn(|cx| {
+            let publish = || Pin::new(&mut publishing).poll(cx);
+            let publish = || self.way.watch(Some(label("to")), Some(&origin), publish);
+            match catch_unwind(AssertUnwindSafe(publish)) {
+                Ok(Poll::Ready(Ok(()))) => Poll::Ready(Sent::Yes),
+                Ok(Poll::Ready(Err(refused))) => Poll::Ready(Sent::Refused(refused)),
+                Ok(Poll::Pending) => {
+                    self.go_on(cx);
+                    let ended = self.ended.map(Sent::GivenUp);
+                    ended.map_or(Poll::Pending, Poll::Ready)
+                }
+                Err(panic) => Poll::Ready(Sent::Failed(self.way.caught(&*panic))),
             }
         });
-        match published.await {
-            Ok(()) => {
+        match sent.await {
+            Sent::Yes => {
                 self.published(&origin);
                 ControlFlow::Continue(())
             }
-            Err(refused) => self.refused(&refused, origin).await,
+            Sent::Refused(refused) => self.refused(&refused, origin).await,
+            Sent::Failed(failed) => self.fail(failed).await,
+            Sent::GivenUp(state) => ControlFlow::Break(state),
         }
     }
 
@@ -393,12 +414,19 @@ impl<S: Stage<Out: Event>> Hand<S> {
     #[cold]
     fn go_on(&mut self, cx: &mut Context<'_>) {
         if self.options.hops_max.is_none() {
-            if S::HOLDS {
-                self.stages.poll_progress(cx, &self.way);
+            let progress = || self.stages.poll_progress(cx, &self.way);
+            if S::HOLDS
+                && let Err(panic) = catch_unwind(AssertUnwindSafe(progress))
+            {
+                self.fail_now(&self.way.caught(&*panic));
             }
             return;
         }
         for _ in 0..AT_ONCE_MAX {
+            // What failed may have been its end.
+            if self.ended.is_some() {
+                return;
+            }
             let next = || match self.pull(cx) {
                 Poll::Ready(Pulled::Item(item, origin)) => Some(self.ready(item, origin)),
                 Poll::Ready(Pulled::Failed(failed)) => Some(Next::Failed(failed)),
@@ -453,6 +481,7 @@ impl<S: Stage<Out: Event>> Hand<S> {
         }
     }
 
+    /// Sees to it, which may be to wait for room; and meanwhile goes on with what is held.
     #[cold]
     async fn fail(&mut self, failed: Box<Failed>) -> ControlFlow<FlowState> {
         if self.options.hops_max.is_some() {
@@ -463,8 +492,15 @@ impl<S: Stage<Out: Event>> Hand<S> {
             };
         }
         let original = self.original(&failed);
-        let then = self.options.on_failure;
-        self.way.see_to(then, failed, original).await
+        let mut seeing = pin!(self.way.see_to(self.options.on_failure, failed, original));
+        poll_fn(|cx| {
+            let seen = seeing.as_mut().poll(cx);
+            if seen.is_pending() {
+                self.go_on(cx);
+            }
+            seen
+        })
+        .await
     }
 
     #[cold]

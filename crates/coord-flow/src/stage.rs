@@ -52,6 +52,10 @@ pub trait Stage: Send + 'static {
     /// Goes on with what it holds, without taking or giving anything.
     fn poll_progress(&mut self, cx: &mut Context<'_>, way: &Way);
 
+    /// Whether nothing will come out any more, as the topics are closed that it comes from: an end
+    /// that is called off meanwhile looks like this one otherwise.
+    fn is_closed(&self) -> bool;
+
     /// Shows all sources before it, and where two flows go together; those that come first, first.
     fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>));
 }
@@ -158,12 +162,13 @@ impl Way {
 
     /// Sees to it that what becomes of an item that failed is what is to.
     pub(crate) fn see_to(
-        &mut self,
+        &self,
         then: OnFailure,
         failed: Box<Failed>,
         original: Option<Arc<dyn Original>>,
-    ) -> impl Future<Output = ControlFlow<FlowState>> + Send {
-        self.failures.see_to(&self.course, then, failed, original)
+    ) -> impl Future<Output = ControlFlow<FlowState>> + Send + use<> {
+        let (failures, course) = (self.failures.clone(), Arc::clone(&self.course));
+        async move { failures.see_to(&course, then, failed, original).await }
     }
 
     /// The same, for nobody who may wait.
@@ -255,6 +260,9 @@ pub trait AnySource {
 
     /// The topic of its dead letters.
     fn dead_letter_topic(&self) -> String;
+
+    /// The topic of its faults.
+    fn fault_topic(&self) -> String;
 
     /// Subscribes, unless it is to adopt the subscriber of another flow.
     ///

@@ -7,7 +7,10 @@ use std::time::Duration;
 /// The first window begins with the first item, and each later one a step after the one before. In
 /// windows that *tumble* the step is as long as the window: each item is in one. Windows that
 /// *slide* have a step of their own: with a shorter one an item is in several windows, with a longer
-/// one in some of them or none. A window in which there is no item does not come out; one that is
+/// one in some of them or none. An item that comes in the moment in which one window of time ends and
+/// the next begins is of the next, `[begin, end)`: as it is with the first window, which begins with
+/// its item. (The windows of `coord-optimize` begin with no item and are `(begin, end]`, as RxJS's
+/// are.) A window in which there is no item does not come out; one that is
 /// not full when the flow ends does, with what it has.
 ///
 /// ```

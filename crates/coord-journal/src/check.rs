@@ -34,6 +34,11 @@ impl CheckReport {
         self.found == 0
     }
 
+    /// Adds what was found elsewhere.
+    pub(crate) fn extend(&mut self, damage: Option<Damage>) {
+        damage.into_iter().for_each(|damage| self.add(damage));
+    }
+
     fn add(&mut self, damage: Damage) {
         self.found += 1;
         if self.faults.len() < MAX_FAULTS {

@@ -199,6 +199,17 @@ pub enum Damage {
         /// The version that the file says.
         version: u32,
     },
+    /// The write-ahead log: what was appended last is gone.
+    #[error(
+        "of the {synced} pages of the write-ahead log that were synced, only the first {whole} are as \
+         they were written: what was appended after them is gone"
+    )]
+    Log {
+        /// How many were.
+        synced: u32,
+        /// How many are whole.
+        whole: u32,
+    },
     /// What SQLite found.
     #[error("the file is damaged: {fault}")]
     File {

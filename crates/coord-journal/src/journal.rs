@@ -20,13 +20,14 @@ use crate::place::Place;
 use crate::presence::Presence;
 use crate::readers::Readers;
 use crate::store::Store;
+use crate::synced;
 use crate::tails::{JournalTail, Tails};
 use crate::watch::Watch;
 use crate::writer::append::Append;
 use crate::writer::lease::{Acquire, Release, Renew};
 use crate::writer::tidy::{Forget, Retain, Shrink};
 use crate::writer::{Course, Writer};
-use crate::{JournalError, JournalOptions, Retention, export, records, schema, streams};
+use crate::{Damage, JournalError, JournalOptions, Retention, export, records, schema, streams};
 
 /// An [`EventLog`] and a keeper of [`Lease`]s in a directory of their own.
 ///
@@ -74,6 +75,8 @@ pub struct Journal {
     presence: Arc<Presence>,
     store: Arc<Store>,
     durability: Durability,
+    /// That of the write-ahead log, where what is whole is to be saved.
+    damage: Option<Damage>,
 }
 
 impl Journal {
@@ -96,12 +99,23 @@ impl Journal {
 
     pub(crate) fn open_with(dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
         let place = Place::prepare(dir, options.must_exist)?;
+        let damage = synced::verify(&place.file).map_err(|source| JournalError::Io {
+            file: place.file.clone(),
+            source: Arc::new(source),
+        })?;
         let store = Arc::new(Store {
             file: place.file.clone(),
             busy_timeout: options.busy_timeout,
+            keeps_log: damage.is_some(),
         });
+        if let (Some(damage), false) = (&damage, options.salvages) {
+            return Err(store.error(damage.clone().into()));
+        }
         let mut connection = store.connect().map_err(|fault| store.error(fault))?;
-        schema::prepare(&store, &mut connection)?;
+        match damage {
+            None => schema::prepare(&store, &mut connection)?,
+            Some(_) => schema::verify(&connection).map_err(|fault| store.error(fault))?,
+        }
         drop(place);
 
         let tails = Arc::new(Tails::default());
@@ -118,7 +132,8 @@ impl Journal {
             file: store.file.clone(),
             source: Arc::new(source),
         };
-        let writer = Writer::start(Arc::clone(&store), connection, course, options.queue);
+        let (queue, found) = (options.queue, damage.clone());
+        let writer = Writer::start(Arc::clone(&store), connection, course, queue, found);
         let readers = Readers::start(Arc::clone(&store)).map_err(no_thread)?;
         Ok(Self {
             watch: Watch::new(Arc::clone(&store), Arc::clone(&tails)),
@@ -128,6 +143,7 @@ impl Journal {
             lease_clock,
             presence,
             durability: options.durability,
+            damage,
             store,
         })
     }
@@ -145,7 +161,9 @@ impl Journal {
     ///
     /// When the file cannot be read at all. Damage is no error here: it is what the report is about.
     pub async fn check(&self) -> Result<CheckReport, JournalError> {
-        self.readers.read(check).await
+        let mut report = self.readers.read(check).await?;
+        report.extend(self.damage.clone());
+        Ok(report)
     }
 
     /// Writes every record as a line of JSON, stream by stream in the order of their names: `stream`,
@@ -160,7 +178,8 @@ impl Journal {
     /// stream that is all before the damage. [`check`](Self::check) names every damage. Also when
     /// something cannot be read or written, and then what came before it has been written.
     pub fn export(&self, mut out: impl Write) -> Result<u64, JournalError> {
-        export::all(&self.store, &self.connect_to_read()?, &mut out)
+        let records = export::all(&self.store, &self.connect_to_read()?, &mut out)?;
+        self.undamaged(records)
     }
 
     /// As [`export`](Self::export), of one stream. No record where there is no such stream.
@@ -169,7 +188,16 @@ impl Journal {
     ///
     /// As [`export`](Self::export).
     pub fn export_stream(&self, stream: &str, mut out: impl Write) -> Result<u64, JournalError> {
-        export::one(&self.store, &self.connect_to_read()?, stream, &mut out)
+        let records = export::one(&self.store, &self.connect_to_read()?, stream, &mut out)?;
+        self.undamaged(records)
+    }
+
+    /// Not where the log is damaged: then it is not all that there was.
+    fn undamaged(&self, records: u64) -> Result<u64, JournalError> {
+        match &self.damage {
+            Some(damage) => Err(self.store.error(damage.clone().into())),
+            None => Ok(records),
+        }
     }
 
     fn connect_to_read(&self) -> Result<Connection, JournalError> {

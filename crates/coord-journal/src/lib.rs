@@ -82,10 +82,13 @@
 //!
 //! Not found is:
 //!
-//! - **a whole earlier state**: a backup that was put back, or a write-ahead log that lost its end.
-//!   (A flipped bit in that log ends it there: it cannot be told from an append that was never
-//!   finished. It is merged into the checked file whenever 8 MiB have come together, and when the
-//!   last process closes the journal.)
+//! - **a whole earlier state**: a backup that was put back, or a write-ahead log that is missing as a
+//!   whole.
+//! - **what was not synced**: SQLite reads its log up to where it is not whole, as after a loss of power.
+//!   How far it was synced is noted in a file of its own, from the second or third synced append of each
+//!   [`Journal`] on, and up to there the log is verified when it is opened: damage is
+//!   [`JournalError::Damaged`] ([`Damage::Log`]). What is whole is saved by
+//!   [`JournalOptions::salvaging`].
 //! - **a forger** who rewrites records, ends and seals alike: checksums are no signatures.
 //! - **a stream that is missing with all that belongs to it**, unless the damage also shows in an
 //!   index or a page: it looks like one that was forgotten.
@@ -95,7 +98,8 @@
 //! # What is in the directory
 //!
 //! `journal.db`, which any tool for SQLite can open, its write-ahead log `journal.db-wal` and index
-//! `journal.db-shm`, and `journal.lock`, which is held while the journal is opened. In `holders` each
+//! `journal.db-shm`, `journal.synced`, which says how far that log is on the disk, and `journal.lock`,
+//! which is held while the journal is opened. In `holders` each
 //! open journal that acquires leases has a file, which it has locked (`flock`): so the kernel says
 //! whether it is still there. What is left over there is taken away by whoever finds it; who takes
 //! away more than that ends leases that are held. In a copy of the directory no lease is held. A copy of a
@@ -131,6 +135,7 @@ mod moment;
 mod chain;
 mod store;
 mod place;
+mod synced;
 mod schema;
 mod retention;
 mod check;

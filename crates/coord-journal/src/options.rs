@@ -28,6 +28,7 @@ pub struct JournalOptions {
     pub(crate) queue: usize,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) must_exist: bool,
+    pub(crate) salvages: bool,
 }
 
 impl JournalOptions {
@@ -45,6 +46,7 @@ impl JournalOptions {
             queue: Self::DEFAULT_QUEUE,
             clock: Arc::new(SystemClock),
             must_exist: false,
+            salvages: false,
         }
     }
 
@@ -78,6 +80,14 @@ impl JournalOptions {
     /// and nothing has been made then. For a path that a person has typed.
     pub fn existing(mut self) -> Self {
         self.must_exist = true;
+        self
+    }
+
+    /// Opens a journal although a part of its write-ahead log is damaged, which is
+    /// [`JournalError::Damaged`] otherwise: to [check](Journal::check) and to [export](Journal::export)
+    /// what is whole. It says what it said up to there, and takes nothing more.
+    pub fn salvaging(mut self) -> Self {
+        self.salvages = true;
         self
     }
 

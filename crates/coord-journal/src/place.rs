@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::JournalError;
+use crate::synced::NOTE;
 
 const FILE: &str = "journal.db";
 const LOCK: &str = "journal.lock";
@@ -75,7 +76,7 @@ fn is_a_journals(dir: &Path, file: &Path) -> io::Result<bool> {
     for entry in fs::read_dir(dir)? {
         // Another process may be making the journal just now.
         let name = entry?.file_name();
-        let is_ours = [LOCK, HOLDERS].iter().any(|ours| name == *ours);
+        let is_ours = [LOCK, HOLDERS, NOTE].iter().any(|ours| name == *ours);
         if !is_ours && !name.to_string_lossy().starts_with(FILE) {
             return Ok(false);
         }

@@ -24,6 +24,7 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 /// An empty journal in memory.
 fn connection() -> Connection {
     let store = Store {
+        keeps_log: false,
         file: ":memory:".into(),
         busy_timeout: Duration::ZERO,
     };

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::{Damage, JournalError};
@@ -20,6 +21,8 @@ const STATEMENTS: usize = 64;
 pub(crate) struct Store {
     pub(crate) file: PathBuf,
     pub(crate) busy_timeout: Duration,
+    /// Whether the write-ahead log stays as it is: it is damaged, and looked at for what is whole.
+    pub(crate) keeps_log: bool,
 }
 
 /// What a piece of work in the store gives.
@@ -54,6 +57,9 @@ impl Store {
         connection.pragma_update(None, "cell_size_check", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        if self.keeps_log {
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        }
         Ok(connection)
     }
 

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use rusqlite::Connection;
 
 use crate::TAIL_INTERVAL;
-use crate::store::{Outcome, Store};
+use crate::store::{Fault, Outcome, Store};
 use crate::streams;
 use crate::tails::Tails;
 
@@ -116,7 +116,12 @@ impl Look {
         }
         let mut behind = Vec::new();
         for (key, stream, next) in tails.waiting() {
-            if streams::find(connection, &stream)?.is_some_and(|entry| entry.version >= next) {
+            let found = match streams::find(connection, &stream) {
+                // Whoever reads the stream is told, and the others are not held up.
+                Err(Fault::Damage(_)) => true,
+                found => found?.is_some_and(|entry| entry.version >= next),
+            };
+            if found {
                 behind.push(key);
             }
         }

@@ -13,17 +13,21 @@ use coord_bus::{Durability, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::JournalError;
 use crate::heads::Heads;
 use crate::lease_clock::LeaseClock;
 use crate::presence::Presence;
 use crate::store::{Outcome, Store};
+use crate::synced::{self, Synced};
 use crate::tails::Tails;
+use crate::{Damage, JournalError};
 use room::Room;
 
 /// The most commands in one transaction. With more than this many waiting, a sync costs each of
 /// them next to nothing.
 const BATCH_MAX: usize = 1_024;
+
+/// How SQLite is told to sync its log at each commit.
+const SYNCED: &str = "FULL";
 
 /// How often the writer lets others run before it syncs for fewer than the last time: some
 /// microseconds, where a sync takes a hundred at least.
@@ -98,16 +102,19 @@ impl Writer {
         connection: Connection,
         course: Course,
         queue: usize,
+        damage: Option<Damage>,
     ) -> io::Result<Self> {
         let (jobs, waiting) = mpsc::channel(queue);
+        let stopped = damage.map(|damage| Arc::new(store.error(damage.into())));
         let state = State {
             room: Room::beside(&store.file),
+            synced: None,
             store: Arc::clone(&store),
             connection,
             course,
             heads: Heads::default(),
             synchronous: None,
-            stopped: None,
+            stopped,
         };
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
@@ -162,6 +169,8 @@ struct State {
     heads: Heads,
     /// In the write-ahead log, for what has to be on the disk.
     room: Room,
+    /// How far that log is on the disk, and how long its pages are; once something has to be there.
+    synced: Option<(Synced, usize)>,
     /// As it is set, if it has been.
     synchronous: Option<&'static str>,
     /// The first failure, after which nothing is written.
@@ -214,8 +223,18 @@ impl State {
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior)?;
         self.heads.keep_if_unchanged(&transaction)?;
-        if asked == Some(Durability::Disk) {
+        let is_synced = self.synchronous == Some(SYNCED);
+        let mut round = None;
+        if is_synced {
             self.room.make();
+            let (synced, _) = match &mut self.synced {
+                Some(synced) => synced,
+                none => {
+                    let page_size = synced::page_size(&transaction)?;
+                    none.insert((Synced::of(&self.store.file, &transaction), page_size))
+                }
+            };
+            round = synced.round();
         }
         let mut work = Work {
             connection: &transaction,
@@ -230,6 +249,9 @@ impl State {
         }
         let touched = work.touched;
         transaction.commit()?;
+        if let (true, Some((synced, page_size))) = (is_synced, &mut self.synced) {
+            synced.note(round, *page_size);
+        }
         Ok(touched)
     }
 
@@ -237,7 +259,7 @@ impl State {
     /// before, too, by whichever process: it is the same file.
     fn synchronize(&mut self, asked: Durability) -> Outcome<()> {
         let wanted = match asked.min(self.course.durability) {
-            Durability::Disk => "FULL",
+            Durability::Disk => SYNCED,
             _ => "NORMAL",
         };
         if self.synchronous != Some(wanted) {

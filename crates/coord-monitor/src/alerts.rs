@@ -1,14 +1,17 @@
 //! The alerts that are open, and who is told when one opens or closes.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use coord_bus::time::{Clock, Instant};
 use coord_bus::vocabulary::{AlertState, PERFORMANCE_ALERT, PerformanceAlert, Severity};
 use coord_bus::{Bus, BusError, BusExt, Publisher, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::Threshold;
+use crate::panics::Panics;
 use crate::threshold::Standing;
-use crate::{PerformanceMetrics, Threshold};
+use crate::windows::Seen;
 
 /// Something is beyond its limit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,12 +68,19 @@ impl Alerts {
             .collect()
     }
 
+    /// The windows that thresholds are about.
+    pub(crate) fn windows(&self) -> Vec<Duration> {
+        let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
+        watches.iter().map(|watch| watch.threshold.window).collect()
+    }
+
     /// Looks at all of them, and tells what is new. What was told is given back.
     pub(crate) fn see(
         &self,
-        metrics: &PerformanceMetrics,
+        seen: &Seen,
         now: Instant,
         clock: &dyn Clock,
+        panics: &Panics,
     ) -> Vec<PerformanceAlert> {
         let thresholds: Vec<_> = {
             let watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,7 +90,12 @@ impl Alerts {
                 .collect()
         };
         // Not under the lock: it is not ours, what measures.
-        let values: Vec<_> = thresholds.iter().map(|it| it.measure(metrics)).collect();
+        let measured = thresholds.iter().map(|threshold| {
+            let metrics = seen.over(threshold.window)?;
+            let name = || format!("threshold `{}`", threshold.name);
+            panics.catch(name, || threshold.measure(metrics))?
+        });
+        let values: Vec<_> = measured.collect();
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         let told = watches.iter_mut().zip(values).filter_map(|(watch, value)| {
             watch.see(value, now, clock.now());

@@ -26,6 +26,14 @@ pub(crate) const fn bucket_of(nanos: u64) -> usize {
     shift as usize * OCTAVE + (nanos >> shift) as usize
 }
 
+/// The shortest that is counted in this bucket, in nanoseconds.
+pub(crate) const fn begin_of(bucket: usize) -> u64 {
+    match bucket.checked_sub(1) {
+        Some(before) => end_of(before) + 1,
+        None => 0,
+    }
+}
+
 /// The longest that is counted in this bucket, in nanoseconds.
 pub(crate) const fn end_of(bucket: usize) -> u64 {
     if bucket < 2 * OCTAVE {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::buckets::{bucket_of, end_of};
+use crate::buckets::{begin_of, bucket_of, end_of};
 
 const QUANTILES: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 0.999];
 
@@ -49,9 +49,16 @@ impl DurationSummary {
     /// `None` where nothing was recorded.
     pub(crate) fn of(buckets: Buckets, sum: u128, min: u64, max: u64) -> Option<Self> {
         let count: u64 = buckets.iter().map(|(_, count)| count).sum();
-        if count == 0 {
-            return None;
-        }
+        let (first, last) = (buckets.first()?.0 as usize, buckets.last()?.0 as usize);
+        // What was read while others record and reset may disagree: then the buckets are right.
+        let max = match bucket_of(max) == last {
+            true => max,
+            false => end_of(last),
+        };
+        let min = match bucket_of(min) == first {
+            true => min.min(max),
+            false => begin_of(first),
+        };
         let (min, max) = (seconds(min), seconds(max));
         // The end of a bucket may lie beyond what was recorded.
         let [p50, p90, p95, p99, p999] =
@@ -92,14 +99,10 @@ impl DurationSummary {
             return None;
         }
         let (min, max) = (nanos(self.min), nanos(self.max));
-        let shortest = match first {
-            0 => 0,
-            first => end_of(first as usize - 1) + 1,
-        };
         Self::of(
             after,
             self.sum.saturating_sub(earlier.sum),
-            shortest.clamp(min, max),
+            begin_of(first as usize).clamp(min, max),
             end_of(last as usize).clamp(min, max),
         )
     }

@@ -1,18 +1,29 @@
 //! What is measured, through the facade of the crate [`metrics`], under the names of OpenTelemetry
 //! where it has one.
 
+mod family;
+mod names;
+
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use coord_bus::time;
-use metrics::{
-    Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+use metrics::{Label, counter, gauge, histogram};
+
+use self::family::Family;
+use crate::measuring::{Measuring, counting_began, is_reset};
+use crate::sums::Counts;
+use crate::{
+    DurationSummary, MAX_ERROR_KINDS, MAX_LATENCY_TOPICS, MAX_PROCESSES, MAX_READINGS, MAX_STEPS,
+    MAX_TOPICS, OTHER, PerformanceMetrics, ProcessMetrics, ProcessUsage,
 };
 
-use crate::measuring::{Measuring, is_reset};
-use crate::{DurationSummary, PerformanceMetrics};
+/// The most subscribers that an exporter ever gets a row of, over all topics: ten thousand of them would
+/// be more than those who store metrics ask for. The others are summed up in one.
+const MAX_SUBSCRIBERS: usize = 1000;
 
-/// The label of a topic, as OpenTelemetry calls it.
-const DESTINATION: &str = "messaging.destination.name";
+/// Which messaging system this is, as OpenTelemetry asks each to say.
+const SYSTEM: &str = "coord";
 
 /// Exports in each interval, for ever.
 pub(crate) async fn export(
@@ -20,15 +31,19 @@ pub(crate) async fn export(
     interval: Duration,
     mut before: PerformanceMetrics,
 ) {
-    describe();
+    let panics = &measuring.panics;
+    let name = || "export".to_owned();
+    panics.catch(name, names::describe);
+    let mut exporter = Exporter::new();
     // What was counted before there was an exporter is counted too.
     let mut between = before.clone();
     loop {
-        now(&between);
+        // The recorder is the program's.
+        panics.catch(name, || exporter.now(&between));
         time::sleep(interval).await;
         let after = measuring.metrics();
         // Counters of an exporter never go back, also when these do.
-        between = match is_reset(&before, &after) {
+        between = match is_reset(counting_began(&before), &after) {
             true => after.clone(),
             false => after.since(&before),
         };
@@ -36,111 +51,179 @@ pub(crate) async fn export(
     }
 }
 
-fn describe() {
-    describe_counter!(
-        "messaging.client.sent.messages",
-        Unit::Count,
-        "Events accepted by a topic"
-    );
-    describe_counter!(
-        "messaging.client.consumed.messages",
-        Unit::Count,
-        "Deliveries made"
-    );
-    describe_counter!(
-        "coord.topic.dropped",
-        Unit::Count,
-        "Deliveries that overflow took"
-    );
-    describe_counter!(
-        "coord.topic.conflated",
-        Unit::Count,
-        "Deliveries in the place of which a newer event came"
-    );
-    describe_gauge!("coord.topic.depth", Unit::Count, "Events held");
-    describe_gauge!(
-        "coord.topic.lag",
-        Unit::Count,
-        "How far the slowest subscriber is behind"
-    );
-    describe_gauge!(
-        "coord.topic.waiting_publishers",
-        Unit::Count,
-        "Publishers that wait for room"
-    );
-    describe_histogram!(
-        "messaging.process.duration",
-        Unit::Seconds,
-        "How long events were handled"
-    );
-    describe_histogram!(
-        "coord.topic.queued",
-        Unit::Seconds,
-        "From publication until handling began"
-    );
-    describe_gauge!(
-        "process.memory.usage",
-        Unit::Bytes,
-        "Resident memory of the program"
-    );
-    describe_gauge!(
-        "process.cpu.utilization",
-        "Processor time of the program; 1 is a core"
-    );
-    describe_gauge!("coord.workflow.active", Unit::Count, "Runs that go on");
-    describe_counter!(
-        "coord.workflow.runs",
-        Unit::Count,
-        "Runs that ended, by outcome"
-    );
-    describe_histogram!(
-        "coord.workflow.duration",
-        Unit::Seconds,
-        "How long runs took"
-    );
-    describe_counter!(
-        "coord.step.attempts",
-        Unit::Count,
-        "Attempts at steps that began"
-    );
-    describe_counter!(
-        "coord.step.failures",
-        Unit::Count,
-        "Attempts at steps that failed"
-    );
-    describe_histogram!("coord.step.duration", Unit::Seconds, "How long steps took");
-    describe_counter!("coord.errors", Unit::Count, "Errors detected, by severity");
-    describe_counter!(
-        "coord.recoveries",
-        Unit::Count,
-        "Recoveries that ended, by outcome"
-    );
-    describe_gauge!("coord.alerts", Unit::Count, "Alerts that are open");
+/// Which labels have been given out.
+struct Exporter {
+    topics: Family<String>,
+    subscribers: Family<(String, String)>,
+    latencies: Family<String>,
+    processes: Family<String>,
+    steps: Family<String>,
+    kinds: Family<String>,
+    readings: Family<(String, String)>,
+    /// How many processors there are for the program.
+    processors: f64,
 }
 
-fn now(between: &PerformanceMetrics) {
-    for topic in &between.topics {
-        let topic_is = || vec![Label::new(DESTINATION, topic.topic.clone())];
-        counter!("messaging.client.sent.messages", topic_is()).increment(topic.published);
-        counter!("messaging.client.consumed.messages", topic_is()).increment(topic.delivered);
-        counter!("coord.topic.dropped", topic_is()).increment(topic.dropped);
-        counter!("coord.topic.conflated", topic_is()).increment(topic.conflated);
-        gauge!("coord.topic.depth", topic_is()).set(topic.depth as f64);
-        gauge!("coord.topic.lag", topic_is()).set(topic.lag as f64);
-        let waiting = topic.waiting_publishers as f64;
-        gauge!("coord.topic.waiting_publishers", topic_is()).set(waiting);
+impl Exporter {
+    fn new() -> Self {
+        let other = || Some(OTHER.to_owned());
+        Self {
+            topics: Family::new(MAX_TOPICS, other()),
+            subscribers: Family::new(MAX_SUBSCRIBERS, other().zip(other())),
+            latencies: Family::new(MAX_LATENCY_TOPICS, other()),
+            processes: Family::new(MAX_PROCESSES, other()),
+            steps: Family::new(MAX_STEPS, other()),
+            kinds: Family::new(MAX_ERROR_KINDS, other()),
+            readings: Family::new(MAX_READINGS, None),
+            processors: available_parallelism().map_or(1.0, |processors| processors.get() as f64),
+        }
     }
-    for latency in &between.latencies {
-        let topic_is = || vec![Label::new(DESTINATION, latency.topic.clone())];
-        durations(
-            "messaging.process.duration",
-            topic_is(),
-            latency.handled.as_ref(),
-        );
-        durations("coord.topic.queued", topic_is(), latency.queued.as_ref());
+
+    fn now(&mut self, between: &PerformanceMetrics) {
+        self.topics(between);
+        self.subscribers(between);
+        self.latencies(between);
+        self.program(between);
+        workflows(between);
+        self.steps(between);
+        self.errors(between);
+        self.readings(between);
+        monitor(between);
     }
-    gauge!("process.memory.usage").set(between.process.memory_bytes as f64);
-    gauge!("process.cpu.utilization").set(f64::from(between.process.cpu_percent) / 100.0);
+
+    fn topics(&mut self, between: &PerformanceMetrics) {
+        let rows = between.topics.iter().map(|topic| {
+            let counts = Counts {
+                of: topic.topics,
+                published: topic.published,
+                delivered: topic.delivered,
+                conflated: topic.conflated,
+                dropped: topic.dropped,
+                depth: topic.depth,
+                lag: topic.lag,
+                waiting_publishers: topic.waiting_publishers,
+            };
+            (topic.topic.clone(), counts)
+        });
+        for (topic, counts) in self.topics.rows(rows, Counts::merge) {
+            let (sent, consumed) = (messaging("publish", &topic), messaging("receive", &topic));
+            counter!("messaging.client.sent.messages", sent).increment(counts.published);
+            counter!("messaging.client.consumed.messages", consumed).increment(counts.delivered);
+            let labels = || vec![destination(&topic)];
+            counter!("coord.topic.dropped", labels()).increment(counts.dropped);
+            counter!("coord.topic.conflated", labels()).increment(counts.conflated);
+            gauge!("coord.topic.depth", labels()).set(counts.depth as f64);
+            gauge!("coord.topic.lag", labels()).set(counts.lag as f64);
+            let waiting = counts.waiting_publishers as f64;
+            gauge!("coord.topic.waiting_publishers", labels()).set(waiting);
+        }
+    }
+
+    fn subscribers(&mut self, between: &PerformanceMetrics) {
+        let topics = between.topics.iter();
+        let all = topics.flat_map(|topic| topic.subscribers.iter().map(move |it| (topic, it)));
+        let rows = all.map(|(topic, it)| {
+            let counts = Counts {
+                of: it.subscribers,
+                delivered: it.delivered,
+                conflated: it.conflated,
+                dropped: it.dropped,
+                lag: it.lag,
+                ..Counts::default()
+            };
+            ((topic.topic.clone(), it.subscriber.clone()), counts)
+        });
+        for ((topic, subscriber), counts) in self.subscribers.rows(rows, Counts::merge) {
+            let labels = || {
+                let subscriber = Label::new("subscriber", subscriber.clone());
+                vec![destination(&topic), subscriber]
+            };
+            counter!("coord.subscriber.delivered", labels()).increment(counts.delivered);
+            counter!("coord.subscriber.dropped", labels()).increment(counts.dropped);
+            counter!("coord.subscriber.conflated", labels()).increment(counts.conflated);
+            gauge!("coord.subscriber.lag", labels()).set(counts.lag as f64);
+        }
+    }
+
+    fn latencies(&mut self, between: &PerformanceMetrics) {
+        for latency in &between.latencies {
+            let Some(topic) = self.latencies.label(latency.topic.clone()) else {
+                continue;
+            };
+            let handled = latency.handled.as_ref();
+            let process = messaging("process", &topic);
+            durations("messaging.process.duration", process, handled);
+            let queued = latency.queued.as_ref();
+            durations("coord.topic.queued", vec![destination(&topic)], queued);
+        }
+    }
+
+    fn program(&mut self, between: &PerformanceMetrics) {
+        let own = between.process;
+        gauge!("process.memory.usage").set(own.memory_bytes as f64);
+        gauge!("process.cpu.utilization").set(utilization(own.cpu_percent, self.processors));
+        let rows = between.processes.iter();
+        let rows = rows.map(|process| (process.process.clone(), Tree::of(process)));
+        for (process, tree) in self.processes.rows(rows, Tree::merge) {
+            let labels = || vec![Label::new("process", process.clone())];
+            gauge!("coord.process.memory.usage", labels()).set(tree.usage.memory_bytes as f64);
+            let used = utilization(tree.usage.cpu_percent, self.processors);
+            gauge!("coord.process.cpu.utilization", labels()).set(used);
+            gauge!("coord.process.count", labels()).set(tree.processes as f64);
+        }
+    }
+
+    fn steps(&mut self, between: &PerformanceMetrics) {
+        for step in &between.steps {
+            let Some(name) = self.steps.label(step.step.clone()) else {
+                continue;
+            };
+            let labels = || vec![Label::new("step", name.clone())];
+            counter!("coord.step.attempts", labels()).increment(step.attempts);
+            counter!("coord.step.failures", labels()).increment(step.failures);
+            durations("coord.step.duration", labels(), step.duration.as_ref());
+        }
+    }
+
+    fn errors(&mut self, between: &PerformanceMetrics) {
+        let errors = &between.errors;
+        for (severity, count) in [
+            ("info", errors.infos),
+            ("warning", errors.warnings),
+            ("error", errors.errors),
+            ("critical", errors.critical),
+        ] {
+            counter!("coord.errors", "severity" => severity).increment(count);
+        }
+        for kind in &errors.kinds {
+            if let Some(name) = self.kinds.label(kind.kind.clone()) {
+                counter!("coord.error.types", "error.type" => name).increment(kind.count);
+            }
+        }
+        counter!("coord.recovery.attempts").increment(errors.attempts);
+        for (outcome, count) in [
+            ("recovered", errors.recovered),
+            ("gave-up", errors.given_up),
+        ] {
+            counter!("coord.recoveries", "outcome" => outcome).increment(count);
+        }
+        let took = errors.time_to_recover.as_ref();
+        durations("coord.recovery.duration", Vec::new(), took);
+    }
+
+    fn readings(&mut self, between: &PerformanceMetrics) {
+        let rows = between.readings.iter().map(|reading| {
+            let labels = (reading.subject.clone(), reading.figure.clone());
+            (labels, reading.value)
+        });
+        let sum = |sum: &mut u64, more: &u64| *sum = sum.saturating_add(*more);
+        for ((subject, figure), value) in self.readings.rows(rows, sum) {
+            gauge!("coord.reading", "subject" => subject, "figure" => figure).set(value as f64);
+        }
+    }
+}
+
+fn workflows(between: &PerformanceMetrics) {
     let runs = &between.workflows;
     gauge!("coord.workflow.active").set(runs.active as f64);
     for (outcome, count) in [
@@ -151,33 +234,69 @@ fn now(between: &PerformanceMetrics) {
     ] {
         counter!("coord.workflow.runs", "outcome" => outcome).increment(count);
     }
-    durations(
-        "coord.workflow.duration",
-        Vec::new(),
-        runs.duration.as_ref(),
-    );
-    for step in &between.steps {
-        let step_is = || vec![Label::new("step", step.step.clone())];
-        counter!("coord.step.attempts", step_is()).increment(step.attempts);
-        counter!("coord.step.failures", step_is()).increment(step.failures);
-        durations("coord.step.duration", step_is(), step.duration.as_ref());
-    }
-    let errors = &between.errors;
-    for (severity, count) in [
-        ("info", errors.infos),
-        ("warning", errors.warnings),
-        ("error", errors.errors),
-        ("critical", errors.critical),
-    ] {
-        counter!("coord.errors", "severity" => severity).increment(count);
-    }
+    let took = runs.duration.as_ref();
+    durations("coord.workflow.duration", Vec::new(), took);
     for (outcome, count) in [
-        ("recovered", errors.recovered),
-        ("gave-up", errors.given_up),
+        ("completed", runs.steps.completed),
+        ("failed", runs.steps.failed),
+        ("skipped", runs.steps.skipped),
     ] {
-        counter!("coord.recoveries", "outcome" => outcome).increment(count);
+        counter!("coord.workflow.steps", "outcome" => outcome).increment(count);
     }
+    counter!("coord.workflow.retries").increment(runs.steps.retried);
+}
+
+fn monitor(between: &PerformanceMetrics) {
     gauge!("coord.alerts").set(between.alerts.len() as f64);
+    gauge!("coord.monitor.unread").set(between.unread as f64);
+    counter!("coord.monitor.missed").increment(between.missed);
+    counter!("coord.monitor.unlogged").increment(between.unlogged);
+    counter!("coord.monitor.panicked").increment(between.panicked);
+    counter!("coord.monitor.unwatched").increment(between.unwatched);
+}
+
+/// What a process uses with all that it has started.
+#[derive(Default)]
+struct Tree {
+    usage: ProcessUsage,
+    processes: usize,
+}
+
+impl Tree {
+    fn of(process: &ProcessMetrics) -> Self {
+        Self {
+            usage: ProcessUsage {
+                memory_bytes: process.memory_bytes,
+                cpu_percent: process.cpu_percent,
+            },
+            processes: process.processes,
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.usage.memory_bytes += other.usage.memory_bytes;
+        self.usage.cpu_percent += other.usage.cpu_percent;
+        self.processes += other.processes;
+    }
+}
+
+/// Of all processors, as OpenTelemetry has it.
+fn utilization(percent_of_one: f32, processors: f64) -> f64 {
+    f64::from(percent_of_one) / 100.0 / processors
+}
+
+/// The label of a topic, as OpenTelemetry calls it.
+fn destination(topic: &str) -> Label {
+    Label::new("messaging.destination.name", topic.to_owned())
+}
+
+/// What OpenTelemetry asks of metrics `messaging.*`: the system and the operation.
+fn messaging(operation: &'static str, topic: &str) -> Vec<Label> {
+    vec![
+        destination(topic),
+        Label::from_static_parts("messaging.system", SYSTEM),
+        Label::from_static_parts("messaging.operation.name", operation),
+    ]
 }
 
 /// Each of the durations, by the end of its bucket.
@@ -186,5 +305,15 @@ fn durations(name: &'static str, labels: Vec<Label>, durations: Option<&Duration
     let histogram = histogram!(name, labels);
     for (seconds, count) in durations.recorded() {
         histogram.record_many(seconds, usize::try_from(count).unwrap_or(usize::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_busy_threads_are_half_of_four_processors() {
+        assert_eq!(utilization(200.0, 4.0), 0.5);
     }
 }

@@ -54,29 +54,50 @@
 //!
 //! # Through `metrics`
 //!
-//! With the feature `metrics` and `MonitorBuilder::export`, everything goes to the recorder that the
-//! program has installed, once in each interval. Counters never go back, also after a reset.
+//! With the feature `metrics` and `MonitorBuilder::export`, what is measured goes to the recorder that
+//! the program has installed, once in each interval. Counters never go back, also after a reset.
 //! Histograms get the durations of an interval at once: give the exporter of Prometheus buckets
-//! (`set_buckets`), as its summaries keep only the last 64 of what comes at once.
+//! (`set_buckets`), as its summaries keep only the last 64 of what comes at once. Rates and peaks are
+//! left to who stores the counters.
+//!
+//! Where OpenTelemetry has a name for something, that is its name. What it calls a topic is the label
+//! `messaging.destination.name`; all `messaging.*` have `messaging.system`, which is `coord`, and
+//! `messaging.operation.name` too.
 //!
 //! | name | what | labels |
 //! |---|---|---|
-//! | `messaging.client.sent.messages` | events accepted, a counter | `messaging.destination.name`: the topic |
-//! | `messaging.client.consumed.messages` | deliveries, a counter | the same |
-//! | `messaging.process.duration` | seconds that events were handled, a histogram | the same |
-//! | `coord.topic.queued` | seconds until the handling began, a histogram | the same |
-//! | `coord.topic.dropped`, `coord.topic.conflated` | deliveries that were not made, counters | the same |
-//! | `coord.topic.depth`, `coord.topic.lag`, `coord.topic.waiting_publishers` | gauges | the same |
-//! | `process.memory.usage` | bytes, a gauge | |
-//! | `process.cpu.utilization` | of one core, a gauge | |
+//! | `messaging.client.sent.messages` | events accepted, a counter | the topic; the operation is `publish` |
+//! | `messaging.client.consumed.messages` | deliveries, a counter | the topic; `receive` |
+//! | `messaging.process.duration` | seconds that events were handled, a histogram | the topic; `process` |
+//! | `coord.topic.queued` | seconds until the handling began, a histogram | the topic |
+//! | `coord.topic.dropped`, `coord.topic.conflated` | deliveries that were not made, counters | the topic |
+//! | `coord.topic.depth`, `coord.topic.lag`, `coord.topic.waiting_publishers` | gauges | the topic |
+//! | `coord.subscriber.delivered`, `coord.subscriber.dropped`, `coord.subscriber.conflated` | counters | the topic, `subscriber` |
+//! | `coord.subscriber.lag` | a gauge | the topic, `subscriber` |
+//! | `process.memory.usage` | bytes of this program, a gauge | |
+//! | `process.cpu.utilization` | of all processors that it may use, from 0 to 1, a gauge | |
+//! | `coord.process.memory.usage`, `coord.process.cpu.utilization` | the same of a process that it runs, with all that this has started | `process` |
+//! | `coord.process.count` | how many processes that is, a gauge | `process` |
 //! | `coord.workflow.active` | a gauge | |
 //! | `coord.workflow.runs` | runs that ended, a counter | `outcome` |
 //! | `coord.workflow.duration` | seconds, a histogram | |
+//! | `coord.workflow.steps` | steps that ended, a counter | `outcome` |
+//! | `coord.workflow.retries` | attempts that another one followed, a counter | |
 //! | `coord.step.attempts`, `coord.step.failures` | counters | `step`: `WORKFLOW/STEP` |
 //! | `coord.step.duration` | seconds, a histogram | `step` |
 //! | `coord.errors` | errors detected, a counter | `severity` |
+//! | `coord.error.types` | the same | `error.type` |
+//! | `coord.recovery.attempts` | attempts to recover, a counter | |
 //! | `coord.recoveries` | recoveries that ended, a counter | `outcome` |
+//! | `coord.recovery.duration` | seconds until all was well, a histogram | |
 //! | `coord.alerts` | alerts that are open, a gauge | |
+//! | `coord.reading` | [readings](Reading), a gauge | `subject`, `figure` |
+//! | `coord.monitor.missed`, `coord.monitor.unlogged`, `coord.monitor.panicked`, `coord.monitor.unwatched` | what the monitor [did not see or tell](PerformanceMetrics), counters | |
+//! | `coord.monitor.unread` | readings beyond [`MAX_READINGS`], a gauge | |
+//!
+//! An exporter never forgets a label, so it gets no more of a kind than the limits above, however long
+//! the program runs, and 1,000 subscribers over all topics: what comes beyond is summed up under
+//! [`OTHER`], readings are left out. A gauge of what is gone is 0.
 //!
 //! # Spans
 //!
@@ -103,7 +124,9 @@ mod buckets;
 mod processes;
 mod usage;
 mod readings;
+mod panics;
 mod threshold;
+mod windows;
 mod alerts;
 mod telling;
 mod spans;
@@ -132,7 +155,7 @@ pub use processes::MAX_PROCESSES;
 pub use rates::Rates;
 pub use readings::{MAX_READINGS, MAX_SOURCES, Reading};
 pub use report::Report;
-pub use threshold::{MAX_THRESHOLDS, Threshold};
+pub use threshold::{DEFAULT_WINDOW, MAX_THRESHOLDS, Threshold};
 pub use topics::{MAX_SUBSCRIBERS, MAX_TOPICS};
 pub use workflows::{MAX_ACTIVE_RUNS, MAX_STEPS};
 

@@ -17,13 +17,15 @@ use crate::alerts::Alerts;
 use crate::errors::Errors;
 use crate::history::Ring;
 use crate::latency::Latencies;
+use crate::panics::Panics;
 use crate::processes::Processes;
 use crate::readings::Sources;
 use crate::spans::Spans;
-use crate::sums::Sums;
+use crate::sums::{Known, Sums};
 use crate::telling::Log;
 use crate::topics::Topics;
 use crate::usage::Usage;
+use crate::windows::Windows;
 use crate::workflows::Workflows;
 use crate::{History, PerformanceMetrics, ProcessUsage};
 
@@ -37,6 +39,7 @@ pub(crate) struct Measuring {
     pub(crate) latencies: Latencies,
     pub(crate) sources: Sources,
     pub(crate) log: Log,
+    pub(crate) panics: Panics,
     alerts: Alerts,
     began: Instant,
     state: Mutex<State>,
@@ -63,10 +66,14 @@ pub(crate) struct Heard {
     recoveries: Subscriber<ErrorRecovery>,
 }
 
-/// Whether counting began anew meanwhile.
-pub(crate) fn is_reset(before: &PerformanceMetrics, now: &PerformanceMetrics) -> bool {
-    let began = |metrics: &PerformanceMetrics| metrics.uptime - metrics.measured;
-    began(now) - began(before) > 1e-6
+/// How long the monitor had run when counting began, in seconds.
+pub(crate) fn counting_began(metrics: &PerformanceMetrics) -> f64 {
+    metrics.uptime - metrics.measured
+}
+
+/// Whether counting, which had begun then, began anew meanwhile.
+pub(crate) fn is_reset(began: f64, now: &PerformanceMetrics) -> bool {
+    counting_began(now) - began > 1e-6
 }
 
 impl Heard {
@@ -88,7 +95,7 @@ impl Measuring {
         clock: Arc<dyn Clock>,
         usage: &mut Usage,
         history: usize,
-        (alerts, log): (Alerts, Log),
+        (alerts, log, panics): (Alerts, Log, Panics),
     ) -> Self {
         let now = Instant::now();
         let state = State {
@@ -108,6 +115,7 @@ impl Measuring {
             latencies: Latencies::default(),
             sources: Sources::default(),
             log,
+            panics,
             alerts,
             began: now,
             state: Mutex::new(state),
@@ -118,15 +126,26 @@ impl Measuring {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What topics have counted now, in the rows that they have.
+    fn sum(&self, sum: fn(&dyn Bus, &Known) -> Sums) -> (MutexGuard<'_, State>, Sums, Instant) {
+        loop {
+            let known = self.state().topics.known();
+            // It is another's, so not while others wait for the state.
+            let (sums, now) = (sum(&*self.bus, &known), Instant::now());
+            let state = self.state();
+            // Otherwise somebody else has given out rows meanwhile, of which there is an end.
+            if state.topics.known().is(&known) {
+                return (state, sums, now);
+            }
+        }
+    }
+
     pub(crate) fn metrics(&self) -> PerformanceMetrics {
         // All that is another's, before the state is locked.
-        let known = self.state().topics.known();
-        let sums = Sums::of_topics_and_subscribers(&*self.bus, &known);
-        let (readings, unread) = self.sources.read();
+        let (readings, unread) = self.sources.read(&self.panics);
         let latencies = self.latencies.metrics();
         let alerts = self.alerts.open();
-        let now = Instant::now();
-        let state = self.state();
+        let (mut state, sums, now) = self.sum(Sums::of_topics_and_subscribers);
         PerformanceMetrics {
             at: self.clock.now(),
             uptime: now.duration_since(self.began).as_secs_f64(),
@@ -143,6 +162,7 @@ impl Measuring {
             unread,
             missed: state.missed,
             unlogged: self.log.lost(),
+            panicked: self.panics.count(),
             unwatched: state.processes.unwatched(),
         }
     }
@@ -154,11 +174,12 @@ impl Measuring {
     }
 
     pub(crate) fn reset(&self) {
-        let known = self.state().topics.known();
-        let sums = Sums::of_topics_and_subscribers(&*self.bus, &known);
+        // Rows are given out anew, too.
+        let sums = Sums::of_topics_and_subscribers(&*self.bus, &Known::default());
         let now = Instant::now();
         self.latencies.reset();
         self.log.reset();
+        self.panics.reset();
         let mut state = self.state();
         state.since = now;
         state.topics.reset(sums, now);
@@ -178,10 +199,8 @@ impl Measuring {
             let own = usage.own();
             let trees = usage.trees(&roots);
             let latencies = self.latencies.metrics();
-            let known = self.state().topics.known();
-            let (sums, now) = (Sums::of_topics(&*self.bus, &known), Instant::now());
             let at = self.clock.now();
-            let mut state = self.state();
+            let (mut state, sums, now) = self.sum(Sums::of_topics);
             state.topics.sample(sums, now);
             state.own = own;
             state.processes.measured(&roots, trees);
@@ -190,11 +209,13 @@ impl Measuring {
     }
 
     /// Holds what is measured against its limits in each interval, for ever.
-    pub(crate) async fn watch(&self, interval: Duration) {
+    pub(crate) async fn watch(&self, interval: Duration, before: PerformanceMetrics) {
+        let mut windows = Windows::new(self.alerts.windows(), before, Instant::now());
         loop {
             time::sleep(interval).await;
-            let metrics = self.metrics();
-            for told in self.alerts.see(&metrics, Instant::now(), &*self.clock) {
+            let (metrics, now) = (self.metrics(), Instant::now());
+            let seen = windows.see(&metrics, now);
+            for told in self.alerts.see(&seen, now, &*self.clock, &self.panics) {
                 self.log.alert(&told);
             }
         }

@@ -45,6 +45,9 @@ pub struct PerformanceMetrics {
     /// Lines for `log-events` that found no room there, where the monitor [writes
     /// some](crate::MonitorBuilder::log).
     pub unlogged: u64,
+    /// Calls of [thresholds](crate::Threshold), [sources](crate::PerformanceMonitor::add_source) and
+    /// the recorder of an [export](crate#through-metrics) that panicked.
+    pub panicked: u64,
     /// Processes that are not shown, because there were [`MAX_PROCESSES`](crate::MAX_PROCESSES)
     /// when they started.
     pub unwatched: u64,
@@ -154,7 +157,7 @@ pub struct ProcessMetrics {
 }
 
 /// How workflows got on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WorkflowMetrics {
     /// Runs that have started and not ended.

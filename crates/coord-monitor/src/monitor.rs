@@ -10,6 +10,7 @@ use coord_bus::{Bus, ShutdownReport, TaskScope};
 
 use crate::alerts::Alerts;
 use crate::measuring::{Heard, Measuring};
+use crate::panics::Panics;
 use crate::telling::{Log, Reporter};
 use crate::usage::Usage;
 use crate::{
@@ -30,6 +31,11 @@ pub const MIN_INTERVAL: Duration = Duration::from_millis(200);
 /// `error-recovery`; where they are asked for, one that publishes
 /// [reports](MonitorBuilder::report_every) and one that looks at
 /// [thresholds](MonitorBuilder::threshold). Dropping the monitor ends them.
+///
+/// A threshold, a [source](Self::add_source) or a recorder of the crate `metrics` that panics is left
+/// out that time, and everything else goes on: it is counted in
+/// [`panicked`](PerformanceMetrics::panicked), and the first panic of each is an event on
+/// `error-detected`. So is one of a task itself, which ends then.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -112,7 +118,9 @@ impl PerformanceMonitor {
     }
 
     /// Begins to count anew, after a warm-up for one: counts, durations, peaks and the history are
-    /// empty again. Runs that are active stay so, and processes that run are watched on.
+    /// empty again. Runs that are active stay so, and processes that run are watched on. Alerts that are
+    /// open stay so until the monitor looks next, which is at what was counted since: one about what has
+    /// been counted before closes then, one about what is so now stays open.
     pub fn reset(&self) {
         self.measuring.reset();
     }
@@ -126,7 +134,7 @@ impl PerformanceMonitor {
     }
 
     /// Puts what somebody else counts into the snapshots: it is asked once for each of them, and
-    /// should not wait. At most [`MAX_READINGS`](crate::MAX_READINGS) of all sources are told.
+    /// should not wait. One that panics gives none. At most [`MAX_READINGS`](crate::MAX_READINGS) of all sources are told.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -208,8 +216,8 @@ impl MonitorBuilder {
         self
     }
 
-    /// Looks in each interval whether something is beyond this threshold, and publishes to
-    /// `performance-alert` when that begins and ends, once each. As long as that topic is full,
+    /// Looks in each interval whether something is beyond this threshold, as measured over its
+    /// [window](Threshold::over), and publishes to `performance-alert` when that begins and ends, once each. As long as that topic is full,
     /// an alert is told later, or if it is over by then, not at all.
     pub fn threshold(mut self, threshold: Threshold) -> Self {
         self.thresholds.push(threshold);
@@ -254,6 +262,7 @@ impl MonitorBuilder {
         let telling = (
             Alerts::new(&*bus, thresholds)?,
             Log::new(&*bus, is_logging)?,
+            Panics::new(&*bus, Arc::clone(&clock))?,
         );
         let mut usage = Usage::new();
         let measuring = Measuring::new(bus, clock, &mut usage, history, telling);
@@ -268,8 +277,10 @@ impl MonitorBuilder {
         scope.spawn("read", async move { shared.read(heard, stop).await });
         if is_watching {
             let (stop, shared) = (scope.token(), Arc::clone(&measuring));
+            let before = measuring.metrics();
             scope.spawn("watch", async move {
-                stop.run_until_cancelled(shared.watch(interval)).await;
+                stop.run_until_cancelled(shared.watch(interval, before))
+                    .await;
             });
         }
         #[cfg(feature = "metrics")]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::MonitorError;
+use crate::panics::Panics;
 
 /// The most sources of readings.
 pub const MAX_SOURCES: usize = 100;
@@ -53,7 +54,7 @@ impl Sources {
     }
 
     /// The readings, and how many there were beyond the limit.
-    pub(crate) fn read(&self) -> (Vec<Reading>, usize) {
+    pub(crate) fn read(&self, panics: &Panics) -> (Vec<Reading>, usize) {
         // Not under the lock: it is not ours, what is called here.
         let sources = self
             .0
@@ -61,8 +62,9 @@ impl Sources {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let mut readings = Vec::new();
-        for source in sources {
-            readings.extend(source());
+        for (number, source) in (1..).zip(sources) {
+            let read = panics.catch(|| format!("source {number}"), || source());
+            readings.extend(read.unwrap_or_default());
         }
         let unread = readings.len().saturating_sub(MAX_READINGS);
         readings.truncate(MAX_READINGS);

@@ -55,7 +55,8 @@ impl Recorder {
         }
     }
 
-    /// `None` where nothing was recorded. What is recorded meanwhile may be a part of it already.
+    /// `None` where nothing was recorded. What is recorded meanwhile may be a part of it already; where
+    /// a reset is under way too, the shortest and the longest are within 1 %.
     pub(crate) fn summary(&self) -> Option<DurationSummary> {
         let shards: Vec<_> = self.shards().filter(|it| it.is_reset()).collect();
         let mut buckets = Vec::new();
@@ -261,5 +262,44 @@ mod tests {
         recorder.record(Duration::from_nanos(50));
         // The second was before, and is in nothing that came after.
         assert_eq!(recorder.summary().unwrap().max, 50e-9);
+    }
+
+    #[test]
+    fn a_snapshot_that_falls_into_a_reset_is_one_all_the_same() {
+        let recorder = Recorder::new();
+        recorder.shared.record(10);
+        // A reset that has emptied the buckets; a record, which finds nothing to say of the shortest
+        // and the longest; and the rest of the reset.
+        let bucket = recorder.shared.count_of(10);
+        bucket.store(0, Ordering::Relaxed);
+        recorder.shared.record(10);
+        recorder.shared.sum.store(0, Ordering::Relaxed);
+        recorder.shared.min.store(u64::MAX, Ordering::Relaxed);
+        recorder.shared.max.store(0, Ordering::Relaxed);
+        let summary = recorder.summary().unwrap();
+        assert_eq!((summary.count, summary.min, summary.max), (1, 10e-9, 10e-9));
+    }
+
+    #[test]
+    fn snapshots_and_resets_go_on_while_more_threads_record_than_there_are_parts() {
+        let recorder = Recorder::new();
+        thread::scope(|scope| {
+            let record = || {
+                for _ in 0..100_000 {
+                    recorder.record(Duration::from_nanos(50));
+                    recorder.record(Duration::from_micros(50));
+                }
+            };
+            let threads: Vec<_> = (0..OWNED_MAX + 2).map(|_| scope.spawn(record)).collect();
+            while threads.iter().any(|thread| !thread.is_finished()) {
+                if let Some(summary) = recorder.summary() {
+                    let quantiles = [summary.min, summary.p50, summary.p99, summary.max];
+                    assert!(quantiles.is_sorted(), "{summary:?}");
+                    assert!((50e-9..=50.5e-6).contains(&summary.mean), "{summary:?}");
+                }
+                recorder.reset();
+            }
+        });
+        let _ = recorder.summary();
     }
 }

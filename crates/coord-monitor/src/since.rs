@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::measuring::counting_began;
 use crate::{
     DurationSummary, ErrorKind, ErrorMetrics, LatencyMetrics, PerformanceMetrics, StepCounts,
     StepMetrics, SubscriberMetrics, TopicMetrics, WorkflowMetrics,
@@ -57,7 +58,26 @@ impl PerformanceMetrics {
             errors: errors(&self.errors, &earlier.errors),
             missed: self.missed.saturating_sub(earlier.missed),
             unlogged: self.unlogged.saturating_sub(earlier.unlogged),
+            panicked: self.panicked.saturating_sub(earlier.panicked),
             unwatched: self.unwatched.saturating_sub(earlier.unwatched),
+            ..self.clone()
+        }
+    }
+
+    /// What a snapshot would have been when counting began: there was nothing yet.
+    pub(crate) fn when_counting_began(&self) -> Self {
+        Self {
+            uptime: counting_began(self),
+            measured: 0.0,
+            topics: Vec::new(),
+            latencies: Vec::new(),
+            workflows: WorkflowMetrics::default(),
+            steps: Vec::new(),
+            errors: ErrorMetrics::default(),
+            missed: 0,
+            unlogged: 0,
+            panicked: 0,
+            unwatched: 0,
             ..self.clone()
         }
     }

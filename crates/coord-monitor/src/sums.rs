@@ -1,6 +1,7 @@
 //! What topics have counted, summed up by the rows that there may be, while the bus shows it: of ten
 //! thousand topics no list is made.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coord_bus::{Bus, SubscriberStats, TopicStats};
@@ -12,6 +13,28 @@ use crate::topics::{MAX_SUBSCRIBERS, MAX_TOPICS};
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
     pub(crate) rows: Vec<Sum>,
+    /// Whether there are topics without a row of their own.
+    pub(crate) has_others: bool,
+}
+
+/// Which topics have a row of their own. A topic that has one keeps it, and one that is summed up with
+/// others stays there: what changed rows would be counted twice by whoever compares two snapshots.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    /// By name.
+    pub(crate) topics: Arc<[Arc<str>]>,
+    /// Whether there are others, so that none gets a row, even if one is free.
+    pub(crate) has_others: bool,
+    /// The same of the subscribers of a topic: where there are others, those that have a row.
+    pub(crate) subscribers: Arc<BTreeMap<String, BTreeSet<String>>>,
+}
+
+impl Known {
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.topics, &other.topics)
+            && self.has_others == other.has_others
+            && Arc::ptr_eq(&self.subscribers, &other.subscribers)
+    }
 }
 
 /// What is summed up in one row.
@@ -21,6 +44,8 @@ pub(crate) struct Sum {
     pub(crate) counts: Counts,
     /// By label, where they are asked for and the row is of one topic.
     pub(crate) subscribers: Vec<(String, Counts)>,
+    /// Whether there are subscribers without a row of their own.
+    pub(crate) has_other_subscribers: bool,
 }
 
 /// What a topic, or several, have counted.
@@ -40,25 +65,32 @@ pub(crate) struct Counts {
 impl Sums {
     /// Those of the topics that are known to have a row, by name, and then of as many more as may have
     /// one; the others are in one.
-    pub(crate) fn of_topics(bus: &dyn Bus, known: &[Arc<str>]) -> Self {
-        Self::of(bus, known, |_| Vec::new())
+    pub(crate) fn of_topics(bus: &dyn Bus, known: &Known) -> Self {
+        Self::of(bus, known, |_| (Vec::new(), false))
     }
 
     /// The same, with what each subscriber has counted.
-    pub(crate) fn of_topics_and_subscribers(bus: &dyn Bus, known: &[Arc<str>]) -> Self {
-        Self::of(bus, known, |topic| by_label(&topic.subscribers))
+    pub(crate) fn of_topics_and_subscribers(bus: &dyn Bus, known: &Known) -> Self {
+        Self::of(bus, known, |topic| {
+            let rows = known.subscribers.get(&*topic.topic);
+            by_label(&topic.subscribers, rows)
+        })
     }
 
     fn of(
         bus: &dyn Bus,
-        known: &[Arc<str>],
-        subscribers: impl Fn(&TopicStats) -> Vec<(String, Counts)>,
+        known: &Known,
+        subscribers: impl Fn(&TopicStats) -> (Vec<(String, Counts)>, bool),
     ) -> Self {
-        let mut room = MAX_TOPICS.saturating_sub(known.len());
-        let mut rows: Vec<Sum> = Vec::with_capacity(known.len());
+        let topics = &known.topics;
+        let mut room = match known.has_others {
+            true => 0,
+            false => MAX_TOPICS.saturating_sub(topics.len()),
+        };
+        let mut rows: Vec<Sum> = Vec::with_capacity(topics.len());
         let mut other = Counts::default();
         // Both are in the order of their names: of 10,000 topics, none has to be searched for.
-        let mut known = known.iter().peekable();
+        let mut known = topics.iter().peekable();
         bus.for_each_stats(&mut |topic| {
             while known.next_if(|row| ***row < *topic.topic).is_some() {}
             let has_row = known.peek().is_some_and(|row| ***row == *topic.topic);
@@ -69,18 +101,23 @@ impl Sums {
             room -= usize::from(!has_row);
             let mut counts = Counts::default();
             counts.add(topic);
+            let (subscribers, has_other_subscribers) = subscribers(topic);
             rows.push(Sum {
                 topic: topic.topic.clone(),
                 counts,
-                subscribers: subscribers(topic),
+                subscribers,
+                has_other_subscribers,
             });
         });
         debug_assert!(
             rows.is_sorted_by(|a, b| a.topic <= b.topic),
             "a bus shows them by name"
         );
-        let mut sums = Self { rows };
-        if other.of > 0 {
+        let mut sums = Self {
+            rows,
+            has_others: other.of > 0,
+        };
+        if sums.has_others {
             sums.merge_other(&other);
         }
         sums
@@ -95,6 +132,7 @@ impl Sums {
                     topic: OTHER.to_owned(),
                     counts: *other,
                     subscribers: Vec::new(),
+                    has_other_subscribers: false,
                 };
                 self.rows.insert(place, sum);
             }
@@ -110,13 +148,23 @@ impl Sums {
     }
 }
 
-/// Those of the same name, or from the same place, are one row.
-fn by_label(stats: &[SubscriberStats]) -> Vec<(String, Counts)> {
+/// Those of the same name, or from the same place, are one row. Where it is known which have one, no
+/// other gets one. Whether there are others.
+fn by_label(
+    stats: &[SubscriberStats],
+    known: Option<&BTreeSet<String>>,
+) -> (Vec<(String, Counts)>, bool) {
+    let mut has_others = false;
     let mut rows: Vec<(String, Counts)> = Vec::with_capacity(stats.len().min(MAX_SUBSCRIBERS + 1));
     for subscriber in stats {
         let mut label = subscriber.label();
         let mut place = rows.iter().position(|(known, _)| *known == label);
-        if place.is_none() && rows.len() >= MAX_SUBSCRIBERS {
+        let has_room = match known {
+            Some(known) => known.contains(&label),
+            None => rows.len() < MAX_SUBSCRIBERS,
+        };
+        if place.is_none() && !has_room {
+            has_others = true;
             OTHER.clone_into(&mut label);
             place = rows.iter().position(|(known, _)| *known == label);
         }
@@ -135,7 +183,7 @@ fn by_label(stats: &[SubscriberStats]) -> Vec<(String, Counts)> {
         });
     }
     rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    rows
+    (rows, has_others)
 }
 
 impl Counts {
@@ -153,7 +201,7 @@ impl Counts {
         });
     }
 
-    fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.of += other.of;
         self.published += other.published;
         self.delivered += other.delivered;

@@ -10,7 +10,7 @@ use coord_bus::vocabulary::{
 };
 use coord_bus::{Bus, BusError, BusExt, Publisher, Timestamp};
 
-use crate::measuring::{Measuring, is_reset};
+use crate::measuring::{Measuring, counting_began, is_reset};
 use crate::{PerformanceMetrics, Unit};
 
 /// Who says it, in the log.
@@ -36,7 +36,7 @@ impl Reporter {
         loop {
             time::sleep(self.interval).await;
             let now = measuring.metrics();
-            let report = match is_reset(&before, &now) {
+            let report = match is_reset(counting_began(&before), &now) {
                 true => report(&now),
                 false => report(&now.since(&before)),
             };

@@ -12,6 +12,10 @@ use crate::{MonitorError, PerformanceMetrics};
 /// The most thresholds of one monitor.
 pub const MAX_THRESHOLDS: usize = 100;
 
+/// The window of a threshold where nothing else is said: five minutes, as in rules of Prometheus and
+/// Grafana.
+pub const DEFAULT_WINDOW: Duration = Duration::from_secs(300);
+
 type Measure = dyn Fn(&PerformanceMetrics) -> Option<f64> + Send + Sync;
 
 /// A limit for something that is measured, and what is said when it is passed.
@@ -19,7 +23,11 @@ type Measure = dyn Fn(&PerformanceMetrics) -> Option<f64> + Send + Sync;
 /// An alert opens when what is measured has been beyond the limit for the
 /// [least duration](Self::lasting), and closes when it is back at [`clear_at`](Self::clear_at),
 /// which is not the limit: so what sways around the limit is one alert, not many. Where nothing is
-/// measured, nothing is beyond a limit.
+/// measured, or what measures panics, nothing is beyond a limit.
+///
+/// What it looks at is what was [since](PerformanceMetrics::since) a [window](Self::over) began: counts,
+/// durations and means of the last five minutes, and what is of a moment as it is now. So an alert about
+/// what was dropped, failed or slow closes when that is over.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,10 +40,17 @@ type Measure = dyn Fn(&PerformanceMetrics) -> Option<f64> + Send + Sync;
 /// .lasting(Duration::from_secs(10))
 /// .severity(Severity::Error);
 ///
+/// // Of the orders of the last minute; without any, it is not measured.
 /// let slow = Threshold::above("slow-orders", 0.25, |metrics| {
 ///     Some(metrics.latency("orders")?.total.as_ref()?.p99)
 /// })
+/// .over(Duration::from_secs(60))
 /// .clear_at(0.2);
+///
+/// // Closes five minutes after the last one was dropped.
+/// let dropped = Threshold::above("dropped-orders", 0.0, |metrics| {
+///     Some(metrics.topic("orders")?.dropped as f64)
+/// });
 /// ```
 #[derive(Clone)]
 pub struct Threshold {
@@ -46,6 +61,7 @@ pub struct Threshold {
     is_above: bool,
     clear: f64,
     lasting: Duration,
+    pub(crate) window: Duration,
 }
 
 impl Threshold {
@@ -63,6 +79,7 @@ impl Threshold {
             is_above: true,
             clear: limit - limit.abs() / 10.0,
             lasting: Duration::ZERO,
+            window: DEFAULT_WINDOW,
         }
     }
 
@@ -91,6 +108,18 @@ impl Threshold {
     #[must_use]
     pub fn lasting(mut self, lasting: Duration) -> Self {
         self.lasting = lasting;
+        self
+    }
+
+    /// Over what time counts, durations and means are measured; [`DEFAULT_WINDOW`] by default.
+    ///
+    /// Snapshots are kept as of ten moments of each window, so it may be a tenth longer; and it is as
+    /// long as an [interval](crate::MonitorBuilder::interval) of the monitor at least. It begins with
+    /// the monitor, and anew with a [reset](crate::PerformanceMonitor::reset): so one of
+    /// `Duration::MAX` is all that was counted since.
+    #[must_use]
+    pub fn over(mut self, window: Duration) -> Self {
+        self.window = window;
         self
     }
 
@@ -192,6 +221,7 @@ impl fmt::Debug for Threshold {
             .field("limit", &self.limit)
             .field("clear", &self.clear)
             .field("lasting", &self.lasting)
+            .field("window", &self.window)
             .field("severity", &self.severity)
             .finish_non_exhaustive()
     }

@@ -7,22 +7,24 @@ use coord_bus::Bus;
 use coord_bus::time::Instant;
 
 use crate::rates::{Marks, Moments};
-use crate::sums::{Counts, Sum, Sums};
+use crate::sums::{Counts, Known, Sum, Sums};
 use crate::{OTHER, SubscriberMetrics, TopicHistory, TopicMetrics};
 
 /// The most topics that have a row of their own, in the order in which they were opened as far as
-/// that was seen; the others are summed up in the row [`OTHER`].
+/// that was seen; the others are summed up in the row [`OTHER`], and stay there until a
+/// [reset](crate::PerformanceMonitor::reset), or until there are none.
 pub const MAX_TOPICS: usize = 1000;
 
 /// The most subscribers of a topic that have a row of their own, in the order in which they
-/// subscribed; the others are summed up in the row [`OTHER`].
+/// subscribed; the others are summed up in the row [`OTHER`], and stay there until a
+/// [reset](crate::PerformanceMonitor::reset), or until there are none.
 pub const MAX_SUBSCRIBERS: usize = 32;
 
 #[derive(Debug)]
 pub(crate) struct Topics {
     rows: BTreeMap<String, Row>,
     /// Those but [`OTHER`], for whoever sums up what they are to count.
-    known: Arc<[Arc<str>]>,
+    known: Known,
     /// When counting began, and how many samples there were since.
     began: Instant,
     sampled: Instant,
@@ -51,7 +53,7 @@ impl Topics {
     pub(crate) fn new(bus: &dyn Bus, history: usize, now: Instant) -> Self {
         let mut topics = Self {
             rows: BTreeMap::new(),
-            known: Arc::default(),
+            known: Known::default(),
             began: now,
             sampled: now,
             samples: 0,
@@ -59,26 +61,57 @@ impl Topics {
             history,
         };
         // What topics had published before is theirs; only rates are since now.
-        for sum in Sums::of_topics(bus, &topics.known).rows {
+        let sums = Sums::of_topics(bus, &topics.known);
+        for sum in sums.rows {
             let row = Row::since(&topics.moments, sum.counts);
             topics.rows.insert(sum.topic, row);
         }
-        topics.note_known();
+        topics.note_known(sums.has_others);
         topics
     }
 
-    /// The topics that have a row, by name.
-    pub(crate) fn known(&self) -> Arc<[Arc<str>]> {
-        Arc::clone(&self.known)
+    /// The topics that have a row.
+    pub(crate) fn known(&self) -> Known {
+        self.known.clone()
     }
 
-    fn note_known(&mut self) {
-        let known = self.rows.keys().filter(|name| *name != OTHER);
-        self.known = known.map(|name| Arc::from(&**name)).collect();
+    fn note_known(&mut self, has_others: bool) {
+        let topics = self.rows.keys().filter(|name| *name != OTHER);
+        self.known.topics = topics.map(|name| Arc::from(&**name)).collect();
+        self.known.has_others = has_others;
+    }
+
+    /// Which subscribers have a row, where there are more than may have one.
+    fn note_subscribers(&mut self, sums: &Sums) {
+        let crowded = sums.rows.iter().filter(|sum| sum.has_other_subscribers);
+        let rows = crowded.map(|sum| {
+            let labels = sum.subscribers.iter().map(|(label, _)| label);
+            let labels = labels.filter(|label| *label != OTHER).cloned();
+            (sum.topic.clone(), labels.collect())
+        });
+        let subscribers: BTreeMap<_, _> = rows.collect();
+        if subscribers != *self.known.subscribers {
+            self.known.subscribers = Arc::new(subscribers);
+        }
+    }
+
+    /// Those that are new have the rows now that they were given in these sums, which are of the topics
+    /// that are known.
+    fn settle(&mut self, sums: &Sums) {
+        let before = self.rows.len();
+        for sum in &sums.rows {
+            if !self.rows.contains_key(&sum.topic) {
+                self.rows.insert(sum.topic.clone(), Row::default());
+            }
+        }
+        if self.rows.len() > before || sums.has_others != self.known.has_others {
+            self.note_known(sums.has_others);
+        }
     }
 
     /// Begins to count anew from these.
     pub(crate) fn reset(&mut self, sums: Sums, now: Instant) {
+        self.note_subscribers(&sums);
         self.moments = Moments::new(now);
         let rows = sums.rows.into_iter().map(|sum| {
             let mut row = Row::since(&self.moments, sum.counts);
@@ -87,7 +120,7 @@ impl Topics {
             (sum.topic, row)
         });
         self.rows = rows.collect();
-        self.note_known();
+        self.note_known(sums.has_others);
         self.began = now;
         self.sampled = now;
         self.samples = 0;
@@ -98,19 +131,16 @@ impl Topics {
         if seconds <= 0.0 {
             return;
         }
+        self.settle(&sums);
         // A bus that forgets topics is followed in that.
         let before = self.rows.len();
         self.rows.retain(|name, _| sums.get(name).is_some());
-        let mut is_new = self.rows.len() < before;
+        if self.rows.len() < before {
+            self.note_known(sums.has_others);
+        }
         let is_long = self.moments.push(now);
         for Sum { topic, counts, .. } in sums.rows {
-            let row = match self.rows.get_mut(&topic) {
-                Some(row) => row,
-                None => {
-                    is_new = true;
-                    self.rows.entry(topic).or_default()
-                }
-            };
+            let row = self.rows.entry(topic).or_default();
             let published = counts.published.saturating_sub(row.published);
             row.published = counts.published;
             row.per_second = published as f64 / seconds;
@@ -121,14 +151,13 @@ impl Topics {
                 row.history.pop_front();
             }
         }
-        if is_new {
-            self.note_known();
-        }
         self.sampled = now;
         self.samples += 1;
     }
 
-    pub(crate) fn metrics(&self, sums: Sums, now: Instant) -> Vec<TopicMetrics> {
+    pub(crate) fn metrics(&mut self, sums: Sums, now: Instant) -> Vec<TopicMetrics> {
+        self.settle(&sums);
+        self.note_subscribers(&sums);
         let new = Row::default();
         let metrics = sums.rows.into_iter().map(|sum| {
             let row = self.rows.get(&sum.topic).unwrap_or(&new);

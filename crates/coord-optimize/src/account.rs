@@ -47,7 +47,7 @@ impl<E> Account<E> {
         Ok(())
     }
 
-    fn settings(&self) -> MutexGuard<'_, Arc<Settings<E>>> {
+    pub(crate) fn settings(&self) -> MutexGuard<'_, Arc<Settings<E>>> {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

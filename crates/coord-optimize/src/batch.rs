@@ -15,6 +15,9 @@ use crate::optimized::{Desk, Operator, Taken};
 /// nobody polls: then the batch comes out at the next poll, with what is ready by then. Nothing
 /// is taken beyond one batch, so a consumer that does not take it holds up the source.
 ///
+/// This is Reactor's `bufferTimeout`; RxJS's `bufferTime` with a maximum differs in that its time runs
+/// from the batch before, so that where nothing comes it gives empty batches.
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() {

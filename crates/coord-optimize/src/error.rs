@@ -21,6 +21,15 @@ pub enum OptimizeError {
         /// The size that was asked for.
         size: usize,
     },
+    /// A batch cannot be enough without an event.
+    #[error(
+        "`enough` of topic `{topic}` cannot be 0 events: a batch has one at least; leave it out where \
+         only the time and the buffer are to count"
+    )]
+    Enough {
+        /// The topic.
+        topic: String,
+    },
     /// The rate is out of range.
     #[error(
         "the rate of topic `{topic}` cannot be {rate}: its period must be above 0 and at \
@@ -93,14 +102,14 @@ pub enum OptimizeError {
         /// The name that was asked for.
         name: String,
     },
-    /// A topic cannot be optimized into itself.
+    /// A topic cannot be optimized into itself, by way of others neither.
     #[error(
-        "topic `{topic}` cannot be optimized into itself: what comes out would go in again; name \
-         another topic for what comes out"
+        "topic `{}` cannot be optimized into `{}`: what comes out would go in again, by {}; name \
+         another topic for what comes out", path[0], path[1], path.join(" → ")
     )]
     Loop {
-        /// The topic.
-        topic: String,
+        /// The topics of the loop in the order of the arrows; the first is also the last.
+        path: Vec<String>,
     },
     /// A buffer that may not overflow has.
     #[error(

@@ -4,6 +4,7 @@ mod router;
 
 use std::fmt;
 use std::hash::Hash;
+use std::mem;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,15 +106,15 @@ where
     }
 
     /// A group ends when no item has come for so long; by default it does not. RxJS's `duration`,
-    /// begun anew by each item.
+    /// begun anew by each item. An item that waits for room in its group has come.
     ///
     /// # Panics
     ///
     /// If it is zero.
     #[track_caller]
     pub fn idle(self, time: Duration) -> Self {
-        self.shared.state().router.idle =
-            Some(above_zero("the time after which a group ends", time));
+        let idle = above_zero("the time after which a group ends", time);
+        self.shared.state().router.idle_after(idle);
         self
     }
 
@@ -176,18 +177,20 @@ where
             key,
             router,
         } = &mut *state;
+        let sitting = Sitting(router);
+        let router = &mut *sitting.0;
         let mut found = look(router);
         if found.is_pending() {
             // Before anything is taken: what wakes it may come at once.
             let waker = cx.waker().clone();
             self.crowd.waiting().insert(number, waker);
             let mut crowd = Context::from_waker(&self.waker);
-            router.end_idle(&self.crowd, &mut crowd);
+            router.end_late(&self.crowd);
             router.unstick(&self.crowd);
             if router.stuck.is_none() && !router.ended {
                 let taken = source.as_mut().poll_each(&mut crowd, |item| {
-                    let key = key(&item);
                     router.books.ledger.received += 1;
+                    let key = key(&item);
                     router.held += 1;
                     router.route(key, item, &self.crowd);
                     match router.stuck {
@@ -200,6 +203,7 @@ where
             if router.ended {
                 Arc::clone(&self.crowd).wake();
             }
+            router.poll_idle(&self.crowd, &mut crowd);
             found = look(router);
         }
         if found.is_ready() {
@@ -210,7 +214,17 @@ where
             }
         }
         router.books.close(router.held);
+        mem::forget(sitting);
         found
+    }
+}
+
+/// One poll. If the user's closure panics in it, the books are closed still.
+struct Sitting<'a, K: Hash + Eq + Clone, T>(&'a mut Router<K, T>);
+
+impl<K: Hash + Eq + Clone, T> Drop for Sitting<'_, K, T> {
+    fn drop(&mut self) {
+        self.0.close_after_panic();
     }
 }
 
@@ -287,7 +301,7 @@ impl<S: Stream, K: Hash + Eq + Clone, F: FnMut(&S::Item) -> K> Drop for Groups<S
         let mut state = self.shared.state();
         let router = &mut state.router;
         router.outer_gone = true;
-        for (_, number) in std::mem::take(&mut router.new) {
+        for (_, number) in mem::take(&mut router.new) {
             router.leave(number);
         }
         drop(state);

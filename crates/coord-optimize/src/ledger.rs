@@ -7,8 +7,8 @@ use serde::Serialize;
 
 /// What became of the items of a stream: `received = given_out + merged + dropped + held`.
 ///
-/// That holds whenever it is read. One that is read from elsewhere, by a [`LedgerHandle`], is as of
-/// the end of the last poll.
+/// That holds whenever it is read, also after a panic in a closure that an operator was given. One
+/// that is read from elsewhere, by a [`LedgerHandle`], is as of the end of the last poll.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Ledger {
@@ -44,7 +44,7 @@ pub struct Dropped {
     pub overflowed: u64,
     /// Belonged to a group that nobody reads any more: `group_by`.
     pub unread: u64,
-    /// Was held when its stream was dropped.
+    /// Was held when its stream was dropped, or was in hand when a closure panicked.
     pub discarded: u64,
 }
 
@@ -176,27 +176,31 @@ impl LedgerHandle {
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     pub(crate) ledger: Ledger,
+    /// What the two below know of it.
     told: Ledger,
+    /// The sum of all streams of a topic. Not the handle, which is of this stream alone, and which
+    /// may be added to another sum.
+    account: Option<LedgerHandle>,
     handle: Option<LedgerHandle>,
 }
 
 impl Books {
-    pub(crate) fn telling(handle: LedgerHandle) -> Self {
-        Self {
-            handle: Some(handle),
-            ..Self::default()
-        }
+    /// Those of one of the streams of a topic, with the sum of them all.
+    pub(crate) fn of(account: LedgerHandle) -> Self {
+        let mut books = Self::default();
+        books.account = Some(account);
+        books
     }
 
     pub(crate) fn handle(&mut self) -> LedgerHandle {
-        let told = self.ledger;
-        let handle = self.handle.get_or_insert_with(|| {
-            self.told = told;
-            let handle = LedgerHandle::default();
-            handle.add_change(&Ledger::default(), &told);
-            handle
-        });
-        handle.clone()
+        if let Some(handle) = &self.handle {
+            return handle.clone();
+        }
+        self.tell();
+        self.told = self.ledger;
+        let handle = LedgerHandle::default();
+        handle.add_change(&Ledger::default(), &self.told);
+        self.handle.insert(handle).clone()
     }
 
     /// At the end of each poll, with what is held now.
@@ -206,11 +210,23 @@ impl Books {
         self.tell();
     }
 
+    /// At the end of a poll in which a closure of the user's panicked: what is neither held nor counted
+    /// was in its hands.
+    pub(crate) fn close_after_panic(&mut self, held: usize) {
+        let ledger = &mut self.ledger;
+        ledger.held = held as u64;
+        let known = ledger.given_out + ledger.merged + ledger.dropped.total() + ledger.held;
+        ledger.dropped.discarded += ledger.received.saturating_sub(known);
+        self.close(held);
+    }
+
     fn tell(&mut self) {
-        if let Some(handle) = &self.handle {
-            handle.add_change(&self.told, &self.ledger);
-            self.told = self.ledger;
+        let mut listeners = self.account.iter().chain(&self.handle).peekable();
+        if listeners.peek().is_none() {
+            return;
         }
+        listeners.for_each(|listener| listener.add_change(&self.told, &self.ledger));
+        self.told = self.ledger;
     }
 }
 

@@ -37,7 +37,7 @@
 //! | `intake`, `timer`, `grid`, `above_zero` | what the operators are made of |
 //! | `optimizer`, `settings` | settings for each topic of a bus: [`EventStreamOptimizer`], [`Settings`] |
 //! | `rate` | how often something may happen: [`Rate`] |
-//! | `pace`, `conflated`, `pump` | the streams of a topic: [`Batches`], [`Conflated`]; from one topic into another |
+//! | `pace`, `conflated`, `pump`, `routes` | the streams of a topic: [`Batches`], [`Conflated`]; from one topic into another |
 //! | `account` | what the streams of a topic share: [`StreamStats`] |
 //! | `telling` | what became of events, and of the items of any [watched](EventStreamOptimizer::watch) stream, as reports on `stream-report` |
 //! | `error` | what can go wrong: [`OptimizeError`] |
@@ -95,6 +95,7 @@ mod rate;
 mod pace;
 mod conflated;
 mod pump;
+mod routes;
 mod account;
 mod telling;
 mod error;

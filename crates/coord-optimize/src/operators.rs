@@ -230,7 +230,8 @@ pub trait OptimizeExt: Stream {
 
     /// Windows of so long a span, of which one begins every so often: `every` equal to `span` makes
     /// them tumble, less makes them slide (more counts as `span`, so no item is left out). None has
-    /// more than `at_most` items. See [`WindowTime`].
+    /// more than `at_most` items. Less than a millisecond counts as one, and an `every` of less than
+    /// a 1024th of `span` as that. See [`WindowTime`].
     ///
     /// Known as `bufferTime` in RxJS.
     ///

@@ -1,6 +1,8 @@
 //! A stream under an operator: [`Optimized`], the one driver of them all.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::mem;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -76,10 +78,11 @@ pub struct Desk {
 }
 
 impl Desk {
-    pub(crate) fn telling(handle: LedgerHandle) -> Self {
+    /// That of one of the streams of a topic, with the sum of their ledgers.
+    pub(crate) fn of(account: LedgerHandle) -> Self {
         Self {
             timer: Timer::default(),
-            books: Books::telling(handle),
+            books: Books::of(account),
         }
     }
 
@@ -132,10 +135,10 @@ pin_project! {
 
 impl<S: Stream, O> Optimized<S, O> {
     pub(crate) fn new(source: S, operator: O) -> Self {
-        Self::telling(source, operator, Desk::default())
+        Self::at(source, operator, Desk::default())
     }
 
-    pub(crate) fn telling(source: S, operator: O, desk: Desk) -> Self {
+    pub(crate) fn at(source: S, operator: O, desk: Desk) -> Self {
         Self {
             source: Intake::new(source),
             operator,
@@ -165,17 +168,42 @@ impl<S: Stream, O: Operator<S::Item>> Stream for Optimized<S, O> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<O::Out>> {
         let this = self.project();
-        let (operator, desk) = (this.operator, this.desk);
+        let sitting = Sitting {
+            operator: this.operator,
+            desk: this.desk,
+            items: PhantomData,
+        };
+        let (operator, desk) = (&mut *sitting.operator, &mut *sitting.desk);
         let polled = match operator.late(desk) {
             Some(out) => Poll::Ready(Some(out)),
             None => poll(this.source, operator, desk, cx),
         };
-        desk.books.close(operator.held());
+        sitting.end();
         polled
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.operator.hint(self.source.size_hint())
+    }
+}
+
+/// One poll. If a closure of the user's panics in it, the books are closed still.
+struct Sitting<'a, T, O: Operator<T>> {
+    operator: &'a mut O,
+    desk: &'a mut Desk,
+    items: PhantomData<fn(T)>,
+}
+
+impl<T, O: Operator<T>> Sitting<'_, T, O> {
+    fn end(self) {
+        self.desk.books.close(self.operator.held());
+        mem::forget(self);
+    }
+}
+
+impl<T, O: Operator<T>> Drop for Sitting<'_, T, O> {
+    fn drop(&mut self) {
+        self.desk.books.close_after_panic(self.operator.held());
     }
 }
 

@@ -14,6 +14,7 @@ use crate::account::{Account, Follower};
 use crate::ledger::LedgerHandle;
 use crate::optimized::Desk;
 use crate::pump::pump;
+use crate::routes::Routes;
 use crate::telling::tell;
 use crate::{
     Batches, Conflate, Conflated, MAX_PERIOD, OptimizeError, Optimized, Pace, Rate, Settings,
@@ -64,6 +65,7 @@ pub const MAX_TOPICS: usize = 65_536;
 pub struct EventStreamOptimizer {
     bus: Arc<dyn Bus>,
     topics: Arc<Mutex<BTreeMap<Box<str>, Entry>>>,
+    routes: Routes,
 }
 
 impl EventStreamOptimizer {
@@ -72,6 +74,7 @@ impl EventStreamOptimizer {
         Self {
             bus,
             topics: Arc::default(),
+            routes: Routes::default(),
         }
     }
 
@@ -80,14 +83,59 @@ impl EventStreamOptimizer {
     ///
     /// # Errors
     ///
-    /// [`OptimizeError::BufferSize`], [`OptimizeError::RateLimit`] and [`OptimizeError::Time`] for
-    /// what is out of range; [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
+    /// [`OptimizeError::BufferSize`], [`OptimizeError::Enough`], [`OptimizeError::RateLimit`] and
+    /// [`OptimizeError::Time`] for what is out of range; [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
     pub fn configure<E: Event>(
         &self,
         topic: &Topic<E>,
         settings: Settings<E>,
     ) -> Result<(), OptimizeError> {
         self.update(topic, |_| settings)
+    }
+
+    /// Changes some settings of this topic, and leaves the others as they are. Of several changes at
+    /// once none is lost: one waits for the other, so `change` is not to ask for settings itself.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`configure`](Self::configure).
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::{sync::Arc, time::Duration};
+    /// # use coord_bus::{LocalBus, Topic};
+    /// # use coord_optimize::{EventStreamOptimizer, Settings};
+    /// # const COMMANDS: Topic<String> = Topic::new("commands");
+    /// # let optimizer = EventStreamOptimizer::new(Arc::new(LocalBus::new()));
+    /// optimizer.configure(&COMMANDS, Settings::cli())?;
+    /// optimizer.update(&COMMANDS, |settings| settings.debounce(Duration::from_millis(200)))?;
+    /// // Nothing comes twice in a row still.
+    /// let settings = optimizer.settings(&COMMANDS)?;
+    /// assert!(format!("{settings:?}").contains("debounce: Some(200ms), drop_repeats: true"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn update<E: Event>(
+        &self,
+        topic: &Topic<E>,
+        change: impl FnOnce(Settings<E>) -> Settings<E>,
+    ) -> Result<(), OptimizeError> {
+        self.account(topic)?.update(|settings| {
+            let settings = change(settings.clone());
+            settings.check(topic.name())?;
+            Ok(settings)
+        })
+    }
+
+    /// The settings that this topic has: to show them, or to [configure](Self::configure) them again
+    /// after others.
+    ///
+    /// # Errors
+    ///
+    /// [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
+    pub fn settings<E: Event>(&self, topic: &Topic<E>) -> Result<Settings<E>, OptimizeError> {
+        let settings = Arc::clone(&self.account(topic)?.settings());
+        Ok((*settings).clone())
     }
 
     /// The most events in one batch of this topic: [`DEFAULT_BUFFER_SIZE`] by default. A batch that
@@ -132,9 +180,9 @@ impl EventStreamOptimizer {
     pub fn subscribe<E: Event>(&self, topic: &Topic<E>) -> Result<Batches<E>, OptimizeError> {
         let source = self.bus.subscribe(topic)?;
         let account = self.account(topic)?;
-        let desk = Desk::telling(account.ledger.clone());
+        let desk = Desk::of(account.ledger.clone());
         let pace = Pace::new(Follower::new(account));
-        Ok(Optimized::telling(source, pace, desk))
+        Ok(Optimized::at(source, pace, desk))
     }
 
     /// What is published to a topic from now on, merged into states: `seed` makes a state of an
@@ -157,8 +205,8 @@ impl EventStreamOptimizer {
     {
         let source = self.bus.subscribe(topic)?;
         let account = self.account(topic)?;
-        let desk = Desk::telling(account.ledger.clone());
-        let states = Optimized::telling(source, Conflate::new(seed, merge), desk);
+        let desk = Desk::of(account.ledger.clone());
+        let states = Optimized::at(source, Conflate::new(seed, merge), desk);
         Ok(Conflated::new(states, Follower::new(account)))
     }
 
@@ -171,8 +219,10 @@ impl EventStreamOptimizer {
     ///
     /// # Errors
     ///
-    /// [`OptimizeError::Loop`] where both are one; [`OptimizeError::Bus`],
-    /// [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].
+    /// [`OptimizeError::Loop`] where both are one, or where the second is optimized into the first, by
+    /// way of others too, for as long as those tasks run: those of this optimizer and of its clones,
+    /// as it knows no other. [`OptimizeError::Bus`], [`OptimizeError::EventType`],
+    /// [`OptimizeError::TooManyTopics`].
     ///
     /// # Panics
     ///
@@ -184,21 +234,21 @@ impl EventStreamOptimizer {
         to: &Topic<E>,
         scope: &TaskScope,
     ) -> Result<(), OptimizeError> {
-        if from.name() == to.name() {
-            let topic = from.name().to_owned();
-            return Err(OptimizeError::Loop { topic });
-        }
+        let route = self.routes.add(from.name(), to.name());
+        let route = route.map_err(|path| OptimizeError::Loop { path })?;
         let sink = self.bus.publisher(to)?;
         let batches = self.subscribe(from)?;
         let name = format!("optimize {} into {}", from.name(), to.name());
-        scope.spawn(name, pump(batches, sink, scope.token().cancelled_owned()));
+        let stopped = scope.token().cancelled_owned();
+        scope.spawn(name, pump(batches, sink, stopped, route));
         Ok(())
     }
 
     /// Counts under this name what becomes of the items of any operator, on whatever stream: in
     /// [`statistics`](Self::statistics) and in the reports of [`report_every`](Self::report_every),
     /// from its first item on. Streams of one name are added up, also those that are gone, as those
-    /// of a topic are. A name is kept as long as the optimizer is.
+    /// of a topic are. A name is kept as long as the optimizer is. A stream of a topic may be watched
+    /// too, and counts there as well.
     ///
     /// # Errors
     ///
@@ -316,18 +366,6 @@ impl EventStreamOptimizer {
             stop.run_until_cancelled(telling).await;
         });
         Ok(())
-    }
-
-    fn update<E: Event>(
-        &self,
-        topic: &Topic<E>,
-        change: impl FnOnce(Settings<E>) -> Settings<E>,
-    ) -> Result<(), OptimizeError> {
-        self.account(topic)?.update(|settings| {
-            let settings = change(settings.clone());
-            settings.check(topic.name())?;
-            Ok(settings)
-        })
     }
 
     fn account<E: Event>(&self, topic: &Topic<E>) -> Result<Arc<Account<E>>, OptimizeError> {

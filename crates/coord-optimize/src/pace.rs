@@ -31,7 +31,7 @@ impl<E: Event> Batches<E> {
 ///
 /// A batch comes out when its turn has come, with what there is by then, and has at most the
 /// topic's buffer size. Without a rate limit it is always somebody's turn: a batch is what is
-/// ready, or what came within the time that it waits. With one, the first batch comes at once, and
+/// ready, or what came within the time that it waits, or until there was enough. With one, the first batch comes at once, and
 /// each other a period after the one before, or later if there was nothing to give.
 ///
 /// Where no setting says that events are dropped or merged, it is lossless: a batch that is full and
@@ -54,6 +54,8 @@ pub struct Pace<E> {
     places: HashMap<Box<str>, usize>,
     /// How many events the batch that has begun may have.
     size: usize,
+    /// How many it has when it need not wait for more.
+    enough: usize,
     /// When the batch that has begun need not wait for more.
     due: Instant,
     /// When the next batch may come out.
@@ -73,6 +75,7 @@ impl<E: Event> Pace<E> {
             held: Vec::new(),
             places: HashMap::new(),
             size: usize::MAX,
+            enough: usize::MAX,
             due: now,
             turn: now,
             last: None,
@@ -100,6 +103,7 @@ impl<E: Event> Pace<E> {
         }
         if self.held.is_empty() {
             self.size = settings.buffer_size;
+            self.enough = settings.enough.unwrap_or(usize::MAX).min(self.size);
             if !settings.within.is_zero() {
                 self.due = after(Instant::now(), settings.within);
             }
@@ -146,20 +150,23 @@ impl<E: Event> Operator<Delivery<E>> for Pace<E> {
             desk.ledger().dropped.expired += 1;
             return ControlFlow::Continue(());
         }
-        if settings.debounce.is_some() {
+        let settles = settings.debounce.is_some();
+        // One from when there still was a silence to wait for, or whose silence was over before this.
+        let settled = !settles || !self.fresh && Instant::now() > self.quiet;
+        if let Some(before) = self.settling.take_if(|_| settled) {
+            self.admit(before, desk);
+            if self.is_full() {
+                self.settling = Some(event);
+                self.fresh = settles;
+                return ControlFlow::Break(None);
+            }
+        }
+        if settles {
             self.fresh = true;
             if self.settling.replace(event).is_some() {
                 desk.ledger().dropped.superseded += 1;
             }
             return ControlFlow::Continue(());
-        }
-        // From when there still was a silence to wait for.
-        if let Some(before) = self.settling.take() {
-            self.admit(before, desk);
-            if self.is_full() {
-                self.settling = Some(event);
-                return ControlFlow::Break(None);
-            }
         }
         self.admit(event, desk);
         if self.is_full() {
@@ -194,7 +201,7 @@ impl<E: Event> Operator<Delivery<E>> for Pace<E> {
             }
             let mut next = self.settling.is_some().then_some(self.quiet);
             if !self.held.is_empty() {
-                let due = match self.is_full() || ended {
+                let due = match self.held.len() >= self.enough || ended {
                     true => self.turn,
                     false => self.turn.max(self.due),
                 };

@@ -8,11 +8,13 @@ use coord_bus::{Event, Publisher};
 use futures_core::Stream;
 
 use crate::Batches;
+use crate::routes::Route;
 
 pub(crate) async fn pump<E: Event + Clone>(
     mut batches: Batches<E>,
     sink: Publisher<E>,
     stopped: impl Future<Output = ()>,
+    _route: Route,
 ) {
     let mut stopped = pin!(stopped);
     let mut stopping = false;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coord_bus::vocabulary::ProcessOutput;
 
-use crate::{DEFAULT_BUFFER_SIZE, MAX_BUFFER_SIZE, MAX_PERIOD, OptimizeError, Rate};
+use crate::{DEFAULT_BUFFER_SIZE, DEFAULT_KEYS, MAX_BUFFER_SIZE, MAX_PERIOD, OptimizeError, Rate};
 
 /// Asks something of an event, of any thread.
 type Asks<E, Answer> = Arc<dyn Fn(&E) -> Answer + Send + Sync>;
@@ -18,8 +18,9 @@ type Names<E> = Arc<dyn for<'a> Fn(&'a E) -> &'a str + Send + Sync>;
 /// An event goes this way: is it [relevant](Self::relevant), and [young enough](Self::max_age)? Has
 /// there been a [silence](Self::debounce) after it? Is it another than the [last](Self::drop_repeats)?
 /// Does it take the [place](Self::merge_by) of another in the batch? A batch comes out when it has
-/// [`buffer_size`](Self::buffer_size) events, or [`within`](Self::within) a time of its first, and
-/// no more often than the [rate](Self::rate_limit) allows.
+/// [`enough`](Self::enough) events, or as many as it may ([`buffer_size`](Self::buffer_size)), or
+/// [`within`](Self::within) a time of its first, and no more often than the [rate](Self::rate_limit)
+/// allows.
 ///
 /// By default all of that is off, and a batch is what is ready, at most [`DEFAULT_BUFFER_SIZE`].
 ///
@@ -38,6 +39,7 @@ type Names<E> = Arc<dyn for<'a> Fn(&'a E) -> &'a str + Send + Sync>;
 /// [`EventStreamOptimizer::configure`]: crate::EventStreamOptimizer::configure
 pub struct Settings<E> {
     pub(crate) buffer_size: usize,
+    pub(crate) enough: Option<usize>,
     pub(crate) within: Duration,
     pub(crate) rate: Option<Rate>,
     pub(crate) debounce: Option<Duration>,
@@ -53,6 +55,7 @@ impl<E> Settings<E> {
     pub fn new() -> Self {
         Self {
             buffer_size: DEFAULT_BUFFER_SIZE,
+            enough: None,
             within: Duration::ZERO,
             rate: None,
             debounce: None,
@@ -74,17 +77,33 @@ impl<E> Settings<E> {
             .drop_repeats()
     }
 
-    /// For a screen: of each component the newest, ten components or 16 ms.
+    /// For a screen: of each component the newest, when there are ten of them, or after 16 ms, and a
+    /// batch every 16 ms at most, which are 62.5 a second.
+    ///
+    /// So both hold, however many components there are: a batch that has ten waits for its turn alone,
+    /// and what comes meanwhile is merged into it, of other components too. Only one of
+    /// [`DEFAULT_KEYS`] components takes nothing more, and makes publishers wait for its turn.
     pub fn ui(component: impl Fn(&E) -> &str + Send + Sync + 'static) -> Self {
+        let frame = Duration::from_millis(16);
         Self::new()
             .merge_by(component)
-            .buffer_size(10)
-            .within(Duration::from_millis(16))
+            .enough(10)
+            .within(frame)
+            .rate_limit(Rate::every(frame))
+            .buffer_size(DEFAULT_KEYS)
     }
 
     /// The most events in one batch: from 1 to [`MAX_BUFFER_SIZE`].
     pub fn buffer_size(mut self, events: usize) -> Self {
         self.buffer_size = events;
+        self
+    }
+
+    /// A batch of so many events waits no longer for more, as it would [`within`](Self::within) a
+    /// time. If it has to wait for its turn, it still takes more, up to its size. By default only one
+    /// of its full size waits no longer.
+    pub fn enough(mut self, events: usize) -> Self {
+        self.enough = Some(events);
         self
     }
 
@@ -100,9 +119,10 @@ impl<E> Settings<E> {
         self
     }
 
-    /// Only the last event before each silence of this length; the others are dropped.
-    pub fn debounce(mut self, silence: Duration) -> Self {
-        self.debounce = Some(silence);
+    /// Only the last event before each silence of this length; the others are dropped. By default, and
+    /// with `None`, no silence is waited for.
+    pub fn debounce(mut self, silence: impl Into<Option<Duration>>) -> Self {
+        self.debounce = silence.into();
         self
     }
 
@@ -148,6 +168,10 @@ impl<E> Settings<E> {
         if !(1..=MAX_BUFFER_SIZE).contains(&self.buffer_size) {
             let (topic, size) = (topic(), self.buffer_size);
             return Err(OptimizeError::BufferSize { topic, size });
+        }
+        if self.enough == Some(0) {
+            let topic = topic();
+            return Err(OptimizeError::Enough { topic });
         }
         let out_of_range = |time: Duration| time.is_zero() || time > MAX_PERIOD;
         if let Some(rate) = self.rate
@@ -211,6 +235,7 @@ impl<E> fmt::Debug for Settings<E> {
         formatter
             .debug_struct("Settings")
             .field("buffer_size", &self.buffer_size)
+            .field("enough", &self.enough)
             .field("within", &self.within)
             .field("rate", &self.rate)
             .field("debounce", &self.debounce)

@@ -10,6 +10,13 @@ use coord_bus::time::Instant;
 use crate::optimized::{Desk, Operator, Taken};
 use crate::timer::after;
 
+/// What no time of windows is shorter than: what timers can tell apart. As coord-flow's.
+const STEP_MIN: Duration = Duration::from_millis(1);
+
+/// The most windows of time that an item is in, and so the most that come out of one item. As
+/// coord-flow's.
+const OVERLAP_MAX: u32 = 1024;
+
 /// The operator of [`OptimizeExt::window_count`](crate::OptimizeExt::window_count): so many items
 /// at once, and a window begins every so many items.
 ///
@@ -72,9 +79,11 @@ impl<T: Clone> Operator<T> for WindowCount<T> {
 /// The operator of [`OptimizeExt::window_time`](crate::OptimizeExt::window_time): what came within a
 /// span, and a window begins every so often.
 ///
-/// Windows begin at equal distances from the first poll. An item that comes in the moment in which
-/// one ends is of that one, and not of the one that begins then. Windows in which nothing came are
-/// left out (RxJS gives empty ones). One that is full, with as many items as `at_most`, comes out
+/// Windows begin at equal distances from the first poll. Each is (begin, end], the first one
+/// [begin, end]: what comes in the moment in which a time ends belongs to what ends, as with all
+/// operators here, since of one moment RxJS's virtual time gives items before it looks at timers.
+/// (The windows of a flow, of `coord-flow`, begin with their first item, and are `[begin, end)`.)
+/// Windows in which nothing came are left out (RxJS gives empty ones). One that is full, with as many items as `at_most`, comes out
 /// at once, and its items are in no later one. When the source ends, each window that has begun
 /// comes out with what it has.
 ///
@@ -103,9 +112,11 @@ pub struct WindowTime<T> {
 
 impl<T: Clone> WindowTime<T> {
     pub(crate) fn new(span: Duration, every: Duration, at_most: usize) -> Self {
+        let span = span.max(STEP_MIN);
+        let least = STEP_MIN.max(span / OVERLAP_MAX);
         Self {
             span,
-            every: every.min(span),
+            every: every.clamp(least, span),
             at_most,
             begin: None,
             held: VecDeque::new(),
@@ -140,16 +151,16 @@ impl<T: Clone> WindowTime<T> {
     fn close(&mut self, desk: &mut Desk) -> Option<Vec<T>> {
         let end = after(self.begin(), self.span);
         let next = after(self.begin(), self.every);
-        let within = self.held.iter().take_while(|(at, _)| *at <= end);
-        let items: Vec<_> = within.map(|(_, item)| item.clone()).collect();
-        while let Some((at, _)) = self.held.front()
-            && *at <= next
-        {
-            self.held.pop_front();
-            desk.ledger().given_out += 1;
-        }
+        let leaving = self.held.iter().take_while(|(at, _)| *at <= next).count();
+        let leaving = self.held.drain(..leaving).map(|(_, item)| item);
+        let mut items: Vec<_> = leaving.collect();
+        let left = items.len() as u64;
         self.begin = Some(next);
         self.wait(desk);
+        // Last, as a clone may panic.
+        let within = self.held.iter().take_while(|(at, _)| *at <= end);
+        items.extend(within.map(|(_, item)| item.clone()));
+        desk.ledger().given_out += left;
         Some(items)
     }
 }
@@ -197,11 +208,8 @@ impl<T: Clone> Operator<T> for WindowTime<T> {
 /// A window of all that is held comes out, after which the `every` oldest are in no other.
 fn leave<T: Clone>(held: &mut VecDeque<T>, every: usize, desk: &mut Desk) -> Option<Vec<T>> {
     let every = every.min(held.len());
+    let mut items: Vec<_> = held.drain(..every).collect();
+    items.extend(held.iter().cloned());
     desk.ledger().given_out += every as u64;
-    if every == held.len() {
-        return Some(held.drain(..).collect());
-    }
-    let items = held.iter().cloned().collect();
-    held.drain(..every);
     Some(items)
 }

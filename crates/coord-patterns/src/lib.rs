@@ -37,6 +37,6 @@ pub mod cli;
 #[cfg(feature = "dynamic-ui")]
 pub mod ui;
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "http-probe"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

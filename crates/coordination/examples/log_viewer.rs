@@ -1,61 +1,58 @@
-//! Three programs that print as fast as they can, and somebody who wants to see what they print. Who
-//! draws every line makes the programs wait for the screen; who drops lines may drop the last.
+//! Two programs that print as fast as they can, and somebody who watches them while he makes requests.
+//! Who draws every line makes the programs wait for the screen; who drops lines may drop the last.
 //!
-//! Here lines are merged into what a frame has to show, at most sixty times a second: the programs wait
-//! for nobody, no line goes uncounted, and the last frame is always drawn.
+//! Here lines are merged into what a frame has to show, at most sixty times a second: programs wait for
+//! nobody, no line goes uncounted, the last frame is always drawn, and none is late: each request is made
+//! once the screen shows the answer to the one before.
 //!
 //! Run it in a terminal with `cargo run -p coordination --example log_viewer`.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io::{IsTerminal, stdout};
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coordination::bus::time::Instant;
+use coordination::bus::Delivery;
+use coordination::bus::time::{Instant, timeout};
 use coordination::bus::vocabulary::{PROCESS_OUTPUT, ProcessOutput};
-use coordination::bus::{Bus, Delivery, LocalBus};
-use coordination::optimize::per_second;
-use coordination::patterns::process::{ProcessSpec, Stop};
-use coordination::{CoordinationConfig, CoordinationModule};
+use coordination::prelude::*;
+use tokio::sync::watch;
 use tokio_stream::StreamExt;
 
 /// How many of its last lines are shown of each program.
 const SHOWN: usize = 2;
 
 /// What there is to see of one program.
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct Pane {
     lines: u64,
-    last: VecDeque<String>,
+    last: Vec<String>,
 }
 
-impl Pane {
-    fn push(&mut self, line: &str) {
-        self.lines += 1;
-        if self.last.len() == SHOWN {
-            self.last.pop_front();
-        }
-        self.last.push_back(line.to_owned());
-    }
+/// What there is to see, or what a frame has that the one before it had not.
+type Screen = BTreeMap<String, Pane>;
+
+fn add(screen: &mut Screen, program: &str, new: Pane) {
+    let pane = screen.entry(program.to_owned()).or_default();
+    pane.lines += new.lines;
+    pane.last.extend(new.last);
+    let old = pane.last.len().saturating_sub(SHOWN);
+    pane.last.drain(..old);
 }
 
-/// What a frame has that the one before it had not.
-type News = BTreeMap<String, Pane>;
-
-fn merge(news: &mut News, output: &Delivery<ProcessOutput>) {
-    let pane = news.entry(output.process.to_string()).or_default();
-    pane.push(&output.line);
+fn merged(mut news: Screen, output: &Delivery<ProcessOutput>) -> Screen {
+    let last = vec![output.line.clone()];
+    add(&mut news, &output.process, Pane { lines: 1, last });
+    news
 }
 
-fn draw(screen: &News) {
+fn draw(screen: &Screen) {
     for (name, pane) in screen {
-        println!("{name}: {} lines", pane.lines);
-        for line in &pane.last {
-            println!("  {line}");
-        }
+        println!("{name}: {} lines\n  {}", pane.lines, pane.last.join("\n  "));
     }
 }
 
@@ -65,55 +62,58 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let module = CoordinationModule::start(bus.clone(), CoordinationConfig::default())?;
     let optimizer = module.optimizer()?;
     optimizer.configure_rate_limit(&PROCESS_OUTPUT, per_second(60))?;
-    let first = |output| {
-        let mut news = News::new();
-        merge(&mut news, &output);
-        news
-    };
-    let more = |news: &mut News, output| merge(news, &output);
+    let first = |output| merged(Screen::new(), &output);
+    let more = |news: &mut Screen, output| *news = merged(take(news), &output);
     let mut frames = optimizer.conflate(&PROCESS_OUTPUT, first, more)?;
-
-    let print = async |name: &str, lines: u32| {
-        let line = format!("seq -f 'request %.0f' {lines}");
+    let run = async |name: &str, line: &str| {
         let process = ProcessSpec::shell(name, line);
         module.processes()?.run(&process, &Stop::default()).await?;
         Ok::<_, Box<dyn Error>>(())
     };
+    let (drawn, mut seen) = watch::channel(0);
+    let ask = async {
+        for request in 1..=5 {
+            run("curl", &format!("echo answer {request}")).await?;
+            let is_seen = seen.wait_for(|&answers| answers == request);
+            timeout(Duration::from_secs(30), is_seen).await??;
+        }
+        Ok(())
+    };
     let began = Instant::now();
     let work = async {
-        let all = tokio::try_join!(print("api", 60_000), print("jobs", 40_000), print("web", 5));
+        let (api, jobs) = ("seq -f 'line %.0f' 60000", "seq -f 'line %.0f' 40000");
+        let all = tokio::try_join!(run("api", api), run("jobs", jobs), ask);
         // Nothing more will come: the stream ends with the frame that is held.
         bus.close();
         all
     };
     let view = async {
-        let (mut screen, mut drawn) = (News::new(), 0_u32);
+        let (mut screen, mut count, mut answers) = (Screen::new(), 0_u32, BTreeSet::new());
         while let Some(news) = frames.next().await {
             for (name, pane) in news {
-                let seen = screen.entry(name).or_default();
-                let lines = seen.lines + pane.lines;
-                pane.last.iter().for_each(|line| seen.push(line));
-                seen.lines = lines;
+                add(&mut screen, &name, pane);
             }
-            drawn += 1;
             if stdout().is_terminal() {
                 print!("\x1b[2J\x1b[H");
                 draw(&screen);
             }
+            count += 1;
+            let curl = screen.get("curl");
+            answers.extend(curl.and_then(|curl| curl.last.last().cloned()));
+            drawn.send_replace(curl.map_or(0, |curl| curl.lines));
         }
-        (screen, drawn)
+        (screen, count, answers)
     };
-    let (all, (screen, drawn)) = tokio::join!(work, view);
+    let (all, (screen, count, answers)) = tokio::join!(work, view);
     all?;
     if !stdout().is_terminal() {
         draw(&screen);
     }
+    println!("each in a frame of its own: {answers:?}");
     // One more than there are periods: the first frame comes at once.
-    let allowed = began.elapsed().as_secs_f64() * 60.0 + 2.0;
-    println!(
-        "at most sixty frames a second: {}",
-        f64::from(drawn) <= allowed
-    );
+    let most = began.elapsed().as_secs_f64() * 60.0 + 2.0;
+    let is_calm = f64::from(count) <= most;
+    println!("at most sixty frames a second: {is_calm}");
     let _ = module.shutdown(Duration::from_secs(5)).await;
     Ok(())
 }

@@ -22,7 +22,7 @@ pub(crate) enum Stream {
     ProcessOutput,
     /// What a person types: 50 ms of silence, nothing twice in a row.
     CliParse,
-    /// What a screen shows: of each component the newest.
+    /// What a screen shows: of each component the newest, when there are ten, or after 16 ms.
     UiUpdate,
 }
 
@@ -89,7 +89,7 @@ impl Streams {
             }
             Stream::UiUpdate => {
                 let settings = match preset {
-                    true => Settings::<UiUpdate>::new().merge_by(|update| &update.component),
+                    true => Settings::<UiUpdate>::ui(|update| &update.component),
                     false => Settings::new(),
                 };
                 let settings = paced(settings, self.ui_update);

@@ -189,6 +189,10 @@ where
         self.inner.poll_progress(cx, way);
     }
 
+    fn is_closed(&self) -> bool {
+        self.inner.is_closed()
+    }
+
     fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         self.inner.visit(visitor);
     }

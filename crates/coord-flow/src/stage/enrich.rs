@@ -1,6 +1,7 @@
 //! A stage that waits: for an answer, a file, a look-up, several of them at once.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -96,12 +97,16 @@ where
 {
     let mut failures = 0;
     loop {
-        let item = item.clone();
-        // Called within, so that a panic of the call itself is one of this item too.
-        let enriched = async { enrich(item).await.map_err(X::into) };
-        let enriched = match &origin.kept {
-            Some(kept) => catch(kept.meta().cause().run(enriched)).await,
-            None => catch(enriched).await,
+        // All that may panic is called within, so that a panic is one of this item too.
+        let enriched = match catch_unwind(AssertUnwindSafe(|| item.clone())) {
+            Ok(item) => {
+                let enriched = async { enrich(item).await.map_err(X::into) };
+                match &origin.kept {
+                    Some(kept) => catch(kept.meta().cause().run(enriched)).await,
+                    None => catch(enriched).await,
+                }
+            }
+            Err(panic) => Err(panic),
         };
         let failure = match enriched {
             Ok(Ok(enriched)) => return Ok((enriched, origin)),
@@ -163,6 +168,10 @@ where
     fn poll_progress(&mut self, cx: &mut Context<'_>, way: &Way) {
         self.inner.poll_progress(cx, way);
         self.land(cx);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.inner.is_closed()
     }
 
     fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {

@@ -2,9 +2,12 @@
 
 use std::task::{Context, Poll, ready};
 
+use tokio::task::coop;
+
 use super::{Label, Part, Pulled, Stage, Way};
 use crate::course::{add, take_back};
 use crate::origin::Origin;
+use crate::run::AT_ONCE_MAX;
 
 /// A stage that makes any number of items of one, each when it is asked for.
 pub(crate) struct FlatMap<S, F, I> {
@@ -13,6 +16,8 @@ pub(crate) struct FlatMap<S, F, I> {
     change: F,
     /// What is left of the last one.
     rest: Option<Rest<I>>,
+    /// How many were made since others were let run: what uses them up may never come to its source.
+    at_once: usize,
 }
 
 struct Rest<I> {
@@ -29,6 +34,7 @@ impl<S, F, I> FlatMap<S, F, I> {
             label,
             change,
             rest: None,
+            at_once: 0,
         }
     }
 }
@@ -47,6 +53,11 @@ where
     fn poll_next(&mut self, cx: &mut Context<'_>, way: &Way) -> Poll<Pulled<U>> {
         let counts = &way.course.counts;
         loop {
+            if self.at_once == AT_ONCE_MAX {
+                ready!(coop::poll_proceed(cx)).made_progress();
+                self.at_once = 0;
+            }
+            self.at_once += 1;
             // Taken out, so that one that panics is gone.
             if let Some(mut rest) = self.rest.take() {
                 if rest.more {
@@ -82,6 +93,10 @@ where
 
     fn poll_progress(&mut self, cx: &mut Context<'_>, way: &Way) {
         self.inner.poll_progress(cx, way);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.inner.is_closed()
     }
 
     fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {

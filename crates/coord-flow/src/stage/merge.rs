@@ -50,6 +50,10 @@ impl<A: Stage, B: Stage<Out = A::Out>> Stage for Merge<A, B> {
         self.other.poll_progress(cx, way);
     }
 
+    fn is_closed(&self) -> bool {
+        self.one.is_closed() && self.other.is_closed()
+    }
+
     fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         self.one.visit(visitor);
         self.other.visit(visitor);

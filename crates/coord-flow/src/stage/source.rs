@@ -181,16 +181,20 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
             let limit = control.limit();
             if tally.taken >= limit {
                 // Nothing more, or nothing for now.
-                return match way.course.is_paused() {
-                    true => Poll::Pending,
-                    false => Poll::Ready(Pulled::End),
-                };
+                if way.course.is_paused() {
+                    return Poll::Pending;
+                }
+                // Nor has it gone on since.
+                if control.limit() == limit {
+                    return Poll::Ready(Pulled::End);
+                }
+                continue;
             }
             let received = match Pin::new(&mut subscriber.recv()).poll(cx) {
                 Poll::Ready(Some(received)) => received,
                 Poll::Ready(None) => {
                     drop(tally);
-                    control.exhaust(true);
+                    control.exhaust(limit, true);
                     return Poll::Ready(Pulled::End);
                 }
                 Poll::Pending if limit == u64::MAX => return Poll::Pending,
@@ -199,21 +203,26 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
                     Ok(received) => received,
                     Err(error) => {
                         drop(tally);
-                        control.exhaust(error == TryReceiveError::Closed);
+                        control.exhaust(limit, error == TryReceiveError::Closed);
                         return Poll::Ready(Pulled::End);
                     }
                 },
             };
             let event = received.event();
             let sequence = received.meta().sequence();
-            tally.received += 1;
             // Nothing is missing where one follows the other.
             if sequence != tally.taken + 1 {
-                let missing = (received.lag(), received.undecodable());
+                if control.is_retained(sequence) {
+                    continue;
+                }
+                // Some of these may be retained ones.
+                let before = sequence.saturating_sub(tally.taken + 1);
+                let missing = (received.lag(), received.undecodable().min(before));
                 if missing != (0, 0) {
                     way.missed(missing.0, missing.1, &received.meta().id());
                 }
             }
+            tally.received += 1;
             tally.taken = sequence;
             let place = Origin {
                 source: open.number,
@@ -250,6 +259,11 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
 
     fn poll_progress(&mut self, _: &mut Context<'_>, _: &Way) {}
 
+    fn is_closed(&self) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.control.is_closed())
+    }
+
     fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         visitor(Part::Source(self));
     }
@@ -262,6 +276,10 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> AnySource for Source<E, K, M> {
 
     fn dead_letter_topic(&self) -> String {
         self.topic.dead_letters().name().to_owned()
+    }
+
+    fn fault_topic(&self) -> String {
+        self.topic.faults().name().to_owned()
     }
 
     fn open(&mut self, opening: &mut Opening<'_>) -> Result<(), BusError> {

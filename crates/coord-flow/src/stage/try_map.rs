@@ -61,9 +61,10 @@ where
                     Pulled::End => return Poll::Ready(Pulled::End),
                 },
             };
-            let failure = match catch_unwind(AssertUnwindSafe(|| (self.change)(&item))) {
+            let change = || (self.change)(&item).map_err(X::into);
+            let failure = match catch_unwind(AssertUnwindSafe(change)) {
                 Ok(Ok(item)) => return Poll::Ready(Pulled::Item(item, origin)),
-                Ok(Err(error)) => error.into(),
+                Ok(Err(failure)) => failure,
                 Err(panic) => Failure::panicked(&*panic),
             };
             let failures = failures + 1;
@@ -83,6 +84,10 @@ where
 
     fn poll_progress(&mut self, cx: &mut Context<'_>, way: &Way) {
         self.inner.poll_progress(cx, way);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.inner.is_closed()
     }
 
     fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {

@@ -143,6 +143,10 @@ impl<A: Stage, B: Stage> Stage for Zip<A, B> {
         self.right.stage.poll_progress(cx, way);
     }
 
+    fn is_closed(&self) -> bool {
+        self.left.stage.is_closed() || self.right.stage.is_closed()
+    }
+
     fn visit(&mut self, visitor: &mut dyn FnMut(Part<'_>)) {
         self.left.stage.visit(visitor);
         self.right.stage.visit(visitor);

@@ -210,6 +210,88 @@ async fn a_definition_that_would_close_a_loop_takes_no_flows_place() {
     assert!(matches!(refused, Err(FlowError::Loop { .. })));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_replacement_that_another_takes_the_place_of_is_told_at_once_and_calls_off_nothing() {
+    let stage = Stage::new();
+    stage.choreographer.add_event_flow(times(10)).unwrap();
+    let mut sleeper = stage.bus.subscribe(&TENFOLD).unwrap();
+    publish(&stage.publisher(), 1..=8).await;
+    idle().await;
+    let start = time::Instant::now();
+    let second = async {
+        let second = stage.choreographer.replace_event_flow(times(100), SECOND);
+        (second.await, start.elapsed())
+    };
+    let third = stage
+        .choreographer
+        .replace_event_flow(times(1000), 60 * SECOND);
+    let reading = async {
+        time::sleep(2 * SECOND).await;
+        let mut read = Vec::new();
+        while read.len() < 8 {
+            read.push(*sleeper.recv().await.unwrap());
+        }
+        read
+    };
+    let ((second, told_after), third, read) = tokio::join!(second, third, reading);
+    assert_eq!(
+        second.unwrap_err().to_string(),
+        "flow `times` was not replaced: it was asked to go on as yet another definition before it \
+         came to this one"
+    );
+    assert_eq!(told_after, Duration::ZERO);
+    third.unwrap();
+    assert_eq!(read[..5], [10, 20, 30, 40, 50]);
+    assert_eq!(read[5..], [6000, 7000, 8000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_of_a_flow_that_is_asked_to_stop_is_told_at_once() {
+    let stage = Stage::new();
+    stage.choreographer.add_event_flow(times(10)).unwrap();
+    let _sleeper = stage.bus.subscribe(&TENFOLD).unwrap();
+    publish(&stage.publisher(), 1..=8).await;
+    idle().await;
+    let start = time::Instant::now();
+    let replacing = async {
+        let replaced = stage.choreographer.replace_event_flow(times(100), LONG);
+        (replaced.await, start.elapsed())
+    };
+    let stopping = stage.choreographer.remove_event_flow("times", SECOND);
+    let ((replaced, told_after), stopped) = tokio::join!(replacing, stopping);
+    assert!(matches!(replaced, Err(FlowError::UnknownFlow { .. })));
+    assert_eq!(told_after, Duration::ZERO);
+    assert_eq!(stopped.unwrap().state, FlowState::Aborted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_definition_on_its_way_counts_where_a_loop_is_looked_for() {
+    let stage = Stage::new();
+    stage.choreographer.add_event_flow(times(10)).unwrap();
+    let mut sleeper = stage.bus.subscribe(&TENFOLD).unwrap();
+    publish(&stage.publisher(), 1..=8).await;
+    idle().await;
+    let elsewhere = NUMBERS.with_name("elsewhere");
+    let next = EventFlow::from(&NUMBERS).to(&elsewhere).named("times");
+    let replacing = stage.choreographer.replace_event_flow(next, LONG);
+    let meanwhile = async {
+        idle().await;
+        for from in [&elsewhere, &TENFOLD] {
+            let back = EventFlow::from(from).to(&NUMBERS).named("back");
+            let refused = stage.choreographer.add_event_flow(back);
+            let Err(FlowError::Loop { path, .. }) = refused else {
+                panic!("{refused:?}");
+            };
+            assert_eq!(path, [from.name(), "numbers", from.name()]);
+        }
+        while sleeper.recv().await.is_some_and(|product| *product != 50) {}
+    };
+    let (replaced, ()) = tokio::join!(replacing, meanwhile);
+    replaced.unwrap();
+    let back = EventFlow::from(&TENFOLD).to(&NUMBERS).named("back");
+    stage.choreographer.add_event_flow(back).unwrap();
+}
+
 /// What may happen to a flow while events come.
 #[derive(Debug, Clone)]
 enum Step {

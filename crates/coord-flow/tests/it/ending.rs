@@ -226,6 +226,12 @@ async fn after_a_shutdown_no_flow_is_added_and_the_counts_stay() {
     let report = stage.choreographer.shutdown(LONG).await;
     let error = stage.choreographer.add_event_flow(copying()).unwrap_err();
     assert!(matches!(error, FlowError::ShutDown { .. }), "{error}");
+    let error = stage
+        .choreographer
+        .replace_event_flow(copying(), LONG)
+        .await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, FlowError::ShutDown { .. }), "{error}");
     assert_eq!(stage.choreographer.event_flows(), report.flows);
     assert_eq!(stage.choreographer.shutdown(LONG).await, report);
     assert_eq!(stage.flow().stats.published, 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coord_bus::{Failure, Topic, time};
+use coord_bus::{BusExt, Failure, Topic, time};
 use coord_flow::{EventFlow, FlowError, FlowState, MAX_FLOWS};
 
 use crate::stage::{LONG, NUMBERS, Stage, publish};
@@ -31,8 +31,8 @@ async fn a_flow_that_feeds_itself_is_refused() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "flow `a → a` was not added: it would close the loop a → a, and wait for itself for ever \
-         once that is full; end the loop at one of these topics, or let the flow `allow_loop`"
+        "flow `a → a` was not added: it would close the loop a → a, and feed itself for ever, or \
+         wait for itself once that is full; end the loop at one of these topics, or let the flow `allow_loop`"
     );
     assert!(stage.choreographer.event_flows().is_empty());
 }
@@ -174,4 +174,24 @@ async fn the_graph_shows_where_events_go_and_how_many() {
     let later = stage.choreographer.graph();
     assert_eq!(later.flows[1].rate, 1.0);
     assert_eq!(later.since(&graph).flows[1].rate, 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_of_many_flows_that_feed_each_other_handles_everything_in_order() {
+    let stage = Stage::new();
+    // By their names those that are fed come first.
+    for number in 0..MAX_FLOWS / 2 {
+        let first = EventFlow::from(&NUMBERS.with_name("a"))
+            .filter(move |_| number == 0)
+            .to(&NUMBERS.with_name("b"))
+            .named(format!("z{number}"));
+        let second = flow("b", "c").named(format!("a{number}"));
+        stage.choreographer.add_event_flow(first).unwrap();
+        stage.choreographer.add_event_flow(second).unwrap();
+    }
+    publish(&stage.bus.publisher(&NUMBERS.with_name("a")).unwrap(), [7]).await;
+    let report = stage.choreographer.shutdown(LONG).await;
+    assert!(report.is_complete(), "{report}");
+    let published: u64 = report.flows.iter().map(|flow| flow.stats.published).sum();
+    assert_eq!(published, 1 + MAX_FLOWS as u64 / 2);
 }

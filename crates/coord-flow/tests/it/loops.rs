@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use coord_bus::{BusExt, Topic, time};
-use coord_flow::{EventFlow, FlowError};
+use coord_bus::{BusExt, Failure, Topic, time};
+use coord_flow::{EventFlow, FlowError, FlowState, OnFailure};
 
 use crate::stage::{LONG, NUMBERS, Stage, TENFOLD, WORDS, idle, publish, ready};
 
@@ -135,4 +135,84 @@ async fn dead_letters_count_as_arrows() {
     );
     let again = again().to(&NUMBERS).allow_loop(3);
     stage.choreographer.add_event_flow(again).unwrap();
+}
+
+/// A flow that can make nothing of any number.
+fn hopeless() -> EventFlow {
+    EventFlow::from(&NUMBERS)
+        .try_map(|_| Err::<u64, _>(Failure::message("hopeless")))
+        .to(&TENFOLD)
+        .named("hopeless")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_through_dead_letters_ends_at_its_bound() {
+    let stage = Stage::new();
+    let mut seen = stage.bus.subscribe(&NUMBERS).unwrap();
+    stage.choreographer.add_event_flow(hopeless()).unwrap();
+    let again = EventFlow::from(&NUMBERS.dead_letters())
+        .map(|letter| *letter.event)
+        .to(&NUMBERS)
+        .allow_loop(3);
+    stage.choreographer.add_event_flow(again).unwrap();
+    publish(&stage.publisher(), [7]).await;
+    for _ in 0..=3 {
+        assert_eq!(*seen.recv().await.unwrap(), 7);
+    }
+    // More than these would fill `seen`, and be at rest too.
+    idle().await;
+    assert!(ready(&mut seen).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_count_as_arrows_and_carry_the_count_on() {
+    let stage = Stage::new();
+    let mut seen = stage.bus.subscribe(&NUMBERS).unwrap();
+    stage.choreographer.add_event_flow(hopeless()).unwrap();
+    let again = || {
+        EventFlow::from(&NUMBERS.faults())
+            .map(|fault| *fault.event)
+            .to(&NUMBERS)
+    };
+    let refused = stage.choreographer.add_event_flow(again());
+    let Err(FlowError::Loop { path, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(path, ["fault.numbers", "numbers", "fault.numbers"]);
+    let again = again().allow_loop(2);
+    stage.choreographer.add_event_flow(again).unwrap();
+    publish(&stage.publisher(), [7]).await;
+    for _ in 0..=2 {
+        assert_eq!(*seen.recv().await.unwrap(), 7);
+    }
+    idle().await;
+    assert!(ready(&mut seen).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loop_that_stops_at_a_failure_does_so_while_it_waits_for_its_sink() {
+    let stage = Stage::new();
+    let mut sleeper = stage.bus.subscribe(&TENFOLD).unwrap();
+    let flow = EventFlow::from(&NUMBERS)
+        .try_map(|n| match n {
+            13 => Err(Failure::message("unlucky")),
+            n => Ok(*n),
+        })
+        .to(&TENFOLD)
+        .allow_loop(3)
+        .on_failure(OnFailure::Stop);
+    stage.choreographer.add_event_flow(flow).unwrap();
+    // Four in the sink, one on its way there.
+    publish(&stage.publisher(), 0..5).await;
+    idle().await;
+    publish(&stage.publisher(), [13, 5, 6]).await;
+    idle().await;
+    let flow = stage.flow();
+    assert_eq!(
+        (flow.state, flow.stats.received, flow.stats.failed),
+        (FlowState::Failed, 6, 1)
+    );
+    // The one that was on its way, and those behind the failure.
+    assert_eq!(flow.left, 3);
+    assert_eq!(ready(&mut sleeper), [0, 1, 2, 3]);
 }

@@ -12,6 +12,8 @@ mod failing;
 mod trying;
 mod ledger;
 mod control;
+mod retained;
+mod threads;
 mod pairs;
 mod loops;
 mod causes;

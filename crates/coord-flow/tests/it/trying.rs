@@ -184,6 +184,63 @@ async fn dead_letters_that_nobody_takes_slow_the_flow() {
     assert_eq!(stage.flow().stats.dead, 2);
 }
 
+#[tokio::test(start_paused = true)]
+async fn while_dead_letters_are_full_what_is_waited_for_goes_on() {
+    let stage = Stage::new();
+    let _sleeper = stage.bus.subscribe(&NUMBERS.dead_letters().capacity(1));
+    let arrived = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&arrived);
+    let flow = EventFlow::from(&NUMBERS)
+        .enrich(4, move |n| {
+            let count = Arc::clone(&count);
+            async move {
+                if *n == 13 {
+                    return Err(Failure::message("unlucky"));
+                }
+                time::sleep(SECOND).await;
+                count.fetch_add(1, Ordering::Relaxed);
+                Ok(*n)
+            }
+        })
+        .unordered()
+        .to(&TENFOLD);
+    stage.choreographer.add_event_flow(flow).unwrap();
+    publish(&stage.publisher(), [1, 13, 13, 2]).await;
+    time::sleep(2 * SECOND).await;
+    assert_eq!((stage.flow().stats.failed, stage.flow().stats.dead), (2, 1));
+    assert_eq!(arrived.load(Ordering::Relaxed), 2);
+}
+
+/// An error that says no more than that.
+struct Unspeakable;
+
+impl From<Unspeakable> for Failure {
+    fn from(_: Unspeakable) -> Self {
+        panic!("no words for it")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_it_is_told_is_a_failure_of_its_stage() {
+    let stage = Stage::new();
+    let mut letters = stage.bus.subscribe(&NUMBERS.dead_letters()).unwrap();
+    let flow = EventFlow::from(&NUMBERS)
+        .try_map(|_| Err::<u64, _>(Unspeakable))
+        .to(&TENFOLD)
+        .named("speechless")
+        .retry(3, Backoff::constant(SECOND));
+    stage.choreographer.add_event_flow(flow).unwrap();
+    publish(&stage.publisher(), [1]).await;
+    let letter = letters.recv().await.unwrap();
+    assert_eq!((*letter.event, letter.attempts), (1, 3));
+    assert_eq!(&*letter.handler, "flow speechless, stage 1 (try_map)");
+    assert!(
+        letter.error[0].contains("no words for it"),
+        "{:?}",
+        letter.error
+    );
+}
+
 /// Fails this often, and then not any more.
 fn failing(times: u32) -> (impl Fn() -> Result<(), Failure>, Arc<AtomicU32>) {
     let calls = Arc::new(AtomicU32::new(0));

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use coord_bus::{BusExt, ByteBus, LocalBus, Topic};
-use coord_flow::{EventChoreographer, EventFlow};
+use coord_flow::{EventChoreographer, EventFlow, Window};
+use tokio::task::yield_now;
 
-use crate::stage::{NUMBERS, Stage, TENFOLD, idle, ready};
+use crate::stage::{NUMBERS, Stage, TENFOLD, idle, publish, ready};
 
 /// Publishes until nothing has been accepted for a while; how much was accepted.
 async fn fill(publisher: &coord_bus::Publisher<u64>) -> u64 {
@@ -113,8 +114,37 @@ async fn a_sink_without_subscribers_slows_nobody() {
         .choreographer
         .add_event_flow(EventFlow::from(&NUMBERS).to(&TENFOLD))
         .unwrap();
-    crate::stage::publish(&stage.publisher(), 0..1000).await;
+    publish(&stage.publisher(), 0..1000).await;
     idle().await;
     assert_eq!(stage.flow().stats.published, 1000);
     assert!(ready(&mut stage.bus.subscribe(&TENFOLD).unwrap()).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_that_makes_much_of_one_event_and_lets_little_out_lets_others_run() {
+    const MANY: u64 = 1_000_000;
+    for is_window in [false, true] {
+        let stage = Stage::new();
+        let made = Arc::new(AtomicI64::new(0));
+        let count = Arc::clone(&made);
+        let many = EventFlow::from(&NUMBERS).flat_map(move |_| {
+            let count = Arc::clone(&count);
+            (0..MANY).inspect(move |_| {
+                count.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        let flow = match is_window {
+            true => many
+                .aggregate(Window::tumbling(MANY), || 0, |sum, _| *sum += 1)
+                .to(&TENFOLD),
+            false => many.filter(|n| *n == MANY - 1).to(&TENFOLD),
+        };
+        stage.choreographer.add_event_flow(flow).unwrap();
+        publish(&stage.publisher(), [1]).await;
+        yield_now().await;
+        let so_far = made.load(Ordering::Relaxed);
+        assert!((1..MANY as i64).contains(&so_far), "{so_far}");
+        idle().await;
+        assert_eq!(stage.flow().stats.published, 1);
+    }
 }

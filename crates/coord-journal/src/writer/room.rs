@@ -10,6 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::store::CHECKPOINT_PAGES;
+use crate::synced::log_of;
 
 /// How much is added at once: some fifteen commits of a record each.
 const STEP: usize = 256 * 1024;
@@ -31,10 +32,9 @@ pub(super) struct Room {
 impl Room {
     /// Of the log that belongs to this file.
     pub(super) fn beside(file: &Path) -> Self {
-        let mut log = file.as_os_str().to_owned();
-        log.push("-wal");
+        let log = OpenOptions::new().read(true).write(true).open(log_of(file));
         Self {
-            log: OpenOptions::new().read(true).write(true).open(log).ok(),
+            log: log.ok(),
             until: 0,
         }
     }

@@ -5,8 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
-use coord_bus::{EventLog, ExpectedVersion, Lease, StoredRecord, StreamInfo, StreamQuery};
-use coord_journal::{Journal, JournalError};
+use coord_bus::{
+    Durability, EventLog, ExpectedVersion, Lease, StoredRecord, StreamInfo, StreamQuery,
+};
+use coord_journal::{Damage, Journal, JournalError, JournalOptions};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -163,45 +165,145 @@ fn a_flipped_bit_is_found_or_changes_nothing() {
     assert!(found > all / 4 && found < all);
 }
 
-/// The end of the write-ahead log cannot be told from one that was never written, so an append that
-/// stands there may be gone; but none is another than it was.
-#[tokio::test]
-async fn a_flipped_bit_in_the_write_ahead_log_takes_its_end_away_at_most() {
+/// Some appends, as a process that is killed leaves them: the files, and what they say.
+struct Left {
+    file: Vec<u8>,
+    log: Vec<u8>,
+    note: Vec<u8>,
+    records: Vec<StoredRecord>,
+}
+
+async fn left(durability: impl Fn(u64) -> Durability) -> Left {
     let stage = Stage::new();
     let journal = stage.open();
     for version in 1..=6 {
-        append(
-            &journal,
-            numbers("one", ExpectedVersion::Exactly(version - 1), [version]),
-        )
-        .await;
+        let next = numbers("one", ExpectedVersion::Exactly(version - 1), [version]);
+        append(&journal, next.durably(durability(version))).await;
     }
-    let wanted = read(&journal, "one").await;
-    let file = fs::read(stage.file()).unwrap();
-    let wal = fs::read(stage.dir().join("journal.db-wal")).unwrap();
-    drop(journal);
-    let damaged = Stage::new();
-    drop(damaged.open());
-    let mut lengths = std::collections::BTreeSet::new();
-    // What comes after the last frame is room.
-    let end = wal.iter().rposition(|byte| *byte != 0).unwrap();
-    let room = (end + 1..wal.len()).step_by(4_999);
+    let of = |name: &str| fs::read(stage.dir().join(name)).unwrap();
+    Left {
+        file: of("journal.db"),
+        log: of("journal.db-wal"),
+        note: of("journal.synced"),
+        records: read(&journal, "one").await,
+    }
+}
+
+impl Left {
+    /// Where the last page of the log ends. What comes after it is room.
+    fn end(&self) -> usize {
+        self.log.iter().rposition(|byte| *byte != 0).unwrap()
+    }
+
+    /// Puts it into the place of a journal, with other bytes in the log.
+    fn put(&self, stage: &Stage, log: &[u8], note: &[u8]) {
+        let _ = fs::remove_file(stage.dir().join("journal.db-shm"));
+        fs::write(stage.file(), &self.file).unwrap();
+        fs::write(stage.dir().join("journal.db-wal"), log).unwrap();
+        fs::write(stage.dir().join("journal.synced"), note).unwrap();
+    }
+}
+
+fn flipped(bytes: &[u8], byte: usize) -> Vec<u8> {
+    let mut flipped = bytes.to_vec();
+    flipped[byte] ^= 1 << (byte % 8);
+    flipped
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_write_ahead_log_is_found_and_what_is_whole_is_saved() {
+    let left = left(|_| Durability::Disk).await;
+    let (stage, end) = (Stage::in_memory(), left.end());
+    drop(stage.open());
+    let mut saved = std::collections::BTreeSet::new();
+    let room = (end + 1..left.log.len()).step_by(4_999);
     assert!(room.len() > 10);
-    for byte in (0..=end).step_by(97).chain(room) {
-        let mut flipped = wal.clone();
-        flipped[byte] ^= 1 << (byte % 8);
-        let _ = fs::remove_file(damaged.dir().join("journal.db-shm"));
-        fs::write(damaged.file(), &file).unwrap();
-        fs::write(damaged.dir().join("journal.db-wal"), &flipped).unwrap();
-        let journal = damaged.open();
-        let there = read(&journal, "one").await;
-        assert_eq!(there, wanted[..there.len()], "byte {byte}");
-        assert!(journal.check().await.unwrap().is_clean(), "byte {byte}");
-        match byte > end {
-            true => assert_eq!(there.len(), wanted.len(), "byte {byte}"),
-            false => _ = lengths.insert(there.len()),
+    for byte in (0..=end).step_by(97).chain(0..32).chain(room) {
+        left.put(&stage, &flipped(&left.log, byte), &left.note);
+        if byte > end {
+            assert_eq!(
+                read(&stage.open(), "one").await,
+                left.records,
+                "byte {byte}"
+            );
+            continue;
+        }
+        // Twice: that it was opened takes nothing away.
+        for _ in 0..2 {
+            let error = Journal::open(stage.dir()).map(drop).unwrap_err();
+            let damage = match error {
+                JournalError::Damaged { source, .. } => source,
+                error => panic!("byte {byte}: {error}"),
+            };
+            assert!(
+                matches!(damage, Damage::Log { .. }),
+                "byte {byte}: {damage}"
+            );
+            let Ok(journal) = JournalOptions::new().salvaging().open(stage.dir()) else {
+                // Not even the tables are whole.
+                continue;
+            };
+            let report = journal.check().await.unwrap();
+            assert!(report.faults.contains(&damage), "byte {byte}: {report:?}");
+            let there = read(&journal, "one").await;
+            assert_eq!(there, left.records[..there.len()], "byte {byte}");
+            saved.insert(there.len());
+            let exported = journal.export_stream("one", std::io::sink());
+            assert!(matches!(exported, Err(JournalError::Damaged { .. })));
+            let next = numbers("two", ExpectedVersion::Empty, [1]);
+            journal.append(next).await.unwrap_err();
         }
     }
-    // Each frame is under the checksum of all before it: what follows the flip is gone.
-    assert!(lengths.into_iter().eq(0..=5));
+    assert!(saved.into_iter().eq(0..=5));
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_note_of_what_is_synced_changes_nothing() {
+    let left = left(|_| Durability::Disk).await;
+    let stage = Stage::in_memory();
+    drop(stage.open());
+    assert_eq!(left.note.len(), 16);
+    for byte in 0..left.note.len() {
+        left.put(&stage, &left.log, &flipped(&left.note, byte));
+        assert_eq!(read(&stage.open(), "one").await, left.records);
+    }
+}
+
+/// A loss of power may take away what was not synced, and that is no damage.
+#[tokio::test]
+async fn an_append_that_was_not_synced_may_be_gone_without_a_word() {
+    let left = left(|version| match version {
+        1..=4 => Durability::Disk,
+        _ => Durability::Process,
+    })
+    .await;
+    let stage = Stage::in_memory();
+    drop(stage.open());
+    let mut log = left.log.clone();
+    log[left.end() - 4_095..].fill(0);
+    left.put(&stage, &log, &left.note);
+    assert_eq!(read(&stage.open(), "one").await, left.records[..5]);
+}
+
+/// SQLite begins the log anew once it is in the file; the note of the round before says nothing of it.
+#[tokio::test]
+async fn a_log_that_was_begun_anew_is_not_measured_by_the_round_before() {
+    let stage = Stage::new();
+    let journal = stage.open();
+    append(&journal, numbers("one", ExpectedVersion::Empty, 1..=50)).await;
+    append(&journal, numbers("one", ExpectedVersion::Exactly(50), [51])).await;
+    let before = fs::read(stage.dir().join("journal.synced")).unwrap();
+    journal.compact().await.unwrap();
+    append(&journal, numbers("one", ExpectedVersion::Exactly(51), [52])).await;
+    let of = |name: &str| fs::read(stage.dir().join(name)).unwrap();
+    let left = Left {
+        file: of("journal.db"),
+        log: of("journal.db-wal"),
+        note: before,
+        records: read(&journal, "one").await,
+    };
+    let other = Stage::in_memory();
+    drop(other.open());
+    left.put(&other, &left.log, &left.note);
+    assert_eq!(read(&other.open(), "one").await, left.records);
 }

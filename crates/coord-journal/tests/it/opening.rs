@@ -30,7 +30,8 @@ fn assert_the_owners_alone(stage: &Stage) {
             "journal.db",
             "journal.db-shm",
             "journal.db-wal",
-            "journal.lock"
+            "journal.lock",
+            "journal.synced",
         ]
     );
 }

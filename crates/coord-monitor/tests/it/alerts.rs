@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use coord_bus::vocabulary::{
-    AlertState, LOG_EVENTS, LogLevel, PERFORMANCE_ALERT, PerformanceAlert, Severity,
+    AlertState, ERROR_DETECTED, LOG_EVENTS, LogLevel, PERFORMANCE_ALERT, PerformanceAlert, Severity,
 };
 use coord_bus::{BusExt, LocalBus, Subscriber};
 use coord_monitor::{MAX_THRESHOLDS, MonitorError, PerformanceMonitor, Threshold};
@@ -123,7 +123,9 @@ async fn a_floor_is_a_limit_too_and_what_is_measured_is_the_monitors() {
     let quiet = Threshold::below("gauge", 5.0, |metrics| {
         Some(metrics.topic("ticks")?.per_second)
     });
-    let _monitor = monitor(&bus, quiet.lasting(seconds(1)));
+    // What it is between two looks.
+    let quiet = quiet.over(seconds(1)).lasting(seconds(1));
+    let _monitor = monitor(&bus, quiet);
     pass(millis(1)).await;
     for events in [10, 10, 4, 5, 5, 6] {
         for event in 0..events {
@@ -183,6 +185,42 @@ async fn alerts_reach_the_log() {
     assert_eq!(opened.level, LogLevel::Error);
     assert_eq!(opened.message, "alert `gauge` opened: 11, the limit is 10");
     assert_eq!(log.recv().await.unwrap().level, LogLevel::Info);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_threshold_that_panics_is_told_of_once_and_the_others_go_on() {
+    let (bus, gauge) = (LocalBus::new(), Gauge::new());
+    let mut alerts = bus.subscribe(&PERFORMANCE_ALERT).unwrap();
+    let mut errors = bus.subscribe(&ERROR_DETECTED).unwrap();
+    let broken = Threshold::above("broken", 1.0, |_| panic!("there is no such topic"));
+    let monitor = PerformanceMonitor::builder(Arc::new(bus.clone()))
+        .threshold(broken)
+        .threshold(gauge.above(10.0))
+        .build()
+        .unwrap();
+    pass(millis(1)).await;
+    for value in [11, 0, 11] {
+        gauge.set(value);
+        pass(seconds(1)).await;
+    }
+    assert_eq!(
+        heard(&mut alerts),
+        [
+            (AlertState::Opened, Some(11.0)),
+            (AlertState::Closed, Some(0.0)),
+            (AlertState::Opened, Some(11.0)),
+        ]
+    );
+    let error = errors.try_recv().unwrap();
+    assert_eq!(error.source, "performance-monitor/threshold `broken`");
+    assert_eq!(
+        (&*error.kind, &*error.message),
+        ("panic", "there is no such topic")
+    );
+    assert!(errors.try_recv().is_err());
+    assert_eq!(monitor.performance_metrics().panicked, 3);
+    monitor.reset();
+    assert_eq!(monitor.performance_metrics().panicked, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ pub(crate) fn detected(stage: &Stage, kind: &str, severity: Severity) {
     errors.try_publish(error).expect("there is room");
 }
 
-fn recovery(stage: &Stage, progress: Recovery) {
+pub(crate) fn recovery(stage: &Stage, progress: Recovery) {
     let recoveries = stage.bus.publisher(&ERROR_RECOVERY).expect("it is open");
     let recovery = ErrorRecovery {
         source: "module".to_owned(),

@@ -3,6 +3,7 @@
 mod stage;
 
 mod topics;
+mod crowded;
 mod subscribers;
 mod rates;
 mod latency;
@@ -12,6 +13,7 @@ mod errors;
 mod readings;
 mod between;
 mod alerts;
+mod windows;
 mod reports;
 mod telling;
 #[cfg(feature = "metrics")]

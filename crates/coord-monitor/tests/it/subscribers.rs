@@ -1,7 +1,7 @@
 //! What is said of the subscribers of a topic.
 
 use coord_bus::{BusExt, Overflow, SubscribeOptions};
-use coord_monitor::{MAX_SUBSCRIBERS, OTHER, SubscriberMetrics};
+use coord_monitor::{MAX_SUBSCRIBERS, OTHER, PerformanceMetrics, SubscriberMetrics};
 
 use crate::stage::{Stage, TICKS};
 
@@ -72,4 +72,39 @@ async fn those_beyond_the_limit_are_one_row_that_says_how_many_they_are() {
     assert_eq!(rows.len(), MAX_SUBSCRIBERS + 1);
     assert_eq!(subscriber(&stage, OTHER).subscribers, 7);
     assert_eq!(subscriber(&stage, OTHER).lag, 3);
+}
+
+fn dropped(metrics: &PerformanceMetrics) -> u64 {
+    let subscribers = &metrics.topic("ticks").expect("it is open").subscribers;
+    subscribers.iter().map(|row| row.dropped).sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_without_a_row_gets_none_when_another_leaves_so_that_it_is_counted_once() {
+    let stage = Stage::new();
+    let subscribe = |name: String| {
+        let options = SubscribeOptions::new().named(name);
+        let options = options.overflow(Overflow::DropNewest);
+        stage.bus.subscribe_with(&TICKS, options).unwrap()
+    };
+    let named = (0..=MAX_SUBSCRIBERS).map(|number| subscribe(number.to_string()));
+    let mut subscribers: Vec<_> = named.collect();
+    let full = 1024;
+    stage.publish(&TICKS, full + 5);
+    let before = stage.monitor.performance_metrics();
+    let each = MAX_SUBSCRIBERS as u64 + 1;
+    assert_eq!(dropped(&before), 5 * each);
+    drop(subscribers.remove(0));
+    stage.publish(&TICKS, 1);
+    let now = stage.monitor.performance_metrics();
+    assert_eq!(dropped(&now.since(&before)), each - 1);
+    assert_eq!(subscriber(&stage, OTHER).subscribers, 1);
+    // Once nobody shares the row, those that are new have rows of their own again.
+    drop(subscribers.pop());
+    stage.monitor.performance_metrics();
+    let _new = subscribe("new".to_owned());
+    assert_eq!(subscriber(&stage, "new").subscribers, 1);
+    let metrics = stage.monitor.performance_metrics();
+    let rows = &metrics.topic("ticks").unwrap().subscribers;
+    assert!(rows.iter().all(|row| row.subscriber != OTHER));
 }

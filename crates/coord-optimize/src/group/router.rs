@@ -40,13 +40,13 @@ impl Wake for Crowd {
 
 /// The groups, and what is in them.
 pub(super) struct Router<K, T> {
-    pub(super) idle: Option<Duration>,
+    idle: Option<Duration>,
     pub(super) at_most: usize,
     pub(super) size: usize,
     /// Those that have not ended.
     pub(super) live: HashMap<K, u64>,
     /// Those that have not ended, or not been read to their end.
-    pub(super) groups: HashMap<u64, Items<T>>,
+    pub(super) groups: HashMap<u64, Items<K, T>>,
     /// Those that have not been given out.
     pub(super) new: VecDeque<(K, u64)>,
     pub(super) next: u64,
@@ -54,12 +54,15 @@ pub(super) struct Router<K, T> {
     pub(super) stuck: Option<(K, T)>,
     pub(super) ended: bool,
     pub(super) outer_gone: bool,
-    pub(super) timer: Timer,
+    /// No group ends before, for being idle; `None` if none does at all.
+    earliest: Option<Instant>,
+    timer: Timer,
     pub(super) books: Books,
     pub(super) held: usize,
 }
 
-pub(super) struct Items<T> {
+pub(super) struct Items<K, T> {
+    key: K,
     pub(super) items: VecDeque<T>,
     pub(super) last: Instant,
     pub(super) ended: bool,
@@ -80,10 +83,17 @@ impl<K: Hash + Eq + Clone, T> Router<K, T> {
             stuck: None,
             ended: false,
             outer_gone: false,
+            earliest: None,
             timer: Timer::default(),
             books: Books::default(),
             held: 0,
         }
+    }
+
+    /// Groups end when they were idle for so long, those too that there are.
+    pub(super) fn idle_after(&mut self, idle: Duration) {
+        self.idle = Some(idle);
+        self.earliest = (!self.live.is_empty()).then(Instant::now);
     }
 
     /// Puts an item into its group, or where it waits for room.
@@ -105,6 +115,9 @@ impl<K: Hash + Eq + Clone, T> Router<K, T> {
             return;
         }
         group.last = Instant::now();
+        if let Some(idle) = self.idle {
+            self.earliest.get_or_insert(after(group.last, idle));
+        }
         if group.gone {
             return self.unread(1);
         }
@@ -133,6 +146,7 @@ impl<K: Hash + Eq + Clone, T> Router<K, T> {
         let number = self.next;
         self.next += 1;
         let group = Items {
+            key: key.clone(),
             items: VecDeque::new(),
             last: Instant::now(),
             ended: false,
@@ -147,8 +161,8 @@ impl<K: Hash + Eq + Clone, T> Router<K, T> {
 
     /// A group gets nothing any more.
     fn end(&mut self, number: u64, crowd: &Crowd) {
-        self.live.retain(|_, live| *live != number);
         if let Some(group) = self.groups.get_mut(&number) {
+            self.live.remove(&group.key);
             group.ended = true;
             if group.gone {
                 self.groups.remove(&number);
@@ -157,24 +171,51 @@ impl<K: Hash + Eq + Clone, T> Router<K, T> {
         crowd.wake_one(number);
     }
 
+    /// Ends the groups that were idle for long enough before now. What comes now belongs to those whose
+    /// time ends now.
+    pub(super) fn end_late(&mut self, crowd: &Crowd) {
+        let now = Instant::now();
+        self.end_idle(crowd, |end| end < now);
+    }
+
     /// Ends the groups that have been idle for long enough, and waits for the next.
-    pub(super) fn end_idle(&mut self, crowd: &Crowd, cx: &mut Context<'_>) {
-        let Some(idle) = self.idle else { return };
+    pub(super) fn poll_idle(&mut self, crowd: &Crowd, cx: &mut Context<'_>) {
         loop {
-            let last = |number: &u64| self.groups.get(number).map(|group| (group.last, *number));
-            let Some((last, number)) = self.live.values().filter_map(last).min() else {
+            let now = Instant::now();
+            self.end_idle(crowd, |end| end <= now);
+            let Some(earliest) = self.earliest else {
                 return;
             };
-            let end = after(last, idle);
-            if Instant::now() >= end {
-                self.end(number, crowd);
-                continue;
-            }
-            self.timer.start_until(end);
+            self.timer.start_until(earliest);
             if self.timer.poll(cx).is_pending() {
                 return;
             }
         }
+    }
+
+    fn end_idle(&mut self, crowd: &Crowd, is_over: impl Fn(Instant) -> bool) {
+        let Some(idle) = self.idle else { return };
+        if !self.earliest.is_some_and(&is_over) {
+            return;
+        }
+        // A group for which an item waits is not idle.
+        let waiting = self.stuck.as_ref().and_then(|(key, _)| self.live.get(key));
+        let ends = self.live.values().filter(|number| Some(*number) != waiting);
+        let end = |number: &u64| Some((after(self.groups.get(number)?.last, idle), *number));
+        let (mut over, later): (Vec<_>, Vec<_>) =
+            ends.filter_map(end).partition(|(end, _)| is_over(*end));
+        self.earliest = later.into_iter().map(|(end, _)| end).min();
+        over.sort_unstable();
+        for (_, number) in over {
+            self.end(number, crowd);
+        }
+    }
+
+    /// Closes the books after a poll in which the key of an item panicked.
+    pub(super) fn close_after_panic(&mut self) {
+        let items = self.groups.values().map(|group| group.items.len());
+        self.held = items.sum::<usize>() + usize::from(self.stuck.is_some());
+        self.books.close_after_panic(self.held);
     }
 
     fn unread(&mut self, items: usize) {

@@ -7,6 +7,7 @@ use coord_optimize::OptimizeExt;
 use proptest::prelude::*;
 use tokio_stream::{Stream, StreamExt, empty, iter};
 
+use crate::marble::{Source, check, several};
 use crate::stage::{consume, gaps, least_distance, moods, ms, run, timetable};
 
 proptest! {
@@ -29,6 +30,28 @@ proptest! {
         let items: Vec<_> = states.into_iter().flat_map(|(_, state)| state).collect();
         prop_assert_eq!(items, (0..count).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn states_as_marbles() {
+    let unpaced = |s: Source| s.conflate(|item| vec![item], Vec::push);
+    check("|", unpaced, several, "|");
+    check("---|", unpaced, several, "---|");
+    check("a-(bc)-|", unpaced, several, "[a]-[bc]-|");
+    let paced = |s: Source| unpaced(s).every(ms(4));
+    check("|", paced, several, "|");
+    check("a-b-----|", paced, several, "[a]---[b]---|");
+    check(
+        "ab-c-d---e--------|",
+        paced,
+        several,
+        "[a]---[bc]---[d]---[e]-----|",
+    );
+    // What comes in the moment of a turn is in the state of that turn.
+    check("ab--c--|", paced, several, "[a]---[bc]--|");
+    check("a---b|", paced, several, "[a]---[b]|");
+    // The end waits for the last state's turn.
+    check("ab|", paced, several, "[a]---([b]|)");
 }
 
 #[tokio::test(start_paused = true)]

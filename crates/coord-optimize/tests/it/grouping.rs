@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::time::Duration;
 
 use coord_bus::TaskScope;
 use coord_bus::time::{self, Instant};
@@ -9,7 +10,9 @@ use coord_optimize::OptimizeExt;
 use proptest::prelude::*;
 use tokio_stream::{Stream, StreamExt, empty, iter, pending};
 
-use crate::stage::{gaps, ms, run, timetable};
+use crate::flat::flat;
+use crate::marble::{Source, check};
+use crate::stage::{cases, gaps, ms, run, timetable};
 
 async fn all<S: Stream>(stream: S) -> Vec<S::Item> {
     stream.collect().await
@@ -141,12 +144,89 @@ async fn an_idle_group_ends_though_the_source_is_silent() {
     assert_eq!(begin.elapsed(), ms(5));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_group_that_was_idle_while_nobody_polled_gets_nothing_more() {
+    let mut groups = timetable(vec![0, 20]).group_by(|_| ()).idle(ms(5));
+    let mut first = groups.next().await.unwrap();
+    assert_eq!(first.next().await, Some(0));
+    time::sleep(ms(30)).await;
+    let second = groups.next().await.unwrap();
+    assert_eq!(all(second).await, [1]);
+    assert_eq!(first.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_an_item_waits_for_is_not_idle() {
+    let source = iter(["a1", "a2"]).chain(pending());
+    let groups = source.group_by(|item| item.as_bytes()[0]);
+    let mut groups = groups.group_size(1).idle(ms(5));
+    let mut a = groups.next().await.unwrap();
+    assert!(time::timeout(ms(20), groups.next()).await.is_err());
+    assert_eq!(a.next().await, Some("a1"));
+    assert_eq!(a.next().await, Some("a2"));
+    let begin = Instant::now();
+    assert_eq!(a.next().await, None);
+    assert_eq!(begin.elapsed(), ms(5));
+}
+
+/// An item with the number of its group, `[1a]`, or the end of that, `[1.]`.
+fn numbered((group, item): (usize, Option<char>)) -> String {
+    format!("[{group}{}]", item.unwrap_or('.'))
+}
+
+#[test]
+fn groups_as_marbles() {
+    let by_case = |s: Source| flat(s.group_by(char::is_ascii_uppercase));
+    check("|", by_case, numbered, "|");
+    check("---|", by_case, numbered, "---|");
+    check("a-|", by_case, numbered, "[1a]-([1.]|)");
+    check(
+        "a-B-b-(cD)|",
+        by_case,
+        numbered,
+        "[1a]-[2B]-[1b]-([1c][2D])([1.][2.]|)",
+    );
+    let two = |s: Source| flat(s.group_by(char::to_ascii_lowercase).at_most(2));
+    check(
+        "abc-a|",
+        two,
+        numbered,
+        "[1a][2b]([1.][3c])-([2.][4a])([3.][4.]|)",
+    );
+}
+
+#[test]
+fn what_comes_in_the_moment_in_which_a_group_would_end_is_of_that_group() {
+    let idle = |s: Source| flat(s.group_by(|_| ()).idle(ms(3)));
+    check("a--b-----|", idle, numbered, "[1a]--[1b]--[1.]--|");
+    check("a---b|", idle, numbered, "[1a]--[1.][2b]([2.]|)");
+    check(
+        "a--(bc)---d|",
+        idle,
+        numbered,
+        "[1a]--([1b][1c])--[1.][2d]([2.]|)",
+    );
+    // One that ends then keeps no other from its item.
+    let by_case = |s: Source| flat(s.group_by(char::is_ascii_uppercase).idle(ms(3)));
+    check("aB-b--|", by_case, numbered, "[1a][2B]-[1b][2.]-([1.]|)");
+}
+
+/// The next item, by a wait that is given up each time its patience is at its end, and begun anew.
+async fn patiently<S: Stream + Unpin>(stream: &mut S, patience: Duration) -> Option<S::Item> {
+    loop {
+        if let Ok(next) = time::timeout(patience, stream.next()).await {
+            return next;
+        }
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn every_item_is_in_a_group_of_its_key(
         gaps in gaps(), keys in 1..6_usize, at_most in 1..4_usize, size in 1..4_usize, idle in 1..30_u64,
+        impatient: bool,
     ) {
         let count = gaps.len();
         let (read, ledger) = run(async {
@@ -154,14 +234,15 @@ proptest! {
             let groups = source.group_by(move |item| item % keys);
             let mut groups = groups.at_most(at_most).group_size(size).idle(ms(idle));
             let ledger = groups.ledger_handle();
+            let patience = if impatient { ms(1) } else { Duration::MAX };
             let scope = TaskScope::new("readers");
             let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-            while let Some(group) = groups.next().await {
+            while let Some(group) = patiently(&mut groups, patience).await {
                 let sender = sender.clone();
                 scope.spawn("reader", async move {
                     let key = *group.key();
                     let mut group = pin!(group);
-                    while let Some(item) = group.next().await {
+                    while let Some(item) = patiently(&mut group, patience).await {
                         let _ = sender.send((key, item));
                     }
                 });

@@ -7,7 +7,7 @@ use coord_optimize::{LedgerHandle, OptimizeExt, Overflow, Rate};
 use proptest::prelude::*;
 use tokio_stream::{Stream, StreamExt};
 
-use crate::stage::{Mood, Timetable, consume, gaps, moods, ms, run, timetable};
+use crate::stage::{Mood, Timetable, cases, consume, gaps, moods, ms, run, timetable};
 
 type Items = Pin<Box<dyn Stream<Item = Vec<usize>>>>;
 
@@ -53,6 +53,7 @@ operators! {
     "overflow, oldest": |s: Timetable| s.on_overflow(3, Overflow::DropOldest) => |item| vec![item];
     "overflow, newest": |s: Timetable| s.on_overflow(3, Overflow::DropNewest) => |item| vec![item];
     "overflow, buffer": |s: Timetable| s.on_overflow(3, Overflow::DropBuffer) => |item| vec![item];
+    "overflow, latest": |s: Timetable| s.on_overflow(3, Overflow::Latest) => |item| vec![item];
     "overflow, fail": |s: Timetable| s.fail_on_overflow(3) => |item| item.into_iter().collect();
 }
 
@@ -67,7 +68,7 @@ const LOSSLESS: [&str; 6] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn what_came_out_is_what_the_ledger_says_and_nothing_came_twice(
@@ -103,6 +104,35 @@ proptest! {
     }
 
     #[test]
+    fn an_item_of_several_windows_is_given_out_once(
+        gaps in gaps(), moods in moods(), by_time: bool, size in 1..9_usize, every in 1..5_usize,
+    ) {
+        let count = gaps.len();
+        let (given, ledger) = run(async {
+            let source = timetable(gaps);
+            let (mut windows, ledger): (Items, _) = if by_time {
+                let (span, every) = (ms(size as u64), ms(every as u64));
+                let mut windows = source.window_time(span, every, 1000);
+                let ledger = windows.ledger_handle();
+                (Box::pin(windows), ledger)
+            } else {
+                let mut windows = source.window_count(size, every);
+                let ledger = windows.ledger_handle();
+                (Box::pin(windows), ledger)
+            };
+            let given = consume(windows.as_mut(), moods).await;
+            (given, ledger.ledger())
+        });
+        let mut seen = vec![0; count];
+        let items = given.iter().flat_map(|(_, items)| items);
+        items.for_each(|item| seen[*item] += 1);
+        let most = size.div_ceil(every.min(size));
+        prop_assert!(seen.iter().all(|times| (1..=most).contains(times)), "{:?}", seen);
+        prop_assert_eq!((ledger.received, ledger.given_out), (count as u64, count as u64));
+        prop_assert_eq!((ledger.held, ledger.dropped.total(), ledger.merged), (0, 0, 0));
+    }
+
+    #[test]
     fn what_a_stream_held_as_it_was_dropped_was_discarded(
         gaps in gaps(), moods in prop::collection::vec((0..20_u64).prop_map(Mood::GivesUp), 0..8),
     ) {
@@ -128,6 +158,44 @@ proptest! {
             prop_assert_eq!(after, expected, "{}", name);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_item_is_held_until_it_has_been_in_its_last_window() {
+    let mut windows = tokio_stream::iter([1, 2, 3, 4]).window_count(3, 1);
+    for (window, given_out, held) in [
+        (vec![1, 2, 3], 1, 2),
+        (vec![2, 3, 4], 2, 2),
+        (vec![3, 4], 3, 1),
+        (vec![4], 4, 0),
+    ] {
+        assert_eq!(windows.next().await, Some(window));
+        let ledger = windows.ledger();
+        assert_eq!((ledger.given_out, ledger.held), (given_out, held));
+    }
+    // At 1 and at 3 ms, and the end with one at 12: from 0 to 6, 2 to 8, and then 6, 8 and 10 on.
+    let mut windows = std::pin::pin!(timetable(vec![1, 2, 9]).window_time(ms(6), ms(2), 1000));
+    for (window, given_out, held) in [
+        (vec![0, 1], 1, 1),
+        (vec![1], 2, 0),
+        (vec![2], 2, 1),
+        (vec![2], 2, 1),
+        (vec![2], 3, 0),
+    ] {
+        assert_eq!(windows.next().await, Some(window));
+        let ledger = windows.ledger();
+        assert_eq!((ledger.given_out, ledger.held), (given_out, held));
+    }
+    assert_eq!(windows.next().await, None);
+}
+
+#[tokio::test]
+async fn a_buffer_of_the_latest_has_dropped_all_before_it() {
+    let mut latest = tokio_stream::iter(1..=9).on_overflow(3, Overflow::Latest);
+    assert_eq!(latest.next().await, Some(9));
+    let ledger = latest.ledger();
+    assert_eq!((ledger.received, ledger.given_out), (9, 1));
+    assert_eq!((ledger.dropped.overflowed, ledger.held), (8, 0));
 }
 
 #[tokio::test(start_paused = true)]

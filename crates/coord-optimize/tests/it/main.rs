@@ -3,6 +3,7 @@
 
 mod stage;
 mod marble;
+mod flat;
 
 mod timing;
 mod refusing;
@@ -10,6 +11,7 @@ mod models;
 mod choosing;
 mod grouping;
 mod ledgers;
+mod panicking;
 mod batching;
 mod throttling;
 mod conflating;

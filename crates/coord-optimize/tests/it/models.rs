@@ -1,5 +1,8 @@
-//! Each operator that has to do with time beside a naive model of it: a function from when items
-//! came to when they are to come out, for a consumer that always waits.
+//! Each operator beside a naive model of it: a function from when items came to when they are to come
+//! out, for a consumer that always waits. Here those that have to do with time alone.
+
+mod content;
+mod settings;
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -10,7 +13,7 @@ use coord_optimize::{OptimizeExt, Rate};
 use proptest::prelude::*;
 use tokio_stream::{Stream, StreamExt};
 
-use crate::stage::{Timetable, gaps, ms, run, timetable};
+use crate::stage::{Timetable, cases, gaps, ms, run, timetable};
 
 /// A millisecond, and the items that come in it at once.
 type Out = (u64, Vec<usize>);
@@ -154,18 +157,18 @@ fn windows(times: &[u64], span: u64, every: u64) -> Vec<Out> {
     windows.filter(|out: &Out| !out.1.is_empty()).collect()
 }
 
-fn distinct_within(times: &[u64], window: u64, bound: usize, keys: usize) -> Vec<Out> {
+fn distinct_within(times: &[u64], window: u64, bound: usize, keys: &[usize]) -> Vec<Out> {
     let mut seen: VecDeque<(u64, usize)> = VecDeque::new();
     let mut given = Vec::new();
     for (item, now) in times.iter().enumerate() {
         seen.retain(|(at, _)| now - at <= window);
-        if seen.iter().any(|(_, key)| *key == item % keys) {
+        if seen.iter().any(|(_, key)| *key == keys[item]) {
             continue;
         }
         if seen.len() == bound {
             seen.pop_front();
         }
-        seen.push_back((*now, item % keys));
+        seen.push_back((*now, keys[item]));
         given.push((*now, one(item)));
     }
     given
@@ -194,12 +197,12 @@ fn rate_limit(times: &[u64], period: u64, burst: u64, enforce: bool) -> Vec<Out>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn what_comes_out_and_when_is_what_the_model_says(
         gaps in gaps(), period in 1..40_u64, wait in 1..60_u64, size in 1..6_usize,
-        bound in 1..4_usize, burst in 1..4_u32,
+        bound in 1..4_usize, burst in 1..4_u32, keys in prop::collection::vec(0..4_usize, 60),
     ) {
         let at = times(&gaps);
         let whole = ms(period);
@@ -226,8 +229,8 @@ proptest! {
         let step = wait.min(period);
         let seen = given(&gaps, |s| s.window_time(whole, ms(step), 1000), |items| items);
         is(seen, windows(&at, period, step), "windows")?;
-        let seen = given(&gaps, |s| s.distinct_within_by(whole, bound, |item| item % 4), one);
-        is(seen, distinct_within(&at, period, bound, 4), "distinct within")?;
+        let seen = given(&gaps, |s| s.distinct_within_by(whole, bound, |item| keys[*item]), one);
+        is(seen, distinct_within(&at, period, bound, &keys), "distinct within")?;
         let rate = Rate::every(whole);
         let seen = given(&gaps, |s| s.rate_limit(rate).burst(burst), one);
         is(seen, rate_limit(&at, period, burst.into(), false), "rate limit")?;

@@ -1,5 +1,6 @@
 //! What a topic's settings make of its events, and the presets.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use coord_optimize::{Batches, EventStreamOptimizer, OptimizeError, Settings, per
 use proptest::prelude::*;
 use tokio_stream::StreamExt;
 
-use crate::stage::{gaps, ms, run};
+use crate::stage::{cases, gaps, ms, run};
 
 const COMMANDS: Topic<String> = Topic::new("commands").capacity(1024);
 const DONE: Topic<String> = Topic::new("done").capacity(4);
@@ -84,6 +85,44 @@ async fn a_command_comes_after_50_ms_of_silence_and_not_twice_in_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_had_its_silence_before_the_next_came_comes_also_to_who_is_late() {
+    let (_bus, optimizer, publisher) = stage();
+    let silence = Settings::new().debounce(ms(50));
+    optimizer.configure(&COMMANDS, silence).unwrap();
+    let mut batches = optimizer.subscribe(&COMMANDS).unwrap();
+    publish(&publisher, &["a"]).await;
+    assert!(time::timeout(ms(1), batches.next()).await.is_err());
+    // In the moment in which the silence ends, it is not over.
+    time::sleep(ms(49)).await;
+    publish(&publisher, &["b"]).await;
+    assert!(time::timeout(ms(0), batches.next()).await.is_err());
+    time::sleep(ms(51)).await;
+    publish(&publisher, &["c", "d"]).await;
+    let begin = Instant::now();
+    assert_eq!(next(&mut batches).await, ["b"]);
+    assert_eq!(begin.elapsed(), ms(0));
+    assert_eq!(next(&mut batches).await, ["d"]);
+    assert_eq!(begin.elapsed(), ms(50));
+    assert_eq!(batches.ledger().dropped.superseded, 2);
+    // Also where a full batch waits for its turn.
+    let paced = Settings::new().debounce(ms(5)).buffer_size(1);
+    let paced = paced.rate_limit(per_second(10));
+    optimizer.configure(&COMMANDS, paced).unwrap();
+    publish(&publisher, &["e"]).await;
+    assert_eq!(next(&mut batches).await, ["e"]);
+    for text in ["f", "g", "h"] {
+        publish(&publisher, &[text]).await;
+        assert!(time::timeout(ms(1), batches.next()).await.is_err());
+        time::sleep(ms(9)).await;
+    }
+    let mut rest = Vec::new();
+    for _ in 0..3 {
+        rest.extend(next(&mut batches).await);
+    }
+    assert_eq!(rest, ["f", "g", "h"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_screen_gets_the_newest_of_each_component_every_16_ms() {
     let (_bus, optimizer, publisher) = stage();
     let settings = Settings::<String>::ui(|text| text.split('=').next().unwrap_or_default());
@@ -93,13 +132,186 @@ async fn a_screen_gets_the_newest_of_each_component_every_16_ms() {
     publish(&publisher, &["bar=1", "clock=1", "bar=2", "bar=3"]).await;
     assert_eq!(next(&mut batches).await, ["bar=3", "clock=1"]);
     assert_eq!(begin.elapsed(), ms(16));
-    // Ten components do not wait.
+    // Ten components wait for their turn at most.
     let many: Vec<_> = (0..10).map(|number| number.to_string()).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();
     publish(&publisher, &many).await;
     assert_eq!(next(&mut batches).await, many);
-    assert_eq!(begin.elapsed(), ms(16));
+    assert_eq!(begin.elapsed(), ms(32));
+    time::sleep(ms(16)).await;
+    publish(&publisher, &many).await;
+    assert_eq!(next(&mut batches).await, many);
+    assert_eq!(begin.elapsed(), ms(48));
     assert_eq!(optimizer.statistics()[0].ledger.merged, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_screen_of_many_components_gets_at_most_63_batches_a_second_and_holds_nobody_up() {
+    const PROCESSES: usize = 20;
+    const A_MILLISECOND: usize = 200;
+    const MILLISECONDS: usize = 1000;
+    let (bus, optimizer, publisher) = stage();
+    let settings = Settings::<String>::ui(|text| text.split('=').next().unwrap_or_default());
+    optimizer.configure(&COMMANDS, settings).unwrap();
+    let mut batches = optimizer.subscribe(&COMMANDS).unwrap();
+    let begin = Instant::now();
+    let publishing = async {
+        for piece in 0..MILLISECONDS {
+            for line in piece * A_MILLISECOND..(piece + 1) * A_MILLISECOND {
+                let text = format!("{}={line}", line % PROCESSES);
+                publisher.publish(text).await.unwrap();
+            }
+            assert_eq!(begin.elapsed(), ms(piece as u64), "a publisher waited");
+            time::sleep(ms(1)).await;
+        }
+        // That the last state comes in time is not for the end of the topic.
+        time::sleep(ms(1000)).await;
+        bus.close();
+    };
+    let reading = async {
+        let mut seen = Vec::new();
+        while let Some(batch) = batches.next().await {
+            assert!(batch.len() <= PROCESSES, "{}", batch.len());
+            seen.push((begin.elapsed(), batch));
+        }
+        seen
+    };
+    let (seen, ()) = tokio::join!(reading, publishing);
+    let in_time = seen.iter().filter(|(at, _)| *at < ms(MILLISECONDS as u64));
+    let in_time = in_time.count();
+    assert!((60..=63).contains(&in_time), "{in_time}");
+    let (at, last) = seen.last().unwrap();
+    assert!(*at <= ms(MILLISECONDS as u64 - 1 + 20), "{at:?}");
+    let lines = A_MILLISECOND * MILLISECONDS;
+    let newest: BTreeSet<_> = last.iter().map(|text| text.to_string()).collect();
+    let expected = (lines - PROCESSES..lines).map(|line| format!("{}={line}", line % PROCESSES));
+    assert_eq!(newest, expected.collect());
+}
+
+#[tokio::test(start_paused = true)]
+async fn enough_events_wait_for_their_turn_alone_and_take_more_meanwhile() {
+    let (bus, optimizer, publisher) = stage();
+    let settings = Settings::new().enough(2).within(ms(50)).buffer_size(4);
+    let settings = settings.rate_limit(per_second(10));
+    optimizer.configure(&COMMANDS, settings).unwrap();
+    let mut batches = optimizer.subscribe(&COMMANDS).unwrap();
+    let begin = Instant::now();
+    publish(&publisher, &["a", "b"]).await;
+    assert_eq!(next(&mut batches).await, ["a", "b"]);
+    assert_eq!(begin.elapsed(), ms(0));
+    publish(&publisher, &["c", "d", "e", "f", "g"]).await;
+    assert_eq!(next(&mut batches).await, ["c", "d", "e", "f"]);
+    assert_eq!(begin.elapsed(), ms(100));
+    time::sleep(ms(200)).await;
+    let begin = Instant::now();
+    assert_eq!(next(&mut batches).await, ["g"]);
+    assert_eq!(begin.elapsed(), ms(50));
+    bus.close();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_setting_changes_and_the_others_stay_and_can_be_read() {
+    let (_bus, optimizer, publisher) = stage();
+    optimizer.configure(&COMMANDS, Settings::cli()).unwrap();
+    let mut batches = optimizer.subscribe(&COMMANDS).unwrap();
+    let change = |settings: Settings<String>| settings.debounce(None).within(ms(7));
+    optimizer.update(&COMMANDS, change).unwrap();
+    let begin = Instant::now();
+    publish(&publisher, &["a", "a", "b"]).await;
+    assert_eq!(next(&mut batches).await, ["a", "b"]);
+    assert_eq!(begin.elapsed(), ms(7));
+    // What is refused changes nothing.
+    let refused = optimizer.update(&COMMANDS, |settings| settings.within(ms(9)).enough(0));
+    let refused = refused.unwrap_err();
+    assert!(matches!(refused, OptimizeError::Enough { .. }), "{refused}");
+    let before = optimizer.settings(&COMMANDS).unwrap();
+    let shown = format!("{before:?}");
+    assert!(shown.contains("within: 7ms"), "{shown}");
+    assert!(shown.contains("drop_repeats: true"), "{shown}");
+    optimizer.configure(&COMMANDS, Settings::new()).unwrap();
+    optimizer.configure(&COMMANDS, before).unwrap();
+    publish(&publisher, &["c", "c"]).await;
+    assert_eq!(next(&mut batches).await, ["c"]);
+    let other = Topic::<u8>::new("commands");
+    let error = optimizer.settings(&other).unwrap_err();
+    assert!(matches!(error, OptimizeError::EventType { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_cannot_be_optimized_into_each_other_in_a_ring() {
+    let (_bus, optimizer, _) = stage();
+    let scope = TaskScope::new("optimizer");
+    let [a, b, c] = ["a", "b", "c"].map(|name| COMMANDS.with_name(name));
+    optimizer.optimize_into(&a, &b, &scope).unwrap();
+    // A clone knows of it; two of the same are no ring, nor are two ways.
+    let same = optimizer.clone();
+    same.optimize_into(&b, &c, &scope).unwrap();
+    same.optimize_into(&a, &b, &scope).unwrap();
+    optimizer.optimize_into(&a, &c, &scope).unwrap();
+    let error = optimizer.optimize_into(&b, &a, &scope).unwrap_err();
+    assert!(error.to_string().contains("by b → a → b;"), "{error}");
+    let error = optimizer.optimize_into(&c, &a, &scope).unwrap_err();
+    assert!(error.to_string().contains("by c → a → c;"), "{error}");
+    let error = optimizer.optimize_into(&a, &a, &scope).unwrap_err();
+    assert!(error.to_string().contains("by a → a;"), "{error}");
+    assert_eq!(scope.running().len(), 4);
+    let apart = TaskScope::new("apart");
+    let d = COMMANDS.with_name("d");
+    optimizer.optimize_into(&c, &d, &apart).unwrap();
+    let error = optimizer.optimize_into(&d, &a, &scope).unwrap_err();
+    assert!(error.to_string().contains("by d → a → c → d;"), "{error}");
+    // It is one only for as long as its tasks run.
+    apart.shutdown(ms(0)).await;
+    optimizer.optimize_into(&d, &a, &scope).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn optimizing_that_is_cut_off_at_any_time_has_published_the_first_of_them_in_order() {
+    const EVENTS: usize = 24;
+    for cut in 0..=EVENTS as u64 + 2 {
+        let (bus, optimizer, publisher) = stage();
+        optimizer.configure_buffer_size(&COMMANDS, 5).unwrap();
+        let scope = TaskScope::new("optimizer");
+        let mut done = bus.subscribe(&DONE).unwrap();
+        optimizer.optimize_into(&COMMANDS, &DONE, &scope).unwrap();
+        let texts: Vec<_> = (0..EVENTS).map(|number| number.to_string()).collect();
+        let all: Vec<_> = texts.iter().map(String::as_str).collect();
+        publish(&publisher, &all).await;
+        // One is read each millisecond, and four have room.
+        let reading = async {
+            let mut read = Vec::new();
+            for _ in 0..cut {
+                read.push(done.recv().await.unwrap().event().clone());
+                time::sleep(ms(1)).await;
+                if read.len() == EVENTS {
+                    break;
+                }
+            }
+            read
+        };
+        let (mut read, report) = tokio::join!(reading, scope.shutdown(ms(cut)));
+        while let Ok(event) = done.try_recv() {
+            read.push(event.event().clone());
+        }
+        assert_eq!(read, texts[..read.len()], "{cut}");
+        assert!(read.len() >= EVENTS.min(cut as usize), "{cut}: {read:?}");
+        assert_eq!(
+            report.aborted.is_empty(),
+            read.len() == EVENTS,
+            "{cut}: {read:?}"
+        );
+        let ledger = optimizer.statistics()[0].ledger;
+        assert!(
+            ledger.is_balanced() && ledger.held == 0,
+            "{cut}: {ledger:?}"
+        );
+        assert!(ledger.received >= read.len() as u64, "{cut}: {ledger:?}");
+        // It holds nobody up, and is no part of a ring.
+        let more: Vec<_> = all.iter().cycle().take(2000).copied().collect();
+        publish(&publisher, &more).await;
+        let back = TaskScope::new("back");
+        optimizer.optimize_into(&DONE, &COMMANDS, &back).unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,6 +397,7 @@ fn settings_out_of_range_are_refused_and_change_nothing() {
             "`max_age`",
         ),
         (Settings::new().buffer_size(0), "a size of 0"),
+        (Settings::new().enough(0), "`enough`"),
         (Settings::new().rate_limit(per_second(0)), "the rate"),
     ] {
         let error = optimizer.configure(&COMMANDS, settings).unwrap_err();
@@ -199,7 +412,7 @@ fn settings_out_of_range_are_refused_and_change_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn with_all_settings_on_every_event_is_accounted_for(

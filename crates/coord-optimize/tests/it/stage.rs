@@ -84,6 +84,14 @@ pub(crate) fn moods() -> impl Strategy<Value = Vec<Mood>> {
     prop::collection::vec(mood, 0..40)
 }
 
+/// So many cases, unless `PROPTEST_CASES` asks for another number.
+pub(crate) fn cases(count: u32) -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(count),
+    }
+}
+
 /// Gaps between items, in milliseconds: many of them none.
 pub(crate) fn gaps() -> impl Strategy<Value = Vec<u64>> {
     let gap = prop_oneof![3 => Just(0), 2 => 1..5_u64, 1 => 5..60_u64];

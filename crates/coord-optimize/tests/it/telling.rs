@@ -178,6 +178,35 @@ async fn operators_on_any_stream_are_told_of_where_they_are_watched() {
     assert_eq!((&*stats.topic, stats.ledger.received), ("a", 5));
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_handle_of_a_topics_stream_is_of_that_stream_alone() {
+    let bus = LocalBus::new();
+    let optimizer = EventStreamOptimizer::new(Arc::new(bus.clone()));
+    let lines = bus.publisher(&LINES).unwrap();
+    let mut early = optimizer.subscribe(&LINES).unwrap();
+    lines.publish("a".to_owned()).await.unwrap();
+    early.next().await.unwrap();
+    let mut late = optimizer.subscribe(&LINES).unwrap();
+    let handles = [early.ledger_handle(), late.ledger_handle()];
+    assert_eq!(handles[0].ledger(), early.ledger());
+    assert_eq!(handles[1].ledger(), late.ledger());
+    optimizer.watch("early", &handles[0]).unwrap();
+    optimizer.watch("late", &handles[1]).unwrap();
+    lines.publish("b".to_owned()).await.unwrap();
+    early.next().await.unwrap();
+    late.next().await.unwrap();
+    assert_eq!(handles[0].ledger(), early.ledger());
+    assert_eq!(handles[1].ledger(), late.ledger());
+    let stats = optimizer.statistics();
+    let counts = stats
+        .iter()
+        .map(|stream| (&*stream.topic, stream.ledger.received));
+    assert!(
+        counts.eq([("early", 2), ("late", 1), ("lines", 3)]),
+        "{stats:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_stream_is_watched_once_and_under_no_name_of_a_topic() {
     let optimizer = EventStreamOptimizer::new(Arc::new(LocalBus::new()));

@@ -1,9 +1,13 @@
 //! When items come out, as marbles: the operators that have to do with time.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use coord_optimize::{MAX_PERIOD, OptimizeExt, Rate};
+use tokio_stream::StreamExt;
 
 use crate::marble::{check, one, several};
-use crate::stage::ms;
+use crate::stage::{ms, run, timetable};
 
 #[test]
 fn a_throttle_lets_the_first_of_each_period_through() {
@@ -148,6 +152,24 @@ fn windows_of_time_slide() {
     );
     // Those that have begun come out at the end: from 0, and from 2.
     check("-a-b-|", sliding, several, "-----([ab][b]|)");
+}
+
+#[test]
+fn windows_have_a_least_distance() {
+    let nanosecond = Duration::from_nanos(1);
+    // As if both were a millisecond.
+    let least = |s| OptimizeExt::window_time(s, nanosecond, nanosecond, 100);
+    check("a-bc--|", least, several, "-[a][b][c]--|");
+    let step = |s| OptimizeExt::window_time(s, ms(3), nanosecond, 100);
+    check("--a------|", step, several, "---[a][a]----|");
+    // None is in more than 1024 windows.
+    let windows = run(async {
+        let source = pin!(timetable(vec![150_000]));
+        let windows = source.window_time(ms(102_400), nanosecond, 100);
+        windows.collect::<Vec<_>>().await.len()
+    });
+    // The last of them begins with the last item, as the source ends.
+    assert_eq!(windows, 1024);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What can be asked of a service.
 
 mod exec;
+#[cfg(feature = "http-probe")]
 mod http;
 mod tcp;
 
@@ -8,6 +9,7 @@ use std::io;
 
 use regex_lite::Regex;
 
+#[cfg(feature = "http-probe")]
 use self::http::Http;
 use self::tcp::Tcp;
 use super::CheckError;
@@ -27,6 +29,7 @@ pub(super) enum Kind {
 /// What can be asked again and again.
 #[derive(Debug, Clone)]
 pub(super) enum Question {
+    #[cfg(feature = "http-probe")]
     Http(Box<Http>),
     Tcp(Tcp),
     Exec(String),
@@ -34,7 +37,7 @@ pub(super) enum Question {
 
 impl Check {
     /// A GET of this URL, `http://host[:port]/path`: good is a status from 200 to 399. Redirects
-    /// are not followed, and the body is not read.
+    /// are not followed, and the body is not read. It needs the feature `http-probe`.
     ///
     /// # Errors
     ///
@@ -48,6 +51,7 @@ impl Check {
     /// assert!(error.to_string().contains("plain HTTP"));
     /// # Ok::<(), coord_patterns::service::CheckError>(())
     /// ```
+    #[cfg(feature = "http-probe")]
     pub fn http(url: &str) -> Result<Self, CheckError> {
         let http = Http::parse(url)?;
         Ok(Self(Kind::Question(Question::Http(Box::new(http)))))
@@ -92,6 +96,7 @@ impl Question {
     /// Asks once. Dropped, it leaves nothing behind.
     pub(super) async fn ask(&self, service: &ProcessSpec, processes: &ProcessRunner) -> Answer {
         match self {
+            #[cfg(feature = "http-probe")]
             Self::Http(http) => http.ask().await,
             Self::Tcp(tcp) => match tcp.connect().await {
                 Ok(_) => Answer::good("connected"),

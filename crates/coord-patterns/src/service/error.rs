@@ -95,6 +95,7 @@ impl ServiceError {
 #[non_exhaustive]
 pub enum CheckError {
     /// This is no URL of a probe.
+    #[cfg(feature = "http-probe")]
     #[error("`{url}` is no URL of the form `http://host[:port]/path`: {fault}")]
     Url {
         /// The URL.
@@ -103,6 +104,7 @@ pub enum CheckError {
         fault: String,
     },
     /// The URL asks for TLS.
+    #[cfg(feature = "http-probe")]
     #[error(
         "`{url}` needs TLS, and a probe speaks plain HTTP: write `http://`, or ask by a command, \
          such as `curl -fsS {url}`"

@@ -6,6 +6,7 @@ use crate::process::ProcessSpec;
 /// A process that is to stay, and how to ask whether it is well.
 ///
 /// ```
+/// # #[cfg(feature = "http-probe")] {
 /// use coord_patterns::process::ProcessSpec;
 /// use coord_patterns::service::{Check, Probe, ServiceSpec};
 ///
@@ -16,6 +17,7 @@ use crate::process::ProcessSpec;
 ///
 /// let api = ServiceSpec::new(process).ready(ready).live(live);
 /// assert_eq!(api.process.name, "api");
+/// # }
 /// # Ok::<(), coord_patterns::service::CheckError>(())
 /// ```
 #[derive(Debug, Clone)]

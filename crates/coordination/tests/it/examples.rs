@@ -61,7 +61,7 @@ fn a_release_that_does_not_stand_up_is_rolled_back() {
 }
 
 #[test]
-fn a_log_viewer_shows_the_last_lines_and_has_counted_all() {
+fn a_log_viewer_draws_each_answer_as_it_comes_and_the_last_lines_and_has_counted_all() {
     let printed = printed(&mut example("log_viewer"));
     assert_golden("log_viewer.txt", &printed);
 }

@@ -12,6 +12,8 @@ mod parts;
 mod bundles;
 #[cfg(feature = "process-monitoring")]
 mod scenarios;
+#[cfg(all(feature = "process-monitoring", feature = "interactive-cli"))]
+mod real_scenarios;
 mod patterns;
 mod starting;
 #[cfg(all(feature = "config-file", feature = "metrics"))]

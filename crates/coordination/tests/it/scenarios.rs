@@ -1,5 +1,5 @@
-//! The original's integration scenarios, through the facade: first with events alone, then with real
-//! processes.
+//! The original's integration scenarios, through the facade, with events alone; and one of them all with
+//! real processes, of which `real_scenarios` has each by itself.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

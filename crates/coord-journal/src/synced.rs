@@ -1,0 +1,253 @@
+//! How far the write-ahead log is on the disk, kept apart from it: so that damage in the log is told
+//! from an end that was never reached.
+//!
+//! SQLite reads its log up to the first page whose checksum is wrong, and takes that for the end, as it
+//! has to after a loss of power. So a flipped bit there would take away what was acknowledged, and
+//! nothing would say so. After each sync the writer notes which page was the last one; who opens the
+//! journal verifies the log up to there, before SQLite sees it. The note is not synced: after a loss of
+//! power it may be an earlier one, and then less is verified.
+
+use std::cell::Cell;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use crate::Damage;
+use crate::place::{FILE_MODE, restrict};
+use crate::store::{CHECKPOINT_PAGES, Outcome};
+
+/// The file of the note, beside the journal's.
+pub(crate) const NOTE: &str = "journal.synced";
+
+/// Of the log, and of each page in it.
+const LOG_HEADER: usize = 32;
+const PAGE_HEADER: usize = 24;
+
+/// What SQLite marks a log with; the last bit says in which order its checksums read their bytes.
+const MAGIC: u32 = 0x377f_0682;
+
+/// In the log's header and in each page's, of which round of the log it is.
+const LOG_SALTS: std::ops::Range<usize> = 16..24;
+const PAGE_SALTS: std::ops::Range<usize> = 8..16;
+
+/// SQLite begins its log anew, in the same place, once all of it is in the file; then it has other salts.
+type Salts = [u8; 8];
+
+thread_local! {
+    /// How many pages the log had after the last commit of this thread.
+    static PAGES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Where the log of a journal is.
+pub(crate) fn log_of(file: &Path) -> PathBuf {
+    let mut log = file.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+/// The note, as its writer has it.
+pub(crate) struct Synced {
+    /// `None` where one of them cannot be opened or written: then nothing is noted.
+    files: Option<(File, File)>,
+    /// Of which round the log was after the last commit, and how many pages it had. If it is another
+    /// one by now, the note is of none that there is, and says nothing.
+    known: Option<(Salts, u32)>,
+}
+
+impl Synced {
+    /// From now on the connection, which is this thread's alone, tells how long its log is.
+    pub(crate) fn of(file: &Path, connection: &Connection) -> Self {
+        // What SQLite does by itself where nobody asks to be told.
+        connection.wal_hook(Some(|log, pages| {
+            PAGES.set(pages.unsigned_abs());
+            match pages.unsigned_abs() >= CHECKPOINT_PAGES {
+                true => log.checkpoint(),
+                false => Ok(()),
+            }
+        }));
+        let files = || -> io::Result<_> {
+            let (log, path) = (File::open(log_of(file))?, file.with_file_name(NOTE));
+            let mut note = OpenOptions::new();
+            note.write(true).create(true).truncate(false);
+            let note = note.mode(FILE_MODE).open(&path)?;
+            restrict(&path, FILE_MODE)?;
+            Ok((log, note))
+        };
+        Self {
+            files: files().ok(),
+            known: None,
+        }
+    }
+
+    /// In a transaction that writes, so that nobody else does: of which round the log is, where that is
+    /// not known.
+    pub(crate) fn round(&self) -> Option<Salts> {
+        match (&self.files, self.known) {
+            (Some((log, _)), None) => read_at(log, LOG_SALTS.start as u64).ok(),
+            _ => None,
+        }
+    }
+
+    /// The transaction has been committed, with a sync.
+    pub(crate) fn note(&mut self, round: Option<Salts>, page_size: usize) {
+        let Some((log, note)) = &self.files else {
+            return;
+        };
+        let pages = PAGES.get();
+        let round = match self.known {
+            Some((round, before)) => (before < pages).then_some(round),
+            // Not where this commit has begun the log anew, or somebody's after it.
+            None => round.filter(|round| {
+                let last = u64::from(pages.saturating_sub(1)) * (PAGE_HEADER + page_size) as u64;
+                let salts = read_at(log, (LOG_HEADER + PAGE_SALTS.start) as u64 + last);
+                salts.is_ok_and(|salts: Salts| salts == *round)
+            }),
+        };
+        self.known = round.map(|round| (round, pages));
+        if let Some(round) = round
+            && note.write_all_at(&written(round, pages), 0).is_err()
+        {
+            self.files = None;
+        }
+    }
+}
+
+fn read_at<const N: usize>(file: &File, at: u64) -> io::Result<[u8; N]> {
+    let mut read = [0; N];
+    file.read_exact_at(&mut read, at)?;
+    Ok(read)
+}
+
+/// A note as it is in its file.
+fn written(round: Salts, pages: u32) -> [u8; 16] {
+    let mut note = [0; 16];
+    note[..8].copy_from_slice(&round);
+    note[8..12].copy_from_slice(&pages.to_le_bytes());
+    let check = blake3::hash(&note[..12]);
+    note[12..].copy_from_slice(&check.as_bytes()[..4]);
+    note
+}
+
+/// What is wrong in the log of a journal, as far as it was noted to be on the disk. Others may write to
+/// it meanwhile.
+pub(crate) fn verify(file: &Path) -> io::Result<Option<Damage>> {
+    let (Some(note), Some(log)) = (opened(&file.with_file_name(NOTE))?, opened(&log_of(file))?)
+    else {
+        return Ok(None);
+    };
+    // Where the note itself is damaged, or torn, there is none.
+    let Ok(note) = read_at::<16>(&note, 0) else {
+        return Ok(None);
+    };
+    let (round, pages) = note.split_at(8);
+    let round: Salts = round.try_into().unwrap_or_default();
+    let pages = pages.first_chunk().map_or(0, |it| u32::from_le_bytes(*it));
+    if note != written(round, pages) || pages == 0 {
+        return Ok(None);
+    }
+    loop {
+        let before = read_at::<LOG_HEADER>(&log, 0).ok();
+        match whole_pages(&log, round, pages)? {
+            Some(whole) if whole < pages => {
+                // Who begins the log anew writes its header first: then it is another round by now.
+                if read_at(&log, 0).ok() == before {
+                    return Ok(Some(Damage::Log {
+                        synced: pages,
+                        whole,
+                    }));
+                }
+            }
+            _ => return Ok(None),
+        }
+    }
+}
+
+fn opened(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many pages at the beginning of the log are as they were written, of so many; `None` if it is of
+/// another round, or empty.
+fn whole_pages(mut log: &File, round: Salts, pages: u32) -> io::Result<Option<u32>> {
+    log.rewind()?;
+    let mut log = io::BufReader::with_capacity(64 * 1024, log);
+    let mut header = [0; LOG_HEADER];
+    match log.read_exact(&mut header) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    let magic = word(&header, 0);
+    let mut sum = Sum {
+        is_big: magic == MAGIC | 1,
+        sums: (0, 0),
+    };
+    sum.add(&header[..24]);
+    if magic | 1 != MAGIC | 1 || !sum.is(&header[24..]) {
+        return Ok(Some(0));
+    }
+    if header[LOG_SALTS] != round {
+        return Ok(None);
+    }
+    let mut page = vec![0; PAGE_HEADER + word(&header, 8) as usize];
+    for number in 0..pages {
+        match log.read_exact(&mut page) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Ok(Some(number));
+            }
+            read => read?,
+        }
+        sum.add(&page[..8]);
+        sum.add(&page[PAGE_HEADER..]);
+        if page[PAGE_SALTS] != round || !sum.is(&page[PAGE_SALTS.end..PAGE_HEADER]) {
+            return Ok(Some(number));
+        }
+    }
+    Ok(Some(pages))
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..]
+        .first_chunk()
+        .map_or(0, |word| u32::from_be_bytes(*word))
+}
+
+/// The checksum of SQLite's log, over all that was added.
+struct Sum {
+    /// Whether it takes words from their largest byte on.
+    is_big: bool,
+    sums: (u32, u32),
+}
+
+impl Sum {
+    fn add(&mut self, bytes: &[u8]) {
+        let of = match self.is_big {
+            true => u32::from_be_bytes,
+            false => u32::from_le_bytes,
+        };
+        let (words, _) = bytes.as_chunks::<4>();
+        let (pairs, _) = words.as_chunks::<2>();
+        let (mut one, mut two) = self.sums;
+        for [first, second] in pairs {
+            one = one.wrapping_add(of(*first)).wrapping_add(two);
+            two = two.wrapping_add(of(*second)).wrapping_add(one);
+        }
+        self.sums = (one, two);
+    }
+
+    fn is(&self, written: &[u8]) -> bool {
+        (word(written, 0), word(written, 4)) == self.sums
+    }
+}
+
+/// How long a page of this journal is.
+pub(crate) fn page_size(connection: &Connection) -> Outcome<usize> {
+    let size: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    Ok(size as usize)
+}
