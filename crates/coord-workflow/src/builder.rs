@@ -98,7 +98,9 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
         self
     }
 
-    /// With another limit to a run's time than [`DEFAULT_WORKFLOW_TIMEOUT`].
+    /// With another limit to a run's time than [`DEFAULT_WORKFLOW_TIMEOUT`]. It counts by the clock on the
+    /// wall from the start of the run, also while a durable run is interrupted and nobody drives it; not
+    /// while it is paused for a step that is [exhausted](crate::OnExhausted::Pause).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use crate::durable::{Codec, Decode, decode};
 use crate::hook::Hook;
 use crate::shape::Shape;
 use crate::waits::{Listen, Wait};
-use crate::{AttemptError, Durable, OnExhausted, OnFailure, Retry, StepError, Volatile};
+use crate::{Durable, OnExhausted, OnFailure, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -121,19 +120,11 @@ impl PlannedStep {
     ///
     /// # Errors
     ///
-    /// It cannot be written as JSON, or to write it panics: that will not be better at another attempt.
+    /// As [`Codec::keep`].
     #[inline]
     pub(crate) fn keep(&self, output: &Output) -> Result<Option<Box<str>>, StepError> {
-        let Some(codec) = &self.codec else {
-            return Ok(None);
-        };
-        // How a type is written is somebody's code, too; nothing of it is looked at after a panic.
-        let kept = catch_unwind(AssertUnwindSafe(|| (codec.encode)(output)));
-        let kept = match kept {
-            Ok(kept) => kept.map_err(|error| StepError::from(AttemptError::unwritable(error))),
-            Err(panic) => Err(StepError::panicked(&*panic)),
-        };
-        Ok(Some(kept.map_err(StepError::permanent)?))
+        let codec = self.codec.as_ref();
+        codec.map(|codec| codec.keep(output)).transpose()
     }
 
     /// Whether it takes one of the places that limits are about: one that only waits does not.

@@ -14,6 +14,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::watch;
 
 use crate::course::{Course, Fact};
+use crate::durable::check;
 use crate::orchestrator::Run;
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
@@ -46,7 +47,9 @@ impl WorkflowOrchestrator {
     ///
     /// The id makes it idempotent: where there is a run of this id already, started with the same
     /// workflow and input, it is that run that is returned, taken up where it was interrupted, or
-    /// with its outcome where it has finished.
+    /// with its outcome where it has finished. That holds for as long as the journal has the run: once what
+    /// tidies the journal has forgotten it, as a run that finished long ago, a start with its id is that of
+    /// a new run.
     ///
     /// # Cancel safety
     ///
@@ -55,7 +58,8 @@ impl WorkflowOrchestrator {
     /// # Errors
     ///
     /// [`WorkflowError::NoJournal`] where the orchestrator has none, `ShutDown`, `OtherWorkflow`,
-    /// `OtherInput`, `Changed`, `DrivenElsewhere`, `Record`, `Journal`, `Lease`, `UnwritableInput`.
+    /// `OtherInput`, `Changed`, `DrivenElsewhere`, `Record`, `Journal`, `Lease`, `UnwritableInput`,
+    /// `UnreadableInput`.
     ///
     /// # Panics
     ///
@@ -70,6 +74,10 @@ impl WorkflowOrchestrator {
         I: Serialize + DeserializeOwned + Any + Send + Sync,
     {
         let written = to_raw_value(&input).map_err(|source| WorkflowError::UnwritableInput {
+            run: id.to_string(),
+            source,
+        })?;
+        check::<I>(written.get()).map_err(|source| WorkflowError::UnreadableInput {
             run: id.to_string(),
             source,
         })?;
@@ -96,7 +104,7 @@ impl WorkflowOrchestrator {
     /// # Errors
     ///
     /// [`WorkflowError::NoSuchRun`], or any of [`start_durable`](Self::start_durable) but
-    /// `OtherInput` and `UnwritableInput`.
+    /// `OtherInput`, `UnwritableInput` and `UnreadableInput`.
     ///
     /// # Panics
     ///
