@@ -222,6 +222,9 @@ impl From<JournalError> for EventLogError {
     fn from(error: JournalError) -> Self {
         match error {
             JournalError::Closed { .. } => Self::Closed,
+            error @ JournalError::Busy { .. } => Self::Busy {
+                source: Box::new(error),
+            },
             error => Self::Failed {
                 source: Box::new(error),
             },

@@ -98,7 +98,9 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
         self
     }
 
-    /// With another limit to a run's time than [`DEFAULT_WORKFLOW_TIMEOUT`].
+    /// With another limit to a run's time than [`DEFAULT_WORKFLOW_TIMEOUT`]. It counts by the clock on the
+    /// wall from the start of the run, also while a durable run is interrupted and nobody drives it; not
+    /// while it is paused for a step that is [exhausted](crate::OnExhausted::Pause).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -365,7 +367,7 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
     ///
     /// It takes no place from steps that work, where they are limited. Of several steps that wait for
     /// the same name, each takes a signal of its own. What cannot be
-    /// read as a `T` fails the attempt.
+    /// read as a `T` fails the attempt, and is used up: another attempt waits for the next signal.
     pub fn signal<T>(mut self, name: impl Into<String>) -> Step<T>
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,

@@ -29,6 +29,8 @@ use std::sync::{Arc, OnceLock};
 
 use crate::outcome::{SkipReason, Status};
 use crate::plan::{Output, Plan, PlannedStep};
+use crate::reason::Reason;
+use crate::signals::SignalNumber;
 use crate::{OnFailure, StepError};
 
 pub(crate) use admits::Refused;
@@ -43,9 +45,11 @@ pub(crate) enum Fact {
     /// It failed, and there will be another, not before this time.
     AttemptFailed {
         step: usize,
-        error: StepError,
+        error: Reason,
         /// What came with its last sign of life.
         heartbeat: Option<Arc<str>>,
+        /// The signal that it took, if that is what it waited for.
+        signal: Option<SignalNumber>,
         until: u64,
     },
     /// A step is done.
@@ -54,6 +58,8 @@ pub(crate) enum Fact {
         output: Output,
         /// The output as it is kept, in a run that is.
         kept: Option<Box<str>>,
+        /// The signal that it took, if that is what it waited for.
+        signal: Option<SignalNumber>,
         at: u64,
     },
     /// A part of a step is done, of so many: it is not done again by another attempt.
@@ -70,15 +76,19 @@ pub(crate) enum Fact {
     /// run is stopped thereby.
     Failed {
         step: usize,
-        error: StepError,
+        error: Reason,
+        /// The signal that it took, if that is what it waited for.
+        signal: Option<SignalNumber>,
         at: u64,
     },
     /// The last attempt there is at a step failed, and the run is to wait for somebody to see to it.
     Exhausted {
         step: usize,
-        error: StepError,
+        error: Reason,
         /// What came with its last sign of life.
         heartbeat: Option<Arc<str>>,
+        /// The signal that it took, if that is what it waited for.
+        signal: Option<SignalNumber>,
         at: u64,
     },
     /// Somebody has: what is exhausted has all its attempts again.
@@ -95,7 +105,7 @@ pub(crate) enum Fact {
     /// It is undone.
     Undone { step: usize },
     /// It could not be undone.
-    UndoFailed { step: usize, error: StepError },
+    UndoFailed { step: usize, error: Reason },
     /// Who drove the run has left it as it is, in order: what is under way was stopped for that.
     Suspended,
     /// Somebody took up the run from who had it: what was under way is as if it had not begun.
@@ -105,6 +115,19 @@ pub(crate) enum Fact {
     /// It goes on after all: what failed, was stopped or undone is to be done, and so is this step,
     /// if one is given, and whatever comes after any of these.
     Retried { from: Option<usize>, at: u64 },
+}
+
+impl Fact {
+    /// The step that has come to the end of an attempt thereby, and the signal that this took.
+    pub(crate) fn took(&self) -> Option<(usize, Option<SignalNumber>)> {
+        match self {
+            Self::AttemptFailed { step, signal, .. }
+            | Self::Completed { step, signal, .. }
+            | Self::Failed { step, signal, .. }
+            | Self::Exhausted { step, signal, .. } => Some((*step, *signal)),
+            _ => None,
+        }
+    }
 }
 
 /// Where a step is.
@@ -386,13 +409,14 @@ impl Course {
                 error,
                 until,
                 heartbeat,
+                ..
             } => {
                 self.cut_off.remove(&step);
                 self.heartbeats
                     .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
                 let record = &mut self.steps[step];
                 record.phase = Phase::Pausing;
-                record.error = Some(Box::new(error));
+                record.error = Some(Box::new(error.error));
                 record.ended = until;
             }
             Fact::PartCompleted {
@@ -403,8 +427,10 @@ impl Course {
                 at,
                 ..
             } => self.apply_part(plan, (step, part, of), output, at),
-            Fact::Failed { step, error, at } => {
-                self.steps[step].error = Some(Box::new(error));
+            Fact::Failed {
+                step, error, at, ..
+            } => {
+                self.steps[step].error = Some(Box::new(error.error));
                 if !plan.steps[step].optional {
                     match plan.on_failure {
                         _ if plan.stops_at(step) => {
@@ -421,13 +447,14 @@ impl Course {
                 error,
                 heartbeat,
                 at,
+                ..
             } => {
                 self.cut_off.remove(&step);
                 self.heartbeats
                     .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
                 let record = &mut self.steps[step];
                 (record.phase, record.ended) = (Phase::Exhausted, at);
-                record.error = Some(Box::new(error));
+                record.error = Some(Box::new(error.error));
             }
             Fact::Continued { at } => self.try_anew(at, ready),
             Fact::Skipped { step, at, asked } => {
@@ -454,7 +481,7 @@ impl Course {
             Fact::Undone { step } => self.end_undoing(step, Phase::Undone),
             Fact::UndoFailed { step, error } => {
                 self.end_undoing(step, Phase::NotUndone);
-                self.steps[step].error = Some(Box::new(error));
+                self.steps[step].error = Some(Box::new(error.error));
             }
             Fact::Suspended => self.is_suspended = true,
             Fact::Claimed => self.take_back(plan, ready),

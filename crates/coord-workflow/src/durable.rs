@@ -1,11 +1,15 @@
 //! What is kept of a run: whether its outputs are written to a journal, and how.
 
+use std::any::TypeId;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::plan::Output;
+use crate::{AttemptError, StepError};
 
 /// Runs of a workflow live in memory, and end with their process. Its outputs may be of any type.
 #[derive(Debug)]
@@ -13,6 +17,12 @@ pub struct Volatile;
 
 /// Runs of a workflow are kept in a journal, and outlive their process. Its outputs are written as
 /// JSON, so they are [`Serialize`] and [`DeserializeOwned`].
+///
+/// What is written is read when a run is taken up, and JSON has no word for some things. A number that is
+/// none (`f64::NAN`) or infinite is written as `null`, and not read as a number: a step that puts one out
+/// fails with [`AttemptError::Unreadable`](crate::AttemptError::Unreadable), and no run is started with
+/// one. `Some(())`, or `Some(None)`, is written as `null`, too, and read as `None`: that is not noticed, so
+/// an enum of one's own is better there.
 #[derive(Debug)]
 pub struct Durable;
 
@@ -56,9 +66,23 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Keeps<T> for Durab
 pub(crate) struct Codec {
     pub(crate) encode: fn(&Output) -> Result<Box<str>, serde_json::Error>,
     pub(crate) decode: Decode,
+    /// Whether that can be read which was written.
+    pub(crate) check: fn(&str) -> Result<(), serde_json::Error>,
 }
 
 pub(crate) type Decode = fn(&str) -> Result<Output, serde_json::Error>;
+
+/// Whether a `T` that was written like this can be read. What JSON has no word for it writes as `null`: so
+/// only where that is in the text it is read for this.
+#[inline]
+pub(crate) fn check<T: DeserializeOwned + 'static>(json: &str) -> Result<(), serde_json::Error> {
+    // These are `null`, or may be, and are read from it.
+    let is_sure = size_of::<T>() == 0 || TypeId::of::<T>() == TypeId::of::<Value>();
+    if is_sure || !json.contains("null") {
+        return Ok(());
+    }
+    serde_json::from_str::<T>(json).map(drop)
+}
 
 pub(crate) fn decode<T: DeserializeOwned + Send + Sync + 'static>(
     json: &str,
@@ -67,6 +91,25 @@ pub(crate) fn decode<T: DeserializeOwned + Send + Sync + 'static>(
 }
 
 impl Codec {
+    /// An output, as it is kept.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written, or not be read again, or to do that panics: that will not be better at another
+    /// attempt.
+    pub(crate) fn keep(&self, output: &Output) -> Result<Box<str>, StepError> {
+        let written = || {
+            let written = (self.encode)(output).map_err(AttemptError::unwritable)?;
+            (self.check)(&written).map_err(AttemptError::unreadable)?;
+            Ok::<_, AttemptError>(written)
+        };
+        // How a type is written is somebody's code, too; nothing of it is looked at after a panic.
+        match catch_unwind(AssertUnwindSafe(written)) {
+            Ok(written) => written.map_err(|error| StepError::from(error).permanent()),
+            Err(panic) => Err(StepError::panicked(&*panic).permanent()),
+        }
+    }
+
     pub(crate) const fn of<T: Serialize + DeserializeOwned + Send + Sync + 'static>() -> Self {
         Self {
             encode: |output| {
@@ -75,6 +118,7 @@ impl Codec {
                 Ok(serde_json::to_string(&output)?.into())
             },
             decode: decode::<T>,
+            check: check::<T>,
         }
     }
 
@@ -87,6 +131,7 @@ impl Codec {
                 Ok(serde_json::to_string(&item)?.into())
             },
             decode: |json| Ok(Item::output(serde_json::from_str::<T>(json)?)),
+            check: check::<T>,
         }
     }
 }

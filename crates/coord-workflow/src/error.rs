@@ -56,6 +56,12 @@ pub enum AttemptError {
     /// It succeeded, but its output cannot be kept in the journal.
     #[error("its output cannot be written as JSON: {0}")]
     Unwritable(String),
+    /// It succeeded, but what is kept of its output could not be read again.
+    #[error(
+        "its output is written as JSON, and cannot be read from that ({0}): JSON has no number for NaN and \
+         infinity, and writes `null`; put out an `Option`, or a text, instead"
+    )]
+    Unreadable(String),
     /// A condition answered neither true nor false.
     #[error("its condition answered {0}, which is neither true nor false")]
     NotABoolean(String),
@@ -65,6 +71,11 @@ impl AttemptError {
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub(crate) fn unwritable(error: serde_json::Error) -> Self {
         Self::Unwritable(error.to_string())
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(crate) fn unreadable(error: serde_json::Error) -> Self {
+        Self::Unreadable(error.to_string())
     }
 }
 
@@ -120,6 +131,17 @@ pub enum WorkflowError {
     /// What the run is to be started with cannot be kept.
     #[error("run `{run}` was not started: its input cannot be written as JSON")]
     UnwritableInput {
+        /// The run.
+        run: String,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// What the run is to be started with could not be read again.
+    #[error(
+        "run `{run}` was not started: its input is written as JSON, and cannot be read from that; JSON has \
+         no number for NaN and infinity, and writes `null`: start it with an `Option`, or a text, instead"
+    )]
+    UnreadableInput {
         /// The run.
         run: String,
         /// Why not.

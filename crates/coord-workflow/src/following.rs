@@ -151,7 +151,7 @@ impl Following {
         let entry = Reader::new(&self.plan).read(stored);
         let entry = entry.map_err(|unread| fault(&self.run, unread))?;
         let told = match &entry {
-            Entry::Command(_) => None,
+            Entry::Command(_) | Entry::Unknown => None,
             Entry::Claimed(_) => Some((None, self.begun())),
             Entry::Fact(fact) => self.transition(fact, stored.at),
         };
@@ -199,7 +199,7 @@ impl Following {
                 let retrying = Transition::StepRetrying {
                     step: id(step),
                     attempt: attempt(step),
-                    error: error.to_string(),
+                    error: error.words.to_string(),
                     wait: wait.try_into().unwrap_or_default(),
                 };
                 (None, retrying)
@@ -218,11 +218,13 @@ impl Following {
                 };
                 (Some(*at), completed)
             }
-            Fact::Failed { step, error, at } => {
+            Fact::Failed {
+                step, error, at, ..
+            } => {
                 let failed = Transition::StepFailed {
                     step: id(step),
                     attempt: attempt(step),
-                    error: error.to_string(),
+                    error: error.words.to_string(),
                     duration: since(step, *at),
                     optional: self.plan.steps[*step].optional,
                 };
@@ -234,7 +236,7 @@ impl Following {
                 let exhausted = Transition::StepExhausted {
                     step: id(step),
                     attempt: attempt(step),
-                    error: error.to_string(),
+                    error: error.words.to_string(),
                     duration: since(step, *at),
                 };
                 (Some(*at), exhausted)
@@ -257,7 +259,7 @@ impl Following {
             }
             Fact::Undone { step } => (None, Transition::CompensationCompleted { step: id(step) }),
             Fact::UndoFailed { step, error } => {
-                let (step, error) = (id(step), error.to_string());
+                let (step, error) = (id(step), error.words.to_string());
                 (None, Transition::CompensationFailed { step, error })
             }
             Fact::Finished { at } => {

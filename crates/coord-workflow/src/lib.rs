@@ -147,6 +147,7 @@ mod orchestrator;
 mod run;
 mod run_id;
 mod fingerprint;
+mod reason;
 mod records;
 mod resume;
 mod ownership;

@@ -57,11 +57,13 @@ impl LiveRuns {
 
     pub(crate) fn insert(&self, run: &Run) {
         let mut runs = self.runs();
-        // Those that have ended go when as many again have begun.
+        // Those that have ended go when as many as go on have begun since.
         if runs.len() == runs.capacity() {
             runs.retain(|_, run| {
                 run.outcome.borrow().is_none() && run.outcome.has_changed().is_ok()
             });
+            let live = runs.len();
+            runs.reserve(live + 1);
         }
         runs.insert(run.id.clone(), run.clone());
     }

@@ -118,7 +118,10 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
         self
     }
 
-    /// With another limit to undoing a run than [`DEFAULT_COMPENSATION_TIMEOUT`].
+    /// With another limit to undoing a run than [`DEFAULT_COMPENSATION_TIMEOUT`]. When the time is up, what
+    /// is being undone is told to stop, and has the [grace](Self::grace) if it listens; what is left then is
+    /// not begun, and counts as having failed with
+    /// [`AttemptError::TimedOut`](crate::AttemptError::TimedOut).
     #[must_use]
     pub fn compensation_timeout(mut self, timeout: Duration) -> Self {
         self.compensation_timeout = timeout;
@@ -328,7 +331,12 @@ impl Settings {
             shared: Arc::downgrade(&shared),
         };
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        runs.retain(|run| run.strong_count() > 0);
+        // Those that have ended go when as many as go on have begun since.
+        if runs.len() == runs.capacity() {
+            runs.retain(|run| run.strong_count() > 0);
+            let live = runs.len();
+            runs.reserve(live + 1);
+        }
         runs.push(Arc::downgrade(&shared));
         drop(runs);
         if let Some(listening) = shared.listen() {
@@ -395,6 +403,10 @@ impl Run {
 
     /// Cancels it: no step starts any more, those that run are told to stop and then dropped,
     /// and what had completed is undone.
+    ///
+    /// For a durable run, that is not yet kept when this returns: it may be gone with the process, and
+    /// then the run goes on when it is resumed. Where that matters, [tell](Self::tell) it
+    /// [`Command::Cancel`].
     pub fn cancel(&self) {
         self.token.cancel();
     }
@@ -420,11 +432,12 @@ impl Run {
     }
 
     /// Tells it something. For a durable run, that is kept when this returns, and is done also if
-    /// the process ends before.
+    /// the process ends before. What a run is told it does in the order in which that is kept, which is
+    /// the order of the calls.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, the run may have been told.
+    /// Dropped before it is done, the run may have been told: what is kept of that it does.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use crate::durable::{Codec, Decode, decode};
 use crate::hook::Hook;
 use crate::shape::Shape;
 use crate::waits::{Listen, Wait};
-use crate::{AttemptError, Durable, OnExhausted, OnFailure, Retry, StepError, Volatile};
+use crate::{Durable, OnExhausted, OnFailure, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -120,16 +120,11 @@ impl PlannedStep {
     ///
     /// # Errors
     ///
-    /// It cannot be written as JSON: that will not be better at another attempt.
+    /// As [`Codec::keep`].
     #[inline]
     pub(crate) fn keep(&self, output: &Output) -> Result<Option<Box<str>>, StepError> {
-        let Some(codec) = &self.codec else {
-            return Ok(None);
-        };
-        let kept = (codec.encode)(output).map_err(AttemptError::unwritable);
-        Ok(Some(
-            kept.map_err(|error| StepError::from(error).permanent())?,
-        ))
+        let codec = self.codec.as_ref();
+        codec.map(|codec| codec.keep(output)).transpose()
     }
 
     /// Whether it takes one of the places that limits are about: one that only waits does not.

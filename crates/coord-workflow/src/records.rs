@@ -15,7 +15,9 @@ use crate::durable::Codec;
 use crate::fingerprint::KeptStep;
 use crate::outcome::Status;
 use crate::plan::{Output, Plan};
+use crate::reason::Reason;
 use crate::shape::Shape;
+use crate::signals::SignalNumber;
 use crate::{Command, OnFailure, Parent, RecordFault, StepError};
 
 /// The version of the records.
@@ -94,6 +96,9 @@ struct AttemptFailed<'a> {
     error: KeptError,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     heartbeat: Option<&'a RawValue>,
+    /// The signal that it took, if it waited for one; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalNumber>,
     until: u64,
 }
 
@@ -102,6 +107,9 @@ struct Completed<'a> {
     #[serde(borrow)]
     step: Id<'a>,
     at: u64,
+    /// The signal that it took, if it waited for one; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalNumber>,
     #[serde(borrow)]
     output: &'a RawValue,
 }
@@ -122,6 +130,9 @@ struct Failed<'a> {
     #[serde(borrow)]
     step: Id<'a>,
     error: KeptError,
+    /// The signal that it took, if it waited for one; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalNumber>,
     at: u64,
 }
 
@@ -132,6 +143,9 @@ struct Exhausted<'a> {
     error: KeptError,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     heartbeat: Option<&'a RawValue>,
+    /// The signal that it took, if it waited for one; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalNumber>,
     at: u64,
 }
 
@@ -184,33 +198,27 @@ struct KeptError {
 }
 
 impl KeptError {
-    fn of(error: &StepError) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.cause().source();
-        while let Some(error) = source {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
-            source = error.source();
-        }
+    fn of(reason: &Reason) -> Self {
         Self {
-            message,
-            permanent: error.is_permanent(),
+            message: reason.words.to_string(),
+            permanent: reason.error.is_permanent(),
         }
     }
 
-    fn into_error(self) -> StepError {
+    fn into_reason(self) -> Reason {
         let error = StepError::message(self.message);
-        match self.permanent {
+        let error = match self.permanent {
             true => error.permanent(),
             false => error,
-        }
+        };
+        error.into()
     }
 }
 
 /// A fact, as it is written. `status` is how the run ends, for the last of them.
 pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, RecordFault> {
     let id = |step: &usize| &*plan.steps[*step].id;
-    let of_step = |step, at, error: Option<&StepError>| OfStep {
+    let of_step = |step, at, error: Option<&Reason>| OfStep {
         step: id(step),
         at,
         error: error.map(KeptError::of),
@@ -225,21 +233,34 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             step,
             error,
             heartbeat,
+            signal,
             until,
         } => {
             let failed = AttemptFailed {
                 step: id(step),
                 error: KeptError::of(error),
                 heartbeat: written(heartbeat.as_deref())?,
+                signal: *signal,
                 until: *until,
             };
             record(ATTEMPT_FAILED, &failed)
         }
-        Fact::Completed { step, kept, at, .. } => {
+        Fact::Completed {
+            step,
+            kept,
+            signal,
+            at,
+            ..
+        } => {
             let kept = kept.as_deref().unwrap_or("null");
             let output = serde_json::from_str(kept).map_err(RecordFault::Unwritable)?;
-            let (step, at) = (id(step), *at);
-            record(STEP_COMPLETED, &Completed { step, at, output })
+            let completed = Completed {
+                step: id(step),
+                at: *at,
+                signal: *signal,
+                output,
+            };
+            record(STEP_COMPLETED, &completed)
         }
         Fact::PartCompleted {
             step,
@@ -259,20 +280,32 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             };
             record(PART_COMPLETED, &completed)
         }
-        Fact::Failed { step, error, at } => {
-            let (step, error, at) = (id(step), KeptError::of(error), *at);
-            record(STEP_FAILED, &Failed { step, error, at })
+        Fact::Failed {
+            step,
+            error,
+            signal,
+            at,
+        } => {
+            let failed = Failed {
+                step: id(step),
+                error: KeptError::of(error),
+                signal: *signal,
+                at: *at,
+            };
+            record(STEP_FAILED, &failed)
         }
         Fact::Exhausted {
             step,
             error,
             heartbeat,
+            signal,
             at,
         } => {
             let exhausted = Exhausted {
                 step: id(step),
                 error: KeptError::of(error),
                 heartbeat: written(heartbeat.as_deref())?,
+                signal: *signal,
                 at: *at,
             };
             record(STEP_EXHAUSTED, &exhausted)
@@ -316,6 +349,9 @@ pub(crate) fn record(kind: &str, payload: &impl Serialize) -> Result<Record, Rec
 pub(crate) enum Entry {
     Claimed(Owner),
     Command(Command),
+    /// A command that is not known here. It is of a later version, and meant for that: who drives the run
+    /// ignores it as well.
+    Unknown,
     Fact(Fact),
 }
 
@@ -347,7 +383,7 @@ impl<'p> Reader<'p> {
         let fact = match &*stored.record.kind {
             RUN_STARTED => return Err(RecordFault::out_of_order("the run has begun")),
             RUN_CLAIMED => return parse(payload).map(Entry::Claimed),
-            COMMAND => return command(payload).map(Entry::Command),
+            COMMAND => return Ok(command(payload).map_or(Entry::Unknown, Entry::Command)),
             STEP_STARTED => {
                 let Attempt { step, attempt, at } = parse(payload)?;
                 let step = self.place(step)?;
@@ -357,24 +393,30 @@ impl<'p> Reader<'p> {
                 let failed: AttemptFailed = parse(payload)?;
                 Fact::AttemptFailed {
                     step: self.place(failed.step)?,
-                    error: failed.error.into_error(),
+                    error: failed.error.into_reason(),
                     heartbeat: failed.heartbeat.map(|said| said.get().into()),
+                    signal: failed.signal,
                     until: failed.until,
                 }
             }
             STEP_COMPLETED => self.completed(payload)?,
             PART_COMPLETED => self.part_completed(payload)?,
             STEP_FAILED => {
-                let Failed { step, error, at } = parse(payload)?;
-                let (step, error) = (self.place(step)?, error.into_error());
-                Fact::Failed { step, error, at }
+                let failed: Failed = parse(payload)?;
+                Fact::Failed {
+                    step: self.place(failed.step)?,
+                    error: failed.error.into_reason(),
+                    signal: failed.signal,
+                    at: failed.at,
+                }
             }
             STEP_EXHAUSTED => {
                 let exhausted: Exhausted = parse(payload)?;
                 Fact::Exhausted {
                     step: self.place(exhausted.step)?,
-                    error: exhausted.error.into_error(),
+                    error: exhausted.error.into_reason(),
                     heartbeat: exhausted.heartbeat.map(|said| said.get().into()),
+                    signal: exhausted.signal,
                     at: exhausted.at,
                 }
             }
@@ -402,14 +444,15 @@ impl<'p> Reader<'p> {
     }
 
     fn completed(&self, payload: &[u8]) -> Result<Fact, RecordFault> {
-        let Completed { step, at, output } = parse(payload)?;
-        let step = self.place(step)?;
-        let output = self.output(step, self.plan.steps[step].codec, output)?;
+        let completed: Completed = parse(payload)?;
+        let step = self.place(completed.step)?;
+        let output = self.output(step, self.plan.steps[step].codec, completed.output)?;
         Ok(Fact::Completed {
             step,
             output,
             kept: None,
-            at,
+            signal: completed.signal,
+            at: completed.at,
         })
     }
 
@@ -453,7 +496,7 @@ impl<'p> Reader<'p> {
             (UNDO_STARTED, _) => Fact::UndoStarted { step },
             (UNDONE, _) => Fact::Undone { step },
             (UNDO_FAILED, Some(error)) => {
-                let error = error.into_error();
+                let error = error.into_reason();
                 Fact::UndoFailed { step, error }
             }
             _ => {

@@ -145,6 +145,7 @@ impl Kept {
                 self.told.follow(plan, command);
                 return Ok(());
             }
+            Entry::Unknown => return Ok(()),
             Entry::Claimed(owner) => {
                 self.owner = owner;
                 Fact::Claimed
@@ -165,10 +166,17 @@ impl Kept {
             let admitted = self.course.admits(plan, &fact);
             admitted.map_err(|refused| RecordFault::out_of_order(&refused))?;
         }
-        if let Fact::Completed { step, .. } = fact
+        if let Some((step, taken)) = fact.took()
             && let Some(signal) = plan.steps[step].signal()
         {
-            self.told.signals.forget(signal);
+            match taken {
+                Some(number) => self.told.signals.forget(signal, number),
+                // A record of an earlier version says only that there was one.
+                None if matches!(fact, Fact::Completed { .. }) => {
+                    self.told.signals.forget_first(signal);
+                }
+                None => {}
+            }
         }
         self.course.apply(plan, fact, |_| {});
         Ok(())

@@ -33,7 +33,7 @@ use crate::limits::{Limits, RunLimits};
 use crate::outcome::{Outcome, Status};
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output, Plan, Slots};
-use crate::signals::Signals;
+use crate::signals::{SignalNumber, Signals};
 use crate::waits::{Events, Wait};
 use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError};
 pub(crate) use child::ChildRun;
@@ -385,6 +385,13 @@ impl Shared {
             true => self.plan.steps[step].keep(output),
             false => Ok(None),
         }
+    }
+
+    /// The signal that the attempt at a step took which is at its end.
+    #[inline]
+    fn signal_taken(&self, step: usize) -> Option<SignalNumber> {
+        self.plan.steps[step].signal()?;
+        self.signals.taken(step)
     }
 
     fn step_id(&self, step: usize) -> String {

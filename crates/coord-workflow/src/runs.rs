@@ -14,6 +14,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::watch;
 
 use crate::course::{Course, Fact};
+use crate::durable::check;
 use crate::orchestrator::Run;
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
@@ -23,7 +24,7 @@ use crate::resume::{self, Kept, fault_of};
 use crate::run::{Beginning, End, Settings, Shared, Told, write};
 use crate::run_journal::{any_run, run_of};
 use crate::{
-    AttemptError, Durable, Parent, RecordFault, RunId, Workflow, WorkflowError,
+    AttemptError, Durable, Parent, RecordFault, RunId, StepError, Workflow, WorkflowError,
     WorkflowOrchestrator, fingerprint,
 };
 
@@ -46,7 +47,9 @@ impl WorkflowOrchestrator {
     ///
     /// The id makes it idempotent: where there is a run of this id already, started with the same
     /// workflow and input, it is that run that is returned, taken up where it was interrupted, or
-    /// with its outcome where it has finished.
+    /// with its outcome where it has finished. That holds for as long as the journal has the run: once what
+    /// tidies the journal has forgotten it, as a run that finished long ago, a start with its id is that of
+    /// a new run.
     ///
     /// # Cancel safety
     ///
@@ -55,7 +58,8 @@ impl WorkflowOrchestrator {
     /// # Errors
     ///
     /// [`WorkflowError::NoJournal`] where the orchestrator has none, `ShutDown`, `OtherWorkflow`,
-    /// `OtherInput`, `Changed`, `DrivenElsewhere`, `Record`, `Journal`, `Lease`, `UnwritableInput`.
+    /// `OtherInput`, `Changed`, `DrivenElsewhere`, `Record`, `Journal`, `Lease`, `UnwritableInput`,
+    /// `UnreadableInput`.
     ///
     /// # Panics
     ///
@@ -70,6 +74,10 @@ impl WorkflowOrchestrator {
         I: Serialize + DeserializeOwned + Any + Send + Sync,
     {
         let written = to_raw_value(&input).map_err(|source| WorkflowError::UnwritableInput {
+            run: id.to_string(),
+            source,
+        })?;
+        check::<I>(written.get()).map_err(|source| WorkflowError::UnreadableInput {
             run: id.to_string(),
             source,
         })?;
@@ -96,7 +104,7 @@ impl WorkflowOrchestrator {
     /// # Errors
     ///
     /// [`WorkflowError::NoSuchRun`], or any of [`start_durable`](Self::start_durable) but
-    /// `OtherInput` and `UnwritableInput`.
+    /// `OtherInput`, `UnwritableInput` and `UnreadableInput`.
     ///
     /// # Panics
     ///
@@ -447,6 +455,8 @@ impl Settings {
         claim: Claim<'_>,
     ) -> Result<Option<Run>, WorkflowError> {
         let plan = definition.plan;
+        // Before anything is kept: a run that cannot go on here is left to who can.
+        let limits = self.limits(definition)?;
         let fault = |record, source| fault_of(id, record, source);
         let decode = definition.decode.ok_or(RecordFault::NotDurable);
         let input = decode
@@ -459,6 +469,12 @@ impl Settings {
         let is_careful = kept.seems_to_kill();
         let mut course = kept.course;
         let mut told = kept.told;
+        // If a loss of power undoes a claim, nobody drives the run: then it is to be claimed again anyway.
+        // That it is retried is to be kept when this returns.
+        claiming = claiming.durably(match &claim.retried {
+            None => Durability::Process,
+            Some(_) => Durability::Disk,
+        });
         if let Some(retried) = claim.retried {
             told.begin_anew();
             let record = records::write(plan, &retried, course.status());
@@ -466,10 +482,7 @@ impl Settings {
             course.apply(plan, retried, |_| {});
         }
         let claimed = records::record(RUN_CLAIMED, &owner);
-        // If a loss of power undoes it, nobody drives the run: then it is to be claimed again anyway.
-        let claiming = claiming.durably(Durability::Process);
-        let mut claiming =
-            claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
+        claiming = claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
         let before = self.clock.now().duration_since(kept.started_at);
         let before = Duration::try_from(before).unwrap_or_default();
         course.apply(plan, Fact::Claimed, |_| {});
@@ -493,7 +506,7 @@ impl Settings {
             suspend: Some(suspend),
             told,
             is_careful,
-            limits: self.limits(definition)?,
+            limits,
             child_of: kept.child_of,
         };
         Ok(Some(self.keep(
@@ -510,8 +523,9 @@ impl Settings {
         let cut_off = course.cut_off().filter(|(_, times)| *times > max);
         let exhausted = cut_off.map(|(step, times)| Fact::Exhausted {
             step,
-            error: AttemptError::CutOff { times }.into(),
+            error: StepError::from(AttemptError::CutOff { times }).into(),
             heartbeat: None,
+            signal: None,
             at: before.as_nanos() as u64,
         });
         exhausted.collect()

@@ -1,7 +1,7 @@
 //! What a run is told from outside: signals, which steps wait for, and commands.
 
-use std::collections::HashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,8 @@ pub enum Command {
         /// Its id.
         step: String,
     },
-    /// Here is what a step waits for. A signal that no step waits for yet is kept until one does.
+    /// Here is what a step waits for. A signal that no step waits for yet is kept until one does. It is
+    /// taken by one attempt, and used up also where that cannot read its payload.
     Signal {
         /// Which.
         name: String,
@@ -44,44 +45,91 @@ pub enum Command {
     },
 }
 
+/// Which of the signals of its name one is, from 1 on, in the order in which they are kept: so who
+/// resumes a run counts them alike.
+pub(crate) type SignalNumber = NonZeroU64;
+
 /// The signals of a run that no step has taken: each is taken by one step, the earlier ones first.
 #[derive(Default)]
 pub(crate) struct Signals {
-    waiting: Mutex<HashMap<String, VecDeque<Arc<Value>>>>,
+    state: Mutex<State>,
     arrived: Notify,
 }
 
+#[derive(Default)]
+struct State {
+    by_name: HashMap<String, Named>,
+    /// Which signal the attempt at a step has taken that has not ended yet.
+    taken: BTreeMap<usize, SignalNumber>,
+}
+
+/// The signals of a name.
+#[derive(Default)]
+struct Named {
+    /// How many have come.
+    came: u64,
+    waiting: VecDeque<(SignalNumber, Arc<Value>)>,
+}
+
 impl Signals {
-    fn waiting(&self) -> MutexGuard<'_, HashMap<String, VecDeque<Arc<Value>>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A signal has come.
     pub(crate) fn arrive(&self, name: String, payload: Value) {
-        let payload = Arc::new(payload);
-        self.waiting().entry(name).or_default().push_back(payload);
+        let mut state = self.state();
+        let named = state.by_name.entry(name).or_default();
+        let number = SignalNumber::MIN.saturating_add(named.came);
+        named.came += 1;
+        named.waiting.push_back((number, Arc::new(payload)));
+        drop(state);
         self.arrived.notify_waiters();
     }
 
     /// Whether there may be one more: who sends one is to ask.
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting().values().map(VecDeque::len).sum::<usize>() < MAX_SIGNALS
+        self.has_room_beside(0)
+    }
+
+    /// The same, beside this many that are on their way.
+    pub(crate) fn has_room_beside(&self, coming: usize) -> bool {
+        let state = self.state();
+        let waiting = state.by_name.values().map(|named| named.waiting.len());
+        waiting.sum::<usize>() + coming < MAX_SIGNALS
     }
 
     /// Forgets one that was taken by a step before the run was interrupted.
-    pub(crate) fn forget(&self, name: &str) {
-        self.take(name);
+    pub(crate) fn forget(&self, name: &str, number: SignalNumber) {
+        if let Some(named) = self.state().by_name.get_mut(name) {
+            named.waiting.retain(|(waiting, _)| *waiting != number);
+        }
     }
 
-    fn take(&self, name: &str) -> Option<Arc<Value>> {
-        self.waiting().get_mut(name)?.pop_front()
+    /// The same, of one that was taken before it was kept which it was.
+    pub(crate) fn forget_first(&self, name: &str) {
+        if let Some(named) = self.state().by_name.get_mut(name) {
+            named.waiting.pop_front();
+        }
     }
 
-    /// Waits for one.
-    pub(crate) async fn next(&self, name: &str) -> Arc<Value> {
+    /// Which one an attempt at this step has taken, at its end.
+    pub(crate) fn taken(&self, step: usize) -> Option<SignalNumber> {
+        self.state().taken.remove(&step)
+    }
+
+    fn take(&self, name: &str, step: usize) -> Option<Arc<Value>> {
+        let mut state = self.state();
+        let (number, payload) = state.by_name.get_mut(name)?.waiting.pop_front()?;
+        state.taken.insert(step, number);
+        Some(payload)
+    }
+
+    /// Waits for one, for a step.
+    pub(crate) async fn next(&self, name: &str, step: usize) -> Arc<Value> {
         loop {
             let arrived = self.arrived.notified();
-            if let Some(payload) = self.take(name) {
+            if let Some(payload) = self.take(name, step) {
                 return payload;
             }
             arrived.await;

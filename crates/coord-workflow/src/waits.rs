@@ -124,7 +124,10 @@ pub(crate) fn signal(
     let name: Arc<str> = name.into();
     Box::new(move |start| {
         let (signals, name) = (Arc::clone(start.signals), Arc::clone(&name));
-        Some(Box::pin(async move { read(signals.next(&name).await) }))
+        let step = start.step;
+        Some(Box::pin(
+            async move { read(signals.next(&name, step).await) },
+        ))
     })
 }
 

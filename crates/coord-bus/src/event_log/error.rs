@@ -58,6 +58,13 @@ pub enum EventLogError {
         /// How many records it may hold.
         limit: usize,
     },
+    /// Others kept what keeps the records to themselves for so long that nothing was written. It is the one
+    /// failure of a log after which the same append may be made again.
+    #[error("the event log is busy: try again")]
+    Busy {
+        /// By whom, and for how long.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The log is closed.
     #[error("the event log is closed")]
     Closed,

@@ -122,7 +122,7 @@ async fn who_waits_too_long_for_another_process_is_told_so_and_may_try_again() {
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
     let add = || AppendTo::stream("stream").record(Record::new("kind", "content"));
     let refused = journal.append(add()).await.unwrap_err();
-    let EventLogError::Failed { source } = refused else {
+    let EventLogError::Busy { source } = refused else {
         panic!("{refused:?}");
     };
     let busy = source.downcast::<JournalError>().unwrap();

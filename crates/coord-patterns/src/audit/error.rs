@@ -107,12 +107,14 @@ impl AuditError {
         }
     }
 
-    /// Whether another attempt may succeed: the log failed, or is full.
+    /// Whether another attempt may succeed: the log failed, or is busy, or full.
     pub(super) fn may_pass(&self) -> bool {
         matches!(
             self,
             Self::Log {
-                source: EventLogError::Failed { .. } | EventLogError::Full { .. },
+                source: EventLogError::Failed { .. }
+                    | EventLogError::Busy { .. }
+                    | EventLogError::Full { .. },
                 ..
             }
         )

@@ -418,28 +418,32 @@ fn started(step: usize, attempt: u32) -> Fact {
 }
 
 fn completed(step: usize) -> Fact {
-    let output = Arc::new(Mutex::new(()));
     Fact::Completed {
         step,
-        output,
+        output: Arc::new(Mutex::new(())),
         kept: None,
+        signal: None,
         at: 2,
     }
 }
 
 fn attempt_failed(step: usize) -> Fact {
-    let error = StepError::message("no");
     Fact::AttemptFailed {
         step,
-        error,
+        error: StepError::message("no").into(),
         heartbeat: None,
+        signal: None,
         until: 3,
     }
 }
 
 fn failed(step: usize) -> Fact {
-    let error = StepError::message("no");
-    Fact::Failed { step, error, at: 2 }
+    Fact::Failed {
+        step,
+        error: StepError::message("no").into(),
+        signal: None,
+        at: 2,
+    }
 }
 
 // tidy: long, because it is one table, a row for each that may not happen.
@@ -523,11 +527,11 @@ fn what_is_refused_says_why_by_name() {
     refused(&to_b, &undo(0), Refused::RunGoesOn);
     let continued = Fact::Continued { at: 5 };
     refused(&to_b, &continued, Refused::NothingExhausted);
-    let error = StepError::message("no");
     let exhausted = Fact::Exhausted {
         step: 1,
-        error,
+        error: StepError::message("no").into(),
         heartbeat: None,
+        signal: None,
         at: 4,
     };
     let held = [&to_b[..], std::slice::from_ref(&exhausted)].concat();

@@ -18,6 +18,7 @@ use crate::error::AttemptError;
 use crate::heartbeat::HeartWatch;
 use crate::outcome::SkipReason;
 use crate::plan::{Output, StepFuture};
+use crate::reason::Reason;
 use crate::shape::Shape;
 use crate::{OnExhausted, StepContext, StepError};
 
@@ -99,7 +100,7 @@ pub(super) fn first<T>(
         (Ok(Some(Poll::Ready(result))), _) => First::Done(result),
         (Err(panic), _) => First::Done(Err(StepError::panicked(&*panic))),
         (Ok(_), Some(work)) => First::Going(Begun {
-            work: Caught(work),
+            work: Caught::new(work),
             context: start.context.get().cloned(),
         }),
         // Whoever calls has seen to it that every input is there.
@@ -165,7 +166,7 @@ impl Step<'_> {
         match supervise(run, first, Bounds::timeout(planned.timeout), &run.token).await {
             Attempt::Done(Ok(true)) => None,
             Attempt::Done(Ok(false)) => Some(self.skipped(SkipReason::Condition).await),
-            Attempt::Done(Err(error)) => Some(self.failed(error, 0, run.elapsed()).await),
+            Attempt::Done(Err(error)) => Some(self.failed(error.into(), 0, run.elapsed()).await),
             Attempt::Cancelled => Some(self.cancelled().await),
         }
     }
@@ -227,8 +228,10 @@ impl Step<'_> {
                 Attempt::Done(Err(error)) => error,
                 Attempt::Cancelled => return self.cancelled_after(attempt).await,
             };
-            if !planned.has_another(attempt, &error) {
-                let pauses = planned.on_exhausted == OnExhausted::Pause && !error.is_permanent();
+            let error = Reason::from(error);
+            if !planned.has_another(attempt, &error.error) {
+                let pauses =
+                    planned.on_exhausted == OnExhausted::Pause && !error.error.is_permanent();
                 if pauses || run.skips.is_asked(step) {
                     let exhausted = self.exhausted(error, attempt, began, context).await;
                     if !run.skips.is_asked(step) || run.applies(exhausted.clone()).is_err() {
@@ -237,21 +240,22 @@ impl Step<'_> {
                     // Why its last attempt failed is kept all the same.
                     return self.skipped_as_asked().await;
                 }
-                self.hook(Err(Some(&error)), attempt).await;
+                self.hook(Err(Some(&error.error)), attempt).await;
                 return self.failed(error, attempt, began).await;
             }
             let wait = planned.retry.backoff.delay(attempt);
             let retrying = || Transition::StepRetrying {
                 step: self.id(),
                 attempt,
-                error: error.to_string(),
+                error: error.words.to_string(),
                 wait,
             };
             let failed = Fact::AttemptFailed {
                 step,
                 error: error.clone(),
                 heartbeat: context.and_then(|context| context.heart().details()),
-                until: run.elapsed() + wait.as_nanos() as u64,
+                signal: run.signal_taken(step),
+                until: run.elapsed().saturating_add(in_nanos(wait)),
             };
             if run.happens(failed, retrying).await.is_err() {
                 return self.cancelled_after(attempt).await;
@@ -303,16 +307,17 @@ impl Step<'_> {
             step: self.step,
             output,
             kept,
+            signal: self.run.signal_taken(self.step),
             at,
         }
     }
 
-    async fn failed(&self, error: StepError, attempt: u32, began: u64) -> Fact {
+    async fn failed(&self, error: Reason, attempt: u32, began: u64) -> Fact {
         let at = self.run.elapsed();
         let told = || Transition::StepFailed {
             step: self.id(),
             attempt,
-            error: error.to_string(),
+            error: error.words.to_string(),
             duration: between(began, at),
             optional: self.run.plan.steps[self.step].optional,
         };
@@ -320,13 +325,14 @@ impl Step<'_> {
         Fact::Failed {
             step: self.step,
             error,
+            signal: self.run.signal_taken(self.step),
             at,
         }
     }
 
     async fn exhausted(
         &self,
-        error: StepError,
+        error: Reason,
         attempt: u32,
         began: u64,
         context: Option<StepContext>,
@@ -335,7 +341,7 @@ impl Step<'_> {
         let told = || Transition::StepExhausted {
             step: self.id(),
             attempt,
-            error: error.to_string(),
+            error: error.words.to_string(),
             duration: between(began, at),
         };
         self.run.tell(told).await;
@@ -343,6 +349,7 @@ impl Step<'_> {
             step: self.step,
             error,
             heartbeat: context.and_then(|context| context.heart().details()),
+            signal: self.run.signal_taken(self.step),
             at,
         }
     }
@@ -470,14 +477,23 @@ pub(super) async fn supervise<T>(
     };
     if let Some(watched) = context.as_ref().and_then(StepContext::watched) {
         watched.cancel();
-        if let Ok(Ok(output)) = timeout(limits.grace.unwrap_or(run.settings.grace), work).await {
+        let grace = limits.grace.unwrap_or(run.settings.grace);
+        if let Ok(Ok(output)) = timeout(grace, &mut work).await {
             return Attempt::Done(Ok(output));
         }
+    }
+    if let Err(panicked) = work.end() {
+        return ended(Err(panicked), token);
     }
     match why {
         AttemptError::Cancelled => Attempt::Cancelled,
         why => Attempt::Done(Err(why.into())),
     }
+}
+
+/// In nanoseconds, of which five hundred years are the most that is told.
+fn in_nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How an attempt ended that came to its end by itself.
@@ -489,18 +505,45 @@ fn ended<T>(result: Result<T, StepError>, token: &CancellationToken) -> Attempt<
     }
 }
 
-/// A step's future, whose panic is its failure.
-pub(super) struct Caught<T>(pub(super) StepFuture<T>);
+/// A step's future, whose panic is its failure, also one as it is dropped.
+pub(super) struct Caught<T>(Option<StepFuture<T>>);
+
+impl<T> Caught<T> {
+    pub(super) fn new(work: StepFuture<T>) -> Self {
+        Self(Some(work))
+    }
+
+    /// Drops it, if that has not been done.
+    ///
+    /// # Errors
+    ///
+    /// The panic of that.
+    fn end(&mut self) -> Result<(), StepError> {
+        let work = self.0.take();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(work)));
+        dropped.map_err(|panic| StepError::panicked(&*panic))
+    }
+}
 
 impl<T> Future for Caught<T> {
     type Output = Result<T, StepError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = &mut self.0 else {
+            return Poll::Pending;
+        };
         // After a panic it is not polled again, so nobody sees what it left half done.
-        let poll = AssertUnwindSafe(|| self.0.as_mut().poll(cx));
-        match catch_unwind(poll) {
-            Ok(poll) => poll,
-            Err(panic) => Poll::Ready(Err(StepError::panicked(&*panic))),
-        }
+        let result = match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => result,
+            Err(panic) => Err(StepError::panicked(&*panic)),
+        };
+        Poll::Ready(result.and_then(|output| self.end().map(|()| output)))
+    }
+}
+
+impl<T> Drop for Caught<T> {
+    fn drop(&mut self) {
+        let _ = self.end();
     }
 }

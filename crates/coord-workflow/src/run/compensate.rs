@@ -1,9 +1,10 @@
 //! Undoing what a run did: the completed steps in the reverse of the order in which they completed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coord_bus::CancellationToken;
-use coord_bus::time::{Instant, sleep, timeout};
+use coord_bus::time::{Instant, sleep};
 use coord_bus::vocabulary::Transition;
 
 use super::attempt::{Attempt, Bounds, first, supervise};
@@ -11,6 +12,7 @@ use super::{End, Shared};
 use crate::StepError;
 use crate::course::Fact;
 use crate::error::AttemptError;
+use crate::reason::Reason;
 
 /// Undoes every completed step that can be undone, one after another. One that cannot is told of,
 /// and the rest are undone all the same.
@@ -26,15 +28,10 @@ pub(super) async fn all(run: &Arc<Shared>) -> Result<(), End> {
         let fact = Fact::UndoStarted { step };
         run.must_happen(fact, started).await;
         run.settled().await?;
-        let limit = run.settings.compensation_timeout;
-        let left = limit.saturating_sub(begun.elapsed());
         let times = run.queue().course.undo_cut_off();
         let undone = match times > run.settings.max_recovery_attempts {
             true => Err(AttemptError::CutOff { times }.into()),
-            false => match timeout(left, until_done(run, step)).await {
-                Ok(undone) => undone,
-                Err(_) => Err(AttemptError::TimedOut(limit).into()),
-            },
+            false => until_done(run, step, begun).await,
         };
         match undone {
             Ok(()) => {
@@ -42,7 +39,8 @@ pub(super) async fn all(run: &Arc<Shared>) -> Result<(), End> {
                 run.must_happen(Fact::Undone { step }, completed).await;
             }
             Err(error) => {
-                let text = error.to_string();
+                let error = Reason::from(error);
+                let text = error.words.to_string();
                 let failed = || Transition::CompensationFailed {
                     step: id(),
                     error: text,
@@ -55,24 +53,32 @@ pub(super) async fn all(run: &Arc<Shared>) -> Result<(), End> {
     Ok(())
 }
 
-async fn until_done(run: &Arc<Shared>, step: usize) -> Result<(), StepError> {
+/// Undoes a step, in as many attempts as that may take; in the time that is left of what undoing all may
+/// take since it has begun.
+async fn until_done(run: &Arc<Shared>, step: usize, begun: Instant) -> Result<(), StepError> {
     let retry = run.plan.steps[step].undo_retry;
+    let limit = run.settings.compensation_timeout;
+    let left = || limit.saturating_sub(begun.elapsed());
     let mut attempt = 0;
-    loop {
+    // No attempt is begun in no time: it would only be cut off.
+    while !left().is_zero() {
         attempt += 1;
-        let error = match once(run, step, attempt).await {
+        let error = match once(run, step, attempt, left()).await {
             Attempt::Done(Ok(())) => return Ok(()),
             Attempt::Done(Err(error)) => error,
             Attempt::Cancelled => AttemptError::Cancelled.into(),
         };
-        if error.is_permanent() || attempt >= retry.max_attempts.get() {
+        let is_last = error.is_permanent() || attempt >= retry.max_attempts.get();
+        if is_last && !left().is_zero() {
             return Err(error);
         }
-        sleep(retry.backoff.delay(attempt)).await;
+        sleep(retry.backoff.delay(attempt).min(left())).await;
     }
+    Err(AttemptError::TimedOut(limit).into())
 }
 
-async fn once(run: &Arc<Shared>, step: usize, attempt: u32) -> Attempt<()> {
+/// One attempt, which is told to stop when its time is up, or that which is left.
+async fn once(run: &Arc<Shared>, step: usize, attempt: u32, left: Duration) -> Attempt<()> {
     let planned = &run.plan.steps[step];
     // The run's own token is cancelled by now; undoing is not.
     let token = CancellationToken::new();
@@ -81,5 +87,5 @@ async fn once(run: &Arc<Shared>, step: usize, attempt: u32) -> Attempt<()> {
         Some(planned.undo.as_ref()?(start, output.clone()))
     });
     let limit = planned.undo_timeout.unwrap_or(planned.timeout);
-    supervise(run, first, Bounds::timeout(limit), &token).await
+    supervise(run, first, Bounds::timeout(limit.min(left)), &token).await
 }

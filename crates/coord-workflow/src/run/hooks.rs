@@ -85,7 +85,7 @@ fn call(hook: &Hook, run: &RunId, status: Status) -> HookCall {
 async fn made(run: &Shared, hook: &Hook, call: HookCall) {
     let (step, token) = (call.step.clone(), call.token.clone());
     let handler = Arc::clone(&hook.handler);
-    let mut work = Caught(Box::pin(async move { handler(call).await }));
+    let mut work = Caught::new(Box::pin(async move { handler(call).await }));
     let limit = hook.timeout;
     let ended = match timeout(limit, &mut work).await {
         Ok(ended) => ended,

@@ -11,7 +11,6 @@ use tokio::task::coop::consume_budget;
 use super::Shared;
 use crate::context::Start;
 use crate::course::Fact;
-use crate::error::AttemptError;
 use crate::part_error::PartError;
 use crate::plan::Output;
 use crate::shape::{MAX_ITEMS, Shape};
@@ -121,9 +120,7 @@ impl Shared {
         let codec = self.plan.steps[step].shape.as_ref();
         let codec = codec.and_then(Shape::codec_of_parts);
         let kept = codec.filter(|_| self.is_durable);
-        let kept = kept.map(|codec| (codec.encode)(&output)).transpose();
-        let kept =
-            kept.map_err(|error| StepError::from(AttemptError::unwritable(error)).permanent())?;
+        let kept = kept.map(|codec| codec.keep(&output)).transpose()?;
         let fact = Fact::PartCompleted {
             step,
             part,

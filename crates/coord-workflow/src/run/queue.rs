@@ -13,6 +13,7 @@ use super::recorder::Recorder;
 use crate::course::{Course, Fact, Phase};
 use crate::outcome::Status;
 use crate::plan::{Output, Plan};
+use crate::signals::SignalNumber;
 
 /// A step under way that has had to wait. What it comes to is the fact that ends it.
 pub(super) struct Running {
@@ -226,6 +227,7 @@ impl Queue {
         plan: &Plan,
         step: usize,
         (output, kept): (Output, Option<Box<str>>),
+        signal: Option<SignalNumber>,
         at: u64,
     ) {
         self.leaves(plan, step);
@@ -235,6 +237,7 @@ impl Queue {
                 step,
                 output,
                 kept,
+                signal,
                 at,
             },
         );
@@ -265,7 +268,9 @@ impl Queue {
             asked: true,
         };
         let ends = self.suspended || self.course.stopped().is_some();
-        if ends || self.course.admits(plan, &asked).is_err() {
+        // There is none any more once the run has its outcome.
+        let is_there = step < self.course.steps().len();
+        if ends || !is_there || self.course.admits(plan, &asked).is_err() {
             return false;
         }
         let record = self.course.step(step);

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use coord_bus::time::timeout;
-use coord_bus::{AppendTo, Durability, EventLog, EventLogError, ExpectedVersion, Record};
+use coord_bus::{AppendTo, Backoff, Durability, EventLog, EventLogError, ExpectedVersion, Record};
 
 use super::Shared;
 use crate::course::Fact;
@@ -23,11 +23,14 @@ use crate::outcome::Status;
 use crate::plan::Plan;
 use crate::records;
 use crate::run::End;
-use crate::{Command, WorkflowError};
+use crate::{Command, MAX_SIGNALS, WorkflowError};
 
 /// How long what is only worth knowing waits for something that has to be on the disk. So an
 /// attempt that ends at once costs one append with its start, and one that takes its time is seen.
 const LINGER: Duration = Duration::from_millis(5);
+
+/// How long a journal that is busy is left alone before the same is appended again.
+const BUSY: Backoff = Backoff::exponential(Duration::from_millis(100)).max(Duration::from_secs(5));
 
 /// How many records of others are read at once.
 const PAGE: usize = 100;
@@ -43,6 +46,8 @@ pub(super) struct Recorder {
     is_urgent: bool,
     /// Whether the last record of all is among what was told.
     is_finished: bool,
+    /// What the run was told in this process and is to do once that many records are kept.
+    commands: VecDeque<(u64, Command)>,
     /// Steps that may begin once that many records are kept.
     held: VecDeque<(u64, usize)>,
     /// Whether somebody else has appended to the stream.
@@ -73,6 +78,7 @@ impl Recorder {
             kept: 0,
             is_urgent: false,
             is_finished: false,
+            commands: VecDeque::new(),
             held: VecDeque::new(),
             has_news: false,
             writer: None,
@@ -99,11 +105,22 @@ impl Recorder {
         self.is_finished |= matches!(fact, Fact::Finished { .. });
     }
 
-    /// The run is told something in this process: that is written like what happens.
-    fn push_command(&mut self, record: Record) {
+    /// The run is told something in this process: that is written like what happens, and followed in the
+    /// order of the records.
+    fn push_command(&mut self, record: Record, command: Command) {
         self.pending.push(record);
         self.told += 1;
+        self.commands.push_back((self.told, command));
         self.is_urgent = true;
+    }
+
+    /// What the run was told by the records up to this one.
+    fn told_until(&mut self, until: u64) -> Vec<Command> {
+        let told = self
+            .commands
+            .partition_point(|(record, _)| *record <= until);
+        let told = self.commands.drain(..told);
+        told.map(|(_, command)| command).collect()
     }
 
     /// A step may begin once everything so far is kept.
@@ -238,14 +255,30 @@ impl Shared {
         writer.into_iter().for_each(Waker::wake);
     }
 
-    /// Whether a command is going to be written: not once the run has finished.
-    fn push_command(&self, record: Record) -> bool {
+    /// A command is going to be written, and followed once it is: not once the run has finished.
+    fn push_command(&self, record: Record, command: Command) -> Result<(), WorkflowError> {
+        let run = || self.id.to_string();
         let mut queue = self.queue();
-        let goes_on = !queue.course.is_finished();
-        if let Some(recorder) = queue.recorder.as_mut().filter(|_| goes_on) {
-            recorder.push_command(record);
+        let is_finished = queue.course.is_finished();
+        let Some(recorder) = queue.recorder.as_mut().filter(|_| !is_finished) else {
+            return Err(WorkflowError::RunFinished { run: run() });
+        };
+        if is_signal(&command) {
+            let coming = recorder.commands.iter();
+            let coming = coming.filter(|(_, command)| is_signal(command)).count();
+            if !self.signals.has_room_beside(coming) {
+                return Err(WorkflowError::TooManySignals { run: run() });
+            }
         }
-        goes_on
+        recorder.push_command(record, command);
+        Ok(())
+    }
+
+    /// Whether as many commands are being written as may be.
+    fn has_many_commands(&self) -> bool {
+        let queue = self.queue();
+        let recorder = queue.recorder.as_ref();
+        recorder.is_some_and(|recorder| recorder.commands.len() >= MAX_SIGNALS)
     }
 
     /// Does what the run is told in this process, and keeps that it was told, if the run is kept.
@@ -254,7 +287,7 @@ impl Shared {
         if let Command::Skip { step } = &command {
             self.view().check_skip(step)?;
         }
-        if matches!(command, Command::Signal { .. }) && !self.signals.has_room() {
+        if is_signal(&command) && !self.signals.has_room() {
             return Err(WorkflowError::TooManySignals { run: run() });
         }
         if self.is_durable {
@@ -266,12 +299,14 @@ impl Shared {
                     source,
                 }
             })?;
-            if !self.push_command(record) {
-                return Err(WorkflowError::RunFinished { run: run() });
+            let unkept = |end: End| end.into_error(&self.id);
+            // Signals have a limit of their own.
+            while !is_signal(&command) && self.has_many_commands() {
+                self.settled().await.map_err(unkept)?;
             }
-            self.settled()
-                .await
-                .map_err(|end| end.into_error(&self.id))?;
+            self.push_command(record, command)?;
+            // Who writes follows it, also if nobody waits here any more.
+            return self.settled().await.map_err(unkept);
         }
         self.follow(command);
         Ok(())
@@ -291,8 +326,16 @@ impl Shared {
         self.suspend.cancel();
     }
 
-    /// Records up to this one are kept: what waits for that goes on.
-    fn kept(&self, until: u64) {
+    /// Records up to this one are kept: what the run was told by them it does, and what waits for that
+    /// goes on.
+    fn kept(self: &Arc<Self>, until: u64) {
+        let mut queue = self.queue();
+        let recorder = queue.recorder.as_mut();
+        let told = recorder.map(|recorder| recorder.told_until(until));
+        drop(queue);
+        for command in told.into_iter().flatten() {
+            self.follow(command);
+        }
         let mut queue = self.queue();
         queue.kept(until);
         let mut wakers = Vec::new();
@@ -334,6 +377,10 @@ impl Shared {
     }
 }
 
+fn is_signal(command: &Command) -> bool {
+    matches!(command, Command::Signal { .. })
+}
+
 /// Writes what happens in a run into its stream, which is at this version, until the run has
 /// finished.
 pub(super) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, version: u64) {
@@ -370,6 +417,7 @@ impl Writer<'_> {
         if batch.records.is_empty() {
             return Ok(());
         }
+        let mut refused = 0;
         loop {
             let mut append = AppendTo::stream(&self.stream)
                 .expecting(ExpectedVersion::Exactly(self.version))
@@ -387,6 +435,12 @@ impl Writer<'_> {
                 // The run was told something meanwhile, or is not ours any more.
                 Err(EventLogError::WrongVersion { actual, .. }) if actual > self.version => {
                     self.catch_up().await?;
+                }
+                // Nothing was written, so nothing is lost by waiting, as long as the run is ours.
+                Err(EventLogError::Busy { .. }) if !self.run.suspend.is_cancelled() => {
+                    refused += 1;
+                    let wait = timeout(BUSY.delay(refused), self.run.suspend.cancelled());
+                    let _ = wait.await;
                 }
                 Err(error) => return Err(End::unrecorded(error)),
             }

@@ -15,15 +15,18 @@
 
 use std::future::poll_fn;
 use std::hint::spin_loop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
+use coord_bus::BoxFuture;
 use tokio::task::coop::has_budget_remaining;
 
 use super::Shared;
 use super::attempt::{self, Called, First, Stage};
 use super::queue::{Job, Queue, Running};
+use crate::StepError;
 use crate::course::Fact;
 use crate::plan::Output;
 
@@ -171,7 +174,8 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
                         let mut queue = run.queue();
                         quiet = !run.is_heard();
                         if quiet {
-                            queue.complete(plan, step, done, now);
+                            let signal = run.signal_taken(step);
+                            queue.complete(plan, step, done, signal, now);
                             Ok((queue, false))
                         } else {
                             drop(queue);
@@ -285,7 +289,7 @@ fn poll(run: &Arc<Shared>, step: usize, stage: Stage, now: &mut u64) -> Option<F
     let mut future = attempt::step(Arc::clone(run), step, stage);
     // The first time without a waker of its own, which many never need.
     let mut noop = Context::from_waker(Waker::noop());
-    if !is_waiting && let Poll::Ready(fact) = future.as_mut().poll(&mut noop) {
+    if !is_waiting && let Poll::Ready(fact) = polled(run, step, &mut future, &mut noop) {
         *now = run.elapsed();
         return Some(fact);
     }
@@ -300,7 +304,7 @@ fn poll(run: &Arc<Shared>, step: usize, stage: Stage, now: &mut u64) -> Option<F
 
 fn resume(run: &Shared, step: usize, mut running: Running, now: &mut u64) -> Option<Fact> {
     let Running { future, waker } = &mut running;
-    let polled = future.as_mut().poll(&mut Context::from_waker(waker));
+    let polled = polled(run, step, future, &mut Context::from_waker(waker));
     *now = run.elapsed();
     match polled {
         Poll::Ready(fact) => Some(fact),
@@ -310,6 +314,34 @@ fn resume(run: &Shared, step: usize, mut running: Running, now: &mut u64) -> Opt
             None
         }
     }
+}
+
+/// Polls a step. What panics in it beside its function, which is caught there, is its failure, and not
+/// the end of who polls it.
+fn polled(
+    run: &Shared,
+    step: usize,
+    future: &mut BoxFuture<'static, Fact>,
+    cx: &mut Context<'_>,
+) -> Poll<Fact> {
+    // After a panic it is not polled again, so nobody sees what it left half done.
+    let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+    polled.unwrap_or_else(|panic| {
+        let (at, signal) = (run.elapsed(), run.signal_taken(step));
+        let error = StepError::panicked(&*panic).into();
+        let failed = Fact::Failed {
+            step,
+            error,
+            signal,
+            at,
+        };
+        let is_admitted = run.queue().course.admits(&run.plan, &failed).is_ok();
+        Poll::Ready(match is_admitted {
+            true => failed,
+            // It was not under way: the run is stopped for it.
+            false => Fact::Cancelled { step, at },
+        })
+    })
 }
 
 /// Sees to it that a helper stands by, if there may be one.

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use coord_bus::time::Instant;
+use coord_bus::time::{Instant, sleep};
 use coord_bus::vocabulary::{Transition, WORKFLOW_EVENTS};
 use coord_bus::{BusExt, LocalBus};
 use coord_workflow::{
-    Call, Compensation, HandlerCall, Outcome, Registry, Retry, Spec, StepError, StepSpec, UndoSpec,
-    Workflow, WorkflowOrchestrator,
+    Call, Compensation, HandlerCall, Outcome, Registry, Retry, Spec, StepContext, StepError,
+    StepSpec, UndoSpec, Workflow, WorkflowOrchestrator,
 };
 use serde_json::{Value, json};
 
@@ -114,6 +114,86 @@ async fn undoing_may_take_for_ever_where_that_is_asked_for() {
         matches!(compensation, Some(Compensation::Completed)),
         "{compensation:?}"
     );
+}
+
+/// `first`, then `second`, and then a failure: the second is undone first, by this.
+fn two_to_undo<F>(second: impl Fn(StepContext) -> F + Send + Sync + 'static) -> (Spec, Registry)
+where
+    F: Future<Output = Result<Value, StepError>> + Send + 'static,
+{
+    let registry = Registry::new()
+        .handler("work", async |_| Ok(Value::Null))
+        .handler("fail", async |_| Err(StepError::message("no")))
+        .handler("second", move |call: HandlerCall| second(call.context));
+    let spec = Spec::new("w")
+        .step(StepSpec::new("first", "work").undo(Call::new("first", json!(null))))
+        .step(
+            StepSpec::new("done", "work")
+                .needs(["first"])
+                .undo(Call::new("second", json!(null))),
+        )
+        .step(StepSpec::new("fails", "fail").needs(["done"]));
+    (spec, registry)
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_time_to_undo_is_up_what_goes_on_has_its_grace_and_nothing_else_is_begun() {
+    let (began, let_go) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (beginning, letting_go) = (Arc::clone(&began), Arc::clone(&let_go));
+    let (spec, registry) = two_to_undo(move |context| {
+        let letting_go = Arc::clone(&letting_go);
+        async move {
+            context.token().cancelled().await;
+            sleep(2 * SECOND).await;
+            letting_go.fetch_add(1, Ordering::SeqCst);
+            Err(StepError::message("half"))
+        }
+    });
+    let registry = registry.handler("first", move |_| {
+        beginning.fetch_add(1, Ordering::SeqCst);
+        async { Ok(Value::Null) }
+    });
+    let bus = LocalBus::new();
+    let builder = WorkflowOrchestrator::builder(&bus).compensation_timeout(20 * SECOND);
+    let orchestrator = builder.grace(5 * SECOND).build().unwrap();
+    let workflow = registry.workflow(spec).unwrap();
+    let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
+    assert_eq!(let_go.load(Ordering::SeqCst), 1, "it had its grace");
+    assert_eq!(began.load(Ordering::SeqCst), 0, "no time was left for it");
+    for step in ["first", "done"] {
+        let Some(Compensation::Failed(error)) = outcome.step(step).unwrap().compensation else {
+            panic!("{step} was undone");
+        };
+        assert_eq!(error.to_string(), "it was not done after 20s, its timeout");
+    }
+    assert_eq!(outcome.duration.as_secs(), 22);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_at_undoing_is_begun_after_the_time_for_all_of_it() {
+    let tried = Arc::new(AtomicU32::new(0));
+    let trying = Arc::clone(&tried);
+    let (spec, registry) = two_to_undo(move |_| {
+        trying.fetch_add(1, Ordering::SeqCst);
+        async {
+            sleep(SECOND).await;
+            Err(StepError::message("locked"))
+        }
+    });
+    let registry = registry.handler("first", async |_| Ok(Value::Null));
+    let mut spec = spec;
+    let undo = spec.steps[1].undo.take().unwrap();
+    spec.steps[1].undo = Some(undo.retry(Retry::constant(8 * SECOND).max_attempts(9)));
+    let bus = LocalBus::new();
+    let builder = WorkflowOrchestrator::builder(&bus).compensation_timeout(20 * SECOND);
+    let orchestrator = builder.build().unwrap();
+    let workflow = registry.workflow(spec).unwrap();
+    let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
+    assert_eq!(failure(&outcome), "it was not done after 20s, its timeout");
+    assert_eq!(tried.load(Ordering::SeqCst), 3, "after 0 s, 9 s and 18 s");
+    let first = outcome.step("first").unwrap().compensation;
+    assert!(matches!(first, Some(Compensation::Failed(_))), "{first:?}");
+    assert_eq!(outcome.duration.as_secs(), 20);
 }
 
 #[tokio::test(start_paused = true)]

@@ -493,3 +493,70 @@ async fn a_step_that_had_begun_runs_again_whatever_its_condition_says_by_then() 
     let outcome = run.unwrap().outcome().await.unwrap();
     assert_eq!(outcome.step("step").unwrap().attempts, 1, "{outcome:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_json_has_no_word_for_fails_its_step_or_refuses_the_start() {
+    let build = || {
+        let mut workflow = Workflow::durable("numbers");
+        let input = workflow.input();
+        workflow
+            .step("step")
+            .input(input)
+            .retry(Retry::exponential())
+            .run(move |_: Arc<f64>| async move { Ok::<_, StepError>(vec![Some(1.5), None]) });
+        workflow
+            .step("none")
+            .run(async || Ok::<_, StepError>(None::<u32>));
+        workflow.step("unit").run(async || Ok::<_, StepError>(()));
+        let workflow: Workflow<f64, Durable> = workflow.build().unwrap();
+        workflow
+    };
+    let process = Machine::new().process();
+    let refused = process.start_durable(&build(), named("a"), f64::NAN).await;
+    assert!(
+        matches!(refused, Err(WorkflowError::UnreadableInput { .. })),
+        "{refused:?}"
+    );
+    let run = process.start_durable(&build(), named("a"), 0.1 + 0.2).await;
+    assert!(run.unwrap().outcome().await.unwrap().is_completed());
+    let unread = {
+        let mut workflow = Workflow::durable("infinite");
+        workflow
+            .step("step")
+            .retry(Retry::exponential())
+            .run(async || Ok::<_, StepError>(f64::INFINITY));
+        let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+        workflow
+    };
+    let run = process
+        .start_durable(&unread, named("b"), ())
+        .await
+        .unwrap();
+    let outcome = run.outcome().await.unwrap();
+    let (step, error) = outcome.failures().next().unwrap();
+    assert_eq!(step.attempts, 1, "it would not be better the next time");
+    let error = error.downcast_ref::<AttemptError>();
+    assert!(
+        matches!(error, Some(AttemptError::Unreadable(_))),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_number_is_the_same_once_its_run_is_taken_up() {
+    // Read carelessly, some of them are others by the last digit.
+    let numbers = || -> Vec<f64> { (1..5_000).map(|n| 1e-7 / f64::from(n)).collect() };
+    let mut workflow = Workflow::durable("numbers");
+    workflow
+        .step("step")
+        .run(move || async move { Ok::<_, StepError>(numbers()) });
+    let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+    let machine = Machine::new();
+    let process = machine.process();
+    let run = process.start_durable(&workflow, named("a"), ()).await;
+    run.unwrap().outcome().await.unwrap();
+    let kept = machine.journal().view(&named("a")).await.unwrap();
+    let output = kept.step("step").unwrap().output.clone().unwrap();
+    let read: Vec<f64> = serde_json::from_value((*output).clone()).unwrap();
+    assert_eq!(read, numbers());
+}

@@ -337,6 +337,7 @@ async fn in_a_run_that_is_paused_a_step_is_skipped_and_what_needs_it_waits() {
     let process = machine.process();
     let workflow = with_x(&world, "waiting");
     let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+    sleep(SECOND).await;
     run.tell(Command::Pause).await.unwrap();
     sleep(SECOND * 20).await;
     // It has all that it needs, and does not begin.
