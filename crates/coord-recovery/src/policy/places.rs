@@ -99,13 +99,13 @@ impl Places {
     /// One who waited does so no more, and has no place.
     fn leave(&self) {
         let handing = self.lock();
-        if self.change(|state| state.checked_sub(ONE_WAITS)) {
-            return;
-        }
-        // All who were counted as waiting have been handed a place by now, so one is left over.
-        if let Ok(place) = self.handed.try_acquire() {
-            place.forget();
-            self.hand_over(&handing);
+        // One is counted as waiting, or a place was handed over that nobody will take. Which of both may
+        // change between two looks: one who comes just now may take that place, and is counted instead.
+        while !self.change(|state| state.checked_sub(ONE_WAITS)) {
+            if let Ok(place) = self.handed.try_acquire() {
+                place.forget();
+                return self.hand_over(&handing);
+            }
         }
     }
 
