@@ -230,7 +230,9 @@ fn what(unit: &Unit) -> String {
         Action::Shell(line) => one_line(line),
         Action::Program { program, arguments } => {
             let words = [program].into_iter().chain(arguments);
-            printable(&words.cloned().collect::<Vec<_>>().join(" "))
+            // As one would write it in a shell, which it is not run by.
+            let line = shlex::try_join(words.clone().map(String::as_str));
+            one_line(&line.unwrap_or_else(|_| words.cloned().collect::<Vec<_>>().join(" ")))
         }
         Action::Signal(_) | Action::Sleep(_) => unit.waits().unwrap_or_default(),
     }
@@ -276,7 +278,7 @@ fn how(unit: &Unit) -> Vec<String> {
             let resources = step.resources.iter();
             how.extend(resources.map(|(name, permits)| format!("takes {permits} of {name}")));
             if let Some(undo) = &step.undo {
-                how.push(format!("undone by `{}`", printable(&undo.run)));
+                how.push(format!("undone by `{}`", one_line(&undo.run)));
             }
             if !step.outputs.is_empty() {
                 how.push(format!("puts out {}", step.outputs.join(", ")));

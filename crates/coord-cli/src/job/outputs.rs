@@ -103,24 +103,24 @@ impl<'u> OutputFile<'u> {
         let mut bounded = file.take(BYTES_MAX as u64 + 1);
         let read = bounded.read_to_end(&mut bytes);
         read.map_err(OutputFault::Unreadable)?;
-        let mut outputs = parsed(&bytes, self.declared)?;
-        outputs
-            .values_mut()
-            .for_each(|value| *value = masked(value));
-        Ok(outputs)
+        // Masked as a whole: what is wrong with it is told in its own words, too.
+        Ok(parsed(&masked(text(&bytes)?), self.declared)?)
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, OutputFault> {
+    if bytes.len() > BYTES_MAX {
+        return Err(OutputFault::TooMuch);
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Ok(text),
+        _ => Err(OutputFault::NotText),
     }
 }
 
 /// Lines such as `NAME=value`; or `NAME<<END`, the lines of the value, and `END`, as GitHub has them. The
 /// later of a name counts.
-fn parsed(bytes: &[u8], declared: &[String]) -> Result<BTreeMap<String, String>, OutputFault> {
-    if bytes.len() > BYTES_MAX {
-        return Err(OutputFault::TooMuch);
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| OutputFault::NotText)?;
-    if text.contains('\0') {
-        return Err(OutputFault::NotText);
-    }
+fn parsed(text: &str, declared: &[String]) -> Result<BTreeMap<String, String>, OutputFault> {
     let mut outputs = BTreeMap::new();
     let mut lines = text.lines().zip(1..);
     while let Some((begun, line)) = lines.next() {
@@ -204,7 +204,12 @@ pub(super) fn taken(
 ) -> BTreeMap<String, String> {
     let taken = unit.taken.iter().filter_map(|(variable, taken)| {
         let (step, name) = taken.parts();
-        let value = whole(outputs.get(step)?)?.outputs.remove(name)?;
+        let output = outputs.get(step)?;
+        let value = match output.as_array() {
+            // Done for each of nothing: nobody put anything out.
+            Some(items) if items.is_empty() => "[]".to_owned(),
+            _ => whole(output)?.outputs.remove(name)?,
+        };
         Some((variable.clone(), value))
     });
     taken.collect()
@@ -258,7 +263,7 @@ mod tests {
 
     fn told(text: &str) -> Result<Vec<(String, String)>, String> {
         let declared = ["tag", "notes"].map(str::to_owned);
-        let outputs = parsed(text.as_bytes(), &declared);
+        let outputs = super::text(text.as_bytes()).and_then(|text| parsed(text, &declared));
         let outputs = outputs.map_err(|fault| fault.to_string())?;
         Ok(outputs.into_iter().collect())
     }

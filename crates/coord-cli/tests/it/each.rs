@@ -48,6 +48,27 @@ for_each = []
 "#;
 
 #[test]
+fn what_is_done_for_no_items_puts_out_an_empty_list() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+[[step]]
+id = "json"
+run = "exit 1"
+for_each = []
+outputs = ["size"]
+[[step]]
+id = "sizes"
+run = 'set -u; echo "sizes: $SIZES"'
+needs = ["json"]
+env = { SIZES = { output = "json.size" } }
+"#,
+    );
+    done(folder.coord(["run"])).exits(0).says("sizes: []\n");
+}
+
+#[test]
 fn items_of_a_list_a_parameter_and_an_output_reach_a_process_each() {
     let folder = Folder::new();
     folder.write("coord.toml", FILE);

@@ -42,6 +42,38 @@ fn folder() -> Folder {
     folder
 }
 
+#[test]
+fn a_secret_that_is_put_out_in_another_form_than_it_should_be_is_not_told() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+[secrets]
+TOKEN = { env = "CANARY" }
+[[step]]
+id = "alone"
+run = 'echo "$TOKEN" >> "$COORD_OUTPUT"'
+outputs = ["tag"]
+[[step]]
+id = "unended"
+run = 'echo "tag<<$TOKEN" >> "$COORD_OUTPUT"'
+outputs = ["tag"]
+"#,
+    );
+    let ran = done({
+        let mut run = folder.coord(["run", "--continue", "always"]);
+        // As base64 ends.
+        run.env("CANARY", format!("{CANARY}="));
+        run
+    });
+    ran.exits(100);
+    for said in [&ran.out, &ran.err] {
+        assert!(!said.contains(CANARY), "{said}");
+    }
+    assert!(ran.out.contains("is not NAME=value"), "{}", ran.out);
+    search(folder.path(), &[]);
+}
+
 /// Fails if the canary is in any file of this folder but these.
 fn search(folder: &Path, but: &[&str]) {
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -117,6 +117,27 @@ coord: would run this, at most 3 at once, in at most 30 min 0 s
 }
 
 #[test]
+fn a_dry_run_says_a_program_as_a_shell_would_take_it_and_an_undo_in_one_line() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+[[step]]
+id = "say"
+command = ["printf", "%s", "a b", "; rm -rf x"]
+undo = """
+echo one
+echo two
+"""
+"#,
+    );
+    let dry = done(folder.coord(["run", "--dry-run"]));
+    dry.exits(0)
+        .says("say  printf '%s' 'a b' '; rm -rf x'  # ")
+        .says("undone by `echo one; echo two`");
+}
+
+#[test]
 fn a_dry_run_tells_programs_a_line_for_each_step_and_service() {
     let folder = folder();
     let dry = done(folder.coord(["run", "--dry-run", "--from=test", "--output=jsonl"]));

@@ -21,8 +21,18 @@ fn a_throttle_lets_the_first_of_each_period_through() {
 
 #[test]
 fn what_comes_as_a_throttles_period_ends_is_of_that_period() {
-    check("a----b-|", |s| OptimizeExt::throttle(s, ms(5)), one, "a------|");
-    check("a----bc|", |s| OptimizeExt::throttle(s, ms(5)), one, "a-----c|");
+    check(
+        "a----b-|",
+        |s| OptimizeExt::throttle(s, ms(5)),
+        one,
+        "a------|",
+    );
+    check(
+        "a----bc|",
+        |s| OptimizeExt::throttle(s, ms(5)),
+        one,
+        "a-----c|",
+    );
     let trailing = |s| OptimizeExt::throttle(s, ms(5)).trailing();
     check("a-b--c-|", trailing, one, "a----c-|");
 }
