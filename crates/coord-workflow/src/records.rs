@@ -216,6 +216,7 @@ impl KeptError {
 }
 
 /// A fact, as it is written. `status` is how the run ends, for the last of them.
+// tidy: long, because it is one arm for each fact, and the compiler sees that none is missing.
 pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, RecordFault> {
     let id = |step: &usize| &*plan.steps[*step].id;
     let of_step = |step, at, error: Option<&Reason>| OfStep {
