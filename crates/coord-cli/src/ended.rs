@@ -12,8 +12,8 @@ use crate::job::FailedHook;
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) outcome: Arc<Outcome>,
-    /// Whether the run is in a journal.
-    pub(crate) is_kept: bool,
+    /// Where the run is in a journal, the flag that names it: nothing for the usual one.
+    pub(crate) kept: Option<String>,
     /// The service whose failure ended the run, and why it failed.
     pub(crate) service: Option<(String, String)>,
     /// The hooks that failed.

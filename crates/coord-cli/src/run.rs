@@ -184,12 +184,13 @@ async fn execute_on(
     let keeping = keeping(&bus, journal.as_deref(), &begin)?;
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
+    let journal_flag = journal.as_deref().map(runs::journal_flag);
     // Before anything can be published.
     let screen = Screen::new(&Start {
         module: &module,
         args: manner,
         file: &prepared.file,
-        is_kept: journal.is_some(),
+        kept: journal_flag.clone(),
         before: before.as_ref(),
         interrupts: &interrupts,
         wishes: &wishes,
@@ -248,7 +249,7 @@ async fn execute_on(
     let end = end?;
     let ended = end.outcome.map(|outcome| Ended {
         outcome,
-        is_kept: journal.is_some(),
+        kept: journal_flag,
         service: end.service,
         hooks: job.failed_hooks(),
         took,

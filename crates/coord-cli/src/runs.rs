@@ -30,7 +30,7 @@ pub(crate) use fault::RunsFault;
 pub(crate) use find::find;
 pub(crate) use list::list;
 pub(crate) use logs::logs;
-pub(crate) use place::{open_for_run, open_there};
+pub(crate) use place::{journal_flag, open_for_run, open_there};
 pub(crate) use report::report;
 pub(crate) use show::{of_run, show, why};
 pub(crate) use take_up::{GONE_LOOK, GONE_WITHIN, begin, check_unkept, resume, retry};

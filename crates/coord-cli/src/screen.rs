@@ -36,8 +36,8 @@ pub(crate) struct Start<'s> {
     pub(crate) module: &'s Arc<CoordinationModule>,
     pub(crate) args: Manner,
     pub(crate) file: &'s WorkflowFile,
-    /// Whether the run is in a journal, so that it can be retried.
-    pub(crate) is_kept: bool,
+    /// Which flag names the journal that the run is in, so that it can be retried.
+    pub(crate) kept: Option<String>,
     /// Where the run was, if it is taken up.
     pub(crate) before: Option<&'s RunView>,
     pub(crate) interrupts: &'s Interrupts,

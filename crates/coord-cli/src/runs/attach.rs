@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::relay::Relay;
 use super::take_up::definition;
-use super::{RunsFault, find, list, open_there, refuse, show};
+use super::{RunsFault, find, journal_flag, list, open_there, refuse, show};
 use crate::args::{AttachArgs, Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
@@ -94,7 +94,7 @@ async fn look_on(
         module: &module,
         args: manner,
         file: &prepared.file,
-        is_kept: true,
+        kept: Some(journal_flag(journal)),
         before: Some(&before),
         interrupts: &interrupts,
         wishes: &wishes,
@@ -131,9 +131,15 @@ async fn look_on(
         never = signals.watch(&interrupts) => match never {},
     };
     if left? {
+        if lost.is_cancelled() {
+            return Ok(ExitCode::OutputLost);
+        }
         screen::say(
             manner.color,
-            &format!("run {run} goes on: `coord attach {run}` shows it again"),
+            &format!(
+                "run {run} goes on: `coord attach {run}{}` shows it again",
+                journal_flag(journal)
+            ),
         );
         return Ok(ExitCode::Interrupted);
     }

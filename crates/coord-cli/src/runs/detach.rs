@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use coordination::bus::time::sleep;
-use coordination::workflow::{RunId, RunState};
+use coordination::workflow::{RunId, RunState, RunView};
 
 use super::{RunsFault, there};
 use crate::args::{Color, JournalPlace};
@@ -88,6 +88,12 @@ fn spawn(run: &RunId, is_unnamed: bool) -> io::Result<Child> {
     command.spawn()
 }
 
+/// Not by another program, which has a run of this name already.
+fn is_driven_by(child: &Child, view: &RunView) -> bool {
+    let driver = format!("process {}", child.id());
+    view.state == RunState::Running && view.driven_by.as_ref() == Some(&driver)
+}
+
 /// Waits until the run has begun, or its program has ended without one.
 async fn has_begun(journal: &JournalPlace, run: &RunId, child: &mut Child) -> io::Result<Left> {
     loop {
@@ -95,8 +101,7 @@ async fn has_begun(journal: &JournalPlace, run: &RunId, child: &mut Child) -> io
         let ended = child.try_wait()?;
         if let Some(runs) = there(journal)
             && let Ok(view) = runs.view(run).await
-            && (view.state == RunState::Running
-                || ended.is_some_and(|status| status.code() != Some(96)))
+            && (is_driven_by(child, &view) || ended.is_some_and(|status| status.code() != Some(96)))
         {
             return Ok(Left::Begun);
         }

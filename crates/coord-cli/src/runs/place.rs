@@ -8,6 +8,7 @@ use coordination::journal::{Journal, JournalOptions};
 
 use super::RunsFault;
 use crate::args::JournalPlace;
+use crate::file::printable;
 
 /// The directory that was named, or else `coord` in where the system has the state of programs.
 fn dir(place: &JournalPlace) -> Result<PathBuf, RunsFault> {
@@ -32,6 +33,20 @@ pub(crate) fn open_for_run(place: &JournalPlace) -> Result<Arc<Journal>, RunsFau
     journal
         .map(Arc::new)
         .map_err(|error| RunsFault::not_kept(&error))
+}
+
+/// What commands about the runs of this journal have to name it by: nothing, where it is the usual one.
+pub(crate) fn journal_flag(journal: &Journal) -> String {
+    let usual = dir(&JournalPlace { journal: None }).ok();
+    let usual = usual.and_then(|usual| usual.canonicalize().ok());
+    match journal.dir() {
+        dir if usual.as_deref() == Some(dir) => String::new(),
+        dir => {
+            let dir = dir.to_string_lossy();
+            let quoted = shlex::try_quote(&dir).unwrap_or_else(|_| dir.clone());
+            format!(" --journal {}", printable(&quoted))
+        }
+    }
 }
 
 /// The journal, which has to be there.

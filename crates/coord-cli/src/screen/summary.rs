@@ -72,8 +72,8 @@ pub(super) fn print(
         }
     }
     verdict(out, ended, file)?;
-    if ended.is_kept {
-        kept(out, ended)?;
+    if let Some(journal) = &ended.kept {
+        kept(out, ended, journal)?;
     }
     if let Some(metrics) = &ended.metrics {
         writeln!(out, "{QUIET}{}{QUIET:#}", load(metrics))?;
@@ -101,13 +101,13 @@ fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile) -> io::Result<()> 
 }
 
 /// What the run is called, and what can be done with it.
-fn kept(out: &mut Out, ended: &Ended) -> io::Result<()> {
+fn kept(out: &mut Out, ended: &Ended, journal: &str) -> io::Result<()> {
     let run = &ended.outcome.run;
     match ended.outcome.status {
         Status::Completed => writeln!(out, "{QUIET}run {run}{QUIET:#}"),
         _ => writeln!(
             out,
-            "{QUIET}run {run}; to do again what is not done: coord retry {run}{QUIET:#}"
+            "{QUIET}run {run}; to do again what is not done: coord retry {run}{journal}{QUIET:#}"
         ),
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct Tui {
     look: Look,
     feed: Feed,
     stream: LineStream,
-    is_kept: bool,
+    kept: Option<String>,
     module: Arc<CoordinationModule>,
     interrupts: Interrupts,
     wishes: mpsc::Sender<Wish>,
@@ -89,7 +89,7 @@ impl Tui {
             look: Look::of_environment(start.args.color),
             feed: Feed::new(start.module, bounds, Arc::clone(&streams))?,
             stream: LineStream::new(start.file, start.args.color, streams),
-            is_kept: start.is_kept,
+            kept: start.kept.clone(),
             module: Arc::clone(start.module),
             interrupts: start.interrupts.clone(),
             wishes: start.wishes.clone(),
@@ -205,7 +205,7 @@ impl Tui {
                 .interrupts
                 .said()
                 .filter(|_| self.interrupts.end.is_cancelled()),
-            is_kept: self.is_kept,
+            kept: self.kept.as_deref(),
             look: self.look,
         };
         let view = &mut self.view;

@@ -95,6 +95,47 @@ fn a_run_that_is_over_at_once_was_detached_all_the_same() {
 }
 
 #[test]
+fn a_run_is_not_detached_where_another_one_of_its_name_goes_on() {
+    let folder = Folder::new();
+    detached(&folder);
+    folder.write("other.toml", "[[step]]\nid = 'a'\nrun = 'touch never'\n");
+    for file in ["other.toml", "coord.toml"] {
+        let refused = done(folder.coord(["run", "-d", "--id", "r", file]));
+        refused.exits(96);
+        assert_eq!(refused.out, "");
+        assert!(refused.err.contains("coord::runs::"), "{}", refused.err);
+    }
+    assert_eq!(folder.read("never"), None);
+    folder.write("go", "");
+    ends(&folder, "completed, started");
+}
+
+#[test]
+fn who_looks_on_and_has_nobody_to_tell_says_so_by_its_exit_code() {
+    let folder = Folder::new();
+    detached(&folder);
+    let mut attach = folder.coord(["attach", "r"]);
+    attach.stdout(std::process::Stdio::piped());
+    let mut attached = attach.spawn().unwrap();
+    // Its reader is gone.
+    drop(attached.stdout.take());
+    assert_eq!(attached.wait().unwrap().code(), Some(110));
+    folder.write("go", "");
+    ends(&folder, "completed, started");
+}
+
+#[test]
+fn the_command_that_goes_on_from_a_failure_names_the_journal() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'exit 3'\n");
+    let ran = done(folder.coord(["run", "--journal", "its own", "--id", "r"]));
+    ran.exits(100);
+    let dir = folder.path().canonicalize().unwrap().join("its own");
+    ran.says(&format!("coord retry r --journal '{}'\n", dir.display()));
+    done(folder.coord(["run", "--id", "r"])).says("coord retry r\n");
+}
+
+#[test]
 fn who_attaches_sees_what_happens_and_ends_as_the_run_does() {
     let folder = Folder::new();
     detached(&folder);

@@ -50,8 +50,8 @@ pub(super) struct Scene<'s> {
     pub(super) events: &'s [LogEvent],
     /// What an interrupt did.
     pub(super) ending: Option<&'static str>,
-    /// Whether the run is in a journal.
-    pub(super) is_kept: bool,
+    /// Where the run is in a journal, the flag that names it.
+    pub(super) kept: Option<&'s str>,
     pub(super) look: Look,
 }
 

@@ -31,8 +31,9 @@ pub(super) fn lines(scene: &Scene<'_>, room: usize) -> Vec<(String, Style)> {
             last.push((format!("{said}: {ids}"), style));
         }
     }
-    if scene.is_kept {
-        let again = format!("to do again what is not done: coord retry {}", board.run);
+    if let Some(journal) = scene.kept {
+        let run = &board.run;
+        let again = format!("to do again what is not done: coord retry {run}{journal}");
         last.push((again, look.title()));
     }
     let mut lines = Vec::new();

@@ -225,7 +225,7 @@ impl Stage {
             history: &self.history,
             events: &self.events,
             ending: None,
-            is_kept: true,
+            kept: Some(""),
             look: self.look,
         };
         draw(&scene, &mut self.view, area, &mut buffer);
