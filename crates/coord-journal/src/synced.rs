@@ -52,14 +52,14 @@ pub(crate) fn log_of(file: &Path) -> PathBuf {
 pub(crate) struct Synced {
     /// `None` where one of them cannot be opened or written: then nothing is noted.
     files: Option<(File, File)>,
-    /// Of which round the log was after the last commit, and how many pages it had. If it is another
-    /// one by now, the note is of none that there is, and says nothing.
-    known: Option<(Salts, u32)>,
+    /// Of which round the log was after the last commit, if that is known.
+    known: Option<Salts>,
+    page_size: u32,
 }
 
 impl Synced {
     /// From now on the connection, which is this thread's alone, tells how long its log is.
-    pub(crate) fn of(file: &Path, connection: &Connection) -> Self {
+    pub(crate) fn of(file: &Path, connection: &Connection) -> Outcome<Self> {
         // What SQLite does by itself where nobody asks to be told.
         connection.wal_hook(Some(|log, pages| {
             PAGES.set(pages.unsigned_abs());
@@ -76,10 +76,11 @@ impl Synced {
             restrict(&path, FILE_MODE)?;
             Ok((log, note))
         };
-        Self {
+        Ok(Self {
             files: files().ok(),
             known: None,
-        }
+            page_size: connection.pragma_query_value(None, "page_size", |row| row.get(0))?,
+        })
     }
 
     /// In a transaction that writes, so that nobody else does: of which round the log is, where that is
@@ -92,22 +93,17 @@ impl Synced {
     }
 
     /// The transaction has been committed, with a sync.
-    pub(crate) fn note(&mut self, round: Option<Salts>, page_size: usize) {
+    pub(crate) fn note(&mut self, round: Option<Salts>) {
         let Some((log, note)) = &self.files else {
             return;
         };
         let pages = PAGES.get();
-        let round = match self.known {
-            Some((round, before)) => (before < pages).then_some(round),
-            // Not where this commit has begun the log anew, or somebody's after it.
-            None => round.filter(|round| {
-                let last = u64::from(pages.saturating_sub(1)) * (PAGE_HEADER + page_size) as u64;
-                let salts = read_at(log, (LOG_HEADER + PAGE_SALTS.start) as u64 + last);
-                salts.is_ok_and(|salts: Salts| salts == *round)
-            }),
-        };
-        self.known = round.map(|round| (round, pages));
-        if let Some(round) = round
+        let page = PAGE_HEADER as u64 + u64::from(self.page_size);
+        let last = LOG_HEADER as u64 + u64::from(pages.saturating_sub(1)) * page;
+        let of_last = read_at(log, last + PAGE_SALTS.start as u64).ok();
+        // Not where this commit has begun the log anew, or somebody's before or after it.
+        self.known = self.known.or(round).filter(|round| of_last == Some(*round));
+        if let Some(round) = self.known
             && note.write_all_at(&written(round, pages), 0).is_err()
         {
             self.files = None;
@@ -244,10 +240,4 @@ impl Sum {
     fn is(&self, written: &[u8]) -> bool {
         (word(written, 0), word(written, 4)) == self.sums
     }
-}
-
-/// How long a page of this journal is.
-pub(crate) fn page_size(connection: &Connection) -> Outcome<usize> {
-    let size: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-    Ok(size as usize)
 }

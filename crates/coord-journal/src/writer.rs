@@ -17,7 +17,7 @@ use crate::heads::Heads;
 use crate::lease_clock::LeaseClock;
 use crate::presence::Presence;
 use crate::store::{Outcome, Store};
-use crate::synced::{self, Synced};
+use crate::synced::Synced;
 use crate::tails::Tails;
 use crate::{Damage, JournalError};
 use room::Room;
@@ -169,8 +169,8 @@ struct State {
     heads: Heads,
     /// In the write-ahead log, for what has to be on the disk.
     room: Room,
-    /// How far that log is on the disk, and how long its pages are; once something has to be there.
-    synced: Option<(Synced, usize)>,
+    /// How far that log is on the disk, once something has to be there.
+    synced: Option<Synced>,
     /// As it is set, if it has been.
     synchronous: Option<&'static str>,
     /// The first failure, after which nothing is written.
@@ -227,12 +227,9 @@ impl State {
         let mut round = None;
         if is_synced {
             self.room.make();
-            let (synced, _) = match &mut self.synced {
+            let synced = match &mut self.synced {
                 Some(synced) => synced,
-                none => {
-                    let page_size = synced::page_size(&transaction)?;
-                    none.insert((Synced::of(&self.store.file, &transaction), page_size))
-                }
+                none => none.insert(Synced::of(&self.store.file, &transaction)?),
             };
             round = synced.round();
         }
@@ -249,8 +246,8 @@ impl State {
         }
         let touched = work.touched;
         transaction.commit()?;
-        if let (true, Some((synced, page_size))) = (is_synced, &mut self.synced) {
-            synced.note(round, *page_size);
+        if let (true, Some(synced)) = (is_synced, &mut self.synced) {
+            synced.note(round);
         }
         Ok(touched)
     }

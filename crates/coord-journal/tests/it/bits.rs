@@ -307,3 +307,46 @@ async fn a_log_that_was_begun_anew_is_not_measured_by_the_round_before() {
     left.put(&other, &left.log, &left.note);
     assert_eq!(read(&other.open(), "one").await, left.records);
 }
+
+/// Two that have the journal open write by turns, and one of them empties the log in between.
+#[tokio::test]
+async fn what_another_one_has_written_after_the_log_was_begun_anew_is_noted_too() {
+    let stage = Stage::new();
+    let (one, other) = (stage.open(), stage.open());
+    for version in 1..=3 {
+        append(
+            &one,
+            numbers("one", ExpectedVersion::Exactly(version - 1), [version]),
+        )
+        .await;
+    }
+    other.compact().await.unwrap();
+    for version in 1..=20 {
+        append(
+            &other,
+            numbers("two", ExpectedVersion::Exactly(version - 1), [version]),
+        )
+        .await;
+    }
+    for version in 4..=6 {
+        append(
+            &one,
+            numbers("one", ExpectedVersion::Exactly(version - 1), [version]),
+        )
+        .await;
+    }
+    let of = |name: &str| fs::read(stage.dir().join(name)).unwrap();
+    let left = Left {
+        file: of("journal.db"),
+        log: of("journal.db-wal"),
+        note: of("journal.synced"),
+        records: read(&one, "one").await,
+    };
+    let damaged = Stage::in_memory();
+    drop(damaged.open());
+    left.put(&damaged, &left.log, &left.note);
+    assert_eq!(read(&damaged.open(), "one").await, left.records);
+    left.put(&damaged, &flipped(&left.log, left.end() - 100), &left.note);
+    let error = Journal::open(damaged.dir()).map(drop).unwrap_err();
+    assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+}
