@@ -6,9 +6,8 @@ mod markdown;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
 
-use crate::command;
+use crate::workspace;
 use markdown::{anchors, links, with_includes};
 
 const BOOK: &str = "docs";
@@ -18,24 +17,9 @@ const SUMMARY: &str = "docs/SUMMARY.md";
 type Pages = BTreeMap<PathBuf, String>;
 
 pub(crate) fn check() -> Result<(), String> {
-    let listed = command::output(Command::new("git").args([
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-        "--",
-        "*.md",
-    ]))?;
-    let listed = String::from_utf8_lossy(&listed);
     let mut pages = Pages::new();
     let mut faults = Vec::new();
-    // A file that is deleted, but not yet in a commit, is listed too.
-    for path in listed
-        .split_terminator('\0')
-        .map(PathBuf::from)
-        .filter(|path| path.exists())
-    {
+    for path in workspace::files(&["*.md"])?.into_iter().map(PathBuf::from) {
         let mut text = read(&path)?;
         if path.starts_with(BOOK) {
             let folder = path.parent().unwrap_or(Path::new(""));

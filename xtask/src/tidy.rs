@@ -7,11 +7,12 @@ mod shape;
 mod source;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
-use crate::command;
+use crate::workspace;
 use source::Source;
+
+/// Where sources are.
+const SOURCES: [&str; 4] = ["crates/*.rs", "xtask/*.rs", "benches/*.rs", "outside/*.rs"];
 
 /// One breach of a rule: where, what is wrong, and what to do.
 struct Finding {
@@ -30,7 +31,7 @@ impl Finding {
 
 pub(crate) fn check() -> Result<(), String> {
     let mut count = 0;
-    for path in files()? {
+    for path in workspace::files(&SOURCES)? {
         let text =
             fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
         for Finding { line, text } in findings(&path, &text) {
@@ -43,28 +44,6 @@ pub(crate) fn check() -> Result<(), String> {
         1 => Err("1 finding, above".to_owned()),
         _ => Err(format!("{count} findings, above")),
     }
-}
-
-/// Every source file that git knows or would add, from the root of the workspace.
-fn files() -> Result<Vec<String>, String> {
-    let listed = command::output(
-        Command::new("git")
-            .args([
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-                "--",
-            ])
-            .args(["crates/*.rs", "xtask/*.rs", "benches/*.rs", "outside/*.rs"]),
-    )?;
-    let listed = String::from_utf8_lossy(&listed);
-    // A file that is deleted, but not yet in a commit, is listed too.
-    let there = listed
-        .split_terminator('\0')
-        .filter(|path| Path::new(path).exists());
-    Ok(there.map(str::to_owned).collect())
 }
 
 fn findings(path: &str, text: &str) -> Vec<Finding> {

@@ -1,7 +1,8 @@
-//! What cargo says of the workspace's own crates.
+//! What cargo says of the workspace's own crates, and git of its files.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::Deserialize;
 
@@ -54,4 +55,17 @@ pub(crate) fn read() -> Result<Workspace, String> {
         }
     }
     Ok(workspace)
+}
+
+/// Every file of these patterns that git knows or would add, from the root of the workspace.
+pub(crate) fn files(patterns: &[&str]) -> Result<Vec<String>, String> {
+    let mut list = Command::new("git");
+    list.args(["ls-files", "-z", "--cached", "--others"]);
+    let listed = command::output(list.args(["--exclude-standard", "--"]).args(patterns))?;
+    let listed = String::from_utf8_lossy(&listed);
+    // A file that is deleted, but not yet in a commit, is listed too.
+    let there = listed
+        .split_terminator('\0')
+        .filter(|path| Path::new(path).exists());
+    Ok(there.map(str::to_owned).collect())
 }
