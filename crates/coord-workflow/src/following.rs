@@ -91,14 +91,15 @@ impl Following {
         })
     }
 
-    /// The run, as far as it was followed.
+    /// The run, as far as it was followed: it goes on as long as there is more to follow.
     ///
     /// # Errors
     ///
     /// [`WorkflowError::Lease`].
     pub async fn view(&self) -> Result<RunView, WorkflowError> {
         let view = self.journal.view_of(&self.run, &self.plan, &self.kept);
-        view.await
+        let (view, _) = view.await?;
+        Ok(view)
     }
 
     /// Whether no step begins until the run is continued.

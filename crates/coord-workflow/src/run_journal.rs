@@ -107,8 +107,13 @@ impl RunJournal {
     ///
     /// [`WorkflowError::NoSuchRun`], `Record`, `Journal` or `Lease`.
     pub async fn view(&self, run: &RunId) -> Result<RunView, WorkflowError> {
-        let (plan, kept) = self.read(run).await?;
-        self.view_of(run, &plan, &kept).await
+        loop {
+            let (plan, kept) = self.read(run).await?;
+            let (view, has_gone_on) = self.view_of(run, &plan, &kept).await?;
+            if !has_gone_on {
+                return Ok(view);
+            }
+        }
     }
 
     /// A run as it is now, and then what happens in it, wherever it is driven.
@@ -125,24 +130,34 @@ impl RunJournal {
         Following::new(self.clone(), run.clone(), plan, kept)
     }
 
+    /// The run as it was when this was kept of it; and whether nobody drives it any more who did then,
+    /// and it has gone on all the same: to its end, or under somebody else.
     pub(crate) async fn view_of(
         &self,
         run: &RunId,
         plan: &Plan,
         kept: &Kept,
-    ) -> Result<RunView, WorkflowError> {
+    ) -> Result<(RunView, bool), WorkflowError> {
         let is_finished = kept.course.is_finished();
-        let driven_by = match is_finished {
+        let mut driven_by = match is_finished {
             true => None,
             false => self.driven_by(&kept.owner).await?,
         };
+        let mut has_gone_on = false;
+        if driven_by.is_none() && !is_finished {
+            let stream = records::stream(run.as_str());
+            let next = self.log.read(&stream, kept.version + 1, 1).await;
+            let next = next.map_err(|error| WorkflowError::journal(run, error))?;
+            has_gone_on = !next.is_empty();
+            driven_by = has_gone_on.then(|| kept.owner.holder.clone());
+        }
         let state = match &driven_by {
             _ if is_finished => RunState::Finished(kept.course.status()),
             Some(_) => RunState::Running,
             None => RunState::Interrupted,
         };
         let duration = Duration::from_nanos(kept.course.duration());
-        Ok(RunView {
+        let view = RunView {
             run: run.clone(),
             workflow: plan.name.to_string(),
             started_at: kept.started_at,
@@ -154,7 +169,8 @@ impl RunJournal {
             driven_by,
             parent: kept.child_of.clone(),
             steps: RunView::steps_of(run, plan, &kept.course),
-        })
+        };
+        Ok((view, has_gone_on))
     }
 
     /// What a run was started with.
@@ -194,7 +210,7 @@ impl RunJournal {
                 });
             }
             if let Command::Skip { step } = &command {
-                self.view_of(run, &plan, &kept).await?.check_skip(step)?;
+                self.view_of(run, &plan, &kept).await?.0.check_skip(step)?;
             }
             if matches!(command, Command::Signal { .. }) && !kept.told.signals.has_room() {
                 return Err(WorkflowError::TooManySignals {

@@ -1,13 +1,14 @@
 //! Runs that are followed by their records, as another process would.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time::{sleep, timeout};
 use coord_bus::vocabulary::{Transition, WORKFLOW_EVENTS, WorkflowEvent};
-use coord_bus::{Bus, BusExt, LocalBus};
+use coord_bus::{BoxFuture, Bus, BusExt, Grant, Held, Lease, LeaseError, LocalBus};
 use coord_workflow::{
-    Command, DEFAULT_LEASE_TTL, Durable, Following, Retry, RunId, RunState, Status, StepError,
-    Workflow,
+    Command, DEFAULT_LEASE_TTL, Durable, Following, Retry, RunId, RunJournal, RunState, Status,
+    StepError, Workflow,
 };
 
 use crate::durable::Machine;
@@ -199,4 +200,65 @@ async fn a_pause_is_seen_by_who_follows() {
     run.tell(Command::Signal { name, payload }).await.unwrap();
     all(&mut following).await;
     assert!(!following.is_paused());
+}
+
+/// Leases of which it takes a while to say who holds them.
+struct Slow(Arc<dyn Lease>);
+
+impl Lease for Slow {
+    fn acquire<'a>(
+        &'a self,
+        name: &'a str,
+        holder: &'a str,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<Grant, LeaseError>> {
+        self.0.acquire(name, holder, ttl)
+    }
+
+    fn renew<'a>(
+        &'a self,
+        grant: &'a Grant,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Result<(), LeaseError>> {
+        self.0.renew(grant, ttl)
+    }
+
+    fn release(&self, grant: Grant) -> BoxFuture<'_, Result<(), LeaseError>> {
+        self.0.release(grant)
+    }
+
+    fn current<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Held>, LeaseError>> {
+        Box::pin(async move {
+            sleep(Duration::from_secs(10)).await;
+            self.0.current(name).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_ends_while_it_is_looked_at_was_not_interrupted() {
+    let machine = Machine::new();
+    let process = machine.process();
+    let run = process
+        .start_durable(&holding(), named("a"), ())
+        .await
+        .unwrap();
+    let slow = Arc::new(Slow(Arc::clone(&machine.leases)));
+    let journal = RunJournal::new(Arc::clone(&machine.log), slow);
+    let mut following = journal.follow(&named("a")).await.unwrap();
+    let end = async {
+        sleep(Duration::from_secs(1)).await;
+        let (name, payload) = ("go".to_owned(), 7.into());
+        run.tell(Command::Signal { name, payload }).await.unwrap();
+        run.outcome().await.unwrap();
+        process.shutdown(Duration::from_secs(5)).await;
+    };
+    let id = named("a");
+    let (viewed, followed, ()) = tokio::join!(journal.view(&id), following.view(), end);
+    assert_eq!(viewed.unwrap().state, RunState::Finished(Status::Completed));
+    // As far as it was followed it goes on.
+    assert_eq!(followed.unwrap().state, RunState::Running);
+    all(&mut following).await;
+    let state = following.view().await.unwrap().state;
+    assert_eq!(state, RunState::Finished(Status::Completed));
 }
