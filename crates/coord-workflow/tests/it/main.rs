@@ -31,3 +31,4 @@ mod telling;
 mod threads;
 mod told;
 mod validate;
+mod worth_retrying;
