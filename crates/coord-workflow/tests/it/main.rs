@@ -16,6 +16,7 @@ mod events;
 mod exhausting;
 mod following;
 mod heartbeats;
+mod holding;
 mod hooks;
 mod journalling;
 mod limits;
