@@ -5,10 +5,11 @@ use std::any::Any;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::panic_message;
 
-/// Why something failed: any error, and whether trying again could help.
+/// Why something failed: any error, whether trying again could help, and when.
 ///
 /// A function that returns `Result<_, Failure>` returns any error that is `Send + Sync + 'static`:
 /// `?` turns it into this. Like `anyhow::Error` it is not itself a [`std::error::Error`], so that it
@@ -29,6 +30,7 @@ use crate::panic_message;
 pub struct Failure {
     cause: Arc<dyn Error + Send + Sync>,
     permanent: bool,
+    retry_after: Option<Duration>,
 }
 
 /// That something panicked, as an error.
@@ -50,6 +52,7 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
         Self {
             cause: Arc::new(cause),
             permanent: false,
+            retry_after: None,
         }
     }
 }
@@ -78,6 +81,28 @@ impl Failure {
     /// Whether another attempt is not worth it.
     pub fn is_permanent(&self) -> bool {
         self.permanent
+    }
+
+    /// The same failure, which says itself how long to wait before another attempt, as a server does
+    /// with `Retry-After`. Steps of `coord-workflow` wait exactly so long, whatever their backoff;
+    /// whoever else retries keeps to its own.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use coord_bus::Failure;
+    ///
+    /// let busy = Failure::message("too many requests").retry_after(Duration::from_secs(30));
+    /// assert_eq!(busy.retry_delay(), Some(Duration::from_secs(30)));
+    /// ```
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// How long to wait before another attempt, if the failure says so.
+    pub fn retry_delay(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// The error itself.

@@ -12,6 +12,7 @@ mod ready;
 mod recorder;
 mod rounds;
 mod skips;
+mod why;
 mod work;
 
 use std::cell::OnceCell;
