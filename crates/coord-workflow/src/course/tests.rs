@@ -385,6 +385,7 @@ fn about(fact: &Fact) -> Option<usize> {
         | Fact::Claimed
         | Fact::Continued { .. }
         | Fact::Retried { .. }
+        | Fact::Up
         | Fact::Finished { .. } => None,
     }
 }
@@ -462,7 +463,10 @@ fn what_is_refused_says_why_by_name() {
         assert_eq!(after(facts).admits(&plan, fact), Err(why), "{fact:?}");
     };
     let cancelled = |step| Fact::Cancelled { step, at: 3 };
-    let finished = Fact::Finished { at: 9 };
+    let finished = Fact::Finished {
+        at: 9,
+        failed: None,
+    };
     let undo = |step| Fact::UndoStarted { step };
     let stopped = Fact::Stopped {
         status: Status::Cancelled,
