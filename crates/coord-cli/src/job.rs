@@ -66,6 +66,8 @@ struct NotUp {
 pub(crate) struct Stay {
     /// Cancelled when the run is up for nothing but them.
     pub(crate) begun: CancellationToken,
+    /// Cancelled when the run is to end, whoever wants that.
+    pub(crate) unwanted: CancellationToken,
     /// Cancelled when none of them runs any more.
     pub(crate) over: CancellationToken,
 }
@@ -338,8 +340,7 @@ impl Job {
             () = self.stay.over.cancelled() => return Ok(()),
             () = call.token.cancelled() => {}
         }
-        // Somebody elsewhere wants it to end, perhaps.
-        self.interrupts.end.cancel();
+        self.stay.unwanted.cancel();
         self.stay.over.cancelled().await;
         Ok(())
     }

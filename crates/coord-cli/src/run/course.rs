@@ -13,7 +13,7 @@ use coordination::bus::vocabulary::{
 };
 use coordination::bus::{BusExt, CancellationToken, Subscriber};
 use coordination::workflow::{
-    Command, Durable, Outcome, Run, RunId, RunState, Status, StepPhase, Workflow, WorkflowError,
+    Command, Durable, Outcome, Run, RunId, RunState, StepPhase, Workflow, WorkflowError,
 };
 use coordination::{CoordinationError, Services};
 use tokio::sync::mpsc;
@@ -212,6 +212,7 @@ impl Course<'_> {
                         self.fail(run, service);
                     }
                     // The run is up for as long as they are.
+                    (is_up, is_asked) = (true, true);
                     let _ = services.shutdown(SERVICES_DEADLINE).await;
                     stay.over.cancel();
                     continue;
@@ -277,6 +278,7 @@ impl Course<'_> {
         tokio::select! {
             () = self.job.interrupts.end.cancelled() => {}
             () = self.lost.cancelled() => {}
+            () = self.job.stay.unwanted.cancelled() => {}
         }
     }
 

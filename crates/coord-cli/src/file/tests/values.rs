@@ -43,6 +43,14 @@ fn what_becomes_of_a_run_when_a_step_fails_is_read() {
 }
 
 #[test]
+fn a_step_and_a_run_take_as_long_as_they_take_where_the_file_says_nothing() {
+    let file = valid("[[step]]\nid = 'a'\nrun = 'cargo build'\n");
+    assert_eq!(file.timeout, Duration::MAX);
+    let limit = file.units[0].step().map(|step| step.timeout);
+    assert_eq!(limit, Some(Duration::MAX));
+}
+
+#[test]
 fn every_key_is_read() {
     let file = valid(
         r#"
