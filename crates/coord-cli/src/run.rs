@@ -185,13 +185,13 @@ async fn execute_on(
     let before = before(kept.as_ref(), &begin).await?;
     let left = end_left(journal.as_deref(), kept.as_ref(), &begin, manner.color).await?;
     let module = module(&bus, kept, &prepared.file)?;
+<<<<<<< HEAD
     module.processes()?.guard(watchdog(journal.as_deref())?);
     let monitor = module.monitor()?;
+=======
+>>>>>>> wf11
     let keeping = keeping(&bus, journal.as_deref(), &begin)?;
-    let notes = noted(journal.as_deref(), &begin, manner.color);
-    if let Some(notes) = &notes {
-        module.processes()?.note_in(Arc::clone(notes));
-    }
+    let notes = guard(&module, journal.as_deref(), &begin, manner.color)?;
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let journal_flag = journal.as_deref().map(runs::journal_flag);
@@ -240,15 +240,16 @@ async fn execute_on(
         never = keep(measured.as_ref(), monitor) => match never {},
     };
     let took = started.elapsed();
+<<<<<<< HEAD
     let metrics = monitor.performance_metrics();
     let unkept = measured.and_then(|measured| measured.write(monitor).err());
     // Whoever asked three times does not wait for that.
+=======
+    let metrics = module.monitor().ok();
+    let metrics = metrics.map(PerformanceMonitor::performance_metrics);
+>>>>>>> wf11
     let is_over = end.as_ref().is_ok_and(|end| end.outcome.is_some());
-    let rest = if is_over { REST } else { Duration::ZERO };
-    let _ = module.shutdown(rest).await;
-    if let Some(notes) = notes {
-        notes.close();
-    }
+    come_to_rest(&module, is_over, notes.as_deref()).await;
     // By now they have handled all that there was.
     let flows = manner.flows.zip(flows::of(&module).ok());
     if end.is_err() {
@@ -378,10 +379,34 @@ async fn end_left(
     left::end(output.dir(), runs, run, color).await
 }
 
-/// Where it is noted which processes run, if the run is kept.
-fn noted(journal: Option<&Journal>, begin: &Begin, color: Color) -> Option<Arc<GroupLedger>> {
-    let output = Kept::of(journal?.dir(), begin.run()?);
-    left::note(output.dir(), color)
+/// Sees to it that what runs does not live on where `coord` is killed. Where it is noted which processes
+/// run, if the run is kept.
+fn guard(
+    module: &CoordinationModule,
+    journal: Option<&Journal>,
+    begin: &Begin,
+    color: Color,
+) -> Result<Option<Arc<GroupLedger>>, SetUpError> {
+    let processes = module.processes()?;
+    processes.guard(watchdog(journal)?);
+    let (Some(journal), Some(run)) = (journal, begin.run()) else {
+        return Ok(None);
+    };
+    let notes = left::note(Kept::of(journal.dir(), run).dir(), color);
+    if let Some(notes) = &notes {
+        processes.note_in(Arc::clone(notes));
+    }
+    Ok(notes)
+}
+
+/// Lets the parts end, of a run that has come to its end or was abandoned.
+async fn come_to_rest(module: &CoordinationModule, is_over: bool, notes: Option<&GroupLedger>) {
+    // Whoever asked three times does not wait for that.
+    let rest = if is_over { REST } else { Duration::ZERO };
+    let _ = module.shutdown(rest).await;
+    if let Some(notes) = notes {
+        notes.close();
+    }
 }
 
 /// Waits until everything is written that was printed; what there is to say of that.
