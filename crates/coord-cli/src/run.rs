@@ -185,11 +185,7 @@ async fn execute_on(
     let before = before(kept.as_ref(), &begin).await?;
     let left = end_left(journal.as_deref(), kept.as_ref(), &begin, manner.color).await?;
     let module = module(&bus, kept, &prepared.file)?;
-<<<<<<< HEAD
-    module.processes()?.guard(watchdog(journal.as_deref())?);
     let monitor = module.monitor()?;
-=======
->>>>>>> wf11
     let keeping = keeping(&bus, journal.as_deref(), &begin)?;
     let notes = guard(&module, journal.as_deref(), &begin, manner.color)?;
     let interrupts = Interrupts::default();
@@ -240,14 +236,7 @@ async fn execute_on(
         never = keep(measured.as_ref(), monitor) => match never {},
     };
     let took = started.elapsed();
-<<<<<<< HEAD
     let metrics = monitor.performance_metrics();
-    let unkept = measured.and_then(|measured| measured.write(monitor).err());
-    // Whoever asked three times does not wait for that.
-=======
-    let metrics = module.monitor().ok();
-    let metrics = metrics.map(PerformanceMonitor::performance_metrics);
->>>>>>> wf11
     let is_over = end.as_ref().is_ok_and(|end| end.outcome.is_some());
     come_to_rest(&module, is_over, notes.as_deref()).await;
     // By now they have handled all that there was.
@@ -272,9 +261,8 @@ async fn execute_on(
         took,
         metrics: Some(metrics),
     });
-    if let Some(error) = unkept {
-        let what = "what was measured cannot be kept for `coord report`";
-        screen::say(manner.color, &format!("{what}: {error}"));
+    if let Some(measured) = measured {
+        keep_the_last(&measured, monitor, manner.color);
     }
     let code = finish(manner, screen, ended, &job.file);
     if let Some((format, flows)) = flows {
@@ -356,6 +344,14 @@ fn keeping(
 fn measured(journal: Option<&Journal>, begin: &Begin) -> Option<Measured> {
     let output = Kept::of(journal?.dir(), begin.run()?);
     Some(Measured::of(output.dir()))
+}
+
+/// Told on a terminal that is given back, if it cannot be kept.
+fn keep_the_last(measured: &Measured, monitor: &PerformanceMonitor, color: Color) {
+    if let Err(error) = measured.write(monitor) {
+        let what = "what was measured cannot be kept for `coord report`";
+        screen::say(color, &format!("{what}: {error}"));
+    }
 }
 
 async fn keep(measured: Option<&Measured>, monitor: &PerformanceMonitor) -> Infallible {
