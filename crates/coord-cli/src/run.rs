@@ -4,6 +4,8 @@ mod course;
 mod keeper;
 mod left;
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
 use coordination::bus::{Bus, BusError, CancellationToken, LocalBus};
 use coordination::journal::{Journal, Retention};
-use coordination::monitor::PerformanceMonitor;
+use coordination::monitor::{MAX_HISTORY, PerformanceMonitor};
 use coordination::patterns::process::{EndedGroup, GroupLedger, Watchdog};
 use coordination::workflow::{RunId, RunJournal, RunQuery, RunView, Status};
 use coordination::{CoordinationConfig, CoordinationModule};
@@ -28,6 +30,7 @@ use crate::file::WorkflowFile;
 use crate::flows;
 use crate::job::{self, GRACE, Job};
 use crate::kept_output::{Keeping, Kept, forget_others};
+use crate::measured::Measured;
 use crate::plan;
 use crate::runs::{self, RunsFault};
 use crate::screen::{self, Screen, Start};
@@ -182,6 +185,11 @@ async fn execute_on(
     let before = before(kept.as_ref(), &begin).await?;
     let left = end_left(journal.as_deref(), kept.as_ref(), &begin, manner.color).await?;
     let module = module(&bus, kept, &prepared.file)?;
+<<<<<<< HEAD
+    module.processes()?.guard(watchdog(journal.as_deref())?);
+    let monitor = module.monitor()?;
+=======
+>>>>>>> wf11
     let keeping = keeping(&bus, journal.as_deref(), &begin)?;
     let notes = guard(&module, journal.as_deref(), &begin, manner.color)?;
     let interrupts = Interrupts::default();
@@ -225,13 +233,21 @@ async fn execute_on(
     let kept = keeping.map(|keeping| keeping.start(handle.clone()));
     let mut showing = show(screen, handle.clone());
     let started = Instant::now();
+    let measured = measured(journal.as_deref(), &begin);
     let end = tokio::select! {
         end = course.run(begun, prepared.needs, wished) => end,
         never = signals.watch(&interrupts) => match never {},
+        never = keep(measured.as_ref(), monitor) => match never {},
     };
     let took = started.elapsed();
+<<<<<<< HEAD
+    let metrics = monitor.performance_metrics();
+    let unkept = measured.and_then(|measured| measured.write(monitor).err());
+    // Whoever asked three times does not wait for that.
+=======
     let metrics = module.monitor().ok();
     let metrics = metrics.map(PerformanceMonitor::performance_metrics);
+>>>>>>> wf11
     let is_over = end.as_ref().is_ok_and(|end| end.outcome.is_some());
     come_to_rest(&module, is_over, notes.as_deref()).await;
     // By now they have handled all that there was.
@@ -254,8 +270,12 @@ async fn execute_on(
         service: end.service,
         hooks: job.failed_hooks(),
         took,
-        metrics,
+        metrics: Some(metrics),
     });
+    if let Some(error) = unkept {
+        let what = "what was measured cannot be kept for `coord report`";
+        screen::say(manner.color, &format!("{what}: {error}"));
+    }
     let code = finish(manner, screen, ended, &job.file);
     if let Some((format, flows)) = flows {
         flows::tell(manner.color, &flows, format);
@@ -330,6 +350,19 @@ fn keeping(
         return Ok(None);
     };
     Keeping::new(bus, Kept::of(journal.dir(), run)).map(Some)
+}
+
+/// Where it is kept what is measured, if the run is.
+fn measured(journal: Option<&Journal>, begin: &Begin) -> Option<Measured> {
+    let output = Kept::of(journal?.dir(), begin.run()?);
+    Some(Measured::of(output.dir()))
+}
+
+async fn keep(measured: Option<&Measured>, monitor: &PerformanceMonitor) -> Infallible {
+    match measured {
+        Some(measured) => measured.keep(monitor).await,
+        None => pending().await,
+    }
 }
 
 /// Ends what lives on of the run, if it is taken up.
@@ -415,6 +448,8 @@ pub(crate) fn config() -> CoordinationConfig {
     config.performance_reporting_interval = None;
     config.stream_reporting_interval = None;
     config.performance_log = false;
+    // For the charts of `coord report`.
+    config.performance_history = MAX_HISTORY;
     config
 }
 
