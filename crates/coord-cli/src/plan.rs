@@ -56,6 +56,8 @@ enum Does<'p> {
 #[derive(Serialize)]
 struct OfStep<'p> {
     max_attempts: u32,
+    #[serde(skip_serializing_if = "<[i32]>::is_empty")]
+    exit_codes: &'p [i32],
     /// None: as long as the run.
     timeout_ms: Option<u128>,
     optional: bool,
@@ -160,6 +162,7 @@ fn does(unit: &Unit) -> Does<'_> {
 fn of_step(step: &Step) -> OfStep<'_> {
     OfStep {
         max_attempts: step.retry.map_or(1, |retry| retry.max_attempts.get()),
+        exit_codes: &step.exit_codes,
         timeout_ms: is_bounded(step.timeout).then_some(step.timeout.as_millis()),
         optional: step.optional,
         resources: &step.resources,
@@ -272,7 +275,12 @@ fn how(unit: &Unit) -> Vec<String> {
         Role::Step(step) => {
             how.extend(step.each.as_ref().map(for_each));
             if let Some(retry) = step.retry {
-                how.push(format!("up to {} attempts", retry.max_attempts));
+                let codes: Vec<_> = step.exit_codes.iter().map(ToString::to_string).collect();
+                let after = match codes.is_empty() {
+                    true => String::new(),
+                    false => format!(" after exit code {}", codes.join(", ")),
+                };
+                how.push(format!("up to {} attempts{after}", retry.max_attempts));
             }
             if is_bounded(step.timeout) {
                 how.push(format!("at most {}", Spoken(step.timeout)));

@@ -98,7 +98,12 @@ pub(crate) enum Fact {
     /// `asked` for that.
     Skipped { step: usize, at: u64, asked: bool },
     /// A step was stopped, or never began, because the run was.
-    Cancelled { step: usize, at: u64 },
+    Cancelled {
+        step: usize,
+        /// The signal that it had taken, if that is what it waited for.
+        signal: Option<SignalNumber>,
+        at: u64,
+    },
     /// No further step begins.
     Stopped { status: Status },
     /// A completed step is being undone.
@@ -127,7 +132,8 @@ impl Fact {
             Self::AttemptFailed { step, signal, .. }
             | Self::Completed { step, signal, .. }
             | Self::Failed { step, signal, .. }
-            | Self::Exhausted { step, signal, .. } => Some((*step, *signal)),
+            | Self::Exhausted { step, signal, .. }
+            | Self::Cancelled { step, signal, .. } => Some((*step, *signal)),
             _ => None,
         }
     }
@@ -344,16 +350,6 @@ impl Course {
         self.finished.is_some()
     }
 
-    /// Whether its steps are over, and it stays for something.
-    pub(crate) fn is_up(&self) -> bool {
-        self.is_up && self.finished.is_none()
-    }
-
-    /// Why the run failed, if it did and that was no step.
-    pub(crate) fn failed(&self) -> Option<&Arc<str>> {
-        self.failed.as_ref()
-    }
-
     /// How long the run took, once it has finished.
     pub(crate) fn duration(&self) -> u64 {
         self.finished.unwrap_or_default()
@@ -484,7 +480,7 @@ impl Course {
                     self.timed_from = Some(at);
                 }
             }
-            Fact::Cancelled { step, at } => {
+            Fact::Cancelled { step, at, .. } => {
                 self.end_without_output(plan, step, Phase::Cancelled, at, ready);
             }
             Fact::Stopped { status } => self.stopped = Some(status),

@@ -6,6 +6,16 @@ use super::{Course, Refused};
 use crate::outcome::Status;
 
 impl Course {
+    /// Whether its steps are over, and it stays for something.
+    pub(crate) fn is_up(&self) -> bool {
+        self.is_up && self.finished.is_none()
+    }
+
+    /// Why the run failed, if it did and that was no step.
+    pub(crate) fn failed(&self) -> Option<&Arc<str>> {
+        self.failed.as_ref()
+    }
+
     pub(super) fn admits_up(&self) -> Result<(), Refused> {
         if self.left > 0 {
             return Err(Refused::StepsLeft { left: self.left });
