@@ -24,6 +24,7 @@ use tokio::sync::OnceCell;
 use crate::definition::Definition;
 use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, item_text, param_variable};
 use crate::hands::{Hands, StoppedByHand, Wish};
+use crate::labels::Labels;
 use crate::process_name::{item_name, undo_name};
 use crate::signals::Interrupts;
 use crate::spoken::Spoken;
@@ -63,6 +64,8 @@ pub(crate) struct Job {
     pub(crate) module: Arc<CoordinationModule>,
     pub(crate) interrupts: Interrupts,
     pub(crate) hands: Hands,
+    /// What items are called.
+    labels: Arc<Labels>,
     /// Where each unit is.
     places: HashMap<String, usize>,
     /// The services that have been ready, by their places.
@@ -179,6 +182,7 @@ impl Job {
         secrets: Secrets,
         module: Arc<CoordinationModule>,
         interrupts: Interrupts,
+        labels: Arc<Labels>,
         before: Option<&RunView>,
     ) -> Self {
         let steps = before.map(|run| &*run.steps).unwrap_or_default();
@@ -199,6 +203,7 @@ impl Job {
             module,
             interrupts,
             hands: Hands::default(),
+            labels,
         }
     }
 
@@ -245,8 +250,10 @@ impl Job {
         let mut process = self.attempt(unit, process, &call.context);
         if let (Some(item), Some(place)) = (&call.item, call.context.part()) {
             process.name = item_name(&unit.id, place);
+            let item = item_text(item);
+            self.labels.note(&process.name, &self.secrets.masked(&item));
             process = process
-                .env("COORD_ITEM", item_text(item))
+                .env("COORD_ITEM", item)
                 .env("COORD_ITEM_INDEX", place.to_string());
         }
         let process = process.envs(&taken).envs(file.variable());

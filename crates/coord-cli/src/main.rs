@@ -14,6 +14,7 @@ mod validate;
 mod select;
 mod plan;
 mod process_name;
+mod labels;
 mod explain;
 mod schema;
 mod reference;

@@ -27,6 +27,7 @@ use crate::file::WorkflowFile;
 use crate::flows;
 use crate::job::{self, GRACE, Job};
 use crate::kept_output::{Keeping, Kept, forget_others};
+use crate::labels::Labels;
 use crate::plan;
 use crate::runs::{self, RunsFault};
 use crate::screen::{self, Screen, Start};
@@ -185,11 +186,13 @@ async fn execute_on(
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let journal_flag = journal.as_deref().map(runs::journal_flag);
+    let labels = Arc::new(Labels::of(&prepared.file));
     // Before anything can be published.
     let screen = Screen::new(&Start {
         module: &module,
         args: manner,
         file: &prepared.file,
+        labels: &labels,
         kept: journal_flag.clone(),
         before: before.as_ref(),
         interrupts: &interrupts,
@@ -202,6 +205,7 @@ async fn execute_on(
         secrets,
         Arc::clone(&module),
         interrupts.clone(),
+        labels,
         before.as_ref(),
     ));
     let workflow = job::workflow(&job, &prepared.runs, gone_on(&begin, before.as_ref()))?;

@@ -1,5 +1,6 @@
 //! What is known of one step or service.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::bus::Timestamp;
@@ -61,6 +62,8 @@ pub(crate) struct Row {
     pub(crate) printed: Option<Instant>,
     /// The process that printed it, and for which attempt.
     printer: Option<(u32, u32)>,
+    /// The name of the process that printed the last line that was not its own.
+    other: Option<Arc<str>>,
     /// Of the event that brought its state: topics are read in turn, so an earlier one may come
     /// later.
     newest: Timestamp,
@@ -180,6 +183,7 @@ impl Row {
             lines: 0,
             printed: None,
             printer: None,
+            other: None,
             newest: Timestamp::MIN,
         }
     }
@@ -252,7 +256,19 @@ impl Row {
         }
         self.printed = Some(Instant::now());
         self.lines += 1;
-        self.output.push(&output.line, arrival);
+        let by = self.other(&output.process);
+        self.output.push(&output.line, arrival, by);
+    }
+
+    /// The name of a process of an item, a hook or what undoes it.
+    fn other(&mut self, process: &str) -> Option<Arc<str>> {
+        if process == self.id {
+            return None;
+        }
+        if self.other.as_deref() != Some(process) {
+            self.other = Some(process.into());
+        }
+        self.other.clone()
     }
 
     /// How long it has been in its state, or took.

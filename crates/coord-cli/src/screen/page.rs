@@ -1,6 +1,7 @@
 //! Where it is printed: standard output in one of its forms, and what to do when it is gone.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use anstream::{AutoStream, ColorChoice};
 use coordination::bus::CancellationToken;
@@ -37,7 +38,7 @@ pub(super) struct Page {
 }
 
 enum Form {
-    Text(Text),
+    Text(Box<Text>),
     Jsonl,
 }
 
@@ -47,9 +48,12 @@ impl Page {
         let (form, color) = match args.output {
             // JSON has no control characters for a terminal to act upon.
             Output::Jsonl => (Form::Jsonl, ColorChoice::AlwaysAnsi),
-            _ => (Form::Text(Text::new(file)), args.color.into()),
+            _ => (
+                Form::Text(Box::new(Text::new(file, Arc::clone(start.labels)))),
+                args.color.into(),
+            ),
         };
-        let mut board = Board::new(file, Bounds::TAIL);
+        let mut board = Board::new(file, Bounds::NOTHING, Arc::clone(start.labels));
         if let Some(before) = start.before {
             board.before(before);
         }

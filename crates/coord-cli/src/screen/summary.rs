@@ -9,7 +9,7 @@ use coordination::monitor::PerformanceMetrics;
 use coordination::workflow::{Compensation, Status, StepReport, StepState};
 
 use super::out::Out;
-use super::text::{BAD, GOOD, ODD, QUIET, name_width};
+use super::text::{BAD, GOOD, ODD, QUIET, id_width};
 use crate::board::{Board, Row, State};
 use crate::ended::Ended;
 use crate::file::{Unit, WorkflowFile};
@@ -18,6 +18,8 @@ use crate::spoken::Spoken;
 
 /// How many of a process's last lines are shown.
 const TAIL_LINES: usize = 10;
+/// Of how many items of a step that failed they are shown.
+const ITEMS_MAX: usize = 5;
 
 pub(super) fn print(
     out: &mut Out,
@@ -27,7 +29,7 @@ pub(super) fn print(
 ) -> io::Result<()> {
     let outcome = &ended.outcome;
     writeln!(out)?;
-    let width = name_width(file);
+    let width = id_width(file);
     let reports = || file.units.iter().zip(outcome.steps());
     for ((unit, step), row) in reports().zip(&board.rows) {
         let line = match unit.service() {
@@ -49,6 +51,7 @@ pub(super) fn print(
         {
             let what = format!("failed: {error}");
             failure(out, unit, &what, step.id, file, board)?;
+            items(out, unit, board)?;
         }
         if let Some(Compensation::Failed(error)) = step.compensation {
             let what = format!("was not undone: {error}");
@@ -68,7 +71,10 @@ pub(super) fn print(
             Some(unit) => {
                 failure(out, unit, &what, &hook_name(Some(&unit.id)), file, board)?;
             }
-            None => writeln!(out, "\n{BAD}{}: {what}{BAD:#}", outcome.workflow)?,
+            None => {
+                writeln!(out, "\n{BAD}{}: {what}{BAD:#}", outcome.workflow)?;
+                tail(out, &hook_name(None), board)?;
+            }
         }
     }
     verdict(out, ended, file)?;
@@ -193,10 +199,34 @@ fn failure(
     writeln!(out, "\n{BAD}{} {what}{BAD:#}", unit.id)?;
     let (path, place) = (file.path_of(unit), file.place(unit));
     writeln!(out, "  {QUIET}at {path}:{place}{QUIET:#}")?;
+    tail(out, process, board)
+}
+
+/// The last lines of a process.
+fn tail(out: &mut Out, process: &str, board: &Board) -> io::Result<()> {
     for line in board.tail(process, TAIL_LINES) {
         writeln!(out, "  {QUIET}|{QUIET:#} {line}{:#}", Style::new())?;
     }
     Ok(())
+}
+
+/// The last lines of the items of a step that did not end well, each under its name.
+fn items(out: &mut Out, unit: &Unit, board: &Board) -> io::Result<()> {
+    let items = board.unwell_items(&unit.id);
+    for process in items.iter().take(ITEMS_MAX) {
+        let label = board.labels.label(process);
+        let exit = board.exit(process).map(|exit| format!(": {exit}"));
+        let (label, exit) = (
+            label.as_deref().unwrap_or(process),
+            exit.unwrap_or_default(),
+        );
+        writeln!(out, "  {BAD}{label}{exit}{BAD:#}")?;
+        tail(out, process, board)?;
+    }
+    match items.len().saturating_sub(ITEMS_MAX) {
+        0 => Ok(()),
+        more => writeln!(out, "  {BAD}and {more} more items{BAD:#}"),
+    }
 }
 
 /// How many steps ended in which way, and how many services there were.

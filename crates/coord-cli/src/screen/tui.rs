@@ -76,7 +76,7 @@ enum Woken {
 impl Tui {
     pub(super) fn new(start: &Start<'_>) -> Result<Self, CoordinationError> {
         let bounds = Bounds::of_screen(start.file.units.len());
-        let mut board = Board::new(start.file, bounds);
+        let mut board = Board::new(start.file, bounds, Arc::clone(start.labels));
         if let Some(before) = start.before {
             board.before(before);
         }
@@ -88,7 +88,7 @@ impl Tui {
             history: History::default(),
             look: Look::of_environment(start.args.color),
             feed: Feed::new(start.module, bounds, Arc::clone(&streams))?,
-            stream: LineStream::new(start.file, start.args.color, streams),
+            stream: LineStream::new(start, streams),
             kept: start.kept.clone(),
             module: Arc::clone(start.module),
             interrupts: start.interrupts.clone(),

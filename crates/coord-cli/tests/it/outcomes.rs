@@ -48,6 +48,19 @@ fn a_failure_is_told_with_its_last_lines_its_code_and_its_place() {
 }
 
 #[test]
+fn of_a_step_that_was_tried_again_only_the_last_attempt_and_nothing_of_its_hooks_is_shown() {
+    let done = run(r#"
+        [[step]]
+        id = "build"
+        run = "echo attempt $COORD_ATTEMPT; exit 1"
+        retry = { max_attempts = 3, initial = "10ms" }
+        hooks = { failure = "echo told" }
+        "#);
+    done.exits(100)
+        .says("build failed: exit code 1\n  at coord.toml:3:14\n  | attempt 3\n\n");
+}
+
+#[test]
 fn a_failure_undoes_what_was_done_in_reverse_order_of_completion() {
     let folder = Folder::new();
     folder.write(

@@ -4,6 +4,7 @@ mod forms;
 mod pane;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::bus::Timestamp;
@@ -18,6 +19,7 @@ use ratatui::style::Color;
 use super::*;
 use crate::board::Bounds;
 use crate::file::WorkflowFile;
+use crate::labels::Labels;
 
 const FILE: &str = r#"
 name = "release"
@@ -67,7 +69,11 @@ impl Stage {
     fn new() -> Self {
         let file = WorkflowFile::parse(Path::new("release.toml"), FILE.as_bytes()).unwrap();
         Self {
-            board: Board::new(&file, Bounds::of_screen(file.units.len())),
+            board: Board::new(
+                &file,
+                Bounds::of_screen(file.units.len()),
+                Arc::new(Labels::of(&file)),
+            ),
             view: View::new(),
             load: Load::default(),
             history: History::default(),
@@ -389,7 +395,7 @@ async fn more_rows_than_fit_scroll_with_what_is_selected() {
     }
     let file = WorkflowFile::parse(Path::new("many.toml"), text.as_bytes()).unwrap();
     let mut stage = Stage::new();
-    stage.board = Board::new(&file, Bounds::TAIL);
+    stage.board = Board::new(&file, Bounds::TAIL, Arc::default());
     for _ in 0..30 {
         stage.press(KeyCode::Down);
     }
