@@ -250,6 +250,8 @@ async fn execute_on(
         color: manner.color,
     };
     let screen = ending.see(&mut signals, &mut showing, kept).await;
+    // Nothing runs any more, and the terminal is given back.
+    drop(signals);
     let end = end?;
     let ended = end.outcome.map(|outcome| Ended {
         outcome,
@@ -259,7 +261,7 @@ async fn execute_on(
         took,
         metrics,
     });
-    let code = finish(manner, screen, ended, &job.file);
+    let code = finish(manner, screen, ended, &job, &lost);
     if let Some((format, flows)) = flows {
         flows::tell(manner.color, &flows, format);
     }
@@ -428,12 +430,21 @@ fn finish(
     manner: Manner,
     screen: Option<Screen>,
     ended: Option<Ended>,
-    file: &WorkflowFile,
+    job: &Job,
+    lost: &CancellationToken,
 ) -> ExitCode {
     let Some(ended) = ended else {
         return ExitCode::Interrupted;
     };
-    let written = screen.is_some_and(|screen| screen.finish(manner, &ended, file));
+    let Some(screen) = screen else {
+        // Somebody had enough of waiting for whoever does not read.
+        let is_left = job.interrupts.end.is_cancelled() && !lost.is_cancelled();
+        return match is_left {
+            true => ExitCode::Interrupted,
+            false => ExitCode::OutputLost,
+        };
+    };
+    let written = screen.finish(manner, &ended, &job.file);
     match ended.outcome.status {
         _ if ended.service.is_some() && written => ExitCode::RunFailed,
         Status::Cancelled if written => ExitCode::Interrupted,

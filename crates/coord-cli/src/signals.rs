@@ -5,14 +5,18 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use coordination::CoordinationModule;
 use coordination::bus::CancellationToken;
 use signal_hook::consts::{SIGSTOP, SIGTSTP};
+use signal_hook::flag::{register_conditional_default, register_conditional_shutdown};
 use signal_hook::low_level::raise;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
+
+use crate::exit_code::ExitCode;
 
 /// What has been asked for, and how far the run has got for that.
 #[derive(Debug, Clone, Default)]
@@ -72,19 +76,31 @@ const ENDING: [SignalKind; 4] = [
     SignalKind::quit(),
 ];
 
+/// For as long as these are there, signals are requests, or wait to be. When they are dropped, whatever is left
+/// to be said has nothing to clean up: from then on signals end and suspend the program as they come,
+/// whatever a write to somebody who does not read is waiting for.
 pub(crate) struct Signals {
     ending: [Signal; 4],
     suspending: Signal,
+    are_dropped: Arc<AtomicBool>,
 }
 
 impl Signals {
     /// Takes them over from the system, which would end or stop the program. Within the runtime.
     pub(crate) fn new() -> io::Result<Self> {
         let [interrupt, terminate, hangup, quit] = ENDING.map(signal);
-        Ok(Self {
+        let signals = Self {
             ending: [interrupt?, terminate?, hangup?, quit?],
             suspending: signal(SignalKind::from_raw(SIGTSTP))?,
-        })
+            are_dropped: Arc::default(),
+        };
+        let are_dropped = || Arc::clone(&signals.are_dropped);
+        for kind in ENDING {
+            let code = ExitCode::Interrupted as i32;
+            register_conditional_shutdown(kind.as_raw_value(), code, are_dropped())?;
+        }
+        register_conditional_default(SIGTSTP, are_dropped())?;
+        Ok(signals)
     }
 
     /// Turns signals into requests, for as long as this is polled.
@@ -103,6 +119,12 @@ impl Signals {
                 interrupts.suspend.notify_one();
             }
         }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.are_dropped.store(true, Ordering::SeqCst);
     }
 }
 

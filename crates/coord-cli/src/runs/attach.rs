@@ -132,6 +132,7 @@ async fn look_on(
         shown = showing => shown.is_ok(),
         never = signals.watch(&interrupts) => match never {},
     };
+    drop(signals);
     if left? {
         if lost.is_cancelled() {
             return Ok(ExitCode::OutputLost);

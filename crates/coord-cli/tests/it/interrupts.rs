@@ -1,8 +1,11 @@
 //! Ctrl-C and SIGTERM: the run ends, what was done is undone, and nothing of any process is left.
 
+use std::process::Stdio;
+
+use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::coord::{Folder, Running, is_gone, pids};
+use crate::coord::{Folder, Running, done, is_gone, pids};
 
 fn start(workflow: &str) -> (Folder, Running) {
     let folder = Folder::new();
@@ -125,6 +128,35 @@ fn a_reader_that_does_not_read_does_not_keep_a_run_from_being_ended() {
     }
     let (status, _) = running.end();
     assert_eq!(status.code(), Some(130));
+}
+
+#[test]
+fn a_summary_that_nobody_reads_is_ended_by_a_signal() {
+    let folder = Folder::new();
+    // It fills a pipe, which holds 64 KiB, almost; what is told of it at the end has no room.
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'for i in $(seq 13); do printf %04500d\\\\n $i; done; exit 1'\n",
+    );
+    for (signal, id) in [(Signal::INT, "one"), (Signal::TERM, "two")] {
+        let mut command = folder.coord(["run", "--id", id]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let out = child.stdout.take().unwrap();
+        while ioctl_fionread(&out).unwrap() < 13 * 4_506 + 100 {
+            assert!(child.try_wait().unwrap().is_none());
+            std::thread::yield_now();
+        }
+        let status = loop {
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(status.code(), Some(130), "{status}");
+        let shown = done(folder.coord(["show", id]));
+        shown.says("failed");
+    }
 }
 
 /// A pipe in the folder that is at its end once every process has ended that has it open.
