@@ -106,6 +106,12 @@ impl Board {
         self.places.get(step_of(process)).copied()
     }
 
+    /// Whether a step waits for its next attempt.
+    pub(crate) fn retries(&self, step: &str) -> bool {
+        let row = self.place(step).map(|place| &self.rows[place]);
+        row.is_some_and(|row| matches!(row.state, State::Retrying { .. }))
+    }
+
     fn row(&mut self, process: &str) -> Option<&mut Row> {
         let place = self.place(process)?;
         self.rows.get_mut(place)

@@ -242,6 +242,9 @@ impl Job {
 
     async fn run(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
+        if self.hands.is_given_up(&unit.id) {
+            return Err(StepError::from(StoppedByHand).permanent());
+        }
         let (run, token) = (call.context.run(), call.context.token());
         self.services_up(unit, run, &token).await?;
         let process = call_of(unit).ok_or_else(no_such_unit)?;

@@ -12,6 +12,7 @@ mod ready;
 mod recorder;
 mod rounds;
 mod skips;
+mod backoffs;
 mod work;
 
 use std::cell::OnceCell;
@@ -36,6 +37,7 @@ use crate::plan::{Definition, Output, Plan, Slots};
 use crate::signals::{SignalNumber, Signals};
 use crate::waits::{Events, Wait};
 use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError};
+use backoffs::Backoffs;
 pub(crate) use child::ChildRun;
 pub(crate) use items::Items;
 use queue::Queue;
@@ -188,6 +190,8 @@ pub(crate) struct Shared {
     pub(crate) signals: Arc<Signals>,
     /// The steps that are to be skipped.
     skips: Skips,
+    /// The steps that wait for another attempt.
+    backoffs: Backoffs,
     events: Arc<Events>,
     /// How often each step is done again; empty in a run that was not retried.
     rounds: Box<[u32]>,
@@ -252,6 +256,7 @@ impl Shared {
             },
             signals: Arc::new(told.signals),
             skips: Skips::new(told.skips),
+            backoffs: Backoffs::default(),
             events: Arc::default(),
             rounds,
             before: beginning.before,

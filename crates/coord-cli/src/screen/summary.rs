@@ -1,6 +1,8 @@
 //! How a run ended: a line a step and service, and of each failure what it said last and where the
 //! file has it.
 
+mod failures;
+
 use std::io::{self, Write};
 
 use anstyle::Style;
@@ -12,14 +14,8 @@ use super::out::Out;
 use super::text::{BAD, GOOD, ODD, QUIET, id_width};
 use crate::board::{Board, Row, State};
 use crate::ended::Ended;
-use crate::file::{Unit, WorkflowFile};
-use crate::process_name::{hook_name, undo_name};
+use crate::file::WorkflowFile;
 use crate::spoken::Spoken;
-
-/// How many of a process's last lines are shown.
-const TAIL_LINES: usize = 10;
-/// Of how many items of a step that failed they are shown.
-const ITEMS_MAX: usize = 5;
 
 pub(super) fn print(
     out: &mut Out,
@@ -45,39 +41,12 @@ pub(super) fn print(
         let line = format!("{:width$}  {took:>11}  {remark}", step.id);
         writeln!(out, "{style}{state:9}{style:#} {}", line.trim_end())?;
     }
-    for (unit, step) in reports() {
-        if let StepState::Failed(error) = step.state
-            && !step.optional
-        {
-            let what = format!("failed: {error}");
-            failure(out, unit, &what, step.id, file, board)?;
-            items(out, unit, board)?;
-        }
-        if let Some(Compensation::Failed(error)) = step.compensation {
-            let what = format!("was not undone: {error}");
-            failure(out, unit, &what, &undo_name(step.id), file, board)?;
-        }
-        if let Some((service, why)) = &ended.service
-            && *service == unit.id
-            && !matches!(step.state, StepState::Failed(_))
-        {
-            failure(out, unit, &format!("failed: {why}"), service, file, board)?;
-        }
-    }
-    for hook in &ended.hooks {
-        let (unit, why) = (hook.unit.map(|place| &file.units[place]), &hook.why);
-        let what = format!("hook failed: {why}");
-        match unit {
-            Some(unit) => {
-                failure(out, unit, &what, &hook_name(Some(&unit.id)), file, board)?;
-            }
-            None => {
-                writeln!(out, "\n{BAD}{}: {what}{BAD:#}", outcome.workflow)?;
-                tail(out, &hook_name(None), board)?;
-            }
-        }
+    let failures = failures::of(ended, file);
+    for failure in &failures {
+        failure.print(out, file, board)?;
     }
     verdict(out, ended, file)?;
+    failures::recap(out, &failures, ended, file)?;
     if let Some(journal) = &ended.kept {
         kept(out, ended, journal)?;
     }
@@ -184,48 +153,6 @@ fn join(before: &str, after: &str) -> String {
         after.to_owned()
     } else {
         format!("{before}; {after}")
-    }
-}
-
-/// What failed, where the file has it, and what it said last.
-fn failure(
-    out: &mut Out,
-    unit: &Unit,
-    what: &str,
-    process: &str,
-    file: &WorkflowFile,
-    board: &Board,
-) -> io::Result<()> {
-    writeln!(out, "\n{BAD}{} {what}{BAD:#}", unit.id)?;
-    let (path, place) = (file.path_of(unit), file.place(unit));
-    writeln!(out, "  {QUIET}at {path}:{place}{QUIET:#}")?;
-    tail(out, process, board)
-}
-
-/// The last lines of a process.
-fn tail(out: &mut Out, process: &str, board: &Board) -> io::Result<()> {
-    for line in board.tail(process, TAIL_LINES) {
-        writeln!(out, "  {QUIET}|{QUIET:#} {line}{:#}", Style::new())?;
-    }
-    Ok(())
-}
-
-/// The last lines of the items of a step that did not end well, each under its name.
-fn items(out: &mut Out, unit: &Unit, board: &Board) -> io::Result<()> {
-    let items = board.unwell_items(&unit.id);
-    for process in items.iter().take(ITEMS_MAX) {
-        let label = board.labels.label(process);
-        let exit = board.exit(process).map(|exit| format!(": {exit}"));
-        let (label, exit) = (
-            label.as_deref().unwrap_or(process),
-            exit.unwrap_or_default(),
-        );
-        writeln!(out, "  {BAD}{label}{exit}{BAD:#}")?;
-        tail(out, process, board)?;
-    }
-    match items.len().saturating_sub(ITEMS_MAX) {
-        0 => Ok(()),
-        more => writeln!(out, "  {BAD}and {more} more items{BAD:#}"),
     }
 }
 

@@ -150,6 +150,7 @@ impl Tui {
                 Woken::Fed(false) => {
                     is_open = false;
                     self.view.notice = None;
+                    self.load = Load::default();
                 }
                 Woken::Tick => {
                     tick = Instant::now();
@@ -262,6 +263,7 @@ impl Tui {
             }
             Some(Asked::Wish(wish)) => {
                 self.view.notice = Some(match &wish {
+                    Wish::Restart(id) if self.board.retries(id) => format!("trying {id} at once"),
                     Wish::Restart(id) => format!("restarting {id}"),
                     Wish::Stop(id) => format!("stopping {id}"),
                     Wish::Retry(id) => format!("trying {id} again"),

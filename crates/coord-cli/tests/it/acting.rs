@@ -60,6 +60,33 @@ fn what_failed_in_every_attempt_is_tried_again() {
 }
 
 #[test]
+fn a_step_that_waits_for_another_attempt_makes_it_at_once_or_never() {
+    let folder = Folder::new();
+    let mut terminal = kept(
+        &folder,
+        "[[step]]\nid = 'flaky'\nrun = 'echo attempt $COORD_ATTEMPT; exit 7'\n\
+         retry = { max_attempts = 9, initial = '1h', max = '1h' }\n\
+         hooks = { failure = 'echo \"$COORD_ERROR\" > told' }\n",
+    );
+    terminal.shows("retrying");
+    terminal.keys("r");
+    terminal.shows_all(["trying flaky at once", "attempt 2", "retry 2/9"]);
+    terminal.keys("k");
+    let screen = terminal.shows("what failed");
+    assert!(
+        screen.contains("flaky: it was stopped by hand; coord.toml:2:6"),
+        "{screen}"
+    );
+    assert!(!screen.contains("cpu"), "{screen}");
+    terminal.keys("q");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(100), "{screen}");
+    assert!(!screen.contains("attempt 3"), "{screen}");
+    let told = folder.read("told");
+    assert_eq!(told.as_deref(), Some("it was stopped by hand\n"));
+}
+
+#[test]
 fn a_step_is_skipped_and_what_needs_it_goes_on() {
     let folder = Folder::new();
     let terminal = kept(&folder, APPROVED);

@@ -88,7 +88,7 @@ fn a_hook_that_fails_is_told_changes_nothing_and_makes_the_exit_code_100() {
         .says("hook first | torn\n")
         .says("hook first · failed: `success`: exit code 3\n")
         .says("first hook failed: `success`: exit code 3\n  at coord.toml:5:14\n  | torn\n")
-        .says("coord: hook failed: `always`: exit code 5\n  | late\n")
+        .says("coord hook failed: `always`: exit code 5\n  | late\n")
         .says("coord completed in ")
         .says(": 2 done\n");
     assert!(folder.read("always").is_some());

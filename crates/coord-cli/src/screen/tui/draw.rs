@@ -27,9 +27,6 @@ use crate::spoken::Spoken;
 const WIDTH_MIN: u16 = 30;
 const HEIGHT_MIN: u16 = 6;
 
-/// The widest column for ids.
-pub(super) const ID_WIDTH_MAX: usize = 24;
-
 /// What is known of the load.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Load {
@@ -92,7 +89,12 @@ fn last_row(area: Rect) -> Rect {
 }
 
 fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
-    let events = events_height(area.height);
+    let width = usize::from(area.width).saturating_sub(2);
+    let failed = failed::lines(scene, width, usize::from(area.height / 2));
+    let events = match u16::try_from(failed.len()) {
+        Ok(rows @ 1..) => events_height(area.height).max(rows + 1),
+        _ => events_height(area.height),
+    };
     let header = Rect { height: 1, ..area };
     let middle = Rect {
         y: area.y + 1,
@@ -126,7 +128,7 @@ fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
             ..area
         };
         rule(scene, area, rows.y, [None, Some(left)], buffer);
-        happened(scene, rows, buffer);
+        happened(scene, &failed, rows, buffer);
     }
     foot(scene, view, last_row(area), buffer);
 }
@@ -157,6 +159,11 @@ fn head(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
             board.rows.len()
         )),
     ]);
+    if !runs_on {
+        // Nothing is left that could be measured.
+        buffer.set_line(area.x, area.y, &left, area.width);
+        return;
+    }
     let load = scene.load;
     let right = format!(
         "{} lines/s{dot}cpu {:.0} %{dot}{} ",
@@ -214,12 +221,12 @@ fn heading(text: &str, scene: &Scene<'_>, x: u16, y: u16, width: u16, buffer: &m
     buffer.set_stringn(x + 1, y, text, room, style);
 }
 
-fn happened(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
-    let failed = failed::lines(scene, usize::from(area.height - 1));
+/// What failed, or else what happened last.
+fn happened(scene: &Scene<'_>, failed: &[(String, Style)], area: Rect, buffer: &mut Buffer) {
     if !failed.is_empty() {
         heading("what failed", scene, area.x, area.y, area.width, buffer);
         for ((text, style), y) in failed.iter().zip(area.y + 1..area.bottom()) {
-            let text = cut(&format!(" {text}"), area.width.into(), scene.look);
+            let text = scene.look.text(&format!(" {text}"));
             buffer.set_stringn(area.x, y, text, area.width.into(), *style);
         }
         return;

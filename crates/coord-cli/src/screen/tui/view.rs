@@ -379,7 +379,8 @@ impl View {
         let is_stop = matches!(wish, Wish::Stop(_));
         // What only waits is no process.
         let has_process = row.waits.is_none();
-        let runs = row.state.is_under_way() || matches!(row.state, State::Restarting { .. });
+        let is_to_run = matches!(row.state, State::Restarting { .. } | State::Retrying { .. });
+        let runs = row.state.is_under_way() || is_to_run;
         if has_process && runs {
             return Some(Asked::Wish(wish));
         }
@@ -388,7 +389,7 @@ impl View {
             row.id,
             row.state.name(),
             match is_stop {
-                false => "only what runs can be restarted",
+                false => "only what runs, or waits to run again, can be restarted",
                 true => "there is nothing to stop",
             }
         ));

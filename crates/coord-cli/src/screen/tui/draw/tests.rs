@@ -1,5 +1,6 @@
 //! Whole screens, as text.
 
+mod ended;
 mod forms;
 mod pane;
 
@@ -59,6 +60,7 @@ struct Stage {
     history: History,
     events: Vec<LogEvent>,
     look: Look,
+    kept: &'static str,
 }
 
 fn at(second: i64) -> Timestamp {
@@ -82,6 +84,7 @@ impl Stage {
                 color: true,
                 unicode: true,
             },
+            kept: "",
         }
     }
 
@@ -231,7 +234,7 @@ impl Stage {
             history: &self.history,
             events: &self.events,
             ending: None,
-            kept: Some(""),
+            kept: Some(self.kept),
             look: self.look,
         };
         draw(&scene, &mut self.view, area, &mut buffer);
