@@ -56,6 +56,8 @@ pub(crate) struct Gap {
     before: u64,
     pub(crate) lag: u64,
     pub(crate) undecodable: u64,
+    /// The sequence of the last one that could not be decoded.
+    undecodable_up_to: u64,
 }
 
 impl Gap {
@@ -64,6 +66,7 @@ impl Gap {
             before,
             lag,
             undecodable: 0,
+            undecodable_up_to: 0,
         }
     }
 }
@@ -281,7 +284,10 @@ impl<E> Subscriber<E> {
                             self.hand.hold(Kept::new(event, frame.details, sequence));
                             return More::Yes(());
                         }
-                        Err(_) => self.gap.undecodable += 1,
+                        Err(_) => {
+                            self.gap.undecodable += 1;
+                            self.gap.undecodable_up_to = sequence;
+                        }
                     }
                 }
             }
@@ -317,6 +323,20 @@ impl<E> Subscriber<E> {
         }
         let topic = Arc::clone(self.shared_topic());
         Some(Delivery::at(topic, chunk, index, sequence, self.gap()))
+    }
+
+    /// What has come since the last event that it received and could not be decoded, if anything:
+    /// how many, and the sequence of the last of them. The next event that it receives tells of them
+    /// again, as [`Received::undecodable`]; this is for who cannot wait for one. Always `None` within
+    /// one process.
+    pub fn undecodable(&self) -> Option<(u64, u64)> {
+        let Gap {
+            before,
+            undecodable,
+            undecodable_up_to,
+            ..
+        } = self.gap;
+        (before == 0 && undecodable > 0).then_some((undecodable, undecodable_up_to))
     }
 
     /// The topic's name.

@@ -38,6 +38,9 @@ pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// The variable that says which attempt a process is, or which incarnation of a service.
 const ATTEMPT: &str = "COORD_ATTEMPT";
 
+/// The variable that says which run a process is of.
+pub(crate) const RUN_ID: &str = "COORD_RUN_ID";
+
 /// A process of a step ended, and not well.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("{0}")]
@@ -473,7 +476,7 @@ impl Job {
         let params = self.params.iter();
         process
             .env("COORD_WORKFLOW", &self.file.name)
-            .env("COORD_RUN_ID", run.as_str())
+            .env(RUN_ID, run.as_str())
             .envs(params.map(|(name, value)| (param_variable(name), value)))
             .secrets(self.secrets.clone())
             .envs(&self.file.dotenv)

@@ -2,6 +2,7 @@
 
 mod course;
 mod keeper;
+mod left;
 
 use std::process::Command;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
 use coordination::bus::{Bus, BusError, CancellationToken, LocalBus};
 use coordination::journal::{Journal, Retention};
 use coordination::monitor::PerformanceMonitor;
-use coordination::patterns::process::Watchdog;
+use coordination::patterns::process::{EndedGroup, GroupLedger, Watchdog};
 use coordination::workflow::{RunId, RunJournal, RunQuery, RunView, Status};
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
@@ -180,9 +181,14 @@ async fn execute_on(
     let bus = Arc::new(LocalBus::new());
     let kept = journal.clone().map(RunJournal::of);
     let before = before(kept.as_ref(), &begin).await?;
+    let left = end_left(journal.as_deref(), kept.as_ref(), &begin, manner.color).await?;
     let module = module(&bus, kept, &prepared.file)?;
     module.processes()?.guard(watchdog(journal.as_deref())?);
     let keeping = keeping(&bus, journal.as_deref(), &begin)?;
+    let notes = noted(journal.as_deref(), &begin, manner.color);
+    if let Some(notes) = &notes {
+        module.processes()?.note_in(Arc::clone(notes));
+    }
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let journal_flag = journal.as_deref().map(runs::journal_flag);
@@ -198,6 +204,7 @@ async fn execute_on(
         interrupts: &interrupts,
         wishes: &wishes,
     })?;
+    left::tell(&bus, &left).await;
     let (lost, ended, failed) = (screen.lost(), screen.ended(), screen.failed());
     let job = Arc::new(Job::new(
         prepared.file,
@@ -237,6 +244,9 @@ async fn execute_on(
     let is_over = end.as_ref().is_ok_and(|end| end.outcome.is_some());
     let rest = if is_over { REST } else { Duration::ZERO };
     let _ = module.shutdown(rest).await;
+    if let Some(notes) = notes {
+        notes.close();
+    }
     // By now they have handled all that there was.
     let flows = manner.flows.zip(flows::of(&module).ok());
     if end.is_err() {
@@ -335,6 +345,26 @@ fn keeping(
         return Ok(None);
     };
     Keeping::new(bus, Kept::of(journal.dir(), run)).map(Some)
+}
+
+/// Ends what lives on of the run, if it is taken up.
+async fn end_left(
+    journal: Option<&Journal>,
+    runs: Option<&RunJournal>,
+    begin: &Begin,
+    color: Color,
+) -> Result<Vec<EndedGroup>, SetUpError> {
+    let (Some(journal), Some(runs), Some(run)) = (journal, runs, begin.before()) else {
+        return Ok(Vec::new());
+    };
+    let output = Kept::of(journal.dir(), run);
+    left::end(output.dir(), runs, run, color).await
+}
+
+/// Where it is noted which processes run, if the run is kept.
+fn noted(journal: Option<&Journal>, begin: &Begin, color: Color) -> Option<Arc<GroupLedger>> {
+    let output = Kept::of(journal?.dir(), begin.run()?);
+    left::note(output.dir(), color)
 }
 
 /// Waits until everything is written that was printed; what there is to say of that.

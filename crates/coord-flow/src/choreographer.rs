@@ -156,7 +156,8 @@ impl EventChoreographer {
     /// partner goes on in a `zip` of the new flow that pairs the same types from the same topics; where
     /// there is none, it is filtered out. If the old flow has not come
     /// that far at the deadline, it goes on as it was, but that its windows are empty: what they held
-    /// has come out.
+    /// has come out. A loop takes nothing while it waits for that: one that is full, and of which
+    /// nobody else makes room, is not replaced.
     ///
     /// # Cancel safety
     ///

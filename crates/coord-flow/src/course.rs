@@ -135,6 +135,8 @@ pub(crate) struct SourceControl {
     limit: AtomicU64,
     /// The sequence of the last event to be taken at all.
     last: AtomicU64,
+    /// Events that did not come, as far as that is counted.
+    lost: AtomicU64,
     /// The topic is closed and everything was taken.
     closed: AtomicBool,
 }
@@ -149,6 +151,7 @@ impl SourceControl {
             taken: AtomicU64::new(before),
             limit: AtomicU64::new(u64::MAX),
             last: AtomicU64::new(u64::MAX),
+            lost: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         }
     }
@@ -181,6 +184,18 @@ impl SourceControl {
         }
     }
 
+    /// So many events did not come.
+    pub(crate) fn lose(&self, lag: u64) {
+        add(&self.lost, lag);
+    }
+
+    /// Of so many that it lost in all, those that were the last up to this limit: no event came after
+    /// them that would have told.
+    pub(crate) fn lost_last(&self, lost: u64, limit: u64) -> u64 {
+        let not_counted = lost.saturating_sub(self.lost.load(Ordering::Relaxed));
+        not_counted.min(limit.saturating_sub(self.taken()))
+    }
+
     /// Whether an event was published before it subscribed: one that the topic retains.
     pub(crate) fn is_retained(&self, sequence: u64) -> bool {
         sequence <= self.before
@@ -189,6 +204,11 @@ impl SourceControl {
     /// Whether the topic is closed and everything was taken.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether everything was taken that is to be, for now.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_closed() || self.taken() >= self.limit()
     }
 
     /// Takes what it likes, or nothing for now.
@@ -402,9 +422,11 @@ impl Course {
             replacement.verdict.done.cancel();
             return AtEnd::Switch(replacement);
         }
+        // What ended for a replacement that a stop has taken away has more.
+        let is_drained = || state.shape.sources.iter().all(|source| source.is_drained());
         match state.flow {
-            FlowState::Draining => AtEnd::Over(FlowState::Drained),
-            _ if is_closed => AtEnd::Over(FlowState::SourceClosed),
+            FlowState::Draining if is_closed || is_drained() => AtEnd::Over(FlowState::Drained),
+            FlowState::Running if is_closed => AtEnd::Over(FlowState::SourceClosed),
             _ => AtEnd::GoOn,
         }
     }

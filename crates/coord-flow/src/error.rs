@@ -12,7 +12,7 @@ use crate::MAX_FLOWS;
 pub enum FlowError {
     /// It would feed itself.
     #[error(
-        "flow `{name}` was not added: it would close the loop {}, and feed itself for ever, or \
+        "flow `{name}` was refused: it would close the loop {}, and feed itself for ever, or \
          wait for itself once that is full; end the loop at one of these topics, or let the flow `allow_loop`", path.join(" → ")
     )]
     Loop {
@@ -35,7 +35,10 @@ pub enum FlowError {
         to: Vec<String>,
     },
     /// There are as many flows as there may be.
-    #[error("flow `{name}` was not added: there are {MAX_FLOWS} flows already, the limit")]
+    #[error(
+        "flow `{name}` was not added: there are {MAX_FLOWS} flows already, the limit; \
+         remove those that have ended, or that nobody needs, with `remove_event_flow`"
+    )]
     TooManyFlows {
         /// The flow.
         name: String,

@@ -86,6 +86,9 @@ impl GraphFlow {
         if self.report.stats.failed > 0 {
             facts.push(format!("{} failed", self.report.stats.failed));
         }
+        if self.report.stats.lost > 0 {
+            facts.push(format!("{} lost", self.report.stats.lost));
+        }
         facts
     }
 

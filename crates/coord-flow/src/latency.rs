@@ -17,12 +17,16 @@ pub struct FlowLatency {
     /// How many were measured.
     pub count: u64,
     /// Half of them took at most this.
+    #[serde(serialize_with = "coord_bus::duration::serialize")]
     pub p50: Duration,
     /// 90 % took at most this.
+    #[serde(serialize_with = "coord_bus::duration::serialize")]
     pub p90: Duration,
     /// 99 % took at most this.
+    #[serde(serialize_with = "coord_bus::duration::serialize")]
     pub p99: Duration,
     /// The longest.
+    #[serde(serialize_with = "coord_bus::duration::serialize")]
     pub max: Duration,
 }
 

@@ -28,6 +28,7 @@ pub struct FlowReport {
     /// has not done.
     pub left: u64,
     /// How long ago it was added.
+    #[serde(serialize_with = "coord_bus::duration::serialize")]
     pub age: Duration,
     /// How long events take, if that is measured: [`EventFlow::timed`](crate::EventFlow::timed).
     pub latency: Option<FlowLatency>,

@@ -427,6 +427,7 @@ impl<S: Stage<Out: Event>> Hand<S> {
             if self.ended.is_some() {
                 return;
             }
+            let asked = self.way.course.asked();
             let next = || match self.pull(cx) {
                 Poll::Ready(Pulled::Item(item, origin)) => Some(self.ready(item, origin)),
                 Poll::Ready(Pulled::Failed(failed)) => Some(Next::Failed(failed)),
@@ -436,7 +437,13 @@ impl<S: Stage<Out: Event>> Hand<S> {
                 Ok(Some(Next::Publish(ready))) => self.waiting.push_back(ready),
                 Ok(Some(Next::Several | Next::FilteredOut)) => {}
                 Ok(Some(Next::Failed(failed))) => self.fail_now(&failed),
-                Ok(None) => return,
+                Ok(None) => {
+                    // Where it has come to an end that may be called off, it hears of that.
+                    self.way.course.sleep(cx.waker());
+                    if self.way.course.asked() == asked {
+                        return;
+                    }
+                }
                 Err(panic) => self.fail_now(&self.way.caught(&*panic)),
             }
             while self.waiting.len() > LOOP_HELD_MAX

@@ -147,17 +147,26 @@ impl Way {
         result
     }
 
-    /// Events just before this one did not come.
+    /// Events of a source did not come, as it lost them.
     #[cold]
-    pub(crate) fn missed(&self, lag: u64, undecodable: u64, id: &str) {
+    pub(crate) fn lost(&self, source: &SourceControl, lag: u64) {
+        add(&self.course.counts.lost, lag);
+        source.lose(lag);
+    }
+
+    /// Events came and cannot be decoded, the last of them just before this sequence.
+    #[cold]
+    pub(crate) fn undecodable(&self, source: &SourceControl, events: u64, before: u64) {
         let counts = &self.course.counts;
-        add(&counts.lost, lag);
-        if undecodable > 0 {
-            add(&counts.received, undecodable);
-            add(&counts.failed, undecodable);
-            let message = format!("{undecodable} events before {id} cannot be decoded");
-            self.failures.tell(&self.course, "undecodable", message);
-        }
+        add(&counts.received, events);
+        add(&counts.failed, events);
+        let topic = source.topic();
+        let events = match events {
+            1 => "an event".to_owned(),
+            events => format!("{events} events"),
+        };
+        let message = format!("{events} before {topic}#{before} cannot be decoded");
+        self.failures.tell(&self.course, "undecodable", message);
     }
 
     /// Sees to it that what becomes of an item that failed is what is to.

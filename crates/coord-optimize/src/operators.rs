@@ -212,7 +212,8 @@ pub trait OptimizeExt: Stream {
     /// Windows of `size` items, of which one begins every `every` items (at most `size`, so none is
     /// left out). See [`WindowCount`].
     ///
-    /// Known as `bufferCount` in RxJS, and as `sliding` in Pekko.
+    /// Known as `bufferCount` in RxJS, which leaves items out where `every` is more than `size`, and as
+    /// `sliding` in Pekko.
     ///
     /// # Panics
     ///
@@ -233,7 +234,7 @@ pub trait OptimizeExt: Stream {
     /// more than `at_most` items. Less than a millisecond counts as one, and an `every` of less than
     /// a 1024th of `span` as that. See [`WindowTime`].
     ///
-    /// Known as `bufferTime` in RxJS.
+    /// Known as `bufferTime` in RxJS, which leaves gaps where `every` is more than `span`.
     ///
     /// # Panics
     ///

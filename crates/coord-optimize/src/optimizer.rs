@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use coord_bus::time::Clock;
-use coord_bus::vocabulary::STREAM_REPORT;
+use coord_bus::vocabulary::{ERROR_DETECTED, STREAM_REPORT};
 use coord_bus::{Bus, BusExt, Delivery, Event, TaskScope, Topic};
 
 use crate::account::{Account, Follower};
 use crate::ledger::LedgerHandle;
 use crate::optimized::Desk;
-use crate::pump::pump;
+use crate::pump::{Sink, pump};
 use crate::routes::Routes;
 use crate::telling::tell;
 use crate::{
@@ -43,15 +43,15 @@ pub const MAX_TOPICS: usize = 65_536;
 /// use coord_optimize::{EventStreamOptimizer, per_second};
 /// use tokio_stream::StreamExt;
 ///
-/// const UI_UPDATE: Topic<String> = Topic::new("ui-update");
+/// const STATUS: Topic<String> = Topic::new("status");
 ///
 /// let bus = Arc::new(LocalBus::new());
 /// let optimizer = EventStreamOptimizer::new(bus.clone());
-/// optimizer.configure_buffer_size(&UI_UPDATE, 50)?;
-/// optimizer.configure_rate_limit(&UI_UPDATE, per_second(60))?;
-/// let mut frames = optimizer.subscribe(&UI_UPDATE)?;
+/// optimizer.configure_buffer_size(&STATUS, 50)?;
+/// optimizer.configure_rate_limit(&STATUS, per_second(60))?;
+/// let mut frames = optimizer.subscribe(&STATUS)?;
 ///
-/// let publisher = bus.publisher(&UI_UPDATE)?;
+/// let publisher = bus.publisher(&STATUS)?;
 /// publisher.publish("building".to_owned()).await?;
 /// publisher.publish("done".to_owned()).await?;
 ///
@@ -217,6 +217,10 @@ impl EventStreamOptimizer {
     /// closed, or with its scope; shut down, it publishes first what has been published to it by
     /// then. A full topic makes it wait, and so those who publish to the first.
     ///
+    /// What was said of an event goes on with it: its time, source, correlation and headers, and it is
+    /// the cause of the one that is published. An event that cannot be sent, as it cannot be encoded or
+    /// its `clone` panics, is told to `error-detected`, and the next one goes on.
+    ///
     /// # Errors
     ///
     /// [`OptimizeError::Loop`] where both are one, or where the second is optimized into the first, by
@@ -236,7 +240,10 @@ impl EventStreamOptimizer {
     ) -> Result<(), OptimizeError> {
         let route = self.routes.add(from.name(), to.name());
         let route = route.map_err(|path| OptimizeError::Loop { path })?;
-        let sink = self.bus.publisher(to)?;
+        let sink = Sink {
+            events: self.bus.publisher(to)?,
+            errors: self.bus.publisher(&ERROR_DETECTED)?,
+        };
         let batches = self.subscribe(from)?;
         let name = format!("optimize {} into {}", from.name(), to.name());
         let stopped = scope.token().cancelled_owned();
@@ -336,15 +343,15 @@ impl EventStreamOptimizer {
     /// # use coord_bus::{BusExt, LocalBus, TaskScope, Topic, time::SystemClock, vocabulary::STREAM_REPORT};
     /// # use coord_optimize::EventStreamOptimizer;
     /// # use tokio_stream::StreamExt;
-    /// # const UI_UPDATE: Topic<String> = Topic::new("ui-update");
+    /// # const STATUS: Topic<String> = Topic::new("status");
     /// # let bus = Arc::new(LocalBus::new());
     /// # let optimizer = EventStreamOptimizer::new(bus.clone());
     /// let scope = TaskScope::new("streams");
     /// optimizer.report_every(Duration::from_secs(60), Arc::new(SystemClock), &scope)?;
     /// let mut reports = bus.subscribe(&STREAM_REPORT)?;
     ///
-    /// let mut frames = optimizer.subscribe(&UI_UPDATE)?;
-    /// bus.publisher(&UI_UPDATE)?.publish("done".to_owned()).await?;
+    /// let mut frames = optimizer.subscribe(&STATUS)?;
+    /// bus.publisher(&STATUS)?.publish("done".to_owned()).await?;
     /// frames.next().await;
     /// let report = reports.recv().await.unwrap();
     /// assert_eq!(report.streams[0].given_out, 1);

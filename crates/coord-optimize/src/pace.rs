@@ -117,6 +117,7 @@ impl<E: Event> Pace<E> {
 
     fn flush(&mut self, desk: &mut Desk, now: Instant) -> Option<Vec<Delivery<E>>> {
         self.turn = after(now, self.follower.settings().period());
+        self.due = now;
         self.size = usize::MAX;
         self.places.clear();
         desk.ledger().given_out += self.held.len() as u64;

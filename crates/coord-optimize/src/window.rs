@@ -84,7 +84,8 @@ impl<T: Clone> Operator<T> for WindowCount<T> {
 /// operators here, since of one moment RxJS's virtual time gives items before it looks at timers.
 /// (The windows of a flow, of `coord-flow`, begin with their first item, and are `[begin, end)`.)
 /// Windows in which nothing came are left out (RxJS gives empty ones). One that is full, with as many items as `at_most`, comes out
-/// at once, and its items are in no later one. When the source ends, each window that has begun
+/// at once, and its items are in no later one; the times of the others stay as they are (RxJS begins
+/// them anew where windows tumble, and gives the items to later ones where they slide). When the source ends, each window that has begun
 /// comes out with what it has.
 ///
 /// ```

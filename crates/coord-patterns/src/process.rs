@@ -78,7 +78,8 @@
 //! # When the program is killed
 //!
 //! Dropping a future ends its group, but a program that gets SIGKILL drops nothing. A [`Watchdog`]
-//! is a small process beside it that kills what it has left: [`ProcessRunner::guard`].
+//! is a small process beside it that kills what it has left: [`ProcessRunner::guard`]. Where both are
+//! killed, whoever comes next ends what a [`GroupLedger`] has noted: [`ProcessRunner::note_in`].
 //!
 //! # Systems
 //!
@@ -97,6 +98,9 @@ mod stop_signal;
 mod runner;
 mod watch;
 mod watchdog;
+mod ledger;
+mod left_behind;
+mod identity;
 mod simple_line;
 mod quiet;
 mod group;
@@ -108,6 +112,8 @@ mod line_reader;
 mod error;
 
 pub use error::ProcessError;
+pub use ledger::GroupLedger;
+pub use left_behind::{EndedGroup, GroupEnd, LeftBehind};
 pub use lines::MAX_LINE;
 pub use runner::ProcessRunner;
 pub use secrets::Secrets;

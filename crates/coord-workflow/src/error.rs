@@ -11,7 +11,8 @@ use crate::{Faults, RunId, Why};
 /// [`Panicked`](coord_bus::Panicked).
 ///
 /// A step's function returns any error that is `Send + Sync + 'static`; `?` turns it into this. One
-/// that is [permanent](Failure::permanent) is not retried.
+/// that is [permanent](Failure::permanent) is not retried; one that says
+/// [how long to wait](Failure::retry_after) is retried after that, whatever the backoff.
 pub type StepError = Failure;
 
 /// What the orchestrator itself finds wrong with an attempt at a step.

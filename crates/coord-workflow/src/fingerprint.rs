@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::OnFailure;
 use crate::plan::{Plan, PlannedStep};
 use crate::shape::{KeptShape, Shape};
+use crate::waits::Wait;
 
 /// A step as a run's first record has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub(crate) struct KeptStep {
     /// The topic of the event that it waits for, if that is its work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) event: Option<String>,
+    /// Whether it only sleeps, and takes no place for that: to be told of, as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) sleeps: bool,
     /// How many permits of which resources it takes: to be told of, as it is no part of what a run
     /// relies on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -50,6 +54,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         needs_any: step.needs_any.clone(),
         signal: step.signal().map(str::to_owned),
         event: step.topic().map(str::to_owned),
+        sleeps: matches!(step.wait, Some(Wait::Sleep(_))),
         resources: step.resources.clone(),
         optional: step.optional,
         shape: step.shape.as_ref().map(Shape::kept),

@@ -200,4 +200,4 @@ pub use spec::{
 };
 pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};
-pub use view::{Progress, RunState, RunView, StepPhase, StepView, Why};
+pub use view::{Holder, Holders, Progress, RunState, RunView, StepPhase, StepView, Why};

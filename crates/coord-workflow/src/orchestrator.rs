@@ -17,7 +17,7 @@ use crate::limits::{Limits, RunLimits};
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output};
 use crate::run::{self, Beginning, End, Settings, Shared, Told};
-use crate::{Command, Outcome, Parent, RunId, RunJournal, RunView, Workflow, WorkflowError};
+use crate::{Command, Outcome, Parent, RunId, RunJournal, RunView, Why, Workflow, WorkflowError};
 
 /// How long a step that watches its token has to come to an end once it is cancelled.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -247,15 +247,8 @@ impl WorkflowOrchestrator {
 
     /// How many runs are going on.
     pub fn active_runs(&self) -> usize {
-        let runs = self
-            .settings
-            .runs
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        runs.iter()
-            .filter_map(Weak::upgrade)
-            .filter(|run| !run.is_over())
-            .count()
+        let runs = self.settings.runs();
+        runs.iter().filter(|run| !run.is_over()).count()
     }
 
     /// Cancels every run, waits until they have ended and been undone, at most for `deadline`,
@@ -275,6 +268,12 @@ impl WorkflowOrchestrator {
 }
 
 impl Settings {
+    /// The runs that go on, and some that have just ended.
+    pub(crate) fn runs(&self) -> Vec<Arc<Shared>> {
+        let runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.iter().filter_map(Weak::upgrade).collect()
+    }
+
     /// Starts a run in memory.
     pub(crate) fn start(
         self: &Arc<Self>,
@@ -468,6 +467,40 @@ impl Run {
             return Some(outcome.view());
         }
         Some(self.shared.upgrade()?.view())
+    }
+
+    /// What a step waits for, or else what it does. `None`: there is no such step, or the orchestrator has
+    /// gone without the run's having finished.
+    ///
+    /// Where the step waits for permits or for a place, it names the steps that have them, those of the
+    /// other runs of the orchestrator among them: the first eight, and how many more.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use coord_bus::LocalBus;
+    /// use coord_workflow::{StepError, Workflow, WorkflowOrchestrator};
+    ///
+    /// let orchestrator = WorkflowOrchestrator::builder(&LocalBus::new()).resource("gpu", 1).build()?;
+    /// let mut workflow = Workflow::builder("train");
+    /// for step in ["one", "two"] {
+    ///     let step = workflow.step(step).resource("gpu", 1);
+    ///     step.run(|| std::future::pending::<Result<(), StepError>>());
+    /// }
+    /// let run = orchestrator.start_workflow(&workflow.build()?, ())?;
+    /// tokio::task::yield_now().await;
+    /// let why = run.why("two").unwrap().to_string();
+    /// assert_eq!(why, "it is ready, and waits for permits of `gpu`, which `one` has");
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn why(&self, step: &str) -> Option<Why> {
+        let view = self.view()?;
+        let why = view.why(step);
+        match (self.shared.upgrade(), &why) {
+            (Some(shared), Some(Why::Permits { .. } | Why::Place { .. })) => {
+                shared.why_limited(&view, step)
+            }
+            _ => why,
+        }
     }
 
     pub(crate) fn goes_on(&self) -> bool {

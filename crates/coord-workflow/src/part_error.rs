@@ -94,16 +94,22 @@ pub enum PartError {
 }
 
 impl PartError {
-    /// As the failure of an attempt: another could not help where it cannot help one of the items.
+    /// As the failure of an attempt: another could not help where it cannot help one of the items, and
+    /// comes when the last of them may be tried again, where they say when.
     pub(crate) fn items_failed(
         mut failed: Vec<(usize, StepError)>,
         of: usize,
     ) -> Option<StepError> {
         let is_permanent = failed.iter().any(|(_, error)| error.is_permanent());
+        let wait = failed.iter().filter_map(|(_, error)| error.retry_delay());
+        let wait = wait.max();
         let source = failed.first()?.1.clone().into_cause();
         failed.sort_by_key(|(item, _)| *item);
         let failed = failed.into_iter().map(|(item, _)| item).collect();
-        let error = StepError::from(Self::ItemsFailed { failed, of, source });
+        let mut error = StepError::from(Self::ItemsFailed { failed, of, source });
+        if let Some(wait) = wait {
+            error = error.retry_after(wait);
+        }
         Some(match is_permanent {
             true => error.permanent(),
             false => error,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::child::Child;
 use crate::context::Start;
 use crate::durable::{Codec, Decode, decode};
 use crate::hook::Hook;
+use crate::part_error::PartError;
 use crate::shape::Shape;
 use crate::waits::{Listen, Wait};
 use crate::{Durable, OnExhausted, OnFailure, Retry, StepError, Volatile};
@@ -33,6 +35,9 @@ pub(crate) type Action = Box<dyn Fn(&Start<'_>) -> Option<StepFuture<Output>> + 
 pub(crate) type When = Box<dyn Fn(&Start<'_>) -> Option<StepFuture<bool>> + Send + Sync>;
 /// What undoes a step, given its output.
 pub(crate) type UndoAction = Box<dyn Fn(&Start<'_>, Output) -> StepFuture<()> + Send + Sync>;
+
+/// Whether an error is worth another attempt.
+pub(crate) type RetryIf = Box<dyn Fn(&StepError) -> bool + Send + Sync>;
 
 /// The outputs of one run so far, by step, and the run's own input.
 pub(crate) struct Slots {
@@ -59,6 +64,9 @@ pub(crate) struct PlannedStep {
     /// the step.
     pub(crate) undo_timeout: Option<Duration>,
     pub(crate) retry: Retry,
+    /// After which errors there is another attempt: where nothing is said, after all that are not
+    /// permanent.
+    pub(crate) retry_if: Option<RetryIf>,
     pub(crate) timeout: Duration,
     /// For how long an attempt may give no sign of life.
     pub(crate) heartbeat_timeout: Option<Duration>,
@@ -100,6 +108,7 @@ impl PlannedStep {
             undo_retry: Retry::OF_COMPENSATION,
             undo_timeout: None,
             retry: Retry::none(),
+            retry_if: None,
             timeout: DEFAULT_STEP_TIMEOUT,
             heartbeat_timeout: None,
             on_exhausted: OnExhausted::Fail,
@@ -147,6 +156,24 @@ impl PlannedStep {
     /// The topic of the event that it waits for, if that is its work.
     pub(crate) fn topic(&self) -> Option<&str> {
         self.wait.as_ref()?.topic()
+    }
+
+    /// The error of an attempt, or of an item: permanent, where the step does not want another after it.
+    /// What items failed with has been asked of each.
+    pub(crate) fn judged(&self, error: StepError) -> StepError {
+        let Some(retry_if) = &self.retry_if else {
+            return error;
+        };
+        let is_of_items = matches!(error.downcast_ref(), Some(PartError::ItemsFailed { .. }));
+        if error.is_permanent() || is_of_items {
+            return error;
+        }
+        // It is somebody's code, and what it left half done is its own.
+        match catch_unwind(AssertUnwindSafe(|| retry_if(&error))) {
+            Ok(true) => error,
+            Ok(false) => error.permanent(),
+            Err(panic) => StepError::panicked(&*panic).permanent(),
+        }
     }
 
     /// Whether there is another attempt after so many, the last of which failed with this.

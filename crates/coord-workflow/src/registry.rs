@@ -207,6 +207,8 @@ impl Registry {
                 undo_timeout: step.undo.as_ref().and_then(|undo| undo.timeout),
                 undo: step.undo.map(|call| undo(bind(call.into()))),
                 retry: step.retry.unwrap_or(Retry::none()),
+                // A handler says of its error whether it is permanent.
+                retry_if: None,
                 timeout: step.timeout.unwrap_or(match only_waits {
                     true => Duration::MAX,
                     false => DEFAULT_STEP_TIMEOUT,

@@ -6,10 +6,13 @@ use std::time::Duration;
 use coord_bus::Backoff;
 use serde::{Deserialize, Serialize};
 
+use crate::StepError;
+
 /// How often a failing step is tried, and the wait between one attempt and the next.
 ///
 /// The default is 3 attempts, 500 ms after the first failure and twice as long after each further
-/// one, at most 60 s.
+/// one, at most 60 s. An error that says how long to wait
+/// ([`StepError::retry_after`](coord_bus::Failure::retry_after)) is waited for exactly so long instead.
 ///
 /// ```
 /// use std::time::Duration;
@@ -100,6 +103,12 @@ impl Retry {
             backoff,
         }
         .max_attempts(Self::DEFAULT_MAX_ATTEMPTS)
+    }
+
+    /// The wait after an attempt that failed: as long as the error says, or else the backoff's.
+    pub(crate) fn wait_after(&self, attempt: u32, error: &StepError) -> Duration {
+        let said = error.retry_delay();
+        said.unwrap_or_else(|| self.backoff.delay(attempt))
     }
 
     /// With another number of attempts, the first one included; 0 counts as 1.

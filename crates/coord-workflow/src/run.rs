@@ -13,6 +13,7 @@ mod recorder;
 mod rounds;
 mod skips;
 mod backoffs;
+mod why;
 mod work;
 
 use std::cell::OnceCell;

@@ -19,7 +19,10 @@ use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
-use crate::{Command, RecordFault, RunId, RunState, RunView, WorkflowError};
+use crate::{Command, RecordFault, RunId, RunState, RunView, Why, WorkflowError};
+
+/// How many of the runs that have not finished are looked at for who has what a step waits for.
+const LOOKED_AT_MAX: usize = 1_000;
 
 /// A journal of runs: the log that their records are in, and the leases by which those who drive
 /// them know of each other. Cheap to clone.
@@ -114,6 +117,51 @@ impl RunJournal {
                 return Ok(view);
             }
         }
+    }
+
+    /// What a step of a run waits for, or else what it does, as far as the records of runs have it.
+    /// `None`: there is no such step.
+    ///
+    /// What steps have of an orchestrator's resources is told of the runs that the same one drives, among
+    /// the newest 1,000 that have not finished. A step that has what it takes and has not begun, and one
+    /// in a run that is not durable, is in no record: [`Run::why`](crate::Run::why) knows of those.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NoSuchRun`], `Record` (of this run: one of others that cannot be followed is left
+    /// out), `Journal` or `Lease`.
+    pub async fn why(&self, run: &RunId, step: &str) -> Result<Option<Why>, WorkflowError> {
+        let view = self.view(run).await?;
+        let why = view.why(step);
+        let (Some(step), Some(Why::Permits { .. } | Why::Place { .. })) = (view.step(step), &why)
+        else {
+            return Ok(why);
+        };
+        let others = self.driven_with(run).await?;
+        let all = others.iter().flat_map(RunView::holding);
+        let all = view.holding().chain(all);
+        Ok(Some(match why {
+            Some(Why::Permits { .. }) => view.permits(step, all),
+            // Where no step of the run has a place, all share them with other runs.
+            Some(Why::Place { ref held_by }) if held_by.is_empty() => view.place(all),
+            why => return Ok(why),
+        }))
+    }
+
+    /// The other runs that are driven by who drives this one.
+    async fn driven_with(&self, run: &RunId) -> Result<Vec<RunView>, WorkflowError> {
+        let owner = self.read(run).await?.1.owner;
+        let unfinished = RunQuery::newest().unfinished().limit(LOOKED_AT_MAX);
+        let mut found = Vec::new();
+        for other in self.runs(&unfinished).await? {
+            let Ok((plan, kept)) = self.read(&other).await else {
+                continue;
+            };
+            if other != *run && kept.owner == owner && !kept.course.is_finished() {
+                found.push(self.view_of(&other, &plan, &kept).await?.0);
+            }
+        }
+        Ok(found)
     }
 
     /// A run as it is now, and then what happens in it, wherever it is driven.
@@ -283,7 +331,10 @@ fn plan_of(started: &Started) -> Plan {
 fn wait_of(step: &KeptStep) -> Option<Wait> {
     let signal = step.signal.as_deref().map(|name| Wait::Signal(name.into()));
     let event = step.event.as_deref();
-    signal.or_else(|| event.map(|topic| Wait::Event(topic.into())))
+    let sleep = step.sleeps.then_some(Wait::Sleep(Duration::ZERO));
+    signal
+        .or_else(|| event.map(|topic| Wait::Event(topic.into())))
+        .or(sleep)
 }
 
 /// The run that a stream is of, if it is of one.

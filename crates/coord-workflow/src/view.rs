@@ -1,6 +1,7 @@
 //! What is to be seen of a run: where it is, where each step is, and what that waits for.
 
 mod progress;
+mod why;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,6 +16,8 @@ use crate::course::{Course, Phase};
 use crate::plan::Plan;
 use crate::{Parent, RunId, Status, WorkflowError};
 pub use progress::Progress;
+pub(crate) use why::Holding;
+pub use why::{Holder, Holders, Why};
 
 /// A run, as it was when it was looked at.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -88,6 +91,9 @@ pub struct StepView {
     /// How many permits of which resources it takes.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<String, u32>,
+    /// Whether it takes one of the places that steps run in, as one that only waits does not.
+    #[serde(skip)]
+    pub(crate) takes_place: bool,
     /// Whether it may fail without harm.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
@@ -170,106 +176,6 @@ impl fmt::Display for StepPhase {
     }
 }
 
-/// Why a step is where it is, in words: see [`RunView::why`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Why {
-    /// The run is not driven: nothing happens in it until it is resumed.
-    Interrupted,
-    /// The run is paused, and the step could begin.
-    Paused,
-    /// These steps, which it needs, have not ended.
-    Needs(Vec<String>),
-    /// It needs one of these steps to complete.
-    NeedsAny(Vec<String>),
-    /// It does not begin: these steps, which it needs, have failed, or do not begin for that reason.
-    Blocked(Vec<String>),
-    /// It waits for this signal.
-    Signal(String),
-    /// It waits for an event of this topic.
-    Event(String),
-    /// It could begin, and waits for permits of these resources.
-    Permits {
-        /// The resources.
-        resources: Vec<String>,
-        /// The steps of the run that have permits of them. With none, other runs have them, or it
-        /// waits for a place.
-        held_by: Vec<String>,
-    },
-    /// It could begin, and waits for one of the places that steps of the run share.
-    Place,
-    /// It runs.
-    Running,
-    /// It waits for this run of another workflow, which is its work.
-    Child(RunId),
-    /// It runs, and some of its work is done.
-    Progress(Progress),
-    /// It tries again at this time, counted from the beginning of the run.
-    Retry {
-        /// When.
-        at: Duration,
-    },
-    /// Every attempt at it has failed, the last with this error: the run is to be continued, and then
-    /// it has all its attempts again; or cancelled.
-    Exhausted {
-        /// Why.
-        error: String,
-    },
-    /// It has ended.
-    Over(StepPhase),
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Interrupted => {
-                formatter.write_str("nobody drives the run: it goes on when it is resumed")
-            }
-            Self::Paused => {
-                formatter.write_str("the run is paused: it goes on when it is continued")
-            }
-            Self::Needs(steps) => write!(formatter, "it waits for `{}`", steps.join("`, `")),
-            Self::NeedsAny(steps) => {
-                write!(formatter, "it waits for one of `{}`", steps.join("`, `"))
-            }
-            Self::Blocked(steps) => write!(
-                formatter,
-                "it does not begin, because of `{}`: once everything else has ended, the run has failed",
-                steps.join("`, `")
-            ),
-            Self::Signal(name) => write!(formatter, "it waits for the signal `{name}`"),
-            Self::Event(topic) => write!(formatter, "it waits for an event of the topic `{topic}`"),
-            Self::Permits { resources, held_by } => {
-                let resources = resources.join("`, `");
-                write!(
-                    formatter,
-                    "it is ready, and waits for permits of `{resources}`"
-                )?;
-                match held_by.is_empty() {
-                    true => formatter.write_str(", which other runs have, or for a place"),
-                    false => write!(formatter, ", which `{}` has", held_by.join("`, `")),
-                }
-            }
-            Self::Place => formatter.write_str(
-                "it is ready, and waits for a place: as many steps as may run are running",
-            ),
-            Self::Running => formatter.write_str("it is running"),
-            Self::Child(run) => write!(formatter, "it waits for run `{run}`, which is its work"),
-            Self::Progress(progress) => write!(formatter, "it is running: {progress}"),
-            Self::Retry { at } => write!(
-                formatter,
-                "its last attempt failed, and the next is made {at:.1?} after the run began"
-            ),
-            Self::Exhausted { error } => write!(
-                formatter,
-                "the run is paused for it, as every attempt has failed: {error}; it is tried anew when \
-                 the run is continued"
-            ),
-            Self::Over(phase) => write!(formatter, "it is over: {phase}"),
-        }
-    }
-}
-
 impl RunView {
     /// The step of this id.
     pub fn step(&self, id: &str) -> Option<&StepView> {
@@ -292,71 +198,6 @@ impl RunView {
     pub fn exhausted(&self) -> impl Iterator<Item = &StepView> {
         let steps = self.steps.iter();
         steps.filter(|step| step.phase == StepPhase::Exhausted)
-    }
-
-    /// What a step waits for, or else what it does. `None`: there is no such step.
-    pub fn why(&self, id: &str) -> Option<Why> {
-        let step = self.step(id)?;
-        let left = |needs: &[usize]| -> Vec<String> {
-            let steps = needs.iter().map(|need| &self.steps[*need]);
-            let left = steps.filter(|need| !need.phase.is_over());
-            left.map(|need| need.id.clone()).collect()
-        };
-        let (needs, any) = (left(&step.needs), left(&step.needs_any));
-        let mut among = step.needs_any.iter().map(|need| self.steps[*need].phase);
-        let has_any = any.is_empty() || among.any(|phase| phase == StepPhase::Completed);
-        Some(match step.phase {
-            phase if phase.is_over() => Why::Over(phase),
-            StepPhase::Exhausted => Why::Exhausted {
-                error: step.error.clone().unwrap_or_default(),
-            },
-            _ if self.state == RunState::Interrupted => Why::Interrupted,
-            StepPhase::Waiting if step.is_blocked => Why::Blocked(self.blocking(step)),
-            StepPhase::Waiting if !needs.is_empty() => Why::Needs(needs),
-            StepPhase::Waiting if !has_any => Why::NeedsAny(any),
-            StepPhase::Waiting if self.begins_none => Why::Paused,
-            StepPhase::Waiting if !step.resources.is_empty() => self.permits(step),
-            StepPhase::Waiting => Why::Place,
-            StepPhase::Retrying => Why::Retry {
-                at: step.ended.unwrap_or_default(),
-            },
-            _ => match (&step.signal, &step.event, &step.child) {
-                (Some(signal), ..) => Why::Signal(signal.clone()),
-                (None, Some(topic), _) => Why::Event(topic.clone()),
-                (None, None, Some(run)) => Why::Child(run.clone()),
-                (None, None, None) => step.progress.map_or(Why::Running, Why::Progress),
-            },
-        })
-    }
-
-    /// The resources that a step waits for, and who has them.
-    fn permits(&self, step: &StepView) -> Why {
-        // One that tries again has what it takes, from its first attempt to the end of its last.
-        let has =
-            |other: &&StepView| matches!(other.phase, StepPhase::Running | StepPhase::Retrying);
-        let shares = |other: &StepView| {
-            let mut names = other.resources.keys();
-            names.any(|name| step.resources.contains_key(name))
-        };
-        let holders: Vec<_> = self
-            .steps
-            .iter()
-            .filter(has)
-            .filter(|other| shares(other))
-            .collect();
-        let is_held = |name: &&String| {
-            holders
-                .iter()
-                .any(|other| other.resources.contains_key(*name))
-        };
-        let names = || step.resources.keys();
-        Why::Permits {
-            resources: match holders.is_empty() {
-                true => names().cloned().collect(),
-                false => names().filter(is_held).cloned().collect(),
-            },
-            held_by: holders.iter().map(|other| other.id.clone()).collect(),
-        }
     }
 
     /// The steps that a step needs, and because of which it does not begin.
@@ -382,6 +223,7 @@ impl RunView {
                 needs: step.needs.clone(),
                 needs_any: step.needs_any.clone(),
                 resources: step.resources.clone(),
+                takes_place: step.takes_place(),
                 optional: step.optional,
                 phase,
                 attempts: record.attempts,

@@ -154,7 +154,7 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
         let view = runs.view(&run).await?;
         let step = step_of(&view, &args.step)?;
         let mut out = screen::out(args.of.of.color.into());
-        let why = view.why(&step.id);
+        let why = runs.why(&run, &step.id).await?;
         if let Some(why) = &why {
             writeln!(out, "{}: {}", step.id, printable(&why.to_string()))?;
         }

@@ -2,6 +2,7 @@
 
 mod all;
 mod disk;
+mod left;
 mod reported;
 mod told;
 

@@ -142,6 +142,11 @@ impl<E: Event, K: Keeps<E>> FlowSource<E, K> {
     }
 
     /// Waits for what this makes of each event: see [`FlowStages::enrich`].
+    ///
+    /// # Panics
+    ///
+    /// If `concurrency` is zero.
+    #[track_caller]
     pub fn enrich<U, X, F, Fut>(
         self,
         concurrency: usize,

@@ -132,6 +132,46 @@ impl<E, K, M> Source<E, K, M> {
     }
 }
 
+impl<E: Event> Open<E> {
+    /// Tells of what came last and cannot be decoded, and takes it.
+    #[inline]
+    fn tell_undecodable(&self, way: &Way) {
+        let undecodable = self.subscriber.as_ref().and_then(Subscriber::undecodable);
+        if let Some((events, last)) = undecodable
+            && last > self.control.taken()
+        {
+            // Some of these may be retained ones, or have been told of already.
+            let events = events.min(last - self.control.taken());
+            way.undecodable(&self.control, events, last + 1);
+            self.control.take(last);
+        }
+    }
+
+    /// There is nothing more up to this limit, or at all.
+    #[cold]
+    fn exhaust(&mut self, limit: u64, is_closed: bool, overflow: Overflow, way: &Way) {
+        self.tell_undecodable(way);
+        if let (Overflow::DropNewest, Some(subscriber)) = (overflow, &self.subscriber) {
+            let lost = subscriber.ledger().dropped.newest;
+            match self.control.lost_last(lost, limit) {
+                0 => {}
+                lag => way.lost(&self.control, lag),
+            }
+        }
+        self.control.exhaust(limit, is_closed);
+        self.end(way);
+    }
+
+    /// It has come to this limit. Where that is for good it lets go of its subscriber, which held up
+    /// who publishes: in a loop, the flow itself.
+    #[cold]
+    fn end(&mut self, way: &Way) {
+        if way.course.is_over() && self.control.is_drained() {
+            self.subscriber = None;
+        }
+    }
+}
+
 /// What was taken and not counted yet. It is, when this goes, by a panic too: once for many events
 /// that are filtered out.
 struct Tally<'a> {
@@ -186,6 +226,8 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
                 }
                 // Nor has it gone on since.
                 if control.limit() == limit {
+                    drop(tally);
+                    open.end(way);
                     return Poll::Ready(Pulled::End);
                 }
                 continue;
@@ -194,16 +236,21 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
                 Poll::Ready(Some(received)) => received,
                 Poll::Ready(None) => {
                     drop(tally);
-                    control.exhaust(limit, true);
+                    open.exhaust(limit, true, self.overflow, way);
                     return Poll::Ready(Pulled::End);
                 }
-                Poll::Pending if limit == u64::MAX => return Poll::Pending,
+                Poll::Pending if limit == u64::MAX => {
+                    drop(tally);
+                    open.tell_undecodable(way);
+                    return Poll::Pending;
+                }
                 // There is nothing, or its task has had its turn.
                 Poll::Pending => match subscriber.try_recv() {
                     Ok(received) => received,
                     Err(error) => {
                         drop(tally);
-                        control.exhaust(limit, error == TryReceiveError::Closed);
+                        let is_closed = error == TryReceiveError::Closed;
+                        open.exhaust(limit, is_closed, self.overflow, way);
                         return Poll::Ready(Pulled::End);
                     }
                 },
@@ -215,11 +262,15 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
                 if control.is_retained(sequence) {
                     continue;
                 }
-                // Some of these may be retained ones.
+                // Some of these may be retained ones, or have been told of already.
                 let before = sequence.saturating_sub(tally.taken + 1);
-                let missing = (received.lag(), received.undecodable().min(before));
-                if missing != (0, 0) {
-                    way.missed(missing.0, missing.1, &received.meta().id());
+                match received.lag().min(before) {
+                    0 => {}
+                    lag => way.lost(control, lag),
+                }
+                match received.undecodable().min(before) {
+                    0 => {}
+                    events => way.undecodable(control, events, sequence),
                 }
             }
             tally.received += 1;
@@ -290,7 +341,11 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> AnySource for Source<E, K, M> {
         let name = self.topic.name();
         let mut handed = opening.handed.iter();
         let (control, subscriber) = match handed.position(|control| control.topic() == name) {
-            Some(place) => (opening.handed.remove(place), None),
+            Some(place) => {
+                // Of the same name: whether it is of the same type, the bus knows.
+                opening.bus.publisher(&self.topic)?;
+                (opening.handed.remove(place), None)
+            }
             None => {
                 // Before it subscribes: what is published meanwhile is its own.
                 let control = Arc::new(SourceControl::of(name, opening.bus));

@@ -50,11 +50,18 @@ impl<S: Stage> Side<S> {
         None
     }
 
-    /// Has all wait that is still to come. Ready with what has failed instead, or when it is over.
-    fn collect(&mut self, cx: &mut Context<'_>, way: &Way) -> Poll<Option<Pulled<()>>> {
+    /// Has all wait that is still to come, or filters it out. Ready with what has failed instead, or
+    /// when it is over.
+    fn collect(
+        &mut self,
+        keeps: bool,
+        cx: &mut Context<'_>,
+        way: &Way,
+    ) -> Poll<Option<Pulled<()>>> {
         loop {
             match ready!(self.stage.poll_next(cx, way)) {
-                Pulled::Item(item, origin) => self.waiting.push_back((item, origin)),
+                Pulled::Item(item, origin) if keeps => self.waiting.push_back((item, origin)),
+                Pulled::Item(..) => add(&way.course.counts.filtered, 1),
                 Pulled::Failed(failed) => return Poll::Ready(Some(Pulled::Failed(failed))),
                 Pulled::End => return Poll::Ready(None),
             }
@@ -108,34 +115,46 @@ impl<A: Stage, B: Stage> Stage for Zip<A, B> {
     const HOLDS: bool = true;
 
     fn poll_next(&mut self, cx: &mut Context<'_>, way: &Way) -> Poll<Pulled<Self::Out>> {
-        let failed = self.left.fill(cx, way);
-        let failed = failed.or_else(|| self.right.fill(cx, way));
-        if let Some(Pulled::Failed(failed)) = failed {
-            return Poll::Ready(Pulled::Failed(failed));
-        }
         let (left, right) = (&mut self.left, &mut self.right);
-        if !left.waiting.is_empty()
-            && let Some((second, _)) = right.waiting.pop_front()
-            && let Some((first, origin)) = left.waiting.pop_front()
-        {
-            add(&way.course.counts.merged, 1);
-            return Poll::Ready(Pulled::Item((first, second), origin));
-        }
-        if !left.is_over && !right.is_over {
-            return Poll::Pending;
-        }
-        // What waits stays: the end may be called off, or another flow takes it over. Where neither
-        // can be, as one side is closed, the other is not read to its end.
-        if way.course.is_ending() {
-            let mut failed = ready!(left.collect(cx, way));
+        let mut is_for_good = false;
+        loop {
+            let failed = left.fill(cx, way).or_else(|| right.fill(cx, way));
+            if let Some(Pulled::Failed(failed)) = failed {
+                return Poll::Ready(Pulled::Failed(failed));
+            }
+            if !left.waiting.is_empty()
+                && let Some((second, _)) = right.waiting.pop_front()
+                && let Some((first, origin)) = left.waiting.pop_front()
+            {
+                add(&way.course.counts.merged, 1);
+                return Poll::Ready(Pulled::Item((first, second), origin));
+            }
+            if !left.is_over && !right.is_over {
+                return Poll::Pending;
+            }
+            // What waits stays: the end may be called off, or another flow takes it over. Where
+            // neither can be, as one side is closed, the other is not read to its end.
+            if !way.course.is_ending() {
+                return Poll::Ready(Pulled::End);
+            }
+            // An end that was that of a replacement may be none now: looked at once more, it is one
+            // for good, and what has no partner has no future.
+            if !is_for_good && way.course.is_over() {
+                is_for_good = true;
+                continue;
+            }
+            let mut failed = ready!(left.collect(!is_for_good, cx, way));
             if failed.is_none() {
-                failed = ready!(right.collect(cx, way));
+                failed = ready!(right.collect(!is_for_good, cx, way));
             }
             if let Some(Pulled::Failed(failed)) = failed {
                 return Poll::Ready(Pulled::Failed(failed));
             }
+            // Asked to stop meanwhile, both sides may have got some.
+            if left.waiting.is_empty() || right.waiting.is_empty() {
+                return Poll::Ready(Pulled::End);
+            }
         }
-        Poll::Ready(Pulled::End)
     }
 
     fn poll_progress(&mut self, cx: &mut Context<'_>, way: &Way) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use coord_bus::{BusExt, Failure, Topic, time};
-use coord_flow::{EventFlow, FlowError, FlowState, Window};
+use coord_bus::{BusError, BusExt, Failure, Overflow, Topic, time};
+use coord_flow::{EventFlow, FlowError, FlowState, OnFailure, Window};
 use proptest::prelude::*;
 
 use crate::stage::{LONG, NUMBERS, Stage, TENFOLD, idle, publish, ready, run};
@@ -192,6 +192,54 @@ async fn a_flow_that_cannot_come_to_an_end_in_time_goes_on_as_it_was() {
     for n in 1..=8 {
         assert_eq!(*sleeper.recv().await.unwrap(), n * 10);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_definition_of_another_type_of_event_takes_no_flows_place() {
+    let stage = Stage::new();
+    let flow = times(2).on_failure(OnFailure::Skip);
+    stage.choreographer.add_event_flow(flow).unwrap();
+    let mut results = stage.bus.subscribe(&TENFOLD).unwrap();
+    const OTHERWISE: Topic<String> = Topic::new("numbers").capacity(4);
+    let other = EventFlow::from(&OTHERWISE)
+        .map(|text| text.len() as u64)
+        .to(&TENFOLD)
+        .named("times")
+        .on_failure(OnFailure::Skip);
+    let replaced = stage.choreographer.replace_event_flow(other, LONG).await;
+    assert!(
+        matches!(
+            &replaced,
+            Err(FlowError::Bus(BusError::TypeConflict { .. }))
+        ),
+        "{replaced:?}"
+    );
+    publish(&stage.publisher(), [7]).await;
+    idle().await;
+    assert_eq!(ready(&mut results), [14]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_that_a_full_source_drops_are_lost_also_where_nothing_comes_after_them() {
+    let stage = Stage::new();
+    let flow = EventFlow::from(&NUMBERS)
+        .overflow(Overflow::DropNewest)
+        .map(|n| n * 10)
+        .to(&TENFOLD)
+        .named("times");
+    stage.choreographer.add_event_flow(flow).unwrap();
+    let mut results = stage.bus.subscribe(&TENFOLD).unwrap();
+    stage.choreographer.pause_event_flow("times").unwrap();
+    publish(&stage.publisher(), 0..10).await;
+    let report = stage.choreographer.remove_event_flow("times", LONG).await;
+    let report = report.unwrap();
+    let came = ready(&mut results).len() as u64;
+    assert!(came < 10, "{came}");
+    assert_eq!(
+        (report.stats.published, report.stats.lost),
+        (came, 10 - came)
+    );
+    assert_eq!((report.state, report.left), (FlowState::Drained, 0));
 }
 
 #[tokio::test(start_paused = true)]

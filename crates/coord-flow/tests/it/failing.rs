@@ -177,12 +177,48 @@ async fn an_event_that_cannot_be_decoded_has_failed() {
     assert_eq!((stats.received, stats.published, stats.failed), (3, 1, 2));
     assert_eq!(ready(&mut copies), [Picky(4)]);
     idle().await;
-    let error = only(&mut errors);
-    assert_eq!(
-        (&*error.source, &*error.kind),
-        ("flow/picky → pickier", "undecodable")
-    );
-    assert_eq!(error.message, "2 events before picky#3 cannot be decoded");
+    for sequence in [2, 3] {
+        let error = errors.try_recv().unwrap();
+        assert_eq!(
+            (&*error.source, &*error.kind),
+            ("flow/picky → pickier", "undecodable")
+        );
+        let told = format!("an event before picky#{sequence} cannot be decoded");
+        assert_eq!(error.message, told);
+    }
+    assert!(errors.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_can_be_decoded_it_is_told_without_an_event_that_can() {
+    let bus = Arc::new(ByteBus::new());
+    let choreographer = EventChoreographer::new(bus.clone()).unwrap();
+    choreographer
+        .add_event_flow(EventFlow::from(&PICKY).to(&PICKIER))
+        .unwrap();
+    let mut errors = bus.subscribe(&ERROR_DETECTED).unwrap();
+    let publisher = bus.publisher(&PICKY).unwrap();
+    for number in [1, 3] {
+        publisher.publish(Picky(number)).await.unwrap();
+        idle().await;
+    }
+    let flow = &choreographer.event_flows()[0];
+    assert_eq!((flow.stats.received, flow.stats.failed), (2, 2));
+    assert_eq!((flow.left, flow.stats.lost), (0, 0));
+    for sequence in [2, 3] {
+        let error = errors.try_recv().unwrap();
+        let told = format!("an event before picky#{sequence} cannot be decoded");
+        assert_eq!(error.message, told);
+    }
+    // What comes then tells of no more than came since.
+    for number in [5, 7, 8] {
+        publisher.publish(Picky(number)).await.unwrap();
+    }
+    let report = choreographer.shutdown(LONG).await;
+    let stats = report.flows[0].stats;
+    assert_eq!((stats.received, stats.published, stats.failed), (5, 1, 4));
+    assert_eq!(report.flows[0].left, 0);
+    assert!(stats.is_balanced(), "{stats:?}");
 }
 
 #[tokio::test(start_paused = true)]

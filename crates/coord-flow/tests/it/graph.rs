@@ -31,7 +31,7 @@ async fn a_flow_that_feeds_itself_is_refused() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "flow `a → a` was not added: it would close the loop a → a, and feed itself for ever, or \
+        "flow `a → a` was refused: it would close the loop a → a, and feed itself for ever, or \
          wait for itself once that is full; end the loop at one of these topics, or let the flow `allow_loop`"
     );
     assert!(stage.choreographer.event_flows().is_empty());

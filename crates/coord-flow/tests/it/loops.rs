@@ -92,6 +92,58 @@ async fn a_ring_that_is_full_everywhere_goes_on() {
     assert!(report.is_complete(), "{report}");
 }
 
+/// A loop in which each event becomes two, twelve times, in the middle of that: it is full, and
+/// nobody else makes room.
+async fn amid_a_full_loop() -> Stage {
+    let stage = Stage::new();
+    stage.choreographer.add_event_flow(doubling()).unwrap();
+    publish(&stage.bus.publisher(&RING).unwrap(), [0]).await;
+    while stage.flow().stats.received < 300 {
+        tokio::task::yield_now().await;
+    }
+    assert!(stage.flow().stats.held > 1);
+    stage
+}
+
+fn doubling() -> EventFlow {
+    EventFlow::from(&RING)
+        .flat_map(|n| [*n, *n])
+        .to(&RING)
+        .allow_loop(12)
+        .named("doubling")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_loop_of_which_a_replacement_is_given_up_goes_on() {
+    let stage = amid_a_full_loop().await;
+    let replacing = stage
+        .choreographer
+        .replace_event_flow(doubling(), Duration::from_secs(1));
+    let replaced = replacing.await;
+    assert!(
+        matches!(replaced, Err(FlowError::NotReplaced { .. })),
+        "{replaced:?}"
+    );
+    idle().await;
+    let flow = stage.flow();
+    // All that was in it has come round as often as it may.
+    assert_eq!((flow.left, flow.stats.held), (0, 0), "{:?}", flow.stats);
+    assert!(flow.stats.failed > 0 && flow.stats.dead == flow.stats.failed);
+    stage.choreographer.pause_event_flow("doubling").unwrap();
+    let replacing = stage.choreographer.replace_event_flow(doubling(), LONG);
+    replacing.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_loop_is_cut_where_it_is_stopped() {
+    let stage = amid_a_full_loop().await;
+    let report = stage.choreographer.shutdown(Duration::from_secs(1)).await;
+    assert!(report.is_complete(), "{report}");
+    let flow = &report.flows[0];
+    assert_eq!((flow.state, flow.left), (FlowState::Drained, 0));
+    assert!(flow.stats.is_balanced(), "{:?}", flow.stats);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_loop_holds_so_much_and_fails_what_is_more() {
     let stage = Stage::new();

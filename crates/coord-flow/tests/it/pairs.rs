@@ -1,9 +1,13 @@
 //! What waits for its partner when its flow is replaced is neither lost nor doubled.
 
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use coord_bus::{BusExt, Failure, Publisher, Topic, time};
-use coord_flow::{EventFlow, FlowState, FlowStats};
+use coord_flow::{EventFlow, FlowError, FlowState, FlowStats};
 use proptest::prelude::*;
 
 use crate::stage::{LONG, Stage, idle, ready, run};
@@ -148,6 +152,79 @@ async fn once_a_side_is_closed_it_filters_out_what_the_other_has_under_way() {
     assert!(stats.is_balanced(), "{stats:?}");
     assert!(stats.received > 1, "none is under way: {stats:?}");
     assert_eq!((stats.filtered, stats.held), (stats.received, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_in_the_middle_of_a_change_a_flow_pairs_all_there_is() {
+    const ELSEWHERE: Topic<u64> = Topic::new("elsewhere");
+    let stage = Arc::new(Stage::new());
+    let mut pairs_read = stage.bus.subscribe(&PAIRS).unwrap();
+    let (choreographer, is_asked) = (Arc::downgrade(&stage), AtomicBool::new(false));
+    let pairs = EventFlow::from(&LEFT)
+        .cloned()
+        .zip(EventFlow::from(&RIGHT).map(move |n| {
+            // The left side has come to its end by now, as the flow is to be replaced.
+            if !is_asked.swap(true, Ordering::Relaxed) {
+                let stage = choreographer.upgrade().unwrap();
+                let removing = stage.choreographer.remove_event_flow("pairs", LONG);
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(pin!(removing).poll(&mut cx).is_pending());
+            }
+            *n
+        }))
+        .to(&PAIRS)
+        .named("pairs");
+    stage.choreographer.add_event_flow(pairs).unwrap();
+    for topic in [&LEFT, &RIGHT] {
+        let publisher = stage.bus.publisher(topic).unwrap();
+        for number in 0..3 {
+            publisher.try_publish(number).unwrap();
+        }
+    }
+    let other = EventFlow::from(&LEFT)
+        .cloned()
+        .zip(EventFlow::from(&ELSEWHERE).cloned())
+        .to(&PAIRS)
+        .named("pairs");
+    let replaced = stage.choreographer.replace_event_flow(other, LONG).await;
+    assert!(matches!(replaced, Err(FlowError::UnknownFlow { .. })));
+    let report = stage.choreographer.remove_event_flow("pairs", LONG).await;
+    let report = report.unwrap();
+    assert_eq!((report.state, report.left), (FlowState::Drained, 0));
+    assert_eq!((report.stats.merged, report.stats.filtered), (3, 0));
+    assert_eq!(ready(&mut pairs_read), [(0, 0), (1, 1), (2, 2)]);
+}
+
+/// An item that is counted for as long as it is there.
+struct Counted(Arc<()>);
+
+#[tokio::test(start_paused = true)]
+async fn what_will_have_no_partner_is_not_gathered_where_a_flow_stops() {
+    let stage = Stage::new();
+    let (all, most) = (Arc::new(()), Arc::new(AtomicUsize::new(0)));
+    let (items, seen) = (Arc::clone(&all), Arc::clone(&most));
+    let flow = EventFlow::from(&LEFT)
+        .cloned()
+        .zip(EventFlow::from(&RIGHT).flat_map(move |_| {
+            let (items, seen) = (Arc::clone(&items), Arc::clone(&seen));
+            (0..10_000).map(move |_| {
+                seen.fetch_max(Arc::strong_count(&items), Ordering::Relaxed);
+                Counted(Arc::clone(&items))
+            })
+        }))
+        .map(|(left, counted)| (left, Arc::strong_count(&counted.0) as u64))
+        .to(&PAIRS)
+        .named("pairs");
+    stage.choreographer.add_event_flow(flow).unwrap();
+    let right = stage.bus.publisher(&RIGHT).unwrap();
+    right.publish(1).await.unwrap();
+    idle().await;
+    let report = stage.choreographer.remove_event_flow("pairs", LONG).await;
+    let report = report.unwrap();
+    assert_eq!((report.state, report.left), (FlowState::Drained, 0));
+    assert_eq!(report.stats.filtered, 10_000);
+    let most = most.load(Ordering::Relaxed);
+    assert!(most < 100, "{most} items at once");
 }
 
 #[derive(Debug, Clone)]

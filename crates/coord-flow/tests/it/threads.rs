@@ -214,3 +214,40 @@ async fn windows_lose_and_double_nothing_whatever_is_asked_of_their_flow() {
     });
     assert_both_sides(&read.await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_takes_a_replacement_away_leaves_nothing_behind() {
+    const PAIRS: u64 = 32;
+    let pairs = || {
+        EventFlow::from(&LEFT)
+            .cloned()
+            .zip(EventFlow::from(&RIGHT).cloned())
+            .map(|(left, right)| if left == right { left } else { u64::MAX })
+            .to(&OUT)
+            .named("watched")
+    };
+    for _ in 0..500 {
+        let stage = Arc::new(Stage::new());
+        let mut reader = stage.bus.subscribe(&OUT).unwrap();
+        stage.choreographer.add_event_flow(pairs()).unwrap();
+        for topic in [&LEFT, &RIGHT] {
+            publish(&stage.bus.publisher(topic).unwrap(), 0..PAIRS).await;
+        }
+        let replacing = tokio::spawn({
+            let stage = Arc::clone(&stage);
+            async move {
+                let _ = stage.choreographer.replace_event_flow(pairs(), LONG).await;
+            }
+        });
+        let report = stage.choreographer.remove_event_flow("watched", LONG).await;
+        let report = report.unwrap();
+        replacing.await.unwrap();
+        assert_eq!((report.state, report.left), (FlowState::Drained, 0));
+        assert!(report.stats.is_balanced(), "{:?}", report.stats);
+        let mut read = 0..;
+        while let Ok(pair) = reader.try_recv() {
+            assert_eq!(Some(*pair), read.next());
+        }
+        assert_eq!(read.start, PAIRS, "{:?}", report.stats);
+    }
+}

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time::{self, Instant};
-use coord_bus::vocabulary::{OutputStream, PROCESS_OUTPUT, ProcessOutput};
-use coord_bus::{Bus, BusExt, LocalBus, Publisher, TaskScope, Topic};
+use coord_bus::vocabulary::{ERROR_DETECTED, OutputStream, PROCESS_OUTPUT, ProcessOutput};
+use coord_bus::{Bus, BusExt, ByteBus, Envelope, LocalBus, Publisher, TaskScope, Timestamp, Topic};
 use coord_optimize::{Batches, EventStreamOptimizer, OptimizeError, Settings, per_second};
 use proptest::prelude::*;
+use serde::{Deserialize, Serialize, Serializer, ser};
 use tokio_stream::StreamExt;
 
 use crate::stage::{cases, gaps, ms, run};
@@ -235,6 +236,99 @@ async fn one_setting_changes_and_the_others_stay_and_can_be_read() {
     let other = Topic::<u8>::new("commands");
     let error = optimizer.settings(&other).unwrap_err();
     assert!(matches!(error, OptimizeError::EventType { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_waits_as_the_settings_say_by_then_and_not_as_one_before_did() {
+    let (_bus, optimizer, publisher) = stage();
+    let slow = Settings::new().buffer_size(2).within(ms(60_000));
+    optimizer.configure(&COMMANDS, slow).unwrap();
+    let mut batches = optimizer.subscribe(&COMMANDS).unwrap();
+    publish(&publisher, &["a", "b"]).await;
+    assert_eq!(next(&mut batches).await, ["a", "b"]);
+    optimizer.configure(&COMMANDS, Settings::new()).unwrap();
+    let begin = Instant::now();
+    publish(&publisher, &["c"]).await;
+    assert_eq!(next(&mut batches).await, ["c"]);
+    assert_eq!(begin.elapsed(), ms(0));
+}
+
+/// A word that may be one that cannot be sent, or not be cloned.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Word(#[serde(serialize_with = "unless_secret")] String);
+
+impl Clone for Word {
+    fn clone(&self) -> Self {
+        assert_ne!(self.0, "unique");
+        Self(self.0.clone())
+    }
+}
+
+fn unless_secret<S: Serializer>(word: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    // On its way to the first topic it has a mark more.
+    match word {
+        "secret" => Err(ser::Error::custom("not for others")),
+        word => serializer.serialize_str(word.trim_end_matches('!')),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_cannot_be_sent_is_told_and_the_next_one_goes_on() {
+    const SAID: Topic<Word> = Topic::new("said");
+    const HEARD: Topic<Word> = Topic::new("heard");
+    let bus = Arc::new(ByteBus::new());
+    let optimizer = EventStreamOptimizer::new(bus.clone());
+    let scope = TaskScope::new("optimizer");
+    optimizer.optimize_into(&SAID, &HEARD, &scope).unwrap();
+    let mut heard = bus.subscribe(&HEARD).unwrap();
+    let mut errors = bus.subscribe(&ERROR_DETECTED).unwrap();
+    let publisher = bus.publisher(&SAID).unwrap();
+    for word in ["one", "secret!", "two", "unique", "three"] {
+        publisher.publish(Word(word.to_owned())).await.unwrap();
+    }
+    for word in ["one", "two", "three"] {
+        assert_eq!(heard.recv().await.unwrap().0, word);
+    }
+    for (id, reason) in [("said#2", "not for others"), ("said#4", "it panicked")] {
+        let error = errors.recv().await.unwrap();
+        assert_eq!(
+            (&*error.source, &*error.kind),
+            ("optimize said into heard", "unpublished")
+        );
+        let message = &error.message;
+        assert!(message.starts_with(&format!("{id} did not get there: ")));
+        assert!(message.contains(reason), "{message}");
+    }
+    let report = scope.shutdown(ms(1000)).await;
+    assert_eq!((report.aborted.len(), report.panicked), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_of_an_event_goes_on_with_it() {
+    let (bus, optimizer, publisher) = stage();
+    let scope = TaskScope::new("optimizer");
+    optimizer.optimize_into(&COMMANDS, &DONE, &scope).unwrap();
+    let mut done = bus.subscribe(&DONE).unwrap();
+    let event = Envelope::new("build".to_owned())
+        .id("b-1")
+        .time(Timestamp::UNIX_EPOCH)
+        .source("keyboard")
+        .correlation_id("release-7")
+        .header("trace", "t-9");
+    publisher.publish_with(event).await.unwrap();
+    publish(&publisher, &["test"]).await;
+    let build = done.recv().await.unwrap();
+    let meta = build.meta();
+    assert_eq!(
+        (meta.causation_id(), meta.correlation_id()),
+        (Some("b-1"), Some("release-7"))
+    );
+    assert_eq!(
+        (meta.time(), meta.source()),
+        (Some(Timestamp::UNIX_EPOCH), Some("keyboard"))
+    );
+    assert_eq!((meta.header("trace"), &*meta.id()), (Some("t-9"), "done#1"));
+    assert!(done.recv().await.unwrap().meta().details().is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,8 +64,9 @@ async fn gone(_: Pid) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// The processes of a group that live.
 #[cfg(target_os = "linux")]
-fn living(group: Pid) -> Vec<Pid> {
+pub(super) fn living(group: Pid) -> Vec<Pid> {
     let member = |entry: std::fs::DirEntry| {
         let process = entry.file_name().to_str()?.parse().ok()?;
         let stat = std::fs::read(entry.path().join("stat")).ok()?;
@@ -76,7 +77,7 @@ fn living(group: Pid) -> Vec<Pid> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn living(_: Pid) -> Vec<Pid> {
+pub(super) fn living(_: Pid) -> Vec<Pid> {
     Vec::new()
 }
 

@@ -21,7 +21,7 @@ use super::simple_line;
 
 /// How long a process may take to be gone once it was killed. Most take less than a millisecond;
 /// one that the kernel cannot interrupt, such as one that waits for a dead disk, may take for ever.
-const DEATH: Duration = Duration::from_secs(1);
+pub(super) const DEATH: Duration = Duration::from_secs(1);
 
 /// A process group, led by the process that was started. Dropped, it is killed.
 ///
@@ -54,7 +54,7 @@ impl Group {
         let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let id = id.ok_or_else(|| io::Error::other("the process has no id"))?;
         let group = Self {
-            membership: Some(groups.enter(id)),
+            membership: Some(groups.enter(id, &spec.name)),
             leader,
             id,
         };

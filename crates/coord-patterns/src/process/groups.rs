@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::select;
 use tokio::sync::watch;
 
-use super::Watchdog;
+use super::{GroupLedger, Watchdog};
 
 /// The groups that live.
 ///
@@ -22,6 +22,7 @@ pub(crate) struct Groups {
     state: Mutex<State>,
     suspended: watch::Sender<bool>,
     watchdog: OnceLock<Watchdog>,
+    ledger: OnceLock<Arc<GroupLedger>>,
 }
 
 #[derive(Debug)]
@@ -43,18 +44,24 @@ impl Groups {
             }),
             suspended: watch::Sender::new(false),
             watchdog: OnceLock::new(),
+            ledger: OnceLock::new(),
         }
     }
 
     /// A group begins to live.
-    pub(super) fn enter(self: &Arc<Self>, group: Pid) -> Membership {
+    pub(super) fn enter(self: &Arc<Self>, group: Pid, process: &str) -> Membership {
+        let ledger = self.ledger.get();
+        let note = ledger.map(|ledger| ledger.enter(group, process));
+        let mut state = self.lock();
+        state.living.insert(group);
         if let Some(watchdog) = self.watchdog.get() {
-            watchdog.enter(group);
+            watchdog.enter(group, &state.living);
         }
-        self.lock().living.insert(group);
+        drop(state);
         Membership {
             groups: Arc::clone(self),
             group,
+            note,
         }
     }
 
@@ -62,6 +69,11 @@ impl Groups {
     pub(super) fn guard(&self, watchdog: Watchdog) {
         // One that comes later is dropped, and ends.
         let _ = self.watchdog.set(watchdog);
+    }
+
+    /// Where it is noted what starts from now on. The first stays.
+    pub(super) fn note_in(&self, ledger: Arc<GroupLedger>) {
+        let _ = self.ledger.set(ledger);
     }
 
     pub(super) fn suspend(&self) {
@@ -130,13 +142,20 @@ impl State {
 pub(super) struct Membership {
     groups: Arc<Groups>,
     group: Pid,
+    /// Where it is noted, if it is.
+    note: Option<u64>,
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.groups.lock().living.remove(&self.group);
+        let mut state = self.groups.lock();
+        state.living.remove(&self.group);
         if let Some(watchdog) = self.groups.watchdog.get() {
-            watchdog.leave(self.group);
+            watchdog.leave(self.group, &state.living);
+        }
+        drop(state);
+        if let (Some(ledger), Some(note)) = (self.groups.ledger.get(), self.note) {
+            ledger.leave(note);
         }
     }
 }

@@ -19,7 +19,7 @@ use super::lines::Line;
 use super::pipe::Pipe;
 use super::secrets::Masking;
 use super::watch::{Printed, Watch};
-use super::{ProcessError, ProcessSpec, Stop, Watchdog, quiet};
+use super::{GroupLedger, ProcessError, ProcessSpec, Stop, Watchdog, quiet};
 
 /// Runs processes. Cheap to clone; one serves any number of processes at once.
 #[derive(Debug, Clone)]
@@ -112,6 +112,13 @@ impl ProcessRunner {
     /// killed: what starts from now on. The first watchdog stays.
     pub fn guard(&self, watchdog: Watchdog) {
         self.groups.guard(watchdog);
+    }
+
+    /// Has it noted in a ledger which process groups live, of what starts from now on through this runner
+    /// or a clone of it: for who comes after the program, should that be killed with its watchdog. The
+    /// first ledger stays.
+    pub fn note_in(&self, ledger: Arc<GroupLedger>) {
+        self.groups.note_in(ledger);
     }
 
     /// Lets what is suspended go on, with SIGCONT.

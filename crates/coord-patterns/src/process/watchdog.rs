@@ -1,10 +1,11 @@
 //! What ends a program's processes when the program itself is killed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{ioctl_fionbio, read, retry_on_intr};
@@ -12,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::identity::begun;
 use super::pipe::CHUNK;
 
 /// A process beside the program, which kills what runs once the program is gone.
@@ -22,7 +24,12 @@ use super::pipe::CHUNK;
 /// end, through a pipe; when the pipe breaks, it sends SIGKILL to those that are left, and exits.
 ///
 /// It is a process group of its own and does not heed SIGINT, SIGTERM, SIGHUP and SIGQUIT, so what
-/// is meant for the program does not end it. Who kills both with SIGKILL gets what was asked for.
+/// is meant for the program does not end it. For the case that both are killed with SIGKILL, there is a
+/// [`GroupLedger`](super::GroupLedger).
+///
+/// What it is told waits in the pipe, which has room for some thousand processes, while it does not come
+/// to read; and it never holds up who starts processes. Where the pipe is full, it is told of all that
+/// live as soon as the next begins or ends and there is room again.
 ///
 /// ```no_run
 /// # use coord_patterns::process::{ProcessRunner, Watchdog};
@@ -35,8 +42,11 @@ use super::pipe::CHUNK;
 /// ```
 #[derive(Debug)]
 pub struct Watchdog {
-    /// Told of groups as lines: `+` or `-` and the id. Before the child: dropped, it ends that.
+    /// Told of groups as lines: `+` or `-` and the id, or `=`, that none lives but those that follow.
+    /// Before the child: dropped, it ends that.
     pipe: PipeWriter,
+    /// Whether something was not told, for the pipe was full.
+    is_behind: Mutex<bool>,
     /// Reaped by tokio.
     _child: Child,
 }
@@ -77,7 +87,11 @@ impl Watchdog {
         command.stdin(orders).stdout(held);
         command.stderr(Stdio::null()).process_group(0);
         let _child = tokio::process::Command::from(command).spawn()?;
-        Ok(Self { pipe, _child })
+        Ok(Self {
+            pipe,
+            is_behind: Mutex::new(false),
+            _child,
+        })
     }
 
     /// What a watchdog does: reads standard input until the program is gone, and then kills what it
@@ -105,22 +119,73 @@ impl Watchdog {
         Ok(())
     }
 
-    /// A group begins to live.
-    pub(super) fn enter(&self, group: Pid) {
-        self.tell('+', group);
+    /// A group begins to live; these do, then.
+    pub(super) fn enter(&self, group: Pid, living: &HashSet<Pid>) {
+        self.tell('+', group, living);
     }
 
-    /// A group has nothing left that lives, and its leader is about to be reaped.
-    pub(super) fn leave(&self, group: Pid) {
-        self.tell('-', group);
+    /// A group has nothing left that lives, and its leader is about to be reaped; these live, then.
+    pub(super) fn leave(&self, group: Pid, living: &HashSet<Pid>) {
+        self.tell('-', group, living);
     }
 
     /// Without a watchdog that listens, processes run all the same.
-    fn tell(&self, sign: char, group: Pid) {
-        // In one piece, as a pipe takes it that is written in no other way.
-        let line = format!("{sign}{}\n", group.as_raw_pid());
-        let _ = (&self.pipe).write(line.as_bytes());
+    fn tell(&self, sign: char, group: Pid, living: &HashSet<Pid>) {
+        let mut is_behind = self
+            .is_behind
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *is_behind = match *is_behind {
+            false => self.write(&order(sign, group)).is_full(),
+            true => self.tell_all(living).is_full(),
+        };
     }
+
+    /// Tells of all that live, in pieces that a pipe takes whole or not at all.
+    fn tell_all(&self, living: &HashSet<Pid>) -> Told {
+        let mut piece = "=\n".to_owned();
+        for &group in living {
+            let order = order('+', group);
+            if piece.len() + order.len() > PIECE_MAX {
+                if self.write(&piece).is_full() {
+                    return Told::Full;
+                }
+                piece.clear();
+            }
+            piece.push_str(&order);
+        }
+        self.write(&piece)
+    }
+
+    /// In one piece, as a pipe takes it that is written in no other way.
+    fn write(&self, orders: &str) -> Told {
+        match (&self.pipe).write(orders.as_bytes()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Told::Full,
+            // Nobody reads any more, and never will.
+            Ok(_) | Err(_) => Told::Done,
+        }
+    }
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Done,
+    /// The pipe has no room for it.
+    Full,
+}
+
+impl Told {
+    fn is_full(self) -> bool {
+        self == Self::Full
+    }
+}
+
+/// How much a pipe takes at once or not at all, on every system.
+const PIECE_MAX: usize = 512;
+
+fn order(sign: char, group: Pid) -> String {
+    format!("{sign}{}\n", group.as_raw_pid())
 }
 
 /// What a watchdog is told, by whoever writes to its standard input.
@@ -172,8 +237,12 @@ fn left(mut orders: impl Read) -> Vec<Pid> {
     same.map(|(group, _)| group).collect()
 }
 
-/// Notes that a group lives, without yet knowing since when, or that it does not.
+/// Notes that a group lives, without yet knowing since when, or that it does not, or that none does.
 fn obey(order: &str, living: &mut HashMap<Pid, Option<Option<String>>>) {
+    if order == "=" {
+        living.clear();
+        return;
+    }
     let id = order.get(1..).and_then(|id| id.parse().ok());
     let Some(group) = id.and_then(Pid::from_raw) else {
         return;
@@ -182,18 +251,6 @@ fn obey(order: &str, living: &mut HashMap<Pid, Option<Option<String>>>) {
         true => living.insert(group, None),
         false => living.remove(&group),
     };
-}
-
-/// When a process began, in the words of the system, where it tells: with its id, that is what
-/// makes it out.
-fn begun(process: Pid) -> Option<String> {
-    let stat = std::fs::read(format!("/proc/{}/stat", process.as_raw_pid())).ok()?;
-    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    let after_name = String::from_utf8_lossy(&stat[name_end + 1..]);
-    after_name
-        .split_ascii_whitespace()
-        .nth(19)
-        .map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -227,6 +284,55 @@ mod tests {
     }
 
     #[test]
+    fn that_none_lives_is_an_order_too() {
+        let b = Pid::from_raw(2_000_000_002).unwrap();
+        let orders = "+2000000001\n=\n+2000000002\n";
+        assert_eq!(left(orders.as_bytes()), [b]);
+    }
+
+    // Here, because from outside it would take thousands of processes.
+    #[tokio::test]
+    async fn what_it_could_not_be_told_while_it_did_not_read_it_is_told_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        // Reads nothing before there is a file `go`, and then everything.
+        command.args(["-c", "until test -e go; do sleep 0.01; done; cat > read"]);
+        command.current_dir(folder.path());
+        let watchdog = Watchdog::start(command).unwrap();
+        let pid = |id: i32| Pid::from_raw(2_000_000_000 + id).unwrap();
+        let mut living = HashSet::new();
+        // Far more than there is room for; every tenth stays, also of those that were not told.
+        for id in 1..=20_000 {
+            living.insert(pid(id));
+            watchdog.enter(pid(id), &living);
+            if id % 10 != 0 {
+                living.remove(&pid(id));
+                watchdog.leave(pid(id), &living);
+            }
+        }
+        assert!(*watchdog.is_behind.lock().unwrap());
+        std::fs::write(folder.path().join("go"), "").unwrap();
+        for id in 20_001.. {
+            living.insert(pid(id));
+            watchdog.enter(pid(id), &living);
+            if !*watchdog.is_behind.lock().unwrap() {
+                break;
+            }
+            living.remove(&pid(id));
+            watchdog.leave(pid(id), &living);
+            tokio::task::yield_now().await;
+        }
+        let Watchdog {
+            pipe, mut _child, ..
+        } = watchdog;
+        drop(pipe);
+        _child.wait().await.unwrap();
+        let read = std::fs::read(folder.path().join("read")).unwrap();
+        let left: HashSet<_> = left(&*read).into_iter().collect();
+        assert_eq!(left, living);
+    }
+
+    #[test]
     fn an_order_that_comes_in_pieces_is_one() {
         let b = Pid::from_raw(2_000_000_002).unwrap();
         let orders = "+2000000001\n+2000000002\n-2000000001\n".as_bytes();
@@ -234,15 +340,5 @@ mod tests {
             let (first, second) = orders.split_at(cut);
             assert_eq!(left(first.chain(second)), [b], "{cut}");
         }
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn when_a_process_began_tells_it_from_another_with_its_id() {
-        let this = rustix::process::getpid();
-        let began = begun(this).unwrap();
-        assert!(began.parse::<u64>().unwrap() > 0);
-        assert_eq!(begun(this), Some(began));
-        assert_eq!(begun(Pid::from_raw(2_000_000_001).unwrap()), None);
     }
 }

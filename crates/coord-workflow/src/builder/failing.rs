@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{StepBuilder, WorkflowBuilder};
 #[expect(unused_imports, reason = "for links in the documentation")]
 use crate::StepContext;
-use crate::{OnExhausted, OnFailure};
+use crate::{OnExhausted, OnFailure, StepError};
 
 impl<I, K> WorkflowBuilder<I, K> {
     /// What becomes of the rest of a run when a step fails for good that is not optional: with
@@ -32,6 +32,49 @@ impl<I, K> WorkflowBuilder<I, K> {
 }
 
 impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
+    /// Tried again, as often as [`retry`](Self::retry) says, only after errors of which this is true: by
+    /// default, after all that are not [permanent](crate::StepError::permanent). One of which it is not
+    /// is as permanent from then on, also in what is kept of a durable run.
+    ///
+    /// It is asked of errors of the step's own and of an [`AttemptError`](crate::AttemptError), such as a
+    /// timeout; of a step [for each item](Self::for_each) of a list, of each item's. Where it panics,
+    /// that is why the step failed.
+    ///
+    /// How long to wait, an error can say itself: see
+    /// [`retry_after`](coord_bus::Failure::retry_after). Such a wait is bounded by the run's timeout alone.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use coord_workflow::{Retry, StepError, Workflow};
+    /// #[derive(Debug, thiserror::Error)]
+    /// enum Answer {
+    ///     #[error("too busy")]
+    ///     Busy { retry_after: Duration },
+    ///     #[error("not found")]
+    ///     NotFound,
+    /// }
+    ///
+    /// async fn ask() -> Result<String, StepError> {
+    ///     let retry_after = Duration::from_secs(20);
+    ///     Err(StepError::from(Answer::Busy { retry_after }).retry_after(retry_after))
+    /// }
+    ///
+    /// let mut workflow = Workflow::<()>::builder("ask");
+    /// workflow
+    ///     .step("ask")
+    ///     .retry(Retry::exponential())
+    ///     .retry_if(|error| !matches!(error.downcast_ref(), Some(Answer::NotFound)))
+    ///     .run(ask);
+    /// # workflow.build().unwrap();
+    /// ```
+    pub fn retry_if(
+        mut self,
+        retry_if: impl Fn(&StepError) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.step.retry_if = Some(Box::new(retry_if));
+        self
+    }
+
     /// An attempt that gives no sign of life for so long has failed, and is retried like any other:
     /// each [`StepContext::heartbeat`] is one, and its beginning. There is no such limit by default.
     ///

@@ -222,7 +222,7 @@ impl Step<'_> {
                 Attempt::Done(Err(error)) => error,
                 Attempt::Cancelled => return self.cancelled_after(attempt).await,
             };
-            let error = Reason::from(error);
+            let error = Reason::from(planned.judged(error));
             if !planned.has_another(attempt, &error.error) {
                 let pauses =
                     planned.on_exhausted == OnExhausted::Pause && !error.error.is_permanent();
@@ -237,7 +237,7 @@ impl Step<'_> {
                 self.hook(Err(Some(&error.error)), attempt).await;
                 return self.failed(error, attempt, began).await;
             }
-            let wait = planned.retry.backoff.delay(attempt);
+            let wait = planned.retry.wait_after(attempt, &error.error);
             let retrying = || Transition::StepRetrying {
                 step: self.id(),
                 attempt,

@@ -72,7 +72,7 @@ async fn until_done(run: &Arc<Shared>, step: usize, begun: Instant) -> Result<()
         if is_last && !left().is_zero() {
             return Err(error);
         }
-        sleep(retry.backoff.delay(attempt).min(left())).await;
+        sleep(retry.wait_after(attempt, &error).min(left())).await;
     }
     Err(AttemptError::TimedOut(limit).into())
 }

@@ -74,7 +74,8 @@ impl Items {
                 Ok(output) => self.completed(item, output).await,
                 Err(error) => Err(error),
             };
-            failed.extend(done.err().map(|error| (item, error)));
+            let error = done.err().map(|error| self.judged(error));
+            failed.extend(error.map(|error| (item, error)));
             unkept += 1;
             if unkept == UNKEPT_MAX {
                 unkept = 0;
@@ -95,6 +96,10 @@ impl Items {
         let parts = queue.course.parts(self.step);
         let is_left = |item: &usize| parts.is_none_or(|parts| !parts.outputs.contains_key(item));
         (0..self.of).filter(is_left).collect()
+    }
+
+    fn judged(&self, error: StepError) -> StepError {
+        self.run.plan.steps[self.step].judged(error)
     }
 
     async fn completed(&self, part: usize, output: Output) -> Result<(), StepError> {

@@ -59,6 +59,16 @@ impl Waits {
         self.tickets.contains_key(&step) || self.given.contains(&step)
     }
 
+    /// Whether a step waits for permits.
+    pub(super) fn is_for_permits(&self, step: usize) -> bool {
+        self.tickets.contains_key(&step)
+    }
+
+    /// Whether a step has been given what it takes.
+    pub(super) fn has(&self, step: usize) -> bool {
+        self.permits.contains_key(&step) || self.begun.contains_key(&step)
+    }
+
     /// It wants nothing any more.
     pub(super) fn withdraw(&mut self, step: usize) -> Withdrawn {
         self.given.retain(|given| *given != step);

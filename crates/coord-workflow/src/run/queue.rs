@@ -246,6 +246,10 @@ impl Queue {
     /// A step has come to its end. Whether the run is stopped for it.
     pub(super) fn end(&mut self, plan: &Plan, step: usize, fact: Fact) -> bool {
         self.leaves(plan, step);
+        if let Some(task) = self.tasks.get_mut(step) {
+            // It may be tried anew, and then waits like any other.
+            *task = Task::Off;
+        }
         let was_stopped = self.course.stopped().is_some();
         if !was_stopped && let Fact::Cancelled { .. } = fact {
             if self.suspended {
@@ -320,6 +324,24 @@ impl Queue {
             matches!(phase, Phase::Waiting | Phase::Pausing | Phase::Exhausted)
         });
         waiting.map(|(step, _)| step).collect()
+    }
+
+    /// The steps that have what they take, and whether that is a place, too: those under way, and those
+    /// that have been given their permits and are about to begin.
+    pub(super) fn held(&self, plan: &Plan) -> Vec<(usize, bool)> {
+        let steps = self.course.steps().iter().enumerate();
+        let held = steps.filter_map(|(step, record)| {
+            let task = self.tasks.get(step);
+            let is_under_way = match record.phase {
+                Phase::Running => true,
+                // Its condition is asked, or it waits for its next attempt.
+                Phase::Waiting | Phase::Pausing => !matches!(task, None | Some(Task::Off)),
+                _ => return None,
+            };
+            let has = is_under_way || self.waits.has(step);
+            has.then(|| (step, is_under_way && plan.steps[step].takes_place()))
+        });
+        held.collect()
     }
 
     fn task(&mut self, step: usize) -> &mut Task {

@@ -183,6 +183,9 @@ pub(super) fn read_flows(
                 ("published", flow.stats.published),
                 ("filtered", flow.stats.filtered),
                 ("failed", flow.stats.failed),
+                ("dead", flow.stats.dead),
+                ("lost", flow.stats.lost),
+                ("retried", flow.stats.retried),
                 ("left", flow.left),
             ];
             figures.map(|(figure, value)| {

@@ -1,0 +1,94 @@
+//! What lives on where `coord` and its watchdog are killed is ended before the run goes on.
+#![cfg(target_os = "linux")]
+
+use std::path::PathBuf;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{effects, id, kill, list, on, started};
+use crate::coord::{Folder, Running, done, is_gone, pids};
+
+/// Kills the watchdog, and then `coord`.
+fn kill_both(running: Running, processes: &[Pid]) {
+    let children = format!("/proc/{0}/task/{0}/children", running.id());
+    let children = std::fs::read_to_string(children).unwrap();
+    let children = children.split_whitespace().map(|id| id.parse().unwrap());
+    let others = children.filter_map(Pid::from_raw);
+    let watchdogs: Vec<_> = others.filter(|pid| !processes.contains(pid)).collect();
+    let [watchdog] = watchdogs[..] else {
+        panic!("{watchdogs:?}");
+    };
+    kill_process(watchdog, Signal::KILL).unwrap();
+    while !is_gone(watchdog) {
+        std::thread::yield_now();
+    }
+    kill(running);
+}
+
+/// The notes of which processes run, of all runs.
+fn notes(folder: &Folder) -> Vec<PathBuf> {
+    let runs = std::fs::read_dir(folder.path().join("state/coord/output")).unwrap();
+    let files = runs.flat_map(|run| std::fs::read_dir(run.unwrap().path()).unwrap());
+    let paths = files.map(|file| file.unwrap().path());
+    let is_note = |path: &PathBuf| path.file_stem().is_some_and(|name| name == "groups");
+    paths.filter(is_note).collect()
+}
+
+/// Notes that it begins, and whether the one before still lives; then waits until there is a file `go`.
+/// What the shell says of a signal has nobody who reads it, and would end it.
+const STEP: &str = "\
+    if test -e pid && grep -q '^State:.[^ZX]' /proc/$(cat pid)/status; then echo both >> effects; fi
+    echo $$ > pid
+    trap 'echo stopped >> effects; exit 1' TERM
+    echo begun >> effects
+    echo pid=$$
+    exec 2> /dev/null
+    until test -e go; do sleep 0.01; done
+    echo done >> effects";
+
+#[test]
+fn a_step_that_lives_on_is_ended_before_it_runs_again() {
+    let file = format!("[[step]]\nid = 's'\nrun = \"\"\"\n{STEP}\n\"\"\"\n");
+    let (folder, running) = started(&file, "pid=", 1);
+    let step = pids(&running.printed)[0];
+    kill_both(running, &[step]);
+    let runs = list(&folder, "interrupted");
+    assert!(!is_gone(step));
+    assert_eq!(notes(&folder).len(), 1);
+
+    let resumed = on(&folder, ["resume", "--output", "jsonl"], "pid=", 1);
+    assert!(is_gone(step));
+    let ended = format!(
+        "process {step} of an earlier `coord` was ended with SIGTERM",
+        step = step.as_raw_pid()
+    );
+    assert!(resumed.printed.contains(&ended), "{}", resumed.printed);
+    folder.write("go", "");
+    let (status, printed) = resumed.end();
+    assert!(status.success(), "{printed}");
+    let noted = effects(&folder);
+    assert_eq!(noted, ["begun", "begun", "done", "stopped"]);
+    // With nothing that lives there is nothing to note.
+    assert!(notes(&folder).is_empty());
+    done(folder.coord(["resume", id(&runs[0])])).exits(0);
+}
+
+#[test]
+fn it_is_said_what_is_ended_and_a_service_that_lives_on_is_too() {
+    let file = "[[service]]\nid = 'db'\nrun = 'echo pid=$$; exec sleep 1000'\n\
+                [[step]]\nid = 's'\nneeds = ['db']\nrun = 'echo ran'\n";
+    let folder = Folder::new();
+    folder.write("coord.toml", file);
+    let mut running = on(&folder, ["run", "--id", "r", "--keep-services"], "ran", 1);
+    running.until("s ");
+    let db = pids(&running.printed)[0];
+    kill_both(running, &[db]);
+    assert!(!is_gone(db));
+    let mut retried = folder.coord(["retry", "r", "--from", "s"]);
+    retried.stdout(std::process::Stdio::null());
+    let retried = done(retried);
+    assert!(is_gone(db));
+    let said = format!("db: process {} lives on", db.as_raw_pid());
+    assert!(retried.err.contains(&said), "{}", retried.err);
+    retried.exits(0);
+}
