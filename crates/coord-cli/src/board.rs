@@ -271,14 +271,14 @@ impl Board {
             Transition::StepCompleted { duration, .. } => {
                 row.remark.clear();
                 row.turn(at, State::Done);
-                row.took = Some(*duration);
+                row.took = Some(row.took_in_all(*duration));
             }
             Transition::StepFailed {
                 error, duration, ..
             } => {
                 row.remark.clone_from(error);
                 row.turn(at, State::Failed);
-                row.took = Some(*duration);
+                row.took = Some(row.took_in_all(*duration));
             }
             Transition::StepExhausted { error, .. } => {
                 row.remark.clone_from(error);

@@ -25,6 +25,7 @@ use crate::definition::Definition;
 use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, item_text, param_variable};
 use crate::hands::{Hands, StoppedByHand, Wish};
 use crate::labels::Labels;
+use crate::output_folder::OutputFolder;
 use crate::process_name::{item_name, undo_name};
 use crate::signals::Interrupts;
 use crate::spoken::Spoken;
@@ -69,6 +70,8 @@ pub(crate) struct Job {
     pub(crate) hands: Hands,
     /// What items are called.
     labels: Arc<Labels>,
+    /// Where steps write what they put out, if any do.
+    pub(crate) outputs: Option<OutputFolder>,
     /// Where each unit is.
     places: HashMap<String, usize>,
     /// The services that have been ready, by their places.
@@ -195,6 +198,7 @@ impl Job {
         });
         let ids = file.units.iter().map(|unit| unit.id.clone());
         Self {
+            outputs: None,
             places: ids.zip(0..).collect(),
             was_up: was_up.collect(),
             failed_hooks: Mutex::default(),
@@ -208,6 +212,11 @@ impl Job {
             hands: Hands::default(),
             labels,
         }
+    }
+
+    /// With the folder in which its steps write what they put out.
+    pub(crate) fn with_outputs(self, outputs: Option<OutputFolder>) -> Self {
+        Self { outputs, ..self }
     }
 
     /// Whether a service has been ready.
@@ -252,7 +261,7 @@ impl Job {
         self.services_up(unit, run, &token).await?;
         let process = call_of(unit).ok_or_else(no_such_unit)?;
         let taken = outputs::taken(unit, &call.outputs);
-        let file = OutputFile::of(unit)?;
+        let file = OutputFile::of(unit, self.outputs.as_ref())?;
         let mut process = self.attempt(unit, process, &call.context);
         if let (Some(item), Some(place)) = (&call.item, call.context.part()) {
             process.name = item_name(&unit.id, place);

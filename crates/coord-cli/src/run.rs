@@ -29,6 +29,7 @@ use crate::flows;
 use crate::job::{self, GRACE, Job};
 use crate::kept_output::{Keeping, Kept, forget_others};
 use crate::labels::Labels;
+use crate::output_folder::OutputFolder;
 use crate::plan;
 use crate::runs::{self, RunsFault};
 use crate::screen::{self, Screen, Start};
@@ -183,7 +184,9 @@ async fn execute_on(
     let before = before(kept.as_ref(), &begin).await?;
     let left = end_left(journal.as_deref(), kept.as_ref(), &begin, manner.color).await?;
     let module = module(&bus, kept, &prepared.file)?;
-    module.processes()?.guard(watchdog(journal.as_deref())?);
+    let outputs = OutputFolder::of(&prepared.file)?;
+    let watchdog = watchdog(journal.as_deref(), outputs.as_ref())?;
+    module.processes()?.guard(watchdog);
     let keeping = keeping(&bus, journal.as_deref(), &begin)?;
     let notes = noted(journal.as_deref(), &begin, manner.color);
     if let Some(notes) = &notes {
@@ -206,7 +209,7 @@ async fn execute_on(
     })?;
     left::tell(&bus, &left).await;
     let (lost, ended, failed) = (screen.lost(), screen.ended(), screen.failed());
-    let job = Arc::new(Job::new(
+    let job = Job::new(
         prepared.file,
         prepared.params,
         secrets,
@@ -214,7 +217,8 @@ async fn execute_on(
         interrupts.clone(),
         labels,
         before.as_ref(),
-    ));
+    );
+    let job = Arc::new(job.with_outputs(outputs));
     let workflow = job::workflow(&job, &prepared.runs, gone_on(&begin, before.as_ref()))?;
     let mut signals = Signals::new()?;
 
@@ -260,6 +264,9 @@ async fn execute_on(
         color: manner.color,
     };
     let screen = ending.see(&mut signals, &mut showing, kept).await;
+    if let Some(outputs) = &job.outputs {
+        outputs.remove();
+    }
     // Nothing runs any more, and the terminal is given back.
     drop(signals);
     let end = end?;
@@ -428,9 +435,15 @@ fn module(
 }
 
 /// A watchdog. Runs that are kept are not taken up by others before it has done.
-fn watchdog(journal: Option<&Journal>) -> Result<Watchdog, SetUpError> {
+fn watchdog(
+    journal: Option<&Journal>,
+    outputs: Option<&OutputFolder>,
+) -> Result<Watchdog, SetUpError> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("watchdog");
+    if let Some(outputs) = outputs {
+        command.arg("--outputs").arg(outputs.path());
+    }
     Ok(match journal {
         Some(journal) => {
             let presence = journal

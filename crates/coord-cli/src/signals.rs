@@ -1,5 +1,6 @@
 //! Ctrl-C and its like: the first ends the run with grace, the second at once, the third also what
-//! is being undone. And Ctrl-Z, which suspends `coord` with all that it runs.
+//! is being undone. And Ctrl-Z, which suspends `coord` with all that it runs; and SIGUSR1, which asks what
+//! that is.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -31,6 +32,8 @@ pub(crate) struct Interrupts {
     pub(crate) standing: CancellationToken,
     /// Somebody wants `coord` to be suspended.
     pub(crate) suspend: Arc<Notify>,
+    /// Somebody wants to know what runs, and why.
+    pub(crate) why: Arc<Notify>,
     /// Somebody wants the run to be paused, or, if it is, to go on.
     pub(crate) pause: Arc<Notify>,
     /// Whether it is paused.
@@ -76,12 +79,20 @@ const ENDING: [SignalKind; 4] = [
     SignalKind::quit(),
 ];
 
+/// What a signal asks for.
+enum Asked {
+    End,
+    Suspend,
+    Why,
+}
+
 /// For as long as these are there, signals are requests, or wait to be. When they are dropped, whatever is left
 /// to be said has nothing to clean up: from then on signals end and suspend the program as they come,
 /// whatever a write to somebody who does not read is waiting for.
 pub(crate) struct Signals {
     ending: [Signal; 4],
     suspending: Signal,
+    asking: Signal,
     are_dropped: Arc<AtomicBool>,
 }
 
@@ -92,6 +103,7 @@ impl Signals {
         let signals = Self {
             ending: [interrupt?, terminate?, hangup?, quit?],
             suspending: signal(SignalKind::from_raw(SIGTSTP))?,
+            asking: signal(SignalKind::user_defined1())?,
             are_dropped: Arc::default(),
         };
         let are_dropped = || Arc::clone(&signals.are_dropped);
@@ -106,17 +118,20 @@ impl Signals {
     /// Turns signals into requests, for as long as this is polled.
     pub(crate) async fn watch(&mut self, interrupts: &Interrupts) -> Infallible {
         loop {
-            let ends = poll_fn(|cx| {
+            let asked = poll_fn(|cx| {
                 let mut ending = self.ending.iter_mut();
                 if ending.any(|signal| signal.poll_recv(cx).is_ready()) {
-                    return Poll::Ready(true);
+                    return Poll::Ready(Asked::End);
                 }
-                self.suspending.poll_recv(cx).map(|_| false)
+                if self.suspending.poll_recv(cx).is_ready() {
+                    return Poll::Ready(Asked::Suspend);
+                }
+                self.asking.poll_recv(cx).map(|_| Asked::Why)
             });
-            if ends.await {
-                interrupts.next();
-            } else {
-                interrupts.suspend.notify_one();
+            match asked.await {
+                Asked::End => interrupts.next(),
+                Asked::Suspend => interrupts.suspend.notify_one(),
+                Asked::Why => interrupts.why.notify_one(),
             }
         }
     }

@@ -240,7 +240,9 @@ impl Row {
             self.took = (self.attempt > 0).then(|| now - self.since);
         }
         if begins {
-            self.since = now;
+            // Another attempt is more of the same, as the summary has it.
+            let first = self.began.filter(|_| !self.is_service && self.attempt > 0);
+            self.since = first.unwrap_or(now);
             self.took = None;
         }
         self.state = state;
@@ -269,6 +271,12 @@ impl Row {
             self.other = Some(process.into());
         }
         self.other.clone()
+    }
+
+    /// How long a step took that is over: all its attempts, with the waits between them.
+    pub(super) fn took_in_all(&self, last: Duration) -> Duration {
+        let began = self.began.filter(|_| self.attempt > 1);
+        began.map_or(last, |began| began.elapsed().max(last))
     }
 
     /// How long it has been in its state, or took.

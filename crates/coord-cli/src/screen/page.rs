@@ -1,5 +1,6 @@
 //! Where it is printed: standard output in one of its forms, and what to do when it is gone.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub(super) struct Page {
     printed: usize,
     /// What there is to say before anything happens.
     before: Option<String>,
+    color: Color,
     out: Out,
     /// After the first failure nothing more is written, but everything still received: nobody is
     /// held up by a reader that is gone.
@@ -63,6 +65,7 @@ impl Page {
             board,
             printed: 0,
             before: start.before.map(text::before),
+            color: args.color,
             out: out(color),
             lost: CancellationToken::new(),
         }
@@ -186,6 +189,11 @@ impl Page {
         self.show();
     }
 
+    /// Says on standard error what runs, and why: whatever is printed is not disturbed by it.
+    pub(super) fn tell_why(&self) {
+        say_all(self.color, &self.board.report());
+    }
+
     fn print(&mut self, print: impl FnOnce(&Form, &mut Out) -> io::Result<()>) {
         if !self.lost.is_cancelled() {
             let written = print(&self.form, &mut self.out);
@@ -234,6 +242,17 @@ pub(crate) fn print_report(color: Color, report: &Report) -> io::Result<()> {
 
 /// Says something beside the run, in a line on standard error. Whoever cannot be told goes on.
 pub(crate) fn say(color: Color, what: &str) {
+    say_all(color, &[what]);
+}
+
+/// The same, in lines that stand together.
+fn say_all(color: Color, lines: &[impl Display]) {
     let mut error = AutoStream::new(io::stderr(), color.into());
-    let _ = writeln!(error, "{ODD}{what}{ODD:#}").and_then(|()| error.flush());
+    let said: String = lines
+        .iter()
+        .map(|line| format!("{ODD}{line}{ODD:#}\n"))
+        .collect();
+    let _ = error
+        .write_all(said.as_bytes())
+        .and_then(|()| error.flush());
 }

@@ -63,16 +63,18 @@ fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile) -> io::Result<()> 
         _ if ended.service.is_some() => (BAD, Status::Failed.to_string()),
         Status::Completed => (GOOD, Status::Completed.to_string()),
         Status::Failed => (BAD, Status::Failed.to_string()),
-        Status::TimedOut => (ODD, format!("took longer than {}", Spoken(file.timeout))),
+        Status::TimedOut => (
+            ODD,
+            format!("took longer than {}, its timeout", Spoken(file.timeout)),
+        ),
         status => (ODD, status.to_string()),
     };
-    writeln!(
-        out,
-        "\n{style}{} {status}{style:#} in {}: {}",
-        outcome.workflow,
-        Spoken(ended.took),
-        tally(ended, file)
-    )
+    let (name, tally) = (&outcome.workflow, tally(ended, file));
+    let within = match outcome.status {
+        Status::TimedOut if ended.service.is_none() => String::new(),
+        _ => format!(" in {}", Spoken(ended.took)),
+    };
+    writeln!(out, "\n{style}{name} {status}{style:#}{within}: {tally}")
 }
 
 /// What the run is called, and what can be done with it.
@@ -210,5 +212,6 @@ fn load(metrics: &PerformanceMetrics) -> String {
         .find(|topic| topic.topic == PROCESS_OUTPUT.name());
     let lines = output.map_or(0, |topic| topic.published);
     let events: u64 = topics.map(|topic| topic.published).sum();
-    format!("{lines} lines of output, {} other events", events - lines)
+    let line = if lines == 1 { "line" } else { "lines" };
+    format!("{lines} {line} of output, {} other events", events - lines)
 }

@@ -38,7 +38,7 @@ use history::History;
 use look::Look;
 use stream::LineStream;
 use terminal::Terminal;
-use view::{Asked, View};
+use view::{Asked, Over, View};
 
 /// Frames a second at most: what an eye can follow.
 pub(super) const FRAMES: u32 = 60;
@@ -66,6 +66,7 @@ enum Woken {
     Key(io::Result<Event>),
     Suspend,
     Interrupt,
+    Why,
     Paused,
     /// Whether there may be more.
     Fed(bool),
@@ -121,6 +122,7 @@ impl Tui {
                 Some(key) = keys.next() => Woken::Key(key),
                 () = self.interrupts.suspend.notified() => Woken::Suspend,
                 () = super::interrupt(&self.interrupts, noted) => Woken::Interrupt,
+                () = self.interrupts.why.notified() => Woken::Why,
                 Ok(()) = self.paused.changed() => Woken::Paused,
                 () = sleep_until(drawn + FRAME), if dirty => Woken::Frame,
                 more = self.feed.next(&mut self.board, &mut self.stream), if is_open => Woken::Fed(more),
@@ -141,6 +143,12 @@ impl Tui {
                 Woken::Interrupt => {
                     noted += 1;
                     self.stream.say(self.interrupts.said().unwrap_or_default());
+                }
+                // On the screen, as by `t`: what is written beside it would tear it.
+                Woken::Why if !self.stream.is_on() => self.view.over = Some(Over::Why),
+                Woken::Why => {
+                    let report = self.board.report();
+                    report.iter().for_each(|line| self.stream.say(line));
                 }
                 Woken::Paused => {
                     self.board.is_paused = *self.paused.borrow_and_update();
@@ -206,6 +214,7 @@ impl Tui {
                 .interrupts
                 .said()
                 .filter(|_| self.interrupts.end.is_cancelled()),
+            look_on: self.interrupts.look_on,
             kept: self.kept.as_deref(),
             look: self.look,
         };

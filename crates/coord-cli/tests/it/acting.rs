@@ -25,6 +25,8 @@ fn a_step_gets_its_signal_which_outlives_the_program() {
     terminal.shows("no JSON: expected value");
     // The cursor is where the fault is.
     terminal.keys("\"\u{1b}[C\u{1b}[C\"\r");
+    // Whoever did something with a step goes on looking at it.
+    terminal.keys(DOWN);
     terminal.shows("deploying");
     terminal.signal(Signal::KILL);
     folder.write("done", "");
@@ -92,6 +94,7 @@ fn a_step_is_skipped_and_what_needs_it_goes_on() {
     let terminal = kept(&folder, APPROVED);
     terminal.shows("waits for the signal `go`");
     terminal.keys("x");
+    terminal.keys(DOWN);
     terminal.shows("deploying");
     terminal.keys("\u{1b}[A\u{1b}[Ax");
     terminal.shows("approve is skipped: there is nothing to skip");

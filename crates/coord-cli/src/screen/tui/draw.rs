@@ -47,6 +47,8 @@ pub(super) struct Scene<'s> {
     pub(super) events: &'s [LogEvent],
     /// What an interrupt did.
     pub(super) ending: Option<&'static str>,
+    /// Whether the run goes on elsewhere, and is only looked at.
+    pub(super) look_on: bool,
     /// Where the run is in a journal, the flag that names it.
     pub(super) kept: Option<&'s str>,
     pub(super) look: Look,
@@ -189,6 +191,7 @@ fn state(scene: &Scene<'_>) -> (&'static str, Style) {
         _ if runs_on && scene.ending.is_some() => ("ending", look.odd()),
         None if board.is_paused => ("paused: p goes on", look.odd()),
         None => ("running", look.busy()),
+        Some("completed") if runs_on && scene.look_on => ("up", look.good()),
         Some("completed") if runs_on => ("up: q ends the services", look.good()),
         Some("failed") => ("failed", look.bad()),
         Some(_) if board.rows.iter().any(failed) => ("failed", look.bad()),
@@ -268,37 +271,42 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
     let arrows = if look.unicode { "↑↓" } else { "up/down" };
     let more: &[(&str, &str)] = match area.width {
         0..110 => &[],
-        _ => &[
-            ("&", "filter"),
-            ("y", "copy"),
-            ("o", "stream"),
-            ("s", "signal"),
-            ("x", "skip"),
-        ],
+        _ => &[("&", "filter"), ("y", "copy"), ("o", "stream")],
     };
-    let keys = [
-        (arrows, "select"),
-        ("/", "search"),
-        ("l", "tree"),
-        ("r", "restart"),
-        ("k", "stop"),
-        ("t", "why"),
-        ("?", "help"),
-        (
-            "q",
-            if scene.board.outcome.is_some() {
-                "leave"
-            } else {
-                "quit"
-            },
-        ),
-    ];
+    let runs_on = scene.board.rows.iter().any(|row| !row.state.is_over());
+    let quit = match scene.board.outcome {
+        _ if scene.look_on || !runs_on => "leave",
+        Some(_) => "end",
+        None => "quit",
+    };
+    let selected = scene.board.rows.get(view.selected);
+    let of_row = selected.map(|row| row_keys(row, scene.look_on));
+    let mut keys = vec![(arrows, "select"), ("/", "search"), ("l", "tree")];
+    keys.extend(of_row.into_iter().flatten());
+    keys.extend([("t", "why"), ("?", "help"), ("q", quit)]);
+    keys.extend(more);
     let mut spans = vec![Span::raw(" ")];
-    for (key, does) in keys.iter().chain(more) {
+    for (key, does) in &keys {
         spans.push(Span::styled(*key, look.title()));
         spans.push(Span::styled(format!(" {does}  "), look.quiet()));
     }
     buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
+}
+
+/// What can be done with a row, as it is.
+fn row_keys(row: &Row, look_on: bool) -> &'static [(&'static str, &'static str)] {
+    match row.state {
+        state if state.is_over() => &[],
+        State::Paused => &[("r", "retry"), ("x", "skip")],
+        State::Running if row.signal.is_some() => &[("s", "signal"), ("x", "skip")],
+        // What runs elsewhere is stopped there.
+        _ if row.is_service && look_on => &[],
+        State::Waiting if row.is_service => &[],
+        _ if look_on || row.waits.is_some() => &[("x", "skip")],
+        State::Waiting => &[("x", "skip")],
+        State::Retrying { .. } => &[("r", "try now"), ("k", "give up")],
+        _ => &[("r", "restart"), ("k", "stop")],
+    }
 }
 
 /// What is being typed, with the end of it in view if it does not fit.

@@ -142,11 +142,8 @@ impl View {
             KeyCode::Char('m') => self.measures = Some(!self.has_measures),
             KeyCode::Enter => self.is_wide = !self.is_wide,
             KeyCode::Esc => self.leave_one(),
-            KeyCode::Char('r') => return self.again(board),
-            KeyCode::Char('s') => self.signal(board),
+            KeyCode::Char('r' | 's' | 'k' | 'x') => return self.act(key.code, board),
             KeyCode::Char('p') if board.outcome.is_none() => return Some(Asked::Pause),
-            KeyCode::Char('k') => return self.wish(board, Wish::Stop),
-            KeyCode::Char('x') => return self.skip(board),
             code => return self.output_key(code, board),
         }
         None
@@ -333,6 +330,21 @@ impl View {
         let others = (1..=count).map(|step| (self.selected + step) % count);
         let mut under_way = others.filter(|place| board.rows[*place].state.is_under_way());
         under_way.next().unwrap_or(self.selected)
+    }
+
+    /// Does something with the selected row, which stays selected from then on: the next key is meant for
+    /// the same one.
+    fn act(&mut self, key: KeyCode, board: &Board) -> Option<Asked> {
+        self.chosen = true;
+        match key {
+            KeyCode::Char('r') => self.again(board),
+            KeyCode::Char('k') => self.wish(board, Wish::Stop),
+            KeyCode::Char('x') => self.skip(board),
+            _ => {
+                self.signal(board);
+                None
+            }
+        }
     }
 
     /// Runs it again, or what is exhausted.

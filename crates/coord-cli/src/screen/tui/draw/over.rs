@@ -43,13 +43,20 @@ const KEYS: [(&str, &str); 21] = [
 
 pub(super) fn help(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let key_width = KEYS.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    let rows = KEYS.map(|(key, does)| {
+    let keys = KEYS.iter().filter_map(|(key, does)| match *key {
+        "r" if scene.look_on => Some((key, "try again what failed in every attempt")),
+        // What runs elsewhere is stopped, and suspended, there.
+        "k" | "Ctrl-Z" if scene.look_on => None,
+        "q, Ctrl-C" if scene.look_on => Some((key, "leave: the run goes on")),
+        _ => Some((key, *does)),
+    });
+    let rows = keys.map(|(key, does)| {
         Line::from(vec![
             Span::styled(format!("  {key:key_width$}  "), scene.look.title()),
             Span::raw(does),
         ])
     });
-    panel("keys", rows.to_vec(), scene, area, buffer);
+    panel("keys", rows.collect(), scene, area, buffer);
 }
 
 pub(super) fn why(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
