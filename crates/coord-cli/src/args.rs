@@ -92,7 +92,11 @@ pub(crate) enum Command {
     Man(ManArgs),
     /// What `coord run` starts beside itself, to end what it leaves behind if it is killed.
     #[command(hide = true)]
-    Watchdog,
+    Watchdog {
+        /// The folder of its outputs, to be removed then.
+        #[arg(long)]
+        outputs: Option<PathBuf>,
+    },
 }
 
 const EXIT_CODES: &str = "\

@@ -24,6 +24,8 @@ use tokio::sync::OnceCell;
 use crate::definition::Definition;
 use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, item_text, param_variable};
 use crate::hands::{Hands, StoppedByHand, Wish};
+use crate::labels::Labels;
+use crate::output_folder::OutputFolder;
 use crate::process_name::{item_name, undo_name};
 use crate::signals::Interrupts;
 use crate::spoken::Spoken;
@@ -80,6 +82,10 @@ pub(crate) struct Job {
     pub(crate) module: Arc<CoordinationModule>,
     pub(crate) interrupts: Interrupts,
     pub(crate) hands: Hands,
+    /// What items are called.
+    labels: Arc<Labels>,
+    /// Where steps write what they put out, if any do.
+    pub(crate) outputs: Option<OutputFolder>,
     /// Where each unit is.
     places: HashMap<String, usize>,
     /// The services that have been ready, by their places.
@@ -206,6 +212,7 @@ impl Job {
         secrets: Secrets,
         module: Arc<CoordinationModule>,
         interrupts: Interrupts,
+        labels: Arc<Labels>,
         before: Option<&RunView>,
     ) -> Self {
         let steps = before.map(|run| &*run.steps).unwrap_or_default();
@@ -215,6 +222,7 @@ impl Job {
         });
         let ids = file.units.iter().map(|unit| unit.id.clone());
         Self {
+            outputs: None,
             places: ids.zip(0..).collect(),
             was_up: was_up.collect(),
             failed_hooks: Mutex::default(),
@@ -227,7 +235,13 @@ impl Job {
             module,
             interrupts,
             hands: Hands::default(),
+            labels,
         }
+    }
+
+    /// With the folder in which its steps write what they put out.
+    pub(crate) fn with_outputs(self, outputs: Option<OutputFolder>) -> Self {
+        Self { outputs, ..self }
     }
 
     /// Whether a service has been ready.
@@ -265,16 +279,21 @@ impl Job {
 
     async fn run(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
+        if self.hands.is_given_up(&unit.id) {
+            return Err(StepError::from(StoppedByHand).permanent());
+        }
         let (run, token) = (call.context.run(), call.context.token());
         self.services_up(unit, run, &token).await?;
         let process = call_of(unit).ok_or_else(no_such_unit)?;
         let taken = outputs::taken(unit, &call.outputs);
-        let file = OutputFile::of(unit)?;
+        let file = OutputFile::of(unit, self.outputs.as_ref())?;
         let mut process = self.attempt(unit, process, &call.context);
         if let (Some(item), Some(place)) = (&call.item, call.context.part()) {
             process.name = item_name(&unit.id, place);
+            let item = item_text(item);
+            self.labels.note(&process.name, &self.secrets.masked(&item));
             process = process
-                .env("COORD_ITEM", item_text(item))
+                .env("COORD_ITEM", item)
                 .env("COORD_ITEM_INDEX", place.to_string());
         }
         let process = process.envs(&taken).envs(file.variable());

@@ -400,6 +400,16 @@ impl Run {
         &self.id
     }
 
+    /// Has a step that waits for its next attempt make it at once. Whether it does wait for one: `false` also
+    /// of a step that there is not, and of a run that has ended.
+    ///
+    /// How long a step waits is decided by who drives its run, and only there can it be cut short. The attempt
+    /// counts like any other.
+    pub fn try_now(&self, step: &str) -> bool {
+        let shared = self.shared.upgrade();
+        shared.is_some_and(|shared| shared.try_now(step))
+    }
+
     /// Cancels it: no step starts any more, those that run are told to stop and then dropped,
     /// and what had completed is undone.
     ///

@@ -13,6 +13,7 @@ mod recorder;
 mod rounds;
 mod skips;
 mod stay;
+mod backoffs;
 mod why;
 mod work;
 
@@ -38,6 +39,7 @@ use crate::plan::{Definition, Output, Plan, Slots};
 use crate::signals::{SignalNumber, Signals};
 use crate::waits::{Events, Wait};
 use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError};
+use backoffs::Backoffs;
 pub(crate) use child::ChildRun;
 pub(crate) use items::Items;
 use queue::Queue;
@@ -190,6 +192,8 @@ pub(crate) struct Shared {
     pub(crate) signals: Arc<Signals>,
     /// The steps that are to be skipped.
     skips: Skips,
+    /// The steps that wait for another attempt.
+    backoffs: Backoffs,
     events: Arc<Events>,
     /// How often each step is done again; empty in a run that was not retried.
     rounds: Box<[u32]>,
@@ -254,6 +258,7 @@ impl Shared {
             },
             signals: Arc::new(told.signals),
             skips: Skips::new(told.skips),
+            backoffs: Backoffs::default(),
             events: Arc::default(),
             rounds,
             before: beginning.before,

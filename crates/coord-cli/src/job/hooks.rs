@@ -3,9 +3,8 @@
 use std::mem::take;
 use std::sync::{MutexGuard, PoisonError};
 
-use coordination::bus::vocabulary::Exit;
 use coordination::patterns::process::{ProcessSpec, Stop};
-use coordination::workflow::{Call, HookCall, HookSpec, Status, StepError};
+use coordination::workflow::{Call, HookCall, HookSpec, PartError, Status, StepError};
 use serde_json::json;
 
 use super::{ATTEMPT, GRACE, Job, StepExit, no_such_unit, outputs};
@@ -37,6 +36,24 @@ struct End {
 pub(super) fn spec(hooks: &Hooks, unit: Option<usize>) -> HookSpec {
     let call = Call::new(HOOKS, json!({ "unit": unit }));
     HookSpec::from(call).timeout(hooks.timeout)
+}
+
+/// The exit code of what failed: of items, of the first to fail.
+fn exit_code(error: &StepError) -> Option<i32> {
+    let exit: Option<&StepExit> = match error.downcast_ref() {
+        Some(PartError::ItemsFailed { source, .. }) => source.downcast_ref(),
+        _ => error.downcast_ref(),
+    };
+    exit?.0.code
+}
+
+/// The places of the items that failed, with spaces between them.
+fn failed_items(error: &StepError) -> Option<String> {
+    let Some(PartError::ItemsFailed { failed, .. }) = error.downcast_ref() else {
+        return None;
+    };
+    let failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    Some(failed.join(" "))
 }
 
 impl Job {
@@ -125,13 +142,12 @@ impl Job {
         if let Some(why) = &end.why {
             process = process.env("COORD_ERROR", why);
         }
-        let first = call.failures.first();
-        let exit = first.and_then(|(_, error)| error.downcast_ref());
-        if let Some(StepExit(Exit {
-            code: Some(code), ..
-        })) = exit
-        {
+        let first = call.failures.first().map(|(_, error)| error);
+        if let Some(code) = first.and_then(exit_code) {
             process = process.env("COORD_EXIT_CODE", code.to_string());
+        }
+        if let (Some(_), Some(items)) = (&call.step, first.and_then(failed_items)) {
+            process = process.env("COORD_FAILED_ITEMS", items);
         }
         match self.unit_of(&call.input) {
             Some(unit) => {

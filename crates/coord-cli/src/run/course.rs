@@ -327,14 +327,23 @@ impl Course<'_> {
             Wish::Restart(ref id) => {
                 match services.service(id) {
                     Some(service) => drop(service.restart()),
-                    None => hands.end(id, &wish),
+                    None => {
+                        hands.end(id, &wish);
+                        run.try_now(id);
+                    }
                 }
                 return;
             }
             Wish::Stop(ref id) => {
                 match services.service(id) {
                     Some(service) => service.ask_to_stop(),
-                    None => hands.end(id, &wish),
+                    None => {
+                        hands.end(id, &wish);
+                        hands.give_up(id);
+                        if !run.try_now(id) {
+                            hands.take_up(id);
+                        }
+                    }
                 }
                 return;
             }

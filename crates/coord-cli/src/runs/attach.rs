@@ -21,6 +21,7 @@ use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
 use crate::hands::Wish;
 use crate::kept_output::Kept;
+use crate::labels::Labels;
 use crate::run::{SetUpError, on_runtime};
 use crate::screen::{self, Screen, Start};
 use crate::signals::{Interrupts, Signals};
@@ -94,6 +95,7 @@ async fn look_on(
         module: &module,
         args: manner,
         file: &prepared.file,
+        labels: &Arc::new(Labels::of(&prepared.file)),
         kept: Some(journal_flag(journal)),
         before: Some(&before),
         interrupts: &interrupts,
@@ -130,6 +132,7 @@ async fn look_on(
         shown = showing => shown.is_ok(),
         never = signals.watch(&interrupts) => match never {},
     };
+    drop(signals);
     if left? {
         if lost.is_cancelled() {
             return Ok(ExitCode::OutputLost);

@@ -1,6 +1,8 @@
 //! Where it is printed: standard output in one of its forms, and what to do when it is gone.
 
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use anstream::{AutoStream, ColorChoice};
 use coordination::bus::CancellationToken;
@@ -30,6 +32,7 @@ pub(super) struct Page {
     printed: usize,
     /// What there is to say before anything happens.
     before: Option<String>,
+    color: Color,
     out: Out,
     /// After the first failure nothing more is written, but everything still received: nobody is
     /// held up by a reader that is gone.
@@ -37,7 +40,7 @@ pub(super) struct Page {
 }
 
 enum Form {
-    Text(Text),
+    Text(Box<Text>),
     Jsonl,
 }
 
@@ -47,9 +50,12 @@ impl Page {
         let (form, color) = match args.output {
             // JSON has no control characters for a terminal to act upon.
             Output::Jsonl => (Form::Jsonl, ColorChoice::AlwaysAnsi),
-            _ => (Form::Text(Text::new(file)), args.color.into()),
+            _ => (
+                Form::Text(Box::new(Text::new(file, Arc::clone(start.labels)))),
+                args.color.into(),
+            ),
         };
-        let mut board = Board::new(file, Bounds::TAIL);
+        let mut board = Board::new(file, Bounds::NOTHING, Arc::clone(start.labels));
         if let Some(before) = start.before {
             board.before(before);
         }
@@ -59,6 +65,7 @@ impl Page {
             board,
             printed: 0,
             before: start.before.map(text::before),
+            color: args.color,
             out: out(color),
             lost: CancellationToken::new(),
         }
@@ -182,6 +189,11 @@ impl Page {
         self.show();
     }
 
+    /// Says on standard error what runs, and why: whatever is printed is not disturbed by it.
+    pub(super) fn tell_why(&self) {
+        say_all(self.color.into(), &self.board.report());
+    }
+
     fn print(&mut self, print: impl FnOnce(&Form, &mut Out) -> io::Result<()>) {
         if !self.lost.is_cancelled() {
             let written = print(&self.form, &mut self.out);
@@ -234,6 +246,17 @@ pub(crate) fn say(color: Color, what: &str) {
 }
 
 pub(super) fn say_to(color: ColorChoice, what: &str) {
+    say_all(color, &[what]);
+}
+
+/// The same, in lines that stand together.
+pub(super) fn say_all(color: ColorChoice, lines: &[impl Display]) {
     let mut error = AutoStream::new(io::stderr(), color);
-    let _ = writeln!(error, "{ODD}{what}{ODD:#}").and_then(|()| error.flush());
+    let said: String = lines
+        .iter()
+        .map(|line| format!("{ODD}{line}{ODD:#}\n"))
+        .collect();
+    let _ = error
+        .write_all(said.as_bytes())
+        .and_then(|()| error.flush());
 }
