@@ -60,9 +60,9 @@ fn main() -> std::process::ExitCode {
                 ExitCode::Done
             };
             let written = error.print();
-            let arguments: Vec<_> = std::env::args().skip(1).collect();
             if code == ExitCode::Usage
-                && let Some(meant) = args::meant_by(&arguments)
+                && let Some(word) = std::env::args_os().nth(1)
+                && let Some(meant) = args::meant_by(&word)
             {
                 screen::say(args::Color::Auto, &meant);
             }

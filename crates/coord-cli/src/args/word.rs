@@ -1,5 +1,7 @@
 //! Words that are no commands, and which command is meant.
 
+use std::ffi::OsStr;
+
 use clap::CommandFactory;
 use coordination::workflow::nearest;
 
@@ -40,8 +42,8 @@ pub(crate) fn nearest_command(word: &str) -> Option<String> {
 
 /// What there is to say of a command line that was not understood because its first word, which is no
 /// command, was taken for a file.
-pub(crate) fn meant_by(arguments: &[String]) -> Option<String> {
-    let word = arguments.first().filter(|word| is_word(word))?;
+pub(crate) fn meant_by(first: &OsStr) -> Option<String> {
+    let word = first.to_str().filter(|word| is_word(word))?;
     let program = <Args as CommandFactory>::command();
     if program.find_subcommand(word).is_some() || word == "help" {
         return None;
