@@ -5,6 +5,7 @@
 //! append a [`Command`](Entry::Command), which is no fact: that it was followed is one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use coord_bus::{Record, StoredRecord, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ pub(crate) const RUN_STARTED: &str = "run-started";
 pub(crate) const RUN_CLAIMED: &str = "run-claimed";
 pub(crate) const RUN_SUSPENDED: &str = "run-suspended";
 pub(crate) const RUN_STOPPED: &str = "run-stopped";
+pub(crate) const RUN_UP: &str = "run-up";
 pub(crate) const RUN_FINISHED: &str = "run-finished";
 pub(crate) const RUN_RETRIED: &str = "run-retried";
 pub(crate) const STEP_STARTED: &str = "step-started";
@@ -166,6 +168,9 @@ struct OfStep<'a> {
     /// Whether it was skipped because somebody asked for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     asked: bool,
+    /// The signal that it had taken, if it waited for one; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalNumber>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -184,6 +189,9 @@ struct Retried<'a> {
 struct Finished {
     status: Status,
     at: u64,
+    /// Why it failed, if that was no step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<Box<str>>,
 }
 
 /// An id of a step; ids have nothing in them that JSON escapes.
@@ -224,6 +232,7 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
         at,
         error: error.map(KeptError::of),
         asked: false,
+        signal: None,
     };
     match fact {
         Fact::Started { step, attempt, at } => {
@@ -319,14 +328,25 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             };
             record(STEP_SKIPPED, &skipped)
         }
-        Fact::Cancelled { step, at } => record(STEP_CANCELLED, &of_step(step, Some(*at), None)),
+        Fact::Cancelled { step, signal, at } => {
+            let cancelled = OfStep {
+                signal: *signal,
+                ..of_step(step, Some(*at), None)
+            };
+            record(STEP_CANCELLED, &cancelled)
+        }
         Fact::Stopped { status } => record(RUN_STOPPED, &Stopped { status: *status }),
         Fact::UndoStarted { step } => record(UNDO_STARTED, &of_step(step, None, None)),
         Fact::Undone { step } => record(UNDONE, &of_step(step, None, None)),
         Fact::UndoFailed { step, error } => record(UNDO_FAILED, &of_step(step, None, Some(error))),
         Fact::Suspended => Ok(Record::new(RUN_SUSPENDED, "{}")),
         Fact::Claimed => Ok(Record::new(RUN_CLAIMED, "")),
-        Fact::Finished { at } => record(RUN_FINISHED, &Finished { status, at: *at }),
+        Fact::Up => Ok(Record::new(RUN_UP, "{}")),
+        Fact::Finished { at, failed } => {
+            let (at, failed) = (*at, failed.as_deref().map(Box::from));
+            let status = failed.as_ref().map_or(status, |_| Status::Failed);
+            record(RUN_FINISHED, &Finished { status, at, failed })
+        }
         Fact::Retried { from, at } => {
             let (from, at) = (from.as_ref().map(id), *at);
             record(RUN_RETRIED, &Retried { from, at })
@@ -426,6 +446,7 @@ impl<'p> Reader<'p> {
                 Fact::Continued { at }
             }
             RUN_SUSPENDED => Fact::Suspended,
+            RUN_UP => Fact::Up,
             RUN_STOPPED => {
                 let Stopped { status } = parse(payload)?;
                 Fact::Stopped { status }
@@ -436,8 +457,9 @@ impl<'p> Reader<'p> {
                 Fact::Retried { from, at }
             }
             RUN_FINISHED => {
-                let Finished { at, .. } = parse(payload)?;
-                Fact::Finished { at }
+                let Finished { at, failed, .. } = parse(payload)?;
+                let failed = failed.map(Arc::from);
+                Fact::Finished { at, failed }
             }
             kind => self.of_step(kind, parse(payload)?)?,
         };
@@ -493,7 +515,10 @@ impl<'p> Reader<'p> {
                 let asked = said.asked;
                 Fact::Skipped { step, at, asked }
             }
-            (STEP_CANCELLED, _) => Fact::Cancelled { step, at },
+            (STEP_CANCELLED, _) => {
+                let signal = said.signal;
+                Fact::Cancelled { step, signal, at }
+            }
             (UNDO_STARTED, _) => Fact::UndoStarted { step },
             (UNDONE, _) => Fact::Undone { step },
             (UNDO_FAILED, Some(error)) => {
