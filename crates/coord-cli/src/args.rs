@@ -3,6 +3,7 @@
 mod audit;
 mod logs;
 mod value;
+mod word;
 
 use std::io::{IsTerminal, stdin, stdout};
 use std::num::NonZeroUsize;
@@ -17,6 +18,7 @@ use crate::select::Selection;
 pub(crate) use logs::{LogsArgs, Stream};
 pub(crate) use value::Grep;
 use value::{json, key_value};
+pub(crate) use word::{is_word, meant_by, nearest_command};
 
 /// Runs real processes as workflows in a terminal.
 ///
@@ -101,11 +103,14 @@ const ATTACH_EXIT_CODES: &str = "\
 Exit codes: 0 the run is done; 4 no run goes on; 96 there is no such run, or nobody drives it; 100 it \
 failed; 110 the output could not be written; 130 it was cancelled, or left before its end.";
 
+/// The workflow file where none is named.
+pub(crate) const DEFAULT_FILE: &str = "coord.toml";
+
 /// Which file, and how to talk of it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct FileArgs {
     /// The workflow file.
-    #[arg(default_value = "coord.toml")]
+    #[arg(default_value = DEFAULT_FILE)]
     pub(crate) file: PathBuf,
 
     /// Give a parameter of the file another value; can be repeated.

@@ -37,6 +37,8 @@ pub(crate) struct Board {
     resources: Resources,
     /// Whether no step begins until the run is continued.
     pub(crate) is_paused: bool,
+    /// Whether all steps are over, and the run stays for its services.
+    pub(crate) is_up: bool,
     /// How the run's steps ended, once they have.
     pub(crate) outcome: Option<String>,
     pub(crate) started: Instant,
@@ -70,6 +72,7 @@ impl Board {
             rows: rows.collect(),
             resources: file.resources.clone(),
             is_paused: false,
+            is_up: false,
             outcome: None,
             started: Instant::now(),
             took: None,
@@ -206,7 +209,9 @@ impl Board {
         }
         match &event.transition {
             Transition::RunStarted { .. } => self.started = Instant::now(),
+            Transition::RunUp => self.is_up = true,
             Transition::RunFinished { outcome, duration } => {
+                self.is_up = false;
                 self.outcome = Some(outcome.clone());
                 self.took = Some(*duration);
             }

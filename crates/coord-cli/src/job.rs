@@ -14,8 +14,8 @@ use coordination::patterns::process::{ProcessError, ProcessSpec, Secrets, Stop};
 use coordination::patterns::service::{ServiceError, ServiceSpec};
 use coordination::recovery::{Child, ChildEnd, ChildError, ChildSpec, GaveUp, GiveUpReason};
 use coordination::workflow::{
-    Call, Durable, Faults, HandlerCall, Registry, RunId, RunView, Spec, StepContext, StepError,
-    StepPhase, StepSpec, UndoSpec, Workflow,
+    Call, Durable, Faults, HandlerCall, HookCall, Registry, RunId, RunView, Spec, StepContext,
+    StepError, StepPhase, StepSpec, UndoSpec, Workflow,
 };
 use coordination::{CoordinationError, CoordinationModule};
 use serde_json::{Value, json};
@@ -40,6 +40,9 @@ const ATTEMPT: &str = "COORD_ATTEMPT";
 /// The variable that says which run a process is of.
 pub(crate) const RUN_ID: &str = "COORD_RUN_ID";
 
+/// What the registry calls what a run stays for.
+const STAY: &str = "services";
+
 /// A process of a step ended, and not well.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("{0}")]
@@ -56,6 +59,17 @@ struct NeverReady(String);
 struct NotUp {
     service: String,
     why: String,
+}
+
+/// What a run waits for when its steps are over: the services that run on.
+#[derive(Debug, Default)]
+pub(crate) struct Stay {
+    /// Cancelled when the run is up for nothing but them.
+    pub(crate) begun: CancellationToken,
+    /// Cancelled when the run is to end, whoever wants that.
+    pub(crate) unwanted: CancellationToken,
+    /// Cancelled when none of them runs any more.
+    pub(crate) over: CancellationToken,
 }
 
 /// What the handlers share.
@@ -75,15 +89,18 @@ pub(crate) struct Job {
     was_up: Vec<bool>,
     /// The hooks that failed, of a step or of the run, and why: each runs once.
     failed_hooks: Mutex<Vec<FailedHook>>,
+    /// How far the services have got that the run stays for.
+    pub(crate) stay: Stay,
     /// The service whose failure ends the run, and why it failed.
     failed_service: OnceLock<(String, String)>,
 }
 
-/// The workflow of a file, given whether each of its units runs, and what its time limit does not
-/// count.
+/// The workflow of a file, given whether each of its units runs, whether it stays for services, and what
+/// its time limit does not count.
 pub(crate) fn workflow(
     job: &Arc<Job>,
     runs: &[bool],
+    stays: bool,
     gone_on: Duration,
 ) -> Result<Workflow<Definition, Durable>, Faults> {
     let mut spec = Spec::new(&job.file.name);
@@ -92,6 +109,9 @@ pub(crate) fn workflow(
     spec.on_failure = job.file.on_failure;
     if let Some(own) = &job.file.hooks {
         spec = spec.hook(hooks::spec(own, None));
+    }
+    if stays {
+        spec = spec.stay(Call::new(STAY, Value::Null));
     }
     for (index, (unit, runs)) in job.file.units.iter().zip(runs).enumerate() {
         let input = job.described(unit, index);
@@ -154,11 +174,15 @@ fn planned_step(
 
 fn registry(job: &Arc<Job>) -> Registry {
     let (run, serve, undo) = (Arc::clone(job), Arc::clone(job), Arc::clone(job));
-    let hooked = Arc::clone(job);
+    let (hooked, stays) = (Arc::clone(job), Arc::clone(job));
     Registry::new()
         .hook(hooks::HOOKS, move |call| {
             let job = Arc::clone(&hooked);
             async move { job.hook(&call).await }
+        })
+        .hook(STAY, move |call| {
+            let job = Arc::clone(&stays);
+            async move { job.stay(&call).await }
         })
         .handler("decided", |call: HandlerCall| async move { Ok(call.input) })
         .handler("process", move |call| {
@@ -194,6 +218,7 @@ impl Job {
             places: ids.zip(0..).collect(),
             was_up: was_up.collect(),
             failed_hooks: Mutex::default(),
+            stay: Stay::default(),
             failed_service: OnceLock::new(),
             up: file.units.iter().map(|_| OnceCell::new()).collect(),
             file,
@@ -253,7 +278,9 @@ impl Job {
                 .env("COORD_ITEM_INDEX", place.to_string());
         }
         let process = process.envs(&taken).envs(file.variable());
-        let exit = self.run_at_hand(&process, call).await?;
+        let codes = unit.step().map_or(&[][..], |step| &step.exit_codes);
+        let exit = self.run_at_hand(&process, call).await;
+        let exit = exit.map_err(|error| judged(codes, error))?;
         let outputs = file.read(|text| self.secrets.masked(text))?;
         let lists = outputs::lists(&outputs, self.file.lists_of(&unit.id))?;
         Ok(json!(StepOutput {
@@ -289,8 +316,8 @@ impl Job {
     async fn undo(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
         let undo = unit.step().and_then(|step| step.undo.as_ref());
-        let line = undo.ok_or_else(no_such_unit)?.run.as_str();
-        let process = ProcessSpec::shell(undo_name(&unit.id), line);
+        let undo = undo.ok_or_else(no_such_unit)?;
+        let process = ProcessSpec::shell(undo_name(&unit.id), &undo.run);
         let (run, token) = (call.context.run(), call.context.token());
         self.services_up(unit, run, &token).await?;
         let process = self.attempt(unit, process, &call.context).grace(GRACE);
@@ -304,8 +331,21 @@ impl Job {
         match undone {
             // Whoever asked for an end at once does not want another attempt.
             Err(error) if stop.immediate.is_cancelled() => Err(error.permanent()),
-            undone => undone.map(|exit| json!(exit)),
+            Err(error) => Err(judged(&undo.exit_codes, error)),
+            Ok(exit) => Ok(json!(exit)),
         }
+    }
+
+    /// The run is up, until no service runs any more.
+    async fn stay(&self, call: &HookCall) -> Result<(), StepError> {
+        self.stay.begun.cancel();
+        tokio::select! {
+            () = self.stay.over.cancelled() => return Ok(()),
+            () = call.token.cancelled() => {}
+        }
+        self.stay.unwanted.cancel();
+        self.stay.over.cancelled().await;
+        Ok(())
     }
 
     async fn serve(&self, call: &HandlerCall) -> Result<Value, StepError> {
@@ -489,6 +529,18 @@ impl Job {
             Err(error) if error.is_permanent() => Err(StepError::from(error).permanent()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Why a process failed, for good where it exited with another code than those that are worth another
+/// attempt; with none said, all are.
+fn judged(codes: &[i32], error: StepError) -> StepError {
+    let code = error
+        .downcast_ref::<StepExit>()
+        .and_then(|exit| exit.0.code);
+    match code {
+        Some(code) if !codes.is_empty() && !codes.contains(&code) => error.permanent(),
+        _ => error,
     }
 }
 

@@ -55,7 +55,14 @@ fn main() -> std::process::ExitCode {
             } else {
                 ExitCode::Done
             };
-            return match error.print() {
+            let written = error.print();
+            let arguments: Vec<_> = std::env::args().skip(1).collect();
+            if code == ExitCode::Usage
+                && let Some(meant) = args::meant_by(&arguments)
+            {
+                screen::say(args::Color::Auto, &meant);
+            }
+            return match written {
                 Ok(()) => code.into(),
                 Err(_) => ExitCode::OutputLost.into(),
             };

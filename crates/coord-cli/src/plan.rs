@@ -56,6 +56,8 @@ enum Does<'p> {
 #[derive(Serialize)]
 struct OfStep<'p> {
     max_attempts: u32,
+    #[serde(skip_serializing_if = "<[i32]>::is_empty")]
+    exit_codes: &'p [i32],
     /// None: as long as the run.
     timeout_ms: Option<u128>,
     optional: bool,
@@ -74,7 +76,8 @@ struct OfRun<'p> {
     kind: &'static str,
     name: &'p str,
     concurrency: Option<NonZeroUsize>,
-    timeout_ms: u128,
+    /// None: as long as it takes.
+    timeout_ms: Option<u128>,
     on_failure: OnFailure,
     #[serde(skip_serializing_if = "Option::is_none")]
     hooks: Option<&'p Hooks>,
@@ -128,7 +131,7 @@ fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
         kind: "run",
         name: &file.name,
         concurrency: file.concurrency,
-        timeout_ms: file.timeout.as_millis(),
+        timeout_ms: is_bounded(file.timeout).then_some(file.timeout.as_millis()),
         on_failure: file.on_failure,
         hooks: file.hooks.as_ref(),
     };
@@ -159,7 +162,8 @@ fn does(unit: &Unit) -> Does<'_> {
 fn of_step(step: &Step) -> OfStep<'_> {
     OfStep {
         max_attempts: step.retry.map_or(1, |retry| retry.max_attempts.get()),
-        timeout_ms: is_bounded(step).then_some(step.timeout.as_millis()),
+        exit_codes: &step.exit_codes,
+        timeout_ms: is_bounded(step.timeout).then_some(step.timeout.as_millis()),
         optional: step.optional,
         resources: &step.resources,
         undo: step.undo.as_ref().map(|undo| &*undo.run),
@@ -169,18 +173,22 @@ fn of_step(step: &Step) -> OfStep<'_> {
     }
 }
 
-fn is_bounded(step: &Step) -> bool {
-    step.timeout < Duration::MAX
+/// Where a file says nothing, there is no limit.
+fn is_bounded(limit: Duration) -> bool {
+    limit < Duration::MAX
 }
 
 fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     let Prepared { file, runs, .. } = prepared;
     let at_once = file.concurrency.map_or(0, usize::from);
-    let limit = Spoken(file.timeout);
+    let limit = match is_bounded(file.timeout) {
+        true => format!(", in at most {}", Spoken(file.timeout)),
+        false => String::new(),
+    };
     let name = &file.name;
     writeln!(
         out,
-        "{name}: would run this, at most {at_once} at once, in at most {limit}{}",
+        "{name}: would run this, at most {at_once} at once{limit}{}",
         match file.on_failure {
             OnFailure::FinishBranches => "; a failure stops only what needs it",
             OnFailure::FinishAll => "; a failure stops nothing",
@@ -267,9 +275,14 @@ fn how(unit: &Unit) -> Vec<String> {
         Role::Step(step) => {
             how.extend(step.each.as_ref().map(for_each));
             if let Some(retry) = step.retry {
-                how.push(format!("up to {} attempts", retry.max_attempts));
+                let codes: Vec<_> = step.exit_codes.iter().map(ToString::to_string).collect();
+                let after = match codes.is_empty() {
+                    true => String::new(),
+                    false => format!(" after exit code {}", codes.join(", ")),
+                };
+                how.push(format!("up to {} attempts{after}", retry.max_attempts));
             }
-            if is_bounded(step) {
+            if is_bounded(step.timeout) {
                 how.push(format!("at most {}", Spoken(step.timeout)));
             }
             if step.optional {

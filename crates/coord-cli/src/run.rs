@@ -173,11 +173,13 @@ pub(crate) async fn execute(
 
 async fn execute_on(
     manner: Manner,
-    prepared: Prepared,
+    mut prepared: Prepared,
     journal: Option<Arc<Journal>>,
     begin: Begin,
     handle: &Handle,
 ) -> Result<ExitCode, SetUpError> {
+    // Also where who started the run said so.
+    prepared.definition.keep_services |= manner.keep_services;
     // They may ask who is there: before there is a screen.
     let secrets = secrets::fetch(&prepared.file)?;
     let bus = Arc::new(LocalBus::new());
@@ -211,14 +213,16 @@ async fn execute_on(
         interrupts.clone(),
         before.as_ref(),
     ));
-    let workflow = job::workflow(&job, &prepared.runs, gone_on(&begin, before.as_ref()))?;
+    let stays = prepared.definition.keep_services || prepared.needs.any_for_itself();
+    let gone_on = gone_on(&begin, before.as_ref());
+    let workflow = job::workflow(&job, &prepared.runs, stays, gone_on)?;
     let mut signals = Signals::new()?;
 
     let course = Course {
         job: &job,
         workflow: &workflow,
         begin: &begin,
-        keeps: manner.keep_services,
+        keeps: prepared.definition.keep_services,
         lost: &lost,
     };
     // Before there is a screen: why a run is not started is told without one.

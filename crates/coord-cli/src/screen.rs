@@ -25,7 +25,7 @@ use crate::ended::Ended;
 use crate::file::WorkflowFile;
 use crate::hands::Wish;
 use crate::signals::Interrupts;
-pub(crate) use out::{Out, out};
+pub(crate) use out::{Out, is_told, out};
 pub(crate) use page::{nothing_to_do, print_report, say};
 use paper::Paper;
 pub(crate) use text::{BAD, GOOD, NAME_WIDTH_MAX, NAMES, ODD, QUIET, printed};

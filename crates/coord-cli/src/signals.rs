@@ -14,6 +14,10 @@ use signal_hook::low_level::raise;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+/// What there is to say of a run that is up for its services, to who looks on.
+const STANDING_ELSEWHERE: &str =
+    "all steps are over, and the services run on; `coord cancel RUN` ends them";
+
 /// What has been asked for, and how far the run has got for that.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Interrupts {
@@ -47,8 +51,10 @@ impl Interrupts {
     /// What the last of them does, or how the run goes on.
     pub(crate) fn said(&self) -> Option<&'static str> {
         if self.look_on {
-            let is_left = self.end.is_cancelled();
-            is_left.then_some("leaving: the run goes on")
+            match self.end.is_cancelled() {
+                true => Some("leaving: the run goes on"),
+                false => self.standing.is_cancelled().then_some(STANDING_ELSEWHERE),
+            }
         } else if self.abandon.is_cancelled() {
             Some("leaving")
         } else if self.kill.is_cancelled() {

@@ -410,6 +410,35 @@ impl Run {
         self.token.cancel();
     }
 
+    /// Ends it as failed, for a reason that is none of its steps: as [`cancel`](Self::cancel), but for how
+    /// it has ended. Where all its steps are over, nothing is undone; one that has come to its end, or was
+    /// failed or cancelled before, stays as it is.
+    ///
+    /// What becomes of that where the process ends is as for `cancel`.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use coord_bus::LocalBus;
+    /// use coord_workflow::{Status, StepError, Workflow, WorkflowOrchestrator};
+    ///
+    /// let orchestrator = WorkflowOrchestrator::new(&LocalBus::new())?;
+    /// let mut workflow = Workflow::builder("watch");
+    /// let step = workflow.step("watch");
+    /// step.run(|| std::future::pending::<Result<(), StepError>>());
+    /// let run = orchestrator.start_workflow(&workflow.build()?, ());
+    /// run.fail("the disk is gone");
+    /// let outcome = run.outcome().await?;
+    /// assert_eq!(outcome.status, Status::Failed);
+    /// assert_eq!(outcome.view().error.as_deref(), Some("the disk is gone"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn fail(&self, why: &str) {
+        if let Some(run) = self.shared.upgrade() {
+            run.fail(why);
+        }
+    }
+
     /// Waits for its end.
     ///
     /// # Cancel safety

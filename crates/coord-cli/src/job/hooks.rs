@@ -45,11 +45,9 @@ impl Job {
         take(&mut *self.failures_of_hooks())
     }
 
-    /// A service has failed for good, if one has, and the run ends for it.
-    pub(crate) fn note_failed_service(&self, failed: Option<&(String, String)>) {
-        if let Some(failed) = failed {
-            let _ = self.failed_service.set(failed.clone());
-        }
+    /// A service has failed for good, and the run ends for it.
+    pub(crate) fn note_failed_service(&self, failed: &(String, String)) {
+        let _ = self.failed_service.set(failed.clone());
     }
 
     /// Runs what is for such an end, one after the other, each whatever came of those before.
@@ -96,12 +94,16 @@ impl Job {
         failed.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How it came to an end. A run that ends for a service is cancelled, and has failed.
+    /// How it came to an end.
     fn end_of(&self, call: &HookCall) -> End {
-        let is_cancelled = call.step.is_none() && call.status == Status::Cancelled;
-        if let (true, Some((service, why))) = (is_cancelled, self.failed_service.get()) {
+        let is_of_run = call.step.is_none();
+        if let (true, true, Some((service, why))) = (
+            is_of_run,
+            call.failures.is_empty(),
+            self.failed_service.get(),
+        ) {
             return End {
-                status: Status::Failed,
+                status: call.status,
                 failed: service.clone(),
                 why: Some(why.clone()),
             };

@@ -113,8 +113,8 @@ async fn look_on(
 
     let is_seen = manner.output == Output::Tui;
     let relayed = async {
-        relay.earlier(&before, is_seen).await?;
-        relay.run(&interrupts.paused).await
+        relay.earlier(&before, &interrupts, is_seen).await?;
+        relay.run(&interrupts).await
     };
     let left = tokio::select! {
         relayed = relayed => relayed.map(|()| false),

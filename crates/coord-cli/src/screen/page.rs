@@ -230,6 +230,10 @@ pub(crate) fn print_report(color: Color, report: &Report) -> io::Result<()> {
 
 /// Says something beside the run, in a line on standard error. Whoever cannot be told goes on.
 pub(crate) fn say(color: Color, what: &str) {
-    let mut error = AutoStream::new(io::stderr(), color.into());
+    say_to(color.into(), what);
+}
+
+pub(super) fn say_to(color: ColorChoice, what: &str) {
+    let mut error = AutoStream::new(io::stderr(), color);
     let _ = writeln!(error, "{ODD}{what}{ODD:#}").and_then(|()| error.flush());
 }

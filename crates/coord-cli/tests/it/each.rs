@@ -93,9 +93,9 @@ fn items_of_a_list_a_parameter_and_an_output_reach_a_process_each() {
     );
     let dry = done(folder.coord(["run", "--dry-run", "--param", "words=x"]));
     dry.exits(0)
-        .says("# for each of 1 items, at most")
-        .says("# for each of list.json, 2 at once, at most")
-        .says("# for each of 3 items, ");
+        .says("# for each of 1 items\n")
+        .says("# for each of list.json, 2 at once, puts out")
+        .says("# for each of 3 items\n");
     done(folder.coord(["run", "--dry-run", "--output=jsonl"]))
         .says(r#""for_each":{"items":["one","two words","three; touch never"]}"#)
         .says(r#""for_each":{"output":"list.json","max_parallel":2}"#);

@@ -385,6 +385,7 @@ fn about(fact: &Fact) -> Option<usize> {
         | Fact::Claimed
         | Fact::Continued { .. }
         | Fact::Retried { .. }
+        | Fact::Up
         | Fact::Finished { .. } => None,
     }
 }
@@ -461,9 +462,9 @@ fn what_is_refused_says_why_by_name() {
     let refused = |facts: &[Fact], fact: &Fact, why: Refused| {
         assert_eq!(after(facts).admits(&plan, fact), Err(why), "{fact:?}");
     };
-    let (signal, at) = (None, 3);
+    let (signal, failed, at) = (None, None, 3);
     let cancelled = |step| Fact::Cancelled { step, signal, at };
-    let finished = Fact::Finished { at: 9 };
+    let finished = Fact::Finished { at, failed };
     let undo = |step| Fact::UndoStarted { step };
     let status = Status::Cancelled;
     let stopped = Fact::Stopped { status };

@@ -181,8 +181,8 @@ fn state(scene: &Scene<'_>) -> (&'static str, Style) {
     match board.outcome.as_deref() {
         _ if runs_on && scene.ending.is_some() => ("ending", look.odd()),
         None if board.is_paused => ("paused: p goes on", look.odd()),
+        None if board.is_up => ("up: q ends the services", look.good()),
         None => ("running", look.busy()),
-        Some("completed") if runs_on => ("up: q ends the services", look.good()),
         Some("failed") => ("failed", look.bad()),
         Some(_) if board.rows.iter().any(failed) => ("failed", look.bad()),
         Some("completed") => ("completed", look.good()),
