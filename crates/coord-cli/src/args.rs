@@ -1,6 +1,7 @@
 //! The command line. Each flag is defined here and nowhere else.
 
 mod audit;
+mod format;
 mod logs;
 mod value;
 
@@ -11,7 +12,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use coordination::workflow::OnFailure;
 
-pub(crate) use audit::{AuditArgs, AuditCommand, AuditOutput};
+pub(crate) use audit::{AuditArgs, AuditCommand};
+pub(crate) use format::{Lines, Listed, Told};
 
 use crate::select::Selection;
 pub(crate) use logs::{LogsArgs, Stream};
@@ -36,7 +38,7 @@ pub(crate) enum Command {
     #[command(after_help = EXIT_CODES)]
     Run(RunArgs),
     /// Check a workflow file, and run nothing.
-    Validate(FileArgs),
+    Validate(ValidateArgs),
     /// Draw what needs what in a workflow file or a run, and run nothing.
     Graph(GraphArgs),
     /// Draw how events flow inside `coord` while it runs something, and run nothing.
@@ -121,6 +123,16 @@ pub(crate) struct FileArgs {
     pub(crate) color: Color,
 }
 
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub(crate) of: FileArgs,
+
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Told,
+}
+
 /// What of a file is meant.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SelectArgs {
@@ -142,7 +154,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
 
-    /// Say what would be done, and do nothing of it; with `--output jsonl`, for programs.
+    /// Say what would be done, and do nothing of it; with `--output json` or `jsonl`, for programs.
     #[arg(long)]
     pub(crate) dry_run: bool,
 
@@ -199,8 +211,8 @@ pub(crate) struct MannerArgs {
     #[arg(long, value_name = "N")]
     pub(crate) concurrency: Option<NonZeroUsize>,
 
-    /// What to show: a live screen, text, or one event a line for programs; by default the screen
-    /// in a terminal, and text elsewhere.
+    /// What to show: a live screen or text; for programs how it ended, as one document, or one event
+    /// a line; by default the screen in a terminal, and text elsewhere.
     #[arg(long, value_enum)]
     output: Option<Output>,
 
@@ -292,9 +304,9 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
 
-    /// For programs: one run a line.
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// For people, or for programs: as one list, or one run a line.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Listed,
 }
 
 /// A run in a journal.
@@ -312,9 +324,9 @@ pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) of: OfRun,
 
-    /// For programs.
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Told,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -334,6 +346,10 @@ pub(crate) struct WhyArgs {
 
     /// The step.
     pub(crate) step: String,
+
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Told,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -451,6 +467,7 @@ pub(crate) enum GraphFormat {
 pub(crate) enum Output {
     Tui,
     Text,
+    Json,
     Jsonl,
 }
 

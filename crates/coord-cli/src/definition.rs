@@ -67,6 +67,11 @@ impl Definition {
         Ok(checked.with_on_failure(self.on_failure))
     }
 
+    /// The profile that is meant.
+    pub(crate) fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
     /// Whether a run of the one is a run of the other.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (&self.path, &self.text, &self.params) == (&other.path, &other.text, &other.params)

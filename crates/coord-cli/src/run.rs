@@ -459,12 +459,14 @@ fn finish(
     let Some(ended) = ended else {
         return ExitCode::Interrupted;
     };
-    let written = screen.is_some_and(|screen| screen.finish(manner, &ended, file));
-    match ended.outcome.status {
-        _ if ended.service.is_some() && written => ExitCode::RunFailed,
-        Status::Cancelled if written => ExitCode::Interrupted,
-        _ if !written => ExitCode::OutputLost,
+    let code = match ended.outcome.status {
+        _ if ended.service.is_some() => ExitCode::RunFailed,
+        Status::Cancelled => ExitCode::Interrupted,
         Status::Completed if ended.hooks.is_empty() => ExitCode::Done,
         _ => ExitCode::RunFailed,
+    };
+    match screen.is_some_and(|screen| screen.finish(manner, &ended, code, file)) {
+        true => code,
+        false => ExitCode::OutputLost,
     }
 }

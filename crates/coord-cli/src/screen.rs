@@ -1,5 +1,6 @@
 //! What is shown of a run: subscribers of the bus, and the only part that writes to the terminal.
 
+mod document;
 mod jsonl;
 mod lines;
 mod order;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::args::{Manner, Output};
 use crate::board::Board;
 use crate::ended::Ended;
+use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::hands::Wish;
 use crate::signals::Interrupts;
@@ -122,7 +124,13 @@ impl Screen {
     }
 
     /// Prints how the run ended. Whether everything could be written.
-    pub(crate) fn finish(self, args: Manner, ended: &Ended, file: &WorkflowFile) -> bool {
+    pub(crate) fn finish(
+        self,
+        args: Manner,
+        ended: &Ended,
+        code: ExitCode,
+        file: &WorkflowFile,
+    ) -> bool {
         if self.lost.is_cancelled() {
             return false;
         }
@@ -130,11 +138,12 @@ impl Screen {
             Form::Paper(paper) => &paper.page.board,
             Form::Tui(tui) => &tui.board,
         };
-        if args.output == Output::Jsonl {
-            return true;
-        }
         let mut out = out::out(args.color.into());
-        let written = summary::print(&mut out, ended, file, board);
+        let written = match args.output {
+            Output::Jsonl => return true,
+            Output::Json => document::print(&mut out, ended, code, file, board),
+            _ => summary::print(&mut out, ended, file, board),
+        };
         written.and_then(|()| out.flush()).is_ok()
     }
 }

@@ -38,6 +38,8 @@ pub(super) struct Page {
 
 enum Form {
     Text(Text),
+    /// Nothing is told before the end.
+    Json,
     Jsonl,
 }
 
@@ -47,6 +49,7 @@ impl Page {
         let (form, color) = match args.output {
             // JSON has no control characters for a terminal to act upon.
             Output::Jsonl => (Form::Jsonl, ColorChoice::AlwaysAnsi),
+            Output::Json => (Form::Json, ColorChoice::AlwaysAnsi),
             _ => (Form::Text(Text::new(file)), args.color.into()),
         };
         let mut board = Board::new(file, Bounds::TAIL);
@@ -69,7 +72,7 @@ impl Page {
         if let Some(before) = self.before.take() {
             self.print(|form, out| match form {
                 Form::Text(_) => writeln!(out, "{QUIET}{before}{QUIET:#}"),
-                Form::Jsonl => Ok(()),
+                Form::Json | Form::Jsonl => Ok(()),
             });
         }
     }
@@ -101,6 +104,7 @@ impl Page {
         self.board.output(line);
         self.print(|form, out| match form {
             Form::Text(text) => text.output(out, line),
+            Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "process-output", line),
         });
     }
@@ -109,7 +113,7 @@ impl Page {
         self.board.lifecycle(event);
         self.print(|form, out| match form {
             // The events of workflows and services say what people want to know of it.
-            Form::Text(_) => Ok(()),
+            Form::Text(_) | Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "process-lifecycle", event),
         });
         for line in self.lines.after(event) {
@@ -121,6 +125,7 @@ impl Page {
         self.board.workflow(event);
         self.print(|form, out| match form {
             Form::Text(text) => text.transition(out, &event.transition),
+            Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "workflow-events", event),
         });
     }
@@ -129,6 +134,7 @@ impl Page {
         self.board.service(event);
         self.print(|form, out| match form {
             Form::Text(text) => text.service(out, event),
+            Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "service-lifecycle", event),
         });
     }
@@ -137,6 +143,7 @@ impl Page {
         self.board.health(event);
         self.print(|form, out| match form {
             Form::Text(text) => text.health(out, event),
+            Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "process-health", event),
         });
     }
@@ -145,6 +152,7 @@ impl Page {
         self.board.recovery(event);
         self.print(|form, out| match form {
             Form::Text(text) => text.recovery(out, event),
+            Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "error-recovery", event),
         });
     }
@@ -152,7 +160,7 @@ impl Page {
     /// What people are told of an error is what it was noticed by.
     fn error(&mut self, event: &ErrorDetected) {
         self.print(|form, out| match form {
-            Form::Text(_) => Ok(()),
+            Form::Text(_) | Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "error-detected", event),
         });
     }
@@ -163,7 +171,7 @@ impl Page {
             Form::Text(text) if event.title == kept_output::TITLE => {
                 text.interrupt(out, &event.message)
             }
-            Form::Text(_) => Ok(()),
+            Form::Text(_) | Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "notification", event),
         });
     }
@@ -177,7 +185,7 @@ impl Page {
     pub(super) fn say(&mut self, what: &str) {
         self.print(|form, out| match form {
             Form::Text(text) => text.interrupt(out, what),
-            Form::Jsonl => Ok(()),
+            Form::Json | Form::Jsonl => Ok(()),
         });
         self.show();
     }
@@ -209,6 +217,7 @@ pub(crate) fn nothing_to_do(args: Manner, workflow: &str) -> ExitCode {
     let mut out = out(args.color.into());
     let said = match args.output {
         Output::Jsonl => Ok(()),
+        Output::Json => super::document::nothing(&mut out, workflow),
         _ => writeln!(out, "{workflow}: nothing to do, every condition is false"),
     };
     match said.and_then(|()| out.flush()) {

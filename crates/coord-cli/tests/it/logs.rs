@@ -86,7 +86,7 @@ fn no_more_is_printed_than_is_asked_for() {
 #[test]
 fn for_programs_each_line_is_an_object() {
     let folder = ran(FILE);
-    let lines = logs(&folder, ["--json"]).out;
+    let lines = logs(&folder, ["--output=jsonl"]).out;
     let lines: Vec<Value> = lines
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -224,7 +224,7 @@ fn lines_that_are_too_long_and_bytes_that_are_no_text_are_kept_as_they_were_show
     let folder = ran(
         "[[step]]\nid = 's'\nrun = 'head -c 70000 /dev/zero | tr \"\\0\" x; printf \"\\n\\377\\n\\nend\"'\n",
     );
-    let lines = logs(&folder, ["s", "--json"]).out;
+    let lines = logs(&folder, ["s", "--output=jsonl"]).out;
     let lines: Vec<Value> = lines
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())

@@ -23,6 +23,7 @@ mod mounts;
 mod output;
 mod outputs;
 mod params;
+mod planned;
 mod reference;
 mod outcomes;
 mod secrets;
