@@ -2,6 +2,7 @@
 
 mod audit;
 mod format;
+mod lines;
 mod logs;
 mod value;
 
@@ -14,11 +15,12 @@ use coordination::workflow::OnFailure;
 
 pub(crate) use audit::{AuditArgs, AuditCommand};
 pub(crate) use format::{Lines, Listed, Told};
+pub(crate) use lines::{Layout, TextArgs};
 
 use crate::select::Selection;
 pub(crate) use logs::{LogsArgs, Stream};
 pub(crate) use value::Grep;
-use value::{json, key_value};
+use value::{concurrency, json, key_value};
 
 /// Runs real processes as workflows in a terminal.
 ///
@@ -136,7 +138,8 @@ pub(crate) struct ValidateArgs {
 /// What of a file is meant.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SelectArgs {
-    /// Only this step or service, and what it needs; can be repeated, or several with commas.
+    /// Only this step or service, and what it needs; `*` and `?` stand for any characters of a name, and
+    /// for one. Can be repeated, or several with commas.
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     only: Vec<String>,
 
@@ -206,9 +209,9 @@ pub(crate) struct JournalPlace {
 /// How a run is run and shown, whatever it does.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct MannerArgs {
-    /// How many steps run at once at most; by default what the file says, or else one for each
-    /// processor.
-    #[arg(long, value_name = "N")]
+    /// How many steps run at once at most, or how many percent of the processors that is; by default
+    /// what the file says, or else one for each processor.
+    #[arg(long, value_name = "N|P%", value_parser = concurrency)]
     pub(crate) concurrency: Option<NonZeroUsize>,
 
     /// What to show: a live screen or text; for programs how it ended, as one document, or one event
@@ -219,6 +222,9 @@ pub(crate) struct MannerArgs {
     /// Keep services running until Ctrl-C, also when the last step that needs them is over.
     #[arg(long)]
     pub(crate) keep_services: bool,
+
+    #[command(flatten)]
+    text: TextArgs,
 
     /// At the end, draw on standard error how events flowed inside `coord`, with how many a second.
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -233,6 +239,7 @@ pub(crate) struct Manner {
     pub(crate) keep_services: bool,
     pub(crate) flows: Option<GraphFormat>,
     pub(crate) color: Color,
+    pub(crate) layout: Layout,
 }
 
 /// What is talked of in a journal, and in which colours.
@@ -535,6 +542,7 @@ impl MannerArgs {
             keep_services: self.keep_services,
             flows: self.flows,
             color,
+            layout: self.text.layout(),
         }
     }
 }
@@ -552,6 +560,7 @@ impl AttachArgs {
             keep_services: false,
             flows: None,
             color: self.of.color,
+            layout: Layout::STREAM,
         }
     }
 }

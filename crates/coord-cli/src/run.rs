@@ -67,6 +67,12 @@ pub(crate) enum SetUpError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Secret(#[from] SecretFault),
+    #[error("the live screen needs a terminal, and standard output is none")]
+    #[diagnostic(
+        code(coord::set_up::no_terminal),
+        help("leave `--output` out, or use `--output text`")
+    )]
+    NoTerminal,
     #[error("the workflow could not be made from its file")]
     #[diagnostic(code(coord::set_up::workflow))]
     Workflow(#[from] coordination::workflow::Faults),
@@ -175,6 +181,7 @@ async fn execute_on(
     begin: Begin,
     handle: &Handle,
 ) -> Result<ExitCode, SetUpError> {
+    screen::check(manner)?;
     // They may ask who is there: before there is a screen.
     let secrets = secrets::fetch(&prepared.file)?;
     let bus = Arc::new(LocalBus::new());

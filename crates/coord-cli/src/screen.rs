@@ -1,6 +1,7 @@
 //! What is shown of a run: subscribers of the bus, and the only part that writes to the terminal.
 
 mod document;
+mod groups;
 mod jsonl;
 mod lines;
 mod order;
@@ -12,7 +13,7 @@ mod text;
 mod tui;
 
 use std::future::pending;
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 use coordination::bus::{CancellationToken, DEFAULT_CAPACITY, Subscriber};
@@ -26,6 +27,7 @@ use crate::ended::Ended;
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::hands::Wish;
+use crate::run::SetUpError;
 use crate::signals::Interrupts;
 pub(crate) use out::{Out, out};
 pub(crate) use page::{nothing_to_do, print_report, say};
@@ -142,9 +144,17 @@ impl Screen {
         let written = match args.output {
             Output::Jsonl => return true,
             Output::Json => document::print(&mut out, ended, code, file, board),
-            _ => summary::print(&mut out, ended, file, board),
+            _ => summary::print(&mut out, ended, file, board, args.layout.fails_at_the_end),
         };
         written.and_then(|()| out.flush()).is_ok()
+    }
+}
+
+/// Whether a screen can be shown where it is to be.
+pub(crate) fn check(manner: Manner) -> Result<(), SetUpError> {
+    match manner.output == Output::Tui && !io::stdout().is_terminal() {
+        true => Err(SetUpError::NoTerminal),
+        false => Ok(()),
     }
 }
 

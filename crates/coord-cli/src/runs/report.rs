@@ -12,7 +12,7 @@ use coordination::monitor::{Page, Span, SpanKind};
 use coordination::workflow::{RunState, RunView, StepPhase, StepView};
 
 use super::list::{between, local, state};
-use super::{find, with_runs};
+use super::{RunsFault, find, with_runs};
 use crate::args::ReportArgs;
 use crate::exit_code::ExitCode;
 use crate::screen;
@@ -24,7 +24,10 @@ pub(crate) fn report(args: &ReportArgs) -> ExitCode {
         let run = find(runs, &args.of.run).await?;
         let page = page(&runs.view(&run).await?).to_string();
         match &args.out {
-            Some(file) => fs::write(file, page)?,
+            Some(file) => fs::write(file, page).map_err(|source| RunsFault::Report {
+                path: file.clone(),
+                source,
+            })?,
             None => {
                 let mut out = screen::out(args.of.of.color.into());
                 out.write_all(page.as_bytes())?;

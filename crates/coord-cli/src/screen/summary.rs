@@ -17,13 +17,14 @@ use crate::process_name::{hook_name, undo_name};
 use crate::spoken::Spoken;
 
 /// How many of a process's last lines are shown.
-const TAIL_LINES: usize = 10;
+pub(super) const TAIL_LINES: usize = 10;
 
 pub(super) fn print(
     out: &mut Out,
     ended: &Ended,
     file: &WorkflowFile,
     board: &Board,
+    has_tails: bool,
 ) -> io::Result<()> {
     let outcome = &ended.outcome;
     writeln!(out)?;
@@ -43,22 +44,31 @@ pub(super) fn print(
         let line = format!("{:width$}  {took:>11}  {remark}", step.id);
         writeln!(out, "{style}{state:9}{style:#} {}", line.trim_end())?;
     }
+    let tail = if has_tails { TAIL_LINES } else { 0 };
     for (unit, step) in reports() {
         if let StepState::Failed(error) = step.state
             && !step.optional
         {
             let what = format!("failed: {error}");
-            failure(out, unit, &what, step.id, file, board)?;
+            failure(out, unit, &what, step.id, file, board, tail)?;
         }
         if let Some(Compensation::Failed(error)) = step.compensation {
             let what = format!("was not undone: {error}");
-            failure(out, unit, &what, &undo_name(step.id), file, board)?;
+            failure(out, unit, &what, &undo_name(step.id), file, board, tail)?;
         }
         if let Some((service, why)) = &ended.service
             && *service == unit.id
             && !matches!(step.state, StepState::Failed(_))
         {
-            failure(out, unit, &format!("failed: {why}"), service, file, board)?;
+            failure(
+                out,
+                unit,
+                &format!("failed: {why}"),
+                service,
+                file,
+                board,
+                tail,
+            )?;
         }
     }
     for hook in &ended.hooks {
@@ -66,7 +76,15 @@ pub(super) fn print(
         let what = format!("hook failed: {why}");
         match unit {
             Some(unit) => {
-                failure(out, unit, &what, &hook_name(Some(&unit.id)), file, board)?;
+                failure(
+                    out,
+                    unit,
+                    &what,
+                    &hook_name(Some(&unit.id)),
+                    file,
+                    board,
+                    tail,
+                )?;
             }
             None => writeln!(out, "\n{BAD}{}: {what}{BAD:#}", outcome.workflow)?,
         }
@@ -189,14 +207,18 @@ fn failure(
     process: &str,
     file: &WorkflowFile,
     board: &Board,
+    lines: usize,
 ) -> io::Result<()> {
     writeln!(out, "\n{BAD}{} {what}{BAD:#}", unit.id)?;
     let (path, place) = (file.path_of(unit), file.place(unit));
     writeln!(out, "  {QUIET}at {path}:{place}{QUIET:#}")?;
-    for line in board.tail(process, TAIL_LINES) {
-        writeln!(out, "  {QUIET}|{QUIET:#} {line}{:#}", Style::new())?;
-    }
-    Ok(())
+    let mut tail = board.tail(process, lines);
+    tail.try_for_each(|line| tail_line(out, line))
+}
+
+/// One of the last lines of what failed.
+pub(super) fn tail_line(out: &mut Out, line: &str) -> io::Result<()> {
+    writeln!(out, "  {QUIET}|{QUIET:#} {line}{:#}", Style::new())
 }
 
 /// How many steps ended in which way, and how many services there were.

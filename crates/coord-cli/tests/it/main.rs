@@ -17,6 +17,7 @@ mod kept;
 mod json_lines;
 mod live;
 mod looking;
+mod layout;
 mod logs;
 #[path = "../../../coord-journal/tests/it/mounts.rs"]
 mod mounts;

@@ -201,3 +201,41 @@ fn why_a_step_waits_and_all_runs_are_told_as_documents() {
         (&"two".into(), &"one".into())
     );
 }
+
+#[test]
+fn a_screen_without_a_terminal_is_refused_before_anything_starts() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'touch never'\n");
+    let refused = done(folder.coord(["run", "--output=tui"]));
+    refused.exits(96);
+    assert!(
+        refused.err.contains("coord::set_up::no_terminal"),
+        "{}",
+        refused.err
+    );
+    assert_eq!((&*refused.out, folder.read("never")), ("", None));
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_told_with_its_place() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'true'\n");
+    done(folder.coord(["run", "--id=r"])).exits(0);
+    let refused = done(folder.coord(["report", "r", "--out=no/such/page.html"]));
+    refused.exits(110);
+    assert!(refused.err.contains("no/such/page.html"), "{}", refused.err);
+}
+
+#[test]
+fn an_item_with_a_nul_is_refused() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[params]\nwords = ''\n[[step]]\nid = 'a'\nrun = 'touch never'\nfor_each = { param = 'words' }\n",
+    );
+    let words = r#"words=["good", "b\u0000d"]"#;
+    let refused = done(folder.coord(["run", "--param", words]));
+    refused.exits(96);
+    assert!(refused.err.contains("item 1 has a NUL"), "{}", refused.err);
+    assert_eq!(folder.read("never"), None);
+}
