@@ -26,6 +26,9 @@ use crate::panic_message;
 /// assert!(failure.is_permanent());
 /// assert_eq!(failure.to_string(), "invalid digit found in string");
 /// ```
+///
+/// From and to a boxed error, and so `anyhow::Error`, it goes by [`from_boxed`](Self::from_boxed) and
+/// by `?`: a `main` that returns `Result<_, Box<dyn Error>>` returns it.
 #[derive(Clone)]
 pub struct Failure {
     cause: Arc<dyn Error + Send + Sync>,
@@ -47,6 +50,14 @@ pub struct Panicked {
 #[error("{0}")]
 struct Message(String);
 
+/// What was being done when an error came up.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+struct Context {
+    what: String,
+    source: Arc<dyn Error + Send + Sync>,
+}
+
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(cause: E) -> Self {
         Self {
@@ -57,10 +68,58 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     }
 }
 
+impl From<Failure> for Box<dyn Error + Send + Sync> {
+    fn from(failure: Failure) -> Self {
+        Box::new(failure.cause)
+    }
+}
+
+impl From<Failure> for Box<dyn Error> {
+    fn from(failure: Failure) -> Self {
+        Box::new(failure.cause)
+    }
+}
+
 impl Failure {
     /// A failure that is only a message.
     pub fn message(message: impl Into<String>) -> Self {
         Message(message.into()).into()
+    }
+
+    /// A failure of an error that is boxed already, such as an `anyhow::Error`: its causes stay, and
+    /// [`downcast_ref`](Self::downcast_ref) finds what is in the box.
+    ///
+    /// ```
+    /// use coord_bus::Failure;
+    ///
+    /// fn deploy() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    ///     Err("no such host".into())
+    /// }
+    ///
+    /// let deployed = deploy().map_err(|error| Failure::from_boxed(error).context("deploying to `north`"));
+    /// assert_eq!(deployed.unwrap_err().to_string(), "deploying to `north`: no such host");
+    /// ```
+    pub fn from_boxed(error: Box<dyn Error + Send + Sync>) -> Self {
+        // One that comes from a failure has a share in a box.
+        let cause = error
+            .downcast::<Arc<dyn Error + Send + Sync>>()
+            .map_or_else(Arc::from, |shared| *shared);
+        Self {
+            cause,
+            permanent: false,
+            retry_after: None,
+        }
+    }
+
+    /// The same failure, with what was being done: this comes first, and what it was before is its
+    /// source.
+    #[must_use]
+    pub fn context(mut self, what: impl Into<String>) -> Self {
+        self.cause = Arc::new(Context {
+            what: what.into(),
+            source: self.cause,
+        });
+        self
     }
 
     /// A panic, whose message is a [`Panicked`].
@@ -126,9 +185,13 @@ impl Failure {
         chain
     }
 
-    /// The error itself, if it is of this type.
+    /// The error itself, whatever its [`context`](Self::context), if it is of this type.
     pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
-        self.cause.downcast_ref()
+        let mut cause: &(dyn Error + 'static) = &*self.cause;
+        while let Some(context) = cause.downcast_ref::<Context>() {
+            cause = &*context.source;
+        }
+        cause.downcast_ref()
     }
 }
 
@@ -159,5 +222,40 @@ impl fmt::Display for WithCauses<'_> {
             source = cause.source();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::ParseIntError;
+
+    use super::*;
+
+    fn port(text: &str) -> Result<u16, Box<dyn Error + Send + Sync>> {
+        Ok(text.parse()?)
+    }
+
+    #[test]
+    fn an_error_that_comes_in_a_box_is_found_in_the_failure_and_goes_on_in_another_box() {
+        let failure = Failure::from_boxed(port("http").unwrap_err());
+        assert!(failure.downcast_ref::<ParseIntError>().is_some());
+        let failure = failure.permanent().context("reading the port");
+        assert!(failure.is_permanent());
+        assert_eq!(
+            failure.chain(),
+            ["reading the port", "invalid digit found in string"]
+        );
+        let mains = || -> Result<(), Box<dyn Error>> { Err(failure.clone())? };
+        let error = mains().unwrap_err();
+        assert_eq!(error.to_string(), "reading the port");
+        assert_eq!(
+            error.source().unwrap().to_string(),
+            "invalid digit found in string"
+        );
+        // And back again.
+        let sent: Box<dyn Error + Send + Sync> = failure.clone().into();
+        let back = Failure::from_boxed(sent);
+        assert_eq!(back.chain(), failure.chain());
+        assert!(back.downcast_ref::<ParseIntError>().is_some());
     }
 }

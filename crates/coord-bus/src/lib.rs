@@ -8,17 +8,17 @@
 //! use serde::{Deserialize, Serialize};
 //!
 //! #[derive(Serialize, Deserialize)]
-//! struct UiUpdate {
+//! struct Status {
 //!     component: String,
 //!     text: String,
 //! }
 //!
-//! const UI_UPDATE: Topic<UiUpdate> = Topic::new("ui-update");
+//! const STATUS: Topic<Status> = Topic::new("status");
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let bus = LocalBus::new();
-//!     let mut updates = bus.subscribe(&UI_UPDATE)?; // loses nothing
+//!     let mut updates = bus.subscribe(&STATUS)?; // loses nothing
 //!     let screen = tokio::spawn(async move {
 //!         let mut lines = Vec::new();
 //!         while let Some(update) = updates.recv().await { // lent, not cloned
@@ -27,10 +27,10 @@
 //!         lines
 //!     });
 //!
-//!     let publisher = bus.publisher(&UI_UPDATE)?; // resolve once, publish many times
+//!     let publisher = bus.publisher(&STATUS)?; // resolve once, publish many times
 //!     for text in ["building", "done"] {
 //!         let component = "status".to_owned();
-//!         publisher.publish(UiUpdate { component, text: text.to_owned() }).await?;
+//!         publisher.publish(Status { component, text: text.to_owned() }).await?;
 //!     }
 //!
 //!     let drained = bus.drain(Duration::from_secs(5)).await;

@@ -42,16 +42,16 @@ pub enum Overflow {
 /// use coord_bus::{BusExt, LocalBus, Overflow, SubscribeOptions, Topic};
 ///
 /// # #[derive(Clone, serde::Serialize, serde::Deserialize)]
-/// # struct UiUpdate { component: String, text: String }
-/// const UI_UPDATE: Topic<UiUpdate> = Topic::new("ui-update");
+/// # struct Status { component: String, text: String }
+/// const STATUS: Topic<Status> = Topic::new("status");
 ///
 /// let bus = LocalBus::new();
-/// let everything = bus.subscribe(&UI_UPDATE)?;
-/// let some = bus.subscribe_with(&UI_UPDATE, Overflow::DropOldest)?;
-/// let status = SubscribeOptions::new().filter(|update: &UiUpdate| update.component == "status");
-/// let status = bus.subscribe_with(&UI_UPDATE, status.named("status-line"))?;
-/// let states = SubscribeOptions::new().latest_by(64, |update: &UiUpdate| update.component.clone());
-/// let states = bus.subscribe_with(&UI_UPDATE, states)?;
+/// let everything = bus.subscribe(&STATUS)?;
+/// let some = bus.subscribe_with(&STATUS, Overflow::DropOldest)?;
+/// let status = SubscribeOptions::new().filter(|update: &Status| update.component == "status");
+/// let status = bus.subscribe_with(&STATUS, status.named("status-line"))?;
+/// let states = SubscribeOptions::new().latest_by(64, |update: &Status| update.component.clone());
+/// let states = bus.subscribe_with(&STATUS, states)?;
 /// # Ok::<(), coord_bus::BusError>(())
 /// ```
 pub struct SubscribeOptions<E> {

@@ -21,9 +21,9 @@ use crate::{DeadLetter, Event, Fault};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Debug, Serialize, Deserialize)]
-/// struct UiUpdate { component: String, text: String }
+/// struct Status { component: String, text: String }
 ///
-/// const UI_UPDATE: Topic<UiUpdate> = Topic::new("ui-update").capacity(256);
+/// const STATUS: Topic<Status> = Topic::new("status").capacity(256);
 /// ```
 pub struct Topic<E> {
     name: Cow<'static, str>,

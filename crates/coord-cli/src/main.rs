@@ -23,6 +23,7 @@ mod audit;
 mod runs;
 mod definition;
 mod kept_output;
+mod measured;
 mod needs;
 mod job;
 mod hands;

@@ -4,6 +4,8 @@ mod course;
 mod keeper;
 mod left;
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::process::Command;
 use std::sync::Arc;
 use std::thread;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
 use coordination::bus::{Bus, BusError, CancellationToken, LocalBus};
 use coordination::journal::{Journal, Retention};
-use coordination::monitor::PerformanceMonitor;
+use coordination::monitor::{MAX_HISTORY, PerformanceMonitor};
 use coordination::patterns::process::{EndedGroup, GroupLedger, Watchdog};
 use coordination::workflow::{RunId, RunJournal, RunQuery, RunView, Status};
 use coordination::{CoordinationConfig, CoordinationModule};
@@ -28,6 +30,7 @@ use crate::file::WorkflowFile;
 use crate::flows;
 use crate::job::{self, GRACE, Job};
 use crate::kept_output::{Keeping, Kept, forget_others};
+use crate::measured::Measured;
 use crate::plan;
 use crate::runs::{self, RunsFault};
 use crate::screen::{self, Screen, Start};
@@ -189,12 +192,9 @@ async fn execute_on(
     let before = before(kept.as_ref(), &begin).await?;
     let left = end_left(journal.as_deref(), kept.as_ref(), &begin, manner.color).await?;
     let module = module(&bus, kept, &prepared.file)?;
-    module.processes()?.guard(watchdog(journal.as_deref())?);
+    let monitor = module.monitor()?;
     let keeping = keeping(&bus, journal.as_deref(), &begin)?;
-    let notes = noted(journal.as_deref(), &begin, manner.color);
-    if let Some(notes) = &notes {
-        module.processes()?.note_in(Arc::clone(notes));
-    }
+    let notes = guard(&module, journal.as_deref(), &begin, manner.color)?;
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let journal_flag = journal.as_deref().map(runs::journal_flag);
@@ -236,20 +236,16 @@ async fn execute_on(
     let kept = keeping.map(|keeping| keeping.start(handle.clone()));
     let mut showing = show(screen, handle.clone());
     let started = Instant::now();
+    let measured = measured(journal.as_deref(), &begin);
     let end = tokio::select! {
         end = course.run(begun, prepared.needs, wished) => end,
         never = signals.watch(&interrupts) => match never {},
+        never = keep(measured.as_ref(), monitor) => match never {},
     };
     let took = started.elapsed();
-    let metrics = module.monitor().ok();
-    let metrics = metrics.map(PerformanceMonitor::performance_metrics);
-    // Whoever asked three times does not wait for that.
+    let metrics = monitor.performance_metrics();
     let is_over = end.as_ref().is_ok_and(|end| end.outcome.is_some());
-    let rest = if is_over { REST } else { Duration::ZERO };
-    let _ = module.shutdown(rest).await;
-    if let Some(notes) = notes {
-        notes.close();
-    }
+    come_to_rest(&module, is_over, notes.as_deref()).await;
     // By now they have handled all that there was.
     let flows = manner.flows.zip(flows::of(&module).ok());
     if end.is_err() {
@@ -270,8 +266,11 @@ async fn execute_on(
         service: end.service,
         hooks: job.failed_hooks(),
         took,
-        metrics,
+        metrics: Some(metrics),
     });
+    if let Some(measured) = measured {
+        keep_the_last(&measured, monitor, manner.color);
+    }
     let code = finish(manner, screen, ended, &job.file);
     if let Some((format, flows)) = flows {
         flows::tell(manner.color, &flows, format);
@@ -348,6 +347,27 @@ fn keeping(
     Keeping::new(bus, Kept::of(journal.dir(), run)).map(Some)
 }
 
+/// Where it is kept what is measured, if the run is.
+fn measured(journal: Option<&Journal>, begin: &Begin) -> Option<Measured> {
+    let output = Kept::of(journal?.dir(), begin.run()?);
+    Some(Measured::of(output.dir()))
+}
+
+/// Told on a terminal that is given back, if it cannot be kept.
+fn keep_the_last(measured: &Measured, monitor: &PerformanceMonitor, color: Color) {
+    if let Err(error) = measured.write(monitor) {
+        let what = "what was measured cannot be kept for `coord report`";
+        screen::say(color, &format!("{what}: {error}"));
+    }
+}
+
+async fn keep(measured: Option<&Measured>, monitor: &PerformanceMonitor) -> Infallible {
+    match measured {
+        Some(measured) => measured.keep(monitor).await,
+        None => pending().await,
+    }
+}
+
 /// Ends what lives on of the run, if it is taken up.
 async fn end_left(
     journal: Option<&Journal>,
@@ -362,10 +382,34 @@ async fn end_left(
     left::end(output.dir(), runs, run, color).await
 }
 
-/// Where it is noted which processes run, if the run is kept.
-fn noted(journal: Option<&Journal>, begin: &Begin, color: Color) -> Option<Arc<GroupLedger>> {
-    let output = Kept::of(journal?.dir(), begin.run()?);
-    left::note(output.dir(), color)
+/// Sees to it that what runs does not live on where `coord` is killed. Where it is noted which processes
+/// run, if the run is kept.
+fn guard(
+    module: &CoordinationModule,
+    journal: Option<&Journal>,
+    begin: &Begin,
+    color: Color,
+) -> Result<Option<Arc<GroupLedger>>, SetUpError> {
+    let processes = module.processes()?;
+    processes.guard(watchdog(journal)?);
+    let (Some(journal), Some(run)) = (journal, begin.run()) else {
+        return Ok(None);
+    };
+    let notes = left::note(Kept::of(journal.dir(), run).dir(), color);
+    if let Some(notes) = &notes {
+        processes.note_in(Arc::clone(notes));
+    }
+    Ok(notes)
+}
+
+/// Lets the parts end, of a run that has come to its end or was abandoned.
+async fn come_to_rest(module: &CoordinationModule, is_over: bool, notes: Option<&GroupLedger>) {
+    // Whoever asked three times does not wait for that.
+    let rest = if is_over { REST } else { Duration::ZERO };
+    let _ = module.shutdown(rest).await;
+    if let Some(notes) = notes {
+        notes.close();
+    }
 }
 
 /// Waits until everything is written that was printed; what there is to say of that.
@@ -407,6 +451,8 @@ pub(crate) fn config() -> CoordinationConfig {
     config.performance_reporting_interval = None;
     config.stream_reporting_interval = None;
     config.performance_log = false;
+    // For the charts of `coord report`.
+    config.performance_history = MAX_HISTORY;
     config
 }
 

@@ -23,6 +23,10 @@ pub struct History {
     pub memory_bytes: Vec<u64>,
     /// Its processor time since the sample before, in percent of one core.
     pub cpu_percent: Vec<f32>,
+    /// The resident memory of the processes that it runs, all together, in bytes.
+    pub processes_memory_bytes: Vec<u64>,
+    /// The processor time of these, in percent of one core.
+    pub processes_cpu_percent: Vec<f32>,
     /// The topics of the bus, by name.
     pub topics: Vec<TopicHistory>,
     /// The latency of events, by topic.
@@ -59,6 +63,59 @@ impl History {
     pub fn topic(&self, name: &str) -> Option<&TopicHistory> {
         self.topics.iter().find(|topic| topic.topic == name)
     }
+
+    /// The same in so many samples at most, to be drawn or kept: each is one of several that follow
+    /// each other, with the mean of their rates, processor times and medians, and the most of all else.
+    #[must_use]
+    pub fn thinned(&self, samples: usize) -> Self {
+        let group = self.at.len().div_ceil(samples.max(1)).max(1);
+        let topics = self.topics.iter().map(|topic| TopicHistory {
+            topic: topic.topic.clone(),
+            per_second: means(&topic.per_second, group),
+            lag: most(&topic.lag, group),
+        });
+        let latencies = self.latencies.iter().map(|latency| {
+            let known = |part: &[Option<f64>]| part.iter().flatten().copied().collect::<Vec<_>>();
+            let p50 = latency.p50.chunks(group);
+            let p99 = latency.p99.chunks(group);
+            LatencyHistory {
+                topic: latency.topic.clone(),
+                p50: p50.map(|part| mean(&known(part))).collect(),
+                p99: p99
+                    .map(|part| known(part).into_iter().reduce(f64::max))
+                    .collect(),
+            }
+        });
+        let percent = |values: &[f32]| {
+            let values: Vec<_> = values.iter().copied().map(f64::from).collect();
+            let means = means(&values, group).into_iter();
+            means.map(|mean| mean as f32).collect()
+        };
+        Self {
+            at: most(&self.at, group),
+            memory_bytes: most(&self.memory_bytes, group),
+            cpu_percent: percent(&self.cpu_percent),
+            processes_memory_bytes: most(&self.processes_memory_bytes, group),
+            processes_cpu_percent: percent(&self.processes_cpu_percent),
+            topics: topics.collect(),
+            latencies: latencies.collect(),
+        }
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+/// The mean of each so many.
+fn means(values: &[f64], group: usize) -> Vec<f64> {
+    values.chunks(group).filter_map(mean).collect()
+}
+
+/// The most of each so many.
+fn most<T: Copy + Ord>(values: &[T], group: usize) -> Vec<T> {
+    let most = values.chunks(group).map(|part| part.iter().max().copied());
+    most.flatten().collect()
 }
 
 /// The part of the history that is not by topic of the bus.
@@ -74,6 +131,8 @@ pub(crate) struct Ring {
 struct Sample {
     at: Timestamp,
     usage: ProcessUsage,
+    /// Of the processes that are run.
+    processes: ProcessUsage,
     /// The 50th and the 99th percentile, by topic.
     latencies: BTreeMap<String, (f64, f64)>,
 }
@@ -91,11 +150,13 @@ impl Ring {
         &mut self,
         at: Timestamp,
         usage: ProcessUsage,
+        processes: ProcessUsage,
         latencies: &[LatencyMetrics],
     ) {
         let mut sample = Sample {
             at,
             usage,
+            processes,
             latencies: BTreeMap::new(),
         };
         for LatencyMetrics { topic, total, .. } in latencies {
@@ -129,6 +190,12 @@ impl Ring {
             at: samples().map(|sample| sample.at).collect(),
             memory_bytes: samples().map(|sample| sample.usage.memory_bytes).collect(),
             cpu_percent: samples().map(|sample| sample.usage.cpu_percent).collect(),
+            processes_memory_bytes: samples()
+                .map(|sample| sample.processes.memory_bytes)
+                .collect(),
+            processes_cpu_percent: samples()
+                .map(|sample| sample.processes.cpu_percent)
+                .collect(),
             topics,
             latencies: latencies.collect(),
         }

@@ -215,7 +215,8 @@ impl Measuring {
             state.topics.sample(sums, now);
             state.own = own;
             state.processes.measured(&roots, trees);
-            state.ring.push(at, own, &latencies);
+            let processes = state.processes.together();
+            state.ring.push(at, own, processes, &latencies);
         }
     }
 

@@ -5,8 +5,8 @@ mod chart;
 
 use std::fmt;
 
-use crate::Unit;
 use crate::figures::printable;
+use crate::{History, Unit};
 use chart::{Axis, Lines, Spans};
 pub use chart::{Series, Span, SpanKind};
 
@@ -80,6 +80,65 @@ impl Page {
         self
     }
 
+    /// Charts of a history: throughput, lag, latency, memory and processor time.
+    #[must_use]
+    pub fn history(self, history: &History) -> Self {
+        let [first, .., last] = &history.at[..] else {
+            return self;
+        };
+        let clock = |at: &coord_bus::Timestamp| at.strftime("%H:%M:%S").to_string();
+        let ends = (&*clock(first), &*format!("{} UTC", clock(last)));
+        let throughput = history
+            .topics
+            .iter()
+            .map(|it| (&*it.topic, it.per_second.clone()));
+        let lag = history.topics.iter().map(|topic| {
+            let lag = topic.lag.iter().map(|lag| *lag as f64);
+            (&*topic.topic, lag.collect())
+        });
+        let latency = history.latencies.iter().flat_map(|it| {
+            let line = |name: &str, values: &[Option<f64>]| {
+                Series::new(format!("{} {name}", it.topic), values.to_vec())
+            };
+            [line("p50", &it.p50), line("p99", &it.p99)]
+        });
+        let bytes = |bytes: &[u64]| bytes.iter().map(|bytes| *bytes as f64).collect();
+        let percent = |percent: &[f32]| percent.iter().copied().map(f64::from).collect();
+        let memory = [
+            ("this program", bytes(&history.memory_bytes)),
+            ("what it runs", bytes(&history.processes_memory_bytes)),
+        ];
+        let cpu = [
+            ("this program", percent(&history.cpu_percent)),
+            ("what it runs", percent(&history.processes_cpu_percent)),
+        ];
+        self.chart(
+            "Events published",
+            Unit::PerSecond,
+            ends,
+            largest(throughput),
+        )
+        .chart(
+            "Events behind, slowest subscriber",
+            Unit::Count,
+            ends,
+            largest(lag),
+        )
+        .chart(
+            "From publication to handled",
+            Unit::Seconds,
+            ends,
+            latency.collect(),
+        )
+        .chart("Resident memory", Unit::Bytes, ends, some(memory))
+        .chart(
+            "Processor time, of one core",
+            Unit::Percent,
+            ends,
+            some(cpu),
+        )
+    }
+
     /// A chart of what began and ended when, over a time of this many seconds.
     #[must_use]
     pub fn spans(mut self, title: &str, seconds: f64, spans: &[Span]) -> Self {
@@ -134,6 +193,27 @@ impl Page {
             .push_str(&format!("<p class=note>{}</p>\n", Text(note)));
         self
     }
+}
+
+/// The lines with the largest values, without those that are nothing throughout.
+fn largest<'a>(lines: impl Iterator<Item = (&'a str, Vec<f64>)>) -> Vec<Series> {
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort_by(|(_, a), (_, b)| most(b).total_cmp(&most(a)));
+    let mut series = some(lines);
+    series.truncate(Series::MAX);
+    series
+}
+
+/// Without those that are nothing throughout.
+fn some<'a>(lines: impl IntoIterator<Item = (&'a str, Vec<f64>)>) -> Vec<Series> {
+    let lines = lines.into_iter().filter(|(_, values)| most(values) > 0.0);
+    let series =
+        lines.map(|(name, values)| Series::new(name, values.into_iter().map(Some).collect()));
+    series.collect()
+}
+
+fn most(values: &[f64]) -> f64 {
+    values.iter().copied().fold(0.0, f64::max)
 }
 
 impl fmt::Display for Page {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use coord_bus::vocabulary::{ProcessLifecycle, ProcessState};
 
-use crate::ProcessMetrics;
+use crate::{ProcessMetrics, ProcessUsage};
 
 /// The most processes that are watched at once; what is started beyond is counted and not shown.
 pub const MAX_PROCESSES: usize = 256;
@@ -67,6 +67,19 @@ impl Processes {
         measured
             .filter_map(|(_, metrics)| metrics.clone())
             .collect()
+    }
+
+    /// What all of them use.
+    pub(crate) fn together(&self) -> ProcessUsage {
+        let measured = self.running.values().filter_map(|(_, last)| last.as_ref());
+        let nothing = ProcessUsage {
+            memory_bytes: 0,
+            cpu_percent: 0.0,
+        };
+        measured.fold(nothing, |sum, process| ProcessUsage {
+            memory_bytes: sum.memory_bytes + process.memory_bytes,
+            cpu_percent: sum.cpu_percent + process.cpu_percent,
+        })
     }
 
     pub(crate) fn unwatched(&self) -> u64 {

@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::sparkline;
-use crate::{History, Page, PerformanceMetrics, Series, Unit};
+use crate::{History, Page, PerformanceMetrics, Unit};
 
 /// What a monitor has measured, and its history: see
 /// [`PerformanceMonitor::generate_report`](crate::PerformanceMonitor::generate_report).
@@ -71,7 +71,7 @@ impl Report {
         for (name, figure) in self.tiles() {
             page = page.tile(name, figure);
         }
-        page = self.charts(page);
+        page = page.history(&self.history);
         for table in tables::of(self) {
             page = page.table(table.title, &table.heads, &table.rows);
             if let Some(rest) = &table.rest {
@@ -127,65 +127,6 @@ impl Report {
         }
         tiles
     }
-
-    fn charts(&self, page: Page) -> Page {
-        let history = &self.history;
-        let [first, .., last] = &history.at[..] else {
-            return page;
-        };
-        let clock = |at: &coord_bus::Timestamp| at.strftime("%H:%M:%S").to_string();
-        let ends = (&*clock(first), &*format!("{} UTC", clock(last)));
-        let throughput = history
-            .topics
-            .iter()
-            .map(|it| (&*it.topic, it.per_second.clone()));
-        let lag = history.topics.iter().map(|topic| {
-            let lag = topic.lag.iter().map(|lag| *lag as f64);
-            (&*topic.topic, lag.collect())
-        });
-        let latency = history.latencies.iter().flat_map(|it| {
-            let line = |name: &str, values: &[Option<f64>]| {
-                Series::new(format!("{} {name}", it.topic), values.to_vec())
-            };
-            [line("p50", &it.p50), line("p99", &it.p99)]
-        });
-        let memory = history.memory_bytes.iter().map(|bytes| Some(*bytes as f64));
-        let cpu = history.cpu_percent.iter().map(|cpu| Some(f64::from(*cpu)));
-        let memory = vec![Series::new("this program", memory.collect())];
-        let cpu = vec![Series::new("this program", cpu.collect())];
-        page.chart(
-            "Events published",
-            Unit::PerSecond,
-            ends,
-            largest(throughput),
-        )
-        .chart(
-            "Events behind, slowest subscriber",
-            Unit::Count,
-            ends,
-            largest(lag),
-        )
-        .chart(
-            "From publication to handled",
-            Unit::Seconds,
-            ends,
-            latency.collect(),
-        )
-        .chart("Resident memory", Unit::Bytes, ends, memory)
-        .chart("Processor time, of one core", Unit::Percent, ends, cpu)
-    }
-}
-
-/// The lines with the largest values, without those that are nothing throughout.
-fn largest<'a>(lines: impl Iterator<Item = (&'a str, Vec<f64>)>) -> Vec<Series> {
-    let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
-    let mut lines: Vec<_> = lines.filter(|(_, values)| most(values) > 0.0).collect();
-    lines.sort_by(|(_, a), (_, b)| most(b).total_cmp(&most(a)));
-    lines.truncate(Series::MAX);
-    let series = lines
-        .into_iter()
-        .map(|(name, values)| Series::new(name, values.into_iter().map(Some).collect()));
-    series.collect()
 }
 
 impl fmt::Display for Report {

@@ -43,15 +43,15 @@ pub const MAX_TOPICS: usize = 65_536;
 /// use coord_optimize::{EventStreamOptimizer, per_second};
 /// use tokio_stream::StreamExt;
 ///
-/// const UI_UPDATE: Topic<String> = Topic::new("ui-update");
+/// const STATUS: Topic<String> = Topic::new("status");
 ///
 /// let bus = Arc::new(LocalBus::new());
 /// let optimizer = EventStreamOptimizer::new(bus.clone());
-/// optimizer.configure_buffer_size(&UI_UPDATE, 50)?;
-/// optimizer.configure_rate_limit(&UI_UPDATE, per_second(60))?;
-/// let mut frames = optimizer.subscribe(&UI_UPDATE)?;
+/// optimizer.configure_buffer_size(&STATUS, 50)?;
+/// optimizer.configure_rate_limit(&STATUS, per_second(60))?;
+/// let mut frames = optimizer.subscribe(&STATUS)?;
 ///
-/// let publisher = bus.publisher(&UI_UPDATE)?;
+/// let publisher = bus.publisher(&STATUS)?;
 /// publisher.publish("building".to_owned()).await?;
 /// publisher.publish("done".to_owned()).await?;
 ///
@@ -343,15 +343,15 @@ impl EventStreamOptimizer {
     /// # use coord_bus::{BusExt, LocalBus, TaskScope, Topic, time::SystemClock, vocabulary::STREAM_REPORT};
     /// # use coord_optimize::EventStreamOptimizer;
     /// # use tokio_stream::StreamExt;
-    /// # const UI_UPDATE: Topic<String> = Topic::new("ui-update");
+    /// # const STATUS: Topic<String> = Topic::new("status");
     /// # let bus = Arc::new(LocalBus::new());
     /// # let optimizer = EventStreamOptimizer::new(bus.clone());
     /// let scope = TaskScope::new("streams");
     /// optimizer.report_every(Duration::from_secs(60), Arc::new(SystemClock), &scope)?;
     /// let mut reports = bus.subscribe(&STREAM_REPORT)?;
     ///
-    /// let mut frames = optimizer.subscribe(&UI_UPDATE)?;
-    /// bus.publisher(&UI_UPDATE)?.publish("done".to_owned()).await?;
+    /// let mut frames = optimizer.subscribe(&STATUS)?;
+    /// bus.publisher(&STATUS)?.publish("done".to_owned()).await?;
     /// frames.next().await;
     /// let report = reports.recv().await.unwrap();
     /// assert_eq!(report.streams[0].given_out, 1);

@@ -97,7 +97,12 @@ pub(crate) enum Fact {
     /// `asked` for that.
     Skipped { step: usize, at: u64, asked: bool },
     /// A step was stopped, or never began, because the run was.
-    Cancelled { step: usize, at: u64 },
+    Cancelled {
+        step: usize,
+        /// The signal that it had taken, if that is what it waited for.
+        signal: Option<SignalNumber>,
+        at: u64,
+    },
     /// No further step begins.
     Stopped { status: Status },
     /// A completed step is being undone.
@@ -124,7 +129,8 @@ impl Fact {
             Self::AttemptFailed { step, signal, .. }
             | Self::Completed { step, signal, .. }
             | Self::Failed { step, signal, .. }
-            | Self::Exhausted { step, signal, .. } => Some((*step, *signal)),
+            | Self::Exhausted { step, signal, .. }
+            | Self::Cancelled { step, signal, .. } => Some((*step, *signal)),
             _ => None,
         }
     }
@@ -466,7 +472,7 @@ impl Course {
                     self.timed_from = Some(at);
                 }
             }
-            Fact::Cancelled { step, at } => {
+            Fact::Cancelled { step, at, .. } => {
                 self.end_without_output(plan, step, Phase::Cancelled, at, ready);
             }
             Fact::Stopped { status } => self.stopped = Some(status),

@@ -251,7 +251,7 @@ impl Following {
                 let step = id(step);
                 (Some(*at), Transition::StepSkipped { step, reason })
             }
-            Fact::Cancelled { step, at } => {
+            Fact::Cancelled { step, at, .. } => {
                 let step = id(step);
                 (Some(*at), Transition::StepCancelled { step })
             }

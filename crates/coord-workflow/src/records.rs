@@ -166,6 +166,9 @@ struct OfStep<'a> {
     /// Whether it was skipped because somebody asked for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     asked: bool,
+    /// The signal that it had taken, if it waited for one; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signal: Option<SignalNumber>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -224,6 +227,7 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
         at,
         error: error.map(KeptError::of),
         asked: false,
+        signal: None,
     };
     match fact {
         Fact::Started { step, attempt, at } => {
@@ -319,7 +323,13 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             };
             record(STEP_SKIPPED, &skipped)
         }
-        Fact::Cancelled { step, at } => record(STEP_CANCELLED, &of_step(step, Some(*at), None)),
+        Fact::Cancelled { step, signal, at } => {
+            let cancelled = OfStep {
+                signal: *signal,
+                ..of_step(step, Some(*at), None)
+            };
+            record(STEP_CANCELLED, &cancelled)
+        }
         Fact::Stopped { status } => record(RUN_STOPPED, &Stopped { status: *status }),
         Fact::UndoStarted { step } => record(UNDO_STARTED, &of_step(step, None, None)),
         Fact::Undone { step } => record(UNDONE, &of_step(step, None, None)),
@@ -493,7 +503,10 @@ impl<'p> Reader<'p> {
                 let asked = said.asked;
                 Fact::Skipped { step, at, asked }
             }
-            (STEP_CANCELLED, _) => Fact::Cancelled { step, at },
+            (STEP_CANCELLED, _) => {
+                let signal = said.signal;
+                Fact::Cancelled { step, signal, at }
+            }
             (UNDO_STARTED, _) => Fact::UndoStarted { step },
             (UNDONE, _) => Fact::Undone { step },
             (UNDO_FAILED, Some(error)) => {

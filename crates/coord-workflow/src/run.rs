@@ -495,7 +495,8 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
         for step in waiting {
             child::end_of_stopped(run, step).await?;
             let id = || run.step_id(step);
-            let fact = Fact::Cancelled { step, at };
+            let signal = None;
+            let fact = Fact::Cancelled { step, signal, at };
             run.must_happen(fact, || Transition::StepCancelled { step: id() })
                 .await;
         }

@@ -144,6 +144,10 @@ pub struct CoordinationConfig {
     /// does not start.
     #[cfg(feature = "performance-monitoring")]
     pub performance_sampling_interval: Duration,
+    /// How many samples the monitor keeps, for reports; 120 by default, and 3600 at most, or the module
+    /// does not start.
+    #[cfg(feature = "performance-monitoring")]
+    pub performance_history: usize,
     /// How often the monitor publishes a `performance-report`; once a minute by default, and not more
     /// often than it looks, or the module does not start. `None`: never.
     #[cfg(feature = "performance-monitoring")]
@@ -199,6 +203,8 @@ impl Default for CoordinationConfig {
             stream_reporting_interval: Some(REPORTING_INTERVAL),
             #[cfg(feature = "performance-monitoring")]
             performance_sampling_interval: coord_monitor::DEFAULT_INTERVAL,
+            #[cfg(feature = "performance-monitoring")]
+            performance_history: coord_monitor::DEFAULT_HISTORY,
             #[cfg(feature = "performance-monitoring")]
             performance_reporting_interval: Some(REPORTING_INTERVAL),
             #[cfg(feature = "performance-monitoring")]

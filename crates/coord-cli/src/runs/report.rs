@@ -1,28 +1,33 @@
 //! `coord report`: a run as a page of HTML.
 //!
-//! What a page can show of a run is what the journal keeps of it: its steps, and when they began and
-//! ended. How fast events were and how much memory it took is not kept, and so has no charts.
+//! Its steps, and when they began and ended, are from the journal; how fast events were and what
+//! memory and processor time it took was [measured](crate::measured) by who drove the run last.
 
 use std::fs;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::bus::time::{Clock, SystemClock};
-use coordination::monitor::{Page, Span, SpanKind};
-use coordination::workflow::{RunState, RunView, StepPhase, StepView};
+use coordination::monitor::{History, Page, Span, SpanKind};
+use coordination::workflow::{RunJournal, RunState, RunView, StepPhase, StepView};
 
 use super::list::{between, local, state};
-use super::{RunsFault, find, with_runs};
+use super::{RunsFault, find, with_journal};
 use crate::args::ReportArgs;
 use crate::exit_code::ExitCode;
+use crate::kept_output::Kept;
+use crate::measured::Measured;
 use crate::screen;
 use crate::spoken::Spoken;
 
 /// Writes the page of a run.
 pub(crate) fn report(args: &ReportArgs) -> ExitCode {
-    with_runs(&args.of.of, async |runs| {
-        let run = find(runs, &args.of.run).await?;
-        let page = page(&runs.view(&run).await?).to_string();
+    with_journal(&args.of.of, async |journal| {
+        let runs = RunJournal::of(Arc::clone(journal));
+        let run = find(&runs, &args.of.run).await?;
+        let measured = Measured::of(Kept::of(journal.dir(), &run).dir()).read()?;
+        let page = page(&runs.view(&run).await?, measured.as_ref()).to_string();
         match &args.out {
             Some(file) => fs::write(file, page).map_err(|source| RunsFault::Report {
                 path: file.clone(),
@@ -38,7 +43,7 @@ pub(crate) fn report(args: &ReportArgs) -> ExitCode {
     })
 }
 
-fn page(view: &RunView) -> Page {
+fn page(view: &RunView, measured: Option<&History>) -> Page {
     let lasted = lasted(view);
     let is = |phase| {
         view.steps
@@ -86,11 +91,22 @@ fn page(view: &RunView) -> Page {
         let error = step.error.as_ref()?;
         Some(vec![step.id.clone(), error.clone()])
     });
-    page.table(
+    let page = page.table(
         "What went wrong",
         &["step", "error"],
         &errors.collect::<Vec<_>>(),
-    )
+    );
+    let Some(measured) = measured else {
+        return page.note(
+            "Without charts of events, memory and processor time: a run is measured once a second, \
+             and of this one nothing was kept.",
+        );
+    };
+    let since = measured.at.first().copied().map(local).unwrap_or_default();
+    page.history(measured).note(&format!(
+        "The charts begin at {since}: they are of the `coord` that drove the run last, and of its \
+         last hour."
+    ))
 }
 
 /// How long the run took, or goes on; of one that nobody drives, how far it had come.

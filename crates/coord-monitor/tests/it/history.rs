@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coord_bus::{LocalBus, Topic};
+use coord_bus::{BusExt, LocalBus, Topic};
 use coord_monitor::{DEFAULT_HISTORY, MAX_HISTORY, MonitorError, PerformanceMonitor};
 
 use crate::stage::{Stage, TICKS, millis, pass, seconds};
@@ -34,6 +34,31 @@ async fn each_sample_is_kept_the_oldest_first() {
     assert_eq!(history.cpu_percent.len(), 4);
     assert_eq!(history.memory_bytes.len(), 4);
     assert!(history.memory_bytes.iter().all(|bytes| *bytes > 1 << 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn thinned_it_has_the_mean_of_rates_and_the_most_of_what_is_behind() {
+    let stage = Stage::new();
+    let mut slow = stage.bus.subscribe(&TICKS).unwrap();
+    pass(millis(1)).await;
+    for second in 1..=5 {
+        stage.clock.advance(seconds(1));
+        stage.publish(&TICKS, second * 10);
+        pass(seconds(1)).await;
+    }
+    let history = stage.monitor.history();
+    assert_eq!(history.thinned(5), history);
+    assert_eq!(history.thinned(600), history);
+    let thin = history.thinned(3);
+    let at: Vec<_> = thin.at.iter().map(|at| at.as_second()).collect();
+    assert_eq!(at, [2, 4, 5]);
+    let ticks = thin.topic("ticks").unwrap();
+    assert_eq!(ticks.per_second, [15.0, 35.0, 50.0]);
+    assert_eq!(ticks.lag, [30, 100, 150]);
+    let memory = |from: usize, to| history.memory_bytes[from..to].iter().max().copied();
+    assert_eq!(Some(thin.memory_bytes[1]), memory(2, 4));
+    assert_eq!(history.thinned(0).at.len(), 1);
+    assert!(slow.try_recv().is_ok());
 }
 
 #[tokio::test(start_paused = true)]

@@ -461,12 +461,12 @@ fn what_is_refused_says_why_by_name() {
     let refused = |facts: &[Fact], fact: &Fact, why: Refused| {
         assert_eq!(after(facts).admits(&plan, fact), Err(why), "{fact:?}");
     };
-    let cancelled = |step| Fact::Cancelled { step, at: 3 };
+    let (signal, at) = (None, 3);
+    let cancelled = |step| Fact::Cancelled { step, signal, at };
     let finished = Fact::Finished { at: 9 };
     let undo = |step| Fact::UndoStarted { step };
-    let stopped = Fact::Stopped {
-        status: Status::Cancelled,
-    };
+    let status = Status::Cancelled;
+    let stopped = Fact::Stopped { status };
     refused(&[], &started(7, 1), Refused::NoSuchStep { step: 7 });
     refused(
         &[],

@@ -402,6 +402,7 @@ impl Step<'_> {
         }
         Fact::Cancelled {
             step: self.step,
+            signal: self.run.signal_taken(self.step),
             at: self.run.elapsed(),
         }
     }

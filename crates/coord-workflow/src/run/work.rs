@@ -339,7 +339,7 @@ fn polled(
         Poll::Ready(match is_admitted {
             true => failed,
             // It was not under way: the run is stopped for it.
-            false => Fact::Cancelled { step, at },
+            false => Fact::Cancelled { step, signal, at },
         })
     })
 }

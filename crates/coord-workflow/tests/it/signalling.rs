@@ -1,15 +1,17 @@
 //! A signal is taken once, by one step, whatever becomes of the step and of its process.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coord_bus::time::sleep;
-use coord_bus::{AppendTo, MemoryEventLog};
+use coord_bus::vocabulary::WORKFLOW_EVENTS;
+use coord_bus::{AppendTo, BusExt, LocalBus, MemoryEventLog};
 use coord_workflow::{
     Call, Command, DEFAULT_LEASE_TTL, Durable, HookCall, Registry, Retry, Run, RunId, Spec, Status,
     StepPhase, StepSpec, Workflow, WorkflowOrchestrator,
 };
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::durable::Machine;
@@ -105,6 +107,71 @@ async fn a_run_is_not_retried_with_the_signal_that_it_failed_with() {
     assert_eq!(run.outcome().await.unwrap().status, Status::Failed);
     let run = process.retry_run(&two(1), &id(), None).await.unwrap();
     settle().await;
+    tell(&run, json!(1)).await;
+    tell(&run, json!(2)).await;
+    assert!(run.outcome().await.unwrap().is_completed());
+    assert_eq!(outputs(&machine).await, [Some(json!(1)), Some(json!(2))]);
+}
+
+/// The run that is cancelled by whoever reads the next payload, which then finds it unreadable.
+static CANCELS: Mutex<Option<Run>> = Mutex::new(None);
+
+/// A number, whose reading may be what cancels a run.
+#[derive(Serialize)]
+struct Number(u32);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if let Some(run) = CANCELS.lock().unwrap().take() {
+            run.cancel();
+            return Err(serde::de::Error::custom("no number"));
+        }
+        u32::deserialize(deserializer).map(Self)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_is_cancelled_as_it_finds_its_signal_unreadable_has_used_it_up() {
+    let workflow = || -> Workflow<(), Durable> {
+        let mut workflow = Workflow::durable("one");
+        workflow.step("only").signal::<Number>("number");
+        workflow.build().unwrap()
+    };
+    let machine = Machine::new();
+    let process = machine.process();
+    let run = process.start_durable(&workflow(), id(), ()).await.unwrap();
+    settle().await;
+    *CANCELS.lock().unwrap() = Some(run.clone());
+    tell(&run, json!(7)).await;
+    assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
+    let run = process.retry_run(&workflow(), &id(), None).await.unwrap();
+    settle().await;
+    assert_eq!(outputs(&machine).await, [None]);
+    tell(&run, json!(8)).await;
+    assert!(run.outcome().await.unwrap().is_completed());
+    assert_eq!(outputs(&machine).await, [Some(json!(8))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_is_cancelled_while_its_failure_is_told_has_used_its_signal_up() {
+    let (machine, bus) = (Machine::new(), LocalBus::new());
+    let process = machine.process_on(&bus);
+    let mut reader = bus.subscribe(&WORKFLOW_EVENTS).unwrap();
+    let events = bus.publisher(&WORKFLOW_EVENTS).unwrap();
+    let run = process.start_durable(&two(2), id(), ()).await.unwrap();
+    settle().await;
+    // Nobody reads on, so the next that is told waits.
+    let any = reader.recv().await.unwrap().clone();
+    while events.try_publish(any.clone()).is_ok() {}
+    tell(&run, json!("one")).await;
+    run.cancel();
+    settle().await;
+    drop(reader);
+    assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
+    let run = process.retry_run(&two(2), &id(), None).await.unwrap();
+    settle().await;
+    let first = run.view().unwrap().step("first").unwrap().clone();
+    assert_eq!((first.phase, first.attempts), (StepPhase::Running, 1));
     tell(&run, json!(1)).await;
     tell(&run, json!(2)).await;
     assert!(run.outcome().await.unwrap().is_completed());

@@ -200,6 +200,15 @@ pub(super) const SETTINGS: &[Setting] = &[
             Ok(())
         }
     ),
+    setting!(
+        "performance_history",
+        "performance-monitoring",
+        |config, value| {
+            let samples = value.number(&(0..=coord_monitor::MAX_HISTORY as u64))?;
+            config.performance_history = usize::try_from(samples).unwrap_or(usize::MAX);
+            Ok(())
+        }
+    ),
     interval!(
         "performance_reporting_interval",
         "performance-monitoring",

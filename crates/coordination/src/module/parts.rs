@@ -47,6 +47,7 @@ pub(super) fn monitor(
     let mut monitor = PerformanceMonitor::builder(Arc::clone(bus))
         .clock(Arc::clone(&config.clock))
         .interval(config.performance_sampling_interval)
+        .history(config.performance_history)
         .log(config.performance_log);
     if let Some(interval) = config.performance_reporting_interval {
         monitor = monitor.report_every(interval);

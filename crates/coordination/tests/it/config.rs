@@ -21,6 +21,7 @@ error_recovery_enabled = false
 integration_patterns_enabled = false
 performance_reporting_interval = "5m"
 performance_sampling_interval = "2s"
+performance_history = 600
 stream_reporting_interval = "never"
 performance_log = false
 performance_export = false
@@ -41,7 +42,7 @@ rate_limit = 2
 rate_limit = 30
 "#;
 
-const THE_SAME: [(&str, &str); 20] = [
+const THE_SAME: [(&str, &str); 21] = [
     ("COORDINATION_STREAM_REPORTING_INTERVAL", "never"),
     ("COORDINATION_EVENT_FLOWS_ENABLED", "false"),
     ("COORDINATION_WORKFLOWS_ENABLED", "false"),
@@ -51,6 +52,7 @@ const THE_SAME: [(&str, &str); 20] = [
     ("COORDINATION_INTEGRATION_PATTERNS_ENABLED", "false"),
     ("COORDINATION_PERFORMANCE_REPORTING_INTERVAL", "5m"),
     ("COORDINATION_PERFORMANCE_SAMPLING_INTERVAL", "2s"),
+    ("COORDINATION_PERFORMANCE_HISTORY", "600"),
     ("COORDINATION_PERFORMANCE_LOG", "false"),
     ("COORDINATION_PERFORMANCE_EXPORT", "false"),
     ("COORDINATION_WORKFLOW_GRACE", "500ms"),
@@ -102,6 +104,7 @@ fn a_file_and_variables_set_the_same_as_code() {
     code.integration_patterns_enabled = false;
     code.performance_reporting_interval = Some(Duration::from_secs(300));
     code.performance_sampling_interval = Duration::from_secs(2);
+    code.performance_history = 600;
     code.stream_reporting_interval = None;
     code.performance_log = false;
     code.performance_export = false;

@@ -39,9 +39,35 @@ fn the_page_of_a_run_shows_what_its_steps_did_and_nothing_that_was_not_kept() {
     assert_eq!(page.matches("<rect").count(), 2, "{page}");
     assert!(page.contains("<h2>What went wrong</h2>"), "{page}");
     assert!(!page.contains("Resident memory"), "{page}");
+    assert!(page.contains("of this one nothing was kept"), "{page}");
 
     done(folder.coord(["report", run, "--out", "run.html"])).exits(0);
     assert_eq!(folder.read("run.html").as_ref(), Some(page));
     done(folder.coord(["report", run, "--out", "no/such/folder.html"])).exits(110);
     done(folder.coord(["report", "nobody"])).exits(96);
+}
+
+#[test]
+fn the_page_of_a_run_has_charts_of_what_was_measured_while_it_went_on() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "name = 'busy'\n[[step]]\nid = 'prints'\n\
+         run = 'for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.4; done'\n",
+    );
+    done(folder.coord(["run", "--id", "busy"])).exits(0);
+    let printed = done(folder.coord(["report", "busy"]));
+    printed.exits(0);
+    let page = &printed.out;
+    for chart in [
+        "Events published",
+        "Resident memory",
+        "Processor time, of one core",
+    ] {
+        assert!(page.contains(chart), "{chart}: {page}");
+    }
+    for line in ["process-output", "this program", "what it runs"] {
+        assert!(page.contains(line), "{line}: {page}");
+    }
+    assert!(page.contains("The charts begin at "), "{page}");
 }
