@@ -125,6 +125,15 @@ fn export(of: &AuditArgs) -> Result<(), JournalFault> {
 
 /// The journal, if there is anything in its stream.
 fn opened(of: &AuditArgs) -> Result<(Journal, Runtime), JournalFault> {
+    if of.journal.is_file() {
+        let file = of.journal.display();
+        let message = format!(
+            "{file} is a file, and this needs the directory of a journal; a file that `coord audit export` \
+             has written is checked by `coord audit verify {file}`, and its lines are the entries as JSON"
+        );
+        let message = printable(&message);
+        return Err(JournalFault::Failed { message });
+    }
     let (journal, runtime) = open(&of.journal)?;
     let first = runtime.block_on(journal.read(&of.trail, 1, 1));
     match first {

@@ -253,7 +253,9 @@ impl Job {
                 .env("COORD_ITEM_INDEX", place.to_string());
         }
         let process = process.envs(&taken).envs(file.variable());
-        let exit = self.run_at_hand(&process, call).await?;
+        let codes = unit.step().map_or(&[][..], |step| &step.exit_codes);
+        let exit = self.run_at_hand(&process, call).await;
+        let exit = exit.map_err(|error| judged(codes, error))?;
         let outputs = file.read(|text| self.secrets.masked(text))?;
         let lists = outputs::lists(&outputs, self.file.lists_of(&unit.id))?;
         Ok(json!(StepOutput {
@@ -289,8 +291,8 @@ impl Job {
     async fn undo(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
         let undo = unit.step().and_then(|step| step.undo.as_ref());
-        let line = undo.ok_or_else(no_such_unit)?.run.as_str();
-        let process = ProcessSpec::shell(undo_name(&unit.id), line);
+        let undo = undo.ok_or_else(no_such_unit)?;
+        let process = ProcessSpec::shell(undo_name(&unit.id), &undo.run);
         let (run, token) = (call.context.run(), call.context.token());
         self.services_up(unit, run, &token).await?;
         let process = self.attempt(unit, process, &call.context).grace(GRACE);
@@ -304,7 +306,8 @@ impl Job {
         match undone {
             // Whoever asked for an end at once does not want another attempt.
             Err(error) if stop.immediate.is_cancelled() => Err(error.permanent()),
-            undone => undone.map(|exit| json!(exit)),
+            Err(error) => Err(judged(&undo.exit_codes, error)),
+            Ok(exit) => Ok(json!(exit)),
         }
     }
 
@@ -489,6 +492,18 @@ impl Job {
             Err(error) if error.is_permanent() => Err(StepError::from(error).permanent()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Why a process failed, for good where it exited with another code than those that are worth another
+/// attempt; with none said, all are.
+fn judged(codes: &[i32], error: StepError) -> StepError {
+    let code = error
+        .downcast_ref::<StepExit>()
+        .and_then(|exit| exit.0.code);
+    match code {
+        Some(code) if !codes.is_empty() && !codes.contains(&code) => error.permanent(),
+        _ => error,
     }
 }
 

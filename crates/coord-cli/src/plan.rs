@@ -232,7 +232,12 @@ fn of_service(how: &mut Vec<String>, service: &Service) {
 fn of_step(how: &mut Vec<String>, step: &Step) {
     how.extend(step.each.as_ref().map(for_each));
     if let Some(retry) = step.retry {
-        how.push(format!("up to {} attempts", retry.max_attempts));
+        let codes: Vec<_> = step.exit_codes.iter().map(ToString::to_string).collect();
+        let after = match codes.is_empty() {
+            true => String::new(),
+            false => format!(" after exit code {}", codes.join(", ")),
+        };
+        how.push(format!("up to {} attempts{after}", retry.max_attempts));
     }
     if is_bounded(step) {
         how.push(format!("at most {}", Spoken(step.timeout)));

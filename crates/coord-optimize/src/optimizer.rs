@@ -173,6 +173,10 @@ impl EventStreamOptimizer {
 
     /// What is published to a topic from now on, in batches. See [`Pace`](crate::Pace).
     ///
+    /// It loses nothing, and so holds publishers up when it is full. For one that drops, or that has a
+    /// filter or a name, take `bus.subscribe_with(…)` and the operators of
+    /// [`OptimizeExt`](crate::OptimizeExt), and [`watch`](Self::watch) them.
+    ///
     /// # Errors
     ///
     /// [`OptimizeError::Bus`], [`OptimizeError::EventType`], [`OptimizeError::TooManyTopics`].

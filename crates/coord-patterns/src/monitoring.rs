@@ -38,12 +38,20 @@
 //! ended; and whatever was seen as one of these once, for as long as it lives. So a daemon that has
 //! moved to a session of its own is still counted, if it was there at one reading before.
 //!
-//! A process is told from a later one of the same id by when it began, to the second.
+//! A process is told from a later one of the same id by when it began: on Linux to the hundredth of a
+//! second, and whatever the clock is set to, elsewhere to the second.
+//!
+//! What a runner had started before the pattern was enabled is not watched, unless it is attached. Of what
+//! has ended while the pattern was disabled it is found out when it is enabled again, not how.
+//!
+//! Of several that run under one name at once, the one that started last is shown; when that has ended,
+//! one of the others.
 //!
 //! # Restarts
 //!
 //! A process that starts under a name that was there before is that one, started again. The reason
-//! is what its service was answered last, if that was why it was stopped, or else how it ended.
+//! is what its service was answered last, if that was while it ran, or else how it ended. One that starts
+//! while another of its name runs is no restart.
 //!
 //! # Alerts
 //!

@@ -31,9 +31,10 @@
 //!     fn start(&self, context: PatternContext) -> BoxFuture<'_, Result<(), Failure>> {
 //!         Box::pin(async move {
 //!             let mut notifications = context.bus().subscribe(&NOTIFICATION)?;
-//!             let rung = context.counter("rung");
-//!             context.clone().spawn("ring", async move {
-//!                 while let Some(_) = notifications.recv().await {
+//!             let (rung, stop) = (context.counter("rung"), context.token());
+//!             context.spawn("ring", async move {
+//!                 // Until it is to stop, or the topic is closed.
+//!                 while let Some(Some(_)) = stop.run_until_cancelled(notifications.recv()).await {
 //!                     rung.add(1);
 //!                 }
 //!             });
@@ -47,7 +48,8 @@
 //! patterns.register(Bell)?;
 //! let bell = patterns.enable("bell").await?;
 //! assert_eq!(bell.statistics()["rung"], 0);
-//! patterns.disable("bell", Duration::from_secs(5)).await?;
+//! let report = patterns.disable("bell", Duration::from_secs(5)).await?;
+//! assert!(report.is_complete()); // its task has ended by itself
 //! # Ok(())
 //! # }
 //! ```
@@ -66,7 +68,10 @@
 //! # Ending
 //!
 //! [`IntegrationPatterns::disable`] asks a pattern to stop, waits for its tasks, and aborts those
-//! that take longer than the deadline, by name. A registry that is dropped aborts all.
+//! that take longer than the deadline, by name: so a task that does not look at the
+//! [token](PatternContext::token) takes all of it. One that is being started is aborted at once.
+//! [`IntegrationPatterns::shutdown`] does so with all, and enables none afterwards. A registry that is
+//! dropped aborts all.
 
 mod status;
 mod context;

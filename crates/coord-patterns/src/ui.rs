@@ -42,7 +42,9 @@
 //!
 //! TOML, or JSON if its name ends so, of at most 1 MiB. It need not be there. Its directory is
 //! watched, so that it does not matter whether an editor writes the file or puts another in its
-//! place. It is read [`settle`](DynamicUiConfig::settle) after the first sign of a change. While it
+//! place; and so is the name of the directory, and that of each link on the way to it, so that another may
+//! be put there too. While there is no such directory the pattern is degraded, and looks for it once a
+//! second. The file is read [`settle`](DynamicUiConfig::settle) after the first sign of a change. While it
 //! cannot be read or understood, the settings stay as they are, and `error-detected` says in which
 //! line and column why; a file that is gone has no settings.
 //!
@@ -57,11 +59,14 @@
 //! # Coalescing
 //!
 //! Of what changes within a frame (16 ms), each component is told once, and as it is at the end. An
-//! update for which there is no room is told a frame later, if nothing newer has come by then.
+//! update for which there is no room is told a frame later, if nothing newer has come by then. So is a
+//! change of settings told when there is room: of several until then, what each setting was before the
+//! first and is after the last.
 
 mod config;
 mod theme;
 mod settings;
+mod directory;
 mod pattern;
 mod watch;
 mod error;

@@ -22,9 +22,7 @@ pub enum CoordinationError {
     Config(#[from] crate::ConfigFaults),
     /// A file of settings could not be read.
     #[cfg(feature = "config-file")]
-    #[error(
-        "the settings in `{file}` could not be read: {source}; it is to be a text file of at most 1 MiB"
-    )]
+    #[error("the settings in `{file}` could not be read; it is to be a text file of at most 1 MiB")]
     ConfigUnreadable {
         /// The file.
         file: std::path::PathBuf,

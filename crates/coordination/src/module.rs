@@ -153,9 +153,7 @@ impl CoordinationModule {
             feature = "optimization",
             feature = "_pattern-streams"
         ))]
-        let streams = optimizer
-            .clone()
-            .map(|optimizer| crate::streams::Streams::new(optimizer, &config));
+        let streams = optimizer.clone().map(crate::streams::Streams::new);
         #[cfg(feature = "integration-patterns")]
         let processes = parts::processes(&*bus, &config)?;
         #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use coord_bus::vocabulary::{CLI_PARSE, PROCESS_OUTPUT, UI_UPDATE, UiUpdate};
-use coord_optimize::{EventStreamOptimizer, OptimizeError, Settings, per_second};
+use coord_bus::vocabulary::{CLI_PARSE, PROCESS_OUTPUT, UI_UPDATE};
+use coord_bus::{Event, Topic};
+use coord_optimize::{EventStreamOptimizer, OptimizeError, Settings};
 
-use crate::StreamSettings;
+/// A screen's frame.
+const FRAME: Duration = Duration::from_millis(16);
 
 /// A stream that patterns set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +21,7 @@ use crate::StreamSettings;
     )
 )]
 pub(crate) enum Stream {
-    /// What processes print: 100 lines or 100 ms.
+    /// What processes print: a full batch, or what there is after 100 ms.
     ProcessOutput,
     /// What a person types: 50 ms of silence, nothing twice in a row.
     CliParse,
@@ -26,14 +29,14 @@ pub(crate) enum Stream {
     UiUpdate,
 }
 
-/// The settings of the module's streams, and how many want others.
+/// The streams that are set, with how many want them so, and how they are set back.
 #[derive(Clone)]
 pub(crate) struct Streams {
     optimizer: EventStreamOptimizer,
-    process_output: StreamSettings,
-    ui_update: StreamSettings,
-    wanted: Arc<Mutex<BTreeMap<Stream, usize>>>,
+    wanted: Arc<Mutex<BTreeMap<Stream, (usize, Restore)>>>,
 }
+
+type Restore = Box<dyn FnOnce() + Send>;
 
 /// The settings hold until this is dropped.
 pub(crate) struct Wanted {
@@ -42,78 +45,74 @@ pub(crate) struct Wanted {
 }
 
 impl Streams {
-    pub(crate) fn new(optimizer: EventStreamOptimizer, config: &crate::CoordinationConfig) -> Self {
-        Self {
-            optimizer,
-            process_output: config.process_output_stream,
-            ui_update: config.ui_update_stream,
-            wanted: Arc::default(),
-        }
+    pub(crate) fn new(optimizer: EventStreamOptimizer) -> Self {
+        let wanted = Arc::default();
+        Self { optimizer, wanted }
     }
 
-    /// Has these streams as they are best for what they are for. How many events and how often stays
-    /// as the configuration says.
+    /// Has these streams as they are best for what they are for. All else, such as how many events and how
+    /// often, stays as the configuration or the program has set it.
     pub(crate) fn want(&self, streams: &[Stream]) -> Result<Wanted, OptimizeError> {
         let mut wanted = Wanted {
             streams: self.clone(),
             wanted: Vec::new(),
         };
         for stream in streams {
-            let mut counts = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = counts.entry(*stream).or_default();
-            if *count == 0 {
-                self.set(*stream, true)?;
+            let mut all = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            match all.get_mut(stream) {
+                Some((count, _)) => *count += 1,
+                None => drop(all.insert(*stream, (1, self.set(*stream)?))),
             }
-            *count += 1;
             wanted.wanted.push(*stream);
         }
         Ok(wanted)
     }
 
-    fn set(&self, stream: Stream, preset: bool) -> Result<(), OptimizeError> {
+    fn set(&self, stream: Stream) -> Result<Restore, OptimizeError> {
         match stream {
-            Stream::ProcessOutput => {
-                let settings = match preset {
-                    true => Settings::process_output(),
-                    false => Settings::new(),
-                };
-                let settings = paced(settings, self.process_output);
-                self.optimizer.configure(&PROCESS_OUTPUT, settings)
-            }
-            Stream::CliParse => {
-                let settings = match preset {
-                    true => Settings::cli(),
-                    false => Settings::new(),
-                };
-                self.optimizer.configure(&CLI_PARSE, settings)
-            }
-            Stream::UiUpdate => {
-                let settings = match preset {
-                    true => Settings::<UiUpdate>::ui(|update| &update.component),
-                    false => Settings::new(),
-                };
-                let settings = paced(settings, self.ui_update);
-                self.optimizer.configure(&UI_UPDATE, settings)
-            }
+            Stream::ProcessOutput => self.change(&PROCESS_OUTPUT, |settings| {
+                settings.within(Duration::from_millis(100))
+            }),
+            Stream::CliParse => self.change(&CLI_PARSE, |settings| {
+                settings.debounce(Duration::from_millis(50)).drop_repeats()
+            }),
+            Stream::UiUpdate => self.change(&UI_UPDATE, |settings| {
+                let settings = settings.merge_by(|update| &update.component);
+                settings.enough(10).within(FRAME)
+            }),
         }
     }
-}
 
-fn paced<E>(settings: Settings<E>, config: StreamSettings) -> Settings<E> {
-    let rate = config.rate_limit.map(|times| per_second(times.get()));
-    settings.buffer_size(config.buffer_size).rate_limit(rate)
+    /// Changes the settings of a topic; and what sets them back to those that it had.
+    fn change<E: Event>(
+        &self,
+        topic: &Topic<E>,
+        change: impl FnOnce(Settings<E>) -> Settings<E>,
+    ) -> Result<Restore, OptimizeError> {
+        let mut before = None;
+        self.optimizer.update(topic, |settings| {
+            before = Some(settings.clone());
+            change(settings)
+        })?;
+        let (optimizer, topic) = (self.optimizer.clone(), topic.clone());
+        Ok(Box::new(move || {
+            if let Some(before) = before {
+                // What it had is in its bounds.
+                let _ = optimizer.configure(&topic, before);
+            }
+        }))
+    }
 }
 
 impl Drop for Wanted {
     fn drop(&mut self) {
-        let counts = &self.streams.wanted;
-        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = &self.streams.wanted;
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
         for stream in &self.wanted {
-            let count = counts.entry(*stream).or_default();
-            *count -= 1;
-            if *count == 0 {
-                // What was set when the module was started is in its bounds.
-                let _ = self.streams.set(*stream, false);
+            if let Some((count @ 2.., _)) = all.get_mut(stream) {
+                *count -= 1;
+            } else if let Some((_, restore)) = all.remove(stream) {
+                restore();
             }
         }
     }

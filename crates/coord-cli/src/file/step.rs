@@ -72,8 +72,14 @@ pub(super) const STEP_KEYS: Keys = Keys {
 
 pub(super) const RETRY_KEYS: Keys = Keys {
     table: "`retry`",
-    known: &["max_attempts", "backoff", "initial", "max"],
-    elsewhere: &[("attempts", "max_attempts"), ("delay", "initial")],
+    known: &["max_attempts", "backoff", "initial", "max", "exit_codes"],
+    elsewhere: &[
+        ("attempts", "max_attempts"),
+        ("delay", "initial"),
+        ("exit_code", "exit_codes"),
+        ("exit_status", "exit_codes"),
+        ("on_exit", "exit_codes"),
+    ],
 };
 
 pub(super) const UNDO_KEYS: Keys = Keys {
@@ -89,6 +95,8 @@ pub(crate) struct Step {
     pub(crate) when: Option<Condition>,
     /// How often it is tried; `None`: once.
     pub(crate) retry: Option<Retry>,
+    /// The exit codes after which it is tried again; empty: all.
+    pub(crate) exit_codes: Vec<i32>,
     /// How long one attempt takes at most; of one that only waits, where the file says nothing, as
     /// long as the run.
     pub(crate) timeout: Duration,
@@ -115,6 +123,8 @@ pub(crate) struct Undo {
     pub(crate) run: String,
     /// How often that is tried; `None`: as the workflow engine does.
     pub(crate) retry: Option<Retry>,
+    /// The exit codes after which that is tried again; empty: all.
+    pub(crate) exit_codes: Vec<i32>,
     /// How long one attempt takes at most; `None`: as long as one of the step.
     pub(crate) timeout: Option<Duration>,
 }
@@ -131,7 +141,7 @@ pub(super) fn step(
     walk.check_keys(table, &STEP_KEYS);
     let when = walk.string(table, "when");
     let when = when.map(|when| Condition::read(walk, &when, params));
-    let retry = retry(walk, table);
+    let (retry, exit_codes) = retry(walk, table).unzip();
     let timeout = walk.duration(table, "timeout");
     let waits = table.contains_key("signal") || table.contains_key("sleep");
     let optional = walk.flag(table, "optional");
@@ -144,6 +154,7 @@ pub(super) fn step(
     let role = Role::Step(Step {
         when,
         retry,
+        exit_codes: exit_codes.unwrap_or_default(),
         timeout: timeout.unwrap_or(match waits {
             true => Duration::MAX,
             false => STEP_TIMEOUT,
@@ -167,6 +178,7 @@ fn undo(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Undo> {
         return Some(Undo {
             run,
             retry: None,
+            exit_codes: Vec::new(),
             timeout: None,
         });
     }
@@ -176,7 +188,7 @@ fn undo(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Undo> {
         return None;
     };
     walk.check_keys(undo, &UNDO_KEYS);
-    let retry = retry(walk, undo);
+    let (retry, exit_codes) = retry(walk, undo).unzip();
     let timeout = walk.duration(undo, "timeout");
     if !undo.contains_key("run") {
         let at = walk.at(&value.span());
@@ -186,11 +198,13 @@ fn undo(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Undo> {
     Some(Undo {
         run,
         retry,
+        exit_codes: exit_codes.unwrap_or_default(),
         timeout,
     })
 }
 
-fn retry(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Retry> {
+/// How often something is tried, and after which exit codes.
+fn retry(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<(Retry, Vec<i32>)> {
     let example = "write it as a table, such as { max_attempts = 3 }";
     let table = walk.table(table, "retry", Some(example))?;
     walk.check_keys(table, &RETRY_KEYS);
@@ -198,5 +212,5 @@ fn retry(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Retry> {
     let mut retry =
         Retry::exponential().max_attempts(attempts.unwrap_or(Retry::DEFAULT_MAX_ATTEMPTS));
     retry.backoff = backoff(walk, table, Backoff::DEFAULT_INITIAL);
-    Some(retry)
+    Some((retry, walk.exit_codes(table, "exit_codes")))
 }

@@ -17,6 +17,9 @@ use super::text::Text;
 /// found in the order of the file.
 const FAULTS_KEPT_MAX: usize = 200;
 
+/// The highest exit code that a process has.
+const EXIT_CODE_MAX: u32 = 255;
+
 /// The keys that a table may have.
 pub(super) struct Keys {
     /// The table, as a message names it.
@@ -185,7 +188,28 @@ impl<'t> Walk<'t> {
 
     /// A whole number from 1 to `max`.
     pub(super) fn count(&mut self, table: &DeTable<'_>, key: &str, max: u32) -> Option<u32> {
-        let value = table.get(key)?;
+        self.number(key, table.get(key)?, max)
+    }
+
+    /// A list of codes with which a process may fail.
+    pub(super) fn exit_codes(&mut self, table: &DeTable<'_>, key: &str) -> Vec<i32> {
+        let Some(value) = table.get(key) else {
+            return Vec::new();
+        };
+        let codes = value.get_ref().as_array();
+        let Some(codes) = codes.filter(|codes| !codes.is_empty()) else {
+            let help =
+                Some("such as [75, 111]; without it, every exit code is worth another attempt");
+            self.wrong_type(key, value, "a list of exit codes", help);
+            return Vec::new();
+        };
+        let codes = codes
+            .iter()
+            .filter_map(|code| self.number(key, code, EXIT_CODE_MAX));
+        codes.map(u32::cast_signed).collect()
+    }
+
+    fn number(&mut self, key: &str, value: &Spanned<DeValue<'_>>, max: u32) -> Option<u32> {
         let Some(number) = value.get_ref().as_integer() else {
             self.wrong_type(key, value, "a whole number", None);
             return None;

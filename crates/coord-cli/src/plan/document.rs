@@ -115,7 +115,7 @@ enum OfRole<'p> {
 struct OfStep<'p> {
     when: Option<&'p str>,
     #[serde(flatten)]
-    attempts: Attempts,
+    attempts: Attempts<'p>,
     /// None: as long as the run.
     timeout_ms: Option<u64>,
     heartbeat_timeout_ms: Option<u64>,
@@ -133,8 +133,11 @@ struct OfStep<'p> {
 
 /// How often something is tried, and how long is waited in between.
 #[derive(Serialize)]
-struct Attempts {
+struct Attempts<'p> {
     max_attempts: NonZeroU32,
+    /// After which exit codes; none: after all.
+    #[serde(skip_serializing_if = "<[i32]>::is_empty")]
+    exit_codes: &'p [i32],
     #[serde(skip_serializing_if = "Option::is_none")]
     backoff: Option<Waits>,
 }
@@ -152,7 +155,7 @@ struct Waits {
 struct OfUndo<'p> {
     shell: &'p str,
     #[serde(flatten)]
-    attempts: Option<Attempts>,
+    attempts: Option<Attempts<'p>>,
     /// None: as long as an attempt of the step.
     timeout_ms: Option<u64>,
 }
@@ -282,7 +285,7 @@ fn does(unit: &Unit) -> Does<'_> {
 fn of_step(step: &Step) -> OfStep<'_> {
     OfStep {
         when: step.when.as_ref().map(Condition::expression),
-        attempts: attempts(step.retry.as_ref()),
+        attempts: attempts(step.retry.as_ref(), &step.exit_codes),
         timeout_ms: bounded(step.timeout),
         heartbeat_timeout_ms: step.failing.heartbeat_timeout.map(milliseconds),
         optional: step.optional,
@@ -299,14 +302,18 @@ fn of_step(step: &Step) -> OfStep<'_> {
 fn of_undo(undo: &Undo) -> OfUndo<'_> {
     OfUndo {
         shell: &undo.run,
-        attempts: undo.retry.as_ref().map(|retry| attempts(Some(retry))),
+        attempts: undo
+            .retry
+            .as_ref()
+            .map(|retry| attempts(Some(retry), &undo.exit_codes)),
         timeout_ms: undo.timeout.and_then(bounded),
     }
 }
 
-fn attempts(retry: Option<&Retry>) -> Attempts {
+fn attempts<'p>(retry: Option<&Retry>, exit_codes: &'p [i32]) -> Attempts<'p> {
     Attempts {
         max_attempts: retry.map_or(NonZeroU32::MIN, |retry| retry.max_attempts),
+        exit_codes,
         backoff: retry
             .filter(|retry| retry.max_attempts.get() > 1)
             .map(|retry| waits(&retry.backoff, retry.max_attempts.get() - 1)),

@@ -209,3 +209,31 @@ fn a_trail_that_is_not_there_is_named_with_the_one_that_was_meant() {
     done(folder.coord(["audit", "show", "nowhere"])).exits(96);
     done(folder.coord(["audit", "verify", "trail", "--head", "3:zz"])).exits(2);
 }
+
+#[test]
+fn what_was_altered_is_said_once() {
+    let folder = folder();
+    copy(&folder, |lines| lines[1] = lines[1].replace("5000", "1000"));
+    let done = done(folder.coord(["audit", "verify", "copy"]));
+    done.exits(1);
+    assert_eq!(
+        done.err.matches("entry 2 was altered").count(),
+        1,
+        "{}",
+        done.err
+    );
+}
+
+#[test]
+fn a_file_is_no_journal_to_show_and_the_answer_says_what_can_be_done_with_it() {
+    let folder = folder();
+    fs::write(folder.path().join("lines"), "").unwrap();
+    for command in ["show", "export"] {
+        let done = done(folder.coord(["audit", command, "lines"]));
+        done.exits(96);
+        let text: Vec<_> = done.err.split_whitespace().collect();
+        let text = text.join(" ");
+        assert!(text.contains("lines is a file"), "{text}");
+        assert!(text.contains("`coord audit verify lines`"), "{text}");
+    }
+}

@@ -50,6 +50,31 @@ fn a_run_is_paused_for_a_step_and_goes_on_when_it_is_continued() {
 }
 
 #[test]
+fn a_step_is_tried_again_only_after_the_exit_codes_that_the_file_names() {
+    // 75, then 1; and a kill, which is no exit code.
+    let file = "[[step]]\nid = 's'\noptional = true\n\
+                retry = { max_attempts = 5, initial = '1ms', exit_codes = [75, 111] }\n\
+                run = 'echo attempt $COORD_ATTEMPT; test $COORD_ATTEMPT = 2 || exit 75'\n\
+                [[step]]\nid = 't'\noptional = true\n\
+                retry = { max_attempts = 5, initial = '1ms', exit_codes = [75] }\n\
+                run = 'echo try $COORD_ATTEMPT; test $COORD_ATTEMPT = 1 && exit 75; exit 1'\n\
+                [[step]]\nid = 'u'\n\
+                retry = { max_attempts = 3, initial = '1ms', exit_codes = [75] }\n\
+                run = 'echo life $COORD_ATTEMPT; test $COORD_ATTEMPT = 3 || kill -9 $$'\n";
+    let ran = run(file);
+    ran.exits(0);
+    let times = |text: &str| ran.out.matches(text).count();
+    assert_eq!(
+        (times("| attempt 2"), times("| attempt 3")),
+        (1, 0),
+        "{}",
+        ran.out
+    );
+    assert_eq!((times("| try 2"), times("| try 3")), (1, 0), "{}", ran.out);
+    assert_eq!(times("| life 3"), 1, "{}", ran.out);
+}
+
+#[test]
 fn branches_finish_where_the_file_says_so_and_no_step_is_critical() {
     let file = |critical: bool| {
         format!(

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use coord_bus::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::cut::cut;
@@ -65,13 +65,25 @@ pub struct AuditEntry {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
     /// What that was before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub before: Option<Value>,
     /// What it is now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub after: Option<Value>,
     /// The whole event, where it is no [`AuditEvent`](coord_bus::vocabulary::AuditEvent).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub event: Option<Value>,
     /// The undertaking that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,6 +93,11 @@ pub struct AuditEntry {
     pub causation: Option<String>,
     /// The hash of the entry before it.
     pub previous: String,
+}
+
+/// A value that is there, `null` too: so the entry is read as it was hashed.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// How far a trail goes: what is kept elsewhere, to know it again.
@@ -215,5 +232,30 @@ impl fmt::Display for AuditEntry {
             write!(formatter, "  [{}]", plain(correlation))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_that_is_written_anew_fits_its_hash() {
+        for value in [
+            None,
+            Some(Value::Null),
+            Some(json!({ "b": null, "a": 1.5 })),
+        ] {
+            let facts = AuditFacts {
+                before: value.clone(),
+                after: value.clone(),
+                event: value,
+                ..AuditFacts::default()
+            };
+            let after = AuditHead::default();
+            let (line, _) = AuditEntry::seal(facts, "it", &after, Timestamp::UNIX_EPOCH);
+            let entry = AuditEntry::unseal(&line).unwrap();
+            assert_eq!(serde_json::to_vec(&entry).unwrap(), line);
+        }
     }
 }

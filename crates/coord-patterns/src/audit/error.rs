@@ -9,8 +9,9 @@ use coord_bus::EventLogError;
 #[non_exhaustive]
 pub enum AuditError {
     /// It is not what was written.
+    // No source of it, as it is said already.
     #[error("the audit trail was tampered with: {0}")]
-    Tampered(#[from] AuditFault),
+    Tampered(AuditFault),
     /// Somebody else has appended to its stream.
     #[error(
         "audit trail `{trail}` has another writer: it is at entry {actual}, and was left at \
@@ -97,6 +98,12 @@ pub enum AuditFault {
         /// How many entries there are before it.
         entries: u64,
     },
+}
+
+impl From<AuditFault> for AuditError {
+    fn from(fault: AuditFault) -> Self {
+        Self::Tampered(fault)
+    }
 }
 
 impl AuditError {

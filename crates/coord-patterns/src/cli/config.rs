@@ -13,7 +13,8 @@ pub struct InteractiveCliConfig {
     pub name: String,
     /// Whether lines are remembered at all; they are by default.
     pub remember: bool,
-    /// The file in which they are kept; without one, as by default, in memory.
+    /// The file in which they are kept; without one, as by default, in memory. Its directory is made, if it is
+    /// not there.
     pub history_file: Option<PathBuf>,
     /// How many lines are remembered at most; 1,000 by default.
     pub history_limit: usize,

@@ -1,10 +1,10 @@
 //! What was run before: how often, and when last.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::ops::Bound;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ const WEEK: i64 = 7 * DAY;
 #[derive(Debug, Default)]
 pub(super) struct History {
     lines: BTreeMap<String, Run>,
+    /// What was run and is not in the file yet, because that could not be written.
+    unsaved: BTreeMap<String, Run>,
     file: Option<PathBuf>,
     limit: usize,
 }
@@ -55,6 +57,7 @@ impl History {
     pub(super) fn new(file: Option<PathBuf>, limit: usize) -> Self {
         Self {
             lines: BTreeMap::new(),
+            unsaved: BTreeMap::new(),
             file,
             limit,
         }
@@ -85,17 +88,37 @@ impl History {
         if line.starts_with(char::is_whitespace) || line.is_empty() || line.len() > MAX_LINE {
             return Ok(());
         }
-        // With what other programs have written meanwhile.
-        self.load()?;
-        let run = self.lines.entry(line.trim_end().to_owned());
-        let run = run.or_insert(Run {
-            rank: 0.0,
+        let line = line.trim_end();
+        let once = Run {
+            rank: 1.0,
             last: now,
-        });
-        run.rank += 1.0;
-        run.last = now;
+        };
+        add(&mut self.unsaved, line, once);
+        if self.unsaved.len() > self.limit {
+            let oldest = self.unsaved.iter().min_by_key(|(_, run)| run.last);
+            let oldest = oldest.map(|(line, _)| line.clone());
+            oldest.and_then(|line| self.unsaved.remove(&line));
+        }
+        // With what other programs have written meanwhile.
+        let loaded = self.load();
+        match &loaded {
+            Ok(()) if self.file.is_some() => {
+                for (line, run) in &self.unsaved {
+                    add(&mut self.lines, line, *run);
+                }
+            }
+            _ => add(&mut self.lines, line, once),
+        }
         self.forget(now);
-        self.save()
+        loaded?;
+        self.save()?;
+        self.unsaved.clear();
+        Ok(())
+    }
+
+    /// Whether something was run that could not be written.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.unsaved.is_empty()
     }
 
     fn forget(&mut self, now: i64) {
@@ -146,8 +169,20 @@ impl History {
     }
 }
 
-/// Puts a file that only its owner can read in the place of another, at once.
+fn add(lines: &mut BTreeMap<String, Run>, line: &str, more: Run) {
+    let run = lines.entry(line.to_owned());
+    let run = run.or_insert(Run { rank: 0.0, ..more });
+    run.rank += more.rank;
+    run.last = run.last.max(more.last);
+}
+
+/// Puts a file that only its owner can read in the place of another, at once; in a directory that only
+/// its owner can read, where there is none.
 fn replace(file: &Path, content: &[u8]) -> io::Result<()> {
+    if let Some(directory) = file.parent().filter(|parent| *parent != Path::new("")) {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(directory)?;
+    }
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = file.with_file_name(name);
@@ -221,6 +256,48 @@ mod tests {
         history.record(" secret", 0).unwrap();
         history.record(&"x".repeat(MAX_LINE + 1), 0).unwrap();
         assert!(history.lines.is_empty());
+    }
+
+    #[test]
+    fn a_directory_that_is_missing_is_made_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let house = tempfile::tempdir().unwrap();
+        let directory = house.path().join("state/app");
+        let file = directory.join("history");
+        let mut history = History::new(Some(file.clone()), 10);
+        history.record("deploy", 0).unwrap();
+        history.record("test", 0).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&directory), mode(&file)), (0o700, 0o600));
+        let mut again = History::new(Some(file), 10);
+        again.load().unwrap();
+        assert_eq!(again.lines.len(), 2);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_remembered_and_written_with_the_next() {
+        let house = tempfile::tempdir().unwrap();
+        let directory = house.path().join("state");
+        let file = directory.join("history");
+        // A file where the directory is to be.
+        fs::write(&directory, "").unwrap();
+        let mut history = History::new(Some(file.clone()), 3);
+        for (second, line) in ["a", "b", "b", "c", "d"].into_iter().enumerate() {
+            history.record(line, second as i64).unwrap_err();
+        }
+        assert!(history.is_behind());
+        assert_eq!(history.predict("b", 9), None, "it is whole");
+        assert_eq!(history.predict("", 9), Some("b"), "it ran twice");
+        fs::remove_file(&directory).unwrap();
+        history.record("d", 9).unwrap();
+        assert!(!history.is_behind());
+        let mut again = History::new(Some(file), 3);
+        again.load().unwrap();
+        let lines: Vec<_> = {
+            let lines = again.lines.iter();
+            lines.map(|(line, run)| (&**line, run.rank)).collect()
+        };
+        assert_eq!(lines, [("b", 2.0), ("c", 1.0), ("d", 2.0)]);
     }
 
     #[test]

@@ -168,8 +168,9 @@ impl InteractiveCli {
     ///
     /// # Errors
     ///
-    /// [`CliError`]. A history that cannot be written is counted, and keeps no command from
-    /// running.
+    /// [`CliError`]. A history that cannot be written is counted, makes the pattern
+    /// [degraded](crate::pattern::PatternState::Degraded) until it can, and keeps no command from running;
+    /// what was run stays in memory, and is written with the next one.
     pub async fn run<T, F, Fut, X>(&self, line: &str, command: F) -> Result<T, CliError>
     where
         F: FnOnce(RunningCommand) -> Fut,
@@ -196,11 +197,11 @@ impl InteractiveCli {
         };
         open.voice.command(&path, run, CliState::Started);
         let cancelled = open.cancel.child_token();
-        let running = command(RunningCommand {
+        let running = RunningCommand {
             matches,
             progress: progress.clone(),
             cancelled: cancelled.clone(),
-        });
+        };
         let stop = async {
             select! {
                 () = open.cancel.cancelled() => {}
@@ -210,7 +211,7 @@ impl InteractiveCli {
         };
         let result = select! {
             biased;
-            result = catch(running) => Some(result),
+            result = catch(async { command(running).await }) => Some(result),
             () = stop => None,
             never = open.voice.follow(&path, &progress, begun) => never,
         };
@@ -253,8 +254,17 @@ impl InteractiveCli {
         if self.shared.config.remember {
             let now = open.voice.clock.now().as_second();
             let mut history = locked(&self.shared.history);
-            if history.record(line, now).is_err() {
-                open.count("history_errors");
+            let was_behind = history.is_behind();
+            match history.record(line, now) {
+                Ok(()) if was_behind => open.context.recovered(),
+                Ok(()) => {}
+                Err(error) => {
+                    open.count("history_errors");
+                    let file = self.shared.config.history_file.clone().unwrap_or_default();
+                    let file = file.display();
+                    let reason = format!("the history in {file} cannot be written: {error}");
+                    open.context.degraded(reason);
+                }
             }
         }
     }

@@ -30,10 +30,18 @@ pub(super) fn split(line: &str) -> Vec<Word> {
         match (quote, character) {
             (Some(open), _) if character == open => quote = None,
             (None, '\'' | '"') => quote = Some(character),
-            (None | Some('"'), '\\') => {
+            (None, '\\') => {
                 word.text
                     .extend(characters.next().map(|(_, escaped)| escaped));
             }
+            (Some('"'), '\\') => match characters.clone().next() {
+                Some((_, escaped @ ('$' | '`' | '"' | '\\'))) => {
+                    characters.next();
+                    word.text.push(escaped);
+                }
+                // Before anything else it stands for itself.
+                _ => word.text.push('\\'),
+            },
             _ => word.text.push(character),
         }
     }
@@ -82,6 +90,9 @@ mod tests {
     fn words_are_parted_as_a_shell_does_it() {
         let line = r#" a  'b c' d"e f"g\ h '' "i\"j" 'k"#;
         assert_eq!(texts(line), ["a", "b c", "de fg h", "", "i\"j", "k"]);
+        let line = r#""\d+" "a\\b" "\$x \`y\` \"z\"" \d '\d' "\"#;
+        let words = [r"\d+", r"a\b", r#"$x `y` "z""#, "d", r"\d", r"\"];
+        assert_eq!(texts(line), words);
         let (words, typed) = until("deploy sta", 10);
         assert_eq!((words.len(), &*typed.text, typed.start), (1, "sta", 7));
         let (words, typed) = until("deploy sta", 7);

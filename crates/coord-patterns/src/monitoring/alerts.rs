@@ -57,6 +57,23 @@ impl Alerts {
     }
 }
 
+impl Alerts {
+    /// Closes those that are open, and says why.
+    pub(super) fn close(&mut self, name: &str, why: &str, at: Timestamp) -> Vec<Notification> {
+        let alerts = VALUES.iter().zip(&mut self.0);
+        let told = alerts.filter_map(|(value, alert)| {
+            std::mem::take(alert).open?;
+            Some(Notification {
+                at,
+                severity: Severity::Info,
+                title: format!("{} of {name}", value.name()),
+                message: format!("over: {why}"),
+            })
+        });
+        told.collect()
+    }
+}
+
 impl Alert {
     fn judge(
         &mut self,

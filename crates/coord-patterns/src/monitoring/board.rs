@@ -32,27 +32,49 @@ pub(super) struct Board {
     untold: VecDeque<ProcessLifecycle>,
     /// How many were let go.
     pub(super) never_told: u64,
+    /// The end of alerts on what is not watched any more, until the next reading.
+    closed: Vec<Notification>,
 }
 
 impl Board {
     pub(super) fn lifecycle(&mut self, event: &ProcessLifecycle) {
-        match event.state {
+        let watched = match event.state {
             ProcessState::Attached { .. } => return,
-            // How one that was attached has ended, this has found out and told itself; and one that is
-            // not watched any more has no row to be made again for its end.
-            ProcessState::Exited(_)
-                if self
-                    .watched
-                    .get(&event.process)
-                    .is_none_or(|one| one.attached) =>
-            {
-                return;
+            ProcessState::Started { .. } | ProcessState::NotStarted { .. } => {
+                self.place(&event.process, event.at)
             }
-            _ => {}
-        }
-        match self.place(&event.process, event.at) {
+            // What runs from before this was enabled has no row, and none is made for its end. And how one
+            // that was attached has ended, this has found out and told itself.
+            _ => match self.watched.get_mut(&event.process) {
+                Some(watched) if !(watched.attached && is_exit(&event.state)) => Some(watched),
+                _ => return,
+            },
+        };
+        match watched {
             Some(watched) => watched.observe(&event.state, event.at),
             None => self.unwatched += 1,
+        }
+    }
+
+    /// What it has missed: the end of those that have gone while nobody was told.
+    pub(super) fn resume(&mut self, at: Timestamp) {
+        let mut ended = Vec::new();
+        for watched in self.watched.values_mut() {
+            let Some(pid) = watched.pid else {
+                continue;
+            };
+            let there = living(pid);
+            if there.is_some() && (watched.identity.is_none() || watched.identity == there) {
+                continue;
+            }
+            if watched.attached {
+                ended.push(watched.name.clone());
+            }
+            watched.exited(Exit::unknown(), at);
+        }
+        for process in ended {
+            let state = ProcessState::Exited(Exit::unknown());
+            self.will_tell(ProcessLifecycle { process, at, state });
         }
     }
 
@@ -76,7 +98,7 @@ impl Board {
             _ => return,
         };
         if let Some(watched) = self.watched.get_mut(&event.service) {
-            watched.reason = Some(reason);
+            watched.blame(reason, event.at);
         }
     }
 
@@ -107,9 +129,22 @@ impl Board {
         Ok(())
     }
 
-    pub(super) fn detach(&mut self, name: &str) -> bool {
+    pub(super) fn detach(&mut self, name: &str, at: Timestamp) -> bool {
         let is_attached = self.watched.get(name).is_some_and(|one| one.attached);
-        is_attached && self.watched.remove(name).is_some()
+        is_attached && self.remove(name, at)
+    }
+
+    /// Takes a row away, and closes its alerts.
+    fn remove(&mut self, name: &str, at: Timestamp) -> bool {
+        let Some(mut watched) = self.watched.remove(name) else {
+            return false;
+        };
+        let why = match watched.is_running() {
+            true => "it is not watched any more",
+            false => "the process has ended",
+        };
+        self.closed.extend(watched.alerts.close(name, why, at));
+        true
     }
 
     fn will_tell(&mut self, lifecycle: ProcessLifecycle) {
@@ -136,7 +171,7 @@ impl Board {
         if !self.watched.contains_key(name) && self.watched.len() >= MAX_WATCHED {
             let ended = self.watched.values().filter(|one| !one.is_running());
             let first = ended.min_by_key(|one| one.ended)?.name.clone();
-            self.watched.remove(&first);
+            self.remove(&first, at);
         }
         let place = self.watched.entry(name.to_owned());
         Some(place.or_insert_with(|| Watched::new(name, at)))
@@ -167,7 +202,7 @@ impl Board {
         answers
             .into_iter()
             .for_each(|answer| self.answer(answer, at));
-        let mut notifications = Vec::new();
+        let mut notifications = std::mem::take(&mut self.closed);
         for watched in self.watched.values_mut() {
             let reading = watched.is_running().then(|| watched.reading.clone());
             let times = (now, at);
@@ -242,6 +277,10 @@ impl Board {
     }
 }
 
+fn is_exit(state: &ProcessState) -> bool {
+    matches!(state, ProcessState::Exited(_))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::census::{Meter, survey};
@@ -262,7 +301,7 @@ mod tests {
         board.attach("it", this, Timestamp::UNIX_EPOCH).unwrap();
         board.lifecycle(&exited("it"));
         assert!(board.watched["it"].is_running());
-        assert!(board.detach("it"));
+        assert!(board.detach("it", Timestamp::UNIX_EPOCH));
         // Nor does it bring back a row that was taken away.
         board.lifecycle(&exited("it"));
         assert!(board.watched.is_empty());
@@ -311,5 +350,83 @@ mod tests {
         assert_eq!((board.untold.len(), board.never_told), (MAX_UNTOLD, 4));
         assert_eq!(board.untold.back().unwrap().process, "newest");
         assert_eq!(board.untold.front().unwrap().process, "5");
+    }
+
+    /// What is told of a process so many seconds after 1970.
+    fn told(second: i64, state: ProcessState) -> ProcessLifecycle {
+        ProcessLifecycle {
+            process: "it".to_owned(),
+            at: Timestamp::from_second(second).unwrap(),
+            state,
+        }
+    }
+
+    fn unwell(second: i64, answer: &str) -> ServiceLifecycle {
+        ServiceLifecycle {
+            service: "it".to_owned(),
+            at: Timestamp::from_second(second).unwrap(),
+            state: ServiceState::Unhealthy {
+                answer: answer.to_owned(),
+            },
+        }
+    }
+
+    #[test]
+    fn what_began_before_it_could_be_seen_has_no_row_for_its_end() {
+        let mut board = Board::default();
+        let stopping = ProcessState::Stopping { signal: 15 };
+        board.lifecycle(&told(1, stopping));
+        board.lifecycle(&exited("it"));
+        assert!(board.watched.is_empty());
+        assert_eq!(board.unwatched, 0);
+    }
+
+    #[test]
+    fn why_a_service_was_not_well_is_the_reason_of_the_restart_after_it_whenever_that_is_read() {
+        let pid = std::process::id();
+        let started = |second| told(second, ProcessState::Started { pid });
+        let ended = |second| told(second, ProcessState::Exited(Exit::unknown()));
+        let reason = |board: &Board| {
+            board.watched["it"]
+                .row(Timestamp::UNIX_EPOCH)
+                .restart_reason
+        };
+        let mut board = Board::default();
+        board.lifecycle(&started(10));
+        board.lifecycle(&ended(20));
+        board.lifecycle(&started(30));
+        // Of the first one, and read when there was the second already.
+        board.service(&unwell(19, "a fever"));
+        assert_eq!(reason(&board).unwrap(), "unhealthy: a fever");
+        // Of one before both: of no restart that is shown.
+        board.service(&unwell(9, "a cold"));
+        assert_eq!(reason(&board).unwrap(), "unhealthy: a fever");
+        board.lifecycle(&ended(40));
+        board.lifecycle(&started(50));
+        assert_eq!(reason(&board).unwrap(), "ended in an unknown way");
+        board.service(&unwell(59, "a cough"));
+        board.lifecycle(&ended(60));
+        board.lifecycle(&started(70));
+        assert_eq!(reason(&board).unwrap(), "unhealthy: a cough");
+    }
+
+    #[test]
+    fn one_that_is_detached_closes_its_alert() {
+        let mut threshold = super::super::Threshold::above(0.0);
+        threshold.hold = std::time::Duration::ZERO;
+        let config = ProcessMonitoringConfig {
+            processes: Some(threshold),
+            ..ProcessMonitoringConfig::default()
+        };
+        let (mut board, now) = (Board::default(), Timestamp::UNIX_EPOCH);
+        board.attach("it", std::process::id(), now).unwrap();
+        let answers = survey(&mut Meter::default(), board.asks());
+        assert_eq!(board.take_in(answers, &config, now).len(), 1);
+        assert!(board.detach("it", now));
+        let closed = board.take_in(Vec::new(), &config, now);
+        assert_eq!(closed.len(), 1);
+        assert_eq!(closed[0].title, "number of processes of it");
+        assert_eq!(closed[0].message, "over: it is not watched any more");
+        assert!(board.take_in(Vec::new(), &config, now).is_empty());
     }
 }

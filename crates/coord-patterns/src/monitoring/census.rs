@@ -8,7 +8,8 @@ use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate
 /// How many processes of one that is watched are remembered by themselves.
 const MAX_REMEMBERED: usize = 1024;
 
-/// A process, told from a later one of its id by the second in which it began.
+/// A process, told from a later one of its id by when it began: on Linux in ticks since the machine did,
+/// which no step of its clock changes; elsewhere in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) pid: u32,
@@ -89,13 +90,10 @@ pub(super) fn survey(meter: &mut Meter, asked: Vec<Asked>) -> Vec<Answer> {
 /// Who a process is, if it has not ended.
 pub(super) fn living(pid: u32) -> Option<Identity> {
     let mut system = System::new();
-    refresh(&mut system, ProcessesToUpdate::Some(&[Pid::from_u32(pid)]));
-    identify_living(&system, pid)
-}
-
-fn identify_living(system: &System, pid: u32) -> Option<Identity> {
-    let process = system.process(Pid::from_u32(pid))?;
-    let began = process.start_time();
+    let place = Pid::from_u32(pid);
+    refresh(&mut system, ProcessesToUpdate::Some(&[place]));
+    let process = system.process(place)?;
+    let began = Stat::of(process)?.began;
     (life(process) != Life::Zombie).then_some(Identity { pid, began })
 }
 
@@ -110,6 +108,7 @@ struct Census {
     system: System,
     children: HashMap<Pid, Vec<Pid>>,
     groups: HashMap<Pid, Vec<Pid>>,
+    began: HashMap<Pid, u64>,
 }
 
 impl Census {
@@ -119,11 +118,17 @@ impl Census {
         refresh(&mut system, ProcessesToUpdate::All);
         let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
         let mut groups: HashMap<Pid, Vec<Pid>> = HashMap::new();
+        let mut began = HashMap::new();
         for process in system.processes().values() {
             if let Some(parent) = process.parent() {
                 children.entry(parent).or_default().push(process.pid());
             }
-            if let Some(group) = group_of(process.pid()) {
+            // One that has gone meanwhile has none.
+            let Some(stat) = Stat::of(process) else {
+                continue;
+            };
+            began.insert(process.pid(), stat.began);
+            if let Some(group) = stat.group {
                 groups.entry(group).or_default().push(process.pid());
             }
         }
@@ -131,12 +136,15 @@ impl Census {
             system,
             children,
             groups,
+            began,
         }
     }
 
     /// A process by its id, if it has not ended.
     fn living(&self, pid: u32) -> Option<Identity> {
-        identify_living(&self.system, pid)
+        let pid = Pid::from_u32(pid);
+        let process = self.system.process(pid)?;
+        self.identity(pid).filter(|_| life(process) != Life::Zombie)
     }
 
     /// A process and its own, of which `remembered` were seen before and now are those.
@@ -193,11 +201,9 @@ impl Census {
     }
 
     fn identity(&self, pid: Pid) -> Option<Identity> {
-        let process = self.system.process(pid)?;
-        Some(Identity {
-            pid: pid.as_u32(),
-            began: process.start_time(),
-        })
+        let began = *self.began.get(&pid)?;
+        let pid = pid.as_u32();
+        Some(Identity { pid, began })
     }
 }
 
@@ -231,20 +237,39 @@ impl Meter {
     }
 }
 
-/// The group of a process. `getpgid` would tell more simply, and rustix does not expect the 0 that
-/// it gives for processes of other namespaces.
-#[cfg(target_os = "linux")]
-fn group_of(pid: Pid) -> Option<Pid> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // After the name, which may have anything in it: the state, the parent, the group.
-    let (_, rest) = stat.rsplit_once(") ")?;
-    let group: u32 = rest.split(' ').nth(2)?.parse().ok()?;
-    (group > 0).then(|| Pid::from_u32(group))
+/// What is read of a process beside `sysinfo`.
+struct Stat {
+    group: Option<Pid>,
+    began: u64,
 }
 
-#[cfg(not(target_os = "linux"))]
-fn group_of(_: Pid) -> Option<Pid> {
-    None
+impl Stat {
+    /// `getpgid` would tell of the group more simply, and rustix does not expect the 0 that it gives for
+    /// processes of other namespaces. And what `sysinfo` says of the beginning is added to when the machine
+    /// began, which is another time once its clock was set.
+    #[cfg(target_os = "linux")]
+    fn of(process: &Process) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).ok()?;
+        // After the name, which may have anything in it: the state, the parent, the group.
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let mut fields = rest.split(' ').skip(2);
+        let group: u32 = fields.next()?.parse().ok()?;
+        let began = fields.nth(16)?.parse().ok()?;
+        Some(Self {
+            group: (group > 0).then(|| Pid::from_u32(group)),
+            began,
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "where it is read, it may not be there"
+    )]
+    fn of(process: &Process) -> Option<Self> {
+        let (group, began) = (None, process.start_time());
+        Some(Self { group, began })
+    }
 }
 
 fn life(process: &Process) -> Life {
@@ -252,5 +277,33 @@ fn life(process: &Process) -> Life {
         ProcessStatus::Zombie | ProcessStatus::Dead => Life::Zombie,
         ProcessStatus::Stop => Life::Suspended,
         _ => Life::Running,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn two_that_began_in_the_same_second_are_told_from_each_other() {
+        let began = || {
+            let child = Command::new("sleep").arg("1000").spawn();
+            let mut child = child.unwrap();
+            let identity = living(child.id()).unwrap();
+            assert_eq!(Census::take().living(child.id()), Some(identity));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert_eq!(living(child.id()), None);
+            identity.began
+        };
+        for _ in 0..5 {
+            let first = began();
+            // A few ticks of the clock, of which there are a hundred a second.
+            let pause = Command::new("sleep").arg("0.03").status();
+            assert!(pause.unwrap().success());
+            assert_ne!(began(), first);
+        }
     }
 }

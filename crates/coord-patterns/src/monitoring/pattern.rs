@@ -60,9 +60,11 @@ impl ProcessMonitoring {
         locked(&self.board).attach(name, pid, now)
     }
 
-    /// Watches it no more; `false` if none of this name was attached.
+    /// Watches it no more; `false` if none of this name was attached. An alert on it that is open is
+    /// closed with the next reading.
     pub fn detach(&self, name: &str) -> bool {
-        locked(&self.board).detach(name)
+        let now = locked(&self.clock).now();
+        locked(&self.board).detach(name, now)
     }
 
     /// How all that is watched did at the last reading.
@@ -100,6 +102,11 @@ impl Pattern for ProcessMonitoring {
             checked.map_err(|fault| Failure::from(fault).permanent())?;
             *locked(&self.clock) = Arc::clone(context.clock());
             let watch = Watch::open(self, &context)?;
+            // Told from here on, it asks after those that it was not told of.
+            if !locked(&self.board).asks().is_empty() {
+                let (board, now) = (Arc::clone(&self.board), context.now());
+                run_blocking(move || locked(&board).resume(now)).await;
+            }
             context.spawn("watch", watch.run());
             Ok(())
         })

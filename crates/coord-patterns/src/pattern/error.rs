@@ -1,6 +1,7 @@
 //! What can go wrong with patterns.
 
 use std::panic::Location;
+use std::time::Duration;
 
 use coord_bus::BusError;
 
@@ -104,6 +105,24 @@ pub enum PatternError {
         reason: String,
         /// Whether another attempt would fail in the same way.
         permanent: bool,
+    },
+    /// Others were being enabled or disabled for longer than it was to take.
+    #[error(
+        "pattern `{pattern}` was not disabled: others were being enabled or disabled for all of the \
+         {} s that it had; disable it again",
+        waited.as_secs_f64()
+    )]
+    Busy {
+        /// The pattern.
+        pattern: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The registry was shut down.
+    #[error("pattern `{pattern}` was not enabled: the registry of patterns is shut down")]
+    ShutDown {
+        /// The pattern.
+        pattern: String,
     },
     /// The bus did not open a topic.
     #[error(transparent)]

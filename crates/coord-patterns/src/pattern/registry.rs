@@ -6,8 +6,9 @@ use std::panic::Location;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use coord_bus::time::{Clock, Instant, SystemClock};
-use coord_bus::{Bus, ShutdownReport};
+use coord_bus::time::{self, Clock, Instant, SystemClock};
+use coord_bus::{Bus, CancellationToken, ShutdownReport};
+use tokio::select;
 use tokio::sync::Mutex as Turn;
 
 use super::status::locked;
@@ -27,6 +28,10 @@ pub struct IntegrationPatterns {
     table: Mutex<Table>,
     /// The order in which they were enabled.
     turn: Turn<Vec<String>>,
+    /// Who has the turn to be enabled, and what makes it give that up.
+    enabling: Mutex<Option<(String, CancellationToken)>>,
+    /// Cancelled for ever by the first shutdown.
+    closed: CancellationToken,
 }
 
 /// What [`IntegrationPatterns::shutdown`] or [`disable`](IntegrationPatterns::disable) found.
@@ -59,6 +64,8 @@ impl IntegrationPatterns {
             clock,
             table: Mutex::default(),
             turn: Turn::default(),
+            enabling: Mutex::default(),
+            closed: CancellationToken::new(),
         }
     }
 
@@ -76,7 +83,7 @@ impl IntegrationPatterns {
     }
 
     /// Takes a pattern or a bundle out of the registry, so that its name is free again. Waits while
-    /// others are being enabled or disabled.
+    /// others are being enabled or disabled, for as long as that takes.
     ///
     /// # Cancel safety
     ///
@@ -160,9 +167,10 @@ impl IntegrationPatterns {
     ///
     /// # Errors
     ///
-    /// [`PatternError::Unknown`], [`Conflict`](PatternError::Conflict) or
-    /// [`NotStarted`](PatternError::NotStarted). Of a bundle, the members that were started for it
-    /// are stopped again, within a second.
+    /// [`PatternError::Unknown`], [`Conflict`](PatternError::Conflict),
+    /// [`NotStarted`](PatternError::NotStarted), also where it was
+    /// [disabled](Self::disable) while it was being started, or [`ShutDown`](PatternError::ShutDown). Of a
+    /// bundle, the members that were started for it are stopped again, within a second.
     ///
     /// # Panics
     ///
@@ -178,13 +186,33 @@ impl IntegrationPatterns {
         enabled: &mut Vec<String>,
     ) -> Result<PatternHandle, PatternError> {
         let order = locked(&self.table).order(name)?;
+        let given_up = self.closed.child_token();
+        let _enabling = Enabling::new(&self.enabling, name, &given_up);
         for one in &order {
-            if let Err(error) = self.enable_one(one, name, enabled).await {
+            let enabled_one = select! {
+                biased;
+                // Dropped, what was being started is aborted.
+                () = given_up.cancelled() => Err(self.why_given_up(one)),
+                done = self.enable_one(one, name, enabled) => done,
+            };
+            if let Err(error) = enabled_one {
                 let _ = self.release(name, enabled, UNDOING).await;
                 return Err(error);
             }
         }
         Ok(locked(&self.table).get(name)?.handle.clone())
+    }
+
+    fn why_given_up(&self, name: &str) -> PatternError {
+        let pattern = name.to_owned();
+        match self.closed.is_cancelled() {
+            true => PatternError::ShutDown { pattern },
+            false => PatternError::NotStarted {
+                pattern,
+                reason: "it was disabled while it was being started".to_owned(),
+                permanent: false,
+            },
+        }
     }
 
     async fn enable_one(
@@ -220,7 +248,8 @@ impl IntegrationPatterns {
 
     /// Disables a pattern, or those members of a bundle that nobody else wants, at most for
     /// `deadline` altogether; what has not stopped by then is aborted. One that is not enabled is
-    /// left so.
+    /// left so, and one that is being started is aborted. While others are being enabled or disabled
+    /// this waits for them, at most for the deadline too.
     ///
     /// # Cancel safety
     ///
@@ -229,14 +258,24 @@ impl IntegrationPatterns {
     ///
     /// # Errors
     ///
-    /// [`PatternError::Unknown`], or [`PatternError::InUse`] where a bundle that is enabled has it
-    /// as a member.
+    /// [`PatternError::Unknown`]; [`PatternError::InUse`] where a bundle that is enabled has it as a
+    /// member; or [`PatternError::Busy`] where others took longer than the deadline.
     pub async fn disable(
         &self,
         name: &str,
         deadline: Duration,
     ) -> Result<PatternsReport, PatternError> {
-        let mut enabled = self.turn.lock().await;
+        let begun = Instant::now();
+        if let Some((enabling, given_up)) = &*locked(&self.enabling)
+            && enabling == name
+        {
+            given_up.cancel();
+        }
+        let turn = time::timeout(deadline, self.turn.lock()).await;
+        let mut enabled = turn.map_err(|_| PatternError::Busy {
+            pattern: name.to_owned(),
+            waited: deadline,
+        })?;
         {
             let table = locked(&self.table);
             let entry = table.get(name)?;
@@ -247,7 +286,8 @@ impl IntegrationPatterns {
                 });
             }
         }
-        Ok(self.release(name, &mut enabled, deadline).await)
+        let left = deadline.saturating_sub(begun.elapsed());
+        Ok(self.release(name, &mut enabled, left).await)
     }
 
     /// Nobody called `wanted_by` wants anything any more: what nobody else wants is stopped.
@@ -298,23 +338,32 @@ impl IntegrationPatterns {
         locked(&self.table).list()
     }
 
-    /// How many are enabled, bundles not counted.
+    /// How many are not disabled, bundles not counted. One that was stopped by its
+    /// [handle](PatternHandle::stop) is disabled.
     pub fn active(&self) -> usize {
         let infos = self.list();
-        let enabled = infos
+        let active = infos
             .iter()
-            .filter(|info| info.members.is_empty() && !info.wanted_by.is_empty());
-        enabled.count()
+            .filter(|info| info.members.is_empty() && info.state != PatternState::Disabled);
+        active.count()
     }
 
     /// Disables all, the last one enabled first, at most for `deadline` altogether. They stay
-    /// registered.
+    /// registered, and none is enabled any more: the one that is being started is aborted, and others are
+    /// refused. Called again, it disables what is left.
+    ///
+    /// Where somebody else is disabling for longer than the deadline, all are aborted then.
     ///
     /// # Cancel safety
     ///
-    /// As [`disable`](Self::disable).
+    /// Dropped before it is done, nothing can be enabled, some patterns have stopped, and others go on;
+    /// calling it again goes on.
     pub async fn shutdown(&self, deadline: Duration) -> PatternsReport {
-        let mut enabled = self.turn.lock().await;
+        let begun = Instant::now();
+        self.closed.cancel();
+        let Ok(mut enabled) = time::timeout(deadline, self.turn.lock()).await else {
+            return self.abort().await;
+        };
         {
             let mut table = locked(&self.table);
             for name in table.names() {
@@ -323,7 +372,19 @@ impl IntegrationPatterns {
                 }
             }
         }
-        self.release("", &mut enabled, deadline).await
+        let left = deadline.saturating_sub(begun.elapsed());
+        self.release("", &mut enabled, left).await
+    }
+
+    /// Aborts all that run, without a turn.
+    async fn abort(&self) -> PatternsReport {
+        let running = locked(&self.table).running();
+        let mut report = PatternsReport::default();
+        for (name, handle) in running {
+            let stopped = handle.stop(Duration::ZERO).await;
+            report.stopped.push((name, stopped));
+        }
+        report
     }
 
     /// What all patterns have counted, by pattern.
@@ -339,6 +400,26 @@ impl fmt::Debug for IntegrationPatterns {
             .debug_struct("IntegrationPatterns")
             .field("patterns", &locked(&self.table).names())
             .finish_non_exhaustive()
+    }
+}
+
+/// Who is being enabled, for as long as that goes on.
+struct Enabling<'a>(&'a Mutex<Option<(String, CancellationToken)>>);
+
+impl<'a> Enabling<'a> {
+    fn new(
+        place: &'a Mutex<Option<(String, CancellationToken)>>,
+        name: &str,
+        given_up: &CancellationToken,
+    ) -> Self {
+        *locked(place) = Some((name.to_owned(), given_up.clone()));
+        Self(place)
+    }
+}
+
+impl Drop for Enabling<'_> {
+    fn drop(&mut self) {
+        *locked(self.0) = None;
     }
 }
 

@@ -94,7 +94,10 @@ impl Table {
         }
         // Members may be wanted by a bundle that was not enabled to the end.
         let mut entries = self.0.values();
-        if entry.holds() || entries.any(|entry| entry.wanted_by.contains(name)) {
+        if entry.is_enabled()
+            || entry.holds()
+            || entries.any(|entry| entry.wanted_by.contains(name))
+        {
             return Err(PatternError::StillEnabled { pattern });
         }
         self.0.remove(name);
@@ -169,6 +172,14 @@ impl Table {
         unwanted.map(|(name, _)| name.clone()).collect()
     }
 
+    /// Those that are not disabled, with their handles.
+    pub(super) fn running(&self) -> Vec<(String, PatternHandle)> {
+        let running = self.0.iter().filter(|(_, entry)| entry.holds());
+        running
+            .map(|(name, entry)| (name.clone(), entry.handle.clone()))
+            .collect()
+    }
+
     pub(super) fn names(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
     }
@@ -229,9 +240,10 @@ impl Entry {
         !self.wanted_by.is_empty()
     }
 
-    /// Whether what it claims is its own: also while it is being stopped.
+    /// Whether what it claims is its own: also while it is being stopped, and no more once it was
+    /// stopped by its handle, though somebody may want it enabled.
     fn holds(&self) -> bool {
-        self.is_enabled() || self.handle.state() != PatternState::Disabled
+        self.handle.state() != PatternState::Disabled
     }
 
     fn claims(&self) -> Vec<Claim> {

@@ -13,14 +13,16 @@ pub struct ServicesConfig {
     /// What the pattern is called; `service-lifecycle` by default.
     pub name: String,
     /// How long a service may take to become ready; `"30s"` by default. A process has its probe for
-    /// that.
+    /// that. It is also how long a service that has not started yet waits for one that it needs and that has
+    /// been ready and is not well.
     #[serde(with = "coord_bus::duration")]
     pub ready_within: Duration,
     /// How long it may drain before it is told to stop; `"10s"` by default. A process has its grace for
-    /// that.
+    /// that. Where the set is not enabled because one of it cannot be, what goes on for 5 s after that is
+    /// aborted.
     #[serde(with = "coord_bus::duration")]
     pub drain_within: Duration,
-    /// From one check to the next; `"10s"` by default.
+    /// From one check to the next; `"10s"` by default. With zero, the set does not start.
     #[serde(with = "coord_bus::duration")]
     pub check_every: Duration,
     /// How long a check may take; `"1s"` by default. One that takes longer has failed.

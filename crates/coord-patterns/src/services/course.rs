@@ -20,6 +20,10 @@ use crate::pattern::{Counter, PatternContext};
 /// How long telling of a state may wait for room.
 const TELLING: Duration = Duration::from_secs(1);
 
+/// How long one that was told to stop may take where the whole is not enabled after all. When it is being
+/// disabled, it has what is left of that deadline.
+const STOPPING: Duration = Duration::from_secs(5);
+
 /// Where each service of a set is.
 pub(super) type Table = BTreeMap<Arc<str>, Stage>;
 
@@ -45,6 +49,11 @@ impl Stage {
         }
     }
 
+    /// Whether it runs and has been ready.
+    pub(super) fn has_started(&self) -> bool {
+        matches!(self, Self::Ready | Self::Unwell(_))
+    }
+
     /// Why who needs it has lost it, if that is so.
     fn lost(&self) -> Option<&str> {
         match self {
@@ -67,11 +76,13 @@ pub(super) struct Course {
 
 impl Course {
     pub(super) async fn run(self) {
-        let needs_ready = self.all(&self.member.needs, |stage| *stage == Stage::Ready);
-        select! {
+        let needs_ready = select! {
             biased;
-            () = self.closing.cancelled() => return self.set(Stage::Over("not started".into())),
-            () = needs_ready => {}
+            () = self.closing.cancelled() => Err("not started".to_owned()),
+            ready = self.needs_ready() => ready,
+        };
+        if let Err(reason) = needs_ready {
+            return self.set(Stage::Over(reason));
         }
         self.set(Stage::Starting);
         self.say(ServiceState::Starting).await;
@@ -116,12 +127,51 @@ impl Course {
                     Ok(result) => result,
                     Err(_) => {
                         stop.cancel();
-                        running.await
+                        select! {
+                            result = &mut running => result,
+                            error = self.given_up() => Err(error),
+                        }
                     }
                 }
             }
         };
         self.finish(asked, fault, result).await;
+    }
+
+    /// Waits until all that it needs is ready. What has been and is not well has as long to be so again as
+    /// it may take to become ready.
+    async fn needs_ready(&self) -> Result<(), String> {
+        let needs = &self.member.needs;
+        self.all(needs, Stage::has_started).await;
+        let limit = self.config.ready_within;
+        let ready = self.all(needs, |stage| *stage == Stage::Ready);
+        if time::timeout(limit, ready).await.is_ok() {
+            return Ok(());
+        }
+        let table = self.table.borrow();
+        let lost = needs.iter().find_map(|need| {
+            let reason = table.get(need.as_str())?.lost()?;
+            Some(format!("`{need}`, which it needs, is {reason}"))
+        });
+        let lost = lost.unwrap_or_else(|| "what it needs was not ready at one time".to_owned());
+        Err(format!(
+            "not started within {} s: {lost}",
+            limit.as_secs_f64()
+        ))
+    }
+
+    /// Waits until one that was told to stop has had the time for it, unless it has a deadline.
+    async fn given_up(&self) -> Failure {
+        let token = self.context.token();
+        select! {
+            biased;
+            () = token.cancelled() => pending().await,
+            () = time::sleep(STOPPING) => {}
+        }
+        let stopping = STOPPING.as_secs();
+        Failure::message(format!(
+            "aborted, as it went on for {stopping} s after it was told to stop"
+        ))
     }
 
     async fn finish(&self, asked: bool, fault: Option<String>, result: Result<(), Failure>) {

@@ -2,7 +2,7 @@
 
 use super::MAX_SERVICES;
 
-/// A service was not added.
+/// A service was not added, or the set cannot be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServicesError {
@@ -24,6 +24,12 @@ pub enum ServicesError {
         need: String,
         /// The name most like that, if one is.
         nearest: Option<String>,
+    },
+    /// Checks would leave no time for anything else.
+    #[error("`check_every` of `{pattern}` is 0 s: give it the time from one check to the next")]
+    NoTimeBetweenChecks {
+        /// The set, by what its pattern is called.
+        pattern: String,
     },
     /// There are as many as there may be.
     #[error("service `{service}` was not added: there are {MAX_SERVICES}, the limit")]

@@ -29,7 +29,8 @@ pub trait ManagedService: Send + Sync + 'static {
     }
 
     /// Whether it tells its states itself, and has its own limits for becoming ready and for draining, and
-    /// its own checks; `false` by default.
+    /// its own checks; `false` by default. So where it says so, nothing but the deadline of who disables it
+    /// ends one that does not drain.
     fn keeps_itself(&self) -> bool {
         false
     }

@@ -101,6 +101,11 @@ impl Pattern for Services {
 
     fn start(&self, context: PatternContext) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
+            if self.config.check_every.is_zero() {
+                let pattern = self.config.name.clone();
+                let fault = ServicesError::NoTimeBetweenChecks { pattern };
+                return Err(Failure::from(fault).permanent());
+            }
             let states = context.bus().publisher(&SERVICE_LIFECYCLE)?;
             let waiting = self.members.iter();
             let waiting = waiting.map(|member| (Arc::clone(&member.name), Stage::Waiting));
@@ -125,7 +130,8 @@ impl Pattern for Services {
     }
 }
 
-/// Waits until all are ready; if one cannot be, until all have stopped.
+/// Waits until all have become ready, though some may not be well by then; if one cannot be, until all
+/// have stopped.
 async fn all_ready(
     table: &watch::Sender<Table>,
     closing: &CancellationToken,
@@ -134,7 +140,7 @@ async fn all_ready(
     loop {
         let failed = {
             let table = seen.borrow_and_update();
-            if table.values().all(|stage| matches!(stage, Stage::Ready)) {
+            if table.values().all(Stage::has_started) {
                 return Ok(());
             }
             let mut stages = table.iter();

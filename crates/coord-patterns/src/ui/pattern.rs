@@ -1,17 +1,16 @@
 //! The pattern: what a screen can ask, and how its watching begins.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coord_bus::vocabulary::{CONFIG_CHANGE, ERROR_DETECTED, UI_UPDATE};
 use coord_bus::{BoxFuture, BusExt, Failure};
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use super::directory::Directory;
 use super::settings::{find, nothing, read};
 use super::watch::Watch;
 use super::{DynamicUiConfig, Theme, ThemeChoice, UiError};
@@ -104,10 +103,10 @@ impl Pattern for DynamicUi {
     fn start(&self, context: PatternContext) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move {
             let changed = Arc::new(Notify::new());
-            let mut watcher = None;
+            let mut directory = None;
             if let Some(file) = &self.shared.config.file {
                 // Watched before it is read, so that no change falls between the two.
-                watcher = Some(watch(file, &changed)?);
+                directory = Some(Directory::of(file, &changed)?);
                 *locked(&self.shared.settings) = Arc::new(read(file)?);
             }
             let bus = context.bus();
@@ -122,36 +121,14 @@ impl Pattern for DynamicUi {
                 size: self.size(),
                 waiting: Vec::new(),
                 fault: None,
-                _watcher: watcher,
+                directory,
+                unheard: None,
                 context: context.clone(),
             };
             context.spawn("watch", watch.run());
             Ok(())
         })
     }
-}
-
-/// Watches the directory of a file: the file itself may be replaced by another.
-fn watch(file: &Path, changed: &Arc<Notify>) -> Result<RecommendedWatcher, UiError> {
-    let directory = match file.parent() {
-        Some(parent) if parent != Path::new("") => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let unwatched = |source| UiError::Unwatched {
-        directory: directory.clone(),
-        source,
-    };
-    let changed = Arc::clone(changed);
-    let told = move |event: notify::Result<notify::Event>| {
-        // That somebody reads the file, such as we, is no change.
-        if !matches!(&event, Ok(event) if matches!(event.kind, EventKind::Access(_))) {
-            changed.notify_one();
-        }
-    };
-    let mut watcher = notify::recommended_watcher(told).map_err(unwatched)?;
-    let watched = watcher.watch(&directory, RecursiveMode::NonRecursive);
-    watched.map_err(unwatched)?;
-    Ok(watcher)
 }
 
 fn terminal_size() -> Option<(u16, u16)> {

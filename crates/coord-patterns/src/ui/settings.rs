@@ -44,10 +44,28 @@ pub(super) fn read(file: &Path) -> Result<Value, UiError> {
     {
         true => serde_json::from_str(&text)
             .map_err(|error| syntax((error.line(), error.column().max(1)), error.to_string())),
-        false => toml::from_str(&text).map_err(|error| {
+        false => toml::from_str(&text).map(from_toml).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
             syntax(place(&text, start), error.message().replace('\n', " "))
         }),
+    }
+}
+
+/// As JSON, which knows no dates: they are the texts that they were written as.
+fn from_toml(value: toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => Value::from(text),
+        toml::Value::Integer(number) => Value::from(number),
+        toml::Value::Float(number) => Value::from(number),
+        toml::Value::Boolean(is) => Value::from(is),
+        toml::Value::Datetime(date) => Value::from(date.to_string()),
+        toml::Value::Array(values) => values.into_iter().map(from_toml).collect(),
+        toml::Value::Table(members) => {
+            let members = members.into_iter();
+            members
+                .map(|(name, value)| (name, from_toml(value)))
+                .collect()
+        }
     }
 }
 
@@ -124,6 +142,20 @@ mod tests {
             (&Some(json!(2)), &None)
         );
         assert!(super::changes(&after, &after).is_empty());
+    }
+
+    #[test]
+    fn a_date_is_the_text_that_was_written() {
+        let house = tempfile::tempdir().unwrap();
+        let file = house.path().join("app.toml");
+        let text = "x = 1979-05-27T07:32:00Z\ny = [07:32:00]\nz = { a = 1.5, b = true }\n";
+        std::fs::write(&file, text).unwrap();
+        let expected = json!({
+            "x": "1979-05-27T07:32:00Z",
+            "y": ["07:32:00"],
+            "z": { "a": 1.5, "b": true },
+        });
+        assert_eq!(read(&file).unwrap(), expected);
     }
 
     #[test]

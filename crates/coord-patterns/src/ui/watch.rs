@@ -1,16 +1,19 @@
 //! Watches the file and the terminal, and tells.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time;
-use coord_bus::vocabulary::{ConfigChange, ErrorDetected, Severity, UiChange, UiUpdate};
+use coord_bus::vocabulary::{
+    ConfigChange, ConfigValue, ErrorDetected, Severity, UiChange, UiUpdate,
+};
 use coord_bus::{Publisher, WithCauses};
-use notify::RecommendedWatcher;
 use tokio::select;
 use tokio::signal::unix::Signal;
 use tokio::sync::Notify;
 
+use super::directory::Directory;
 use super::pattern::{DynamicUi, locked};
 use super::settings::{changes, read};
 use super::{Theme, UiError};
@@ -21,6 +24,9 @@ const FRAME: Duration = Duration::from_millis(16);
 
 /// How long a file that cannot be understood may be one that is still being written.
 const WRITING: Duration = Duration::from_millis(200);
+
+/// From one look for a directory that is not there to the next.
+const LOOKING: Duration = Duration::from_secs(1);
 
 pub(super) struct Watch {
     pub(super) ui: DynamicUi,
@@ -35,8 +41,9 @@ pub(super) struct Watch {
     pub(super) waiting: Vec<UiUpdate>,
     /// What was wrong with the file, as it was told last.
     pub(super) fault: Option<String>,
-    /// Watches for as long as it is there.
-    pub(super) _watcher: Option<RecommendedWatcher>,
+    /// What of the settings has changed and is to be told, as one change.
+    pub(super) unheard: Option<ConfigChange>,
+    pub(super) directory: Option<Directory>,
     pub(super) context: PatternContext,
 }
 
@@ -46,6 +53,9 @@ impl Watch {
         let watching = async {
             loop {
                 let is_waiting = !self.waiting.is_empty();
+                let is_lost = self.directory.as_ref().is_some_and(Directory::is_stale);
+                // A screen need not wait for who is slow to hear of settings.
+                let publish = hear(&self.changes, self.unheard.clone());
                 select! {
                     () = self.changed.notified() => {
                         time::sleep(self.ui.shared.config.settle).await;
@@ -57,6 +67,11 @@ impl Watch {
                         self.measure();
                     }
                     () = time::sleep(FRAME), if is_waiting => {}
+                    () = time::sleep(LOOKING), if is_lost => self.read_anew().await,
+                    is_heard = publish => {
+                        self.unheard = None;
+                        self.context.counter("config_changes").add(u64::from(is_heard));
+                    }
                 }
                 self.tell();
             }
@@ -72,6 +87,8 @@ impl Watch {
             return;
         };
         self.context.counter("reads").add(1);
+        // Watched before it is read, so that no change falls between the two.
+        let watched = self.directory.as_mut().map_or(Ok(()), Directory::renew);
         let mut settings = read(&file);
         if matches!(settings, Err(UiError::Syntax { .. })) {
             time::sleep(WRITING).await;
@@ -79,10 +96,15 @@ impl Watch {
         }
         let after = match settings {
             Ok(settings) => Arc::new(settings),
-            Err(error) => return self.faulty(&error),
+            Err(error) => {
+                self.context.counter("faulty_reads").add(1);
+                return self.faulty(&error);
+            }
         };
-        if self.fault.take().is_some() {
-            self.context.recovered();
+        match watched {
+            Err(error) => self.faulty(&error),
+            Ok(()) if self.fault.take().is_some() => self.context.recovered(),
+            Ok(()) => {}
         }
         let before = std::mem::replace(&mut *locked(&self.ui.shared.settings), Arc::clone(&after));
         let changes = changes(&before, &after);
@@ -103,16 +125,13 @@ impl Watch {
             let Theme { appearance, colors } = theme;
             self.update("theme", UiChange::Theme { appearance, colors });
         }
-        // A screen need not wait for who is slow to hear of settings.
-        self.tell();
-        // A closed bus has nobody who could hear of it.
-        if self.changes.publish(change).await.is_ok() {
-            self.context.counter("config_changes").add(1);
-        }
+        self.unheard = match self.unheard.take() {
+            Some(before) => joined(before, change),
+            None => Some(change),
+        };
     }
 
     fn faulty(&mut self, error: &UiError) {
-        self.context.counter("faulty_reads").add(1);
         let message = WithCauses(error).to_string();
         if self.fault.as_ref() == Some(&message) {
             return;
@@ -161,4 +180,27 @@ impl Watch {
         });
         self.waiting = refused.collect();
     }
+}
+
+/// Waits until there is room, if there is anything to tell; whether it was told:
+/// a closed bus has nobody who could hear of it. Dropped before, it was not.
+async fn hear(changes: &Publisher<ConfigChange>, change: Option<ConfigChange>) -> bool {
+    match change {
+        Some(change) => changes.publish(change).await.is_ok(),
+        None => pending().await,
+    }
+}
+
+/// Two changes, one after the other, as one; nothing, if the second takes back the first.
+fn joined(mut first: ConfigChange, second: ConfigChange) -> Option<ConfigChange> {
+    first.at = second.at;
+    for (path, value) in second.changes {
+        let joined = first.changes.entry(path).or_insert_with(|| ConfigValue {
+            before: value.before,
+            after: None,
+        });
+        joined.after = value.after;
+    }
+    first.changes.retain(|_, value| value.before != value.after);
+    (!first.changes.is_empty()).then_some(first)
 }

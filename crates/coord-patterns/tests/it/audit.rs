@@ -159,6 +159,8 @@ async fn a_trail_goes_on_where_it_ended_and_not_after_damage() {
         error.to_string(),
         "the audit trail was tampered with: entry 4 was altered"
     );
+    // With causes, it says nothing twice.
+    assert_eq!(coord_bus::WithCauses(&error).to_string(), error.to_string());
 }
 
 #[tokio::test]

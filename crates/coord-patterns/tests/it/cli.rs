@@ -416,3 +416,42 @@ async fn a_history_is_kept_in_a_file_for_its_owner_alone_unless_it_is_not_wanted
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_command_that_panics_before_it_awaits_anything_is_a_failure_too() {
+    let (_bus, patterns, cli) = enabled(InteractiveCliConfig::default()).await;
+    let ready = |command: coord_patterns::cli::RunningCommand| {
+        assert!(command.matches.subcommand_name().is_none(), "oh");
+        std::future::ready(Ok::<_, Failure>(()))
+    };
+    let error = cli.run("deploy staging", ready).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`deploy staging` failed: it panicked: oh"
+    );
+    let statistics = patterns.handle("interactive-cli").unwrap().statistics();
+    assert_eq!((statistics["failed"], statistics["cancelled"]), (1, 0));
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_written_is_told_until_it_can() {
+    let house = tempfile::tempdir().unwrap();
+    let directory = house.path().join("state");
+    let mut config = InteractiveCliConfig::default();
+    config.history_file = Some(directory.join("history"));
+    let (_bus, patterns, cli) = enabled(config.clone()).await;
+    let run = async |line| cli.run(line, async |_| Ok::<_, Failure>(())).await.unwrap();
+    std::fs::write(&directory, "no directory").unwrap();
+    run("deploy staging").await;
+    run("deploy production").await;
+    let handle = patterns.handle("interactive-cli").unwrap();
+    let state = handle.state().to_string();
+    assert!(state.starts_with("degraded: the history in "), "{state}");
+    assert_eq!(handle.statistics()["history_errors"], 2);
+    std::fs::remove_file(&directory).unwrap();
+    run("deploy production").await;
+    assert_eq!(handle.state().to_string(), "running");
+    let again = InteractiveCli::new(command(), config).unwrap();
+    assert_eq!(again.predict("dep").as_deref(), Some("deploy production"));
+    assert_eq!(again.predict("deploy s").as_deref(), Some("deploy staging"));
+}

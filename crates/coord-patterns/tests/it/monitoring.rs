@@ -242,6 +242,55 @@ async fn one_that_was_started_elsewhere_is_watched_to_its_end() {
 }
 
 #[tokio::test]
+async fn what_has_ended_while_it_was_disabled_is_not_shown_as_running_afterwards() {
+    let mut watched = Watched::new(|_| ()).await;
+    let stop = Stop::default();
+    let run = watched.shell("exec sleep 1000", &stop);
+    let living = Stop::default();
+    let spec = ProcessSpec::shell("living", "exec sleep 1000");
+    let other = watched.stage.start(spec, &living);
+    while watched.monitoring.dashboard().summary != "2 running" {
+        watched.row(|_| true).await;
+    }
+    within(watched.handle.stop(Duration::from_secs(5))).await;
+    finish(run, &stop).await;
+    let bus = Arc::new(LocalBus::clone(&watched.stage.bus));
+    let clock = Arc::new(coord_bus::time::SystemClock);
+    let handle = PatternHandle::start(&watched.monitoring, bus, clock).await;
+    let _handle = handle.unwrap();
+    let dashboard = watched.monitoring.dashboard();
+    assert_eq!(dashboard.summary, "1 running, 1 ended");
+    assert_eq!(dashboard.rows[1].state, "ended in an unknown way");
+    finish(other, &living).await;
+}
+
+#[tokio::test]
+async fn of_two_that_run_under_one_name_the_end_of_one_is_not_that_of_the_other() {
+    let mut watched = Watched::new(|_| ()).await;
+    let stops = [Stop::default(), Stop::default()];
+    let mut pids = Vec::new();
+    let mut runs = Vec::new();
+    for stop in &stops {
+        runs.push(watched.shell("echo $$; exec sleep 1000", stop));
+        let pid = watched.stage.pid().await as u32;
+        let row = watched
+            .row(|row| row.pid == Some(pid) && row.memory_bytes > 0)
+            .await;
+        assert_eq!(row.restarts, 0);
+        pids.push(pid);
+    }
+    // That of the one that is shown, and then of the other.
+    finish(runs.pop().unwrap(), &stops[1]).await;
+    let row = watched
+        .row(|row| row.pid == Some(pids[0]) && row.memory_bytes > 0)
+        .await;
+    assert_eq!((&*row.state, row.restarts), ("running", 0));
+    finish(runs.pop().unwrap(), &stops[0]).await;
+    let row = watched.row(|row| row.pid.is_none()).await;
+    assert_eq!(row.state, "killed by signal 9");
+}
+
+#[tokio::test]
 async fn an_alert_opens_and_closes_once() {
     let mut watched = Watched::new(|config| {
         let mut threshold = Threshold::above(2.0);

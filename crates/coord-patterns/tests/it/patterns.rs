@@ -455,3 +455,89 @@ async fn what_is_to_be_the_last_runs_when_all_else_of_the_pattern_has_ended() {
     assert!(handle.stop(SOON).await.aborted.is_empty());
     assert_eq!(*order.lock().unwrap(), ["slow", "last"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_or_a_disable_does_not_wait_for_one_that_takes_long_to_start() {
+    let (patterns, notes) = patterns();
+    let patterns = Arc::new(patterns);
+    patterns.register(Noted::new("one", &notes)).unwrap();
+    patterns.register(Slow).unwrap();
+    patterns.enable("one").await.unwrap();
+    let enabling = || {
+        let patterns = Arc::clone(&patterns);
+        tokio::spawn(async move { patterns.enable("slow").await.map(|_| ()) })
+    };
+    let begun = coord_bus::time::Instant::now();
+    // Disabled, it is not enabled.
+    let slow = enabling();
+    tokio::task::yield_now().await;
+    let report = patterns.disable("slow", SOON).await.unwrap();
+    assert!(report.stopped.is_empty(), "{report:?}");
+    assert_eq!(
+        slow.await.unwrap().unwrap_err().to_string(),
+        "pattern `slow` was not started: it was disabled while it was being started"
+    );
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    // Another one is disabled after it, and not later than it may be.
+    let slow = enabling();
+    tokio::task::yield_now().await;
+    let busy = patterns.disable("one", SOON).await.unwrap_err();
+    assert_eq!(
+        busy.to_string(),
+        "pattern `one` was not disabled: others were being enabled or disabled for all of the 5 s that \
+         it had; disable it again"
+    );
+    assert_eq!(begun.elapsed(), SOON);
+    let report = patterns.shutdown(SOON).await;
+    assert!(report.is_complete());
+    assert_eq!(begun.elapsed(), SOON);
+    assert_eq!(taken(&notes), ["start one", "stop one"]);
+    let refused = slow.await.unwrap().unwrap_err();
+    assert!(matches!(refused, PatternError::ShutDown { .. }));
+    assert_eq!(patterns.active(), 0);
+    let refused = patterns.enable("one").await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "pattern `one` was not enabled: the registry of patterns is shut down"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_aborts_at_its_deadline_what_another_is_disabling_for_longer() {
+    let (patterns, notes) = patterns();
+    let patterns = Arc::new(patterns);
+    let mut one = Noted::new("one", &notes);
+    one.lingers = true;
+    patterns.register(one).unwrap();
+    patterns.register(Noted::new("other", &notes)).unwrap();
+    patterns.enable("one").await.unwrap();
+    patterns.enable("other").await.unwrap();
+    let disabling = Arc::clone(&patterns);
+    let disabling = tokio::spawn(async move { disabling.disable("one", SOON * 100).await });
+    tokio::task::yield_now().await;
+    let begun = coord_bus::time::Instant::now();
+    let report = patterns.shutdown(SOON).await;
+    assert_eq!(begun.elapsed(), SOON);
+    assert_eq!(report.stopped[0].1.aborted, ["work"]);
+    assert_eq!(patterns.active(), 0);
+    let _ = disabling.await.unwrap().unwrap();
+    assert!(patterns.shutdown(SOON).await.is_complete());
+}
+
+#[tokio::test]
+async fn one_that_was_stopped_by_its_handle_is_not_active_and_claims_nothing() {
+    let (patterns, notes) = patterns();
+    let mut one = Noted::new("one", &notes);
+    one.claim = Some("app.toml");
+    let mut other = one.clone();
+    other.name = "other";
+    patterns.register(one).unwrap();
+    patterns.register(other).unwrap();
+    let handle = patterns.enable("one").await.unwrap();
+    handle.stop(SOON).await;
+    assert_eq!(patterns.active(), 0);
+    patterns.enable("other").await.unwrap();
+    assert_eq!(patterns.active(), 1);
+    let refused = patterns.enable("one").await.unwrap_err();
+    assert!(matches!(refused, PatternError::Conflict { .. }));
+}

@@ -206,6 +206,91 @@ async fn one_that_does_not_become_ready_stops_the_others_and_is_named() {
     assert_eq!(house.state(), PatternState::Disabled);
 }
 
+/// A service that says it is ready, and after this time that it is not, and ends when it is stopped.
+struct Fading(Duration);
+
+impl ManagedService for Fading {
+    fn run(&self, context: ServiceContext) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            context.ready();
+            coord_bus::time::sleep(self.0).await;
+            context.not_ready("it is moved");
+            context.draining().cancelled().await;
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_not_well_by_the_time_that_the_others_are_ready_does_not_hold_them_up() {
+    let services = Services::new(ServicesConfig::default())
+        .add("a", [], Fading(Duration::from_secs(20)))
+        .unwrap()
+        .add("b", [], after(25_000))
+        .unwrap();
+    let house = House::of(services);
+    let begun = coord_bus::time::Instant::now();
+    within(house.enable()).await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 25);
+    assert_eq!(
+        house.state().to_string(),
+        "degraded: service `a`: unhealthy: it is moved"
+    );
+    assert!(house.disable().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_one_that_is_not_well_waits_as_long_as_that_may_take_to_become_ready() {
+    let services = Services::new(ServicesConfig::default())
+        .add("a", [], Fading(Duration::from_secs(20)))
+        .unwrap()
+        .add("b", [], after(25_000))
+        .unwrap()
+        .add("c", ["a", "b"], after(1))
+        .unwrap();
+    let house = House::of(services);
+    let begun = coord_bus::time::Instant::now();
+    let error = house.enable().await.unwrap_err();
+    assert_eq!(
+        error,
+        "pattern `service-lifecycle` was not started: service `c`: not started within 30 s: `a`, which \
+         it needs, is unhealthy: it is moved"
+    );
+    assert_eq!(begun.elapsed().as_secs(), 55);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_does_not_end_when_it_is_told_to_holds_up_no_failure_of_another() {
+    struct Immortal;
+    impl ManagedService for Immortal {
+        fn run(&self, context: ServiceContext) -> BoxFuture<'_, Result<(), Failure>> {
+            context.ready();
+            Box::pin(std::future::pending())
+        }
+    }
+    let stuck = Told {
+        stuck: true,
+        ..Told::default()
+    };
+    let services = Services::new(ServicesConfig::default())
+        .add("a", [], Immortal)
+        .unwrap()
+        .add("b", [], stuck)
+        .unwrap();
+    let mut house = House::of(services);
+    let begun = coord_bus::time::Instant::now();
+    let error = house.enable().await.unwrap_err();
+    assert!(
+        error.ends_with("service `b`: not ready within 30 s"),
+        "{error}"
+    );
+    // Ready, drained, and stopped.
+    assert_eq!(begun.elapsed().as_secs(), 30 + 10 + 5);
+    let told = house.told();
+    let aborted = "a failed: aborted, as it went on for 5 s after it was told to stop";
+    assert!(told.contains(&aborted.to_owned()), "{told:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_needs_one_that_is_not_well_or_fails_is_told() {
     let (database, api) = (Told::default(), Told::default());
@@ -349,6 +434,19 @@ async fn a_process_and_a_part_of_the_program_need_each_other_alike() {
             "database draining",
             "database ended, asked: true",
         ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_without_a_time_between_them_keep_it_from_starting() {
+    let mut config = ServicesConfig::default();
+    config.check_every = Duration::ZERO;
+    let services = Services::new(config).add("database", [], after(1));
+    let house = House::of(services.unwrap());
+    assert_eq!(
+        house.enable().await.unwrap_err(),
+        "pattern `service-lifecycle` was not started: `check_every` of `service-lifecycle` is 0 s: give \
+         it the time from one check to the next"
     );
 }
 

@@ -240,3 +240,91 @@ async fn an_update_for_which_there_is_no_room_is_told_later_and_only_the_newest(
     assert!(slow.try_recv().is_err());
     assert!(screen.changes.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn who_is_slow_to_hear_of_settings_holds_up_neither_the_screen_nor_other_settings() {
+    let screen = Screen::new("app.toml", "a = 1").await;
+    screen.handle.stop(SOON).await;
+    let bus = LocalBus::new();
+    let mut slow = bus.subscribe(&CONFIG_CHANGE.capacity(1)).unwrap();
+    let mut updates = bus.subscribe(&UI_UPDATE).unwrap();
+    let clock = Arc::new(SystemClock);
+    let handle = PatternHandle::start(&screen.ui, Arc::new(bus), clock).await;
+    let handle = handle.unwrap();
+    // The first has room, and the others wait.
+    for text in ["a = 2", "a = 3", "a = 4\nb = 1", "a = 4"] {
+        fs::write(&screen.file, text).unwrap();
+        let update = within(updates.recv()).await.unwrap();
+        assert_eq!(update.component, "config");
+    }
+    assert_eq!(handle.statistics()["config_changes"], 1);
+    screen.columns.store(60, Ordering::SeqCst);
+    kill_process(getpid(), Signal::WINCH).unwrap();
+    let update = within(updates.recv()).await.unwrap();
+    assert_eq!(update.component, "terminal");
+    let mut changes = Vec::new();
+    for _ in 0..2 {
+        let change = within(slow.recv()).await.unwrap();
+        let changed = change.changes.iter();
+        changes.extend(changed.map(|(path, value)| format!("{path}: {value:?}")));
+    }
+    let a = |before: &str, after: &str| {
+        format!("a: ConfigValue {{ before: Some(Number({before})), after: Some(Number({after})) }}")
+    };
+    assert_eq!(changes, [a("1", "2"), a("2", "4")]);
+    assert!(slow.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_directory_that_is_replaced_is_watched_in_the_place_of_the_first() {
+    let mut screen = Screen::new("app.toml", "").await;
+    screen.handle.stop(SOON).await;
+    let house = tempfile::tempdir().unwrap();
+    for (release, port) in [("41", 1), ("42", 2)] {
+        let release = house.path().join(release).join("conf");
+        fs::create_dir_all(&release).unwrap();
+        fs::write(release.join("app.toml"), format!("port = {port}")).unwrap();
+    }
+    let link = |release: &str| {
+        let new = house.path().join("new");
+        std::os::unix::fs::symlink(release, &new).unwrap();
+        fs::rename(new, house.path().join("current")).unwrap();
+    };
+    link("41");
+    let mut config = DynamicUiConfig::default();
+    config.file = Some(house.path().join("current/conf/app.toml"));
+    let ui = DynamicUi::with_size(config, || None);
+    let bus = Arc::new(LocalBus::new());
+    let mut changes = bus.subscribe(&CONFIG_CHANGE).unwrap();
+    let handle = PatternHandle::start(&ui, bus, Arc::new(SystemClock)).await;
+    let handle = handle.unwrap();
+    let port = || ui.setting::<u16>("port").unwrap();
+    assert_eq!(port(), Some(1));
+    link("42");
+    within(changes.recv()).await.unwrap();
+    assert_eq!(port(), Some(2));
+    // From now on, that one.
+    let directory = house.path().join("42/conf");
+    fs::write(directory.join("app.toml"), "port = 3").unwrap();
+    within(changes.recv()).await.unwrap();
+    assert_eq!(port(), Some(3));
+    // Gone, it is missed; and made anew, it is found.
+    fs::remove_dir_all(&directory).unwrap();
+    within(changes.recv()).await.unwrap();
+    assert_eq!(port(), None);
+    until(|| matches!(handle.state(), PatternState::Degraded { .. })).await;
+    assert!(
+        handle
+            .state()
+            .to_string()
+            .contains("conf cannot be watched")
+    );
+    for value in [4, 5] {
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("app.toml"), format!("port = {value}")).unwrap();
+        within(changes.recv()).await.unwrap();
+        assert_eq!(port(), Some(value));
+        until(|| handle.state() == PatternState::Running).await;
+    }
+    assert!(screen.changes.try_recv().is_err());
+}

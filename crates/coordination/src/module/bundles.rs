@@ -20,14 +20,18 @@ use crate::{CoordinationError, CoordinationModule};
 /// The patterns that are built in, each with what it needs of other parts. Each is registered, not
 /// enabled, and given back, for what is asked of it besides. The flows and settings are there while
 /// it is enabled; a flow that somebody else has added under the same name keeps it from being enabled.
+///
+/// The settings come on top of those that the [optimizer](Self::optimizer) has for the topic, from the
+/// configuration or the program. When no pattern wants them any more, the topic has those again that it had
+/// before; what the program has changed of them meanwhile is undone with them.
 impl CoordinationModule {
     /// Registers the monitoring of processes, which publishes `dashboard-update`. While it is
     /// enabled:
     ///
     /// - the flows `process-output-to-log` and `process-health-to-log` run, beside those two that the
     ///   module has from the start, of lifecycles and crashes;
-    /// - in batches, `process-output` comes as 100 lines or 100 ms, and `ui-update` with only the newest
-    ///   of each component. The sizes and rates stay those of the configuration.
+    /// - in batches, `process-output` comes when they are full, of 100 lines by default, or after 100 ms, and
+    ///   `ui-update` with only the newest of each component.
     ///
     /// # Errors
     ///

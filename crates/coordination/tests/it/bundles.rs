@@ -118,6 +118,37 @@ async fn processes_are_on_the_dashboard_and_in_the_log_while_they_are_monitored(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_program_has_set_on_a_stream_holds_while_a_pattern_is_enabled_and_afterwards() {
+    let stage = Stage::new();
+    let module = &stage.module;
+    let optimizer = module.optimizer().unwrap();
+    optimizer
+        .update(&UI_UPDATE, |settings| {
+            settings.buffer_size(7).within(Duration::from_millis(1))
+        })
+        .unwrap();
+    let seen = || format!("{:?}", optimizer.settings(&UI_UPDATE).unwrap());
+    let before = seen();
+    for name in ["one", "other"] {
+        let mut config = DynamicUiConfig::default();
+        config.name = name.to_owned();
+        module.create_dynamic_ui_pattern(config).unwrap();
+    }
+    let patterns = module.patterns().unwrap();
+    for _ in 0..2 {
+        for name in ["one", "other"] {
+            patterns.enable(name).await.unwrap();
+            assert_ne!(seen(), before);
+            assert!(seen().contains("buffer_size: 7"), "{}", seen());
+        }
+        let _ = patterns.disable("one", LONG).await.unwrap();
+        assert_ne!(seen(), before);
+        let _ = patterns.disable("other", LONG).await.unwrap();
+        assert_eq!(seen(), before);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_screen_gets_the_newest_of_each_component_for_as_long_as_a_pattern_wants_it() {
     let stage = Stage::new();
     let module = &stage.module;

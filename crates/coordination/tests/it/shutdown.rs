@@ -10,8 +10,10 @@ use coordination::bus::vocabulary::{
 };
 use coordination::bus::{Bus, BusExt, Topic};
 use coordination::flow::EventFlow;
+use coordination::patterns::pattern::PatternError;
 use coordination::patterns::process::{ProcessSpec, Stop};
 use coordination::patterns::service::ServiceSpec;
+use coordination::patterns::ui::DynamicUiConfig;
 use coordination::recovery::{ChildSpec, ErrorPattern};
 use coordination::workflow::{Run, StepContext, StepError, Workflow, WorkflowError};
 
@@ -244,6 +246,12 @@ async fn after_it_nothing_is_started_any_more() {
             .register_error_pattern(pattern)
             .is_err()
     );
+    let patterns = module.patterns().unwrap();
+    let config = DynamicUiConfig::default();
+    module.create_dynamic_ui_pattern(config).unwrap();
+    let refused = patterns.enable("dynamic-ui").await.unwrap_err();
+    assert!(matches!(refused, PatternError::ShutDown { .. }));
+    assert_eq!(patterns.active(), 0);
     let health = module.system_health();
     assert_eq!(health.reasons, ["the module is shut down"]);
     // The bus is its user's.

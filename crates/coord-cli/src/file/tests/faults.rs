@@ -185,6 +185,24 @@ fn durations_without_unit_zero_negative_or_endless_are_refused() {
 }
 
 #[test]
+fn exit_codes_are_a_list_of_those_that_a_process_may_fail_with() {
+    for (codes, code) in [
+        ("[]", "wrong_type"),
+        ("75", "wrong_type"),
+        ("['75']", "wrong_type"),
+        ("[0]", "out_of_range"),
+        ("[75, 256]", "out_of_range"),
+    ] {
+        let text = step(&format!("retry = {{ exit_codes = {codes} }}"));
+        let found = found(&text);
+        assert_eq!(found.len(), 1, "{codes}");
+        assert_eq!(found[0].0, code, "{codes}");
+    }
+    let told = told(&step("retry = { exit_status = [75] }"));
+    assert!(told.contains("did you mean `exit_codes`?"), "{told}");
+}
+
+#[test]
 fn a_wait_longer_than_the_default_longest_is_told() {
     assert_eq!(
         found(&step("retry.initial = '2m'")),

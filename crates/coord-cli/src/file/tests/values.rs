@@ -65,7 +65,7 @@ fn every_key_is_read() {
         env = { KEY = "value" }
         needs = ["first"]
         when = "params.flag == 'true'"
-        retry = { max_attempts = 5, backoff = "linear", initial = "1s", max = "10s" }
+        retry = { max_attempts = 5, backoff = "linear", initial = "1s", max = "10s", exit_codes = [75, 0x6f] }
         timeout = "500ms"
         optional = true
         undo = "make clean"
@@ -99,6 +99,7 @@ fn every_key_is_read() {
     assert_eq!(unit.needs, ["first"]);
     let retry = Retry::linear(Duration::from_secs(1)).max_delay(Duration::from_secs(10));
     assert_eq!(step.retry, Some(retry.max_attempts(5)));
+    assert_eq!(step.exit_codes, [75, 111]);
     assert_eq!(step.timeout, Duration::from_millis(500));
     assert!(step.optional);
     assert_eq!(
@@ -216,7 +217,9 @@ fn an_undo_may_have_its_own_retry_and_timeout() {
         ("down", None, None)
     );
     assert_eq!(undo("{ run = 'down' }"), short);
-    let whole = undo("{ run = 'down', retry = { max_attempts = 9 }, timeout = '7s' }");
+    let whole =
+        undo("{ run = 'down', retry = { max_attempts = 9, exit_codes = [2] }, timeout = '7s' }");
+    assert_eq!(whole.exit_codes, [2]);
     assert_eq!(whole.retry, Some(Retry::exponential().max_attempts(9)));
     assert_eq!(whole.timeout, Some(Duration::from_secs(7)));
 }
