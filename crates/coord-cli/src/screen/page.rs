@@ -41,7 +41,7 @@ pub(super) struct Page {
 }
 
 enum Form {
-    Text(Text, Option<Groups>),
+    Text(Box<Text>, Option<Groups>),
     /// Nothing is told before the end.
     Json,
     Jsonl,
@@ -63,7 +63,7 @@ impl Page {
                 let groups = || Groups::new(text::services(file), is_folded);
                 let groups = args.layout.is_grouped.then(groups);
                 let text = Text::new(file).with_names(has_names);
-                (Form::Text(text, groups), args.color.into())
+                (Form::Text(Box::new(text), groups), args.color.into())
             }
         };
         let mut board = Board::new(file, Bounds::TAIL);
