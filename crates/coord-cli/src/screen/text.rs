@@ -42,6 +42,8 @@ pub(super) struct Text {
     waits: HashMap<String, String>,
     /// What items are called.
     labels: Arc<Labels>,
+    /// Whether lines of output begin with the name of their process.
+    has_names: bool,
 }
 
 impl Text {
@@ -61,11 +63,19 @@ impl Text {
             services: services(file),
             waits: waits.collect(),
             labels,
+            has_names: true,
         }
     }
 
+    pub(super) fn with_names(mut self, has_names: bool) -> Self {
+        self.has_names = has_names;
+        self
+    }
+
     pub(super) fn output(&self, out: &mut Out, line: &ProcessOutput) -> io::Result<()> {
-        self.name(out, &line.process, "|")?;
+        if self.has_names {
+            self.name(out, &line.process, "|")?;
+        }
         printed(out, &line.line)
     }
 
@@ -221,6 +231,11 @@ impl Text {
 
     fn attempts(&self, step: &str) -> u32 {
         self.attempts.get(step).copied().unwrap_or(1)
+    }
+
+    /// What there is to say of how a step is told.
+    pub(super) fn note(&self, out: &mut Out, step: &str, what: &str) -> io::Result<()> {
+        self.say(out, step, ODD, what)
     }
 
     /// What an interrupt does.

@@ -56,7 +56,7 @@ fn kill(running: Running) {
 #[track_caller]
 fn list(folder: &Folder, state: &str) -> Vec<Value> {
     loop {
-        let listed = done(folder.coord(["list", "--json"]));
+        let listed = done(folder.coord(["list", "--output=jsonl"]));
         listed.exits(0);
         let lines = listed.out.lines();
         let runs: Vec<Value> = lines
