@@ -5,6 +5,7 @@ mod format;
 mod lines;
 mod logs;
 mod value;
+mod word;
 
 use std::io::{IsTerminal, stdin, stdout};
 use std::num::NonZeroUsize;
@@ -21,6 +22,7 @@ use crate::select::Selection;
 pub(crate) use logs::{LogsArgs, Stream};
 pub(crate) use value::Grep;
 use value::{concurrency, json, key_value};
+pub(crate) use word::{is_word, meant_by, nearest_command};
 
 /// Runs real processes as workflows in a terminal.
 ///
@@ -94,7 +96,11 @@ pub(crate) enum Command {
     Man(ManArgs),
     /// What `coord run` starts beside itself, to end what it leaves behind if it is killed.
     #[command(hide = true)]
-    Watchdog,
+    Watchdog {
+        /// The folder of its outputs, to be removed then.
+        #[arg(long)]
+        outputs: Option<PathBuf>,
+    },
 }
 
 const EXIT_CODES: &str = "\
@@ -105,11 +111,14 @@ const ATTACH_EXIT_CODES: &str = "\
 Exit codes: 0 the run is done; 4 no run goes on; 96 there is no such run, or nobody drives it; 100 it \
 failed; 110 the output could not be written; 130 it was cancelled, or left before its end.";
 
+/// The workflow file where none is named.
+pub(crate) const DEFAULT_FILE: &str = "coord.toml";
+
 /// Which file, and how to talk of it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct FileArgs {
     /// The workflow file.
-    #[arg(default_value = "coord.toml")]
+    #[arg(default_value = DEFAULT_FILE)]
     pub(crate) file: PathBuf,
 
     /// Give a parameter of the file another value; can be repeated.

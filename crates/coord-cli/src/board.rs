@@ -5,9 +5,11 @@
 mod critical;
 mod row;
 mod scrollback;
+mod tails;
 mod why;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::bus::Timestamp;
@@ -20,9 +22,11 @@ use coordination::bus::vocabulary::{
 use coordination::workflow::{RunState, RunView};
 
 use crate::file::{Resources, WorkflowFile};
-use crate::process_name::step_of;
+use crate::labels::Labels;
+use crate::process_name::{is_item, item_place, step_of};
 pub(crate) use row::{Row, State};
 pub(crate) use scrollback::{Bounds, Scrollback};
+use tails::{Tail, Tails};
 
 /// Everything that is known of a run.
 pub(crate) struct Board {
@@ -37,6 +41,8 @@ pub(crate) struct Board {
     resources: Resources,
     /// Whether no step begins until the run is continued.
     pub(crate) is_paused: bool,
+    /// Whether all steps are over, and the run stays for its services.
+    pub(crate) is_up: bool,
     /// How the run's steps ended, once they have.
     pub(crate) outcome: Option<String>,
     pub(crate) started: Instant,
@@ -44,12 +50,15 @@ pub(crate) struct Board {
     pub(crate) took: Option<Duration>,
     /// How many lines all processes have printed.
     pub(crate) arrived: u64,
+    /// What items are called.
+    pub(crate) labels: Arc<Labels>,
+    tails: Tails,
     places: HashMap<String, usize>,
 }
 
 impl Board {
     /// Nothing has happened yet. `bounds` are those of each row's output.
-    pub(crate) fn new(file: &WorkflowFile, bounds: Bounds) -> Self {
+    pub(crate) fn new(file: &WorkflowFile, bounds: Bounds, labels: Arc<Labels>) -> Self {
         let ids = file.units.iter().map(|unit| unit.id.clone());
         let places: HashMap<String, usize> = ids.zip(0..).collect();
         let rows = file.units.iter().map(|unit| {
@@ -70,10 +79,13 @@ impl Board {
             rows: rows.collect(),
             resources: file.resources.clone(),
             is_paused: false,
+            is_up: false,
             outcome: None,
             started: Instant::now(),
             took: None,
             arrived: 0,
+            labels,
+            tails: Tails::default(),
             places,
         }
     }
@@ -97,20 +109,40 @@ impl Board {
         self.places.get(step_of(process)).copied()
     }
 
+    /// Whether a step waits for its next attempt.
+    pub(crate) fn retries(&self, step: &str) -> bool {
+        let row = self.place(step).map(|place| &self.rows[place]);
+        row.is_some_and(|row| matches!(row.state, State::Retrying { .. }))
+    }
+
     fn row(&mut self, process: &str) -> Option<&mut Row> {
         let place = self.place(process)?;
         self.rows.get_mut(place)
     }
 
-    /// What a process printed last.
+    /// What a process printed last: the attempt, or the hooks, that failed, or else the last of them.
     pub(crate) fn tail(&self, process: &str, lines: usize) -> impl Iterator<Item = &str> {
-        let row = self.place(process).map(|place| &self.rows[place]);
-        row.into_iter().flat_map(move |row| row.output.last(lines))
+        let tails = self.tails.of(process);
+        tails.flat_map(move |tail| tail.last(lines))
+    }
+
+    /// How a process ended that did not end well, if it has.
+    pub(crate) fn exit(&self, process: &str) -> Option<Exit> {
+        self.tails.of(process).find_map(Tail::exit)
+    }
+
+    /// The processes for items of a step that did not end well, in the order of its list.
+    pub(crate) fn unwell_items(&self, step: &str) -> Vec<&str> {
+        let of = |process: &str| is_item(process) && step_of(process) == step;
+        let mut items: Vec<&str> = self.tails.unwell(of).collect();
+        items.sort_unstable_by_key(|process| item_place(process));
+        items
     }
 
     pub(crate) fn output(&mut self, output: &ProcessOutput) {
         self.arrived += 1;
         let arrival = self.arrived;
+        self.tails.print(output, arrival);
         if let Some(row) = self.row(&output.process) {
             row.print(output, arrival);
         }
@@ -125,6 +157,7 @@ impl Board {
     }
 
     pub(crate) fn lifecycle(&mut self, event: &ProcessLifecycle) {
+        self.tails.lifecycle(event);
         let Some(row) = self.row(&event.process) else {
             return;
         };
@@ -210,7 +243,9 @@ impl Board {
         }
         match &event.transition {
             Transition::RunStarted { .. } => self.started = Instant::now(),
+            Transition::RunUp => self.is_up = true,
             Transition::RunFinished { outcome, duration } => {
+                self.is_up = false;
                 self.outcome = Some(outcome.clone());
                 self.took = Some(*duration);
             }
@@ -246,14 +281,14 @@ impl Board {
             Transition::StepCompleted { duration, .. } => {
                 row.remark.clear();
                 row.turn(at, State::Done);
-                row.took = Some(*duration);
+                row.took = Some(row.took_in_all(*duration));
             }
             Transition::StepFailed {
                 error, duration, ..
             } => {
                 row.remark.clone_from(error);
                 row.turn(at, State::Failed);
-                row.took = Some(*duration);
+                row.took = Some(row.took_in_all(*duration));
             }
             Transition::StepExhausted { error, .. } => {
                 row.remark.clone_from(error);

@@ -35,6 +35,9 @@ pub(crate) struct Definition {
     /// Where the command line said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     on_failure: Option<OnFailure>,
+    /// Whether services run on that no step needs any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) keep_services: bool,
 }
 
 impl Definition {
@@ -48,6 +51,7 @@ impl Definition {
             selected: checked.selected.clone(),
             profile: checked.profile.clone(),
             on_failure: checked.on_failure(),
+            keep_services: false,
         })
     }
 

@@ -52,9 +52,6 @@ pub(crate) use text::{Place, printable};
 pub(crate) use unit::{Action, Role, Unit};
 use walk::Walk;
 
-/// How long a run takes at most, where the file says nothing else.
-pub(crate) const WORKFLOW_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-
 /// A workflow as its file describes it; without faults.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkflowFile {

@@ -1,6 +1,6 @@
 //! What a person at the screen does with a step that runs: stop it, run it again, or skip it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use coordination::bus::CancellationToken;
@@ -11,9 +11,9 @@ use crate::process_name::step_of;
 /// What a person wants of a step or service, by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// That it ends, and is run again.
+    /// That it ends, and is run again; or, where it waits for that, that it waits no longer.
     Restart(String),
-    /// That it ends.
+    /// That it ends, and is not tried again.
     Stop(String),
     /// That it is tried again, of which every attempt has failed, with all others of which that is so.
     Retry(String),
@@ -36,6 +36,8 @@ pub(crate) struct StoppedByHand;
 #[derive(Debug, Default)]
 pub(crate) struct Hands {
     steps: Mutex<HashMap<String, Grip>>,
+    /// Those that were stopped while they waited for another attempt: that is not to be made.
+    given_up: Mutex<HashSet<String>>,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,24 @@ impl Hands {
             grip.token.cancel();
             grip.wish = Some(wish.clone());
         }
+    }
+
+    /// A step that waits for another attempt is not to make it.
+    pub(crate) fn give_up(&self, step: &str) {
+        self.given_up().insert(step.to_owned());
+    }
+
+    /// It made it all the same, or did not wait for one.
+    pub(crate) fn take_up(&self, step: &str) {
+        self.given_up().remove(step);
+    }
+
+    pub(crate) fn is_given_up(&self, step: &str) -> bool {
+        self.given_up().contains(step)
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn steps(&self) -> MutexGuard<'_, HashMap<String, Grip>> {

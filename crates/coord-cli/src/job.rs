@@ -14,8 +14,8 @@ use coordination::patterns::process::{ProcessError, ProcessSpec, Secrets, Stop};
 use coordination::patterns::service::{ServiceError, ServiceSpec};
 use coordination::recovery::{Child, ChildEnd, ChildError, ChildSpec, GaveUp, GiveUpReason};
 use coordination::workflow::{
-    Call, Durable, Faults, HandlerCall, Registry, RunId, RunView, Spec, StepContext, StepError,
-    StepPhase, StepSpec, UndoSpec, Workflow,
+    Call, Durable, Faults, HandlerCall, HookCall, Registry, RunId, RunView, Spec, StepContext,
+    StepError, StepPhase, StepSpec, UndoSpec, Workflow,
 };
 use coordination::{CoordinationError, CoordinationModule};
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ use tokio::sync::OnceCell;
 use crate::definition::Definition;
 use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, item_text, param_variable};
 use crate::hands::{Hands, StoppedByHand, Wish};
+use crate::labels::Labels;
+use crate::output_folder::OutputFolder;
 use crate::process_name::{item_name, undo_name};
 use crate::signals::Interrupts;
 use crate::spoken::Spoken;
@@ -39,6 +41,9 @@ const ATTEMPT: &str = "COORD_ATTEMPT";
 
 /// The variable that says which run a process is of.
 pub(crate) const RUN_ID: &str = "COORD_RUN_ID";
+
+/// What the registry calls what a run stays for.
+const STAY: &str = "services";
 
 /// A process of a step ended, and not well.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -58,6 +63,17 @@ struct NotUp {
     why: String,
 }
 
+/// What a run waits for when its steps are over: the services that run on.
+#[derive(Debug, Default)]
+pub(crate) struct Stay {
+    /// Cancelled when the run is up for nothing but them.
+    pub(crate) begun: CancellationToken,
+    /// Cancelled when the run is to end, whoever wants that.
+    pub(crate) unwanted: CancellationToken,
+    /// Cancelled when none of them runs any more.
+    pub(crate) over: CancellationToken,
+}
+
 /// What the handlers share.
 pub(crate) struct Job {
     pub(crate) file: WorkflowFile,
@@ -66,6 +82,10 @@ pub(crate) struct Job {
     pub(crate) module: Arc<CoordinationModule>,
     pub(crate) interrupts: Interrupts,
     pub(crate) hands: Hands,
+    /// What items are called.
+    labels: Arc<Labels>,
+    /// Where steps write what they put out, if any do.
+    pub(crate) outputs: Option<OutputFolder>,
     /// Where each unit is.
     places: HashMap<String, usize>,
     /// The services that have been ready, by their places.
@@ -75,15 +95,18 @@ pub(crate) struct Job {
     was_up: Vec<bool>,
     /// The hooks that failed, of a step or of the run, and why: each runs once.
     failed_hooks: Mutex<Vec<FailedHook>>,
+    /// How far the services have got that the run stays for.
+    pub(crate) stay: Stay,
     /// The service whose failure ends the run, and why it failed.
     failed_service: OnceLock<(String, String)>,
 }
 
-/// The workflow of a file, given whether each of its units runs, and what its time limit does not
-/// count.
+/// The workflow of a file, given whether each of its units runs, whether it stays for services, and what
+/// its time limit does not count.
 pub(crate) fn workflow(
     job: &Arc<Job>,
     runs: &[bool],
+    stays: bool,
     gone_on: Duration,
 ) -> Result<Workflow<Definition, Durable>, Faults> {
     let mut spec = Spec::new(&job.file.name);
@@ -92,6 +115,9 @@ pub(crate) fn workflow(
     spec.on_failure = job.file.on_failure;
     if let Some(own) = &job.file.hooks {
         spec = spec.hook(hooks::spec(own, None));
+    }
+    if stays {
+        spec = spec.stay(Call::new(STAY, Value::Null));
     }
     for (index, (unit, runs)) in job.file.units.iter().zip(runs).enumerate() {
         let input = job.described(unit, index);
@@ -154,11 +180,15 @@ fn planned_step(
 
 fn registry(job: &Arc<Job>) -> Registry {
     let (run, serve, undo) = (Arc::clone(job), Arc::clone(job), Arc::clone(job));
-    let hooked = Arc::clone(job);
+    let (hooked, stays) = (Arc::clone(job), Arc::clone(job));
     Registry::new()
         .hook(hooks::HOOKS, move |call| {
             let job = Arc::clone(&hooked);
             async move { job.hook(&call).await }
+        })
+        .hook(STAY, move |call| {
+            let job = Arc::clone(&stays);
+            async move { job.stay(&call).await }
         })
         .handler("decided", |call: HandlerCall| async move { Ok(call.input) })
         .handler("process", move |call| {
@@ -182,6 +212,7 @@ impl Job {
         secrets: Secrets,
         module: Arc<CoordinationModule>,
         interrupts: Interrupts,
+        labels: Arc<Labels>,
         before: Option<&RunView>,
     ) -> Self {
         let steps = before.map(|run| &*run.steps).unwrap_or_default();
@@ -191,9 +222,11 @@ impl Job {
         });
         let ids = file.units.iter().map(|unit| unit.id.clone());
         Self {
+            outputs: None,
             places: ids.zip(0..).collect(),
             was_up: was_up.collect(),
             failed_hooks: Mutex::default(),
+            stay: Stay::default(),
             failed_service: OnceLock::new(),
             up: file.units.iter().map(|_| OnceCell::new()).collect(),
             file,
@@ -202,7 +235,13 @@ impl Job {
             module,
             interrupts,
             hands: Hands::default(),
+            labels,
         }
+    }
+
+    /// With the folder in which its steps write what they put out.
+    pub(crate) fn with_outputs(self, outputs: Option<OutputFolder>) -> Self {
+        Self { outputs, ..self }
     }
 
     /// Whether a service has been ready.
@@ -240,16 +279,21 @@ impl Job {
 
     async fn run(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
+        if self.hands.is_given_up(&unit.id) {
+            return Err(StepError::from(StoppedByHand).permanent());
+        }
         let (run, token) = (call.context.run(), call.context.token());
         self.services_up(unit, run, &token).await?;
         let process = call_of(unit).ok_or_else(no_such_unit)?;
         let taken = outputs::taken(unit, &call.outputs);
-        let file = OutputFile::of(unit)?;
+        let file = OutputFile::of(unit, self.outputs.as_ref())?;
         let mut process = self.attempt(unit, process, &call.context);
         if let (Some(item), Some(place)) = (&call.item, call.context.part()) {
             process.name = item_name(&unit.id, place);
+            let item = item_text(item);
+            self.labels.note(&process.name, &self.secrets.masked(&item));
             process = process
-                .env("COORD_ITEM", item_text(item))
+                .env("COORD_ITEM", item)
                 .env("COORD_ITEM_INDEX", place.to_string());
         }
         let process = process.envs(&taken).envs(file.variable());
@@ -309,6 +353,18 @@ impl Job {
             Err(error) => Err(judged(&undo.exit_codes, error)),
             Ok(exit) => Ok(json!(exit)),
         }
+    }
+
+    /// The run is up, until no service runs any more.
+    async fn stay(&self, call: &HookCall) -> Result<(), StepError> {
+        self.stay.begun.cancel();
+        tokio::select! {
+            () = self.stay.over.cancelled() => return Ok(()),
+            () = call.token.cancelled() => {}
+        }
+        self.stay.unwanted.cancel();
+        self.stay.over.cancelled().await;
+        Ok(())
     }
 
     async fn serve(&self, call: &HandlerCall) -> Result<Value, StepError> {

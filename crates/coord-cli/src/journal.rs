@@ -100,6 +100,11 @@ pub(crate) fn answer(color: Color, done: Result<(), JournalFault>) -> ExitCode {
         JournalFault::Output(_) => ExitCode::OutputLost,
         JournalFault::Failed { .. } | JournalFault::NoStream { .. } => ExitCode::SetUp,
     };
+    if let JournalFault::Output(error) = &fault
+        && screen::is_told(error)
+    {
+        return code;
+    }
     match screen::print_report(color, &Report::new(fault)) {
         Ok(()) => code,
         Err(_) => ExitCode::OutputLost,

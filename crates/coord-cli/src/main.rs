@@ -14,6 +14,7 @@ mod validate;
 mod select;
 mod plan;
 mod process_name;
+mod labels;
 mod explain;
 mod schema;
 mod reference;
@@ -27,6 +28,7 @@ mod measured;
 mod needs;
 mod job;
 mod hands;
+mod output_folder;
 
 mod secrets;
 mod run;
@@ -37,6 +39,8 @@ mod flows;
 mod spoken;
 mod ended;
 mod exit_code;
+
+use std::path::Path;
 
 use clap::Parser;
 use coordination::patterns::process::Watchdog;
@@ -55,7 +59,14 @@ fn main() -> std::process::ExitCode {
             } else {
                 ExitCode::Done
             };
-            return match error.print() {
+            let written = error.print();
+            if code == ExitCode::Usage
+                && let Some(word) = std::env::args_os().nth(1)
+                && let Some(meant) = args::meant_by(&word)
+            {
+                screen::say(args::Color::Auto, &meant);
+            }
+            return match written {
                 Ok(()) => code.into(),
                 Err(_) => ExitCode::OutputLost.into(),
             };
@@ -91,7 +102,7 @@ fn main() -> std::process::ExitCode {
         Command::Schema => schema::schema().into(),
         Command::Completions(args) => reference::completions(&args).into(),
         Command::Man(args) => reference::man(&args).into(),
-        Command::Watchdog => match watchdog() {
+        Command::Watchdog { outputs } => match watchdog(outputs.as_deref()) {
             Ok(()) => ExitCode::Done.into(),
             Err(_) => ExitCode::SetUp.into(),
         },
@@ -100,8 +111,12 @@ fn main() -> std::process::ExitCode {
 
 /// Watches, under a name of its own: `pkill -9 coord` kills the program, and not what then ends its
 /// processes.
-fn watchdog() -> std::io::Result<()> {
+fn watchdog(outputs: Option<&Path>) -> std::io::Result<()> {
     // Where a process has no such file, it keeps its name.
     let _ = std::fs::write("/proc/self/comm", "watchdog");
-    Watchdog::serve()
+    let served = Watchdog::serve();
+    if let Some(outputs) = outputs {
+        output_folder::remove_after_its_end(outputs);
+    }
+    served
 }

@@ -61,18 +61,22 @@ fn whole(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     writeln!(out)
 }
 
-fn is_bounded(step: &Step) -> bool {
-    step.timeout < Duration::MAX
+/// Where a file says nothing, there is no limit.
+fn is_bounded(limit: Duration) -> bool {
+    limit < Duration::MAX
 }
 
 fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     let Prepared { file, runs, .. } = prepared;
     let at_once = file.concurrency.map_or(0, usize::from);
-    let limit = Spoken(file.timeout);
+    let limit = match is_bounded(file.timeout) {
+        true => format!(", in at most {}", Spoken(file.timeout)),
+        false => String::new(),
+    };
     let name = &file.name;
     writeln!(
         out,
-        "{name}: would run this, at most {at_once} at once, in at most {limit}{}",
+        "{name}: would run this, at most {at_once} at once{limit}{}",
         match file.on_failure {
             OnFailure::FinishBranches => "; a failure stops only what needs it",
             OnFailure::FinishAll => "; a failure stops nothing",
@@ -239,7 +243,7 @@ fn of_step(how: &mut Vec<String>, step: &Step) {
         };
         how.push(format!("up to {} attempts{after}", retry.max_attempts));
     }
-    if is_bounded(step) {
+    if is_bounded(step.timeout) {
         how.push(format!("at most {}", Spoken(step.timeout)));
     }
     if let Some(silent) = step.failing.heartbeat_timeout {

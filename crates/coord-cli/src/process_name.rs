@@ -23,6 +23,16 @@ pub(crate) fn is_item(process: &str) -> bool {
     process.contains(':')
 }
 
+/// Whether a process is a hook, of a step or of the run.
+pub(crate) fn is_hook(process: &str) -> bool {
+    process.starts_with("hook ") || process == hook_name(None)
+}
+
+/// The place of an item in the list of its step, from 0.
+pub(crate) fn item_place(process: &str) -> Option<usize> {
+    process.split_once(':')?.1.parse().ok()
+}
+
 /// The step or service that a process is of, by the process's name.
 pub(crate) fn step_of(process: &str) -> &str {
     let of = ["undo ", "hook "].into_iter();

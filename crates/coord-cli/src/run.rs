@@ -30,7 +30,9 @@ use crate::file::WorkflowFile;
 use crate::flows;
 use crate::job::{self, GRACE, Job};
 use crate::kept_output::{Keeping, Kept, forget_others};
+use crate::labels::Labels;
 use crate::measured::Measured;
+use crate::output_folder::OutputFolder;
 use crate::plan;
 use crate::runs::{self, RunsFault};
 use crate::screen::{self, Screen, Start};
@@ -177,14 +179,18 @@ pub(crate) async fn execute(
     Ok(code?)
 }
 
+// tidy: long, because it is the course of a run from its beginning to its end, of which each part needs
+// what came before.
 async fn execute_on(
     manner: Manner,
-    prepared: Prepared,
+    mut prepared: Prepared,
     journal: Option<Arc<Journal>>,
     begin: Begin,
     handle: &Handle,
 ) -> Result<ExitCode, SetUpError> {
     screen::check(manner)?;
+    // Also where who started the run said so.
+    prepared.definition.keep_services |= manner.keep_services;
     // They may ask who is there: before there is a screen.
     let secrets = secrets::fetch(&prepared.file)?;
     let bus = Arc::new(LocalBus::new());
@@ -193,16 +199,25 @@ async fn execute_on(
     let left = end_left(journal.as_deref(), kept.as_ref(), &begin, manner.color).await?;
     let module = module(&bus, kept, &prepared.file)?;
     let monitor = module.monitor()?;
+    let outputs = OutputFolder::of(&prepared.file)?;
     let keeping = keeping(&bus, journal.as_deref(), &begin)?;
-    let notes = guard(&module, journal.as_deref(), &begin, manner.color)?;
+    let notes = guard(
+        &module,
+        journal.as_deref(),
+        &begin,
+        outputs.as_ref(),
+        manner.color,
+    )?;
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let journal_flag = journal.as_deref().map(runs::journal_flag);
+    let labels = Arc::new(Labels::of(&prepared.file));
     // Before anything can be published.
     let screen = Screen::new(&Start {
         module: &module,
         args: manner,
         file: &prepared.file,
+        labels: &labels,
         kept: journal_flag.clone(),
         before: before.as_ref(),
         interrupts: &interrupts,
@@ -210,22 +225,26 @@ async fn execute_on(
     })?;
     left::tell(&bus, &left).await;
     let (lost, ended, failed) = (screen.lost(), screen.ended(), screen.failed());
-    let job = Arc::new(Job::new(
+    let job = Job::new(
         prepared.file,
         prepared.params,
         secrets,
         Arc::clone(&module),
         interrupts.clone(),
+        labels,
         before.as_ref(),
-    ));
-    let workflow = job::workflow(&job, &prepared.runs, gone_on(&begin, before.as_ref()))?;
+    );
+    let job = Arc::new(job.with_outputs(outputs));
+    let stays = prepared.definition.keep_services || prepared.needs.any_for_itself();
+    let gone_on = gone_on(&begin, before.as_ref());
+    let workflow = job::workflow(&job, &prepared.runs, stays, gone_on)?;
     let mut signals = Signals::new()?;
 
     let course = Course {
         job: &job,
         workflow: &workflow,
         begin: &begin,
-        keeps: manner.keep_services,
+        keeps: prepared.definition.keep_services,
         lost: &lost,
     };
     // Before there is a screen: why a run is not started is told without one.
@@ -259,6 +278,11 @@ async fn execute_on(
         color: manner.color,
     };
     let screen = ending.see(&mut signals, &mut showing, kept).await;
+    if let Some(outputs) = &job.outputs {
+        outputs.remove();
+    }
+    // Nothing runs any more, and the terminal is given back.
+    drop(signals);
     let end = end?;
     let ended = end.outcome.map(|outcome| Ended {
         outcome,
@@ -271,7 +295,7 @@ async fn execute_on(
     if let Some(measured) = measured {
         keep_the_last(&measured, monitor, manner.color);
     }
-    let code = finish(manner, screen, ended, &job.file);
+    let code = finish(manner, screen, ended, &job, &lost);
     if let Some((format, flows)) = flows {
         flows::tell(manner.color, &flows, format);
     }
@@ -388,10 +412,11 @@ fn guard(
     module: &CoordinationModule,
     journal: Option<&Journal>,
     begin: &Begin,
+    outputs: Option<&OutputFolder>,
     color: Color,
 ) -> Result<Option<Arc<GroupLedger>>, SetUpError> {
     let processes = module.processes()?;
-    processes.guard(watchdog(journal)?);
+    processes.guard(watchdog(journal, outputs)?);
     let (Some(journal), Some(run)) = (journal, begin.run()) else {
         return Ok(None);
     };
@@ -475,9 +500,15 @@ fn module(
 }
 
 /// A watchdog. Runs that are kept are not taken up by others before it has done.
-fn watchdog(journal: Option<&Journal>) -> Result<Watchdog, SetUpError> {
+fn watchdog(
+    journal: Option<&Journal>,
+    outputs: Option<&OutputFolder>,
+) -> Result<Watchdog, SetUpError> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("watchdog");
+    if let Some(outputs) = outputs {
+        command.arg("--outputs").arg(outputs.path());
+    }
     Ok(match journal {
         Some(journal) => {
             let presence = journal
@@ -507,10 +538,19 @@ fn finish(
     manner: Manner,
     screen: Option<Screen>,
     ended: Option<Ended>,
-    file: &WorkflowFile,
+    job: &Job,
+    lost: &CancellationToken,
 ) -> ExitCode {
     let Some(ended) = ended else {
         return ExitCode::Interrupted;
+    };
+    let Some(screen) = screen else {
+        // Somebody had enough of waiting for whoever does not read.
+        let is_left = job.interrupts.end.is_cancelled() && !lost.is_cancelled();
+        return match is_left {
+            true => ExitCode::Interrupted,
+            false => ExitCode::OutputLost,
+        };
     };
     let code = match ended.outcome.status {
         _ if ended.service.is_some() => ExitCode::RunFailed,
@@ -518,7 +558,7 @@ fn finish(
         Status::Completed if ended.hooks.is_empty() => ExitCode::Done,
         _ => ExitCode::RunFailed,
     };
-    match screen.is_some_and(|screen| screen.finish(manner, &ended, code, file)) {
+    match screen.finish(manner, &ended, code, &job.file) {
         true => code,
         false => ExitCode::OutputLost,
     }

@@ -62,6 +62,11 @@ fn with_journal(
 fn refuse(of: &OfJournal, report: &Report) -> ExitCode {
     let fault = report.downcast_ref::<RunsFault>();
     let code = fault.map_or(ExitCode::SetUp, RunsFault::exit_code);
+    if let Some(RunsFault::Output(error)) = fault
+        && screen::is_told(error)
+    {
+        return code;
+    }
     match screen::print_report(of.color, report) {
         Ok(()) => code,
         Err(_) => ExitCode::OutputLost,

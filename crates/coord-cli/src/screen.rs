@@ -27,9 +27,10 @@ use crate::ended::Ended;
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::hands::Wish;
+use crate::labels::Labels;
 use crate::run::SetUpError;
 use crate::signals::Interrupts;
-pub(crate) use out::{Out, out};
+pub(crate) use out::{Out, is_told, out};
 pub(crate) use page::{nothing_to_do, print_report, say};
 use paper::Paper;
 pub(crate) use text::{BAD, GOOD, NAME_WIDTH_MAX, NAMES, ODD, QUIET, printed};
@@ -40,6 +41,8 @@ pub(crate) struct Start<'s> {
     pub(crate) module: &'s Arc<CoordinationModule>,
     pub(crate) args: Manner,
     pub(crate) file: &'s WorkflowFile,
+    /// What items are called.
+    pub(crate) labels: &'s Arc<Labels>,
     /// Which flag names the journal that the run is in, so that it can be retried.
     pub(crate) kept: Option<String>,
     /// Where the run was, if it is taken up.

@@ -1,18 +1,26 @@
 //! Ctrl-C and its like: the first ends the run with grace, the second at once, the third also what
-//! is being undone. And Ctrl-Z, which suspends `coord` with all that it runs.
+//! is being undone. And Ctrl-Z, which suspends `coord` with all that it runs; and SIGUSR1, which asks what
+//! that is.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use coordination::CoordinationModule;
 use coordination::bus::CancellationToken;
 use signal_hook::consts::{SIGSTOP, SIGTSTP};
+use signal_hook::flag::{register_conditional_default, register_conditional_shutdown};
 use signal_hook::low_level::raise;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
+
+use crate::exit_code::ExitCode;
+/// What there is to say of a run that is up for its services, to who looks on.
+const STANDING_ELSEWHERE: &str =
+    "all steps are over, and the services run on; `coord cancel RUN` ends them";
 
 /// What has been asked for, and how far the run has got for that.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +35,8 @@ pub(crate) struct Interrupts {
     pub(crate) standing: CancellationToken,
     /// Somebody wants `coord` to be suspended.
     pub(crate) suspend: Arc<Notify>,
+    /// Somebody wants to know what runs, and why.
+    pub(crate) why: Arc<Notify>,
     /// Somebody wants the run to be paused, or, if it is, to go on.
     pub(crate) pause: Arc<Notify>,
     /// Whether it is paused.
@@ -47,8 +57,10 @@ impl Interrupts {
     /// What the last of them does, or how the run goes on.
     pub(crate) fn said(&self) -> Option<&'static str> {
         if self.look_on {
-            let is_left = self.end.is_cancelled();
-            is_left.then_some("leaving: the run goes on")
+            match self.end.is_cancelled() {
+                true => Some("leaving: the run goes on"),
+                false => self.standing.is_cancelled().then_some(STANDING_ELSEWHERE),
+            }
         } else if self.abandon.is_cancelled() {
             Some("leaving")
         } else if self.kill.is_cancelled() {
@@ -72,37 +84,67 @@ const ENDING: [SignalKind; 4] = [
     SignalKind::quit(),
 ];
 
+/// What a signal asks for.
+enum Asked {
+    End,
+    Suspend,
+    Why,
+}
+
+/// For as long as these are there, signals are requests, or wait to be. When they are dropped, whatever is left
+/// to be said has nothing to clean up: from then on signals end and suspend the program as they come,
+/// whatever a write to somebody who does not read is waiting for.
 pub(crate) struct Signals {
     ending: [Signal; 4],
     suspending: Signal,
+    asking: Signal,
+    are_dropped: Arc<AtomicBool>,
 }
 
 impl Signals {
     /// Takes them over from the system, which would end or stop the program. Within the runtime.
     pub(crate) fn new() -> io::Result<Self> {
         let [interrupt, terminate, hangup, quit] = ENDING.map(signal);
-        Ok(Self {
+        let signals = Self {
             ending: [interrupt?, terminate?, hangup?, quit?],
             suspending: signal(SignalKind::from_raw(SIGTSTP))?,
-        })
+            asking: signal(SignalKind::user_defined1())?,
+            are_dropped: Arc::default(),
+        };
+        let are_dropped = || Arc::clone(&signals.are_dropped);
+        for kind in ENDING {
+            let code = ExitCode::Interrupted as i32;
+            register_conditional_shutdown(kind.as_raw_value(), code, are_dropped())?;
+        }
+        register_conditional_default(SIGTSTP, are_dropped())?;
+        Ok(signals)
     }
 
     /// Turns signals into requests, for as long as this is polled.
     pub(crate) async fn watch(&mut self, interrupts: &Interrupts) -> Infallible {
         loop {
-            let ends = poll_fn(|cx| {
+            let asked = poll_fn(|cx| {
                 let mut ending = self.ending.iter_mut();
                 if ending.any(|signal| signal.poll_recv(cx).is_ready()) {
-                    return Poll::Ready(true);
+                    return Poll::Ready(Asked::End);
                 }
-                self.suspending.poll_recv(cx).map(|_| false)
+                if self.suspending.poll_recv(cx).is_ready() {
+                    return Poll::Ready(Asked::Suspend);
+                }
+                self.asking.poll_recv(cx).map(|_| Asked::Why)
             });
-            if ends.await {
-                interrupts.next();
-            } else {
-                interrupts.suspend.notify_one();
+            match asked.await {
+                Asked::End => interrupts.next(),
+                Asked::Suspend => interrupts.suspend.notify_one(),
+                Asked::Why => interrupts.why.notify_one(),
             }
         }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.are_dropped.store(true, Ordering::SeqCst);
     }
 }
 

@@ -23,6 +23,7 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen};
 use ratatui::style::{Color, Style};
 use ratatui::widgets::{Block, Paragraph};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -35,12 +36,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let ui = patterns.create_dynamic_ui_pattern(config)?;
     patterns.enable("dynamic-ui").await?;
 
+    // Before there is anything to be seen, so that whoever sees it can interrupt it.
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let mut screen = Screen::open()?;
     loop {
         screen.draw(&ui)?;
         tokio::select! {
             update = updates.recv() => if update.is_none() { break },
-            interrupted = tokio::signal::ctrl_c() => break interrupted?,
+            _ = interrupts.recv() => break,
         }
         // What came with it is in the same frame: the settings and the theme, of one file.
         while updates.try_recv().is_ok() {}

@@ -72,12 +72,16 @@
 //!
 //! # When the log is slow, refuses, or is somebody else's
 //!
-//! A trail loses nothing: while the log is slow, publishers wait once a topic's capacity is full
+//! While it is enabled a trail loses nothing: while the log is slow, publishers wait once a topic's capacity is full
 //! ([`AuditConfig::overflow`] says otherwise; what is lost then is itself an entry, with its
 //! number). A log that fails, or is full, is tried again after 0.5 s, 1 s, and so on up to a
 //! minute, while the pattern is `degraded` and publishers wait in the end. A trail that cannot be
 //! written any more, because the log is closed or somebody else has appended to the stream, is
 //! `failed`: that is told once in `error-detected`, as critical, and publishers go on.
+//!
+//! What is published while the pattern is not enabled is in no trail. When it is disabled it writes what it
+//! has; what a log that fails has not taken by the deadline is lost, and the report of who disables it names
+//! the task `write`. Until it is written an event is in memory alone: if the program is killed, it is lost too.
 //!
 //! A trail that is started again goes on where the stream ends, if the last entry is whole. One
 //! stream has one writer: each append expects the version that its own last one left.

@@ -110,9 +110,9 @@ mod error;
 pub use error::RecoveryError;
 pub use recovery::{
     Condition, CustomStrategy, DefaultPatterns, ErrorPattern, ErrorRecoveryManager,
-    ErrorStatistics, Guard, MAX_MATCHES, MAX_NAMED, MAX_NAMES, MAX_PATTERNS, MAX_RECOVERING,
-    MAX_STRATEGIES, MAX_WAITING, Matched, OTHER, RECOVERY_FAILED, RESTART_SETTLED, Recover,
-    RecoveryStrategy, STORM_ERRORS, STORM_WITHIN, StrategyStatistics, Test,
+    ErrorStatistics, Guard, KeyedGuard, MAX_MATCHES, MAX_NAMED, MAX_NAMES, MAX_PATTERNS,
+    MAX_RECOVERING, MAX_STRATEGIES, MAX_WAITING, Matched, OTHER, RECOVERY_FAILED, RESTART_SETTLED,
+    Recover, RecoveryStrategy, STORM_ERRORS, STORM_WITHIN, StrategyStatistics, Test,
 };
 pub use supervisor::{
     AutoShutdown, Child, ChildContext, ChildEnd, ChildError, ChildFailure, ChildSpec, ChildState,

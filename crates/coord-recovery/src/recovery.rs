@@ -9,9 +9,11 @@ mod strategy;
 mod statistics;
 mod desk;
 mod guard;
+mod keyed_guard;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,13 +25,15 @@ use coord_bus::{
 use tokio::sync::mpsc;
 
 use crate::RecoveryError;
-use crate::policy::Policy;
+use crate::policy::{KeyedPolicy, Policy};
 use crate::teller::{Teller, Telling};
 use desk::Desk;
+use guard::{InWords, Reporter};
 
 pub use condition::{Condition, Test};
 pub use defaults::{DefaultPatterns, MAX_NAMED, STORM_ERRORS, STORM_WITHIN};
 pub use guard::Guard;
+pub use keyed_guard::KeyedGuard;
 pub use pattern::{ErrorPattern, Matched};
 pub use statistics::{ErrorStatistics, MAX_NAMES, OTHER, StrategyStatistics};
 pub use storm::MAX_MATCHES;
@@ -336,8 +340,7 @@ impl ErrorRecoveryManager {
     where
         E: std::error::Error + 'static,
     {
-        let in_words = |error: &E| WithCauses(error).to_string();
-        Guard::new(name.into(), policy, self.teller(), in_words)
+        Guard::new(self.reporter(name, error_in_words), policy)
     }
 
     /// [`guard`](Self::guard), for operations that fail of a [`Failure`].
@@ -350,7 +353,43 @@ impl ErrorRecoveryManager {
         name: impl Into<Arc<str>>,
         policy: Policy<T, Failure>,
     ) -> Guard<T, Failure> {
-        Guard::new(name.into(), policy, self.teller(), Failure::to_string)
+        Guard::new(self.reporter(name, Failure::to_string), policy)
+    }
+
+    /// [`guard`](Self::guard) with a policy for each key: what is reported says of which key it is. See
+    /// [`KeyedGuard`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn guard_keyed<K, T, E>(
+        &self,
+        name: impl Into<Arc<str>>,
+        policies: KeyedPolicy<K, T, E>,
+    ) -> KeyedGuard<K, T, E>
+    where
+        K: fmt::Display + Clone + Eq + Hash + Sync + 'static,
+        T: 'static,
+        E: std::error::Error + 'static,
+    {
+        KeyedGuard::new(self.reporter(name, error_in_words), policies)
+    }
+
+    /// [`guard_keyed`](Self::guard_keyed), for operations that fail of a [`Failure`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn guard_keyed_failures<K, T>(
+        &self,
+        name: impl Into<Arc<str>>,
+        policies: KeyedPolicy<K, T, Failure>,
+    ) -> KeyedGuard<K, T, Failure>
+    where
+        K: fmt::Display + Clone + Eq + Hash + Sync + 'static,
+        T: 'static,
+    {
+        KeyedGuard::new(self.reporter(name, Failure::to_string), policies)
     }
 
     /// How many events of guards have not been published: those that wait for room in their topic,
@@ -389,6 +428,14 @@ impl ErrorRecoveryManager {
         report
     }
 
+    fn reporter<E>(&self, name: impl Into<Arc<str>>, in_words: InWords<E>) -> Reporter<E> {
+        Reporter {
+            name: name.into(),
+            teller: self.teller(),
+            in_words,
+        }
+    }
+
     fn teller(&self) -> Teller {
         let mut publishing = self
             .publishing
@@ -404,6 +451,10 @@ impl ErrorRecoveryManager {
     fn patterns(&self) -> MutexGuard<'_, Patterns> {
         self.patterns.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn error_in_words<E: std::error::Error + 'static>(error: &E) -> String {
+    WithCauses(error).to_string()
 }
 
 impl fmt::Debug for ErrorRecoveryManager {

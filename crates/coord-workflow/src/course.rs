@@ -23,6 +23,7 @@ mod parts;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod up;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -115,8 +116,10 @@ pub(crate) enum Fact {
     Suspended,
     /// Somebody took up the run from who had it: what was under way is as if it had not begun.
     Claimed,
-    /// The run has come to its end.
-    Finished { at: u64 },
+    /// All is done, and the run stays up for something.
+    Up,
+    /// The run has come to its end; it has `failed` for another reason than a step, if one is given.
+    Finished { at: u64, failed: Option<Arc<str>> },
     /// It goes on after all: what failed, was stopped or undone is to be done, and so is this step,
     /// if one is given, and whatever comes after any of these.
     Retried { from: Option<usize>, at: u64 },
@@ -242,7 +245,10 @@ pub(crate) struct Course {
     is_suspended: bool,
     /// Set when no further step may begin.
     stopped: Option<Status>,
+    is_up: bool,
     finished: Option<u64>,
+    /// Why it failed, if that was no step.
+    failed: Option<Arc<str>>,
     /// When it was retried, or continued, last: its timeout counts from then on.
     pub(crate) timed_from: Option<u64>,
     /// How often it was.
@@ -285,7 +291,9 @@ impl Course {
             undo_cut_off: 0,
             is_suspended: false,
             stopped: None,
+            is_up: false,
             finished: None,
+            failed: None,
             timed_from: None,
             lives: 0,
             begun_in: BTreeMap::new(),
@@ -491,7 +499,8 @@ impl Course {
             }
             Fact::Suspended => self.is_suspended = true,
             Fact::Claimed => self.take_back(plan, ready),
-            Fact::Finished { at } => self.finished = Some(at),
+            Fact::Up => self.is_up = true,
+            Fact::Finished { at, failed } => self.finish(at, failed),
             Fact::Retried { from, at } => self.retry(plan, from, at),
         }
     }

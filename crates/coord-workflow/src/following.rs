@@ -11,7 +11,7 @@ use coord_bus::vocabulary::{Transition, WorkflowEvent};
 use coord_bus::{EventLogError, StoredRecord, Tail, Timestamp};
 
 use crate::course::Fact;
-use crate::outcome::SkipReason;
+use crate::outcome::{SkipReason, Status};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Reader};
 use crate::resume::{Checked, Kept, fault_of};
@@ -263,9 +263,13 @@ impl Following {
                 let (step, error) = (id(step), error.words.to_string());
                 (None, Transition::CompensationFailed { step, error })
             }
-            Fact::Finished { at } => {
+            Fact::Up => (None, Transition::RunUp),
+            Fact::Finished { at, failed } => {
                 let finished = Transition::RunFinished {
-                    outcome: self.kept.course.status().to_string(),
+                    outcome: match failed {
+                        Some(_) => Status::Failed.to_string(),
+                        None => self.kept.course.status().to_string(),
+                    },
                     duration: Duration::from_nanos(*at),
                 };
                 (Some(*at), finished)

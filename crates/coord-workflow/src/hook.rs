@@ -32,7 +32,8 @@ pub struct HookCall {
     pub output: Option<Arc<Value>>,
     /// What failed, and why: the step itself; of a run, the steps whose failure made it fail.
     pub failures: Vec<(String, StepError)>,
-    /// Cancelled when the hook's time is up. It is then given the orchestrator's grace.
+    /// Cancelled when the hook's time is up, and it is given the orchestrator's grace; for what a run
+    /// [stays](crate::Spec::stay) for, when the run is to end.
     pub token: CancellationToken,
 }
 

@@ -400,6 +400,16 @@ impl Run {
         &self.id
     }
 
+    /// Has a step that waits for its next attempt make it at once. Whether it does wait for one: `false` also
+    /// of a step that there is not, and of a run that has ended.
+    ///
+    /// How long a step waits is decided by who drives its run, and only there can it be cut short. The attempt
+    /// counts like any other.
+    pub fn try_now(&self, step: &str) -> bool {
+        let shared = self.shared.upgrade();
+        shared.is_some_and(|shared| shared.try_now(step))
+    }
+
     /// Cancels it: no step starts any more, those that run are told to stop and then dropped,
     /// and what had completed is undone.
     ///
@@ -408,6 +418,35 @@ impl Run {
     /// [`Command::Cancel`].
     pub fn cancel(&self) {
         self.token.cancel();
+    }
+
+    /// Ends it as failed, for a reason that is none of its steps: as [`cancel`](Self::cancel), but for how
+    /// it has ended. Where all its steps are over, nothing is undone; one that has come to its end, or was
+    /// failed or cancelled before, stays as it is.
+    ///
+    /// What becomes of that where the process ends is as for `cancel`.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use coord_bus::LocalBus;
+    /// use coord_workflow::{Status, StepError, Workflow, WorkflowOrchestrator};
+    ///
+    /// let orchestrator = WorkflowOrchestrator::new(&LocalBus::new())?;
+    /// let mut workflow = Workflow::builder("watch");
+    /// let step = workflow.step("watch");
+    /// step.run(|| std::future::pending::<Result<(), StepError>>());
+    /// let run = orchestrator.start_workflow(&workflow.build()?, ());
+    /// run.fail("the disk is gone");
+    /// let outcome = run.outcome().await?;
+    /// assert_eq!(outcome.status, Status::Failed);
+    /// assert_eq!(outcome.view().error.as_deref(), Some("the disk is gone"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn fail(&self, why: &str) {
+        if let Some(run) = self.shared.upgrade() {
+            run.fail(why);
+        }
     }
 
     /// Waits for its end.

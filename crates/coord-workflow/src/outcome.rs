@@ -181,6 +181,8 @@ impl Outcome {
             timed_from: self.course.timed_from.map(Duration::from_nanos),
             is_paused: false,
             begins_none: false,
+            is_up: false,
+            error: self.course.failed().map(ToString::to_string),
             driven_by: None,
             parent: self.child_of.clone(),
             steps: RunView::steps_of(&self.run, &self.plan, &self.course),

@@ -191,6 +191,8 @@ pub(crate) struct Plan {
     pub(crate) on_failure: OnFailure,
     /// What is called before the end of a run counts.
     pub(crate) hook: Option<Hook>,
+    /// What a run stays for, once its steps are over.
+    pub(crate) stay: Option<Hook>,
     /// Whether a step waits for an event.
     pub(crate) listens: bool,
     /// What each step waits for: the number of steps that it needs, and one more if it needs any of
@@ -256,6 +258,7 @@ impl Plan {
             timeout,
             on_failure: OnFailure::FailFast,
             hook: None,
+            stay: None,
             listens,
             needs,
             needed_by,

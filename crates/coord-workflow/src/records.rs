@@ -5,6 +5,7 @@
 //! append a [`Command`](Entry::Command), which is no fact: that it was followed is one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use coord_bus::{Record, StoredRecord, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ pub(crate) const RUN_STARTED: &str = "run-started";
 pub(crate) const RUN_CLAIMED: &str = "run-claimed";
 pub(crate) const RUN_SUSPENDED: &str = "run-suspended";
 pub(crate) const RUN_STOPPED: &str = "run-stopped";
+pub(crate) const RUN_UP: &str = "run-up";
 pub(crate) const RUN_FINISHED: &str = "run-finished";
 pub(crate) const RUN_RETRIED: &str = "run-retried";
 pub(crate) const STEP_STARTED: &str = "step-started";
@@ -187,6 +189,9 @@ struct Retried<'a> {
 struct Finished {
     status: Status,
     at: u64,
+    /// Why it failed, if that was no step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<Box<str>>,
 }
 
 /// An id of a step; ids have nothing in them that JSON escapes.
@@ -336,7 +341,12 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
         Fact::UndoFailed { step, error } => record(UNDO_FAILED, &of_step(step, None, Some(error))),
         Fact::Suspended => Ok(Record::new(RUN_SUSPENDED, "{}")),
         Fact::Claimed => Ok(Record::new(RUN_CLAIMED, "")),
-        Fact::Finished { at } => record(RUN_FINISHED, &Finished { status, at: *at }),
+        Fact::Up => Ok(Record::new(RUN_UP, "{}")),
+        Fact::Finished { at, failed } => {
+            let (at, failed) = (*at, failed.as_deref().map(Box::from));
+            let status = failed.as_ref().map_or(status, |_| Status::Failed);
+            record(RUN_FINISHED, &Finished { status, at, failed })
+        }
         Fact::Retried { from, at } => {
             let (from, at) = (from.as_ref().map(id), *at);
             record(RUN_RETRIED, &Retried { from, at })
@@ -436,6 +446,7 @@ impl<'p> Reader<'p> {
                 Fact::Continued { at }
             }
             RUN_SUSPENDED => Fact::Suspended,
+            RUN_UP => Fact::Up,
             RUN_STOPPED => {
                 let Stopped { status } = parse(payload)?;
                 Fact::Stopped { status }
@@ -446,8 +457,9 @@ impl<'p> Reader<'p> {
                 Fact::Retried { from, at }
             }
             RUN_FINISHED => {
-                let Finished { at, .. } = parse(payload)?;
-                Fact::Finished { at }
+                let Finished { at, failed, .. } = parse(payload)?;
+                let failed = failed.map(Arc::from);
+                Fact::Finished { at, failed }
             }
             kind => self.of_step(kind, parse(payload)?)?,
         };

@@ -240,6 +240,7 @@ impl Registry {
         let mut plan = Plan::new(spec.name.into(), steps.collect(), spec.concurrency, timeout);
         plan.on_failure = spec.on_failure;
         plan.hook = spec.hook.and_then(|hook| self.hook_of(hook));
+        plan.stay = spec.stay.and_then(|stay| self.hook_of(stay.into()));
         Workflow {
             plan: Arc::new(plan),
             identity: new_identity(),

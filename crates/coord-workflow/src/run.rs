@@ -12,6 +12,8 @@ mod ready;
 mod recorder;
 mod rounds;
 mod skips;
+mod stay;
+mod backoffs;
 mod why;
 mod work;
 
@@ -37,6 +39,7 @@ use crate::plan::{Definition, Output, Plan, Slots};
 use crate::signals::{SignalNumber, Signals};
 use crate::waits::{Events, Wait};
 use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError};
+use backoffs::Backoffs;
 pub(crate) use child::ChildRun;
 pub(crate) use items::Items;
 use queue::Queue;
@@ -189,6 +192,8 @@ pub(crate) struct Shared {
     pub(crate) signals: Arc<Signals>,
     /// The steps that are to be skipped.
     skips: Skips,
+    /// The steps that wait for another attempt.
+    backoffs: Backoffs,
     events: Arc<Events>,
     /// How often each step is done again; empty in a run that was not retried.
     rounds: Box<[u32]>,
@@ -253,6 +258,7 @@ impl Shared {
             },
             signals: Arc::new(told.signals),
             skips: Skips::new(told.skips),
+            backoffs: Backoffs::default(),
             events: Arc::default(),
             rounds,
             before: beginning.before,
@@ -373,6 +379,8 @@ impl Shared {
             timed_from: queue.course.timed_from.map(Duration::from_nanos),
             is_paused: queue.is_paused() || queue.course.is_held(),
             begins_none: queue.is_paused(),
+            is_up: queue.course.is_up(),
+            error: None,
             driven_by: Some("this process".to_owned()),
             parent: self.child_of.clone(),
             steps: RunView::steps_of(&self.id, &self.plan, &queue.course),
@@ -484,13 +492,14 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
     run.tell(|| Transition::RunStarted { steps }).await;
     run.tell_exhausted().await;
     run.skip_asked().await;
-    let status = steps_to_end(run).await;
+    let mut status = steps_to_end(run).await;
     if run.queue().is_suspended() {
-        run.settled().await?;
-        run.leave_in_order().await;
-        return Err(run.why_left());
+        return Err(run.left().await);
     }
-    if status != Status::Completed {
+    if status == Status::Completed {
+        status = stay::as_long_as_wanted(run).await?;
+    }
+    if run.queue().course.status() != Status::Completed {
         let (waiting, at) = (run.queue().waiting(), run.elapsed());
         for step in waiting {
             child::end_of_stopped(run, step).await?;
@@ -512,7 +521,10 @@ async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
         outcome: status.to_string(),
         duration: Duration::from_nanos(at),
     };
-    run.must_happen(Fact::Finished { at }, finished).await;
+    let failed = run.queue().failing.clone();
+    let failed = failed.filter(|_| status == Status::Failed);
+    run.must_happen(Fact::Finished { at, failed }, finished)
+        .await;
     run.settled().await?;
     let course = std::mem::take(&mut run.queue().course);
     drop(unfinished);
@@ -545,7 +557,9 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
             run.queue().suspend();
             true
         } else if cancelled.as_mut().poll(cx).is_ready() {
-            run.queue().stop(&run.plan, Status::Cancelled)
+            let mut queue = run.queue();
+            let wanted = queue.wanted_end();
+            queue.stop(&run.plan, wanted)
         } else if run.is_expired(&mut expired, cx) {
             run.queue().stop(&run.plan, Status::TimedOut)
         } else {

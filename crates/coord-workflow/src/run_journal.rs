@@ -214,6 +214,8 @@ impl RunJournal {
             timed_from: kept.course.timed_from.map(Duration::from_nanos),
             is_paused: (kept.told.is_paused && !is_finished) || kept.course.is_held(),
             begins_none: kept.told.is_paused,
+            is_up: kept.course.is_up(),
+            error: kept.course.failed().map(ToString::to_string),
             driven_by,
             parent: kept.child_of.clone(),
             steps: RunView::steps_of(run, plan, &kept.course),

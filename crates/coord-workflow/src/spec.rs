@@ -46,6 +46,9 @@ pub struct Spec {
     /// A hook that is called when a run has come to its end, undoing included, before that counts.
     #[serde(default)]
     pub hook: Option<HookSpec>,
+    /// What a run stays for once its steps are over.
+    #[serde(default)]
+    pub stay: Option<Call>,
 }
 
 impl Spec {
@@ -58,6 +61,7 @@ impl Spec {
             timeout: None,
             on_failure: OnFailure::FailFast,
             hook: None,
+            stay: None,
         }
     }
 
@@ -72,6 +76,20 @@ impl Spec {
     #[must_use]
     pub fn hook(mut self, hook: impl Into<HookSpec>) -> Self {
         self.hook = Some(hook.into());
+        self
+    }
+
+    /// With something that a run stays for when all its steps are over and none has made it fail, such as
+    /// servers that run on: a hook of the registry, which is done when that is. By default a run stays for
+    /// nothing.
+    ///
+    /// Until then the run has not ended. It takes a cancellation, of which the call's `token` tells, and
+    /// the limit to its time does not count; where it is suspended or its process ends, who resumes it has
+    /// the hook called again. It has completed when the hook is done, also after a cancellation, and has
+    /// failed when the hook fails; what its steps did is undone in neither case.
+    #[must_use]
+    pub fn stay(mut self, call: Call) -> Self {
+        self.stay = Some(call);
         self
     }
 

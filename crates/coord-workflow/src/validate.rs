@@ -209,9 +209,12 @@ fn check_handlers(steps: &[StepSpec], handlers: &BTreeSet<&str>, found: &mut Fou
 fn check_hooks(spec: &Spec, hooks: &BTreeSet<&str>, found: &mut Found) {
     let steps = spec.steps.iter();
     let of_steps = steps.filter_map(|step| Some((Some(&step.id), step.hook.as_ref()?)));
-    let of_run = spec.hook.as_ref().map(|hook| (None, hook));
+    let of_steps = of_steps.map(|(step, hook)| (step, &hook.handler));
+    let of_run = spec.hook.as_ref().map(|hook| &hook.handler);
+    let stays_for = spec.stay.as_ref().map(|stay| &stay.handler);
+    let of_run = of_run.into_iter().chain(stays_for).map(|hook| (None, hook));
     for (step, hook) in of_steps.chain(of_run) {
-        let name = &*hook.handler;
+        let name = &**hook;
         if !hooks.contains(name) {
             found.add(|| Fault::UnknownHook {
                 step: step.cloned(),

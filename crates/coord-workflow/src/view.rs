@@ -44,6 +44,12 @@ pub struct RunView {
     /// Whether it was told to pause.
     #[serde(skip)]
     pub(crate) begins_none: bool,
+    /// Whether every step is over, and it stays up for [something](crate::Spec::stay).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_up: bool,
+    /// Why it failed, where that was none of its steps: [`Run::fail`](crate::Run::fail).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// Who drives it, if somebody does.
     pub driven_by: Option<String>,
     /// The step of another run that it is the work of, if it is.

@@ -139,6 +139,8 @@ pub enum Transition {
         /// Why.
         error: String,
     },
+    /// Every step of a run is over, and it has not ended: it is up for as long as what it stays for.
+    RunUp,
     /// A durable run is left as it is, and goes on when it is resumed: its orchestrator was shut down,
     /// or cannot drive it any more. What ran of it was stopped, and is not over.
     RunSuspended,
@@ -169,7 +171,10 @@ impl Transition {
             | Self::CompensationCompleted { step }
             | Self::CompensationFailed { step, .. } => Some(step),
             Self::HookFailed { step, .. } => step.as_deref(),
-            Self::RunStarted { .. } | Self::RunSuspended | Self::RunFinished { .. } => None,
+            Self::RunStarted { .. }
+            | Self::RunUp
+            | Self::RunSuspended
+            | Self::RunFinished { .. } => None,
         }
     }
 }

@@ -188,6 +188,7 @@ fn workflow_events() {
             },
             r#""hook-failed","step":"test","error":"it broke"}"#,
         ),
+        (Transition::RunUp, r#""run-up"}"#),
         (Transition::RunSuspended, r#""run-suspended"}"#),
         (
             Transition::RunFinished {

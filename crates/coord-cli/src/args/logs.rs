@@ -3,17 +3,20 @@
 use clap::ValueEnum;
 use coordination::bus::Timestamp;
 
-use super::OfRun;
+use super::OfJournal;
 use super::format::Lines;
 use super::value::{Grep, grep, since};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LogsArgs {
-    #[command(flatten)]
-    pub(crate) of: OfRun,
+    /// The run: its id, or the beginning or the end of it; by default the latest.
+    pub(crate) run: Option<String>,
 
     /// The step or service, with what undoes it; by default all of them, each line behind its name.
     pub(crate) step: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) of: OfJournal,
 
     /// Only lines in which this regular expression matches.
     #[arg(long, short, value_name = "REGEX", value_parser = grep)]

@@ -1,5 +1,6 @@
 //! What is known of one step or service.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::bus::Timestamp;
@@ -63,6 +64,8 @@ pub(crate) struct Row {
     pub(crate) printed: Option<Instant>,
     /// The process that printed it, and for which attempt.
     printer: Option<(u32, u32)>,
+    /// The name of the process that printed the last line that was not its own.
+    other: Option<Arc<str>>,
     /// Of the event that brought its state: topics are read in turn, so an earlier one may come
     /// later.
     newest: Timestamp,
@@ -192,6 +195,7 @@ impl Row {
             lines: 0,
             printed: None,
             printer: None,
+            other: None,
             newest: Timestamp::MIN,
         }
     }
@@ -248,7 +252,9 @@ impl Row {
             self.took = (self.attempt > 0).then(|| now - self.since);
         }
         if begins {
-            self.since = now;
+            // Another attempt is more of the same, as the summary has it.
+            let first = self.began.filter(|_| !self.is_service && self.attempt > 0);
+            self.since = first.unwrap_or(now);
             self.took = None;
         }
         self.state = state;
@@ -264,7 +270,25 @@ impl Row {
         }
         self.printed = Some(Instant::now());
         self.lines += 1;
-        self.output.push(&output.line, arrival);
+        let by = self.other(&output.process);
+        self.output.push(&output.line, arrival, by);
+    }
+
+    /// The name of a process of an item, a hook or what undoes it.
+    fn other(&mut self, process: &str) -> Option<Arc<str>> {
+        if process == self.id {
+            return None;
+        }
+        if self.other.as_deref() != Some(process) {
+            self.other = Some(process.into());
+        }
+        self.other.clone()
+    }
+
+    /// How long a step took that is over: all its attempts, with the waits between them.
+    pub(super) fn took_in_all(&self, last: Duration) -> Duration {
+        let began = self.began.filter(|_| self.attempt > 1);
+        began.map_or(last, |began| began.elapsed().max(last))
     }
 
     /// How long it has been in its state, or took.

@@ -1,6 +1,7 @@
 //! The last lines of a process, within bounds.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
@@ -10,6 +11,9 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
+    /// Nothing, where nobody looks through it.
+    pub(crate) const NOTHING: Self = Self { lines: 0, bytes: 0 };
+
     /// What a summary shows of a failure.
     pub(crate) const TAIL: Self = Self {
         lines: 10,
@@ -43,6 +47,14 @@ struct Kept {
     text: Box<str>,
     /// Which line of all processes it was, from 1 on; 0: it was none.
     arrival: u64,
+    /// Who printed it, if that is told.
+    by: Option<Arc<str>>,
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        self.text.len() + self.by.as_ref().map_or(0, |by| by.len())
+    }
 }
 
 impl Scrollback {
@@ -55,22 +67,28 @@ impl Scrollback {
         }
     }
 
-    /// Keeps a line: which one it is of all processes.
-    pub(super) fn push(&mut self, line: &str, arrival: u64) {
+    /// Keeps a line: which one it is of all processes, and who printed it, if that is to be told.
+    pub(super) fn push(&mut self, line: &str, arrival: u64, by: Option<Arc<str>>) {
+        if self.bounds.lines == 0 {
+            self.first += 1;
+            return;
+        }
         let mut end = line.len().min(LINE_BYTES_MAX);
         while !line.is_char_boundary(end) {
             end -= 1;
         }
-        self.lines.push_back(Kept {
+        let line = Kept {
             text: line[..end].into(),
             arrival,
-        });
-        self.bytes += end;
+            by,
+        };
+        self.bytes += line.bytes();
+        self.lines.push_back(line);
         while self.lines.len() > self.bounds.lines || self.bytes > self.bounds.bytes {
             let Some(oldest) = self.lines.pop_front() else {
                 return;
             };
-            self.bytes -= oldest.text.len();
+            self.bytes -= oldest.bytes();
             self.first += 1;
         }
     }
@@ -78,7 +96,7 @@ impl Scrollback {
     /// Parts what another process prints from what stands there.
     pub(super) fn part(&mut self) {
         if !self.lines.is_empty() {
-            self.push("", 0);
+            self.push("", 0, None);
         }
     }
 
@@ -98,10 +116,17 @@ impl Scrollback {
         self.lines.get(index).map(|line| &*line.text)
     }
 
-    /// The lines that came after one of any process, with which they were of all.
-    pub(crate) fn after(&self, arrival: u64) -> impl Iterator<Item = (u64, &str)> {
+    /// Who printed a line, by its number, where that is told.
+    pub(crate) fn by(&self, number: u64) -> Option<&str> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.lines.get(index)?.by.as_deref()
+    }
+
+    /// The lines that came after one of any process, with which they were of all and who printed them,
+    /// where that is told.
+    pub(crate) fn after(&self, arrival: u64) -> impl Iterator<Item = (u64, Option<&str>, &str)> {
         let lines = self.lines.iter().filter(move |line| line.arrival > arrival);
-        lines.map(|line| (line.arrival, &*line.text))
+        lines.map(|line| (line.arrival, line.by.as_deref(), &*line.text))
     }
 
     /// The last lines, at most so many.
@@ -118,7 +143,7 @@ mod tests {
     fn filled(bounds: Bounds, lines: u32) -> Scrollback {
         let mut scrollback = Scrollback::new(bounds);
         for line in 0..lines {
-            scrollback.push(&format!("line {line}"), 1);
+            scrollback.push(&format!("line {line}"), 1, None);
         }
         scrollback
     }
@@ -146,7 +171,7 @@ mod tests {
         };
         let mut scrollback = filled(bounds, 3);
         for _ in 0..10 {
-            scrollback.push(&"…".repeat(100_000), 1);
+            scrollback.push(&"…".repeat(100_000), 1, Some("it:1".into()));
         }
         assert!(scrollback.bytes <= bounds.bytes);
         assert!(

@@ -5,7 +5,36 @@ use coordination::bus::time::Instant;
 use super::{Board, Row, State};
 use crate::spoken::Spoken;
 
+/// For how many steps and services it is said at most where nobody can scroll.
+const SAID_MAX: usize = 50;
+
 impl Board {
+    /// What runs, since when, what waits, and why, in lines: what is under way first, and a bounded number.
+    pub(crate) fn report(&self) -> Vec<String> {
+        let is_over = |row: &&Row| row.state.is_over();
+        let over = self.rows.iter().filter(is_over).count();
+        let since = Spoken(self.started.elapsed());
+        let (name, of) = (&self.workflow, self.rows.len());
+        let mut report = vec![format!("{name} runs for {since}: {over} of {of} over")];
+        let mut left: Vec<&Row> = self
+            .rows
+            .iter()
+            .filter(|row| !row.state.is_over())
+            .collect();
+        left.sort_by_key(|row| row.state == State::Waiting);
+        let shown = &left[..left.len().min(SAID_MAX)];
+        let width = shown.iter().map(|row| row.id.chars().count()).max();
+        let width = width.unwrap_or_default();
+        let said = shown
+            .iter()
+            .map(|row| format!("  {:width$}  {}", row.id, self.reason(row)));
+        report.extend(said);
+        if left.len() > shown.len() {
+            report.push(format!("  and {} more", left.len() - shown.len()));
+        }
+        report
+    }
+
     /// What runs, what waits, and why: a sentence for each row that is not over.
     pub(crate) fn why(&self) -> Vec<(&str, String)> {
         let rows = self.rows.iter().filter(|row| !row.state.is_over());
@@ -17,6 +46,7 @@ impl Board {
         let since = Spoken(row.since.elapsed());
         match row.state {
             State::Waiting => self.waits_for(row),
+            State::Running if let Some(waits) = &row.waits => format!("{waits}, for {since}"),
             State::Running => format!("runs for {since}{}{}", attempt(row), said(row)),
             State::Starting => {
                 let answer = row.answer.as_deref().unwrap_or("no answer yet");
@@ -134,6 +164,8 @@ fn has_completed(need: &Row) -> bool {
 /// Whether it takes one of the places of those that run at once.
 fn takes_place(row: &Row) -> bool {
     match row.state {
+        // What only waits leaves its place to others.
+        _ if row.waits.is_some() => false,
         State::Running | State::Retrying { .. } | State::Starting => true,
         State::Stopping => !row.is_service,
         _ => false,

@@ -8,6 +8,7 @@ use coordination::workflow::nearest;
 
 use super::fault::FileFault;
 use super::text::printable;
+use crate::args::{DEFAULT_FILE, is_word, nearest_command};
 
 /// The largest file that is read, in bytes: room for thousands of steps.
 pub(super) const FILE_BYTES_MAX: usize = 1024 * 1024;
@@ -15,7 +16,7 @@ pub(super) const FILE_BYTES_MAX: usize = 1024 * 1024;
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
     let unreadable = |source: io::Error| FileFault::Unreadable {
         help: (source.kind() == io::ErrorKind::NotFound)
-            .then(|| neighbour(path))
+            .then(|| neighbour(path).or_else(|| instead(path)))
             .flatten(),
         source,
     };
@@ -33,6 +34,19 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
         });
     }
     Ok(bytes)
+}
+
+/// What there is to say of a name that looks like a command, and where there is no file of the usual name.
+fn instead(path: &Path) -> Option<String> {
+    let name = path.to_str()?;
+    if name == DEFAULT_FILE {
+        let say = "write one, or name another: `coord run FILE`; `coord help` lists the commands";
+        return Some(say.to_owned());
+    }
+    is_word(name).then(|| match nearest_command(name) {
+        Some(command) => format!("did you mean `coord {command}`?"),
+        None => "`coord help` lists the commands".to_owned(),
+    })
 }
 
 /// The file in the same folder that is probably meant.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use coordination::workflow::{NAME_LENGTH_MAX, is_name, nearest};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::WorkflowFile;
 use super::check::check;
 use super::failing::on_failure;
 use super::fault::FileFault;
@@ -18,7 +20,6 @@ use super::service::service;
 use super::step::step;
 use super::unit::{Draft, env};
 use super::walk::{Keys, Walk};
-use super::{WORKFLOW_TIMEOUT, WorkflowFile};
 use super::{dotenv, each, outputs, secrets};
 
 /// More processes at once than this is a slip.
@@ -91,7 +92,7 @@ pub(super) fn root(
         concurrency: concurrency
             .and_then(|steps| usize::try_from(steps).ok())
             .and_then(NonZeroUsize::new),
-        timeout: timeout.unwrap_or(WORKFLOW_TIMEOUT),
+        timeout: timeout.unwrap_or(Duration::MAX),
         on_failure,
         params,
         param_rules,

@@ -20,9 +20,6 @@ use super::resources::{self, Resources};
 use super::unit::{Draft, Role, unit};
 use super::walk::{Keys, Walk};
 
-/// How long an attempt of a step takes at most, where the file says nothing else.
-pub(crate) const STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-
 /// More attempts than this wait longer than anyone watches.
 const ATTEMPTS_MAX: u32 = 1_000;
 
@@ -97,8 +94,7 @@ pub(crate) struct Step {
     pub(crate) retry: Option<Retry>,
     /// The exit codes after which it is tried again; empty: all.
     pub(crate) exit_codes: Vec<i32>,
-    /// How long one attempt takes at most; of one that only waits, where the file says nothing, as
-    /// long as the run.
+    /// How long one attempt takes at most; where the file says nothing, as long as the run.
     pub(crate) timeout: Duration,
     /// Whether it may fail without harm.
     pub(crate) optional: bool,
@@ -155,10 +151,7 @@ pub(super) fn step(
         when,
         retry,
         exit_codes: exit_codes.unwrap_or_default(),
-        timeout: timeout.unwrap_or(match waits {
-            true => Duration::MAX,
-            false => STEP_TIMEOUT,
-        }),
+        timeout: timeout.unwrap_or(Duration::MAX),
         optional,
         failing,
         undo,

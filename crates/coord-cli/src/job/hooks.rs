@@ -3,9 +3,8 @@
 use std::mem::take;
 use std::sync::{MutexGuard, PoisonError};
 
-use coordination::bus::vocabulary::Exit;
 use coordination::patterns::process::{ProcessSpec, Stop};
-use coordination::workflow::{Call, HookCall, HookSpec, Status, StepError};
+use coordination::workflow::{Call, HookCall, HookSpec, PartError, Status, StepError};
 use serde_json::json;
 
 use super::{ATTEMPT, GRACE, Job, StepExit, no_such_unit, outputs};
@@ -39,17 +38,33 @@ pub(super) fn spec(hooks: &Hooks, unit: Option<usize>) -> HookSpec {
     HookSpec::from(call).timeout(hooks.timeout)
 }
 
+/// The exit code of what failed: of items, of the first to fail.
+fn exit_code(error: &StepError) -> Option<i32> {
+    let exit: Option<&StepExit> = match error.downcast_ref() {
+        Some(PartError::ItemsFailed { source, .. }) => source.downcast_ref(),
+        _ => error.downcast_ref(),
+    };
+    exit?.0.code
+}
+
+/// The places of the items that failed, with spaces between them.
+fn failed_items(error: &StepError) -> Option<String> {
+    let Some(PartError::ItemsFailed { failed, .. }) = error.downcast_ref() else {
+        return None;
+    };
+    let failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    Some(failed.join(" "))
+}
+
 impl Job {
     /// The hooks that failed since this was last asked.
     pub(crate) fn failed_hooks(&self) -> Vec<FailedHook> {
         take(&mut *self.failures_of_hooks())
     }
 
-    /// A service has failed for good, if one has, and the run ends for it.
-    pub(crate) fn note_failed_service(&self, failed: Option<&(String, String)>) {
-        if let Some(failed) = failed {
-            let _ = self.failed_service.set(failed.clone());
-        }
+    /// A service has failed for good, and the run ends for it.
+    pub(crate) fn note_failed_service(&self, failed: &(String, String)) {
+        let _ = self.failed_service.set(failed.clone());
     }
 
     /// Runs what is for such an end, one after the other, each whatever came of those before.
@@ -96,12 +111,16 @@ impl Job {
         failed.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How it came to an end. A run that ends for a service is cancelled, and has failed.
+    /// How it came to an end.
     fn end_of(&self, call: &HookCall) -> End {
-        let is_cancelled = call.step.is_none() && call.status == Status::Cancelled;
-        if let (true, Some((service, why))) = (is_cancelled, self.failed_service.get()) {
+        let is_of_run = call.step.is_none();
+        if let (true, true, Some((service, why))) = (
+            is_of_run,
+            call.failures.is_empty(),
+            self.failed_service.get(),
+        ) {
             return End {
-                status: Status::Failed,
+                status: call.status,
                 failed: service.clone(),
                 why: Some(why.clone()),
             };
@@ -123,13 +142,12 @@ impl Job {
         if let Some(why) = &end.why {
             process = process.env("COORD_ERROR", why);
         }
-        let first = call.failures.first();
-        let exit = first.and_then(|(_, error)| error.downcast_ref());
-        if let Some(StepExit(Exit {
-            code: Some(code), ..
-        })) = exit
-        {
+        let first = call.failures.first().map(|(_, error)| error);
+        if let Some(code) = first.and_then(exit_code) {
             process = process.env("COORD_EXIT_CODE", code.to_string());
+        }
+        if let (Some(_), Some(items)) = (&call.step, first.and_then(failed_items)) {
+            process = process.env("COORD_FAILED_ITEMS", items);
         }
         match self.unit_of(&call.input) {
             Some(unit) => {

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use crate::file::{Each, Items, Unit, items_of, output_variable};
+use crate::output_folder::OutputFolder;
 
 /// The variable that holds the name of the file.
 const FILE: &str = "COORD_OUTPUT";
@@ -74,9 +75,10 @@ pub(super) struct OutputFile<'u> {
 }
 
 impl<'u> OutputFile<'u> {
-    pub(super) fn of(unit: &'u Unit) -> Result<Self, StepError> {
+    pub(super) fn of(unit: &'u Unit, folder: Option<&OutputFolder>) -> Result<Self, StepError> {
         let declared = unit.step().map(|step| &*step.outputs).unwrap_or_default();
-        let made = (!declared.is_empty()).then(|| NamedTempFile::with_prefix("coord-output-"));
+        let folder = folder.filter(|_| !declared.is_empty());
+        let made = folder.map(OutputFolder::file);
         Ok(Self {
             declared,
             file: made.transpose().map_err(OutputFault::NotMade)?,

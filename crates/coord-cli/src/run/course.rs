@@ -13,7 +13,7 @@ use coordination::bus::vocabulary::{
 };
 use coordination::bus::{BusExt, CancellationToken, Subscriber};
 use coordination::workflow::{
-    Command, Durable, Outcome, Run, RunId, RunState, Status, StepPhase, Workflow, WorkflowError,
+    Command, Durable, Outcome, Run, RunId, RunState, StepPhase, Workflow, WorkflowError,
 };
 use coordination::{CoordinationError, Services};
 use tokio::sync::mpsc;
@@ -108,7 +108,6 @@ impl Course<'_> {
         mut needs: Needs,
         mut wishes: mpsc::Receiver<Wish>,
     ) -> Result<End, SetUpError> {
-        let stays = self.keeps || needs.any_for_itself();
         let services = self.job.module.services()?;
         let Begun { run, events } = begun;
         let standing = self.take_up(&run, &mut needs);
@@ -142,7 +141,7 @@ impl Course<'_> {
         };
         let pausing = self.pause(&run);
         let outcome = tokio::select! {
-            outcome = self.to_the_end(&run, &standing, stays, &over, &mut failed) => Some(outcome?),
+            outcome = self.to_the_end(&run, &standing, &over, &mut failed) => Some(outcome?),
             () = abandoned => None,
             never = keeping => match never? {},
             never = killing => match never {},
@@ -164,7 +163,9 @@ impl Course<'_> {
         let mut standing = Vec::new();
         for (place, (unit, step)) in self.job.file.units.iter().zip(steps).enumerate() {
             match unit.step() {
-                None if step.phase == StepPhase::Completed && needs.stands(place) => {
+                None if step.phase == StepPhase::Completed
+                    && (self.keeps || needs.stands(place)) =>
+                {
                     standing.push(place);
                 }
                 // What undoes it may need them.
@@ -191,61 +192,85 @@ impl Course<'_> {
         &self,
         run: &Run,
         standing: &[usize],
-        stays: bool,
         over: &CancellationToken,
         failed: &mut Option<(String, String)>,
     ) -> Result<Arc<Outcome>, SetUpError> {
         let services = self.job.module.services()?;
+        let stay = &self.job.stay;
         let mut up = pin!(self.stand(run.id(), standing));
-        let mut is_up = false;
-        let early = loop {
-            tokio::select! {
-                outcome = run.outcome() => break Some(outcome),
-                service = self.failure(services) => {
-                    *failed = Some(service);
-                    break None;
-                }
-                stood = &mut up, if !is_up => match stood {
-                    Ok(()) => is_up = true,
-                    Err(service) => {
-                        *failed = Some(service);
-                        break None;
+        let (mut is_up, mut is_asked, mut has_stayed) = (false, false, false);
+        let outcome = loop {
+            let service = tokio::select! {
+                outcome = run.outcome() => break outcome,
+                () = stay.begun.cancelled(), if !has_stayed => {
+                    has_stayed = true;
+                    over.cancel();
+                    if !is_asked {
+                        *failed = self.stay(services, (!is_up).then_some(up.as_mut())).await;
                     }
-                },
-                () = self.unwanted() => break None,
-            }
-        };
-        let outcome = match early {
-            Some(outcome) => outcome,
-            None => {
-                self.job.note_failed_service(failed.as_ref());
-                run.cancel();
-                run.outcome().await
+                    if let Some(service) = failed {
+                        self.fail(run, service);
+                    }
+                    // The run is up for as long as they are.
+                    (is_up, is_asked) = (true, true);
+                    let _ = services.shutdown(SERVICES_DEADLINE).await;
+                    stay.over.cancel();
+                    continue;
+                }
+                service = self.failure(services), if !is_asked => Some(service),
+                stood = &mut up, if !is_up => {
+                    is_up = true;
+                    match stood {
+                        Ok(()) => continue,
+                        Err(_) if is_asked => continue,
+                        Err(service) => Some(service),
+                    }
+                }
+                () = self.unwanted(), if !is_asked => None,
+            };
+            is_asked = true;
+            match service {
+                Some(service) => self.fail(run, failed.insert(service)),
+                None => run.cancel(),
             }
         };
         let outcome = outcome.map_err(|error| RunsFault::interrupted(run.id(), &error))?;
         over.cancel();
-        if stays && outcome.status == Status::Completed {
-            let standing = async {
-                if !is_up {
-                    up.await?;
-                }
-                self.job.interrupts.standing.cancel();
-                tokio::select! {
-                    () = all_ended(services) => {}
-                    () = self.unwanted() => {}
-                }
-                Ok(())
-            };
-            tokio::select! {
-                // The last service to end may have failed.
-                biased;
-                service = self.failure(services) => *failed = Some(service),
-                stood = standing => *failed = stood.err(),
-            }
-        }
         let _ = services.shutdown(SERVICES_DEADLINE).await;
         Ok(outcome)
+    }
+
+    /// A service has failed, and the run with it.
+    fn fail(&self, run: &Run, failed: &(String, String)) {
+        self.job.note_failed_service(failed);
+        let (service, why) = failed;
+        run.fail(&format!("{service}: {why}"));
+    }
+
+    /// Stays until all services have ended, one has failed, or somebody wants an end; once those that
+    /// are still to come up again have.
+    async fn stay<'u>(
+        &self,
+        services: &Services,
+        up: Option<impl Future<Output = Result<(), (String, String)>> + 'u>,
+    ) -> Option<(String, String)> {
+        let standing = async {
+            if let Some(up) = up {
+                up.await?;
+            }
+            self.job.interrupts.standing.cancel();
+            tokio::select! {
+                () = all_ended(services) => {}
+                () = self.unwanted() => {}
+            }
+            Ok(())
+        };
+        tokio::select! {
+            // The last service to end may have failed.
+            biased;
+            service = self.failure(services) => Some(service),
+            stood = standing => stood.err(),
+        }
     }
 
     /// Resolves when somebody wants an end, or nobody can see what happens.
@@ -253,6 +278,7 @@ impl Course<'_> {
         tokio::select! {
             () = self.job.interrupts.end.cancelled() => {}
             () = self.lost.cancelled() => {}
+            () = self.job.stay.unwanted.cancelled() => {}
         }
     }
 
@@ -301,14 +327,23 @@ impl Course<'_> {
             Wish::Restart(ref id) => {
                 match services.service(id) {
                     Some(service) => drop(service.restart()),
-                    None => hands.end(id, &wish),
+                    None => {
+                        hands.end(id, &wish);
+                        run.try_now(id);
+                    }
                 }
                 return;
             }
             Wish::Stop(ref id) => {
                 match services.service(id) {
                     Some(service) => service.ask_to_stop(),
-                    None => hands.end(id, &wish),
+                    None => {
+                        hands.end(id, &wish);
+                        hands.give_up(id);
+                        if !run.try_now(id) {
+                            hands.take_up(id);
+                        }
+                    }
                 }
                 return;
             }

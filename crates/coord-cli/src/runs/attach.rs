@@ -26,6 +26,7 @@ use crate::file::printable;
 use crate::hands::Wish;
 use crate::journal::with_causes;
 use crate::kept_output::Kept;
+use crate::labels::Labels;
 use crate::run::{SetUpError, on_runtime};
 use crate::screen::{self, Screen, Start};
 use crate::signals::{Interrupts, Signals};
@@ -100,6 +101,7 @@ async fn look_on(
         module: &module,
         args: manner,
         file: &prepared.file,
+        labels: &Arc::new(Labels::of(&prepared.file)),
         kept: Some(journal_flag(journal)),
         before: Some(&before),
         interrupts: &interrupts,
@@ -119,8 +121,8 @@ async fn look_on(
 
     let is_seen = manner.output == Output::Tui;
     let relayed = async {
-        relay.earlier(&before, is_seen).await?;
-        relay.run(&interrupts.paused).await
+        relay.earlier(&before, &interrupts, is_seen).await?;
+        relay.run(&interrupts).await
     };
     let left = tokio::select! {
         relayed = relayed => relayed.map(|()| false),
@@ -136,6 +138,7 @@ async fn look_on(
         shown = showing => shown.is_ok(),
         never = signals.watch(&interrupts) => match never {},
     };
+    drop(signals);
     if left? {
         if lost.is_cancelled() {
             return Ok(ExitCode::OutputLost);

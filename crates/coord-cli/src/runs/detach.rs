@@ -10,6 +10,7 @@ use std::time::Duration;
 use coordination::bus::time::sleep;
 use coordination::workflow::{RunId, RunState, RunView};
 
+use super::find::is_there;
 use super::{RunsFault, there};
 use crate::args::{Color, JournalPlace};
 use crate::exit_code::ExitCode;
@@ -42,6 +43,10 @@ pub(crate) fn detach(journal: &JournalPlace, id: Option<&str>, color: Color) -> 
         let not_detached = |error: io::Error| RunsFault::NotDetached {
             message: error.to_string(),
         };
+        let is_new = match there(journal) {
+            Some(runs) => !is_there(&runs, &run).await?,
+            None => true,
+        };
         let mut child = spawn(&run, id.is_none()).map_err(not_detached)?;
         let said = child.stderr.take().map(|mut stderr| {
             thread::spawn(move || {
@@ -49,7 +54,7 @@ pub(crate) fn detach(journal: &JournalPlace, id: Option<&str>, color: Color) -> 
                 stderr.read_to_end(&mut said).map(|_| said)
             })
         });
-        let left = has_begun(journal, &run, &mut child).await;
+        let left = has_begun(journal, &run, is_new, &mut child).await;
         if let Left::Ended(status) = left.map_err(not_detached)? {
             // What it said is all that there is to say.
             let said = said.and_then(|said| said.join().ok()?.ok());
@@ -75,12 +80,17 @@ pub(crate) fn detach(journal: &JournalPlace, id: Option<&str>, color: Color) -> 
 /// This program, with what it was given, but for what leaves the run to itself.
 fn spawn(run: &RunId, is_unnamed: bool) -> io::Result<Child> {
     let is_other = |argument: &OsString| argument != "--detach" && argument != "-d";
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    // Behind it, nothing is a flag.
+    let end = arguments.iter().position(|argument| argument == "--");
+    let (flags, files) = arguments.split_at(end.unwrap_or(arguments.len()));
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(std::env::args_os().skip(1).filter(is_other));
+    command.args(flags.iter().filter(|argument| is_other(argument)));
     command.args(["--in-background", "--output", "text"]);
     if is_unnamed {
         command.args(["--id", run.as_str()]);
     }
+    command.args(files);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -88,20 +98,32 @@ fn spawn(run: &RunId, is_unnamed: bool) -> io::Result<Child> {
     command.spawn()
 }
 
-/// Not by another program, which has a run of this name already.
-fn is_driven_by(child: &Child, view: &RunView) -> bool {
+/// Whether it is this program that drives the run, or has, and not another, which has a run of this name
+/// already.
+fn is_of(child: &Child, is_new: bool, view: &RunView) -> bool {
     let driver = format!("process {}", child.id());
-    view.state == RunState::Running && view.driven_by.as_ref() == Some(&driver)
+    match view.state {
+        RunState::Running => view.driven_by.as_ref() == Some(&driver),
+        // Its program may still have to stop services.
+        RunState::Finished(_) => is_new,
+        _ => false,
+    }
 }
 
 /// Waits until the run has begun, or its program has ended without one.
-async fn has_begun(journal: &JournalPlace, run: &RunId, child: &mut Child) -> io::Result<Left> {
+async fn has_begun(
+    journal: &JournalPlace,
+    run: &RunId,
+    is_new: bool,
+    child: &mut Child,
+) -> io::Result<Left> {
     loop {
         // Looked at first: a run that is over by now has begun.
         let ended = child.try_wait()?;
         if let Some(runs) = there(journal)
             && let Ok(view) = runs.view(run).await
-            && (is_driven_by(child, &view) || ended.is_some_and(|status| status.code() != Some(96)))
+            && (is_of(child, is_new, &view)
+                || ended.is_some_and(|status| status.code() != Some(96)))
         {
             return Ok(Left::Begun);
         }

@@ -86,6 +86,15 @@ pub(crate) enum RunsFault {
     )]
     SkippedService { service: String, run: String },
 
+    #[error("no step of run `{run}` waits for the signal `{signal}`")]
+    #[diagnostic(code(coord::runs::no_signal))]
+    NoSignal {
+        signal: String,
+        run: String,
+        #[help]
+        help: String,
+    },
+
     #[error("there is a run `{run}` of another file, or with other parameters")]
     #[diagnostic(
         code(coord::runs::other_file),
@@ -106,6 +115,10 @@ pub(crate) enum RunsFault {
         help("`coord list` shows the runs; `coord retry RUN` does again what failed in one")
     )]
     NothingToResume,
+
+    #[error("there is no run")]
+    #[diagnostic(code(coord::runs::none), help("`coord run` begins one"))]
+    None,
 
     #[error("no run goes on")]
     #[diagnostic(
@@ -156,7 +169,7 @@ impl RunsFault {
 
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NothingToResume | Self::NothingGoesOn => ExitCode::NothingSelected,
+            Self::NothingToResume | Self::NothingGoesOn | Self::None => ExitCode::NothingSelected,
             Self::Report { .. } | Self::Output(_) => ExitCode::OutputLost,
             _ => ExitCode::SetUp,
         }

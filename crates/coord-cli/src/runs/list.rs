@@ -26,6 +26,8 @@ struct Line<'v> {
     workflow: &'v str,
     state: RunState,
     is_paused: bool,
+    /// Whether all steps are over, and services run on.
+    is_up: bool,
     started_at: Timestamp,
     /// In seconds, once it has finished.
     duration: Option<f64>,
@@ -97,6 +99,7 @@ fn line(view: &RunView) -> Line<'_> {
         workflow: &view.workflow,
         state: view.state,
         is_paused: view.is_paused,
+        is_up: view.is_up,
         started_at: view.started_at,
         duration: view.duration.map(|duration| duration.as_secs_f64()),
         done: done(view),
@@ -116,19 +119,20 @@ fn table(out: &mut impl Write, views: &[Seen]) -> io::Result<()> {
     let id_width = width(&mut ids.map(RunId::as_str), "RUN".len());
     let names = views.iter().flatten().map(|view| &*view.workflow);
     let name_width = width(&mut { names }, "WORKFLOW".len());
+    let steps: Vec<_> = views.iter().map(steps).collect();
+    let steps_width = width(&mut steps.iter().map(String::as_str), "STEPS".len());
     writeln!(
         out,
-        "{QUIET}{:id_width$}  {:name_width$}  {:11}  {:>7}  {:19}  TOOK{QUIET:#}",
+        "{QUIET}{:id_width$}  {:name_width$}  {:11}  {:>steps_width$}  {:19}  TOOK{QUIET:#}",
         "RUN", "WORKFLOW", "STATE", "STEPS", "STARTED"
     )?;
-    for view in views {
+    for (view, steps) in views.iter().zip(steps) {
         match view {
             Ok(view) => {
                 let (style, state) = state(view);
-                let steps = format!("{}/{}", done(view), view.steps.len());
                 let took = view.duration.map(|took| Spoken(took).to_string());
                 let line = format!(
-                    "{:id_width$}  {:name_width$}  {style}{state:11}{style:#}  {steps:>7}  {}  {}",
+                    "{:id_width$}  {:name_width$}  {style}{state:11}{style:#}  {steps:>steps_width$}  {}  {}",
                     view.run.as_str(),
                     view.workflow,
                     local(view.started_at),
@@ -145,6 +149,15 @@ fn table(out: &mut impl Write, views: &[Seen]) -> io::Result<()> {
     Ok(())
 }
 
+/// How many steps are done, of how many.
+fn steps(view: &Seen) -> String {
+    let view = view.as_ref();
+    view.map_or_else(
+        |_| String::new(),
+        |view| format!("{}/{}", done(view), view.steps.len()),
+    )
+}
+
 fn done(view: &RunView) -> usize {
     let is_done = |phase| phase == StepPhase::Completed;
     view.steps.iter().filter(|step| is_done(step.phase)).count()
@@ -155,10 +168,12 @@ pub(super) fn state(view: &RunView) -> (Style, String) {
     let style = match view.state {
         RunState::Finished(Status::Completed) => GOOD,
         RunState::Finished(Status::Failed) => BAD,
+        RunState::Running if view.is_up => GOOD,
         RunState::Running if !view.is_paused => Style::new(),
         _ => ODD,
     };
     let state = match view.state {
+        RunState::Running if view.is_up => "up".to_owned(),
         RunState::Running if view.is_paused => "paused".to_owned(),
         state => state.to_string(),
     };

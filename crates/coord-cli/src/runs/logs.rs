@@ -8,7 +8,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Color, Style};
 use coordination::bus::time::sleep;
 use coordination::bus::vocabulary::OutputStream;
-use coordination::workflow::{RunId, RunJournal, RunState, RunView};
+use coordination::workflow::{RunId, RunJournal, RunQuery, RunState, RunView};
 use serde::Serialize;
 
 use super::list::local;
@@ -34,9 +34,12 @@ struct Line<'l> {
 
 /// Prints what was printed.
 pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
-    with_journal(&args.of.of, async |journal| {
+    with_journal(&args.of, async |journal| {
         let runs = RunJournal::of(Arc::clone(journal));
-        let run = find(&runs, &args.of.run).await?;
+        let run = match &args.run {
+            Some(run) => find(&runs, run).await?,
+            None => latest(&runs).await?,
+        };
         let view = runs.view(&run).await?;
         let only = match &args.step {
             Some(step) => {
@@ -84,10 +87,16 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
         say_what_is_missing(args, &kept, &lines, &run)?;
         if args.follow && runs.view(&run).await?.state == RunState::Interrupted {
             let said = format!("run {run} was interrupted: `coord resume {run}` goes on with it");
-            screen::say(args.of.of.color, &said);
+            screen::say(args.of.color, &said);
         }
         Ok(())
     })
+}
+
+/// The latest run there is.
+async fn latest(runs: &RunJournal) -> Result<RunId, RunsFault> {
+    let newest = runs.runs(&RunQuery::newest().limit(1)).await?;
+    newest.into_iter().next().ok_or(RunsFault::None)
 }
 
 fn is_wanted(args: &LogsArgs, record: &Record) -> bool {
@@ -117,7 +126,7 @@ fn say_what_is_missing(
     lines: &Merged,
     run: &RunId,
 ) -> Result<(), RunsFault> {
-    let say = |what: &str| screen::say(args.of.of.color, what);
+    let say = |what: &str| screen::say(args.of.color, what);
     if !kept.is_there() {
         say(&format!("the output of run {run} was not kept"));
     }
@@ -164,7 +173,7 @@ impl<'a> Printer<'a> {
             args,
             colors: ids.zip(NAMES.into_iter().cycle()).collect(),
             width: width.unwrap_or_default().min(NAME_WIDTH_MAX),
-            out: screen::out(args.of.of.color.into()),
+            out: screen::out(args.of.color.into()),
         }
     }
 

@@ -12,11 +12,11 @@ use coordination::bus::vocabulary::{
 };
 use coordination::bus::{BusError, BusExt, LocalBus, Publisher, Timestamp};
 use coordination::workflow::{Following, RunView, StepPhase};
-use tokio::sync::watch;
 
 use super::RunsFault;
 use crate::file::WorkflowFile;
 use crate::kept_output::{Kept, Merged, Record};
+use crate::signals::Interrupts;
 
 /// How often it is looked whether there are more lines.
 const LOOK: Duration = Duration::from_millis(50);
@@ -70,7 +70,12 @@ impl Relay {
 
     /// Publishes what there was before: which services are ready, and, where that is `shown`, the
     /// last lines of each process.
-    pub(super) async fn earlier(&mut self, before: &RunView, shown: bool) -> Result<(), RunsFault> {
+    pub(super) async fn earlier(
+        &mut self,
+        before: &RunView,
+        interrupts: &Interrupts,
+        shown: bool,
+    ) -> Result<(), RunsFault> {
         for step in &before.steps {
             let state = match step.phase {
                 StepPhase::Running => ServiceState::Starting,
@@ -80,6 +85,15 @@ impl Relay {
                 _ => continue,
             };
             self.state(&step.id, state).await;
+        }
+        if before.is_up {
+            let event = WorkflowEvent {
+                workflow: before.workflow.clone(),
+                run: before.run.to_string(),
+                at: SystemClock.now(),
+                transition: Transition::RunUp,
+            };
+            self.event(event, interrupts).await;
         }
         let mut earlier: HashMap<String, VecDeque<Record>> = HashMap::new();
         self.lines.take(false, |process, record| {
@@ -101,7 +115,7 @@ impl Relay {
     }
 
     /// Publishes what happens until the run has finished, or nobody drives it.
-    pub(super) async fn run(&mut self, paused: &watch::Sender<bool>) -> Result<(), RunsFault> {
+    pub(super) async fn run(&mut self, interrupts: &Interrupts) -> Result<(), RunsFault> {
         loop {
             tokio::select! {
                 event = self.following.next() => match event? {
@@ -110,9 +124,10 @@ impl Relay {
                 },
                 () = sleep(LOOK) => {}
             }
-            self.publish(SystemClock.now() - SETTLED).await?;
+            self.publish(SystemClock.now() - SETTLED, interrupts)
+                .await?;
             let is_paused = self.following.is_paused();
-            paused.send_if_modified(|was_paused| {
+            interrupts.paused.send_if_modified(|was_paused| {
                 std::mem::replace(was_paused, is_paused) != is_paused
             });
         }
@@ -124,7 +139,7 @@ impl Relay {
         })
         .await;
         self.take(true)?;
-        self.publish(Timestamp::MAX).await
+        self.publish(Timestamp::MAX, interrupts).await
     }
 
     fn take(&mut self, is_over: bool) -> io::Result<()> {
@@ -136,7 +151,11 @@ impl Relay {
     }
 
     /// Publishes what happened until then, and was printed.
-    async fn publish(&mut self, until: Timestamp) -> Result<(), RunsFault> {
+    async fn publish(
+        &mut self,
+        until: Timestamp,
+        interrupts: &Interrupts,
+    ) -> Result<(), RunsFault> {
         self.take(false)?;
         while self.events.front().is_some_and(|event| event.at <= until)
             && let Some(event) = self.events.pop_front()
@@ -148,7 +167,7 @@ impl Relay {
             };
             let before = event.at - Duration::from_nanos(1);
             self.lines_where(is_before, before).await;
-            self.event(event).await;
+            self.event(event, interrupts).await;
         }
         self.lines_where(|_, record| record.at <= until, until)
             .await;
@@ -189,7 +208,7 @@ impl Relay {
     }
 
     /// A step of a service is done when that is ready; and it ends with the run.
-    async fn event(&self, event: WorkflowEvent) {
+    async fn event(&self, event: WorkflowEvent, interrupts: &Interrupts) {
         match &event.transition {
             Transition::StepStarted { step, .. } => {
                 self.state(step, ServiceState::Starting).await;
@@ -198,6 +217,7 @@ impl Relay {
                 let duration = *duration;
                 self.state(step, ServiceState::Ready { duration }).await;
             }
+            Transition::RunUp => interrupts.standing.cancel(),
             Transition::RunFinished { .. } => {
                 for service in &self.services {
                     let (exit, asked) = (None, true);

@@ -88,6 +88,9 @@ pub(super) fn print(out: &mut impl Write, view: &RunView) -> io::Result<()> {
         write!(out, ", driven by {driver}")?;
     }
     writeln!(out)?;
+    if let Some(error) = &view.error {
+        writeln!(out, "{BAD}{}{BAD:#}", printable(error))?;
+    }
     let width = view.steps.iter().map(|step| step.id.len()).max();
     let width = width.unwrap_or_default();
     for step in &view.steps {

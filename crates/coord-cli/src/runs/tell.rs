@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
-use coordination::workflow::{Command, RunId, RunJournal, RunState};
+use coordination::workflow::{Command, RunId, RunJournal, RunState, nearest};
 
 use super::show::step_of;
 use super::take_up::definition;
 use super::{RunsFault, find, with_runs};
 use crate::args::OfRun;
 use crate::exit_code::ExitCode;
+use crate::file::printable;
 use crate::screen;
 
 /// Tells a run something, and says what comes of it.
@@ -19,7 +20,10 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
             Command::Cancel => "is cancelled".to_owned(),
             Command::Pause => "is paused".to_owned(),
             Command::Continue => "is continued".to_owned(),
-            Command::Signal { name, .. } => format!("is sent the signal `{name}`"),
+            Command::Signal { name, .. } => {
+                check_signal(runs, &run, name).await?;
+                format!("is sent the signal `{name}`")
+            }
             Command::Skip { step } => {
                 let view = runs.view(&run).await?;
                 let step = step_of(&view, step)?;
@@ -39,6 +43,28 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
         let mut out = screen::out(args.of.color.into());
         writeln!(out, "run {run} {what}{when}")?;
         Ok(out.flush()?)
+    })
+}
+
+/// A signal for which no step of the run waits is a slip. Where the file cannot be read any more, it is not
+/// known.
+async fn check_signal(runs: &RunJournal, run: &RunId, name: &str) -> Result<(), RunsFault> {
+    let Ok(checked) = definition(runs, run).await?.checked() else {
+        return Ok(());
+    };
+    let units = checked.file.units.iter();
+    let known: Vec<_> = units.filter_map(|unit| unit.signal()).collect();
+    if known.contains(&name) {
+        return Ok(());
+    }
+    Err(RunsFault::NoSignal {
+        signal: printable(name),
+        run: run.to_string(),
+        help: match (nearest(name, known.iter().copied()), known.is_empty()) {
+            (Some(meant), _) => format!("did you mean `{}`?", printable(meant)),
+            (None, true) => "none of its steps waits for a signal".to_owned(),
+            (None, false) => format!("its steps wait for {}", printable(&known.join(", "))),
+        },
     })
 }
 

@@ -1,8 +1,11 @@
 //! Standard output, buffered, with the colours that are allowed there.
 
-use std::io::{self, BufWriter, Write};
+use std::fmt;
+use std::io::{self, BufWriter, ErrorKind, Write};
 
 use anstream::{AutoStream, ColorChoice};
+
+use super::page::say_to;
 
 /// Colours and all are written to it; it lets through what is allowed.
 pub(crate) type Out = BufWriter<AutoStream<Box<dyn Write + Send>>>;
@@ -21,6 +24,70 @@ pub(super) fn out_to(way: impl Write + Send + 'static, color: ColorChoice) -> Ou
         said => said,
     };
     // What takes the colours out writes what is between them piece by piece.
-    let pieces = Box::new(BufWriter::with_capacity(BUFFER, way));
+    let telling = Telling {
+        way,
+        color,
+        has_told: false,
+    };
+    let pieces = Box::new(BufWriter::with_capacity(BUFFER, telling));
     BufWriter::with_capacity(BUFFER, AutoStream::new(pieces, choice))
+}
+
+/// Says on standard error why nothing can be written, once; where its reader is gone, there is nobody who
+/// does not know.
+struct Telling<W> {
+    way: W,
+    color: ColorChoice,
+    has_told: bool,
+}
+
+/// An error of which that was said.
+#[derive(Debug)]
+struct Told(io::Error);
+
+impl fmt::Display for Told {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Told {}
+
+impl<W> Telling<W> {
+    fn told<T>(&mut self, written: io::Result<T>) -> io::Result<T> {
+        written.map_err(|error| match error.kind() {
+            // Who writes tries again after an interruption.
+            ErrorKind::BrokenPipe | ErrorKind::Interrupted | ErrorKind::WouldBlock => error,
+            kind => {
+                if !std::mem::replace(&mut self.has_told, true) {
+                    say_to(
+                        self.color,
+                        &format!("the output cannot be written: {error}"),
+                    );
+                }
+                io::Error::new(kind, Told(error))
+            }
+        })
+    }
+}
+
+impl<W: Write> Write for Telling<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.way.write(bytes);
+        self.told(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.way.flush();
+        self.told(flushed)
+    }
+}
+
+/// Whether nothing more is to be said of output that cannot be written: that was told, or its reader is gone.
+pub(crate) fn is_told(error: &io::Error) -> bool {
+    let is_told = match error.get_ref() {
+        Some(inner) => inner.is::<Told>(),
+        None => false,
+    };
+    is_told || error.kind() == ErrorKind::BrokenPipe
 }

@@ -1,6 +1,8 @@
 //! Where it is printed: standard output in one of its forms, and what to do when it is gone.
 
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use anstream::{AutoStream, ColorChoice};
 use coordination::bus::CancellationToken;
@@ -16,7 +18,7 @@ use super::jsonl;
 use super::lines::Lines;
 use super::order::Happening;
 use super::out::{Out, out};
-use super::summary::{TAIL_LINES, tail_line};
+use super::summary::failures::last_lines;
 use super::text::{self, ODD, QUIET, Text};
 use crate::args::{Color, Layout, Manner, Output};
 use crate::board::{Board, Bounds};
@@ -32,6 +34,7 @@ pub(super) struct Page {
     printed: usize,
     /// What there is to say before anything happens.
     before: Option<String>,
+    color: Color,
     out: Out,
     /// After the first failure nothing more is written, but everything still received: nobody is
     /// held up by a reader that is gone.
@@ -62,11 +65,11 @@ impl Page {
                 } = args.layout;
                 let groups = || Groups::new(text::services(file), is_folded);
                 let groups = args.layout.is_grouped.then(groups);
-                let text = Text::new(file).with_names(has_names);
+                let text = Text::new(file, Arc::clone(start.labels)).with_names(has_names);
                 (Form::Text(Box::new(text), groups), args.color.into())
             }
         };
-        let mut board = Board::new(file, Bounds::TAIL);
+        let mut board = Board::new(file, Bounds::NOTHING, Arc::clone(start.labels));
         if let Some(before) = start.before {
             board.before(before);
         }
@@ -76,6 +79,7 @@ impl Page {
             board,
             printed: 0,
             before: start.before.map(text::before),
+            color: args.color,
             out: out(color),
             lost: CancellationToken::new(),
             fails_at_once: args.layout.fails_at_once,
@@ -209,12 +213,10 @@ impl Page {
         let Transition::StepFailed { step, .. } = &event.transition else {
             return;
         };
-        let tail = self.board.tail(step, TAIL_LINES);
-        let tail: Vec<_> = tail.map(str::to_owned).collect();
-        self.print(|form, out| match form {
-            Form::Text(..) => tail.iter().try_for_each(|line| tail_line(out, line)),
-            Form::Json | Form::Jsonl => Ok(()),
-        });
+        if matches!(self.form, Form::Text(..)) && !self.lost.is_cancelled() {
+            let written = last_lines(&mut self.out, step, &self.board);
+            self.check(&written);
+        }
     }
 
     /// How many lines of output were printed since this was asked last.
@@ -229,6 +231,11 @@ impl Page {
             Form::Json | Form::Jsonl => Ok(()),
         });
         self.show();
+    }
+
+    /// Says on standard error what runs, and why: whatever is printed is not disturbed by it.
+    pub(super) fn tell_why(&self) {
+        say_all(self.color.into(), &self.board.report());
     }
 
     fn print(&mut self, print: impl FnOnce(&mut Form, &mut Out) -> io::Result<()>) {
@@ -280,6 +287,21 @@ pub(crate) fn print_report(color: Color, report: &Report) -> io::Result<()> {
 
 /// Says something beside the run, in a line on standard error. Whoever cannot be told goes on.
 pub(crate) fn say(color: Color, what: &str) {
-    let mut error = AutoStream::new(io::stderr(), color.into());
-    let _ = writeln!(error, "{ODD}{what}{ODD:#}").and_then(|()| error.flush());
+    say_to(color.into(), what);
+}
+
+pub(super) fn say_to(color: ColorChoice, what: &str) {
+    say_all(color, &[what]);
+}
+
+/// The same, in lines that stand together.
+pub(super) fn say_all(color: ColorChoice, lines: &[impl Display]) {
+    let mut error = AutoStream::new(io::stderr(), color);
+    let said: String = lines
+        .iter()
+        .map(|line| format!("{ODD}{line}{ODD:#}\n"))
+        .collect();
+    let _ = error
+        .write_all(said.as_bytes())
+        .and_then(|()| error.flush());
 }

@@ -77,6 +77,7 @@ impl Paper {
         self.page.begin();
         loop {
             let mut says = false;
+            let mut asked = false;
             let happening = tokio::select! {
                 // What an interrupt does is said before what it has done; and whichever topic wakes
                 // this, all are read.
@@ -94,6 +95,10 @@ impl Paper {
                 Ok(()) = self.paused.changed() => {
                     let is_paused = *self.paused.borrow_and_update();
                     self.page.say(if is_paused { PAUSED } else { GOES_ON });
+                    None
+                }
+                () = self.interrupts.why.notified() => {
+                    asked = true;
                     None
                 }
                 () = self.interrupts.suspend.notified() => {
@@ -128,6 +133,9 @@ impl Paper {
                 self.page.say(self.interrupts.said().unwrap_or_default());
             }
             self.page.show();
+            if asked {
+                self.page.tell_why();
+            }
             self.rest(ended).await;
         }
     }

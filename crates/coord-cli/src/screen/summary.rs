@@ -1,6 +1,8 @@
 //! How a run ended: a line a step and service, and of each failure what it said last and where the
 //! file has it.
 
+pub(super) mod failures;
+
 use std::io::{self, Write};
 
 use anstyle::Style;
@@ -9,15 +11,11 @@ use coordination::monitor::PerformanceMetrics;
 use coordination::workflow::{Compensation, Status, StepReport, StepState};
 
 use super::out::Out;
-use super::text::{BAD, GOOD, ODD, QUIET, name_width};
+use super::text::{BAD, GOOD, ODD, QUIET, id_width};
 use crate::board::{Board, Row, State};
 use crate::ended::Ended;
-use crate::file::{Unit, WorkflowFile};
-use crate::process_name::{hook_name, undo_name};
+use crate::file::WorkflowFile;
 use crate::spoken::Spoken;
-
-/// How many of a process's last lines are shown.
-pub(super) const TAIL_LINES: usize = 10;
 
 pub(super) fn print(
     out: &mut Out,
@@ -28,7 +26,7 @@ pub(super) fn print(
 ) -> io::Result<()> {
     let outcome = &ended.outcome;
     writeln!(out)?;
-    let width = name_width(file);
+    let width = id_width(file);
     let reports = || file.units.iter().zip(outcome.steps());
     for ((unit, step), row) in reports().zip(&board.rows) {
         let line = match unit.service() {
@@ -44,52 +42,12 @@ pub(super) fn print(
         let line = format!("{:width$}  {took:>11}  {remark}", step.id);
         writeln!(out, "{style}{state:9}{style:#} {}", line.trim_end())?;
     }
-    let tail = if has_tails { TAIL_LINES } else { 0 };
-    for (unit, step) in reports() {
-        if let StepState::Failed(error) = step.state
-            && !step.optional
-        {
-            let what = format!("failed: {error}");
-            failure(out, unit, &what, step.id, file, board, tail)?;
-        }
-        if let Some(Compensation::Failed(error)) = step.compensation {
-            let what = format!("was not undone: {error}");
-            failure(out, unit, &what, &undo_name(step.id), file, board, tail)?;
-        }
-        if let Some((service, why)) = &ended.service
-            && *service == unit.id
-            && !matches!(step.state, StepState::Failed(_))
-        {
-            failure(
-                out,
-                unit,
-                &format!("failed: {why}"),
-                service,
-                file,
-                board,
-                tail,
-            )?;
-        }
-    }
-    for hook in &ended.hooks {
-        let (unit, why) = (hook.unit.map(|place| &file.units[place]), &hook.why);
-        let what = format!("hook failed: {why}");
-        match unit {
-            Some(unit) => {
-                failure(
-                    out,
-                    unit,
-                    &what,
-                    &hook_name(Some(&unit.id)),
-                    file,
-                    board,
-                    tail,
-                )?;
-            }
-            None => writeln!(out, "\n{BAD}{}: {what}{BAD:#}", outcome.workflow)?,
-        }
+    let failures = failures::of(ended, file);
+    for failure in &failures {
+        failure.print(out, file, board, has_tails)?;
     }
     verdict(out, ended, file)?;
+    failures::recap(out, &failures, ended, file)?;
     if let Some(journal) = &ended.kept {
         kept(out, ended, journal)?;
     }
@@ -106,16 +64,18 @@ fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile) -> io::Result<()> 
         _ if ended.service.is_some() => (BAD, Status::Failed.to_string()),
         Status::Completed => (GOOD, Status::Completed.to_string()),
         Status::Failed => (BAD, Status::Failed.to_string()),
-        Status::TimedOut => (ODD, format!("took longer than {}", Spoken(file.timeout))),
+        Status::TimedOut => (
+            ODD,
+            format!("took longer than {}, its timeout", Spoken(file.timeout)),
+        ),
         status => (ODD, status.to_string()),
     };
-    writeln!(
-        out,
-        "\n{style}{} {status}{style:#} in {}: {}",
-        outcome.workflow,
-        Spoken(ended.took),
-        tally(ended, file)
-    )
+    let (name, tally) = (&outcome.workflow, tally(ended, file));
+    let within = match outcome.status {
+        Status::TimedOut if ended.service.is_none() => String::new(),
+        _ => format!(" in {}", Spoken(ended.took)),
+    };
+    writeln!(out, "\n{style}{name} {status}{style:#}{within}: {tally}")
 }
 
 /// What the run is called, and what can be done with it.
@@ -199,28 +159,6 @@ fn join(before: &str, after: &str) -> String {
     }
 }
 
-/// What failed, where the file has it, and what it said last.
-fn failure(
-    out: &mut Out,
-    unit: &Unit,
-    what: &str,
-    process: &str,
-    file: &WorkflowFile,
-    board: &Board,
-    lines: usize,
-) -> io::Result<()> {
-    writeln!(out, "\n{BAD}{} {what}{BAD:#}", unit.id)?;
-    let (path, place) = (file.path_of(unit), file.place(unit));
-    writeln!(out, "  {QUIET}at {path}:{place}{QUIET:#}")?;
-    let mut tail = board.tail(process, lines);
-    tail.try_for_each(|line| tail_line(out, line))
-}
-
-/// One of the last lines of what failed.
-pub(super) fn tail_line(out: &mut Out, line: &str) -> io::Result<()> {
-    writeln!(out, "  {QUIET}|{QUIET:#} {line}{:#}", Style::new())
-}
-
 /// How many steps ended in which way, and how many services there were.
 fn tally(ended: &Ended, file: &WorkflowFile) -> String {
     let reports = file.units.iter().zip(ended.outcome.steps());
@@ -275,5 +213,6 @@ fn load(metrics: &PerformanceMetrics) -> String {
         .find(|topic| topic.topic == PROCESS_OUTPUT.name());
     let lines = output.map_or(0, |topic| topic.published);
     let events: u64 = topics.map(|topic| topic.published).sum();
-    format!("{lines} lines of output, {} other events", events - lines)
+    let line = if lines == 1 { "line" } else { "lines" };
+    format!("{lines} {line} of output, {} other events", events - lines)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use anstyle::{AnsiColor, Color, Style};
 use coordination::bus::vocabulary::{
@@ -12,7 +13,8 @@ use coordination::bus::vocabulary::{
 use coordination::workflow::{RunView, StepPhase};
 
 use super::out::Out;
-use crate::file::{Unit, WorkflowFile};
+use crate::file::{Items, WorkflowFile};
+use crate::labels::Labels;
 use crate::process_name::{hook_name, item_name, step_of, undo_name};
 use crate::spoken::Spoken;
 
@@ -40,10 +42,12 @@ pub(super) struct Text {
     waits: HashMap<String, String>,
     /// Whether lines of output begin with the name of their process.
     has_names: bool,
+    /// What items are called.
+    labels: Arc<Labels>,
 }
 
 impl Text {
-    pub(super) fn new(file: &WorkflowFile) -> Self {
+    pub(super) fn new(file: &WorkflowFile, labels: Arc<Labels>) -> Self {
         let ids = file.units.iter().map(|unit| &unit.id);
         let colors = ids.cloned().zip(NAMES.into_iter().cycle());
         let attempts = file.units.iter().filter_map(|unit| {
@@ -53,12 +57,13 @@ impl Text {
         let units = file.units.iter();
         let waits = units.filter_map(|unit| Some((unit.id.clone(), unit.waits()?)));
         Self {
-            width: name_width(file),
+            width: name_width(file, &labels),
             colors: colors.collect(),
             attempts: attempts.collect(),
             services: services(file),
             waits: waits.collect(),
             has_names: true,
+            labels,
         }
     }
 
@@ -82,6 +87,8 @@ impl Text {
             .unwrap_or(NAMES[0]);
         let style = Style::new().fg_color(Some(Color::Ansi(color)));
         let width = self.width;
+        let label = self.labels.label(process);
+        let process = label.as_deref().unwrap_or(process);
         write!(
             out,
             "{style}{process:width$}{style:#} {QUIET}{mark}{QUIET:#} "
@@ -257,11 +264,23 @@ pub(super) fn before(run: &RunView) -> String {
     format!("run {}: {done} of {all} steps are done already", run.run)
 }
 
-/// The width of the column for the names of a file.
-pub(super) fn name_width(file: &WorkflowFile) -> usize {
-    // With the place of an item, of which there are seldom more than ten.
-    let of_item = |unit: &Unit| unit.each().map_or(0, |_| ":0".len());
-    let ids = file.units.iter().map(|unit| unit.id.len() + of_item(unit));
+/// The width of the column for the names of a file, with those of its items that are known.
+pub(super) fn name_width(file: &WorkflowFile, labels: &Labels) -> usize {
+    let items = file.units.iter().flat_map(|unit| {
+        let items = match unit.each().map(|each| &each.items) {
+            Some(Items::Listed(items)) => items.len(),
+            _ => 0,
+        };
+        (0..items).filter_map(|item| labels.label(&item_name(&unit.id, item)))
+    });
+    let items = items.map(|label| label.chars().count());
+    let width = items.max().unwrap_or_default().max(id_width(file));
+    width.min(NAME_WIDTH_MAX)
+}
+
+/// The width of the column for the ids of a file.
+pub(super) fn id_width(file: &WorkflowFile) -> usize {
+    let ids = file.units.iter().map(|unit| unit.id.chars().count());
     ids.max().unwrap_or_default().min(NAME_WIDTH_MAX)
 }
 

@@ -38,7 +38,7 @@ use history::History;
 use look::Look;
 use stream::LineStream;
 use terminal::Terminal;
-use view::{Asked, View};
+use view::{Asked, Over, View};
 
 /// Frames a second at most: what an eye can follow.
 pub(super) const FRAMES: u32 = 60;
@@ -66,6 +66,7 @@ enum Woken {
     Key(io::Result<Event>),
     Suspend,
     Interrupt,
+    Why,
     Paused,
     /// Whether there may be more.
     Fed(bool),
@@ -76,7 +77,7 @@ enum Woken {
 impl Tui {
     pub(super) fn new(start: &Start<'_>) -> Result<Self, CoordinationError> {
         let bounds = Bounds::of_screen(start.file.units.len());
-        let mut board = Board::new(start.file, bounds);
+        let mut board = Board::new(start.file, bounds, Arc::clone(start.labels));
         if let Some(before) = start.before {
             board.before(before);
         }
@@ -88,7 +89,7 @@ impl Tui {
             history: History::default(),
             look: Look::of_environment(start.args.color),
             feed: Feed::new(start.module, bounds, Arc::clone(&streams))?,
-            stream: LineStream::new(start.file, start.args.color, streams),
+            stream: LineStream::new(start, streams),
             kept: start.kept.clone(),
             module: Arc::clone(start.module),
             interrupts: start.interrupts.clone(),
@@ -121,6 +122,7 @@ impl Tui {
                 Some(key) = keys.next() => Woken::Key(key),
                 () = self.interrupts.suspend.notified() => Woken::Suspend,
                 () = super::interrupt(&self.interrupts, noted) => Woken::Interrupt,
+                () = self.interrupts.why.notified() => Woken::Why,
                 Ok(()) = self.paused.changed() => Woken::Paused,
                 () = sleep_until(drawn + FRAME), if dirty => Woken::Frame,
                 more = self.feed.next(&mut self.board, &mut self.stream), if is_open => Woken::Fed(more),
@@ -142,6 +144,12 @@ impl Tui {
                     noted += 1;
                     self.stream.say(self.interrupts.said().unwrap_or_default());
                 }
+                // On the screen, as by `t`: what is written beside it would tear it.
+                Woken::Why if !self.stream.is_on() => self.view.over = Some(Over::Why),
+                Woken::Why => {
+                    let report = self.board.report();
+                    report.iter().for_each(|line| self.stream.say(line));
+                }
                 Woken::Paused => {
                     self.board.is_paused = *self.paused.borrow_and_update();
                     self.view.notice = None;
@@ -150,6 +158,7 @@ impl Tui {
                 Woken::Fed(false) => {
                     is_open = false;
                     self.view.notice = None;
+                    self.load = Load::default();
                 }
                 Woken::Tick => {
                     tick = Instant::now();
@@ -205,6 +214,7 @@ impl Tui {
                 .interrupts
                 .said()
                 .filter(|_| self.interrupts.end.is_cancelled()),
+            look_on: self.interrupts.look_on,
             kept: self.kept.as_deref(),
             look: self.look,
         };
@@ -262,6 +272,7 @@ impl Tui {
             }
             Some(Asked::Wish(wish)) => {
                 self.view.notice = Some(match &wish {
+                    Wish::Restart(id) if self.board.retries(id) => format!("trying {id} at once"),
                     Wish::Restart(id) => format!("restarting {id}"),
                     Wish::Stop(id) => format!("stopping {id}"),
                     Wish::Retry(id) => format!("trying {id} again"),

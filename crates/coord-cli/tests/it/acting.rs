@@ -25,6 +25,8 @@ fn a_step_gets_its_signal_which_outlives_the_program() {
     terminal.shows("no JSON: expected value");
     // The cursor is where the fault is.
     terminal.keys("\"\u{1b}[C\u{1b}[C\"\r");
+    // Whoever did something with a step goes on looking at it.
+    terminal.keys(DOWN);
     terminal.shows("deploying");
     terminal.signal(Signal::KILL);
     folder.write("done", "");
@@ -60,11 +62,39 @@ fn what_failed_in_every_attempt_is_tried_again() {
 }
 
 #[test]
+fn a_step_that_waits_for_another_attempt_makes_it_at_once_or_never() {
+    let folder = Folder::new();
+    let mut terminal = kept(
+        &folder,
+        "[[step]]\nid = 'flaky'\nrun = 'echo attempt $COORD_ATTEMPT; exit 7'\n\
+         retry = { max_attempts = 9, initial = '1h', max = '1h' }\n\
+         hooks = { failure = 'echo \"$COORD_ERROR\" > told' }\n",
+    );
+    terminal.shows("retrying");
+    terminal.keys("r");
+    terminal.shows_all(["trying flaky at once", "attempt 2", "retry 2/9"]);
+    terminal.keys("k");
+    let screen = terminal.shows("what failed");
+    assert!(
+        screen.contains("flaky: it was stopped by hand; coord.toml:2:6"),
+        "{screen}"
+    );
+    assert!(!screen.contains("cpu"), "{screen}");
+    terminal.keys("q");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(100), "{screen}");
+    assert!(!screen.contains("attempt 3"), "{screen}");
+    let told = folder.read("told");
+    assert_eq!(told.as_deref(), Some("it was stopped by hand\n"));
+}
+
+#[test]
 fn a_step_is_skipped_and_what_needs_it_goes_on() {
     let folder = Folder::new();
     let terminal = kept(&folder, APPROVED);
     terminal.shows("waits for the signal `go`");
     terminal.keys("x");
+    terminal.keys(DOWN);
     terminal.shows("deploying");
     terminal.keys("\u{1b}[A\u{1b}[Ax");
     terminal.shows("approve is skipped: there is nothing to skip");

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::coord::{Folder, Running, done};
+use crate::coord::{Folder, Running, done, run};
 
 const FILE: &str = r#"
 [params]
@@ -74,14 +74,15 @@ fn items_of_a_list_a_parameter_and_an_output_reach_a_process_each() {
     folder.write("coord.toml", FILE);
     done(folder.coord(["run", "--id=r"]))
         .exits(0)
-        .says("words:1 | <two words>\n")
-        .says("words:2 | <three; touch never>\nwords:2 | 2 words r/words:2\n")
-        .says("words:2 · done\n")
-        .says("json:0  | <a>\n")
-        .says("json:1  | <1>\n")
-        .says("json:2  | <{\"b\":2}>\n")
-        .says("sizes   | [\"1\",\"1\",\"7\"]\n")
-        .says("fixed:2 | <true>\n")
+        .says("words:1[two words]       | <two words>\n")
+        .says("words:2[three; touch ne…] | <three; touch never>\n")
+        .says("words:2[three; touch ne…] | 2 words r/words:2\n")
+        .says("words:1[two words]       · done\n")
+        .says("json:0[a]                | <a>\n")
+        .says("json:1[1]                | <1>\n")
+        .says("json:2[{\"b\":2}]          | <{\"b\":2}>\n")
+        .says("sizes                    | [\"1\",\"1\",\"7\"]\n")
+        .says("fixed:2[true]            | <true>\n")
         .says(": 6 done\n");
     assert!(folder.read("never").is_none());
     let logs = |step: &str| done(folder.coord(["logs", "r", step])).exits(0).out.clone();
@@ -93,9 +94,9 @@ fn items_of_a_list_a_parameter_and_an_output_reach_a_process_each() {
     );
     let dry = done(folder.coord(["run", "--dry-run", "--param", "words=x"]));
     dry.exits(0)
-        .says("# for each of 1 items, at most")
-        .says("# for each of list.json, 2 at once, at most")
-        .says("# for each of 3 items, ");
+        .says("# for each of 1 items\n")
+        .says("# for each of list.json, 2 at once, puts out")
+        .says("# for each of 3 items\n");
     done(folder.coord(["run", "--dry-run", "--output=jsonl"]))
         .says(r#""for_each":{"items":["one","two words","three; touch never"]}"#)
         .says(r#""for_each":{"output":"list.json","max_parallel":2}"#);
@@ -163,6 +164,70 @@ fn no_more_items_run_at_once_than_are_allowed_and_one_that_fails_is_named() {
         .collect();
     assert_eq!(counts.len(), 6);
     assert_eq!(counts.iter().max(), Some(&2), "{counts:?}");
+}
+
+#[test]
+fn of_items_that_fail_each_is_told_with_its_own_last_lines_and_exit_code() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [[step]]
+        id = "test"
+        run = """
+        echo $COORD_ITEM began
+        case $COORD_ITEM in
+            linux) for i in $(seq 1 9); do echo never shown; done ;;
+            mac) echo attempt $COORD_ATTEMPT is torn; exit 3 ;;
+            windows) echo is killed; kill -9 $$ ;;
+            *) : ;;
+        esac
+        """
+        for_each = { items = ["mac", "linux", "windows", "plan9"], max_parallel = 1 }
+        retry = { max_attempts = 2, initial = "10ms" }
+        "#,
+    );
+    let done = done(folder.coord(["run"]));
+    done.exits(100).says(
+        "\ntest failed: items [0], [2] of 4 failed, the first of them because: exit code 3\n  \
+         at coord.toml:3:14\n  \
+         test:0[mac]: exit code 3\n  | mac began\n  | attempt 2 is torn\n  \
+         test:2[windows]: killed by signal 9\n  | windows began\n  | is killed\n\ncoord failed",
+    );
+}
+
+#[test]
+fn of_many_items_that_fail_some_are_told_and_the_others_are_counted() {
+    let done = run(r#"
+        [[step]]
+        id = "test"
+        run = "echo $COORD_ITEM; exit 1"
+        for_each = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"]
+        "#);
+    done.exits(100)
+        .says("  test:0[a]: exit code 1\n  | a\n  test:1[b]: exit code 1\n")
+        .says("  test:4[e]: exit code 1\n  | e\n  and 7 more items\n");
+}
+
+#[test]
+fn hooks_are_told_the_exit_code_and_the_items_of_a_step_whose_items_failed() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [hooks]
+        failure = 'echo "run $COORD_EXIT_CODE ${COORD_FAILED_ITEMS-none}" >> told'
+        [[step]]
+        id = "test"
+        run = "exit $COORD_ITEM"
+        for_each = { items = [0, 7, 0, 9], max_parallel = 1 }
+        hooks = { failure = 'echo "$COORD_EXIT_CODE of $COORD_FAILED_ITEMS: $COORD_ERROR" >> told' }
+        "#,
+    );
+    done(folder.coord(["run"])).exits(100);
+    let told = "7 of 1 3: items [1], [3] of 4 failed, the first of them because: exit code 7\n\
+                run 7 none\n";
+    assert_eq!(folder.read("told").as_deref(), Some(told));
 }
 
 #[test]

@@ -72,11 +72,11 @@ fn a_hook_that_fails_is_told_changes_nothing_and_makes_the_exit_code_100() {
         "coord.toml",
         r#"
         [hooks]
-        always = "exit 5"
+        always = "echo late; exit 5"
         [[step]]
         id = "first"
         run = "true"
-        hooks = { success = "echo torn; exit 3", always = "touch always" }
+        hooks = { success = "echo torn; exit 3", always = "echo well; touch always" }
         [[step]]
         id = "second"
         run = "true"
@@ -88,7 +88,7 @@ fn a_hook_that_fails_is_told_changes_nothing_and_makes_the_exit_code_100() {
         .says("hook first | torn\n")
         .says("hook first · failed: `success`: exit code 3\n")
         .says("first hook failed: `success`: exit code 3\n  at coord.toml:5:14\n  | torn\n")
-        .says("coord: hook failed: `always`: exit code 5\n")
+        .says("coord hook failed: `always`: exit code 5\n  | late\n")
         .says("coord completed in ")
         .says(": 2 done\n");
     assert!(folder.read("always").is_some());

@@ -1,8 +1,11 @@
 //! Ctrl-C and SIGTERM: the run ends, what was done is undone, and nothing of any process is left.
 
+use std::process::Stdio;
+
+use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::coord::{Folder, Running, is_gone, pids};
+use crate::coord::{Folder, Running, done, is_gone, pids};
 
 fn start(workflow: &str) -> (Folder, Running) {
     let folder = Folder::new();
@@ -125,6 +128,81 @@ fn a_reader_that_does_not_read_does_not_keep_a_run_from_being_ended() {
     }
     let (status, _) = running.end();
     assert_eq!(status.code(), Some(130));
+}
+
+#[test]
+fn sigusr1_says_on_standard_error_what_runs_and_what_waits_and_the_run_goes_on() {
+    let mut file = String::from(
+        "name = 'release'\n[[step]]\nid = 'signal'\nsignal = 'go'\n\
+         [[step]]\nid = 'long'\nrun = 'echo pid=$$; exec sleep 1000'\n",
+    );
+    for step in 0..60 {
+        file += &format!("[[step]]\nid = 'after-{step}'\nneeds = ['long']\nrun = 'true'\n");
+    }
+    for output in ["text", "jsonl"] {
+        let folder = Folder::new();
+        folder.write("coord.toml", &file);
+        let mut command = folder.coord(["run", "--output", output]);
+        command.stderr(std::fs::File::create(folder.path().join("told")).unwrap());
+        let mut running = Running::start(command);
+        running.until(if output == "text" {
+            "long     | pid="
+        } else {
+            "pid="
+        });
+        running.signal(Signal::USR1);
+        let told = loop {
+            let told = folder.read("told").unwrap();
+            if told.contains("more\n") {
+                break told;
+            }
+            std::thread::yield_now();
+        };
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines.len(), 52, "{told}");
+        assert!(lines[0].starts_with("release runs for "), "{told}");
+        assert!(lines[0].ends_with(": 0 of 62 over"), "{told}");
+        assert!(
+            lines[1].starts_with("  signal    waits for the signal `go`, for "),
+            "{told}"
+        );
+        assert!(lines[2].starts_with("  long      runs for "), "{told}");
+        assert!(lines[2].contains("; process "), "{told}");
+        assert_eq!(lines[3], "  after-0   waits for long (running)");
+        assert_eq!(lines[51], "  and 12 more");
+        running.signal(Signal::INT);
+        let (status, _) = running.end();
+        assert_eq!(status.code(), Some(130));
+    }
+}
+
+#[test]
+fn a_summary_that_nobody_reads_is_ended_by_a_signal() {
+    let folder = Folder::new();
+    // It fills a pipe, which holds 64 KiB, almost; what is told of it at the end has no room.
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'for i in $(seq 13); do printf %04500d\\\\n $i; done; exit 1'\n",
+    );
+    for (signal, id) in [(Signal::INT, "one"), (Signal::TERM, "two")] {
+        let mut command = folder.coord(["run", "--id", id]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let out = child.stdout.take().unwrap();
+        while ioctl_fionread(&out).unwrap() < 13 * 4_506 + 100 {
+            assert!(child.try_wait().unwrap().is_none());
+            std::thread::yield_now();
+        }
+        let status = loop {
+            kill_process(Pid::from_child(&child), signal).unwrap();
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(status.code(), Some(130), "{status}");
+        let shown = done(folder.coord(["show", id]));
+        shown.says("failed");
+    }
 }
 
 /// A pipe in the folder that is at its end once every process has ended that has it open.

@@ -355,6 +355,21 @@ fn a_flood_of_output_leaves_the_screen_alive_and_memory_flat() {
 }
 
 #[test]
+fn sigusr1_shows_what_runs_and_why_on_the_screen_and_in_the_stream() {
+    let folder = Folder::new();
+    let terminal = start(&folder, STAYS);
+    terminal.shows_all(["testing", "ready"]);
+    terminal.signal(Signal::USR1);
+    terminal.shows_all(["what runs, and why", "publish  waits for test (running)"]);
+    terminal.keys("t");
+    terminal.until("the screen", |screen| !screen.contains("what runs"));
+    terminal.keys("o");
+    terminal.shows("as a stream");
+    terminal.signal(Signal::USR1);
+    terminal.shows("  publish  waits for test (running)");
+}
+
+#[test]
 fn a_terminal_that_goes_away_ends_the_run_however_much_is_printed() {
     let folder = Folder::new();
     folder.write(

@@ -289,6 +289,68 @@ fn what_was_printed_goes_with_its_run() {
 }
 
 #[test]
+fn what_is_followed_is_only_what_matches_on_one_stream_or_of_one_step() {
+    let folder = Folder::new();
+    let file = "[[step]]\nid = 's'\nrun = 'echo good one; echo bad one; echo good two >&2; \
+         until test -e go; do sleep 0.01; done; echo bad two; echo good three; echo good four >&2'\n\
+         [[step]]\nid = 'other'\nrun = 'echo good other'\n";
+    folder.write("coord.toml", file);
+    let mut running = Running::start(folder.coord(["run", "--id", "r"]));
+    running.until("bad one");
+    let follow = |arguments: [&str; 5]| {
+        let [step, grep, text, stream, which] = arguments;
+        let logs = ["logs", "r", step, "-f", grep, text, stream, which];
+        Running::start(folder.coord(logs))
+    };
+    let mut on_stdout = follow(["s", "--grep", "good", "--stream", "stdout"]);
+    on_stdout.until("good one");
+    let mut inverted = follow(["s", "-vg", "good", "--attempt", "1"]);
+    inverted.until("bad one");
+    folder.write("go", "");
+    running.end();
+    assert_eq!(on_stdout.end().1, "good one\ngood three\n");
+    assert_eq!(inverted.end().1, "bad one\nbad two\n");
+}
+
+#[test]
+fn only_what_was_printed_since_a_time_is_told_and_with_what_is_looked_for_in_it() {
+    let folder = Folder::new();
+    let file = "[[step]]\nid = 's'\nrun = 'echo old good; until test -e go; do sleep 0.01; done; \
+         echo new good; echo new bad'\n";
+    folder.write("coord.toml", file);
+    let mut running = Running::start(folder.coord(["run", "--id", "r"]));
+    running.until("old good");
+    // Its time is known before the others are printed.
+    Running::start(folder.coord(["logs", "r", "-f"])).until("old good");
+    folder.write("go", "");
+    running.end();
+    let lines = logs(&folder, ["--output=jsonl"]).out;
+    let at = |text: &str| -> String {
+        let line = lines.lines().find(|line| line.contains(text)).unwrap();
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["at"].as_str().unwrap().to_owned()
+    };
+    let since = at("new good");
+    assert_eq!(
+        logs(&folder, ["s", "--since", &since]).out,
+        "new good\nnew bad\n"
+    );
+    assert_eq!(
+        logs(&folder, ["s", "--since", &since, "-g", "good"]).out,
+        "new good\n"
+    );
+    assert_eq!(
+        logs(&folder, ["s", "--since", &since, "-g", "good", "-f"]).out,
+        "new good\n"
+    );
+    assert_eq!(
+        logs(&folder, ["s", "--since", "1h", "-g", "good"]).out,
+        "old good\nnew good\n"
+    );
+    assert_eq!(logs(&folder, ["s", "--since", "0s"]).out, "");
+}
+
+#[test]
 fn lines_are_found_by_a_regular_expression_in_what_is_to_be_seen_of_them() {
     let folder = ran(FILE);
     assert_eq!(

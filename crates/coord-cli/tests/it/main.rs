@@ -30,6 +30,7 @@ mod outcomes;
 mod secrets;
 mod selecting;
 mod services;
+mod slips;
 mod soak;
 mod streaming;
 mod terminal;

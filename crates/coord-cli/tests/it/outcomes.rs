@@ -48,6 +48,59 @@ fn a_failure_is_told_with_its_last_lines_its_code_and_its_place() {
 }
 
 #[test]
+fn of_a_step_that_was_tried_again_only_the_last_attempt_and_nothing_of_its_hooks_is_shown() {
+    let done = run(r#"
+        [[step]]
+        id = "build"
+        run = "echo attempt $COORD_ATTEMPT; exit 1"
+        retry = { max_attempts = 3, initial = "10ms" }
+        hooks = { failure = "echo told" }
+        "#);
+    done.exits(100)
+        .says("build failed: exit code 1\n  at coord.toml:3:14\n  | attempt 3\n\n");
+}
+
+#[test]
+fn the_end_names_what_failed_and_was_undone_and_the_command_on_the_last_screen_of_many_steps() {
+    let folder = Folder::new();
+    let mut file = String::from("on_failure = 'finish-all'\nconcurrency = 1\n");
+    for step in 0..9 {
+        file += &format!("[[step]]\nid = 'good-{step}'\nrun = 'true'\nundo = 'true'\n");
+    }
+    for step in 0..40 {
+        let run = "seq 20; exit 3";
+        file += &format!("[[step]]\nid = 'bad-{step}'\nrun = '{run}'\n");
+    }
+    folder.write("coord.toml", file);
+    let done = done(folder.coord(["run", "--id", "r"]));
+    done.exits(100);
+    let last: Vec<&str> = done.out.lines().rev().take(23).collect();
+    let last: Vec<&str> = last.into_iter().rev().collect();
+    let from = last
+        .iter()
+        .position(|line| line.starts_with("coord failed in "))
+        .unwrap();
+    assert!(last[from].ends_with(": 9 done, 40 failed"), "{last:?}");
+    let bad = |step: usize| {
+        format!(
+            "  bad-{step} failed: exit code 3; at coord.toml:{}:6",
+            40 + 3 * step
+        )
+    };
+    let named: Vec<String> = (0..5).map(bad).collect();
+    assert_eq!(last[from + 1..from + 6], named);
+    assert_eq!(last[from + 6], "  and 35 more");
+    assert_eq!(
+        last[from + 7],
+        "  undone: good-0, good-1, good-2, good-3, good-4 and 4 more"
+    );
+    assert_eq!(
+        last[from + 8],
+        "run r; to do again what is not done: coord retry r"
+    );
+}
+
+#[test]
 fn a_failure_undoes_what_was_done_in_reverse_order_of_completion() {
     let folder = Folder::new();
     folder.write(

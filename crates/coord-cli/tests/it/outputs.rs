@@ -1,5 +1,7 @@
 //! What a step puts out reaches those that take it, also after the run was interrupted.
 
+use std::os::unix::fs::PermissionsExt;
+
 use rustix::process::Signal;
 
 use crate::coord::{Folder, Running, done, run};
@@ -50,6 +52,68 @@ fn outputs_reach_a_later_step_its_undo_and_hooks_as_variables_and_nothing_in_the
         .exits(0)
         .says("notes=one…; tag=v1; touch never; $(touch never)\n");
     done(folder.coord(["show", "r", "--output=json"])).says(r#""notes": "one\n\ntwo","#);
+}
+
+/// A run whose step has put a secret out, and sleeps; and the folders that it has for temporary files.
+fn with_a_secret(folder: &Folder) -> (Running, std::path::PathBuf) {
+    let text = "[secrets]\nKEY = { env = 'KEY' }\n[[step]]\nid = 'a'\noutputs = ['key']\n\
+                run = 'echo \"key=$KEY\" >> \"$COORD_OUTPUT\"; echo at=$COORD_OUTPUT; exec sleep 1000'\n";
+    folder.write("coord.toml", text);
+    let temporary = folder.path().join("temporary");
+    std::fs::create_dir_all(&temporary).unwrap();
+    let mut command = folder.coord(["run"]);
+    command
+        .env("TMPDIR", &temporary)
+        .env("KEY", "a long secret");
+    let mut running = Running::start(command);
+    running.until("at=");
+    (running, temporary)
+}
+
+fn names(folder: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+#[test]
+fn what_steps_put_out_is_nobody_elses_to_read_and_gone_when_coord_is_killed() {
+    let folder = Folder::new();
+    let (running, temporary) = with_a_secret(&folder);
+    let (_, at) = running.printed.split_once("at=").unwrap();
+    let file = std::path::Path::new(at.trim_end()).to_owned();
+    assert_eq!(file.parent().unwrap().parent(), Some(&*temporary));
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode(&file) & 0o777, 0o600);
+    assert_eq!(mode(file.parent().unwrap()) & 0o777, 0o700);
+    running.signal(Signal::KILL);
+    running.end();
+    // Its watchdog does that.
+    while !names(&temporary).is_empty() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_was_left_is_removed_by_the_next_run_and_what_is_in_use_or_something_else_is_not() {
+    let folder = Folder::new();
+    let (first, temporary) = with_a_secret(&folder);
+    let used = names(&temporary);
+    let left = temporary.join("coord-outputs-left");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("coord-output-1"), "key=a long secret").unwrap();
+    std::fs::create_dir(temporary.join("others")).unwrap();
+    std::os::unix::fs::symlink("others", temporary.join("coord-outputs-link")).unwrap();
+    let (second, _) = with_a_secret(&folder);
+    assert!(!left.exists());
+    assert!(names(&temporary).contains(&used[0]));
+    for running in [first, second] {
+        running.signal(Signal::INT);
+        running.end();
+    }
+    let mut names = names(&temporary);
+    names.sort();
+    assert_eq!(names, ["coord-outputs-link", "others"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod failures;
+mod kept_up;
 mod lives;
 mod readiness;
 mod stops;

@@ -119,7 +119,10 @@ pub enum PatternError {
         waited: Duration,
     },
     /// The registry was shut down.
-    #[error("pattern `{pattern}` was not enabled: the registry of patterns is shut down")]
+    #[error(
+        "pattern `{pattern}` was not enabled: the registry of patterns is shut down, for good; register it \
+         in another, or start another module"
+    )]
     ShutDown {
         /// The pattern.
         pattern: String,

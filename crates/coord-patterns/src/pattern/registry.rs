@@ -247,7 +247,8 @@ impl IntegrationPatterns {
     }
 
     /// Disables a pattern, or those members of a bundle that nobody else wants, at most for
-    /// `deadline` altogether; what has not stopped by then is aborted. One that is not enabled is
+    /// `deadline` altogether; what has not stopped by then is aborted where it awaits, so that only a task
+    /// that holds its thread keeps this from returning. One that is not enabled is
     /// left so, and one that is being started is aborted. While others are being enabled or disabled
     /// this waits for them, at most for the deadline too.
     ///
@@ -352,7 +353,8 @@ impl IntegrationPatterns {
     /// registered, and none is enabled any more: the one that is being started is aborted, and others are
     /// refused. Called again, it disables what is left.
     ///
-    /// Where somebody else is disabling for longer than the deadline, all are aborted then.
+    /// Where somebody else is disabling for longer than the deadline, all are aborted then. Tasks are aborted
+    /// where they await, as by [`disable`](Self::disable).
     ///
     /// # Cancel safety
     ///

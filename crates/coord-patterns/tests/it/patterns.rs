@@ -498,7 +498,8 @@ async fn a_shutdown_or_a_disable_does_not_wait_for_one_that_takes_long_to_start(
     let refused = patterns.enable("one").await.unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "pattern `one` was not enabled: the registry of patterns is shut down"
+        "pattern `one` was not enabled: the registry of patterns is shut down, for good; register it \
+         in another, or start another module"
     );
 }
 

@@ -16,8 +16,8 @@ use crate::RecoveryError;
 /// that was called least recently and has no call under way makes place, and what it had counted is
 /// forgotten. If all have one, the call is refused.
 ///
-/// There is no [guard](crate::Guard) for it: one holds its policy, so that its key could never make place.
-/// Who wants to hear of all keys [listens](super::PolicyBuilder::listen) to each policy as it is made.
+/// What goes wrong is reported by a [`KeyedGuard`](crate::KeyedGuard). Who wants to hear of all that the
+/// policies do [listens](super::PolicyBuilder::listen) to each as it is made.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -168,7 +168,25 @@ impl<K: Clone + Eq + Hash, T, E> KeyedPolicy<K, T, E> {
         policy.run_as(operation_key, operation).await
     }
 
-    fn policy_to_run(&self, key: &K) -> Result<Policy<T, E>, PolicyError<E>> {
+    /// The same, and this is called with each policy that there is or will be.
+    pub(crate) fn watched(
+        mut self,
+        watch: impl Fn(&K, &Policy<T, E>) + Send + Sync + 'static,
+    ) -> Self
+    where
+        K: 'static,
+        T: 'static,
+        E: 'static,
+    {
+        for (key, (_, policy)) in &self.lock().policies {
+            watch(key, policy);
+        }
+        let make = self.make;
+        self.make = Box::new(move |key| make(key).inspect(|policy| watch(key, policy)));
+        self
+    }
+
+    pub(crate) fn policy_to_run(&self, key: &K) -> Result<Policy<T, E>, PolicyError<E>> {
         self.policy(key).map_err(|why| PolicyError::NoPolicy {
             why: why.to_string(),
         })

@@ -55,17 +55,29 @@ use crate::teller::Teller;
 /// # }
 /// ```
 pub struct Guard<T, E> {
-    name: Arc<str>,
+    reporter: Reporter<E>,
     policy: Policy<T, E>,
-    teller: Teller,
-    in_words: InWords<E>,
+}
+
+/// Reports what goes wrong in calls.
+pub(super) struct Reporter<E> {
+    /// The source of what it reports, or the beginning of it where there are keys.
+    pub(super) name: Arc<str>,
+    pub(super) teller: Teller,
+    pub(super) in_words: InWords<E>,
 }
 
 /// What an error says, with its causes.
-type InWords<E> = fn(&E) -> String;
+pub(super) type InWords<E> = fn(&E) -> String;
+
+/// The key that a call is for.
+pub(super) type Key<'k> = Option<&'k (dyn fmt::Display + Sync)>;
+
+/// How much of a key is told, in characters: keys may come from outside.
+pub(super) const KEY_MAX: usize = 100;
 
 /// What went wrong in a call so far.
-struct Trouble {
+pub(super) struct Trouble {
     since: Instant,
     /// With the one that follows.
     attempts: u32,
@@ -77,33 +89,14 @@ struct Trouble {
 }
 
 impl<T, E> Guard<T, E> {
-    pub(super) fn new(
-        name: Arc<str>,
-        policy: Policy<T, E>,
-        teller: Teller,
-        in_words: InWords<E>,
-    ) -> Self {
-        for breaker in policy.circuit_breakers() {
-            if !watch(breaker, Arc::clone(&name), teller.clone()) {
-                let message = format!(
-                    "circuit breaker `{}` has {MAX_LISTENERS} listeners, the limit: this guard does not \
-                     report when it opens; clone one guard instead of making many",
-                    breaker.name()
-                );
-                teller.detected(&name, "breaker-unwatched", message, Severity::Error);
-            }
-        }
-        Self {
-            name,
-            policy,
-            teller,
-            in_words,
-        }
+    pub(super) fn new(reporter: Reporter<E>, policy: Policy<T, E>) -> Self {
+        reporter.watch(&policy, None);
+        Self { reporter, policy }
     }
 
     /// What the errors say is their source.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.reporter.name
     }
 
     /// Its policy.
@@ -125,17 +118,60 @@ impl<T, E> Guard<T, E> {
         F: FnMut() -> Running,
         Running: Future<Output = Result<T, E>>,
     {
+        self.reporter.run(&self.policy, None, operation).await
+    }
+}
+
+impl<E> Reporter<E> {
+    pub(super) async fn run<T, F, Running>(
+        &self,
+        policy: &Policy<T, E>,
+        key: Key<'_>,
+        operation: F,
+    ) -> Result<T, PolicyError<E>>
+    where
+        F: FnMut() -> Running,
+        Running: Future<Output = Result<T, E>>,
+    {
         let trouble = Mutex::new(None);
         let observer = |event: &PolicyEvent<'_, E>| self.note(&trouble, event);
-        let result = self
-            .policy
-            .run_observed(&self.name, &observer, operation)
-            .await;
+        let result = policy.run_observed(&self.name, &observer, operation).await;
         let trouble = trouble.into_inner().unwrap_or_else(PoisonError::into_inner);
         if result.is_err() || trouble.is_some() {
-            self.report(&result, trouble);
+            self.report(&self.source(key), result.as_ref().err(), trouble);
         }
         result
+    }
+
+    /// Reports when the breakers of this policy open and close.
+    pub(super) fn watch<T>(&self, policy: &Policy<T, E>, key: Key<'_>) {
+        for breaker in policy.circuit_breakers() {
+            let source = self.source(key);
+            if !watch(breaker, Arc::clone(&source), self.teller.clone()) {
+                let message = format!(
+                    "circuit breaker `{}` has {MAX_LISTENERS} listeners, the limit: this guard does not \
+                     report when it opens; clone one guard instead of making many, and give each key a \
+                     breaker of its own",
+                    breaker.name()
+                );
+                self.teller
+                    .detected(&source, "breaker-unwatched", message, Severity::Error);
+            }
+        }
+    }
+
+    /// What the errors of this key say is their source.
+    fn source(&self, key: Key<'_>) -> Arc<str> {
+        let Some(key) = key else {
+            return Arc::clone(&self.name);
+        };
+        let key = key.to_string();
+        let mut source = format!("{}/", self.name);
+        source.extend(key.chars().take(KEY_MAX));
+        if key.chars().nth(KEY_MAX).is_some() {
+            source.push('…');
+        }
+        source.into()
     }
 
     /// Notes what the policy recovers from: whatever else it does ends in the call's own error.
@@ -160,25 +196,29 @@ impl<T, E> Guard<T, E> {
     }
 
     #[cold]
-    fn report(&self, result: &Result<T, PolicyError<E>>, trouble: Option<Trouble>) {
-        let name = &*self.name;
+    pub(super) fn report(
+        &self,
+        source: &str,
+        error: Option<&PolicyError<E>>,
+        trouble: Option<Trouble>,
+    ) {
         let attempts = trouble.as_ref().map_or(1, |trouble| trouble.attempts);
-        if let Err(error) = result {
+        if let Some(error) = error {
             let message = error.in_words(self.in_words);
             self.teller
-                .detected(name, error.kind(), message.clone(), Severity::Error);
+                .detected(source, error.kind(), message.clone(), Severity::Error);
             if attempts > 1 {
                 let reason = message;
                 let progress = Recovery::GaveUp { attempts, reason };
-                self.teller.recovery(name, "retry", progress);
+                self.teller.recovery(source, "retry", progress);
             }
         } else if let Some(trouble) = trouble {
             let duration = trouble.since.elapsed();
             self.teller
-                .detected(name, trouble.kind, trouble.message, Severity::Warning);
+                .detected(source, trouble.kind, trouble.message, Severity::Warning);
             let attempt = attempts;
             let progress = Recovery::Recovered { attempt, duration };
-            self.teller.recovery(name, trouble.by, progress);
+            self.teller.recovery(source, trouble.by, progress);
         }
     }
 }
@@ -214,8 +254,16 @@ fn watch(breaker: &CircuitBreaker, name: Arc<str>, teller: Teller) -> bool {
 impl<T, E> Clone for Guard<T, E> {
     fn clone(&self) -> Self {
         Self {
-            name: Arc::clone(&self.name),
+            reporter: self.reporter.clone(),
             policy: self.policy.clone(),
+        }
+    }
+}
+
+impl<E> Clone for Reporter<E> {
+    fn clone(&self) -> Self {
+        Self {
+            name: Arc::clone(&self.name),
             teller: self.teller.clone(),
             in_words: self.in_words,
         }
@@ -226,7 +274,7 @@ impl<T, E> fmt::Debug for Guard<T, E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Guard")
-            .field("name", &self.name)
+            .field("name", &self.reporter.name)
             .field("policy", &self.policy)
             .finish_non_exhaustive()
     }

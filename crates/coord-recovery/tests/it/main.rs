@@ -17,6 +17,7 @@ mod policy;
 mod recovering;
 mod defaults;
 mod guarding;
+mod guarding_keys;
 #[cfg(feature = "tracing")]
 mod traced;
 mod grouping;

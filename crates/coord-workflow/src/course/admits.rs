@@ -130,6 +130,7 @@ impl Course {
                 _ => Err(Refused::NotBeingUndone { step: *step }),
             },
             Fact::Suspended | Fact::Claimed | Fact::Retried { .. } => Ok(()),
+            Fact::Up => self.admits_up(),
             Fact::Finished { .. } => self.admits_end(plan),
         }
     }
@@ -182,7 +183,9 @@ impl Course {
         if self.finished.is_none() {
             return Err(Refused::RunGoesOn);
         }
-        match self.to_retry(plan, from).contains(&true) {
+        // Also one that failed for another reason than a step.
+        let has_failed = self.failed.is_some();
+        match has_failed || self.to_retry(plan, from).contains(&true) {
             true => Ok(()),
             false => Err(Refused::NothingToRetry),
         }

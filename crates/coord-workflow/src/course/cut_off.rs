@@ -8,6 +8,7 @@ impl Course {
     /// under the same number. Unless the run was left in order, it may be what ended the process.
     pub(super) fn take_back(&mut self, plan: &Plan, mut ready: impl FnMut(usize)) {
         let in_order = std::mem::take(&mut self.is_suspended);
+        self.is_up = false;
         for (step, record) in self.steps.iter_mut().enumerate() {
             if record.phase == Phase::Running {
                 if plan.steps[step].takes_place() && !in_order {

@@ -38,6 +38,7 @@ impl Course {
         let outputs = std::mem::replace(&mut self.outputs, Arc::new([]));
         let fresh = Self::new(plan);
         (self.finished, self.stopped, self.undoing) = (None, None, None);
+        (self.is_up, self.failed) = (false, None);
         (self.is_failing, self.blocked) = (false, 0);
         (self.timed_from, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
         self.completed.clear();

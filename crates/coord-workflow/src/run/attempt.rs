@@ -174,18 +174,12 @@ impl Step<'_> {
     /// Waits until another attempt is to be made. The fact that ends the step instead, if something does.
     async fn until_next(&self, wait: Duration, attempts: u32) -> Option<Fact> {
         let (run, step) = (self.run, self.step);
-        let told = async {
-            tokio::select! {
-                biased;
-                () = run.token.cancelled() => {}
-                () = run.skips.until_asked(step) => {}
-            }
-        };
-        timeout(wait, told).await.ok()?;
-        Some(match run.token.is_cancelled() {
-            true => self.cancelled_after(attempts).await,
-            false => self.skipped_as_asked().await,
-        })
+        tokio::select! {
+            biased;
+            () = run.token.cancelled() => Some(self.cancelled_after(attempts).await),
+            () = run.skips.until_asked(step) => Some(self.skipped_as_asked().await),
+            () = run.backoffs.wait(step, wait) => None,
+        }
     }
 
     /// Attempts until one succeeds, or no more are to be made: from this one, which may have begun.

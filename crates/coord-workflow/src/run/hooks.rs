@@ -67,7 +67,7 @@ pub(super) async fn of_run(run: &Shared, status: Status) {
     made(run, hook, called).await;
 }
 
-fn call(hook: &Hook, run: &RunId, status: Status) -> HookCall {
+pub(super) fn call(hook: &Hook, run: &RunId, status: Status) -> HookCall {
     HookCall {
         input: hook.input.clone(),
         run: run.clone(),

@@ -72,6 +72,8 @@ pub(super) struct Queue {
     pub(super) suspended: bool,
     /// Set while no step is to begin.
     paused: bool,
+    /// Why the run is to fail, if somebody says so.
+    pub(super) failing: Option<Arc<str>>,
     /// In a run that is kept: what is to be written, and what waits for it.
     pub(super) recorder: Option<Box<Recorder>>,
     /// The driver and its helpers, as far as they have nothing to do.
@@ -92,6 +94,7 @@ impl Queue {
             course,
             suspended: false,
             paused: false,
+            failing: None,
             recorder: recorder.map(Box::new),
             tasks: Vec::new(),
             ready,
@@ -112,6 +115,14 @@ impl Queue {
     pub(super) fn is_over(&self) -> bool {
         let ends = self.course.stopped().is_some() || self.suspended;
         (ends && self.under_way == 0) || self.abandoned || self.course.left() == 0
+    }
+
+    /// How the run ends that somebody wants to end.
+    pub(super) fn wanted_end(&self) -> Status {
+        match self.failing {
+            Some(_) => Status::Failed,
+            None => Status::Cancelled,
+        }
     }
 
     /// Whether somebody could do something.
@@ -257,7 +268,7 @@ impl Queue {
                 return false;
             }
             // It has noticed before the driver did.
-            let status = Status::Cancelled;
+            let status = self.wanted_end();
             self.apply(plan, Fact::Stopped { status });
         }
         self.apply(plan, fact);

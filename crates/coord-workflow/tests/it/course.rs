@@ -127,6 +127,28 @@ async fn a_failing_step_is_retried_with_growing_waits_and_told_its_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_somebody_wants_at_once_is_made_at_once_and_only_that_one() {
+    let mut workflow = Workflow::builder("hurried");
+    workflow
+        .step("flaky")
+        .retry(Retry::constant(60 * SECOND).max_attempts(3))
+        .run(async || Err::<(), _>(StepError::message("not yet")));
+    let workflow: Workflow = workflow.build().unwrap();
+    let orchestrator = orchestrator();
+    let start = Instant::now();
+    let run = orchestrator.start_workflow(&workflow, ()).unwrap();
+    assert!(!run.try_now("flaky"), "it has not begun");
+    sleep(SECOND).await;
+    assert!(!run.try_now("flacky"));
+    assert!(run.try_now("flaky"));
+    assert_eq!(run.outcome().await.unwrap().status, Status::Failed);
+    assert_eq!(start.elapsed().as_secs(), 1 + 60);
+    assert!(!run.try_now("flaky"), "it is over");
+    let outcome = run.outcome().await.unwrap();
+    assert_eq!(outcome.step("flaky").unwrap().attempts, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_permanent_error_is_not_retried() {
     let mut workflow = Workflow::builder("permanent");
     workflow

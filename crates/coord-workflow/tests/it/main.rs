@@ -27,6 +27,7 @@ mod retrying;
 mod sequence;
 mod signalling;
 mod skipping;
+mod staying;
 mod suspending;
 mod telling;
 mod threads;

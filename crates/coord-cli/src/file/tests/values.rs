@@ -175,12 +175,12 @@ fn each_restart_policy_is_that_of_a_supervisor() {
 fn what_is_left_out_has_the_documented_default() {
     let file = valid("[[step]]\nid = 'only'\nrun = 'true'\n");
     assert_eq!(file.name, "dev");
-    assert_eq!((file.concurrency, file.timeout), (None, minutes(30)));
+    assert_eq!((file.concurrency, file.timeout), (None, Duration::MAX));
     assert!(file.params.is_empty() && file.env.is_empty());
     let unit = &file.units[0];
     let step = unit.step().expect("it is one");
     assert!(unit.folder.is_absolute());
-    assert_eq!(step.timeout, minutes(5));
+    assert_eq!(step.timeout, Duration::MAX);
     assert_eq!((&step.retry, &step.when, &step.undo), (&None, &None, &None));
     assert!(!step.optional && unit.needs.is_empty() && unit.env.is_empty());
 }

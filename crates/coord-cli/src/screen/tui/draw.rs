@@ -27,9 +27,6 @@ use crate::spoken::Spoken;
 const WIDTH_MIN: u16 = 30;
 const HEIGHT_MIN: u16 = 6;
 
-/// The widest column for ids.
-pub(super) const ID_WIDTH_MAX: usize = 24;
-
 /// What is known of the load.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Load {
@@ -50,6 +47,8 @@ pub(super) struct Scene<'s> {
     pub(super) events: &'s [LogEvent],
     /// What an interrupt did.
     pub(super) ending: Option<&'static str>,
+    /// Whether the run goes on elsewhere, and is only looked at.
+    pub(super) look_on: bool,
     /// Where the run is in a journal, the flag that names it.
     pub(super) kept: Option<&'s str>,
     pub(super) look: Look,
@@ -92,7 +91,12 @@ fn last_row(area: Rect) -> Rect {
 }
 
 fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
-    let events = events_height(area.height);
+    let width = usize::from(area.width).saturating_sub(2);
+    let failed = failed::lines(scene, width, usize::from(area.height / 2));
+    let events = match u16::try_from(failed.len()) {
+        Ok(rows @ 1..) => events_height(area.height).max(rows + 1),
+        _ => events_height(area.height),
+    };
     let header = Rect { height: 1, ..area };
     let middle = Rect {
         y: area.y + 1,
@@ -126,7 +130,7 @@ fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
             ..area
         };
         rule(scene, area, rows.y, [None, Some(left)], buffer);
-        happened(scene, rows, buffer);
+        happened(scene, &failed, rows, buffer);
     }
     foot(scene, view, last_row(area), buffer);
 }
@@ -157,6 +161,11 @@ fn head(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
             board.rows.len()
         )),
     ]);
+    if !runs_on {
+        // Nothing is left that could be measured.
+        buffer.set_line(area.x, area.y, &left, area.width);
+        return;
+    }
     let load = scene.load;
     let right = format!(
         "{} lines/s{dot}cpu {:.0} %{dot}{} ",
@@ -181,8 +190,9 @@ fn state(scene: &Scene<'_>) -> (&'static str, Style) {
     match board.outcome.as_deref() {
         _ if runs_on && scene.ending.is_some() => ("ending", look.odd()),
         None if board.is_paused => ("paused: p goes on", look.odd()),
+        None if board.is_up && scene.look_on => ("up", look.good()),
+        None if board.is_up => ("up: q ends the services", look.good()),
         None => ("running", look.busy()),
-        Some("completed") if runs_on => ("up: q ends the services", look.good()),
         Some("failed") => ("failed", look.bad()),
         Some(_) if board.rows.iter().any(failed) => ("failed", look.bad()),
         Some("completed") => ("completed", look.good()),
@@ -214,12 +224,12 @@ fn heading(text: &str, scene: &Scene<'_>, x: u16, y: u16, width: u16, buffer: &m
     buffer.set_stringn(x + 1, y, text, room, style);
 }
 
-fn happened(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
-    let failed = failed::lines(scene, usize::from(area.height - 1));
+/// What failed, or else what happened last.
+fn happened(scene: &Scene<'_>, failed: &[(String, Style)], area: Rect, buffer: &mut Buffer) {
     if !failed.is_empty() {
         heading("what failed", scene, area.x, area.y, area.width, buffer);
         for ((text, style), y) in failed.iter().zip(area.y + 1..area.bottom()) {
-            let text = cut(&format!(" {text}"), area.width.into(), scene.look);
+            let text = scene.look.text(&format!(" {text}"));
             buffer.set_stringn(area.x, y, text, area.width.into(), *style);
         }
         return;
@@ -261,37 +271,42 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
     let arrows = if look.unicode { "↑↓" } else { "up/down" };
     let more: &[(&str, &str)] = match area.width {
         0..110 => &[],
-        _ => &[
-            ("&", "filter"),
-            ("y", "copy"),
-            ("o", "stream"),
-            ("s", "signal"),
-            ("x", "skip"),
-        ],
+        _ => &[("&", "filter"), ("y", "copy"), ("o", "stream")],
     };
-    let keys = [
-        (arrows, "select"),
-        ("/", "search"),
-        ("l", "tree"),
-        ("r", "restart"),
-        ("k", "stop"),
-        ("t", "why"),
-        ("?", "help"),
-        (
-            "q",
-            if scene.board.outcome.is_some() {
-                "leave"
-            } else {
-                "quit"
-            },
-        ),
-    ];
+    let runs_on = scene.board.rows.iter().any(|row| !row.state.is_over());
+    let quit = match scene.board.outcome {
+        _ if scene.look_on || !runs_on => "leave",
+        Some(_) => "end",
+        None => "quit",
+    };
+    let selected = scene.board.rows.get(view.selected);
+    let of_row = selected.map(|row| row_keys(row, scene.look_on));
+    let mut keys = vec![(arrows, "select"), ("/", "search"), ("l", "tree")];
+    keys.extend(of_row.into_iter().flatten());
+    keys.extend([("t", "why"), ("?", "help"), ("q", quit)]);
+    keys.extend(more);
     let mut spans = vec![Span::raw(" ")];
-    for (key, does) in keys.iter().chain(more) {
+    for (key, does) in &keys {
         spans.push(Span::styled(*key, look.title()));
         spans.push(Span::styled(format!(" {does}  "), look.quiet()));
     }
     buffer.set_line(area.x, area.y, &Line::from(spans), area.width);
+}
+
+/// What can be done with a row, as it is.
+fn row_keys(row: &Row, look_on: bool) -> &'static [(&'static str, &'static str)] {
+    match row.state {
+        state if state.is_over() => &[],
+        State::Paused => &[("r", "retry"), ("x", "skip")],
+        State::Running if row.signal.is_some() => &[("s", "signal"), ("x", "skip")],
+        // What runs elsewhere is stopped there.
+        _ if row.is_service && look_on => &[],
+        State::Waiting if row.is_service => &[],
+        _ if look_on || row.waits.is_some() => &[("x", "skip")],
+        State::Waiting => &[("x", "skip")],
+        State::Retrying { .. } => &[("r", "try now"), ("k", "give up")],
+        _ => &[("r", "restart"), ("k", "stop")],
+    }
 }
 
 /// What is being typed, with the end of it in view if it does not fit.

@@ -2,12 +2,14 @@
 
 use coordination::workflow::{Graph, GraphStep};
 
-use super::draw::{ID_WIDTH_MAX, cut};
+use super::draw::cut;
 use super::look::Look;
 use crate::board::{Board, Row};
 
 /// How deep a tree is drawn, in levels: what is deeper stands below each other.
 const DEPTH_MAX: usize = 8;
+/// The widest ids in a graph, so that what they come after stands beside them.
+const GRAPH_ID_WIDTH_MAX: usize = 24;
 
 /// In which form they are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +129,7 @@ fn graph(board: &Board, look: Look) -> Vec<Entry> {
 
 fn as_graph(board: &Board, look: Look) -> Graph {
     let steps = board.rows.iter().map(|row| {
-        GraphStep::new(cut(&row.id, ID_WIDTH_MAX, look))
+        GraphStep::new(cut(&row.id, GRAPH_ID_WIDTH_MAX, look))
             .needs(row.needs.iter().copied())
             .needs_any(row.needs_any.iter().copied())
             .note(row.state.name())

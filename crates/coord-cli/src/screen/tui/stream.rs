@@ -9,9 +9,8 @@ use coordination::bus::vocabulary::{
     ErrorRecovery, OutputStream, ProcessHealth, ProcessOutput, ServiceLifecycle, WorkflowEvent,
 };
 
-use crate::args::Color;
 use crate::board::Board;
-use crate::file::WorkflowFile;
+use crate::screen::Start;
 use crate::screen::out::{Out, out_to};
 use crate::screen::text::{QUIET, Text};
 
@@ -39,10 +38,10 @@ pub(super) struct LineStream {
 }
 
 impl LineStream {
-    pub(super) fn new(file: &WorkflowFile, color: Color, is_on: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(start: &Start<'_>, is_on: Arc<AtomicBool>) -> Self {
         Self {
-            text: Text::new(file),
-            out: out_to(Raw(stdout()), color.into()),
+            text: Text::new(start.file, Arc::clone(start.labels)),
+            out: out_to(Raw(stdout()), start.args.color.into()),
             is_on,
             told: 0,
             fresh: Vec::new(),
@@ -61,7 +60,7 @@ impl LineStream {
         let rows = board.rows.iter();
         let lines = rows.flat_map(|row| {
             let lines = row.output.after(self.told);
-            lines.map(|(arrival, line)| (arrival, row.id.as_str(), line))
+            lines.map(|(arrival, by, line)| (arrival, by.unwrap_or(&row.id), line))
         });
         let mut lines: Vec<(u64, &str, &str)> = lines.collect();
         lines.sort_unstable_by_key(|(arrival, ..)| *arrival);

@@ -142,11 +142,8 @@ impl View {
             KeyCode::Char('m') => self.measures = Some(!self.has_measures),
             KeyCode::Enter => self.is_wide = !self.is_wide,
             KeyCode::Esc => self.leave_one(),
-            KeyCode::Char('r') => return self.again(board),
-            KeyCode::Char('s') => self.signal(board),
+            KeyCode::Char('r' | 's' | 'k' | 'x') => return self.act(key.code, board),
             KeyCode::Char('p') if board.outcome.is_none() => return Some(Asked::Pause),
-            KeyCode::Char('k') => return self.wish(board, Wish::Stop),
-            KeyCode::Char('x') => return self.skip(board),
             code => return self.output_key(code, board),
         }
         None
@@ -335,6 +332,21 @@ impl View {
         under_way.next().unwrap_or(self.selected)
     }
 
+    /// Does something with the selected row, which stays selected from then on: the next key is meant for
+    /// the same one.
+    fn act(&mut self, key: KeyCode, board: &Board) -> Option<Asked> {
+        self.chosen = true;
+        match key {
+            KeyCode::Char('r') => self.again(board),
+            KeyCode::Char('k') => self.wish(board, Wish::Stop),
+            KeyCode::Char('x') => self.skip(board),
+            _ => {
+                self.signal(board);
+                None
+            }
+        }
+    }
+
     /// Runs it again, or what is exhausted.
     fn again(&mut self, board: &Board) -> Option<Asked> {
         let row = board.rows.get(self.selected)?;
@@ -379,7 +391,8 @@ impl View {
         let is_stop = matches!(wish, Wish::Stop(_));
         // What only waits is no process.
         let has_process = row.waits.is_none();
-        let runs = row.state.is_under_way() || matches!(row.state, State::Restarting { .. });
+        let is_to_run = matches!(row.state, State::Restarting { .. } | State::Retrying { .. });
+        let runs = row.state.is_under_way() || is_to_run;
         if has_process && runs {
             return Some(Asked::Wish(wish));
         }
@@ -388,7 +401,7 @@ impl View {
             row.id,
             row.state.name(),
             match is_stop {
-                false => "only what runs can be restarted",
+                false => "only what runs, or waits to run again, can be restarted",
                 true => "there is nothing to stop",
             }
         ));

@@ -75,20 +75,22 @@ fn a_step_that_lives_on_is_ended_before_it_runs_again() {
 
 #[test]
 fn it_is_said_what_is_ended_and_a_service_that_lives_on_is_too() {
-    let file = "[[service]]\nid = 'db'\nrun = 'echo pid=$$; exec sleep 1000'\n\
-                [[step]]\nid = 's'\nneeds = ['db']\nrun = 'echo ran'\n";
+    let file = "[[service]]\nid = 'db'\nrun = 'echo pid=$$; exec sleep 1000'\nready = { log = 'pid' }\n\
+                [[step]]\nid = 's'\nneeds = ['db']\nrun = 'echo pid=$$; echo ran; until test -e go; do sleep 0.01; done'\n";
     let folder = Folder::new();
     folder.write("coord.toml", file);
-    let mut running = on(&folder, ["run", "--id", "r", "--keep-services"], "ran", 1);
+    let mut running = on(&folder, ["run", "--id", "r"], "ran", 1);
     running.until("s ");
-    let db = pids(&running.printed)[0];
-    kill_both(running, &[db]);
+    let lived = pids(&running.printed);
+    let db = lived[0];
+    kill_both(running, &lived);
     assert!(!is_gone(db));
-    let mut retried = folder.coord(["retry", "r", "--from", "s"]);
-    retried.stdout(std::process::Stdio::null());
-    let retried = done(retried);
+    folder.write("go", "");
+    let mut resumed = folder.coord(["resume", "r"]);
+    resumed.stdout(std::process::Stdio::null());
+    let resumed = done(resumed);
     assert!(is_gone(db));
     let said = format!("db: process {} lives on", db.as_raw_pid());
-    assert!(retried.err.contains(&said), "{}", retried.err);
-    retried.exits(0);
+    assert!(resumed.err.contains(&said), "{}", resumed.err);
+    resumed.exits(0);
 }

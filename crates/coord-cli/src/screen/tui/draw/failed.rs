@@ -2,12 +2,15 @@
 //! the command that goes on from there.
 
 use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
 
-use super::Scene;
+use super::{Scene, cut};
 use crate::board::{Row, State};
+use crate::screen::tui::wrap;
 
-/// What there is to say, so that it fits into so many lines; nothing of a run that goes on or went well.
-pub(super) fn lines(scene: &Scene<'_>, room: usize) -> Vec<(String, Style)> {
+/// What there is to say, in rows of this width and at most so many; nothing of a run that goes on or went
+/// well. The command that goes on is always there, and whole.
+pub(super) fn lines(scene: &Scene<'_>, width: usize, room: usize) -> Vec<(String, Style)> {
     let (board, look) = (scene.board, scene.look);
     let is_over = board.outcome.is_some() && board.rows.iter().all(|row| row.state.is_over());
     let has_failed = |row: &&Row| row.state == State::Failed && !row.optional;
@@ -16,40 +19,62 @@ pub(super) fn lines(scene: &Scene<'_>, room: usize) -> Vec<(String, Style)> {
         return Vec::new();
     }
     let mut last = Vec::new();
-    let undone = |wanted: bool| {
-        let rows = board.rows.iter();
-        let rows = rows.filter(|row| row.undone == Some(wanted));
-        let ids: Vec<&str> = rows.map(|row| row.id.as_str()).collect();
-        ids.join(", ")
-    };
     for (wanted, said, style) in [
         (true, "undone", look.odd()),
         (false, "not undone", look.bad()),
     ] {
-        let ids = undone(wanted);
+        let rows = board.rows.iter();
+        let rows = rows.filter(|row| row.undone == Some(wanted));
+        let ids: Vec<&str> = rows.map(|row| row.id.as_str()).collect();
         if !ids.is_empty() {
+            let ids = as_many_as_fit(&ids, width.saturating_sub(said.len() + 2));
             last.push((format!("{said}: {ids}"), style));
         }
     }
     if let Some(journal) = scene.kept {
         let run = &board.run;
         let again = format!("to do again what is not done: coord retry {run}{journal}");
-        last.push((again, look.title()));
+        let again = wrap::words(&again, width).into_iter();
+        last.extend(again.map(|row| (row, look.title())));
     }
-    let mut lines = Vec::new();
-    let mut room = room.saturating_sub(last.len()).max(1);
-    if failed.len() > room {
-        room = room.saturating_sub(1);
+    let said = |row: &Row| format!("{}: {}; {}", row.id, row.remark, row.at);
+    let room = room.saturating_sub(last.len()).max(1);
+    let whole = failed.iter().flat_map(|row| wrap::words(&said(row), width));
+    let whole: Vec<String> = whole.take(room + 1).collect();
+    let rows = if whole.len() <= room {
+        whole
+    } else if failed.len() <= room {
+        let rows = failed.iter();
+        rows.map(|row| cut(&said(row), width, look)).collect()
+    } else {
+        let shown = room.saturating_sub(1);
+        let rows = failed.iter().take(shown);
+        let mut rows: Vec<String> = rows.map(|row| cut(&said(row), width, look)).collect();
+        rows.push(format!("and {} more", failed.len() - shown));
+        rows
+    };
+    let rows = rows.into_iter().map(|row| (row, look.bad()));
+    rows.chain(last).collect()
+}
+
+/// As many of these as fit, and how many there are besides.
+fn as_many_as_fit(ids: &[&str], width: usize) -> String {
+    let more = |shown: usize| match ids.len() - shown {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let mut said = more(0);
+    let mut listed = String::new();
+    for (index, id) in ids.iter().enumerate() {
+        if index > 0 {
+            listed += ", ";
+        }
+        listed += id;
+        let fits = listed.clone() + &more(index + 1);
+        if fits.width() > width && index > 0 {
+            break;
+        }
+        said = fits;
     }
-    for row in failed.iter().take(room) {
-        lines.push((
-            format!("{}: {}; {}", row.id, row.remark, row.at),
-            look.bad(),
-        ));
-    }
-    if failed.len() > room {
-        lines.push((format!("and {} more", failed.len() - room), look.bad()));
-    }
-    lines.extend(last);
-    lines
+    said
 }

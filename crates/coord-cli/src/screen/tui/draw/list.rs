@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{ID_WIDTH_MAX, Scene, coarse, cut, heading, selected};
+use super::{Scene, coarse, cut, heading, selected};
 use crate::board::{Row, State};
 use crate::screen::tui::form::{Entry, Form};
 use crate::screen::tui::view::View;
@@ -42,7 +42,7 @@ pub(super) fn width(scene: &Scene<'_>, form: Form, entries: &[Entry], screen: u1
 fn id_width(scene: &Scene<'_>, entries: &[Entry]) -> usize {
     let ids = entries.iter().map(|entry| {
         let id = scene.board.rows[entry.place].id.chars().count();
-        entry.text.chars().count().min(BRANCH_WIDTH_MAX) + id.min(ID_WIDTH_MAX)
+        entry.text.chars().count().min(BRANCH_WIDTH_MAX) + id
     });
     ids.max().unwrap_or_default()
 }

@@ -3,10 +3,12 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::text::Line;
+use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr;
 
 use super::{Scene, bytes, cut, heading, measures, selected};
 use crate::board::Row;
+use crate::labels::Labels;
 use crate::screen::tui::look::Look;
 use crate::screen::tui::pane::Pane;
 use crate::screen::tui::view::View;
@@ -37,7 +39,7 @@ pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
         buffer.set_stringn(rows.x, rows.y, remark, rows.width.into(), style);
         rows = below(rows);
     }
-    lines(row, view, scene.look, rows, buffer);
+    lines(Shown::new(scene, row), view, rows, buffer);
 }
 
 /// All but the first row.
@@ -52,7 +54,7 @@ fn below(rows: Rect) -> Rect {
 /// Draws nothing but the output: what is selected with a mouse is what was printed.
 pub(super) fn wide(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
     if let Some(row) = scene.board.rows.get(view.selected) {
-        lines(row, view, scene.look, area, buffer);
+        lines(Shown::new(scene, row), view, area, buffer);
     }
 }
 
@@ -90,13 +92,14 @@ fn title(scene: &Scene<'_>, row: &Row, view: &mut View) -> String {
 }
 
 /// The lines that fit, the last of them at the bottom; fewer of them at the top.
-fn lines(row: &Row, view: &mut View, look: Look, area: Rect, buffer: &mut Buffer) {
+fn lines(of: Shown<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
+    let row = of.row;
     let (width, height) = (usize::from(area.width), usize::from(area.height));
     let pane = &mut view.pane;
     pane.catch_up(view.selected, &row.output);
     pane.page = height;
     if let Some(reveal) = pane.reveal.take() {
-        pane.bottom = around(row, pane, look, reveal, area);
+        pane.bottom = around(of, pane, reveal, area);
     }
     let mut shown: Vec<(bool, Line<'static>)> = Vec::new();
     let (mut first, mut last) = (None, None);
@@ -104,7 +107,7 @@ fn lines(row: &Row, view: &mut View, look: Look, area: Rect, buffer: &mut Buffer
         let lines = pane.lines(&row.output);
         for number in (0..=bottom).rev().filter_map(|index| lines.number(index)) {
             let is_selected = pane.has_selected(number);
-            let wrapped = wrapped(row, pane, look, number, width).into_iter();
+            let wrapped = wrapped(of, pane, number, width).into_iter();
             shown.extend(wrapped.rev().map(|line| (is_selected, line)));
             (first, last) = (Some(number), last.or(Some(number)));
             if shown.len() >= height {
@@ -122,18 +125,62 @@ fn lines(row: &Row, view: &mut View, look: Look, area: Rect, buffer: &mut Buffer
     }
 }
 
+/// Whose output is shown, and how.
+#[derive(Clone, Copy)]
+struct Shown<'s> {
+    row: &'s Row,
+    labels: &'s Labels,
+    look: Look,
+}
+
+impl<'s> Shown<'s> {
+    fn new(scene: &Scene<'s>, row: &'s Row) -> Self {
+        Self {
+            row,
+            labels: &scene.board.labels,
+            look: scene.look,
+        }
+    }
+}
+
 /// The rows of a line.
-fn wrapped(row: &Row, pane: &Pane, look: Look, number: u64, width: usize) -> Vec<Line<'static>> {
+fn wrapped(shown: Shown<'_>, pane: &Pane, number: u64, width: usize) -> Vec<Line<'static>> {
+    let Shown { row, labels, look } = shown;
     let line = row.output.line(number).unwrap_or_default();
     let mark = look.found(pane.current == Some(number));
     let marks = pane.search.as_ref().map(|search| (&search.pattern, mark));
-    wrap::rows(line, width, look, marks)
+    let Some(by) = row.output.by(number) else {
+        return wrap::rows(line, width, look, marks);
+    };
+    // Under each other, so that it is seen where a line goes on.
+    let by = cut(&short(by, labels), width / 2, look);
+    let indent = by.width() + 1;
+    let mut rows = wrap::rows(line, width.saturating_sub(indent), look, marks);
+    for (index, row) in rows.iter_mut().enumerate() {
+        let before = match index {
+            0 => format!("{by} "),
+            _ => " ".repeat(indent),
+        };
+        row.spans.insert(0, Span::styled(before, look.quiet()));
+    }
+    rows
+}
+
+/// What a process is called beside the name of its step: `2[linux]`, `hook`, `undo`.
+fn short(process: &str, labels: &Labels) -> String {
+    let label = labels.label(process);
+    let label = label.as_deref().unwrap_or(process);
+    let short = match label.split_once(':') {
+        Some((_, item)) => item,
+        None => label.split_once(' ').map_or(label, |(kind, _)| kind),
+    };
+    short.to_owned()
 }
 
 /// The last line to be shown so that a line is in the middle, or as near to it as can be.
-fn around(row: &Row, pane: &Pane, look: Look, number: u64, area: Rect) -> Option<u64> {
-    let lines = pane.lines(&row.output);
-    let rows = |number| wrapped(row, pane, look, number, area.width.into()).len();
+fn around(shown: Shown<'_>, pane: &Pane, number: u64, area: Rect) -> Option<u64> {
+    let lines = pane.lines(&shown.row.output);
+    let rows = |number| wrapped(shown, pane, number, area.width.into()).len();
     let mut index = lines.index(number);
     let mut below = 0;
     while let Some(next) = lines.number(index + 1).filter(|_| index + 1 < lines.len()) {

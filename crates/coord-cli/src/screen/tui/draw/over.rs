@@ -27,12 +27,9 @@ const KEYS: [(&str, &str); 21] = [
     ("y, Y", "copy the selected or shown lines; all of them"),
     ("Enter", "its output alone; again: back"),
     ("o", "the run as a stream of lines; again: back"),
-    (
-        "r",
-        "restart what runs; try again what failed in every attempt",
-    ),
+    ("r", "restart what runs; try what has failed again, at once"),
     ("s", "send it the signal it waits for, with JSON"),
-    ("k", "stop it: a step that is stopped has failed"),
+    ("k", "stop it: a step that is stopped has failed, for good"),
     ("x", "skip it: what needs it goes on"),
     ("p", "pause the run: no step begins; again: go on"),
     ("t", "what runs, what waits, and why"),
@@ -46,19 +43,28 @@ const KEYS: [(&str, &str); 21] = [
 
 pub(super) fn help(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let key_width = KEYS.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-    let rows = KEYS.map(|(key, does)| {
+    let keys = KEYS.iter().filter_map(|(key, does)| match *key {
+        "r" if scene.look_on => Some((key, "try again what failed in every attempt")),
+        // What runs elsewhere is stopped, and suspended, there.
+        "k" | "Ctrl-Z" if scene.look_on => None,
+        "q, Ctrl-C" if scene.look_on => Some((key, "leave: the run goes on")),
+        _ => Some((key, *does)),
+    });
+    let rows = keys.map(|(key, does)| {
         Line::from(vec![
             Span::styled(format!("  {key:key_width$}  "), scene.look.title()),
             Span::raw(does),
         ])
     });
-    panel("keys", rows.to_vec(), scene, area, buffer);
+    panel("keys", rows.collect(), scene, area, buffer);
 }
 
 pub(super) fn why(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let reasons = scene.board.why();
     let id_width = reasons.iter().map(|(id, _)| id.chars().count()).max();
-    let id_width = id_width.unwrap_or(0).min(24);
+    // Most of the width is for what there is to say.
+    let id_width_max = (usize::from(area.width) * 3 / 10).max(24);
+    let id_width = id_width.unwrap_or(0).min(id_width_max);
     let room = usize::from(area.width).saturating_sub(id_width + 4);
     let mut rows = Vec::new();
     for (id, reason) in &reasons {

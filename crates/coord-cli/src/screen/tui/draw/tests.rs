@@ -1,9 +1,11 @@
 //! Whole screens, as text.
 
+mod ended;
 mod forms;
 mod pane;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::bus::Timestamp;
@@ -18,6 +20,7 @@ use ratatui::style::Color;
 use super::*;
 use crate::board::Bounds;
 use crate::file::WorkflowFile;
+use crate::labels::Labels;
 
 const FILE: &str = r#"
 name = "release"
@@ -57,6 +60,8 @@ struct Stage {
     history: History,
     events: Vec<LogEvent>,
     look: Look,
+    kept: &'static str,
+    look_on: bool,
 }
 
 fn at(second: i64) -> Timestamp {
@@ -67,7 +72,11 @@ impl Stage {
     fn new() -> Self {
         let file = WorkflowFile::parse(Path::new("release.toml"), FILE.as_bytes()).unwrap();
         Self {
-            board: Board::new(&file, Bounds::of_screen(file.units.len())),
+            board: Board::new(
+                &file,
+                Bounds::of_screen(file.units.len()),
+                Arc::new(Labels::of(&file)),
+            ),
             view: View::new(),
             load: Load::default(),
             history: History::default(),
@@ -76,6 +85,8 @@ impl Stage {
                 color: true,
                 unicode: true,
             },
+            kept: "",
+            look_on: false,
         }
     }
 
@@ -225,7 +236,8 @@ impl Stage {
             history: &self.history,
             events: &self.events,
             ending: None,
-            kept: Some(""),
+            look_on: self.look_on,
+            kept: Some(self.kept),
             look: self.look,
         };
         draw(&scene, &mut self.view, area, &mut buffer);
@@ -304,6 +316,59 @@ async fn the_keys_are_told() {
         "this help",
     ] {
         assert!(screen.contains(key), "{screen}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_line_has_the_keys_for_the_selected_row_and_the_help_those_for_who_looks_on() {
+    let mut stage = Stage::midway().await;
+    let last = |stage: &mut Stage| {
+        let screen = stage.screen(80, 24);
+        screen.lines().next_back().unwrap_or_default().to_owned()
+    };
+    assert!(
+        last(&mut stage).contains("l tree  t why"),
+        "compile is done"
+    );
+    stage.press(KeyCode::Down);
+    assert!(last(&mut stage).ends_with("r restart  k stop  t why  ? help  q quit"));
+    stage.press(KeyCode::Down);
+    stage.step(
+        8,
+        Transition::StepRetrying {
+            step: "browser-tests".to_owned(),
+            attempt: 1,
+            error: "exit code 1".to_owned(),
+            wait: Duration::from_secs(1),
+        },
+    );
+    assert!(last(&mut stage).contains("r try now  k give up"));
+    stage.board.rows[2].waits = Some("waits for the signal `go`".to_owned());
+    stage.board.rows[2].signal = Some("go".to_owned());
+    stage.starts(9, "browser-tests", 2);
+    assert!(last(&mut stage).contains("s signal  x skip"));
+    stage.look_on = true;
+    stage.press(KeyCode::Up);
+    assert!(last(&mut stage).ends_with("l tree  t why  ? help  q leave"));
+    stage.press(KeyCode::Char('?'));
+    let help = stage.screen(80, 40);
+    assert!(help.contains("leave: the run goes on"), "{help}");
+    assert!(
+        !help.contains("end the run") && !help.contains("restart"),
+        "{help}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_something_with_a_row_has_chosen_it() {
+    for key in ['k', 'r', 'x', 's'] {
+        let mut stage = Stage::midway().await;
+        stage.view.follow(&stage.board);
+        assert_eq!(stage.view.selected, 1);
+        stage.press(KeyCode::Char(key));
+        stage.starts(20, "publish", 1);
+        stage.view.follow(&stage.board);
+        assert_eq!(stage.view.selected, 1, "{key}");
     }
 }
 
@@ -389,7 +454,7 @@ async fn more_rows_than_fit_scroll_with_what_is_selected() {
     }
     let file = WorkflowFile::parse(Path::new("many.toml"), text.as_bytes()).unwrap();
     let mut stage = Stage::new();
-    stage.board = Board::new(&file, Bounds::TAIL);
+    stage.board = Board::new(&file, Bounds::TAIL, Arc::default());
     for _ in 0..30 {
         stage.press(KeyCode::Down);
     }

@@ -142,7 +142,7 @@ async fn a_long_chain_is_a_tree_that_stays_narrow() {
         text += &format!("[[step]]\nid = 's{step}'\nrun = 'x'\nneeds = ['s{before}']\n");
     }
     let file = WorkflowFile::parse(Path::new("many.toml"), text.as_bytes()).unwrap();
-    let board = Board::new(&file, Bounds::TAIL);
+    let board = Board::new(&file, Bounds::TAIL, Arc::default());
     let entries = Form::Tree.entries(&board, Look::PLAIN);
     assert_eq!(entries.len(), 2_000);
     let widths = entries.iter().map(|entry| entry.text.chars().count());

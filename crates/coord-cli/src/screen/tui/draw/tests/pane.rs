@@ -53,6 +53,30 @@ async fn the_pane_with_a_search_and_a_filter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lines_of_items_hooks_and_undoing_have_the_names_of_their_processes_before_them() {
+    let mut stage = Stage::midway().await;
+    let labels = &stage.board.labels;
+    labels.note("browser-tests:0", "firefox");
+    labels.note("browser-tests:11", "a browser that nobody has");
+    stage.starts(9, "browser-tests", 2);
+    let long = "a line that goes on in the next row of the pane";
+    for (process, line) in [
+        ("browser-tests:0", "12 pages"),
+        ("browser-tests:11", long),
+        ("browser-tests:2", "which item it is is not known"),
+        ("browser-tests", "the step's own"),
+        ("hook browser-tests", "told"),
+        ("undo browser-tests", "undone"),
+    ] {
+        stage.prints(process, 4800, line);
+    }
+    stage.view.follow(&stage.board);
+    assert_eq!(stage.screen(80, 24), include_str!("../screens/items.txt"));
+    let copy = copied(stage.press(KeyCode::Char('y')));
+    assert!(copy.text.starts_with("12 pages\na line"), "{}", copy.text);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_search_goes_to_the_nearest_match_and_n_around_the_ends() {
     let mut stage = searched().await;
     let current = |stage: &Stage| {

@@ -1,0 +1,94 @@
+//! What the items of lists are called where a person reads of them: `resize:3[cat.png]`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use unicode_width::UnicodeWidthChar;
+
+use crate::file::{Items, WorkflowFile, item_text, printable};
+use crate::process_name::{is_item, item_name};
+
+/// The columns that the text of an item has at most.
+const ITEM_WIDTH_MAX: usize = 16;
+
+/// The labels of items, by the names of their processes: as many as there are items, of which the file
+/// bounds how many a list has.
+#[derive(Debug, Default)]
+pub(crate) struct Labels(Mutex<HashMap<String, Arc<str>>>);
+
+impl Labels {
+    /// Those of the items that the file names.
+    pub(crate) fn of(file: &WorkflowFile) -> Self {
+        let labels = Self::default();
+        for unit in &file.units {
+            if let Some(Items::Listed(items)) = unit.each().map(|each| &each.items) {
+                for (place, item) in items.iter().enumerate() {
+                    labels.note(&item_name(&unit.id, place), &item_text(item));
+                }
+            }
+        }
+        labels
+    }
+
+    /// What a process does something for.
+    pub(crate) fn note(&self, process: &str, item: &str) {
+        let label = format!("{process}[{}]", cut(item));
+        self.labels().insert(process.to_owned(), label.into());
+    }
+
+    /// What a process is called, if it does something for an item that is known.
+    pub(crate) fn label(&self, process: &str) -> Option<Arc<str>> {
+        if !is_item(process) {
+            return None;
+        }
+        self.labels().get(process).map(Arc::clone)
+    }
+
+    fn labels(&self) -> MutexGuard<'_, HashMap<String, Arc<str>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The beginning of a text, in a line, with a mark where it was cut.
+fn cut(text: &str) -> String {
+    let text = text.trim();
+    let line = text.lines().next().unwrap_or_default();
+    let line = printable(line).replace('\t', " ");
+    let mut cut = String::new();
+    let mut width = 0;
+    for character in line.chars() {
+        width += character.width().unwrap_or(0);
+        if width > ITEM_WIDTH_MAX {
+            cut.pop();
+            return cut + "…";
+        }
+        cut.push(character);
+    }
+    if line.len() < text.len() {
+        cut.push('…');
+    }
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_called_by_its_place_and_the_beginning_of_its_text() {
+        let labels = Labels::default();
+        for (item, called) in [
+            ("cat.png", "it:0[cat.png]"),
+            ("sixteen columns.", "it:0[sixteen columns.]"),
+            ("seventeen columns", "it:0[seventeen colum…]"),
+            ("two\nlines", "it:0[two…]"),
+            ("\u{1b}[1mbold", "it:0[?[1mbold]"),
+            ("日本語日本語日本語", "it:0[日本語日本語日…]"),
+        ] {
+            labels.note("it:0", item);
+            assert_eq!(labels.label("it:0").as_deref(), Some(called));
+        }
+        assert_eq!(labels.label("it:1"), None);
+        assert_eq!(labels.label("it"), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! What a person types by mistake is answered with what was probably meant.
+
+use std::fs::File;
+use std::io::Read;
+use std::process::Stdio;
+
+use crate::coord::{Done, Folder, done};
+
+#[track_caller]
+fn is_answered(folder: &Folder, arguments: &[&str], code: i32, answer: &str) {
+    let mut command = folder.coord([]);
+    command.args(arguments);
+    let Done { code: is, err, .. } = done(command);
+    assert_eq!(is, Some(code), "{err}");
+    // Where it was broken into lines is not looked at.
+    let said: Vec<_> = err.split_whitespace().collect();
+    assert!(said.join(" ").contains(answer), "no {answer:?} in {err}");
+}
+
+#[test]
+fn a_word_that_is_no_command_is_answered_with_the_one_that_is_meant() {
+    let folder = Folder::new();
+    for (word, meant) in [
+        ("runn", "run"),
+        ("ls", "list"),
+        ("status", "show"),
+        ("stop", "cancel"),
+        ("lgos", "logs"),
+    ] {
+        let answer = format!("did you mean `coord {meant}`?");
+        is_answered(&folder, &[word], 96, &answer);
+        is_answered(&folder, &[word, "dev"], 2, &answer);
+    }
+    let help = "`coord help` lists the commands";
+    is_answered(&folder, &["supercalifragilistic"], 96, help);
+}
+
+#[test]
+fn who_has_no_file_yet_is_told_what_to_do() {
+    let folder = Folder::new();
+    is_answered(
+        &folder,
+        &[],
+        96,
+        "write one, or name another: `coord run FILE`",
+    );
+    folder.write("cord.toml", "");
+    is_answered(&folder, &[], 96, "did you mean cord.toml?");
+}
+
+#[test]
+fn a_signal_for_which_no_step_waits_is_refused_with_the_one_that_is_meant() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'approval'\nsignal = 'approved'\n",
+    );
+    done(folder.coord(["run", "-d", "--id", "r"])).exits(0);
+    let wrong = ["signal", "r", "aproved"];
+    is_answered(&folder, &wrong, 96, "did you mean `approved`?");
+    let other = ["signal", "r", "something-else"];
+    is_answered(&folder, &other, 96, "its steps wait for approved");
+    done(folder.coord(["signal", "r", "approved"])).exits(0);
+    let mut attached = folder.coord(["attach", "r"]);
+    attached.stdout(Stdio::null()).stderr(Stdio::null());
+    attached.status().unwrap();
+    done(folder.coord(["show", "r"])).says(": completed, started");
+}
+
+#[test]
+fn the_latest_run_is_meant_where_logs_names_none() {
+    let folder = Folder::new();
+    is_answered(&folder, &["logs"], 96, "coord::runs::no_journal");
+    for word in ["earlier", "later"] {
+        let file = format!("[[step]]\nid = 'a'\nrun = 'echo {word}'\n");
+        folder.write("coord.toml", file);
+        done(folder.coord(["run"])).exits(0);
+    }
+    let logged = done(folder.coord(["logs", "--color=never"]));
+    assert_eq!(logged.exits(0).out, "a | later\n");
+}
+
+#[test]
+fn who_reads_only_the_beginning_is_told_nothing_and_what_a_full_disk_swallows_is_said_once() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'seq 100000'\n");
+    let full = || File::options().write(true).open("/dev/full").unwrap();
+    for arguments in [
+        ["run", "coord.toml"],
+        ["validate", "coord.toml"],
+        ["list", "--output=jsonl"],
+    ] {
+        let mut command = folder.coord(arguments);
+        command.stdout(full()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(110), "{said}");
+        assert_eq!(
+            said,
+            "the output cannot be written: No space left on device (os error 28)\n"
+        );
+    }
+    done(folder.coord(["run", "--id", "r"])).exits(0);
+    let mut command = folder.coord(["logs", "r"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut some = [0; 10];
+    child.stdout.take().unwrap().read_exact(&mut some).unwrap();
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    assert_eq!(
+        (child.wait().unwrap().code(), said.as_str()),
+        (Some(110), "")
+    );
+}
+
+#[test]
+fn a_run_of_many_steps_is_listed_in_line_with_the_others() {
+    let folder = Folder::new();
+    let steps = |many: u32| -> String {
+        let step = |id: u32| format!("[[step]]\nid = 's{id}'\nwhen = 'false'\nrun = 'true'\n");
+        let first = "[[step]]\nid = 'first'\nrun = 'true'\n".to_owned();
+        (1..many).map(step).fold(first, |all, step| all + &step)
+    };
+    folder.write("few.toml", steps(1));
+    folder.write("many.toml", steps(12_000));
+    for file in ["few.toml", "many.toml"] {
+        done(folder.coord(["run", file])).exits(0);
+    }
+    let listed = done(folder.coord(["list", "--color=never"]));
+    let lines: Vec<_> = listed.out.lines().collect();
+    let ends = lines.iter().skip(1).map(|line| {
+        let steps = line.split_whitespace().find(|word| word.contains('/'));
+        let steps = steps.unwrap();
+        line.find(steps).unwrap() + steps.len()
+    });
+    let heading = lines[0].find("STEPS").unwrap() + "STEPS".len();
+    assert!(ends.into_iter().all(|end| end == heading), "{}", listed.out);
+    listed.says("1/12000");
+}
