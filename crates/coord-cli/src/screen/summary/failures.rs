@@ -85,15 +85,25 @@ impl Failure<'_> {
         out: &mut Out,
         file: &WorkflowFile,
         board: &Board,
+<<<<<<< HEAD
         lines: usize,
+=======
+        has_tail: bool,
+>>>>>>> clib11
     ) -> io::Result<()> {
         writeln!(out, "\n{BAD}{} {}{BAD:#}", self.name, self.what)?;
         if let Some(at) = self.at(file) {
             writeln!(out, "  {QUIET}at {at}{QUIET:#}")?;
         }
         match self.has_items {
+<<<<<<< HEAD
             true => items(out, self.name, board, lines),
             false => tail(out, &self.process, board, lines),
+=======
+            _ if !has_tail => Ok(()),
+            true => items(out, self.name, board),
+            false => tail(out, &self.process, board),
+>>>>>>> clib11
         }
     }
 
@@ -103,11 +113,19 @@ impl Failure<'_> {
     }
 }
 
+<<<<<<< HEAD
 /// The last lines of a step that has failed, or of those of its items that did not end well.
 pub(in crate::screen) fn last_lines(out: &mut Out, step: &str, board: &Board) -> io::Result<()> {
     match board.unwell_items(step).is_empty() {
         true => tail(out, step, board, TAIL_LINES),
         false => items(out, step, board, TAIL_LINES),
+=======
+/// The last lines of a step that has failed, or of its items that did.
+pub(crate) fn last_lines(out: &mut Out, step: &str, board: &Board) -> io::Result<()> {
+    match board.unwell_items(step).is_empty() {
+        true => tail(out, step, board),
+        false => items(out, step, board),
+>>>>>>> clib11
     }
 }
 
