@@ -213,13 +213,7 @@ impl Page {
         let Transition::StepFailed { step, .. } = &event.transition else {
             return;
         };
-<<<<<<< HEAD
-        if let Form::Text(..) = self.form
-            && !self.lost.is_cancelled()
-        {
-=======
         if matches!(self.form, Form::Text(..)) && !self.lost.is_cancelled() {
->>>>>>> clib11
             let written = last_lines(&mut self.out, step, &self.board);
             self.check(&written);
         }

@@ -42,16 +42,9 @@ pub(super) fn print(
         let line = format!("{:width$}  {took:>11}  {remark}", step.id);
         writeln!(out, "{style}{state:9}{style:#} {}", line.trim_end())?;
     }
-<<<<<<< HEAD
-    let tail = if has_tails { failures::TAIL_LINES } else { 0 };
-    let failures = failures::of(ended, file);
-    for failure in &failures {
-        failure.print(out, file, board, tail)?;
-=======
     let failures = failures::of(ended, file);
     for failure in &failures {
         failure.print(out, file, board, has_tails)?;
->>>>>>> clib11
     }
     verdict(out, ended, file)?;
     failures::recap(out, &failures, ended, file)?;

@@ -40,17 +40,10 @@ pub(super) struct Text {
     services: HashSet<String>,
     /// What steps wait for that do nothing else.
     waits: HashMap<String, String>,
-<<<<<<< HEAD
-    /// What items are called.
-    labels: Arc<Labels>,
-    /// Whether lines of output begin with the name of their process.
-    has_names: bool,
-=======
     /// Whether lines of output begin with the name of their process.
     has_names: bool,
     /// What items are called.
     labels: Arc<Labels>,
->>>>>>> clib11
 }
 
 impl Text {
@@ -69,13 +62,8 @@ impl Text {
             attempts: attempts.collect(),
             services: services(file),
             waits: waits.collect(),
-<<<<<<< HEAD
-            labels,
-            has_names: true,
-=======
             has_names: true,
             labels,
->>>>>>> clib11
         }
     }
 

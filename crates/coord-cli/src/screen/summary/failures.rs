@@ -14,7 +14,7 @@ use crate::screen::out::Out;
 use crate::screen::text::{BAD, ODD, QUIET};
 
 /// How many of a process's last lines are shown.
-pub(super) const TAIL_LINES: usize = 10;
+const TAIL_LINES: usize = 10;
 /// Of how many items of a step that failed they are shown.
 const ITEMS_MAX: usize = 5;
 /// How many failures, and how many ids of what was undone, are told again at the end, and how much of each
@@ -85,25 +85,16 @@ impl Failure<'_> {
         out: &mut Out,
         file: &WorkflowFile,
         board: &Board,
-<<<<<<< HEAD
-        lines: usize,
-=======
         has_tail: bool,
->>>>>>> clib11
     ) -> io::Result<()> {
         writeln!(out, "\n{BAD}{} {}{BAD:#}", self.name, self.what)?;
         if let Some(at) = self.at(file) {
             writeln!(out, "  {QUIET}at {at}{QUIET:#}")?;
         }
         match self.has_items {
-<<<<<<< HEAD
-            true => items(out, self.name, board, lines),
-            false => tail(out, &self.process, board, lines),
-=======
             _ if !has_tail => Ok(()),
             true => items(out, self.name, board),
             false => tail(out, &self.process, board),
->>>>>>> clib11
         }
     }
 
@@ -113,39 +104,31 @@ impl Failure<'_> {
     }
 }
 
-<<<<<<< HEAD
-/// The last lines of a step that has failed, or of those of its items that did not end well.
-pub(in crate::screen) fn last_lines(out: &mut Out, step: &str, board: &Board) -> io::Result<()> {
-    match board.unwell_items(step).is_empty() {
-        true => tail(out, step, board, TAIL_LINES),
-        false => items(out, step, board, TAIL_LINES),
-=======
 /// The last lines of a step that has failed, or of its items that did.
 pub(crate) fn last_lines(out: &mut Out, step: &str, board: &Board) -> io::Result<()> {
     match board.unwell_items(step).is_empty() {
         true => tail(out, step, board),
         false => items(out, step, board),
->>>>>>> clib11
     }
 }
 
 /// The last lines of a process.
-fn tail(out: &mut Out, process: &str, board: &Board, lines: usize) -> io::Result<()> {
-    for line in board.tail(process, lines) {
+fn tail(out: &mut Out, process: &str, board: &Board) -> io::Result<()> {
+    for line in board.tail(process, TAIL_LINES) {
         writeln!(out, "  {QUIET}|{QUIET:#} {line}{:#}", Style::new())?;
     }
     Ok(())
 }
 
 /// The last lines of the items of a step that did not end well, each under its name.
-fn items(out: &mut Out, step: &str, board: &Board, lines: usize) -> io::Result<()> {
+fn items(out: &mut Out, step: &str, board: &Board) -> io::Result<()> {
     let items = board.unwell_items(step);
     for process in items.iter().take(ITEMS_MAX) {
         let label = board.labels.label(process);
         let label = label.as_deref().unwrap_or(process);
         let exit = board.exit(process).map(|exit| format!(": {exit}"));
         writeln!(out, "  {BAD}{label}{}{BAD:#}", exit.unwrap_or_default())?;
-        tail(out, process, board, lines)?;
+        tail(out, process, board)?;
     }
     match items.len().saturating_sub(ITEMS_MAX) {
         0 => Ok(()),
