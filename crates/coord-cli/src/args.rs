@@ -1,6 +1,8 @@
 //! The command line. Each flag is defined here and nowhere else.
 
 mod audit;
+mod format;
+mod lines;
 mod logs;
 mod value;
 mod word;
@@ -12,12 +14,14 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use coordination::workflow::OnFailure;
 
-pub(crate) use audit::{AuditArgs, AuditCommand, AuditOutput};
+pub(crate) use audit::{AuditArgs, AuditCommand};
+pub(crate) use format::{Lines, Listed, Told};
+pub(crate) use lines::{Layout, TextArgs};
 
 use crate::select::Selection;
 pub(crate) use logs::{LogsArgs, Stream};
 pub(crate) use value::Grep;
-use value::{json, key_value};
+use value::{concurrency, json, key_value};
 pub(crate) use word::{is_word, meant_by, nearest_command};
 
 /// Runs real processes as workflows in a terminal.
@@ -38,7 +42,7 @@ pub(crate) enum Command {
     #[command(after_help = EXIT_CODES)]
     Run(RunArgs),
     /// Check a workflow file, and run nothing.
-    Validate(FileArgs),
+    Validate(ValidateArgs),
     /// Draw what needs what in a workflow file or a run, and run nothing.
     Graph(GraphArgs),
     /// Draw how events flow inside `coord` while it runs something, and run nothing.
@@ -130,10 +134,21 @@ pub(crate) struct FileArgs {
     pub(crate) color: Color,
 }
 
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub(crate) of: FileArgs,
+
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Told,
+}
+
 /// What of a file is meant.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SelectArgs {
-    /// Only this step or service, and what it needs; can be repeated, or several with commas.
+    /// Only this step or service, and what it needs; `*` and `?` stand for any characters of a name, and
+    /// for one. Can be repeated, or several with commas.
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     only: Vec<String>,
 
@@ -151,7 +166,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
 
-    /// Say what would be done, and do nothing of it; with `--output jsonl`, for programs.
+    /// Say what would be done, and do nothing of it; with `--output json` or `jsonl`, for programs.
     #[arg(long)]
     pub(crate) dry_run: bool,
 
@@ -203,19 +218,22 @@ pub(crate) struct JournalPlace {
 /// How a run is run and shown, whatever it does.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct MannerArgs {
-    /// How many steps run at once at most; by default what the file says, or else one for each
-    /// processor.
-    #[arg(long, value_name = "N")]
+    /// How many steps run at once at most, or how many percent of the processors that is; by default
+    /// what the file says, or else one for each processor.
+    #[arg(long, value_name = "N|P%", value_parser = concurrency)]
     pub(crate) concurrency: Option<NonZeroUsize>,
 
-    /// What to show: a live screen, text, or one event a line for programs; by default the screen
-    /// in a terminal, and text elsewhere.
+    /// What to show: a live screen or text; for programs how it ended, as one document, or one event
+    /// a line; by default the screen in a terminal, and text elsewhere.
     #[arg(long, value_enum)]
     output: Option<Output>,
 
     /// Keep services running until Ctrl-C, also when the last step that needs them is over.
     #[arg(long)]
     pub(crate) keep_services: bool,
+
+    #[command(flatten)]
+    text: TextArgs,
 
     /// At the end, draw on standard error how events flowed inside `coord`, with how many a second.
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -230,6 +248,7 @@ pub(crate) struct Manner {
     pub(crate) keep_services: bool,
     pub(crate) flows: Option<GraphFormat>,
     pub(crate) color: Color,
+    pub(crate) layout: Layout,
 }
 
 /// What is talked of in a journal, and in which colours.
@@ -301,9 +320,9 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) limit: usize,
 
-    /// For programs: one run a line.
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// For people, or for programs: as one list, or one run a line.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Listed,
 }
 
 /// A run in a journal.
@@ -321,9 +340,9 @@ pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) of: OfRun,
 
-    /// For programs.
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Told,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -343,6 +362,10 @@ pub(crate) struct WhyArgs {
 
     /// The step.
     pub(crate) step: String,
+
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Told,
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -460,6 +483,7 @@ pub(crate) enum GraphFormat {
 pub(crate) enum Output {
     Tui,
     Text,
+    Json,
     Jsonl,
 }
 
@@ -527,6 +551,7 @@ impl MannerArgs {
             keep_services: self.keep_services,
             flows: self.flows,
             color,
+            layout: self.text.layout(),
         }
     }
 }
@@ -544,6 +569,7 @@ impl AttachArgs {
             keep_services: false,
             flows: None,
             color: self.of.color,
+            layout: Layout::STREAM,
         }
     }
 }

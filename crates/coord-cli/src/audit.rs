@@ -11,7 +11,7 @@ use coordination::patterns::audit::{self, AuditError, AuditHead};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::args::{AuditArgs, AuditCommand, AuditOutput};
+use crate::args::{AuditArgs, AuditCommand, Lines, Told};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
 use crate::journal::{JournalFault, answer, no_stream, open, with_causes};
@@ -35,11 +35,7 @@ pub(crate) fn audit(command: &AuditCommand) -> ExitCode {
     answer(of.color, done)
 }
 
-fn verify(
-    of: &AuditArgs,
-    kept: Option<&AuditHead>,
-    output: AuditOutput,
-) -> Result<(), JournalFault> {
+fn verify(of: &AuditArgs, kept: Option<&AuditHead>, output: Told) -> Result<(), JournalFault> {
     let found = match of.journal.is_file() {
         true => {
             let file = File::open(&of.journal).map_err(|error| unreadable(&of.journal, &error))?;
@@ -55,19 +51,19 @@ fn verify(
     };
     let mut out = screen::out(of.color.into());
     match (found, output) {
-        (Ok(AuditHead { entries, head }), AuditOutput::Text) => {
+        (Ok(AuditHead { entries, head }), Told::Text) => {
             let place = printable(&of.journal.display().to_string());
             writeln!(
                 out,
                 "{place}: whole; entries: {entries}, head: {entries}:{head}"
             )?;
         }
-        (Ok(AuditHead { entries, head }), AuditOutput::Json) => {
+        (Ok(AuditHead { entries, head }), Told::Json) => {
             let line = json!({ "whole": true, "entries": entries, "head": head });
             writeln!(out, "{line}")?;
         }
         (Err(AuditError::Tampered(fault)), output) => {
-            if output == AuditOutput::Json {
+            if output == Told::Json {
                 let line = json!({ "whole": false, "fault": fault.to_string() });
                 writeln!(out, "{line}")?;
                 out.flush()?;
@@ -83,7 +79,7 @@ fn show(
     of: &AuditArgs,
     mut from: u64,
     limit: Option<u64>,
-    output: AuditOutput,
+    output: Lines,
 ) -> Result<(), JournalFault> {
     let (journal, runtime) = opened(of)?;
     let mut out = BufWriter::new(io::stdout().lock());
@@ -104,8 +100,8 @@ fn show(
         };
         for entry in &entries {
             match output {
-                AuditOutput::Text => writeln!(out, "{}", printable(&entry.to_string()))?,
-                AuditOutput::Json => {
+                Lines::Text => writeln!(out, "{}", printable(&entry.to_string()))?,
+                Lines::Jsonl => {
                     serde_json::to_writer(&mut out, entry).map_err(io::Error::from)?;
                     writeln!(out)?;
                 }

@@ -167,7 +167,11 @@ impl Board {
             ProcessState::Stopping { .. } if row.pid.is_some() && row.state.is_under_way() => {
                 row.turn(event.at, State::Stopping);
             }
-            ProcessState::NotStarted { .. } | ProcessState::Exited(_) => row.pid = None,
+            ProcessState::NotStarted { .. } => row.pid = None,
+            ProcessState::Exited(exit) => {
+                row.pid = None;
+                row.ended_with(&event.process, exit);
+            }
             _ => {}
         }
     }
@@ -258,6 +262,7 @@ impl Board {
             Transition::StepCompleted { .. } if row.is_service => {}
             Transition::StepStarted { attempt, .. } => {
                 row.attempt = *attempt;
+                row.exit = None;
                 row.remark = row.waits.clone().unwrap_or_default();
                 row.turn(
                     at,

@@ -11,7 +11,7 @@ use coordination::workflow::OnFailure;
 use miette::Report;
 use serde::{Deserialize, Serialize};
 
-use crate::file::{Included, WorkflowFile, printable};
+use crate::file::{FileFaults, Included, WorkflowFile, printable};
 use crate::needs::Needs;
 use crate::validate::Checked;
 
@@ -57,18 +57,35 @@ impl Definition {
 
     /// The file as it was, which was right then.
     pub(crate) fn checked(&self) -> Result<Checked, Report> {
+        self.checked_with(WorkflowFile::with_dotenv)
+    }
+
+    /// The same, for who runs nothing of it, and needs no variables.
+    pub(crate) fn looked_at(&self) -> Result<Checked, Report> {
+        self.checked_with(Ok)
+    }
+
+    fn checked_with(
+        &self,
+        variables: impl FnOnce(WorkflowFile) -> Result<WorkflowFile, FileFaults>,
+    ) -> Result<Checked, Report> {
         let file = WorkflowFile::parse_kept(&self.path, &self.text, &self.included)?;
         let mut file = file.with_profile(self.profile.as_deref())?;
         if let Some(selected) = &self.selected {
             file.keep(selected)?;
         }
-        let file = file.with_dotenv()?.with_items(&self.params)?;
+        let file = variables(file)?.with_items(&self.params)?;
         let mut runs = self.runs.clone();
         runs.resize(file.units.len(), true);
         let (params, selected) = (self.params.clone(), self.selected.clone());
         let profile = self.profile.clone();
         let checked = Checked::of(file, params, runs, selected, profile);
         Ok(checked.with_on_failure(self.on_failure))
+    }
+
+    /// The profile that is meant.
+    pub(crate) fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
     }
 
     /// Whether a run of the one is a run of the other.

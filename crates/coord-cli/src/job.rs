@@ -474,10 +474,10 @@ impl Job {
             .stop_signal(service.stop_signal);
         let mut spec = ServiceSpec::new(process);
         if let Some(ready) = &service.ready {
-            spec = spec.ready(ready.clone());
+            spec = spec.ready(ready.probe.clone());
         }
         if let Some(live) = &service.live {
-            spec = spec.live(live.clone());
+            spec = spec.live(live.probe.clone());
         }
         let policy = service.restart;
         let child = ChildSpec::new(unit.id.as_str())

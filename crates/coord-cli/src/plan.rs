@@ -1,93 +1,31 @@
 //! `coord run --dry-run`: what would be done, and nothing of it.
 
+mod document;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::num::NonZeroUsize;
-use std::path::Path;
 use std::time::Duration;
 
-use coordination::workflow::OnFailure;
-use serde::Serialize;
+use coordination::patterns::process::{DEFAULT_GRACE, StopSignal};
+use coordination::workflow::{OnExhausted, OnFailure};
 
 use crate::args::{Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
-use crate::file::{Action, Each, Hooks, Items, Resources, Role, Step, Taken, Unit, printable};
+use crate::file::{
+    Action, Asked, Each, Hooks, Items, Role, Service, Source, Step, Unit, WorkflowFile, printable,
+};
 use crate::graph;
 use crate::screen::{self, ODD, QUIET};
 use crate::spoken::Spoken;
-
-/// What would be done with a unit, as programs read it.
-#[derive(Serialize)]
-struct Planned<'p> {
-    /// From 1: what could begin together, if all took as long.
-    stage: usize,
-    id: &'p str,
-    kind: &'static str,
-    runs: bool,
-    #[serde(flatten)]
-    does: Does<'p>,
-    folder: &'p Path,
-    env: BTreeMap<&'p str, Variable<'p>>,
-    needs: &'p [String],
-    needs_any: &'p [String],
-    #[serde(flatten)]
-    step: Option<OfStep<'p>>,
-}
-
-/// A variable: its value, or the step that will put it out.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Variable<'p> {
-    Known(&'p str),
-    Taken(&'p Taken),
-}
-
-/// What a unit does: what would be started, or what is waited for.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Does<'p> {
-    Shell(&'p str),
-    Command(Vec<&'p str>),
-    Signal(&'p str),
-    SleepMs(u128),
-}
-
-#[derive(Serialize)]
-struct OfStep<'p> {
-    max_attempts: u32,
-    #[serde(skip_serializing_if = "<[i32]>::is_empty")]
-    exit_codes: &'p [i32],
-    /// None: as long as the run.
-    timeout_ms: Option<u128>,
-    optional: bool,
-    resources: &'p Resources,
-    undo: Option<&'p str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hooks: Option<&'p Hooks>,
-    outputs: &'p [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    for_each: Option<&'p Each>,
-}
-
-/// What is said of all of it, as programs read it.
-#[derive(Serialize)]
-struct OfRun<'p> {
-    kind: &'static str,
-    name: &'p str,
-    concurrency: Option<NonZeroUsize>,
-    /// None: as long as it takes.
-    timeout_ms: Option<u128>,
-    on_failure: OnFailure,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hooks: Option<&'p Hooks>,
-}
+use document::Document;
 
 /// Says on standard output what a run would do.
 pub(crate) fn say(prepared: &Prepared, manner: Manner) -> ExitCode {
     let mut out = screen::out(manner.color.into());
     let said = match manner.output {
         Output::Jsonl => lines(&mut out, prepared),
+        Output::Json => whole(&mut out, prepared),
         Output::Tui | Output::Text => text(&mut out, prepared),
     };
     match said.and_then(|()| out.flush()) {
@@ -106,71 +44,21 @@ fn in_order(prepared: &Prepared) -> Vec<(usize, usize)> {
 }
 
 fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
-    for (stage, place) in in_order(prepared) {
-        let unit = &prepared.file.units[place];
-        let planned = Planned {
-            stage,
-            id: &unit.id,
-            kind: match &unit.role {
-                Role::Step(_) => "step",
-                Role::Service(_) => "service",
-            },
-            runs: prepared.runs[place],
-            does: does(unit),
-            folder: &unit.folder,
-            env: variables(unit),
-            needs: &unit.needs,
-            needs_any: &unit.needs_any,
-            step: unit.step().map(of_step),
-        };
-        serde_json::to_writer(&mut *out, &planned)?;
+    for unit in document::units(prepared) {
+        serde_json::to_writer(&mut *out, &unit)?;
         writeln!(out)?;
     }
-    let file = &prepared.file;
-    let of_run = OfRun {
-        kind: "run",
-        name: &file.name,
-        concurrency: file.concurrency,
-        timeout_ms: is_bounded(file.timeout).then_some(file.timeout.as_millis()),
-        on_failure: file.on_failure,
-        hooks: file.hooks.as_ref(),
-    };
-    serde_json::to_writer(&mut *out, &of_run)?;
+    serde_json::to_writer(&mut *out, &document::of_run(prepared))?;
     writeln!(out)
 }
 
-fn variables(unit: &Unit) -> BTreeMap<&str, Variable<'_>> {
-    let known = unit.env.iter();
-    let known = known.map(|(name, value)| (&**name, Variable::Known(value)));
-    let taken = unit.taken.iter();
-    let taken = taken.map(|(name, taken)| (&**name, Variable::Taken(taken)));
-    known.chain(taken).collect()
-}
-
-fn does(unit: &Unit) -> Does<'_> {
-    match &unit.action {
-        Action::Shell(line) => Does::Shell(line),
-        Action::Program { program, arguments } => {
-            let arguments = arguments.iter().map(String::as_str);
-            Does::Command([&**program].into_iter().chain(arguments).collect())
-        }
-        Action::Signal(name) => Does::Signal(name),
-        Action::Sleep(wait) => Does::SleepMs(wait.as_millis()),
-    }
-}
-
-fn of_step(step: &Step) -> OfStep<'_> {
-    OfStep {
-        max_attempts: step.retry.map_or(1, |retry| retry.max_attempts.get()),
-        exit_codes: &step.exit_codes,
-        timeout_ms: is_bounded(step.timeout).then_some(step.timeout.as_millis()),
-        optional: step.optional,
-        resources: &step.resources,
-        undo: step.undo.as_ref().map(|undo| &*undo.run),
-        hooks: step.hooks.as_ref(),
-        outputs: &step.outputs,
-        for_each: step.each.as_ref(),
-    }
+fn whole(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
+    let document = Document {
+        run: document::of_run(prepared),
+        units: document::units(prepared).collect(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)
 }
 
 /// Where a file says nothing, there is no limit.
@@ -195,6 +83,9 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
             _ => "",
         }
     )?;
+    for (what, of) in given(prepared) {
+        writeln!(out, "{QUIET}{what}:{QUIET:#} {of}")?;
+    }
     let width = file.units.iter().map(|unit| unit.id.len()).max();
     let width = width.unwrap_or_default();
     let (mut left_out, mut last) = (Vec::new(), 0);
@@ -209,7 +100,7 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
             false => format!("{stage}."),
         };
         // As a comment behind a line for a shell.
-        let (what, how) = (what(unit), how(unit).join(", "));
+        let (what, how) = (what(unit), how(file, unit).join(", "));
         let line = format!("{number:>4} {:width$}  {what}", unit.id);
         match &*how {
             "" => writeln!(out, "{line}")?,
@@ -262,44 +153,55 @@ fn one_line(shell: &str) -> String {
     printable(shell.trim_end()).replace('\n', "; ")
 }
 
+/// What all of it is given, where there is anything: of a secret where it comes from, and of a file of
+/// variables their names.
+fn given(prepared: &Prepared) -> Vec<(&'static str, String)> {
+    let Prepared { file, params, .. } = prepared;
+    let pairs = |pairs: &BTreeMap<String, String>| {
+        let pairs = pairs.iter();
+        let pairs = pairs.map(|(name, value)| format!("{name}={}", quoted(value)));
+        pairs.collect::<Vec<_>>().join(" ")
+    };
+    let dotenv: Vec<_> = file.dotenv.keys().map(String::as_str).collect();
+    let secrets = file.secrets.iter().map(|(name, source)| {
+        let from = match source {
+            Source::Environment(variable) => format!("the variable {variable}"),
+            Source::File(path) => format!("the file {}", path.display()),
+            Source::Command(words) => format!("`{}`", words.join(" ")),
+        };
+        one_line(&format!("{name} from {from}"))
+    });
+    let given = [
+        ("parameters", pairs(params)),
+        ("variables", pairs(&file.env)),
+        ("variables from files", dotenv.join(", ")),
+        ("secrets", secrets.collect::<Vec<_>>().join(", ")),
+    ];
+    let given = given.into_iter();
+    given.filter(|(_, of)| !of.is_empty()).collect()
+}
+
+/// As one would write it in a shell.
+fn quoted(value: &str) -> String {
+    let quoted = shlex::try_quote(value);
+    one_line(&quoted.map_or_else(|_| value.to_owned(), Into::into))
+}
+
 /// What there is to say of it beside what it does.
-fn how(unit: &Unit) -> Vec<String> {
+fn how(file: &WorkflowFile, unit: &Unit) -> Vec<String> {
     let mut how = Vec::new();
     match &unit.role {
-        Role::Service(service) => {
-            how.push("a service".to_owned());
-            if service.ready.is_some() {
-                how.push("awaited until it is ready".to_owned());
-            }
-        }
-        Role::Step(step) => {
-            how.extend(step.each.as_ref().map(for_each));
-            if let Some(retry) = step.retry {
-                let codes: Vec<_> = step.exit_codes.iter().map(ToString::to_string).collect();
-                let after = match codes.is_empty() {
-                    true => String::new(),
-                    false => format!(" after exit code {}", codes.join(", ")),
-                };
-                how.push(format!("up to {} attempts{after}", retry.max_attempts));
-            }
-            if is_bounded(step.timeout) {
-                how.push(format!("at most {}", Spoken(step.timeout)));
-            }
-            if step.optional {
-                how.push("may fail".to_owned());
-            }
-            let resources = step.resources.iter();
-            how.extend(resources.map(|(name, permits)| format!("takes {permits} of {name}")));
-            if let Some(undo) = &step.undo {
-                how.push(format!("undone by `{}`", one_line(&undo.run)));
-            }
-            if !step.outputs.is_empty() {
-                how.push(format!("puts out {}", step.outputs.join(", ")));
-            }
-            let hooks = step.hooks.iter().flat_map(Hooks::lines);
-            how.extend(hooks.map(|(when, line)| format!("{when}: `{}`", one_line(line))));
-        }
+        Role::Service(service) => of_service(&mut how, service),
+        Role::Step(step) => of_step(&mut how, step),
     }
+    if unit.folder != file.folder {
+        how.push(format!(
+            "in {}",
+            one_line(&unit.folder.display().to_string())
+        ));
+    }
+    let known = unit.env.iter();
+    how.extend(known.map(|(name, value)| format!("{name}={}", quoted(value))));
     let taken = unit.taken.iter();
     how.extend(taken.map(|(name, taken)| format!("takes {} as {name}", taken.output)));
     let needs = unit.needs.join(", ");
@@ -310,4 +212,61 @@ fn how(unit: &Unit) -> Vec<String> {
         how.push(format!("after any of {}", unit.needs_any.join(", ")));
     }
     how
+}
+
+fn of_service(how: &mut Vec<String>, service: &Service) {
+    how.push("a service".to_owned());
+    let asks = |asked: &Asked| format!("{} `{}`", asked.way, one_line(&asked.what));
+    if let Some(ready) = &service.ready {
+        how.push(format!("awaited until {} says it is ready", asks(ready)));
+    }
+    if let Some(live) = &service.live {
+        how.push(format!("watched by {}", asks(live)));
+    }
+    match document::policy(service) {
+        "no" => {}
+        policy => how.push(format!("restart {policy}")),
+    }
+    if (service.stop_signal, service.grace) != (StopSignal::default(), DEFAULT_GRACE) {
+        let (signal, grace) = (service.stop_signal, Spoken(service.grace));
+        how.push(format!("stopped by {signal} within {grace}"));
+    }
+}
+
+fn of_step(how: &mut Vec<String>, step: &Step) {
+    how.extend(step.each.as_ref().map(for_each));
+    if let Some(retry) = step.retry {
+        let codes: Vec<_> = step.exit_codes.iter().map(ToString::to_string).collect();
+        let after = match codes.is_empty() {
+            true => String::new(),
+            false => format!(" after exit code {}", codes.join(", ")),
+        };
+        how.push(format!("up to {} attempts{after}", retry.max_attempts));
+    }
+    if is_bounded(step.timeout) {
+        how.push(format!("at most {}", Spoken(step.timeout)));
+    }
+    if let Some(silent) = step.failing.heartbeat_timeout {
+        how.push(format!("silent for at most {}", Spoken(silent)));
+    }
+    for (said, what) in [
+        (step.optional, "may fail"),
+        (step.failing.critical, "critical"),
+        (
+            step.failing.on_exhausted == OnExhausted::Pause,
+            "pauses the run if it fails",
+        ),
+    ] {
+        how.extend(said.then(|| what.to_owned()));
+    }
+    let resources = step.resources.iter();
+    how.extend(resources.map(|(name, permits)| format!("takes {permits} of {name}")));
+    if let Some(undo) = &step.undo {
+        how.push(format!("undone by `{}`", one_line(&undo.run)));
+    }
+    if !step.outputs.is_empty() {
+        how.push(format!("puts out {}", step.outputs.join(", ")));
+    }
+    let hooks = step.hooks.iter().flat_map(Hooks::lines);
+    how.extend(hooks.map(|(when, line)| format!("{when}: `{}`", one_line(line))));
 }

@@ -56,3 +56,36 @@ fn print(text: &[u8]) -> ExitCode {
         Err(_) => ExitCode::OutputLost,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const MANUAL: &str = include_str!("../../../docs/coord.md");
+
+    fn flags(command: &clap::Command, found: &mut BTreeSet<String>) {
+        let arguments = command.get_arguments();
+        let shown = arguments.filter(|argument| !argument.is_hide_set());
+        found.extend(shown.filter_map(|argument| argument.get_long().map(str::to_owned)));
+        for inner in command.get_subcommands() {
+            flags(inner, found);
+        }
+    }
+
+    #[test]
+    fn the_manual_names_every_flag_and_no_other() {
+        let mut known = BTreeSet::new();
+        flags(&<Args as CommandFactory>::command(), &mut known);
+        let is_of_name = |letter: char| letter.is_ascii_lowercase() || letter == '-';
+        let told = MANUAL.split("--").skip(1).filter_map(|rest| {
+            let end = rest.find(|letter| !is_of_name(letter));
+            let name = &rest[..end.unwrap_or(rest.len())];
+            // Lines of tables are dashes, too.
+            name.starts_with(|first: char| first.is_ascii_lowercase())
+                .then(|| name.to_owned())
+        });
+        assert_eq!(known, told.collect());
+    }
+}

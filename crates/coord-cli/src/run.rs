@@ -72,6 +72,12 @@ pub(crate) enum SetUpError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Secret(#[from] SecretFault),
+    #[error("the live screen needs a terminal, and standard output is none")]
+    #[diagnostic(
+        code(coord::set_up::no_terminal),
+        help("leave `--output` out, or use `--output text`")
+    )]
+    NoTerminal,
     #[error("the workflow could not be made from its file")]
     #[diagnostic(code(coord::set_up::workflow))]
     Workflow(#[from] coordination::workflow::Faults),
@@ -182,6 +188,7 @@ async fn execute_on(
     begin: Begin,
     handle: &Handle,
 ) -> Result<ExitCode, SetUpError> {
+    screen::check(manner)?;
     // Also where who started the run said so.
     prepared.definition.keep_services |= manner.keep_services;
     // They may ask who is there: before there is a screen.
@@ -545,12 +552,14 @@ fn finish(
             false => ExitCode::OutputLost,
         };
     };
-    let written = screen.finish(manner, &ended, &job.file);
-    match ended.outcome.status {
-        _ if ended.service.is_some() && written => ExitCode::RunFailed,
-        Status::Cancelled if written => ExitCode::Interrupted,
-        _ if !written => ExitCode::OutputLost,
+    let code = match ended.outcome.status {
+        _ if ended.service.is_some() => ExitCode::RunFailed,
+        Status::Cancelled => ExitCode::Interrupted,
         Status::Completed if ended.hooks.is_empty() => ExitCode::Done,
         _ => ExitCode::RunFailed,
+    };
+    match screen.finish(manner, &ended, code, &job.file) {
+        true => code,
+        false => ExitCode::OutputLost,
     }
 }

@@ -1,5 +1,7 @@
 //! What is shown of a run: subscribers of the bus, and the only part that writes to the terminal.
 
+mod document;
+mod groups;
 mod jsonl;
 mod lines;
 mod order;
@@ -11,7 +13,7 @@ mod text;
 mod tui;
 
 use std::future::pending;
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 use coordination::bus::{CancellationToken, DEFAULT_CAPACITY, Subscriber};
@@ -22,9 +24,11 @@ use tokio::sync::mpsc;
 use crate::args::{Manner, Output};
 use crate::board::Board;
 use crate::ended::Ended;
+use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::hands::Wish;
 use crate::labels::Labels;
+use crate::run::SetUpError;
 use crate::signals::Interrupts;
 pub(crate) use out::{Out, is_told, out};
 pub(crate) use page::{nothing_to_do, print_report, say};
@@ -125,7 +129,13 @@ impl Screen {
     }
 
     /// Prints how the run ended. Whether everything could be written.
-    pub(crate) fn finish(self, args: Manner, ended: &Ended, file: &WorkflowFile) -> bool {
+    pub(crate) fn finish(
+        self,
+        args: Manner,
+        ended: &Ended,
+        code: ExitCode,
+        file: &WorkflowFile,
+    ) -> bool {
         if self.lost.is_cancelled() {
             return false;
         }
@@ -133,12 +143,21 @@ impl Screen {
             Form::Paper(paper) => &paper.page.board,
             Form::Tui(tui) => &tui.board,
         };
-        if args.output == Output::Jsonl {
-            return true;
-        }
         let mut out = out::out(args.color.into());
-        let written = summary::print(&mut out, ended, file, board);
+        let written = match args.output {
+            Output::Jsonl => return true,
+            Output::Json => document::print(&mut out, ended, code, file, board),
+            _ => summary::print(&mut out, ended, file, board, args.layout.fails_at_the_end),
+        };
         written.and_then(|()| out.flush()).is_ok()
+    }
+}
+
+/// Whether a screen can be shown where it is to be.
+pub(crate) fn check(manner: Manner) -> Result<(), SetUpError> {
+    match manner.output == Output::Tui && !io::stdout().is_terminal() {
+        true => Err(SetUpError::NoTerminal),
+        false => Ok(()),
     }
 }
 

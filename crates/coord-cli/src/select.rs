@@ -39,8 +39,8 @@ impl Selection {
         let meant = match self {
             Self::All => return Ok(None),
             Self::Only(names) => {
-                let named = names.iter().map(|name| graph.place(units, name));
-                let named = named.collect::<Result<_, _>>()?;
+                let named = names.iter().map(|name| graph.named(units, name));
+                let named = named.collect::<Result<Vec<_>, _>>()?.concat();
                 graph.reached(named, |place| graph.needs[place].clone())
             }
             Self::From(name) => {
@@ -87,6 +87,22 @@ impl<'f> Graph<'f> {
         }
     }
 
+    /// The places that a name stands for: one, or where it has `*` or `?`, all that it fits.
+    fn named(&self, units: &[Unit], name: &str) -> Result<Vec<usize>, NoUnit> {
+        if !name.contains(['*', '?']) {
+            return self.place(units, name).map(|place| vec![place]);
+        }
+        let fits = (0..units.len()).filter(|place| is_match(name.as_bytes(), &units[*place].id));
+        let fits: Vec<_> = fits.collect();
+        match fits.is_empty() {
+            true => Err(NoUnit {
+                name: name.to_owned(),
+                help: "`coord graph` shows what there is".to_owned(),
+            }),
+            false => Ok(fits),
+        }
+    }
+
     fn place(&self, units: &[Unit], name: &str) -> Result<usize, NoUnit> {
         self.places.get(name).copied().ok_or_else(|| {
             let ids = units.iter().map(|unit| &*unit.id);
@@ -109,6 +125,33 @@ impl<'f> Graph<'f> {
         }
         reached
     }
+}
+
+/// Whether a pattern fits an id: `*` stands for any characters, `?` for one. Ids are ASCII.
+fn is_match(pattern: &[u8], id: &str) -> bool {
+    let id = id.as_bytes();
+    let (mut at, mut from) = (0, 0);
+    // Where to go on after the last `*`, which takes one character more each time.
+    let mut star: Option<(usize, usize)> = None;
+    while from < id.len() {
+        match (pattern.get(at), star) {
+            (Some(b'*'), _) => {
+                star = Some((at + 1, from));
+                at += 1;
+            }
+            (Some(&wanted), _) if wanted == b'?' || wanted == id[from] => {
+                at += 1;
+                from += 1;
+            }
+            (_, Some((after, taken))) => {
+                star = Some((after, taken + 1));
+                at = after;
+                from = taken + 1;
+            }
+            (_, None) => return false,
+        }
+    }
+    pattern[at..].iter().all(|left| *left == b'*')
 }
 
 #[cfg(test)]
@@ -165,6 +208,34 @@ needs_any = ['test', 'seed']
             "fetch build seed database api test deploy"
         );
         assert_eq!(ids(&Selection::All), "all");
+    }
+
+    #[test]
+    fn only_takes_all_that_a_pattern_fits() {
+        let only = |name: &str| ids(&Selection::Only(vec![name.into()]));
+        assert_eq!(only("*d"), "fetch build seed");
+        assert_eq!(only("?e*d"), "seed");
+        assert_eq!(only("f*"), "fetch");
+        let file = WorkflowFile::parse(Path::new("a.toml"), FILE.as_bytes()).expect("it is right");
+        let none = Selection::Only(vec!["x*".into()]).ids(&file);
+        assert!(none.is_err(), "{none:?}");
+    }
+
+    #[test]
+    fn a_pattern_fits_what_its_stars_and_question_marks_can_stand_for() {
+        for (pattern, id, fits) in [
+            ("*", "", true),
+            ("?", "", false),
+            ("a*c", "abbc", true),
+            ("a*c", "abcb", false),
+            ("*ab*ab", "abab", true),
+            ("*ab*ab", "aab", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("**x**", "x", true),
+        ] {
+            assert_eq!(is_match(pattern.as_bytes(), id), fits, "{pattern} {id}");
+        }
     }
 
     #[test]

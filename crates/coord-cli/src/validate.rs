@@ -1,14 +1,15 @@
 //! `coord validate`: what is wrong with a file; and the part of a run that is the same.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
 
 use coordination::workflow::OnFailure;
 use miette::Report;
+use serde::Serialize;
 
-use crate::args::{Color, FileArgs};
+use crate::args::{Color, FileArgs, Told, ValidateArgs};
 use crate::exit_code::ExitCode;
-use crate::file::WorkflowFile;
+use crate::file::{FileFaults, ToldFault, WorkflowFile};
 use crate::screen;
 use crate::select::Selection;
 
@@ -74,27 +75,83 @@ impl Checked {
     }
 }
 
-/// Says on standard error what is wrong, or else on standard output that nothing is.
-pub(crate) fn validate(args: &FileArgs) -> ExitCode {
-    let checked = match Checked::load(args, &Selection::All) {
-        Ok(checked) => checked,
-        Err(report) => return refuse(args.color, &report),
+/// What is said of a file, as programs read it.
+#[derive(Serialize)]
+struct Validity<'c> {
+    valid: bool,
+    file: &'c str,
+    workflow: Option<&'c str>,
+    steps: usize,
+    services: usize,
+    /// How many there are; at most 50 of them are told.
+    fault_count: usize,
+    faults: Vec<ToldFault>,
+}
+
+/// Says on standard error what is wrong, or else on standard output that nothing is; programs read both
+/// there.
+pub(crate) fn validate(args: &ValidateArgs) -> ExitCode {
+    let ValidateArgs { of, output } = args;
+    let checked = Checked::load(of, &Selection::All);
+    let checked = match (&checked, output) {
+        (Ok(checked), _) => checked,
+        (Err(report), Told::Json) => return invalid(of, report),
+        (Err(report), Told::Text) => return refuse(of.color, report),
     };
     let file = &checked.file;
     let services = file.units.iter().filter(|unit| unit.service().is_some());
     let services = services.count();
     let steps = file.units.len() - services;
-    let mut out = screen::out(args.color.into());
-    let said = writeln!(
-        out,
-        "{}: no faults in workflow `{}`; steps: {steps}, services: {services}",
-        file.path(),
-        file.name,
-    );
+    let mut out = screen::out(of.color.into());
+    let (path, name) = (file.path(), &*file.name);
+    let said = match output {
+        Told::Text => writeln!(
+            out,
+            "{path}: no faults in workflow `{name}`; steps: {steps}, services: {services}",
+        ),
+        Told::Json => tell(
+            &mut out,
+            &Validity {
+                valid: true,
+                file: path,
+                workflow: Some(name),
+                steps,
+                services,
+                fault_count: 0,
+                faults: Vec::new(),
+            },
+        ),
+    };
     match said.and_then(|()| out.flush()) {
         Ok(()) => ExitCode::Done,
         Err(_) => ExitCode::OutputLost,
     }
+}
+
+fn invalid(of: &FileArgs, report: &Report) -> ExitCode {
+    let Some(faults) = report.downcast_ref::<FileFaults>() else {
+        return refuse(of.color, report);
+    };
+    let mut out = screen::out(of.color.into());
+    let validity = Validity {
+        valid: false,
+        file: &of.file.to_string_lossy(),
+        workflow: None,
+        steps: 0,
+        services: 0,
+        fault_count: faults.count(),
+        faults: faults.told().collect(),
+    };
+    let said = tell(&mut out, &validity);
+    match said.and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SetUp,
+        Err(_) => ExitCode::OutputLost,
+    }
+}
+
+fn tell(out: &mut impl Write, validity: &Validity<'_>) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, validity)?;
+    writeln!(out)
 }
 
 /// Says on standard error why nothing is done.

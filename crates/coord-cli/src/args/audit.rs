@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use coordination::patterns::audit::AuditHead;
 
 use super::Color;
+use super::format::{Lines, Told};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
@@ -22,8 +23,8 @@ pub(crate) enum AuditCommand {
         head: Option<AuditHead>,
 
         /// For people, or for programs.
-        #[arg(long, value_enum, default_value_t = AuditOutput::Text)]
-        output: AuditOutput,
+        #[arg(long, value_enum, default_value_t)]
+        output: Told,
     },
     /// Print the entries of a trail: who did what, and when.
     #[command(after_help = AUDIT_EXIT_CODES)]
@@ -40,8 +41,8 @@ pub(crate) enum AuditCommand {
         limit: Option<u64>,
 
         /// For people, or for programs: one entry a line, as it was written.
-        #[arg(long, value_enum, default_value_t = AuditOutput::Text)]
-        output: AuditOutput,
+        #[arg(long, value_enum, default_value_t)]
+        output: Lines,
     },
     /// Print a trail as lines of JSON, which `verify` checks without the journal.
     #[command(after_help = AUDIT_EXIT_CODES)]
@@ -70,12 +71,6 @@ pub(crate) struct AuditArgs {
     /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum AuditOutput {
-    Text,
-    Json,
 }
 
 fn head(text: &str) -> Result<AuditHead, String> {

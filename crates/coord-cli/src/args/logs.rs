@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use coordination::bus::Timestamp;
 
 use super::OfJournal;
+use super::format::Lines;
 use super::value::{Grep, grep, since};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -54,9 +55,9 @@ pub(crate) struct LogsArgs {
     #[arg(long, value_name = "N")]
     pub(crate) attempt: Option<u32>,
 
-    /// For programs: each line as an object.
-    #[arg(long, conflicts_with = "timestamps")]
-    pub(crate) json: bool,
+    /// For people, or for programs: each line as an object, which says when it was printed.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Lines,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

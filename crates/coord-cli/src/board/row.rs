@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use coordination::bus::Timestamp;
 use coordination::bus::time::Instant;
-use coordination::bus::vocabulary::ProcessOutput;
+use coordination::bus::vocabulary::{Exit, ProcessOutput};
 
 use coordination::workflow::{StepPhase, StepView};
 
 use super::scrollback::{Bounds, Scrollback};
 use crate::file::{Resources, Unit};
-use crate::process_name::is_item;
+use crate::process_name::{is_item, step_of};
 
 /// One step or service.
 pub(crate) struct Row {
@@ -45,6 +45,8 @@ pub(crate) struct Row {
     pub(crate) incarnation: u32,
     /// The process that runs.
     pub(crate) pid: Option<u32>,
+    /// How its last process ended; of items, one that failed.
+    pub(crate) exit: Option<Exit>,
     /// What its probe was answered last.
     pub(crate) answer: Option<String>,
     /// What there is to say of its state.
@@ -146,6 +148,15 @@ impl State {
 }
 
 impl Row {
+    /// A process of it has ended.
+    pub(super) fn ended_with(&mut self, process: &str, exit: Exit) {
+        let has_failed = self.exit.is_some_and(|exit| !exit.is_success());
+        // What undoes it, and hooks, are no process of the step itself.
+        if process == self.id || is_item(process) && step_of(process) == self.id && !has_failed {
+            self.exit = Some(exit);
+        }
+    }
+
     /// Of a unit that needs all of `needs`, and any of `needs_any`.
     pub(super) fn new(
         unit: &Unit,
@@ -174,6 +185,7 @@ impl Row {
             attempts_max: retry.map_or(1, |retry| retry.max_attempts.get()),
             incarnation: 0,
             pid: None,
+            exit: None,
             answer: None,
             remark: String::new(),
             undone: None,

@@ -53,6 +53,11 @@ impl Condition {
         condition
     }
 
+    /// As the file says it.
+    pub(crate) fn expression(&self) -> &str {
+        &self.expression
+    }
+
     fn check(&self, walk: &mut Walk<'_>, params: &BTreeMap<String, String>) {
         let brackets = self.expression.matches(['(', '[', '{']).count();
         if self.expression.len() > CONDITION_BYTES_MAX || brackets > BRACKETS_MAX {

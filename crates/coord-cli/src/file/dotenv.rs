@@ -37,6 +37,11 @@ pub(super) fn dotenv(walk: &mut Walk<'_>, root: &DeTable<'_>, folder: &Path) -> 
 }
 
 impl WorkflowFile {
+    /// The files of variables, the later of which win.
+    pub(crate) fn dotenv_paths(&self) -> impl Iterator<Item = &Path> {
+        self.dotenv_files.iter().map(|file| &*file.path)
+    }
+
     /// Reads the variables in the files that this one names. What they say is never kept, for it is
     /// often secret.
     ///

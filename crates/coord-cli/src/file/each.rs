@@ -161,14 +161,17 @@ pub(super) fn check(walk: &mut Walk<'_>, drafts: &[Draft]) {
 
 /// The items of a text: those of a JSON array, where it is one, or else its lines.
 pub(crate) fn items_of(text: &str) -> Result<Vec<Value>, String> {
-    let items = match text.trim_start().starts_with('[') {
+    let items: Vec<Value> = match text.trim_start().starts_with('[') {
         true => serde_json::from_str(text).map_err(|error| printable(&error.to_string()))?,
         false => {
             let lines = text.lines().map(str::trim_end);
             let lines = lines.filter(|line| !line.is_empty());
-            lines.map(Value::from).collect::<Vec<_>>()
+            lines.map(Value::from).collect()
         }
     };
+    if let Some(at) = items.iter().position(|item| item_text(item).contains('\0')) {
+        return Err(format!("item {at} has a NUL, which no variable can hold"));
+    }
     match items.len() {
         0..=ITEMS_MAX => Ok(items),
         count => Err(too_many(count)),

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use miette::{Diagnostic, SourceCode};
+use serde::Serialize;
 
 use super::fault::FileFault;
 use super::text::Text;
@@ -33,6 +34,36 @@ impl FileFaults {
 
     pub(super) fn one(text: Text, fault: FileFault) -> Self {
         Self::new(text, vec![fault], 0)
+    }
+}
+
+/// A fault, as programs read it.
+#[derive(Serialize)]
+pub(crate) struct ToldFault {
+    code: Option<String>,
+    message: String,
+    help: Option<String>,
+    /// The file, line and column.
+    at: String,
+}
+
+impl FileFaults {
+    /// How many there are, with those that are not told one by one.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn told(&self) -> impl Iterator<Item = ToldFault> {
+        self.faults.iter().map(|fault| {
+            let offset = fault.offset();
+            let (name, place) = (self.text.name_at(offset), self.text.place(offset));
+            ToldFault {
+                code: fault.code().map(|code| code.to_string()),
+                message: fault.to_string(),
+                help: fault.help().map(|help| help.to_string()),
+                at: format!("{name}:{place}"),
+            }
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coordination::workflow::{DEFAULT_STEP_TIMEOUT, Status};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use toml::de::DeTable;
 
 use super::fault::FileFault;
@@ -34,8 +34,12 @@ pub(crate) struct Hooks {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) always: Option<String>,
     /// How long they take at most, all together.
-    #[serde(skip)]
+    #[serde(rename = "timeout_ms", serialize_with = "milliseconds")]
     pub(crate) timeout: Duration,
+}
+
+fn milliseconds<S: Serializer>(timeout: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u128(timeout.as_millis())
 }
 
 impl Hooks {

@@ -106,15 +106,25 @@ pub(super) const STOP_KEYS: Keys = Keys {
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
     /// How it is known to be ready; `None`: as soon as it has started.
-    pub(crate) ready: Option<Probe>,
+    pub(crate) ready: Option<Asked>,
     /// How it is known to be alive; `None`: as long as its process is.
-    pub(crate) live: Option<Probe>,
+    pub(crate) live: Option<Asked>,
     /// What happens when it ends.
     pub(crate) restart: RestartPolicy,
     /// The signal that asks it to stop.
     pub(crate) stop_signal: StopSignal,
     /// How long it has to stop.
     pub(crate) grace: Duration,
+}
+
+/// A probe, and what the file says that it asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) probe: Probe,
+    /// `http`, `tcp`, `exec` or `log`.
+    pub(crate) way: &'static str,
+    /// The URL, the address, the shell line or the regular expression.
+    pub(crate) what: String,
 }
 
 /// What happens when a service ends that nobody asked to.
@@ -157,7 +167,7 @@ fn probe(
     table: &DeTable<'_>,
     key: &'static str,
     keys: &Keys,
-) -> Option<Probe> {
+) -> Option<Asked> {
     const EXAMPLE: &str = "write it as a table, such as { tcp = \"localhost:8080\" }";
     let probe = walk.table(table, key, Some(EXAMPLE))?;
     walk.check_keys(probe, keys);
@@ -167,13 +177,14 @@ fn probe(
     let start_delay = walk.duration(probe, "start_delay");
     let successes = walk.count(probe, "success_threshold", THRESHOLD_MAX);
     let failures = walk.count(probe, "failure_threshold", THRESHOLD_MAX);
-    let mut probe = Probe::new(check?);
+    let (check, way, what) = check?;
+    let mut probe = Probe::new(check);
     probe.period = period.unwrap_or(probe.period);
     probe.timeout = timeout.unwrap_or(probe.timeout);
     probe.start_delay = start_delay.unwrap_or(probe.start_delay);
     probe.success_threshold = successes.unwrap_or(probe.success_threshold);
     probe.failure_threshold = failures.unwrap_or(probe.failure_threshold);
-    Some(probe)
+    Some(Asked { probe, way, what })
 }
 
 fn check(
@@ -181,7 +192,7 @@ fn check(
     table: &DeTable<'_>,
     probe: &DeTable<'_>,
     key: &'static str,
-) -> Option<Check> {
+) -> Option<(Check, &'static str, String)> {
     let mut checks = Vec::new();
     for way in ["http", "tcp", "exec", "log"] {
         let Some(text) = walk.string(probe, way) else {
@@ -200,7 +211,7 @@ fn check(
             _ => Ok(Check::exec(*text.get_ref())),
         };
         match check {
-            Ok(check) => checks.push((check, at)),
+            Ok(check) => checks.push(((check, way, (*text.get_ref()).to_owned()), at)),
             Err(error) => {
                 let why = printable(&error.to_string()).replace(['\n', '\t'], " ");
                 walk.add(FileFault::Check { key, why, at });

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use coordination::workflow::RunId;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::retry_on_intr;
 
 use super::missing::{self, Missing};
 
@@ -105,7 +106,8 @@ impl Kept {
             .truncate(false)
             .mode(FILE_MODE)
             .open(self.dir.join(missing::NAME))?;
-        flock(&note, FlockOperation::NonBlockingLockShared)?;
+        // Whoever asks whether somebody writes here has it for a moment: that is waited for.
+        retry_on_intr(|| flock(&note, FlockOperation::LockShared))?;
         if note.metadata()?.len() == 0 {
             missing::reserve(&note)?;
         }
@@ -166,6 +168,9 @@ fn process_of(file: &str) -> Option<(String, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -180,5 +185,27 @@ mod tests {
             prop_assert!(!file.starts_with('.'));
             prop_assert_eq!(process_of(file), Some((name, number)));
         }
+    }
+
+    #[test]
+    fn who_asks_whether_somebody_writes_does_not_keep_anybody_from_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Kept {
+            dir: dir.path().join("r"),
+        };
+        drop(kept.prepare().unwrap());
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        kept.is_written();
+                    }
+                });
+            }
+            let refused = (0..2_000).filter(|_| kept.prepare().is_err()).count();
+            is_over.store(true, Ordering::Relaxed);
+            assert_eq!(refused, 0);
+        });
     }
 }

@@ -1,11 +1,14 @@
 //! `coord attach`: a run that goes on elsewhere, shown as it goes.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::io::Write;
 use std::sync::Arc;
 use std::thread;
 
-use coordination::bus::{Bus, LocalBus};
+use coordination::bus::time::{Clock, SystemClock};
+use coordination::bus::vocabulary::{NOTIFICATION, Notification, Severity};
+use coordination::bus::{Bus, BusExt, LocalBus};
 use coordination::journal::Journal;
 use coordination::workflow::{Command, RunId, RunJournal, RunQuery, RunState, RunView, Status};
 use coordination::{CoordinationConfig, CoordinationModule};
@@ -19,7 +22,9 @@ use super::{RunsFault, find, journal_flag, list, open_there, refuse, show};
 use crate::args::{AttachArgs, Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
+use crate::file::printable;
 use crate::hands::Wish;
+use crate::journal::with_causes;
 use crate::kept_output::Kept;
 use crate::labels::Labels;
 use crate::run::{SetUpError, on_runtime};
@@ -36,6 +41,7 @@ const WISHES_MAX: usize = 16;
 pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
     let manner = args.manner();
     let done = on_runtime(async |handle| {
+        screen::check(manner)?;
         let journal = open_there(&args.of.journal)?;
         let runs = RunJournal::of(Arc::clone(&journal));
         let run = match &args.run {
@@ -77,7 +83,7 @@ async fn look_on(
         return Err(not_going_on(&before).into());
     }
     let definition = definition(runs, run).await?;
-    let prepared = Prepared::new(definition.checked()?, definition, None);
+    let prepared = Prepared::new(definition.looked_at()?, definition, None);
     let bus = Arc::new(LocalBus::new());
     let mut config = CoordinationConfig::default();
     // What processes do is known only as far as steps tell of it.
@@ -120,8 +126,8 @@ async fn look_on(
     };
     let left = tokio::select! {
         relayed = relayed => relayed.map(|()| false),
-        told = pausing(runs, run, &interrupts) => told,
-        told = granting(runs, run, wished) => told,
+        never = pausing(runs, run, &interrupts, &bus) => match never {},
+        never = granting(runs, run, wished, &bus) => match never {},
         never = signals.watch(&interrupts) => match never {},
         () = interrupts.end.cancelled() => Ok(true),
         () = lost.cancelled() => Ok(true),
@@ -163,14 +169,15 @@ async fn pausing(
     runs: &RunJournal,
     run: &RunId,
     interrupts: &Interrupts,
-) -> Result<bool, RunsFault> {
+    bus: &LocalBus,
+) -> Infallible {
     loop {
         interrupts.pause.notified().await;
         let command = match *interrupts.paused.borrow() {
             true => Command::Continue,
             false => Command::Pause,
         };
-        runs.tell(run, command).await?;
+        tell(runs, run, command, bus).await;
     }
 }
 
@@ -179,7 +186,8 @@ async fn granting(
     runs: &RunJournal,
     run: &RunId,
     mut wished: mpsc::Receiver<Wish>,
-) -> Result<bool, RunsFault> {
+    bus: &LocalBus,
+) -> Infallible {
     loop {
         let command = match wished.recv().await {
             Some(Wish::Retry(_)) => Command::Continue,
@@ -189,8 +197,26 @@ async fn granting(
             Some(Wish::Restart(_) | Wish::Stop(_)) => continue,
             None => return pending().await,
         };
-        runs.tell(run, command).await?;
+        tell(runs, run, command, bus).await;
     }
+}
+
+/// Tells the run something; where that is refused, whoever looks on is told why, and looks on.
+async fn tell(runs: &RunJournal, run: &RunId, command: Command, bus: &LocalBus) {
+    let Err(error) = runs.tell(run, command).await else {
+        return;
+    };
+    let Ok(notifications) = bus.publisher(&NOTIFICATION) else {
+        return;
+    };
+    let refused = Notification {
+        at: SystemClock.now(),
+        severity: Severity::Warning,
+        title: "coord".to_owned(),
+        message: format!("the run was not told: {}", printable(&with_causes(&error))),
+    };
+    // Where the bus is closed, the run has ended.
+    let _ = notifications.publish(refused).await;
 }
 
 fn not_going_on(view: &RunView) -> RunsFault {

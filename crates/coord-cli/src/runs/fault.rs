@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::PathBuf;
 
 use coordination::journal::JournalError;
 use coordination::workflow::{RunId, WorkflowError};
@@ -142,6 +143,10 @@ pub(crate) enum RunsFault {
     )]
     NotDetached { message: String },
 
+    #[error("the page cannot be written to {}", printable(&path.display().to_string()))]
+    #[diagnostic(code(coord::runs::report))]
+    Report { path: PathBuf, source: io::Error },
+
     #[error("what was asked for cannot be written")]
     #[diagnostic(code(coord::runs::output))]
     Output(#[from] io::Error),
@@ -165,7 +170,7 @@ impl RunsFault {
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             Self::NothingToResume | Self::NothingGoesOn | Self::None => ExitCode::NothingSelected,
-            Self::Output(_) => ExitCode::OutputLost,
+            Self::Report { .. } | Self::Output(_) => ExitCode::OutputLost,
             _ => ExitCode::SetUp,
         }
     }

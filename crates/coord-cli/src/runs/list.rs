@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::with_runs;
-use crate::args::ListArgs;
+use crate::args::{ListArgs, Listed};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
 use crate::journal::with_causes;
@@ -37,6 +37,14 @@ struct Line<'v> {
     driven_by: Option<&'v str>,
 }
 
+/// As [`Seen`], for programs.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Told<'v> {
+    Run(Line<'v>),
+    Unreadable { run: &'v RunId, error: String },
+}
+
 /// Lists runs.
 pub(crate) fn list(args: &ListArgs) -> ExitCode {
     with_runs(&args.of, async |runs| {
@@ -47,9 +55,14 @@ pub(crate) fn list(args: &ListArgs) -> ExitCode {
             views.push(view(runs, id).await);
         }
         let mut out = screen::out(args.of.color.into());
-        match args.json {
-            true => lines(&mut out, &views)?,
-            false => table(&mut out, &views)?,
+        match args.output {
+            Listed::Text => table(&mut out, &views)?,
+            Listed::Json => {
+                let told: Vec<_> = views.iter().map(told).collect();
+                serde_json::to_writer_pretty(&mut out, &told).map_err(io::Error::from)?;
+                writeln!(out)?;
+            }
+            Listed::Jsonl => lines(&mut out, &views)?,
         }
         Ok(out.flush()?)
     })
@@ -64,16 +77,20 @@ async fn view(runs: &RunJournal, id: RunId) -> Seen {
 
 fn lines(out: &mut impl Write, views: &[Seen]) -> io::Result<()> {
     for view in views {
-        match view {
-            Ok(view) => serde_json::to_writer(&mut *out, &line(view))?,
-            Err((run, error)) => {
-                let fault = serde_json::json!({ "run": run, "error": with_causes(error) });
-                serde_json::to_writer(&mut *out, &fault)?;
-            }
-        }
+        serde_json::to_writer(&mut *out, &told(view))?;
         writeln!(out)?;
     }
     Ok(())
+}
+
+fn told(view: &Seen) -> Told<'_> {
+    match view {
+        Ok(view) => Told::Run(line(view)),
+        Err((run, error)) => Told::Unreadable {
+            run,
+            error: with_causes(error),
+        },
+    }
 }
 
 fn line(view: &RunView) -> Line<'_> {

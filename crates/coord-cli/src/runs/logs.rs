@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::list::local;
 use super::show::step_of;
 use super::{RunsFault, find, with_journal};
-use crate::args::{Grep, LogsArgs, Stream};
+use crate::args::{Grep, Lines, LogsArgs, Stream};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
 use crate::kept_output::{Kept, Merged, Record};
@@ -178,7 +178,7 @@ impl<'a> Printer<'a> {
     }
 
     fn print(&mut self, process: &str, record: &Record) -> io::Result<()> {
-        if self.args.json {
+        if self.args.output == Lines::Jsonl {
             serde_json::to_writer(&mut self.out, &Line { process, record })?;
             return writeln!(self.out);
         }

@@ -80,7 +80,7 @@ impl Relay {
             let state = match step.phase {
                 StepPhase::Running => ServiceState::Starting,
                 StepPhase::Completed => ServiceState::Ready {
-                    duration: Duration::ZERO,
+                    duration: step.ended.zip(step.started).map_or(Duration::ZERO, took),
                 },
                 _ => continue,
             };
@@ -252,4 +252,9 @@ fn ended(transition: &Transition) -> Option<(&str, u32)> {
         | Transition::StepExhausted { step, attempt, .. } => Some((step, *attempt)),
         _ => None,
     }
+}
+
+/// How long something took that ended, and began.
+fn took((ended, began): (Duration, Duration)) -> Duration {
+    ended.saturating_sub(began)
 }

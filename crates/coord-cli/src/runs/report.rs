@@ -13,7 +13,7 @@ use coordination::monitor::{History, Page, Span, SpanKind};
 use coordination::workflow::{RunJournal, RunState, RunView, StepPhase, StepView};
 
 use super::list::{between, local, state};
-use super::{find, with_journal};
+use super::{RunsFault, find, with_journal};
 use crate::args::ReportArgs;
 use crate::exit_code::ExitCode;
 use crate::kept_output::Kept;
@@ -29,7 +29,10 @@ pub(crate) fn report(args: &ReportArgs) -> ExitCode {
         let measured = Measured::of(Kept::of(journal.dir(), &run).dir()).read()?;
         let page = page(&runs.view(&run).await?, measured.as_ref()).to_string();
         match &args.out {
-            Some(file) => fs::write(file, page)?,
+            Some(file) => fs::write(file, page).map_err(|source| RunsFault::Report {
+                path: file.clone(),
+                source,
+            })?,
             None => {
                 let mut out = screen::out(args.of.of.color.into());
                 out.write_all(page.as_bytes())?;

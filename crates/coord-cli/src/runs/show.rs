@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::list::{between, local, state};
 use super::{RunsFault, find, there, with_journal, with_runs};
-use crate::args::{JournalPlace, ShowArgs, WhyArgs};
+use crate::args::{JournalPlace, ShowArgs, Told, WhyArgs};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
 use crate::job::shown;
@@ -60,7 +60,7 @@ pub(crate) fn show(args: &ShowArgs) -> ExitCode {
             bytes: kept.bytes()?,
         };
         let mut out = screen::out(args.of.of.color.into());
-        if args.json {
+        if args.output == Told::Json {
             let view = &view;
             let shown = Shown { view, output };
             serde_json::to_writer_pretty(&mut out, &shown).map_err(io::Error::from)?;
@@ -150,6 +150,15 @@ fn style_of(phase: StepPhase) -> Style {
     }
 }
 
+/// What a step waits for, for programs.
+#[derive(Serialize)]
+struct Waits<'v> {
+    step: &'v str,
+    phase: StepPhase,
+    why: Option<String>,
+    error: Option<&'v str>,
+}
+
 /// Says what a step waits for, or else where it is.
 pub(crate) fn why(args: &WhyArgs) -> ExitCode {
     with_runs(&args.of.of, async |runs| {
@@ -158,6 +167,17 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
         let step = step_of(&view, &args.step)?;
         let mut out = screen::out(args.of.of.color.into());
         let why = runs.why(&run, &step.id).await?;
+        if args.output == Told::Json {
+            let waits = Waits {
+                step: &step.id,
+                phase: step.phase,
+                why: why.map(|why| why.to_string()),
+                error: step.error.as_deref(),
+            };
+            serde_json::to_writer_pretty(&mut out, &waits).map_err(io::Error::from)?;
+            writeln!(out)?;
+            return Ok(out.flush()?);
+        }
         if let Some(why) = &why {
             writeln!(out, "{}: {}", step.id, printable(&why.to_string()))?;
         }

@@ -8,17 +8,19 @@ use anstream::{AutoStream, ColorChoice};
 use coordination::bus::CancellationToken;
 use coordination::bus::vocabulary::{
     ErrorDetected, ErrorRecovery, Notification, ProcessHealth, ProcessLifecycle, ProcessOutput,
-    ServiceLifecycle, WorkflowEvent,
+    ServiceLifecycle, Transition, WorkflowEvent,
 };
 use miette::{GraphicalReportHandler, GraphicalTheme, Report};
 
 use super::Start;
+use super::groups::Groups;
 use super::jsonl;
 use super::lines::Lines;
 use super::order::Happening;
 use super::out::{Out, out};
+use super::summary::failures::last_lines;
 use super::text::{self, ODD, QUIET, Text};
-use crate::args::{Color, Manner, Output};
+use crate::args::{Color, Layout, Manner, Output};
 use crate::board::{Board, Bounds};
 use crate::exit_code::ExitCode;
 use crate::kept_output;
@@ -37,10 +39,14 @@ pub(super) struct Page {
     /// After the first failure nothing more is written, but everything still received: nobody is
     /// held up by a reader that is gone.
     lost: CancellationToken,
+    /// Whether what failed is followed by its last lines.
+    fails_at_once: bool,
 }
 
 enum Form {
-    Text(Box<Text>),
+    Text(Box<Text>, Option<Groups>),
+    /// Nothing is told before the end.
+    Json,
     Jsonl,
 }
 
@@ -50,10 +56,18 @@ impl Page {
         let (form, color) = match args.output {
             // JSON has no control characters for a terminal to act upon.
             Output::Jsonl => (Form::Jsonl, ColorChoice::AlwaysAnsi),
-            _ => (
-                Form::Text(Box::new(Text::new(file, Arc::clone(start.labels)))),
-                args.color.into(),
-            ),
+            Output::Json => (Form::Json, ColorChoice::AlwaysAnsi),
+            _ => {
+                let Layout {
+                    is_folded,
+                    has_names,
+                    ..
+                } = args.layout;
+                let groups = || Groups::new(text::services(file), is_folded);
+                let groups = args.layout.is_grouped.then(groups);
+                let text = Text::new(file, Arc::clone(start.labels)).with_names(has_names);
+                (Form::Text(Box::new(text), groups), args.color.into())
+            }
         };
         let mut board = Board::new(file, Bounds::NOTHING, Arc::clone(start.labels));
         if let Some(before) = start.before {
@@ -68,6 +82,7 @@ impl Page {
             color: args.color,
             out: out(color),
             lost: CancellationToken::new(),
+            fails_at_once: args.layout.fails_at_once,
         }
     }
 
@@ -75,8 +90,8 @@ impl Page {
     pub(super) fn begin(&mut self) {
         if let Some(before) = self.before.take() {
             self.print(|form, out| match form {
-                Form::Text(_) => writeln!(out, "{QUIET}{before}{QUIET:#}"),
-                Form::Jsonl => Ok(()),
+                Form::Text(..) => writeln!(out, "{QUIET}{before}{QUIET:#}"),
+                Form::Json | Form::Jsonl => Ok(()),
             });
         }
     }
@@ -107,7 +122,9 @@ impl Page {
         self.printed += 1;
         self.board.output(line);
         self.print(|form, out| match form {
-            Form::Text(text) => text.output(out, line),
+            Form::Text(text, None) => text.output(out, line),
+            Form::Text(text, Some(groups)) => groups.output(text, out, line),
+            Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "process-output", line),
         });
     }
@@ -116,7 +133,7 @@ impl Page {
         self.board.lifecycle(event);
         self.print(|form, out| match form {
             // The events of workflows and services say what people want to know of it.
-            Form::Text(_) => Ok(()),
+            Form::Text(..) | Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "process-lifecycle", event),
         });
         for line in self.lines.after(event) {
@@ -127,15 +144,21 @@ impl Page {
     fn workflow(&mut self, event: &WorkflowEvent) {
         self.board.workflow(event);
         self.print(|form, out| match form {
-            Form::Text(text) => text.transition(out, &event.transition),
+            Form::Text(text, None) => text.transition(out, &event.transition),
+            Form::Text(text, Some(groups)) => groups.transition(text, out, &event.transition),
+            Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "workflow-events", event),
         });
+        if self.fails_at_once {
+            self.failure(event);
+        }
     }
 
     fn service(&mut self, event: &ServiceLifecycle) {
         self.board.service(event);
         self.print(|form, out| match form {
-            Form::Text(text) => text.service(out, event),
+            Form::Text(text, _) => text.service(out, event),
+            Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "service-lifecycle", event),
         });
     }
@@ -143,7 +166,8 @@ impl Page {
     fn health(&mut self, event: &ProcessHealth) {
         self.board.health(event);
         self.print(|form, out| match form {
-            Form::Text(text) => text.health(out, event),
+            Form::Text(text, _) => text.health(out, event),
+            Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "process-health", event),
         });
     }
@@ -151,7 +175,8 @@ impl Page {
     fn recovery(&mut self, event: &ErrorRecovery) {
         self.board.recovery(event);
         self.print(|form, out| match form {
-            Form::Text(text) => text.recovery(out, event),
+            Form::Text(text, _) => text.recovery(out, event),
+            Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "error-recovery", event),
         });
     }
@@ -159,7 +184,7 @@ impl Page {
     /// What people are told of an error is what it was noticed by.
     fn error(&mut self, event: &ErrorDetected) {
         self.print(|form, out| match form {
-            Form::Text(_) => Ok(()),
+            Form::Text(..) | Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "error-detected", event),
         });
     }
@@ -167,12 +192,31 @@ impl Page {
     /// As [`error`](Self::error), but for what nothing else tells of.
     fn notification(&mut self, event: &Notification) {
         self.print(|form, out| match form {
-            Form::Text(text) if event.title == kept_output::TITLE => {
+            Form::Text(text, _) if event.title == kept_output::TITLE => {
                 text.interrupt(out, &event.message)
             }
-            Form::Text(_) => Ok(()),
+            Form::Text(..) | Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "notification", event),
         });
+    }
+
+    /// Prints what is held of steps that have not ended.
+    pub(super) fn rest(&mut self) {
+        self.print(|form, out| match form {
+            Form::Text(text, Some(groups)) => groups.rest(text, out),
+            _ => Ok(()),
+        });
+    }
+
+    /// Prints the last lines of a step that has failed, where that is wanted at once.
+    fn failure(&mut self, event: &WorkflowEvent) {
+        let Transition::StepFailed { step, .. } = &event.transition else {
+            return;
+        };
+        if matches!(self.form, Form::Text(..)) && !self.lost.is_cancelled() {
+            let written = last_lines(&mut self.out, step, &self.board);
+            self.check(&written);
+        }
     }
 
     /// How many lines of output were printed since this was asked last.
@@ -183,8 +227,8 @@ impl Page {
     /// Says what an interrupt does, or how the run goes on.
     pub(super) fn say(&mut self, what: &str) {
         self.print(|form, out| match form {
-            Form::Text(text) => text.interrupt(out, what),
-            Form::Jsonl => Ok(()),
+            Form::Text(text, _) => text.interrupt(out, what),
+            Form::Json | Form::Jsonl => Ok(()),
         });
         self.show();
     }
@@ -194,9 +238,9 @@ impl Page {
         say_all(self.color.into(), &self.board.report());
     }
 
-    fn print(&mut self, print: impl FnOnce(&Form, &mut Out) -> io::Result<()>) {
+    fn print(&mut self, print: impl FnOnce(&mut Form, &mut Out) -> io::Result<()>) {
         if !self.lost.is_cancelled() {
-            let written = print(&self.form, &mut self.out);
+            let written = print(&mut self.form, &mut self.out);
             self.check(&written);
         }
     }
@@ -221,6 +265,7 @@ pub(crate) fn nothing_to_do(args: Manner, workflow: &str) -> ExitCode {
     let mut out = out(args.color.into());
     let said = match args.output {
         Output::Jsonl => Ok(()),
+        Output::Json => super::document::nothing(&mut out, workflow),
         _ => writeln!(out, "{workflow}: nothing to do, every condition is false"),
     };
     match said.and_then(|()| out.flush()) {

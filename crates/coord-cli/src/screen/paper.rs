@@ -157,6 +157,7 @@ impl Paper {
         while !self.order.is_empty() {
             self.take();
         }
+        self.page.rest();
     }
 
     fn read(&mut self) {

@@ -1,7 +1,7 @@
 //! How a run ended: a line a step and service, and of each failure what it said last and where the
 //! file has it.
 
-mod failures;
+pub(super) mod failures;
 
 use std::io::{self, Write};
 
@@ -22,6 +22,7 @@ pub(super) fn print(
     ended: &Ended,
     file: &WorkflowFile,
     board: &Board,
+    has_tails: bool,
 ) -> io::Result<()> {
     let outcome = &ended.outcome;
     writeln!(out)?;
@@ -43,7 +44,7 @@ pub(super) fn print(
     }
     let failures = failures::of(ended, file);
     for failure in &failures {
-        failure.print(out, file, board)?;
+        failure.print(out, file, board, has_tails)?;
     }
     verdict(out, ended, file)?;
     failures::recap(out, &failures, ended, file)?;

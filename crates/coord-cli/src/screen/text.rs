@@ -40,6 +40,8 @@ pub(super) struct Text {
     services: HashSet<String>,
     /// What steps wait for that do nothing else.
     waits: HashMap<String, String>,
+    /// Whether lines of output begin with the name of their process.
+    has_names: bool,
     /// What items are called.
     labels: Arc<Labels>,
 }
@@ -60,12 +62,20 @@ impl Text {
             attempts: attempts.collect(),
             services: services(file),
             waits: waits.collect(),
+            has_names: true,
             labels,
         }
     }
 
+    pub(super) fn with_names(mut self, has_names: bool) -> Self {
+        self.has_names = has_names;
+        self
+    }
+
     pub(super) fn output(&self, out: &mut Out, line: &ProcessOutput) -> io::Result<()> {
-        self.name(out, &line.process, "|")?;
+        if self.has_names {
+            self.name(out, &line.process, "|")?;
+        }
         printed(out, &line.line)
     }
 
@@ -221,6 +231,11 @@ impl Text {
 
     fn attempts(&self, step: &str) -> u32 {
         self.attempts.get(step).copied().unwrap_or(1)
+    }
+
+    /// What there is to say of how a step is told.
+    pub(super) fn note(&self, out: &mut Out, step: &str, what: &str) -> io::Result<()> {
+        self.say(out, step, ODD, what)
     }
 
     /// What an interrupt does.

@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use crate::coord::{Folder, done};
+use crate::kept::list;
 use crate::terminal::{DOWN, Terminal, coord};
 
 fn kept(folder: &Folder, workflow: &str) -> Terminal {
@@ -146,6 +147,8 @@ fn a_step_whose_every_attempt_failed_is_skipped_also_where_nobody_drives_the_run
     let terminal = Terminal::start(coord(folder.path()).args(run), 24, 80);
     terminal.shows("paused");
     terminal.signal(Signal::KILL);
+    // Nobody drives it once its watchdog has done.
+    list(&folder, "interrupted");
     let told = done(folder.coord(["skip", "r", "flaky"]));
     told.exits(0).says("once it goes on: `coord resume r`");
     let resumed = done(folder.coord(["resume", "r", "--output", "text"]));

@@ -244,3 +244,29 @@ fn who_looks_on_sends_a_step_the_signal_that_it_waits_for() {
     assert_eq!(status.code(), Some(0), "{screen}");
     ends(&folder, "completed, started");
 }
+
+#[test]
+fn who_looks_on_needs_no_file_of_variables_and_is_told_how_long_a_service_took() {
+    let folder = Folder::new();
+    let slow = WAITS.replace("echo listening;", "sleep 0.2; echo listening;");
+    folder.write("coord.toml", format!("dotenv = '.env'\n{slow}"));
+    folder.write(".env", "A=b\n");
+    done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
+    loop {
+        let shown = done(folder.coord(["show", "r"]));
+        if shown.out.contains("running    first") {
+            break;
+        }
+    }
+    std::fs::remove_file(folder.path().join(".env")).unwrap();
+    let mut attached = Running::start(folder.coord(["attach", "r"]));
+    attached.until("ready in ");
+    assert!(
+        !attached.printed.contains("ready in 0 ms"),
+        "{}",
+        attached.printed
+    );
+    folder.write("go", "");
+    let (status, printed) = attached.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
+}

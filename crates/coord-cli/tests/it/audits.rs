@@ -85,7 +85,11 @@ fn a_whole_trail_is_said_to_be_whole_with_its_head() {
     let done = done(folder.coord(["audit", "verify", "trail"]));
     done.exits(0)
         .says(&format!("trail: whole; entries: 3, head: {head}\n"));
-    let done = done_json(&folder, ["audit", "verify", "trail", "--head", &head]);
+    let done = done_json(
+        &folder,
+        "json",
+        ["audit", "verify", "trail", "--head", &head],
+    );
     assert_eq!(
         (&done.1["whole"], &done.1["entries"]),
         (&true.into(), &3.into())
@@ -94,10 +98,10 @@ fn a_whole_trail_is_said_to_be_whole_with_its_head() {
     assert_eq!(done.0, 0);
 }
 
-/// The exit code, and what a command says with `--output json`.
-fn done_json<const N: usize>(folder: &Folder, arguments: [&str; N]) -> (i32, Value) {
+/// The exit code, and what a command says in this form of JSON.
+fn done_json<const N: usize>(folder: &Folder, output: &str, arguments: [&str; N]) -> (i32, Value) {
     let mut command = folder.coord(arguments);
-    command.args(["--output", "json"]);
+    command.args(["--output", output]);
     let done = done(command);
     (done.code.unwrap(), serde_json::from_str(&done.out).unwrap())
 }
@@ -128,7 +132,7 @@ fn what_was_changed_is_named_and_the_exit_code_says_so() {
         assert!(done.err.contains("coord::audit::tampered"), "{}", done.err);
         assert!(done.err.contains(expected), "{}", done.err);
         assert_eq!(done.out, "");
-        let (code, said) = done_json(&folder, ["audit", "verify", "copy"]);
+        let (code, said) = done_json(&folder, "json", ["audit", "verify", "copy"]);
         assert_eq!((code, &said["whole"]), (1, &false.into()));
         assert_eq!(said["fault"], expected);
     }
@@ -171,7 +175,7 @@ fn entries_are_shown_up_to_the_first_that_is_none() {
         "{}",
         shown.out
     );
-    let (code, said) = done_json(&folder, ["audit", "show", "trail", "--limit", "1"]);
+    let (code, said) = done_json(&folder, "jsonl", ["audit", "show", "trail", "--limit", "1"]);
     assert_eq!((code, &said["actor"]), (0, &"ada".into()));
 
     copy(&folder, |lines| lines[1] = lines[1].replace("5000", "500"));

@@ -32,11 +32,12 @@ impl Folder {
         std::fs::read_to_string(self.0.join(name)).ok()
     }
 
-    /// `coord` in this folder, without what the environment of the tests says of colours.
+    /// `coord` in this folder, without what the environment of the tests says of colours and groups.
     pub(crate) fn coord<const N: usize>(&self, arguments: [&str; N]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_coord"));
         command.args(arguments).current_dir(&self.0);
         command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+        command.env_remove("CI").env_remove("GITHUB_ACTIONS");
         command.env("XDG_STATE_HOME", self.0.join("state"));
         command.stdin(Stdio::null());
         command

@@ -45,6 +45,7 @@ fn printed(folder: &Folder, line: &str) -> String {
         .env("XDG_STATE_HOME", folder.path().join("state"))
         .env_remove("NO_COLOR")
         .env_remove("CLICOLOR_FORCE")
+        .env_remove("CI")
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -125,7 +125,7 @@ fn only_items_that_are_not_done_are_done_again_after_a_failure_and_a_crash() {
     running.until("pid=");
     // That it is done is kept soon after it was.
     let is_kept = || {
-        done(folder.coord(["show", "r", "--json"]))
+        done(folder.coord(["show", "r", "--output=json"]))
             .out
             .contains("\"done\": 1")
     };

@@ -54,9 +54,9 @@ fn kill(running: Running) {
 
 /// The runs, as `coord list` has them for programs, once the latest of them is in this state.
 #[track_caller]
-fn list(folder: &Folder, state: &str) -> Vec<Value> {
+pub(crate) fn list(folder: &Folder, state: &str) -> Vec<Value> {
     loop {
-        let listed = done(folder.coord(["list", "--json"]));
+        let listed = done(folder.coord(["list", "--output=jsonl"]));
         listed.exits(0);
         let lines = listed.out.lines();
         let runs: Vec<Value> = lines

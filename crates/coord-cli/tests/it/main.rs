@@ -17,12 +17,14 @@ mod kept;
 mod json_lines;
 mod live;
 mod looking;
+mod layout;
 mod logs;
 #[path = "../../../coord-journal/tests/it/mounts.rs"]
 mod mounts;
 mod output;
 mod outputs;
 mod params;
+mod planned;
 mod reference;
 mod outcomes;
 mod secrets;

@@ -51,7 +51,7 @@ fn outputs_reach_a_later_step_its_undo_and_hooks_as_variables_and_nothing_in_the
     done(folder.coord(["show", "r"]))
         .exits(0)
         .says("notes=one…; tag=v1; touch never; $(touch never)\n");
-    done(folder.coord(["show", "r", "--json"])).says(r#""notes": "one\n\ntwo","#);
+    done(folder.coord(["show", "r", "--output=json"])).says(r#""notes": "one\n\ntwo","#);
 }
 
 /// A run whose step has put a secret out, and sleeps; and the folders that it has for temporary files.
@@ -130,7 +130,7 @@ fn outputs_are_there_when_a_run_is_taken_up() {
     running.until("pid=");
     // That a step is done is kept soon after it was.
     let is_kept = || {
-        let shown = done(folder.coord(["show", "r", "--json"]));
+        let shown = done(folder.coord(["show", "r", "--output=json"]));
         shown.out.contains("\"phase\": \"completed\"")
     };
     assert!((0..10_000).any(|_| is_kept()));

@@ -107,7 +107,7 @@ coord: would run this, at most 3 at once
   1. fetch   echo fetch >> done
   2. lint    echo lint >> done  # after fetch
      build   echo build >> done  # after fetch
-  3. api     echo api >> done; exec sleep 100  # a service, awaited until it is ready, after build
+  3. api     echo api >> done; exec sleep 100  # a service, awaited until exec `grep -q api done` says it is ready, after build
   4. test    echo test >> done; test ! -e broken  # up to 2 attempts, at most 1 min 0 s, after api
    - deploy  not this: its condition is false
 ";

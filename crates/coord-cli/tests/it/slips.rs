@@ -88,7 +88,7 @@ fn who_reads_only_the_beginning_is_told_nothing_and_what_a_full_disk_swallows_is
     for arguments in [
         ["run", "coord.toml"],
         ["validate", "coord.toml"],
-        ["list", "--json"],
+        ["list", "--output=jsonl"],
     ] {
         let mut command = folder.coord(arguments);
         command.stdout(full()).stderr(Stdio::piped());

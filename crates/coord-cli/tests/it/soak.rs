@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::fs::read_to_string;
+use std::fs::{DirEntry, read, read_dir, read_to_string};
 
 use crate::coord::{Folder, Running};
 
@@ -67,11 +67,33 @@ fn resident(pid: u32) -> u64 {
     number.parse().unwrap()
 }
 
+/// How often is looked for processes that are left: the watchdog of a `coord` ends a moment after it.
+const LOOKS: usize = 2_000;
+
+/// The processes that have this in their environment, which those that they start get from them. One that is
+/// dead and waits for its parent to notice has none.
+fn marked(marker: &str) -> Vec<String> {
+    let processes = read_dir("/proc").unwrap().flatten();
+    let is_marked = |process: &DirEntry| {
+        let variables = read(process.path().join("environ")).unwrap_or_default();
+        let mut variables = variables.split(|byte| *byte == 0);
+        variables.any(|variable| variable == marker.as_bytes())
+    };
+    let marked = processes.filter(is_marked);
+    marked
+        .map(|process| read_to_string(process.path().join("comm")).unwrap_or_default())
+        .collect()
+}
+
 #[test]
 fn a_thousand_steps_beside_fifty_services_that_crash_leave_nothing_and_take_no_more_memory() {
     let folder = Folder::new();
     folder.write("coord.toml", file(&mut Numbers(0x5eed_1234_5678_9abc)));
-    let mut coord = Running::start(folder.coord(["run", "--id", "r"]));
+    let marker = format!("SOAK={}", std::process::id());
+    let mut command = folder.coord(["run", "--id", "r"]);
+    command.env("SOAK", std::process::id().to_string());
+    let mut coord = Running::start(command);
+    assert!(!marked(&marker).is_empty(), "it is marked itself");
     let mut sizes = Vec::new();
     let mut crashes = 0;
     for part in 1..=4 {
@@ -93,6 +115,8 @@ fn a_thousand_steps_beside_fifty_services_that_crash_leave_nothing_and_take_no_m
     assert_eq!(status.code(), Some(0), "{printed}");
     assert!(crashes > SERVICES, "{crashes} crashes are none");
 
+    let is_alone = (0..LOOKS).any(|_| marked(&marker).is_empty());
+    assert!(is_alone, "{:?} are left", marked(&marker));
     let done = folder.read("done").unwrap();
     let each: BTreeSet<_> = done.lines().collect();
     assert_eq!((each.len(), done.lines().count()), (STEPS, STEPS));

@@ -113,7 +113,7 @@ fn every_key_is_read() {
         ("third", &["second".to_owned()][..])
     );
     let service = unit.service().expect("it is one");
-    let ready = service.ready.as_ref().expect("it has one");
+    let ready = &service.ready.as_ref().expect("it has one").probe;
     let seconds = Duration::from_secs;
     assert_eq!(
         (ready.period, ready.timeout, ready.start_delay),

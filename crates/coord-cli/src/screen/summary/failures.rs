@@ -85,12 +85,14 @@ impl Failure<'_> {
         out: &mut Out,
         file: &WorkflowFile,
         board: &Board,
+        has_tail: bool,
     ) -> io::Result<()> {
         writeln!(out, "\n{BAD}{} {}{BAD:#}", self.name, self.what)?;
         if let Some(at) = self.at(file) {
             writeln!(out, "  {QUIET}at {at}{QUIET:#}")?;
         }
         match self.has_items {
+            _ if !has_tail => Ok(()),
             true => items(out, self.name, board),
             false => tail(out, &self.process, board),
         }
@@ -99,6 +101,14 @@ impl Failure<'_> {
     fn at(&self, file: &WorkflowFile) -> Option<String> {
         let unit = self.unit?;
         Some(format!("{}:{}", file.path_of(unit), file.place(unit)))
+    }
+}
+
+/// The last lines of a step that has failed, or of its items that did.
+pub(crate) fn last_lines(out: &mut Out, step: &str, board: &Board) -> io::Result<()> {
+    match board.unwell_items(step).is_empty() {
+        true => tail(out, step, board),
+        false => items(out, step, board),
     }
 }
 

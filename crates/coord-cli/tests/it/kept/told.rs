@@ -6,7 +6,7 @@ use super::{NOTE, diamond, id, kill, list, said, started};
 use crate::coord::{Folder, done};
 
 fn show(folder: &Folder, run: &str) -> Value {
-    let shown = done(folder.coord(["show", run, "--json"]));
+    let shown = done(folder.coord(["show", run, "--output=json"]));
     shown.exits(0);
     serde_json::from_str(&shown.out).unwrap()
 }
@@ -125,9 +125,12 @@ fn unfinished_runs_alone_are_listed_and_no_more_than_are_asked_for() {
         done(folder.coord(["run", "--id", run])).exits(0);
     }
     let lines = |arguments: [&str; 4]| done(folder.coord(arguments)).out.lines().count();
-    assert_eq!(lines(["list", "--json", "--limit", "9"]), 3);
-    assert_eq!(lines(["list", "--json", "--limit", "2"]), 2);
-    assert_eq!(lines(["list", "--json", "--unfinished", "--limit=9"]), 0);
+    assert_eq!(lines(["list", "--output=jsonl", "--limit", "9"]), 3);
+    assert_eq!(lines(["list", "--output=jsonl", "--limit", "2"]), 2);
+    assert_eq!(
+        lines(["list", "--output=jsonl", "--unfinished", "--limit=9"]),
+        0
+    );
 }
 
 #[test]

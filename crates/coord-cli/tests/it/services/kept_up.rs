@@ -31,7 +31,7 @@ fn a_detached_run_of_services_alone_is_up_until_it_is_cancelled() {
     is_shown(&folder, "up", &["running"]);
     let listed = done(folder.coord(["list", "--unfinished"]));
     listed.says("up  ").says("1/1");
-    done(folder.coord(["list", "--json"])).says("\"is_up\":true");
+    done(folder.coord(["list", "--output=jsonl"])).says("\"is_up\":true");
 
     let mut attached = Running::start(folder.coord(["attach"]));
     attached.until("all steps are over");

@@ -1,0 +1,179 @@
+//! How lines of text stand: as they come or by step, with names or without, and those of what failed.
+
+use crate::coord::{Done, Folder, done};
+
+/// Each step prints a line, waits for the other, and prints another one: as they come, lines of both alternate.
+const TURNS: &str = r#"
+concurrency = 2
+[[step]]
+id = "a"
+run = "echo one; touch x; until test -e y; do sleep 0.01; done; echo three; touch z"
+[[step]]
+id = "b"
+run = "until test -e x; do sleep 0.01; done; echo two; touch y; until test -e z; do sleep 0.01; done; echo four"
+"#;
+
+fn ran<const N: usize>(flags: [&str; N], variables: &[(&str, &str)]) -> Done {
+    let folder = Folder::new();
+    folder.write("coord.toml", TURNS);
+    let mut command = folder.coord(["run"]);
+    command.args(flags).envs(variables.iter().copied());
+    let done = done(command);
+    done.exits(0);
+    done
+}
+
+/// What the processes have printed, in the order in which it stands there.
+fn printed(done: &Done) -> Vec<&str> {
+    let words = ["one", "two", "three", "four"];
+    let last = |line: &str| line.rsplit(' ').next().map(str::to_owned);
+    let lines = done.out.lines();
+    lines
+        .filter(|line| last(line).is_some_and(|word| words.contains(&&*word)))
+        .collect()
+}
+
+const BY_STEP: [&str; 4] = ["a | one", "a | three", "b | two", "b | four"];
+
+#[test]
+fn the_lines_of_a_step_stand_together_where_they_are_grouped() {
+    let grouped = ran(["--log-order=grouped"], &[]);
+    assert_eq!(printed(&grouped), BY_STEP);
+    let ends = grouped.out.find("a · done").unwrap();
+    assert!(grouped.out.find("a | three").unwrap() < ends);
+    assert!(ends < grouped.out.find("b | two").unwrap());
+}
+
+#[test]
+fn lines_are_grouped_where_ci_is_set_and_come_as_they_come_elsewhere() {
+    assert_eq!(printed(&ran([], &[("CI", "true")])), BY_STEP);
+    for (flags, variables) in [
+        ([], &[][..]),
+        ([], &[("CI", "false")][..]),
+        ([], &[("CI", "")][..]),
+    ] {
+        let stream = ran(flags, variables);
+        // Two pipes are read by turns: which of two lines came first is known of one step only.
+        let a: Vec<_> = printed(&stream)
+            .into_iter()
+            .filter(|line| line.starts_with('a'))
+            .collect();
+        assert_eq!(a, ["a | one", "a | three"]);
+        let two = stream.out.find("b | two").unwrap();
+        assert!(two < stream.out.find("a · done").unwrap(), "{}", stream.out);
+    }
+    let stream = ran(["--log-order=stream"], &[("CI", "true")]);
+    let two = stream.out.find("b | two").unwrap();
+    assert!(two < stream.out.find("a · done").unwrap(), "{}", stream.out);
+}
+
+#[test]
+fn groups_are_folded_on_github_and_have_no_names_then() {
+    let github = [("CI", "true"), ("GITHUB_ACTIONS", "true")];
+    let folded = ran([], &github);
+    folded.says("::group::a\na · started\none\nthree\n::endgroup::\na · done in ");
+    folded.says("::group::b\nb · started\ntwo\nfour\n::endgroup::\nb · done in ");
+    let named = ran(["--log-prefix=task"], &github);
+    named.says("::group::a\na · started\na | one\na | three\n::endgroup::\n");
+    let stream = ran(["--log-order=stream"], &github);
+    assert!(!stream.out.contains("::group::"), "{}", stream.out);
+    stream.says("a | one\n");
+}
+
+#[test]
+fn lines_have_no_names_where_none_are_wanted() {
+    let bare = ran(["--log-prefix=none", "--log-order=grouped"], &[]);
+    assert_eq!(printed(&bare), ["one", "three", "two", "four"]);
+    bare.says("a · started\n");
+}
+
+#[test]
+fn a_step_that_prints_more_than_is_held_is_printed_as_it_comes_and_complete() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'much'\nrun = 'seq 1 100000'\n",
+    );
+    let done = done(folder.coord(["run", "--log-order=grouped"]));
+    done.exits(0);
+    let note = "much · has printed too much to be held: the rest is as it comes\n";
+    assert_eq!(done.out.matches(note).count(), 1);
+    let lines = done.out.lines();
+    let numbers = lines.filter_map(|line| line.strip_prefix("much | "));
+    assert!(numbers.eq((1..=100_000).map(|number| number.to_string())));
+}
+
+#[test]
+fn what_is_held_of_a_step_is_printed_when_the_run_is_given_up() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "timeout = '300ms'\n[[step]]\nid = 'a'\nrun = 'echo held; exec sleep 100'\n",
+    );
+    let done = done(folder.coord(["run", "--log-order=grouped"]));
+    done.exits(100).says("a | held\n");
+}
+
+#[test]
+fn the_last_lines_of_what_failed_are_told_when_that_is_wanted() {
+    for (flags, at_once, at_the_end) in [
+        (None, 0, 1),
+        (Some("--failure-output=final"), 0, 1),
+        (Some("--failure-output=immediate"), 1, 0),
+        (Some("--failure-output=immediate-final"), 1, 1),
+        (Some("--failure-output=never"), 0, 0),
+    ] {
+        let folder = Folder::new();
+        folder.write(
+            "coord.toml",
+            "[[step]]\nid = 'a'\nrun = 'echo boom; exit 3'\n",
+        );
+        let mut command = folder.coord(["run"]);
+        command.args(flags);
+        let done = done(command);
+        done.exits(100)
+            .says("a | boom\n")
+            .says("a failed: exit code 3\n");
+        let (before, after) = done.out.split_once("\n\n").unwrap();
+        let told = |part: &str| part.lines().filter(|line| *line == "  | boom").count();
+        assert_eq!(
+            (told(before), told(after)),
+            (at_once, at_the_end),
+            "{flags:?}"
+        );
+    }
+}
+
+#[test]
+fn a_part_of_a_file_is_named_by_a_pattern() {
+    let folder = Folder::new();
+    let step = |id: &str| format!("[[step]]\nid = '{id}'\nrun = 'echo {id} >> done'\n");
+    folder.write(
+        "coord.toml",
+        ["test-a", "test-b", "lint"].map(step).concat(),
+    );
+    let some = folder.coord(["run", "--concurrency=1", "--only=test-*"]);
+    done(some).exits(0);
+    assert_eq!(folder.read("done").unwrap(), "test-a\ntest-b\n");
+    let none = done(folder.coord(["run", "--only=tset-*"]));
+    none.exits(96);
+    assert!(none.err.contains("coord::select::no_unit"), "{}", none.err);
+}
+
+#[test]
+fn how_many_run_at_once_may_be_percent_of_the_processors() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'true'\n");
+    let dry = |concurrency: &str| {
+        let mut command = folder.coord(["run", "--dry-run", "--output=json"]);
+        command.args(["--concurrency", concurrency]);
+        let dry = done(command);
+        let told: serde_json::Value = serde_json::from_str(&dry.exits(0).out).unwrap();
+        usize::try_from(told["concurrency"].as_u64().unwrap()).unwrap()
+    };
+    let processors = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(dry("100%"), processors);
+    assert_eq!(dry("50%"), (processors / 2).max(1));
+    assert_eq!(dry("300%"), 3 * processors);
+    done(folder.coord(["run", "--concurrency=0%"])).exits(2);
+}
