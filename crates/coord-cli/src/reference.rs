@@ -69,9 +69,10 @@ mod tests {
         let arguments = command.get_arguments();
         let shown = arguments.filter(|argument| !argument.is_hide_set());
         found.extend(shown.filter_map(|argument| argument.get_long().map(str::to_owned)));
-        for inner in command.get_subcommands() {
-            flags(inner, found);
-        }
+        let shown = command
+            .get_subcommands()
+            .filter(|inner| !inner.is_hide_set());
+        shown.for_each(|inner| flags(inner, found));
     }
 
     #[test]
