@@ -274,10 +274,12 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
         _ => &[("&", "filter"), ("y", "copy"), ("o", "stream")],
     };
     let runs_on = scene.board.rows.iter().any(|row| !row.state.is_over());
-    let quit = match scene.board.outcome {
-        _ if scene.look_on || !runs_on => "leave",
-        Some(_) => "end",
-        None => "quit",
+    let quit = if scene.look_on || !runs_on {
+        "leave"
+    } else if scene.board.is_up {
+        "end"
+    } else {
+        "quit"
     };
     let selected = scene.board.rows.get(view.selected);
     let of_row = selected.map(|row| row_keys(row, scene.look_on));

@@ -347,6 +347,8 @@ async fn the_last_line_has_the_keys_for_the_selected_row_and_the_help_those_for_
     stage.board.rows[2].signal = Some("go".to_owned());
     stage.starts(9, "browser-tests", 2);
     assert!(last(&mut stage).contains("s signal  x skip"));
+    stage.step(10, Transition::RunUp);
+    assert!(last(&mut stage).ends_with("q end"));
     stage.look_on = true;
     stage.press(KeyCode::Up);
     assert!(last(&mut stage).ends_with("l tree  t why  ? help  q leave"));
