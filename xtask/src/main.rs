@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod bits;
 mod brought;
 mod ci;
 mod command;
@@ -52,6 +53,8 @@ enum Task {
     Loom,
     /// Run the log's tests under Miri
     Miri,
+    /// Flip every bit of a small journal, and see that it is found
+    Bits,
     /// Measure this project beside its peers
     Bench {
         /// A benchmark and its arguments; none lists the benchmarks
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Task::Tidy => ci::without_a_build(),
         Task::Loom => loom::run(),
         Task::Miri => miri::run(),
+        Task::Bits => bits::run(),
         Task::Bench { benchmark } => bench::run(&benchmark),
         Task::Instructions { accept } => instructions::run(accept),
         Task::Docs => docs::build(),

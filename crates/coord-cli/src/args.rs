@@ -431,6 +431,21 @@ pub(crate) enum JournalCommand {
         /// The stream; by default all of them, in the order of their names.
         stream: Option<String>,
     },
+    /// Give the space back that nothing in a journal takes any more, and say how large it was and is.
+    #[command(after_help = JOURNAL_EXIT_CODES)]
+    Compact {
+        #[command(flatten)]
+        of: JournalArgs,
+
+        /// Forget first the runs that have finished, with what they printed, but the newest N; by default
+        /// nothing is forgotten.
+        #[arg(long, value_name = "N")]
+        keep_runs: Option<u64>,
+
+        /// For people, or for programs.
+        #[arg(long, value_enum, default_value_t)]
+        output: Told,
+    },
 }
 
 const JOURNAL_EXIT_CODES: &str = "\

@@ -3,16 +3,19 @@
 use std::error::Error;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use coordination::bus::{EventLog, StreamQuery};
-use coordination::journal::{CheckReport, Journal, JournalError, JournalOptions};
+use coordination::journal::{CheckReport, Compaction, Journal, JournalError, JournalOptions};
 use coordination::workflow::nearest;
 use miette::{Diagnostic, Report};
+use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::args::{Color, JournalArgs, JournalCommand};
+use crate::args::{Color, JournalArgs, JournalCommand, Told};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
+use crate::runs::{self, ForgetError};
 use crate::screen;
 
 /// How many streams, the newest, are compared with a name that is none.
@@ -75,6 +78,18 @@ impl From<JournalError> for JournalFault {
     }
 }
 
+impl From<ForgetError> for JournalFault {
+    fn from(error: ForgetError) -> Self {
+        match error {
+            ForgetError::Journal(error) => error.into(),
+            _ => {
+                let message = printable(&with_causes(&error));
+                Self::Failed { message }
+            }
+        }
+    }
+}
+
 impl From<io::Error> for JournalFault {
     fn from(error: io::Error) -> Self {
         Self::Output(error)
@@ -86,6 +101,11 @@ pub(crate) fn journal(command: &JournalCommand) -> ExitCode {
     let (args, done) = match command {
         JournalCommand::Check(args) => (args, check(args)),
         JournalCommand::Export { of, stream } => (of, export(of, stream.as_deref())),
+        JournalCommand::Compact {
+            of,
+            keep_runs,
+            output,
+        } => (of, compact(of, *keep_runs, *output)),
     };
     answer(args.color, done)
 }
@@ -173,6 +193,50 @@ fn export(args: &JournalArgs, stream: Option<&str>) -> Result<(), JournalFault> 
         0 => Err(no_stream(&journal, &runtime, stream)),
         _ => Ok(()),
     }
+}
+
+/// Gives space back, and says on standard output how much.
+fn compact(args: &JournalArgs, keep_runs: Option<u64>, output: Told) -> Result<(), JournalFault> {
+    let (journal, runtime) = open(&args.dir)?;
+    let journal = Arc::new(journal);
+    // What is forgotten goes to the write-ahead log first, which grows.
+    let before = journal.bytes()?;
+    let (runs, compaction) = runtime.block_on(async {
+        let runs = match keep_runs {
+            Some(keep) => runs::forget(&journal, keep).await?,
+            None => 0,
+        };
+        Ok::<_, JournalFault>((runs, journal.compact().await?))
+    })?;
+    let Compaction {
+        bytes_after: after,
+        is_whole,
+        ..
+    } = compaction;
+    let mut out = screen::out(args.color.into());
+    match output {
+        Told::Text => {
+            let dir = printable(&args.dir.display().to_string());
+            let again = match is_whole {
+                true => "",
+                false => "; somebody reads it, so there may be more to give back: try again",
+            };
+            writeln!(
+                out,
+                "{dir}: {after} bytes, {before} before; runs forgotten: {runs}{again}"
+            )?;
+        }
+        Told::Json => {
+            let line = json!({
+                "bytes_before": before,
+                "bytes_after": after,
+                "runs_forgotten": runs,
+                "whole": is_whole,
+            });
+            writeln!(out, "{line}")?;
+        }
+    }
+    Ok(out.flush()?)
 }
 
 pub(crate) fn no_stream(journal: &Journal, runtime: &Runtime, stream: &str) -> JournalFault {

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
 use coordination::bus::{Bus, BusError, CancellationToken, LocalBus};
-use coordination::journal::{Journal, Retention};
+use coordination::journal::Journal;
 use coordination::monitor::{MAX_HISTORY, PerformanceMonitor};
 use coordination::patterns::process::{EndedGroup, GroupLedger, Watchdog};
-use coordination::workflow::{RunId, RunJournal, RunQuery, RunView, Status};
+use coordination::workflow::{RunId, RunJournal, RunView, Status};
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
 use tokio::runtime::Handle;
@@ -29,12 +29,12 @@ use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::flows;
 use crate::job::{self, GRACE, Job};
-use crate::kept_output::{Keeping, Kept, forget_others};
+use crate::kept_output::{Keeping, Kept};
 use crate::labels::Labels;
 use crate::measured::Measured;
 use crate::output_folder::OutputFolder;
 use crate::plan;
-use crate::runs::{self, RunsFault};
+use crate::runs::{self, RUNS_KEPT, RunsFault};
 use crate::screen::{self, Screen, Start};
 use crate::secrets::{self, SecretFault};
 use crate::signals::{Interrupts, Signals};
@@ -49,8 +49,6 @@ const UNDO_DEADLINE: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(2);
 /// How long the screen may take to print what is left after an interrupt: its reader may be gone.
 const SCREEN_DEADLINE: Duration = Duration::from_secs(2);
-/// How many runs that have finished stay in the journal: those that finished last.
-const RUNS_KEPT: u64 = 1_000;
 /// How many wishes of a person may wait.
 const WISHES_MAX: usize = 16;
 
@@ -301,7 +299,7 @@ async fn execute_on(
     }
     if let Some(journal) = journal.filter(|_| is_over) {
         // The run has come to its end, and has been told: that others are kept is no reason to fail.
-        let _ = forget(&journal).await;
+        let _ = runs::forget(&journal, RUNS_KEPT).await;
     }
     Ok(code)
 }
@@ -440,18 +438,6 @@ async fn come_to_rest(module: &CoordinationModule, is_over: bool, notes: Option<
 /// Waits until everything is written that was printed; what there is to say of that.
 async fn kept_to_the_end(kept: Option<oneshot::Receiver<Option<String>>>) -> Option<String> {
     kept?.await.ok().flatten()
-}
-
-/// Forgets runs that finished long ago, and what they printed.
-async fn forget(journal: &Arc<Journal>) -> Result<(), RunsFault> {
-    let retention = Retention::all().keep_newest(RUNS_KEPT);
-    if journal.retain(retention).await? == 0 {
-        return Ok(());
-    }
-    let runs = RunJournal::of(Arc::clone(journal));
-    let runs = runs.runs(&RunQuery::newest().limit(usize::MAX)).await?;
-    let runs = runs.iter().map(ToString::to_string).collect();
-    Ok(forget_others(journal.dir(), &runs)?)
 }
 
 /// Where the run was, if it is taken up.

@@ -27,7 +27,9 @@ use crate::writer::append::Append;
 use crate::writer::lease::{Acquire, Release, Renew};
 use crate::writer::tidy::{Forget, Retain, Shrink};
 use crate::writer::{Course, Writer};
-use crate::{Damage, JournalError, JournalOptions, Retention, export, records, schema, streams};
+use crate::{
+    Compaction, Damage, JournalError, JournalOptions, Retention, export, records, schema, streams,
+};
 
 /// An [`EventLog`] and a keeper of [`Lease`]s in a directory of their own.
 ///
@@ -238,15 +240,25 @@ impl Journal {
     pub async fn retain(&self, retention: Retention) -> Result<u64, JournalError> {
         let mut forgotten = 0;
         loop {
-            match self.writer().submit(Retain(retention)).await? {
+            match self.writer().submit(Retain(retention.clone())).await? {
                 0 => return Ok(forgotten),
                 gone => forgotten += gone,
             }
         }
     }
 
+    /// How large the journal is, in bytes: its file, and the write-ahead log.
+    ///
+    /// # Errors
+    ///
+    /// When the file system does not say.
+    pub fn bytes(&self) -> Result<u64, JournalError> {
+        self.store.bytes()
+    }
+
     /// Gives free space back to the file system, a few megabytes in each transaction, so that
-    /// appends go on meanwhile, and empties the write-ahead log, if nobody is reading in it.
+    /// appends go on meanwhile, and empties the write-ahead log. For who writes or reads meanwhile it
+    /// waits no longer than the [busy timeout](JournalOptions::busy_timeout).
     ///
     /// # Errors
     ///
@@ -255,7 +267,8 @@ impl Journal {
     /// # Cancel safety
     ///
     /// Dropped before it is done, it has given back some of it; call it again.
-    pub async fn compact(&self) -> Result<(), JournalError> {
+    pub async fn compact(&self) -> Result<Compaction, JournalError> {
+        let bytes_before = self.store.bytes()?;
         let mut left = u64::MAX;
         loop {
             let still = self.writer().submit(Shrink).await?;
@@ -265,13 +278,16 @@ impl Journal {
             }
             left = still;
         }
-        self.readers
-            .read(|connection| {
-                // It says that it was busy where somebody reads; then the next one empties it.
-                let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
-                Ok(connection.query_row(sql, (), |_| Ok(()))?)
-            })
-            .await
+        let emptied = self.readers.read(|connection| {
+            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+            Ok(connection.query_row(sql, (), |row| row.get::<_, i64>(0))?)
+        });
+        let is_whole = emptied.await? == 0;
+        Ok(Compaction {
+            bytes_before,
+            bytes_after: self.store.bytes()?,
+            is_whole,
+        })
     }
 }
 

@@ -148,7 +148,7 @@ pub use check::{CheckReport, MAX_FAULTS};
 pub use error::{Cause, Damage, JournalError};
 pub use journal::Journal;
 pub use options::JournalOptions;
-pub use retention::Retention;
+pub use retention::{Compaction, Retention};
 
 /// How often a tail looks for what other processes have appended. What its own process appends it
 /// sees at once.

@@ -74,6 +74,14 @@ fn what_an_append_and_a_retention_look_up_takes_one_search_each() {
             "SCAN streams USING INDEX closed_streams",
         ),
         (
+            streams::COUNT_CLOSED,
+            "SCAN streams USING COVERING INDEX closed_streams",
+        ),
+        (
+            streams::COUNT_CLOSED_OF,
+            "SEARCH streams USING INDEX sqlite_autoindex_streams_1 (name>? AND name<?)",
+        ),
+        (
             records::FROM_VERSION,
             "SEARCH records USING INDEX records_by_stream (stream=? AND version>?)",
         ),

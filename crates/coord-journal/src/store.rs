@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::synced::log_of;
 use crate::{Damage, JournalError};
 
 /// How many pages the write-ahead log may have before they are copied into the file: 8 MiB. What is
@@ -68,6 +70,20 @@ impl Store {
         let connection = self.connect()?;
         connection.pragma_update(None, "query_only", true)?;
         Ok(connection)
+    }
+
+    /// How large the journal is: its file and the write-ahead log.
+    pub(crate) fn bytes(&self) -> Result<u64, JournalError> {
+        let of = |file: &Path| match fs::metadata(file) {
+            Ok(metadata) => Ok(metadata.len()),
+            // SQLite removes the log with its last connection.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(JournalError::Io {
+                file: file.to_owned(),
+                source: Arc::new(error),
+            }),
+        };
+        Ok(of(&self.file)? + of(&log_of(&self.file))?)
     }
 
     /// What a fault means to who uses the journal.

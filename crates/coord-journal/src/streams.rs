@@ -1,7 +1,7 @@
 //! The entries of streams: where each ends, and whether it is closed.
 
 use coord_bus::{StreamInfo, StreamOrder, StreamQuery};
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 
 use crate::chain::{self, Hash};
 use crate::store::Outcome;
@@ -27,7 +27,14 @@ pub(crate) const FIND: &str = "SELECT number, name, version, at, head, is_closed
     WHERE name = ?1";
 pub(crate) const NEWEST: &str = "SELECT max(number) FROM streams";
 pub(crate) const OLDEST_CLOSED: &str = "SELECT number, name, version, at, head, is_closed, seal
-    FROM streams INDEXED BY closed_streams WHERE is_closed = 1 ORDER BY at LIMIT 1";
+    FROM streams INDEXED BY closed_streams
+    WHERE is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff) ORDER BY at LIMIT 1";
+pub(crate) const COUNT_CLOSED: &str =
+    "SELECT count(*) FROM streams INDEXED BY closed_streams WHERE is_closed = 1";
+/// By their names, which the `+` says, as all that are closed may be many more. What is behind the prefix is
+/// in no name.
+pub(crate) const COUNT_CLOSED_OF: &str = "SELECT count(*) FROM streams
+    WHERE +is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff)";
 
 impl Entry {
     fn seal(&self) -> Hash {
@@ -222,19 +229,22 @@ pub(crate) fn page(
     Ok(entries)
 }
 
-/// The stream that was closed before all others, if one is closed.
-pub(crate) fn oldest_closed(connection: &Connection) -> Outcome<Option<Entry>> {
+/// The stream that was closed before all others, of those that are closed and whose names begin so.
+pub(crate) fn oldest_closed(connection: &Connection, prefix: &str) -> Outcome<Option<Entry>> {
     let mut statement = connection.prepare_cached(OLDEST_CLOSED)?;
-    let mut rows = statement.query(())?;
+    let mut rows = statement.query([prefix])?;
     rows.next()?.map(Entry::read).transpose()
 }
 
-/// How many streams are closed.
-pub(crate) fn count_closed(connection: &Connection) -> Outcome<u64> {
-    let sql = "SELECT count(*) FROM streams INDEXED BY closed_streams WHERE is_closed = 1";
-    let count: Option<i64> = connection
-        .prepare_cached(sql)?
-        .query_row((), |row| row.get(0))
-        .optional()?;
-    Ok(count.unwrap_or(0).cast_unsigned())
+/// How many streams are closed, of those whose names begin so.
+pub(crate) fn count_closed(connection: &Connection, prefix: &str) -> Outcome<u64> {
+    let count: i64 = match prefix {
+        "" => connection
+            .prepare_cached(COUNT_CLOSED)?
+            .query_row((), |row| row.get(0))?,
+        prefix => connection
+            .prepare_cached(COUNT_CLOSED_OF)?
+            .query_row([prefix], |row| row.get(0))?,
+    };
+    Ok(count.cast_unsigned())
 }

@@ -52,8 +52,11 @@ pub(crate) fn stream(run: &str) -> String {
 
 /// The stream of ids of runs that have news for who drives them.
 pub(crate) fn bell(lease: &str) -> String {
-    format!("bell.{lease}")
+    format!("{BELLS}{lease}")
 }
+
+/// What the streams of such ids begin with.
+pub(crate) const BELLS: &str = "bell.";
 
 /// What the streams of runs begin with.
 pub(crate) const STREAMS: &str = "run.";

@@ -75,6 +75,14 @@ impl RunQuery {
 }
 
 impl RunJournal {
+    /// What the names of the streams begin with that runs are kept in, one a run: to forget those that have
+    /// finished, in a journal that other things are kept in, too.
+    pub const RUNS: &'static str = records::STREAMS;
+
+    /// What the names of the streams begin with by which those who drive runs are told to look at what others
+    /// want of them, one for each who was told. What is in one is of use only as long as that one lives.
+    pub const BELLS: &'static str = records::BELLS;
+
     /// Of an event log and a keeper of leases.
     pub fn new(log: Arc<dyn EventLog>, leases: Arc<dyn Lease>) -> Self {
         Self { log, leases }

@@ -125,7 +125,13 @@ pub(super) fn append_to(path: &Path) -> io::Result<File> {
 /// Removes the output of all runs of a journal but these, and but of those that are being written.
 pub(crate) fn forget_others(journal: &Path, runs: &HashSet<String>) -> io::Result<()> {
     let runs: HashSet<String> = runs.iter().map(|run| encoded(run)).collect();
-    for entry in fs::read_dir(journal.join(OUTPUT))? {
+    let entries = match fs::read_dir(journal.join(OUTPUT)) {
+        Ok(entries) => entries,
+        // Who drives runs without `coord` keeps no output.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
         let entry = entry?;
         let kept = Kept { dir: entry.path() };
         let name = entry.file_name();

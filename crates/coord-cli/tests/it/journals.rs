@@ -181,3 +181,91 @@ fn a_reader_that_is_gone_is_output_that_is_lost() {
     command.stdout(writer);
     assert_eq!(command.output().unwrap().status.code(), Some(110));
 }
+
+/// Appends streams of those names, closed, with a text of 100 kB in each.
+fn close(folder: &Folder, streams: &[&str]) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let journal = Journal::open(folder.path().join("runs")).unwrap();
+        for stream in streams {
+            let record = Record::new("said", vec![b'x'; 100_000]);
+            let append = AppendTo::stream(*stream).record(record).closing();
+            journal.append(append).await.unwrap();
+        }
+    });
+}
+
+fn streams(folder: &Folder) -> Vec<String> {
+    let exported = done(folder.coord(["journal", "export", "runs"]));
+    let mut streams: Vec<_> = lines_of(&exported.out)
+        .into_iter()
+        .map(|line| line.0)
+        .collect();
+    streams.dedup();
+    streams
+}
+
+#[test]
+fn what_is_forgotten_first_gives_its_space_back_and_what_is_no_run_is_kept() {
+    let folder = folder();
+    close(
+        &folder,
+        &["order-1", "bell.a", "run.a", "run.b", "bell.b", "run.c"],
+    );
+    let kept = folder.path().join("runs/output/a");
+    fs::create_dir_all(&kept).unwrap();
+    let compact = |args: &[&str]| {
+        let mut compact = folder.coord(["journal", "compact", "runs"]);
+        compact.args(args);
+        let done = done(compact);
+        done.exits(0);
+        assert_eq!(done.err, "");
+        done.out
+    };
+    let whole = compact(&[]);
+    assert!(whole.starts_with("runs: "), "{whole}");
+    assert!(whole.ends_with(" before; runs forgotten: 0\n"), "{whole}");
+    assert_eq!(streams(&folder).len(), 8);
+    let size = fs::metadata(file(&folder)).unwrap().len();
+    let out = compact(&["--keep-runs", "1", "--output", "json"]);
+    let said: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&said["runs_forgotten"], &said["whole"]),
+        (&2.into(), &true.into())
+    );
+    let bytes = |key: &str| said[key].as_u64().unwrap();
+    assert!(size > 600_000, "{size}");
+    assert_eq!(bytes("bytes_before"), size, "{out}");
+    assert!(
+        bytes("bytes_after") < bytes("bytes_before") - 290_000,
+        "{out}"
+    );
+    let left = fs::metadata(file(&folder)).unwrap().len();
+    assert_eq!(bytes("bytes_after"), left, "and no write-ahead log");
+    assert_eq!(
+        streams(&folder),
+        ["bell.b", "order-1", "run-1", "run-2", "run.c"]
+    );
+    assert!(!kept.exists());
+    done(folder.coord(["journal", "check", "runs"])).exits(0);
+}
+
+#[test]
+fn a_journal_that_is_damaged_is_not_made_smaller_by_what_is_damaged() {
+    let folder = folder();
+    close(&folder, &["run.a", "run.b"]);
+    let mut bytes = fs::read(file(&folder)).unwrap();
+    for at in 0..bytes.len() - 5 {
+        if &bytes[at..at + 5] == b"run.a" {
+            bytes[at + 4] = b'c';
+        }
+    }
+    fs::write(file(&folder), bytes).unwrap();
+    let compact = ["journal", "compact", "runs", "--keep-runs", "0"];
+    let done = done(folder.coord(compact));
+    done.exits(1);
+    assert!(done.err.contains("coord::journal::damaged"), "{}", done.err);
+    assert_eq!(done.out, "");
+}

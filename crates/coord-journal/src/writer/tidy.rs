@@ -56,29 +56,33 @@ impl Command for Retain {
 
     fn run(&mut self, work: &mut Work<'_>) -> Outcome<u64> {
         let Retention {
+            prefix,
             keep_for,
             keep_newest,
-        } = self.0;
+        } = &self.0;
         // Closed before this, it is old.
         let old = keep_for.map(|keep_for| {
             let kept_since = work.now.saturating_sub(keep_for).ok();
             kept_since.map_or(i64::MIN, moment::to_micros)
         });
         let closed = match keep_newest {
-            Some(_) => streams::count_closed(work.connection)?,
+            Some(_) => streams::count_closed(work.connection, prefix)?,
             None => 0,
         };
-        work.heads.clear();
         let (mut gone, mut records) = (0, 0);
         while records < RECORDS_MAX {
-            let Some(entry) = streams::oldest_closed(work.connection)? else {
+            let is_beyond = keep_newest.is_some_and(|newest| closed - gone > newest);
+            if !is_beyond && old.is_none() {
+                break;
+            }
+            let Some(entry) = streams::oldest_closed(work.connection, prefix)? else {
                 break;
             };
-            let is_beyond = keep_newest.is_some_and(|newest| closed - gone > newest);
             let is_old = old.is_some_and(|old| entry.at < old);
             if !is_beyond && !is_old {
                 break;
             }
+            work.heads.clear();
             streams::remove(work.connection, &entry)?;
             gone += 1;
             records += entry.version;

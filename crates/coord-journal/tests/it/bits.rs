@@ -1,4 +1,5 @@
-//! A bit of each byte of a small journal, flipped; every bit, where `COORD_JOURNAL_BITS` is `all`.
+//! A bit of each byte of a small journal, flipped; every bit, where `COORD_JOURNAL_BITS` is `all`, as for
+//! `cargo xtask bits`.
 
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -69,6 +69,32 @@ async fn the_newest_closed_streams_are_kept_and_open_ones_do_not_count() {
 }
 
 #[tokio::test]
+async fn streams_of_other_names_are_neither_forgotten_nor_counted() {
+    let stage = Stage::new();
+    let (journal, clock) = staged(&stage).await;
+    for name in ["bell-1", "run", "run-", "run.", "run-zz"] {
+        append(
+            &journal,
+            numbers(name, ExpectedVersion::Empty, [1]).closing(),
+        )
+        .await;
+    }
+    clock.advance(HOUR);
+    // Seven of the ten are closed, and two of the five begin so.
+    let runs = || Retention::of("run-");
+    assert_eq!(journal.retain(runs().keep_newest(9)).await.unwrap(), 0);
+    assert_eq!(journal.retain(runs().keep_newest(6)).await.unwrap(), 3);
+    // The last three were closed just so long ago.
+    assert_eq!(journal.retain(runs().keep_for(HOUR)).await.unwrap(), 3);
+    let bells = Retention::of("bell-").keep_newest(0);
+    assert_eq!(journal.retain(bells).await.unwrap(), 1);
+    let kept = [
+        "run", "run-", "run-2", "run-5", "run-8", "run-9", "run-zz", "run.",
+    ];
+    assert_eq!(left(&journal).await, kept);
+}
+
+#[tokio::test]
 async fn every_condition_has_to_hold_and_none_keeps_all() {
     let stage = Stage::new();
     let (journal, _) = staged(&stage).await;
@@ -122,8 +148,11 @@ async fn forgotten_space_is_used_again_and_given_back() {
     };
     let size = || std::fs::metadata(stage.file()).unwrap().len();
     fill().await;
-    journal.compact().await.unwrap();
+    let compaction = journal.compact().await.unwrap();
     let full = size();
+    // The log is empty.
+    assert_eq!(compaction.bytes_after, full);
+    assert!(compaction.is_whole && compaction.bytes_before > full);
     assert!(full > 5_000_000, "{full}");
     journal
         .retain(Retention::all().keep_newest(0))
@@ -137,8 +166,31 @@ async fn forgotten_space_is_used_again_and_given_back() {
         .retain(Retention::all().keep_newest(1))
         .await
         .unwrap();
-    journal.compact().await.unwrap();
+    let before = journal.bytes().unwrap();
+    assert!(before > size(), "with its log");
+    let compaction = journal.compact().await.unwrap();
+    assert_eq!(compaction.bytes_before, before);
+    assert_eq!(compaction.bytes_after, size());
+    assert!(compaction.bytes_before >= full, "{compaction:?}");
     assert!(size() < full / 10, "{} after {full}", size());
     let report = journal.check().await.unwrap();
     assert!(report.is_clean() && report.streams == 1, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_somebody_reads_stays_and_that_is_said() {
+    let stage = Stage::new();
+    let journal = stage.open_with(JournalOptions::new().busy_timeout(Duration::from_millis(20)));
+    append(&journal, numbers("one", ExpectedVersion::Empty, 1..=50)).await;
+    let reader = stage.connect();
+    reader.execute_batch("BEGIN").unwrap();
+    let count = "SELECT count(*) FROM records";
+    let count = || -> i64 { reader.query_row(count, (), |row| row.get(0)).unwrap() };
+    assert_eq!(count(), 50);
+    append(&journal, numbers("one", ExpectedVersion::Exactly(50), [51])).await;
+    assert!(!journal.compact().await.unwrap().is_whole);
+    assert_eq!(count(), 50, "it reads what was there when it began");
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(journal.compact().await.unwrap().is_whole);
+    assert_eq!(contents(&journal, "one").await.len(), 51);
 }
