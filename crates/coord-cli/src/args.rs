@@ -2,6 +2,7 @@
 
 mod audit;
 mod format;
+mod journal;
 mod lines;
 mod logs;
 mod value;
@@ -16,6 +17,7 @@ use coordination::workflow::OnFailure;
 
 pub(crate) use audit::{AuditArgs, AuditCommand};
 pub(crate) use format::{Lines, Listed, Told};
+pub(crate) use journal::{JournalArgs, JournalCommand};
 pub(crate) use lines::{Layout, TextArgs};
 
 use crate::select::Selection;
@@ -417,41 +419,6 @@ pub(crate) struct FlowsArgs {
     pub(crate) color: Color,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum JournalCommand {
-    /// Compare everything in a journal with its checksums, and name what is damaged.
-    #[command(after_help = JOURNAL_EXIT_CODES)]
-    Check(JournalArgs),
-    /// Print the records of a journal, or of one stream, each as a line of JSON.
-    #[command(after_help = JOURNAL_EXIT_CODES)]
-    Export {
-        #[command(flatten)]
-        of: JournalArgs,
-
-        /// The stream; by default all of them, in the order of their names.
-        stream: Option<String>,
-    },
-    /// Give the space back that nothing in a journal takes any more, and say how large it was and is.
-    #[command(after_help = JOURNAL_EXIT_CODES)]
-    Compact {
-        #[command(flatten)]
-        of: JournalArgs,
-
-        /// Forget first the runs that have finished, with what they printed, but the newest N; by default
-        /// nothing is forgotten.
-        #[arg(long, value_name = "N")]
-        keep_runs: Option<u64>,
-
-        /// For people, or for programs.
-        #[arg(long, value_enum, default_value_t)]
-        output: Told,
-    },
-}
-
-const JOURNAL_EXIT_CODES: &str = "\
-Exit codes: 0 done, no damage was met; 1 damaged; 2 the command line was not understood; 96 there is \
-no such journal or stream, or it cannot be read; 110 the output could not be written.";
-
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ExplainArgs {
     /// The code, such as `coord::file::cycle`, or its last part; by default, all codes are listed.
@@ -473,17 +440,6 @@ pub(crate) struct CompletionsArgs {
 pub(crate) struct ManArgs {
     /// Where to write `coord.1`, `coord-run.1` and so on; by default, that of `coord` is printed.
     pub(crate) dir: Option<PathBuf>,
-}
-
-/// Which journal, and how to talk of it.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct JournalArgs {
-    /// The directory of the journal, which has to be there.
-    pub(crate) dir: PathBuf,
-
-    /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
-    #[arg(long, value_enum, default_value_t = Color::Auto)]
-    pub(crate) color: Color,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

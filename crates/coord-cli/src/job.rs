@@ -2,6 +2,7 @@
 
 mod hooks;
 mod outputs;
+mod service_end;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
@@ -11,8 +12,8 @@ use std::time::Duration;
 use coordination::bus::CancellationToken;
 use coordination::bus::vocabulary::Exit;
 use coordination::patterns::process::{ProcessError, ProcessSpec, Secrets, Stop};
-use coordination::patterns::service::{ServiceError, ServiceSpec};
-use coordination::recovery::{Child, ChildEnd, ChildError, ChildSpec, GaveUp, GiveUpReason};
+use coordination::patterns::service::ServiceSpec;
+use coordination::recovery::{Child, ChildSpec};
 use coordination::workflow::{
     Call, Durable, Faults, HandlerCall, HookCall, Registry, RunId, RunView, Spec, StepContext,
     StepError, StepPhase, StepSpec, UndoSpec, Workflow,
@@ -28,10 +29,11 @@ use crate::labels::Labels;
 use crate::output_folder::OutputFolder;
 use crate::process_name::{item_name, undo_name};
 use crate::signals::Interrupts;
-use crate::spoken::Spoken;
 pub(crate) use hooks::FailedHook;
 pub(crate) use outputs::shown;
 use outputs::{OutputFile, StepOutput};
+use service_end::reason;
+pub(crate) use service_end::why;
 
 /// How long a step's processes have between SIGTERM and SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -576,35 +578,4 @@ fn call_of(unit: &Unit) -> Option<ProcessSpec> {
 
 fn no_such_unit() -> StepError {
     StepError::message("the file has no such step or service").permanent()
-}
-
-/// Why a service will not become ready, or is no longer.
-pub(crate) fn reason(end: &ChildEnd) -> String {
-    match end {
-        ChildEnd::Completed => "it ended before it was ready".to_owned(),
-        ChildEnd::Failed { error } => said(error),
-        ChildEnd::GaveUp(gave_up) => why(gave_up),
-        end => end.to_string(),
-    }
-}
-
-/// Why a service was given up.
-pub(crate) fn why(gave_up: &GaveUp) -> String {
-    let error = said(&gave_up.error);
-    match gave_up.reason {
-        // One that may not be restarted at all.
-        GiveUpReason::Permanent | GiveUpReason::TooManyRestarts { restarts: 0, .. } => error,
-        reason => format!("{error}; {reason}"),
-    }
-}
-
-/// What went wrong with a service, where its name and what it printed stand beside.
-fn said(error: &ChildError) -> String {
-    match error.downcast_ref() {
-        Some(ServiceError::NotReady { after, answer, .. }) => {
-            format!("not ready within {}: {answer}", Spoken(*after))
-        }
-        Some(ServiceError::Unhealthy { answer, .. }) => format!("is not well: {answer}"),
-        _ => error.to_string(),
-    }
 }

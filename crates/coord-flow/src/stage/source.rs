@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use coord_bus::{
-    BusError, BusExt, Delivery, Event, Overflow, SubscribeOptions, Subscriber, Topic,
+    BusError, BusExt, Delivery, Event, Overflow, Received, SubscribeOptions, Subscriber, Topic,
     TryReceiveError,
 };
 
@@ -172,6 +172,22 @@ impl<E: Event> Open<E> {
     }
 }
 
+/// Tells of what is missing before an event, since the last one that was taken.
+#[cold]
+fn tell_missing<E>(received: &Received<'_, E>, taken: u64, control: &SourceControl, way: &Way) {
+    let sequence = received.meta().sequence();
+    // Some of these may be retained ones, or have been told of already.
+    let before = sequence.saturating_sub(taken + 1);
+    match received.lag().min(before) {
+        0 => {}
+        lag => way.lost(control, lag),
+    }
+    match received.undecodable().min(before) {
+        0 => {}
+        events => way.undecodable(control, events, sequence),
+    }
+}
+
 /// What was taken and not counted yet. It is, when this goes, by a panic too: once for many events
 /// that are filtered out.
 struct Tally<'a> {
@@ -262,16 +278,7 @@ impl<E: Event, K: Keeps<E>, M: Make<E>> Stage for Source<E, K, M> {
                 if control.is_retained(sequence) {
                     continue;
                 }
-                // Some of these may be retained ones, or have been told of already.
-                let before = sequence.saturating_sub(tally.taken + 1);
-                match received.lag().min(before) {
-                    0 => {}
-                    lag => way.lost(control, lag),
-                }
-                match received.undecodable().min(before) {
-                    0 => {}
-                    events => way.undecodable(control, events, sequence),
-                }
+                tell_missing(&received, tally.taken, control, way);
             }
             tally.received += 1;
             tally.taken = sequence;
