@@ -79,8 +79,7 @@ fn it_is_said_what_is_ended_and_a_service_that_lives_on_is_too() {
                 [[step]]\nid = 's'\nneeds = ['db']\nrun = 'echo pid=$$; echo ran; until test -e go; do sleep 0.01; done'\n";
     let folder = Folder::new();
     folder.write("coord.toml", file);
-    let mut running = on(&folder, ["run", "--id", "r"], "ran", 1);
-    running.until("s ");
+    let running = on(&folder, ["run", "--id", "r"], "ran", 1);
     let lived = pids(&running.printed);
     let db = lived[0];
     kill_both(running, &lived);
