@@ -464,7 +464,10 @@ fn what_is_refused_says_why_by_name() {
     };
     let (signal, at) = (None, 3);
     let cancelled = |step| Fact::Cancelled { step, signal, at };
-    let finished = Fact::Finished { at, failed: None };
+    let finished = Fact::Finished {
+        at: 9,
+        failed: None,
+    };
     let undo = |step| Fact::UndoStarted { step };
     let status = Status::Cancelled;
     let stopped = Fact::Stopped { status };
