@@ -435,7 +435,7 @@ impl Run {
     /// let mut workflow = Workflow::builder("watch");
     /// let step = workflow.step("watch");
     /// step.run(|| std::future::pending::<Result<(), StepError>>());
-    /// let run = orchestrator.start_workflow(&workflow.build()?, ());
+    /// let run = orchestrator.start_workflow(&workflow.build()?, ())?;
     /// run.fail("the disk is gone");
     /// let outcome = run.outcome().await?;
     /// assert_eq!(outcome.status, Status::Failed);

@@ -462,12 +462,9 @@ fn what_is_refused_says_why_by_name() {
     let refused = |facts: &[Fact], fact: &Fact, why: Refused| {
         assert_eq!(after(facts).admits(&plan, fact), Err(why), "{fact:?}");
     };
-    let (signal, at) = (None, 3);
+    let (signal, at) = (None, 9);
     let cancelled = |step| Fact::Cancelled { step, signal, at };
-    let finished = Fact::Finished {
-        at: 9,
-        failed: None,
-    };
+    let finished = Fact::Finished { at, failed: None };
     let undo = |step| Fact::UndoStarted { step };
     let status = Status::Cancelled;
     let stopped = Fact::Stopped { status };
