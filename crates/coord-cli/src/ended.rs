@@ -21,5 +21,5 @@ pub(crate) struct Ended {
     /// How long it all took, until no service ran any more.
     pub(crate) took: Duration,
     /// What was measured, before the last parts came to rest.
-    pub(crate) metrics: Option<PerformanceMetrics>,
+    pub(crate) metrics: PerformanceMetrics,
 }

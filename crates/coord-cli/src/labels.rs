@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use unicode_width::UnicodeWidthChar;
-
 use crate::file::{Items, WorkflowFile, item_text, printable};
 use crate::process_name::{is_item, item_name};
+use crate::shortened::shortened;
 
 /// The columns that the text of an item has at most.
 const ITEM_WIDTH_MAX: usize = 16;
@@ -49,25 +48,15 @@ impl Labels {
     }
 }
 
-/// The beginning of a text, in a line, with a mark where it was cut.
+/// The beginning of the first line of a text, with a mark where it was cut.
 fn cut(text: &str) -> String {
     let text = text.trim();
     let line = text.lines().next().unwrap_or_default();
-    let line = printable(line).replace('\t', " ");
-    let mut cut = String::new();
-    let mut width = 0;
-    for character in line.chars() {
-        width += character.width().unwrap_or(0);
-        if width > ITEM_WIDTH_MAX {
-            cut.pop();
-            return cut + "…";
-        }
-        cut.push(character);
+    let cut = shortened(&printable(line).replace('\t', " "), ITEM_WIDTH_MAX);
+    match line.len() < text.len() && !cut.ends_with('…') {
+        true => cut + "…",
+        false => cut,
     }
-    if line.len() < text.len() {
-        cut.push('…');
-    }
-    cut
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod signals;
 mod board;
 mod screen;
 mod flows;
+mod shortened;
 mod spoken;
 mod ended;
 mod exit_code;

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
-use coordination::bus::{Bus, BusError, CancellationToken, LocalBus};
+use coordination::bus::{Bus, CancellationToken, LocalBus};
 use coordination::journal::Journal;
 use coordination::monitor::{MAX_HISTORY, PerformanceMonitor};
 use coordination::patterns::process::{EndedGroup, GroupLedger, Watchdog};
@@ -194,18 +194,18 @@ async fn execute_on(
     let bus = Arc::new(LocalBus::new());
     let kept = journal.clone().map(RunJournal::of);
     let before = before(kept.as_ref(), &begin).await?;
-    let left = end_left(journal.as_deref(), kept.as_ref(), &begin, manner.color).await?;
+    let output = journal.as_deref().zip(begin.run());
+    let output = output.map(|(journal, run)| Kept::of(journal.dir(), run));
+    let left = end_left(output.as_ref(), kept.as_ref(), &begin, manner.color).await?;
     let module = module(&bus, kept, &prepared.file)?;
     let monitor = module.monitor()?;
     let outputs = OutputFolder::of(&prepared.file)?;
-    let keeping = keeping(&bus, journal.as_deref(), &begin)?;
-    let notes = guard(
-        &module,
-        journal.as_deref(),
-        &begin,
-        outputs.as_ref(),
-        manner.color,
-    )?;
+    let keeping = output.clone().map(|output| Keeping::new(&bus, output));
+    let keeping = keeping.transpose()?;
+    module
+        .processes()?
+        .guard(watchdog(journal.as_deref(), outputs.as_ref())?);
+    let notes = note(&module, output.as_ref(), manner.color)?;
     let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let journal_flag = journal.as_deref().map(runs::journal_flag);
@@ -253,7 +253,7 @@ async fn execute_on(
     let kept = keeping.map(|keeping| keeping.start(handle.clone()));
     let mut showing = show(screen, handle.clone());
     let started = Instant::now();
-    let measured = measured(journal.as_deref(), &begin);
+    let measured = output.map(|output| Measured::of(output.dir()));
     let end = tokio::select! {
         end = course.run(begun, prepared.needs, wished) => end,
         never = signals.watch(&interrupts) => match never {},
@@ -288,7 +288,7 @@ async fn execute_on(
         service: end.service,
         hooks: job.failed_hooks(),
         took,
-        metrics: Some(metrics),
+        metrics,
     });
     if let Some(measured) = measured {
         keep_the_last(&measured, monitor, manner.color);
@@ -357,24 +357,6 @@ impl Ending<'_> {
     }
 }
 
-/// Who keeps what is printed, if the run is kept.
-fn keeping(
-    bus: &LocalBus,
-    journal: Option<&Journal>,
-    begin: &Begin,
-) -> Result<Option<Keeping>, BusError> {
-    let (Some(journal), Some(run)) = (journal, begin.run()) else {
-        return Ok(None);
-    };
-    Keeping::new(bus, Kept::of(journal.dir(), run)).map(Some)
-}
-
-/// Where it is kept what is measured, if the run is.
-fn measured(journal: Option<&Journal>, begin: &Begin) -> Option<Measured> {
-    let output = Kept::of(journal?.dir(), begin.run()?);
-    Some(Measured::of(output.dir()))
-}
-
 /// Told on a terminal that is given back, if it cannot be kept.
 fn keep_the_last(measured: &Measured, monitor: &PerformanceMonitor, color: Color) {
     if let Err(error) = measured.write(monitor) {
@@ -392,35 +374,26 @@ async fn keep(measured: Option<&Measured>, monitor: &PerformanceMonitor) -> Infa
 
 /// Ends what lives on of the run, if it is taken up.
 async fn end_left(
-    journal: Option<&Journal>,
+    output: Option<&Kept>,
     runs: Option<&RunJournal>,
     begin: &Begin,
     color: Color,
 ) -> Result<Vec<EndedGroup>, SetUpError> {
-    let (Some(journal), Some(runs), Some(run)) = (journal, runs, begin.before()) else {
+    let (Some(output), Some(runs), Some(run)) = (output, runs, begin.before()) else {
         return Ok(Vec::new());
     };
-    let output = Kept::of(journal.dir(), run);
     left::end(output.dir(), runs, run, color).await
 }
 
-/// Sees to it that what runs does not live on where `coord` is killed. Where it is noted which processes
-/// run, if the run is kept.
-fn guard(
+/// Where it is noted which processes run, if the run is kept.
+fn note(
     module: &CoordinationModule,
-    journal: Option<&Journal>,
-    begin: &Begin,
-    outputs: Option<&OutputFolder>,
+    output: Option<&Kept>,
     color: Color,
 ) -> Result<Option<Arc<GroupLedger>>, SetUpError> {
-    let processes = module.processes()?;
-    processes.guard(watchdog(journal, outputs)?);
-    let (Some(journal), Some(run)) = (journal, begin.run()) else {
-        return Ok(None);
-    };
-    let notes = left::note(Kept::of(journal.dir(), run).dir(), color);
+    let notes = output.and_then(|output| left::note(output.dir(), color));
     if let Some(notes) = &notes {
-        processes.note_in(Arc::clone(notes));
+        module.processes()?.note_in(Arc::clone(notes));
     }
     Ok(notes)
 }

@@ -24,6 +24,7 @@ compile_error!("coord-patterns runs processes in process groups, which only Unix
 pub mod pattern;
 mod nearest;
 mod cut;
+mod proc_stat;
 pub mod process;
 pub mod service;
 pub mod services;

@@ -102,7 +102,7 @@ impl Tails {
     pub(super) fn lifecycle(&mut self, event: &ProcessLifecycle) {
         match event.state {
             ProcessState::Started { pid } => {
-                self.tail(&event.process, pid, 0);
+                self.hear(&event.process, pid, 0, |_| {});
             }
             ProcessState::NotStarted { .. } => {
                 self.begin(&event.process, Tail::new(0, 0)).fate = Fate::Failed(None);
@@ -113,31 +113,28 @@ impl Tails {
     }
 
     pub(super) fn print(&mut self, line: &ProcessOutput, arrival: u64) {
-        if let Some(tail) = self.tail(&line.process, line.pid, line.attempt) {
+        self.hear(&line.process, line.pid, line.attempt, |tail| {
             tail.lines.push(&line.line, arrival, None);
-        }
+        });
     }
 
-    /// That of the process of this id; `None`: it was before the one that is there.
-    fn tail(&mut self, process: &str, pid: u32, attempt: u32) -> Option<&mut Tail> {
+    /// Something is heard of the process of this id, unless it was before the one that is there.
+    fn hear(&mut self, process: &str, pid: u32, attempt: u32, note: impl FnOnce(&mut Tail)) {
         self.now += 1;
-        let newest = self.by_process.get(process).and_then(|tails| tails.last());
-        let (is_its, is_before) = newest.map_or((false, false), |newest| {
-            let is_another = pid == 0 && attempt != newest.attempt;
-            let is_before = attempt > 0 && attempt < newest.attempt;
-            (newest.pid == pid && !is_another, is_before)
-        });
-        if is_before {
-            return None;
+        let tails = self.by_process.get_mut(process);
+        let Some(newest) = tails.and_then(|tails| tails.last_mut()) else {
+            return note(self.begin(process, Tail::new(pid, attempt)));
+        };
+        if attempt > 0 && attempt < newest.attempt {
+            return;
         }
-        if !is_its {
-            return Some(self.begin(process, Tail::new(pid, attempt)));
+        let is_another = newest.pid != pid || pid == 0 && attempt != newest.attempt;
+        if is_another {
+            return note(self.begin(process, Tail::new(pid, attempt)));
         }
-        let now = self.now;
-        let tail = self.by_process.get_mut(process)?.last_mut()?;
-        tail.heard = now;
-        tail.attempt = tail.attempt.max(attempt);
-        Some(tail)
+        newest.heard = self.now;
+        newest.attempt = newest.attempt.max(attempt);
+        note(newest);
     }
 
     fn begin(&mut self, process: &str, mut tail: Tail) -> &mut Tail {

@@ -51,10 +51,7 @@ pub(super) fn print(
     if let Some(journal) = &ended.kept {
         kept(out, ended, journal)?;
     }
-    if let Some(metrics) = &ended.metrics {
-        writeln!(out, "{QUIET}{}{QUIET:#}", load(metrics))?;
-    }
-    Ok(())
+    writeln!(out, "{QUIET}{}{QUIET:#}", load(&ended.metrics))
 }
 
 /// How all of it ended, in one line.

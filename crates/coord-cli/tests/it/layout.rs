@@ -3,14 +3,15 @@
 use crate::coord::{Done, Folder, done};
 
 /// Each step prints a line, waits for the other, and prints another one: as they come, lines of both alternate.
+/// The second ends when the first is gone.
 const TURNS: &str = r#"
 concurrency = 2
 [[step]]
 id = "a"
-run = "echo one; touch x; until test -e y; do sleep 0.01; done; echo three; touch z"
+run = "echo one; echo $$ > x; until test -e y; do sleep 0.01; done; echo three"
 [[step]]
 id = "b"
-run = "until test -e x; do sleep 0.01; done; echo two; touch y; until test -e z; do sleep 0.01; done; echo four"
+run = "until test -s x; do sleep 0.01; done; echo two; touch y; while kill -0 $(cat x) 2> z; do sleep 0.01; done; echo four"
 "#;
 
 fn ran<const N: usize>(flags: [&str; N], variables: &[(&str, &str)]) -> Done {

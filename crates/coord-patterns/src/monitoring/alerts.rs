@@ -55,9 +55,7 @@ impl Alerts {
         });
         told.collect()
     }
-}
 
-impl Alerts {
     /// Closes those that are open, and says why.
     pub(super) fn close(&mut self, name: &str, why: &str, at: Timestamp) -> Vec<Notification> {
         let alerts = VALUES.iter().zip(&mut self.0);

@@ -5,6 +5,9 @@ use std::collections::{HashMap, HashSet};
 
 use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
 
+#[cfg(target_os = "linux")]
+use crate::proc_stat::Stat;
+
 /// How many processes of one that is watched are remembered by themselves.
 const MAX_REMEMBERED: usize = 1024;
 
@@ -93,7 +96,7 @@ pub(super) fn living(pid: u32) -> Option<Identity> {
     let place = Pid::from_u32(pid);
     refresh(&mut system, ProcessesToUpdate::Some(&[place]));
     let process = system.process(place)?;
-    let began = Stat::of(process)?.began;
+    let (_, began) = stat(process)?;
     (life(process) != Life::Zombie).then_some(Identity { pid, began })
 }
 
@@ -124,11 +127,11 @@ impl Census {
                 children.entry(parent).or_default().push(process.pid());
             }
             // One that has gone meanwhile has none.
-            let Some(stat) = Stat::of(process) else {
+            let Some((group, begun)) = stat(process) else {
                 continue;
             };
-            began.insert(process.pid(), stat.began);
-            if let Some(group) = stat.group {
+            began.insert(process.pid(), begun);
+            if let Some(group) = group {
                 groups.entry(group).or_default().push(process.pid());
             }
         }
@@ -237,39 +240,23 @@ impl Meter {
     }
 }
 
-/// What is read of a process beside `sysinfo`.
-struct Stat {
-    group: Option<Pid>,
-    began: u64,
+/// The group of a process and when it began, if it is there still. `getpgid` would tell of the group more
+/// simply, and rustix does not expect the 0 that it gives for processes of other namespaces. And what `sysinfo`
+/// says of the beginning is added to when the machine began, which is another time once its clock was set.
+#[cfg(target_os = "linux")]
+fn stat(process: &Process) -> Option<(Option<Pid>, u64)> {
+    let stat = Stat::of(process.pid().as_u32())?;
+    let group = (stat.group > 0).then(|| Pid::from_u32(stat.group));
+    Some((group, stat.began))
 }
 
-impl Stat {
-    /// `getpgid` would tell of the group more simply, and rustix does not expect the 0 that it gives for
-    /// processes of other namespaces. And what `sysinfo` says of the beginning is added to when the machine
-    /// began, which is another time once its clock was set.
-    #[cfg(target_os = "linux")]
-    fn of(process: &Process) -> Option<Self> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).ok()?;
-        // After the name, which may have anything in it: the state, the parent, the group.
-        let (_, rest) = stat.rsplit_once(") ")?;
-        let mut fields = rest.split(' ').skip(2);
-        let group: u32 = fields.next()?.parse().ok()?;
-        let began = fields.nth(16)?.parse().ok()?;
-        Some(Self {
-            group: (group > 0).then(|| Pid::from_u32(group)),
-            began,
-        })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "where it is read, it may not be there"
-    )]
-    fn of(process: &Process) -> Option<Self> {
-        let (group, began) = (None, process.start_time());
-        Some(Self { group, began })
-    }
+#[cfg(not(target_os = "linux"))]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "where it is read, it may not be there"
+)]
+fn stat(process: &Process) -> Option<(Option<Pid>, u64)> {
+    Some((None, process.start_time()))
 }
 
 fn life(process: &Process) -> Life {

@@ -3,12 +3,15 @@
 //! A process that is not reaped keeps its id, and with it the id of its group. As long as that is
 //! so, a signal to the group cannot hit another one.
 
+use std::fs;
 use std::io;
 use std::time::Duration;
 
 use coord_bus::time;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::proc_stat::Stat;
 
 /// Between two looks where the system cannot say when it is time for one.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -64,48 +67,22 @@ async fn gone(_: Pid) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The processes of a group that live.
-#[cfg(target_os = "linux")]
+/// The processes of a group that live; none where the system does not tell.
 pub(super) fn living(group: Pid) -> Vec<Pid> {
-    let member = |entry: std::fs::DirEntry| {
+    let group = group.as_raw_pid().cast_unsigned();
+    let member = |entry: fs::DirEntry| {
         let process = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read(entry.path().join("stat")).ok()?;
-        is_living_member(&stat, group).then(|| Pid::from_raw(process))?
+        let stat = Stat::of(process)?;
+        let is_living = !stat.is_over && stat.group == group;
+        is_living.then(|| Pid::from_raw(process.cast_signed()))?
     };
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes.filter_map(member).collect()
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn living(_: Pid) -> Vec<Pid> {
-    Vec::new()
-}
-
-/// Reads `/proc/PID/stat`: the id, the program's name in parentheses, the state, the parent, the
-/// group. The name may contain anything.
-#[cfg(target_os = "linux")]
-fn is_living_member(stat: &[u8], group: Pid) -> bool {
-    let name_end = stat.iter().rposition(|byte| *byte == b')');
-    let after_name = String::from_utf8_lossy(&stat[name_end.map_or(0, |end| end + 1)..]);
-    let mut fields = after_name.split_ascii_whitespace();
-    let is_living = !matches!(fields.next(), None | Some("Z" | "X"));
-    is_living && fields.nth(1) == Some(&group.to_string())
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_program_may_be_called_anything() {
-        let group = Pid::from_raw(7).unwrap();
-        let living = |stat: &[u8]| is_living_member(stat, group);
-        assert!(living(b"9 (sh) S 1 7 7 0 -1"));
-        assert!(living(b"9 (a) Z 1 2 (\xff) R 1 7 7 0 -1"));
-        assert!(!living(b"9 (sh) S 7 1 7 0 -1"));
-        assert!(!living(b"9 (sh) Z 1 7 7 0 -1"));
-        assert!(!living(b""));
-    }
 
     // Here, because with process descriptors nobody comes this way.
     #[tokio::test]

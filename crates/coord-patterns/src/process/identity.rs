@@ -4,16 +4,12 @@ use std::fs;
 
 use rustix::process::Pid;
 
-/// When a process began, in the words of the system, where it tells: with its id, that is what
-/// makes it out, for as long as the system is up.
-pub(super) fn begun(process: Pid) -> Option<String> {
-    let stat = fs::read(format!("/proc/{}/stat", process.as_raw_pid())).ok()?;
-    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    let after_name = String::from_utf8_lossy(&stat[name_end + 1..]);
-    after_name
-        .split_ascii_whitespace()
-        .nth(19)
-        .map(str::to_owned)
+use crate::proc_stat::Stat;
+
+/// When a process began, where the system tells: with its id, that is what makes it out, for as long as
+/// the system is up.
+pub(super) fn begun(process: Pid) -> Option<u64> {
+    Stat::of(process.as_raw_pid().cast_unsigned()).map(|stat| stat.began)
 }
 
 /// Since the system was started, and among which processes: those that see each other's ids.
@@ -30,18 +26,4 @@ pub(super) fn has_variable(process: Pid, variable: &str) -> bool {
     environment
         .split(|byte| *byte == 0)
         .any(|one| one == variable.as_bytes())
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn when_a_process_began_tells_it_from_another_with_its_id() {
-        let this = rustix::process::getpid();
-        let began = begun(this).unwrap();
-        assert!(began.parse::<u64>().unwrap() > 0);
-        assert_eq!(begun(this), Some(began));
-        assert_eq!(begun(Pid::from_raw(2_000_000_001).unwrap()), None);
-    }
 }

@@ -12,6 +12,7 @@ use rustix::process::Pid;
 
 use super::identity::{begun, world};
 use super::left_behind::{LeftBehind, LeftGroup};
+use crate::cut::cut;
 
 /// How long a note is, with what fills it up.
 const SLOT: usize = 128;
@@ -141,7 +142,8 @@ impl GroupLedger {
             slots.next += 1;
             slots.next - 1
         });
-        let began = begun(group).unwrap_or_default();
+        let began = begun(group).map(|began| began.to_string());
+        let began = began.unwrap_or_default();
         let (group, process) = (group.as_raw_pid(), plain(process));
         self.write(place, &format!("{group} {began} {process}"));
         place
@@ -179,26 +181,17 @@ fn slot(note: &str) -> Vec<u8> {
 
 /// As much of a name as is noted, in one line.
 fn plain(name: &str) -> String {
-    let mut plain = String::new();
-    for character in name.chars().filter(|character| !character.is_control()) {
-        if plain.len() + character.len_utf8() > NAME_MAX {
-            break;
-        }
-        plain.push(character);
-    }
-    plain
+    let plain = name.chars().filter(|character| !character.is_control());
+    cut(&plain.collect::<String>(), NAME_MAX).to_owned()
 }
 
 /// The group of a note.
 fn noted(note: &str) -> Option<LeftGroup> {
     let mut words = note.splitn(3, ' ');
     let id = Pid::from_raw(words.next()?.parse().ok()?)?;
-    let began = words.next().unwrap_or_default();
-    Some(LeftGroup {
-        process: words.next().unwrap_or_default().to_owned(),
-        id,
-        began: (!began.is_empty()).then(|| began.to_owned()),
-    })
+    let began = words.next().unwrap_or_default().parse().ok();
+    let process = words.next().unwrap_or_default().to_owned();
+    Some(LeftGroup { process, id, began })
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -224,7 +217,7 @@ mod tests {
             let slot = String::from_utf8(slot(&note)).unwrap();
             assert_eq!((slot.len(), slot.lines().count()), (SLOT, 1), "{name}");
             let group = noted(slot.trim_end()).unwrap();
-            assert_eq!((group.id, group.began.as_deref()), (pid(7), Some("123")));
+            assert_eq!((group.id, group.began), (pid(7), Some(123)));
             assert_eq!(group.process.is_empty(), name.is_empty());
         }
         assert!(noted("").is_none() && noted("x 1 y").is_none() && noted("0 1 y").is_none());

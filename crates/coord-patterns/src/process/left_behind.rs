@@ -29,7 +29,7 @@ pub(super) struct LeftGroup {
     pub(super) process: String,
     pub(super) id: Pid,
     /// When its process began.
-    pub(super) began: Option<String>,
+    pub(super) began: Option<u64>,
 }
 
 /// A process group that had been left behind.
@@ -129,7 +129,7 @@ impl LeftBehind {
     /// is nobody else's.
     fn lives(&self, group: &LeftGroup) -> bool {
         match begun(group.id) {
-            Some(began) => group.began.as_ref() == Some(&began) && !living(group.id).is_empty(),
+            Some(began) => group.began == Some(began) && !living(group.id).is_empty(),
             // Its leader is gone, and the id may have been another's since.
             None => {
                 let mut members = living(group.id).into_iter();
@@ -230,7 +230,7 @@ mod tests {
         let mut stranger = start("echo; exec sleep 1000", &[VARIABLE]);
         let mut left = left(&path, &[("other", &stranger)]);
         // As if the id had been another's when it was noted.
-        left.noted[0].began = Some("1".to_owned());
+        left.noted[0].began = Some(1);
         assert!(left.living().is_empty());
         assert!(left.end(Duration::ZERO).await.is_empty());
         assert!(stranger.try_wait().unwrap().is_none());

@@ -229,7 +229,7 @@ fn left(mut orders: impl Read) -> Vec<Pid> {
     }
     // A leader that is gone was reaped by others than its program, and its id may be another's by
     // now. As long as the group has a member, its id is nobody else's.
-    let is_same = |(group, then): &(Pid, Option<Option<String>>)| {
+    let is_same = |(group, then): &(Pid, Option<Option<u64>>)| {
         let now = begun(*group);
         now.is_none() || Some(&now) == then.as_ref()
     };
@@ -238,7 +238,7 @@ fn left(mut orders: impl Read) -> Vec<Pid> {
 }
 
 /// Notes that a group lives, without yet knowing since when, or that it does not, or that none does.
-fn obey(order: &str, living: &mut HashMap<Pid, Option<Option<String>>>) {
+fn obey(order: &str, living: &mut HashMap<Pid, Option<Option<u64>>>) {
     if order == "=" {
         living.clear();
         return;

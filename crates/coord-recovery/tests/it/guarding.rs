@@ -14,14 +14,14 @@ use coord_recovery::{ErrorRecoveryManager, RecoveryStrategy};
 use crate::policy::Count;
 use crate::stage::{clock, pass, seconds};
 
-struct Scene {
-    manager: ErrorRecoveryManager,
+pub(crate) struct Scene {
+    pub(crate) manager: ErrorRecoveryManager,
     errors: Subscriber<ErrorDetected>,
     recoveries: Subscriber<ErrorRecovery>,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bus = LocalBus::new();
         Self {
             errors: bus.subscribe(&ERROR_DETECTED).expect("it is open"),
@@ -30,19 +30,28 @@ impl Scene {
         }
     }
 
-    /// What has been reported by now.
-    async fn errors(&mut self) -> Vec<(String, Severity, String)> {
+    /// All errors that have been reported by now.
+    pub(crate) async fn reported(&mut self) -> impl Iterator<Item = ErrorDetected> {
         pass(seconds(1)).await;
-        let next = || Some((*self.errors.try_recv().ok()?).clone());
-        let errors = std::iter::from_fn(next).filter(|error| error.source == "fetch");
+        std::iter::from_fn(|| Some((*self.errors.try_recv().ok()?).clone()))
+    }
+
+    pub(crate) fn recovered(&mut self) -> impl Iterator<Item = ErrorRecovery> {
+        std::iter::from_fn(|| Some((*self.recoveries.try_recv().ok()?).clone()))
+    }
+
+    /// Those of `fetch`.
+    async fn errors(&mut self) -> Vec<(String, Severity, String)> {
+        let errors = self.reported().await;
+        let errors = errors.filter(|error| error.source == "fetch");
         errors
             .map(|error| (error.kind, error.severity, error.message))
             .collect()
     }
 
     fn recoveries(&mut self) -> Vec<(String, Recovery)> {
-        let next = || Some((*self.recoveries.try_recv().ok()?).clone());
-        std::iter::from_fn(next)
+        let recoveries = self.recovered();
+        recoveries
             .map(|event| (event.strategy, event.progress))
             .collect()
     }

@@ -1,47 +1,26 @@
 //! What calls under a guarded policy for each key report, and of which key.
 
-use std::sync::Arc;
-
-use coord_bus::vocabulary::{ERROR_DETECTED, ERROR_RECOVERY, ErrorDetected, ErrorRecovery};
-use coord_bus::{BusExt, Failure, LocalBus, Subscriber};
+use coord_bus::Failure;
+use coord_recovery::KeyedGuard;
 use coord_recovery::policy::{
     CircuitBreaker, KeyedPolicy, Policy, PolicyError, Retry, SlidingWindow,
 };
-use coord_recovery::{ErrorRecoveryManager, KeyedGuard};
 
-use crate::stage::{clock, pass, seconds};
+use crate::guarding::Scene;
+use crate::stage::seconds;
 
-struct Scene {
-    manager: ErrorRecoveryManager,
-    errors: Subscriber<ErrorDetected>,
-    recoveries: Subscriber<ErrorRecovery>,
+/// The sources and kinds of the errors by now.
+async fn errors(scene: &mut Scene) -> Vec<(String, String)> {
+    let errors = scene.reported().await;
+    errors.map(|error| (error.source, error.kind)).collect()
 }
 
-impl Scene {
-    fn new() -> Self {
-        let bus = LocalBus::new();
-        Self {
-            errors: bus.subscribe(&ERROR_DETECTED).expect("it is open"),
-            recoveries: bus.subscribe(&ERROR_RECOVERY).expect("it is open"),
-            manager: ErrorRecoveryManager::new(Arc::new(bus), clock()).expect("it is open"),
-        }
-    }
-
-    /// The sources and kinds of the errors by now.
-    async fn errors(&mut self) -> Vec<(String, String)> {
-        pass(seconds(1)).await;
-        let next = || Some((*self.errors.try_recv().ok()?).clone());
-        std::iter::from_fn(next)
-            .map(|error| (error.source, error.kind))
-            .collect()
-    }
-
-    fn recoveries(&mut self) -> Vec<(String, String)> {
-        let next = || Some((*self.recoveries.try_recv().ok()?).clone());
-        std::iter::from_fn(next)
-            .map(|event| (event.source, event.strategy))
-            .collect()
-    }
+/// The sources and strategies of the recoveries.
+fn recoveries(scene: &mut Scene) -> Vec<(String, String)> {
+    let recoveries = scene.recovered();
+    recoveries
+        .map(|event| (event.source, event.strategy))
+        .collect()
 }
 
 fn pair(source: &str, of: &str) -> (String, String) {
@@ -74,12 +53,12 @@ async fn what_goes_wrong_is_reported_of_its_key_and_of_no_other() {
     let well = fetch.run(&"b".to_owned(), || async { Ok(2) }).await;
     assert_eq!(well.unwrap(), 2);
     let of_a = ["circuit-opened", "operation-failed"].map(|kind| pair("fetch/a", kind));
-    assert_eq!(scene.errors().await, of_a);
+    assert_eq!(errors(&mut scene).await, of_a);
 
     let well = fetch.run(&"a".to_owned(), || async { Ok(1) }).await;
     assert_eq!(well.unwrap(), 1);
-    assert_eq!(scene.errors().await, []);
-    assert_eq!(scene.recoveries(), [pair("fetch/a", "circuit-break")]);
+    assert_eq!(errors(&mut scene).await, []);
+    assert_eq!(recoveries(&mut scene), [pair("fetch/a", "circuit-break")]);
     let statistics = scene.manager.error_statistics();
     assert_eq!(statistics.by_source["fetch/a"], 2);
     assert_eq!(statistics.by_source.len(), 1);
@@ -94,7 +73,7 @@ async fn keys_that_were_called_before_they_were_guarded_are_reported_too() {
     let fetch = scene.manager.guard_keyed_failures("fetch", hosts);
     fail(&fetch, "a").await;
     let of_a = ["circuit-opened", "operation-failed"].map(|kind| pair("fetch/a", kind));
-    assert_eq!(scene.errors().await, of_a);
+    assert_eq!(errors(&mut scene).await, of_a);
 }
 
 #[tokio::test(start_paused = true)]
@@ -110,7 +89,7 @@ async fn a_guarded_key_makes_place_and_a_refused_one_is_no_source_of_its_own() {
         Ok(1)
     });
     assert_eq!(busy.await.unwrap(), 1);
-    assert_eq!(scene.errors().await, [pair("fetch", "no-policy")]);
+    assert_eq!(errors(&mut scene).await, [pair("fetch", "no-policy")]);
     assert_eq!(fetch.run(&b, || async { Ok(2) }).await.unwrap(), 2);
     assert_eq!(fetch.policies().keys(), [b]);
 }
@@ -130,8 +109,11 @@ async fn a_call_that_succeeds_after_failing_is_a_recovery_of_its_key() {
         async move { is_up.then_some(attempts).ok_or(std::fmt::Error) }
     });
     assert_eq!(result.await, Ok(2));
-    assert_eq!(scene.errors().await, [pair("fetch/7", "operation-failed")]);
-    assert_eq!(scene.recoveries(), [pair("fetch/7", "retry")]);
+    assert_eq!(
+        errors(&mut scene).await,
+        [pair("fetch/7", "operation-failed")]
+    );
+    assert_eq!(recoveries(&mut scene), [pair("fetch/7", "retry")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,6 +125,10 @@ async fn of_a_long_key_the_beginning_is_told() {
     }
     let all = format!("fetch/{}", "ä".repeat(100));
     let cut = format!("{all}…");
-    let sources: Vec<_> = scene.errors().await.into_iter().map(|it| it.0).collect();
+    let sources: Vec<_> = errors(&mut scene)
+        .await
+        .into_iter()
+        .map(|it| it.0)
+        .collect();
     assert_eq!(sources, [&*all, &*all, &*cut, &*cut]);
 }

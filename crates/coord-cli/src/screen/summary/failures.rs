@@ -12,13 +12,14 @@ use crate::file::{Unit, WorkflowFile};
 use crate::process_name::{hook_name, undo_name};
 use crate::screen::out::Out;
 use crate::screen::text::{BAD, ODD, QUIET};
+use crate::shortened::shortened;
 
 /// How many of a process's last lines are shown.
 const TAIL_LINES: usize = 10;
 /// Of how many items of a step that failed they are shown.
 const ITEMS_MAX: usize = 5;
 /// How many failures, and how many ids of what was undone, are told again at the end, and how much of each
-/// in characters: on the smallest screen all of that is in view, with the command that goes on.
+/// in columns: on the smallest screen all of that is in view, with the command that goes on.
 const AGAIN_MAX: usize = 5;
 const AGAIN_WIDTH_MAX: usize = 120;
 
@@ -148,7 +149,11 @@ pub(super) fn recap(
             let at = failure.at(file).map(|at| format!("; at {at}"));
             let what = format!("{} {}", failure.name, failure.what);
             let at = at.unwrap_or_default();
-            writeln!(out, "  {BAD}{}{BAD:#}{QUIET}{at}{QUIET:#}", cut(&what))?;
+            writeln!(
+                out,
+                "  {BAD}{}{BAD:#}{QUIET}{at}{QUIET:#}",
+                shortened(&what, AGAIN_WIDTH_MAX)
+            )?;
         }
         if failures.len() > AGAIN_MAX {
             let more = failures.len() - AGAIN_MAX;
@@ -173,12 +178,5 @@ pub(crate) fn some_of(ids: &[&str]) -> String {
     match ids.len().saturating_sub(AGAIN_MAX) {
         0 => some,
         more => format!("{some} and {more} more"),
-    }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(AGAIN_WIDTH_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }

@@ -1,0 +1,72 @@
+//! What Linux tells of a process in `/proc/PID/stat`.
+
+use std::fs;
+
+/// What is read of it; elsewhere there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    /// Whether it has ended, and only waits to be reaped.
+    pub(crate) is_over: bool,
+    /// The id of its group; 0 for one of another namespace.
+    pub(crate) group: u32,
+    /// When it began, in ticks since the system did: which no step of its clock changes.
+    pub(crate) began: u64,
+}
+
+impl Stat {
+    /// That of a process, if there is one of this id.
+    pub(crate) fn of(process: u32) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{process}/stat")).ok()?)
+    }
+
+    /// The id, the program's name in parentheses, the state, the parent, the group, and more. The name may
+    /// contain anything.
+    fn parse(stat: &[u8]) -> Option<Self> {
+        let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+        let after_name = std::str::from_utf8(&stat[name_end + 1..]).ok()?;
+        let mut fields = after_name.split_ascii_whitespace();
+        let is_over = matches!(fields.next()?, "Z" | "X");
+        let group = fields.nth(1)?.parse().ok()?;
+        let began = fields.nth(16)?.parse().ok()?;
+        Some(Self {
+            is_over,
+            group,
+            began,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_may_be_called_anything() {
+        let more = "7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0";
+        let stat = |beginning: &[u8]| Stat::parse(&[beginning, more.as_bytes()].concat());
+        let it = Stat {
+            is_over: false,
+            group: 7,
+            began: 4711,
+        };
+        let over = Stat {
+            is_over: true,
+            ..it
+        };
+        assert_eq!(stat(b"9 (sh) S 1 7 "), Some(it));
+        assert_eq!(stat(b"9 (a) Z 1 2 (\xff) R 1 7 "), Some(it));
+        assert_eq!(stat(b"9 (sh) S 7 1 "), Some(Stat { group: 1, ..it }));
+        assert_eq!(stat(b"9 (sh) Z 1 7 "), Some(over));
+        assert_eq!(Stat::parse(b""), None);
+        assert_eq!(Stat::parse(b"9 (sh) S 1 7 7 0 -1"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn when_a_process_began_tells_it_from_another_with_its_id() {
+        let this = Stat::of(std::process::id()).expect("this lives");
+        assert!(this.began > 0 && !this.is_over);
+        assert_eq!(Stat::of(std::process::id()), Some(this));
+        assert_eq!(Stat::of(2_000_000_001), None);
+    }
+}
