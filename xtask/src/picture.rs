@@ -141,7 +141,8 @@ fn moment(picture: &Picture, coord: &Path, folder: &Path) -> Result<Screen, Stri
         pty.write_all(keys).map_err(|error| failed(&error))?;
         // After a failure the screen stays until somebody leaves it; a `q` ends a run that goes on
         // for too long, too, with all that it runs.
-        if text.contains("q leave") || begin.elapsed() > PATIENCE {
+        let is_over = best.is_some() && text.contains("q leave");
+        if is_over || begin.elapsed() > PATIENCE {
             let _ = pty.write_all(b"qqq");
         }
     }
