@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use coord_bus::time::sleep;
 use coord_bus::{AppendTo, Appended, BoxFuture, EventLog, EventLogError, EventLogProxy, LocalBus};
-use coord_journal::Journal;
+use coord_journal::{Journal, JournalOptions};
 use coord_workflow::{
     Durable, Retry, RunId, RunJournal, Step, StepContext, StepError, Workflow, WorkflowOrchestrator,
 };
@@ -248,12 +248,18 @@ fn in_its_role() {
         .enable_all()
         .build();
     runtime.unwrap().block_on(async {
-        let journal = Arc::new(Journal::open(dir.join("journal")).unwrap());
         let appends = std::env::var(APPENDS).ok();
+        let dies_at = appends.and_then(|appends| appends.parse().ok());
+        // Where it dies at an append, each other time on the journal's own thread.
+        let options = match dies_at {
+            Some(append) if append % 2 == 0 => JournalOptions::new(),
+            _ => JournalOptions::new().commit_in_place(),
+        };
+        let journal = Arc::new(options.open(dir.join("journal")).unwrap());
         let deadly = Arc::new(Deadly {
             journal: Arc::clone(&journal),
             made: AtomicUsize::new(0),
-            dies_at: appends.and_then(|appends| appends.parse().ok()),
+            dies_at,
             after: std::env::var_os(AFTER).is_some(),
         });
         let counted = Arc::clone(&deadly);
