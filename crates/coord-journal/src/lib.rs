@@ -58,7 +58,8 @@
 //!
 //! **Threads.** One that writes, as many as there are processors (four at most) that read, and one
 //! that looks for what other processes append while there is a tail. No call blocks the runtime but
-//! those that say so: opening, dropping, and [`Journal::export`]. The threads end with the journal;
+//! those that say so: opening, dropping, [`Journal::export`], and appends where
+//! [`JournalOptions::commit_in_place`] is asked for. The threads end with the journal;
 //! those that read, with its last tail.
 //!
 //! **Cancellation.** Any future may be dropped at any time. What is in the queue by then happens.
