@@ -168,8 +168,9 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
 
-    /// Say what would be done, and do nothing of it; with `--output json` or `jsonl`, for programs.
-    #[arg(long)]
+    /// Say what would be done, and do nothing of it; with `--output json` or `jsonl`, for programs. What is
+    /// left of a run that is there, `coord show` says.
+    #[arg(long, conflicts_with = "id")]
     pub(crate) dry_run: bool,
 
     /// What goes on when a step fails: nothing; what does not need it; or all. By default what the file
@@ -501,6 +502,16 @@ impl RunArgs {
             Continue::DependenciesSuccessful => OnFailure::FinishBranches,
             Continue::Always => OnFailure::FinishAll,
         })
+    }
+}
+
+impl GraphArgs {
+    /// Whether something is asked for that only a file has.
+    pub(crate) fn is_of_a_file(&self) -> bool {
+        let FileArgs {
+            params, profile, ..
+        } = &self.of;
+        !params.is_empty() || profile.is_some() || self.select.selection() != Selection::All
     }
 }
 

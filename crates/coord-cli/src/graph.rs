@@ -19,8 +19,8 @@ use crate::validate::{Checked, refuse};
 pub(crate) fn graph(args: &GraphArgs) -> ExitCode {
     let graph = match Checked::load(&args.of, &args.select.selection()) {
         Ok(checked) => of(&checked.file, &checked.runs),
-        // What is no file may be a run.
-        Err(report) => match run(args) {
+        // What is no file may be a run, of which there is all.
+        Err(report) => match run(args).filter(|_| !args.is_of_a_file()) {
             Some(graph) => graph,
             None => return refuse(args.of.color, &report),
         },

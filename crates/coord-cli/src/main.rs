@@ -60,7 +60,10 @@ fn main() -> std::process::ExitCode {
             } else {
                 ExitCode::Done
             };
-            let written = error.print();
+            let written = match code {
+                ExitCode::Usage => error.print(),
+                _ => reference::print(error.render().ansi().to_string().as_bytes()),
+            };
             if code == ExitCode::Usage
                 && let Some(word) = std::env::args_os().nth(1)
                 && let Some(meant) = args::meant_by(&word)

@@ -43,6 +43,39 @@ fn in_order(prepared: &Prepared) -> Vec<(usize, usize)> {
     places.collect()
 }
 
+/// Why each unit would not run, if so.
+fn left_out(prepared: &Prepared) -> Vec<Option<String>> {
+    let file = &prepared.file;
+    let mut why = vec![None; file.units.len()];
+    // What puts out a list comes before what takes it.
+    for (_, place) in in_order(prepared) {
+        let unit = &file.units[place];
+        why[place] = match (prepared.runs[place], &unit.role) {
+            (false, Role::Step(_)) => Some("its condition is false".to_owned()),
+            (false, Role::Service(_)) => Some("nothing that would run needs it".to_owned()),
+            (
+                true,
+                Role::Step(Step {
+                    each: Some(each), ..
+                }),
+            ) => without(each, file, &why)
+                .map(|of| format!("`{of}`, whose output it takes, has none")),
+            (true, _) => None,
+        };
+    }
+    why
+}
+
+/// The step that would put out the list, where that does not run.
+fn without<'e>(each: &'e Each, file: &WorkflowFile, why: &[Option<String>]) -> Option<&'e str> {
+    let Items::Output(taken) = &each.items else {
+        return None;
+    };
+    let (step, _) = taken.parts();
+    let place = file.units.iter().position(|unit| unit.id == step)?;
+    why[place].is_some().then_some(step)
+}
+
 fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     for unit in document::units(prepared) {
         serde_json::to_writer(&mut *out, &unit)?;
@@ -67,7 +100,7 @@ fn is_bounded(limit: Duration) -> bool {
 }
 
 fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
-    let Prepared { file, runs, .. } = prepared;
+    let (file, not) = (&prepared.file, left_out(prepared));
     let at_once = file.concurrency.map_or(0, usize::from);
     let limit = match is_bounded(file.timeout) {
         true => format!(", in at most {}", Spoken(file.timeout)),
@@ -88,11 +121,11 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     }
     let width = file.units.iter().map(|unit| unit.id.len()).max();
     let width = width.unwrap_or_default();
-    let (mut left_out, mut last) = (Vec::new(), 0);
+    let (mut others, mut last) = (Vec::new(), 0);
     for (stage, place) in in_order(prepared) {
         let unit = &file.units[place];
-        if !runs[place] {
-            left_out.push(unit);
+        if let Some(why) = &not[place] {
+            others.push((&unit.id, why));
             continue;
         }
         let number = match std::mem::replace(&mut last, stage) == stage {
@@ -107,12 +140,8 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
             how => writeln!(out, "{line}  {QUIET}# {how}{QUIET:#}")?,
         }
     }
-    for unit in left_out {
-        let why = match unit.role {
-            Role::Step(_) => "its condition is false",
-            Role::Service(_) => "nothing that would run needs it",
-        };
-        writeln!(out, "{ODD}   - {:width$}  not this: {why}{ODD:#}", unit.id)?;
+    for (id, why) in others {
+        writeln!(out, "{ODD}   - {id:width$}  not this: {why}{ODD:#}")?;
     }
     for (when, line) in file.hooks.iter().flat_map(Hooks::lines) {
         writeln!(

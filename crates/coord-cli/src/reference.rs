@@ -7,6 +7,7 @@ use clap::CommandFactory;
 
 use crate::args::{Args, Color, CompletionsArgs, ManArgs};
 use crate::exit_code::ExitCode;
+use crate::screen;
 use crate::validate::refuse;
 
 /// Prints what makes a shell complete.
@@ -18,7 +19,7 @@ pub(crate) fn completions(args: &CompletionsArgs) -> ExitCode {
         "coord",
         &mut script,
     );
-    print(&script)
+    print_plain(&script)
 }
 
 /// Prints the manual page, or writes all of them.
@@ -27,7 +28,7 @@ pub(crate) fn man(args: &ManArgs) -> ExitCode {
     let Some(dir) = &args.dir else {
         let mut page = Vec::new();
         return match clap_mangen::Man::new(command).render(&mut page) {
-            Ok(()) => print(&page),
+            Ok(()) => print_plain(&page),
             Err(_) => ExitCode::OutputLost,
         };
     };
@@ -49,8 +50,15 @@ fn write_all(command: clap::Command, dir: &Path) -> io::Result<()> {
     clap_mangen::generate_to(command, dir)
 }
 
-fn print(text: &[u8]) -> ExitCode {
-    let mut out = io::stdout().lock();
+/// Prints a text that may have colours.
+pub(crate) fn print(text: &[u8]) -> io::Result<()> {
+    let mut out = screen::out(Color::Auto.into());
+    out.write_all(text).and_then(|()| out.flush())
+}
+
+/// Prints a text as it is.
+pub(crate) fn print_plain(text: &[u8]) -> ExitCode {
+    let mut out = screen::out(Color::Always.into());
     match out.write_all(text).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::Done,
         Err(_) => ExitCode::OutputLost,

@@ -11,7 +11,7 @@ use coordination::recovery::Restart;
 use coordination::workflow::{OnExhausted, OnFailure, Retry};
 use serde::Serialize;
 
-use super::in_order;
+use super::{in_order, left_out};
 use crate::definition::Prepared;
 use crate::file::{
     Action, Asked, Condition, Each, Hooks, Resources, Role, Service, Source, Step, Taken, Undo,
@@ -239,7 +239,8 @@ fn secrets(file: &WorkflowFile) -> BTreeMap<&str, Secret<'_>> {
 
 /// What would be done with each unit, in the order in which they could begin.
 pub(super) fn units(prepared: &Prepared) -> impl Iterator<Item = OfUnit<'_>> {
-    in_order(prepared).into_iter().map(|(stage, place)| {
+    let not = left_out(prepared);
+    in_order(prepared).into_iter().map(move |(stage, place)| {
         let unit = &prepared.file.units[place];
         let (kind, role) = match &unit.role {
             Role::Step(step) => ("step", OfRole::Step(Box::new(of_step(step)))),
@@ -251,7 +252,7 @@ pub(super) fn units(prepared: &Prepared) -> impl Iterator<Item = OfUnit<'_>> {
             id: &unit.id,
             kind,
             at: format!("{path}:{at}"),
-            runs: prepared.runs[place],
+            runs: not[place].is_none(),
             does: does(unit),
             folder: &unit.folder,
             env: variables(unit),

@@ -43,15 +43,21 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
         let view = runs.view(&run).await?;
         let only = match &args.step {
             Some(step) => {
-                // One item of a step is meant by the name of its process.
+                // One item of a step is meant by the name of its process: that may be as it is printed, with
+                // a part of the item behind it.
+                let step = match step.split_once('[') {
+                    Some((process, _)) if process_name::is_item(process) => process,
+                    _ => step,
+                };
                 let id = process_name::step_of(step);
                 let id = step_of(&view, id).map(|found| found.id.clone())?;
-                let is_item = id != *step;
-                Some(if is_item { step.clone() } else { id })
+                let is_item = id != step;
+                Some(if is_item { step.to_owned() } else { id })
             }
             None => None,
         };
         let kept = Kept::of(journal.dir(), &run);
+        let item = only.clone().filter(|only| view.step(only).is_none());
         let mut lines = Merged::new(kept.clone(), only);
         let mut printer = Printer::new(args, &view);
         let mut is_over = !args.follow;
@@ -84,6 +90,10 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
             })?;
         }
         printer.out.flush()?;
+        if let Some(item) = item.filter(|_| lines.is_empty()) {
+            let item = printable(&item);
+            screen::say(args.of.color, &format!("there is no output of `{item}`"));
+        }
         say_what_is_missing(args, &kept, &lines, &run)?;
         if args.follow && runs.view(&run).await?.state == RunState::Interrupted {
             let said = format!("run {run} was interrupted: `coord resume {run}` goes on with it");

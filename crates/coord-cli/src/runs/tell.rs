@@ -55,7 +55,21 @@ async fn check_signal(runs: &RunJournal, run: &RunId, name: &str) -> Result<(), 
     let units = checked.file.units.iter();
     let known: Vec<_> = units.filter_map(|unit| unit.signal()).collect();
     if known.contains(&name) {
-        return Ok(());
+        let view = runs.view(run).await?;
+        let units = checked.file.units.iter();
+        let waiting = units.filter(|unit| unit.signal() == Some(name));
+        let steps: Vec<_> = waiting.filter_map(|unit| view.step(&unit.id)).collect();
+        if steps.iter().any(|step| !step.phase.is_over())
+            || matches!(view.state, RunState::Finished(_))
+        {
+            return Ok(());
+        }
+        let over: Vec<_> = steps.iter().map(|step| &*step.id).collect();
+        return Err(RunsFault::NoSignal {
+            signal: printable(name),
+            run: run.to_string(),
+            help: format!("what waited for it is over: {}", over.join(", ")),
+        });
     }
     Err(RunsFault::NoSignal {
         signal: printable(name),
