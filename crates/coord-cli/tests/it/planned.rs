@@ -239,3 +239,69 @@ fn an_item_with_a_nul_is_refused() {
     assert!(refused.err.contains("item 1 has a NUL"), "{}", refused.err);
     assert_eq!(folder.read("never"), None);
 }
+
+#[test]
+fn what_takes_the_list_of_a_step_that_does_not_run_does_not_run_either() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [[step]]
+        id = "a"
+        when = "params.all"
+        run = "true"
+        outputs = ["list"]
+        [[step]]
+        id = "b"
+        for_each = { output = "a.list" }
+        run = "true"
+        outputs = ["list"]
+        [[step]]
+        id = "c"
+        for_each = { output = "b.list" }
+        run = "true"
+        [[step]]
+        id = "d"
+        needs = ["c"]
+        run = "true"
+        [params]
+        all = false
+        "#,
+    );
+    let text = done(folder.coord(["run", "--dry-run", "--output=text"]));
+    text.exits(0);
+    for why in [
+        "a  not this: its condition is false",
+        "b  not this: `a`, whose output it takes, has none",
+        "c  not this: `b`, whose output it takes, has none",
+    ] {
+        assert!(text.out.contains(why), "{}", text.out);
+    }
+    let json = done(folder.coord(["run", "--dry-run", "--output=json"]));
+    let runs = |document: &Value| -> Vec<bool> {
+        let units = document["units"].as_array().unwrap();
+        units
+            .iter()
+            .map(|unit| unit["runs"].as_bool().unwrap())
+            .collect()
+    };
+    assert_eq!(runs(&document(&json.out)), [false, false, false, true]);
+    // As it is done.
+    let run = done(folder.coord(["run", "--output=text"]));
+    run.exits(0);
+    assert!(
+        run.out.contains("d · completed") || run.out.contains("d · done"),
+        "{}",
+        run.out
+    );
+    assert!(run.out.contains("b · skipped"), "{}", run.out);
+    assert!(run.out.contains("c · skipped"), "{}", run.out);
+}
+
+#[test]
+fn a_dry_run_says_nothing_of_a_run_that_has_a_name() {
+    let folder = release();
+    let dry = done(folder.coord(["run", "--dry-run", "--id=r"]));
+    dry.exits(2);
+    assert!(dry.err.contains("--id"), "{}", dry.err);
+}

@@ -86,11 +86,18 @@ fn who_reads_only_the_beginning_is_told_nothing_and_what_a_full_disk_swallows_is
     folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'seq 100000'\n");
     let full = || File::options().write(true).open("/dev/full").unwrap();
     for arguments in [
-        ["run", "coord.toml"],
-        ["validate", "coord.toml"],
-        ["list", "--output=jsonl"],
+        &["run", "coord.toml"][..],
+        &["validate", "coord.toml"],
+        &["list", "--output=jsonl"],
+        &["schema"],
+        &["man"],
+        &["completions", "bash"],
+        &["--help"],
+        &["help", "run"],
+        &["--version"],
     ] {
-        let mut command = folder.coord(arguments);
+        let mut command = folder.coord([]);
+        command.args(arguments);
         command.stdout(full()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut said = String::new();
