@@ -77,7 +77,11 @@ pub(crate) enum Command {
     /// Send a run a signal that one of its steps waits for.
     Signal(SignalArgs),
     /// Skip a step of a run: it is not run, or not again, and what needs it goes on.
-    Skip(SkipArgs),
+    Skip(OfStep),
+    /// Restart a step that runs, or a service: it is stopped and started again, and has not failed.
+    Restart(OfStep),
+    /// Stop a step, which has failed then, or a service, which is not started again; `coord cancel` ends a run.
+    Stop(OfStep),
     /// Check a journal, or export what is in it.
     Journal {
         #[command(subcommand)]
@@ -371,11 +375,11 @@ pub(crate) struct WhyArgs {
 }
 
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct SkipArgs {
+pub(crate) struct OfStep {
     #[command(flatten)]
     pub(crate) of: OfRun,
 
-    /// The step.
+    /// The step or service.
     pub(crate) step: String,
 }
 

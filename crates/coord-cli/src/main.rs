@@ -46,9 +46,10 @@ use std::path::Path;
 use clap::Parser;
 use coordination::patterns::process::Watchdog;
 
-use args::{Args, Command, SignalArgs, SkipArgs};
+use args::{Args, Command, OfStep, SignalArgs};
 use coordination::workflow::Command as Tell;
 use exit_code::ExitCode;
+use hands::Wish;
 
 fn main() -> std::process::ExitCode {
     let args = match Args::try_parse() {
@@ -94,9 +95,11 @@ fn main() -> std::process::ExitCode {
             runs::tell(&of, Tell::Signal { name, payload }).into()
         }
         Command::Skip(args) => {
-            let SkipArgs { of, step } = args;
+            let OfStep { of, step } = args;
             runs::tell(&of, Tell::Skip { step }).into()
         }
+        Command::Restart(args) => runs::act(&args, Wish::Restart).into(),
+        Command::Stop(args) => runs::act(&args, Wish::Stop).into(),
         Command::Journal { of } => journal::journal(&of).into(),
         Command::Audit { of } => audit::audit(&of).into(),
         Command::Explain(args) => explain::explain(&args).into(),

@@ -215,8 +215,6 @@ fn the_screen_of_who_looks_on_has_what_was_there_before_and_pauses_the_run() {
     terminal.keys("\u{1b}[B");
     terminal.until("the earlier line", pid);
     terminal.shows("first  running");
-    terminal.keys("k");
-    terminal.shows("goes on elsewhere");
     terminal.keys("p");
     terminal.shows("paused");
     let listed = done(folder.coord(["list"]));

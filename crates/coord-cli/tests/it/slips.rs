@@ -24,7 +24,7 @@ fn a_word_that_is_no_command_is_answered_with_the_one_that_is_meant() {
         ("runn", "run"),
         ("ls", "list"),
         ("status", "show"),
-        ("stop", "cancel"),
+        ("kill", "cancel"),
         ("lgos", "logs"),
     ] {
         let answer = format!("did you mean `coord {meant}`?");

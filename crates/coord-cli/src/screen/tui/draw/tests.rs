@@ -351,12 +351,12 @@ async fn the_last_line_has_the_keys_for_the_selected_row_and_the_help_those_for_
     assert!(last(&mut stage).ends_with("q end"));
     stage.look_on = true;
     stage.press(KeyCode::Up);
-    assert!(last(&mut stage).ends_with("l tree  t why  ? help  q leave"));
+    assert!(last(&mut stage).ends_with("r restart  k stop  t why  ? help  q leave"));
     stage.press(KeyCode::Char('?'));
     let help = stage.screen(80, 40);
     assert!(help.contains("leave: the run goes on"), "{help}");
     assert!(
-        !help.contains("end the run") && !help.contains("restart"),
+        !help.contains("end the run") && !help.contains("suspend"),
         "{help}"
     );
 }
