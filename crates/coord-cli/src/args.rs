@@ -173,7 +173,7 @@ pub(crate) struct RunArgs {
     pub(crate) select: SelectArgs,
 
     /// Say what would be done, and do nothing of it; with `--output json` or `jsonl`, for programs.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "id")]
     pub(crate) dry_run: bool,
 
     /// What goes on when a step fails: nothing; what does not need it; or all. By default what the file
@@ -509,6 +509,15 @@ impl RunArgs {
 }
 
 impl SelectArgs {
+    /// The flag that was given, if one was.
+    pub(crate) fn flag(&self) -> Option<&'static str> {
+        match (&self.from, self.only.is_empty()) {
+            (Some(_), _) => Some("--from"),
+            (None, false) => Some("--only"),
+            (None, true) => None,
+        }
+    }
+
     pub(crate) fn selection(&self) -> Selection {
         match &self.from {
             Some(step) => Selection::From(step.clone()),

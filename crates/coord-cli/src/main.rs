@@ -41,6 +41,7 @@ mod spoken;
 mod ended;
 mod exit_code;
 
+use std::io::Write;
 use std::path::Path;
 
 use clap::Parser;
@@ -61,7 +62,13 @@ fn main() -> std::process::ExitCode {
             } else {
                 ExitCode::Done
             };
-            let written = error.print();
+            let written = match error.use_stderr() {
+                true => error.print(),
+                false => {
+                    let mut out = screen::out(args::Color::Auto.into());
+                    write!(out, "{}", error.render().ansi()).and_then(|()| out.flush())
+                }
+            };
             if code == ExitCode::Usage
                 && let Some(word) = std::env::args_os().nth(1)
                 && let Some(meant) = args::meant_by(&word)

@@ -231,6 +231,13 @@ pub(crate) enum RunsFault {
         help: String,
     },
 
+    #[error("`{flag}` says something of a file, and this is a run")]
+    #[diagnostic(
+        code(coord::runs::flag_of_file),
+        help("without it, all steps of the run are drawn, with where each is")
+    )]
+    FlagOfFile { flag: &'static str },
+
     #[error("the run could not be left to itself: {message}")]
     #[diagnostic(
         code(coord::runs::not_detached),

@@ -129,7 +129,23 @@ async fn check_signal(runs: &RunJournal, run: &RunId, name: &str) -> Result<(), 
     let units = checked.file.units.iter();
     let known: Vec<_> = units.filter_map(|unit| unit.signal()).collect();
     if known.contains(&name) {
-        return Ok(());
+        let view = runs.view(run).await?;
+        let units = checked.file.units.iter();
+        let waits = units.filter(|unit| unit.signal() == Some(name));
+        let over: Vec<_> = waits
+            .map_while(|unit| view.step(&unit.id).filter(|step| step.phase.is_over()))
+            .map(|step| format!("`{}` is {}", step.id, step.phase))
+            .collect();
+        let is_over = over.len() == known.iter().filter(|known| **known == name).count();
+        // Of a run that has finished, more is to be said.
+        return match is_over && view.state == RunState::Running {
+            false => Ok(()),
+            true => Err(RunsFault::NoSignal {
+                signal: printable(name),
+                run: run.to_string(),
+                help: over.join(", "),
+            }),
+        };
     }
     Err(RunsFault::NoSignal {
         signal: printable(name),
@@ -143,7 +159,11 @@ async fn check_signal(runs: &RunJournal, run: &RunId, name: &str) -> Result<(), 
 }
 
 /// What a step of the run is in the file. `None` of one that cannot be read any more.
-async fn unit(runs: &RunJournal, run: &RunId, id: &str) -> Result<Option<Unit>, RunsFault> {
+pub(super) async fn unit(
+    runs: &RunJournal,
+    run: &RunId,
+    id: &str,
+) -> Result<Option<Unit>, RunsFault> {
     let Ok(checked) = definition(runs, run).await?.looked_at() else {
         return Ok(None);
     };

@@ -173,3 +173,60 @@ fn what_is_not_under_way_is_neither_restarted_nor_stopped() {
     driver.end();
     refused("stop", "last", "coord::runs::finished", "has finished");
 }
+
+#[test]
+fn who_looks_on_sees_that_a_step_waits_for_its_next_attempt_and_has_it_made_at_once() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'flaky'\nrun = 'echo tried $COORD_ATTEMPT; test -e mended'\n\
+         retry = { max_attempts = 3, initial = '1h', max = '1h' }\n",
+    );
+    done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
+    loop {
+        let shown = done(folder.coord(["show", "r"])).out;
+        if shown.contains("retrying") {
+            break;
+        }
+        assert!(shown.contains("running"), "{shown}");
+    }
+    let attach = coord(folder.path()).args(["attach", "r", "--journal", "state/coord"]);
+    let mut terminal = Terminal::start(attach, 24, 80);
+    terminal.shows_all(["retrying", "r try now"]);
+    folder.write("mended", "");
+    terminal.keys("r");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(0), "{screen}");
+    done(folder.coord(["logs", "r"])).says("tried 2");
+}
+
+#[test]
+fn a_signal_for_which_nobody_waits_any_more_is_refused() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'one'\nsignal = 'go'\n\
+         [[step]]\nid = 'two'\nneeds = ['one']\nsignal = 'go'\n\
+         [[step]]\nid = 'last'\nneeds = ['two']\nsignal = 'end'\n",
+    );
+    let mut driver = Running::start(folder.coord(["run", "--id", "r"]));
+    driver.until("one  · waits");
+    done(folder.coord(["signal", "r", "go"])).exits(0);
+    driver.until("two  · waits");
+    done(folder.coord(["signal", "r", "go"])).exits(0);
+    driver.until("last · waits");
+    let refused = done(folder.coord(["signal", "r", "go"]));
+    refused.exits(96);
+    assert!(
+        refused.err.contains("coord::runs::no_signal"),
+        "{}",
+        refused.err
+    );
+    assert!(
+        refused.err.contains("`two` is completed"),
+        "{}",
+        refused.err
+    );
+    done(folder.coord(["signal", "r", "end"])).exits(0);
+    driver.end();
+}

@@ -5,6 +5,7 @@ mod list;
 mod measures;
 mod output;
 mod over;
+mod places;
 #[cfg(test)]
 mod tests;
 

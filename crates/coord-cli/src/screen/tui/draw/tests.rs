@@ -479,3 +479,15 @@ fn memory_and_counts_are_said_in_units_that_fit() {
     assert_eq!(count(123_456.0), "123 k");
     assert_eq!(count(2_705_631.0), "2.7 M");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_is_restarted_runs_again() {
+    let mut stage = Stage::midway().await;
+    let step = "browser-tests";
+    stage.starts(9, step, 1);
+    stage.process(9, step, ProcessState::Started { pid: 5 });
+    stage.process(10, step, ProcessState::Stopping { signal: 15 });
+    assert_eq!(stage.board.rows[2].state, State::Stopping);
+    stage.process(11, step, ProcessState::Started { pid: 6 });
+    assert_eq!(stage.board.rows[2].state, State::Running);
+}
