@@ -39,6 +39,17 @@ type Salts = [u8; 8];
 thread_local! {
     /// How many pages the log had after the last commit of this thread.
     static PAGES: Cell<u32> = const { Cell::new(0) };
+
+    /// Whether a commit of this thread may copy the log into the file, where it is long enough.
+    static MAY_COPY: Cell<bool> = const { Cell::new(true) };
+}
+
+/// The log stays as long as it is.
+pub(crate) fn without_checkpoint<T>(work: impl FnOnce() -> T) -> T {
+    MAY_COPY.set(false);
+    let done = work();
+    MAY_COPY.set(true);
+    done
 }
 
 /// Where the log of a journal is.
@@ -55,15 +66,17 @@ pub(crate) struct Synced {
     /// Of which round the log was after the last commit, if that is known.
     known: Option<Salts>,
     page_size: u32,
+    /// How many pages the log had after the last commit.
+    pages: u32,
 }
 
 impl Synced {
-    /// From now on the connection, which is this thread's alone, tells how long its log is.
+    /// From now on the connection tells the thread that commits how long its log is.
     pub(crate) fn of(file: &Path, connection: &Connection) -> Outcome<Self> {
         // What SQLite does by itself where nobody asks to be told.
         connection.wal_hook(Some(|log, pages| {
             PAGES.set(pages.unsigned_abs());
-            match pages.unsigned_abs() >= CHECKPOINT_PAGES {
+            match pages.unsigned_abs() >= CHECKPOINT_PAGES && MAY_COPY.get() {
                 true => log.checkpoint(),
                 false => Ok(()),
             }
@@ -80,6 +93,7 @@ impl Synced {
             files: files().ok(),
             known: None,
             page_size: connection.pragma_query_value(None, "page_size", |row| row.get(0))?,
+            pages: 0,
         })
     }
 
@@ -92,12 +106,24 @@ impl Synced {
         }
     }
 
-    /// The transaction has been committed, with a sync.
-    pub(crate) fn note(&mut self, round: Option<Salts>) {
+    /// Whether the log is as long as it gets, before it is copied into the file.
+    pub(crate) fn is_full(&self) -> bool {
+        self.pages >= CHECKPOINT_PAGES
+    }
+
+    /// The transaction has been committed by this thread: with a sync, or without.
+    pub(crate) fn committed(&mut self, is_synced: bool, round: Option<Salts>) {
+        self.pages = PAGES.get();
+        if is_synced {
+            self.note(round);
+        }
+    }
+
+    fn note(&mut self, round: Option<Salts>) {
         let Some((log, note)) = &self.files else {
             return;
         };
-        let pages = PAGES.get();
+        let pages = self.pages;
         let page = PAGE_HEADER as u64 + u64::from(self.page_size);
         let last = LOG_HEADER as u64 + u64::from(pages.saturating_sub(1)) * page;
         let of_last = read_at(log, last + PAGE_SALTS.start as u64).ok();
