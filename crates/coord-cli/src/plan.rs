@@ -43,37 +43,29 @@ fn in_order(prepared: &Prepared) -> Vec<(usize, usize)> {
     places.collect()
 }
 
-/// Why each unit would not run, if so.
-fn left_out(prepared: &Prepared) -> Vec<Option<String>> {
-    let file = &prepared.file;
-    let mut why = vec![None; file.units.len()];
-    // What puts out a list comes before what takes it.
-    for (_, place) in in_order(prepared) {
-        let unit = &file.units[place];
-        why[place] = match (prepared.runs[place], &unit.role) {
-            (false, Role::Step(_)) => Some("its condition is false".to_owned()),
-            (false, Role::Service(_)) => Some("nothing that would run needs it".to_owned()),
-            (
-                true,
-                Role::Step(Step {
-                    each: Some(each), ..
-                }),
-            ) => without(each, file, &why)
-                .map(|of| format!("`{of}`, whose output it takes, has none")),
-            (true, _) => None,
-        };
+/// Why a unit would not run, if so.
+fn left_out(prepared: &Prepared, place: usize) -> Option<String> {
+    let unit = &prepared.file.units[place];
+    match (prepared.runs[place], &unit.role) {
+        (false, Role::Step(_)) => Some("its condition is false".to_owned()),
+        (false, Role::Service(_)) => Some("nothing that would run needs it".to_owned()),
+        (true, Role::Step(Step { each, .. })) => {
+            let without = without(prepared, each.as_ref()?)?;
+            Some(format!("`{without}`, whose output it takes, has none"))
+        }
+        (true, Role::Service(_)) => None,
     }
-    why
 }
 
 /// The step that would put out the list, where that does not run.
-fn without<'e>(each: &'e Each, file: &WorkflowFile, why: &[Option<String>]) -> Option<&'e str> {
+fn without<'e>(prepared: &Prepared, each: &'e Each) -> Option<&'e str> {
     let Items::Output(taken) = &each.items else {
         return None;
     };
     let (step, _) = taken.parts();
-    let place = file.units.iter().position(|unit| unit.id == step)?;
-    why[place].is_some().then_some(step)
+    let mut units = prepared.file.units.iter();
+    let place = units.position(|unit| unit.id == step)?;
+    (!prepared.runs[place]).then_some(step)
 }
 
 fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
@@ -100,7 +92,7 @@ fn is_bounded(limit: Duration) -> bool {
 }
 
 fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
-    let (file, not) = (&prepared.file, left_out(prepared));
+    let file = &prepared.file;
     let at_once = file.concurrency.map_or(0, usize::from);
     let limit = match is_bounded(file.timeout) {
         true => format!(", in at most {}", Spoken(file.timeout)),
@@ -124,7 +116,7 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     let (mut others, mut last) = (Vec::new(), 0);
     for (stage, place) in in_order(prepared) {
         let unit = &file.units[place];
-        if let Some(why) = &not[place] {
+        if let Some(why) = left_out(prepared, place) {
             others.push((&unit.id, why));
             continue;
         }

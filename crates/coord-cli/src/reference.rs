@@ -1,6 +1,6 @@
 //! `coord completions` and `coord man`: what is known of the command line, for shells and readers.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -19,7 +19,7 @@ pub(crate) fn completions(args: &CompletionsArgs) -> ExitCode {
         "coord",
         &mut script,
     );
-    print_plain(&script)
+    screen::print_whole(&script)
 }
 
 /// Prints the manual page, or writes all of them.
@@ -28,7 +28,7 @@ pub(crate) fn man(args: &ManArgs) -> ExitCode {
     let Some(dir) = &args.dir else {
         let mut page = Vec::new();
         return match clap_mangen::Man::new(command).render(&mut page) {
-            Ok(()) => print_plain(&page),
+            Ok(()) => screen::print_whole(&page),
             Err(_) => ExitCode::OutputLost,
         };
     };
@@ -48,21 +48,6 @@ pub(crate) fn man(args: &ManArgs) -> ExitCode {
 fn write_all(command: clap::Command, dir: &Path) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
     clap_mangen::generate_to(command, dir)
-}
-
-/// Prints a text that may have colours.
-pub(crate) fn print(text: &[u8]) -> io::Result<()> {
-    let mut out = screen::out(Color::Auto.into());
-    out.write_all(text).and_then(|()| out.flush())
-}
-
-/// Prints a text as it is.
-pub(crate) fn print_plain(text: &[u8]) -> ExitCode {
-    let mut out = screen::out(Color::Always.into());
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Ok(()) => ExitCode::Done,
-        Err(_) => ExitCode::OutputLost,
-    }
 }
 
 #[cfg(test)]

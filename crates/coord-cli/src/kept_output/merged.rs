@@ -85,11 +85,6 @@ impl Merged {
         cut.map(|reader| &*reader.process)
     }
 
-    /// Whether there has been no output of any process that is wanted.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.readers.is_empty()
-    }
-
     /// How many lines of the files are none.
     pub(crate) fn damaged(&self) -> u64 {
         self.readers.iter().map(|reader| reader.damaged).sum()

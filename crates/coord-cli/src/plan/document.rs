@@ -239,8 +239,7 @@ fn secrets(file: &WorkflowFile) -> BTreeMap<&str, Secret<'_>> {
 
 /// What would be done with each unit, in the order in which they could begin.
 pub(super) fn units(prepared: &Prepared) -> impl Iterator<Item = OfUnit<'_>> {
-    let not = left_out(prepared);
-    in_order(prepared).into_iter().map(move |(stage, place)| {
+    in_order(prepared).into_iter().map(|(stage, place)| {
         let unit = &prepared.file.units[place];
         let (kind, role) = match &unit.role {
             Role::Step(step) => ("step", OfRole::Step(Box::new(of_step(step)))),
@@ -252,7 +251,7 @@ pub(super) fn units(prepared: &Prepared) -> impl Iterator<Item = OfUnit<'_>> {
             id: &unit.id,
             kind,
             at: format!("{path}:{at}"),
-            runs: not[place].is_none(),
+            runs: left_out(prepared, place).is_none(),
             does: does(unit),
             folder: &unit.folder,
             env: variables(unit),

@@ -154,27 +154,3 @@ fn a_step_whose_every_attempt_failed_is_skipped_also_where_nobody_drives_the_run
     let resumed = done(folder.coord(["resume", "r", "--output", "text"]));
     resumed.exits(0).says("next  | next");
 }
-
-#[test]
-fn a_signal_is_refused_once_what_waited_for_it_is_over() {
-    let folder = Folder::new();
-    let terminal = kept(
-        &folder,
-        "[[step]]\nid = 'w'\nsignal = 'go'\n[[step]]\nid = 'x'\nneeds = ['w']\nsignal = 'go'\n\
-         [[step]]\nid = 'stay'\nrun = 'exec sleep 1000'\n",
-    );
-    terminal.shows("waits for the signal `go`");
-    let signal = || done(folder.coord(["signal", "r", "go", "1"]));
-    signal().exits(0);
-    signal().exits(0);
-    terminal.until("both are over", |screen| {
-        screen.matches("completed").count() >= 2 || screen.matches("✓").count() >= 2
-    });
-    let refused = signal();
-    refused.exits(96);
-    assert!(
-        refused.err.contains("what waited for it is over: w, x"),
-        "{}",
-        refused.err
-    );
-}

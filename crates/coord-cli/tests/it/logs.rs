@@ -370,21 +370,3 @@ fn lines_are_found_by_a_regular_expression_in_what_is_to_be_seen_of_them() {
     bad.exits(2);
     assert!(bad.err.contains("no regular expression"), "{}", bad.err);
 }
-
-#[test]
-fn an_item_is_named_as_it_is_printed_and_one_that_there_is_not_is_no_silence() {
-    let folder = ran("[[step]]\nid = 'each'\nfor_each = ['x y', 'z']\nrun = 'echo $COORD_ITEM'\n");
-    for item in ["each:0", "each:0[x y]"] {
-        assert_eq!(logs(&folder, [item]).out, "x y\n");
-    }
-    for none in ["each:9", "undo each"] {
-        let logs = logs(&folder, [none]);
-        assert_eq!(logs.out, "");
-        assert!(
-            logs.err
-                .contains(&format!("there is no output of `{none}`")),
-            "{}",
-            logs.err
-        );
-    }
-}

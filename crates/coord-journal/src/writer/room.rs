@@ -43,7 +43,7 @@ impl Room {
 
     /// Whether there is nothing in the log. Only to be called in a transaction that writes.
     pub(super) fn is_empty(&self) -> bool {
-        let length = self.log.as_ref().map(|log| log.metadata());
+        let length = self.log.as_ref().map(File::metadata);
         length.is_some_and(|length| length.is_ok_and(|length| length.len() == 0))
     }
 

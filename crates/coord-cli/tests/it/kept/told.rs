@@ -109,10 +109,6 @@ fn a_run_is_listed_and_shown() {
     assert_eq!(json["steps"][1]["attempts"], 2);
     assert_eq!(json["steps"][1]["error"], "exit code 3");
     done(folder.coord(["graph", "r"])).exits(0).says("failed");
-    // Parts of it there are of a file.
-    for of_a_file in ["--only=a", "--profile=fast", "--param=a=b"] {
-        done(folder.coord(["graph", "r", of_a_file])).exits(96);
-    }
     done(folder.coord(["why", "r", "bad"]))
         .exits(0)
         .says("bad: exit code 3\n");
