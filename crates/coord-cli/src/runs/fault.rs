@@ -204,6 +204,15 @@ pub(crate) enum RunsFault {
     )]
     Untold { step: String, signal: String },
 
+    #[error("step `{step}` pauses the run when it has failed, and nobody could continue it")]
+    #[diagnostic(
+        code(coord::runs::unpaused),
+        help(
+            "`coord continue` goes by way of the journal: leave out `--no-journal`, or `on_exhausted`"
+        )
+    )]
+    Unpaused { step: String },
+
     #[error("no run was interrupted")]
     #[diagnostic(
         code(coord::runs::nothing_to_resume),

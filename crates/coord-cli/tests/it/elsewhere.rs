@@ -193,6 +193,8 @@ fn who_looks_on_sees_that_a_step_waits_for_its_next_attempt_and_has_it_made_at_o
     let attach = coord(folder.path()).args(["attach", "r", "--journal", "state/coord"]);
     let mut terminal = Terminal::start(attach, 24, 80);
     terminal.shows_all(["retrying", "r try now"]);
+    terminal.keys("r");
+    terminal.shows("flaky: exit code 1; again in");
     folder.write("mended", "");
     terminal.keys("r");
     let (status, screen) = terminal.end();

@@ -245,3 +245,22 @@ fn what_is_no_file_any_more_is_not_waited_for() {
         assert_eq!(status.code(), Some(100), "{printed}");
     }
 }
+
+#[test]
+fn a_value_is_taken_of_a_step_that_is_needed_by_way_of_others() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'version'\noutputs = ['tag']\nrun = 'echo tag=v1 > $COORD_OUTPUT'\n\
+         [[step]]\nid = 'build'\nneeds = ['version']\nrun = 'true'\n\
+         [[step]]\nid = 'test'\nneeds = ['build']\nrun = 'true'\n\
+         [[step]]\nid = 'publish'\nneeds = ['test']\nrun = 'echo of $TAG'\n\
+         env = { TAG = { output = 'version.tag' } }\n",
+    );
+    done(folder.coord(["run", "--id", "r"]))
+        .exits(0)
+        .says("publish | of v1\n");
+    done(folder.coord(["retry", "r", "--from", "publish"]))
+        .exits(0)
+        .says("publish | of v1\n");
+}
