@@ -12,6 +12,7 @@ mod crashes;
 mod durable;
 mod child;
 mod each;
+mod ended_before;
 mod events;
 mod exhausting;
 mod following;
