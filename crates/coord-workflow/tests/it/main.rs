@@ -13,6 +13,7 @@ mod crashes;
 mod durable;
 mod child;
 mod each;
+mod ended_before;
 mod events;
 mod exhausting;
 mod following;
