@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use coord_bus::LocalBus;
-use coord_journal::Journal;
+use coord_journal::JournalOptions;
 use coord_workflow::{Durable, RunId, RunJournal, Step, StepError, Workflow, WorkflowOrchestrator};
 use tokio::task::JoinSet;
 
@@ -31,7 +31,9 @@ pub(crate) fn play(arguments: &[String]) {
 }
 
 fn orchestrator(dir: &Path) -> WorkflowOrchestrator {
-    let journal = Arc::new(Journal::open(dir.join("journal")).unwrap());
+    // As `coord` does.
+    let options = JournalOptions::new().commit_in_place();
+    let journal = Arc::new(options.open(dir.join("journal")).unwrap());
     let bus = LocalBus::new();
     let orchestrator = WorkflowOrchestrator::builder(&bus).journal(RunJournal::of(journal));
     orchestrator.build().unwrap()

@@ -5,6 +5,8 @@ mod append_to;
 mod durability;
 mod streams;
 mod error;
+#[cfg(feature = "test-util")]
+mod proxy;
 
 use std::pin::Pin;
 
@@ -14,6 +16,8 @@ use futures_core::future::BoxFuture;
 pub use append_to::{AppendTo, Appended, ExpectedVersion};
 pub use durability::Durability;
 pub use error::EventLogError;
+#[cfg(feature = "test-util")]
+pub use proxy::EventLogProxy;
 pub use record::{Record, StoredRecord};
 pub use streams::{StreamInfo, StreamOrder, StreamQuery};
 

@@ -125,7 +125,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `local` (default) | [`LocalBus`], [`MemoryEventLog`], [`MemoryWorkQueue`] and [`MemoryLeases`], for applications |
-//! | `test-util` | [`RecordingBus`], [`ByteBus`] with its [`Faults`], [`conformance`], [`time::ManualClock`], for tests |
+//! | `test-util` | [`RecordingBus`], [`ByteBus`] with its [`Faults`], [`EventLogProxy`], [`conformance`], [`time::ManualClock`], for tests |
 //! | `tracing` | [`LogForwarder`], for programs that log through [`tracing`](https://docs.rs/tracing) |
 //!
 //! Without features there are the traits, [`Log`], and the types that crates share: what a library
@@ -195,6 +195,8 @@ pub use dead_letter::DeadLetter;
 pub use describe::{Description, mermaid_label};
 pub use error::{AnyDeliveryError, BusError, Refusal, Refused, TryReceiveError};
 pub use event::{Details, Envelope, Event, Meta};
+#[cfg(feature = "test-util")]
+pub use event_log::EventLogProxy;
 pub use event_log::{
     AppendTo, Appended, Durability, EventLog, EventLogError, ExpectedVersion,
     MAX_STREAM_NAME_LENGTH, Record, StoredRecord, StreamInfo, StreamOrder, StreamQuery, Tail,

@@ -96,10 +96,10 @@ impl Journal {
     /// When the directory or the files cannot be made or opened, or are not those of a journal, or
     /// of a later version, or damaged: each has its [`JournalError`].
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, JournalError> {
-        Self::open_with(dir.as_ref(), JournalOptions::new())
+        Self::open_with(dir.as_ref(), &JournalOptions::new())
     }
 
-    pub(crate) fn open_with(dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
+    pub(crate) fn open_with(dir: &Path, options: &JournalOptions) -> Result<Self, JournalError> {
         let place = Place::prepare(dir, options.must_exist)?;
         let damage = synced::verify(&place.file).map_err(|source| JournalError::Io {
             file: place.file.clone(),
@@ -124,7 +124,7 @@ impl Journal {
         let lease_clock = Arc::new(LeaseClock::new(Arc::clone(&options.clock)));
         let presence = Arc::new(Presence::new(store.dir()));
         let course = Course {
-            clock: options.clock,
+            clock: Arc::clone(&options.clock),
             lease_clock: Arc::clone(&lease_clock),
             presence: Arc::clone(&presence),
             tails: Arc::clone(&tails),
@@ -134,8 +134,8 @@ impl Journal {
             file: store.file.clone(),
             source: Arc::new(source),
         };
-        let (queue, found) = (options.queue, damage.clone());
-        let writer = Writer::start(Arc::clone(&store), connection, course, queue, found);
+        let found = damage.clone();
+        let writer = Writer::start(Arc::clone(&store), connection, course, options, found);
         let readers = Readers::start(Arc::clone(&store)).map_err(no_thread)?;
         Ok(Self {
             watch: Watch::new(Arc::clone(&store), Arc::clone(&tails)),
@@ -295,6 +295,11 @@ impl EventLog for Journal {
     fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
         Box::pin(async move {
             check_stream_name(&append.stream)?;
+            let bytes = append.records.iter().map(records::bytes).max();
+            if let Some(bytes) = bytes.filter(|bytes| *bytes > records::MAX_RECORD_BYTES) {
+                let file = self.store.file.clone();
+                return Err(JournalError::TooLarge { file, bytes }.into());
+            }
             self.writer().submit(Append(append)).await?
         })
     }

@@ -1,33 +1,32 @@
-//! The one thread of a process that writes: whatever waits becomes one transaction, with one sync.
+//! The one thread of a process that writes: whatever waits becomes one transaction, with one sync. Where it may, an append that
+//! nobody else waits for is committed where it is asked for.
 
 pub(crate) mod append;
+mod committer;
 pub(crate) mod lease;
 mod room;
 pub(crate) mod tidy;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use coord_bus::{Durability, Timestamp};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::heads::Heads;
 use crate::lease_clock::LeaseClock;
 use crate::presence::Presence;
 use crate::store::{Outcome, Store};
-use crate::synced::Synced;
-use crate::tails::Tails;
-use crate::{Damage, JournalError};
-use room::Room;
+use crate::{Damage, JournalError, JournalOptions};
+use committer::Committer;
+pub(crate) use committer::Course;
 
 /// The most commands in one transaction. With more than this many waiting, a sync costs each of
 /// them next to nothing.
 const BATCH_MAX: usize = 1_024;
-
-/// How SQLite is told to sync its log at each commit.
-const SYNCED: &str = "FULL";
 
 /// How often the writer lets others run before it syncs for fewer than the last time: some
 /// microseconds, where a sync takes a hundred at least.
@@ -40,6 +39,11 @@ pub(crate) trait Command: Send + 'static {
 
     /// What it has to survive then; [`Durability::Memory`] where there is nothing to keep.
     fn durability(&self) -> Durability;
+
+    /// Whether it may be done on a thread of a runtime: it is over soon.
+    fn is_short(&self) -> bool {
+        false
+    }
 
     /// Does it. A fault undoes the whole transaction, so a refusal is an answer.
     fn run(&mut self, work: &mut Work<'_>) -> Outcome<Self::Answer>;
@@ -93,7 +97,16 @@ pub(crate) struct Writer {
     /// `None` while it is being dropped.
     jobs: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    seat: Arc<Seat>,
     store: Arc<Store>,
+    in_place: bool,
+}
+
+/// Who commits sits here: the thread, or for a moment whoever asks.
+struct Seat {
+    committer: Mutex<Committer>,
+    /// How many writes are in the queue, or with the thread.
+    queued: AtomicUsize,
 }
 
 impl Writer {
@@ -101,28 +114,25 @@ impl Writer {
         store: Arc<Store>,
         connection: Connection,
         course: Course,
-        queue: usize,
+        options: &JournalOptions,
         damage: Option<Damage>,
     ) -> io::Result<Self> {
-        let (jobs, waiting) = mpsc::channel(queue);
-        let stopped = damage.map(|damage| Arc::new(store.error(damage.into())));
-        let state = State {
-            room: Room::beside(&store.file),
-            synced: None,
-            store: Arc::clone(&store),
-            connection,
-            course,
-            heads: Heads::default(),
-            synchronous: None,
-            stopped,
-        };
+        let (jobs, waiting) = mpsc::channel(options.queue);
+        let committer = Committer::new(Arc::clone(&store), connection, course, damage);
+        let seat = Arc::new(Seat {
+            committer: Mutex::new(committer),
+            queued: AtomicUsize::new(0),
+        });
+        let of_thread = Arc::clone(&seat);
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
-            .spawn(move || state.run(waiting))?;
+            .spawn(move || of_thread.run(waiting))?;
         Ok(Self {
             jobs: Some(jobs),
             thread: Some(thread),
+            seat,
             store,
+            in_place: options.in_place,
         })
     }
 
@@ -131,14 +141,65 @@ impl Writer {
     /// Dropped before it is done, it has been written or it has not.
     pub(crate) async fn submit<C: Command>(&self, command: C) -> Result<C::Answer, JournalError> {
         let (reply, answer) = oneshot::channel();
-        let job = Box::new(Request {
+        let is_short = command.is_short();
+        let mut job: Box<dyn Job> = Box::new(Request {
             command,
             answer: None,
             reply,
         });
         let jobs = self.jobs.as_ref().ok_or_else(|| self.store.closed())?;
-        jobs.send(job).await.map_err(|_| self.store.closed())?;
+        if self.in_place && is_short {
+            match self.seat.commit_one(job) {
+                None => return answer.await.map_err(|_| self.store.closed())?,
+                Some(refused) => job = refused,
+            }
+        }
+        let place = jobs.reserve().await.map_err(|_| self.store.closed())?;
+        self.seat.queued.fetch_add(1, Ordering::Relaxed);
+        place.send(job);
         answer.await.map_err(|_| self.store.closed())?
+    }
+}
+
+impl Seat {
+    /// The thread, until there is nobody who could ask for anything.
+    fn run(&self, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+        let mut batch = Vec::new();
+        while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            // A panic of who sat here has left something half done, so that is the end of it.
+            let Ok(mut committer) = self.committer.lock() else {
+                return;
+            };
+            gather(&mut batch, committer.last(), &mut waiting);
+            let committed = committer.commit(&mut batch);
+            drop(committer);
+            for job in batch.drain(..) {
+                // First, so that who is answered may write the next one in place.
+                self.queued.fetch_sub(1, Ordering::Relaxed);
+                job.answer(committed.clone());
+            }
+        }
+    }
+
+    /// Commits a write on this thread and answers it, or gives it back: others write, or it might take
+    /// long. Where others are in the queue it is theirs first, so writes keep their order.
+    fn commit_one(&self, job: Box<dyn Job>) -> Option<Box<dyn Job>> {
+        let is_alone = self.queued.load(Ordering::Relaxed) == 0;
+        let seat = is_alone.then(|| self.committer.try_lock().ok()).flatten();
+        let Some(mut committer) = seat.filter(|committer| committer.is_for_one()) else {
+            return Some(job);
+        };
+        let mut batch = [job];
+        let committed = committer.commit_at_once(&mut batch);
+        // They go together from here on, if they go on.
+        committer.saw(self.queued.load(Ordering::Relaxed));
+        drop(committer);
+        let [job] = batch;
+        if let Err(JournalError::Busy { .. }) = committed {
+            return Some(job);
+        }
+        job.answer(committed);
+        None
     }
 }
 
@@ -149,121 +210,6 @@ impl Drop for Writer {
             // A panic there has been told by whoever waited for an answer.
             let _ = thread.join();
         }
-    }
-}
-
-/// What the thread works with besides the store.
-pub(crate) struct Course {
-    pub(crate) clock: Arc<dyn coord_bus::time::Clock>,
-    pub(crate) lease_clock: Arc<LeaseClock>,
-    pub(crate) presence: Arc<Presence>,
-    pub(crate) tails: Arc<Tails>,
-    /// The most that is given, whatever is asked for.
-    pub(crate) durability: Durability,
-}
-
-struct State {
-    store: Arc<Store>,
-    connection: Connection,
-    course: Course,
-    heads: Heads,
-    /// In the write-ahead log, for what has to be on the disk.
-    room: Room,
-    /// How far that log is on the disk, once something has to be there.
-    synced: Option<Synced>,
-    /// As it is set, if it has been.
-    synchronous: Option<&'static str>,
-    /// The first failure, after which nothing is written.
-    stopped: Option<Arc<JournalError>>,
-}
-
-impl State {
-    fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
-        let (mut batch, mut last) = (Vec::new(), 0);
-        while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-            gather(&mut batch, last, &mut waiting);
-            last = batch.len();
-            let committed = self.commit(&mut batch);
-            for job in batch.drain(..) {
-                job.answer(committed.clone());
-            }
-        }
-    }
-
-    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), JournalError> {
-        if let Some(source) = &self.stopped {
-            return Err(JournalError::Stopped {
-                file: self.store.file.clone(),
-                source: Arc::clone(source),
-            });
-        }
-        match self.transact(batch) {
-            Ok(touched) => {
-                self.course.tails.notify(&touched);
-                Ok(())
-            }
-            Err(fault) => {
-                self.heads.clear();
-                let error = self.store.error(fault);
-                // Nothing was written where another process did not let us begin. After anything
-                // else nobody knows what the disk has, and the next sync might say that all is
-                // well: so nothing more is promised.
-                if !matches!(error, JournalError::Busy { .. }) {
-                    self.stopped = Some(Arc::new(error.clone()));
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Runs the commands in one transaction, and commits it. The streams that have new records.
-    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Outcome<Vec<String>> {
-        let asked = batch.iter().map(|job| job.durability()).max();
-        self.synchronize(asked.unwrap_or(Durability::Memory))?;
-        let behavior = TransactionBehavior::Immediate;
-        let transaction = self.connection.transaction_with_behavior(behavior)?;
-        self.heads.keep_if_unchanged(&transaction)?;
-        let is_synced = self.synchronous == Some(SYNCED);
-        let mut round = None;
-        if is_synced {
-            self.room.make();
-            let synced = match &mut self.synced {
-                Some(synced) => synced,
-                none => none.insert(Synced::of(&self.store.file, &transaction)?),
-            };
-            round = synced.round();
-        }
-        let mut work = Work {
-            connection: &transaction,
-            heads: &mut self.heads,
-            now: self.course.clock.now(),
-            lease_clock: &self.course.lease_clock,
-            presence: &self.course.presence,
-            touched: Vec::new(),
-        };
-        for job in batch {
-            job.run(&mut work)?;
-        }
-        let touched = work.touched;
-        transaction.commit()?;
-        if let (true, Some(synced)) = (is_synced, &mut self.synced) {
-            synced.note(round);
-        }
-        Ok(touched)
-    }
-
-    /// Has the next commit sync the write-ahead log, or not. A sync covers all that was committed
-    /// before, too, by whichever process: it is the same file.
-    fn synchronize(&mut self, asked: Durability) -> Outcome<()> {
-        let wanted = match asked.min(self.course.durability) {
-            Durability::Disk => SYNCED,
-            _ => "NORMAL",
-        };
-        if self.synchronous != Some(wanted) {
-            self.connection.pragma_update(None, "synchronous", wanted)?;
-            self.synchronous = Some(wanted);
-        }
-        Ok(())
     }
 }
 

@@ -27,9 +27,15 @@ fn dir(place: &JournalPlace) -> Result<PathBuf, RunsFault> {
         .ok_or(RunsFault::NoPlace)
 }
 
+/// What is kept of a step is what the next one waits for, and nothing else on this thread is as urgent: output is
+/// read, and times run out, a millisecond later at most.
+fn options() -> JournalOptions {
+    JournalOptions::new().commit_in_place()
+}
+
 /// For a run that is to be kept: makes the journal if it is not there.
 pub(crate) fn open_for_run(place: &JournalPlace) -> Result<Arc<Journal>, RunsFault> {
-    let journal = Journal::open(dir(place)?);
+    let journal = options().open(dir(place)?);
     journal
         .map(Arc::new)
         .map_err(|error| RunsFault::not_kept(&error))
@@ -51,6 +57,6 @@ pub(crate) fn journal_flag(journal: &Journal) -> String {
 
 /// The journal, which has to be there.
 pub(crate) fn open_there(place: &JournalPlace) -> Result<Arc<Journal>, RunsFault> {
-    let journal = JournalOptions::new().existing().open(dir(place)?)?;
+    let journal = options().existing().open(dir(place)?)?;
     Ok(Arc::new(journal))
 }

@@ -21,6 +21,10 @@ impl Command for Append {
         }
     }
 
+    fn is_short(&self) -> bool {
+        true
+    }
+
     fn run(&mut self, work: &mut Work<'_>) -> Outcome<Self::Answer> {
         let append = &self.0;
         let mut newer = None;

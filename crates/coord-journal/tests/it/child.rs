@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::{AppendTo, Durability, EventLog, ExpectedVersion, Lease, LeaseExt, Record};
-use coord_journal::Journal;
+use coord_journal::{Journal, JournalOptions};
 
 use crate::stage::chain;
 
@@ -25,6 +25,8 @@ pub(crate) const WRITERS: usize = 8;
 pub(crate) enum Role {
     /// Appends for ever, and says `ack STREAM VERSION` after each acknowledgement.
     Append(Durability),
+    /// Appends for ever, in place: to one stream after the other, each once the one before is acknowledged.
+    AppendInPlace,
     /// Appends twenty records to `stream`, as above.
     AppendTwenty,
     /// Appends one record after the other until one is refused; says why, twice.
@@ -44,6 +46,7 @@ impl Role {
         match self {
             Self::Append(Durability::Disk) => "append-to-disk",
             Self::Append(_) => "append",
+            Self::AppendInPlace => "append-in-place",
             Self::AppendTwenty => "append-twenty",
             Self::AppendUntilRefused => "append-until-refused",
             Self::Hold => "hold",
@@ -140,6 +143,7 @@ async fn in_a_role() {
     match role.as_str() {
         "append-to-disk" => append_for_ever(dir, Durability::Disk).await,
         "append" => append_for_ever(dir, Durability::Process).await,
+        "append-in-place" => append_in_place(dir).await,
         "append-twenty" => append_twenty(dir).await,
         "append-until-refused" => append_until_refused(dir).await,
         "hold" => {
@@ -187,25 +191,50 @@ async fn append_for_ever(dir: &Path, durability: Durability) {
     }
 }
 
-/// One, two or three records at a time, each with its version in it.
+async fn append_in_place(dir: &Path) {
+    let options = JournalOptions::new().commit_in_place();
+    let journal = options.open(dir).expect("it opens");
+    let mut versions = [0; WRITERS];
+    for (writer, version) in versions.iter_mut().enumerate() {
+        *version = begun(&journal, writer).await;
+    }
+    loop {
+        for (writer, version) in versions.iter_mut().enumerate() {
+            *version = write_next(&journal, writer, *version, Durability::Disk).await;
+        }
+    }
+}
+
 async fn write_for_ever(journal: Arc<Journal>, writer: usize, durability: Durability) {
+    let mut version = begun(&journal, writer).await;
+    loop {
+        version = write_next(&journal, writer, version, durability).await;
+    }
+}
+
+/// How far a writer's stream is.
+async fn begun(journal: &Journal, writer: usize) -> u64 {
     let stream = format!("writer-{writer}");
     let begun = journal.read(&stream, 1, usize::MAX).await;
-    let mut version = begun.expect("it is read").len() as u64;
-    loop {
-        let count = version % 3 + 1;
-        let records = (1..=count).map(|add| {
-            let version = (version + add).to_string();
-            let filling = "x".repeat(version.len() * 40);
-            Record::new("number", format!("{version} {filling}"))
-        });
-        let append = AppendTo::stream(&*stream)
-            .expecting(ExpectedVersion::Exactly(version))
-            .records(records)
-            .durably(durability);
-        version = journal.append(append).await.expect("it appends").version;
-        say(&format!("ack {stream} {version}"));
-    }
+    begun.expect("it is read").len() as u64
+}
+
+/// One, two or three records, each with its version in it. The version then.
+async fn write_next(journal: &Journal, writer: usize, version: u64, durability: Durability) -> u64 {
+    let stream = format!("writer-{writer}");
+    let count = version % 3 + 1;
+    let records = (1..=count).map(|add| {
+        let version = (version + add).to_string();
+        let filling = "x".repeat(version.len() * 40);
+        Record::new("number", format!("{version} {filling}"))
+    });
+    let append = AppendTo::stream(&*stream)
+        .expecting(ExpectedVersion::Exactly(version))
+        .records(records)
+        .durably(durability);
+    let version = journal.append(append).await.expect("it appends").version;
+    say(&format!("ack {stream} {version}"));
+    version
 }
 
 async fn append_twenty(dir: &Path) {

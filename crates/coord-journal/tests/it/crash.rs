@@ -61,13 +61,13 @@ async fn assert_kept(dir: &Path, ledger: &Ledger) {
     assert!(report.is_clean(), "{report:?}");
 }
 
-async fn killed_again_and_again(durability: Durability) {
+async fn killed_again_and_again(role: Role) {
     let kills = std::env::var("COORD_JOURNAL_KILLS").ok();
     let kills = kills.map_or(KILLS, |kills| kills.parse().expect("a number"));
     let stage = Stage::new();
     let mut ledger = Ledger::new();
     for _ in 0..kills {
-        let cast = play(Role::Append(durability), &stage.dir(), &[]);
+        let cast = play(role, &stage.dir(), &[]);
         until_killed(cast, fastrand::usize(0..150), &mut ledger);
         assert_kept(&stage.dir(), &ledger).await;
     }
@@ -76,12 +76,17 @@ async fn killed_again_and_again(durability: Durability) {
 
 #[tokio::test]
 async fn what_is_acknowledged_for_the_disk_survives_a_kill_at_any_moment() {
-    killed_again_and_again(Durability::Disk).await;
+    killed_again_and_again(Role::Append(Durability::Disk)).await;
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_in_place_survives_a_kill_at_any_moment() {
+    killed_again_and_again(Role::AppendInPlace).await;
 }
 
 #[tokio::test]
 async fn what_is_acknowledged_for_the_process_survives_its_kill_at_any_moment() {
-    killed_again_and_again(Durability::Process).await;
+    killed_again_and_again(Role::Append(Durability::Process)).await;
 }
 
 #[tokio::test]
@@ -101,7 +106,11 @@ async fn what_is_acknowledged_for_the_disk_survives_a_power_cut() {
     let mut ledger = Ledger::new();
     for cut in 0..6 {
         let dir = disk.path().join("journal");
-        let cast = play(Role::Append(Durability::Disk), &dir, &[]);
+        let role = match cut % 2 {
+            0 => Role::Append(Durability::Disk),
+            _ => Role::AppendInPlace,
+        };
+        let cast = play(role, &dir, &[]);
         until_killed(cast, fastrand::usize(50..400), &mut ledger);
         // What the file system has not written to its disk is not in the copy, as after a power cut.
         let copy = stage.parent().join(format!("copy-{cut}"));

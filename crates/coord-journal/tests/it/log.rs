@@ -2,6 +2,10 @@
 
 mod conformance {
     coord_bus::conformance_event_log!(crate::off_runtime::OffRuntime::new());
+
+    mod in_place {
+        coord_bus::conformance_event_log!(crate::off_runtime::OffRuntime::in_place());
+    }
 }
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ mod child;
 mod mounts;
 
 mod log;
+mod in_place;
 mod lease;
 mod presence;
 mod fence;

@@ -28,8 +28,16 @@ pub(crate) struct OffRuntime {
 
 impl OffRuntime {
     pub(crate) fn new() -> Self {
+        Self::of(JournalOptions::new())
+    }
+
+    pub(crate) fn in_place() -> Self {
+        Self::of(JournalOptions::new().commit_in_place())
+    }
+
+    fn of(options: JournalOptions) -> Self {
         let stage = Stage::new();
-        let options = JournalOptions::new().clock(Arc::new(PausedClock::new()));
+        let options = options.clock(Arc::new(PausedClock::new()));
         Self {
             journal: stage.open_with(options),
             stage: Arc::new(stage),

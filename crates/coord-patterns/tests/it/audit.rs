@@ -7,8 +7,8 @@ use std::time::Duration;
 use coord_bus::time::ManualClock;
 use coord_bus::vocabulary::{AUDIT_LOG, AuditEvent, ERROR_DETECTED};
 use coord_bus::{
-    AppendTo, Appended, BoxFuture, BusExt, Durability, Envelope, EventLog, EventLogError, LocalBus,
-    MemoryEventLog, Record, StoredRecord, StreamInfo, StreamQuery, Tail, Timestamp, Topic,
+    AppendTo, Appended, BoxFuture, BusExt, Envelope, EventLog, EventLogError, EventLogProxy,
+    LocalBus, MemoryEventLog, Record, Timestamp, Topic,
 };
 use coord_patterns::audit::{
     self, AuditConfig, AuditError, AuditFacts, AuditFault, AuditHead, AuditTrail, AuditWriter,
@@ -231,8 +231,12 @@ struct Failing {
     after: bool,
 }
 
-impl EventLog for Failing {
-    fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
+impl EventLogProxy for Failing {
+    fn log(&self) -> &dyn EventLog {
+        &self.log
+    }
+
+    fn on_append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
         Box::pin(async move {
             let asks = append.records.is_empty();
             let less = |left: usize| left.checked_sub(1);
@@ -247,29 +251,6 @@ impl EventLog for Failing {
                 source: "the disk is gone".into(),
             })
         })
-    }
-    fn read<'a>(
-        &'a self,
-        stream: &'a str,
-        from: u64,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
-        self.log.read(stream, from, limit)
-    }
-    fn streams<'a>(
-        &'a self,
-        query: &'a StreamQuery,
-    ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
-        self.log.streams(query)
-    }
-    fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
-        self.log.tail(stream, from)
-    }
-    fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
-        self.log.forget(stream)
-    }
-    fn durability(&self) -> Durability {
-        self.log.durability()
     }
 }
 

@@ -6,10 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coord_bus::time::sleep;
-use coord_bus::{
-    AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, Record, StoredRecord,
-    StreamInfo, StreamQuery, Tail,
-};
+use coord_bus::{AppendTo, Appended, BoxFuture, EventLog, EventLogError, EventLogProxy, Record};
 use coord_workflow::{
     DEFAULT_LEASE_TTL, Durable, Outcome, Retry, RunId, Step, StepContext, StepError, Workflow,
     WorkflowError,
@@ -24,8 +21,12 @@ pub(crate) struct Failing {
     pub(crate) left: AtomicUsize,
 }
 
-impl EventLog for Failing {
-    fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
+impl EventLogProxy for Failing {
+    fn log(&self) -> &dyn EventLog {
+        &*self.log
+    }
+
+    fn on_append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
         let take = |left: usize| left.checked_sub(1);
         let taken = self
             .left
@@ -34,34 +35,6 @@ impl EventLog for Failing {
             Ok(_) => self.log.append(append),
             Err(_) => Box::pin(async { Err(EventLogError::Closed) }),
         }
-    }
-
-    fn read<'a>(
-        &'a self,
-        stream: &'a str,
-        from: u64,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
-        self.log.read(stream, from, limit)
-    }
-
-    fn streams<'a>(
-        &'a self,
-        query: &'a StreamQuery,
-    ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
-        self.log.streams(query)
-    }
-
-    fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
-        self.log.tail(stream, from)
-    }
-
-    fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
-        self.log.forget(stream)
-    }
-
-    fn durability(&self) -> Durability {
-        self.log.durability()
     }
 }
 

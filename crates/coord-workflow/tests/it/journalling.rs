@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use coord_bus::time::sleep;
 use coord_bus::{
-    AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, LocalBus, Record,
-    StoredRecord, StreamInfo, StreamQuery, Tail,
+    AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, EventLogProxy, LocalBus,
+    Record,
 };
 use coord_workflow::{
     Command, DEFAULT_LEASE_TTL, Durable, Retry, Run, RunId, Status, StepError, StepPhase, Workflow,
@@ -44,8 +44,12 @@ impl Watched {
     }
 }
 
-impl EventLog for Watched {
-    fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
+impl EventLogProxy for Watched {
+    fn log(&self) -> &dyn EventLog {
+        &*self.log
+    }
+
+    fn on_append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
         if let Some(first) = append.records.first() {
             let mut asked = self.asked.lock().unwrap();
             asked.push((first.kind.clone(), append.durability));
@@ -62,34 +66,6 @@ impl EventLog for Watched {
             }),
             Err(_) => self.log.append(append),
         }
-    }
-
-    fn read<'a>(
-        &'a self,
-        stream: &'a str,
-        from: u64,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
-        self.log.read(stream, from, limit)
-    }
-
-    fn streams<'a>(
-        &'a self,
-        query: &'a StreamQuery,
-    ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
-        self.log.streams(query)
-    }
-
-    fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
-        self.log.tail(stream, from)
-    }
-
-    fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
-        self.log.forget(stream)
-    }
-
-    fn durability(&self) -> Durability {
-        self.log.durability()
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use coordination::bus::{
-    AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, MemoryEventLog,
-    StoredRecord, StreamInfo, StreamQuery, Tail,
+    AppendTo, Appended, BoxFuture, EventLog, EventLogError, EventLogProxy, MemoryEventLog,
+    StoredRecord,
 };
 use fastrand::Rng;
 
@@ -47,8 +47,12 @@ impl Unreliable {
     }
 }
 
-impl EventLog for Unreliable {
-    fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
+impl EventLogProxy for Unreliable {
+    fn log(&self) -> &dyn EventLog {
+        &self.log
+    }
+
+    fn on_append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
         Box::pin(async move {
             self.fails(0.02)?;
             let appended = self.log.append(append).await?;
@@ -58,7 +62,7 @@ impl EventLog for Unreliable {
         })
     }
 
-    fn read<'a>(
+    fn on_read<'a>(
         &'a self,
         stream: &'a str,
         from: u64,
@@ -68,24 +72,5 @@ impl EventLog for Unreliable {
             self.fails(0.02)?;
             self.log.read(stream, from, limit).await
         })
-    }
-
-    fn streams<'a>(
-        &'a self,
-        query: &'a StreamQuery,
-    ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
-        self.log.streams(query)
-    }
-
-    fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
-        self.log.tail(stream, from)
-    }
-
-    fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
-        self.log.forget(stream)
-    }
-
-    fn durability(&self) -> Durability {
-        self.log.durability()
     }
 }

@@ -10,11 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use coord_bus::time::sleep;
-use coord_bus::{
-    AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, LocalBus, StoredRecord,
-    StreamInfo, StreamQuery, Tail,
-};
-use coord_journal::Journal;
+use coord_bus::{AppendTo, Appended, BoxFuture, EventLog, EventLogError, EventLogProxy, LocalBus};
+use coord_journal::{Journal, JournalOptions};
 use coord_workflow::{
     Durable, Retry, RunId, RunJournal, Step, StepContext, StepError, Workflow, WorkflowOrchestrator,
 };
@@ -132,8 +129,12 @@ struct Deadly {
     after: bool,
 }
 
-impl EventLog for Deadly {
-    fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
+impl EventLogProxy for Deadly {
+    fn log(&self) -> &dyn EventLog {
+        &*self.journal
+    }
+
+    fn on_append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
         let made = self.made.fetch_add(1, Ordering::SeqCst);
         let dies = self.dies_at == Some(made);
         if dies && !self.after {
@@ -146,34 +147,6 @@ impl EventLog for Deadly {
             }
             appended
         })
-    }
-
-    fn read<'a>(
-        &'a self,
-        stream: &'a str,
-        from: u64,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
-        self.journal.read(stream, from, limit)
-    }
-
-    fn streams<'a>(
-        &'a self,
-        query: &'a StreamQuery,
-    ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
-        self.journal.streams(query)
-    }
-
-    fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
-        self.journal.tail(stream, from)
-    }
-
-    fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
-        self.journal.forget(stream)
-    }
-
-    fn durability(&self) -> Durability {
-        self.journal.durability()
     }
 }
 
@@ -275,12 +248,18 @@ fn in_its_role() {
         .enable_all()
         .build();
     runtime.unwrap().block_on(async {
-        let journal = Arc::new(Journal::open(dir.join("journal")).unwrap());
         let appends = std::env::var(APPENDS).ok();
+        let dies_at = appends.and_then(|appends| appends.parse().ok());
+        // Where it dies at an append, each other time on the journal's own thread.
+        let options = match dies_at {
+            Some(append) if append % 2 == 0 => JournalOptions::new(),
+            _ => JournalOptions::new().commit_in_place(),
+        };
+        let journal = Arc::new(options.open(dir.join("journal")).unwrap());
         let deadly = Arc::new(Deadly {
             journal: Arc::clone(&journal),
             made: AtomicUsize::new(0),
-            dies_at: appends.and_then(|appends| appends.parse().ok()),
+            dies_at,
             after: std::env::var_os(AFTER).is_some(),
         });
         let counted = Arc::clone(&deadly);

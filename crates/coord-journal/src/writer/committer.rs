@@ -1,0 +1,197 @@
+//! What commits: a transaction for each batch of writes, with one sync.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coord_bus::Durability;
+use coord_bus::time::{Clock, Instant};
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::room::Room;
+use super::{Job, Work};
+use crate::heads::Heads;
+use crate::lease_clock::LeaseClock;
+use crate::presence::Presence;
+use crate::store::{Fault, Outcome, Store};
+use crate::synced::{self, Synced};
+use crate::tails::Tails;
+use crate::{Damage, JournalError};
+
+/// How SQLite is told to sync its log at each commit.
+const SYNCED: &str = "FULL";
+
+/// A commit that takes less than this holds up nobody on a runtime's thread for longer than any other
+/// work there may.
+const QUICK: Duration = Duration::from_millis(1);
+
+/// What it works with besides the store.
+pub(crate) struct Course {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) lease_clock: Arc<LeaseClock>,
+    pub(crate) presence: Arc<Presence>,
+    pub(crate) tails: Arc<Tails>,
+    /// The most that is given, whatever is asked for.
+    pub(crate) durability: Durability,
+}
+
+pub(super) struct Committer {
+    store: Arc<Store>,
+    connection: Connection,
+    course: Course,
+    heads: Heads,
+    /// In the write-ahead log, for what has to be on the disk.
+    room: Room,
+    /// How far that log is on the disk, once something has to be there.
+    synced: Option<Synced>,
+    /// As it is set, if it has been.
+    synchronous: Option<&'static str>,
+    /// The first failure, after which nothing is written.
+    stopped: Option<Arc<JournalError>>,
+    /// How many writes the last commit had, and how many had come by its end.
+    last: usize,
+    /// Whether the last commit was quick.
+    is_quick: bool,
+}
+
+impl Committer {
+    /// Nothing more is written where there is damage.
+    pub(super) fn new(
+        store: Arc<Store>,
+        connection: Connection,
+        course: Course,
+        damage: Option<Damage>,
+    ) -> Self {
+        Self {
+            room: Room::beside(&store.file),
+            synced: None,
+            stopped: damage.map(|damage| Arc::new(store.error(damage.into()))),
+            store,
+            connection,
+            course,
+            heads: Heads::default(),
+            synchronous: None,
+            last: 0,
+            is_quick: false,
+        }
+    }
+
+    /// How many writes the last commit had, and how many had come by its end.
+    pub(super) fn last(&self) -> usize {
+        self.last
+    }
+
+    /// More writes have come while the last commit went on.
+    pub(super) fn saw(&mut self, more: usize) {
+        self.last += more;
+    }
+
+    /// Whether a commit by itself may be made where it is asked for: the last one was quick, and nobody
+    /// came who could have had a part in it; and the log is not to be copied into the file.
+    pub(super) fn is_for_one(&self) -> bool {
+        let is_full = |synced: &Synced| synced.is_full();
+        self.is_quick && self.last <= 1 && !self.synced.as_ref().is_none_or(is_full)
+    }
+
+    /// As [`commit`](Self::commit), but waits for no other process, and leaves the log as long as it is.
+    pub(super) fn commit_at_once(
+        &mut self,
+        batch: &mut [Box<dyn Job>],
+    ) -> Result<(), JournalError> {
+        let waits = |committer: &Self, time| {
+            let set = committer.connection.busy_timeout(time);
+            set.map_err(|error| committer.store.error(error.into()))
+        };
+        waits(self, Duration::ZERO)?;
+        let committed = synced::without_checkpoint(|| self.commit(batch));
+        waits(self, self.store.busy_timeout)?;
+        committed
+    }
+
+    pub(super) fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), JournalError> {
+        let begin = Instant::now();
+        let committed = self.try_commit(batch);
+        self.last = batch.len();
+        self.is_quick = committed.is_ok() && begin.elapsed() < QUICK;
+        committed
+    }
+
+    fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), JournalError> {
+        if let Some(source) = &self.stopped {
+            return Err(JournalError::Stopped {
+                file: self.store.file.clone(),
+                source: Arc::clone(source),
+            });
+        }
+        match self.transact(batch) {
+            Ok(touched) => {
+                self.course.tails.notify(&touched);
+                Ok(())
+            }
+            Err(fault) => {
+                self.heads.clear();
+                let error = self.store.error(fault);
+                // Nothing was written where another process did not let us begin. After anything
+                // else nobody knows what the disk has, and the next sync might say that all is
+                // well: so nothing more is promised.
+                if !matches!(error, JournalError::Busy { .. }) {
+                    self.stopped = Some(Arc::new(error.clone()));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs the commands in one transaction, and commits it. The streams that have new records.
+    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Outcome<Vec<String>> {
+        let asked = batch.iter().map(|job| job.durability()).max();
+        self.synchronize(asked.unwrap_or(Durability::Memory))?;
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(behavior)?;
+        self.heads.keep_if_unchanged(&transaction)?;
+        if self.room.is_empty() {
+            // Where it cannot be, the log that is about to begin would be taken for damaged.
+            synced::forget(&self.store.file).map_err(Fault::Note)?;
+        }
+        let is_synced = self.synchronous == Some(SYNCED);
+        let mut round = None;
+        if is_synced {
+            self.room.make();
+            let synced = match &mut self.synced {
+                Some(synced) => synced,
+                none => none.insert(Synced::of(&self.store.file, &transaction)?),
+            };
+            round = synced.round();
+        }
+        let mut work = Work {
+            connection: &transaction,
+            heads: &mut self.heads,
+            now: self.course.clock.now(),
+            lease_clock: &self.course.lease_clock,
+            presence: &self.course.presence,
+            touched: Vec::new(),
+        };
+        for job in batch {
+            job.run(&mut work)?;
+        }
+        let touched = work.touched;
+        transaction.commit()?;
+        if let Some(synced) = &mut self.synced {
+            synced.committed(is_synced, round);
+        }
+        Ok(touched)
+    }
+
+    /// Has the next commit sync the write-ahead log, or not. A sync covers all that was committed
+    /// before, too, by whichever process: it is the same file.
+    fn synchronize(&mut self, asked: Durability) -> Outcome<()> {
+        let wanted = match asked.min(self.course.durability) {
+            Durability::Disk => SYNCED,
+            _ => "NORMAL",
+        };
+        if self.synchronous != Some(wanted) {
+            self.connection.pragma_update(None, "synchronous", wanted)?;
+            self.synchronous = Some(wanted);
+        }
+        Ok(())
+    }
+}
