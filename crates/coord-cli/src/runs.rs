@@ -26,7 +26,7 @@ use crate::exit_code::ExitCode;
 use crate::run::on_runtime;
 use crate::screen;
 pub(crate) use attach::attach;
-pub(crate) use detach::{begin_in_background, detach};
+pub(crate) use detach::{begin_in_background, detach, is_taken_back};
 pub(crate) use fault::RunsFault;
 pub(crate) use find::find;
 pub(crate) use forget::{ForgetError, RUNS_KEPT, forget};

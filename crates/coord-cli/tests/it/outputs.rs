@@ -245,3 +245,22 @@ fn a_value_is_taken_of_a_step_that_is_needed_by_way_of_others() {
         .exits(0)
         .says("publish | of v1\n");
 }
+
+#[test]
+fn what_is_no_file_any_more_is_not_waited_for() {
+    for left in [
+        "mkfifo $COORD_OUTPUT",
+        "mkfifo p; ln -s $PWD/p $COORD_OUTPUT",
+        "mkdir $COORD_OUTPUT",
+    ] {
+        let folder = Folder::new();
+        folder.write(
+            "coord.toml",
+            format!("[[step]]\nid = 'a'\noutputs = ['x']\nrun = 'rm $COORD_OUTPUT; {left}'\n"),
+        );
+        let mut running = Running::start(folder.coord(["run", "--no-journal", "--color=never"]));
+        running.until("a · failed");
+        let (status, printed) = running.end();
+        assert_eq!(status.code(), Some(100), "{printed}");
+    }
+}
