@@ -75,6 +75,8 @@ pub(crate) enum End {
     Suspended,
     /// Somebody else drives it now.
     TakenOver,
+    /// Somebody else may drive it, as it is not known to be this orchestrator's any more.
+    LeaseLost,
     /// What happens in it cannot be kept.
     Unrecorded(Arc<EventLogError>),
     /// The run that this step of it is to run cannot be gone on with.
@@ -97,6 +99,7 @@ impl End {
             Self::Finished(outcome) => return Ok(outcome),
             Self::Suspended => WorkflowError::Suspended { run },
             Self::TakenOver => WorkflowError::TakenOver { run },
+            Self::LeaseLost => WorkflowError::LeaseLost { run },
             Self::Unrecorded(source) => WorkflowError::Journal { run, source },
             Self::Child {
                 step,

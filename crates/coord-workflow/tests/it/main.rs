@@ -23,6 +23,7 @@ mod hooks;
 mod journalling;
 mod limits;
 mod model;
+mod ownership;
 mod panicking;
 mod repeat;
 mod retrying;
