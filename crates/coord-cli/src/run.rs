@@ -138,7 +138,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     }
     let run = on_runtime(async |handle| {
         if args.no_journal {
-            runs::check_unkept(&prepared)?;
+            runs::check_unkept(&prepared, manner)?;
             return execute(manner, prepared, None, Begin::Unkept, handle).await;
         }
         let journal = runs::open_for_run(&args.journal)?;

@@ -31,6 +31,9 @@
 //! it. Its standard input is empty, and its environment is its parent's, with what its spec adds. A
 //! [command line](ProcessSpec::shell) that a shell would only hand on is run without one.
 //!
+//! To start a process takes until its program is loaded. Where others run already, that is done on a thread
+//! which the runtime has for what blocks, eight at once, so that nobody else is held up.
+//!
 //! # Output
 //!
 //! Lines are valid UTF-8 (what is not becomes `U+FFFD`), and fit to be shown on a terminal as they
@@ -109,6 +112,7 @@ mod identity;
 mod simple_line;
 mod quiet;
 mod group;
+mod elsewhere;
 mod groups;
 mod exit;
 mod pipe;

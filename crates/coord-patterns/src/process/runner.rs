@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::{join, select, try_join};
 
-use super::group::Group;
+use super::group::{Group, Started};
 use super::groups::Groups;
 use super::line_reader::LineReader;
 use super::lines::Line;
@@ -62,7 +62,8 @@ impl ProcessRunner {
     /// # Cancel safety
     ///
     /// Dropped before it is done, the process group is killed with SIGKILL, at once. What it had
-    /// printed and not yet been published is lost, and its end is not published.
+    /// printed and not yet been published is lost, and its end is not published. Where the process is
+    /// just being started on another thread, that is waited for, as it would have been on this one.
     ///
     /// # Errors
     ///
@@ -134,7 +135,7 @@ impl ProcessRunner {
         stop: &Stop,
         watch: &impl Watch,
     ) -> Result<Exit, ProcessError> {
-        let (mut group, output) = match start(spec, stop, &self.groups) {
+        let (mut group, output) = match start(spec, stop, &self.groups).await {
             Ok(started) => started,
             Err(error) => {
                 let state = ProcessState::NotStarted {
@@ -297,16 +298,17 @@ struct Running<'a, W> {
     watch: &'a W,
 }
 
-fn start(
+async fn start(
     spec: &ProcessSpec,
     stop: &Stop,
     groups: &Arc<Groups>,
-) -> Result<(Group, [Pipe; 2]), ProcessError> {
+) -> Result<Started, ProcessError> {
     if stop.is_requested() {
         let process = spec.name.clone();
         return Err(ProcessError::Stopped { process });
     }
-    Group::start(spec, groups).map_err(|error| ProcessError::not_started(spec, error))
+    let started = Group::start(spec, groups).await;
+    started.map_err(|error| ProcessError::not_started(spec, error))
 }
 
 /// Waits for a process to end, or makes it; `sent` gets each signal that asked it to.
