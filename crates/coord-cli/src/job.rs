@@ -558,13 +558,18 @@ impl Job {
     }
 }
 
+/// The codes with which a shell says that a program cannot be started, or is not there: it will not be there
+/// at the next attempt.
+const NO_PROGRAM: [i32; 2] = [126, 127];
+
 /// Why a process failed, for good where it exited with another code than those that are worth another
-/// attempt; with none said, all are.
+/// attempt; with none said, all are but those by which there is no program.
 fn judged(codes: &[i32], error: StepError) -> StepError {
     let code = error
         .downcast_ref::<StepExit>()
         .and_then(|exit| exit.0.code);
     match code {
+        Some(code) if codes.is_empty() && NO_PROGRAM.contains(&code) => error.permanent(),
         Some(code) if !codes.is_empty() && !codes.contains(&code) => error.permanent(),
         _ => error,
     }

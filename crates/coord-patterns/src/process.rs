@@ -45,6 +45,10 @@
 //! The lines of one stream come in order. Between standard output and standard error there is none,
 //! for these are two pipes.
 //!
+//! A line goes with the [time](coord_bus::Meta::time) at which it was published where it is the first of
+//! those that were read at once, once in a millisecond at most: a sample for who measures how long lines
+//! are under way, which does not hold up who prints much.
+//!
 //! The values of [`Secrets`] that a process is given are replaced where it prints them.
 //!
 //! # Falling behind
@@ -95,6 +99,7 @@
 //! [`PROCESS_OUTPUT`]: coord_bus::vocabulary::PROCESS_OUTPUT
 
 mod spec;
+mod stamps;
 mod secrets;
 mod stop;
 mod stop_signal;

@@ -7,7 +7,7 @@ use coord_bus::vocabulary::{
     Exit, OutputStream, PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessLifecycle, ProcessOutput,
     ProcessState,
 };
-use coord_bus::{Bus, BusExt, CancellationToken, Publisher};
+use coord_bus::{Bus, BusExt, CancellationToken, Envelope, Publisher, Timestamp};
 use rustix::process::Signal;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::{join, select, try_join};
@@ -18,6 +18,7 @@ use super::line_reader::LineReader;
 use super::lines::Line;
 use super::pipe::Pipe;
 use super::secrets::Masking;
+use super::stamps::Stamps;
 use super::watch::{Printed, Watch};
 use super::{GroupLedger, ProcessError, ProcessSpec, Stop, Watchdog, quiet};
 
@@ -251,8 +252,11 @@ impl ProcessRunner {
         let mut lines = LineReader::new(pipe);
         let mut masking = Masking::new(&running.spec.secrets);
         let lost = |error| ProcessError::lost(&running.spec.name, error);
+        let mut stamps = Stamps::default();
         while let Some(line) = lines.next(closed).await.map_err(lost)? {
-            self.print(running, stream, masking.mask(line)).await?;
+            let time = stamps.next(lines.reads(), &*self.clock);
+            self.print(running, stream, masking.mask(line), time)
+                .await?;
         }
         Ok(())
     }
@@ -262,6 +266,7 @@ impl ProcessRunner {
         running: &Running<'_, impl Watch>,
         stream: OutputStream,
         line: Line,
+        time: Option<Timestamp>,
     ) -> Result<(), ProcessError> {
         let name = &running.spec.name;
         let is_looked_for = running.watch.line(&line.text);
@@ -273,7 +278,11 @@ impl ProcessRunner {
             line: line.text,
             continues: line.continues,
         };
-        let printed = self.output.publish(event).await;
+        let event = match time {
+            Some(time) => Envelope::new(event).time(time),
+            None => Envelope::new(event),
+        };
+        let printed = self.output.publish_with(event).await;
         printed.map_err(|refused| ProcessError::unpublished(name, refused))?;
         if is_looked_for {
             running.watch.published();
