@@ -200,7 +200,7 @@ async fn execute_on(
     let module = module(&bus, kept, &prepared.file)?;
     let monitor = module.monitor()?;
     let outputs = OutputFolder::of(&prepared.file)?;
-    let keeping = output.clone().map(|output| Keeping::new(&bus, output));
+    let keeping = output.clone().map(|output| Keeping::new(&module, output));
     let keeping = keeping.transpose()?;
     module
         .processes()?

@@ -288,8 +288,8 @@ impl Settings {
             parent,
         } = new;
         let _entry = keeping.runs.enter(&id).await;
-        let (owner, suspend) = keeping.owner().await?;
-        let suspend = parent.map_or(suspend, |within| within.suspend.clone());
+        let held = keeping.held().await?;
+        let suspend = parent.map_or(&held.lost, |within| within.suspend).clone();
         let started = Started {
             version: VERSION,
             workflow: definition.plan.name.to_string(),
@@ -297,7 +297,7 @@ impl Settings {
             input: written,
             steps: fingerprint::steps(definition.plan),
             on_failure: definition.plan.on_failure,
-            owner,
+            owner: held.owner.clone(),
             parent: parent.map(|within| within.parent.clone()),
         };
         let record = records::record(RUN_STARTED, &started);
@@ -320,7 +320,9 @@ impl Settings {
                     limits,
                     child_of: started.parent,
                 };
-                Ok(self.keep(keeping, definition, beginning, begun.version))
+                let run = self.keep(keeping, definition, beginning, begun.version);
+                keeping.has_begun(&run, &held).await;
+                Ok(run)
             }
             Err(EventLogError::WrongVersion { .. }) => {
                 let asked = Asked {
@@ -462,8 +464,8 @@ impl Settings {
         let input = decode
             .and_then(|decode| decode(kept.input.get()).map_err(RecordFault::Unreadable))
             .map_err(|source| fault(1, source))?;
-        let (owner, suspend) = keeping.owner().await?;
-        let suspend = claim.suspend.cloned().unwrap_or(suspend);
+        let held = keeping.held().await?;
+        let suspend = claim.suspend.unwrap_or(&held.lost).clone();
         let mut claiming = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Exactly(kept.version));
         let is_careful = kept.seems_to_kill();
@@ -481,7 +483,7 @@ impl Settings {
             claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, retried, |_| {});
         }
-        let claimed = records::record(RUN_CLAIMED, &owner);
+        let claimed = records::record(RUN_CLAIMED, &held.owner);
         claiming = claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
         let before = self.clock.now().duration_since(kept.started_at);
         let before = Duration::try_from(before).unwrap_or_default();
@@ -509,12 +511,9 @@ impl Settings {
             limits,
             child_of: kept.child_of,
         };
-        Ok(Some(self.keep(
-            keeping,
-            definition,
-            beginning,
-            claimed.version,
-        )))
+        let run = self.keep(keeping, definition, beginning, claimed.version);
+        keeping.has_begun(&run, &held).await;
+        Ok(Some(run))
     }
 
     /// That the run is paused for the steps that may be what ends its processes.

@@ -25,7 +25,7 @@ impl Course {
         }
         if let Some(step) = self.undoing.take() {
             self.completed.push(step as u32);
-            self.undo_cut_off += 1;
+            self.undo_cut_off += u32::from(!in_order);
         }
     }
 
