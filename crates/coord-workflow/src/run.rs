@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use coord_bus::time::{Clock, Instant, sleep};
@@ -559,10 +559,7 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
     let mut suspended = Box::pin(run.suspend.cancelled());
     let mut cancelled = Box::pin(run.token.cancelled());
     let mut expired = Box::pin(sleep(run.time_left().unwrap_or_default()));
-    std::future::poll_fn(|cx| {
-        if work.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
+    let mut ends = |cx: &mut Context<'_>| {
         let ends = if run.is_durable && suspended.as_mut().poll(cx).is_ready() {
             run.queue().suspend();
             true
@@ -575,15 +572,26 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
         } else {
             false
         };
-        if !ends {
-            return Poll::Pending;
+        if ends {
+            // What runs is told; what has not started is over, perhaps all there was. That it is stopped
+            // is kept at once, as what runs may take its time.
+            run.leave_limits();
+            run.token.cancel();
+            run.call_writer();
         }
-        // What runs is told; what has not started is over, perhaps all there was. That it is stopped is
-        // kept at once, as what runs may take its time.
-        run.leave_limits();
-        run.token.cancel();
-        run.call_writer();
-        work.as_mut().poll(cx)
+        ends
+    };
+    let mut has_begun = false;
+    std::future::poll_fn(|cx| {
+        // It may have been told to end before it was driven, or its time may be over: then no step begins.
+        let is_ended = !std::mem::replace(&mut has_begun, true) && ends(cx);
+        if work.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        match is_ended || !ends(cx) {
+            true => Poll::Pending,
+            false => work.as_mut().poll(cx),
+        }
     })
     .await;
     run.leave_limits();

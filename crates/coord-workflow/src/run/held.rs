@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::Context;
 use std::time::Duration;
 
-use coord_bus::time::{Sleep, sleep};
+use coord_bus::time::{Instant, Sleep, sleep};
 use coord_bus::vocabulary::Transition;
 
 use super::queue::Queue;
@@ -26,7 +26,8 @@ impl Shared {
 
     /// Whether its time is over; the timer is set anew where it counts from a later time by now.
     pub(super) fn is_expired(&self, timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> bool {
-        while timer.as_mut().poll(cx).is_ready() {
+        // A timer that is over when it is made may say so only when it is asked again.
+        while timer.deadline() <= Instant::now() || timer.as_mut().poll(cx).is_ready() {
             match self.time_left() {
                 None => return false,
                 Some(Duration::ZERO) => return true,

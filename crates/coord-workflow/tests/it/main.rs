@@ -14,6 +14,7 @@ mod crashes;
 mod durable;
 mod child;
 mod each;
+mod ended_before;
 mod events;
 mod exhausting;
 mod following;
