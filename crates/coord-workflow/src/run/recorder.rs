@@ -58,7 +58,6 @@ pub(super) struct Recorder {
     waiting: Vec<Waker>,
     /// Why nothing more is written, once that is so.
     end: Option<End>,
-    is_abandoned: bool,
 }
 
 /// Some records, to be appended together.
@@ -84,7 +83,6 @@ impl Recorder {
             writer: None,
             waiting: Vec::new(),
             end: None,
-            is_abandoned: false,
         }
     }
 
@@ -154,10 +152,13 @@ impl Recorder {
         self.writer.take_if(|_| is_called)
     }
 
-    /// Nothing is written any more.
-    pub(super) fn abandon(&mut self) -> Option<Waker> {
-        self.is_abandoned = true;
-        self.writer.take()
+    /// Nothing is written any more, for this reason, if there was none before: whoever waits is to hear of
+    /// it.
+    pub(super) fn end(&mut self, end: End) -> Vec<Waker> {
+        self.end.get_or_insert(end);
+        let mut wakers = std::mem::take(&mut self.waiting);
+        wakers.extend(self.writer.take());
+        wakers
     }
 
     fn next(&mut self) -> Batch {
@@ -175,7 +176,7 @@ impl Recorder {
 
     /// Whether nobody needs a writer any more.
     fn is_over(&self) -> bool {
-        self.is_abandoned || self.end.is_some()
+        self.end.is_some()
     }
 }
 
@@ -259,10 +260,13 @@ impl Shared {
     fn push_command(&self, record: Record, command: Command) -> Result<(), WorkflowError> {
         let run = || self.id.to_string();
         let mut queue = self.queue();
-        let is_finished = queue.course.is_finished();
+        let is_finished = queue.has_finished();
         let Some(recorder) = queue.recorder.as_mut().filter(|_| !is_finished) else {
             return Err(WorkflowError::RunFinished { run: run() });
         };
+        if let Some(end) = &recorder.end {
+            return Err(end.clone().into_error(&self.id));
+        }
         if is_signal(&command) {
             let coming = recorder.commands.iter();
             let coming = coming.filter(|(_, command)| is_signal(command)).count();
@@ -318,9 +322,7 @@ impl Shared {
         let Some(recorder) = &mut queue.recorder else {
             return;
         };
-        recorder.end.get_or_insert(end);
-        let mut wakers = std::mem::take(&mut recorder.waiting);
-        wakers.extend(recorder.writer.take());
+        let wakers = recorder.end(end);
         drop(queue);
         wakers.into_iter().for_each(Waker::wake);
         self.suspend.cancel();

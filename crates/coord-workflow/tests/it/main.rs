@@ -20,6 +20,7 @@ mod heartbeats;
 mod holding;
 mod hooks;
 mod journalling;
+mod left_alone;
 mod limits;
 mod model;
 mod panicking;
