@@ -27,6 +27,7 @@ mod panicking;
 mod repeat;
 mod retrying;
 mod sequence;
+mod set_back;
 mod signalling;
 mod skipping;
 mod staying;
