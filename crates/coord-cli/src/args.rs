@@ -77,7 +77,11 @@ pub(crate) enum Command {
     /// Send a run a signal that one of its steps waits for.
     Signal(SignalArgs),
     /// Skip a step of a run: it is not run, or not again, and what needs it goes on.
-    Skip(SkipArgs),
+    Skip(OfStep),
+    /// Restart a step that runs, or a service: it is stopped and started again, and has not failed.
+    Restart(OfStep),
+    /// Stop a step, which has failed then, or a service, which is not started again; `coord cancel` ends a run.
+    Stop(OfStep),
     /// Check a journal, or export what is in it.
     Journal {
         #[command(subcommand)]
@@ -169,7 +173,7 @@ pub(crate) struct RunArgs {
     pub(crate) select: SelectArgs,
 
     /// Say what would be done, and do nothing of it; with `--output json` or `jsonl`, for programs.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "id")]
     pub(crate) dry_run: bool,
 
     /// What goes on when a step fails: nothing; what does not need it; or all. By default what the file
@@ -371,11 +375,11 @@ pub(crate) struct WhyArgs {
 }
 
 #[derive(Debug, Clone, clap::Args)]
-pub(crate) struct SkipArgs {
+pub(crate) struct OfStep {
     #[command(flatten)]
     pub(crate) of: OfRun,
 
-    /// The step.
+    /// The step or service.
     pub(crate) step: String,
 }
 
@@ -505,6 +509,15 @@ impl RunArgs {
 }
 
 impl SelectArgs {
+    /// The flag that was given, if one was.
+    pub(crate) fn flag(&self) -> Option<&'static str> {
+        match (&self.from, self.only.is_empty()) {
+            (Some(_), _) => Some("--from"),
+            (None, false) => Some("--only"),
+            (None, true) => None,
+        }
+    }
+
     pub(crate) fn selection(&self) -> Selection {
         match &self.from {
             Some(step) => Selection::From(step.clone()),

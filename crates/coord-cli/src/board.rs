@@ -163,7 +163,13 @@ impl Board {
         };
         match event.state {
             // Of a run that goes on elsewhere the ids of processes are not known, and are 0.
-            ProcessState::Started { pid } => row.pid = (pid > 0).then_some(pid),
+            ProcessState::Started { pid } => {
+                row.pid = (pid > 0).then_some(pid);
+                // A step that is restarted goes on with the same attempt, of which nobody tells.
+                if row.state == State::Stopping && !row.is_service {
+                    row.turn(event.at, State::Running);
+                }
+            }
             ProcessState::Stopping { .. } if row.pid.is_some() && row.state.is_under_way() => {
                 row.turn(event.at, State::Stopping);
             }

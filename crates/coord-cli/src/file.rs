@@ -113,7 +113,8 @@ impl WorkflowFile {
         included: &[Included],
     ) -> Result<Self, FileFaults> {
         let kept = |name: &str| {
-            let file = included.iter().find(|file| file.name == name);
+            let is_named = |file: &&Included| Path::new(&file.name) == Path::new(name);
+            let file = included.iter().find(is_named);
             let file = file.ok_or_else(|| "it was not kept".to_owned())?;
             Ok(file.source.clone().into_bytes())
         };

@@ -11,7 +11,7 @@ use crate::args::{GraphArgs, GraphFormat};
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::run::on_runtime;
-use crate::runs;
+use crate::runs::{self, RunsFault};
 use crate::screen;
 use crate::validate::{Checked, refuse};
 
@@ -20,9 +20,13 @@ pub(crate) fn graph(args: &GraphArgs) -> ExitCode {
     let graph = match Checked::load(&args.of, &args.select.selection()) {
         Ok(checked) => of(&checked.file, &checked.runs),
         // What is no file may be a run.
-        Err(report) => match run(args) {
-            Some(graph) => graph,
-            None => return refuse(args.of.color, &report),
+        Err(report) => match (run(args), flag_of_file(args)) {
+            (Some(graph), None) => graph,
+            (Some(_), Some(flag)) => {
+                let fault = RunsFault::FlagOfFile { flag };
+                return refuse(args.of.color, &fault.into());
+            }
+            (None, _) => return refuse(args.of.color, &report),
         },
     };
     let mut out = screen::out(args.of.color.into());
@@ -31,6 +35,13 @@ pub(crate) fn graph(args: &GraphArgs) -> ExitCode {
         Ok(()) => ExitCode::Done,
         Err(_) => ExitCode::OutputLost,
     }
+}
+
+/// A flag that says something of a file, and nothing of a run.
+fn flag_of_file(args: &GraphArgs) -> Option<&'static str> {
+    let param = (!args.of.params.is_empty()).then_some("--param");
+    let profile = args.of.profile.is_some().then_some("--profile");
+    args.select.flag().or(param).or(profile)
 }
 
 /// The graph of a run, where there is no such file.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use coordination::bus::CancellationToken;
+use coordination::workflow::{Command, StepAction};
 use serde_json::Value;
 
 use crate::process_name::step_of;
@@ -25,6 +26,32 @@ pub(crate) enum Wish {
         name: String,
         payload: Value,
     },
+}
+
+/// What another `coord` is told to do with a step or service, in the journal.
+const RESTART: &str = "restart";
+const STOP: &str = "stop";
+
+impl Wish {
+    /// As who drives the run is told it, in whichever process that is.
+    pub(crate) fn into_command(self) -> Command {
+        match self {
+            Self::Restart(step) => Command::Act(StepAction::new(step, RESTART)),
+            Self::Stop(step) => Command::Act(StepAction::new(step, STOP)),
+            Self::Retry(_) => Command::Continue,
+            Self::Skip(step) => Command::Skip { step },
+            Self::Signal { name, payload, .. } => Command::Signal { name, payload },
+        }
+    }
+
+    /// What somebody wants elsewhere. `None`: of a later version.
+    pub(crate) fn of_action(action: StepAction) -> Option<Self> {
+        match &*action.action {
+            RESTART => Some(Self::Restart(action.step)),
+            STOP => Some(Self::Stop(action.step)),
+            _ => None,
+        }
+    }
 }
 
 /// Why a step ended that a person stopped.

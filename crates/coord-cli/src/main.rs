@@ -41,14 +41,16 @@ mod spoken;
 mod ended;
 mod exit_code;
 
+use std::io::Write;
 use std::path::Path;
 
 use clap::Parser;
 use coordination::patterns::process::Watchdog;
 
-use args::{Args, Command, SignalArgs, SkipArgs};
+use args::{Args, Command, OfStep, SignalArgs};
 use coordination::workflow::Command as Tell;
 use exit_code::ExitCode;
+use hands::Wish;
 
 fn main() -> std::process::ExitCode {
     let args = match Args::try_parse() {
@@ -60,7 +62,13 @@ fn main() -> std::process::ExitCode {
             } else {
                 ExitCode::Done
             };
-            let written = error.print();
+            let written = match error.use_stderr() {
+                true => error.print(),
+                false => {
+                    let mut out = screen::out(args::Color::Auto.into());
+                    write!(out, "{}", error.render().ansi()).and_then(|()| out.flush())
+                }
+            };
             if code == ExitCode::Usage
                 && let Some(word) = std::env::args_os().nth(1)
                 && let Some(meant) = args::meant_by(&word)
@@ -94,9 +102,11 @@ fn main() -> std::process::ExitCode {
             runs::tell(&of, Tell::Signal { name, payload }).into()
         }
         Command::Skip(args) => {
-            let SkipArgs { of, step } = args;
+            let OfStep { of, step } = args;
             runs::tell(&of, Tell::Skip { step }).into()
         }
+        Command::Restart(args) => runs::act(&args, Wish::Restart).into(),
+        Command::Stop(args) => runs::act(&args, Wish::Stop).into(),
         Command::Journal { of } => journal::journal(&of).into(),
         Command::Audit { of } => audit::audit(&of).into(),
         Command::Explain(args) => explain::explain(&args).into(),

@@ -43,6 +43,31 @@ fn in_order(prepared: &Prepared) -> Vec<(usize, usize)> {
     places.collect()
 }
 
+/// Why a unit would not run, if so.
+fn left_out(prepared: &Prepared, place: usize) -> Option<String> {
+    let unit = &prepared.file.units[place];
+    match (prepared.runs[place], &unit.role) {
+        (false, Role::Step(_)) => Some("its condition is false".to_owned()),
+        (false, Role::Service(_)) => Some("nothing that would run needs it".to_owned()),
+        (true, Role::Step(Step { each, .. })) => {
+            let without = without(prepared, each.as_ref()?)?;
+            Some(format!("`{without}`, whose output it takes, has none"))
+        }
+        (true, Role::Service(_)) => None,
+    }
+}
+
+/// The step that would put out the list, where that does not run.
+fn without<'e>(prepared: &Prepared, each: &'e Each) -> Option<&'e str> {
+    let Items::Output(taken) = &each.items else {
+        return None;
+    };
+    let (step, _) = taken.parts();
+    let mut units = prepared.file.units.iter();
+    let place = units.position(|unit| unit.id == step)?;
+    (!prepared.runs[place]).then_some(step)
+}
+
 fn lines(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     for unit in document::units(prepared) {
         serde_json::to_writer(&mut *out, &unit)?;
@@ -67,7 +92,7 @@ fn is_bounded(limit: Duration) -> bool {
 }
 
 fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
-    let Prepared { file, runs, .. } = prepared;
+    let file = &prepared.file;
     let at_once = file.concurrency.map_or(0, usize::from);
     let limit = match is_bounded(file.timeout) {
         true => format!(", in at most {}", Spoken(file.timeout)),
@@ -88,11 +113,11 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     }
     let width = file.units.iter().map(|unit| unit.id.len()).max();
     let width = width.unwrap_or_default();
-    let (mut left_out, mut last) = (Vec::new(), 0);
+    let (mut others, mut last) = (Vec::new(), 0);
     for (stage, place) in in_order(prepared) {
         let unit = &file.units[place];
-        if !runs[place] {
-            left_out.push(unit);
+        if let Some(why) = left_out(prepared, place) {
+            others.push((&unit.id, why));
             continue;
         }
         let number = match std::mem::replace(&mut last, stage) == stage {
@@ -107,12 +132,8 @@ fn text(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
             how => writeln!(out, "{line}  {QUIET}# {how}{QUIET:#}")?,
         }
     }
-    for unit in left_out {
-        let why = match unit.role {
-            Role::Step(_) => "its condition is false",
-            Role::Service(_) => "nothing that would run needs it",
-        };
-        writeln!(out, "{ODD}   - {:width$}  not this: {why}{ODD:#}", unit.id)?;
+    for (id, why) in others {
+        writeln!(out, "{ODD}   - {id:width$}  not this: {why}{ODD:#}")?;
     }
     for (when, line) in file.hooks.iter().flat_map(Hooks::lines) {
         writeln!(

@@ -1,12 +1,13 @@
 //! `coord completions` and `coord man`: what is known of the command line, for shells and readers.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use clap::CommandFactory;
 
 use crate::args::{Args, Color, CompletionsArgs, ManArgs};
 use crate::exit_code::ExitCode;
+use crate::screen;
 use crate::validate::refuse;
 
 /// Prints what makes a shell complete.
@@ -18,7 +19,7 @@ pub(crate) fn completions(args: &CompletionsArgs) -> ExitCode {
         "coord",
         &mut script,
     );
-    print(&script)
+    screen::print_whole(&script)
 }
 
 /// Prints the manual page, or writes all of them.
@@ -27,7 +28,7 @@ pub(crate) fn man(args: &ManArgs) -> ExitCode {
     let Some(dir) = &args.dir else {
         let mut page = Vec::new();
         return match clap_mangen::Man::new(command).render(&mut page) {
-            Ok(()) => print(&page),
+            Ok(()) => screen::print_whole(&page),
             Err(_) => ExitCode::OutputLost,
         };
     };
@@ -47,14 +48,6 @@ pub(crate) fn man(args: &ManArgs) -> ExitCode {
 fn write_all(command: clap::Command, dir: &Path) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
     clap_mangen::generate_to(command, dir)
-}
-
-fn print(text: &[u8]) -> ExitCode {
-    let mut out = io::stdout().lock();
-    match out.write_all(text).and_then(|()| out.flush()) {
-        Ok(()) => ExitCode::Done,
-        Err(_) => ExitCode::OutputLost,
-    }
 }
 
 #[cfg(test)]

@@ -245,6 +245,9 @@ async fn execute_on(
         keeps: prepared.definition.keep_services,
         lost: &lost,
     };
+    if runs::is_taken_back() {
+        return Ok(ExitCode::Interrupted);
+    }
     // Before there is a screen: why a run is not started is told without one.
     let begun = tokio::select! {
         begun = course.start(prepared.definition) => begun?,

@@ -26,7 +26,7 @@ use crate::exit_code::ExitCode;
 use crate::run::on_runtime;
 use crate::screen;
 pub(crate) use attach::attach;
-pub(crate) use detach::{begin_in_background, detach};
+pub(crate) use detach::{begin_in_background, detach, is_taken_back};
 pub(crate) use fault::RunsFault;
 pub(crate) use find::find;
 pub(crate) use forget::{ForgetError, RUNS_KEPT, forget};
@@ -36,7 +36,7 @@ pub(crate) use place::{journal_flag, open_for_run, open_there};
 pub(crate) use report::report;
 pub(crate) use show::{of_run, show, why};
 pub(crate) use take_up::{GONE_LOOK, GONE_WITHIN, begin, check_unkept, resume, retry};
-pub(crate) use tell::tell;
+pub(crate) use tell::{act, tell};
 
 /// Does something with the runs of a journal that is there, and says on standard error why not.
 fn with_runs(

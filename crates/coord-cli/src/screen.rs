@@ -30,7 +30,7 @@ use crate::hands::Wish;
 use crate::labels::Labels;
 use crate::run::SetUpError;
 use crate::signals::Interrupts;
-pub(crate) use out::{Out, is_told, out};
+pub(crate) use out::{Out, is_told, out, print_whole};
 pub(crate) use page::{nothing_to_do, print_report, say};
 use paper::Paper;
 pub(crate) use text::{BAD, GOOD, NAME_WIDTH_MAX, NAMES, ODD, QUIET, printed};

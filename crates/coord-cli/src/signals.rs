@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use coordination::CoordinationModule;
 use coordination::bus::CancellationToken;
-use signal_hook::consts::{SIGSTOP, SIGTSTP};
+use signal_hook::consts::{SIGHUP, SIGSTOP, SIGTSTP};
 use signal_hook::flag::{register_conditional_default, register_conditional_shutdown};
 use signal_hook::low_level::raise;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -95,7 +95,7 @@ enum Asked {
 /// to be said has nothing to clean up: from then on signals end and suspend the program as they come,
 /// whatever a write to somebody who does not read is waiting for.
 pub(crate) struct Signals {
-    ending: [Signal; 4],
+    ending: Vec<Signal>,
     suspending: Signal,
     asking: Signal,
     are_dropped: Arc<AtomicBool>,
@@ -104,15 +104,20 @@ pub(crate) struct Signals {
 impl Signals {
     /// Takes them over from the system, which would end or stop the program. Within the runtime.
     pub(crate) fn new() -> io::Result<Self> {
-        let [interrupt, terminate, hangup, quit] = ENDING.map(signal);
+        let is_heard = |kind: &SignalKind| *kind != SignalKind::hangup() || !ignores_hangups();
+        let ending: Vec<_> = ENDING.into_iter().filter(is_heard).collect();
         let signals = Self {
-            ending: [interrupt?, terminate?, hangup?, quit?],
+            ending: ending
+                .iter()
+                .copied()
+                .map(signal)
+                .collect::<Result<_, _>>()?,
             suspending: signal(SignalKind::from_raw(SIGTSTP))?,
             asking: signal(SignalKind::user_defined1())?,
             are_dropped: Arc::default(),
         };
         let are_dropped = || Arc::clone(&signals.are_dropped);
-        for kind in ENDING {
+        for kind in ending {
             let code = ExitCode::Interrupted as i32;
             register_conditional_shutdown(kind.as_raw_value(), code, are_dropped())?;
         }
@@ -140,6 +145,15 @@ impl Signals {
             }
         }
     }
+}
+
+/// Whether this program was started not to end with its terminal, as `nohup` does. Only Linux tells.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut lines = status.lines();
+    let ignored = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    ignored.is_some_and(|bits| bits >> (SIGHUP - 1) & 1 == 1)
 }
 
 impl Drop for Signals {

@@ -57,6 +57,18 @@ pub enum JournalError {
         /// The newest that is known here.
         known: u32,
     },
+    /// A record is larger than [`MAX_RECORD_BYTES`](crate::MAX_RECORD_BYTES).
+    #[error(
+        "a record of {bytes} bytes is too large for the journal {}: keep its content in a file, and where \
+         that is in the record",
+        file.display()
+    )]
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+        /// How large the record is.
+        bytes: usize,
+    },
     /// Another process is writing all the time.
     #[error(
         "the journal {} was locked by another process for {waited:?}: try again, or raise the busy \

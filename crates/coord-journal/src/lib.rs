@@ -53,12 +53,13 @@
 //! [fences](AppendTo::fenced_by) are for.
 //!
 //! **Bounds.** 2048 writes and 256 reads wait in queues, and more wait for a place there. At most
-//! [`MAX_LEASES`] leases are held. Streams and records are bounded by the disk: see
+//! [`MAX_LEASES`] leases are held. A record has at most [`MAX_RECORD_BYTES`]. Streams and records are bounded by the disk: see
 //! [`Journal::retain`].
 //!
 //! **Threads.** One that writes, as many as there are processors (four at most) that read, and one
 //! that looks for what other processes append while there is a tail. No call blocks the runtime but
-//! those that say so: opening, dropping, and [`Journal::export`]. The threads end with the journal;
+//! those that say so: opening, dropping, [`Journal::export`], and appends where
+//! [`JournalOptions::commit_in_place`] is asked for. The threads end with the journal;
 //! those that read, with its last tail.
 //!
 //! **Cancellation.** Any future may be dropped at any time. What is in the queue by then happens.
@@ -148,6 +149,7 @@ pub use check::{CheckReport, MAX_FAULTS};
 pub use error::{Cause, Damage, JournalError};
 pub use journal::Journal;
 pub use options::JournalOptions;
+pub use records::MAX_RECORD_BYTES;
 pub use retention::{Compaction, Retention};
 
 /// How often a tail looks for what other processes have appended. What its own process appends it

@@ -7,6 +7,7 @@ use std::time::Duration;
 use coord_bus::Durability;
 use coord_bus::time::{Clock, SystemClock};
 
+use crate::store::BUSY_TIMEOUT_MAX;
 use crate::{Journal, JournalError};
 
 /// How a journal is opened; [`Journal::open`] takes the defaults.
@@ -52,9 +53,10 @@ impl JournalOptions {
         }
     }
 
-    /// How long to wait while another process writes, until [`JournalError::Busy`]; 5 s by default.
+    /// How long to wait while another process writes, until [`JournalError::Busy`]; 5 s by default,
+    /// 24 days at most.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.busy_timeout = timeout;
+        self.busy_timeout = timeout.min(BUSY_TIMEOUT_MAX);
         self
     }
 

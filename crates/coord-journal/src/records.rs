@@ -8,6 +8,13 @@ use crate::store::{Fault, Outcome};
 use crate::streams::Entry;
 use crate::{Damage, moment};
 
+/// How large a record may be, its kind and its payload together, in bytes: 256 MiB.
+pub const MAX_RECORD_BYTES: usize = 256 << 20;
+
+pub(crate) fn bytes(record: &Record) -> usize {
+    record.kind.len() + record.payload.len()
+}
+
 /// Adds records at the end of a stream, and moves the entry on to the last of them.
 pub(crate) fn add(
     connection: &Connection,

@@ -18,6 +18,9 @@ pub(crate) const CHECKPOINT_PAGES: u32 = 2_000;
 /// How many statements a connection keeps prepared; there are fewer.
 const STATEMENTS: usize = 64;
 
+/// As long as SQLite can count: 24 days.
+pub(crate) const BUSY_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// Where a journal is, and how long one waits for those who share it.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -35,6 +38,8 @@ pub(crate) type Outcome<T> = Result<T, Fault>;
 pub(crate) enum Fault {
     Sqlite(rusqlite::Error),
     Damage(Damage),
+    /// What is noted beside the file cannot be.
+    Note(io::Error),
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -91,13 +96,22 @@ impl Store {
         let file = self.file.clone();
         let error = match fault {
             Fault::Damage(source) => return JournalError::Damaged { file, source },
+            Fault::Note(error) => {
+                let source = Arc::new(error);
+                return JournalError::Io { file, source };
+            }
             Fault::Sqlite(error) => error,
         };
         let code = error.sqlite_error_code();
         let text = error.to_string();
         let source: crate::error::Cause = Arc::new(error);
         match code {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => JournalError::Busy {
+            // The last: so many others begin at once that none gets its turn.
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed,
+            ) => JournalError::Busy {
                 file,
                 waited: self.busy_timeout,
                 source,
@@ -106,7 +120,9 @@ impl Store {
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
                 JournalError::ReadOnly { file, source }
             }
-            Some(ErrorCode::SystemIoFailure) => JournalError::Io { file, source },
+            Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory) => {
+                JournalError::Io { file, source }
+            }
             // The statements are right, so whatever else one says is due to what is in the file.
             _ => JournalError::Damaged {
                 file,

@@ -5,7 +5,8 @@
 //! has to after a loss of power. So a flipped bit there would take away what was acknowledged, and
 //! nothing would say so. After each sync the writer notes which page was the last one; who opens the
 //! journal verifies the log up to there, before SQLite sees it. The note is not synced: after a loss of
-//! power it may be an earlier one, and then less is verified.
+//! power it may be an earlier one, and then less is verified. Before a log that is empty gets anything, the note is
+//! emptied, as it is of the log before: file systems keep the order in which files become longer and shorter.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -13,7 +14,7 @@ use std::io::{self, Read, Seek};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::Damage;
 use crate::place::{FILE_MODE, restrict};
@@ -37,8 +38,8 @@ const PAGE_SALTS: std::ops::Range<usize> = 8..16;
 type Salts = [u8; 8];
 
 thread_local! {
-    /// How many pages the log had after the last commit of this thread.
-    static PAGES: Cell<u32> = const { Cell::new(0) };
+    /// How many pages the log had after a commit of this thread, until that is taken note of.
+    static PAGES: Cell<Option<u32>> = const { Cell::new(None) };
 
     /// Whether a commit of this thread may copy the log into the file, where it is long enough.
     static MAY_COPY: Cell<bool> = const { Cell::new(true) };
@@ -46,10 +47,15 @@ thread_local! {
 
 /// The log stays as long as it is.
 pub(crate) fn without_checkpoint<T>(work: impl FnOnce() -> T) -> T {
+    struct Until;
+    impl Drop for Until {
+        fn drop(&mut self) {
+            MAY_COPY.set(true);
+        }
+    }
     MAY_COPY.set(false);
-    let done = work();
-    MAY_COPY.set(true);
-    done
+    let _until = Until;
+    work()
 }
 
 /// Where the log of a journal is.
@@ -75,9 +81,9 @@ impl Synced {
     pub(crate) fn of(file: &Path, connection: &Connection) -> Outcome<Self> {
         // What SQLite does by itself where nobody asks to be told.
         connection.wal_hook(Some(|log, pages| {
-            PAGES.set(pages.unsigned_abs());
+            PAGES.set(Some(pages.unsigned_abs()));
             match pages.unsigned_abs() >= CHECKPOINT_PAGES && MAY_COPY.get() {
-                true => log.checkpoint(),
+                true => log.checkpoint().or_else(not_by_now),
                 false => Ok(()),
             }
         }));
@@ -100,6 +106,8 @@ impl Synced {
     /// In a transaction that writes, so that nobody else does: of which round the log is, where that is
     /// not known.
     pub(crate) fn round(&self) -> Option<Salts> {
+        // Of a transaction that came to nothing.
+        PAGES.set(None);
         match (&self.files, self.known) {
             (Some((log, _)), None) => read_at(log, LOG_SALTS.start as u64).ok(),
             _ => None,
@@ -113,9 +121,12 @@ impl Synced {
 
     /// The transaction has been committed by this thread: with a sync, or without.
     pub(crate) fn committed(&mut self, is_synced: bool, round: Option<Salts>) {
-        self.pages = PAGES.get();
-        if is_synced {
-            self.note(round);
+        // One that has written nothing has no more pages.
+        if let Some(pages) = PAGES.take() {
+            self.pages = pages;
+            if is_synced {
+                self.note(round);
+            }
         }
     }
 
@@ -134,6 +145,28 @@ impl Synced {
         {
             self.files = None;
         }
+    }
+}
+
+/// Where another process copies the log, or reads in it, it is copied at a later commit. This one is made, and
+/// an error would take that for a failure.
+fn not_by_now(error: rusqlite::Error) -> rusqlite::Result<()> {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// The log is empty, and is about to get something: what was noted was of the one before. Whoever calls this has
+/// the lock of who writes.
+pub(crate) fn forget(file: &Path) -> io::Result<()> {
+    match OpenOptions::new()
+        .write(true)
+        .open(file.with_file_name(NOTE))
+    {
+        Ok(note) => note.set_len(0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -160,22 +193,17 @@ pub(crate) fn verify(file: &Path) -> io::Result<Option<Damage>> {
     else {
         return Ok(None);
     };
-    // Where the note itself is damaged, or torn, there is none.
-    let Ok(note) = read_at::<16>(&note, 0) else {
-        return Ok(None);
-    };
-    let (round, pages) = note.split_at(8);
-    let round: Salts = round.try_into().unwrap_or_default();
-    let pages = pages.first_chunk().map_or(0, |it| u32::from_le_bytes(*it));
-    if note != written(round, pages) || pages == 0 {
-        return Ok(None);
-    }
     loop {
+        // Where the note itself is damaged, or torn, there is none.
+        let Some((round, pages)) = noted(&note) else {
+            return Ok(None);
+        };
         let before = read_at::<LOG_HEADER>(&log, 0).ok();
         match whole_pages(&log, round, pages)? {
             Some(whole) if whole < pages => {
-                // Who begins the log anew writes its header first: then it is another round by now.
-                if read_at(&log, 0).ok() == before {
+                // Who begins the log anew empties the note, if the log is empty, or else writes the header
+                // first: then it is another round by now.
+                if read_at(&log, 0).ok() == before && noted(&note) == Some((round, pages)) {
                     return Ok(Some(Damage::Log {
                         synced: pages,
                         whole,
@@ -185,6 +213,15 @@ pub(crate) fn verify(file: &Path) -> io::Result<Option<Damage>> {
             _ => return Ok(None),
         }
     }
+}
+
+/// What a note says: of which round the log was, and how many pages it had.
+fn noted(note: &File) -> Option<(Salts, u32)> {
+    let note = read_at::<16>(note, 0).ok()?;
+    let (round, pages) = note.split_at(8);
+    let round: Salts = round.try_into().unwrap_or_default();
+    let pages = pages.first_chunk().map_or(0, |it| u32::from_le_bytes(*it));
+    (note == written(round, pages) && pages > 0).then_some((round, pages))
 }
 
 fn opened(path: &Path) -> io::Result<Option<File>> {

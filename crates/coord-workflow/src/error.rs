@@ -270,6 +270,14 @@ pub enum WorkflowError {
         /// Where it is.
         why: Why,
     },
+    /// Nobody drives the run, so nothing of it is under way with which something could be done.
+    #[error(
+        "nobody drives run `{run}`, so nothing of it is under way; resume it, and what was begins again"
+    )]
+    NotDriven {
+        /// The run.
+        run: String,
+    },
     /// As many signals as may wait for the steps of a run.
     #[error(
         "run `{run}` was not sent the signal: {max} signals wait for its steps, the limit",

@@ -117,7 +117,8 @@
 //!   ([`WorkflowError::Changed`]). How often a step is tried, how long it may take and how many run at
 //!   once may be changed meanwhile. What a function does is not seen: that is for you to keep.
 //! - Any process may [look at](RunJournal::view) a run, and [tell](RunJournal::tell) it something: to
-//!   pause, to go on, to end, to [skip a step](Command::Skip), or what a step waits for.
+//!   pause, to go on, to end, to [skip a step](Command::Skip), or what a step waits for; and what the program
+//!   that drives it [is to do with a step](Run::next_action).
 //!
 //! What is published on the bus is what happens; what is in the journal is what lasts. After a crash
 //! an event may have been seen whose fact was not kept, and then it happens again.
@@ -194,7 +195,7 @@ pub use run_id::RunId;
 pub use run_journal::{RunJournal, RunQuery};
 pub use runs::Resumed;
 pub use shape::{DEFAULT_ITEM_CONCURRENCY, MAX_DEPTH, MAX_ITEMS, Parent};
-pub use signals::{Command, MAX_SIGNALS};
+pub use signals::{Command, MAX_SIGNALS, StepAction};
 pub use spec::{
     Call, ForEachSpec, HookSpec, Items, RepeatSpec, Spec, StepSpec, UndoSpec, WorkflowSpec,
 };

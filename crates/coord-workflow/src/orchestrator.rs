@@ -17,7 +17,9 @@ use crate::limits::{Limits, RunLimits};
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output};
 use crate::run::{self, Beginning, End, Settings, Shared, Told};
-use crate::{Command, Outcome, Parent, RunId, RunJournal, RunView, Why, Workflow, WorkflowError};
+use crate::{
+    Command, Outcome, Parent, RunId, RunJournal, RunView, StepAction, Why, Workflow, WorkflowError,
+};
 
 /// How long a step that watches its token has to come to an end once it is cancelled.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -486,6 +488,44 @@ impl Run {
             Some(shared) if self.goes_on() => shared.tell_run(command).await,
             // It has come to an end, or is just about to.
             _ => Err(self.end().await.into_error(&self.id)),
+        }
+    }
+
+    /// The next thing that this program, which drives the run, is to do with a step, as it was
+    /// [told](RunJournal::tell) with [`Command::Act`]: by itself, or from another process. `None` once the run
+    /// has come to an end, or is driven no more.
+    ///
+    /// At most 64 wait to be asked for; of more, the oldest are forgotten. Of several who ask, each learns of
+    /// others.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// use coord_bus::LocalBus;
+    /// use coord_workflow::{Command, StepAction, StepError, Workflow, WorkflowOrchestrator};
+    ///
+    /// let orchestrator = WorkflowOrchestrator::new(&LocalBus::new())?;
+    /// let mut workflow = Workflow::builder("serve");
+    /// let step = workflow.step("server");
+    /// step.run(|| std::future::pending::<Result<(), StepError>>());
+    /// let run = orchestrator.start_workflow(&workflow.build()?, ())?;
+    /// run.tell(Command::Act(StepAction::new("server", "reload"))).await?;
+    /// let told = run.next_action().await.unwrap();
+    /// assert_eq!((&*told.step, &*told.action), ("server", "reload"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, nothing is missed.
+    pub async fn next_action(&self) -> Option<StepAction> {
+        // Nothing of the run is held by who waits.
+        let actions = Arc::clone(&self.shared.upgrade()?.actions);
+        let mut outcome = self.outcome.clone();
+        tokio::select! {
+            biased;
+            _ = outcome.wait_for(Option::is_some) => None,
+            action = actions.next() => Some(action),
         }
     }
 

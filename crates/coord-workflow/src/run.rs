@@ -1,5 +1,6 @@
 //! One run of a workflow: what it shares among those who drive it, and its course.
 
+mod actions;
 mod attempt;
 mod child;
 mod compensate;
@@ -40,6 +41,7 @@ use crate::plan::{Definition, Output, Plan, Slots};
 use crate::signals::{SignalNumber, Signals};
 use crate::waits::{Events, Wait};
 use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError};
+pub(crate) use actions::Actions;
 use backoffs::Backoffs;
 pub(crate) use child::ChildRun;
 pub(crate) use drive::drive;
@@ -166,6 +168,8 @@ impl Told {
             Command::Continue => self.is_paused = false,
             Command::Skip { step } => self.skips.extend(plan.place(&step)),
             Command::Signal { name, payload } => self.signals.arrive(name, payload),
+            // What it was about has ended with who drove the run then.
+            Command::Act(_) => {}
         }
     }
 
@@ -194,6 +198,7 @@ pub(crate) struct Shared {
     child_of: Option<Parent>,
     slots: Slots,
     pub(crate) signals: Arc<Signals>,
+    pub(crate) actions: Arc<Actions>,
     /// The steps that are to be skipped.
     skips: Skips,
     /// The steps that wait for another attempt.
@@ -261,6 +266,7 @@ impl Shared {
                 outputs: Arc::clone(queue.course.outputs()),
             },
             signals: Arc::new(told.signals),
+            actions: Arc::default(),
             skips: Skips::new(told.skips),
             backoffs: Backoffs::default(),
             events: Arc::default(),
@@ -368,6 +374,7 @@ impl Shared {
                 woken.into_iter().for_each(Waker::wake);
             }
             Command::Signal { name, payload } => self.signals.arrive(name, payload),
+            Command::Act(action) => self.actions.arrive(action),
         }
     }
 

@@ -254,8 +254,8 @@ impl RunJournal {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `NoSuchStep`, `NotSkipped`, `Record`,
-    /// `Journal` or `Lease`.
+    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `NoSuchStep`, `NotSkipped`,
+    /// `NotDriven`, `Record`, `Journal` or `Lease`.
     pub async fn tell(&self, run: &RunId, command: Command) -> Result<(), WorkflowError> {
         let record = records::record(records::COMMAND, &command);
         let record = record.map_err(|fault| fault_of(run, 0, fault))?;
@@ -267,8 +267,8 @@ impl RunJournal {
                     run: run.to_string(),
                 });
             }
-            if let Command::Skip { step } = &command {
-                self.view_of(run, &plan, &kept).await?.0.check_skip(step)?;
+            if command.is_of_step() {
+                self.view_of(run, &plan, &kept).await?.0.check(&command)?;
             }
             if matches!(command, Command::Signal { .. }) && !kept.told.signals.has_room() {
                 return Err(WorkflowError::TooManySignals {

@@ -43,6 +43,42 @@ pub enum Command {
         #[serde(default)]
         payload: Value,
     },
+    /// The program that drives the run is to do something with a step: it is
+    /// [told](crate::Run::next_action), and nothing else follows from it.
+    Act(StepAction),
+}
+
+impl Command {
+    /// Whether it is about a step, which is to be looked at before the run is told.
+    pub(crate) fn is_of_step(&self) -> bool {
+        matches!(self, Self::Skip { .. } | Self::Act(_))
+    }
+}
+
+/// What the program that drives a run is to do with a step, which the workflow engine knows nothing of: to
+/// end its process and begin it again, say.
+///
+/// It is about what is under way. So a run that nobody drives is told of none
+/// ([`WorkflowError::NotDriven`](crate::WorkflowError::NotDriven)), and who takes up a run learns of none that
+/// came before: what they were about has ended with the process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StepAction {
+    /// The id of the step.
+    pub step: String,
+    /// What is to be done, in the words of that program. One that it does not know it should ignore: it may
+    /// be of a later version.
+    pub action: String,
+}
+
+impl StepAction {
+    /// To do this with that step.
+    pub fn new(step: impl Into<String>, action: impl Into<String>) -> Self {
+        Self {
+            step: step.into(),
+            action: action.into(),
+        }
+    }
 }
 
 /// Which of the signals of its name one is, from 1 on, in the order in which they are kept: so who

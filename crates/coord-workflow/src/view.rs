@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::course::{Course, Phase};
 use crate::plan::Plan;
-use crate::{Parent, RunId, Status, WorkflowError};
+use crate::{Command, Parent, RunId, Status, WorkflowError};
 pub use progress::Progress;
 pub(crate) use why::Holding;
 pub use why::{Holder, Holders, Why};
@@ -188,8 +188,27 @@ impl RunView {
         self.steps.iter().find(|step| step.id == id)
     }
 
+    /// Whether the run may be told this of a step.
+    pub(crate) fn check(&self, command: &Command) -> Result<(), WorkflowError> {
+        match command {
+            Command::Skip { step } => self.check_skip(step),
+            Command::Act(action) => self.check_act(&action.step),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether something may be done with a step by who drives the run.
+    fn check_act(&self, id: &str) -> Result<(), WorkflowError> {
+        let (run, step) = (self.run.to_string(), id.to_owned());
+        match self.state {
+            _ if self.step(id).is_none() => Err(WorkflowError::NoSuchStep { run, step }),
+            RunState::Interrupted => Err(WorkflowError::NotDriven { run }),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether a step may be skipped.
-    pub(crate) fn check_skip(&self, id: &str) -> Result<(), WorkflowError> {
+    fn check_skip(&self, id: &str) -> Result<(), WorkflowError> {
         let (run, step) = (self.run.to_string(), id.to_owned());
         let why = match self.step(id) {
             None => return Err(WorkflowError::NoSuchStep { run, step }),

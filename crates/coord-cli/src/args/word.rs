@@ -8,7 +8,7 @@ use coordination::workflow::nearest;
 use super::Args;
 
 /// What commands like ours are called elsewhere, and here.
-const ELSEWHERE: [(&str, &str); 12] = [
+const ELSEWHERE: [(&str, &str); 11] = [
     ("abort", "cancel"),
     ("check", "validate"),
     ("down", "cancel"),
@@ -19,7 +19,6 @@ const ELSEWHERE: [(&str, &str); 12] = [
     ("ps", "list"),
     ("start", "run"),
     ("status", "show"),
-    ("stop", "cancel"),
     ("up", "run"),
 ];
 

@@ -211,11 +211,27 @@ impl Row {
             StepPhase::Running if since.is_some() => State::Running,
             StepPhase::Exhausted if since.is_some() => State::Paused,
             StepPhase::Failed if since.is_some() => State::Failed,
+            StepPhase::Undone | StepPhase::NotUndone if since.is_some() => State::Done,
+            StepPhase::Cancelled if since.is_some() && step.attempts == 0 => State::NotRun,
+            StepPhase::Cancelled if since.is_some() => State::Cancelled,
+            StepPhase::Retrying if let Some(since) = since => State::Retrying {
+                until: self.since + step.ended.unwrap_or_default().saturating_sub(since),
+            },
             _ => return,
         };
+        self.undone = match step.phase {
+            StepPhase::Undone => Some(true),
+            StepPhase::NotUndone => Some(false),
+            _ => None,
+        };
         self.attempt = step.attempts;
-        self.remark = step.error.clone().unwrap_or_default();
-        let ended = step.ended.zip(step.started).filter(|_| !self.is_service);
+        self.remark = match (self.undone, &step.error) {
+            (Some(true), _) => "undone".to_owned(),
+            (Some(false), Some(error)) => format!("not undone: {error}"),
+            (_, error) => error.clone().unwrap_or_default(),
+        };
+        let ended = step.ended.zip(step.started);
+        let ended = ended.filter(|_| !self.is_service && self.state.is_over());
         self.took = ended.map(|(ended, started)| ended.saturating_sub(started));
         if self.state == State::Running
             && let Some(waits) = &self.waits

@@ -8,31 +8,57 @@ use std::sync::Arc;
 pub(crate) struct Bounds {
     pub(crate) lines: usize,
     pub(crate) bytes: usize,
+    /// Of a line, whose end is left out where it is longer.
+    line_bytes: usize,
 }
 
 impl Bounds {
     /// Nothing, where nobody looks through it.
-    pub(crate) const NOTHING: Self = Self { lines: 0, bytes: 0 };
+    pub(crate) const NOTHING: Self = Self {
+        lines: 0,
+        bytes: 0,
+        line_bytes: 0,
+    };
 
     /// What a summary shows of a failure.
     pub(crate) const TAIL: Self = Self {
         lines: 10,
         bytes: 16 * 1024,
+        line_bytes: 4 * 1024,
     };
 
-    /// What a screen can scroll through: together no more than 64 MiB, however many rows there are.
+    /// What a screen can scroll through: together no more than 64 MiB, however many rows there are. Lines are
+    /// whole, as long as they may be, up to a thousand rows.
     pub(crate) fn of_screen(rows: usize) -> Self {
         const TOGETHER: usize = 64 * 1024 * 1024;
         const EACH: usize = 1024 * 1024;
+        let bytes = (TOGETHER / rows.max(1)).min(EACH);
         Self {
             lines: 10_000,
-            bytes: (TOGETHER / rows.max(1)).min(EACH),
+            bytes,
+            line_bytes: LINE_BYTES_MAX.min(bytes / 2),
         }
     }
 }
 
-/// The longest part of a line that is kept, in bytes.
-const LINE_BYTES_MAX: usize = 4 * 1024;
+/// The longest line that a process has: what is longer comes as several.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// The beginning of a line that is too long, with how much of it there is not.
+fn shortened(line: &str, bytes: usize) -> String {
+    let mut end = line.len().min(bytes);
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    // No part of what sets a colour.
+    if let Some(escape) = line[..end].rfind('\u{1b}')
+        && !line[escape..end].contains('m')
+    {
+        end = escape;
+    }
+    let more = line.len() - end;
+    format!("{}\u{1b}[0m… {more} bytes more", &line[..end])
+}
 
 /// The last lines of a process. The oldest make room for new ones.
 pub(crate) struct Scrollback {
@@ -73,15 +99,11 @@ impl Scrollback {
             self.first += 1;
             return;
         }
-        let mut end = line.len().min(LINE_BYTES_MAX);
-        while !line.is_char_boundary(end) {
-            end -= 1;
-        }
-        let line = Kept {
-            text: line[..end].into(),
-            arrival,
-            by,
+        let text = match line.len() > self.bounds.line_bytes {
+            true => shortened(line, self.bounds.line_bytes).into(),
+            false => line.into(),
         };
+        let line = Kept { text, arrival, by };
         self.bytes += line.bytes();
         self.lines.push_back(line);
         while self.lines.len() > self.bounds.lines || self.bytes > self.bounds.bytes {
@@ -153,6 +175,7 @@ mod tests {
         let bounds = Bounds {
             lines: 3,
             bytes: 1_000,
+            line_bytes: 100,
         };
         let scrollback = filled(bounds, 5);
         assert_eq!((scrollback.first(), scrollback.next()), (2, 5));
@@ -167,17 +190,34 @@ mod tests {
     fn bytes_are_bounded_too_and_characters_whole() {
         let bounds = Bounds {
             lines: 1_000,
-            bytes: LINE_BYTES_MAX * 2,
+            bytes: 10_000,
+            line_bytes: 5_000,
         };
         let mut scrollback = filled(bounds, 3);
         for _ in 0..10 {
             scrollback.push(&"…".repeat(100_000), 1, Some("it:1".into()));
         }
         assert!(scrollback.bytes <= bounds.bytes);
-        assert!(
-            scrollback
-                .last(9)
-                .all(|line| line.chars().all(|c| c == '…'))
+        let line = scrollback.last(1).next().unwrap();
+        // Three bytes each, and a mark behind those that there are.
+        let mark = format!("\u{1b}[0m… {} bytes more", 300_000 - 1_666 * 3);
+        assert_eq!(line, "…".repeat(1_666) + &mark);
+    }
+
+    #[test]
+    fn no_colour_is_cut_in_two() {
+        let line = format!("{}\u{1b}[31mred", "x".repeat(97));
+        assert_eq!(
+            shortened(&line, 100),
+            "x".repeat(97) + "\u{1b}[0m… 8 bytes more"
         );
+    }
+
+    #[test]
+    fn a_screen_of_few_rows_has_the_longest_lines_whole() {
+        let mut scrollback = Scrollback::new(Bounds::of_screen(500));
+        let line = "x".repeat(LINE_BYTES_MAX);
+        scrollback.push(&line, 1, None);
+        assert_eq!(scrollback.line(0), Some(&*line));
     }
 }

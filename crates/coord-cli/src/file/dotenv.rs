@@ -59,6 +59,8 @@ impl WorkflowFile {
                 }),
             }
         }
+        // A name that the file calls a secret means that one.
+        variables.retain(|name, _| !self.secrets.contains_key(name));
         self.dotenv = variables;
         if faults.is_empty() {
             return Ok(self);

@@ -549,7 +549,9 @@ pub(crate) enum FileFault {
     #[error("this file cannot be included: {why}")]
     #[diagnostic(
         code(coord::file::include),
-        help("name a workflow file in the folder of this one or below it: \"steps/test.toml\"")
+        help(
+            "name a file from the folder of this one, below that of the workflow file: \"steps/test.toml\""
+        )
     )]
     Include {
         why: String,

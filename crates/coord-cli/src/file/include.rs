@@ -2,7 +2,8 @@
 //!
 //! All are read as one text, one behind the other, so that a place in any of them is an offset into that.
 
-use std::path::{Component, Path};
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
@@ -16,6 +17,7 @@ use super::walk::Keys;
 pub(super) const INCLUDED_KEYS: Keys = Keys {
     table: "an included file",
     known: &[
+        "include",
         "params",
         "profile",
         "env",
@@ -33,7 +35,7 @@ const FILES_MAX: usize = 64;
 /// A file that is taken in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Included {
-    /// As it was asked for: from the folder of the workflow file.
+    /// Where it is, from the folder of the workflow file.
     pub(crate) name: String,
     /// What it contains.
     pub(crate) source: String,
@@ -57,7 +59,7 @@ pub(super) fn from_disk(folder: &Path, name: &str) -> Result<Vec<u8>, String> {
     })
 }
 
-const NOT_BELOW: &str = "it is not below the folder of this file";
+const NOT_BELOW: &str = "it is not below the folder of the workflow file";
 
 /// A file with the text of those before it blanked out, so that its places are those of all.
 pub(super) struct Placed {
@@ -65,76 +67,168 @@ pub(super) struct Placed {
     pub(super) blanked: String,
 }
 
-/// Takes in what a file names. Their texts are put behind its own.
+/// A file that is named, and where.
+struct Asked {
+    name: String,
+    span: Range<usize>,
+}
+
+/// Takes in what a file names, and what that names. Their texts are put behind its own, each before those that
+/// it takes in itself.
 pub(super) fn include(
     text: &mut Text,
     root: &DeTable<'_>,
     path: &Path,
     library: Library<'_>,
 ) -> (Vec<Placed>, Vec<FileFault>) {
-    let (mut placed, mut faults) = (Vec::<Placed>::new(), Vec::new());
+    let own = path.file_name().map(PathBuf::from).unwrap_or_default();
+    let mut taking = Taking {
+        text,
+        path,
+        library,
+        placed: Vec::new(),
+        faults: Vec::new(),
+        ring: Vec::new(),
+    };
+    taking.take(&own, asked(root));
+    (taking.placed, taking.faults)
+}
+
+/// What a file wants to be taken in. What is no text is told where the other keys are read.
+fn asked(root: &DeTable<'_>) -> Vec<Asked> {
     let names = root
         .get("include")
         .and_then(|names| names.get_ref().as_array());
-    for element in names.into_iter().flat_map(|names| names.iter()) {
-        // What is no text is told where the other keys are read.
-        let Some(name) = element.get_ref().as_str() else {
-            continue;
+    let names = names.into_iter().flat_map(|names| names.iter());
+    let asked = names.filter_map(|element| {
+        let name = element.get_ref().as_str()?.to_owned();
+        let span = element.span();
+        Some(Asked { name, span })
+    });
+    asked.collect()
+}
+
+/// Files that are being taken in.
+struct Taking<'t> {
+    text: &'t mut Text,
+    path: &'t Path,
+    library: Library<'t>,
+    placed: Vec<Placed>,
+    faults: Vec<FileFault>,
+    /// The files on the way to the one that is read, from the folder of the first, each with where it names the
+    /// next.
+    ring: Vec<(PathBuf, usize)>,
+}
+
+impl Taking<'_> {
+    /// Takes in what a file names.
+    fn take(&mut self, file: &Path, asked: Vec<Asked>) {
+        let mut named = Vec::new();
+        for Asked { name, span } in asked {
+            let found = self.within(file, &name, &span).and_then(|within| {
+                if named.contains(&within) {
+                    return Err("it is included already".to_owned());
+                }
+                named.push(within.clone());
+                // What several files name is taken in once.
+                let is_there = |other: &Placed| Path::new(&other.file.name) == within;
+                match self.placed.iter().any(is_there) {
+                    true => Ok(None),
+                    false => self.source(&within).map(|source| Some((within, source))),
+                }
+            });
+            match found {
+                Ok(Some((within, source))) => {
+                    let asked = self.place(&within, source);
+                    self.ring.push((file.to_owned(), span.start));
+                    self.take(&within, asked);
+                    self.ring.pop();
+                }
+                Ok(None) => {}
+                Err(why) => self.faults.push(FileFault::Include {
+                    why,
+                    at: self.text.underlined(&span),
+                }),
+            }
+        }
+    }
+
+    /// The path of a file that another names, from the folder of the first; or why it is not even looked at.
+    fn within(&self, file: &Path, name: &str, span: &Range<usize>) -> Result<PathBuf, String> {
+        let mut within = file.parent().unwrap_or(Path::new("")).to_owned();
+        let is_named = !name.is_empty() && !name.contains('\0');
+        for part in Path::new(name).components() {
+            let is_below = match part {
+                Component::Normal(part) => {
+                    within.push(part);
+                    true
+                }
+                Component::CurDir => true,
+                Component::ParentDir => within.pop(),
+                _ => false,
+            };
+            if !is_below {
+                return Err(NOT_BELOW.to_owned());
+            }
+        }
+        if !is_named {
+            return Err(NOT_BELOW.to_owned());
+        }
+        if within == file {
+            return Err("it is this file itself".to_owned());
+        }
+        let Some(from) = self.ring.iter().position(|(earlier, _)| *earlier == within) else {
+            return Ok(within);
         };
-        let found = match refused(name, path, &placed) {
-            Some(why) => Err(why),
-            None => library(name).and_then(|bytes| {
-                String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
-            }),
-        };
-        let found = found.and_then(|source| match text.len() + source.len() {
+        let places = self.ring[from..].iter().map(|(_, place)| *place);
+        let ring: Vec<_> = places
+            .chain([span.start])
+            .map(|at| format!("{}:{}", self.text.name_at(at), self.text.place(at).line))
+            .collect();
+        Err(format!(
+            "it includes this one, in a ring: {}",
+            ring.join(", ")
+        ))
+    }
+
+    /// What a file contains.
+    fn source(&self, within: &Path) -> Result<String, String> {
+        if self.placed.len() == FILES_MAX {
+            return Err(format!("more than {FILES_MAX} files are included"));
+        }
+        let bytes = (self.library)(&within.to_string_lossy())?;
+        let source = String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
+        match self.text.len() + source.len() {
             0..=FILE_BYTES_MAX => Ok(source),
             _ => Err(format!(
                 "all together have more than {FILE_BYTES_MAX} bytes"
             )),
-        });
-        match found {
-            Ok(source) => {
-                let start = text.append(&path.with_file_name(name), source.as_bytes());
-                let mut blanked = " ".repeat(start);
-                blanked.push_str(&source.replacen(
-                    '\u{feff}',
-                    "   ",
-                    usize::from(source.starts_with('\u{feff}')),
-                ));
-                let name = name.to_owned();
-                let file = Included { name, source };
-                placed.push(Placed { file, blanked });
-            }
-            Err(why) => faults.push(FileFault::Include {
-                why,
-                at: text.underlined(&element.span()),
-            }),
         }
     }
-    (placed, faults)
+
+    /// Puts the text of a file behind the others, and says what it names itself.
+    fn place(&mut self, within: &Path, source: String) -> Vec<Asked> {
+        let path = self.path.with_file_name(within);
+        let start = self.text.append(&path, source.as_bytes());
+        let mut blanked = " ".repeat(start);
+        blanked.push_str(&source.replacen(
+            '\u{feff}',
+            "   ",
+            usize::from(source.starts_with('\u{feff}')),
+        ));
+        // What is wrong in it is told where all of it is read.
+        let (table, _) = DeTable::parse_recoverable(&blanked);
+        let asked = asked(table.get_ref());
+        drop(table);
+        let name = within.to_string_lossy().into_owned();
+        let file = Included { name, source };
+        self.placed.push(Placed { file, blanked });
+        asked
+    }
 }
 
-/// Why a file is not even looked at.
-fn refused(name: &str, path: &Path, placed: &[Placed]) -> Option<String> {
-    let is_within = |part: Component<'_>| matches!(part, Component::Normal(_));
-    let asked = Path::new(name);
-    if name.is_empty() || name.contains('\0') || !asked.components().all(is_within) {
-        return Some(NOT_BELOW.to_owned());
-    }
-    if path.file_name() == Some(asked.as_os_str()) {
-        return Some("it is this file itself".to_owned());
-    }
-    if placed
-        .iter()
-        .any(|other| Path::new(&other.file.name) == asked)
-    {
-        return Some("it is included already".to_owned());
-    }
-    (placed.len() == FILES_MAX).then(|| format!("more than {FILES_MAX} files are included"))
-}
-
-/// A file with what it takes in. What it says itself wins, and then what was named first.
+/// A file with what it takes in. What it says itself wins, and then what was named first; what an included
+/// file says wins over what that includes.
 pub(super) fn merged<'i>(mut root: DeTable<'i>, included: Vec<DeTable<'i>>) -> DeTable<'i> {
     for table in included {
         for (key, value) in table {
@@ -168,7 +262,7 @@ fn merge<'i>(key: &str, ours: &mut Spanned<DeValue<'i>>, theirs: Spanned<DeValue
         // One of the two is of the wrong type: it is kept, to be told of.
         (_, theirs) => {
             let is_right = match key {
-                "step" | "service" => theirs.as_array().is_some(),
+                "include" | "step" | "service" => theirs.as_array().is_some(),
                 _ => theirs.as_table().is_some(),
             };
             if !is_right {

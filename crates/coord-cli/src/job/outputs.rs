@@ -6,10 +6,13 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use coordination::bus::vocabulary::Exit;
 use coordination::workflow::{ForEachSpec, Shown, StepError, nearest};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::NamedTempFile;
@@ -45,6 +48,8 @@ enum OutputFault {
     NotMade(io::Error),
     #[error("what it put out cannot be read: {0}")]
     Unreadable(io::Error),
+    #[error("`$COORD_OUTPUT` is no file any more")]
+    NoFile,
     #[error("it put out more than {} KiB, the most that is kept", BYTES_MAX / 1024)]
     TooMuch,
     #[error("what it put out is not UTF-8 without NUL")]
@@ -100,13 +105,26 @@ impl<'u> OutputFile<'u> {
             return Ok(BTreeMap::new());
         };
         // By its name: there may be another file by now.
-        let file = File::open(file.path()).map_err(OutputFault::Unreadable)?;
+        let file = opened(file.path())?;
         let mut bytes = Vec::new();
         let mut bounded = file.take(BYTES_MAX as u64 + 1);
         let read = bounded.read_to_end(&mut bytes);
         read.map_err(OutputFault::Unreadable)?;
         // Masked as a whole: what is wrong with it is told in its own words, too.
         Ok(parsed(&masked(text(&bytes)?), self.declared)?)
+    }
+}
+
+/// Opens what is there without waiting: it may be a pipe by now that nobody writes to, or a terminal, and all
+/// else would wait, too.
+fn opened(path: &Path) -> Result<File, OutputFault> {
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY;
+    let mut options = File::options();
+    let options = options.read(true).custom_flags(flags.bits().cast_signed());
+    let file = options.open(path).map_err(OutputFault::Unreadable)?;
+    match file.metadata().map_err(OutputFault::Unreadable)?.is_file() {
+        true => Ok(file),
+        false => Err(OutputFault::NoFile),
     }
 }
 

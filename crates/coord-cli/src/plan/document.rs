@@ -11,7 +11,7 @@ use coordination::recovery::Restart;
 use coordination::workflow::{OnExhausted, OnFailure, Retry};
 use serde::Serialize;
 
-use super::in_order;
+use super::{in_order, left_out};
 use crate::definition::Prepared;
 use crate::file::{
     Action, Asked, Condition, Each, Hooks, Resources, Role, Service, Source, Step, Taken, Undo,
@@ -251,7 +251,7 @@ pub(super) fn units(prepared: &Prepared) -> impl Iterator<Item = OfUnit<'_>> {
             id: &unit.id,
             kind,
             at: format!("{path}:{at}"),
-            runs: prepared.runs[place],
+            runs: left_out(prepared, place).is_none(),
             does: does(unit),
             folder: &unit.folder,
             env: variables(unit),

@@ -134,8 +134,15 @@ impl Course<'_> {
             pending::<Infallible>().await
         };
         let granting = async {
-            while let Some(wish) = wishes.recv().await {
-                self.grant(&run, services, wish).await;
+            loop {
+                let wish = tokio::select! {
+                    Some(wish) = wishes.recv() => Some(wish),
+                    Some(action) = run.next_action() => Wish::of_action(action),
+                    else => break,
+                };
+                if let Some(wish) = wish {
+                    self.grant(&run, services, wish).await;
+                }
             }
             pending::<Infallible>().await
         };
@@ -347,16 +354,9 @@ impl Course<'_> {
                 }
                 return;
             }
-            Wish::Retry(step) => (step, run.tell(Command::Continue).await),
-            Wish::Skip(id) => {
-                let step = id.clone();
-                (id, run.tell(Command::Skip { step }).await)
+            Wish::Retry(ref step) | Wish::Skip(ref step) | Wish::Signal { ref step, .. } => {
+                (step.clone(), run.tell(wish.into_command()).await)
             }
-            Wish::Signal {
-                step,
-                name,
-                payload,
-            } => (step, run.tell(Command::Signal { name, payload }).await),
         };
         if let Err(error) = told {
             self.notify(&step, &error).await;

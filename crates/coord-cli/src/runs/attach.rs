@@ -181,7 +181,7 @@ async fn pausing(
     }
 }
 
-/// Tells the run what a person here wants of its steps, as far as it can be told.
+/// Tells the run what a person here wants of its steps.
 async fn granting(
     runs: &RunJournal,
     run: &RunId,
@@ -189,15 +189,10 @@ async fn granting(
     bus: &LocalBus,
 ) -> Infallible {
     loop {
-        let command = match wished.recv().await {
-            Some(Wish::Retry(_)) => Command::Continue,
-            Some(Wish::Skip(step)) => Command::Skip { step },
-            Some(Wish::Signal { name, payload, .. }) => Command::Signal { name, payload },
-            // The screen asks for no more of who looks on.
-            Some(Wish::Restart(_) | Wish::Stop(_)) => continue,
+        match wished.recv().await {
+            Some(wish) => tell(runs, run, wish.into_command(), bus).await,
             None => return pending().await,
-        };
-        tell(runs, run, command, bus).await;
+        }
     }
 }
 

@@ -4,11 +4,13 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
 use coordination::bus::time::sleep;
-use coordination::workflow::{RunId, RunState, RunView};
+use coordination::workflow::{RunId, RunState, RunView, Status};
+use rustix::process::{Pid, getppid};
 
 use super::find::is_there;
 use super::{RunsFault, there};
@@ -20,17 +22,30 @@ use crate::screen;
 /// How often it is looked whether the run has begun.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// The program that waits until this one's run has begun.
+static STARTED_BY: OnceLock<Option<Pid>> = OnceLock::new();
+
 /// What came of it.
 enum Left {
     Begun,
+    /// There was nothing to do: the run has finished before.
+    Finished(Status),
     /// It came to no run.
     Ended(ExitStatus),
 }
 
 /// Belongs to no terminal from now on: that one is closed, or sees a Ctrl-C, is nothing to it.
 pub(crate) fn begin_in_background() {
+    let _ = STARTED_BY.set(getppid());
     // Who leads a group of processes cannot, and is not told of the terminal's signals either.
     let _ = rustix::process::setsid();
+}
+
+/// Whether who asked for a run in the background has taken that back: by Ctrl-C, for example, while a secret is
+/// fetched, so nobody was told the id of the run.
+pub(crate) fn is_taken_back() -> bool {
+    let started_by = STARTED_BY.get();
+    started_by.is_some_and(|started_by| *started_by != getppid())
 }
 
 /// Starts the run that this program was asked for, and prints its id once it has begun.
@@ -55,7 +70,8 @@ pub(crate) fn detach(journal: &JournalPlace, id: Option<&str>, color: Color) -> 
             })
         });
         let left = has_begun(journal, &run, is_new, &mut child).await;
-        if let Left::Ended(status) = left.map_err(not_detached)? {
+        let left = left.map_err(not_detached)?;
+        if let Left::Ended(status) = left {
             // What it said is all that there is to say.
             let said = said.and_then(|said| said.join().ok()?.ok());
             let _ = io::stderr().write_all(&said.unwrap_or_default());
@@ -65,10 +81,13 @@ pub(crate) fn detach(journal: &JournalPlace, id: Option<&str>, color: Color) -> 
         writeln!(out, "{run}")
             .and_then(|()| out.flush())
             .map_err(RunsFault::Output)?;
-        screen::say(
-            color,
-            &format!("`coord attach {run}` shows it, `coord cancel {run}` ends it"),
-        );
+        let what = match left {
+            Left::Finished(status) => {
+                format!("it has finished: {status}; `coord show {run}` tells it")
+            }
+            _ => format!("`coord attach {run}` shows it, `coord cancel {run}` ends it"),
+        };
+        screen::say(color, &what);
         Ok(ExitCode::Done)
     });
     match done {
@@ -125,7 +144,10 @@ async fn has_begun(
             && (is_of(child, is_new, &view)
                 || ended.is_some_and(|status| status.code() != Some(96)))
         {
-            return Ok(Left::Begun);
+            return Ok(match view.state {
+                RunState::Finished(status) if !is_new => Left::Finished(status),
+                _ => Left::Begun,
+            });
         }
         if let Some(status) = ended {
             return Ok(Left::Ended(status));

@@ -45,6 +45,101 @@ pub(crate) enum RunsFault {
     Failed { message: String },
 
     #[error("{message}")]
+    #[diagnostic(code(coord::runs::id))]
+    Id { message: String },
+
+    #[error(
+        "run `{run}` was started by a `coord` that makes other steps of its file: {differences}"
+    )]
+    #[diagnostic(
+        code(coord::runs::changed),
+        help("go on with it by the version of `coord` that started it, or start a new run")
+    )]
+    Changed { run: String, differences: String },
+
+    #[error("run `{run}` is driven by {driver}")]
+    #[diagnostic(
+        code(coord::runs::driven),
+        help("`coord attach {run}` shows it; `coord cancel {run}` ends it")
+    )]
+    Driven { run: String, driver: String },
+
+    #[error("nobody drives run `{run}`, so nothing of it runs")]
+    #[diagnostic(
+        code(coord::runs::not_driven),
+        help("`coord resume {run}` goes on with it, and begins again what ran")
+    )]
+    NotDriven { run: String },
+
+    #[error("run `{run}` has finished: there is nobody to tell it")]
+    #[diagnostic(
+        code(coord::runs::finished),
+        help("`coord show {run}` tells how; `coord retry {run}` does again what failed")
+    )]
+    Finished { run: String },
+
+    #[error("run `{run}` has not finished, so it is not to be retried")]
+    #[diagnostic(
+        code(coord::runs::not_finished),
+        help(
+            "`coord resume {run}` goes on with it, if it was interrupted; `coord show {run}` says where it is"
+        )
+    )]
+    NotFinished { run: String },
+
+    #[error("there is nothing to do again in run `{run}`: every step is done")]
+    #[diagnostic(
+        code(coord::runs::nothing_to_retry),
+        help("`coord retry {run} --from STEP` does that step again, and all that comes after it")
+    )]
+    NothingToRetry { run: String },
+
+    #[error("step `{step}` of run `{run}` is not skipped: {why}")]
+    #[diagnostic(
+        code(coord::runs::not_skipped),
+        help("`coord retry {run} --from {step}` does it again, once the run has finished")
+    )]
+    NotSkipped {
+        step: String,
+        run: String,
+        why: String,
+    },
+
+    #[error("there is nothing to {does}: `{step}` of run `{run}` {why}")]
+    #[diagnostic(code(coord::runs::not_under_way))]
+    NotUnderWay {
+        step: String,
+        run: String,
+        does: String,
+        why: String,
+        #[help]
+        help: String,
+    },
+
+    #[error("{message}")]
+    #[diagnostic(
+        code(coord::runs::too_many_signals),
+        help("`coord show {run}` shows for which its steps wait, and which of them have begun")
+    )]
+    TooManySignals { run: String, message: String },
+
+    #[error("{message}")]
+    #[diagnostic(
+        code(coord::runs::record),
+        help(
+            "`coord journal check` says whether the journal is whole; a later `coord` may have written it"
+        )
+    )]
+    Record { message: String },
+
+    #[error("{message}")]
+    #[diagnostic(
+        code(coord::runs::journal),
+        help("a disk that is full, or a directory that may not be written to, is the usual cause")
+    )]
+    Journal { message: String },
+
+    #[error("{message}")]
     #[diagnostic(
         code(coord::runs::interrupted),
         help(
@@ -136,6 +231,13 @@ pub(crate) enum RunsFault {
         help: String,
     },
 
+    #[error("`{flag}` says something of a file, and this is a run")]
+    #[diagnostic(
+        code(coord::runs::flag_of_file),
+        help("without it, all steps of the run are drawn, with where each is")
+    )]
+    FlagOfFile { flag: &'static str },
+
     #[error("the run could not be left to itself: {message}")]
     #[diagnostic(
         code(coord::runs::not_detached),
@@ -179,7 +281,44 @@ impl RunsFault {
 impl From<WorkflowError> for RunsFault {
     fn from(error: WorkflowError) -> Self {
         let message = printable(&with_causes(&error));
-        Self::Failed { message }
+        match error {
+            WorkflowError::InvalidRunId { .. } => Self::Id { message },
+            WorkflowError::NoSuchRun { run } => Self::NoRun {
+                run,
+                help: "`coord list` shows the runs".to_owned(),
+            },
+            WorkflowError::OtherWorkflow { run, .. } | WorkflowError::OtherInput { run } => {
+                Self::OtherFile { run }
+            }
+            WorkflowError::Changed {
+                run, differences, ..
+            } => Self::Changed {
+                run,
+                differences: printable(&differences.join(", ")),
+            },
+            WorkflowError::DrivenElsewhere { run, holder } => Self::Driven {
+                run,
+                driver: printable(&holder),
+            },
+            WorkflowError::NotDriven { run } => Self::NotDriven { run },
+            WorkflowError::RunFinished { run } => Self::Finished { run },
+            WorkflowError::NotFinished { run } => Self::NotFinished { run },
+            WorkflowError::NothingToRetry { run } => Self::NothingToRetry { run },
+            WorkflowError::NoSuchStep { run, step } => Self::NoStep {
+                help: format!("`coord show {run}` shows its steps"),
+                step: printable(&step),
+                run,
+            },
+            WorkflowError::NotSkipped { run, step, why } => Self::NotSkipped {
+                step,
+                run,
+                why: printable(&why.to_string()),
+            },
+            WorkflowError::TooManySignals { run } => Self::TooManySignals { run, message },
+            WorkflowError::Record { .. } => Self::Record { message },
+            WorkflowError::Journal { .. } | WorkflowError::Lease(_) => Self::Journal { message },
+            _ => Self::Failed { message },
+        }
     }
 }
 
@@ -188,7 +327,7 @@ impl From<JournalError> for RunsFault {
         let message = printable(&with_causes(&error));
         match error {
             JournalError::NotThere { .. } => Self::NoJournal { message },
-            _ => Self::Failed { message },
+            _ => Self::Journal { message },
         }
     }
 }

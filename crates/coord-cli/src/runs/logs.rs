@@ -13,12 +13,13 @@ use serde::Serialize;
 
 use super::list::local;
 use super::show::step_of;
+use super::tell::unit;
 use super::{RunsFault, find, with_journal};
 use crate::args::{Grep, Lines, LogsArgs, Stream};
 use crate::exit_code::ExitCode;
-use crate::file::printable;
+use crate::file::{Items, Unit, printable};
 use crate::kept_output::{Kept, Merged, Record};
-use crate::process_name;
+use crate::process_name::{self, hook_name, is_item, item_place, undo_name};
 use crate::screen::{self, NAME_WIDTH_MAX, NAMES, QUIET, printed};
 
 /// How often it is looked whether there is more.
@@ -42,18 +43,12 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
         };
         let view = runs.view(&run).await?;
         let only = match &args.step {
-            Some(step) => {
-                // One item of a step is meant by the name of its process.
-                let id = process_name::step_of(step);
-                let id = step_of(&view, id).map(|found| found.id.clone())?;
-                let is_item = id != *step;
-                Some(if is_item { step.clone() } else { id })
-            }
+            Some(named) => Some(meant(&runs, &run, &view, named).await?),
             None => None,
         };
         let kept = Kept::of(journal.dir(), &run);
+        let mut printer = Printer::new(args, &view, only.clone());
         let mut lines = Merged::new(kept.clone(), only);
-        let mut printer = Printer::new(args, &view);
         let mut is_over = !args.follow;
         if !is_over {
             is_over = has_ended(&runs, &run, &kept).await?;
@@ -91,6 +86,49 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
         }
         Ok(())
     })
+}
+
+/// What is meant: a step or service by its id; or a process of it by the name that stands before its lines, of
+/// an item with the beginning of that behind it or without.
+async fn meant(
+    runs: &RunJournal,
+    run: &RunId,
+    view: &RunView,
+    named: &str,
+) -> Result<String, RunsFault> {
+    let process = match named.split_once('[') {
+        Some((process, _)) if is_item(process) && named.ends_with(']') => process,
+        _ => named,
+    };
+    let id = step_of(view, process_name::step_of(process))?.id.clone();
+    let unit = match process == id {
+        true => None,
+        false => unit(runs, run, &id).await?,
+    };
+    if unit.is_none_or(|unit| has_process(&unit, process)) {
+        return Ok(process.to_owned());
+    }
+    Err(RunsFault::NoStep {
+        step: printable(named),
+        run: run.to_string(),
+        help: format!("`coord logs {run} {id}` prints all of `{id}`"),
+    })
+}
+
+/// Whether a step has such a process beside its own.
+fn has_process(unit: &Unit, process: &str) -> bool {
+    let Some(step) = unit.step() else {
+        return false;
+    };
+    match item_place(process) {
+        Some(place) => match step.each.as_ref().map(|each| &each.items) {
+            Some(Items::Listed(items)) => place < items.len(),
+            Some(_) => true,
+            None => false,
+        },
+        None if process == undo_name(&unit.id) => step.undo.is_some(),
+        None => process == hook_name(Some(&unit.id)) && step.hooks.is_some(),
+    }
 }
 
 /// The latest run there is.
@@ -159,6 +197,8 @@ fn say_what_is_missing(
 /// Prints lines, each behind the name of its process where there may be several.
 struct Printer<'a> {
     args: &'a LogsArgs,
+    /// The process whose lines need no name.
+    only: Option<String>,
     /// The colours that they have while the run goes on, too.
     colors: HashMap<&'a str, AnsiColor>,
     width: usize,
@@ -166,11 +206,12 @@ struct Printer<'a> {
 }
 
 impl<'a> Printer<'a> {
-    fn new(args: &'a LogsArgs, view: &'a RunView) -> Self {
+    fn new(args: &'a LogsArgs, view: &'a RunView, only: Option<String>) -> Self {
         let ids = view.steps.iter().map(|step| &*step.id);
         let width = ids.clone().map(str::len).max();
         Self {
             args,
+            only,
             colors: ids.zip(NAMES.into_iter().cycle()).collect(),
             width: width.unwrap_or_default().min(NAME_WIDTH_MAX),
             out: screen::out(args.of.color.into()),
@@ -185,7 +226,7 @@ impl<'a> Printer<'a> {
         if self.args.timestamps {
             write!(self.out, "{QUIET}{:.6}{QUIET:#} ", record.at)?;
         }
-        let step = self.args.step.as_deref();
+        let step = self.only.as_deref();
         if step.is_none_or(|step| step != process && process_name::is_item(process)) {
             let (style, width) = (self.style(process), self.width);
             let process = printable(process);

@@ -1,15 +1,19 @@
-//! `coord cancel`, `pause`, `continue`, `signal` and `skip`: what a run is told, by way of the journal.
+//! `coord cancel`, `pause`, `continue`, `signal`, `skip`, `restart` and `stop`: what a run is told, by way of the
+//! journal.
 
 use std::io::Write;
 
-use coordination::workflow::{Command, RunId, RunJournal, RunState, nearest};
+use coordination::workflow::{
+    Command, RunId, RunJournal, RunState, RunView, StepPhase, StepView, nearest,
+};
 
 use super::show::step_of;
 use super::take_up::definition;
 use super::{RunsFault, find, with_runs};
-use crate::args::OfRun;
+use crate::args::{OfRun, OfStep};
 use crate::exit_code::ExitCode;
-use crate::file::printable;
+use crate::file::{Unit, printable};
+use crate::hands::Wish;
 use crate::screen;
 
 /// Tells a run something, and says what comes of it.
@@ -27,7 +31,7 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
             Command::Skip { step } => {
                 let view = runs.view(&run).await?;
                 let step = step_of(&view, step)?;
-                if is_service(runs, &run, &step.id).await? {
+                if is_service(unit(runs, &run, &step.id).await?.as_ref()) {
                     let (service, run) = (step.id.clone(), run.to_string());
                     return Err(RunsFault::SkippedService { service, run });
                 }
@@ -46,16 +50,102 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
     })
 }
 
+/// Restarts or stops a step or service that who drives the run has under way.
+pub(crate) fn act(args: &OfStep, wish: fn(String) -> Wish) -> ExitCode {
+    with_runs(&args.of.of, async |runs| {
+        let run = find(runs, &args.of.run).await?;
+        let view = runs.view(&run).await?;
+        let step = step_of(&view, &args.step)?;
+        let wish = wish(step.id.clone());
+        let does = match wish {
+            Wish::Stop(_) => "stop",
+            _ => "restart",
+        };
+        let unit = unit(runs, &run, &step.id).await?;
+        let is_service = is_service(unit.as_ref());
+        // Of a run that nobody drives, or that has finished, more is to be said than of the step.
+        if view.state == RunState::Running {
+            let waits = unit.as_ref().and_then(Unit::waits);
+            check_under_way(&view, step, is_service, waits.as_deref(), does)?;
+        }
+        runs.tell(&run, wish.into_command()).await?;
+        let what = match is_service {
+            true => "service",
+            false => "step",
+        };
+        let mut out = screen::out(args.of.of.color.into());
+        writeln!(out, "run {run} {does}s the {what} `{}`", step.id)?;
+        Ok(out.flush()?)
+    })
+}
+
+/// Whether something of a step is there to be stopped, or started again: a process, or a wait for the next
+/// attempt. The step of a service is done when that is ready, and what becomes of it then is in no journal.
+fn check_under_way(
+    view: &RunView,
+    step: &StepView,
+    is_service: bool,
+    waits: Option<&str>,
+    does: &str,
+) -> Result<(), RunsFault> {
+    let (run, id) = (view.run.to_string(), &step.id);
+    let (why, help) = match step.phase {
+        StepPhase::Running if waits.is_some() => (
+            waits.unwrap_or_default().to_owned(),
+            format!("`coord skip {run} {id}` ends that"),
+        ),
+        StepPhase::Running | StepPhase::Retrying => return Ok(()),
+        StepPhase::Completed if is_service => return Ok(()),
+        StepPhase::Waiting => (
+            "has not begun".to_owned(),
+            format!("`coord why {run} {id}` says why; `coord skip {run} {id}` skips it"),
+        ),
+        StepPhase::Exhausted => (
+            "has failed in every attempt".to_owned(),
+            format!(
+                "`coord continue {run}` tries it again, `coord skip {run} {id}` goes on without"
+            ),
+        ),
+        phase => (
+            format!("is {phase}"),
+            format!("`coord retry {run} --from {id}` does it again, once the run has finished"),
+        ),
+    };
+    Err(RunsFault::NotUnderWay {
+        step: id.clone(),
+        run,
+        does: does.to_owned(),
+        why,
+        help,
+    })
+}
+
 /// A signal for which no step of the run waits is a slip. Where the file cannot be read any more, it is not
 /// known.
 async fn check_signal(runs: &RunJournal, run: &RunId, name: &str) -> Result<(), RunsFault> {
-    let Ok(checked) = definition(runs, run).await?.checked() else {
+    let Ok(checked) = definition(runs, run).await?.looked_at() else {
         return Ok(());
     };
     let units = checked.file.units.iter();
     let known: Vec<_> = units.filter_map(|unit| unit.signal()).collect();
     if known.contains(&name) {
-        return Ok(());
+        let view = runs.view(run).await?;
+        let units = checked.file.units.iter();
+        let waits = units.filter(|unit| unit.signal() == Some(name));
+        let over: Vec<_> = waits
+            .map_while(|unit| view.step(&unit.id).filter(|step| step.phase.is_over()))
+            .map(|step| format!("`{}` is {}", step.id, step.phase))
+            .collect();
+        let is_over = over.len() == known.iter().filter(|known| **known == name).count();
+        // Of a run that has finished, more is to be said.
+        return match is_over && view.state == RunState::Running {
+            false => Ok(()),
+            true => Err(RunsFault::NoSignal {
+                signal: printable(name),
+                run: run.to_string(),
+                help: over.join(", "),
+            }),
+        };
     }
     Err(RunsFault::NoSignal {
         signal: printable(name),
@@ -68,12 +158,21 @@ async fn check_signal(runs: &RunJournal, run: &RunId, name: &str) -> Result<(), 
     })
 }
 
-/// Whether that is a service: what needs one starts it, whatever became of the step that is to. One of a
-/// file that cannot be read any more is taken for a step.
-async fn is_service(runs: &RunJournal, run: &RunId, id: &str) -> Result<bool, RunsFault> {
-    let checked = definition(runs, run).await?.checked();
-    Ok(checked.is_ok_and(|checked| {
-        let mut units = checked.file.units.iter();
-        units.any(|unit| unit.id == id && unit.service().is_some())
-    }))
+/// What a step of the run is in the file. `None` of one that cannot be read any more.
+pub(super) async fn unit(
+    runs: &RunJournal,
+    run: &RunId,
+    id: &str,
+) -> Result<Option<Unit>, RunsFault> {
+    let Ok(checked) = definition(runs, run).await?.looked_at() else {
+        return Ok(None);
+    };
+    let mut units = checked.file.units.into_iter();
+    Ok(units.find(|unit| unit.id == id))
+}
+
+/// Whether that is a service: what needs one starts it, whatever became of the step that is to. What is not
+/// known is taken for a step.
+fn is_service(unit: Option<&Unit>) -> bool {
+    unit.is_some_and(|unit| unit.service().is_some())
 }

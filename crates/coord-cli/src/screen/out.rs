@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use anstream::{AutoStream, ColorChoice};
 
 use super::page::say_to;
+use crate::exit_code::ExitCode;
 
 /// Colours and all are written to it; it lets through what is allowed.
 pub(crate) type Out = BufWriter<AutoStream<Box<dyn Write + Send>>>;
@@ -15,6 +16,15 @@ const BUFFER: usize = 64 * 1024;
 
 pub(crate) fn out(color: ColorChoice) -> Out {
     out_to(io::stdout(), color)
+}
+
+/// Prints a text as it is, on standard output.
+pub(crate) fn print_whole(text: &[u8]) -> ExitCode {
+    let mut out = out(ColorChoice::Auto);
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::Done,
+        Err(_) => ExitCode::OutputLost,
+    }
 }
 
 /// The same, by way of something that changes what is written.

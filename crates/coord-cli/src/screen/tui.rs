@@ -266,10 +266,6 @@ impl Tui {
             Some(Asked::Stream) => self.turn(terminal)?,
             Some(Asked::Copy(copy)) => terminal.copy(copy.text)?,
             Some(Asked::Suspend) => terminal.meanwhile(|| suspend(&self.module))?,
-            Some(Asked::Wish(Wish::Restart(_) | Wish::Stop(_))) if self.interrupts.look_on => {
-                let elsewhere = "the run goes on elsewhere: that is done there";
-                self.view.notice = Some(elsewhere.to_owned());
-            }
             Some(Asked::Wish(wish)) => {
                 self.view.notice = Some(match &wish {
                     Wish::Restart(id) if self.board.retries(id) => format!("trying {id} at once"),

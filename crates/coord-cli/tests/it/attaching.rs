@@ -4,7 +4,7 @@ use std::fs::read_link;
 
 use rustix::process::Signal;
 
-use crate::coord::{Folder, Running, done};
+use crate::coord::{Folder, Running, done, is_gone, pids};
 use crate::terminal::{CONTROL_C, Terminal, coord};
 
 /// Waits for a file in each step, so that a test says when it goes on.
@@ -215,8 +215,6 @@ fn the_screen_of_who_looks_on_has_what_was_there_before_and_pauses_the_run() {
     terminal.keys("\u{1b}[B");
     terminal.until("the earlier line", pid);
     terminal.shows("first  running");
-    terminal.keys("k");
-    terminal.shows("goes on elsewhere");
     terminal.keys("p");
     terminal.shows("paused");
     let listed = done(folder.coord(["list"]));
@@ -269,4 +267,44 @@ fn who_looks_on_needs_no_file_of_variables_and_is_told_how_long_a_service_took()
     folder.write("go", "");
     let (status, printed) = attached.end();
     assert_eq!(status.code(), Some(0), "{printed}");
+}
+
+#[test]
+fn a_run_that_has_finished_is_not_said_to_go_on_in_the_background() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'true'\n");
+    done(folder.coord(["run", "--id", "r"])).exits(0);
+    let again = done(folder.coord(["run", "--detach", "--id", "r"]));
+    again.exits(0);
+    assert_eq!(again.out, "r\n");
+    assert_eq!(
+        again.err,
+        "it has finished: completed; `coord show r` tells it\n"
+    );
+}
+
+#[test]
+fn a_run_that_is_taken_back_before_its_id_is_told_does_not_begin() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[secrets]\nKEY = { command = ['sh', '-c', '''echo pid=$PPID > asking; mv asking asked
+         until test -e go; do sleep 0.01; done; echo s3cr3t'''] }\n\
+         [[step]]\nid = 'a'\nrun = 'touch ran'\n",
+    );
+    let running = Running::start(folder.coord(["run", "--detach", "--id", "r"]));
+    let asked = loop {
+        match folder.read("asked") {
+            Some(asked) => break asked,
+            None => std::thread::yield_now(),
+        }
+    };
+    running.signal(Signal::INT);
+    running.end();
+    folder.write("go", "");
+    while !pids(&asked).into_iter().all(is_gone) {
+        std::thread::yield_now();
+    }
+    assert_eq!(done(folder.coord(["list", "--output=jsonl"])).out, "");
+    assert_eq!(folder.read("ran"), None);
 }

@@ -147,6 +147,17 @@ pub(crate) fn pids(printed: &str) -> Vec<Pid> {
     pids.map(|pid| Pid::from_raw(pid).unwrap()).collect()
 }
 
+/// Of these signals those that end a run here: not SIGHUP, where these tests were started by `nohup`.
+pub(crate) fn heard<const N: usize>(signals: [Signal; N]) -> impl Iterator<Item = Signal> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
+    let ignores = move |signal: &Signal| ignored >> (signal.as_raw() - 1) & 1 == 1;
+    signals
+        .into_iter()
+        .filter(move |signal| *signal != Signal::HUP || !ignores(signal))
+}
+
 /// Whether a process is gone, or dead and waits only for its parent to notice.
 pub(crate) fn is_gone(pid: Pid) -> bool {
     if test_kill_process(pid).is_err() {

@@ -87,12 +87,18 @@ fn a_file_elsewhere_itself_twice_or_none_is_refused_with_its_place() {
     folder.write("latin.toml", b"# \xe9");
     let absolute = outside.path().join("out.toml");
     for (names, why) in [
-        ("'../out.toml'", "it is not below the folder of this file"),
+        (
+            "'../out.toml'",
+            "it is not below the folder of the workflow file",
+        ),
         (
             &*format!("'{}'", absolute.display()),
-            "it is not below the folder of this file",
+            "it is not below the folder of the workflow file",
         ),
-        ("'link/out.toml'", "it is not below the folder of this file"),
+        (
+            "'link/out.toml'",
+            "it is not below the folder of the workflow file",
+        ),
         ("'coord.toml'", "it is this file itself"),
         (
             "'steps/checks.toml', 'steps/checks.toml'",
@@ -133,4 +139,77 @@ fn a_run_goes_on_with_the_files_that_it_was_started_with() {
         "{}",
         resumed.err
     );
+}
+
+#[test]
+fn included_files_include_others_from_their_own_folders_and_what_two_name_is_there_once() {
+    let folder = folder(
+        "include = ['steps/checks.toml', 'steps/more.toml']\n[params]\na = 'main'\n",
+        "include = ['deep/base.toml']\n[params]\na = 'checks'\nb = 'checks'\n\
+         [[step]]\nid = 'check'\nrun = 'echo $PARAM_A $PARAM_B $PARAM_C'\nneeds = ['base']\n",
+    );
+    folder.write(
+        "steps/more.toml",
+        "include = ['./deep/base.toml']\n[params]\nc = 'more'\n",
+    );
+    std::fs::create_dir(folder.path().join("steps/deep")).unwrap();
+    folder.write(
+        "steps/deep/base.toml",
+        "include = ['../../top.toml']\n[params]\nb = 'base'\nc = 'base'\n\
+         [[step]]\nid = 'base'\nrun = 'echo base'\nneeds = ['top']\n",
+    );
+    folder.write("top.toml", "[[step]]\nid = 'top'\nrun = 'echo top'\n");
+    done(folder.coord(["run", "--id=r"]))
+        .exits(0)
+        .says("check | main checks base\n");
+    let planned = done(folder.coord(["run", "--dry-run", "--output=json"]));
+    let planned: serde_json::Value = serde_json::from_str(&planned.out).unwrap();
+    let files = [
+        "steps/checks.toml",
+        "steps/deep/base.toml",
+        "top.toml",
+        "steps/more.toml",
+    ];
+    assert_eq!(planned["included"], serde_json::json!(files));
+    // They are kept, too.
+    for file in files {
+        folder.write(file, "");
+    }
+    done(folder.coord(["retry", "r", "--from", "check"]))
+        .exits(0)
+        .says("check | main checks base\n");
+}
+
+#[test]
+fn files_that_include_each_other_in_a_ring_are_told_of_with_their_lines() {
+    let folder = folder(
+        "# A comment.\ninclude = ['steps/checks.toml']\n[[step]]\nid = 'a'\nrun = 'x'\n",
+        "include = ['other.toml']\n",
+    );
+    folder.write("steps/other.toml", "[env]\n# Not there.\n");
+    done(folder.coord(["validate"])).exits(0);
+    folder.write(
+        "steps/other.toml",
+        "\n\ninclude = [\n 'checks.toml',\n '../coord.toml']\n",
+    );
+    let refused = done(folder.coord(["validate"]));
+    refused.exits(96);
+    let said: Vec<_> = refused
+        .err
+        .split(['\n', ' ', '│'])
+        .filter(|word| !word.is_empty())
+        .collect();
+    let said = said.join(" ");
+    for told in [
+        "in a ring: steps/checks.toml:1, steps/other.toml:4",
+        "in a ring: coord.toml:2, steps/checks.toml:1, steps/other.toml:5",
+        "[steps/other.toml:4:2]",
+    ] {
+        assert!(said.contains(told), "no {told} in {said}");
+    }
+    folder.write("steps/other.toml", "include = [3]\n");
+    let refused = done(folder.coord(["validate"]));
+    refused.exits(96);
+    let err = refused.err;
+    assert!(err.contains("[steps/other.toml:1:12]"), "{err}");
 }

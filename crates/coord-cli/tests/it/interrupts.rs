@@ -1,11 +1,11 @@
 //! Ctrl-C and SIGTERM: the run ends, what was done is undone, and nothing of any process is left.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::coord::{Folder, Running, done, is_gone, pids};
+use crate::coord::{Folder, Running, done, heard, is_gone, pids};
 
 fn start(workflow: &str) -> (Folder, Running) {
     let folder = Folder::new();
@@ -16,7 +16,7 @@ fn start(workflow: &str) -> (Folder, Running) {
 
 #[test]
 fn the_first_interrupt_lets_steps_stop_and_undoes_what_was_done() {
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+    for signal in heard([Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT]) {
         let (folder, mut running) = start(
             r#"
             [[step]]
@@ -44,6 +44,30 @@ fn the_first_interrupt_lets_steps_stop_and_undoes_what_was_done() {
         assert_eq!(folder.read("never"), None);
         assert!(pids(&printed).into_iter().all(is_gone), "{printed}");
     }
+}
+
+#[test]
+fn a_run_that_was_started_by_nohup_outlives_its_terminal() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'echo begun; while ! test -e go; do sleep 0.01; done'\n",
+    );
+    let coord = folder.coord([]);
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" run"]);
+    command.arg(coord.get_program()).current_dir(folder.path());
+    command.envs(
+        coord
+            .get_envs()
+            .filter_map(|(name, value)| Some((name, value?))),
+    );
+    let mut running = Running::start(command);
+    running.until("a | begun");
+    running.signal(Signal::HUP);
+    folder.write("go", "");
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
 }
 
 #[test]

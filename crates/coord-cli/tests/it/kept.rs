@@ -193,7 +193,8 @@ fn a_service_that_begins_after_the_kill_has_what_it_needs() {
 fn a_service_that_is_there_for_itself_is_up_again_as_long_as_the_run() {
     let file = "[[service]]\nid = 'web'\nrun = 'echo web >> up; echo up; exec sleep 1000'\n\
          ready = { log = 'up' }\n\
-         [[step]]\nid = 'one'\nrun = 'echo began; until test -e go; do sleep 0.01; done'\n";
+         [[step]]\nid = 'one'\n\
+         run = 'until test -e up; do sleep 0.01; done; echo began; until test -e go; do sleep 0.01; done'\n";
     let (folder, running) = started(file, "began", 1);
     kill(running);
     folder.write("go", "");
@@ -414,7 +415,7 @@ fn what_failed_is_done_again_and_what_was_done_is_not() {
     assert_eq!(effects(&folder), [&*first, &flaky, &flaky, &last]);
     let nothing = done(folder.coord(["retry", "r"]));
     nothing.exits(96);
-    assert!(said(&nothing).contains("nothing to retry"), "{nothing:?}");
+    assert!(said(&nothing).contains("nothing to do again"), "{nothing:?}");
     done(folder.coord(["retry", "r", "--from", "flaky"])).exits(0);
     assert_eq!(effects(&folder).len(), 6);
     let wrong = done(folder.coord(["retry", "r", "--from", "flakey"]));

@@ -6,6 +6,7 @@ mod attaching;
 mod coord;
 mod documented;
 mod each;
+mod elsewhere;
 mod failing;
 mod files;
 mod hooks;

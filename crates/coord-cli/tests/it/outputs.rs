@@ -226,3 +226,22 @@ fn a_dry_run_says_who_puts_out_and_takes_what_and_a_part_of_a_file_has_to_have_b
     done(folder.coord(["run", "--only", "publish"])).exits(0);
     done(folder.coord(["run", "--from", "announce"])).exits(0);
 }
+
+#[test]
+fn what_is_no_file_any_more_is_not_waited_for() {
+    for left in [
+        "mkfifo $COORD_OUTPUT",
+        "mkfifo p; ln -s $PWD/p $COORD_OUTPUT",
+        "mkdir $COORD_OUTPUT",
+    ] {
+        let folder = Folder::new();
+        folder.write(
+            "coord.toml",
+            format!("[[step]]\nid = 'a'\noutputs = ['x']\nrun = 'rm $COORD_OUTPUT; {left}'\n"),
+        );
+        let mut running = Running::start(folder.coord(["run", "--no-journal", "--color=never"]));
+        running.until("a · failed");
+        let (status, printed) = running.end();
+        assert_eq!(status.code(), Some(100), "{printed}");
+    }
+}

@@ -239,3 +239,55 @@ fn an_item_with_a_nul_is_refused() {
     assert!(refused.err.contains("item 1 has a NUL"), "{}", refused.err);
     assert_eq!(folder.read("never"), None);
 }
+
+#[test]
+fn what_takes_the_list_of_a_step_that_does_not_run_does_not_run_either() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [params]
+        all = "no"
+        [[step]]
+        id = "a"
+        when = "params.all == 'yes'"
+        run = "true"
+        outputs = ["list"]
+        [[step]]
+        id = "b"
+        needs = ["a"]
+        for_each = { output = "a.list" }
+        run = "true"
+        [[step]]
+        id = "c"
+        needs = ["b"]
+        run = "true"
+        "#,
+    );
+    let text = done(folder.coord(["run", "--dry-run", "--output=text"]));
+    text.exits(0)
+        .says("a  not this: its condition is false")
+        .says("b  not this: `a`, whose output it takes, has none");
+    let json = done(folder.coord(["run", "--dry-run", "--output=json"]));
+    let json = document(&json.out);
+    let units = json["units"].as_array().unwrap().iter();
+    let runs: Vec<_> = units
+        .filter(|unit| unit["runs"] == true)
+        .map(|unit| &unit["id"])
+        .collect();
+    assert_eq!(runs, ["c"]);
+    // As it is done.
+    let run = done(folder.coord(["run", "--output=text"]));
+    run.exits(0)
+        .says("a · skipped")
+        .says("b · skipped")
+        .says("c · done");
+}
+
+#[test]
+fn a_dry_run_says_nothing_of_a_run_that_has_a_name() {
+    let folder = release();
+    let dry = done(folder.coord(["run", "--dry-run", "--id=r"]));
+    dry.exits(2);
+    assert!(dry.err.contains("--id"), "{}", dry.err);
+}

@@ -195,3 +195,31 @@ fn variables_of_files_are_seen_by_conditions() {
     folder.write(".env", "DEPLOY=no\n");
     done(folder.coord(["run"])).exits(4);
 }
+
+#[test]
+fn a_secret_is_what_the_file_calls_one_whatever_a_file_of_variables_says() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "dotenv = '.env'\n[secrets]\nKEY = { file = 'key' }\n[[step]]\nid = 'a'\nrun = 'test $KEY = s3cr3t-key; echo \"<$KEY>\"'\n",
+    );
+    folder.write("key", "s3cr3t-key\n");
+    folder.write(".env", "KEY=from-dotenv\n");
+    let run = done(folder.coord(["run", "--output=text"]));
+    run.exits(0);
+    assert!(run.out.contains("<***>"), "{}", run.out);
+}
+
+#[test]
+fn a_secret_of_which_some_is_coloured_is_masked_where_colours_are_taken_out() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[secrets]\nKEY = { file = 'key' }\n[[step]]\nid = 'a'\nrun = 'printf \"s3c\\033[31mr3t\\033[0m-key\\n\"'\n",
+    );
+    folder.write("key", "s3cr3t-key\n");
+    let run = done(folder.coord(["run", "--output=text", "--id=r"]));
+    run.exits(0);
+    assert!(run.out.contains("a | ***\n"), "{}", run.out);
+    assert_eq!(done(folder.coord(["logs", "r", "a"])).out, "***\n");
+}

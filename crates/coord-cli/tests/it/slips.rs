@@ -24,7 +24,7 @@ fn a_word_that_is_no_command_is_answered_with_the_one_that_is_meant() {
         ("runn", "run"),
         ("ls", "list"),
         ("status", "show"),
-        ("stop", "cancel"),
+        ("kill", "cancel"),
         ("lgos", "logs"),
     ] {
         let answer = format!("did you mean `coord {meant}`?");
@@ -89,6 +89,10 @@ fn who_reads_only_the_beginning_is_told_nothing_and_what_a_full_disk_swallows_is
         ["run", "coord.toml"],
         ["validate", "coord.toml"],
         ["list", "--output=jsonl"],
+        ["help", "run"],
+        ["completions", "bash"],
+        ["schema", "--"],
+        ["man", "--"],
     ] {
         let mut command = folder.coord(arguments);
         command.stdout(full()).stderr(Stdio::piped());
@@ -146,4 +150,41 @@ fn a_run_of_many_steps_is_listed_in_line_with_the_others() {
     let heading = lines[0].find("STEPS").unwrap() + "STEPS".len();
     assert!(ends.into_iter().all(|end| end == heading), "{}", listed.out);
     listed.says("1000/1000");
+}
+
+#[test]
+fn a_flag_that_nothing_would_read_is_refused() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[params]\np = '1'\n[[step]]\nid = 'a'\nrun = 'true'\n[[step]]\nid = 'b'\nrun = 'true'\n",
+    );
+    done(folder.coord(["run", "--id", "once"])).exits(0);
+    let said = "`--only` says something of a file, and this is a run";
+    is_answered(&folder, &["graph", "once", "--only", "a"], 96, said);
+    for flag in ["--from=b", "--param=p=2", "--profile=nope"] {
+        let code = "coord::runs::flag_of_file";
+        is_answered(&folder, &["graph", "once", flag], 96, code);
+    }
+    done(folder.coord(["graph", "once"])).exits(0);
+    let said = "cannot be used with '--id <ID>'";
+    is_answered(&folder, &["--dry-run", "--id", "once"], 2, said);
+}
+
+#[test]
+fn what_a_step_has_no_process_for_has_no_output_and_an_item_is_found_as_it_is_called() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'true'\n\
+         [[step]]\nid = 'each'\nrun = 'echo of $COORD_ITEM'\nfor_each = { items = ['x', 'y'] }\n",
+    );
+    done(folder.coord(["run", "--id", "r"])).exits(0);
+    for named in ["a:0", "each:2", "each:2[z]", "undo a", "hook a"] {
+        let said = format!("there is no step `{named}` in run `r`");
+        is_answered(&folder, &["logs", "r", named], 96, &said);
+    }
+    for named in ["each:1", "each:1[y]"] {
+        assert_eq!(done(folder.coord(["logs", "r", named])).out, "of y\n");
+    }
 }

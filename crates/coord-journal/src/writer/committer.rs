@@ -12,7 +12,7 @@ use super::{Job, Work};
 use crate::heads::Heads;
 use crate::lease_clock::LeaseClock;
 use crate::presence::Presence;
-use crate::store::{Outcome, Store};
+use crate::store::{Fault, Outcome, Store};
 use crate::synced::{self, Synced};
 use crate::tails::Tails;
 use crate::{Damage, JournalError};
@@ -148,6 +148,10 @@ impl Committer {
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior)?;
         self.heads.keep_if_unchanged(&transaction)?;
+        if self.room.is_empty() {
+            // Where it cannot be, the log that is about to begin would be taken for damaged.
+            synced::forget(&self.store.file).map_err(Fault::Note)?;
+        }
         let is_synced = self.synchronous == Some(SYNCED);
         let mut round = None;
         if is_synced {

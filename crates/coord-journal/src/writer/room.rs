@@ -24,9 +24,10 @@ const LOOK: usize = 4_096;
 
 /// The log's file, and how long it was when it was seen last.
 pub(super) struct Room {
-    /// `None` where no room can be made: then commits make the file longer, as they would.
     log: Option<File>,
     until: u64,
+    /// Where no room can be made, commits make the file longer, as they would.
+    is_given_up: bool,
 }
 
 impl Room {
@@ -36,17 +37,26 @@ impl Room {
         Self {
             log: log.ok(),
             until: 0,
+            is_given_up: false,
         }
+    }
+
+    /// Whether there is nothing in the log. Only to be called in a transaction that writes.
+    pub(super) fn is_empty(&self) -> bool {
+        let length = self.log.as_ref().map(File::metadata);
+        length.is_some_and(|length| length.is_ok_and(|length| length.len() == 0))
     }
 
     /// Makes room, if the log has become longer than it was made. Only to be called in a transaction
     /// that writes: that has the lock without which no process writes to the log.
     pub(super) fn make(&mut self) {
-        let Some(log) = &mut self.log else { return };
+        let Some(log) = self.log.as_mut().filter(|_| !self.is_given_up) else {
+            return;
+        };
         match extend(log, self.until) {
             Ok(until) => self.until = until,
             // A full disk, for example: whether that is in the way the commit will see.
-            Err(_) => self.log = None,
+            Err(_) => self.is_given_up = true,
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
-use coord_bus::{EventLog, ExpectedVersion, StreamQuery, Timestamp};
-use coord_journal::{Journal, JournalError, JournalOptions};
+use coord_bus::{AppendTo, EventLog, ExpectedVersion, Record, StreamQuery, Timestamp};
+use coord_journal::{Journal, JournalError, JournalOptions, MAX_RECORD_BYTES};
 
 use crate::child::{Role, play};
-use crate::stage::{Stage, append, contents, numbers, read};
+use crate::stage::{Stage, append, chain, contents, numbers, read};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -229,4 +230,24 @@ async fn what_is_damaged_in_version_0_is_not_hidden_by_the_way_to_this_one() {
     let journal = stage.open();
     assert!(journal.read("run-1", 1, 1).await.is_err());
     assert_eq!(journal.check().await.unwrap().found, 1);
+}
+
+#[tokio::test]
+async fn a_record_that_is_too_large_is_refused_and_stops_nothing() {
+    let stage = Stage::new();
+    let journal = stage.open();
+    let large = Record::new("large", vec![0; MAX_RECORD_BYTES]);
+    let refused = journal.append(AppendTo::stream("one").record(large)).await;
+    let refused = chain(&refused.unwrap_err());
+    assert!(
+        refused.contains("a record of 268435461 bytes is too large"),
+        "{refused}"
+    );
+    append(&journal, numbers("two", ExpectedVersion::Empty, [1])).await;
+}
+
+#[test]
+fn the_longest_busy_timeout_there_is_may_be_asked_for() {
+    let stage = Stage::new();
+    stage.open_with(JournalOptions::new().busy_timeout(Duration::MAX));
 }

@@ -91,3 +91,30 @@ async fn room_is_made_up_to_what_the_log_needs_before_it_begins_anew() {
     let most = 2_050 * FRAME + 256 * 1024;
     assert!(length(&stage) <= most, "{}", length(&stage));
 }
+
+/// As one is that was killed before SQLite had written a header into the room that was made for it.
+#[tokio::test]
+async fn a_log_that_was_emptied_and_has_room_is_not_taken_for_a_damaged_one() {
+    let stage = Stage::new();
+    let journal = stage.open();
+    for version in 1..=20 {
+        let expected = ExpectedVersion::Exactly(version - 1);
+        append(&journal, numbers("one", expected, [version])).await;
+    }
+    assert!(journal.compact().await.unwrap().is_whole);
+    let refused = numbers("one", ExpectedVersion::Empty, [1]);
+    journal.append(refused).await.unwrap_err();
+    let log = fs::read(stage.dir().join("journal.db-wal")).unwrap();
+    assert!(!log.is_empty() && log.iter().all(|byte| *byte == 0));
+    let copy = Stage::new();
+    fs::create_dir(copy.dir()).unwrap();
+    for name in ["journal.db", "journal.db-wal", "journal.synced"] {
+        fs::copy(stage.dir().join(name), copy.dir().join(name)).unwrap();
+    }
+    for journal in [copy.open(), stage.open()] {
+        assert_eq!(contents(&journal, "one").await.len(), 20);
+        assert!(journal.check().await.unwrap().is_clean());
+    }
+    append(&journal, numbers("one", ExpectedVersion::Exactly(20), [21])).await;
+    assert_eq!(contents(&stage.open(), "one").await.len(), 21);
+}

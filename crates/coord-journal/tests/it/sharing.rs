@@ -131,3 +131,40 @@ async fn who_waits_too_long_for_another_process_is_told_so_and_may_try_again() {
     stranger.execute_batch("ROLLBACK").unwrap();
     assert_eq!(append(&journal, add()).await, 1);
 }
+
+/// Each copies the log into the file now and then, and comes upon another that does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn journals_that_copy_the_log_at_the_same_time_go_on() {
+    const EACH: u64 = 300;
+    let stage = Stage::in_memory();
+    let mut writers = Vec::new();
+    for journal in ["one", "two"] {
+        let opened = Arc::new(stage.open());
+        for writer in 0..8 {
+            let opened = Arc::clone(&opened);
+            let stream = format!("{journal}-{writer}");
+            writers.push(tokio::spawn(async move {
+                for version in 0..EACH {
+                    // A page each, and more: so that the log has been full some times by the end.
+                    let append = AppendTo::stream(&*stream)
+                        .expecting(ExpectedVersion::Exactly(version))
+                        .record(Record::new("page", vec![7; 5_000]));
+                    opened.append(append).await.unwrap();
+                }
+            }));
+        }
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let journal = stage.open();
+    for stream in ["one", "two"]
+        .iter()
+        .flat_map(|name| (0..8).map(move |writer| format!("{name}-{writer}")))
+    {
+        assert_eq!(
+            journal.read(&stream, 1, usize::MAX).await.unwrap().len() as u64,
+            EACH
+        );
+    }
+}

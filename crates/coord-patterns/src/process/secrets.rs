@@ -1,13 +1,15 @@
 //! Values that processes are given and that are kept out of what they print.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::ProcessError;
-use super::lines::{Line, Lines, whole_until};
+use super::lines::{Line, Lines, MAX_LINE, plain, whole_until};
 
 /// What is printed in place of a secret.
 const MASK: &str = "***";
@@ -19,8 +21,8 @@ const LENGTH_MIN: usize = 4;
 /// Cheap to clone.
 ///
 /// They are looked for in lines as they are published, so also where a process prints them piece by
-/// piece, and where a long line comes in parts. Each line of a value with several is looked for. Not
-/// found is what a process has changed: encoded, quoted, coloured or broken into lines.
+/// piece, where a long line comes in parts, and where some of it is coloured. Each line of a value with
+/// several is looked for. Not found is what a process has changed: encoded, quoted or broken into lines.
 ///
 /// ```
 /// use coord_patterns::process::{ProcessSpec, Secrets};
@@ -99,7 +101,9 @@ fn shown(value: &str) -> Vec<String> {
     // A part of a line that is too long is kept out as well as the whole.
     shown.extend(std::iter::from_fn(|| lines.next(&mut rest)));
     shown.extend(std::iter::from_fn(|| lines.finish()));
-    let shown = shown.into_iter().map(|line| line.text.trim().to_owned());
+    let shown = shown
+        .into_iter()
+        .map(|line| plain(&line.text).trim().to_owned());
     shown.filter(|line| line.len() >= LENGTH_MIN).collect()
 }
 
@@ -107,10 +111,16 @@ impl Inner {
     fn masked(&self, text: &str) -> String {
         let mut masked = String::new();
         let mut from = 0;
-        for found in self.finder.find_iter(text) {
-            masked.push_str(&text[from..found.start()]);
+        let uncoloured = Uncoloured::of(text);
+        for found in self.finder.find_iter(&*uncoloured.text) {
+            let start = uncoloured.place(found.start());
+            let end = uncoloured.place(found.end() - 1) + 1;
+            masked.push_str(&text[from..start]);
             masked.push_str(MASK);
-            from = found.end();
+            // Colours that begin or end in it do so behind it.
+            let coloured = &text[start..end];
+            masked.extend(colours(coloured).map(|colour| &coloured[colour]));
+            from = end;
         }
         if from == 0 {
             return text.to_owned();
@@ -122,10 +132,59 @@ impl Inner {
     /// Up to where a text that goes on can be shown: a secret that may begin behind that is not
     /// whole yet.
     fn certain(&self, text: &str) -> usize {
+        let uncoloured = Uncoloured::of(text);
+        let text = &*uncoloured.text;
         let end = whole_until(text, text.len().saturating_sub(self.longest - 1));
         let across = self.finder.find_iter(text).find(|found| found.end() > end);
-        across.map_or(end, |found| found.start().min(end))
+        uncoloured.place(across.map_or(end, |found| found.start().min(end)))
     }
+}
+
+/// A text without its colours, and where these were.
+struct Uncoloured<'t> {
+    text: Cow<'t, str>,
+    /// For each colour where it was, and how many bytes it and those before it have.
+    colours: Vec<(usize, usize)>,
+}
+
+impl<'t> Uncoloured<'t> {
+    fn of(text: &'t str) -> Self {
+        if !text.contains('\x1b') {
+            let (text, colours) = (text.into(), Vec::new());
+            return Self { text, colours };
+        }
+        let (mut uncoloured, mut places) = (String::with_capacity(text.len()), Vec::new());
+        let (mut from, mut skipped) = (0, 0);
+        for colour in colours(text) {
+            uncoloured.push_str(&text[from..colour.start]);
+            skipped += colour.len();
+            places.push((uncoloured.len(), skipped));
+            from = colour.end;
+        }
+        uncoloured.push_str(&text[from..]);
+        let text = uncoloured.into();
+        Self {
+            text,
+            colours: places,
+        }
+    }
+
+    /// Where in the text with colours a byte is.
+    fn place(&self, at: usize) -> usize {
+        let before = self.colours.partition_point(|(place, _)| *place <= at);
+        let skipped = before.checked_sub(1).map_or(0, |last| self.colours[last].1);
+        at + skipped
+    }
+}
+
+/// Where the colours of a text are. Whatever else begins with an escape is text: secrets are looked for in it.
+fn colours(text: &str) -> impl Iterator<Item = Range<usize>> {
+    text.match_indices("\x1b[").filter_map(|(start, escape)| {
+        let sequence = &text[start + escape.len()..];
+        let length = sequence.find(|byte: char| !matches!(byte, '0'..='9' | ';' | ':'))?;
+        let end = start + escape.len() + length + 1;
+        sequence[length..].starts_with('m').then_some(start..end)
+    })
 }
 
 /// Lines from which secrets are taken.
@@ -155,6 +214,10 @@ impl Masking {
         };
         if continues {
             self.held = text.split_off(inner.certain(&text));
+            // Of colours there may be any number in it.
+            if self.held.len() > MAX_LINE {
+                self.held = plain(&self.held);
+            }
         }
         let text = inner.masked(&text);
         Line { text, continues }
@@ -209,6 +272,33 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_masked_where_some_of_it_is_coloured() {
+        let secrets = secrets(&["tok-secret"]);
+        let line = "a \x1b[1mtok-\x1b[31msec\x1b[0mret\x1b[2m b";
+        let masked = "a \x1b[1m***\x1b[31m\x1b[0m\x1b[2m b";
+        assert_eq!(secrets.masked(line), masked);
+        // A title, which a line does not have, but a value may.
+        assert_eq!(secrets.masked("\x1b]0;tok-secret m"), "\x1b]0;*** m");
+        assert_eq!(secrets.masked("\x1b[tok-secret"), "\x1b[***");
+    }
+
+    #[test]
+    fn a_line_of_colours_in_a_secret_is_not_held_without_bound() {
+        let mut masking = Masking::new(&secrets(&["secret"]));
+        let mut came = String::new();
+        for part in ["sec"].into_iter().chain([&*"\x1b[1m".repeat(16_000); 5]) {
+            let part = Line {
+                text: part.to_owned(),
+                continues: true,
+            };
+            came += &masking.mask(part).text;
+            assert!(masking.held.len() <= MAX_LINE);
+        }
+        came += &masking.mask(whole("ret")).text;
+        assert_eq!(plain(&came), "***");
+    }
+
+    #[test]
     fn what_is_too_short_is_refused_by_name_and_nothing_tells_its_value() {
         let refused = Secrets::new([("PIN", "123")]).expect_err("it is too short");
         assert!(refused.to_string().contains("PIN"), "{refused}");
@@ -228,12 +318,12 @@ mod tests {
         /// However a line is cut into parts, what comes is the line with its secrets masked.
         #[test]
         fn parts_of_a_line_are_masked_as_the_line_is(
-            pieces in prop::collection::vec("(abab|ba|abba|[ab]|é)", 1..20),
+            pieces in prop::collection::vec("(abab|ba|abba|[ab]|é|\x1b\\[[0-9]{0,2}m)", 1..20),
             cuts in prop::collection::btree_set(0usize..60, 0..6),
         ) {
             let secrets = secrets(&["abab", "abbab", "baéab"]);
             let text = pieces.concat();
-            let cuts = cuts.into_iter().filter(|cut| *cut < text.len() && text.is_char_boundary(*cut));
+            let cuts = cuts.into_iter().filter(|cut| *cut < text.len() && whole_until(&text, *cut) == *cut);
             let mut masking = Masking::new(&secrets);
             let (mut came, mut from) = (String::new(), 0);
             for cut in cuts {
@@ -246,7 +336,9 @@ mod tests {
             let line = masking.mask(whole(&text[from..]));
             prop_assert!(!line.continues);
             came += &line.text;
-            prop_assert_eq!(came, secrets.masked(&text));
+            prop_assert_eq!(&came, &secrets.masked(&text));
+            // Colours are left, and change nothing.
+            prop_assert_eq!(plain(&came), secrets.masked(&plain(&text)));
         }
     }
 }

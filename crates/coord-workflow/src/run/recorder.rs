@@ -288,8 +288,8 @@ impl Shared {
     /// Does what the run is told in this process, and keeps that it was told, if the run is kept.
     pub(crate) async fn tell_run(self: &Arc<Self>, command: Command) -> Result<(), WorkflowError> {
         let run = || self.id.to_string();
-        if let Command::Skip { step } = &command {
-            self.view().check_skip(step)?;
+        if command.is_of_step() {
+            self.view().check(&command)?;
         }
         if is_signal(&command) && !self.signals.has_room() {
             return Err(WorkflowError::TooManySignals { run: run() });

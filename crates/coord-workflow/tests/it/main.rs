@@ -3,6 +3,7 @@
 
 mod typed;
 mod course;
+mod acting;
 mod any;
 mod branches;
 mod bus_events;

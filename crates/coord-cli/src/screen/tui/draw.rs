@@ -5,6 +5,7 @@ mod list;
 mod measures;
 mod output;
 mod over;
+mod places;
 #[cfg(test)]
 mod tests;
 
@@ -282,7 +283,7 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
         "quit"
     };
     let selected = scene.board.rows.get(view.selected);
-    let of_row = selected.map(|row| row_keys(row, scene.look_on));
+    let of_row = selected.map(row_keys);
     let mut keys = vec![(arrows, "select"), ("/", "search"), ("l", "tree")];
     keys.extend(of_row.into_iter().flatten());
     keys.extend([("t", "why"), ("?", "help"), ("q", quit)]);
@@ -296,15 +297,13 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
 }
 
 /// What can be done with a row, as it is.
-fn row_keys(row: &Row, look_on: bool) -> &'static [(&'static str, &'static str)] {
+fn row_keys(row: &Row) -> &'static [(&'static str, &'static str)] {
     match row.state {
         state if state.is_over() => &[],
         State::Paused => &[("r", "retry"), ("x", "skip")],
         State::Running if row.signal.is_some() => &[("s", "signal"), ("x", "skip")],
-        // What runs elsewhere is stopped there.
-        _ if row.is_service && look_on => &[],
         State::Waiting if row.is_service => &[],
-        _ if look_on || row.waits.is_some() => &[("x", "skip")],
+        _ if row.waits.is_some() => &[("x", "skip")],
         State::Waiting => &[("x", "skip")],
         State::Retrying { .. } => &[("r", "try now"), ("k", "give up")],
         _ => &[("r", "restart"), ("k", "stop")],

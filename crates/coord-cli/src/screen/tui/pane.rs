@@ -12,6 +12,10 @@ const COPIED_MAX: usize = 74_994;
 pub(super) struct Pane {
     /// The number of the last line shown; `None`: the newest, whatever it is.
     pub(super) bottom: Option<u64>,
+    /// How many rows of that line are below what is shown, where it is wrapped.
+    pub(super) hidden: usize,
+    /// By how many rows the next frame is to be further down, or up: only who draws knows where lines wrap.
+    pub(super) by: isize,
     /// A line that the next frame is to have in its middle.
     pub(super) reveal: Option<u64>,
     /// How many rows of output fit, as drawn last.
@@ -84,9 +88,8 @@ impl Pane {
     pub(super) fn bottom_index(&self, output: &Scrollback) -> Option<usize> {
         let lines = self.lines(output);
         let newest = lines.len().checked_sub(1)?;
-        let oldest = self.page.saturating_sub(1).min(newest);
         let bottom = self.bottom.map_or(newest, |bottom| lines.index(bottom));
-        Some(bottom.clamp(oldest, newest))
+        Some(bottom.min(newest))
     }
 
     pub(super) fn lines<'l>(&'l self, output: &'l Scrollback) -> Lines<'l> {
@@ -99,6 +102,7 @@ impl Pane {
     /// Another row's output is shown. What is looked for stays.
     pub(super) fn leave(&mut self) {
         (self.bottom, self.reveal, self.current, self.selection) = (None, None, None, None);
+        (self.hidden, self.by) = (0, 0);
     }
 
     /// Follows what is newest.
@@ -106,27 +110,29 @@ impl Pane {
         self.leave();
     }
 
-    /// Moves the last line shown, or the end of the selection; beyond the newest, new lines are
+    /// Moves what is shown, by rows, or the end of the selection, by lines; beyond the newest, new lines are
     /// followed again.
-    pub(super) fn scroll(&mut self, output: &Scrollback, to: impl Fn(usize, usize) -> usize) {
+    pub(super) fn scroll(&mut self, output: &Scrollback, to: Move) {
+        let page = self.page.max(1) as isize;
+        let by = match to {
+            Move::Steps(steps) => steps,
+            Move::Pages(pages) => pages * page,
+            Move::Oldest => isize::MIN,
+        };
         let lines = self.lines(output);
         let Some(newest) = lines.len().checked_sub(1) else {
             return;
         };
-        let page = self.page.max(1);
-        if let Some((from, until)) = self.selection {
-            let index = to(lines.index(until), page).min(newest);
-            let number = lines.number(index);
-            self.selection = number.map(|number| (from, number));
-            self.reveal = number;
+        let Some((from, until)) = self.selection else {
+            // From where it is now, whatever comes until that is drawn.
+            self.bottom = self.bottom.or_else(|| lines.number(newest));
+            self.by = self.by.saturating_add(by);
             return;
-        }
-        let oldest = (page - 1).min(newest);
-        let bottom = to(self.bottom_index(output).unwrap_or(newest), page);
-        self.bottom = match bottom < newest {
-            true => lines.number(bottom.max(oldest)),
-            false => None,
         };
+        let index = lines.index(until).saturating_add_signed(by).min(newest);
+        let number = lines.number(index);
+        self.selection = number.map(|number| (from, number));
+        self.reveal = number;
     }
 
     /// The line that somebody looks at: the match, or else the last that is shown.
@@ -236,6 +242,14 @@ impl Pane {
             text: taken.join("\n"),
         })
     }
+}
+
+/// How far the keys move what is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Move {
+    Steps(isize),
+    Pages(isize),
+    Oldest,
 }
 
 /// Which match to go to.

@@ -4,7 +4,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::form::Form;
 use super::look::Look;
-use super::pane::{Copy, Pane, Way};
+use super::pane::{Copy, Move, Pane, Way};
 use super::pattern::Pattern;
 use super::prompt::{Prompt, Typed};
 use crate::board::{Board, State};
@@ -168,11 +168,11 @@ impl View {
         let pane = &mut self.pane;
         pane.catch_up(self.selected, output);
         match code {
-            KeyCode::PageUp => pane.scroll(output, usize::saturating_sub),
-            KeyCode::PageDown => pane.scroll(output, usize::saturating_add),
-            KeyCode::Char('[') => pane.scroll(output, |bottom, _| bottom.saturating_sub(1)),
-            KeyCode::Char(']') => pane.scroll(output, |bottom, _| bottom.saturating_add(1)),
-            KeyCode::Home | KeyCode::Char('g') => pane.scroll(output, |_, _| 0),
+            KeyCode::PageUp => pane.scroll(output, Move::Pages(-1)),
+            KeyCode::PageDown => pane.scroll(output, Move::Pages(1)),
+            KeyCode::Char('[') => pane.scroll(output, Move::Steps(-1)),
+            KeyCode::Char(']') => pane.scroll(output, Move::Steps(1)),
+            KeyCode::Home | KeyCode::Char('g') => pane.scroll(output, Move::Oldest),
             KeyCode::End | KeyCode::Char('G' | 'f') => pane.follow(),
             KeyCode::Char('/') => self.ask(Question::Search),
             KeyCode::Char('&') => self.ask(Question::Filter),

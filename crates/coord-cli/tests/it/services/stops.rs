@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use super::{interrupt, start};
-use crate::coord::{is_gone, pids, run};
+use crate::coord::{heard, is_gone, pids, run};
 
 /// It, a child of it, and a child that ignores SIGTERM.
 const STUBBORN: &str = "trap '' TERM INT; sleep 1000 & echo pid=$!; \
@@ -64,7 +64,7 @@ fn what_a_service_has_forked_is_gone_when_it_has_crashed() {
 
 #[test]
 fn an_interrupt_stops_steps_first_and_then_the_services() {
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+    for signal in heard([Signal::INT, Signal::TERM, Signal::HUP]) {
         let (_folder, mut running) = start(
             r#"
             [[service]]

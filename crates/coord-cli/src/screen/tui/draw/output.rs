@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
+use super::places::{Place, Places};
 use super::{Scene, bytes, cut, heading, measures, selected};
 use crate::board::Row;
 use crate::labels::Labels;
@@ -19,8 +20,6 @@ pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
     let Some(row) = scene.board.rows.get(view.selected) else {
         return;
     };
-    let title = title(scene, row, view);
-    heading(&title, scene, area.x, area.y, area.width, buffer);
     let mut rows = Rect {
         y: area.y + 1,
         height: area.height.saturating_sub(1),
@@ -39,7 +38,11 @@ pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
         buffer.set_stringn(rows.x, rows.y, remark, rows.width.into(), style);
         rows = below(rows);
     }
-    lines(Shown::new(scene, row), view, rows, buffer);
+    let of = Shown::new(scene, row);
+    settle(of, view, rows);
+    let title = title(scene, row, view);
+    heading(&title, scene, area.x, area.y, area.width, buffer);
+    lines(of, view, rows, buffer);
 }
 
 /// All but the first row.
@@ -54,14 +57,15 @@ fn below(rows: Rect) -> Rect {
 /// Draws nothing but the output: what is selected with a mouse is what was printed.
 pub(super) fn wide(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
     if let Some(row) = scene.board.rows.get(view.selected) {
-        lines(Shown::new(scene, row), view, area, buffer);
+        let of = Shown::new(scene, row);
+        settle(of, view, area);
+        lines(of, view, area, buffer);
     }
 }
 
 /// What of it is shown, for the heading.
-fn title(scene: &Scene<'_>, row: &Row, view: &mut View) -> String {
-    let pane = &mut view.pane;
-    pane.catch_up(view.selected, &row.output);
+fn title(scene: &Scene<'_>, row: &Row, view: &View) -> String {
+    let pane = &view.pane;
     let mut title = row.id.clone();
     if let Some(filter) = &pane.filter {
         let (text, lines) = (filter.pattern.text(), filter.len());
@@ -91,16 +95,45 @@ fn title(scene: &Scene<'_>, row: &Row, view: &mut View) -> String {
     title
 }
 
+/// Finds where what is shown ends: where it did, by so many rows further as keys have moved it since, or with
+/// the line that is to be seen in its middle. Nothing is above the oldest line, nor below the newest.
+fn settle(of: Shown<'_>, view: &mut View, area: Rect) {
+    let output = &of.row.output;
+    let pane = &mut view.pane;
+    pane.catch_up(view.selected, output);
+    pane.page = area.height.into();
+    let (reveal, by) = (pane.reveal.take(), std::mem::take(&mut pane.by));
+    let Some(index) = pane.bottom_index(output) else {
+        return;
+    };
+    if pane.bottom.is_none() && reveal.is_none() && by == 0 {
+        return;
+    }
+    let places = Places::new(of, pane, area);
+    let (place, may_follow) = match reveal {
+        Some(number) => (places.around(number), false),
+        None => {
+            // Another line stands there where the filter leaves out what did.
+            let is_same = places.lines.number(index) == pane.bottom;
+            let hidden = if is_same { pane.hidden } else { 0 };
+            let below = hidden.min(places.rows(index) - 1);
+            (places.moved(Place { index, below }, by), by != 0)
+        }
+    };
+    let newest = places.lines.len() - 1;
+    let place = place.max(places.oldest());
+    let (bottom, hidden) = (places.lines.number(place.index), place.below);
+    let is_newest = place.index == newest && hidden == 0;
+    pane.bottom = bottom.filter(|_| !(is_newest && may_follow));
+    pane.hidden = hidden;
+}
+
 /// The lines that fit, the last of them at the bottom; fewer of them at the top.
 fn lines(of: Shown<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
     let row = of.row;
     let (width, height) = (usize::from(area.width), usize::from(area.height));
     let pane = &mut view.pane;
-    pane.catch_up(view.selected, &row.output);
-    pane.page = height;
-    if let Some(reveal) = pane.reveal.take() {
-        pane.bottom = around(of, pane, reveal, area);
-    }
+    let mut hidden = pane.bottom.map_or(0, |_| pane.hidden);
     let mut shown: Vec<(bool, Line<'static>)> = Vec::new();
     let (mut first, mut last) = (None, None);
     if let Some(bottom) = pane.bottom_index(&row.output) {
@@ -108,7 +141,8 @@ fn lines(of: Shown<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
         for number in (0..=bottom).rev().filter_map(|index| lines.number(index)) {
             let is_selected = pane.has_selected(number);
             let wrapped = wrapped(of, pane, number, width).into_iter();
-            shown.extend(wrapped.rev().map(|line| (is_selected, line)));
+            let wrapped = wrapped.rev().skip(std::mem::take(&mut hidden));
+            shown.extend(wrapped.map(|line| (is_selected, line)));
             (first, last) = (Some(number), last.or(Some(number)));
             if shown.len() >= height {
                 break;
@@ -127,10 +161,10 @@ fn lines(of: Shown<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
 
 /// Whose output is shown, and how.
 #[derive(Clone, Copy)]
-struct Shown<'s> {
-    row: &'s Row,
+pub(super) struct Shown<'s> {
+    pub(super) row: &'s Row,
     labels: &'s Labels,
-    look: Look,
+    pub(super) look: Look,
 }
 
 impl<'s> Shown<'s> {
@@ -144,7 +178,12 @@ impl<'s> Shown<'s> {
 }
 
 /// The rows of a line.
-fn wrapped(shown: Shown<'_>, pane: &Pane, number: u64, width: usize) -> Vec<Line<'static>> {
+pub(super) fn wrapped(
+    shown: Shown<'_>,
+    pane: &Pane,
+    number: u64,
+    width: usize,
+) -> Vec<Line<'static>> {
     let Shown { row, labels, look } = shown;
     let line = row.output.line(number).unwrap_or_default();
     let mark = look.found(pane.current == Some(number));
@@ -175,20 +214,4 @@ fn short(process: &str, labels: &Labels) -> String {
         None => label.split_once(' ').map_or(label, |(kind, _)| kind),
     };
     short.to_owned()
-}
-
-/// The last line to be shown so that a line is in the middle, or as near to it as can be.
-fn around(shown: Shown<'_>, pane: &Pane, number: u64, area: Rect) -> Option<u64> {
-    let lines = pane.lines(&shown.row.output);
-    let rows = |number| wrapped(shown, pane, number, area.width.into()).len();
-    let mut index = lines.index(number);
-    let mut below = 0;
-    while let Some(next) = lines.number(index + 1).filter(|_| index + 1 < lines.len()) {
-        below += rows(next);
-        if below > usize::from(area.height / 2) {
-            break;
-        }
-        index += 1;
-    }
-    lines.number(index)
 }

@@ -44,9 +44,8 @@ const KEYS: [(&str, &str); 21] = [
 pub(super) fn help(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let key_width = KEYS.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
     let keys = KEYS.iter().filter_map(|(key, does)| match *key {
-        "r" if scene.look_on => Some((key, "try again what failed in every attempt")),
-        // What runs elsewhere is stopped, and suspended, there.
-        "k" | "Ctrl-Z" if scene.look_on => None,
+        // What runs elsewhere is suspended there.
+        "Ctrl-Z" if scene.look_on => None,
         "q, Ctrl-C" if scene.look_on => Some((key, "leave: the run goes on")),
         _ => Some((key, *does)),
     });

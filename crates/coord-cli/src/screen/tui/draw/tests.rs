@@ -351,12 +351,12 @@ async fn the_last_line_has_the_keys_for_the_selected_row_and_the_help_those_for_
     assert!(last(&mut stage).ends_with("q end"));
     stage.look_on = true;
     stage.press(KeyCode::Up);
-    assert!(last(&mut stage).ends_with("l tree  t why  ? help  q leave"));
+    assert!(last(&mut stage).ends_with("r restart  k stop  t why  ? help  q leave"));
     stage.press(KeyCode::Char('?'));
     let help = stage.screen(80, 40);
     assert!(help.contains("leave: the run goes on"), "{help}");
     assert!(
-        !help.contains("end the run") && !help.contains("restart"),
+        !help.contains("end the run") && !help.contains("suspend"),
         "{help}"
     );
 }
@@ -478,4 +478,16 @@ fn memory_and_counts_are_said_in_units_that_fit() {
     assert_eq!(count(9_999.4), "9999");
     assert_eq!(count(123_456.0), "123 k");
     assert_eq!(count(2_705_631.0), "2.7 M");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_is_restarted_runs_again() {
+    let mut stage = Stage::midway().await;
+    let step = "browser-tests";
+    stage.starts(9, step, 1);
+    stage.process(9, step, ProcessState::Started { pid: 5 });
+    stage.process(10, step, ProcessState::Stopping { signal: 15 });
+    assert_eq!(stage.board.rows[2].state, State::Stopping);
+    stage.process(11, step, ProcessState::Started { pid: 6 });
+    assert_eq!(stage.board.rows[2].state, State::Running);
 }

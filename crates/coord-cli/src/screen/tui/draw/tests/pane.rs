@@ -194,3 +194,84 @@ async fn output_that_makes_room_takes_what_was_found_with_it() {
     let screen = stage.screen(80, 24);
     assert!(screen.contains("`error` in 0, 9985 lines"), "{screen}");
 }
+
+/// A stage with a hundred lines, each of which is three rows of the pane, or four.
+async fn wrapped() -> Stage {
+    let mut stage = Stage::midway().await;
+    stage.view.follow(&stage.board);
+    for line in 0..100 {
+        stage.prints("api", 4712, &format!("<{line}>{}", "x".repeat(110)));
+    }
+    stage.screen(80, 24);
+    stage
+}
+
+/// The numbers of the lines of which the beginning is in view.
+fn begun(stage: &mut Stage) -> Vec<u32> {
+    let screen = stage.screen(80, 24);
+    let lines = screen.lines().filter_map(|line| line.split_once("│<"));
+    let lines = lines.filter_map(|(_, line)| line.split_once('>')?.0.parse().ok());
+    lines.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_lines_wrap_each_is_seen_by_paging_and_the_oldest_has_a_key() {
+    let mut stage = wrapped().await;
+    let mut seen = std::collections::BTreeSet::from_iter(begun(&mut stage));
+    for _ in 0..40 {
+        stage.press(KeyCode::PageUp);
+        seen.extend(begun(&mut stage));
+    }
+    assert!(seen.into_iter().eq(0..100));
+    let oldest = begun(&mut stage);
+    stage.press(KeyCode::End);
+    assert_eq!(begun(&mut stage).last(), Some(&99));
+    stage.press(KeyCode::Char('g'));
+    assert_eq!(begun(&mut stage), oldest);
+    // By rows, of which lines have three.
+    for further in [1, 0, 0] {
+        let last = begun(&mut stage).last().copied();
+        stage.press(KeyCode::Char(']'));
+        let moved = last.map(|last| last + further);
+        assert_eq!(begun(&mut stage).last().copied(), moved);
+    }
+    stage.press(KeyCode::Char('['));
+    stage.press(KeyCode::Char('['));
+    stage.press(KeyCode::Char('['));
+    assert_eq!(begun(&mut stage), oldest);
+    for _ in 0..40 {
+        stage.press(KeyCode::PageDown);
+    }
+    stage.prints("api", 4712, "<100>");
+    assert_eq!(begun(&mut stage).last(), Some(&100), "it is followed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_match_is_shown_where_lines_wrap() {
+    let mut stage = wrapped().await;
+    type_in(&mut stage, "/<0>\n");
+    assert_eq!(begun(&mut stage)[0], 0);
+    type_in(&mut stage, "/<42>\n");
+    assert!(begun(&mut stage).contains(&42));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_longer_than_the_pane_is_seen_from_its_beginning_to_its_end() {
+    let mut stage = wrapped().await;
+    let words: Vec<String> = (0..1_000).map(|word| format!("w{word:03}.")).collect();
+    stage.prints("api", 4712, &words.concat());
+    stage.prints("api", 4712, "after");
+    type_in(&mut stage, "/w500\n");
+    assert!(stage.screen(80, 24).contains("w500"));
+    stage.press(KeyCode::Esc);
+    stage.press(KeyCode::End);
+    let mut seen = String::new();
+    for _ in 0..20 {
+        let screen = stage.screen(80, 24);
+        let rows = screen.lines().filter_map(|line| line.split_once('│'));
+        let page: String = rows.map(|(_, row)| row).collect();
+        seen = page + &seen;
+        stage.press(KeyCode::PageUp);
+    }
+    assert!(words.iter().all(|word| seen.contains(word)));
+}

@@ -1,0 +1,232 @@
+//! Steps and services that are restarted and stopped by another `coord` than the one that runs them.
+
+use rustix::process::Signal;
+
+use crate::coord::{Folder, Running, done};
+use crate::kept::list;
+use crate::terminal::{DOWN, Terminal, coord};
+
+/// A service and a step, each of which notes that it was started, and another that comes after.
+const STARTS: &str = r#"
+[[service]]
+id = "api"
+run = "echo api >> starts; echo listening; exec sleep 1000"
+ready = { log = "listening" }
+[[step]]
+id = "work"
+run = "echo work >> starts; echo working; until test -e go; do sleep 0.01; done"
+needs = ["api"]
+retry = { max_attempts = 3 }
+[[step]]
+id = "after"
+run = "true"
+needs = ["work"]
+"#;
+
+fn detached(folder: &Folder) {
+    folder.write("coord.toml", STARTS);
+    done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
+    started(folder, "work", 1);
+}
+
+/// Until that was started so often.
+fn started(folder: &Folder, what: &str, times: usize) {
+    loop {
+        let starts = folder.read("starts").unwrap_or_default();
+        let found = starts.lines().filter(|line| *line == what).count();
+        assert!(found <= times, "{starts}");
+        if found == times {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// Until the run is in that state; before, it is in one of these.
+fn shows(folder: &Folder, state: &str, before: &[&str]) -> String {
+    loop {
+        let shown = done(folder.coord(["show", "r"])).out;
+        if shown.contains(state) {
+            return shown;
+        }
+        let is_on_its_way = before.iter().any(|before| shown.contains(before));
+        assert!(is_on_its_way, "{shown}");
+    }
+}
+
+fn ends(folder: &Folder, state: &str) -> String {
+    shows(folder, state, &["running"])
+}
+
+#[test]
+fn a_step_and_a_service_are_restarted_from_another_process_and_have_not_failed() {
+    let folder = Folder::new();
+    detached(&folder);
+    done(folder.coord(["restart", "r", "work"]))
+        .exits(0)
+        .says("run r restarts the step `work`");
+    started(&folder, "work", 2);
+    done(folder.coord(["restart", "r", "api"]))
+        .exits(0)
+        .says("run r restarts the service `api`");
+    started(&folder, "api", 2);
+    folder.write("go", "");
+    let shown = ends(&folder, "completed, started");
+    assert!(!shown.contains("attempts"), "{shown}");
+}
+
+#[test]
+fn a_step_that_is_stopped_from_another_process_has_failed_and_is_not_tried_again() {
+    let folder = Folder::new();
+    detached(&folder);
+    done(folder.coord(["stop", "r", "work"]))
+        .exits(0)
+        .says("run r stops the step `work`");
+    let shown = ends(&folder, "failed, started");
+    assert!(shown.contains("it was stopped by hand"), "{shown}");
+    started(&folder, "work", 1);
+}
+
+#[test]
+fn a_service_that_is_stopped_from_another_process_lets_a_run_end_that_is_up_for_it() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[service]]\nid = 'api'\nrun = 'exec sleep 1000'\n",
+    );
+    done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
+    shows(&folder, "up, started", &["running"]);
+    done(folder.coord(["stop", "r", "api"])).exits(0);
+    shows(&folder, "completed, started", &["up"]);
+}
+
+#[test]
+fn who_looks_on_restarts_and_stops_what_runs_elsewhere() {
+    let folder = Folder::new();
+    detached(&folder);
+    let attach = coord(folder.path()).args(["attach", "r", "--journal", "state/coord"]);
+    let mut terminal = Terminal::start(attach, 24, 80);
+    terminal.keys(DOWN);
+    terminal.shows_all(["work  running", "working"]);
+    terminal.keys("r");
+    terminal.shows("restarting work");
+    started(&folder, "work", 2);
+    terminal.keys("k");
+    terminal.shows_all(["failed", "stopped by hand"]);
+    terminal.keys("q");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(100), "{screen}");
+}
+
+#[test]
+fn what_was_restarted_before_a_kill_is_not_restarted_again_when_the_run_is_taken_up() {
+    let folder = Folder::new();
+    folder.write("coord.toml", STARTS);
+    let driver = Running::start(folder.coord(["run", "--id", "r"]));
+    started(&folder, "work", 1);
+    done(folder.coord(["restart", "r", "work"])).exits(0);
+    started(&folder, "work", 2);
+    driver.signal(Signal::KILL);
+    list(&folder, "interrupted");
+    for does in ["restart", "stop"] {
+        let refused = done(folder.coord([does, "r", "work"]));
+        refused.exits(96);
+        let is_told = refused.err.contains("coord::runs::not_driven");
+        assert!(is_told, "{}", refused.err);
+    }
+    let resumed = Running::start(folder.coord(["resume", "r", "--output", "text"]));
+    started(&folder, "work", 3);
+    folder.write("go", "");
+    let (status, printed) = resumed.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
+    started(&folder, "work", 3);
+}
+
+#[test]
+fn what_is_not_under_way_is_neither_restarted_nor_stopped() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'first'\nrun = 'true'\n\
+         [[step]]\nid = 'ask'\nneeds = ['first']\nsignal = 'go'\n\
+         [[step]]\nid = 'last'\nneeds = ['ask']\nrun = 'true'\n",
+    );
+    let mut driver = Running::start(folder.coord(["run", "--id", "r"]));
+    driver.until("ask   · waits");
+    let refused = |does: &str, step: &str, code: &str, why: &str| {
+        let refused = done(folder.coord([does, "r", step]));
+        refused.exits(96);
+        let told = refused.err.replace("\n  │ ", " ");
+        assert!(told.contains(code) && told.contains(why), "{told}");
+    };
+    let code = "coord::runs::not_under_way";
+    refused("restart", "first", code, "is completed");
+    refused("stop", "ask", code, "waits for the signal `go`");
+    refused("stop", "last", code, "has not begun");
+    refused(
+        "stop",
+        "lats",
+        "coord::runs::no_step",
+        "did you mean `last`?",
+    );
+    done(folder.coord(["signal", "r", "go"])).exits(0);
+    driver.end();
+    refused("stop", "last", "coord::runs::finished", "has finished");
+}
+
+#[test]
+fn who_looks_on_sees_that_a_step_waits_for_its_next_attempt_and_has_it_made_at_once() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'flaky'\nrun = 'echo tried $COORD_ATTEMPT; test -e mended'\n\
+         retry = { max_attempts = 3, initial = '1h', max = '1h' }\n",
+    );
+    done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
+    loop {
+        let shown = done(folder.coord(["show", "r"])).out;
+        if shown.contains("retrying") {
+            break;
+        }
+        assert!(shown.contains("running"), "{shown}");
+    }
+    let attach = coord(folder.path()).args(["attach", "r", "--journal", "state/coord"]);
+    let mut terminal = Terminal::start(attach, 24, 80);
+    terminal.shows_all(["retrying", "r try now"]);
+    folder.write("mended", "");
+    terminal.keys("r");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(0), "{screen}");
+    done(folder.coord(["logs", "r"])).says("tried 2");
+}
+
+#[test]
+fn a_signal_for_which_nobody_waits_any_more_is_refused() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'one'\nsignal = 'go'\n\
+         [[step]]\nid = 'two'\nneeds = ['one']\nsignal = 'go'\n\
+         [[step]]\nid = 'last'\nneeds = ['two']\nsignal = 'end'\n",
+    );
+    let mut driver = Running::start(folder.coord(["run", "--id", "r"]));
+    driver.until("one  · waits");
+    done(folder.coord(["signal", "r", "go"])).exits(0);
+    driver.until("two  · waits");
+    done(folder.coord(["signal", "r", "go"])).exits(0);
+    driver.until("last · waits");
+    let refused = done(folder.coord(["signal", "r", "go"]));
+    refused.exits(96);
+    assert!(
+        refused.err.contains("coord::runs::no_signal"),
+        "{}",
+        refused.err
+    );
+    assert!(
+        refused.err.contains("`two` is completed"),
+        "{}",
+        refused.err
+    );
+    done(folder.coord(["signal", "r", "end"])).exits(0);
+    driver.end();
+}
