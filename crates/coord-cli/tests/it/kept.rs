@@ -415,7 +415,10 @@ fn what_failed_is_done_again_and_what_was_done_is_not() {
     assert_eq!(effects(&folder), [&*first, &flaky, &flaky, &last]);
     let nothing = done(folder.coord(["retry", "r"]));
     nothing.exits(96);
-    assert!(said(&nothing).contains("nothing to do again"), "{nothing:?}");
+    assert!(
+        said(&nothing).contains("nothing to do again"),
+        "{nothing:?}"
+    );
     done(folder.coord(["retry", "r", "--from", "flaky"])).exits(0);
     assert_eq!(effects(&folder).len(), 6);
     let wrong = done(folder.coord(["retry", "r", "--from", "flakey"]));

@@ -36,13 +36,10 @@ fn undoing(undone: &Arc<Mutex<Vec<&'static str>>>) -> Workflow<(), Durable> {
         }
     };
     let mut workflow = Workflow::durable("undoing");
-    let a = workflow
-        .step("a")
-        .compensate(undo("a"))
-        .run(async || {
-            sleep(Duration::from_secs(3)).await;
-            Ok::<_, StepError>(())
-        });
+    let a = workflow.step("a").compensate(undo("a")).run(async || {
+        sleep(Duration::from_secs(3)).await;
+        Ok::<_, StepError>(())
+    });
     let go = workflow.step("go").after(&a).signal::<u32>("go");
     let b = workflow
         .step("b")
