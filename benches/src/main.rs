@@ -34,7 +34,7 @@ fn main() {
         Some("optimize") => optimize::run(arguments.next().as_deref()),
         Some("monitor") => monitor::run(arguments.next().as_deref()),
         Some("patterns") => patterns::run(arguments.next().as_deref()),
-        Some("coord") => coord::run(),
+        Some("coord") => coord::run(arguments.next().as_deref()),
         Some("screen") => screen::run(),
         Some("recovery") => recovery::run(),
         _ => println!(

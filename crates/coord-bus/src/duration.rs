@@ -33,6 +33,9 @@ use serde::{Deserializer, Serializer, de};
 /// without care.
 pub const MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// A day of a time that is none of a calendar.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Why something is not understood as a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -47,14 +50,16 @@ pub enum DurationError {
     #[error("it is not a finite number")]
     NotFinite,
     /// It is longer than [`MAX`].
-    #[error("it is longer than a year, 8760h")]
+    #[error("it is longer than a year, 365d")]
     TooLong,
     /// It is written otherwise.
-    #[error("only hours (h), minutes (m), seconds (s) and milliseconds (ms) are understood")]
+    #[error(
+        "only days (d), hours (h), minutes (m), seconds (s) and milliseconds (ms) are understood"
+    )]
     NotUnderstood,
 }
 
-/// The time that a text says: `500ms`, `2s`, `1h30m`. No time at all is one, too.
+/// The time that a text says: `500ms`, `2s`, `1h30m`, `7d`. No time at all is one, too. A day has 24 hours.
 ///
 /// # Errors
 ///
@@ -66,8 +71,34 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     if text.trim_start().starts_with('-') {
         return Err(DurationError::Negative);
     }
-    let parsed = SpanParser::new().parse_unsigned_duration(text);
-    within(parsed.map_err(|_| DurationError::NotUnderstood)?)
+    let parse = |text| {
+        let parsed = SpanParser::new().parse_unsigned_duration(text);
+        within(parsed.map_err(|_| DurationError::NotUnderstood)?)
+    };
+    let Some((days, rest)) = days(text) else {
+        return parse(text);
+    };
+    let is_whole = !days.contains('.');
+    let days: f64 = days.parse().map_err(|_| DurationError::NotUnderstood)?;
+    let days = from_seconds(days * DAY.as_secs_f64())?;
+    match rest {
+        "" => Ok(days),
+        // As of all units, only the last may be a part.
+        rest if is_whole => within(days.saturating_add(parse(rest)?)),
+        _ => Err(DurationError::NotUnderstood),
+    }
+}
+
+/// The number of days that a text begins with, and the rest of it: a calendar has days of other lengths, so
+/// jiff reads none where it has no date.
+fn days(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim();
+    let end = text.find(|character: char| !character.is_ascii_digit() && character != '.')?;
+    let (number, unit) = text.split_at(end);
+    let mut units = ["days", "day", "d"].into_iter();
+    let rest = units.find_map(|name| unit.trim_start().strip_prefix(name))?;
+    let is_unit = !rest.starts_with(|character: char| character.is_alphabetic());
+    is_unit.then(|| (number, rest.trim_start()))
 }
 
 /// So many seconds.

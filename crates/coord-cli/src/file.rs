@@ -158,8 +158,11 @@ impl WorkflowFile {
             errors.extend(more);
             tables.push(table.into_inner());
         }
-        let root = include::merged(root.into_inner(), tables);
+        let (root, hidden) = include::merged(root.into_inner(), tables);
         let mut file = root::root(&mut walk, &root, path, source);
+        for hidden in &hidden {
+            root::check_hidden(&mut walk, hidden, &file);
+        }
         file.included = placed.iter().map(|other| other.file.clone()).collect();
         let (mut faults, left_out) = walk.finish();
         // What is missing may be in a file that could not be taken in.

@@ -246,10 +246,15 @@ impl Job {
         Self { outputs, ..self }
     }
 
+    /// Where a unit is in the file.
+    pub(crate) fn place(&self, unit: &str) -> Option<usize> {
+        self.places.get(unit).copied()
+    }
+
     /// Whether a service has been ready.
     pub(crate) fn was_ready(&self, service: &str) -> bool {
-        let place = self.places.get(service);
-        place.is_some_and(|place| self.up[*place].initialized())
+        let place = self.place(service);
+        place.is_some_and(|place| self.up[place].initialized())
     }
 
     /// What a unit is, beside its place: a run of other processes is another run, and is refused
@@ -371,9 +376,9 @@ impl Job {
 
     async fn serve(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
-        let place = self.places.get(&unit.id).ok_or_else(no_such_unit)?;
+        let place = self.place(&unit.id).ok_or_else(no_such_unit)?;
         let (run, token) = (call.context.run(), call.context.token());
-        self.up(*place, run, &token).await?;
+        self.up(place, run, &token).await?;
         Ok(Value::Null)
     }
 
@@ -430,8 +435,8 @@ impl Job {
 
     /// Those that it names, as they are looked at first.
     fn services_before(&self, unit: &Unit) -> Vec<(usize, bool)> {
-        let places = unit.waits_for().filter_map(|need| self.places.get(need));
-        let services = places.copied().filter(|place| self.was_up[*place]);
+        let places = unit.waits_for().filter_map(|need| self.place(need));
+        let services = places.filter(|place| self.was_up[*place]);
         services.map(|place| (place, false)).collect()
     }
 
@@ -553,13 +558,18 @@ impl Job {
     }
 }
 
+/// The codes with which a shell says that a program cannot be started, or is not there: it will not be there
+/// at the next attempt.
+const NO_PROGRAM: [i32; 2] = [126, 127];
+
 /// Why a process failed, for good where it exited with another code than those that are worth another
-/// attempt; with none said, all are.
+/// attempt; with none said, all are but those by which there is no program.
 fn judged(codes: &[i32], error: StepError) -> StepError {
     let code = error
         .downcast_ref::<StepExit>()
         .and_then(|exit| exit.0.code);
     match code {
+        Some(code) if codes.is_empty() && NO_PROGRAM.contains(&code) => error.permanent(),
         Some(code) if !codes.is_empty() && !codes.contains(&code) => error.permanent(),
         _ => error,
     }

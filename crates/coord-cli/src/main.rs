@@ -15,6 +15,7 @@ mod select;
 mod plan;
 mod process_name;
 mod labels;
+mod latency;
 mod explain;
 mod schema;
 mod reference;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coordination::bus::time::sleep;
-use coordination::monitor::{History, PerformanceMonitor};
+use coordination::monitor::{History, LatencyMetrics, PerformanceMonitor};
+use serde::{Deserialize, Serialize};
 
 const NAME: &str = "measured.json";
 const MODE: u32 = 0o600;
@@ -16,6 +17,17 @@ const MODE: u32 = 0o600;
 const EVERY: Duration = Duration::from_secs(30);
 /// How many samples are kept of those that there are: more than a page is wide in points.
 const SAMPLES_MAX: usize = 600;
+
+/// What is kept.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Measures {
+    /// How it went on.
+    #[serde(flatten)]
+    pub(crate) history: History,
+    /// How long events were under way, in all; nothing in what an earlier `coord` has written.
+    #[serde(default)]
+    pub(crate) latency: Vec<LatencyMetrics>,
+}
 
 /// Where it is kept.
 #[derive(Debug)]
@@ -47,17 +59,21 @@ impl Measured {
         if history.at.len() < 2 {
             return Ok(());
         }
+        let measures = Measures {
+            history,
+            latency: monitor.performance_metrics().latencies,
+        };
         let new = self.file.with_extension("new");
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(MODE);
         options
             .open(&new)?
-            .write_all(&serde_json::to_vec(&history)?)?;
+            .write_all(&serde_json::to_vec(&measures)?)?;
         fs::rename(new, &self.file)
     }
 
     /// What was written last; nothing where that was never, or is damaged.
-    pub(crate) fn read(&self) -> io::Result<Option<History>> {
+    pub(crate) fn read(&self) -> io::Result<Option<Measures>> {
         match fs::read(&self.file) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

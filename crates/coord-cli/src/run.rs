@@ -138,7 +138,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     }
     let run = on_runtime(async |handle| {
         if args.no_journal {
-            runs::check_unkept(&prepared)?;
+            runs::check_unkept(&prepared, manner)?;
             return execute(manner, prepared, None, Begin::Unkept, handle).await;
         }
         let journal = runs::open_for_run(&args.journal)?;
@@ -200,7 +200,7 @@ async fn execute_on(
     let module = module(&bus, kept, &prepared.file)?;
     let monitor = module.monitor()?;
     let outputs = OutputFolder::of(&prepared.file)?;
-    let keeping = output.clone().map(|output| Keeping::new(&bus, output));
+    let keeping = output.clone().map(|output| Keeping::new(&module, output));
     let keeping = keeping.transpose()?;
     module
         .processes()?

@@ -21,9 +21,28 @@ pub(crate) const OCTAVES: usize = bucket_of(MAX_NANOS) / OCTAVE + 1;
 #[inline]
 pub(crate) const fn bucket_of(nanos: u64) -> usize {
     let nanos = if nanos < MAX_NANOS { nanos } else { MAX_NANOS };
-    let bits = u64::BITS - nanos.leading_zeros();
-    let shift = bits.saturating_sub(OCTAVE_BITS + 1);
-    shift as usize * OCTAVE + (nanos >> shift) as usize
+    let (octave, place) = place_of(nanos);
+    octave * OCTAVE + place
+}
+
+/// The same as an octave and a bucket of that, of no more than a day.
+#[inline]
+pub(crate) const fn place_of(nanos: u64) -> (usize, usize) {
+    const FIRST: u32 = u64::BITS - OCTAVE_BITS - 1;
+    // Below the second power of two nothing is left out, and so nothing has to be asked.
+    let shift = FIRST - (nanos | (2 * OCTAVE as u64 - 1)).leading_zeros();
+    let head = (nanos >> shift) as usize;
+    (shift as usize + head / OCTAVE, head % OCTAVE)
+}
+
+/// A duration in nanoseconds, of which one of more than a day is one.
+#[inline]
+pub(crate) const fn nanos_of(duration: Duration) -> u64 {
+    // As plain numbers: `as_nanos` has 128 bits, which is a third of what to record it takes.
+    match duration.as_secs() < MAX_DURATION.as_secs() {
+        true => duration.as_secs() * 1_000_000_000 + duration.subsec_nanos() as u64,
+        false => MAX_NANOS,
+    }
 }
 
 /// The shortest that is counted in this bucket, in nanoseconds.
@@ -60,6 +79,23 @@ mod tests {
             assert_eq!(bucket_of(end + 1), bucket + 1, "{end} ns and one more");
         }
         assert_eq!(bucket_of(u64::MAX), bucket_of(MAX_NANOS));
+    }
+
+    #[test]
+    fn more_than_a_day_is_a_day_and_what_is_less_is_what_it_is() {
+        let just_less = MAX_DURATION - Duration::from_nanos(1);
+        for duration in [
+            Duration::ZERO,
+            Duration::from_nanos(1_999_999_999),
+            just_less,
+        ] {
+            assert_eq!(u128::from(nanos_of(duration)), duration.as_nanos());
+        }
+        for duration in [MAX_DURATION, MAX_DURATION * 2, Duration::MAX] {
+            assert_eq!(nanos_of(duration), MAX_NANOS);
+        }
+        let (octave, place) = place_of(MAX_NANOS);
+        assert!(octave < OCTAVES && place < OCTAVE, "{octave} {place}");
     }
 
     #[test]

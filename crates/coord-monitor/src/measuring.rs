@@ -10,7 +10,7 @@ use coord_bus::vocabulary::{
 };
 use coord_bus::{
     Bus, BusError, BusExt, CancellationToken, DEFAULT_CAPACITY, Overflow, Received, Subscriber,
-    run_blocking,
+    Timestamp, run_blocking,
 };
 use tokio::select;
 
@@ -28,7 +28,7 @@ use crate::topics::Topics;
 use crate::usage::Usage;
 use crate::windows::Windows;
 use crate::workflows::Workflows;
-use crate::{History, PerformanceMetrics, ProcessUsage};
+use crate::{History, LatencyMetrics, PerformanceMetrics, ProcessUsage};
 
 /// How many events of a topic are still read after a stop: as many as one of those that it reads
 /// holds, so that whoever goes on publishing does not put off the end.
@@ -49,6 +49,8 @@ pub(crate) struct Measuring {
 struct State {
     /// When counting began.
     since: Instant,
+    /// How often it began anew.
+    resets: u64,
     topics: Topics,
     own: ProcessUsage,
     processes: Processes,
@@ -57,6 +59,15 @@ struct State {
     errors: Errors,
     ring: Ring,
     missed: u64,
+}
+
+/// What is measured at one moment, with the state locked in which it is to be put.
+struct Look<'m> {
+    latencies: Vec<LatencyMetrics>,
+    at: Timestamp,
+    state: MutexGuard<'m, State>,
+    sums: Sums,
+    now: Instant,
 }
 
 /// What a monitor reads of the bus.
@@ -101,6 +112,7 @@ impl Measuring {
         let now = Instant::now();
         let state = State {
             since: now,
+            resets: 0,
             topics: Topics::new(&*bus, history, now),
             own: usage.own(),
             processes: Processes::default(),
@@ -141,14 +153,38 @@ impl Measuring {
         }
     }
 
+    /// The same, and how long events took, and the time: all that is another's, before the state is locked.
+    fn look(&self, sum: fn(&dyn Bus, &Known) -> Sums) -> Look<'_> {
+        loop {
+            let resets = self.state().resets;
+            let latencies = self.latencies.metrics();
+            let at = self.clock.now();
+            let (state, sums, now) = self.sum(sum);
+            // Otherwise what was before a reset would count as after it.
+            if state.resets == resets {
+                return Look {
+                    latencies,
+                    at,
+                    state,
+                    sums,
+                    now,
+                };
+            }
+        }
+    }
+
     pub(crate) fn metrics(&self) -> PerformanceMetrics {
-        // All that is another's, before the state is locked.
         let (readings, unread) = self.sources.read(&self.panics);
-        let latencies = self.latencies.metrics();
         let alerts = self.alerts.open();
-        let (mut state, sums, now) = self.sum(Sums::of_topics_and_subscribers);
+        let Look {
+            latencies,
+            at,
+            mut state,
+            sums,
+            now,
+        } = self.look(Sums::of_topics_and_subscribers);
         PerformanceMetrics {
-            at: self.clock.now(),
+            at,
             uptime: now.duration_since(self.began).as_secs_f64(),
             measured: now.duration_since(state.since).as_secs_f64(),
             topics: state.topics.metrics(sums, now),
@@ -183,6 +219,7 @@ impl Measuring {
         self.panics.reset();
         let mut state = self.state();
         state.since = now;
+        state.resets += 1;
         state.topics.reset(sums, now);
         state.processes.reset();
         state.workflows.reset();
@@ -209,9 +246,13 @@ impl Measuring {
             };
             let (roots, own, trees);
             (usage, roots, own, trees) = read;
-            let latencies = self.latencies.metrics();
-            let at = self.clock.now();
-            let (mut state, sums, now) = self.sum(Sums::of_topics);
+            let Look {
+                latencies,
+                at,
+                mut state,
+                sums,
+                now,
+            } = self.look(Sums::of_topics);
             state.topics.sample(sums, now);
             state.own = own;
             state.processes.measured(&roots, trees);

@@ -6,7 +6,8 @@ mod chart;
 use std::fmt;
 
 use crate::figures::printable;
-use crate::{History, Unit};
+use crate::report::tables;
+use crate::{History, LatencyHistory, LatencyMetrics, Unit};
 use chart::{Axis, Lines, Spans};
 pub use chart::{Series, Span, SpanKind};
 
@@ -96,12 +97,6 @@ impl Page {
             let lag = topic.lag.iter().map(|lag| *lag as f64);
             (&*topic.topic, lag.collect())
         });
-        let latency = history.latencies.iter().flat_map(|it| {
-            let line = |name: &str, values: &[Option<f64>]| {
-                Series::new(format!("{} {name}", it.topic), values.to_vec())
-            };
-            [line("p50", &it.p50), line("p99", &it.p99)]
-        });
         let bytes = |bytes: &[u64]| bytes.iter().map(|bytes| *bytes as f64).collect();
         let percent = |percent: &[f32]| percent.iter().copied().map(f64::from).collect();
         let memory = [
@@ -128,7 +123,7 @@ impl Page {
             "From publication to handled",
             Unit::Seconds,
             ends,
-            latency.collect(),
+            latency_lines(&history.latencies),
         )
         .chart("Resident memory", Unit::Bytes, ends, some(memory))
         .chart(
@@ -186,6 +181,12 @@ impl Page {
         self
     }
 
+    /// A table of how long events were under way: percentiles of the time that they were queued, and handled.
+    #[must_use]
+    pub fn latencies(self, latencies: &[LatencyMetrics]) -> Self {
+        tables::latencies(latencies).on(self)
+    }
+
     /// A line of text.
     #[must_use]
     pub fn note(mut self, note: &str) -> Self {
@@ -193,6 +194,23 @@ impl Page {
             .push_str(&format!("<p class=note>{}</p>\n", Text(note)));
         self
     }
+}
+
+/// The 99th percentile of those topics that took longest, and of as many as there is room for the median.
+fn latency_lines(latencies: &[LatencyHistory]) -> Vec<Series> {
+    let most = |it: &LatencyHistory| it.p99.iter().flatten().copied().fold(0.0, f64::max);
+    let mut latencies: Vec<_> = latencies.iter().collect();
+    latencies.sort_by(|a, b| most(b).total_cmp(&most(a)));
+    latencies.truncate(Series::MAX);
+    let medians = Series::MAX - latencies.len();
+    let lines = latencies.into_iter().enumerate().map(|(place, it)| {
+        let line = |name, values: &[Option<f64>]| {
+            Series::new(format!("{} {name}", it.topic), values.to_vec())
+        };
+        let median = (place < medians).then(|| line("p50", &it.p50));
+        [median, Some(line("p99", &it.p99))]
+    });
+    lines.flatten().flatten().collect()
 }
 
 /// The lines with the largest values, without those that are nothing throughout.

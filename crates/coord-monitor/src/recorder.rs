@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use crate::buckets::{OCTAVE, OCTAVES, bucket_of};
-use crate::durations::in_nanos;
-use crate::{DurationSummary, MAX_DURATION};
+use crate::DurationSummary;
+use crate::buckets::{OCTAVE, OCTAVES, nanos_of, place_of};
 
 /// The most parts of one recorder that are each of one thread. Threads beyond that share another one.
 const OWNED_MAX: usize = 8;
@@ -48,7 +47,7 @@ impl Recorder {
 
     #[inline]
     pub(crate) fn record(&self, duration: Duration) {
-        let nanos = in_nanos(duration.min(MAX_DURATION));
+        let nanos = nanos_of(duration);
         match self.owned.get(thread::number()) {
             Some(own) => own.record_alone(nanos),
             None => self.shared.record(nanos),
@@ -134,13 +133,15 @@ impl Shard {
     }
 
     #[cold]
+    #[inline(never)]
     fn begin_anew(&self, resets: u64) {
         self.clear();
         self.done.store(resets, Ordering::Release);
     }
 
-    /// Of any thread.
-    #[inline]
+    /// Of any thread. Apart from what most threads do, so that there nothing has to be put aside for it.
+    #[cold]
+    #[inline(never)]
     fn record(&self, nanos: u64) {
         self.count_of(nanos).fetch_add(1, Ordering::Relaxed);
         self.sum.fetch_add(nanos, Ordering::Relaxed);
@@ -155,9 +156,12 @@ impl Shard {
 
     #[inline]
     fn count_of(&self, nanos: u64) -> &AtomicU64 {
-        let bucket = bucket_of(nanos);
-        let octave = self.octaves[bucket / OCTAVE].get_or_init(new_octave);
-        &octave[bucket % OCTAVE]
+        let (octave, place) = place_of(nanos);
+        let octave = &self.octaves[octave.min(OCTAVES - 1)];
+        match octave.get() {
+            Some(counts) => &counts[place],
+            None => first(octave, place),
+        }
     }
 
     fn clear(&self) {
@@ -183,9 +187,11 @@ fn add(count: &AtomicU64, more: u64) {
     count.store(now.wrapping_add(more), Ordering::Relaxed);
 }
 
+/// The count in an octave that is met for the first time.
 #[cold]
-fn new_octave() -> Box<[AtomicU64; OCTAVE]> {
-    Box::new([const { AtomicU64::new(0) }; OCTAVE])
+#[inline(never)]
+fn first(octave: &OnceLock<Box<[AtomicU64; OCTAVE]>>, place: usize) -> &AtomicU64 {
+    &octave.get_or_init(|| Box::new([const { AtomicU64::new(0) }; OCTAVE]))[place]
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A report for people and programs: text for a terminal, JSON, a page of HTML.
 
-mod tables;
+pub(crate) mod tables;
 mod text;
 
 use std::fmt;
@@ -51,6 +51,16 @@ pub(crate) struct Table {
     rest: Option<String>,
 }
 
+impl Table {
+    pub(crate) fn on(&self, page: Page) -> Page {
+        let page = page.table(self.title, &self.heads, &self.rows);
+        match &self.rest {
+            Some(rest) => page.note(rest),
+            None => page,
+        }
+    }
+}
+
 impl Report {
     pub(crate) fn new(metrics: PerformanceMetrics, history: History) -> Self {
         Self { metrics, history }
@@ -73,10 +83,7 @@ impl Report {
         }
         page = page.history(&self.history);
         for table in tables::of(self) {
-            page = page.table(table.title, &table.heads, &table.rows);
-            if let Some(rest) = &table.rest {
-                page = page.note(rest);
-            }
+            page = table.on(page);
         }
         page.to_string()
     }

@@ -31,6 +31,9 @@
 //! it. Its standard input is empty, and its environment is its parent's, with what its spec adds. A
 //! [command line](ProcessSpec::shell) that a shell would only hand on is run without one.
 //!
+//! To start a process takes until its program is loaded. Where others run already, that is done on a thread
+//! which the runtime has for what blocks, eight at once, so that nobody else is held up.
+//!
 //! # Output
 //!
 //! Lines are valid UTF-8 (what is not becomes `U+FFFD`), and fit to be shown on a terminal as they
@@ -41,6 +44,10 @@
 //!
 //! The lines of one stream come in order. Between standard output and standard error there is none,
 //! for these are two pipes.
+//!
+//! A line goes with the [time](coord_bus::Meta::time) at which it was published where it is the first of
+//! those that were read at once, once in a millisecond at most: a sample for who measures how long lines
+//! are under way, which does not hold up who prints much.
 //!
 //! The values of [`Secrets`] that a process is given are replaced where it prints them.
 //!
@@ -92,6 +99,7 @@
 //! [`PROCESS_OUTPUT`]: coord_bus::vocabulary::PROCESS_OUTPUT
 
 mod spec;
+mod stamps;
 mod secrets;
 mod stop;
 mod stop_signal;
@@ -104,6 +112,7 @@ mod identity;
 mod simple_line;
 mod quiet;
 mod group;
+mod elsewhere;
 mod groups;
 mod exit;
 mod pipe;

@@ -1,6 +1,7 @@
 //! The manager: recognises errors on the bus, does something about them, and counts both.
 
 mod condition;
+mod shortened;
 mod storm;
 mod pattern;
 mod builtin;

@@ -313,6 +313,17 @@ pub enum WorkflowError {
         /// The step.
         step: String,
     },
+    /// The orchestrator has no lease any more under which it drives runs: it ran out, since the journal
+    /// could not be reached in time to renew it, say, and could not be acquired anew. So the run is left as
+    /// it is, for anybody to resume.
+    #[error(
+        "run `{run}` is suspended: its orchestrator could not renew its lease in the journal, so somebody \
+         else may go on with the run; see to the journal, and resume the run"
+    )]
+    LeaseLost {
+        /// The run.
+        run: String,
+    },
     /// Somebody else has taken the run up meanwhile.
     #[error(
         "run `{run}` was taken up by somebody else: this process seemed to be gone, perhaps \

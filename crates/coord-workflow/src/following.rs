@@ -152,7 +152,7 @@ impl Following {
         let entry = Reader::new(&self.plan).read(stored);
         let entry = entry.map_err(|unread| fault(&self.run, unread))?;
         let told = match &entry {
-            Entry::Command(_) | Entry::Unknown => None,
+            Entry::Command(_) | Entry::Renewed(_) | Entry::Unknown => None,
             Entry::Claimed(_) => Some((None, self.begun())),
             Entry::Fact(fact) => self.transition(fact, stored.at),
         };

@@ -1,12 +1,13 @@
 //! The durable runs that an orchestrator drives, by their ids.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::RunId;
 use crate::orchestrator::Run;
+use crate::run::Shared;
 
 /// The durable runs that go on, and those that are about to.
 #[derive(Default)]
@@ -53,6 +54,14 @@ impl LiveRuns {
         if let Some(run) = self.find(run).and_then(|run| run.shared.upgrade()) {
             run.has_news();
         }
+    }
+
+    /// Those that go on, and some that have just ended.
+    pub(crate) fn all(&self) -> Vec<Arc<Shared>> {
+        let runs = self.runs();
+        runs.values()
+            .filter_map(|run| run.shared.upgrade())
+            .collect()
     }
 
     pub(crate) fn insert(&self, run: &Run) {

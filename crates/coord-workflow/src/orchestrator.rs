@@ -459,7 +459,8 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::Aborted`]; for a durable run also `Suspended`, `TakenOver` or `Journal`.
+    /// [`WorkflowError::Aborted`]; for a durable run also `Suspended`, `LeaseLost`, `TakenOver`,
+    /// `Child` or `Journal`.
     pub async fn outcome(&self) -> Result<Arc<Outcome>, WorkflowError> {
         self.end().await.outcome(&self.id)
     }

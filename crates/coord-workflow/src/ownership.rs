@@ -4,21 +4,34 @@
 //! driven under; who finds that grant gone may claim the run, by a record that has to be the next
 //! one of its stream. So of several who claim it one succeeds, and who had it before, and does not
 //! know that it is gone, cannot append to it any more.
+//!
+//! A lease also runs out while its process stands still, as when it is stopped or the machine sleeps. Then
+//! it is acquired anew, and each run is told under which grant it is driven now, in its records again: one
+//! that nobody has claimed meanwhile goes on as if nothing had been, and of any other that is refused.
 
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::{CancellationToken, EventLog, Grant, LeaseExt, TaskScope};
+use coord_bus::time::{sleep, timeout};
+use coord_bus::{CancellationToken, EventLog, Grant, LeaseError, LeaseExt, TaskScope};
 
 use crate::live_runs::LiveRuns;
+use crate::orchestrator::Run;
 use crate::records::{self, Owner};
 use crate::{RunId, RunJournal, WorkflowError};
 
 /// For how long an orchestrator that is not heard of any more keeps its runs from others, where the
 /// keeper of leases does not know that its process is gone.
 pub const DEFAULT_LEASE_TTL: Duration = Duration::from_secs(30);
+
+/// How long the lease that ran out may take to be acquired anew before its runs are left to others: what they
+/// do goes on meanwhile.
+const ANEW_WITHIN: Duration = Duration::from_secs(5);
+
+/// After how long it is tried again to renew a lease that cannot be, and is held all the same.
+const RENEW_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where an orchestrator keeps its runs, and how it says that it is there.
 pub(crate) struct Keeping {
@@ -29,15 +42,21 @@ pub(crate) struct Keeping {
     lease: String,
     /// Cancelled when runs are to be left as they are.
     pub(crate) suspend: CancellationToken,
-    held: tokio::sync::Mutex<Option<Held>>,
+    held: Slot,
     tasks: TaskScope,
 }
 
+/// The lease, if it has been acquired. Locked while it is acquired, so that no run begins under a grant that
+/// is over.
+type Slot = Arc<tokio::sync::Mutex<Option<Held>>>;
+
 /// The lease is held, for all that is known.
-struct Held {
-    owner: Owner,
+#[derive(Clone)]
+pub(crate) struct Held {
+    /// Who this orchestrator is to others.
+    pub(crate) owner: Owner,
     /// Cancelled when it is lost, or given up.
-    lost: CancellationToken,
+    pub(crate) lost: CancellationToken,
 }
 
 impl Keeping {
@@ -47,38 +66,36 @@ impl Keeping {
             runs: Arc::default(),
             lease,
             suspend: CancellationToken::new(),
-            held: tokio::sync::Mutex::default(),
+            held: Slot::default(),
             tasks: TaskScope::new("ownership of runs"),
         }
     }
 
-    /// Who this orchestrator is to others, and what is cancelled when it is that no more. Acquires
-    /// the lease where it is not held.
-    pub(crate) async fn owner(&self) -> Result<(Owner, CancellationToken), WorkflowError> {
-        let mut held = self.held.lock().await;
-        if let Some(held) = &*held
+    /// How the lease is held. Acquires it where it is not.
+    pub(crate) async fn held(&self) -> Result<Held, WorkflowError> {
+        let mut slot = self.held.lock().await;
+        if let Some(held) = &*slot
             && !held.lost.is_cancelled()
         {
-            return Ok((held.owner.clone(), held.lost.clone()));
+            return Ok(held.clone());
         }
-        let holder = format!("process {}", std::process::id());
-        let acquiring =
-            self.journal
-                .leases
-                .acquire_when_free(&self.lease, &holder, DEFAULT_LEASE_TTL);
+        let (leases, holder) = (&self.journal.leases, holder());
+        let acquiring = leases.acquire_when_free(&self.lease, &holder, DEFAULT_LEASE_TTL);
         let grant = acquiring.await?;
-        let owner = Owner {
-            lease: grant.name.clone(),
-            token: grant.token,
-            holder,
+        let held = Held {
+            owner: owner(&grant),
+            lost: self.suspend.child_token(),
         };
-        let lost = self.suspend.child_token();
-        self.keep(grant, lost.clone());
-        *held = Some(Held {
-            owner: owner.clone(),
-            lost: lost.clone(),
-        });
-        Ok((owner, lost))
+        let tenure = Tenure {
+            journal: self.journal.clone(),
+            runs: Arc::clone(&self.runs),
+            held: Arc::clone(&self.held),
+            lost: held.lost.clone(),
+            stop: self.tasks.token(),
+        };
+        self.tasks.spawn("lease", tenure.keep(grant));
+        *slot = Some(held.clone());
+        Ok(held)
     }
 
     /// Whether a run that is kept under this owner is this orchestrator's.
@@ -87,27 +104,19 @@ impl Keeping {
         held.as_ref().is_some_and(|held| held.owner == *owner)
     }
 
-    /// Renews the lease until the orchestrator is shut down, and listens for news of its runs.
-    fn keep(&self, grant: Grant, lost: CancellationToken) {
-        let leases = Arc::clone(&self.journal.leases);
-        let stop = self.tasks.token();
-        let listening = listen(
-            Arc::clone(&self.journal.log),
-            self.lease.clone(),
-            Arc::clone(&self.runs),
-        );
-        self.tasks.spawn("lease", async move {
-            // Whether it is lost or given up: its runs are not this orchestrator's any more.
-            let _lost = lost.drop_guard();
-            let _ = leases
-                .hold(grant, DEFAULT_LEASE_TTL, async {
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        never = listening => match never {},
-                    }
-                })
-                .await;
-        });
+    /// A run goes on here since a moment ago, kept as held like this: what has become of the lease until the
+    /// run was there to be told, it is told.
+    pub(crate) async fn has_begun(&self, run: &Run, was: &Held) {
+        let held = self.held.lock().await;
+        let Some(run) = run.shared.upgrade() else {
+            return;
+        };
+        match &*held {
+            _ if self.suspend.is_cancelled() => {}
+            _ if was.lost.is_cancelled() => run.lease_lost(),
+            Some(held) if held.owner != was.owner => run.renew_owner(&held.owner),
+            _ => {}
+        }
     }
 
     /// Gives the lease up: the runs that are left are anybody's.
@@ -117,6 +126,93 @@ impl Keeping {
 
     pub(crate) fn abort(&self) {
         self.tasks.abort();
+    }
+}
+
+/// Who acquires the lease, for people.
+fn holder() -> String {
+    format!("process {}", std::process::id())
+}
+
+fn owner(grant: &Grant) -> Owner {
+    Owner {
+        lease: grant.name.clone(),
+        token: grant.token,
+        holder: grant.holder.clone(),
+    }
+}
+
+/// The lease from when it was acquired on, until it is lost or given up.
+struct Tenure {
+    journal: RunJournal,
+    runs: Arc<LiveRuns>,
+    held: Slot,
+    lost: CancellationToken,
+    /// Cancelled when it is to be given up.
+    stop: CancellationToken,
+}
+
+impl Tenure {
+    /// Renews the lease until the orchestrator is shut down, and listens for news of its runs.
+    async fn keep(self, mut grant: Grant) {
+        // Whether it is lost or given up: its runs are not this orchestrator's any more.
+        let _lost = self.lost.clone().drop_guard();
+        let leases = &self.journal.leases;
+        loop {
+            let listening = async {
+                let log = Arc::clone(&self.journal.log);
+                tokio::select! {
+                    () = self.stop.cancelled() => {}
+                    never = listen(log, grant.name.clone(), Arc::clone(&self.runs)) => match never {},
+                }
+            };
+            let held = leases.hold(grant.clone(), DEFAULT_LEASE_TTL, listening);
+            if held.await.is_ok() {
+                return;
+            }
+            grant = tokio::select! {
+                () = self.stop.cancelled() => return,
+                anew = self.acquire_anew(grant) => match anew {
+                    Some(grant) => grant,
+                    None => return,
+                },
+            };
+        }
+    }
+
+    /// Acquires the lease that ran out, and has the runs go on under the new grant. `None`: it is lost, and
+    /// so are they.
+    async fn acquire_anew(&self, grant: Grant) -> Option<Grant> {
+        let mut held = self.held.lock().await;
+        let (leases, holder) = (&self.journal.leases, holder());
+        let acquiring = leases.acquire(&grant.name, &holder, DEFAULT_LEASE_TTL);
+        match timeout(ANEW_WITHIN, acquiring).await {
+            Ok(Ok(anew)) => {
+                let (owner, lost) = (owner(&anew), self.lost.clone());
+                *held = Some(Held {
+                    owner: owner.clone(),
+                    lost,
+                });
+                drop(held);
+                for run in self.runs.all() {
+                    run.renew_owner(&owner);
+                }
+                Some(anew)
+            }
+            // It was only not renewed, and is held under the grant that is known.
+            Ok(Err(LeaseError::Held { held, .. })) if held.token == grant.token => {
+                sleep(RENEW_AGAIN.min(held.expires_in)).await;
+                Some(grant)
+            }
+            _ => {
+                for run in self.runs.all() {
+                    run.lease_lost();
+                }
+                // Before anybody else begins a run under what is gone.
+                self.lost.cancel();
+                None
+            }
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub(crate) const VERSION: u32 = 1;
 
 pub(crate) const RUN_STARTED: &str = "run-started";
 pub(crate) const RUN_CLAIMED: &str = "run-claimed";
+pub(crate) const OWNER_RENEWED: &str = "owner-renewed";
 pub(crate) const RUN_SUSPENDED: &str = "run-suspended";
 pub(crate) const RUN_STOPPED: &str = "run-stopped";
 pub(crate) const RUN_UP: &str = "run-up";
@@ -372,6 +373,8 @@ pub(crate) fn record(kind: &str, payload: &impl Serialize) -> Result<Record, Rec
 /// What a record says.
 pub(crate) enum Entry {
     Claimed(Owner),
+    /// Who drives the run holds its lease under another grant by now: nothing that is under way has ended.
+    Renewed(Owner),
     Command(Command),
     /// A command that is not known here. It is of a later version, and meant for that: who drives the run
     /// ignores it as well.
@@ -407,6 +410,7 @@ impl<'p> Reader<'p> {
         let fact = match &*stored.record.kind {
             RUN_STARTED => return Err(RecordFault::out_of_order("the run has begun")),
             RUN_CLAIMED => return parse(payload).map(Entry::Claimed),
+            OWNER_RENEWED => return parse(payload).map(Entry::Renewed),
             COMMAND => return Ok(command(payload).map_or(Entry::Unknown, Entry::Command)),
             STEP_STARTED => {
                 let Attempt { step, attempt, at } = parse(payload)?;

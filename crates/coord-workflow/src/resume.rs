@@ -172,6 +172,10 @@ impl Kept {
                 return Ok(());
             }
             Entry::Unknown => return Ok(()),
+            Entry::Renewed(owner) => {
+                self.owner = owner;
+                return Ok(());
+            }
             Entry::Claimed(owner) => {
                 self.owner = owner;
                 Fact::Claimed

@@ -76,6 +76,8 @@ pub(crate) enum End {
     Suspended,
     /// Somebody else drives it now.
     TakenOver,
+    /// Somebody else may drive it, as it is not known to be this orchestrator's any more.
+    LeaseLost,
     /// What happens in it cannot be kept.
     Unrecorded(Arc<EventLogError>),
     /// Its orchestrator has gone.
@@ -101,6 +103,7 @@ impl End {
             Self::Suspended => WorkflowError::Suspended { run },
             Self::Aborted => WorkflowError::Aborted { run },
             Self::TakenOver => WorkflowError::TakenOver { run },
+            Self::LeaseLost => WorkflowError::LeaseLost { run },
             Self::Unrecorded(source) => WorkflowError::Journal { run, source },
             Self::Child {
                 step,

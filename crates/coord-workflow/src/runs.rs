@@ -287,8 +287,8 @@ impl Settings {
             parent,
         } = new;
         let _entry = keeping.runs.enter(&id).await;
-        let (owner, suspend) = keeping.owner().await?;
-        let suspend = parent.map_or(suspend, |within| within.suspend.clone());
+        let held = keeping.held().await?;
+        let suspend = parent.map_or(&held.lost, |within| within.suspend).clone();
         let started = Started {
             version: VERSION,
             workflow: definition.plan.name.to_string(),
@@ -296,7 +296,7 @@ impl Settings {
             input: written,
             steps: fingerprint::steps(definition.plan),
             on_failure: definition.plan.on_failure,
-            owner,
+            owner: held.owner.clone(),
             parent: parent.map(|within| within.parent.clone()),
         };
         let record = records::record(RUN_STARTED, &started);
@@ -334,7 +334,9 @@ impl Settings {
             limits,
             child_of: started.parent,
         };
-        Ok(self.keep(keeping, definition, beginning, begun.version))
+        let run = self.keep(keeping, definition, beginning, begun.version);
+        keeping.has_begun(&run, &held).await;
+        Ok(run)
     }
 
     /// Goes on with the run that is the work of a step, if there is one.
@@ -470,8 +472,8 @@ impl Settings {
         let input = decode
             .and_then(|decode| decode(kept.input.get()).map_err(RecordFault::Unreadable))
             .map_err(|source| fault(1, source))?;
-        let (owner, suspend) = keeping.owner().await?;
-        let suspend = claim.suspend.cloned().unwrap_or(suspend);
+        let held = keeping.held().await?;
+        let suspend = claim.suspend.unwrap_or(&held.lost).clone();
         let mut claiming = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Exactly(kept.version));
         let is_careful = kept.seems_to_kill();
@@ -490,7 +492,7 @@ impl Settings {
             claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, retried, |_| {});
         }
-        let claimed = records::record(RUN_CLAIMED, &owner);
+        let claimed = records::record(RUN_CLAIMED, &held.owner);
         claiming = claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
         course.apply(plan, Fact::Claimed, |_| {});
         for fact in self.cut_off_too_often(&course, before) {
@@ -516,12 +518,9 @@ impl Settings {
             limits,
             child_of: kept.child_of,
         };
-        Ok(Some(self.keep(
-            keeping,
-            definition,
-            beginning,
-            claimed.version,
-        )))
+        let run = self.keep(keeping, definition, beginning, claimed.version);
+        keeping.has_begun(&run, &held).await;
+        Ok(Some(run))
     }
 
     /// That the run is paused for the steps that may be what ends its processes.

@@ -50,7 +50,7 @@ fn what_is_no_time_is_refused_with_what_was_written_and_why() {
             "`31536001` is no time: it is longer than a year",
         ),
         ("1e300", "is no time: it is longer than a year"),
-        (r#""soon""#, "`soon` is no time: only hours (h)"),
+        (r#""soon""#, "`soon` is no time: only days (d)"),
         (r#""\u001b[2J""#, r"`\u{1b}[2J` is no time"),
         ("true", "expected a time, such as \"500ms\""),
     ] {
@@ -93,5 +93,28 @@ proptest! {
         if let Ok(time) = parse(&text) {
             prop_assert!(time <= MAX);
         }
+    }
+}
+
+#[test]
+fn days_have_24_hours_and_stand_first() {
+    let hours = |hours: u64| Ok(Duration::from_secs(hours * 3600));
+    for (text, time) in [
+        ("7d", hours(7 * 24)),
+        ("1d12h", hours(36)),
+        (" 2 days 1h ", hours(49)),
+        ("1.5d", hours(36)),
+        ("0d", hours(0)),
+        ("365d", hours(365 * 24)),
+        ("366d", Err(DurationError::TooLong)),
+        ("364d48h", Err(DurationError::TooLong)),
+        ("1.5d1h", Err(DurationError::NotUnderstood)),
+        ("1h1d", Err(DurationError::NotUnderstood)),
+        ("1dx", Err(DurationError::NotUnderstood)),
+        ("d", Err(DurationError::NotUnderstood)),
+        ("1.2.3d", Err(DurationError::NotUnderstood)),
+        ("1d2d", Err(DurationError::NotUnderstood)),
+    ] {
+        assert_eq!(parse(text), time, "{text}");
     }
 }

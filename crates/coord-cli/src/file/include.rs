@@ -229,8 +229,14 @@ impl Taking<'_> {
 
 /// A file with what it takes in. What it says itself wins, and then what was named first; what an included
 /// file says wins over what that includes.
-pub(super) fn merged<'i>(mut root: DeTable<'i>, included: Vec<DeTable<'i>>) -> DeTable<'i> {
+/// With what does not count, of each file that has some: what is wrong with that is to be told all the same.
+pub(super) fn merged<'i>(
+    mut root: DeTable<'i>,
+    included: Vec<DeTable<'i>>,
+) -> (DeTable<'i>, Vec<DeTable<'i>>) {
+    let mut hidden = Vec::new();
     for table in included {
+        let mut of_file = DeTable::new();
         for (key, value) in table {
             if !INCLUDED_KEYS.known.contains(&key.get_ref().as_ref()) {
                 continue;
@@ -239,24 +245,40 @@ pub(super) fn merged<'i>(mut root: DeTable<'i>, included: Vec<DeTable<'i>>) -> D
                 None => {
                     root.insert(key, value);
                 }
-                Some(ours) => merge(key.get_ref(), ours, value),
+                Some(ours) => {
+                    let span = value.span();
+                    let of_key = merge(key.get_ref(), ours, value);
+                    if !of_key.is_empty() {
+                        of_file.insert(key, Spanned::new(span, DeValue::Table(of_key)));
+                    }
+                }
             }
         }
+        if !of_file.is_empty() {
+            hidden.push(of_file);
+        }
     }
-    root
+    (root, hidden)
 }
 
-fn merge<'i>(key: &str, ours: &mut Spanned<DeValue<'i>>, theirs: Spanned<DeValue<'i>>) {
+/// Puts what an included file has under a key behind what is there. What is hidden by that.
+fn merge<'i>(
+    key: &str,
+    ours: &mut Spanned<DeValue<'i>>,
+    theirs: Spanned<DeValue<'i>>,
+) -> DeTable<'i> {
     let span = theirs.span();
+    let mut hidden = DeTable::new();
     match (ours.get_mut(), theirs.into_inner()) {
         (DeValue::Array(ours), DeValue::Array(theirs)) => {
             theirs.into_iter().for_each(|element| ours.push(element));
         }
         (DeValue::Table(ours), DeValue::Table(theirs)) => {
             for (name, value) in theirs {
-                if !ours.contains_key(name.get_ref().as_ref()) {
-                    ours.insert(name, value);
-                }
+                match ours.contains_key(name.get_ref().as_ref()) {
+                    true => hidden.insert(name, value),
+                    false => ours.insert(name, value),
+                };
             }
         }
         // One of the two is of the wrong type: it is kept, to be told of.
@@ -270,4 +292,5 @@ fn merge<'i>(key: &str, ours: &mut Spanned<DeValue<'i>>, theirs: Spanned<DeValue
             }
         }
     }
+    hidden
 }

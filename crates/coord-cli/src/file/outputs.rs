@@ -1,6 +1,6 @@
 //! Values that steps put out, and where others take them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
 use coordination::workflow::{NAME_LENGTH_MAX, Shown, nearest};
@@ -9,7 +9,7 @@ use toml::de::DeTable;
 
 use super::fault::FileFault;
 use super::params::is_param_name;
-use super::unit::{Draft, check_variables};
+use super::unit::{Draft, Unit, check_variables};
 use super::walk::{Keys, Walk, Words};
 use super::{FileFaults, WorkflowFile};
 
@@ -95,6 +95,40 @@ pub(super) fn declared(walk: &mut Walk<'_>, table: &DeTable<'_>, waits: bool) ->
         walk.add(FileFault::UselessOfWaiting { key: "outputs", at });
     }
     names
+}
+
+/// Who takes what a step puts out needs that step, where it does so by way of others: its value is handed
+/// over only to who names it.
+pub(super) fn need(drafts: &mut [Draft]) {
+    for place in 0..drafts.len() {
+        let taken: Vec<Taken> = drafts[place].unit.takes().cloned().collect();
+        for taken in taken {
+            let step = taken.parts().0;
+            let unit = &drafts[place].unit;
+            if !unit.waits_for().any(|need| need == step) && is_before(drafts, step, unit) {
+                let step = step.to_owned();
+                drafts[place].unit.needs.push(step);
+                drafts[place].needs_at.push(taken.at);
+            }
+        }
+    }
+}
+
+/// Whether a step is over before a unit begins, whatever happens: of any that it needs, nobody knows which.
+fn is_before(drafts: &[Draft], step: &str, unit: &Unit) -> bool {
+    let mut ways: Vec<&str> = unit.needs.iter().map(|need| &**need).collect();
+    let mut seen = HashSet::new();
+    while let Some(way) = ways.pop() {
+        if way == step {
+            return true;
+        }
+        if seen.insert(way) {
+            let units = drafts.iter().filter(|draft| draft.unit.id == way);
+            let needs = units.flat_map(|draft| &draft.unit.needs);
+            ways.extend(needs.map(|need| &**need));
+        }
+    }
+    false
 }
 
 /// Checks that what is taken is put out, and before.

@@ -83,8 +83,9 @@ pub(super) fn root(
     let secrets = secrets::secrets(walk, root, &folder);
     let dotenv_files = dotenv::dotenv(walk, root, &folder);
     let resources = resources::declared(walk, root);
-    let drafts = units(walk, root, &folder, &params, &resources);
+    let mut drafts = units(walk, root, &folder, &params, &resources);
     check(walk, &name, &drafts);
+    outputs::need(&mut drafts);
     outputs::check(walk, &drafts);
     each::check(walk, &drafts);
     WorkflowFile {
@@ -109,6 +110,15 @@ pub(super) fn root(
         included: Vec::new(),
         text: walk.text.clone(),
     }
+}
+
+/// Tells what is wrong with what an included file declares, and another declares before it.
+pub(super) fn check_hidden(walk: &mut Walk<'_>, hidden: &DeTable<'_>, file: &WorkflowFile) {
+    params(walk, hidden);
+    profiles(walk, hidden, &file.params, &file.param_rules);
+    env(walk, hidden);
+    secrets::secrets(walk, hidden, &file.folder);
+    resources::declared(walk, hidden);
 }
 
 /// The file's name without its extension, and with `-` for what a name may not contain.

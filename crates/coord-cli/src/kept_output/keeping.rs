@@ -2,17 +2,19 @@
 
 use std::thread;
 
+use coordination::CoordinationModule;
 use coordination::bus::time::{Clock, SystemClock};
 use coordination::bus::vocabulary::{
     NOTIFICATION, Notification, PROCESS_OUTPUT, ProcessOutput, Severity,
 };
-use coordination::bus::{BusError, BusExt, DEFAULT_CAPACITY, LocalBus, Publisher, Subscriber};
+use coordination::bus::{BusError, BusExt, DEFAULT_CAPACITY, Publisher, Subscriber};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::place::Kept;
 use super::store::Store;
 use super::{BOUNDS, record};
+use crate::latency::Latency;
 
 /// What the notification is called that output cannot be kept.
 pub(crate) const TITLE: &str = "output";
@@ -22,6 +24,7 @@ pub(crate) struct Keeping {
     output: Subscriber<ProcessOutput>,
     notifications: Publisher<Notification>,
     store: Option<Store>,
+    latency: Latency,
     /// What was to be said when nobody listened any more.
     untold: Option<String>,
     /// Whether it was said that something could not be kept.
@@ -33,7 +36,8 @@ pub(crate) struct Keeping {
 impl Keeping {
     /// Misses nothing of what is published from now on. Where no file can be made, the run goes on
     /// all the same, and is told.
-    pub(crate) fn new(bus: &LocalBus, kept: Kept) -> Result<Self, BusError> {
+    pub(crate) fn new(module: &CoordinationModule, kept: Kept) -> Result<Self, BusError> {
+        let bus = module.bus();
         let (store, refused) = match Store::open(kept, BOUNDS) {
             Ok(store) => (Some(store), None),
             Err(error) => (None, Some(error)),
@@ -42,6 +46,7 @@ impl Keeping {
             output: bus.subscribe(&PROCESS_OUTPUT)?,
             notifications: bus.publisher(&NOTIFICATION)?,
             store,
+            latency: Latency::of(module, "files", PROCESS_OUTPUT.name()),
             untold: None,
             has_told: false,
             refused,
@@ -70,16 +75,22 @@ impl Keeping {
         while let Some(first) = self.output.recv().await {
             let now = SystemClock.now();
             let at = record::time(now);
+            self.latency.take(first.meta().time());
             let mut taken = store.add(now, &at, &first);
             for _ in 1..DEFAULT_CAPACITY {
                 let Ok(line) = self.output.try_recv() else {
                     break;
                 };
+                self.latency.take(line.meta().time());
                 taken = taken.and(store.add(now, &at, &line));
             }
             // So that all that was printed before is with the system before a kill of the program.
-            if let Err(error) = taken.and(store.flush(now)) {
-                self.tell(&error).await;
+            match taken.and(store.flush(now)) {
+                Ok(()) => self.latency.done(),
+                Err(error) => {
+                    self.latency.lost();
+                    self.tell(&error).await;
+                }
             }
         }
         self.untold

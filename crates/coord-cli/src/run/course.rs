@@ -62,10 +62,16 @@ pub(super) struct End {
 impl Course<'_> {
     /// Begins with the run, or goes on with it.
     pub(super) async fn start(&self, definition: Definition) -> Result<Begun, SetUpError> {
-        // Nobody would read them where services are kept, and the run would wait for that.
-        let events = match self.keeps {
-            true => None,
-            false => Some(self.job.module.bus().subscribe(&WORKFLOW_EVENTS)?),
+        // Nobody would read them where services are kept, or there are none, and the run would wait for that.
+        let has_services = self
+            .job
+            .file
+            .units
+            .iter()
+            .any(|unit| unit.service().is_some());
+        let events = match has_services && !self.keeps {
+            true => Some(self.job.module.bus().subscribe(&WORKFLOW_EVENTS)?),
+            false => None,
         };
         let orchestrator = self.job.module.orchestrator()?;
         let workflow = self.workflow;

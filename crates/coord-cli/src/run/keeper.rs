@@ -50,7 +50,7 @@ pub(super) async fn keep(
 /// The step that a transition brings to its end, if nothing of it may need services any more.
 fn step_over(job: &Job, transition: &Transition) -> Option<usize> {
     let id = transition.step()?;
-    let place = job.file.units.iter().position(|unit| unit.id == id)?;
+    let place = job.place(id)?;
     let step = job.file.units[place].step()?;
     let is_over = match transition {
         Transition::StepCompleted { .. } => step.undo.is_none(),

@@ -87,7 +87,7 @@ pub(crate) enum RunsFault {
     )]
     NotFinished { run: String },
 
-    #[error("there is nothing to do again in run `{run}`: every step is done")]
+    #[error("there is nothing to retry in run `{run}`: every step is done")]
     #[diagnostic(
         code(coord::runs::nothing_to_retry),
         help("`coord retry {run} --from STEP` does that step again, and all that comes after it")
@@ -203,6 +203,15 @@ pub(crate) enum RunsFault {
         help("signals come by way of the journal: leave out `--no-journal`")
     )]
     Untold { step: String, signal: String },
+
+    #[error("step `{step}` pauses the run when it has failed, and nobody could continue it")]
+    #[diagnostic(
+        code(coord::runs::unpaused),
+        help(
+            "`coord continue` goes by way of the journal: leave out `--no-journal`, or `on_exhausted`"
+        )
+    )]
+    Unpaused { step: String },
 
     #[error("no run was interrupted")]
     #[diagnostic(

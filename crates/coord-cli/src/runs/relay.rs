@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use coordination::bus::time::{Clock, SystemClock, sleep, timeout};
 use coordination::bus::vocabulary::{
-    PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessLifecycle, ProcessOutput, ProcessState,
-    SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState, Transition, WORKFLOW_EVENTS, WorkflowEvent,
+    LOG_EVENTS, LogEvent, LogLevel, PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessLifecycle,
+    ProcessOutput, ProcessState, SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState, Transition,
+    WORKFLOW_EVENTS, WorkflowEvent,
 };
 use coordination::bus::{BusError, BusExt, LocalBus, Publisher, Timestamp};
 use coordination::workflow::{Following, RunView, StepPhase};
@@ -17,6 +18,7 @@ use super::RunsFault;
 use crate::file::WorkflowFile;
 use crate::kept_output::{Kept, Merged, Record};
 use crate::signals::Interrupts;
+use crate::spoken::Spoken;
 
 /// How often it is looked whether there are more lines.
 const LOOK: Duration = Duration::from_millis(50);
@@ -43,6 +45,7 @@ pub(super) struct Relay {
     output: Publisher<ProcessOutput>,
     states: Publisher<ServiceLifecycle>,
     processes: Publisher<ProcessLifecycle>,
+    logs: Publisher<LogEvent>,
 }
 
 impl Relay {
@@ -65,6 +68,7 @@ impl Relay {
             output: bus.publisher(&PROCESS_OUTPUT)?,
             states: bus.publisher(&SERVICE_LIFECYCLE)?,
             processes: bus.publisher(&PROCESS_LIFECYCLE)?,
+            logs: bus.publisher(&LOG_EVENTS)?,
         })
     }
 
@@ -227,6 +231,9 @@ impl Relay {
             }
             _ => {}
         }
+        if let Some(told) = told(&event) {
+            let _ = self.logs.publish(told).await;
+        }
         let _ = self.steps.publish(event).await;
     }
 
@@ -241,6 +248,38 @@ impl Relay {
         };
         let _ = self.states.publish(lifecycle).await;
     }
+}
+
+/// What the screen lists among what happened: where the run is driven, that is what processes do.
+fn told(event: &WorkflowEvent) -> Option<LogEvent> {
+    let (level, message) = match &event.transition {
+        Transition::StepStarted { attempt: 1, .. } => (LogLevel::Info, "started".to_owned()),
+        Transition::StepStarted { attempt, .. } => (LogLevel::Info, format!("attempt {attempt}")),
+        Transition::StepRetrying { error, wait, .. } => {
+            let again = Spoken(*wait);
+            (LogLevel::Warn, format!("{error}; again in {again}"))
+        }
+        Transition::StepCompleted { duration, .. } => {
+            (LogLevel::Info, format!("done in {}", Spoken(*duration)))
+        }
+        Transition::StepFailed { error, .. } | Transition::StepExhausted { error, .. } => {
+            (LogLevel::Error, format!("failed: {error}"))
+        }
+        Transition::StepSkipped { reason, .. } => (LogLevel::Info, format!("skipped: {reason}")),
+        Transition::StepCancelled { .. } => (LogLevel::Warn, "cancelled".to_owned()),
+        Transition::CompensationStarted { .. } => (LogLevel::Info, "is being undone".to_owned()),
+        Transition::CompensationCompleted { .. } => (LogLevel::Info, "undone".to_owned()),
+        Transition::CompensationFailed { error, .. } => {
+            (LogLevel::Error, format!("not undone: {error}"))
+        }
+        _ => return None,
+    };
+    Some(LogEvent {
+        at: event.at,
+        level,
+        source: event.transition.step()?.to_owned(),
+        message,
+    })
 }
 
 /// The attempt at a step that is at its end by this.

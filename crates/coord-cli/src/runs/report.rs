@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::bus::time::{Clock, SystemClock};
-use coordination::monitor::{History, Page, Span, SpanKind};
+use coordination::monitor::{Page, Span, SpanKind};
 use coordination::workflow::{RunJournal, RunState, RunView, StepPhase, StepView};
 
 use super::list::{between, local, state};
@@ -17,7 +17,7 @@ use super::{RunsFault, find, with_journal};
 use crate::args::ReportArgs;
 use crate::exit_code::ExitCode;
 use crate::kept_output::Kept;
-use crate::measured::Measured;
+use crate::measured::{Measured, Measures};
 use crate::screen;
 use crate::spoken::Spoken;
 
@@ -43,7 +43,7 @@ pub(crate) fn report(args: &ReportArgs) -> ExitCode {
     })
 }
 
-fn page(view: &RunView, measured: Option<&History>) -> Page {
+fn page(view: &RunView, measured: Option<&Measures>) -> Page {
     let lasted = lasted(view);
     let is = |phase| {
         view.steps
@@ -102,11 +102,19 @@ fn page(view: &RunView, measured: Option<&History>) -> Page {
              and of this one nothing was kept.",
         );
     };
-    let since = measured.at.first().copied().map(local).unwrap_or_default();
-    page.history(measured).note(&format!(
-        "The charts begin at {since}: they are of the `coord` that drove the run last, and of its \
-         last hour."
-    ))
+    let since = measured
+        .history
+        .at
+        .first()
+        .copied()
+        .map(local)
+        .unwrap_or_default();
+    page.latencies(&measured.latency)
+        .history(&measured.history)
+        .note(&format!(
+            "The charts begin at {since}: they are of the `coord` that drove the run last, and of its \
+             last hour."
+        ))
 }
 
 /// How long the run took, or goes on; of one that nobody drives, how far it had come.

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use coordination::bus::time::{Instant, sleep};
 use coordination::journal::Journal;
-use coordination::workflow::{RunId, RunJournal, RunQuery, RunState};
+use coordination::workflow::{OnExhausted, RunId, RunJournal, RunQuery, RunState};
 use miette::Report;
 
 use super::find::is_there;
 use super::{RunsFault, find, open_there, refuse};
-use crate::args::{Manner, MannerArgs, OfJournal, ResumeArgs, RetryArgs};
+use crate::args::{Manner, MannerArgs, OfJournal, Output, ResumeArgs, RetryArgs};
 use crate::definition::{Definition, Prepared};
 use crate::exit_code::ExitCode;
-use crate::file::{Action, printable};
+use crate::file::{Action, Step, printable};
 use crate::run::{Begin, execute, on_runtime};
 use crate::screen;
 
@@ -51,14 +51,19 @@ pub(crate) async fn begin(
     Ok((prepared, Begin::Resumed(id)))
 }
 
-/// A run that is not kept cannot be told anything.
-pub(crate) fn check_unkept(prepared: &Prepared) -> Result<(), RunsFault> {
+/// A run that is not kept cannot be told anything, but that it is to go on, on its screen.
+pub(crate) fn check_unkept(prepared: &Prepared, manner: Manner) -> Result<(), RunsFault> {
     for (unit, runs) in prepared.file.units.iter().zip(&prepared.runs) {
         if let Action::Signal(signal) = &unit.action
             && *runs
         {
             let (step, signal) = (unit.id.clone(), printable(signal));
             return Err(RunsFault::Untold { step, signal });
+        }
+        let pauses = |step: &Step| step.failing.on_exhausted == OnExhausted::Pause;
+        if *runs && manner.output != Output::Tui && unit.step().is_some_and(pauses) {
+            let step = unit.id.clone();
+            return Err(RunsFault::Unpaused { step });
         }
     }
     Ok(())

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use anstream::{AutoStream, ColorChoice};
-use coordination::bus::CancellationToken;
 use coordination::bus::vocabulary::{
     ErrorDetected, ErrorRecovery, Notification, ProcessHealth, ProcessLifecycle, ProcessOutput,
     ServiceLifecycle, Transition, WorkflowEvent,
 };
+use coordination::bus::{CancellationToken, Timestamp};
 use miette::{GraphicalReportHandler, GraphicalTheme, Report};
 
 use super::Start;
@@ -24,6 +24,7 @@ use crate::args::{Color, Layout, Manner, Output};
 use crate::board::{Board, Bounds};
 use crate::exit_code::ExitCode;
 use crate::kept_output;
+use crate::latency::ScreenLatency;
 
 pub(super) struct Page {
     form: Form,
@@ -41,6 +42,7 @@ pub(super) struct Page {
     lost: CancellationToken,
     /// Whether what failed is followed by its last lines.
     fails_at_once: bool,
+    latency: ScreenLatency,
 }
 
 enum Form {
@@ -73,8 +75,14 @@ impl Page {
         if let Some(before) = start.before {
             board.before(before);
         }
+        let latency = match &form {
+            Form::Text(_, None) | Form::Jsonl => ScreenLatency::of(start),
+            // Steps are told when they are over, or not at all.
+            Form::Text(_, Some(_)) | Form::Json => ScreenLatency::default(),
+        };
         Self {
             form,
+            latency,
             lines: Lines::default(),
             board,
             printed: 0,
@@ -100,7 +108,10 @@ impl Page {
         self.lost.clone()
     }
 
-    pub(super) fn output(&mut self, line: &ProcessOutput) {
+    /// A line, and when it was published, if that is known.
+    pub(super) fn output(&mut self, line: &ProcessOutput, published: Option<Timestamp>) {
+        // One that comes before its process has started follows as soon as that is read.
+        self.latency.line(published);
         if self.lines.admit(line) {
             self.line(line);
         }
@@ -142,6 +153,7 @@ impl Page {
     }
 
     fn workflow(&mut self, event: &WorkflowEvent) {
+        self.latency.step(event.at);
         self.board.workflow(event);
         self.print(|form, out| match form {
             Form::Text(text, None) => text.transition(out, &event.transition),
@@ -250,6 +262,9 @@ impl Page {
         if !self.lost.is_cancelled() {
             let shown = self.out.flush();
             self.check(&shown);
+        }
+        if !self.lost.is_cancelled() {
+            self.latency.shown();
         }
     }
 

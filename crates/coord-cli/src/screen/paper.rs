@@ -15,7 +15,7 @@ use coordination::bus::{BusError, BusExt, CancellationToken, DEFAULT_CAPACITY, S
 use super::order::Happening::{Error, Health, Notification, Process, Recovery, Service, Workflow};
 use super::order::Order;
 use super::page::Page;
-use super::{Start, drain, interrupt};
+use super::{Start, interrupt};
 use tokio::sync::watch;
 
 use crate::signals::{Interrupts, suspend};
@@ -109,7 +109,7 @@ impl Paper {
                 // Some of what was read waits for what was not.
                 () = ready(()), if !self.order.is_empty() => None,
                 Some(line) = self.output.recv() => {
-                    self.page.output(&line);
+                    self.page.output(&line, line.meta().time());
                     None
                 }
                 Some(event) = self.services.recv() => Some(Service(event.into_delivery())),
@@ -145,7 +145,12 @@ impl Paper {
         self.read();
         self.order.ripen();
         self.read();
-        drain(&mut self.output, |line| self.page.output(line));
+        for _ in 0..DEFAULT_CAPACITY {
+            let Ok(line) = self.output.try_recv() else {
+                break;
+            };
+            self.page.output(&line, line.meta().time());
+        }
         while let Some(happening) = self.order.next() {
             self.page.happening(&happening);
         }

@@ -31,6 +31,7 @@ use tokio_stream::StreamExt;
 use super::Start;
 use crate::board::{Board, Bounds, Row, State};
 use crate::hands::Wish;
+use crate::latency::ScreenLatency;
 use crate::signals::{Interrupts, suspend};
 use draw::{Load, Scene};
 use feed::Feed;
@@ -59,6 +60,7 @@ pub(crate) struct Tui {
     interrupts: Interrupts,
     wishes: mpsc::Sender<Wish>,
     paused: watch::Receiver<bool>,
+    latency: ScreenLatency,
 }
 
 /// What made the screen wake.
@@ -95,6 +97,7 @@ impl Tui {
             interrupts: start.interrupts.clone(),
             wishes: start.wishes.clone(),
             paused: start.interrupts.paused.subscribe(),
+            latency: ScreenLatency::of(start),
         })
     }
 
@@ -125,7 +128,7 @@ impl Tui {
                 () = self.interrupts.why.notified() => Woken::Why,
                 Ok(()) = self.paused.changed() => Woken::Paused,
                 () = sleep_until(drawn + FRAME), if dirty => Woken::Frame,
-                more = self.feed.next(&mut self.board, &mut self.stream), if is_open => Woken::Fed(more),
+                more = self.feed.next(&mut self.board, &mut self.stream, &mut self.latency), if is_open => Woken::Fed(more),
                 () = sleep_until(tick + TICK) => Woken::Tick,
             };
             let was_dirty = dirty;
@@ -182,7 +185,9 @@ impl Tui {
 
     /// Reads to the end without showing anything: nobody is held up by a terminal that is gone.
     pub(super) async fn read_on(&mut self) {
-        while self.feed.next(&mut self.board, &mut self.stream).await {}
+        let mut nobody_sees = ScreenLatency::default();
+        let (board, stream) = (&mut self.board, &mut self.stream);
+        while self.feed.next(board, stream, &mut nobody_sees).await {}
     }
 
     /// Whether something went wrong that somebody should see before it goes.
@@ -201,9 +206,20 @@ impl Tui {
 
     /// Shows what there is to show. Whether something is left for another frame.
     fn draw(&mut self, terminal: &mut Terminal) -> io::Result<bool> {
-        if self.stream.is_on() {
-            return self.stream.frame();
+        let is_left = match self.stream.is_on() {
+            true => self.stream.frame()?,
+            false => {
+                self.draw_screen(terminal)?;
+                false
+            }
+        };
+        if !is_left {
+            self.latency.shown();
         }
+        Ok(is_left)
+    }
+
+    fn draw_screen(&mut self, terminal: &mut Terminal) -> io::Result<()> {
         self.view.follow(&self.board);
         let scene = Scene {
             board: &self.board,
@@ -223,7 +239,7 @@ impl Tui {
             let area = frame.area();
             draw::draw(&scene, view, area, frame.buffer_mut());
         })?;
-        Ok(false)
+        Ok(())
     }
 
     /// From the screen to the stream, or back.

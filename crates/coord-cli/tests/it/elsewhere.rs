@@ -27,6 +27,12 @@ fn detached(folder: &Folder) {
     folder.write("coord.toml", STARTS);
     done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
     started(folder, "work", 1);
+    runs(folder);
+}
+
+/// Until the journal says of the step that it runs, which it does a moment later.
+fn runs(folder: &Folder) {
+    shows(folder, "running    work", &["waiting    work"]);
 }
 
 /// Until that was started so often.
@@ -124,6 +130,7 @@ fn what_was_restarted_before_a_kill_is_not_restarted_again_when_the_run_is_taken
     folder.write("coord.toml", STARTS);
     let driver = Running::start(folder.coord(["run", "--id", "r"]));
     started(&folder, "work", 1);
+    runs(&folder);
     done(folder.coord(["restart", "r", "work"])).exits(0);
     started(&folder, "work", 2);
     driver.signal(Signal::KILL);
@@ -193,6 +200,8 @@ fn who_looks_on_sees_that_a_step_waits_for_its_next_attempt_and_has_it_made_at_o
     let attach = coord(folder.path()).args(["attach", "r", "--journal", "state/coord"]);
     let mut terminal = Terminal::start(attach, 24, 80);
     terminal.shows_all(["retrying", "r try now"]);
+    terminal.keys("r");
+    terminal.shows("flaky: exit code 1; again in");
     folder.write("mended", "");
     terminal.keys("r");
     let (status, screen) = terminal.end();

@@ -91,3 +91,38 @@ fn branches_finish_where_the_file_says_so_and_no_step_is_critical() {
     stopped.exits(100);
     assert!(!stopped.out.contains("tested"), "{}", stopped.out);
 }
+
+#[test]
+fn a_program_that_is_not_there_is_not_tried_again_unless_its_exit_code_is_named() {
+    let folder = Folder::new();
+    let retry = |codes: &str| {
+        format!(
+            "[[step]]\nid = 'a'\nrun = 'echo tried; no-such-program-at-all'\n\
+             retry = {{ max_attempts = 2, initial = '1ms'{codes} }}\n"
+        )
+    };
+    folder.write("coord.toml", retry(""));
+    let once = done(folder.coord(["run"]));
+    once.exits(100).says("failed: exit code 127");
+    assert_eq!(once.out.matches("a | tried").count(), 1, "{}", once.out);
+    folder.write("coord.toml", retry(", exit_codes = [127]"));
+    let twice = done(folder.coord(["run"]));
+    assert_eq!(twice.out.matches("a | tried").count(), 2, "{}", twice.out);
+}
+
+#[test]
+fn a_run_that_nobody_could_continue_does_not_begin() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'touch ran'\non_exhausted = 'pause'\n",
+    );
+    let refused = done(folder.coord(["run", "--no-journal"]));
+    refused.exits(96);
+    assert!(
+        refused.err.contains("coord::runs::unpaused"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(folder.read("ran"), None);
+}

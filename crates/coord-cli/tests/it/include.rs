@@ -213,3 +213,26 @@ fn files_that_include_each_other_in_a_ring_are_told_of_with_their_lines() {
     let err = refused.err;
     assert!(err.contains("[steps/other.toml:1:12]"), "{err}");
 }
+
+#[test]
+fn what_is_wrong_in_an_included_file_is_told_also_where_another_declares_it_before() {
+    let folder = folder(
+        "include = ['steps/checks.toml', 'more.toml']\n[params]\np = 'main'\n[env]\nE = 'x'\n\
+         [resources]\ngpu = 1\n[[step]]\nid = 'a'\nrun = 'x'\n",
+        "[params]\np = [1]\n[env]\nE = 1.5\n[resources]\ngpu = 0\n",
+    );
+    folder.write("more.toml", "[params]\np = { chioces = ['a'] }\n");
+    let refused = done(folder.coord(["validate"]));
+    refused.exits(96).says("");
+    for told in [
+        "[steps/checks.toml:2:5]",
+        "[steps/checks.toml:4:5]",
+        "[steps/checks.toml:6:7]",
+        "[more.toml:2:7]",
+    ] {
+        assert!(refused.err.contains(told), "no {told} in {}", refused.err);
+    }
+    folder.write("steps/checks.toml", "[params]\np = 2\n[env]\nE = 'y'\n");
+    folder.write("more.toml", "[profile.x.params]\np = 'z'\n");
+    done(folder.coord(["validate"])).exits(0);
+}

@@ -228,6 +228,25 @@ fn a_dry_run_says_who_puts_out_and_takes_what_and_a_part_of_a_file_has_to_have_b
 }
 
 #[test]
+fn a_value_is_taken_of_a_step_that_is_needed_by_way_of_others() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'version'\noutputs = ['tag']\nrun = 'echo tag=v1 > $COORD_OUTPUT'\n\
+         [[step]]\nid = 'build'\nneeds = ['version']\nrun = 'true'\n\
+         [[step]]\nid = 'test'\nneeds = ['build']\nrun = 'true'\n\
+         [[step]]\nid = 'publish'\nneeds = ['test']\nrun = 'echo of $TAG'\n\
+         env = { TAG = { output = 'version.tag' } }\n",
+    );
+    done(folder.coord(["run", "--id", "r"]))
+        .exits(0)
+        .says("publish | of v1\n");
+    done(folder.coord(["retry", "r", "--from", "publish"]))
+        .exits(0)
+        .says("publish | of v1\n");
+}
+
+#[test]
 fn what_is_no_file_any_more_is_not_waited_for() {
     for left in [
         "mkfifo $COORD_OUTPUT",

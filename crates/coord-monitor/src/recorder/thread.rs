@@ -57,6 +57,7 @@ pub(super) fn number() -> usize {
 }
 
 #[cold]
+#[inline(never)]
 fn ask() -> usize {
     let number = HELD.try_with(|held| held.0).unwrap_or(SHARED);
     NUMBER.set(number);

@@ -3,14 +3,14 @@
 use std::cmp::Reverse;
 
 use super::{ROWS_MAX, Report, Table};
-use crate::{DurationSummary, TopicMetrics, Unit};
+use crate::{DurationSummary, LatencyMetrics, TopicMetrics, Unit};
 
 pub(super) fn of(report: &Report) -> Vec<Table> {
     let tables = [
         alerts(report),
         topics(report),
         subscribers(report),
-        latencies(report),
+        latencies(&report.metrics.latencies),
         steps(report),
         processes(report),
         errors(report),
@@ -130,7 +130,7 @@ fn seconds(summary: &Option<DurationSummary>, of: fn(&DurationSummary) -> f64) -
     seconds.map_or_else(|| "–".to_owned(), |seconds| Unit::Seconds.of(seconds))
 }
 
-fn latencies(report: &Report) -> Table {
+pub(crate) fn latencies(latencies: &[LatencyMetrics]) -> Table {
     let heads = [
         "latency",
         "handled",
@@ -144,7 +144,8 @@ fn latencies(report: &Report) -> Table {
         "most",
     ];
     let mut table = table("Latency", &heads);
-    table.rows.extend(report.metrics.latencies.iter().map(|it| {
+    let used = latencies.iter().filter(|it| it.handled.is_some());
+    table.rows.extend(used.map(|it| {
         let handled = it.handled.as_ref().map_or(0, |handled| handled.count);
         vec![
             it.topic.clone(),

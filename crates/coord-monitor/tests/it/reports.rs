@@ -1,7 +1,8 @@
 //! Reports as text, as JSON and as a page.
 
 use coord_bus::{BusExt, SubscribeOptions, Topic};
-use coord_monitor::{Page, Report, Series, Span, SpanKind, Unit};
+use coord_monitor::{History, Page, Report, Series, Span, SpanKind, Unit};
+use serde_json::json;
 
 use crate::stage::{Stage, TICKS, completed, finished, millis, pass, seconds, started};
 
@@ -117,6 +118,37 @@ async fn long_tables_end_with_how_many_rows_are_left_out() {
     let text = stage.monitor.generate_report().to_string();
     assert!(text.contains("and 15 more topics"), "{text}");
     assert_eq!(text.matches("topic.").count(), 25);
+}
+
+#[test]
+fn a_chart_of_latencies_has_the_longest_of_each_topic_before_any_median() {
+    let at = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"];
+    let page = |topics: usize| {
+        let latencies = (1..=topics).map(|topic| {
+            json!({ "topic": format!("t{topic}"), "p50": [0.001, null], "p99": [null, topic] })
+        });
+        let history = json!({
+            "at": at, "memory_bytes": [1, 1], "cpu_percent": [1.0, 1.0],
+            "processes_memory_bytes": [0, 0], "processes_cpu_percent": [0.0, 0.0],
+            "topics": [], "latencies": latencies.collect::<Vec<_>>(),
+        });
+        let history: History = serde_json::from_value(history).unwrap();
+        Page::new("Latency", "").history(&history).to_string()
+    };
+    for (topics, drawn, left_out) in [
+        (2, &["t1 p50", "t1 p99", "t2 p50", "t2 p99"][..], &[][..]),
+        (
+            3,
+            &["t1 p99", "t2 p50", "t2 p99", "t3 p50", "t3 p99"],
+            &["t1 p50"],
+        ),
+        (7, &["t3 p99", "t7 p99"], &["t7 p50", "t2 p99"]),
+    ] {
+        let page = page(topics);
+        let is_drawn = |line: &&str| page.contains(&format!("<title>{line}</title>"));
+        assert!(drawn.iter().all(is_drawn), "{drawn:?}: {page}");
+        assert!(!left_out.iter().any(is_drawn), "{left_out:?}: {page}");
+    }
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Counting anew.
 
-use coord_bus::BusExt;
+use std::sync::{Arc, Mutex};
+
+use coord_bus::time::Clock;
 use coord_bus::vocabulary::Transition;
+use coord_bus::{BusExt, LocalBus, Timestamp};
+use coord_monitor::PerformanceMonitor;
 
 use crate::stage::{Stage, TICKS, completed, finished, millis, pass, seconds};
 
@@ -78,4 +82,46 @@ async fn until_the_next_sample_rates_are_since_the_reset() {
     pass(millis(500)).await;
     let metrics = stage.monitor.performance_metrics();
     assert_eq!(metrics.topic("ticks").unwrap().per_second, 20.0);
+}
+
+/// A clock that, when it is asked next, has a monitor count anew: as another thread does at a moment at
+/// which nobody looks.
+#[derive(Debug, Default)]
+struct Resetting(Mutex<Option<Arc<PerformanceMonitor>>>);
+
+impl Clock for Resetting {
+    fn now(&self) -> Timestamp {
+        let monitor = self.0.lock().expect("nobody panics with it").take();
+        if let Some(monitor) = monitor {
+            monitor.reset();
+        }
+        Timestamp::UNIX_EPOCH
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_latency_of_before_a_reset_is_in_no_sample_and_no_snapshot_that_it_falls_into() {
+    let clock = Arc::new(Resetting::default());
+    let monitor = PerformanceMonitor::builder(Arc::new(LocalBus::new()))
+        .clock(clock.clone())
+        .build();
+    let monitor = Arc::new(monitor.unwrap());
+    let reset_when_asked = || *clock.0.lock().unwrap() = Some(Arc::clone(&monitor));
+    let latency = monitor.latency("ticks");
+
+    latency.record(millis(1), seconds(9));
+    reset_when_asked();
+    pass(millis(1500)).await;
+    let history = monitor.history();
+    assert_eq!(
+        (history.at.len(), history.latencies.len()),
+        (1, 0),
+        "{history:?}"
+    );
+
+    latency.record(millis(1), seconds(9));
+    reset_when_asked();
+    let metrics = monitor.performance_metrics();
+    assert_eq!(metrics.measured, 0.0);
+    assert_eq!(metrics.latency("ticks").unwrap().total, None);
 }

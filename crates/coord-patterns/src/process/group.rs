@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 
 use super::ProcessSpec;
+use super::elsewhere::elsewhere;
 use super::exit::{all_gone, exited};
 use super::groups::{Groups, Membership};
 use super::pipe::Pipe;
@@ -22,6 +23,9 @@ use super::simple_line;
 /// How long a process may take to be gone once it was killed. Most take less than a millisecond;
 /// one that the kernel cannot interrupt, such as one that waits for a dead disk, may take for ever.
 pub(super) const DEATH: Duration = Duration::from_secs(1);
+
+/// A process that was started, its standard output and its standard error.
+pub(super) type Started = (Group, [Pipe; 2]);
 
 /// A process group, led by the process that was started. Dropped, it is killed.
 ///
@@ -38,27 +42,23 @@ pub(super) struct Group {
 
 impl Group {
     /// Starts a process, and gives its standard output and its standard error.
-    pub(super) fn start(spec: &ProcessSpec, groups: &Arc<Groups>) -> io::Result<(Self, [Pipe; 2])> {
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, nothing has been started, or what has been is killed.
+    pub(super) async fn start(spec: &ProcessSpec, groups: &Arc<Groups>) -> io::Result<Started> {
         // Where a program cannot be started without a shell, that says what it thinks of it.
-        let without_shell = simple_line::of(spec).and_then(|words| {
+        if let Some(words) = simple_line::of(spec) {
             let mut command = command(spec, &words[0], &words[1..]);
             if let Some(dir) = simple_line::working_directory(spec) {
                 command.env("PWD", dir);
             }
-            spawn(command).ok()
-        });
-        let (leader, output) = match without_shell {
-            Some(started) => started,
-            None => spawn(command(spec, &spec.program, &spec.arguments))?,
-        };
-        let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        let id = id.ok_or_else(|| io::Error::other("the process has no id"))?;
-        let group = Self {
-            membership: Some(groups.enter(id, &spec.name)),
-            leader,
-            id,
-        };
-        Ok((group, output))
+            if let Ok(started) = start(command, spec, groups).await {
+                return Ok(started);
+            }
+        }
+        let command = command(spec, &spec.program, &spec.arguments);
+        start(command, spec, groups).await
     }
 
     /// Its id, which is its leader's.
@@ -119,7 +119,18 @@ fn command<S: AsRef<OsStr>>(spec: &ProcessSpec, program: &S, arguments: &[S]) ->
     command
 }
 
-fn spawn(mut command: Command) -> io::Result<(Child, [Pipe; 2])> {
+/// Starts a process: here where no other one runs, and so nothing is held up that the way to a thread and
+/// back would be worth; otherwise on another thread, as it takes until the program is loaded.
+async fn start(command: Command, spec: &ProcessSpec, groups: &Arc<Groups>) -> io::Result<Started> {
+    if groups.is_empty() {
+        return spawn(command, &spec.name, groups);
+    }
+    let _turn = groups.turn().await;
+    let (name, groups) = (spec.name.clone(), Arc::clone(groups));
+    elsewhere(move || spawn(command, &name, &groups)).await
+}
+
+fn spawn(mut command: Command, name: &str, groups: &Arc<Groups>) -> io::Result<Started> {
     let (stdout, stdout_writer) = Pipe::new()?;
     let (stderr, stderr_writer) = Pipe::new()?;
     command
@@ -127,7 +138,15 @@ fn spawn(mut command: Command) -> io::Result<(Child, [Pipe; 2])> {
         .stdout(stdout_writer)
         .stderr(stderr_writer)
         .process_group(0);
-    Ok((command.spawn()?, [stdout, stderr]))
+    let leader = command.spawn()?;
+    let id = leader.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let id = id.ok_or_else(|| io::Error::other("the process has no id"))?;
+    let group = Group {
+        membership: Some(groups.enter(id, name)),
+        leader,
+        id,
+    };
+    Ok((group, [stdout, stderr]))
 }
 
 fn exit_of(status: ExitStatus) -> Exit {

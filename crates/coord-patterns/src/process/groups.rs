@@ -8,9 +8,12 @@ use std::time::Duration;
 use coord_bus::time::{self, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::select;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::{GroupLedger, Watchdog};
+
+/// How many processes are started at once on other threads; others wait for their turn.
+const STARTS_MAX: usize = 8;
 
 /// The groups that live.
 ///
@@ -23,6 +26,8 @@ pub(crate) struct Groups {
     suspended: watch::Sender<bool>,
     watchdog: OnceLock<Watchdog>,
     ledger: OnceLock<Arc<GroupLedger>>,
+    /// The places for starts on other threads.
+    starts: Semaphore,
 }
 
 #[derive(Debug)]
@@ -45,6 +50,7 @@ impl Groups {
             suspended: watch::Sender::new(false),
             watchdog: OnceLock::new(),
             ledger: OnceLock::new(),
+            starts: Semaphore::new(STARTS_MAX),
         }
     }
 
@@ -63,6 +69,17 @@ impl Groups {
             group,
             note,
         }
+    }
+
+    /// Whether no group lives.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().living.is_empty()
+    }
+
+    /// A turn to start a process on another thread. Without one, as no semaphore here is ever closed, one
+    /// would start as well.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.starts.acquire().await.ok()
     }
 
     /// The watchdog of what starts from now on. The first stays.
@@ -162,6 +179,9 @@ impl Drop for Membership {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+    use std::thread;
+
     use super::*;
     use crate::process::ProcessSpec;
     use crate::process::group::Group;
@@ -170,8 +190,9 @@ mod tests {
     #[tokio::test]
     async fn a_group_that_was_closed_or_dropped_is_signalled_no_more() {
         let groups = Arc::new(Groups::new());
-        let start = || Group::start(&ProcessSpec::shell("build", "exit 3"), &groups);
-        let [(mut closed, _), (dropped, _)] = [start().unwrap(), start().unwrap()];
+        let spec = ProcessSpec::shell("build", "exit 3");
+        let start = || Group::start(&spec, &groups);
+        let [(mut closed, _), (dropped, _)] = [start().await.unwrap(), start().await.unwrap()];
         assert_eq!(groups.lock().living.len(), 2);
         closed.leader_exited().await.unwrap();
         assert_eq!(groups.lock().living.len(), 2);
@@ -179,5 +200,27 @@ mod tests {
         assert_eq!(groups.lock().living.len(), 1);
         drop(dropped);
         assert!(groups.lock().living.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_start_that_is_given_up_leaves_no_group_and_holds_up_no_other() {
+        let groups = Arc::new(Groups::new());
+        let spec = ProcessSpec::shell("server", "sleep 100");
+        let first = Group::start(&spec, &groups).await.unwrap();
+        for polls in 1..100 {
+            let mut start = Box::pin(Group::start(&spec, &groups));
+            let mut context = Context::from_waker(Waker::noop());
+            for _ in 0..polls {
+                if start.as_mut().poll(&mut context).is_ready() {
+                    break;
+                }
+                thread::yield_now();
+            }
+            drop(start);
+            assert_eq!(groups.lock().living.len(), 1, "{polls}");
+        }
+        let second = Group::start(&spec, &groups).await.unwrap();
+        assert_eq!(groups.lock().living.len(), 2);
+        drop((first, second));
     }
 }

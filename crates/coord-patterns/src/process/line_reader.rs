@@ -18,6 +18,8 @@ pub(super) struct LineReader {
     /// How much of the chunk has become lines.
     used: usize,
     is_over: bool,
+    /// How often it has read.
+    reads: u64,
 }
 
 impl LineReader {
@@ -28,7 +30,13 @@ impl LineReader {
             chunk: Vec::with_capacity(CHUNK),
             used: 0,
             is_over: false,
+            reads: 0,
         }
+    }
+
+    /// How often it has read: lines between which this is the same came at once.
+    pub(super) fn reads(&self) -> u64 {
+        self.reads
     }
 
     /// The next line; `None` when no more come. For `closed`, see [`Pipe::read`].
@@ -49,6 +57,7 @@ impl LineReader {
             self.used = 0;
             self.pipe.read(&mut self.chunk, closed).await?;
             self.is_over = self.chunk.is_empty();
+            self.reads += 1;
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) async fn run(
     spec: &ProcessSpec,
     groups: &Arc<Groups>,
 ) -> Result<(Exit, Option<String>), ProcessError> {
-    let started = Group::start(spec, groups);
+    let started = Group::start(spec, groups).await;
     let (mut group, [stdout, stderr]) =
         started.map_err(|error| ProcessError::not_started(spec, error))?;
     let closed = CancellationToken::new();

@@ -7,17 +7,18 @@ use coord_bus::vocabulary::{
     Exit, OutputStream, PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessLifecycle, ProcessOutput,
     ProcessState,
 };
-use coord_bus::{Bus, BusExt, CancellationToken, Publisher};
+use coord_bus::{Bus, BusExt, CancellationToken, Envelope, Publisher, Timestamp};
 use rustix::process::Signal;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::{join, select, try_join};
 
-use super::group::Group;
+use super::group::{Group, Started};
 use super::groups::Groups;
 use super::line_reader::LineReader;
 use super::lines::Line;
 use super::pipe::Pipe;
 use super::secrets::Masking;
+use super::stamps::Stamps;
 use super::watch::{Printed, Watch};
 use super::{GroupLedger, ProcessError, ProcessSpec, Stop, Watchdog, quiet};
 
@@ -61,7 +62,8 @@ impl ProcessRunner {
     /// # Cancel safety
     ///
     /// Dropped before it is done, the process group is killed with SIGKILL, at once. What it had
-    /// printed and not yet been published is lost, and its end is not published.
+    /// printed and not yet been published is lost, and its end is not published. Where the process is
+    /// just being started on another thread, that is waited for, as it would have been on this one.
     ///
     /// # Errors
     ///
@@ -133,7 +135,7 @@ impl ProcessRunner {
         stop: &Stop,
         watch: &impl Watch,
     ) -> Result<Exit, ProcessError> {
-        let (mut group, output) = match start(spec, stop, &self.groups) {
+        let (mut group, output) = match start(spec, stop, &self.groups).await {
             Ok(started) => started,
             Err(error) => {
                 let state = ProcessState::NotStarted {
@@ -250,8 +252,11 @@ impl ProcessRunner {
         let mut lines = LineReader::new(pipe);
         let mut masking = Masking::new(&running.spec.secrets);
         let lost = |error| ProcessError::lost(&running.spec.name, error);
+        let mut stamps = Stamps::default();
         while let Some(line) = lines.next(closed).await.map_err(lost)? {
-            self.print(running, stream, masking.mask(line)).await?;
+            let time = stamps.next(lines.reads(), &*self.clock);
+            self.print(running, stream, masking.mask(line), time)
+                .await?;
         }
         Ok(())
     }
@@ -261,6 +266,7 @@ impl ProcessRunner {
         running: &Running<'_, impl Watch>,
         stream: OutputStream,
         line: Line,
+        time: Option<Timestamp>,
     ) -> Result<(), ProcessError> {
         let name = &running.spec.name;
         let is_looked_for = running.watch.line(&line.text);
@@ -272,7 +278,11 @@ impl ProcessRunner {
             line: line.text,
             continues: line.continues,
         };
-        let printed = self.output.publish(event).await;
+        let event = match time {
+            Some(time) => Envelope::new(event).time(time),
+            None => Envelope::new(event),
+        };
+        let printed = self.output.publish_with(event).await;
         printed.map_err(|refused| ProcessError::unpublished(name, refused))?;
         if is_looked_for {
             running.watch.published();
@@ -288,16 +298,17 @@ struct Running<'a, W> {
     watch: &'a W,
 }
 
-fn start(
+async fn start(
     spec: &ProcessSpec,
     stop: &Stop,
     groups: &Arc<Groups>,
-) -> Result<(Group, [Pipe; 2]), ProcessError> {
+) -> Result<Started, ProcessError> {
     if stop.is_requested() {
         let process = spec.name.clone();
         return Err(ProcessError::Stopped { process });
     }
-    Group::start(spec, groups).map_err(|error| ProcessError::not_started(spec, error))
+    let started = Group::start(spec, groups).await;
+    started.map_err(|error| ProcessError::not_started(spec, error))
 }
 
 /// Waits for a process to end, or makes it; `sent` gets each signal that asked it to.

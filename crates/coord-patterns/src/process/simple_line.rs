@@ -38,7 +38,7 @@ pub(super) fn working_directory(spec: &ProcessSpec) -> Option<PathBuf> {
             .map(|found| (found.dev(), found.ino()))
     };
     match said {
-        Some(said) if said.is_absolute() && place(&said) == place(dir) => None,
+        Some(said) if said.is_absolute() && (said == dir || place(&said) == place(dir)) => None,
         _ => dir.canonicalize().ok(),
     }
 }

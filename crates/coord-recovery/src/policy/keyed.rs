@@ -16,7 +16,9 @@ use crate::RecoveryError;
 /// that was called least recently and has no call under way makes place, and what it had counted is
 /// forgotten. If all have one, the call is refused.
 ///
-/// What goes wrong is reported by a [`KeyedGuard`](crate::KeyedGuard). Who wants to hear of all that the
+/// What a call fails of does not say its key, which who calls has at hand; a breaker says its name, so
+/// name it after the key. What goes wrong is reported, with the key, by a
+/// [`KeyedGuard`](crate::KeyedGuard). Who wants to hear of all that the
 /// policies do [listens](super::PolicyBuilder::listen) to each as it is made.
 ///
 /// ```
@@ -114,14 +116,20 @@ impl<K: Clone + Eq + Hash, T, E> KeyedPolicy<K, T, E> {
             *last = now;
             return Ok(policy.clone());
         }
-        if policies.len() >= self.max_keys && !kept.make_place() {
-            return Err(RecoveryError::TooMany {
+        let makes_place = match policies.len() < self.max_keys {
+            true => None,
+            false => Some(kept.idle().ok_or_else(|| RecoveryError::TooMany {
                 what: "keys of a policy, all with calls under way",
                 name: "another key".to_owned(),
                 limit: self.max_keys,
-            });
-        }
+            })?),
+        };
+        // Before: a key of which nothing can be made takes the place of none.
         let policy = (self.make)(key)?;
+        if let Some((last, key)) = makes_place {
+            kept.order.remove(&last);
+            kept.policies.remove(&key);
+        }
         kept.policies.insert(key.clone(), (now, policy.clone()));
         kept.order.insert(now, key.clone());
         Ok(policy)
@@ -198,18 +206,13 @@ impl<K: Clone + Eq + Hash, T, E> KeyedPolicy<K, T, E> {
 }
 
 impl<K: Clone + Eq + Hash, T, E> Kept<K, T, E> {
-    /// Whether one made place.
-    fn make_place(&mut self) -> bool {
+    /// The key that was called least recently and has no call under way, and when that was.
+    fn idle(&self) -> Option<(u64, K)> {
         let idle = self.order.iter().find(|(_, key)| {
             let policy = self.policies.get(*key);
             policy.is_some_and(|(_, policy)| policy.is_idle())
         });
-        let Some((last, key)) = idle.map(|(last, key)| (*last, key.clone())) else {
-            return false;
-        };
-        self.order.remove(&last);
-        self.policies.remove(&key);
-        true
+        idle.map(|(last, key)| (*last, key.clone()))
     }
 }
 

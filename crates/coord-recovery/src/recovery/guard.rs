@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use coord_bus::time::Instant;
 use coord_bus::vocabulary::{Recovery, Severity};
 
+use super::shortened::{NAME_MAX, shortened};
 use crate::policy::{
     BreakerEvent, BreakerState, CircuitBreaker, MAX_LISTENERS, Policy, PolicyAction, PolicyError,
     PolicyEvent,
@@ -72,9 +73,6 @@ pub(super) type InWords<E> = fn(&E) -> String;
 
 /// The key that a call is for.
 pub(super) type Key<'k> = Option<&'k (dyn fmt::Display + Sync)>;
-
-/// How much of a key is told, in characters: keys may come from outside.
-pub(super) const KEY_MAX: usize = 100;
 
 /// What went wrong in a call so far.
 pub(super) struct Trouble {
@@ -165,13 +163,8 @@ impl<E> Reporter<E> {
         let Some(key) = key else {
             return Arc::clone(&self.name);
         };
-        let key = key.to_string();
-        let mut source = format!("{}/", self.name);
-        source.extend(key.chars().take(KEY_MAX));
-        if key.chars().nth(KEY_MAX).is_some() {
-            source.push('…');
-        }
-        source.into()
+        let key = shortened(&key.to_string(), NAME_MAX);
+        format!("{}/{key}", self.name).into()
     }
 
     /// Notes what the policy recovers from: whatever else it does ends in the call's own error.

@@ -16,7 +16,8 @@ use tokio::select;
 
 use super::condition::{find, message};
 use super::desk::{Desk, PUBLISHER};
-use super::storm::Storm;
+use super::shortened::{NAME_MAX, shortened};
+use super::storm::{GROUP_MAX, Storm};
 use super::{Condition, LAST_MAX, MAX_MATCHES, RecoveryStrategy, SCOPE};
 
 /// What an error looks like: on one topic by a function, or on all topics that match a pattern of
@@ -152,8 +153,8 @@ impl ErrorPattern {
     /// topic without a serialised form is not looked at, and counted as
     /// [`missed`](super::ErrorStatistics::missed).
     ///
-    /// The source of what is found is the event's field `source`, or the topic where there is none;
-    /// the message is its `message`, `error` or `reason`, or the topic.
+    /// The source of what is found is the event's field `source`, at most 100 characters of it, or the
+    /// topic where there is none; the message is its `message`, `error` or `reason`, or the topic.
     pub fn matching(topics: Pattern, name: impl Into<Arc<str>>, condition: Condition) -> Self {
         let over = Over {
             topics,
@@ -184,8 +185,8 @@ impl ErrorPattern {
         self
     }
 
-    /// What [`matching`](Self::matching) finds is counted by what is in this field; by its source
-    /// otherwise. What [`on`](Self::on) finds, by its [group](Matched::group).
+    /// What [`matching`](Self::matching) finds is counted by what is in this field, of which the first
+    /// 1000 characters tell groups apart; by its source otherwise. What [`on`](Self::on) finds, by its [group](Matched::group).
     #[must_use]
     pub fn group_by(mut self, path: impl Into<String>) -> Self {
         if let Look::Over(over) = &mut self.look {
@@ -386,14 +387,16 @@ impl Over {
         if !self.condition.holds(event) {
             return None;
         }
-        let field = |path: &str| find(event, path).map(in_words);
-        let source = field(self.source_field.as_deref().unwrap_or("source"));
+        let field = |path: &str, characters| {
+            find(event, path).map(|value| shortened(&in_words(value), characters))
+        };
+        let source = field(self.source_field.as_deref().unwrap_or("source"), NAME_MAX);
         let message = message(event).unwrap_or(topic);
         let matched = Matched::new(source.unwrap_or_else(|| topic.to_owned()), message);
         let group = self
             .group_field
             .as_ref()
-            .map(|path| field(path).unwrap_or_default());
+            .map(|path| field(path, GROUP_MAX).unwrap_or_default());
         Some(Matched { group, ..matched })
     }
 }

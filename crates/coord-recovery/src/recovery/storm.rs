@@ -14,6 +14,10 @@ pub const MAX_MATCHES: u32 = 1000;
 /// How many groups a pattern tells apart at once; those beyond are one.
 pub(super) const MAX_GROUPS: usize = 1000;
 
+/// How many characters of what an event says is its group tell groups apart: more is longer than any key,
+/// and the names of all groups are kept.
+pub(super) const GROUP_MAX: usize = 1000;
+
 /// How often a pattern has to match, by the group of what it matches.
 #[derive(Debug)]
 pub(super) struct Storm {

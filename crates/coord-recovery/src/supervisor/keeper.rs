@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use coord_bus::time::{self, Instant};
 use coord_bus::vocabulary::{Recovery, Severity};
@@ -27,6 +28,8 @@ pub(super) struct Keeper {
     incarnation: u32,
     /// In a row, for the backoff.
     failures: u32,
+    /// Before the last of them.
+    waited: Duration,
     /// Until an incarnation is ready.
     outage: Option<Outage>,
 }
@@ -55,6 +58,7 @@ impl Keeper {
             spec,
             incarnation: 1,
             failures: 0,
+            waited: Duration::ZERO,
             outage: None,
         }
     }
@@ -72,7 +76,7 @@ impl Keeper {
             let ended = self.incarnate(&mut run, held).await;
             let ran_long = began.elapsed() > self.spec.within;
             if ran_long {
-                self.failures = 0;
+                self.forget_failures();
             }
             if ran_long || self.child.0.is_ready() {
                 self.outage = None;
@@ -210,7 +214,7 @@ impl Keeper {
                 return Next::After(ChildFailure::Reported.into());
             }
             Ended::Asked | Ended::Aborted if self.child.0.orders().stop.is_none() => {
-                self.failures = 0;
+                self.forget_failures();
                 return Next::AtOnce;
             }
             Ended::Asked => return Next::Never(ChildEnd::Stopped),
@@ -253,7 +257,8 @@ impl Keeper {
         };
         self.failures = self.failures.saturating_add(1);
         let attempt = self.failures;
-        let wait = self.spec.backoff.delay(attempt);
+        let wait = self.spec.backoff.delay_after(attempt, self.waited);
+        self.waited = wait;
         let sleep = time::sleep(wait);
         if !is_reported(&error) {
             let since = self.outage.map_or(now, |outage| outage.since);
@@ -282,8 +287,14 @@ impl Keeper {
         if orders.stop.is_some() {
             return Err(ChildEnd::Stopped);
         }
-        self.failures = 0;
+        self.forget_failures();
         Ok(HeldSiblings::default())
+    }
+
+    /// The next failure is the first.
+    fn forget_failures(&mut self) {
+        self.failures = 0;
+        self.waited = Duration::ZERO;
     }
 
     fn give_up(&self, reason: GiveUpReason, error: ChildError) -> ChildEnd {

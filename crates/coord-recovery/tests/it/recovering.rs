@@ -201,6 +201,7 @@ fn conditions_ask_for_kind_code_message_fields_and_whether_a_retry_could_help() 
 }
 
 const NUMBERS: Topic<u32> = Topic::new("numbers");
+const CALLS: Topic<serde_json::Value> = Topic::new("calls");
 
 /// By their tens.
 fn numbers(name: &str) -> ErrorPattern {
@@ -227,6 +228,35 @@ async fn a_window_makes_one_error_of_so_many_matches_of_a_group_within_its_perio
         [line("numbers", "many", "5 (and 4 more before)")]
     );
     assert_eq!(scene.manager.error_statistics().held_back, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_event_says_is_its_source_and_its_group_is_bounded_however_long_it_is() {
+    let mut scene = Scene::new();
+    let pattern = Pattern::new("calls").unwrap();
+    let pattern = ErrorPattern::matching(pattern, "slow", Condition::always())
+        .source_field("host")
+        .group_by("path")
+        .window(2, seconds(10));
+    scene.manager.register_error_pattern(pattern).unwrap();
+    let calls = |path: String| json!({ "host": "h".repeat(1_000_000), "path": path });
+    let (one, other) = ("p".repeat(900), "q".repeat(1_000_000));
+    for path in [&one, &other, &format!("{one}!")] {
+        scene.publish(&CALLS, calls(path.clone())).await;
+    }
+    assert_eq!(scene.errors(), []);
+    // Told apart by their first thousand characters.
+    scene.publish(&CALLS, calls(format!("{other}!"))).await;
+    let source = format!("{}…", "h".repeat(100));
+    assert_eq!(
+        scene.errors(),
+        [line(&source, "slow", "calls (and 1 more before)")]
+    );
+    let statistics = scene.manager.error_statistics();
+    assert_eq!(
+        statistics.by_source.into_iter().collect::<Vec<_>>(),
+        [(source, 1)]
+    );
 }
 
 #[tokio::test(start_paused = true)]

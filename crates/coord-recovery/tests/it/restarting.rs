@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use coord_bus::Backoff;
+use coord_bus::vocabulary::Recovery;
+use coord_bus::{Backoff, Jitter};
 use coord_recovery::{ChildEnd, ChildError, ChildSpec, ChildState, GiveUpReason, Restart};
 
 use crate::stage::{Stage, at, ends, fails, fails_after, pass, seconds, stays, within};
@@ -221,4 +222,27 @@ async fn a_child_that_fails_without_pause_leaves_room_for_its_stop() {
         tokio::task::yield_now().await;
     }
     assert!(matches!(within(child.stop()).await, ChildEnd::Stopped));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_decorrelated_jitter_a_wait_is_at_most_three_times_the_one_before() {
+    let mut stage = Stage::new();
+    let (first, longest) = (Duration::from_millis(10), seconds(3600));
+    let backoff = Backoff::exponential(first).max(longest);
+    let spec = ChildSpec::new("api")
+        .backoff(backoff.jitter(Jitter::Decorrelated))
+        .intensity(30, seconds(1_000_000));
+    let _child = stage.start(spec, fails);
+    let mut before = first;
+    for restart in 1..=30 {
+        let Recovery::Attempting { wait, .. } = stage.recovery().await else {
+            panic!("it is given up after {restart} restarts");
+        };
+        let bounds = first..=(before * 3).min(longest);
+        assert!(
+            bounds.contains(&wait),
+            "{wait:?} of restart {restart}, {bounds:?}"
+        );
+        before = wait;
+    }
 }

@@ -25,7 +25,7 @@ impl Course {
         }
         if self.undoing.take().is_some() {
             self.passed -= 1;
-            self.undo_cut_off += 1;
+            self.undo_cut_off += u32::from(!in_order);
         }
     }
 

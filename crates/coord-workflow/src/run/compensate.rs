@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::CancellationToken;
-use coord_bus::time::{Instant, sleep};
+use coord_bus::time::{Instant, timeout};
 use coord_bus::vocabulary::Transition;
 
 use super::attempt::{Attempt, Bounds, first, supervise};
@@ -19,19 +18,20 @@ use crate::reason::Reason;
 ///
 /// # Errors
 ///
-/// What was to be undone cannot be kept, so it is not undone either.
+/// Why the run is left as it is: what was to be undone cannot be kept, say, so it is not undone either; or
+/// the orchestrator is shut down, and what is left is undone by who resumes the run.
 pub(super) async fn all(run: &Arc<Shared>) -> Result<(), End> {
     let begun = Instant::now();
     while let Some(step) = run.next_to_undo() {
+        goes_on(run).await?;
         let id = || run.step_id(step);
         let started = || Transition::CompensationStarted { step: id() };
         let fact = Fact::UndoStarted { step };
         run.must_happen(fact, started).await;
-        run.settled().await?;
         let times = run.queue().course.undo_cut_off();
         let undone = match times > run.settings.max_recovery_attempts {
             true => Err(AttemptError::CutOff { times }.into()),
-            false => until_done(run, step, begun).await,
+            false => until_done(run, step, begun).await?,
         };
         match undone {
             Ok(()) => {
@@ -54,34 +54,50 @@ pub(super) async fn all(run: &Arc<Shared>) -> Result<(), End> {
 }
 
 /// Undoes a step, in as many attempts as that may take; in the time that is left of what undoing all may
-/// take since it has begun.
-async fn until_done(run: &Arc<Shared>, step: usize, begun: Instant) -> Result<(), StepError> {
+/// take since it has begun. The error is why the run is left before that.
+async fn until_done(
+    run: &Arc<Shared>,
+    step: usize,
+    begun: Instant,
+) -> Result<Result<(), StepError>, End> {
     let retry = run.plan.steps[step].undo_retry;
     let limit = run.settings.compensation_timeout;
     let left = || limit.saturating_sub(begun.elapsed());
     let mut attempt = 0;
     // No attempt is begun in no time: it would only be cut off.
     while !left().is_zero() {
+        goes_on(run).await?;
         attempt += 1;
         let error = match once(run, step, attempt, left()).await {
-            Attempt::Done(Ok(())) => return Ok(()),
+            Attempt::Done(Ok(())) => return Ok(Ok(())),
             Attempt::Done(Err(error)) => error,
-            Attempt::Cancelled => AttemptError::Cancelled.into(),
+            // It is somebody else's.
+            Attempt::Cancelled => continue,
         };
         let is_last = error.is_permanent() || attempt >= retry.max_attempts.get();
         if is_last && !left().is_zero() {
-            return Err(error);
+            return Ok(Err(error));
         }
-        sleep(retry.wait_after(attempt, &error).min(left())).await;
+        let wait = retry.wait_after(attempt, &error).min(left());
+        let _ = timeout(wait, run.suspend.cancelled()).await;
     }
-    Err(AttemptError::TimedOut(limit).into())
+    Ok(Err(AttemptError::TimedOut(limit).into()))
 }
 
-/// One attempt, which is told to stop when its time is up, or that which is left.
+/// Before something is undone: that all before is kept, and that it is to be undone here.
+async fn goes_on(run: &Shared) -> Result<(), End> {
+    match run.suspend.is_cancelled() || run.lost().is_cancelled() {
+        true => Err(run.left().await),
+        false => run.settled().await,
+    }
+}
+
+/// One attempt, which is told to stop when its time is up, or that which is left; or when the run may be
+/// somebody else's. That the orchestrator is shut down leaves it the time which that has.
 async fn once(run: &Arc<Shared>, step: usize, attempt: u32, left: Duration) -> Attempt<()> {
     let planned = &run.plan.steps[step];
     // The run's own token is cancelled by now; undoing is not.
-    let token = CancellationToken::new();
+    let token = run.lost();
     let first = first(&run.start(step, attempt, &token), |start| {
         let output = run.slots.outputs[step].get()?;
         Some(planned.undo.as_ref()?(start, output.clone()))

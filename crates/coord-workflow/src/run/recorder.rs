@@ -15,15 +15,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use coord_bus::time::timeout;
-use coord_bus::{AppendTo, Backoff, Durability, EventLog, EventLogError, ExpectedVersion, Record};
+use coord_bus::{
+    AppendTo, Backoff, CancellationToken, Durability, EventLog, EventLogError, ExpectedVersion,
+    Record,
+};
 
 use super::Shared;
 use crate::course::Fact;
 use crate::outcome::Status;
 use crate::plan::Plan;
-use crate::records;
+use crate::records::{self, OWNER_RENEWED, Owner};
 use crate::run::End;
-use crate::{Command, MAX_SIGNALS, WorkflowError};
+use crate::{Command, MAX_SIGNALS, RecordFault, WorkflowError};
 
 /// How long what is only worth knowing waits for something that has to be on the disk. So an
 /// attempt that ends at once costs one append with its start, and one that takes its time is seen.
@@ -58,6 +61,10 @@ pub(super) struct Recorder {
     waiting: Vec<Waker>,
     /// Why nothing more is written, once that is so.
     end: Option<End>,
+    /// Why the run is left as it is, where that is not because its orchestrator is shut down.
+    leaving: Option<End>,
+    /// Cancelled once the run may be somebody else's.
+    lost: CancellationToken,
 }
 
 /// Some records, to be appended together.
@@ -83,6 +90,8 @@ impl Recorder {
             writer: None,
             waiting: Vec::new(),
             end: None,
+            leaving: None,
+            lost: CancellationToken::new(),
         }
     }
 
@@ -90,11 +99,7 @@ impl Recorder {
     pub(super) fn push(&mut self, plan: &Plan, fact: &Fact, status: Status) {
         match records::write(plan, fact, status) {
             Ok(record) => self.pending.push(record),
-            Err(fault) => {
-                let source = Box::new(fault);
-                let end = End::unrecorded(EventLogError::Failed { source });
-                self.end.get_or_insert(end);
-            }
+            Err(fault) => self.cannot_write(fault),
         }
         self.told += 1;
         // That an attempt began, or is made again, makes nothing begin that was not to anyway.
@@ -110,6 +115,22 @@ impl Recorder {
         self.told += 1;
         self.commands.push_back((self.told, command));
         self.is_urgent = true;
+    }
+
+    /// Who drives the run does so under another grant of its lease from now on.
+    fn push_owner(&mut self, owner: &Owner) {
+        match records::record(OWNER_RENEWED, owner) {
+            Ok(record) => self.pending.push(record),
+            Err(fault) => self.cannot_write(fault),
+        }
+        self.told += 1;
+        self.is_urgent = true;
+    }
+
+    fn cannot_write(&mut self, fault: RecordFault) {
+        let source = Box::new(fault);
+        let end = End::unrecorded(EventLogError::Failed { source });
+        self.end.get_or_insert(end);
     }
 
     /// What the run was told by the records up to this one.
@@ -238,11 +259,44 @@ impl Shared {
     /// Why a run that is suspended is.
     pub(super) fn why_left(&self) -> End {
         let queue = self.queue();
-        let end = queue
-            .recorder
-            .as_ref()
-            .and_then(|recorder| recorder.end.clone());
-        end.unwrap_or(End::Suspended)
+        let recorder = queue.recorder.as_ref();
+        let end = recorder.and_then(|recorder| recorder.end.as_ref().or(recorder.leaving.as_ref()));
+        end.cloned().unwrap_or(End::Suspended)
+    }
+
+    /// Cancelled once the run may be somebody else's, so that nothing is to be done for it here any more.
+    pub(super) fn lost(&self) -> CancellationToken {
+        let queue = self.queue();
+        let recorder = queue.recorder.as_ref();
+        recorder.map_or_else(CancellationToken::new, |recorder| recorder.lost.clone())
+    }
+
+    /// Its orchestrator drives it under another grant of its lease by now. Where somebody has claimed the run
+    /// since the last one ended, that cannot be kept, and the run hears of it.
+    pub(crate) fn renew_owner(&self, owner: &Owner) {
+        let mut queue = self.queue();
+        let recorder = queue.recorder.as_mut();
+        let recorder = recorder.filter(|recorder| !recorder.is_over() && !recorder.is_finished);
+        let writer = recorder.and_then(|recorder| {
+            recorder.push_owner(owner);
+            recorder.call_writer(true)
+        });
+        drop(queue);
+        writer.into_iter().for_each(Waker::wake);
+    }
+
+    /// Its orchestrator has no lease any more under which it drives it. What is to suspend the run is
+    /// cancelled by who says so.
+    pub(crate) fn lease_lost(&self) {
+        let lost = {
+            let mut queue = self.queue();
+            let Some(recorder) = &mut queue.recorder else {
+                return;
+            };
+            recorder.leaving.get_or_insert(End::LeaseLost);
+            recorder.lost.clone()
+        };
+        lost.cancel();
     }
 
     /// Somebody else has appended to the run's stream.
@@ -323,9 +377,11 @@ impl Shared {
             return;
         };
         let wakers = recorder.end(end);
+        let lost = recorder.lost.clone();
         drop(queue);
         wakers.into_iter().for_each(Waker::wake);
         self.suspend.cancel();
+        lost.cancel();
     }
 
     /// Records up to this one are kept: what the run was told by them it does, and what waits for that

@@ -24,6 +24,7 @@ mod journalling;
 mod left_alone;
 mod limits;
 mod model;
+mod ownership;
 mod panicking;
 mod repeat;
 mod retrying;

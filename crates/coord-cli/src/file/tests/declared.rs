@@ -16,7 +16,7 @@ needs = ["version"]
 [[step]]
 id = "publish"
 run = "x"
-needs = ["build"]
+needs_any = ["build"]
 [step.env]
 A = { output = "version.tag" }
 B = { output = "version.tags" }

@@ -175,9 +175,9 @@ fn durations_without_unit_zero_negative_or_endless_are_refused() {
         ("0s", "it is zero"),
         ("-5m", "it is negative"),
         ("8761h", "it is longer than a year"),
-        ("999999999999999999999h", "only hours"),
-        ("1d", "only hours"),
-        ("", "only hours"),
+        ("999999999999999999999h", "only days"),
+        ("1w", "only days"),
+        ("", "only days"),
     ] {
         let told = told(&step(&format!("timeout = '{duration}'")));
         assert!(told.contains(why), "{duration}: {told}");

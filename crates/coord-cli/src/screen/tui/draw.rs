@@ -152,8 +152,9 @@ fn head(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let took = board.took.filter(|_| !runs_on);
     let took = took.unwrap_or_else(|| board.started.elapsed());
     let over = board.rows.iter().filter(|row| row.state.is_over()).count();
+    let name = cut_name(&board.workflow, usize::from(area.width / 3), look);
     let left = Line::from(vec![
-        Span::styled(format!(" {} ", look.text(&board.workflow)), look.title()),
+        Span::styled(format!(" {name} "), look.title()),
         Span::styled(format!("{state} "), style),
         Span::raw(format!(
             "{}{}{over} of {} over",
@@ -376,6 +377,24 @@ pub(super) fn cut(text: &str, width: usize, look: Look) -> String {
     }
     let kept: String = text.chars().take(width.saturating_sub(1)).collect();
     kept + look.ellipsis()
+}
+
+/// As much of a name as fits, with a mark in its middle where it was cut: names that belong together differ at
+/// their ends.
+pub(super) fn cut_name(name: &str, width: usize, look: Look) -> String {
+    let name = look.text(name);
+    let length = name.chars().count();
+    if length <= width {
+        return name;
+    }
+    let kept = width.saturating_sub(1);
+    let end = kept / 2;
+    let begin: String = name.chars().take(kept - end).collect();
+    let end: String = name.chars().skip(length - end).collect();
+    match width {
+        0 => String::new(),
+        _ => begin + look.ellipsis() + &end,
+    }
 }
 
 fn selected(style: Style) -> Style {

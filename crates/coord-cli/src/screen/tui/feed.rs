@@ -18,6 +18,7 @@ use tokio_stream::{Stream, StreamExt};
 use super::FRAMES;
 use super::stream::{LineStream, Told};
 use crate::board::{Board, Bounds};
+use crate::latency::ScreenLatency;
 use crate::screen::drain;
 
 /// How many events are kept to be shown.
@@ -106,8 +107,17 @@ impl Feed {
     /// # Cancel safety
     ///
     /// What has been taken is on the board.
-    pub(super) async fn next(&mut self, board: &mut Board, stream: &mut LineStream) -> bool {
-        let mut told = Telling { board, stream };
+    pub(super) async fn next(
+        &mut self,
+        board: &mut Board,
+        stream: &mut LineStream,
+        latency: &mut ScreenLatency,
+    ) -> bool {
+        let mut told = Telling {
+            board,
+            stream,
+            latency,
+        };
         tokio::select! {
             Some(printed) = self.printed.next() => told.print(printed),
             Some(event) = self.lifecycle.recv() => told.board.lifecycle(&event),
@@ -150,6 +160,7 @@ impl Feed {
 struct Telling<'t> {
     board: &'t mut Board,
     stream: &'t mut LineStream,
+    latency: &'t mut ScreenLatency,
 }
 
 impl Telling<'_> {
@@ -162,12 +173,14 @@ impl Telling<'_> {
         // Those of each process are in order already, which makes it cheap.
         lines.sort_by_key(|(arrival, _)| *arrival);
         for (_, line) in &lines {
+            self.latency.line(line.meta().time());
             self.board.output(line);
             self.stream.line(line, self.board);
         }
     }
 
     fn workflow(&mut self, event: &WorkflowEvent) {
+        self.latency.step(event.at);
         self.board.workflow(event);
         self.stream.tell(|| Told::Workflow(event.clone()));
     }

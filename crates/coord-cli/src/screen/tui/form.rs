@@ -2,7 +2,7 @@
 
 use coordination::workflow::{Graph, GraphStep};
 
-use super::draw::cut;
+use super::draw::cut_name;
 use super::look::Look;
 use crate::board::{Board, Row};
 
@@ -129,7 +129,7 @@ fn graph(board: &Board, look: Look) -> Vec<Entry> {
 
 fn as_graph(board: &Board, look: Look) -> Graph {
     let steps = board.rows.iter().map(|row| {
-        GraphStep::new(cut(&row.id, GRAPH_ID_WIDTH_MAX, look))
+        GraphStep::new(cut_name(&row.id, GRAPH_ID_WIDTH_MAX, look))
             .needs(row.needs.iter().copied())
             .needs_any(row.needs_any.iter().copied())
             .note(row.state.name())

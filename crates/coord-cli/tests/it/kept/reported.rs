@@ -1,5 +1,7 @@
 //! A run as a page.
 
+use serde_json::Value;
+
 use super::{id, list};
 use crate::coord::{Folder, done};
 
@@ -70,4 +72,37 @@ fn the_page_of_a_run_has_charts_of_what_was_measured_while_it_went_on() {
         assert!(page.contains(line), "{line}: {page}");
     }
     assert!(page.contains("The charts begin at "), "{page}");
+    // How long lines took until they could be read, and what became of steps, as a chart and in all.
+    assert!(page.contains("From publication to handled"), "{page}");
+    for reader in ["screen ← process-output", "files ← process-output"] {
+        let line = format!("<title>{reader} p99</title>");
+        assert!(page.contains(&line), "{line}: {page}");
+        // Each of the eight lines was printed by itself; the last ones may be shown with the end of the run.
+        let row = page.split(&format!("<td>{reader}</td><td>")).nth(1);
+        let lines = row.and_then(|row| row.split('<').next()).unwrap();
+        assert!(
+            (5..=8).contains(&lines.parse::<u32>().unwrap()),
+            "{lines} {page}"
+        );
+    }
+    let steps = "<td>screen ← workflow-events</td>";
+    assert!(page.contains(steps), "{steps}: {page}");
+}
+
+#[test]
+fn what_an_earlier_coord_measured_has_its_charts_without_latencies() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "name = 'old'\n[[step]]\nid = 'one'\nrun = 'sleep 2.5'\n",
+    );
+    done(folder.coord(["run", "--id", "old"])).exits(0);
+    let file = "state/coord/output/old/measured.json";
+    let mut measured: Value = serde_json::from_str(&folder.read(file).unwrap()).unwrap();
+    measured.as_object_mut().unwrap().remove("latency").unwrap();
+    folder.write(file, measured.to_string());
+    let printed = done(folder.coord(["report", "old"]));
+    printed.exits(0);
+    assert!(printed.out.contains("Resident memory"), "{}", printed.out);
+    assert!(!printed.out.contains("<h2>Latency</h2>"), "{}", printed.out);
 }

@@ -51,6 +51,24 @@ async fn the_key_that_was_called_least_recently_makes_place() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_for_which_no_policy_can_be_made_takes_the_place_of_none() {
+    let hosts: KeyedPolicy<u32, u32, &str> = KeyedPolicy::new(|key: &u32| {
+        let breaker = CircuitBreaker::builder(key.to_string());
+        // Of 0 no window can be made.
+        let breaker = breaker.sliding_window(SlidingWindow::Count(*key)).build()?;
+        Policy::builder("host").circuit_breaker(breaker).build()
+    });
+    let hosts = hosts.max_keys(1);
+    assert!(hosts.run(&1, || async { Err("down") }).await.is_err());
+    let none = hosts.run(&0, || async { Ok(0) }).await;
+    assert_eq!(none.unwrap_err().kind(), "no-policy");
+    // What was counted of it is still there.
+    assert_eq!(hosts.keys(), [1]);
+    let refused = hosts.run(&1, || async { Ok(1) }).await;
+    assert_eq!(refused.unwrap_err().kind(), "circuit-open");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_with_a_call_under_way_keeps_its_place_and_its_limit() {
     let hosts = hosts(1);
     let busy = hosts.run(&1, || async {

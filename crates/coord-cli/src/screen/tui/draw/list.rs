@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{Scene, coarse, cut, heading, selected};
+use super::{Scene, coarse, cut, cut_name, heading, selected};
 use crate::board::{Row, State};
 use crate::screen::tui::form::{Entry, Form};
 use crate::screen::tui::view::View;
@@ -99,7 +99,15 @@ fn line(scene: &Scene<'_>, entry: &Entry, id_width: usize, width: usize) -> Line
     // Long ids are cut; where there is still no room, the time is left out, and then the state.
     let room = width.saturating_sub(3 + 1 + STATE_WIDTH + TIME_WIDTH + 1);
     let id_width = id_width.min(room.max(ID_WIDTH_MIN));
-    let id = cut(&format!("{}{}", entry.text, row.id), id_width, look);
+    let branch_width = entry.text.chars().count();
+    let id = match id_width.checked_sub(branch_width + ID_WIDTH_MIN / 2) {
+        Some(_) => {
+            let id = cut_name(&row.id, id_width - branch_width, look);
+            format!("{}{id}", look.text(&entry.text))
+        }
+        // Deep in a tree there is no room for both.
+        None => cut(&format!("{}{}", entry.text, row.id), id_width, look),
+    };
     let mut text = format!(" {id:id_width$} {:STATE_WIDTH$}", state(row));
     if text.chars().count() + 3 + TIME_WIDTH <= width {
         text.push_str(&format!("{:>TIME_WIDTH$} ", time(row)));
@@ -168,7 +176,7 @@ impl Bars {
             bar =
                 " ".repeat(start) + &look.bar(true).repeat(waited) + &look.bar(false).repeat(more);
         }
-        let id = cut(&row.id, id_width, look);
+        let id = cut_name(&row.id, id_width, look);
         let id_style = match is_critical {
             true => style.patch(look.title()),
             false => style,

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 
-use super::{Scene, cut, heading, rule};
+use super::{Scene, cut_name, heading, rule};
 use crate::screen::tui::wrap;
 
 const KEYS: [(&str, &str); 21] = [
@@ -69,7 +69,7 @@ pub(super) fn why(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     for (id, reason) in &reasons {
         for (index, row) in wrap::words(reason, room).into_iter().enumerate() {
             let id = if index == 0 {
-                cut(id, id_width, scene.look)
+                cut_name(id, id_width, scene.look)
             } else {
                 String::new()
             };

@@ -177,3 +177,26 @@ async fn what_a_process_uses_is_shown_where_there_is_room_or_m_says_so() {
     stage.history.read(&stage.board, &stage.load);
     assert!(!stage.screen(200, 50).contains("mem "));
 }
+
+#[tokio::test(start_paused = true)]
+async fn names_that_differ_at_their_ends_are_told_apart_and_a_long_one_leaves_room_for_the_rest() {
+    let shard = |number: u32| format!("browser-tests-chromium-linux-shard-{number:02}");
+    let steps = (1..=3).map(|number| format!("[[step]]\nid = '{}'\nrun = 'x'\n", shard(number)));
+    let text = format!("name = '{}'\n{}", "n".repeat(64), steps.collect::<String>());
+    let file = WorkflowFile::parse(Path::new("w.toml"), text.as_bytes()).unwrap();
+    let mut stage = Stage::new();
+    stage.board = Board::new(&file, Bounds::TAIL, Arc::default());
+    for form in ["list", "tree", "graph", "time"] {
+        let screen = stage.screen(80, 24);
+        assert!(screen.contains("0 of 3 over"), "{screen}");
+        if form != "graph" {
+            for number in 1..=3 {
+                assert!(
+                    screen.contains(&format!("hard-0{number} ")),
+                    "{form}: {screen}"
+                );
+            }
+        }
+        stage.press(KeyCode::Char('l'));
+    }
+}
