@@ -18,6 +18,7 @@
 mod admits;
 mod branches;
 mod cut_off;
+mod fact;
 mod held;
 mod parts;
 mod retry;
@@ -30,114 +31,11 @@ use std::sync::{Arc, OnceLock};
 
 use crate::outcome::{SkipReason, Status};
 use crate::plan::{Output, Plan, PlannedStep};
-use crate::reason::Reason;
-use crate::signals::SignalNumber;
 use crate::{OnFailure, StepError};
 
 pub(crate) use admits::Refused;
+pub(crate) use fact::Fact;
 pub(crate) use parts::Parts;
-
-/// Something that happened in a run. Steps are named by their indexes in the plan, times count in
-/// nanoseconds from the beginning of the run.
-#[derive(Debug, Clone)]
-pub(crate) enum Fact {
-    /// An attempt at a step began; the first is 1.
-    Started { step: usize, attempt: u32, at: u64 },
-    /// It failed, and there will be another, not before this time.
-    AttemptFailed {
-        step: usize,
-        error: Reason,
-        /// What came with its last sign of life.
-        heartbeat: Option<Arc<str>>,
-        /// The signal that it took, if that is what it waited for.
-        signal: Option<SignalNumber>,
-        until: u64,
-    },
-    /// A step is done.
-    Completed {
-        step: usize,
-        output: Output,
-        /// The output as it is kept, in a run that is.
-        kept: Option<Box<str>>,
-        /// The signal that it took, if that is what it waited for.
-        signal: Option<SignalNumber>,
-        at: u64,
-    },
-    /// A part of a step is done, of so many: it is not done again by another attempt.
-    PartCompleted {
-        step: usize,
-        part: usize,
-        of: usize,
-        output: Output,
-        /// The output as it is kept, in a run that is.
-        kept: Option<Box<str>>,
-        at: u64,
-    },
-    /// A step failed for good, in its last attempt or in its condition. Unless it is optional, the
-    /// run is stopped thereby.
-    Failed {
-        step: usize,
-        error: Reason,
-        /// The signal that it took, if that is what it waited for.
-        signal: Option<SignalNumber>,
-        at: u64,
-    },
-    /// The last attempt there is at a step failed, and the run is to wait for somebody to see to it.
-    Exhausted {
-        step: usize,
-        error: Reason,
-        /// What came with its last sign of life.
-        heartbeat: Option<Arc<str>>,
-        /// The signal that it took, if that is what it waited for.
-        signal: Option<SignalNumber>,
-        at: u64,
-    },
-    /// Somebody has: what is exhausted has all its attempts again.
-    Continued { at: u64 },
-    /// A step is not to run, or not again: its condition says so, or an input is missing, or somebody
-    /// `asked` for that.
-    Skipped { step: usize, at: u64, asked: bool },
-    /// A step was stopped, or never began, because the run was.
-    Cancelled {
-        step: usize,
-        /// The signal that it had taken, if that is what it waited for.
-        signal: Option<SignalNumber>,
-        at: u64,
-    },
-    /// No further step begins.
-    Stopped { status: Status },
-    /// A completed step is being undone.
-    UndoStarted { step: usize },
-    /// It is undone.
-    Undone { step: usize },
-    /// It could not be undone.
-    UndoFailed { step: usize, error: Reason },
-    /// Who drove the run has left it as it is, in order: what is under way was stopped for that.
-    Suspended,
-    /// Somebody took up the run from who had it: what was under way is as if it had not begun.
-    Claimed,
-    /// All is done, and the run stays up for something.
-    Up,
-    /// The run has come to its end; it has `failed` for another reason than a step, if one is given.
-    Finished { at: u64, failed: Option<Arc<str>> },
-    /// It goes on after all: what failed, was stopped or undone is to be done, and so is this step,
-    /// if one is given, and whatever comes after any of these.
-    Retried { from: Option<usize>, at: u64 },
-}
-
-impl Fact {
-    /// The step that has come to the end of an attempt thereby, and the signal that this took.
-    pub(crate) fn took(&self) -> Option<(usize, Option<SignalNumber>)> {
-        match self {
-            Self::AttemptFailed { step, signal, .. }
-            | Self::Completed { step, signal, .. }
-            | Self::Failed { step, signal, .. }
-            | Self::Exhausted { step, signal, .. }
-            | Self::Cancelled { step, signal, .. } => Some((*step, *signal)),
-            _ => None,
-        }
-    }
-}
 
 /// Where a step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,8 +131,10 @@ pub(crate) struct Course {
     blocked: usize,
     /// The step that is being undone.
     undoing: Option<usize>,
-    /// The steps that completed and have not been undone, in the order in which they completed.
+    /// The steps that completed, in the order in which they did.
     completed: Vec<u32>,
+    /// How many of the last of those undoing has come past.
+    passed: usize,
     /// What the last sign of life of a failed attempt came with, by step, where one said something.
     heartbeats: BTreeMap<usize, Arc<str>>,
     /// How often in a row each step was under way when the process that drove the run ended.
@@ -286,6 +186,7 @@ impl Course {
             blocked: 0,
             undoing: None,
             completed: Vec::with_capacity(plan.steps.len()),
+            passed: 0,
             heartbeats: BTreeMap::new(),
             cut_off: BTreeMap::new(),
             undo_cut_off: 0,
@@ -377,7 +278,8 @@ impl Course {
 
     /// The step that is to be undone next: of those that completed, the last that can be.
     pub(crate) fn next_to_undo(&self, plan: &Plan) -> Option<usize> {
-        let completed = self.completed.iter().rev().map(|step| *step as usize);
+        let completed = self.completed.iter().rev().skip(self.passed);
+        let completed = completed.map(|step| *step as usize);
         let mut can_be_undone = completed.filter(|step| plan.steps[*step].undo.is_some());
         can_be_undone.next()
     }
@@ -486,11 +388,9 @@ impl Course {
             Fact::Stopped { status } => self.stopped = Some(status),
             Fact::UndoStarted { step } => {
                 self.undoing = Some(step);
-                while self
-                    .completed
-                    .pop()
-                    .is_some_and(|last| last as usize != step)
-                {}
+                let mut left = self.completed.iter().rev().skip(self.passed);
+                let before = left.position(|last| *last as usize == step);
+                self.passed += before.map_or(0, |before| before + 1);
             }
             Fact::Undone { step } => self.end_undoing(step, Phase::Undone),
             Fact::UndoFailed { step, error } => {

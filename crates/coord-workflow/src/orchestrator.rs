@@ -462,14 +462,14 @@ impl Run {
     /// [`WorkflowError::Aborted`]; for a durable run also `Suspended`, `LeaseLost`, `TakenOver`,
     /// `Child` or `Journal`.
     pub async fn outcome(&self) -> Result<Arc<Outcome>, WorkflowError> {
+        self.end().await.outcome(&self.id)
+    }
+
+    async fn end(&self) -> End {
         let mut watch = self.outcome.clone();
-        let outcome = watch.wait_for(Option::is_some).await;
-        match outcome.ok().and_then(|outcome| outcome.clone()) {
-            Some(end) => end.outcome(&self.id),
-            None => Err(WorkflowError::Aborted {
-                run: self.id.to_string(),
-            }),
-        }
+        let end = watch.wait_for(Option::is_some).await;
+        let end = end.ok().and_then(|end| end.clone());
+        end.unwrap_or(End::Aborted)
     }
 
     /// Tells it something. For a durable run, that is kept when this returns, and is done also if
@@ -482,13 +482,13 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::RunFinished`], `TooManySignals`, `NoSuchStep`, `NotSkipped`, or what kept the run from being written.
+    /// [`WorkflowError::RunFinished`], `TooManySignals`, `NoSuchStep`, `NotSkipped`, or what kept the run from
+    /// being written: `Suspended`, `Aborted`, `TakenOver`, `Child` or `Journal`.
     pub async fn tell(&self, command: Command) -> Result<(), WorkflowError> {
         match self.shared.upgrade() {
             Some(shared) if self.goes_on() => shared.tell_run(command).await,
-            _ => Err(WorkflowError::RunFinished {
-                run: self.id.to_string(),
-            }),
+            // It has come to an end, or is just about to.
+            _ => Err(self.end().await.into_error(&self.id)),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Taking up a durable run: from its records back to where it was.
 
-use coord_bus::{EventLog, StoredRecord, Timestamp};
+use std::time::Duration;
+
+use coord_bus::{AppendTo, EventLog, EventLogError, ExpectedVersion, StoredRecord, Timestamp};
 use serde_json::value::RawValue;
 
 use crate::course::{Course, Fact};
@@ -33,6 +35,8 @@ pub(crate) struct Kept {
     pub(crate) child_of: Option<Parent>,
     /// How often in a row it was taken up without that anything is known to have happened.
     in_vain: u32,
+    /// The latest time of what is known to have happened, in nanoseconds from its beginning.
+    latest: u64,
     /// The version of its stream.
     pub(crate) version: u64,
 }
@@ -55,6 +59,20 @@ pub(crate) async fn read(
     };
     check(plan, run, &begun.started)?;
     begun.follow(log, plan, Checked::Yes).await.map(Some)
+}
+
+/// Whether there is a run that has not finished: by the last of its records, as there may be many.
+pub(crate) async fn is_unfinished(log: &dyn EventLog, run: &RunId) -> Result<bool, WorkflowError> {
+    let stream = records::stream(run.as_str());
+    let comparing = AppendTo::stream(&stream).expecting(ExpectedVersion::Empty);
+    let last = match log.append(comparing).await {
+        Ok(_) => return Ok(false),
+        Err(EventLogError::WrongVersion { actual, .. }) => log.read(&stream, actual, 1).await,
+        Err(error) => Err(error),
+    };
+    let last = last.map_err(|error| WorkflowError::journal(run, error))?;
+    let mut last = last.iter().map(|stored| &*stored.record.kind);
+    Ok(last.any(|kind| kind != records::RUN_FINISHED))
 }
 
 impl<'r> Begun<'r> {
@@ -88,6 +106,7 @@ impl<'r> Begun<'r> {
             owner: started.owner,
             child_of: started.parent,
             in_vain: 0,
+            latest: 0,
             version: 1,
         };
         let is_last = page.len() < PAGE;
@@ -105,6 +124,13 @@ impl Kept {
     /// they had begun, as that waits for company.
     pub(crate) fn seems_to_kill(&self) -> bool {
         self.in_vain > 0 || self.course.cut_off().any(|(_, times)| times > 1)
+    }
+
+    /// For how long the run has gone on at this time: not for less than its records say, as a clock may have
+    /// been set back.
+    pub(crate) fn gone_on(&self, now: Timestamp) -> Duration {
+        let since = Duration::try_from(now.duration_since(self.started_at)).unwrap_or_default();
+        since.max(Duration::from_nanos(self.latest))
     }
 
     /// Reads what has been appended since, up to the end of the stream.
@@ -170,6 +196,7 @@ impl Kept {
             }
             Entry::Fact(fact) => fact,
         };
+        self.latest = self.latest.max(fact.at().unwrap_or_default());
         self.in_vain = match fact {
             Fact::Claimed => self.in_vain + 1,
             _ => 0,

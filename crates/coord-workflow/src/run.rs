@@ -4,6 +4,7 @@ mod actions;
 mod attempt;
 mod child;
 mod compensate;
+mod drive;
 mod held;
 mod hooks;
 mod items;
@@ -23,10 +24,10 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
-use coord_bus::time::{Clock, Instant, sleep};
+use coord_bus::time::{Clock, Instant};
 use coord_bus::vocabulary::{Transition, WorkflowEvent};
 use coord_bus::{CancellationToken, EventLog, EventLogError, Publisher, TaskScope, Timestamp};
 use tokio::runtime::Handle;
@@ -34,7 +35,7 @@ use tokio::runtime::Handle;
 use crate::context::Start;
 use crate::course::{Course, Fact, Refused};
 use crate::limits::{Limits, RunLimits};
-use crate::outcome::{Outcome, Status};
+use crate::outcome::Outcome;
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output, Plan, Slots};
 use crate::signals::{SignalNumber, Signals};
@@ -43,12 +44,12 @@ use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError}
 pub(crate) use actions::Actions;
 use backoffs::Backoffs;
 pub(crate) use child::ChildRun;
+pub(crate) use drive::drive;
 pub(crate) use items::Items;
 use queue::Queue;
 use recorder::Recorder;
 pub(crate) use rounds::Rounds;
 use skips::Skips;
-use work::Worker;
 
 /// What all runs of an orchestrator share.
 pub(crate) struct Settings {
@@ -79,6 +80,8 @@ pub(crate) enum End {
     LeaseLost,
     /// What happens in it cannot be kept.
     Unrecorded(Arc<EventLogError>),
+    /// Its orchestrator has gone.
+    Aborted,
     /// The run that this step of it is to run cannot be gone on with.
     Child {
         step: String,
@@ -98,6 +101,7 @@ impl End {
         Err(match self {
             Self::Finished(outcome) => return Ok(outcome),
             Self::Suspended => WorkflowError::Suspended { run },
+            Self::Aborted => WorkflowError::Aborted { run },
             Self::TakenOver => WorkflowError::TakenOver { run },
             Self::LeaseLost => WorkflowError::LeaseLost { run },
             Self::Unrecorded(source) => WorkflowError::Journal { run, source },
@@ -380,6 +384,10 @@ impl Shared {
     /// What is to be seen of it.
     pub(crate) fn view(&self) -> RunView {
         let queue = self.queue();
+        if let Some(outcome) = queue.outcome.clone() {
+            drop(queue);
+            return outcome.view();
+        }
         RunView {
             run: self.id.clone(),
             workflow: self.plan.name.to_string(),
@@ -483,117 +491,4 @@ fn between(began: u64, ended: u64) -> Duration {
 /// Writes what happens in a durable run, whose stream is at this version.
 pub(crate) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, version: u64) {
     recorder::write(run, log, version).await;
-}
-
-/// Drives a run to its end, compensation included; or to where it is to be left as it is.
-pub(crate) async fn drive(run: Arc<Shared>) -> End {
-    match to_end(&run).await {
-        Ok(outcome) => End::Finished(outcome),
-        Err(end) => {
-            run.tell(|| Transition::RunSuspended).await;
-            end
-        }
-    }
-}
-
-async fn to_end(run: &Arc<Shared>) -> Result<Arc<Outcome>, End> {
-    let unfinished = queue::Unfinished(Arc::clone(run));
-    let steps = run.plan.steps.len();
-    run.tell(|| Transition::RunStarted { steps }).await;
-    run.tell_exhausted().await;
-    run.skip_asked().await;
-    let mut status = steps_to_end(run).await;
-    if run.queue().is_suspended() {
-        return Err(run.left().await);
-    }
-    if status == Status::Completed {
-        status = stay::as_long_as_wanted(run).await?;
-    }
-    if run.queue().course.status() != Status::Completed {
-        let (waiting, at) = (run.queue().waiting(), run.elapsed());
-        for step in waiting {
-            child::end_of_stopped(run, step).await?;
-            let id = || run.step_id(step);
-            let signal = None;
-            let fact = Fact::Cancelled { step, signal, at };
-            run.must_happen(fact, || Transition::StepCancelled { step: id() })
-                .await;
-        }
-        compensate::all(run).await?;
-    }
-    if run.plan.hook.is_some() {
-        // Nothing that it is told of is done again, should the process end meanwhile.
-        run.settled().await?;
-        hooks::of_run(run, status).await;
-    }
-    let at = run.elapsed();
-    let finished = || Transition::RunFinished {
-        outcome: status.to_string(),
-        duration: Duration::from_nanos(at),
-    };
-    let failed = run.queue().failing.clone();
-    let failed = failed.filter(|_| status == Status::Failed);
-    run.must_happen(Fact::Finished { at, failed }, finished)
-        .await;
-    run.settled().await?;
-    let course = std::mem::take(&mut run.queue().course);
-    drop(unfinished);
-    let definition = Definition {
-        plan: &run.plan,
-        identity: run.identity,
-        decode: None,
-    };
-    let (id, child_of) = (run.id.clone(), run.child_of.clone());
-    Ok(Arc::new(Outcome::of(
-        definition,
-        id,
-        run.started_at,
-        child_of,
-        course,
-    )))
-}
-
-/// Until every step has come to its end: works, and watches for a cancellation and the timeout.
-async fn steps_to_end(run: &Arc<Shared>) -> Status {
-    let mut work = Box::pin(work::work(Arc::clone(run), Worker::Driver));
-    let mut suspended = Box::pin(run.suspend.cancelled());
-    let mut cancelled = Box::pin(run.token.cancelled());
-    let mut expired = Box::pin(sleep(run.time_left().unwrap_or_default()));
-    let mut ends = |cx: &mut Context<'_>| {
-        let ends = if run.is_durable && suspended.as_mut().poll(cx).is_ready() {
-            run.queue().suspend();
-            true
-        } else if cancelled.as_mut().poll(cx).is_ready() {
-            let mut queue = run.queue();
-            let wanted = queue.wanted_end();
-            queue.stop(&run.plan, wanted)
-        } else if run.is_expired(&mut expired, cx) {
-            run.queue().stop(&run.plan, Status::TimedOut)
-        } else {
-            false
-        };
-        if ends {
-            // What runs is told; what has not started is over, perhaps all there was. That it is stopped
-            // is kept at once, as what runs may take its time.
-            run.leave_limits();
-            run.token.cancel();
-            run.call_writer();
-        }
-        ends
-    };
-    let mut has_begun = false;
-    std::future::poll_fn(|cx| {
-        // It may have been told to end before it was driven, or its time may be over: then no step begins.
-        let is_ended = !std::mem::replace(&mut has_begun, true) && ends(cx);
-        if work.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        match is_ended || !ends(cx) {
-            true => Poll::Pending,
-            false => work.as_mut().poll(cx),
-        }
-    })
-    .await;
-    run.leave_limits();
-    run.queue().course.status()
 }

@@ -171,8 +171,7 @@ impl WorkflowOrchestrator {
             if !kept.course.is_finished() {
                 return Err(WorkflowError::NotFinished { run });
             }
-            let since = self.settings.clock.now().duration_since(kept.started_at);
-            let at = u64::try_from(since.as_nanos()).unwrap_or_default();
+            let at = kept.gone_on(self.settings.clock.now()).as_nanos() as u64;
             let retried = Fact::Retried { from, at };
             if kept.course.admits(&workflow.plan, &retried).is_err() {
                 return Err(WorkflowError::NothingToRetry { run });
@@ -190,7 +189,7 @@ impl WorkflowOrchestrator {
 
     /// Goes on with every run of a workflow that has not finished and that nobody drives: what an
     /// application does when it begins. A run that is the work of a step of another one goes on with that
-    /// one, not with this.
+    /// one, not with this; unless that has finished, and this one was [retried](Self::retry_run) by itself.
     ///
     /// # Cancel safety
     ///
@@ -302,38 +301,42 @@ impl Settings {
         };
         let record = records::record(RUN_STARTED, &started);
         let record = record.map_err(|source| fault_of(&id, 1, source))?;
-        let begun = AppendTo::stream(records::stream(id.as_str()))
-            .expecting(ExpectedVersion::Empty)
-            .record(record);
-        match keeping.journal.log.append(begun).await {
-            Ok(begun) => {
-                let beginning = Beginning {
-                    id,
-                    course: Course::new(definition.plan),
-                    input,
-                    started_at: started.started_at,
-                    before: Duration::ZERO,
-                    parent: CancellationToken::new(),
-                    suspend: Some(suspend),
-                    told: Told::default(),
-                    is_careful: false,
-                    limits,
-                    child_of: started.parent,
-                };
-                let run = self.keep(keeping, definition, beginning, begun.version);
-                keeping.has_begun(&run, &held).await;
-                Ok(run)
+        let begun = loop {
+            let begun = AppendTo::stream(records::stream(id.as_str()))
+                .expecting(ExpectedVersion::Empty)
+                .record(record.clone());
+            match keeping.journal.log.append(begun).await {
+                Ok(begun) => break begun,
+                Err(EventLogError::WrongVersion { .. }) => {}
+                Err(error) => return Err(WorkflowError::journal(&id, error)),
             }
-            Err(EventLogError::WrongVersion { .. }) => {
-                let asked = Asked {
-                    input: Some(&started.input),
-                    parent,
-                    kept: None,
-                };
-                self.take_up(keeping, definition, &id, asked).await
+            let asked = Asked {
+                input: Some(&started.input),
+                parent,
+                kept: None,
+            };
+            match self.take_up(keeping, definition, &id, asked).await {
+                // It has been forgotten since.
+                Err(WorkflowError::NoSuchRun { .. }) => {}
+                taken_up => return taken_up,
             }
-            Err(error) => Err(WorkflowError::journal(&id, error)),
-        }
+        };
+        let beginning = Beginning {
+            id,
+            course: Course::new(definition.plan),
+            input,
+            started_at: started.started_at,
+            before: Duration::ZERO,
+            parent: CancellationToken::new(),
+            suspend: Some(suspend),
+            told: Told::default(),
+            is_careful: false,
+            limits,
+            child_of: started.parent,
+        };
+        let run = self.keep(keeping, definition, beginning, begun.version);
+        keeping.has_begun(&run, &held).await;
+        Ok(run)
     }
 
     /// Goes on with the run that is the work of a step, if there is one.
@@ -352,8 +355,8 @@ impl Settings {
         self.take_up(keeping, definition, id, asked).await
     }
 
-    /// Goes on with a run, if it is one of this workflow and nobody drives it, nor another run whose
-    /// step it is the work of.
+    /// Goes on with a run, if it is one of this workflow and nobody drives it, nor will it go on with
+    /// another run whose step it is the work of.
     async fn resume_if_free(
         self: &Arc<Self>,
         keeping: &Keeping,
@@ -365,8 +368,13 @@ impl Settings {
             return Ok(None);
         }
         let taken_up = match read(keeping, definition, id).await {
-            Ok(kept) if kept.child_of.is_some() => return Ok(None),
             Ok(kept) => {
+                if let Some(parent) = &kept.child_of
+                    && resume::is_unfinished(&*keeping.journal.log, &RunId::named(&parent.run)?)
+                        .await?
+                {
+                    return Ok(None);
+                }
                 let asked = Asked {
                     kept: Some(kept),
                     ..Asked::default()
@@ -469,6 +477,7 @@ impl Settings {
         let mut claiming = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Exactly(kept.version));
         let is_careful = kept.seems_to_kill();
+        let before = kept.gone_on(self.clock.now());
         let mut course = kept.course;
         let mut told = kept.told;
         // If a loss of power undoes a claim, nobody drives the run: then it is to be claimed again anyway.
@@ -485,8 +494,6 @@ impl Settings {
         }
         let claimed = records::record(RUN_CLAIMED, &held.owner);
         claiming = claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
-        let before = self.clock.now().duration_since(kept.started_at);
-        let before = Duration::try_from(before).unwrap_or_default();
         course.apply(plan, Fact::Claimed, |_| {});
         for fact in self.cut_off_too_often(&course, before) {
             let record = records::write(plan, &fact, course.status());

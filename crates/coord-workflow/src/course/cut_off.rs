@@ -23,8 +23,8 @@ impl Course {
                 ready(step);
             }
         }
-        if let Some(step) = self.undoing.take() {
-            self.completed.push(step as u32);
+        if self.undoing.take().is_some() {
+            self.passed -= 1;
             self.undo_cut_off += u32::from(!in_order);
         }
     }

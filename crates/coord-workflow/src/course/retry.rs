@@ -41,14 +41,17 @@ impl Course {
         (self.is_up, self.failed) = (false, None);
         (self.is_failing, self.blocked) = (false, 0);
         (self.timed_from, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
-        self.completed.clear();
+        let completed = std::mem::take(&mut self.completed);
+        self.passed = 0;
         self.lives += 1;
         self.heartbeats.clear();
         self.cut_off.clear();
         self.undo_cut_off = 0;
         let records = std::mem::replace(&mut self.steps, fresh.steps);
-        let mut over: Vec<_> = (0..again.len()).filter(|step| !again[*step]).collect();
-        over.sort_by_key(|step| records[*step].ended);
+        // What is done stays done in the order in which it was, whatever the clock said, as it may be undone.
+        let completed = completed.into_iter().map(|step| step as usize);
+        let rest = (0..again.len()).filter(|step| outputs[*step].get().is_none());
+        let over: Vec<_> = completed.chain(rest).filter(|step| !again[*step]).collect();
         for (step, record) in records.iter().enumerate() {
             let was_done = matches!(record.phase, Phase::Completed | Phase::Undone);
             let is_anew = (again[step] && was_done) || anew.contains(&step);

@@ -6,12 +6,12 @@ use std::task::Waker;
 
 use coord_bus::BoxFuture;
 
-use super::Shared;
 use super::limited::{Waits, Withdrawn};
 use super::ready::Ready;
 use super::recorder::Recorder;
+use super::{End, Shared};
 use crate::course::{Course, Fact, Phase};
-use crate::outcome::Status;
+use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan};
 use crate::signals::SignalNumber;
 
@@ -72,6 +72,8 @@ pub(super) struct Queue {
     pub(super) suspended: bool,
     /// Set while no step is to begin.
     paused: bool,
+    /// What came of the run, once it has come to its end: it has the course then.
+    pub(super) outcome: Option<Arc<Outcome>>,
     /// Why the run is to fail, if somebody says so.
     pub(super) failing: Option<Arc<str>>,
     /// In a run that is kept: what is to be written, and what waits for it.
@@ -94,6 +96,7 @@ impl Queue {
             course,
             suspended: false,
             paused: false,
+            outcome: None,
             failing: None,
             recorder: recorder.map(Box::new),
             tasks: Vec::new(),
@@ -115,6 +118,11 @@ impl Queue {
     pub(super) fn is_over(&self) -> bool {
         let ends = self.course.stopped().is_some() || self.suspended;
         (ends && self.under_way == 0) || self.abandoned || self.course.left() == 0
+    }
+
+    /// Whether the run has come to its end.
+    pub(super) fn has_finished(&self) -> bool {
+        self.outcome.is_some() || self.course.is_finished()
     }
 
     /// How the run ends that somebody wants to end.
@@ -414,12 +422,9 @@ impl Drop for Unfinished {
         queue.abandoned = true;
         let dropped = std::mem::take(&mut queue.tasks);
         let mut idle = std::mem::take(&mut queue.idle);
-        idle.extend(
-            queue
-                .recorder
-                .as_mut()
-                .and_then(|recorder| recorder.abandon()),
-        );
+        if let Some(recorder) = &mut queue.recorder {
+            idle.extend(recorder.end(End::Aborted));
+        }
         drop(queue);
         drop(dropped);
         self.0.leave_limits();

@@ -65,7 +65,6 @@ pub(super) struct Recorder {
     leaving: Option<End>,
     /// Cancelled once the run may be somebody else's.
     lost: CancellationToken,
-    is_abandoned: bool,
 }
 
 /// Some records, to be appended together.
@@ -93,7 +92,6 @@ impl Recorder {
             end: None,
             leaving: None,
             lost: CancellationToken::new(),
-            is_abandoned: false,
         }
     }
 
@@ -175,10 +173,13 @@ impl Recorder {
         self.writer.take_if(|_| is_called)
     }
 
-    /// Nothing is written any more.
-    pub(super) fn abandon(&mut self) -> Option<Waker> {
-        self.is_abandoned = true;
-        self.writer.take()
+    /// Nothing is written any more, for this reason, if there was none before: whoever waits is to hear of
+    /// it.
+    pub(super) fn end(&mut self, end: End) -> Vec<Waker> {
+        self.end.get_or_insert(end);
+        let mut wakers = std::mem::take(&mut self.waiting);
+        wakers.extend(self.writer.take());
+        wakers
     }
 
     fn next(&mut self) -> Batch {
@@ -196,7 +197,7 @@ impl Recorder {
 
     /// Whether nobody needs a writer any more.
     fn is_over(&self) -> bool {
-        self.is_abandoned || self.end.is_some()
+        self.end.is_some()
     }
 }
 
@@ -313,10 +314,13 @@ impl Shared {
     fn push_command(&self, record: Record, command: Command) -> Result<(), WorkflowError> {
         let run = || self.id.to_string();
         let mut queue = self.queue();
-        let is_finished = queue.course.is_finished();
+        let is_finished = queue.has_finished();
         let Some(recorder) = queue.recorder.as_mut().filter(|_| !is_finished) else {
             return Err(WorkflowError::RunFinished { run: run() });
         };
+        if let Some(end) = &recorder.end {
+            return Err(end.clone().into_error(&self.id));
+        }
         if is_signal(&command) {
             let coming = recorder.commands.iter();
             let coming = coming.filter(|(_, command)| is_signal(command)).count();
@@ -372,9 +376,7 @@ impl Shared {
         let Some(recorder) = &mut queue.recorder else {
             return;
         };
-        recorder.end.get_or_insert(end);
-        let mut wakers = std::mem::take(&mut recorder.waiting);
-        wakers.extend(recorder.writer.take());
+        let wakers = recorder.end(end);
         let lost = recorder.lost.clone();
         drop(queue);
         wakers.into_iter().for_each(Waker::wake);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use coord_bus::time::sleep;
 use coord_bus::{
     AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, EventLogProxy, LocalBus,
-    Record,
+    Record, StoredRecord,
 };
 use coord_workflow::{
     Command, DEFAULT_LEASE_TTL, Durable, Retry, Run, RunId, Status, StepError, StepPhase, Workflow,
@@ -66,6 +66,59 @@ impl EventLogProxy for Watched {
             }),
             Err(_) => self.log.append(append),
         }
+    }
+}
+
+/// A log in which a run that has finished is forgotten just when it is going to be read.
+struct Forgetting {
+    log: Arc<dyn EventLog>,
+    left: AtomicUsize,
+}
+
+impl EventLogProxy for Forgetting {
+    fn log(&self) -> &dyn EventLog {
+        &*self.log
+    }
+
+    fn on_read<'a>(
+        &'a self,
+        stream: &'a str,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
+        let take = |left: usize| left.checked_sub(1);
+        let order = Ordering::SeqCst;
+        let forgets = self.left.fetch_update(order, order, take).is_ok();
+        Box::pin(async move {
+            if forgets {
+                self.log.forget(stream).await?;
+            }
+            self.log.read(stream, from, limit).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_is_that_of_a_new_run_also_where_the_one_of_its_id_is_forgotten_just_then() {
+    let machine = Machine::new();
+    let mut workflow = Workflow::durable("one");
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&begun);
+    workflow.step("one").run(move || {
+        counts.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(Ok::<_, StepError>(()))
+    });
+    let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+    let log = Arc::new(Forgetting {
+        log: Arc::clone(&machine.log),
+        left: AtomicUsize::new(0),
+    });
+    let process = machine.with_log(Arc::clone(&log) as _).process();
+    for runs in 1..=2 {
+        let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+        assert!(run.outcome().await.unwrap().is_completed());
+        assert_eq!(begun.load(Ordering::SeqCst), runs);
+        log.left.store(1, Ordering::SeqCst);
     }
 }
 

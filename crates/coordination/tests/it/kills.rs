@@ -20,12 +20,12 @@ use child::{Kill, Plot, effects, play};
 /// How many random moments are tried for each plot.
 const RANDOM: usize = 40;
 
-/// How a run ended: of each step its phase and output, and the effects of undoing.
+/// How a run ended: of each step its phase and output, and what was undone.
 #[derive(Debug, PartialEq)]
 struct Ending {
     status: RunState,
     steps: Vec<(String, StepPhase, Option<String>)>,
-    undone: Vec<String>,
+    undone: BTreeSet<String>,
 }
 
 /// What is known of a run while its process is gone. `None`: it was killed before it had begun.
@@ -74,6 +74,53 @@ fn parts_done(dir: &Path) -> (BTreeSet<String>, bool) {
         let unfinished = runs.runs(&RunQuery::newest().unfinished()).await;
         (done, !unfinished.unwrap().is_empty())
     })
+}
+
+/// The steps that completed, in the order in which that was kept.
+fn completions(dir: &Path) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let records = runtime.unwrap().block_on(async {
+        let journal = Journal::open(dir.join("journal")).unwrap();
+        let stream = format!("run.{}", child::RUN);
+        journal.read(&stream, 1, 1_000).await.unwrap()
+    });
+    let completed = records
+        .iter()
+        .filter(|stored| stored.record.kind == "step-completed");
+    let steps = completed.map(|stored| {
+        let record: serde_json::Value = serde_json::from_slice(&stored.record.payload).unwrap();
+        record["step"].as_str().unwrap().to_owned()
+    });
+    steps.collect()
+}
+
+/// Whatever was asked for was under one key in all processes, and under that of nothing else: its own where
+/// it is of the run itself, and of the run within it for that one's steps.
+fn check_keys(plot: Plot, seen: &[String]) {
+    let keys = seen.iter().filter_map(|effect| effect.strip_prefix("key "));
+    let keys: BTreeSet<_> = keys.map(|key| key.split_once(' ').unwrap()).collect();
+    let whats: BTreeSet<_> = keys.iter().map(|(what, _)| what).collect();
+    assert_eq!(
+        keys.len(),
+        whats.len(),
+        "one of them had two keys: {keys:?}"
+    );
+    for (what, key) in &keys {
+        let (run, step) = key.split_once('/').unwrap();
+        assert_eq!(step, *what);
+        match what.strip_prefix("inner-") {
+            None => assert_eq!(run, child::RUN),
+            Some(_) => assert!(run.starts_with("killed.child-"), "{key}"),
+        }
+    }
+    let expected = match plot {
+        Plot::Completes | Plot::Fails => 6,
+        // Items, rounds, and the steps of the run within.
+        Plot::Parts | Plot::PartsFail => 4 + 4 + 2,
+    };
+    assert_eq!(keys.len(), expected, "{keys:?}");
 }
 
 fn completed(view: Option<&RunView>) -> BTreeSet<String> {
@@ -162,24 +209,29 @@ fn run(plot: Plot, kills: impl IntoIterator<Item = Kill>) -> (Ending, usize) {
                 step.id
             );
         }
-        let keys = seen.iter().filter_map(|effect| effect.strip_prefix("key "));
-        for key in keys {
-            let (run, step) = key.split_once('/').unwrap();
-            assert_eq!(run, child::RUN);
-            assert!(view.step(step).is_some(), "{key}");
-        }
+        check_keys(plot, &seen);
+        // The last that completed first, and one after another: of what is undone again, as nobody knew that
+        // it had been, nothing comes between.
+        let mut undone: Vec<_> = seen
+            .iter()
+            .filter_map(|seen| seen.strip_prefix("undo "))
+            .collect();
+        undone.dedup();
+        let mut expected = completions(dir);
+        expected.retain(|step| {
+            view.step(step)
+                .is_some_and(|step| step.phase == StepPhase::Undone)
+        });
+        expected.reverse();
+        assert_eq!(undone, expected, "undone in another order: {kill:?}");
         let text = |step: &coord_workflow::StepView| step.output.as_ref().map(ToString::to_string);
         let steps = view.steps.iter();
-        let undone: BTreeSet<_> = seen
-            .iter()
-            .filter(|seen| seen.starts_with("undo "))
-            .collect();
         let ending = Ending {
             status: view.state,
             steps: steps
                 .map(|step| (step.id.clone(), step.phase, text(step)))
                 .collect(),
-            undone: undone.into_iter().cloned().collect(),
+            undone: undone.into_iter().map(str::to_owned).collect(),
         };
         return (ending, records);
     }
@@ -236,6 +288,11 @@ fn a_run_that_fails_and_is_undone_is_killed_at_any_moment() {
 #[test]
 fn a_run_of_items_rounds_and_a_run_within_it_is_killed_at_every_record() {
     killed_at_every_record(Plot::Parts, Status::Completed);
+}
+
+#[test]
+fn a_run_of_items_rounds_and_a_run_within_it_that_fails_is_killed_at_every_record() {
+    killed_at_every_record(Plot::PartsFail, Status::Failed);
 }
 
 #[test]

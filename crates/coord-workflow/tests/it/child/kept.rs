@@ -374,6 +374,34 @@ async fn a_run_that_is_paused_for_its_child_has_a_new_one_when_it_is_continued()
     assert_ne!(first.run, second.run);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_child_that_was_retried_by_itself_is_resumed_by_itself() {
+    let (machine, world) = (Machine::new(), World::default());
+    world.ship(Ship::Fails);
+    let process = machine.process();
+    let run = process.start_durable(&once(&world), id(), 7).await.unwrap();
+    assert_eq!(run.outcome().await.unwrap().status, Status::Failed);
+    let (_, child) = child_of(&machine).await;
+    world.take();
+
+    world.ship(Ship::Holds);
+    let workflow = delivery(&world).0;
+    process
+        .retry_run(&workflow, &child.run, None)
+        .await
+        .unwrap();
+    sleep(Duration::from_secs(1)).await;
+    process.shutdown(HOUR).await;
+    world.ship(Ship::Succeeds);
+    let process = machine.process();
+    let parents = process.resume_runs(&once(&world)).await.unwrap();
+    assert!(parents.runs.is_empty(), "{parents:?}");
+    let children = process.resume_runs(&workflow).await.unwrap();
+    assert_eq!(children.runs.len(), 1, "{children:?}");
+    assert!(children.runs[0].outcome().await.unwrap().is_completed());
+    assert_eq!(world.take(), ["pack", "hold", "let go", "ship"]);
+}
+
 /// The run, whose processes' journals fail after so many appends each.
 async fn crash(ship: Ship, crashes: &[usize]) -> (Arc<Outcome>, World, usize) {
     let (machine, world) = (Machine::new(), World::default());

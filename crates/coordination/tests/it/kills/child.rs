@@ -119,6 +119,11 @@ impl Effects {
             .write_all(format!("{what} {step}\n").as_bytes())
             .unwrap();
     }
+
+    /// Under which key something is asked for.
+    pub(super) fn add_key(&self, what: &str, context: &StepContext) {
+        self.add("key", &format!("{what} {}", context.idempotency_key()));
+    }
 }
 
 /// A journal whose process dies at an append.
@@ -168,7 +173,7 @@ fn workflow(plot: Plot, effects: &Effects) -> Workflow<(), Durable> {
             let effects = effects.clone();
             async move {
                 let step = context.step().to_owned();
-                effects.add("key", &context.idempotency_key());
+                effects.add_key(&step, &context);
                 effects.add("begin", &step);
                 sleep(Duration::from_millis(takes)).await;
                 if context.attempt() < fails_before {

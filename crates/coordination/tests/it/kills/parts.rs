@@ -31,7 +31,7 @@ pub(super) fn workflow(plot: Plot, effects: &Effects) -> Workflow<(), Durable> {
         .run_with(move |context: StepContext, item: u64| {
             let (seen, part) = (seen.clone(), format!("each:{item}"));
             async move {
-                seen.add("part-key", &context.idempotency_key());
+                seen.add_key(&part, &context);
                 seen.add("begin-part", &part);
                 sleep(Duration::from_millis(item)).await;
                 if item == 2 && context.attempt() == 1 {
@@ -46,7 +46,7 @@ pub(super) fn workflow(plot: Plot, effects: &Effects) -> Workflow<(), Durable> {
     let looped = workflow.step("loop").input(each).repeat(rounds).run(
         move |round: Round<u64>, each: Arc<Vec<u64>>| {
             let part = format!("loop:{}", round.number() - 1);
-            seen.add("part-key", &round.context.idempotency_key());
+            seen.add_key(&part, &round.context);
             seen.add("begin-part", &part);
             let seen = seen.clone();
             async move {
@@ -84,18 +84,18 @@ fn child(effects: &Effects) -> (Workflow<u64, Durable>, coord_workflow::Step<u64
     let mut before = workflow.input();
     for step in ["inner-a", "inner-b"] {
         let seen = effects.clone();
-        before = workflow
-            .step(step)
-            .input(before)
-            .run(move |before: Arc<u64>| {
+        before = workflow.step(step).input(before).run_with(
+            move |context: StepContext, before: Arc<u64>| {
                 let seen = seen.clone();
                 async move {
+                    seen.add_key(step, &context);
                     seen.add("begin-part", step);
                     sleep(Duration::from_millis(1)).await;
                     seen.add("end-part", step);
                     Ok::<u64, StepError>(*before + 1)
                 }
-            });
+            },
+        );
     }
     (workflow.build().unwrap(), before)
 }
