@@ -363,21 +363,32 @@ impl Step<'_> {
 
     /// Nothing of it is under way any more, and somebody wants it to be skipped.
     async fn skipped_as_asked(&self) -> Fact {
-        let run = self.run;
-        if let Err(end) = child::end_of_stopped(run, self.step).await {
-            // Where its child cannot be ended, the run is left as it is.
-            if !matches!(end, End::Suspended) {
-                let _ = run.settled().await;
-                run.end_recording(end);
-            }
-            run.token.cancelled().await;
-            return self.cancelled().await;
+        match self.ends_child().await {
+            true => self.skipped(SkipReason::Asked).await,
+            false => self.cancelled().await,
         }
-        self.skipped(SkipReason::Asked).await
+    }
+
+    /// Ends the run that was the work of the step in a process that is gone. Where it cannot be ended, neither
+    /// is the step: its own run is left as it is.
+    async fn ends_child(&self) -> bool {
+        let run = self.run;
+        let Err(end) = child::end_of_stopped(run, self.step).await else {
+            return true;
+        };
+        if !matches!(end, End::Suspended) {
+            let _ = run.settled().await;
+            run.end_recording(end);
+        }
+        run.token.cancelled().await;
+        false
     }
 
     /// The same, of a step of which so many attempts have begun.
     async fn cancelled_after(&self, attempts: u32) -> Fact {
+        if !self.run.suspend.is_cancelled() {
+            self.ends_child().await;
+        }
         if attempts > 0 && !self.run.queue().is_suspended() {
             self.hook(Err(None), attempts).await;
         }

@@ -1,5 +1,5 @@
-//! Any graph of steps, with failures, retries, limits and cancellation, comes to what a sequence of
-//! events comes to; to the millisecond.
+//! Any graph of steps, with failures and what becomes of the rest then, retries, limits and cancellation,
+//! comes to what a sequence of events comes to; to the millisecond.
 
 mod model;
 
@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use coord_bus::LocalBus;
 use coord_bus::time::sleep;
 use coord_workflow::{
-    Compensation, Outcome, Retry, Step, StepContext, StepError, StepReport, StepState, Workflow,
-    WorkflowOrchestrator,
+    Compensation, OnFailure, Outcome, Retry, Step, StepContext, StepError, StepReport, StepState,
+    Workflow, WorkflowOrchestrator,
 };
 use model::{Frame, Prediction, Report, Shape, State, among, ms, predict};
 use proptest::prelude::*;
@@ -83,12 +83,19 @@ fn shape() -> impl Strategy<Value = Shape> {
 
 fn frame() -> impl Strategy<Value = Frame> {
     let rarely = || prop_oneof![3 => Just(u64::MAX), 1 => 1..9_000_u64];
-    (1..5_usize, rarely(), rarely(), 1..500_u64).prop_map(|(limit, cancel_at, timeout, pause)| {
+    let on_failure = prop_oneof![
+        2 => Just(OnFailure::FailFast),
+        1 => Just(OnFailure::FinishBranches),
+        1 => Just(OnFailure::FinishAll),
+    ];
+    let times = (rarely(), rarely(), 1..500_u64);
+    (1..5_usize, times, on_failure).prop_map(|(limit, (cancel_at, timeout, pause), on_failure)| {
         Frame {
             limit,
             cancel_at: cancel_at.min(1_000_000),
             timeout: timeout.min(1_000_001),
             pause,
+            on_failure,
         }
     })
 }
@@ -123,7 +130,8 @@ async fn work(
 fn build(shapes: &[Shape], frame: &Frame, seen: &Arc<Seen>) -> Workflow {
     let mut workflow = Workflow::builder("sequence")
         .concurrency(NonZeroUsize::new(frame.limit).unwrap())
-        .timeout(ms(frame.timeout));
+        .timeout(ms(frame.timeout))
+        .on_failure(frame.on_failure);
     let mut handles: Vec<Step<usize>> = Vec::new();
     for (index, shape) in shapes.iter().cloned().enumerate() {
         let (working, undoing, runs) = (Arc::clone(seen), Arc::clone(seen), shape.runs);
@@ -205,7 +213,7 @@ fn report(step: &StepReport<'_>) -> Report {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
     #[test]
     fn a_run_comes_to_what_a_sequence_of_events_comes_to(
         shapes in prop::collection::vec(shape(), 1..14),

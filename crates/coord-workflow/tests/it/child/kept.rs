@@ -146,6 +146,26 @@ async fn a_run_that_was_cancelled_when_it_crashed_ends_its_child_before_it_is_un
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_is_cancelled_as_soon_as_it_is_taken_up_ends_its_child_before_it_is_undone() {
+    let (machine, world) = (Machine::new(), World::default());
+    world.ship(Ship::Holds);
+    let killed = machine.process();
+    killed.start_durable(&once(&world), id(), 7).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    drop(killed);
+    sleep(DEFAULT_LEASE_TTL).await;
+    assert_eq!(world.take(), ["charge", "pack", "hold"]);
+
+    let process = machine.process();
+    let run = process.resume_run(&once(&world), &id()).await.unwrap();
+    run.cancel();
+    assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
+    assert_eq!(world.take().pop().as_deref(), Some("refund"));
+    let (_, child) = child_of(&machine).await;
+    assert_eq!(child.state, RunState::Finished(Status::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_step_that_is_skipped_after_a_crash_ends_its_child_first() {
     let (machine, world) = (Machine::new(), World::default());
     world.ship(Ship::Holds);

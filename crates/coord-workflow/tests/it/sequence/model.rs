@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coord_workflow::Status;
+use coord_workflow::{OnFailure, Status};
 
 /// Times are in milliseconds.
 #[derive(Debug, Clone)]
@@ -36,6 +36,7 @@ pub(super) struct Frame {
     pub(super) timeout: u64,
     /// Between attempts.
     pub(super) pause: u64,
+    pub(super) on_failure: OnFailure,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,8 @@ struct Run<'s> {
     started: Vec<Option<u64>>,
     under_way: Vec<usize>,
     completed: Vec<usize>,
+    /// The steps whose failure is the run's.
+    failed: Vec<usize>,
     stopped: Option<Status>,
 }
 
@@ -102,6 +105,7 @@ pub(super) fn predict(shapes: &[Shape], frame: &Frame) -> Option<Prediction> {
         started: vec![None; steps],
         under_way: Vec::new(),
         completed: Vec::new(),
+        failed: Vec::new(),
         stopped: None,
     };
     run.at(frame.cancel_at, Event::Stop(Status::Cancelled));
@@ -114,6 +118,7 @@ pub(super) fn predict(shapes: &[Shape], frame: &Frame) -> Option<Prediction> {
         run.now = now;
         run.happens(event);
         run.begin_what_may();
+        run.stop_if_only_blocked_are_left();
     }
     (!run.ambiguous).then(|| run.prediction())
 }
@@ -133,6 +138,7 @@ impl Run<'_> {
                     || any.iter().any(|need| self.completed.contains(need))
                     || any.iter().all(|need| is_over(*need));
                 !is_over(*step)
+                    && !self.is_blocked(*step)
                     && !self.under_way.contains(step)
                     && needs.clone().all(is_over)
                     && any
@@ -149,6 +155,28 @@ impl Run<'_> {
             } else {
                 self.ends(step, State::Skipped);
             }
+        }
+    }
+
+    /// Whether it does not begin, as something that it needs has failed, or is blocked itself.
+    fn is_blocked(&self, step: usize) -> bool {
+        if self.frame.on_failure != OnFailure::FinishBranches || self.reports[step].is_some() {
+            return false;
+        }
+        let is_off = |need: usize| self.failed.contains(&need) || self.is_blocked(need);
+        let any: Vec<usize> = among(self.shapes[step].needs_any, step).collect();
+        let is_over = |need: usize| self.reports[need].is_some() || is_off(need);
+        let none_is_left = !any.iter().any(|need| self.completed.contains(need))
+            && any.iter().all(|need| is_over(*need));
+        among(self.shapes[step].needs, step).any(is_off)
+            || (none_is_left && any.iter().any(|need| is_off(*need)))
+    }
+
+    /// The run has failed once everything has come to its end that can.
+    fn stop_if_only_blocked_are_left(&mut self) {
+        let is_left = |step: usize| self.reports[step].is_none() && !self.is_blocked(step);
+        if !self.failed.is_empty() && !(0..self.shapes.len()).any(is_left) {
+            self.stopped.get_or_insert(Status::Failed);
         }
     }
 
@@ -177,7 +205,10 @@ impl Run<'_> {
             Event::Done(step, false) => {
                 self.ends(step, State::Failed);
                 if !self.shapes[step].optional {
-                    self.stop(Status::Failed);
+                    self.failed.push(step);
+                    if self.frame.on_failure == OnFailure::FailFast {
+                        self.stop(Status::Failed);
+                    }
                 }
             }
             Event::Again(step) => self.attempt(step),
