@@ -83,10 +83,10 @@ impl<'c> Daemon<'c> {
         let add = "\"$PUEUE\" --config \"$CONFIG\" add";
         let adding = match is_chain {
             true => format!(
-                "id=$({add} --print-task-id /bin/true)
-                for job in $(seq 2 {JOBS}); do id=$({add} --print-task-id --after \"$id\" /bin/true); done"
+                "id=$({add} --print-task-id -- /bin/true)
+                for job in $(seq 2 {JOBS}); do id=$({add} --print-task-id --after \"$id\" -- /bin/true); done"
             ),
-            false => format!("for job in $(seq {JOBS}); do {add} /bin/true; done"),
+            false => format!("for job in $(seq {JOBS}); do {add} -- /bin/true; done"),
         };
         let wait = "\"$PUEUE\" --config \"$CONFIG\" wait --quiet --status success";
         let mut shell = Command::new("sh");

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use coordination::workflow::OnFailure;
 
 pub(crate) use audit::{AuditArgs, AuditCommand};
-pub(crate) use format::{Lines, Listed, Told};
+pub(crate) use format::{Lines, Listed, Reported, Told};
 pub(crate) use journal::{JournalArgs, JournalCommand};
 pub(crate) use lines::{Layout, TextArgs};
 
@@ -62,7 +62,7 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Show a run: where it is, and each of its steps.
     Show(ShowArgs),
-    /// Write a run as a page of HTML: what ran when, how long each step took, what went wrong.
+    /// Write a report of a run, as a page of HTML: what ran when, how long each step took, what went wrong.
     Report(ReportArgs),
     /// Say what a step of a run waits for.
     Why(WhyArgs),
@@ -359,6 +359,10 @@ pub(crate) struct ReportArgs {
     /// Where to write it; by default to standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+
+    /// A page for a browser, text for a terminal, or a document for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Reported,
 }
 
 #[derive(Debug, Clone, clap::Args)]

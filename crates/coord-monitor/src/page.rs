@@ -1,20 +1,20 @@
 //! One self-contained page of HTML: figures, charts and tables, light and dark, without a script
-//! and without anything from a network.
+//! and without anything from a network; and the same as text.
 
 mod chart;
 
 use std::fmt;
 
 use crate::figures::printable;
-use crate::report::tables;
+use crate::report::{tables, text};
 use crate::{History, LatencyHistory, LatencyMetrics, Unit};
 use chart::{Axis, Lines, Spans};
 pub use chart::{Series, Span, SpanKind};
 
 /// A page of figures, charts and tables, in the order in which they are added.
 ///
-/// [`Display`](fmt::Display) writes it. All text is escaped; a chart or a table of nothing is left
-/// out.
+/// [`Display`](fmt::Display) writes it as HTML, and [`to_text`](Self::to_text) for a terminal. All text
+/// is escaped; a chart or a table of nothing is left out.
 ///
 /// ```
 /// use coord_monitor::{Page, Series, Unit};
@@ -26,6 +26,7 @@ pub use chart::{Series, Span, SpanKind};
 ///     ])
 ///     .table("Steps", &["step", "took"], &[vec!["compile".into(), "40 s".into()]]);
 /// assert!(page.to_string().starts_with("<!doctype html>"));
+/// assert!(page.to_text().contains("compiler  ▁█▄"));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -34,6 +35,10 @@ pub struct Page {
     tiles: String,
     charts: String,
     rest: String,
+    /// The tiles in words, and the charts and all else as text.
+    figures: Vec<String>,
+    charts_text: String,
+    text: String,
 }
 
 impl Page {
@@ -45,12 +50,27 @@ impl Page {
             tiles: String::new(),
             charts: String::new(),
             rest: String::new(),
+            figures: Vec::new(),
+            charts_text: String::new(),
+            text: String::new(),
         }
+    }
+
+    /// The page as text for a terminal, with the charts as lines of blocks.
+    pub fn to_text(&self) -> String {
+        let (title, subtitle) = (printable(&self.title), printable(&self.subtitle));
+        let mut text = format!("{title}: {subtitle}\n");
+        if !self.figures.is_empty() {
+            text.push_str(&format!("{}\n", self.figures.join(" · ")));
+        }
+        text + &self.charts_text + &self.text
     }
 
     /// A figure that is to be seen first.
     #[must_use]
     pub fn tile(mut self, name: &str, figure: impl AsRef<str>) -> Self {
+        let in_words = format!("{name}: {}", figure.as_ref());
+        self.figures.push(printable(&in_words));
         let (name, figure) = (Text(name), Text(figure.as_ref()));
         self.tiles.push_str(&format!(
             "<div class=tile><b>{figure}</b><span>{name}</span></div>\n"
@@ -71,10 +91,15 @@ impl Page {
         let series: Vec<_> = series.into_iter().filter(Series::is_something).collect();
         if !series.is_empty() {
             let axis = Axis { unit, from, to };
+            let series = &series[..series.len().min(Series::MAX)];
+            let rows: Vec<_> = series.iter().map(|it| it.in_text(unit)).collect();
+            let over_time = format!("from {from} to {to}");
+            let heads = ["", &over_time, "last", "most"];
+            in_text(&mut self.charts_text, title, &heads, &rows);
             let lines = Lines {
                 title,
                 axis,
-                series: &series[..series.len().min(Series::MAX)],
+                series,
             };
             self.charts.push_str(&lines.to_string());
         }
@@ -138,6 +163,8 @@ impl Page {
     #[must_use]
     pub fn spans(mut self, title: &str, seconds: f64, spans: &[Span]) -> Self {
         if !spans.is_empty() {
+            let rows: Vec<_> = spans.iter().map(|span| span.in_text(seconds)).collect();
+            in_text(&mut self.text, title, &["", "", ""], &rows);
             let spans = Spans {
                 title,
                 seconds,
@@ -155,6 +182,7 @@ impl Page {
         if rows.is_empty() {
             return self;
         }
+        in_text(&mut self.text, title, heads, rows);
         let is_word = |cell: &String| cell.starts_with(char::is_alphabetic);
         let is_of_words = |column| rows.iter().filter_map(|row| row.get(column)).any(is_word);
         let classes = (0..heads.len()).map(|column| match column > 0 && is_of_words(column) {
@@ -190,10 +218,18 @@ impl Page {
     /// A line of text.
     #[must_use]
     pub fn note(mut self, note: &str) -> Self {
+        self.text.push_str(&format!("{}\n", printable(note)));
         self.rest
             .push_str(&format!("<p class=note>{}</p>\n", Text(note)));
         self
     }
+}
+
+/// A table below what is there.
+fn in_text(text: &mut String, title: &str, heads: &[&str], rows: &[Vec<String>]) {
+    text.push('\n');
+    // A `String` takes everything.
+    let _ = text::write(text, title, heads, rows);
 }
 
 /// The 99th percentile of those topics that took longest, and of as many as there is room for the median.

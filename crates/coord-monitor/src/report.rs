@@ -1,7 +1,7 @@
 //! A report for people and programs: text for a terminal, JSON, a page of HTML.
 
 pub(crate) mod tables;
-mod text;
+pub(crate) mod text;
 
 use std::fmt;
 
@@ -146,7 +146,10 @@ impl fmt::Display for Report {
         writeln!(formatter, "{}", tiles.join(" · "))?;
         for table in tables::of(self) {
             writeln!(formatter)?;
-            text::write(formatter, &table)?;
+            text::write(formatter, table.title, &table.heads, &table.rows)?;
+            if let Some(rest) = &table.rest {
+                writeln!(formatter, "{rest}")?;
+            }
         }
         Ok(())
     }

@@ -136,6 +136,7 @@ mod name;
 mod validate;
 mod handle;
 mod durable;
+mod bell;
 mod builder;
 mod registry;
 mod plan;

@@ -9,18 +9,16 @@
 //! it is acquired anew, and each run is told under which grant it is driven now, in its records again: one
 //! that nobody has claimed meanwhile goes on as if nothing had been, and of any other that is refused.
 
-use std::convert::Infallible;
-use std::future::{pending, poll_fn};
 use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time::{sleep, timeout};
-use coord_bus::{CancellationToken, EventLog, Grant, LeaseError, LeaseExt, TaskScope};
+use coord_bus::{CancellationToken, Grant, LeaseError, LeaseExt, TaskScope};
 
 use crate::live_runs::LiveRuns;
 use crate::orchestrator::Run;
-use crate::records::{self, Owner};
-use crate::{RunId, RunJournal, WorkflowError};
+use crate::records::Owner;
+use crate::{RunJournal, WorkflowError, bell};
 
 /// For how long an orchestrator that is not heard of any more keeps its runs from others, where the
 /// keeper of leases does not know that its process is gone.
@@ -160,10 +158,10 @@ impl Tenure {
         let leases = &self.journal.leases;
         loop {
             let listening = async {
-                let log = Arc::clone(&self.journal.log);
+                let listening = bell::listen(&*self.journal.log, &grant.name, &self.runs);
                 tokio::select! {
                     () = self.stop.cancelled() => {}
-                    never = listen(log, grant.name.clone(), Arc::clone(&self.runs)) => match never {},
+                    never = listening => match never {},
                 }
             };
             let held = leases.hold(grant.clone(), DEFAULT_LEASE_TTL, listening);
@@ -214,19 +212,4 @@ impl Tenure {
             }
         }
     }
-}
-
-/// Hears of runs that were told something by others.
-async fn listen(log: Arc<dyn EventLog>, lease: String, runs: Arc<LiveRuns>) -> Infallible {
-    let bell = records::bell(&lease);
-    if let Ok(mut bell) = log.tail(&bell, 1) {
-        while let Some(Ok(rung)) = poll_fn(|cx| bell.as_mut().poll_next(cx)).await {
-            let run = str::from_utf8(&rung.record.payload).unwrap_or_default();
-            if let Ok(run) = RunId::named(run) {
-                runs.has_news(&run);
-            }
-        }
-    }
-    // Where the journal has failed, its runs hear of that when they write.
-    pending().await
 }

@@ -97,13 +97,7 @@ impl<'r> Begun<'r> {
         plan: &Plan,
         checked: Checked,
     ) -> Result<Kept, WorkflowError> {
-        let Self {
-            run,
-            started,
-            mut page,
-        } = self;
-        let stream = records::stream(run.as_str());
-        let reader = Reader::new(plan);
+        let Self { run, started, page } = self;
         let mut kept = Kept {
             course: Course::new(plan),
             input: started.input,
@@ -115,19 +109,13 @@ impl<'r> Begun<'r> {
             latest: 0,
             version: 1,
         };
-        loop {
-            let is_last = page.len() < PAGE;
-            for stored in page.iter().filter(|stored| stored.version > 1) {
-                let followed = kept.follow(plan, &reader, stored, checked);
-                followed.map_err(|fault| fault_of(run, stored.version, fault))?;
-                kept.version = stored.version;
-            }
-            if is_last {
-                return Ok(kept);
-            }
-            let next = log.read(&stream, kept.version + 1, PAGE).await;
-            page = next.map_err(|error| WorkflowError::journal(run, error))?;
+        let is_last = page.len() < PAGE;
+        let rest = page.get(1..).unwrap_or_default();
+        kept.follow_all(run, plan, rest, checked)?;
+        if !is_last {
+            kept.read_on(log, run, plan, checked).await?;
         }
+        Ok(kept)
     }
 }
 
@@ -145,14 +133,40 @@ impl Kept {
         since.max(Duration::from_nanos(self.latest))
     }
 
-    fn follow(
+    /// Reads what has been appended since, up to the end of the stream.
+    pub(crate) async fn read_on(
         &mut self,
+        log: &dyn EventLog,
+        run: &RunId,
         plan: &Plan,
-        reader: &Reader<'_>,
-        stored: &StoredRecord,
         checked: Checked,
-    ) -> Result<(), RecordFault> {
-        self.go_on(plan, reader.read(stored)?, checked)
+    ) -> Result<(), WorkflowError> {
+        let stream = records::stream(run.as_str());
+        loop {
+            let page = log.read(&stream, self.version + 1, PAGE).await;
+            let page = page.map_err(|error| WorkflowError::journal(run, error))?;
+            self.follow_all(run, plan, &page, checked)?;
+            if page.len() < PAGE {
+                return Ok(());
+            }
+        }
+    }
+
+    fn follow_all(
+        &mut self,
+        run: &RunId,
+        plan: &Plan,
+        page: &[StoredRecord],
+        checked: Checked,
+    ) -> Result<(), WorkflowError> {
+        let reader = Reader::new(plan);
+        for stored in page {
+            let entry = reader.read(stored);
+            let followed = entry.and_then(|entry| self.go_on(plan, entry, checked));
+            followed.map_err(|fault| fault_of(run, stored.version, fault))?;
+            self.version = stored.version;
+        }
+        Ok(())
     }
 
     /// One record further.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::{
-    AppendTo, Durability, EventLog, EventLogError, ExpectedVersion, Lease, Record, StreamInfo,
-    StreamQuery,
+    AppendTo, EventLog, EventLogError, ExpectedVersion, Lease, StreamInfo, StreamQuery,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -19,7 +18,7 @@ use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
-use crate::{Command, RecordFault, RunId, RunState, RunView, Why, WorkflowError};
+use crate::{Command, RecordFault, RunId, RunState, RunView, Why, WorkflowError, bell};
 
 /// How many of the runs that have not finished are looked at for who has what a step waits for.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -83,7 +82,8 @@ impl RunJournal {
     pub const RUNS: &'static str = records::STREAMS;
 
     /// What the names of the streams begin with by which those who drive runs are told to look at what others
-    /// want of them, one for each who was told. What is in one is of use only as long as that one lives.
+    /// want of them, one for each who was told. What is in one is of use only as long as that one lives; it is closed while all of
+    /// it has been heard, so it can be forgotten.
     pub const BELLS: &'static str = records::BELLS;
 
     /// Of an event log and a keeper of leases.
@@ -263,12 +263,16 @@ impl RunJournal {
         let record = records::record(records::COMMAND, &command);
         let record = record.map_err(|fault| fault_of(run, 0, fault))?;
         let stream = records::stream(run.as_str());
+        let (mut plan, mut kept) = self.read(run).await?;
         loop {
-            let (plan, kept) = self.read(run).await?;
             if kept.course.is_finished() {
                 return Err(WorkflowError::RunFinished {
                     run: run.to_string(),
                 });
+            }
+            if command == Command::Cancel && kept.told.is_cancelled {
+                // Once is enough, but it may not have been heard.
+                return self.ring(run, &kept.owner).await;
             }
             if command.is_of_step() {
                 self.view_of(run, &plan, &kept).await?.0.check(&command)?;
@@ -283,8 +287,13 @@ impl RunJournal {
                 .record(record.clone());
             match self.log.append(told).await {
                 Ok(_) => return self.ring(run, &kept.owner).await,
-                // It has gone on meanwhile, and may have finished.
-                Err(EventLogError::WrongVersion { .. }) => {}
+                // It has gone on meanwhile, and may have finished. Only what is new is read, as it goes on.
+                Err(EventLogError::WrongVersion { actual, .. }) if actual > kept.version => {
+                    let read = kept.read_on(&*self.log, run, &plan, Checked::No);
+                    read.await?;
+                }
+                // It was forgotten meanwhile, and may have begun anew.
+                Err(EventLogError::WrongVersion { .. }) => (plan, kept) = self.read(run).await?,
                 Err(error) => return Err(WorkflowError::journal(run, error)),
             }
         }
@@ -295,14 +304,8 @@ impl RunJournal {
         if self.driven_by(owner).await?.is_none() {
             return Ok(());
         }
-        let bell = AppendTo::stream(records::bell(&owner.lease))
-            .record(Record::new("news", run.as_str()))
-            // So that it is forgotten with the runs that have finished, also if nobody hears it.
-            .closing()
-            .durably(Durability::Process);
-        let rung = self.log.append(bell).await;
-        rung.map(drop)
-            .map_err(|error| WorkflowError::journal(run, error))
+        let rung = bell::ring(&*self.log, &owner.lease, run).await;
+        rung.map_err(|error| WorkflowError::journal(run, error))
     }
 
     /// Who drives a run that is kept under this owner, if somebody does.

@@ -12,6 +12,18 @@ pub(crate) enum Told {
     Json,
 }
 
+/// How a report is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reported {
+    /// A page for a browser.
+    #[default]
+    Html,
+    /// For a terminal.
+    Text,
+    /// One document for programs.
+    Json,
+}
+
 /// How several things are told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Listed {

@@ -87,7 +87,7 @@ pub(crate) enum RunsFault {
     )]
     NotFinished { run: String },
 
-    #[error("there is nothing to retry in run `{run}`: every step is done")]
+    #[error("there is nothing to do again in run `{run}`: every step is done")]
     #[diagnostic(
         code(coord::runs::nothing_to_retry),
         help("`coord retry {run} --from STEP` does that step again, and all that comes after it")

@@ -1,33 +1,55 @@
-//! `coord report`: a run as a page of HTML.
+//! `coord report`: a run as a page of HTML, as text, or as a document for programs.
 //!
 //! Its steps, and when they began and ended, are from the journal; how fast events were and what
 //! memory and processor time it took was [measured](crate::measured) by who drove the run last.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::bus::time::{Clock, SystemClock};
 use coordination::monitor::{Page, Span, SpanKind};
 use coordination::workflow::{RunJournal, RunState, RunView, StepPhase, StepView};
+use serde::Serialize;
 
 use super::list::{between, local, state};
 use super::{RunsFault, find, with_journal};
-use crate::args::ReportArgs;
+use crate::args::{ReportArgs, Reported};
 use crate::exit_code::ExitCode;
 use crate::kept_output::Kept;
 use crate::measured::{Measured, Measures};
 use crate::screen;
 use crate::spoken::Spoken;
 
-/// Writes the page of a run.
+/// A run, for programs.
+#[derive(Serialize)]
+struct Document<'r> {
+    #[serde(flatten)]
+    view: &'r RunView,
+    /// Nothing, where nothing was kept.
+    measured: Option<&'r Measures>,
+}
+
+/// Writes the report of a run.
 pub(crate) fn report(args: &ReportArgs) -> ExitCode {
     with_journal(&args.of.of, async |journal| {
         let runs = RunJournal::of(Arc::clone(journal));
         let run = find(&runs, &args.of.run).await?;
         let measured = Measured::of(Kept::of(journal.dir(), &run).dir()).read()?;
-        let page = page(&runs.view(&run).await?, measured.as_ref()).to_string();
+        let view = runs.view(&run).await?;
+        let page = match args.output {
+            Reported::Html => page(&view, measured.as_ref()).to_string(),
+            Reported::Text => page(&view, measured.as_ref()).to_text(),
+            Reported::Json => {
+                let document = Document {
+                    view: &view,
+                    measured: measured.as_ref(),
+                };
+                let document = serde_json::to_string_pretty(&document).map_err(io::Error::from)?;
+                document + "\n"
+            }
+        };
         match &args.out {
             Some(file) => fs::write(file, page).map_err(|source| RunsFault::Report {
                 path: file.clone(),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::Text;
 use crate::Unit;
+use crate::figures::sparkline;
 
 /// A line of a chart: a value for each moment, the oldest first.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,26 @@ impl Series {
 
     fn most(&self) -> f64 {
         self.values.iter().flatten().copied().fold(0.0, f64::max)
+    }
+
+    fn last(&self) -> f64 {
+        let last = self.values.iter().rev().flatten().next();
+        last.copied().unwrap_or_default()
+    }
+
+    /// Its name, its course as a line of blocks, and its last and its largest value. What has no value
+    /// is nothing there.
+    pub(super) fn in_text(&self, unit: Unit) -> Vec<String> {
+        let finite = |value: &Option<f64>| value.filter(|it| it.is_finite()).unwrap_or(0.0);
+        let values: Vec<_> = self.values.iter().map(finite).collect();
+        let most = |part: &[f64]| part.iter().copied().fold(0.0, f64::max);
+        let parts = values.chunks(values.len().div_ceil(WIDTH_IN_TEXT).max(1));
+        vec![
+            self.name.clone(),
+            sparkline(&parts.map(most).collect::<Vec<_>>(), WIDTH_IN_TEXT),
+            unit.of(self.last()),
+            unit.of(self.most()),
+        ]
     }
 }
 
@@ -58,6 +79,21 @@ impl Span {
             ended,
             kind,
         }
+    }
+
+    /// Its name, when it went on, as a bar, and the remark.
+    pub(super) fn in_text(&self, seconds: f64) -> Vec<String> {
+        let seconds = seconds.max(f64::MIN_POSITIVE);
+        let place = |at: f64| {
+            let part = (at / seconds).clamp(0.0, 1.0);
+            (part * WIDTH_IN_TEXT as f64).round() as usize
+        };
+        // Also what took no time is to be seen.
+        let began = place(self.began).min(WIDTH_IN_TEXT - 1);
+        let ended = place(self.ended).max(began + 1);
+        let part = |from: usize, to: usize, c: &str| c.repeat(to - from);
+        let bar = part(0, began, "·") + &part(began, ended, "█") + &part(ended, WIDTH_IN_TEXT, "·");
+        vec![self.name.clone(), bar, self.remark.clone()]
     }
 }
 
@@ -97,6 +133,9 @@ pub(super) struct Lines<'a> {
     pub(super) axis: Axis<'a>,
     pub(super) series: &'a [Series],
 }
+
+/// How many characters wide a chart is as text.
+const WIDTH_IN_TEXT: usize = 36;
 
 const WIDTH: f64 = 440.0;
 const HEIGHT: f64 = 170.0;
@@ -144,12 +183,11 @@ impl fmt::Display for Lines<'_> {
         }
         formatter.write_str("</svg><ul class=legend>")?;
         for (number, series) in self.series.iter().enumerate() {
-            let last = series.values.iter().rev().flatten().next();
             write!(
                 formatter,
                 "<li><i class=k{number}></i>{} <span>{}, at most {}</span></li>",
                 Text(&series.name),
-                Text(&unit.of(last.copied().unwrap_or_default())),
+                Text(&unit.of(series.last())),
                 Text(&unit.of(series.most())),
             )?;
         }

@@ -2,43 +2,61 @@
 
 use std::fmt;
 
-use super::Table;
 use crate::figures::printable;
 
 /// What is left of a long name.
 const NAME_MAX: usize = 36;
+/// What is left of what stands last in its line, and so makes nothing wider.
+const LAST_MAX: usize = 200;
 
-/// The first column to the left, the others to the right.
-pub(super) fn write(formatter: &mut fmt::Formatter<'_>, table: &Table) -> fmt::Result {
-    let mut lines: Vec<Vec<String>> = Vec::new();
-    let mut heads: Vec<_> = table.heads.iter().map(|head| (*head).to_owned()).collect();
-    heads[0] = table.title.to_uppercase();
-    lines.push(heads);
-    let cells = |row: &Vec<String>| row.iter().map(|cell| shortened(&printable(cell))).collect();
-    lines.extend(table.rows.iter().map(cells));
-    let columns = table.heads.len();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let widths: Vec<_> = (0..columns)
-        .map(|column| width(column).unwrap_or(0))
+/// Words to the left, figures to the right, as on a [page](crate::Page::table). The title is the head of
+/// the first column.
+pub(crate) fn write(
+    out: &mut impl fmt::Write,
+    title: &str,
+    heads: &[&str],
+    rows: &[Vec<String>],
+) -> fmt::Result {
+    let title = printable(title).to_uppercase();
+    let heads = heads.iter().skip(1).map(|head| printable(head));
+    let mut lines: Vec<Vec<String>> = vec![[title].into_iter().chain(heads).collect()];
+    let last = lines[0].len() - 1;
+    let most = |column| if column == last { LAST_MAX } else { NAME_MAX };
+    let cells = |row: &Vec<String>| {
+        let cells = row.iter().take(last + 1).enumerate();
+        cells
+            .map(|(column, cell)| shortened(&printable(cell), most(column)))
+            .collect()
+    };
+    lines.extend(rows.iter().map(cells));
+    let cells = |column: usize| lines.iter().filter_map(move |line| line.get(column));
+    let width = |column| cells(column).map(|cell| cell.chars().count()).max();
+    let is_of_words = |column| {
+        column == 0
+            || cells(column)
+                .skip(1)
+                .any(|cell| cell.starts_with(char::is_alphabetic))
+    };
+    let columns: Vec<_> = (0..=last)
+        .map(|column| (width(column).unwrap_or(0), is_of_words(column)))
         .collect();
     for line in &lines {
-        let mut text = format!("{:width$}", line[0], width = widths[0]);
-        for (cell, width) in line.iter().zip(&widths).skip(1) {
-            text.push_str(&format!("  {cell:>width$}"));
-        }
-        writeln!(formatter, "{}", text.trim_end())?;
+        let cells = line.iter().zip(&columns);
+        let cells = cells.map(|(cell, (width, is_of_words))| match is_of_words {
+            true => format!("{cell:width$}"),
+            false => format!("{cell:>width$}"),
+        });
+        let text = cells.collect::<Vec<_>>().join("  ");
+        writeln!(out, "{}", text.trim_end())?;
     }
-    match &table.rest {
-        Some(rest) => writeln!(formatter, "{rest}"),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
-fn shortened(text: &str) -> String {
-    if text.chars().count() <= NAME_MAX {
+fn shortened(text: &str, characters: usize) -> String {
+    if text.chars().count() <= characters {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(NAME_MAX - 1).collect();
+    let mut short: String = text.chars().take(characters - 1).collect();
     short.push('…');
     short
 }

@@ -152,6 +152,51 @@ fn a_chart_of_latencies_has_the_longest_of_each_topic_before_any_median() {
 }
 
 #[test]
+fn a_page_as_text_has_its_figures_its_charts_as_lines_and_its_tables() {
+    let spans = [
+        Span::new("first", "1 s", (0.0, 1.0), SpanKind::Good),
+        Span::new("at once", "0 s", (4.0, 4.0), SpanKind::Bad),
+    ];
+    let values = (0..72).map(|at| (at >= 36).then_some(2.0));
+    let page = Page::new("Build", "run 7")
+        .tile("steps", "17")
+        .tile("failed", "1\u{1b}[2J")
+        .chart(
+            "Load",
+            Unit::Percent,
+            ("22:00", "22:01"),
+            vec![
+                Series::new("cpu", values.collect()),
+                Series::new("none", vec![None]),
+            ],
+        )
+        .spans("Ran", 4.0, &spans)
+        .table(
+            "Steps",
+            &["step", "took"],
+            &[vec!["compile".into(), "40 s".into()]],
+        )
+        .note("That is all.");
+    let expected = format!(
+        "Build: run 7\nsteps: 17 · failed: 1\\u{{1b}}[2J\n\n\
+         LOAD                   from 22:00 to 22:01  last  most\n\
+         cpu   {}{}   2 %   2 %\n\n\
+         RAN\n\
+         first    {}{}  1 s\n\
+         at once  {}█  0 s\n\n\
+         STEPS    took\n\
+         compile  40 s\n\
+         That is all.\n",
+        "▁".repeat(18),
+        "█".repeat(18),
+        "█".repeat(9),
+        "·".repeat(27),
+        "·".repeat(35),
+    );
+    assert_eq!(page.to_text(), expected);
+}
+
+#[test]
 fn a_column_of_a_page_is_of_words_where_a_cell_begins_with_a_letter() {
     let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
     let rows = [

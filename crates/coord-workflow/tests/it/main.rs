@@ -6,6 +6,7 @@ mod course;
 mod acting;
 mod any;
 mod branches;
+mod bells;
 mod bus_events;
 mod compensation;
 mod crash_loops;

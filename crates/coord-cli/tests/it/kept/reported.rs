@@ -45,6 +45,18 @@ fn the_page_of_a_run_shows_what_its_steps_did_and_nothing_that_was_not_kept() {
 
     done(folder.coord(["report", run, "--out", "run.html"])).exits(0);
     assert_eq!(folder.read("run.html").as_ref(), Some(page));
+    let text = done(folder.coord(["report", run, "--output", "text"]));
+    text.exits(0);
+    for line in ["steps done: 1 of 3", "WHAT RAN WHEN", "WHAT WENT WRONG"] {
+        assert!(text.out.contains(line), "{line}: {}", text.out);
+    }
+    assert!(!text.out.contains("RESIDENT MEMORY"), "{}", text.out);
+    let document = done(folder.coord(["report", run, "--output", "json"]));
+    document.exits(0);
+    let document: Value = serde_json::from_str(&document.out).unwrap();
+    assert_eq!(document["run"], run);
+    assert_eq!(document["steps"][1]["id"], "breaks");
+    assert_eq!(document["measured"], Value::Null);
     done(folder.coord(["report", run, "--out", "no/such/folder.html"])).exits(110);
     done(folder.coord(["report", "nobody"])).exits(96);
 }
@@ -87,6 +99,26 @@ fn the_page_of_a_run_has_charts_of_what_was_measured_while_it_went_on() {
     }
     let steps = "<td>screen ← workflow-events</td>";
     assert!(page.contains(steps), "{steps}: {page}");
+
+    let text = done(folder.coord(["report", "busy", "--output", "text"])).out;
+    for table in ["RESIDENT MEMORY", "FROM PUBLICATION TO HANDLED", "LATENCY"] {
+        assert!(text.contains(table), "{table}: {text}");
+    }
+    let document = done(folder.coord(["report", "busy", "--output", "json"])).out;
+    let document: Value = serde_json::from_str(&document).unwrap();
+    let measured = &document["measured"];
+    assert!(
+        measured["memory_bytes"].as_array().unwrap().len() >= 2,
+        "{measured}"
+    );
+    let readers: Vec<_> = measured["latency"].as_array().unwrap().iter().collect();
+    let lines = readers
+        .iter()
+        .find(|it| it["topic"] == "screen ← process-output");
+    assert!(
+        lines.unwrap()["total"]["p99"].as_f64().unwrap() > 0.0,
+        "{measured}"
+    );
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use coord_bus::time::sleep;
+use coord_bus::time::{sleep, timeout};
+use coord_bus::{AppendTo, Record};
 use coord_workflow::{
     Command, DEFAULT_LEASE_TTL, Durable, OnExhausted, Outcome, Retry, RunId, RunQuery, RunState,
     RunView, Status, StepError, StepPhase, Workflow, WorkflowError,
@@ -272,6 +273,39 @@ async fn a_step_waits_for_a_child_that_another_process_goes_on_with() {
             assert_eq!(world.take(), all);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_another_process_goes_on_with_is_told_once_that_it_is_cancelled() {
+    let (machine, world) = (Machine::new(), World::default());
+    world.ship(Ship::Holds);
+    let process = machine.process();
+    let run = process.start_durable(&once(&world), id(), 7).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    drop(process);
+    sleep(DEFAULT_LEASE_TTL).await;
+    let (_, child) = child_of(&machine).await;
+    // Somebody who takes an hour to hear of anything.
+    let other = machine.leases.acquire("other", "other", HOUR);
+    let token = other.await.unwrap().token;
+    let owner = serde_json::json!({ "lease": "other", "token": token, "holder": "other" });
+    let stream = format!("run.{}", child.run);
+    let claim = Record::new("run-claimed", owner.to_string());
+    let claim = AppendTo::stream(&stream).record(claim);
+    machine.log.append(claim).await.unwrap();
+
+    let process = machine.process();
+    let run = process.resume_run(&once(&world), run.id()).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    run.cancel();
+    sleep(HOUR / 2).await;
+    let ended = timeout(Duration::ZERO, run.outcome()).await;
+    assert!(ended.is_err(), "{ended:?}");
+    let kinds = machine.kinds(child.run.as_str()).await;
+    let told = kinds.iter().filter(|kind| *kind == "command").count();
+    assert_eq!(told, 1, "{kinds:?}");
+    sleep(HOUR).await;
+    assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
 use super::places::{Place, Places};
-use super::{Scene, bytes, cut, heading, measures, selected};
+use super::{Scene, bytes, cut, cut_name, heading, measures, selected};
 use crate::board::Row;
 use crate::labels::Labels;
 use crate::screen::tui::look::Look;
@@ -40,7 +40,7 @@ pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
     }
     let of = Shown::new(scene, row);
     settle(of, view, rows);
-    let title = title(scene, row, view);
+    let title = title(scene, row, view, area.width.into());
     heading(&title, scene, area.x, area.y, area.width, buffer);
     lines(of, view, rows, buffer);
 }
@@ -64,9 +64,10 @@ pub(super) fn wide(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
 }
 
 /// What of it is shown, for the heading.
-fn title(scene: &Scene<'_>, row: &Row, view: &View) -> String {
+fn title(scene: &Scene<'_>, row: &Row, view: &View, width: usize) -> String {
     let pane = &view.pane;
-    let mut title = row.id.clone();
+    // With room for what else is to be said.
+    let mut title = cut_name(&row.id, width * 2 / 3, scene.look);
     if let Some(filter) = &pane.filter {
         let (text, lines) = (filter.pattern.text(), filter.len());
         title += &format!(", {lines} with `{text}`");

@@ -1,0 +1,157 @@
+//! The bell of an orchestrator: the stream in which those who told its runs something say which runs.
+//!
+//! Who rings leaves it open, so that nothing in it is forgotten before it is heard; who has heard all closes it,
+//! so that it may be forgotten like any stream that is over. Then it begins anew, and a tail does not say so: it
+//! waits for more than the stream had. So it is looked now and then whether that is still the one that is
+//! followed.
+//!
+//! One that was rung and not heard, as its orchestrator was killed in that moment, stays open.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use coord_bus::time::{Instant, timeout, timeout_at};
+use coord_bus::{
+    AppendTo, Durability, EventLog, EventLogError, ExpectedVersion, Record, StoredRecord,
+    StreamOrder, StreamQuery, Tail,
+};
+
+use crate::live_runs::LiveRuns;
+use crate::{RunId, records};
+
+/// For how long nothing is heard at most where the bell has begun anew, or could not be followed.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// That a run was told something: its id.
+const NEWS: &str = "news";
+/// That all before was heard.
+const HEARD: &str = "heard";
+
+/// Lets the orchestrator that has this lease know that one of its runs was told something.
+pub(crate) async fn ring(
+    log: &dyn EventLog,
+    lease: &str,
+    run: &RunId,
+) -> Result<(), EventLogError> {
+    let ring = AppendTo::stream(records::bell(lease))
+        .record(Record::new(NEWS, run.as_str()))
+        .durably(Durability::Process);
+    log.append(ring).await.map(drop)
+}
+
+/// Hears of runs that were told something by others.
+pub(crate) async fn listen(log: &dyn EventLog, lease: &str, runs: &LiveRuns) -> Infallible {
+    let mut listener = Listener {
+        log,
+        bell: records::bell(lease),
+        runs,
+        tail: None,
+        followed: None,
+        heard: None,
+    };
+    loop {
+        listener.look().await;
+        let until = Instant::now() + LOOK_EVERY;
+        while let Ok(heard) = timeout_at(until, listener.next()).await {
+            match heard {
+                Some(stored) => listener.hear(&stored),
+                None => listener.close().await,
+            }
+        }
+    }
+}
+
+struct Listener<'l> {
+    log: &'l dyn EventLog,
+    bell: String,
+    runs: &'l LiveRuns,
+    /// `None`: it cannot be followed.
+    tail: Option<Tail>,
+    /// The number of the stream that is followed, if there was one.
+    followed: Option<u64>,
+    /// The version up to which it was heard and not closed.
+    heard: Option<u64>,
+}
+
+impl Listener<'_> {
+    /// Sees to it that it is followed. Where the journal has failed, the runs hear of that when they write.
+    async fn look(&mut self) {
+        let Ok(Ok(number)) = timeout(LOOK_EVERY, number_of(self.log, &self.bell)).await else {
+            return;
+        };
+        if number != self.followed || self.tail.is_none() {
+            self.followed = number;
+            // What is heard twice does no harm.
+            self.tail = self.log.tail(&self.bell, 1).ok();
+            self.heard = None;
+        }
+    }
+
+    /// The next of what is said. `None`: all that has been said is heard.
+    async fn next(&mut self) -> Option<StoredRecord> {
+        poll_fn(|cx| {
+            let Some(tail) = &mut self.tail else {
+                return Poll::Pending;
+            };
+            match tail.as_mut().poll_next(cx) {
+                Poll::Ready(Some(Ok(stored))) => Poll::Ready(Some(stored)),
+                Poll::Ready(_) => {
+                    self.tail = None;
+                    Poll::Pending
+                }
+                Poll::Pending if self.heard.is_some() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn hear(&mut self, stored: &StoredRecord) {
+        if stored.record.kind == HEARD {
+            self.heard = None;
+            return;
+        }
+        self.heard = Some(stored.version);
+        let run = str::from_utf8(&stored.record.payload).unwrap_or_default();
+        if let Ok(run) = RunId::named(run) {
+            self.runs.has_news(&run);
+        }
+    }
+
+    /// It may be forgotten, unless it was rung again.
+    async fn close(&mut self) {
+        let Some(heard) = self.heard.take() else {
+            return;
+        };
+        let close = AppendTo::stream(&self.bell)
+            .expecting(ExpectedVersion::Exactly(heard))
+            .record(Record::new(HEARD, ""))
+            .closing()
+            .durably(Durability::Process);
+        // If it is not, it is closed after the next.
+        let _ = self.log.append(close).await;
+    }
+}
+
+/// The number of a stream, which it does not share with one that had its name before. `None`: there is none.
+async fn number_of(log: &dyn EventLog, stream: &str) -> Result<Option<u64>, EventLogError> {
+    let mut query = StreamQuery::by_name().limit(1);
+    query.order = StreamOrder::Name {
+        after: Some(before(stream)),
+    };
+    let found = log.streams(&query).await?;
+    let found = found.first().filter(|found| found.name == stream);
+    Ok(found.map(|found| found.number))
+}
+
+/// A name that comes before this one, and after every other that does.
+fn before(name: &str) -> String {
+    let mut before = name.to_owned();
+    // Names are letters, digits and a few signs, and no other one is between.
+    if let Some(last) = before.pop() {
+        before.extend([(u32::from(last) - 1).try_into().unwrap_or(last), '\u{7f}']);
+    }
+    before
+}

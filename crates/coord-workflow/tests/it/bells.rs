@@ -1,0 +1,226 @@
+//! Who drives a run hears of what others tell it, whatever becomes of the stream that says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use coord_bus::time::sleep;
+use coord_bus::{
+    AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, EventLogProxy, Record,
+    StoredRecord, StreamInfo, StreamQuery, Tail,
+};
+use coord_workflow::{Command, Durable, RunId, RunJournal, RunView, Step, StepPhase, Workflow};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::crashes::paused;
+use crate::durable::Machine;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// As many steps, each of which waits for a signal, one after another.
+fn waiting(steps: usize) -> Workflow<(), Durable> {
+    let mut workflow = Workflow::durable("waiting").timeout(Duration::MAX);
+    let mut before: Option<Step<u32>> = None;
+    for step in 0..steps {
+        let step = workflow.step(format!("s{step}"));
+        let step = match &before {
+            Some(before) => step.after(before),
+            None => step,
+        };
+        before = Some(step.signal::<u32>("go"));
+    }
+    workflow.build().unwrap()
+}
+
+fn go() -> Command {
+    let (name, payload) = ("go".to_owned(), json!(1));
+    Command::Signal { name, payload }
+}
+
+fn id() -> RunId {
+    RunId::named("a").unwrap()
+}
+
+fn done(view: &RunView) -> usize {
+    let done = |phase| phase == StepPhase::Completed;
+    view.steps.iter().filter(|step| done(step.phase)).count()
+}
+
+/// Forgets every stream that is closed, as a retention of all does.
+async fn forget(log: &dyn EventLog) {
+    for stream in log.streams(&StreamQuery::by_name()).await.unwrap() {
+        if stream.is_closed {
+            log.forget(&stream.name).await.unwrap();
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Doing {
+    Tell,
+    Forget,
+    Pass(Duration),
+}
+
+fn doing() -> impl Strategy<Value = Doing> {
+    prop_oneof![
+        3 => Just(Doing::Tell),
+        2 => Just(Doing::Forget),
+        2 => (0_u64..7_000).prop_map(|millis| Doing::Pass(Duration::from_millis(millis))),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_a_run_is_told_it_hears_within_seconds_also_beside_a_retention(
+        story in proptest::collection::vec(doing(), 1..30),
+    ) {
+        paused(async {
+            let machine = Machine::new();
+            let process = machine.process();
+            let told = story.iter().filter(|doing| matches!(doing, Doing::Tell)).count();
+            let workflow = waiting(told + 1);
+            let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+            for doing in &story {
+                match doing {
+                    Doing::Tell => machine.journal().tell(&id(), go()).await.unwrap(),
+                    Doing::Forget => forget(&*machine.log).await,
+                    Doing::Pass(time) => sleep(*time).await,
+                }
+            }
+            sleep(6 * SECOND).await;
+            prop_assert_eq!(done(&run.view().unwrap()), told);
+            Ok(())
+        })?;
+    }
+}
+
+/// A log of which the first tails cannot be had, or end at once.
+struct Deaf {
+    log: Arc<dyn EventLog>,
+    tails: AtomicUsize,
+}
+
+impl EventLog for Deaf {
+    fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
+        self.log.append(append)
+    }
+
+    fn read<'a>(
+        &'a self,
+        stream: &'a str,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
+        self.log.read(stream, from, limit)
+    }
+
+    fn streams<'a>(
+        &'a self,
+        query: &'a StreamQuery,
+    ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
+        self.log.streams(query)
+    }
+
+    fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
+        let source = || EventLogError::Failed {
+            source: "no".into(),
+        };
+        match self.tails.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(source()),
+            1 => Ok(Box::pin(futures_util::stream::iter([Err(source())]))),
+            _ => self.log.tail(stream, from),
+        }
+    }
+
+    fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
+        self.log.forget(stream)
+    }
+
+    fn durability(&self) -> Durability {
+        self.log.durability()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bell_that_cannot_be_followed_is_followed_later() {
+    let machine = Machine::new();
+    let tails = AtomicUsize::new(0);
+    let log = Arc::clone(&machine.log);
+    let process = machine.with_log(Arc::new(Deaf { log, tails })).process();
+    let run = process.start_durable(&waiting(2), id(), ()).await.unwrap();
+    for told in 1..=2 {
+        machine.journal().tell(&id(), go()).await.unwrap();
+        sleep(11 * SECOND).await;
+        let view = machine.journal().view(&id()).await.unwrap();
+        assert_eq!(done(&view), told);
+    }
+    assert!(run.outcome().await.unwrap().is_completed());
+}
+
+/// A log in which, as long as that is to be so, somebody else is always faster; with how many records were
+/// read of it.
+struct Busy {
+    log: Arc<dyn EventLog>,
+    races: AtomicUsize,
+    read: AtomicUsize,
+}
+
+impl EventLogProxy for Busy {
+    fn log(&self) -> &dyn EventLog {
+        &*self.log
+    }
+
+    fn on_append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
+        Box::pin(async move {
+            let is_race = |left: usize| left.checked_sub(1);
+            let order = Ordering::SeqCst;
+            if self.races.fetch_update(order, order, is_race).is_ok() {
+                self.log.append(unknown()).await?;
+            }
+            self.log.append(append).await
+        })
+    }
+
+    fn on_read<'a>(
+        &'a self,
+        stream: &'a str,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
+        Box::pin(async move {
+            let read = self.log.read(stream, from, limit).await?;
+            self.read.fetch_add(read.len(), Ordering::SeqCst);
+            Ok(read)
+        })
+    }
+}
+
+/// A command of a later version, which is ignored.
+fn unknown() -> AppendTo {
+    AppendTo::stream("run.a").record(Record::new("command", r#"{"command":"sing"}"#))
+}
+
+#[tokio::test(start_paused = true)]
+async fn telling_a_busy_run_something_reads_what_is_new_of_it_and_not_all_of_it_again() {
+    let machine = Machine::new();
+    let process = machine.process();
+    process.start_durable(&waiting(1), id(), ()).await.unwrap();
+    let records = 2_500;
+    for _ in 0..records {
+        machine.log.append(unknown()).await.unwrap();
+    }
+    let races = 50;
+    let busy = Arc::new(Busy {
+        log: Arc::clone(&machine.log),
+        races: AtomicUsize::new(races),
+        read: AtomicUsize::new(0),
+    });
+    let log = Arc::clone(&busy) as Arc<dyn EventLog>;
+    let journal = RunJournal::new(log, Arc::clone(&machine.leases));
+    journal.tell(&id(), go()).await.unwrap();
+    assert_eq!(busy.races.load(Ordering::SeqCst), 0);
+    let read = busy.read.load(Ordering::SeqCst);
+    assert!(read < records + races + 10, "{read} records were read");
+}
