@@ -96,6 +96,21 @@ fn completions(dir: &Path) -> Vec<String> {
     steps.collect()
 }
 
+/// What was undone: the last that completed first, and one after another. Of what is undone again, as nobody
+/// knew that it had been, nothing comes between.
+fn undone_in_order(dir: &Path, view: &RunView, seen: &[String]) -> Vec<String> {
+    let undone = seen.iter().filter_map(|seen| seen.strip_prefix("undo "));
+    let mut undone: Vec<_> = undone.map(str::to_owned).collect();
+    undone.dedup();
+    let is_undone =
+        |step: &String| view.step(step).map(|step| step.phase) == Some(StepPhase::Undone);
+    let mut expected = completions(dir);
+    expected.retain(is_undone);
+    expected.reverse();
+    assert_eq!(undone, expected, "undone in another order");
+    undone
+}
+
 /// Whatever was asked for was under one key in all processes, and under that of nothing else: its own where
 /// it is of the run itself, and of the run within it for that one's steps.
 fn check_keys(plot: Plot, seen: &[String]) {
@@ -210,20 +225,7 @@ fn run(plot: Plot, kills: impl IntoIterator<Item = Kill>) -> (Ending, usize) {
             );
         }
         check_keys(plot, &seen);
-        // The last that completed first, and one after another: of what is undone again, as nobody knew that
-        // it had been, nothing comes between.
-        let mut undone: Vec<_> = seen
-            .iter()
-            .filter_map(|seen| seen.strip_prefix("undo "))
-            .collect();
-        undone.dedup();
-        let mut expected = completions(dir);
-        expected.retain(|step| {
-            view.step(step)
-                .is_some_and(|step| step.phase == StepPhase::Undone)
-        });
-        expected.reverse();
-        assert_eq!(undone, expected, "undone in another order: {kill:?}");
+        let undone = undone_in_order(dir, &view, &seen);
         let text = |step: &coord_workflow::StepView| step.output.as_ref().map(ToString::to_string);
         let steps = view.steps.iter();
         let ending = Ending {
@@ -231,7 +233,7 @@ fn run(plot: Plot, kills: impl IntoIterator<Item = Kill>) -> (Ending, usize) {
             steps: steps
                 .map(|step| (step.id.clone(), step.phase, text(step)))
                 .collect(),
-            undone: undone.into_iter().map(str::to_owned).collect(),
+            undone: undone.into_iter().collect(),
         };
         return (ending, records);
     }
