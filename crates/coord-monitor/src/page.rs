@@ -26,7 +26,7 @@ pub use chart::{Series, Span, SpanKind};
 ///     ])
 ///     .table("Steps", &["step", "took"], &[vec!["compile".into(), "40 s".into()]]);
 /// assert!(page.to_string().starts_with("<!doctype html>"));
-/// assert!(page.to_text().contains("compiler  ▁"));
+/// assert!(page.to_text().contains("▁█▅"));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Page {
