@@ -74,15 +74,14 @@ impl JournalOptions {
         self
     }
 
-    /// Commits an append that nobody else waits for where it is asked for, on the thread that polls it, instead of on
-    /// the journal's own; off by default.
+    /// Commits an append that is made [`alone`](coord_bus::AppendTo::alone) where it is asked for, on the thread that
+    /// polls it, instead of on the journal's own; off by default.
     ///
-    /// That spares two ways between threads, which take as long as a sync of a quick disk: a third of the time,
-    /// where each append waits for the one before. But the thread does nothing else meanwhile, so this is for
-    /// programs in which nothing is more urgent than what waits for the append. It is done so only while the last
-    /// commit took less than a millisecond; no other process writes; and nothing else is due, such as the
-    /// copy of the write-ahead log into the file. Appends that come together share a sync on the journal's thread, as
-    /// ever.
+    /// That spares two ways between threads, where each append waits for the one before. But the thread does nothing
+    /// else meanwhile, so this is for programs in which nothing is more urgent than what waits for the append. It is
+    /// done so only while the last commit took less than a millisecond; no other process writes; and nothing else is
+    /// due, such as the copy of the write-ahead log into the file. Appends that come together share a sync on the
+    /// journal's thread, as ever.
     pub fn commit_in_place(mut self) -> Self {
         self.in_place = true;
         self

@@ -40,8 +40,8 @@ pub(crate) trait Command: Send + 'static {
     /// What it has to survive then; [`Durability::Memory`] where there is nothing to keep.
     fn durability(&self) -> Durability;
 
-    /// Whether it may be done on a thread of a runtime: it is over soon.
-    fn is_short(&self) -> bool {
+    /// Whether it is short, and may be done on the thread that asks, as nothing else could be done there.
+    fn is_alone(&self) -> bool {
         false
     }
 
@@ -141,14 +141,14 @@ impl Writer {
     /// Dropped before it is done, it has been written or it has not.
     pub(crate) async fn submit<C: Command>(&self, command: C) -> Result<C::Answer, JournalError> {
         let (reply, answer) = oneshot::channel();
-        let is_short = command.is_short();
+        let is_alone = command.is_alone();
         let mut job: Box<dyn Job> = Box::new(Request {
             command,
             answer: None,
             reply,
         });
         let jobs = self.jobs.as_ref().ok_or_else(|| self.store.closed())?;
-        if self.in_place && is_short {
+        if self.in_place && is_alone {
             match self.seat.commit_one(job) {
                 None => return answer.await.map_err(|_| self.store.closed())?,
                 Some(refused) => job = refused,

@@ -35,6 +35,8 @@ pub struct AppendTo {
     /// What the append has to survive once it has returned; [`Durability::Disk`] by default. A log
     /// that gives less, as its [`durability`](super::EventLog::durability) says, gives that.
     pub durability: Durability,
+    /// Whether all that its program could do waits for it; `false` by default.
+    pub alone: bool,
 }
 
 impl AppendTo {
@@ -47,6 +49,7 @@ impl AppendTo {
             closes: false,
             fence: None,
             durability: Durability::Disk,
+            alone: false,
         }
     }
 
@@ -77,6 +80,13 @@ impl AppendTo {
     /// Only if the log knows of no later grant of this lease.
     pub fn fenced_by(mut self, grant: &Grant) -> Self {
         self.fence = Some(grant.clone());
+        self
+    }
+
+    /// All that its program could do waits for it, as far as is known here: so a log may do it on the thread that asks,
+    /// where that is quicker, as nothing is held up.
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
         self
     }
 

@@ -21,8 +21,8 @@ impl Command for Append {
         }
     }
 
-    fn is_short(&self) -> bool {
-        true
+    fn is_alone(&self) -> bool {
+        self.0.alone
     }
 
     fn run(&mut self, work: &mut Work<'_>) -> Outcome<Self::Answer> {

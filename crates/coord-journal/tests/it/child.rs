@@ -231,7 +231,8 @@ async fn write_next(journal: &Journal, writer: usize, version: u64, durability: 
     let append = AppendTo::stream(&*stream)
         .expecting(ExpectedVersion::Exactly(version))
         .records(records)
-        .durably(durability);
+        .durably(durability)
+        .alone();
     let version = journal.append(append).await.expect("it appends").version;
     say(&format!("ack {stream} {version}"));
     version

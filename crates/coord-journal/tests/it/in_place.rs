@@ -37,7 +37,7 @@ fn open(stage: &Stage) -> (Journal, Arc<Place>) {
 }
 
 fn next(version: u64) -> AppendTo {
-    numbers("one", ExpectedVersion::Exactly(version - 1), [version])
+    numbers("one", ExpectedVersion::Exactly(version - 1), [version]).alone()
 }
 
 /// Appends to `one` until an append was committed in place. The version then. Where the machine is slow for a
@@ -59,6 +59,17 @@ async fn an_append_that_nobody_else_waits_for_is_committed_where_it_is_asked_for
     let version = until_in_place(&journal, &place, 0).await;
     let wanted: Vec<_> = (1..=version).map(|version| version.to_string()).collect();
     assert_eq!(contents(&journal, "one").await, wanted);
+}
+
+#[tokio::test]
+async fn an_append_beside_which_something_could_be_done_is_left_to_the_journals_thread() {
+    let stage = Stage::in_memory();
+    let (journal, place) = open(&stage);
+    let version = until_in_place(&journal, &place, 0).await;
+    let mut beside = next(version + 1);
+    beside.alone = false;
+    append(&journal, beside).await;
+    assert!(!place.is_here());
 }
 
 #[tokio::test]
@@ -138,7 +149,8 @@ async fn appends_of_many_tasks_are_each_there_once_and_in_order() {
                 let append = AppendTo::stream(format!("writer-{writer}"))
                     .expecting(ExpectedVersion::Exactly(version))
                     .record(Record::new("number", (version + 1).to_string()))
-                    .durably(durability);
+                    .durably(durability)
+                    .alone();
                 journal.append(append).await.unwrap();
             }
         }

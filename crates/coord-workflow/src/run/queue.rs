@@ -138,6 +138,11 @@ impl Queue {
         !self.woken.is_empty() || self.may_begin()
     }
 
+    /// Whether nothing goes on, and nothing can before more is kept.
+    pub(super) fn waits_for_records(&self) -> bool {
+        self.under_way == 0 && !self.has_next()
+    }
+
     pub(super) fn may_begin(&self) -> bool {
         (!self.ready.is_empty() || self.waits.has_given())
             && self.placed < self.limit

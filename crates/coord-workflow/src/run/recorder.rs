@@ -74,6 +74,8 @@ struct Batch {
     durability: Durability,
     closes: bool,
     has_news: bool,
+    /// Whether nothing in the run can be done before it is kept.
+    is_alone: bool,
 }
 
 impl Recorder {
@@ -182,7 +184,7 @@ impl Recorder {
         wakers
     }
 
-    fn next(&mut self) -> Batch {
+    fn next(&mut self, is_alone: bool) -> Batch {
         Batch {
             records: std::mem::take(&mut self.pending),
             until: self.told,
@@ -192,6 +194,7 @@ impl Recorder {
             },
             closes: self.is_finished,
             has_news: std::mem::take(&mut self.has_news),
+            is_alone,
         }
     }
 
@@ -431,7 +434,9 @@ impl Shared {
             over?;
         }
         let mut queue = self.queue();
-        queue.recorder.as_mut().map(|recorder| recorder.next())
+        let is_alone = queue.waits_for_records();
+        let recorder = queue.recorder.as_mut();
+        recorder.map(|recorder| recorder.next(is_alone))
     }
 }
 
@@ -483,6 +488,9 @@ impl Writer<'_> {
                 .durably(batch.durability);
             if batch.closes {
                 append = append.closing();
+            }
+            if batch.is_alone {
+                append = append.alone();
             }
             match self.log.append(append).await {
                 Ok(appended) => {
