@@ -241,7 +241,12 @@ fn a_run_goes_on_with_the_file_that_it_was_started_with() {
         said(&resumed).contains("coord.toml has changed"),
         "{resumed:?}"
     );
-    assert_eq!(resumed.err.lines().count(), 1);
+    // On a busy machine it may also say that it has ended what the watchdog had not.
+    let of_the_file = resumed
+        .err
+        .lines()
+        .filter(|line| line.contains("coord.toml"));
+    assert_eq!(of_the_file.count(), 1);
     assert_eq!(folder.read("other"), None);
     // So it does when the file is gone.
     let (folder, running) = started(&diamond(), "began", 2);
