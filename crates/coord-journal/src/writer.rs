@@ -1,5 +1,5 @@
-//! The one thread of a process that writes: whatever waits becomes one transaction, with one sync. Where it may, an append that
-//! nobody else waits for is committed where it is asked for.
+//! The one thread of a process that writes: whatever waits becomes one transaction, with one sync.
+//! Where a program asks for that, an append for which all else waits is committed where it is made.
 
 pub(crate) mod append;
 mod committer;
@@ -184,8 +184,8 @@ impl Seat {
     /// Commits a write on this thread and answers it, or gives it back: others write, or it might take
     /// long. Where others are in the queue it is theirs first, so writes keep their order.
     fn commit_one(&self, job: Box<dyn Job>) -> Option<Box<dyn Job>> {
-        let is_alone = self.queued.load(Ordering::Relaxed) == 0;
-        let seat = is_alone.then(|| self.committer.try_lock().ok()).flatten();
+        let is_first = self.queued.load(Ordering::Relaxed) == 0;
+        let seat = is_first.then(|| self.committer.try_lock().ok()).flatten();
         let Some(mut committer) = seat.filter(|committer| committer.is_for_one()) else {
             return Some(job);
         };

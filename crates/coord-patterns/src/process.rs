@@ -112,7 +112,7 @@ mod identity;
 mod simple_line;
 mod quiet;
 mod group;
-mod elsewhere;
+mod another_thread;
 mod groups;
 mod exit;
 mod pipe;

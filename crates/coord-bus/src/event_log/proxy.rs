@@ -68,6 +68,11 @@ pub trait EventLogProxy: Send + Sync {
     ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
         self.log().read(stream, from, limit)
     }
+
+    /// What [`EventLog::tail`] does.
+    fn on_tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
+        self.log().tail(stream, from)
+    }
 }
 
 impl<P: EventLogProxy> EventLog for P {
@@ -92,7 +97,7 @@ impl<P: EventLogProxy> EventLog for P {
     }
 
     fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
-        self.log().tail(stream, from)
+        self.on_tail(stream, from)
     }
 
     fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::list::local;
 use super::show::step_of;
-use super::tell::unit;
+use super::take_up::unit;
 use super::{RunsFault, find, with_journal};
 use crate::args::{Grep, Lines, LogsArgs, Stream};
 use crate::exit_code::ExitCode;

@@ -14,7 +14,7 @@ use super::{RunsFault, find, open_there, refuse};
 use crate::args::{Manner, MannerArgs, OfJournal, Output, ResumeArgs, RetryArgs};
 use crate::definition::{Definition, Prepared};
 use crate::exit_code::ExitCode;
-use crate::file::{Action, Step, printable};
+use crate::file::{Action, Step, Unit, printable};
 use crate::run::{Begin, execute, on_runtime};
 use crate::screen;
 
@@ -158,6 +158,19 @@ fn go_on(
 
 pub(super) async fn definition(runs: &RunJournal, run: &RunId) -> Result<Definition, RunsFault> {
     Ok(runs.input(run).await?)
+}
+
+/// What a step of the run is in the file. `None` of one that cannot be read any more.
+pub(super) async fn unit(
+    runs: &RunJournal,
+    run: &RunId,
+    id: &str,
+) -> Result<Option<Unit>, RunsFault> {
+    let Ok(checked) = definition(runs, run).await?.looked_at() else {
+        return Ok(None);
+    };
+    let mut units = checked.file.units.into_iter();
+    Ok(units.find(|unit| unit.id == id))
 }
 
 /// Runs that have not finished and that nobody drives, the latest first.

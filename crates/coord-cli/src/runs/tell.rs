@@ -8,7 +8,7 @@ use coordination::workflow::{
 };
 
 use super::show::step_of;
-use super::take_up::definition;
+use super::take_up::{definition, unit};
 use super::{RunsFault, find, with_runs};
 use crate::args::{OfRun, OfStep};
 use crate::exit_code::ExitCode;
@@ -156,19 +156,6 @@ async fn check_signal(runs: &RunJournal, run: &RunId, name: &str) -> Result<(), 
             (None, false) => format!("its steps wait for {}", printable(&known.join(", "))),
         },
     })
-}
-
-/// What a step of the run is in the file. `None` of one that cannot be read any more.
-pub(super) async fn unit(
-    runs: &RunJournal,
-    run: &RunId,
-    id: &str,
-) -> Result<Option<Unit>, RunsFault> {
-    let Ok(checked) = definition(runs, run).await?.looked_at() else {
-        return Ok(None);
-    };
-    let mut units = checked.file.units.into_iter();
-    Ok(units.find(|unit| unit.id == id))
 }
 
 /// Whether that is a service: what needs one starts it, whatever became of the step that is to. What is not

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 
 use super::ProcessSpec;
-use super::elsewhere::elsewhere;
+use super::another_thread::on_another_thread;
 use super::exit::{all_gone, exited};
 use super::groups::{Groups, Membership};
 use super::pipe::Pipe;
@@ -127,7 +127,7 @@ async fn start(command: Command, spec: &ProcessSpec, groups: &Arc<Groups>) -> io
     }
     let _turn = groups.turn().await;
     let (name, groups) = (spec.name.clone(), Arc::clone(groups));
-    elsewhere(move || spawn(command, &name, &groups)).await
+    on_another_thread(move || spawn(command, &name, &groups)).await
 }
 
 fn spawn(mut command: Command, name: &str, groups: &Arc<Groups>) -> io::Result<Started> {

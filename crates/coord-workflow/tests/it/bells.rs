@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use coord_bus::time::sleep;
 use coord_bus::{
-    AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, EventLogProxy, Record,
-    StoredRecord, StreamInfo, StreamQuery, Tail,
+    AppendTo, Appended, BoxFuture, EventLog, EventLogError, EventLogProxy, Record, StoredRecord,
+    StreamQuery, Tail,
 };
 use coord_workflow::{Command, Durable, RunId, RunJournal, RunView, Step, StepPhase, Workflow};
 use proptest::prelude::*;
@@ -102,28 +102,12 @@ struct Deaf {
     tails: AtomicUsize,
 }
 
-impl EventLog for Deaf {
-    fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
-        self.log.append(append)
+impl EventLogProxy for Deaf {
+    fn log(&self) -> &dyn EventLog {
+        &*self.log
     }
 
-    fn read<'a>(
-        &'a self,
-        stream: &'a str,
-        from: u64,
-        limit: usize,
-    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
-        self.log.read(stream, from, limit)
-    }
-
-    fn streams<'a>(
-        &'a self,
-        query: &'a StreamQuery,
-    ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
-        self.log.streams(query)
-    }
-
-    fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
+    fn on_tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
         let source = || EventLogError::Failed {
             source: "no".into(),
         };
@@ -132,14 +116,6 @@ impl EventLog for Deaf {
             1 => Ok(Box::pin(futures_util::stream::iter([Err(source())]))),
             _ => self.log.tail(stream, from),
         }
-    }
-
-    fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
-        self.log.forget(stream)
-    }
-
-    fn durability(&self) -> Durability {
-        self.log.durability()
     }
 }
 

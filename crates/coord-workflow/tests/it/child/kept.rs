@@ -29,6 +29,19 @@ async fn child_of(machine: &Machine) -> (RunView, RunView) {
     (parent, child)
 }
 
+/// A run whose process was killed while the run within it held the ship; with nobody's lease on it any more.
+async fn killed_while_its_child_holds() -> (Machine, World) {
+    let (machine, world) = (Machine::new(), World::default());
+    world.ship(Ship::Holds);
+    let killed = machine.process();
+    killed.start_durable(&once(&world), id(), 7).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    drop(killed);
+    sleep(DEFAULT_LEASE_TTL).await;
+    assert_eq!(world.take(), ["charge", "pack", "hold"]);
+    (machine, world)
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_attempt_is_another_run() {
     let (machine, world) = (Machine::new(), World::default());
@@ -147,14 +160,7 @@ async fn a_run_that_was_cancelled_when_it_crashed_ends_its_child_before_it_is_un
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_is_cancelled_as_soon_as_it_is_taken_up_ends_its_child_before_it_is_undone() {
-    let (machine, world) = (Machine::new(), World::default());
-    world.ship(Ship::Holds);
-    let killed = machine.process();
-    killed.start_durable(&once(&world), id(), 7).await.unwrap();
-    sleep(Duration::from_secs(1)).await;
-    drop(killed);
-    sleep(DEFAULT_LEASE_TTL).await;
-    assert_eq!(world.take(), ["charge", "pack", "hold"]);
+    let (machine, world) = killed_while_its_child_holds().await;
 
     let process = machine.process();
     let run = process.resume_run(&once(&world), &id()).await.unwrap();
@@ -167,14 +173,7 @@ async fn a_run_that_is_cancelled_as_soon_as_it_is_taken_up_ends_its_child_before
 
 #[tokio::test(start_paused = true)]
 async fn a_step_that_is_skipped_after_a_crash_ends_its_child_first() {
-    let (machine, world) = (Machine::new(), World::default());
-    world.ship(Ship::Holds);
-    let killed = machine.process();
-    killed.start_durable(&once(&world), id(), 7).await.unwrap();
-    sleep(Duration::from_secs(1)).await;
-    drop(killed);
-    sleep(DEFAULT_LEASE_TTL).await;
-    assert_eq!(world.take(), ["charge", "pack", "hold"]);
+    let (machine, world) = killed_while_its_child_holds().await;
 
     let step = "deliver".to_owned();
     let skip = Command::Skip { step };

@@ -21,7 +21,9 @@ struct Wanted<T>(Arc<Mutex<Place<T>>>);
 ///
 /// Dropped before it is done, nothing is made any more, and what has been is dropped by then: if `make`
 /// is under way, its end is waited for.
-pub(super) async fn elsewhere<T: Send + 'static>(make: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn on_another_thread<T: Send + 'static>(
+    make: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let wanted = Wanted(Arc::new(Mutex::new(Place::Wanted)));
     let place = Arc::clone(&wanted.0);
     run_blocking(move || {
@@ -94,7 +96,7 @@ mod tests {
     fn who_waits_for_it_gets_what_is_made() {
         let runtime = one_thread();
         let here = thread::current().id();
-        let there = runtime.block_on(elsewhere(|| thread::current().id()));
+        let there = runtime.block_on(on_another_thread(|| thread::current().id()));
         assert_ne!(here, there);
     }
 
@@ -106,8 +108,8 @@ mod tests {
         let made = Made(Arc::clone(&is_dropped));
         let is_unwanted = Arc::new(AtomicBool::new(false));
         let unwanted = Arc::clone(&is_unwanted);
-        let (begun, has_begun) = mpsc::channel();
-        let work = elsewhere(move || {
+        let (begun, has_begun) = mpsc::sync_channel(1);
+        let work = on_another_thread(move || {
             begun.send(()).unwrap();
             while !unwanted.load(Ordering::SeqCst) {
                 thread::yield_now();
@@ -127,22 +129,26 @@ mod tests {
     fn what_has_not_begun_when_it_is_given_up_never_does() {
         let runtime = one_thread();
         let _context = runtime.enter();
-        let (free, is_free) = mpsc::channel::<()>();
+        let (free, is_free) = mpsc::sync_channel::<()>(1);
         let busy = runtime.spawn_blocking(move || is_free.recv());
         let is_made = Arc::new(AtomicBool::new(false));
         let made = Arc::clone(&is_made);
-        give_up(elsewhere(move || made.store(true, Ordering::SeqCst)), || ());
+        give_up(
+            on_another_thread(move || made.store(true, Ordering::SeqCst)),
+            || (),
+        );
         free.send(()).unwrap();
         runtime.block_on(busy).unwrap().unwrap();
         // The thread takes what waits in turn.
-        runtime.block_on(elsewhere(|| ()));
+        runtime.block_on(on_another_thread(|| ()));
         assert!(!is_made.load(Ordering::SeqCst));
     }
 
     #[test]
     fn a_panic_there_is_one_here() {
         let runtime = one_thread();
-        let panic = std::panic::catch_unwind(|| runtime.block_on(elsewhere(|| panic!("lost"))));
+        let panic =
+            std::panic::catch_unwind(|| runtime.block_on(on_another_thread(|| panic!("lost"))));
         assert!(panic.is_err());
     }
 }
