@@ -3,8 +3,6 @@
 mod document;
 mod groups;
 mod jsonl;
-mod lines;
-mod order;
 mod out;
 mod page;
 mod paper;

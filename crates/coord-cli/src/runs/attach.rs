@@ -86,8 +86,6 @@ async fn look_on(
     let prepared = Prepared::new(definition.looked_at()?, definition, None);
     let bus = Arc::new(LocalBus::new());
     let mut config = CoordinationConfig::default();
-    // What processes do is known only as far as steps tell of it.
-    config.event_flows_enabled = false;
     config.performance_reporting_interval = None;
     config.performance_log = false;
     let module = CoordinationModule::start(Arc::clone(&bus) as _, config);
@@ -110,7 +108,7 @@ async fn look_on(
     .map_err(SetUpError::from)?;
     let (lost, ended) = (screen.lost(), screen.ended());
     let kept = Kept::of(journal.dir(), run);
-    let relay = Relay::new(&bus, following, kept, &prepared.file);
+    let relay = Relay::new(&bus, following, kept);
     let mut relay = relay.map_err(SetUpError::from)?;
     let mut signals = Signals::new().map_err(SetUpError::from)?;
     let (shown, showing) = oneshot::channel();

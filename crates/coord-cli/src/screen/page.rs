@@ -15,16 +15,16 @@ use miette::{GraphicalReportHandler, GraphicalTheme, Report};
 use super::Start;
 use super::groups::Groups;
 use super::jsonl;
-use super::lines::Lines;
-use super::order::Happening;
 use super::out::{Out, out};
 use super::summary::failures::last_lines;
 use super::text::{self, ODD, QUIET, Text};
 use crate::args::{Color, Layout, Manner, Output};
 use crate::board::{Board, Bounds};
 use crate::exit_code::ExitCode;
+use crate::happenings::Happening;
 use crate::kept_output;
 use crate::latency::ScreenLatency;
+use crate::lines::Lines;
 
 pub(super) struct Page {
     form: Form,

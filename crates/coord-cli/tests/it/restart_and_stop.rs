@@ -79,6 +79,10 @@ fn a_step_and_a_service_are_restarted_from_another_process_and_have_not_failed()
     folder.write("go", "");
     let shown = ends(&folder, "completed, started");
     assert!(!shown.contains("attempts"), "{shown}");
+    let kept = done(folder.coord(["logs", "r"])).out;
+    let expected = "api   | listening\nwork  | working\nwork  · restarted\nwork  | working\n\
+                    api   · restarted\napi   | listening\n";
+    assert_eq!(kept, expected);
 }
 
 #[test]
@@ -201,7 +205,10 @@ fn who_looks_on_sees_that_a_step_waits_for_its_next_attempt_and_has_it_made_at_o
     let mut terminal = Terminal::start(attach, 24, 80);
     terminal.shows_all(["retrying", "r try now"]);
     terminal.keys("r");
-    terminal.shows("flaky: exit code 1; again in");
+    // Twice, as it was when it was first tried.
+    terminal.until("both crashes", |screen| {
+        screen.matches("flaky crashed: exit code 1").count() == 2
+    });
     folder.write("mended", "");
     terminal.keys("r");
     let (status, screen) = terminal.end();
