@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{cargo, run as run_command};
-use crate::{brought, docs, edges, features, instructions, links, loom, outside, test, tidy};
+use crate::{brought, docs, edges, features, instructions, links, loom, map, outside, test, tidy};
 
 struct Check {
     name: &'static str,
@@ -14,11 +14,12 @@ struct Check {
 
 /// The cheap ones first. All but the instructions, which are those of a release, and loom share one
 /// profile, so that they share what it builds.
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 14] = [
     check("fmt", format),
     check("edges", edges::check),
     check("tidy", tidy::check),
     check("links", links::check),
+    check("map", map::check),
     check("brought", brought::check),
     check("clippy", clippy),
     check("docs", docs::check),
@@ -45,7 +46,7 @@ const fn check(name: &'static str, run: fn() -> Result<(), String>) -> Check {
 }
 
 const TESTS: &str = "tests";
-const WITHOUT_A_BUILD: [&str; 5] = ["fmt", "edges", "tidy", "links", "brought"];
+const WITHOUT_A_BUILD: [&str; 6] = ["fmt", "edges", "tidy", "links", "map", "brought"];
 
 struct Report {
     name: &'static str,

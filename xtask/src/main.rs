@@ -16,6 +16,7 @@ mod features;
 mod instructions;
 mod links;
 mod loom;
+mod map;
 mod miri;
 mod outside;
 mod picture;

@@ -32,10 +32,17 @@ impl Folder {
         std::fs::read_to_string(self.0.join(name)).ok()
     }
 
-    /// `coord` in this folder, without what the environment of the tests says of colours and groups.
+    /// `coord` in this folder.
     pub(crate) fn coord<const N: usize>(&self, arguments: [&str; N]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coord"));
-        command.args(arguments).current_dir(&self.0);
+        let mut command = self.command(env!("CARGO_BIN_EXE_coord"));
+        command.args(arguments);
+        command
+    }
+
+    /// A program in this folder, without what the environment of the tests says of colours and groups.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.0);
         command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
         command.env_remove("CI").env_remove("GITHUB_ACTIONS");
         command.env("XDG_STATE_HOME", self.0.join("state"));

@@ -5,7 +5,6 @@
 //! set, what is printed becomes what the page says.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use regex_lite::Regex;
 
@@ -38,15 +37,10 @@ fn printed(folder: &Folder, line: &str) -> String {
     let coord = Path::new(env!("CARGO_BIN_EXE_coord")).parent().unwrap();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::iter::once(coord.to_owned()).chain(std::env::split_paths(&path));
-    let output = Command::new("sh")
+    let output = folder
+        .command("sh")
         .args(["-c", &format!("exec 2>&1; {line}")])
-        .current_dir(folder.path())
         .env("PATH", std::env::join_paths(path).unwrap())
-        .env("XDG_STATE_HOME", folder.path().join("state"))
-        .env_remove("NO_COLOR")
-        .env_remove("CLICOLOR_FORCE")
-        .env_remove("CI")
-        .stdin(Stdio::null())
         .output()
         .unwrap();
     String::from_utf8(output.stdout).unwrap()

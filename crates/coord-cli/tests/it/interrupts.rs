@@ -53,15 +53,9 @@ fn a_run_that_was_started_by_nohup_outlives_its_terminal() {
         "coord.toml",
         "[[step]]\nid = 'a'\nrun = 'echo begun; while ! test -e go; do sleep 0.01; done'\n",
     );
-    let coord = folder.coord([]);
-    let mut command = Command::new("sh");
+    let mut command = folder.command("sh");
     command.args(["-c", "trap '' HUP; exec \"$0\" run"]);
-    command.arg(coord.get_program()).current_dir(folder.path());
-    command.envs(
-        coord
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?))),
-    );
+    command.arg(env!("CARGO_BIN_EXE_coord"));
     let mut running = Running::start(command);
     running.until("a | begun");
     running.signal(Signal::HUP);

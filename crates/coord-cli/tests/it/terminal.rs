@@ -73,6 +73,8 @@ pub(crate) fn coord(folder: &Path) -> Command {
         .env("LC_ALL", "C.UTF-8")
         .env("XDG_STATE_HOME", folder.join("state"))
         .env_remove("NO_COLOR")
+        .env_remove("CI")
+        .env_remove("GITHUB_ACTIONS")
 }
 
 impl Terminal {
