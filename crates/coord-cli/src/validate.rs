@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Color, FileArgs, Told, ValidateArgs};
 use crate::exit_code::ExitCode;
-use crate::file::{FileFaults, ToldFault, WorkflowFile};
+use crate::file::{FileFaults, ToldFault, WorkflowFile, environment};
 use crate::screen;
 use crate::select::Selection;
 
@@ -38,11 +38,7 @@ impl Checked {
         let file = file.with_dotenv()?;
         let params = file.params_with(&args.params)?;
         let file = file.with_items(&params)?;
-        // Names and values that are no text cannot be named in a condition.
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let runs = file.conditions(&params, &environment.collect())?;
+        let runs = file.conditions(&params, &environment())?;
         Ok(Self::of(file, params, runs, selected, profile))
     }
 

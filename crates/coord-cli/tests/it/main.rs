@@ -5,6 +5,7 @@ mod acting;
 mod attaching;
 mod coord;
 mod documented;
+mod deciding;
 mod each;
 mod failing;
 mod files;
