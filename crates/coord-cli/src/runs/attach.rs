@@ -10,7 +10,9 @@ use coordination::bus::time::{Clock, SystemClock};
 use coordination::bus::vocabulary::{NOTIFICATION, Notification, Severity};
 use coordination::bus::{Bus, BusExt, LocalBus};
 use coordination::journal::Journal;
-use coordination::workflow::{Command, RunId, RunJournal, RunQuery, RunState, RunView, Status};
+use coordination::workflow::{
+    Command, RunId, RunJournal, RunQuery, RunState, RunView, Status, StepPhase,
+};
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::Report;
 use tokio::runtime::Handle;
@@ -118,8 +120,12 @@ async fn look_on(
     });
 
     let is_seen = manner.output == Output::Tui;
+    // Also where only those of what fails are told.
+    let wants_lines = is_seen || manner.layout.is_quiet;
     let relayed = async {
-        relay.earlier(&before, &interrupts, is_seen).await?;
+        relay
+            .earlier(&before, &interrupts, is_seen, wants_lines)
+            .await?;
         relay.run(&interrupts).await
     };
     let left = tokio::select! {
@@ -152,7 +158,10 @@ async fn look_on(
     }
     let view = relay.following.view().await.map_err(RunsFault::from)?;
     let mut out = screen::out(manner.color.into());
-    let written = show::print(&mut out, &view).and_then(|()| out.flush());
+    let written = show::print(&mut out, &view, |phase| {
+        !manner.layout.is_quiet || matches!(phase, StepPhase::Failed | StepPhase::NotUndone)
+    });
+    let written = written.and_then(|()| out.flush());
     match view.state {
         _ if !shown || lost.is_cancelled() || written.is_err() => Ok(ExitCode::OutputLost),
         RunState::Finished(Status::Completed) => Ok(ExitCode::Done),

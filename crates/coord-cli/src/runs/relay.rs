@@ -70,12 +70,14 @@ impl Relay {
     }
 
     /// Publishes what there was before. Where that is `shown`: what became of processes and services since
-    /// the run is driven by who drives it, and the last lines of each process. Otherwise where they are now.
+    /// the run is driven by who drives it; otherwise where they are now. And the last lines of each process,
+    /// where these are `wanted`.
     pub(super) async fn earlier(
         &mut self,
         before: &RunView,
         interrupts: &Interrupts,
         shown: bool,
+        wanted: bool,
     ) -> Result<(), RunsFault> {
         if before.is_up {
             let event = WorkflowEvent {
@@ -95,7 +97,7 @@ impl Relay {
                     Some(event) => told.push((record.at, event)),
                     None => {}
                 }
-            } else if shown {
+            } else if wanted {
                 let lines = earlier.entry(process.to_owned()).or_default();
                 if lines.len() == EARLIER_MAX {
                     lines.pop_front();
