@@ -123,7 +123,7 @@ pub(crate) const DEFAULT_FILE: &str = "coord.toml";
 /// Which file, and how to talk of it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct FileArgs {
-    /// The workflow file.
+    /// The workflow file; `-` for standard input.
     #[arg(default_value = DEFAULT_FILE)]
     pub(crate) file: PathBuf,
 

@@ -43,6 +43,7 @@ pub(crate) use faults::{FileFaults, ToldFault};
 pub(crate) use hooks::Hooks;
 pub(crate) use include::Included;
 pub(crate) use outputs::{Taken, output_variable};
+pub(crate) use read::{called, is_stdin};
 pub(crate) use resources::Resources;
 pub(crate) use secrets::Source;
 pub(crate) use service::{Asked, Service};
@@ -92,11 +93,12 @@ pub(crate) struct WorkflowFile {
 }
 
 impl WorkflowFile {
-    /// Reads a file.
+    /// Reads a file, or with `-` standard input, which is as a file in the current folder.
     pub(crate) fn load(path: &Path) -> Result<Self, FileFaults> {
-        match read::read(path) {
-            Ok(bytes) => Self::parse(path, &bytes),
-            Err(fault) => Err(FileFaults::one(Text::new(path, b""), fault)),
+        let called = called(path);
+        match read::read_asked(path) {
+            Ok(bytes) => Self::parse(called, &bytes),
+            Err(fault) => Err(FileFaults::one(Text::new(called, b""), fault)),
         }
     }
 

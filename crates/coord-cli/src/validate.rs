@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Color, FileArgs, Told, ValidateArgs};
 use crate::exit_code::ExitCode;
-use crate::file::{FileFaults, ToldFault, WorkflowFile, environment};
+use crate::file::{FileFaults, ToldFault, WorkflowFile, called, environment};
 use crate::screen;
 use crate::select::Selection;
 
@@ -131,7 +131,7 @@ fn invalid(of: &FileArgs, report: &Report) -> ExitCode {
     let mut out = screen::out(of.color.into());
     let validity = Validity {
         valid: false,
-        file: &of.file.to_string_lossy(),
+        file: &called(&of.file).to_string_lossy(),
         workflow: None,
         steps: 0,
         services: 0,

@@ -33,6 +33,7 @@ mod secrets;
 mod selecting;
 mod services;
 mod slips;
+mod standard_input;
 mod soak;
 mod streaming;
 mod terminal;
