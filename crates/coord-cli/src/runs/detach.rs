@@ -132,7 +132,7 @@ fn staying(argument: &OsString) -> Option<OsString> {
     let Some(options) = argument.to_str().and_then(|text| text.strip_prefix('-')) else {
         return Some(argument.clone());
     };
-    let are_short = !options.is_empty() && options.chars().all(|option| option.is_alphabetic());
+    let are_short = !options.is_empty() && options.chars().all(char::is_alphabetic);
     match are_short {
         true => {
             let left = options.replace('d', "");
