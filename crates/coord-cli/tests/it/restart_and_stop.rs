@@ -27,12 +27,6 @@ fn detached(folder: &Folder) {
     folder.write("coord.toml", STARTS);
     done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
     started(folder, "work", 1);
-    runs(folder);
-}
-
-/// Until the journal says of the step that it runs, which it does a moment later.
-fn runs(folder: &Folder) {
-    shows(folder, "running    work", &["waiting    work"]);
 }
 
 /// Until that was started so often.
@@ -134,7 +128,6 @@ fn what_was_restarted_before_a_kill_is_not_restarted_again_when_the_run_is_taken
     folder.write("coord.toml", STARTS);
     let driver = Running::start(folder.coord(["run", "--id", "r"]));
     started(&folder, "work", 1);
-    runs(&folder);
     done(folder.coord(["restart", "r", "work"])).exits(0);
     started(&folder, "work", 2);
     driver.signal(Signal::KILL);
