@@ -197,7 +197,24 @@ async fn execute_on(
     let before = before(kept.as_ref(), &begin).await?;
     let output = journal.as_deref().zip(begin.run());
     let output = output.map(|(journal, run)| Kept::of(journal.dir(), run));
-    let left = end_left(output.as_ref(), kept.as_ref(), &begin, manner.color).await?;
+    // Before anything is ended: what begins with that is not to be half done.
+    let interrupts = Interrupts::default();
+    let mut signals = Signals::new()?;
+    let left = tokio::select! {
+        left = end_left(output.as_ref(), kept.as_ref(), &begin, &interrupts, manner.color) => left?,
+        never = signals.watch(&interrupts) => match never {},
+    };
+    if let Some(run) = begin.before()
+        && interrupts.end.is_cancelled()
+    {
+        let flag = journal.as_deref().map(runs::journal_flag);
+        let resume = format!("coord resume {run}{}", flag.unwrap_or_default());
+        screen::say(
+            manner.color,
+            &format!("nothing has begun: run {run} goes on with `{resume}`"),
+        );
+        return Ok(ExitCode::Interrupted);
+    }
     let module = module(&bus, kept, &prepared.file)?;
     let monitor = module.monitor()?;
     let outputs = OutputFolder::of(&prepared.file)?;
@@ -207,7 +224,6 @@ async fn execute_on(
         .processes()?
         .guard(watchdog(journal.as_deref(), outputs.as_ref())?);
     let notes = note(&module, output.as_ref(), manner.color)?;
-    let interrupts = Interrupts::default();
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let journal_flag = journal.as_deref().map(runs::journal_flag);
     let labels = Arc::new(Labels::of(&prepared.file));
@@ -237,7 +253,6 @@ async fn execute_on(
     let stays = prepared.definition.keep_services || prepared.needs.any_for_itself();
     let gone_on = gone_on(&begin, before.as_ref());
     let workflow = job::workflow(&job, &prepared.runs, stays, gone_on)?;
-    let mut signals = Signals::new()?;
 
     let course = Course {
         job: &job,
@@ -381,12 +396,13 @@ async fn end_left(
     output: Option<&Kept>,
     runs: Option<&RunJournal>,
     begin: &Begin,
+    interrupts: &Interrupts,
     color: Color,
 ) -> Result<Vec<EndedGroup>, SetUpError> {
     let (Some(output), Some(runs), Some(run)) = (output, runs, begin.before()) else {
         return Ok(Vec::new());
     };
-    left::end(output.dir(), runs, run, color).await
+    left::end(output.dir(), runs, run, interrupts, color).await
 }
 
 /// Where it is noted which processes run, if the run is kept.

@@ -5,8 +5,8 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use coordination::CoordinationModule;
@@ -98,8 +98,11 @@ pub(crate) struct Signals {
     ending: Vec<Signal>,
     suspending: Signal,
     asking: Signal,
-    are_dropped: Arc<AtomicBool>,
 }
+
+/// Whether nobody waits for signals any more; `None`, before anybody has. It is one for all runs of this
+/// program, as what it is asked by stays for as long as the program does.
+static ARE_DROPPED: Mutex<Option<Arc<AtomicBool>>> = Mutex::new(None);
 
 impl Signals {
     /// Takes them over from the system, which would end or stop the program. Within the runtime.
@@ -114,14 +117,19 @@ impl Signals {
                 .collect::<Result<_, _>>()?,
             suspending: signal(SignalKind::from_raw(SIGTSTP))?,
             asking: signal(SignalKind::user_defined1())?,
-            are_dropped: Arc::default(),
         };
-        let are_dropped = || Arc::clone(&signals.are_dropped);
+        let mut are_dropped = ARE_DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(are_dropped) = &*are_dropped {
+            are_dropped.store(false, Ordering::SeqCst);
+            return Ok(signals);
+        }
+        let asked = Arc::new(AtomicBool::new(false));
         for kind in ending {
             let code = ExitCode::Interrupted as i32;
-            register_conditional_shutdown(kind.as_raw_value(), code, are_dropped())?;
+            register_conditional_shutdown(kind.as_raw_value(), code, Arc::clone(&asked))?;
         }
-        register_conditional_default(SIGTSTP, are_dropped())?;
+        register_conditional_default(SIGTSTP, Arc::clone(&asked))?;
+        *are_dropped = Some(asked);
         Ok(signals)
     }
 
@@ -158,7 +166,10 @@ fn ignores_hangups() -> bool {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        self.are_dropped.store(true, Ordering::SeqCst);
+        let are_dropped = ARE_DROPPED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(are_dropped) = &*are_dropped {
+            are_dropped.store(true, Ordering::SeqCst);
+        }
     }
 }
 

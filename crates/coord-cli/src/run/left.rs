@@ -1,7 +1,9 @@
 //! The processes of a run that live on though their `coord` was killed, and its watchdog with it: they
 //! are ended before anything of the run runs again. And the note of those that run now.
 
+use std::convert::Infallible;
 use std::fs;
+use std::future::pending;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::file::printable;
 use crate::job::{GRACE, RUN_ID};
 use crate::runs::{GONE_LOOK, GONE_WITHIN, RunsFault};
 use crate::screen;
+use crate::signals::Interrupts;
 
 /// What the notes are called, before the number of the `coord` whose they are.
 const NAME: &str = "groups.";
@@ -55,11 +58,13 @@ pub(super) fn note(dir: &Path, color: Color) -> Option<Arc<GroupLedger>> {
     }
 }
 
-/// Ends what lives on of a run that is taken up.
+/// Ends what lives on of a run that is taken up. Once that is interrupted, nothing more is waited for than
+/// what is being ended.
 pub(super) async fn end(
     dir: &Path,
     runs: &RunJournal,
     run: &RunId,
+    interrupts: &Interrupts,
     color: Color,
 ) -> Result<Vec<EndedGroup>, SetUpError> {
     let since = Instant::now();
@@ -78,10 +83,13 @@ pub(super) async fn end(
             _ => false,
         };
         if !waits {
-            return Ok(end_all(found.left, color).await);
+            return end_all(found.left, dir, run, interrupts, color).await;
         }
         drop(found);
-        sleep(GONE_LOOK).await;
+        tokio::select! {
+            () = sleep(GONE_LOOK) => {}
+            () = interrupts.end.cancelled() => return Ok(Vec::new()),
+        }
     }
 }
 
@@ -107,7 +115,13 @@ fn look(dir: &Path, run: &RunId) -> io::Result<Found> {
     Ok(found)
 }
 
-async fn end_all(left: Vec<LeftBehind>, color: Color) -> Vec<EndedGroup> {
+async fn end_all(
+    left: Vec<LeftBehind>,
+    dir: &Path,
+    run: &RunId,
+    interrupts: &Interrupts,
+    color: Color,
+) -> Result<Vec<EndedGroup>, SetUpError> {
     let living: Vec<_> = left.iter().flat_map(LeftBehind::living).collect();
     for (process, id) in living.iter().take(NAMED_MAX) {
         let what = format!("{}: process {id} lives on", printable(process));
@@ -117,15 +131,34 @@ async fn end_all(left: Vec<LeftBehind>, color: Color) -> Vec<EndedGroup> {
     if let more @ 1.. = living.len().saturating_sub(NAMED_MAX) {
         screen::say(color, &format!("and {more} more"));
     }
+    let saying = async {
+        interrupts.end.cancelled().await;
+        screen::say(
+            color,
+            "ending: what lives on has its grace to stop; once more kills it",
+        );
+        pending::<Infallible>().await
+    };
     let mut ended = Vec::new();
-    for left in left {
-        ended.extend(left.end(GRACE).await);
+    tokio::select! {
+        () = end_each(left, GRACE, &mut ended) => {}
+        never = saying => match never {},
+        () = interrupts.kill.cancelled() => {
+            // Those that are still being ended are noted there.
+            end_each(look(dir, run)?.left, Duration::ZERO, &mut ended).await;
+        }
     }
     for group in ended.iter().filter(|group| group.end == GroupEnd::Lives) {
         let process = printable(&group.process);
         screen::say(color, &format!("{process}: {}", said(group)));
     }
-    ended
+    Ok(ended)
+}
+
+async fn end_each(left: Vec<LeftBehind>, grace: Duration, ended: &mut Vec<EndedGroup>) {
+    for left in left {
+        ended.extend(left.end(grace).await);
+    }
 }
 
 /// Tells whoever looks at the run what was ended, and how.

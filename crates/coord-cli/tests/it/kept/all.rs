@@ -71,6 +71,27 @@ fn where_no_run_was_interrupted_there_is_nothing_to_resume() {
 }
 
 #[test]
+fn a_signal_gives_also_the_second_of_them_its_grace() {
+    let folder = Folder::new();
+    let file = "[[step]]\nid = 's'\nrun = \"trap 'echo saved; exit' TERM; echo began; \
+         until test -e go-$COORD_RUN_ID; do sleep 0.01; done\"\n";
+    folder.write("coord.toml", file);
+    for name in ["one", "two"] {
+        kill(on(&folder, ["run", "--id", name], "began", 1));
+        list(&folder, "interrupted");
+    }
+    folder.write("go-one", "");
+    let mut running = on(&folder, ["resume", "--all"], "began", 1);
+    running.until("completed");
+    running.until("began");
+    running.signal(rustix::process::Signal::INT);
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(130));
+    assert!(printed.contains("saved"), "{printed}");
+    done(folder.coord(["show", "two"])).says(": cancelled");
+}
+
+#[test]
 fn who_ends_one_ends_it_all_and_leaves_the_others_as_they_were() {
     let folder = interrupted(["one", "two"]);
     let running = on(&folder, ["resume", "--all"], "began", 1);

@@ -8,6 +8,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{effects, id, kill, list, on, started};
 use crate::coord::{Folder, Running, done, is_gone, pids};
 
+/// Waits until something is in a file of the folder.
+fn until_told(folder: &Folder, file: &str, text: &str) {
+    while !folder.read(file).is_some_and(|told| told.contains(text)) {
+        std::thread::yield_now();
+    }
+}
+
 /// Kills the watchdog, and then `coord`.
 fn kill_both(running: Running, processes: &[Pid]) {
     let children = format!("/proc/{0}/task/{0}/children", running.id());
@@ -92,4 +99,47 @@ fn it_is_said_what_is_ended_and_a_service_that_lives_on_is_too() {
     let said = format!("db: process {} lives on", db.as_raw_pid());
     assert!(resumed.err.contains(&said), "{}", resumed.err);
     resumed.exits(0);
+}
+
+#[test]
+fn a_signal_while_what_lives_on_is_ended_lets_that_end_and_nothing_begin_and_a_second_kills_it() {
+    let file = "[[step]]\nid = 's'\nrun = \"\"\"\ntrap 'echo stopped >> effects' TERM
+        echo begun >> effects; echo pid=$$; exec 2> /dev/null
+        until test -e go; do sleep 0.01; done; echo done >> effects\n\"\"\"\n";
+    for is_killed in [false, true] {
+        let (folder, running) = started(file, "pid=", 1);
+        let step = pids(&running.printed)[0];
+        kill_both(running, &[step]);
+        list(&folder, "interrupted");
+        // As in the background of a script.
+        let mut command = folder.command("sh");
+        command.args(["-c", "trap '' INT; exec \"$0\" resume"]);
+        command.arg(env!("CARGO_BIN_EXE_coord"));
+        command.stderr(std::fs::File::create(folder.path().join("told")).unwrap());
+        let resumed = Running::start(command);
+        until_told(&folder, "effects", "stopped");
+        resumed.signal(Signal::INT);
+        until_told(&folder, "told", "once more kills it");
+        assert!(!is_gone(step));
+        match is_killed {
+            true => resumed.signal(Signal::TERM),
+            false => folder.write("go", ""),
+        }
+        let (status, printed) = resumed.end();
+        let told = folder.read("told").unwrap();
+        assert_eq!(status.code(), Some(130), "{printed}{told}");
+        assert!(told.contains("goes on with `coord resume"), "{told}");
+        assert!(is_gone(step) && notes(&folder).is_empty());
+        assert!(printed.is_empty(), "{printed}");
+        list(&folder, "interrupted");
+        let expected = ["begun", "done", "stopped"];
+        let expected: Vec<_> = expected
+            .into_iter()
+            .filter(|effect| !is_killed || *effect != "done")
+            .collect();
+        let mut effects = effects(&folder);
+        // Before it is killed it is asked once more.
+        effects.dedup();
+        assert_eq!(effects, expected);
+    }
 }
