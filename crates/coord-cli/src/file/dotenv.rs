@@ -74,11 +74,13 @@ fn variables_of(path: &Path) -> Result<Vec<(String, String)>, String> {
         FileFault::Unreadable { source, .. } => printable(&source.to_string()),
         fault => fault.to_string(),
     })?;
-    let variables: Result<Vec<_>, _> = dotenvy::from_read_iter(&*bytes).collect();
+    // Some editors begin a file with a byte order mark.
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+    let variables: Result<Vec<_>, _> = dotenvy::from_read_iter(bytes).collect();
     variables.map_err(|error| match error {
         // Not with the line, which may be secret.
         dotenvy::Error::LineParse(line, _) => {
-            let text = String::from_utf8_lossy(&bytes);
+            let text = String::from_utf8_lossy(bytes);
             let number = text.lines().position(|other| other.trim() == line.trim());
             let number =
                 number.map_or_else(|| "a line".to_owned(), |at| format!("line {}", at + 1));

@@ -37,7 +37,10 @@ fn folder() -> Folder {
     let folder = Folder::new();
     folder.write("coord.toml", FILE);
     folder.write("key", format!("{CANARY}\n"));
-    folder.write(".env", "# comment\nPORT=80\nWON='by dotenv'\nLATER=no\n");
+    folder.write(
+        ".env",
+        "\u{feff}PORT=80\n# comment\nWON='by dotenv'\nLATER=no\n",
+    );
     folder.write("local.env", "export LATER=\"yes\"\n");
     folder
 }
