@@ -106,6 +106,9 @@ pub(crate) enum Command {
         /// The folder of its outputs, to be removed then.
         #[arg(long)]
         outputs: Option<PathBuf>,
+        /// What it says on a terminal that the screen is left on.
+        #[arg(long)]
+        says: Option<String>,
     },
 }
 

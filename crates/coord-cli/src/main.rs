@@ -116,21 +116,27 @@ fn main() -> std::process::ExitCode {
         Command::Schema => schema::schema().into(),
         Command::Completions(args) => reference::completions(&args).into(),
         Command::Man(args) => reference::man(&args).into(),
-        Command::Watchdog { outputs } => match watchdog(outputs.as_deref()) {
-            Ok(()) => ExitCode::Done.into(),
-            Err(_) => ExitCode::SetUp.into(),
-        },
+        Command::Watchdog { outputs, says } => {
+            match watchdog(outputs.as_deref(), says.as_deref()) {
+                Ok(()) => ExitCode::Done.into(),
+                Err(_) => ExitCode::SetUp.into(),
+            }
+        }
     }
 }
 
 /// Watches, under a name of its own: `pkill -9 coord` kills the program, and not what then ends its
 /// processes.
-fn watchdog(outputs: Option<&Path>) -> std::io::Result<()> {
+fn watchdog(outputs: Option<&Path>, says: Option<&str>) -> std::io::Result<()> {
     // Where a process has no such file, it keeps its name.
     let _ = std::fs::write("/proc/self/comm", "watchdog");
-    let served = Watchdog::serve();
+    let served = Watchdog::serve_marked();
+    if let Ok(true) = served {
+        // There may be no terminal any more.
+        let _ = screen::give_back_after(says.unwrap_or_default());
+    }
     if let Some(outputs) = outputs {
         output_folder::remove_after_its_end(outputs);
     }
-    served
+    served.map(drop)
 }

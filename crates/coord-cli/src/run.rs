@@ -1,12 +1,12 @@
 //! `coord run`: from a file to an exit code.
 
 mod course;
+mod guard;
 mod keeper;
 mod left;
 
 use std::convert::Infallible;
 use std::future::pending;
-use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
 use coordination::bus::{Bus, CancellationToken, LocalBus};
 use coordination::journal::Journal;
 use coordination::monitor::{MAX_HISTORY, PerformanceMonitor};
-use coordination::patterns::process::{EndedGroup, GroupLedger, Watchdog};
+use coordination::patterns::process::{EndedGroup, GroupLedger};
 use coordination::workflow::{RunId, RunJournal, RunView, Status};
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
@@ -40,6 +40,8 @@ use crate::secrets::{self, SecretFault};
 use crate::signals::{Interrupts, Signals};
 use crate::validate::{Checked, refuse};
 use course::Course;
+use guard::Guard;
+pub(crate) use guard::TITLE as WATCHDOG;
 
 /// How long a cancelled step has in all: its processes' grace, and some to read what they said.
 const STEP_GRACE: Duration = GRACE.saturating_add(Duration::from_secs(5));
@@ -220,9 +222,8 @@ async fn execute_on(
     let outputs = OutputFolder::of(&prepared.file)?;
     let keeping = output.clone().map(|output| Keeping::new(&module, output));
     let keeping = keeping.transpose()?;
-    module
-        .processes()?
-        .guard(watchdog(journal.as_deref(), outputs.as_ref())?);
+    let guard = Guard::of(journal.as_ref(), &begin, outputs.as_ref());
+    guard.start(module.processes()?)?;
     let notes = note(&module, output.as_ref(), manner.color)?;
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let journal_flag = journal.as_deref().map(runs::journal_flag);
@@ -277,6 +278,7 @@ async fn execute_on(
         end = course.run(begun, prepared.needs, wished) => end,
         never = signals.watch(&interrupts) => match never {},
         never = keep(measured.as_ref(), monitor) => match never {},
+        never = guard.keep(&module) => match never? {},
     };
     let took = started.elapsed();
     let metrics = monitor.performance_metrics();
@@ -476,27 +478,6 @@ fn module(
         .collect();
     let module = CoordinationModule::start(Arc::clone(bus) as _, config)?;
     Ok(Arc::new(module))
-}
-
-/// A watchdog. Runs that are kept are not taken up by others before it has done.
-fn watchdog(
-    journal: Option<&Journal>,
-    outputs: Option<&OutputFolder>,
-) -> Result<Watchdog, SetUpError> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.arg("watchdog");
-    if let Some(outputs) = outputs {
-        command.arg("--outputs").arg(outputs.path());
-    }
-    Ok(match journal {
-        Some(journal) => {
-            let presence = journal
-                .presence()
-                .map_err(|error| RunsFault::not_kept(&error))?;
-            Watchdog::start_holding(command, presence)?
-        }
-        None => Watchdog::start(command)?,
-    })
 }
 
 /// What the time limit of a run does not count: what went by before it was taken up. Who does it

@@ -33,6 +33,7 @@ pub(crate) use page::{nothing_to_do, print_report, say};
 use paper::Paper;
 pub(crate) use text::{BAD, GOOD, NAME_WIDTH_MAX, NAMES, ODD, QUIET, printed};
 use tui::Tui;
+pub(crate) use tui::give_back_after;
 
 /// What a screen begins with.
 pub(crate) struct Start<'s> {

@@ -25,6 +25,7 @@ use crate::happenings::Happening;
 use crate::kept_output;
 use crate::latency::ScreenLatency;
 use crate::lines::Lines;
+use crate::run::WATCHDOG;
 
 pub(super) struct Page {
     form: Form,
@@ -222,7 +223,7 @@ impl Page {
     /// As [`error`](Self::error), but for what nothing else tells of.
     fn notification(&mut self, event: &Notification) {
         self.print(|form, out| match form {
-            Form::Text(text, _) if event.title == kept_output::TITLE => {
+            Form::Text(text, _) if [kept_output::TITLE, WATCHDOG].contains(&&*event.title) => {
                 text.interrupt(out, &event.message)
             }
             Form::Text(..) | Form::Json => Ok(()),

@@ -39,6 +39,7 @@ use history::History;
 use look::Look;
 use stream::LineStream;
 use terminal::Terminal;
+pub(crate) use terminal::give_back_after;
 use view::{Asked, Over, View};
 
 /// Frames a second at most: what an eye can follow.
@@ -108,7 +109,7 @@ impl Tui {
     ///
     /// When the terminal is gone.
     pub(super) async fn show(&mut self, failed: &CancellationToken) -> io::Result<()> {
-        let mut terminal = Terminal::take()?;
+        let mut terminal = Terminal::take(self.module.processes().ok())?;
         let mut keys = EventStream::new();
         let mut tick = Instant::now();
         let mut drawn = tick;

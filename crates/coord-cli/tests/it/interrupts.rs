@@ -265,6 +265,44 @@ fn when_it_is_killed_nothing_of_what_it_runs_lives_on() {
     );
 }
 
+/// The watchdog of a `coord` that runs nothing but what has printed its number.
+fn watchdog(running: &Running) -> Option<Pid> {
+    let children = format!("/proc/{0}/task/{0}/children", running.id());
+    let children = std::fs::read_to_string(children).unwrap();
+    let steps = pids(&running.printed);
+    let children = children.split_whitespace().map(|id| id.parse().unwrap());
+    let mut watchdogs = children
+        .filter_map(Pid::from_raw)
+        .filter(|pid| !steps.contains(pid) && !is_gone(*pid));
+    let watchdog = watchdogs.next();
+    assert_eq!(watchdogs.next(), None);
+    watchdog
+}
+
+#[test]
+fn a_watchdog_that_is_killed_is_replaced_and_the_next_one_ends_what_ran_before() {
+    let folder = Folder::new();
+    let lifeline = lifeline(&folder);
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'exec 3>lifeline; echo pid=$$; trap \"\" TERM; sleep 1000'\n",
+    );
+    let mut running = Running::start(folder.coord(["run"]));
+    let mut lifeline = std::fs::File::open(lifeline).unwrap();
+    running.until("pid=");
+    for _ in 0..2 {
+        let watchdog = watchdog(&running).expect("it has one");
+        kill_process(watchdog, Signal::KILL).unwrap();
+        running.until("the watchdog was killed, and another one has its place");
+        assert!(!is_gone(pids(&running.printed)[0]));
+    }
+    running.signal(Signal::KILL);
+    assert_eq!(
+        std::io::copy(&mut lifeline, &mut std::io::sink()).unwrap(),
+        0
+    );
+}
+
 #[test]
 fn a_signal_that_is_meant_for_it_does_not_end_its_watchdog() {
     let folder = Folder::new();
@@ -276,15 +314,7 @@ fn a_signal_that_is_meant_for_it_does_not_end_its_watchdog() {
     let mut running = Running::start(folder.coord(["run"]));
     let mut lifeline = std::fs::File::open(lifeline).unwrap();
     running.until("pid=");
-    let children = format!("/proc/{0}/task/{0}/children", running.id());
-    let children = std::fs::read_to_string(children).unwrap();
-    let step = pids(&running.printed)[0];
-    let children = children.split_whitespace().map(|id| id.parse().unwrap());
-    let mut watchdogs = children
-        .filter_map(Pid::from_raw)
-        .filter(|pid| *pid != step);
-    let watchdog = watchdogs.next().expect("it has one");
-    assert_eq!(watchdogs.next(), None);
+    let watchdog = watchdog(&running).expect("it has one");
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
         kill_process(watchdog, signal).unwrap();
     }

@@ -5,10 +5,12 @@ use std::io::Read;
 
 use pty_process::Size;
 use pty_process::blocking::{Command, open};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::coord::{Folder, done, is_gone, pids};
-use crate::terminal::{CONTROL_C, CONTROL_Z, DOWN, END, ENTER, PAGE_UP, Terminal, coord, timeless};
+use crate::terminal::{
+    CONTROL_C, CONTROL_Z, DOWN, END, ENTER, PAGE_UP, Terminal, command, coord, timeless,
+};
 
 /// A service that is ready and a step that needs it, both of which stay.
 const STAYS: &str = r#"
@@ -61,6 +63,64 @@ fn a_run_that_completes_leaves_its_summary_in_the_terminal_and_the_terminal_as_i
     assert!(screen.contains("coord completed in "), "{screen}");
     assert!(!screen.contains("steps and services"), "{screen}");
     assert!(terminal.is_restored());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn when_it_is_killed_the_terminal_is_given_back_and_says_how_to_go_on() {
+    let folder = Folder::new();
+    folder.write("coord.toml", STAYS);
+    let script =
+        "echo before; \"$0\" run --id r --journal j; echo killed > killed; read go; echo over";
+    let shell = command(folder.path(), "sh").args(["-c", script, env!("CARGO_BIN_EXE_coord")]);
+    let mut terminal = Terminal::start(shell, 24, 80);
+    terminal.until_screen("the screen", |screen| {
+        screen.alternate_screen() && screen.contents().contains("testing")
+    });
+    let shell = terminal.pid().as_raw_pid();
+    let coord = read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+    let coord = Pid::from_raw(coord.trim().parse().unwrap()).unwrap();
+    kill_process(coord, Signal::KILL).unwrap();
+    let screen = terminal.until_screen("the screen before", |screen| {
+        !screen.alternate_screen() && !screen.hide_cursor() && screen.contents().contains("goes on")
+    });
+    let lines: Vec<&str> = screen.lines().collect();
+    assert_eq!(lines[0], "before", "{screen}");
+    let said = lines
+        .iter()
+        .find(|line| line.starts_with("coord was killed"));
+    assert!(
+        said.unwrap().contains("`coord resume r --journal "),
+        "{screen}"
+    );
+    until(|| folder.read("killed").is_some());
+    terminal.keys("go\n");
+    let (status, _) = terminal.end();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_that_has_its_history_is_left_as_it_is_when_it_is_killed() {
+    let folder = Folder::new();
+    folder.write("coord.toml", STAYS);
+    let script = "\"$0\" run; echo killed > killed; read go; echo over";
+    let shell = command(folder.path(), "sh").args(["-c", script, env!("CARGO_BIN_EXE_coord")]);
+    let mut terminal = Terminal::start(shell, 24, 80);
+    terminal.shows("testing");
+    terminal.keys("o");
+    terminal.until_screen("the stream", |screen| !screen.alternate_screen());
+    let shell = terminal.pid().as_raw_pid();
+    let coord = read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+    let coord = Pid::from_raw(coord.trim().parse().unwrap()).unwrap();
+    let steps = pids(&terminal.shows("test    | pid="));
+    kill_process(coord, Signal::KILL).unwrap();
+    until(|| folder.read("killed").is_some());
+    // By then the watchdog has done.
+    until(|| steps.iter().all(|step| is_gone(*step)));
+    terminal.keys("go\n");
+    let (_, screen) = terminal.end();
+    assert!(!screen.contains("coord was killed"), "{screen}");
 }
 
 #[test]

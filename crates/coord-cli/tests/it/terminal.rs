@@ -67,7 +67,12 @@ fn size(rows: u16, columns: u16) -> (NonZeroU16, NonZeroU16) {
 
 /// A `coord` to be run in a folder, with a terminal's usual environment.
 pub(crate) fn coord(folder: &Path) -> Command {
-    Command::new(env!("CARGO_BIN_EXE_coord"))
+    command(folder, env!("CARGO_BIN_EXE_coord"))
+}
+
+/// Any program there, as that.
+pub(crate) fn command(folder: &Path, program: &str) -> Command {
+    Command::new(program)
         .current_dir(folder)
         .env("TERM", "xterm-256color")
         .env("LC_ALL", "C.UTF-8")

@@ -24,7 +24,6 @@ const STARTS_MAX: usize = 8;
 pub(crate) struct Groups {
     state: Mutex<State>,
     suspended: watch::Sender<bool>,
-    watchdog: OnceLock<Watchdog>,
     ledger: OnceLock<Arc<GroupLedger>>,
     /// The places for starts on other threads.
     starts: Semaphore,
@@ -33,6 +32,9 @@ pub(crate) struct Groups {
 #[derive(Debug)]
 struct State {
     living: HashSet<Pid>,
+    watchdog: Option<Watchdog>,
+    /// Whether the watchdog is to be marked.
+    is_marked: bool,
     /// How long nothing was suspended, up to `awake_since`.
     awake: Duration,
     /// `None` while all is suspended.
@@ -44,11 +46,12 @@ impl Groups {
         Self {
             state: Mutex::new(State {
                 living: HashSet::new(),
+                watchdog: None,
+                is_marked: false,
                 awake: Duration::ZERO,
                 awake_since: Some(Instant::now()),
             }),
             suspended: watch::Sender::new(false),
-            watchdog: OnceLock::new(),
             ledger: OnceLock::new(),
             starts: Semaphore::new(STARTS_MAX),
         }
@@ -60,7 +63,7 @@ impl Groups {
         let note = ledger.map(|ledger| ledger.enter(group, process));
         let mut state = self.lock();
         state.living.insert(group);
-        if let Some(watchdog) = self.watchdog.get() {
+        if let Some(watchdog) = &state.watchdog {
             watchdog.enter(group, &state.living);
         }
         drop(state);
@@ -82,10 +85,34 @@ impl Groups {
         self.starts.acquire().await.ok()
     }
 
-    /// The watchdog of what starts from now on. The first stays.
+    /// The watchdog of what lives and starts from now on. The first stays until it has ended.
     pub(super) fn guard(&self, watchdog: Watchdog) {
+        let mut state = self.lock();
         // One that comes later is dropped, and ends.
-        let _ = self.watchdog.set(watchdog);
+        if state.watchdog.is_none() {
+            watchdog.begin(&state.living, state.is_marked);
+            state.watchdog = Some(watchdog);
+        }
+    }
+
+    /// Waits until there is no watchdog.
+    pub(super) async fn unguarded(&self) {
+        let child = || Some(self.lock().watchdog.as_ref()?.child());
+        while let Some(child) = child() {
+            // That it cannot be waited for is that it is gone.
+            let _ = child.lock().await.wait().await;
+            // Another may have its place by now, where others wait, too.
+            let is_it = |watchdog: &mut Watchdog| Arc::ptr_eq(&watchdog.child(), &child);
+            self.lock().watchdog.take_if(is_it);
+        }
+    }
+
+    pub(super) fn mark(&self, marked: bool) {
+        let mut state = self.lock();
+        state.is_marked = marked;
+        if let Some(watchdog) = &state.watchdog {
+            watchdog.mark(marked, &state.living);
+        }
     }
 
     /// Where it is noted what starts from now on. The first stays.
@@ -167,7 +194,7 @@ impl Drop for Membership {
     fn drop(&mut self) {
         let mut state = self.groups.lock();
         state.living.remove(&self.group);
-        if let Some(watchdog) = self.groups.watchdog.get() {
+        if let Some(watchdog) = &state.watchdog {
             watchdog.leave(self.group, &state.living);
         }
         drop(state);

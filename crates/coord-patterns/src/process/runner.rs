@@ -111,9 +111,25 @@ impl ProcessRunner {
     }
 
     /// Has a watchdog kill what runs through this runner or a clone of it, should the program be
-    /// killed: what starts from now on. The first watchdog stays.
+    /// killed. The first watchdog stays until [`unguarded`](Self::unguarded) has said that it has ended.
     pub fn guard(&self, watchdog: Watchdog) {
         self.groups.guard(watchdog);
+    }
+
+    /// Resolves when no watchdog [guards](Self::guard) what runs: it was killed, say. At once, if there was
+    /// none. What runs goes on; another watchdog is told of all that lives.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it has done nothing.
+    pub async fn unguarded(&self) {
+        self.groups.unguarded().await;
+    }
+
+    /// Marks the watchdog, or takes its mark away: [`Watchdog::serve_marked`] says whether it has one when the
+    /// program is gone. So it can clean up what the program did, and could not undo when it was killed.
+    pub fn mark(&self, marked: bool) {
+        self.groups.mark(marked);
     }
 
     /// Has it noted in a ledger which process groups live, of what starts from now on through this runner

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{ioctl_fionbio, read, retry_on_intr};
@@ -42,13 +42,20 @@ use super::pipe::CHUNK;
 /// ```
 #[derive(Debug)]
 pub struct Watchdog {
-    /// Told of groups as lines: `+` or `-` and the id, or `=`, that none lives but those that follow.
-    /// Before the child: dropped, it ends that.
+    /// Told of groups as lines: `+` or `-` and the id, or `=`, that none lives but those that follow; and of
+    /// the mark: `!`, that it is there, or `.`, that it is not. Before the child: dropped, it ends that.
     pipe: PipeWriter,
-    /// Whether something was not told, for the pipe was full.
-    is_behind: Mutex<bool>,
+    sent: Mutex<Sent>,
     /// Reaped by tokio.
-    _child: Child,
+    child: Arc<tokio::sync::Mutex<Child>>,
+}
+
+#[derive(Debug, Default)]
+struct Sent {
+    /// Whether something was not told, for the pipe was full.
+    is_behind: bool,
+    /// Whether it is to be marked.
+    is_marked: bool,
 }
 
 impl Watchdog {
@@ -86,11 +93,11 @@ impl Watchdog {
         // Nothing is printed there: it is one of the three that a process is given.
         command.stdin(orders).stdout(held);
         command.stderr(Stdio::null()).process_group(0);
-        let _child = tokio::process::Command::from(command).spawn()?;
+        let child = tokio::process::Command::from(command).spawn()?;
         Ok(Self {
             pipe,
-            is_behind: Mutex::new(false),
-            _child,
+            sent: Mutex::default(),
+            child: Arc::new(tokio::sync::Mutex::new(child)),
         })
     }
 
@@ -101,6 +108,16 @@ impl Watchdog {
     ///
     /// When it cannot keep itself from heeding signals.
     pub fn serve() -> io::Result<()> {
+        Self::serve_marked().map(drop)
+    }
+
+    /// [`serve`](Self::serve), and says whether the program has left a
+    /// [mark](super::ProcessRunner::mark): for who has more to clean up than processes.
+    ///
+    /// # Errors
+    ///
+    /// As [`serve`](Self::serve).
+    pub fn serve_marked() -> io::Result<bool> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .build()?;
@@ -112,38 +129,58 @@ impl Watchdog {
             signal(SignalKind::hangup())?,
             signal(SignalKind::quit())?,
         ];
-        for group in left(Orders) {
+        let (groups, is_marked) = left(Orders);
+        for group in groups {
             // One that has gone meanwhile needs nothing more.
             let _ = kill_process_group(group, Signal::KILL);
         }
-        Ok(())
+        Ok(is_marked)
+    }
+
+    /// What ends when it does, by whatever means.
+    pub(super) fn child(&self) -> Arc<tokio::sync::Mutex<Child>> {
+        Arc::clone(&self.child)
+    }
+
+    /// It begins while these live.
+    pub(super) fn begin(&self, living: &HashSet<Pid>, marked: bool) {
+        let mut sent = self.sent();
+        sent.is_marked = marked;
+        sent.is_behind = self.tell_all(living, marked).is_full();
+    }
+
+    /// It is marked, or is not; these live, then.
+    pub(super) fn mark(&self, marked: bool, living: &HashSet<Pid>) {
+        self.sent().is_marked = marked;
+        self.tell(mark(marked), living);
     }
 
     /// A group begins to live; these do, then.
     pub(super) fn enter(&self, group: Pid, living: &HashSet<Pid>) {
-        self.tell('+', group, living);
+        self.tell(&order('+', group), living);
     }
 
     /// A group has nothing left that lives, and its leader is about to be reaped; these live, then.
     pub(super) fn leave(&self, group: Pid, living: &HashSet<Pid>) {
-        self.tell('-', group, living);
+        self.tell(&order('-', group), living);
     }
 
     /// Without a watchdog that listens, processes run all the same.
-    fn tell(&self, sign: char, group: Pid, living: &HashSet<Pid>) {
-        let mut is_behind = self
-            .is_behind
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *is_behind = match *is_behind {
-            false => self.write(&order(sign, group)).is_full(),
-            true => self.tell_all(living).is_full(),
+    fn tell(&self, order: &str, living: &HashSet<Pid>) {
+        let mut sent = self.sent();
+        sent.is_behind = match sent.is_behind {
+            false => self.write(order).is_full(),
+            true => self.tell_all(living, sent.is_marked).is_full(),
         };
     }
 
+    fn sent(&self) -> MutexGuard<'_, Sent> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tells of all that live, in pieces that a pipe takes whole or not at all.
-    fn tell_all(&self, living: &HashSet<Pid>) -> Told {
-        let mut piece = "=\n".to_owned();
+    fn tell_all(&self, living: &HashSet<Pid>, marked: bool) -> Told {
+        let mut piece = format!("=\n{}", mark(marked));
         for &group in living {
             let order = order('+', group);
             if piece.len() + order.len() > PIECE_MAX {
@@ -184,6 +221,13 @@ impl Told {
 /// How much a pipe takes at once or not at all, on every system.
 const PIECE_MAX: usize = 512;
 
+fn mark(marked: bool) -> &'static str {
+    match marked {
+        true => "!\n",
+        false => ".\n",
+    }
+}
+
 fn order(sign: char, group: Pid) -> String {
     format!("{sign}{}\n", group.as_raw_pid())
 }
@@ -211,9 +255,9 @@ impl Read for Orders {
     }
 }
 
-/// The groups that live when the orders end.
-fn left(mut orders: impl Read) -> Vec<Pid> {
-    let mut living = HashMap::new();
+/// The groups that live when the orders end, and whether there is a mark.
+fn left(mut orders: impl Read) -> (Vec<Pid>, bool) {
+    let (mut living, mut is_marked) = (HashMap::new(), false);
     let (mut text, mut chunk) = (Vec::new(), vec![0; CHUNK]);
     while let Ok(length @ 1..) = orders.read(&mut chunk) {
         text.extend_from_slice(&chunk[..length]);
@@ -221,7 +265,11 @@ fn left(mut orders: impl Read) -> Vec<Pid> {
         let whole = text.iter().rposition(|byte| *byte == b'\n');
         let whole: Vec<u8> = text.drain(..whole.map_or(0, |end| end + 1)).collect();
         for order in String::from_utf8_lossy(&whole).lines() {
-            obey(order, &mut living);
+            match order {
+                "!" => is_marked = true,
+                "." => is_marked = false,
+                order => obey(order, &mut living),
+            }
         }
         for (group, then) in &mut living {
             then.get_or_insert_with(|| begun(*group));
@@ -234,7 +282,7 @@ fn left(mut orders: impl Read) -> Vec<Pid> {
         now.is_none() || Some(&now) == then.as_ref()
     };
     let same = living.into_iter().filter(is_same);
-    same.map(|(group, _)| group).collect()
+    (same.map(|(group, _)| group).collect(), is_marked)
 }
 
 /// Notes that a group lives, without yet knowing since when, or that it does not, or that none does.
@@ -278,16 +326,28 @@ mod tests {
         // No process has such an id.
         let [a, b] = [2_000_000_001, 2_000_000_002].map(|id| Pid::from_raw(id).unwrap());
         let orders = "+2000000001\n+2000000002\n-2000000001\n?\n+x\n";
-        assert_eq!(left(orders.as_bytes()), [b]);
+        assert_eq!(left(orders.as_bytes()).0, [b]);
         let orders = "+2000000001\n+2000000002\n-2000000002\n+20000";
-        assert!(left(orders.as_bytes()).contains(&a));
+        assert!(left(orders.as_bytes()).0.contains(&a));
     }
 
     #[test]
     fn that_none_lives_is_an_order_too() {
         let b = Pid::from_raw(2_000_000_002).unwrap();
         let orders = "+2000000001\n=\n+2000000002\n";
-        assert_eq!(left(orders.as_bytes()), [b]);
+        assert_eq!(left(orders.as_bytes()).0, [b]);
+    }
+
+    #[test]
+    fn the_last_that_was_said_of_the_mark_counts() {
+        for (orders, marked) in [
+            ("", false),
+            ("!\n", true),
+            ("!\n=\n.\n+7\n", false),
+            (".\n!\n", true),
+        ] {
+            assert_eq!(left(orders.as_bytes()).1, marked, "{orders:?}");
+        }
     }
 
     // Here, because from outside it would take thousands of processes.
@@ -310,25 +370,23 @@ mod tests {
                 watchdog.leave(pid(id), &living);
             }
         }
-        assert!(*watchdog.is_behind.lock().unwrap());
+        assert!(watchdog.sent().is_behind);
         std::fs::write(folder.path().join("go"), "").unwrap();
         for id in 20_001.. {
             living.insert(pid(id));
             watchdog.enter(pid(id), &living);
-            if !*watchdog.is_behind.lock().unwrap() {
+            if !watchdog.sent().is_behind {
                 break;
             }
             living.remove(&pid(id));
             watchdog.leave(pid(id), &living);
             tokio::task::yield_now().await;
         }
-        let Watchdog {
-            pipe, mut _child, ..
-        } = watchdog;
-        drop(pipe);
-        _child.wait().await.unwrap();
+        let child = watchdog.child();
+        drop(watchdog);
+        child.lock().await.wait().await.unwrap();
         let read = std::fs::read(folder.path().join("read")).unwrap();
-        let left: HashSet<_> = left(&*read).into_iter().collect();
+        let left: HashSet<_> = left(&*read).0.into_iter().collect();
         assert_eq!(left, living);
     }
 
@@ -338,7 +396,7 @@ mod tests {
         let orders = "+2000000001\n+2000000002\n-2000000001\n".as_bytes();
         for cut in 0..orders.len() {
             let (first, second) = orders.split_at(cut);
-            assert_eq!(left(first.chain(second)), [b], "{cut}");
+            assert_eq!(left(first.chain(second)).0, [b], "{cut}");
         }
     }
 }

@@ -1,16 +1,20 @@
 //! The terminal: taken over, given back whatever happens, and taken over again.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Stdout, Write, stdout};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use coordination::patterns::process::ProcessRunner;
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::cursor::Show;
-use crossterm::execute;
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
+use crossterm::{execute, queue};
 use ratatui::backend::CrosstermBackend;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::termios::{LocalModes, tcgetattr, tcgetsid};
 
 type Backend = CrosstermBackend<BufWriter<Stdout>>;
 
@@ -23,20 +27,42 @@ static ON_SCREEN: AtomicBool = AtomicBool::new(false);
 /// The terminal, taken over. Dropped, it is given back.
 pub(super) struct Terminal {
     inner: ratatui::Terminal<Backend>,
+    marks: Marks,
+}
+
+/// Who marks the watchdog for as long as the screen is there: it leaves that if `coord` is killed.
+#[derive(Clone)]
+struct Marks(Option<ProcessRunner>);
+
+impl Marks {
+    /// Of a terminal that the watchdog finds: that of the session.
+    fn of(runner: Option<&ProcessRunner>) -> Self {
+        Self(runner.filter(|_| tcgetsid(stdout()).is_ok()).cloned())
+    }
+
+    fn mark(&self, is_on_screen: bool) {
+        if let Some(runner) = &self.0 {
+            runner.mark(is_on_screen);
+        }
+    }
 }
 
 impl Terminal {
     /// Takes the terminal over.
-    pub(super) fn take() -> io::Result<Self> {
+    pub(super) fn take(runner: Option<&ProcessRunner>) -> io::Result<Self> {
         give_back_on_panic();
-        take()?;
-        match empty() {
-            Ok(inner) => Ok(Self { inner }),
-            Err(error) => {
+        let marks = Marks::of(runner);
+        marks.mark(true);
+        let taken = take().and_then(|()| empty());
+        taken
+            .map(|inner| Self {
+                inner,
+                marks: marks.clone(),
+            })
+            .inspect_err(|_| {
                 give_back();
-                Err(error)
-            }
-        }
+                marks.mark(false);
+            })
     }
 
     /// Draws a frame: what is different from the one before.
@@ -56,6 +82,7 @@ impl Terminal {
     pub(super) fn meanwhile(&mut self, something: impl FnOnce()) -> io::Result<()> {
         let is_on_screen = ON_SCREEN.load(Ordering::Acquire);
         give_back();
+        self.marks.mark(false);
         something();
         take_keys()?;
         match is_on_screen {
@@ -67,11 +94,14 @@ impl Terminal {
     /// Shows the screen with the history, where what is written is kept. Keys still come here.
     pub(super) fn leave(&mut self) -> io::Result<()> {
         ON_SCREEN.store(false, Ordering::Release);
-        execute!(self.inner.backend_mut(), LeaveAlternateScreen, Show)
+        execute!(self.inner.backend_mut(), LeaveAlternateScreen, Show)?;
+        self.marks.mark(false);
+        Ok(())
     }
 
     /// Shows the other one again.
     pub(super) fn enter(&mut self) -> io::Result<()> {
+        self.marks.mark(true);
         enter()?;
         // Of what it drew before nothing is left. To have it cleared would ask the terminal where
         // its cursor is, and wait for the answer.
@@ -83,7 +113,28 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         give_back();
+        self.marks.mark(false);
     }
+}
+
+/// Gives the terminal back of a `coord` that was killed while its screen was on it, and says this there: from
+/// its watchdog. The modes of lines and keys are set back by the shell.
+pub(crate) fn give_back_after(says: &str) -> io::Result<()> {
+    // By this name it is that of the session: one that was closed, and may be another's by now, is not found.
+    // And who does not read it holds up nothing.
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut terminal = File::from(open("/dev/tty", flags, Mode::empty())?);
+    // Where nobody may write there but who is in front, the watchdog would be stopped.
+    if tcgetattr(&terminal)?
+        .local_modes
+        .contains(LocalModes::TOSTOP)
+    {
+        return Ok(());
+    }
+    let mut text = Vec::new();
+    queue!(text, LeaveAlternateScreen, Show)?;
+    write!(text, "\r{says}\r\n")?;
+    terminal.write_all(&text)
 }
 
 /// An empty screen.
@@ -149,7 +200,7 @@ mod tests {
     #[test]
     fn a_panic_gives_the_terminal_back_and_is_told_there() {
         if std::env::var_os(PANICS).is_some() {
-            let _terminal = Terminal::take().expect("there is a terminal");
+            let _terminal = Terminal::take(None).expect("there is a terminal");
             panic!("something unforeseen");
         }
         let (mut pty, pts) = open().expect("a terminal");

@@ -15,7 +15,7 @@ fn until_told(folder: &Folder, file: &str, text: &str) {
     }
 }
 
-/// Kills the watchdog, and then `coord`.
+/// Kills the watchdog, and then `coord`, which does not get to start another.
 fn kill_both(running: Running, processes: &[Pid]) {
     let children = format!("/proc/{0}/task/{0}/children", running.id());
     let children = std::fs::read_to_string(children).unwrap();
@@ -25,6 +25,7 @@ fn kill_both(running: Running, processes: &[Pid]) {
     let [watchdog] = watchdogs[..] else {
         panic!("{watchdogs:?}");
     };
+    running.signal(Signal::STOP);
     kill_process(watchdog, Signal::KILL).unwrap();
     while !is_gone(watchdog) {
         std::thread::yield_now();

@@ -1,0 +1,103 @@
+//! The watchdog of a run, and another one where that is gone: it is all that ends what runs, should `coord` be
+//! killed.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coordination::bus::BusExt;
+use coordination::bus::time::{Clock, SystemClock, sleep};
+use coordination::bus::vocabulary::{NOTIFICATION, Notification, Severity};
+use coordination::journal::Journal;
+use coordination::patterns::process::{ProcessRunner, Watchdog};
+use coordination::{CoordinationError, CoordinationModule};
+
+use super::{Begin, SetUpError};
+use crate::output_folder::OutputFolder;
+use crate::runs::{RunsFault, journal_flag};
+
+/// How long one is given before it is looked whether it is there: so one that is killed again and again is not
+/// started all the time.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is told of it is called.
+pub(crate) const TITLE: &str = "watchdog";
+
+/// What a watchdog is given.
+pub(super) struct Guard {
+    /// Runs that are kept are not taken up by others before it has done.
+    journal: Option<Arc<Journal>>,
+    outputs: Option<PathBuf>,
+    /// What it says where it finds the screen on the terminal.
+    says: String,
+}
+
+impl Guard {
+    pub(super) fn of(
+        journal: Option<&Arc<Journal>>,
+        begin: &Begin,
+        outputs: Option<&OutputFolder>,
+    ) -> Self {
+        let says = match journal.zip(begin.run()) {
+            Some((journal, run)) => {
+                let flag = journal_flag(journal);
+                format!(
+                    "coord was killed, and what ran with it: `coord resume {run}{flag}` goes on"
+                )
+            }
+            None => "coord was killed, and what ran with it".to_owned(),
+        };
+        Self {
+            journal: journal.cloned(),
+            outputs: outputs.map(|outputs| outputs.path().to_owned()),
+            says,
+        }
+    }
+
+    /// Starts one.
+    pub(super) fn start(&self, runner: &ProcessRunner) -> Result<(), SetUpError> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("watchdog").arg("--says").arg(&self.says);
+        if let Some(outputs) = &self.outputs {
+            command.arg("--outputs").arg(outputs);
+        }
+        runner.guard(match &self.journal {
+            Some(journal) => {
+                let presence = journal.presence();
+                let presence = presence.map_err(|error| RunsFault::not_kept(&error))?;
+                Watchdog::start_holding(command, presence)?
+            }
+            None => Watchdog::start(command)?,
+        });
+        Ok(())
+    }
+
+    /// Starts another whenever there is none, and says so.
+    pub(super) async fn keep(
+        &self,
+        module: &CoordinationModule,
+    ) -> Result<Infallible, CoordinationError> {
+        let runner = module.processes()?;
+        loop {
+            runner.unguarded().await;
+            let message = match self.start(runner) {
+                Ok(()) => "the watchdog was killed, and another one has its place".to_owned(),
+                Err(error) => format!(
+                    "the watchdog was killed, and no other can be started ({error}): should `coord` be killed, too, what \
+                     it runs lives on"
+                ),
+            };
+            let said = Notification {
+                at: SystemClock.now(),
+                severity: Severity::Warning,
+                title: TITLE.to_owned(),
+                message,
+            };
+            // Where so many wait to be shown, this one is not waited for.
+            let _ = module.bus().publisher(&NOTIFICATION)?.try_publish(said);
+            sleep(PAUSE).await;
+        }
+    }
+}
