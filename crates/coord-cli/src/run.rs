@@ -51,6 +51,8 @@ const UNDO_DEADLINE: Duration = Duration::from_secs(60);
 const REST: Duration = Duration::from_secs(2);
 /// How long the screen may take to print what is left after an interrupt: its reader may be gone.
 const SCREEN_DEADLINE: Duration = Duration::from_secs(2);
+/// The same once a run is abandoned, which is to be left within two seconds in all.
+const LAST_LOOK: Duration = Duration::from_millis(250);
 /// How many wishes of a person may wait.
 const WISHES_MAX: usize = 16;
 
@@ -361,7 +363,11 @@ impl Ending<'_> {
             screen = &mut *showing => screen.ok(),
             never = signals.watch(interrupts) => match never {},
             () = either(&interrupts.end, failed) => {
-                let screen = timeout(SCREEN_DEADLINE, &mut *showing).await;
+                let deadline = match interrupts.abandon.is_cancelled() {
+                    true => LAST_LOOK,
+                    false => SCREEN_DEADLINE,
+                };
+                let screen = timeout(deadline, &mut *showing).await;
                 screen.ok().and_then(Result::ok)
             }
         };

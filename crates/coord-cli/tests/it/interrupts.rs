@@ -149,6 +149,36 @@ fn a_reader_that_does_not_read_does_not_keep_a_run_from_being_ended() {
 }
 
 #[test]
+fn the_third_interrupt_leaves_within_two_seconds_also_where_nobody_reads() {
+    let folder = Folder::new();
+    // Ends at the first interrupt; what it has printed has no room where nobody reads.
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'yes | head -c 3000000'\n",
+    );
+    for output in ["text", "jsonl"] {
+        let mut running = Running::start(folder.coord(["run", "--output", output]));
+        running.until("y");
+        let coord = Pid::from_raw(running.id().cast_signed()).unwrap();
+        running.signal(Signal::INT);
+        running.signal(Signal::TERM);
+        // Only one of each kind is pending.
+        running.signal(Signal::QUIT);
+        let third = coordination::bus::time::Instant::now();
+        while !is_gone(coord) {
+            std::thread::yield_now();
+        }
+        let took = third.elapsed();
+        assert!(
+            took < std::time::Duration::from_secs(2),
+            "{output}: {took:?}"
+        );
+        let (status, _) = running.end();
+        assert_eq!(status.code(), Some(130));
+    }
+}
+
+#[test]
 fn sigusr1_says_on_standard_error_what_runs_and_what_waits_and_the_run_goes_on() {
     let mut file = String::from(
         "name = 'release'\n[[step]]\nid = 'signal'\nsignal = 'go'\n\
