@@ -278,9 +278,11 @@ pub enum WorkflowError {
         /// The run.
         run: String,
     },
-    /// As many signals as may wait for the steps of a run.
+    /// As many signals of this name wait for the steps of a run as may, or, where no step waits for this one,
+    /// of all that none waits for.
     #[error(
-        "run `{run}` was not sent the signal: {max} signals wait for its steps, the limit",
+        "run `{run}` was not sent the signal: as many as may ({max}) wait already, of its name, or of names \
+         that no step waits for",
         max = crate::MAX_SIGNALS
     )]
     TooManySignals {

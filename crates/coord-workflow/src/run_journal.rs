@@ -1,6 +1,7 @@
 //! Where durable runs are kept, and what can be asked and said of them without their definitions.
 
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -277,7 +278,9 @@ impl RunJournal {
             if command.is_of_step() {
                 self.view_of(run, &plan, &kept).await?.0.check(&command)?;
             }
-            if matches!(command, Command::Signal { .. }) && !kept.told.signals.has_room() {
+            if let Some(name) = command.signal()
+                && !kept.told.signals.has_room(&plan, name, iter::empty())
+            {
                 return Err(WorkflowError::TooManySignals {
                     run: run.to_string(),
                 });
