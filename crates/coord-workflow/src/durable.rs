@@ -1,6 +1,6 @@
 //! What is kept of a run: whether its outputs are written to a journal, and how.
 
-use std::any::TypeId;
+use std::any::{TypeId, type_name};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -70,7 +70,20 @@ pub(crate) struct Codec {
     pub(crate) check: fn(&str) -> Result<(), serde_json::Error>,
 }
 
-pub(crate) type Decode = fn(&str) -> Result<Output, serde_json::Error>;
+pub(crate) type Decode = fn(&str) -> Result<Output, Misread>;
+
+/// That something that was kept is not of the type that it is read as.
+pub(crate) struct Misread {
+    pub(crate) type_name: &'static str,
+    pub(crate) source: serde_json::Error,
+}
+
+pub(crate) fn read<T: DeserializeOwned>(json: &str) -> Result<T, Misread> {
+    serde_json::from_str(json).map_err(|source| Misread {
+        type_name: type_name::<T>(),
+        source,
+    })
+}
 
 /// Whether a `T` that was written like this can be read. What JSON has no word for it writes as `null`: so
 /// only where that is in the text it is read for this.
@@ -86,8 +99,8 @@ pub(crate) fn check<T: DeserializeOwned + 'static>(json: &str) -> Result<(), ser
 
 pub(crate) fn decode<T: DeserializeOwned + Send + Sync + 'static>(
     json: &str,
-) -> Result<Output, serde_json::Error> {
-    Ok(Arc::new(serde_json::from_str::<T>(json)?))
+) -> Result<Output, Misread> {
+    Ok(Arc::new(read::<T>(json)?))
 }
 
 impl Codec {
@@ -130,7 +143,7 @@ impl Codec {
                 let item = item.as_ref().and_then(|item| item.as_ref());
                 Ok(serde_json::to_string(&item)?.into())
             },
-            decode: |json| Ok(Item::output(serde_json::from_str::<T>(json)?)),
+            decode: |json| Ok(Item::output(read::<T>(json)?)),
             check: check::<T>,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use coord_bus::{BusError, EventLogError, Failure, LeaseError};
 
+use crate::durable::Misread;
 use crate::{Faults, RunId, Why};
 
 /// Why a step failed: any error of the step's own, or an [`AttemptError`], or a
@@ -199,8 +200,9 @@ pub enum WorkflowError {
         /// By whom.
         holder: String,
     },
-    /// A record of the run makes no sense.
-    #[error("record {record} of run `{run}` cannot be followed")]
+    /// A record of the run makes no sense, or has an output or the input in a type that the workflow has no
+    /// more.
+    #[error("record {record} of run `{run}` cannot be followed{}", source.wanted())]
     Record {
         /// The run.
         run: String,
@@ -387,6 +389,16 @@ pub enum RecordFault {
     Output {
         /// The step.
         step: String,
+        /// The type that it puts out now, as [`std::any::type_name`] has it.
+        type_name: &'static str,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// The input in it is not what the workflow is started with now.
+    #[error("the input in it is not of the type that the workflow is started with now")]
+    Input {
+        /// The type that it is started with now, as [`std::any::type_name`] has it.
+        type_name: &'static str,
         /// Why not.
         source: serde_json::Error,
     },
@@ -399,4 +411,27 @@ pub enum RecordFault {
         /// Why it could not.
         why: String,
     },
+}
+
+impl RecordFault {
+    /// What there should be in its place, to go on with the message of who has it.
+    fn wanted(&self) -> String {
+        match self {
+            Self::Output {
+                step, type_name, ..
+            } => format!(": step `{step}` puts out `{type_name}` now, and this output is none"),
+            Self::Input { type_name, .. } => {
+                format!(": the workflow is started with `{type_name}` now, and this input is none")
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// That of an input.
+impl From<Misread> for RecordFault {
+    fn from(misread: Misread) -> Self {
+        let Misread { type_name, source } = misread;
+        Self::Input { type_name, source }
+    }
 }

@@ -508,9 +508,10 @@ impl<'p> Reader<'p> {
         output: &RawValue,
     ) -> Result<Output, RecordFault> {
         let codec = codec.ok_or(RecordFault::NotDurable)?;
-        (codec.decode)(output.get()).map_err(|source| RecordFault::Output {
+        (codec.decode)(output.get()).map_err(|misread| RecordFault::Output {
             step: self.plan.steps[step].id.to_string(),
-            source,
+            type_name: misread.type_name,
+            source: misread.source,
         })
     }
 

@@ -11,7 +11,7 @@ use coord_bus::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::durable::Codec;
+use crate::durable::{Codec, read};
 use crate::fingerprint::KeptStep;
 use crate::following::Following;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
@@ -19,7 +19,7 @@ use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
-use crate::{Command, RecordFault, RunId, RunState, RunView, Why, WorkflowError, bell};
+use crate::{Command, RunId, RunState, RunView, Why, WorkflowError, bell};
 
 /// How many of the runs that have not finished are looked at for who has what a step waits for.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -245,8 +245,7 @@ impl RunJournal {
         let begun = begun.ok_or_else(|| WorkflowError::NoSuchRun {
             run: run.to_string(),
         })?;
-        serde_json::from_str(begun.started.input.get())
-            .map_err(|source| fault_of(run, 1, RecordFault::Unreadable(source)))
+        read(begun.started.input.get()).map_err(|misread| fault_of(run, 1, misread.into()))
     }
 
     /// Tells a run something. It is kept when this returns: who drives the run does it at once, and

@@ -470,7 +470,7 @@ impl Settings {
         let fault = |record, source| fault_of(id, record, source);
         let decode = definition.decode.ok_or(RecordFault::NotDurable);
         let input = decode
-            .and_then(|decode| decode(kept.input.get()).map_err(RecordFault::Unreadable))
+            .and_then(|decode| decode(kept.input.get()).map_err(RecordFault::from))
             .map_err(|source| fault(1, source))?;
         let held = keeping.held().await?;
         let suspend = claim.suspend.unwrap_or(&held.lost).clone();

@@ -8,6 +8,7 @@ mod any;
 mod branches;
 mod bells;
 mod bus_events;
+mod changed_types;
 mod compensation;
 mod crash_loops;
 mod crashes;
