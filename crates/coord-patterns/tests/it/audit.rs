@@ -462,7 +462,7 @@ fn any_value() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         number,
         text.prop_map(Value::from),
-        names.prop_map(|members| Value::from_iter(members)),
+        names.prop_map(Value::from_iter),
     ];
     (
         value,
