@@ -122,8 +122,14 @@ impl Keeping {
         self.tasks.shutdown(deadline).await;
     }
 
+    /// The same, where nobody waits for it.
     pub(crate) fn abort(&self) {
         self.tasks.abort();
+        if let Ok(mut held) = self.held.try_lock()
+            && let Some(held) = held.take()
+        {
+            self.journal.leases.begin_release(held.owner.into());
+        }
     }
 }
 
@@ -137,6 +143,16 @@ fn owner(grant: &Grant) -> Owner {
         lease: grant.name.clone(),
         token: grant.token,
         holder: grant.holder.clone(),
+    }
+}
+
+impl From<Owner> for Grant {
+    fn from(owner: Owner) -> Self {
+        Self {
+            name: owner.lease,
+            token: owner.token,
+            holder: owner.holder,
+        }
     }
 }
 

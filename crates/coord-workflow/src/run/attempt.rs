@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use coord_bus::time::{sleep, timeout};
 use coord_bus::vocabulary::Transition;
 use coord_bus::{BoxFuture, CancellationToken};
+use tokio::task::unconstrained;
 
 use super::{End, Shared, between, child, hooks};
 use crate::context::Start;
@@ -463,18 +464,21 @@ pub(super) async fn supervise<T>(
             let heart = limits.heartbeat.map(HeartWatch::new);
             (expired, Box::pin(token.cancelled()), heart)
         });
-        if cancelled.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(AttemptError::Cancelled));
-        }
-        if expired.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(AttemptError::TimedOut(limits.timeout)));
-        }
-        if let Some(heart) = heart
-            && let Poll::Ready(silent) = heart.poll(cx, context.as_ref())
-        {
-            return Poll::Ready(Err(silent));
-        }
-        Poll::Pending
+        // The work may have used up what tokio lets a task do in one go; a timer that asks for more
+        // of it would never be over.
+        let bounded = poll_fn(|cx| {
+            if cancelled.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(AttemptError::Cancelled);
+            }
+            if expired.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(AttemptError::TimedOut(limits.timeout));
+            }
+            match heart {
+                Some(heart) => heart.poll(cx, context.as_ref()),
+                None => Poll::Pending,
+            }
+        });
+        pin!(unconstrained(bounded)).poll(cx).map(Err)
     })
     .await;
     let why = match stopped {
