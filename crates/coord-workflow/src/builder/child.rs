@@ -37,8 +37,8 @@ impl<I, U, K> StepBuilder<'_, I, NoInput, U, K> {
     ///   pauses itself alone: it is the child that is to be continued, and the time of this run counts
     ///   meanwhile, so that at its [timeout](crate::WorkflowBuilder::timeout) the child is cancelled and
     ///   undone. Give this run the time that somebody may take to see to it.
-    /// - A child that has finished is needed until this run has: where it is forgotten before, while this
-    ///   run is interrupted, this run does not know that there was one, and runs it again.
+    /// - A child that has finished is needed until this run has, and is [not forgotten](coord_bus::AppendTo::needed_by)
+    ///   before.
     /// - Where a run is retried and the step done again, it is with a new child.
     /// - At most [`MAX_DEPTH`](crate::MAX_DEPTH) runs are within each other.
     ///
