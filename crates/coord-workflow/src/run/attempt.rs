@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use coord_bus::time::{sleep, timeout};
+use coord_bus::time::timeout;
 use coord_bus::vocabulary::Transition;
 use coord_bus::{BoxFuture, CancellationToken};
 
+use super::held::Timer;
 use super::{End, Shared, between, child, hooks};
 use crate::context::Start;
 use crate::course::Fact;
@@ -67,6 +68,8 @@ pub(super) struct Bounds {
     pub(super) heartbeat: Option<Duration>,
     /// How long it has to end once it is told to; `None`: the grace of its orchestrator.
     pub(super) grace: Option<Duration>,
+    /// The step, if its work is another run: while that is paused, its time does not count.
+    pub(super) child: Option<usize>,
 }
 
 impl Bounds {
@@ -76,6 +79,7 @@ impl Bounds {
             timeout,
             heartbeat: None,
             grace: None,
+            child: None,
         }
     }
 }
@@ -423,8 +427,13 @@ impl Shared {
                 timeout: Duration::MAX,
                 heartbeat: None,
                 grace,
+                child: None,
             },
-            Some(Shape::Workflow { .. }) => Bounds { grace, ..bounds },
+            Some(Shape::Workflow { .. }) => Bounds {
+                grace,
+                child: Some(step),
+                ..bounds
+            },
             Some(Shape::ForEach { .. }) | None => bounds,
         }
     }
@@ -459,14 +468,17 @@ pub(super) async fn supervise<T>(
             return Poll::Ready(Ok(result));
         }
         let (expired, cancelled, heart) = bounds.get_or_insert_with(|| {
-            let expired = Box::pin(sleep(limits.timeout));
+            let expired = Timer::new(limits.timeout);
             let heart = limits.heartbeat.map(HeartWatch::new);
             (expired, Box::pin(token.cancelled()), heart)
         });
         if cancelled.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(AttemptError::Cancelled));
         }
-        if expired.as_mut().poll(cx).is_ready() {
+        if let Some(step) = limits.child {
+            run.time_child(step, expired, limits.timeout);
+        }
+        if expired.sleep.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(AttemptError::TimedOut(limits.timeout)));
         }
         if let Some(heart) = heart
