@@ -227,21 +227,21 @@ impl Step<'_> {
                 Attempt::Cancelled => return self.cancelled_after(attempt).await,
             };
             let error = Reason::from(planned.judged(error));
-            if !planned.has_another(attempt, &error.error) {
-                let pauses =
-                    planned.on_exhausted == OnExhausted::Pause && !error.error.is_permanent();
-                if pauses || run.skips.is_asked(step) {
-                    let exhausted = self.exhausted(error, attempt, began, context).await;
-                    if !run.skips.is_asked(step) || run.applies(exhausted.clone()).is_err() {
-                        return exhausted;
-                    }
-                    // Why its last attempt failed is kept all the same.
-                    return self.skipped_as_asked().await;
+            let wait = match planned.has_another(attempt, &error.error) {
+                true => planned.retry.wait_after(attempt, &error.error),
+                // It is skipped below: why its last attempt failed is kept all the same.
+                false if run.skips.is_asked(step) => Duration::ZERO,
+                false
+                    if planned.on_exhausted == OnExhausted::Pause
+                        && !error.error.is_permanent() =>
+                {
+                    return self.exhausted(error, attempt, began, context).await;
                 }
-                self.hook(Err(Some(&error.error)), attempt).await;
-                return self.failed(error, attempt, began).await;
-            }
-            let wait = planned.retry.wait_after(attempt, &error.error);
+                false => {
+                    self.hook(Err(Some(&error.error)), attempt).await;
+                    return self.failed(error, attempt, began).await;
+                }
+            };
             let retrying = || Transition::StepRetrying {
                 step: self.id(),
                 attempt,
