@@ -123,7 +123,7 @@ pub(crate) const DEFAULT_FILE: &str = "coord.toml";
 /// Which file, and how to talk of it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct FileArgs {
-    /// The workflow file.
+    /// The workflow file; `-` for standard input.
     #[arg(default_value = DEFAULT_FILE)]
     pub(crate) file: PathBuf,
 
@@ -308,6 +308,10 @@ pub(crate) struct AttachArgs {
     /// What to show: a live screen or text; by default the screen in a terminal, and text elsewhere.
     #[arg(long, value_enum)]
     output: Option<Shown>,
+
+    /// Print only what fails, with its last lines, and how the run ended; as text, also in a terminal.
+    #[arg(long, short)]
+    quiet: bool,
 
     #[command(flatten)]
     pub(crate) of: OfJournal,
@@ -535,7 +539,7 @@ impl MannerArgs {
     pub(crate) fn manner(&self, color: Color) -> Manner {
         Manner {
             concurrency: self.concurrency,
-            output: self.output.unwrap_or_else(fit),
+            output: self.output.unwrap_or_else(|| fit(self.text.quiet)),
             keep_services: self.keep_services,
             flows: self.flows,
             color,
@@ -549,7 +553,7 @@ impl AttachArgs {
         let output = match self.output {
             Some(Shown::Tui) => Output::Tui,
             Some(Shown::Text) => Output::Text,
-            None => fit(),
+            None => fit(self.quiet),
         };
         Manner {
             concurrency: None,
@@ -557,15 +561,18 @@ impl AttachArgs {
             keep_services: false,
             flows: None,
             color: self.of.color,
-            layout: Layout::STREAM,
+            layout: match self.quiet {
+                true => Layout::QUIET_STREAM,
+                false => Layout::STREAM,
+            },
         }
     }
 }
 
-/// What the terminal is fit for.
-fn fit() -> Output {
+/// What the terminal is fit for; who wants little to be told wants text.
+fn fit(is_quiet: bool) -> Output {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    match stdin().is_terminal() && stdout().is_terminal() && !is_dumb {
+    match stdin().is_terminal() && stdout().is_terminal() && !is_dumb && !is_quiet {
         true => Output::Tui,
         false => Output::Text,
     }

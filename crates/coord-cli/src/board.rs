@@ -24,6 +24,7 @@ use coordination::workflow::{RunState, RunView};
 use crate::file::{Resources, WorkflowFile};
 use crate::labels::Labels;
 use crate::process_name::{is_item, item_place, step_of};
+use row::When;
 pub(crate) use row::{Row, State};
 pub(crate) use scrollback::{Bounds, Scrollback};
 use tails::{Tail, Tails};
@@ -54,6 +55,8 @@ pub(crate) struct Board {
     pub(crate) labels: Arc<Labels>,
     tails: Tails,
     places: HashMap<String, usize>,
+    /// Whether the run goes on elsewhere: what happens is told later than it does.
+    looks_on: bool,
 }
 
 impl Board {
@@ -87,13 +90,15 @@ impl Board {
             labels,
             tails: Tails::default(),
             places,
+            looks_on: false,
         }
     }
 
     /// Where the steps are in a run that is taken up, or goes on elsewhere: nothing is told of what
     /// happened before.
     pub(crate) fn before(&mut self, run: &RunView) {
-        let since = (run.state == RunState::Running).then(|| {
+        self.looks_on = run.state == RunState::Running;
+        let since = self.looks_on.then(|| {
             let since = SystemClock.now().duration_since(run.started_at);
             Duration::try_from(since).unwrap_or_default()
         });
@@ -101,6 +106,9 @@ impl Board {
         self.started = began.unwrap_or(self.started);
         for (row, step) in self.rows.iter_mut().zip(&run.steps) {
             row.before(step, since);
+            if self.looks_on {
+                row.started = step.started.map(|started| run.started_at + started);
+            }
         }
     }
 
@@ -113,6 +121,19 @@ impl Board {
     pub(crate) fn retries(&self, step: &str) -> bool {
         let row = self.place(step).map(|place| &self.rows[place]);
         row.is_some_and(|row| matches!(row.state, State::Retrying { .. }))
+    }
+
+    /// When something happened.
+    fn when(&self, at: Timestamp) -> When {
+        let now = Instant::now();
+        // Less than nothing where the clock was set meanwhile.
+        let ago = self.looks_on.then(|| SystemClock.now().duration_since(at));
+        let ago = ago.and_then(|ago| Duration::try_from(ago).ok());
+        let instant = ago.and_then(|ago| now.checked_sub(ago));
+        When {
+            at,
+            instant: instant.unwrap_or(now),
+        }
     }
 
     fn row(&mut self, process: &str) -> Option<&mut Row> {
@@ -158,6 +179,7 @@ impl Board {
 
     pub(crate) fn lifecycle(&mut self, event: &ProcessLifecycle) {
         self.tails.lifecycle(event);
+        let at = self.when(event.at);
         let Some(row) = self.row(&event.process) else {
             return;
         };
@@ -167,11 +189,11 @@ impl Board {
                 row.pid = (pid > 0).then_some(pid);
                 // A step that is restarted goes on with the same attempt, of which nobody tells.
                 if row.state == State::Stopping && !row.is_service {
-                    row.turn(event.at, State::Running);
+                    row.turn(at, State::Running);
                 }
             }
             ProcessState::Stopping { .. } if row.pid.is_some() && row.state.is_under_way() => {
-                row.turn(event.at, State::Stopping);
+                row.turn(at, State::Stopping);
             }
             ProcessState::NotStarted { .. } => row.pid = None,
             ProcessState::Exited(exit) => {
@@ -189,6 +211,7 @@ impl Board {
     }
 
     pub(crate) fn service(&mut self, event: &ServiceLifecycle) {
+        let at = self.when(event.at);
         let Some(row) = self.row(&event.service) else {
             return;
         };
@@ -196,19 +219,19 @@ impl Board {
             ServiceState::Starting => {
                 row.incarnation += 1;
                 row.answer = None;
-                row.turn(event.at, State::Starting);
+                row.turn(at, State::Starting);
             }
             ServiceState::Ready { .. } => {
                 row.remark.clear();
-                row.turn(event.at, State::Ready);
+                row.turn(at, State::Ready);
             }
             ServiceState::NotReady { answer } => {
                 row.remark = format!("did not become ready: {answer}");
-                row.turn(event.at, State::Stopping);
+                row.turn(at, State::Stopping);
             }
             ServiceState::Unhealthy { answer } => {
                 row.remark = format!("is not well: {answer}");
-                row.turn(event.at, State::Stopping);
+                row.turn(at, State::Stopping);
             }
             ServiceState::Ended { exit, asked } => {
                 let is_well = *asked || exit.is_some_and(Exit::is_success);
@@ -220,24 +243,25 @@ impl Board {
                 } else {
                     State::Failed
                 };
-                row.turn(event.at, state);
+                row.turn(at, state);
             }
             _ => {}
         }
     }
 
     pub(crate) fn recovery(&mut self, event: &ErrorRecovery) {
+        let at = self.when(event.at);
         let Some(row) = self.row(&event.source) else {
             return;
         };
         match &event.progress {
             Recovery::Attempting { wait, .. } => {
-                let until = Instant::now() + *wait;
-                row.turn(event.at, State::Restarting { until });
+                let until = at.instant + *wait;
+                row.turn(at, State::Restarting { until });
             }
             Recovery::GaveUp { reason, .. } => {
                 row.remark.clone_from(reason);
-                row.turn(event.at, State::Failed);
+                row.turn(at, State::Failed);
             }
             _ => {}
         }
@@ -260,6 +284,7 @@ impl Board {
     }
 
     fn step(&mut self, at: Timestamp, transition: &Transition) {
+        let at = self.when(at);
         let Some(row) = transition.step().and_then(|step| self.row(step)) else {
             return;
         };
@@ -281,7 +306,7 @@ impl Board {
             }
             Transition::StepRetrying { error, wait, .. } => {
                 row.remark.clone_from(error);
-                let until = Instant::now() + *wait;
+                let until = at.instant + *wait;
                 row.turn(at, State::Retrying { until });
             }
             Transition::StepCompleted { duration, .. } => {

@@ -11,7 +11,7 @@ use coordination::workflow::OnFailure;
 use miette::Report;
 use serde::{Deserialize, Serialize};
 
-use crate::file::{FileFaults, Included, WorkflowFile, printable};
+use crate::file::{FileFaults, Included, WorkflowFile, called, is_stdin, printable};
 use crate::needs::Needs;
 use crate::validate::Checked;
 
@@ -43,7 +43,7 @@ pub(crate) struct Definition {
 impl Definition {
     pub(crate) fn of(path: &Path, checked: &Checked) -> io::Result<Self> {
         Ok(Self {
-            path: std::path::absolute(path)?,
+            path: std::path::absolute(called(path))?,
             text: checked.file.source.clone(),
             included: checked.file.included.clone(),
             params: checked.params.clone(),
@@ -101,7 +101,9 @@ impl Definition {
         let folder = self.path.parent().unwrap_or(&self.path);
         let included = self.included.iter();
         let included = included.map(|file| (folder.join(&file.name), &file.source));
-        let files = [(self.path.clone(), &self.text)].into_iter();
+        // What came from standard input is not there to be looked at.
+        let own = (!is_stdin(&self.path)).then(|| (self.path.clone(), &self.text));
+        let files = own.into_iter();
         files.chain(included).find_map(|(path, was)| {
             let what = match std::fs::read(&path) {
                 Ok(now) if now == was.as_bytes() => return None,

@@ -36,13 +36,14 @@ use coordination::workflow::OnFailure;
 use miette::SourceSpan;
 use toml::de::DeTable;
 
-pub(crate) use condition::Condition;
+pub(crate) use condition::{Condition, Outputs, environment};
 pub(crate) use each::{Each, Items, item_text, items_of};
 use fault::FileFault;
 pub(crate) use faults::{FileFaults, ToldFault};
 pub(crate) use hooks::Hooks;
 pub(crate) use include::Included;
 pub(crate) use outputs::{Taken, output_variable};
+pub(crate) use read::{called, is_stdin};
 pub(crate) use resources::Resources;
 pub(crate) use secrets::Source;
 pub(crate) use service::{Asked, Service};
@@ -92,11 +93,12 @@ pub(crate) struct WorkflowFile {
 }
 
 impl WorkflowFile {
-    /// Reads a file.
+    /// Reads a file, or with `-` standard input, which is as a file in the current folder.
     pub(crate) fn load(path: &Path) -> Result<Self, FileFaults> {
-        match read::read(path) {
-            Ok(bytes) => Self::parse(path, &bytes),
-            Err(fault) => Err(FileFaults::one(Text::new(path, b""), fault)),
+        let called = called(path);
+        match read::read_asked(path) {
+            Ok(bytes) => Self::parse(called, &bytes),
+            Err(fault) => Err(FileFaults::one(Text::new(called, b""), fault)),
         }
     }
 
@@ -184,32 +186,63 @@ impl WorkflowFile {
         }
     }
 
-    /// Whether each unit runs by its condition, in their order: known before anything starts,
-    /// because conditions see nothing but parameters and variables. `environment` is that of the program;
-    /// the file's variables and then the step's win over it.
+    /// Whether each unit runs by its condition, in their order, as far as that is known before anything
+    /// starts: a condition over what earlier steps put out is decided later. `environment` is that of the
+    /// program; the file's variables and then the step's win over it.
     pub(crate) fn conditions(
         &self,
         params: &BTreeMap<String, String>,
         environment: &BTreeMap<String, String>,
     ) -> Result<Vec<bool>, FileFaults> {
-        let mut env = environment.clone();
-        env.extend(self.dotenv.clone());
-        env.extend(self.env.clone());
         let mut faults = Vec::new();
         let mut runs = Vec::with_capacity(self.units.len());
         for unit in &self.units {
-            let Some(condition) = unit.step().and_then(|step| step.when.as_ref()) else {
+            let condition = unit.step().and_then(|step| step.when.as_ref());
+            let Some(condition) = condition.filter(|condition| condition.takes.is_empty()) else {
                 runs.push(true);
                 continue;
             };
-            let mut env = env.clone();
-            env.extend(unit.env.clone());
-            match condition.holds(&self.text, params, &env) {
+            let env = self.env_of(unit, environment);
+            match condition.holds(&self.text, params, &env, &Outputs::new()) {
                 Ok(holds) => runs.push(holds),
                 Err(fault) => faults.push(fault),
             }
         }
         self.unless(faults, runs)
+    }
+
+    /// Whether a step runs by its condition, given what earlier ones put out.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the condition, and where the file says so.
+    pub(crate) fn decide(
+        &self,
+        unit: &Unit,
+        condition: &Condition,
+        params: &BTreeMap<String, String>,
+        outputs: &Outputs,
+    ) -> Result<bool, String> {
+        let env = self.env_of(unit, &environment());
+        let holds = condition.holds(&self.text, params, &env, outputs);
+        holds.map_err(|fault| {
+            let at = fault.offset();
+            let (name, place) = (self.text.name_at(at), self.text.place(at));
+            format!("{fault} ({name}:{place})")
+        })
+    }
+
+    /// The variables that a condition of a step sees.
+    fn env_of(
+        &self,
+        unit: &Unit,
+        environment: &BTreeMap<String, String>,
+    ) -> BTreeMap<String, String> {
+        let mut env = environment.clone();
+        for variables in [&self.dotenv, &self.env, &unit.env] {
+            env.extend(variables.clone());
+        }
+        env
     }
 
     /// Leaves out all units but these, and what the others say of those that are left out.

@@ -131,8 +131,13 @@ pub(crate) fn workflow(
                 .timeout(job.file.timeout),
         };
         planned = planned.needs(&unit.needs).needs_any(&unit.needs_any);
+        let condition = unit.step().and_then(|step| step.when.as_ref());
+        let condition = condition.filter(|condition| !condition.takes.is_empty());
         if !runs {
             planned = planned.when(Call::new("decided", false));
+        } else if let Some(condition) = condition {
+            let input = json!({ "unit": index, "when": condition.expression() });
+            planned = planned.when(Call::new("condition", input));
         }
         spec = spec.step(planned);
     }
@@ -182,7 +187,7 @@ fn planned_step(
 
 fn registry(job: &Arc<Job>) -> Registry {
     let (run, serve, undo) = (Arc::clone(job), Arc::clone(job), Arc::clone(job));
-    let (hooked, stays) = (Arc::clone(job), Arc::clone(job));
+    let (hooked, stays, decides) = (Arc::clone(job), Arc::clone(job), Arc::clone(job));
     Registry::new()
         .hook(hooks::HOOKS, move |call| {
             let job = Arc::clone(&hooked);
@@ -193,6 +198,10 @@ fn registry(job: &Arc<Job>) -> Registry {
             async move { job.stay(&call).await }
         })
         .handler("decided", |call: HandlerCall| async move { Ok(call.input) })
+        .handler("condition", move |call| {
+            let job = Arc::clone(&decides);
+            async move { job.decide(&call) }
+        })
         .handler("process", move |call| {
             let job = Arc::clone(&run);
             async move { job.run(&call).await }

@@ -34,6 +34,8 @@ mod output_folder;
 mod secrets;
 mod run;
 mod signals;
+mod happenings;
+mod lines;
 mod board;
 mod screen;
 mod flows;

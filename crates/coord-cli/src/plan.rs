@@ -255,6 +255,8 @@ fn of_service(how: &mut Vec<String>, service: &Service) {
 }
 
 fn of_step(how: &mut Vec<String>, step: &Step) {
+    let decided_later = step.when.iter().filter(|when| !when.takes.is_empty());
+    how.extend(decided_later.map(|when| format!("if {}", one_line(when.expression()))));
     how.extend(step.each.as_ref().map(for_each));
     if let Some(retry) = step.retry {
         let codes: Vec<_> = step.exit_codes.iter().map(ToString::to_string).collect();

@@ -26,7 +26,7 @@ use crate::args::{Color, Manner, RunArgs};
 use crate::definition::{Definition, Prepared};
 use crate::ended::Ended;
 use crate::exit_code::ExitCode;
-use crate::file::WorkflowFile;
+use crate::file::{WorkflowFile, is_stdin};
 use crate::flows;
 use crate::job::{self, GRACE, Job};
 use crate::kept_output::{Keeping, Kept};
@@ -134,7 +134,8 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
         return screen::nothing_to_do(manner, &prepared.file.name);
     }
     if args.background.detach {
-        return runs::detach(&args.journal, args.id.as_deref(), color);
+        let source = is_stdin(prepared.file.path().as_ref()).then_some(&*prepared.file.source);
+        return runs::detach(&args.journal, args.id.as_deref(), color, source);
     }
     let run = on_runtime(async |handle| {
         if args.no_journal {

@@ -8,6 +8,7 @@ mod find;
 mod forget;
 mod list;
 mod logs;
+mod marks;
 mod place;
 mod relay;
 mod report;

@@ -3,8 +3,6 @@
 mod document;
 mod groups;
 mod jsonl;
-mod lines;
-mod order;
 mod out;
 mod page;
 mod paper;
@@ -147,7 +145,7 @@ impl Screen {
         let written = match args.output {
             Output::Jsonl => return true,
             Output::Json => document::print(&mut out, ended, code, file, board),
-            _ => summary::print(&mut out, ended, file, board, args.layout.fails_at_the_end),
+            _ => summary::print(&mut out, ended, file, board, args.layout),
         };
         written.and_then(|()| out.flush()).is_ok()
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::{Color, FileArgs, Told, ValidateArgs};
 use crate::exit_code::ExitCode;
-use crate::file::{FileFaults, ToldFault, WorkflowFile};
+use crate::file::{FileFaults, ToldFault, WorkflowFile, called, environment};
 use crate::screen;
 use crate::select::Selection;
 
@@ -38,11 +38,7 @@ impl Checked {
         let file = file.with_dotenv()?;
         let params = file.params_with(&args.params)?;
         let file = file.with_items(&params)?;
-        // Names and values that are no text cannot be named in a condition.
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let runs = file.conditions(&params, &environment.collect())?;
+        let runs = file.conditions(&params, &environment())?;
         Ok(Self::of(file, params, runs, selected, profile))
     }
 
@@ -135,7 +131,7 @@ fn invalid(of: &FileArgs, report: &Report) -> ExitCode {
     let mut out = screen::out(of.color.into());
     let validity = Validity {
         valid: false,
-        file: &of.file.to_string_lossy(),
+        file: &called(&of.file).to_string_lossy(),
         workflow: None,
         steps: 0,
         services: 0,

@@ -21,6 +21,10 @@ pub(crate) struct TextArgs {
     /// never.
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     failure_output: FailureOutput,
+
+    /// Print only what fails, with its last lines, and how the run ended; as text, also in a terminal.
+    #[arg(long, short)]
+    pub(super) quiet: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -61,6 +65,8 @@ pub(crate) struct Layout {
     pub(crate) fails_at_once: bool,
     /// Whether the summary has the last lines of what failed.
     pub(crate) fails_at_the_end: bool,
+    /// Whether nothing is told but what fails, and how the run ended.
+    pub(crate) is_quiet: bool,
 }
 
 impl Layout {
@@ -71,16 +77,28 @@ impl Layout {
         has_names: true,
         fails_at_once: false,
         fails_at_the_end: true,
+        is_quiet: false,
+    };
+
+    /// Of a run that goes on elsewhere, where the last lines of what failed are told as soon as it has.
+    pub(crate) const QUIET_STREAM: Self = Self {
+        fails_at_once: true,
+        fails_at_the_end: false,
+        is_quiet: true,
+        ..Self::STREAM
     };
 }
 
 impl TextArgs {
     pub(crate) fn layout(self) -> Layout {
-        let is_grouped = match self.log_order {
-            LogOrder::Auto => is_set("CI"),
-            LogOrder::Stream => false,
-            LogOrder::Grouped => true,
-        };
+        let is_quiet = self.quiet;
+        // Where nothing else is told, there is nothing to be kept together.
+        let is_grouped = !is_quiet
+            && match self.log_order {
+                LogOrder::Auto => is_set("CI"),
+                LogOrder::Stream => false,
+                LogOrder::Grouped => true,
+            };
         let is_folded = is_grouped && is_set("GITHUB_ACTIONS");
         let (at_once, at_the_end) = match self.failure_output {
             FailureOutput::Immediate => (true, false),
@@ -97,7 +115,9 @@ impl TextArgs {
                 LogPrefix::Task => true,
             },
             fails_at_once: at_once,
-            fails_at_the_end: at_the_end,
+            // Who wants to see only what fails wants to see it.
+            fails_at_the_end: at_the_end || is_quiet && !at_once,
+            is_quiet,
         }
     }
 }

@@ -71,6 +71,13 @@ pub(crate) struct Row {
     newest: Timestamp,
 }
 
+/// When something happened, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct When {
+    pub(super) at: Timestamp,
+    pub(super) instant: Instant,
+}
+
 /// Where a step or a service is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -248,12 +255,12 @@ impl Row {
     }
 
     /// Enters a state, unless what is known already is newer.
-    pub(super) fn turn(&mut self, at: Timestamp, state: State) {
+    pub(super) fn turn(&mut self, when: When, state: State) {
+        let When { at, instant: now } = when;
         if at < self.newest {
             return;
         }
         self.newest = at;
-        let now = Instant::now();
         if matches!(state, State::Running | State::Starting) {
             self.started = Some(at);
             self.began.get_or_insert(now);

@@ -1,4 +1,7 @@
-//! Conditions: expressions over the parameters and the environment that say whether a step runs.
+//! Conditions: expressions over the parameters, the environment and what earlier steps put out that say whether
+//! a step runs.
+
+mod named;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,10 +9,12 @@ use std::sync::LazyLock;
 
 use coordination::workflow::{Shown, nearest};
 use miette::SourceSpan;
-use minijinja::value::ValueKind;
-use minijinja::{Environment, UndefinedBehavior, context};
+use minijinja::value::{Value, ValueKind};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
+use named::named;
 
 use super::fault::FileFault;
+use super::outputs::Taken;
 use super::text::{Text, printable};
 use super::walk::{Walk, Words};
 
@@ -34,9 +39,14 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Condition {
     expression: String,
+    /// What it takes of what earlier steps put out: with any, it is evaluated when these are over.
+    pub(crate) takes: Vec<Taken>,
     /// Where the file says it, quotes included.
     at: Range<usize>,
 }
+
+/// What steps put out, by their ids, as far as they did.
+pub(crate) type Outputs = BTreeMap<String, BTreeMap<String, String>>;
 
 impl Condition {
     /// Whatever can be known to be wrong without the values is a fault.
@@ -45,12 +55,37 @@ impl Condition {
         words: &Words<'_>,
         params: &BTreeMap<String, String>,
     ) -> Self {
-        let condition = Self {
+        let mut condition = Self {
             expression: (*words.get_ref()).to_owned(),
+            takes: Vec::new(),
             at: words.span(),
         };
-        condition.check(walk, params);
+        if condition.check(walk, params) {
+            condition.takes = condition.takes(walk);
+        }
         condition
+    }
+
+    /// What it takes of earlier steps.
+    fn takes(&self, walk: &mut Walk<'_>) -> Vec<Taken> {
+        let named = named(&self.expression).into_iter();
+        let takes = named.filter_map(|named| {
+            let at = self.part_range(walk.text, named.at);
+            let Some((step, name)) = named.output else {
+                walk.add(FileFault::Condition {
+                    message: "of steps, conditions know what they put out".to_owned(),
+                    at: walk.at(&at),
+                    help: Some(
+                        "write steps.build.outputs.changed; with `-` or `.` in a name, \
+                         steps['web-1'].outputs['is-new']"
+                            .to_owned(),
+                    ),
+                });
+                return None;
+            };
+            Some(Taken::of(&step, &name, at))
+        });
+        takes.collect()
     }
 
     /// As the file says it.
@@ -58,18 +93,23 @@ impl Condition {
         &self.expression
     }
 
-    fn check(&self, walk: &mut Walk<'_>, params: &BTreeMap<String, String>) {
+    /// Whether it can be read.
+    fn check(&self, walk: &mut Walk<'_>, params: &BTreeMap<String, String>) -> bool {
         let brackets = self.expression.matches(['(', '[', '{']).count();
         if self.expression.len() > CONDITION_BYTES_MAX || brackets > BRACKETS_MAX {
             let message =
                 format!("it has more than {CONDITION_BYTES_MAX} bytes or {BRACKETS_MAX} brackets");
             let at = walk.at(&self.at);
             let help = Some("let a script decide instead".to_owned());
-            return walk.add(FileFault::Condition { message, at, help });
+            walk.add(FileFault::Condition { message, at, help });
+            return false;
         }
         let compiled = match ENVIRONMENT.compile_expression(&self.expression) {
             Ok(compiled) => compiled,
-            Err(error) => return walk.add(self.fault(walk.text, &error)),
+            Err(error) => {
+                walk.add(self.fault(walk.text, &error));
+                return false;
+            }
         };
         let mut names: Vec<String> = compiled.undeclared_variables(true).into_iter().collect();
         names.sort_unstable();
@@ -93,8 +133,8 @@ impl Condition {
                     let help = if params.contains_key(root) {
                         format!("write params.{root}")
                     } else {
-                        "there are `params`, such as params.target, and `env`, such as env.HOME; \
-                         text stands in quotes"
+                        "there are `params`, such as params.target, `env`, such as env.HOME, and \
+                         `steps`, such as steps.build.outputs.changed; text stands in quotes"
                             .to_owned()
                     };
                     walk.add(FileFault::Condition {
@@ -106,19 +146,30 @@ impl Condition {
                 _ => {}
             }
         }
+        true
     }
 
-    /// Whether the condition holds.
+    /// Whether the condition holds. Where something that it takes was not put out, and it does not ask whether
+    /// it was, it does not.
     pub(super) fn holds(
         &self,
         text: &Text,
         params: &BTreeMap<String, String>,
         env: &BTreeMap<String, String>,
+        outputs: &Outputs,
     ) -> Result<bool, FileFault> {
+        let steps = outputs.iter();
+        let steps = steps.map(|(step, outputs)| (step.clone(), context! { outputs }));
+        let steps: BTreeMap<String, Value> = steps.collect();
         let value = ENVIRONMENT
             .compile_expression(&self.expression)
-            .and_then(|compiled| compiled.eval(context! { params, env }))
-            .map_err(|error| self.fault(text, &error))?;
+            .and_then(|compiled| compiled.eval(context! { params, env, steps }));
+        let value = match value {
+            Err(error) if error.kind() == ErrorKind::UndefinedError && self.lacks(outputs) => {
+                return Ok(false);
+            }
+            value => value.map_err(|error| self.fault(text, &error))?,
+        };
         if value.kind() == ValueKind::Bool {
             return Ok(value.is_true());
         }
@@ -127,6 +178,15 @@ impl Condition {
             message: format!("it gives a {}, neither true nor false", value.kind()),
             at: text.underlined(&self.at),
             help: Some("compare it with something, such as params.deploy == 'true'".to_owned()),
+        })
+    }
+
+    /// Whether something that it takes was not put out.
+    fn lacks(&self, outputs: &Outputs) -> bool {
+        self.takes.iter().any(|taken| {
+            let (step, name) = taken.parts();
+            let of_step = outputs.get(step);
+            of_step.is_none_or(|outputs| !outputs.contains_key(name))
         })
     }
 
@@ -143,19 +203,30 @@ impl Condition {
     /// Where a part of the expression stands in the file; all of it, if that cannot be told
     /// because the file writes it with escapes.
     fn part(&self, text: &Text, part: Option<Range<usize>>) -> SourceSpan {
+        let part = part.map(|part| self.part_range(text, part));
+        text.underlined(part.as_ref().unwrap_or(&self.at))
+    }
+
+    fn part_range(&self, text: &Text, part: Range<usize>) -> Range<usize> {
         let inner = self.at.start + 1..self.at.end.saturating_sub(1);
-        match part {
-            Some(part) if text.is_at(&inner, &self.expression) => {
-                text.underlined(&(inner.start + part.start..inner.start + part.end))
-            }
-            _ => text.underlined(&self.at),
+        match text.is_at(&inner, &self.expression) {
+            true => inner.start + part.start..inner.start + part.end,
+            false => self.at.clone(),
         }
     }
 }
 
+/// The variables of this program; those that are no text cannot be named in a condition.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    let variables = std::env::vars_os();
+    let texts = variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    texts.collect()
+}
+
 fn is_known(root: &str) -> bool {
     let mut functions = ENVIRONMENT.globals();
-    matches!(root, "params" | "env") || functions.any(|(name, _)| name == root)
+    matches!(root, "params" | "env" | "steps") || functions.any(|(name, _)| name == root)
 }
 
 /// What to do about a parameter that there is not.

@@ -20,7 +20,7 @@ pub(super) const TAKEN_KEYS: Keys = Keys {
 };
 
 /// A value of an earlier step.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Taken {
     /// The step that puts it out, and what that calls it, with a dot in between.
     pub(crate) output: String,
@@ -36,6 +36,12 @@ impl Taken {
             output: (*words.get_ref()).to_owned(),
             at: words.span(),
         }
+    }
+
+    /// What this step calls so, which is said there.
+    pub(super) fn of(step: &str, name: &str, at: Range<usize>) -> Self {
+        let output = format!("{step}.{name}");
+        Self { output, at }
     }
 
     /// The step, and what it calls the value. An id may have dots, a name has none.

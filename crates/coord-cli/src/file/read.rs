@@ -1,4 +1,4 @@
-//! Reading the bytes of a workflow file, and no more of them than are wanted.
+//! Reading the bytes of a workflow file, and no more of them than are wanted; or of standard input.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,6 +13,34 @@ use crate::args::{DEFAULT_FILE, is_word, nearest_command};
 /// The largest file that is read, in bytes: room for thousands of steps.
 pub(super) const FILE_BYTES_MAX: usize = 1024 * 1024;
 
+/// What stands for standard input on a command line, as for most programs, and what that is called.
+const STDIN_ARGUMENT: &str = "-";
+const STDIN: &str = "<stdin>";
+
+/// What a file is called that was asked for.
+pub(crate) fn called(path: &Path) -> &Path {
+    match path == Path::new(STDIN_ARGUMENT) {
+        true => Path::new(STDIN),
+        false => path,
+    }
+}
+
+/// Whether it is called as standard input is, in whichever folder that was read.
+pub(crate) fn is_stdin(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == STDIN)
+}
+
+/// Reads a file that was asked for.
+pub(super) fn read_asked(path: &Path) -> Result<Vec<u8>, FileFault> {
+    match path == Path::new(STDIN_ARGUMENT) {
+        true => bounded(io::stdin().lock(), |source| FileFault::Unreadable {
+            source,
+            help: None,
+        }),
+        false => read(path),
+    }
+}
+
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
     let unreadable = |source: io::Error| FileFault::Unreadable {
         help: (source.kind() == io::ErrorKind::NotFound)
@@ -24,6 +52,13 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
     if file.metadata().map_err(unreadable)?.is_dir() {
         return Err(FileFault::Directory);
     }
+    bounded(file, unreadable)
+}
+
+fn bounded(
+    file: impl Read,
+    unreadable: impl FnOnce(io::Error) -> FileFault,
+) -> Result<Vec<u8>, FileFault> {
     let mut bytes = Vec::new();
     // One byte more than is allowed shows that there is more, whatever the file says of its size.
     let bounded = file.take(FILE_BYTES_MAX as u64 + 1);

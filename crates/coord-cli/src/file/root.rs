@@ -15,6 +15,7 @@ use super::failing::on_failure;
 use super::fault::FileFault;
 use super::hooks::hooks;
 use super::params::{params, profiles};
+use super::read::is_stdin;
 use super::resources::{self, Resources};
 use super::service::service;
 use super::step::step;
@@ -123,6 +124,9 @@ pub(super) fn check_hidden(walk: &mut Walk<'_>, hidden: &DeTable<'_>, file: &Wor
 
 /// The file's name without its extension, and with `-` for what a name may not contain.
 fn default_name(path: &Path) -> String {
+    if is_stdin(path) {
+        return "stdin".to_owned();
+    }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let allowed = |character| {
         if is_name(&format!("a{character}")) {

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanContents};
 
+use super::read::is_stdin;
+
 /// The most of a file that one excerpt shows, in bytes: a screen of usual lines, and no more of a
 /// line that is a million characters long.
 const EXCERPT_BYTES_MAX: usize = 2_000;
@@ -68,6 +70,11 @@ impl Text {
         }
         let ends = shown.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let lines = std::iter::once(0).chain(ends.map(|(end, _)| end + 1));
+        // Wherever it was read.
+        let path = match is_stdin(path) {
+            true => path.file_name().map_or(path, Path::new),
+            false => path,
+        };
         Self {
             name: printable(&path.display().to_string()).replace('\n', "?"),
             lines: lines.collect(),

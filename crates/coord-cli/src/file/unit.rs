@@ -87,7 +87,9 @@ impl Unit {
             Items::Output(taken) => Some(taken),
             _ => None,
         });
-        self.taken.values().chain(items)
+        let condition = self.step().and_then(|step| step.when.as_ref());
+        let decides = condition.into_iter().flat_map(|condition| &condition.takes);
+        self.taken.values().chain(items).chain(decides)
     }
 
     /// What it waits for, in words, where that is all it does.

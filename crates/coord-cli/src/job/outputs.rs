@@ -11,13 +11,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coordination::bus::vocabulary::Exit;
-use coordination::workflow::{ForEachSpec, Shown, StepError, nearest};
+use coordination::workflow::{ForEachSpec, HandlerCall, Shown, StepError, nearest};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
-use crate::file::{Each, Items, Unit, items_of, output_variable};
+use super::Job;
+use crate::file::{self, Condition, Each, Items, Taken, Unit, items_of, output_variable};
 use crate::output_folder::OutputFolder;
 
 /// The variable that holds the name of the file.
@@ -226,17 +227,43 @@ pub(super) fn taken(
     unit: &Unit,
     outputs: &BTreeMap<String, Arc<Value>>,
 ) -> BTreeMap<String, String> {
-    let taken = unit.taken.iter().filter_map(|(variable, taken)| {
+    let taken = unit.taken.iter();
+    taken
+        .filter_map(|(variable, taken)| Some((variable.clone(), value(taken, outputs)?)))
+        .collect()
+}
+
+impl Job {
+    /// Whether a step runs whose condition is about what earlier ones put out.
+    pub(super) fn decide(&self, call: &HandlerCall) -> Result<Value, StepError> {
+        let unit = self.unit(call)?;
+        let condition = unit.step().and_then(|step| step.when.as_ref());
+        let condition = condition.ok_or_else(super::no_such_unit)?;
+        let outputs = decided_by(condition, &call.outputs);
+        let runs = self.file.decide(unit, condition, &self.params, &outputs);
+        Ok(Value::Bool(runs.map_err(StepError::message)?))
+    }
+}
+
+/// What a condition takes of what steps have put out, as far as they did.
+fn decided_by(condition: &Condition, outputs: &BTreeMap<String, Arc<Value>>) -> file::Outputs {
+    let mut decided_by = file::Outputs::new();
+    for taken in &condition.takes {
         let (step, name) = taken.parts();
-        let output = outputs.get(step)?;
-        let value = match output.as_array() {
-            // Done for each of nothing: nobody put anything out.
-            Some(items) if items.is_empty() => "[]".to_owned(),
-            _ => whole(output)?.outputs.remove(name)?,
-        };
-        Some((variable.clone(), value))
-    });
-    taken.collect()
+        let of_step = decided_by.entry(step.to_owned()).or_default();
+        of_step.extend(value(taken, outputs).map(|value| (name.to_owned(), value)));
+    }
+    decided_by
+}
+
+fn value(taken: &Taken, outputs: &BTreeMap<String, Arc<Value>>) -> Option<String> {
+    let (step, name) = taken.parts();
+    let output = outputs.get(step)?;
+    match output.as_array() {
+        // Done for each of nothing: nobody put anything out.
+        Some(items) if items.is_empty() => Some("[]".to_owned()),
+        _ => whole(output)?.outputs.remove(name),
+    }
 }
 
 /// What a step left. Of one that is done for each of a list, a value is the JSON array of those of the

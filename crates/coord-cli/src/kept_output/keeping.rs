@@ -1,20 +1,31 @@
-//! Keeps the output of a run: a subscriber of the bus, on a thread of its own.
+//! Keeps the output of a run, and what happened to its processes: a subscriber of the bus, on a thread of
+//! its own.
 
+use std::io;
 use std::thread;
+use std::time::Duration;
 
 use coordination::CoordinationModule;
-use coordination::bus::time::{Clock, SystemClock};
+use coordination::bus::time::{Clock, Instant, SystemClock, sleep_until};
 use coordination::bus::vocabulary::{
     NOTIFICATION, Notification, PROCESS_OUTPUT, ProcessOutput, Severity,
 };
-use coordination::bus::{BusError, BusExt, DEFAULT_CAPACITY, Publisher, Subscriber};
+use coordination::bus::{
+    BusError, BusExt, DEFAULT_CAPACITY, Delivery, Publisher, Subscriber, Timestamp,
+};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::place::Kept;
 use super::store::Store;
+use super::told::Told;
 use super::{BOUNDS, record};
+use crate::happenings::{Happening, Happenings};
 use crate::latency::Latency;
+use crate::lines::Lines;
+
+/// How long what happens waits to be written, so that many short steps cost few writes.
+const GATHERED: Duration = Duration::from_millis(20);
 
 /// What the notification is called that output cannot be kept.
 pub(crate) const TITLE: &str = "output";
@@ -22,6 +33,12 @@ pub(crate) const TITLE: &str = "output";
 /// What is to keep the output of a run.
 pub(crate) struct Keeping {
     output: Subscriber<ProcessOutput>,
+    happenings: Happenings,
+    lines: Lines,
+    /// When what has happened is to be written.
+    due: Option<Instant>,
+    /// The time of what was kept last. What comes later has a later one, but lines that come together.
+    last: Timestamp,
     notifications: Publisher<Notification>,
     store: Option<Store>,
     latency: Latency,
@@ -44,6 +61,10 @@ impl Keeping {
         };
         Ok(Self {
             output: bus.subscribe(&PROCESS_OUTPUT)?,
+            happenings: Happenings::new(&**bus)?,
+            lines: Lines::default(),
+            due: None,
+            last: Timestamp::MIN,
             notifications: bus.publisher(&NOTIFICATION)?,
             store,
             latency: Latency::of(module, "files", PROCESS_OUTPUT.name()),
@@ -72,28 +93,94 @@ impl Keeping {
             // Nobody is held up by a subscriber that is gone.
             return self.untold;
         };
-        while let Some(first) = self.output.recv().await {
-            let now = SystemClock.now();
-            let at = record::time(now);
-            self.latency.take(first.meta().time());
-            let mut taken = store.add(now, &at, &first);
-            for _ in 1..DEFAULT_CAPACITY {
-                let Ok(line) = self.output.try_recv() else {
-                    break;
-                };
-                self.latency.take(line.meta().time());
-                taken = taken.and(store.add(now, &at, &line));
+        let at = self.tick();
+        let mut taken = keep(&mut store, at, &Told::Driven { at });
+        let mut is_open = true;
+        while is_open {
+            let mut first = None;
+            tokio::select! {
+                line = self.output.recv() => match line {
+                    Some(line) => first = Some(line.into_delivery()),
+                    None => is_open = false,
+                },
+                // From the first on it is not woken by each.
+                true = self.happenings.arrive(), if self.due.is_none() => {
+                    self.due = Some(Instant::now() + GATHERED);
+                    continue;
+                }
+                () = sleep_until(self.due.unwrap_or_else(Instant::now)), if self.due.is_some() => {}
             }
-            // So that all that was printed before is with the system before a kill of the program.
-            match taken.and(store.flush(now)) {
-                Ok(()) => self.latency.done(),
-                Err(error) => {
-                    self.latency.lost();
-                    self.tell(&error).await;
+            loop {
+                let now = SystemClock.now();
+                taken = taken.and(self.take(&mut store, first.take()));
+                // So that all that was printed before is with the system before a kill of the program.
+                match std::mem::replace(&mut taken, Ok(())).and(store.flush(now)) {
+                    Ok(()) => self.latency.done(),
+                    Err(error) => {
+                        self.latency.lost();
+                        self.tell(&error).await;
+                    }
+                }
+                // Some of what was read waits for what was not.
+                if self.happenings.is_empty() {
+                    break;
                 }
             }
         }
+        for line in self.lines.rest() {
+            let at = record::time(self.last);
+            let _ = store.add(self.last, &at, &line);
+        }
+        let _ = store.flush(self.last);
         self.untold
+    }
+
+    /// Takes what is there: lines after it was told that their process has started, and before it was told
+    /// that it has ended.
+    fn take(
+        &mut self,
+        store: &mut Store,
+        first: Option<Delivery<ProcessOutput>>,
+    ) -> io::Result<()> {
+        self.due = None;
+        self.happenings.read();
+        let now = self.tick();
+        let at = record::time(now);
+        let mut taken = Ok(());
+        if let Some(line) = first {
+            self.latency.take(line.meta().time());
+            if self.lines.admit(&line) {
+                taken = store.add(now, &at, &line);
+            }
+        }
+        for _ in 1..DEFAULT_CAPACITY {
+            let Ok(line) = self.output.try_recv() else {
+                break;
+            };
+            self.latency.take(line.meta().time());
+            if self.lines.admit(&line) {
+                taken = taken.and(store.add(now, &at, &line));
+            }
+        }
+        while let Some(happening) = self.happenings.next() {
+            if let Some(told) = Told::of(&happening) {
+                let at = self.tick();
+                taken = taken.and(keep(store, at, &told));
+            }
+            if let Happening::Process(event) = &happening {
+                for line in self.lines.after(event) {
+                    let now = self.tick();
+                    taken = taken.and(store.add(now, &record::time(now), &line));
+                }
+            }
+        }
+        taken
+    }
+
+    /// The time, but after what was kept last, to the microsecond as it is kept.
+    fn tick(&mut self) -> Timestamp {
+        self.last = SystemClock.now().max(self.last + Duration::from_micros(1));
+        self.last
     }
 
     async fn tell(&mut self, error: &std::io::Error) {
@@ -113,5 +200,12 @@ impl Keeping {
         if self.notifications.publish(said).await.is_err() {
             self.untold = Some(message);
         }
+    }
+}
+
+fn keep(store: &mut Store, at: Timestamp, told: &Told) -> io::Result<()> {
+    match told.line() {
+        Some(line) => store.add(at, &record::time(at), &line),
+        None => Ok(()),
     }
 }

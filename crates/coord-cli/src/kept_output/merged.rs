@@ -9,12 +9,13 @@ use coordination::bus::Timestamp;
 use super::place::Kept;
 use super::reader::Reader;
 use super::record::Record;
+use super::told::EVENTS;
 use crate::process_name::step_of;
 
 /// Reads the output of a run, or of some of its processes.
 pub(crate) struct Merged {
     kept: Kept,
-    /// A step or service, with all that belongs to it; or one item of it.
+    /// A step or service, with all that belongs to it; or one item of it. What happened is there in any case.
     only: Option<String>,
     readers: Vec<Reader>,
     known: HashSet<String>,
@@ -35,18 +36,27 @@ impl Merged {
         }
     }
 
-    /// Gives out all lines that are there and were not given out before, with their processes.
+    /// Gives out all lines that are there and were not given out before, with their processes, up to a time:
+    /// what is kept of one process may be written a moment before what is kept of another, and is earlier.
     /// `is_over`: nothing is written any more.
     pub(crate) fn take(
         &mut self,
         is_over: bool,
+        until: Timestamp,
         mut each: impl FnMut(&str, Record) -> io::Result<()>,
     ) -> io::Result<()> {
         self.look_for_more()?;
         for place in 0..self.readers.len() {
-            self.advance(place, is_over)?;
+            if self.next[place].is_none() {
+                self.advance(place, is_over)?;
+            }
         }
-        while let Some(Reverse((_, place))) = self.earliest.pop() {
+        while self
+            .earliest
+            .peek()
+            .is_some_and(|Reverse((at, _))| *at <= until)
+            && let Some(Reverse((_, place))) = self.earliest.pop()
+        {
             if let Some(line) = self.next[place].take() {
                 each(&self.readers[place].process, line)?;
             }
@@ -57,10 +67,8 @@ impl Merged {
 
     fn look_for_more(&mut self) -> io::Result<()> {
         for (process, numbers) in self.kept.files()? {
-            let is_wanted = self
-                .only
-                .as_ref()
-                .is_none_or(|only| *only == process || only == step_of(&process));
+            let is_its = |only: &String| *only == process || only == step_of(&process);
+            let is_wanted = process == EVENTS || self.only.as_ref().is_none_or(is_its);
             if is_wanted && self.known.insert(process.clone()) {
                 let first = numbers.keys().next().copied().unwrap_or(1);
                 self.readers.push(Reader::new(&self.kept, process, first));
@@ -83,6 +91,7 @@ impl Merged {
     pub(crate) fn cut(&self) -> impl Iterator<Item = &str> {
         let cut = self.readers.iter().filter(|reader| reader.is_cut);
         cut.map(|reader| &*reader.process)
+            .filter(|process| *process != EVENTS)
     }
 
     /// How many lines of the files are none.

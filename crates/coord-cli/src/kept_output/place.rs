@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
 
 use super::missing::{self, Missing};
+use super::told::EVENTS;
 
 /// The directory, in that of the journal.
 const OUTPUT: &str = "output";
@@ -43,9 +44,10 @@ impl Kept {
         self.dir.join(missing::NAME).exists()
     }
 
-    /// How many bytes its files have.
+    /// How many bytes the files have of what was printed.
     pub(crate) fn bytes(&self) -> io::Result<u64> {
-        let files = self.files()?;
+        let mut files = self.files()?;
+        files.remove(EVENTS);
         Ok(files.values().flat_map(BTreeMap::values).sum())
     }
 

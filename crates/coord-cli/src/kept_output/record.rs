@@ -72,7 +72,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
 }
 
 /// A text in which a terminal finds nothing to obey but colours.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     let is_refused = |character: char| {
         (character.is_control() && character != '\t')
             || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

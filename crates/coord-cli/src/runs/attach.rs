@@ -10,7 +10,9 @@ use coordination::bus::time::{Clock, SystemClock};
 use coordination::bus::vocabulary::{NOTIFICATION, Notification, Severity};
 use coordination::bus::{Bus, BusExt, LocalBus};
 use coordination::journal::Journal;
-use coordination::workflow::{Command, RunId, RunJournal, RunQuery, RunState, RunView, Status};
+use coordination::workflow::{
+    Command, RunId, RunJournal, RunQuery, RunState, RunView, Status, StepPhase,
+};
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::Report;
 use tokio::runtime::Handle;
@@ -86,8 +88,6 @@ async fn look_on(
     let prepared = Prepared::new(definition.looked_at()?, definition, None);
     let bus = Arc::new(LocalBus::new());
     let mut config = CoordinationConfig::default();
-    // What processes do is known only as far as steps tell of it.
-    config.event_flows_enabled = false;
     config.performance_reporting_interval = None;
     config.performance_log = false;
     let module = CoordinationModule::start(Arc::clone(&bus) as _, config);
@@ -110,7 +110,7 @@ async fn look_on(
     .map_err(SetUpError::from)?;
     let (lost, ended) = (screen.lost(), screen.ended());
     let kept = Kept::of(journal.dir(), run);
-    let relay = Relay::new(&bus, following, kept, &prepared.file);
+    let relay = Relay::new(&bus, following, kept);
     let mut relay = relay.map_err(SetUpError::from)?;
     let mut signals = Signals::new().map_err(SetUpError::from)?;
     let (shown, showing) = oneshot::channel();
@@ -120,8 +120,12 @@ async fn look_on(
     });
 
     let is_seen = manner.output == Output::Tui;
+    // Also where only those of what fails are told.
+    let wants_lines = is_seen || manner.layout.is_quiet;
     let relayed = async {
-        relay.earlier(&before, &interrupts, is_seen).await?;
+        relay
+            .earlier(&before, &interrupts, is_seen, wants_lines)
+            .await?;
         relay.run(&interrupts).await
     };
     let left = tokio::select! {
@@ -154,7 +158,10 @@ async fn look_on(
     }
     let view = relay.following.view().await.map_err(RunsFault::from)?;
     let mut out = screen::out(manner.color.into());
-    let written = show::print(&mut out, &view).and_then(|()| out.flush());
+    let written = show::print(&mut out, &view, |phase| {
+        !manner.layout.is_quiet || matches!(phase, StepPhase::Failed | StepPhase::NotUndone)
+    });
+    let written = written.and_then(|()| out.flush());
     match view.state {
         _ if !shown || lost.is_cancelled() || written.is_err() => Ok(ExitCode::OutputLost),
         RunState::Finished(Status::Completed) => Ok(ExitCode::Done),

@@ -48,8 +48,14 @@ pub(crate) fn is_taken_back() -> bool {
     started_by.is_some_and(|started_by| *started_by != getppid())
 }
 
-/// Starts the run that this program was asked for, and prints its id once it has begun.
-pub(crate) fn detach(journal: &JournalPlace, id: Option<&str>, color: Color) -> ExitCode {
+/// Starts the run that this program was asked for, and prints its id once it has begun. `source`: what was read
+/// of standard input.
+pub(crate) fn detach(
+    journal: &JournalPlace,
+    id: Option<&str>,
+    color: Color,
+    source: Option<&str>,
+) -> ExitCode {
     let done = on_runtime(async |_| {
         let run = match id {
             Some(id) => RunId::named(id).map_err(RunsFault::from)?,
@@ -62,7 +68,11 @@ pub(crate) fn detach(journal: &JournalPlace, id: Option<&str>, color: Color) -> 
             Some(runs) => !is_there(&runs, &run).await?,
             None => true,
         };
-        let mut child = spawn(&run, id.is_none()).map_err(not_detached)?;
+        let mut child = spawn(&run, id.is_none(), source.is_some()).map_err(not_detached)?;
+        if let (Some(mut stdin), Some(source)) = (child.stdin.take(), source) {
+            // One that has ended says why.
+            let _ = stdin.write_all(source.as_bytes());
+        }
         let said = child.stderr.take().map(|mut stderr| {
             thread::spawn(move || {
                 let mut said = Vec::new();
@@ -97,24 +107,39 @@ pub(crate) fn detach(journal: &JournalPlace, id: Option<&str>, color: Color) -> 
 }
 
 /// This program, with what it was given, but for what leaves the run to itself.
-fn spawn(run: &RunId, is_unnamed: bool) -> io::Result<Child> {
-    let is_other = |argument: &OsString| argument != "--detach" && argument != "-d";
+fn spawn(run: &RunId, is_unnamed: bool, reads: bool) -> io::Result<Child> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     // Behind it, nothing is a flag.
     let end = arguments.iter().position(|argument| argument == "--");
     let (flags, files) = arguments.split_at(end.unwrap_or(arguments.len()));
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(flags.iter().filter(|argument| is_other(argument)));
+    command.args(flags.iter().filter_map(staying));
     command.args(["--in-background", "--output", "text"]);
     if is_unnamed {
         command.args(["--id", run.as_str()]);
     }
     command.args(files);
     command
-        .stdin(Stdio::null())
+        .stdin(if reads { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     command.spawn()
+}
+
+/// What is left of an argument without what leaves the run to itself, if anything is: short options may stand
+/// together.
+fn staying(argument: &OsString) -> Option<OsString> {
+    let Some(options) = argument.to_str().and_then(|text| text.strip_prefix('-')) else {
+        return Some(argument.clone());
+    };
+    let are_short = !options.is_empty() && options.chars().all(char::is_alphabetic);
+    match are_short {
+        true => {
+            let left = options.replace('d', "");
+            (!left.is_empty()).then(|| format!("-{left}").into())
+        }
+        false => (options != "-detach").then(|| argument.clone()),
+    }
 }
 
 /// Whether it is this program that drives the run, or has, and not another, which has a run of this name

@@ -6,24 +6,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Color, Style};
-use coordination::bus::time::sleep;
+use coordination::bus::Timestamp;
+use coordination::bus::time::{Clock, SystemClock, sleep};
 use coordination::bus::vocabulary::OutputStream;
 use coordination::workflow::{RunId, RunJournal, RunQuery, RunState, RunView};
 use serde::Serialize;
 
 use super::list::local;
+use super::marks::{Marks, is_of};
 use super::show::step_of;
 use super::take_up::unit;
 use super::{RunsFault, find, with_journal};
 use crate::args::{Grep, Lines, LogsArgs, Stream};
 use crate::exit_code::ExitCode;
 use crate::file::{Items, Unit, printable};
-use crate::kept_output::{Kept, Merged, Record};
+use crate::kept_output::{EVENTS, Kept, Merged, Record, Told};
 use crate::process_name::{self, hook_name, is_item, item_place, undo_name};
 use crate::screen::{self, NAME_WIDTH_MAX, NAMES, QUIET, printed};
 
 /// How often it is looked whether there is more.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long what was written is waited for that is earlier than what is there.
+const SETTLED: Duration = Duration::from_millis(50);
 
 /// A line, for programs.
 #[derive(Serialize)]
@@ -53,29 +58,32 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
         if !is_over {
             is_over = has_ended(&runs, &run, &kept).await?;
         }
-        let mut last = VecDeque::new();
-        lines.take(is_over, |process, record| match args.tail {
-            _ if !is_wanted(args, &record) => Ok(()),
-            None => printer.print(process, &record),
-            Some(tail) => {
-                last.push_back((process.to_owned(), record));
-                if last.len() > tail {
-                    last.pop_front();
+        let mut last = Last::default();
+        lines.take(is_over, Timestamp::MAX, |process, record| {
+            match (printer.entry(process, record), args.tail) {
+                (Some(entry), None) => printer.print(&entry),
+                (Some(entry), Some(tail)) => {
+                    last.push(entry, tail);
+                    Ok(())
                 }
-                Ok(())
+                (None, _) => Ok(()),
             }
         })?;
-        for (process, record) in last {
-            printer.print(&process, &record)?;
+        for entry in last.entries {
+            printer.print(&entry)?;
         }
         while !is_over {
             printer.out.flush()?;
             sleep(LOOK).await;
             // Looked at first: what was printed before the end is there by then.
             is_over = has_ended(&runs, &run, &kept).await?;
-            lines.take(is_over, |process, record| match is_wanted(args, &record) {
-                true => printer.print(process, &record),
-                false => Ok(()),
+            let until = match is_over {
+                true => Timestamp::MAX,
+                false => SystemClock.now() - SETTLED,
+            };
+            lines.take(is_over, until, |process, record| {
+                let entry = printer.entry(process, record);
+                entry.map_or(Ok(()), |entry| printer.print(&entry))
             })?;
         }
         printer.out.flush()?;
@@ -86,6 +94,39 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
         }
         Ok(())
     })
+}
+
+/// What is printed.
+enum Entry {
+    Line(String, Record),
+    /// Where a process was started again: when, which, and why.
+    Mark(Timestamp, String, String),
+}
+
+/// The last lines, with the marks between them.
+#[derive(Default)]
+struct Last {
+    entries: VecDeque<Entry>,
+    lines: usize,
+}
+
+impl Last {
+    /// Keeps so many lines at most, and the marks between and after them.
+    fn push(&mut self, entry: Entry, most: usize) {
+        match entry {
+            Entry::Line(..) => self.lines += 1,
+            Entry::Mark(..) if self.lines == 0 => return,
+            Entry::Mark(..) => {}
+        }
+        self.entries.push_back(entry);
+        if self.lines > most {
+            self.entries.pop_front();
+            self.lines -= 1;
+            while let Some(Entry::Mark(..)) = self.entries.front() {
+                self.entries.pop_front();
+            }
+        }
+    }
 }
 
 /// What is meant: a step or service by its id; or a process of it by the name that stands before its lines, of
@@ -152,6 +193,13 @@ fn is_wanted(args: &LogsArgs, record: &Record) -> bool {
             .is_none_or(|grep| is_in(grep) != args.invert_match)
 }
 
+/// Marks are between lines: there are none where only some lines are looked for, and none for programs, as each
+/// line says of which attempt it is.
+fn has_marks(args: &LogsArgs) -> bool {
+    let is_whole = args.grep.is_none() && args.stream.is_none() && args.attempt.is_none();
+    is_whole && args.output == Lines::Text
+}
+
 /// Whether nothing more will be printed, for nobody drives the run and all is written.
 async fn has_ended(runs: &RunJournal, run: &RunId, kept: &Kept) -> Result<bool, RunsFault> {
     Ok(!kept.is_written() && runs.view(run).await?.state != RunState::Running)
@@ -202,6 +250,7 @@ struct Printer<'a> {
     /// The colours that they have while the run goes on, too.
     colors: HashMap<&'a str, AnsiColor>,
     width: usize,
+    marks: Marks,
     out: screen::Out,
 }
 
@@ -214,28 +263,58 @@ impl<'a> Printer<'a> {
             only,
             colors: ids.zip(NAMES.into_iter().cycle()).collect(),
             width: width.unwrap_or_default().min(NAME_WIDTH_MAX),
+            marks: Marks::default(),
             out: screen::out(args.of.color.into()),
         }
     }
 
-    fn print(&mut self, process: &str, record: &Record) -> io::Result<()> {
-        if self.args.output == Lines::Jsonl {
-            serde_json::to_writer(&mut self.out, &Line { process, record })?;
-            return writeln!(self.out);
+    /// What is to be printed for what is kept, if anything is.
+    fn entry(&mut self, process: &str, record: Record) -> Option<Entry> {
+        if process != EVENTS {
+            return is_wanted(self.args, &record).then(|| Entry::Line(process.to_owned(), record));
         }
+        let told = Told::read(&record)?;
+        let (process, why) = self.marks.take(&told)?;
+        let is_wanted = has_marks(self.args)
+            && self.args.since.is_none_or(|since| record.at >= since)
+            && is_of(&process, self.only.as_deref());
+        is_wanted.then_some(Entry::Mark(record.at, process, why))
+    }
+
+    fn print(&mut self, entry: &Entry) -> io::Result<()> {
+        match entry {
+            Entry::Line(process, record) if self.args.output == Lines::Jsonl => {
+                serde_json::to_writer(&mut self.out, &Line { process, record })?;
+                writeln!(self.out)
+            }
+            Entry::Line(process, record) => {
+                self.name(record.at, process, "|")?;
+                printed(&mut self.out, &record.line)
+            }
+            Entry::Mark(at, process, why) => {
+                let is_named = self.name(*at, process, "·")?;
+                let mark = if is_named { "" } else { "· " };
+                writeln!(self.out, "{QUIET}{mark}{}{QUIET:#}", printable(why))
+            }
+        }
+    }
+
+    /// What stands before a line; whether that has a name.
+    fn name(&mut self, at: Timestamp, process: &str, mark: &str) -> io::Result<bool> {
         if self.args.timestamps {
-            write!(self.out, "{QUIET}{:.6}{QUIET:#} ", record.at)?;
+            write!(self.out, "{QUIET}{at:.6}{QUIET:#} ")?;
         }
         let step = self.only.as_deref();
-        if step.is_none_or(|step| step != process && process_name::is_item(process)) {
+        let is_named = step.is_none_or(|step| step != process && process_name::is_item(process));
+        if is_named {
             let (style, width) = (self.style(process), self.width);
             let process = printable(process);
             write!(
                 self.out,
-                "{style}{process:width$}{style:#} {QUIET}|{QUIET:#} "
+                "{style}{process:width$}{style:#} {QUIET}{mark}{QUIET:#} "
             )?;
         }
-        printed(&mut self.out, &record.line)
+        Ok(is_named)
     }
 
     fn style(&self, process: &str) -> Style {

@@ -1,5 +1,5 @@
-//! What happens in a run that another process drives, on a bus of this one: steps by the journal, lines
-//! by what is kept of them. So the same screens show it.
+//! What happens in a run that another process drives, on a bus of this one: steps by the journal, lines, and
+//! what becomes of processes and services, by what is kept of them. So the same screens show it.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -7,18 +7,16 @@ use std::time::Duration;
 
 use coordination::bus::time::{Clock, SystemClock, sleep, timeout};
 use coordination::bus::vocabulary::{
-    LOG_EVENTS, LogEvent, LogLevel, PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessLifecycle,
-    ProcessOutput, ProcessState, SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState, Transition,
-    WORKFLOW_EVENTS, WorkflowEvent,
+    ERROR_RECOVERY, ErrorRecovery, NOTIFICATION, Notification, PROCESS_HEALTH, PROCESS_LIFECYCLE,
+    PROCESS_OUTPUT, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState,
+    SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState, Transition, WORKFLOW_EVENTS, WorkflowEvent,
 };
 use coordination::bus::{BusError, BusExt, LocalBus, Publisher, Timestamp};
-use coordination::workflow::{Following, RunView, StepPhase};
+use coordination::workflow::{Following, RunView};
 
 use super::RunsFault;
-use crate::file::WorkflowFile;
-use crate::kept_output::{Kept, Merged, Record};
+use crate::kept_output::{EVENTS, Kept, Merged, Record, Told};
 use crate::signals::Interrupts;
-use crate::spoken::Spoken;
 
 /// How often it is looked whether there are more lines.
 const LOOK: Duration = Duration::from_millis(50);
@@ -37,59 +35,50 @@ pub(super) struct Relay {
     lines: Merged,
     /// What is to be published, in the order of time.
     events: VecDeque<WorkflowEvent>,
+    /// What becomes of processes and services, with when that was kept.
+    told: VecDeque<(Timestamp, Told)>,
     waiting: VecDeque<(String, Record)>,
-    /// Of each process, for which attempt it was started last.
-    started: HashMap<String, u32>,
-    services: Vec<String>,
+    /// Of each process the id, as far as it is known, and the attempt that it was started for.
+    running: HashMap<String, (u32, u32)>,
     steps: Publisher<WorkflowEvent>,
     output: Publisher<ProcessOutput>,
-    states: Publisher<ServiceLifecycle>,
+    services: Publisher<ServiceLifecycle>,
     processes: Publisher<ProcessLifecycle>,
-    logs: Publisher<LogEvent>,
+    health: Publisher<ProcessHealth>,
+    recovery: Publisher<ErrorRecovery>,
+    notifications: Publisher<Notification>,
 }
 
 impl Relay {
-    pub(super) fn new(
-        bus: &LocalBus,
-        following: Following,
-        kept: Kept,
-        file: &WorkflowFile,
-    ) -> Result<Self, BusError> {
-        let services = file.units.iter().filter(|unit| unit.service().is_some());
+    pub(super) fn new(bus: &LocalBus, following: Following, kept: Kept) -> Result<Self, BusError> {
         Ok(Self {
             following,
             lines: Merged::new(kept.clone(), None),
             events: VecDeque::new(),
+            told: VecDeque::new(),
             waiting: VecDeque::new(),
-            started: HashMap::new(),
+            running: HashMap::new(),
             kept,
-            services: services.map(|unit| unit.id.clone()).collect(),
             steps: bus.publisher(&WORKFLOW_EVENTS)?,
             output: bus.publisher(&PROCESS_OUTPUT)?,
-            states: bus.publisher(&SERVICE_LIFECYCLE)?,
+            services: bus.publisher(&SERVICE_LIFECYCLE)?,
             processes: bus.publisher(&PROCESS_LIFECYCLE)?,
-            logs: bus.publisher(&LOG_EVENTS)?,
+            health: bus.publisher(&PROCESS_HEALTH)?,
+            recovery: bus.publisher(&ERROR_RECOVERY)?,
+            notifications: bus.publisher(&NOTIFICATION)?,
         })
     }
 
-    /// Publishes what there was before: which services are ready, and, where that is `shown`, the
-    /// last lines of each process.
+    /// Publishes what there was before. Where that is `shown`: what became of processes and services since
+    /// the run is driven by who drives it; otherwise where they are now. And the last lines of each process,
+    /// where these are `wanted`.
     pub(super) async fn earlier(
         &mut self,
         before: &RunView,
         interrupts: &Interrupts,
         shown: bool,
+        wanted: bool,
     ) -> Result<(), RunsFault> {
-        for step in &before.steps {
-            let state = match step.phase {
-                StepPhase::Running => ServiceState::Starting,
-                StepPhase::Completed => ServiceState::Ready {
-                    duration: step.ended.zip(step.started).map_or(Duration::ZERO, took),
-                },
-                _ => continue,
-            };
-            self.state(&step.id, state).await;
-        }
         if before.is_up {
             let event = WorkflowEvent {
                 workflow: before.workflow.clone(),
@@ -97,11 +86,18 @@ impl Relay {
                 at: SystemClock.now(),
                 transition: Transition::RunUp,
             };
-            self.event(event, interrupts).await;
+            self.step(event, interrupts).await;
         }
         let mut earlier: HashMap<String, VecDeque<Record>> = HashMap::new();
-        self.lines.take(false, |process, record| {
-            if shown {
+        let mut told: Vec<(Timestamp, Told)> = Vec::new();
+        self.lines.take(false, Timestamp::MAX, |process, record| {
+            if process == EVENTS {
+                match Told::read(&record) {
+                    Some(Told::Driven { .. }) => told.clear(),
+                    Some(event) => told.push((record.at, event)),
+                    None => {}
+                }
+            } else if wanted {
                 let lines = earlier.entry(process.to_owned()).or_default();
                 if lines.len() == EARLIER_MAX {
                     lines.pop_front();
@@ -110,10 +106,23 @@ impl Relay {
             }
             Ok(())
         })?;
-        for (process, lines) in earlier {
-            for record in lines {
-                self.line(process.clone(), record, Timestamp::MAX).await;
+        if !shown {
+            told = standing(told);
+        }
+        let lines = earlier.into_iter();
+        let mut lines: Vec<_> = lines
+            .flat_map(|(process, lines)| lines.into_iter().map(move |line| (process.clone(), line)))
+            .collect();
+        lines.sort_by_key(|(_, record)| record.at);
+        let mut lines = lines.into_iter().peekable();
+        for (at, event) in told {
+            while let Some((process, record)) = lines.next_if(|(_, record)| record.at < at) {
+                self.line(process, record, Timestamp::MAX).await;
             }
+            self.happened(event).await;
+        }
+        for (process, record) in lines {
+            self.line(process, record, Timestamp::MAX).await;
         }
         Ok(())
     }
@@ -147,9 +156,12 @@ impl Relay {
     }
 
     fn take(&mut self, is_over: bool) -> io::Result<()> {
-        let waiting = &mut self.waiting;
-        self.lines.take(is_over, |process, record| {
-            waiting.push_back((process.to_owned(), record));
+        let (told, waiting) = (&mut self.told, &mut self.waiting);
+        self.lines.take(is_over, Timestamp::MAX, |process, record| {
+            match process == EVENTS {
+                true => told.extend(Told::read(&record).map(|event| (record.at, event))),
+                false => waiting.push_back((process.to_owned(), record)),
+            }
             Ok(())
         })
     }
@@ -161,17 +173,34 @@ impl Relay {
         interrupts: &Interrupts,
     ) -> Result<(), RunsFault> {
         self.take(false)?;
-        while self.events.front().is_some_and(|event| event.at <= until)
-            && let Some(event) = self.events.pop_front()
-        {
-            let ended = ended(&event.transition);
-            // What an attempt printed was printed before its end, whenever it was taken.
-            let is_before = |process: &str, record: &Record| {
-                record.at <= event.at || ended == Some((process, record.attempt))
+        loop {
+            let step = self.events.front().map(|event| event.at);
+            let step = step.filter(|at| *at <= until);
+            let told = self.told.front().map(|(_, event)| event.at());
+            let told = told.filter(|at| *at <= until);
+            let is_step = match (step, told) {
+                (None, None) => break,
+                // What causes something happened before it.
+                (Some(step), Some(told)) => step <= told,
+                (step, _) => step.is_some(),
             };
-            let before = event.at - Duration::from_nanos(1);
-            self.lines_where(is_before, before).await;
-            self.event(event, interrupts).await;
+            if is_step && let Some(event) = self.events.pop_front() {
+                let ended = ended(&event.transition);
+                // What an attempt printed was printed before its end, whenever it was taken.
+                let is_before = |process: &str, record: &Record| {
+                    record.at <= event.at || ended == Some((process, record.attempt))
+                };
+                let before = event.at - Duration::from_nanos(1);
+                self.lines_where(is_before, before).await;
+                self.step(event, interrupts).await;
+            } else if let Some((kept_at, event)) = self.told.pop_front() {
+                // Of what it is about, what was kept before.
+                let is_before = |process: &str, record: &Record| {
+                    event.of_what() == Some(process) && record.at < kept_at
+                };
+                self.lines_where(is_before, event.at()).await;
+                self.happened(event).await;
+            }
         }
         self.lines_where(|_, record| record.at <= until, until)
             .await;
@@ -188,21 +217,28 @@ impl Relay {
         }
     }
 
-    /// Which process it was is not kept: its id is 0, and that it began is told before its first line.
+    /// Of a process of which it is not known that it was started, the id is 0, and that it was is told before
+    /// its first line.
     async fn line(&mut self, process: String, record: Record, before: Timestamp) {
         // What is published is refused only once the bus is closed, and nobody shows it any more.
         let attempt = record.attempt;
-        if self.started.insert(process.clone(), attempt) != Some(attempt) {
-            let started = ProcessLifecycle {
-                process: process.clone(),
-                at: record.at.min(before),
-                state: ProcessState::Started { pid: 0 },
-            };
-            let _ = self.processes.publish(started).await;
-        }
+        let known = self.running.get(&process).copied();
+        let pid = match known {
+            Some((pid, for_attempt)) if pid > 0 || for_attempt == attempt => pid,
+            _ => {
+                self.running.insert(process.clone(), (0, attempt));
+                let started = ProcessLifecycle {
+                    process: process.clone(),
+                    at: record.at.min(before),
+                    state: ProcessState::Started { pid: 0 },
+                };
+                let _ = self.processes.publish(started).await;
+                0
+            }
+        };
         let output = ProcessOutput {
             process,
-            pid: 0,
+            pid,
             attempt,
             stream: record.stream,
             line: record.line,
@@ -211,75 +247,68 @@ impl Relay {
         let _ = self.output.publish(output).await;
     }
 
-    /// A step of a service is done when that is ready; and it ends with the run.
-    async fn event(&self, event: WorkflowEvent, interrupts: &Interrupts) {
-        match &event.transition {
-            Transition::StepStarted { step, .. } => {
-                self.state(step, ServiceState::Starting).await;
-            }
-            Transition::StepCompleted { step, duration, .. } => {
-                let duration = *duration;
-                self.state(step, ServiceState::Ready { duration }).await;
-            }
-            Transition::RunUp => interrupts.standing.cancel(),
-            Transition::RunFinished { .. } => {
-                for service in &self.services {
-                    let (exit, asked) = (None, true);
-                    self.state(service, ServiceState::Ended { exit, asked })
-                        .await;
-                }
-            }
-            _ => {}
-        }
-        if let Some(told) = told(&event) {
-            let _ = self.logs.publish(told).await;
+    async fn step(&self, event: WorkflowEvent, interrupts: &Interrupts) {
+        if matches!(event.transition, Transition::RunUp) {
+            interrupts.standing.cancel();
         }
         let _ = self.steps.publish(event).await;
     }
 
-    async fn state(&self, service: &str, state: ServiceState) {
-        if !self.services.iter().any(|known| known == service) {
-            return;
+    async fn happened(&mut self, event: Told) {
+        match event {
+            Told::ProcessLifecycle(event) => {
+                match event.state {
+                    ProcessState::Started { pid } => {
+                        self.running.insert(event.process.clone(), (pid, 0));
+                    }
+                    ProcessState::Exited(_) => {
+                        self.running.remove(&event.process);
+                    }
+                    _ => {}
+                }
+                let _ = self.processes.publish(event).await;
+            }
+            Told::ServiceLifecycle(event) => drop(self.services.publish(event).await),
+            Told::ProcessHealth(event) => drop(self.health.publish(event).await),
+            Told::ErrorRecovery(event) => drop(self.recovery.publish(event).await),
+            Told::Notification(event) => drop(self.notifications.publish(event).await),
+            Told::Driven { .. } => self.running.clear(),
+            // The journal tells.
+            Told::WorkflowEvents(_) => {}
         }
-        let lifecycle = ServiceLifecycle {
-            service: service.to_owned(),
-            at: SystemClock.now(),
-            state,
-        };
-        let _ = self.states.publish(lifecycle).await;
     }
 }
 
-/// What the screen lists among what happened: where the run is driven, that is what processes do.
-fn told(event: &WorkflowEvent) -> Option<LogEvent> {
-    let (level, message) = match &event.transition {
-        Transition::StepStarted { attempt: 1, .. } => (LogLevel::Info, "started".to_owned()),
-        Transition::StepStarted { attempt, .. } => (LogLevel::Info, format!("attempt {attempt}")),
-        Transition::StepRetrying { error, wait, .. } => {
-            let again = Spoken(*wait);
-            (LogLevel::Warn, format!("{error}; again in {again}"))
+/// Of what happened, what processes run, and where services are that are not stopped.
+fn standing(told: Vec<(Timestamp, Told)>) -> Vec<(Timestamp, Told)> {
+    let (mut processes, mut services) = (HashMap::new(), HashMap::new());
+    for (at, event) in told {
+        match &event {
+            Told::ProcessLifecycle(lifecycle) => {
+                let process = lifecycle.process.clone();
+                match lifecycle.state {
+                    ProcessState::Started { .. } => drop(processes.insert(process, (at, event))),
+                    ProcessState::Exited(_) => drop(processes.remove(&process)),
+                    _ => {}
+                }
+            }
+            Told::ServiceLifecycle(lifecycle) => {
+                let service = lifecycle.service.clone();
+                match lifecycle.state {
+                    ServiceState::Ended { asked: true, .. } => drop(services.remove(&service)),
+                    _ => drop(services.insert(service, (at, event))),
+                }
+            }
+            Told::ErrorRecovery(recovery) if services.contains_key(&recovery.source) => {
+                services.insert(recovery.source.clone(), (at, event));
+            }
+            _ => {}
         }
-        Transition::StepCompleted { duration, .. } => {
-            (LogLevel::Info, format!("done in {}", Spoken(*duration)))
-        }
-        Transition::StepFailed { error, .. } | Transition::StepExhausted { error, .. } => {
-            (LogLevel::Error, format!("failed: {error}"))
-        }
-        Transition::StepSkipped { reason, .. } => (LogLevel::Info, format!("skipped: {reason}")),
-        Transition::StepCancelled { .. } => (LogLevel::Warn, "cancelled".to_owned()),
-        Transition::CompensationStarted { .. } => (LogLevel::Info, "is being undone".to_owned()),
-        Transition::CompensationCompleted { .. } => (LogLevel::Info, "undone".to_owned()),
-        Transition::CompensationFailed { error, .. } => {
-            (LogLevel::Error, format!("not undone: {error}"))
-        }
-        _ => return None,
-    };
-    Some(LogEvent {
-        at: event.at,
-        level,
-        source: event.transition.step()?.to_owned(),
-        message,
-    })
+    }
+    let standing = processes.into_values().chain(services.into_values());
+    let mut standing: Vec<_> = standing.collect();
+    standing.sort_by_key(|(at, _)| *at);
+    standing
 }
 
 /// The attempt at a step that is at its end by this.
@@ -291,9 +320,4 @@ fn ended(transition: &Transition) -> Option<(&str, u32)> {
         | Transition::StepExhausted { step, attempt, .. } => Some((step, *attempt)),
         _ => None,
     }
-}
-
-/// How long something took that ended, and began.
-fn took((ended, began): (Duration, Duration)) -> Duration {
-    ended.saturating_sub(began)
 }

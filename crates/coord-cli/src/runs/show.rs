@@ -66,14 +66,19 @@ pub(crate) fn show(args: &ShowArgs) -> ExitCode {
             serde_json::to_writer_pretty(&mut out, &shown).map_err(io::Error::from)?;
             writeln!(out)?;
         } else {
-            print(&mut out, &view)?;
+            print(&mut out, &view, |_| true)?;
             output.print(&mut out)?;
         }
         Ok(out.flush()?)
     })
 }
 
-pub(super) fn print(out: &mut impl Write, view: &RunView) -> io::Result<()> {
+/// Prints where a run is, and each of its steps that is `told`.
+pub(super) fn print(
+    out: &mut impl Write,
+    view: &RunView,
+    told: impl Fn(StepPhase) -> bool,
+) -> io::Result<()> {
     let (style, state) = state(view);
     let started = local(view.started_at);
     write!(
@@ -93,7 +98,7 @@ pub(super) fn print(out: &mut impl Write, view: &RunView) -> io::Result<()> {
     }
     let width = view.steps.iter().map(|step| step.id.len()).max();
     let width = width.unwrap_or_default();
-    for step in &view.steps {
+    for step in view.steps.iter().filter(|step| told(step.phase)) {
         let style = style_of(step.phase);
         let took = match step.phase.is_over() {
             true => between(step.started, step.ended),

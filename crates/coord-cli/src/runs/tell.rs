@@ -2,9 +2,11 @@
 //! journal.
 
 use std::io::Write;
+use std::time::Duration;
 
+use coordination::bus::time::{Instant, sleep};
 use coordination::workflow::{
-    Command, RunId, RunJournal, RunState, RunView, StepPhase, StepView, nearest,
+    Command, RunId, RunJournal, RunState, RunView, StepPhase, StepView, Why, nearest,
 };
 
 use super::show::step_of;
@@ -15,6 +17,10 @@ use crate::exit_code::ExitCode;
 use crate::file::{Unit, printable};
 use crate::hands::Wish;
 use crate::screen;
+
+/// How long what is under way to the journal is waited for at most, and how often it is looked for.
+const BEGINS_WITHIN: Duration = Duration::from_millis(500);
+const BEGINS_LOOK: Duration = Duration::from_millis(10);
 
 /// Tells a run something, and says what comes of it.
 pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
@@ -54,7 +60,7 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
 pub(crate) fn act(args: &OfStep, wish: fn(String) -> Wish) -> ExitCode {
     with_runs(&args.of.of, async |runs| {
         let run = find(runs, &args.of.run).await?;
-        let view = runs.view(&run).await?;
+        let view = once_begun(runs, &run, &args.step).await?;
         let step = step_of(&view, &args.step)?;
         let wish = wish(step.id.clone());
         let does = match wish {
@@ -77,6 +83,21 @@ pub(crate) fn act(args: &OfStep, wish: fn(String) -> Wish) -> ExitCode {
         writeln!(out, "run {run} {does}s the {what} `{}`", step.id)?;
         Ok(out.flush()?)
     })
+}
+
+/// The run, once a step has begun that could: that it has is in the journal a moment after its process was
+/// started, which somebody may have seen by then.
+async fn once_begun(runs: &RunJournal, run: &RunId, named: &str) -> Result<RunView, RunsFault> {
+    let until = Instant::now() + BEGINS_WITHIN;
+    loop {
+        let view = runs.view(run).await?;
+        let why = view.why(&step_of(&view, named)?.id);
+        let could_begin = matches!(why, Some(Why::Place { .. } | Why::Permits { .. }));
+        if !could_begin || Instant::now() >= until {
+            return Ok(view);
+        }
+        sleep(BEGINS_LOOK).await;
+    }
 }
 
 /// Whether something of a step is there to be stopped, or started again: a process, or a wait for the next

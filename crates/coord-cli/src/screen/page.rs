@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anstream::{AutoStream, ColorChoice};
 use coordination::bus::vocabulary::{
     ErrorDetected, ErrorRecovery, Notification, ProcessHealth, ProcessLifecycle, ProcessOutput,
-    ServiceLifecycle, Transition, WorkflowEvent,
+    Recovery, ServiceLifecycle, Transition, WorkflowEvent,
 };
 use coordination::bus::{CancellationToken, Timestamp};
 use miette::{GraphicalReportHandler, GraphicalTheme, Report};
@@ -15,16 +15,16 @@ use miette::{GraphicalReportHandler, GraphicalTheme, Report};
 use super::Start;
 use super::groups::Groups;
 use super::jsonl;
-use super::lines::Lines;
-use super::order::Happening;
 use super::out::{Out, out};
 use super::summary::failures::last_lines;
 use super::text::{self, ODD, QUIET, Text};
 use crate::args::{Color, Layout, Manner, Output};
 use crate::board::{Board, Bounds};
 use crate::exit_code::ExitCode;
+use crate::happenings::Happening;
 use crate::kept_output;
 use crate::latency::ScreenLatency;
+use crate::lines::Lines;
 
 pub(super) struct Page {
     form: Form,
@@ -42,6 +42,8 @@ pub(super) struct Page {
     lost: CancellationToken,
     /// Whether what failed is followed by its last lines.
     fails_at_once: bool,
+    /// Whether nothing else is told, as text.
+    is_quiet: bool,
     latency: ScreenLatency,
 }
 
@@ -91,12 +93,13 @@ impl Page {
             out: out(color),
             lost: CancellationToken::new(),
             fails_at_once: args.layout.fails_at_once,
+            is_quiet: args.output == Output::Text && args.layout.is_quiet,
         }
     }
 
     /// Says where the run is, if it is taken up.
     pub(super) fn begin(&mut self) {
-        if let Some(before) = self.before.take() {
+        if let Some(before) = self.before.take().filter(|_| !self.is_quiet) {
             self.print(|form, out| match form {
                 Form::Text(..) => writeln!(out, "{QUIET}{before}{QUIET:#}"),
                 Form::Json | Form::Jsonl => Ok(()),
@@ -132,6 +135,9 @@ impl Page {
     fn line(&mut self, line: &ProcessOutput) {
         self.printed += 1;
         self.board.output(line);
+        if self.is_quiet {
+            return;
+        }
         self.print(|form, out| match form {
             Form::Text(text, None) => text.output(out, line),
             Form::Text(text, Some(groups)) => groups.output(text, out, line),
@@ -155,6 +161,9 @@ impl Page {
     fn workflow(&mut self, event: &WorkflowEvent) {
         self.latency.step(event.at);
         self.board.workflow(event);
+        if self.is_quiet && !text::is_failure(&event.transition) {
+            return;
+        }
         self.print(|form, out| match form {
             Form::Text(text, None) => text.transition(out, &event.transition),
             Form::Text(text, Some(groups)) => groups.transition(text, out, &event.transition),
@@ -168,6 +177,9 @@ impl Page {
 
     fn service(&mut self, event: &ServiceLifecycle) {
         self.board.service(event);
+        if self.is_quiet && !text::is_failure_of_service(&event.state) {
+            return;
+        }
         self.print(|form, out| match form {
             Form::Text(text, _) => text.service(out, event),
             Form::Json => Ok(()),
@@ -177,6 +189,9 @@ impl Page {
 
     fn health(&mut self, event: &ProcessHealth) {
         self.board.health(event);
+        if self.is_quiet {
+            return;
+        }
         self.print(|form, out| match form {
             Form::Text(text, _) => text.health(out, event),
             Form::Json => Ok(()),
@@ -186,6 +201,9 @@ impl Page {
 
     fn recovery(&mut self, event: &ErrorRecovery) {
         self.board.recovery(event);
+        if self.is_quiet && !matches!(event.progress, Recovery::GaveUp { .. }) {
+            return;
+        }
         self.print(|form, out| match form {
             Form::Text(text, _) => text.recovery(out, event),
             Form::Json => Ok(()),

@@ -12,6 +12,7 @@ use coordination::workflow::{Compensation, Status, StepReport, StepState};
 
 use super::out::Out;
 use super::text::{BAD, GOOD, ODD, QUIET, id_width};
+use crate::args::Layout;
 use crate::board::{Board, Row, State};
 use crate::ended::Ended;
 use crate::file::WorkflowFile;
@@ -22,10 +23,10 @@ pub(super) fn print(
     ended: &Ended,
     file: &WorkflowFile,
     board: &Board,
-    has_tails: bool,
+    layout: Layout,
 ) -> io::Result<()> {
     let outcome = &ended.outcome;
-    writeln!(out)?;
+    let mut is_first = true;
     let width = id_width(file);
     let reports = || file.units.iter().zip(outcome.steps());
     for ((unit, step), row) in reports().zip(&board.rows) {
@@ -39,19 +40,32 @@ pub(super) fn print(
             took,
             remark,
         } = line;
+        if layout.is_quiet && state != "failed" {
+            continue;
+        }
+        if std::mem::take(&mut is_first) {
+            writeln!(out)?;
+        }
         let line = format!("{:width$}  {took:>11}  {remark}", step.id);
         writeln!(out, "{style}{state:9}{style:#} {}", line.trim_end())?;
     }
     let failures = failures::of(ended, file);
     for failure in &failures {
-        failure.print(out, file, board, has_tails)?;
+        failure.print(out, file, board, layout.fails_at_the_end)?;
+    }
+    // Where it is all there is, it stands alone.
+    if !layout.is_quiet || !is_first || !failures.is_empty() {
+        writeln!(out)?;
     }
     verdict(out, ended, file)?;
     failures::recap(out, &failures, ended, file)?;
     if let Some(journal) = &ended.kept {
         kept(out, ended, journal)?;
     }
-    writeln!(out, "{QUIET}{}{QUIET:#}", load(&ended.metrics))
+    match layout.is_quiet {
+        true => Ok(()),
+        false => writeln!(out, "{QUIET}{}{QUIET:#}", load(&ended.metrics)),
+    }
 }
 
 /// How all of it ended, in one line.
@@ -72,7 +86,7 @@ fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile) -> io::Result<()> 
         Status::TimedOut if ended.service.is_none() => String::new(),
         _ => format!(" in {}", Spoken(ended.took)),
     };
-    writeln!(out, "\n{style}{name} {status}{style:#}{within}: {tally}")
+    writeln!(out, "{style}{name} {status}{style:#}{within}: {tally}")
 }
 
 /// What the run is called, and what can be done with it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anstyle::{AnsiColor, Color, Style};
 use coordination::bus::vocabulary::{
-    ErrorRecovery, ProcessHealth, ProcessOutput, Recovery, ServiceLifecycle, ServiceState,
+    ErrorRecovery, Exit, ProcessHealth, ProcessOutput, Recovery, ServiceLifecycle, ServiceState,
     Transition,
 };
 
@@ -241,6 +241,26 @@ impl Text {
     /// What an interrupt does.
     pub(super) fn interrupt(&self, out: &mut Out, what: &str) -> io::Result<()> {
         writeln!(out, "{ODD}{what}{ODD:#}")
+    }
+}
+
+/// Whether this is a failure that nothing is tried against.
+pub(super) fn is_failure(transition: &Transition) -> bool {
+    matches!(
+        transition,
+        Transition::StepFailed { .. }
+            | Transition::StepExhausted { .. }
+            | Transition::CompensationFailed { .. }
+            | Transition::HookFailed { .. }
+    )
+}
+
+/// Whether a service has failed.
+pub(super) fn is_failure_of_service(state: &ServiceState) -> bool {
+    match state {
+        ServiceState::NotReady { .. } | ServiceState::Unhealthy { .. } => true,
+        ServiceState::Ended { exit, asked: false } => !exit.is_some_and(Exit::is_success),
+        _ => false,
     }
 }
 

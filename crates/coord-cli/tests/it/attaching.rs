@@ -5,7 +5,7 @@ use std::fs::read_link;
 use rustix::process::Signal;
 
 use crate::coord::{Folder, Running, done, is_gone, pids};
-use crate::terminal::{CONTROL_C, Terminal, coord};
+use crate::terminal::{CONTROL_C, DOWN, Terminal, coord};
 
 /// Waits for a file in each step, so that a test says when it goes on.
 const WAITS: &str = r#"
@@ -307,4 +307,95 @@ fn a_run_that_is_taken_back_before_its_id_is_told_does_not_begin() {
     }
     assert_eq!(done(folder.coord(["list", "--output=jsonl"])).out, "");
     assert_eq!(folder.read("ran"), None);
+}
+
+/// A service that crashes when it is told so, and a step that waits.
+const CRASHES: &str = r#"
+[[service]]
+id = "api"
+run = "echo listening; until test -e crash; do sleep 0.01; done; rm crash; exit 3"
+ready = { log = "listening" }
+restart = { policy = "on-failure", initial = "1ms", max = "2ms" }
+[[step]]
+id = "work"
+run = "echo working; until test -e go; do sleep 0.01; done"
+needs = ["api"]
+"#;
+
+#[test]
+fn who_looks_on_is_told_what_becomes_of_services_that_were_ready() {
+    let folder = Folder::new();
+    folder.write("coord.toml", CRASHES);
+    let mut driver = Running::start(folder.coord(["run", "--id", "r"]));
+    driver.until("work | working");
+    let mut attached = Running::start(folder.coord(["attach", "r"]));
+    attached.until("api  · ready in");
+    folder.write("crash", "");
+    attached.until("api  · ended: exit code 3");
+    attached.until("api  · is started again in 1 ms");
+    attached.until("api  | listening");
+    attached.until("api  · ready in");
+    done(folder.coord(["stop", "r", "api"])).exits(0);
+    attached.until("api  · stopped");
+    folder.write("go", "");
+    let (status, printed) = attached.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
+    driver.end();
+}
+
+/// What the screen has of steps and services, and of what happened: names, states, times of day and ids.
+fn known(screen: &str) -> (Vec<String>, String) {
+    let (above, events) = screen.split_once("─ events ").unwrap_or((screen, ""));
+    // Below are the keys, of which one ends the run, or leaves it.
+    let (events, _) = events.rsplit_once('\n').unwrap_or_default();
+    let rows = above.lines().skip(2);
+    let row = |line: &str| {
+        let words = line.split('│').next().unwrap_or_default();
+        words
+            .split(' ')
+            .filter(|word| !word.is_empty())
+            .take(3)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    (rows.map(row).collect(), events.to_owned())
+}
+
+#[test]
+fn the_screen_of_who_looks_on_has_what_the_screen_has_where_the_run_is_driven() {
+    let folder = Folder::new();
+    folder.write("coord.toml", CRASHES);
+    let run = coord(folder.path()).args(["run", "--id", "r"]);
+    let driver = Terminal::start(run, 24, 80);
+    driver.shows_all(["work running", "api  ready", "working"]);
+    let attach = || coord(folder.path()).args(["attach", "r"]);
+    let mut early = Terminal::start(attach(), 24, 80);
+    early.shows_all(["work running", "api  ready", "working"]);
+    folder.write("crash", "");
+    driver.shows("ready x2");
+    done(folder.coord(["restart", "r", "work"])).exits(0);
+    driver.until("the second start", |screen| {
+        screen.matches("│working").count() == 2
+    });
+    let both_know = |attached: &Terminal| {
+        attached.until("what the driver has", |screen| {
+            known(screen) == known(&driver.screen())
+        });
+    };
+    both_know(&early);
+    done(folder.coord(["stop", "r", "api"])).exits(0);
+    driver.shows("stopped");
+    both_know(&early);
+    // Who comes late sees what was before.
+    let mut late = Terminal::start(attach(), 24, 80);
+    both_know(&late);
+    for screen in [&early, &late] {
+        screen.keys(DOWN);
+        screen.shows("working");
+    }
+    folder.write("go", "");
+    for screen in [&mut early, &mut late] {
+        let (status, shown) = screen.end();
+        assert_eq!(status.code(), Some(0), "{shown}");
+    }
 }

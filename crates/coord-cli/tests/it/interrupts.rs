@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM: the run ends, what was done is undone, and nothing of any process is left.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};

@@ -1,6 +1,7 @@
 //! How lines of text stand: as they come or by step, with names or without, and those of what failed.
 
-use crate::coord::{Done, Folder, done};
+use crate::coord::{Done, Folder, Running, done};
+use crate::terminal::{Terminal, coord};
 
 /// Each step prints a line, waits for the other, and prints another one: as they come, lines of both alternate.
 /// The second ends when the first is gone.
@@ -177,4 +178,110 @@ fn how_many_run_at_once_may_be_percent_of_the_processors() {
     assert_eq!(dry("50%"), (processors / 2).max(1));
     assert_eq!(dry("300%"), 3 * processors);
     done(folder.coord(["run", "--concurrency=0%"])).exits(2);
+}
+
+/// Whatever a run does that succeeds.
+const QUIET: &str = r#"
+[[service]]
+id = "db"
+run = "echo up; exec sleep 1000"
+ready = { log = "up" }
+[[step]]
+id = "flaky"
+run = "echo tried; test $COORD_ATTEMPT = 2"
+retry = { max_attempts = 2, initial = "1ms" }
+needs = ["db"]
+undo = "echo undoing"
+[[step]]
+id = "skipped"
+run = "true"
+when = "1 == 2"
+"#;
+
+#[test]
+fn who_wants_it_quiet_is_told_what_fails_with_its_last_lines_and_how_the_run_ended() {
+    let folder = Folder::new();
+    let quiet = |more: &str, flags: &[&str], code: i32| {
+        folder.write("coord.toml", format!("{QUIET}{more}"));
+        let mut command = folder.coord(["run", "--id"]);
+        let id = format!("r{}{}", more.len(), flags.len());
+        command.arg(&id).arg("-q").args(flags);
+        let done = done(command);
+        done.exits(code);
+        let (before, after) = done.out.split_once(" in ").unwrap();
+        let (_, after) = after.split_once(": ").unwrap();
+        (format!("{before}: {after}"), id)
+    };
+    let (told, id) = quiet("", &[], 0);
+    assert_eq!(
+        told,
+        format!("coord completed: 1 done, 1 skipped, 1 service\nrun {id}\n")
+    );
+    let fails = "[[step]]\nid = 'bad'\nneeds = ['flaky']\nrun = 'echo one; echo two >&2; exit 3'\n";
+    let failed = |told: &str, id: &str| {
+        let (rows, rest) = told.split_once("\n\nbad failed").unwrap();
+        let took = rows.split_whitespace().nth(6).unwrap();
+        assert!(
+            rows.starts_with("bad     · failed: exit code 3\n\nfailed    bad "),
+            "{told}"
+        );
+        assert!(!took.is_empty() && rows.ends_with("exit code 3"), "{told}");
+        for line in [
+            "  at coord.toml:",
+            "  | one\n",
+            "  | two\n",
+            "  undone: flaky\n",
+        ] {
+            assert!(rest.contains(line), "{told}");
+        }
+        assert!(rest.ends_with(&format!("coord retry {id}\n")), "{told}");
+    };
+    for flags in [
+        &[][..],
+        &["--failure-output=never"],
+        &["--log-order=grouped", "--flows=ascii"],
+    ] {
+        let (told, id) = quiet(fails, flags, 100);
+        failed(&told, &id);
+    }
+}
+
+#[test]
+fn who_wants_it_quiet_sees_what_failed_also_of_what_is_run_elsewhere_or_gone_on_with() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'echo before; until test -e go; do sleep 0.01; done; exit 3'\n",
+    );
+    let mut driver = Running::start(folder.coord(["run", "--id", "r"]));
+    driver.until("before");
+    done(folder.coord(["pause", "r"])).exits(0);
+    let mut attached = Running::start(folder.coord(["attach", "-q", "r"]));
+    attached.until("the run is paused");
+    done(folder.coord(["continue", "r"])).exits(0);
+    attached.until("the run goes on\n");
+    folder.write("go", "");
+    let (status, printed) = attached.end();
+    assert_eq!(status.code(), Some(100), "{printed}");
+    let (told, summary) = printed.split_once("run r of coord: failed").unwrap();
+    let (_, told) = told.split_once("the run goes on\n").unwrap();
+    assert_eq!(told, "a · failed: exit code 3\n  | before\n");
+    assert!(summary.contains("\nfailed     a "), "{summary}");
+    driver.end();
+    let retried = done(folder.coord(["retry", "r", "--quiet"]));
+    retried
+        .exits(100)
+        .says("a · failed: exit code 3\n\nfailed    a");
+    assert!(!retried.out.contains("started"), "{}", retried.out);
+}
+
+#[test]
+fn who_wants_it_quiet_has_text_also_in_a_terminal() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'echo said'\n");
+    let run = coord(folder.path()).args(["run", "-q", "--id", "r"]);
+    let (status, screen) = Terminal::start(run, 24, 80).end();
+    assert_eq!(status.code(), Some(0));
+    assert!(screen.starts_with("coord completed in "), "{screen}");
+    assert!(screen.trim_end().ends_with("\nrun r"), "{screen}");
 }

@@ -5,7 +5,7 @@ mod lost;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use coordination::bus::{AppendTo, Durability, EventLog, Record};
+use coordination::bus::{AppendTo, Durability, EventLog, Record, Timestamp};
 use coordination::journal::Journal;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -53,7 +53,8 @@ fn names(dir: &Path) -> Vec<String> {
 fn what_each_step_printed_is_printed_again_in_order() {
     let folder = ran(FILE);
     let lines = "a      | one\na      | red\na      | wrong\n\
-         b      | attempt 1\nb      | attempt 2\nundo a | undoing\n";
+         b      | attempt 1\nb      · attempt 1 failed: exit code 3; attempt 2\n\
+         b      | attempt 2\nundo a | undoing\n";
     let all = logs(&folder, []);
     assert_eq!((&*all.out, &*all.err), (lines, ""));
     assert_eq!(
@@ -71,7 +72,13 @@ fn no_more_is_printed_than_is_asked_for() {
     assert_eq!(logs(&folder, ["b", "--attempt", "2"]).out, "attempt 2\n");
     assert_eq!(logs(&folder, ["a", "--tail", "2"]).out, "wrong\nundoing\n");
     assert_eq!(logs(&folder, ["a", "-n", "0"]).out, "");
-    assert_eq!(logs(&folder, ["b", "--since", "1h"]).out.lines().count(), 2);
+    assert_eq!(logs(&folder, ["b", "-n", "0"]).out, "");
+    let marked = "attempt 1\n· attempt 1 failed: exit code 3; attempt 2\nattempt 2\n";
+    assert_eq!(logs(&folder, ["b", "-n", "2"]).out, marked);
+    assert_eq!(logs(&folder, ["b", "--since", "1h"]).out, marked);
+    assert_eq!(logs(&folder, ["b", "-n", "1"]).out, "attempt 2\n");
+    let found = logs(&folder, ["b", "-g", "attempt"]).out;
+    assert_eq!(found, "attempt 1\nattempt 2\n");
     assert_eq!(logs(&folder, ["b", "--since", "2999-01-01"]).out, "");
     let timed = logs(&folder, ["b", "-t", "-n1"]).out;
     let (at, text) = timed.split_once(' ').unwrap();
@@ -97,7 +104,8 @@ fn for_programs_each_line_is_an_object() {
     assert_eq!(of(&lines[2]), ["\"a\"", "\"stderr\"", "1", "\"wrong\""]);
     assert_eq!(of(&lines[4]), ["\"b\"", "\"stdout\"", "2", "\"attempt 2\""]);
     assert_eq!(lines[5]["process"], "undo a");
-    let times: Vec<_> = lines.iter().map(|line| line["at"].as_str()).collect();
+    let time = |line: &Value| line["at"].as_str().unwrap().parse::<Timestamp>().unwrap();
+    let times: Vec<_> = lines.iter().map(time).collect();
     assert!(times.is_sorted(), "{times:?}");
 }
 
@@ -111,7 +119,10 @@ fn colours_reach_a_terminal_and_nothing_else_does() {
     let line = "2026-03-01T09:30:00Z stdout F:1 \u{1b}]52;c;eA==\u{7}\u{1b}[2J\u{9b}6n!\nno line\n";
     std::fs::write(file, line).unwrap();
     let safe = logs(&folder, ["b", "--color", "always"]);
-    assert_eq!(safe.out, "\u{fffd}]52;c;eA==\u{fffd}[2J6n!\n");
+    assert_eq!(
+        safe.out,
+        "\u{fffd}]52;c;eA==\u{fffd}[2J6n!\n\u{1b}[2m· attempt 1 failed: exit code 3; attempt 2\u{1b}[0m\n"
+    );
     assert!(safe.err.contains("1 lines in "), "{}", safe.err);
 }
 
@@ -123,7 +134,16 @@ fn the_files_are_the_owners_and_only_of_what_was_printed() {
     assert_eq!(mode(&kept), 0o700);
     assert_eq!(mode(kept.parent().unwrap()), 0o700);
     let files = names(&kept);
-    assert_eq!(files, ["a.1.log", "b.1.log", "missing", "undo%20a.1.log"]);
+    assert_eq!(
+        files,
+        [
+            "a.1.log",
+            "b.1.log",
+            "missing",
+            "run%20events.1.log",
+            "undo%20a.1.log"
+        ]
+    );
     for file in files {
         assert_eq!(mode(&kept.join(&file)), 0o600, "{file}");
     }
@@ -187,9 +207,10 @@ fn what_was_printed_before_a_kill_is_there_and_what_comes_after_it_follows() {
     done(folder.coord(["resume", "r"])).exits(0);
     let kept = logs(&folder, ["s"]);
     let lines: Vec<_> = kept.out.lines().collect();
-    assert_eq!(lines.len(), 3, "{kept:?}");
+    assert_eq!(lines.len(), 4, "{kept:?}");
     assert!(lines[0].starts_with("1 pid="), "{kept:?}");
-    assert_eq!(lines[2], "last");
+    assert_eq!(lines[1], "· the run was interrupted; started again");
+    assert_eq!(lines[3], "last");
     assert!(kept.err.contains("1 lines in "), "{kept:?}");
 }
 
@@ -204,7 +225,16 @@ fn a_step_that_prints_for_ever_keeps_its_newest() {
     let mut files = names(&kept(&folder));
     // Of a run that takes long there is what was measured, too.
     files.retain(|file| file != "measured.json");
-    assert_eq!(files, ["missing", "other.1.log", "s.2.log", "s.3.log"]);
+    assert_eq!(
+        files,
+        [
+            "missing",
+            "other.1.log",
+            "run%20events.1.log",
+            "s.2.log",
+            "s.3.log"
+        ]
+    );
     let sizes =
         ["s.2.log", "s.3.log"].map(|file| kept(&folder).join(file).metadata().unwrap().len());
     assert!(sizes.iter().all(|size| *size <= 8 << 20), "{sizes:?}");
@@ -285,7 +315,10 @@ fn what_was_printed_goes_with_its_run() {
     assert_eq!(left, ["live", "newest"]);
     running.signal(Signal::INT);
     assert_eq!(running.end().0.code(), Some(130));
-    assert_eq!(names(&output.join("live")), ["missing", "s.1.log"]);
+    assert_eq!(
+        names(&output.join("live")),
+        ["missing", "run%20events.1.log", "s.1.log"]
+    );
 }
 
 #[test]
@@ -369,4 +402,34 @@ fn lines_are_found_by_a_regular_expression_in_what_is_to_be_seen_of_them() {
     let bad = done(folder.coord(["logs", "r", "--grep", "("]));
     bad.exits(2);
     assert!(bad.err.contains("no regular expression"), "{}", bad.err);
+}
+
+#[test]
+fn where_an_attempt_ended_and_the_next_began_is_marked_with_its_reason() {
+    let folder = ran("[[service]]\nid = 'db'\nready = { log = 'up' }\n\
+         run = 'echo x >> starts; echo up; test $(wc -l < starts) -gt 1 || exit 3; exec sleep 1000'\n\
+         restart = { policy = 'on-failure', initial = '1ms', max = '2ms' }\n\
+         [[step]]\nid = 'slow'\nrun = 'echo $COORD_ATTEMPT; test $COORD_ATTEMPT = 2 || exec sleep 1000'\n\
+         timeout = '100ms'\nretry = { initial = '1ms', max = '2ms' }\n\
+         [[step]]\nid = 'mute'\nrun = 'test $COORD_ATTEMPT = 3 && echo said'\n\
+         retry = { initial = '1ms', max = '2ms' }\n\
+         [[step]]\nid = 'each'\nfor_each = ['a', 'b']\nretry = { initial = '1ms', max = '2ms' }\n\
+         run = 'echo $COORD_ITEM; test $COORD_ITEM = a || test $COORD_ATTEMPT = 2'\n\
+         [[step]]\nid = 'last'\nneeds = ['db', 'slow', 'mute', 'each']\n\
+         run = 'until test $(wc -l < starts) = 2; do sleep 0.01; done'\n");
+    let of = |step: &str| logs(&folder, [step]).out;
+    assert_eq!(of("db"), "up\n· ended: exit code 3; started again\nup\n");
+    assert_eq!(
+        of("slow"),
+        "1\n· attempt 1 failed: it was not done after 100ms, its timeout; attempt 2\n2\n"
+    );
+    assert_eq!(
+        of("mute"),
+        "· attempt 1 failed: exit code 1; attempt 2\n\
+         · attempt 2 failed: exit code 1; attempt 3\nsaid\n"
+    );
+    assert_eq!(of("each:1"), "b\n· ended: exit code 1; started again\nb\n");
+    assert_eq!(of("each:0"), "a\n");
+    let timed = logs(&folder, ["db", "-t"]).out;
+    assert!(timed.lines().all(|line| line.starts_with("20")), "{timed}");
 }

@@ -91,7 +91,7 @@ fn names(position: &Position<'_>, misfit: &Misfit, typed: &str) -> Vec<String> {
                 .map(str::to_owned)
                 .collect()
         }
-        Misfit::Option => position.options().map(|(name, _)| name).collect(),
+        Misfit::Option => position.options().flat_map(|(names, _)| names).collect(),
         Misfit::Value => {
             let named = typed
                 .strip_prefix("--")
@@ -99,7 +99,12 @@ fn names(position: &Position<'_>, misfit: &Misfit, typed: &str) -> Vec<String> {
             let (before, arg) = match (position.value_of, named) {
                 (Some(arg), _) => (String::new(), Some(arg)),
                 (None, Some((name, _))) => (format!("--{name}="), position.find_long(name)),
-                (None, None) => (String::new(), position.next_positional()),
+                (None, None) => match position.short_value(typed) {
+                    Some((before, arg, _)) if !position.options_over => {
+                        (before.to_owned(), Some(arg))
+                    }
+                    _ => (String::new(), position.next_positional()),
+                },
             };
             let possible = arg.map(clap::Arg::get_possible_values).unwrap_or_default();
             let shown = possible.iter().filter(|one| !one.is_hide_set());

@@ -22,7 +22,8 @@ pub struct Completions {
     /// What of the line a candidate takes the place of.
     pub replace: Range<usize>,
     /// The candidates: subcommands, values and options as the command has them, paths by name; at
-    /// most 256.
+    /// most 256. A visible alias is one where what is typed begins it, and not what it is an alias of; a
+    /// short option, behind one dash.
     pub candidates: Vec<Candidate>,
 }
 
@@ -82,13 +83,15 @@ fn candidates(position: &Position<'_>, directory: &Path, typed: &str) -> Vec<Can
         let named = typed
             .strip_prefix("--")
             .and_then(|long| long.split_once('='));
-        return match named {
-            Some((name, value)) => {
-                let option = format!("--{name}=");
-                let arg = position.find_long(name);
-                arg.map(|arg| values(arg, directory, &option, value))
-                    .unwrap_or_default()
-            }
+        if let Some((name, value)) = named {
+            let option = format!("--{name}=");
+            let arg = position.find_long(name);
+            return arg
+                .map(|arg| values(arg, directory, &option, value))
+                .unwrap_or_default();
+        }
+        return match position.short_value(typed) {
+            Some((option, arg, value)) => values(arg, directory, option, value),
             None => options(position, typed),
         };
     }
@@ -96,15 +99,14 @@ fn candidates(position: &Position<'_>, directory: &Path, typed: &str) -> Vec<Can
     if position.takes_subcommand() {
         let subcommands = position.command.get_subcommands();
         let shown = subcommands.filter(|one| !one.is_hide_set());
-        candidates.extend(
-            shown
-                .filter(|one| one.get_name().starts_with(typed))
-                .map(|one| Candidate {
-                    text: quoted(one.get_name()),
-                    help: one.get_about().map(ToString::to_string),
-                    kind: CandidateKind::Subcommand,
-                }),
-        );
+        candidates.extend(shown.filter_map(|one| {
+            let mut names = one.get_name_and_visible_aliases().into_iter();
+            Some(Candidate {
+                text: quoted(names.find(|name| name.starts_with(typed))?),
+                help: one.get_about().map(ToString::to_string),
+                kind: CandidateKind::Subcommand,
+            })
+        }));
     }
     if let Some(arg) = position.next_positional() {
         candidates.extend(values(arg, directory, "", typed));
@@ -113,15 +115,22 @@ fn candidates(position: &Position<'_>, directory: &Path, typed: &str) -> Vec<Can
 }
 
 fn options(position: &Position<'_>, typed: &str) -> Vec<Candidate> {
-    let options = position
-        .options()
-        .filter(|(name, _)| name.starts_with(typed));
-    let candidates = options.map(|(text, arg)| Candidate {
-        text,
-        help: arg.get_help().map(ToString::to_string),
-        kind: CandidateKind::Option,
-    });
-    candidates.collect()
+    let mut candidates = Vec::new();
+    for (names, arg) in position.options() {
+        let fits = |name: &String| name.starts_with(typed);
+        let is_short = |name: &&String| !name.starts_with("--");
+        let long = names.iter().filter(|name| !is_short(name));
+        let short = names.iter().filter(is_short);
+        let found = long.clone().find(|name| fits(name)).into_iter();
+        // Aliases of it say no more.
+        let found = found.chain(short.clone().find(|name| fits(name)));
+        candidates.extend(found.map(|name| Candidate {
+            text: name.clone(),
+            help: arg.get_help().map(ToString::to_string),
+            kind: CandidateKind::Option,
+        }));
+    }
+    candidates
 }
 
 fn values(arg: &Arg, directory: &Path, before: &str, typed: &str) -> Vec<Candidate> {

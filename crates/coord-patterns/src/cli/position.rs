@@ -116,14 +116,7 @@ impl<'c> Position<'c> {
     fn short(&mut self, cluster: &str) -> Result<(), Misfit> {
         let mut rest = cluster.chars();
         while let Some(short) = rest.next() {
-            let mut args = self.command.get_arguments();
-            let arg = args.find(|arg| {
-                arg.get_short() == Some(short)
-                    || arg
-                        .get_all_short_aliases()
-                        .is_some_and(|all| all.contains(&short))
-            });
-            let arg = arg.ok_or(Misfit::Option)?;
+            let arg = self.find_short(short).ok_or(Misfit::Option)?;
             if needs_value(arg) {
                 match rest.as_str() {
                     "" => self.value_of = Some(arg),
@@ -142,16 +135,46 @@ impl<'c> Position<'c> {
         })
     }
 
-    /// The names of all options, as they are written.
-    pub(super) fn options(&self) -> impl Iterator<Item = (String, &'c Arg)> {
+    fn find_short(&self, short: char) -> Option<&'c Arg> {
+        self.command.get_arguments().find(|arg| {
+            arg.get_short() == Some(short)
+                || arg
+                    .get_all_short_aliases()
+                    .is_some_and(|all| all.contains(&short))
+        })
+    }
+
+    /// What stands before the value, the option and the value, in a word of short options of which the last
+    /// has its value behind it: `-xvalue`.
+    pub(super) fn short_value<'t>(&self, typed: &'t str) -> Option<(&'t str, &'c Arg, &'t str)> {
+        let cluster = typed
+            .strip_prefix('-')
+            .filter(|rest| !rest.starts_with('-'))?;
+        for (at, short) in cluster.char_indices() {
+            let arg = self.find_short(short)?;
+            let value = at + short.len_utf8();
+            if needs_value(arg) && value < cluster.len() {
+                let value = value + usize::from(cluster[value..].starts_with('='));
+                let (before, value) = typed.split_at(1 + value);
+                return Some((before, arg, value));
+            }
+        }
+        None
+    }
+
+    /// The names of all options, as they are written: long ones first, aliases behind what they are
+    /// aliases of.
+    pub(super) fn options(&self) -> impl Iterator<Item = (Vec<String>, &'c Arg)> {
         let shown = self
             .command
             .get_arguments()
             .filter(|arg| !arg.is_hide_set());
-        shown.filter_map(|arg| {
-            let long = arg.get_long().map(|long| format!("--{long}"));
-            let name = long.or_else(|| arg.get_short().map(|short| format!("-{short}")))?;
-            Some((name, arg))
+        shown.map(|arg| {
+            let long = arg.get_long_and_visible_aliases().unwrap_or_default();
+            let short = arg.get_short_and_visible_aliases().unwrap_or_default();
+            let long = long.into_iter().map(|long| format!("--{long}"));
+            let short = short.into_iter().map(|short| format!("-{short}"));
+            (long.chain(short).collect(), arg)
         })
     }
 }

@@ -37,6 +37,10 @@ fn command() -> Command {
         .arg(
             Arg::new("color")
                 .long("color")
+                .visible_alias("hue")
+                .alias("tint")
+                .short('k')
+                .visible_short_alias('u')
                 .value_parser(["always", "never"]),
         );
     let add = Command::new("add").arg(Arg::new("name").required(true));
@@ -86,6 +90,32 @@ fn what_fits_where_somebody_types_is_offered() {
         ("deploy --color=n", &["--color=never"]),
         ("deploy -f --verb", &["--verbose"]),
         ("deploy staging -- --", &[]),
+        // Aliases, where it is them that are typed.
+        ("sh", &["ship"]),
+        ("deploy --hu", &["--hue"]),
+        ("deploy --hue ", &["always", "never"]),
+        ("deploy --t", &[]),
+        // Short options, also with their values.
+        (
+            "deploy -",
+            &[
+                "--config",
+                "-c",
+                "--force",
+                "-f",
+                "--color",
+                "-k",
+                "--verbose",
+                "--help",
+                "-h",
+            ],
+        ),
+        ("deploy -f", &["-f"]),
+        ("deploy -k ", &["always", "never"]),
+        ("deploy -kn", &["-knever"]),
+        ("deploy -k=a", &["-k=always"]),
+        ("deploy -fua", &["-fualways"]),
+        ("deploy -fx", &[]),
         ("remote add x", &[]),
         ("nonsense dep", &["deploy"]),
     ] {
@@ -93,6 +123,8 @@ fn what_fits_where_somebody_types_is_offered() {
         let offered: Vec<_> = offered.iter().filter(|one| *one != "help").collect();
         assert_eq!(offered, wanted, "{line:?}");
     }
+    let wrong = cli.typed("deploy -knver staging ");
+    assert_eq!(wrong[0].suggestions, ["-knever"]);
     let completions = cli.complete("deploy sta --force", 10);
     assert_eq!(completions.replace, 7..10);
     let completions = cli.complete("dep", 3);

@@ -201,7 +201,8 @@ impl Telling<'_> {
     }
 }
 
-/// Notes an event; of two that tell of the same, the more serious one.
+/// Notes an event, in the order of time, as they come from two topics; of two that tell of the same, the more
+/// serious one.
 fn note(events: &mut VecDeque<LogEvent>, event: LogEvent) {
     let same = events.iter_mut().rev().find(|noted| noted.at == event.at);
     if let Some(noted) = same {
@@ -213,7 +214,8 @@ fn note(events: &mut VecDeque<LogEvent>, event: LogEvent) {
     if events.len() == EVENTS_MAX {
         events.pop_front();
     }
-    events.push_back(event);
+    let after = events.iter().rposition(|noted| noted.at <= event.at);
+    events.insert(after.map_or(0, |place| place + 1), event);
 }
 
 /// A notification among what is logged.

@@ -7,7 +7,7 @@ use coordination::bus::vocabulary::{ProcessLifecycle, ProcessOutput, ProcessStat
 
 /// The processes that run, as far as it was told, and the lines of those that are to come.
 #[derive(Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     /// The ids of processes, by their names.
     running: HashMap<String, u32>,
     /// In the order in which they came.
@@ -17,7 +17,7 @@ pub(super) struct Lines {
 impl Lines {
     /// Whether a line may be told. Otherwise it waits until its process has started, of which it
     /// is known that it has been published.
-    pub(super) fn admit(&mut self, line: &ProcessOutput) -> bool {
+    pub(crate) fn admit(&mut self, line: &ProcessOutput) -> bool {
         let is_running = self.running.get(&line.process) == Some(&line.pid);
         if !is_running {
             self.early.push(line.clone());
@@ -26,7 +26,7 @@ impl Lines {
     }
 
     /// What a process has printed before it was told that it started.
-    pub(super) fn after(&mut self, event: &ProcessLifecycle) -> Vec<ProcessOutput> {
+    pub(crate) fn after(&mut self, event: &ProcessLifecycle) -> Vec<ProcessOutput> {
         match event.state {
             ProcessState::Started { pid } => {
                 self.running.insert(event.process.clone(), pid);
@@ -43,5 +43,10 @@ impl Lines {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// What is left of processes of which nothing was told.
+    pub(crate) fn rest(&mut self) -> Vec<ProcessOutput> {
+        std::mem::take(&mut self.early)
     }
 }
