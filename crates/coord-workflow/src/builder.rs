@@ -100,7 +100,7 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
 
     /// With another limit to a run's time than [`DEFAULT_WORKFLOW_TIMEOUT`]. It counts by the clock on the
     /// wall from the start of the run, also while a durable run is interrupted and nobody drives it; not
-    /// while it is paused for a step that is [exhausted](crate::OnExhausted::Pause).
+    /// while it, or a run within it, is paused for a step that is [exhausted](crate::OnExhausted::Pause).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -60,8 +60,9 @@ pub enum AttemptError {
     Unwritable(String),
     /// It succeeded, but what is kept of its output could not be read again.
     #[error(
-        "its output is written as JSON, and cannot be read from that ({0}): JSON has no number for NaN and \
-         infinity, and writes `null`; put out an `Option`, or a text, instead"
+        "its output is written as JSON, and cannot be read from that ({0}): a number that is none, or \
+         infinite, is written as `null`, some types are written and not read (`skip_serializing`), and 100 \
+         levels are the most; put out what is read, such as an `Option`, or a text, instead"
     )]
     Unreadable(String),
     /// A condition answered neither true nor false.
@@ -140,8 +141,10 @@ pub enum WorkflowError {
     },
     /// What the run is to be started with could not be read again.
     #[error(
-        "run `{run}` was not started: its input is written as JSON, and cannot be read from that; JSON has \
-         no number for NaN and infinity, and writes `null`: start it with an `Option`, or a text, instead"
+        "run `{run}` was not started: its input is written as JSON, and cannot be read from that; a number \
+         that is none, or infinite, is written as `null`, some types are written and not read \
+         (`skip_serializing`), and 100 levels are the most: start it with what is read, such as an `Option`, \
+         or a text, instead"
     )]
     UnreadableInput {
         /// The run.

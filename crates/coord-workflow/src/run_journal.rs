@@ -78,8 +78,8 @@ impl RunJournal {
     /// What the names of the streams begin with that runs are kept in, one a run: to forget those that have
     /// finished, in a journal that other things are kept in, too.
     ///
-    /// A run that is the work of a step of another one may finish long before that does. Who forgets runs keeps
-    /// each for longer than one that it is a part of may be interrupted: what has been forgotten is done again.
+    /// A run that is the work of a step of another one may finish long before that does. It is
+    /// [needed](coord_bus::AppendTo::needed_by) until then, and not forgotten.
     pub const RUNS: &'static str = records::STREAMS;
 
     /// What the names of the streams begin with by which those who drive runs are told to look at what others

@@ -301,10 +301,15 @@ impl Settings {
         };
         let record = records::record(RUN_STARTED, &started);
         let record = record.map_err(|source| fault_of(&id, 1, source))?;
+        let mut beginning = AppendTo::stream(records::stream(id.as_str()))
+            .expecting(ExpectedVersion::Empty)
+            .record(record);
+        if let Some(within) = parent {
+            // Who takes up a step that is not known to have ended has to find what its child has done.
+            beginning = beginning.needed_by(records::stream(&within.parent.run));
+        }
         let begun = loop {
-            let begun = AppendTo::stream(records::stream(id.as_str()))
-                .expecting(ExpectedVersion::Empty)
-                .record(record.clone());
+            let begun = beginning.clone();
             match keeping.journal.log.append(begun).await {
                 Ok(begun) => break begun,
                 Err(EventLogError::WrongVersion { .. }) => {}

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod typed;
+mod unreadable;
 mod course;
 mod acting;
 mod any;

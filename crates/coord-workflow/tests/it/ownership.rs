@@ -382,3 +382,20 @@ async fn a_shutdown_lets_an_attempt_at_undoing_end_and_begins_no_other_nor_count
         "{undone:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn runs_of_an_orchestrator_that_was_dropped_are_free_at_once() {
+    let machine = Machine::new();
+    let mut workflow = Workflow::<()>::durable("waits");
+    workflow.step("signal").signal::<u8>("go");
+    let workflow = workflow.build().unwrap();
+    let first = machine.process();
+    let run = first
+        .start_durable(&workflow, named("run"), ())
+        .await
+        .unwrap();
+    drop(first);
+    assert!(run.outcome().await.is_err());
+    let second = machine.process();
+    assert_eq!(second.resume_runs(&workflow).await.unwrap().runs.len(), 1);
+}
