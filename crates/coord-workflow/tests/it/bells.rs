@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::crashes::paused;
 use crate::durable::Machine;
+use crate::ownership::reached;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -223,8 +224,11 @@ async fn the_bells_of_those_who_are_gone_are_closed_by_who_comes_next() {
     machine.leases.acquire("slow", "slow", hour).await.unwrap();
     let slow = AppendTo::stream("bell.slow").record(Record::new("news", "a"));
     machine.log.append(slow).await.unwrap();
-    let killed = machine.process();
+    // One that is killed gives nothing back.
+    let (its_machine, leases) = reached(&machine);
+    let killed = its_machine.process();
     killed.start_durable(&waiting(1), id(), ()).await.unwrap();
+    leases.cut_off(true);
     drop(killed);
     // Its lease has not run out, so it is rung.
     machine.journal().tell(&id(), go()).await.unwrap();

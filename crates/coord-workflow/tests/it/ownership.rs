@@ -72,7 +72,10 @@ impl Lease for Reached {
     }
 
     fn release(&self, grant: Grant) -> BoxFuture<'_, Result<(), LeaseError>> {
-        self.leases.release(grant)
+        Box::pin(async move {
+            self.is_cut_off()?;
+            self.leases.release(grant).await
+        })
     }
 
     fn current<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Held>, LeaseError>> {

@@ -101,7 +101,7 @@ async fn what_could_not_be_read_again_is_refused_before_it_is_needed() {
         .await;
     let outcome = started.unwrap().outcome().await.unwrap();
     let (step, error) = outcome.failures().next().unwrap();
-    assert_eq!((&*step.id, step.attempts), ("deeper", 1));
+    assert_eq!((step.id, step.attempts), ("deeper", 1));
     assert!(matches!(
         error.downcast_ref(),
         Some(AttemptError::Unreadable(_))
