@@ -18,7 +18,7 @@ use coordination::workflow::OnFailure;
 pub(crate) use audit::{AuditArgs, AuditCommand};
 pub(crate) use format::{Lines, Listed, Reported, Told};
 pub(crate) use journal::{JournalArgs, JournalCommand};
-pub(crate) use lines::{Layout, TextArgs};
+pub(crate) use lines::{Layout, Names, TextArgs};
 
 use crate::select::Selection;
 pub(crate) use logs::{LogsArgs, Stream};
