@@ -154,7 +154,10 @@ async fn look_on(
                 journal_flag(journal)
             ),
         );
-        return Ok(ExitCode::Interrupted);
+        return Ok(match interrupts.by_key.is_cancelled() {
+            true => ExitCode::Done,
+            false => ExitCode::Interrupted,
+        });
     }
     let view = relay.following.view().await.map_err(RunsFault::from)?;
     let mut out = screen::out(manner.color.into());
