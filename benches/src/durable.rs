@@ -29,20 +29,20 @@ pub(crate) fn run() {
             "Restate",
         ],
     );
-    for (at_once, runs) in [(1, 50), (64, 1_024)] {
-        let name = match at_once {
-            1 => "one at a time".to_owned(),
-            _ => format!("{at_once} at once"),
-        };
-        let row = Row::rounds(name, 4, ROUNDS, |contender| {
+    for (name, runs) in [
+        ("one at a time, a new store", Runs::new(50, 1)),
+        ("one at a time, a store in use", Runs::new(50, 1).in_use()),
+        ("64 at once", Runs::new(1_024, 64)),
+    ] {
+        let row = Row::rounds(name.to_owned(), 4, ROUNDS, |contender| {
             let dir = directory();
             let elapsed = match contender {
-                0 => role::to_their_ends(dir.path(), runs, at_once),
-                1 => floor::syncs(dir.path(), runs, at_once),
-                2 => told(peers::durare(), dir.path(), runs, at_once),
-                _ => told(peers::restate(), dir.path(), runs, at_once),
+                0 => role::to_their_ends(dir.path(), runs),
+                1 => floor::syncs(dir.path(), runs),
+                2 => told(peers::durare(), dir.path(), runs),
+                _ => told(peers::restate(), dir.path(), runs),
             };
-            elapsed.as_secs_f64() * 1e6 / runs as f64
+            elapsed.as_secs_f64() * 1e6 / runs.count as f64
         });
         report.row(&row);
     }
@@ -68,6 +68,34 @@ pub(crate) fn run() {
     report.row(&row);
 }
 
+/// How many runs, and how they are made.
+#[derive(Clone, Copy)]
+pub(crate) struct Runs {
+    count: usize,
+    at_once: usize,
+    /// How many there were before, in the same process, which are not counted.
+    before: usize,
+}
+
+impl Runs {
+    fn new(count: usize, at_once: usize) -> Self {
+        Self {
+            count,
+            at_once,
+            before: 0,
+        }
+    }
+
+    /// So many before that the journal's log is as long as it gets, and overwrites itself from then on: 8 MiB.
+    /// durare's is so after 4 MiB.
+    fn in_use(self) -> Self {
+        Self {
+            before: 100,
+            ..self
+        }
+    }
+}
+
 fn directory() -> TempDir {
     tempfile::tempdir().expect("there is room for a directory")
 }
@@ -78,18 +106,23 @@ fn ours() -> Command {
     command
 }
 
-fn in_role(mut program: Command, role: &str, dir: &Path, runs: usize, at_once: usize) -> Command {
+fn in_role(mut program: Command, role: &str, dir: &Path, runs: Runs) -> Command {
+    let Runs {
+        count,
+        at_once,
+        before,
+    } = runs;
     program
         .arg(role)
         .arg(dir)
-        .args([runs.to_string(), at_once.to_string()]);
+        .args([count, at_once, before].map(|number| number.to_string()));
     program.stdout(Stdio::piped());
     program
 }
 
 /// What a peer says it took to run them to their ends.
-fn told(peer: Command, dir: &Path, runs: usize, at_once: usize) -> Duration {
-    let output = in_role(peer, "run", dir, runs, at_once).output().unwrap();
+fn told(peer: Command, dir: &Path, runs: Runs) -> Duration {
+    let output = in_role(peer, "run", dir, runs).output().unwrap();
     assert!(output.status.success());
     let said = String::from_utf8(output.stdout).unwrap();
     Duration::from_secs_f64(said.trim().parse().unwrap())
@@ -98,7 +131,8 @@ fn told(peer: Command, dir: &Path, runs: usize, at_once: usize) -> Duration {
 /// From the start of a process to its end, which is that of all runs that another one has half done
 /// and was killed.
 fn resumed(program: fn() -> Command, dir: &Path, runs: usize) -> Duration {
-    let mut halving = in_role(program(), "halve", dir, runs, runs);
+    let runs = Runs::new(runs, runs);
+    let mut halving = in_role(program(), "halve", dir, runs);
     let mut halving = halving.env("HALVES", "1").spawn().unwrap();
     let mut lines = BufReader::new(halving.stdout.take().unwrap());
     let mut line = String::new();
@@ -107,9 +141,7 @@ fn resumed(program: fn() -> Command, dir: &Path, runs: usize) -> Duration {
     halving.kill().unwrap();
     halving.wait().unwrap();
     let start = Instant::now();
-    let status = in_role(program(), "resume", dir, runs, runs)
-        .status()
-        .unwrap();
+    let status = in_role(program(), "resume", dir, runs).status().unwrap();
     assert!(status.success());
     start.elapsed()
 }

@@ -95,9 +95,10 @@ fn side_by_side() {
     report.row(&row);
 }
 
-const CONTENDERS: [&str; 6] = [
+const CONTENDERS: [&str; 7] = [
     "coord-workflow",
     "FuturesUnordered by hand",
+    "by hand, with times and panics",
     "JoinSet by hand",
     "async_dag",
     "dagx",
@@ -138,8 +139,9 @@ fn measure(contender: usize, shape: &Arc<Shape>, workers: usize) -> (Duration, u
         match contender {
             0 => ours(shape).await,
             1 => by_hand::futures_unordered(shape).await,
-            2 => by_hand::join_set(shape).await,
-            4 => peers::dagx(shape).await,
+            2 => by_hand::with_times_and_panics(shape).await,
+            3 => by_hand::join_set(shape).await,
+            5 => peers::dagx(shape).await,
             _ => peers::dagrs(shape).await,
         }
     };
@@ -149,7 +151,7 @@ fn measure(contender: usize, shape: &Arc<Shape>, workers: usize) -> (Duration, u
         started.expect("it ends");
         match contender {
             // Its future is bound to a thread.
-            3 => peers::async_dag(shape).await,
+            4 => peers::async_dag(shape).await,
             _ => tokio::spawn(on_a_worker).await.expect("it ends"),
         }
     })

@@ -1,7 +1,7 @@
 //! Ten steps in a row that do nothing, in Restate: a peer of `cargo xtask bench durable`.
 //!
-//! `restate-peer ROLE DIR COUNT AT_ONCE`, where ROLE is `run` (to their ends; prints the seconds that
-//! took), `halve` (until each has done five steps; prints a line then, and waits to be killed), or
+//! `restate-peer ROLE DIR COUNT AT_ONCE BEFORE`, where ROLE is `run` (to their ends, after so many before that are
+//! not counted; prints the seconds that took), `halve` (until each has done five steps; prints a line then, and waits to be killed), or
 //! `resume` (what a `halve` left, to their ends). Its server is the program that `RESTATE_SERVER` names; it
 //! keeps what it has in DIR, and dies with this.
 
@@ -133,10 +133,16 @@ async fn until_answered(
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Outcome<()> {
     let arguments: Vec<_> = std::env::args().collect();
-    let [_, role, dir, count, at_once] = &arguments[..] else {
-        panic!("restate-peer ROLE DIR COUNT AT_ONCE");
+    let [_, role, dir, numbers @ ..] = &arguments[..] else {
+        panic!("restate-peer ROLE DIR COUNT AT_ONCE BEFORE");
     };
-    let (count, at_once): (usize, usize) = (count.parse()?, at_once.parse()?);
+    let numbers: Vec<usize> = numbers
+        .iter()
+        .map(|number| number.parse())
+        .collect::<Result<_, _>>()?;
+    let [count, at_once, before] = numbers[..] else {
+        panic!("restate-peer ROLE DIR COUNT AT_ONCE BEFORE");
+    };
     COUNT.store(count, Ordering::SeqCst);
     let ports = Ports::of(Path::new(dir))?;
     let client = reqwest::Client::new();
@@ -163,26 +169,39 @@ async fn main() -> Outcome<()> {
             let first = ports.ingress("Steps/ten");
             until_answered(|| client.post(&first).json(&0)).await?;
         }
-        let start = Instant::now();
-        let mut writers = Vec::new();
-        for writer in 0..at_once {
-            let (client, invoke) = (client.clone(), ports.ingress("Steps/ten"));
-            writers.push(tokio::spawn(async move {
-                for run in (writer..count).step_by(at_once) {
-                    let request = || {
-                        let request = client.post(&invoke).json(&0);
-                        request.header("idempotency-key", format!("run-{run}"))
-                    };
-                    let result = until_answered(request).await.unwrap();
-                    assert_eq!(result.json::<u64>().await.unwrap(), 10);
-                }
-            }));
-        }
-        for writer in writers {
-            writer.await?;
-        }
-        println!("{}", start.elapsed().as_secs_f64());
+        take(&client, &ports, "before", before, at_once).await?;
+        let elapsed = take(&client, &ports, "run", count, at_once).await?;
+        println!("{}", elapsed.as_secs_f64());
     }
     server.kill().await?;
     Ok(())
+}
+
+/// How long so many runs take.
+async fn take(
+    client: &reqwest::Client,
+    ports: &Ports,
+    name: &'static str,
+    count: usize,
+    at_once: usize,
+) -> Outcome<Duration> {
+    let start = Instant::now();
+    let mut writers = Vec::new();
+    for writer in 0..at_once {
+        let (client, invoke) = (client.clone(), ports.ingress("Steps/ten"));
+        writers.push(tokio::spawn(async move {
+            for run in (writer..count).step_by(at_once) {
+                let request = || {
+                    let request = client.post(&invoke).json(&0);
+                    request.header("idempotency-key", format!("{name}-{run}"))
+                };
+                let result = until_answered(request).await.unwrap();
+                assert_eq!(result.json::<u64>().await.unwrap(), 10);
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await?;
+    }
+    Ok(start.elapsed())
 }

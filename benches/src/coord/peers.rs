@@ -8,13 +8,17 @@ pub(super) const JOBS: usize = 300;
 
 /// Who runs them: make, go-task, just, and `coord` without and with a journal. just has no limit to what it
 /// runs at once, the others have 8.
-pub(super) const CONTENDERS: [&str; 5] = [
+pub(super) const CONTENDERS: [&str; 6] = [
     "make -s -j8",
     "task --concurrency 8",
     "just",
     "coord run --no-journal",
     "coord run",
+    "coord run, a new journal",
 ];
+
+/// The contender whose journal is one that has been in use.
+pub(super) const IN_USE: usize = 4;
 
 /// The programs.
 pub(super) struct Programs<'b> {
@@ -48,12 +52,20 @@ impl<'b> Programs<'b> {
         };
         match contender {
             3 => command.arg("--no-journal"),
-            4 => command.arg("--journal").arg(folder.join("journal")),
+            IN_USE => command.arg("--journal").arg(folder.join("journal")),
+            5 => command.arg("--journal").arg(new_journal(folder)),
             _ => &mut command,
         };
         command.current_dir(folder);
         command
     }
+}
+
+/// A folder that is not there.
+fn new_journal(folder: &Path) -> PathBuf {
+    let journal = folder.join("new-journal");
+    let _ = std::fs::remove_dir_all(&journal);
+    journal
 }
 
 /// What all are measured by.

@@ -11,20 +11,17 @@ use coord_journal::JournalOptions;
 use coord_workflow::{Durable, RunId, RunJournal, Step, StepError, Workflow, WorkflowOrchestrator};
 use tokio::task::JoinSet;
 
+use super::Runs;
 use crate::runtime;
 
-/// `run`, `halve` or `resume`, as the peers do: the arguments are the role, the directory, how many
-/// runs, and how many at once.
+/// `halve` or `resume`, as the peers do: the arguments are the role, the directory, and how many runs; what else
+/// the peers are told is for another role.
 pub(crate) fn play(arguments: &[String]) {
-    let [role, dir, runs, at_once] = arguments else {
-        panic!("durable-role ROLE DIR RUNS AT_ONCE");
+    let [role, dir, runs, ..] = arguments else {
+        panic!("durable-role ROLE DIR RUNS");
     };
     let (dir, runs) = (Path::new(dir), runs.parse().unwrap());
     match &**role {
-        "run" => {
-            let elapsed = to_their_ends(dir, runs, at_once.parse().unwrap());
-            println!("{}", elapsed.as_secs_f64());
-        }
         "halve" => halve(dir, runs),
         _ => resume(dir, runs),
     }
@@ -65,30 +62,36 @@ fn ten(halves: Option<usize>) -> (Workflow<u64, Durable>, Step<u64>) {
     (workflow.build().unwrap(), last)
 }
 
-pub(super) fn to_their_ends(dir: &Path, runs: usize, at_once: usize) -> Duration {
+pub(super) fn to_their_ends(dir: &Path, runs: Runs) -> Duration {
     let runtime = runtime(2);
     runtime.block_on(async {
         let orchestrator = Arc::new(orchestrator(dir));
-        let (workflow, last) = ten(None);
-        let mut writers = JoinSet::new();
-        let start = Instant::now();
-        for writer in 0..at_once {
-            let (orchestrator, workflow) = (Arc::clone(&orchestrator), workflow.clone());
-            writers.spawn(async move {
-                for _ in (writer..runs).step_by(at_once) {
-                    let run = orchestrator
-                        .start_durable(&workflow, RunId::unique(), 0)
-                        .await;
-                    let outcome = run.unwrap().outcome().await.unwrap();
-                    assert_eq!(*outcome.output(&last).unwrap(), 10);
-                }
-            });
-        }
-        writers.join_all().await;
-        let elapsed = start.elapsed();
+        take(&orchestrator, runs.before, runs.at_once).await;
+        let elapsed = take(&orchestrator, runs.count, runs.at_once).await;
         orchestrator.shutdown(Duration::from_secs(5)).await;
         elapsed
     })
+}
+
+/// How long so many runs take.
+async fn take(orchestrator: &Arc<WorkflowOrchestrator>, runs: usize, at_once: usize) -> Duration {
+    let (workflow, last) = ten(None);
+    let mut writers = JoinSet::new();
+    let start = Instant::now();
+    for writer in 0..at_once {
+        let (orchestrator, workflow) = (Arc::clone(orchestrator), workflow.clone());
+        writers.spawn(async move {
+            for _ in (writer..runs).step_by(at_once) {
+                let run = orchestrator
+                    .start_durable(&workflow, RunId::unique(), 0)
+                    .await;
+                let outcome = run.unwrap().outcome().await.unwrap();
+                assert_eq!(*outcome.output(&last).unwrap(), 10);
+            }
+        });
+    }
+    writers.join_all().await;
+    start.elapsed()
 }
 
 fn halve(dir: &Path, runs: usize) {

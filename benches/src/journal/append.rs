@@ -68,7 +68,7 @@ fn journal(writers: usize, each: usize, durability: Durability) -> Duration {
 
 fn bare_file(writers: usize, each: usize) -> Duration {
     let dir = directory();
-    let file = Arc::new(BareFile::create(&dir.path().join("file")));
+    let file = Arc::new(BareFile::create(&dir.path().join("file"), 0));
     side_by_side(writers, move |_| {
         let file = Arc::clone(&file);
         async move {

@@ -3,11 +3,13 @@
 //! It knows no streams, no versions, no readers and no checksums, and finds nothing again.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::Path;
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
+
+const PIECE: usize = 64 * 1024;
 
 type Waiting = (Vec<u8>, oneshot::Sender<()>);
 
@@ -17,8 +19,15 @@ pub(crate) struct BareFile {
 }
 
 impl BareFile {
-    pub(crate) fn create(path: &Path) -> Self {
-        let file = File::create_new(path).unwrap();
+    /// A file that has so many zeros (a multiple of 64 KiB), on the disk, which are overwritten from the beginning.
+    pub(crate) fn create(path: &Path, length: usize) -> Self {
+        let mut file = File::create_new(path).unwrap();
+        // In pieces: the system keeps a file in its memory as it was written, and looks through a piece for each sync.
+        for _ in 0..length / PIECE {
+            file.write_all(&[0; PIECE]).unwrap();
+        }
+        file.sync_all().unwrap();
+        file.rewind().unwrap();
         let (queue, waiting) = mpsc::channel(2_048);
         Self {
             queue: Some(queue),

@@ -1,13 +1,15 @@
 //! What one writes without an engine: counters of what is missing, and a set of futures or tasks. A
-//! failure, a panic, a limit in time would be up to whoever writes it; nothing is recorded.
+//! failure, a panic, a limit in time would be up to whoever writes it, and nothing is recorded; but for
+//! one of them, which keeps two things that no engine can leave out.
 
 use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
 
 use super::shape::{Shape, work};
@@ -91,6 +93,30 @@ pub(crate) async fn futures_unordered(shape: &Shape) -> (Duration, u64) {
         graph.done(step, output, |graph, next| running.push(graph.step(next)));
     }
     (start.elapsed(), graph.result())
+}
+
+/// As [`futures_unordered`], and a panic fails its step alone, and when each step was done is written down: what
+/// both cost at the least, a `catch_unwind` and a look at the clock a step.
+pub(crate) async fn with_times_and_panics(shape: &Shape) -> (Duration, u64) {
+    let mut graph = Graph::of(shape);
+    let mut times = vec![Duration::ZERO; shape.steps()];
+    let isolated = |graph: &Graph, step| {
+        let running = AssertUnwindSafe(graph.step(step)).catch_unwind();
+        running.map(move |done| done.map_err(|panic| (step, panic)))
+    };
+    let start = Instant::now();
+    let mut running = FuturesUnordered::new();
+    running.extend(graph.first().into_iter().map(|step| isolated(&graph, step)));
+    while let Some(done) = running.next().await {
+        let (step, output) = done.unwrap_or_else(|(step, _)| panic!("step {step} panicked"));
+        times[step] = start.elapsed();
+        graph.done(step, output, |graph, next| {
+            running.push(isolated(graph, next));
+        });
+    }
+    let elapsed = start.elapsed();
+    assert!(times.iter().all(|time| *time <= elapsed));
+    (elapsed, graph.result())
 }
 
 pub(crate) async fn join_set(shape: &Shape) -> (Duration, u64) {

@@ -185,6 +185,7 @@ macro_rules! conformance_event_log {
             a_closed_stream_is_opened_again_by_an_append
             a_forgotten_stream_has_not_begun
             an_open_stream_is_not_forgotten
+            a_stream_that_an_open_one_needs_is_not_forgotten
             // Tailing
             a_tail_gives_what_is_there_and_then_follows
             a_tail_follows_a_stream_that_has_not_begun

@@ -45,7 +45,8 @@ pub const MAX_STREAM_NAME_LENGTH: usize = 128;
 ///
 /// An append that is [`closing`](AppendTo::closing) finishes its stream, which stays to be read.
 /// Closed streams are in nobody's way who lists the open ones. An append with records that does not
-/// close the stream opens it again, and [`forget`](Self::forget) makes an end of a closed one.
+/// close the stream opens it again, and [`forget`](Self::forget) makes an end of a closed one. A stream that
+/// [another needs](AppendTo::needed_by) is there for as long as that one is open.
 ///
 /// # Fences
 ///
@@ -68,7 +69,8 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     ///
     /// [`EventLogError::Fenced`]; [`EventLogError::WrongVersion`], with the version that the stream
-    /// has; or any other but `StillOpen`.
+    /// has; or any other but `StillOpen`
+    /// and `StillNeeded`.
     fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>>;
 
     /// The records of a stream from a version on, in their order, at most `limit` of them. Fewer
@@ -113,7 +115,7 @@ pub trait EventLog: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`EventLogError::StillOpen`], `InvalidStreamName`, `Closed` or `Failed`.
+    /// [`EventLogError::StillOpen`], `StillNeeded`, `InvalidStreamName`, `Closed` or `Failed`.
     fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>>;
 
     /// What an append that asks for the most survives once it has returned `Ok`.

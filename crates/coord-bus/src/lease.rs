@@ -1,9 +1,11 @@
 //! The lease: who may do something alone, and for how long.
 
 use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
+use tokio::task::unconstrained;
 
 use crate::event_log::name_fault;
 use crate::time::{self, Instant};
@@ -244,6 +246,13 @@ pub trait LeaseExt: Lease {
         }
     }
 
+    /// Begins to release a lease, for who must not wait: in a `Drop`. With [`MemoryLeases`](crate::MemoryLeases) and
+    /// in a journal that is enough; a lease whose keeper has to be waited for runs out at the end of its time.
+    fn begin_release(&self, grant: Grant) {
+        let release = pin!(unconstrained(self.release(grant)));
+        let _ = release.poll(&mut Context::from_waker(Waker::noop()));
+    }
+
     /// Runs a future while the lease is held, and then releases the lease. The lease is renewed
     /// before the future is polled first, and then at each third of `ttl`.
     ///
@@ -259,7 +268,7 @@ pub trait LeaseExt: Lease {
     ///
     /// # Cancel safety
     ///
-    /// Dropped, it drops the future, and the lease runs out at the end of its time.
+    /// Dropped, it drops the future, and [begins to release](Self::begin_release) the lease.
     fn hold<F: Future + Send>(
         &self,
         grant: Grant,
@@ -270,25 +279,50 @@ pub trait LeaseExt: Lease {
         F::Output: Send,
     {
         async move {
+            let mut held = Holding {
+                lease: self,
+                grant: Some(grant.clone()),
+            };
             let until = time::after(ttl);
-            self.renew(&grant, ttl).await?;
+            let renewed = self.renew(&grant, ttl).await;
             // What the work had is dropped with it before the lease is released.
-            let output = {
-                let mut work = pin!(work);
-                tokio::select! {
-                    biased;
-                    lost = keep(self, &grant, ttl, until) => return Err(lost),
-                    output = &mut work => output,
+            let output = match renewed {
+                Err(lost) => Err(lost),
+                Ok(()) => {
+                    let mut work = pin!(work);
+                    tokio::select! {
+                        biased;
+                        lost = keep(self, &grant, ttl, until) => Err(lost),
+                        output = &mut work => Ok(output),
+                    }
                 }
             };
-            // Without an answer it runs out by itself.
-            let _ = time::timeout(ttl, self.release(grant)).await;
-            Ok(output)
+            held.grant = None;
+            if output.is_ok() {
+                // Without an answer it runs out by itself.
+                let _ = time::timeout(ttl, self.release(grant)).await;
+            }
+            output
         }
     }
 }
 
 impl<L: Lease + ?Sized> LeaseExt for L {}
+
+/// What is held; dropped, it is given back, as far as that can be done without waiting.
+struct Holding<'l, L: Lease + ?Sized> {
+    lease: &'l L,
+    /// `None` once it is lost, or released otherwise.
+    grant: Option<Grant>,
+}
+
+impl<L: Lease + ?Sized> Drop for Holding<'_, L> {
+    fn drop(&mut self) {
+        if let Some(grant) = self.grant.take() {
+            self.lease.begin_release(grant);
+        }
+    }
+}
 
 /// Renews a lease that is held until then, for ever. Ends when it is lost.
 async fn keep(

@@ -128,6 +128,9 @@ impl Shared {
 
     fn append(&self, append: AppendTo) -> Result<Appended, EventLogError> {
         check_stream_name(&append.stream)?;
+        if let Some(by) = &append.needed_by {
+            check_stream_name(by)?;
+        }
         // Somebody else's code, so not under the lock.
         let at = self.clock.now();
         let mut state = self.lock();

@@ -74,6 +74,13 @@ pub struct ShutdownReport {
     pub panicked: u64,
 }
 
+impl ShutdownReport {
+    /// Whether every task stopped by itself, in time, and without a panic.
+    pub fn is_complete(&self) -> bool {
+        self.aborted.is_empty() && self.panicked == 0
+    }
+}
+
 impl TaskScope {
     /// A scope without a bus to tell of panics; they are only counted.
     pub fn new(name: impl Into<Box<str>>) -> Self {

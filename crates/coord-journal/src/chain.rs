@@ -3,6 +3,8 @@
 //! Each is BLAKE3 over a mark of what it is about and over all of its parts, each with its length
 //! before it, so that no two different things are hashed as the same bytes.
 
+use crate::streams::Entry;
+
 /// A checksum.
 pub(crate) type Hash = [u8; 32];
 
@@ -31,26 +33,17 @@ pub(crate) fn record(
     )
 }
 
-/// The seal on what is kept apart of a stream: its end, and whether it is closed.
-pub(crate) fn stream(
-    number: i64,
-    name: &str,
-    version: u64,
-    at: i64,
-    head: &Hash,
-    is_closed: bool,
-) -> Hash {
-    hash(
-        b"stream",
-        &[
-            &number.to_le_bytes(),
-            name.as_bytes(),
-            &version.to_le_bytes(),
-            &at.to_le_bytes(),
-            head,
-            &[u8::from(is_closed)],
-        ],
-    )
+/// The seal on what is kept apart of a stream: its end, whether it is closed, and which one needs it. Where none
+/// does it is that of schema version 2.
+pub(crate) fn stream(entry: &Entry) -> Hash {
+    let (number, version) = (entry.number.to_le_bytes(), entry.version.to_le_bytes());
+    let (at, is_closed) = (entry.at.to_le_bytes(), [u8::from(entry.is_closed)]);
+    let name = entry.name.as_bytes();
+    let parts: [&[u8]; 6] = [&number, name, &version, &at, &entry.head, &is_closed];
+    match &entry.needed_by {
+        None => hash(b"stream", &parts),
+        Some(by) => hash(b"stream", &[&parts[..], &[by.as_bytes()]].concat()),
+    }
 }
 
 /// The seal on a lease. Without a handle it is that of schema version 1.

@@ -295,6 +295,9 @@ impl EventLog for Journal {
     fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
         Box::pin(async move {
             check_stream_name(&append.stream)?;
+            if let Some(by) = &append.needed_by {
+                check_stream_name(by)?;
+            }
             let bytes = append.records.iter().map(records::bytes).max();
             if let Some(bytes) = bytes.filter(|bytes| *bytes > records::MAX_RECORD_BYTES) {
                 let file = self.store.file.clone();

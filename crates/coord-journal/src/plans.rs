@@ -71,7 +71,7 @@ fn what_an_append_and_a_retention_look_up_takes_one_search_each() {
         // The index is in the order of closing: the first entry is the answer.
         (
             streams::OLDEST_CLOSED,
-            "SCAN streams USING INDEX closed_streams",
+            "SEARCH streams USING INDEX closed_streams (at>?)",
         ),
         (
             streams::COUNT_CLOSED,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// Which closed streams [`Journal::retain`](crate::Journal::retain) keeps: those that satisfy every
-/// condition given. Open streams are always kept.
+/// condition given. Open streams are always kept, and so are closed ones that an open one
+/// [needs](coord_bus::AppendTo::needed_by).
 ///
 /// ```
 /// use std::time::Duration;

@@ -4,10 +4,11 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::chain;
 use crate::store::{Fault, Outcome, Store};
+use crate::streams::{self, Entry};
 use crate::{Damage, JournalError};
 
 /// The version that this program writes.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Marks a file of SQLite as a journal: "cjrn".
 const APPLICATION_ID: i32 = 0x636a_726e;
@@ -77,12 +78,12 @@ const TABLES: [(&str, &str); 8] = [
             head BLOB NOT NULL,
             is_closed INTEGER NOT NULL,
             seal BLOB NOT NULL
-        ) STRICT",
+        , needed_by TEXT) STRICT",
     ),
 ];
 
 /// From each version to this one: the first leads from version 0.
-const MIGRATIONS: [fn(&Transaction) -> Outcome<()>; VERSION as usize] = [from_0, from_1];
+const MIGRATIONS: [fn(&Transaction) -> Outcome<()>; VERSION as usize] = [from_0, from_1, from_2];
 
 /// Makes the tables of an empty file, or brings those of an earlier version up to this one. Only one
 /// process at a time may do this.
@@ -206,9 +207,16 @@ fn from_0(transaction: &Transaction) -> Outcome<()> {
             version,
         };
         let at = row.get::<_, Option<i64>>(4)?.ok_or_else(missing)?;
-        let seal = chain::stream(number, &name, version, at, &head, false);
-        let sql = "INSERT INTO streams VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6)";
-        transaction.execute(sql, (number, &name, stored, at, head, seal))?;
+        let entry = Entry {
+            number,
+            name,
+            version,
+            at,
+            head,
+            is_closed: false,
+            needed_by: None,
+        };
+        streams::insert(transaction, &entry)?;
     }
     drop(rows);
     drop(old);
@@ -227,5 +235,11 @@ fn from_1(transaction: &Transaction) -> Outcome<()> {
              SELECT name, holder, token, until, seal FROM old_leases;
          DROP TABLE old_leases;",
     )?;
-    Ok(())
+    from_2(transaction)
+}
+
+/// Version 2 did not know which stream needs another. The seals of entries stay as they are, and the entries
+/// where they are, however many there may be: SQLite only changes the words of the table, to those above.
+fn from_2(transaction: &Transaction) -> Outcome<()> {
+    Ok(transaction.execute_batch("ALTER TABLE streams ADD COLUMN needed_by TEXT")?)
 }

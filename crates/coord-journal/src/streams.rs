@@ -19,16 +19,21 @@ pub(crate) struct Entry {
     /// The checksum of the last record.
     pub(crate) head: Hash,
     pub(crate) is_closed: bool,
+    /// The name of the stream that needs it, if one does.
+    pub(crate) needed_by: Option<String>,
 }
 
-const COLUMNS: &str = "number, name, version, at, head, is_closed, seal";
+const COLUMNS: &str = "number, name, version, at, head, is_closed, seal, needed_by";
 
-pub(crate) const FIND: &str = "SELECT number, name, version, at, head, is_closed, seal FROM streams
-    WHERE name = ?1";
+pub(crate) const FIND: &str = "SELECT number, name, version, at, head, is_closed, seal, needed_by
+    FROM streams WHERE name = ?1";
 pub(crate) const NEWEST: &str = "SELECT max(number) FROM streams";
-pub(crate) const OLDEST_CLOSED: &str = "SELECT number, name, version, at, head, is_closed, seal
+pub(crate) const OLDEST_CLOSED: &str =
+    "SELECT number, name, version, at, head, is_closed, seal, needed_by
     FROM streams INDEXED BY closed_streams
-    WHERE is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff) ORDER BY at LIMIT 1";
+    WHERE is_closed = 1 AND (at, number) > (?2, ?3)
+        AND name >= ?1 AND name < ?1 || char(0x10ffff)
+    ORDER BY at, number LIMIT 1";
 pub(crate) const COUNT_CLOSED: &str =
     "SELECT count(*) FROM streams INDEXED BY closed_streams WHERE is_closed = 1";
 /// By their names, which the `+` says, as all that are closed may be many more. What is behind the prefix is
@@ -38,14 +43,7 @@ pub(crate) const COUNT_CLOSED_OF: &str = "SELECT count(*) FROM streams
 
 impl Entry {
     fn seal(&self) -> Hash {
-        chain::stream(
-            self.number,
-            &self.name,
-            self.version,
-            self.at,
-            &self.head,
-            self.is_closed,
-        )
+        chain::stream(self)
     }
 
     /// Reads an entry, and compares it with its seal.
@@ -59,6 +57,7 @@ impl Entry {
                 at: row.get(3)?,
                 head: row.get(4)?,
                 is_closed: row.get(5)?,
+                needed_by: row.get(7)?,
             };
             Ok((entry, row.get::<_, Hash>(6)?))
         };
@@ -106,8 +105,8 @@ pub(crate) fn next_number(connection: &Connection) -> Outcome<i64> {
 
 /// Adds the entry of a stream that begins.
 pub(crate) fn insert(connection: &Connection, entry: &Entry) -> Outcome<()> {
-    let sql = "INSERT INTO streams (number, name, version, at, head, is_closed, seal)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO streams (number, name, version, at, head, is_closed, seal, needed_by)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     connection.prepare_cached(sql)?.execute((
         entry.number,
         &entry.name,
@@ -116,6 +115,7 @@ pub(crate) fn insert(connection: &Connection, entry: &Entry) -> Outcome<()> {
         entry.head,
         entry.is_closed,
         entry.seal(),
+        &entry.needed_by,
     ))?;
     Ok(())
 }
@@ -218,7 +218,7 @@ pub(crate) fn page(
     after: i64,
     limit: usize,
 ) -> Outcome<Vec<(i64, Outcome<Entry>)>> {
-    let sql = "SELECT number, name, version, at, head, is_closed, seal FROM streams
+    let sql = "SELECT number, name, version, at, head, is_closed, seal, needed_by FROM streams
                WHERE number > ?1 ORDER BY number LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query((after, limit as i64))?;
@@ -229,11 +229,23 @@ pub(crate) fn page(
     Ok(entries)
 }
 
-/// The stream that was closed before all others, of those that are closed and whose names begin so.
-pub(crate) fn oldest_closed(connection: &Connection, prefix: &str) -> Outcome<Option<Entry>> {
+/// The stream that was closed before all others, of those that are closed and whose names begin so, beginning
+/// after a time and a number.
+pub(crate) fn oldest_closed(
+    connection: &Connection,
+    prefix: &str,
+    after: (i64, i64),
+) -> Outcome<Option<Entry>> {
     let mut statement = connection.prepare_cached(OLDEST_CLOSED)?;
-    let mut rows = statement.query([prefix])?;
+    let mut rows = statement.query((prefix, after.0, after.1))?;
     rows.next()?.map(Entry::read).transpose()
+}
+
+/// The name of the open stream that needs this one, if there is one.
+pub(crate) fn needed_by(connection: &Connection, entry: &Entry) -> Outcome<Option<String>> {
+    let by = entry.needed_by.as_deref();
+    let by = by.map(|by| find(connection, by)).transpose()?.flatten();
+    Ok(by.filter(|by| !by.is_closed).map(|by| by.name))
 }
 
 /// How many streams are closed, of those whose names begin so.

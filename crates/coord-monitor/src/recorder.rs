@@ -2,8 +2,8 @@
 
 mod thread;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, OnceLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use crate::buckets::{OCTAVE, OCTAVES, nanos_of, place_of};
 
 /// The most parts of one recorder that are each of one thread. Threads beyond that share another one.
 const OWNED_MAX: usize = 8;
+
+/// How many threads may run side by side. On Linux to ask for that is to read files.
+static THREADS: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, usize::from));
 
 /// Counts durations in buckets. Threads have parts of their own, as far as there are processors: what
 /// only one thread writes, it writes without asking for the others, which costs a third of an atomic
@@ -37,8 +40,7 @@ struct Shard {
 
 impl Recorder {
     pub(crate) fn new() -> Self {
-        let threads = available_parallelism().map_or(1, usize::from);
-        let owned = threads.next_power_of_two().min(OWNED_MAX);
+        let owned = THREADS.next_power_of_two().min(OWNED_MAX);
         Self {
             owned: (0..owned).map(|_| Shard::new()).collect(),
             shared: Shard::new(),

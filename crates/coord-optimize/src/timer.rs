@@ -1,10 +1,11 @@
 //! One timer for the whole life of an operator: made when it is first waited for, and then reset.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use coord_bus::time::{self, Instant, Sleep};
+use tokio::task::unconstrained;
 
 /// Longer than anybody waits, and short enough to be added to any [`Instant`].
 const FAR_FUTURE: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
@@ -61,7 +62,9 @@ impl Timer {
             }
             None => self.sleep.insert(Box::pin(time::sleep_until(deadline))),
         };
-        ready!(sleep.as_mut().poll(cx));
+        // A source that always has something uses up what tokio lets a task do in one go; a timer that
+        // asks for more of it would never be over.
+        ready!(pin!(unconstrained(sleep.as_mut())).poll(cx));
         self.deadline = None;
         Poll::Ready(())
     }

@@ -61,6 +61,9 @@
 //! `previous` is the hash of the entry before, or 64 zeros. So `b3sum` and a text editor are enough
 //! to check an entry, and no two programs can read one line differently and both find it whole.
 //!
+//! A value that would make the line longer than [`MAX_ENTRY`], or is nested deeper than [`MAX_DEPTH`],
+//! is left out: in its place are its size and its hash, `{"blake3":"…","omitted_bytes":…}`.
+//!
 //! A chain shows that something was changed by whoever cannot rewrite all that follows. Who can do
 //! that, can make a new chain: keep the [`AuditHead`] of a trail elsewhere from time to time, and
 //! give it to `verify`.
@@ -96,7 +99,7 @@ mod export;
 mod error;
 
 pub use chain::{verify, verify_lines};
-pub use entry::{AuditEntry, AuditFacts, AuditHead, MAX_ENTRY};
+pub use entry::{AuditEntry, AuditFacts, AuditHead, MAX_DEPTH, MAX_ENTRY};
 pub use error::{AuditError, AuditFault};
 pub use export::{entries, export};
 pub use redact::REDACTED;

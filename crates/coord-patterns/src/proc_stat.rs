@@ -1,6 +1,10 @@
 //! What Linux tells of a process in `/proc/PID/stat`.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
+
+/// More than it is long up to the last of these, whatever the numbers before it are. All of it comes at once.
+const READ: usize = 1024;
 
 /// What is read of it; elsewhere there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +20,10 @@ pub(crate) struct Stat {
 impl Stat {
     /// That of a process, if there is one of this id.
     pub(crate) fn of(process: u32) -> Option<Self> {
-        Self::parse(&fs::read(format!("/proc/{process}/stat")).ok()?)
+        let mut stat = [0; READ];
+        let mut file = File::open(format!("/proc/{process}/stat")).ok()?;
+        let read = file.read(&mut stat).ok()?;
+        Self::parse(&stat[..read])
     }
 
     /// The id, the program's name in parentheses, the state, the parent, the group, and more. The name may

@@ -102,6 +102,13 @@ pub struct SupervisorReport {
     pub untold: u64,
 }
 
+impl SupervisorReport {
+    /// Whether every child stopped in time, and every event of them was published.
+    pub fn is_complete(&self) -> bool {
+        self.aborted.is_empty() && self.untold == 0
+    }
+}
+
 impl Supervisor {
     /// A supervisor without children, which publishes to this bus and takes the times in its
     /// events from this clock.

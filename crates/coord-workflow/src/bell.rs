@@ -5,7 +5,8 @@
 //! waits for more than the stream had. So it is looked now and then whether that is still the one that is
 //! followed.
 //!
-//! One that was rung and not heard, as its orchestrator was killed in that moment, stays open.
+//! One that was rung and not heard, as its orchestrator was killed in that moment, stays open until another
+//! orchestrator begins: that closes those of whom nobody holds the lease any more.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use coord_bus::time::{Instant, timeout, timeout_at};
 use coord_bus::{
-    AppendTo, Durability, EventLog, EventLogError, ExpectedVersion, Record, StoredRecord,
+    AppendTo, Durability, EventLog, EventLogError, ExpectedVersion, Lease, Record, StoredRecord,
     StreamOrder, StreamQuery, Tail,
 };
 
@@ -39,6 +40,39 @@ pub(crate) async fn ring(
         .record(Record::new(NEWS, run.as_str()))
         .durably(Durability::Process);
     log.append(ring).await.map(drop)
+}
+
+/// Closes the bells of those who are gone: nobody is going to hear them.
+///
+/// One whose lease has only run out, as its process stood still, hears what is in its runs when it acquires it anew.
+pub(crate) async fn close_left(log: &dyn EventLog, leases: &dyn Lease) {
+    let mut query = StreamQuery::by_name().open();
+    query.order = StreamOrder::Name {
+        after: Some(before(records::BELLS)),
+    };
+    // Where the journal has failed, the runs hear of that when they write.
+    while let Ok(page) = log.streams(&query).await {
+        let Some(last) = page.last() else { return };
+        query = query.after(last);
+        for bell in &page {
+            let Some(lease) = bell.name.strip_prefix(records::BELLS) else {
+                return;
+            };
+            if let Ok(None) = leases.current(lease).await {
+                close(log, &bell.name, bell.version).await;
+            }
+        }
+    }
+}
+
+/// Closes a bell, if it was not rung since this version. If it is not closed, it is after the next.
+async fn close(log: &dyn EventLog, bell: &str, heard: u64) {
+    let close = AppendTo::stream(bell)
+        .expecting(ExpectedVersion::Exactly(heard))
+        .record(Record::new(HEARD, ""))
+        .closing()
+        .durably(Durability::Process);
+    let _ = log.append(close).await;
 }
 
 /// Hears of runs that were told something by others.
@@ -122,16 +156,9 @@ impl Listener<'_> {
 
     /// It may be forgotten, unless it was rung again.
     async fn close(&mut self) {
-        let Some(heard) = self.heard.take() else {
-            return;
-        };
-        let close = AppendTo::stream(&self.bell)
-            .expecting(ExpectedVersion::Exactly(heard))
-            .record(Record::new(HEARD, ""))
-            .closing()
-            .durably(Durability::Process);
-        // If it is not, it is closed after the next.
-        let _ = self.log.append(close).await;
+        if let Some(heard) = self.heard.take() {
+            close(self.log, &self.bell, heard).await;
+        }
     }
 }
 

@@ -100,7 +100,7 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
 
     /// With another limit to a run's time than [`DEFAULT_WORKFLOW_TIMEOUT`]. It counts by the clock on the
     /// wall from the start of the run, also while a durable run is interrupted and nobody drives it; not
-    /// while it is paused for a step that is [exhausted](crate::OnExhausted::Pause).
+    /// while it, or a run within it, is paused for a step that is [exhausted](crate::OnExhausted::Pause).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -273,6 +273,19 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
     }
 
     /// With another limit to one attempt's time than [`DEFAULT_STEP_TIMEOUT`](crate::DEFAULT_STEP_TIMEOUT).
+    /// It begins anew with each attempt; waits between attempts are none of it. What it is the limit of depends
+    /// on what the step does:
+    ///
+    /// | the step | has the limit for | without one, it has |
+    /// |---|---|---|
+    /// | [runs](Self::run) a function | one attempt | `DEFAULT_STEP_TIMEOUT` |
+    /// | runs it [for each](Self::for_each) item of a list | one attempt at all items that are left | the same |
+    /// | [repeats](Self::repeat) it | each round: all rounds together have only that of the run | the same |
+    /// | runs [another workflow](Self::workflow) | the run of that, which is cancelled and undone then | that of the other workflow |
+    /// | waits for a [signal](Self::signal), an [event](Self::wait_for) or a [time](Self::sleep) | the wait | none |
+    ///
+    /// All of them end with the run's own [timeout](WorkflowBuilder::timeout). An attempt at undoing the step has
+    /// the same limit where [`compensation_timeout`](Self::compensation_timeout) sets no other.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

@@ -51,10 +51,8 @@ impl Child {
     pub(crate) fn written(&self, input: &Output) -> Result<Box<RawValue>, StepError> {
         let unwritable = |error| StepError::from(AttemptError::unwritable(error)).permanent();
         // Only a durable workflow has a durable one within it.
-        let written = self.input.map(|codec| (codec.encode)(input)).transpose();
-        let written = written
-            .map_err(unwritable)?
-            .unwrap_or_else(|| "null".into());
+        let written = self.input.map(|codec| codec.keep(input)).transpose()?;
+        let written = written.unwrap_or_else(|| "null".into());
         RawValue::from_string(written.into()).map_err(unwritable)
     }
 

@@ -26,7 +26,7 @@ mod retry;
 mod tests;
 mod up;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use crate::outcome::{SkipReason, Status};
@@ -149,6 +149,8 @@ pub(crate) struct Course {
     finished: Option<u64>,
     /// Why it failed, if that was no step.
     failed: Option<Arc<str>>,
+    /// The steps whose work is a run that is paused for a step, of its own or of one within it.
+    paused_children: BTreeSet<usize>,
     /// When it was retried, or continued, last: its timeout counts from then on.
     pub(crate) timed_from: Option<u64>,
     /// How often it was.
@@ -195,6 +197,7 @@ impl Course {
             is_up: false,
             finished: None,
             failed: None,
+            paused_children: BTreeSet::new(),
             timed_from: None,
             lives: 0,
             begun_in: BTreeMap::new(),
@@ -373,14 +376,23 @@ impl Course {
                 record.error = Some(Box::new(error.error));
             }
             Fact::Continued { at } => self.try_anew(at, ready),
+            Fact::Child {
+                step,
+                is_paused,
+                at,
+            } => {
+                let stood_still = self.stands_still();
+                match is_paused {
+                    true => self.paused_children.insert(step),
+                    false => self.paused_children.remove(&step),
+                };
+                self.counts_anew(stood_still, at);
+            }
             Fact::Skipped { step, at, asked } => {
-                let was_exhausted = self.steps[step].phase == Phase::Exhausted;
+                let stood_still = self.stands_still();
                 self.steps[step].is_asked = asked;
                 self.end_without_output(plan, step, Phase::Skipped, at, ready);
-                if was_exhausted && !self.is_held() {
-                    // For as long as it was paused for a step, its time did not count.
-                    self.timed_from = Some(at);
-                }
+                self.counts_anew(stood_still, at);
             }
             Fact::Cancelled { step, at, .. } => {
                 self.end_without_output(plan, step, Phase::Cancelled, at, ready);
@@ -427,6 +439,9 @@ impl Course {
         mut ready: impl FnMut(usize),
     ) {
         self.left -= 1;
+        if !self.paused_children.is_empty() {
+            self.paused_children.remove(&step);
+        }
         let record = &mut self.steps[step];
         record.phase = phase;
         record.ended = at;

@@ -1,6 +1,6 @@
 //! What is kept of a run: whether its outputs are written to a journal, and how.
 
-use std::any::TypeId;
+use std::any::type_name;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,10 +18,11 @@ pub struct Volatile;
 /// Runs of a workflow are kept in a journal, and outlive their process. Its outputs are written as
 /// JSON, so they are [`Serialize`] and [`DeserializeOwned`].
 ///
-/// What is written is read when a run is taken up, and JSON has no word for some things. A number that is
-/// none (`f64::NAN`) or infinite is written as `null`, and not read as a number: a step that puts one out
-/// fails with [`AttemptError::Unreadable`](crate::AttemptError::Unreadable), and no run is started with
-/// one. `Some(())`, or `Some(None)`, is written as `null`, too, and read as `None`: that is not noticed, so
+/// What is written is read when a run is taken up, so it is read once at once: a step whose output cannot be
+/// fails with [`AttemptError::Unreadable`](crate::AttemptError::Unreadable), and no run is started with such an
+/// input. That is so for a number that is none (`f64::NAN`) or infinite, which JSON writes as `null`; for
+/// types that serde writes and does not read, as with `skip_serializing` alone; and for what is nested more than 100
+/// levels deep. `Some(())`, or `Some(None)`, is written as `null`, too, and read as `None`: that is not noticed, so
 /// an enum of one's own is better there.
 #[derive(Debug)]
 pub struct Durable;
@@ -70,24 +71,42 @@ pub(crate) struct Codec {
     pub(crate) check: fn(&str) -> Result<(), serde_json::Error>,
 }
 
-pub(crate) type Decode = fn(&str) -> Result<Output, serde_json::Error>;
+pub(crate) type Decode = fn(&str) -> Result<Output, Misread>;
 
-/// Whether a `T` that was written like this can be read. What JSON has no word for it writes as `null`: so
-/// only where that is in the text it is read for this.
-#[inline]
-pub(crate) fn check<T: DeserializeOwned + 'static>(json: &str) -> Result<(), serde_json::Error> {
-    // These are `null`, or may be, and are read from it.
-    let is_sure = size_of::<T>() == 0 || TypeId::of::<T>() == TypeId::of::<Value>();
-    if is_sure || !json.contains("null") {
-        return Ok(());
+/// That something that was kept is not of the type that it is read as.
+pub(crate) struct Misread {
+    pub(crate) type_name: &'static str,
+    pub(crate) source: serde_json::Error,
+}
+
+pub(crate) fn read<T: DeserializeOwned>(json: &str) -> Result<T, Misread> {
+    serde_json::from_str(json).map_err(|source| Misread {
+        type_name: type_name::<T>(),
+        source,
+    })
+}
+
+/// How many levels what is kept may be nested. JSON is read at most 128 deep, and in a record, or in a list
+/// of its like, it is further down.
+const LEVELS: usize = 100;
+
+/// Whether a `T` that was written like this can be read. It is read for this: what some types write they do not
+/// read, and the first to notice would be who takes up the run.
+pub(crate) fn check<T: DeserializeOwned>(json: &str) -> Result<(), serde_json::Error> {
+    drop(serde_json::from_str::<T>(json)?);
+    let opened = json.bytes().filter(|byte| matches!(byte, b'[' | b'{'));
+    if opened.count() > LEVELS {
+        let further = 127 - LEVELS;
+        let nested = format!("{}{json}{}", "[".repeat(further), "]".repeat(further));
+        drop(serde_json::from_str::<Value>(&nested)?);
     }
-    serde_json::from_str::<T>(json).map(drop)
+    Ok(())
 }
 
 pub(crate) fn decode<T: DeserializeOwned + Send + Sync + 'static>(
     json: &str,
-) -> Result<Output, serde_json::Error> {
-    Ok(Arc::new(serde_json::from_str::<T>(json)?))
+) -> Result<Output, Misread> {
+    Ok(Arc::new(read::<T>(json)?))
 }
 
 impl Codec {
@@ -130,7 +149,7 @@ impl Codec {
                 let item = item.as_ref().and_then(|item| item.as_ref());
                 Ok(serde_json::to_string(&item)?.into())
             },
-            decode: |json| Ok(Item::output(serde_json::from_str::<T>(json)?)),
+            decode: |json| Ok(Item::output(read::<T>(json)?)),
             check: check::<T>,
         }
     }

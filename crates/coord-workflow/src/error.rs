@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use coord_bus::{BusError, EventLogError, Failure, LeaseError};
 
+use crate::durable::Misread;
 use crate::{Faults, RunId, Why};
 
 /// Why a step failed: any error of the step's own, or an [`AttemptError`], or a
@@ -59,8 +60,9 @@ pub enum AttemptError {
     Unwritable(String),
     /// It succeeded, but what is kept of its output could not be read again.
     #[error(
-        "its output is written as JSON, and cannot be read from that ({0}): JSON has no number for NaN and \
-         infinity, and writes `null`; put out an `Option`, or a text, instead"
+        "its output is written as JSON, and cannot be read from that ({0}): a number that is none, or \
+         infinite, is written as `null`, some types are written and not read (`skip_serializing`), and 100 \
+         levels are the most; put out what is read, such as an `Option`, or a text, instead"
     )]
     Unreadable(String),
     /// A condition answered neither true nor false.
@@ -139,8 +141,10 @@ pub enum WorkflowError {
     },
     /// What the run is to be started with could not be read again.
     #[error(
-        "run `{run}` was not started: its input is written as JSON, and cannot be read from that; JSON has \
-         no number for NaN and infinity, and writes `null`: start it with an `Option`, or a text, instead"
+        "run `{run}` was not started: its input is written as JSON, and cannot be read from that; a number \
+         that is none, or infinite, is written as `null`, some types are written and not read \
+         (`skip_serializing`), and 100 levels are the most: start it with what is read, such as an `Option`, \
+         or a text, instead"
     )]
     UnreadableInput {
         /// The run.
@@ -199,8 +203,9 @@ pub enum WorkflowError {
         /// By whom.
         holder: String,
     },
-    /// A record of the run makes no sense.
-    #[error("record {record} of run `{run}` cannot be followed")]
+    /// A record of the run makes no sense, or has an output or the input in a type that the workflow has no
+    /// more.
+    #[error("record {record} of run `{run}` cannot be followed{}", source.wanted())]
     Record {
         /// The run.
         run: String,
@@ -278,9 +283,11 @@ pub enum WorkflowError {
         /// The run.
         run: String,
     },
-    /// As many signals as may wait for the steps of a run.
+    /// As many signals of this name wait for the steps of a run as may, or, where no step waits for this one,
+    /// of all that none waits for.
     #[error(
-        "run `{run}` was not sent the signal: {max} signals wait for its steps, the limit",
+        "run `{run}` was not sent the signal: as many as may ({max}) wait already, of its name, or of names \
+         that no step waits for",
         max = crate::MAX_SIGNALS
     )]
     TooManySignals {
@@ -385,6 +392,16 @@ pub enum RecordFault {
     Output {
         /// The step.
         step: String,
+        /// The type that it puts out now, as [`std::any::type_name`] has it.
+        type_name: &'static str,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// The input in it is not what the workflow is started with now.
+    #[error("the input in it is not of the type that the workflow is started with now")]
+    Input {
+        /// The type that it is started with now, as [`std::any::type_name`] has it.
+        type_name: &'static str,
         /// Why not.
         source: serde_json::Error,
     },
@@ -397,4 +414,27 @@ pub enum RecordFault {
         /// Why it could not.
         why: String,
     },
+}
+
+impl RecordFault {
+    /// What there should be in its place, to go on with the message of who has it.
+    fn wanted(&self) -> String {
+        match self {
+            Self::Output {
+                step, type_name, ..
+            } => format!(": step `{step}` puts out `{type_name}` now, and this output is none"),
+            Self::Input { type_name, .. } => {
+                format!(": the workflow is started with `{type_name}` now, and this input is none")
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// That of an input.
+impl From<Misread> for RecordFault {
+    fn from(misread: Misread) -> Self {
+        let Misread { type_name, source } = misread;
+        Self::Input { type_name, source }
+    }
 }

@@ -277,7 +277,9 @@ impl Following {
             }
             Fact::Retried { at, .. } => (Some(*at), self.begun()),
             Fact::Suspended => (None, Transition::RunSuspended),
-            Fact::Claimed | Fact::Continued { .. } | Fact::Stopped { .. } => return None,
+            Fact::Claimed | Fact::Continued { .. } | Fact::Child { .. } | Fact::Stopped { .. } => {
+                return None;
+            }
         })
     }
 }

@@ -114,7 +114,7 @@
 //! - Waits between attempts, [sleeps](StepBuilder::sleep) and the limits of a run go on by the clock on
 //!   the wall while nobody drives it.
 //! - A run is taken up with the definition that it was started with, or refused with what differs
-//!   ([`WorkflowError::Changed`]). How often a step is tried, how long it may take and how many run at
+//!   ([`WorkflowError::Changed`], or `Record` where that is the type of an output or of the input). How often a step is tried, how long it may take and how many run at
 //!   once may be changed meanwhile. What a function does is not seen: that is for you to keep.
 //! - Any process may [look at](RunJournal::view) a run, and [tell](RunJournal::tell) it something: to
 //!   pause, to go on, to end, to [skip a step](Command::Skip), or what a step waits for; and what the program

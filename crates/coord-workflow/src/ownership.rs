@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time::{sleep, timeout};
+use futures_util::future::join;
+
 use coord_bus::{CancellationToken, Grant, LeaseError, LeaseExt, TaskScope};
 
 use crate::live_runs::LiveRuns;
@@ -122,8 +124,14 @@ impl Keeping {
         self.tasks.shutdown(deadline).await;
     }
 
+    /// The same, where nobody waits for it.
     pub(crate) fn abort(&self) {
         self.tasks.abort();
+        if let Ok(mut held) = self.held.try_lock()
+            && let Some(held) = held.take()
+        {
+            self.journal.leases.begin_release(held.owner.into());
+        }
     }
 }
 
@@ -137,6 +145,16 @@ fn owner(grant: &Grant) -> Owner {
         lease: grant.name.clone(),
         token: grant.token,
         holder: grant.holder.clone(),
+    }
+}
+
+impl From<Owner> for Grant {
+    fn from(owner: Owner) -> Self {
+        Self {
+            name: owner.lease,
+            token: owner.token,
+            holder: owner.holder,
+        }
     }
 }
 
@@ -158,10 +176,12 @@ impl Tenure {
         let leases = &self.journal.leases;
         loop {
             let listening = async {
-                let listening = bell::listen(&*self.journal.log, &grant.name, &self.runs);
+                let log = &*self.journal.log;
+                let closing = bell::close_left(log, &**leases);
+                let listening = bell::listen(log, &grant.name, &self.runs);
                 tokio::select! {
                     () = self.stop.cancelled() => {}
-                    never = listening => match never {},
+                    ((), never) = join(closing, listening) => match never {},
                 }
             };
             let held = leases.hold(grant.clone(), DEFAULT_LEASE_TTL, listening);

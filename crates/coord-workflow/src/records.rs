@@ -39,6 +39,8 @@ pub(crate) const STEP_COMPLETED: &str = "step-completed";
 pub(crate) const STEP_FAILED: &str = "step-failed";
 pub(crate) const STEP_EXHAUSTED: &str = "step-exhausted";
 pub(crate) const RUN_CONTINUED: &str = "run-continued";
+pub(crate) const CHILD_PAUSED: &str = "child-paused";
+pub(crate) const CHILD_CONTINUED: &str = "child-continued";
 pub(crate) const STEP_SKIPPED: &str = "step-skipped";
 pub(crate) const STEP_CANCELLED: &str = "step-cancelled";
 pub(crate) const UNDO_STARTED: &str = "compensation-started";
@@ -325,6 +327,17 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
             record(STEP_EXHAUSTED, &exhausted)
         }
         Fact::Continued { at } => record(RUN_CONTINUED, &Continued { at: *at }),
+        Fact::Child {
+            step,
+            is_paused,
+            at,
+        } => {
+            let kind = match is_paused {
+                true => CHILD_PAUSED,
+                false => CHILD_CONTINUED,
+            };
+            record(kind, &of_step(step, Some(*at), None))
+        }
         Fact::Skipped { step, at, asked } => {
             let skipped = OfStep {
                 asked: *asked,
@@ -508,9 +521,10 @@ impl<'p> Reader<'p> {
         output: &RawValue,
     ) -> Result<Output, RecordFault> {
         let codec = codec.ok_or(RecordFault::NotDurable)?;
-        (codec.decode)(output.get()).map_err(|source| RecordFault::Output {
+        (codec.decode)(output.get()).map_err(|misread| RecordFault::Output {
             step: self.plan.steps[step].id.to_string(),
-            source,
+            type_name: misread.type_name,
+            source: misread.source,
         })
     }
 
@@ -521,6 +535,14 @@ impl<'p> Reader<'p> {
             (STEP_SKIPPED, _) => {
                 let asked = said.asked;
                 Fact::Skipped { step, at, asked }
+            }
+            (CHILD_PAUSED | CHILD_CONTINUED, _) => {
+                let is_paused = kind == CHILD_PAUSED;
+                Fact::Child {
+                    step,
+                    is_paused,
+                    at,
+                }
             }
             (STEP_CANCELLED, _) => {
                 let signal = said.signal;

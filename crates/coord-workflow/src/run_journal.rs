@@ -1,6 +1,7 @@
 //! Where durable runs are kept, and what can be asked and said of them without their definitions.
 
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use coord_bus::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::durable::Codec;
+use crate::durable::{Codec, read};
 use crate::fingerprint::KeptStep;
 use crate::following::Following;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
@@ -18,7 +19,7 @@ use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
-use crate::{Command, RecordFault, RunId, RunState, RunView, Why, WorkflowError, bell};
+use crate::{Command, RunId, RunState, RunView, Why, WorkflowError, bell};
 
 /// How many of the runs that have not finished are looked at for who has what a step waits for.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -77,8 +78,8 @@ impl RunJournal {
     /// What the names of the streams begin with that runs are kept in, one a run: to forget those that have
     /// finished, in a journal that other things are kept in, too.
     ///
-    /// A run that is the work of a step of another one may finish long before that does. Who forgets runs keeps
-    /// each for longer than one that it is a part of may be interrupted: what has been forgotten is done again.
+    /// A run that is the work of a step of another one may finish long before that does. It is
+    /// [needed](coord_bus::AppendTo::needed_by) until then, and not forgotten.
     pub const RUNS: &'static str = records::STREAMS;
 
     /// What the names of the streams begin with by which those who drive runs are told to look at what others
@@ -244,8 +245,7 @@ impl RunJournal {
         let begun = begun.ok_or_else(|| WorkflowError::NoSuchRun {
             run: run.to_string(),
         })?;
-        serde_json::from_str(begun.started.input.get())
-            .map_err(|source| fault_of(run, 1, RecordFault::Unreadable(source)))
+        read(begun.started.input.get()).map_err(|misread| fault_of(run, 1, misread.into()))
     }
 
     /// Tells a run something. It is kept when this returns: who drives the run does it at once, and
@@ -277,7 +277,9 @@ impl RunJournal {
             if command.is_of_step() {
                 self.view_of(run, &plan, &kept).await?.0.check(&command)?;
             }
-            if matches!(command, Command::Signal { .. }) && !kept.told.signals.has_room() {
+            if let Some(name) = command.signal()
+                && !kept.told.signals.has_room(&plan, name, iter::empty())
+            {
                 return Err(WorkflowError::TooManySignals {
                     run: run.to_string(),
                 });

@@ -301,10 +301,15 @@ impl Settings {
         };
         let record = records::record(RUN_STARTED, &started);
         let record = record.map_err(|source| fault_of(&id, 1, source))?;
+        let mut beginning = AppendTo::stream(records::stream(id.as_str()))
+            .expecting(ExpectedVersion::Empty)
+            .record(record);
+        if let Some(within) = parent {
+            // Who takes up a step that is not known to have ended has to find what its child has done.
+            beginning = beginning.needed_by(records::stream(&within.parent.run));
+        }
         let begun = loop {
-            let begun = AppendTo::stream(records::stream(id.as_str()))
-                .expecting(ExpectedVersion::Empty)
-                .record(record.clone());
+            let begun = beginning.clone();
             match keeping.journal.log.append(begun).await {
                 Ok(begun) => break begun,
                 Err(EventLogError::WrongVersion { .. }) => {}
@@ -470,7 +475,7 @@ impl Settings {
         let fault = |record, source| fault_of(id, record, source);
         let decode = definition.decode.ok_or(RecordFault::NotDurable);
         let input = decode
-            .and_then(|decode| decode(kept.input.get()).map_err(RecordFault::Unreadable))
+            .and_then(|decode| decode(kept.input.get()).map_err(RecordFault::from))
             .map_err(|source| fault(1, source))?;
         let held = keeping.held().await?;
         let suspend = claim.suspend.unwrap_or(&held.lost).clone();

@@ -1,6 +1,6 @@
 //! What a run is told from outside: signals, which steps wait for, and commands.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-/// How many signals of a run may wait for a step to take them.
+use crate::plan::Plan;
+
+/// How many signals of a run may wait for a step to take them: so many of each name that a step waits for, and
+/// so many together of all other names.
 pub const MAX_SIGNALS: usize = 1_000;
 
 /// What a run is told, by whoever knows its id.
@@ -34,8 +37,8 @@ pub enum Command {
         /// Its id.
         step: String,
     },
-    /// Here is what a step waits for. A signal that no step waits for yet is kept until one does. It is
-    /// taken by one attempt, and used up also where that cannot read its payload.
+    /// Here is what a step waits for. A signal that no step waits for yet is kept until one does, within
+    /// [`MAX_SIGNALS`]. It is taken by one attempt, and used up also where that cannot read its payload.
     Signal {
         /// Which.
         name: String,
@@ -49,6 +52,14 @@ pub enum Command {
 }
 
 impl Command {
+    /// The name of the signal that it is, if it is one.
+    pub(crate) fn signal(&self) -> Option<&str> {
+        match self {
+            Self::Signal { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether it is about a step, which is to be looked at before the run is told.
     pub(crate) fn is_of_step(&self) -> bool {
         matches!(self, Self::Skip { .. } | Self::Act(_))
@@ -123,16 +134,24 @@ impl Signals {
         self.arrived.notify_waiters();
     }
 
-    /// Whether there may be one more: who sends one is to ask.
-    pub(crate) fn has_room(&self) -> bool {
-        self.has_room_beside(0)
-    }
-
-    /// The same, beside this many that are on their way.
-    pub(crate) fn has_room_beside(&self, coming: usize) -> bool {
+    /// Whether there may be one more of this name, beside those that are on their way: who sends one is to
+    /// ask.
+    pub(crate) fn has_room<'c>(
+        &self,
+        plan: &Plan,
+        name: &str,
+        coming: impl Iterator<Item = &'c str>,
+    ) -> bool {
+        let awaited: HashSet<_> = plan.steps.iter().filter_map(|step| step.signal()).collect();
+        // What no step waits for must not keep away what one does.
+        let counts = |other: &str| match awaited.contains(name) {
+            true => other == name,
+            false => !awaited.contains(other),
+        };
         let state = self.state();
-        let waiting = state.by_name.values().map(|named| named.waiting.len());
-        waiting.sum::<usize>() + coming < MAX_SIGNALS
+        let waiting = state.by_name.iter().filter(|(name, _)| counts(name));
+        let waiting: usize = waiting.map(|(_, named)| named.waiting.len()).sum();
+        waiting + coming.filter(|name| counts(name)).count() < MAX_SIGNALS
     }
 
     /// Forgets one that was taken by a step before the run was interrupted.

@@ -277,7 +277,8 @@ impl StepSpec {
         self
     }
 
-    /// With a limit to the time of one attempt.
+    /// With a limit to the time of one attempt: of what, is said at
+    /// [`StepBuilder::timeout`](crate::StepBuilder::timeout).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);

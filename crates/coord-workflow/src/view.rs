@@ -126,6 +126,11 @@ pub struct StepView {
     /// The run of another workflow that is its work, that of its last attempt, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub child: Option<RunId>,
+    /// Whether that run is paused for a step that is [exhausted](crate::OnExhausted::Pause), of its own or of a run
+    /// within it: it is the one to be continued. Meanwhile this step has no limit to its time, and the time of its
+    /// own run does not count.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub child_is_paused: bool,
     /// Whether it does not begin, as something that it needs has failed; the run goes on until the
     /// rest has come to its end.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -219,6 +224,12 @@ impl RunView {
         Err(WorkflowError::NotSkipped { run, step, why })
     }
 
+    /// Whether its time does not count, as somebody is to see to a step, of this run or of one within it.
+    pub(crate) fn stands_still(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| step.phase == StepPhase::Exhausted || step.child_is_paused)
+    }
+
     /// The steps for which it is paused: every attempt at them has failed.
     pub fn exhausted(&self) -> impl Iterator<Item = &StepView> {
         let steps = self.steps.iter();
@@ -260,6 +271,7 @@ impl RunView {
                 child: (step.runs_workflow() && record.has_begun())
                     // An attempt that a crash cut off is made again, and does not count until then.
                     .then(|| run.of_child(&step.id, course.life(place), record.attempts.max(1))),
+                child_is_paused: course.is_child_paused(place),
                 is_blocked: record.is_blocked && !phase.is_over(),
                 signal: step.signal().map(str::to_owned),
                 event: step.topic().map(str::to_owned),

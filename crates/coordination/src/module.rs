@@ -128,8 +128,11 @@ impl CoordinationModule {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime, and in one without timers (`enable_time`): each part would panic there, in a
+    /// task. Processes want a runtime with IO, too (`enable_all`).
     pub fn start(bus: Arc<dyn Bus>, config: CoordinationConfig) -> Result<Self, CoordinationError> {
+        // To make a timer says whether there are any.
+        drop(coord_bus::time::sleep(std::time::Duration::ZERO));
         #[cfg(feature = "error-recovery")]
         let recovery = parts::recovery(&bus, &config)?;
         #[cfg(feature = "performance-monitoring")]

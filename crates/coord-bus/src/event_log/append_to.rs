@@ -37,6 +37,8 @@ pub struct AppendTo {
     pub durability: Durability,
     /// Whether all that its program could do waits for it; `false` by default.
     pub alone: bool,
+    /// The stream that needs this one; none by default.
+    pub needed_by: Option<String>,
 }
 
 impl AppendTo {
@@ -50,6 +52,7 @@ impl AppendTo {
             fence: None,
             durability: Durability::Disk,
             alone: false,
+            needed_by: None,
         }
     }
 
@@ -87,6 +90,14 @@ impl AppendTo {
     /// where that is quicker, as nothing is held up.
     pub fn alone(mut self) -> Self {
         self.alone = true;
+        self
+    }
+
+    /// Another stream needs this one for as long as that is open: until then this one is not
+    /// [forgotten](super::EventLog::forget), though it is closed. Said as the stream begins; later appends
+    /// change nothing of it. The other one need not be there: then nobody needs this one.
+    pub fn needed_by(mut self, stream: impl Into<String>) -> Self {
+        self.needed_by = Some(stream.into());
         self
     }
 

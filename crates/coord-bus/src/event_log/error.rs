@@ -38,6 +38,17 @@ pub enum EventLogError {
         /// The stream.
         stream: String,
     },
+    /// The stream is to be forgotten, and an open one needs it.
+    #[error(
+        "stream `{stream}` is needed by stream `{by}`, which is open, and cannot be forgotten \
+         before that is closed"
+    )]
+    StillNeeded {
+        /// The stream.
+        stream: String,
+        /// The one that needs it.
+        by: String,
+    },
     /// The name is not one that a stream can have.
     #[error(
         "`{name}` cannot be a stream's name: {fault} (names are letters, digits, `-`, `_` and \

@@ -32,6 +32,8 @@ struct Kept {
     number: u64,
     records: Vec<StoredRecord>,
     is_closed: bool,
+    /// The stream that needs it, if one does.
+    needed_by: Option<Box<str>>,
 }
 
 /// A tail, as the log knows it.
@@ -80,7 +82,7 @@ impl State {
         if let Some(grant) = append.fence {
             self.fences.insert(grant.name, Fence::at(grant.token));
         }
-        let kept = self.begun(append.stream);
+        let kept = self.begun(append.stream, append.needed_by);
         kept.is_closed = append.closes;
         let next = kept.records.len() as u64 + 1;
         let stored = (next..).zip(append.records);
@@ -94,7 +96,7 @@ impl State {
     }
 
     /// A stream, which begins if it has not.
-    fn begun(&mut self, stream: String) -> &mut Kept {
+    fn begun(&mut self, stream: String, needed_by: Option<String>) -> &mut Kept {
         self.streams
             .entry(stream.into())
             .or_insert_with_key(|name| {
@@ -102,6 +104,7 @@ impl State {
                 self.numbers.insert(self.begun, name.clone());
                 Kept {
                     number: self.begun,
+                    needed_by: needed_by.map(Into::into),
                     ..Kept::default()
                 }
             })
@@ -138,18 +141,22 @@ impl State {
     }
 
     pub(super) fn forget(&mut self, stream: &str) -> Result<bool, EventLogError> {
-        match self.streams.get(stream) {
-            None => Ok(false),
-            Some(kept) if !kept.is_closed => Err(EventLogError::StillOpen {
-                stream: stream.to_owned(),
-            }),
-            Some(kept) => {
-                self.records -= kept.records.len();
-                self.numbers.remove(&kept.number);
-                self.streams.remove(stream);
-                Ok(true)
-            }
+        let Some(kept) = self.streams.get(stream) else {
+            return Ok(false);
+        };
+        let stream = stream.to_owned();
+        if !kept.is_closed {
+            return Err(EventLogError::StillOpen { stream });
         }
+        let is_open = |by: &&str| self.streams.get(*by).is_some_and(|by| !by.is_closed);
+        if let Some(by) = kept.needed_by.as_deref().filter(is_open) {
+            let by = by.to_owned();
+            return Err(EventLogError::StillNeeded { stream, by });
+        }
+        self.records -= kept.records.len();
+        self.numbers.remove(&kept.number);
+        self.streams.remove(&*stream);
+        Ok(true)
     }
 
     pub(super) fn since(&self, stream: &str, from: u64) -> impl Iterator<Item = &StoredRecord> {

@@ -72,7 +72,11 @@ impl Lease for Faulty {
     }
 
     fn release(&self, grant: Grant) -> BoxFuture<'_, Result<(), LeaseError>> {
-        self.leases.release(grant)
+        Box::pin(async move {
+            // As over a network.
+            tokio::task::yield_now().await;
+            self.leases.release(grant).await
+        })
     }
 
     fn current<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Held>, LeaseError>> {
@@ -187,7 +191,7 @@ async fn who_could_not_renew_in_time_is_told_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_it_drops_the_work_and_the_lease_runs_out() {
+async fn dropped_it_drops_the_work_and_then_releases_the_lease() {
     let leases = MemoryLeases::new();
     let grant = acquire(&leases).await;
     let (work, dropped_at) = endless();
@@ -195,6 +199,15 @@ async fn dropped_it_drops_the_work_and_the_lease_runs_out() {
     let given_up = time::timeout(TTL * 2 / 3, leases.hold(grant, TTL, work)).await;
     assert!(given_up.is_err());
     assert_eq!(dropped_at.lock().unwrap().unwrap() - begin, TTL * 2 / 3);
+    assert!(is_free(&leases).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_where_a_release_takes_its_time_the_lease_runs_out() {
+    let leases = Faulty::with([Done]);
+    let grant = acquire(&leases).await;
+    let given_up = time::timeout(TTL / 6, leases.hold(grant, TTL, endless().0)).await;
+    assert!(given_up.is_err());
     assert!(!is_free(&leases).await);
     time::sleep(TTL).await;
     assert!(is_free(&leases).await);

@@ -77,6 +77,7 @@ fn write(work: &mut Work<'_>, append: &AppendTo, entry: Option<Entry>) -> Outcom
             at,
             head: chain::BEGINNING,
             is_closed: false,
+            needed_by: append.needed_by.clone(),
         },
     };
     entry.is_closed = append.closes;

@@ -15,6 +15,10 @@ use crate::synced::log_of;
 /// How much is added at once: some fifteen commits of a record each.
 const STEP: usize = 256 * 1024;
 
+/// In pieces of which size: the system keeps a file in its memory as it was written, and looks through all of a
+/// piece for each page of it that it syncs.
+const PIECE: usize = 64 * 1024;
+
 /// How long the log gets where it is copied into the file in time: a header, and each page with one of
 /// its own. Then SQLite begins it anew, in the same place.
 const LOG_BYTES: u64 = 32 + CHECKPOINT_PAGES as u64 * (4_096 + 24);
@@ -48,15 +52,22 @@ impl Room {
     }
 
     /// Makes room, if the log has become longer than it was made. Only to be called in a transaction
-    /// that writes: that has the lock without which no process writes to the log.
-    pub(super) fn make(&mut self) {
+    /// that writes: that has the lock without which no process writes to the log. Whether it has made some,
+    /// with which the next sync takes longer.
+    pub(super) fn make(&mut self) -> bool {
         let Some(log) = self.log.as_mut().filter(|_| !self.is_given_up) else {
-            return;
+            return false;
         };
         match extend(log, self.until) {
-            Ok(until) => self.until = until,
+            Ok((until, is_made)) => {
+                self.until = until;
+                is_made
+            }
             // A full disk, for example: whether that is in the way the commit will see.
-            Err(_) => self.is_given_up = true,
+            Err(_) => {
+                self.is_given_up = true;
+                true
+            }
         }
     }
 }
@@ -69,12 +80,14 @@ fn ends_in_room(log: &mut File, end: u64) -> io::Result<bool> {
     Ok(seen.len() == LOOK && seen.iter().all(|byte| *byte == 0))
 }
 
-/// How long the file is then.
-fn extend(log: &mut File, until: u64) -> io::Result<u64> {
+/// How long the file is then, and whether that is longer.
+fn extend(log: &mut File, until: u64) -> io::Result<(u64, bool)> {
     let end = log.metadata()?.len();
     if end == until || end >= LOG_BYTES || ends_in_room(log, end)? {
-        return Ok(end);
+        return Ok((end, false));
     }
-    log.write_all(&[0; STEP])?;
-    Ok(end + STEP as u64)
+    for _ in 0..STEP / PIECE {
+        log.write_all(&[0; PIECE])?;
+    }
+    Ok((end + STEP as u64, true))
 }

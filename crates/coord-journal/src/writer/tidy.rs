@@ -37,6 +37,10 @@ impl Command for Forget {
                 stream: self.0.clone(),
             })),
             Some(entry) => {
+                if let Some(by) = streams::needed_by(work.connection, &entry)? {
+                    let stream = entry.name;
+                    return Ok(Err(EventLogError::StillNeeded { stream, by }));
+                }
                 streams::remove(work.connection, &entry)?;
                 work.heads.clear();
                 Ok(Ok(true))
@@ -69,18 +73,25 @@ impl Command for Retain {
             Some(_) => streams::count_closed(work.connection, prefix)?,
             None => 0,
         };
-        let (mut gone, mut records) = (0, 0);
+        let (mut gone, mut needed, mut records) = (0, 0, 0);
+        let mut after = (i64::MIN, i64::MIN);
         while records < RECORDS_MAX {
-            let is_beyond = keep_newest.is_some_and(|newest| closed - gone > newest);
+            let is_beyond = keep_newest.is_some_and(|newest| closed - gone - needed > newest);
             if !is_beyond && old.is_none() {
                 break;
             }
-            let Some(entry) = streams::oldest_closed(work.connection, prefix)? else {
+            let oldest = streams::oldest_closed(work.connection, prefix, after)?;
+            let Some(entry) = oldest else {
                 break;
             };
+            after = (entry.at, entry.number);
             let is_old = old.is_some_and(|old| entry.at < old);
             if !is_beyond && !is_old {
                 break;
+            }
+            if streams::needed_by(work.connection, &entry)?.is_some() {
+                needed += 1;
+                continue;
             }
             work.heads.clear();
             streams::remove(work.connection, &entry)?;

@@ -30,7 +30,8 @@ const TTL: Duration = Duration::from_secs(1_000_000);
 async fn make(dir: &Path) {
     let journal = Journal::open(dir).unwrap();
     for (stream, count) in [("one", 3), ("two", 1), ("three", 2)] {
-        append(&journal, numbers(stream, ExpectedVersion::Empty, 1..=count)).await;
+        let begun = numbers(stream, ExpectedVersion::Empty, 1..=count);
+        append(&journal, begun.needed_by("one")).await;
     }
     append(
         &journal,

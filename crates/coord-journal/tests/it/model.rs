@@ -18,6 +18,7 @@ enum Step {
         durability: Durability,
         closes: bool,
         token: Option<(usize, u64)>,
+        needed_by: Option<usize>,
     },
     Forget {
         stream: usize,
@@ -45,10 +46,11 @@ fn step() -> impl Strategy<Value = Step> {
         durability,
         any::<bool>(),
         token,
+        prop::option::of(0..3_usize),
     );
     prop_oneof![
-        12 => append.prop_map(|(stream, expected, records, durability, closes, token)| {
-            Step::Append { stream, expected, records, durability, closes, token }
+        12 => append.prop_map(|(stream, expected, records, durability, closes, token, needed_by)| {
+            Step::Append { stream, expected, records, durability, closes, token, needed_by }
         }),
         2 => (0..3_usize).prop_map(|stream| Step::Forget { stream }),
         2 => Just(Step::Change),
@@ -57,8 +59,15 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 #[derive(Debug, Default)]
+struct Kept {
+    contents: Vec<String>,
+    is_closed: bool,
+    needed_by: Option<String>,
+}
+
+#[derive(Debug, Default)]
 struct Model {
-    streams: BTreeMap<String, (Vec<String>, bool)>,
+    streams: BTreeMap<String, Kept>,
     fences: BTreeMap<String, u64>,
     appended: usize,
 }
@@ -79,7 +88,7 @@ impl Model {
             return Err("fenced");
         }
         let there = self.streams.get(&append.stream);
-        let version = there.map_or(0, |(contents, _)| contents.len() as u64);
+        let version = there.map_or(0, |kept| kept.contents.len() as u64);
         if !append.expected.allows(version) {
             return Err("version");
         }
@@ -89,19 +98,31 @@ impl Model {
         if let Some(grant) = &append.fence {
             self.fences.insert(grant.name.clone(), grant.token);
         }
-        let (contents, closed) = self.streams.entry(append.stream.clone()).or_default();
+        let begun = || Kept {
+            needed_by: append.needed_by.clone(),
+            ..Kept::default()
+        };
+        let kept = self.streams.entry(append.stream.clone());
+        let kept = kept.or_insert_with(begun);
         for record in &append.records {
-            contents.push(String::from_utf8(record.payload.clone()).unwrap());
+            let content = String::from_utf8(record.payload.clone());
+            kept.contents.push(content.unwrap());
         }
-        *closed = append.closes;
-        Ok(contents.len() as u64)
+        kept.is_closed = append.closes;
+        Ok(kept.contents.len() as u64)
     }
 
     fn forget(&mut self, stream: &str) -> Result<bool, &'static str> {
         match self.streams.get(stream) {
             None => Ok(false),
-            Some((_, false)) => Err("open"),
-            Some((_, true)) => Ok(self.streams.remove(stream).is_some()),
+            Some(kept) if !kept.is_closed => Err("open"),
+            Some(kept) => {
+                let by = kept.needed_by.as_ref().and_then(|by| self.streams.get(by));
+                match by.is_some_and(|by| !by.is_closed) {
+                    true => Err("needed"),
+                    false => Ok(self.streams.remove(stream).is_some()),
+                }
+            }
         }
     }
 }
@@ -111,6 +132,7 @@ fn reason(error: EventLogError) -> &'static str {
         EventLogError::Fenced { .. } => "fenced",
         EventLogError::WrongVersion { .. } => "version",
         EventLogError::StillOpen { .. } => "open",
+        EventLogError::StillNeeded { .. } => "needed",
         other => panic!("{other:?}"),
     }
 }
@@ -128,6 +150,7 @@ async fn run(steps: Vec<Step>) {
                 durability,
                 closes,
                 token,
+                needed_by,
             } => {
                 let mut append = AppendTo::stream(format!("stream-{stream}"))
                     .expecting(expected)
@@ -137,6 +160,7 @@ async fn run(steps: Vec<Step>) {
                     append = append.record(Record::new("kind", model.appended.to_string()));
                 }
                 append.closes = closes;
+                append.needed_by = needed_by.map(|stream| format!("stream-{stream}"));
                 append.fence = token.map(|(lease, token)| Grant {
                     name: format!("lease-{lease}"),
                     holder: "holder".to_owned(),
@@ -169,10 +193,10 @@ async fn run(steps: Vec<Step>) {
     let wanted = model
         .streams
         .iter()
-        .map(|(name, (_, closed))| (name.clone(), *closed));
+        .map(|(name, kept)| (name.clone(), kept.is_closed));
     assert!(listed.into_iter().eq(wanted));
-    for (name, (wanted, _)) in &model.streams {
-        assert_eq!(contents(&other, name).await, *wanted);
+    for (name, kept) in &model.streams {
+        assert_eq!(contents(&other, name).await, kept.contents);
     }
     assert!(other.check().await.unwrap().is_clean());
 }

@@ -170,7 +170,7 @@ fn a_journal_of_a_later_version_is_refused_by_name() {
             refused,
             JournalError::Newer {
                 version: 7,
-                known: 2,
+                known: 3,
                 ..
             }
         ),
@@ -178,7 +178,7 @@ fn a_journal_of_a_later_version_is_refused_by_name() {
     );
     let text = refused.to_string();
     assert!(
-        text.contains("schema version 7") && text.contains("none after 2"),
+        text.contains("schema version 7") && text.contains("none after 3"),
         "{text}"
     );
 }
@@ -230,6 +230,39 @@ async fn what_is_damaged_in_version_0_is_not_hidden_by_the_way_to_this_one() {
     let journal = stage.open();
     assert!(journal.read("run-1", 1, 1).await.is_err());
     assert_eq!(journal.check().await.unwrap().found, 1);
+}
+
+/// A journal of version 2, with a closed stream and an open one.
+const VERSION_2: &str = include_str!("version_2.sql");
+
+#[tokio::test]
+async fn a_journal_of_version_2_is_brought_up_to_this_one() {
+    let stage = Stage::new();
+    fs::create_dir(stage.dir()).unwrap();
+    stage.connect().execute_batch(VERSION_2).unwrap();
+    let journal = stage.open();
+    let report = journal.check().await.unwrap();
+    assert!(report.is_clean() && report.streams == 2, "{report:?}");
+    let part = AppendTo::stream("part").record(Record::new("done", ""));
+    append(&journal, part.needed_by("run-2").closing()).await;
+    let refused = journal.forget("part").await.unwrap_err();
+    assert!(refused.to_string().contains("`run-2`"), "{refused}");
+    assert!(journal.forget("run-1").await.unwrap());
+    drop(journal);
+    let journal = stage.open();
+    assert!(journal.forget("part").await.is_err());
+    assert!(journal.check().await.unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn what_is_damaged_in_version_2_is_not_hidden_by_the_way_to_this_one() {
+    let stage = Stage::new();
+    fs::create_dir(stage.dir()).unwrap();
+    let connection = stage.connect();
+    connection.execute_batch(VERSION_2).unwrap();
+    let change = "UPDATE streams SET is_closed = 0 WHERE number = 1";
+    connection.execute_batch(change).unwrap();
+    assert_eq!(stage.open().check().await.unwrap().found, 1);
 }
 
 #[tokio::test]

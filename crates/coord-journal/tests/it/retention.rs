@@ -112,6 +112,38 @@ async fn every_condition_has_to_hold_and_none_keeps_all() {
 }
 
 #[tokio::test]
+async fn a_closed_stream_that_an_open_one_needs_is_passed_by_and_counts() {
+    let stage = Stage::new();
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+    let journal = stage.open_with(JournalOptions::new().clock(clock.clone()));
+    let whole = || numbers("whole", ExpectedVersion::Any, [1]);
+    append(&journal, whole()).await;
+    for run in 0..6 {
+        clock.advance(HOUR);
+        let part = numbers(&format!("run-{run}"), ExpectedVersion::Empty, [1]).closing();
+        match run {
+            0 | 2 => append(&journal, part.needed_by("whole")).await,
+            _ => append(&journal, part).await,
+        };
+    }
+    let retain = async |retention| journal.retain(retention).await.unwrap();
+    // Of the four that are older than the newest two.
+    assert_eq!(retain(Retention::of("run-").keep_newest(2)).await, 2);
+    assert_eq!(retain(Retention::of("run-").keep_newest(2)).await, 0);
+    assert_eq!(
+        left(&journal).await,
+        ["run-0", "run-2", "run-4", "run-5", "whole"]
+    );
+    assert_eq!(retain(Retention::all().keep_for(Duration::ZERO)).await, 1);
+    assert_eq!(left(&journal).await, ["run-0", "run-2", "run-5", "whole"]);
+    append(&journal, whole().closing()).await;
+    assert_eq!(retain(Retention::of("run-").keep_newest(2)).await, 1);
+    assert_eq!(retain(Retention::all().keep_newest(0)).await, 3);
+    assert!(left(&journal).await.is_empty());
+    assert!(journal.check().await.unwrap().is_clean());
+}
+
+#[tokio::test]
 async fn a_stream_that_is_forgotten_and_begins_anew_is_another_one() {
     let stage = Stage::new();
     let (journal, _) = staged(&stage).await;

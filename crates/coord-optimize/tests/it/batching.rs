@@ -82,3 +82,22 @@ async fn the_number_of_batches_is_within_its_hint() {
     batches.next().await;
     assert_eq!(batches.size_hint(), (2, Some(3)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_has_always_something_is_in_time_too() {
+    let (sender, source) = tokio::sync::mpsc::unbounded_channel();
+    for item in 0..1_000_000 {
+        sender.send(item).unwrap();
+    }
+    drop(sender);
+    let first = tokio::spawn(async move {
+        let source = tokio_stream::wrappers::UnboundedReceiverStream::new(source);
+        let mut batches = pin!(source.batch(usize::MAX, ms(50)));
+        batches.next().await.unwrap().len()
+    });
+    // Time does not go on by itself while somebody is busy.
+    for _ in 0..10 {
+        tokio::time::advance(ms(10)).await;
+    }
+    assert!(first.await.unwrap() < 1_000_000);
+}

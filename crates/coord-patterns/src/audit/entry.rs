@@ -1,9 +1,11 @@
 //! An entry of a trail: what it says, and how it is sealed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use coord_bus::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use crate::cut::cut;
@@ -11,6 +13,11 @@ use crate::cut::cut;
 /// The longest entry, in bytes. What would be longer keeps who did what, and of the rest its size
 /// and its hash.
 pub const MAX_ENTRY: usize = 256 * 1024;
+
+/// How many arrays and objects of a value may be within each other. What is nested deeper is left out as
+/// what is too long is: the entry around it included, it is what readers of JSON read at most (128 for
+/// `serde_json`).
+pub const MAX_DEPTH: usize = 126;
 
 /// What comes before the hash in a line, and after it.
 const OPENING: &[u8] = b"{\"hash\":\"";
@@ -143,6 +150,12 @@ impl AuditEntry {
             causation: facts.causation,
             previous: after.head.clone(),
         };
+        for value in entry.values().into_iter().flatten() {
+            value.sort_all_objects();
+            if is_deeper(value, MAX_DEPTH) {
+                *value = omitted(&value.to_string());
+            }
+        }
         let mut content = entry.content();
         if content.len() > MAX_ENTRY {
             entry.omit_values();
@@ -174,34 +187,77 @@ impl AuditEntry {
         if hasher.finalize().to_hex().as_bytes() != hash {
             return None;
         }
-        serde_json::from_slice(line).ok()
+        let entry = serde_json::from_slice(line).ok();
+        entry.or_else(|| Self::read_without_what_is_too_deep(line))
     }
 
-    fn content(&mut self) -> Vec<u8> {
-        let values = [&mut self.before, &mut self.after, &mut self.event];
-        for value in values.into_iter().flatten() {
-            value.sort_all_objects();
+    /// The entry that a line is as earlier versions wrote some: with values that are nested too deep.
+    fn read_without_what_is_too_deep(line: &[u8]) -> Option<Self> {
+        let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(line).ok()?;
+        // `{`, and for each member `"":` and what comes after it: so none is there twice.
+        let lengths = members
+            .iter()
+            .map(|(name, value)| name.len() + value.get().len() + 4);
+        if lengths.sum::<usize>() + 1 != line.len() {
+            return None;
         }
+        for name in ["before", "after", "event"] {
+            let Some(value) = members.get_mut(name) else {
+                continue;
+            };
+            let read = serde_json::from_str(value.get());
+            if !read.is_ok_and(|read| !is_deeper(&read, MAX_DEPTH)) {
+                *value = to_raw_value(&omitted(value.get())).ok()?;
+            }
+        }
+        serde_json::from_slice(&serde_json::to_vec(&members).ok()?).ok()
+    }
+
+    fn values(&mut self) -> [&mut Option<Value>; 3] {
+        [&mut self.before, &mut self.after, &mut self.event]
+    }
+
+    fn content(&self) -> Vec<u8> {
         // Texts, numbers and values of JSON can be written as JSON.
         serde_json::to_vec(self).unwrap_or_default()
     }
 
     fn omit_values(&mut self) {
-        let values = [&mut self.before, &mut self.after, &mut self.event];
-        for value in values.into_iter().flatten() {
-            let text = value.to_string();
-            let hash = blake3::hash(text.as_bytes()).to_hex();
-            *value = json!({ "omitted_bytes": text.len(), "blake3": hash.as_str() });
+        for value in self.values().into_iter().flatten() {
+            *value = omitted(&value.to_string());
         }
     }
 
     fn cut_texts(&mut self) {
         const LONGEST: usize = 4096;
-        let texts = [&mut self.actor, &mut self.action, &mut self.subject];
+        let texts = [
+            &mut self.topic,
+            &mut self.actor,
+            &mut self.action,
+            &mut self.subject,
+        ];
         let ids = [&mut self.correlation, &mut self.causation];
         for text in texts.into_iter().chain(ids.into_iter().flatten()) {
             text.truncate(cut(text, LONGEST).len());
         }
+    }
+}
+
+/// What is kept of a value that is left out.
+fn omitted(text: &str) -> Value {
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    json!({ "omitted_bytes": text.len(), "blake3": hash.as_str() })
+}
+
+/// Whether more arrays and objects than this are within each other.
+fn is_deeper(value: &Value, depth: usize) -> bool {
+    let Some(left) = depth.checked_sub(1) else {
+        return value.is_array() || value.is_object();
+    };
+    match value {
+        Value::Array(items) => items.iter().any(|item| is_deeper(item, left)),
+        Value::Object(members) => members.values().any(|member| is_deeper(member, left)),
+        _ => false,
     }
 }
 

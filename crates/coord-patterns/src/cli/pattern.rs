@@ -12,6 +12,7 @@ use coord_bus::time::{self, Clock, Instant, SystemClock};
 use coord_bus::vocabulary::{CLI_COMMAND, CLI_PARSE, CliFault, CliParse, CliState, UI_UPDATE};
 use coord_bus::{BoxFuture, BusExt, CancellationToken, Failure, catch};
 use tokio::select;
+use tokio::task::unconstrained;
 
 use super::check::{parse, path, while_typed};
 use super::complete::complete;
@@ -212,7 +213,8 @@ impl InteractiveCli {
         let result = select! {
             biased;
             result = catch(async { command(running).await }) => Some(result),
-            () = stop => None,
+            // The command may use up what tokio lets a task do in one go.
+            () = unconstrained(stop) => None,
             never = open.voice.follow(&path, &progress, begun) => never,
         };
         let was_asked = cancelled.is_cancelled();

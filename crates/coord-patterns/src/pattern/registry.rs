@@ -47,7 +47,7 @@ impl PatternsReport {
     /// Whether every task of every pattern stopped by itself, in time, and without a panic.
     pub fn is_complete(&self) -> bool {
         let mut reports = self.stopped.iter();
-        reports.all(|(_, report)| report.aborted.is_empty() && report.panicked == 0)
+        reports.all(|(_, report)| report.is_complete())
     }
 }
 

@@ -4,14 +4,32 @@ use coord_bus::CancellationToken;
 
 /// Two requests to stop a process, or many: give the same one to each.
 ///
-/// A request stands: a process that is run after it does not start.
+/// A request stands: a process that is run after it does not start. Clones are the same two requests: whoever
+/// is to stop the process by hand has one.
 ///
 /// ```
-/// use coord_patterns::process::Stop;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use coord_bus::vocabulary::PROCESS_OUTPUT;
+/// use coord_bus::{BusExt, LocalBus};
+/// use coord_patterns::process::{ProcessRunner, ProcessSpec, Stop};
+///
+/// let bus = LocalBus::new();
+/// let mut output = bus.subscribe(&PROCESS_OUTPUT)?;
+/// let deaf = ProcessSpec::shell("deaf", "trap '' TERM; echo up; while :; do sleep 1; done");
 ///
 /// let stop = Stop::default();
-/// stop.graceful.cancel();     // the first Ctrl-C …
-/// stop.immediate.cancel();    // … and the second
+/// let hand = stop.clone();
+/// let by_hand = async {
+///     output.recv().await;         // it is up
+///     hand.graceful.cancel();      // the first Ctrl-C: SIGTERM, and SIGKILL after its grace …
+///     hand.immediate.cancel();     // … and the second: SIGKILL at once
+/// };
+/// let runner = ProcessRunner::new(&bus)?;
+/// let (exit, ()) = tokio::join!(runner.run(&deaf, &stop), by_hand);
+/// assert_eq!(exit?.signal, Some(9));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Stop {

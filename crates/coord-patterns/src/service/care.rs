@@ -7,6 +7,7 @@ use coord_bus::Backoff;
 use coord_bus::time::{Clock, Instant};
 use coord_bus::vocabulary::{ProbeKind, ProcessHealth, ServiceLifecycle, ServiceState};
 use tokio::select;
+use tokio::task::unconstrained;
 
 use super::answer::Answer;
 use super::check::{Kind, Question};
@@ -87,7 +88,8 @@ impl Care<'_> {
         select! {
             biased;
             () = asking => {}
-            () = groups.sleep(probe.limit()) => return Err(last),
+            // What is asked may use up what tokio lets a task do in one go.
+            () = unconstrained(groups.sleep(probe.limit())) => return Err(last),
         }
         if matches!(probe.check.0, Kind::Log(_)) {
             // Who is told that it is ready can read why.
@@ -123,7 +125,7 @@ impl Care<'_> {
         select! {
             biased;
             answer = question.ask(&self.spec.process, self.processes) => answer,
-            () = self.processes.groups().sleep(probe.timeout) => Answer::none_within(probe.timeout),
+            () = unconstrained(self.processes.groups().sleep(probe.timeout)) => Answer::none_within(probe.timeout),
         }
     }
 

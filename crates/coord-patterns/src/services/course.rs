@@ -11,6 +11,7 @@ use coord_bus::vocabulary::{ServiceLifecycle, ServiceState};
 use coord_bus::{BoxFuture, CancellationToken, Failure, Publisher, catch};
 use tokio::select;
 use tokio::sync::watch;
+use tokio::task::unconstrained;
 
 use super::managed::Said;
 use super::set::Member;
@@ -101,7 +102,8 @@ impl Course {
         let ended = select! {
             biased;
             ended = &mut running => Some(ended),
-            () = self.all_dependents_over() => None,
+            // The service may use up what tokio lets a task do in one go.
+            () = unconstrained(self.all_dependents_over()) => None,
             why = self.attend(&mut said) => {
                 (asked, fault) = (false, Some(why));
                 None
@@ -129,7 +131,7 @@ impl Course {
                         stop.cancel();
                         select! {
                             result = &mut running => result,
-                            error = self.given_up() => Err(error),
+                            error = unconstrained(self.given_up()) => Err(error),
                         }
                     }
                 }

@@ -16,7 +16,7 @@ use coord_patterns::audit::{
 use coord_patterns::pattern::{IntegrationPatterns, PatternHandle, PatternState};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stage::within;
 
@@ -308,6 +308,86 @@ async fn an_entry_that_is_too_long_keeps_who_did_what() {
     );
 }
 
+fn nested(depth: usize) -> Value {
+    (0..depth).fold(json!(1), |value, count| match count % 3 {
+        0 => json!({ "in": value }),
+        _ => json!([value]),
+    })
+}
+
+#[tokio::test]
+async fn a_value_that_is_nested_too_deep_is_left_out_and_the_trail_goes_on() {
+    let log = Arc::new(MemoryEventLog::new());
+    for (depth, is_kept) in [(audit::MAX_DEPTH, true), (audit::MAX_DEPTH + 1, false)] {
+        let after = nested(depth);
+        let entry = AuditFacts {
+            before: Some(json!(1)),
+            after: Some(after.clone()),
+            ..fact("nest")
+        };
+        // Each goes on with the trail anew.
+        writer(&log).await.unwrap().append([entry]).await.unwrap();
+        let entry = audit::entries(&*log, "audit", 1, 9).await.unwrap().pop();
+        let entry = entry.unwrap();
+        assert_eq!(
+            (entry.action.as_str(), entry.before),
+            ("nest", Some(json!(1)))
+        );
+        let text = after.to_string();
+        let omitted = json!({
+            "omitted_bytes": text.len(),
+            "blake3": blake3::hash(text.as_bytes()).to_hex().as_str(),
+        });
+        assert_eq!(entry.after.unwrap(), if is_kept { after } else { omitted });
+    }
+    assert_eq!(
+        audit::verify(&*log, "audit", None).await.unwrap().entries,
+        2
+    );
+}
+
+#[tokio::test]
+async fn an_old_trail_with_a_value_that_is_nested_too_deep_is_whole_and_goes_on() {
+    for (depth, more, is_whole) in [
+        (127, "", true),
+        (128, "", true),
+        (5_000, "", true),
+        (5_000, ",\"actor\":\"bob\"", false),
+        (5_000, ", \"more\":1", false),
+    ] {
+        let deep = format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        let previous = "0".repeat(64);
+        let content = format!(
+            "\"trail\":\"audit\",\"number\":1,\"at\":\"1970-01-01T00:00:00Z\",\"topic\":\"\",\
+             \"actor\":\"ada\",\"action\":\"nest\"{more},\"after\":{deep},\"previous\":\"{previous}\"}}"
+        );
+        let hash = blake3::hash(format!("{{{content}").as_bytes()).to_hex();
+        let line = format!("{{\"hash\":\"{hash}\",{content}");
+        let log = Arc::new(MemoryEventLog::new());
+        let append = AppendTo::stream("audit").record(Record::new("audit", line.into_bytes()));
+        log.append(append).await.unwrap();
+        if !is_whole {
+            let error = audit::verify(&*log, "audit", None).await.unwrap_err();
+            let altered = AuditFault::Altered { number: 1 };
+            assert!(matches!(error, AuditError::Tampered(fault) if fault == altered));
+            continue;
+        }
+        let mut writer = writer(&log).await.unwrap();
+        writer.append([fact("more")]).await.unwrap();
+        let head = audit::verify(&*log, "audit", None).await.unwrap();
+        assert_eq!(&head, writer.head());
+        let mut lines = Vec::new();
+        audit::export(&*log, "audit", &mut lines).await.unwrap();
+        assert_eq!(audit::verify_lines(&lines[..], Some(&head)).unwrap(), head);
+        let [old, _] = &audit::entries(&*log, "audit", 1, 9).await.unwrap()[..] else {
+            panic!("there are two");
+        };
+        assert_eq!((&*old.actor, &*old.hash), ("ada", hash.as_str()));
+        let omitted = &old.after.as_ref().unwrap()["omitted_bytes"];
+        assert_eq!(*omitted, json!(deep.len()));
+    }
+}
+
 #[tokio::test]
 async fn a_head_that_was_kept_elsewhere_shows_a_chain_that_was_made_anew() {
     let made = async |actions: &[&str]| {
@@ -362,6 +442,87 @@ fn fault(lines: &[Vec<u8>]) -> Result<AuditHead, AuditFault> {
         Ok(head) => Ok(head),
         Err(AuditError::Tampered(fault)) => Err(fault),
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// Any value of JSON, nested so deep, and sometimes long.
+fn any_value() -> impl Strategy<Value = Value> {
+    let number = prop_oneof![
+        any::<f64>().prop_map(|number| json!(number)),
+        any::<u64>().prop_map(|number| json!(number)),
+        any::<i64>().prop_map(|number| json!(number)),
+    ];
+    let text = (
+        any::<String>(),
+        prop_oneof![19 => Just(1), 1 => Just(50_000_usize)],
+    );
+    let text = text.prop_map(|(text, times)| text.repeat(times / (text.len() + 1) + 1));
+    let names = prop::collection::btree_map(any::<String>(), number.clone(), 0..3);
+    let value = prop_oneof![
+        Just(Value::Null),
+        number,
+        text.prop_map(Value::from),
+        names.prop_map(Value::from_iter),
+    ];
+    (
+        value,
+        prop_oneof![3 => 0..3_usize, 1 => 120..135_usize, 1 => Just(500_usize)],
+    )
+        .prop_map(|(value, depth)| {
+            (0..depth).fold(value, |value, count| match count % 2 {
+                0 => json!({ "in": value }),
+                _ => json!([value, count]),
+            })
+        })
+}
+
+fn any_facts() -> impl Strategy<Value = AuditFacts> {
+    let time = prop_oneof![
+        Just(None),
+        Just(Some(Timestamp::MIN)),
+        Just(Some(Timestamp::MAX)),
+    ];
+    let text = prop_oneof![
+        29 => any::<String>(),
+        1 => any::<char>().prop_map(|char| char.to_string().repeat(70_000)),
+    ];
+    let texts = prop::collection::vec(text, 6);
+    let values = prop::collection::vec(prop::option::of(any_value()), 3);
+    (time, texts, values).prop_map(|(at, texts, values)| {
+        let (mut texts, mut values) = (texts.into_iter(), values.into_iter());
+        let mut text = || texts.next().unwrap_or_default();
+        let mut value = || values.next().flatten();
+        AuditFacts {
+            at,
+            topic: text(),
+            actor: text(),
+            action: text(),
+            subject: text(),
+            before: value(),
+            after: value(),
+            event: value(),
+            correlation: Some(text()),
+            causation: Some(text()),
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_is_written_is_found_whole(facts in prop::collection::vec(any_facts(), 1..4)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let log = Arc::new(MemoryEventLog::new());
+            for facts in facts {
+                writer(&log).await.unwrap().append([facts]).await.unwrap();
+            }
+            let head = audit::verify(&*log, "audit", None).await.unwrap();
+            let mut lines = Vec::new();
+            audit::export(&*log, "audit", &mut lines).await.unwrap();
+            assert_eq!(audit::verify_lines(&lines[..], None).unwrap(), head);
+        });
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use coord_bus::time::{self, Instant, Sleep};
 use smallvec::SmallVec;
+use tokio::task::coop::consume_budget;
 use tokio::task::unconstrained;
 
 use super::breaker::BreakerPermit;
@@ -246,10 +247,14 @@ impl<'p, T, E> Call<'p, T, E> {
                     let next = self.retry(layer, retry, frame, &error);
                     let Some((frame, wait)) = next else { continue };
                     frames.push(frame);
-                    if wait.is_zero() {
-                        return None;
-                    }
-                    match self.watch(frames, timer.as_mut(), time::sleep(wait)).await {
+                    // Also without a wait others have their turn, and timeouts are looked at.
+                    let pause = async {
+                        match wait.is_zero() {
+                            true => consume_budget().await,
+                            false => time::sleep(wait).await,
+                        }
+                    };
+                    match self.watch(frames, timer.as_mut(), pause).await {
                         Ok(()) => return None,
                         Err(timed_out) => error = timed_out,
                     }

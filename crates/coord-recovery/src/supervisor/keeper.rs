@@ -10,6 +10,7 @@ use coord_bus::vocabulary::{Recovery, Severity};
 use coord_bus::{CancellationToken, Panicked, catch};
 use tokio::select;
 use tokio::sync::watch;
+use tokio::task::unconstrained;
 
 use super::child::{Orders, Outage, Shared};
 use super::group::{Group, HeldSiblings};
@@ -195,8 +196,9 @@ impl Keeper {
                 }
                 return Ended::Asked;
             }
-            () = child.to_abort() => {}
-            () = time::sleep(self.spec.shutdown) => {}
+            // It may have used up what tokio lets a task do in one go.
+            () = unconstrained(child.to_abort()) => {}
+            () = unconstrained(time::sleep(self.spec.shutdown)) => {}
         }
         // What it holds may panic when it is dropped, which is no reason to keep the child no more.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(incarnation))) {

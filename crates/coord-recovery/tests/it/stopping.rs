@@ -277,3 +277,22 @@ async fn a_child_that_panics_in_being_aborted_has_failed_and_is_restarted_all_th
         ("api", "panic", "it panicked: the lock is poisoned")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_has_always_something_to_do_is_aborted_after_its_time_too() {
+    let stage = Stage::new();
+    let (child, _) = stage.start(ChildSpec::new("busy"), |_| {
+        Box::pin(async {
+            for _ in 0..1_000_000 {
+                tokio::task::consume_budget().await;
+            }
+            Ok(())
+        })
+    });
+    let stopping = tokio::spawn(async move { child.stop().await });
+    // Time does not go on by itself while somebody is busy.
+    for _ in 0..60 {
+        tokio::time::advance(seconds(1) / 10).await;
+    }
+    assert!(matches!(stopping.await.unwrap(), ChildEnd::Aborted));
+}

@@ -123,6 +123,7 @@ async fn nothing_is_lost_when_all_children_fail_at_once() {
     assert_eq!(recovered, MAX_CHILDREN);
     let report = within(stage.supervisor.shutdown(seconds(60))).await;
     assert_eq!((report.aborted.len(), report.untold), (0, 0));
+    assert!(report.is_complete());
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,6 +144,7 @@ async fn on_a_closed_bus_children_are_kept_alive_and_what_is_not_told_is_counted
     within(child.ready()).await.unwrap();
     let report = within(supervisor.shutdown(seconds(1))).await;
     assert_eq!(report.untold, 3);
+    assert!(!report.is_complete());
 }
 
 #[tokio::test(start_paused = true)]

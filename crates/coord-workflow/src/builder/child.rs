@@ -33,12 +33,12 @@ impl<I, U, K> StepBuilder<'_, I, NoInput, U, K> {
     /// - The step takes none of the places that steps share, and may not ask for a
     ///   [resource](StepBuilder::resource): the child's steps do. There is no limit to its time but the
     ///   runs', where none is set.
-    /// - A child that is paused for a step of its own ([`OnExhausted::Pause`](crate::OnExhausted::Pause))
-    ///   pauses itself alone: it is the child that is to be continued, and the time of this run counts
-    ///   meanwhile, so that at its [timeout](crate::WorkflowBuilder::timeout) the child is cancelled and
-    ///   undone. Give this run the time that somebody may take to see to it.
-    /// - A child that has finished is needed until this run has: where it is forgotten before, while this
-    ///   run is interrupted, this run does not know that there was one, and runs it again.
+    /// - While the child is paused for a step of its own ([`OnExhausted::Pause`](crate::OnExhausted::Pause)), or for
+    ///   one of a run within it, neither the step's timeout nor that of this run counts; once it goes on, each begins
+    ///   anew. It is the child that is to be continued, which [`Why::ChildPaused`](crate::Why::ChildPaused) names;
+    ///   what else there is in this run goes on.
+    /// - A child that has finished is needed until this run has, and is [not forgotten](coord_bus::AppendTo::needed_by)
+    ///   before.
     /// - Where a run is retried and the step done again, it is with a new child.
     /// - At most [`MAX_DEPTH`](crate::MAX_DEPTH) runs are within each other.
     ///

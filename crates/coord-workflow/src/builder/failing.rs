@@ -93,7 +93,7 @@ impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
     /// counted from 1, with the same [idempotency key](StepContext::idempotency_key); the run's timeout, which does not
     /// count meanwhile, begins anew. Or the step is [skipped](crate::Command::Skip), and the run goes on without
     /// it; or the run is cancelled, and undone. A durable run is paused across processes. Where the run is the
-    /// work of a step of another one, the time of that one counts on.
+    /// work of a step of another one, the time of that one does not count meanwhile either.
     ///
     /// An error that is [permanent](crate::StepError::permanent) fails the step all the same: it would
     /// not be better at another attempt.

@@ -53,6 +53,8 @@ pub(crate) enum Refused {
         attempt: u32,
         next: u32,
     },
+    #[error("the run that is the work of step {step} is paused as it was")]
+    ChildAsItWas { step: usize },
     #[error("step {step} has no parts")]
     NoParts { step: usize },
     #[error("part {part} of step {step} is done, or is none of {of}")]
@@ -109,6 +111,9 @@ impl Course {
             Fact::Exhausted { step, .. } => self.running(*step).map(drop),
             Fact::Continued { .. } if self.is_held() => Ok(()),
             Fact::Continued { .. } => Err(Refused::NothingExhausted),
+            Fact::Child {
+                step, is_paused, ..
+            } => self.admits_child(*step, *is_paused),
             Fact::Failed { step, .. } => match self.record(*step)?.phase {
                 Phase::Waiting if plan.steps[*step].when.is_some() => self.ready(*step).map(drop),
                 _ => self.running(*step).map(drop),
@@ -162,6 +167,14 @@ impl Course {
                 attempt,
                 next,
             }),
+        }
+    }
+
+    fn admits_child(&self, step: usize, is_paused: bool) -> Result<(), Refused> {
+        match self.is_child_paused(step) {
+            was_paused if was_paused == is_paused => Err(Refused::ChildAsItWas { step }),
+            true => Ok(()),
+            false => self.running(step).map(drop),
         }
     }
 

@@ -64,6 +64,13 @@ pub(crate) enum Fact {
     },
     /// Somebody has: what is exhausted has all its attempts again.
     Continued { at: u64 },
+    /// The run that is the work of a step is paused for a step of its own, or for one of a run within it; or not any
+    /// more. Meanwhile the time of this one does not count.
+    Child {
+        step: usize,
+        is_paused: bool,
+        at: u64,
+    },
     /// A step is not to run, or not again: its condition says so, or an input is missing, or somebody
     /// `asked` for that.
     Skipped { step: usize, at: u64, asked: bool },
@@ -105,6 +112,7 @@ impl Fact {
             | Self::Failed { at, .. }
             | Self::Exhausted { at, .. }
             | Self::Continued { at }
+            | Self::Child { at, .. }
             | Self::Skipped { at, .. }
             | Self::Cancelled { at, .. }
             | Self::Finished { at, .. }

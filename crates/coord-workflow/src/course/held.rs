@@ -1,4 +1,4 @@
-//! Steps of which every attempt has failed, and for which the run is paused.
+//! Steps of which every attempt has failed, and for which the run is paused; and those whose work is a run that is.
 
 use super::{Course, Phase};
 
@@ -27,5 +27,22 @@ impl Course {
     /// Whether the run is paused for a step.
     pub(crate) fn is_held(&self) -> bool {
         self.stopped.is_none() && self.exhausted().next().is_some()
+    }
+
+    /// Whether the run that is the work of a step is.
+    pub(crate) fn is_child_paused(&self, step: usize) -> bool {
+        self.paused_children.contains(&step)
+    }
+
+    /// Whether its time does not count, as somebody is to see to a step, of this run or of one within it.
+    pub(crate) fn stands_still(&self) -> bool {
+        self.is_held() || (self.stopped.is_none() && !self.paused_children.is_empty())
+    }
+
+    /// Whether somebody was waited for until this.
+    pub(super) fn counts_anew(&mut self, stood_still: bool, at: u64) {
+        if stood_still && !self.stands_still() {
+            self.timed_from = Some(at);
+        }
     }
 }

@@ -45,6 +45,7 @@ impl Course {
         self.passed = 0;
         self.lives += 1;
         self.heartbeats.clear();
+        self.paused_children.clear();
         self.cut_off.clear();
         self.undo_cut_off = 0;
         let records = std::mem::replace(&mut self.steps, fresh.steps);

@@ -1,5 +1,7 @@
 //! A run is exactly its facts: those of real runs are applied anew, and some out of order.
 
+mod paused;
+
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -372,6 +374,7 @@ fn about(fact: &Fact) -> Option<usize> {
         Fact::Started { step, .. }
         | Fact::AttemptFailed { step, .. }
         | Fact::PartCompleted { step, .. }
+        | Fact::Child { step, .. }
         | Fact::Completed { step, .. }
         | Fact::Failed { step, .. }
         | Fact::Exhausted { step, .. }
@@ -380,13 +383,8 @@ fn about(fact: &Fact) -> Option<usize> {
         | Fact::UndoStarted { step }
         | Fact::Undone { step }
         | Fact::UndoFailed { step, .. } => Some(*step),
-        Fact::Stopped { .. }
-        | Fact::Suspended
-        | Fact::Claimed
-        | Fact::Continued { .. }
-        | Fact::Retried { .. }
-        | Fact::Up
-        | Fact::Finished { .. } => None,
+        // Of the whole run.
+        _ => None,
     }
 }
 

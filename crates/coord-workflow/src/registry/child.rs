@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::child::{Child, Chosen};
-use crate::durable::Codec;
+use crate::durable::{Codec, Misread};
 use crate::plan::{Action, Plan};
 use crate::run::ChildRun;
 use crate::shape::Shape;
@@ -79,7 +79,9 @@ impl Ran {
         Box::new(move |start| {
             Some(match (codec.decode)(&input) {
                 Ok(input) => Box::pin(ChildRun::of(start, &child).ended_with(input)),
-                Err(error) => Box::pin(std::future::ready(Err(StepError::from(error).permanent()))),
+                Err(Misread { source, .. }) => {
+                    Box::pin(std::future::ready(Err(StepError::from(source).permanent())))
+                }
             })
         })
     }

@@ -2,15 +2,17 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use coord_bus::time::{sleep, timeout};
+use coord_bus::time::timeout;
 use coord_bus::vocabulary::Transition;
 use coord_bus::{BoxFuture, CancellationToken};
+use tokio::task::unconstrained;
 
+use super::held::Timer;
 use super::{End, Shared, between, child, hooks};
 use crate::context::Start;
 use crate::course::Fact;
@@ -67,6 +69,8 @@ pub(super) struct Bounds {
     pub(super) heartbeat: Option<Duration>,
     /// How long it has to end once it is told to; `None`: the grace of its orchestrator.
     pub(super) grace: Option<Duration>,
+    /// The step, if its work is another run: while that is paused, its time does not count.
+    pub(super) child: Option<usize>,
 }
 
 impl Bounds {
@@ -76,6 +80,7 @@ impl Bounds {
             timeout,
             heartbeat: None,
             grace: None,
+            child: None,
         }
     }
 }
@@ -223,21 +228,21 @@ impl Step<'_> {
                 Attempt::Cancelled => return self.cancelled_after(attempt).await,
             };
             let error = Reason::from(planned.judged(error));
-            if !planned.has_another(attempt, &error.error) {
-                let pauses =
-                    planned.on_exhausted == OnExhausted::Pause && !error.error.is_permanent();
-                if pauses || run.skips.is_asked(step) {
-                    let exhausted = self.exhausted(error, attempt, began, context).await;
-                    if !run.skips.is_asked(step) || run.applies(exhausted.clone()).is_err() {
-                        return exhausted;
-                    }
-                    // Why its last attempt failed is kept all the same.
-                    return self.skipped_as_asked().await;
+            let wait = match planned.has_another(attempt, &error.error) {
+                true => planned.retry.wait_after(attempt, &error.error),
+                // It is skipped below: why its last attempt failed is kept all the same.
+                false if run.skips.is_asked(step) => Duration::ZERO,
+                false
+                    if planned.on_exhausted == OnExhausted::Pause
+                        && !error.error.is_permanent() =>
+                {
+                    return self.exhausted(error, attempt, began, context).await;
                 }
-                self.hook(Err(Some(&error.error)), attempt).await;
-                return self.failed(error, attempt, began).await;
-            }
-            let wait = planned.retry.wait_after(attempt, &error.error);
+                false => {
+                    self.hook(Err(Some(&error.error)), attempt).await;
+                    return self.failed(error, attempt, began).await;
+                }
+            };
             let retrying = || Transition::StepRetrying {
                 step: self.id(),
                 attempt,
@@ -423,8 +428,13 @@ impl Shared {
                 timeout: Duration::MAX,
                 heartbeat: None,
                 grace,
+                child: None,
             },
-            Some(Shape::Workflow { .. }) => Bounds { grace, ..bounds },
+            Some(Shape::Workflow { .. }) => Bounds {
+                grace,
+                child: Some(step),
+                ..bounds
+            },
             Some(Shape::ForEach { .. }) | None => bounds,
         }
     }
@@ -459,22 +469,28 @@ pub(super) async fn supervise<T>(
             return Poll::Ready(Ok(result));
         }
         let (expired, cancelled, heart) = bounds.get_or_insert_with(|| {
-            let expired = Box::pin(sleep(limits.timeout));
+            let expired = Timer::new(limits.timeout);
             let heart = limits.heartbeat.map(HeartWatch::new);
             (expired, Box::pin(token.cancelled()), heart)
         });
-        if cancelled.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(AttemptError::Cancelled));
-        }
-        if expired.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(AttemptError::TimedOut(limits.timeout)));
-        }
-        if let Some(heart) = heart
-            && let Poll::Ready(silent) = heart.poll(cx, context.as_ref())
-        {
-            return Poll::Ready(Err(silent));
-        }
-        Poll::Pending
+        // The work may have used up what tokio lets a task do in one go; a timer that asks for more
+        // of it would never be over.
+        let bounded = poll_fn(|cx| {
+            if cancelled.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(AttemptError::Cancelled);
+            }
+            if let Some(step) = limits.child {
+                run.time_child(step, expired, limits.timeout);
+            }
+            if expired.sleep.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(AttemptError::TimedOut(limits.timeout));
+            }
+            match heart {
+                Some(heart) => heart.poll(cx, context.as_ref()),
+                None => Poll::Pending,
+            }
+        });
+        pin!(unconstrained(bounded)).poll(cx).map(Err)
     })
     .await;
     let why = match stopped {

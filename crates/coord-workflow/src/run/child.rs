@@ -5,6 +5,7 @@
 //! ends the step ends the child first: cancelled with it, or suspended where it is. Where the child
 //! cannot be gone on with here, neither can its parent, which is left as it is: it has not failed.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct ChildRun {
     parent: Arc<Shared>,
     child: Arc<Child>,
+    step: usize,
     id: RunId,
     within: Parent,
     /// Cancelled when the attempt is to end.
@@ -61,16 +63,17 @@ impl ChildRun {
         attempt: u32,
         token: CancellationToken,
     ) -> Self {
-        let id = &parent.plan.steps[step].id;
+        let step_id = &parent.plan.steps[step].id;
         let life = parent.queue().course.life(step);
         let depth = parent.child_of.as_ref().map_or(0, |within| within.depth);
         Self {
             parent: Arc::clone(parent),
             child: Arc::clone(child),
-            id: parent.id.of_child(id, life, attempt),
+            step,
+            id: parent.id.of_child(step_id, life, attempt),
             within: Parent {
                 run: parent.id.to_string(),
-                step: id.to_string(),
+                step: step_id.to_string(),
                 depth: depth + 1,
             },
             token,
@@ -83,7 +86,11 @@ impl ChildRun {
             let workflow = self.child.plan.name.to_string();
             return Err(StepError::from(PartError::TooDeep { workflow }).permanent());
         }
-        match self.outcome(Some(&input)).await {
+        let ended = self.outcome(Some(&input)).await;
+        if let Ok(_) | Err(NoOutcome::Failed(_)) = ended {
+            self.parent.child_is_paused(self.step, false);
+        }
+        match ended {
             Ok(outcome) => self.child.output_of(&outcome),
             Err(NoOutcome::Failed(error)) => Err(error),
             Err(NoOutcome::Cancelled) => {
@@ -208,6 +215,7 @@ impl ChildRun {
             biased;
             ended = run.outcome() => return ended,
             () = self.token.cancelled() => {}
+            never = self.follow_pauses(run) => match never {},
         }
         // One that is suspended suspends its child; any other end of the attempt is the child's.
         if !self.parent.suspend.is_cancelled() {
@@ -216,12 +224,29 @@ impl ChildRun {
         run.outcome().await
     }
 
+    /// Lets the parent know whether its child is paused.
+    async fn follow_pauses(&self, run: &Run) -> Infallible {
+        let Some(run) = run.shared.upgrade() else {
+            return pending().await;
+        };
+        loop {
+            let (is_paused, changed) = run.stillness();
+            self.parent.child_is_paused(self.step, is_paused);
+            changed.notified().await;
+        }
+    }
+
     /// Somebody else drives it: waits a while, and lets them know where it is to end.
     async fn elsewhere(&self) -> Result<(), NoOutcome> {
         if self.parent.suspend.is_cancelled() {
             return Err(NoOutcome::Cancelled);
         }
         if !self.token.is_cancelled() {
+            if let Some(keeping) = &self.parent.settings.keeping
+                && let Ok(view) = keeping.journal.view(&self.id).await
+            {
+                self.parent.child_is_paused(self.step, view.stands_still());
+            }
             let _ = timeout(LOOK_EVERY, self.token.cancelled()).await;
             return Ok(());
         }

@@ -1,23 +1,41 @@
-//! A run that is paused for a step, of which every attempt has failed: its time does not count, and
-//! who hears of it is told.
+//! A run that is paused for a step, of which every attempt has failed: its time does not count, nor does that of
+//! the run whose step it is the work of; and who hears of it is told.
 
 use std::pin::Pin;
-use std::task::Context;
+use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use coord_bus::time::{Instant, Sleep, sleep};
 use coord_bus::vocabulary::Transition;
+use tokio::sync::Notify;
 
 use super::queue::Queue;
 use super::{Shared, between};
 use crate::course::Fact;
 use crate::plan::Plan;
 
+/// The timer of an attempt.
+pub(super) struct Timer {
+    pub(super) sleep: Pin<Box<Sleep>>,
+    /// Whether it has no end, as the run that is the work of the attempt is paused.
+    is_paused: bool,
+}
+
+impl Timer {
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self {
+            sleep: Box::pin(sleep(timeout)),
+            is_paused: false,
+        }
+    }
+}
+
 impl Shared {
     /// How much of its time is left; `None` while that does not count, as somebody is to see to a step.
     pub(super) fn time_left(&self) -> Option<Duration> {
         let queue = self.queue();
-        if queue.course.is_held() {
+        if queue.course.stands_still() {
             return None;
         }
         let gone_on = between(queue.course.timed_from.unwrap_or_default(), self.elapsed());
@@ -35,6 +53,45 @@ impl Shared {
             }
         }
         false
+    }
+
+    /// The run that is the work of a step is paused, or not any more, as far as is known now.
+    pub(super) fn child_is_paused(&self, step: usize, is_paused: bool) {
+        let fact = Fact::Child {
+            step,
+            is_paused,
+            at: self.elapsed(),
+        };
+        let mut queue = self.queue();
+        // One that is left as it is finds out when it is taken up.
+        if queue.suspended || queue.course.admits(&self.plan, &fact).is_err() {
+            return;
+        }
+        queue.apply(&self.plan, fact);
+        // The driver among them: the time of the run may count anew.
+        let mut woken = std::mem::take(&mut queue.idle);
+        let recorder = queue.recorder.as_mut();
+        woken.extend(recorder.and_then(|recorder| recorder.call_writer(true)));
+        drop(queue);
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Sets the timer of an attempt whose work is another run: while that is paused there is no end to it, and
+    /// once it goes on there is all of its time again.
+    pub(super) fn time_child(&self, step: usize, timer: &mut Timer, timeout: Duration) {
+        let is_paused = self.queue().course.is_child_paused(step);
+        if is_paused != timer.is_paused {
+            timer.is_paused = is_paused;
+            let time = if is_paused { Duration::MAX } else { timeout };
+            timer.sleep.set(sleep(time));
+        }
+    }
+
+    /// What says that this run stands still, or goes on, since it was looked at last.
+    pub(super) fn stillness(&self) -> (bool, Arc<Notify>) {
+        let mut queue = self.queue();
+        let changed = Arc::clone(queue.stillness.get_or_insert_default());
+        (queue.course.stands_still(), changed)
     }
 
     /// Tells of the steps for which a run that is taken up is paused.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use coord_bus::BoxFuture;
+use tokio::sync::Notify;
 
 use super::limited::{Waits, Withdrawn};
 use super::ready::Ready;
@@ -78,6 +79,8 @@ pub(super) struct Queue {
     pub(super) failing: Option<Arc<str>>,
     /// In a run that is kept: what is to be written, and what waits for it.
     pub(super) recorder: Option<Box<Recorder>>,
+    /// In a run that is the work of a step: rung where it may stand still, or go on.
+    pub(super) stillness: Option<Arc<Notify>>,
     /// The driver and its helpers, as far as they have nothing to do.
     pub(super) idle: Vec<Waker>,
     pub(super) helpers: usize,
@@ -107,6 +110,7 @@ impl Queue {
             placed: 0,
             limit,
             abandoned: false,
+            stillness: None,
             idle: Vec::new(),
             helpers: 0,
             standing_by: 0,
@@ -207,6 +211,15 @@ impl Queue {
     #[inline(always)]
     pub(super) fn apply(&mut self, plan: &Plan, fact: Fact) {
         debug_assert_eq!(self.course.admits(plan, &fact), Ok(()), "{fact:?}");
+        let may_turn = matches!(
+            fact,
+            Fact::Exhausted { .. }
+                | Fact::Continued { .. }
+                | Fact::Child { .. }
+                | Fact::Skipped { .. }
+                | Fact::Failed { .. }
+                | Fact::Stopped { .. }
+        );
         let ready = &mut self.ready;
         match &mut self.recorder {
             None => self.course.apply(plan, fact, |step| ready.insert(step)),
@@ -214,6 +227,10 @@ impl Queue {
                 recorder.push(plan, &fact, self.course.status());
                 self.course.apply(plan, fact, |step| recorder.hold(step));
             }
+        }
+        // Who waits for it is a step of the run around it, whose lock is taken after this one and never before.
+        if may_turn && let Some(stillness) = &self.stillness {
+            stillness.notify_one();
         }
     }
 

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::iter;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -324,10 +325,10 @@ impl Shared {
         if let Some(end) = &recorder.end {
             return Err(end.clone().into_error(&self.id));
         }
-        if is_signal(&command) {
+        if let Some(name) = command.signal() {
             let coming = recorder.commands.iter();
-            let coming = coming.filter(|(_, command)| is_signal(command)).count();
-            if !self.signals.has_room_beside(coming) {
+            let coming = coming.filter_map(|(_, command)| command.signal());
+            if !self.signals.has_room(&self.plan, name, coming) {
                 return Err(WorkflowError::TooManySignals { run: run() });
             }
         }
@@ -348,7 +349,9 @@ impl Shared {
         if command.is_of_step() {
             self.view().check(&command)?;
         }
-        if is_signal(&command) && !self.signals.has_room() {
+        if let Some(name) = command.signal()
+            && !self.signals.has_room(&self.plan, name, iter::empty())
+        {
             return Err(WorkflowError::TooManySignals { run: run() });
         }
         if self.is_durable {
@@ -362,7 +365,7 @@ impl Shared {
             })?;
             let unkept = |end: End| end.into_error(&self.id);
             // Signals have a limit of their own.
-            while !is_signal(&command) && self.has_many_commands() {
+            while command.signal().is_none() && self.has_many_commands() {
                 self.settled().await.map_err(unkept)?;
             }
             self.push_command(record, command)?;
@@ -438,10 +441,6 @@ impl Shared {
         let recorder = queue.recorder.as_mut();
         recorder.map(|recorder| recorder.next(is_alone))
     }
-}
-
-fn is_signal(command: &Command) -> bool {
-    matches!(command, Command::Signal { .. })
 }
 
 /// Writes what happens in a run into its stream, which is at this version, until the run has

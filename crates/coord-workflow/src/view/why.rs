@@ -110,6 +110,9 @@ pub enum Why {
     Running,
     /// It waits for this run of another workflow, which is its work.
     Child(RunId),
+    /// It waits for this run of another workflow, which is its work, and is paused for a step of which every attempt
+    /// has failed, its own or one of a run within it: that one is to be continued.
+    ChildPaused(RunId),
     /// It runs, and some of its work is done.
     Progress(Progress),
     /// It tries again at this time, counted from the beginning of the run.
@@ -170,6 +173,11 @@ impl fmt::Display for Why {
             }
             Self::Running => formatter.write_str("it is running"),
             Self::Child(run) => write!(formatter, "it waits for run `{run}`, which is its work"),
+            Self::ChildPaused(run) => write!(
+                formatter,
+                "it waits for run `{run}`, which is its work, and is paused for a step: it goes on when \
+                 that run is continued, and no time limit counts until then"
+            ),
             Self::Progress(progress) => write!(formatter, "it is running: {progress}"),
             Self::Retry { at } => write!(
                 formatter,
@@ -219,6 +227,7 @@ impl RunView {
             _ => match (&step.signal, &step.event, &step.child) {
                 (Some(signal), ..) => Why::Signal(signal.clone()),
                 (None, Some(topic), _) => Why::Event(topic.clone()),
+                (None, None, Some(run)) if step.child_is_paused => Why::ChildPaused(run.clone()),
                 (None, None, Some(run)) => Why::Child(run.clone()),
                 (None, None, None) => step.progress.map_or(Why::Running, Why::Progress),
             },

@@ -9,12 +9,15 @@ use coord_bus::{
     AppendTo, Appended, BoxFuture, EventLog, EventLogError, EventLogProxy, Record, StoredRecord,
     StreamQuery, Tail,
 };
-use coord_workflow::{Command, Durable, RunId, RunJournal, RunView, Step, StepPhase, Workflow};
+use coord_workflow::{
+    Command, DEFAULT_LEASE_TTL, Durable, RunId, RunJournal, RunView, Step, StepPhase, Workflow,
+};
 use proptest::prelude::*;
 use serde_json::json;
 
 use crate::crashes::paused;
 use crate::durable::Machine;
+use crate::ownership::reached;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -199,4 +202,46 @@ async fn telling_a_busy_run_something_reads_what_is_new_of_it_and_not_all_of_it_
     assert_eq!(busy.races.load(Ordering::SeqCst), 0);
     let read = busy.read.load(Ordering::SeqCst);
     assert!(read < records + races + 10, "{read} records were read");
+}
+
+/// The bells that are open.
+async fn open_bells(machine: &Machine) -> Vec<String> {
+    let open = StreamQuery::by_name().open();
+    let streams = machine.log.streams(&open).await.unwrap().into_iter();
+    let bells = streams.filter(|stream| stream.name.starts_with(RunJournal::BELLS));
+    bells.map(|bell| bell.name).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bells_of_those_who_are_gone_are_closed_by_who_comes_next() {
+    let machine = Machine::new();
+    for other in ["bell", "bell-1", "bellows"] {
+        let append = AppendTo::stream(other).record(Record::new("tolls", ""));
+        machine.log.append(append).await.unwrap();
+    }
+    // Somebody who is alive, and hears nothing for a while.
+    let hour = 3600 * SECOND;
+    machine.leases.acquire("slow", "slow", hour).await.unwrap();
+    let slow = AppendTo::stream("bell.slow").record(Record::new("news", "a"));
+    machine.log.append(slow).await.unwrap();
+    // One that is killed gives nothing back.
+    let (its_machine, leases) = reached(&machine);
+    let killed = its_machine.process();
+    killed.start_durable(&waiting(1), id(), ()).await.unwrap();
+    leases.cut_off(true);
+    drop(killed);
+    // Its lease has not run out, so it is rung.
+    machine.journal().tell(&id(), go()).await.unwrap();
+    assert_eq!(open_bells(&machine).await.len(), 2);
+    sleep(DEFAULT_LEASE_TTL).await;
+
+    let process = machine.process();
+    let run = process.resume_run(&waiting(1), &id()).await.unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
+    sleep(SECOND).await;
+    assert_eq!(open_bells(&machine).await, ["bell.slow"]);
+    forget(&*machine.log).await;
+    let left = machine.log.streams(&StreamQuery::by_name()).await.unwrap();
+    let left: Vec<_> = left.iter().map(|stream| &*stream.name).collect();
+    assert_eq!(left, ["bell", "bell-1", "bell.slow", "bellows"]);
 }

@@ -2,6 +2,7 @@
 
 mod data;
 mod kept;
+mod paused;
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};

@@ -11,6 +11,7 @@ use coord_workflow::{
     StepContext, StepError, StepSpec, Workflow, WorkflowOrchestrator,
 };
 use serde_json::json;
+use tokio::time::advance;
 
 use crate::durable::Machine;
 
@@ -186,4 +187,32 @@ async fn how_far_a_failed_attempt_had_come_is_known_in_the_next_process_too() {
     assert!(run.outcome().await.unwrap().is_completed());
     // What the attempt that was cut off had said is not: that is what a crash costs.
     assert_eq!(*told.lock().unwrap(), [None, Some(7), Some(7)]);
+}
+
+/// Has always something to do, and lets others run only as tokio makes it.
+async fn is_busy() -> Result<(), StepError> {
+    for _ in 0..1_000_000 {
+        tokio::task::consume_budget().await;
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_has_always_something_to_do_has_its_limits_too() {
+    let mut timed = Workflow::builder("timed");
+    timed.step("busy").timeout(SECOND).run(is_busy);
+    let mut beating = Workflow::builder("beating");
+    let busy = beating.step("busy").heartbeat_timeout(SECOND);
+    busy.run_with(|_: StepContext| is_busy());
+    for workflow in [timed, beating] {
+        let workflow = workflow.build().unwrap();
+        let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
+        let run = orchestrator.start_workflow(&workflow, ()).unwrap();
+        // Time does not go on by itself while somebody is busy.
+        for _ in 0..20 {
+            advance(SECOND / 10).await;
+        }
+        let outcome = run.outcome().await.unwrap();
+        assert_eq!(outcome.status, Status::Failed, "{}", workflow.name());
+    }
 }

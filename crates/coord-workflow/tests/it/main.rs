@@ -2,12 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod typed;
+mod unreadable;
 mod course;
 mod acting;
 mod any;
 mod branches;
 mod bells;
 mod bus_events;
+mod changed_types;
 mod compensation;
 mod crash_loops;
 mod crashes;

@@ -72,7 +72,10 @@ impl Lease for Reached {
     }
 
     fn release(&self, grant: Grant) -> BoxFuture<'_, Result<(), LeaseError>> {
-        self.leases.release(grant)
+        Box::pin(async move {
+            self.is_cut_off()?;
+            self.leases.release(grant).await
+        })
     }
 
     fn current<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Held>, LeaseError>> {
@@ -381,4 +384,21 @@ async fn a_shutdown_lets_an_attempt_at_undoing_end_and_begins_no_other_nor_count
         matches!(undone, Some(Compensation::Completed)),
         "{undone:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_of_an_orchestrator_that_was_dropped_are_free_at_once() {
+    let machine = Machine::new();
+    let mut workflow = Workflow::<()>::durable("waits");
+    workflow.step("signal").signal::<u8>("go");
+    let workflow = workflow.build().unwrap();
+    let first = machine.process();
+    let run = first
+        .start_durable(&workflow, named("run"), ())
+        .await
+        .unwrap();
+    drop(first);
+    assert!(run.outcome().await.is_err());
+    let second = machine.process();
+    assert_eq!(second.resume_runs(&workflow).await.unwrap().runs.len(), 1);
 }

@@ -1,5 +1,5 @@
-//! Any graph of steps, with failures and what becomes of the rest then, retries, limits and cancellation,
-//! comes to what a sequence of events comes to; to the millisecond.
+//! Any graph of steps, with failures and what becomes of the rest then, retries, limits, signals, and whatever it
+//! is told at any moment (to pause, to go on, to skip a step, to end), comes to what a sequence of events comes to; to the millisecond.
 
 mod model;
 
@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use coord_bus::LocalBus;
 use coord_bus::time::sleep;
 use coord_workflow::{
-    Compensation, OnFailure, Outcome, Retry, Step, StepContext, StepError, StepReport, StepState,
-    Workflow, WorkflowOrchestrator,
+    Command, Compensation, Durable, OnFailure, Outcome, Retry, Step, StepContext, StepError,
+    StepReport, StepState, Workflow, WorkflowOrchestrator,
 };
 use model::{Frame, Prediction, Report, Shape, State, among, ms, predict};
 use proptest::prelude::*;
@@ -55,8 +55,9 @@ fn shape() -> impl Strategy<Value = Shape> {
     let undo = prop::option::of(0..50_u64);
     let flags = (prop::bool::weighted(0.6), prop::bool::weighted(0.9));
     let needs_any = prop_oneof![2 => Just(0), 1 => any::<u16>()];
+    let signal = prop::option::weighted(0.2, 1..6_000_u64);
     (
-        (any::<u16>(), needs_any),
+        (any::<u16>(), needs_any, signal),
         times,
         attempts,
         polite,
@@ -64,7 +65,7 @@ fn shape() -> impl Strategy<Value = Shape> {
         flags,
     )
         .prop_map(
-            |((needs, needs_any), times, attempts, polite, undo, flags)| Shape {
+            |((needs, needs_any, signal), times, attempts, polite, undo, flags)| Shape {
                 // Few needs, so that there is something to run side by side.
                 needs: needs & needs.rotate_left(5),
                 needs_any: needs_any & needs_any.rotate_left(3),
@@ -76,7 +77,8 @@ fn shape() -> impl Strategy<Value = Shape> {
                 runs: flags.1,
                 polite,
                 // An attempt to undo it has the same limit.
-                undo: undo.filter(|takes| *takes < times.1),
+                undo: undo.filter(|takes| *takes < times.1 && signal.is_none()),
+                signal,
             },
         )
 }
@@ -89,13 +91,19 @@ fn frame() -> impl Strategy<Value = Frame> {
         1 => Just(OnFailure::FinishAll),
     ];
     let times = (rarely(), rarely(), 1..500_u64);
-    (1..5_usize, times, on_failure).prop_map(|(limit, (cancel_at, timeout, pause), on_failure)| {
+    let halt = prop::option::weighted(0.3, (1..5_000_u64, 1..5_000_u64));
+    let skips = prop::collection::vec((1..6_000_u64, 0..14_usize), 0..4);
+    let told = (halt, skips);
+    (1..5_usize, times, on_failure, told).prop_map(|(limit, times, on_failure, told)| {
+        let (cancel_at, timeout, pause) = times;
         Frame {
             limit,
             cancel_at: cancel_at.min(1_000_000),
             timeout: timeout.min(1_000_001),
             pause,
             on_failure,
+            halt: told.0.map(|(from, time)| (from, from + time)),
+            skips: told.1,
         }
     })
 }
@@ -127,8 +135,8 @@ async fn work(
     }
 }
 
-fn build(shapes: &[Shape], frame: &Frame, seen: &Arc<Seen>) -> Workflow {
-    let mut workflow = Workflow::builder("sequence")
+fn build(shapes: &[Shape], frame: &Frame, seen: &Arc<Seen>) -> Workflow<(), Durable> {
+    let mut workflow = Workflow::durable("sequence")
         .concurrency(NonZeroUsize::new(frame.limit).unwrap())
         .timeout(ms(frame.timeout))
         .on_failure(frame.on_failure);
@@ -151,6 +159,10 @@ fn build(shapes: &[Shape], frame: &Frame, seen: &Arc<Seen>) -> Workflow {
         if shape.optional {
             step = step.optional();
         }
+        if shape.signal.is_some() {
+            handles.push(step.signal(format!("signal-{index}")));
+            continue;
+        }
         let undo = shape.undo;
         let work = move |context| work(shape.clone(), index, context, Arc::clone(&working));
         handles.push(match undo {
@@ -170,8 +182,34 @@ fn build(shapes: &[Shape], frame: &Frame, seen: &Arc<Seen>) -> Workflow {
     workflow.build().unwrap()
 }
 
-/// Runs it, and cancels it when it is to be.
-fn execute(workflow: &Workflow, frame: &Frame, seen: &Seen) -> Arc<Outcome> {
+/// What the run is told, and when.
+fn commands(shapes: &[Shape], frame: &Frame) -> Vec<(u64, Command)> {
+    let mut commands = vec![(frame.cancel_at, Command::Cancel)];
+    let halt = frame.halt.into_iter();
+    commands.extend(
+        halt.flat_map(|(from, until)| [(from, Command::Pause), (until, Command::Continue)]),
+    );
+    let skips = frame.skips.iter();
+    commands.extend(skips.map(|(at, step)| {
+        let step = format!("s{step}");
+        (*at, Command::Skip { step })
+    }));
+    let signals = shapes.iter().enumerate();
+    commands.extend(signals.filter_map(|(step, shape)| {
+        let name = format!("signal-{step}");
+        let payload = step.into();
+        Some((shape.signal?, Command::Signal { name, payload }))
+    }));
+    commands.sort_by_key(|(at, _)| *at);
+    commands
+}
+
+/// Runs it, and tells it what it is to be told.
+fn execute(
+    workflow: &Workflow<(), Durable>,
+    commands: Vec<(u64, Command)>,
+    seen: &Seen,
+) -> Arc<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -180,12 +218,19 @@ fn execute(workflow: &Workflow, frame: &Frame, seen: &Seen) -> Arc<Outcome> {
     runtime.block_on(async {
         let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
         let run = orchestrator.start_workflow(workflow, ()).unwrap();
+        let telling = async {
+            let mut now = 0;
+            for (at, command) in commands {
+                sleep(ms(at - now)).await;
+                now = at;
+                // What is over is not skipped, nor what does not begin.
+                let _ = run.tell(command).await;
+            }
+            std::future::pending::<()>().await;
+        };
         let outcome = tokio::select! {
             outcome = run.outcome() => outcome,
-            () = sleep(ms(frame.cancel_at)) => {
-                run.cancel();
-                run.outcome().await
-            }
+            () = telling => unreachable!(),
         };
         // Whatever was begun is gone by the end of the run, not some time after it.
         assert_eq!(seen.alive.load(Ordering::SeqCst), 0);
@@ -222,7 +267,7 @@ proptest! {
         let predicted = predict(&shapes, &frame);
         prop_assume!(predicted.is_some());
         let seen = Arc::new(Seen::default());
-        let outcome = execute(&build(&shapes, &frame, &seen), &frame, &seen);
+        let outcome = execute(&build(&shapes, &frame, &seen), commands(&shapes, &frame), &seen);
         prop_assert!(seen.most.load(Ordering::SeqCst) <= frame.limit);
         let compensated = outcome.steps().filter(|step| {
             matches!(step.compensation, Some(Compensation::Completed))

@@ -375,6 +375,27 @@ async fn the_time_of_a_run_that_was_paused_for_a_step_counts_from_when_that_was_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_step_that_is_skipped_once_its_last_attempt_has_failed_gives_its_run_no_more_time() {
+    let mut workflow = Workflow::builder("skipping").timeout(60 * SECOND);
+    let x = workflow.step("x").run(async || {
+        sleep(40 * SECOND).await;
+        Err::<(), _>(StepError::message("no"))
+    });
+    workflow.step("after").after(&x).run(async || {
+        sleep(HOUR).await;
+        Ok::<_, StepError>(())
+    });
+    let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
+    let run = orchestrator.start_workflow(&workflow.build().unwrap(), ());
+    let run = run.unwrap();
+    settle().await;
+    run.tell(skip("x")).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    assert_eq!(outcome.status, Status::TimedOut);
+    assert_eq!(outcome.duration, 60 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_that_is_retried_does_not_do_what_was_skipped_unless_it_begins_from_there() {
     let machine = Machine::new();
     let world = World::default();

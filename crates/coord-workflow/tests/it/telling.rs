@@ -11,7 +11,7 @@ use coord_workflow::{
     WorkflowOrchestrator,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::durable::Machine;
 
@@ -156,26 +156,67 @@ async fn a_signal_of_another_shape_fails_the_attempt_and_another_may_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn signals_that_nobody_takes_have_a_limit() {
+async fn signals_that_nobody_takes_have_a_limit_and_keep_away_none_that_is_waited_for() {
     let machine = Machine::new();
     let process = machine.process();
     let run = process.start_durable(&asking(), id(), ()).await.unwrap();
-    for _ in 0..MAX_SIGNALS {
-        let name = "another".to_owned();
-        let payload = json!(null);
-        run.tell(Command::Signal { name, payload }).await.unwrap();
+    let another = |number: usize| Command::Signal {
+        name: format!("another-{}", number % 7),
+        payload: json!(null),
+    };
+    for number in 0..MAX_SIGNALS {
+        run.tell(another(number)).await.unwrap();
     }
-    let one_more = run.tell(approval("Ann")).await;
-    assert!(matches!(
-        one_more,
-        Err(WorkflowError::TooManySignals { .. })
-    ));
-    let one_more = machine.journal().tell(&id(), approval("Ann")).await;
-    assert!(matches!(
-        one_more,
-        Err(WorkflowError::TooManySignals { .. })
-    ));
+    // It is kept, the run driven on by whoever resumes it, and the limit is the same in each place.
     process.shutdown(Duration::ZERO).await;
+    let journal = machine.journal();
+    for told in [another(0), another(8)] {
+        let too_many = journal.tell(&id(), told).await;
+        assert!(matches!(
+            too_many,
+            Err(WorkflowError::TooManySignals { .. })
+        ));
+    }
+    journal.tell(&id(), approval("Ann")).await.unwrap();
+    let process = machine.process();
+    let run = process.resume_run(&asking(), &id()).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    assert!(outcome.is_completed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn signals_of_a_name_that_is_waited_for_have_a_limit_of_their_own() {
+    let mut workflow = Workflow::<(), _>::durable("asking-twice");
+    let first = workflow.step("first").signal::<Value>("first");
+    let first = workflow
+        .step("then")
+        .input(first)
+        .run(async |_| Ok::<_, StepError>(()));
+    let second = workflow.step("second").after(&first);
+    second.signal::<Value>("second");
+    let workflow = workflow.build().unwrap();
+
+    let machine = Machine::new();
+    let process = machine.process();
+    let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+    settle().await;
+    let signal = |name: &str| Command::Signal {
+        name: name.to_owned(),
+        payload: json!(null),
+    };
+    for _ in 0..MAX_SIGNALS {
+        run.tell(signal("second")).await.unwrap();
+    }
+    let journal = machine.journal();
+    for told in [
+        run.tell(signal("second")).await,
+        journal.tell(&id(), signal("second")).await,
+    ] {
+        assert!(matches!(told, Err(WorkflowError::TooManySignals { .. })));
+    }
+    run.tell(signal("first")).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    assert!(outcome.is_completed());
 }
 
 /// Ten steps, a second each.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use coord_bus::duration;
-use toml::de::DeValue;
+use coord_bus::duration::{self, DurationError};
+use toml::Spanned;
+use toml::de::{DeString, DeValue};
 
 /// The most entries of a table of counts.
 const COUNTS_MAX: usize = 1000;
@@ -45,34 +46,51 @@ impl<'v> Value<'v> {
     }
 
     pub(super) fn duration(self) -> Result<Duration, String> {
-        let duration = self.text().and_then(|text| duration::parse(text).ok());
-        let some = duration.filter(|time| !time.is_zero());
-        some.ok_or_else(|| self.expected("a time, such as \"500ms\", \"5m\" or \"1h30m\""))
+        let expected = || self.expected("a time, such as \"500ms\", \"5m\" or \"1h30m\"");
+        let text = self.text().ok_or_else(expected)?;
+        let why = match duration::parse(text) {
+            Ok(Duration::ZERO) => "it has to be more than no time".to_owned(),
+            Ok(time) => return Ok(time),
+            Err(why @ (DurationError::Negative | DurationError::TooLong)) => why.to_string(),
+            Err(why) => return Err(format!("{}: {why}", expected())),
+        };
+        Err(format!("`{}` is out of bounds: {why}", shown(text)))
     }
 
     /// Counts by name: a table, and in a variable `NAME=COUNT,NAME=COUNT`.
     pub(super) fn counts(self) -> Result<BTreeMap<String, u32>, String> {
         let expected = || self.expected("a count for each name, such as { gpu = 1 }");
-        let count = |value: Value<'_>| value.number(&(1..=u32::MAX.into())).ok()?.try_into().ok();
-        let counts: Option<BTreeMap<String, u32>> = match self {
-            Self::Toml(value) => value.as_table().and_then(|table| {
-                let counts = table.iter().map(|(name, value)| {
-                    let name = name.get_ref().to_string();
-                    Some((name, count(Value::Toml(value.get_ref()))?))
-                });
-                counts.collect()
-            }),
+        let given: Vec<(&str, Value<'_>)> = match self {
+            Self::Toml(value) => {
+                let entries = value.as_table().ok_or_else(expected)?.iter();
+                let entry =
+                    |(name, value): (&'v Spanned<DeString<'_>>, &'v Spanned<DeValue<'_>>)| {
+                        (&**name.get_ref(), Value::Toml(value.get_ref()))
+                    };
+                entries.map(entry).collect()
+            }
             Self::Variable(text) => {
                 let entries = text.split(',').filter(|entry| !entry.is_empty());
-                let counts = entries.map(|entry| {
-                    let (name, number) = entry.split_once('=')?;
-                    Some((name.to_owned(), count(Value::Variable(number))?))
+                let entries = entries.map(|entry| {
+                    let (name, number) = entry.split_once('=').ok_or_else(expected)?;
+                    Ok((name, Value::Variable(number)))
                 });
-                counts.collect()
+                entries.collect::<Result<_, String>>()?
             }
         };
-        let counts = counts.filter(|counts| counts.len() <= COUNTS_MAX);
-        counts.ok_or_else(expected)
+        if given.len() > COUNTS_MAX {
+            return Err(format!("there are more than {COUNTS_MAX} names"));
+        }
+        let mut counts = BTreeMap::new();
+        for (name, value) in given {
+            let of = |fault: String| format!("`{}`: {fault}", shown(name));
+            let count = value.number(&(1..=u32::MAX.into())).map_err(of)?;
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            if counts.insert(name.to_owned(), count).is_some() {
+                return Err(of("it is there twice".to_owned()));
+            }
+        }
+        Ok(counts)
     }
 
     /// Whether it is this word, which a setting takes in the place of a value.

@@ -176,12 +176,59 @@ fn every_fault_of_a_file_is_told_at_once_in_its_order() {
         "1:18: expected a time, such as \"500ms\", \"5m\" or \"1h30m\", found the number 5",
         "2:21: expected true or false, found the string `yes`",
         "3:20: `ui_update_stream` is a table: buffer_size and rate_limit",
-        "4:22: expected a count for each name, such as { gpu = 1 }, found a table",
+        "4:22: `gpu`: expected a whole number from 1 to 4294967295, found the number 0",
         "5:33: it is 1ms, and 200ms at least",
         "6:38: expected a whole number from 1 to 65536, found the number 0",
         "6:54: expected a whole number from 1 to 1000, found the number 1001; \"none\" is for no limit",
     ];
     assert_eq!(messages, expected);
+}
+
+#[test]
+fn a_value_out_of_bounds_is_told_from_one_of_another_kind() {
+    let of_file = |text: &str| refused(text).lines().next().unwrap().to_owned();
+    let time = "expected a time, such as \"500ms\", \"5m\" or \"1h30m\", found the string";
+    for (value, message) in [
+        (
+            "0s",
+            "`0s` is out of bounds: it has to be more than no time",
+        ),
+        ("-1s", "`-1s` is out of bounds: it is negative"),
+        (
+            "9999d",
+            "`9999d` is out of bounds: it is longer than a year, 365d",
+        ),
+        ("5", &format!("{time} `5`: it has no unit")),
+    ] {
+        assert_eq!(
+            of_file(&format!("workflow_grace = \"{value}\"")),
+            format!("coordination.toml:1:18: {message}")
+        );
+    }
+    assert_eq!(
+        of_file("workflow_resources = 3"),
+        "coordination.toml:1:22: expected a count for each name, such as { gpu = 1 }, found the number 3"
+    );
+    for (value, message) in [
+        ("gpu=1,gpu=2", "`gpu`: it is there twice"),
+        (
+            "gpu=1,disk=x",
+            "`disk`: `x` is not a whole number from 1 to 4294967295",
+        ),
+        (
+            "gpu",
+            "`gpu` is not a count for each name, such as { gpu = 1 }",
+        ),
+    ] {
+        let variable = ("COORDINATION_WORKFLOW_RESOURCES", value);
+        assert_eq!(
+            default()
+                .with_variables([variable])
+                .unwrap_err()
+                .to_string(),
+            format!("COORDINATION_WORKFLOW_RESOURCES: {message}")
+        );
+    }
 }
 
 #[test]

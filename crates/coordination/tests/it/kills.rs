@@ -1,5 +1,6 @@
 //! Runs whose process is killed with SIGKILL, at every record and at any other moment, until they
-//! end: nothing that was kept is done twice, and they come to the same end.
+//! end: nothing that was kept is done twice, and they come to the same end. All the while, and while nobody drives
+//! them, whatever may be of the runs within them is forgotten.
 
 mod child;
 mod parts;
@@ -45,6 +46,17 @@ fn look(dir: &Path, check: bool) -> Option<RunView> {
             Err(error) => panic!("{error:?}"),
         }
     })
+}
+
+/// Forgets what may be of the runs within the run, while nobody drives it.
+fn forget_all(dir: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.unwrap().block_on(async {
+        let journal = Journal::open(dir.join("journal")).unwrap();
+        journal.retain(child::none_within()).await.unwrap();
+    });
 }
 
 /// What is known to be done beside steps: items, rounds, and steps of runs within the run. With whether a
@@ -176,14 +188,17 @@ fn run(plot: Plot, kills: impl IntoIterator<Item = Kill>) -> (Ending, usize) {
             );
         }
         let (parts, is_left) = parts_done(dir);
+        let begun = |part: &str| {
+            let begins = seen.iter().filter(|seen| **seen == format!("begin{part}"));
+            begins.count()
+        };
+        // Also of what is forgotten by now.
+        for (part, known) in &before_parts {
+            assert_eq!(begun(part), *known, "`{part}` began again: {kill:?}");
+        }
         for part in parts {
             let part = format!("-part {part}");
-            let begun = seen
-                .iter()
-                .filter(|effect| *effect == &format!("begin{part}"))
-                .count();
-            let known = *before_parts.entry(part.clone()).or_insert(begun);
-            assert_eq!(begun, known, "`{part}` began again: {kill:?}");
+            before_parts.insert(part.clone(), begun(&part));
             assert!(
                 seen.contains(&format!("end{part}")),
                 "`{part}` has no effect"
@@ -198,6 +213,7 @@ fn run(plot: Plot, kills: impl IntoIterator<Item = Kill>) -> (Ending, usize) {
         }
         assert!(processes < 200, "it comes to no end");
         let Some(view) = view.filter(|view| matches!(view.state, RunState::Finished(_))) else {
+            forget_all(dir);
             continue;
         };
         look(dir, true);

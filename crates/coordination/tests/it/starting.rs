@@ -181,3 +181,12 @@ async fn an_error_is_counted_also_where_no_other_part_takes_time_to_stop() {
         assert_eq!(module.system_health().errors.unwrap().total, 1);
     }
 }
+
+#[test]
+#[should_panic(expected = "timers are disabled")]
+fn a_module_does_not_start_where_there_are_no_timers() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.expect("it needs nothing").block_on(async {
+        module(|_| ());
+    });
+}

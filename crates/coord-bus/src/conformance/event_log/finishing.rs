@@ -121,3 +121,38 @@ pub async fn an_open_stream_is_not_forgotten(log: Box<dyn EventLog>) {
         straight(1..=3)
     );
 }
+
+/// What needs it is closed first, or is not there; what is said of it later changes nothing.
+pub async fn a_stream_that_an_open_one_needs_is_not_forgotten(log: Box<dyn EventLog>) {
+    let part = |stream, by: &str| numbers(stream, Any, [1]).needed_by(by).closing();
+    append(&*log, "whole", [1]).await;
+    for (stream, by) in [("part", "whole"), ("stray", "absent"), ("part-2", "part")] {
+        let begun = try_append(&*log, part(stream, by)).await;
+        begun.expect("it is appended");
+    }
+    for _ in 0..2 {
+        let refused = in_time(log.forget("part")).await;
+        assert!(
+            matches!(&refused, Err(EventLogError::StillNeeded { stream, by })
+                if stream == "part" && by == "whole"),
+            "{refused:?}"
+        );
+        // It goes on, and ends again.
+        try_append(&*log, part("part", "absent"))
+            .await
+            .expect("it is appended");
+    }
+    assert_eq!(read(&*log, "part", 1, 10).await.len(), 3);
+    // What needs these is closed, or not there.
+    assert!(forget(&*log, "part-2").await);
+    assert!(forget(&*log, "stray").await);
+    close(&*log, "whole", &[2]).await;
+    assert!(forget(&*log, "part").await);
+
+    let invalid = in_time(log.append(part("part", "no name"))).await;
+    assert!(
+        matches!(&invalid, Err(EventLogError::InvalidStreamName { name, .. }) if name == "no name"),
+        "{invalid:?}"
+    );
+    assert_eq!(streams(&*log, StreamQuery::by_name()).await, ["whole"]);
+}

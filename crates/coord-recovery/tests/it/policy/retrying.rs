@@ -171,3 +171,21 @@ async fn who_listens_is_told_of_each_retry_with_pollys_numbers() {
     ];
     assert_eq!(*told.lock().unwrap(), expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn retries_without_a_wait_let_others_run_and_are_timed() {
+    let policy = plan()
+        .timeout(seconds(1))
+        .retry(Retry::constant(Duration::ZERO).max_attempts(1_000_000))
+        .build()
+        .unwrap();
+    let calling = tokio::spawn(async move { policy.run(|| async { Err("down") }).await });
+    // Time does not go on by itself while somebody is busy.
+    for _ in 0..20 {
+        tokio::time::advance(seconds(1) / 10).await;
+    }
+    assert!(matches!(
+        calling.await.unwrap(),
+        Err(PolicyError::TimedOut { .. })
+    ));
+}

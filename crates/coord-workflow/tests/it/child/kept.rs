@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use coord_bus::time::{sleep, timeout};
-use coord_bus::{AppendTo, Record};
+use coord_bus::{AppendTo, EventLog, EventLogError, Record, StreamQuery};
 use coord_workflow::{
     Command, DEFAULT_LEASE_TTL, Durable, OnExhausted, Outcome, Retry, RunId, RunQuery, RunState,
     RunView, Status, StepError, StepPhase, Workflow, WorkflowError,
@@ -432,6 +432,66 @@ async fn crash(ship: Ship, crashes: &[usize]) -> (Arc<Outcome>, World, usize) {
     assert!(unfinished.unwrap().is_empty(), "a child was left behind");
     let left = log.left.load(std::sync::atomic::Ordering::SeqCst);
     (outcome, world, usize::MAX - left)
+}
+
+/// Forgets every stream that may be, as a retention of none does.
+async fn forget_all(log: &dyn EventLog) {
+    for stream in log.streams(&StreamQuery::by_name()).await.unwrap() {
+        match log.forget(&stream.name).await {
+            Ok(_) | Err(EventLogError::StillOpen { .. }) => {}
+            Err(EventLogError::StillNeeded { by, .. }) => assert_eq!(by, "run.r"),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+/// What of the child is kept as done, once the journal has failed after so many appends. Then all is forgotten
+/// that may be, and the run goes on to its end.
+async fn crash_and_forget(left: usize) -> (Vec<String>, World) {
+    let (machine, world) = (Machine::new(), World::default());
+    let workflow = once(&world);
+    let log = Arc::new(Failing {
+        log: Arc::clone(&machine.log),
+        left: AtomicUsize::new(left),
+    });
+    let process = machine.with_log(log).process();
+    if let Ok(run) = process.start_durable(&workflow, id(), 7).await {
+        let _ = run.outcome().await;
+    }
+    drop(process);
+    sleep(DEFAULT_LEASE_TTL).await;
+    let journal = machine.journal();
+    let mut done = Vec::new();
+    for run in journal.runs(&RunQuery::newest()).await.unwrap() {
+        let view = journal.view(&run).await.unwrap();
+        let completed = view.steps.into_iter();
+        let completed = completed.filter(|step| step.phase == StepPhase::Completed);
+        done.extend(completed.map(|step| step.id));
+    }
+    forget_all(&*machine.log).await;
+    let process = machine.process();
+    let run = process.start_durable(&workflow, id(), 7).await.unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
+    forget_all(&*machine.log).await;
+    let runs = journal.runs(&RunQuery::newest()).await.unwrap();
+    assert!(runs.is_empty(), "nobody needs them any more: {runs:?}");
+    (done, world)
+}
+
+#[test]
+fn what_is_done_of_a_child_is_not_done_again_where_all_that_may_be_is_forgotten_after_a_crash() {
+    let (_, _, appends) = paused(crash(Ship::Succeeds, &[]));
+    // At the last one all has ended, and is forgotten: the run that is started then is another one.
+    for left in 0..appends {
+        let (done, world) = paused(crash_and_forget(left));
+        for step in done {
+            let count = world.count(&step);
+            assert!(
+                step == "deliver" || count == 1 || step == "thank",
+                "{left}: {step}, {count}"
+            );
+        }
+    }
 }
 
 #[test]

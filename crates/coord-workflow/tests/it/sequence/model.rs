@@ -1,7 +1,7 @@
 //! A run as a sequence: one event after another, in the order of their times, in one loop. It is slow,
 //! and there is nothing in it that could go wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use coord_workflow::{OnFailure, Status};
@@ -26,6 +26,8 @@ pub(super) struct Shape {
     pub(super) polite: Option<u64>,
     /// How long it takes to undo it, if it can be undone.
     pub(super) undo: Option<u64>,
+    /// It only waits for a signal, which arrives then.
+    pub(super) signal: Option<u64>,
 }
 
 /// What is the same for all steps.
@@ -37,6 +39,10 @@ pub(super) struct Frame {
     /// Between attempts.
     pub(super) pause: u64,
     pub(super) on_failure: OnFailure,
+    /// From when until when it is paused, if it is.
+    pub(super) halt: Option<(u64, u64)>,
+    /// When it is told to skip which steps.
+    pub(super) skips: Vec<(u64, usize)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +78,11 @@ enum Event {
     /// The pause after a failed attempt is over.
     Again(usize),
     Stop(Status),
+    /// No step begins from now on, or they do again.
+    Pause(bool),
+    Skip(usize),
+    /// The signal arrives that this step waits for.
+    Signal(usize),
 }
 
 struct Run<'s> {
@@ -89,6 +100,11 @@ struct Run<'s> {
     /// The steps whose failure is the run's.
     failed: Vec<usize>,
     stopped: Option<Status>,
+    paused: bool,
+    /// The steps that are to be skipped.
+    asked: BTreeSet<usize>,
+    /// The steps whose signals are there.
+    signalled: BTreeSet<usize>,
 }
 
 /// What comes of a run; `None` if two things happen at the same time.
@@ -107,9 +123,11 @@ pub(super) fn predict(shapes: &[Shape], frame: &Frame) -> Option<Prediction> {
         completed: Vec::new(),
         failed: Vec::new(),
         stopped: None,
+        paused: false,
+        asked: BTreeSet::new(),
+        signalled: BTreeSet::new(),
     };
-    run.at(frame.cancel_at, Event::Stop(Status::Cancelled));
-    run.at(frame.timeout, Event::Stop(Status::TimedOut));
+    run.is_told();
     run.begin_what_may();
     while run.reports.iter().any(Option::is_none)
         && !(run.stopped.is_some() && run.under_way.is_empty())
@@ -128,8 +146,33 @@ impl Run<'_> {
         self.ambiguous |= self.events.insert(time, event).is_some();
     }
 
+    /// What comes from outside.
+    fn is_told(&mut self) {
+        let frame = self.frame;
+        self.at(frame.cancel_at, Event::Stop(Status::Cancelled));
+        self.at(frame.timeout, Event::Stop(Status::TimedOut));
+        if let Some((from, until)) = frame.halt {
+            self.at(from, Event::Pause(true));
+            self.at(until, Event::Pause(false));
+        }
+        for (at, step) in &frame.skips {
+            self.at(*at, Event::Skip(*step));
+        }
+        for (step, shape) in self.shapes.iter().enumerate() {
+            if let Some(at) = shape.signal {
+                self.at(at, Event::Signal(step));
+            }
+        }
+    }
+
+    /// How many places are taken: what only waits takes none.
+    fn placed(&self) -> usize {
+        let takes_place = |step: &&usize| self.shapes[**step].signal.is_none();
+        self.under_way.iter().filter(takes_place).count()
+    }
+
     fn begin_what_may(&mut self) {
-        while self.stopped.is_none() && self.under_way.len() < self.frame.limit {
+        while self.stopped.is_none() && !self.paused && self.placed() < self.frame.limit {
             let may_begin = |step: &usize| {
                 let is_over = |need: usize| self.reports[need].is_some();
                 let needs = among(self.shapes[*step].needs, *step);
@@ -183,6 +226,9 @@ impl Run<'_> {
     fn attempt(&mut self, step: usize) {
         self.attempts[step] += 1;
         let shape = &self.shapes[step];
+        if let Some(at) = shape.signal {
+            return self.wait(step, at);
+        }
         let succeeds = self.attempts[step] > shape.failures;
         let (takes, succeeds) = match shape.polite {
             _ if shape.takes < shape.timeout => (shape.takes, succeeds),
@@ -193,11 +239,56 @@ impl Run<'_> {
         self.at(self.now + takes, Event::Done(step, succeeds));
     }
 
+    /// An attempt that waits for a signal: until it arrives, or for as long as it may.
+    fn wait(&mut self, step: usize, arrives: u64) {
+        let ends = self.now + self.shapes[step].timeout;
+        self.ambiguous |= arrives == ends;
+        if self.signalled.contains(&step) {
+            self.completes(step);
+        } else if ends < arrives {
+            self.at(ends, Event::Done(step, false));
+        }
+    }
+
+    fn completes(&mut self, step: usize) {
+        self.completed.push(step);
+        self.ends(step, State::Completed);
+    }
+
+    /// Whether an attempt at a step is under way, rather than that the next one is waited for.
+    fn is_running(&self, step: usize) -> bool {
+        let again = |event: &Event| matches!(event, Event::Again(other) if *other == step);
+        self.under_way.contains(&step) && !self.events.values().any(again)
+    }
+
+    /// One is to be skipped: at once, or when the attempt that is under way has failed.
+    fn skip(&mut self, step: usize) {
+        // There may be none of this number.
+        let is_left = matches!(self.reports.get(step), Some(None));
+        if !is_left || self.is_blocked(step) {
+            return;
+        }
+        self.asked.insert(step);
+        if self.shapes[step].signal.is_some() || !self.is_running(step) {
+            let is_of_it = |event: &Event| matches!(event, Event::Again(other) | Event::Done(other, _) if *other == step);
+            self.events.retain(|_, event| !is_of_it(event));
+            self.ends(step, State::Skipped);
+        }
+    }
+
     fn happens(&mut self, event: Event) {
         match event {
-            Event::Done(step, true) => {
-                self.completed.push(step);
-                self.ends(step, State::Completed);
+            Event::Pause(paused) => self.paused = paused,
+            Event::Skip(step) => self.skip(step),
+            Event::Signal(step) => {
+                self.signalled.insert(step);
+                if self.is_running(step) {
+                    self.completes(step);
+                }
+            }
+            Event::Done(step, true) => self.completes(step),
+            Event::Done(step, false) if self.asked.contains(&step) => {
+                self.ends(step, State::Skipped);
             }
             Event::Done(step, false) if self.attempts[step] < self.shapes[step].max_attempts => {
                 self.at(self.now + self.frame.pause, Event::Again(step));
@@ -221,13 +312,21 @@ impl Run<'_> {
             return;
         }
         self.stopped = Some(status);
+        let waits = |step: &usize| self.shapes[*step].signal.is_some();
+        let waiting: Vec<_> = self.under_way.iter().copied().filter(waits).collect();
+        for step in waiting {
+            self.ends(step, State::Cancelled);
+        }
         for (time, event) in std::mem::take(&mut self.events) {
             let (step, is_running) = match event {
                 Event::Done(step, _) => (step, true),
                 Event::Again(step) => (step, false),
-                Event::Stop(_) => continue,
+                _ => continue,
             };
             let shape = &self.shapes[step];
+            if shape.signal.is_some() {
+                continue;
+            }
             match shape.polite {
                 // It has been told already, by its own limit in time.
                 Some(wait)

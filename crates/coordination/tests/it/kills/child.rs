@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use coord_bus::time::sleep;
 use coord_bus::{AppendTo, Appended, BoxFuture, EventLog, EventLogError, EventLogProxy, LocalBus};
-use coord_journal::{Journal, JournalOptions};
+use coord_journal::{Journal, JournalOptions, Retention};
 use coord_workflow::{
     Durable, Retry, RunId, RunJournal, Step, StepContext, StepError, Workflow, WorkflowOrchestrator,
 };
@@ -235,6 +235,19 @@ fn workflow(plot: Plot, effects: &Effects) -> Workflow<(), Durable> {
     workflow.build().unwrap()
 }
 
+/// All runs within the one that is killed, if they may be forgotten: it is looked at in the end.
+pub(super) fn none_within() -> Retention {
+    Retention::of(format!("{}{RUN}.", RunJournal::RUNS)).keep_newest(0)
+}
+
+/// Forgets them, again and again.
+async fn forget_all(journal: &Journal) {
+    loop {
+        journal.retain(none_within()).await.unwrap();
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[test]
 #[ignore = "a role that other tests start this program in"]
 fn in_its_role() {
@@ -261,6 +274,7 @@ fn in_its_role() {
             _ => JournalOptions::new().commit_in_place(),
         };
         let journal = Arc::new(options.open(dir.join("journal")).unwrap());
+        let forgetful = Arc::clone(&journal);
         let deadly = Arc::new(Deadly {
             journal: Arc::clone(&journal),
             made: AtomicUsize::new(0),
@@ -279,7 +293,12 @@ fn in_its_role() {
             Plot::Parts | Plot::PartsFail => parts::workflow(plot, &effects),
         };
         let run = orchestrator.start_durable(&workflow, RunId::named(RUN).unwrap(), ());
-        run.await.unwrap().outcome().await.unwrap();
+        let ended = async { run.await.unwrap().outcome().await.unwrap() };
+        tokio::select! {
+            biased;
+            _ = ended => {}
+            () = forget_all(&forgetful) => {}
+        }
         let made = counted.made.load(Ordering::SeqCst);
         std::fs::write(dir.join("appends"), made.to_string()).unwrap();
         orchestrator.shutdown(Duration::from_secs(5)).await;
