@@ -18,7 +18,7 @@ use coordination::workflow::OnFailure;
 pub(crate) use audit::{AuditArgs, AuditCommand};
 pub(crate) use format::{Lines, Listed, Reported, Told};
 pub(crate) use journal::{JournalArgs, JournalCommand};
-pub(crate) use lines::{Layout, TextArgs};
+pub(crate) use lines::{Layout, Names, TextArgs};
 
 use crate::select::Selection;
 pub(crate) use logs::{LogsArgs, Stream};
@@ -117,8 +117,8 @@ Exit codes: 0 done; 2 the command line was not understood; 4 nothing to do; 96 a
 system; 100 the run failed; 110 the output could not be written; 130 ended by a signal.";
 
 const ATTACH_EXIT_CODES: &str = "\
-Exit codes: 0 the run is done; 4 no run goes on; 96 there is no such run, or nobody drives it; 100 it \
-failed; 110 the output could not be written; 130 it was cancelled, or left before its end.";
+Exit codes: 0 the run is done, or was left by a key; 4 no run goes on; 96 there is no such run, or nobody drives it; 100 it \
+failed; 110 the output could not be written; 130 it was cancelled, or a signal ended the command.";
 
 /// The workflow file where none is named.
 pub(crate) const DEFAULT_FILE: &str = "coord.toml";

@@ -41,11 +41,21 @@ pub(crate) struct Interrupts {
     pub(crate) pause: Arc<Notify>,
     /// Whether it is paused.
     pub(crate) paused: Arc<watch::Sender<bool>>,
+    /// A key on the screen was the first of them.
+    pub(crate) by_key: CancellationToken,
     /// Whether they are those of somebody who looks on, and end nothing.
     pub(crate) look_on: bool,
 }
 
 impl Interrupts {
+    /// One more, by a key.
+    pub(crate) fn next_by_key(&self) {
+        if !self.end.is_cancelled() {
+            self.by_key.cancel();
+        }
+        self.next();
+    }
+
     /// One more.
     pub(crate) fn next(&self) {
         let requests = [&self.end, &self.kill, &self.abandon];

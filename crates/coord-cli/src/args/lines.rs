@@ -12,8 +12,8 @@ pub(crate) struct TextArgs {
     #[arg(long, value_enum, value_name = "ORDER", default_value_t)]
     log_order: LogOrder,
 
-    /// Begin each line with the name of its step; `auto`: with it, but for groups that are folded on
-    /// GitHub.
+    /// Begin each line with the name of its step; `auto`: with it, but for what stands alone in the
+    /// group of its step, folded on GitHub.
     #[arg(long, value_enum, value_name = "PREFIX", default_value_t)]
     log_prefix: LogPrefix,
 
@@ -52,6 +52,16 @@ enum FailureOutput {
     Never,
 }
 
+/// Which lines begin with the name of their process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    All,
+    /// Those that do not stand in a group which says it: of other processes than steps, and of items, which
+    /// share the group of their step.
+    OutsideTheirGroup,
+    None,
+}
+
 /// How lines of text are put on the page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout {
@@ -59,8 +69,8 @@ pub(crate) struct Layout {
     pub(crate) is_grouped: bool,
     /// Whether groups are marked so that GitHub folds them.
     pub(crate) is_folded: bool,
-    /// Whether lines begin with the name of their step.
-    pub(crate) has_names: bool,
+    /// Which lines begin with the name of their process.
+    pub(crate) names: Names,
     /// Whether what failed is followed by its last lines.
     pub(crate) fails_at_once: bool,
     /// Whether the summary has the last lines of what failed.
@@ -74,7 +84,7 @@ impl Layout {
     pub(crate) const STREAM: Self = Self {
         is_grouped: false,
         is_folded: false,
-        has_names: true,
+        names: Names::All,
         fails_at_once: false,
         fails_at_the_end: true,
         is_quiet: false,
@@ -109,10 +119,10 @@ impl TextArgs {
         Layout {
             is_grouped,
             is_folded,
-            has_names: match self.log_prefix {
-                LogPrefix::Auto => !is_folded,
-                LogPrefix::None => false,
-                LogPrefix::Task => true,
+            names: match self.log_prefix {
+                LogPrefix::Auto if is_folded => Names::OutsideTheirGroup,
+                LogPrefix::Auto | LogPrefix::Task => Names::All,
+                LogPrefix::None => Names::None,
             },
             fails_at_once: at_once,
             // Who wants to see only what fails wants to see it.

@@ -154,7 +154,7 @@ async fn look_on(
                 journal_flag(journal)
             ),
         );
-        return Ok(ExitCode::Interrupted);
+        return Ok(left_by(&interrupts));
     }
     let view = relay.following.view().await.map_err(RunsFault::from)?;
     let mut out = screen::out(manner.color.into());
@@ -168,6 +168,14 @@ async fn look_on(
         RunState::Finished(Status::Cancelled) => Ok(ExitCode::Interrupted),
         RunState::Finished(_) => Ok(ExitCode::RunFailed),
         _ => Err(not_going_on(&view).into()),
+    }
+}
+
+/// The exit code of who has left: a key did what it is there for, a signal ended the command.
+fn left_by(interrupts: &Interrupts) -> ExitCode {
+    match interrupts.by_key.is_cancelled() {
+        true => ExitCode::Done,
+        false => ExitCode::Interrupted,
     }
 }
 

@@ -134,7 +134,7 @@ impl Groups {
         }
         self.bytes -= std::mem::take(&mut group.bytes);
         let held = std::mem::take(&mut group.held);
-        print(text, out, &held)?;
+        print(text, out, &held, false)?;
         text.note(
             out,
             step,
@@ -155,7 +155,7 @@ impl Groups {
         if is_folded {
             writeln!(out, "::group::{step}")?;
         }
-        print(text, out, &group.held)?;
+        print(text, out, &group.held, is_folded)?;
         if is_folded {
             writeln!(out, "::endgroup::")?;
         }
@@ -164,8 +164,9 @@ impl Groups {
     }
 }
 
-fn print(text: &Text, out: &mut Out, held: &[Held]) -> io::Result<()> {
+fn print(text: &Text, out: &mut Out, held: &[Held], is_folded: bool) -> io::Result<()> {
     held.iter().try_for_each(|held| match held {
+        Held::Line(line) if is_folded => text.folded(out, line),
         Held::Line(line) => text.output(out, line),
         Held::Transition(transition) => text.transition(out, transition),
     })

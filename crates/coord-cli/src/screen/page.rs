@@ -64,13 +64,11 @@ impl Page {
             Output::Json => (Form::Json, ColorChoice::AlwaysAnsi),
             _ => {
                 let Layout {
-                    is_folded,
-                    has_names,
-                    ..
+                    is_folded, names, ..
                 } = args.layout;
                 let groups = || Groups::new(text::services(file), is_folded);
                 let groups = args.layout.is_grouped.then(groups);
-                let text = Text::new(file, Arc::clone(start.labels)).with_names(has_names);
+                let text = Text::new(file, Arc::clone(start.labels)).with_names(names);
                 (Form::Text(Box::new(text), groups), args.color.into())
             }
         };

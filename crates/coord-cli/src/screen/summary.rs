@@ -57,7 +57,7 @@ pub(super) fn print(
     if !layout.is_quiet || !is_first || !failures.is_empty() {
         writeln!(out)?;
     }
-    verdict(out, ended, file)?;
+    verdict(out, ended, file, board)?;
     failures::recap(out, &failures, ended, file)?;
     if let Some(journal) = &ended.kept {
         kept(out, ended, journal)?;
@@ -69,7 +69,7 @@ pub(super) fn print(
 }
 
 /// How all of it ended, in one line.
-fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile) -> io::Result<()> {
+fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile, board: &Board) -> io::Result<()> {
     let outcome = &ended.outcome;
     let (style, status) = match outcome.status {
         _ if ended.service.is_some() => (BAD, Status::Failed.to_string()),
@@ -81,7 +81,7 @@ fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile) -> io::Result<()> 
         ),
         status => (ODD, status.to_string()),
     };
-    let (name, tally) = (&outcome.workflow, tally(ended, file));
+    let (name, tally) = (&outcome.workflow, tally(ended, file, board));
     let within = match outcome.status {
         Status::TimedOut if ended.service.is_none() => String::new(),
         _ => format!(" in {}", Spoken(ended.took)),
@@ -170,8 +170,8 @@ fn join(before: &str, after: &str) -> String {
     }
 }
 
-/// How many steps ended in which way, and how many services there were.
-fn tally(ended: &Ended, file: &WorkflowFile) -> String {
+/// How many steps ended in which way, and how many services there were, or failed of how many.
+fn tally(ended: &Ended, file: &WorkflowFile, board: &Board) -> String {
     let reports = file.units.iter().zip(ended.outcome.steps());
     let steps: Vec<StepReport<'_>> = reports
         .filter(|(unit, _)| unit.step().is_some())
@@ -200,16 +200,21 @@ fn tally(ended: &Ended, file: &WorkflowFile) -> String {
             count(|step| is_cancelled(step) && step.attempts == 0),
             "not run",
         ),
-        (file.units.len() - steps.len(), "services"),
     ];
+    let reports = file.units.iter().zip(ended.outcome.steps());
+    let failed = reports.zip(&board.rows).filter(|((unit, step), row)| {
+        unit.service().is_some() && service_line(step, row).state == "failed"
+    });
+    let services = match (failed.count(), file.units.len() - steps.len()) {
+        (_, 0) => None,
+        (0, 1) => Some("1 service".to_owned()),
+        (0, services) => Some(format!("{services} services")),
+        (_, 1) => Some("1 service failed".to_owned()),
+        (failed, services) => Some(format!("{failed} of {services} services failed")),
+    };
     let said = counts.iter().filter(|(count, _)| *count > 0);
-    let said: Vec<_> = said
-        .map(|(count, what)| match (*count, *what) {
-            (1, "services") => "1 service".to_owned(),
-            (count, what) => format!("{count} {what}"),
-        })
-        .collect();
-    said.join(", ")
+    let said = said.map(|(count, what)| format!("{count} {what}"));
+    said.chain(services).collect::<Vec<_>>().join(", ")
 }
 
 fn is_cancelled(step: &StepReport<'_>) -> bool {

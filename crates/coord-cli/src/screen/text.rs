@@ -13,9 +13,10 @@ use coordination::bus::vocabulary::{
 use coordination::workflow::{RunView, StepPhase};
 
 use super::out::Out;
+use crate::args::Names;
 use crate::file::{Items, WorkflowFile};
 use crate::labels::Labels;
-use crate::process_name::{hook_name, item_name, step_of, undo_name};
+use crate::process_name::{hook_name, is_item, item_name, step_of, undo_name};
 use crate::spoken::Spoken;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -40,8 +41,8 @@ pub(super) struct Text {
     services: HashSet<String>,
     /// What steps wait for that do nothing else.
     waits: HashMap<String, String>,
-    /// Whether lines of output begin with the name of their process.
-    has_names: bool,
+    /// Which lines of output begin with the name of their process.
+    names: Names,
     /// What items are called.
     labels: Arc<Labels>,
 }
@@ -62,21 +63,29 @@ impl Text {
             attempts: attempts.collect(),
             services: services(file),
             waits: waits.collect(),
-            has_names: true,
+            names: Names::All,
             labels,
         }
     }
 
-    pub(super) fn with_names(mut self, has_names: bool) -> Self {
-        self.has_names = has_names;
+    pub(super) fn with_names(mut self, names: Names) -> Self {
+        self.names = names;
         self
     }
 
     pub(super) fn output(&self, out: &mut Out, line: &ProcessOutput) -> io::Result<()> {
-        if self.has_names {
+        if self.names != Names::None {
             self.name(out, &line.process, "|")?;
         }
         printed(out, &line.line)
+    }
+
+    /// A line that stands in the folded group of its step.
+    pub(super) fn folded(&self, out: &mut Out, line: &ProcessOutput) -> io::Result<()> {
+        match self.names == Names::OutsideTheirGroup && !is_item(&line.process) {
+            true => printed(out, &line.line),
+            false => self.output(out, line),
+        }
     }
 
     fn name(&self, out: &mut Out, process: &str, mark: &str) -> io::Result<()> {

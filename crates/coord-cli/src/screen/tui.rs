@@ -270,7 +270,7 @@ impl Tui {
         match asked {
             // What is over is only left; what runs is ended.
             Some(Asked::Quit) if !is_open => return Ok(true),
-            Some(Asked::Quit) => self.interrupts.next(),
+            Some(Asked::Quit) => self.interrupts.next_by_key(),
             Some(Asked::Pause) => {
                 let does = match self.board.is_paused {
                     true => "going on",

@@ -82,6 +82,60 @@ fn groups_are_folded_on_github_and_have_no_names_then() {
     stream.says("a | one\n");
 }
 
+/// What stands in no group of its own step, and items, which share one.
+const OUTSIDE: &str = r#"
+on_failure = "finish-all"
+concurrency = 1
+[[service]]
+id = "s"
+run = "echo up; exec sleep 1000"
+ready = { log = "up" }
+[[step]]
+id = "a"
+needs = ["s"]
+run = "echo x"
+undo = "echo undoing"
+hooks = { success = "echo hooked" }
+[[step]]
+id = "each"
+needs = ["a"]
+for_each = ["one", "two"]
+run = "echo of $COORD_ITEM"
+[[step]]
+id = "fails"
+needs = ["each"]
+run = "exit 3"
+"#;
+
+#[test]
+fn on_github_only_what_stands_in_the_group_of_its_step_alone_has_no_name() {
+    let folder = Folder::new();
+    folder.write("coord.toml", OUTSIDE);
+    let github = [("CI", "true"), ("GITHUB_ACTIONS", "true")];
+    let folded = |prefix: &str| {
+        let mut command = folder.coord(["run", "--no-journal"]);
+        command.arg(format!("--log-prefix={prefix}")).envs(github);
+        let done = done(command);
+        done.exits(100);
+        let lines = done.out.lines().map(|line| {
+            let words: Vec<_> = line.split_whitespace().collect();
+            words.join(" ")
+        });
+        lines.collect::<Vec<_>>()
+    };
+    let auto = folded("auto");
+    for line in ["s | up", "x", "hook a | hooked", "undo a | undoing"] {
+        assert!(auto.iter().any(|told| told == line), "{line}: {auto:?}");
+    }
+    for line in ["each:0[one] | of one", "each:1[two] | of two"] {
+        assert!(auto.iter().any(|told| told == line), "{line}: {auto:?}");
+    }
+    let none = folded("none");
+    for line in ["up", "x", "hooked", "undoing", "of one", "of two"] {
+        assert!(none.iter().any(|told| told == line), "{line}: {none:?}");
+    }
+}
+
 #[test]
 fn lines_have_no_names_where_none_are_wanted() {
     let bare = ran(["--log-prefix=none", "--log-order=grouped"], &[]);

@@ -96,14 +96,17 @@ impl View {
         }
     }
 
-    /// Goes where something happens, unless a person has chosen: to the first failure, or else to
-    /// what began last.
+    /// Goes where something happens, unless a person has chosen: to the first failure that matters to
+    /// the run, also one for which it is paused, or else to what began last.
     pub(super) fn follow(&mut self, board: &Board) {
         if self.chosen {
             return;
         }
         let rows = || board.rows.iter().enumerate();
-        let failed = rows().find(|(_, row)| row.state == State::Failed && !row.optional);
+        let failed = rows().find(|(_, row)| match row.state {
+            State::Failed => !row.optional,
+            state => state == State::Paused,
+        });
         let latest = || {
             let under_way = rows().filter(|(_, row)| row.state.is_under_way());
             under_way.max_by_key(|(_, row)| row.started)

@@ -57,7 +57,8 @@ fn a_service_that_ends_before_it_is_ready_fails_the_run() {
             .says(&format!(
                 "\ndb failed: {why}\n  at coord.toml:2:6\n  | bad config\n"
             ))
-            .says(" failed in ");
+            .says(" failed in ")
+            .says(": 1 not run, 1 service failed\n");
         assert!(!done.out.contains("| tested"), "{}", done.out);
     }
 }

@@ -434,6 +434,27 @@ async fn who_has_chosen_a_row_keeps_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_screen_goes_to_a_step_for_which_the_run_is_paused_and_r_tries_that_one_again() {
+    let mut stage = Stage::midway().await;
+    stage.step(
+        8,
+        Transition::StepExhausted {
+            step: "browser-tests".to_owned(),
+            attempt: 3,
+            error: "exit code 1".to_owned(),
+            duration: Duration::from_secs(1),
+        },
+    );
+    // Something healthy begins after it.
+    stage.starts(9, "publish", 1);
+    stage.view.follow(&stage.board);
+    assert_eq!(stage.screen(80, 24), include_str!("screens/paused.txt"));
+    let wish = crate::hands::Wish::Retry("browser-tests".to_owned());
+    let asked = stage.press(KeyCode::Char('r'));
+    assert_eq!(asked, Some(crate::screen::tui::view::Asked::Wish(wish)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_stopped_is_said() {
     let mut stage = Stage::midway().await;
     assert_eq!(stage.press(KeyCode::Char('k')), None);
