@@ -59,9 +59,9 @@ impl Child {
     /// What is chosen of the outputs of a run.
     pub(crate) fn output_of(&self, outcome: &Outcome) -> Result<Output, StepError> {
         let (run, workflow) = (outcome.run.to_string(), outcome.workflow.clone());
-        match outcome.status {
-            Status::Completed => {}
-            Status::Failed if let Some((step, error)) = outcome.failures().next() => {
+        match (outcome.status, outcome.failures().next()) {
+            (Status::Completed, _) => {}
+            (Status::Failed, Some((step, error))) => {
                 let failed = StepError::from(PartError::ChildFailed {
                     run,
                     workflow,
@@ -73,7 +73,7 @@ impl Child {
                     false => failed,
                 });
             }
-            status => {
+            (status, _) => {
                 return Err(PartError::ChildEnded {
                     run,
                     workflow,

@@ -210,18 +210,18 @@ impl Row {
     /// What became of it before the run was taken up; what is to be done again is told. Where somebody
     /// looks on while the run goes on elsewhere, `since` so long, also what is under way.
     pub(super) fn before(&mut self, step: &StepView, since: Option<Duration>) {
-        self.state = match step.phase {
+        self.state = match (step.phase, since) {
             // Of a service that was ready nothing runs any more.
-            StepPhase::Completed if self.is_service => State::Stopped,
-            StepPhase::Completed => State::Done,
-            StepPhase::Skipped => State::Skipped,
-            StepPhase::Running if since.is_some() => State::Running,
-            StepPhase::Exhausted if since.is_some() => State::Paused,
-            StepPhase::Failed if since.is_some() => State::Failed,
-            StepPhase::Undone | StepPhase::NotUndone if since.is_some() => State::Done,
-            StepPhase::Cancelled if since.is_some() && step.attempts == 0 => State::NotRun,
-            StepPhase::Cancelled if since.is_some() => State::Cancelled,
-            StepPhase::Retrying if let Some(since) = since => State::Retrying {
+            (StepPhase::Completed, _) if self.is_service => State::Stopped,
+            (StepPhase::Completed, _) => State::Done,
+            (StepPhase::Skipped, _) => State::Skipped,
+            (StepPhase::Running, Some(_)) => State::Running,
+            (StepPhase::Exhausted, Some(_)) => State::Paused,
+            (StepPhase::Failed, Some(_)) => State::Failed,
+            (StepPhase::Undone | StepPhase::NotUndone, Some(_)) => State::Done,
+            (StepPhase::Cancelled, Some(_)) if step.attempts == 0 => State::NotRun,
+            (StepPhase::Cancelled, Some(_)) => State::Cancelled,
+            (StepPhase::Retrying, Some(since)) => State::Retrying {
                 until: self.since + step.ended.unwrap_or_default().saturating_sub(since),
             },
             _ => return,

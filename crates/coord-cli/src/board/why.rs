@@ -46,8 +46,10 @@ impl Board {
         let since = Spoken(row.since.elapsed());
         match row.state {
             State::Waiting => self.waits_for(row),
-            State::Running if let Some(waits) = &row.waits => format!("{waits}, for {since}"),
-            State::Running => format!("runs for {since}{}{}", attempt(row), said(row)),
+            State::Running => match &row.waits {
+                Some(waits) => format!("{waits}, for {since}"),
+                None => format!("runs for {since}{}{}", attempt(row), said(row)),
+            },
             State::Starting => {
                 let answer = row.answer.as_deref().unwrap_or("no answer yet");
                 format!("starts for {since}, is not ready: {answer}{}", process(row))
