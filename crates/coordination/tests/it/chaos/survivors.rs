@@ -8,9 +8,7 @@ use coordination::bus::time::{sleep, timeout};
 use coordination::bus::vocabulary::ERROR_DETECTED;
 use coordination::bus::{Backoff, BoxFuture, BusExt, Failure};
 use coordination::patterns::pattern::{Pattern, PatternContext};
-use coordination::recovery::policy::{
-    BreakerState, Bulkhead, CircuitBreaker, Policy, PolicyError, Retry,
-};
+use coordination::recovery::policy::{BreakerState, Bulkhead, CircuitBreaker, Policy, Retry};
 use coordination::recovery::{ChildContext, ChildError, ChildSpec, Guard, Supervisor};
 use fastrand::Rng;
 use tokio::sync::watch;
@@ -223,24 +221,18 @@ impl Calls {
         assert!(self.begun.get() > 100);
         assert_eq!(self.bulkhead.available(), PLACES);
         assert_eq!(self.bulkhead.waiting_now(), 0);
-        // An error that is told late opens it once more, for as long as it stays open by default.
-        let mut refused = None;
-        for _ in 0..3 {
-            sleep(Duration::from_secs(61)).await;
-            refused = self.ten_calls().await.err();
-            if refused.is_none() {
-                break;
-            }
+        // It may have counted failures of the chaos for which it has not opened yet, half open or closed. So
+        // many calls decide that, and leave none of them.
+        for _ in 0..100 {
+            let _ = self.guard.run(|| async { Ok(1) }).await;
         }
-        assert!(refused.is_none(), "{refused:?}");
-        assert_eq!(self.breaker.state(), BreakerState::Closed);
-    }
-
-    async fn ten_calls(&self) -> Result<(), PolicyError<Failure>> {
+        // As long as it stays open, by default.
+        sleep(Duration::from_secs(61)).await;
         for _ in 0..10 {
-            self.guard.run(|| async { Ok(1) }).await?;
+            let call = self.guard.run(|| async { Ok(1) }).await;
+            assert!(matches!(call, Ok(1)), "{call:?}");
         }
-        Ok(())
+        assert_eq!(self.breaker.state(), BreakerState::Closed);
     }
 }
 
