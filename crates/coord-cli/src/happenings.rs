@@ -74,6 +74,8 @@ impl Happenings {
     /// Dropped before it is done, nothing is missed.
     pub(crate) async fn arrive(&mut self) -> bool {
         let happening = tokio::select! {
+            // The topic that says that the bus is closed comes last: by then, nothing is left in the others.
+            biased;
             Some(event) = self.services.recv() => Happening::Service(event.into_delivery()),
             Some(event) = self.processes.recv() => Happening::Process(event.into_delivery()),
             Some(event) = self.health.recv() => Happening::Health(event.into_delivery()),

@@ -2,7 +2,7 @@
 //!
 //! `output/RUN/PROCESS.NUMBER.log` has the lines of a process, each as [`record`] writes it; the files
 //! of a process are numbered from 1, and the newest are kept. Those of [`EVENTS`] have what happened to all of
-//! them ([`told`]). `output/RUN/missing` says what could not
+//! them ([`events`]). `output/RUN/missing` says what could not
 //! be written; whoever writes holds a lock on it. One thread a run writes ([`keeping`]), as a
 //! subscriber of the bus.
 
@@ -13,13 +13,13 @@ mod place;
 mod reader;
 mod record;
 mod store;
-mod told;
+mod events;
 
+pub(crate) use events::{EVENTS, KeptEvent};
 pub(crate) use keeping::{Keeping, TITLE};
 pub(crate) use merged::Merged;
 pub(crate) use place::{Kept, forget_others};
 pub(crate) use record::Record;
-pub(crate) use told::{EVENTS, Told};
 
 /// How much of what is printed is kept.
 #[derive(Debug, Clone, Copy)]

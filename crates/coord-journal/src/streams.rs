@@ -42,10 +42,6 @@ pub(crate) const COUNT_CLOSED_OF: &str = "SELECT count(*) FROM streams
     WHERE +is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff)";
 
 impl Entry {
-    fn seal(&self) -> Hash {
-        chain::stream(self)
-    }
-
     /// Reads an entry, and compares it with its seal.
     fn read(row: &Row) -> Outcome<Self> {
         let name: String = row.get(1).unwrap_or_default();
@@ -62,7 +58,7 @@ impl Entry {
             Ok((entry, row.get::<_, Hash>(6)?))
         };
         match read() {
-            Ok((entry, seal)) if entry.seal() == seal => Ok(entry),
+            Ok((entry, seal)) if chain::stream(&entry) == seal => Ok(entry),
             _ => Err(Damage::Entry { stream: name }.into()),
         }
     }
@@ -114,7 +110,7 @@ pub(crate) fn insert(connection: &Connection, entry: &Entry) -> Outcome<()> {
         entry.at,
         entry.head,
         entry.is_closed,
-        entry.seal(),
+        chain::stream(entry),
         &entry.needed_by,
     ))?;
     Ok(())
@@ -129,7 +125,7 @@ pub(crate) fn advance(connection: &Connection, entry: &Entry) -> Outcome<()> {
         entry.version.cast_signed(),
         entry.at,
         entry.head,
-        entry.seal(),
+        chain::stream(entry),
     ))?;
     Ok(())
 }
@@ -144,7 +140,7 @@ pub(crate) fn advance_and_turn(connection: &Connection, entry: &Entry) -> Outcom
         entry.at,
         entry.head,
         entry.is_closed,
-        entry.seal(),
+        chain::stream(entry),
     ))?;
     Ok(())
 }

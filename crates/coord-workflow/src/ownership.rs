@@ -13,9 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time::{sleep, timeout};
-use futures_util::future::join;
-
 use coord_bus::{CancellationToken, Grant, LeaseError, LeaseExt, TaskScope};
+use futures_util::future::join;
 
 use crate::live_runs::LiveRuns;
 use crate::orchestrator::Run;

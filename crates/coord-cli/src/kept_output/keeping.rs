@@ -16,9 +16,9 @@ use coordination::bus::{
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::events::KeptEvent;
 use super::place::Kept;
 use super::store::Store;
-use super::told::Told;
 use super::{BOUNDS, record};
 use crate::happenings::{Happening, Happenings};
 use crate::latency::Latency;
@@ -94,7 +94,7 @@ impl Keeping {
             return self.untold;
         };
         let at = self.tick();
-        let mut taken = keep(&mut store, at, &Told::Driven { at });
+        let mut taken = keep(&mut store, at, &KeptEvent::Driven { at });
         let mut is_open = true;
         while is_open {
             let mut first = None;
@@ -128,10 +128,11 @@ impl Keeping {
             }
         }
         for line in self.lines.rest() {
-            let at = record::time(self.last);
-            let _ = store.add(self.last, &at, &line);
+            taken = taken.and(store.add(self.last, &record::time(self.last), &line));
         }
-        let _ = store.flush(self.last);
+        if let Err(error) = taken.and(store.flush(self.last)) {
+            self.tell(&error).await;
+        }
         self.untold
     }
 
@@ -163,7 +164,7 @@ impl Keeping {
             }
         }
         while let Some(happening) = self.happenings.next() {
-            if let Some(told) = Told::of(&happening) {
+            if let Some(told) = KeptEvent::of(&happening) {
                 let at = self.tick();
                 taken = taken.and(keep(store, at, &told));
             }
@@ -203,7 +204,7 @@ impl Keeping {
     }
 }
 
-fn keep(store: &mut Store, at: Timestamp, told: &Told) -> io::Result<()> {
+fn keep(store: &mut Store, at: Timestamp, told: &KeptEvent) -> io::Result<()> {
     match told.line() {
         Some(line) => store.add(at, &record::time(at), &line),
         None => Ok(()),

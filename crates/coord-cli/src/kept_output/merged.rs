@@ -6,10 +6,10 @@ use std::io;
 
 use coordination::bus::Timestamp;
 
+use super::events::EVENTS;
 use super::place::Kept;
 use super::reader::Reader;
 use super::record::Record;
-use super::told::EVENTS;
 use crate::process_name::step_of;
 
 /// Reads the output of a run, or of some of its processes.

@@ -10,8 +10,8 @@ use coordination::workflow::RunId;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
 
+use super::events::EVENTS;
 use super::missing::{self, Missing};
-use super::told::EVENTS;
 
 /// The directory, in that of the journal.
 const OUTPUT: &str = "output";

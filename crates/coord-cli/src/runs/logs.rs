@@ -20,7 +20,7 @@ use super::{RunsFault, find, with_journal};
 use crate::args::{Grep, Lines, LogsArgs, Stream};
 use crate::exit_code::ExitCode;
 use crate::file::{Items, Unit, printable};
-use crate::kept_output::{EVENTS, Kept, Merged, Record, Told};
+use crate::kept_output::{EVENTS, Kept, KeptEvent, Merged, Record};
 use crate::process_name::{self, hook_name, is_item, item_place, undo_name};
 use crate::screen::{self, NAME_WIDTH_MAX, NAMES, QUIET, printed};
 
@@ -273,7 +273,7 @@ impl<'a> Printer<'a> {
         if process != EVENTS {
             return is_wanted(self.args, &record).then(|| Entry::Line(process.to_owned(), record));
         }
-        let told = Told::read(&record)?;
+        let told = KeptEvent::read(&record)?;
         let (process, why) = self.marks.take(&told)?;
         let is_wanted = has_marks(self.args)
             && self.args.since.is_none_or(|since| record.at >= since)

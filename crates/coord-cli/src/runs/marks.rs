@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use coordination::bus::vocabulary::{Exit, ProcessState, ServiceState, Transition};
 
-use crate::kept_output::Told;
+use crate::kept_output::KeptEvent;
 use crate::process_name::step_of;
 
 /// What is known of the processes of a run, of each by its name.
@@ -43,9 +43,9 @@ impl Known {
 
 impl Marks {
     /// Takes what happened. What there is to say where a process is started again, and of which.
-    pub(super) fn take(&mut self, told: &Told) -> Option<(String, String)> {
+    pub(super) fn take(&mut self, told: &KeptEvent) -> Option<(String, String)> {
         match told {
-            Told::Driven { .. } => {
+            KeptEvent::Driven { .. } => {
                 for known in self.processes.values_mut() {
                     if std::mem::take(&mut known.is_running) {
                         known.why = Some("the run was interrupted".to_owned());
@@ -54,7 +54,7 @@ impl Marks {
                     }
                 }
             }
-            Told::WorkflowEvents(event) => {
+            KeptEvent::WorkflowEvents(event) => {
                 if let Transition::StepRetrying {
                     step,
                     attempt,
@@ -67,7 +67,7 @@ impl Marks {
                     known.attempt = Some(*attempt);
                 }
             }
-            Told::ServiceLifecycle(event) => {
+            KeptEvent::ServiceLifecycle(event) => {
                 let known = self.processes.get_mut(&event.service);
                 match (&event.state, known) {
                     (ServiceState::NotReady { answer }, Some(known)) => {
@@ -79,7 +79,9 @@ impl Marks {
                     _ => {}
                 }
             }
-            Told::ProcessLifecycle(event) => return self.process(&event.process, &event.state),
+            KeptEvent::ProcessLifecycle(event) => {
+                return self.process(&event.process, &event.state);
+            }
             _ => {}
         }
         None

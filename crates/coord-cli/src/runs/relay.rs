@@ -15,7 +15,7 @@ use coordination::bus::{BusError, BusExt, LocalBus, Publisher, Timestamp};
 use coordination::workflow::{Following, RunView};
 
 use super::RunsFault;
-use crate::kept_output::{EVENTS, Kept, Merged, Record, Told};
+use crate::kept_output::{EVENTS, Kept, KeptEvent, Merged, Record};
 use crate::signals::Interrupts;
 
 /// How often it is looked whether there are more lines.
@@ -36,7 +36,7 @@ pub(super) struct Relay {
     /// What is to be published, in the order of time.
     events: VecDeque<WorkflowEvent>,
     /// What becomes of processes and services, with when that was kept.
-    told: VecDeque<(Timestamp, Told)>,
+    told: VecDeque<(Timestamp, KeptEvent)>,
     waiting: VecDeque<(String, Record)>,
     /// Of each process the id, as far as it is known, and the attempt that it was started for.
     running: HashMap<String, (u32, u32)>,
@@ -89,11 +89,11 @@ impl Relay {
             self.step(event, interrupts).await;
         }
         let mut earlier: HashMap<String, VecDeque<Record>> = HashMap::new();
-        let mut told: Vec<(Timestamp, Told)> = Vec::new();
+        let mut told: Vec<(Timestamp, KeptEvent)> = Vec::new();
         self.lines.take(false, Timestamp::MAX, |process, record| {
             if process == EVENTS {
-                match Told::read(&record) {
-                    Some(Told::Driven { .. }) => told.clear(),
+                match KeptEvent::read(&record) {
+                    Some(KeptEvent::Driven { .. }) => told.clear(),
                     Some(event) => told.push((record.at, event)),
                     None => {}
                 }
@@ -159,7 +159,7 @@ impl Relay {
         let (told, waiting) = (&mut self.told, &mut self.waiting);
         self.lines.take(is_over, Timestamp::MAX, |process, record| {
             match process == EVENTS {
-                true => told.extend(Told::read(&record).map(|event| (record.at, event))),
+                true => told.extend(KeptEvent::read(&record).map(|event| (record.at, event))),
                 false => waiting.push_back((process.to_owned(), record)),
             }
             Ok(())
@@ -254,9 +254,9 @@ impl Relay {
         let _ = self.steps.publish(event).await;
     }
 
-    async fn happened(&mut self, event: Told) {
+    async fn happened(&mut self, event: KeptEvent) {
         match event {
-            Told::ProcessLifecycle(event) => {
+            KeptEvent::ProcessLifecycle(event) => {
                 match event.state {
                     ProcessState::Started { pid } => {
                         self.running.insert(event.process.clone(), (pid, 0));
@@ -268,23 +268,23 @@ impl Relay {
                 }
                 let _ = self.processes.publish(event).await;
             }
-            Told::ServiceLifecycle(event) => drop(self.services.publish(event).await),
-            Told::ProcessHealth(event) => drop(self.health.publish(event).await),
-            Told::ErrorRecovery(event) => drop(self.recovery.publish(event).await),
-            Told::Notification(event) => drop(self.notifications.publish(event).await),
-            Told::Driven { .. } => self.running.clear(),
+            KeptEvent::ServiceLifecycle(event) => drop(self.services.publish(event).await),
+            KeptEvent::ProcessHealth(event) => drop(self.health.publish(event).await),
+            KeptEvent::ErrorRecovery(event) => drop(self.recovery.publish(event).await),
+            KeptEvent::Notification(event) => drop(self.notifications.publish(event).await),
+            KeptEvent::Driven { .. } => self.running.clear(),
             // The journal tells.
-            Told::WorkflowEvents(_) => {}
+            KeptEvent::WorkflowEvents(_) => {}
         }
     }
 }
 
 /// Of what happened, what processes run, and where services are that are not stopped.
-fn standing(told: Vec<(Timestamp, Told)>) -> Vec<(Timestamp, Told)> {
+fn standing(told: Vec<(Timestamp, KeptEvent)>) -> Vec<(Timestamp, KeptEvent)> {
     let (mut processes, mut services) = (HashMap::new(), HashMap::new());
     for (at, event) in told {
         match &event {
-            Told::ProcessLifecycle(lifecycle) => {
+            KeptEvent::ProcessLifecycle(lifecycle) => {
                 let process = lifecycle.process.clone();
                 match lifecycle.state {
                     ProcessState::Started { .. } => drop(processes.insert(process, (at, event))),
@@ -292,14 +292,14 @@ fn standing(told: Vec<(Timestamp, Told)>) -> Vec<(Timestamp, Told)> {
                     _ => {}
                 }
             }
-            Told::ServiceLifecycle(lifecycle) => {
+            KeptEvent::ServiceLifecycle(lifecycle) => {
                 let service = lifecycle.service.clone();
                 match lifecycle.state {
                     ServiceState::Ended { asked: true, .. } => drop(services.remove(&service)),
                     _ => drop(services.insert(service, (at, event))),
                 }
             }
-            Told::ErrorRecovery(recovery) if services.contains_key(&recovery.source) => {
+            KeptEvent::ErrorRecovery(recovery) if services.contains_key(&recovery.source) => {
                 services.insert(recovery.source.clone(), (at, event));
             }
             _ => {}

@@ -123,6 +123,8 @@ impl Paper {
             self.take();
         }
         self.page.rest();
+        // Before anybody else prints.
+        self.page.show();
     }
 
     /// Between two frames nobody has to wake the screen, unless so much comes that it should go on

@@ -309,8 +309,8 @@ fn watchdog(running: &Running) -> Option<Pid> {
     watchdog
 }
 
-#[test]
-fn a_watchdog_that_is_killed_is_replaced_and_the_next_one_ends_what_ran_before() {
+/// A run of a step that ignores what asks it to stop, and its lifeline, which ends with the step.
+fn run_with_a_lifeline() -> (Folder, Running, std::fs::File) {
     let folder = Folder::new();
     let lifeline = lifeline(&folder);
     folder.write(
@@ -318,8 +318,14 @@ fn a_watchdog_that_is_killed_is_replaced_and_the_next_one_ends_what_ran_before()
         "[[step]]\nid = 'a'\nrun = 'exec 3>lifeline; echo pid=$$; trap \"\" TERM; sleep 1000'\n",
     );
     let mut running = Running::start(folder.coord(["run"]));
-    let mut lifeline = std::fs::File::open(lifeline).unwrap();
+    let lifeline = std::fs::File::open(lifeline).unwrap();
     running.until("pid=");
+    (folder, running, lifeline)
+}
+
+#[test]
+fn a_watchdog_that_is_killed_is_replaced_and_the_next_one_ends_what_ran_before() {
+    let (_folder, mut running, mut lifeline) = run_with_a_lifeline();
     for _ in 0..2 {
         let watchdog = watchdog(&running).expect("it has one");
         kill_process(watchdog, Signal::KILL).unwrap();
@@ -335,15 +341,7 @@ fn a_watchdog_that_is_killed_is_replaced_and_the_next_one_ends_what_ran_before()
 
 #[test]
 fn a_signal_that_is_meant_for_it_does_not_end_its_watchdog() {
-    let folder = Folder::new();
-    let lifeline = lifeline(&folder);
-    folder.write(
-        "coord.toml",
-        "[[step]]\nid = 'a'\nrun = 'exec 3>lifeline; echo pid=$$; trap \"\" TERM; sleep 1000'\n",
-    );
-    let mut running = Running::start(folder.coord(["run"]));
-    let mut lifeline = std::fs::File::open(lifeline).unwrap();
-    running.until("pid=");
+    let (_folder, running, mut lifeline) = run_with_a_lifeline();
     let watchdog = watchdog(&running).expect("it has one");
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
         kill_process(watchdog, signal).unwrap();

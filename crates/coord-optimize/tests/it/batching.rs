@@ -85,13 +85,13 @@ async fn the_number_of_batches_is_within_its_hint() {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_has_always_something_is_in_time_too() {
-    let (sender, source) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, source) = tokio::sync::mpsc::channel(1_000_000);
     for item in 0..1_000_000 {
-        sender.send(item).unwrap();
+        sender.try_send(item).unwrap();
     }
     drop(sender);
     let first = tokio::spawn(async move {
-        let source = tokio_stream::wrappers::UnboundedReceiverStream::new(source);
+        let source = tokio_stream::wrappers::ReceiverStream::new(source);
         let mut batches = pin!(source.batch(usize::MAX, ms(50)));
         batches.next().await.unwrap().len()
     });

@@ -27,20 +27,20 @@ static ON_SCREEN: AtomicBool = AtomicBool::new(false);
 /// The terminal, taken over. Dropped, it is given back.
 pub(super) struct Terminal {
     inner: ratatui::Terminal<Backend>,
-    marks: Marks,
+    mark: WatchdogMark,
 }
 
-/// Who marks the watchdog for as long as the screen is there: it leaves that if `coord` is killed.
+/// Marks the watchdog for as long as the screen is there: it leaves that if `coord` is killed.
 #[derive(Clone)]
-struct Marks(Option<ProcessRunner>);
+struct WatchdogMark(Option<ProcessRunner>);
 
-impl Marks {
+impl WatchdogMark {
     /// Of a terminal that the watchdog finds: that of the session.
     fn of(runner: Option<&ProcessRunner>) -> Self {
         Self(runner.filter(|_| tcgetsid(stdout()).is_ok()).cloned())
     }
 
-    fn mark(&self, is_on_screen: bool) {
+    fn set(&self, is_on_screen: bool) {
         if let Some(runner) = &self.0 {
             runner.mark(is_on_screen);
         }
@@ -51,17 +51,17 @@ impl Terminal {
     /// Takes the terminal over.
     pub(super) fn take(runner: Option<&ProcessRunner>) -> io::Result<Self> {
         give_back_on_panic();
-        let marks = Marks::of(runner);
-        marks.mark(true);
+        let mark = WatchdogMark::of(runner);
+        mark.set(true);
         let taken = take().and_then(|()| empty());
         taken
             .map(|inner| Self {
                 inner,
-                marks: marks.clone(),
+                mark: mark.clone(),
             })
             .inspect_err(|_| {
                 give_back();
-                marks.mark(false);
+                mark.set(false);
             })
     }
 
@@ -82,7 +82,7 @@ impl Terminal {
     pub(super) fn meanwhile(&mut self, something: impl FnOnce()) -> io::Result<()> {
         let is_on_screen = ON_SCREEN.load(Ordering::Acquire);
         give_back();
-        self.marks.mark(false);
+        self.mark.set(false);
         something();
         take_keys()?;
         match is_on_screen {
@@ -95,13 +95,13 @@ impl Terminal {
     pub(super) fn leave(&mut self) -> io::Result<()> {
         ON_SCREEN.store(false, Ordering::Release);
         execute!(self.inner.backend_mut(), LeaveAlternateScreen, Show)?;
-        self.marks.mark(false);
+        self.mark.set(false);
         Ok(())
     }
 
     /// Shows the other one again.
     pub(super) fn enter(&mut self) -> io::Result<()> {
-        self.marks.mark(true);
+        self.mark.set(true);
         enter()?;
         // Of what it drew before nothing is left. To have it cleared would ask the terminal where
         // its cursor is, and wait for the answer.
@@ -113,7 +113,7 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         give_back();
-        self.marks.mark(false);
+        self.mark.set(false);
     }
 }
 

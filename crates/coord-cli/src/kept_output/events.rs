@@ -17,7 +17,7 @@ pub(crate) const EVENTS: &str = "run events";
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "topic", content = "event", rename_all = "kebab-case")]
-pub(crate) enum Told {
+pub(crate) enum KeptEvent {
     /// A `coord` drives the run from now on: nothing of what ran before does any more.
     Driven {
         at: Timestamp,
@@ -31,7 +31,7 @@ pub(crate) enum Told {
     WorkflowEvents(WorkflowEvent),
 }
 
-impl Told {
+impl KeptEvent {
     /// What is kept of what happens.
     pub(super) fn of(happening: &Happening) -> Option<Self> {
         Some(match happening {
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn what_happened_is_read_as_it_was_written_but_for_what_a_terminal_obeys() {
         let told = |answer: &str| {
-            Told::ServiceLifecycle(ServiceLifecycle {
+            KeptEvent::ServiceLifecycle(ServiceLifecycle {
                 service: "api".to_owned(),
                 at: Timestamp::UNIX_EPOCH,
                 state: ServiceState::Unhealthy {
@@ -157,16 +157,16 @@ mod tests {
                 },
             })
         };
-        let read = |told: &Told| Told::read(&record(&told.line().unwrap().line)).unwrap();
+        let read = |told: &KeptEvent| KeptEvent::read(&record(&told.line().unwrap().line)).unwrap();
         assert_eq!(read(&told("HTTP 500")), told("HTTP 500"));
         assert_eq!(
             read(&told("a\u{1b}[2J\u{202e}b\u{7}")),
             told("a\u{fffd}[2Jb")
         );
-        let driven = Told::Driven {
+        let driven = KeptEvent::Driven {
             at: Timestamp::UNIX_EPOCH,
         };
         assert_eq!(read(&driven), driven);
-        assert_eq!(Told::read(&record("{\"topic\":\"of-later\"}")), None);
+        assert_eq!(KeptEvent::read(&record("{\"topic\":\"of-later\"}")), None);
     }
 }
