@@ -160,6 +160,7 @@ mod following;
 mod signals;
 mod waits;
 mod view;
+mod summary;
 mod outcome;
 mod span;
 mod took;
@@ -200,6 +201,7 @@ pub use signals::{Command, MAX_SIGNALS, StepAction};
 pub use spec::{
     Call, ForEachSpec, HookSpec, Items, RepeatSpec, Spec, StepSpec, UndoSpec, WorkflowSpec,
 };
+pub use summary::RunSummary;
 pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};
 pub use view::{Holder, Holders, Progress, RunState, RunView, StepPhase, StepView, Why};

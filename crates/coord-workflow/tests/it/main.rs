@@ -36,6 +36,7 @@ mod set_back;
 mod signalling;
 mod skipping;
 mod staying;
+mod summaries;
 mod suspending;
 mod telling;
 mod threads;
