@@ -161,6 +161,7 @@ mod following;
 mod signals;
 mod waits;
 mod view;
+mod summary;
 mod outcome;
 mod span;
 mod took;
@@ -201,6 +202,7 @@ pub use signals::{Command, MAX_SIGNALS, StepAction};
 pub use spec::{
     Call, ForEachSpec, HookSpec, Items, RepeatSpec, Spec, StepSpec, UndoSpec, WorkflowSpec,
 };
+pub use summary::RunSummary;
 pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};
 pub use view::{Holder, Holders, Progress, RunState, RunView, StepPhase, StepView, Why};

@@ -234,7 +234,7 @@ impl Shared {
         let limit = [plan.concurrency, settings.concurrency];
         let limit = limit.into_iter().flatten().map(usize::from).min();
         let is_durable = beginning.suspend.is_some();
-        let recorder = is_durable.then(Recorder::new);
+        let recorder = is_durable.then(|| Recorder::new(beginning.started_at));
         let told = beginning.told;
         let mut queue = Queue::new(beginning.course, limit.unwrap_or(usize::MAX), recorder);
         if told.is_continued {

@@ -497,7 +497,7 @@ impl Settings {
         });
         if let Some(retried) = claim.retried {
             told.begin_anew();
-            let record = records::write(plan, &retried, course.status());
+            let record = records::write(plan, &retried, &course, kept.started_at);
             claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, retried, |_| {});
         }
@@ -505,7 +505,7 @@ impl Settings {
         claiming = claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
         course.apply(plan, Fact::Claimed, |_| {});
         for fact in self.cut_off_too_often(&course, before) {
-            let record = records::write(plan, &fact, course.status());
+            let record = records::write(plan, &fact, &course, kept.started_at);
             claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, fact, |_| {});
         }

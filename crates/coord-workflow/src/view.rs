@@ -314,7 +314,7 @@ impl StepPhase {
 }
 
 #[expect(clippy::ref_option, reason = "so serde calls it")]
-fn seconds<S: serde::Serializer>(
+pub(crate) fn seconds<S: serde::Serializer>(
     duration: &Option<Duration>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

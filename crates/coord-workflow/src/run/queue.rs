@@ -224,7 +224,7 @@ impl Queue {
         match &mut self.recorder {
             None => self.course.apply(plan, fact, |step| ready.insert(step)),
             Some(recorder) => {
-                recorder.push(plan, &fact, self.course.status());
+                recorder.push(plan, &fact, &self.course);
                 self.course.apply(plan, fact, |step| recorder.hold(step));
             }
         }

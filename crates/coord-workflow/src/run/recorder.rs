@@ -18,12 +18,11 @@ use std::time::Duration;
 use coord_bus::time::timeout;
 use coord_bus::{
     AppendTo, Backoff, CancellationToken, Durability, EventLog, EventLogError, ExpectedVersion,
-    Record,
+    Record, Timestamp,
 };
 
 use super::Shared;
-use crate::course::Fact;
-use crate::outcome::Status;
+use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, OWNER_RENEWED, Owner};
 use crate::run::End;
@@ -42,6 +41,8 @@ const PAGE: usize = 100;
 
 /// What is to be written, and what waits for it. Plain data, a part of the queue.
 pub(super) struct Recorder {
+    /// When the run began.
+    started_at: Timestamp,
     pending: Vec<Record>,
     /// How many records there are, …
     told: u64,
@@ -85,8 +86,9 @@ struct Batch {
 }
 
 impl Recorder {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(started_at: Timestamp) -> Self {
         Self {
+            started_at,
             pending: Vec::new(),
             told: 0,
             kept: 0,
@@ -105,9 +107,9 @@ impl Recorder {
         }
     }
 
-    /// Something happens. `status` is how the run ends, as far as that is known.
-    pub(super) fn push(&mut self, plan: &Plan, fact: &Fact, status: Status) {
-        match records::write(plan, fact, status) {
+    /// Something happens in a run that has come this far.
+    pub(super) fn push(&mut self, plan: &Plan, fact: &Fact, course: &Course) {
+        match records::write(plan, fact, course, self.started_at) {
             Ok(record) => self.pending.push(record),
             Err(fault) => self.cannot_write(fault),
         }

@@ -37,6 +37,7 @@ mod set_back;
 mod signalling;
 mod skipping;
 mod staying;
+mod summaries;
 mod suspending;
 mod telling;
 mod threads;
