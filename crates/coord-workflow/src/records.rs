@@ -76,6 +76,10 @@ pub(crate) struct Started {
     #[serde(default, skip_serializing_if = "OnFailure::is_fail_fast")]
     pub(crate) on_failure: OnFailure,
     pub(crate) owner: Owner,
+    /// What tells the runs within this one from those within an earlier one of its id, which was forgotten
+    /// before them; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nonce: Option<u64>,
     /// The step that the run is the work of, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<Parent>,

@@ -108,8 +108,10 @@ impl<'r> Begun<'r> {
         checked: Checked,
     ) -> Result<Kept, WorkflowError> {
         let Self { run, started, page } = self;
+        let mut course = Course::new(plan);
+        course.nonce = started.nonce;
         let mut kept = Kept {
-            course: Course::new(plan),
+            course,
             input: started.input,
             started_at: started.started_at,
             told: Told::default(),

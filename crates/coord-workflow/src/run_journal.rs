@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::durable::{Codec, read};
 use crate::fingerprint::KeptStep;
 use crate::following::Following;
-use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
+use crate::plan::{Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::shape::Shape;
@@ -364,7 +364,7 @@ fn plan_of(started: &Started) -> Plan {
         ..PlannedStep::new(&step.id, step.needs.clone())
     });
     let name = (&*started.workflow).into();
-    let mut plan = Plan::new(name, steps.collect(), None, DEFAULT_WORKFLOW_TIMEOUT);
+    let mut plan = Plan::new(name, steps.collect(), None, None);
     plan.on_failure = started.on_failure;
     plan
 }

@@ -23,6 +23,7 @@ mod following;
 mod heartbeats;
 mod holding;
 mod hooks;
+mod interrupted;
 mod journalling;
 mod left_alone;
 mod limits;
