@@ -233,10 +233,9 @@ impl Journal {
     /// a few in each transaction, so that appends go on meanwhile. How many they were. What is closed meanwhile
     /// is for the next time.
     ///
-    /// It costs what is forgotten, what is passed by as it is needed, and, to know which are the newest, to go along as
-    /// many as are kept. No write waits for the search.
-    ///
-    /// Their space is used again by later appends; [`compact`](Self::compact) gives it back.
+    /// It costs what is forgotten, and what is passed by as it is needed. To find out which are the
+    /// [newest](Retention::keep_newest) it goes along those of their names, so by then along those that are kept. No write waits
+    /// for the search.
     ///
     /// # Errors
     ///
