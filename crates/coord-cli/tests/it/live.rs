@@ -345,7 +345,7 @@ fn a_step_that_is_killed_from_outside_has_failed_and_the_screen_goes_on() {
     let terminal = start(&folder, STAYS);
     let step = pids(&terminal.shows("testing"))[0];
     rustix::process::kill_process(step, Signal::KILL).unwrap();
-    terminal.shows_all(["q leave", "killed by signal 9"]);
+    terminal.shows_all(["q leave", "killed by SIGKILL"]);
     terminal.keys("?");
     terminal.shows("this help");
 }
