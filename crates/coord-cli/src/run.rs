@@ -62,6 +62,12 @@ pub(crate) enum SetUpError {
     #[error("the program could not set itself up to run processes")]
     #[diagnostic(code(coord::set_up::system))]
     System(#[from] std::io::Error),
+    #[error("the folder in which `coord` was started is gone, or may not be looked up")]
+    #[diagnostic(
+        code(coord::set_up::no_folder),
+        help("go to a folder that is there, `cd`, and name the file from there")
+    )]
+    NoFolder(#[source] std::io::Error),
     #[error("the bus could not be set up")]
     #[diagnostic(code(coord::set_up::bus))]
     Bus(#[from] coordination::bus::BusError),
@@ -124,7 +130,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     }
     let prepared = Checked::load(&args.of, &args.select.selection()).and_then(|checked| {
         let checked = checked.with_on_failure(args.on_failure());
-        let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::System)?;
+        let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::NoFolder)?;
         Ok(Prepared::new(checked, definition, manner.concurrency))
     });
     let prepared = match prepared {

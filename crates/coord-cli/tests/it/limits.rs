@@ -1,4 +1,4 @@
-//! Limits of the system: files that may not become longer.
+//! Limits of the system: files that may not become longer, and folders that are not there any more.
 
 use std::process::Command;
 
@@ -49,4 +49,21 @@ fn output_that_may_not_be_kept_for_its_length_is_told_and_a_step_meets_the_limit
     ));
     logs.exits(110);
     assert!(logs.err.contains("File too large"), "{}", logs.err);
+}
+
+#[test]
+fn that_the_folder_is_gone_is_told() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'true'\n");
+    let gone = "mkdir gone; cd gone; rmdir ../gone";
+    let refused = done(after(&folder, gone, ["run", "../coord.toml"]));
+    refused.exits(96);
+    let told = refused.err;
+    assert!(told.contains("coord::set_up::no_folder"), "{told}");
+    assert!(told.contains("is gone"), "{told}");
+    // Where it is named from the root, it is not needed.
+    let path = folder.path().join("coord.toml");
+    let path = path.to_str().unwrap();
+    let checked = done(after(&folder, gone, ["validate", path]));
+    checked.exits(0);
 }
