@@ -140,7 +140,7 @@ fn open_with(options: JournalOptions, dir: &Path) -> Result<(Journal, Runtime), 
     let runtime = runtime.map_err(|error| JournalFault::Failed {
         message: format!("the program cannot begin: {error}"),
     })?;
-    let journal = options.existing().open(dir)?;
+    let journal = options.or_read_only().open(dir)?;
     Ok((journal, runtime))
 }
 

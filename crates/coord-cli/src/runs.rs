@@ -33,7 +33,7 @@ pub(crate) use find::find;
 pub(crate) use forget::{ForgetError, RUNS_KEPT, forget};
 pub(crate) use list::list;
 pub(crate) use logs::logs;
-pub(crate) use place::{journal_flag, open_for_run, open_there};
+pub(crate) use place::{journal_flag, open_for_run, open_there, open_to_look};
 pub(crate) use report::report;
 pub(crate) use show::{of_run, show, why};
 pub(crate) use take_up::{GONE_LOOK, GONE_WITHIN, begin, check_unkept, resume, retry};
@@ -54,7 +54,7 @@ fn with_journal(
     of: &OfJournal,
     work: impl AsyncFnOnce(&Arc<Journal>) -> Result<(), RunsFault>,
 ) -> ExitCode {
-    let done = on_runtime(async |_| Ok(work(&open_there(&of.journal)?).await?));
+    let done = on_runtime(async |_| Ok(work(&open_to_look(&of.journal)?).await?));
     match done {
         Ok(()) => ExitCode::Done,
         Err(report) => refuse(of, &report),
@@ -78,5 +78,5 @@ fn refuse(of: &OfJournal, report: &Report) -> ExitCode {
 
 /// The runs of a journal, if it is there.
 pub(crate) fn there(place: &JournalPlace) -> Option<RunJournal> {
-    open_there(place).ok().map(RunJournal::of)
+    open_to_look(place).ok().map(RunJournal::of)
 }

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::relay::Relay;
 use super::take_up::definition;
-use super::{RunsFault, find, journal_flag, list, open_there, refuse, show};
+use super::{RunsFault, find, journal_flag, list, open_to_look, refuse, show};
 use crate::args::{AttachArgs, Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
@@ -44,7 +44,7 @@ pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
     let manner = args.manner();
     let done = on_runtime(async |handle| {
         screen::check(manner)?;
-        let journal = open_there(&args.of.journal)?;
+        let journal = open_to_look(&args.of.journal)?;
         let runs = RunJournal::of(Arc::clone(&journal));
         let run = match &args.run {
             Some(run) => find(&runs, run).await?,
