@@ -40,8 +40,7 @@ use crate::secrets::{self, SecretFault};
 use crate::signals::{Interrupts, Signals};
 use crate::validate::{Checked, refuse};
 use course::Course;
-use guard::Guard;
-pub(crate) use guard::TITLE as WATCHDOG;
+pub(crate) use guard::{Guard, TITLE as WATCHDOG};
 
 /// How long a cancelled step has in all: its processes' grace, and some to read what they said.
 const STEP_GRACE: Duration = GRACE.saturating_add(Duration::from_secs(5));

@@ -29,7 +29,7 @@ use crate::hands::Wish;
 use crate::journal::with_causes;
 use crate::kept_output::Kept;
 use crate::labels::Labels;
-use crate::run::{SetUpError, on_runtime};
+use crate::run::{Guard, SetUpError, on_runtime};
 use crate::screen::{self, Screen, Start};
 use crate::signals::{Interrupts, Signals};
 
@@ -96,6 +96,10 @@ async fn look_on(
         look_on: true,
         ..Interrupts::default()
     };
+    if manner.output == Output::Tui {
+        let processes = module.processes().map_err(SetUpError::from)?;
+        Guard::looking_on(journal, run).start(processes)?;
+    }
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let screen = Screen::new(&Start {
         module: &module,
