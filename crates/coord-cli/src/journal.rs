@@ -64,7 +64,7 @@ pub(crate) enum JournalFault {
 impl From<JournalError> for JournalFault {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::Output { source } => Self::Output(source.kind().into()),
+            JournalError::Output { source } => Self::Output(io::Error::new(source.kind(), source)),
             JournalError::Damaged { file, source } => {
                 let message = format!("the journal {} is damaged: {source}", file.display());
                 let message = printable(&message);

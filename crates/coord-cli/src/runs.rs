@@ -22,7 +22,7 @@ use coordination::journal::Journal;
 use coordination::workflow::RunJournal;
 use miette::Report;
 
-use crate::args::{JournalPlace, OfJournal};
+use crate::args::{Color, JournalPlace, OfJournal};
 use crate::exit_code::ExitCode;
 use crate::run::on_runtime;
 use crate::screen;
@@ -57,12 +57,12 @@ fn with_journal(
     let done = on_runtime(async |_| Ok(work(&open_to_look(&of.journal)?).await?));
     match done {
         Ok(()) => ExitCode::Done,
-        Err(report) => refuse(of, &report),
+        Err(report) => refuse(of.color, &report),
     }
 }
 
 /// Says why nothing is done. The exit code is that of the fault.
-fn refuse(of: &OfJournal, report: &Report) -> ExitCode {
+fn refuse(color: Color, report: &Report) -> ExitCode {
     let fault = report.downcast_ref::<RunsFault>();
     let code = fault.map_or(ExitCode::SetUp, RunsFault::exit_code);
     if let Some(RunsFault::Output(error)) = fault
@@ -70,7 +70,7 @@ fn refuse(of: &OfJournal, report: &Report) -> ExitCode {
     {
         return code;
     }
-    match screen::print_report(of.color, report) {
+    match screen::print_report(color, report) {
         Ok(()) => code,
         Err(_) => ExitCode::OutputLost,
     }

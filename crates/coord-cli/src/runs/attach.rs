@@ -54,7 +54,7 @@ pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
     });
     match done {
         Ok(code) => code,
-        Err(report) => refuse(&args.of, &report),
+        Err(report) => refuse(args.of.color, &report),
     }
 }
 
@@ -96,10 +96,7 @@ async fn look_on(
         look_on: true,
         ..Interrupts::default()
     };
-    if manner.output == Output::Tui {
-        let processes = module.processes().map_err(SetUpError::from)?;
-        Guard::looking_on(journal, run).start(processes)?;
-    }
+    guard(&module, journal, run, manner)?;
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let screen = Screen::new(&Start {
         module: &module,
@@ -172,6 +169,19 @@ async fn look_on(
         RunState::Finished(Status::Cancelled) => Ok(ExitCode::Interrupted),
         RunState::Finished(_) => Ok(ExitCode::RunFailed),
         _ => Err(not_going_on(&view).into()),
+    }
+}
+
+/// Where there is a screen, somebody leaves that, should this be killed.
+fn guard(
+    module: &CoordinationModule,
+    journal: &Journal,
+    run: &RunId,
+    manner: Manner,
+) -> Result<(), SetUpError> {
+    match manner.output {
+        Output::Tui => Guard::looking_on(journal, run).start(module.processes()?),
+        _ => Ok(()),
     }
 }
 

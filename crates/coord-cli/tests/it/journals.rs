@@ -272,6 +272,18 @@ fn a_journal_that_is_damaged_is_not_made_smaller_by_what_is_damaged() {
 }
 
 #[test]
+fn an_export_for_which_there_is_no_room_says_so() {
+    let folder = folder();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = folder.coord(["journal", "export", "runs"]);
+    command.stdout(full).stderr(std::process::Stdio::piped());
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(110), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+}
+
+#[test]
 fn what_is_in_a_journal_that_may_only_be_read_is_seen_and_nothing_is_told_to_it() {
     const TEST: &str =
         "what_is_in_a_journal_that_may_only_be_read_is_seen_and_nothing_is_told_to_it";
