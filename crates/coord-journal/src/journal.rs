@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coord_bus::time::Clock;
 use coord_bus::{
     AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, Grant, Held, Lease,
     LeaseError, StoredRecord, StreamInfo, StreamQuery, Tail, check_lease_name, check_stream_name,
@@ -21,13 +22,14 @@ use crate::leases::{self, Counters};
 use crate::place::Place;
 use crate::presence::Presence;
 use crate::readers::Readers;
+use crate::retention::Search;
 use crate::store::{Access, Store};
 use crate::synced;
 use crate::tails::{JournalTail, Tails};
 use crate::watch::Watch;
 use crate::writer::append::Append;
 use crate::writer::lease::{Acquire, Release, Renew};
-use crate::writer::tidy::{Forget, Retain, Shrink};
+use crate::writer::tidy::{Forget, Remove, Shrink};
 use crate::writer::{Course, Writer};
 use crate::{
     Compaction, Damage, JournalError, JournalOptions, Retention, export, records, schema, streams,
@@ -76,6 +78,7 @@ pub struct Journal {
     writer: Option<Writer>,
     readers: Arc<Readers>,
     tails: Arc<Tails>,
+    clock: Arc<dyn Clock>,
     lease_clock: Arc<LeaseClock>,
     presence: Arc<Presence>,
     store: Arc<Store>,
@@ -162,6 +165,7 @@ impl Journal {
             writer: writer.map_err(no_thread)?,
             readers: Arc::new(readers),
             tails,
+            clock: Arc::clone(&options.clock),
             lease_clock,
             presence,
             durability: options.durability,
@@ -258,7 +262,11 @@ impl Journal {
     }
 
     /// Forgets the closed streams that a retention does not keep, those closed first before others,
-    /// a few in each transaction, so that appends go on meanwhile. How many they were.
+    /// a few in each transaction, so that appends go on meanwhile. How many they were. What is closed meanwhile
+    /// is for the next time.
+    ///
+    /// It costs what is forgotten, what is passed by as it is needed, and, to know which are the newest, to go along as
+    /// many as are kept. No write waits for the search.
     ///
     /// Their space is used again by later appends; [`compact`](Self::compact) gives it back.
     ///
@@ -270,13 +278,21 @@ impl Journal {
     ///
     /// Dropped before it is done, it has forgotten some of them; call it again.
     pub async fn retain(&self, retention: Retention) -> Result<u64, JournalError> {
+        let (writer, now) = (self.writer()?, self.clock.now());
+        let begin = move |connection: &_| Search::begin(connection, retention, now);
+        let mut search = self.readers.read(begin).await?;
         let mut forgotten = 0;
-        loop {
-            match self.writer()?.submit(Retain(retention.clone())).await? {
-                0 => return Ok(forgotten),
-                gone => forgotten += gone,
+        while !search.is_over {
+            let (found, next) = self
+                .readers
+                .read(move |connection| Ok((search.next(connection)?, search)))
+                .await?;
+            search = next;
+            if !found.is_empty() {
+                forgotten += writer.submit(Remove(found)).await?;
             }
         }
+        Ok(forgotten)
     }
 
     /// How large the journal is, in bytes: its file, and the write-ahead log.

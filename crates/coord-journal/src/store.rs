@@ -77,6 +77,8 @@ impl Store {
         };
         let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags)?;
+        #[cfg(test)]
+        crate::plans::count_steps(&connection);
         connection.busy_timeout(self.busy_timeout)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "cell_size_check", true)?;
