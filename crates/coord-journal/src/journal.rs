@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use crate::check::{CheckReport, check};
 use crate::lease_clock::LeaseClock;
 use crate::leases::{self, Counters};
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::presence::Presence;
 use crate::readers::Readers;
 use crate::store::Store;
@@ -70,6 +70,7 @@ use crate::{
 pub struct Journal {
     // In this order they go: what may still write, then what reads.
     watch: Watch,
+    /// `None` while it is being dropped, and where it is only to be read.
     writer: Option<Writer>,
     readers: Arc<Readers>,
     tails: Arc<Tails>,
@@ -100,6 +101,9 @@ impl Journal {
     }
 
     pub(crate) fn open_with(dir: &Path, options: &JournalOptions) -> Result<Self, JournalError> {
+        if options.only_reads {
+            return Self::open_to_read(dir, options);
+        }
         let place = Place::prepare(dir, options.must_exist)?;
         let damage = synced::verify(&place.file).map_err(|source| JournalError::Io {
             file: place.file.clone(),
@@ -109,6 +113,7 @@ impl Journal {
             file: place.file.clone(),
             busy_timeout: options.busy_timeout,
             keeps_log: damage.is_some(),
+            only_reads: false,
         });
         if let (Some(damage), false) = (&damage, options.salvages) {
             return Err(store.error(damage.clone().into()));
@@ -122,7 +127,7 @@ impl Journal {
 
         let tails = Arc::new(Tails::default());
         let lease_clock = Arc::new(LeaseClock::new(Arc::clone(&options.clock)));
-        let presence = Arc::new(Presence::new(store.dir()));
+        let presence = Arc::new(Presence::new(store.dir(), true));
         let course = Course {
             clock: Arc::clone(&options.clock),
             lease_clock: Arc::clone(&lease_clock),
@@ -150,8 +155,38 @@ impl Journal {
         })
     }
 
-    fn writer(&self) -> &Writer {
-        self.writer.as_ref().expect("only the drop takes it")
+    fn open_to_read(dir: &Path, options: &JournalOptions) -> Result<Self, JournalError> {
+        let store = Arc::new(Store {
+            file: place::existing(dir)?,
+            busy_timeout: options.busy_timeout,
+            keeps_log: true,
+            only_reads: true,
+        });
+        let connection = store.connect().map_err(|fault| store.error(fault))?;
+        schema::look(&store, &connection)?;
+        drop(connection);
+        let tails = Arc::new(Tails::default());
+        let readers = Readers::start(Arc::clone(&store)).map_err(|source| JournalError::Io {
+            file: store.file.clone(),
+            source: Arc::new(source),
+        })?;
+        Ok(Self {
+            watch: Watch::new(Arc::clone(&store), Arc::clone(&tails)),
+            writer: None,
+            readers: Arc::new(readers),
+            tails,
+            lease_clock: Arc::new(LeaseClock::new(Arc::clone(&options.clock))),
+            presence: Arc::new(Presence::new(store.dir(), false)),
+            durability: options.durability,
+            damage: None,
+            store,
+        })
+    }
+
+    fn writer(&self) -> Result<&Writer, JournalError> {
+        // The drop takes it, too, and then nobody asks.
+        let writer = self.writer.as_ref();
+        writer.ok_or_else(|| self.store.is_only_read("it was opened only to be read"))
     }
 
     /// Looks at everything that is in the journal, and names what is not as it was written: each
@@ -222,6 +257,7 @@ impl Journal {
     ///
     /// When the lock file cannot be made.
     pub fn presence(&self) -> Result<File, JournalError> {
+        self.writer()?;
         self.presence.share()
     }
 
@@ -240,7 +276,7 @@ impl Journal {
     pub async fn retain(&self, retention: Retention) -> Result<u64, JournalError> {
         let mut forgotten = 0;
         loop {
-            match self.writer().submit(Retain(retention.clone())).await? {
+            match self.writer()?.submit(Retain(retention.clone())).await? {
                 0 => return Ok(forgotten),
                 gone => forgotten += gone,
             }
@@ -271,7 +307,7 @@ impl Journal {
         let bytes_before = self.store.bytes()?;
         let mut left = u64::MAX;
         loop {
-            let still = self.writer().submit(Shrink).await?;
+            let still = self.writer()?.submit(Shrink).await?;
             // Where others free pages meanwhile, there is no end to wait for.
             if still == 0 || still >= left {
                 break;
@@ -303,7 +339,7 @@ impl EventLog for Journal {
                 let file = self.store.file.clone();
                 return Err(JournalError::TooLarge { file, bytes }.into());
             }
-            self.writer().submit(Append(append)).await?
+            self.writer()?.submit(Append(append)).await?
         })
     }
 
@@ -348,7 +384,7 @@ impl EventLog for Journal {
     fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
         Box::pin(async move {
             check_stream_name(stream)?;
-            self.writer().submit(Forget(stream.to_owned())).await?
+            self.writer()?.submit(Forget(stream.to_owned())).await?
         })
     }
 
@@ -371,7 +407,7 @@ impl Lease for Journal {
                 holder: holder.to_owned(),
                 ttl,
             };
-            self.writer().submit(acquire).await?
+            self.writer()?.submit(acquire).await?
         })
     }
 
@@ -382,12 +418,12 @@ impl Lease for Journal {
     ) -> BoxFuture<'a, Result<(), LeaseError>> {
         Box::pin(async move {
             let grant = grant.clone();
-            self.writer().submit(Renew { grant, ttl }).await?
+            self.writer()?.submit(Renew { grant, ttl }).await?
         })
     }
 
     fn release(&self, grant: Grant) -> BoxFuture<'_, Result<(), LeaseError>> {
-        Box::pin(async move { self.writer().submit(Release { grant }).await? })
+        Box::pin(async move { self.writer()?.submit(Release { grant }).await? })
     }
 
     fn current<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Held>, LeaseError>> {

@@ -31,6 +31,7 @@ pub struct JournalOptions {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) must_exist: bool,
     pub(crate) salvages: bool,
+    pub(crate) only_reads: bool,
 }
 
 impl JournalOptions {
@@ -50,6 +51,7 @@ impl JournalOptions {
             clock: Arc::new(SystemClock),
             must_exist: false,
             salvages: false,
+            only_reads: false,
         }
     }
 
@@ -105,6 +107,19 @@ impl JournalOptions {
     /// what is whole. It says what it said up to there, and takes nothing more.
     pub fn salvaging(mut self) -> Self {
         self.salvages = true;
+        self
+    }
+
+    /// Opens a journal that is [there](Self::existing) to look at it: nothing is made, changed or taken away,
+    /// and nobody is waited for who opens it at the same time. For a look that nobody asked for, as when a shell
+    /// completes a word, and for a journal that may not be written to.
+    ///
+    /// What would write is [`JournalError::ReadOnly`], and so is to open one of an earlier version. A journal that nobody has open is read as it lies there: if
+    /// somebody opens it meanwhile and writes, what is read may be an error. A write-ahead log is not verified as it
+    /// is for others.
+    pub fn only_to_read(mut self) -> Self {
+        self.must_exist = true;
+        self.only_reads = true;
         self
     }
 

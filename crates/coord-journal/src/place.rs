@@ -17,6 +17,20 @@ pub(crate) const HOLDERS: &str = "holders";
 pub(crate) const DIR_MODE: u32 = 0o700;
 pub(crate) const FILE_MODE: u32 = 0o600;
 
+/// The file of a journal in a directory, as it is there.
+pub(crate) fn existing(dir: &Path) -> Result<PathBuf, JournalError> {
+    let failed = |source: io::Error| JournalError::Directory {
+        dir: dir.to_owned(),
+        source: Arc::new(source),
+    };
+    match dir.join(FILE).try_exists().map_err(failed)? {
+        true => Ok(dir.canonicalize().map_err(failed)?.join(FILE)),
+        false => Err(JournalError::NotThere {
+            dir: dir.to_owned(),
+        }),
+    }
+}
+
 /// A directory that holds a journal, or an empty file that is to become one; as long as this lives,
 /// nobody else makes or changes its tables.
 ///
@@ -32,9 +46,8 @@ impl Place {
             dir: dir.to_owned(),
             source: Arc::new(source),
         };
-        if must_exist && !dir.join(FILE).try_exists().map_err(failed)? {
-            let dir = dir.to_owned();
-            return Err(JournalError::NotThere { dir });
+        if must_exist {
+            existing(dir)?;
         }
         make_dir(dir).map_err(failed)?;
         // Whoever changes the current directory later does not move the journal.

@@ -1,5 +1,7 @@
 //! The file of a journal: connections to it, and what its failures mean.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,8 @@ pub(crate) struct Store {
     pub(crate) busy_timeout: Duration,
     /// Whether the write-ahead log stays as it is: it is damaged, and looked at for what is whole.
     pub(crate) keeps_log: bool,
+    /// Whether nothing is written, whatever is asked for.
+    pub(crate) only_reads: bool,
 }
 
 /// What a piece of work in the store gives.
@@ -55,16 +59,30 @@ impl From<Damage> for Fault {
 }
 
 impl Store {
-    /// Opens a connection, which may write. The file has to be there.
+    /// Opens a connection, which may write, where anything may. The file has to be there.
     pub(crate) fn connect(&self) -> Outcome<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.file, flags)?;
+        let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = match self.only_reads {
+            false => {
+                flags |= OpenFlags::SQLITE_OPEN_READ_WRITE;
+                Connection::open_with_flags(&self.file, flags)?
+            }
+            // A log is there while somebody has the journal open, and SQLite would make one.
+            true if !log_of(&self.file).exists() => {
+                flags |= OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+                Connection::open_with_flags(as_it_lies(&self.file), flags)?
+            }
+            true => {
+                flags |= OpenFlags::SQLITE_OPEN_READ_ONLY;
+                Connection::open_with_flags(&self.file, flags)?
+            }
+        };
         connection.busy_timeout(self.busy_timeout)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "cell_size_check", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        if self.keeps_log {
+        if self.keeps_log || self.only_reads {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         }
         Ok(connection)
@@ -131,6 +149,14 @@ impl Store {
         }
     }
 
+    /// That nothing is written here.
+    pub(crate) fn is_only_read(&self, why: &'static str) -> JournalError {
+        JournalError::ReadOnly {
+            file: self.file.clone(),
+            source: Arc::new(io::Error::new(io::ErrorKind::PermissionDenied, why)),
+        }
+    }
+
     /// That the journal's thread is gone.
     pub(crate) fn closed(&self) -> JournalError {
         JournalError::Closed {
@@ -141,4 +167,17 @@ impl Store {
     pub(crate) fn dir(&self) -> &Path {
         self.file.parent().unwrap_or(&self.file)
     }
+}
+
+/// What SQLite opens without a lock, a log or an index of it.
+fn as_it_lies(file: &Path) -> PathBuf {
+    let mut uri = b"file:".to_vec();
+    for &byte in file.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
+            _ => uri.push(byte),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    OsString::from_vec(uri).into()
 }
