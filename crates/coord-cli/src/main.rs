@@ -19,6 +19,7 @@ mod latency;
 mod explain;
 mod schema;
 mod reference;
+mod complete;
 mod graph;
 mod journal;
 mod audit;
@@ -56,6 +57,9 @@ use exit_code::ExitCode;
 use hands::Wish;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = complete::answer() {
+        return code.into();
+    }
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
