@@ -25,6 +25,7 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 fn connection() -> Connection {
     let store = Store {
         keeps_log: false,
+        only_reads: false,
         file: ":memory:".into(),
         busy_timeout: Duration::ZERO,
     };

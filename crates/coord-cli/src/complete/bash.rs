@@ -68,11 +68,13 @@ impl EnvCompleter for Bash {
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let asked = Asked::of(&args);
-        let words = asked.words();
-        let last = Word::last(&asked.before);
-        let Typed { words, index } = words;
-        let replaced = Replaced::of(last, &asked.word);
-        let found: Vec<_> = complete(command, words, index, folder)?
+        let Typed {
+            words: typed,
+            index,
+        } = asked.words();
+        let (_, last) = words(&asked.before);
+        let replaced = Replaced::of(&last, &asked.word);
+        let found: Vec<_> = complete(command, typed, index, folder)?
             .iter()
             .map(|candidate| {
                 let value = candidate.get_value().to_string_lossy();
@@ -151,13 +153,6 @@ struct Word {
     quote: Option<char>,
 }
 
-impl Word {
-    /// The one that a line ends with, which may be empty.
-    fn last(line: &str) -> Self {
-        words(line).1
-    }
-}
-
 /// The words that end with a space, and the one at the end of the line.
 fn words(line: &str) -> (Vec<Word>, Word) {
     let (mut words, mut word) = (Vec::new(), Word::default());
@@ -193,7 +188,7 @@ struct Replaced {
 }
 
 impl Replaced {
-    fn of(word: Word, part: &str) -> Self {
+    fn of(word: &Word, part: &str) -> Self {
         let kept = word.raw.strip_suffix(part).unwrap_or_default();
         Self {
             kept: words(kept).1.text,
@@ -220,4 +215,44 @@ fn escaped(text: &str) -> String {
         escaped.push(letter);
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replaced(line: &str, part: &str, value: &str) -> String {
+        Replaced::of(&words(line).1, part).by(value)
+    }
+
+    #[test]
+    fn words_are_taken_as_bash_takes_them_up_to_a_quote_that_is_open() {
+        let (before, last) = words(r#"coord 'a b'"c"\ d  e=f 'g "#);
+        let texts: Vec<_> = before.iter().map(|word| &*word.text).collect();
+        assert_eq!(texts, ["coord", "a bc d", "e=f"]);
+        assert_eq!((&*last.text, last.quote), ("g ", Some('\'')));
+        assert_eq!(words("coord ").1, Word::default());
+        assert_eq!(words(r"a\").1.text, "a");
+    }
+
+    #[test]
+    fn only_what_bash_takes_for_the_word_is_replaced() {
+        assert_eq!(
+            replaced("x --param=mode=r", "r", "--param=mode=release"),
+            "release"
+        );
+        assert_eq!(replaced("x a::b", "b", "a::bc"), "bc");
+        assert_eq!(replaced("x a::", "", "a::bc"), "bc");
+        assert_eq!(replaced(r"x a\ b", r"a\ b", "a b/c d"), r"a\ b/c\ d");
+        assert_eq!(replaced("x 'a b", "a b", "a b/c d"), "a b/c d");
+        assert_eq!(replaced("x end", "end", "begin-end"), "begin-end");
+    }
+
+    #[test]
+    fn what_is_behind_the_cursor_is_on_the_line_too() {
+        let args = ["coord show ab", "cd --journal 'a b'"].map(OsString::from);
+        let Typed { words, index } = typed(&args);
+        assert_eq!(words, ["coord", "show", "ab", "--journal", "a b"]);
+        assert_eq!(index, 2);
+    }
 }

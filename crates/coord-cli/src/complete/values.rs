@@ -1,6 +1,6 @@
 //! The values that there are of an argument: runs and their steps, what is in a workflow file, codes.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::Path;
 
 use clap_complete::CompletionCandidate;
@@ -150,7 +150,6 @@ pub(super) fn params(line: &Line, typed: &OsStr) -> Candidates {
 
 /// Codes that begin with what is typed, or whose last parts do.
 pub(super) fn codes(_: &Line, typed: &OsStr) -> Candidates {
-    let typed: OsString = typed.to_owned();
     let typed = typed.to_string_lossy();
     let codes = explain::beginning(&typed);
     let told = codes.map(|(code, line)| candidate((code.to_owned(), line.to_owned())));

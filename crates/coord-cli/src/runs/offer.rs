@@ -43,7 +43,7 @@ pub(crate) fn offered(
             // One that nothing is known of in time may be what is meant, too.
             match timeout_at(until, runs.view(id)).await {
                 Ok(Ok(view)) if is_for(command, &view) => {
-                    offered.push((id.to_string(), told(&view)))
+                    offered.push((id.to_string(), told(&view)));
                 }
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) | Err(_) => offered.push((id.to_string(), String::new())),

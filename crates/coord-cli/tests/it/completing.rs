@@ -385,6 +385,10 @@ fn with_a_run() -> Folder {
 }
 
 /// Whether there is such a shell here.
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that proves nothing here says so"
+)]
 fn is_there(shell: &str) -> bool {
     let is_there = Command::new(shell).arg("--version").output().is_ok();
     if !is_there {
