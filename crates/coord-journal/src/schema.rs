@@ -1,5 +1,8 @@
 //! The tables of a journal, their versions, and the way from each version to the next.
 
+use std::io;
+use std::sync::Arc;
+
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::chain;
@@ -104,7 +107,10 @@ pub(crate) fn prepare(store: &Store, connection: &mut Connection) -> Result<(), 
 pub(crate) fn look(store: &Store, connection: &Connection) -> Result<(), JournalError> {
     match version(store, connection, false)? {
         VERSION => verify(connection).map_err(|fault| store.error(fault)),
-        _ => Err(store.is_only_read("its tables are of an earlier version")),
+        _ => Err(JournalError::ReadOnly {
+            file: store.file.clone(),
+            source: Arc::new(io::Error::other("its tables are of an earlier version")),
+        }),
     }
 }
 

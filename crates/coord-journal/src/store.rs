@@ -10,6 +10,7 @@ use std::{fs, io};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::copied::Copied;
 use crate::synced::log_of;
 use crate::{Damage, JournalError};
 
@@ -23,15 +24,27 @@ const STATEMENTS: usize = 64;
 /// As long as SQLite can count: 24 days.
 pub(crate) const BUSY_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
+/// How its file is opened.
+#[derive(Debug)]
+pub(crate) enum Access {
+    /// To write and to read.
+    Whole,
+    /// To read, beside those who may write.
+    ReadOnly,
+    /// To read what lies there, and leave it so.
+    Untouched,
+    /// In a copy, where there may be nobody to be beside of.
+    Copied(Copied),
+}
+
 /// Where a journal is, and how long one waits for those who share it.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) file: PathBuf,
+    pub(crate) access: Access,
     pub(crate) busy_timeout: Duration,
     /// Whether the write-ahead log stays as it is: it is damaged, and looked at for what is whole.
     pub(crate) keeps_log: bool,
-    /// Whether nothing is written, whatever is asked for.
-    pub(crate) only_reads: bool,
 }
 
 /// What a piece of work in the store gives.
@@ -59,30 +72,30 @@ impl From<Damage> for Fault {
 }
 
 impl Store {
-    /// Opens a connection, which may write, where anything may. The file has to be there.
+    /// Opens a connection, which may write where the journal may be written to. The file has to be there.
     pub(crate) fn connect(&self) -> Outcome<Connection> {
-        let mut flags = OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = match self.only_reads {
-            false => {
-                flags |= OpenFlags::SQLITE_OPEN_READ_WRITE;
-                Connection::open_with_flags(&self.file, flags)?
+        let as_it_lies;
+        let (file, mode) = match &self.access {
+            Access::Whole => (&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE),
+            // A log is there while somebody has the journal open. Where none is, SQLite would make one.
+            Access::Untouched if !log_of(&self.file).exists() => {
+                as_it_lies = immutable(&self.file);
+                let mode = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+                (&as_it_lies, mode)
             }
-            // A log is there while somebody has the journal open, and SQLite would make one.
-            true if !log_of(&self.file).exists() => {
-                flags |= OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-                Connection::open_with_flags(as_it_lies(&self.file), flags)?
-            }
-            true => {
-                flags |= OpenFlags::SQLITE_OPEN_READ_ONLY;
-                Connection::open_with_flags(&self.file, flags)?
-            }
+            Access::ReadOnly | Access::Untouched => (&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY),
+            Access::Copied(copied) => (&copied.file, OpenFlags::SQLITE_OPEN_READ_WRITE),
         };
+        let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags)?;
+        #[cfg(test)]
+        crate::plans::count_steps(&connection);
         connection.busy_timeout(self.busy_timeout)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.pragma_update(None, "cell_size_check", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        if self.keeps_log || self.only_reads {
+        if self.keeps_log {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         }
         Ok(connection)
@@ -149,14 +162,6 @@ impl Store {
         }
     }
 
-    /// That nothing is written here.
-    pub(crate) fn is_only_read(&self, why: &'static str) -> JournalError {
-        JournalError::ReadOnly {
-            file: self.file.clone(),
-            source: Arc::new(io::Error::new(io::ErrorKind::PermissionDenied, why)),
-        }
-    }
-
     /// That the journal's thread is gone.
     pub(crate) fn closed(&self) -> JournalError {
         JournalError::Closed {
@@ -170,7 +175,7 @@ impl Store {
 }
 
 /// What SQLite opens without a lock, a log or an index of it.
-fn as_it_lies(file: &Path) -> PathBuf {
+fn immutable(file: &Path) -> PathBuf {
     let mut uri = b"file:".to_vec();
     for &byte in file.as_os_str().as_bytes() {
         match byte {

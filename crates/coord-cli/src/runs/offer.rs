@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::bus::time::{Instant, timeout, timeout_at};
-use coordination::workflow::{RunJournal, RunQuery, RunState, RunView};
+use coordination::workflow::{RunJournal, RunQuery, RunState, RunSummary, RunView};
 
 use super::find::find;
-use super::list::{local, state};
-use super::place::open_to_look;
+use super::list::{local, word};
+use super::place::open_untouched;
 use crate::args::JournalPlace;
 use crate::run::on_runtime;
 
-/// How long a look may take, so that nobody waits for it. A run of thousands of steps takes a millisecond each.
+/// How long a look may take, so that nobody waits for it.
 const LOOK_MAX: Duration = Duration::from_millis(30);
 /// How many runs, the newest, are looked through for those that are meant.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -41,9 +41,9 @@ pub(crate) fn offered(
                 break;
             }
             // One that nothing is known of in time may be what is meant, too.
-            match timeout_at(until, runs.view(id)).await {
-                Ok(Ok(view)) if is_for(command, &view) => {
-                    offered.push((id.to_string(), told(&view)));
+            match timeout_at(until, runs.summary(id)).await {
+                Ok(Ok(run)) if is_for(command, &run) => {
+                    offered.push((id.to_string(), told(&run)));
                 }
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) | Err(_) => offered.push((id.to_string(), String::new())),
@@ -63,14 +63,14 @@ pub(crate) fn looked_at(place: &JournalPlace, run: &str) -> Option<RunView> {
 }
 
 fn look<T>(place: &JournalPlace, work: impl AsyncFnOnce(&RunJournal) -> Option<T>) -> Option<T> {
-    let journal = open_to_look(place).ok()?;
+    let journal = open_untouched(place).ok()?;
     let runs = RunJournal::of(Arc::new(journal));
     on_runtime(async |_| Ok(work(&runs).await)).ok()?
 }
 
-fn told(view: &RunView) -> String {
-    let (_, state) = state(view);
-    format!("{}, {state}, {}", view.workflow, local(view.started_at))
+fn told(run: &RunSummary) -> String {
+    let (_, state) = word(run.state, run.is_paused, run.is_up);
+    format!("{}, {state}, {}", run.workflow, local(run.started_at))
 }
 
 /// Whether a command is for none that has finished.
@@ -82,13 +82,13 @@ fn is_of_unfinished(command: &str) -> bool {
 }
 
 /// Whether a command does something with a run that is there.
-fn is_for(command: &str, view: &RunView) -> bool {
+fn is_for(command: &str, run: &RunSummary) -> bool {
     match command {
-        "attach" | "restart" | "stop" => view.state == RunState::Running,
-        "resume" => view.state == RunState::Interrupted,
-        "retry" => matches!(view.state, RunState::Finished(_)),
-        "pause" => !view.is_paused,
-        "continue" => view.is_paused,
+        "attach" | "restart" | "stop" => run.state == RunState::Running,
+        "resume" => run.state == RunState::Interrupted,
+        "retry" => matches!(run.state, RunState::Finished(_)),
+        "pause" => !run.is_paused,
+        "continue" => run.is_paused,
         _ => true,
     }
 }

@@ -54,7 +54,10 @@ impl Course {
         let rest = (0..again.len()).filter(|step| outputs[*step].get().is_none());
         let over: Vec<_> = completed.chain(rest).filter(|step| !again[*step]).collect();
         for (step, record) in records.iter().enumerate() {
-            let was_done = matches!(record.phase, Phase::Completed | Phase::Undone);
+            let was_done = matches!(
+                record.phase,
+                Phase::Completed | Phase::Undone | Phase::NotUndone
+            );
             let is_anew = (again[step] && was_done) || anew.contains(&step);
             self.steps[step].round = record.round + u32::from(is_anew);
             if again[step] {
