@@ -62,6 +62,9 @@ impl<I: Send + Sync + 'static> Workflow<I> {
     /// Begins a workflow of this name whose runs are kept in a journal, and outlive their process.
     /// What its steps put out is written as JSON.
     ///
+    /// That it is durable is in the type of what is built, `Workflow<I, Durable>`, and not to be said where it begins:
+    /// where an input is to be named, it is `Workflow::<u64>::durable("order")`.
+    ///
     /// See [`start_durable`](crate::WorkflowOrchestrator::start_durable).
     pub fn durable(name: impl Into<String>) -> WorkflowBuilder<I, Durable> {
         WorkflowBuilder::new(name.into())
@@ -183,6 +186,11 @@ impl<I, K> fmt::Debug for WorkflowBuilder<I, K> {
 pub struct NoInput;
 
 /// One step on its way into a workflow. Made by [`WorkflowBuilder::step`].
+///
+/// What says what the step takes and does ([`input`](Self::input), [`compensate`](Self::compensate),
+/// [`for_each`](Self::for_each), [`repeat`](Self::repeat)) makes another type of it. All else leaves it what it is, and so
+/// may be said under a condition: `if is_slow { step = step.timeout(HOUR) }`. Where more than that depends on
+/// data, so may the whole workflow: see [`Spec`](crate::Spec).
 #[must_use = "a step is added by `run`"]
 pub struct StepBuilder<'w, I, In, U, K = Volatile> {
     workflow: &'w mut WorkflowBuilder<I, K>,

@@ -16,7 +16,8 @@ impl<I, U, K> StepBuilder<'_, I, NoInput, U, K> {
     ///
     /// The other run, the child, is a run of its own, of the same orchestrator, with its own limits to
     /// its time and its own events. It is in the same journal where this run is in one, under an id that
-    /// begins with this run's.
+    /// begins with this run's. It is started with nothing, or with the output of the one step that is its
+    /// [input](StepBuilder::input): several outputs are made into one by a step between.
     ///
     /// - When the child fails, so does the attempt: with
     ///   [`PartError::ChildFailed`](crate::PartError::ChildFailed), whose source is the child's error.
