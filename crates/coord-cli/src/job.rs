@@ -275,6 +275,10 @@ impl Job {
         self.unneeded[service].store(true, Ordering::Release);
     }
 
+    fn is_unneeded(&self, service: usize) -> bool {
+        self.unneeded[service].load(Ordering::Acquire)
+    }
+
     /// What a unit is, beside its place: a run of other processes is another run, and is refused
     /// where the one is to be taken up.
     fn described(&self, unit: &Unit, index: usize) -> Value {
@@ -396,13 +400,10 @@ impl Job {
         let unit = self.unit(call)?;
         let place = self.place(&unit.id).ok_or_else(no_such_unit)?;
         let (run, token) = (call.context.run(), call.context.token());
-        let is_unneeded = || self.unneeded[place].load(Ordering::Acquire);
-        if !is_unneeded() {
-            match self.up(place, run, &token).await {
-                // It was stopped for that before it was ready, which harms nobody.
-                Err(_) if is_unneeded() => {}
-                up => up?,
-            }
+        match self.up(place, run, &token).await {
+            // It was not started for that, or stopped before it was ready, which harms nobody.
+            Err(_) if self.is_unneeded(place) => {}
+            up => up?,
         }
         Ok(Value::Null)
     }
@@ -474,6 +475,9 @@ impl Job {
         let unit = &self.file.units[place];
         let service = unit.service().ok_or_else(no_such_unit)?;
         let process = call_of(unit).ok_or_else(no_such_unit)?;
+        if self.is_unneeded(place) {
+            return Err(NeverReady("nobody needs it any more".to_owned()).into());
+        }
         let child = self.start(unit, service, process, run)?;
         tokio::select! {
             biased;
