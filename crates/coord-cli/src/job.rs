@@ -3,6 +3,7 @@
 mod hooks;
 mod outputs;
 mod service_end;
+mod step_exit;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
@@ -35,6 +36,7 @@ pub(crate) use outputs::shown;
 use outputs::{OutputFile, StepOutput};
 use service_end::reason;
 pub(crate) use service_end::why;
+use step_exit::{judged, well};
 
 /// How long a step's processes have between SIGTERM and SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
@@ -47,11 +49,6 @@ pub(crate) const RUN_ID: &str = "COORD_RUN_ID";
 
 /// What the registry calls what a run stays for.
 const STAY: &str = "services";
-
-/// A process of a step ended, and not well.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct StepExit(pub(crate) Exit);
 
 /// A service came to an end before it was ready.
 #[derive(Debug, thiserror::Error)]
@@ -578,29 +575,11 @@ impl Job {
         let runner = self.module.processes()?;
         let printed = |_: &str| context.heartbeat();
         match runner.run_with_output(process, stop, printed).await {
-            Ok(exit) if exit.is_success() => Ok(exit),
-            Ok(exit) => Err(StepExit(exit).into()),
+            Ok(exit) => well(exit, stop),
             Err(error @ ProcessError::Stopped { .. }) => Err(StepError::from(error).permanent()),
             Err(error) if error.is_permanent() => Err(StepError::from(error).permanent()),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// The codes with which a shell says that a program cannot be started, or is not there: it will not be there
-/// at the next attempt.
-const NO_PROGRAM: [i32; 2] = [126, 127];
-
-/// Why a process failed, for good where it exited with another code than those that are worth another
-/// attempt; with none said, all are but those by which there is no program.
-fn judged(codes: &[i32], error: StepError) -> StepError {
-    let code = error
-        .downcast_ref::<StepExit>()
-        .and_then(|exit| exit.0.code);
-    match code {
-        Some(code) if codes.is_empty() && NO_PROGRAM.contains(&code) => error.permanent(),
-        Some(code) if !codes.is_empty() && !codes.contains(&code) => error.permanent(),
-        _ => error,
     }
 }
 

@@ -2,6 +2,20 @@
 
 use std::time::Duration;
 
+use coord_bus::Timestamp;
+use rusqlite::Connection;
+
+use crate::moment;
+use crate::store::Outcome;
+use crate::streams::{self, Closing, Entry};
+
+/// The most records that go in one transaction, so that appends do not wait for long. A stream goes
+/// as a whole, so it may be more.
+const RECORDS_MAX: u64 = 2_000;
+
+/// How many closed streams are looked at in one go: those that are needed are passed by.
+const LOOKED_AT_MAX: usize = 2_000;
+
 /// Which closed streams [`Journal::retain`](crate::Journal::retain) keeps: those that satisfy every
 /// condition given. Open streams are always kept, and so are closed ones that an open one
 /// [needs](coord_bus::AppendTo::needed_by).
@@ -47,6 +61,73 @@ impl Retention {
     pub fn keep_newest(mut self, streams: u64) -> Self {
         self.keep_newest = Some(streams);
         self
+    }
+}
+
+/// Before any stream was closed.
+const BEGINNING: Closing = (i64::MIN, i64::MIN);
+
+/// A search for what a retention does not keep, from the stream on that was closed first. It only reads, so nobody
+/// who writes waits for it.
+pub(crate) struct Search {
+    prefix: String,
+    /// What was closed after this, …
+    after: Closing,
+    /// … and before this, is not kept.
+    until: Closing,
+    /// Whether all of it has been found.
+    pub(crate) is_over: bool,
+}
+
+impl Search {
+    pub(crate) fn begin(
+        connection: &Connection,
+        retention: Retention,
+        now: Timestamp,
+    ) -> Outcome<Self> {
+        let Retention {
+            prefix,
+            keep_for,
+            keep_newest,
+        } = retention;
+        let old = keep_for.map(|keep_for| {
+            let kept_since = now.saturating_sub(keep_for).ok();
+            (kept_since.map_or(i64::MIN, moment::to_micros), i64::MIN)
+        });
+        let beyond = match keep_newest {
+            Some(newest) => streams::closed_before(connection, &prefix, newest)?,
+            None => None,
+        };
+        // Many others may have been closed before the first of them: those are not gone along. Where only old ones go,
+        // there is nothing to be won: all of them may be many, too.
+        let first = match beyond {
+            Some(_) if !prefix.is_empty() => streams::closed_first(connection, &prefix)?,
+            _ => None,
+        };
+        let beyond = beyond.map(|last| (last.at, last.number + 1));
+        let until = old.max(beyond);
+        Ok(Self {
+            prefix,
+            after: first.map_or(BEGINNING, |first| (first.at, first.number - 1)),
+            until: until.unwrap_or(BEGINNING),
+            is_over: until.is_none(),
+        })
+    }
+
+    /// Some more of what is not kept and that nothing needs, for one transaction.
+    pub(crate) fn next(&mut self, connection: &Connection) -> Outcome<Vec<Entry>> {
+        let (mut found, mut records, mut looked_at) = (Vec::new(), 0, 0);
+        let between = (self.after, self.until);
+        self.is_over = streams::closed_between(connection, &self.prefix, between, |entry| {
+            self.after = (entry.at, entry.number);
+            looked_at += 1;
+            if streams::needed_by(connection, &entry)?.is_none() {
+                records += entry.version;
+                found.push(entry);
+            }
+            Ok(records < RECORDS_MAX && looked_at < LOOKED_AT_MAX)
+        })?;
+        Ok(found)
     }
 }
 

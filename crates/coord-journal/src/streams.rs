@@ -23,23 +23,38 @@ pub(crate) struct Entry {
     pub(crate) needed_by: Option<String>,
 }
 
+/// When a stream was closed, and its number.
+pub(crate) type Closing = (i64, i64);
+
 const COLUMNS: &str = "number, name, version, at, head, is_closed, seal, needed_by";
 
 pub(crate) const FIND: &str = "SELECT number, name, version, at, head, is_closed, seal, needed_by
     FROM streams WHERE name = ?1";
 pub(crate) const NEWEST: &str = "SELECT max(number) FROM streams";
-pub(crate) const OLDEST_CLOSED: &str =
+/// Those whose names begin so and that were closed between two, the first one first. What is behind the prefix
+/// is in no name.
+pub(crate) const CLOSED_BETWEEN: &str =
     "SELECT number, name, version, at, head, is_closed, seal, needed_by
     FROM streams INDEXED BY closed_streams
-    WHERE is_closed = 1 AND (at, number) > (?2, ?3)
+    WHERE is_closed = 1 AND (at, number) > (?2, ?3) AND (at, number) < (?4, ?5)
         AND name >= ?1 AND name < ?1 || char(0x10ffff)
-    ORDER BY at, number LIMIT 1";
-pub(crate) const COUNT_CLOSED: &str =
-    "SELECT count(*) FROM streams INDEXED BY closed_streams WHERE is_closed = 1";
-/// By their names, which the `+` says, as all that are closed may be many more. What is behind the prefix is
-/// in no name.
-pub(crate) const COUNT_CLOSED_OF: &str = "SELECT count(*) FROM streams
-    WHERE +is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff)";
+    ORDER BY at, number";
+/// The one that was closed last but for so many. By their names, which the `+` says, here and below: where there
+/// are few of them, all that are closed may be many.
+pub(crate) const CLOSED_BEFORE: &str =
+    "SELECT number, name, version, at, head, is_closed, seal, needed_by
+    FROM streams WHERE number = (SELECT number FROM streams
+        WHERE +is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff)
+        ORDER BY at DESC, number DESC LIMIT 1 OFFSET ?2)";
+/// The one that was closed first.
+pub(crate) const CLOSED_FIRST: &str =
+    "SELECT number, name, version, at, head, is_closed, seal, needed_by
+    FROM streams WHERE number = (SELECT number FROM streams
+        WHERE +is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff)
+        ORDER BY at, number LIMIT 1)";
+/// How many streams there can be, as each has a number of its own.
+pub(crate) const NUMBERS: &str = "SELECT
+    (SELECT max(number) FROM streams) - (SELECT min(number) FROM streams) + 1";
 
 impl Entry {
     /// Reads an entry, and compares it with its seal.
@@ -225,16 +240,22 @@ pub(crate) fn page(
     Ok(entries)
 }
 
-/// The stream that was closed before all others, of those that are closed and whose names begin so, beginning
-/// after a time and a number.
-pub(crate) fn oldest_closed(
+/// Those whose names begin so and that were closed between two moments, the first one first, each with the number
+/// that tells those of one moment apart: as long as `take` wants more.
+pub(crate) fn closed_between(
     connection: &Connection,
     prefix: &str,
-    after: (i64, i64),
-) -> Outcome<Option<Entry>> {
-    let mut statement = connection.prepare_cached(OLDEST_CLOSED)?;
-    let mut rows = statement.query((prefix, after.0, after.1))?;
-    rows.next()?.map(Entry::read).transpose()
+    (after, until): (Closing, Closing),
+    mut take: impl FnMut(Entry) -> Outcome<bool>,
+) -> Outcome<bool> {
+    let mut statement = connection.prepare_cached(CLOSED_BETWEEN)?;
+    let mut rows = statement.query((prefix, after.0, after.1, until.0, until.1))?;
+    while let Some(row) = rows.next()? {
+        if !take(Entry::read(row)?)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The name of the open stream that needs this one, if there is one.
@@ -244,15 +265,27 @@ pub(crate) fn needed_by(connection: &Connection, entry: &Entry) -> Outcome<Optio
     Ok(by.filter(|by| !by.is_closed).map(|by| by.name))
 }
 
-/// How many streams are closed, of those whose names begin so.
-pub(crate) fn count_closed(connection: &Connection, prefix: &str) -> Outcome<u64> {
-    let count: i64 = match prefix {
-        "" => connection
-            .prepare_cached(COUNT_CLOSED)?
-            .query_row((), |row| row.get(0))?,
-        prefix => connection
-            .prepare_cached(COUNT_CLOSED_OF)?
-            .query_row([prefix], |row| row.get(0))?,
-    };
-    Ok(count.cast_unsigned())
+/// Of those whose names begin so, the one that was closed last but for so many. Goes along all of them, unless
+/// there cannot be that many.
+pub(crate) fn closed_before(
+    connection: &Connection,
+    prefix: &str,
+    newest: u64,
+) -> Outcome<Option<Entry>> {
+    let newest = i64::try_from(newest).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(NUMBERS)?;
+    let all: Option<i64> = statement.query_row((), |row| row.get(0))?;
+    if all.unwrap_or(0) <= newest {
+        return Ok(None);
+    }
+    let mut statement = connection.prepare_cached(CLOSED_BEFORE)?;
+    let mut rows = statement.query((prefix, newest))?;
+    rows.next()?.map(Entry::read).transpose()
+}
+
+/// Of those whose names begin so, the one that was closed first. Goes along all of them.
+pub(crate) fn closed_first(connection: &Connection, prefix: &str) -> Outcome<Option<Entry>> {
+    let mut statement = connection.prepare_cached(CLOSED_FIRST)?;
+    let mut rows = statement.query([prefix])?;
+    rows.next()?.map(Entry::read).transpose()
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use coord_bus::time::{Instant, timeout, timeout_at};
 use coord_bus::{
     AppendTo, Durability, EventLog, EventLogError, ExpectedVersion, Lease, Record, StoredRecord,
-    StreamOrder, StreamQuery, Tail,
+    StreamInfo, StreamOrder, StreamQuery, Tail,
 };
 
 use crate::live_runs::LiveRuns;
@@ -112,9 +112,10 @@ struct Listener<'l> {
 impl Listener<'_> {
     /// Sees to it that it is followed. Where the journal has failed, the runs hear of that when they write.
     async fn look(&mut self) {
-        let Ok(Ok(number)) = timeout(LOOK_EVERY, number_of(self.log, &self.bell)).await else {
+        let Ok(Ok(found)) = timeout(LOOK_EVERY, find(self.log, &self.bell)).await else {
             return;
         };
+        let number = found.map(|found| found.number);
         if number != self.followed || self.tail.is_none() {
             self.followed = number;
             // What is heard twice does no harm.
@@ -162,15 +163,17 @@ impl Listener<'_> {
     }
 }
 
-/// The number of a stream, which it does not share with one that had its name before. `None`: there is none.
-async fn number_of(log: &dyn EventLog, stream: &str) -> Result<Option<u64>, EventLogError> {
+/// A stream as it is listed, if it is there. Its number it does not share with one that had its name before.
+pub(crate) async fn find(
+    log: &dyn EventLog,
+    stream: &str,
+) -> Result<Option<StreamInfo>, EventLogError> {
     let mut query = StreamQuery::by_name().limit(1);
     query.order = StreamOrder::Name {
         after: Some(before(stream)),
     };
-    let found = log.streams(&query).await?;
-    let found = found.first().filter(|found| found.name == stream);
-    Ok(found.map(|found| found.number))
+    let found = log.streams(&query).await?.into_iter().next();
+    Ok(found.filter(|found| found.name == stream))
 }
 
 /// A name that comes before this one, and after every other that does.

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use crate::context::Start;
 use crate::handle::{InputPlace, Inputs, Outputs, Place, Step};
 use crate::name::is_name;
-use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When};
+use crate::plan::{Output, Plan, PlannedStep, Slots, UndoAction, When};
 use crate::waits::{self, Wait};
 use crate::{
     Durable, Fault, Faults, Keeps, OnFailure, Retry, StepContext, StepError, Volatile, Workflow,
@@ -38,7 +38,7 @@ pub struct WorkflowBuilder<I, K = Volatile> {
     name: String,
     steps: Vec<PlannedStep>,
     concurrency: Option<NonZeroUsize>,
-    timeout: Duration,
+    timeout: Option<Duration>,
     on_failure: OnFailure,
     faults: Vec<Fault>,
     types: PhantomData<fn(I, K)>,
@@ -73,7 +73,7 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
             name,
             steps: Vec::new(),
             concurrency: None,
-            timeout: DEFAULT_WORKFLOW_TIMEOUT,
+            timeout: None,
             on_failure: OnFailure::FailFast,
             faults: Vec::new(),
             types: PhantomData,
@@ -98,12 +98,13 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
         self
     }
 
-    /// With another limit to a run's time than [`DEFAULT_WORKFLOW_TIMEOUT`]. It counts by the clock on the
+    /// With this limit to a run's time. Without, one that is kept has none, and any other
+    /// [`DEFAULT_WORKFLOW_TIMEOUT`](crate::DEFAULT_WORKFLOW_TIMEOUT). It counts by the clock on the
     /// wall from the start of the run, also while a durable run is interrupted and nobody drives it; not
     /// while it, or a run within it, is paused for a step that is [exhausted](crate::OnExhausted::Pause).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = Some(timeout);
         self
     }
 
@@ -282,7 +283,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
     /// | runs it [for each](Self::for_each) item of a list | one attempt at all items that are left | the same |
     /// | [repeats](Self::repeat) it | each round: all rounds together have only that of the run | the same |
     /// | runs [another workflow](Self::workflow) | the run of that, which is cancelled and undone then | that of the other workflow |
-    /// | waits for a [signal](Self::signal), an [event](Self::wait_for) or a [time](Self::sleep) | the wait | none |
+    /// | waits for a [signal](Self::signal), an [event](Self::wait_for) or a [time](Self::sleep) | the wait, which goes on while nobody drives the run | none |
     ///
     /// All of them end with the run's own [timeout](WorkflowBuilder::timeout). An attempt at undoing the step has
     /// the same limit where [`compensation_timeout`](Self::compensation_timeout) sets no other.

@@ -157,6 +157,8 @@ pub(crate) struct Course {
     lives: u32,
     /// How often it had been, when a step was last begun anew; of those where that is not never.
     begun_in: BTreeMap<usize, u32>,
+    /// What the ids of the runs within it are made of, beside its own.
+    pub(crate) nonce: Option<u64>,
     #[cfg(test)]
     history: Vec<Fact>,
 }
@@ -201,6 +203,7 @@ impl Course {
             timed_from: None,
             lives: 0,
             begun_in: BTreeMap::new(),
+            nonce: None,
             #[cfg(test)]
             history: Vec::new(),
         }

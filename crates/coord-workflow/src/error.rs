@@ -168,7 +168,8 @@ pub enum WorkflowError {
         /// The workflow that was given.
         workflow: String,
     },
-    /// A run of this id was started before, with something else.
+    /// A run of this id was started before, with something else. Inputs are compared as they are kept, as JSON,
+    /// whatever the order of keys: a `HashSet` is written in another order each time, a `BTreeSet` is not.
     #[error(
         "run `{run}` was started before, with another input: choose another id, or resume that run"
     )]

@@ -105,14 +105,14 @@
 //! - Once [`start_durable`](WorkflowOrchestrator::start_durable) has returned, the run is not lost.
 //! - A step that has completed does not run again. It has completed once the record of that is on the
 //!   disk, and before that nothing begins because of it: one sync for all that completed meanwhile, in
-//!   whichever run. That is a moment after its function has returned: if the process ends in between,
-//!   the step was under way.
+//!   whichever run. That is a moment after its function has returned, or 5 ms where no step waits for it: if the
+//!   process ends in between, the step was under way.
 //! - A step that was under way when its process ended runs again, as the same attempt and with the
 //!   same [idempotency key](StepContext::idempotency_key). Where that happens time and again, the run
 //!   is [paused](OrchestratorBuilder::max_recovery_attempts).
 //! - One process at a time drives a run. Who has lost a run to another can append nothing to it.
-//! - Waits between attempts, [sleeps](StepBuilder::sleep) and the limits of a run go on by the clock on
-//!   the wall while nobody drives it.
+//! - Waits between attempts, [sleeps](StepBuilder::sleep), the limits of what only waits and of a run go on by the
+//!   clock on the wall while nobody drives it. A run has a limit only if it was given one.
 //! - A run is taken up with the definition that it was started with, or refused with what differs
 //!   ([`WorkflowError::Changed`], or `Record` where that is the type of an output or of the input). How often a step is tried, how long it may take and how many run at
 //!   once may be changed meanwhile. What a function does is not seen: that is for you to keep.
@@ -154,12 +154,14 @@ mod records;
 mod resume;
 mod ownership;
 mod live_runs;
+mod same_json;
 mod runs;
 mod run_journal;
 mod following;
 mod signals;
 mod waits;
 mod view;
+mod summary;
 mod outcome;
 mod span;
 mod took;
@@ -200,6 +202,7 @@ pub use signals::{Command, MAX_SIGNALS, StepAction};
 pub use spec::{
     Call, ForEachSpec, HookSpec, Items, RepeatSpec, Spec, StepSpec, UndoSpec, WorkflowSpec,
 };
+pub use summary::RunSummary;
 pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};
 pub use view::{Holder, Holders, Progress, RunState, RunView, StepPhase, StepView, Why};

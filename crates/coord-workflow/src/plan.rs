@@ -23,7 +23,8 @@ use crate::{Durable, OnExhausted, OnFailure, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-/// How long a run takes at most where nothing else is said.
+/// How long a run takes at most where nothing else is said and it is not kept: a
+/// [durable](Workflow::durable) one may wait for weeks, so it has no limit that it was not given.
 pub const DEFAULT_WORKFLOW_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// What a step leaves to those that take it as input.
@@ -187,7 +188,8 @@ pub(crate) struct Plan {
     pub(crate) name: Box<str>,
     pub(crate) steps: Box<[PlannedStep]>,
     pub(crate) concurrency: Option<NonZeroUsize>,
-    pub(crate) timeout: Duration,
+    /// How long a run takes at most, if that is said.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) on_failure: OnFailure,
     /// What is called before the end of a run counts.
     pub(crate) hook: Option<Hook>,
@@ -242,7 +244,7 @@ impl Plan {
         name: Box<str>,
         steps: Vec<PlannedStep>,
         concurrency: Option<NonZeroUsize>,
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> Self {
         let needs = steps
             .iter()
@@ -264,6 +266,11 @@ impl Plan {
             needed_by,
             any_needed_by,
         }
+    }
+
+    /// Whether a step's work is a run of another workflow.
+    pub(crate) fn has_children(&self) -> bool {
+        self.steps.iter().any(PlannedStep::runs_workflow)
     }
 
     /// Whether a run is stopped at once when this step, which is not optional, has failed.

@@ -11,7 +11,7 @@ use coord_bus::{Record, StoredRecord, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::course::Fact;
+use crate::course::{Course, Fact};
 use crate::durable::Codec;
 use crate::fingerprint::KeptStep;
 use crate::outcome::Status;
@@ -19,6 +19,7 @@ use crate::plan::{Output, Plan};
 use crate::reason::Reason;
 use crate::shape::Shape;
 use crate::signals::SignalNumber;
+use crate::summary::KeptSummary;
 use crate::{Command, OnFailure, Parent, RecordFault, StepError};
 
 /// The version of the records.
@@ -75,6 +76,10 @@ pub(crate) struct Started {
     #[serde(default, skip_serializing_if = "OnFailure::is_fail_fast")]
     pub(crate) on_failure: OnFailure,
     pub(crate) owner: Owner,
+    /// What tells the runs within this one from those within an earlier one of its id, which was forgotten
+    /// before them; missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nonce: Option<u64>,
     /// The step that the run is the work of, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<Parent>,
@@ -192,12 +197,15 @@ struct Retried<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Finished {
-    status: Status,
-    at: u64,
+pub(crate) struct Finished {
+    pub(crate) status: Status,
+    pub(crate) at: u64,
     /// Why it failed, if that was no step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed: Option<Box<str>>,
+    /// Missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) summary: Option<KeptSummary>,
 }
 
 /// An id of a step; ids have nothing in them that JSON escapes.
@@ -229,9 +237,14 @@ impl KeptError {
     }
 }
 
-/// A fact, as it is written. `status` is how the run ends, for the last of them.
+/// A fact, as it is written, in a run that has come this far and began then, which the last of them says.
 // tidy: long, because it is one arm for each fact, and the compiler sees that none is missing.
-pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, RecordFault> {
+pub(crate) fn write(
+    plan: &Plan,
+    fact: &Fact,
+    course: &Course,
+    started_at: Timestamp,
+) -> Result<Record, RecordFault> {
     let id = |step: &usize| &*plan.steps[*step].id;
     let of_step = |step, at, error: Option<&Reason>| OfStep {
         step: id(step),
@@ -361,8 +374,13 @@ pub(crate) fn write(plan: &Plan, fact: &Fact, status: Status) -> Result<Record, 
         Fact::Up => Ok(Record::new(RUN_UP, "{}")),
         Fact::Finished { at, failed } => {
             let (at, failed) = (*at, failed.as_deref().map(Box::from));
-            let status = failed.as_ref().map_or(status, |_| Status::Failed);
-            record(RUN_FINISHED, &Finished { status, at, failed })
+            let finished = Finished {
+                status: failed.as_ref().map_or(course.status(), |_| Status::Failed),
+                at,
+                failed,
+                summary: Some(KeptSummary::of(&plan.name, started_at, course)),
+            };
+            record(RUN_FINISHED, &finished)
         }
         Fact::Retried { from, at } => {
             let (from, at) = (from.as_ref().map(id), *at);
@@ -580,6 +598,6 @@ pub(crate) fn command(payload: &[u8]) -> Result<Command, RecordFault> {
     parse(payload)
 }
 
-fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, RecordFault> {
+pub(crate) fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, RecordFault> {
     serde_json::from_slice(payload).map_err(RecordFault::Unreadable)
 }

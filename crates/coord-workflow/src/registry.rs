@@ -20,8 +20,7 @@ use crate::durable::Codec;
 use crate::error::AttemptError;
 use crate::hook::{Hook, HookCall, HookHandler};
 use crate::plan::{
-    Action, DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Output, Plan, PlannedStep, Slots,
-    UndoAction, When,
+    Action, DEFAULT_STEP_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When,
 };
 use crate::shape::Shape;
 use crate::validate::{Faults, ValidSpec, check};
@@ -236,8 +235,12 @@ impl Registry {
                 needs_any: needs_any.clone(),
             }
         });
-        let timeout = spec.timeout.unwrap_or(DEFAULT_WORKFLOW_TIMEOUT);
-        let mut plan = Plan::new(spec.name.into(), steps.collect(), spec.concurrency, timeout);
+        let mut plan = Plan::new(
+            spec.name.into(),
+            steps.collect(),
+            spec.concurrency,
+            spec.timeout,
+        );
         plan.on_failure = spec.on_failure;
         plan.hook = spec.hook.and_then(|hook| self.hook_of(hook));
         plan.stay = spec.stay.and_then(|stay| self.hook_of(stay.into()));

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use coord_bus::{AppendTo, EventLog, EventLogError, ExpectedVersion, StoredRecord, Timestamp};
+use coord_bus::{EventLog, StoredRecord, Timestamp};
 use serde_json::value::RawValue;
 
 use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Owner, Reader, Started};
 use crate::run::Told;
-use crate::{Command, Parent, RecordFault, RunId, WorkflowError, fingerprint};
+use crate::{Command, Parent, RecordFault, RunId, WorkflowError, bell, fingerprint};
 
 /// How many records are read at once.
 const PAGE: usize = 1_000;
@@ -61,18 +61,11 @@ pub(crate) async fn read(
     begun.follow(log, plan, Checked::Yes).await.map(Some)
 }
 
-/// Whether there is a run that has not finished: by the last of its records, as there may be many.
+/// Whether there is a run that has not finished: its stream is closed with its last record.
 pub(crate) async fn is_unfinished(log: &dyn EventLog, run: &RunId) -> Result<bool, WorkflowError> {
-    let stream = records::stream(run.as_str());
-    let comparing = AppendTo::stream(&stream).expecting(ExpectedVersion::Empty);
-    let last = match log.append(comparing).await {
-        Ok(_) => return Ok(false),
-        Err(EventLogError::WrongVersion { actual, .. }) => log.read(&stream, actual, 1).await,
-        Err(error) => Err(error),
-    };
-    let last = last.map_err(|error| WorkflowError::journal(run, error))?;
-    let mut last = last.iter().map(|stored| &*stored.record.kind);
-    Ok(last.any(|kind| kind != records::RUN_FINISHED))
+    let found = bell::find(log, &records::stream(run.as_str())).await;
+    let found = found.map_err(|error| WorkflowError::journal(run, error))?;
+    Ok(found.is_some_and(|stream| !stream.is_closed))
 }
 
 impl<'r> Begun<'r> {
@@ -80,8 +73,25 @@ impl<'r> Begun<'r> {
         log: &dyn EventLog,
         run: &'r RunId,
     ) -> Result<Option<Self>, WorkflowError> {
+        Self::read_page(log, run, PAGE).await
+    }
+
+    /// As [`read`](Self::read), where no more than the first record is of interest.
+    pub(crate) async fn first(
+        log: &dyn EventLog,
+        run: &'r RunId,
+    ) -> Result<Option<Started>, WorkflowError> {
+        let begun = Self::read_page(log, run, 1).await?;
+        Ok(begun.map(|begun| begun.started))
+    }
+
+    async fn read_page(
+        log: &dyn EventLog,
+        run: &'r RunId,
+        page: usize,
+    ) -> Result<Option<Self>, WorkflowError> {
         let stream = records::stream(run.as_str());
-        let page = log.read(&stream, 1, PAGE).await;
+        let page = log.read(&stream, 1, page).await;
         let page = page.map_err(|error| WorkflowError::journal(run, error))?;
         let Some(first) = page.first() else {
             return Ok(None);
@@ -98,8 +108,10 @@ impl<'r> Begun<'r> {
         checked: Checked,
     ) -> Result<Kept, WorkflowError> {
         let Self { run, started, page } = self;
+        let mut course = Course::new(plan);
+        course.nonce = started.nonce;
         let mut kept = Kept {
-            course: Course::new(plan),
+            course,
             input: started.input,
             started_at: started.started_at,
             told: Told::default(),

@@ -234,7 +234,7 @@ impl Shared {
         let limit = [plan.concurrency, settings.concurrency];
         let limit = limit.into_iter().flatten().map(usize::from).min();
         let is_durable = beginning.suspend.is_some();
-        let recorder = is_durable.then(Recorder::new);
+        let recorder = is_durable.then(|| Recorder::new(beginning.started_at));
         let told = beginning.told;
         let mut queue = Queue::new(beginning.course, limit.unwrap_or(usize::MAX), recorder);
         if told.is_continued {
@@ -342,13 +342,28 @@ impl Shared {
         Some(async move { events.listen(listening).await })
     }
 
-    /// For how long a step that waits has waited.
+    /// For how long a step that sleeps has slept.
     #[inline]
     fn slept(&self, step: usize) -> Duration {
         match self.plan.steps[step].wait {
             None | Some(Wait::Signal(_) | Wait::Event(_)) => Duration::ZERO,
             Some(Wait::Sleep(_)) => between(self.queue().course.step(step).started, self.elapsed()),
         }
+    }
+
+    /// For how long an attempt at a step that only waits has gone on, also in processes that are gone.
+    fn waited(&self, step: usize) -> Duration {
+        if self.plan.steps[step].wait.is_none() {
+            return Duration::ZERO;
+        }
+        let queue = self.queue();
+        let record = queue.course.step(step);
+        let began = match record.attempts {
+            0 | 1 => record.started,
+            // When the wait before it was over.
+            _ => record.ended,
+        };
+        between(began, self.elapsed())
     }
 
     /// Does what the run is told.

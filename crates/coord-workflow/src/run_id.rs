@@ -42,10 +42,14 @@ impl RunId {
     }
 
     /// That of the run that is the work of a step, in an attempt at it: another for each attempt, and for
-    /// each time that a retried run does it anew. To ask again is to have the same id.
-    pub(crate) fn of_child(&self, step: &str, life: u32, attempt: u32) -> Self {
+    /// each time that a retried run does it anew. To ask again is to have the same id, and with another nonce of
+    /// the run, as when its own id is used once more, another.
+    pub(crate) fn of_child(&self, nonce: Option<u64>, step: &str, life: u32, attempt: u32) -> Self {
         let mut hash = Hash::default();
         hash.text(&self.0);
+        if let Some(nonce) = nonce {
+            hash.number(nonce as usize);
+        }
         hash.text(step);
         hash.number(life as usize);
         hash.number(attempt as usize);

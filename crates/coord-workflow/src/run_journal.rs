@@ -14,12 +14,12 @@ use serde_json::Value;
 use crate::durable::{Codec, read};
 use crate::fingerprint::KeptStep;
 use crate::following::Following;
-use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan, PlannedStep};
+use crate::plan::{Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
-use crate::{Command, RunId, RunState, RunView, Why, WorkflowError, bell};
+use crate::{Command, RunId, RunState, RunSummary, RunView, Why, WorkflowError, bell};
 
 /// How many of the runs that have not finished are looked at for who has what a step waits for.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -129,6 +129,29 @@ impl RunJournal {
                 return Ok(view);
             }
         }
+    }
+
+    /// A run in a line: what [`view`](Self::view) has, without its steps.
+    ///
+    /// Of one that has finished its last record is read alone, however many there are; so what is wrong with the
+    /// others is not seen here. All are read of one that has not, or that finished under an earlier version of this
+    /// crate, which did not write there what it takes.
+    ///
+    /// # Errors
+    ///
+    /// As for a view.
+    pub async fn summary(&self, run: &RunId) -> Result<RunSummary, WorkflowError> {
+        let fault = |error| WorkflowError::journal(run, error);
+        let stream = records::stream(run.as_str());
+        let found = bell::find(&*self.log, &stream).await.map_err(fault)?;
+        if let Some(closed) = found.filter(|stream| stream.is_closed) {
+            let last = self.log.read(&stream, closed.version, 1).await;
+            let last = last.map_err(fault)?;
+            if let Some(summary) = last.iter().find_map(|last| RunSummary::of_last(run, last)) {
+                return Ok(summary);
+            }
+        }
+        self.view(run).await.map(RunSummary::of)
     }
 
     /// What a step of a run waits for, or else what it does, as far as the records of runs have it.
@@ -241,11 +264,11 @@ impl RunJournal {
     ///
     /// [`WorkflowError::NoSuchRun`], `Journal`, or `Record` where it is not of this type.
     pub async fn input<I: DeserializeOwned>(&self, run: &RunId) -> Result<I, WorkflowError> {
-        let begun = Begun::read(&*self.log, run).await?;
-        let begun = begun.ok_or_else(|| WorkflowError::NoSuchRun {
+        let started = Begun::first(&*self.log, run).await?;
+        let started = started.ok_or_else(|| WorkflowError::NoSuchRun {
             run: run.to_string(),
         })?;
-        read(begun.started.input.get()).map_err(|misread| fault_of(run, 1, misread.into()))
+        read(started.input.get()).map_err(|misread| fault_of(run, 1, misread.into()))
     }
 
     /// Tells a run something. It is kept when this returns: who drives the run does it at once, and
@@ -341,7 +364,7 @@ fn plan_of(started: &Started) -> Plan {
         ..PlannedStep::new(&step.id, step.needs.clone())
     });
     let name = (&*started.workflow).into();
-    let mut plan = Plan::new(name, steps.collect(), None, DEFAULT_WORKFLOW_TIMEOUT);
+    let mut plan = Plan::new(name, steps.collect(), None, None);
     plan.on_failure = started.on_failure;
     plan
 }

@@ -23,6 +23,7 @@ use crate::records::{self, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
 use crate::resume::{self, Kept, fault_of};
 use crate::run::{Beginning, End, Settings, Shared, Told, write};
 use crate::run_journal::{any_run, run_of};
+use crate::same_json::is_same;
 use crate::{
     AttemptError, Durable, Parent, RecordFault, RunId, StepError, Workflow, WorkflowError,
     WorkflowOrchestrator, fingerprint,
@@ -297,6 +298,7 @@ impl Settings {
             steps: fingerprint::steps(definition.plan),
             on_failure: definition.plan.on_failure,
             owner: held.owner.clone(),
+            nonce: definition.plan.has_children().then(|| fastrand::u64(..)),
             parent: parent.map(|within| within.parent.clone()),
         };
         let record = records::record(RUN_STARTED, &started);
@@ -326,9 +328,11 @@ impl Settings {
                 taken_up => return taken_up,
             }
         };
+        let mut course = Course::new(definition.plan);
+        course.nonce = started.nonce;
         let beginning = Beginning {
             id,
-            course: Course::new(definition.plan),
+            course,
             input,
             started_at: started.started_at,
             before: Duration::ZERO,
@@ -493,7 +497,7 @@ impl Settings {
         });
         if let Some(retried) = claim.retried {
             told.begin_anew();
-            let record = records::write(plan, &retried, course.status());
+            let record = records::write(plan, &retried, &course, kept.started_at);
             claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, retried, |_| {});
         }
@@ -501,7 +505,7 @@ impl Settings {
         claiming = claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
         course.apply(plan, Fact::Claimed, |_| {});
         for fact in self.cut_off_too_often(&course, before) {
-            let record = records::write(plan, &fact, course.status());
+            let record = records::write(plan, &fact, &course, kept.started_at);
             claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, fact, |_| {});
         }
@@ -575,12 +579,6 @@ fn finished(definition: Definition<'_>, id: RunId, kept: Kept) -> Run {
         outcome,
         shared: Weak::new(),
     }
-}
-
-/// Whether two texts are the same JSON.
-fn is_same(one: &RawValue, other: &RawValue) -> bool {
-    let value = |json: &RawValue| serde_json::from_str::<serde_json::Value>(json.get()).ok();
-    one.get() == other.get() || value(one) == value(other)
 }
 
 async fn read(

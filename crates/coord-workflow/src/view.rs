@@ -270,7 +270,10 @@ impl RunView {
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
                 child: (step.runs_workflow() && record.has_begun())
                     // An attempt that a crash cut off is made again, and does not count until then.
-                    .then(|| run.of_child(&step.id, course.life(place), record.attempts.max(1))),
+                    .then(|| {
+                        let (life, attempt) = (course.life(place), record.attempts.max(1));
+                        run.of_child(course.nonce, &step.id, life, attempt)
+                    }),
                 child_is_paused: course.is_child_paused(place),
                 is_blocked: record.is_blocked && !phase.is_over(),
                 signal: step.signal().map(str::to_owned),
@@ -311,7 +314,7 @@ impl StepPhase {
 }
 
 #[expect(clippy::ref_option, reason = "so serde calls it")]
-fn seconds<S: serde::Serializer>(
+pub(crate) fn seconds<S: serde::Serializer>(
     duration: &Option<Duration>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

@@ -7,7 +7,8 @@ use coordination::patterns::process::{ProcessSpec, Stop};
 use coordination::workflow::{Call, HookCall, HookSpec, PartError, Status, StepError};
 use serde_json::json;
 
-use super::{ATTEMPT, GRACE, Job, StepExit, no_such_unit, outputs};
+use super::step_exit::{StepExit, well};
+use super::{ATTEMPT, GRACE, Job, no_such_unit, outputs};
 use crate::file::Hooks;
 use crate::process_name::hook_name;
 
@@ -166,8 +167,7 @@ impl Job {
 
     async fn hook_to_end(&self, process: &ProcessSpec, stop: &Stop) -> Result<(), StepError> {
         match self.module.processes()?.run(process, stop).await {
-            Ok(exit) if exit.is_success() => Ok(()),
-            Ok(exit) => Err(StepExit(exit).into()),
+            Ok(exit) => well(exit, stop).map(drop),
             Err(error) => Err(error.into()),
         }
     }

@@ -13,7 +13,7 @@ use coordination::workflow::{RunId, RunJournal, RunState, RunView, Status};
 use rustix::process::{Pid, getppid};
 
 use super::find::is_there;
-use super::{RunsFault, forget_finished, open_there, there};
+use super::{RunsFault, forget_finished, open_there, refuse, there};
 use crate::args::{Color, JournalPlace, RunArgs};
 use crate::exit_code::ExitCode;
 use crate::run::on_runtime;
@@ -88,9 +88,7 @@ pub(crate) fn detach(args: &RunArgs, color: Color, source: Option<&str>) -> Exit
             return Ok(ExitCode::of(status));
         }
         let mut out = screen::out(color.into());
-        writeln!(out, "{run}")
-            .and_then(|()| out.flush())
-            .map_err(RunsFault::Output)?;
+        let written = writeln!(out, "{run}").and_then(|()| out.flush());
         let what = match left {
             Left::Finished(status) => {
                 format!(
@@ -100,12 +98,14 @@ pub(crate) fn detach(args: &RunArgs, color: Color, source: Option<&str>) -> Exit
             }
             _ => format!("`coord attach {run}` shows it, `coord cancel {run}` ends it"),
         };
+        // Also where its id was lost.
         screen::say(color, &what);
+        written.map_err(RunsFault::Output)?;
         Ok(ExitCode::Done)
     });
     match done {
         Ok(code) => code,
-        Err(report) => crate::validate::refuse(color, &report),
+        Err(report) => refuse(color, &report),
     }
 }
 

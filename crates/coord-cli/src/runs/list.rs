@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstyle::Style;
 use coordination::bus::Timestamp;
 use coordination::workflow::{
-    RunId, RunJournal, RunQuery, RunState, RunView, Status, StepPhase, WorkflowError,
+    RunId, RunJournal, RunQuery, RunState, RunSummary, RunView, Status, WorkflowError,
 };
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -19,29 +19,11 @@ use crate::journal::with_causes;
 use crate::screen::{self, BAD, GOOD, ODD, QUIET};
 use crate::spoken::Spoken;
 
-/// A run, for programs.
-#[derive(Serialize)]
-struct Line<'v> {
-    run: &'v RunId,
-    workflow: &'v str,
-    state: RunState,
-    is_paused: bool,
-    /// Whether all steps are over, and services run on.
-    is_up: bool,
-    started_at: Timestamp,
-    /// In seconds, once it has finished.
-    duration: Option<f64>,
-    /// How many steps are done, and how many there are.
-    done: usize,
-    steps: usize,
-    driven_by: Option<&'v str>,
-}
-
 /// As [`Seen`], for programs.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Told<'v> {
-    Run(Line<'v>),
+    Run(&'v RunSummary),
     Unreadable { run: &'v RunId, error: String },
 }
 
@@ -50,42 +32,42 @@ pub(crate) fn list(args: &ListArgs) -> ExitCode {
     with_runs(&args.of, async |runs| {
         let mut query = RunQuery::newest().limit(args.limit);
         query.only_unfinished = args.unfinished;
-        let mut views = Vec::new();
+        let mut seen = Vec::new();
         for id in runs.runs(&query).await? {
-            views.push(view(runs, id).await);
+            seen.push(summary(runs, id).await);
         }
         let mut out = screen::out(args.of.color.into());
         match args.output {
-            Listed::Text => table(&mut out, &views)?,
+            Listed::Text => table(&mut out, &seen)?,
             Listed::Json => {
-                let told: Vec<_> = views.iter().map(told).collect();
+                let told: Vec<_> = seen.iter().map(told).collect();
                 serde_json::to_writer_pretty(&mut out, &told).map_err(io::Error::from)?;
                 writeln!(out)?;
             }
-            Listed::Jsonl => lines(&mut out, &views)?,
+            Listed::Jsonl => lines(&mut out, &seen)?,
         }
         Ok(out.flush()?)
     })
 }
 
 /// A run, or why it cannot be read: that is no reason not to list the others.
-type Seen = Result<RunView, (RunId, WorkflowError)>;
+type Seen = Result<RunSummary, (RunId, WorkflowError)>;
 
-async fn view(runs: &RunJournal, id: RunId) -> Seen {
-    runs.view(&id).await.map_err(|error| (id, error))
+async fn summary(runs: &RunJournal, id: RunId) -> Seen {
+    runs.summary(&id).await.map_err(|error| (id, error))
 }
 
-fn lines(out: &mut impl Write, views: &[Seen]) -> io::Result<()> {
-    for view in views {
-        serde_json::to_writer(&mut *out, &told(view))?;
+fn lines(out: &mut impl Write, seen: &[Seen]) -> io::Result<()> {
+    for run in seen {
+        serde_json::to_writer(&mut *out, &told(run))?;
         writeln!(out)?;
     }
     Ok(())
 }
 
-fn told(view: &Seen) -> Told<'_> {
-    match view {
-        Ok(view) => Told::Run(line(view)),
+fn told(seen: &Seen) -> Told<'_> {
+    match seen {
+        Ok(summary) => Told::Run(summary),
         Err((run, error)) => Told::Unreadable {
             run,
             error: with_causes(error),
@@ -93,49 +75,34 @@ fn told(view: &Seen) -> Told<'_> {
     }
 }
 
-fn line(view: &RunView) -> Line<'_> {
-    Line {
-        run: &view.run,
-        workflow: &view.workflow,
-        state: view.state,
-        is_paused: view.is_paused,
-        is_up: view.is_up,
-        started_at: view.started_at,
-        duration: view.duration.map(|duration| duration.as_secs_f64()),
-        done: done(view),
-        steps: view.steps.len(),
-        driven_by: view.driven_by.as_deref(),
-    }
-}
-
-fn table(out: &mut impl Write, views: &[Seen]) -> io::Result<()> {
+fn table(out: &mut impl Write, seen: &[Seen]) -> io::Result<()> {
     let width = |texts: &mut dyn Iterator<Item = &str>, least: usize| {
         texts.map(str::len).max().unwrap_or_default().max(least)
     };
-    let ids = views.iter().map(|view| match view {
-        Ok(view) => &view.run,
+    let ids = seen.iter().map(|seen| match seen {
+        Ok(summary) => &summary.run,
         Err((run, _)) => run,
     });
     let id_width = width(&mut ids.map(RunId::as_str), "RUN".len());
-    let names = views.iter().flatten().map(|view| &*view.workflow);
+    let names = seen.iter().flatten().map(|summary| &*summary.workflow);
     let name_width = width(&mut { names }, "WORKFLOW".len());
-    let steps: Vec<_> = views.iter().map(steps).collect();
+    let steps: Vec<_> = seen.iter().map(steps).collect();
     let steps_width = width(&mut steps.iter().map(String::as_str), "STEPS".len());
     writeln!(
         out,
         "{QUIET}{:id_width$}  {:name_width$}  {:11}  {:>steps_width$}  {:19}  TOOK{QUIET:#}",
         "RUN", "WORKFLOW", "STATE", "STEPS", "STARTED"
     )?;
-    for (view, steps) in views.iter().zip(steps) {
-        match view {
-            Ok(view) => {
-                let (style, state) = state(view);
-                let took = view.duration.map(|took| Spoken(took).to_string());
+    for (seen, steps) in seen.iter().zip(steps) {
+        match seen {
+            Ok(summary) => {
+                let (style, state) = word(summary.state, summary.is_paused, summary.is_up);
+                let took = summary.duration.map(|took| Spoken(took).to_string());
                 let line = format!(
                     "{:id_width$}  {:name_width$}  {style}{state:11}{style:#}  {steps:>steps_width$}  {}  {}",
-                    view.run.as_str(),
-                    view.workflow,
-                    local(view.started_at),
+                    summary.run.as_str(),
+                    summary.workflow,
+                    local(summary.started_at),
                     took.unwrap_or_default(),
                 );
                 writeln!(out, "{}", line.trim_end())?;
@@ -150,31 +117,30 @@ fn table(out: &mut impl Write, views: &[Seen]) -> io::Result<()> {
 }
 
 /// How many steps are done, of how many.
-fn steps(view: &Seen) -> String {
-    let view = view.as_ref();
-    view.map_or_else(
+fn steps(seen: &Seen) -> String {
+    let seen = seen.as_ref();
+    seen.map_or_else(
         |_| String::new(),
-        |view| format!("{}/{}", done(view), view.steps.len()),
+        |summary| format!("{}/{}", summary.done, summary.steps),
     )
-}
-
-fn done(view: &RunView) -> usize {
-    let is_done = |phase| phase == StepPhase::Completed;
-    view.steps.iter().filter(|step| is_done(step.phase)).count()
 }
 
 /// Where a run is, in a word.
 pub(super) fn state(view: &RunView) -> (Style, String) {
-    let style = match view.state {
+    word(view.state, view.is_paused, view.is_up)
+}
+
+fn word(state: RunState, is_paused: bool, is_up: bool) -> (Style, String) {
+    let style = match state {
         RunState::Finished(Status::Completed) => GOOD,
         RunState::Finished(Status::Failed) => BAD,
-        RunState::Running if view.is_up => GOOD,
-        RunState::Running if !view.is_paused => Style::new(),
+        RunState::Running if is_up => GOOD,
+        RunState::Running if !is_paused => Style::new(),
         _ => ODD,
     };
-    let state = match view.state {
-        RunState::Running if view.is_up => "up".to_owned(),
-        RunState::Running if view.is_paused => "paused".to_owned(),
+    let state = match state {
+        RunState::Running if is_up => "up".to_owned(),
+        RunState::Running if is_paused => "paused".to_owned(),
         state => state.to_string(),
     };
     (style, state)

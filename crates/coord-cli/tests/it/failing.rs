@@ -20,6 +20,45 @@ fn a_step_that_prints_nothing_for_its_heartbeat_timeout_is_stopped_and_tried_aga
 }
 
 #[test]
+fn what_exits_with_0_when_it_is_told_to_stop_is_not_done() {
+    // Its time is up, that of its undoing, and it is stopped for another that fails.
+    let polite = "trap 'echo bye; exit 0' TERM; sleep 60 & wait";
+    let folder = Folder::new();
+    let write = |limit: &str, more: &str| {
+        let step = format!("[[step]]\nid = 's'\nrun = \"{polite}\"\n{limit}\n{more}");
+        folder.write("coord.toml", step);
+    };
+    for limit in ["timeout = '200ms'", "heartbeat_timeout = '200ms'"] {
+        write(limit, "");
+        let done = done(folder.coord(["run"]));
+        done.exits(100).says("| bye").says("200ms");
+        assert!(!done.out.contains("1 done"), "{}", done.out);
+    }
+    let undone = format!(
+        "[[step]]\nid = 's'\nrun = 'true'\nundo = {{ run = \"{polite}\", timeout = '200ms' }}\n\
+         [[step]]\nid = 'fails'\nneeds = ['s']\nrun = 'false'\n"
+    );
+    folder.write("coord.toml", undone);
+    let done = done(folder.coord(["run"]));
+    done.exits(100).says("was not undone");
+}
+
+#[test]
+fn a_retry_does_again_what_was_stopped_half_way_however_it_exited() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'build'\n\
+         run = 'trap \"exit 0\" TERM; touch up; test -e well || { sleep 60 & wait; }; touch built'\n\
+         [[step]]\nid = 'lint'\nrun = 'until test -e up; do sleep 0.01; done; test -e well'\n\
+         [[step]]\nid = 'publish'\nneeds = ['build', 'lint']\nrun = 'test -e built'\n",
+    );
+    done(folder.coord(["run", "--id", "a"])).exits(100);
+    folder.write("well", "");
+    done(folder.coord(["retry", "a"])).exits(0).says("3 done");
+}
+
+#[test]
 fn a_run_is_paused_for_a_step_and_goes_on_when_it_is_continued() {
     let folder = Folder::new();
     folder.write(

@@ -3,22 +3,16 @@
 use coord_bus::{Durability, EventLogError};
 
 use super::{Command, Work};
-use crate::Retention;
-use crate::moment;
 use crate::store::Outcome;
-use crate::streams;
-
-/// The most records that go in one transaction, so that appends do not wait for long. A stream goes
-/// as a whole, so it may be more.
-const RECORDS_MAX: u64 = 2_000;
+use crate::streams::{self, Entry};
 
 /// The most pages that are given back in one transaction: 4 MiB.
 const PAGES_MAX: u32 = 1_000;
 
 pub(crate) struct Forget(pub(crate) String);
 
-/// Forgets some of what a retention does not keep.
-pub(crate) struct Retain(pub(crate) Retention);
+/// Forgets streams that a retention does not keep, as they were when they were found.
+pub(crate) struct Remove(pub(crate) Vec<Entry>);
 
 /// Gives some free pages back to the file system.
 pub(crate) struct Shrink;
@@ -49,8 +43,8 @@ impl Command for Forget {
     }
 }
 
-impl Command for Retain {
-    /// How many streams are gone; none, when all that is left is to be kept.
+impl Command for Remove {
+    /// How many of them are gone.
     type Answer = u64;
 
     /// What comes back after a loss of power goes again.
@@ -59,44 +53,22 @@ impl Command for Retain {
     }
 
     fn run(&mut self, work: &mut Work<'_>) -> Outcome<u64> {
-        let Retention {
-            prefix,
-            keep_for,
-            keep_newest,
-        } = &self.0;
-        // Closed before this, it is old.
-        let old = keep_for.map(|keep_for| {
-            let kept_since = work.now.saturating_sub(keep_for).ok();
-            kept_since.map_or(i64::MIN, moment::to_micros)
-        });
-        let closed = match keep_newest {
-            Some(_) => streams::count_closed(work.connection, prefix)?,
-            None => 0,
-        };
-        let (mut gone, mut needed, mut records) = (0, 0, 0);
-        let mut after = (i64::MIN, i64::MIN);
-        while records < RECORDS_MAX {
-            let is_beyond = keep_newest.is_some_and(|newest| closed - gone - needed > newest);
-            if !is_beyond && old.is_none() {
-                break;
-            }
-            let oldest = streams::oldest_closed(work.connection, prefix, after)?;
-            let Some(entry) = oldest else {
-                break;
+        let mut gone = 0;
+        for found in &self.0 {
+            let entry = streams::find(work.connection, &found.name)?;
+            // One that has gone on since, or begun anew, is for the next time.
+            let is_same = |entry: &Entry| {
+                (entry.number, entry.version, entry.is_closed)
+                    == (found.number, found.version, true)
             };
-            after = (entry.at, entry.number);
-            let is_old = old.is_some_and(|old| entry.at < old);
-            if !is_beyond && !is_old {
-                break;
-            }
-            if streams::needed_by(work.connection, &entry)?.is_some() {
-                needed += 1;
+            let Some(entry) = entry.filter(is_same) else {
                 continue;
+            };
+            if streams::needed_by(work.connection, &entry)?.is_none() {
+                work.heads.clear();
+                streams::remove(work.connection, &entry)?;
+                gone += 1;
             }
-            work.heads.clear();
-            streams::remove(work.connection, &entry)?;
-            gone += 1;
-            records += entry.version;
         }
         Ok(gone)
     }

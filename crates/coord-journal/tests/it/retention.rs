@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time::ManualClock;
-use coord_bus::{AppendTo, EventLog, ExpectedVersion, Record, StreamQuery, Timestamp};
+use coord_bus::{AppendTo, Durability, EventLog, ExpectedVersion, Record, StreamQuery, Timestamp};
 use coord_journal::{Journal, JournalOptions, Retention};
 
 use crate::stage::{Stage, append, contents, numbers};
@@ -140,6 +140,39 @@ async fn a_closed_stream_that_an_open_one_needs_is_passed_by_and_counts() {
     assert_eq!(retain(Retention::of("run-").keep_newest(2)).await, 1);
     assert_eq!(retain(Retention::all().keep_newest(0)).await, 3);
     assert!(left(&journal).await.is_empty());
+    assert!(journal.check().await.unwrap().is_clean());
+}
+
+/// More than one search goes along, and than one transaction forgets.
+#[tokio::test]
+async fn what_is_not_needed_goes_from_among_many_that_are() {
+    const PARTS: usize = 4_500;
+    let stage = Stage::new();
+    let journal = stage.open();
+    append(&journal, numbers("whole", ExpectedVersion::Any, [1])).await;
+    for part in 0..PARTS {
+        let records = numbers(&format!("run-{part}"), ExpectedVersion::Empty, 1..=2);
+        let records = records.durably(Durability::Process).closing();
+        match part % 3 {
+            0 => append(&journal, records).await,
+            _ => append(&journal, records.needed_by("whole")).await,
+        };
+    }
+    let retain = async |newest| {
+        let retention = Retention::of("run-").keep_newest(newest);
+        journal.retain(retention).await.unwrap() as usize
+    };
+    // Of the newest 900, every third.
+    assert_eq!(retain(900).await, PARTS / 3 - 300);
+    assert_eq!(retain(900).await, 0);
+    assert_eq!(retain(0).await, 300);
+    append(
+        &journal,
+        numbers("whole", ExpectedVersion::Any, [2]).closing(),
+    )
+    .await;
+    assert_eq!(retain(0).await, PARTS / 3 * 2);
+    assert_eq!(left(&journal).await, ["whole"]);
     assert!(journal.check().await.unwrap().is_clean());
 }
 

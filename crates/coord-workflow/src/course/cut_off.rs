@@ -15,7 +15,6 @@ impl Course {
                     *self.cut_off.entry(step).or_default() += 1;
                 }
                 record.attempts -= 1;
-                record.ended = 0;
                 record.phase = match record.attempts {
                     0 => Phase::Waiting,
                     _ => Phase::Pausing,

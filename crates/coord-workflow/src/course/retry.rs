@@ -63,7 +63,8 @@ impl Course {
             // a list, or what a round begins with, may be another by then.
             let is_other = named[step] || plan.steps[step].shape.is_some();
             let is_anew = match record.phase {
-                Phase::Undone => true,
+                // Some of it may have been undone.
+                Phase::Undone | Phase::NotUndone => again[step],
                 Phase::Completed => again[step] && is_other,
                 _ => false,
             } || anew.contains(&step);

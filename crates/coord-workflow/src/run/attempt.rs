@@ -65,6 +65,8 @@ pub(super) struct Called {
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) timeout: Duration,
+    /// How much of it is over already.
+    pub(super) gone_on: Duration,
     /// For how long it may give no sign of life.
     pub(super) heartbeat: Option<Duration>,
     /// How long it has to end once it is told to; `None`: the grace of its orchestrator.
@@ -78,6 +80,7 @@ impl Bounds {
     pub(super) fn timeout(timeout: Duration) -> Self {
         Self {
             timeout,
+            gone_on: Duration::ZERO,
             heartbeat: None,
             grace: None,
             child: None,
@@ -394,7 +397,7 @@ impl Step<'_> {
         if !self.run.suspend.is_cancelled() {
             self.ends_child().await;
         }
-        if attempts > 0 && !self.run.queue().is_suspended() {
+        if attempts > 0 && !self.is_left() {
             self.hook(Err(None), attempts).await;
         }
         self.cancelled().await
@@ -404,9 +407,13 @@ impl Step<'_> {
         hooks::of_step(self.run, self.step, ended, attempt).await;
     }
 
+    /// Whether it has not come to its end, as the run is only left as it is.
+    fn is_left(&self) -> bool {
+        self.run.queue().leaves_stopped(&self.run.plan, self.step)
+    }
+
     async fn cancelled(&self) -> Fact {
-        // Where the run is only left as it is, the step has not come to its end.
-        if !self.run.queue().is_suspended() {
+        if !self.is_left() {
             let told = || Transition::StepCancelled { step: self.id() };
             self.run.tell(told).await;
         }
@@ -425,10 +432,8 @@ impl Shared {
         let (bounds, grace) = (self.bounds_of_call(step), Some(Duration::MAX));
         match self.plan.steps[step].shape {
             Some(Shape::Repeat { .. }) => Bounds {
-                timeout: Duration::MAX,
-                heartbeat: None,
                 grace,
-                child: None,
+                ..Bounds::timeout(Duration::MAX)
             },
             Some(Shape::Workflow { .. }) => Bounds {
                 grace,
@@ -443,6 +448,7 @@ impl Shared {
     pub(super) fn bounds_of_call(&self, step: usize) -> Bounds {
         let planned = &self.plan.steps[step];
         Bounds {
+            gone_on: self.waited(step),
             heartbeat: planned.heartbeat_timeout,
             ..Bounds::timeout(planned.timeout)
         }
@@ -469,7 +475,7 @@ pub(super) async fn supervise<T>(
             return Poll::Ready(Ok(result));
         }
         let (expired, cancelled, heart) = bounds.get_or_insert_with(|| {
-            let expired = Timer::new(limits.timeout);
+            let expired = Timer::new(limits.timeout.saturating_sub(limits.gone_on));
             let heart = limits.heartbeat.map(HeartWatch::new);
             (expired, Box::pin(token.cancelled()), heart)
         });

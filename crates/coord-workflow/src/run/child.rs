@@ -64,13 +64,16 @@ impl ChildRun {
         token: CancellationToken,
     ) -> Self {
         let step_id = &parent.plan.steps[step].id;
-        let life = parent.queue().course.life(step);
+        let (nonce, life) = {
+            let queue = parent.queue();
+            (queue.course.nonce, queue.course.life(step))
+        };
         let depth = parent.child_of.as_ref().map_or(0, |within| within.depth);
         Self {
             parent: Arc::clone(parent),
             child: Arc::clone(child),
             step,
-            id: parent.id.of_child(step_id, life, attempt),
+            id: parent.id.of_child(nonce, step_id, life, attempt),
             within: Parent {
                 run: parent.id.to_string(),
                 step: step_id.to_string(),

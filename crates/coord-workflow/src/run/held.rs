@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::queue::Queue;
 use super::{Shared, between};
 use crate::course::Fact;
-use crate::plan::Plan;
+use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan};
 
 /// The timer of an attempt.
 pub(super) struct Timer {
@@ -39,7 +39,11 @@ impl Shared {
             return None;
         }
         let gone_on = between(queue.course.timed_from.unwrap_or_default(), self.elapsed());
-        Some(self.plan.timeout.saturating_sub(gone_on))
+        let limit = self.plan.timeout.unwrap_or(match self.is_durable {
+            true => Duration::MAX,
+            false => DEFAULT_WORKFLOW_TIMEOUT,
+        });
+        Some(limit.saturating_sub(gone_on))
     }
 
     /// Whether its time is over; the timer is set anew where it counts from a later time by now.

@@ -11,7 +11,7 @@ use super::limited::{Waits, Withdrawn};
 use super::ready::Ready;
 use super::recorder::Recorder;
 use super::{End, Shared};
-use crate::course::{Course, Fact, Phase};
+use crate::course::{Course, Fact, Phase, Record};
 use crate::outcome::{Outcome, Status};
 use crate::plan::{Output, Plan};
 use crate::signals::SignalNumber;
@@ -149,6 +149,8 @@ impl Queue {
 
     pub(super) fn may_begin(&self) -> bool {
         (!self.ready.is_empty() || self.waits.has_given())
+            // Else the outcome has the course, and here is one without steps.
+            && self.outcome.is_none()
             && self.placed < self.limit
             && self.course.stopped().is_none()
             && !self.suspended
@@ -224,7 +226,7 @@ impl Queue {
         match &mut self.recorder {
             None => self.course.apply(plan, fact, |step| ready.insert(step)),
             Some(recorder) => {
-                recorder.push(plan, &fact, self.course.status());
+                recorder.push(plan, &fact, &self.course);
                 self.course.apply(plan, fact, |step| recorder.hold(step));
             }
         }
@@ -256,8 +258,21 @@ impl Queue {
         self.suspended = true;
     }
 
+    /// Whether the run is left as it is. One that was stopped before, or meanwhile, comes to its end where
+    /// nothing of it is left.
     pub(super) fn is_suspended(&self) -> bool {
-        self.suspended && self.course.left() > 0 && self.course.stopped().is_none()
+        let is_left = |record: &Record| record.phase == Phase::Running;
+        let goes_on = self.course.stopped().is_none();
+        self.suspended
+            && self.course.left() > 0
+            && (goes_on || self.course.steps().iter().any(is_left))
+    }
+
+    /// Whether a step that is stopped now has not come to its end, and goes on when the run is taken up.
+    pub(super) fn leaves_stopped(&self, plan: &Plan, step: usize) -> bool {
+        // Where the run was to end, the one that is the work of a step may not have, nor be undone.
+        let goes_on = self.course.stopped().is_none() || plan.steps[step].runs_workflow();
+        self.suspended && self.course.left() > 0 && goes_on
     }
 
     /// A step is done, now. Its fact is made here, where it is applied: to hand it on would cost as much
@@ -292,14 +307,15 @@ impl Queue {
             *task = Task::Off;
         }
         let was_stopped = self.course.stopped().is_some();
-        if !was_stopped && let Fact::Cancelled { .. } = fact {
-            if self.suspended {
-                // It has not come to its end: it goes on when the run is resumed.
+        if let Fact::Cancelled { .. } = fact {
+            if self.leaves_stopped(plan, step) {
                 return false;
             }
-            // It has noticed before the driver did.
-            let status = self.wanted_end();
-            self.apply(plan, Fact::Stopped { status });
+            if !was_stopped {
+                // It has noticed before the driver did.
+                let status = self.wanted_end();
+                self.apply(plan, Fact::Stopped { status });
+            }
         }
         self.apply(plan, fact);
         !was_stopped && self.course.stopped().is_some()

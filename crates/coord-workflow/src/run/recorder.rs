@@ -3,7 +3,7 @@
 //! A fact is applied at once, and its record goes to the end of what is [pending](Recorder), both
 //! under the run's lock: so the records are in the order of the facts. What may begin because of a
 //! fact is held until its record is kept. One task a run [writes](write) whatever is pending, as one
-//! append: facts that come while it writes are in the next.
+//! append: facts that come while it writes are in the next, and what nothing waits for lingers for others.
 //!
 //! How much is pending has a bound: the steps that are under way, and those that were ready, say a
 //! few words each, and nothing else begins meanwhile.
@@ -18,19 +18,19 @@ use std::time::Duration;
 use coord_bus::time::timeout;
 use coord_bus::{
     AppendTo, Backoff, CancellationToken, Durability, EventLog, EventLogError, ExpectedVersion,
-    Record,
+    Record, Timestamp,
 };
 
 use super::Shared;
-use crate::course::Fact;
-use crate::outcome::Status;
+use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, OWNER_RENEWED, Owner};
 use crate::run::End;
 use crate::{Command, MAX_SIGNALS, RecordFault, WorkflowError};
 
-/// How long what is only worth knowing waits for something that has to be on the disk. So an
-/// attempt that ends at once costs one append with its start, and one that takes its time is seen.
+/// How long what nothing waits for is left for others to join: that an attempt began, and that a step is
+/// done which lets none begin. So an attempt that ends at once costs one append with its start, one that takes
+/// its time is seen, and independent steps that end one after the other share a sync.
 const LINGER: Duration = Duration::from_millis(5);
 
 /// How long a journal that is busy is left alone before the same is appended again.
@@ -41,6 +41,8 @@ const PAGE: usize = 100;
 
 /// What is to be written, and what waits for it. Plain data, a part of the queue.
 pub(super) struct Recorder {
+    /// When the run began.
+    started_at: Timestamp,
     pending: Vec<Record>,
     /// How many records there are, …
     told: u64,
@@ -48,6 +50,8 @@ pub(super) struct Recorder {
     kept: u64,
     /// Whether something waits for what is pending.
     is_urgent: bool,
+    /// Whether it has to be on the disk.
+    durability: Durability,
     /// Whether the last record of all is among what was told.
     is_finished: bool,
     /// What the run was told in this process and is to do once that many records are kept.
@@ -58,6 +62,8 @@ pub(super) struct Recorder {
     has_news: bool,
     /// Who writes, while there is nothing to write, or nothing urgent.
     writer: Option<Waker>,
+    /// Whether it knows that something is pending, and waits for what is urgent.
+    lingers: bool,
     /// Those who wait until all is kept.
     waiting: Vec<Waker>,
     /// Why nothing more is written, once that is so.
@@ -80,17 +86,20 @@ struct Batch {
 }
 
 impl Recorder {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(started_at: Timestamp) -> Self {
         Self {
+            started_at,
             pending: Vec::new(),
             told: 0,
             kept: 0,
             is_urgent: false,
+            durability: Durability::Process,
             is_finished: false,
             commands: VecDeque::new(),
             held: VecDeque::new(),
             has_news: false,
             writer: None,
+            lingers: false,
             waiting: Vec::new(),
             end: None,
             leaving: None,
@@ -98,16 +107,20 @@ impl Recorder {
         }
     }
 
-    /// Something happens. `status` is how the run ends, as far as that is known.
-    pub(super) fn push(&mut self, plan: &Plan, fact: &Fact, status: Status) {
-        match records::write(plan, fact, status) {
+    /// Something happens in a run that has come this far.
+    pub(super) fn push(&mut self, plan: &Plan, fact: &Fact, course: &Course) {
+        match records::write(plan, fact, course, self.started_at) {
             Ok(record) => self.pending.push(record),
             Err(fault) => self.cannot_write(fault),
         }
         self.told += 1;
-        // That an attempt began, or is made again, makes nothing begin that was not to anyway.
-        let is_only_said = matches!(fact, Fact::Started { .. } | Fact::AttemptFailed { .. });
-        self.is_urgent |= !is_only_said;
+        match fact {
+            // That an attempt began, or is made again, makes nothing begin that was not to anyway.
+            Fact::Started { .. } | Fact::AttemptFailed { .. } => {}
+            // As urgent as what it lets begin.
+            Fact::Completed { .. } => self.durability = Durability::Disk,
+            _ => self.hurry(),
+        }
         self.is_finished |= matches!(fact, Fact::Finished { .. });
     }
 
@@ -117,7 +130,7 @@ impl Recorder {
         self.pending.push(record);
         self.told += 1;
         self.commands.push_back((self.told, command));
-        self.is_urgent = true;
+        self.hurry();
     }
 
     /// Who drives the run does so under another grant of its lease from now on.
@@ -127,6 +140,12 @@ impl Recorder {
             Err(fault) => self.cannot_write(fault),
         }
         self.told += 1;
+        self.hurry();
+    }
+
+    /// What is pending is to be on the disk, at once.
+    fn hurry(&mut self) {
+        self.durability = Durability::Disk;
         self.is_urgent = true;
     }
 
@@ -148,6 +167,7 @@ impl Recorder {
     /// A step may begin once everything so far is kept.
     pub(super) fn hold(&mut self, step: usize) {
         self.held.push_back((self.told, step));
+        self.is_urgent = true;
     }
 
     /// Whether a step may begin once something is kept.
@@ -172,7 +192,9 @@ impl Recorder {
 
     /// Who is to be woken, to write: where something is urgent, or else if there is time for it.
     pub(super) fn call_writer(&mut self, has_time: bool) -> Option<Waker> {
-        let is_called = self.is_urgent || self.has_news || (has_time && !self.pending.is_empty());
+        let has_time = has_time || self.durability == Durability::Disk;
+        let has_some = !self.lingers && has_time && !self.pending.is_empty();
+        let is_called = self.is_urgent || self.has_news || has_some;
         self.writer.take_if(|_| is_called)
     }
 
@@ -186,13 +208,11 @@ impl Recorder {
     }
 
     fn next(&mut self, is_alone: bool) -> Batch {
+        self.is_urgent = false;
         Batch {
             records: std::mem::take(&mut self.pending),
             until: self.told,
-            durability: match std::mem::take(&mut self.is_urgent) {
-                true => Durability::Disk,
-                false => Durability::Process,
-            },
+            durability: std::mem::replace(&mut self.durability, Durability::Process),
             closes: self.is_finished,
             has_news: std::mem::take(&mut self.has_news),
             is_alone,
@@ -226,6 +246,7 @@ impl Shared {
                 return Poll::Ready(Err(end.clone()));
             }
             recorder.waiting.push(cx.waker().clone());
+            recorder.is_urgent |= !recorder.pending.is_empty();
             let writer = recorder.call_writer(true);
             drop(queue);
             writer.into_iter().for_each(Waker::wake);
@@ -416,7 +437,7 @@ impl Shared {
     /// Until there is something to write, and somebody waits for it; `None` once there never will
     /// be.
     async fn next_to_write(&self) -> Option<Batch> {
-        let urgent = |cx: &Context<'_>, or_any: bool| {
+        let urgent = |cx: &Context<'_>, lingers: bool| {
             let mut queue = self.queue();
             let Some(recorder) = &mut queue.recorder else {
                 return Poll::Ready(None);
@@ -424,16 +445,18 @@ impl Shared {
             if recorder.is_over() {
                 return Poll::Ready(None);
             }
-            if recorder.is_urgent || recorder.has_news || (or_any && !recorder.pending.is_empty()) {
+            let has_some = !lingers && !recorder.pending.is_empty();
+            if recorder.is_urgent || recorder.has_news || has_some {
                 return Poll::Ready(Some(()));
             }
+            recorder.lingers = lingers;
             let before = recorder.writer.replace(cx.waker().clone());
             drop(queue);
             drop(before);
             Poll::Pending
         };
-        poll_fn(|cx| urgent(cx, true)).await?;
-        if let Ok(over) = timeout(LINGER, poll_fn(|cx| urgent(cx, false))).await {
+        poll_fn(|cx| urgent(cx, false)).await?;
+        if let Ok(over) = timeout(LINGER, poll_fn(|cx| urgent(cx, true))).await {
             over?;
         }
         let mut queue = self.queue();

@@ -355,3 +355,41 @@ async fn a_run_whose_journal_is_busy_is_left_when_its_orchestrator_is_shut_down(
     let run = process.resume_run(&slow(), &id()).await.unwrap();
     assert!(run.outcome().await.unwrap().is_completed());
 }
+
+/// Twenty steps that end a millisecond after one another: independent, or each after the one before.
+fn twenty(is_chain: bool) -> Workflow<(), Durable> {
+    let mut workflow = Workflow::durable("twenty");
+    let mut before = None;
+    for number in 1..=20_u64 {
+        let mut step = workflow.step(format!("s{number}"));
+        if let Some(before) = before.as_ref().filter(|_| is_chain) {
+            step = step.after(before);
+        }
+        let millis = if is_chain { 1 } else { number };
+        before = Some(step.run(move || async move {
+            sleep(Duration::from_millis(millis)).await;
+            Ok::<_, StepError>(())
+        }));
+    }
+    workflow.build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_that_let_none_begin_share_an_append_with_those_that_end_soon_after() {
+    for (is_chain, expected) in [(false, 4..=6), (true, 20..=21)] {
+        let machine = Machine::new();
+        let log = Watched::on(&machine);
+        let process = machine.with_log(Arc::clone(&log) as _).process();
+        let run = process.start_durable(&twenty(is_chain), id(), ()).await;
+        let outcome = run.unwrap().outcome().await.unwrap();
+        assert!(outcome.is_completed());
+        // Nobody waits for it any longer than that.
+        assert!(outcome.duration < Duration::from_millis(26), "{outcome:?}");
+        let asked = log.asked.lock().unwrap();
+        let synced = asked.iter().filter(|(first, durability)| {
+            first.starts_with("step-") && *durability == Durability::Disk
+        });
+        let synced = synced.count();
+        assert!(expected.contains(&synced), "{is_chain}: {asked:?}");
+    }
+}

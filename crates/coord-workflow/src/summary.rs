@@ -1,0 +1,100 @@
+//! A run in a line. Of one that has finished, its last record says it all: so to list runs costs the same
+//! however much is in them.
+
+use std::time::Duration;
+
+use coord_bus::{StoredRecord, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::course::{Course, Phase};
+use crate::records::{self, Finished};
+use crate::view::seconds;
+use crate::{RunId, RunState, RunView, StepPhase};
+
+/// A run, as it was when it was looked at, without its steps: [`RunJournal::summary`](crate::RunJournal::summary).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunId,
+    /// The workflow's name.
+    pub workflow: String,
+    /// Where it is.
+    pub state: RunState,
+    /// Whether it is to be [continued](crate::Command::Continue).
+    pub is_paused: bool,
+    /// Whether every step is over, and it stays up for [something](crate::Spec::stay).
+    pub is_up: bool,
+    /// When it began, by the clock of who started it.
+    pub started_at: Timestamp,
+    /// How long it took, once it has finished, in seconds.
+    #[serde(serialize_with = "seconds")]
+    pub duration: Option<Duration>,
+    /// How many of its steps are done, and have not been undone.
+    pub done: usize,
+    /// How many steps it has.
+    pub steps: usize,
+    /// Who drives it, if somebody does.
+    pub driven_by: Option<String>,
+}
+
+impl RunSummary {
+    pub(crate) fn of(view: RunView) -> Self {
+        let is_done = |phase| phase == StepPhase::Completed;
+        Self {
+            done: view.steps.iter().filter(|step| is_done(step.phase)).count(),
+            steps: view.steps.len(),
+            run: view.run,
+            workflow: view.workflow,
+            state: view.state,
+            is_paused: view.is_paused,
+            is_up: view.is_up,
+            started_at: view.started_at,
+            duration: view.duration,
+            driven_by: view.driven_by,
+        }
+    }
+
+    /// By the last record of a run. `None`: it has not finished, or an earlier version wrote it.
+    pub(crate) fn of_last(run: &RunId, last: &StoredRecord) -> Option<Self> {
+        if last.record.kind != records::RUN_FINISHED {
+            return None;
+        }
+        let finished: Finished = records::parse(&last.record.payload).ok()?;
+        let kept = finished.summary?;
+        Some(Self {
+            run: run.clone(),
+            workflow: kept.workflow,
+            state: RunState::Finished(finished.status),
+            is_paused: false,
+            is_up: false,
+            started_at: kept.started_at,
+            duration: Some(Duration::from_nanos(finished.at)),
+            done: kept.done,
+            steps: kept.steps,
+            driven_by: None,
+        })
+    }
+}
+
+/// What the last record of a run repeats, so that nothing else need be read to list it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeptSummary {
+    workflow: String,
+    started_at: Timestamp,
+    done: usize,
+    steps: usize,
+}
+
+impl KeptSummary {
+    pub(crate) fn of(workflow: &str, started_at: Timestamp, course: &Course) -> Self {
+        let steps = course.steps();
+        let is_done = |phase| phase == Phase::Completed;
+        Self {
+            workflow: workflow.to_owned(),
+            started_at,
+            done: steps.iter().filter(|step| is_done(step.phase)).count(),
+            steps: steps.len(),
+        }
+    }
+}
