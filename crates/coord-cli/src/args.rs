@@ -199,6 +199,10 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) id: Option<String>,
 
+    /// Where the run of this name has finished, forget it, and begin anew.
+    #[arg(long, requires = "id")]
+    pub(crate) again: bool,
+
     #[command(flatten)]
     pub(crate) background: BackgroundArgs,
 }

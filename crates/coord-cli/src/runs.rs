@@ -31,6 +31,7 @@ pub(crate) use attach::attach;
 pub(crate) use detach::{begin_in_background, detach, is_taken_back};
 pub(crate) use fault::RunsFault;
 pub(crate) use find::find;
+use forget::forget_finished;
 pub(crate) use forget::{ForgetError, RUNS_KEPT, forget};
 pub(crate) use list::list;
 pub(crate) use logs::logs;

@@ -105,6 +105,48 @@ async fn what_failed_or_was_undone_is_done_again_and_what_is_done_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_not_undone_and_comes_after_what_was_is_done_again_with_the_same_key() {
+    let (machine, world) = (Machine::new(), World::default());
+    let process = machine.process();
+    let mut workflow = Workflow::durable("order");
+    let reserve = workflow
+        .step("reserve")
+        .compensate(|_: Arc<u32>| async { Ok::<_, StepError>(()) })
+        .run_with(world.work());
+    let charge = workflow
+        .step("charge")
+        .after(&reserve)
+        .run_with(world.work());
+    let items = workflow.step("items").after(&charge);
+    let items = items.run(|| async { Ok::<_, StepError>(vec![1_u32]) });
+    let pack = workflow.step("pack").for_each(items);
+    let pack = pack.run_with({
+        let done = Arc::clone(&world.done);
+        move |context: StepContext, _: u32| {
+            done.lock().unwrap().push(context.idempotency_key());
+            std::future::ready(Ok::<_, StepError>(1_u32))
+        }
+    });
+    workflow.step("deploy").after(&pack).run_with(world.work());
+    let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+    world.fail(true);
+    let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+    assert_eq!(run.outcome().await.unwrap().status, Status::Failed);
+    world.take();
+
+    let run = process.retry_run(&workflow, &id(), None).await.unwrap();
+    assert_eq!(run.outcome().await.unwrap().status, Status::Failed);
+    let again = ["r/reserve/1", "r/charge", "r/pack/1:0", "r/deploy failed"];
+    assert_eq!(world.take(), again);
+    // Unless somebody wants it done once more.
+    world.fail(false);
+    let run = process.retry_run(&workflow, &id(), Some("charge")).await;
+    assert!(run.unwrap().outcome().await.unwrap().is_completed());
+    let again = ["r/reserve/2", "r/charge/1", "r/pack/2:0", "r/deploy"];
+    assert_eq!(world.take(), again);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_is_retried_from_any_step_with_all_that_come_after_it() {
     let (machine, world) = (Machine::new(), World::default());
     let process = machine.process();
