@@ -40,8 +40,7 @@ use crate::secrets::{self, SecretFault};
 use crate::signals::{Interrupts, Signals};
 use crate::validate::{Checked, refuse};
 use course::Course;
-use guard::Guard;
-pub(crate) use guard::TITLE as WATCHDOG;
+pub(crate) use guard::{Guard, TITLE as WATCHDOG};
 
 /// How long a cancelled step has in all: its processes' grace, and some to read what they said.
 const STEP_GRACE: Duration = GRACE.saturating_add(Duration::from_secs(5));
@@ -62,6 +61,12 @@ pub(crate) enum SetUpError {
     #[error("the program could not set itself up to run processes")]
     #[diagnostic(code(coord::set_up::system))]
     System(#[from] std::io::Error),
+    #[error("the folder in which `coord` was started is gone, or may not be looked up")]
+    #[diagnostic(
+        code(coord::set_up::no_folder),
+        help("go to a folder that is there, `cd`, and name the file from there")
+    )]
+    NoFolder(#[source] std::io::Error),
     #[error("the bus could not be set up")]
     #[diagnostic(code(coord::set_up::bus))]
     Bus(#[from] coordination::bus::BusError),
@@ -124,7 +129,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     }
     let prepared = Checked::load(&args.of, &args.select.selection()).and_then(|checked| {
         let checked = checked.with_on_failure(args.on_failure());
-        let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::System)?;
+        let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::NoFolder)?;
         Ok(Prepared::new(checked, definition, manner.concurrency))
     });
     let prepared = match prepared {

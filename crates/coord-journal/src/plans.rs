@@ -53,6 +53,7 @@ fn connection() -> Connection {
     let store = Store {
         keeps_log: false,
         file: ":memory:".into(),
+        access: crate::store::Access::Whole,
         busy_timeout: Duration::ZERO,
     };
     let mut connection = Connection::open_in_memory().expect("it opens");

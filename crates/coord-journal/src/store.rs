@@ -8,6 +8,7 @@ use std::{fs, io};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::copied::Copied;
 use crate::synced::log_of;
 use crate::{Damage, JournalError};
 
@@ -21,10 +22,22 @@ const STATEMENTS: usize = 64;
 /// As long as SQLite can count: 24 days.
 pub(crate) const BUSY_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
+/// How its file is opened.
+#[derive(Debug)]
+pub(crate) enum Access {
+    /// To write and to read.
+    Whole,
+    /// To read, beside those who may write.
+    ReadOnly,
+    /// In a copy, where there may be nobody to be beside of.
+    Copied(Copied),
+}
+
 /// Where a journal is, and how long one waits for those who share it.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) file: PathBuf,
+    pub(crate) access: Access,
     pub(crate) busy_timeout: Duration,
     /// Whether the write-ahead log stays as it is: it is damaged, and looked at for what is whole.
     pub(crate) keeps_log: bool,
@@ -55,10 +68,15 @@ impl From<Damage> for Fault {
 }
 
 impl Store {
-    /// Opens a connection, which may write. The file has to be there.
+    /// Opens a connection, which may write where the journal may be written to. The file has to be there.
     pub(crate) fn connect(&self) -> Outcome<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.file, flags)?;
+        let (file, mode) = match &self.access {
+            Access::Whole => (&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE),
+            Access::ReadOnly => (&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY),
+            Access::Copied(copied) => (&copied.file, OpenFlags::SQLITE_OPEN_READ_WRITE),
+        };
+        let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags)?;
         #[cfg(test)]
         crate::plans::count_steps(&connection);
         connection.busy_timeout(self.busy_timeout)?;

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::relay::Relay;
 use super::take_up::definition;
-use super::{RunsFault, find, journal_flag, list, open_there, refuse, show};
+use super::{RunsFault, find, journal_flag, list, open_to_look, refuse, show};
 use crate::args::{AttachArgs, Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
@@ -29,7 +29,7 @@ use crate::hands::Wish;
 use crate::journal::with_causes;
 use crate::kept_output::Kept;
 use crate::labels::Labels;
-use crate::run::{SetUpError, on_runtime};
+use crate::run::{Guard, SetUpError, on_runtime};
 use crate::screen::{self, Screen, Start};
 use crate::signals::{Interrupts, Signals};
 
@@ -44,7 +44,7 @@ pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
     let manner = args.manner();
     let done = on_runtime(async |handle| {
         screen::check(manner)?;
-        let journal = open_there(&args.of.journal)?;
+        let journal = open_to_look(&args.of.journal)?;
         let runs = RunJournal::of(Arc::clone(&journal));
         let run = match &args.run {
             Some(run) => find(&runs, run).await?,
@@ -54,7 +54,7 @@ pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
     });
     match done {
         Ok(code) => code,
-        Err(report) => refuse(&args.of, &report),
+        Err(report) => refuse(args.of.color, &report),
     }
 }
 
@@ -96,6 +96,7 @@ async fn look_on(
         look_on: true,
         ..Interrupts::default()
     };
+    guard(&module, journal, run, manner)?;
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let screen = Screen::new(&Start {
         module: &module,
@@ -168,6 +169,19 @@ async fn look_on(
         RunState::Finished(Status::Cancelled) => Ok(ExitCode::Interrupted),
         RunState::Finished(_) => Ok(ExitCode::RunFailed),
         _ => Err(not_going_on(&view).into()),
+    }
+}
+
+/// Where there is a screen, somebody leaves that, should this be killed.
+fn guard(
+    module: &CoordinationModule,
+    journal: &Journal,
+    run: &RunId,
+    manner: Manner,
+) -> Result<(), SetUpError> {
+    match manner.output {
+        Output::Tui => Guard::looking_on(journal, run).start(module.processes()?),
+        _ => Ok(()),
     }
 }
 

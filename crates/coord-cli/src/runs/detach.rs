@@ -13,7 +13,7 @@ use coordination::workflow::{RunId, RunState, RunView, Status};
 use rustix::process::{Pid, getppid};
 
 use super::find::is_there;
-use super::{RunsFault, there};
+use super::{RunsFault, refuse, there};
 use crate::args::{Color, JournalPlace};
 use crate::exit_code::ExitCode;
 use crate::run::on_runtime;
@@ -88,21 +88,21 @@ pub(crate) fn detach(
             return Ok(ExitCode::of(status));
         }
         let mut out = screen::out(color.into());
-        writeln!(out, "{run}")
-            .and_then(|()| out.flush())
-            .map_err(RunsFault::Output)?;
+        let written = writeln!(out, "{run}").and_then(|()| out.flush());
         let what = match left {
             Left::Finished(status) => {
                 format!("it has finished: {status}; `coord show {run}` tells it")
             }
             _ => format!("`coord attach {run}` shows it, `coord cancel {run}` ends it"),
         };
+        // Also where its id was lost.
         screen::say(color, &what);
+        written.map_err(RunsFault::Output)?;
         Ok(ExitCode::Done)
     });
     match done {
         Ok(code) => code,
-        Err(report) => crate::validate::refuse(color, &report),
+        Err(report) => refuse(color, &report),
     }
 }
 

@@ -55,7 +55,13 @@ pub(crate) fn journal_flag(journal: &Journal) -> String {
     }
 }
 
-/// The journal, which has to be there.
+/// The journal, which has to be there, to look at it; where it may be written to, also to write there.
+pub(crate) fn open_to_look(place: &JournalPlace) -> Result<Arc<Journal>, RunsFault> {
+    let journal = options().or_read_only().open(dir(place)?)?;
+    Ok(Arc::new(journal))
+}
+
+/// The journal, which has to be there, and is written to.
 pub(crate) fn open_there(place: &JournalPlace) -> Result<Arc<Journal>, RunsFault> {
     let journal = options().existing().open(dir(place)?)?;
     Ok(Arc::new(journal))

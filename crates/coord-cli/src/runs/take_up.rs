@@ -100,10 +100,10 @@ fn resume_all(args: &ResumeArgs) -> ExitCode {
         let found = match found {
             // Whoever takes up one that cannot be read says why.
             Ok(found) => [found.unreadable, found.interrupted].concat(),
-            Err(report) => return refuse(&args.of, &report),
+            Err(report) => return refuse(args.of.color, &report),
         };
         if found.is_empty() {
-            let nothing = || refuse(&args.of, &RunsFault::NothingToResume.into());
+            let nothing = || refuse(args.of.color, &RunsFault::NothingToResume.into());
             return worst.unwrap_or_else(nothing);
         }
         for run in found.into_iter().rev() {
@@ -152,7 +152,7 @@ fn go_on(
     });
     match done {
         Ok(code) => code,
-        Err(report) => refuse(of, &report),
+        Err(report) => refuse(of.color, &report),
     }
 }
 

@@ -15,7 +15,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme, Report};
 use super::Start;
 use super::groups::Groups;
 use super::jsonl;
-use super::out::{Out, out};
+use super::out::{Out, out, out_of_json};
 use super::summary::failures::last_lines;
 use super::text::{self, ODD, QUIET, Text};
 use crate::args::{Color, Layout, Manner, Output};
@@ -58,10 +58,10 @@ enum Form {
 impl Page {
     pub(super) fn new(start: &Start<'_>) -> Self {
         let Start { args, file, .. } = *start;
-        let (form, color) = match args.output {
-            // JSON has no control characters for a terminal to act upon.
-            Output::Jsonl => (Form::Jsonl, ColorChoice::AlwaysAnsi),
-            Output::Json => (Form::Json, ColorChoice::AlwaysAnsi),
+        let color = args.color.into();
+        let (form, out) = match args.output {
+            Output::Jsonl => (Form::Jsonl, out_of_json(color)),
+            Output::Json => (Form::Json, out_of_json(color)),
             _ => {
                 let Layout {
                     is_folded, names, ..
@@ -69,7 +69,7 @@ impl Page {
                 let groups = || Groups::new(text::services(file), is_folded);
                 let groups = args.layout.is_grouped.then(groups);
                 let text = Text::new(file, Arc::clone(start.labels)).with_names(names);
-                (Form::Text(Box::new(text), groups), args.color.into())
+                (Form::Text(Box::new(text), groups), out(color))
             }
         };
         let mut board = Board::new(file, Bounds::NOTHING, Arc::clone(start.labels));
@@ -89,7 +89,7 @@ impl Page {
             printed: 0,
             before: start.before.map(text::before),
             color: args.color,
-            out: out(color),
+            out,
             lost: CancellationToken::new(),
             fails_at_once: args.layout.fails_at_once,
             is_quiet: args.output == Output::Text && args.layout.is_quiet,

@@ -9,6 +9,7 @@ mod deciding;
 mod each;
 mod failing;
 mod files;
+mod limits;
 mod hooks;
 mod include;
 mod interrupts;

@@ -18,6 +18,7 @@ mod damage;
 mod bits;
 mod export;
 mod disk;
+mod read_only;
 mod room;
 mod crash;
 mod model;

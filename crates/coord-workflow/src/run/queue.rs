@@ -149,6 +149,8 @@ impl Queue {
 
     pub(super) fn may_begin(&self) -> bool {
         (!self.ready.is_empty() || self.waits.has_given())
+            // Else the outcome has the course, and here is one without steps.
+            && self.outcome.is_none()
             && self.placed < self.limit
             && self.course.stopped().is_none()
             && !self.suspended

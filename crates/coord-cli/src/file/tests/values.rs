@@ -241,6 +241,7 @@ fn a_file_without_a_name_takes_its_own() {
     assert_eq!(name("build & deploy.v2.toml"), "build---deploy.v2");
     assert_eq!(name(".hidden"), "hidden");
     assert_eq!(name("/dev/…"), "workflow");
+    assert_eq!(name("日本 語.toml"), "workflow");
     assert_eq!(name(&"x".repeat(100)).len(), 64);
 }
 
