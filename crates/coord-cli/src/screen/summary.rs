@@ -147,8 +147,9 @@ fn service_line(step: &StepReport<'_>, row: &Row) -> Verdict {
         _ if row.incarnation == 0 => (QUIET, "not run", String::new()),
         _ => (GOOD, "stopped", String::new()),
     };
-    if row.incarnation > 0 && matches!(step.state, StepState::Completed) {
-        remark = join(&remark, &format!("ready in {}", Spoken(step.duration)));
+    if let (Some(ready), Some(began)) = (row.released, row.began) {
+        let took = ready.saturating_duration_since(began);
+        remark = join(&remark, &format!("ready in {}", Spoken(took)));
     }
     if row.incarnation > 1 {
         remark = join(&remark, &format!("started {} times", row.incarnation));

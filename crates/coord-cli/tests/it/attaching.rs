@@ -308,7 +308,7 @@ fn a_run_that_has_finished_is_not_said_to_go_on_in_the_background() {
     assert_eq!(again.out, "r\n");
     assert_eq!(
         again.err,
-        "it has finished: completed; `coord show r` tells it\n"
+        "nothing is started: it has finished before: completed; `coord show r` tells it, `--again` begins anew\n"
     );
 }
 

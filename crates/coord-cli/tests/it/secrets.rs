@@ -191,7 +191,7 @@ fn a_file_of_variables_that_cannot_be_read_is_told_without_what_is_in_it() {
 #[test]
 fn variables_of_files_are_seen_by_conditions() {
     let folder = Folder::new();
-    folder.write(".env", "DEPLOY=yes\n");
+    folder.write(".env", "A=ye\nDEPLOY=${A}s\n");
     let step = "[[step]]\nid = 'a'\nrun = 'true'\nwhen = \"env.DEPLOY == 'yes'\"\n";
     folder.write("coord.toml", format!("dotenv = '.env'\n{step}"));
     done(folder.coord(["run"])).exits(0);
