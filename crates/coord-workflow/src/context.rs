@@ -67,19 +67,12 @@ impl StepContext {
     /// The same in every attempt at this step of this run, also after the process was killed, and
     /// another in any other: what a service needs to know that it has been asked before.
     ///
-<<<<<<< HEAD
-    /// It is the run's id, a slash, and the step's. Where a run is retried, a step that was done and
-    /// is to be done again, because it was undone, has another key: a slash and a number follow. For
-    /// an item of a list, or a round, a colon and its [place](Self::part) follow that:
-    /// `order-1042/mail:3`. What [undoes](crate::StepBuilder::compensate_with) a step of a typed workflow has
-    /// another key, the step's and `/undo`; a [handler](crate::StepSpec::undo) that undoes one has the step's own.
-=======
     /// It is the run's id, a slash, and the step's. Where a run is retried, a step that was done has another
     /// key if it was undone, or is done again because somebody named it or a step before it, or has items or
     /// rounds: a slash and a number follow. One that is done again only because a step before it was undone
     /// has the same. For an item of a list, or a round, a colon and its [place](Self::part) follow that:
-    /// `order-1042/mail:3`.
->>>>>>> cfix1
+    /// `order-1042/mail:3`. What [undoes](crate::StepBuilder::compensate_with) a step of a typed workflow has
+    /// another key, the step's and `/undo`; a [handler](crate::StepSpec::undo) that undoes one has the step's own.
     pub fn idempotency_key(&self) -> String {
         let mut key = match self.inner.round {
             0 => format!("{}/{}", self.inner.run, self.step()),
