@@ -24,6 +24,9 @@ use crate::{Command, Parent, RunId, RunState, RunSummary, RunView, Why, Workflow
 /// How many of the runs that have not finished are looked at for who has what a step waits for.
 const LOOKED_AT_MAX: usize = 1_000;
 
+/// How many streams are listed at once at least.
+const PAGE_MIN: usize = 64;
+
 /// A journal of runs: the log that their records are in, and the leases by which those who drive
 /// them know of each other. Cheap to clone.
 ///
@@ -103,7 +106,9 @@ impl RunJournal {
     ///
     /// [`WorkflowError::Journal`].
     pub async fn runs(&self, query: &RunQuery) -> Result<Vec<RunId>, WorkflowError> {
-        let mut streams = StreamQuery::newest_first();
+        // Between them are streams of other names, few for the most part.
+        let page = query.limit.clamp(PAGE_MIN, StreamQuery::DEFAULT_LIMIT);
+        let mut streams = StreamQuery::newest_first().limit(page);
         streams.only_open = query.only_unfinished;
         let mut found = Vec::new();
         while found.len() < query.limit {

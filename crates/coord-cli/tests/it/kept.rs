@@ -1,6 +1,7 @@
 //! Runs that are kept: killed, taken up, done again, and talked of from other processes.
 
 mod all;
+mod damaged;
 mod disk;
 mod left;
 mod reported;
