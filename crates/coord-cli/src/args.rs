@@ -96,7 +96,7 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Print the JSON schema of workflow files, for editors.
     Schema,
-    /// Print what makes a shell complete the commands and flags of `coord`.
+    /// Print what makes a shell complete what is typed of `coord`: commands, flags, and what there is.
     Completions(CompletionsArgs),
     /// Print the manual page, or write one for each command into a directory.
     Man(ManArgs),

@@ -19,6 +19,7 @@ mod latency;
 mod explain;
 mod schema;
 mod reference;
+mod complete;
 mod graph;
 mod journal;
 mod audit;
@@ -58,6 +59,9 @@ use exit_code::ExitCode;
 use hands::Wish;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = complete::answer() {
+        return code.into();
+    }
     // A file that would become longer than it may is a write that fails, and not the end of the program. What
     // handles it here is nothing to the processes that are started.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());

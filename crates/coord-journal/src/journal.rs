@@ -109,7 +109,11 @@ impl Journal {
 
     pub(crate) fn open_with(dir: &Path, options: &JournalOptions) -> Result<Self, JournalError> {
         let place = Place::prepare(dir, options)?;
-        let damage = synced::verify(&place.file).map_err(|source| JournalError::Io {
+        let verified = match options.untouched {
+            true => Ok(None),
+            false => synced::verify(&place.file),
+        };
+        let damage = verified.map_err(|source| JournalError::Io {
             file: place.file.clone(),
             source: Arc::new(source),
         })?;
@@ -118,17 +122,18 @@ impl Journal {
             file: place.file.clone(),
             access: match denied {
                 None => Access::Whole,
+                Some(_) if options.untouched => Access::Untouched,
                 Some(_) => Access::ReadOnly,
             },
             busy_timeout: options.busy_timeout,
-            keeps_log: damage.is_some(),
+            keeps_log: damage.is_some() || options.untouched,
         };
         if let (Some(damage), false) = (&damage, options.salvages) {
             return Err(store.error(damage.clone().into()));
         }
         let connection = match first(&store, damage.is_some()) {
             // Nobody has it open, or its tables are of an earlier version.
-            Err(JournalError::ReadOnly { .. }) if denied.is_some() => {
+            Err(JournalError::ReadOnly { .. }) if denied.is_some() && !options.untouched => {
                 let copied = Copied::of(&store.file).map_err(|source| JournalError::Io {
                     file: store.file.clone(),
                     source: Arc::new(source),
@@ -143,7 +148,7 @@ impl Journal {
 
         let tails = Arc::new(Tails::default());
         let lease_clock = Arc::new(LeaseClock::new(Arc::clone(&options.clock)));
-        let presence = Arc::new(Presence::new(store.dir()));
+        let presence = Arc::new(Presence::new(store.dir(), !options.untouched));
         let course = Course {
             clock: Arc::clone(&options.clock),
             lease_clock: Arc::clone(&lease_clock),
@@ -175,7 +180,7 @@ impl Journal {
         })
     }
 
-    /// Whether it is only read, as [`JournalOptions::or_read_only`] allows.
+    /// Whether it is only read, as [`JournalOptions::or_read_only`] allows, or [`JournalOptions::only_to_read`] asks for.
     pub fn is_read_only(&self) -> bool {
         self.denied.is_some()
     }
@@ -258,6 +263,7 @@ impl Journal {
     ///
     /// When the lock file cannot be made.
     pub fn presence(&self) -> Result<File, JournalError> {
+        self.writer()?;
         self.presence.share()
     }
 
@@ -342,6 +348,7 @@ impl Journal {
 fn first(store: &Store, is_damaged: bool) -> Result<Connection, JournalError> {
     let mut connection = store.connect().map_err(|fault| store.error(fault))?;
     match is_damaged {
+        false if matches!(store.access, Access::Untouched) => schema::look(store, &connection)?,
         false => schema::prepare(store, &mut connection)?,
         true => schema::verify(&connection).map_err(|fault| store.error(fault))?,
     }

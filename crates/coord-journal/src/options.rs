@@ -32,6 +32,7 @@ pub struct JournalOptions {
     pub(crate) must_exist: bool,
     pub(crate) salvages: bool,
     pub(crate) or_read_only: bool,
+    pub(crate) untouched: bool,
 }
 
 impl JournalOptions {
@@ -52,6 +53,7 @@ impl JournalOptions {
             must_exist: false,
             salvages: false,
             or_read_only: false,
+            untouched: false,
         }
     }
 
@@ -121,6 +123,19 @@ impl JournalOptions {
     pub fn or_read_only(mut self) -> Self {
         self.must_exist = true;
         self.or_read_only = true;
+        self
+    }
+
+    /// Opens a journal that is there to look at it, and leaves it as it lies: nothing is made, written or taken
+    /// away, also where this user may write, nothing is copied, and nobody is waited for who opens it meanwhile. For a
+    /// look that nobody asked for, as when a shell completes a word.
+    ///
+    /// Whatever would write is refused with [`JournalError::ReadOnly`], and so is a journal of an earlier version. A
+    /// journal that another process has open is read beside it. One that nobody has open is read without a lock: who
+    /// opens it meanwhile and writes may make what is read an error. The write-ahead log is not verified.
+    pub fn only_to_read(mut self) -> Self {
+        self.must_exist = true;
+        self.untouched = true;
         self
     }
 

@@ -30,6 +30,9 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn prepare(dir: &Path, options: &JournalOptions) -> Result<Self, JournalError> {
+        if options.untouched {
+            return Self::untouched(dir);
+        }
         match Self::own(dir, options.must_exist) {
             Err(JournalError::Directory { dir, source })
                 if options.or_read_only && is_denied(&source) =>
@@ -53,14 +56,17 @@ impl Place {
         self.lock.as_ref().err().map(Arc::clone)
     }
 
+    fn untouched(dir: &Path) -> Result<Self, JournalError> {
+        let file = existing(dir)?;
+        let why = io::Error::other("it was opened only to be read");
+        let lock = Err(Arc::new(why) as Cause);
+        Ok(Self { file, lock })
+    }
+
     fn own(dir: &Path, must_exist: bool) -> Result<Self, JournalError> {
-        let failed = |source: io::Error| JournalError::Directory {
-            dir: dir.to_owned(),
-            source: Arc::new(source),
-        };
-        if must_exist && !dir.join(FILE).try_exists().map_err(failed)? {
-            let dir = dir.to_owned();
-            return Err(JournalError::NotThere { dir });
+        let failed = |source| no_directory(dir, source);
+        if must_exist {
+            existing(dir)?;
         }
         make_dir(dir).map_err(failed)?;
         // Whoever changes the current directory later does not move the journal.
@@ -74,6 +80,24 @@ impl Place {
         make_file(&dir, &file).map_err(failed)?;
         let lock = Ok(lock);
         Ok(Self { file, lock })
+    }
+}
+
+/// The file of a journal that is there.
+fn existing(dir: &Path) -> Result<PathBuf, JournalError> {
+    let failed = |source| no_directory(dir, source);
+    match dir.join(FILE).try_exists().map_err(failed)? {
+        true => Ok(dir.canonicalize().map_err(failed)?.join(FILE)),
+        false => Err(JournalError::NotThere {
+            dir: dir.to_owned(),
+        }),
+    }
+}
+
+fn no_directory(dir: &Path, source: io::Error) -> JournalError {
+    JournalError::Directory {
+        dir: dir.to_owned(),
+        source: Arc::new(source),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The file of a journal: connections to it, and what its failures mean.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,8 @@ pub(crate) enum Access {
     Whole,
     /// To read, beside those who may write.
     ReadOnly,
+    /// To read what lies there, and leave it so.
+    Untouched,
     /// In a copy, where there may be nobody to be beside of.
     Copied(Copied),
 }
@@ -70,9 +74,16 @@ impl From<Damage> for Fault {
 impl Store {
     /// Opens a connection, which may write where the journal may be written to. The file has to be there.
     pub(crate) fn connect(&self) -> Outcome<Connection> {
+        let as_it_lies;
         let (file, mode) = match &self.access {
             Access::Whole => (&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE),
-            Access::ReadOnly => (&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY),
+            // A log is there while somebody has the journal open. Where none is, SQLite would make one.
+            Access::Untouched if !log_of(&self.file).exists() => {
+                as_it_lies = immutable(&self.file);
+                let mode = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+                (&as_it_lies, mode)
+            }
+            Access::ReadOnly | Access::Untouched => (&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY),
             Access::Copied(copied) => (&copied.file, OpenFlags::SQLITE_OPEN_READ_WRITE),
         };
         let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -161,4 +172,17 @@ impl Store {
     pub(crate) fn dir(&self) -> &Path {
         self.file.parent().unwrap_or(&self.file)
     }
+}
+
+/// What SQLite opens without a lock, a log or an index of it.
+fn immutable(file: &Path) -> PathBuf {
+    let mut uri = b"file:".to_vec();
+    for &byte in file.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
+            _ => uri.push(byte),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    OsString::from_vec(uri).into()
 }

@@ -19,7 +19,7 @@ use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
-use crate::{Command, RunId, RunState, RunSummary, RunView, Why, WorkflowError, bell};
+use crate::{Command, Parent, RunId, RunState, RunSummary, RunView, Why, WorkflowError, bell};
 
 /// How many of the runs that have not finished are looked at for who has what a step waits for.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -240,6 +240,10 @@ impl RunJournal {
             None => RunState::Interrupted,
         };
         let duration = Duration::from_nanos(kept.course.duration());
+        let paused_by = match state {
+            RunState::Finished(_) => None,
+            _ => self.paused_by(run, kept).await,
+        };
         let view = RunView {
             run: run.clone(),
             workflow: plan.name.to_string(),
@@ -247,8 +251,8 @@ impl RunJournal {
             state,
             duration: is_finished.then_some(duration),
             timed_from: kept.course.timed_from.map(Duration::from_nanos),
-            is_paused: (kept.told.is_paused && !is_finished) || kept.course.is_held(),
-            begins_none: kept.told.is_paused,
+            is_paused: paused_by.is_some() || kept.course.is_held(),
+            paused_by,
             is_up: kept.course.is_up(),
             error: kept.course.failed().map(ToString::to_string),
             driven_by,
@@ -256,6 +260,24 @@ impl RunJournal {
             steps: RunView::steps_of(run, plan, &kept.course),
         };
         Ok((view, has_gone_on))
+    }
+
+    /// Which run was told to pause, and with it this one, of which this is kept: itself, or the nearest that it is
+    /// within. What cannot be read is none.
+    async fn paused_by(&self, run: &RunId, kept: &Kept) -> Option<RunId> {
+        if kept.told.is_paused {
+            return Some(run.clone());
+        }
+        let mut parent = kept.child_of.clone();
+        while let Some(Parent { run, .. }) = parent {
+            let run = RunId::named(run).ok()?;
+            let (_, around) = self.read(&run).await.ok()?;
+            if around.told.is_paused {
+                return Some(run);
+            }
+            parent = around.child_of;
+        }
+        None
     }
 
     /// What a run was started with.

@@ -283,6 +283,27 @@ pub(super) fn profiles(
 }
 
 impl WorkflowFile {
+    /// What the profiles are called.
+    pub(crate) fn profile_names(&self) -> impl Iterator<Item = &str> {
+        self.profiles.keys().map(String::as_str)
+    }
+
+    /// The values that a parameter takes, if it takes some only.
+    pub(crate) fn param_choices(&self, name: &str) -> Vec<String> {
+        match self.param_rules.get(name) {
+            Some(rule) if rule.choices.is_empty() && rule.kind == Kind::Boolean => {
+                ["true", "false"].map(str::to_owned).into()
+            }
+            Some(rule) => rule.choices.clone(),
+            None => Vec::new(),
+        }
+    }
+
+    /// What a parameter is for.
+    pub(crate) fn param_purpose(&self, name: &str) -> Option<&str> {
+        self.param_rules.get(name)?.description.as_deref()
+    }
+
     /// With what a profile says in place of what the file does.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod acting;
 mod attaching;
+mod completing;
 mod coord;
 mod documented;
 mod deciding;

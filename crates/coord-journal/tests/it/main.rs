@@ -14,6 +14,7 @@ mod fence;
 mod retention;
 mod sharing;
 mod opening;
+mod only_to_read;
 mod damage;
 mod bits;
 mod export;

@@ -34,6 +34,19 @@ impl Course {
         again
     }
 
+    /// When it was retried, each time.
+    pub(crate) fn retries(&self) -> impl Iterator<Item = u64> {
+        self.retries.iter().map(|(_, at)| *at)
+    }
+
+    /// When it was retried so that a step was to be done again, if it was.
+    pub(crate) fn retried(&self, step: usize) -> Option<u64> {
+        let life = self.life(step);
+        let mut retries = self.retries.iter().rev();
+        let retried = retries.find(|(first, _)| *first <= life)?;
+        Some(retried.1)
+    }
+
     pub(super) fn retry(&mut self, plan: &Plan, from: Option<usize>, at: u64) {
         let again = self.to_retry(plan, from);
         let parts = std::mem::take(&mut self.parts);
@@ -47,6 +60,7 @@ impl Course {
         let completed = std::mem::take(&mut self.completed);
         self.passed = 0;
         self.lives += 1;
+        self.retries.push((self.lives, at));
         self.heartbeats.clear();
         self.paused_children.clear();
         self.cut_off.clear();

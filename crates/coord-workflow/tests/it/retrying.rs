@@ -220,3 +220,57 @@ async fn a_retried_run_is_resumed_like_any_other() {
             .all(|step| step.phase.to_string() == "completed")
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn that_a_run_waited_to_be_retried_is_told_as_that_and_not_as_a_wait_for_room() {
+    let (machine, world) = (Machine::new(), World::default());
+    let process = machine.process();
+    let mut workflow = Workflow::durable("release");
+    let build = workflow.step("build").run(async || {
+        sleep(Duration::from_secs(1)).await;
+        Ok::<_, StepError>(())
+    });
+    let failing = world.clone();
+    workflow.step("deploy").after(&build).run(move || {
+        let world = failing.clone();
+        async move {
+            sleep(Duration::from_secs(2)).await;
+            let fails = *world.fails.lock().unwrap();
+            if fails {
+                Err(StepError::message("no"))
+            } else {
+                Ok(())
+            }
+        }
+    });
+    let (workflow, id) = (workflow.build().unwrap(), RunId::named("r").unwrap());
+    world.fail(true);
+    let run = process.start_durable(&workflow, id.clone(), ());
+    run.await.unwrap().outcome().await.unwrap();
+    sleep(Duration::from_secs(20)).await;
+    world.fail(false);
+    let run = process.retry_run(&workflow, &id, None).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    let path = outcome.critical_path();
+    let steps = path.steps.iter();
+    let steps = steps.map(|on_it| {
+        let times = [on_it.until_retried, on_it.wait, on_it.duration];
+        (on_it.step.id, times.map(|time| time.as_secs()))
+    });
+    let expected = [("build", [0, 0, 1]), ("deploy", [22, 0, 2])];
+    assert_eq!(steps.collect::<Vec<_>>(), expected);
+    assert_eq!(path.length.as_secs(), 25);
+    let text = path.to_string();
+    assert!(
+        text.contains("22.0s  until the run was retried\n"),
+        "{text}"
+    );
+    assert!(!text.contains("room"), "{text}");
+    let timeline = outcome.timeline().to_string();
+    assert!(
+        timeline.contains("23.00") && timeline.contains("the run was retried"),
+        "{timeline}"
+    );
+    let gantt = outcome.gantt().to_string();
+    assert!(!gantt.contains(".."), "it waited for no room: {gantt}");
+}
