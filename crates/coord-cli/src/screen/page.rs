@@ -1,5 +1,6 @@
 //! Where it is printed: standard output in one of its forms, and what to do when it is gone.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use super::out::{Out, out, out_of_json};
 use super::summary::failures::last_lines;
 use super::text::{self, ODD, QUIET, Text};
 use crate::args::{Color, Layout, Manner, Output};
-use crate::board::{Board, Bounds};
+use crate::board::{Board, Bounds, UNNEEDED};
 use crate::exit_code::ExitCode;
 use crate::happenings::Happening;
 use crate::kept_output;
@@ -158,6 +159,15 @@ impl Page {
     }
 
     fn workflow(&mut self, event: &WorkflowEvent) {
+        let mut event = Cow::Borrowed(event);
+        if let Transition::StepSkipped { step, .. } = &event.transition
+            && self.board.is_service(step)
+            && let Transition::StepSkipped { reason, .. } = &mut event.to_mut().transition
+        {
+            // It has no condition.
+            UNNEEDED.clone_into(reason);
+        }
+        let event = &*event;
         self.latency.step(event.at);
         self.board.workflow(event);
         if self.is_quiet && !text::is_failure(&event.transition) {
