@@ -16,7 +16,7 @@ use super::out::Out;
 use crate::args::Names;
 use crate::file::{Items, WorkflowFile};
 use crate::labels::Labels;
-use crate::process_name::{hook_name, is_item, item_name, step_of, undo_name};
+use crate::process_name::{hook_name, item_name, step_of, undo_name};
 use crate::spoken::Spoken;
 
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
