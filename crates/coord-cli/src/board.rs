@@ -298,9 +298,7 @@ impl Board {
         };
         match transition {
             // A service that is ready says so itself, and goes on.
-            Transition::StepCompleted { .. } if row.is_service && row.incarnation > 0 => {}
-            // Nobody needed it any more, before it was started.
-            Transition::StepCompleted { .. } if row.is_service => row.turn(at, State::NotRun),
+            Transition::StepCompleted { .. } if row.is_service => {}
             Transition::StepStarted { attempt, .. } => {
                 row.attempt = *attempt;
                 row.exit = None;

@@ -56,11 +56,11 @@ fn the_lines_of_a_hook_stand_with_its_step() {
     let run = done(folder.coord(["run", "--log-order=grouped"]));
     run.exits(100);
     let places = [
-        "a      · started",
-        "a      | one",
+        "a · started",
+        "a | one",
         "hook a | hooked",
         "hook a · failed",
-        "a      · failed",
+        "a · failed",
     ];
     let places = places.map(|line| run.out.find(line));
     assert!(places.is_sorted() && places[0].is_some(), "{}", run.out);

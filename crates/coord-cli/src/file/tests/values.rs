@@ -384,7 +384,7 @@ fn a_condition_over_what_does_not_exist_names_it_and_a_text_that_is_no_number_is
         ("env.DEPLOI", "there is no \"env.DEPLOI\""),
         (
             "params.target | int > 4",
-            "a text that is no number cannot become one",
+            "a text that is no number cannot become",
         ),
     ] {
         let file = with_condition(condition);
