@@ -119,7 +119,7 @@ impl Recorder {
             Fact::Started { .. } | Fact::AttemptFailed { .. } => {}
             // As urgent as what it lets begin, which an item of a list never does.
             Fact::Completed { .. } | Fact::PartCompleted { .. } => {
-                self.durability = Durability::Disk
+                self.durability = Durability::Disk;
             }
             _ => self.hurry(),
         }
