@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use coord_bus::{AppendTo, Durability, EventLog, Record, StreamQuery};
-use coord_journal::Journal;
+use coord_journal::{Journal, Retention};
 use tokio::task::JoinSet;
 
 use super::directory;
@@ -15,6 +15,7 @@ use crate::runtime;
 const ROUNDS: usize = 51;
 const FINISHED: usize = 1_000_000;
 const OPEN: usize = 100;
+const OTHERS: u64 = 10;
 
 pub(crate) fn run() {
     let (small, large) = (directory(), directory());
@@ -47,6 +48,38 @@ pub(crate) fn run() {
         list(dir, &StreamQuery::newest_first().limit(20), 20)
     });
     row("begin a stream", &begin);
+    row("retain all, where that is what is kept", &|dir| {
+        retain(dir, &Retention::all().keep_newest(2 * FINISHED as u64), 0)
+    });
+    row("forget one of eleven of another name", &|dir| {
+        retain(dir, &Retention::of("other-").keep_newest(OTHERS), 1)
+    });
+}
+
+/// With one more of the others, which has finished.
+fn retain(dir: &Path, retention: &Retention, goes: u64) -> f64 {
+    let journal = Journal::open(dir).unwrap();
+    runtime(1).block_on(async {
+        if goes > 0 {
+            finish_other(&journal).await;
+        }
+        // The first read opens its connection.
+        journal
+            .streams(&StreamQuery::by_name().limit(1))
+            .await
+            .unwrap();
+        let start = Instant::now();
+        let gone = journal.retain(retention.clone()).await.unwrap();
+        let took = start.elapsed();
+        assert_eq!(gone, goes);
+        took.as_secs_f64() * 1e6
+    })
+}
+
+async fn finish_other(journal: &Journal) {
+    let append = AppendTo::stream(format!("other-{}", fastrand::u64(..)));
+    let append = append.record(Record::new("began", "{}")).closing();
+    journal.append(append).await.unwrap();
 }
 
 fn list(dir: &Path, query: &StreamQuery, there: usize) -> f64 {
@@ -95,6 +128,9 @@ fn fill(dir: &Path, finished: usize) {
             let append = AppendTo::stream(format!("open-{number}"));
             let append = append.record(Record::new("began", "{}"));
             journal.append(append).await.unwrap();
+        }
+        for _ in 0..OTHERS {
+            finish_other(&journal).await;
         }
     });
 }

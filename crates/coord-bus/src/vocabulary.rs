@@ -4,6 +4,7 @@
 //! serialises to flat JSON, so that it reads well as a line of a log.
 
 mod process;
+mod signal;
 mod service;
 mod workflow;
 mod error;
@@ -27,6 +28,7 @@ pub use process::{
     Exit, OutputStream, ProbeKind, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState,
 };
 pub use service::{ServiceLifecycle, ServiceState};
+pub use signal::SignalName;
 pub use stream::{StreamFigures, StreamReport};
 pub use ui::{Appearance, UiChange, UiUpdate};
 pub use workflow::{Transition, WorkflowEvent};

@@ -96,7 +96,7 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Print the JSON schema of workflow files, for editors.
     Schema,
-    /// Print what makes a shell complete the commands and flags of `coord`.
+    /// Print what makes a shell complete what is typed of `coord`: commands, flags, and what there is.
     Completions(CompletionsArgs),
     /// Print the manual page, or write one for each command into a directory.
     Man(ManArgs),
@@ -198,6 +198,10 @@ pub(crate) struct RunArgs {
     /// is that one that goes on, or has finished.
     #[arg(long)]
     pub(crate) id: Option<String>,
+
+    /// Where the run of this name has finished, forget it, and begin anew.
+    #[arg(long, requires = "id")]
+    pub(crate) again: bool,
 
     #[command(flatten)]
     pub(crate) background: BackgroundArgs,

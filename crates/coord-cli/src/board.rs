@@ -29,6 +29,9 @@ pub(crate) use row::{Row, State};
 pub(crate) use scrollback::{Bounds, Scrollback};
 use tails::{Tail, Tails};
 
+/// Why a service is not started: unlike a step it has no condition.
+pub(crate) const UNNEEDED: &str = "no step that runs needs it";
+
 /// Everything that is known of a run.
 pub(crate) struct Board {
     pub(crate) workflow: String,
@@ -204,6 +207,11 @@ impl Board {
         }
     }
 
+    pub(crate) fn is_service(&self, id: &str) -> bool {
+        let mut rows = self.rows.iter();
+        rows.any(|row| row.is_service && row.id == id)
+    }
+
     pub(crate) fn health(&mut self, event: &ProcessHealth) {
         if let Some(row) = self.row(&event.process) {
             row.answer = Some(event.answer.clone());
@@ -290,7 +298,9 @@ impl Board {
         };
         match transition {
             // A service that is ready says so itself, and goes on.
-            Transition::StepCompleted { .. } if row.is_service => {}
+            Transition::StepCompleted { .. } if row.is_service && row.incarnation > 0 => {}
+            // Nobody needed it any more, before it was started.
+            Transition::StepCompleted { .. } if row.is_service => row.turn(at, State::NotRun),
             Transition::StepStarted { attempt, .. } => {
                 row.attempt = *attempt;
                 row.exit = None;
@@ -324,6 +334,10 @@ impl Board {
             Transition::StepExhausted { error, .. } => {
                 row.remark.clone_from(error);
                 row.turn(at, State::Paused);
+            }
+            Transition::StepSkipped { .. } if row.is_service => {
+                UNNEEDED.clone_into(&mut row.remark);
+                row.turn(at, State::Skipped);
             }
             Transition::StepSkipped { reason, .. } => {
                 row.remark.clone_from(reason);

@@ -43,6 +43,15 @@ impl Explained {
     }
 }
 
+/// The codes that begin so, or whose last parts do, and what each is in a line.
+pub(crate) fn beginning(text: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let begins = move |explained: &Explained| {
+        explained.code.starts_with(text) || explained.word().starts_with(text)
+    };
+    let found = Explained::all().filter(begins);
+    found.map(|explained| (explained.code, explained.first_line()))
+}
+
 /// Explains a code, or lists them all.
 pub(crate) fn explain(args: &ExplainArgs) -> ExitCode {
     let mut out = screen::out(args.color.into());

@@ -7,6 +7,7 @@ mod step_exit;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -92,6 +93,8 @@ pub(crate) struct Job {
     /// Whether a unit is a service that was ready before the run was taken up: its step is done, and
     /// nothing of it runs.
     was_up: Vec<bool>,
+    /// Of each service whether nobody needs it any more.
+    unneeded: Vec<AtomicBool>,
     /// The hooks that failed, of a step or of the run, and why: each runs once.
     failed_hooks: Mutex<Vec<FailedHook>>,
     /// How far the services have got that the run stays for.
@@ -233,6 +236,7 @@ impl Job {
             outputs: None,
             places: ids.zip(0..).collect(),
             was_up: was_up.collect(),
+            unneeded: file.units.iter().map(|_| AtomicBool::default()).collect(),
             failed_hooks: Mutex::default(),
             stay: Stay::default(),
             failed_service: OnceLock::new(),
@@ -261,6 +265,15 @@ impl Job {
     pub(crate) fn was_ready(&self, service: &str) -> bool {
         let place = self.place(service);
         place.is_some_and(|place| self.up[place].initialized())
+    }
+
+    /// Nobody needs a service any more: it is no failure if it never is ready.
+    pub(crate) fn note_unneeded(&self, service: usize) {
+        self.unneeded[service].store(true, Ordering::Release);
+    }
+
+    fn is_unneeded(&self, service: usize) -> bool {
+        self.unneeded[service].load(Ordering::Acquire)
     }
 
     /// What a unit is, beside its place: a run of other processes is another run, and is refused
@@ -384,7 +397,11 @@ impl Job {
         let unit = self.unit(call)?;
         let place = self.place(&unit.id).ok_or_else(no_such_unit)?;
         let (run, token) = (call.context.run(), call.context.token());
-        self.up(place, run, &token).await?;
+        match self.up(place, run, &token).await {
+            // It was not started for that, or stopped before it was ready, which harms nobody.
+            Err(_) if self.is_unneeded(place) => {}
+            up => up?,
+        }
         Ok(Value::Null)
     }
 
@@ -455,6 +472,9 @@ impl Job {
         let unit = &self.file.units[place];
         let service = unit.service().ok_or_else(no_such_unit)?;
         let process = call_of(unit).ok_or_else(no_such_unit)?;
+        if self.is_unneeded(place) {
+            return Err(NeverReady("nobody needs it any more".to_owned()).into());
+        }
         let child = self.start(unit, service, process, run)?;
         tokio::select! {
             biased;

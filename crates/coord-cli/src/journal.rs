@@ -64,7 +64,7 @@ pub(crate) enum JournalFault {
 impl From<JournalError> for JournalFault {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::Output { source } => Self::Output(source.kind().into()),
+            JournalError::Output { source } => Self::Output(io::Error::new(source.kind(), source)),
             JournalError::Damaged { file, source } => {
                 let message = format!("the journal {} is damaged: {source}", file.display());
                 let message = printable(&message);
@@ -140,7 +140,7 @@ fn open_with(options: JournalOptions, dir: &Path) -> Result<(Journal, Runtime), 
     let runtime = runtime.map_err(|error| JournalFault::Failed {
         message: format!("the program cannot begin: {error}"),
     })?;
-    let journal = options.existing().open(dir)?;
+    let journal = options.or_read_only().open(dir)?;
     Ok((journal, runtime))
 }
 

@@ -19,6 +19,7 @@ mod latency;
 mod explain;
 mod schema;
 mod reference;
+mod complete;
 mod graph;
 mod journal;
 mod audit;
@@ -46,9 +47,11 @@ mod exit_code;
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Parser;
 use coordination::patterns::process::Watchdog;
+use signal_hook::consts::SIGXFSZ;
 
 use args::{Args, Command, OfStep, SignalArgs};
 use coordination::workflow::Command as Tell;
@@ -56,6 +59,12 @@ use exit_code::ExitCode;
 use hands::Wish;
 
 fn main() -> std::process::ExitCode {
+    if let Some(code) = complete::answer() {
+        return code.into();
+    }
+    // A file that would become longer than it may is a write that fails, and not the end of the program. What
+    // handles it here is nothing to the processes that are started.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

@@ -102,6 +102,12 @@ impl Needs {
         }
         free
     }
+
+    /// All steps are over for good, also those that could have been undone, and with them the need for these.
+    pub(crate) fn all_over(&mut self) -> Vec<usize> {
+        let steps: BTreeSet<usize> = self.services.iter().flat_map(|s| s.users.clone()).collect();
+        steps.into_iter().flat_map(|step| self.over(step)).collect()
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::CommandFactory;
 
 use crate::args::{Args, Color, CompletionsArgs, ManArgs};
+use crate::complete;
 use crate::exit_code::ExitCode;
 use crate::screen;
 use crate::validate::refuse;
@@ -13,13 +14,10 @@ use crate::validate::refuse;
 /// Prints what makes a shell complete.
 pub(crate) fn completions(args: &CompletionsArgs) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(
-        args.shell,
-        &mut <Args as CommandFactory>::command(),
-        "coord",
-        &mut script,
-    );
-    screen::print_whole(&script)
+    match complete::write_script(args.shell, &mut script) {
+        Ok(()) => screen::print_whole(&script),
+        Err(_) => ExitCode::OutputLost,
+    }
 }
 
 /// Prints the manual page, or writes all of them.

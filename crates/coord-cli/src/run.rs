@@ -16,7 +16,7 @@ use coordination::bus::{Bus, CancellationToken, LocalBus};
 use coordination::journal::Journal;
 use coordination::monitor::{MAX_HISTORY, PerformanceMonitor};
 use coordination::patterns::process::{EndedGroup, GroupLedger};
-use coordination::workflow::{RunId, RunJournal, RunView, Status};
+use coordination::workflow::{RunId, RunJournal, RunState, RunView, Status};
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
 use tokio::runtime::Handle;
@@ -40,8 +40,7 @@ use crate::secrets::{self, SecretFault};
 use crate::signals::{Interrupts, Signals};
 use crate::validate::{Checked, refuse};
 use course::Course;
-use guard::Guard;
-pub(crate) use guard::TITLE as WATCHDOG;
+pub(crate) use guard::{Guard, TITLE as WATCHDOG};
 
 /// How long a cancelled step has in all: its processes' grace, and some to read what they said.
 const STEP_GRACE: Duration = GRACE.saturating_add(Duration::from_secs(5));
@@ -62,6 +61,12 @@ pub(crate) enum SetUpError {
     #[error("the program could not set itself up to run processes")]
     #[diagnostic(code(coord::set_up::system))]
     System(#[from] std::io::Error),
+    #[error("the folder in which `coord` was started is gone, or may not be looked up")]
+    #[diagnostic(
+        code(coord::set_up::no_folder),
+        help("go to a folder that is there, `cd`, and name the file from there")
+    )]
+    NoFolder(#[source] std::io::Error),
     #[error("the bus could not be set up")]
     #[diagnostic(code(coord::set_up::bus))]
     Bus(#[from] coordination::bus::BusError),
@@ -124,7 +129,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     }
     let prepared = Checked::load(&args.of, &args.select.selection()).and_then(|checked| {
         let checked = checked.with_on_failure(args.on_failure());
-        let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::System)?;
+        let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::NoFolder)?;
         Ok(Prepared::new(checked, definition, manner.concurrency))
     });
     let prepared = match prepared {
@@ -139,7 +144,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     }
     if args.background.detach {
         let source = is_stdin(prepared.file.path().as_ref()).then_some(&*prepared.file.source);
-        return runs::detach(&args.journal, args.id.as_deref(), color, source);
+        return runs::detach(args, color, source);
     }
     let run = on_runtime(async |handle| {
         if args.no_journal {
@@ -147,7 +152,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
             return execute(manner, prepared, None, Begin::Unkept, handle).await;
         }
         let journal = runs::open_for_run(&args.journal)?;
-        let (prepared, begin) = runs::begin(&journal, args.id.as_deref(), prepared, manner).await?;
+        let (prepared, begin) = runs::begin(&journal, args, prepared, manner).await?;
         execute(manner, prepared, Some(journal), begin, handle).await
     });
     match run {
@@ -199,6 +204,10 @@ async fn execute_on(
     let bus = Arc::new(LocalBus::new());
     let kept = journal.clone().map(RunJournal::of);
     let before = before(kept.as_ref(), &begin).await?;
+    let was_over = was_over(&begin, before.as_ref(), journal.as_deref());
+    if let Some(what) = &was_over {
+        screen::say(manner.color, what);
+    }
     let output = journal.as_deref().zip(begin.run());
     let output = output.map(|(journal, run)| Kept::of(journal.dir(), run));
     // Before anything is ended: what begins with that is not to be half done.
@@ -306,11 +315,11 @@ async fn execute_on(
     drop(signals);
     let end = end?;
     let ended = end.outcome.map(|outcome| Ended {
+        took: was_over.map_or(took, |_| outcome.duration),
         outcome,
         kept: journal_flag,
         service: end.service,
         hooks: job.failed_hooks(),
-        took,
         metrics,
     });
     if let Some(measured) = measured {
@@ -447,6 +456,18 @@ async fn before(kept: Option<&RunJournal>, begin: &Begin) -> Result<Option<RunVi
         (Some(kept), Some(run)) => Ok(Some(kept.view(run).await?)),
         _ => Ok(None),
     }
+}
+
+/// What there is to say of a run that is only shown, as it has finished before.
+fn was_over(begin: &Begin, before: Option<&RunView>, journal: Option<&Journal>) -> Option<String> {
+    let (Begin::Resumed(run), RunState::Finished(status)) = (begin, before?.state) else {
+        return None;
+    };
+    let flag = journal.map(runs::journal_flag).unwrap_or_default();
+    Some(format!(
+        "nothing is started: run {run} has finished before: {status}; `coord logs {run}{flag}` has what it printed, \
+         `coord run --id {run} --again` begins anew"
+    ))
 }
 
 async fn either(one: &CancellationToken, other: &CancellationToken) {

@@ -10,6 +10,7 @@ mod list;
 mod lives;
 mod logs;
 mod marks;
+mod offer;
 mod place;
 mod relay;
 mod report;
@@ -23,7 +24,7 @@ use coordination::journal::Journal;
 use coordination::workflow::RunJournal;
 use miette::Report;
 
-use crate::args::{JournalPlace, OfJournal};
+use crate::args::{Color, JournalPlace, OfJournal};
 use crate::exit_code::ExitCode;
 use crate::run::on_runtime;
 use crate::screen;
@@ -31,10 +32,12 @@ pub(crate) use attach::attach;
 pub(crate) use detach::{begin_in_background, detach, is_taken_back};
 pub(crate) use fault::RunsFault;
 pub(crate) use find::find;
+use forget::forget_finished;
 pub(crate) use forget::{ForgetError, RUNS_KEPT, forget};
 pub(crate) use list::list;
 pub(crate) use logs::logs;
-pub(crate) use place::{journal_flag, open_for_run, open_there};
+pub(crate) use offer::{looked_at, offered};
+pub(crate) use place::{journal_flag, open_for_run, open_there, open_to_look};
 pub(crate) use report::report;
 pub(crate) use show::{of_run, show, why};
 pub(crate) use take_up::{GONE_LOOK, GONE_WITHIN, begin, check_unkept, resume, retry};
@@ -55,15 +58,15 @@ fn with_journal(
     of: &OfJournal,
     work: impl AsyncFnOnce(&Arc<Journal>) -> Result<(), RunsFault>,
 ) -> ExitCode {
-    let done = on_runtime(async |_| Ok(work(&open_there(&of.journal)?).await?));
+    let done = on_runtime(async |_| Ok(work(&open_to_look(&of.journal)?).await?));
     match done {
         Ok(()) => ExitCode::Done,
-        Err(report) => refuse(of, &report),
+        Err(report) => refuse(of.color, &report),
     }
 }
 
 /// Says why nothing is done. The exit code is that of the fault.
-fn refuse(of: &OfJournal, report: &Report) -> ExitCode {
+fn refuse(color: Color, report: &Report) -> ExitCode {
     let fault = report.downcast_ref::<RunsFault>();
     let code = fault.map_or(ExitCode::SetUp, RunsFault::exit_code);
     if let Some(RunsFault::Output(error)) = fault
@@ -71,7 +74,7 @@ fn refuse(of: &OfJournal, report: &Report) -> ExitCode {
     {
         return code;
     }
-    match screen::print_report(of.color, report) {
+    match screen::print_report(color, report) {
         Ok(()) => code,
         Err(_) => ExitCode::OutputLost,
     }
@@ -79,5 +82,5 @@ fn refuse(of: &OfJournal, report: &Report) -> ExitCode {
 
 /// The runs of a journal, if it is there.
 pub(crate) fn there(place: &JournalPlace) -> Option<RunJournal> {
-    open_there(place).ok().map(RunJournal::of)
+    open_to_look(place).ok().map(RunJournal::of)
 }

@@ -53,6 +53,13 @@ pub(crate) enum SecretFault {
     #[error(transparent)]
     #[diagnostic(code(coord::secrets::short))]
     Short(#[from] ProcessError),
+
+    #[error("{} secrets cannot be had", faults.len())]
+    #[diagnostic(code(coord::secrets::several))]
+    Several {
+        #[related]
+        faults: Vec<SecretFault>,
+    },
 }
 
 /// Fetches the secrets of a file. The line breaks at the end of a file, and of what a program prints,
@@ -65,7 +72,18 @@ pub(crate) fn fetch(file: &WorkflowFile) -> Result<Secrets, SecretFault> {
             _ => Err(SecretFault::NotText { name: name.clone() }),
         }
     });
-    Ok(Secrets::new(values.collect::<Result<Vec<_>, _>>()?)?)
+    let (mut had, mut faults) = (Vec::new(), Vec::new());
+    for value in values {
+        match value {
+            Ok(value) => had.push(value),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    match faults.len() {
+        0 => Ok(Secrets::new(had)?),
+        1 => Err(faults.remove(0)),
+        _ => Err(SecretFault::Several { faults }),
+    }
 }
 
 fn value(name: &str, source: &Source) -> Result<Vec<u8>, SecretFault> {

@@ -26,7 +26,8 @@ use coord_bus::time::Clock;
 use coord_bus::vocabulary::{
     CLI_COMMAND, CLI_PARSE, CONFIG_CHANGE, CliState, ConfigChange, LOG_EVENTS, LogEvent, LogLevel,
     NOTIFICATION, Notification, OutputStream, PROCESS_HEALTH, PROCESS_LIFECYCLE, PROCESS_OUTPUT,
-    ProcessState, SERVICE_LIFECYCLE, ServiceState, Severity, UI_UPDATE, UiChange, UiUpdate,
+    ProcessState, SERVICE_LIFECYCLE, ServiceState, Severity, SignalName, UI_UPDATE, UiChange,
+    UiUpdate,
 };
 
 use crate::{EventFlow, OnFailure};
@@ -50,7 +51,8 @@ pub fn process_lifecycle_to_log() -> EventFlow {
                     (LogLevel::Error, format!("did not start: {error}"))
                 }
                 ProcessState::Stopping { signal } => {
-                    (LogLevel::Info, format!("asked to stop by signal {signal}"))
+                    let name = SignalName(*signal);
+                    (LogLevel::Info, format!("asked to stop by {name}"))
                 }
                 ProcessState::Exited(exit) if exit.is_success() => {
                     (LogLevel::Info, exit.to_string())

@@ -103,7 +103,7 @@ pub enum JournalError {
     ReadOnly {
         /// The file.
         file: PathBuf,
-        /// What SQLite says.
+        /// What SQLite or the system says.
         source: Cause,
     },
     /// The disk, or what stands for it, failed.

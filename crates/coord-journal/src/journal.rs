@@ -15,13 +15,15 @@ use coord_bus::{
 use rusqlite::Connection;
 
 use crate::check::{CheckReport, check};
+use crate::copied::Copied;
+use crate::error::Cause;
 use crate::lease_clock::LeaseClock;
 use crate::leases::{self, Counters};
 use crate::place::Place;
 use crate::presence::Presence;
 use crate::readers::Readers;
 use crate::retention::Search;
-use crate::store::Store;
+use crate::store::{Access, Store};
 use crate::synced;
 use crate::tails::{JournalTail, Tails};
 use crate::watch::Watch;
@@ -72,6 +74,7 @@ use crate::{
 pub struct Journal {
     // In this order they go: what may still write, then what reads.
     watch: Watch,
+    /// `None` where the journal is only read.
     writer: Option<Writer>,
     readers: Arc<Readers>,
     tails: Arc<Tails>,
@@ -82,6 +85,8 @@ pub struct Journal {
     durability: Durability,
     /// That of the write-ahead log, where what is whole is to be saved.
     damage: Option<Damage>,
+    /// Why it is only read, where that is so.
+    denied: Option<Cause>,
 }
 
 impl Journal {
@@ -103,29 +108,47 @@ impl Journal {
     }
 
     pub(crate) fn open_with(dir: &Path, options: &JournalOptions) -> Result<Self, JournalError> {
-        let place = Place::prepare(dir, options.must_exist)?;
-        let damage = synced::verify(&place.file).map_err(|source| JournalError::Io {
+        let place = Place::prepare(dir, options)?;
+        let verified = match options.untouched {
+            true => Ok(None),
+            false => synced::verify(&place.file),
+        };
+        let damage = verified.map_err(|source| JournalError::Io {
             file: place.file.clone(),
             source: Arc::new(source),
         })?;
-        let store = Arc::new(Store {
+        let denied = place.denied();
+        let mut store = Store {
             file: place.file.clone(),
+            access: match denied {
+                None => Access::Whole,
+                Some(_) if options.untouched => Access::Untouched,
+                Some(_) => Access::ReadOnly,
+            },
             busy_timeout: options.busy_timeout,
-            keeps_log: damage.is_some(),
-        });
+            keeps_log: damage.is_some() || options.untouched,
+        };
         if let (Some(damage), false) = (&damage, options.salvages) {
             return Err(store.error(damage.clone().into()));
         }
-        let mut connection = store.connect().map_err(|fault| store.error(fault))?;
-        match damage {
-            None => schema::prepare(&store, &mut connection)?,
-            Some(_) => schema::verify(&connection).map_err(|fault| store.error(fault))?,
-        }
+        let connection = match first(&store, damage.is_some()) {
+            // Nobody has it open, or its tables are of an earlier version.
+            Err(JournalError::ReadOnly { .. }) if denied.is_some() && !options.untouched => {
+                let copied = Copied::of(&store.file).map_err(|source| JournalError::Io {
+                    file: store.file.clone(),
+                    source: Arc::new(source),
+                })?;
+                store.access = Access::Copied(copied);
+                first(&store, damage.is_some())
+            }
+            opened => opened,
+        }?;
         drop(place);
+        let store = Arc::new(store);
 
         let tails = Arc::new(Tails::default());
         let lease_clock = Arc::new(LeaseClock::new(Arc::clone(&options.clock)));
-        let presence = Arc::new(Presence::new(store.dir()));
+        let presence = Arc::new(Presence::new(store.dir(), !options.untouched));
         let course = Course {
             clock: Arc::clone(&options.clock),
             lease_clock: Arc::clone(&lease_clock),
@@ -138,11 +161,13 @@ impl Journal {
             source: Arc::new(source),
         };
         let found = damage.clone();
-        let writer = Writer::start(Arc::clone(&store), connection, course, options, found);
+        let writer = (denied.is_none())
+            .then(|| Writer::start(Arc::clone(&store), connection, course, options, found))
+            .transpose();
         let readers = Readers::start(Arc::clone(&store)).map_err(no_thread)?;
         Ok(Self {
             watch: Watch::new(Arc::clone(&store), Arc::clone(&tails)),
-            writer: Some(writer.map_err(no_thread)?),
+            writer: writer.map_err(no_thread)?,
             readers: Arc::new(readers),
             tails,
             clock: Arc::clone(&options.clock),
@@ -150,12 +175,24 @@ impl Journal {
             presence,
             durability: options.durability,
             damage,
+            denied,
             store,
         })
     }
 
-    fn writer(&self) -> &Writer {
-        self.writer.as_ref().expect("only the drop takes it")
+    /// Whether it is only read, as [`JournalOptions::or_read_only`] allows, or [`JournalOptions::only_to_read`] asks for.
+    pub fn is_read_only(&self) -> bool {
+        self.denied.is_some()
+    }
+
+    fn writer(&self) -> Result<&Writer, JournalError> {
+        let refused = |source: &Cause| JournalError::ReadOnly {
+            file: self.store.file.clone(),
+            source: Arc::clone(source),
+        };
+        let denied = self.denied.as_ref().map(refused);
+        let closed = || denied.unwrap_or_else(|| self.store.closed());
+        self.writer.as_ref().ok_or_else(closed)
     }
 
     /// Looks at everything that is in the journal, and names what is not as it was written: each
@@ -226,6 +263,7 @@ impl Journal {
     ///
     /// When the lock file cannot be made.
     pub fn presence(&self) -> Result<File, JournalError> {
+        self.writer()?;
         self.presence.share()
     }
 
@@ -233,10 +271,9 @@ impl Journal {
     /// a few in each transaction, so that appends go on meanwhile. How many they were. What is closed meanwhile
     /// is for the next time.
     ///
-    /// It costs what is forgotten, what is passed by as it is needed, and, to know which are the newest, to go along as
-    /// many as are kept. No write waits for the search.
-    ///
-    /// Their space is used again by later appends; [`compact`](Self::compact) gives it back.
+    /// It costs what is forgotten, and what is passed by as it is needed. To find out which are the
+    /// [newest](Retention::keep_newest) it goes along those of their names, so by then along those that are kept. No write waits
+    /// for the search.
     ///
     /// # Errors
     ///
@@ -246,7 +283,7 @@ impl Journal {
     ///
     /// Dropped before it is done, it has forgotten some of them; call it again.
     pub async fn retain(&self, retention: Retention) -> Result<u64, JournalError> {
-        let now = self.clock.now();
+        let (writer, now) = (self.writer()?, self.clock.now());
         let begin = move |connection: &_| Search::begin(connection, retention, now);
         let mut search = self.readers.read(begin).await?;
         let mut forgotten = 0;
@@ -257,7 +294,7 @@ impl Journal {
                 .await?;
             search = next;
             if !found.is_empty() {
-                forgotten += self.writer().submit(Remove(found)).await?;
+                forgotten += writer.submit(Remove(found)).await?;
             }
         }
         Ok(forgotten)
@@ -287,7 +324,7 @@ impl Journal {
         let bytes_before = self.store.bytes()?;
         let mut left = u64::MAX;
         loop {
-            let still = self.writer().submit(Shrink).await?;
+            let still = self.writer()?.submit(Shrink).await?;
             // Where others free pages meanwhile, there is no end to wait for.
             if still == 0 || still >= left {
                 break;
@@ -307,6 +344,17 @@ impl Journal {
     }
 }
 
+/// The first connection to a journal, whose tables are what they are to be then.
+fn first(store: &Store, is_damaged: bool) -> Result<Connection, JournalError> {
+    let mut connection = store.connect().map_err(|fault| store.error(fault))?;
+    match is_damaged {
+        false if matches!(store.access, Access::Untouched) => schema::look(store, &connection)?,
+        false => schema::prepare(store, &mut connection)?,
+        true => schema::verify(&connection).map_err(|fault| store.error(fault))?,
+    }
+    Ok(connection)
+}
+
 impl EventLog for Journal {
     fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
         Box::pin(async move {
@@ -319,7 +367,7 @@ impl EventLog for Journal {
                 let file = self.store.file.clone();
                 return Err(JournalError::TooLarge { file, bytes }.into());
             }
-            self.writer().submit(Append(append)).await?
+            self.writer()?.submit(Append(append)).await?
         })
     }
 
@@ -364,7 +412,7 @@ impl EventLog for Journal {
     fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
         Box::pin(async move {
             check_stream_name(stream)?;
-            self.writer().submit(Forget(stream.to_owned())).await?
+            self.writer()?.submit(Forget(stream.to_owned())).await?
         })
     }
 
@@ -387,7 +435,7 @@ impl Lease for Journal {
                 holder: holder.to_owned(),
                 ttl,
             };
-            self.writer().submit(acquire).await?
+            self.writer()?.submit(acquire).await?
         })
     }
 
@@ -398,12 +446,12 @@ impl Lease for Journal {
     ) -> BoxFuture<'a, Result<(), LeaseError>> {
         Box::pin(async move {
             let grant = grant.clone();
-            self.writer().submit(Renew { grant, ttl }).await?
+            self.writer()?.submit(Renew { grant, ttl }).await?
         })
     }
 
     fn release(&self, grant: Grant) -> BoxFuture<'_, Result<(), LeaseError>> {
-        Box::pin(async move { self.writer().submit(Release { grant }).await? })
+        Box::pin(async move { self.writer()?.submit(Release { grant }).await? })
     }
 
     fn current<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Held>, LeaseError>> {

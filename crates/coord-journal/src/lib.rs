@@ -136,6 +136,7 @@ mod moment;
 mod chain;
 mod store;
 mod place;
+mod copied;
 mod synced;
 mod schema;
 mod retention;

@@ -31,6 +31,8 @@ pub struct JournalOptions {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) must_exist: bool,
     pub(crate) salvages: bool,
+    pub(crate) or_read_only: bool,
+    pub(crate) untouched: bool,
 }
 
 impl JournalOptions {
@@ -50,6 +52,8 @@ impl JournalOptions {
             clock: Arc::new(SystemClock),
             must_exist: false,
             salvages: false,
+            or_read_only: false,
+            untouched: false,
         }
     }
 
@@ -105,6 +109,33 @@ impl JournalOptions {
     /// what is whole. It says what it said up to there, and takes nothing more.
     pub fn salvaging(mut self) -> Self {
         self.salvages = true;
+        self
+    }
+
+    /// Opens a journal that is there also where this user may only read it, or its file system is read-only, which
+    /// is [`JournalError::Directory`] otherwise: to look at it. Then nothing in its directory is written, and
+    /// whatever would write is refused with [`JournalError::ReadOnly`].
+    ///
+    /// A journal that another process has open is read beside it, and tails follow what comes. One that nobody has
+    /// open, and without its owner's files SQLite could not lock, is read in a copy, which is in the system's folder
+    /// for temporary files, this user's alone, and gone with the [`Journal`]: so it takes as much room there, and says
+    /// what was in the journal when it was opened.
+    pub fn or_read_only(mut self) -> Self {
+        self.must_exist = true;
+        self.or_read_only = true;
+        self
+    }
+
+    /// Opens a journal that is there to look at it, and leaves it as it lies: nothing is made, written or taken
+    /// away, also where this user may write, nothing is copied, and nobody is waited for who opens it meanwhile. For a
+    /// look that nobody asked for, as when a shell completes a word.
+    ///
+    /// Whatever would write is refused with [`JournalError::ReadOnly`], and so is a journal of an earlier version. A
+    /// journal that another process has open is read beside it. One that nobody has open is read without a lock: who
+    /// opens it meanwhile and writes may make what is read an error. The write-ahead log is not verified.
+    pub fn only_to_read(mut self) -> Self {
+        self.must_exist = true;
+        self.untouched = true;
         self
     }
 

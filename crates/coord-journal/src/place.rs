@@ -6,10 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 
-use crate::JournalError;
+use crate::error::Cause;
 use crate::synced::NOTE;
+use crate::{JournalError, JournalOptions};
 
 const FILE: &str = "journal.db";
 const LOCK: &str = "journal.lock";
@@ -23,18 +24,49 @@ pub(crate) const FILE_MODE: u32 = 0o600;
 /// SQLite gives the files that it adds the mode of the one that is there.
 pub(crate) struct Place {
     pub(crate) file: PathBuf,
-    _lock: File,
+    /// Or why nothing may be written.
+    lock: Result<File, Cause>,
 }
 
 impl Place {
-    pub(crate) fn prepare(dir: &Path, must_exist: bool) -> Result<Self, JournalError> {
-        let failed = |source: io::Error| JournalError::Directory {
-            dir: dir.to_owned(),
-            source: Arc::new(source),
-        };
-        if must_exist && !dir.join(FILE).try_exists().map_err(failed)? {
-            let dir = dir.to_owned();
-            return Err(JournalError::NotThere { dir });
+    pub(crate) fn prepare(dir: &Path, options: &JournalOptions) -> Result<Self, JournalError> {
+        if options.untouched {
+            return Self::untouched(dir);
+        }
+        match Self::own(dir, options.must_exist) {
+            Err(JournalError::Directory { dir, source })
+                if options.or_read_only && is_denied(&source) =>
+            {
+                let file = dir.canonicalize().map(|dir| dir.join(FILE)).ok();
+                // Who may not even read it has that for an answer. It is not opened: see `make_file`.
+                match file.filter(|file| access(file, Access::READ_OK).is_ok()) {
+                    Some(file) => Ok(Self {
+                        file,
+                        lock: Err(source),
+                    }),
+                    None => Err(JournalError::Directory { dir, source }),
+                }
+            }
+            prepared => prepared,
+        }
+    }
+
+    /// Why nothing may be written there, where that is so.
+    pub(crate) fn denied(&self) -> Option<Cause> {
+        self.lock.as_ref().err().map(Arc::clone)
+    }
+
+    fn untouched(dir: &Path) -> Result<Self, JournalError> {
+        let file = existing(dir)?;
+        let why = io::Error::other("it was opened only to be read");
+        let lock = Err(Arc::new(why) as Cause);
+        Ok(Self { file, lock })
+    }
+
+    fn own(dir: &Path, must_exist: bool) -> Result<Self, JournalError> {
+        let failed = |source| no_directory(dir, source);
+        if must_exist {
+            existing(dir)?;
         }
         make_dir(dir).map_err(failed)?;
         // Whoever changes the current directory later does not move the journal.
@@ -46,8 +78,34 @@ impl Place {
         restrict(&dir, DIR_MODE).map_err(failed)?;
         let lock = lock(&dir.join(LOCK)).map_err(failed)?;
         make_file(&dir, &file).map_err(failed)?;
-        Ok(Self { file, _lock: lock })
+        let lock = Ok(lock);
+        Ok(Self { file, lock })
     }
+}
+
+/// The file of a journal that is there.
+fn existing(dir: &Path) -> Result<PathBuf, JournalError> {
+    let failed = |source| no_directory(dir, source);
+    match dir.join(FILE).try_exists().map_err(failed)? {
+        true => Ok(dir.canonicalize().map_err(failed)?.join(FILE)),
+        false => Err(JournalError::NotThere {
+            dir: dir.to_owned(),
+        }),
+    }
+}
+
+fn no_directory(dir: &Path, source: io::Error) -> JournalError {
+    JournalError::Directory {
+        dir: dir.to_owned(),
+        source: Arc::new(source),
+    }
+}
+
+/// Whether this user, or anybody, may not write there.
+fn is_denied(cause: &Cause) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+    let error = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    matches!(error, Some(PermissionDenied | ReadOnlyFilesystem))
 }
 
 fn make_dir(dir: &Path) -> io::Result<()> {

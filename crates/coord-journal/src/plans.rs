@@ -53,6 +53,7 @@ fn connection() -> Connection {
     let store = Store {
         keeps_log: false,
         file: ":memory:".into(),
+        access: crate::store::Access::Whole,
         busy_timeout: Duration::ZERO,
     };
     let mut connection = Connection::open_in_memory().expect("it opens");
@@ -167,9 +168,11 @@ async fn work(journal: &Journal, finished: usize) -> Result<(), Box<dyn std::err
     assert_eq!(journal.retain(all).await?, 0);
     let few = Retention::of("bell.").keep_newest(10);
     assert_eq!(journal.retain(few).await?, 0);
+    let fewer = Retention::of("bell.").keep_newest(3);
+    assert_eq!(journal.retain(fewer).await?, 1);
     let old = Retention::all().keep_for(TTL);
     assert_eq!(journal.retain(old).await?, 0);
-    assert!(journal.forget("bell.0").await?);
+    assert!(journal.forget("bell.1").await?);
     journal.append(one("run.x").closing()).await?;
     journal.release(grant).await?;
     Ok(())

@@ -21,6 +21,8 @@ pub(crate) type Handle = [u8; 16];
 #[derive(Debug)]
 pub(crate) struct Presence {
     dir: PathBuf,
+    /// Whether what is left over is taken away.
+    tidies: bool,
     own: Mutex<Option<Own>>,
 }
 
@@ -32,9 +34,10 @@ struct Own {
 }
 
 impl Presence {
-    pub(crate) fn new(journal: &Path) -> Self {
+    pub(crate) fn new(journal: &Path, tidies: bool) -> Self {
         Self {
             dir: journal.join(HOLDERS),
+            tidies,
             own: Mutex::default(),
         }
     }
@@ -65,7 +68,7 @@ impl Presence {
     /// Whether a journal is still open. Where that cannot be told, it is.
     pub(crate) fn is_open(&self, handle: &Handle) -> bool {
         let is_own = |own: &Own| own.handle == *handle;
-        self.lock().as_ref().is_some_and(is_own) || is_locked(&self.path(handle))
+        self.lock().as_ref().is_some_and(is_own) || is_locked(&self.path(handle), self.tidies)
     }
 
     /// The journal is closed.
@@ -93,7 +96,7 @@ impl Presence {
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
-                is_locked(&entry.path());
+                is_locked(&entry.path(), true);
             }
         }
         loop {
@@ -126,14 +129,14 @@ impl Presence {
     }
 }
 
-/// Whether somebody has a file locked. One that nobody has is taken away.
-fn is_locked(path: &Path) -> bool {
+/// Whether somebody has a file locked. One that nobody has may be taken away.
+fn is_locked(path: &Path, tidies: bool) -> bool {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) => return error.kind() != io::ErrorKind::NotFound,
     };
     let is_locked = flock(&file, FlockOperation::NonBlockingLockShared).is_err();
-    if !is_locked {
+    if !is_locked && tidies {
         // Another may have taken it away by now.
         let _ = fs::remove_file(path);
     }
@@ -154,9 +157,9 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..2_000 {
-                        let presence = Presence::new(dir.path());
+                        let presence = Presence::new(dir.path(), true);
                         let handle = presence.announce().unwrap();
-                        assert!(is_locked(&presence.path(&handle)));
+                        assert!(is_locked(&presence.path(&handle), true));
                         presence.leave();
                     }
                 });
@@ -169,7 +172,7 @@ mod tests {
     #[test]
     fn all_who_ask_at_once_hear_that_one_is_gone() {
         let dir = tempfile::tempdir().unwrap();
-        let presence = Presence::new(dir.path());
+        let presence = Presence::new(dir.path(), true);
         let barrier = Barrier::new(4);
         for _ in 0..2_000 {
             // As a process that was killed leaves it.

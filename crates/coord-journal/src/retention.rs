@@ -64,6 +64,9 @@ impl Retention {
     }
 }
 
+/// Before any stream was closed.
+const BEGINNING: Closing = (i64::MIN, i64::MIN);
+
 /// A search for what a retention does not keep, from the stream on that was closed first. It only reads, so nobody
 /// who writes waits for it.
 pub(crate) struct Search {
@@ -95,12 +98,18 @@ impl Search {
             Some(newest) => streams::closed_before(connection, &prefix, newest)?,
             None => None,
         };
+        // Many others may have been closed before the first of them: those are not gone along. Where only old ones go,
+        // there is nothing to be won: all of them may be many, too.
+        let first = match beyond {
+            Some(_) if !prefix.is_empty() => streams::closed_first(connection, &prefix)?,
+            _ => None,
+        };
         let beyond = beyond.map(|last| (last.at, last.number + 1));
         let until = old.max(beyond);
         Ok(Self {
             prefix,
-            after: (i64::MIN, i64::MIN),
-            until: until.unwrap_or((i64::MIN, i64::MIN)),
+            after: first.map_or(BEGINNING, |first| (first.at, first.number - 1)),
+            until: until.unwrap_or(BEGINNING),
             is_over: until.is_none(),
         })
     }

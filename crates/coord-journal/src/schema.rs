@@ -1,5 +1,8 @@
 //! The tables of a journal, their versions, and the way from each version to the next.
 
+use std::io;
+use std::sync::Arc;
+
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use crate::chain;
@@ -90,6 +93,30 @@ const MIGRATIONS: [fn(&Transaction) -> Outcome<()>; VERSION as usize] = [from_0,
 pub(crate) fn prepare(store: &Store, connection: &mut Connection) -> Result<(), JournalError> {
     let error = |fault| store.error(fault);
     let is_new = is_empty(connection).map_err(error)?;
+    let version = version(store, connection, is_new)?;
+    if is_new {
+        create(connection).map_err(error)?;
+    } else {
+        ensure_wal(connection).map_err(error)?;
+        migrate(connection, version).map_err(error)?;
+    }
+    verify(connection).map_err(error)
+}
+
+/// That the tables of a file are of this version, where nothing may be written.
+pub(crate) fn look(store: &Store, connection: &Connection) -> Result<(), JournalError> {
+    match version(store, connection, false)? {
+        VERSION => verify(connection).map_err(|fault| store.error(fault)),
+        _ => Err(JournalError::ReadOnly {
+            file: store.file.clone(),
+            source: Arc::new(io::Error::other("its tables are of an earlier version")),
+        }),
+    }
+}
+
+/// The version of the tables, which is known here.
+fn version(store: &Store, connection: &Connection, is_new: bool) -> Result<u32, JournalError> {
+    let error = |fault| store.error(fault);
     let id: i32 = pragma(connection, "application_id").map_err(error)?;
     if !is_new && id != APPLICATION_ID {
         return Err(JournalError::NotAJournal {
@@ -104,13 +131,7 @@ pub(crate) fn prepare(store: &Store, connection: &mut Connection) -> Result<(), 
             known: VERSION,
         });
     }
-    if is_new {
-        create(connection).map_err(error)?;
-    } else {
-        ensure_wal(connection).map_err(error)?;
-        migrate(connection, version).map_err(error)?;
-    }
-    verify(connection).map_err(error)
+    Ok(version)
 }
 
 /// That the tables are what this program would make.

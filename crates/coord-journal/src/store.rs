@@ -1,5 +1,7 @@
 //! The file of a journal: connections to it, and what its failures mean.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use std::{fs, io};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::copied::Copied;
 use crate::synced::log_of;
 use crate::{Damage, JournalError};
 
@@ -21,10 +24,24 @@ const STATEMENTS: usize = 64;
 /// As long as SQLite can count: 24 days.
 pub(crate) const BUSY_TIMEOUT_MAX: Duration = Duration::from_millis(i32::MAX as u64);
 
+/// How its file is opened.
+#[derive(Debug)]
+pub(crate) enum Access {
+    /// To write and to read.
+    Whole,
+    /// To read, beside those who may write.
+    ReadOnly,
+    /// To read what lies there, and leave it so.
+    Untouched,
+    /// In a copy, where there may be nobody to be beside of.
+    Copied(Copied),
+}
+
 /// Where a journal is, and how long one waits for those who share it.
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) file: PathBuf,
+    pub(crate) access: Access,
     pub(crate) busy_timeout: Duration,
     /// Whether the write-ahead log stays as it is: it is damaged, and looked at for what is whole.
     pub(crate) keeps_log: bool,
@@ -55,10 +72,22 @@ impl From<Damage> for Fault {
 }
 
 impl Store {
-    /// Opens a connection, which may write. The file has to be there.
+    /// Opens a connection, which may write where the journal may be written to. The file has to be there.
     pub(crate) fn connect(&self) -> Outcome<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.file, flags)?;
+        let as_it_lies;
+        let (file, mode) = match &self.access {
+            Access::Whole => (&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE),
+            // A log is there while somebody has the journal open. Where none is, SQLite would make one.
+            Access::Untouched if !log_of(&self.file).exists() => {
+                as_it_lies = immutable(&self.file);
+                let mode = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+                (&as_it_lies, mode)
+            }
+            Access::ReadOnly | Access::Untouched => (&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY),
+            Access::Copied(copied) => (&copied.file, OpenFlags::SQLITE_OPEN_READ_WRITE),
+        };
+        let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(file, flags)?;
         #[cfg(test)]
         crate::plans::count_steps(&connection);
         connection.busy_timeout(self.busy_timeout)?;
@@ -143,4 +172,17 @@ impl Store {
     pub(crate) fn dir(&self) -> &Path {
         self.file.parent().unwrap_or(&self.file)
     }
+}
+
+/// What SQLite opens without a lock, a log or an index of it.
+fn immutable(file: &Path) -> PathBuf {
+    let mut uri = b"file:".to_vec();
+    for &byte in file.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
+            _ => uri.push(byte),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    OsString::from_vec(uri).into()
 }

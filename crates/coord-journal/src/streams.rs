@@ -39,16 +39,19 @@ pub(crate) const CLOSED_BETWEEN: &str =
     WHERE is_closed = 1 AND (at, number) > (?2, ?3) AND (at, number) < (?4, ?5)
         AND name >= ?1 AND name < ?1 || char(0x10ffff)
     ORDER BY at, number";
-/// The one that was closed last but for so many.
+/// The one that was closed last but for so many. By their names, which the `+` says, here and below: where there
+/// are few of them, all that are closed may be many.
 pub(crate) const CLOSED_BEFORE: &str =
     "SELECT number, name, version, at, head, is_closed, seal, needed_by
-    FROM streams INDEXED BY closed_streams
-    WHERE is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff)
-    ORDER BY at DESC, number DESC LIMIT 1 OFFSET ?2";
-/// How many there are, and at most so many. By their names, which the `+` says: where there are few of them,
-/// all that are closed may be many.
-pub(crate) const COUNT_CLOSED: &str = "SELECT count(*) FROM (SELECT 1 FROM streams
-    WHERE +is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff) LIMIT ?2)";
+    FROM streams WHERE number = (SELECT number FROM streams
+        WHERE +is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff)
+        ORDER BY at DESC, number DESC LIMIT 1 OFFSET ?2)";
+/// The one that was closed first.
+pub(crate) const CLOSED_FIRST: &str =
+    "SELECT number, name, version, at, head, is_closed, seal, needed_by
+    FROM streams WHERE number = (SELECT number FROM streams
+        WHERE +is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff)
+        ORDER BY at, number LIMIT 1)";
 /// How many streams there can be, as each has a number of its own.
 pub(crate) const NUMBERS: &str = "SELECT
     (SELECT max(number) FROM streams) - (SELECT min(number) FROM streams) + 1";
@@ -262,27 +265,27 @@ pub(crate) fn needed_by(connection: &Connection, entry: &Entry) -> Outcome<Optio
     Ok(by.filter(|by| !by.is_closed).map(|by| by.name))
 }
 
-/// Of those whose names begin so, the one that was closed last but for so many. Costs no more than to go along
-/// so many, or all of them, where they are fewer.
+/// Of those whose names begin so, the one that was closed last but for so many. Goes along all of them, unless
+/// there cannot be that many.
 pub(crate) fn closed_before(
     connection: &Connection,
     prefix: &str,
     newest: u64,
 ) -> Outcome<Option<Entry>> {
-    let newest = i64::try_from(newest).unwrap_or(i64::MAX - 1);
-    let all: Option<i64> = connection
-        .prepare_cached(NUMBERS)?
-        .query_row((), |row| row.get(0))?;
+    let newest = i64::try_from(newest).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(NUMBERS)?;
+    let all: Option<i64> = statement.query_row((), |row| row.get(0))?;
     if all.unwrap_or(0) <= newest {
-        return Ok(None);
-    }
-    let count: i64 = connection
-        .prepare_cached(COUNT_CLOSED)?
-        .query_row((prefix, newest + 1), |row| row.get(0))?;
-    if count <= newest {
         return Ok(None);
     }
     let mut statement = connection.prepare_cached(CLOSED_BEFORE)?;
     let mut rows = statement.query((prefix, newest))?;
+    rows.next()?.map(Entry::read).transpose()
+}
+
+/// Of those whose names begin so, the one that was closed first. Goes along all of them.
+pub(crate) fn closed_first(connection: &Connection, prefix: &str) -> Outcome<Option<Entry>> {
+    let mut statement = connection.prepare_cached(CLOSED_FIRST)?;
+    let mut rows = statement.query([prefix])?;
     rows.next()?.map(Entry::read).transpose()
 }

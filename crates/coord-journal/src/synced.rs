@@ -24,7 +24,7 @@ use crate::store::{CHECKPOINT_PAGES, Outcome};
 pub(crate) const NOTE: &str = "journal.synced";
 
 /// Of the log, and of each page in it.
-const LOG_HEADER: usize = 32;
+pub(crate) const LOG_HEADER: usize = 32;
 const PAGE_HEADER: usize = 24;
 
 /// What SQLite marks a log with; the last bit says in which order its checksums read their bytes.

@@ -7,7 +7,7 @@
 //!
 //! Without commands, it shows a build beside a server that it stops.
 
-use coord_bus::vocabulary::{PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessState};
+use coord_bus::vocabulary::{PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessState, SignalName};
 use coord_bus::{Bus, BusExt, LocalBus};
 use coord_patterns::process::{ProcessError, ProcessRunner, ProcessSpec, Stop};
 use tokio::task::{JoinHandle, JoinSet};
@@ -63,7 +63,7 @@ fn told(state: &ProcessState) -> String {
     match state {
         ProcessState::Started { pid } => format!("started as process {pid}"),
         ProcessState::NotStarted { error } => format!("did not start: {error}"),
-        ProcessState::Stopping { signal } => format!("asked to stop by signal {signal}"),
+        ProcessState::Stopping { signal } => format!("asked to stop by {}", SignalName(*signal)),
         ProcessState::Exited(exit) => exit.to_string(),
         other => format!("{other:?}"),
     }

@@ -110,7 +110,7 @@ pub const MAX_WAITING: usize = 256;
 ///
 /// let notification = notifications.recv().await.unwrap();
 /// assert_eq!(notification.title, "server: killed");
-/// assert_eq!(notification.message, "killed by signal 9");
+/// assert_eq!(notification.message, "killed by SIGKILL");
 /// assert_eq!(manager.error_statistics().by_source["server"], 1);
 /// # Ok(())
 /// # }

@@ -4,6 +4,7 @@ mod child;
 mod each;
 mod failing;
 mod repeat;
+mod undo;
 mod waiting;
 
 use std::any::Any;
@@ -21,7 +22,7 @@ use serde::de::DeserializeOwned;
 use crate::context::Start;
 use crate::handle::{InputPlace, Inputs, Outputs, Place, Step};
 use crate::name::is_name;
-use crate::plan::{Output, Plan, PlannedStep, Slots, UndoAction, When};
+use crate::plan::{Output, Plan, PlannedStep, Slots, When};
 use crate::waits::{self, Wait};
 use crate::{
     Durable, Fault, Faults, Keeps, OnFailure, Retry, StepContext, StepError, Volatile, Workflow,
@@ -29,6 +30,7 @@ use crate::{
 
 pub use each::Each;
 pub use repeat::Repeating;
+pub use undo::{NoUndo, Undo, UndoWith, Undoing};
 
 /// Builds a [`Workflow`], step by step. Made by [`Workflow::builder`].
 ///
@@ -59,6 +61,9 @@ impl<I: Send + Sync + 'static> Workflow<I> {
 
     /// Begins a workflow of this name whose runs are kept in a journal, and outlive their process.
     /// What its steps put out is written as JSON.
+    ///
+    /// That it is durable is in the type of what is built, `Workflow<I, Durable>`, and not to be said where it begins:
+    /// where an input is to be named, it is `Workflow::<u64>::durable("order")`.
     ///
     /// See [`start_durable`](crate::WorkflowOrchestrator::start_durable).
     pub fn durable(name: impl Into<String>) -> WorkflowBuilder<I, Durable> {
@@ -180,51 +185,12 @@ impl<I, K> fmt::Debug for WorkflowBuilder<I, K> {
 #[derive(Debug)]
 pub struct NoInput;
 
-/// A step that nothing undoes.
-#[derive(Debug)]
-pub struct NoUndo;
-
-/// A step that a function of its output undoes.
-#[derive(Debug)]
-pub struct UndoWith<F>(F);
-
-/// What undoes a step whose output is `T`: nothing, or a function of it.
-pub trait Undo<T>: Sized {
-    #[doc(hidden)]
-    fn erased(self) -> Undoing;
-}
-
-/// What undoes a step, whatever its output is. Opaque: for the implementations of [`Undo`].
-#[doc(hidden)]
-pub struct Undoing(Option<UndoAction>);
-
-impl<T> Undo<T> for NoUndo {
-    fn erased(self) -> Undoing {
-        Undoing(None)
-    }
-}
-
-impl<T, F, Fut, E> Undo<T> for UndoWith<F>
-where
-    T: Send + Sync + 'static,
-    F: Fn(Arc<T>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<(), E>> + Send + 'static,
-    E: Into<StepError>,
-{
-    fn erased(self) -> Undoing {
-        Undoing(Some(Box::new(move |_, output| {
-            let undoing = output.downcast().ok().map(|output| self.0(output));
-            Box::pin(async move {
-                match undoing {
-                    Some(undoing) => undoing.await.map_err(Into::into),
-                    None => Ok(()),
-                }
-            })
-        })))
-    }
-}
-
 /// One step on its way into a workflow. Made by [`WorkflowBuilder::step`].
+///
+/// What says what the step takes and does ([`input`](Self::input), [`compensate`](Self::compensate),
+/// [`for_each`](Self::for_each), [`repeat`](Self::repeat)) makes another type of it. All else leaves it what it is, and so
+/// may be said under a condition: `if is_slow { step = step.timeout(HOUR) }`. Where more than that depends on
+/// data, so may the whole workflow: see [`Spec`](crate::Spec).
 #[must_use = "a step is added by `run`"]
 pub struct StepBuilder<'w, I, In, U, K = Volatile> {
     workflow: &'w mut WorkflowBuilder<I, K>,
@@ -357,7 +323,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         U: Undo<T>,
         K: Keeps<T>,
     {
-        self.step.undo = self.undo.erased().0;
+        self.step.undo = self.undo.erased().action();
         self.step.codec = K::kept().0;
         if let Some(timeout) = self.timeout {
             self.step.timeout = timeout;
@@ -397,43 +363,6 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
     pub fn sleep(mut self, wait: Duration) -> Step<()> {
         self.step.action = waits::sleep(wait, || Arc::new(()));
         self.waits(Wait::Sleep(wait)).add()
-    }
-}
-
-impl<'w, I, In, K> StepBuilder<'w, I, In, NoUndo, K> {
-    /// Undone, after it has completed, when the run fails, is cancelled or times out: by this
-    /// function of its output, after everything that completed later.
-    ///
-    /// It is tried as often as [`Retry::exponential`] says, each time for at most as long as an
-    /// attempt at the step may take, where
-    /// [`compensation_retry`](StepBuilder::compensation_retry) and
-    /// [`compensation_timeout`](StepBuilder::compensation_timeout) say nothing else. If it fails for
-    /// good, that is told, in an event and in the [`Outcome`](crate::Outcome), and the steps before
-    /// it are undone all the same.
-    pub fn compensate<F>(self, undo: F) -> StepBuilder<'w, I, In, UndoWith<F>, K> {
-        StepBuilder {
-            workflow: self.workflow,
-            step: self.step,
-            timeout: self.timeout,
-            inputs: self.inputs,
-            undo: UndoWith(undo),
-        }
-    }
-}
-
-impl<I, In, F, K> StepBuilder<'_, I, In, UndoWith<F>, K> {
-    /// Undoing it is tried again as this says, in place of [`Retry::exponential`].
-    pub fn compensation_retry(mut self, retry: Retry) -> Self {
-        self.step.undo_retry = retry;
-        self
-    }
-
-    /// With another limit to the time of one attempt at undoing it than the step's own. What undoing
-    /// all steps may take is up to the orchestrator:
-    /// [`compensation_timeout`](crate::OrchestratorBuilder::compensation_timeout).
-    pub fn compensation_timeout(mut self, timeout: Duration) -> Self {
-        self.step.undo_timeout = Some(timeout);
-        self
     }
 }
 

@@ -29,6 +29,8 @@ struct Inner {
     step: usize,
     attempt: u32,
     round: u32,
+    /// Whether it undoes the step, and is told apart from it.
+    undoes: bool,
     /// Which part of the step this is about.
     part: Option<usize>,
     /// The context of the whole, where parts end together.
@@ -65,10 +67,12 @@ impl StepContext {
     /// The same in every attempt at this step of this run, also after the process was killed, and
     /// another in any other: what a service needs to know that it has been asked before.
     ///
-    /// It is the run's id, a slash, and the step's. Where a run is retried, a step that was done and
-    /// is to be done again, because it was undone, has another key: a slash and a number follow. For
-    /// an item of a list, or a round, a colon and its [place](Self::part) follow that:
-    /// `order-1042/mail:3`.
+    /// It is the run's id, a slash, and the step's. Where a run is retried, a step that was done has another
+    /// key if it was undone, or that was tried, or it is done again because somebody named it or a step before it,
+    /// or has items or rounds: a slash and a number follow. One that is done again only because a step before it was
+    /// undone has the same. For an item of a list, or a round, a colon and its [place](Self::part) follow that:
+    /// `order-1042/mail:3`. What [undoes](crate::StepBuilder::compensate_with) a step of a typed workflow has
+    /// another key, the step's and `/undo`; a [handler](crate::StepSpec::undo) that undoes one has the step's own.
     pub fn idempotency_key(&self) -> String {
         let mut key = match self.inner.round {
             0 => format!("{}/{}", self.inner.run, self.step()),
@@ -76,6 +80,9 @@ impl StepContext {
         };
         if let Some(part) = self.part() {
             let _ = write!(key, ":{part}");
+        }
+        if self.inner.undoes {
+            key.push_str("/undo");
         }
         key
     }
@@ -97,6 +104,7 @@ impl StepContext {
                 step: whole.step,
                 attempt: whole.attempt,
                 round: whole.round,
+                undoes: whole.undoes,
                 part: Some(part),
                 whole: Some(self.clone()),
                 parent: whole.parent.clone(),
@@ -228,6 +236,15 @@ pub(crate) struct Start<'r> {
 
 impl Start<'_> {
     pub(crate) fn context(&self) -> StepContext {
+        self.context_that(false)
+    }
+
+    /// That of an attempt at undoing the step, whose idempotency key is another.
+    pub(crate) fn context_of_undo(&self) -> StepContext {
+        self.context_that(true)
+    }
+
+    fn context_that(&self, undoes: bool) -> StepContext {
         let context = self.context.get_or_init(|| StepContext {
             inner: Arc::new(Inner {
                 workflow: Arc::clone(self.plan),
@@ -235,6 +252,7 @@ impl Start<'_> {
                 step: self.step,
                 attempt: self.attempt,
                 round: self.round,
+                undoes,
                 part: self.part,
                 whole: None,
                 parent: self.parent.clone(),

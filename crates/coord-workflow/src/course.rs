@@ -157,6 +157,8 @@ pub(crate) struct Course {
     lives: u32,
     /// How often it had been, when a step was last begun anew; of those where that is not never.
     begun_in: BTreeMap<usize, u32>,
+    /// When it was retried, and how often it had been retried or continued by then, that time included.
+    retries: Vec<(u32, u64)>,
     /// What the ids of the runs within it are made of, beside its own.
     pub(crate) nonce: Option<u64>,
     #[cfg(test)]
@@ -203,6 +205,7 @@ impl Course {
             timed_from: None,
             lives: 0,
             begun_in: BTreeMap::new(),
+            retries: Vec::new(),
             nonce: None,
             #[cfg(test)]
             history: Vec::new(),

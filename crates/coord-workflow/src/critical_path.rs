@@ -27,6 +27,9 @@ pub struct CriticalPath<'o> {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct CriticalStep<'o> {
+    /// For how long the run had ended, and was to be [retried](crate::WorkflowOrchestrator::retry_run), after
+    /// what the step needs had; the time of its attempts before that among it.
+    pub until_retried: Duration,
     /// How long it was ready and did not begin: until there was room for it.
     pub wait: Duration,
     /// How long it took, waits between attempts included.
@@ -37,8 +40,8 @@ pub struct CriticalStep<'o> {
 
 impl CriticalPath<'_> {
     /// By how much each step could have ended later without the run ending later, in the workflow's
-    /// order, if every step that waits for it had taken as long as it did, its wait for room
-    /// included. `None`: it had not begun when the run was stopped.
+    /// order, if every step that waits for it had taken as long as it did, its waits for room,
+    /// and for the run to be retried, included. `None`: it had not begun when the run was stopped.
     ///
     /// Of those that a step needs any of, the first to complete is taken to be the only one that would
     /// do.
@@ -84,6 +87,7 @@ impl Outcome {
         let steps = on_path.iter().filter_map(|&step| {
             let span = spans.of[step]?;
             Some(CriticalStep {
+                until_retried: Duration::from_nanos(span.ready - span.freed),
                 wait: Duration::from_nanos(span.started - span.ready),
                 duration: Duration::from_nanos(span.ended - span.started),
                 step: self.report(step),
@@ -120,13 +124,13 @@ pub(crate) fn path(spans: &Spans) -> Vec<usize> {
 fn slack(plan: &Plan, course: &Course, spans: &Spans) -> Vec<Option<u64>> {
     let mut latest = vec![end(spans); spans.of.len()];
     for &step in spans.order.iter().rev() {
-        let Some(Span { ready, ended, .. }) = spans.of[step] else {
+        let Some(Span { freed, ended, .. }) = spans.of[step] else {
             continue;
         };
-        // When it would have to be ready, to end at the latest possible time.
-        let ready_latest = latest[step] - (ended - ready);
+        // When what it needs would have to have ended, for it to end at the latest possible time.
+        let freed_latest = latest[step] - (ended - freed);
         for need in holders(plan, course, step) {
-            latest[need] = latest[need].min(ready_latest);
+            latest[need] = latest[need].min(freed_latest);
         }
     }
     let spans = spans.of.iter().zip(latest);
@@ -138,11 +142,16 @@ fn slack(plan: &Plan, course: &Course, spans: &Spans) -> Vec<Option<u64>> {
 impl Display for CriticalPath<'_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         for CriticalStep {
+            until_retried,
             wait,
             duration,
             step,
         } in &self.steps
         {
+            if !until_retried.is_zero() {
+                let retried = Took(*until_retried);
+                writeln!(formatter, "{retried:>7}  until the run was retried")?;
+            }
             if !wait.is_zero() {
                 writeln!(formatter, "{:>7}  waiting for room", Took(*wait))?;
             }

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use coord_bus::time::{Instant, timeout_at};
@@ -27,7 +28,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # use std::sync::Arc;
 /// # use coord_bus::{LocalBus, MemoryEventLog, MemoryLeases};
-/// # use coord_workflow::{RunId, RunJournal, StepError, Workflow, WorkflowOrchestrator};
+/// # use coord_workflow::{
+/// #     RunId, RunJournal, StepError, Workflow, WorkflowError, WorkflowOrchestrator,
+/// # };
 /// # let journal = RunJournal::new(Arc::new(MemoryEventLog::new()), Arc::new(MemoryLeases::new()));
 /// # let orchestrator = WorkflowOrchestrator::builder(&LocalBus::new())
 /// #     .journal(journal.clone())
@@ -38,10 +41,14 @@ const LOOK: Duration = Duration::from_millis(500);
 /// # orchestrator.start_durable(&workflow.build()?, id.clone(), ()).await?;
 /// // In any process that opens the journal.
 /// let mut following = journal.follow(&id).await?;
-/// while let Some(event) = following.next().await? {
-///     println!("{} {:?}", event.at, event.transition);
-/// }
-/// println!("{}", following.view().await?.state);
+/// let watching = tokio::spawn(async move {
+///     while let Some(event) = following.next().await? {
+///         println!("{} {:?}", event.at, event.transition);
+///     }
+///     println!("{}", following.view().await?.state);
+///     Ok::<_, WorkflowError>(())
+/// });
+/// # watching.await??;
 /// # Ok(())
 /// # }
 /// ```
@@ -55,7 +62,8 @@ pub struct Following {
     run: RunId,
     plan: Plan,
     kept: Kept,
-    tail: Tail,
+    /// Never locked, and there so that what is followed may be looked at from several threads.
+    tail: Mutex<Tail>,
     /// When the attempts that are under way began, from the beginning of the run.
     began: HashMap<usize, u64>,
     told: VecDeque<WorkflowEvent>,
@@ -84,7 +92,7 @@ impl Following {
             run,
             plan,
             kept,
-            tail,
+            tail: Mutex::new(tail),
             told: VecDeque::new(),
             look_at: Instant::now() + LOOK,
             is_left: false,
@@ -107,8 +115,10 @@ impl Following {
         self.kept.told.is_paused || self.kept.course.is_held()
     }
 
-    /// What happened next. `None`: the run has finished, nobody drives it, or the journal was closed;
-    /// where somebody takes it up later, there is more.
+    /// What happened next. `None`: the run has finished, nobody drives it, or the journal was closed.
+    ///
+    /// Where somebody takes it up or retries it later, there is more: who waits for that asks again, now and then. Of
+    /// a run that has finished, the answer is there at once.
     ///
     /// # Cancel safety
     ///
@@ -123,9 +133,13 @@ impl Following {
                 return Ok(Some(event));
             }
             if self.kept.course.is_finished() {
-                return Ok(None);
+                if !self.has_more().await? {
+                    return Ok(None);
+                }
+                (self.look_at, self.is_left) = (Instant::now() + LOOK, false);
             }
-            let stored = match timeout_at(self.look_at, recorded(&mut self.tail)).await {
+            let tail = self.tail.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let stored = match timeout_at(self.look_at, recorded(tail)).await {
                 Ok(stored) => stored,
                 Err(_) => {
                     let is_driven = self.journal.driven_by(&self.kept.owner).await?.is_some();
@@ -144,6 +158,17 @@ impl Following {
             };
             let stored = stored.map_err(|error| WorkflowError::journal(&self.run, error))?;
             self.follow(&stored)?;
+        }
+    }
+
+    /// Whether there are records that were not followed.
+    async fn has_more(&self) -> Result<bool, WorkflowError> {
+        let stream = records::stream(self.run.as_str());
+        let more = self.journal.log.read(&stream, self.kept.version + 1, 1);
+        match more.await {
+            Ok(more) => Ok(!more.is_empty()),
+            Err(EventLogError::Closed) => Ok(false),
+            Err(error) => Err(WorkflowError::journal(&self.run, error)),
         }
     }
 

@@ -17,8 +17,9 @@ use crate::limits::{Limits, RunLimits};
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output};
 use crate::run::{self, Beginning, End, Settings, Shared, Told};
+use crate::runs::Within;
 use crate::{
-    Command, Outcome, Parent, RunId, RunJournal, RunView, StepAction, Why, Workflow, WorkflowError,
+    Command, Outcome, RunId, RunJournal, RunView, StepAction, Why, Workflow, WorkflowError,
 };
 
 /// How long a step that watches its token has to come to an end once it is cancelled.
@@ -297,7 +298,7 @@ impl Settings {
         definition: Definition<'_>,
         id: RunId,
         input: Output,
-        child_of: Option<Parent>,
+        within: Option<Within<'_>>,
     ) -> Result<Run, WorkflowError> {
         self.check_open(definition)?;
         let beginning = Beginning {
@@ -311,7 +312,8 @@ impl Settings {
             told: Told::default(),
             is_careful: false,
             limits: self.limits(definition)?,
-            child_of,
+            child_of: within.map(|within| within.parent.clone()),
+            around: within.map(|within| Arc::clone(within.pauses)),
         };
         Ok(self.drive(Shared::new(definition, beginning, self)))
     }

@@ -180,7 +180,7 @@ impl Outcome {
             duration: Some(self.duration),
             timed_from: self.course.timed_from.map(Duration::from_nanos),
             is_paused: false,
-            begins_none: false,
+            paused_by: None,
             is_up: false,
             error: self.course.failed().map(ToString::to_string),
             driven_by: None,

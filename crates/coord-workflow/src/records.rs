@@ -19,7 +19,7 @@ use crate::plan::{Output, Plan};
 use crate::reason::Reason;
 use crate::shape::Shape;
 use crate::signals::SignalNumber;
-use crate::summary::KeptSummary;
+use crate::summary::{Finished, KeptSummary};
 use crate::{Command, OnFailure, Parent, RecordFault, StepError};
 
 /// The version of the records.
@@ -194,18 +194,6 @@ struct Retried<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     from: Option<Id<'a>>,
     at: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Finished {
-    pub(crate) status: Status,
-    pub(crate) at: u64,
-    /// Why it failed, if that was no step.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    failed: Option<Box<str>>,
-    /// Missing in records of earlier versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) summary: Option<KeptSummary>,
 }
 
 /// An id of a step; ids have nothing in them that JSON escapes.

@@ -9,6 +9,7 @@ mod held;
 mod hooks;
 mod items;
 mod limited;
+mod pauses;
 mod queue;
 mod ready;
 mod recorder;
@@ -46,6 +47,7 @@ use backoffs::Backoffs;
 pub(crate) use child::ChildRun;
 pub(crate) use drive::drive;
 pub(crate) use items::Items;
+pub(crate) use pauses::Pauses;
 use queue::Queue;
 use recorder::Recorder;
 pub(crate) use rounds::Rounds;
@@ -149,6 +151,8 @@ pub(crate) struct Beginning {
     pub(crate) limits: Option<RunLimits>,
     /// The step that it is the work of, if it is.
     pub(crate) child_of: Option<Parent>,
+    /// What pauses the run of that step, and with it this one.
+    pub(crate) around: Option<Arc<Pauses>>,
 }
 
 /// What a run was told, before it is driven.
@@ -199,6 +203,7 @@ pub(crate) struct Shared {
     limits: Option<RunLimits>,
     /// The step that it is the work of, if it is.
     child_of: Option<Parent>,
+    pauses: Arc<Pauses>,
     slots: Slots,
     pub(crate) signals: Arc<Signals>,
     pub(crate) actions: Arc<Actions>,
@@ -236,7 +241,9 @@ impl Shared {
         let is_durable = beginning.suspend.is_some();
         let recorder = is_durable.then(|| Recorder::new(beginning.started_at));
         let told = beginning.told;
-        let mut queue = Queue::new(beginning.course, limit.unwrap_or(usize::MAX), recorder);
+        let limit = limit.unwrap_or(usize::MAX);
+        let pauses = Pauses::new(beginning.id.clone(), told.is_paused, beginning.around);
+        let mut queue = Queue::new(beginning.course, limit, recorder, Arc::clone(&pauses));
         if told.is_continued {
             queue.go_on(&plan, beginning.before.as_nanos() as u64);
         }
@@ -244,7 +251,6 @@ impl Shared {
             None => Box::default(),
             Some(_) => queue.course.steps().iter().map(|step| step.round).collect(),
         };
-        queue.pause(told.is_paused);
         let token = beginning.parent.child_token();
         if told.is_cancelled {
             token.cancel();
@@ -264,6 +270,7 @@ impl Shared {
             settings: Arc::clone(settings),
             limits: beginning.limits,
             child_of: beginning.child_of,
+            pauses,
             slots: Slots {
                 input: beginning.input,
                 outputs: Arc::clone(queue.course.outputs()),
@@ -372,17 +379,13 @@ impl Shared {
             Command::Cancel => self.token.cancel(),
             Command::Skip { step } => self.ask_skip(&step),
             Command::Pause => {
-                let mut queue = self.queue();
-                queue.pause(true);
-                let given = queue.give_back();
-                drop(queue);
-                // To others, whose runs are not paused.
-                drop(given);
+                self.pauses.tell(true);
+                self.pauses_anew();
             }
             Command::Continue => {
                 let at = self.elapsed();
+                self.pauses.tell(false);
                 let mut queue = self.queue();
-                queue.pause(false);
                 queue.go_on(&self.plan, at);
                 // The driver among them: the time of the run may count anew.
                 let mut woken = std::mem::take(&mut queue.idle);
@@ -411,7 +414,7 @@ impl Shared {
             duration: None,
             timed_from: queue.course.timed_from.map(Duration::from_nanos),
             is_paused: queue.is_paused() || queue.course.is_held(),
-            begins_none: queue.is_paused(),
+            paused_by: self.pauses.paused_by().cloned(),
             is_up: queue.course.is_up(),
             error: None,
             driven_by: Some("this process".to_owned()),

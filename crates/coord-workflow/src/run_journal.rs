@@ -19,10 +19,13 @@ use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
-use crate::{Command, RunId, RunState, RunSummary, RunView, Why, WorkflowError, bell};
+use crate::{Command, Parent, RunId, RunState, RunSummary, RunView, Why, WorkflowError, bell};
 
 /// How many of the runs that have not finished are looked at for who has what a step waits for.
 const LOOKED_AT_MAX: usize = 1_000;
+
+/// How many streams are listed at once at least.
+const PAGE_MIN: usize = 64;
 
 /// A journal of runs: the log that their records are in, and the leases by which those who drive
 /// them know of each other. Cheap to clone.
@@ -103,7 +106,9 @@ impl RunJournal {
     ///
     /// [`WorkflowError::Journal`].
     pub async fn runs(&self, query: &RunQuery) -> Result<Vec<RunId>, WorkflowError> {
-        let mut streams = StreamQuery::newest_first();
+        // Between them are streams of other names, few for the most part.
+        let page = query.limit.clamp(PAGE_MIN, StreamQuery::DEFAULT_LIMIT);
+        let mut streams = StreamQuery::newest_first().limit(page);
         streams.only_open = query.only_unfinished;
         let mut found = Vec::new();
         while found.len() < query.limit {
@@ -240,6 +245,10 @@ impl RunJournal {
             None => RunState::Interrupted,
         };
         let duration = Duration::from_nanos(kept.course.duration());
+        let paused_by = match state {
+            RunState::Finished(_) => None,
+            _ => self.paused_by(run, kept).await,
+        };
         let view = RunView {
             run: run.clone(),
             workflow: plan.name.to_string(),
@@ -247,8 +256,8 @@ impl RunJournal {
             state,
             duration: is_finished.then_some(duration),
             timed_from: kept.course.timed_from.map(Duration::from_nanos),
-            is_paused: (kept.told.is_paused && !is_finished) || kept.course.is_held(),
-            begins_none: kept.told.is_paused,
+            is_paused: paused_by.is_some() || kept.course.is_held(),
+            paused_by,
             is_up: kept.course.is_up(),
             error: kept.course.failed().map(ToString::to_string),
             driven_by,
@@ -256,6 +265,24 @@ impl RunJournal {
             steps: RunView::steps_of(run, plan, &kept.course),
         };
         Ok((view, has_gone_on))
+    }
+
+    /// Which run was told to pause, and with it this one, of which this is kept: itself, or the nearest that it is
+    /// within. What cannot be read is none.
+    async fn paused_by(&self, run: &RunId, kept: &Kept) -> Option<RunId> {
+        if kept.told.is_paused {
+            return Some(run.clone());
+        }
+        let mut parent = kept.child_of.clone();
+        while let Some(Parent { run, .. }) = parent {
+            let run = RunId::named(run).ok()?;
+            let (_, around) = self.read(&run).await.ok()?;
+            if around.told.is_paused {
+                return Some(run);
+            }
+            parent = around.child_of;
+        }
+        None
     }
 
     /// What a run was started with.

@@ -22,7 +22,7 @@ use crate::ownership::Keeping;
 use crate::plan::{Definition, Output};
 use crate::records::{self, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
 use crate::resume::{self, Kept, fault_of};
-use crate::run::{Beginning, End, Settings, Shared, Told, write};
+use crate::run::{Beginning, End, Pauses, Settings, Shared, Told, write};
 use crate::run_journal::{any_run, run_of};
 use crate::same_json::is_same;
 use crate::{
@@ -180,7 +180,7 @@ impl WorkflowOrchestrator {
             }
             let claim = Claim {
                 retried: Some(retried),
-                suspend: None,
+                parent: None,
             };
             let claimed = self.settings.claim(keeping, definition, id, kept, claim);
             if let Some(run) = claimed.await? {
@@ -253,6 +253,8 @@ pub(crate) struct Within<'p> {
     pub(crate) parent: &'p Parent,
     /// What suspends it with the run of that step.
     pub(crate) suspend: &'p CancellationToken,
+    /// What pauses that, and it.
+    pub(crate) pauses: &'p Arc<Pauses>,
 }
 
 /// What is known of a run that is to be taken up by who asks for that.
@@ -269,8 +271,8 @@ pub(crate) struct Asked<'a> {
 struct Claim<'c> {
     /// Retried, if that is to happen first.
     retried: Option<Fact>,
-    /// What suspends it, beside what suspends all.
-    suspend: Option<&'c CancellationToken>,
+    /// What it is within, if that is to suspend it, beside what suspends all.
+    parent: Option<Within<'c>>,
 }
 
 impl Settings {
@@ -345,6 +347,7 @@ impl Settings {
             is_careful: false,
             limits,
             child_of: started.parent,
+            around: parent.map(|within| Arc::clone(within.pauses)),
         };
         let run = self.keep(keeping, definition, beginning, begun.version);
         keeping.has_begun(&run, &held).await;
@@ -458,7 +461,7 @@ impl Settings {
             }
             let claim = Claim {
                 retried: None,
-                suspend: asked.parent.map(|within| within.suspend),
+                parent: asked.parent,
             };
             if let Some(run) = self.claim(keeping, definition, id, kept, claim).await? {
                 return Ok(run);
@@ -485,7 +488,8 @@ impl Settings {
             .and_then(|decode| decode(kept.input.get()).map_err(RecordFault::from))
             .map_err(|source| fault(1, source))?;
         let held = keeping.held().await?;
-        let suspend = claim.suspend.unwrap_or(&held.lost).clone();
+        let suspend = claim.parent.map_or(&held.lost, |within| within.suspend);
+        let suspend = suspend.clone();
         let mut claiming = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Exactly(kept.version));
         let is_careful = kept.seems_to_kill();
@@ -529,6 +533,7 @@ impl Settings {
             is_careful,
             limits,
             child_of: kept.child_of,
+            around: claim.parent.map(|within| Arc::clone(within.pauses)),
         };
         let run = self.keep(keeping, definition, beginning, claimed.version);
         keeping.has_begun(&run, &held).await;

@@ -24,9 +24,11 @@ pub const MAX_SIGNALS: usize = 1_000;
 pub enum Command {
     /// Nothing further begins, what runs is stopped, and what had completed is undone.
     Cancel,
-    /// No step begins any more; what runs goes on, its retries too. The run's timeout goes on.
+    /// No step begins any more, also of the runs that are [within](crate::StepBuilder::workflow) this one; what
+    /// runs goes on, its retries too. The run's timeout goes on, and so do theirs.
     Pause,
-    /// Steps begin again, and those that are exhausted have all their attempts again.
+    /// Steps begin again, also of the runs within this one that were not told to pause themselves; and steps of
+    /// this run that are exhausted have all their attempts again.
     Continue,
     /// A step counts as skipped, as if its condition had said no: what needs it goes on, and what takes
     /// its output is skipped, too. That is so at once where it has not begun, waits for its next attempt,

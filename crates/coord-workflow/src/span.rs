@@ -3,10 +3,12 @@
 use crate::course::{Course, Phase};
 use crate::plan::{Plan, PlannedStep};
 
-/// The time of one step, in nanoseconds from the beginning of the run: `ready <= started <= ended`.
+/// The time of one step, in nanoseconds from the beginning of the run: `freed <= ready <= started <= ended`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
     /// When nothing that it needs kept it from beginning any more.
+    pub(crate) freed: u64,
+    /// The same, or when the run was retried after that, and the step was to be done again.
     pub(crate) ready: u64,
     /// When its first attempt began; for one that was ruled out, when that was found.
     pub(crate) started: u64,
@@ -33,8 +35,9 @@ impl Spans {
                 continue;
             }
             let freed_by = last_of(&of, holders(plan, course, step).into_iter());
-            let ready = freed_by.and_then(|need| of[need]);
-            let ready = ready.map_or(0, |need| need.ended);
+            let freed = freed_by.and_then(|need| of[need]);
+            let freed = freed.map_or(0, |need| need.ended);
+            let ready = course.retried(step).map_or(freed, |at| at.max(freed));
             // What several threads read from the clock can be a little out of order.
             let ended = record.ended.max(ready);
             let started = match record.attempts {
@@ -42,6 +45,7 @@ impl Spans {
                 _ => record.started.clamp(ready, ended),
             };
             of[step] = Some(Span {
+                freed,
                 ready,
                 started,
                 ended,

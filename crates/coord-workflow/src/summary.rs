@@ -7,9 +7,9 @@ use coord_bus::{StoredRecord, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::course::{Course, Phase};
-use crate::records::{self, Finished};
+use crate::outcome::Status;
 use crate::view::seconds;
-use crate::{RunId, RunState, RunView, StepPhase};
+use crate::{RunId, RunState, RunView, StepPhase, records};
 
 /// A run, as it was when it was looked at, without its steps: [`RunJournal::summary`](crate::RunJournal::summary).
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,6 +75,19 @@ impl RunSummary {
             driven_by: None,
         })
     }
+}
+
+/// The last record of a run.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Finished {
+    pub(crate) status: Status,
+    pub(crate) at: u64,
+    /// Why it failed, if that was no step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failed: Option<Box<str>>,
+    /// Missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) summary: Option<KeptSummary>,
 }
 
 /// What the last record of a run repeats, so that nothing else need be read to list it.

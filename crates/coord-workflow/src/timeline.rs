@@ -38,6 +38,9 @@ pub enum TimelineEvent<'o> {
     StepStarted(StepReport<'o>),
     /// A step came to its end: after its last attempt, or without one.
     StepEnded(StepReport<'o>),
+    /// The run, which had come to an end, was retried: of the steps that were done again, what came of them before
+    /// is not told.
+    RunRetried,
     /// The run came to its end, everything undone that was to be.
     RunFinished(Status),
 }
@@ -64,6 +67,12 @@ impl Outcome {
             }
             let is_earlier = started.is_some_and(|started| started < ended);
             add(ended, is_earlier, TimelineEvent::StepEnded(report));
+        }
+        for at in self.course.retries().map(Duration::from_nanos) {
+            // At the same time, before what is done again.
+            let key = (at, Reverse(true), usize::MAX);
+            let event = TimelineEvent::RunRetried;
+            entries.push((key, TimelineEntry { at, event }));
         }
         entries.sort_by_key(|(key, _)| *key);
         let first = TimelineEntry {
@@ -96,6 +105,7 @@ impl Display for TimelineEntry<'_> {
         write!(formatter, "{at:>10}  ")?;
         match &self.event {
             TimelineEvent::RunStarted => formatter.write_str("the run started"),
+            TimelineEvent::RunRetried => formatter.write_str("the run was retried"),
             TimelineEvent::StepStarted(step) => write!(formatter, "{} started", step.id),
             TimelineEvent::RunFinished(status) => write!(formatter, "the run ended: {status}"),
             TimelineEvent::StepEnded(step) => {

@@ -40,11 +40,12 @@ pub struct RunView {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
     pub timed_from: Option<Duration>,
     /// Whether it is to be [continued](crate::Command::Continue): it was told to pause, so no step
-    /// begins, or it is paused for the steps that are [exhausted](Self::exhausted).
+    /// begins, or a run that it is within was, or it is paused for the steps that are
+    /// [exhausted](Self::exhausted).
     pub is_paused: bool,
-    /// Whether it was told to pause.
+    /// Which run was told to pause, so that no step begins: it, or one that it is within.
     #[serde(skip)]
-    pub(crate) begins_none: bool,
+    pub(crate) paused_by: Option<RunId>,
     /// Whether every step is over, and it stays up for [something](crate::Spec::stay).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_up: bool,

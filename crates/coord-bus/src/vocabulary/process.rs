@@ -5,6 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::SignalName;
+
 /// A process changed its state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessLifecycle {
@@ -94,7 +96,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.code, self.signal) {
             (Some(code), _) => write!(formatter, "exit code {code}"),
-            (None, Some(signal)) => write!(formatter, "killed by signal {signal}"),
+            (None, Some(signal)) => write!(formatter, "killed by {}", SignalName(signal)),
             (None, None) => formatter.write_str("ended in an unknown way"),
         }
     }

@@ -252,7 +252,9 @@ fn an_exit_says_how_it_was() {
     assert!(Exit::code(0).is_success());
     assert!(!Exit::code(1).is_success() && !Exit::signal(9).is_success());
     assert_eq!(Exit::code(3).to_string(), "exit code 3");
-    assert_eq!(Exit::signal(9).to_string(), "killed by signal 9");
+    assert_eq!(Exit::signal(9).to_string(), "killed by SIGKILL");
+    assert_eq!(Exit::signal(11).to_string(), "killed by SIGSEGV");
+    assert_eq!(Exit::signal(1000).to_string(), "killed by signal 1000");
     let unknown: Exit = serde_json::from_str("{}").unwrap();
     assert_eq!(unknown.to_string(), "ended in an unknown way");
 }

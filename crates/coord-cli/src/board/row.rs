@@ -254,6 +254,14 @@ impl Row {
         self.since = self.began.unwrap_or(now);
     }
 
+    /// When it was started last, or, once it has failed, when it did; as far as somebody looked.
+    pub(crate) fn happened(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Failed => (self.newest > Timestamp::MIN).then_some(self.newest),
+            _ => self.started,
+        }
+    }
+
     /// Enters a state, unless what is known already is newer.
     pub(super) fn turn(&mut self, when: When, state: State) {
         let When { at, instant: now } = when;

@@ -173,12 +173,35 @@ impl Condition {
         if value.kind() == ValueKind::Bool {
             return Ok(value.is_true());
         }
+        let message = match value.kind() {
+            ValueKind::Undefined => match self.undefined(params, env) {
+                Some(name) => format!("there is no {}", Shown(&name)),
+                None => "it gives nothing, neither true nor false".to_owned(),
+            },
+            kind => format!("it gives a {kind}, neither true nor false"),
+        };
         // Parameters are text, and the text "false" would count as true.
         Err(FileFault::Condition {
-            message: format!("it gives a {}, neither true nor false", value.kind()),
+            message,
             at: text.underlined(&self.at),
             help: Some("compare it with something, such as params.deploy == 'true'".to_owned()),
         })
+    }
+
+    /// The first variable or parameter that it names and that does not exist.
+    fn undefined(
+        &self,
+        params: &BTreeMap<String, String>,
+        env: &BTreeMap<String, String>,
+    ) -> Option<String> {
+        let compiled = ENVIRONMENT.compile_expression(&self.expression).ok()?;
+        let names = compiled.undeclared_variables(true).into_iter();
+        let missing = names.filter(|name| match name.split_once('.') {
+            Some(("env", name)) => !env.contains_key(name),
+            Some(("params", name)) => !params.contains_key(name),
+            _ => false,
+        });
+        missing.min()
     }
 
     /// Whether something that it takes was not put out.
@@ -192,7 +215,13 @@ impl Condition {
 
     fn fault(&self, text: &Text, error: &minijinja::Error) -> FileFault {
         let kind = error.kind().to_string();
-        let message = printable(error.detail().unwrap_or(&kind)).replace('\n', " ");
+        let message = match error.detail().unwrap_or(&kind) {
+            // What the parser of numbers says.
+            "invalid float literal" | "invalid digit found in string" => {
+                "a text that is no number cannot become one".to_owned()
+            }
+            message => printable(message).replace('\n', " "),
+        };
         FileFault::Condition {
             message: message.chars().take(MESSAGE_LENGTH_MAX).collect(),
             at: self.part(text, error.range()),

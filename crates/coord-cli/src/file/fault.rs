@@ -286,6 +286,17 @@ pub(crate) enum FileFault {
         at: SourceSpan,
     },
 
+    #[error("`{key}` means nothing to a `log`, which is looked through once")]
+    #[diagnostic(
+        code(coord::file::useless_key),
+        help("remove it; `period` times `failure_threshold` is how long the line may take")
+    )]
+    UselessOfLog {
+        key: &'static str,
+        #[label("without effect")]
+        at: SourceSpan,
+    },
+
     #[error("`{key}` means nothing to a step that runs nothing")]
     #[diagnostic(code(coord::file::useless_key), help("remove it"))]
     UselessOfWaiting {

@@ -65,6 +65,8 @@ const NOT_BELOW: &str = "it is not below the folder of the workflow file";
 pub(super) struct Placed {
     pub(super) file: Included,
     pub(super) blanked: String,
+    /// What it takes in itself, from the folder of the first.
+    includes: Vec<PathBuf>,
 }
 
 /// A file that is named, and where.
@@ -73,8 +75,8 @@ struct Asked {
     span: Range<usize>,
 }
 
-/// Takes in what a file names, and what that names. Their texts are put behind its own, each before those that
-/// it takes in itself.
+/// Takes in what a file names, and what that names. Their texts are put behind its own. Each comes before those that
+/// it takes in itself, and otherwise they are as they are named.
 pub(super) fn include(
     text: &mut Text,
     root: &DeTable<'_>,
@@ -90,8 +92,23 @@ pub(super) fn include(
         faults: Vec::new(),
         ring: Vec::new(),
     };
-    taking.take(&own, asked(root));
-    (taking.placed, taking.faults)
+    let named = taking.take(&own, asked(root));
+    let mut placed = Vec::with_capacity(taking.placed.len());
+    put_last_first(&named, &mut taking.placed, &mut placed);
+    placed.reverse();
+    (placed, taking.faults)
+}
+
+/// Moves these, the last first, each behind all that it takes in.
+fn put_last_first(named: &[PathBuf], from: &mut Vec<Placed>, to: &mut Vec<Placed>) {
+    for name in named.iter().rev() {
+        let mut files = from.iter();
+        if let Some(at) = files.position(|other| Path::new(&other.file.name) == name) {
+            let placed = from.remove(at);
+            put_last_first(&placed.includes, from, to);
+            to.push(placed);
+        }
+    }
 }
 
 /// What a file wants to be taken in. What is no text is told where the other keys are read.
@@ -121,8 +138,8 @@ struct Taking<'t> {
 }
 
 impl Taking<'_> {
-    /// Takes in what a file names.
-    fn take(&mut self, file: &Path, asked: Vec<Asked>) {
+    /// Takes in what a file names. What that is.
+    fn take(&mut self, file: &Path, asked: Vec<Asked>) -> Vec<PathBuf> {
         let mut named = Vec::new();
         for Asked { name, span } in asked {
             let found = self.within(file, &name, &span).and_then(|within| {
@@ -139,9 +156,9 @@ impl Taking<'_> {
             });
             match found {
                 Ok(Some((within, source))) => {
-                    let asked = self.place(&within, source);
+                    let (at, asked) = (self.placed.len(), self.place(&within, source));
                     self.ring.push((file.to_owned(), span.start));
-                    self.take(&within, asked);
+                    self.placed[at].includes = self.take(&within, asked);
                     self.ring.pop();
                 }
                 Ok(None) => {}
@@ -151,6 +168,7 @@ impl Taking<'_> {
                 }),
             }
         }
+        named
     }
 
     /// The path of a file that another names, from the folder of the first; or why it is not even looked at.
@@ -222,7 +240,11 @@ impl Taking<'_> {
         drop(table);
         let name = within.to_string_lossy().into_owned();
         let file = Included { name, source };
-        self.placed.push(Placed { file, blanked });
+        self.placed.push(Placed {
+            file,
+            blanked,
+            includes: Vec::new(),
+        });
         asked
     }
 }

@@ -180,11 +180,17 @@ fn rule(walk: &mut Walk<'_>, name: &str, table: &DeTable<'_>, at: &Range<usize>)
         ("boolean", Kind::Boolean),
     ];
     let kind = word(walk, table, "type", &kinds).unwrap_or_default();
-    let choices = walk.strings(table, "choices");
-    let choices: Vec<_> = choices
-        .iter()
-        .map(|it| (*it.get_ref()).to_owned())
-        .collect();
+    let choices = match table.get("choices").map(|it| (it, it.get_ref().as_array())) {
+        Some((_, Some(choices))) => choices.iter().collect(),
+        Some((other, None)) => {
+            walk.wrong_type("choices", other, "a list", Some("put it in [ ]"));
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
+    let choices = choices.into_iter();
+    let choices = choices.filter_map(|choice| value_text(walk, "choices", choice));
+    let choices: Vec<_> = choices.collect();
     let description = walk.string(table, "description");
     let rule = Rule {
         kind,
@@ -193,12 +199,8 @@ fn rule(walk: &mut Walk<'_>, name: &str, table: &DeTable<'_>, at: &Range<usize>)
         has_value: table.contains_key("default"),
         at: at.clone(),
     };
-    let default = table
-        .get("default")
-        .and_then(|value| match value.get_ref() {
-            DeValue::Float(number) => Some(number.as_str().to_owned()),
-            _ => walk.scalar("default", value),
-        });
+    let default = table.get("default");
+    let default = default.and_then(|value| value_text(walk, "default", value));
     if let (Some(default), Some(value)) = (&default, table.get("default")) {
         let words = Spanned::new(value.span(), default.as_str());
         walk.check_process_text("default", &words, false);
@@ -208,6 +210,14 @@ fn rule(walk: &mut Walk<'_>, name: &str, table: &DeTable<'_>, at: &Range<usize>)
         }
     }
     (rule, default.unwrap_or_default())
+}
+
+/// A value of a parameter: text, or a number.
+fn value_text(walk: &mut Walk<'_>, key: &str, value: &Spanned<DeValue<'_>>) -> Option<String> {
+    match value.get_ref() {
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        _ => walk.scalar(key, value),
+    }
 }
 
 /// Reads the profiles.
@@ -241,7 +251,17 @@ pub(super) fn profiles(
             env: env(walk, table),
             ..Profile::default()
         };
-        for (name, value) in walk.texts(table, "params") {
+        let mut numbers = Vec::new();
+        let mut given = walk.texts_but(table, "params", |_, name, value| match value.get_ref() {
+            DeValue::Float(number) => {
+                let number = Spanned::new(value.span(), number.as_str().to_owned());
+                numbers.push((name.to_owned(), number));
+                true
+            }
+            _ => false,
+        });
+        given.extend(numbers);
+        for (name, value) in given {
             let at = Some(walk.at(&value.span()));
             let value = value.into_inner();
             if !params.contains_key(&name) {
@@ -263,6 +283,27 @@ pub(super) fn profiles(
 }
 
 impl WorkflowFile {
+    /// What the profiles are called.
+    pub(crate) fn profile_names(&self) -> impl Iterator<Item = &str> {
+        self.profiles.keys().map(String::as_str)
+    }
+
+    /// The values that a parameter takes, if it takes some only.
+    pub(crate) fn param_choices(&self, name: &str) -> Vec<String> {
+        match self.param_rules.get(name) {
+            Some(rule) if rule.choices.is_empty() && rule.kind == Kind::Boolean => {
+                ["true", "false"].map(str::to_owned).into()
+            }
+            Some(rule) => rule.choices.clone(),
+            None => Vec::new(),
+        }
+    }
+
+    /// What a parameter is for.
+    pub(crate) fn param_purpose(&self, name: &str) -> Option<&str> {
+        self.param_rules.get(name)?.description.as_deref()
+    }
+
     /// With what a profile says in place of what the file does.
     ///
     /// # Errors

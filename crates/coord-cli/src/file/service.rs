@@ -178,6 +178,14 @@ fn probe(
     let successes = walk.count(probe, "success_threshold", THRESHOLD_MAX);
     let failures = walk.count(probe, "failure_threshold", THRESHOLD_MAX);
     let (check, way, what) = check?;
+    if way == "log" {
+        for key in ["timeout", "success_threshold"] {
+            if let Some((name, _)) = probe.get_key_value(key) {
+                let at = walk.at(&name.span());
+                walk.add(FileFault::UselessOfLog { key, at });
+            }
+        }
+    }
     let mut probe = Probe::new(check);
     probe.period = period.unwrap_or(probe.period);
     probe.timeout = timeout.unwrap_or(probe.timeout);

@@ -1,10 +1,14 @@
 //! Runs the hooks of a file, and notes which failed.
 
 use std::mem::take;
+use std::pin::pin;
 use std::sync::{MutexGuard, PoisonError};
 
+use coordination::bus::time::timeout;
 use coordination::patterns::process::{ProcessSpec, Stop};
-use coordination::workflow::{Call, HookCall, HookSpec, PartError, Status, StepError};
+use coordination::workflow::{
+    AttemptError, Call, HookCall, HookSpec, PartError, Status, StepError,
+};
 use serde_json::json;
 
 use super::step_exit::{StepExit, well};
@@ -14,6 +18,9 @@ use crate::process_name::hook_name;
 
 /// What the registry calls them.
 pub(super) const HOOKS: &str = "hooks";
+
+/// How many hooks there are for an end, at most: that for this kind of end, and that for any.
+const AT_AN_END: u32 = 2;
 
 /// A hook that failed.
 #[derive(Debug, Clone)]
@@ -36,7 +43,9 @@ struct End {
 /// Those of the unit at this place, or of the run.
 pub(super) fn spec(hooks: &Hooks, unit: Option<usize>) -> HookSpec {
     let call = Call::new(HOOKS, json!({ "unit": unit }));
-    HookSpec::from(call).timeout(hooks.timeout)
+    // Each has its own; this is only so that nothing goes on for ever.
+    let all = (hooks.timeout + GRACE + GRACE).saturating_mul(AT_AN_END);
+    HookSpec::from(call).timeout(all)
 }
 
 /// The exit code of what failed: of items, of the first to fail.
@@ -90,7 +99,20 @@ impl Job {
         for (when, line) in hooks.of(end.status) {
             let process = ProcessSpec::shell(hook_name(call.step.as_deref()), line);
             let process = self.told(process, call, when, &end);
-            if let Err(error) = self.hook_to_end(&process, &stop).await {
+            let stop = Stop {
+                graceful: call.token.child_token(),
+                immediate: stop.immediate.clone(),
+            };
+            let mut ending = pin!(self.hook_to_end(&process, &stop));
+            let ended = match timeout(hooks.timeout, &mut ending).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    stop.graceful.cancel();
+                    let _ = ending.await;
+                    Err(StepError::from(AttemptError::TimedOut(hooks.timeout)))
+                }
+            };
+            if let Err(error) = ended {
                 failed.push(format!("`{when}`: {error}"));
             }
         }

@@ -12,6 +12,7 @@ use coordination::bus::time::{Clock, SystemClock, sleep};
 use coordination::bus::vocabulary::{NOTIFICATION, Notification, Severity};
 use coordination::journal::Journal;
 use coordination::patterns::process::{ProcessRunner, Watchdog};
+use coordination::workflow::RunId;
 use coordination::{CoordinationError, CoordinationModule};
 
 use super::{Begin, SetUpError};
@@ -26,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) const TITLE: &str = "watchdog";
 
 /// What a watchdog is given.
-pub(super) struct Guard {
+pub(crate) struct Guard {
     /// Runs that are kept are not taken up by others before it has done.
     journal: Option<Arc<Journal>>,
     outputs: Option<PathBuf>,
@@ -56,8 +57,20 @@ impl Guard {
         }
     }
 
+    /// Of who looks on: there is nothing to end, only a screen to be left.
+    pub(crate) fn looking_on(journal: &Journal, run: &RunId) -> Self {
+        let flag = journal_flag(journal);
+        Self {
+            journal: None,
+            outputs: None,
+            says: format!(
+                "coord attach was killed, and the run goes on: `coord attach {run}{flag}` shows it again"
+            ),
+        }
+    }
+
     /// Starts one.
-    pub(super) fn start(&self, runner: &ProcessRunner) -> Result<(), SetUpError> {
+    pub(crate) fn start(&self, runner: &ProcessRunner) -> Result<(), SetUpError> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("watchdog").arg("--says").arg(&self.says);
         if let Some(outputs) = &self.outputs {

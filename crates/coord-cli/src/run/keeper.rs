@@ -11,7 +11,7 @@ use crate::needs::Needs;
 /// Watches steps come to their ends, and stops the services that only they needed: the last one
 /// started first, one after the other.
 ///
-/// A step that can be undone needs its services until the run is over, for its undoing may.
+/// A step that can be undone needs its services until all steps are over, for its undoing may.
 pub(super) async fn keep(
     job: &Job,
     mut needs: Needs,
@@ -22,7 +22,10 @@ pub(super) async fn keep(
     let (free, mut freed) = mpsc::channel::<usize>(job.file.units.len());
     let watching = async move {
         while let Some(event) = events.recv().await {
-            let over = step_over(job, &event.transition).map(|step| needs.over(step));
+            let over = match event.transition {
+                Transition::RunUp => Some(needs.all_over()),
+                ref transition => step_over(job, transition).map(|step| needs.over(step)),
+            };
             // Those that were started later stand later in the list of services.
             let started = services.list();
             let mut over = over.unwrap_or_default();
@@ -32,6 +35,7 @@ pub(super) async fn keep(
                 std::cmp::Reverse(at)
             });
             for service in over {
+                job.note_unneeded(service);
                 let _ = free.try_send(service);
             }
         }

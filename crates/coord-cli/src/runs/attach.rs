@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::lives::Lives;
 use super::relay::Relay;
 use super::take_up::definition;
-use super::{RunsFault, find, journal_flag, list, open_there, refuse, show};
+use super::{RunsFault, find, journal_flag, list, open_to_look, refuse, show};
 use crate::args::{AttachArgs, Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
@@ -32,7 +32,7 @@ use crate::journal::with_causes;
 use crate::kept_output::{Kept, Merged};
 use crate::labels::Labels;
 use crate::process_name::is_item;
-use crate::run::{SetUpError, on_runtime};
+use crate::run::{Guard, SetUpError, on_runtime};
 use crate::screen::{self, BAD, QUIET, Screen, Start, printed};
 use crate::signals::{Interrupts, Signals};
 
@@ -50,7 +50,7 @@ pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
     let manner = args.manner();
     let done = on_runtime(async |handle| {
         screen::check(manner)?;
-        let journal = open_there(&args.of.journal)?;
+        let journal = open_to_look(&args.of.journal)?;
         let runs = RunJournal::of(Arc::clone(&journal));
         let run = match &args.run {
             Some(run) => find(&runs, run).await?,
@@ -60,7 +60,7 @@ pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
     });
     match done {
         Ok(code) => code,
-        Err(report) => refuse(&args.of, &report),
+        Err(report) => refuse(args.of.color, &report),
     }
 }
 
@@ -102,6 +102,7 @@ async fn look_on(
         look_on: true,
         ..Interrupts::default()
     };
+    guard(&module, journal, run, manner)?;
     let (wishes, wished) = mpsc::channel(WISHES_MAX);
     let screen = Screen::new(&Start {
         module: &module,
@@ -237,6 +238,19 @@ fn last_lines(kept: &Kept, id: &str) -> io::Result<VecDeque<String>> {
         Ok(())
     })?;
     Ok(last)
+}
+
+/// Where there is a screen, somebody leaves that, should this be killed.
+fn guard(
+    module: &CoordinationModule,
+    journal: &Journal,
+    run: &RunId,
+    manner: Manner,
+) -> Result<(), SetUpError> {
+    match manner.output {
+        Output::Tui => Guard::looking_on(journal, run).start(module.processes()?),
+        _ => Ok(()),
+    }
 }
 
 /// The exit code of who has left: a key did what it is there for, a signal ended the command.

@@ -4,17 +4,17 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use coordination::bus::time::sleep;
-use coordination::workflow::{RunId, RunState, RunView, Status};
+use coordination::workflow::{RunId, RunJournal, RunState, RunView, Status};
 use rustix::process::{Pid, getppid};
 
 use super::find::is_there;
-use super::{RunsFault, there};
-use crate::args::{Color, JournalPlace};
+use super::{RunsFault, forget_finished, open_there, refuse, there};
+use crate::args::{Color, JournalPlace, RunArgs};
 use crate::exit_code::ExitCode;
 use crate::run::on_runtime;
 use crate::screen;
@@ -50,12 +50,8 @@ pub(crate) fn is_taken_back() -> bool {
 
 /// Starts the run that this program was asked for, and prints its id once it has begun. `source`: what was read
 /// of standard input.
-pub(crate) fn detach(
-    journal: &JournalPlace,
-    id: Option<&str>,
-    color: Color,
-    source: Option<&str>,
-) -> ExitCode {
+pub(crate) fn detach(args: &RunArgs, color: Color, source: Option<&str>) -> ExitCode {
+    let (journal, id) = (&args.journal, args.id.as_deref());
     let done = on_runtime(async |_| {
         let run = match id {
             Some(id) => RunId::named(id).map_err(RunsFault::from)?,
@@ -64,9 +60,13 @@ pub(crate) fn detach(
         let not_detached = |error: io::Error| RunsFault::NotDetached {
             message: error.to_string(),
         };
-        let is_new = match there(journal) {
-            Some(runs) => !is_there(&runs, &run).await?,
-            None => true,
+        let is_new = match open_there(journal) {
+            // Here, so that the one that has finished is not taken for the one that begins.
+            Ok(journal) => {
+                !is_there(&RunJournal::of(Arc::clone(&journal)), &run).await?
+                    || args.again && forget_finished(&journal, &run).await?
+            }
+            Err(_) => true,
         };
         let mut child = spawn(&run, id.is_none(), source.is_some()).map_err(not_detached)?;
         if let (Some(mut stdin), Some(source)) = (child.stdin.take(), source) {
@@ -88,21 +88,24 @@ pub(crate) fn detach(
             return Ok(ExitCode::of(status));
         }
         let mut out = screen::out(color.into());
-        writeln!(out, "{run}")
-            .and_then(|()| out.flush())
-            .map_err(RunsFault::Output)?;
+        let written = writeln!(out, "{run}").and_then(|()| out.flush());
         let what = match left {
             Left::Finished(status) => {
-                format!("it has finished: {status}; `coord show {run}` tells it")
+                format!(
+                    "nothing is started: it has finished before: {status}; `coord show {run}` tells it, `--again` begins \
+                     anew"
+                )
             }
             _ => format!("`coord attach {run}` shows it, `coord cancel {run}` ends it"),
         };
+        // Also where its id was lost.
         screen::say(color, &what);
+        written.map_err(RunsFault::Output)?;
         Ok(ExitCode::Done)
     });
     match done {
         Ok(code) => code,
-        Err(report) => crate::validate::refuse(color, &report),
+        Err(report) => refuse(color, &report),
     }
 }
 

@@ -193,7 +193,10 @@ pub(crate) enum RunsFault {
     #[error("there is a run `{run}` of another file, or with other parameters")]
     #[diagnostic(
         code(coord::runs::other_file),
-        help("`coord resume {run}` goes on with that one; another `--id` starts a new run")
+        help(
+            "`coord resume {run}` goes on with that one; another `--id` starts a new run, and so does `--again` where \
+             that one has finished"
+        )
     )]
     OtherFile { run: String },
 

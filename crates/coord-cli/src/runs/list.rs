@@ -130,7 +130,7 @@ pub(super) fn state(view: &RunView) -> (Style, String) {
     word(view.state, view.is_paused, view.is_up)
 }
 
-fn word(state: RunState, is_paused: bool, is_up: bool) -> (Style, String) {
+pub(super) fn word(state: RunState, is_paused: bool, is_up: bool) -> (Style, String) {
     let style = match state {
         RunState::Finished(Status::Completed) => GOOD,
         RunState::Finished(Status::Failed) => BAD,

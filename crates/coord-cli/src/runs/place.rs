@@ -3,6 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use coordination::journal::{Journal, JournalOptions};
 
@@ -55,8 +56,21 @@ pub(crate) fn journal_flag(journal: &Journal) -> String {
     }
 }
 
-/// The journal, which has to be there.
+/// The journal, which has to be there, to look at it; where it may be written to, also to write there.
+pub(crate) fn open_to_look(place: &JournalPlace) -> Result<Arc<Journal>, RunsFault> {
+    let journal = options().or_read_only().open(dir(place)?)?;
+    Ok(Arc::new(journal))
+}
+
+/// The journal, which has to be there, and is written to.
 pub(crate) fn open_there(place: &JournalPlace) -> Result<Arc<Journal>, RunsFault> {
     let journal = options().existing().open(dir(place)?)?;
     Ok(Arc::new(journal))
+}
+
+/// The journal, if it is there, as it is there: nothing is written, and nobody is waited for.
+pub(super) fn open_untouched(place: &JournalPlace) -> Result<Journal, RunsFault> {
+    const WAIT: Duration = Duration::from_millis(10);
+    let options = JournalOptions::new().only_to_read().busy_timeout(WAIT);
+    Ok(options.open(dir(place)?)?)
 }

@@ -10,8 +10,8 @@ use coordination::workflow::{OnExhausted, RunId, RunJournal, RunQuery, RunState}
 use miette::Report;
 
 use super::find::is_there;
-use super::{RunsFault, find, open_there, refuse};
-use crate::args::{Manner, MannerArgs, OfJournal, Output, ResumeArgs, RetryArgs};
+use super::{RunsFault, find, forget_finished, open_there, refuse};
+use crate::args::{Manner, MannerArgs, OfJournal, Output, ResumeArgs, RetryArgs, RunArgs};
 use crate::definition::{Definition, Prepared};
 use crate::exit_code::ExitCode;
 use crate::file::{Action, Step, Unit, printable};
@@ -30,16 +30,16 @@ const LOOKED_AT_MAX: usize = 1_000;
 /// it already.
 pub(crate) async fn begin(
     journal: &Arc<Journal>,
-    id: Option<&str>,
+    args: &RunArgs,
     prepared: Prepared,
     manner: Manner,
 ) -> Result<(Prepared, Begin), Report> {
-    let Some(id) = id else {
+    let Some(id) = &args.id else {
         return Ok((prepared, Begin::New(RunId::unique())));
     };
     let id = RunId::named(id).map_err(RunsFault::from)?;
     let runs = RunJournal::of(Arc::clone(journal));
-    if !is_there(&runs, &id).await? {
+    if !is_there(&runs, &id).await? || args.again && forget_finished(journal, &id).await? {
         return Ok((prepared, Begin::New(id)));
     }
     let definition = definition(&runs, &id).await?;
@@ -100,10 +100,10 @@ fn resume_all(args: &ResumeArgs) -> ExitCode {
         let found = match found {
             // Whoever takes up one that cannot be read says why.
             Ok(found) => [found.unreadable, found.interrupted].concat(),
-            Err(report) => return refuse(&args.of, &report),
+            Err(report) => return refuse(args.of.color, &report),
         };
         if found.is_empty() {
-            let nothing = || refuse(&args.of, &RunsFault::NothingToResume.into());
+            let nothing = || refuse(args.of.color, &RunsFault::NothingToResume.into());
             return worst.unwrap_or_else(nothing);
         }
         for run in found.into_iter().rev() {
@@ -152,7 +152,7 @@ fn go_on(
     });
     match done {
         Ok(code) => code,
-        Err(report) => refuse(of, &report),
+        Err(report) => refuse(of.color, &report),
     }
 }
 

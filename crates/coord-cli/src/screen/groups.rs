@@ -1,7 +1,7 @@
 //! The lines of steps in groups: held until their step has ended, so that those of one stand together.
 //!
-//! Services have no end that somebody waits for, and hooks and undoing come one after the other anyway: their
-//! lines are printed as they come.
+//! Services have no end that somebody waits for, and undoing, and the hooks of the run, come one after the other
+//! anyway: their lines are printed as they come.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use coordination::bus::vocabulary::{ProcessOutput, Transition};
 
 use super::out::Out;
 use super::text::Text;
-use crate::process_name::{is_item, step_of};
+use crate::process_name::{hook_name, is_item, step_of};
 
 /// How much is held of one step, and of all together: beyond that, lines are printed as they come.
 const STEP_BYTES_MAX: usize = 4 << 20;
@@ -56,7 +56,9 @@ impl Groups {
         line: &ProcessOutput,
     ) -> io::Result<()> {
         let step = step_of(&line.process);
-        let is_of_step = line.process == step || is_item(&line.process);
+        // Its hooks run before its end is told.
+        let is_of_step =
+            line.process == step || is_item(&line.process) || line.process == hook_name(Some(step));
         if !is_of_step || self.services.contains(step) {
             return text.output(out, line);
         }
@@ -86,7 +88,8 @@ impl Groups {
         match transition {
             Transition::StepStarted { .. }
             | Transition::StepRetrying { .. }
-            | Transition::PartCompleted { .. } => {
+            | Transition::PartCompleted { .. }
+            | Transition::HookFailed { .. } => {
                 let held = || Held::Transition(transition.clone());
                 match self.hold(step, OVERHEAD, held) {
                     true => Ok(()),
@@ -96,7 +99,7 @@ impl Groups {
                     }
                 }
             }
-            // What is undone, and what hooks do, comes after the end of the step.
+            // What is undone comes after the end of the step.
             _ => self.end(text, out, step, Some(transition)),
         }
     }

@@ -18,6 +18,12 @@ pub(crate) fn out(color: ColorChoice) -> Out {
     out_to(io::stdout(), color)
 }
 
+/// The same for JSON, which goes through as it is: it has no control characters for a terminal to act upon. What is
+/// told on standard error has the colours that are allowed.
+pub(super) fn out_of_json(told: ColorChoice) -> Out {
+    out_as(io::stdout(), ColorChoice::AlwaysAnsi, told)
+}
+
 /// Prints a text as it is, on standard output.
 pub(crate) fn print_whole(text: &[u8]) -> ExitCode {
     let mut out = out(ColorChoice::Auto);
@@ -33,6 +39,10 @@ pub(super) fn out_to(way: impl Write + Send + 'static, color: ColorChoice) -> Ou
         ColorChoice::Auto => AutoStream::choice(&io::stdout()),
         said => said,
     };
+    out_as(way, choice, color)
+}
+
+fn out_as(way: impl Write + Send + 'static, choice: ColorChoice, color: ColorChoice) -> Out {
     // What takes the colours out writes what is between them piece by piece.
     let telling = Telling {
         way,

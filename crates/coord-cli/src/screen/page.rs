@@ -1,5 +1,6 @@
 //! Where it is printed: standard output in one of its forms, and what to do when it is gone.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,11 +16,11 @@ use miette::{GraphicalReportHandler, GraphicalTheme, Report};
 use super::Start;
 use super::groups::Groups;
 use super::jsonl;
-use super::out::{Out, out};
+use super::out::{Out, out, out_of_json};
 use super::summary::failures::last_lines;
 use super::text::{self, ODD, QUIET, Text};
 use crate::args::{Color, Layout, Manner, Output};
-use crate::board::{Board, Bounds};
+use crate::board::{Board, Bounds, UNNEEDED};
 use crate::exit_code::ExitCode;
 use crate::happenings::Happening;
 use crate::kept_output;
@@ -58,10 +59,10 @@ enum Form {
 impl Page {
     pub(super) fn new(start: &Start<'_>) -> Self {
         let Start { args, file, .. } = *start;
-        let (form, color) = match args.output {
-            // JSON has no control characters for a terminal to act upon.
-            Output::Jsonl => (Form::Jsonl, ColorChoice::AlwaysAnsi),
-            Output::Json => (Form::Json, ColorChoice::AlwaysAnsi),
+        let color = args.color.into();
+        let (form, out) = match args.output {
+            Output::Jsonl => (Form::Jsonl, out_of_json(color)),
+            Output::Json => (Form::Json, out_of_json(color)),
             _ => {
                 let Layout {
                     is_folded, names, ..
@@ -69,7 +70,7 @@ impl Page {
                 let groups = || Groups::new(text::services(file), is_folded);
                 let groups = args.layout.is_grouped.then(groups);
                 let text = Text::new(file, Arc::clone(start.labels)).with_names(names);
-                (Form::Text(Box::new(text), groups), args.color.into())
+                (Form::Text(Box::new(text), groups), out(color))
             }
         };
         let mut board = Board::new(file, Bounds::NOTHING, Arc::clone(start.labels));
@@ -89,7 +90,7 @@ impl Page {
             printed: 0,
             before: start.before.map(text::before),
             color: args.color,
-            out: out(color),
+            out,
             lost: CancellationToken::new(),
             fails_at_once: args.layout.fails_at_once,
             is_quiet: args.output == Output::Text && args.layout.is_quiet,
@@ -158,6 +159,15 @@ impl Page {
     }
 
     fn workflow(&mut self, event: &WorkflowEvent) {
+        let mut event = Cow::Borrowed(event);
+        if let Transition::StepSkipped { step, .. } = &event.transition
+            && self.board.is_service(step)
+            && let Transition::StepSkipped { reason, .. } = &mut event.to_mut().transition
+        {
+            // It has no condition.
+            UNNEEDED.clone_into(reason);
+        }
+        let event = &*event;
         self.latency.step(event.at);
         self.board.workflow(event);
         if self.is_quiet && !text::is_failure(&event.transition) {

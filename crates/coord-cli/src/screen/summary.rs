@@ -13,7 +13,7 @@ use coordination::workflow::{Compensation, Status, StepReport, StepState};
 use super::out::Out;
 use super::text::{BAD, GOOD, ODD, QUIET, id_width};
 use crate::args::Layout;
-use crate::board::{Board, Row, State};
+use crate::board::{Board, Row, State, UNNEEDED};
 use crate::ended::Ended;
 use crate::file::WorkflowFile;
 use crate::spoken::Spoken;
@@ -141,14 +141,15 @@ fn service_line(step: &StepReport<'_>, row: &Row) -> Verdict {
     let (style, state, mut remark) = match (step.state, row.state) {
         (StepState::Failed(error), _) => (BAD, "failed", error.to_string()),
         (_, State::Failed) => (BAD, "failed", row.remark.clone()),
-        (StepState::Skipped(reason), _) => (QUIET, "skipped", reason.to_string()),
+        (StepState::Skipped(_), _) => (QUIET, "not run", UNNEEDED.to_owned()),
         // In a run that was taken up, nothing may have needed it any more.
         (StepState::Completed, _) if row.incarnation == 0 => (QUIET, "stopped", String::new()),
         _ if row.incarnation == 0 => (QUIET, "not run", String::new()),
         _ => (GOOD, "stopped", String::new()),
     };
-    if row.incarnation > 0 && matches!(step.state, StepState::Completed) {
-        remark = join(&remark, &format!("ready in {}", Spoken(step.duration)));
+    if let (Some(ready), Some(began)) = (row.released, row.began) {
+        let took = ready.saturating_duration_since(began);
+        remark = join(&remark, &format!("ready in {}", Spoken(took)));
     }
     if row.incarnation > 1 {
         remark = join(&remark, &format!("started {} times", row.incarnation));

@@ -82,7 +82,8 @@ impl Text {
 
     /// A line that stands in the folded group of its step.
     pub(super) fn folded(&self, out: &mut Out, line: &ProcessOutput) -> io::Result<()> {
-        match self.names == Names::OutsideTheirGroup && !is_item(&line.process) {
+        let is_own = step_of(&line.process) == &*line.process;
+        match self.names == Names::OutsideTheirGroup && is_own {
             true => printed(out, &line.line),
             false => self.output(out, line),
         }

@@ -2,10 +2,10 @@
 
 use std::fs::read_link;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::coord::{Folder, Running, done, is_gone, pids};
-use crate::terminal::{CONTROL_C, DOWN, Terminal, coord};
+use crate::terminal::{CONTROL_C, DOWN, Terminal, command, coord};
 
 /// Waits for a file in each step, so that a test says when it goes on.
 const WAITS: &str = r#"
@@ -41,6 +41,34 @@ fn ends(folder: &Folder, state: &str) {
         }
         assert!(shown.out.contains("running"), "{}", shown.out);
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn when_attach_is_killed_the_terminal_is_given_back_and_says_that_the_run_goes_on() {
+    let folder = Folder::new();
+    detached(&folder);
+    let script = "echo before; \"$0\" attach r; echo killed > killed; read go";
+    let shell = command(folder.path(), "sh").args(["-c", script, env!("CARGO_BIN_EXE_coord")]);
+    let mut terminal = Terminal::start(shell, 24, 80);
+    terminal.until_screen("the screen", |screen| {
+        screen.alternate_screen() && screen.contents().contains("session=")
+    });
+    let shell = terminal.pid().as_raw_pid();
+    let children = format!("/proc/{shell}/task/{shell}/children");
+    let attached = std::fs::read_to_string(children).unwrap();
+    let attached = Pid::from_raw(attached.trim().parse().unwrap()).unwrap();
+    kill_process(attached, Signal::KILL).unwrap();
+    let screen = terminal.until_screen("the screen before", |screen| {
+        !screen.alternate_screen() && !screen.hide_cursor() && screen.contents().contains("goes on")
+    });
+    let lines: Vec<&str> = screen.lines().collect();
+    assert_eq!(lines[0], "before", "{screen}");
+    assert!(screen.contains("`coord attach r`"), "{screen}");
+    terminal.keys("go\n");
+    terminal.end();
+    folder.write("go", "");
+    ends(&folder, "completed, started");
 }
 
 #[test]
@@ -280,7 +308,7 @@ fn a_run_that_has_finished_is_not_said_to_go_on_in_the_background() {
     assert_eq!(again.out, "r\n");
     assert_eq!(
         again.err,
-        "it has finished: completed; `coord show r` tells it\n"
+        "nothing is started: it has finished before: completed; `coord show r` tells it, `--again` begins anew\n"
     );
 }
 

@@ -192,7 +192,7 @@ fn of_items_that_fail_each_is_told_with_its_own_last_lines_and_exit_code() {
         "\ntest failed: items [0], [2] of 4 failed, the first of them because: exit code 3\n  \
          at coord.toml:3:14\n  \
          test:0[mac]: exit code 3\n  | mac began\n  | attempt 2 is torn\n  \
-         test:2[windows]: killed by signal 9\n  | windows began\n  | is killed\n\ncoord failed",
+         test:2[windows]: killed by SIGKILL\n  | windows began\n  | is killed\n\ncoord failed",
     );
 }
 

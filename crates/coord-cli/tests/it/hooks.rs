@@ -136,12 +136,12 @@ fn a_hook_that_takes_too_long_is_stopped_and_told() {
         [[step]]
         id = "first"
         run = "true"
-        hooks = { always = "exec sleep 60", timeout = "100ms" }
+        hooks = { success = "exec sleep 60", always = "touch always", timeout = "100ms" }
         "#,
     );
-    done(folder.coord(["run"]))
-        .exits(100)
-        .says("hook first · failed: it was not done after 100ms, its timeout\n");
+    let told = "hook first · failed: `success`: it was not done after 100ms, its timeout\n";
+    done(folder.coord(["run"])).exits(100).says(told);
+    assert!(folder.read("always").is_some());
 }
 
 #[test]

@@ -161,14 +161,14 @@ fn included_files_include_others_from_their_own_folders_and_what_two_name_is_the
     folder.write("top.toml", "[[step]]\nid = 'top'\nrun = 'echo top'\n");
     done(folder.coord(["run", "--id=r"]))
         .exits(0)
-        .says("check | main checks base\n");
+        .says("check | main checks more\n");
     let planned = done(folder.coord(["run", "--dry-run", "--output=json"]));
     let planned: serde_json::Value = serde_json::from_str(&planned.out).unwrap();
     let files = [
         "steps/checks.toml",
+        "steps/more.toml",
         "steps/deep/base.toml",
         "top.toml",
-        "steps/more.toml",
     ];
     assert_eq!(planned["included"], serde_json::json!(files));
     // They are kept, too.
@@ -177,7 +177,7 @@ fn included_files_include_others_from_their_own_folders_and_what_two_name_is_the
     }
     done(folder.coord(["retry", "r", "--from", "check"]))
         .exits(0)
-        .says("check | main checks base\n");
+        .says("check | main checks more\n");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use coordination::bus::{AppendTo, EventLog, Record};
 use coordination::journal::Journal;
 
 use crate::coord::{Folder, done};
+use crate::mounts::{Mount, skipped};
 
 /// A journal `runs` with three records in `run-1` and two in `run-2`, closed.
 fn folder() -> Folder {
@@ -268,4 +269,58 @@ fn a_journal_that_is_damaged_is_not_made_smaller_by_what_is_damaged() {
     done.exits(1);
     assert!(done.err.contains("coord::journal::damaged"), "{}", done.err);
     assert_eq!(done.out, "");
+}
+
+#[test]
+fn an_export_for_which_there_is_no_room_says_so() {
+    let folder = folder();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = folder.coord(["journal", "export", "runs"]);
+    command.stdout(full).stderr(std::process::Stdio::piped());
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(110), "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+}
+
+#[test]
+fn what_is_in_a_journal_that_may_only_be_read_is_seen_and_nothing_is_told_to_it() {
+    const TEST: &str =
+        "what_is_in_a_journal_that_may_only_be_read_is_seen_and_nothing_is_told_to_it";
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'echo said'\n[[step]]\nid = 'b'\nneeds = ['a']\nrun = 'false'\n",
+    );
+    done(folder.coord(["run", "--id", "r"])).exits(100);
+    let journal = folder.path().join("state/coord");
+    let _mount = match Mount::read_only(folder.path().join("ro"), &journal) {
+        Ok(mount) => mount,
+        Err(why) => return skipped(TEST, &why),
+    };
+    let of = |arguments: &[&str]| {
+        let mut command = folder.coord([]);
+        command.args(arguments).args(["--journal", "ro"]);
+        done(command)
+    };
+    of(&["list"]).exits(0).says("failed");
+    of(&["show", "r"]).exits(0).says("a  ");
+    of(&["logs", "r"]).exits(0).says("said");
+    of(&["why", "r", "b"]).exits(0).says("exit code 1");
+    of(&["report", "r", "--output", "text"]).exits(0).says("b");
+    of(&["graph", "r"]).exits(0).says("a");
+    done(folder.coord(["journal", "check", "ro"]))
+        .exits(0)
+        .says("no damage");
+    done(folder.coord(["journal", "export", "ro"]))
+        .exits(0)
+        .says("run.r");
+    for arguments in [&["retry", "r"][..], &["resume", "r"]] {
+        let refused = of(arguments);
+        refused.exits(96);
+        assert!(refused.err.contains("Read-only"), "{}", refused.err);
+    }
+    let compacted = done(folder.coord(["journal", "compact", "ro"]));
+    compacted.exits(96);
+    assert!(compacted.err.contains("Read-only"), "{}", compacted.err);
 }

@@ -1,6 +1,7 @@
 //! Runs that are kept: killed, taken up, done again, and talked of from other processes.
 
 mod all;
+mod damaged;
 mod disk;
 mod left;
 mod reported;
@@ -118,6 +119,57 @@ fn a_run_that_was_killed_goes_on_where_it_was_and_keeps_its_keys() {
     );
     done(folder.coord(["resume", id(&runs[0])])).exits(0);
     assert_eq!(effects(&folder), expected);
+}
+
+#[test]
+fn the_name_of_a_run_that_has_finished_is_used_again_if_that_is_wanted() {
+    let folder = Folder::new();
+    let step = |run: &str| {
+        format!("[[step]]\nid = 'a'\nrun = 'echo {run} >> ran; echo {run}; test -e go'\n")
+    };
+    folder.write("coord.toml", step("one"));
+    let run = ["run", "--id", "dev"];
+    done(folder.coord(run)).exits(100);
+    let again = done(folder.coord(run));
+    again.exits(100);
+    let told = "nothing is started: run dev has finished before: failed; `coord logs dev` has what it printed, \
+                `coord run --id dev --again` begins anew\n";
+    assert_eq!(again.err, told);
+    assert!(!again.out.contains(" in 0 ms"), "{}", again.out);
+    // Also of another file.
+    folder.write("coord.toml", step("two"));
+    let refused = done(folder.coord(run));
+    refused.exits(96);
+    assert!(
+        said(&refused).contains("`--again` where that one has finished"),
+        "{refused:?}"
+    );
+    folder.write("go", "");
+    done(folder.coord(["run", "--id", "dev", "--again"]))
+        .exits(0)
+        .says("a | two\n");
+    assert_eq!(done(folder.coord(["logs", "dev"])).out, "a | two\n");
+    let detached = done(folder.coord(["run", "-d", "--again", "--id", "dev"]));
+    detached.exits(0);
+    assert!(
+        detached.err.contains("`coord attach dev` shows it"),
+        "{}",
+        detached.err
+    );
+    // It begins once, however soon it ends; and one that goes on is let be.
+    list(&folder, "completed");
+    assert_eq!(folder.read("ran").as_deref(), Some("one\ntwo\ntwo\n"));
+    folder.write(
+        "coord.toml",
+        "[[service]]\nid = 's'\nrun = 'exec sleep 1000'\n",
+    );
+    let again = ["run", "-d", "--id", "dev", "--again"];
+    done(folder.coord(again)).exits(0);
+    let refused = done(folder.coord(again));
+    refused.exits(96);
+    assert!(said(&refused).contains("is driven by"), "{refused:?}");
+    done(folder.coord(["cancel", "dev"])).exits(0);
+    list(&folder, "completed");
 }
 
 /// As long as that is open, its runs are not anybody's: see the tests of the journal and of the

@@ -47,6 +47,26 @@ fn the_lines_of_a_step_stand_together_where_they_are_grouped() {
 }
 
 #[test]
+fn the_lines_of_a_hook_stand_with_its_step() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'echo one; exit 1'\nhooks = { failure = 'echo hooked; exit 2' }\n",
+    );
+    let run = done(folder.coord(["run", "--log-order=grouped"]));
+    run.exits(100);
+    let places = [
+        "a      · started",
+        "a      | one",
+        "hook a | hooked",
+        "hook a · failed",
+        "a      · failed",
+    ];
+    let places = places.map(|line| run.out.find(line));
+    assert!(places.is_sorted() && places[0].is_some(), "{}", run.out);
+}
+
+#[test]
 fn lines_are_grouped_where_ci_is_set_and_come_as_they_come_elsewhere() {
     assert_eq!(printed(&ran([], &[("CI", "true")])), BY_STEP);
     for (flags, variables) in [

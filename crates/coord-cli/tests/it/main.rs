@@ -3,12 +3,14 @@
 
 mod acting;
 mod attaching;
+mod completing;
 mod coord;
 mod documented;
 mod deciding;
 mod each;
 mod failing;
 mod files;
+mod limits;
 mod hooks;
 mod include;
 mod interrupts;

@@ -189,9 +189,23 @@ fn a_file_of_variables_that_cannot_be_read_is_told_without_what_is_in_it() {
 }
 
 #[test]
+fn all_secrets_that_cannot_be_had_are_told_at_once() {
+    let folder = Folder::new();
+    let step = "[[step]]\nid = 'a'\nrun = 'true'\n";
+    let secrets =
+        "[secrets]\nT = { env = 'NO_T' }\nU = { file = 'none' }\nV = { command = ['false'] }\n";
+    folder.write("coord.toml", format!("{secrets}{step}"));
+    let refused = done(folder.coord(["run"]));
+    refused.exits(96);
+    for told in ["3 secrets cannot be had", "`T`", "`U`", "`V`"] {
+        assert!(refused.err.contains(told), "no {told} in {}", refused.err);
+    }
+}
+
+#[test]
 fn variables_of_files_are_seen_by_conditions() {
     let folder = Folder::new();
-    folder.write(".env", "DEPLOY=yes\n");
+    folder.write(".env", "A=ye\nDEPLOY=${A}s\n");
     let step = "[[step]]\nid = 'a'\nrun = 'true'\nwhen = \"env.DEPLOY == 'yes'\"\n";
     folder.write("coord.toml", format!("dotenv = '.env'\n{step}"));
     done(folder.coord(["run"])).exits(0);

@@ -89,6 +89,7 @@ fn who_reads_only_the_beginning_is_told_nothing_and_what_a_full_disk_swallows_is
         ["run", "coord.toml"],
         ["validate", "coord.toml"],
         ["list", "--output=jsonl"],
+        ["run", "--output=jsonl"],
         ["help", "run"],
         ["completions", "bash"],
         ["schema", "--"],
@@ -127,6 +128,23 @@ fn who_reads_only_the_beginning_is_told_nothing_and_what_a_full_disk_swallows_is
         (child.wait().unwrap().code(), said.as_str()),
         (Some(110), "")
     );
+}
+
+#[test]
+fn a_run_in_the_background_whose_id_cannot_be_printed_is_named_on_standard_error() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'true'\n");
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut command = folder.coord(["run", "--detach", "--id", "r"]);
+    command.stdout(full).stderr(Stdio::piped());
+    let output = command.spawn().unwrap().wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(110), "{said}");
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(lines[0].contains("No space left"), "{said}");
+    assert!(lines[1].contains("`coord attach r`"), "{said}");
+    while !done(folder.coord(["show", "r"])).out.contains("completed") {}
 }
 
 #[test]

@@ -69,10 +69,10 @@ async fn the_log_tells_how_processes_start_and_end() {
     let expected = [
         (LogLevel::Info, "started as process 7"),
         (LogLevel::Error, "did not start: no such program"),
-        (LogLevel::Info, "asked to stop by signal 15"),
+        (LogLevel::Info, "asked to stop by SIGTERM"),
         (LogLevel::Info, "exit code 0"),
         (LogLevel::Warn, "exit code 3"),
-        (LogLevel::Warn, "killed by signal 9"),
+        (LogLevel::Warn, "killed by SIGKILL"),
     ];
     assert_eq!(told, expected);
 }

@@ -23,6 +23,13 @@ impl Mount {
         Self::of(at, &["-o", "loop", image])
     }
 
+    /// What is in a directory, to be read only; why not, where that is not possible.
+    pub(crate) fn read_only(at: PathBuf, of: &Path) -> Result<Self, String> {
+        let mount = Self::of(at, &["--bind", of.to_str().expect("the path is text")])?;
+        mount.change("bind,ro");
+        Ok(mount)
+    }
+
     fn of(at: PathBuf, arguments: &[&str]) -> Result<Self, String> {
         std::fs::create_dir_all(&at).map_err(|error| error.to_string())?;
         run(Command::new("mount").args(arguments).arg(&at))?;

@@ -110,7 +110,7 @@ async fn a_command_answers_with_its_exit_code_and_its_last_line() {
             false,
             "exit code 1: red",
         ),
-        ("kill -KILL $$", false, "killed by signal 9"),
+        ("kill -KILL $$", false, "killed by SIGKILL"),
         (r#"[ "$PWD $COLOUR" = "/ blue" ]"#, true, "exit code 0"),
         ("sleep 1000 & exit 3", false, "exit code 3"),
     ] {

@@ -92,7 +92,7 @@ async fn what_a_shell_forks_is_counted_with_it() {
     assert!(row.pid.is_some());
     finish(run, &stop).await;
     let row = watched.row(|row| row.pid.is_none()).await;
-    assert_eq!(row.state, "killed by signal 9");
+    assert_eq!(row.state, "killed by SIGKILL");
     assert_eq!((row.processes, row.memory_bytes), (0, 0));
     assert!(watched.handle.statistics()["dashboards"] >= 2);
 }
@@ -200,7 +200,7 @@ async fn one_that_ignores_signals_is_stopping_until_it_is_killed() {
     stop.graceful.cancel();
     watched.row(|row| row.state == "stopping").await;
     finish(run, &stop).await;
-    watched.row(|row| row.state == "killed by signal 9").await;
+    watched.row(|row| row.state == "killed by SIGKILL").await;
 }
 
 #[tokio::test]
@@ -287,7 +287,7 @@ async fn of_two_that_run_under_one_name_the_end_of_one_is_not_that_of_the_other(
     assert_eq!((&*row.state, row.restarts), ("running", 0));
     finish(runs.pop().unwrap(), &stops[0]).await;
     let row = watched.row(|row| row.pid.is_none()).await;
-    assert_eq!(row.state, "killed by signal 9");
+    assert_eq!(row.state, "killed by SIGKILL");
 }
 
 #[tokio::test]

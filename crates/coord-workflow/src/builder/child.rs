@@ -16,7 +16,8 @@ impl<I, U, K> StepBuilder<'_, I, NoInput, U, K> {
     ///
     /// The other run, the child, is a run of its own, of the same orchestrator, with its own limits to
     /// its time and its own events. It is in the same journal where this run is in one, under an id that
-    /// begins with this run's.
+    /// begins with this run's. It is started with nothing, or with the output of the one step that is its
+    /// [input](StepBuilder::input): several outputs are made into one by a step between.
     ///
     /// - When the child fails, so does the attempt: with
     ///   [`PartError::ChildFailed`](crate::PartError::ChildFailed), whose source is the child's error.
@@ -33,6 +34,9 @@ impl<I, U, K> StepBuilder<'_, I, NoInput, U, K> {
     /// - The step takes none of the places that steps share, and may not ask for a
     ///   [resource](StepBuilder::resource): the child's steps do. There is no limit to its time but the
     ///   runs', where none is set.
+    /// - While this run is [told to pause](crate::Command::Pause), or one that it is within, no step of the child begins:
+    ///   it goes on with that one. Only where another process drives the child, which it was told to resume by its
+    ///   own id, it does not hear of that.
     /// - While the child is paused for a step of its own ([`OnExhausted::Pause`](crate::OnExhausted::Pause)), or for
     ///   one of a run within it, neither the step's timeout nor that of this run counts; once it goes on, each begins
     ///   anew. It is the child that is to be continued, which [`Why::ChildPaused`](crate::Why::ChildPaused) names;

@@ -35,7 +35,12 @@ impl<'w, I, U, K> StepBuilder<'w, I, NoInput, U, K> {
     ///   same [idempotency key](StepContext::idempotency_key) again.
     /// - The step's [timeout](StepBuilder::timeout) is that of an attempt, at all that is left.
     /// - What [undoes](StepBuilder::compensate) the step is called with all outputs, once all are
-    ///   there. As in any step that fails halfway, what it had done by then is not undone.
+    ///   there. As in any step that fails halfway, what it had done by then is not undone: of four items of
+    ///   which three are done and one fails, none is. Where they are to be, let no item fail: the output
+    ///   of each is what became of it, and a step that takes them fails where one did not go well. By then
+    ///   this one has completed, and is undone.
+    /// - The work at an item is a function: neither another [workflow](StepBuilder::workflow) nor
+    ///   [rounds](StepBuilder::repeat).
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -54,6 +59,43 @@ impl<'w, I, U, K> StepBuilder<'w, I, NoInput, U, K> {
     /// let names = vec!["a.png".to_owned(), "bcd.png".to_owned()];
     /// let outcome = orchestrator.execute_workflow(&workflow, names).await?;
     /// assert_eq!(*outcome.output(&sizes).unwrap(), [5, 7]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// All or none:
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # use std::sync::Arc;
+    /// # use coord_bus::LocalBus;
+    /// # use coord_workflow::{Compensation, StepError, Workflow, WorkflowOrchestrator};
+    /// # async fn reserve(seat: u32) -> Result<u32, String> {
+    /// #     if seat < 3 { Ok(seat) } else { Err(format!("seat {seat} is taken")) }
+    /// # }
+    /// # async fn set_free(seats: Vec<u32>) -> Result<(), StepError> { assert_eq!(seats, [1, 2]); Ok(()) }
+    /// let mut workflow = Workflow::builder("seats");
+    /// let seats = workflow.input();
+    /// let tried = workflow
+    ///     .step("reserve")
+    ///     .compensate(|tried: Arc<Vec<Result<u32, String>>>| {
+    ///         set_free(tried.iter().flatten().copied().collect())
+    ///     })
+    ///     .for_each(seats)
+    ///     .run(|seat: u32| async move { Ok::<_, StepError>(reserve(seat).await) });
+    /// workflow
+    ///     .step("have-all")
+    ///     .input(tried)
+    ///     .run(|tried: Arc<Vec<Result<u32, String>>>| async move {
+    ///         match tried.iter().find_map(|tried| tried.as_ref().err()) {
+    ///             None => Ok(()),
+    ///             Some(why) => Err(StepError::message(why.clone())),
+    ///         }
+    ///     });
+    /// # let workflow = workflow.build()?;
+    /// # let orchestrator = WorkflowOrchestrator::new(&LocalBus::new())?;
+    /// # let outcome = orchestrator.execute_workflow(&workflow, vec![1, 2, 3]).await?;
+    /// # let undone = outcome.step("reserve").unwrap().compensation;
+    /// # assert!(matches!(undone, Some(Compensation::Completed)));
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
     pub fn for_each<T>(self, list: Step<Vec<T>>) -> StepBuilder<'w, I, Each<T>, U, K>

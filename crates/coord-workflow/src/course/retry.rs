@@ -17,9 +17,12 @@ impl Course {
             _ => true,
         };
         let steps = 0..self.steps.len();
-        let mut again: Vec<_> = steps
-            .map(|step| is_undone(step) || from == Some(step))
-            .collect();
+        let again = steps.map(|step| is_undone(step) || from == Some(step));
+        Self::with_what_comes_after(plan, again.collect())
+    }
+
+    /// These steps, and all that come after any of them.
+    fn with_what_comes_after(plan: &Plan, mut again: Vec<bool>) -> Vec<bool> {
         let mut next: Vec<_> = (0..again.len()).filter(|step| again[*step]).collect();
         while let Some(step) = next.pop() {
             for &after in plan.needed_by(step).iter().chain(plan.any_needed_by(step)) {
@@ -29,6 +32,19 @@ impl Course {
             }
         }
         again
+    }
+
+    /// When it was retried, each time.
+    pub(crate) fn retries(&self) -> impl Iterator<Item = u64> {
+        self.retries.iter().map(|(_, at)| *at)
+    }
+
+    /// When it was retried so that a step was to be done again, if it was.
+    pub(crate) fn retried(&self, step: usize) -> Option<u64> {
+        let life = self.life(step);
+        let mut retries = self.retries.iter().rev();
+        let retried = retries.find(|(first, _)| *first <= life)?;
+        Some(retried.1)
     }
 
     pub(super) fn retry(&mut self, plan: &Plan, from: Option<usize>, at: u64) {
@@ -44,6 +60,7 @@ impl Course {
         let completed = std::mem::take(&mut self.completed);
         self.passed = 0;
         self.lives += 1;
+        self.retries.push((self.lives, at));
         self.heartbeats.clear();
         self.paused_children.clear();
         self.cut_off.clear();
@@ -53,12 +70,18 @@ impl Course {
         let completed = completed.into_iter().map(|step| step as usize);
         let rest = (0..again.len()).filter(|step| outputs[*step].get().is_none());
         let over: Vec<_> = completed.chain(rest).filter(|step| !again[*step]).collect();
+        let named = (0..again.len()).map(|step| from == Some(step)).collect();
+        let named = Self::with_what_comes_after(plan, named);
         for (step, record) in records.iter().enumerate() {
-            let was_done = matches!(
-                record.phase,
-                Phase::Completed | Phase::Undone | Phase::NotUndone
-            );
-            let is_anew = (again[step] && was_done) || anew.contains(&step);
+            // What was not undone is the same doing, though it is done again for what comes before it; but
+            // a list, or what a round begins with, may be another by then.
+            let is_other = named[step] || plan.steps[step].shape.is_some();
+            let is_anew = match record.phase {
+                // Some of it may have been undone.
+                Phase::Undone | Phase::NotUndone => again[step],
+                Phase::Completed => again[step] && is_other,
+                _ => false,
+            } || anew.contains(&step);
             self.steps[step].round = record.round + u32::from(is_anew);
             if again[step] {
                 self.begun_in.insert(step, self.lives);

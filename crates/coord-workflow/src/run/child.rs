@@ -7,6 +7,7 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -181,8 +182,7 @@ impl ChildRun {
         let settings = &self.parent.settings;
         let (id, input) = (self.id.clone(), Arc::clone(input));
         let Some(written) = written else {
-            let within = Some(self.within.clone());
-            return settings.start(self.child.definition(), id, input, within);
+            return settings.start(self.child.definition(), id, input, Some(self.within()));
         };
         let new = New {
             id,
@@ -209,6 +209,7 @@ impl ChildRun {
         Within {
             parent: &self.within,
             suspend: &self.parent.suspend,
+            pauses: &self.parent.pauses,
         }
     }
 
@@ -219,6 +220,7 @@ impl ChildRun {
             ended = run.outcome() => return ended,
             () = self.token.cancelled() => {}
             never = self.follow_pauses(run) => match never {},
+            never = self.hand_on_pauses(run) => match never {},
         }
         // One that is suspended suspends its child; any other end of the attempt is the child's.
         if !self.parent.suspend.is_cancelled() {
@@ -236,6 +238,21 @@ impl ChildRun {
             let (is_paused, changed) = run.stillness();
             self.parent.child_is_paused(self.step, is_paused);
             changed.notified().await;
+        }
+    }
+
+    /// Lets the child know that its parent, or a run around that, was told to pause, or to go on: it looks for itself
+    /// before anything in it begins.
+    async fn hand_on_pauses(&self, run: &Run) -> Infallible {
+        let Some(run) = run.shared.upgrade() else {
+            return pending().await;
+        };
+        loop {
+            let mut changed = pin!(self.parent.pauses.changed().notified());
+            changed.as_mut().enable();
+            run.pauses_anew();
+            run.pauses.ring();
+            changed.await;
         }
     }
 

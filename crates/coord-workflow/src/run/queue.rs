@@ -8,6 +8,7 @@ use coord_bus::BoxFuture;
 use tokio::sync::Notify;
 
 use super::limited::{Waits, Withdrawn};
+use super::pauses::Pauses;
 use super::ready::Ready;
 use super::recorder::Recorder;
 use super::{End, Shared};
@@ -71,8 +72,8 @@ pub(super) struct Queue {
     /// Set when the run is to be left as it is: nothing begins, and what is stopped for it has not
     /// ended.
     pub(super) suspended: bool,
-    /// Set while no step is to begin.
-    paused: bool,
+    /// Whether no step is to begin.
+    pauses: Arc<Pauses>,
     /// What came of the run, once it has come to its end: it has the course then.
     pub(super) outcome: Option<Arc<Outcome>>,
     /// Why the run is to fail, if somebody says so.
@@ -92,13 +93,18 @@ pub(super) struct Queue {
 
 impl Queue {
     /// Of a run that has come this far.
-    pub(super) fn new(course: Course, limit: usize, recorder: Option<Recorder>) -> Self {
+    pub(super) fn new(
+        course: Course,
+        limit: usize,
+        recorder: Option<Recorder>,
+        pauses: Arc<Pauses>,
+    ) -> Self {
         let mut ready = Ready::new(course.steps().len());
         course.may_begin().for_each(|step| ready.insert(step));
         Self {
             course,
             suspended: false,
-            paused: false,
+            pauses,
             outcome: None,
             failing: None,
             recorder: recorder.map(Box::new),
@@ -149,10 +155,12 @@ impl Queue {
 
     pub(super) fn may_begin(&self) -> bool {
         (!self.ready.is_empty() || self.waits.has_given())
+            // Else the outcome has the course, and here is one without steps.
+            && self.outcome.is_none()
             && self.placed < self.limit
             && self.course.stopped().is_none()
             && !self.suspended
-            && !self.paused
+            && !self.is_paused()
             && !self.waits.is_for_place()
     }
 
@@ -242,13 +250,8 @@ impl Queue {
         }
     }
 
-    /// No step begins from now on, or they do again.
-    pub(super) fn pause(&mut self, is_paused: bool) {
-        self.paused = is_paused;
-    }
-
     pub(super) fn is_paused(&self) -> bool {
-        self.paused
+        self.pauses.is_paused()
     }
 
     /// Nothing begins any more, and what is under way is to stop: the run is left as it is.

@@ -117,8 +117,10 @@ impl Recorder {
         match fact {
             // That an attempt began, or is made again, makes nothing begin that was not to anyway.
             Fact::Started { .. } | Fact::AttemptFailed { .. } => {}
-            // As urgent as what it lets begin.
-            Fact::Completed { .. } => self.durability = Durability::Disk,
+            // As urgent as what it lets begin, which an item of a list never does.
+            Fact::Completed { .. } | Fact::PartCompleted { .. } => {
+                self.durability = Durability::Disk
+            }
             _ => self.hurry(),
         }
         self.is_finished |= matches!(fact, Fact::Finished { .. });

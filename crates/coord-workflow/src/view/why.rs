@@ -82,6 +82,9 @@ pub enum Why {
     Interrupted,
     /// The run is paused, and the step could begin.
     Paused,
+    /// A run that this one is [within](crate::StepBuilder::workflow) is paused, and the step could begin: that
+    /// run is to be continued.
+    PausedWith(RunId),
     /// These steps, which it needs, have not ended.
     Needs(Vec<String>),
     /// It needs one of these steps to complete.
@@ -144,6 +147,10 @@ impl fmt::Display for Why {
             Self::Paused => {
                 formatter.write_str("the run is paused: it goes on when it is continued")
             }
+            Self::PausedWith(run) => write!(
+                formatter,
+                "run `{run}`, within which it is, is paused: it goes on when that is continued"
+            ),
             Self::Needs(steps) => write!(formatter, "it waits for `{}`", steps.join("`, `")),
             Self::NeedsAny(steps) => {
                 write!(formatter, "it waits for one of `{}`", steps.join("`, `"))
@@ -226,7 +233,10 @@ impl RunView {
             StepPhase::Waiting if step.is_blocked => Why::Blocked(self.blocking(step)),
             StepPhase::Waiting if !needs.is_empty() => Why::Needs(needs),
             StepPhase::Waiting if !has_any => Why::NeedsAny(any),
-            StepPhase::Waiting if self.begins_none => Why::Paused,
+            StepPhase::Waiting if self.paused_by.is_some() => match &self.paused_by {
+                Some(run) if *run != self.run => Why::PausedWith(run.clone()),
+                _ => Why::Paused,
+            },
             StepPhase::Waiting if !step.resources.is_empty() => self.permits(step, self.holding()),
             StepPhase::Waiting => self.place(self.holding()),
             StepPhase::Retrying => Why::Retry {

@@ -3,6 +3,7 @@
 mod data;
 mod kept;
 mod paused;
+mod told_to_pause;
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use coord_bus::time::{Instant, sleep};
 use coord_bus::vocabulary::{Transition, WORKFLOW_EVENTS};
-use coord_bus::{BusExt, LocalBus};
+use coord_bus::{BusExt, LocalBus, MemoryEventLog, MemoryLeases};
 use coord_workflow::{
-    Call, Compensation, HandlerCall, Outcome, Registry, Retry, Spec, StepContext, StepError,
-    StepSpec, UndoSpec, Workflow, WorkflowOrchestrator,
+    Call, Compensation, HandlerCall, Outcome, Registry, Retry, RunId, RunJournal, Spec,
+    StepContext, StepError, StepSpec, UndoSpec, Workflow, WorkflowOrchestrator,
 };
 use serde_json::{Value, json};
 
@@ -114,6 +114,87 @@ async fn undoing_may_take_for_ever_where_that_is_asked_for() {
         matches!(compensation, Some(Compensation::Completed)),
         "{compensation:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_undoes_a_step_is_told_the_run_the_attempt_and_a_key_that_is_not_the_steps() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (tells, does) = (Arc::clone(&told), Arc::clone(&told));
+    let mut workflow = Workflow::<()>::durable("w");
+    let done = workflow
+        .step("done")
+        .compensate_with(move |context: StepContext, output: Arc<u64>| {
+            let key = context.idempotency_key();
+            let told = format!("{} {output} {} {key}", context.run(), context.attempt());
+            tells.lock().unwrap().push(told);
+            async { Err(StepError::message("locked")) }
+        })
+        .compensation_retry(Retry::constant(SECOND).max_attempts(2))
+        .run_with(move |context| {
+            does.lock().unwrap().push(context.idempotency_key());
+            async { Ok::<_, StepError>(20) }
+        });
+    workflow
+        .step("fails")
+        .after(&done)
+        .run(async || Err::<(), _>(StepError::message("no")));
+    let workflow = workflow.build().unwrap();
+    let (log, leases) = (MemoryEventLog::new(), MemoryLeases::new());
+    let journal = RunJournal::new(Arc::new(log), Arc::new(leases));
+    let bus = LocalBus::new();
+    let builder = WorkflowOrchestrator::builder(&bus).journal(journal);
+    let (orchestrator, id) = (builder.build().unwrap(), RunId::named("r").unwrap());
+    let run = orchestrator.start_durable(&workflow, id.clone(), ());
+    run.await.unwrap().outcome().await.unwrap();
+    let expected = ["r/done", "r 20 1 r/done/undo", "r 20 2 r/done/undo"];
+    assert_eq!(std::mem::take(&mut *told.lock().unwrap()), expected);
+    let run = orchestrator.retry_run(&workflow, &id, Some("done"));
+    run.await.unwrap().outcome().await.unwrap();
+    let expected = ["r/done/1", "r 20 1 r/done/1/undo", "r 20 2 r/done/1/undo"];
+    assert_eq!(*told.lock().unwrap(), expected, "what was done anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_undoes_a_step_and_watches_its_token_is_told_that_its_time_is_up_and_has_its_grace() {
+    let let_go = Arc::new(AtomicU32::new(0));
+    let letting_go = Arc::clone(&let_go);
+    let mut workflow = Workflow::builder("w");
+    let done = workflow
+        .step("done")
+        .compensate_with(move |context: StepContext, _: Arc<()>| {
+            let letting_go = Arc::clone(&letting_go);
+            async move {
+                context.token().cancelled().await;
+                sleep(SECOND).await;
+                letting_go.fetch_add(1, Ordering::SeqCst);
+                Err(StepError::message("half"))
+            }
+        })
+        .compensation_retry(Retry::none())
+        .compensation_timeout(3 * SECOND)
+        .run(async || Ok::<_, StepError>(()));
+    workflow
+        .step("fails")
+        .after(&done)
+        .run(async || Err::<(), _>(StepError::message("no")));
+    let outcome = outcome_of(&workflow.build().unwrap()).await;
+    assert_eq!(let_go.load(Ordering::SeqCst), 1);
+    assert_eq!(outcome.duration.as_secs(), 3 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_undoes_a_step_has_the_key_of_the_step() {
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    let telling = Arc::clone(&keys);
+    let (spec, registry) = two_to_undo(move |context| {
+        let key = context.idempotency_key();
+        telling.lock().unwrap().push((key, context.run().clone()));
+        async { Ok(Value::Null) }
+    });
+    let registry = registry.handler("first", async |_| Ok(Value::Null));
+    outcome_of(&registry.workflow(spec).unwrap()).await;
+    let (key, run) = keys.lock().unwrap()[0].clone();
+    assert_eq!(key, format!("{run}/done"));
 }
 
 /// `first`, then `second`, and then a failure: the second is undone first, by this.

@@ -1,6 +1,7 @@
 //! Runs that are followed by their records, as another process would.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use coord_bus::time::{sleep, timeout};
@@ -177,6 +178,50 @@ async fn a_run_that_nobody_drives_ends_what_is_told_until_somebody_takes_it_up()
         panic!("{after:?}");
     };
     assert_eq!(outcome, "completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_has_finished_and_is_retried_is_followed_on() {
+    let (machine, bus) = (Machine::new(), LocalBus::new());
+    let process = machine.process_on(&bus);
+    let mut workflow = Workflow::durable("release");
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = Arc::clone(&fails);
+    workflow.step("build").run(move || {
+        let fails = failing.load(Ordering::SeqCst);
+        async move {
+            if fails {
+                Err(StepError::message("no"))
+            } else {
+                Ok(())
+            }
+        }
+    });
+    let (workflow, id) = (workflow.build().unwrap(), named("a"));
+    let run = process.start_durable(&workflow, id.clone(), ());
+    run.await.unwrap().outcome().await.unwrap();
+    let mut following = machine.journal().follow(&id).await.unwrap();
+    assert_eq!(following.next().await.unwrap(), None);
+    let state = following.view().await.unwrap().state;
+    assert_eq!(state, RunState::Finished(Status::Failed));
+
+    fails.store(false, Ordering::SeqCst);
+    let mut published = bus.subscribe(&WORKFLOW_EVENTS).unwrap();
+    let run = process.retry_run(&workflow, &id, None);
+    run.await.unwrap().outcome().await.unwrap();
+    let mut transitions = Vec::new();
+    while let Ok(event) = published.try_recv() {
+        transitions.push(told(&event));
+    }
+    let followed = all(&mut following).await;
+    // Who follows knows that it was retried, too.
+    let followed: Vec<_> = followed.iter().map(told).collect();
+    assert!(
+        followed.ends_with(&transitions),
+        "{followed:?}, {transitions:?}"
+    );
+    let state = following.view().await.unwrap().state;
+    assert_eq!(state, RunState::Finished(Status::Completed));
 }
 
 #[tokio::test(start_paused = true)]

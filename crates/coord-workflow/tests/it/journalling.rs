@@ -393,3 +393,29 @@ async fn steps_that_let_none_begin_share_an_append_with_those_that_end_soon_afte
         assert!(expected.contains(&synced), "{is_chain}: {asked:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn items_of_a_list_that_end_soon_after_one_another_share_an_append() {
+    let machine = Machine::new();
+    let log = Watched::on(&machine);
+    let process = machine.with_log(Arc::clone(&log) as _).process();
+    let mut workflow = Workflow::durable("items");
+    let millis = workflow.input();
+    workflow
+        .step("each")
+        .for_each(millis)
+        .run(|millis: u64| async move {
+            sleep(Duration::from_millis(millis)).await;
+            Ok::<_, StepError>(())
+        });
+    let workflow: Workflow<Vec<u64>, Durable> = workflow.build().unwrap();
+    let millis = (1..=20).collect();
+    let run = process.start_durable(&workflow, id(), millis).await;
+    assert!(run.unwrap().outcome().await.unwrap().is_completed());
+    let asked = log.asked.lock().unwrap();
+    let synced = asked
+        .iter()
+        .filter(|(_, durability)| *durability == Durability::Disk);
+    // The start, the items, and the end.
+    assert!((5..=8).contains(&synced.count()), "{asked:?}");
+}

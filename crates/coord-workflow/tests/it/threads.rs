@@ -1,12 +1,13 @@
 //! Steps on their threads: who holds one, who is woken when, and what is left when a run is aborted.
 
+use std::num::NonZeroUsize;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
 use coord_bus::time::{Instant, sleep};
-use coord_bus::vocabulary::WORKFLOW_EVENTS;
+use coord_bus::vocabulary::{ERROR_DETECTED, WORKFLOW_EVENTS};
 use coord_bus::{BusExt, LocalBus, TaskScope};
 use coord_workflow::{
     Retry, Status, Step, StepContext, StepError, Workflow, WorkflowBuilder, WorkflowOrchestrator,
@@ -339,4 +340,34 @@ async fn a_large_graph_woken_from_other_tasks_loses_no_step() {
     for step in &layer {
         assert_eq!(*outcome.output(step).unwrap(), 20);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_helper_takes_a_step_of_a_run_that_has_just_come_to_its_end() {
+    let bus = LocalBus::new();
+    let mut errors = bus.subscribe(&ERROR_DETECTED).unwrap();
+    let orchestrator = WorkflowOrchestrator::new(&bus).unwrap();
+    let mut checks = Workflow::<()>::builder("checks").concurrency(NonZeroUsize::new(4).unwrap());
+    for number in 0..40 {
+        checks
+            .step(format!("check-{number}"))
+            .run(move || async move {
+                if number % 2 == 0 {
+                    tokio::task::yield_now().await;
+                }
+                match number {
+                    3 => Err(StepError::message("no")),
+                    _ => Ok(()),
+                }
+            });
+    }
+    let checks = checks.build().unwrap();
+    // Before, nine runs in ten had a helper that panicked.
+    for _ in 0..200 {
+        let outcome = orchestrator.execute_workflow(&checks, ()).await.unwrap();
+        assert_eq!(outcome.status, Status::Failed);
+    }
+    orchestrator.shutdown(Duration::from_secs(10)).await;
+    let told = errors.try_recv();
+    assert!(told.is_err(), "{told:?}");
 }

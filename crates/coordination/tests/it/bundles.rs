@@ -265,7 +265,7 @@ async fn a_supervised_service_starts_in_order_is_restarted_and_stops_in_reverse(
         logged(&mut log, "ended unasked")
             .await
             .message
-            .contains("signal 9")
+            .contains("SIGKILL")
     );
     let child = stage.services().service("database").unwrap();
     until(|| child.restarts() == 1).await;

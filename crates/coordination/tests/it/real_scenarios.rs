@@ -213,7 +213,7 @@ async fn a_program_that_is_killed_is_an_error_that_is_recovered_from_and_in_the_
     let error = within(errors.recv()).await.unwrap();
     assert_eq!(
         (&*error.kind, &*error.source, &*error.message),
-        ("killed", "job", "killed by signal 9")
+        ("killed", "job", "killed by SIGKILL")
     );
     until(|| stage.module.system_health().errors.unwrap().recovered == 1).await;
     let statistics = stage.module.recovery().unwrap().error_statistics();
@@ -329,7 +329,7 @@ async fn what_programs_do_becomes_a_dashboard() {
     kill(pid);
     assert_eq!(within(web).await.unwrap().unwrap().signal, Some(9));
     let ended = row(&mut dashboards, |row| {
-        row.name == "web" && row.state.contains("signal 9")
+        row.name == "web" && row.state.contains("SIGKILL")
     });
     ended.await;
 }

@@ -297,7 +297,7 @@ async fn real_processes_are_run_watched_restarted_and_ended() {
     .await;
     assert_eq!(
         (&*error.source, &*error.message),
-        ("database", "killed by signal 9")
+        ("database", "killed by SIGKILL")
     );
     let second = stage.pid().await;
     assert_ne!(second, first);

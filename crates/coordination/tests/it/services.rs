@@ -64,7 +64,7 @@ async fn a_service_that_crashes_is_restarted_and_that_is_told() {
     let error = within(errors.recv()).await.unwrap().event().clone();
     assert_eq!(
         (&*error.source, &*error.message),
-        ("db", "killed by signal 9")
+        ("db", "killed by SIGKILL")
     );
     let mut progress = Vec::new();
     while progress.len() < 2 {

@@ -108,7 +108,7 @@ async fn a_run_is_undone_while_services_live_and_their_end_is_still_carried_on()
     assert_eq!(noted(&record), expected);
     assert!(!is_alive(pid));
     let entries = std::iter::from_fn(|| Some(log.try_recv().ok()?.message.clone()));
-    let expected = ["asked to stop by signal 15", "killed by signal 15"];
+    let expected = ["asked to stop by SIGTERM", "killed by SIGTERM"];
     assert_eq!(entries.collect::<Vec<_>>(), expected);
     // It was asked to: that is no crash.
     assert!(notifications.try_recv().is_err());

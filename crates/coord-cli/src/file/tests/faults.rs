@@ -223,6 +223,10 @@ fn what_is_to_become_of_a_run_is_one_of_the_words_and_does_not_contradict_itself
     assert_eq!(faults("heartbeat_timeout = 30"), at("wrong_type"));
     let waits = "[[step]]\nid = 'a'\nsignal = 'go'\nheartbeat_timeout = '30s'";
     assert_eq!(found(waits), at("useless_key"));
+    for key in ["success_threshold = 3", "timeout = '1s'"] {
+        let log = format!("[[service]]\nid = 'a'\nrun = 'x'\nready = {{ log = 'up', {key} }}");
+        assert_eq!(found(&log), at("useless_key"));
+    }
     let top = format!("on_failure = 'finish'\n{}", step(""));
     assert_eq!(found(&top), [("word".to_owned(), 1)]);
 }

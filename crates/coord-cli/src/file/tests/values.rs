@@ -241,6 +241,7 @@ fn a_file_without_a_name_takes_its_own() {
     assert_eq!(name("build & deploy.v2.toml"), "build---deploy.v2");
     assert_eq!(name(".hidden"), "hidden");
     assert_eq!(name("/dev/…"), "workflow");
+    assert_eq!(name("日本 語.toml"), "workflow");
     assert_eq!(name(&"x".repeat(100)).len(), 64);
 }
 
@@ -375,6 +376,34 @@ fn a_condition_that_is_neither_true_nor_false_is_a_fault() {
         told.contains("it gives a string, neither true nor"),
         "{told}"
     );
+}
+
+#[test]
+fn a_condition_over_what_does_not_exist_names_it_and_a_text_that_is_no_number_is_told_as_such() {
+    for (condition, told_is) in [
+        ("env.DEPLOI", "there is no \"env.DEPLOI\""),
+        (
+            "params.target | int > 4",
+            "a text that is no number cannot become one",
+        ),
+    ] {
+        let file = with_condition(condition);
+        let faults = file
+            .conditions(&file.params, &BTreeMap::new())
+            .expect_err("it cannot be decided");
+        let told = rendered(&faults);
+        assert!(told.contains(told_is), "{condition}: {told}");
+    }
+}
+
+#[test]
+fn numbers_are_values_of_parameters_wherever_these_are_given() {
+    let file = valid(
+        "[params]\na = { type = 'number', default = 1.5 }\nb = { type = 'integer', choices = [1, 2], default = 1 }\n\
+         [profile.p]\nparams = { a = 2.5, b = 2 }\n[[step]]\nid = 'x'\nrun = 'x'\n",
+    );
+    let file = file.with_profile(Some("p")).expect("there is one");
+    assert_eq!((&*file.params["a"], &*file.params["b"]), ("2.5", "2"));
 }
 
 #[test]

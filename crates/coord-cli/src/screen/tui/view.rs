@@ -7,7 +7,7 @@ use super::look::Look;
 use super::pane::{Copy, Move, Pane, Way};
 use super::pattern::Pattern;
 use super::prompt::{Prompt, Typed};
-use crate::board::{Board, State};
+use crate::board::{Board, Row, State};
 use crate::hands::Wish;
 
 /// What is being looked at.
@@ -133,7 +133,7 @@ impl View {
     }
 
     /// Goes where something happens, unless a person has chosen: to the first failure that matters to
-    /// the run, also one for which it is paused, or else to what began last.
+    /// the run, also one for which it is paused, or else to what began, or failed, last.
     pub(super) fn follow(&mut self, board: &Board) {
         if self.chosen {
             return;
@@ -144,8 +144,9 @@ impl View {
             state => state == State::Paused,
         });
         let latest = || {
-            let under_way = rows().filter(|(_, row)| row.state.is_under_way());
-            under_way.max_by_key(|(_, row)| row.started)
+            let happens = |row: &Row| row.state.is_under_way() || row.state == State::Failed;
+            let happen = rows().filter(|(_, row)| happens(row));
+            happen.max_by_key(|(_, row)| (row.happened(), row.state.is_under_way()))
         };
         if let Some((place, _)) = failed.or_else(latest) {
             self.look_at(place);

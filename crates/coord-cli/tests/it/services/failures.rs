@@ -46,7 +46,7 @@ fn a_service_that_ends_before_it_is_ready_fails_the_run() {
     for (end, why) in [
         ("exit 3", "exit code 3"),
         ("exit 0", "it ended before it was ready"),
-        ("kill -9 $$", "killed by signal 9"),
+        ("kill -9 $$", "killed by SIGKILL"),
     ] {
         let done = run(&format!(
             "[[service]]\nid = 'db'\nrun = 'echo bad config; {end}'\nready = {{ log = 'up' }}\n\

@@ -191,3 +191,67 @@ fn kept_services_do_not_hold_up_a_run_of_many_steps() {
     let (status, printed) = running.end();
     assert_eq!(status.code(), Some(0), "{printed}");
 }
+
+/// A service that is ready only when somebody has seen that it is not.
+const SLOW: &str =
+    "[[service]]\nid = 'slow'\nrun = 'echo begins; exec sleep 1000'\nready = { log = 'up' }\n";
+
+#[test]
+fn a_service_that_nobody_needs_before_it_is_ready_is_no_failure() {
+    let told = Told::of(&format!(
+        "{SLOW}
+        [[service]]
+        id = 'on-slow'
+        run = 'touch started'
+        needs = ['slow']
+        [[service]]
+        id = 'fast'
+        run = 'exec sleep 1000'
+        [[step]]
+        id = 'any'
+        needs_any = ['on-slow', 'fast']
+        run = 'true'
+        "
+    ));
+    told.exits(0)
+        .in_order(&["any step-completed", "slow ended", "run-finished"]);
+    let all = told.all();
+    assert!(
+        !all.iter()
+            .any(|line| line.contains("failed") || line.starts_with("on-slow p")),
+        "{all:#?}"
+    );
+}
+
+#[test]
+fn a_service_whose_only_step_is_skipped_before_it_is_ready_is_no_failure() {
+    let folder = Folder::new();
+    let test = "[[step]]\nid = 'test'\nneeds = ['slow']\nrun = 'true'\n";
+    folder.write("coord.toml", format!("{SLOW}{test}"));
+    let mut running = Running::start(folder.coord(["run", "--id", "r"]));
+    running.until("slow | begins");
+    done(folder.coord(["skip", "r", "test"])).exits(0);
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
+}
+
+#[test]
+fn a_run_is_over_though_a_service_was_kept_for_an_undo_when_the_last_for_its_own_sake_has_ended() {
+    let told = Told::of(
+        r#"
+        [[service]]
+        id = "db"
+        run = "trap 'touch gone; exit 0' TERM; while true; do sleep 0.01; done"
+        [[service]]
+        id = "own"
+        run = "until test -e gone; do sleep 0.01; done"
+        [[step]]
+        id = "fill"
+        needs = ["db"]
+        run = "true"
+        undo = "false"
+        "#,
+    );
+    told.exits(0)
+        .in_order(&["run-up", "db stopping", "own ended", "run-finished"]);
+}

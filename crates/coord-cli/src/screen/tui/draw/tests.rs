@@ -435,6 +435,33 @@ async fn who_has_chosen_a_row_keeps_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_screen_goes_to_an_optional_step_that_fails_and_on_to_what_starts_after_it() {
+    let mut stage = Stage::new();
+    stage.starts(0, "spelling", 1);
+    stage.starts(1, "compile", 1);
+    stage.view.follow(&stage.board);
+    assert_eq!(stage.board.rows[stage.view.selected].id, "compile");
+    let failed = |step: &str, optional| Transition::StepFailed {
+        step: step.to_owned(),
+        attempt: 1,
+        error: "exit code 2".to_owned(),
+        duration: Duration::from_secs(2),
+        optional,
+    };
+    stage.step(2, failed("spelling", true));
+    stage.view.follow(&stage.board);
+    assert_eq!(stage.board.rows[stage.view.selected].id, "spelling");
+    stage.starts(3, "publish", 1);
+    stage.view.follow(&stage.board);
+    assert_eq!(stage.board.rows[stage.view.selected].id, "publish");
+    // What failed for good is not left.
+    stage.step(4, failed("compile", false));
+    stage.starts(5, "browser-tests", 1);
+    stage.view.follow(&stage.board);
+    assert_eq!(stage.board.rows[stage.view.selected].id, "compile");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_screen_goes_to_a_step_for_which_the_run_is_paused_and_r_tries_that_one_again() {
     let mut stage = Stage::midway().await;
     stage.step(
