@@ -43,6 +43,15 @@ impl Labels {
         self.labels().get(process).map(Arc::clone)
     }
 
+    /// A text that begins with the name of a process, with what that is called instead.
+    pub(crate) fn called(&self, text: &str) -> String {
+        let process = text.split(' ').next().unwrap_or_default();
+        match self.label(process) {
+            Some(label) => text.replacen(process, &label, 1),
+            None => text.to_owned(),
+        }
+    }
+
     fn labels(&self) -> MutexGuard<'_, HashMap<String, Arc<str>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,6 +7,7 @@ mod fault;
 mod find;
 mod forget;
 mod list;
+mod lives;
 mod logs;
 mod marks;
 mod offer;

@@ -28,6 +28,10 @@ pub(crate) struct KeptStep {
     /// Whether it only sleeps, and takes no place for that: to be told of, as well.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) sleeps: bool,
+    /// How long, in nanoseconds, from its first start: to be told of, as well. Nothing in what was kept before
+    /// that was.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub(crate) sleeps_for: u64,
     /// How many permits of which resources it takes: to be told of, as it is no part of what a run
     /// relies on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -45,6 +49,11 @@ pub(crate) struct KeptStep {
     pub(crate) print: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "so serde calls it")]
+fn is_nothing(nanos: &u64) -> bool {
+    *nanos == 0
+}
+
 /// The steps of a plan, as they are kept.
 pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
     let steps = plan.steps.iter();
@@ -55,6 +64,10 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         signal: step.signal().map(str::to_owned),
         event: step.topic().map(str::to_owned),
         sleeps: matches!(step.wait, Some(Wait::Sleep(_))),
+        sleeps_for: match step.wait {
+            Some(Wait::Sleep(wait)) => u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX),
+            _ => 0,
+        },
         resources: step.resources.clone(),
         optional: step.optional,
         shape: step.shape.as_ref().map(Shape::kept),

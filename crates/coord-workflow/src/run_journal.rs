@@ -399,7 +399,8 @@ fn plan_of(started: &Started) -> Plan {
 fn wait_of(step: &KeptStep) -> Option<Wait> {
     let signal = step.signal.as_deref().map(|name| Wait::Signal(name.into()));
     let event = step.event.as_deref();
-    let sleep = step.sleeps.then_some(Wait::Sleep(Duration::ZERO));
+    let sleep = step.sleeps;
+    let sleep = sleep.then(|| Wait::Sleep(Duration::from_nanos(step.sleeps_for)));
     signal
         .or_else(|| event.map(|topic| Wait::Event(topic.into())))
         .or(sleep)

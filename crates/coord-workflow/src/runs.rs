@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use coord_bus::time::Instant;
 use coord_bus::{
     AppendTo, CancellationToken, Durability, EventLogError, ExpectedVersion, StreamQuery,
 };
@@ -292,6 +293,8 @@ impl Settings {
         let _entry = keeping.runs.enter(&id).await;
         let held = keeping.held().await?;
         let suspend = parent.map_or(&held.lost, |within| within.suspend).clone();
+        // What it takes to write it down is time of the run, for whoever reads its records, too.
+        let began = Instant::now();
         let started = Started {
             version: VERSION,
             workflow: definition.plan.name.to_string(),
@@ -337,7 +340,7 @@ impl Settings {
             course,
             input,
             started_at: started.started_at,
-            before: Duration::ZERO,
+            before: began.elapsed(),
             parent: CancellationToken::new(),
             suspend: Some(suspend),
             told: Told::default(),

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::course::{Course, Phase};
 use crate::plan::Plan;
+use crate::waits::Wait;
 use crate::{Command, Parent, RunId, Status, WorkflowError};
 pub use progress::Progress;
 pub(crate) use why::Holding;
@@ -142,6 +143,10 @@ pub struct StepView {
     /// The topic of the event that it waits for, if that is what it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
+    /// While it [sleeps](crate::StepBuilder::sleep): until when, counted from the beginning of the run, in
+    /// seconds.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
+    pub sleeps_until: Option<Duration>,
 }
 
 /// Where a step is.
@@ -279,6 +284,12 @@ impl RunView {
                 is_blocked: record.is_blocked && !phase.is_over(),
                 signal: step.signal().map(str::to_owned),
                 event: step.topic().map(str::to_owned),
+                sleeps_until: match step.wait {
+                    Some(Wait::Sleep(wait)) if phase == StepPhase::Running && !wait.is_zero() => {
+                        Some(Duration::from_nanos(record.started).saturating_add(wait))
+                    }
+                    _ => None,
+                },
             }
         });
         views.collect()

@@ -1,6 +1,6 @@
 //! Which steps decided how long a run took, as far as it was watched.
 
-use super::{Board, Row};
+use super::{Board, Row, State};
 
 impl Board {
     /// The places of the steps on the critical path, from the last to the first: each before another
@@ -28,7 +28,13 @@ impl Board {
             Some((at, *place))
         };
         let all = row.needs.iter().filter_map(released).max();
-        let any = row.needs_any.iter().filter_map(released).min();
+        // One of any that was not done freed nobody.
+        let is_done = |place: &&usize| {
+            let need = &self.rows[**place];
+            need.is_service || need.state == State::Done
+        };
+        let any = row.needs_any.iter().filter(is_done);
+        let any = any.filter_map(released).min();
         all.max(any).map(|(_, place)| place)
     }
 }

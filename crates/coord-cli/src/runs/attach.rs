@@ -1,14 +1,15 @@
 //! `coord attach`: a run that goes on elsewhere, shown as it goes.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::pending;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 
 use coordination::bus::time::{Clock, SystemClock};
 use coordination::bus::vocabulary::{NOTIFICATION, Notification, Severity};
-use coordination::bus::{Bus, BusExt, LocalBus};
+use coordination::bus::{Bus, BusExt, LocalBus, Timestamp};
 use coordination::journal::Journal;
 use coordination::workflow::{
     Command, RunId, RunJournal, RunQuery, RunState, RunView, Status, StepPhase,
@@ -18,23 +19,28 @@ use miette::Report;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use super::lives::Lives;
 use super::relay::Relay;
 use super::take_up::definition;
 use super::{RunsFault, find, journal_flag, list, open_to_look, refuse, show};
 use crate::args::{AttachArgs, Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
-use crate::file::printable;
+use crate::file::{WorkflowFile, printable};
 use crate::hands::Wish;
 use crate::journal::with_causes;
-use crate::kept_output::Kept;
+use crate::kept_output::{Kept, Merged};
 use crate::labels::Labels;
+use crate::process_name::is_item;
 use crate::run::{Guard, SetUpError, on_runtime};
-use crate::screen::{self, Screen, Start};
+use crate::screen::{self, BAD, QUIET, Screen, Start, printed};
 use crate::signals::{Interrupts, Signals};
 
 /// How many unfinished runs, the newest, are looked at for one that goes on.
 const LOOKED_AT_MAX: usize = 1_000;
+
+/// How many of the last lines of what failed are shown.
+const TAIL_LINES: usize = 10;
 
 /// How many wishes of a person may wait.
 const WISHES_MAX: usize = 16;
@@ -111,7 +117,7 @@ async fn look_on(
     .map_err(SetUpError::from)?;
     let (lost, ended) = (screen.lost(), screen.ended());
     let kept = Kept::of(journal.dir(), run);
-    let relay = Relay::new(&bus, following, kept);
+    let relay = Relay::new(&bus, following, kept.clone());
     let mut relay = relay.map_err(SetUpError::from)?;
     let mut signals = Signals::new().map_err(SetUpError::from)?;
     let (shown, showing) = oneshot::channel();
@@ -159,10 +165,23 @@ async fn look_on(
     }
     let view = relay.following.view().await.map_err(RunsFault::from)?;
     let mut out = screen::out(manner.color.into());
-    let written = show::print(&mut out, &view, |phase| {
+    let lives = Lives::read(&kept, &view).map_err(RunsFault::from)?;
+    let written = show::print(&mut out, &view, &lives, |phase| {
         !manner.layout.is_quiet || matches!(phase, StepPhase::Failed | StepPhase::NotUndone)
     });
-    let written = written.and_then(|()| out.flush());
+    let written = written.and_then(|()| {
+        let is_well = view.state == RunState::Finished(Status::Completed);
+        if matches!(view.state, RunState::Finished(_)) && !is_well {
+            let tails = manner.layout.fails_at_the_end.then_some(&kept);
+            failures(&mut out, &view, &lives, &prepared.file, tails)?;
+            let journal = journal_flag(journal);
+            writeln!(
+                out,
+                "{QUIET}to do again what is not done: coord retry {run}{journal}{QUIET:#}"
+            )?;
+        }
+        out.flush()
+    });
     match view.state {
         _ if !shown || lost.is_cancelled() || written.is_err() => Ok(ExitCode::OutputLost),
         RunState::Finished(Status::Completed) => Ok(ExitCode::Done),
@@ -170,6 +189,55 @@ async fn look_on(
         RunState::Finished(_) => Ok(ExitCode::RunFailed),
         _ => Err(not_going_on(&view).into()),
     }
+}
+
+/// What failed and where the file has it, as where the run was driven; with the last lines of each, where those
+/// are wanted.
+fn failures(
+    out: &mut impl Write,
+    view: &RunView,
+    lives: &Lives,
+    file: &WorkflowFile,
+    tails: Option<&Kept>,
+) -> io::Result<()> {
+    for (step, unit) in view.steps.iter().zip(&file.units) {
+        if lives.phase(step) != StepPhase::Failed || step.optional {
+            continue;
+        }
+        let why = lives.of(step).and_then(|life| life.failed.as_ref());
+        let why = step.error.as_ref().or(why).map(|why| printable(why));
+        let at = format!("{}:{}", file.path_of(unit), file.place(unit));
+        let why = why.unwrap_or_default();
+        writeln!(out, "\n{BAD}{} failed: {why}{BAD:#}", step.id)?;
+        writeln!(out, "  {QUIET}at {at}{QUIET:#}")?;
+        if let Some(kept) = tails {
+            for line in last_lines(kept, &step.id)? {
+                write!(out, "  {QUIET}|{QUIET:#} ")?;
+                printed(out, &line)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The last lines of a step or service; those of items behind their names.
+fn last_lines(kept: &Kept, id: &str) -> io::Result<VecDeque<String>> {
+    let mut last = VecDeque::new();
+    let mut lines = Merged::new(kept.clone(), Some(id.to_owned()));
+    lines.take(true, Timestamp::MAX, |process, record| {
+        let line = match is_item(process) {
+            true => format!("{process} | {}", record.line),
+            false => record.line,
+        };
+        if process == id || is_item(process) {
+            last.push_back(line);
+        }
+        if last.len() > TAIL_LINES {
+            last.pop_front();
+        }
+        Ok(())
+    })?;
+    Ok(last)
 }
 
 /// Where there is a screen, somebody leaves that, should this be killed.

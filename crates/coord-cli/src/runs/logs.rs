@@ -129,7 +129,7 @@ impl Last {
     }
 }
 
-/// What is meant: a step or service by its id; or a process of it by the name that stands before its lines, of
+/// What is meant: a step or service by its id; the hooks of the run; or a process of it by the name that stands before its lines, of
 /// an item with the beginning of that behind it or without.
 async fn meant(
     runs: &RunJournal,
@@ -141,6 +141,9 @@ async fn meant(
         Some((process, _)) if is_item(process) && named.ends_with(']') => process,
         _ => named,
     };
+    if named == hook_name(None) {
+        return Ok(named.to_owned());
+    }
     let id = step_of(view, process_name::step_of(process))?.id.clone();
     let unit = match process == id {
         true => None,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use coordination::bus::vocabulary::{Exit, ProcessState, ServiceState, Transition};
 
 use crate::kept_output::KeptEvent;
-use crate::process_name::step_of;
+use crate::process_name::{is_hook, step_of};
 
 /// What is known of the processes of a run, of each by its name.
 #[derive(Default)]
@@ -24,6 +24,8 @@ struct Known {
     why: Option<String>,
     /// Which attempt at a step failed.
     attempt: Option<u32>,
+    /// Whether the run was taken up since it has ended.
+    is_taken_up: bool,
 }
 
 impl Known {
@@ -35,6 +37,9 @@ impl Known {
             }
             (Some(why), None, _) => format!("{why}; started again"),
             (None, _, _) if self.is_stopped => "restarted".to_owned(),
+            (None, _, Some(exit)) if self.is_taken_up => {
+                format!("ended: {exit}; started again, as the run was taken up")
+            }
             (None, _, Some(exit)) => format!("ended: {exit}; started again"),
             (None, _, None) => "started again".to_owned(),
         }
@@ -52,6 +57,7 @@ impl Marks {
                     } else if std::mem::take(&mut known.is_stopped) {
                         known.why.get_or_insert_with(|| "stopped".to_owned());
                     }
+                    known.is_taken_up = true;
                 }
             }
             KeptEvent::WorkflowEvents(event) => {
@@ -88,7 +94,8 @@ impl Marks {
     }
 
     fn process(&mut self, process: &str, state: &ProcessState) -> Option<(String, String)> {
-        let is_known = self.processes.contains_key(process);
+        // Hooks are one after the other, and none of them is another's next attempt.
+        let is_known = self.processes.contains_key(process) && !is_hook(process);
         let known = self.processes.entry(process.to_owned()).or_default();
         match state {
             ProcessState::Started { .. } => {

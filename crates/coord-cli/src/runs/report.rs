@@ -8,12 +8,14 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coordination::bus::Timestamp;
 use coordination::bus::time::{Clock, SystemClock};
 use coordination::monitor::{Page, Span, SpanKind};
 use coordination::workflow::{RunJournal, RunState, RunView, StepPhase, StepView};
 use serde::Serialize;
 
-use super::list::{between, local, state};
+use super::list::{between, state};
+use super::lives::Lives;
 use super::{RunsFault, find, with_journal};
 use crate::args::{ReportArgs, Reported};
 use crate::exit_code::ExitCode;
@@ -36,11 +38,15 @@ pub(crate) fn report(args: &ReportArgs) -> ExitCode {
     with_journal(&args.of.of, async |journal| {
         let runs = RunJournal::of(Arc::clone(journal));
         let run = find(&runs, &args.of.run).await?;
-        let measured = Measured::of(Kept::of(journal.dir(), &run).dir()).read()?;
+        let kept = Kept::of(journal.dir(), &run);
+        let measured = Measured::of(kept.dir()).read()?;
         let view = runs.view(&run).await?;
+        let page = || -> io::Result<Page> {
+            Ok(page(&view, &Lives::read(&kept, &view)?, measured.as_ref()))
+        };
         let page = match args.output {
-            Reported::Html => page(&view, measured.as_ref()).to_string(),
-            Reported::Text => page(&view, measured.as_ref()).to_text(),
+            Reported::Html => page()?.to_string(),
+            Reported::Text => page()?.to_text(),
             Reported::Json => {
                 let document = Document {
                     view: &view,
@@ -65,20 +71,18 @@ pub(crate) fn report(args: &ReportArgs) -> ExitCode {
     })
 }
 
-fn page(view: &RunView, measured: Option<&Measures>) -> Page {
-    let lasted = lasted(view);
+fn page(view: &RunView, lives: &Lives, measured: Option<&Measures>) -> Page {
+    let lasted = lasted(view, lives);
     let is = |phase| {
-        view.steps
-            .iter()
-            .filter(move |step| step.phase == phase)
-            .count()
+        let steps = view.steps.iter();
+        steps.filter(|step| lives.phase(step) == phase).count()
     };
     let again: u32 = view
         .steps
         .iter()
         .map(|step| step.attempts.saturating_sub(1))
         .sum();
-    let subtitle = format!("run {}, started {}", view.run, local(view.started_at));
+    let subtitle = format!("run {}, started {}", view.run, utc(view.started_at));
     let mut page = Page::new(&view.workflow, subtitle)
         .tile("the run", state(view).1)
         .tile("in all", Spoken(lasted).to_string())
@@ -99,8 +103,11 @@ fn page(view: &RunView, measured: Option<&Measures>) -> Page {
             page = page.tile(name, count.to_string());
         }
     }
-    let spans = view.steps.iter().filter_map(|step| span(step, lasted));
-    let rows = view.steps.iter().map(|step| row(view, step));
+    let spans = view
+        .steps
+        .iter()
+        .filter_map(|step| span(view, lives, step, lasted));
+    let rows = view.steps.iter().map(|step| row(view, lives, step));
     let heads = ["step", "state", "attempts", "began after", "took", "after"];
     let page = page
         .spans(
@@ -109,10 +116,14 @@ fn page(view: &RunView, measured: Option<&Measures>) -> Page {
             &spans.collect::<Vec<_>>(),
         )
         .table("Steps", &heads, &rows.collect::<Vec<_>>());
+    let of_run = view.error.iter();
+    let of_run = of_run.map(|error| vec!["the run".to_owned(), error.clone()]);
     let errors = view.steps.iter().filter_map(|step| {
-        let error = step.error.as_ref()?;
+        let life = lives.of(step).and_then(|life| life.failed.as_ref());
+        let error = step.error.as_ref().or(life)?;
         Some(vec![step.id.clone(), error.clone()])
     });
+    let errors = of_run.chain(errors);
     let page = page.table(
         "What went wrong",
         &["step", "error"],
@@ -129,7 +140,7 @@ fn page(view: &RunView, measured: Option<&Measures>) -> Page {
         .at
         .first()
         .copied()
-        .map(local)
+        .map(utc)
         .unwrap_or_default();
     page.latencies(&measured.latency)
         .history(&measured.history)
@@ -139,12 +150,17 @@ fn page(view: &RunView, measured: Option<&Measures>) -> Page {
         ))
 }
 
+/// A time as it is everywhere: the page may be read elsewhere.
+fn utc(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
 /// How long the run took, or goes on; of one that nobody drives, how far it had come.
-fn lasted(view: &RunView) -> Duration {
-    let moments = view
-        .steps
-        .iter()
-        .flat_map(|step| [step.started, step.ended]);
+fn lasted(view: &RunView, lives: &Lives) -> Duration {
+    let moments = view.steps.iter().flat_map(|step| {
+        let life = lives.of(step).and_then(|life| life.moments(view).1);
+        [step.started, step.ended, life]
+    });
     let last = moments.flatten().max().unwrap_or_default();
     match (view.duration, view.state) {
         (Some(took), _) => took.max(last),
@@ -156,10 +172,14 @@ fn lasted(view: &RunView) -> Duration {
     }
 }
 
-fn span(step: &StepView, lasted: Duration) -> Option<Span> {
-    let began = step.started?;
-    let ended = step.ended.filter(|_| step.phase.is_over());
-    let kind = match step.phase {
+fn span(view: &RunView, lives: &Lives, step: &StepView, lasted: Duration) -> Option<Span> {
+    let life = lives.of(step);
+    let (began, ended) = match life {
+        Some(life) => life.moments(view),
+        None => (step.started?, step.ended.filter(|_| step.phase.is_over())),
+    };
+    let kind = match lives.phase(step) {
+        _ if life.is_some() && ended.is_none() => SpanKind::Open,
         StepPhase::Completed => SpanKind::Good,
         StepPhase::Failed | StepPhase::NotUndone => SpanKind::Bad,
         phase if phase.is_over() => SpanKind::Odd,
@@ -169,22 +189,31 @@ fn span(step: &StepView, lasted: Duration) -> Option<Span> {
     let took = Spoken(ended.saturating_sub(began)).to_string();
     let remark = match kind {
         SpanKind::Good => took,
-        _ => format!("{took}, {}", step.phase),
+        _ => format!("{took}, {}", state_of(lives, step)),
     };
     let moments = (began.as_secs_f64(), ended.as_secs_f64());
     Some(Span::new(&step.id, remark, moments, kind))
 }
 
-fn row(view: &RunView, step: &StepView) -> Vec<String> {
+/// Where a step is, or what became of a service, in a word.
+fn state_of(lives: &Lives, step: &StepView) -> String {
+    match lives.of(step) {
+        Some(life) => life.state().1.to_owned(),
+        None => step.phase.to_string(),
+    }
+}
+
+fn row(view: &RunView, lives: &Lives, step: &StepView) -> Vec<String> {
     let needs = step.needs.iter().chain(&step.needs_any);
     let needs: Vec<_> = needs.map(|need| &*view.steps[*need].id).collect();
-    let took = match step.phase.is_over() {
-        true => between(step.started, step.ended),
-        false => String::new(),
+    let took = match (lives.of(step), step.phase.is_over()) {
+        (Some(life), _) => life.took(),
+        (None, true) => between(step.started, step.ended),
+        (None, false) => String::new(),
     };
     vec![
         step.id.clone(),
-        step.phase.to_string(),
+        state_of(lives, step),
         step.attempts.to_string(),
         step.started
             .map(|began| Spoken(began).to_string())

@@ -11,6 +11,7 @@ use coordination::workflow::{
 use serde::Serialize;
 
 use super::list::{between, local, state};
+use super::lives::Lives;
 use super::{RunsFault, find, there, with_journal, with_runs};
 use crate::args::{JournalPlace, ShowArgs, Told, WhyArgs};
 use crate::exit_code::ExitCode;
@@ -66,7 +67,7 @@ pub(crate) fn show(args: &ShowArgs) -> ExitCode {
             serde_json::to_writer_pretty(&mut out, &shown).map_err(io::Error::from)?;
             writeln!(out)?;
         } else {
-            print(&mut out, &view, |_| true)?;
+            print(&mut out, &view, &Lives::read(&kept, &view)?, |_| true)?;
             output.print(&mut out)?;
         }
         Ok(out.flush()?)
@@ -77,6 +78,7 @@ pub(crate) fn show(args: &ShowArgs) -> ExitCode {
 pub(super) fn print(
     out: &mut impl Write,
     view: &RunView,
+    lives: &Lives,
     told: impl Fn(StepPhase) -> bool,
 ) -> io::Result<()> {
     let (style, state) = state(view);
@@ -98,14 +100,29 @@ pub(super) fn print(
     }
     let width = view.steps.iter().map(|step| step.id.len()).max();
     let width = width.unwrap_or_default();
-    for step in view.steps.iter().filter(|step| told(step.phase)) {
-        let style = style_of(step.phase);
-        let took = match step.phase.is_over() {
-            true => between(step.started, step.ended),
-            false => String::new(),
+    for step in &view.steps {
+        if !told(lives.phase(step)) {
+            continue;
+        }
+        let (style, phase, took, remark) = match lives.of(step) {
+            Some(life) => {
+                let (style, state) = life.state();
+                let remark = life.remarks(step).join("; ");
+                (style, state.to_owned(), life.took(), remark)
+            }
+            None => {
+                let phase = step.phase;
+                let took = phase.is_over().then(|| between(step.started, step.ended));
+                let remark = remark(view, step);
+                (
+                    style_of(phase),
+                    phase.to_string(),
+                    took.unwrap_or_default(),
+                    remark,
+                )
+            }
         };
-        let line = format!("{:width$}  {took:>11}  {}", step.id, remark(view, step));
-        let phase = step.phase.to_string();
+        let line = format!("{:width$}  {took:>11}  {remark}", step.id);
         writeln!(out, "{style}{phase:10}{style:#} {}", line.trim_end())?;
     }
     if view.exhausted().next().is_some() {
@@ -128,10 +145,18 @@ fn remark(view: &RunView, step: &StepView) -> String {
     if view.state == RunState::Running {
         match view.why(&step.id) {
             None | Some(Why::Over(_) | Why::Running | Why::Exhausted { .. }) => {}
-            Some(why) => remarks.push(why.to_string()),
+            Some(why) => remarks.push(said(view, &why)),
         }
     }
     remarks.join("; ")
+}
+
+/// What a step waits for, with times as clocks show them.
+fn said(view: &RunView, why: &Why) -> String {
+    match why {
+        Why::Sleep { until } => format!("it waits until {}", local(view.started_at + *until)),
+        why => why.to_string(),
+    }
 }
 
 /// The first line of a value, and no more of it than fits.
@@ -176,7 +201,7 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
             let waits = Waits {
                 step: &step.id,
                 phase: step.phase,
-                why: why.map(|why| why.to_string()),
+                why: why.map(|why| said(&view, &why)),
                 error: step.error.as_deref(),
             };
             serde_json::to_writer_pretty(&mut out, &waits).map_err(io::Error::from)?;
@@ -184,7 +209,7 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
             return Ok(out.flush()?);
         }
         if let Some(why) = &why {
-            writeln!(out, "{}: {}", step.id, printable(&why.to_string()))?;
+            writeln!(out, "{}: {}", step.id, printable(&said(&view, why)))?;
         }
         let is_told = matches!(why, Some(Why::Exhausted { .. }));
         if let Some(error) = step.error.as_ref().filter(|_| !is_told) {

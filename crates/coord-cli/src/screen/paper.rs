@@ -32,6 +32,8 @@ pub(super) struct Paper {
     /// How many interrupts have been noted.
     noted: usize,
     paused: watch::Receiver<bool>,
+    /// What was said of that last.
+    is_paused: bool,
     /// Whether it was said that only services are left.
     stands: bool,
     pub(super) page: Page,
@@ -45,6 +47,7 @@ impl Paper {
             happenings: Happenings::new(&**bus)?,
             interrupts: start.interrupts.clone(),
             paused: start.interrupts.paused.subscribe(),
+            is_paused: false,
             noted: 0,
             stands: false,
             page: Page::new(start),
@@ -72,6 +75,11 @@ impl Paper {
                 }
                 Ok(()) = self.paused.changed() => {
                     let is_paused = *self.paused.borrow_and_update();
+                    // Where it is as it was, it has been otherwise meanwhile.
+                    if is_paused == self.is_paused {
+                        self.page.say(if is_paused { GOES_ON } else { PAUSED });
+                    }
+                    self.is_paused = is_paused;
                     self.page.say(if is_paused { PAUSED } else { GOES_ON });
                 }
                 () = self.interrupts.why.notified() => {

@@ -116,6 +116,7 @@ impl Tui {
         let mut dirty = true;
         let mut noted = 0;
         let mut is_open = true;
+        let mut ended_as_stream = false;
         loop {
             if dirty && drawn + FRAME <= Instant::now() {
                 dirty = self.draw(&mut terminal)?;
@@ -161,6 +162,7 @@ impl Tui {
                 Woken::Frame | Woken::Fed(true) => {}
                 Woken::Fed(false) => {
                     is_open = false;
+                    ended_as_stream = self.stream.is_on();
                     self.view.notice = None;
                     self.load = Load::default();
                 }
@@ -177,7 +179,7 @@ impl Tui {
                     }
                 }
             }
-            let is_seen = self.stream.is_on() || !self.is_to_be_seen();
+            let is_seen = ended_as_stream || !self.is_to_be_seen();
             if !is_open && (is_seen || noted > 0 || failed.is_cancelled()) {
                 return self.leave();
             }
@@ -257,8 +259,13 @@ impl Tui {
 
     /// Does what a key asks for. Whether that is to leave.
     fn key(&mut self, event: &Event, is_open: bool, terminal: &mut Terminal) -> io::Result<bool> {
-        let Event::Key(key) = *event else {
-            return Ok(false);
+        let key = match event {
+            Event::Key(key) => *key,
+            Event::Paste(text) if !self.stream.is_on() => {
+                self.view.paste(text, &self.board);
+                return Ok(false);
+            }
+            _ => return Ok(false),
         };
         if key.kind == KeyEventKind::Release {
             return Ok(false);
@@ -281,6 +288,9 @@ impl Tui {
                 self.interrupts.pause.notify_one();
             }
             Some(Asked::Stream) => self.turn(terminal)?,
+            // A stream is the terminal's own.
+            Some(Asked::Redraw) if self.stream.is_on() => {}
+            Some(Asked::Redraw) => terminal.redraw()?,
             Some(Asked::Copy(copy)) => terminal.copy(copy.text)?,
             Some(Asked::Suspend) => terminal.meanwhile(|| suspend(&self.module))?,
             Some(Asked::Wish(wish)) => {

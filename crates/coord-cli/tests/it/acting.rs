@@ -40,7 +40,7 @@ fn what_does_not_wait_for_a_signal_gets_none_and_what_only_waits_is_not_stopped(
     let folder = Folder::new();
     let terminal = kept(&folder, APPROVED);
     terminal.shows("waits for the signal `go`");
-    terminal.keys("k");
+    terminal.keys("K");
     terminal.shows("approve is running: there is nothing to stop");
     terminal.keys(DOWN);
     terminal.keys("s");
@@ -74,7 +74,7 @@ fn a_step_that_waits_for_another_attempt_makes_it_at_once_or_never() {
     terminal.shows("retrying");
     terminal.keys("r");
     terminal.shows_all(["trying flaky at once", "attempt 2", "retry 2/9"]);
-    terminal.keys("k");
+    terminal.keys("K");
     let screen = terminal.shows("what failed");
     assert!(
         screen.contains("flaky: it was stopped by hand; coord.toml:2:6"),

@@ -157,7 +157,7 @@ fn keys_select_explain_and_help() {
     terminal.keys("?");
     terminal.shows("suspend coord and what it runs");
     // Any other key closes what lies over the screen, and does no more.
-    terminal.keys("k");
+    terminal.keys("K");
     terminal.until("the events", |screen| screen.contains("─ events ─"));
     terminal.keys(&["\u{1b}[A"; 9].concat());
     terminal.shows("listening");
@@ -215,11 +215,11 @@ fn output_is_scrolled_and_shown_alone_with_its_colours() {
 }
 
 #[test]
-fn k_stops_a_step_which_has_failed_and_the_failure_stays_in_view_until_q() {
+fn a_capital_k_stops_a_step_which_has_failed_and_the_failure_stays_in_view_until_q() {
     let folder = Folder::new();
     let mut terminal = start(&folder, STAYS);
     let running = terminal.shows("testing");
-    terminal.keys("k");
+    terminal.keys("K");
     let by_hand = "it was stopped by hand";
     terminal.shows_all(["q leave", "stays failed", by_hand, "testing"]);
     let pids = pids(&running);
@@ -550,4 +550,32 @@ fn a_screen_that_grows_and_shrinks_is_drawn_anew_at_each_size() {
         let screen = terminal.until("all of the screen", is_drawn);
         assert_eq!(screen.lines().count(), usize::from(rows));
     }
+}
+
+#[test]
+fn what_is_pasted_does_nothing_and_a_terminal_is_told_to_paste_as_before() {
+    let folder = Folder::new();
+    let mut terminal = start(&folder, STAYS);
+    terminal.shows("testing");
+    terminal.until_screen("pastes as a whole", vt100::Screen::bracketed_paste);
+    terminal.keys("\u{1b}[200~pleaSe Kill qq\r\u{1b}[201~");
+    terminal.shows_all(["what is pasted is no key", "testing"]);
+    terminal.keys("qq");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(130), "{screen}");
+    terminal.until_screen("pastes as before", |screen| !screen.bracketed_paste());
+}
+
+#[test]
+fn control_l_draws_everything_anew() {
+    let folder = Folder::new();
+    let terminal = start(&folder, STAYS);
+    terminal.shows("testing");
+    terminal.spoil("\u{1b}[12;20Hwritten by another\u{1b}[13;20Hprogram");
+    terminal.shows("written by another");
+    terminal.keys("\u{c}");
+    terminal.until("a screen drawn anew", |screen| {
+        screen.contains("testing") && !screen.contains("another") && !screen.contains("program")
+    });
+    terminal.shows("steps and services");
 }

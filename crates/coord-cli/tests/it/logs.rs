@@ -433,3 +433,29 @@ fn where_an_attempt_ended_and_the_next_began_is_marked_with_its_reason() {
     let timed = logs(&folder, ["db", "-t"]).out;
     assert!(timed.lines().all(|line| line.starts_with("20")), "{timed}");
 }
+
+#[test]
+fn hooks_are_not_marked_as_attempts_and_what_a_retry_does_again_says_so() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "name = 'marks'\nhooks = { always = 'echo over' }\n\
+         [[step]]\nid = 'a'\nrun = 'echo did a'\nundo = 'true'\n\
+         [[step]]\nid = 'b'\nneeds = ['a']\nrun = 'echo tried; test -e mended'\n\
+         hooks = { failure = 'echo sorry', always = 'echo anyway' }\n",
+    );
+    done(folder.coord(["run", "--id", "m"])).exits(100);
+    let logs = |of: &str| done(folder.coord(["logs", "m", of])).out;
+    assert_eq!(logs("hook b"), "sorry\nanyway\n");
+    assert_eq!(logs("run hook"), "over\n");
+    folder.write("mended", "");
+    done(folder.coord(["retry", "m"])).exits(0);
+    let again = "started again, as the run was taken up";
+    assert_eq!(
+        logs("a"),
+        format!("did a\n· ended: exit code 0; {again}\ndid a\n")
+    );
+    let tried = format!("tried\n· ended: exit code 1; {again}\ntried\n");
+    let without_hooks = logs("b").replace("sorry\n", "").replace("anyway\n", "");
+    assert_eq!(without_hooks, tried);
+}

@@ -115,7 +115,7 @@ fn who_looks_on_restarts_and_stops_what_runs_elsewhere() {
     terminal.keys("r");
     terminal.shows("restarting work");
     started(&folder, "work", 2);
-    terminal.keys("k");
+    terminal.keys("K");
     terminal.shows_all(["failed", "stopped by hand"]);
     terminal.keys("q");
     let (status, screen) = terminal.end();

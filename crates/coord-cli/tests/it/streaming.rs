@@ -94,3 +94,23 @@ fn a_run_that_is_shown_as_a_stream_is_ended_by_q_and_tells_so() {
     assert!(screen.contains("a · cancelled"), "{screen}");
     assert!(terminal.is_restored());
 }
+
+#[test]
+fn a_run_that_has_failed_is_shown_as_a_stream_and_on_the_screen_again_until_q() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'echo broken; exit 1'\n",
+    );
+    let mut terminal = Terminal::start(coord(folder.path()).args(["run", "--no-journal"]), 24, 80);
+    terminal.shows("what failed");
+    terminal.keys("o");
+    terminal.shows_all(["as a stream; o goes back", "a | broken"]);
+    terminal.keys("o");
+    terminal.shows_all(["what failed", "q leave"]);
+    terminal.keys("oq");
+    let (status, screen) = terminal.end();
+    assert_eq!(status.code(), Some(100), "{screen}");
+    assert!(screen.contains("a failed: exit code 1"), "{screen}");
+    assert!(terminal.is_restored());
+}

@@ -117,6 +117,11 @@ impl Terminal {
         }
     }
 
+    /// Shows something that another program has written to the terminal.
+    pub(crate) fn spoil(&self, bytes: &str) {
+        self.shown.parser().process(bytes.as_bytes());
+    }
+
     pub(crate) fn keys(&self, keys: &str) {
         (&*self.pty).write_all(keys.as_bytes()).unwrap();
     }

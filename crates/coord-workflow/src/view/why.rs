@@ -109,6 +109,11 @@ pub enum Why {
         /// The steps that have them.
         held_by: Holders,
     },
+    /// It sleeps until this time, counted from the beginning of the run.
+    Sleep {
+        /// Until when.
+        until: Duration,
+    },
     /// It runs.
     Running,
     /// It waits for this run of another workflow, which is its work.
@@ -178,6 +183,9 @@ impl fmt::Display for Why {
                     false => write!(formatter, ", which are {held_by}"),
                 }
             }
+            Self::Sleep { until } => {
+                write!(formatter, "it waits until {until:.1?} after the run began")
+            }
             Self::Running => formatter.write_str("it is running"),
             Self::Child(run) => write!(formatter, "it waits for run `{run}`, which is its work"),
             Self::ChildPaused(run) => write!(
@@ -239,7 +247,11 @@ impl RunView {
                 (None, Some(topic), _) => Why::Event(topic.clone()),
                 (None, None, Some(run)) if step.child_is_paused => Why::ChildPaused(run.clone()),
                 (None, None, Some(run)) => Why::Child(run.clone()),
-                (None, None, None) => step.progress.map_or(Why::Running, Why::Progress),
+                (None, None, None) => match (step.sleeps_until, step.progress) {
+                    (Some(until), _) => Why::Sleep { until },
+                    (None, Some(progress)) => Why::Progress(progress),
+                    (None, None) => Why::Running,
+                },
             },
         })
     }

@@ -406,6 +406,8 @@ async fn steps_of_data_wait_for_signals_and_sleep_across_an_interruption() {
     let why = async |step: &str| journal.view(&id()).await.unwrap().why(step).unwrap();
     sleep(Duration::from_secs(590)).await;
     assert_eq!(why("approval").await, Why::Needs(vec!["rest".into()]));
+    let until = Duration::from_secs(3600);
+    assert_eq!(why("rest").await, Why::Sleep { until });
     sleep(Duration::from_secs(11)).await;
     assert_eq!(why("approval").await, Why::Signal("approval".into()));
     run.tell(approval("Ann")).await.unwrap();

@@ -67,8 +67,8 @@ pub(super) fn draw(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut 
         whole(scene, view, area, buffer);
     }
     match view.over {
-        Some(Over::Help) => over::help(scene, area, buffer),
-        Some(Over::Why) => over::why(scene, area, buffer),
+        Some(Over::Help) => over::help(scene, &mut view.scroll, area, buffer),
+        Some(Over::Why) => over::why(scene, &mut view.scroll, area, buffer),
         None => {}
     }
 }
@@ -246,12 +246,11 @@ fn happened(scene: &Scene<'_>, failed: &[(String, Style)], area: Rect, buffer: &
             _ => Style::new(),
         };
         let time = event.at.strftime("%H:%M:%S");
+        let source = scene.board.labels.called(&event.source);
         let line = Line::from(vec![
             Span::styled(format!(" {time} "), scene.look.quiet()),
             Span::styled(
-                scene
-                    .look
-                    .text(&format!("{}: {}", event.source, event.message)),
+                scene.look.text(&format!("{source}: {}", event.message)),
                 style,
             ),
         ]);
@@ -306,8 +305,8 @@ fn row_keys(row: &Row) -> &'static [(&'static str, &'static str)] {
         State::Waiting if row.is_service => &[],
         _ if row.waits.is_some() => &[("x", "skip")],
         State::Waiting => &[("x", "skip")],
-        State::Retrying { .. } => &[("r", "try now"), ("k", "give up")],
-        _ => &[("r", "restart"), ("k", "stop")],
+        State::Retrying { .. } => &[("r", "try now"), ("K", "give up")],
+        _ => &[("r", "restart"), ("K", "stop")],
     }
 }
 

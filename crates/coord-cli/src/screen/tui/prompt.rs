@@ -26,6 +26,20 @@ pub(super) enum Typed {
 }
 
 impl Prompt {
+    /// What is pasted is typed; the ends of its lines, and what cannot be seen, are not.
+    pub(super) fn paste(&mut self, text: &str) -> Typed {
+        let seen = text.chars().filter(|character| !character.is_control());
+        seen.for_each(|character| self.insert(character));
+        Typed::Edited
+    }
+
+    fn insert(&mut self, character: char) {
+        if self.text.len() < CHARACTERS_MAX {
+            self.text.insert(self.cursor, character);
+            self.cursor += character.len_utf8();
+        }
+    }
+
     pub(super) fn key(&mut self, key: KeyEvent) -> Typed {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
@@ -40,11 +54,8 @@ impl Prompt {
             }
             KeyCode::Char('k') if control => self.text.truncate(self.cursor),
             KeyCode::Char('w') if control => self.erase_word(),
-            KeyCode::Char(_) if control => {}
-            KeyCode::Char(character) if self.text.len() < CHARACTERS_MAX => {
-                self.text.insert(self.cursor, character);
-                self.cursor += character.len_utf8();
-            }
+            KeyCode::Char(_) if control || key.modifiers.contains(KeyModifiers::ALT) => {}
+            KeyCode::Char(character) => self.insert(character),
             // Nothing is left to be erased: it is not wanted.
             KeyCode::Backspace if self.text.is_empty() => return Typed::Left,
             KeyCode::Backspace => {

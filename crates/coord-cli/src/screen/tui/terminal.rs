@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use coordination::patterns::process::ProcessRunner;
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::cursor::Show;
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{execute, queue};
 use ratatui::backend::CrosstermBackend;
@@ -70,6 +71,15 @@ impl Terminal {
         self.inner.draw(frame).map(drop)
     }
 
+    /// Has the next frame drawn on an empty screen: of what is there, something may be another's, or left
+    /// by a character whose width the terminal takes for another.
+    pub(super) fn redraw(&mut self) -> io::Result<()> {
+        queue!(self.inner.backend_mut(), Clear(ClearType::All))?;
+        // To have it cleared by this would ask the terminal where its cursor is, and wait for the answer.
+        self.inner = empty()?;
+        Ok(())
+    }
+
     /// Asks the terminal to put a text into its clipboard (OSC 52). It does not say whether it did.
     pub(super) fn copy(&mut self, text: String) -> io::Result<()> {
         execute!(
@@ -103,8 +113,7 @@ impl Terminal {
     pub(super) fn enter(&mut self) -> io::Result<()> {
         self.mark.set(true);
         enter()?;
-        // Of what it drew before nothing is left. To have it cleared would ask the terminal where
-        // its cursor is, and wait for the answer.
+        // Of what it drew before nothing is left.
         self.inner = empty()?;
         Ok(())
     }
@@ -132,7 +141,7 @@ pub(crate) fn give_back_after(says: &str) -> io::Result<()> {
         return Ok(());
     }
     let mut text = Vec::new();
-    queue!(text, LeaveAlternateScreen, Show)?;
+    queue!(text, LeaveAlternateScreen, Show, DisableBracketedPaste)?;
     write!(text, "\r{says}\r\n")?;
     terminal.write_all(&text)
 }
@@ -154,7 +163,8 @@ fn take() -> io::Result<()> {
 fn take_keys() -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::Release);
-    Ok(())
+    // What is pasted comes as a whole then, and not as keys.
+    execute!(stdout(), EnableBracketedPaste)
 }
 
 fn enter() -> io::Result<()> {
@@ -168,7 +178,7 @@ fn give_back() {
         if ON_SCREEN.swap(false, Ordering::AcqRel) {
             let _ = execute!(stdout(), LeaveAlternateScreen, Show);
         }
-        let _ = stdout().flush();
+        let _ = execute!(stdout(), DisableBracketedPaste);
         let _ = disable_raw_mode();
     }
 }

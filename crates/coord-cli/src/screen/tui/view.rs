@@ -27,6 +27,8 @@ pub(super) struct View {
     /// Whether the output has the whole screen, without a frame, to be copied.
     pub(super) is_wide: bool,
     pub(super) over: Option<Over>,
+    /// Where in what lies over the screen.
+    pub(super) scroll: Scroll,
     /// What is typed, and for what.
     pub(super) asking: Option<Asking>,
     /// What is said in the last line until the next key.
@@ -63,6 +65,37 @@ pub(super) enum Over {
     Why,
 }
 
+/// How far what lies over the screen is scrolled.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Scroll {
+    top: usize,
+    /// How many rows there was room for in the last frame.
+    room: usize,
+}
+
+impl Scroll {
+    /// How many of so many rows are above those that there is room for.
+    pub(super) fn within(&mut self, rows: usize, room: usize) -> usize {
+        self.room = room;
+        self.top = self.top.min(rows.saturating_sub(room));
+        self.top
+    }
+
+    /// Whether a key is one that scrolls.
+    fn key(&mut self, code: KeyCode) -> bool {
+        self.top = match code {
+            KeyCode::Up | KeyCode::Char('k' | '[') => self.top.saturating_sub(1),
+            KeyCode::Down | KeyCode::Char('j' | ']') => self.top.saturating_add(1),
+            KeyCode::PageUp => self.top.saturating_sub(self.room),
+            KeyCode::PageDown => self.top.saturating_add(self.room),
+            KeyCode::Home | KeyCode::Char('g') => 0,
+            KeyCode::End | KeyCode::Char('G') => usize::MAX,
+            _ => return false,
+        };
+        true
+    }
+}
+
 /// What a key asks the program for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Asked {
@@ -72,6 +105,8 @@ pub(super) enum Asked {
     Pause,
     /// To be suspended.
     Suspend,
+    /// To draw everything anew.
+    Redraw,
     /// To show the run as a stream instead.
     Stream,
     /// To put something into the clipboard.
@@ -91,6 +126,7 @@ impl View {
             pane: Pane::default(),
             is_wide: false,
             over: None,
+            scroll: Scroll::default(),
             asking: None,
             notice: None,
         }
@@ -127,26 +163,32 @@ impl View {
     pub(super) fn key(&mut self, key: KeyEvent, board: &Board) -> Option<Asked> {
         self.notice = None;
         if self.asking.is_some() {
-            return self.answer(key, board);
+            return self.answer(board, |prompt| prompt.key(key));
         }
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            KeyCode::Char('c') if control => return Some(Asked::Quit),
-            KeyCode::Char('z') if control => return Some(Asked::Suspend),
+            KeyCode::Char(letter) if is_chord(key) => return chord(letter, key),
             KeyCode::Char('q') if self.over.is_none() => return Some(Asked::Quit),
             KeyCode::Char('?' | 'h') => self.toggle(Over::Help),
             KeyCode::Char('t') => self.toggle(Over::Why),
             // Anything else closes what lies over the screen, and does no more.
-            _ if self.over.is_some() => self.over = None,
-            KeyCode::Up => self.step(board, |at| at.saturating_sub(1)),
-            KeyCode::Down => self.step(board, |at| at + 1),
-            KeyCode::Tab => self.choose(self.next_under_way(board), board),
+            code if self.over.is_some() => {
+                if !self.scroll.key(code) {
+                    self.over = None;
+                }
+            }
+            KeyCode::Up | KeyCode::Char('k') => self.step(board, |at| at.saturating_sub(1)),
+            KeyCode::Down | KeyCode::Char('j') => self.step(board, |at| at + 1),
+            KeyCode::Tab => self.choose(self.next(board, 1), board),
+            // As many rows on as there are, but one.
+            KeyCode::BackTab => self.choose(self.next(board, board.rows.len().max(1) - 1), board),
+            KeyCode::Char('<') => self.step(board, |_| 0),
+            KeyCode::Char('>') => self.step(board, |_| usize::MAX),
             KeyCode::Char('o') => return Some(Asked::Stream),
             KeyCode::Char('l') => self.form = self.form.next(),
             KeyCode::Char('m') => self.measures = Some(!self.has_measures),
             KeyCode::Enter => self.is_wide = !self.is_wide,
             KeyCode::Esc => self.leave_one(),
-            KeyCode::Char('r' | 's' | 'k' | 'x') => return self.act(key.code, board),
+            KeyCode::Char('r' | 's' | 'K' | 'x') => return self.act(key.code, board),
             KeyCode::Char('p') if board.outcome.is_none() => return Some(Asked::Pause),
             code => return self.output_key(code, board),
         }
@@ -155,10 +197,8 @@ impl View {
 
     /// A key while the run is shown as a stream.
     pub(super) fn stream_key(key: KeyEvent, board: &Board) -> Option<Asked> {
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            KeyCode::Char('c') if control => Some(Asked::Quit),
-            KeyCode::Char('z') if control => Some(Asked::Suspend),
+            KeyCode::Char(letter) if is_chord(key) => chord(letter, key),
             KeyCode::Char('q') => Some(Asked::Quit),
             KeyCode::Char('p') if board.outcome.is_none() => Some(Asked::Pause),
             KeyCode::Char('o') | KeyCode::Esc => Some(Asked::Stream),
@@ -224,10 +264,19 @@ impl View {
         });
     }
 
-    /// A key while something is typed: what is looked for is marked, or shown alone, at once.
-    fn answer(&mut self, key: KeyEvent, board: &Board) -> Option<Asked> {
+    /// What is pasted: it is typed where something is asked for, and does nothing elsewhere.
+    pub(super) fn paste(&mut self, text: &str, board: &Board) {
+        self.notice = None;
+        match self.asking.is_some() {
+            true => drop(self.answer(board, |prompt| prompt.paste(text))),
+            false => self.notice = Some("what is pasted is no key: nothing was done".to_owned()),
+        }
+    }
+
+    /// Something is typed: what is looked for is marked, or shown alone, at once.
+    fn answer(&mut self, board: &Board, types: impl FnOnce(&mut Prompt) -> Typed) -> Option<Asked> {
         let mut asking = self.asking.take()?;
-        let typed = asking.prompt.key(key);
+        let typed = types(&mut asking.prompt);
         asking.fault = None;
         if let Question::Signal { step, name } = &asking.what {
             let (step, name) = (step.clone(), name.clone());
@@ -304,6 +353,7 @@ impl View {
     }
 
     fn toggle(&mut self, over: Over) {
+        self.scroll = Scroll::default();
         self.over = if self.over == Some(over) {
             None
         } else {
@@ -329,11 +379,15 @@ impl View {
         self.look_at(place.min(board.rows.len().saturating_sub(1)));
     }
 
-    fn next_under_way(&self, board: &Board) -> usize {
+    /// The next row that runs or has failed, going by so many.
+    fn next(&self, board: &Board, by: usize) -> usize {
         let count = board.rows.len().max(1);
-        let others = (1..=count).map(|step| (self.selected + step) % count);
-        let mut under_way = others.filter(|place| board.rows[*place].state.is_under_way());
-        under_way.next().unwrap_or(self.selected)
+        let others = (1..=count).map(|step| (self.selected + step * by) % count);
+        let mut wanted = others.filter(|place| {
+            let state = board.rows[*place].state;
+            state.is_under_way() || state == State::Failed
+        });
+        wanted.next().unwrap_or(self.selected)
     }
 
     /// Does something with the selected row, which stays selected from then on: the next key is meant for
@@ -342,7 +396,7 @@ impl View {
         self.chosen = true;
         match key {
             KeyCode::Char('r') => self.again(board),
-            KeyCode::Char('k') => self.wish(board, Wish::Stop),
+            KeyCode::Char('K') => self.wish(board, Wish::Stop),
             KeyCode::Char('x') => self.skip(board),
             _ => {
                 self.signal(board);
@@ -410,5 +464,21 @@ impl View {
             }
         ));
         None
+    }
+}
+
+/// Whether a letter is pressed with more than Shift: then it is not that letter.
+fn is_chord(key: KeyEvent) -> bool {
+    !KeyModifiers::SHIFT.contains(key.modifiers)
+}
+
+/// What a letter asks for with Ctrl; with Alt, nothing.
+fn chord(letter: char, key: KeyEvent) -> Option<Asked> {
+    match letter {
+        _ if !key.modifiers.contains(KeyModifiers::CONTROL) => None,
+        'c' => Some(Asked::Quit),
+        'z' => Some(Asked::Suspend),
+        'l' => Some(Asked::Redraw),
+        _ => None,
     }
 }

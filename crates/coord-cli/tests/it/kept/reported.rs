@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{id, list};
-use crate::coord::{Folder, done};
+use crate::coord::{Folder, Running, done};
 
 const FILE: &str = "name = 'release'\n\
      [[step]]\nid = 'first'\nrun = 'sleep 0.2'\n\
@@ -137,4 +137,76 @@ fn what_an_earlier_coord_measured_has_its_charts_without_latencies() {
     printed.exits(0);
     assert!(printed.out.contains("Resident memory"), "{}", printed.out);
     assert!(!printed.out.contains("<h2>Latency</h2>"), "{}", printed.out);
+}
+
+#[test]
+fn a_service_that_failed_the_run_is_told_as_it_was_by_show_report_and_who_attaches() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "name = 'falls'\n\
+         [[service]]\nid = 'db'\nrun = 'echo up; until test -e fall; do sleep 0.02; done; exit 3'\n\
+         ready = { log = 'up' }\n\
+         restart = { policy = 'on-failure', intensity = 1, within = '10s', initial = '1ms' }\n\
+         [[step]]\nid = 'uses'\nneeds = ['db']\nrun = 'while :; do echo using; sleep 0.05; done'\n",
+    );
+    done(folder.coord(["run", "--id", "falls", "--detach"])).exits(0);
+    let attach = folder.coord(["attach", "falls", "--output", "text"]);
+    let mut attached = Running::start(attach);
+    attached.until("using");
+    folder.write("fall", "");
+    let (status, out) = attached.end();
+    assert_eq!(status.code(), Some(100), "{out}");
+    for line in [
+        "db failed: exit code 3",
+        "coord.toml:3:6",
+        "  | up",
+        "coord retry falls",
+    ] {
+        assert!(out.contains(line), "{line}: {out}");
+    }
+    let shown = done(folder.coord(["show", "falls"])).out;
+    let db = shown.lines().find(|line| line.contains(" db ")).unwrap();
+    assert!(
+        db.starts_with("failed ") && db.contains("exit code 3; ") && db.contains("ready in "),
+        "{shown}"
+    );
+    let text = done(folder.coord(["report", "falls", "--output", "text"])).out;
+    for line in [
+        "steps done: 0 of 2",
+        "WHAT WENT WRONG",
+        "exit code 3",
+        " UTC",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let page = done(folder.coord(["report", "falls"])).out;
+    assert!(
+        page.contains("<td>db</td><td class=words>failed</td>"),
+        "{page}"
+    );
+    assert!(page.contains("<td>the run</td>"), "{page}");
+}
+
+#[test]
+fn a_service_that_went_well_is_told_for_as_long_as_it_was_up() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "name = 'lives'\n\
+         [[service]]\nid = 'db'\nrun = 'echo up; exec sleep 1000'\nready = { log = 'up' }\n\
+         [[step]]\nid = 'uses'\nneeds = ['db']\nrun = 'sleep 1.2'\n",
+    );
+    done(folder.coord(["run", "--id", "lives"])).exits(0);
+    let shown = done(folder.coord(["show", "lives"])).out;
+    let db = shown.lines().find(|line| line.contains(" db ")).unwrap();
+    assert!(
+        db.starts_with("stopped ") && db.contains("ready in "),
+        "{shown}"
+    );
+    // A second and more, and not the few milliseconds until it was ready.
+    assert!(db.contains(" s  ready"), "{shown}");
+    let text = done(folder.coord(["report", "lives", "--output", "text"])).out;
+    assert!(text.contains("stopped"), "{text}");
+    assert!(text.contains("steps done: 2 of 2"), "{text}");
 }

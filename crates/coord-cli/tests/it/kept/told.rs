@@ -247,3 +247,23 @@ fn a_run_that_is_not_kept_does_not_wait_for_a_signal_that_nobody_can_send() {
         "{refused:?}"
     );
 }
+
+#[test]
+fn of_a_step_that_only_waits_it_is_said_until_when() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'nap'\nsleep = '1h'\n");
+    done(folder.coord(["run", "--id", "r", "--detach"])).exits(0);
+    loop {
+        if show(&folder, "r")["steps"][0]["phase"] == "running" {
+            break;
+        }
+    }
+    let until = show(&folder, "r")["steps"][0]["sleeps_until"].clone();
+    assert!(
+        (3_600.0..3_660.0).contains(&until.as_f64().unwrap()),
+        "{until}"
+    );
+    done(folder.coord(["why", "r", "nap"])).says("nap: it waits until 2");
+    done(folder.coord(["show", "r"])).says("it waits until 2");
+    done(folder.coord(["cancel", "r"])).exits(0);
+}

@@ -108,9 +108,15 @@ fn line(scene: &Scene<'_>, entry: &Entry, id_width: usize, width: usize) -> Line
         // Deep in a tree there is no room for both.
         None => cut(&format!("{}{}", entry.text, row.id), id_width, look),
     };
-    let mut text = format!(" {id:id_width$} {:STATE_WIDTH$}", state(row));
-    if text.chars().count() + 3 + TIME_WIDTH <= width {
-        text.push_str(&format!("{:>TIME_WIDTH$} ", time(row)));
+    let mut text = format!(" {id:id_width$} ");
+    if text.chars().count() + STATE_WIDTH + TIME_WIDTH + 3 <= width {
+        // Both share their columns: what the one does not need the other may have.
+        let time = time(row);
+        let room = (STATE_WIDTH + TIME_WIDTH).saturating_sub(time.chars().count());
+        let state = cut(&state(row), room.saturating_sub(1), look);
+        text.push_str(&format!("{state:room$}{time} "));
+    } else {
+        text.push_str(&format!("{:STATE_WIDTH$}", state(row)));
     }
     let style_of_text = match row.state {
         State::Waiting => look.quiet(),

@@ -2,6 +2,7 @@
 
 mod ended;
 mod forms;
+mod keys;
 mod pane;
 
 use std::path::Path;
@@ -331,7 +332,7 @@ async fn the_last_line_has_the_keys_for_the_selected_row_and_the_help_those_for_
         "compile is done"
     );
     stage.press(KeyCode::Down);
-    assert!(last(&mut stage).ends_with("r restart  k stop  t why  ? help  q quit"));
+    assert!(last(&mut stage).ends_with("r restart  K stop  t why  ? help  q quit"));
     stage.press(KeyCode::Down);
     stage.step(
         8,
@@ -342,7 +343,7 @@ async fn the_last_line_has_the_keys_for_the_selected_row_and_the_help_those_for_
             wait: Duration::from_secs(1),
         },
     );
-    assert!(last(&mut stage).contains("r try now  k give up"));
+    assert!(last(&mut stage).contains("r try now  K give up"));
     stage.board.rows[2].waits = Some("waits for the signal `go`".to_owned());
     stage.board.rows[2].signal = Some("go".to_owned());
     stage.starts(9, "browser-tests", 2);
@@ -351,7 +352,7 @@ async fn the_last_line_has_the_keys_for_the_selected_row_and_the_help_those_for_
     assert!(last(&mut stage).ends_with("q end"));
     stage.look_on = true;
     stage.press(KeyCode::Up);
-    assert!(last(&mut stage).ends_with("r restart  k stop  t why  ? help  q leave"));
+    assert!(last(&mut stage).ends_with("r restart  K stop  t why  ? help  q leave"));
     stage.press(KeyCode::Char('?'));
     let help = stage.screen(80, 40);
     assert!(help.contains("leave: the run goes on"), "{help}");
@@ -363,7 +364,7 @@ async fn the_last_line_has_the_keys_for_the_selected_row_and_the_help_those_for_
 
 #[tokio::test(start_paused = true)]
 async fn who_does_something_with_a_row_has_chosen_it() {
-    for key in ['k', 'r', 'x', 's'] {
+    for key in ['K', 'r', 'x', 's'] {
         let mut stage = Stage::midway().await;
         stage.view.follow(&stage.board);
         assert_eq!(stage.view.selected, 1);
@@ -484,7 +485,7 @@ async fn the_screen_goes_to_a_step_for_which_the_run_is_paused_and_r_tries_that_
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_stopped_is_said() {
     let mut stage = Stage::midway().await;
-    assert_eq!(stage.press(KeyCode::Char('k')), None);
+    assert_eq!(stage.press(KeyCode::Char('K')), None);
     let screen = stage.screen(80, 24);
     assert!(
         screen.contains("compile is done: there is nothing to stop"),
@@ -492,7 +493,7 @@ async fn what_cannot_be_stopped_is_said() {
     );
     stage.press(KeyCode::Down);
     let wish = crate::hands::Wish::Stop("api".to_owned());
-    let asked = stage.press(KeyCode::Char('k'));
+    let asked = stage.press(KeyCode::Char('K'));
     assert_eq!(asked, Some(crate::screen::tui::view::Asked::Wish(wish)));
 }
 
@@ -538,4 +539,57 @@ async fn a_step_that_is_restarted_runs_again() {
     assert_eq!(stage.board.rows[2].state, State::Stopping);
     stage.process(11, step, ProcessState::Started { pid: 6 });
     assert_eq!(stage.board.rows[2].state, State::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_and_a_time_never_run_into_each_other() {
+    for (attempt, wait) in [(2, 65), (13, 65), (13, 99), (100, 3_700)] {
+        let mut stage = Stage::midway().await;
+        stage.board.rows[2].attempts_max = 50;
+        stage.starts(8, "browser-tests", attempt);
+        stage.step(
+            8,
+            Transition::StepRetrying {
+                step: "browser-tests".to_owned(),
+                attempt,
+                error: "exit code 1".to_owned(),
+                wait: Duration::from_secs(wait),
+            },
+        );
+        sleep(Duration::from_secs(wait)).await;
+        let screen = stage.screen(80, 24);
+        let row = screen.lines().find(|line| line.contains("browser-tests"));
+        let row = row.unwrap_or_else(|| panic!("{screen}"));
+        let unit = if wait > 3_600 { " h " } else { " min " };
+        let (before, _) = row.split_once(unit).unwrap_or_else(|| panic!("{row}"));
+        let number = before
+            .rsplit(' ')
+            .next()
+            .and_then(|it| it.parse::<u32>().ok());
+        assert!(number.is_some() && row.contains("retry "), "{row}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_of_an_item_names_it() {
+    let mut stage = Stage::midway().await;
+    stage.board.labels.note("browser-tests:1", "firefox");
+    for (source, said) in [
+        ("browser-tests:1", "started as process 7"),
+        ("browser-tests:1 crashed", "exit code 1"),
+    ] {
+        stage.events.push(LogEvent {
+            at: at(9),
+            level: LogLevel::Info,
+            source: source.to_owned(),
+            message: said.to_owned(),
+        });
+    }
+    let screen = stage.screen(80, 24);
+    let named = "browser-tests:1[firefox]";
+    assert!(screen.contains(&format!("{named}: started as")), "{screen}");
+    assert!(
+        screen.contains(&format!("{named} crashed: exit")),
+        "{screen}"
+    );
 }

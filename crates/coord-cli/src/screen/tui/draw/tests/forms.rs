@@ -88,6 +88,49 @@ async fn the_bars_of_a_run_that_is_over_show_its_critical_path() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_failed_is_not_on_the_critical_path_of_what_needed_any() {
+    let text = "[[step]]\nid = 'bad'\nrun = 'x'\noptional = true\n\
+                [[step]]\nid = 'ok'\nrun = 'x'\n\
+                [[step]]\nid = 'any'\nrun = 'x'\nneeds_any = ['bad', 'ok']\n";
+    let file = WorkflowFile::parse(Path::new("any.toml"), text.as_bytes()).unwrap();
+    let mut stage = Stage::new();
+    stage.board = Board::new(&file, Bounds::TAIL, Arc::default());
+    let second = Duration::from_secs(1);
+    let done = |step: &str| Transition::StepCompleted {
+        step: step.to_owned(),
+        attempt: 1,
+        duration: second,
+    };
+    stage.starts(0, "bad", 1);
+    stage.starts(0, "ok", 1);
+    sleep(second).await;
+    stage.step(
+        1,
+        Transition::StepFailed {
+            step: "bad".to_owned(),
+            attempt: 1,
+            error: "exit code 1".to_owned(),
+            duration: second,
+            optional: true,
+        },
+    );
+    sleep(second).await;
+    stage.step(2, done("ok"));
+    stage.starts(2, "any", 1);
+    sleep(second).await;
+    stage.step(3, done("any"));
+    let outcome = "completed".to_owned();
+    stage.step(
+        3,
+        Transition::RunFinished {
+            outcome,
+            duration: second * 3,
+        },
+    );
+    assert_eq!(stage.board.critical_path(), [2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_bar_of_what_runs_grows_and_the_others_make_room() {
     let mut stage = Stage::new();
     stage.view.form = Form::Time;

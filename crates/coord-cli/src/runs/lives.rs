@@ -1,0 +1,144 @@
+//! How long services lived, how often they were started, and how they ended: as was kept of it meanwhile. In
+//! the journal a service is a step, which is done once the service is ready.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
+
+use anstyle::Style;
+use coordination::bus::Timestamp;
+use coordination::bus::time::{Clock, SystemClock};
+use coordination::bus::vocabulary::{Exit, Recovery, ServiceState};
+use coordination::workflow::{RunState, RunView, StepPhase, StepView};
+
+use crate::kept_output::{EVENTS, Kept, KeptEvent, Merged};
+use crate::screen::{BAD, GOOD};
+use crate::spoken::Spoken;
+
+/// The services of a run that were started.
+#[derive(Default)]
+pub(super) struct Lives(HashMap<String, Life>);
+
+/// From when a service was started first until it has ended.
+pub(super) struct Life {
+    began: Timestamp,
+    ended: Option<Timestamp>,
+    starts: u32,
+    is_ready: bool,
+    pub(super) failed: Option<String>,
+}
+
+impl Lives {
+    pub(super) fn read(kept: &Kept, view: &RunView) -> io::Result<Self> {
+        let mut lives = Self::default();
+        let mut last = view.started_at;
+        let mut events = Merged::new(kept.clone(), Some(EVENTS.to_owned()));
+        events.take(true, Timestamp::MAX, |_, record| {
+            if let Some(event) = KeptEvent::read(&record) {
+                lives.take(&event, last);
+                last = last.max(event.at());
+            }
+            Ok(())
+        })?;
+        if view.state != RunState::Running {
+            lives.end(last);
+        }
+        Ok(lives)
+    }
+
+    /// That of a step that has started a service which was ready.
+    pub(super) fn of(&self, step: &StepView) -> Option<&Life> {
+        let life = self.0.get(&step.id);
+        life.filter(|_| step.phase == StepPhase::Completed)
+    }
+
+    /// Where a step is; a service that has failed since it was ready has failed.
+    pub(super) fn phase(&self, step: &StepView) -> StepPhase {
+        let has_failed = self.of(step).is_some_and(|life| life.failed.is_some());
+        match has_failed {
+            true => StepPhase::Failed,
+            false => step.phase,
+        }
+    }
+
+    /// Nothing of what ran before does any more.
+    fn end(&mut self, at: Timestamp) {
+        for life in self.0.values_mut() {
+            life.ended.get_or_insert(at);
+        }
+    }
+
+    fn take(&mut self, event: &KeptEvent, last: Timestamp) {
+        match event {
+            KeptEvent::Driven { .. } => self.end(last),
+            KeptEvent::ServiceLifecycle(event) => {
+                let life = self.0.entry(event.service.clone()).or_insert(Life {
+                    began: event.at,
+                    ended: None,
+                    starts: 0,
+                    is_ready: false,
+                    failed: None,
+                });
+                match &event.state {
+                    ServiceState::Starting => {
+                        life.starts += 1;
+                        (life.ended, life.is_ready, life.failed) = (None, false, None);
+                    }
+                    ServiceState::Ready { .. } => life.is_ready = true,
+                    ServiceState::Ended { exit, asked } => {
+                        life.ended = Some(event.at);
+                        let is_well = *asked || exit.is_some_and(Exit::is_success);
+                        life.failed = exit.filter(|_| !is_well).map(|exit| exit.to_string());
+                    }
+                    _ => {}
+                }
+            }
+            KeptEvent::ErrorRecovery(event) => {
+                if let Recovery::GaveUp { reason, .. } = &event.progress
+                    && let Some(life) = self.0.get_mut(&event.source)
+                {
+                    let exit = life.failed.take().map(|exit| format!("{exit}; "));
+                    life.failed = Some(exit.unwrap_or_default() + reason);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Life {
+    pub(super) fn state(&self) -> (Style, &'static str) {
+        match (&self.failed, self.ended) {
+            (Some(_), _) => (BAD, "failed"),
+            (None, Some(_)) => (GOOD, "stopped"),
+            (None, None) if self.is_ready => (GOOD, "ready"),
+            (None, None) => (Style::new(), "starting"),
+        }
+    }
+
+    /// When it began and ended, if it has, counted from the beginning of the run.
+    pub(super) fn moments(&self, view: &RunView) -> (Duration, Option<Duration>) {
+        let since = |at: Timestamp| at.duration_since(view.started_at);
+        let since = |at| Duration::try_from(since(at)).unwrap_or_default();
+        (since(self.began), self.ended.map(since))
+    }
+
+    pub(super) fn took(&self) -> String {
+        let until = self.ended.unwrap_or_else(|| SystemClock.now());
+        let took = until.duration_since(self.began);
+        Spoken(took.try_into().unwrap_or_default()).to_string()
+    }
+
+    /// What there is to say of it beside that.
+    pub(super) fn remarks(&self, step: &StepView) -> Vec<String> {
+        let mut remarks: Vec<String> = self.failed.clone().into_iter().collect();
+        if let Some((began, ready)) = step.started.zip(step.ended) {
+            let within = Spoken(ready.saturating_sub(began));
+            remarks.push(format!("ready in {within}"));
+        }
+        if self.starts > 1 {
+            remarks.push(format!("started {} times", self.starts));
+        }
+        remarks
+    }
+}
