@@ -6,6 +6,7 @@ mod service_end;
 mod step_exit;
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::pending;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -374,8 +375,8 @@ impl Job {
         };
         let undone = self.run_process(&process, &stop, &call.context).await;
         match undone {
-            // Whoever asked for an end at once does not want another attempt.
-            Err(error) if stop.immediate.is_cancelled() => Err(error.permanent()),
+            // Whoever asked for an end at once leaves the run as it is: who resumes it goes on undoing.
+            Err(_) if stop.immediate.is_cancelled() => pending().await,
             Err(error) => Err(judged(&undo.exit_codes, error)),
             Ok(exit) => Ok(json!(exit)),
         }

@@ -220,8 +220,7 @@ async fn execute_on(
     if let Some(run) = begin.before()
         && interrupts.end.is_cancelled()
     {
-        let flag = journal.as_deref().map(runs::journal_flag);
-        let resume = format!("coord resume {run}{}", flag.unwrap_or_default());
+        let resume = resume(run, journal.as_deref());
         screen::say(
             manner.color,
             &format!("nothing has begun: run {run} goes on with `{resume}`"),
@@ -322,6 +321,13 @@ async fn execute_on(
         hooks: job.failed_hooks(),
         metrics,
     });
+    if ended.is_none()
+        && let Some(run) = begin.run()
+    {
+        let resume = resume(run, journal.as_deref());
+        let left = format!("run {run} is left as it is: it goes on with `{resume}`");
+        screen::say(manner.color, &left);
+    }
     if let Some(measured) = measured {
         keep_the_last(&measured, monitor, manner.color);
     }
@@ -334,6 +340,12 @@ async fn execute_on(
         let _ = runs::forget(&journal, RUNS_KEPT).await;
     }
     Ok(code)
+}
+
+/// The command that goes on with a run.
+fn resume(run: &RunId, journal: Option<&Journal>) -> String {
+    let flag = journal.map(runs::journal_flag);
+    format!("coord resume {run}{}", flag.unwrap_or_default())
 }
 
 /// Shows a run on a thread of its own: a reader that does not read holds up the steps' output, as it should,

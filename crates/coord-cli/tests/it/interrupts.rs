@@ -124,6 +124,33 @@ fn the_third_interrupt_leaves_at_once() {
 }
 
 #[test]
+fn a_run_that_was_left_at_the_third_interrupt_goes_on_to_be_undone() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'first'\nrun = 'true'\nundo = 'echo first >> undone'\n\
+         [[step]]\nid = 'second'\nneeds = ['first']\nrun = 'true'\n\
+         undo = 'echo undoing; test -e well || sleep 1000; echo second >> undone'\n\
+         [[step]]\nid = 'waits'\nneeds = ['second']\nrun = 'echo up; exec sleep 1000'\n",
+    );
+    let mut running = Running::start(folder.coord(["run", "--id", "a"]));
+    running.until("waits  | up");
+    running.signal(Signal::INT);
+    running.until("| undoing");
+    running.signal(Signal::INT);
+    running.until("killed");
+    running.signal(Signal::INT);
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(130), "{printed}");
+    assert_eq!(folder.read("undone"), None);
+    done(folder.coord(["list"])).says("interrupted");
+    folder.write("well", "");
+    done(folder.coord(["resume", "a"])).exits(130);
+    assert_eq!(folder.read("undone").as_deref(), Some("second\nfirst\n"));
+    done(folder.coord(["list"])).says("cancelled");
+}
+
+#[test]
 fn a_reader_that_does_not_read_does_not_keep_a_run_from_being_ended() {
     let folder = Folder::new();
     folder.write(
