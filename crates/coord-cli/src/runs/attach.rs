@@ -164,24 +164,8 @@ async fn look_on(
         return Ok(left_by(&interrupts));
     }
     let view = relay.following.view().await.map_err(RunsFault::from)?;
-    let mut out = screen::out(manner.color.into());
-    let lives = Lives::read(&kept, &view).map_err(RunsFault::from)?;
-    let written = show::print(&mut out, &view, &lives, |phase| {
-        !manner.layout.is_quiet || matches!(phase, StepPhase::Failed | StepPhase::NotUndone)
-    });
-    let written = written.and_then(|()| {
-        let is_well = view.state == RunState::Finished(Status::Completed);
-        if matches!(view.state, RunState::Finished(_)) && !is_well {
-            let tails = manner.layout.fails_at_the_end.then_some(&kept);
-            failures(&mut out, &view, &lives, &prepared.file, tails)?;
-            let journal = journal_flag(journal);
-            writeln!(
-                out,
-                "{QUIET}to do again what is not done: coord retry {run}{journal}{QUIET:#}"
-            )?;
-        }
-        out.flush()
-    });
+    let journal = journal_flag(journal);
+    let written = tell_end(&view, &prepared.file, &kept, manner, &journal);
     match view.state {
         _ if !shown || lost.is_cancelled() || written.is_err() => Ok(ExitCode::OutputLost),
         RunState::Finished(Status::Completed) => Ok(ExitCode::Done),
@@ -189,6 +173,32 @@ async fn look_on(
         RunState::Finished(_) => Ok(ExitCode::RunFailed),
         _ => Err(not_going_on(&view).into()),
     }
+}
+
+/// Says how the run ended.
+fn tell_end(
+    view: &RunView,
+    file: &WorkflowFile,
+    kept: &Kept,
+    manner: Manner,
+    journal: &str,
+) -> io::Result<()> {
+    let mut out = screen::out(manner.color.into());
+    let lives = Lives::read(kept, view)?;
+    show::print(&mut out, view, &lives, |phase| {
+        !manner.layout.is_quiet || matches!(phase, StepPhase::Failed | StepPhase::NotUndone)
+    })?;
+    let is_well = view.state == RunState::Finished(Status::Completed);
+    if matches!(view.state, RunState::Finished(_)) && !is_well {
+        let tails = manner.layout.fails_at_the_end.then_some(kept);
+        failures(&mut out, view, &lives, file, tails)?;
+        let run = &view.run;
+        writeln!(
+            out,
+            "{QUIET}to do again what is not done: coord retry {run}{journal}{QUIET:#}"
+        )?;
+    }
+    out.flush()
 }
 
 /// What failed and where the file has it, as where the run was driven; with the last lines of each, where those
