@@ -91,8 +91,14 @@ fn asked_program() -> String {
     called.to_string_lossy().into_owned()
 }
 
-/// A path as a word of a script.
-fn quoted(path: &str) -> io::Result<String> {
-    let quoted = shlex::try_quote(path).map_err(io::Error::other)?;
-    Ok(quoted.into_owned())
+/// Writes a script of ours, with what it has to know.
+fn write_filled(
+    script: &str,
+    [variable, program, completer]: [&str; 3],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let completer = shlex::try_quote(completer).map_err(io::Error::other)?;
+    let script = script.replace("VARIABLE", variable);
+    let script = script.replace("PROGRAM", program);
+    out.write_all(script.replace("COMPLETER", &completer).as_bytes())
 }

@@ -10,7 +10,7 @@ use clap_complete::env::EnvCompleter;
 use unicode_width::UnicodeWidthStr;
 
 use super::line::Typed;
-use super::quoted;
+use super::write_filled;
 use crate::shortened::shortened;
 
 /// The script: what is before the cursor, what is behind it, the word as Bash sees it, why it asks, and how many
@@ -54,10 +54,7 @@ impl EnvCompleter for Bash {
         completer: &str,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        let script = SCRIPT.replace("VARIABLE", variable);
-        let script = script.replace("PROGRAM", program);
-        let script = script.replace("COMPLETER", &quoted(completer)?);
-        out.write_all(script.as_bytes())
+        write_filled(SCRIPT, [variable, program, completer], out)
     }
 
     fn write_complete(

@@ -8,7 +8,7 @@ use std::path::Path;
 use clap_complete::env;
 use clap_complete::env::EnvCompleter;
 
-use super::quoted;
+use super::write_filled;
 
 /// To be read where a shell begins, or to be a file `_coord` where Zsh looks for functions.
 const SCRIPT: &str = r#"#compdef PROGRAM
@@ -57,10 +57,7 @@ impl EnvCompleter for Zsh {
         completer: &str,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        let script = SCRIPT.replace("VARIABLE", variable);
-        let script = script.replace("PROGRAM", program);
-        let script = script.replace("COMPLETER", &quoted(completer)?);
-        out.write_all(script.as_bytes())
+        write_filled(SCRIPT, [variable, program, completer], out)
     }
 
     fn write_complete(
