@@ -478,7 +478,7 @@ fn was_over(begin: &Begin, before: Option<&RunView>, journal: Option<&Journal>) 
     let flag = journal.map(runs::journal_flag).unwrap_or_default();
     Some(format!(
         "nothing is started: run {run} has finished before: {status}; `coord logs {run}{flag}` has what it printed, \
-         `coord run --id {run} --again` begins anew"
+         `coord run --id {run} --again{flag}` begins anew"
     ))
 }
 

@@ -16,11 +16,17 @@ use rusqlite::{Connection, StatementStatus};
 use crate::store::Store;
 use crate::{Journal, Retention, records, schema, streams};
 
-/// How many steps of SQLite's machine each statement has taken at most, in all connections of this process.
+/// The folder of a journal whose steps are counted: other tests have theirs, in the same process.
+const COUNTED: &str = "counted-steps";
+
+/// How many steps of SQLite's machine each statement has taken at most, in all connections to such a journal.
 static STEPS: Mutex<BTreeMap<String, i32>> = Mutex::new(BTreeMap::new());
 
 /// Counts the steps of what this connection does.
 pub(crate) fn count_steps(connection: &Connection) {
+    if !connection.path().is_some_and(|path| path.contains(COUNTED)) {
+        return;
+    }
     let done = TraceEventCodes::SQLITE_TRACE_PROFILE;
     connection.trace_v2(
         done,
@@ -118,7 +124,7 @@ fn one(stream: impl Into<String>) -> AppendTo {
 /// What programs do all the time, in a journal with so many finished streams: the steps of each statement.
 async fn steps_with(finished: usize) -> BTreeMap<String, i32> {
     let dir = tempfile::tempdir().expect("there is room");
-    let dir = dir.path().join("journal");
+    let dir = dir.path().join(COUNTED);
     let journal = Journal::open(&dir).expect("it opens");
     let finish = async |name: String| {
         let append = one(name).closing().durably(coord_bus::Durability::Process);

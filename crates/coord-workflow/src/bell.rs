@@ -16,10 +16,11 @@ use std::time::Duration;
 use coord_bus::time::{Instant, timeout, timeout_at};
 use coord_bus::{
     AppendTo, Durability, EventLog, EventLogError, ExpectedVersion, Lease, Record, StoredRecord,
-    StreamInfo, StreamOrder, StreamQuery, Tail,
+    StreamOrder, StreamQuery, Tail,
 };
 
 use crate::live_runs::LiveRuns;
+use crate::streams::{before, find};
 use crate::{RunId, records};
 
 /// For how long nothing is heard at most where the bell has begun anew, or could not be followed.
@@ -161,27 +162,4 @@ impl Listener<'_> {
             close(self.log, &self.bell, heard).await;
         }
     }
-}
-
-/// A stream as it is listed, if it is there. Its number it does not share with one that had its name before.
-pub(crate) async fn find(
-    log: &dyn EventLog,
-    stream: &str,
-) -> Result<Option<StreamInfo>, EventLogError> {
-    let mut query = StreamQuery::by_name().limit(1);
-    query.order = StreamOrder::Name {
-        after: Some(before(stream)),
-    };
-    let found = log.streams(&query).await?.into_iter().next();
-    Ok(found.filter(|found| found.name == stream))
-}
-
-/// A name that comes before this one, and after every other that does.
-fn before(name: &str) -> String {
-    let mut before = name.to_owned();
-    // Names are letters, digits and a few signs, and no other one is between.
-    if let Some(last) = before.pop() {
-        before.extend([(u32::from(last) - 1).try_into().unwrap_or(last), '\u{7f}']);
-    }
-    before
 }

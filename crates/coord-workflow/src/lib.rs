@@ -151,6 +151,7 @@ mod run_id;
 mod fingerprint;
 mod reason;
 mod records;
+mod streams;
 mod resume;
 mod ownership;
 mod live_runs;

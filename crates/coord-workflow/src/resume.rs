@@ -9,7 +9,7 @@ use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Owner, Reader, Started};
 use crate::run::Told;
-use crate::{Command, Parent, RecordFault, RunId, WorkflowError, bell, fingerprint};
+use crate::{Command, Parent, RecordFault, RunId, WorkflowError, fingerprint, streams};
 
 /// How many records are read at once.
 const PAGE: usize = 1_000;
@@ -63,7 +63,7 @@ pub(crate) async fn read(
 
 /// Whether there is a run that has not finished: its stream is closed with its last record.
 pub(crate) async fn is_unfinished(log: &dyn EventLog, run: &RunId) -> Result<bool, WorkflowError> {
-    let found = bell::find(log, &records::stream(run.as_str())).await;
+    let found = streams::find(log, &records::stream(run.as_str())).await;
     let found = found.map_err(|error| WorkflowError::journal(run, error))?;
     Ok(found.is_some_and(|stream| !stream.is_closed))
 }

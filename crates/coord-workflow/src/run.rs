@@ -365,12 +365,8 @@ impl Shared {
         }
         let queue = self.queue();
         let record = queue.course.step(step);
-        let began = match record.attempts {
-            0 | 1 => record.started,
-            // When the wait before it was over.
-            _ => record.ended,
-        };
-        between(began, self.elapsed())
+        // The first began when the step did; any other when the wait before it was over.
+        between(record.started.max(record.ended), self.elapsed())
     }
 
     /// Does what the run is told.

@@ -19,7 +19,9 @@ use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
-use crate::{Command, Parent, RunId, RunState, RunSummary, RunView, Why, WorkflowError, bell};
+use crate::{
+    Command, Parent, RunId, RunState, RunSummary, RunView, Why, WorkflowError, bell, streams,
+};
 
 /// How many of the runs that have not finished are looked at for who has what a step waits for.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -148,7 +150,7 @@ impl RunJournal {
     pub async fn summary(&self, run: &RunId) -> Result<RunSummary, WorkflowError> {
         let fault = |error| WorkflowError::journal(run, error);
         let stream = records::stream(run.as_str());
-        let found = bell::find(&*self.log, &stream).await.map_err(fault)?;
+        let found = streams::find(&*self.log, &stream).await.map_err(fault)?;
         if let Some(closed) = found.filter(|stream| stream.is_closed) {
             let last = self.log.read(&stream, closed.version, 1).await;
             let last = last.map_err(fault)?;

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use coord_bus::time::Instant;
 use coord_bus::{
     AppendTo, CancellationToken, Durability, EventLogError, ExpectedVersion, StreamQuery,
 };
@@ -293,7 +294,7 @@ impl Settings {
         let held = keeping.held().await?;
         let suspend = parent.map_or(&held.lost, |within| within.suspend).clone();
         // What it takes to write it down is time of the run, for whoever reads its records, too.
-        let began = coord_bus::time::Instant::now();
+        let began = Instant::now();
         let started = Started {
             version: VERSION,
             workflow: definition.plan.name.to_string(),

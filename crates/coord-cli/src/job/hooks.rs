@@ -86,13 +86,10 @@ impl Job {
         };
         let hooks = hooks.ok_or_else(no_such_unit)?;
         let interrupts = &self.interrupts;
-        let stop = Stop {
-            graceful: call.token.clone(),
-            immediate: match unit {
-                Some(_) => interrupts.kill.clone(),
-                // As what undoes steps.
-                None => interrupts.abandon.clone(),
-            },
+        let immediate = match unit {
+            Some(_) => &interrupts.kill,
+            // As what undoes steps.
+            None => &interrupts.abandon,
         };
         let end = self.end_of(call);
         let mut failed = Vec::new();
@@ -101,7 +98,7 @@ impl Job {
             let process = self.told(process, call, when, &end);
             let stop = Stop {
                 graceful: call.token.child_token(),
-                immediate: stop.immediate.clone(),
+                immediate: immediate.clone(),
             };
             let mut ending = pin!(self.hook_to_end(&process, &stop));
             let ended = match timeout(hooks.timeout, &mut ending).await {

@@ -10,6 +10,8 @@ impl Course {
         for (step, record) in self.steps.iter_mut().enumerate() {
             if record.phase == Phase::Exhausted {
                 (record.phase, record.attempts) = (Phase::Waiting, 0);
+                // What limits the next attempt does not count from before.
+                record.ended = at;
                 record.error = None;
                 self.begun_in.insert(step, self.lives);
                 ready(step);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use coord_bus::time::{sleep, timeout};
 use coord_workflow::{
-    Command, Durable, Retry, RunId, Status, Step, StepContext, StepError, Workflow, WorkflowError,
+    Command, Durable, OnExhausted, Retry, RunId, Status, Step, StepContext, StepError, StepPhase,
+    Workflow, WorkflowError,
 };
 
 use crate::durable::Machine;
@@ -213,6 +214,32 @@ async fn the_limit_of_a_wait_counts_on_over_the_ends_of_processes_and_anew_for_e
     let outcome = run.outcome().await.unwrap();
     assert_eq!(outcome.status, Status::Failed);
     assert_eq!(outcome.duration.as_secs(), 21);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_of_a_wait_begins_anew_where_its_run_was_paused_for_it_and_is_continued() {
+    let machine = Machine::new();
+    let mut workflow = Workflow::durable("w");
+    let approved = workflow.step("approved").on_exhausted(OnExhausted::Pause);
+    let approved = approved.timeout(Duration::from_secs(10));
+    approved.signal::<u32>("approved");
+    let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+    let process = machine.process();
+    let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+    sleep(HOUR).await;
+    run.tell(Command::Continue).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    let view = machine.journal().view(&id()).await.unwrap();
+    assert_eq!(view.step("approved").unwrap().phase, StepPhase::Running);
+    // Also where another process goes on with what is left of it.
+    process.shutdown(GRACE).await;
+    let process = machine.process();
+    let run = process.resume_run(&workflow, &id()).await.unwrap();
+    sleep(Duration::from_secs(4)).await;
+    let phase = || run.view().unwrap().step("approved").unwrap().phase;
+    assert_eq!(phase(), StepPhase::Running);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(phase(), StepPhase::Exhausted);
 }
 
 #[tokio::test(start_paused = true)]
