@@ -157,6 +157,7 @@ mod ownership;
 mod live_runs;
 mod same_json;
 mod runs;
+mod take_up;
 mod run_journal;
 mod following;
 mod signals;

@@ -17,7 +17,7 @@ use crate::limits::{Limits, RunLimits};
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output};
 use crate::run::{self, Beginning, End, Settings, Shared, Told};
-use crate::runs::Within;
+use crate::take_up::Within;
 use crate::{
     Command, Outcome, RunId, RunJournal, RunView, StepAction, Why, Workflow, WorkflowError,
 };

@@ -23,8 +23,8 @@ use crate::error::AttemptError;
 use crate::orchestrator::Run;
 use crate::part_error::PartError;
 use crate::plan::Output;
-use crate::runs::{New, Within};
 use crate::shape::MAX_DEPTH;
+use crate::take_up::{New, Within};
 use crate::{Command, Outcome, Parent, RunId, StepContext, StepError, WorkflowError};
 
 /// How often it is asked whether a child that another process drives has ended.
