@@ -20,9 +20,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::Start;
-use crate::handle::{InputPlace, Inputs, Outputs, Place, Step};
+use crate::handle::{InputPlace, Inputs, Place, Step};
 use crate::name::is_name;
-use crate::plan::{Output, Plan, PlannedStep, Slots, When};
+use crate::plan::{Output, Plan, PlannedStep, When};
 use crate::waits::{self, Wait};
 use crate::{
     Durable, Fault, Faults, Keeps, OnFailure, Retry, StepContext, StepError, Volatile, Workflow,
@@ -426,14 +426,14 @@ where
     /// Only if this says so of the inputs; else it is skipped.
     pub fn when(mut self, condition: impl Fn(&In::Values) -> bool + Send + Sync + 'static) -> Self {
         let inputs = self.inputs.clone();
-        self.step.when = Some(decide(move |slots| {
-            Some(condition(&inputs.values(&Outputs(slots))?))
+        self.step.when = Some(decide(move |start| {
+            Some(condition(&start.values(&inputs)?))
         }));
         self
     }
 
     /// Adds the step: this function of the inputs is its work.
-    pub fn run<T, E, F, Fut>(self, work: F) -> Step<T>
+    pub fn run<T, E, F, Fut>(mut self, work: F) -> Step<T>
     where
         U: Undo<T>,
         K: Keeps<T>,
@@ -443,12 +443,13 @@ where
         E: Into<StepError> + 'static,
     {
         let inputs = self.inputs.clone();
-        self.begin(move |start| Some(work(inputs.values(&Outputs(start.slots))?)))
+        self.step.reads_first = true;
+        self.begin(move |start| Some(work(start.values(&inputs)?)))
     }
 
     /// Adds the step: this function of the inputs is its work, and is told which attempt it is
     /// and when to stop.
-    pub fn run_with<T, E, F, Fut>(self, work: F) -> Step<T>
+    pub fn run_with<T, E, F, Fut>(mut self, work: F) -> Step<T>
     where
         U: Undo<T>,
         K: Keeps<T>,
@@ -458,8 +459,9 @@ where
         E: Into<StepError> + 'static,
     {
         let inputs = self.inputs.clone();
+        self.step.reads_first = true;
         self.begin(move |start| {
-            let values = inputs.values(&Outputs(start.slots))?;
+            let values = start.values(&inputs)?;
             Some(work(start.context(), values))
         })
     }
@@ -483,9 +485,9 @@ where
     }
 }
 
-fn decide(condition: impl Fn(&Slots) -> Option<bool> + Send + Sync + 'static) -> When {
+fn decide(condition: impl Fn(&Start<'_>) -> Option<bool> + Send + Sync + 'static) -> When {
     Box::new(move |start| {
-        let answer = condition(start.slots)?;
+        let answer = condition(start)?;
         Some(Box::pin(std::future::ready(Ok(answer))))
     })
 }

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::RunId;
 use crate::heartbeat::Heart;
-use crate::plan::{Plan, Slots};
-use crate::run::Shared;
+use crate::plan::Plan;
+use crate::run::{Lock, Shared};
 use crate::signals::Signals;
 use crate::waits::Events;
 
@@ -214,7 +214,8 @@ pub(crate) struct Start<'r> {
     pub(crate) shared: &'r Arc<Shared>,
     pub(crate) plan: &'r Arc<Plan>,
     pub(crate) run: &'r RunId,
-    pub(crate) slots: &'r Slots,
+    /// Under which the outputs of the others are.
+    pub(crate) lock: Lock<'r>,
     pub(crate) signals: &'r Arc<Signals>,
     pub(crate) events: &'r Arc<Events>,
     /// How long ago its first attempt began, for a step that waits.

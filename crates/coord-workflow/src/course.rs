@@ -27,7 +27,7 @@ mod tests;
 mod up;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::outcome::{SkipReason, Status};
 use crate::plan::{Output, Plan, PlannedStep};
@@ -119,8 +119,7 @@ impl Record {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Course {
     steps: Box<[Record]>,
-    /// Filled once each, so that steps read them while the run goes on.
-    outputs: Arc<[OnceLock<Output>]>,
+    outputs: Box<[Option<Output>]>,
     /// What is done of steps that have parts and are not done.
     parts: BTreeMap<usize, Parts>,
     /// Steps that are not over.
@@ -185,7 +184,7 @@ impl Course {
         };
         Self {
             steps: plan.steps.iter().zip(plan.needs()).map(record).collect(),
-            outputs: plan.needs().iter().map(|_| OnceLock::new()).collect(),
+            outputs: vec![None; plan.steps.len()].into(),
             parts: BTreeMap::new(),
             left: plan.steps.len(),
             is_failing: false,
@@ -231,7 +230,7 @@ impl Course {
         matches!(phase, Phase::Completed | Phase::Undone | Phase::NotUndone)
     }
 
-    pub(crate) fn outputs(&self) -> &Arc<[OnceLock<Output>]> {
+    pub(crate) fn outputs(&self) -> &[Option<Output>] {
         &self.outputs
     }
 
@@ -268,9 +267,8 @@ impl Course {
     /// The first of a step's inputs that will never be there.
     pub(crate) fn missing_input(&self, plan: &Plan, step: usize) -> Option<usize> {
         let mut inputs = plan.steps[step].inputs.iter().copied();
-        let is_missing = |input: &usize| {
-            self.steps[*input].phase.is_over() && self.outputs[*input].get().is_none()
-        };
+        let is_missing =
+            |input: &usize| self.steps[*input].phase.is_over() && self.outputs[*input].is_none();
         inputs.find(is_missing)
     }
 
@@ -299,7 +297,9 @@ impl Course {
     #[inline(always)]
     pub(crate) fn apply(&mut self, plan: &Plan, fact: Fact, ready: impl FnMut(usize)) {
         #[cfg(test)]
-        self.history.push(fact.clone());
+        if !matches!(fact, Fact::Completed { .. }) {
+            self.history.push(fact.clone());
+        }
         match fact {
             Fact::Started { step, attempt, at } => {
                 let record = &mut self.steps[step];
@@ -312,17 +312,36 @@ impl Course {
             }
             Fact::Completed {
                 step, output, at, ..
-            } => {
-                // A step completes once, so its place is empty.
-                let _ = self.outputs[step].set(output);
-                self.completed.push(step as u32);
-                if !self.parts.is_empty() {
-                    self.parts.remove(&step);
-                }
-                self.end(plan, step, Phase::Completed, at, ready);
-            }
+            } => self.complete(plan, step, output, at, ready),
             fact => self.apply_rarer(plan, fact, ready),
         }
+    }
+
+    /// A step is done: what [`apply`](Self::apply) does with [`Fact::Completed`], for who keeps no facts. To make
+    /// one only for that takes as long as the lock.
+    #[inline(always)]
+    pub(crate) fn complete(
+        &mut self,
+        plan: &Plan,
+        step: usize,
+        output: Output,
+        at: u64,
+        ready: impl FnMut(usize),
+    ) {
+        #[cfg(test)]
+        self.history.push(Fact::Completed {
+            step,
+            output: Output::clone(&output),
+            kept: None,
+            signal: None,
+            at,
+        });
+        self.outputs[step] = Some(output);
+        self.completed.push(step as u32);
+        if !self.parts.is_empty() {
+            self.parts.remove(&step);
+        }
+        self.end(plan, step, Phase::Completed, at, ready);
     }
 
     #[inline(never)]

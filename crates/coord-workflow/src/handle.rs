@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::plan::Slots;
+use crate::plan::Output;
 
 /// A handle of a step, by which later steps name it. `T` is its output.
 ///
@@ -61,9 +61,12 @@ pub trait Inputs: Send + Sync + 'static {
 #[doc(hidden)]
 pub struct InputPlace(pub(crate) Place);
 
-/// The outputs of a run. Opaque: for the implementations of [`Inputs`].
+/// The outputs of a run so far, by step, and its own input. Opaque: for the implementations of [`Inputs`].
 #[doc(hidden)]
-pub struct Outputs<'a>(pub(crate) &'a Slots);
+pub struct Outputs<'a> {
+    pub(crate) input: &'a Output,
+    pub(crate) of_steps: &'a [Option<Output>],
+}
 
 impl<T: Send + Sync + 'static> Inputs for Step<T> {
     type Values = Arc<T>;
@@ -74,8 +77,8 @@ impl<T: Send + Sync + 'static> Inputs for Step<T> {
 
     fn values(&self, outputs: &Outputs<'_>) -> Option<Arc<T>> {
         let output = match self.place.step {
-            Some(step) => outputs.0.outputs.get(step)?.get()?,
-            None => &outputs.0.input,
+            Some(step) => outputs.of_steps.get(step)?.as_ref()?,
+            None => outputs.input,
         };
         Arc::clone(output).downcast().ok()
     }

@@ -226,7 +226,7 @@ impl Outcome {
     }
 
     pub(crate) fn erased_output(&self, step: usize) -> Option<Output> {
-        self.course.outputs().get(step)?.get().cloned()
+        self.course.outputs().get(step)?.clone()
     }
 
     pub(crate) fn report(&self, step: usize) -> StepReport<'_> {

@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::BoxFuture;
@@ -40,12 +40,6 @@ pub(crate) type UndoAction = Box<dyn Fn(&Start<'_>, Output) -> StepFuture<()> + 
 /// Whether an error is worth another attempt.
 pub(crate) type RetryIf = Box<dyn Fn(&StepError) -> bool + Send + Sync>;
 
-/// The outputs of one run so far, by step, and the run's own input.
-pub(crate) struct Slots {
-    pub(crate) input: Output,
-    pub(crate) outputs: Arc<[OnceLock<Output>]>,
-}
-
 /// One step of a plan.
 pub(crate) struct PlannedStep {
     pub(crate) id: Box<str>,
@@ -57,6 +51,8 @@ pub(crate) struct PlannedStep {
     /// Those of `needs` whose output it takes: it is skipped when one has none.
     pub(crate) inputs: Vec<usize>,
     pub(crate) action: Action,
+    /// Whether that begins by reading the inputs: then who calls it still holds the lock that they are under.
+    pub(crate) reads_first: bool,
     pub(crate) when: Option<When>,
     pub(crate) undo: Option<UndoAction>,
     /// How often undoing it is tried.
@@ -104,6 +100,7 @@ impl PlannedStep {
             needs_any: Vec::new(),
             inputs: Vec::new(),
             action: Box::new(|_| None),
+            reads_first: false,
             when: None,
             undo: None,
             undo_retry: Retry::OF_COMPENSATION,

@@ -16,12 +16,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::builder::new_identity;
+use crate::context::Start;
 use crate::durable::Codec;
 use crate::error::AttemptError;
 use crate::hook::{Hook, HookCall, HookHandler};
-use crate::plan::{
-    Action, DEFAULT_STEP_TIMEOUT, Output, Plan, PlannedStep, Slots, UndoAction, When,
-};
+use crate::plan::{Action, DEFAULT_STEP_TIMEOUT, Output, Plan, PlannedStep, UndoAction, When};
 use crate::shape::Shape;
 use crate::validate::{Faults, ValidSpec, check};
 use crate::waits::{self, Wait};
@@ -201,6 +200,7 @@ impl Registry {
                         (None, None, None) => action(bind(work)),
                     },
                 },
+                reads_first: false,
                 when: step.when.map(|call| condition(bind(call))),
                 undo_retry: retry_of_undo(step.undo.as_ref()),
                 undo_timeout: step.undo.as_ref().and_then(|undo| undo.timeout),
@@ -288,48 +288,36 @@ struct Bound {
 }
 
 impl Bound {
-    fn call(
-        &self,
-        context: StepContext,
-        output: impl Fn(usize) -> Option<Output>,
-    ) -> BoxFuture<'static, Result<Value, StepError>> {
-        (self.handler)(self.prepared(context, output))
+    fn call(&self, start: &Start<'_>) -> BoxFuture<'static, Result<Value, StepError>> {
+        (self.handler)(self.prepared(start))
     }
 
     /// What the handler is called with.
-    fn prepared(
-        &self,
-        context: StepContext,
-        output: impl Fn(usize) -> Option<Output>,
-    ) -> HandlerCall {
+    fn prepared(&self, start: &Start<'_>) -> HandlerCall {
         let outputs = self.needs.iter().filter_map(|&need| {
-            let value = output(need)?.downcast().ok()?;
+            let value = start.output(need)?.downcast().ok()?;
             Some((self.ids[need].clone(), value))
         });
         HandlerCall {
-            context,
-            input: self.input.clone(),
             outputs: outputs.collect(),
+            context: start.context(),
+            input: self.input.clone(),
             item: None,
             last: None,
         }
     }
 }
 
-fn output_of(slots: &Slots) -> impl Fn(usize) -> Option<Output> {
-    |step| slots.outputs.get(step)?.get().cloned()
-}
-
 fn action(call: Bound) -> Action {
     Box::new(move |start| {
-        let work = call.call(start.context(), output_of(start.slots));
+        let work = call.call(start);
         Some(Box::pin(async move { Ok(Arc::new(work.await?) as Output) }))
     })
 }
 
 fn condition(call: Bound) -> When {
     Box::new(move |start| {
-        let answer = call.call(start.context(), output_of(start.slots));
+        let answer = call.call(start);
         Some(Box::pin(async move {
             match answer.await? {
                 Value::Bool(answer) => Ok(answer),

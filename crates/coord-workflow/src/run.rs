@@ -20,7 +20,7 @@ mod backoffs;
 mod why;
 mod work;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::atomic::AtomicU64;
@@ -35,10 +35,11 @@ use tokio::runtime::Handle;
 
 use crate::context::Start;
 use crate::course::{Course, Fact, Refused};
+use crate::handle::{Inputs, Outputs};
 use crate::limits::{Limits, RunLimits};
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
-use crate::plan::{Definition, Output, Plan, Slots};
+use crate::plan::{Definition, Output, Plan};
 use crate::signals::{SignalNumber, Signals};
 use crate::waits::{Events, Wait};
 use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError};
@@ -204,7 +205,7 @@ pub(crate) struct Shared {
     /// The step that it is the work of, if it is.
     child_of: Option<Parent>,
     pauses: Arc<Pauses>,
-    slots: Slots,
+    input: Output,
     pub(crate) signals: Arc<Signals>,
     pub(crate) actions: Arc<Actions>,
     /// The steps that are to be skipped.
@@ -228,6 +229,35 @@ pub(crate) struct Shared {
 /// watched by helpers. On cache lines of its own, so that to watch it disturbs nothing else.
 #[repr(align(128))]
 struct Taken(AtomicU64);
+
+/// The lock of a run, as far as who begins a step holds it still.
+#[derive(Default)]
+pub(crate) struct Lock<'r>(Cell<Option<MutexGuard<'r, Queue>>>);
+
+impl<'r> Lock<'r> {
+    fn held(queue: MutexGuard<'r, Queue>) -> Self {
+        Self(Cell::new(Some(queue)))
+    }
+}
+
+impl Start<'_> {
+    /// What the step takes from others. The lock is free afterwards.
+    #[inline]
+    pub(crate) fn values<In: Inputs>(&self, inputs: &In) -> Option<In::Values> {
+        let held = self.lock.0.take();
+        let queue = held.unwrap_or_else(|| self.shared.queue());
+        inputs.values(&Outputs {
+            input: &self.shared.input,
+            of_steps: queue.course.outputs(),
+        })
+    }
+
+    /// What another step has put out.
+    pub(crate) fn output(&self, step: usize) -> Option<Output> {
+        let queue = self.shared.queue();
+        queue.course.outputs().get(step)?.clone()
+    }
+}
 
 impl Shared {
     pub(crate) fn new(
@@ -271,10 +301,7 @@ impl Shared {
             limits: beginning.limits,
             child_of: beginning.child_of,
             pauses,
-            slots: Slots {
-                input: beginning.input,
-                outputs: Arc::clone(queue.course.outputs()),
-            },
+            input: beginning.input,
             signals: Arc::new(told.signals),
             actions: Arc::default(),
             skips: Skips::new(told.skips),
@@ -314,11 +341,23 @@ impl Shared {
         attempt: u32,
         parent: &'r CancellationToken,
     ) -> Start<'r> {
+        self.start_under(Lock::default(), step, attempt, parent)
+    }
+
+    /// The same, of who still holds the lock.
+    #[inline]
+    fn start_under<'r>(
+        self: &'r Arc<Self>,
+        lock: Lock<'r>,
+        step: usize,
+        attempt: u32,
+        parent: &'r CancellationToken,
+    ) -> Start<'r> {
         Start {
             shared: self,
             plan: &self.plan,
             run: &self.id,
-            slots: &self.slots,
+            lock,
             signals: &self.signals,
             events: &self.events,
             slept: self.slept(step),

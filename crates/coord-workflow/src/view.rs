@@ -259,7 +259,7 @@ impl RunView {
             let phase = StepPhase::of(record.phase);
             let has_end = !matches!(phase, StepPhase::Waiting | StepPhase::Running);
             let error = record.error.as_ref().filter(|_| phase.has_error());
-            let output = course.outputs().get(place).and_then(|output| output.get());
+            let output = course.outputs().get(place).and_then(Option::as_ref);
             StepView {
                 id: step.id.to_string(),
                 needs: step.needs.clone(),

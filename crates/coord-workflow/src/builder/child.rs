@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::{NoInput, StepBuilder, Undo};
 use crate::child::{Child, Chosen};
-use crate::handle::{Inputs, Outputs, Step};
-use crate::plan::{Output, Slots};
+use crate::context::Start;
+use crate::handle::Step;
+use crate::plan::Output;
 use crate::run::ChildRun;
 use crate::shape::Shape;
 use crate::{Fault, Keeps, Workflow};
@@ -91,8 +92,8 @@ impl<I, C, U, K> StepBuilder<'_, I, Step<C>, U, K> {
         C: Send + Sync + 'static,
     {
         let input = self.inputs;
-        self.of_child(child, output, move |slots| {
-            Some(input.values(&Outputs(slots))? as Output)
+        self.of_child(child, output, move |start| {
+            Some(start.values(&input)? as Output)
         })
     }
 }
@@ -102,7 +103,7 @@ impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
         mut self,
         child: &Workflow<C, K>,
         output: Step<T>,
-        input: impl Fn(&Slots) -> Option<Output> + Send + Sync + 'static,
+        input: impl Fn(&Start<'_>) -> Option<Output> + Send + Sync + 'static,
     ) -> Step<T>
     where
         U: Undo<T>,
@@ -132,7 +133,7 @@ impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
         });
         self.step.child = Some(Arc::clone(&child));
         self.step.action = Box::new(move |start| {
-            let input = input(start.slots)?;
+            let input = input(start)?;
             Some(Box::pin(ChildRun::of(start, &child).ended_with(input)))
         });
         self.add()

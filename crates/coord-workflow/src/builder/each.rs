@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{NoInput, StepBuilder, Undo, decide};
 use crate::durable::Item;
-use crate::handle::{Inputs, Outputs, Step};
+use crate::handle::Step;
 use crate::run::Items;
 use crate::shape::{DEFAULT_ITEM_CONCURRENCY, Shape};
 use crate::{Keeps, StepContext, StepError};
@@ -133,9 +133,7 @@ where
     /// Only if this says so of the list; else the step is skipped.
     pub fn when(mut self, condition: impl Fn(&[T]) -> bool + Send + Sync + 'static) -> Self {
         let list = self.inputs.list;
-        self.step.when = Some(decide(move |slots| {
-            Some(condition(&list.values(&Outputs(slots))?))
-        }));
+        self.step.when = Some(decide(move |start| Some(condition(&start.values(&list)?))));
         self
     }
 
@@ -168,7 +166,7 @@ where
         let Each { list, concurrency } = self.inputs;
         let work = Arc::new(work);
         self.begin(move |start| {
-            let list = list.values(&Outputs(start.slots))?;
+            let list = start.values(&list)?;
             let items = Items::of(start, list.len(), concurrency);
             let work = Arc::clone(&work);
             Some(async move {

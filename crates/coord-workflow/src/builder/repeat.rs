@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::{NoInput, StepBuilder, Undo};
-use crate::handle::{Inputs, Outputs, Step};
-use crate::plan::{Output, Slots};
+use crate::context::Start;
+use crate::handle::{Inputs, Step};
+use crate::plan::Output;
 use crate::repeat::{Repeat, Round};
 use crate::run::Rounds;
 use crate::shape::Shape;
@@ -108,14 +109,14 @@ where
         E: Into<StepError> + 'static,
     {
         let inputs = self.inputs.inputs.clone();
-        self.rounds(move |slots| inputs.values(&Outputs(slots)), work)
+        self.rounds(move |start| start.values(&inputs), work)
     }
 }
 
 impl<I, In, U, K> StepBuilder<'_, I, Repeating<In>, U, K> {
     fn rounds<T, S, E, V, F, Fut>(
         mut self,
-        values: impl Fn(&Slots) -> Option<V> + Send + Sync + 'static,
+        values: impl Fn(&Start<'_>) -> Option<V> + Send + Sync + 'static,
         work: F,
     ) -> Step<T>
     where
@@ -140,8 +141,8 @@ impl<I, In, U, K> StepBuilder<'_, I, Repeating<In>, U, K> {
             let rounds = Rounds::of(start, repeat);
             let (round, values) = (Arc::clone(&round), Arc::clone(&values));
             Some(Box::pin(async move {
-                let begin = |start: &crate::context::Start<'_>, last| {
-                    let done = round(start.context(), last, values(start.slots)?);
+                let begin = |start: &Start<'_>, last| {
+                    let done = round(start.context(), last, values(start)?);
                     Some(Box::pin(async move {
                         match done.await {
                             Ok(ControlFlow::Break(output)) => {

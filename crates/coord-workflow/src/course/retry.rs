@@ -1,7 +1,5 @@
 //! A run that has finished, and goes on after all.
 
-use std::sync::Arc;
-
 use super::parts::after_retry;
 use super::{Course, Phase};
 use crate::plan::{Output, Plan};
@@ -51,7 +49,7 @@ impl Course {
         let again = self.to_retry(plan, from);
         let parts = std::mem::take(&mut self.parts);
         let (parts, anew) = after_retry(parts, plan, &again, from);
-        let outputs = std::mem::replace(&mut self.outputs, Arc::new([]));
+        let outputs = std::mem::take(&mut self.outputs);
         let fresh = Self::new(plan);
         (self.finished, self.stopped, self.undoing) = (None, None, None);
         (self.is_up, self.failed) = (false, None);
@@ -68,7 +66,7 @@ impl Course {
         let records = std::mem::replace(&mut self.steps, fresh.steps);
         // What is done stays done in the order in which it was, whatever the clock said, as it may be undone.
         let completed = completed.into_iter().map(|step| step as usize);
-        let rest = (0..again.len()).filter(|step| outputs[*step].get().is_none());
+        let rest = (0..again.len()).filter(|step| outputs[*step].is_none());
         let over: Vec<_> = completed.chain(rest).filter(|step| !again[*step]).collect();
         let named = (0..again.len()).map(|step| from == Some(step)).collect();
         let named = Self::with_what_comes_after(plan, named);
@@ -92,9 +90,9 @@ impl Course {
             let record = &records[step];
             let kept = &mut self.steps[step];
             (kept.started, kept.attempts) = (record.started, record.attempts);
-            match (record.phase, outputs[step].get()) {
+            match (record.phase, &outputs[step]) {
                 (Phase::Completed | Phase::NotUndone, Some(output)) => {
-                    let _ = self.outputs[step].set(Output::clone(output));
+                    self.outputs[step] = Some(Output::clone(output));
                     self.completed.push(step as u32);
                     self.end(plan, step, Phase::Completed, record.ended, |_| {});
                 }

@@ -225,7 +225,7 @@ fn execute_told(
 /// What the outcome says, in full, with the addresses of the outputs.
 fn told(outcome: &Outcome, course: &Course) -> Vec<String> {
     let steps = (0..outcome.plan.steps.len()).map(|step| {
-        let output = course.outputs()[step].get();
+        let output = course.outputs()[step].as_ref();
         let address = output.map(|output| Arc::as_ptr(output).cast::<()>());
         let report = report(&outcome.plan, course, step);
         format!("{report:?} {address:?}")

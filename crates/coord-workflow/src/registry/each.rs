@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Bound, output_of};
+use super::Bound;
 use crate::durable::Item;
 use crate::part_error::PartError;
 use crate::plan::{Action, Output};
@@ -57,7 +57,7 @@ impl Each {
         Box::new(move |start| {
             let list: Arc<Value> = match &self.items {
                 Source::List(list) => Arc::clone(list),
-                Source::Step { place, .. } => output_of(start.slots)(*place)?.downcast().ok()?,
+                Source::Step { place, .. } => start.output(*place)?.downcast().ok()?,
             };
             let Some(of) = at(&list, self.pointer.as_deref()).map(<[Value]>::len) else {
                 let step = match &self.items {
@@ -69,7 +69,7 @@ impl Each {
             };
             let items = run::Items::of(start, of, self.concurrency);
             let (bound, pointer) = (Arc::clone(&bound), self.pointer.clone());
-            let call = bound.prepared(start.context(), output_of(start.slots));
+            let call = bound.prepared(start);
             Some(Box::pin(async move {
                 let list = at(&list, pointer.as_deref()).unwrap_or_default();
                 let one = |context, item: usize| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Bound, output_of};
+use super::Bound;
 use crate::context::Start;
 use crate::error::AttemptError;
 use crate::plan::{Action, Output, StepFuture};
@@ -21,9 +21,9 @@ pub(super) fn action(work: Bound, until: Bound, repeat: Repeat) -> Action {
                 let (work, until) = &*bound;
                 let work_of_round = HandlerCall {
                     last: last.and_then(|last| last.downcast().ok()),
-                    ..work.prepared(start.context(), output_of(start.slots))
+                    ..work.prepared(start)
                 };
-                let asked = until.prepared(start.context(), output_of(start.slots));
+                let asked = until.prepared(start);
                 let (work, until) = (Arc::clone(&work.handler), Arc::clone(&until.handler));
                 Some(Box::pin(async move {
                     let output = Arc::new(work(work_of_round).await?);

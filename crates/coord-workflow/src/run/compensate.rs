@@ -99,8 +99,8 @@ async fn once(run: &Arc<Shared>, step: usize, attempt: u32, left: Duration) -> A
     // The run's own token is cancelled by now; undoing is not.
     let token = run.lost();
     let first = first(&run.start(step, attempt, &token), |start| {
-        let output = run.slots.outputs[step].get()?;
-        Some(planned.undo.as_ref()?(start, output.clone()))
+        let output = start.output(step)?;
+        Some(planned.undo.as_ref()?(start, output))
     });
     let limit = planned.undo_timeout.unwrap_or(planned.timeout);
     supervise(run, first, Bounds::timeout(limit.min(left)), &token).await

@@ -288,16 +288,19 @@ impl Queue {
         at: u64,
     ) {
         self.leaves(plan, step);
-        self.apply(
-            plan,
-            Fact::Completed {
-                step,
-                output,
-                kept,
-                signal,
-                at,
-            },
-        );
+        if self.recorder.is_none() {
+            let ready = &mut self.ready;
+            let ready = |step| ready.insert(step);
+            return self.course.complete(plan, step, output, at, ready);
+        }
+        let fact = Fact::Completed {
+            step,
+            output,
+            kept,
+            signal,
+            at,
+        };
+        self.apply(plan, fact);
     }
 
     /// A step has come to its end. Whether the run is stopped for it.

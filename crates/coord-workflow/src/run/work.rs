@@ -23,9 +23,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use coord_bus::BoxFuture;
 use tokio::task::coop::has_budget_remaining;
 
-use super::Shared;
 use super::attempt::{self, Called, First, Stage};
 use super::queue::{Job, Queue, Running};
+use super::{Lock, Shared};
 use crate::StepError;
 use crate::course::Fact;
 use crate::plan::Output;
@@ -153,18 +153,25 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
             return Pause::Idle;
         };
         let has_more = queue.has_next();
-        call_writer(queue, false);
+        let step = job.step();
+        let mut lock = Lock::default();
+        if matches!(job, Job::Call(_)) && plan.steps[step].reads_first && queue.recorder.is_none() {
+            // It gives the lock back as soon as it has what it takes from others.
+            lock = Lock::held(queue);
+        } else {
+            call_writer(queue, false);
+        }
         if run.helpers_max > 0 {
             run.taken.0.store(now, Ordering::Relaxed);
-            if has_more {
-                call_for_help(run, now, last_call);
+            if has_more && is_due(now, last_call) {
+                drop(std::mem::take(&mut lock));
+                call_for_help(run, now);
             }
         }
         let before = now;
-        let step = job.step();
         let ended = match job {
             Job::Call(_) => {
-                let start = run.start(step, 1, &run.token);
+                let start = run.start_under(lock, step, 1, &run.token);
                 let first = attempt::first(&start, |start| (plan.steps[step].action)(start));
                 match done(run, step, first) {
                     Ok(done) => {
@@ -344,12 +351,17 @@ fn polled(
     })
 }
 
-/// Sees to it that a helper stands by, if there may be one.
-fn call_for_help(run: &Arc<Shared>, now: u64, last_call: &mut Option<u64>) {
-    if last_call.is_some_and(|call| now < call + CALL_EVERY) {
-        return;
+/// Whether it is time to call for help again. Whoever is told so does.
+fn is_due(now: u64, last_call: &mut Option<u64>) -> bool {
+    let is_due = last_call.is_none_or(|call| now >= call + CALL_EVERY);
+    if is_due {
+        *last_call = Some(now);
     }
-    *last_call = Some(now);
+    is_due
+}
+
+/// Sees to it that a helper stands by, if there may be one.
+fn call_for_help(run: &Arc<Shared>, now: u64) {
     let tasks = &run.settings.tasks;
     let mut queue = run.queue();
     queue.called = now;
