@@ -31,6 +31,7 @@ mod model;
 mod ownership;
 mod panicking;
 mod repeat;
+mod resuming_all;
 mod retrying;
 mod sequence;
 mod set_back;
