@@ -87,6 +87,7 @@ impl Settings {
         };
         let record = records::record(RUN_STARTED, &started);
         let record = record.map_err(|source| fault_of(&id, 1, source))?;
+        records::check(&*keeping.journal.log, &id, &record)?;
         let mut beginning = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Empty)
             .record(record);

@@ -43,5 +43,6 @@ mod suspending;
 mod telling;
 mod threads;
 mod told;
+mod too_large;
 mod validate;
 mod worth_retrying;
