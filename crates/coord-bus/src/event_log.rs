@@ -119,6 +119,12 @@ pub trait EventLog: Send + Sync {
 
     /// What an append that asks for the most survives once it has returned `Ok`.
     fn durability(&self) -> Durability;
+
+    /// How large a record may be, its kind and its payload together, in bytes: an append with a larger one is
+    /// refused, however often it is made. `None`, the default, where there is no limit.
+    fn max_record_bytes(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What [`EventLog::tail`] gives.

@@ -419,6 +419,10 @@ impl EventLog for Journal {
     fn durability(&self) -> Durability {
         self.durability
     }
+
+    fn max_record_bytes(&self) -> Option<usize> {
+        Some(records::MAX_RECORD_BYTES)
+    }
 }
 
 impl Lease for Journal {

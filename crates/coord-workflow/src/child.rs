@@ -50,8 +50,11 @@ impl Child {
     /// What it is started with, as it is kept.
     pub(crate) fn written(&self, input: &Output) -> Result<Box<RawValue>, StepError> {
         let unwritable = |error| StepError::from(AttemptError::unwritable(error)).permanent();
-        // Only a durable workflow has a durable one within it.
-        let written = self.input.map(|codec| codec.keep(input)).transpose()?;
+        // How large the record is that it will be in is seen once that is written. Only a durable workflow has a durable one within it.
+        let written = self
+            .input
+            .map(|codec| codec.keep(input, usize::MAX))
+            .transpose()?;
         let written = written.unwrap_or_else(|| "null".into());
         RawValue::from_string(written.into()).map_err(unwritable)
     }

@@ -9,6 +9,7 @@ use coord_bus::CancellationToken;
 use coord_bus::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::ser::Error;
 
 use crate::RunId;
 use crate::heartbeat::Heart;
@@ -41,6 +42,8 @@ struct Inner {
     heart: Heart,
     /// What came with the last sign of life of an earlier attempt.
     last_heartbeat: Option<Arc<str>>,
+    /// How many bytes what comes with one may take.
+    kept_max: usize,
 }
 
 impl StepContext {
@@ -112,6 +115,7 @@ impl StepContext {
                 // Signs of life are those of the whole.
                 heart: Heart::new(Instant::now()),
                 last_heartbeat: whole.last_heartbeat.clone(),
+                kept_max: whole.kept_max,
             }),
         }
     }
@@ -158,9 +162,17 @@ impl StepContext {
     ///
     /// # Errors
     ///
-    /// When that cannot be written as JSON. Then it is as if this had not been called.
+    /// When that cannot be written as JSON, or, in a durable run, is larger than what the journal takes. Then it is
+    /// as if this had not been called.
     pub fn heartbeat_with(&self, details: &impl Serialize) -> Result<(), serde_json::Error> {
         let details = serde_json::to_string(details)?;
+        let (bytes, limit) = (details.len(), self.inner.kept_max);
+        if bytes > limit {
+            return Err(serde_json::Error::custom(format_args!(
+                "what comes with a sign of life takes {bytes} bytes as JSON, and {limit} are the most that the \
+                 journal takes: keep it in a file, and say where that is"
+            )));
+        }
         self.heart().beat_with(details);
         Ok(())
     }
@@ -260,6 +272,7 @@ impl Start<'_> {
                 token: OnceLock::new(),
                 heart: Heart::new(self.since),
                 last_heartbeat: self.last_heartbeat.clone(),
+                kept_max: self.shared.kept_max,
             }),
         });
         context.clone()

@@ -22,7 +22,10 @@ pub struct Volatile;
 /// fails with [`AttemptError::Unreadable`](crate::AttemptError::Unreadable), and no run is started with such an
 /// input. That is so for a number that is none (`f64::NAN`) or infinite, which JSON writes as `null`; for
 /// types that serde writes and does not read, as with `skip_serializing` alone; and for what is nested more than 100
-/// levels deep. `Some(())`, or `Some(None)`, is written as `null`, too, and read as `None`: that is not noticed, so
+/// levels deep. So does one whose output is larger than the journal takes in a record
+/// ([`EventLog::max_record_bytes`](coord_bus::EventLog::max_record_bytes)), with
+/// [`AttemptError::TooLarge`](crate::AttemptError::TooLarge): what is large is better in a file, and its name in the
+/// output. `Some(())`, or `Some(None)`, is written as `null`, too, and read as `None`: that is not noticed, so
 /// an enum of one's own is better there.
 #[derive(Debug)]
 pub struct Durable;
@@ -110,15 +113,19 @@ pub(crate) fn decode<T: DeserializeOwned + Send + Sync + 'static>(
 }
 
 impl Codec {
-    /// An output, as it is kept.
+    /// An output, as it is kept, in so many bytes at most.
     ///
     /// # Errors
     ///
-    /// It cannot be written, or not be read again, or to do that panics: that will not be better at another
-    /// attempt.
-    pub(crate) fn keep(&self, output: &Output) -> Result<Box<str>, StepError> {
+    /// It cannot be written, or not be read again, or is larger, or to do that panics: that will not be better at
+    /// another attempt.
+    pub(crate) fn keep(&self, output: &Output, max: usize) -> Result<Box<str>, StepError> {
         let written = || {
             let written = (self.encode)(output).map_err(AttemptError::unwritable)?;
+            if written.len() > max {
+                let (bytes, limit) = (written.len(), max);
+                return Err(AttemptError::TooLarge { bytes, limit });
+            }
             (self.check)(&written).map_err(AttemptError::unreadable)?;
             Ok::<_, AttemptError>(written)
         };

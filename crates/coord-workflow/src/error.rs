@@ -65,6 +65,17 @@ pub enum AttemptError {
          levels are the most; put out what is read, such as an `Option`, or a text, instead"
     )]
     Unreadable(String),
+    /// It succeeded, but its output is larger than what the journal takes.
+    #[error(
+        "its output takes {bytes} bytes as JSON, and {limit} are the most that the journal takes: keep it in a \
+         file, and put out where that is"
+    )]
+    TooLarge {
+        /// How many it takes.
+        bytes: usize,
+        /// How many it may.
+        limit: usize,
+    },
     /// A condition answered neither true nor false.
     #[error("its condition answered {0}, which is neither true nor false")]
     NotABoolean(String),
@@ -151,6 +162,19 @@ pub enum WorkflowError {
         run: String,
         /// Why not.
         source: serde_json::Error,
+    },
+    /// What the run is to be started with, or is told, is larger than what the journal takes.
+    #[error(
+        "run `{run}` was not started, or not told: what it was to be given takes {bytes} bytes in the journal, \
+         and {limit} are the most; keep it in a file, and give the run the name of that"
+    )]
+    TooLarge {
+        /// The run.
+        run: String,
+        /// How many bytes it takes.
+        bytes: usize,
+        /// How many it may.
+        limit: usize,
     },
     /// There is no run of this id in the journal.
     #[error("there is no run `{run}` in the journal: is the id right, and the journal?")]

@@ -499,8 +499,8 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::RunFinished`], `TooManySignals`, `NoSuchStep`, `NotSkipped`, or what kept the run from
-    /// being written: `Suspended`, `Aborted`, `TakenOver`, `Child` or `Journal`.
+    /// [`WorkflowError::RunFinished`], `TooManySignals`, `TooLarge`, `NoSuchStep`, `NotSkipped`, or what kept the
+    /// run from being written: `Suspended`, `Aborted`, `TakenOver`, `Child` or `Journal`.
     pub async fn tell(&self, command: Command) -> Result<(), WorkflowError> {
         match self.shared.upgrade() {
             Some(shared) if self.goes_on() => shared.tell_run(command).await,

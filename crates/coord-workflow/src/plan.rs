@@ -129,9 +129,9 @@ impl PlannedStep {
     ///
     /// As [`Codec::keep`].
     #[inline]
-    pub(crate) fn keep(&self, output: &Output) -> Result<Option<Box<str>>, StepError> {
+    pub(crate) fn keep(&self, output: &Output, max: usize) -> Result<Option<Box<str>>, StepError> {
         let codec = self.codec.as_ref();
-        codec.map(|codec| codec.keep(output)).transpose()
+        codec.map(|codec| codec.keep(output, max)).transpose()
     }
 
     /// Whether it takes one of the places that limits are about: one that only waits does not.

@@ -4,6 +4,9 @@
 //! their ids; [`VERSION`] says by which rules. Whoever drives the run appends its facts; anybody may
 //! append a [`Command`](Entry::Command), which is no fact: that it was followed is one.
 
+mod bounds;
+mod kept_error;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -20,7 +23,9 @@ use crate::reason::Reason;
 use crate::shape::Shape;
 use crate::signals::SignalNumber;
 use crate::summary::{Finished, KeptSummary};
-use crate::{Command, OnFailure, Parent, RecordFault, StepError};
+use crate::{Command, OnFailure, Parent, RecordFault};
+pub(crate) use bounds::{check, kept_max};
+use kept_error::{KeptError, cut};
 
 /// The version of the records.
 pub(crate) const VERSION: u32 = 1;
@@ -199,32 +204,6 @@ struct Retried<'a> {
 /// An id of a step; ids have nothing in them that JSON escapes.
 type Id<'a> = &'a str;
 
-/// An error, of which its words remain.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct KeptError {
-    message: String,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    permanent: bool,
-}
-
-impl KeptError {
-    fn of(reason: &Reason) -> Self {
-        Self {
-            message: reason.words.to_string(),
-            permanent: reason.error.is_permanent(),
-        }
-    }
-
-    fn into_reason(self) -> Reason {
-        let error = StepError::message(self.message);
-        let error = match self.permanent {
-            true => error.permanent(),
-            false => error,
-        };
-        error.into()
-    }
-}
-
 /// A fact, as it is written, in a run that has come this far and began then, which the last of them says.
 // tidy: long, because it is one arm for each fact, and the compiler sees that none is missing.
 pub(crate) fn write(
@@ -361,7 +340,7 @@ pub(crate) fn write(
         Fact::Claimed => Ok(Record::new(RUN_CLAIMED, "")),
         Fact::Up => Ok(Record::new(RUN_UP, "{}")),
         Fact::Finished { at, failed } => {
-            let (at, failed) = (*at, failed.as_deref().map(Box::from));
+            let (at, failed) = (*at, failed.as_deref().map(cut));
             let finished = Finished {
                 status: failed.as_ref().map_or(course.status(), |_| Status::Failed),
                 at,

@@ -42,7 +42,7 @@ use crate::ownership::Keeping;
 use crate::plan::{Definition, Output, Plan};
 use crate::signals::{SignalNumber, Signals};
 use crate::waits::{Events, Wait};
-use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError};
+use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError, records};
 pub(crate) use actions::Actions;
 use backoffs::Backoffs;
 pub(crate) use child::ChildRun;
@@ -195,6 +195,8 @@ pub(crate) struct Shared {
     /// Cancelled when a durable run is to be left as it is.
     suspend: CancellationToken,
     is_durable: bool,
+    /// How many bytes what is kept of a step takes at most.
+    pub(crate) kept_max: usize,
     /// Whether that an attempt begins is kept before it does.
     is_careful: bool,
     plan: Arc<Plan>,
@@ -282,6 +284,8 @@ impl Shared {
             Some(_) => queue.course.steps().iter().map(|step| step.round).collect(),
         };
         let token = beginning.parent.child_token();
+        let keeping = settings.keeping.as_ref().filter(|_| is_durable);
+        let kept_max = keeping.map(|keeping| records::kept_max(&*keeping.journal.log));
         if told.is_cancelled {
             token.cancel();
         }
@@ -295,6 +299,7 @@ impl Shared {
                 .map(CancellationToken::child_token)
                 .unwrap_or_default(),
             is_durable,
+            kept_max: kept_max.unwrap_or(usize::MAX),
             is_careful: beginning.is_careful,
             identity: definition.identity,
             settings: Arc::clone(settings),
@@ -462,7 +467,7 @@ impl Shared {
     #[inline]
     fn keep(&self, step: usize, output: &Output) -> Result<Option<Box<str>>, StepError> {
         match self.is_durable {
-            true => self.plan.steps[step].keep(output),
+            true => self.plan.steps[step].keep(output, self.kept_max),
             false => Ok(None),
         }
     }

@@ -309,11 +309,12 @@ impl RunJournal {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `NoSuchStep`, `NotSkipped`,
+    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `TooLarge`, `NoSuchStep`, `NotSkipped`,
     /// `NotDriven`, `Record`, `Journal` or `Lease`.
     pub async fn tell(&self, run: &RunId, command: Command) -> Result<(), WorkflowError> {
         let record = records::record(records::COMMAND, &command);
         let record = record.map_err(|fault| fault_of(run, 0, fault))?;
+        records::check(&*self.log, run, &record)?;
         let stream = records::stream(run.as_str());
         let (mut plan, mut kept) = self.read(run).await?;
         loop {

@@ -47,7 +47,7 @@ impl WorkflowOrchestrator {
     ///
     /// [`WorkflowError::NoJournal`] where the orchestrator has none, `ShutDown`, `OtherWorkflow`,
     /// `OtherInput`, `Changed`, `DrivenElsewhere`, `Record`, `Journal`, `Lease`, `UnwritableInput`,
-    /// `UnreadableInput`.
+    /// `UnreadableInput`, `TooLarge`.
     ///
     /// # Panics
     ///
@@ -92,7 +92,7 @@ impl WorkflowOrchestrator {
     /// # Errors
     ///
     /// [`WorkflowError::NoSuchRun`], or any of [`start_durable`](Self::start_durable) but
-    /// `OtherInput`, `UnwritableInput` and `UnreadableInput`.
+    /// `OtherInput`, `UnwritableInput`, `UnreadableInput` and `TooLarge`.
     ///
     /// # Panics
     ///

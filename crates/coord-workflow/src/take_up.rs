@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output};
 use crate::records::{self, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
-use crate::resume::{self, Kept, fault_of};
+use crate::resume::{self, Begun, Kept, fault_of};
 use crate::run::{Beginning, End, Pauses, Settings, Shared, Told, write};
 use crate::same_json::is_same;
 use crate::{AttemptError, Parent, RecordFault, RunId, StepError, WorkflowError, fingerprint};
@@ -44,8 +44,6 @@ pub(crate) struct Asked<'a> {
     /// What it was started with.
     pub(crate) input: Option<&'a RawValue>,
     pub(crate) parent: Option<Within<'a>>,
-    /// Its records, if they have been read.
-    kept: Option<Kept>,
 }
 
 /// How a run is made this orchestrator's own.
@@ -89,6 +87,7 @@ impl Settings {
         };
         let record = records::record(RUN_STARTED, &started);
         let record = record.map_err(|source| fault_of(&id, 1, source))?;
+        records::check(&*keeping.journal.log, &id, &record)?;
         let mut beginning = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Empty)
             .record(record);
@@ -106,7 +105,6 @@ impl Settings {
             let asked = Asked {
                 input: Some(&started.input),
                 parent,
-                kept: None,
             };
             match self.take_up(keeping, definition, &id, asked).await {
                 // It has been forgotten since.
@@ -163,22 +161,20 @@ impl Settings {
         if keeping.runs.find(id).is_some_and(|run| run.goes_on()) {
             return Ok(None);
         }
-        let taken_up = match read(keeping, definition, id).await {
-            Ok(kept) => {
-                if let Some(parent) = &kept.child_of
-                    && resume::is_unfinished(&*keeping.journal.log, &RunId::named(&parent.run)?)
-                        .await?
-                {
-                    return Ok(None);
-                }
-                let asked = Asked {
-                    kept: Some(kept),
-                    ..Asked::default()
-                };
-                self.take_up(keeping, definition, id, asked).await
+        // Of what is not to go on here no more than the first record is read, however many there are.
+        let log = &*keeping.journal.log;
+        if let Some(started) = Begun::first(log, id).await? {
+            if started.workflow != *definition.plan.name {
+                return Ok(None);
             }
-            Err(error) => Err(error),
-        };
+            if let Some(parent) = &started.parent
+                && resume::is_unfinished(log, &RunId::named(&parent.run)?).await?
+            {
+                return Ok(None);
+            }
+        }
+        let asked = Asked::default();
+        let taken_up = self.take_up(keeping, definition, id, asked).await;
         match taken_up {
             Ok(run) => Ok(Some(run)),
             Err(WorkflowError::OtherWorkflow { .. } | WorkflowError::DrivenElsewhere { .. }) => {
@@ -203,13 +199,10 @@ impl Settings {
         keeping: &Keeping,
         definition: Definition<'_>,
         id: &RunId,
-        mut asked: Asked<'_>,
+        asked: Asked<'_>,
     ) -> Result<Run, WorkflowError> {
         loop {
-            let kept = match asked.kept.take() {
-                Some(kept) => kept,
-                None => read(keeping, definition, id).await?,
-            };
+            let kept = read(keeping, definition, id).await?;
             if let Some(Within { parent, .. }) = asked.parent
                 && kept.child_of.as_ref() != Some(parent)
             {

@@ -73,6 +73,11 @@ pub trait EventLogProxy: Send + Sync {
     fn on_tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
         self.log().tail(stream, from)
     }
+
+    /// What [`EventLog::max_record_bytes`] says.
+    fn on_max_record_bytes(&self) -> Option<usize> {
+        self.log().max_record_bytes()
+    }
 }
 
 impl<P: EventLogProxy> EventLog for P {
@@ -106,5 +111,9 @@ impl<P: EventLogProxy> EventLog for P {
 
     fn durability(&self) -> Durability {
         self.log().durability()
+    }
+
+    fn max_record_bytes(&self) -> Option<usize> {
+        self.on_max_record_bytes()
     }
 }

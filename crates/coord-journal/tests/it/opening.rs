@@ -269,6 +269,7 @@ async fn what_is_damaged_in_version_2_is_not_hidden_by_the_way_to_this_one() {
 async fn a_record_that_is_too_large_is_refused_and_stops_nothing() {
     let stage = Stage::new();
     let journal = stage.open();
+    assert_eq!(journal.max_record_bytes(), Some(MAX_RECORD_BYTES));
     let large = Record::new("large", vec![0; MAX_RECORD_BYTES]);
     let refused = journal.append(AppendTo::stream("one").record(large)).await;
     let refused = chain(&refused.unwrap_err());

@@ -162,7 +162,7 @@ impl ChildRun {
                 Err(WorkflowError::NoSuchRun { .. } | WorkflowError::ShutDown { .. }) => {
                     return Err(NoOutcome::Cancelled);
                 }
-                Err(error @ WorkflowError::Resources { .. }) => {
+                Err(error @ (WorkflowError::Resources { .. } | WorkflowError::TooLarge { .. })) => {
                     let error = PartError::ChildNotStarted {
                         workflow: self.child.plan.name.to_string(),
                         source: Arc::new(error),

@@ -125,7 +125,8 @@ impl Shared {
         let codec = self.plan.steps[step].shape.as_ref();
         let codec = codec.and_then(Shape::codec_of_parts);
         let kept = codec.filter(|_| self.is_durable);
-        let kept = kept.map(|codec| codec.keep(&output)).transpose()?;
+        let kept = kept.map(|codec| codec.keep(&output, self.kept_max));
+        let kept = kept.transpose()?;
         let fact = Fact::PartCompleted {
             step,
             part,

@@ -386,6 +386,9 @@ impl Shared {
                     source,
                 }
             })?;
+            if let Some(keeping) = &self.settings.keeping {
+                records::check(&*keeping.journal.log, &self.id, &record)?;
+            }
             let unkept = |end: End| end.into_error(&self.id);
             // Signals have a limit of their own.
             while command.signal().is_none() && self.has_many_commands() {

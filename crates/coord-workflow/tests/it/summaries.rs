@@ -24,9 +24,9 @@ fn named(id: &str) -> RunId {
 }
 
 /// A log that counts the records that are read.
-struct Counting {
-    log: Arc<dyn EventLog>,
-    read: Arc<AtomicUsize>,
+pub(crate) struct Counting {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) read: Arc<AtomicUsize>,
 }
 
 impl EventLogProxy for Counting {
