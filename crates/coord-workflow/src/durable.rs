@@ -170,8 +170,12 @@ impl<T: Send + 'static> Item<T> {
         Arc::new(Self(Mutex::new(Some(value))))
     }
 
-    /// Moves it out: once.
-    pub(crate) fn take(output: &Output) -> Option<T> {
+    /// Moves them out: once.
+    pub(crate) fn all(items: &[Output]) -> Vec<T> {
+        items.iter().filter_map(Self::take).collect()
+    }
+
+    fn take(output: &Output) -> Option<T> {
         let item = output.downcast_ref::<Self>()?;
         item.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

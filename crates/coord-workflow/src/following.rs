@@ -174,7 +174,7 @@ impl Following {
 
     fn follow(&mut self, stored: &StoredRecord) -> Result<(), WorkflowError> {
         let fault = |run: &RunId, fault| fault_of(run, stored.version, fault);
-        let entry = Reader::new(&self.plan).read(stored);
+        let entry = Reader::new(&self.plan).read(stored, &self.kept.course);
         let entry = entry.map_err(|unread| fault(&self.run, unread))?;
         let told = match &entry {
             Entry::Command(_) | Entry::Renewed(_) | Entry::Unknown => None,

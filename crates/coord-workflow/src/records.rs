@@ -6,6 +6,7 @@
 
 mod bounds;
 mod kept_error;
+mod payloads;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,11 +22,14 @@ use crate::outcome::Status;
 use crate::plan::{Output, Plan};
 use crate::reason::Reason;
 use crate::shape::Shape;
-use crate::signals::SignalNumber;
 use crate::summary::{Finished, KeptSummary};
 use crate::{Command, OnFailure, Parent, RecordFault};
 pub(crate) use bounds::{check, kept_max};
 use kept_error::{KeptError, cut};
+use payloads::{
+    Attempt, AttemptFailed, Completed, Continued, Exhausted, Failed, ItemsCompleted, OfStep,
+    PartCompleted, Retried, Stopped,
+};
 
 /// The version of the records.
 pub(crate) const VERSION: u32 = 1;
@@ -42,6 +46,7 @@ pub(crate) const STEP_STARTED: &str = "step-started";
 pub(crate) const ATTEMPT_FAILED: &str = "attempt-failed";
 pub(crate) const PART_COMPLETED: &str = "part-completed";
 pub(crate) const STEP_COMPLETED: &str = "step-completed";
+pub(crate) const ITEMS_COMPLETED: &str = "items-completed";
 pub(crate) const STEP_FAILED: &str = "step-failed";
 pub(crate) const STEP_EXHAUSTED: &str = "step-exhausted";
 pub(crate) const RUN_CONTINUED: &str = "run-continued";
@@ -99,111 +104,6 @@ pub(crate) struct Owner {
     pub(crate) holder: String,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Attempt<'a> {
-    #[serde(borrow)]
-    step: Id<'a>,
-    attempt: u32,
-    at: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct AttemptFailed<'a> {
-    #[serde(borrow)]
-    step: Id<'a>,
-    error: KeptError,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    heartbeat: Option<&'a RawValue>,
-    /// The signal that it took, if it waited for one; missing in records of earlier versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signal: Option<SignalNumber>,
-    until: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Completed<'a> {
-    #[serde(borrow)]
-    step: Id<'a>,
-    at: u64,
-    /// The signal that it took, if it waited for one; missing in records of earlier versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signal: Option<SignalNumber>,
-    #[serde(borrow)]
-    output: &'a RawValue,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PartCompleted<'a> {
-    #[serde(borrow)]
-    step: Id<'a>,
-    part: usize,
-    of: usize,
-    at: u64,
-    #[serde(borrow)]
-    output: &'a RawValue,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Failed<'a> {
-    #[serde(borrow)]
-    step: Id<'a>,
-    error: KeptError,
-    /// The signal that it took, if it waited for one; missing in records of earlier versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signal: Option<SignalNumber>,
-    at: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Exhausted<'a> {
-    #[serde(borrow)]
-    step: Id<'a>,
-    error: KeptError,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    heartbeat: Option<&'a RawValue>,
-    /// The signal that it took, if it waited for one; missing in records of earlier versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signal: Option<SignalNumber>,
-    at: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Continued {
-    at: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct OfStep<'a> {
-    #[serde(borrow)]
-    step: Id<'a>,
-    /// Missing where that is not kept.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    at: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<KeptError>,
-    /// Whether it was skipped because somebody asked for that.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    asked: bool,
-    /// The signal that it had taken, if it waited for one; missing in records of earlier versions.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signal: Option<SignalNumber>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Stopped {
-    status: Status,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Retried<'a> {
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    from: Option<Id<'a>>,
-    at: u64,
-}
-
-/// An id of a step; ids have nothing in them that JSON escapes.
-type Id<'a> = &'a str;
-
 /// A fact, as it is written, in a run that has come this far and began then, which the last of them says.
 // tidy: long, because it is one arm for each fact, and the compiler sees that none is missing.
 pub(crate) fn write(
@@ -240,6 +140,17 @@ pub(crate) fn write(
                 until: *until,
             };
             record(ATTEMPT_FAILED, &failed)
+        }
+        Fact::Completed { step, at, .. }
+            if matches!(plan.steps[*step].shape, Some(Shape::ForEach { .. })) =>
+        {
+            let parts = course.parts(*step);
+            let completed = ItemsCompleted {
+                step: id(step),
+                at: *at,
+                items: parts.map_or(0, |parts| parts.of),
+            };
+            record(ITEMS_COMPLETED, &completed)
         }
         Fact::Completed {
             step,
@@ -402,8 +313,12 @@ impl<'p> Reader<'p> {
         })
     }
 
-    /// What a record says.
-    pub(crate) fn read(&self, stored: &StoredRecord) -> Result<Entry, RecordFault> {
+    /// What a record says, in a run that has come this far.
+    pub(crate) fn read(
+        &self,
+        stored: &StoredRecord,
+        course: &Course,
+    ) -> Result<Entry, RecordFault> {
         let payload = &*stored.record.payload;
         let fact = match &*stored.record.kind {
             RUN_STARTED => return Err(RecordFault::out_of_order("the run has begun")),
@@ -426,6 +341,7 @@ impl<'p> Reader<'p> {
                 }
             }
             STEP_COMPLETED => self.completed(payload)?,
+            ITEMS_COMPLETED => self.items_completed(payload, course)?,
             PART_COMPLETED => self.part_completed(payload)?,
             STEP_FAILED => {
                 let failed: Failed = parse(payload)?;
@@ -481,6 +397,19 @@ impl<'p> Reader<'p> {
             kept: None,
             signal: completed.signal,
             at: completed.at,
+        })
+    }
+
+    fn items_completed(&self, payload: &[u8], course: &Course) -> Result<Fact, RecordFault> {
+        let ItemsCompleted { step, at, items } = parse(payload)?;
+        let step = self.place(step)?;
+        let output = course.output_of_items(self.plan, step, items);
+        Ok(Fact::Completed {
+            step,
+            output: output.map_err(|refused| RecordFault::out_of_order(&refused))?,
+            kept: None,
+            signal: None,
+            at,
         })
     }
 

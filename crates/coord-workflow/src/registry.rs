@@ -30,7 +30,6 @@ use each::Each;
 
 /// How what handlers put out is kept.
 const VALUE: Option<Codec> = Some(Codec::of::<Value>());
-const ITEM: Option<Codec> = Some(Codec::of_item::<Value>());
 
 /// What a handler is called with.
 #[derive(Debug, Clone)]
@@ -175,7 +174,7 @@ impl Registry {
             let shape = match &runs {
                 Some(ran) => Some(ran.shape()),
                 None if step.repeat.is_some() => Some(Shape::Repeat { codec: VALUE }),
-                None => each.as_ref().map(|_| Shape::ForEach { codec: ITEM }),
+                None => each.as_ref().map(|_| each::SHAPE),
             };
             let child = runs.as_ref().map(Ran::child);
             let input = step.input.clone();

@@ -173,7 +173,7 @@ impl Kept {
     ) -> Result<(), WorkflowError> {
         let reader = Reader::new(plan);
         for stored in page {
-            let entry = reader.read(stored);
+            let entry = reader.read(stored, &self.course);
             let followed = entry.and_then(|entry| self.go_on(plan, entry, checked));
             followed.map_err(|fault| fault_of(run, stored.version, fault))?;
             self.version = stored.version;

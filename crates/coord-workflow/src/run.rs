@@ -40,6 +40,7 @@ use crate::limits::{Limits, RunLimits};
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output, Plan};
+use crate::shape::Shape;
 use crate::signals::{SignalNumber, Signals};
 use crate::waits::{Events, Wait};
 use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError, records};
@@ -463,12 +464,13 @@ impl Shared {
         }
     }
 
-    /// A step's output as it is kept, in a run that is.
+    /// A step's output as it is kept, in a run that is. That of a list is, item by item.
     #[inline]
     fn keep(&self, step: usize, output: &Output) -> Result<Option<Box<str>>, StepError> {
-        match self.is_durable {
-            true => self.plan.steps[step].keep(output, self.kept_max),
-            false => Ok(None),
+        match self.plan.steps[step].shape {
+            _ if !self.is_durable => Ok(None),
+            Some(Shape::ForEach { .. }) => Ok(None),
+            _ => self.plan.steps[step].keep(output, self.kept_max),
         }
     }
 

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::durable::Codec;
+use crate::plan::Output;
 
 /// How many items a list may have that a step does the same for.
 pub const MAX_ITEMS: usize = 100_000;
@@ -32,10 +34,13 @@ pub struct Parent {
     pub depth: u32,
 }
 
+/// Makes the output of a step of those of all its items, in their order.
+pub(crate) type Join = fn(&[Output]) -> Output;
+
 /// What the work of a step is made of, where it is more than one.
 pub(crate) enum Shape {
-    /// The same for each item of a list, whose outputs are kept like this.
-    ForEach { codec: Option<Codec> },
+    /// The same for each item of a list, whose outputs are kept like this, and make that of the step.
+    ForEach { codec: Option<Codec>, join: Join },
     /// Rounds, of which each but the last puts out what is kept like this.
     Repeat { codec: Option<Codec> },
     /// A run of another workflow.
@@ -55,7 +60,7 @@ impl Shape {
     /// How the outputs of its parts are kept.
     pub(crate) fn codec_of_parts(&self) -> Option<Codec> {
         match self {
-            Self::ForEach { codec } | Self::Repeat { codec } => *codec,
+            Self::ForEach { codec, .. } | Self::Repeat { codec } => *codec,
             Self::Workflow { .. } => None,
         }
     }
@@ -72,7 +77,13 @@ impl Shape {
     pub(crate) fn of_kept(kept: &KeptShape) -> Self {
         let codec = Some(Codec::of::<Value>());
         match kept {
-            KeptShape::ForEach => Self::ForEach { codec },
+            KeptShape::ForEach => Self::ForEach {
+                codec,
+                join: |items| {
+                    let items = items.iter().filter_map(|item| item.downcast_ref::<Value>());
+                    Arc::new(Value::Array(items.cloned().collect()))
+                },
+            },
             KeptShape::Repeat => Self::Repeat { codec },
             KeptShape::Workflow(name) => Self::Workflow {
                 name: name.as_str().into(),

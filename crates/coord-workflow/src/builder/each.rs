@@ -162,7 +162,10 @@ where
         E: Into<StepError> + 'static,
     {
         let codec = <K as Keeps<O>>::kept_item().0;
-        self.step.shape = Some(Shape::ForEach { codec });
+        self.step.shape = Some(Shape::ForEach {
+            codec,
+            join: |items| Arc::new(Item::<O>::all(items)),
+        });
         let Each { list, concurrency } = self.inputs;
         let work = Arc::new(work);
         self.begin(move |start| {
@@ -178,7 +181,7 @@ where
                     }
                 };
                 let outputs = items.each(one).await?;
-                Ok::<Vec<O>, StepError>(outputs.iter().filter_map(Item::take).collect())
+                Ok::<Vec<O>, StepError>(Item::all(&outputs))
             })
         })
     }

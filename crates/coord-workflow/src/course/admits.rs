@@ -57,6 +57,12 @@ pub(crate) enum Refused {
     ChildAsItWas { step: usize },
     #[error("step {step} has no parts")]
     NoParts { step: usize },
+    #[error("of the {items} items of step {step} {done} are done")]
+    PartsLeft {
+        step: usize,
+        items: usize,
+        done: usize,
+    },
     #[error("part {part} of step {step} is done, or is none of {of}")]
     NoSuchPart { step: usize, part: usize, of: usize },
     #[error("step {step} is being undone: one after another")]

@@ -19,10 +19,35 @@ pub(crate) struct Parts {
     pub(crate) at: u64,
 }
 
+impl Parts {
+    /// Those of all that are done, in their order.
+    pub(crate) fn outputs(&self) -> Vec<Output> {
+        self.outputs.values().cloned().collect()
+    }
+}
+
 impl Course {
     /// What is done of a step that has parts; `None`, where nothing is, or all.
     pub(crate) fn parts(&self, step: usize) -> Option<&Parts> {
         self.parts.get(&step)
+    }
+
+    /// The output of a step that has so many items, of which all are done.
+    pub(crate) fn output_of_items(
+        &self,
+        plan: &Plan,
+        step: usize,
+        items: usize,
+    ) -> Result<Output, Refused> {
+        let Some(Shape::ForEach { join, .. }) = plan.steps[step].shape else {
+            return Err(Refused::NoParts { step });
+        };
+        let parts = self.parts(step);
+        let outputs = parts.map_or_else(Vec::new, Parts::outputs);
+        match outputs.len() {
+            done if done == items => Ok(join(&outputs)),
+            done => Err(Refused::PartsLeft { step, items, done }),
+        }
     }
 
     pub(super) fn admits_part(

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Bound;
-use crate::durable::Item;
+use crate::durable::{Codec, Item};
 use crate::part_error::PartError;
 use crate::plan::{Action, Output};
 use crate::run;
-use crate::shape::DEFAULT_ITEM_CONCURRENCY;
+use crate::shape::{DEFAULT_ITEM_CONCURRENCY, Shape};
 use crate::spec::{ForEachSpec, Items};
 use crate::{HandlerCall, StepError};
 
@@ -80,12 +80,21 @@ impl Each {
                     });
                     async move { done.await.map(Item::output) }
                 };
-                let outputs = items.each(one).await?;
-                let outputs = outputs.iter().filter_map(Item::take).collect();
-                Ok(Arc::new(Value::Array(outputs)) as Output)
+                Ok(join(&items.each(one).await?))
             }))
         })
     }
+}
+
+/// What such a step is made of.
+pub(super) const SHAPE: Shape = Shape::ForEach {
+    codec: Some(Codec::of_item::<Value>()),
+    join,
+};
+
+/// The output of the step, of those of its items.
+fn join(items: &[Output]) -> Output {
+    Arc::new(Value::Array(Item::all(items)))
 }
 
 /// The list at a place in a value.

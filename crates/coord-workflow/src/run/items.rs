@@ -10,7 +10,7 @@ use tokio::task::coop::consume_budget;
 
 use super::Shared;
 use crate::context::Start;
-use crate::course::Fact;
+use crate::course::{Fact, Parts};
 use crate::part_error::PartError;
 use crate::plan::Output;
 use crate::shape::{MAX_ITEMS, Shape};
@@ -147,7 +147,7 @@ impl Shared {
     fn outputs_of_parts(&self, step: usize) -> Vec<Output> {
         let queue = self.queue();
         let parts = queue.course.parts(step);
-        parts.map_or_else(Vec::new, |parts| parts.outputs.values().cloned().collect())
+        parts.map_or_else(Vec::new, Parts::outputs)
     }
 
     /// Waits until all that has happened so far is kept, or else until the run is told to stop, as it

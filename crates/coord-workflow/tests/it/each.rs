@@ -1,5 +1,7 @@
 //! Steps that do the same for each item of a list: in memory, kept, and as data.
 
+mod kept_once;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};

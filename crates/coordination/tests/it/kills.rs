@@ -100,7 +100,7 @@ fn completions(dir: &Path) -> Vec<String> {
     });
     let completed = records
         .iter()
-        .filter(|stored| stored.record.kind == "step-completed");
+        .filter(|stored| matches!(&*stored.record.kind, "step-completed" | "items-completed"));
     let steps = completed.map(|stored| {
         let record: serde_json::Value = serde_json::from_slice(&stored.record.payload).unwrap();
         record["step"].as_str().unwrap().to_owned()
