@@ -392,6 +392,16 @@ impl<'w, I, U, K> StepBuilder<'w, I, NoInput, U, K> {
         self
     }
 
+    /// The same, and is told of which run it is a step: by the [id](StepContext::run) of that it may choose some of
+    /// all runs, say.
+    pub fn when_with(
+        mut self,
+        condition: impl Fn(StepContext) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.step.when = Some(decide(move |start| Some(condition(start.context()))));
+        self
+    }
+
     /// Adds the step: this function is its work.
     pub fn run<T, E, F, Fut>(self, work: F) -> Step<T>
     where
@@ -428,6 +438,19 @@ where
         let inputs = self.inputs.clone();
         self.step.when = Some(decide(move |start| {
             Some(condition(&start.values(&inputs)?))
+        }));
+        self
+    }
+
+    /// The same, and is told of which run it is a step.
+    pub fn when_with(
+        mut self,
+        condition: impl Fn(StepContext, &In::Values) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let inputs = self.inputs.clone();
+        self.step.when = Some(decide(move |start| {
+            let values = start.values(&inputs)?;
+            Some(condition(start.context(), &values))
         }));
         self
     }

@@ -137,6 +137,19 @@ where
         self
     }
 
+    /// The same, and is told of which run it is a step.
+    pub fn when_with(
+        mut self,
+        condition: impl Fn(StepContext, &[T]) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let list = self.inputs.list;
+        self.step.when = Some(decide(move |start| {
+            let list = start.values(&list)?;
+            Some(condition(start.context(), &list))
+        }));
+        self
+    }
+
     /// Adds the step: this function is its work at one item.
     pub fn run<O, E, F, Fut>(self, work: F) -> Step<Vec<O>>
     where

@@ -1,10 +1,12 @@
 //! The typed builder: outputs travel as `Arc`s, and what is wrong is found before anything runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coord_bus::LocalBus;
-use coord_workflow::{Fault, Retry, Status, Step, StepError, Workflow, WorkflowOrchestrator};
+use coord_workflow::{
+    Fault, Retry, Status, Step, StepContext, StepError, StepState, Workflow, WorkflowOrchestrator,
+};
 
 fn orchestrator() -> WorkflowOrchestrator {
     WorkflowOrchestrator::new(&LocalBus::new()).expect("the topic opens")
@@ -156,4 +158,56 @@ async fn a_condition_on_the_inputs_decides_whether_a_step_runs() {
 
     let second = orchestrator.execute_workflow(&workflow, 2).await.unwrap();
     assert_eq!(*second.output(&announce).unwrap(), "v2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_condition_is_told_of_which_run_and_step_it_is_beside_what_it_is_about() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let see = |answer: bool| {
+        let seen = Arc::clone(&seen);
+        move |context: &StepContext, about: String| {
+            let run = context.run().to_string();
+            assert_eq!(
+                context.idempotency_key(),
+                format!("{run}/{}", context.step())
+            );
+            seen.lock()
+                .unwrap()
+                .push((run, format!("{} {about}", context.step())));
+            answer
+        }
+    };
+    let mut workflow = Workflow::<()>::builder("conditions");
+    let none = see(true);
+    let list = workflow
+        .step("list")
+        .when_with(move |context| none(&context, String::new()))
+        .run(async || Ok::<_, StepError>(vec![1, 2]));
+    let (input, each) = (see(false), see(true));
+    let sum = workflow
+        .step("sum")
+        .input(list)
+        .when_with(move |context, list: &Arc<Vec<u32>>| input(&context, format!("{list:?}")));
+    sum.run(async |_: Arc<Vec<u32>>| Ok::<_, StepError>(()));
+    let each_of = workflow
+        .step("each")
+        .for_each(list)
+        .when_with(move |context, list: &[u32]| each(&context, format!("of {}", list.len())));
+    each_of.run(async |item: u32| Ok::<_, StepError>(item));
+    let workflow = workflow.build().unwrap();
+    let outcome = orchestrator()
+        .execute_workflow(&workflow, ())
+        .await
+        .unwrap();
+    let skipped = outcome.step("sum").unwrap().state;
+    assert!(matches!(skipped, StepState::Skipped(_)), "{skipped:?}");
+    assert!(matches!(
+        outcome.step("each").unwrap().state,
+        StepState::Completed
+    ));
+    let mut seen = seen.lock().unwrap().clone();
+    seen.sort();
+    let run = outcome.run.to_string();
+    let expected = ["each of 2", "list ", "sum [1, 2]"];
+    assert_eq!(seen, expected.map(|seen| (run.clone(), seen.to_owned())));
 }
