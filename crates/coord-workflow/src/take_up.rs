@@ -223,6 +223,9 @@ impl Settings {
                 return Ok(finished(definition, id.clone(), kept));
             }
             if let Some(run) = keeping.runs.find(id).filter(Run::goes_on) {
+                if let (Some(within), Some(shared)) = (asked.parent, run.shared.upgrade()) {
+                    shared.is_within(within.pauses);
+                }
                 return Ok(run);
             }
             // Where it is this orchestrator's own and does not go on, nobody drives it: its start was

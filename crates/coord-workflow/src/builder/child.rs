@@ -36,8 +36,8 @@ impl<I, U, K> StepBuilder<'_, I, NoInput, U, K> {
     ///   [resource](StepBuilder::resource): the child's steps do. There is no limit to its time but the
     ///   runs', where none is set.
     /// - While this run is [told to pause](crate::Command::Pause), or one that it is within, no step of the child begins:
-    ///   it goes on with that one. Only where another process drives the child, which it was told to resume by its
-    ///   own id, it does not hear of that.
+    ///   it goes on with that one. Only where the child was resumed by its own id, it does not hear of that before
+    ///   this run is resumed by the same orchestrator; a child that another process drives never does.
     /// - While the child is paused for a step of its own ([`OnExhausted::Pause`](crate::OnExhausted::Pause)), or for
     ///   one of a run within it, neither the step's timeout nor that of this run counts; once it goes on, each begins
     ///   anew. It is the child that is to be continued, which [`Why::ChildPaused`](crate::Why::ChildPaused) names;

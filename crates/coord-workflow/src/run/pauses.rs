@@ -1,7 +1,7 @@
 //! That no step of a run begins, as it was told to pause, or one that it is within was.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use tokio::sync::Notify;
@@ -15,8 +15,8 @@ use crate::RunId;
 pub(crate) struct Pauses {
     run: RunId,
     is_told: AtomicBool,
-    /// Of the run whose step this one is the work of, if it is.
-    around: Option<Arc<Pauses>>,
+    /// Of the run whose step this one is the work of, if it is, and that goes on here, too.
+    around: OnceLock<Arc<Pauses>>,
     /// Rung where it may be paused, or go on, since.
     changed: Notify,
 }
@@ -26,7 +26,7 @@ impl Pauses {
         Arc::new(Self {
             run,
             is_told: AtomicBool::new(is_told),
-            around,
+            around: around.map(OnceLock::from).unwrap_or_default(),
             changed: Notify::new(),
         })
     }
@@ -35,7 +35,7 @@ impl Pauses {
     pub(super) fn paused_by(&self) -> Option<&RunId> {
         match self.is_told.load(Ordering::Acquire) {
             true => Some(&self.run),
-            false => self.around.as_ref()?.paused_by(),
+            false => self.around.get()?.paused_by(),
         }
     }
 
@@ -62,6 +62,12 @@ impl Pauses {
 }
 
 impl Shared {
+    /// The run whose step this one is the work of goes on here by now: this one had been taken up by itself. It is
+    /// told to look by who waits for it.
+    pub(crate) fn is_within(&self, pauses: &Arc<Pauses>) {
+        let _ = self.pauses.around.set(Arc::clone(pauses));
+    }
+
     /// It may be paused since, or go on.
     pub(super) fn pauses_anew(&self) {
         let mut queue = self.queue();

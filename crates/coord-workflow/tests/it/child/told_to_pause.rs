@@ -225,3 +225,27 @@ async fn what_a_run_within_one_that_is_paused_waits_for_goes_to_others() {
     completes(&run).await;
     assert_eq!(world.done(), ["other", "other", "charge"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_resumed_by_its_own_id_hears_of_it_once_the_one_around_it_is_resumed_there()
+{
+    let (machine, world) = (Machine::new(), World::default());
+    let workflow = outer(&world, durable);
+    let killed = machine.process();
+    let run = killed.start_durable(&workflow, id(), ()).await.unwrap();
+    sleep(SECOND / 2).await;
+    drop((killed, run));
+    let process = machine.process();
+    let (inner, _) = inner(&world, durable("inner"));
+    let within = innermost(&machine).await;
+    let child = process.resume_run(&inner, &within).await.unwrap();
+    let run = process.resume_run(&workflow, &id()).await.unwrap();
+    sleep(SECOND / 2).await;
+    run.tell(Command::Pause).await.unwrap();
+    sleep(10 * SECOND).await;
+    assert_eq!(world.done(), ["a", "a"]);
+    assert_eq!(child.why("b"), Some(Why::PausedWith(id())));
+    run.tell(Command::Continue).await.unwrap();
+    completes(&run).await;
+    assert_eq!(world.done(), ["a", "a", "b"]);
+}
