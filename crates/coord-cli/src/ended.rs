@@ -6,7 +6,7 @@ use std::time::Duration;
 use coordination::monitor::PerformanceMetrics;
 use coordination::workflow::Outcome;
 
-use crate::job::FailedHook;
+use crate::job::{FailedHook, FailedService};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -14,8 +14,8 @@ pub(crate) struct Ended {
     pub(crate) outcome: Arc<Outcome>,
     /// Where the run is in a journal, the flag that names it: nothing for the usual one.
     pub(crate) kept: Option<String>,
-    /// The service whose failure ended the run, and why it failed.
-    pub(crate) service: Option<(String, String)>,
+    /// The service whose failure ended the run.
+    pub(crate) service: Option<FailedService>,
     /// The hooks that failed.
     pub(crate) hooks: Vec<FailedHook>,
     /// How long it all took, until no service ran any more.

@@ -35,8 +35,8 @@ use crate::signals::Interrupts;
 pub(crate) use hooks::FailedHook;
 pub(crate) use outputs::shown;
 use outputs::{OutputFile, StepOutput};
-use service_end::reason;
-pub(crate) use service_end::why;
+pub(crate) use service_end::FailedService;
+use service_end::{NeverReady, NotUp};
 use step_exit::{judged, well};
 
 /// How long a step's processes have between SIGTERM and SIGKILL.
@@ -50,19 +50,6 @@ pub(crate) const RUN_ID: &str = "COORD_RUN_ID";
 
 /// What the registry calls what a run stays for.
 const STAY: &str = "services";
-
-/// A service came to an end before it was ready.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NeverReady(String);
-
-/// A service that a step needs did not come up again.
-#[derive(Debug, thiserror::Error)]
-#[error("its service `{service}` did not come up again: {why}")]
-struct NotUp {
-    service: String,
-    why: String,
-}
 
 /// What a run waits for when its steps are over: the services that run on.
 #[derive(Debug, Default)]
@@ -100,8 +87,8 @@ pub(crate) struct Job {
     failed_hooks: Mutex<Vec<FailedHook>>,
     /// How far the services have got that the run stays for.
     pub(crate) stay: Stay,
-    /// The service whose failure ends the run, and why it failed.
-    failed_service: OnceLock<(String, String)>,
+    /// The service whose failure ends the run.
+    failed_service: OnceLock<FailedService>,
 }
 
 /// The workflow of a file, given whether each of its units runs, whether it stays for services, and what
@@ -233,6 +220,7 @@ impl Job {
             step.is_some_and(|step| step.phase == StepPhase::Completed)
         });
         let ids = file.units.iter().map(|unit| unit.id.clone());
+        let failed = before.and_then(FailedService::before);
         Self {
             outputs: None,
             places: ids.zip(0..).collect(),
@@ -240,7 +228,7 @@ impl Job {
             unneeded: file.units.iter().map(|_| AtomicBool::default()).collect(),
             failed_hooks: Mutex::default(),
             stay: Stay::default(),
-            failed_service: OnceLock::new(),
+            failed_service: failed.map(OnceLock::from).unwrap_or_default(),
             up: file.units.iter().map(|_| OnceCell::new()).collect(),
             file,
             params,
@@ -429,9 +417,8 @@ impl Job {
         for place in self.services_of(unit) {
             let up = self.up[place].get_or_try_init(|| self.start_up(place, run, token));
             up.await.map_err(|error| {
-                let service = self.file.units[place].id.clone();
-                let why = error.to_string();
-                StepError::from(NotUp { service, why }).permanent()
+                let service = FailedService::not_up(&self.file.units[place].id, &error);
+                StepError::from(NotUp(service)).permanent()
             })?;
         }
         Ok(())
@@ -474,13 +461,13 @@ impl Job {
         let service = unit.service().ok_or_else(no_such_unit)?;
         let process = call_of(unit).ok_or_else(no_such_unit)?;
         if self.is_unneeded(place) {
-            return Err(NeverReady("nobody needs it any more".to_owned()).into());
+            return Err(NeverReady::unwanted("nobody needs it any more").into());
         }
         let child = self.start(unit, service, process, run)?;
         tokio::select! {
             biased;
             ready = child.ready() => {
-                ready.map_err(|end| StepError::from(NeverReady(reason(&end))).permanent())
+                ready.map_err(|end| StepError::from(NeverReady::of(&end)).permanent())
             }
             () = token.cancelled() => {
                 // Whoever cancels it sees that first, and takes no error of it for a failure.
@@ -490,7 +477,7 @@ impl Job {
                     // It goes on stopping, and nothing that is to be undone waits for it.
                     () = self.interrupts.kill.cancelled() => {}
                 }
-                Err(NeverReady("the run ends".to_owned()).into())
+                Err(NeverReady::unwanted("the run ends").into())
             }
         }
     }

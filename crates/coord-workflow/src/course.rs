@@ -422,7 +422,9 @@ impl Course {
             Fact::Cancelled { step, at, .. } => {
                 self.end_without_output(plan, step, Phase::Cancelled, at, ready);
             }
-            Fact::Stopped { status } => self.stopped = Some(status),
+            Fact::Stopped { status, failed } => {
+                (self.stopped, self.failed) = (Some(status), failed);
+            }
             Fact::UndoStarted { step } => {
                 self.undoing = Some(step);
                 let mut left = self.completed.iter().rev().skip(self.passed);

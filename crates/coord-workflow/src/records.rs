@@ -243,7 +243,10 @@ pub(crate) fn write(
             };
             record(STEP_CANCELLED, &cancelled)
         }
-        Fact::Stopped { status } => record(RUN_STOPPED, &Stopped { status: *status }),
+        Fact::Stopped { status, failed } => {
+            let (status, failed) = (*status, failed.as_deref().map(Box::from));
+            record(RUN_STOPPED, &Stopped { status, failed })
+        }
         Fact::UndoStarted { step } => record(UNDO_STARTED, &of_step(step, None, None)),
         Fact::Undone { step } => record(UNDONE, &of_step(step, None, None)),
         Fact::UndoFailed { step, error } => record(UNDO_FAILED, &of_step(step, None, Some(error))),
@@ -369,8 +372,9 @@ impl<'p> Reader<'p> {
             RUN_SUSPENDED => Fact::Suspended,
             RUN_UP => Fact::Up,
             RUN_STOPPED => {
-                let Stopped { status } = parse(payload)?;
-                Fact::Stopped { status }
+                let Stopped { status, failed } = parse(payload)?;
+                let failed = failed.map(Arc::from);
+                Fact::Stopped { status, failed }
             }
             RUN_RETRIED => {
                 let Retried { from, at } = parse(payload)?;

@@ -12,7 +12,7 @@ use coordination::workflow::{
 use serde_json::json;
 
 use super::step_exit::{StepExit, well};
-use super::{ATTEMPT, GRACE, Job, no_such_unit, outputs};
+use super::{ATTEMPT, FailedService, GRACE, Job, no_such_unit, outputs, service_end};
 use crate::file::Hooks;
 use crate::process_name::hook_name;
 
@@ -38,6 +38,8 @@ struct End {
     failed: String,
     /// Why the first of them did.
     why: Option<String>,
+    /// Its exit code.
+    code: Option<i32>,
 }
 
 /// Those of the unit at this place, or of the run.
@@ -48,13 +50,16 @@ pub(super) fn spec(hooks: &Hooks, unit: Option<usize>) -> HookSpec {
     HookSpec::from(call).timeout(all)
 }
 
-/// The exit code of what failed: of items, of the first to fail.
+/// The exit code of what failed: of items, of the first to fail; of a step that has no service, of that.
 fn exit_code(error: &StepError) -> Option<i32> {
     let exit: Option<&StepExit> = match error.downcast_ref() {
         Some(PartError::ItemsFailed { source, .. }) => source.downcast_ref(),
         _ => error.downcast_ref(),
     };
-    exit?.0.code
+    match exit {
+        Some(exit) => exit.0.code,
+        None => service_end::exit_code(error),
+    }
 }
 
 /// The places of the items that failed, with spaces between them.
@@ -72,8 +77,13 @@ impl Job {
         take(&mut *self.failures_of_hooks())
     }
 
+    /// The service for which the run has failed.
+    pub(crate) fn failed_service(&self) -> Option<&FailedService> {
+        self.failed_service.get()
+    }
+
     /// A service has failed for good, and the run ends for it.
-    pub(crate) fn note_failed_service(&self, failed: &(String, String)) {
+    pub(crate) fn note_failed_service(&self, failed: &FailedService) {
         let _ = self.failed_service.set(failed.clone());
     }
 
@@ -134,15 +144,14 @@ impl Job {
     /// How it came to an end.
     fn end_of(&self, call: &HookCall) -> End {
         let is_of_run = call.step.is_none();
-        if let (true, true, Some((service, why))) = (
-            is_of_run,
-            call.failures.is_empty(),
-            self.failed_service.get(),
-        ) {
+        if let (true, true, Some(service)) =
+            (is_of_run, call.failures.is_empty(), self.failed_service())
+        {
             return End {
                 status: call.status,
-                failed: service.clone(),
-                why: Some(why.clone()),
+                failed: service.id.clone(),
+                why: Some(service.why.clone()),
+                code: service.code,
             };
         }
         let failed: Vec<_> = call.failures.iter().map(|(id, _)| id.as_str()).collect();
@@ -151,6 +160,7 @@ impl Job {
             status: call.status,
             failed: failed.join(" "),
             why: first.map(|(_, error)| error.to_string()),
+            code: first.and_then(|(_, error)| exit_code(error)),
         }
     }
 
@@ -162,10 +172,10 @@ impl Job {
         if let Some(why) = &end.why {
             process = process.env("COORD_ERROR", why);
         }
-        let first = call.failures.first().map(|(_, error)| error);
-        if let Some(code) = first.and_then(exit_code) {
+        if let Some(code) = end.code {
             process = process.env("COORD_EXIT_CODE", code.to_string());
         }
+        let first = call.failures.first().map(|(_, error)| error);
         if let (Some(_), Some(items)) = (&call.step, first.and_then(failed_items)) {
             process = process.env("COORD_FAILED_ITEMS", items);
         }

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use super::{Begin, SetUpError, keeper};
 use crate::definition::Definition;
 use crate::hands::Wish;
-use crate::job::{Job, why};
+use crate::job::{FailedService, Job};
 use crate::needs::Needs;
 use crate::runs::{GONE_LOOK, GONE_WITHIN, RunsFault};
 
@@ -55,8 +55,8 @@ pub(super) struct Begun {
 pub(super) struct End {
     /// What became of the steps; `None`: the run was abandoned.
     pub(super) outcome: Option<Arc<Outcome>>,
-    /// The service whose failure ended it, and why it failed.
-    pub(super) service: Option<(String, String)>,
+    /// The service whose failure ended it.
+    pub(super) service: Option<FailedService>,
 }
 
 impl Course<'_> {
@@ -163,7 +163,7 @@ impl Course<'_> {
         };
         Ok(End {
             outcome,
-            service: failed,
+            service: self.job.failed_service().cloned(),
         })
     }
 
@@ -191,10 +191,10 @@ impl Course<'_> {
     }
 
     /// Starts services again. The first that does not come up, and why.
-    async fn stand(&self, run: &RunId, standing: &[usize]) -> Result<(), (String, String)> {
+    async fn stand(&self, run: &RunId, standing: &[usize]) -> Result<(), FailedService> {
         for place in standing {
             let up = self.job.up(*place, run, &self.job.interrupts.end).await;
-            up.map_err(|error| (self.job.file.units[*place].id.clone(), error.to_string()))?;
+            up.map_err(|error| FailedService::not_up(&self.job.file.units[*place].id, &error))?;
         }
         Ok(())
     }
@@ -206,7 +206,7 @@ impl Course<'_> {
         run: &Run,
         standing: &[usize],
         over: &CancellationToken,
-        failed: &mut Option<(String, String)>,
+        failed: &mut Option<FailedService>,
     ) -> Result<Arc<Outcome>, SetUpError> {
         let services = self.job.module.services()?;
         let stay = &self.job.stay;
@@ -254,10 +254,9 @@ impl Course<'_> {
     }
 
     /// A service has failed, and the run with it.
-    fn fail(&self, run: &Run, failed: &(String, String)) {
+    fn fail(&self, run: &Run, failed: &FailedService) {
         self.job.note_failed_service(failed);
-        let (service, why) = failed;
-        run.fail(&format!("{service}: {why}"));
+        run.fail(&failed.of_run());
     }
 
     /// Stays until all services have ended, one has failed, or somebody wants an end; once those that
@@ -265,8 +264,8 @@ impl Course<'_> {
     async fn stay<'u>(
         &self,
         services: &Services,
-        up: Option<impl Future<Output = Result<(), (String, String)>> + 'u>,
-    ) -> Option<(String, String)> {
+        up: Option<impl Future<Output = Result<(), FailedService>> + 'u>,
+    ) -> Option<FailedService> {
         let standing = async {
             if let Some(up) = up {
                 up.await?;
@@ -297,13 +296,12 @@ impl Course<'_> {
 
     /// The first service whose failure is that of the run: it was given up, and had been ready. One
     /// that never was fails the step that started it.
-    async fn failure(&self, services: &Services) -> (String, String) {
+    async fn failure(&self, services: &Services) -> FailedService {
         let gave_up = services.gave_up().await;
         if !self.job.was_ready(&gave_up.child) {
             return pending().await;
         }
-        let why = why(&gave_up);
-        (gave_up.child, why)
+        FailedService::given_up(gave_up)
     }
 
     /// Looks whether the run is paused, which it may be by another process, and pauses or continues

@@ -60,9 +60,9 @@ pub(super) fn print(
         exits: exits
             .filter_map(|row| Some((&*row.id, row.exit?)))
             .collect(),
-        service: service.map(|(id, error)| Failed {
-            id: Some(id),
-            error,
+        service: service.map(|service| Failed {
+            id: Some(&service.id),
+            error: &service.why,
         }),
         hooks: hooks.collect(),
     };

@@ -31,7 +31,7 @@ pub(super) fn print(
     let reports = || file.units.iter().zip(outcome.steps());
     for ((unit, step), row) in reports().zip(&board.rows) {
         let line = match unit.service() {
-            Some(_) => service_line(&step, row),
+            Some(_) => service_line(&step, row, ended),
             None => step_line(&step),
         };
         let Verdict {
@@ -137,13 +137,17 @@ fn step_line(step: &StepReport<'_>) -> Verdict {
 }
 
 /// What became of a service: of the step that started it, and of it since.
-fn service_line(step: &StepReport<'_>, row: &Row) -> Verdict {
-    let (style, state, mut remark) = match (step.state, row.state) {
-        (StepState::Failed(error), _) => (BAD, "failed", error.to_string()),
-        (_, State::Failed) => (BAD, "failed", row.remark.clone()),
-        (StepState::Skipped(_), _) => (QUIET, "not run", UNNEEDED.to_owned()),
+fn service_line(step: &StepReport<'_>, row: &Row, ended: &Ended) -> Verdict {
+    let failed = ended.service.as_ref();
+    let failed = failed.filter(|service| service.id == row.id && row.incarnation == 0);
+    let (style, state, mut remark) = match (step.state, row.state, failed) {
+        (StepState::Failed(error), ..) => (BAD, "failed", error.to_string()),
+        (_, State::Failed, _) => (BAD, "failed", row.remark.clone()),
+        // Before the run was taken up.
+        (_, _, Some(service)) => (BAD, "failed", service.why.clone()),
+        (StepState::Skipped(_), ..) => (QUIET, "not run", UNNEEDED.to_owned()),
         // In a run that was taken up, nothing may have needed it any more.
-        (StepState::Completed, _) if row.incarnation == 0 => (QUIET, "stopped", String::new()),
+        (StepState::Completed, ..) if row.incarnation == 0 => (QUIET, "stopped", String::new()),
         _ if row.incarnation == 0 => (QUIET, "not run", String::new()),
         _ => (GOOD, "stopped", String::new()),
     };
@@ -204,7 +208,7 @@ fn tally(ended: &Ended, file: &WorkflowFile, board: &Board) -> String {
     ];
     let reports = file.units.iter().zip(ended.outcome.steps());
     let failed = reports.zip(&board.rows).filter(|((unit, step), row)| {
-        unit.service().is_some() && service_line(step, row).state == "failed"
+        unit.service().is_some() && service_line(step, row, ended).state == "failed"
     });
     let services = match (failed.count(), file.units.len() - steps.len()) {
         (_, 0) => None,

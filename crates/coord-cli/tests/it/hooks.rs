@@ -208,3 +208,104 @@ fn a_run_that_ends_for_a_service_has_its_hooks_for_failures_run() {
         Some("cancelled\nfailed api: exit code 3\n")
     );
 }
+
+#[test]
+fn the_hook_of_a_run_is_told_the_exit_code_of_the_service_that_was_given_up() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [hooks]
+        failure = 'echo "$COORD_FAILED_STEPS $COORD_EXIT_CODE" >> told'
+        [[service]]
+        id = "api"
+        run = "until test -e begun; do sleep 0.01; done; exit 3"
+        restart = "exit-on-failure"
+        [[step]]
+        id = "long"
+        run = "touch begun; exec sleep 60"
+        needs = ["api"]
+        "#,
+    );
+    done(folder.coord(["run"])).exits(100);
+    assert_eq!(folder.read("told").as_deref(), Some("api 3\n"));
+}
+
+#[test]
+fn the_hook_of_a_run_is_told_the_exit_code_of_a_service_that_never_was_ready() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [hooks]
+        failure = 'echo "$COORD_FAILED_STEPS $COORD_EXIT_CODE" >> told'
+        [[service]]
+        id = "api"
+        run = "exit 4"
+        ready = { log = "listening" }
+        [[step]]
+        id = "test"
+        run = "true"
+        needs = ["api"]
+        "#,
+    );
+    done(folder.coord(["run"])).exits(100);
+    assert_eq!(folder.read("told").as_deref(), Some("api 4\n"));
+}
+
+#[test]
+fn hooks_are_told_the_exit_code_of_a_service_that_did_not_come_up_again() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [hooks]
+        failure = 'echo "$COORD_FAILED_STEPS $COORD_EXIT_CODE" >> told'
+        [[service]]
+        id = "api"
+        run = "test ! -e begun || exit 6; echo listening; exec sleep 60"
+        ready = { log = "listening" }
+        [[step]]
+        id = "long"
+        run = "touch begun; echo pid=$$; exec sleep 60"
+        needs = ["api"]
+        hooks = { failure = 'echo "$COORD_STEP $COORD_EXIT_CODE" >> told' }
+        "#,
+    );
+    let mut running = Running::start(folder.coord(["run", "--id", "r"]));
+    running.until("pid=");
+    running.signal(Signal::KILL);
+    running.end();
+    done(folder.coord(["resume", "r"])).exits(100);
+    assert_eq!(folder.read("told").as_deref(), Some("long 6\nlong 6\n"));
+}
+
+#[test]
+fn the_hook_of_a_run_that_was_interrupted_is_told_again_which_service_failed() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [hooks]
+        failure = 'echo "$COORD_STATUS $COORD_FAILED_STEPS: $COORD_ERROR" >> told; if test ! -e again; then touch again; echo pid=$$; exec sleep 60; fi'
+        [[service]]
+        id = "api"
+        run = "until test -e begun; do sleep 0.01; done; exit 3"
+        restart = "exit-on-failure"
+        [[step]]
+        id = "long"
+        run = "touch begun; exec sleep 60"
+        needs = ["api"]
+        "#,
+    );
+    let mut running = Running::start(folder.coord(["run", "--id", "r"]));
+    running.until("pid=");
+    running.signal(Signal::KILL);
+    running.end();
+    done(folder.coord(["resume", "r"]))
+        .exits(100)
+        .says("api failed: exit code 3\n")
+        .says("1 service failed\n");
+    let told = "failed api: exit code 3\n".repeat(2);
+    assert_eq!(folder.read("told"), Some(told));
+}

@@ -133,6 +133,7 @@ impl Course {
             Fact::Stopped { .. } if self.left == 0 => Err(Refused::EverythingOver),
             Fact::Stopped {
                 status: Status::Completed,
+                ..
             } => Err(Refused::RunGoesOn),
             Fact::Stopped { .. } => Ok(()),
             Fact::UndoStarted { step } => self.admits_undo(plan, *step),

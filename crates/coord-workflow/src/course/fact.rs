@@ -81,8 +81,11 @@ pub(crate) enum Fact {
         signal: Option<SignalNumber>,
         at: u64,
     },
-    /// No further step begins.
-    Stopped { status: Status },
+    /// No further step begins; the run has `failed` for another reason than a step, if one is given.
+    Stopped {
+        status: Status,
+        failed: Option<Arc<str>>,
+    },
     /// A completed step is being undone.
     UndoStarted { step: usize },
     /// It is undone.

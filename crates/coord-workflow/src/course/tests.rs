@@ -464,8 +464,10 @@ fn what_is_refused_says_why_by_name() {
     let cancelled = |step| Fact::Cancelled { step, signal, at };
     let finished = Fact::Finished { at, failed: None };
     let undo = |step| Fact::UndoStarted { step };
-    let status = Status::Cancelled;
-    let stopped = Fact::Stopped { status };
+    let stopped = Fact::Stopped {
+        status: Status::Cancelled,
+        failed: None,
+    };
     refused(&[], &started(7, 1), Refused::NoSuchStep { step: 7 });
     refused(
         &[],

@@ -31,7 +31,7 @@ impl Course {
         self.finished = Some(at);
         if failed.is_some() {
             self.stopped.get_or_insert(Status::Failed);
+            self.failed = failed;
         }
-        self.failed = failed;
     }
 }

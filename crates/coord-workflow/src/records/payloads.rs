@@ -110,6 +110,8 @@ pub(super) struct OfStep<'a> {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Stopped {
     pub(super) status: Status,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) failed: Option<Box<str>>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -82,7 +82,7 @@ async fn finish(run: &Arc<Shared>) -> Result<(), End> {
         outcome: status.to_string(),
         duration: Duration::from_nanos(at),
     };
-    let failed = run.queue().failing.clone();
+    let failed = run.queue().failed();
     let failed = failed.filter(|_| status == Status::Failed);
     run.must_happen(Fact::Finished { at, failed }, finished)
         .await;

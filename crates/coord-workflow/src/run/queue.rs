@@ -143,6 +143,12 @@ impl Queue {
         }
     }
 
+    /// Why the run has failed, if that is no step: here, or before it was taken up.
+    pub(super) fn failed(&self) -> Option<Arc<str>> {
+        let failing = self.failing.as_ref();
+        failing.or_else(|| self.course.failed()).cloned()
+    }
+
     /// Whether somebody could do something.
     pub(super) fn has_next(&self) -> bool {
         !self.woken.is_empty() || self.may_begin()
@@ -317,8 +323,8 @@ impl Queue {
             }
             if !was_stopped {
                 // It has noticed before the driver did.
-                let status = self.wanted_end();
-                self.apply(plan, Fact::Stopped { status });
+                let stopped = self.stopped(self.wanted_end());
+                self.apply(plan, stopped);
             }
         }
         self.apply(plan, fact);
@@ -368,12 +374,18 @@ impl Queue {
 
     /// No further step begins. Whether that is new.
     pub(super) fn stop(&mut self, plan: &Plan, status: Status) -> bool {
-        let fact = Fact::Stopped { status };
+        let fact = self.stopped(status);
         let is_new = !self.suspended && self.course.admits(plan, &fact).is_ok();
         if is_new {
             self.apply(plan, fact);
         }
         is_new
+    }
+
+    fn stopped(&self, status: Status) -> Fact {
+        let failed = self.failing.clone();
+        let failed = failed.filter(|_| status == Status::Failed);
+        Fact::Stopped { status, failed }
     }
 
     /// The steps that have not begun.

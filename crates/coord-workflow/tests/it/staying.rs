@@ -172,3 +172,43 @@ async fn a_run_that_somebody_fails_has_failed_and_what_was_done_is_undone() {
     assert_eq!(view.steps[0].phase, StepPhase::Undone);
     assert_eq!(view.steps[1].phase, StepPhase::Cancelled);
 }
+
+#[tokio::test(start_paused = true)]
+async fn why_a_run_was_failed_is_known_to_who_takes_it_up_before_its_end() {
+    let (journal, bus, id) = (journal(), LocalBus::new(), RunId::named("dev").unwrap());
+    let is_undone = CancellationToken::new();
+    let spec = Spec::new("dev")
+        .step(StepSpec::new("build", "works").undo(Call::new("undoes", json!(0))))
+        .step(StepSpec::new("test", "hangs").needs(["build"]));
+    let (undone, over) = (is_undone.clone(), CancellationToken::new());
+    let registry = registry(&over).handler("undoes", move |_: HandlerCall| {
+        let undone = undone.clone();
+        async move {
+            undone.cancelled().await;
+            Ok(json!(0))
+        }
+    });
+    let workflow: Workflow<(), Durable> = registry.workflow_with_input(spec).unwrap();
+    let mut events = bus.subscribe(&WORKFLOW_EVENTS).unwrap();
+    let first = orchestrator(&bus, &journal);
+    let run = first.start_durable(&workflow, id.clone(), ()).await;
+    let run = run.unwrap();
+    while !matches!(
+        &events.recv().await.unwrap().transition,
+        Transition::StepStarted { step, .. } if step == "test"
+    ) {}
+    run.fail("its server is gone");
+    while !matches!(
+        &events.recv().await.unwrap().transition,
+        Transition::CompensationStarted { .. }
+    ) {}
+    drop((first, run, events));
+    is_undone.cancel();
+
+    let second = orchestrator(&bus, &journal);
+    let run = second.resume_run(&workflow, &id).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    assert_eq!(outcome.status, Status::Failed);
+    let error = journal.view(&id).await.unwrap().error;
+    assert_eq!(error.as_deref(), Some("its server is gone"));
+}

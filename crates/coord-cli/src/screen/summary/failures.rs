@@ -59,11 +59,11 @@ pub(super) fn of<'f>(ended: &'f Ended, file: &'f WorkflowFile) -> Vec<Failure<'f
             let what = format!("was not undone: {error}");
             failures.push(failure(what, undo_name(&unit.id)));
         }
-        if let Some((service, why)) = &ended.service
-            && *service == unit.id
+        if let Some(service) = &ended.service
+            && service.id == unit.id
             && !matches!(step.state, StepState::Failed(_))
         {
-            failures.push(failure(format!("failed: {why}"), unit.id.clone()));
+            failures.push(failure(format!("failed: {}", service.why), unit.id.clone()));
         }
     }
     failures.extend(ended.hooks.iter().map(|hook| {

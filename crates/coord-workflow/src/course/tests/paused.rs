@@ -39,6 +39,7 @@ fn a_run_stands_still_while_the_one_within_it_does_and_its_time_counts_anew_then
     let asked = true;
     apply(&mut course.clone(), Fact::Skipped { step, at, asked });
     let status = Status::Cancelled;
-    apply(&mut course, Fact::Stopped { status });
+    let failed = None;
+    apply(&mut course, Fact::Stopped { status, failed });
     assert_eq!((course.stands_still(), course.timed_from), (false, None));
 }
