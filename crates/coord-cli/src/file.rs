@@ -187,18 +187,23 @@ impl WorkflowFile {
     }
 
     /// Whether each unit runs by its condition, in their order, as far as that is known before anything
-    /// starts: a condition over what earlier steps put out is decided later. `environment` is that of the
-    /// program; the file's variables and then the step's win over it.
+    /// starts: a condition over what earlier steps put out is decided later, and one over a parameter that has
+    /// no value cannot be. `environment` is that of the program; the file's variables and then the step's win
+    /// over it.
     pub(crate) fn conditions(
         &self,
         params: &BTreeMap<String, String>,
         environment: &BTreeMap<String, String>,
     ) -> Result<Vec<bool>, FileFaults> {
+        let without_value = self.params.keys();
+        let without_value = without_value.filter(|name| !params.contains_key(*name));
+        let without_value = without_value.collect();
         let mut faults = Vec::new();
         let mut runs = Vec::with_capacity(self.units.len());
         for unit in &self.units {
             let condition = unit.step().and_then(|step| step.when.as_ref());
-            let Some(condition) = condition.filter(|condition| condition.takes.is_empty()) else {
+            let is_decided = |it: &&Condition| it.takes.is_empty() && !it.asks_for(&without_value);
+            let Some(condition) = condition.filter(is_decided) else {
                 runs.push(true);
                 continue;
             };

@@ -17,7 +17,7 @@ use crate::validate::{Checked, refuse};
 
 /// Draws a file without faults on standard output.
 pub(crate) fn graph(args: &GraphArgs) -> ExitCode {
-    let graph = match Checked::load(&args.of, &args.select.selection()) {
+    let graph = match Checked::look(&args.of, &args.select.selection()) {
         Ok(checked) => of(&checked.file, &checked.runs),
         // What is no file may be a run.
         Err(report) => match (run(args), flag_of_file(args)) {

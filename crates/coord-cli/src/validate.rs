@@ -10,13 +10,16 @@ use serde::Serialize;
 use crate::args::{Color, FileArgs, Told, ValidateArgs};
 use crate::exit_code::ExitCode;
 use crate::file::{FileFaults, ToldFault, WorkflowFile, called, environment};
-use crate::screen;
+use crate::screen::{self, QUIET};
 use crate::select::Selection;
+
+/// Parameters and their values.
+type Params = BTreeMap<String, String>;
 
 /// A workflow file without faults, with parameters that it has.
 pub(crate) struct Checked {
     pub(crate) file: WorkflowFile,
-    pub(crate) params: BTreeMap<String, String>,
+    pub(crate) params: Params,
     /// Whether each unit runs by its condition.
     pub(crate) runs: Vec<bool>,
     /// The ids of the units that are meant; `None`: all of the file. The others are left out.
@@ -28,7 +31,21 @@ pub(crate) struct Checked {
 }
 
 impl Checked {
+    /// What is to run: each parameter has a value.
     pub(crate) fn load(args: &FileArgs, selection: &Selection) -> Result<Self, Report> {
+        Self::load_with(args, selection, WorkflowFile::params_with)
+    }
+
+    /// What is only looked at: what needs the value of a parameter that has none is not checked.
+    pub(crate) fn look(args: &FileArgs, selection: &Selection) -> Result<Self, Report> {
+        Self::load_with(args, selection, WorkflowFile::params_known)
+    }
+
+    fn load_with(
+        args: &FileArgs,
+        selection: &Selection,
+        params_of: impl FnOnce(&WorkflowFile, &[(String, String)]) -> Result<Params, FileFaults>,
+    ) -> Result<Self, Report> {
         let profile = args.profile.clone();
         let mut file = WorkflowFile::load(&args.file)?.with_profile(profile.as_deref())?;
         let selected = selection.ids(&file)?;
@@ -36,7 +53,7 @@ impl Checked {
             file.keep(selected)?;
         }
         let file = file.with_dotenv()?;
-        let params = file.params_with(&args.params)?;
+        let params = params_of(&file, &args.params)?;
         let file = file.with_items(&params)?;
         let runs = file.conditions(&params, &environment())?;
         Ok(Self::of(file, params, runs, selected, profile))
@@ -44,7 +61,7 @@ impl Checked {
 
     pub(crate) fn of(
         file: WorkflowFile,
-        params: BTreeMap<String, String>,
+        params: Params,
         runs: Vec<bool>,
         selected: Option<Vec<String>>,
         profile: Option<String>,
@@ -82,13 +99,15 @@ struct Validity<'c> {
     /// How many there are; at most 50 of them are told.
     fault_count: usize,
     faults: Vec<ToldFault>,
+    /// The parameters without a value: what needs it is not checked.
+    without_value: Vec<&'c str>,
 }
 
 /// Says on standard error what is wrong, or else on standard output that nothing is; programs read both
 /// there.
 pub(crate) fn validate(args: &ValidateArgs) -> ExitCode {
     let ValidateArgs { of, output } = args;
-    let checked = Checked::load(of, &Selection::All);
+    let checked = Checked::look(of, &Selection::All);
     let checked = match (&checked, output) {
         (Ok(checked), _) => checked,
         (Err(report), Told::Json) => return invalid(of, report),
@@ -98,13 +117,21 @@ pub(crate) fn validate(args: &ValidateArgs) -> ExitCode {
     let services = file.units.iter().filter(|unit| unit.service().is_some());
     let services = services.count();
     let steps = file.units.len() - services;
+    let without_value = file.params.keys().map(String::as_str);
+    let without_value = without_value.filter(|name| !checked.params.contains_key(*name));
+    let without_value: Vec<_> = without_value.collect();
     let mut out = screen::out(of.color.into());
     let (path, name) = (file.path(), &*file.name);
     let said = match output {
         Told::Text => writeln!(
             out,
             "{path}: no faults in workflow `{name}`; steps: {steps}, services: {services}",
-        ),
+        )
+        .and_then(|()| {
+            without_value
+                .iter()
+                .try_for_each(|name| not_checked(&mut out, name))
+        }),
         Told::Json => tell(
             &mut out,
             &Validity {
@@ -115,6 +142,7 @@ pub(crate) fn validate(args: &ValidateArgs) -> ExitCode {
                 services,
                 fault_count: 0,
                 faults: Vec::new(),
+                without_value,
             },
         ),
     };
@@ -137,12 +165,20 @@ fn invalid(of: &FileArgs, report: &Report) -> ExitCode {
         services: 0,
         fault_count: faults.count(),
         faults: faults.told().collect(),
+        without_value: Vec::new(),
     };
     let said = tell(&mut out, &validity);
     match said.and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SetUp,
         Err(_) => ExitCode::OutputLost,
     }
+}
+
+fn not_checked(out: &mut impl Write, param: &str) -> io::Result<()> {
+    writeln!(
+        out,
+        "{QUIET}what needs a value of `{param}` is not checked: a run is to be given one with --param {param}=…{QUIET:#}"
+    )
 }
 
 fn tell(out: &mut impl Write, validity: &Validity<'_>) -> io::Result<()> {

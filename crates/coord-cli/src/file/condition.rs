@@ -3,7 +3,7 @@
 
 mod named;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -202,6 +202,21 @@ impl Condition {
             _ => false,
         });
         missing.min()
+    }
+
+    /// Whether it asks for one of these parameters, or perhaps does, as for one whose name it computes.
+    pub(super) fn asks_for(&self, params: &BTreeSet<&String>) -> bool {
+        let Ok(compiled) = ENVIRONMENT.compile_expression(&self.expression) else {
+            return false;
+        };
+        let mut names = compiled.undeclared_variables(true).into_iter();
+        names.any(|name| match name.split_once('.') {
+            Some(("params", rest)) => {
+                let name = rest.split('.').next().unwrap_or(rest);
+                params.iter().any(|param| *param == name)
+            }
+            _ => name == "params" && !params.is_empty(),
+        })
     }
 
     /// Whether something that it takes was not put out.

@@ -196,7 +196,7 @@ impl Unit {
 }
 
 impl WorkflowFile {
-    /// With the items that are the value of a parameter.
+    /// With the items that are the value of a parameter, if it has one.
     ///
     /// # Errors
     ///
@@ -213,8 +213,9 @@ impl WorkflowFile {
             let Some(each) = &mut step.each else {
                 continue;
             };
-            if let Items::Param(name, at) = &each.items {
-                let value = params.get(name).map(String::as_str).unwrap_or_default();
+            if let Items::Param(name, at) = &each.items
+                && let Some(value) = params.get(name)
+            {
                 match items_of(value) {
                     Ok(items) => each.items = Items::Listed(items),
                     Err(why) => faults.push(FileFault::Items {

@@ -348,6 +348,34 @@ impl WorkflowFile {
         &self,
         values: &[(String, String)],
     ) -> Result<BTreeMap<String, String>, FileFaults> {
+        let (params, mut faults) = self.given(values);
+        for (name, rule) in &self.param_rules {
+            if !params.contains_key(name) {
+                faults.push(FileFault::ParamRequired {
+                    name: name.clone(),
+                    at: self.text.underlined(&rule.at),
+                    help: rule.purpose(name),
+                });
+            }
+        }
+        self.unless(faults, params)
+    }
+
+    /// Those of them that have a value.
+    ///
+    /// # Errors
+    ///
+    /// A parameter is not declared, or cannot have the value.
+    pub(crate) fn params_known(
+        &self,
+        values: &[(String, String)],
+    ) -> Result<BTreeMap<String, String>, FileFaults> {
+        let (params, faults) = self.given(values);
+        self.unless(faults, params)
+    }
+
+    /// The parameters that have a value, and what is wrong with those that were given.
+    fn given(&self, values: &[(String, String)]) -> (BTreeMap<String, String>, Vec<FileFault>) {
         let mut params = self.params.clone();
         let (mut faults, mut given) = (Vec::new(), BTreeSet::new());
         for (name, value) in values {
@@ -365,13 +393,9 @@ impl WorkflowFile {
             if given.contains(name) {
                 faults.extend(rule.fault(name, &params[name], None));
             } else if !rule.has_value {
-                faults.push(FileFault::ParamRequired {
-                    name: name.clone(),
-                    at: self.text.underlined(&rule.at),
-                    help: rule.purpose(name),
-                });
+                params.remove(name);
             }
         }
-        self.unless(faults, params)
+        (params, faults)
     }
 }

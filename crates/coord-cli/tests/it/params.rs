@@ -166,3 +166,50 @@ fn what_goes_on_after_a_failure_is_what_the_command_line_says_or_else_the_file()
         let _ = std::fs::remove_file(folder.path().join("did"));
     }
 }
+
+#[test]
+fn a_file_is_validated_and_drawn_without_values_for_its_parameters() {
+    let folder = Folder::new();
+    let steps = r#"
+        [[step]]
+        id = "publish"
+        run = "true"
+        needs = ["a"]
+        when = "params.version != '0' and params.plain == '1'"
+        [[step]]
+        id = "named"
+        run = "true"
+        when = "params['version'] | int > 1"
+        [[step]]
+        id = "each"
+        run = "true"
+        for_each = { param = "version" }
+        [[step]]
+        id = "never"
+        run = "true"
+        when = "params.target == 'none'"
+    "#;
+    folder.write("coord.toml", format!("{FILE}{steps}"));
+    done(folder.coord(["validate"])).exits(0).says(
+        "coord.toml: no faults in workflow `coord`; steps: 5, services: 0\n\
+         what needs a value of `version` is not checked: a run is to be given one with --param version=…\n",
+    );
+    let told = done(folder.coord(["validate", "--output=json"]));
+    told.exits(0)
+        .says("\"valid\": true")
+        .says("\"without_value\": [\n    \"version\"\n  ]");
+    done(folder.coord(["graph"]))
+        .exits(0)
+        .says("  2  publish  ")
+        .says("never (skipped: its condition is false)\n");
+    refused(
+        &done(folder.coord(["validate", "--param=jobs=many"])),
+        "coord::file::param_value",
+        &["takes a whole number"],
+    );
+    // What there is a value for is checked as ever.
+    let given = done(folder.coord(["validate", "--param=version=[1"]));
+    refused(&given, "coord::file::items", &[]);
+    let code = "coord::file::param_required";
+    refused(&done(folder.coord(["run", "--dry-run"])), code, &[]);
+}
