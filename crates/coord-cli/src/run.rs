@@ -462,12 +462,14 @@ async fn kept_to_the_end(kept: Option<oneshot::Receiver<Option<String>>>) -> Opt
     kept?.await.ok().flatten()
 }
 
-/// Where the run was, if it is taken up.
+/// Where the run goes on, if it is taken up.
 async fn before(kept: Option<&RunJournal>, begin: &Begin) -> Result<Option<RunView>, RunsFault> {
-    match (kept, begin.before()) {
-        (Some(kept), Some(run)) => Ok(Some(kept.view(run).await?)),
-        _ => Ok(None),
-    }
+    let Some(kept) = kept else { return Ok(None) };
+    Ok(match begin {
+        Begin::Unkept | Begin::New(_) => None,
+        Begin::Resumed(run) => Some(kept.view(run).await?),
+        Begin::Retried(run, from) => Some(kept.view_retried(run, from.as_deref()).await?),
+    })
 }
 
 /// What there is to say of a run that is only shown, as it has finished before.

@@ -11,6 +11,7 @@ use coord_bus::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::course::Fact;
 use crate::durable::{Codec, read};
 use crate::fingerprint::KeptStep;
 use crate::following::Following;
@@ -136,6 +137,44 @@ impl RunJournal {
                 return Ok(view);
             }
         }
+    }
+
+    /// A run as it will be once it is [retried](crate::WorkflowOrchestrator::retry_run) from this step on, if one
+    /// is named: what is not to be done again is over. It is not retried for that.
+    ///
+    /// # Errors
+    ///
+    /// Those of a retry and of a view.
+    pub async fn view_retried(
+        &self,
+        run: &RunId,
+        from: Option<&str>,
+    ) -> Result<RunView, WorkflowError> {
+        let (plan, mut kept) = self.read(run).await?;
+        let named = || run.to_string();
+        let place = |step: &str| {
+            let place = plan.steps.iter().position(|planned| &*planned.id == step);
+            place.ok_or_else(|| WorkflowError::NoSuchStep {
+                run: named(),
+                step: step.to_owned(),
+            })
+        };
+        let from = from.map(place).transpose()?;
+        if !kept.course.is_finished() {
+            return Err(WorkflowError::NotFinished { run: named() });
+        }
+        let at = kept.course.duration();
+        let retried = Fact::Retried { from, at };
+        if kept.course.admits(&plan, &retried).is_err() {
+            return Err(WorkflowError::NothingToRetry { run: named() });
+        }
+        kept.course.apply(&plan, retried, |_| {});
+        let (view, _) = self.view_of(run, &plan, &kept).await?;
+        Ok(RunView {
+            state: RunState::Interrupted,
+            driven_by: None,
+            ..view
+        })
     }
 
     /// A run in a line: what [`view`](Self::view) has, without its steps.
