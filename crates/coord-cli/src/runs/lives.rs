@@ -10,6 +10,7 @@ use coordination::bus::Timestamp;
 use coordination::bus::time::{Clock, SystemClock};
 use coordination::bus::vocabulary::{Exit, Recovery, ServiceState};
 use coordination::workflow::{RunState, RunView, StepPhase, StepView};
+use serde::Serialize;
 
 use crate::kept_output::{EVENTS, Kept, KeptEvent, Merged};
 use crate::screen::{BAD, GOOD};
@@ -26,6 +27,18 @@ pub(super) struct Life {
     starts: u32,
     is_ready: bool,
     pub(super) failed: Option<String>,
+}
+
+/// How a service that was ready lived, for programs: times are in seconds since the beginning of the run.
+#[derive(Serialize)]
+pub(super) struct Lived<'l> {
+    id: &'l str,
+    state: &'static str,
+    started: f64,
+    /// Nothing while it runs.
+    ended: Option<f64>,
+    starts: u32,
+    error: Option<&'l str>,
 }
 
 impl Lives {
@@ -50,6 +63,23 @@ impl Lives {
     pub(super) fn of(&self, step: &StepView) -> Option<&Life> {
         let life = self.0.get(&step.id);
         life.filter(|_| step.phase == StepPhase::Completed)
+    }
+
+    /// All of them, for programs.
+    pub(super) fn told<'l>(&'l self, view: &'l RunView) -> Vec<Lived<'l>> {
+        let lives = view.steps.iter().filter_map(|step| {
+            let life = self.of(step)?;
+            let (began, ended) = life.moments(view);
+            Some(Lived {
+                id: &step.id,
+                state: life.state().1,
+                started: began.as_secs_f64(),
+                ended: ended.map(|ended| ended.as_secs_f64()),
+                starts: life.starts,
+                error: life.failed.as_deref(),
+            })
+        });
+        lives.collect()
     }
 
     /// Where a step is; a service that has failed since it was ready has failed.

@@ -15,7 +15,7 @@ use coordination::workflow::{RunJournal, RunState, RunView, StepPhase, StepView}
 use serde::Serialize;
 
 use super::list::{between, state};
-use super::lives::Lives;
+use super::lives::{Lived, Lives};
 use super::{RunsFault, find, with_journal};
 use crate::args::{ReportArgs, Reported};
 use crate::exit_code::ExitCode;
@@ -29,6 +29,8 @@ use crate::spoken::Spoken;
 struct Document<'r> {
     #[serde(flatten)]
     view: &'r RunView,
+    /// As how they were: in the view a service is a step, done once it was ready.
+    services: Vec<Lived<'r>>,
     /// Nothing, where nothing was kept.
     measured: Option<&'r Measures>,
 }
@@ -41,15 +43,15 @@ pub(crate) fn report(args: &ReportArgs) -> ExitCode {
         let kept = Kept::of(journal.dir(), &run);
         let measured = Measured::of(kept.dir()).read()?;
         let view = runs.view(&run).await?;
-        let page = || -> io::Result<Page> {
-            Ok(page(&view, &Lives::read(&kept, &view)?, measured.as_ref()))
-        };
+        let lives = Lives::read(&kept, &view)?;
+        let page = || page(&view, &lives, measured.as_ref());
         let page = match args.output {
-            Reported::Html => page()?.to_string(),
-            Reported::Text => page()?.to_text(),
+            Reported::Html => page().to_string(),
+            Reported::Text => page().to_text(),
             Reported::Json => {
                 let document = Document {
                     view: &view,
+                    services: lives.told(&view),
                     measured: measured.as_ref(),
                 };
                 let document = serde_json::to_string_pretty(&document).map_err(io::Error::from)?;

@@ -11,7 +11,7 @@ use coordination::workflow::{
 use serde::Serialize;
 
 use super::list::{between, local, state};
-use super::lives::Lives;
+use super::lives::{Lived, Lives};
 use super::{RunsFault, find, there, with_journal, with_runs};
 use crate::args::{JournalPlace, ShowArgs, Told, WhyArgs};
 use crate::exit_code::ExitCode;
@@ -26,6 +26,8 @@ use crate::spoken::{Size, Spoken};
 struct Shown<'v> {
     #[serde(flatten)]
     view: &'v RunView,
+    /// As how they were: in the view a service is a step, done once it was ready.
+    services: Vec<Lived<'v>>,
     output: Output<'v>,
 }
 
@@ -61,13 +63,18 @@ pub(crate) fn show(args: &ShowArgs) -> ExitCode {
             bytes: kept.bytes()?,
         };
         let mut out = screen::out(args.of.of.color.into());
+        let lives = Lives::read(&kept, &view)?;
         if args.output == Told::Json {
-            let view = &view;
-            let shown = Shown { view, output };
+            let (view, services) = (&view, lives.told(&view));
+            let shown = Shown {
+                view,
+                services,
+                output,
+            };
             serde_json::to_writer_pretty(&mut out, &shown).map_err(io::Error::from)?;
             writeln!(out)?;
         } else {
-            print(&mut out, &view, &Lives::read(&kept, &view)?, |_| true)?;
+            print(&mut out, &view, &lives, |_| true)?;
             output.print(&mut out)?;
         }
         Ok(out.flush()?)

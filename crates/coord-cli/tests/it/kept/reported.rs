@@ -210,3 +210,43 @@ fn a_service_that_went_well_is_told_for_as_long_as_it_was_up() {
     assert!(text.contains("stopped"), "{text}");
     assert!(text.contains("steps done: 2 of 2"), "{text}");
 }
+
+#[test]
+fn programs_are_told_how_services_lived_as_people_are() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[service]]\nid = 'cache'\nrun = 'echo up; exec sleep 1000'\nready = { log = 'up' }\n\
+         [[service]]\nid = 'db'\nrun = 'echo up; until test -e fall; do sleep 0.02; done; exit 3'\n\
+         ready = { log = 'up' }\n\
+         restart = { policy = 'on-failure', intensity = 1, within = '10s', initial = '1ms' }\n\
+         [[step]]\nid = 'uses'\nneeds = ['db', 'cache']\nrun = 'touch fall; exec sleep 60'\n",
+    );
+    done(folder.coord(["run", "--id", "r"])).exits(100);
+    for command in ["show", "report"] {
+        let document = done(folder.coord([command, "r", "--output", "json"]));
+        let document: Value = serde_json::from_str(&document.out).unwrap();
+        // Each is a step, which is done once it is ready.
+        assert_eq!(document["steps"][1]["phase"], "completed");
+        let services = document["services"].as_array().unwrap();
+        let [cache, db] = &services[..] else {
+            panic!("{document}");
+        };
+        let is = |service: &Value, id: &str, state: &str| {
+            assert_eq!(
+                (&service["id"], &service["state"]),
+                (&id.into(), &state.into())
+            );
+            assert!(service["started"].as_f64() < service["ended"].as_f64());
+        };
+        is(cache, "cache", "stopped");
+        is(db, "db", "failed");
+        assert_eq!(
+            (&cache["starts"], &cache["error"]),
+            (&1.into(), &Value::Null)
+        );
+        assert_eq!(db["starts"], 2);
+        let error = db["error"].as_str().unwrap();
+        assert!(error.starts_with("exit code 3; "), "{error}");
+    }
+}
