@@ -9,6 +9,7 @@ mod pattern;
 mod prompt;
 mod form;
 mod history;
+mod doubtful;
 mod draw;
 mod wrap;
 mod look;

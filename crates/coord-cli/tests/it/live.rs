@@ -579,3 +579,18 @@ fn control_l_draws_everything_anew() {
     });
     terminal.shows("steps and services");
 }
+
+#[test]
+fn of_characters_that_the_terminal_takes_for_wider_nothing_is_left() {
+    let folder = Folder::new();
+    // Four columns for this terminal, and two by the book.
+    let workflow = "[[step]]\nid = 'a'\nrun = '''printf '👩‍🔬\\n%s\\n' under
+        until test -e go; do sleep 0.01; done
+        seq 40; echo last; exec sleep 1000'''\n";
+    let terminal = start(&folder, workflow);
+    terminal.shows_all(["👩", "under"]);
+    folder.write("go", "");
+    terminal.until("what was printed since, and nothing else", |screen| {
+        screen.contains("last") && !screen.contains('👩') && !screen.contains('🔬')
+    });
+}

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use coordination::patterns::process::ProcessRunner;
 use crossterm::clipboard::CopyToClipboard;
-use crossterm::cursor::Show;
+use crossterm::cursor::{MoveTo, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -16,6 +16,8 @@ use crossterm::{execute, queue};
 use ratatui::backend::CrosstermBackend;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::termios::{LocalModes, tcgetattr, tcgetsid};
+
+use super::doubtful::Doubtful;
 
 type Backend = CrosstermBackend<BufWriter<Stdout>>;
 
@@ -28,6 +30,7 @@ static ON_SCREEN: AtomicBool = AtomicBool::new(false);
 /// The terminal, taken over. Dropped, it is given back.
 pub(super) struct Terminal {
     inner: ratatui::Terminal<Backend>,
+    doubtful: Doubtful,
     mark: WatchdogMark,
 }
 
@@ -58,6 +61,7 @@ impl Terminal {
         taken
             .map(|inner| Self {
                 inner,
+                doubtful: Doubtful::default(),
                 mark: mark.clone(),
             })
             .inspect_err(|_| {
@@ -68,11 +72,16 @@ impl Terminal {
 
     /// Draws a frame: what is different from the one before.
     pub(super) fn draw(&mut self, frame: impl FnOnce(&mut ratatui::Frame<'_>)) -> io::Result<()> {
-        self.inner.draw(frame).map(drop)
+        self.inner.autoresize()?;
+        frame(&mut self.inner.get_frame());
+        for row in self.doubtful.changed(self.inner.current_buffer_mut()) {
+            let clear = Clear(ClearType::CurrentLine);
+            queue!(self.inner.backend_mut(), MoveTo(0, row), clear)?;
+        }
+        self.inner.apply_buffer().map(drop)
     }
 
-    /// Has the next frame drawn on an empty screen: of what is there, something may be another's, or left
-    /// by a character whose width the terminal takes for another.
+    /// Has the next frame drawn on an empty screen: of what is there, something may be another's.
     pub(super) fn redraw(&mut self) -> io::Result<()> {
         queue!(self.inner.backend_mut(), Clear(ClearType::All))?;
         // To have it cleared by this would ask the terminal where its cursor is, and wait for the answer.
