@@ -186,6 +186,7 @@ macro_rules! conformance_event_log {
             a_forgotten_stream_has_not_begun
             an_open_stream_is_not_forgotten
             a_stream_that_an_open_one_needs_is_not_forgotten
+            a_stream_that_begins_replaces_a_closed_one_and_no_open_one
             // Tailing
             a_tail_gives_what_is_there_and_then_follows
             a_tail_follows_a_stream_that_has_not_begun

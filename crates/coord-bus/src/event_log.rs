@@ -69,7 +69,7 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     ///
     /// [`EventLogError::Fenced`]; [`EventLogError::WrongVersion`], with the version that the stream
-    /// has; or any other but `StillOpen` and `StillNeeded`.
+    /// has; `StillNeeded` of one that was to be [replaced](AppendTo::replacing); or any other but `StillOpen`.
     fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>>;
 
     /// The records of a stream from a version on, in their order, at most `limit` of them. Fewer

@@ -96,6 +96,8 @@ pub(crate) enum Begin {
     Unkept,
     /// With nothing, under this id.
     New(RunId),
+    /// The same, in place of the one of this id, which has finished.
+    Anew(RunId),
     /// Where it was interrupted.
     Resumed(RunId),
     /// With what is to be done again, from a step on if one is named.
@@ -106,7 +108,7 @@ impl Begin {
     /// The run that is kept.
     fn run(&self) -> Option<&RunId> {
         match self {
-            Self::New(run) => Some(run),
+            Self::New(run) | Self::Anew(run) => Some(run),
             begin => begin.before(),
         }
     }
@@ -115,7 +117,7 @@ impl Begin {
     pub(crate) fn before(&self) -> Option<&RunId> {
         match self {
             Self::Resumed(run) | Self::Retried(run, _) => Some(run),
-            Self::Unkept | Self::New(_) => None,
+            Self::Unkept | Self::New(_) | Self::Anew(_) => None,
         }
     }
 }
@@ -230,6 +232,10 @@ async fn execute_on(
     let module = module(&bus, kept, &prepared.file)?;
     let monitor = module.monitor()?;
     let outputs = OutputFolder::of(&prepared.file)?;
+    if let (Begin::Anew(_), Some(output)) = (&begin, &output) {
+        // What begins anew is not to go on in the files of the one before.
+        runs::forget_output(output).await?;
+    }
     let keeping = output.clone().map(|output| Keeping::new(&module, output));
     let keeping = keeping.transpose()?;
     let guard = Guard::of(journal.as_ref(), &begin, outputs.as_ref());
@@ -466,7 +472,7 @@ async fn kept_to_the_end(kept: Option<oneshot::Receiver<Option<String>>>) -> Opt
 async fn before(kept: Option<&RunJournal>, begin: &Begin) -> Result<Option<RunView>, RunsFault> {
     let Some(kept) = kept else { return Ok(None) };
     Ok(match begin {
-        Begin::Unkept | Begin::New(_) => None,
+        Begin::Unkept | Begin::New(_) | Begin::Anew(_) => None,
         Begin::Resumed(run) => Some(kept.view(run).await?),
         Begin::Retried(run, from) => Some(kept.view_retried(run, from.as_deref()).await?),
     })

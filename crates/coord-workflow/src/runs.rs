@@ -61,6 +61,48 @@ impl WorkflowOrchestrator {
     where
         I: Serialize + DeserializeOwned + Any + Send + Sync,
     {
+        self.start_kept(workflow, id, input, false).await
+    }
+
+    /// Starts a run that is kept in the journal, in place of the one of this id, if that has finished: it is
+    /// forgotten as this one begins, or neither happens. Where it has not finished, this is
+    /// [`start_durable`](Self::start_durable).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the run may be in the journal, and is not driven: resume it. To start it anew would
+    /// do so once more, had it finished meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start_durable`](Self::start_durable); `Journal` also where the run that has finished is the work of
+    /// a step of one that has not.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub async fn start_durable_anew<I>(
+        &self,
+        workflow: &Workflow<I, Durable>,
+        id: RunId,
+        input: I,
+    ) -> Result<Run, WorkflowError>
+    where
+        I: Serialize + DeserializeOwned + Any + Send + Sync,
+    {
+        self.start_kept(workflow, id, input, true).await
+    }
+
+    async fn start_kept<I>(
+        &self,
+        workflow: &Workflow<I, Durable>,
+        id: RunId,
+        input: I,
+        replaces: bool,
+    ) -> Result<Run, WorkflowError>
+    where
+        I: Serialize + DeserializeOwned + Any + Send + Sync,
+    {
         let written = to_raw_value(&input).map_err(|source| WorkflowError::UnwritableInput {
             run: id.to_string(),
             source,
@@ -74,6 +116,7 @@ impl WorkflowOrchestrator {
             input: Arc::new(input),
             written,
             parent: None,
+            replaces,
         };
         let definition = workflow.durable_definition();
         self.settings.start_kept(definition, beginning).await

@@ -26,6 +26,8 @@ pub(crate) struct New<'n> {
     /// The same, as it is kept.
     pub(crate) written: Box<RawValue>,
     pub(crate) parent: Option<Within<'n>>,
+    /// Whether it is in place of one of this id that has finished.
+    pub(crate) replaces: bool,
 }
 
 /// That a run is the work of a step.
@@ -68,6 +70,7 @@ impl Settings {
             input,
             written,
             parent,
+            replaces,
         } = new;
         let _entry = keeping.runs.enter(&id).await;
         let held = keeping.held().await?;
@@ -91,6 +94,7 @@ impl Settings {
         let mut beginning = AppendTo::stream(records::stream(id.as_str()))
             .expecting(ExpectedVersion::Empty)
             .record(record);
+        beginning.replaces = replaces;
         if let Some(within) = parent {
             // Who takes up a step that is not known to have ended has to find what its child has done.
             beginning = beginning.needed_by(records::stream(&within.parent.run));

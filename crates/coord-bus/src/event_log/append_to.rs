@@ -39,6 +39,8 @@ pub struct AppendTo {
     pub alone: bool,
     /// The stream that needs this one; none by default.
     pub needed_by: Option<String>,
+    /// Whether a closed stream of this name is forgotten first; `false` by default.
+    pub replaces: bool,
 }
 
 impl AppendTo {
@@ -53,6 +55,7 @@ impl AppendTo {
             durability: Durability::Disk,
             alone: false,
             needed_by: None,
+            replaces: false,
         }
     }
 
@@ -98,6 +101,13 @@ impl AppendTo {
     /// change nothing of it. The other one need not be there: then nobody needs this one.
     pub fn needed_by(mut self, stream: impl Into<String>) -> Self {
         self.needed_by = Some(stream.into());
+        self
+    }
+
+    /// In place of a closed stream of this name, if there is one: that is [forgotten](super::EventLog::forget), and
+    /// this one begins, or neither happens. An open one is as without this.
+    pub fn replacing(mut self) -> Self {
+        self.replaces = true;
         self
     }
 

@@ -44,7 +44,7 @@ pub(super) struct Waiting {
 }
 
 impl State {
-    /// Whether an append may be made. The version that its stream has.
+    /// Whether an append may be made. The version that its stream has, or none if it replaces one.
     pub(super) fn admit(&self, append: &AppendTo) -> Result<u64, EventLogError> {
         if let Some(grant) = &append.fence {
             let mut fence = self.fences.get(&grant.name).cloned().unwrap_or_default();
@@ -56,9 +56,16 @@ impl State {
             fence.admit(grant.token).map_err(refused)?;
         }
         let kept = self.streams.get(&*append.stream);
-        let actual = kept.map_or(0, |kept| kept.records.len()) as u64;
+        let stays = kept.filter(|_| self.replaced(append).is_none());
+        let actual = stays.map_or(0, |kept| kept.records.len()) as u64;
         if append.expected.allows(actual) {
-            return Ok(actual);
+            return match self.replaced(append).and_then(|kept| self.needs(kept)) {
+                None => Ok(actual),
+                Some(by) => Err(EventLogError::StillNeeded {
+                    stream: append.stream.clone(),
+                    by: by.to_owned(),
+                }),
+            };
         }
         Err(EventLogError::WrongVersion {
             stream: append.stream.clone(),
@@ -73,11 +80,29 @@ impl State {
             Some(grant) if !self.fences.contains_key(&grant.name) => self.fences.len(),
             _ => 0,
         };
-        append.records.len() <= max_records - self.records && fences < max_records
+        let replaced = self.replaced(append);
+        let records = self.records - replaced.map_or(0, |kept| kept.records.len());
+        append.records.len() <= max_records - records && fences < max_records
+    }
+
+    /// The stream that is forgotten with an append, if one is.
+    fn replaced(&self, append: &AppendTo) -> Option<&Kept> {
+        let replaces = append.replaces && !append.records.is_empty();
+        let kept = self.streams.get(&*append.stream);
+        kept.filter(|kept| replaces && kept.is_closed)
+    }
+
+    /// The open stream that needs this one, if there is one.
+    fn needs<'k>(&self, kept: &'k Kept) -> Option<&'k str> {
+        let is_open = |by: &&str| self.streams.get(*by).is_some_and(|by| !by.is_closed);
+        kept.needed_by.as_deref().filter(is_open)
     }
 
     /// Adds what was admitted and has room. The version then.
     pub(super) fn add(&mut self, append: AppendTo, at: Timestamp) -> u64 {
+        if self.replaced(&append).is_some() {
+            self.remove(&append.stream);
+        }
         self.records += append.records.len();
         if let Some(grant) = append.fence {
             self.fences.insert(grant.name, Fence::at(grant.token));
@@ -148,15 +173,19 @@ impl State {
         if !kept.is_closed {
             return Err(EventLogError::StillOpen { stream });
         }
-        let is_open = |by: &&str| self.streams.get(*by).is_some_and(|by| !by.is_closed);
-        if let Some(by) = kept.needed_by.as_deref().filter(is_open) {
+        if let Some(by) = self.needs(kept) {
             let by = by.to_owned();
             return Err(EventLogError::StillNeeded { stream, by });
         }
-        self.records -= kept.records.len();
-        self.numbers.remove(&kept.number);
-        self.streams.remove(&*stream);
+        self.remove(&stream);
         Ok(true)
+    }
+
+    fn remove(&mut self, stream: &str) {
+        if let Some(kept) = self.streams.remove(stream) {
+            self.records -= kept.records.len();
+            self.numbers.remove(&kept.number);
+        }
     }
 
     pub(super) fn since(&self, stream: &str, from: u64) -> impl Iterator<Item = &StoredRecord> {

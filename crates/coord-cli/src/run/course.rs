@@ -83,6 +83,11 @@ impl Course<'_> {
                     let (id, definition) = (id.clone(), definition.clone());
                     orchestrator.start_durable(workflow, id, definition).await
                 }
+                Begin::Anew(id) => {
+                    let (id, definition) = (id.clone(), definition.clone());
+                    let started = orchestrator.start_durable_anew(workflow, id, definition);
+                    started.await
+                }
                 Begin::Resumed(id) => orchestrator.resume_run(workflow, id).await,
                 Begin::Retried(id, from) => {
                     let from = from.as_deref();
@@ -95,7 +100,7 @@ impl Course<'_> {
                     sleep(GONE_LOOK).await;
                 }
                 Err(error @ (WorkflowError::Journal { .. } | WorkflowError::Lease(_)))
-                    if matches!(self.begin, Begin::New(_)) =>
+                    if matches!(self.begin, Begin::New(_) | Begin::Anew(_)) =>
                 {
                     return Err(RunsFault::not_kept(&error).into());
                 }

@@ -8,12 +8,13 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
+use coordination::bus::Timestamp;
 use coordination::bus::time::sleep;
 use coordination::workflow::{RunId, RunJournal, RunState, RunView, Status};
 use rustix::process::{Pid, getppid};
 
-use super::find::is_there;
-use super::{RunsFault, forget_finished, open_there, refuse, there};
+use super::find::{finished, is_there};
+use super::{RunsFault, open_there, refuse, there};
 use crate::args::{Color, JournalPlace, RunArgs};
 use crate::exit_code::ExitCode;
 use crate::run::on_runtime;
@@ -32,6 +33,27 @@ enum Left {
     Finished(Status),
     /// It came to no run.
     Ended(ExitStatus),
+}
+
+/// What there is of its id, before it begins.
+#[derive(Clone, Copy)]
+enum Before {
+    None,
+    /// A run that is gone on with, or only shown.
+    GoesOn,
+    /// One that began then, and is replaced.
+    Replaced(Timestamp),
+}
+
+async fn before(runs: &RunJournal, run: &RunId, again: bool) -> Result<Before, RunsFault> {
+    if !is_there(runs, run).await? {
+        return Ok(Before::None);
+    }
+    let replaced = match again {
+        true => finished(runs, run).await?,
+        false => None,
+    };
+    Ok(replaced.map_or(Before::GoesOn, Before::Replaced))
 }
 
 /// Belongs to no terminal from now on: that one is closed, or sees a Ctrl-C, is nothing to it.
@@ -60,13 +82,9 @@ pub(crate) fn detach(args: &RunArgs, color: Color, source: Option<&str>) -> Exit
         let not_detached = |error: io::Error| RunsFault::NotDetached {
             message: error.to_string(),
         };
-        let is_new = match open_there(journal) {
-            // Here, so that the one that has finished is not taken for the one that begins.
-            Ok(journal) => {
-                !is_there(&RunJournal::of(Arc::clone(&journal)), &run).await?
-                    || args.again && forget_finished(&journal, &run).await?
-            }
-            Err(_) => true,
+        let before = match open_there(journal) {
+            Ok(journal) => before(&RunJournal::of(Arc::clone(&journal)), &run, args.again).await?,
+            Err(_) => Before::None,
         };
         let mut child = spawn(&run, id.is_none(), source.is_some()).map_err(not_detached)?;
         if let (Some(mut stdin), Some(source)) = (child.stdin.take(), source) {
@@ -79,7 +97,7 @@ pub(crate) fn detach(args: &RunArgs, color: Color, source: Option<&str>) -> Exit
                 stderr.read_to_end(&mut said).map(|_| said)
             })
         });
-        let left = has_begun(journal, &run, is_new, &mut child).await;
+        let left = has_begun(journal, &run, before, &mut child).await;
         let left = left.map_err(not_detached)?;
         if let Left::Ended(status) = left {
             // What it said is all that there is to say.
@@ -147,12 +165,12 @@ fn staying(argument: &OsString) -> Option<OsString> {
 
 /// Whether it is this program that drives the run, or has, and not another, which has a run of this name
 /// already.
-fn is_of(child: &Child, is_new: bool, view: &RunView) -> bool {
+fn is_of(child: &Child, before: Before, view: &RunView) -> bool {
     let driver = format!("process {}", child.id());
     match view.state {
         RunState::Running => view.driven_by.as_ref() == Some(&driver),
         // Its program may still have to stop services.
-        RunState::Finished(_) => is_new,
+        RunState::Finished(_) => !matches!(before, Before::GoesOn),
         _ => false,
     }
 }
@@ -161,7 +179,7 @@ fn is_of(child: &Child, is_new: bool, view: &RunView) -> bool {
 async fn has_begun(
     journal: &JournalPlace,
     run: &RunId,
-    is_new: bool,
+    before: Before,
     child: &mut Child,
 ) -> io::Result<Left> {
     loop {
@@ -169,11 +187,14 @@ async fn has_begun(
         let ended = child.try_wait()?;
         if let Some(runs) = there(journal)
             && let Ok(view) = runs.view(run).await
-            && (is_of(child, is_new, &view)
+            && !matches!(before, Before::Replaced(at) if at == view.started_at)
+            && (is_of(child, before, &view)
                 || ended.is_some_and(|status| status.code() != Some(96)))
         {
             return Ok(match view.state {
-                RunState::Finished(status) if !is_new => Left::Finished(status),
+                RunState::Finished(status) if matches!(before, Before::GoesOn) => {
+                    Left::Finished(status)
+                }
                 _ => Left::Begun,
             });
         }

@@ -1,6 +1,7 @@
 //! Which run is meant: by its id, or by the beginning or the end of it.
 
-use coordination::workflow::{RunId, RunJournal, RunQuery, WorkflowError, nearest};
+use coordination::bus::Timestamp;
+use coordination::workflow::{RunId, RunJournal, RunQuery, RunState, WorkflowError, nearest};
 use serde::de::IgnoredAny;
 
 use super::RunsFault;
@@ -53,6 +54,16 @@ pub(crate) async fn find(runs: &RunJournal, text: &str) -> Result<RunId, RunsFau
 }
 
 /// Whether there is a run of exactly this id.
+/// When the run of this id began, if it has finished, so that one can begin anew.
+pub(super) async fn finished(
+    runs: &RunJournal,
+    id: &RunId,
+) -> Result<Option<Timestamp>, RunsFault> {
+    let view = runs.view(id).await?;
+    let is_finished = matches!(view.state, RunState::Finished(_));
+    Ok(is_finished.then_some(view.started_at))
+}
+
 pub(super) async fn is_there(runs: &RunJournal, id: &RunId) -> Result<bool, RunsFault> {
     match runs.input::<IgnoredAny>(id).await {
         Ok(_) => Ok(true),

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::{fs, io};
 
-use coordination::bus::EventLog;
 use coordination::bus::time::{Instant, sleep};
 use coordination::journal::{Journal, JournalError, Retention};
-use coordination::workflow::{RunId, RunJournal, RunQuery, RunState, WorkflowError};
+use coordination::workflow::{RunJournal, RunQuery, WorkflowError};
 
 use super::{GONE_LOOK, GONE_WITHIN, RunsFault};
-use crate::journal::with_causes;
+use crate::file::printable;
 use crate::kept_output::{Kept, forget_others};
 
 /// How many runs are kept that have finished, where nothing else is said.
@@ -30,36 +29,21 @@ pub(crate) async fn forget(journal: &Arc<Journal>, keep: u64) -> Result<u64, For
     Ok(forgotten)
 }
 
-/// Forgets a run and what it printed, if it has finished. Whether it had.
-pub(super) async fn forget_finished(
-    journal: &Arc<Journal>,
-    run: &RunId,
-) -> Result<bool, RunsFault> {
-    let view = RunJournal::of(Arc::clone(journal)).view(run).await?;
-    if !matches!(view.state, RunState::Finished(_)) {
-        return Ok(false);
-    }
+/// Forgets what a run has printed that has finished.
+pub(crate) async fn forget_output(kept: &Kept) -> Result<(), RunsFault> {
     let until = Instant::now() + GONE_WITHIN;
-    let kept = Kept::of(journal.dir(), run);
     // Whoever drove it may still have something to write.
     while kept.is_written() && Instant::now() < until {
         sleep(GONE_LOOK).await;
     }
-    // First: what is begun anew is not to go on in the files of the one before.
-    let removed = fs::remove_dir_all(kept.dir());
-    if let Err(error) = removed.or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    }) {
-        let message = format!("what run `{run}` printed cannot be removed: {error}");
-        return Err(RunsFault::Failed { message });
+    match fs::remove_dir_all(kept.dir()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let dir = printable(&kept.dir().display().to_string());
+            let message = format!("what the run before printed cannot be removed: {dir}: {error}");
+            Err(RunsFault::Failed { message })
+        }
+        _ => Ok(()),
     }
-    let stream = format!("{}{run}", RunJournal::RUNS);
-    let forgotten = journal.forget(&stream).await;
-    forgotten.map_err(|error| RunsFault::Failed {
-        message: with_causes(&error),
-    })?;
-    Ok(true)
 }
 
 /// Why not all was forgotten that could have been.

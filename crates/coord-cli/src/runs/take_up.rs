@@ -9,8 +9,8 @@ use coordination::journal::Journal;
 use coordination::workflow::{OnExhausted, RunId, RunJournal, RunQuery, RunState};
 use miette::Report;
 
-use super::find::is_there;
-use super::{RunsFault, find, forget_finished, open_there, refuse};
+use super::find::{finished, is_there};
+use super::{RunsFault, find, open_there, refuse};
 use crate::args::{Manner, MannerArgs, OfJournal, Output, ResumeArgs, RetryArgs, RunArgs};
 use crate::definition::{Definition, Prepared};
 use crate::exit_code::ExitCode;
@@ -39,8 +39,11 @@ pub(crate) async fn begin(
     };
     let id = RunId::named(id).map_err(RunsFault::from)?;
     let runs = RunJournal::of(Arc::clone(journal));
-    if !is_there(&runs, &id).await? || args.again && forget_finished(journal, &id).await? {
+    if !is_there(&runs, &id).await? {
         return Ok((prepared, Begin::New(id)));
+    }
+    if args.again && finished(&runs, &id).await?.is_some() {
+        return Ok((prepared, Begin::Anew(id)));
     }
     let definition = definition(&runs, &id).await?;
     if !definition.is_same(&prepared.definition) {

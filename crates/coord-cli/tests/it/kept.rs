@@ -1,6 +1,7 @@
 //! Runs that are kept: killed, taken up, done again, and talked of from other processes.
 
 mod all;
+mod anew;
 mod damaged;
 mod disk;
 mod left;
@@ -553,26 +554,4 @@ fn a_name_that_kills_the_program_does_not_kill_its_watchdog() {
     while !is_gone(step) {
         std::thread::yield_now();
     }
-}
-
-#[test]
-fn a_retry_says_what_of_the_run_is_kept() {
-    let folder = Folder::new();
-    folder.write(
-        "coord.toml",
-        "[[step]]\nid = 'first'\nrun = 'true'\n\
-         [[step]]\nid = 'second'\nrun = 'true'\nneeds = ['first']\n\
-         [[step]]\nid = 'third'\nrun = 'test -e mended'\nneeds = ['second']\n",
-    );
-    done(folder.coord(["run", "--id", "r"])).exits(100);
-    done(folder.coord(["retry", "r"]))
-        .exits(100)
-        .says("run r: 2 of 3 steps are done already\n");
-    folder.write("mended", "");
-    done(folder.coord(["retry", "r", "--from", "second"]))
-        .exits(0)
-        .says("run r: 1 of 3 steps are done already\n");
-    done(folder.coord(["retry", "r", "--from", "first"]))
-        .exits(0)
-        .says("run r: 0 of 3 steps are done already\n");
 }

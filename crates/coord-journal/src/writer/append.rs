@@ -35,8 +35,18 @@ impl Command for Append {
                 Ok(Admitted::Known) => {}
             }
         }
-        let entry = work.heads.take(work.connection, &append.stream)?;
+        let found = work.heads.take(work.connection, &append.stream)?;
+        let replaces = append.replaces && !append.records.is_empty();
+        let (replaced, entry) = match found {
+            Some(entry) if replaces && entry.is_closed => (Some(entry), None),
+            entry => (None, entry),
+        };
         let actual = entry.as_ref().map_or(0, |entry| entry.version);
+        let needed_by = replaced
+            .as_ref()
+            .map(|entry| streams::needed_by(work.connection, entry))
+            .transpose()?
+            .flatten();
         let answer = match append.expected.allows(actual) {
             false => Some(Err(EventLogError::WrongVersion {
                 stream: append.stream.clone(),
@@ -44,10 +54,14 @@ impl Command for Append {
                 actual,
             })),
             true if append.records.is_empty() => Some(Ok(Appended::at(actual))),
-            true => None,
+            true => needed_by.map(|by| {
+                let stream = append.stream.clone();
+                Err(EventLogError::StillNeeded { stream, by })
+            }),
         };
         if let Some(answer) = answer {
-            entry.into_iter().for_each(|entry| work.heads.put(entry));
+            let found = entry.or(replaced);
+            found.into_iter().for_each(|entry| work.heads.put(entry));
             return Ok(answer);
         }
         if let Some(grant) = newer {
@@ -57,6 +71,9 @@ impl Command for Append {
                     source: Box::new(full),
                 }));
             }
+        }
+        if let Some(replaced) = replaced {
+            streams::remove(work.connection, &replaced)?;
         }
         let version = write(work, append, entry)?;
         work.touched.push(append.stream.clone());

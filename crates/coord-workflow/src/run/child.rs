@@ -189,6 +189,7 @@ impl ChildRun {
             input,
             written: written.to_owned(),
             parent: Some(self.within()),
+            replaces: false,
         };
         settings.start_kept(self.child.definition(), new).await
     }

@@ -5,6 +5,7 @@ mod typed;
 mod unreadable;
 mod course;
 mod acting;
+mod anew;
 mod any;
 mod branches;
 mod bells;

@@ -156,3 +156,42 @@ pub async fn a_stream_that_an_open_one_needs_is_not_forgotten(log: Box<dyn Event
     );
     assert_eq!(streams(&*log, StreamQuery::by_name()).await, ["whole"]);
 }
+
+/// What was there is gone as the other begins, or stays as it is.
+pub async fn a_stream_that_begins_replaces_a_closed_one_and_no_open_one(log: Box<dyn EventLog>) {
+    let replacing = |stream, expected| numbers(stream, expected, [7, 8]).replacing();
+    append(&*log, "whole", [1]).await;
+    append(&*log, "stream", 1..=3).await;
+    let refused = try_append(&*log, replacing("stream", Empty)).await;
+    assert!(matches!(
+        refused,
+        Err(EventLogError::WrongVersion { actual: 3, .. })
+    ));
+    close(&*log, "stream", &[4]).await;
+    // What was expected is what there is without it; and without records nothing begins.
+    assert!(
+        try_append(&*log, replacing("stream", Exactly(4)))
+            .await
+            .is_err()
+    );
+    let compared = try_append(&*log, numbers("stream", Exactly(4), []).replacing()).await;
+    assert_eq!(compared.expect("it is there"), 4);
+    for expected in [Empty, Any] {
+        let begun = try_append(&*log, replacing("stream", expected)).await;
+        assert_eq!(begun.expect("the closed one is replaced"), 2);
+        let found = numbered(&read(&*log, "stream", 1, 10).await);
+        assert_eq!(found, [(1, "7".to_owned()), (2, "8".to_owned())]);
+        close(&*log, "stream", &[9]).await;
+    }
+    let newest = StreamQuery::newest_first().limit(1);
+    assert_eq!(streams(&*log, newest).await, ["stream"]);
+
+    let part = numbers("part", Any, [1]).needed_by("whole").closing();
+    try_append(&*log, part).await.expect("it is appended");
+    let refused = try_append(&*log, replacing("part", Empty)).await;
+    assert!(matches!(refused, Err(EventLogError::StillNeeded { by, .. }) if by == "whole"));
+    assert_eq!(read(&*log, "part", 1, 10).await.len(), 1);
+    close(&*log, "whole", &[2]).await;
+    let begun = try_append(&*log, replacing("part", Empty)).await;
+    assert_eq!(begun.expect("nobody needs it"), 2);
+}

@@ -1,0 +1,57 @@
+//! Runs that are done again, or begun anew.
+
+use crate::coord::{Folder, done};
+
+#[test]
+fn a_retry_says_what_of_the_run_is_kept() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'first'\nrun = 'true'\n\
+         [[step]]\nid = 'second'\nrun = 'true'\nneeds = ['first']\n\
+         [[step]]\nid = 'third'\nrun = 'test -e mended'\nneeds = ['second']\n",
+    );
+    done(folder.coord(["run", "--id", "r"])).exits(100);
+    done(folder.coord(["retry", "r"]))
+        .exits(100)
+        .says("run r: 2 of 3 steps are done already\n");
+    folder.write("mended", "");
+    done(folder.coord(["retry", "r", "--from", "second"]))
+        .exits(0)
+        .says("run r: 1 of 3 steps are done already\n");
+    done(folder.coord(["retry", "r", "--from", "first"]))
+        .exits(0)
+        .says("run r: 0 of 3 steps are done already\n");
+}
+
+#[test]
+fn a_run_is_replaced_only_once_the_one_that_begins_anew_has_begun() {
+    let folder = Folder::new();
+    let step = "[[step]]\nid = 'a'\nrun = 'echo ran'\n";
+    folder.write("coord.toml", step);
+    done(folder.coord(["run", "--id", "dev"])).exits(0);
+    let is_there = || {
+        let shown = done(folder.coord(["show", "dev"]));
+        shown.exits(0).says("run dev of coord: completed");
+        assert_eq!(done(folder.coord(["logs", "dev"])).out, "a | ran\n");
+    };
+    let again = ["run", "--id", "dev", "--again"];
+    // What it is to begin with cannot be had.
+    let secret = "[secrets]\nIT = { env = 'NOWHERE' }\n";
+    folder.write("coord.toml", format!("{secret}{step}"));
+    done(folder.coord(again)).exits(96);
+    is_there();
+    let detached = ["run", "--id", "dev", "--again", "--detach"];
+    done(folder.coord(detached)).exits(96);
+    is_there();
+    // And it is killed before.
+    let secret = "[secrets]\nIT = { command = ['sh', '-c', 'touch asked; exec sleep 60'] }\n";
+    folder.write("coord.toml", format!("{secret}{step}"));
+    let mut killed = folder.coord(again).spawn().unwrap();
+    while folder.read("asked").is_none() {
+        std::thread::yield_now();
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    is_there();
+}
