@@ -244,7 +244,7 @@ pub(crate) fn write(
             record(STEP_CANCELLED, &cancelled)
         }
         Fact::Stopped { status, failed } => {
-            let (status, failed) = (*status, failed.as_deref().map(Box::from));
+            let (status, failed) = (*status, failed.as_deref().map(cut));
             record(RUN_STOPPED, &Stopped { status, failed })
         }
         Fact::UndoStarted { step } => record(UNDO_STARTED, &of_step(step, None, None)),
