@@ -65,7 +65,9 @@ impl<I: Send + Sync + 'static> Workflow<I> {
     /// That it is durable is in the type of what is built, `Workflow<I, Durable>`, and not to be said where it begins:
     /// where an input is to be named, it is `Workflow::<u64>::durable("order")`.
     ///
-    /// See [`start_durable`](crate::WorkflowOrchestrator::start_durable).
+    /// They are kept if they are begun with [`start_durable`](crate::WorkflowOrchestrator::start_durable): by
+    /// [`start_workflow`](crate::WorkflowOrchestrator::start_workflow) and
+    /// [`execute_workflow`](crate::WorkflowOrchestrator::execute_workflow) they are not.
     pub fn durable(name: impl Into<String>) -> WorkflowBuilder<I, Durable> {
         WorkflowBuilder::new(name.into())
     }

@@ -120,6 +120,17 @@ pub enum WorkflowError {
         /// The run.
         run: String,
     },
+    /// What drives the run panicked, beside the functions of its steps, whose panics are their failures. So it is
+    /// left as it was: a durable one for anybody to resume, of any other nothing is undone. What the panic said is
+    /// an event of the topic `error-detected`.
+    #[error(
+        "run `{run}` is left as it was: what drives it panicked, and said why where panics are told of \
+         (standard error, and the topic `error-detected`); a durable run can be resumed"
+    )]
+    Panicked {
+        /// The run.
+        run: String,
+    },
     /// The topic of workflow events could not be opened.
     #[error("the orchestrator cannot tell of its runs")]
     Bus(#[from] BusError),

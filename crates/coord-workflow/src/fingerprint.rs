@@ -54,8 +54,13 @@ fn is_nothing(nanos: &u64) -> bool {
     *nanos == 0
 }
 
-/// The steps of a plan, as they are kept.
-pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
+/// What is looked at in a fingerprint now. A run goes on by what was when it was started, so that its definition
+/// is its own for later versions, too: in 0, which says nothing of it in a run's first record, neither whether a step
+/// sleeps nor the order of its inputs was looked at.
+pub(crate) const PRINTS: u32 = 1;
+
+/// The steps of a plan, as they are kept by who looks at this much.
+pub(crate) fn steps(plan: &Plan, prints: u32) -> Vec<KeptStep> {
     let steps = plan.steps.iter();
     let kept = steps.map(|step| KeptStep {
         id: step.id.to_string(),
@@ -72,7 +77,7 @@ pub(crate) fn steps(plan: &Plan) -> Vec<KeptStep> {
         optional: step.optional,
         shape: step.shape.as_ref().map(Shape::kept),
         critical: step.critical,
-        print: format!("{:016x}", print(plan, step)),
+        print: format!("{:016x}", print(plan, step, prints)),
     });
     kept.collect()
 }
@@ -109,7 +114,7 @@ pub(crate) fn differences(was: &[KeptStep], is: &[KeptStep]) -> Vec<String> {
 
 /// How often a step is tried, how long it may take and how many run at once is left out: that may
 /// be changed while a run is interrupted.
-fn print(plan: &Plan, step: &PlannedStep) -> u64 {
+fn print(plan: &Plan, step: &PlannedStep, prints: u32) -> u64 {
     let mut hash = Hash::default();
     hash.text(&step.id);
     for steps in [&step.needs, &step.needs_any, &step.inputs] {
@@ -134,6 +139,16 @@ fn print(plan: &Plan, step: &PlannedStep) -> u64 {
     }
     if step.critical {
         hash.text("critical");
+    }
+    if prints > 0 {
+        if let Some(Wait::Sleep(_)) = step.wait {
+            hash.text("sleep");
+        }
+        // What is given to its function at which place.
+        if step.inputs.len() > 1 {
+            let inputs = step.inputs.iter().map(|step| &plan.steps[*step].id);
+            inputs.for_each(|id| hash.text(id));
+        }
     }
     if !plan.on_failure.is_fail_fast() {
         hash.text(match plan.on_failure {

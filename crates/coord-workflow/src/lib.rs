@@ -103,6 +103,8 @@
 //! ```
 //!
 //! - Once [`start_durable`](WorkflowOrchestrator::start_durable) has returned, the run is not lost.
+//!   [`start_workflow`](WorkflowOrchestrator::start_workflow) and
+//!   [`execute_workflow`](WorkflowOrchestrator::execute_workflow) keep nothing, also of such a workflow.
 //! - A step that has completed does not run again. It has completed once the record of that is on the
 //!   disk, and before that nothing begins because of it: one sync for all that completed meanwhile, in
 //!   whichever run. That is a moment after its function has returned, or 5 ms where no step waits for it: if the
@@ -115,7 +117,8 @@
 //!   clock on the wall while nobody drives it. A run has a limit only if it was given one.
 //! - A run is taken up with the definition that it was started with, or refused with what differs
 //!   ([`WorkflowError::Changed`], or `Record` where that is the type of an output or of the input). How often a step is tried, how long it may take and how many run at
-//!   once may be changed meanwhile. What a function does is not seen: that is for you to keep.
+//!   once may be changed meanwhile. What a function does is not seen, nor
+//!   where among its inputs that of the run is: that is for you to keep.
 //! - Any process may [look at](RunJournal::view) a run, and [tell](RunJournal::tell) it something: to
 //!   pause, to go on, to end, to [skip a step](Command::Skip), or what a step waits for; and what the program
 //!   that drives it [is to do with a step](Run::next_action).

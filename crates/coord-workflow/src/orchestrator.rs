@@ -16,7 +16,7 @@ use crate::course::Course;
 use crate::limits::{Limits, RunLimits};
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output};
-use crate::run::{self, Beginning, End, Settings, Shared, Told};
+use crate::run::{Beginning, End, Settings, Shared, Told};
 use crate::take_up::Within;
 use crate::{
     Command, Outcome, RunId, RunJournal, RunView, StepAction, Why, Workflow, WorkflowError,
@@ -146,7 +146,8 @@ impl<B: Bus + ?Sized> OrchestratorBuilder<'_, B> {
         self
     }
 
-    /// With a journal, in which durable runs are kept.
+    /// With a journal, in which the runs are kept that are begun with
+    /// [`start_durable`](WorkflowOrchestrator::start_durable), and no others.
     #[must_use]
     pub fn journal(mut self, journal: RunJournal) -> Self {
         self.journal = Some(journal);
@@ -222,7 +223,11 @@ impl WorkflowOrchestrator {
         }
     }
 
-    /// Starts a run. It goes on by itself, also if the handle is dropped.
+    /// Starts a run in memory. It goes on by itself, also if the handle is dropped.
+    ///
+    /// Nothing of it is kept, whatever the workflow is, also where the orchestrator has a
+    /// [journal](OrchestratorBuilder::journal): a run that is to outlive its process is begun with
+    /// [`start_durable`](Self::start_durable).
     ///
     /// # Errors
     ///
@@ -242,7 +247,11 @@ impl WorkflowOrchestrator {
         self.settings.start(workflow.definition(), id, input, None)
     }
 
-    /// Runs a workflow to its end. A run that fails is an [`Outcome`] like any other.
+    /// Runs a workflow to its end, in memory, as [`start_workflow`](Self::start_workflow) does. A run that fails is an
+    /// [`Outcome`] like any other.
+    ///
+    /// The same for a run that is kept is [`start_durable`](Self::start_durable), and then
+    /// [`Run::outcome`]; but who drops that leaves the run to go on.
     ///
     /// # Cancel safety
     ///
@@ -315,7 +324,7 @@ impl Settings {
             child_of: within.map(|within| within.parent.clone()),
             around: within.map(|within| Arc::clone(within.pauses)),
         };
-        Ok(self.drive(Shared::new(definition, beginning, self)))
+        Ok(self.drive(Shared::new(definition, beginning, self), None))
     }
 
     pub(crate) fn check_open(&self, definition: Definition<'_>) -> Result<(), WorkflowError> {
@@ -337,40 +346,6 @@ impl Settings {
             workflow: definition.plan.name.to_string(),
             faults,
         })
-    }
-
-    /// Drives a run, in the background.
-    pub(crate) fn drive(&self, shared: Arc<Shared>) -> Run {
-        let (outcome, watch) = watch::channel(None);
-        let run = Run {
-            id: shared.id.clone(),
-            token: shared.token.clone(),
-            outcome: watch,
-            shared: Arc::downgrade(&shared),
-        };
-        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those that have ended go when as many as go on have begun since.
-        if runs.len() == runs.capacity() {
-            runs.retain(|run| run.strong_count() > 0);
-            let live = runs.len();
-            runs.reserve(live + 1);
-        }
-        runs.push(Arc::downgrade(&shared));
-        drop(runs);
-        if let Some(listening) = shared.listen() {
-            let (task, mut end) = (format!("events for run {}", shared.id), run.outcome.clone());
-            self.tasks.spawn(task, async move {
-                tokio::select! {
-                    () = listening => {}
-                    _ = end.wait_for(Option::is_some) => {}
-                }
-            });
-        }
-        let task = format!("run {}", shared.id);
-        self.tasks.spawn(task, async move {
-            let _ = outcome.send(Some(run::drive(shared).await));
-        });
-        run
     }
 }
 

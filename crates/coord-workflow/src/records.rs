@@ -83,6 +83,9 @@ pub(crate) struct Started {
     pub(crate) started_at: Timestamp,
     pub(crate) input: Box<RawValue>,
     pub(crate) steps: Vec<KeptStep>,
+    /// What their fingerprints look at; missing in records of earlier versions.
+    #[serde(default)]
+    pub(crate) prints: u32,
     #[serde(default, skip_serializing_if = "OnFailure::is_fail_fast")]
     pub(crate) on_failure: OnFailure,
     pub(crate) owner: Owner,

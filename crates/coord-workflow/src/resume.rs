@@ -260,7 +260,7 @@ fn check(plan: &Plan, run: &RunId, started: &Started) -> Result<(), WorkflowErro
             workflow: plan.name.to_string(),
         });
     }
-    let steps = fingerprint::steps(plan);
+    let steps = fingerprint::steps(plan, started.prints);
     let (kept, given) = (fingerprint::of(&started.steps), fingerprint::of(&steps));
     if kept == given {
         return Ok(());

@@ -86,6 +86,8 @@ pub(crate) enum End {
     Unrecorded(Arc<EventLogError>),
     /// Its orchestrator has gone.
     Aborted,
+    /// What drove it has panicked.
+    Panicked,
     /// The run that this step of it is to run cannot be gone on with.
     Child {
         step: String,
@@ -106,6 +108,7 @@ impl End {
             Self::Finished(outcome) => return Ok(outcome),
             Self::Suspended => WorkflowError::Suspended { run },
             Self::Aborted => WorkflowError::Aborted { run },
+            Self::Panicked => WorkflowError::Panicked { run },
             Self::TakenOver => WorkflowError::TakenOver { run },
             Self::LeaseLost => WorkflowError::LeaseLost { run },
             Self::Unrecorded(source) => WorkflowError::Journal { run, source },

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::course::{Course, Fact};
+use crate::fingerprint::{self, PRINTS};
 use crate::orchestrator::Run;
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
@@ -17,7 +18,7 @@ use crate::records::{self, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
 use crate::resume::{self, Begun, Kept, fault_of};
 use crate::run::{Beginning, End, Pauses, Settings, Shared, Told, write};
 use crate::same_json::is_same;
-use crate::{AttemptError, Parent, RecordFault, RunId, StepError, WorkflowError, fingerprint};
+use crate::{AttemptError, Parent, RecordFault, RunId, StepError, WorkflowError};
 
 /// A run that is to be started.
 pub(crate) struct New<'n> {
@@ -82,7 +83,8 @@ impl Settings {
             workflow: definition.plan.name.to_string(),
             started_at: self.clock.now(),
             input: written,
-            steps: fingerprint::steps(definition.plan),
+            steps: fingerprint::steps(definition.plan, PRINTS),
+            prints: PRINTS,
             on_failure: definition.plan.on_failure,
             owner: held.owner.clone(),
             nonce: definition.plan.has_children().then(|| fastrand::u64(..)),
@@ -351,9 +353,7 @@ impl Settings {
         );
         self.tasks
             .spawn(format!("records of run {}", shared.id), writing);
-        let run = self.drive(shared);
-        keeping.runs.insert(&run);
-        run
+        self.drive(shared, Some(&keeping.runs))
     }
 }
 

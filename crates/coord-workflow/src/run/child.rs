@@ -152,9 +152,13 @@ impl ChildRun {
                         Err(WorkflowError::TakenOver { .. } | WorkflowError::Suspended { .. })
                             if !self.parent.suspend.is_cancelled() => {}
                         Err(WorkflowError::Aborted { .. }) => pending().await,
-                        Err(error @ WorkflowError::Journal { .. }) => {
-                            return Err(NoOutcome::Refused(error));
+                        Err(error @ WorkflowError::Panicked { .. }) if !self.parent.is_durable => {
+                            return Err(NoOutcome::Failed(StepError::from(error).permanent()));
                         }
+                        Err(
+                            error
+                            @ (WorkflowError::Journal { .. } | WorkflowError::Panicked { .. }),
+                        ) => return Err(NoOutcome::Refused(error)),
                         Err(_) => return Err(NoOutcome::Cancelled),
                     }
                 }

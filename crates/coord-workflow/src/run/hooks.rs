@@ -13,6 +13,7 @@ use crate::error::AttemptError;
 use crate::hook::{Hook, HookCall};
 use crate::outcome::Status;
 use crate::plan::Output;
+use crate::reason::Reason;
 use crate::{RunId, StepError};
 
 /// The hook of a step, if it has one: it is done, or has failed, or was cancelled.
@@ -99,7 +100,7 @@ async fn made(run: &Shared, hook: &Hook, call: HookCall) {
         }
     };
     if let Err(error) = ended {
-        let error = error.to_string();
+        let error = Reason::from(error).words.into();
         run.tell(|| Transition::HookFailed { step, error }).await;
     }
 }

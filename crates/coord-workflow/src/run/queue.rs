@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
+use std::thread;
 
 use coord_bus::BoxFuture;
 use tokio::sync::Notify;
@@ -467,7 +468,7 @@ impl Queue {
     }
 }
 
-/// When a run is aborted, drops what was under way: steps hold their run, and the run its steps.
+/// When a run is aborted, or its driver panics, drops what was under way: steps hold their run, and the run its steps.
 pub(super) struct Unfinished(pub(super) Arc<Shared>);
 
 impl Drop for Unfinished {
@@ -477,7 +478,10 @@ impl Drop for Unfinished {
         let dropped = std::mem::take(&mut queue.tasks);
         let mut idle = std::mem::take(&mut queue.idle);
         if let Some(recorder) = &mut queue.recorder {
-            idle.extend(recorder.end(End::Aborted));
+            idle.extend(recorder.end(match thread::panicking() {
+                true => End::Panicked,
+                false => End::Aborted,
+            }));
         }
         drop(queue);
         drop(dropped);

@@ -8,6 +8,7 @@ use super::attempt::Caught;
 use super::{End, Shared, hooks};
 use crate::course::Fact;
 use crate::outcome::Status;
+use crate::reason::Reason;
 
 /// Calls what the run stays for, and is done when that is. How the run ends.
 pub(super) async fn as_long_as_wanted(run: &Arc<Shared>) -> Result<Status, End> {
@@ -27,7 +28,7 @@ pub(super) async fn as_long_as_wanted(run: &Arc<Shared>) -> Result<Status, End> 
         }
     };
     if let Err(error) = ended {
-        run.fail(&error.to_string());
+        run.fail(&Reason::from(error).words);
     }
     Ok(run.end_of_done())
 }

@@ -5,15 +5,18 @@ use std::error::Error;
 use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use coord_bus::Panicked;
-use coord_bus::time::timeout;
+use coord_bus::time::{Clock, timeout};
+use coord_bus::vocabulary::{ERROR_DETECTED, Transition, WORKFLOW_EVENTS};
+use coord_bus::{BusExt, LocalBus, Panicked, Timestamp};
 use coord_workflow::{
-    Compensation, Durable, Outcome, Retry, RunId, Status, Step, StepError, StepState, Workflow,
+    Call, Command, Compensation, Durable, HandlerCall, HookCall, Outcome, Registry, Retry, RunId,
+    Spec, Status, Step, StepError, StepSpec, StepState, Workflow, WorkflowError,
 };
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::json;
 
 use crate::durable::Machine;
 
@@ -193,4 +196,95 @@ async fn a_cancelled_step_that_panics_as_it_is_dropped_is_cancelled_all_the_same
     let state = outcome.step("panics").unwrap().state;
     assert!(matches!(state, StepState::Cancelled), "{state:?}");
     assert_eq!(undone.load(Ordering::SeqCst), 1);
+}
+
+/// A step and its run, each with a hook whose error panics when it is asked what it says; and what the run stays
+/// for likewise, if it is to.
+fn hooked(stays: bool) -> Workflow<(), Durable> {
+    let registry = Registry::new()
+        .handler("works", async |_: HandlerCall| Ok(json!(1)))
+        .hook("breaks", async |_: HookCall| {
+            Err(StepError::from(Unspeakable(What::Display)))
+        });
+    let breaks = || Call::new("breaks", json!(null));
+    let mut step = StepSpec::new("works", "works");
+    step.hook = Some(breaks().into());
+    let spec = Spec::new("hooked").step(step).hook(breaks());
+    let spec = if stays { spec.stay(breaks()) } else { spec };
+    registry.workflow_with_input(spec).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_whose_error_panics_as_it_is_asked_what_it_says_changes_nothing_of_its_step_and_run()
+{
+    let (bus, machine) = (LocalBus::new(), Machine::new());
+    let mut events = bus.subscribe(&WORKFLOW_EVENTS).unwrap();
+    let process = machine.process_on(&bus);
+    let workflow = hooked(false);
+    let run = process.start_durable(&workflow, RunId::unique(), ());
+    let outcome = run.await.unwrap().outcome().await.unwrap();
+    assert_eq!(outcome.status, Status::Completed);
+    let step = outcome.step("works").unwrap().state;
+    assert!(matches!(step, StepState::Completed), "{step:?}");
+    let mut failed = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let Transition::HookFailed { step, error } = &event.transition {
+            failed.push((step.clone(), error.clone()));
+        }
+    }
+    let said = "it panicked: not said".to_owned();
+    assert_eq!(
+        failed,
+        [(Some("works".to_owned()), said.clone()), (None, said)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_stays_for_what_panics_as_it_is_asked_why_it_failed_fails_for_that() {
+    let outcome = outcome_of(&hooked(true)).await;
+    assert_eq!(outcome.status, Status::Failed);
+    let why = outcome.view().error;
+    assert_eq!(why.as_deref(), Some("it panicked: not said"));
+}
+
+/// A clock that panics once, when it is told to.
+#[derive(Debug)]
+struct Fragile(Arc<AtomicBool>);
+
+impl Clock for Fragile {
+    fn now(&self) -> Timestamp {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "the clock broke");
+        Timestamp::UNIX_EPOCH
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_driver_panics_says_so_and_goes_on_when_it_is_resumed() {
+    let (bus, machine) = (LocalBus::new(), Machine::new());
+    let breaks = Arc::new(AtomicBool::new(false));
+    let builder = machine.builder(&bus);
+    let process = builder.clock(Arc::new(Fragile(Arc::clone(&breaks))));
+    let process = process.build().unwrap();
+    let id = RunId::named("r").unwrap();
+    let mut workflow = Workflow::<()>::durable("told");
+    workflow.step("waits").signal::<u32>("go");
+    let workflow = workflow.build().unwrap();
+    // Once somebody listens, the clock is asked for the time of each event.
+    let listening = bus.subscribe(&WORKFLOW_EVENTS).unwrap();
+    let mut errors = bus.subscribe(&ERROR_DETECTED).unwrap();
+    let run = process.start_durable(&workflow, id.clone(), ()).await;
+    let run = run.unwrap();
+    breaks.store(true, Ordering::SeqCst);
+    let ended = timeout(Duration::from_secs(60), run.outcome()).await;
+    let ended = ended.unwrap();
+    assert!(
+        matches!(ended, Err(WorkflowError::Panicked { .. })),
+        "{ended:?}"
+    );
+    drop(listening);
+    assert_eq!(errors.recv().await.unwrap().message, "the clock broke");
+    let again = process.resume_run(&workflow, &id).await.unwrap();
+    let (name, payload) = ("go".to_owned(), json!(1));
+    again.tell(Command::Signal { name, payload }).await.unwrap();
+    assert!(again.outcome().await.unwrap().is_completed());
 }
