@@ -115,11 +115,12 @@ impl Child {
 
     fn values(&self, outcome: &Outcome) -> Result<Output, StepError> {
         let mut values = serde_json::Map::new();
-        for (place, step) in outcome.steps().enumerate() {
-            if let StepState::Completed = step.state
-                && let Some(value) = self.value(outcome, place)?
+        for (step, planned) in self.plan.steps.iter().enumerate() {
+            let report = outcome.place_of(step).map(|place| outcome.report(place));
+            if let Some(StepState::Completed) = report.map(|report| report.state)
+                && let Some(value) = self.value(outcome, step)?
             {
-                values.insert(step.id.to_owned(), value);
+                values.insert(planned.id.to_string(), value);
             }
         }
         Ok(Arc::new(Value::Object(values)))

@@ -206,7 +206,8 @@ pub enum WorkflowError {
     /// A run of this id was started before, with something else. Inputs are compared as they are kept, as JSON,
     /// whatever the order of keys: a `HashSet` is written in another order each time, a `BTreeSet` is not.
     #[error(
-        "run `{run}` was started before, with another input: choose another id, or resume that run"
+        "run `{run}` was started before, with another input: choose another id, or resume that run (an \
+         input that holds a set is the same only if that has an order, as a `BTreeSet` has)"
     )]
     OtherInput {
         /// The run.

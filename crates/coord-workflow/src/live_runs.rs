@@ -91,6 +91,7 @@ impl Settings {
             token: shared.token.clone(),
             outcome: watch,
             shared: Arc::downgrade(&shared),
+            asked_by: None,
         };
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that have ended go when as many as go on have begun since.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::course::{Course, Phase};
 use crate::handle::Step;
 use crate::plan::{Definition, Output, Plan};
-use crate::{Parent, RunId, RunState, RunView, StepError};
+use crate::{Parent, RunId, RunState, RunView, StepError, Workflow};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -137,7 +137,10 @@ pub struct Outcome {
     pub started_at: Timestamp,
     /// How long it took, compensation included.
     pub duration: Duration,
-    pub(crate) identity: u64,
+    /// Whose handles find its outputs, …
+    identity: u64,
+    /// … and the plan that these are of, where that is not the one that was run.
+    asked_by: Option<Arc<Plan>>,
     pub(crate) plan: Arc<Plan>,
     pub(crate) child_of: Option<Parent>,
     pub(crate) course: Course,
@@ -159,9 +162,19 @@ impl Outcome {
             started_at,
             duration: Duration::from_nanos(course.duration()),
             identity: definition.identity,
+            asked_by: None,
             plan: Arc::clone(definition.plan),
             child_of,
             course,
+        }
+    }
+
+    /// The same, whose outputs are found by the handles of another build of the workflow.
+    pub(crate) fn asked_for_by(&self, build: &Workflow) -> Self {
+        Self {
+            identity: build.identity,
+            asked_by: Some(Arc::clone(&build.plan)),
+            ..self.clone()
         }
     }
 
@@ -201,12 +214,14 @@ impl Outcome {
 
     /// The output of a step, if it completed.
     pub fn output<T: Send + Sync + 'static>(&self, step: &Step<T>) -> Option<Arc<T>> {
-        self.output_at(step.index_in(self.identity)?)
+        let output = self.erased_output(step.index_in(self.identity)?)?;
+        output.downcast().ok()
     }
 
     /// The output of the step of this id in a workflow made from data, if it completed.
     pub fn value_of(&self, id: &str) -> Option<Arc<Value>> {
-        self.output_at(self.index_of(id)?)
+        let output = self.course.outputs().get(self.index_of(id)?)?.clone()?;
+        output.downcast().ok()
     }
 
     /// The steps whose failure made the run fail: none where it did not.
@@ -221,12 +236,17 @@ impl Outcome {
         self.plan.steps.iter().position(|step| &*step.id == id)
     }
 
-    fn output_at<T: Send + Sync + 'static>(&self, step: usize) -> Option<Arc<T>> {
-        self.erased_output(step)?.downcast().ok()
+    /// The output of a step of the build that asks.
+    pub(crate) fn erased_output(&self, step: usize) -> Option<Output> {
+        self.course.outputs().get(self.place_of(step)?)?.clone()
     }
 
-    pub(crate) fn erased_output(&self, step: usize) -> Option<Output> {
-        self.course.outputs().get(step)?.clone()
+    /// Where a step of the build that asks is here: the order of steps is no part of what they are.
+    pub(crate) fn place_of(&self, step: usize) -> Option<usize> {
+        match &self.asked_by {
+            Some(plan) => self.index_of(&plan.steps.get(step)?.id),
+            None => Some(step),
+        }
     }
 
     pub(crate) fn report(&self, step: usize) -> StepReport<'_> {

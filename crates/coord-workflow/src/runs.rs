@@ -35,7 +35,9 @@ impl WorkflowOrchestrator {
     ///
     /// The id makes it idempotent: where there is a run of this id already, started with the same
     /// workflow and input, it is that run that is returned, taken up where it was interrupted, or
-    /// with its outcome where it has finished. That holds for as long as the journal has the run: once what
+    /// with its outcome where it has finished. Whether inputs are the same is seen by how they are kept, as JSON,
+    /// whatever the order of keys: so an input should not hold a `HashSet`, which is written in another order each
+    /// time. That holds for as long as the journal has the run: once what
     /// tidies the journal has forgotten it, as a run that finished long ago, a start with its id is that of
     /// a new run.
     ///

@@ -109,7 +109,9 @@ impl Settings {
                 Err(error) => return Err(WorkflowError::journal(&id, error)),
             }
             let asked = Asked {
-                input: Some(&started.input),
+                // What a step starts follows from what its run has put out, which need not be written in the
+                // same order again: a set is not. So that it is this step's says it all.
+                input: parent.is_none().then_some(&*started.input),
                 parent,
             };
             match self.take_up(keeping, definition, &id, asked).await {
@@ -232,7 +234,7 @@ impl Settings {
                 if let (Some(within), Some(shared)) = (asked.parent, run.shared.upgrade()) {
                     shared.is_within(within.pauses);
                 }
-                return Ok(run);
+                return Ok(run.asked_for_by(definition));
             }
             // Where it is this orchestrator's own and does not go on, nobody drives it: its start was
             // not waited for, or the journal had failed.
@@ -367,6 +369,7 @@ fn finished(definition: Definition<'_>, id: RunId, kept: Kept) -> Run {
         token: CancellationToken::new(),
         outcome,
         shared: Weak::new(),
+        asked_by: None,
     }
 }
 
