@@ -45,7 +45,7 @@ fn a_run_is_replaced_only_once_the_one_that_begins_anew_has_begun() {
     done(folder.coord(detached)).exits(96);
     is_there();
     // And it is killed before.
-    let secret = "[secrets]\nIT = { command = ['sh', '-c', 'touch asked; exec sleep 60'] }\n";
+    let secret = "[secrets]\nIT = { command = ['sh', '-c', 'touch asked; while test -e asked; do sleep 0.01; done'] }\n";
     folder.write("coord.toml", format!("{secret}{step}"));
     let mut killed = folder.coord(again).spawn().unwrap();
     while folder.read("asked").is_none() {
@@ -53,5 +53,6 @@ fn a_run_is_replaced_only_once_the_one_that_begins_anew_has_begun() {
     }
     killed.kill().unwrap();
     killed.wait().unwrap();
+    std::fs::remove_file(folder.path().join("asked")).unwrap();
     is_there();
 }
