@@ -4,6 +4,7 @@ mod hooks;
 mod outputs;
 mod service_end;
 mod step_exit;
+mod variables;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
@@ -26,27 +27,23 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::definition::Definition;
-use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, item_text, param_variable};
+use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, item_text};
 use crate::hands::{Hands, StoppedByHand, Wish};
 use crate::labels::Labels;
 use crate::output_folder::OutputFolder;
 use crate::process_name::{item_name, undo_name};
 use crate::signals::Interrupts;
 pub(crate) use hooks::FailedHook;
-pub(crate) use outputs::shown;
 use outputs::{OutputFile, StepOutput};
+pub(crate) use outputs::{VARIABLE, shown};
 pub(crate) use service_end::FailedService;
 use service_end::{NeverReady, NotUp};
 use step_exit::{judged, well};
+use variables::ATTEMPT;
+pub(crate) use variables::RUN_ID;
 
 /// How long a step's processes have between SIGTERM and SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
-
-/// The variable that says which attempt a process is, or which incarnation of a service.
-const ATTEMPT: &str = "COORD_ATTEMPT";
-
-/// The variable that says which run a process is of.
-pub(crate) const RUN_ID: &str = "COORD_RUN_ID";
 
 /// What the registry calls what a run stays for.
 const STAY: &str = "services";
@@ -357,6 +354,7 @@ impl Job {
         let process = self.attempt(unit, process, &call.context).grace(GRACE);
         let output = call.outputs.get(&unit.id);
         let process = process.envs(outputs::of_step(output.map(|output| &**output)));
+        let process = self.fitting(process)?;
         let stop = Stop {
             graceful: call.context.token(),
             immediate: self.interrupts.abandon.clone(),
@@ -523,34 +521,6 @@ impl Job {
     fn unit_of(&self, input: &Value) -> Option<&Unit> {
         let index = input.get("unit").and_then(Value::as_u64)?;
         self.file.units.get(usize::try_from(index).ok()?)
-    }
-
-    /// A process of an attempt at a step, or at undoing it.
-    fn attempt(&self, unit: &Unit, process: ProcessSpec, context: &StepContext) -> ProcessSpec {
-        // The first of a name, so that the file can still say otherwise.
-        let process = process
-            .env(ATTEMPT, context.attempt().to_string())
-            .env("COORD_IDEMPOTENCY_KEY", context.idempotency_key())
-            .attempt(context.attempt());
-        self.process(unit, process, context.run()).grace(GRACE)
-    }
-
-    /// A process with the folder and the variables of its unit, all but those of an attempt.
-    fn process(&self, unit: &Unit, process: ProcessSpec, run: &RunId) -> ProcessSpec {
-        let process = process.dir(&unit.folder).env("COORD_STEP", &unit.id);
-        self.process_of_run(process, run).envs(&unit.env)
-    }
-
-    /// A process with the variables that all have.
-    fn process_of_run(&self, process: ProcessSpec, run: &RunId) -> ProcessSpec {
-        let params = self.params.iter();
-        process
-            .env("COORD_WORKFLOW", &self.file.name)
-            .env(RUN_ID, run.as_str())
-            .envs(params.map(|(name, value)| (param_variable(name), value)))
-            .secrets(self.secrets.clone())
-            .envs(&self.file.dotenv)
-            .envs(&self.file.env)
     }
 
     /// Runs a process; each line that it prints is a sign of life.

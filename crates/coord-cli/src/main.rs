@@ -31,6 +31,8 @@ mod needs;
 mod job;
 mod hands;
 mod output_folder;
+mod own_program;
+mod spare_thread;
 
 mod secrets;
 mod run;

@@ -7,15 +7,15 @@ mod left;
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::io;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use coordination::bus::time::{Clock, Instant, SystemClock, timeout};
 use coordination::bus::{Bus, CancellationToken, LocalBus};
 use coordination::journal::Journal;
 use coordination::monitor::{MAX_HISTORY, PerformanceMonitor};
-use coordination::patterns::process::{EndedGroup, GroupLedger};
+use coordination::patterns::process::{EndedGroup, GroupLedger, reap_adopted};
 use coordination::workflow::{RunId, RunJournal, RunState, RunView, Status};
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::{Diagnostic, Report};
@@ -38,6 +38,7 @@ use crate::runs::{self, RUNS_KEPT, RunsFault};
 use crate::screen::{self, Screen, Start};
 use crate::secrets::{self, SecretFault};
 use crate::signals::{Interrupts, Signals};
+use crate::spare_thread::SpareThread;
 use crate::validate::{Checked, refuse};
 use course::Course;
 pub(crate) use guard::{Guard, TITLE as WATCHDOG};
@@ -52,6 +53,8 @@ const REST: Duration = Duration::from_secs(2);
 const SCREEN_DEADLINE: Duration = Duration::from_secs(2);
 /// The same once a run is abandoned, which is to be left within two seconds in all.
 const LAST_LOOK: Duration = Duration::from_millis(250);
+/// How many descriptors a runtime opens, and two more.
+const DESCRIPTORS: usize = 8;
 /// How many wishes of a person may wait.
 const WISHES_MAX: usize = 16;
 
@@ -60,13 +63,13 @@ const WISHES_MAX: usize = 16;
 pub(crate) enum SetUpError {
     #[error("the program could not set itself up to run processes")]
     #[diagnostic(code(coord::set_up::system))]
-    System(#[from] std::io::Error),
+    System(#[from] io::Error),
     #[error("the folder in which `coord` was started is gone, or may not be looked up")]
     #[diagnostic(
         code(coord::set_up::no_folder),
         help("go to a folder that is there, `cd`, and name the file from there")
     )]
-    NoFolder(#[source] std::io::Error),
+    NoFolder(#[source] io::Error),
     #[error("the bus could not be set up")]
     #[diagnostic(code(coord::set_up::bus))]
     Bus(#[from] coordination::bus::BusError),
@@ -167,6 +170,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
 pub(crate) fn on_runtime<T>(
     work: impl AsyncFnOnce(&Handle) -> Result<T, Report>,
 ) -> Result<T, Report> {
+    check_descriptors().map_err(SetUpError::System)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -175,6 +179,12 @@ pub(crate) fn on_runtime<T>(
     // What still sits in a write to a terminal that nobody reads may stay there.
     runtime.shutdown_background();
     done
+}
+
+/// Whether there is room for the descriptors that a runtime opens, which takes it for granted.
+fn check_descriptors() -> io::Result<()> {
+    let pipes = (0..DESCRIPTORS / 2).map(|_| io::pipe());
+    pipes.collect::<io::Result<Vec<_>>>().map(drop)
 }
 
 /// Runs what is prepared, and shows it.
@@ -238,6 +248,8 @@ async fn execute_on(
     }
     let keeping = output.clone().map(|output| Keeping::new(&module, output));
     let keeping = keeping.transpose()?;
+    // Before anything begins.
+    let (keeps, shows) = (SpareThread::new("output")?, SpareThread::new("screen")?);
     let guard = Guard::of(journal.as_ref(), &begin, outputs.as_ref());
     guard.start(module.processes()?)?;
     let notes = note(&module, output.as_ref(), manner.color)?;
@@ -286,8 +298,10 @@ async fn execute_on(
         begun = course.start(prepared.definition) => begun?,
         never = signals.watch(&interrupts) => match never {},
     };
-    let kept = keeping.map(|keeping| keeping.start(handle.clone()));
-    let mut showing = show(screen, handle.clone());
+    let kept = keeping.map(|keeping| keeping.start(keeps, handle.clone()));
+    // A reader that does not read holds up the steps' output, as it should, but never the signals.
+    let shows_on = handle.clone();
+    let mut showing = shows.run(move || shows_on.block_on(screen.show()));
     let started = Instant::now();
     let measured = output.map(|output| Measured::of(output.dir()));
     let end = tokio::select! {
@@ -295,6 +309,7 @@ async fn execute_on(
         never = signals.watch(&interrupts) => match never {},
         never = keep(measured.as_ref(), monitor) => match never {},
         never = guard.keep(&module) => match never? {},
+        never = reap() => match never {},
     };
     let took = started.elapsed();
     let metrics = monitor.performance_metrics();
@@ -352,17 +367,6 @@ async fn execute_on(
 fn resume(run: &RunId, journal: Option<&Journal>) -> String {
     let flag = journal.map(runs::journal_flag);
     format!("coord resume {run}{}", flag.unwrap_or_default())
-}
-
-/// Shows a run on a thread of its own: a reader that does not read holds up the steps' output, as it should,
-/// but never the signals.
-fn show(screen: Screen, handle: Handle) -> oneshot::Receiver<Screen> {
-    let (shown, showing) = oneshot::channel();
-    thread::spawn(move || {
-        // Nobody waits any more for the screen of a run that was abandoned.
-        let _ = shown.send(handle.block_on(screen.show()));
-    });
-    showing
 }
 
 /// The end of a run, as far as others have to come to theirs.
@@ -424,6 +428,15 @@ async fn keep(measured: Option<&Measured>, monitor: &PerformanceMonitor) -> Infa
         Some(measured) => measured.keep(monitor).await,
         None => pending().await,
     }
+}
+
+/// Does what is left to process 1, where this is it: in a container, as what it was told to run.
+async fn reap() -> Infallible {
+    if std::process::id() == 1 {
+        // Without that, the run goes on.
+        let _ = reap_adopted().await;
+    }
+    pending().await
 }
 
 /// Ends what lives on of the run, if it is taken up.

@@ -11,8 +11,12 @@ const READ: usize = 1024;
 pub(crate) struct Stat {
     /// Whether it has ended, and only waits to be reaped.
     pub(crate) is_over: bool,
-    /// The id of its group; 0 for one of another namespace.
+    /// The id of its parent; 0 for one of another namespace, as below.
+    pub(crate) parent: u32,
+    /// The id of its group.
     pub(crate) group: u32,
+    /// The id of its session.
+    pub(crate) session: u32,
     /// When it began, in ticks since the system did: which no step of its clock changes.
     pub(crate) began: u64,
 }
@@ -26,18 +30,21 @@ impl Stat {
         Self::parse(&stat[..read])
     }
 
-    /// The id, the program's name in parentheses, the state, the parent, the group, and more. The name may
+    /// The id, the program's name in parentheses, the state, the parent, the group, the session, and more. The name may
     /// contain anything.
     fn parse(stat: &[u8]) -> Option<Self> {
         let name_end = stat.iter().rposition(|byte| *byte == b')')?;
         let after_name = std::str::from_utf8(&stat[name_end + 1..]).ok()?;
         let mut fields = after_name.split_ascii_whitespace();
         let is_over = matches!(fields.next()?, "Z" | "X");
-        let group = fields.nth(1)?.parse().ok()?;
-        let began = fields.nth(16)?.parse().ok()?;
+        let mut id = || fields.next()?.parse().ok();
+        let (parent, group, session) = (id()?, id()?, id()?);
+        let began = fields.nth(15)?.parse().ok()?;
         Some(Self {
             is_over,
+            parent,
             group,
+            session,
             began,
         })
     }
@@ -53,7 +60,9 @@ mod tests {
         let stat = |beginning: &[u8]| Stat::parse(&[beginning, more.as_bytes()].concat());
         let it = Stat {
             is_over: false,
+            parent: 1,
             group: 7,
+            session: 7,
             began: 4711,
         };
         let over = Stat {
@@ -62,7 +71,14 @@ mod tests {
         };
         assert_eq!(stat(b"9 (sh) S 1 7 "), Some(it));
         assert_eq!(stat(b"9 (a) Z 1 2 (\xff) R 1 7 "), Some(it));
-        assert_eq!(stat(b"9 (sh) S 7 1 "), Some(Stat { group: 1, ..it }));
+        assert_eq!(
+            stat(b"9 (sh) S 7 1 "),
+            Some(Stat {
+                parent: 7,
+                group: 1,
+                ..it
+            })
+        );
         assert_eq!(stat(b"9 (sh) Z 1 7 "), Some(over));
         assert_eq!(Stat::parse(b""), None);
         assert_eq!(Stat::parse(b"9 (sh) S 1 7 7 0 -1"), None);

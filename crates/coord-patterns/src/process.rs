@@ -88,6 +88,11 @@
 //! is a small process beside it that kills what it has left: [`ProcessRunner::guard`]. Where both are
 //! killed, whoever comes next ends what a [`GroupLedger`] has noted: [`ProcessRunner::note_in`].
 //!
+//! # As process 1
+//!
+//! A process whose parent has gone is given to process 1: in a container that may be this program, which is to
+//! reap it then, by [`reap_adopted`].
+//!
 //! # Systems
 //!
 //! Only Unix has process groups, so this crate does not compile elsewhere. Signals never hit a
@@ -98,6 +103,7 @@
 //! [`PROCESS_LIFECYCLE`]: coord_bus::vocabulary::PROCESS_LIFECYCLE
 //! [`PROCESS_OUTPUT`]: coord_bus::vocabulary::PROCESS_OUTPUT
 
+mod adopted;
 mod spec;
 mod stamps;
 mod secrets;
@@ -120,6 +126,7 @@ mod lines;
 mod line_reader;
 mod error;
 
+pub use adopted::reap_adopted;
 pub use error::ProcessError;
 pub use ledger::GroupLedger;
 pub use left_behind::{EndedGroup, GroupEnd, LeftBehind};

@@ -110,7 +110,7 @@ impl Job {
                 graceful: call.token.child_token(),
                 immediate: immediate.clone(),
             };
-            let mut ending = pin!(self.hook_to_end(&process, &stop));
+            let mut ending = pin!(self.hook_to_end(process, &stop));
             let ended = match timeout(hooks.timeout, &mut ending).await {
                 Ok(ended) => ended,
                 Err(_) => {
@@ -194,8 +194,9 @@ impl Job {
         .grace(GRACE)
     }
 
-    async fn hook_to_end(&self, process: &ProcessSpec, stop: &Stop) -> Result<(), StepError> {
-        match self.module.processes()?.run(process, stop).await {
+    async fn hook_to_end(&self, process: ProcessSpec, stop: &Stop) -> Result<(), StepError> {
+        let process = self.fitting(process)?;
+        match self.module.processes()?.run(&process, stop).await {
             Ok(exit) => well(exit, stop).map(drop),
             Err(error) => Err(error.into()),
         }

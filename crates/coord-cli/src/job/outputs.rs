@@ -2,7 +2,7 @@
 //! variables.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
@@ -10,7 +10,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use coordination::bus::vocabulary::Exit;
+use coordination::bus::BusExt;
+use coordination::bus::time::{Clock, SystemClock};
+use coordination::bus::vocabulary::{Exit, NOTIFICATION, Notification, Severity};
+use coordination::patterns::process::ProcessSpec;
 use coordination::workflow::{ForEachSpec, HandlerCall, Shown, StepError, nearest};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -18,13 +21,20 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use super::Job;
-use crate::file::{self, Condition, Each, Items, Taken, Unit, items_of, output_variable};
+use crate::file::{
+    self, Condition, Each, Items, Taken, Unit, items_of, output_variable, printable,
+};
 use crate::output_folder::OutputFolder;
 
 /// The variable that holds the name of the file.
-const FILE: &str = "COORD_OUTPUT";
+pub(super) const FILE: &str = "COORD_OUTPUT";
 /// The most that a step puts out, in bytes: it is kept in the journal, and a variable has bounds, too.
 const BYTES_MAX: usize = 64 * 1024;
+/// The most that a variable has, in bytes, with its name: Linux passes on no more. What the items of a list put
+/// out may be more, together.
+const VARIABLE_MAX: usize = 128 * 1024 - 1;
+/// What the notification is called that a process runs without a variable.
+pub(crate) const VARIABLE: &str = "variable";
 
 /// What a step leaves when it has succeeded.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,6 +76,10 @@ enum OutputFault {
         Shown(name)
     )]
     Missing { name: String },
+    #[error(
+        "it uses `{variable}`, which would have {bytes} bytes: a variable has {VARIABLE_MAX} at most"
+    )]
+    TooLong { variable: String, bytes: usize },
     #[error(
         "what it put out as {} is no list that can be gone over: {why}",
         Shown(name)
@@ -242,6 +256,40 @@ impl Job {
         let outputs = decided_by(condition, &call.outputs);
         let runs = self.file.decide(unit, condition, &self.params, &outputs);
         Ok(Value::Bool(runs.map_err(StepError::message)?))
+    }
+
+    /// A command line without the variables that are too long to be passed on, which is told. One that uses such a
+    /// variable is refused: it would do something else without it.
+    pub(super) fn fitting(&self, mut process: ProcessSpec) -> Result<ProcessSpec, StepError> {
+        let bytes = |(name, value): &(OsString, OsString)| name.len() + 1 + value.len();
+        let variables = process.environment.iter();
+        let too_long = variables.filter(|variable| bytes(variable) > VARIABLE_MAX);
+        let too_long: Vec<_> = too_long
+            .map(|variable| (variable.0.display().to_string(), bytes(variable)))
+            .collect();
+        let line = process.arguments.last().and_then(|line| line.to_str());
+        for (variable, bytes) in too_long {
+            if line.is_none_or(|line| line.contains(&variable)) {
+                return Err(StepError::from(OutputFault::TooLong { variable, bytes }).permanent());
+            }
+            let said = Notification {
+                at: SystemClock.now(),
+                severity: Severity::Warning,
+                title: VARIABLE.to_owned(),
+                message: format!(
+                    "{} runs without `{variable}`: that would have {bytes} bytes, and a variable has {VARIABLE_MAX} at most",
+                    printable(&process.name)
+                ),
+            };
+            // Where so many wait to be shown, this one is not waited for.
+            if let Ok(notifications) = self.module.bus().publisher(&NOTIFICATION) {
+                let _ = notifications.try_publish(said);
+            }
+        }
+        process
+            .environment
+            .retain(|variable| bytes(variable) <= VARIABLE_MAX);
+        Ok(process)
     }
 }
 

@@ -143,6 +143,7 @@ mod tests {
             attempt: 1,
             line: line.to_owned(),
             continues: false,
+            is_after_gap: false,
         }
     }
 

@@ -2,7 +2,6 @@
 //! its own.
 
 use std::io;
-use std::thread;
 use std::time::Duration;
 
 use coordination::CoordinationModule;
@@ -23,6 +22,7 @@ use super::{BOUNDS, record};
 use crate::happenings::{Happening, Happenings};
 use crate::latency::Latency;
 use crate::lines::Lines;
+use crate::spare_thread::SpareThread;
 
 /// How long what happens waits to be written, so that many short steps cost few writes.
 const GATHERED: Duration = Duration::from_millis(20);
@@ -76,13 +76,12 @@ impl Keeping {
 
     /// Keeps what is printed until the bus is closed, and everything is written. The receiver then
     /// has what there is to say and was not said on the bus.
-    pub(crate) fn start(self, handle: Handle) -> oneshot::Receiver<Option<String>> {
-        let (done, is_done) = oneshot::channel();
-        thread::spawn(move || {
-            // Nobody waits for that of a run that was abandoned.
-            let _ = done.send(handle.block_on(self.keep()));
-        });
-        is_done
+    pub(crate) fn start(
+        self,
+        thread: SpareThread,
+        handle: Handle,
+    ) -> oneshot::Receiver<Option<String>> {
+        thread.run(move || handle.block_on(self.keep()))
     }
 
     async fn keep(mut self) -> Option<String> {

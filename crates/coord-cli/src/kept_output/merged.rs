@@ -89,8 +89,18 @@ impl Merged {
 
     /// The processes of which the oldest output is not kept any more.
     pub(crate) fn cut(&self) -> impl Iterator<Item = &str> {
-        let cut = self.readers.iter().filter(|reader| reader.is_cut);
-        cut.map(|reader| &*reader.process)
+        self.processes(|reader| reader.is_cut)
+    }
+
+    /// The processes of which some output was removed before it could be read.
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = &str> {
+        self.processes(|reader| reader.has_gap)
+    }
+
+    fn processes(&self, is_one: impl Fn(&Reader) -> bool) -> impl Iterator<Item = &str> {
+        let readers = self.readers.iter().filter(move |reader| is_one(reader));
+        readers
+            .map(|reader| &*reader.process)
             .filter(|process| *process != EVENTS)
     }
 

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::mem;
 
 use super::place::Kept;
 use super::record::{self, Record};
 
 /// How much of a file is read at once: more than the longest line, whatever it is.
 const CHUNK: u64 = 256 * 1024;
+/// How large a file is that is held open while it is read: removed meanwhile, it is read to its end all the
+/// same. Smaller ones, of which a run may have thousands, are opened each time.
+const HELD_FROM: u64 = 1 << 20;
 
 /// What a process has printed.
 pub(super) struct Reader {
@@ -17,11 +21,16 @@ pub(super) struct Reader {
     /// Which file is read, and up to where.
     number: u64,
     offset: u64,
+    held: Option<File>,
     chunk: Vec<u8>,
     /// How much of the chunk has been used.
     used: usize,
-    /// Whether something that it printed is not there any more.
+    /// Whether the oldest of what it printed was not there any more when it was first looked for.
     pub(super) is_cut: bool,
+    /// Whether something was removed after that, and before it was read: between two lines.
+    pub(super) has_gap: bool,
+    /// Whether that was just before the next line.
+    is_after_gap: bool,
     /// How many lines are none.
     pub(super) damaged: u64,
 }
@@ -33,9 +42,12 @@ impl Reader {
             process,
             number: first,
             offset: 0,
+            held: None,
             chunk: Vec::new(),
             used: 0,
             is_cut: first > 1,
+            has_gap: false,
+            is_after_gap: false,
             damaged: 0,
         }
     }
@@ -66,15 +78,20 @@ impl Reader {
             let Some(later) = later else {
                 return Ok(None);
             };
-            self.is_cut |= later > self.number + 1;
-            (self.number, self.offset) = (later, 0);
+            if later > self.number + 1 {
+                self.note_gap();
+            }
+            (self.number, self.offset, self.held) = (later, 0, None);
         }
     }
 
     /// Takes so many bytes, and so many after them that end a line.
     fn take(&mut self, length: usize, end: usize) -> Option<Record> {
         let line = &self.chunk[self.used..][..length];
-        let record = record::read(line);
+        let record = record::read(line).map(|record| Record {
+            is_after_gap: mem::take(&mut self.is_after_gap),
+            ..record
+        });
         // An empty line ends one that somebody who was killed has not written to its end.
         self.damaged += u64::from(record.is_none() && !line.is_empty());
         self.used = (self.used + length + end).min(self.chunk.len());
@@ -101,17 +118,96 @@ impl Reader {
     fn read(&mut self) -> io::Result<bool> {
         self.chunk.drain(..self.used);
         self.used = 0;
-        let mut file = match File::open(self.kept.file(&self.process, self.number)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.is_cut = true;
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
+        let mut file = match self.held.take() {
+            Some(file) => file,
+            None => match File::open(self.kept.file(&self.process, self.number)) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    // Of the line that it begins, the rest is not there.
+                    self.chunk.clear();
+                    self.note_gap();
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            },
         };
         file.seek(SeekFrom::Start(self.offset))?;
-        let read = file.take(CHUNK).read_to_end(&mut self.chunk)? as u64;
+        let read = (&mut file).take(CHUNK).read_to_end(&mut self.chunk)? as u64;
         self.offset += read;
+        self.held = (file.metadata()?.len() >= HELD_FROM).then_some(file);
         Ok(read > 0)
+    }
+
+    fn note_gap(&mut self) {
+        (self.has_gap, self.is_after_gap) = (true, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coordination::workflow::RunId;
+
+    use super::*;
+
+    fn kept(dir: &tempfile::TempDir) -> Kept {
+        let kept = Kept::of(dir.path(), &RunId::named("r").unwrap());
+        std::fs::create_dir_all(kept.dir()).unwrap();
+        kept
+    }
+
+    /// A file of the process `p` with these numbers, a line each.
+    fn write(kept: &Kept, number: u64, lines: std::ops::Range<u32>) {
+        let lines = lines.map(|line| format!("2026-03-01T09:30:00Z stdout F:1 {line}\n"));
+        std::fs::write(kept.file("p", number), lines.collect::<String>()).unwrap();
+    }
+
+    fn remove(kept: &Kept, number: u64) {
+        std::fs::remove_file(kept.file("p", number)).unwrap();
+    }
+
+    /// The numbers of the lines that are left, and behind which there is a gap.
+    fn rest(reader: &mut Reader) -> (Vec<u32>, Vec<u32>) {
+        let (mut lines, mut after_gaps) = (Vec::new(), Vec::new());
+        while let Some(record) = reader.next(true).unwrap() {
+            let line = record.line.parse().unwrap();
+            lines.push(line);
+            after_gaps.extend(record.is_after_gap.then_some(line));
+        }
+        (lines, after_gaps)
+    }
+
+    #[test]
+    fn a_long_file_that_is_removed_while_it_is_read_is_read_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = kept(&dir);
+        write(&kept, 1, 0..100_000);
+        let mut reader = Reader::new(&kept, "p".to_owned(), 1);
+        reader.next(false).unwrap().unwrap();
+        write(&kept, 2, 100_000..100_010);
+        remove(&kept, 1);
+        assert_eq!(rest(&mut reader), ((1..100_010).collect(), vec![]));
+        assert_eq!(
+            (reader.damaged, reader.has_gap, reader.is_cut),
+            (0, false, false)
+        );
+    }
+
+    #[test]
+    fn files_that_went_before_they_were_read_leave_a_gap_and_no_damaged_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = kept(&dir);
+        // More than is read at once, so that the first ends in the middle of a line.
+        write(&kept, 1, 0..10_000);
+        let mut reader = Reader::new(&kept, "p".to_owned(), 1);
+        reader.next(false).unwrap().unwrap();
+        write(&kept, 3, 50_000..50_010);
+        remove(&kept, 1);
+        let (lines, after_gaps) = rest(&mut reader);
+        assert!(lines.ends_with(&(50_000..50_010).collect::<Vec<_>>()));
+        assert_eq!(after_gaps, [50_000]);
+        assert_eq!(
+            (reader.damaged, reader.has_gap, reader.is_cut),
+            (0, true, false)
+        );
     }
 }

@@ -23,6 +23,9 @@ pub(crate) struct Record {
     /// Whether it goes on in the next one, because it was too long for one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) continues: bool,
+    /// Whether something that was printed before it was removed before it could be read.
+    #[serde(skip)]
+    pub(crate) is_after_gap: bool,
 }
 
 /// Writes a line of output; `at` is the time, as text.
@@ -68,6 +71,7 @@ pub(super) fn read(line: &[u8]) -> Option<Record> {
         attempt: attempt.parse().ok()?,
         line: safe(words.next()?),
         continues,
+        is_after_gap: false,
     })
 }
 

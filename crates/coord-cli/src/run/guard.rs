@@ -2,8 +2,8 @@
 //! killed.
 
 use std::convert::Infallible;
+use std::io;
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use coordination::workflow::RunId;
 use coordination::{CoordinationError, CoordinationModule};
 
 use super::{Begin, SetUpError};
+use crate::journal::with_causes;
 use crate::output_folder::OutputFolder;
-use crate::runs::{RunsFault, journal_flag};
+use crate::own_program::own_program;
+use crate::runs::journal_flag;
 
 /// How long one is given before it is looked whether it is there: so one that is killed again and again is not
 /// started all the time.
@@ -71,15 +73,14 @@ impl Guard {
 
     /// Starts one.
     pub(crate) fn start(&self, runner: &ProcessRunner) -> Result<(), SetUpError> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let mut command = own_program()?;
         command.arg("watchdog").arg("--says").arg(&self.says);
         if let Some(outputs) = &self.outputs {
             command.arg("--outputs").arg(outputs);
         }
         runner.guard(match &self.journal {
             Some(journal) => {
-                let presence = journal.presence();
-                let presence = presence.map_err(|error| RunsFault::not_kept(&error))?;
+                let presence = journal.presence().map_err(io::Error::other)?;
                 Watchdog::start_holding(command, presence)?
             }
             None => Watchdog::start(command)?,
@@ -93,14 +94,27 @@ impl Guard {
         module: &CoordinationModule,
     ) -> Result<Infallible, CoordinationError> {
         let runner = module.processes()?;
+        let mut is_told = false;
         loop {
             runner.unguarded().await;
             let message = match self.start(runner) {
-                Ok(()) => "the watchdog was killed, and another one has its place".to_owned(),
-                Err(error) => format!(
-                    "the watchdog was killed, and no other can be started ({error}): should `coord` be killed, too, what \
-                     it runs lives on"
-                ),
+                Ok(()) => {
+                    is_told = false;
+                    "the watchdog was killed, and another one has its place".to_owned()
+                }
+                // It is tried again, and said once.
+                Err(_) if is_told => {
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                Err(error) => {
+                    is_told = true;
+                    let why = with_causes(&error);
+                    format!(
+                        "the watchdog was killed, and no other can be started ({why}): should `coord` be killed, too, \
+                         what it runs lives on"
+                    )
+                }
             };
             let said = Notification {
                 at: SystemClock.now(),

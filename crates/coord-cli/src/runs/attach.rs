@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::thread;
 
 use coordination::bus::time::{Clock, SystemClock};
 use coordination::bus::vocabulary::{NOTIFICATION, Notification, Severity};
@@ -17,7 +16,7 @@ use coordination::workflow::{
 use coordination::{CoordinationConfig, CoordinationModule};
 use miette::Report;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::lives::Lives;
 use super::relay::Relay;
@@ -35,6 +34,7 @@ use crate::process_name::is_item;
 use crate::run::{Guard, SetUpError, on_runtime};
 use crate::screen::{self, BAD, QUIET, Screen, Start, printed};
 use crate::signals::{Interrupts, Signals};
+use crate::spare_thread::SpareThread;
 
 /// How many unfinished runs, the newest, are looked at for one that goes on.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -120,11 +120,9 @@ async fn look_on(
     let relay = Relay::new(&bus, following, kept.clone());
     let mut relay = relay.map_err(SetUpError::from)?;
     let mut signals = Signals::new().map_err(SetUpError::from)?;
-    let (shown, showing) = oneshot::channel();
     let shows_on = handle.clone();
-    thread::spawn(move || {
-        let _ = shown.send(shows_on.block_on(screen.show()));
-    });
+    let thread = SpareThread::new("screen").map_err(SetUpError::System)?;
+    let showing = thread.run(move || shows_on.block_on(screen.show()));
 
     let is_seen = manner.output == Output::Tui;
     // Also where only those of what fails are told.

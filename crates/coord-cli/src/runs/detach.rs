@@ -3,9 +3,8 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::Duration;
 
 use coordination::bus::Timestamp;
@@ -17,8 +16,10 @@ use super::find::{finished, is_there};
 use super::{RunsFault, open_there, refuse, there};
 use crate::args::{Color, JournalPlace, RunArgs};
 use crate::exit_code::ExitCode;
+use crate::own_program::own_program;
 use crate::run::on_runtime;
 use crate::screen;
+use crate::spare_thread::SpareThread;
 
 /// How often it is looked whether the run has begun.
 const LOOK: Duration = Duration::from_millis(20);
@@ -86,13 +87,14 @@ pub(crate) fn detach(args: &RunArgs, color: Color, source: Option<&str>) -> Exit
             Ok(journal) => before(&RunJournal::of(Arc::clone(&journal)), &run, args.again).await?,
             Err(_) => Before::None,
         };
+        let reader = SpareThread::new("detached").map_err(not_detached)?;
         let mut child = spawn(&run, id.is_none(), source.is_some()).map_err(not_detached)?;
         if let (Some(mut stdin), Some(source)) = (child.stdin.take(), source) {
             // One that has ended says why.
             let _ = stdin.write_all(source.as_bytes());
         }
         let said = child.stderr.take().map(|mut stderr| {
-            thread::spawn(move || {
+            reader.run(move || {
                 let mut said = Vec::new();
                 stderr.read_to_end(&mut said).map(|_| said)
             })
@@ -101,8 +103,11 @@ pub(crate) fn detach(args: &RunArgs, color: Color, source: Option<&str>) -> Exit
         let left = left.map_err(not_detached)?;
         if let Left::Ended(status) = left {
             // What it said is all that there is to say.
-            let said = said.and_then(|said| said.join().ok()?.ok());
-            let _ = io::stderr().write_all(&said.unwrap_or_default());
+            if let Some(said) = said
+                && let Ok(Ok(said)) = said.await
+            {
+                let _ = io::stderr().write_all(&said);
+            }
             return Ok(ExitCode::of(status));
         }
         let mut out = screen::out(color.into());
@@ -133,7 +138,7 @@ fn spawn(run: &RunId, is_unnamed: bool, reads: bool) -> io::Result<Child> {
     // Behind it, nothing is a flag.
     let end = arguments.iter().position(|argument| argument == "--");
     let (flags, files) = arguments.split_at(end.unwrap_or(arguments.len()));
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = own_program()?;
     command.args(flags.iter().filter_map(staying));
     command.args(["--in-background", "--output", "text"]);
     if is_unnamed {

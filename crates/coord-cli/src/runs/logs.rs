@@ -30,6 +30,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long what was written is waited for that is earlier than what is there.
 const SETTLED: Duration = Duration::from_millis(50);
 
+/// The mark where lines were removed before they could be read.
+const GAP: &str = "some of what it printed is missing here";
+
 /// A line, for programs.
 #[derive(Serialize)]
 struct Line<'l> {
@@ -219,6 +222,12 @@ fn say_what_is_missing(
     if !kept.is_there() {
         say(&format!("the output of run {run} was not kept"));
     }
+    for process in lines.gaps() {
+        let process = printable(process);
+        say(&format!(
+            "some of what {process} printed is missing in between: it was not kept until it could be read"
+        ));
+    }
     // Whoever wants the end does not miss the beginning.
     if args.tail.is_none() {
         for process in lines.cut() {
@@ -291,15 +300,20 @@ impl<'a> Printer<'a> {
                 writeln!(self.out)
             }
             Entry::Line(process, record) => {
+                if record.is_after_gap && has_marks(self.args) {
+                    self.mark(record.at, process, GAP)?;
+                }
                 self.name(record.at, process, "|")?;
                 printed(&mut self.out, &record.line)
             }
-            Entry::Mark(at, process, why) => {
-                let is_named = self.name(*at, process, "·")?;
-                let mark = if is_named { "" } else { "· " };
-                writeln!(self.out, "{QUIET}{mark}{}{QUIET:#}", printable(why))
-            }
+            Entry::Mark(at, process, why) => self.mark(*at, process, why),
         }
+    }
+
+    fn mark(&mut self, at: Timestamp, process: &str, why: &str) -> io::Result<()> {
+        let is_named = self.name(at, process, "·")?;
+        let mark = if is_named { "" } else { "· " };
+        writeln!(self.out, "{QUIET}{mark}{}{QUIET:#}", printable(why))
     }
 
     /// What stands before a line; whether that has a name.

@@ -9,13 +9,15 @@ use coordination::bus::time::{Clock, SystemClock, sleep, timeout};
 use coordination::bus::vocabulary::{
     ERROR_RECOVERY, ErrorRecovery, NOTIFICATION, Notification, PROCESS_HEALTH, PROCESS_LIFECYCLE,
     PROCESS_OUTPUT, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState,
-    SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState, Transition, WORKFLOW_EVENTS, WorkflowEvent,
+    SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState, Severity, Transition, WORKFLOW_EVENTS,
+    WorkflowEvent,
 };
 use coordination::bus::{BusError, BusExt, LocalBus, Publisher, Timestamp};
 use coordination::workflow::{Following, RunView};
 
 use super::RunsFault;
-use crate::kept_output::{EVENTS, Kept, KeptEvent, Merged, Record};
+use crate::file::printable;
+use crate::kept_output::{EVENTS, Kept, KeptEvent, Merged, Record, TITLE as OUTPUT};
 use crate::signals::Interrupts;
 
 /// How often it is looked whether there are more lines.
@@ -221,6 +223,18 @@ impl Relay {
     /// its first line.
     async fn line(&mut self, process: String, record: Record, before: Timestamp) {
         // What is published is refused only once the bus is closed, and nobody shows it any more.
+        if record.is_after_gap {
+            let missing = Notification {
+                at: record.at,
+                severity: Severity::Warning,
+                title: OUTPUT.to_owned(),
+                message: format!(
+                    "some of what {} printed is missing here: it was not kept until it could be read",
+                    printable(&process)
+                ),
+            };
+            let _ = self.notifications.publish(missing).await;
+        }
         let attempt = record.attempt;
         let known = self.running.get(&process).copied();
         let pid = match known {

@@ -23,6 +23,7 @@ use crate::args::{Color, Layout, Manner, Output};
 use crate::board::{Board, Bounds, UNNEEDED};
 use crate::exit_code::ExitCode;
 use crate::happenings::Happening;
+use crate::job::VARIABLE;
 use crate::kept_output;
 use crate::latency::ScreenLatency;
 use crate::lines::Lines;
@@ -231,7 +232,9 @@ impl Page {
     /// As [`error`](Self::error), but for what nothing else tells of.
     fn notification(&mut self, event: &Notification) {
         self.print(|form, out| match form {
-            Form::Text(text, _) if [kept_output::TITLE, WATCHDOG].contains(&&*event.title) => {
+            Form::Text(text, _)
+                if [kept_output::TITLE, WATCHDOG, VARIABLE].contains(&&*event.title) =>
+            {
                 text.interrupt(out, &event.message)
             }
             Form::Text(..) | Form::Json => Ok(()),

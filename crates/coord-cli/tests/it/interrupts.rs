@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use rustix::io::ioctl_fionread;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::coord::{Folder, Running, done, heard, is_gone, pids};
 
@@ -364,6 +364,51 @@ fn a_watchdog_that_is_killed_is_replaced_and_the_next_one_ends_what_ran_before()
         std::io::copy(&mut lifeline, &mut std::io::sink()).unwrap(),
         0
     );
+}
+
+#[test]
+fn a_watchdog_is_replaced_also_where_the_program_was_and_once_it_is_told_where_none_can_be() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'a'\nrun = 'echo pid=$$; while true; do echo on; sleep 0.1; done'\n",
+    );
+    let program = folder.path().join("program");
+    std::fs::copy(env!("CARGO_BIN_EXE_coord"), &program).unwrap();
+    let mut command = folder.command(program.to_str().unwrap());
+    command.arg("run");
+    let mut running = Running::start(command);
+    running.until("pid=");
+    folder.write("next", "another version");
+    std::fs::rename(folder.path().join("next"), &program).unwrap();
+    let kill = |running: &Running| {
+        let watchdog = watchdog(running).expect("it has one");
+        kill_process(watchdog, Signal::KILL).unwrap();
+    };
+    kill(&running);
+    running.until("the watchdog was killed, and another one has its place");
+    // Nor can any be while no file can be opened.
+    let this = Pid::from_raw(running.id().cast_signed());
+    let none = Rlimit {
+        current: Some(4),
+        ..getrlimit(Resource::Nofile)
+    };
+    let before = prlimit(this, Resource::Nofile, none).unwrap();
+    kill(&running);
+    running.until("the watchdog was killed, and no other can be started");
+    let told = running.printed.lines().last();
+    assert!(told.unwrap().contains("Too many open files"), "{told:?}");
+    for _ in 0..30 {
+        running.until("on\n");
+    }
+    prlimit(this, Resource::Nofile, before).unwrap();
+    running.until("the watchdog was killed, and another one has its place");
+    assert_eq!(
+        running.printed.matches("no other can be started").count(),
+        1
+    );
+    running.signal(Signal::INT);
+    assert_eq!(running.end().0.code(), Some(130));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Limits of the system: files that may not become longer, and folders that are not there any more.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::coord::{Folder, done};
+use crate::coord::{Done, Folder, done};
+use crate::mounts::{run, skipped};
 
 /// `coord` with these arguments, behind what a shell does first.
 fn after<const N: usize>(folder: &Folder, script: &str, arguments: [&str; N]) -> Command {
@@ -66,4 +69,59 @@ fn that_the_folder_is_gone_is_told() {
     let path = path.to_str().unwrap();
     let checked = done(after(&folder, gone, ["validate", path]));
     checked.exits(0);
+}
+
+/// Either the run has ended, however, or it has not begun.
+#[track_caller]
+fn has_ended_or_never_begun(folder: &Folder, done: &Done, limit: u32) {
+    assert!(!done.err.contains("panicked"), "{limit}: {}", done.err);
+    assert!(matches!(done.code, Some(0 | 96 | 100)), "{limit}: {done:?}");
+    let runs = crate::coord::done(folder.coord(["list", "--journal", "j"]));
+    assert!(
+        !runs.out.contains("interrupted"),
+        "{limit}: {} {done:?}",
+        runs.out
+    );
+}
+
+#[test]
+fn where_few_files_may_be_open_a_run_ends_or_does_not_begin() {
+    let folder = Folder::new();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'true; true'\n");
+    for limit in 4..32 {
+        let script = format!("ulimit -n {limit}");
+        let run = done(after(&folder, &script, ["run", "--journal", "j"]));
+        has_ended_or_never_begun(&folder, &run, limit);
+    }
+}
+
+#[test]
+fn where_there_may_be_few_threads_a_run_ends_or_does_not_begin() {
+    const TEST: &str = "where_there_may_be_few_threads_a_run_ends_or_does_not_begin";
+    // Nobody else is this user: what there may be is counted for each. A superuser may always have more.
+    const USER: [&str; 3] = ["--reuid=3141592", "--regid=3141592", "--clear-groups"];
+    let folder = Folder::new();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+    folder.write("coord.toml", "[[step]]\nid = 'a'\nrun = 'true; true'\n");
+    let mut probe = folder.command("setpriv");
+    if let Err(why) = run(probe
+        .args(USER)
+        .args([env!("CARGO_BIN_EXE_coord"), "validate"]))
+    {
+        return skipped(TEST, &why);
+    }
+    let mut codes = Vec::new();
+    for limit in 1..32 {
+        let mut command = folder.command("setpriv");
+        command.args(USER).arg("prlimit");
+        command.arg(format!("--nproc={limit}"));
+        command.args([env!("CARGO_BIN_EXE_coord"), "run", "--journal", "j"]);
+        let run = done(command);
+        has_ended_or_never_begun(&folder, &run, limit);
+        codes.push(run.code);
+    }
+    assert!(
+        codes.contains(&Some(96)) && codes.contains(&Some(0)),
+        "{codes:?}"
+    );
 }

@@ -1,6 +1,8 @@
 //! What a step puts out reaches those that take it, also after the run was interrupted.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use rustix::process::Signal;
 
@@ -263,4 +265,85 @@ fn what_is_no_file_any_more_is_not_waited_for() {
         let (status, printed) = running.end();
         assert_eq!(status.code(), Some(100), "{printed}");
     }
+}
+
+#[test]
+fn what_is_too_long_for_a_variable_keeps_nothing_from_being_undone_that_does_not_use_it() {
+    let done = run(r#"
+[[step]]
+id = "long"
+for_each = ["1", "2", "3"]
+run = "printf 'c=%050000d' 0 >> $COORD_OUTPUT"
+outputs = ["c"]
+undo = "echo undone without ${OUTPUT_D-it}"
+hooks = { success = "echo hooked" }
+
+[[step]]
+id = "uses"
+for_each = ["1", "2", "3"]
+run = "printf 'c=%050000d' 0 >> $COORD_OUTPUT"
+outputs = ["c"]
+undo = "rm -rf ./$OUTPUT_C"
+
+[[step]]
+id = "takes"
+run = "true"
+needs = ["long", "uses"]
+env = { TAKEN = { output = "long.c" } }
+retry = { max_attempts = 3, initial = "1ms" }
+"#);
+    done.exits(100)
+        .says("| hooked\n")
+        .says("| undone without it\n")
+        .says(
+            "undo long runs without `OUTPUT_C`: that would have 150019 bytes, and a variable has 131071 at most",
+        )
+        .says("it uses `OUTPUT_C`, which would have 150019 bytes: a variable has 131071 at most")
+        .says("the longest is the variable `TAKEN` with 150016 bytes");
+    assert!(!done.out.contains("attempt 2"), "{}", done.out);
+}
+
+#[test]
+fn a_step_sees_nothing_of_the_step_that_its_coord_is_of() {
+    let pages = ["coord.md", "workflow-file.md"].map(|page| {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../docs")
+            .join(page);
+        std::fs::read_to_string(page).unwrap()
+    });
+    let pages = pages.concat();
+    let words = pages.split(|letter: char| !(letter.is_ascii_uppercase() || letter == '_'));
+    let names: BTreeSet<_> = words.filter(|word| word.starts_with("COORD_")).collect();
+    assert!(names.len() > 10, "{names:?}");
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+hooks = { always = "env | sed 's/^/hook /'" }
+[[step]]
+id = "s"
+run = "env"
+[[service]]
+id = "server"
+run = "env; exec sleep 100"
+ready = { exec = "env > probed" }
+[[step]]
+id = "user"
+needs = ["server"]
+run = "true"
+"#,
+    );
+    let mut command = folder.coord(["run"]);
+    command.envs(names.iter().map(|name| (name, "outer")));
+    command.env("OWN", "outer");
+    let done = done(command);
+    done.exits(0)
+        .says("s      | OWN=outer")
+        .says("hook OWN=outer");
+    let seen = done.out.clone() + &folder.read("probed").unwrap();
+    let of_others: Vec<_> = seen
+        .lines()
+        .filter(|line| line.contains("COORD_") && line.ends_with("=outer"))
+        .collect();
+    assert!(of_others.is_empty(), "{of_others:?}");
 }

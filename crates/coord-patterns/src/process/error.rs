@@ -63,6 +63,21 @@ pub enum ProcessError {
         /// What the system said.
         source: io::Error,
     },
+    /// Its arguments and variables are more than the system passes on, one of them or all together.
+    #[error(
+        "process `{process}` was not started: its arguments and variables are more than the system \
+         passes on, the longest is {longest} with {bytes} bytes; give it that in a file"
+    )]
+    TooLong {
+        /// The process.
+        process: String,
+        /// The longest of what it was to be given beside its parent's variables.
+        longest: String,
+        /// How long that is.
+        bytes: usize,
+        /// What the system said.
+        source: io::Error,
+    },
     /// It did not start for a reason that only the system knows.
     #[error("process `{process}` was not started: the system could not run `{}`", program.display())]
     NotStarted {
@@ -140,16 +155,30 @@ fn missing(program: &OsString) -> String {
     }
 }
 
+/// The longest argument or variable of a process, and its length.
+fn longest(spec: &ProcessSpec) -> (String, usize) {
+    let variables = spec.variables().map(|(name, value)| {
+        let bytes = name.len() + 1 + value.len();
+        (format!("the variable `{}`", name.display()), bytes)
+    });
+    let arguments = spec.arguments.iter().zip(1..);
+    let arguments =
+        arguments.map(|(argument, place)| (format!("argument {place}"), argument.len()));
+    let all = variables.chain(arguments);
+    all.max_by_key(|(_, bytes)| *bytes).unwrap_or_default()
+}
+
 impl ProcessError {
     /// Whether the same process, run again, would fail in the same way, so that it is not worth a
-    /// retry or a restart: its program or its directory is missing, it may not be executed, it was
-    /// asked to stop, or the bus is closed.
+    /// retry or a restart: its program or its directory is missing, it may not be executed, it is given
+    /// more than the system passes on, it was asked to stop, or the bus is closed.
     pub fn is_permanent(&self) -> bool {
         matches!(
             self,
             Self::ProgramNotFound { .. }
                 | Self::NotExecutable { .. }
                 | Self::DirectoryNotFound { .. }
+                | Self::TooLong { .. }
                 | Self::Stopped { .. }
                 | Self::Unpublished {
                     source: Refusal::Closed,
@@ -181,6 +210,15 @@ impl ProcessError {
                 source,
             },
             (_, Some(Errno::MFILE | Errno::NFILE)) => Self::TooManyOpenFiles { process, source },
+            (_, Some(Errno::TOOBIG)) => {
+                let (longest, bytes) = longest(spec);
+                Self::TooLong {
+                    process,
+                    longest,
+                    bytes,
+                    source,
+                }
+            }
             _ => Self::NotStarted {
                 process,
                 program,

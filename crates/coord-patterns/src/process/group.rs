@@ -112,7 +112,11 @@ impl Drop for Group {
 
 fn command<S: AsRef<OsStr>>(spec: &ProcessSpec, program: &S, arguments: &[S]) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).envs(spec.variables());
+    command.args(arguments);
+    for name in &spec.not_inherited {
+        command.env_remove(name);
+    }
+    command.envs(spec.variables());
     if let Some(dir) = &spec.dir {
         command.current_dir(dir);
     }

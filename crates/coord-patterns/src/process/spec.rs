@@ -38,6 +38,8 @@ pub struct ProcessSpec {
     pub dir: Option<PathBuf>,
     /// What is added to the environment of its parent; the last of a name counts.
     pub environment: Vec<(OsString, OsString)>,
+    /// What is left out of the environment of its parent. What is added under such a name is there.
+    pub not_inherited: Vec<OsString>,
     /// What is added as well, and kept out of what the process prints; `environment` wins over it.
     pub secrets: Secrets,
     /// The signal that asks it to stop; SIGTERM by default.
@@ -58,6 +60,7 @@ impl ProcessSpec {
             arguments: Vec::new(),
             dir: None,
             environment: Vec::new(),
+            not_inherited: Vec::new(),
             secrets: Secrets::default(),
             stop_signal: StopSignal::default(),
             grace: DEFAULT_GRACE,
@@ -106,6 +109,13 @@ impl ProcessSpec {
         let variables = variables.into_iter();
         self.environment
             .extend(variables.map(|(name, value)| (name.into(), value.into())));
+        self
+    }
+
+    /// Without these variables of its parent's environment.
+    #[must_use]
+    pub fn not_inherited<N: Into<OsString>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.not_inherited.extend(names.into_iter().map(Into::into));
         self
     }
 

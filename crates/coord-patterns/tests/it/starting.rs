@@ -36,6 +36,23 @@ async fn a_process_runs_in_its_directory_with_its_environment_and_its_parents() 
 }
 
 #[tokio::test]
+async fn what_is_not_inherited_is_there_only_where_it_is_given() {
+    const NAME: &str = "CARGO_MANIFEST_DIR";
+    let spec = || ProcessSpec::shell("show", format!("echo ${{{NAME}-none}}"));
+    let inherited = std::env::var(NAME).unwrap();
+    for (spec, seen) in [
+        (spec(), &*inherited),
+        (spec().not_inherited([NAME]), "none"),
+        (spec().env(NAME, "given").not_inherited([NAME]), "given"),
+    ] {
+        let mut stage = Stage::new();
+        let exit = within(stage.runner.run(&spec, &Stop::default())).await;
+        assert_eq!(exit.unwrap(), Exit::code(0));
+        assert_eq!(stage.printed(), [seen]);
+    }
+}
+
+#[tokio::test]
 async fn standard_input_is_empty() {
     let script = "cat; [ /dev/stdin -ef /dev/null ]";
     assert_eq!(Stage::new().shell(script).await, (Exit::code(0), vec![]));
@@ -118,6 +135,26 @@ async fn a_file_that_may_not_be_executed_is_named() {
 async fn an_argument_that_the_system_cannot_pass_on_is_an_error() {
     let error = refused(ProcessSpec::shell("build", "echo \0")).await;
     assert!(matches!(error, ProcessError::NotStarted { .. }));
+}
+
+#[tokio::test]
+async fn what_is_too_long_for_the_system_is_named() {
+    // More than any system passes on.
+    let long = "x".repeat(16 << 20);
+    let spec = ProcessSpec::shell("show", "true").envs([("NOTES", &*long), ("TAG", "v1")]);
+    let error = refused(spec).await;
+    assert!(error.is_permanent());
+    assert!(
+        error
+            .to_string()
+            .contains("the longest is the variable `NOTES` with 16777222 bytes"),
+        "{error}"
+    );
+    let error = refused(ProcessSpec::program("show", "true").args(["short", &*long])).await;
+    assert!(
+        error.to_string().contains("the longest is argument 2"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

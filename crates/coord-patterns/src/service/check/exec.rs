@@ -8,6 +8,7 @@ pub(super) async fn ask(line: &str, service: &ProcessSpec, processes: &ProcessRu
     let mut spec = ProcessSpec::shell(&*service.name, line);
     spec.dir.clone_from(&service.dir);
     spec.environment.clone_from(&service.environment);
+    spec.not_inherited.clone_from(&service.not_inherited);
     spec.secrets.clone_from(&service.secrets);
     match processes.run_quietly(&spec).await {
         Ok((exit, _)) if exit.is_success() => Answer::good(&exit.to_string()),

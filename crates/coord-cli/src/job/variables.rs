@@ -1,0 +1,68 @@
+//! The variables that processes are given, each of those that are of it, and no others.
+
+use coordination::patterns::process::ProcessSpec;
+use coordination::workflow::{RunId, StepContext};
+
+use super::{GRACE, Job, outputs};
+use crate::file::{Unit, param_variable};
+
+/// The variable that says which attempt a process is, or which incarnation of a service.
+pub(super) const ATTEMPT: &str = "COORD_ATTEMPT";
+
+/// The variable that says which run a process is of.
+pub(crate) const RUN_ID: &str = "COORD_RUN_ID";
+
+/// The variables that only those processes have that they are of: where `coord` is itself a step of another
+/// `coord`, those of that step are none of its processes' business.
+const OF_OTHERS: [&str; 14] = [
+    ATTEMPT,
+    RUN_ID,
+    outputs::FILE,
+    "COORD_ERROR",
+    "COORD_EXIT_CODE",
+    "COORD_FAILED_ITEMS",
+    "COORD_FAILED_STEPS",
+    "COORD_HOOK",
+    "COORD_IDEMPOTENCY_KEY",
+    "COORD_ITEM",
+    "COORD_ITEM_INDEX",
+    "COORD_STATUS",
+    "COORD_STEP",
+    "COORD_WORKFLOW",
+];
+
+impl Job {
+    /// A process of an attempt at a step, or at undoing it.
+    pub(super) fn attempt(
+        &self,
+        unit: &Unit,
+        process: ProcessSpec,
+        context: &StepContext,
+    ) -> ProcessSpec {
+        // The first of a name, so that the file can still say otherwise.
+        let process = process
+            .env(ATTEMPT, context.attempt().to_string())
+            .env("COORD_IDEMPOTENCY_KEY", context.idempotency_key())
+            .attempt(context.attempt());
+        self.process(unit, process, context.run()).grace(GRACE)
+    }
+
+    /// A process with the folder and the variables of its unit, all but those of an attempt.
+    pub(super) fn process(&self, unit: &Unit, process: ProcessSpec, run: &RunId) -> ProcessSpec {
+        let process = process.dir(&unit.folder).env("COORD_STEP", &unit.id);
+        self.process_of_run(process, run).envs(&unit.env)
+    }
+
+    /// A process with the variables that all have.
+    pub(super) fn process_of_run(&self, process: ProcessSpec, run: &RunId) -> ProcessSpec {
+        let params = self.params.iter();
+        process
+            .not_inherited(OF_OTHERS)
+            .env("COORD_WORKFLOW", &self.file.name)
+            .env(RUN_ID, run.as_str())
+            .envs(params.map(|(name, value)| (param_variable(name), value)))
+            .secrets(self.secrets.clone())
+            .envs(&self.file.dotenv)
+            .envs(&self.file.env)
+    }
+}
