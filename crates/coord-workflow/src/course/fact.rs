@@ -85,6 +85,8 @@ pub(crate) enum Fact {
     Stopped { status: Status },
     /// A completed step is being undone.
     UndoStarted { step: usize },
+    /// An attempt at that failed, and there will be another.
+    UndoAttemptFailed { step: usize, error: Reason },
     /// It is undone.
     Undone { step: usize },
     /// It could not be undone.

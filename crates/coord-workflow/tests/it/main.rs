@@ -17,6 +17,7 @@ mod durable;
 mod child;
 mod each;
 mod ended_before;
+mod ending;
 mod events;
 mod exhausting;
 mod fingerprints;
