@@ -249,6 +249,11 @@ impl Course {
         self.stopped
     }
 
+    /// The step that is being undone.
+    pub(crate) fn undoing(&self) -> Option<usize> {
+        self.undoing
+    }
+
     /// How the run has ended, once every step is over.
     pub(crate) fn status(&self) -> Status {
         self.stopped.unwrap_or(Status::Completed)
@@ -427,9 +432,14 @@ impl Course {
             }
             Fact::UndoStarted { step } => {
                 self.undoing = Some(step);
+                // Of the attempts at the step itself.
+                self.steps[step].error = None;
                 let mut left = self.completed.iter().rev().skip(self.passed);
                 let before = left.position(|last| *last as usize == step);
                 self.passed += before.map_or(0, |before| before + 1);
+            }
+            Fact::UndoAttemptFailed { step, error } => {
+                self.steps[step].error = Some(Box::new(error.error));
             }
             Fact::Undone { step } => self.end_undoing(step, Phase::Undone),
             Fact::UndoFailed { step, error } => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use coord_bus::{BusError, EventLogError, Failure, LeaseError};
 
 use crate::durable::Misread;
-use crate::{Faults, RunId, Why};
+use crate::{Faults, RunId, Status, Why};
 
 /// Why a step failed: any error of the step's own, or an [`AttemptError`], or a
 /// [`Panicked`](coord_bus::Panicked).
@@ -276,6 +276,17 @@ pub enum WorkflowError {
     RunFinished {
         /// The run.
         run: String,
+    },
+    /// The run is coming to its end: no step of it begins any more, so there is nothing to pause.
+    #[error(
+        "run `{run}` was not paused: it ends as {status}, no step of it begins any more, and what it did is \
+         undone to the end"
+    )]
+    Ending {
+        /// The run.
+        run: String,
+        /// How it ends.
+        status: Status,
     },
     /// A run that goes on is not retried.
     #[error("run `{run}` has not finished, so it is not to be retried: resume it")]

@@ -112,7 +112,8 @@ impl Following {
 
     /// Whether no step begins until the run is continued.
     pub fn is_paused(&self) -> bool {
-        self.kept.told.is_paused || self.kept.course.is_held()
+        let (told, course) = (&self.kept.told, &self.kept.course);
+        course.stopped().is_none() && (told.is_paused || course.is_held())
     }
 
     /// What happened next. `None`: the run has finished, nobody drives it, or the journal was closed.
@@ -302,9 +303,11 @@ impl Following {
             }
             Fact::Retried { at, .. } => (Some(*at), self.begun()),
             Fact::Suspended => (None, Transition::RunSuspended),
-            Fact::Claimed | Fact::Continued { .. } | Fact::Child { .. } | Fact::Stopped { .. } => {
-                return None;
-            }
+            Fact::Claimed
+            | Fact::Continued { .. }
+            | Fact::Child { .. }
+            | Fact::Stopped { .. }
+            | Fact::UndoAttemptFailed { .. } => return None,
         })
     }
 }

@@ -192,6 +192,7 @@ impl Outcome {
             state: RunState::Finished(self.status),
             duration: Some(self.duration),
             timed_from: self.course.timed_from.map(Duration::from_nanos),
+            ending: None,
             is_paused: false,
             paused_by: None,
             is_up: false,

@@ -55,6 +55,7 @@ pub(crate) const CHILD_CONTINUED: &str = "child-continued";
 pub(crate) const STEP_SKIPPED: &str = "step-skipped";
 pub(crate) const STEP_CANCELLED: &str = "step-cancelled";
 pub(crate) const UNDO_STARTED: &str = "compensation-started";
+pub(crate) const UNDO_ATTEMPT_FAILED: &str = "compensation-attempt-failed";
 pub(crate) const UNDONE: &str = "compensation-completed";
 pub(crate) const UNDO_FAILED: &str = "compensation-failed";
 pub(crate) const COMMAND: &str = "command";
@@ -251,6 +252,9 @@ pub(crate) fn write(
             record(RUN_STOPPED, &Stopped { status, failed })
         }
         Fact::UndoStarted { step } => record(UNDO_STARTED, &of_step(step, None, None)),
+        Fact::UndoAttemptFailed { step, error } => {
+            record(UNDO_ATTEMPT_FAILED, &of_step(step, None, Some(error)))
+        }
         Fact::Undone { step } => record(UNDONE, &of_step(step, None, None)),
         Fact::UndoFailed { step, error } => record(UNDO_FAILED, &of_step(step, None, Some(error))),
         Fact::Suspended => Ok(Record::new(RUN_SUSPENDED, "{}")),
@@ -470,6 +474,10 @@ impl<'p> Reader<'p> {
                 Fact::Cancelled { step, signal, at }
             }
             (UNDO_STARTED, _) => Fact::UndoStarted { step },
+            (UNDO_ATTEMPT_FAILED, Some(error)) => {
+                let error = error.into_reason();
+                Fact::UndoAttemptFailed { step, error }
+            }
             (UNDONE, _) => Fact::Undone { step },
             (UNDO_FAILED, Some(error)) => {
                 let error = error.into_reason();

@@ -450,6 +450,8 @@ impl Shared {
             drop(queue);
             return outcome.view();
         }
+        let ending = queue.course.stopped();
+        let is_paused = queue.is_paused() || queue.course.is_held();
         RunView {
             run: self.id.clone(),
             workflow: self.plan.name.to_string(),
@@ -457,7 +459,8 @@ impl Shared {
             state: RunState::Running,
             duration: None,
             timed_from: queue.course.timed_from.map(Duration::from_nanos),
-            is_paused: queue.is_paused() || queue.course.is_held(),
+            ending,
+            is_paused: is_paused && ending.is_none(),
             paused_by: self.pauses.paused_by().cloned(),
             is_up: queue.course.is_up(),
             error: None,

@@ -290,6 +290,8 @@ impl RunJournal {
             RunState::Finished(_) => None,
             _ => self.paused_by(run, kept).await,
         };
+        let ending = kept.course.stopped().filter(|_| !is_finished);
+        let is_paused = paused_by.is_some() || kept.course.is_held();
         let view = RunView {
             run: run.clone(),
             workflow: plan.name.to_string(),
@@ -297,7 +299,8 @@ impl RunJournal {
             state,
             duration: is_finished.then_some(duration),
             timed_from: kept.course.timed_from.map(Duration::from_nanos),
-            is_paused: paused_by.is_some() || kept.course.is_held(),
+            ending,
+            is_paused: is_paused && ending.is_none(),
             paused_by,
             is_up: kept.course.is_up(),
             error: kept.course.failed().map(ToString::to_string),
@@ -366,7 +369,7 @@ impl RunJournal {
                 // Once is enough, but it may not have been heard.
                 return self.ring(run, &kept.owner).await;
             }
-            if command.is_of_step() {
+            if command.is_checked() {
                 self.view_of(run, &plan, &kept).await?.0.check(&command)?;
             }
             if let Some(name) = command.signal()

@@ -62,9 +62,9 @@ impl Command {
         }
     }
 
-    /// Whether it is about a step, which is to be looked at before the run is told.
-    pub(crate) fn is_of_step(&self) -> bool {
-        matches!(self, Self::Skip { .. } | Self::Act(_))
+    /// Whether it is refused in some runs that have not finished, which are looked at before they are told.
+    pub(crate) fn is_checked(&self) -> bool {
+        matches!(self, Self::Skip { .. } | Self::Act(_) | Self::Pause)
     }
 }
 

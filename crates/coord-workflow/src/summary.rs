@@ -21,6 +21,10 @@ pub struct RunSummary {
     pub workflow: String,
     /// Where it is.
     pub state: RunState,
+    /// How it is going to end, where that is known and it has not: no step begins any more, and what had completed
+    /// is being undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Status>,
     /// Whether it is to be [continued](crate::Command::Continue).
     pub is_paused: bool,
     /// Whether every step is over, and it stays up for [something](crate::Spec::stay).
@@ -47,6 +51,7 @@ impl RunSummary {
             run: view.run,
             workflow: view.workflow,
             state: view.state,
+            ending: view.ending,
             is_paused: view.is_paused,
             is_up: view.is_up,
             started_at: view.started_at,
@@ -66,6 +71,7 @@ impl RunSummary {
             run: run.clone(),
             workflow: kept.workflow,
             state: RunState::Finished(finished.status),
+            ending: None,
             is_paused: false,
             is_up: false,
             started_at: kept.started_at,

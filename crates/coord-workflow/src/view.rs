@@ -39,9 +39,13 @@ pub struct RunView {
     /// round of attempts, counted from its beginning, in seconds: its time limit counts from then on.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
     pub timed_from: Option<Duration>,
+    /// How it is going to end, where that is known and it has not: no step begins any more, and what had completed
+    /// is being undone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Status>,
     /// Whether it is to be [continued](crate::Command::Continue): it was told to pause, so no step
     /// begins, or a run that it is within was, or it is paused for the steps that are
-    /// [exhausted](Self::exhausted).
+    /// [exhausted](Self::exhausted). Never while it is [ending](Self::ending).
     pub is_paused: bool,
     /// Which run was told to pause, so that no step begins: it, or one that it is within.
     #[serde(skip)]
@@ -118,8 +122,11 @@ pub struct StepView {
     /// How far it is, where its work is more than one and some of it is done, and not all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
-    /// Why it failed, is exhausted, or could not be undone; why its last attempt failed, while it tries
-    /// again.
+    /// Whether it is being undone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_being_undone: bool,
+    /// Why it failed, is exhausted, or could not be undone; why the last attempt failed, at it or at undoing it, while
+    /// that is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// What it put out, where that is JSON.
@@ -199,12 +206,24 @@ impl RunView {
         self.steps.iter().find(|step| step.id == id)
     }
 
-    /// Whether the run may be told this of a step.
+    /// Whether the run may be told this.
     pub(crate) fn check(&self, command: &Command) -> Result<(), WorkflowError> {
         match command {
             Command::Skip { step } => self.check_skip(step),
             Command::Act(action) => self.check_act(&action.step),
+            Command::Pause => self.check_pause(),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether there is something to pause.
+    fn check_pause(&self) -> Result<(), WorkflowError> {
+        match self.ending {
+            None => Ok(()),
+            Some(status) => Err(WorkflowError::Ending {
+                run: self.run.to_string(),
+                status,
+            }),
         }
     }
 
@@ -258,7 +277,9 @@ impl RunView {
             let time = |nanos| Some(Duration::from_nanos(nanos));
             let phase = StepPhase::of(record.phase);
             let has_end = !matches!(phase, StepPhase::Waiting | StepPhase::Running);
-            let error = record.error.as_ref().filter(|_| phase.has_error());
+            let is_being_undone = course.undoing() == Some(place);
+            let has_error = phase.has_error() || is_being_undone;
+            let error = record.error.as_ref().filter(|_| has_error);
             let output = course.outputs().get(place).and_then(Option::as_ref);
             StepView {
                 id: step.id.to_string(),
@@ -272,6 +293,7 @@ impl RunView {
                 started: time(record.started).filter(|_| record.attempts > 0),
                 ended: time(record.ended).filter(|_| has_end),
                 progress: Progress::of(plan, course, place),
+                is_being_undone,
                 error: error.map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
                 child: (step.runs_workflow() && record.has_begun())

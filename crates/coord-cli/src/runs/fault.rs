@@ -78,6 +78,15 @@ pub(crate) enum RunsFault {
     )]
     Finished { run: String },
 
+    #[error("{message}")]
+    #[diagnostic(
+        code(coord::runs::ending),
+        help(
+            "`coord show {run}` says where it is; `coord retry {run}` does it again once it has ended"
+        )
+    )]
+    Ending { run: String, message: String },
+
     #[error("run `{run}` has not finished, so it is not to be retried")]
     #[diagnostic(
         code(coord::runs::not_finished),
@@ -314,6 +323,7 @@ impl From<WorkflowError> for RunsFault {
             },
             WorkflowError::NotDriven { run } => Self::NotDriven { run },
             WorkflowError::RunFinished { run } => Self::Finished { run },
+            WorkflowError::Ending { run, .. } => Self::Ending { run, message },
             WorkflowError::NotFinished { run } => Self::NotFinished { run },
             WorkflowError::NothingToRetry { run } => Self::NothingToRetry { run },
             WorkflowError::NoSuchStep { run, step } => Self::NoStep {

@@ -96,7 +96,12 @@ fn table(out: &mut impl Write, seen: &[Seen]) -> io::Result<()> {
     for (seen, steps) in seen.iter().zip(steps) {
         match seen {
             Ok(summary) => {
-                let (style, state) = word(summary.state, summary.is_paused, summary.is_up);
+                let (style, state) = word(
+                    summary.state,
+                    summary.ending,
+                    summary.is_paused,
+                    summary.is_up,
+                );
                 let took = summary.duration.map(|took| Spoken(took).to_string());
                 let line = format!(
                     "{:id_width$}  {:name_width$}  {style}{state:11}{style:#}  {steps:>steps_width$}  {}  {}",
@@ -127,18 +132,26 @@ fn steps(seen: &Seen) -> String {
 
 /// Where a run is, in a word.
 pub(super) fn state(view: &RunView) -> (Style, String) {
-    word(view.state, view.is_paused, view.is_up)
+    word(view.state, view.ending, view.is_paused, view.is_up)
 }
 
-pub(super) fn word(state: RunState, is_paused: bool, is_up: bool) -> (Style, String) {
+pub(super) fn word(
+    state: RunState,
+    ending: Option<Status>,
+    is_paused: bool,
+    is_up: bool,
+) -> (Style, String) {
     let style = match state {
         RunState::Finished(Status::Completed) => GOOD,
         RunState::Finished(Status::Failed) => BAD,
         RunState::Running if is_up => GOOD,
-        RunState::Running if !is_paused => Style::new(),
+        RunState::Running if ending.is_none() && !is_paused => Style::new(),
         _ => ODD,
     };
     let state = match state {
+        RunState::Running if ending == Some(Status::Cancelled) => "cancelling".to_owned(),
+        RunState::Running if ending == Some(Status::TimedOut) => "timing-out".to_owned(),
+        RunState::Running if ending.is_some() => "failing".to_owned(),
         RunState::Running if is_up => "up".to_owned(),
         RunState::Running if is_paused => "paused".to_owned(),
         state => state.to_string(),

@@ -69,7 +69,7 @@ fn look<T>(place: &JournalPlace, work: impl AsyncFnOnce(&RunJournal) -> Option<T
 }
 
 fn told(run: &RunSummary) -> String {
-    let (_, state) = word(run.state, run.is_paused, run.is_up);
+    let (_, state) = word(run.state, run.ending, run.is_paused, run.is_up);
     format!("{}, {state}, {}", run.workflow, local(run.started_at))
 }
 
@@ -87,7 +87,7 @@ fn is_for(command: &str, run: &RunSummary) -> bool {
         "attach" | "restart" | "stop" => run.state == RunState::Running,
         "resume" => run.state == RunState::Interrupted,
         "retry" => matches!(run.state, RunState::Finished(_)),
-        "pause" => !run.is_paused,
+        "pause" => !run.is_paused && run.ending.is_none(),
         "continue" => run.is_paused,
         _ => true,
     }

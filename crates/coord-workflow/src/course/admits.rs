@@ -137,7 +137,9 @@ impl Course {
             } => Err(Refused::RunGoesOn),
             Fact::Stopped { .. } => Ok(()),
             Fact::UndoStarted { step } => self.admits_undo(plan, *step),
-            Fact::Undone { step } | Fact::UndoFailed { step, .. } => match self.undoing {
+            Fact::Undone { step }
+            | Fact::UndoAttemptFailed { step, .. }
+            | Fact::UndoFailed { step, .. } => match self.undoing {
                 Some(undoing) if undoing == *step => Ok(()),
                 _ => Err(Refused::NotBeingUndone { step: *step }),
             },

@@ -88,6 +88,8 @@ pub(crate) enum Fact {
     },
     /// A completed step is being undone.
     UndoStarted { step: usize },
+    /// An attempt at that failed, and there will be another.
+    UndoAttemptFailed { step: usize, error: Reason },
     /// It is undone.
     Undone { step: usize },
     /// It could not be undone.

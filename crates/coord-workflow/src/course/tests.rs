@@ -381,6 +381,7 @@ fn about(fact: &Fact) -> Option<usize> {
         | Fact::Skipped { step, .. }
         | Fact::Cancelled { step, .. }
         | Fact::UndoStarted { step }
+        | Fact::UndoAttemptFailed { step, .. }
         | Fact::Undone { step }
         | Fact::UndoFailed { step, .. } => Some(*step),
         // Of the whole run.

@@ -30,7 +30,7 @@ pub(super) async fn all(run: &Arc<Shared>) -> Result<(), End> {
         run.must_happen(fact, started).await;
         let times = run.queue().course.undo_cut_off();
         let undone = match times > run.settings.max_recovery_attempts {
-            true => Err(AttemptError::CutOff { times }.into()),
+            true => Err(StepError::from(AttemptError::CutOff { times }).into()),
             false => until_done(run, step, begun).await?,
         };
         match undone {
@@ -39,7 +39,6 @@ pub(super) async fn all(run: &Arc<Shared>) -> Result<(), End> {
                 run.must_happen(Fact::Undone { step }, completed).await;
             }
             Err(error) => {
-                let error = Reason::from(error);
                 let text = error.words.to_string();
                 let failed = || Transition::CompensationFailed {
                     step: id(),
@@ -59,7 +58,7 @@ async fn until_done(
     run: &Arc<Shared>,
     step: usize,
     begun: Instant,
-) -> Result<Result<(), StepError>, End> {
+) -> Result<Result<(), Reason>, End> {
     let retry = run.plan.steps[step].undo_retry;
     let limit = run.settings.compensation_timeout;
     let left = || limit.saturating_sub(begun.elapsed());
@@ -70,18 +69,20 @@ async fn until_done(
         attempt += 1;
         let error = match once(run, step, attempt, left()).await {
             Attempt::Done(Ok(())) => return Ok(Ok(())),
-            Attempt::Done(Err(error)) => error,
+            Attempt::Done(Err(error)) => Reason::from(error),
             // It is somebody else's.
             Attempt::Cancelled => continue,
         };
-        let is_last = error.is_permanent() || attempt >= retry.max_attempts.get();
+        let is_last = error.error.is_permanent() || attempt >= retry.max_attempts.get();
         if is_last && !left().is_zero() {
             return Ok(Err(error));
         }
-        let wait = retry.wait_after(attempt, &error).min(left());
+        let wait = retry.wait_after(attempt, &error.error).min(left());
+        let failed = run.applies(Fact::UndoAttemptFailed { step, error });
+        debug_assert_eq!(failed, Ok(()));
         let _ = timeout(wait, run.suspend.cancelled()).await;
     }
-    Ok(Err(AttemptError::TimedOut(limit).into()))
+    Ok(Err(StepError::from(AttemptError::TimedOut(limit)).into()))
 }
 
 /// Before something is undone: that all before is kept, and that it is to be undone here.

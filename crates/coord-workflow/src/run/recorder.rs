@@ -116,7 +116,7 @@ impl Recorder {
         self.told += 1;
         match fact {
             // That an attempt began, or is made again, makes nothing begin that was not to anyway.
-            Fact::Started { .. } | Fact::AttemptFailed { .. } => {}
+            Fact::Started { .. } | Fact::AttemptFailed { .. } | Fact::UndoAttemptFailed { .. } => {}
             // As urgent as what it lets begin, which an item of a list never does.
             Fact::Completed { .. } | Fact::PartCompleted { .. } => {
                 self.durability = Durability::Disk;
@@ -369,7 +369,7 @@ impl Shared {
     /// Does what the run is told in this process, and keeps that it was told, if the run is kept.
     pub(crate) async fn tell_run(self: &Arc<Self>, command: Command) -> Result<(), WorkflowError> {
         let run = || self.id.to_string();
-        if command.is_of_step() {
+        if command.is_checked() {
             self.view().check(&command)?;
         }
         if let Some(name) = command.signal()

@@ -134,6 +134,8 @@ pub enum Why {
         /// Why.
         error: String,
     },
+    /// It is done, and is being undone.
+    Undoing,
     /// It has ended.
     Over(StepPhase),
 }
@@ -203,6 +205,7 @@ impl fmt::Display for Why {
                 "the run is paused for it, as every attempt has failed: {error}; it is tried anew when \
                  the run is continued"
             ),
+            Self::Undoing => formatter.write_str("it is being undone"),
             Self::Over(phase) => write!(formatter, "it is over: {phase}"),
         }
     }
@@ -225,7 +228,8 @@ impl RunView {
         let mut among = step.needs_any.iter().map(|need| self.steps[*need].phase);
         let has_any = any.is_empty() || among.any(|phase| phase == StepPhase::Completed);
         Some(match step.phase {
-            phase if phase.is_over() => Why::Over(phase),
+            _ if step.is_being_undone && self.state == RunState::Running => Why::Undoing,
+            phase if phase.is_over() && !step.is_being_undone => Why::Over(phase),
             StepPhase::Exhausted => Why::Exhausted {
                 error: step.error.clone().unwrap_or_default(),
             },

@@ -18,6 +18,7 @@ mod durable;
 mod child;
 mod each;
 mod ended_before;
+mod ending;
 mod events;
 mod exhausting;
 mod fingerprints;
