@@ -167,6 +167,7 @@ mod summary;
 mod outcome;
 mod span;
 mod took;
+mod terminate;
 mod timeline;
 mod critical_path;
 mod gantt;
