@@ -216,8 +216,8 @@ pub enum WorkflowError {
     /// The workflow is not the one that the run was started with.
     #[error(
         "run `{run}` was started with another definition of `{workflow}` (fingerprint {kept}) than \
-         this one ({given}): {differences}; go on with the one that it was started with, or start a \
-         new run",
+         this one ({given}): {differences}; go on with the one that it was started with, or end it with \
+         `WorkflowOrchestrator::terminate_run`, which undoes nothing, and start a new run",
         differences = differences.join(", ")
     )]
     Changed {

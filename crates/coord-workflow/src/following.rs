@@ -12,7 +12,7 @@ use coord_bus::vocabulary::{Transition, WorkflowEvent};
 use coord_bus::{EventLogError, StoredRecord, Tail, Timestamp};
 
 use crate::course::Fact;
-use crate::outcome::{SkipReason, Status};
+use crate::outcome::SkipReason;
 use crate::plan::Plan;
 use crate::records::{self, Entry, Reader};
 use crate::resume::{Checked, Kept, fault_of};
@@ -293,10 +293,7 @@ impl Following {
             Fact::Up => (None, Transition::RunUp),
             Fact::Finished { at, failed } => {
                 let finished = Transition::RunFinished {
-                    outcome: match failed {
-                        Some(_) => Status::Failed.to_string(),
-                        None => self.kept.course.status().to_string(),
-                    },
+                    outcome: self.kept.course.ends_as(failed.as_deref()).to_string(),
                     duration: Duration::from_nanos(*at),
                 };
                 (Some(*at), finished)

@@ -170,6 +170,7 @@ mod summary;
 mod outcome;
 mod span;
 mod took;
+mod terminate;
 mod timeline;
 mod critical_path;
 mod gantt;

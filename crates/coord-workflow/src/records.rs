@@ -18,7 +18,6 @@ use serde_json::value::RawValue;
 use crate::course::{Course, Fact};
 use crate::durable::Codec;
 use crate::fingerprint::KeptStep;
-use crate::outcome::Status;
 use crate::plan::{Output, Plan};
 use crate::reason::Reason;
 use crate::shape::Shape;
@@ -263,7 +262,7 @@ pub(crate) fn write(
         Fact::Finished { at, failed } => {
             let (at, failed) = (*at, failed.as_deref().map(cut));
             let finished = Finished {
-                status: failed.as_ref().map_or(course.status(), |_| Status::Failed),
+                status: course.ends_as(failed.as_deref()),
                 at,
                 failed,
                 summary: Some(KeptSummary::of(&plan.name, started_at, course)),

@@ -412,7 +412,7 @@ impl RunJournal {
         Ok(is_held.then(|| owner.holder.clone()))
     }
 
-    async fn read(&self, run: &RunId) -> Result<(Plan, Kept), WorkflowError> {
+    pub(crate) async fn read(&self, run: &RunId) -> Result<(Plan, Kept), WorkflowError> {
         let begun = Begun::read(&*self.log, run).await?;
         let begun = begun.ok_or_else(|| WorkflowError::NoSuchRun {
             run: run.to_string(),

@@ -145,7 +145,7 @@ impl Course {
             },
             Fact::Suspended | Fact::Claimed | Fact::Retried { .. } => Ok(()),
             Fact::Up => self.admits_up(),
-            Fact::Finished { .. } => self.admits_end(plan),
+            Fact::Finished { failed, .. } => self.admits_end(plan, failed.is_some()),
         }
     }
 
@@ -230,7 +230,8 @@ impl Course {
         }
     }
 
-    fn admits_end(&self, plan: &Plan) -> Result<(), Refused> {
+    /// One that fails for what is no step may end with steps that could be undone: who ends it may not know how.
+    fn admits_end(&self, plan: &Plan, has_reason: bool) -> Result<(), Refused> {
         if self.left > 0 {
             return Err(Refused::StepsLeft { left: self.left });
         }
@@ -241,8 +242,8 @@ impl Course {
             return Err(Refused::BeingUndone { step });
         }
         match self.next_to_undo(plan) {
-            Some(step) => Err(Refused::ToBeUndone { step }),
-            None => Ok(()),
+            Some(step) if !has_reason => Err(Refused::ToBeUndone { step }),
+            _ => Ok(()),
         }
     }
 

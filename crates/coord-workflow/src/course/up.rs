@@ -16,6 +16,12 @@ impl Course {
         self.failed.as_ref()
     }
 
+    /// How a run ends that has come this far, for such a reason if there is one.
+    pub(crate) fn ends_as(&self, failed: Option<&str>) -> Status {
+        let status = failed.map_or(Status::Completed, |_| Status::Failed);
+        self.stopped.unwrap_or(status)
+    }
+
     pub(super) fn admits_up(&self) -> Result<(), Refused> {
         if self.left > 0 {
             return Err(Refused::StepsLeft { left: self.left });
@@ -30,7 +36,7 @@ impl Course {
     pub(super) fn finish(&mut self, at: u64, failed: Option<Arc<str>>) {
         self.finished = Some(at);
         if failed.is_some() {
-            self.stopped.get_or_insert(Status::Failed);
+            self.stopped = Some(self.ends_as(failed.as_deref()));
             self.failed = failed;
         }
     }

@@ -47,6 +47,7 @@ mod staying;
 mod summaries;
 mod suspending;
 mod telling;
+mod terminating;
 mod threads;
 mod told;
 mod too_large;
