@@ -208,7 +208,7 @@ impl WorkflowFile {
                 continue;
             };
             let env = self.env_of(unit, environment);
-            match condition.holds(&self.text, params, &env, &Outputs::new()) {
+            match condition.holds(&self.text, self.typed(params), &env, &Outputs::new()) {
                 Ok(holds) => runs.push(holds),
                 Err(fault) => faults.push(fault),
             }
@@ -229,12 +229,18 @@ impl WorkflowFile {
         outputs: &Outputs,
     ) -> Result<bool, String> {
         let env = self.env_of(unit, &environment());
-        let holds = condition.holds(&self.text, params, &env, outputs);
+        let holds = condition.holds(&self.text, self.typed(params), &env, outputs);
         holds.map_err(|fault| {
             let at = fault.offset();
             let (name, place) = (self.text.name_at(at), self.text.place(at));
             format!("{fault} ({name}:{place})")
         })
+    }
+
+    /// These values of parameters, with what the file says of them.
+    fn typed<'f>(&'f self, values: &'f BTreeMap<String, String>) -> params::Params<'f> {
+        let rules = &self.param_rules;
+        params::Params { values, rules }
     }
 
     /// The variables that a condition of a step sees.

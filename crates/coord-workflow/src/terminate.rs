@@ -113,8 +113,10 @@ impl WorkflowOrchestrator {
 /// What ends a run that has come this far.
 fn end_of(course: &Course, reason: &str, at: u64) -> Vec<Fact> {
     let goes_on = course.stopped().is_none() && course.left() > 0;
-    let status = Status::Failed;
-    let stopped = goes_on.then_some(Fact::Stopped { status });
+    let stopped = goes_on.then_some(Fact::Stopped {
+        status: Status::Failed,
+        failed: None,
+    });
     let left = (0..course.steps().len()).filter(|step| !course.step(*step).phase.is_over());
     let cancelled = left.map(|step| {
         let signal = None;

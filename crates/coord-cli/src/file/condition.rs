@@ -1,7 +1,7 @@
 //! Conditions: expressions over the parameters, the environment and what earlier steps put out that say whether
 //! a step runs.
 
-mod named;
+mod kinds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,10 +11,12 @@ use coordination::workflow::{Shown, nearest};
 use miette::SourceSpan;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, context};
-use named::named;
+
+use kinds::Named;
 
 use super::fault::FileFault;
 use super::outputs::Taken;
+use super::params::Params;
 use super::text::{Text, printable};
 use super::walk::{Walk, Words};
 
@@ -50,28 +52,31 @@ pub(crate) type Outputs = BTreeMap<String, BTreeMap<String, String>>;
 
 impl Condition {
     /// Whatever can be known to be wrong without the values is a fault.
-    pub(super) fn read(
-        walk: &mut Walk<'_>,
-        words: &Words<'_>,
-        params: &BTreeMap<String, String>,
-    ) -> Self {
+    pub(super) fn read(walk: &mut Walk<'_>, words: &Words<'_>, params: Params<'_>) -> Self {
         let mut condition = Self {
             expression: (*words.get_ref()).to_owned(),
             takes: Vec::new(),
             at: words.span(),
         };
-        if condition.check(walk, params) {
-            condition.takes = condition.takes(walk);
+        if condition.check(walk, params.values) {
+            let found = kinds::found(&condition.expression, params);
+            condition.takes = condition.takes(walk, found.named);
+            for clash in found.clashes {
+                walk.add(FileFault::Condition {
+                    message: clash.message,
+                    at: condition.part(walk.text, Some(clash.at)),
+                    help: Some(clash.help),
+                });
+            }
         }
         condition
     }
 
     /// What it takes of earlier steps.
-    fn takes(&self, walk: &mut Walk<'_>) -> Vec<Taken> {
-        let named = named(&self.expression).into_iter();
-        let takes = named.filter_map(|named| {
-            let at = self.part_range(walk.text, named.at);
-            let Some((step, name)) = named.output else {
+    fn takes(&self, walk: &mut Walk<'_>, named: Vec<Named>) -> Vec<Taken> {
+        let takes = named.into_iter().filter_map(|Named { at, output }| {
+            let at = self.part_range(walk.text, at);
+            let Some((step, name)) = output else {
                 walk.add(FileFault::Condition {
                     message: "of steps, conditions know what they put out".to_owned(),
                     at: walk.at(&at),
@@ -154,16 +159,17 @@ impl Condition {
     pub(super) fn holds(
         &self,
         text: &Text,
-        params: &BTreeMap<String, String>,
+        params: Params<'_>,
         env: &BTreeMap<String, String>,
         outputs: &Outputs,
     ) -> Result<bool, FileFault> {
+        let typed = params.typed();
         let steps = outputs.iter();
         let steps = steps.map(|(step, outputs)| (step.clone(), context! { outputs }));
         let steps: BTreeMap<String, Value> = steps.collect();
         let value = ENVIRONMENT
             .compile_expression(&self.expression)
-            .and_then(|compiled| compiled.eval(context! { params, env, steps }));
+            .and_then(|compiled| compiled.eval(context! { params => typed, env, steps }));
         let value = match value {
             Err(error) if error.kind() == ErrorKind::UndefinedError && self.lacks(outputs) => {
                 return Ok(false);
@@ -174,34 +180,15 @@ impl Condition {
             return Ok(value.is_true());
         }
         let message = match value.kind() {
-            ValueKind::Undefined => match self.undefined(params, env) {
-                Some(name) => format!("there is no {}", Shown(&name)),
-                None => "it gives nothing, neither true nor false".to_owned(),
-            },
+            ValueKind::Undefined => "it gives nothing, neither true nor false".to_owned(),
             kind => format!("it gives a {kind}, neither true nor false"),
         };
-        // Parameters are text, and the text "false" would count as true.
+        // The text "false" would count as true.
         Err(FileFault::Condition {
             message,
             at: text.underlined(&self.at),
             help: Some("compare it with something, such as params.deploy == 'true'".to_owned()),
         })
-    }
-
-    /// The first variable or parameter that it names and that does not exist.
-    fn undefined(
-        &self,
-        params: &BTreeMap<String, String>,
-        env: &BTreeMap<String, String>,
-    ) -> Option<String> {
-        let compiled = ENVIRONMENT.compile_expression(&self.expression).ok()?;
-        let names = compiled.undeclared_variables(true).into_iter();
-        let missing = names.filter(|name| match name.split_once('.') {
-            Some(("env", name)) => !env.contains_key(name),
-            Some(("params", name)) => !params.contains_key(name),
-            _ => false,
-        });
-        missing.min()
     }
 
     /// Whether it asks for one of these parameters, or perhaps does, as for one whose name it computes.

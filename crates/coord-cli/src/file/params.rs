@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use coordination::workflow::{Shown, is_name, nearest};
 use miette::SourceSpan;
+use minijinja::value::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -34,7 +35,7 @@ pub(super) const PROFILE_KEYS: Keys = Keys {
 
 /// What the values of a parameter are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     #[default]
     String,
     Integer,
@@ -112,6 +113,37 @@ pub(super) struct Profile {
 
 /// What is said of parameters that are tables.
 pub(super) type Rules = BTreeMap<String, Rule>;
+
+/// The parameters that a file declares, with their values, and what is said of those that are tables.
+#[derive(Clone, Copy)]
+pub(super) struct Params<'f> {
+    pub(super) values: &'f BTreeMap<String, String>,
+    pub(super) rules: &'f Rules,
+}
+
+impl<'f> Params<'f> {
+    /// What the values of a parameter are, if it is declared.
+    pub(super) fn kind(self, name: &str) -> Option<Kind> {
+        self.values.get(name)?;
+        let rule = self.rules.get(name);
+        Some(rule.map(|rule| rule.kind).unwrap_or_default())
+    }
+
+    /// The values, each of its type.
+    pub(super) fn typed(self) -> BTreeMap<&'f str, Value> {
+        let values = self.values.iter();
+        let typed = values.map(|(name, text)| {
+            let value = match self.kind(name).unwrap_or_default() {
+                Kind::String => None,
+                Kind::Integer => text.parse::<i64>().ok().map(Value::from),
+                Kind::Number => text.parse::<f64>().ok().map(Value::from),
+                Kind::Boolean => text.parse::<bool>().ok().map(Value::from),
+            };
+            (name.as_str(), value.unwrap_or_else(|| Value::from(&**text)))
+        });
+        typed.collect()
+    }
+}
 
 /// Whether a parameter, or an output of a step, may be called so: its variable is made of it.
 pub(super) fn is_param_name(name: &str) -> bool {

@@ -14,7 +14,7 @@ use super::check::check;
 use super::failing::on_failure;
 use super::fault::FileFault;
 use super::hooks::hooks;
-use super::params::{params, profiles};
+use super::params::{Params, params, profiles};
 use super::read::is_stdin;
 use super::resources::{self, Resources};
 use super::service::service;
@@ -84,7 +84,11 @@ pub(super) fn root(
     let secrets = secrets::secrets(walk, root, &folder);
     let dotenv_files = dotenv::dotenv(walk, root, &folder);
     let resources = resources::declared(walk, root);
-    let mut drafts = units(walk, root, &folder, &params, &resources);
+    let declared = Params {
+        values: &params,
+        rules: &param_rules,
+    };
+    let mut drafts = units(walk, root, &folder, declared, &resources);
     check(walk, &name, &drafts);
     outputs::need(&mut drafts);
     outputs::check(walk, &drafts);
@@ -154,7 +158,7 @@ fn units(
     walk: &mut Walk<'_>,
     root: &DeTable<'_>,
     folder: &Path,
-    params: &BTreeMap<String, String>,
+    params: Params<'_>,
     resources: &Resources,
 ) -> Vec<Draft> {
     let steps = tables(walk, root, "step", "begin each step with [[step]]");

@@ -1,6 +1,5 @@
 //! One `[[step]]` of a workflow file.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use super::failing::{Failing, failing};
 use super::fault::FileFault;
 use super::hooks::{Hooks, hooks};
 use super::outputs;
+use super::params::Params;
 use super::resources::{self, Resources};
 use super::unit::{Draft, Role, unit};
 use super::walk::{Keys, Walk};
@@ -131,7 +131,7 @@ pub(super) fn step(
     table: &DeTable<'_>,
     at: &Range<usize>,
     folder: &Path,
-    params: &BTreeMap<String, String>,
+    params: Params<'_>,
     declared: &Resources,
 ) -> Option<Draft> {
     walk.check_keys(table, &STEP_KEYS);
@@ -145,7 +145,7 @@ pub(super) fn step(
     let undo = undo(walk, table);
     let hooks = hooks(walk, table);
     let outputs = outputs::declared(walk, table, waits);
-    let each = each(walk, table, params, waits);
+    let each = each(walk, table, params.values, waits);
     let resources = resources::taken(walk, table, declared);
     let role = Role::Step(Step {
         when,

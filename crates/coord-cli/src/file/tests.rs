@@ -1,5 +1,6 @@
 //! Workflow files: what is read from them, and how what is wrong with them is told.
 
+mod conditions;
 mod declared;
 mod faults;
 mod manual;

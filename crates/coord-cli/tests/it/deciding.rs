@@ -114,7 +114,7 @@ fn a_condition_that_cannot_be_decided_fails_its_step_with_its_place() {
         .says("(coord.toml:9:");
     let ran = run(
         "[[step]]\nid = 'a'\nrun = 'echo x=many >> $COORD_OUTPUT'\noutputs = ['x']\n\
-         [[step]]\nid = 'b'\nrun = 'echo b'\nneeds = ['a']\nwhen = 'steps.a.outputs.x'\n",
+         [[step]]\nid = 'b'\nrun = 'echo b'\nneeds = ['a']\nwhen = 'steps.a.outputs.x | first'\n",
     );
     ran.exits(100)
         .says("it gives a string, neither true nor false");

@@ -366,22 +366,12 @@ Error: coord::file::condition
 }
 
 #[test]
-fn a_condition_that_is_neither_true_nor_false_is_a_fault() {
-    let file = with_condition("params.deploy");
-    let faults = file
-        .conditions(&file.params, &BTreeMap::new())
-        .expect_err("text");
-    let told = rendered(&faults);
-    assert!(
-        told.contains("it gives a string, neither true nor"),
-        "{told}"
-    );
-}
-
-#[test]
-fn a_condition_over_what_does_not_exist_names_it_and_a_text_that_is_no_number_is_told_as_such() {
+fn a_condition_that_gives_neither_true_nor_false_and_a_text_that_is_no_number_are_told() {
     for (condition, told_is) in [
-        ("env.DEPLOI", "there is no \"env.DEPLOI\""),
+        (
+            "params.target | first",
+            "it gives a string, neither true nor",
+        ),
         (
             "params.target | int > 4",
             "a text that is no number cannot become",
