@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use crate::outcome::{SkipReason, Status};
 use crate::plan::{Output, Plan, PlannedStep};
+use crate::reason::Reason;
 use crate::{OnFailure, StepError};
 
 pub(crate) use admits::Refused;
@@ -359,15 +360,7 @@ impl Course {
                 until,
                 heartbeat,
                 ..
-            } => {
-                self.cut_off.remove(&step);
-                self.heartbeats
-                    .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
-                let record = &mut self.steps[step];
-                record.phase = Phase::Pausing;
-                record.error = Some(Box::new(error.error));
-                record.ended = until;
-            }
+            } => self.attempt_failed(step, Phase::Pausing, error, heartbeat, until),
             Fact::PartCompleted {
                 step,
                 part,
@@ -397,14 +390,7 @@ impl Course {
                 heartbeat,
                 at,
                 ..
-            } => {
-                self.cut_off.remove(&step);
-                self.heartbeats
-                    .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
-                let record = &mut self.steps[step];
-                (record.phase, record.ended) = (Phase::Exhausted, at);
-                record.error = Some(Box::new(error.error));
-            }
+            } => self.attempt_failed(step, Phase::Exhausted, error, heartbeat, at),
             Fact::Continued { at } => self.try_anew(at, ready),
             Fact::Child {
                 step,
@@ -452,6 +438,23 @@ impl Course {
             Fact::Finished { at, failed } => self.finish(at, failed),
             Fact::Retried { from, at } => self.retry(plan, from, at),
         }
+    }
+
+    /// An attempt at a step failed, and that is not its end.
+    fn attempt_failed(
+        &mut self,
+        step: usize,
+        phase: Phase,
+        error: Reason,
+        heartbeat: Option<Arc<str>>,
+        ended: u64,
+    ) {
+        self.cut_off.remove(&step);
+        self.heartbeats
+            .extend(heartbeat.map(|heartbeat| (step, heartbeat)));
+        let record = &mut self.steps[step];
+        (record.phase, record.ended) = (phase, ended);
+        record.error = Some(Box::new(error.error));
     }
 
     /// The steps that may begin, or go on, in a run that is taken up.
