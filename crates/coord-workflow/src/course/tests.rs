@@ -465,8 +465,8 @@ fn what_is_refused_says_why_by_name() {
     let cancelled = |step| Fact::Cancelled { step, signal, at };
     let finished = Fact::Finished { at, failed: None };
     let undo = |step| Fact::UndoStarted { step };
-    let (status, failed) = (Status::Cancelled, None);
-    let stopped = Fact::Stopped { status, failed };
+    let stopped = |status, failed| Fact::Stopped { status, failed };
+    let stopped = stopped(Status::Cancelled, None);
     refused(&[], &started(7, 1), Refused::NoSuchStep { step: 7 });
     refused(
         &[],
