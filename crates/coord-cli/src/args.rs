@@ -69,7 +69,13 @@ pub(crate) enum Command {
     /// Print what the steps and services of a run have printed, or one of them.
     Logs(LogsArgs),
     /// Cancel a run: what runs is stopped, and what was done is undone.
-    Cancel(OfRun),
+    Cancel {
+        #[command(flatten)]
+        of: OfRun,
+        /// End a run that nobody drives as it is, with nothing undone: for one that cannot be resumed.
+        #[arg(long)]
+        no_undo: bool,
+    },
     /// Let no further step of a run begin; what runs goes on.
     Pause(OfRun),
     /// Let the steps of a paused run begin again.

@@ -108,7 +108,8 @@ fn main() -> std::process::ExitCode {
         Command::Report(args) => runs::report(&args).into(),
         Command::Why(args) => runs::why(&args).into(),
         Command::Logs(args) => runs::logs(&args).into(),
-        Command::Cancel(args) => runs::tell(&args, Tell::Cancel).into(),
+        Command::Cancel { of, no_undo: true } => runs::terminate(&of).into(),
+        Command::Cancel { of, .. } => runs::tell(&of, Tell::Cancel).into(),
         Command::Pause(args) => runs::tell(&args, Tell::Pause).into(),
         Command::Continue(args) => runs::tell(&args, Tell::Continue).into(),
         Command::Signal(args) => {

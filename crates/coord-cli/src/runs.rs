@@ -40,7 +40,7 @@ pub(crate) use place::{journal_flag, open_for_run, open_there, open_to_look};
 pub(crate) use report::report;
 pub(crate) use show::{of_run, show, why};
 pub(crate) use take_up::{GONE_LOOK, GONE_WITHIN, begin, check_unkept, resume, retry};
-pub(crate) use tell::{act, tell};
+pub(crate) use tell::{act, tell, terminate};
 
 /// Does something with the runs of a journal that is there, and says on standard error why not.
 fn with_runs(

@@ -113,16 +113,16 @@ impl WorkflowOrchestrator {
 /// What ends a run that has come this far.
 fn end_of(course: &Course, reason: &str, at: u64) -> Vec<Fact> {
     let goes_on = course.stopped().is_none() && course.left() > 0;
-    let stopped = goes_on.then_some(Fact::Stopped {
+    let failed = Some(Arc::from(reason));
+    let stopped = goes_on.then(|| Fact::Stopped {
         status: Status::Failed,
-        failed: None,
+        failed: failed.clone(),
     });
     let left = (0..course.steps().len()).filter(|step| !course.step(*step).phase.is_over());
     let cancelled = left.map(|step| {
         let signal = None;
         Fact::Cancelled { step, signal, at }
     });
-    let failed = Some(Arc::from(reason));
     let finished = iter::once(Fact::Finished { at, failed });
     stopped
         .into_iter()

@@ -53,7 +53,10 @@ pub(crate) enum RunsFault {
     )]
     #[diagnostic(
         code(coord::runs::changed),
-        help("go on with it by the version of `coord` that started it, or start a new run")
+        help(
+            "go on with it by the version of `coord` that started it, or end it as it is: \
+             `coord cancel --no-undo {run}`"
+        )
     )]
     Changed { run: String, differences: String },
 

@@ -4,9 +4,11 @@
 use std::io::Write;
 use std::time::Duration;
 
+use coordination::bus::LocalBus;
 use coordination::bus::time::{Instant, sleep};
 use coordination::workflow::{
-    Command, RunId, RunJournal, RunState, RunView, StepPhase, StepView, Why, nearest,
+    Command, RunId, RunJournal, RunState, RunView, StepPhase, StepView, Why, WorkflowOrchestrator,
+    nearest,
 };
 
 use super::show::step_of;
@@ -52,6 +54,21 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
         };
         let mut out = screen::out(args.of.color.into());
         writeln!(out, "run {run} {what}{when}")?;
+        Ok(out.flush()?)
+    })
+}
+
+/// Ends a run that nobody drives as it is.
+pub(crate) fn terminate(args: &OfRun) -> ExitCode {
+    with_runs(&args.of, async |runs| {
+        let run = find(runs, &args.run).await?;
+        let bus = LocalBus::new();
+        let orchestrator = WorkflowOrchestrator::builder(&bus).journal(runs.clone());
+        let orchestrator = orchestrator.build()?;
+        let reason = "ended by `coord cancel --no-undo`";
+        orchestrator.terminate_run(&run, reason).await?;
+        let mut out = screen::out(args.of.color.into());
+        writeln!(out, "run {run} is over, and nothing of it was undone")?;
         Ok(out.flush()?)
     })
 }

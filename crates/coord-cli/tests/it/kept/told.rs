@@ -40,6 +40,28 @@ fn what_an_interrupted_run_is_told_is_done_when_it_goes_on() {
 }
 
 #[test]
+fn a_run_that_nobody_drives_is_ended_as_it_is_if_that_is_wanted() {
+    let file = "[[step]]\nid = 'done'\nrun = 'true'\nundo = 'echo undone >> effects'\n\
+         [[step]]\nid = 'waits'\nneeds = ['done']\nrun = 'echo began; exec sleep 1000'\n";
+    let (folder, running) = started(file, "began", 1);
+    let runs = list(&folder, "running");
+    let end = || done(folder.coord(["cancel", "--no-undo", id(&runs[0])]));
+    let refused = end();
+    refused.exits(96);
+    assert!(said(&refused).contains("is driven by"), "{refused:?}");
+    kill(running);
+    list(&folder, "interrupted");
+    end()
+        .exits(0)
+        .says("is over, and nothing of it was undone\n");
+    list(&folder, "failed");
+    let shown = done(folder.coord(["show", id(&runs[0])]));
+    shown.exits(0).says("ended by `coord cancel --no-undo`");
+    done(folder.coord(["resume", id(&runs[0])]));
+    assert_eq!(folder.read("effects"), None);
+}
+
+#[test]
 fn a_paused_run_begins_no_step_until_it_is_continued() {
     let file = format!(
         "[[step]]\nid = 'one'\nrun = 'echo began; until test -e go; do sleep 0.01; done'\n\
