@@ -42,7 +42,7 @@ use fault::FileFault;
 pub(crate) use faults::{FileFaults, ToldFault};
 pub(crate) use hooks::Hooks;
 pub(crate) use include::Included;
-pub(crate) use outputs::{Taken, output_variable};
+pub(crate) use outputs::{SENT, Taken, output_variable};
 pub(crate) use read::{called, is_stdin};
 pub(crate) use resources::Resources;
 pub(crate) use secrets::Source;

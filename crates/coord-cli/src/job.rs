@@ -8,7 +8,6 @@ mod variables;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -109,7 +108,7 @@ pub(crate) fn workflow(
     for (index, (unit, runs)) in job.file.units.iter().zip(runs).enumerate() {
         let input = job.described(unit, index);
         let mut planned = match &unit.role {
-            Role::Step(step) => planned_step(unit, step, index, spec.concurrency).input(input),
+            Role::Step(step) => planned_step(&job.file, unit, step, index).input(input),
             // Its probe and its restarts bound it, and otherwise the run.
             Role::Service(_) => StepSpec::new(&unit.id, "service")
                 .input(input)
@@ -129,12 +128,7 @@ pub(crate) fn workflow(
     registry(job).workflow_with_input(spec)
 }
 
-fn planned_step(
-    unit: &Unit,
-    step: &Step,
-    index: usize,
-    concurrency: Option<NonZeroUsize>,
-) -> StepSpec {
+fn planned_step(file: &WorkflowFile, unit: &Unit, step: &Step, index: usize) -> StepSpec {
     let planned = match &unit.action {
         Action::Signal(name) => StepSpec::signal(&unit.id, name),
         Action::Sleep(wait) => StepSpec::sleep(&unit.id, *wait),
@@ -155,7 +149,8 @@ fn planned_step(
     }
     if let Some(each) = &step.each {
         // As many as steps, where nothing else is said.
-        planned = planned.for_each(outputs::each(each, each.max_parallel.or(concurrency)));
+        let at_once = each.max_parallel.or(file.concurrency);
+        planned = planned.for_each(outputs::each(file, each, at_once));
     }
     if let Some(undo) = &step.undo {
         let input = json!({ "unit": index, "shell": undo.run });
@@ -297,7 +292,7 @@ impl Job {
         let (run, token) = (call.context.run(), call.context.token());
         self.services_up(unit, run, &token).await?;
         let process = call_of(unit).ok_or_else(no_such_unit)?;
-        let taken = outputs::taken(unit, &call.outputs);
+        let taken = self.taken(unit, &call.outputs);
         let file = OutputFile::of(unit, self.outputs.as_ref())?;
         let mut process = self.attempt(unit, process, &call.context);
         if let (Some(item), Some(place)) = (&call.item, call.context.part()) {
@@ -313,7 +308,11 @@ impl Job {
         let exit = self.run_at_hand(&process, call).await;
         let exit = exit.map_err(|error| judged(codes, error))?;
         let outputs = file.read(|text| self.secrets.masked(text))?;
-        let lists = outputs::lists(&outputs, self.file.lists_of(&unit.id))?;
+        // Of one that is done for each of a list, others go over what the items put out.
+        let lists = match unit.each() {
+            Some(_) => BTreeMap::new(),
+            None => outputs::lists(&outputs, self.file.lists_of(&unit.id))?,
+        };
         Ok(json!(StepOutput {
             exit,
             outputs,
@@ -353,7 +352,7 @@ impl Job {
         self.services_up(unit, run, &token).await?;
         let process = self.attempt(unit, process, &call.context).grace(GRACE);
         let output = call.outputs.get(&unit.id);
-        let process = process.envs(outputs::of_step(output.map(|output| &**output)));
+        let process = process.envs(outputs::of_step(unit, output.map(|output| &**output)));
         let process = self.fitting(process)?;
         let stop = Stop {
             graceful: call.context.token(),

@@ -14,7 +14,7 @@ use crate::{AttemptError, StepContext};
 pub(crate) struct Heart {
     /// From when they are counted: some time before the attempt began.
     since: Instant,
-    /// When the last was, in nanoseconds from then on; 0: there was none.
+    /// When the last was, in nanoseconds from then on and one more; 0: there was none.
     last: AtomicU64,
     /// What came with the last that anything came with, as JSON.
     details: Mutex<Option<Arc<str>>>,
@@ -33,7 +33,7 @@ impl Heart {
     pub(crate) fn beat(&self) {
         // Five hundred years fit in.
         let now = self.since.elapsed().as_nanos() as u64;
-        self.last.store(now.max(1), Ordering::Relaxed);
+        self.last.store(now + 1, Ordering::Relaxed);
     }
 
     pub(crate) fn beat_with(&self, details: String) {
@@ -50,7 +50,7 @@ impl Heart {
     fn last(&self) -> Option<Instant> {
         match self.last.load(Ordering::Relaxed) {
             0 => None,
-            nanos => self.since.checked_add(Duration::from_nanos(nanos)),
+            nanos => self.since.checked_add(Duration::from_nanos(nanos - 1)),
         }
     }
 }
@@ -85,9 +85,11 @@ impl HeartWatch {
                 return Poll::Pending;
             };
             if due <= Instant::now() {
+                let last = last.map(|last| last.saturating_duration_since(self.began));
                 return Poll::Ready(AttemptError::NoHeartbeat {
                     timeout: self.timeout,
-                    last: last.map(|last| last.saturating_duration_since(self.began)),
+                    // One as it began says no more than that it did.
+                    last: last.filter(|after| !after.is_zero()),
                 });
             }
             self.due.as_mut().reset(due);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
-use coordination::workflow::Shown;
 use serde::Serialize;
 use serde_json::Value;
 use toml::de::DeTable;
@@ -12,7 +11,7 @@ use super::condition::param_help;
 use super::fault::FileFault;
 use super::outputs::Taken;
 use super::text::printable;
-use super::unit::{Draft, Unit};
+use super::unit::Unit;
 use super::walk::{Keys, Walk};
 use super::{FileFaults, WorkflowFile};
 
@@ -70,6 +69,7 @@ pub(super) fn each(
         walk.add(FileFault::UselessOfWaiting {
             key: "for_each",
             at,
+            help: "remove it",
         });
     }
     if value.get_ref().as_array().is_some() {
@@ -141,22 +141,6 @@ fn literal(walk: &mut Walk<'_>, table: &DeTable<'_>, key: &str) -> Vec<Value> {
         }
     }
     items
-}
-
-/// Checks that the lists that steps put out are lists.
-pub(super) fn check(walk: &mut Walk<'_>, drafts: &[Draft]) {
-    for Draft { unit, .. } in drafts {
-        let Some(Items::Output(taken)) = unit.each().map(|each| &each.items) else {
-            continue;
-        };
-        let step = taken.parts().0;
-        let found = drafts.iter().find(|other| other.unit.id == step);
-        if found.is_some_and(|other| other.unit.each().is_some()) {
-            let at = walk.at(&taken.at);
-            let why = format!("{} is done for each item itself", Shown(step));
-            walk.add(FileFault::Items { why, at });
-        }
-    }
 }
 
 /// The items of a text: those of a JSON array, where it is one, or else its lines.

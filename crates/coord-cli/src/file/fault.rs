@@ -298,11 +298,12 @@ pub(crate) enum FileFault {
     },
 
     #[error("`{key}` means nothing to a step that runs nothing")]
-    #[diagnostic(code(coord::file::useless_key), help("remove it"))]
+    #[diagnostic(code(coord::file::useless_key), help("{help}"))]
     UselessOfWaiting {
         key: &'static str,
         #[label("without effect")]
         at: SourceSpan,
+        help: &'static str,
     },
 
     #[error("`for_each` does not say where the items come from, in one way")]

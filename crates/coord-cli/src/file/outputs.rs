@@ -13,6 +13,9 @@ use super::unit::{Draft, Unit, check_variables};
 use super::walk::{Keys, Walk, Words};
 use super::{FileFaults, WorkflowFile};
 
+/// What is called so of a step that waits for a signal: what was sent with that.
+pub(crate) const SENT: &str = "value";
+
 pub(super) const TAKEN_KEYS: Keys = Keys {
     table: "a variable that is a table",
     known: &["output"],
@@ -98,7 +101,12 @@ pub(super) fn declared(walk: &mut Walk<'_>, table: &DeTable<'_>, waits: bool) ->
     }
     if waits && let Some((key, _)) = table.get_key_value("outputs") {
         let at = walk.at(&key.span());
-        walk.add(FileFault::UselessOfWaiting { key: "outputs", at });
+        let help = match table.contains_key("signal") {
+            true => "remove it: what is sent with the signal is put out as \"value\"",
+            false => "remove it",
+        };
+        let key = "outputs";
+        walk.add(FileFault::UselessOfWaiting { key, at, help });
     }
     names
 }
@@ -144,11 +152,17 @@ pub(super) fn check(walk: &mut Walk<'_>, drafts: &[Draft]) {
             let (step, name) = taken.parts();
             let at = walk.at(&taken.at);
             let found = drafts.iter().find(|other| other.unit.id == step);
-            let declared = found.and_then(|other| other.unit.step());
-            let declared = declared.map(|step| &*step.outputs).unwrap_or_default();
-            if !declared.iter().any(|output| output == name) {
+            let declared = found.map(|other| other.unit.puts_out());
+            let declared = declared.unwrap_or_default();
+            if !declared.contains(&name) {
                 let help = match found {
-                    Some(_) => output_help(step, name, declared),
+                    Some(other) if other.unit.signal().is_some() => {
+                        format!(
+                            "what is sent with the signal is {}",
+                            Shown(&format!("{step}.{SENT}"))
+                        )
+                    }
+                    Some(_) => output_help(step, name, &declared),
                     None => step_help(step, drafts),
                 };
                 let output = taken.output.clone();
@@ -162,18 +176,17 @@ pub(super) fn check(walk: &mut Walk<'_>, drafts: &[Draft]) {
 }
 
 fn step_help(step: &str, drafts: &[Draft]) -> String {
-    let putting = drafts.iter().filter(|draft| {
-        let step = draft.unit.step();
-        step.is_some_and(|step| !step.outputs.is_empty())
-    });
+    let putting = drafts
+        .iter()
+        .filter(|draft| !draft.unit.puts_out().is_empty());
     match nearest(step, putting.map(|draft| &*draft.unit.id)) {
         Some(meant) => format!("did you mean the step {}?", Shown(meant)),
         None => "write the id of a step, a dot, and what it puts out: version.tag".to_owned(),
     }
 }
 
-fn output_help(step: &str, name: &str, declared: &[String]) -> String {
-    match nearest(name, declared.iter().map(String::as_str)) {
+fn output_help(step: &str, name: &str, declared: &[&str]) -> String {
+    match nearest(name, declared.iter().copied()) {
         Some(meant) => format!("did you mean {}?", Shown(&format!("{step}.{meant}"))),
         None if name.is_empty() => format!("say which: {step}.NAME"),
         None => format!(

@@ -21,7 +21,7 @@ use super::service::service;
 use super::step::step;
 use super::unit::{Draft, env};
 use super::walk::{Keys, Walk};
-use super::{dotenv, each, outputs, secrets};
+use super::{dotenv, outputs, secrets};
 
 /// More processes at once than this is a slip.
 const CONCURRENCY_MAX: u32 = 1_000;
@@ -92,7 +92,6 @@ pub(super) fn root(
     check(walk, &name, &drafts);
     outputs::need(&mut drafts);
     outputs::check(walk, &drafts);
-    each::check(walk, &drafts);
     WorkflowFile {
         name: (*name.get_ref()).to_owned(),
         concurrency: concurrency

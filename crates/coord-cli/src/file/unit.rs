@@ -10,7 +10,7 @@ use toml::de::DeTable;
 
 use super::each::Items;
 use super::fault::FileFault;
-use super::outputs::{Taken, env_with_outputs};
+use super::outputs::{SENT, Taken, env_with_outputs};
 use super::service::{SERVICE_KEYS, Service};
 use super::step::{STEP_KEYS, Step};
 use super::text::printable;
@@ -78,6 +78,15 @@ impl Unit {
         match &self.action {
             Action::Signal(name) => Some(name),
             _ => None,
+        }
+    }
+
+    /// The names of what it puts out.
+    pub(crate) fn puts_out(&self) -> Vec<&str> {
+        match (&self.action, self.step()) {
+            (Action::Signal(_), _) => vec![SENT],
+            (_, Some(step)) => step.outputs.iter().map(String::as_str).collect(),
+            (_, None) => Vec::new(),
         }
     }
 

@@ -182,7 +182,7 @@ impl Job {
         match self.unit_of(&call.input) {
             Some(unit) => {
                 let process = process.env(ATTEMPT, call.attempt.to_string());
-                let outputs = outputs::of_step(call.output.as_deref());
+                let outputs = outputs::of_step(unit, call.output.as_deref());
                 self.process(unit, process, &call.run).envs(outputs)
             }
             None => {

@@ -22,7 +22,8 @@ use tempfile::NamedTempFile;
 
 use super::Job;
 use crate::file::{
-    self, Condition, Each, Items, Taken, Unit, items_of, output_variable, printable,
+    self, Condition, Each, Items, SENT, Taken, Unit, WorkflowFile, item_text, items_of,
+    output_variable, printable,
 };
 use crate::output_folder::OutputFolder;
 
@@ -219,14 +220,24 @@ pub(super) fn lists<'n>(
     Ok(lists.collect::<Result<_, _>>()?)
 }
 
-/// What a step is done for, so many at once.
-pub(super) fn each(each: &Each, concurrency: Option<NonZeroUsize>) -> ForEachSpec {
+/// What a step of this file is done for, so many at once.
+pub(super) fn each(
+    file: &WorkflowFile,
+    each: &Each,
+    concurrency: Option<NonZeroUsize>,
+) -> ForEachSpec {
     let mut spec = match &each.items {
         Items::Listed(items) => ForEachSpec::from(items.clone()),
         Items::Output(taken) => {
             let (step, name) = taken.parts();
+            let items = ForEachSpec::step_items(step);
+            let source = file.units.iter().find(|unit| unit.id == step);
             // A name has nothing that a pointer would have to escape.
-            ForEachSpec::step_items(step).pointer(format!("/lists/{name}"))
+            match source {
+                Some(unit) if unit.signal().is_some() => items,
+                Some(unit) if unit.each().is_some() => items.pointer(format!("/*/outputs/{name}")),
+                _ => items.pointer(format!("/lists/{name}")),
+            }
         }
         // Whoever checked the file has put the items in its place.
         Items::Param(..) => ForEachSpec::from(Vec::new()),
@@ -235,25 +246,26 @@ pub(super) fn each(each: &Each, concurrency: Option<NonZeroUsize>) -> ForEachSpe
     spec
 }
 
-/// What a step takes of what those before it have put out, by variable. Where one of them did not
-/// succeed, its variable is not set.
-pub(super) fn taken(
-    unit: &Unit,
-    outputs: &BTreeMap<String, Arc<Value>>,
-) -> BTreeMap<String, String> {
-    let taken = unit.taken.iter();
-    taken
-        .filter_map(|(variable, taken)| Some((variable.clone(), value(taken, outputs)?)))
-        .collect()
-}
-
 impl Job {
+    /// What a step takes of what those before it have put out, by variable. Where one of them did not
+    /// succeed, its variable is not set.
+    pub(super) fn taken(
+        &self,
+        unit: &Unit,
+        outputs: &BTreeMap<String, Arc<Value>>,
+    ) -> BTreeMap<String, String> {
+        let taken = unit.taken.iter();
+        taken
+            .filter_map(|(variable, taken)| Some((variable.clone(), self.value(taken, outputs)?)))
+            .collect()
+    }
+
     /// Whether a step runs whose condition is about what earlier ones put out.
     pub(super) fn decide(&self, call: &HandlerCall) -> Result<Value, StepError> {
         let unit = self.unit(call)?;
         let condition = unit.step().and_then(|step| step.when.as_ref());
         let condition = condition.ok_or_else(super::no_such_unit)?;
-        let outputs = decided_by(condition, &call.outputs);
+        let outputs = self.decided_by(condition, &call.outputs);
         let runs = self.file.decide(unit, condition, &self.params, &outputs);
         Ok(Value::Bool(runs.map_err(StepError::message)?))
     }
@@ -291,27 +303,39 @@ impl Job {
             .retain(|variable| bytes(variable) <= VARIABLE_MAX);
         Ok(process)
     }
-}
 
-/// What a condition takes of what steps have put out, as far as they did.
-fn decided_by(condition: &Condition, outputs: &BTreeMap<String, Arc<Value>>) -> file::Outputs {
-    let mut decided_by = file::Outputs::new();
-    for taken in &condition.takes {
+    /// What a condition takes of what steps have put out, as far as they did.
+    fn decided_by(
+        &self,
+        condition: &Condition,
+        outputs: &BTreeMap<String, Arc<Value>>,
+    ) -> file::Outputs {
+        let mut decided_by = file::Outputs::new();
+        for taken in &condition.takes {
+            let (step, name) = taken.parts();
+            let of_step = decided_by.entry(step.to_owned()).or_default();
+            let value = self.value(taken, outputs);
+            of_step.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        decided_by
+    }
+
+    fn value(&self, taken: &Taken, outputs: &BTreeMap<String, Arc<Value>>) -> Option<String> {
         let (step, name) = taken.parts();
-        let of_step = decided_by.entry(step.to_owned()).or_default();
-        of_step.extend(value(taken, outputs).map(|value| (name.to_owned(), value)));
+        let output = outputs.get(step)?;
+        let unit = &self.file.units[self.place(step)?];
+        match output.as_array() {
+            _ if unit.signal().is_some() => sent(output),
+            // Done for each of nothing: nobody put anything out.
+            Some(items) if items.is_empty() => Some("[]".to_owned()),
+            _ => whole(output)?.outputs.remove(name),
+        }
     }
-    decided_by
 }
 
-fn value(taken: &Taken, outputs: &BTreeMap<String, Arc<Value>>) -> Option<String> {
-    let (step, name) = taken.parts();
-    let output = outputs.get(step)?;
-    match output.as_array() {
-        // Done for each of nothing: nobody put anything out.
-        Some(items) if items.is_empty() => Some("[]".to_owned()),
-        _ => whole(output)?.outputs.remove(name),
-    }
+/// What was sent with a signal, if anything was.
+fn sent(output: &Value) -> Option<String> {
+    (!output.is_null()).then(|| item_text(output))
 }
 
 /// What a step left. Of one that is done for each of a list, a value is the JSON array of those of the
@@ -340,7 +364,14 @@ fn whole(output: &Value) -> Option<StepOutput> {
 
 /// The variables that a step's success leaves to what undoes it, and to its hooks: what it took, and what
 /// it put out.
-pub(super) fn of_step(output: Option<&Value>) -> Vec<(String, String)> {
+pub(super) fn of_step(unit: &Unit, output: Option<&Value>) -> Vec<(String, String)> {
+    if unit.signal().is_some() {
+        let sent = output.and_then(sent);
+        return sent
+            .map(|sent| (output_variable(SENT), sent))
+            .into_iter()
+            .collect();
+    }
     let Some(output) = output.and_then(whole) else {
         return Vec::new();
     };

@@ -136,8 +136,11 @@ impl Text {
                 wait,
             } => {
                 let of = self.attempts(step);
-                let wait = Spoken(*wait);
-                let what = format!("attempt {attempt} of {of} failed: {error}; again in {wait}");
+                let mut what = format!("attempt {attempt} of {of} failed: {error}");
+                // After the last it is to be skipped.
+                if *attempt < of {
+                    what.push_str(&format!("; again in {}", Spoken(*wait)));
+                }
                 self.say(out, step, ODD, &what)
             }
             Transition::PartCompleted { step, part, .. } => {

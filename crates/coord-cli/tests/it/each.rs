@@ -249,3 +249,20 @@ fn a_parameter_or_an_output_that_is_no_list_is_told() {
         .exits(100)
         .says("list failed: what it put out as \"json\" is no list that can be gone over: ");
 }
+
+#[test]
+fn what_the_items_of_one_list_put_out_are_the_items_of_the_next() {
+    let ran = run(r#"
+        [[step]]
+        id = "one"
+        for_each = ["a", "b"]
+        run = 'echo "o=[$COORD_ITEM" >> "$COORD_OUTPUT"'
+        outputs = ["o"]
+        [[step]]
+        id = "two"
+        needs = ["one"]
+        for_each = { output = "one.o" }
+        run = 'echo "<$COORD_ITEM> $COORD_ITEM_INDEX"'
+        "#);
+    ran.exits(0).says("<[a> 0\n").says("<[b> 1\n");
+}

@@ -309,3 +309,38 @@ fn the_hook_of_a_run_that_was_interrupted_is_told_again_which_service_failed() {
     let told = "failed api: exit code 3\n".repeat(2);
     assert_eq!(folder.read("told"), Some(told));
 }
+
+#[test]
+fn a_step_that_began_and_is_skipped_or_cancelled_while_the_run_is_paused_has_its_hooks_run() {
+    let folder = Folder::new();
+    let step = |id: &str, run: &str| {
+        let always = r#"echo "$COORD_STEP $COORD_STATUS" >> told"#;
+        format!(
+            "[[step]]\nid = '{id}'\nrun = '{run}'\non_exhausted = 'pause'\n\
+             hooks = {{ failure = 'touch never', always = '{always}' }}\n"
+        )
+    };
+    let works = "echo works; until test -e go; do sleep 0.01; done; exit 1";
+    let text = [
+        step("works", works),
+        step("skipped", "exit 1"),
+        step("ended", "exit 1"),
+    ];
+    folder.write("coord.toml", text.concat());
+    let mut running = Running::start(folder.coord(["run", "--id", "r", "--output", "text"]));
+    running.until("the run is paused,");
+    running.until("the run is paused,");
+    done(folder.coord(["skip", "r", "skipped"])).exits(0);
+    running.until("· skipped");
+    done(folder.coord(["skip", "r", "works"])).exits(0);
+    folder.write("go", "");
+    running.until("· skipped");
+    done(folder.coord(["cancel", "r"])).exits(0);
+    let (_, said) = running.end();
+    assert!(!said.contains("again in"), "{said}");
+    assert_eq!(
+        folder.read("told").as_deref(),
+        Some("skipped cancelled\nworks cancelled\nended cancelled\n")
+    );
+    assert!(folder.read("never").is_none());
+}

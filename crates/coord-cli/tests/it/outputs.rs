@@ -347,3 +347,78 @@ run = "true"
         .collect();
     assert!(of_others.is_empty(), "{of_others:?}");
 }
+
+#[test]
+fn what_is_sent_with_a_signal_reaches_later_steps_conditions_and_hooks() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [[step]]
+        id = "who"
+        signal = "who"
+        hooks = { success = 'echo "hook $OUTPUT_VALUE"' }
+        [[step]]
+        id = "which"
+        signal = "which"
+        [[step]]
+        id = "plain"
+        signal = "plain"
+        [[step]]
+        id = "use"
+        needs = ["who", "which", "plain"]
+        run = 'echo "<$WHO> <$WHICH> <${NONE-none}>"'
+        when = "steps.who.outputs.value == 'ada; touch never' and steps.plain.outputs.value is not defined"
+        [step.env]
+        WHO = { output = "who.value" }
+        WHICH = { output = "which.value" }
+        NONE = { output = "plain.value" }
+        [[step]]
+        id = "not"
+        needs = ["who"]
+        run = "touch never"
+        when = "steps.who.outputs.value == 'bob'"
+        [[step]]
+        id = "each"
+        needs = ["which"]
+        for_each = { output = "which.value" }
+        run = 'echo "item $COORD_ITEM"'
+        "#,
+    );
+    let mut running = Running::start(folder.coord(["run", "--id", "r", "--output", "text"]));
+    running.until("waits for the signal `plain`");
+    for (name, json) in [
+        ("who", Some("\"ada; touch never\"")),
+        ("which", Some("[\"x\",2]")),
+        ("plain", None),
+    ] {
+        let mut command = folder.coord(["signal", "r", name]);
+        command.args(json);
+        done(command).exits(0);
+    }
+    let (status, said) = running.end();
+    assert!(status.success(), "{said}");
+    for text in [
+        "hook ada; touch never\n",
+        "<ada; touch never> <[\"x\",2]> <none>\n",
+        "item x\n",
+        "item 2\n",
+        "not   · skipped",
+    ] {
+        assert!(said.contains(text), "{text}: {said}");
+    }
+    assert!(folder.read("never").is_none());
+}
+
+#[test]
+fn what_a_signal_does_not_put_out_is_told_with_what_it_does() {
+    let refused = run("[[step]]\nid = 'ask'\nsignal = 'go'\noutputs = ['who']\n\
+         [[step]]\nid = 'b'\nrun = 'true'\nneeds = ['ask']\nenv = { WHO = { output = 'ask.who' } }\n");
+    refused.exits(96);
+    for text in [
+        "what is sent with the signal is \"ask.value\"",
+        "put out as \"value\"",
+    ] {
+        assert!(refused.err.contains(text), "{text}: {}", refused.err);
+    }
+}

@@ -59,7 +59,7 @@ impl Each {
                 Source::List(list) => Arc::clone(list),
                 Source::Step { place, .. } => start.output(*place)?.downcast().ok()?,
             };
-            let Some(of) = at(&list, self.pointer.as_deref()).map(<[Value]>::len) else {
+            let Some((found, _)) = at(&list, self.pointer.as_deref()) else {
                 let step = match &self.items {
                     Source::Step { id, .. } => id.clone(),
                     Source::List(_) => String::new(),
@@ -67,15 +67,18 @@ impl Each {
                 let error = StepError::from(PartError::NotAList { step }).permanent();
                 return Some(Box::pin(std::future::ready(Err(error))));
             };
-            let items = run::Items::of(start, of, self.concurrency);
+            let items = run::Items::of(start, found.len(), self.concurrency);
             let (bound, pointer) = (Arc::clone(&bound), self.pointer.clone());
             let call = bound.prepared(start);
             Some(Box::pin(async move {
-                let list = at(&list, pointer.as_deref()).unwrap_or_default();
+                let (list, within) = at(&list, pointer.as_deref()).unwrap_or_default();
                 let one = |context, item: usize| {
                     let done = (bound.handler)(HandlerCall {
                         context,
-                        item: list.get(item).cloned(),
+                        item: list.get(item).map(|item| match within {
+                            Some(within) => item.pointer(within).cloned().unwrap_or_default(),
+                            None => item.clone(),
+                        }),
                         ..call.clone()
                     });
                     async move { done.await.map(Item::output) }
@@ -97,8 +100,12 @@ fn join(items: &[Output]) -> Output {
     Arc::new(Value::Array(Item::all(items)))
 }
 
-/// The list at a place in a value.
-fn at<'v>(value: &'v Value, pointer: Option<&str>) -> Option<&'v [Value]> {
-    let list = pointer.map_or(Some(value), |pointer| value.pointer(pointer))?;
-    list.as_array().map(Vec::as_slice)
+/// The list at a place in a value, and where in each of it the item is, if it is not all of that.
+fn at<'l>(value: &'l Value, pointer: Option<&'l str>) -> Option<(&'l [Value], Option<&'l str>)> {
+    let within = pointer.and_then(|pointer| pointer.strip_prefix("/*"));
+    let list = match (within, pointer) {
+        (None, Some(pointer)) => value.pointer(pointer)?,
+        _ => value,
+    };
+    Some((list.as_array()?, within))
 }

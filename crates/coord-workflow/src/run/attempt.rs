@@ -371,10 +371,11 @@ impl Step<'_> {
 
     /// Nothing of it is under way any more, and somebody wants it to be skipped.
     async fn skipped_as_asked(&self) -> Fact {
-        match self.ends_child().await {
-            true => self.skipped(SkipReason::Asked).await,
-            false => self.cancelled().await,
+        if !self.ends_child().await {
+            return self.cancelled().await;
         }
+        self.run.hook_of_idle(self.step).await;
+        self.skipped(SkipReason::Asked).await
     }
 
     /// Ends the run that was the work of the step in a process that is gone. Where it cannot be ended, neither

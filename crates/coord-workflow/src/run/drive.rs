@@ -64,6 +64,7 @@ async fn finish(run: &Arc<Shared>) -> Result<(), End> {
         let (waiting, at) = (run.queue().waiting(), run.elapsed());
         for step in waiting {
             child::end_of_stopped(run, step).await?;
+            run.hook_of_idle(step).await;
             let id = || run.step_id(step);
             let signal = None;
             let fact = Fact::Cancelled { step, signal, at };

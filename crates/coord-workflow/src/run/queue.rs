@@ -346,11 +346,13 @@ impl Queue {
             return false;
         }
         let record = self.course.step(step);
-        // A run that was the work of it, in a process that is gone, is ended first: when it begins.
-        let has_child = plan.steps[step].runs_workflow() && record.has_begun();
+        // A run that was the work of it, in a process that is gone, is ended first, and its hook is called: when
+        // it begins.
+        let planned = &plan.steps[step];
+        let ends_itself = record.has_begun() && (planned.runs_workflow() || planned.hook.is_some());
         match record.phase {
             Phase::Exhausted => true,
-            Phase::Waiting | Phase::Pausing if !has_child => {
+            Phase::Waiting | Phase::Pausing if !ends_itself => {
                 let recorder = self.recorder.as_ref();
                 record.waits_for_others()
                     || self.ready.contains(step)

@@ -1,22 +1,25 @@
 //! Steps that somebody wants to be skipped.
 //!
 //! One of which nothing is under way is skipped at once. Any other sees to that itself, when it comes to
-//! where it waits, or would be tried again: an attempt is not stopped for it.
+//! where it waits, or would be tried again: an attempt is not stopped for it. So does one that has begun and has a
+//! hook, once it would go on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use coord_bus::vocabulary::Transition;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 
-use super::Shared;
+use super::{Shared, hooks};
 use crate::outcome::SkipReason;
 
 /// Which they are.
 pub(super) struct Skips {
     asked: Mutex<BTreeSet<usize>>,
     came: Notify,
+    /// Of steps that have begun, and end while no attempt at them is under way: whether their hooks were called.
+    hooked: Mutex<BTreeMap<usize, Arc<OnceCell<()>>>>,
 }
 
 impl Skips {
@@ -24,7 +27,13 @@ impl Skips {
         Self {
             asked: Mutex::new(asked),
             came: Notify::new(),
+            hooked: Mutex::default(),
         }
+    }
+
+    fn hooked(&self, step: usize) -> Arc<OnceCell<()>> {
+        let mut hooked = self.hooked.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(hooked.entry(step).or_default())
     }
 
     fn asked(&self) -> MutexGuard<'_, BTreeSet<usize>> {
@@ -72,15 +81,35 @@ impl Shared {
     }
 
     /// Skips what is to be in a run that is taken up.
-    pub(super) async fn skip_asked(&self) {
+    pub(super) async fn skip_asked(self: &Arc<Self>) {
         let asked = self.skips.asked().clone();
         for step in asked {
-            self.skip(step).await;
+            match self.plan.steps[step].hook {
+                // It may take its time, and others go on meanwhile.
+                Some(_) => self.skip_soon(step),
+                None => self.skip(step).await,
+            }
+        }
+    }
+
+    /// The hook of a step that is ended, by a skip or with the run, while no attempt at it is under way: once,
+    /// whoever ends it, and only if it has begun.
+    pub(super) async fn hook_of_idle(&self, step: usize) {
+        let record = self.queue().course.step(step).clone();
+        if record.has_begun() {
+            let hooked = self.skips.hooked(step);
+            let call = || hooks::of_step(self, step, Err(None), record.attempts);
+            hooked.get_or_init(call).await;
         }
     }
 
     async fn skip(&self, step: usize) {
-        if !self.queue().can_skip(&self.plan, step) {
+        let can_skip = || self.queue().can_skip(&self.plan, step);
+        if !can_skip() {
+            return;
+        }
+        self.hook_of_idle(step).await;
+        if !can_skip() {
             return;
         }
         let told = || Transition::StepSkipped {

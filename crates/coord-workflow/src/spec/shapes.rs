@@ -27,7 +27,8 @@ pub struct ForEachSpec {
     /// The items.
     pub items: Items,
     /// Where in the output of a step the list is, as a JSON pointer (RFC 6901): `/files`. `None`: the output
-    /// is the list.
+    /// is the list. With `/*` before it, the output is a list, and the pointer says where in each of it the item
+    /// is: `/*/file`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pointer: Option<String>,
     /// How many at once at most; `None`:
@@ -53,7 +54,8 @@ impl ForEachSpec {
         Items::Step(step.into()).into()
     }
 
-    /// With the list at this place in the output of the step: a JSON pointer, such as `/files`.
+    /// With the list at this place in the output of the step: a JSON pointer, such as `/files`, or `/*/file` for
+    /// what is there in each of a list.
     #[must_use]
     pub fn pointer(mut self, pointer: impl Into<String>) -> Self {
         self.pointer = Some(pointer.into());

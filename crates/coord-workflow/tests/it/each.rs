@@ -521,21 +521,28 @@ async fn the_list_of_a_workflow_that_is_data_may_be_a_part_of_an_output() {
             item.map(|item| (item * 2).into())
                 .ok_or_else(|| StepError::message("not a number"))
         });
-    let spec = |pointer: &str| {
-        let found = serde_json::json!({ "found": { "numbers": [3, 4] } });
+    let found = serde_json::json!({ "found": { "numbers": [3, 4] } });
+    let each_found = serde_json::json!([{ "number": 3 }, { "number": 4 }]);
+    let spec = |found: &serde_json::Value, pointer: &str| {
         let each = ForEachSpec::step_items("find").pointer(pointer);
         Spec::new("w")
-            .step(StepSpec::new("find", "find").input(found))
+            .step(StepSpec::new("find", "find").input(found.clone()))
             .step(StepSpec::new("double", "double").for_each(each))
     };
     let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
-    let workflow = registry.workflow(spec("/found/numbers")).unwrap();
-    let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
-    assert_eq!(
-        *outcome.value_of("double").unwrap(),
-        serde_json::json!([6, 8])
-    );
-    let workflow = registry.workflow(spec("/found")).unwrap();
-    let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
-    assert_eq!(outcome.status, Status::Failed);
+    for (found, pointer) in [(&found, "/found/numbers"), (&each_found, "/*/number")] {
+        let workflow = registry.workflow(spec(found, pointer)).unwrap();
+        let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
+        let doubled = outcome.value_of("double").unwrap();
+        assert_eq!(*doubled, serde_json::json!([6, 8]), "{pointer}");
+    }
+    for (found, pointer) in [
+        (&found, "/found"),
+        (&found, "/*/number"),
+        (&each_found, "/*/other"),
+    ] {
+        let workflow = registry.workflow(spec(found, pointer)).unwrap();
+        let outcome = orchestrator.execute_workflow(&workflow, ()).await.unwrap();
+        assert_eq!(outcome.status, Status::Failed, "{pointer}");
+    }
 }

@@ -17,8 +17,9 @@ use crate::durable::Machine;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Beats so often, once a second, and then hangs.
+/// Beats as it begins and then so often, once a second, and hangs.
 async fn beats(context: StepContext, times: u32) -> Result<(), StepError> {
+    context.heartbeat();
     for _ in 0..times {
         sleep(SECOND).await;
         context.heartbeat();

@@ -135,12 +135,10 @@ for_each = "x"
     let wanted = [
         ("wrong_type", 5),
         ("nul", 5),
-        ("items", 10),
         ("out_of_range", 10),
         ("no_items", 14),
         ("unknown_param", 14),
         ("unknown_output", 18),
-        ("items", 18),
         ("unknown_key", 18),
         ("no_items", 22),
         ("useless_key", 26),

@@ -27,7 +27,7 @@ fn trimmed(text: &str) -> Vec<&str> {
 #[test]
 fn the_examples_are_read_or_answered_as_the_manual_says() {
     let blocks = blocks();
-    assert_eq!(blocks.len(), 10);
+    assert_eq!(blocks.len(), 11);
     for (index, (language, text)) in blocks.iter().enumerate() {
         match (*language, blocks.get(index + 1)) {
             ("toml", Some(("text", answer))) => assert_eq!(trimmed(&told(text)), trimmed(answer)),
