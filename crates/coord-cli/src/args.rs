@@ -20,6 +20,7 @@ pub(crate) use format::{Lines, Listed, Reported, Told};
 pub(crate) use journal::{JournalArgs, JournalCommand};
 pub(crate) use lines::{Layout, Names, TextArgs};
 
+use crate::job_control::is_left_behind;
 use crate::select::Selection;
 pub(crate) use logs::{LogsArgs, Stream};
 pub(crate) use value::Grep;
@@ -585,7 +586,8 @@ impl AttachArgs {
 /// What the terminal is fit for; who wants little to be told wants text.
 fn fit(is_quiet: bool) -> Output {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    match stdin().is_terminal() && stdout().is_terminal() && !is_dumb && !is_quiet {
+    let is_terminal = stdin().is_terminal() && stdout().is_terminal();
+    match is_terminal && !is_dumb && !is_quiet && !is_left_behind() {
         true => Output::Tui,
         false => Output::Text,
     }

@@ -28,9 +28,12 @@ impl Explained {
         })
     }
 
-    /// What is meant: a code, or the last part of one.
+    /// What is meant: a code, or the last part of one, or parts.
     fn find(name: &str) -> Vec<Self> {
-        let meant = |explained: &Self| explained.code == name || explained.word() == name;
+        let meant = |explained: &Self| {
+            let before = explained.code.strip_suffix(name);
+            before.is_some_and(|before| before.is_empty() || before.ends_with("::"))
+        };
         Self::all().filter(meant).collect()
     }
 
@@ -143,6 +146,8 @@ mod tests {
     fn the_last_part_of_a_code_is_enough_and_may_mean_several() {
         assert_eq!(Explained::find("cycle")[0].code, "coord::file::cycle");
         assert_eq!(Explained::find("coord::file::cycle").len(), 1);
+        assert_eq!(Explained::find("file::cycle").len(), 1);
+        assert!(Explained::find("ycle").is_empty() && Explained::find("").is_empty());
         assert_eq!(Explained::find("failed").len(), 3);
         assert!(Explained::find("cycl").is_empty());
     }

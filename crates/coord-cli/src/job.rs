@@ -295,6 +295,7 @@ impl Job {
         let taken = self.taken(unit, &call.outputs);
         let file = OutputFile::of(unit, self.outputs.as_ref())?;
         let mut process = self.attempt(unit, process, &call.context);
+        process = process.envs(&taken);
         if let (Some(item), Some(place)) = (&call.item, call.context.part()) {
             process.name = item_name(&unit.id, place);
             let item = item_text(item);
@@ -303,7 +304,7 @@ impl Job {
                 .env("COORD_ITEM", item)
                 .env("COORD_ITEM_INDEX", place.to_string());
         }
-        let process = process.envs(&taken).envs(file.variable());
+        let process = process.envs(file.variable());
         let codes = unit.step().map_or(&[][..], |step| &step.exit_codes);
         let exit = self.run_at_hand(&process, call).await;
         let exit = exit.map_err(|error| judged(codes, error))?;
@@ -505,9 +506,7 @@ impl Job {
         let services = self.module.services()?;
         services.start_with(child, move |incarnation| {
             let mut spec = spec.clone();
-            // The first of a name, so that the file can still say otherwise.
-            let started = (ATTEMPT.into(), incarnation.to_string().into());
-            spec.process.environment.insert(0, started);
+            spec.process = spec.process.env(ATTEMPT, incarnation.to_string());
             spec.process.attempt = incarnation;
             spec
         })

@@ -37,6 +37,7 @@ mod spare_thread;
 mod secrets;
 mod run;
 mod signals;
+mod job_control;
 mod happenings;
 mod lines;
 mod board;

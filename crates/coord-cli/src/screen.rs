@@ -25,6 +25,7 @@ use crate::ended::Ended;
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
 use crate::hands::Wish;
+use crate::job_control::wait_until_in_front;
 use crate::labels::Labels;
 use crate::run::SetUpError;
 use crate::signals::Interrupts;
@@ -152,10 +153,12 @@ impl Screen {
     }
 }
 
-/// Whether a screen can be shown where it is to be.
+/// Whether a screen can be shown where it is to be: once it can, where others are in front. So nothing has been
+/// started by then.
 pub(crate) fn check(manner: Manner) -> Result<(), SetUpError> {
-    match manner.output == Output::Tui && !io::stdout().is_terminal() {
-        true => Err(SetUpError::NoTerminal),
+    match manner.output == Output::Tui {
+        true if !io::stdout().is_terminal() => Err(SetUpError::NoTerminal),
+        true => Ok(wait_until_in_front()?),
         false => Ok(()),
     }
 }

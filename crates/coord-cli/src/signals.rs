@@ -4,20 +4,25 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::thread;
 
 use coordination::CoordinationModule;
 use coordination::bus::CancellationToken;
-use signal_hook::consts::{SIGHUP, SIGSTOP, SIGTSTP};
+use coordination::patterns::process::HeldStarts;
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGTSTP};
 use signal_hook::flag::{register_conditional_default, register_conditional_shutdown};
-use signal_hook::low_level::raise;
+use signal_hook::low_level::pipe;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::exit_code::ExitCode;
+use crate::job_control;
+
 /// What there is to say of a run that is up for its services, to who looks on.
 const STANDING_ELSEWHERE: &str =
     "all steps are over, and the services run on; `coord cancel RUN` ends them";
@@ -139,6 +144,7 @@ impl Signals {
             register_conditional_shutdown(kind.as_raw_value(), code, Arc::clone(&asked))?;
         }
         register_conditional_default(SIGTSTP, Arc::clone(&asked))?;
+        continue_starts()?;
         *are_dropped = Some(asked);
         Ok(signals)
     }
@@ -158,11 +164,28 @@ impl Signals {
             });
             match asked.await {
                 Asked::End => interrupts.next(),
+                Asked::Suspend if job_control::take_own() => {}
                 Asked::Suspend => interrupts.suspend.notify_one(),
                 Asked::Why => interrupts.why.notify_one(),
             }
         }
     }
+}
+
+/// Continues what is just being started when this program is stopped or continued: on a thread of its own, for
+/// until then the one that starts it hears nothing.
+fn continue_starts() -> io::Result<()> {
+    let (mut heard, hears) = UnixStream::pair()?;
+    pipe::register(SIGTSTP, hears.try_clone()?)?;
+    pipe::register(SIGCONT, hears)?;
+    let continues = move || {
+        // They are as good as one, however many came.
+        while let Ok(1..) = heard.read(&mut [0; 64]) {
+            HeldStarts::continue_under_way();
+        }
+    };
+    let thread = thread::Builder::new().name("starts".to_owned());
+    thread.spawn(continues).map(drop)
 }
 
 /// Whether this program was started not to end with its terminal, as `nohup` does. Only Linux tells.
@@ -183,16 +206,16 @@ impl Drop for Signals {
     }
 }
 
-/// Suspends what runs and then this program, and lets it all go on when the program is continued.
+/// Suspends what runs and then, by `stop`, this program, and lets it all go on when the program is continued.
 /// The clocks go on meanwhile: what was to be over by then is over.
-pub(crate) fn suspend(module: &CoordinationModule) {
+pub(crate) fn suspend(module: &CoordinationModule, stop: impl FnOnce()) {
+    // What was half started would not be suspended, and keep the program from being stopped.
+    let _held = HeldStarts::hold();
     let processes = module.processes();
     if let Ok(processes) = &processes {
         processes.suspend();
     }
-    // To this thread and not only to the program, for then it would go on for a moment and wake
-    // what was just suspended. Whoever may not stop itself goes on.
-    let _ = raise(SIGSTOP);
+    stop();
     if let Ok(processes) = &processes {
         processes.resume();
     }

@@ -69,7 +69,8 @@
 //! # Suspending
 //!
 //! The groups do not hear the Ctrl-Z of a terminal either. A program that is suspended by it calls
-//! [`ProcessRunner::suspend`] first, and [`ProcessRunner::resume`] when it is continued.
+//! [`ProcessRunner::suspend`] first, and [`ProcessRunner::resume`] when it is continued. A process that is being
+//! started hears it, though, as long as it has no group of its own: [`HeldStarts`].
 //!
 //! # Ending
 //!
@@ -106,6 +107,7 @@
 mod adopted;
 mod spec;
 mod stamps;
+mod starts;
 mod secrets;
 mod stop;
 mod stop_signal;
@@ -134,6 +136,7 @@ pub use lines::MAX_LINE;
 pub use runner::ProcessRunner;
 pub use secrets::Secrets;
 pub use spec::{DEFAULT_GRACE, ProcessSpec};
+pub use starts::HeldStarts;
 pub use stop::Stop;
 pub use stop_signal::{StopSignal, UnknownStopSignal};
 pub use watchdog::Watchdog;

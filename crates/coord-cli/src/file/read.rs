@@ -79,9 +79,25 @@ fn instead(path: &Path) -> Option<String> {
         return Some(say.to_owned());
     }
     is_word(name).then(|| match nearest_command(name) {
+        _ if is_of_default(name) => {
+            format!("`coord run --only {name}` runs that of {DEFAULT_FILE}, with what it needs")
+        }
         Some(command) => format!("did you mean `coord {command}`?"),
         None => "`coord help` lists the commands".to_owned(),
     })
+}
+
+/// Whether the file of the usual name has a step or service of this one.
+fn is_of_default(name: &str) -> bool {
+    let text = File::open(DEFAULT_FILE).and_then(|file| {
+        let mut text = String::new();
+        file.take(FILE_BYTES_MAX as u64).read_to_string(&mut text)?;
+        Ok(text)
+    });
+    let file = text.ok().and_then(|text| text.parse::<toml::Table>().ok());
+    let units = ["step", "service"].map(|kind| file.as_ref()?.get(kind)?.as_array());
+    let mut units = units.into_iter().flatten().flatten();
+    units.any(|unit| unit.get("id").and_then(toml::Value::as_str) == Some(name))
 }
 
 /// The file in the same folder that is probably meant.

@@ -166,9 +166,17 @@ impl Job {
 
     /// With the variables that tell what happened.
     fn told(&self, process: ProcessSpec, call: &HookCall, when: &str, end: &End) -> ProcessSpec {
-        let mut process = process
-            .env("COORD_HOOK", when)
-            .env("COORD_STATUS", end.status.to_string());
+        let mut process = match self.unit_of(&call.input) {
+            Some(unit) => {
+                let outputs = outputs::of_step(unit, call.output.as_deref());
+                let process = self.process(unit, process, &call.run).envs(outputs);
+                process.env(ATTEMPT, call.attempt.to_string())
+            }
+            None => self
+                .process_of_run(process, &call.run)
+                .env("COORD_FAILED_STEPS", &end.failed)
+                .dir(&self.file.folder),
+        };
         if let Some(why) = &end.why {
             process = process.env("COORD_ERROR", why);
         }
@@ -179,19 +187,10 @@ impl Job {
         if let (Some(_), Some(items)) = (&call.step, first.and_then(failed_items)) {
             process = process.env("COORD_FAILED_ITEMS", items);
         }
-        match self.unit_of(&call.input) {
-            Some(unit) => {
-                let process = process.env(ATTEMPT, call.attempt.to_string());
-                let outputs = outputs::of_step(unit, call.output.as_deref());
-                self.process(unit, process, &call.run).envs(outputs)
-            }
-            None => {
-                let process = process.env("COORD_FAILED_STEPS", &end.failed);
-                self.process_of_run(process, &call.run)
-                    .dir(&self.file.folder)
-            }
-        }
-        .grace(GRACE)
+        process
+            .env("COORD_HOOK", when)
+            .env("COORD_STATUS", end.status.to_string())
+            .grace(GRACE)
     }
 
     async fn hook_to_end(&self, process: ProcessSpec, stop: &Stop) -> Result<(), StepError> {

@@ -39,27 +39,35 @@ impl Job {
         process: ProcessSpec,
         context: &StepContext,
     ) -> ProcessSpec {
-        // The first of a name, so that the file can still say otherwise.
-        let process = process
+        self.process(unit, process, context.run())
             .env(ATTEMPT, context.attempt().to_string())
             .env("COORD_IDEMPOTENCY_KEY", context.idempotency_key())
-            .attempt(context.attempt());
-        self.process(unit, process, context.run()).grace(GRACE)
+            .attempt(context.attempt())
+            .grace(GRACE)
     }
 
     /// A process with the folder and the variables of its unit, all but those of an attempt.
     pub(super) fn process(&self, unit: &Unit, process: ProcessSpec, run: &RunId) -> ProcessSpec {
-        let process = process.dir(&unit.folder).env("COORD_STEP", &unit.id);
-        self.process_of_run(process, run).envs(&unit.env)
+        let process = self.with_those_of_file(process.dir(&unit.folder));
+        self.of_run(process.envs(&unit.env), run)
+            .env("COORD_STEP", &unit.id)
     }
 
     /// A process with the variables that all have.
     pub(super) fn process_of_run(&self, process: ProcessSpec, run: &RunId) -> ProcessSpec {
+        self.of_run(self.with_those_of_file(process), run)
+    }
+
+    /// Which run it is of: behind what the file says, so that what is left of the run is found.
+    fn of_run(&self, process: ProcessSpec, run: &RunId) -> ProcessSpec {
+        let process = process.env("COORD_WORKFLOW", &self.file.name);
+        process.env(RUN_ID, run.as_str())
+    }
+
+    fn with_those_of_file(&self, process: ProcessSpec) -> ProcessSpec {
         let params = self.params.iter();
         process
             .not_inherited(OF_OTHERS)
-            .env("COORD_WORKFLOW", &self.file.name)
-            .env(RUN_ID, run.as_str())
             .envs(params.map(|(name, value)| (param_variable(name), value)))
             .secrets(self.secrets.clone())
             .envs(&self.file.dotenv)

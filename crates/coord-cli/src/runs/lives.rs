@@ -26,6 +26,8 @@ pub(super) struct Life {
     ended: Option<Timestamp>,
     starts: u32,
     is_ready: bool,
+    /// Whether it is about to be started again.
+    waits: bool,
     pub(super) failed: Option<String>,
 }
 
@@ -107,12 +109,14 @@ impl Lives {
                     ended: None,
                     starts: 0,
                     is_ready: false,
+                    waits: false,
                     failed: None,
                 });
                 match &event.state {
                     ServiceState::Starting => {
                         life.starts += 1;
                         (life.ended, life.is_ready, life.failed) = (None, false, None);
+                        life.waits = false;
                     }
                     ServiceState::Ready { .. } => life.is_ready = true,
                     ServiceState::Ended { exit, asked } => {
@@ -124,6 +128,9 @@ impl Lives {
                 }
             }
             KeptEvent::ErrorRecovery(event) => {
+                if let Some(life) = self.0.get_mut(&event.source) {
+                    life.waits = matches!(event.progress, Recovery::Attempting { .. });
+                }
                 if let Recovery::GaveUp { reason, .. } = &event.progress
                     && let Some(life) = self.0.get_mut(&event.source)
                 {
@@ -137,6 +144,15 @@ impl Lives {
 }
 
 impl Life {
+    /// What it is, where it has ended, and is not started again.
+    pub(super) fn over(&self) -> Option<&'static str> {
+        match self.ended.is_some() && !self.waits {
+            true if self.failed.is_some() => Some("has failed"),
+            true => Some("is stopped"),
+            false => None,
+        }
+    }
+
     pub(super) fn state(&self) -> (Style, &'static str) {
         match (&self.failed, self.ended) {
             (Some(_), _) => (BAD, "failed"),

@@ -46,7 +46,7 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
     with_journal(&args.of, async |journal| {
         let runs = RunJournal::of(Arc::clone(journal));
         let run = match &args.run {
-            Some(run) => find(&runs, run).await?,
+            Some(run) => asked(&runs, run, args.step.is_none()).await?,
             None => latest(&runs).await?,
         };
         let view = runs.view(&run).await?;
@@ -176,6 +176,19 @@ fn has_process(unit: &Unit, process: &str) -> bool {
         None if process == undo_name(&unit.id) => step.undo.is_some(),
         None => process == hook_name(Some(&unit.id)) && step.hooks.is_some(),
     }
+}
+
+/// The run that is asked for. Where that is none, but a step, and stands alone, the latest run may be meant.
+async fn asked(runs: &RunJournal, text: &str, is_alone: bool) -> Result<RunId, RunsFault> {
+    let mut found = find(runs, text).await;
+    if let Err(RunsFault::NoRun { run, help }) = &mut found
+        && is_alone
+        && let Ok(latest) = latest(runs).await
+        && runs.view(&latest).await?.step(text).is_some()
+    {
+        *help = format!("the run stands before the step: `coord logs {latest} {run}`");
+    }
+    found
 }
 
 /// The latest run there is.

@@ -2,6 +2,7 @@
 //! journal.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coordination::bus::LocalBus;
@@ -11,13 +12,15 @@ use coordination::workflow::{
     nearest,
 };
 
+use super::lives::{Life, Lives};
 use super::show::step_of;
 use super::take_up::{definition, unit};
-use super::{RunsFault, find, with_runs};
+use super::{RunsFault, find, with_journal, with_runs};
 use crate::args::{OfRun, OfStep};
 use crate::exit_code::ExitCode;
 use crate::file::{Unit, printable};
 use crate::hands::Wish;
+use crate::kept_output::Kept;
 use crate::screen;
 
 /// How long what is under way to the journal is waited for at most, and how often it is looked for.
@@ -75,7 +78,8 @@ pub(crate) fn terminate(args: &OfRun) -> ExitCode {
 
 /// Restarts or stops a step or service that who drives the run has under way.
 pub(crate) fn act(args: &OfStep, wish: fn(String) -> Wish) -> ExitCode {
-    with_runs(&args.of.of, async |runs| {
+    with_journal(&args.of.of, async |journal| {
+        let runs = &RunJournal::of(Arc::clone(journal));
         let run = find(runs, &args.of.run).await?;
         let view = once_begun(runs, &run, &args.step).await?;
         let step = step_of(&view, &args.step)?;
@@ -90,6 +94,7 @@ pub(crate) fn act(args: &OfStep, wish: fn(String) -> Wish) -> ExitCode {
         if view.state == RunState::Running {
             let waits = unit.as_ref().and_then(Unit::waits);
             check_under_way(&view, step, is_service, waits.as_deref(), does)?;
+            check_up(&Kept::of(journal.dir(), &run), &view, step, does).await?;
         }
         runs.tell(&run, wish.into_command()).await?;
         let what = match is_service {
@@ -117,8 +122,38 @@ async fn once_begun(runs: &RunJournal, run: &RunId, named: &str) -> Result<RunVi
     }
 }
 
+/// Whether a service that was ready is up still, or is started again. What becomes of it is kept a moment later, and
+/// one that is being restarted by hand has ended meanwhile: so it is waited for that it starts.
+async fn check_up(
+    kept: &Kept,
+    view: &RunView,
+    step: &StepView,
+    does: &str,
+) -> Result<(), RunsFault> {
+    let until = Instant::now() + BEGINS_WITHIN;
+    loop {
+        let lives = Lives::read(kept, view)?;
+        let Some(why) = lives.of(step).and_then(Life::over) else {
+            return Ok(());
+        };
+        if Instant::now() >= until {
+            let (run, id) = (&view.run, &step.id);
+            return Err(RunsFault::NotUnderWay {
+                step: id.clone(),
+                run: run.to_string(),
+                does: does.to_owned(),
+                why: why.to_owned(),
+                help: format!(
+                    "`coord retry {run} --from {id}` starts it again, once the run has finished"
+                ),
+            });
+        }
+        sleep(BEGINS_LOOK).await;
+    }
+}
+
 /// Whether something of a step is there to be stopped, or started again: a process, or a wait for the next
-/// attempt. The step of a service is done when that is ready, and what becomes of it then is in no journal.
+/// attempt. The step of a service is done when that is ready: what becomes of it then is in no journal, but kept.
 fn check_under_way(
     view: &RunView,
     step: &StepView,

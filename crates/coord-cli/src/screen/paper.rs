@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::page::Page;
 use super::{Start, interrupt};
 use crate::happenings::Happenings;
+use crate::job_control;
 use crate::signals::{Interrupts, suspend};
 
 /// How long a frame is shown: short enough to look immediate.
@@ -87,7 +88,10 @@ impl Paper {
                 }
                 () = self.interrupts.suspend.notified() => {
                     self.page.show();
-                    suspend(module);
+                    match job_control::is_job() {
+                        true => suspend(module, job_control::stop_this),
+                        false => self.page.say(job_control::NO_JOB),
+                    }
                 }
                 // Some of what was read waits for what was not.
                 () = ready(()), if !self.happenings.is_empty() => {}

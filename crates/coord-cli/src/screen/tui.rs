@@ -32,6 +32,7 @@ use tokio_stream::StreamExt;
 use super::Start;
 use crate::board::{Board, Bounds, Row, State};
 use crate::hands::Wish;
+use crate::job_control::{self, stop_job, stop_this};
 use crate::latency::ScreenLatency;
 use crate::signals::{Interrupts, suspend};
 use draw::{Load, Scene};
@@ -145,7 +146,7 @@ impl Tui {
                     dirty = self.draw(&mut terminal)?;
                     drawn = Instant::now();
                 }
-                Woken::Suspend => terminal.meanwhile(|| suspend(&self.module))?,
+                Woken::Suspend => self.suspend(&mut terminal, stop_this)?,
                 Woken::Interrupt => {
                     noted += 1;
                     self.stream.say(self.interrupts.said().unwrap_or_default());
@@ -246,6 +247,23 @@ impl Tui {
         Ok(())
     }
 
+    /// Stops all that runs, and gives the terminal to who may continue it.
+    fn suspend(&mut self, terminal: &mut Terminal, stop: fn()) -> io::Result<()> {
+        if !job_control::is_job() {
+            self.stream.say(job_control::NO_JOB);
+            self.view.notice = Some(job_control::NO_JOB.to_owned());
+            return Ok(());
+        }
+        terminal.meanwhile(|| {
+            suspend(&self.module, || {
+                stop();
+                // Continued in the background, all stays suspended until there is a screen. Where there cannot
+                // be one any more, who takes the terminal is told so.
+                let _ = job_control::wait_until_in_front();
+            });
+        })
+    }
+
     /// From the screen to the stream, or back.
     fn turn(&mut self, terminal: &mut Terminal) -> io::Result<()> {
         if self.stream.is_on() {
@@ -293,7 +311,7 @@ impl Tui {
             Some(Asked::Redraw) if self.stream.is_on() => {}
             Some(Asked::Redraw) => terminal.redraw()?,
             Some(Asked::Copy(copy)) => terminal.copy(copy.text)?,
-            Some(Asked::Suspend) => terminal.meanwhile(|| suspend(&self.module))?,
+            Some(Asked::Suspend) => self.suspend(terminal, stop_job)?,
             Some(Asked::Wish(wish)) => {
                 self.view.notice = Some(match &wish {
                     Wish::Restart(id) if self.board.retries(id) => format!("trying {id} at once"),

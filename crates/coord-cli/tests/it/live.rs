@@ -8,12 +8,10 @@ use pty_process::blocking::{Command, open};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::coord::{Folder, done, is_gone, pids};
-use crate::terminal::{
-    CONTROL_C, CONTROL_Z, DOWN, END, ENTER, PAGE_UP, Terminal, command, coord, timeless,
-};
+use crate::terminal::{CONTROL_C, DOWN, END, ENTER, PAGE_UP, Terminal, command, coord, timeless};
 
 /// A service that is ready and a step that needs it, both of which stay.
-const STAYS: &str = r#"
+pub(crate) const STAYS: &str = r#"
 name = "stays"
 concurrency = 2
 [[service]]
@@ -30,7 +28,7 @@ run = "true"
 needs = ["test"]
 "#;
 
-fn start(folder: &Folder, workflow: &str) -> Terminal {
+pub(crate) fn start(folder: &Folder, workflow: &str) -> Terminal {
     folder.write("coord.toml", workflow);
     Terminal::start(coord(folder.path()), 24, 80)
 }
@@ -42,13 +40,7 @@ fn run_in(command: fn(Command) -> Command, workflow: &str) -> (Folder, Terminal)
     (folder, terminal)
 }
 
-/// The state of a process, as the letter that Linux has for it.
-fn state_of(pid: Pid) -> Option<char> {
-    let stat = read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
-}
-
-fn until(mut condition: impl FnMut() -> bool) {
+pub(crate) fn until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         std::thread::yield_now();
     }
@@ -293,37 +285,6 @@ fn the_first_q_ends_the_run_and_the_second_kills_what_is_stubborn() {
     assert_eq!(status.code(), Some(130), "{screen}");
     assert!(pids(&running).into_iter().all(is_gone));
     assert!(terminal.is_restored());
-}
-
-#[test]
-fn ctrl_z_suspends_coord_with_what_it_runs_and_gives_the_terminal_back_meanwhile() {
-    let folder = Folder::new();
-    let terminal = start(&folder, STAYS);
-    let running = pids(&terminal.shows("testing"));
-    terminal.keys(CONTROL_Z);
-    until(|| state_of(terminal.pid()) == Some('T'));
-    until(|| running.iter().all(|pid| state_of(*pid) == Some('T')));
-    terminal.until_screen("what was before", |screen| !screen.alternate_screen());
-    assert!(terminal.is_restored());
-    terminal.signal(Signal::CONT);
-    terminal.until_screen("the screen again", vt100::Screen::alternate_screen);
-    terminal.shows("testing");
-    until(|| running.iter().all(|pid| state_of(*pid) == Some('S')));
-    terminal.keys("t");
-    terminal.shows("what runs, and why");
-}
-
-#[test]
-fn sigtstp_from_outside_does_the_same() {
-    let folder = Folder::new();
-    let terminal = start(&folder, STAYS);
-    let running = pids(&terminal.shows("testing"));
-    terminal.signal(Signal::TSTP);
-    until(|| state_of(terminal.pid()) == Some('T'));
-    until(|| running.iter().all(|pid| state_of(*pid) == Some('T')));
-    terminal.signal(Signal::CONT);
-    until(|| running.iter().all(|pid| state_of(*pid) == Some('S')));
-    terminal.until_screen("the screen again", vt100::Screen::alternate_screen);
 }
 
 #[test]

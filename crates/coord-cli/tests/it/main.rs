@@ -15,6 +15,7 @@ mod limits;
 mod hooks;
 mod include;
 mod interrupts;
+mod job_control;
 mod journals;
 mod audits;
 mod kept;

@@ -290,6 +290,37 @@ fn steps_see_their_parameters_and_variables_in_the_order_of_the_manual() {
 }
 
 #[test]
+fn what_coord_tells_a_process_no_variable_of_the_file_replaces() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        name = "env"
+        [env]
+        COORD_WORKFLOW = "other"
+        COORD_RUN_ID = "other"
+        COORD_IDEMPOTENCY_KEY = "other"
+        [[service]]
+        id = "up"
+        run = 'echo "$COORD_RUN_ID/$COORD_STEP/$COORD_ATTEMPT"; exec sleep 1000'
+        ready = { log = "up" }
+        env = { COORD_ATTEMPT = "7" }
+        [[step]]
+        id = "one"
+        needs = ["up"]
+        run = 'echo "$COORD_WORKFLOW $COORD_STEP $COORD_ATTEMPT $COORD_IDEMPOTENCY_KEY"'
+        env = { COORD_STEP = "other", COORD_ATTEMPT = "7", COORD_HOOK = "other" }
+        hooks = { success = 'echo "$COORD_HOOK $COORD_STEP $COORD_ATTEMPT" > hook' }
+        "#,
+    );
+    done(folder.coord(["run", "--id", "r"]))
+        .exits(0)
+        .says("up  | r/up/1\n")
+        .says("one | env one 1 r/one\n");
+    assert_eq!(folder.read("hook").as_deref(), Some("success one 1\n"));
+}
+
+#[test]
 fn a_parameter_decides_a_condition() {
     let folder = Folder::new();
     folder.write(

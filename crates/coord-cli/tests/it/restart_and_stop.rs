@@ -179,6 +179,43 @@ fn what_is_not_under_way_is_neither_restarted_nor_stopped() {
 }
 
 #[test]
+fn a_service_that_has_ended_for_good_is_neither_restarted_nor_stopped() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[service]]\nid = 'api'\nrun = 'echo up; exec sleep 1000'\nready = { log = 'up' }\n\
+         [[service]]\nid = 'bad'\nrun = 'echo up; until test -e fail; do sleep 0.01; done; exit 3'\n\
+         ready = { log = 'up' }\nrestart = 'no'\n\
+         [[step]]\nid = 'work'\nneeds = ['api', 'bad']\nrun = 'echo working; exec sleep 1000'\n",
+    );
+    let mut driver = Running::start(folder.coord(["run", "--id", "r"]));
+    driver.until("working");
+    done(folder.coord(["stop", "r", "api"])).exits(0);
+    folder.write("fail", "");
+    for (service, is) in [("api", "is stopped"), ("bad", "has failed")] {
+        loop {
+            let shown = done(folder.coord(["show", "r"])).out;
+            let state = &is[is.rfind(' ').unwrap() + 1..];
+            if shown
+                .lines()
+                .any(|line| line.contains(service) && line.contains(state))
+            {
+                break;
+            }
+        }
+        for does in ["restart", "stop"] {
+            let refused = done(folder.coord([does, "r", service]));
+            refused.exits(96);
+            let told = refused.err.replace("\n  │ ", " ");
+            let why = format!("nothing to {does}: `{service}` of run `r` {is}");
+            assert!(told.contains(&why), "{told}");
+        }
+    }
+    done(folder.coord(["cancel", "r"])).exits(0);
+    driver.end();
+}
+
+#[test]
 fn who_looks_on_sees_that_a_step_waits_for_its_next_attempt_and_has_it_made_at_once() {
     let folder = Folder::new();
     folder.write(

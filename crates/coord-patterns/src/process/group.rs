@@ -19,6 +19,7 @@ use super::exit::{all_gone, exited};
 use super::groups::{Groups, Membership};
 use super::pipe::Pipe;
 use super::simple_line;
+use super::starts;
 
 /// How long a process may take to be gone once it was killed. Most take less than a millisecond;
 /// one that the kernel cannot interrupt, such as one that waits for a dead disk, may take for ever.
@@ -135,6 +136,8 @@ async fn start(command: Command, spec: &ProcessSpec, groups: &Arc<Groups>) -> io
 }
 
 fn spawn(mut command: Command, name: &str, groups: &Arc<Groups>) -> io::Result<Started> {
+    // Until it can be suspended with its group.
+    let _under_way = starts::begin();
     let (stdout, stdout_writer) = Pipe::new()?;
     let (stderr, stderr_writer) = Pipe::new()?;
     command

@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::identity::begun;
 use super::pipe::CHUNK;
+use super::starts;
 
 /// A process beside the program, which kills what runs once the program is gone.
 ///
@@ -93,7 +94,9 @@ impl Watchdog {
         // Nothing is printed there: it is one of the three that a process is given.
         command.stdin(orders).stdout(held);
         command.stderr(Stdio::null()).process_group(0);
+        let under_way = starts::begin();
         let child = tokio::process::Command::from(command).spawn()?;
+        drop(under_way);
         Ok(Self {
             pipe,
             sent: Mutex::default(),
