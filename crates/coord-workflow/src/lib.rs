@@ -61,7 +61,8 @@
 //! - **Ownership.** Runs belong to their orchestrator. They go on when nobody waits for them, and
 //!   end with it.
 //! - **Threads.** A step is polled in place and has no task of its own. One that holds its thread
-//!   does not hold up others: on a runtime with several threads, a run takes as many as it can use.
+//!   does not hold up others: on a runtime with several threads, a run takes as many as it can use. Where steps
+//!   hold all of them, their durable runs stay this process's, however long that takes.
 //! - **Seen.** Every transition is an event of
 //!   [`coord_bus::vocabulary`], published before it takes effect on other steps. Who subscribes
 //!   while a run goes on hears of everything from then on.

@@ -48,7 +48,7 @@ const GIVING_UP: Duration = Duration::from_secs(5);
 /// | how it ended | a step that was under way | who may resume its runs |
 /// |---|---|---|
 /// | [`shutdown`](Self::shutdown) | is told to stop, has the grace, and begins again as the same attempt | anybody, once `shutdown` has returned |
-/// | dropped, also by a panic of who owned it | stops where it awaits, and begins again as the same attempt, with the same idempotency key | anybody, at once with leases of a `coord-journal` or in memory, which are given back as it is dropped; with others, when [`DEFAULT_LEASE_TTL`](crate::DEFAULT_LEASE_TTL) is over |
+/// | dropped, also by a panic of who owned it | stops where it awaits, and begins again as the same attempt, with the same idempotency key | anybody, at once with leases of a `coord-journal` or in memory, which are given back as it is dropped; with others, when the time of its lease ([`lease_ttl`](OrchestratorBuilder::lease_ttl)) is over |
 /// | the process was killed, or crashed | the same | anybody, at once with leases of a `coord-journal`; with others, when that time is over |
 /// | the lease was lost, as the process stood still | is told to stop | who has them now; nothing of them is written here any more |
 ///

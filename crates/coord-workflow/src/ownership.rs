@@ -8,13 +8,19 @@
 //! A lease also runs out while its process stands still, as when it is stopped or the machine sleeps. Then
 //! it is acquired anew, and each run is told under which grant it is driven now, in its records again: one
 //! that nobody has claimed meanwhile goes on as if nothing had been, and of any other that is refused.
+//!
+//! Steps may hold every thread of the runtime for longer than a lease lasts, and then no task of it renews anything.
+//! So a thread of its own does, too.
 
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use coord_bus::time::{sleep, timeout};
-use coord_bus::{CancellationToken, Grant, LeaseError, LeaseExt, TaskScope};
+use coord_bus::{CancellationToken, Grant, Lease, LeaseError, LeaseExt, TaskScope};
 use futures_util::future::join;
+use tokio::runtime::Handle;
 
 use crate::live_runs::LiveRuns;
 use crate::orchestrator::Run;
@@ -39,6 +45,7 @@ pub(crate) struct Keeping {
     pub(crate) runs: Arc<LiveRuns>,
     /// Another for each orchestrator.
     lease: String,
+    ttl: Duration,
     /// Cancelled when runs are to be left as they are.
     pub(crate) suspend: CancellationToken,
     held: Slot,
@@ -59,11 +66,12 @@ pub(crate) struct Held {
 }
 
 impl Keeping {
-    pub(crate) fn new(journal: RunJournal, lease: String) -> Self {
+    pub(crate) fn new(journal: RunJournal, lease: String, ttl: Duration) -> Self {
         Self {
             journal,
             runs: Arc::default(),
             lease,
+            ttl,
             suspend: CancellationToken::new(),
             held: Slot::default(),
             tasks: TaskScope::new("ownership of runs"),
@@ -79,7 +87,7 @@ impl Keeping {
             return Ok(held.clone());
         }
         let (leases, holder) = (&self.journal.leases, holder());
-        let acquiring = leases.acquire_when_free(&self.lease, &holder, DEFAULT_LEASE_TTL);
+        let acquiring = leases.acquire_when_free(&self.lease, &holder, self.ttl);
         let grant = acquiring.await?;
         let held = Held {
             owner: owner(&grant),
@@ -91,6 +99,8 @@ impl Keeping {
             held: Arc::clone(&self.held),
             lost: held.lost.clone(),
             stop: self.tasks.token(),
+            ttl: self.ttl,
+            thread: on_a_thread(leases, grant.clone(), self.ttl),
         };
         self.tasks.spawn("lease", tenure.keep(grant));
         *slot = Some(held.clone());
@@ -165,6 +175,35 @@ struct Tenure {
     lost: CancellationToken,
     /// Cancelled when it is to be given up.
     stop: CancellationToken,
+    ttl: Duration,
+    /// Who renews it, too: is told under which grant it is held.
+    thread: mpsc::Sender<Grant>,
+}
+
+/// Renews a lease on a thread of its own, as long as there is who could say that it is held under another grant.
+/// Where no thread is to be had, only the runtime's do.
+fn on_a_thread(leases: &Arc<dyn Lease>, mut grant: Grant, ttl: Duration) -> mpsc::Sender<Grant> {
+    let (thread, told) = mpsc::channel();
+    // Who keeps the leases goes when all others have let go of it.
+    let (leases, runtime) = (Arc::downgrade(leases), Handle::current());
+    let renewing = move || {
+        loop {
+            match told.recv_timeout(ttl / 3) {
+                Ok(anew) => grant = anew,
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    let Some(leases) = leases.upgrade() else {
+                        return;
+                    };
+                    // What became of it learns who holds it.
+                    let _ = runtime.block_on(leases.renew(&grant, ttl));
+                }
+            }
+        }
+    };
+    let named = thread::Builder::new().name("lease".to_owned());
+    let _ = named.spawn(renewing);
+    thread
 }
 
 impl Tenure {
@@ -183,7 +222,7 @@ impl Tenure {
                     ((), never) = join(closing, listening) => match never {},
                 }
             };
-            let held = leases.hold(grant.clone(), DEFAULT_LEASE_TTL, listening);
+            let held = leases.hold(grant.clone(), self.ttl, listening);
             if held.await.is_ok() {
                 return;
             }
@@ -194,6 +233,7 @@ impl Tenure {
                     None => return,
                 },
             };
+            let _ = self.thread.send(grant.clone());
         }
     }
 
@@ -202,7 +242,7 @@ impl Tenure {
     async fn acquire_anew(&self, grant: Grant) -> Option<Grant> {
         let mut held = self.held.lock().await;
         let (leases, holder) = (&self.journal.leases, holder());
-        let acquiring = leases.acquire(&grant.name, &holder, DEFAULT_LEASE_TTL);
+        let acquiring = leases.acquire(&grant.name, &holder, self.ttl);
         match timeout(ANEW_WITHIN, acquiring).await {
             Ok(Ok(anew)) => {
                 let (owner, lost) = (owner(&anew), self.lost.clone());

@@ -15,7 +15,7 @@ use super::{
     WorkflowOrchestrator,
 };
 use crate::limits::Limits;
-use crate::ownership::Keeping;
+use crate::ownership::{DEFAULT_LEASE_TTL, Keeping};
 use crate::run::Settings;
 use crate::{RunId, RunJournal, WorkflowError};
 
@@ -30,6 +30,7 @@ pub struct OrchestratorBuilder<'b, B: ?Sized> {
     compensation_timeout: Duration,
     journal: Option<RunJournal>,
     max_recovery_attempts: u32,
+    lease_ttl: Duration,
 }
 
 impl<'b, B: Bus + ?Sized> OrchestratorBuilder<'b, B> {
@@ -44,6 +45,7 @@ impl<'b, B: Bus + ?Sized> OrchestratorBuilder<'b, B> {
             compensation_timeout: DEFAULT_COMPENSATION_TIMEOUT,
             journal: None,
             max_recovery_attempts: DEFAULT_MAX_RECOVERY_ATTEMPTS,
+            lease_ttl: DEFAULT_LEASE_TTL,
         }
     }
 
@@ -125,6 +127,18 @@ impl<'b, B: Bus + ?Sized> OrchestratorBuilder<'b, B> {
         self
     }
 
+    /// With another time than [`DEFAULT_LEASE_TTL`] after which others may take up the durable runs of this
+    /// orchestrator where it does not renew its lease any more: its process is stopped, or cannot reach who keeps
+    /// the leases. A process that has ended need not be waited for with leases of a `coord-journal`.
+    ///
+    /// It is renewed in each third of that time, also by a thread of its own: so steps that hold every thread of
+    /// the runtime lose nothing, and a process that hangs for good keeps its runs until it is ended.
+    #[must_use]
+    pub fn lease_ttl(mut self, ttl: Duration) -> Self {
+        self.lease_ttl = ttl;
+        self
+    }
+
     /// With another number of times that a step of a durable run is begun again because it was under
     /// way when its process ended, than [`DEFAULT_MAX_RECOVERY_ATTEMPTS`]. One that was under way once
     /// more may be what ends the processes: so the run is paused for it, as for one that is
@@ -150,7 +164,8 @@ impl<'b, B: Bus + ?Sized> OrchestratorBuilder<'b, B> {
     pub fn build(self) -> Result<WorkflowOrchestrator, WorkflowError> {
         let tasks = TaskScope::reporting("workflows", self.bus, Arc::clone(&self.clock))?;
         let lease = format!("orchestrator-{}", RunId::unique());
-        let keeping = self.journal.map(|journal| Keeping::new(journal, lease));
+        let keeping = self.journal;
+        let keeping = keeping.map(|journal| Keeping::new(journal, lease, self.lease_ttl));
         Ok(WorkflowOrchestrator {
             settings: Arc::new(Settings {
                 events: self.bus.publisher(&WORKFLOW_EVENTS)?,

@@ -25,6 +25,7 @@ mod fingerprints;
 mod following;
 mod heartbeats;
 mod holding;
+mod holding_threads;
 mod hooks;
 mod interrupted;
 mod journalling;
