@@ -132,10 +132,11 @@ impl<'b, B: Bus + ?Sized> OrchestratorBuilder<'b, B> {
     /// the leases. A process that has ended need not be waited for with leases of a `coord-journal`.
     ///
     /// It is renewed in each third of that time, also by a thread of its own: so steps that hold every thread of
-    /// the runtime lose nothing, and a process that hangs for good keeps its runs until it is ended.
+    /// the runtime lose nothing, and a process that hangs for good keeps its runs until it is ended. A second is the
+    /// least.
     #[must_use]
     pub fn lease_ttl(mut self, ttl: Duration) -> Self {
-        self.lease_ttl = ttl;
+        self.lease_ttl = ttl.max(Duration::from_secs(1));
         self
     }
 
