@@ -3,6 +3,7 @@
 //! Plain data, without a terminal: the screens draw it, the summary reads the last lines from it.
 
 mod critical;
+mod lived;
 mod row;
 mod scrollback;
 mod tails;
@@ -24,6 +25,7 @@ use coordination::workflow::{RunState, RunView};
 use crate::file::{Resources, WorkflowFile};
 use crate::labels::Labels;
 use crate::process_name::{is_item, item_place, step_of};
+pub(crate) use lived::{Life, Lived, between};
 use row::When;
 pub(crate) use row::{Row, State};
 pub(crate) use scrollback::{Bounds, Scrollback};

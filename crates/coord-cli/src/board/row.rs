@@ -9,6 +9,7 @@ use coordination::bus::vocabulary::{Exit, ProcessOutput};
 
 use coordination::workflow::{StepPhase, StepView};
 
+use super::lived::Life;
 use super::scrollback::{Bounds, Scrollback};
 use crate::file::{Resources, Unit};
 use crate::process_name::{is_item, step_of};
@@ -37,6 +38,8 @@ pub(crate) struct Row {
     pub(crate) released: Option<Instant>,
     /// When it was over, if it is.
     pub(crate) ended: Option<Instant>,
+    /// When a service began and ended, while somebody looked.
+    pub(crate) life: Life,
     /// How long it took, once it has ended.
     pub(crate) took: Option<Duration>,
     pub(crate) attempt: u32,
@@ -187,6 +190,7 @@ impl Row {
             began: None,
             released: None,
             ended: None,
+            life: Life::default(),
             took: None,
             attempt: 0,
             attempts_max: retry.map_or(1, |retry| retry.max_attempts.get()),
@@ -273,6 +277,12 @@ impl Row {
             self.started = Some(at);
             self.began.get_or_insert(now);
         }
+        match state {
+            State::Starting => self.life.start(at),
+            State::Ready => _ = self.life.ready.get_or_insert(at),
+            _ if state.is_over() => self.life.ended = Some(at),
+            _ => {}
+        }
         self.ended = state.is_over().then_some(now);
         if state == State::Ready || state.is_over() && !self.is_service {
             self.released.get_or_insert(now);
@@ -280,7 +290,8 @@ impl Row {
         // What is being stopped is still at what it was at.
         let begins = !matches!(state, State::Stopping) && !state.is_over();
         if state.is_over() && self.took.is_none() {
-            self.took = (self.attempt > 0).then(|| now - self.since);
+            let began = self.began.filter(|_| self.is_service);
+            self.took = (self.attempt > 0).then(|| now - began.unwrap_or(self.since));
         }
         if begins {
             // Another attempt is more of the same, as the summary has it.

@@ -10,37 +10,25 @@ use coordination::bus::Timestamp;
 use coordination::bus::time::{Clock, SystemClock};
 use coordination::bus::vocabulary::{Exit, Recovery, ServiceState};
 use coordination::workflow::{RunState, RunView, StepPhase, StepView};
-use serde::Serialize;
 
+use crate::board::{Life, Lived, between};
 use crate::kept_output::{EVENTS, Kept, KeptEvent, Merged};
 use crate::screen::{BAD, GOOD};
 use crate::spoken::Spoken;
 
 /// The services of a run that were started.
 #[derive(Default)]
-pub(super) struct Lives(HashMap<String, Life>);
+pub(super) struct Lives(HashMap<String, Service>);
 
-/// From when a service was started first until it has ended.
-pub(super) struct Life {
-    began: Timestamp,
-    ended: Option<Timestamp>,
+/// What is kept of one.
+#[derive(Default)]
+pub(super) struct Service {
+    life: Life,
     starts: u32,
     is_ready: bool,
     /// Whether it is about to be started again.
     waits: bool,
     pub(super) failed: Option<String>,
-}
-
-/// How a service that was ready lived, for programs: times are in seconds since the beginning of the run.
-#[derive(Serialize)]
-pub(super) struct Lived<'l> {
-    id: &'l str,
-    state: &'static str,
-    started: f64,
-    /// Nothing while it runs.
-    ended: Option<f64>,
-    starts: u32,
-    error: Option<&'l str>,
 }
 
 impl Lives {
@@ -62,24 +50,18 @@ impl Lives {
     }
 
     /// That of a step that has started a service which was ready.
-    pub(super) fn of(&self, step: &StepView) -> Option<&Life> {
-        let life = self.0.get(&step.id);
-        life.filter(|_| step.phase == StepPhase::Completed)
+    pub(super) fn of(&self, step: &StepView) -> Option<&Service> {
+        let service = self.0.get(&step.id);
+        service.filter(|_| step.phase == StepPhase::Completed)
     }
 
     /// All of them, for programs.
     pub(super) fn told<'l>(&'l self, view: &'l RunView) -> Vec<Lived<'l>> {
         let lives = view.steps.iter().filter_map(|step| {
-            let life = self.of(step)?;
-            let (began, ended) = life.moments(view);
-            Some(Lived {
-                id: &step.id,
-                state: life.state().1,
-                started: began.as_secs_f64(),
-                ended: ended.map(|ended| ended.as_secs_f64()),
-                starts: life.starts,
-                error: life.failed.as_deref(),
-            })
+            let service = self.of(step)?;
+            let (state, error) = (service.state().1, service.failed.as_deref());
+            let life = &service.life;
+            life.told(view.started_at, &step.id, state, service.starts, error)
         });
         lives.collect()
     }
@@ -95,8 +77,8 @@ impl Lives {
 
     /// Nothing of what ran before does any more.
     fn end(&mut self, at: Timestamp) {
-        for life in self.0.values_mut() {
-            life.ended.get_or_insert(at);
+        for service in self.0.values_mut() {
+            service.life.ended.get_or_insert(at);
         }
     }
 
@@ -104,38 +86,35 @@ impl Lives {
         match event {
             KeptEvent::Driven { .. } => self.end(last),
             KeptEvent::ServiceLifecycle(event) => {
-                let life = self.0.entry(event.service.clone()).or_insert(Life {
-                    began: event.at,
-                    ended: None,
-                    starts: 0,
-                    is_ready: false,
-                    waits: false,
-                    failed: None,
-                });
+                let service = self.0.entry(event.service.clone()).or_default();
                 match &event.state {
                     ServiceState::Starting => {
-                        life.starts += 1;
-                        (life.ended, life.is_ready, life.failed) = (None, false, None);
-                        life.waits = false;
+                        service.life.start(event.at);
+                        service.starts += 1;
+                        (service.is_ready, service.failed) = (false, None);
+                        service.waits = false;
                     }
-                    ServiceState::Ready { .. } => life.is_ready = true,
+                    ServiceState::Ready { .. } => {
+                        service.life.ready.get_or_insert(event.at);
+                        service.is_ready = true;
+                    }
                     ServiceState::Ended { exit, asked } => {
-                        life.ended = Some(event.at);
+                        service.life.ended = Some(event.at);
                         let is_well = *asked || exit.is_some_and(Exit::is_success);
-                        life.failed = exit.filter(|_| !is_well).map(|exit| exit.to_string());
+                        service.failed = exit.filter(|_| !is_well).map(|exit| exit.to_string());
                     }
                     _ => {}
                 }
             }
             KeptEvent::ErrorRecovery(event) => {
-                if let Some(life) = self.0.get_mut(&event.source) {
-                    life.waits = matches!(event.progress, Recovery::Attempting { .. });
+                if let Some(service) = self.0.get_mut(&event.source) {
+                    service.waits = matches!(event.progress, Recovery::Attempting { .. });
                 }
                 if let Recovery::GaveUp { reason, .. } = &event.progress
-                    && let Some(life) = self.0.get_mut(&event.source)
+                    && let Some(service) = self.0.get_mut(&event.source)
                 {
-                    let exit = life.failed.take().map(|exit| format!("{exit}; "));
-                    life.failed = Some(exit.unwrap_or_default() + reason);
+                    let exit = service.failed.take().map(|exit| format!("{exit}; "));
+                    service.failed = Some(exit.unwrap_or_default() + reason);
                 }
             }
             _ => {}
@@ -143,10 +122,10 @@ impl Lives {
     }
 }
 
-impl Life {
+impl Service {
     /// What it is, where it has ended, and is not started again.
     pub(super) fn over(&self) -> Option<&'static str> {
-        match self.ended.is_some() && !self.waits {
+        match self.life.ended.is_some() && !self.waits {
             true if self.failed.is_some() => Some("has failed"),
             true => Some("is stopped"),
             false => None,
@@ -154,7 +133,7 @@ impl Life {
     }
 
     pub(super) fn state(&self) -> (Style, &'static str) {
-        match (&self.failed, self.ended) {
+        match (&self.failed, self.life.ended) {
             (Some(_), _) => (BAD, "failed"),
             (None, Some(_)) => (GOOD, "stopped"),
             (None, None) if self.is_ready => (GOOD, "ready"),
@@ -164,23 +143,21 @@ impl Life {
 
     /// When it began and ended, if it has, counted from the beginning of the run.
     pub(super) fn moments(&self, view: &RunView) -> (Duration, Option<Duration>) {
-        let since = |at: Timestamp| at.duration_since(view.started_at);
-        let since = |at| Duration::try_from(since(at)).unwrap_or_default();
-        (since(self.began), self.ended.map(since))
+        let since = |at| between(view.started_at, at);
+        let began = self.life.began.map(since).unwrap_or_default();
+        (began, self.life.ended.map(since))
     }
 
     pub(super) fn took(&self) -> String {
-        let until = self.ended.unwrap_or_else(|| SystemClock.now());
-        let took = until.duration_since(self.began);
-        Spoken(took.try_into().unwrap_or_default()).to_string()
+        let until = self.life.ended.unwrap_or_else(|| SystemClock.now());
+        Spoken(self.life.until(until).unwrap_or_default()).to_string()
     }
 
     /// What there is to say of it beside that.
-    pub(super) fn remarks(&self, step: &StepView) -> Vec<String> {
+    pub(super) fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<String> = self.failed.clone().into_iter().collect();
-        if let Some((began, ready)) = step.started.zip(step.ended) {
-            let within = Spoken(ready.saturating_sub(began));
-            remarks.push(format!("ready in {within}"));
+        if let Some(within) = self.life.ready_in() {
+            remarks.push(format!("ready in {}", Spoken(within)));
         }
         if self.starts > 1 {
             remarks.push(format!("started {} times", self.starts));

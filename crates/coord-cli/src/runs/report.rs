@@ -15,9 +15,10 @@ use coordination::workflow::{RunJournal, RunState, RunView, StepPhase, StepView}
 use serde::Serialize;
 
 use super::list::{between, state};
-use super::lives::{Lived, Lives};
+use super::lives::Lives;
 use super::{RunsFault, find, with_journal};
 use crate::args::{ReportArgs, Reported};
+use crate::board::Lived;
 use crate::exit_code::ExitCode;
 use crate::kept_output::Kept;
 use crate::measured::{Measured, Measures};

@@ -11,9 +11,10 @@ use coordination::workflow::{
 use serde::Serialize;
 
 use super::list::{between, local, state};
-use super::lives::{Lived, Lives};
+use super::lives::Lives;
 use super::{RunsFault, find, there, with_journal, with_runs};
 use crate::args::{JournalPlace, ShowArgs, Told, WhyArgs};
+use crate::board::Lived;
 use crate::exit_code::ExitCode;
 use crate::file::printable;
 use crate::job::shown;
@@ -114,7 +115,7 @@ pub(super) fn print(
         let (style, phase, took, remark) = match lives.of(step) {
             Some(life) => {
                 let (style, state) = life.state();
-                let remark = life.remarks(step).join("; ");
+                let remark = life.remarks().join("; ");
                 (style, state.to_owned(), life.took(), remark)
             }
             None => {

@@ -12,7 +12,7 @@ use coordination::workflow::{
     nearest,
 };
 
-use super::lives::{Life, Lives};
+use super::lives::{Lives, Service};
 use super::show::step_of;
 use super::take_up::{definition, unit};
 use super::{RunsFault, find, with_journal, with_runs};
@@ -133,7 +133,7 @@ async fn check_up(
     let until = Instant::now() + BEGINS_WITHIN;
     loop {
         let lives = Lives::read(kept, view)?;
-        let Some(why) = lives.of(step).and_then(Life::over) else {
+        let Some(why) = lives.of(step).and_then(Service::over) else {
             return Ok(());
         };
         if Instant::now() >= until {

@@ -8,7 +8,8 @@ use coordination::bus::vocabulary::Exit;
 use coordination::workflow::RunView;
 use serde::Serialize;
 
-use crate::board::Board;
+use super::summary;
+use crate::board::{Board, Lived};
 use crate::ended::Ended;
 use crate::exit_code::ExitCode;
 use crate::file::WorkflowFile;
@@ -22,6 +23,8 @@ struct Document<'e> {
     exits: BTreeMap<&'e str, Exit>,
     /// The service whose failure ended the run.
     service: Option<Failed<'e>>,
+    /// How those lived that were ready.
+    services: Vec<Lived<'e>>,
     hooks: Vec<Failed<'e>>,
 }
 
@@ -54,8 +57,10 @@ pub(super) fn print(
         id: hook.unit.map(|place| &*file.units[place].id),
         error: &hook.why,
     });
+    let view = ended.outcome.view();
     let document = Document {
-        view: ended.outcome.view(),
+        services: summary::lived(ended, board, view.started_at).collect(),
+        view,
         exit_code: code as u8,
         exits: exits
             .filter_map(|row| Some((&*row.id, row.exit?)))

@@ -6,6 +6,7 @@ pub(super) mod failures;
 use std::io::{self, Write};
 
 use anstyle::Style;
+use coordination::bus::Timestamp;
 use coordination::bus::vocabulary::PROCESS_OUTPUT;
 use coordination::monitor::PerformanceMetrics;
 use coordination::workflow::{Compensation, Status, StepReport, StepState};
@@ -13,7 +14,7 @@ use coordination::workflow::{Compensation, Status, StepReport, StepState};
 use super::out::Out;
 use super::text::{BAD, GOOD, ODD, QUIET, id_width};
 use crate::args::Layout;
-use crate::board::{Board, Row, State, UNNEEDED};
+use crate::board::{Board, Lived, Row, State, UNNEEDED};
 use crate::ended::Ended;
 use crate::file::WorkflowFile;
 use crate::spoken::Spoken;
@@ -136,6 +137,21 @@ fn step_line(step: &StepReport<'_>) -> Verdict {
     }
 }
 
+/// The services that were ready, for programs.
+pub(super) fn lived<'l>(
+    ended: &'l Ended,
+    board: &'l Board,
+    began: Timestamp,
+) -> impl Iterator<Item = Lived<'l>> {
+    let services = ended.outcome.steps().zip(&board.rows);
+    let services = services.filter(|(_, row)| row.is_service && row.life.ready.is_some());
+    services.filter_map(move |(step, row)| {
+        let state = service_line(&step, row, ended).state;
+        let error = (state == "failed").then_some(&*row.remark);
+        row.life.told(began, &row.id, state, row.incarnation, error)
+    })
+}
+
 /// What became of a service: of the step that started it, and of it since.
 fn service_line(step: &StepReport<'_>, row: &Row, ended: &Ended) -> Verdict {
     let failed = ended.service.as_ref();
@@ -151,14 +167,14 @@ fn service_line(step: &StepReport<'_>, row: &Row, ended: &Ended) -> Verdict {
         _ if row.incarnation == 0 => (QUIET, "not run", String::new()),
         _ => (GOOD, "stopped", String::new()),
     };
-    if let (Some(ready), Some(began)) = (row.released, row.began) {
-        let took = ready.saturating_duration_since(began);
+    if let Some(took) = row.life.ready_in() {
         remark = join(&remark, &format!("ready in {}", Spoken(took)));
     }
     if row.incarnation > 1 {
         remark = join(&remark, &format!("started {} times", row.incarnation));
     }
-    let took = row.took.map(|took| Spoken(took).to_string());
+    let took = row.life.ended.and_then(|ended| row.life.until(ended));
+    let took = took.or(row.took).map(|took| Spoken(took).to_string());
     Verdict {
         style,
         state,

@@ -1,5 +1,7 @@
 //! How long a service is there.
 
+use serde_json::Value;
+
 use super::{Told, interrupt, start};
 use crate::coord::{Folder, Running, done, is_gone, pids};
 
@@ -254,4 +256,53 @@ fn a_run_is_over_though_a_service_was_kept_for_an_undo_when_the_last_for_its_own
     );
     told.exits(0)
         .in_order(&["run-up", "db stopping", "own ended", "run-finished"]);
+}
+
+/// How long something took, of the columns of a line: `stopped db 1.2 s`.
+fn took(printed: &str) -> f64 {
+    let line = printed.lines().find(|line| line.contains(" db "));
+    let line = line.unwrap_or_else(|| panic!("{printed}"));
+    let words: Vec<_> = line.split_whitespace().collect();
+    let number: f64 = words[2].parse().unwrap();
+    match words[3] {
+        "ms" => number / 1_000.0,
+        "s" => number,
+        unit => panic!("{unit}"),
+    }
+}
+
+#[test]
+fn how_long_a_service_lived_is_the_same_wherever_it_is_told() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[service]]\nid = 'db'\nrun = 'sleep 0.3; echo up; test -e again && exec sleep 100; touch again; exit 1'\n\
+         ready = { log = 'up' }\nrestart = { policy = 'on-failure', initial = '200ms' }\n\
+         [[step]]\nid = 'uses'\nneeds = ['db']\nrun = 'until test -e again; do sleep 0.01; done; sleep 0.6'\n",
+    );
+    let ran = done(folder.coord(["run", "--id", "text", "--output", "text"]));
+    ran.exits(0).says("started 2 times");
+    let summary = &ran.out[ran.out.find("\n\n").unwrap()..];
+    let told = took(summary);
+    assert!(told > 0.8, "{summary}");
+    let shown = done(folder.coord(["show", "text"])).out;
+    assert!((took(&shown) - told).abs() < 0.2, "{shown}\n{summary}");
+
+    std::fs::remove_file(folder.path().join("again")).unwrap();
+    let ran = done(folder.coord(["run", "--id", "json", "--output", "json"]));
+    let of_run: Value = serde_json::from_str(&ran.out).unwrap();
+    let shown = done(folder.coord(["show", "json", "--output", "json"]));
+    let of_show: Value = serde_json::from_str(&shown.out).unwrap();
+    for document in [&of_run, &of_show] {
+        let db = &document["services"][0];
+        assert_eq!(
+            (&db["id"], &db["state"]),
+            (&"db".into(), &"stopped".into()),
+            "{db}"
+        );
+        assert_eq!(db["starts"], 2, "{db}");
+        let at = |key: &str| db[key].as_f64().unwrap();
+        assert!(at("ready") - at("started") >= 0.3, "{db}");
+        assert!(at("ended") - at("started") > 0.8, "{db}");
+    }
 }
