@@ -330,6 +330,12 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
         if let Some(timeout) = self.timeout {
             self.step.timeout = timeout;
         }
+        // Only now it is known which of them are waited for in another way.
+        for step in &self.step.maybe {
+            if !self.step.needs_any.contains(step) {
+                insert(&mut self.step.needs, *step);
+            }
+        }
         let place = Place {
             workflow: self.workflow.identity,
             step: Some(self.workflow.steps.len()),
@@ -370,13 +376,19 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
 
 impl<'w, I, U, K> StepBuilder<'w, I, NoInput, U, K> {
     /// After these, and with their outputs: see [`Inputs`]. When one of them has none, because it
-    /// was skipped or is optional and failed, this step is skipped too.
+    /// was skipped or is optional and failed, this step is skipped too, unless that is
+    /// [`maybe`](Step::maybe) there.
     pub fn input<In: Inputs>(mut self, inputs: In) -> StepBuilder<'w, I, In, U, K> {
         let mut places = Vec::new();
         inputs.places(&mut places);
-        for InputPlace(place) in places {
-            if let Some(step) = self.need(place) {
-                self.step.inputs.push(step);
+        for InputPlace { place, is_maybe } in places {
+            match self.own(place) {
+                Some(step) if is_maybe => self.step.maybe.push(step),
+                Some(step) => {
+                    insert(&mut self.step.needs, step);
+                    self.step.inputs.push(step);
+                }
+                None => {}
             }
         }
         StepBuilder {

@@ -74,7 +74,10 @@ impl StepContext {
     /// key if it was undone, or that was tried, or it is done again because somebody named it or a step before it,
     /// or has items or rounds: a slash and a number follow. One that is done again only because a step before it was
     /// undone has the same. For an item of a list, or a round, a colon and its [place](Self::part) follow that:
-    /// `order-1042/mail:3`. What [undoes](crate::StepBuilder::compensate_with) a step of a typed workflow has
+    /// `order-1042/mail:3`. A service that goes by such a key may refuse it where the rest of the request is not the
+    /// same: the step that has the same key because it was not undone is given what the steps before it have put
+    /// out anew, so it would ask for something else. A step that can be undone (that gives the money back, say) has
+    /// another key then, and so has one that is named in the retry. What [undoes](crate::StepBuilder::compensate_with) a step of a typed workflow has
     /// another key, the step's and `/undo`; a [handler](crate::StepSpec::undo) that undoes one has the step's own.
     pub fn idempotency_key(&self) -> String {
         let mut key = match self.inner.round {

@@ -140,6 +140,10 @@ fn print(plan: &Plan, step: &PlannedStep, prints: u32) -> u64 {
     if step.critical {
         hash.text("critical");
     }
+    for step in &step.maybe {
+        hash.text("maybe");
+        hash.text(&plan.steps[*step].id);
+    }
     if prints > 0 {
         if let Some(Wait::Sleep(_)) = step.wait {
             hash.text("sleep");

@@ -187,7 +187,7 @@ pub use error::{AttemptError, RecordFault, StepError, WorkflowError};
 pub use following::Following;
 pub use gantt::Gantt;
 pub use graph::{Graph, GraphState, GraphStep};
-pub use handle::{InputPlace, Inputs, Outputs, Step};
+pub use handle::{InputPlace, Inputs, Maybe, Outputs, Step};
 pub use hook::HookCall;
 pub use name::{NAME_LENGTH_MAX, Shown, is_name, nearest};
 pub use orchestrator::{

@@ -48,14 +48,14 @@ const GIVING_UP: Duration = Duration::from_secs(5);
 /// | how it ended | a step that was under way | who may resume its runs |
 /// |---|---|---|
 /// | [`shutdown`](Self::shutdown) | is told to stop, has the grace, and begins again as the same attempt | anybody, once `shutdown` has returned |
-/// | dropped, also by a panic of who owned it | stops where it awaits, and begins again as the same attempt, with the same idempotency key | anybody, at once with leases of a `coord-journal` or in memory, which are given back as it is dropped; with others, when the time of its lease ([`lease_ttl`](OrchestratorBuilder::lease_ttl)) is over |
+/// | dropped, also by a panic of who owned it | stops where it awaits, and begins again as the same attempt, with the same idempotency key | anybody, at once with leases in memory, and with those of a `coord-journal` as soon as that has written (some milliseconds) that they are given back; with others, when the time of its lease ([`lease_ttl`](OrchestratorBuilder::lease_ttl)) is over |
 /// | the process was killed, or crashed | the same | anybody, at once with leases of a `coord-journal`; with others, when that time is over |
 /// | the lease was lost, as the process stood still | is told to stop | who has them now; nothing of them is written here any more |
 ///
 /// A panic of a step is none of these: it is the failure of that attempt, and the run goes on. Nobody resumes
-/// a run by itself: [`resume_runs`](Self::resume_runs) goes on with all that nobody drives at that moment, so
-/// whoever starts an orchestrator calls it, each time; a child of a supervisor at the beginning of each
-/// incarnation.
+/// a run by itself: [`resume_runs`](Self::resume_runs) goes on with all that nobody drives at that moment, and
+/// says which others drive ([`Resumed::elsewhere`](crate::Resumed::elsewhere)). So whoever starts an orchestrator
+/// calls it, each time; a child of a supervisor at the beginning of each incarnation.
 pub struct WorkflowOrchestrator {
     pub(crate) settings: Arc<Settings>,
 }

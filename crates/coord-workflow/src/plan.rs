@@ -50,6 +50,8 @@ pub(crate) struct PlannedStep {
     pub(crate) needs_any: Vec<usize>,
     /// Those of `needs` whose output it takes: it is skipped when one has none.
     pub(crate) inputs: Vec<usize>,
+    /// Those whose output it takes if they have one.
+    pub(crate) maybe: Vec<usize>,
     pub(crate) action: Action,
     /// Whether that begins by reading the inputs: then who calls it still holds the lock that they are under.
     pub(crate) reads_first: bool,
@@ -99,6 +101,7 @@ impl PlannedStep {
             needs,
             needs_any: Vec::new(),
             inputs: Vec::new(),
+            maybe: Vec::new(),
             action: Box::new(|_| None),
             reads_first: false,
             when: None,

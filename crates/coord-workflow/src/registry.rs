@@ -7,6 +7,7 @@ mod repeat;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -220,13 +221,10 @@ impl Registry {
                 listen: None,
                 // A value is always written.
                 given: given.ok().map(Into::into),
-                resources: step
-                    .resources
-                    .into_iter()
-                    .map(|(name, permits)| (name, permits.get()))
-                    .collect(),
+                resources: permits(step.resources),
                 // An order, not an input: what a handler needs of the outputs is its business.
                 inputs: from.into_iter().collect(),
+                maybe: Vec::new(),
                 shape,
                 child,
                 hook: step.hook.and_then(|hook| self.hook_of(hook)),
@@ -324,6 +322,13 @@ fn condition(call: Bound) -> When {
             }
         }))
     })
+}
+
+fn permits(resources: BTreeMap<String, NonZeroU32>) -> BTreeMap<String, u32> {
+    let permits = resources.into_iter();
+    permits
+        .map(|(name, permits)| (name, permits.get()))
+        .collect()
 }
 
 fn retry_of_undo(undo: Option<&UndoSpec>) -> Retry {

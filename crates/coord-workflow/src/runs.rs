@@ -27,6 +27,8 @@ pub struct Resumed {
     pub runs: Vec<Run>,
     /// Those that do not, and why.
     pub refused: Vec<(RunId, WorkflowError)>,
+    /// Those that others drive, and who: to be asked for again, should these have been about to go.
+    pub elsewhere: Vec<(RunId, String)>,
 }
 
 impl WorkflowOrchestrator {
@@ -262,6 +264,9 @@ impl WorkflowOrchestrator {
             while let Some((id, taken_up)) = resuming.next().await {
                 match taken_up {
                     Ok(run) => resumed.runs.extend(run),
+                    Err(WorkflowError::DrivenElsewhere { holder, .. }) => {
+                        resumed.elsewhere.push((id, holder));
+                    }
                     Err(error) => resumed.refused.push((id, error)),
                 }
             }

@@ -157,7 +157,7 @@ impl Settings {
         self.take_up(keeping, definition, id, asked).await
     }
 
-    /// Goes on with a run, if it is one of this workflow and nobody drives it, nor will it go on with
+    /// Goes on with a run, if it is one of this workflow and does not go on here, nor will it go on with
     /// another run whose step it is the work of.
     pub(crate) async fn resume_if_free(
         self: &Arc<Self>,
@@ -185,9 +185,7 @@ impl Settings {
         let taken_up = self.take_up(keeping, definition, id, asked).await;
         match taken_up {
             Ok(run) => Ok(Some(run)),
-            Err(WorkflowError::OtherWorkflow { .. } | WorkflowError::DrivenElsewhere { .. }) => {
-                Ok(None)
-            }
+            Err(WorkflowError::OtherWorkflow { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

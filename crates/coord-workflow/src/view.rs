@@ -70,7 +70,9 @@ pub struct RunView {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum RunState {
-    /// Somebody drives it.
+    /// Somebody drives it: there is an orchestrator that says so, by its lease. It says so also of a run that it has
+    /// left as it is, as the journal failed or as nobody waited for its start, until it goes or takes the run up
+    /// [again](crate::WorkflowOrchestrator::resume_run).
     Running,
     /// It has not finished, and nobody drives it: it is to be resumed.
     Interrupted,

@@ -116,3 +116,18 @@ async fn a_run_has_its_steps_for_who_looks_at_it_until_it_has_its_outcome_and_fr
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_resumes_runs_hears_which_others_drive() {
+    let machine = Machine::new();
+    let driver = machine.process();
+    driver.start_durable(&waiting(), id(), ()).await.unwrap();
+    let next = machine.process();
+    let resumed = next.resume_runs(&waiting()).await.unwrap();
+    let holder = format!("process {}", std::process::id());
+    assert_eq!(resumed.elsewhere, [(id(), holder)]);
+    assert!(resumed.runs.is_empty() && resumed.refused.is_empty());
+    drop(driver);
+    let resumed = next.resume_runs(&waiting()).await.unwrap();
+    assert_eq!((resumed.runs.len(), resumed.elsewhere), (1, Vec::new()));
+}
