@@ -237,7 +237,9 @@ pub use recording_bus::{MAX_RECORDED, RecordingBus};
 pub use request::{DEFAULT_DEADLINE, Endpoint, RequestError, Requester, Responder};
 pub use stats::{Dropped, Ledger, PublisherStats, SubscriberStats, TopicStats};
 pub use subscribe::{Recv, Subscriber};
-pub use task_scope::{ShutdownReport, TaskScope, catch, panic_message, run_blocking};
+pub use task_scope::{
+    HeldTime, ShutdownReport, TaskScope, catch, hold_time, panic_message, run_blocking,
+};
 pub use tokio_util::sync::CancellationToken;
 pub use topic::{DEFAULT_CAPACITY, MAX_NAME_LENGTH, Topic};
 pub use work_queue::{

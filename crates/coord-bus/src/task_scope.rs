@@ -1,5 +1,5 @@
 //! The one owner of background tasks: a [`TaskScope`] names them, stops them and tells of panics; and
-//! [`run_blocking`], for what none of them may do on its own thread.
+//! [`run_blocking`], for what none of them may do on its own thread; and [`hold_time`], for who has a thread of its own.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -7,16 +7,17 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::time::{self, Clock, SystemClock};
+use crate::time::{self, Clock, SystemClock, is_governed};
 use crate::vocabulary::{ERROR_DETECTED, ErrorDetected, Severity};
 use crate::{Bus, BusError, BusExt, Publisher};
 
@@ -316,6 +317,27 @@ pub async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + '
             Err(_) => std::future::pending().await,
         },
     }
+}
+
+/// Keeps the clock of timers where it is for as long as this lives: see [`hold_time`].
+#[derive(Debug)]
+pub struct HeldTime {
+    /// Dropped, it lets the thread go that waits for it.
+    _held: mpsc::Sender<()>,
+}
+
+/// For who has something done by a thread that is none of the runtime's, and awaits it. Where a test has paused the
+/// clock of timers, that goes on to the next timer as soon as nothing in the runtime has anything to do: so what
+/// another thread does in a moment would take until then. Held by who does it until it has answered, this keeps the
+/// clock where it is meanwhile.
+///
+/// `None` where the clock is the machine's: then this costs no more than to look at it.
+pub fn hold_time() -> Option<HeldTime> {
+    let runtime = Handle::try_current().ok().filter(|_| is_governed())?;
+    let (held, until_dropped) = mpsc::channel();
+    // What blocks is what tokio holds the clock for.
+    runtime.spawn_blocking(move || until_dropped.recv());
+    Some(HeldTime { _held: held })
 }
 
 /// The message of a panic, as far as it has one.

@@ -18,6 +18,14 @@ pub(crate) fn after(wait: Duration) -> Instant {
     Instant::now() + wait.min(FAR)
 }
 
+/// Whether the clock of timers is not that of the machine here: a test has paused it, say.
+pub(crate) fn is_governed() -> bool {
+    let before = std::time::Instant::now();
+    let now = Instant::now().into_std();
+    // One that is not governed is read to the nanosecond.
+    now < before || now > std::time::Instant::now()
+}
+
 /// A source of wall-clock time, for what is recorded. Not for measuring: see [`Instant`].
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The time now.

@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use coord_bus::hold_time;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,10 +55,12 @@ impl Readers {
         read: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
     ) -> Result<T, JournalError> {
         let (reply, answer) = oneshot::channel();
+        let time = hold_time();
         let job: Job = Box::new(move |store, connection| {
             let outcome = connected(store, connection).and_then(read);
             // Who gave up waiting does not want it.
             let _ = reply.send(outcome.map_err(|fault| store.error(fault)));
+            drop(time);
         });
         let jobs = self.jobs.as_ref().ok_or_else(|| self.store.closed())?;
         jobs.send(job).await.map_err(|_| self.store.closed())?;

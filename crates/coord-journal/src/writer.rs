@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use coord_bus::{Durability, Timestamp};
+use coord_bus::{Durability, HeldTime, Timestamp, hold_time};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -73,6 +73,8 @@ struct Request<C: Command> {
     command: C,
     answer: Option<C::Answer>,
     reply: oneshot::Sender<Result<C::Answer, JournalError>>,
+    /// Until it has been answered.
+    time: Option<HeldTime>,
 }
 
 impl<C: Command> Job for Request<C> {
@@ -89,6 +91,7 @@ impl<C: Command> Job for Request<C> {
         let answer = committed.map(|()| self.answer.take().expect("it ran before the commit"));
         // Who gave up waiting learns it from the journal.
         let _ = self.reply.send(answer);
+        drop(self.time);
     }
 }
 
@@ -146,6 +149,7 @@ impl Writer {
             command,
             answer: None,
             reply,
+            time: hold_time(),
         });
         let jobs = self.jobs.as_ref().ok_or_else(|| self.store.closed())?;
         if self.in_place && is_alone {

@@ -107,8 +107,8 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
 
     /// With this limit to a run's time. Without, one that is kept has none, and any other
     /// [`DEFAULT_WORKFLOW_TIMEOUT`](crate::DEFAULT_WORKFLOW_TIMEOUT). It counts by the clock on the
-    /// wall from the start of the run, also while a durable run is interrupted and nobody drives it; not
-    /// while it, or a run within it, is paused for a step that is [exhausted](crate::OnExhausted::Pause).
+    /// wall from the start of the run, also while a durable run is interrupted and nobody drives it, or the machine
+    /// that drives it sleeps; not while it, or a run within it, is paused for a step that is [exhausted](crate::OnExhausted::Pause).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
@@ -366,8 +366,9 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
     }
 
     /// Adds the step: it waits for so long. The time is counted from when it first began, by the
-    /// clock on the wall, so it goes on while the run is interrupted. There is no limit to it but
-    /// the run's, and it takes no place from steps that work.
+    /// clock on the wall in a durable run, so it goes on while that is interrupted, and while the machine sleeps: it
+    /// is over a minute late then at most. There is no limit to it but the run's, and it takes no place from steps
+    /// that work.
     pub fn sleep(mut self, wait: Duration) -> Step<()> {
         self.step.action = waits::sleep(wait, || Arc::new(()));
         self.waits(Wait::Sleep(wait)).add()

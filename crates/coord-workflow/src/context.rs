@@ -3,7 +3,6 @@
 use std::cell::OnceCell;
 use std::fmt::{self, Write};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use coord_bus::CancellationToken;
 use coord_bus::time::Instant;
@@ -233,8 +232,6 @@ pub(crate) struct Start<'r> {
     pub(crate) lock: Lock<'r>,
     pub(crate) signals: &'r Arc<Signals>,
     pub(crate) events: &'r Arc<Events>,
-    /// How long ago its first attempt began, for a step that waits.
-    pub(crate) slept: Duration,
     /// How often the step is done again after it had been done.
     pub(crate) round: u32,
     pub(crate) step: usize,

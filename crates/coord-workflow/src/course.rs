@@ -416,14 +416,7 @@ impl Course {
             Fact::Stopped { status, failed } => {
                 (self.stopped, self.failed) = (Some(status), failed);
             }
-            Fact::UndoStarted { step } => {
-                self.undoing = Some(step);
-                // Of the attempts at the step itself.
-                self.steps[step].error = None;
-                let mut left = self.completed.iter().rev().skip(self.passed);
-                let before = left.position(|last| *last as usize == step);
-                self.passed += before.map_or(0, |before| before + 1);
-            }
+            Fact::UndoStarted { step } => self.begin_undoing(step),
             Fact::UndoAttemptFailed { step, error } => {
                 self.steps[step].error = Some(Box::new(error.error));
             }

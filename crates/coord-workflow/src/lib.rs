@@ -115,7 +115,8 @@
 //!   is [paused](OrchestratorBuilder::max_recovery_attempts).
 //! - One process at a time drives a run. Who has lost a run to another can append nothing to it.
 //! - Waits between attempts, [sleeps](StepBuilder::sleep), the limits of what only waits and of a run go on by the
-//!   clock on the wall while nobody drives it. A run has a limit only if it was given one.
+//!   clock on the wall while nobody drives it, and while the machine sleeps on which somebody does: up to a minute
+//!   later then, and never later than by timers. A run has a limit only if it was given one.
 //! - A run is taken up with the definition that it was started with, or refused with what differs
 //!   ([`WorkflowError::Changed`], or `Record` where that is the type of an output or of the input). How often a step is tried, how long it may take and how many run at
 //!   once may be changed meanwhile. What a function does is not seen, nor

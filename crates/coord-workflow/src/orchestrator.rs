@@ -59,7 +59,6 @@ const GIVING_UP: Duration = Duration::from_secs(5);
 pub struct WorkflowOrchestrator {
     pub(crate) settings: Arc<Settings>,
 }
-
 impl WorkflowOrchestrator {
     /// An orchestrator with the default settings.
     ///

@@ -17,15 +17,15 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use coord_bus::time::{sleep, timeout};
+use coord_bus::time::{Clock, sleep, timeout};
 use coord_bus::{CancellationToken, Grant, Lease, LeaseError, LeaseExt, TaskScope};
-use futures_util::future::join;
+use futures_util::future::join3;
 use tokio::runtime::Handle;
 
 use crate::live_runs::LiveRuns;
 use crate::orchestrator::Run;
 use crate::records::Owner;
-use crate::{RunJournal, WorkflowError, bell};
+use crate::{RunJournal, WorkflowError, bell, run};
 
 /// For how long an orchestrator that is not heard of any more keeps its runs from others, where the
 /// keeper of leases does not know that its process is gone.
@@ -49,6 +49,7 @@ pub(crate) struct Keeping {
     /// Cancelled when runs are to be left as they are.
     pub(crate) suspend: CancellationToken,
     held: Slot,
+    clock: Arc<dyn Clock>,
     tasks: TaskScope,
 }
 
@@ -66,7 +67,12 @@ pub(crate) struct Held {
 }
 
 impl Keeping {
-    pub(crate) fn new(journal: RunJournal, lease: String, ttl: Duration) -> Self {
+    pub(crate) fn new(
+        journal: RunJournal,
+        lease: String,
+        ttl: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             journal,
             runs: Arc::default(),
@@ -74,6 +80,7 @@ impl Keeping {
             ttl,
             suspend: CancellationToken::new(),
             held: Slot::default(),
+            clock,
             tasks: TaskScope::new("ownership of runs"),
         }
     }
@@ -96,6 +103,7 @@ impl Keeping {
         let tenure = Tenure {
             journal: self.journal.clone(),
             runs: Arc::clone(&self.runs),
+            clock: Arc::clone(&self.clock),
             held: Arc::clone(&self.held),
             lost: held.lost.clone(),
             stop: self.tasks.token(),
@@ -171,6 +179,7 @@ impl From<Owner> for Grant {
 struct Tenure {
     journal: RunJournal,
     runs: Arc<LiveRuns>,
+    clock: Arc<dyn Clock>,
     held: Slot,
     lost: CancellationToken,
     /// Cancelled when it is to be given up.
@@ -207,7 +216,7 @@ fn on_a_thread(leases: &Arc<dyn Lease>, mut grant: Grant, ttl: Duration) -> mpsc
 }
 
 impl Tenure {
-    /// Renews the lease until the orchestrator is shut down, and listens for news of its runs.
+    /// Renews the lease until the orchestrator is shut down, listens for news of its runs, and sees to their time.
     async fn keep(self, mut grant: Grant) {
         // Whether it is lost or given up: its runs are not this orchestrator's any more.
         let _lost = self.lost.clone().drop_guard();
@@ -217,9 +226,10 @@ impl Tenure {
                 let log = &*self.journal.log;
                 let closing = bell::close_left(log, &**leases);
                 let listening = bell::listen(log, &grant.name, &self.runs);
+                let comparing = run::compare(&*self.clock, &self.runs);
                 tokio::select! {
                     () = self.stop.cancelled() => {}
-                    ((), never) = join(closing, listening) => match never {},
+                    ((), never, _) = join3(closing, listening, comparing) => match never {},
                 }
             };
             let held = leases.hold(grant.clone(), self.ttl, listening);

@@ -17,13 +17,14 @@ mod rounds;
 mod skips;
 mod stay;
 mod backoffs;
+mod wall;
 mod why;
 mod work;
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -42,7 +43,7 @@ use crate::ownership::Keeping;
 use crate::plan::{Definition, Output, Plan};
 use crate::shape::Shape;
 use crate::signals::{SignalNumber, Signals};
-use crate::waits::{Events, Wait};
+use crate::waits::Events;
 use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError, records};
 pub(crate) use actions::Actions;
 use backoffs::Backoffs;
@@ -54,6 +55,7 @@ use queue::Queue;
 use recorder::Recorder;
 pub(crate) use rounds::Rounds;
 use skips::Skips;
+pub(crate) use wall::compare;
 
 /// What all runs of an orchestrator share.
 pub(crate) struct Settings {
@@ -225,6 +227,8 @@ pub(crate) struct Shared {
     before: Duration,
     started: Instant,
     started_at: Timestamp,
+    /// By how much its time has leapt since, in nanoseconds.
+    leapt: AtomicU64,
     /// How many tasks besides the driver may work at the run: with it, one for each thread.
     helpers_max: usize,
     taken: Taken,
@@ -320,6 +324,7 @@ impl Shared {
             before: beginning.before,
             started: Instant::now(),
             started_at: beginning.started_at,
+            leapt: AtomicU64::new(0),
             helpers_max: Handle::current().metrics().num_workers() - 1,
             taken: Taken(AtomicU64::new(0)),
             queue: Mutex::new(queue),
@@ -341,7 +346,8 @@ impl Shared {
     fn elapsed(&self) -> u64 {
         let elapsed = self.before + self.started.elapsed();
         // Five hundred years fit in.
-        elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos())
+        let elapsed = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
+        elapsed + self.leapt.load(Ordering::Relaxed)
     }
 
     fn start<'r>(
@@ -369,7 +375,6 @@ impl Shared {
             lock,
             signals: &self.signals,
             events: &self.events,
-            slept: self.slept(step),
             round: self.rounds.get(step).copied().unwrap_or_default(),
             step,
             attempt,
@@ -397,20 +402,8 @@ impl Shared {
         Some(async move { events.listen(listening).await })
     }
 
-    /// For how long a step that sleeps has slept.
-    #[inline]
-    fn slept(&self, step: usize) -> Duration {
-        match self.plan.steps[step].wait {
-            None | Some(Wait::Signal(_) | Wait::Event(_)) => Duration::ZERO,
-            Some(Wait::Sleep(_)) => between(self.queue().course.step(step).started, self.elapsed()),
-        }
-    }
-
     /// For how long an attempt at a step that only waits has gone on, also in processes that are gone.
     fn waited(&self, step: usize) -> Duration {
-        if self.plan.steps[step].wait.is_none() {
-            return Duration::ZERO;
-        }
         let queue = self.queue();
         let record = queue.course.step(step);
         // The first began when the step did; any other when the wait before it was over.

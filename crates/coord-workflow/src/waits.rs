@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coord_bus::{BoxFuture, Bus, BusExt, Event, Meta, Topic, time};
+use coord_bus::{BoxFuture, Bus, BusExt, Event, Meta, Topic};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -134,9 +134,9 @@ pub(crate) fn signal(
 /// Waits for so long; `output` is what the step puts out then.
 pub(crate) fn sleep(wait: Duration, output: fn() -> Output) -> Action {
     Box::new(move |start| {
-        let left = wait.saturating_sub(start.slept);
+        let (run, step) = (Arc::clone(start.shared), start.step);
         Some(Box::pin(async move {
-            time::sleep(left).await;
+            run.sleep(step, wait).await;
             Ok(output())
         }))
     })

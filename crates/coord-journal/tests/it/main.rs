@@ -9,6 +9,7 @@ mod mounts;
 mod log;
 mod in_place;
 mod lease;
+mod paused;
 mod presence;
 mod fence;
 mod retention;

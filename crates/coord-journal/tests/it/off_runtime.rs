@@ -1,12 +1,8 @@
-//! A journal in tests whose time is paused: time stands still while the journal works.
-//!
-//! Paused time goes on when nothing on the runtime can, and the journal's threads are not on it. So
-//! each call here keeps time from going on until it is done, by a blocking task that waits for it.
+//! A journal in tests whose time is paused, by which its leases go, too. Its threads are not on the runtime, and time
+//! stands still while they work.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -45,25 +41,9 @@ impl OffRuntime {
     }
 }
 
-/// Keeps time from going on, as long as it lives.
-struct StandStill(#[expect(dead_code, reason = "its drop is what it is for")] Sender<()>);
-
-fn stand_still() -> StandStill {
-    let (done, waiting) = channel();
-    tokio::task::spawn_blocking(move || waiting.recv());
-    StandStill(done)
-}
-
-fn off<'a, T>(call: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
-    Box::pin(async move {
-        let _still = stand_still();
-        call.await
-    })
-}
-
 impl EventLog for OffRuntime {
     fn append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
-        off(self.journal.append(append))
+        self.journal.append(append)
     }
 
     fn read<'a>(
@@ -72,27 +52,26 @@ impl EventLog for OffRuntime {
         from: u64,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
-        off(self.journal.read(stream, from, limit))
+        self.journal.read(stream, from, limit)
     }
 
     fn streams<'a>(
         &'a self,
         query: &'a StreamQuery,
     ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
-        off(self.journal.streams(query))
+        self.journal.streams(query)
     }
 
     fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
         let tail = self.journal.tail(stream, from)?;
         Ok(Box::pin(OffTail {
             tail,
-            still: None,
             _stage: Arc::clone(&self.stage),
         }))
     }
 
     fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>> {
-        off(self.journal.forget(stream))
+        self.journal.forget(stream)
     }
 
     fn durability(&self) -> Durability {
@@ -100,11 +79,9 @@ impl EventLog for OffRuntime {
     }
 }
 
-/// Time stands still while it waits: what it waits for is on its way, in these tests.
+/// It reads on after the journal has gone.
 struct OffTail {
     tail: Tail,
-    still: Option<StandStill>,
-    /// It reads on after the journal has gone.
     _stage: Arc<Stage>,
 }
 
@@ -112,12 +89,7 @@ impl Stream for OffTail {
     type Item = Result<StoredRecord, EventLogError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let polled = self.tail.as_mut().poll_next(cx);
-        self.still = match polled {
-            Poll::Pending => self.still.take().or_else(|| Some(stand_still())),
-            Poll::Ready(_) => None,
-        };
-        polled
+        self.tail.as_mut().poll_next(cx)
     }
 }
 
@@ -128,7 +100,7 @@ impl Lease for OffRuntime {
         holder: &'a str,
         ttl: Duration,
     ) -> BoxFuture<'a, Result<Grant, LeaseError>> {
-        off(self.journal.acquire(name, holder, ttl))
+        self.journal.acquire(name, holder, ttl)
     }
 
     fn renew<'a>(
@@ -136,15 +108,15 @@ impl Lease for OffRuntime {
         grant: &'a Grant,
         ttl: Duration,
     ) -> BoxFuture<'a, Result<(), LeaseError>> {
-        off(self.journal.renew(grant, ttl))
+        self.journal.renew(grant, ttl)
     }
 
     fn release(&self, grant: Grant) -> BoxFuture<'_, Result<(), LeaseError>> {
-        off(self.journal.release(grant))
+        self.journal.release(grant)
     }
 
     fn current<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Held>, LeaseError>> {
-        off(self.journal.current(name))
+        self.journal.current(name)
     }
 }
 

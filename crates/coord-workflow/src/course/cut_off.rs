@@ -39,6 +39,16 @@ impl Course {
         self.undo_cut_off
     }
 
+    /// A step is being undone.
+    pub(super) fn begin_undoing(&mut self, step: usize) {
+        self.undoing = Some(step);
+        // Of the attempts at the step itself.
+        self.steps[step].error = None;
+        let mut left = self.completed.iter().rev().skip(self.passed);
+        let before = left.position(|last| *last as usize == step);
+        self.passed += before.map_or(0, |before| before + 1);
+    }
+
     /// A step has been undone, or could not be.
     pub(super) fn end_undoing(&mut self, step: usize, phase: Phase) {
         (self.undoing, self.undo_cut_off) = (None, 0);

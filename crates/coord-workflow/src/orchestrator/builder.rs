@@ -49,7 +49,8 @@ impl<'b, B: Bus + ?Sized> OrchestratorBuilder<'b, B> {
         }
     }
 
-    /// With this clock for the times of events, instead of the machine's.
+    /// With this clock for the times of events, and for the time of durable runs where it is ahead of timers, instead
+    /// of the machine's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -166,7 +167,8 @@ impl<'b, B: Bus + ?Sized> OrchestratorBuilder<'b, B> {
         let tasks = TaskScope::reporting("workflows", self.bus, Arc::clone(&self.clock))?;
         let lease = format!("orchestrator-{}", RunId::unique());
         let keeping = self.journal;
-        let keeping = keeping.map(|journal| Keeping::new(journal, lease, self.lease_ttl));
+        let clock = Arc::clone(&self.clock);
+        let keeping = keeping.map(|journal| Keeping::new(journal, lease, self.lease_ttl, clock));
         Ok(WorkflowOrchestrator {
             settings: Arc::new(Settings {
                 events: self.bus.publisher(&WORKFLOW_EVENTS)?,

@@ -65,8 +65,8 @@ pub(super) struct Called {
 #[derive(Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) timeout: Duration,
-    /// How much of it is over already.
-    pub(super) gone_on: Duration,
+    /// The step, if it only waits: its time is that of the run, and some of it may be over already.
+    pub(super) waits: Option<usize>,
     /// For how long it may give no sign of life.
     pub(super) heartbeat: Option<Duration>,
     /// How long it has to end once it is told to; `None`: the grace of its orchestrator.
@@ -80,7 +80,7 @@ impl Bounds {
     pub(super) fn timeout(timeout: Duration) -> Self {
         Self {
             timeout,
-            gone_on: Duration::ZERO,
+            waits: None,
             heartbeat: None,
             grace: None,
             child: None,
@@ -154,8 +154,7 @@ impl Step<'_> {
             };
         }
         // Its condition was asked before its first attempt.
-        let wait = between(run.elapsed(), record.ended);
-        if let Some(fact) = self.until_next(wait, record.attempts).await {
+        if let Some(fact) = self.until_next(record.attempts).await {
             return fact;
         }
         self.attempts(record.attempts + 1, None).await
@@ -180,13 +179,13 @@ impl Step<'_> {
     }
 
     /// Waits until another attempt is to be made. The fact that ends the step instead, if something does.
-    async fn until_next(&self, wait: Duration, attempts: u32) -> Option<Fact> {
+    async fn until_next(&self, attempts: u32) -> Option<Fact> {
         let (run, step) = (self.run, self.step);
         tokio::select! {
             biased;
             () = run.token.cancelled() => Some(self.cancelled_after(attempts).await),
             () = run.skips.until_asked(step) => Some(self.skipped_as_asked().await),
-            () = run.backoffs.wait(step, wait) => None,
+            () = run.backoffs.wait(step, run.back_off(step)) => None,
         }
     }
 
@@ -262,7 +261,7 @@ impl Step<'_> {
             if run.happens(failed, retrying).await.is_err() {
                 return self.cancelled_after(attempt).await;
             }
-            if let Some(fact) = self.until_next(wait, attempt).await {
+            if let Some(fact) = self.until_next(attempt).await {
                 return fact;
             }
             attempt += 1;
@@ -449,7 +448,7 @@ impl Shared {
     pub(super) fn bounds_of_call(&self, step: usize) -> Bounds {
         let planned = &self.plan.steps[step];
         Bounds {
-            gone_on: self.waited(step),
+            waits: planned.wait.as_ref().map(|_| step),
             heartbeat: planned.heartbeat_timeout,
             ..Bounds::timeout(planned.timeout)
         }
@@ -476,7 +475,7 @@ pub(super) async fn supervise<T>(
             return Poll::Ready(Ok(result));
         }
         let (expired, cancelled, heart) = bounds.get_or_insert_with(|| {
-            let expired = Timer::new(limits.timeout.saturating_sub(limits.gone_on));
+            let expired = Timer::new(limits.timeout);
             let heart = limits.heartbeat.map(HeartWatch::new);
             (expired, Box::pin(token.cancelled()), heart)
         });
@@ -488,6 +487,9 @@ pub(super) async fn supervise<T>(
             }
             if let Some(step) = limits.child {
                 run.time_child(step, expired, limits.timeout);
+            }
+            if let Some(step) = limits.waits {
+                run.time_wait(step, expired, limits.timeout);
             }
             if expired.sleep.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(AttemptError::TimedOut(limits.timeout));

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use coord_bus::time::sleep;
 use tokio::sync::Notify;
 
 use super::Shared;
@@ -14,13 +12,13 @@ use super::Shared;
 pub(super) struct Backoffs(Mutex<BTreeMap<usize, Arc<Notify>>>);
 
 impl Backoffs {
-    /// Waits so long, or until somebody wants the attempt at once.
-    pub(super) async fn wait(&self, step: usize, wait: Duration) {
+    /// Waits for as long as this does, or until somebody wants the attempt at once.
+    pub(super) async fn wait(&self, step: usize, wait: impl Future<Output = ()>) {
         let wanted = Arc::new(Notify::new());
         self.waiting().insert(step, Arc::clone(&wanted));
         let _left = Left { of: self, step };
         tokio::select! {
-            () = sleep(wait) => {}
+            () = wait => {}
             () = wanted.notified() => {}
         }
     }

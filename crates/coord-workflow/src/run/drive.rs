@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use coord_bus::time::sleep;
 use coord_bus::vocabulary::Transition;
 
+use super::held::Timer;
 use super::queue::Unfinished;
 use super::work::{self, Worker};
 use super::{End, Shared, child, compensate, hooks, stay};
@@ -95,7 +95,7 @@ async fn steps_to_end(run: &Arc<Shared>) -> Status {
     let mut work = Box::pin(work::work(Arc::clone(run), Worker::Driver));
     let mut suspended = Box::pin(run.suspend.cancelled());
     let mut cancelled = Box::pin(run.token.cancelled());
-    let mut expired = Box::pin(sleep(run.time_left().unwrap_or_default()));
+    let mut expired = Timer::new(Duration::ZERO);
     let mut ends = |cx: &mut Context<'_>| {
         let ends = if run.is_durable && suspended.as_mut().poll(cx).is_ready() {
             run.queue().suspend();

@@ -15,9 +15,11 @@ use super::{Shared, between};
 use crate::course::Fact;
 use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan};
 
-/// The timer of an attempt.
+/// The timer of an attempt, or of a run.
 pub(super) struct Timer {
     pub(super) sleep: Pin<Box<Sleep>>,
+    /// By how much the time of the run had leapt when it was set.
+    leapt: u64,
     /// Whether it has no end, as the run that is the work of the attempt is paused.
     is_paused: bool,
 }
@@ -26,6 +28,8 @@ impl Timer {
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
             sleep: Box::pin(sleep(timeout)),
+            // Nobody has looked.
+            leapt: u64::MAX,
             is_paused: false,
         }
     }
@@ -47,16 +51,28 @@ impl Shared {
     }
 
     /// Whether its time is over; the timer is set anew where it counts from a later time by now.
-    pub(super) fn is_expired(&self, timer: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> bool {
+    pub(super) fn is_expired(&self, timer: &mut Timer, cx: &mut Context<'_>) -> bool {
+        let sleeps = &mut timer.sleep;
         // A timer that is over when it is made may say so only when it is asked again.
-        while timer.deadline() <= Instant::now() || timer.as_mut().poll(cx).is_ready() {
+        while self.has_leapt(&mut timer.leapt)
+            || sleeps.deadline() <= Instant::now()
+            || sleeps.as_mut().poll(cx).is_ready()
+        {
             match self.time_left() {
                 None => return false,
                 Some(Duration::ZERO) => return true,
-                Some(left) => timer.set(sleep(left)),
+                Some(left) => sleeps.set(sleep(left)),
             }
         }
         false
+    }
+
+    /// Sets the timer of an attempt that only waits, where the time of the run has leapt.
+    pub(super) fn time_wait(&self, step: usize, timer: &mut Timer, timeout: Duration) {
+        if self.has_leapt(&mut timer.leapt) {
+            let left = timeout.saturating_sub(self.waited(step));
+            timer.sleep.set(sleep(left));
+        }
     }
 
     /// The run that is the work of a step is paused, or not any more, as far as is known now.

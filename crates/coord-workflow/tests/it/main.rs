@@ -54,4 +54,5 @@ mod threads;
 mod told;
 mod too_large;
 mod validate;
+mod wall;
 mod worth_retrying;
