@@ -29,6 +29,34 @@ fn a_run_in_another_process_is_cancelled_and_undone() {
 }
 
 #[test]
+fn a_run_that_is_undone_is_said_to_be_cancelled_soon_and_is_not_paused() {
+    let file = "[[step]]\nid = 'done'\nrun = 'true'\n\
+         undo = 'echo undoing; until test -e go; do sleep 0.01; done'\n\
+         [[step]]\nid = 'waits'\nneeds = ['done']\nrun = 'echo began; exec sleep 1000'\n";
+    let (folder, mut running) = started(file, "began", 1);
+    let runs = list(&folder, "running");
+    let run = id(&runs[0]);
+    done(folder.coord(["cancel", run])).exits(0);
+    running.until("undoing");
+    let refused = done(folder.coord(["pause", run]));
+    refused.exits(96);
+    assert!(
+        said(&refused).contains("coord::runs::ending"),
+        "{refused:?}"
+    );
+    done(folder.coord(["list"])).exits(0).says("  cancelling  ");
+    let why = done(folder.coord(["why", run, "done"]));
+    why.exits(0).says("done: it is being undone\n");
+    let shown = show(&folder, run);
+    assert_eq!(shown["ending"], "cancelled");
+    assert_eq!(shown["is_paused"], false);
+    assert_eq!(shown["steps"][0]["is_being_undone"], true);
+    folder.write("go", "");
+    assert_eq!(running.end().0.code(), Some(130));
+    assert_eq!(show(&folder, run)["ending"], Value::Null);
+}
+
+#[test]
 fn what_an_interrupted_run_is_told_is_done_when_it_goes_on() {
     let (folder, running) = started(&diamond(), "began", 2);
     kill(running);
