@@ -5,7 +5,7 @@ use std::io::{self, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::retry_on_intr;
-use rustix::process::{Pid, Signal, getpgid, getpgrp, getppid, getsid, kill_current_process_group};
+use rustix::process::{Pid, Signal, kill_current_process_group};
 use rustix::termios::{tcdrain, tcgetpgrp};
 use signal_hook::consts::SIGSTOP;
 use signal_hook::low_level::raise;
@@ -45,26 +45,66 @@ pub(crate) fn is_job() -> bool {
 
 /// Whether who started this, or what it is run by, is of another job of this session.
 fn has_shell() -> bool {
-    let mut ancestor = getppid();
-    while let Some(process) = ancestor {
-        match getpgid(Some(process)) {
-            Ok(group) if group == getpgrp() => match parent_of(process) {
-                Some(parent) => ancestor = Pid::from_raw(parent),
-                // Where the system does not tell.
-                None => return true,
-            },
-            Ok(_) => return getsid(Some(process)).ok() == getsid(None).ok(),
-            Err(_) => return false,
+    let Some(this) = Place::of(std::process::id().cast_signed()) else {
+        return false;
+    };
+    let mut ancestor = this.parent;
+    loop {
+        // Where the system does not tell.
+        let Some(parent) = ancestor else { return true };
+        match Place::of(parent) {
+            Some(place) if place.group == this.group => ancestor = place.parent,
+            Some(place) => return place.session == this.session,
+            // It is of another namespace, as what runs a container is.
+            None => return false,
         }
     }
-    false
 }
 
-/// 0, where it is of another namespace. Only Linux tells.
-fn parent_of(process: Pid) -> Option<i32> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.as_raw_pid())).ok()?;
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
-    parent.trim().parse().ok()
+/// Where a process stands among the others. On Linux an id is 0 of what is of another namespace.
+struct Place {
+    parent: Option<i32>,
+    group: i32,
+    session: i32,
+}
+
+#[cfg(target_os = "linux")]
+impl Place {
+    /// As the system calls would tell it, if rustix expected the 0 of theirs.
+    fn of(process: i32) -> Option<Self> {
+        let stat = std::fs::read(format!("/proc/{process}/stat")).ok()?;
+        // Before these are the id, the name, which may contain anything, and the state.
+        let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+        let fields = std::str::from_utf8(&stat[name_end + 1..]).ok()?;
+        let mut ids = fields.split_ascii_whitespace().skip(1).map(str::parse);
+        let mut id = || ids.next()?.ok();
+        Some(Self {
+            parent: Some(id()?),
+            group: id()?,
+            session: id()?,
+        })
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Place {
+    /// Of whom a process is a child only this one is told.
+    fn of(process: i32) -> Option<Self> {
+        let process = rustix::process::Pid::from_raw(process);
+        let is_this = process == Some(rustix::process::getpid());
+        let parent = rustix::process::getppid().filter(|_| is_this);
+        Some(Self {
+            parent: parent.map(|parent| parent.as_raw_nonzero().get()),
+            group: rustix::process::getpgid(process)
+                .ok()?
+                .as_raw_nonzero()
+                .get(),
+            session: rustix::process::getsid(process)
+                .ok()?
+                .as_raw_nonzero()
+                .get(),
+        })
+    }
 }
 
 /// Waits until this may use the terminal of standard output: in the background the system stops its job here, until
@@ -80,5 +120,9 @@ pub(crate) fn wait_until_in_front() -> io::Result<()> {
 
 /// Whether this is in the background of its terminal, and nobody could bring it to the front.
 pub(crate) fn is_left_behind() -> bool {
-    tcgetpgrp(stdout()).is_ok_and(|front| front != getpgrp()) && !is_job()
+    let is_behind = |front: Pid| {
+        let this = Place::of(std::process::id().cast_signed());
+        this.is_some_and(|this| this.group != front.as_raw_nonzero().get())
+    };
+    tcgetpgrp(stdout()).is_ok_and(is_behind) && !is_job()
 }

@@ -6,7 +6,7 @@ use crate::coord::{Folder, done};
 use crate::mounts::{run, skipped};
 
 /// A command whose program is process 1 of a system of its own.
-const FIRST: [&str; 4] = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+pub(crate) const FIRST: [&str; 4] = ["--pid", "--fork", "--mount-proc", "--kill-child"];
 
 #[test]
 fn as_process_1_it_reaps_what_steps_have_left_and_takes_none_of_its_own_for_that() {

@@ -1,11 +1,14 @@
 //! `coord` as a job of a shell in a terminal: in the background, stopped, and continued.
 
 use std::fs::read_to_string;
+use std::process::Command;
 
 use rustix::process::{Pid, Signal};
 
+use crate::adopted::FIRST;
 use crate::coord::{Folder, pids};
 use crate::live::{STAYS, start, until};
+use crate::mounts::{run, skipped};
 use crate::terminal::{CONTROL_Z, Terminal, command};
 
 /// A shell that does what is typed, with job control, and shows nothing of its own. Unlike one that is for people it
@@ -121,6 +124,31 @@ fn what_no_shell_could_continue_is_not_suspended() {
     terminal.keys("t");
     terminal.shows("what runs, and why");
     assert!(!are('T', &running) && !are('T', &[terminal.pid()]));
+}
+
+#[test]
+fn who_stands_above_it_outside_its_namespace_of_processes_is_no_shell() {
+    const TEST: &str = "who_stands_above_it_outside_its_namespace_of_processes_is_no_shell";
+    if let Err(why) = run(Command::new("unshare").args(FIRST).arg("true")) {
+        return skipped(TEST, &why);
+    }
+    // Of the first, the group of `coord` is outside; of the second, that of the one that runs it.
+    for within in [
+        "\"$0\"; echo over",
+        "script -qec \"$0\" /dev/null; echo over",
+    ] {
+        let folder = Folder::new();
+        folder.write("coord.toml", STAYS);
+        let shell = command(folder.path(), "unshare").args(FIRST);
+        let shell = shell.args(["sh", "-c", within, env!("CARGO_BIN_EXE_coord")]);
+        let mut terminal = Terminal::start(shell, 24, 80);
+        terminal.shows("testing");
+        terminal.keys(CONTROL_Z);
+        terminal.shows("not suspended: there is no shell here");
+        terminal.keys("q");
+        let (_, screen) = terminal.end();
+        assert!(screen.contains("over"), "{screen}");
+    }
 }
 
 #[test]

@@ -15,7 +15,8 @@ use crossterm::terminal::{
 use crossterm::{execute, queue};
 use ratatui::backend::CrosstermBackend;
 use rustix::fs::{Mode, OFlags, open};
-use rustix::termios::{LocalModes, tcgetattr, tcgetsid};
+use rustix::io::Errno;
+use rustix::termios::{LocalModes, tcgetattr, tcgetpgrp};
 
 use super::doubtful::Doubtful;
 
@@ -41,7 +42,8 @@ struct WatchdogMark(Option<ProcessRunner>);
 impl WatchdogMark {
     /// Of a terminal that the watchdog finds: that of the session.
     fn of(runner: Option<&ProcessRunner>) -> Self {
-        Self(runner.filter(|_| tcgetsid(stdout()).is_ok()).cloned())
+        let is_found = tcgetpgrp(stdout()) != Err(Errno::NOTTY);
+        Self(runner.filter(|_| is_found).cloned())
     }
 
     fn set(&self, is_on_screen: bool) {
