@@ -227,18 +227,20 @@ pub(crate) struct Shared {
     before: Duration,
     started: Instant,
     started_at: Timestamp,
-    /// By how much its time has leapt since, in nanoseconds.
-    leapt: AtomicU64,
     /// How many tasks besides the driver may work at the run: with it, one for each thread.
     helpers_max: usize,
-    taken: Taken,
+    watched: Watched,
     queue: Mutex<Queue>,
 }
 
-/// When somebody last took a step to poll it, in nanoseconds from the beginning: written by workers,
-/// watched by helpers. On cache lines of its own, so that to watch it disturbs nothing else.
+/// What helpers look at all the time. On cache lines of its own, so that to look disturbs nothing else.
 #[repr(align(128))]
-struct Taken(AtomicU64);
+struct Watched {
+    /// When somebody last took a step to poll it, in nanoseconds from the beginning.
+    taken: AtomicU64,
+    /// By how much the time of the run has leapt since it began here, in nanoseconds.
+    leapt: AtomicU64,
+}
 
 /// The lock of a run, as far as who begins a step holds it still.
 #[derive(Default)]
@@ -324,9 +326,11 @@ impl Shared {
             before: beginning.before,
             started: Instant::now(),
             started_at: beginning.started_at,
-            leapt: AtomicU64::new(0),
             helpers_max: Handle::current().metrics().num_workers() - 1,
-            taken: Taken(AtomicU64::new(0)),
+            watched: Watched {
+                taken: AtomicU64::new(0),
+                leapt: AtomicU64::new(0),
+            },
             queue: Mutex::new(queue),
             plan,
         })
@@ -347,7 +351,7 @@ impl Shared {
         let elapsed = self.before + self.started.elapsed();
         // Five hundred years fit in.
         let elapsed = elapsed.as_secs() * 1_000_000_000 + u64::from(elapsed.subsec_nanos());
-        elapsed + self.leapt.load(Ordering::Relaxed)
+        elapsed + self.watched.leapt.load(Ordering::Relaxed)
     }
 
     fn start<'r>(

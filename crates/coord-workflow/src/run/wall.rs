@@ -42,7 +42,7 @@ impl Shared {
         if behind < LEAP_MIN {
             return;
         }
-        self.leapt.fetch_add(behind, Ordering::Relaxed);
+        self.watched.leapt.fetch_add(behind, Ordering::Relaxed);
         let woken = queue.wake_who_waits(&self.plan);
         drop(queue);
         woken.into_iter().for_each(Waker::wake);
@@ -51,13 +51,13 @@ impl Shared {
     /// Whether it has leapt since it was by so much.
     #[inline]
     pub(super) fn has_leapt(&self, seen: &mut u64) -> bool {
-        let leapt = self.leapt.load(Ordering::Relaxed);
+        let leapt = self.watched.leapt.load(Ordering::Relaxed);
         std::mem::replace(seen, leapt) != leapt
     }
 
     /// Waits until nothing is left of what counts by the time of the run.
     async fn wait_while(&self, left: impl Fn() -> Duration) {
-        let mut leapt = self.leapt.load(Ordering::Relaxed);
+        let mut leapt = self.watched.leapt.load(Ordering::Relaxed);
         let mut timer = pin!(sleep(left()));
         poll_fn(|cx| {
             if self.has_leapt(&mut leapt) {

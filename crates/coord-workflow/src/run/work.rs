@@ -121,7 +121,7 @@ async fn stand_by(run: &Shared) -> bool {
     loop {
         yield_within_reach().await;
         let now = run.elapsed();
-        let idle = now.saturating_sub(run.taken.0.load(Ordering::Relaxed));
+        let idle = now.saturating_sub(run.watched.taken.load(Ordering::Relaxed));
         if idle < PATIENCE {
             // To look is to take the memory from who writes there: not more often than needed.
             for _ in 0..LOOK_EVERY {
@@ -162,7 +162,7 @@ fn work_for_a_slice(run: &Arc<Shared>, worker: Worker, last_call: &mut Option<u6
             call_writer(queue, false);
         }
         if run.helpers_max > 0 {
-            run.taken.0.store(now, Ordering::Relaxed);
+            run.watched.taken.store(now, Ordering::Relaxed);
             if has_more && is_due(now, last_call) {
                 drop(std::mem::take(&mut lock));
                 call_for_help(run, now);
