@@ -1,0 +1,113 @@
+//! The commands about runs that are there: which journal, which run, which of its steps.
+
+use std::path::PathBuf;
+
+use super::value::json;
+use super::{Color, Listed, Reported, Told};
+
+/// In which journal the runs are.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct JournalPlace {
+    /// The directory of the journal of runs; by default `coord` in `$XDG_STATE_HOME`, or else in
+    /// `~/.local/state`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) journal: Option<PathBuf>,
+}
+
+/// What is talked of in a journal, and in which colours.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OfJournal {
+    #[command(flatten)]
+    pub(crate) journal: JournalPlace,
+
+    /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    pub(crate) color: Color,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) of: OfJournal,
+
+    /// Only runs that have not finished.
+    #[arg(long)]
+    pub(crate) unfinished: bool,
+
+    /// How many runs at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+
+    /// For people, or for programs: as one list, or one run a line.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Listed,
+}
+
+/// A run in a journal.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OfRun {
+    /// The run: its id, or the beginning or the end of it.
+    pub(crate) run: String,
+
+    #[command(flatten)]
+    pub(crate) of: OfJournal,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Told,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// Where to write it; by default to standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+
+    /// A page for a browser, text for a terminal, or a document for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Reported,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// The step.
+    pub(crate) step: String,
+
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) output: Told,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OfStep {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// The step or service.
+    pub(crate) step: String,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SignalArgs {
+    #[command(flatten)]
+    pub(crate) of: OfRun,
+
+    /// The signal.
+    pub(crate) name: String,
+
+    /// What goes with it, as JSON.
+    #[arg(default_value = "null", value_parser = json)]
+    pub(crate) payload: serde_json::Value,
+}
