@@ -67,6 +67,7 @@ pub(crate) enum Command {
     /// Write a report of a run, as a page of HTML: what ran when, how long each step took, what went wrong.
     Report(ReportArgs),
     /// Say what a step of a run waits for.
+    #[command(allow_missing_positional = true)]
     Why(WhyArgs),
     /// Print what the steps and services of a run have printed, or one of them.
     Logs(LogsArgs),

@@ -53,10 +53,20 @@ pub(crate) struct OfRun {
     pub(crate) of: OfJournal,
 }
 
+/// A run in a journal that is only looked at, so that it can be the latest where none is named.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct OfAnyRun {
+    /// The run: its id, or the beginning or the end of it; by default the latest.
+    pub(crate) run: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) of: OfJournal,
+}
+
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
-    pub(crate) of: OfRun,
+    pub(crate) of: OfAnyRun,
 
     /// For people, or for programs.
     #[arg(long, value_enum, default_value_t)]
@@ -66,7 +76,7 @@ pub(crate) struct ShowArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ReportArgs {
     #[command(flatten)]
-    pub(crate) of: OfRun,
+    pub(crate) of: OfAnyRun,
 
     /// Where to write it; by default to standard output.
     #[arg(long, value_name = "FILE")]
@@ -80,7 +90,7 @@ pub(crate) struct ReportArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct WhyArgs {
     #[command(flatten)]
-    pub(crate) of: OfRun,
+    pub(crate) of: OfAnyRun,
 
     /// The step.
     pub(crate) step: String,

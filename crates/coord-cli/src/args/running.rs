@@ -116,8 +116,8 @@ pub(crate) struct ResumeArgs {
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RetryArgs {
-    /// The run: its id, or the beginning or the end of it.
-    pub(crate) run: String,
+    /// The run: its id, or the beginning or the end of it; by default the latest.
+    pub(crate) run: Option<String>,
 
     /// The step to begin from, also if it was done; by default all that failed, was stopped or undone.
     #[arg(long, value_name = "STEP")]

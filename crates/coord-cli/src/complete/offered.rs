@@ -45,6 +45,7 @@ fn of(command: &Command, line: &Arc<Line>, has_commands: bool) -> Command {
     Command::new(&*name.to_owned().leak())
         .about(about)
         .version(env!("CARGO_PKG_VERSION"))
+        .allow_missing_positional(command.is_allow_missing_positional_set())
         .disable_help_flag(true)
         .disable_version_flag(true)
         .disable_help_subcommand(true)
@@ -61,6 +62,7 @@ fn values_of(command: &str, argument: &Arg) -> Option<Values> {
         ("coord" | "run" | "graph", "from") => values::steps_of_file,
         (_, "params") => values::params,
         (_, "profile") => values::profiles,
+        ("why", "run") => values::runs_and_steps,
         (_, "run") => values::runs,
         ("retry", "from") | (_, "step") => values::steps_of_run,
         ("signal", "name") => values::signals,

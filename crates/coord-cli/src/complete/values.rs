@@ -66,9 +66,15 @@ pub(super) fn runs(line: &Line, typed: &OsStr) -> Candidates {
     runs.into_iter().map(candidate).collect()
 }
 
+/// What is the one argument of `coord why` is a step of the latest run.
+pub(super) fn runs_and_steps(line: &Line, typed: &OsStr) -> Candidates {
+    let mut found = runs(line, typed);
+    found.extend(steps_of_run(line, typed));
+    found
+}
+
 pub(super) fn steps_of_run(line: &Line, typed: &OsStr) -> Candidates {
-    let view = line.text("run");
-    let view = view.and_then(|run| runs::looked_at(&line.journal(), run));
+    let view = runs::looked_at(&line.journal(), line.text("run"));
     let Some(view) = view else {
         return Vec::new();
     };
@@ -80,8 +86,7 @@ pub(super) fn steps_of_run(line: &Line, typed: &OsStr) -> Candidates {
 
 /// The signals that steps of the run wait for, or will.
 pub(super) fn signals(line: &Line, typed: &OsStr) -> Candidates {
-    let view = line.text("run");
-    let view = view.and_then(|run| runs::looked_at(&line.journal(), run));
+    let view = runs::looked_at(&line.journal(), line.text("run"));
     let steps = view.into_iter().flat_map(|view| view.steps);
     let steps = steps.filter(|step| !step.phase.is_over());
     let told = steps.filter_map(|step| Some((step.signal?, step.id)));

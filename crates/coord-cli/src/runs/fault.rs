@@ -99,6 +99,15 @@ pub(crate) enum RunsFault {
     )]
     NotFinished { run: String },
 
+    #[error("the latest run is `{run}`, and is not to be retried: {why}")]
+    #[diagnostic(code(coord::runs::not_retried))]
+    NotRetried {
+        run: String,
+        why: &'static str,
+        #[help]
+        help: String,
+    },
+
     #[error("there is nothing to do again in run `{run}`: every step is done")]
     #[diagnostic(
         code(coord::runs::nothing_to_retry),

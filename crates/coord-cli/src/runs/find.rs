@@ -12,6 +12,23 @@ const LOOKED_AT_MAX: usize = 10_000;
 /// How many of those that may be meant are named.
 const NAMED_MAX: usize = 5;
 
+/// The run that is named, or else the latest.
+pub(super) async fn find_or_latest(
+    runs: &RunJournal,
+    text: Option<&str>,
+) -> Result<RunId, RunsFault> {
+    match text {
+        Some(text) => find(runs, text).await,
+        None => latest(runs).await,
+    }
+}
+
+/// The latest run there is.
+pub(super) async fn latest(runs: &RunJournal) -> Result<RunId, RunsFault> {
+    let newest = runs.runs(&RunQuery::newest().limit(1)).await?;
+    newest.into_iter().next().ok_or(RunsFault::None)
+}
+
 /// The one run that is meant.
 pub(crate) async fn find(runs: &RunJournal, text: &str) -> Result<RunId, RunsFault> {
     if let Ok(id) = RunId::named(text)
@@ -53,7 +70,6 @@ pub(crate) async fn find(runs: &RunJournal, text: &str) -> Result<RunId, RunsFau
     }
 }
 
-/// Whether there is a run of exactly this id.
 /// When the run of this id began, if it has finished, so that one can begin anew.
 pub(super) async fn finished(
     runs: &RunJournal,
@@ -64,6 +80,7 @@ pub(super) async fn finished(
     Ok(is_finished.then_some(view.started_at))
 }
 
+/// Whether there is a run of exactly this id.
 pub(super) async fn is_there(runs: &RunJournal, id: &RunId) -> Result<bool, RunsFault> {
     match runs.input::<IgnoredAny>(id).await {
         Ok(_) => Ok(true),

@@ -9,9 +9,10 @@ use anstyle::{AnsiColor, Color, Style};
 use coordination::bus::Timestamp;
 use coordination::bus::time::{Clock, SystemClock, sleep};
 use coordination::bus::vocabulary::OutputStream;
-use coordination::workflow::{RunId, RunJournal, RunQuery, RunState, RunView};
+use coordination::workflow::{RunId, RunJournal, RunState, RunView};
 use serde::Serialize;
 
+use super::find::latest;
 use super::list::local;
 use super::marks::{Marks, is_of};
 use super::show::step_of;
@@ -189,12 +190,6 @@ async fn asked(runs: &RunJournal, text: &str, is_alone: bool) -> Result<RunId, R
         *help = format!("the run stands before the step: `coord logs {latest} {run}`");
     }
     found
-}
-
-/// The latest run there is.
-async fn latest(runs: &RunJournal) -> Result<RunId, RunsFault> {
-    let newest = runs.runs(&RunQuery::newest().limit(1)).await?;
-    newest.into_iter().next().ok_or(RunsFault::None)
 }
 
 fn is_wanted(args: &LogsArgs, record: &Record) -> bool {

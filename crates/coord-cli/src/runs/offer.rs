@@ -6,7 +6,7 @@ use std::time::Duration;
 use coordination::bus::time::{Instant, timeout, timeout_at};
 use coordination::workflow::{RunJournal, RunQuery, RunState, RunSummary, RunView};
 
-use super::find::find;
+use super::find::find_or_latest;
 use super::list::{local, word};
 use super::place::open_untouched;
 use crate::args::JournalPlace;
@@ -54,10 +54,13 @@ pub(crate) fn offered(
     found.unwrap_or_default()
 }
 
-/// A run, as it is named on a command line.
-pub(crate) fn looked_at(place: &JournalPlace, run: &str) -> Option<RunView> {
+/// A run, as it is named on a command line, or else the latest.
+pub(crate) fn looked_at(place: &JournalPlace, run: Option<&str>) -> Option<RunView> {
     look(place, async |runs| {
-        let view = async { runs.view(&find(runs, run).await.ok()?).await.ok() };
+        let view = async {
+            let run = find_or_latest(runs, run).await.ok()?;
+            runs.view(&run).await.ok()
+        };
         timeout(LOOK_MAX, view).await.ok()?
     })
 }

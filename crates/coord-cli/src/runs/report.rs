@@ -14,9 +14,10 @@ use coordination::monitor::{Page, Span, SpanKind};
 use coordination::workflow::{RunJournal, RunState, RunView, StepPhase, StepView};
 use serde::Serialize;
 
+use super::find::find_or_latest;
 use super::list::{between, state};
 use super::lives::Lives;
-use super::{RunsFault, find, with_journal};
+use super::{RunsFault, with_journal};
 use crate::args::{ReportArgs, Reported};
 use crate::board::Lived;
 use crate::exit_code::ExitCode;
@@ -40,7 +41,7 @@ struct Document<'r> {
 pub(crate) fn report(args: &ReportArgs) -> ExitCode {
     with_journal(&args.of.of, async |journal| {
         let runs = RunJournal::of(Arc::clone(journal));
-        let run = find(&runs, &args.of.run).await?;
+        let run = find_or_latest(&runs, args.of.run.as_deref()).await?;
         let kept = Kept::of(journal.dir(), &run);
         let measured = Measured::of(kept.dir()).read()?;
         let view = runs.view(&run).await?;

@@ -10,6 +10,7 @@ use coordination::workflow::{
 };
 use serde::Serialize;
 
+use super::find::find_or_latest;
 use super::list::{between, local, state};
 use super::lives::Lives;
 use super::{RunsFault, find, there, with_journal, with_runs};
@@ -56,7 +57,7 @@ impl Output<'_> {
 pub(crate) fn show(args: &ShowArgs) -> ExitCode {
     with_journal(&args.of.of, async |journal| {
         let runs = RunJournal::of(Arc::clone(journal));
-        let run = find(&runs, &args.of.run).await?;
+        let run = find_or_latest(&runs, args.of.run.as_deref()).await?;
         let view = runs.view(&run).await?;
         let kept = Kept::of(journal.dir(), &run);
         let output = Output {
@@ -200,9 +201,18 @@ struct Waits<'v> {
 /// Says what a step waits for, or else where it is.
 pub(crate) fn why(args: &WhyArgs) -> ExitCode {
     with_runs(&args.of.of, async |runs| {
-        let run = find(runs, &args.of.run).await?;
+        let run = find_or_latest(runs, args.of.run.as_deref()).await?;
         let view = runs.view(&run).await?;
-        let step = step_of(&view, &args.step)?;
+        let mut step = step_of(&view, &args.step);
+        if let Err(RunsFault::NoStep { step, help, .. }) = &mut step
+            && args.of.run.is_none()
+            && let Ok(named) = find(runs, &args.step).await
+        {
+            *help = format!(
+                "`{step}` is a run, and the step stands behind it: `coord why {named} STEP`"
+            );
+        }
+        let step = step?;
         let mut out = screen::out(args.of.of.color.into());
         let why = runs.why(&run, &step.id).await?;
         if args.output == Told::Json {

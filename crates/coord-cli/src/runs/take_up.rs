@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use coordination::bus::time::{Instant, sleep};
 use coordination::journal::Journal;
-use coordination::workflow::{OnExhausted, RunId, RunJournal, RunQuery, RunState};
+use coordination::workflow::{OnExhausted, RunId, RunJournal, RunQuery, RunState, Status};
 use miette::Report;
 
-use super::find::{finished, is_there};
+use super::find::{finished, is_there, latest};
 use super::{RunsFault, find, open_there, refuse};
 use crate::args::{Manner, MannerArgs, OfJournal, Output, ResumeArgs, RetryArgs, RunArgs};
 use crate::definition::{Definition, Prepared};
@@ -25,6 +25,8 @@ pub(crate) const GONE_LOOK: Duration = Duration::from_millis(20);
 
 /// How many unfinished runs, the newest, are looked at for one that was interrupted.
 const LOOKED_AT_MAX: usize = 1_000;
+/// How many runs, the newest, are looked through for one that has failed, which is only a hint.
+const FAILED_AMONG_MAX: usize = 100;
 
 /// How a run begins that is to be kept: as a new one, or, if it was given an id, as the one that has
 /// it already.
@@ -125,12 +127,58 @@ fn resume_all(args: &ResumeArgs) -> ExitCode {
 /// Does again what failed.
 pub(crate) fn retry(args: &RetryArgs) -> ExitCode {
     go_on(&args.of, &args.manner, async |runs| {
-        let run = find(runs, &args.run).await?;
+        let run = match &args.run {
+            Some(run) => find(runs, run).await?,
+            None => latest_to_retry(runs, args.from.is_some()).await?,
+        };
         if let Some(step) = &args.from {
             super::show::step_of(&runs.view(&run).await?, step)?;
         }
         Ok(Begin::Retried(run, args.from.clone()))
     })
+}
+
+/// The latest run, if there is something in it to do again. It is not another one, which nobody has thought of.
+async fn latest_to_retry(runs: &RunJournal, has_step: bool) -> Result<RunId, RunsFault> {
+    let run = latest(runs).await?;
+    let (why, help) = match runs.summary(&run).await?.state {
+        RunState::Finished(Status::Completed) if !has_step => {
+            let step = format!("`coord retry {run} --from STEP` does that step again");
+            ("every step is done", step)
+        }
+        RunState::Finished(_) => return Ok(run),
+        RunState::Interrupted => {
+            let goes_on = format!("`coord resume {run}` goes on with it");
+            ("it was interrupted", goes_on)
+        }
+        _ => ("it goes on", format!("`coord attach {run}` shows it")),
+    };
+    let failed = latest_failed(runs).await?;
+    let failed = failed.map(|failed| {
+        format!(
+            "; `coord retry {failed}` does again what failed in the latest that has not completed"
+        )
+    });
+    Err(RunsFault::NotRetried {
+        run: run.to_string(),
+        why,
+        help: help + &failed.unwrap_or_default(),
+    })
+}
+
+/// The latest run that has finished, and not well.
+async fn latest_failed(runs: &RunJournal) -> Result<Option<RunId>, RunsFault> {
+    let newest = RunQuery::newest().limit(FAILED_AMONG_MAX);
+    for id in runs.runs(&newest).await? {
+        // One that cannot be read does not hide the others.
+        if let Ok(run) = runs.summary(&id).await
+            && let RunState::Finished(status) = run.state
+            && status != Status::Completed
+        {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }
 
 fn go_on(

@@ -163,6 +163,9 @@ fn runs_are_offered_the_newest_first_to_the_commands_that_are_for_them() {
     assert_eq!(of(&["coord", "logs", "bad", ""]), ["b"]);
     assert_eq!(of(&["coord", "why", "good-one", ""]), ["a"]);
     assert_eq!(of(&["coord", "retry", "bad-one", "--from", ""]), ["b"]);
+    assert_eq!(of(&["coord", "retry", "--from", ""]), ["b"]);
+    // Without a run they are of the latest.
+    assert_eq!(of(&["coord", "why", ""]), ["bad-one", "good-one", "b"]);
 }
 
 #[test]
