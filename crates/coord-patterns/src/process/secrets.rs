@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 
 use super::ProcessError;
 use super::lines::{Line, Lines, MAX_LINE, plain, whole_until};
@@ -22,7 +22,8 @@ const LENGTH_MIN: usize = 4;
 ///
 /// They are looked for in lines as they are published, so also where a process prints them piece by
 /// piece, where a long line comes in parts, and where some of it is coloured. Each line of a value with
-/// several is looked for. Not found is what a process has changed: encoded, quoted or broken into lines.
+/// several is looked for. Where secrets overlap, one `***` stands for all of them. Not found is what a
+/// process has changed: encoded, quoted or broken into lines.
 ///
 /// ```
 /// use coord_patterns::process::{ProcessSpec, Secrets};
@@ -83,7 +84,10 @@ impl Secrets {
     /// The text with `***` in place of each secret.
     pub fn masked(&self, text: &str) -> String {
         match &self.0 {
-            Some(inner) => inner.masked(text),
+            Some(inner) => {
+                let text = Uncoloured::of(text);
+                text.masked(&inner.found(&text, 0), 0, text.coloured.len())
+            }
             None => text.to_owned(),
         }
     }
@@ -108,40 +112,35 @@ fn shown(value: &str) -> Vec<String> {
 }
 
 impl Inner {
-    fn masked(&self, text: &str) -> String {
-        let mut masked = String::new();
+    /// Where secrets are in a text without its colours, of which so many bytes at the beginning belong to one. Those
+    /// that overlap are one: of neither of them a part is to be seen.
+    fn found(&self, text: &Uncoloured<'_>, covered: usize) -> Vec<Range<usize>> {
+        let begun = (covered > 0).then_some(0..covered);
+        let mut all: Vec<_> = begun.into_iter().collect();
+        // The longest from each byte on. To look for all at once, also those in others, would be four times slower for
+        // lines that have none.
         let mut from = 0;
-        let uncoloured = Uncoloured::of(text);
-        for found in self.finder.find_iter(&*uncoloured.text) {
-            let start = uncoloured.place(found.start());
-            let end = uncoloured.place(found.end() - 1) + 1;
-            masked.push_str(&text[from..start]);
-            masked.push_str(MASK);
-            // Colours that begin or end in it do so behind it.
-            let coloured = &text[start..end];
-            masked.extend(colours(coloured).map(|colour| &coloured[colour]));
-            from = end;
+        while let Some(found) = self.finder.find(Input::new(&*text.text).range(from..)) {
+            from = found.start() + 1;
+            match all.last_mut().filter(|last| found.start() < last.end) {
+                Some(last) => last.end = last.end.max(found.end()),
+                None => all.push(found.range()),
+            }
         }
-        if from == 0 {
-            return text.to_owned();
-        }
-        masked.push_str(&text[from..]);
-        masked
+        all
     }
 
     /// Up to where a text that goes on can be shown: a secret that may begin behind that is not
-    /// whole yet.
-    fn certain(&self, text: &str) -> usize {
-        let uncoloured = Uncoloured::of(text);
-        let text = &*uncoloured.text;
-        let end = whole_until(text, text.len().saturating_sub(self.longest - 1));
-        let across = self.finder.find_iter(text).find(|found| found.end() > end);
-        uncoloured.place(across.map_or(end, |found| found.start().min(end)))
+    /// whole yet, and one that began before is.
+    fn certain(&self, text: &Uncoloured<'_>) -> usize {
+        let text = &*text.text;
+        whole_until(text, text.len().saturating_sub(self.longest - 1))
     }
 }
 
 /// A text without its colours, and where these were.
 struct Uncoloured<'t> {
+    coloured: &'t str,
     text: Cow<'t, str>,
     /// For each colour where it was, and how many bytes it and those before it have.
     colours: Vec<(usize, usize)>,
@@ -149,9 +148,14 @@ struct Uncoloured<'t> {
 
 impl<'t> Uncoloured<'t> {
     fn of(text: &'t str) -> Self {
+        let coloured = text;
         if !text.contains('\x1b') {
             let (text, colours) = (text.into(), Vec::new());
-            return Self { text, colours };
+            return Self {
+                coloured,
+                text,
+                colours,
+            };
         }
         let (mut uncoloured, mut places) = (String::with_capacity(text.len()), Vec::new());
         let (mut from, mut skipped) = (0, 0);
@@ -164,6 +168,7 @@ impl<'t> Uncoloured<'t> {
         uncoloured.push_str(&text[from..]);
         let text = uncoloured.into();
         Self {
+            coloured,
             text,
             colours: places,
         }
@@ -174,6 +179,26 @@ impl<'t> Uncoloured<'t> {
         let before = self.colours.partition_point(|(place, _)| *place <= at);
         let skipped = before.checked_sub(1).map_or(0, |last| self.colours[last].1);
         at + skipped
+    }
+
+    /// The text up to a place in it, with a mask for each that was found, but for one of which the beginning, so many
+    /// bytes, was masked before.
+    fn masked(&self, found: &[Range<usize>], covered: usize, until: usize) -> String {
+        let (text, mut masked, mut from) = (self.coloured, String::new(), 0);
+        for found in found {
+            let start = self.place(found.start);
+            let end = self.place(found.end - 1) + 1;
+            masked.push_str(&text[from..start]);
+            if found.start >= covered {
+                masked.push_str(MASK);
+            }
+            // Colours that begin or end in it do so behind it.
+            let coloured = &text[start..end];
+            masked.extend(colours(coloured).map(|colour| &coloured[colour]));
+            from = end;
+        }
+        masked.push_str(&text[from..until]);
+        masked
     }
 }
 
@@ -193,6 +218,8 @@ pub(super) struct Masking {
     secrets: Secrets,
     /// The end of a part of a line, in which a secret may have begun.
     held: String,
+    /// How many bytes of its beginning, without colours, belong to a secret for which a mask was shown.
+    covered: usize,
 }
 
 impl Masking {
@@ -200,6 +227,7 @@ impl Masking {
         Self {
             secrets: secrets.clone(),
             held: String::new(),
+            covered: 0,
         }
     }
 
@@ -208,18 +236,40 @@ impl Masking {
             return line;
         };
         let Line { text, continues } = line;
-        let mut text = match self.held.is_empty() {
+        let text = match self.held.is_empty() {
             true => text,
             false => std::mem::take(&mut self.held) + &text,
         };
-        if continues {
-            self.held = text.split_off(inner.certain(&text));
-            // Of colours there may be any number in it.
-            if self.held.len() > MAX_LINE {
-                self.held = plain(&self.held);
+        let covered = std::mem::take(&mut self.covered);
+        let uncoloured = Uncoloured::of(&text);
+        let mut found = inner.found(&uncoloured, covered);
+        if !continues {
+            if found.is_empty() {
+                drop(uncoloured);
+                return Line { text, continues };
+            }
+            let text = uncoloured.masked(&found, covered, text.len());
+            return Line { text, continues };
+        }
+        let end = inner.certain(&uncoloured);
+        if let Some(across) = found.iter().position(|found| found.end > end) {
+            let last = found[across].clone();
+            found.truncate(across);
+            // Its mask is shown as soon as it is certain that it has begun, and nothing for what is still to come.
+            if last.start < end {
+                found.push(last.start..end);
+            }
+            if last.start < end.max(covered) {
+                self.covered = last.end - end;
             }
         }
-        let text = inner.masked(&text);
+        let until = uncoloured.place(end);
+        self.held = text[until..].to_owned();
+        let text = uncoloured.masked(&found, covered, until);
+        // Of colours there may be any number in it.
+        if self.held.len() > MAX_LINE {
+            self.held = plain(&self.held);
+        }
         Line { text, continues }
     }
 }
@@ -272,6 +322,15 @@ mod tests {
     }
 
     #[test]
+    fn of_secrets_that_overlap_nothing_is_shown() {
+        let secrets = secrets(&["abcdef", "defghi", "abab"]);
+        assert_eq!(secrets.masked("-abcdefghi-"), "-***-");
+        assert_eq!(secrets.masked("abababab-ababcdef"), "***-***");
+        // Those that only touch are two.
+        assert_eq!(secrets.masked("abababcdefabab"), "******");
+    }
+
+    #[test]
     fn a_secret_is_masked_where_some_of_it_is_coloured() {
         let secrets = secrets(&["tok-secret"]);
         let line = "a \x1b[1mtok-\x1b[31msec\x1b[0mret\x1b[2m b";
@@ -314,7 +373,74 @@ mod tests {
         assert_eq!(masking.mask(whole("a")), whole("a"));
     }
 
+    #[test]
+    fn a_line_of_one_secret_upon_another_is_not_held_without_bound() {
+        let mut masking = Masking::new(&secrets(&["abab"]));
+        let mut came = String::new();
+        for _ in 0..5 {
+            let part = Line {
+                text: "ab".repeat(16_000),
+                continues: true,
+            };
+            came += &masking.mask(part).text;
+            assert!(masking.held.len() < "abab".len());
+        }
+        came += &masking.mask(whole("-")).text;
+        assert_eq!(came, "***-");
+    }
+
+    /// What a line is to look like, found byte by byte.
+    fn modelled(text: &str, values: &[String]) -> String {
+        let mut covered = vec![false; text.len()];
+        // Whether a secret goes on from the byte before.
+        let mut goes_on = vec![false; text.len()];
+        for start in 0..text.len() {
+            for value in values {
+                if text.as_bytes()[start..].starts_with(value.as_bytes()) {
+                    covered[start..start + value.len()].fill(true);
+                    goes_on[start + 1..start + value.len()].fill(true);
+                }
+            }
+        }
+        let mut shown = String::new();
+        for (at, character) in text.char_indices() {
+            match (covered[at], goes_on[at]) {
+                (false, _) => shown.push(character),
+                (true, false) => shown.push_str(MASK),
+                (true, true) => {}
+            }
+        }
+        shown
+    }
+
     proptest! {
+        /// Whatever the secrets are, and however a line comes in parts, no byte of any of them is shown.
+        #[test]
+        fn no_byte_of_a_secret_is_shown(
+            values in prop::collection::vec("[abé]{4,9}", 1..5),
+            pieces in prop::collection::vec((any::<prop::sample::Index>(), 0usize..9, "[abé-]{0,3}"), 1..12),
+            cuts in prop::collection::btree_set(0usize..90, 0..8),
+        ) {
+            // Of beginnings of secrets, so that they are upon one another.
+            let mut text = String::new();
+            for (which, length, between) in pieces {
+                text.extend(which.get(&values).chars().take(length));
+                text += &between;
+            }
+            let secrets = secrets(&values.iter().map(String::as_str).collect::<Vec<_>>());
+            let expected = modelled(&text, &values);
+            prop_assert_eq!(secrets.masked(&text), &*expected);
+            let mut masking = Masking::new(&secrets);
+            let (mut came, mut from) = (String::new(), 0);
+            for cut in cuts.into_iter().filter(|cut| text.is_char_boundary(*cut)) {
+                let part = Line { text: text[from..cut].to_owned(), continues: true };
+                came += &masking.mask(part).text;
+                from = cut;
+            }
+            came += &masking.mask(whole(&text[from..])).text;
+            prop_assert_eq!(came, expected);
+        }
+
         /// However a line is cut into parts, what comes is the line with its secrets masked.
         #[test]
         fn parts_of_a_line_are_masked_as_the_line_is(
