@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, stdout};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::retry_on_intr;
@@ -24,10 +25,28 @@ pub(crate) fn take_own() -> bool {
 /// Stops this program, and the others of its job, such as the script that it is run by: in raw mode a terminal does not do
 /// so, and its shell waits for all of them.
 pub(crate) fn stop_job() {
+    if is_run_by_its_job() && is_stopped_before_the_others() {
+        return;
+    }
     IS_OWN.store(true, Ordering::Release);
     // As a terminal would.
     let _ = kill_current_process_group(Signal::TSTP);
     stop_this();
+}
+
+/// Whether another process has stopped this one, and the others of its job after it. Returns once it is continued.
+///
+/// A shell waits for a script and not for what that runs: what it continued before this had stopped itself would stop
+/// behind its back, and stay so.
+fn is_stopped_before_the_others() -> bool {
+    let mut stops = Command::new("sh");
+    stops.args(["-c", "kill -s STOP $PPID && kill -s TSTP 0"]);
+    stops
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    // It is of this job, too, so it has not ended before that goes on.
+    stops.status().is_ok_and(|status| status.success())
 }
 
 /// Stops this program. Others have been told whatever this was.
@@ -59,6 +78,15 @@ fn has_shell() -> bool {
             None => return false,
         }
     }
+}
+
+/// Whether what this is run by is of the same job, as a script is.
+fn is_run_by_its_job() -> bool {
+    let this = Place::of(std::process::id().cast_signed());
+    this.is_some_and(|this| {
+        let parent = this.parent.and_then(Place::of);
+        parent.is_some_and(|parent| parent.group == this.group)
+    })
 }
 
 /// Where a process stands among the others. On Linux an id is 0 of what is of another namespace.
