@@ -30,7 +30,7 @@ pub(crate) use word::{is_word, meant_by, nearest_command};
 
 /// Runs real processes as workflows in a terminal.
 ///
-/// Without a command, it runs `coord.toml` in this folder.
+/// Without a command, it runs `coord.toml`, of this folder or else of the nearest above that has one.
 #[derive(Debug, Parser)]
 #[command(name = "coord", version, args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {

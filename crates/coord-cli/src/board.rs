@@ -37,6 +37,8 @@ pub(crate) const UNNEEDED: &str = "no step that runs needs it";
 /// Everything that is known of a run.
 pub(crate) struct Board {
     pub(crate) workflow: String,
+    /// Its file, where that is of a folder above and nobody has named it.
+    pub(crate) above: Option<String>,
     /// The id of the run, once something has happened in it.
     pub(crate) run: String,
     /// How many steps run and services start at once at most.
@@ -82,6 +84,7 @@ impl Board {
         });
         Self {
             workflow: file.name.clone(),
+            above: file.is_above.then(|| file.path().to_owned()),
             run: String::new(),
             concurrency: file.concurrency.map_or(usize::MAX, usize::from),
             rows: rows.collect(),

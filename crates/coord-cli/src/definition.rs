@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 
 use coordination::workflow::OnFailure;
@@ -41,9 +41,9 @@ pub(crate) struct Definition {
 }
 
 impl Definition {
-    pub(crate) fn of(path: &Path, checked: &Checked) -> io::Result<Self> {
+    pub(crate) fn of(checked: &Checked) -> io::Result<Self> {
         Ok(Self {
-            path: std::path::absolute(called(path))?,
+            path: std::path::absolute(called(&checked.path))?,
             text: checked.file.source.clone(),
             included: checked.file.included.clone(),
             params: checked.params.clone(),
@@ -79,7 +79,7 @@ impl Definition {
         runs.resize(file.units.len(), true);
         let (params, selected) = (self.params.clone(), self.selected.clone());
         let profile = self.profile.clone();
-        let checked = Checked::of(file, params, runs, selected, profile);
+        let checked = Checked::of(self.path.clone(), file, params, runs, selected, profile);
         Ok(checked.with_on_failure(self.on_failure))
     }
 

@@ -2,6 +2,7 @@
 //!
 //! What may stand in it is told in `docs/workflow-file.md`.
 
+mod located;
 mod read;
 mod root;
 mod unit;
@@ -42,6 +43,7 @@ use fault::FileFault;
 pub(crate) use faults::{FileFaults, ToldFault};
 pub(crate) use hooks::Hooks;
 pub(crate) use include::Included;
+pub(crate) use located::{Located, located};
 pub(crate) use outputs::{SENT, Taken, output_variable};
 pub(crate) use read::{called, is_stdin};
 pub(crate) use resources::Resources;
@@ -81,6 +83,8 @@ pub(crate) struct WorkflowFile {
     pub(crate) hooks: Option<Hooks>,
     /// The folder that the file is in.
     pub(crate) folder: PathBuf,
+    /// Whether that is above the current one, and nobody has named the file.
+    pub(crate) is_above: bool,
     /// How many permits there are of each resource.
     pub(crate) resources: Resources,
     /// The steps and services, as the file orders them.

@@ -18,7 +18,10 @@ use crate::validate::{Checked, refuse};
 /// Draws a file without faults on standard output.
 pub(crate) fn graph(args: &GraphArgs) -> ExitCode {
     let graph = match Checked::look(&args.of, &args.select.selection()) {
-        Ok(checked) => of(&checked.file, &checked.runs),
+        Ok(checked) => {
+            checked.say_where(args.of.color);
+            of(&checked.file, &checked.runs)
+        }
         // What is no file may be a run.
         Err(report) => match (run(args), flag_of_file(args)) {
             (Some(graph), None) => graph,
@@ -46,8 +49,9 @@ fn flag_of_file(args: &GraphArgs) -> Option<&'static str> {
 
 /// The graph of a run, where there is no such file.
 fn run(args: &GraphArgs) -> Option<Graph> {
-    let run = args.of.file.to_str()?;
-    if args.of.file.exists() {
+    let file = args.of.file.as_ref()?;
+    let run = file.to_str()?;
+    if file.exists() {
         return None;
     }
     let graph = on_runtime(async |_| Ok(runs::of_run(&args.journal, run).await));

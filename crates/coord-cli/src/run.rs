@@ -22,7 +22,7 @@ use miette::{Diagnostic, Report};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::args::{Color, Manner, RunArgs};
+use crate::args::{Color, Manner, Output, RunArgs};
 use crate::definition::{Definition, Prepared};
 use crate::ended::Ended;
 use crate::exit_code::ExitCode;
@@ -134,7 +134,12 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     }
     let prepared = Checked::load(&args.of, &args.select.selection()).and_then(|checked| {
         let checked = checked.with_on_failure(args.on_failure());
-        let definition = Definition::of(&args.of.file, &checked).map_err(SetUpError::NoFolder)?;
+        // The screen says so itself, and who started this in the background has.
+        if manner.output != Output::Tui && !manner.layout.is_quiet && !args.background.in_background
+        {
+            checked.say_where(color);
+        }
+        let definition = Definition::of(&checked).map_err(SetUpError::NoFolder)?;
         Ok(Prepared::new(checked, definition, manner.concurrency))
     });
     let prepared = match prepared {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use coordination::workflow::OnFailure;
 use miette::Report;
 use serde::Serialize;
 
-use crate::args::{Color, FileArgs, Told, ValidateArgs};
+use crate::args::{Color, DEFAULT_FILE, FileArgs, Told, ValidateArgs};
 use crate::exit_code::ExitCode;
-use crate::file::{FileFaults, ToldFault, WorkflowFile, called, environment};
+use crate::file::{FileFaults, Located, ToldFault, WorkflowFile, environment, located};
 use crate::screen::{self, QUIET};
 use crate::select::Selection;
 
@@ -18,6 +19,8 @@ type Params = BTreeMap<String, String>;
 
 /// A workflow file without faults, with parameters that it has.
 pub(crate) struct Checked {
+    /// Where the file is, as it was named or found.
+    pub(crate) path: PathBuf,
     pub(crate) file: WorkflowFile,
     pub(crate) params: Params,
     /// Whether each unit runs by its condition.
@@ -47,7 +50,9 @@ impl Checked {
         params_of: impl FnOnce(&WorkflowFile, &[(String, String)]) -> Result<Params, FileFaults>,
     ) -> Result<Self, Report> {
         let profile = args.profile.clone();
-        let mut file = WorkflowFile::load(&args.file)?.with_profile(profile.as_deref())?;
+        let Located { path, is_above } = located(args.file.as_deref())?;
+        let mut file = WorkflowFile::load(&path)?.with_profile(profile.as_deref())?;
+        file.is_above = is_above;
         let selected = selection.ids(&file)?;
         if let Some(selected) = &selected {
             file.keep(selected)?;
@@ -56,10 +61,11 @@ impl Checked {
         let params = params_of(&file, &args.params)?;
         let file = file.with_items(&params)?;
         let runs = file.conditions(&params, &environment())?;
-        Ok(Self::of(file, params, runs, selected, profile))
+        Ok(Self::of(path, file, params, runs, selected, profile))
     }
 
     pub(crate) fn of(
+        path: PathBuf,
         file: WorkflowFile,
         params: Params,
         runs: Vec<bool>,
@@ -67,6 +73,7 @@ impl Checked {
         profile: Option<String>,
     ) -> Self {
         Self {
+            path,
             file,
             params,
             runs,
@@ -81,6 +88,17 @@ impl Checked {
         self.file.on_failure = on_failure.unwrap_or(self.file.on_failure);
         self.on_failure = on_failure;
         self
+    }
+
+    /// Says which file it is, where nobody would expect it.
+    pub(crate) fn say_where(&self, color: Color) {
+        if self.file.is_above {
+            let path = self.file.path();
+            screen::say(
+                color,
+                &format!("the file is {path}, as this folder has no {DEFAULT_FILE}"),
+            );
+        }
     }
 
     pub(crate) fn on_failure(&self) -> Option<OnFailure> {
@@ -159,7 +177,7 @@ fn invalid(of: &FileArgs, report: &Report) -> ExitCode {
     let mut out = screen::out(of.color.into());
     let validity = Validity {
         valid: false,
-        file: &called(&of.file).to_string_lossy(),
+        file: faults.path(),
         workflow: None,
         steps: 0,
         services: 0,

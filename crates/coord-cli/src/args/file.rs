@@ -14,9 +14,9 @@ pub(crate) const DEFAULT_FILE: &str = "coord.toml";
 /// Which file, and how to talk of it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct FileArgs {
-    /// The workflow file; `-` for standard input.
-    #[arg(default_value = DEFAULT_FILE)]
-    pub(crate) file: PathBuf,
+    /// The workflow file; `-` for standard input; by default `coord.toml`, of this folder or else of the nearest
+    /// above that has one.
+    pub(crate) file: Option<PathBuf>,
 
     /// Give a parameter of the file another value; can be repeated.
     #[arg(long = "param", value_name = "KEY=VALUE", value_parser = key_value)]

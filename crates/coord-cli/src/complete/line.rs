@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Command, CommandFactory, value_parser};
 
-use crate::args::{Args, DEFAULT_FILE, JournalPlace};
+use crate::args::{Args, JournalPlace};
+use crate::file::located;
 
 /// The words of a line, and which of them is completed.
 pub(super) struct Typed {
@@ -87,10 +88,10 @@ impl Line {
         }
     }
 
-    /// The workflow file that is meant.
-    pub(super) fn file(&self) -> PathBuf {
-        let file = self.path("file");
-        file.unwrap_or_else(|| DEFAULT_FILE.into())
+    /// The workflow file that is meant, if there is one.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        let file = located(self.path("file").as_deref());
+        Some(file.ok()?.path)
     }
 
     /// The journal that is meant.

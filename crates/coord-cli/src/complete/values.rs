@@ -97,7 +97,7 @@ pub(super) fn signals(line: &Line, typed: &OsStr) -> Candidates {
 
 /// The file that is meant, if it is one. What is no file may have no end.
 fn file(line: &Line) -> Option<WorkflowFile> {
-    let path = line.file();
+    let path = line.file()?;
     let file = path.is_file().then(|| WorkflowFile::load(&path));
     file?.ok()
 }

@@ -48,6 +48,11 @@ pub(crate) struct ToldFault {
 }
 
 impl FileFaults {
+    /// The file, as it was asked for.
+    pub(crate) fn path(&self) -> &str {
+        self.text.name()
+    }
+
     /// How many there are, with those that are not told one by one.
     pub(crate) fn count(&self) -> usize {
         self.count

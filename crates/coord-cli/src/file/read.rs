@@ -7,6 +7,7 @@ use std::path::Path;
 use coordination::workflow::nearest;
 
 use super::fault::FileFault;
+use super::located::located;
 use super::text::printable;
 use crate::args::{DEFAULT_FILE, is_word, nearest_command};
 
@@ -16,6 +17,10 @@ pub(super) const FILE_BYTES_MAX: usize = 1024 * 1024;
 /// What stands for standard input on a command line, as for most programs, and what that is called.
 const STDIN_ARGUMENT: &str = "-";
 const STDIN: &str = "<stdin>";
+
+/// What can be done where there is no file of the usual name.
+pub(super) const WRITE_ONE: &str =
+    "write one, or name another: `coord run FILE`; `coord help` lists the commands";
 
 /// What a file is called that was asked for.
 pub(crate) fn called(path: &Path) -> &Path {
@@ -75,21 +80,22 @@ fn bounded(
 fn instead(path: &Path) -> Option<String> {
     let name = path.to_str()?;
     if name == DEFAULT_FILE {
-        let say = "write one, or name another: `coord run FILE`; `coord help` lists the commands";
-        return Some(say.to_owned());
+        return Some(WRITE_ONE.to_owned());
     }
-    is_word(name).then(|| match nearest_command(name) {
-        _ if is_of_default(name) => {
-            format!("`coord run --only {name}` runs that of {DEFAULT_FILE}, with what it needs")
+    let default = || Some(located(None).ok()?.path);
+    is_word(name).then(|| match (default(), nearest_command(name)) {
+        (Some(path), _) if has_unit(&path, name) => {
+            let path = printable(&path.display().to_string());
+            format!("`coord run --only {name}` runs that of {path}, with what it needs")
         }
-        Some(command) => format!("did you mean `coord {command}`?"),
-        None => "`coord help` lists the commands".to_owned(),
+        (_, Some(command)) => format!("did you mean `coord {command}`?"),
+        (_, None) => "`coord help` lists the commands".to_owned(),
     })
 }
 
-/// Whether the file of the usual name has a step or service of this one.
-fn is_of_default(name: &str) -> bool {
-    let text = File::open(DEFAULT_FILE).and_then(|file| {
+/// Whether a file has a step or service of this name.
+fn has_unit(path: &Path, name: &str) -> bool {
+    let text = File::open(path).and_then(|file| {
         let mut text = String::new();
         file.take(FILE_BYTES_MAX as u64).read_to_string(&mut text)?;
         Ok(text)
@@ -101,7 +107,7 @@ fn is_of_default(name: &str) -> bool {
 }
 
 /// The file in the same folder that is probably meant.
-fn neighbour(path: &Path) -> Option<String> {
+pub(super) fn neighbour(path: &Path) -> Option<String> {
     const LOOKED_AT_MAX: usize = 1_000;
     let folder = path
         .parent()

@@ -108,6 +108,7 @@ pub(super) fn root(
         dotenv: BTreeMap::new(),
         hooks,
         folder,
+        is_above: false,
         resources,
         units: drafts.into_iter().map(|draft| draft.unit).collect(),
         source: source.to_owned(),

@@ -244,7 +244,7 @@ fn what_is_in_the_file_on_the_line_is_offered() {
 
 #[test]
 fn where_there_is_nothing_to_offer_nothing_is_said_and_nothing_is_made() {
-    let folder = Folder::new();
+    let folder = Folder::apart();
     folder.write("bad.toml", "[[step]]\nid = ");
     let before = files(folder.path());
     let of = |words: &[&str]| offered(&folder, words);

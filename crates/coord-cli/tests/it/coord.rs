@@ -20,6 +20,12 @@ impl Folder {
         Self(path)
     }
 
+    /// One with no workflow file above it, as there is one above where the others may be: in this project.
+    pub(crate) fn apart() -> Self {
+        let folder = tempfile::tempdir().unwrap().keep();
+        Self(folder.canonicalize().unwrap())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }

@@ -1,6 +1,7 @@
 //! The program from outside: real files, real processes, real signals.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod above;
 mod acting;
 mod adopted;
 mod attaching;

@@ -37,7 +37,7 @@ fn a_word_that_is_no_command_is_answered_with_the_one_that_is_meant() {
 
 #[test]
 fn who_has_no_file_yet_is_told_what_to_do() {
-    let folder = Folder::new();
+    let folder = Folder::apart();
     is_answered(
         &folder,
         &[],

@@ -153,7 +153,7 @@ fn head(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let took = took.unwrap_or_else(|| board.started.elapsed());
     let over = board.rows.iter().filter(|row| row.state.is_over()).count();
     let name = cut_name(&board.workflow, usize::from(area.width / 3), look);
-    let left = Line::from(vec![
+    let mut left = Line::from(vec![
         Span::styled(format!(" {name} "), look.title()),
         Span::styled(format!("{state} "), style),
         Span::raw(format!(
@@ -163,6 +163,11 @@ fn head(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
             board.rows.len()
         )),
     ]);
+    if let Some(path) = &board.above {
+        let room = usize::from(area.width).saturating_sub(left.width() + 1);
+        left.push_span(Span::raw(look.dot()));
+        left.push_span(Span::styled(cut_name(path, room, look), look.quiet()));
+    }
     if !runs_on {
         // Nothing is left that could be measured.
         buffer.set_line(area.x, area.y, &left, area.width);
