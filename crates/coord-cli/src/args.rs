@@ -5,6 +5,7 @@ mod file;
 mod format;
 mod journal;
 mod lines;
+mod list;
 mod logs;
 mod of_run;
 mod running;
@@ -20,9 +21,10 @@ pub(crate) use file::{DEFAULT_FILE, FileArgs, GraphArgs, GraphFormat, SelectArgs
 pub(crate) use format::{Lines, Listed, Reported, Told};
 pub(crate) use journal::{JournalArgs, JournalCommand};
 pub(crate) use lines::{Layout, Names, TextArgs};
+pub(crate) use list::ListArgs;
 pub(crate) use logs::{LogsArgs, Stream};
 pub(crate) use of_run::{
-    JournalPlace, ListArgs, OfJournal, OfRun, OfStep, ReportArgs, ShowArgs, SignalArgs, WhyArgs,
+    JournalPlace, OfJournal, OfRun, OfStep, ReportArgs, ShowArgs, SignalArgs, WhyArgs,
 };
 pub(crate) use running::{AttachArgs, Manner, MannerArgs, Output, ResumeArgs, RetryArgs, RunArgs};
 pub(crate) use value::Grep;

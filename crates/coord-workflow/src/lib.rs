@@ -164,6 +164,7 @@ mod same_json;
 mod runs;
 mod take_up;
 mod run_journal;
+mod listing;
 mod following;
 mod signals;
 mod waits;
@@ -190,6 +191,7 @@ pub use gantt::Gantt;
 pub use graph::{Graph, GraphState, GraphStep};
 pub use handle::{InputPlace, Inputs, Maybe, Outputs, Step};
 pub use hook::HookCall;
+pub use listing::{RunPhase, RunQuery};
 pub use name::{NAME_LENGTH_MAX, Shown, is_name, nearest};
 pub use orchestrator::{
     DEFAULT_COMPENSATION_TIMEOUT, DEFAULT_GRACE, DEFAULT_MAX_RECOVERY_ATTEMPTS,
@@ -203,7 +205,7 @@ pub use registry::{HandlerCall, Registry};
 pub use repeat::{Repeat, Round};
 pub use retry::{OnExhausted, OnFailure, Retry};
 pub use run_id::RunId;
-pub use run_journal::{RunJournal, RunQuery};
+pub use run_journal::RunJournal;
 pub use runs::Resumed;
 pub use shape::{DEFAULT_ITEM_CONCURRENCY, MAX_DEPTH, MAX_ITEMS, Parent};
 pub use signals::{Command, MAX_SIGNALS, StepAction};

@@ -5,9 +5,7 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::{
-    AppendTo, EventLog, EventLogError, ExpectedVersion, Lease, StreamInfo, StreamQuery,
-};
+use coord_bus::{AppendTo, EventLog, EventLogError, ExpectedVersion, Lease, StreamInfo};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -20,15 +18,10 @@ use crate::records::{self, Owner, Started};
 use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
-use crate::{
-    Command, Parent, RunId, RunState, RunSummary, RunView, Why, WorkflowError, bell, streams,
-};
+use crate::{Command, Parent, RunId, RunQuery, RunState, RunView, Why, WorkflowError, bell};
 
 /// How many of the runs that have not finished are looked at for who has what a step waits for.
 const LOOKED_AT_MAX: usize = 1_000;
-
-/// How many streams are listed at once at least.
-const PAGE_MIN: usize = 64;
 
 /// A journal of runs: the log that their records are in, and the leases by which those who drive
 /// them know of each other. Cheap to clone.
@@ -38,46 +31,6 @@ const PAGE_MIN: usize = 64;
 pub struct RunJournal {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) leases: Arc<dyn Lease>,
-}
-
-/// Which runs to list: the newest first.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RunQuery {
-    /// Whether to leave out those that have finished; `false` by default.
-    pub only_unfinished: bool,
-    /// How many at most; 100 by default.
-    pub limit: usize,
-}
-
-impl Default for RunQuery {
-    fn default() -> Self {
-        Self {
-            only_unfinished: false,
-            limit: 100,
-        }
-    }
-}
-
-impl RunQuery {
-    /// The newest runs.
-    pub fn newest() -> Self {
-        Self::default()
-    }
-
-    /// Only those that have not finished.
-    #[must_use]
-    pub fn unfinished(mut self) -> Self {
-        self.only_unfinished = true;
-        self
-    }
-
-    /// At most so many.
-    #[must_use]
-    pub fn limit(mut self, limit: usize) -> Self {
-        self.limit = limit;
-        self
-    }
 }
 
 impl RunJournal {
@@ -101,27 +54,6 @@ impl RunJournal {
     /// Of something that is both, as the journal of `coord-journal` is.
     pub fn of<J: EventLog + Lease + 'static>(journal: Arc<J>) -> Self {
         Self::new(Arc::clone(&journal) as Arc<dyn EventLog>, journal)
-    }
-
-    /// The ids of runs, the newest first.
-    ///
-    /// # Errors
-    ///
-    /// [`WorkflowError::Journal`].
-    pub async fn runs(&self, query: &RunQuery) -> Result<Vec<RunId>, WorkflowError> {
-        // Between them are streams of other names, few for the most part.
-        let page = query.limit.clamp(PAGE_MIN, StreamQuery::DEFAULT_LIMIT);
-        let mut streams = StreamQuery::newest_first().limit(page);
-        streams.only_open = query.only_unfinished;
-        let mut found = Vec::new();
-        while found.len() < query.limit {
-            let page = self.log.streams(&streams).await.map_err(any_run)?;
-            let Some(last) = page.last() else { break };
-            streams = streams.after(last);
-            found.extend(page.iter().filter_map(run_of));
-        }
-        found.truncate(query.limit);
-        Ok(found)
     }
 
     /// A run, as its records have it.
@@ -175,29 +107,6 @@ impl RunJournal {
             driven_by: None,
             ..view
         })
-    }
-
-    /// A run in a line: what [`view`](Self::view) has, without its steps.
-    ///
-    /// Of one that has finished its last record is read alone, however many there are; so what is wrong with the
-    /// others is not seen here. All are read of one that has not, or that finished under an earlier version of this
-    /// crate, which did not write there what it takes.
-    ///
-    /// # Errors
-    ///
-    /// As for a view.
-    pub async fn summary(&self, run: &RunId) -> Result<RunSummary, WorkflowError> {
-        let fault = |error| WorkflowError::journal(run, error);
-        let stream = records::stream(run.as_str());
-        let found = streams::find(&*self.log, &stream).await.map_err(fault)?;
-        if let Some(closed) = found.filter(|stream| stream.is_closed) {
-            let last = self.log.read(&stream, closed.version, 1).await;
-            let last = last.map_err(fault)?;
-            if let Some(summary) = last.iter().find_map(|last| RunSummary::of_last(run, last)) {
-                return Ok(summary);
-            }
-        }
-        self.view(run).await.map(RunSummary::of)
     }
 
     /// What a step of a run waits for, or else what it does, as far as the records of runs have it.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::value::json;
-use super::{Color, Listed, Reported, Told};
+use super::{Color, Reported, Told};
 
 /// In which journal the runs are.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,24 +23,6 @@ pub(crate) struct OfJournal {
     /// Whether to print colours. `auto`: in a terminal, unless NO_COLOR is set.
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     pub(crate) color: Color,
-}
-
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct ListArgs {
-    #[command(flatten)]
-    pub(crate) of: OfJournal,
-
-    /// Only runs that have not finished.
-    #[arg(long)]
-    pub(crate) unfinished: bool,
-
-    /// How many runs at most.
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub(crate) limit: usize,
-
-    /// For people, or for programs: as one list, or one run a line.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) output: Listed,
 }
 
 /// A run in a journal.

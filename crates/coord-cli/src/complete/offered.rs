@@ -63,7 +63,7 @@ fn values_of(command: &str, argument: &Arg) -> Option<Values> {
         (_, "params") => values::params,
         (_, "profile") => values::profiles,
         ("why", "run") => values::runs_and_steps,
-        (_, "run") => values::runs,
+        (_, "run" | "before") => values::runs,
         ("retry", "from") | (_, "step") => values::steps_of_run,
         ("signal", "name") => values::signals,
         ("explain", "code") => values::codes,
@@ -78,9 +78,10 @@ mod tests {
     use super::*;
 
     /// What nothing can be offered for, or what the engine knows by itself: a path.
-    const FREE: [&str; 14] = [
+    const FREE: [&str; 16] = [
         "attempt",
         "concurrency",
+        "finished_since",
         "from",
         "grep",
         "head",
@@ -93,6 +94,7 @@ mod tests {
         "stream",
         "tail",
         "trail",
+        "workflow",
     ];
 
     fn each(command: &Command, look: &mut impl FnMut(&Command, &Arg)) {

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use super::lives::Lives;
 use super::relay::Relay;
 use super::take_up::definition;
-use super::{RunsFault, find, journal_flag, list, open_to_look, refuse, show};
+use super::{RunsFault, find, journal_flag, open_to_look, refuse, show};
 use crate::args::{AttachArgs, Manner, Output};
 use crate::definition::Prepared;
 use crate::exit_code::ExitCode;
@@ -321,7 +321,6 @@ async fn tell(runs: &RunJournal, run: &RunId, command: Command, bus: &LocalBus) 
 
 fn not_going_on(view: &RunView) -> RunsFault {
     let run = view.run.to_string();
-    let (_, state) = list::state(view);
     let help = match view.state {
         RunState::Finished(_) => {
             format!("`coord show {run}` tells of it, `coord logs {run}` what it printed")
@@ -330,7 +329,7 @@ fn not_going_on(view: &RunView) -> RunsFault {
     };
     RunsFault::NotGoingOn {
         run,
-        state: state.to_string(),
+        state: view.phase().to_string(),
         help,
     }
 }

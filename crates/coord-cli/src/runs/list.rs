@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use anstyle::Style;
 use coordination::bus::Timestamp;
-use coordination::workflow::{
-    RunId, RunJournal, RunQuery, RunState, RunSummary, RunView, Status, WorkflowError,
-};
+use coordination::workflow::{RunId, RunPhase, RunSummary, Status, WorkflowError};
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::with_runs;
+use super::{find, with_runs};
 use crate::args::{ListArgs, Listed};
 use crate::exit_code::ExitCode;
 use crate::file::printable;
@@ -30,12 +28,11 @@ enum Told<'v> {
 /// Lists runs.
 pub(crate) fn list(args: &ListArgs) -> ExitCode {
     with_runs(&args.of, async |runs| {
-        let mut query = RunQuery::newest().limit(args.limit);
-        query.only_unfinished = args.unfinished;
-        let mut seen = Vec::new();
-        for id in runs.runs(&query).await? {
-            seen.push(summary(runs, id).await);
+        let mut query = args.query();
+        if let Some(before) = &args.before {
+            query.before = Some(find(runs, before).await?);
         }
+        let seen = runs.list_runs(&query).await?;
         let mut out = screen::out(args.of.color.into());
         match args.output {
             Listed::Text => table(&mut out, &seen)?,
@@ -51,11 +48,7 @@ pub(crate) fn list(args: &ListArgs) -> ExitCode {
 }
 
 /// A run, or why it cannot be read: that is no reason not to list the others.
-type Seen = Result<RunSummary, (RunId, WorkflowError)>;
-
-async fn summary(runs: &RunJournal, id: RunId) -> Seen {
-    runs.summary(&id).await.map_err(|error| (id, error))
-}
+type Seen = (RunId, Result<RunSummary, WorkflowError>);
 
 fn lines(out: &mut impl Write, seen: &[Seen]) -> io::Result<()> {
     for run in seen {
@@ -65,10 +58,10 @@ fn lines(out: &mut impl Write, seen: &[Seen]) -> io::Result<()> {
     Ok(())
 }
 
-fn told(seen: &Seen) -> Told<'_> {
+fn told((run, seen): &Seen) -> Told<'_> {
     match seen {
         Ok(summary) => Told::Run(summary),
-        Err((run, error)) => Told::Unreadable {
+        Err(error) => Told::Unreadable {
             run,
             error: with_causes(error),
         },
@@ -79,12 +72,10 @@ fn table(out: &mut impl Write, seen: &[Seen]) -> io::Result<()> {
     let width = |texts: &mut dyn Iterator<Item = &str>, least: usize| {
         texts.map(str::len).max().unwrap_or_default().max(least)
     };
-    let ids = seen.iter().map(|seen| match seen {
-        Ok(summary) => &summary.run,
-        Err((run, _)) => run,
-    });
-    let id_width = width(&mut ids.map(RunId::as_str), "RUN".len());
-    let names = seen.iter().flatten().map(|summary| &*summary.workflow);
+    let ids = seen.iter().map(|(run, _)| run.as_str());
+    let id_width = width(&mut { ids }, "RUN".len());
+    let read = seen.iter().flat_map(|(_, summary)| summary);
+    let names = read.map(|summary| &*summary.workflow);
     let name_width = width(&mut { names }, "WORKFLOW".len());
     let steps: Vec<_> = seen.iter().map(steps).collect();
     let steps_width = width(&mut steps.iter().map(String::as_str), "STEPS".len());
@@ -93,26 +84,21 @@ fn table(out: &mut impl Write, seen: &[Seen]) -> io::Result<()> {
         "{QUIET}{:id_width$}  {:name_width$}  {:11}  {:>steps_width$}  {:19}  TOOK{QUIET:#}",
         "RUN", "WORKFLOW", "STATE", "STEPS", "STARTED"
     )?;
-    for (seen, steps) in seen.iter().zip(steps) {
+    for ((run, seen), steps) in seen.iter().zip(steps) {
         match seen {
             Ok(summary) => {
-                let (style, state) = word(
-                    summary.state,
-                    summary.ending,
-                    summary.is_paused,
-                    summary.is_up,
-                );
+                let (style, state) = styled(summary.phase());
                 let took = summary.duration.map(|took| Spoken(took).to_string());
                 let line = format!(
                     "{:id_width$}  {:name_width$}  {style}{state:11}{style:#}  {steps:>steps_width$}  {}  {}",
-                    summary.run.as_str(),
+                    run.as_str(),
                     summary.workflow,
                     local(summary.started_at),
                     took.unwrap_or_default(),
                 );
                 writeln!(out, "{}", line.trim_end())?;
             }
-            Err((run, error)) => {
+            Err(error) => {
                 let why = printable(&with_causes(error));
                 writeln!(out, "{:id_width$}  {BAD}{why}{BAD:#}", run.as_str())?;
             }
@@ -122,7 +108,7 @@ fn table(out: &mut impl Write, seen: &[Seen]) -> io::Result<()> {
 }
 
 /// How many steps are done, of how many.
-fn steps(seen: &Seen) -> String {
+fn steps((_, seen): &Seen) -> String {
     let seen = seen.as_ref();
     seen.map_or_else(
         |_| String::new(),
@@ -130,33 +116,15 @@ fn steps(seen: &Seen) -> String {
     )
 }
 
-/// Where a run is, in a word.
-pub(super) fn state(view: &RunView) -> (Style, String) {
-    word(view.state, view.ending, view.is_paused, view.is_up)
-}
-
-pub(super) fn word(
-    state: RunState,
-    ending: Option<Status>,
-    is_paused: bool,
-    is_up: bool,
-) -> (Style, String) {
-    let style = match state {
-        RunState::Finished(Status::Completed) => GOOD,
-        RunState::Finished(Status::Failed) => BAD,
-        RunState::Running if is_up => GOOD,
-        RunState::Running if ending.is_none() && !is_paused => Style::new(),
+/// Where a run is, in a word, and how that is shown.
+pub(super) fn styled(phase: RunPhase) -> (Style, &'static str) {
+    let style = match phase {
+        RunPhase::Ended(Status::Completed) | RunPhase::Up => GOOD,
+        RunPhase::Ended(Status::Failed) => BAD,
+        RunPhase::Running => Style::new(),
         _ => ODD,
     };
-    let state = match state {
-        RunState::Running if ending == Some(Status::Cancelled) => "cancelling".to_owned(),
-        RunState::Running if ending == Some(Status::TimedOut) => "timing-out".to_owned(),
-        RunState::Running if ending.is_some() => "failing".to_owned(),
-        RunState::Running if is_up => "up".to_owned(),
-        RunState::Running if is_paused => "paused".to_owned(),
-        state => state.to_string(),
-    };
-    (style, state)
+    (style, phase.name())
 }
 
 /// A time as it is where the program runs.

@@ -7,7 +7,7 @@ use coordination::bus::time::{Instant, timeout, timeout_at};
 use coordination::workflow::{RunJournal, RunQuery, RunState, RunSummary, RunView};
 
 use super::find::find_or_latest;
-use super::list::{local, word};
+use super::list::local;
 use super::place::open_untouched;
 use crate::args::JournalPlace;
 use crate::run::on_runtime;
@@ -72,8 +72,12 @@ fn look<T>(place: &JournalPlace, work: impl AsyncFnOnce(&RunJournal) -> Option<T
 }
 
 fn told(run: &RunSummary) -> String {
-    let (_, state) = word(run.state, run.ending, run.is_paused, run.is_up);
-    format!("{}, {state}, {}", run.workflow, local(run.started_at))
+    format!(
+        "{}, {}, {}",
+        run.workflow,
+        run.phase(),
+        local(run.started_at)
+    )
 }
 
 /// Whether a command is for none that has finished.

@@ -15,7 +15,7 @@ use coordination::workflow::{RunJournal, RunState, RunView, StepPhase, StepView}
 use serde::Serialize;
 
 use super::find::find_or_latest;
-use super::list::{between, state};
+use super::list::between;
 use super::lives::Lives;
 use super::{RunsFault, with_journal};
 use crate::args::{ReportArgs, Reported};
@@ -88,7 +88,7 @@ fn page(view: &RunView, lives: &Lives, measured: Option<&Measures>) -> Page {
         .sum();
     let subtitle = format!("run {}, started {}", view.run, utc(view.started_at));
     let mut page = Page::new(&view.workflow, subtitle)
-        .tile("the run", state(view).1)
+        .tile("the run", view.phase().name())
         .tile("in all", Spoken(lasted).to_string())
         .tile(
             "steps done",

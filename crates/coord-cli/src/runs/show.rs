@@ -11,7 +11,7 @@ use coordination::workflow::{
 use serde::Serialize;
 
 use super::find::find_or_latest;
-use super::list::{between, local, state};
+use super::list::{between, local, styled};
 use super::lives::Lives;
 use super::{RunsFault, find, there, with_journal, with_runs};
 use crate::args::{JournalPlace, ShowArgs, Told, WhyArgs};
@@ -90,7 +90,7 @@ pub(super) fn print(
     lives: &Lives,
     told: impl Fn(StepPhase) -> bool,
 ) -> io::Result<()> {
-    let (style, state) = state(view);
+    let (style, state) = styled(view.phase());
     let started = local(view.started_at);
     write!(
         out,

@@ -21,6 +21,7 @@ mod journals;
 mod audits;
 mod kept;
 mod json_lines;
+mod listing;
 mod live;
 mod looking;
 mod layout;

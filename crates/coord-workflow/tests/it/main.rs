@@ -32,6 +32,7 @@ mod journalling;
 mod left_alone;
 mod let_go;
 mod limits;
+mod listing;
 mod maybe;
 mod model;
 mod ownership;
