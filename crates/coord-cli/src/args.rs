@@ -80,6 +80,9 @@ pub(crate) enum Command {
         /// End a run that nobody drives as it is, with nothing undone: for one that cannot be resumed.
         #[arg(long)]
         no_undo: bool,
+        /// Why, for who looks at the run later.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// Let no further step of a run begin; what runs goes on.
     Pause(OfRun),

@@ -109,8 +109,12 @@ fn main() -> std::process::ExitCode {
         Command::Report(args) => runs::report(&args).into(),
         Command::Why(args) => runs::why(&args).into(),
         Command::Logs(args) => runs::logs(&args).into(),
-        Command::Cancel { of, no_undo: true } => runs::terminate(&of).into(),
-        Command::Cancel { of, .. } => runs::tell(&of, Tell::Cancel).into(),
+        Command::Cancel {
+            of,
+            no_undo: true,
+            reason,
+        } => runs::terminate(&of, reason.as_deref()).into(),
+        Command::Cancel { of, reason, .. } => runs::tell(&of, Tell::Cancel { reason }).into(),
         Command::Pause(args) => runs::tell(&args, Tell::Pause).into(),
         Command::Continue(args) => runs::tell(&args, Tell::Continue).into(),
         Command::Signal(args) => {

@@ -147,7 +147,7 @@ pub(crate) struct Course {
     stopped: Option<Status>,
     is_up: bool,
     finished: Option<u64>,
-    /// Why it failed, if that was no step.
+    /// Why it failed, if that was no step; or was cancelled, if somebody said why.
     failed: Option<Arc<str>>,
     /// The steps whose work is a run that is paused for a step, of its own or of one within it.
     paused_children: BTreeSet<usize>,

@@ -166,6 +166,7 @@ mod take_up;
 mod run_journal;
 mod listing;
 mod following;
+mod ended;
 mod signals;
 mod waits;
 mod view;

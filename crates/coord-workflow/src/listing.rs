@@ -22,7 +22,7 @@ const PAGE_MIN: usize = 64;
 /// [`finished_since`](Self::finished_since) and by states in which no run has finished is told from the entry of a
 /// run in the journal, and so is how far to go for [`before`](Self::before). By a workflow's name, by states in
 /// which a run has finished and by when it started, runs are read one after the other, one record each to leave
-/// one out, until there are as many as asked for: of 100,000, that is a second or two.
+/// one out, until there are as many as asked for: of 100,000, that is seconds.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RunQuery {
@@ -356,6 +356,30 @@ impl RunJournal {
         self.summary_of(run, stream.as_ref()).await
     }
 
+    /// The same, if it has finished and its last record says it all.
+    pub(crate) async fn ended_before(
+        &self,
+        run: &RunId,
+    ) -> Result<Option<RunSummary>, WorkflowError> {
+        match self.stream_of(run).await? {
+            Some(stream) => self.ended_as(run, &stream).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn ended_as(
+        &self,
+        run: &RunId,
+        stream: &StreamInfo,
+    ) -> Result<Option<RunSummary>, WorkflowError> {
+        if !stream.is_closed {
+            return Ok(None);
+        }
+        let last = self.log.read(&stream.name, stream.version, 1).await;
+        let last = last.map_err(|error| WorkflowError::journal(run, error))?;
+        Ok(last.iter().find_map(|last| RunSummary::of_last(run, last)))
+    }
+
     async fn stream_of(&self, run: &RunId) -> Result<Option<StreamInfo>, WorkflowError> {
         let found = streams::find(&*self.log, &records::stream(run.as_str())).await;
         found.map_err(|error| WorkflowError::journal(run, error))
@@ -367,12 +391,10 @@ impl RunJournal {
         run: &RunId,
         stream: Option<&StreamInfo>,
     ) -> Result<RunSummary, WorkflowError> {
-        if let Some(closed) = stream.filter(|stream| stream.is_closed) {
-            let last = self.log.read(&closed.name, closed.version, 1).await;
-            let last = last.map_err(|error| WorkflowError::journal(run, error))?;
-            if let Some(summary) = last.iter().find_map(|last| RunSummary::of_last(run, last)) {
-                return Ok(summary);
-            }
+        if let Some(stream) = stream
+            && let Some(summary) = self.ended_as(run, stream).await?
+        {
+            return Ok(summary);
         }
         self.view(run).await.map(RunSummary::of)
     }

@@ -255,6 +255,30 @@ impl Run {
         self.token.cancel();
     }
 
+    /// The same, for a reason, which is the [error](RunView::error) of the run then. Where somebody wanted it to end
+    /// for another one before, that stays.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # use coord_bus::LocalBus;
+    /// # use coord_workflow::{StepError, Workflow, WorkflowOrchestrator};
+    /// # let orchestrator = WorkflowOrchestrator::new(&LocalBus::new())?;
+    /// # let mut workflow = Workflow::builder("watch");
+    /// # let step = workflow.step("watch");
+    /// # step.run(|| std::future::pending::<Result<(), StepError>>());
+    /// let run = orchestrator.start_workflow(&workflow.build()?, ())?;
+    /// run.cancel_for("the customer has changed her mind");
+    /// let outcome = run.outcome().await?;
+    /// assert_eq!(outcome.error(), Some("the customer has changed her mind"));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn cancel_for(&self, reason: &str) {
+        if let Some(run) = self.shared.upgrade() {
+            run.cancel(Some(reason));
+        }
+    }
+
     /// Ends it as failed, for a reason that is none of its steps: as [`cancel`](Self::cancel), but for how
     /// it has ended. Where all its steps are over, nothing is undone; one that has come to its end, or was
     /// failed or cancelled before, stays as it is.

@@ -189,6 +189,12 @@ impl Outcome {
         self.status == Status::Completed
     }
 
+    /// Why it failed, if that was [none of its steps](crate::Run::fail), or was cancelled, if somebody
+    /// [said why](crate::Command::Cancel).
+    pub fn error(&self) -> Option<&str> {
+        self.course.failed().map(|why| &**why)
+    }
+
     /// The run as a view of it, as there are of those that go on.
     pub fn view(&self) -> RunView {
         RunView {
@@ -202,7 +208,7 @@ impl Outcome {
             is_paused: false,
             paused_by: None,
             is_up: false,
-            error: self.course.failed().map(ToString::to_string),
+            error: self.error().map(str::to_owned),
             driven_by: None,
             parent: self.child_of.clone(),
             steps: RunView::steps_of(&self.run, &self.plan, &self.course),

@@ -24,7 +24,8 @@ use crate::shape::Shape;
 use crate::summary::{Finished, KeptSummary};
 use crate::{Command, OnFailure, Parent, RecordFault};
 pub(crate) use bounds::{check, kept_max};
-use kept_error::{KeptError, cut};
+use kept_error::KeptError;
+pub(crate) use kept_error::cut;
 use payloads::{
     Attempt, AttemptFailed, Completed, Continued, Exhausted, Failed, ItemsCompleted, OfStep,
     PartCompleted, Retried, Stopped,

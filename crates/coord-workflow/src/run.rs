@@ -38,7 +38,7 @@ use crate::context::Start;
 use crate::course::{Course, Fact, Refused};
 use crate::handle::{Inputs, Outputs};
 use crate::limits::{Limits, RunLimits};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Status};
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output, Plan};
 use crate::shape::Shape;
@@ -166,6 +166,8 @@ pub(crate) struct Beginning {
 #[derive(Default)]
 pub(crate) struct Told {
     pub(crate) is_cancelled: bool,
+    /// Why.
+    pub(crate) reason: Option<String>,
     pub(crate) is_paused: bool,
     /// That what is exhausted is to be tried anew.
     pub(crate) is_continued: bool,
@@ -177,7 +179,8 @@ pub(crate) struct Told {
 impl Told {
     pub(crate) fn follow(&mut self, plan: &Plan, command: Command) {
         match command {
-            Command::Cancel => self.is_cancelled = true,
+            Command::Cancel { .. } if self.is_cancelled => {}
+            Command::Cancel { reason } => (self.is_cancelled, self.reason) = (true, reason),
             Command::Pause => self.is_paused = true,
             Command::Continue => self.is_paused = false,
             Command::Skip { step } => self.skips.extend(plan.place(&step)),
@@ -190,6 +193,7 @@ impl Told {
     /// What it was told before its end was about that. Signals stay.
     pub(crate) fn begin_anew(&mut self) {
         (self.is_cancelled, self.is_paused, self.is_continued) = (false, false, false);
+        self.reason = None;
         self.skips.clear();
     }
 }
@@ -294,6 +298,7 @@ impl Shared {
             Some(_) => queue.course.steps().iter().map(|step| step.round).collect(),
         };
         let token = beginning.parent.child_token();
+        queue.wanted = told.reason.map(|why| (Status::Cancelled, why.into()));
         let keeping = settings.keeping.as_ref().filter(|_| is_durable);
         let kept_max = keeping.map(|keeping| records::kept_max(&*keeping.journal.log));
         if told.is_cancelled {
@@ -417,7 +422,7 @@ impl Shared {
     /// Does what the run is told.
     pub(crate) fn follow(self: &Arc<Self>, command: Command) {
         match command {
-            Command::Cancel => self.token.cancel(),
+            Command::Cancel { reason } => self.cancel(reason.as_deref()),
             Command::Skip { step } => self.ask_skip(&step),
             Command::Pause => {
                 self.pauses.tell(true);
@@ -460,7 +465,7 @@ impl Shared {
             is_paused: is_paused && ending.is_none(),
             paused_by: self.pauses.paused_by().cloned(),
             is_up: queue.course.is_up(),
-            error: None,
+            error: queue.course.failed().map(ToString::to_string),
             driven_by: Some("this process".to_owned()),
             parent: self.child_of.clone(),
             steps: RunView::steps_of(&self.id, &self.plan, &queue.course),

@@ -274,7 +274,7 @@ impl RunJournal {
                     run: run.to_string(),
                 });
             }
-            if command == Command::Cancel && kept.told.is_cancelled {
+            if matches!(command, Command::Cancel { .. }) && kept.told.is_cancelled {
                 // Once is enough, but it may not have been heard.
                 return self.ring(run, &kept.owner).await;
             }

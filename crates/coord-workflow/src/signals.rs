@@ -23,7 +23,12 @@ pub const MAX_SIGNALS: usize = 1_000;
 #[non_exhaustive]
 pub enum Command {
     /// Nothing further begins, what runs is stopped, and what had completed is undone.
-    Cancel,
+    Cancel {
+        /// Why, for whoever looks at the run later: it is its [error](crate::RunView::error). Where it was cancelled
+        /// before, that stays as it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// No step begins any more, also of the runs that are [within](crate::StepBuilder::workflow) this one; what
     /// runs goes on, its retries too. The run's timeout goes on, and so do theirs.
     Pause,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::course::{Course, Phase};
 use crate::outcome::Status;
+use crate::records::cut;
 use crate::view::seconds;
 use crate::{RunId, RunState, RunView, StepPhase, records};
 
@@ -34,6 +35,9 @@ pub struct RunSummary {
     /// How long it took, once it has finished, in seconds.
     #[serde(serialize_with = "seconds")]
     pub duration: Option<Duration>,
+    /// Why it failed, where that was none of its steps, or was cancelled, where somebody said why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// How many of its steps are done, and have not been undone.
     pub done: usize,
     /// How many steps it has.
@@ -56,6 +60,7 @@ impl RunSummary {
             is_up: view.is_up,
             started_at: view.started_at,
             duration: view.duration,
+            error: view.error,
             driven_by: view.driven_by,
         }
     }
@@ -76,6 +81,7 @@ impl RunSummary {
             is_up: false,
             started_at: kept.started_at,
             duration: Some(Duration::from_nanos(finished.at)),
+            error: finished.failed.or(kept.cancelled).map(String::from),
             done: kept.done,
             steps: kept.steps,
             driven_by: None,
@@ -103,17 +109,23 @@ pub(crate) struct KeptSummary {
     started_at: Timestamp,
     done: usize,
     steps: usize,
+    /// Why it was cancelled, if it was and somebody said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cancelled: Option<Box<str>>,
 }
 
 impl KeptSummary {
     pub(crate) fn of(workflow: &str, started_at: Timestamp, course: &Course) -> Self {
         let steps = course.steps();
         let is_done = |phase| phase == Phase::Completed;
+        let is_cancelled = course.stopped() == Some(Status::Cancelled);
+        let why = course.failed().filter(|_| is_cancelled);
         Self {
             workflow: workflow.to_owned(),
             started_at,
             done: steps.iter().filter(|step| is_done(step.phase)).count(),
             steps: steps.len(),
+            cancelled: why.map(|why| cut(why)),
         }
     }
 }

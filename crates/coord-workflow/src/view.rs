@@ -53,7 +53,8 @@ pub struct RunView {
     /// Whether every step is over, and it stays up for [something](crate::Spec::stay).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_up: bool,
-    /// Why it failed, where that was none of its steps: [`Run::fail`](crate::Run::fail).
+    /// Why it failed, where that was none of its steps: [`Run::fail`](crate::Run::fail); or was cancelled, where
+    /// somebody [said why](crate::Command::Cancel).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Who drives it, if somebody does.

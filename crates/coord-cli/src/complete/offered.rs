@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     /// What nothing can be offered for, or what the engine knows by itself: a path.
-    const FREE: [&str; 16] = [
+    const FREE: [&str; 17] = [
         "attempt",
         "concurrency",
         "finished_since",
@@ -90,6 +90,7 @@ mod tests {
         "limit",
         "out",
         "payload",
+        "reason",
         "since",
         "stream",
         "tail",

@@ -3,7 +3,7 @@
 use coordination::ServiceExit;
 use coordination::patterns::service::ServiceError;
 use coordination::recovery::{ChildEnd, ChildError, GaveUp, GiveUpReason};
-use coordination::workflow::{RunView, StepError};
+use coordination::workflow::{RunView, Status, StepError};
 
 use crate::spoken::Spoken;
 
@@ -26,8 +26,11 @@ impl FailedService {
         }
     }
 
-    /// The one for which a run had failed before it was taken up: that is kept in words.
+    /// The one for which a run had failed before it was taken up: that is kept in words, as is why it was cancelled.
     pub(super) fn before(run: &RunView) -> Option<Self> {
+        if run.ending == Some(Status::Cancelled) {
+            return None;
+        }
         let (id, why) = run.error.as_deref()?.split_once(": ")?;
         Some(Self {
             id: id.to_owned(),

@@ -75,26 +75,41 @@ fn table(out: &mut impl Write, seen: &[Seen]) -> io::Result<()> {
     let ids = seen.iter().map(|(run, _)| run.as_str());
     let id_width = width(&mut { ids }, "RUN".len());
     let read = seen.iter().flat_map(|(_, summary)| summary);
-    let names = read.map(|summary| &*summary.workflow);
+    let names = read.clone().map(|summary| &*summary.workflow);
     let name_width = width(&mut { names }, "WORKFLOW".len());
     let steps: Vec<_> = seen.iter().map(steps).collect();
+    // So wide only where there is something to say behind it.
+    let has_why = read.clone().any(|summary| summary.error.is_some());
+    let tooks = read.map(took).collect::<Vec<_>>();
+    let took_width = match has_why {
+        true => width(&mut tooks.iter().map(String::as_str), "TOOK".len()),
+        false => 0,
+    };
     let steps_width = width(&mut steps.iter().map(String::as_str), "STEPS".len());
     writeln!(
         out,
-        "{QUIET}{:id_width$}  {:name_width$}  {:11}  {:>steps_width$}  {:19}  TOOK{QUIET:#}",
-        "RUN", "WORKFLOW", "STATE", "STEPS", "STARTED"
+        "{QUIET}{:id_width$}  {:name_width$}  {:11}  {:>steps_width$}  {:19}  {}{QUIET:#}",
+        "RUN",
+        "WORKFLOW",
+        "STATE",
+        "STEPS",
+        "STARTED",
+        match took_width {
+            0 => "TOOK".to_owned(),
+            _ => format!("{:took_width$}  WHY", "TOOK"),
+        }
     )?;
     for ((run, seen), steps) in seen.iter().zip(steps) {
         match seen {
             Ok(summary) => {
                 let (style, state) = styled(summary.phase());
-                let took = summary.duration.map(|took| Spoken(took).to_string());
                 let line = format!(
-                    "{:id_width$}  {:name_width$}  {style}{state:11}{style:#}  {steps:>steps_width$}  {}  {}",
+                    "{:id_width$}  {:name_width$}  {style}{state:11}{style:#}  {steps:>steps_width$}  {}  {:took_width$}  {}",
                     run.as_str(),
                     summary.workflow,
                     local(summary.started_at),
-                    took.unwrap_or_default(),
+                    took(summary),
+                    summary.error.as_deref().map(why).unwrap_or_default(),
                 );
                 writeln!(out, "{}", line.trim_end())?;
             }
@@ -105,6 +120,16 @@ fn table(out: &mut impl Write, seen: &[Seen]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn took(summary: &RunSummary) -> String {
+    let took = summary.duration.map(|took| Spoken(took).to_string());
+    took.unwrap_or_default()
+}
+
+/// Why a run has ended, or is to, as far as a line goes.
+fn why(error: &str) -> String {
+    printable(error.lines().next().unwrap_or_default())
 }
 
 /// How many steps are done, of how many.

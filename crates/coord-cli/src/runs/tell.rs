@@ -32,7 +32,7 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
     with_runs(&args.of, async |runs| {
         let run = find(runs, &args.run).await?;
         let what = match &command {
-            Command::Cancel => "is cancelled".to_owned(),
+            Command::Cancel { .. } => "is cancelled".to_owned(),
             Command::Pause => "is paused".to_owned(),
             Command::Continue => "is continued".to_owned(),
             Command::Signal { name, .. } => {
@@ -62,13 +62,13 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
 }
 
 /// Ends a run that nobody drives as it is.
-pub(crate) fn terminate(args: &OfRun) -> ExitCode {
+pub(crate) fn terminate(args: &OfRun, reason: Option<&str>) -> ExitCode {
     with_runs(&args.of, async |runs| {
         let run = find(runs, &args.run).await?;
         let bus = LocalBus::new();
         let orchestrator = WorkflowOrchestrator::builder(&bus).journal(runs.clone());
         let orchestrator = orchestrator.build()?;
-        let reason = "ended by `coord cancel --no-undo`";
+        let reason = reason.unwrap_or("ended by `coord cancel --no-undo`");
         orchestrator.terminate_run(&run, reason).await?;
         let mut out = screen::out(args.of.color.into());
         writeln!(out, "run {run} is over, and nothing of it was undone")?;

@@ -16,7 +16,7 @@ use super::text::{BAD, GOOD, ODD, QUIET, id_width};
 use crate::args::Layout;
 use crate::board::{Board, Lived, Row, State, UNNEEDED};
 use crate::ended::Ended;
-use crate::file::WorkflowFile;
+use crate::file::{WorkflowFile, printable};
 use crate::spoken::Spoken;
 
 pub(super) fn print(
@@ -80,7 +80,10 @@ fn verdict(out: &mut Out, ended: &Ended, file: &WorkflowFile, board: &Board) -> 
             ODD,
             format!("took longer than {}, its timeout", Spoken(file.timeout)),
         ),
-        status => (ODD, status.to_string()),
+        status => match outcome.error() {
+            Some(why) => (ODD, format!("{status} ({})", printable(why))),
+            None => (ODD, status.to_string()),
+        },
     };
     let (name, tally) = (&outcome.workflow, tally(ended, file, board));
     let within = match outcome.status {

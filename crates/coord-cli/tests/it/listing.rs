@@ -1,6 +1,6 @@
 //! `coord list`: which runs, by their name, their state and their time, a page after the other.
 
-use crate::coord::{Folder, done};
+use crate::coord::{Folder, Running, done};
 
 /// The ids that are listed, one a line.
 #[track_caller]
@@ -57,4 +57,34 @@ fn a_state_that_there_is_not_is_refused_with_the_nearest_and_all_that_there_are(
         assert!(refused.err.contains(said), "{said}: {}", refused.err);
     }
     assert!(refused.err.contains("similar"), "{}", refused.err);
+}
+
+#[test]
+fn why_a_run_was_cancelled_is_told_where_it_is_driven_and_by_whoever_looks_at_it() {
+    let folder = Folder::new();
+    let file = "[[step]]\nid = 'a'\nrun = 'echo begun; exec sleep 1000'\n";
+    folder.write("coord.toml", file);
+    let mut running = Running::start(folder.coord(["run", "--id", "r"]));
+    running.until("begun");
+    let cancel = folder.coord(["cancel", "r", "--reason", "the disk: is full"]);
+    done(cancel).exits(0).says("is cancelled");
+    let (_, out) = running.end();
+    assert!(out.contains("cancelled (the disk: is full)"), "{out}");
+    let list = done(folder.coord(["list"]));
+    list.exits(0).says("  WHY").says("  the disk: is full");
+    let list = done(folder.coord(["list", "--output=jsonl"]));
+    list.says(r#""error":"the disk: is full""#);
+    done(folder.coord(["show", "r"])).says("the disk: is full");
+    done(folder.coord(["report", "r", "--output=text"])).says("the disk: is full");
+    // Tried again, it has no reason any more, nor is it that of a service.
+    let mut running = Running::start(folder.coord(["retry", "r"]));
+    running.until("begun");
+    done(folder.coord(["cancel", "r"])).exits(0);
+    let (_, out) = running.end();
+    assert!(!out.contains("full"), "{out}");
+    let list = done(folder.coord(["list"]));
+    assert!(
+        !list.out.contains("WHY") && !list.out.contains("full"),
+        "{list:?}"
+    );
 }

@@ -81,7 +81,8 @@ pub(crate) enum Fact {
         signal: Option<SignalNumber>,
         at: u64,
     },
-    /// No further step begins; the run has `failed` for another reason than a step, if one is given.
+    /// No further step begins; the run has `failed`, or was cancelled, for another reason than a step, if one is
+    /// given.
     Stopped {
         status: Status,
         failed: Option<Arc<str>>,

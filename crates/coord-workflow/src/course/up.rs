@@ -11,7 +11,7 @@ impl Course {
         self.is_up && self.finished.is_none()
     }
 
-    /// Why the run failed, if it did and that was no step.
+    /// Why the run failed, if it did and that was no step; or was cancelled, if somebody said why.
     pub(crate) fn failed(&self) -> Option<&Arc<str>> {
         self.failed.as_ref()
     }

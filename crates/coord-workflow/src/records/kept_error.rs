@@ -36,7 +36,7 @@ impl KeptError {
 }
 
 /// Words, as far as they are kept.
-pub(super) fn cut(words: &str) -> Box<str> {
+pub(crate) fn cut(words: &str) -> Box<str> {
     if words.len() <= WORDS_MAX {
         return words.into();
     }

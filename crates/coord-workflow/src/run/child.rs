@@ -21,6 +21,7 @@ use crate::child::Child;
 use crate::context::Start;
 use crate::error::AttemptError;
 use crate::orchestrator::Run;
+use crate::outcome::Status;
 use crate::part_error::PartError;
 use crate::plan::Output;
 use crate::shape::MAX_DEPTH;
@@ -229,9 +230,17 @@ impl ChildRun {
         }
         // One that is suspended suspends its child; any other end of the attempt is the child's.
         if !self.parent.suspend.is_cancelled() {
-            run.cancel();
+            match self.why_cancelled() {
+                Some(why) => run.cancel_for(&why),
+                None => run.cancel(),
+            }
         }
         run.outcome().await
+    }
+
+    /// Why its parent was cancelled, if it was and somebody said so.
+    fn why_cancelled(&self) -> Option<Arc<str>> {
+        self.parent.queue().wanted_as(Status::Cancelled)
     }
 
     /// Lets the parent know whether its child is paused.
@@ -276,7 +285,9 @@ impl ChildRun {
             return Ok(());
         }
         if let Some(keeping) = &self.parent.settings.keeping {
-            match keeping.journal.tell(&self.id, Command::Cancel).await {
+            let reason = self.why_cancelled().map(|why| why.to_string());
+            let cancel = Command::Cancel { reason };
+            match keeping.journal.tell(&self.id, cancel).await {
                 Ok(()) | Err(WorkflowError::RunFinished { .. }) => {}
                 Err(error) => return Err(NoOutcome::Refused(error)),
             }

@@ -77,8 +77,8 @@ pub(super) struct Queue {
     pauses: Arc<Pauses>,
     /// What came of the run, once it has come to its end: it has the course then.
     pub(super) outcome: Option<Arc<Outcome>>,
-    /// Why the run is to fail, if somebody says so.
-    pub(super) failing: Option<Arc<str>>,
+    /// How the run is to end, and why, if somebody says so.
+    pub(super) wanted: Option<(Status, Arc<str>)>,
     /// In a run that is kept: what is to be written, and what waits for it.
     pub(super) recorder: Option<Box<Recorder>>,
     /// In a run that is the work of a step: rung where it may stand still, or go on.
@@ -107,7 +107,7 @@ impl Queue {
             suspended: false,
             pauses,
             outcome: None,
-            failing: None,
+            wanted: None,
             recorder: recorder.map(Box::new),
             tasks: Vec::new(),
             ready,
@@ -138,16 +138,14 @@ impl Queue {
 
     /// How the run ends that somebody wants to end.
     pub(super) fn wanted_end(&self) -> Status {
-        match self.failing {
-            Some(_) => Status::Failed,
-            None => Status::Cancelled,
-        }
+        let wanted = self.wanted.as_ref();
+        wanted.map_or(Status::Cancelled, |(status, _)| *status)
     }
 
     /// Why the run has failed, if that is no step: here, or before it was taken up.
     pub(super) fn failed(&self) -> Option<Arc<str>> {
-        let failing = self.failing.as_ref();
-        failing.or_else(|| self.course.failed()).cloned()
+        let why = self.wanted_as(Status::Failed);
+        why.or_else(|| self.course.failed().cloned())
     }
 
     /// Whether somebody could do something.
@@ -386,9 +384,15 @@ impl Queue {
     }
 
     fn stopped(&self, status: Status) -> Fact {
-        let failed = self.failing.clone();
-        let failed = failed.filter(|_| status == Status::Failed);
+        let failed = self.wanted_as(status);
         Fact::Stopped { status, failed }
+    }
+
+    /// Why somebody wants the run to end like this, if somebody does and says so.
+    pub(super) fn wanted_as(&self, status: Status) -> Option<Arc<str>> {
+        let wanted = self.wanted.as_ref();
+        let wanted = wanted.filter(|(wanted, _)| *wanted == status);
+        wanted.map(|(_, why)| Arc::clone(why))
     }
 
     /// The steps that have not begun.

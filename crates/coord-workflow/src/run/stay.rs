@@ -36,13 +36,27 @@ pub(super) async fn as_long_as_wanted(run: &Arc<Shared>) -> Result<Status, End> 
 impl Shared {
     /// Ends the run as [failed](crate::Run::fail).
     pub(crate) fn fail(&self, why: &str) {
-        self.queue().failing.get_or_insert_with(|| why.into());
+        self.end_as(Status::Failed, why);
+    }
+
+    /// Cancels the run, for a reason if there is one.
+    pub(crate) fn cancel(&self, why: Option<&str>) {
+        match why {
+            Some(why) => self.end_as(Status::Cancelled, why),
+            None => self.token.cancel(),
+        }
+    }
+
+    fn end_as(&self, status: Status, why: &str) {
+        let wanted = (status, why.into());
+        self.queue().wanted.get_or_insert(wanted);
+        // Who is woken by that takes the lock.
         self.token.cancel();
     }
 
     /// How the run ends of which all is done.
     fn end_of_done(&self) -> Status {
-        match self.queue().failing {
+        match self.queue().wanted_as(Status::Failed) {
             Some(_) => Status::Failed,
             None => Status::Completed,
         }

@@ -108,6 +108,9 @@ async fn who_waits_for_something_to_do_hears_of_the_end() {
     let machine = Machine::new();
     let process = machine.process();
     let run = started(&process).await;
-    let (none, _) = tokio::join!(run.next_action(), run.tell(Command::Cancel));
+    let (none, _) = tokio::join!(
+        run.next_action(),
+        run.tell(Command::Cancel { reason: None })
+    );
     assert_eq!(none, None);
 }

@@ -58,7 +58,10 @@ async fn a_run_that_was_told_to_end_while_nobody_drove_it_begins_no_step_when_it
     let workflow = counting(&begun);
     left(&machine, &workflow).await;
     let journal = machine.journal();
-    journal.tell(&id(), Command::Cancel).await.unwrap();
+    journal
+        .tell(&id(), Command::Cancel { reason: None })
+        .await
+        .unwrap();
     let process = machine.process();
     let run = process.resume_run(&workflow, &id()).await.unwrap();
     let outcome = run.outcome().await.unwrap();

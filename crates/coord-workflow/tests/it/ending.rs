@@ -118,7 +118,7 @@ async fn a_run_that_was_paused_and_is_cancelled_is_paused_no_more() {
     sleep(SECOND).await;
     run.tell(Command::Pause).await.unwrap();
     assert!(journal.view(&id()).await.unwrap().is_paused);
-    run.tell(Command::Cancel).await.unwrap();
+    run.tell(Command::Cancel { reason: None }).await.unwrap();
     sleep(SECOND).await;
     for view in [run.view().unwrap(), journal.view(&id()).await.unwrap()] {
         is_being_undone(&view, Status::Cancelled);

@@ -151,7 +151,7 @@ async fn a_step_may_be_exhausted_again_and_a_run_that_is_paused_for_it_be_cancel
     run.tell(Command::Continue).await.unwrap();
     held(&run).await.unwrap();
     assert_eq!(world.count(&format!("{}/deploy 2", run.id())), 2);
-    run.tell(Command::Cancel).await.unwrap();
+    run.tell(Command::Cancel { reason: None }).await.unwrap();
     let outcome = run.outcome().await.unwrap();
     assert_eq!(outcome.status, Status::Cancelled);
     assert_eq!((world.count("undo"), world.count("tell")), (1, 0));

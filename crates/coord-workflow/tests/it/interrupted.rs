@@ -84,7 +84,7 @@ async fn a_child_that_is_undone_as_its_orchestrator_is_shut_down_is_undone_by_th
         let run = process.start_durable(&order, id(), ()).await.unwrap();
         sleep(Duration::from_secs(1)).await;
         if !is_fraud {
-            run.tell(Command::Cancel).await.unwrap();
+            run.tell(Command::Cancel { reason: None }).await.unwrap();
         }
         sleep(Duration::from_millis(500)).await;
         process.shutdown(GRACE).await;

@@ -184,7 +184,7 @@ fn build(shapes: &[Shape], frame: &Frame, seen: &Arc<Seen>) -> Workflow<(), Dura
 
 /// What the run is told, and when.
 fn commands(shapes: &[Shape], frame: &Frame) -> Vec<(u64, Command)> {
-    let mut commands = vec![(frame.cancel_at, Command::Cancel)];
+    let mut commands = vec![(frame.cancel_at, Command::Cancel { reason: None })];
     let halt = frame.halt.into_iter();
     commands.extend(
         halt.flat_map(|(from, until)| [(from, Command::Pause), (until, Command::Continue)]),

@@ -442,7 +442,7 @@ async fn a_run_that_was_cancelled_by_a_command_is_not_cancelled_again_when_it_is
     let process = machine.process();
     let workflow = with_x(&world, "waiting");
     let run = process.start_durable(&workflow, id(), ()).await.unwrap();
-    run.tell(Command::Cancel).await.unwrap();
+    run.tell(Command::Cancel { reason: None }).await.unwrap();
     assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
     let run = process.retry_run(&workflow, &id(), None).await.unwrap();
     // It fails, as `x` does.

@@ -78,7 +78,10 @@ async fn a_run_that_stays_has_not_ended_and_ends_well_when_it_is_cancelled() {
     let view = journal.view(&id).await.unwrap();
     assert_eq!((view.state, view.is_up), (RunState::Running, true));
     let mut following = journal.follow(&id).await.unwrap();
-    journal.tell(&id, Command::Cancel).await.unwrap();
+    journal
+        .tell(&id, Command::Cancel { reason: None })
+        .await
+        .unwrap();
     while following.next().await.unwrap().is_some() {}
     let view = journal.view(&id).await.unwrap();
     assert_eq!(view.state, RunState::Finished(Status::Completed));

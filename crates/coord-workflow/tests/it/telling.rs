@@ -274,7 +274,7 @@ async fn a_run_that_another_process_drives_is_cancelled_through_the_journal() {
     sleep(Duration::from_millis(2_500)).await;
     machine
         .journal()
-        .tell(&id(), Command::Cancel)
+        .tell(&id(), Command::Cancel { reason: None })
         .await
         .unwrap();
     let outcome = run.outcome().await.unwrap();
@@ -292,7 +292,7 @@ async fn a_run_that_is_cancelled_while_nobody_drives_it_ends_when_it_is_resumed(
     sleep(DEFAULT_LEASE_TTL).await;
     machine
         .journal()
-        .tell(&id(), Command::Cancel)
+        .tell(&id(), Command::Cancel { reason: None })
         .await
         .unwrap();
     let process = machine.process();

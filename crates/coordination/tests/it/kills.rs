@@ -2,7 +2,7 @@
 //! end: nothing that was kept is done twice, and they come to the same end. All the while, and while nobody drives
 //! them, whatever may be of the runs within them is forgotten.
 
-mod child;
+pub(crate) mod child;
 mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};

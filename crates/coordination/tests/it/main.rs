@@ -26,4 +26,5 @@ mod services;
 mod health;
 mod shutdown;
 mod kills;
+mod awaited;
 mod chaos;

@@ -163,7 +163,7 @@ async fn a_run_within_which_one_is_paused_is_cancelled_all_the_same_and_so_are_t
     let workflow = outer(&world);
     let run = process.start_durable(&workflow, id(), ()).await.unwrap();
     sleep(HOUR).await;
-    run.tell(Command::Cancel).await.unwrap();
+    run.tell(Command::Cancel { reason: None }).await.unwrap();
     assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
     for view in all(&machine).await {
         assert_eq!(view.state, RunState::Finished(Status::Cancelled));
@@ -184,7 +184,7 @@ async fn the_time_counts_where_somebody_cancels_or_skips_what_was_paused() {
             true => Command::Skip {
                 step: "work".to_owned(),
             },
-            false => Command::Cancel,
+            false => Command::Cancel { reason: None },
         };
         machine.journal().tell(&inner.run, command).await.unwrap();
         // What the steps around it are to put out is not there.

@@ -179,7 +179,7 @@ async fn a_run_within_one_that_is_paused_is_cancelled_with_it() {
     run.tell(Command::Pause).await.unwrap();
     sleep(10 * SECOND).await;
     let within = innermost(&machine).await;
-    run.tell(Command::Cancel).await.unwrap();
+    run.tell(Command::Cancel { reason: None }).await.unwrap();
     assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
     let view = machine.journal().view(&within).await.unwrap();
     assert_eq!(view.state, RunState::Finished(Status::Cancelled));

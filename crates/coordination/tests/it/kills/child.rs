@@ -19,7 +19,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use super::parts;
 
-pub(super) const RUN: &str = "killed";
+pub(crate) const RUN: &str = "killed";
 
 const PLOT: &str = "COORD_KILLS_PLOT";
 const DIR: &str = "COORD_KILLS_DIR";
@@ -28,7 +28,7 @@ const AFTER: &str = "COORD_KILLS_AFTER";
 
 /// What the workflow comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plot {
+pub(crate) enum Plot {
     Completes,
     Fails,
     /// Items of a list, rounds and a run of another workflow; then it completes.
@@ -39,7 +39,7 @@ pub(super) enum Plot {
 
 /// When the process is killed.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kill {
+pub(crate) enum Kill {
     /// Before the append of this number is made, from 0.
     BeforeAppend(usize),
     /// After it has been acknowledged, and before anybody knows.
@@ -50,7 +50,7 @@ pub(super) enum Kill {
 
 /// A process that runs the workflow, from where it is to its end or until it is killed. How many
 /// appends it made, if it came to its end.
-pub(super) fn play(plot: Plot, dir: &Path, kill: Option<Kill>) -> usize {
+pub(crate) fn play(plot: Plot, dir: &Path, kill: Option<Kill>) -> usize {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args([
