@@ -141,6 +141,7 @@ fn planned_step(file: &WorkflowFile, unit: &Unit, step: &Step, index: usize) -> 
     if step.optional {
         planned = planned.optional();
     }
+    planned.total_timeout = step.failing.total_timeout;
     planned.heartbeat_timeout = step.failing.heartbeat_timeout;
     planned.on_exhausted = step.failing.on_exhausted;
     planned.critical = step.failing.critical;

@@ -269,6 +269,9 @@ fn of_step(how: &mut Vec<String>, step: &Step) {
     if is_bounded(step.timeout) {
         how.push(format!("at most {}", Spoken(step.timeout)));
     }
+    if let Some(total) = step.failing.total_timeout {
+        how.push(format!("all attempts at most {}", Spoken(total)));
+    }
     if let Some(silent) = step.failing.heartbeat_timeout {
         how.push(format!("silent for at most {}", Spoken(silent)));
     }

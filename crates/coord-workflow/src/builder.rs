@@ -253,7 +253,8 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
     /// | runs [another workflow](Self::workflow) | the run of that, which is cancelled and undone then | that of the other workflow |
     /// | waits for a [signal](Self::signal), an [event](Self::wait_for) or a [time](Self::sleep) | the wait, which goes on while nobody drives the run | none |
     ///
-    /// All of them end with the run's own [timeout](WorkflowBuilder::timeout). An attempt at undoing the step has
+    /// All of them end with the step's [total timeout](Self::total_timeout), which is that of all attempts, and with the
+    /// run's own [timeout](WorkflowBuilder::timeout). An attempt at undoing the step has
     /// the same limit where [`compensation_timeout`](Self::compensation_timeout) sets no other.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);

@@ -153,6 +153,8 @@ pub(crate) struct Course {
     paused_children: BTreeSet<usize>,
     /// When it was retried, or continued, last: its timeout counts from then on.
     pub(crate) timed_from: Option<u64>,
+    /// Since when all attempts at a step count together, where that is not since its first.
+    tried_since: BTreeMap<usize, u64>,
     /// How often it was.
     lives: u32,
     /// How often it had been, when a step was last begun anew; of those where that is not never.
@@ -203,6 +205,7 @@ impl Course {
             failed: None,
             paused_children: BTreeSet::new(),
             timed_from: None,
+            tried_since: BTreeMap::new(),
             lives: 0,
             begun_in: BTreeMap::new(),
             retries: Vec::new(),
@@ -402,6 +405,7 @@ impl Course {
                     true => self.paused_children.insert(step),
                     false => self.paused_children.remove(&step),
                 };
+                self.tried_since.insert(step, at);
                 self.counts_anew(stood_still, at);
             }
             Fact::Skipped { step, at, asked } => {

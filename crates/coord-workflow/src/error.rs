@@ -23,6 +23,9 @@ pub enum AttemptError {
     /// It took too long.
     #[error("it was not done after {0:?}, its timeout")]
     TimedOut(Duration),
+    /// All attempts together, with the waits between them, took too long.
+    #[error("it was not done after {0:?}, its total timeout")]
+    AllTimedOut(Duration),
     /// It gave no sign of life for too long.
     #[error(
         "it gave no sign of life for {timeout:?}, its heartbeat timeout: {}",

@@ -67,6 +67,8 @@ pub(crate) struct PlannedStep {
     /// permanent.
     pub(crate) retry_if: Option<RetryIf>,
     pub(crate) timeout: Duration,
+    /// How long all attempts take at most, with the waits between them.
+    pub(crate) total_timeout: Option<Duration>,
     /// For how long an attempt may give no sign of life.
     pub(crate) heartbeat_timeout: Option<Duration>,
     /// What becomes of the run when every attempt has failed.
@@ -111,6 +113,7 @@ impl PlannedStep {
             retry: Retry::none(),
             retry_if: None,
             timeout: DEFAULT_STEP_TIMEOUT,
+            total_timeout: None,
             heartbeat_timeout: None,
             on_exhausted: OnExhausted::Fail,
             optional: false,

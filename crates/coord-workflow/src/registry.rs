@@ -212,6 +212,7 @@ impl Registry {
                     true => Duration::MAX,
                     false => DEFAULT_STEP_TIMEOUT,
                 }),
+                total_timeout: step.total_timeout,
                 heartbeat_timeout: step.heartbeat_timeout,
                 on_exhausted: step.on_exhausted,
                 optional: step.optional,

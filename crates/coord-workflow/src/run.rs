@@ -17,6 +17,7 @@ mod rounds;
 mod skips;
 mod stay;
 mod backoffs;
+mod bounds;
 mod wall;
 mod why;
 mod work;

@@ -149,6 +149,10 @@ pub struct StepSpec {
     /// How long one attempt takes at most; `None` leaves it to who runs the workflow.
     #[serde(default)]
     pub timeout: Option<Duration>,
+    /// How long all attempts take at most, with the waits between them: see
+    /// [`StepBuilder::total_timeout`](crate::StepBuilder::total_timeout). `None`: as long as the run.
+    #[serde(default)]
+    pub total_timeout: Option<Duration>,
     /// For how long an attempt may give no sign of life: see
     /// [`StepBuilder::heartbeat_timeout`](crate::StepBuilder::heartbeat_timeout). `None`: for ever.
     #[serde(default)]
@@ -192,6 +196,7 @@ impl StepSpec {
             when: None,
             retry: None,
             timeout: None,
+            total_timeout: None,
             heartbeat_timeout: None,
             on_exhausted: OnExhausted::Fail,
             optional: false,
@@ -282,6 +287,13 @@ impl StepSpec {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// With a limit to the time of all attempts, with the waits between them.
+    #[must_use]
+    pub fn total_timeout(mut self, timeout: Duration) -> Self {
+        self.total_timeout = Some(timeout);
         self
     }
 

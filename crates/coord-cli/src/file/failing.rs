@@ -11,6 +11,8 @@ use super::walk::Walk;
 /// What becomes of a run when a step fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Failing {
+    /// How long all attempts take at most, with the waits between them.
+    pub(crate) total_timeout: Option<Duration>,
     /// For how long a process may print nothing.
     pub(crate) heartbeat_timeout: Option<Duration>,
     /// What becomes of the run when every attempt has failed.
@@ -42,6 +44,7 @@ pub(super) fn failing(
         walk.add(FileFault::OptionalAndCritical { critical, optional });
     }
     Failing {
+        total_timeout: walk.duration(table, "total_timeout"),
         heartbeat_timeout,
         on_exhausted: on_exhausted.unwrap_or_default(),
         critical,

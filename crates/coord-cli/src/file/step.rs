@@ -38,6 +38,7 @@ pub(super) const STEP_KEYS: Keys = Keys {
         "when",
         "retry",
         "timeout",
+        "total_timeout",
         "heartbeat_timeout",
         "optional",
         "critical",

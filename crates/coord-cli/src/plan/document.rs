@@ -118,6 +118,7 @@ struct OfStep<'p> {
     attempts: Attempts<'p>,
     /// None: as long as the run.
     timeout_ms: Option<u64>,
+    total_timeout_ms: Option<u64>,
     heartbeat_timeout_ms: Option<u64>,
     optional: bool,
     critical: bool,
@@ -287,6 +288,7 @@ fn of_step(step: &Step) -> OfStep<'_> {
         when: step.when.as_ref().map(Condition::expression),
         attempts: attempts(step.retry.as_ref(), &step.exit_codes),
         timeout_ms: bounded(step.timeout),
+        total_timeout_ms: step.failing.total_timeout.map(milliseconds),
         heartbeat_timeout_ms: step.failing.heartbeat_timeout.map(milliseconds),
         optional: step.optional,
         critical: step.failing.critical,

@@ -20,6 +20,30 @@ fn a_step_that_prints_nothing_for_its_heartbeat_timeout_is_stopped_and_tried_aga
 }
 
 #[test]
+fn a_step_has_so_much_time_for_all_its_attempts_and_the_waits_between_them() {
+    let folder = Folder::new();
+    let write = |run: &str| {
+        let file = format!(
+            "[[step]]\nid = 'a'\ntotal_timeout = '1s'\n\
+             retry = {{ max_attempts = 9, initial = '300ms', backoff = 'constant' }}\nrun = '{run}'\n"
+        );
+        folder.write("coord.toml", file);
+    };
+    write("test $COORD_ATTEMPT -gt 1 && exec sleep 60; exit 1");
+    let done = |arguments: [&str; 1]| done(folder.coord(arguments));
+    let stopped = done(["run"]);
+    stopped.exits(100).says("attempt 1 of 9 failed: ");
+    stopped.says("it was not done after 1s, its total timeout");
+    write("exit 1");
+    let given_up = done(["run"]);
+    given_up
+        .exits(100)
+        .says("no other attempt begins within 1s, its total timeout");
+    let planned = done(["--dry-run"]);
+    planned.exits(0).says("all attempts at most 1.0 s");
+}
+
+#[test]
 fn what_exits_with_0_when_it_is_told_to_stop_is_not_done() {
     // Its time is up, that of its undoing, and it is stopped for another that fails.
     let polite = "trap 'echo bye; exit 0' TERM; sleep 60 & wait";

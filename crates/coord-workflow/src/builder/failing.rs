@@ -41,7 +41,7 @@ impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
     /// that is why the step failed.
     ///
     /// How long to wait, an error can say itself: see
-    /// [`retry_after`](coord_bus::Failure::retry_after). Such a wait is bounded by the run's timeout alone.
+    /// [`retry_after`](coord_bus::Failure::retry_after). Such a wait is bounded by the run's timeout and the step's [total one](Self::total_timeout).
     ///
     /// ```
     /// # use std::time::Duration;
@@ -72,6 +72,36 @@ impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
         retry_if: impl Fn(&StepError) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.step.retry_if = Some(Box::new(retry_if));
+        self
+    }
+
+    /// How long all attempts at the step take at most, with the waits between them, from the beginning of the first:
+    /// by default, as long as the run may.
+    ///
+    /// The attempt that is under way then is told to stop, as by its [timeout](Self::timeout), and is the last. Nor is
+    /// there another where the wait for it would be longer than what is left: the step fails at once. What
+    /// becomes of the run then is as if every attempt had failed: see [`on_exhausted`](Self::on_exhausted). In a durable
+    /// run the time goes on while nobody drives it; who takes the step up has what is left, and where that is
+    /// nothing, its function is not called again.
+    ///
+    /// Once the run is continued for the step, or a run that is the work of the step was paused and goes on, all of it
+    /// is there again. What undoes the step has no such limit.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use coord_workflow::{Retry, StepError, Workflow};
+    /// # async fn ask() -> Result<(), StepError> { Ok(()) }
+    /// let mut workflow = Workflow::<()>::builder("ask");
+    /// workflow
+    ///     .step("ask")
+    ///     .retry(Retry::exponential().max_attempts(100))
+    ///     .timeout(Duration::from_secs(10))
+    ///     .total_timeout(Duration::from_secs(5 * 60))
+    ///     .run(ask);
+    /// # workflow.build().unwrap();
+    /// ```
+    pub fn total_timeout(mut self, timeout: Duration) -> Self {
+        self.step.total_timeout = Some(timeout);
         self
     }
 

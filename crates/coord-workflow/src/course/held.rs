@@ -14,9 +14,17 @@ impl Course {
                 record.ended = at;
                 record.error = None;
                 self.begun_in.insert(step, self.lives);
+                self.tried_since.insert(step, at);
                 ready(step);
             }
         }
+    }
+
+    /// Since when all attempts at a step count together, if one has begun.
+    pub(crate) fn tried_since(&self, step: usize) -> Option<u64> {
+        let record = &self.steps[step];
+        let since = self.tried_since.get(&step).copied().unwrap_or_default();
+        record.has_begun().then(|| record.started.max(since))
     }
 
     /// The steps for which the run is paused.

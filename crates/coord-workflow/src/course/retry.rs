@@ -59,6 +59,7 @@ impl Course {
         self.passed = 0;
         self.lives += 1;
         self.retries.push((self.lives, at));
+        self.tried_since.clear();
         self.heartbeats.clear();
         self.paused_children.clear();
         self.cut_off.clear();

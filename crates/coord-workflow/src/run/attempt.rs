@@ -12,6 +12,7 @@ use coord_bus::vocabulary::Transition;
 use coord_bus::{BoxFuture, CancellationToken};
 use tokio::task::unconstrained;
 
+use super::bounds::Bounds;
 use super::held::Timer;
 use super::{End, Shared, between, child, hooks};
 use crate::context::Start;
@@ -21,7 +22,6 @@ use crate::heartbeat::HeartWatch;
 use crate::outcome::SkipReason;
 use crate::plan::{Output, StepFuture};
 use crate::reason::Reason;
-use crate::shape::Shape;
 use crate::{OnExhausted, StepContext, StepError};
 
 /// How an attempt ended.
@@ -59,33 +59,6 @@ pub(super) struct Called {
     pub(super) began: u64,
     /// What it was told, if it asked.
     pub(super) context: Option<StepContext>,
-}
-
-/// What bounds an attempt.
-#[derive(Clone, Copy)]
-pub(super) struct Bounds {
-    pub(super) timeout: Duration,
-    /// The step, if it only waits: its time is that of the run, and some of it may be over already.
-    pub(super) waits: Option<usize>,
-    /// For how long it may give no sign of life.
-    pub(super) heartbeat: Option<Duration>,
-    /// How long it has to end once it is told to; `None`: the grace of its orchestrator.
-    pub(super) grace: Option<Duration>,
-    /// The step, if its work is another run: while that is paused, its time does not count.
-    pub(super) child: Option<usize>,
-}
-
-impl Bounds {
-    /// Its time is.
-    pub(super) fn timeout(timeout: Duration) -> Self {
-        Self {
-            timeout,
-            waits: None,
-            heartbeat: None,
-            grace: None,
-            child: None,
-        }
-    }
 }
 
 /// Begins an attempt, and polls it once, without a waker. A panic is its failure.
@@ -229,18 +202,21 @@ impl Step<'_> {
                 Attempt::Done(Err(error)) => error,
                 Attempt::Cancelled => return self.cancelled_after(attempt).await,
             };
-            let error = Reason::from(planned.judged(error));
-            let wait = match planned.has_another(attempt, &error.error) {
-                true => planned.retry.wait_after(attempt, &error.error),
+            let error = planned.judged(error);
+            let has_another = planned.has_another(attempt, &error);
+            let wait = has_another.then(|| planned.retry.wait_after(attempt, &error));
+            let (error, wait) = run.another_in_time(step, error, wait);
+            let error = Reason::from(error);
+            let wait = match wait {
+                Some(wait) => wait,
                 // It is skipped below: why its last attempt failed is kept all the same.
-                false if run.skips.is_asked(step) => Duration::ZERO,
-                false
-                    if planned.on_exhausted == OnExhausted::Pause
-                        && !error.error.is_permanent() =>
+                None if run.skips.is_asked(step) => Duration::ZERO,
+                None if planned.on_exhausted == OnExhausted::Pause
+                    && !error.error.is_permanent() =>
                 {
                     return self.exhausted(error, attempt, began, context).await;
                 }
-                false => {
+                None => {
                     self.hook(Err(Some(&error.error)), attempt).await;
                     return self.failed(error, attempt, began).await;
                 }
@@ -283,8 +259,16 @@ impl Step<'_> {
         }
         let mut start = run.start(step, attempt, &run.token);
         start.last_heartbeat = run.queue().course.last_heartbeat(step);
+        let planned = &run.plan.steps[step];
+        let first = match run.total_left(step) {
+            // Its time was over before it was taken up. A run that is its work is ended.
+            Some((total, Duration::ZERO)) if !planned.runs_workflow() => {
+                First::Done(Err(AttemptError::AllTimedOut(total).into()))
+            }
+            _ => first(&start, &planned.action),
+        };
         Some(Called {
-            first: first(&start, &run.plan.steps[step].action),
+            first,
             began: at,
             context: start.context.into_inner(),
         })
@@ -425,43 +409,13 @@ impl Step<'_> {
     }
 }
 
-impl Shared {
-    /// What bounds an attempt at a step. A run that is the work of a step ends in its own time; and the
-    /// rounds of one that repeats have these bounds each.
-    fn bounds(&self, step: usize) -> Bounds {
-        let (bounds, grace) = (self.bounds_of_call(step), Some(Duration::MAX));
-        match self.plan.steps[step].shape {
-            Some(Shape::Repeat { .. }) => Bounds {
-                grace,
-                ..Bounds::timeout(Duration::MAX)
-            },
-            Some(Shape::Workflow { .. }) => Bounds {
-                grace,
-                child: Some(step),
-                ..bounds
-            },
-            Some(Shape::ForEach { .. }) | None => bounds,
-        }
-    }
-
-    /// The same, of one call of its function.
-    pub(super) fn bounds_of_call(&self, step: usize) -> Bounds {
-        let planned = &self.plan.steps[step];
-        Bounds {
-            waits: planned.wait.as_ref().map(|_| step),
-            heartbeat: planned.heartbeat_timeout,
-            ..Bounds::timeout(planned.timeout)
-        }
-    }
-}
-
 /// Goes on with an attempt, with everything that bounds it: when its time is up or its token is
 /// cancelled it is told, given grace if it listens, and then dropped. What it completes in its grace
 /// is completed.
 pub(super) async fn supervise<T>(
     run: &Shared,
     first: First<T>,
-    limits: Bounds,
+    mut limits: Bounds,
     token: &CancellationToken,
 ) -> Attempt<T> {
     let Begun { mut work, context } = match first {
@@ -486,13 +440,13 @@ pub(super) async fn supervise<T>(
                 return Poll::Ready(AttemptError::Cancelled);
             }
             if let Some(step) = limits.child {
-                run.time_child(step, expired, limits.timeout);
+                run.time_child(step, expired, &mut limits);
             }
             if let Some(step) = limits.waits {
                 run.time_wait(step, expired, limits.timeout);
             }
             if expired.sleep.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(AttemptError::TimedOut(limits.timeout));
+                return Poll::Ready(limits.timed_out());
             }
             match heart {
                 Some(heart) => heart.poll(cx, context.as_ref()),

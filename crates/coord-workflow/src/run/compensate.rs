@@ -6,7 +6,8 @@ use std::time::Duration;
 use coord_bus::time::{Instant, timeout};
 use coord_bus::vocabulary::Transition;
 
-use super::attempt::{Attempt, Bounds, first, supervise};
+use super::attempt::{Attempt, first, supervise};
+use super::bounds::Bounds;
 use super::{End, Shared};
 use crate::StepError;
 use crate::course::Fact;

@@ -10,6 +10,7 @@ use coord_bus::time::{Instant, Sleep, sleep};
 use coord_bus::vocabulary::Transition;
 use tokio::sync::Notify;
 
+use super::bounds::Bounds;
 use super::queue::Queue;
 use super::{Shared, between};
 use crate::course::Fact;
@@ -98,11 +99,15 @@ impl Shared {
 
     /// Sets the timer of an attempt whose work is another run: while that is paused there is no end to it, and
     /// once it goes on there is all of its time again.
-    pub(super) fn time_child(&self, step: usize, timer: &mut Timer, timeout: Duration) {
+    pub(super) fn time_child(&self, step: usize, timer: &mut Timer, limits: &mut Bounds) {
         let is_paused = self.queue().course.is_child_paused(step);
         if is_paused != timer.is_paused {
             timer.is_paused = is_paused;
-            let time = if is_paused { Duration::MAX } else { timeout };
+            *limits = self.bounds(step);
+            let time = match is_paused {
+                true => Duration::MAX,
+                false => limits.timeout,
+            };
             timer.sleep.set(sleep(time));
         }
     }

@@ -56,6 +56,7 @@ mod terminating;
 mod threads;
 mod told;
 mod too_large;
+mod total_timeout;
 mod validate;
 mod wall;
 mod worth_retrying;

@@ -49,6 +49,7 @@ fn shape() -> impl Strategy<Value = Shape> {
     let times = (
         1..3_000_u64,
         prop_oneof![4 => Just(60_000_u64), 1 => 1..3_000_u64],
+        prop_oneof![2 => Just(60_000_u64), 1 => 1..6_000_u64],
     );
     let attempts = (prop_oneof![3 => Just(0), 1 => 0..4_u32], 1..4_u32);
     let polite = prop::option::weighted(0.3, 1..500_u64);
@@ -71,6 +72,7 @@ fn shape() -> impl Strategy<Value = Shape> {
                 needs_any: needs_any & needs_any.rotate_left(3),
                 takes: times.0,
                 timeout: times.1,
+                total: times.2,
                 failures: attempts.0,
                 max_attempts: attempts.1,
                 optional: flags.0,
@@ -146,6 +148,7 @@ fn build(shapes: &[Shape], frame: &Frame, seen: &Arc<Seen>) -> Workflow<(), Dura
         let mut step = workflow
             .step(format!("s{index}"))
             .timeout(ms(shape.timeout))
+            .total_timeout(ms(shape.total))
             .retry(Retry::constant(ms(frame.pause)).max_attempts(shape.max_attempts));
         if !runs {
             step = step.when(|| false);

@@ -26,7 +26,7 @@ fn awaited(dir: &Path, kill: Option<Kill>) -> Result<RunSummary, WorkflowError> 
                 match runs.ended(&run).await {
                     // tidy: sleep, because the other process is on its way.
                     Err(WorkflowError::NoSuchRun { .. }) => {
-                        sleep(std::time::Duration::from_millis(2)).await
+                        sleep(std::time::Duration::from_millis(2)).await;
                     }
                     ended => return ended,
                 }

@@ -27,13 +27,14 @@ fn texts<const N: usize>(texts: [(&str, &str); N]) -> BTreeMap<String, String> {
 fn what_becomes_of_a_run_when_a_step_fails_is_read() {
     let file = valid(
         "on_failure = 'finish-branches'\n\
-         [[step]]\nid = 'a'\nrun = 'make'\nheartbeat_timeout = '30s'\n\
+         [[step]]\nid = 'a'\nrun = 'make'\nheartbeat_timeout = '30s'\ntotal_timeout = '5m'\n\
          on_exhausted = 'pause'\ncritical = true\n\
          [[step]]\nid = 'b'\nrun = 'make'\non_exhausted = 'fail'\n",
     );
     assert_eq!(file.on_failure, OnFailure::FinishBranches);
     let failing = |unit: usize| file.units[unit].step().map(|step| step.failing);
     let expected = Failing {
+        total_timeout: Some(Duration::from_secs(300)),
         heartbeat_timeout: Some(Duration::from_secs(30)),
         on_exhausted: OnExhausted::Pause,
         critical: true,

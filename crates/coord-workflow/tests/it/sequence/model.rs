@@ -16,6 +16,8 @@ pub(super) struct Shape {
     /// How long an attempt takes, and may take.
     pub(super) takes: u64,
     pub(super) timeout: u64,
+    /// How long all attempts take at most, with the pauses between them.
+    pub(super) total: u64,
     /// How many attempts fail before one succeeds, and how many there are.
     pub(super) failures: u32,
     pub(super) max_attempts: u32,
@@ -95,6 +97,8 @@ struct Run<'s> {
     reports: Vec<Option<Report>>,
     attempts: Vec<u32>,
     started: Vec<Option<u64>>,
+    /// How long the last attempt at each may take.
+    limits: Vec<u64>,
     under_way: Vec<usize>,
     completed: Vec<usize>,
     /// The steps whose failure is the run's.
@@ -119,6 +123,7 @@ pub(super) fn predict(shapes: &[Shape], frame: &Frame) -> Option<Prediction> {
         reports: vec![None; steps],
         attempts: vec![0; steps],
         started: vec![None; steps],
+        limits: vec![0; steps],
         under_way: Vec::new(),
         completed: Vec::new(),
         failed: Vec::new(),
@@ -226,22 +231,30 @@ impl Run<'_> {
     fn attempt(&mut self, step: usize) {
         self.attempts[step] += 1;
         let shape = &self.shapes[step];
+        let limit = shape.timeout.min(self.left(step));
+        self.limits[step] = limit;
         if let Some(at) = shape.signal {
             return self.wait(step, at);
         }
         let succeeds = self.attempts[step] > shape.failures;
         let (takes, succeeds) = match shape.polite {
-            _ if shape.takes < shape.timeout => (shape.takes, succeeds),
-            Some(wait) => (shape.timeout + wait, true),
-            None => (shape.timeout, false),
+            _ if shape.takes < limit => (shape.takes, succeeds),
+            Some(wait) => (limit + wait, true),
+            None => (limit, false),
         };
-        self.ambiguous |= shape.takes == shape.timeout;
+        self.ambiguous |= shape.takes == limit;
         self.at(self.now + takes, Event::Done(step, succeeds));
+    }
+
+    /// How much is left of the time of all attempts at a step that has begun.
+    fn left(&self, step: usize) -> u64 {
+        let gone_on = self.started[step].map_or(0, |started| self.now - started);
+        self.shapes[step].total.saturating_sub(gone_on)
     }
 
     /// An attempt that waits for a signal: until it arrives, or for as long as it may.
     fn wait(&mut self, step: usize, arrives: u64) {
-        let ends = self.now + self.shapes[step].timeout;
+        let ends = self.now + self.limits[step];
         self.ambiguous |= arrives == ends;
         if self.signalled.contains(&step) {
             self.completes(step);
@@ -290,7 +303,10 @@ impl Run<'_> {
             Event::Done(step, false) if self.asked.contains(&step) => {
                 self.ends(step, State::Skipped);
             }
-            Event::Done(step, false) if self.attempts[step] < self.shapes[step].max_attempts => {
+            Event::Done(step, false)
+                if self.attempts[step] < self.shapes[step].max_attempts
+                    && self.frame.pause < self.left(step) =>
+            {
                 self.at(self.now + self.frame.pause, Event::Again(step));
             }
             Event::Done(step, false) => {
@@ -330,7 +346,7 @@ impl Run<'_> {
             match shape.polite {
                 // It has been told already, by its own limit in time.
                 Some(wait)
-                    if is_running && time - self.now <= wait && shape.takes > shape.timeout =>
+                    if is_running && time - self.now <= wait && shape.takes > self.limits[step] =>
                 {
                     self.ambiguous = true;
                 }
