@@ -286,8 +286,9 @@ impl RunJournal {
     /// # for day in ["monday", "tuesday", "wednesday"] {
     /// #     let mut workflow = Workflow::durable("backup");
     /// #     workflow.step("copy").run(async || Ok::<_, StepError>(()));
-    /// #     let run = orchestrator.start_durable(&workflow.build()?, RunId::named(day)?, ());
-    /// #     run.await?.outcome().await?;
+    /// #     let workflow = workflow.build()?;
+    /// #     let run = orchestrator.start_durable(&workflow, RunId::named(day)?, ()).await?;
+    /// #     run.outcome().await?;
     /// # }
     /// let mut query = RunQuery::newest().workflow("backup").limit(2);
     /// query = query.states([RunPhase::Ended(Status::Completed)]);
