@@ -157,6 +157,34 @@ async fn what_goes_on_for_too_long_after_a_pause_is_over_time_then() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_time_of_all_attempts_at_a_step_whose_run_is_paused_does_not_count_and_then_counts_anew()
+ {
+    for (takes, is_in_time) in [(30 * SECOND, true), (HOUR, false)] {
+        let (machine, world) = (Machine::new(), World::new(takes));
+        let process = machine.process();
+        let (inner, work) = inner(&world);
+        let mut workflow = Workflow::durable("outer");
+        let outer = workflow.step("outer").total_timeout(40 * SECOND);
+        outer.workflow(&inner, work);
+        let workflow = workflow.build().unwrap();
+        let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+        sleep(HOUR).await;
+        goes_on(&run).await;
+        let child = run.view().unwrap().step("outer").unwrap().child.clone();
+        let journal = machine.journal();
+        let child = child.unwrap();
+        journal.tell(&child, Command::Continue).await.unwrap();
+        let outcome = run.outcome().await.unwrap();
+        assert_eq!(outcome.is_completed(), is_in_time, "{outcome:?}");
+        if !is_in_time {
+            let all = AttemptError::AllTimedOut(40 * SECOND);
+            assert_eq!(error_of(&outcome, "outer").downcast_ref(), Some(&all));
+            assert_eq!(outcome.duration.as_secs(), 3600 + 40);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_within_which_one_is_paused_is_cancelled_all_the_same_and_so_are_those_within() {
     let (machine, world) = (Machine::new(), World::new(SECOND));
     let process = machine.process();
