@@ -94,7 +94,7 @@ impl Tui {
             history: History::default(),
             look: Look::of_environment(start.args.color),
             feed: Feed::new(start.module, bounds, Arc::clone(&streams))?,
-            stream: LineStream::new(start, streams),
+            stream: LineStream::new(start, streams)?,
             kept: start.kept.clone(),
             module: Arc::clone(start.module),
             interrupts: start.interrupts.clone(),
@@ -205,8 +205,7 @@ impl Tui {
 
     /// Shows what a stream has not shown yet: the summary comes after it.
     fn leave(&mut self) -> io::Result<()> {
-        while self.stream.is_on() && self.stream.frame()? {}
-        Ok(())
+        self.stream.rest()
     }
 
     /// Shows what there is to show. Whether something is left for another frame.
