@@ -314,6 +314,9 @@ impl Tui {
             Some(Asked::Wish(wish)) => {
                 self.view.notice = Some(match &wish {
                     Wish::Restart(id) if self.board.retries(id) => format!("trying {id} at once"),
+                    Wish::Restart(id) if self.board.has_ended(id) => {
+                        format!("starting {id} again, and what it needs of services")
+                    }
                     Wish::Restart(id) => format!("restarting {id}"),
                     Wish::Stop(id) => format!("stopping {id}"),
                     Wish::Retry(id) => format!("trying {id} again"),

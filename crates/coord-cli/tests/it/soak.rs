@@ -9,9 +9,9 @@ use crate::coord::{Folder, Running};
 
 const STEPS: usize = 1_000;
 const SERVICES: usize = 50;
-/// How much larger the program may be at the end than when half was done, in KiB: a thousand steps have
-/// outcomes, and events their places. On a busy machine more of them wait to be read, which has bounds.
-const GROWTH_MAX: u64 = 16 * 1024;
+/// How much larger the program may be at the end than when a quarter was done, in KiB: a thousand steps
+/// have outcomes, and events their places. If only each line, or each restart, were kept, it would be more.
+const GROWTH_MAX: u64 = 6 * 1024;
 
 /// Numbers that are the same each time, and look like none: xorshift.
 struct Numbers(u64);
@@ -123,6 +123,6 @@ fn a_thousand_steps_beside_fifty_services_that_crash_leave_nothing_and_take_no_m
     let done = folder.read("done").unwrap();
     let each: BTreeSet<_> = done.lines().collect();
     assert_eq!((each.len(), done.lines().count()), (STEPS, STEPS));
-    let growth = sizes[3].saturating_sub(sizes[1]);
+    let growth = sizes[3].saturating_sub(sizes[0]);
     assert!(growth <= GROWTH_MAX, "it grew by {growth} KiB: {sizes:?}");
 }
