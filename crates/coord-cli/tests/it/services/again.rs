@@ -143,11 +143,12 @@ fn a_key_starts_it_again_also_for_who_looks_on() {
     let attach = ["attach", "r", "--journal", "state/coord"];
     let elsewhere = Terminal::start(coord(folder.path()).args(attach), 24, 80);
     elsewhere.shows("working");
-    for (starts, terminal) in [(2, &here), (3, &elsewhere)] {
+    // Who looks on is told later: first of what the other did.
+    for (ready, starts, terminal) in [("api  ready", 2, &here), ("api  ready x2", 3, &elsewhere)] {
         // To the first row, and to the second.
         let selects = ["<", DOWN].concat();
         terminal.keys(&selects);
-        terminal.shows("api  ready");
+        terminal.shows(ready);
         terminal.keys("K");
         terminal.shows("api  stopped");
         terminal.keys(&selects);
