@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -75,11 +75,22 @@ impl Drop for Folder {
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) code: Option<i32>,
+    /// Says which signal has ended it, where one did.
+    status: ExitStatus,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
 impl Done {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            status: output.status,
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     #[track_caller]
     pub(crate) fn says(&self, text: &str) -> &Self {
         assert!(self.out.contains(text), "no {text:?} in {}", self.out);
@@ -88,18 +99,14 @@ impl Done {
 
     #[track_caller]
     pub(crate) fn exits(&self, code: i32) -> &Self {
-        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+        let told = format!("{}\n{}\n{}", self.status, self.out, self.err);
+        assert_eq!(self.code, Some(code), "{told}");
         self
     }
 }
 
 pub(crate) fn done(mut command: Command) -> Done {
-    let output = command.output().unwrap();
-    Done {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    Done::of(command.output().unwrap())
 }
 
 /// Runs a workflow in a folder of its own.
