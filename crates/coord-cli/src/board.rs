@@ -131,6 +131,18 @@ impl Board {
         row.is_some_and(|row| matches!(row.state, State::Retrying { .. }))
     }
 
+    /// Whether it is a service that has ended, in a run that goes on.
+    pub(crate) fn may_start_again(&self, row: &Row) -> bool {
+        let has_ended = matches!(row.state, State::Stopped | State::Failed);
+        row.is_service && has_ended && self.outcome.is_none()
+    }
+
+    /// Whether a step or service is over.
+    pub(crate) fn has_ended(&self, id: &str) -> bool {
+        self.place(id)
+            .is_some_and(|place| self.rows[place].state.is_over())
+    }
+
     /// When something happened.
     fn when(&self, at: Timestamp) -> When {
         let now = Instant::now();

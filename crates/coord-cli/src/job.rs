@@ -1,5 +1,6 @@
 //! A workflow of processes from a workflow file: the handlers behind its steps and services.
 
+mod again;
 mod hooks;
 mod outputs;
 mod service_end;
@@ -8,10 +9,11 @@ mod variables;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use coordination::CoordinationModule;
 use coordination::bus::CancellationToken;
 use coordination::bus::vocabulary::Exit;
 use coordination::patterns::process::{ProcessError, ProcessSpec, Secrets, Stop};
@@ -21,12 +23,11 @@ use coordination::workflow::{
     Call, Durable, Faults, HandlerCall, HookCall, Registry, RunId, RunView, Spec, StepContext,
     StepError, StepPhase, StepSpec, UndoSpec, Workflow,
 };
-use coordination::{CoordinationError, CoordinationModule};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::definition::Definition;
-use crate::file::{Action, Role, Service, Step, Unit, WorkflowFile, item_text};
+use crate::file::{Action, Role, Step, Unit, WorkflowFile, item_text};
 use crate::hands::{Hands, StoppedByHand, Wish};
 use crate::labels::Labels;
 use crate::output_folder::OutputFolder;
@@ -74,6 +75,8 @@ pub(crate) struct Job {
     places: HashMap<String, usize>,
     /// The services that have been ready, by their places.
     up: Vec<OnceCell<()>>,
+    /// How often a service was started.
+    starts: Vec<Arc<AtomicU32>>,
     /// Whether a unit is a service that was ready before the run was taken up: its step is done, and
     /// nothing of it runs.
     was_up: Vec<bool>,
@@ -218,6 +221,7 @@ impl Job {
             outputs: None,
             places: ids.zip(0..).collect(),
             was_up: was_up.collect(),
+            starts: file.units.iter().map(|_| Arc::default()).collect(),
             unneeded: file.units.iter().map(|_| AtomicBool::default()).collect(),
             failed_hooks: Mutex::default(),
             stay: Stay::default(),
@@ -246,7 +250,10 @@ impl Job {
     /// Whether a service has been ready.
     pub(crate) fn was_ready(&self, service: &str) -> bool {
         let place = self.place(service);
-        place.is_some_and(|place| self.up[place].initialized())
+        place.is_some_and(|place| {
+            let child = self.child(place);
+            self.up[place].initialized() || child.is_some_and(|child| child.has_been_ready())
+        })
     }
 
     /// Nobody needs a service any more: it is no failure if it never is ready.
@@ -413,7 +420,7 @@ impl Job {
         run: &RunId,
         token: &CancellationToken,
     ) -> Result<(), StepError> {
-        for place in self.services_of(unit) {
+        for place in self.services_of(unit, |place| self.was_up[place]) {
             let up = self.up[place].get_or_try_init(|| self.start_up(place, run, token));
             up.await.map_err(|error| {
                 let service = FailedService::not_up(&self.file.units[place].id, &error);
@@ -424,10 +431,11 @@ impl Job {
     }
 
     /// The services that a unit needs, and those that they need, each after those: of those that
-    /// were ready before.
-    fn services_of(&self, unit: &Unit) -> Vec<usize> {
+    /// are meant.
+    fn services_of(&self, unit: &Unit, is_meant: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut found = Vec::new();
-        let mut next = self.services_before(unit);
+        let before = |unit: &Unit| self.services_before(unit, &is_meant);
+        let mut next = before(unit);
         // The file was checked: services do not need each other in a circle.
         while let Some((place, has_needs)) = next.pop() {
             if found.contains(&place) {
@@ -437,16 +445,16 @@ impl Job {
                 found.push(place);
             } else {
                 next.push((place, true));
-                next.extend(self.services_before(&self.file.units[place]));
+                next.extend(before(&self.file.units[place]));
             }
         }
         found
     }
 
     /// Those that it names, as they are looked at first.
-    fn services_before(&self, unit: &Unit) -> Vec<(usize, bool)> {
+    fn services_before(&self, unit: &Unit, is_meant: impl Fn(usize) -> bool) -> Vec<(usize, bool)> {
         let places = unit.waits_for().filter_map(|need| self.place(need));
-        let services = places.filter(|place| self.was_up[*place]);
+        let services = places.filter(|place| is_meant(*place));
         services.map(|place| (place, false)).collect()
     }
 
@@ -456,17 +464,18 @@ impl Job {
         run: &RunId,
         token: &CancellationToken,
     ) -> Result<(), StepError> {
-        let unit = &self.file.units[place];
-        let service = unit.service().ok_or_else(no_such_unit)?;
-        let process = call_of(unit).ok_or_else(no_such_unit)?;
         if self.is_unneeded(place) {
             return Err(NeverReady::unwanted("nobody needs it any more").into());
         }
-        let child = self.start(unit, service, process, run)?;
+        let child = self.start(place, run)?;
         tokio::select! {
             biased;
             ready = child.ready() => {
-                ready.map_err(|end| StepError::from(NeverReady::of(&end)).permanent())
+                match ready {
+                    // It was, and has ended since.
+                    Err(_) if child.has_been_ready() => Ok(()),
+                    ready => ready.map_err(|end| StepError::from(NeverReady::of(&end)).permanent()),
+                }
             }
             () = token.cancelled() => {
                 // Whoever cancels it sees that first, and takes no error of it for a failure.
@@ -481,13 +490,10 @@ impl Job {
         }
     }
 
-    fn start(
-        &self,
-        unit: &Unit,
-        service: &Service,
-        process: ProcessSpec,
-        run: &RunId,
-    ) -> Result<Child, CoordinationError> {
+    fn start(&self, place: usize, run: &RunId) -> Result<Child, StepError> {
+        let unit = &self.file.units[place];
+        let service = unit.service().ok_or_else(no_such_unit)?;
+        let process = call_of(unit).ok_or_else(no_such_unit)?;
         let process = self
             .process(unit, process, run)
             .grace(service.grace)
@@ -504,13 +510,16 @@ impl Job {
             .restart(policy.restart)
             .backoff(policy.backoff)
             .intensity(policy.intensity, policy.within);
-        let services = self.module.services()?;
-        services.start_with(child, move |incarnation| {
+        // Of one that is started again by hand, too, each has a number of its own.
+        let starts = Arc::clone(&self.starts[place]);
+        let started = self.module.services()?.start_with(child, move |_| {
+            let incarnation = starts.fetch_add(1, Ordering::Relaxed) + 1;
             let mut spec = spec.clone();
             spec.process = spec.process.env(ATTEMPT, incarnation.to_string());
             spec.process.attempt = incarnation;
             spec
-        })
+        });
+        Ok(started?)
     }
 
     fn unit(&self, call: &HandlerCall) -> Result<&Unit, StepError> {

@@ -171,7 +171,8 @@ impl Supervisor {
     /// Starts a child. `run` makes each of its incarnations.
     ///
     /// An ended child stays in [`children`](Self::children) until its name is used again, or its
-    /// place is needed.
+    /// place is needed. One that is started under the name of an ended one has its place in the order of
+    /// start, as in OTP: what was started after the first may need it.
     ///
     /// # Errors
     ///
@@ -196,10 +197,10 @@ impl Supervisor {
                 what: format!("supervisor `{}`", self.name),
             });
         }
-        children.make_room(&self.name, spec.name())?;
+        let place = children.make_room(&self.name, spec.name())?;
         let shared = Shared::new(spec.name(), spec.significant, self.teller.clone());
         let child = Child::new(shared);
-        children.list.push(child.clone());
+        children.list.insert(place, child.clone());
         let (gave_up, group) = (Arc::clone(&self.gave_up), Arc::clone(&self.group));
         let keeper = Keeper::new(spec, child.shared(), gave_up, group);
         // Under the lock, so that a child which is in the list has a task that will end it.
@@ -338,7 +339,8 @@ impl Supervisor {
 }
 
 impl Children {
-    fn make_room(&mut self, supervisor: &str, name: &str) -> Result<(), RecoveryError> {
+    /// Where a child of this name goes.
+    fn make_room(&mut self, supervisor: &str, name: &str) -> Result<usize, RecoveryError> {
         let mut list = self.list.iter();
         if let Some(place) = list.position(|child| child.name() == name) {
             if !self.list[place].has_ended() {
@@ -348,7 +350,9 @@ impl Children {
                 });
             }
             self.list.remove(place);
-        } else if self.list.len() >= MAX_CHILDREN {
+            return Ok(place);
+        }
+        if self.list.len() >= MAX_CHILDREN {
             let Some(ended) = self.list.iter().position(Child::has_ended) else {
                 return Err(RecoveryError::TooManyChildren {
                     supervisor: supervisor.to_owned(),
@@ -358,7 +362,7 @@ impl Children {
             };
             self.list.remove(ended);
         }
-        Ok(())
+        Ok(self.list.len())
     }
 }
 

@@ -12,6 +12,7 @@ use coordination::bus::vocabulary::{
     NOTIFICATION, Notification, Severity, WORKFLOW_EVENTS, WorkflowEvent,
 };
 use coordination::bus::{BusExt, CancellationToken, Subscriber};
+use coordination::recovery::{Child, ChildState, ChildStatus};
 use coordination::workflow::{
     Command, Durable, Outcome, Run, RunId, RunState, StepPhase, Workflow, WorkflowError,
 };
@@ -134,6 +135,7 @@ impl Course<'_> {
             pending::<Result<Infallible, CoordinationError>>().await
         };
         let over = CancellationToken::new();
+        let (again, mut to_start) = mpsc::channel(self.job.file.units.len());
         let killing = async {
             self.job.interrupts.kill.cancelled().await;
             // What is undone may need services.
@@ -152,7 +154,17 @@ impl Course<'_> {
                     else => break,
                 };
                 if let Some(wish) = wish {
-                    self.grant(&run, services, wish).await;
+                    self.grant(&run, services, &again, wish).await;
+                }
+            }
+            pending::<Infallible>().await
+        };
+        // What one needs is waited for, and wishes are granted meanwhile.
+        let starting = async {
+            while let Some((place, before)) = to_start.recv().await {
+                if let Err(error) = self.job.start_again(place, before, run.id()).await {
+                    let id = &self.job.file.units[place].id;
+                    self.notify(id, format!("not started again: {error}")).await;
                 }
             }
             pending::<Infallible>().await
@@ -164,6 +176,7 @@ impl Course<'_> {
             never = keeping => match never? {},
             never = killing => match never {},
             never = granting => match never {},
+            never = starting => match never {},
             never = pausing => match never {},
         };
         Ok(End {
@@ -337,12 +350,24 @@ impl Course<'_> {
     }
 
     /// Does what a person wants of a step or service, and does not wait until it is done.
-    async fn grant(&self, run: &Run, services: &Services, wish: Wish) {
+    async fn grant(
+        &self,
+        run: &Run,
+        services: &Services,
+        again: &mpsc::Sender<(usize, Option<Child>)>,
+        wish: Wish,
+    ) {
         let hands = &self.job.hands;
         let (step, told) = match wish {
             Wish::Restart(ref id) => {
-                match services.service(id) {
-                    Some(service) => drop(service.restart()),
+                let service = services.service(id);
+                if service.as_ref().is_some_and(Child::restart) {
+                    return;
+                }
+                let place = self.job.place(id);
+                match place.filter(|place| self.job.file.units[*place].service().is_some()) {
+                    // As many as there are may wait.
+                    Some(place) => drop(again.try_send((place, service))),
                     None => {
                         hands.end(id, &wish);
                         run.try_now(id);
@@ -368,17 +393,17 @@ impl Course<'_> {
             }
         };
         if let Err(error) = told {
-            self.notify(&step, &error).await;
+            self.notify(&step, error.to_string()).await;
         }
     }
 
-    /// Tells who looks that the run was not told something.
-    async fn notify(&self, step: &str, error: &WorkflowError) {
+    /// Tells who looks what was not done.
+    async fn notify(&self, step: &str, message: String) {
         let said = Notification {
             at: SystemClock.now(),
             severity: Severity::Warning,
             title: step.to_owned(),
-            message: error.to_string(),
+            message,
         };
         if let Ok(notifications) = self.job.module.bus().publisher(&NOTIFICATION) {
             // A closed bus has nobody left to tell.
@@ -387,9 +412,10 @@ impl Course<'_> {
     }
 }
 
-/// Resolves when no service runs any more.
+/// Resolves when no service runs any more: one that has ended may have been started again.
 async fn all_ended(services: &Services) {
-    for status in services.list() {
+    let runs = |status: &ChildStatus| !matches!(status.state, ChildState::Ended(_));
+    while let Some(status) = services.list().into_iter().find(runs) {
         if let Some(service) = services.service(&status.name) {
             service.ended().await;
         }

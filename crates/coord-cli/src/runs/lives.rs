@@ -132,6 +132,17 @@ impl Service {
         }
     }
 
+    /// What became of it since it was started, in words.
+    pub(super) fn became(&self) -> String {
+        match (&self.failed, self.over()) {
+            (Some(failed), Some(over)) => format!("{over}: {failed}"),
+            (Some(failed), None) => format!("failed: {failed}; is started again"),
+            (None, Some(over)) => over.to_owned(),
+            (None, None) if self.is_ready => "is ready".to_owned(),
+            (None, None) => "starts".to_owned(),
+        }
+    }
+
     pub(super) fn state(&self) -> (Style, &'static str) {
         match (&self.failed, self.life.ended) {
             (Some(_), _) => (BAD, "failed"),

@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::find::find_or_latest;
 use super::list::{between, local, styled};
-use super::lives::Lives;
-use super::{RunsFault, find, there, with_journal, with_runs};
+use super::lives::{Lives, Service};
+use super::{RunsFault, find, there, with_journal};
 use crate::args::{JournalPlace, ShowArgs, Told, WhyArgs};
 use crate::board::Lived;
 use crate::exit_code::ExitCode;
@@ -200,13 +200,14 @@ struct Waits<'v> {
 
 /// Says what a step waits for, or else where it is.
 pub(crate) fn why(args: &WhyArgs) -> ExitCode {
-    with_runs(&args.of.of, async |runs| {
-        let run = find_or_latest(runs, args.of.run.as_deref()).await?;
+    with_journal(&args.of.of, async |journal| {
+        let runs = RunJournal::of(Arc::clone(journal));
+        let run = find_or_latest(&runs, args.of.run.as_deref()).await?;
         let view = runs.view(&run).await?;
         let mut step = step_of(&view, &args.step);
         if let Err(RunsFault::NoStep { step, help, .. }) = &mut step
             && args.of.run.is_none()
-            && let Ok(named) = find(runs, &args.step).await
+            && let Ok(named) = find(&runs, &args.step).await
         {
             *help = format!(
                 "`{step}` is a run, and the step stands behind it: `coord why {named} STEP`"
@@ -215,19 +216,24 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
         let step = step?;
         let mut out = screen::out(args.of.of.color.into());
         let why = runs.why(&run, &step.id).await?;
+        // Of a service that was ready the journal knows no more.
+        let lives = Lives::read(&Kept::of(journal.dir(), &run), &view)?;
+        let became = lives.of(step).map(Service::became);
+        let told = became.or_else(|| why.as_ref().map(|why| said(&view, why)));
         if args.output == Told::Json {
+            let failed = lives.of(step).and_then(|service| service.failed.as_deref());
             let waits = Waits {
                 step: &step.id,
-                phase: step.phase,
-                why: why.map(|why| said(&view, &why)),
-                error: step.error.as_deref(),
+                phase: lives.phase(step),
+                why: told,
+                error: failed.or(step.error.as_deref()),
             };
             serde_json::to_writer_pretty(&mut out, &waits).map_err(io::Error::from)?;
             writeln!(out)?;
             return Ok(out.flush()?);
         }
-        if let Some(why) = &why {
-            writeln!(out, "{}: {}", step.id, printable(&said(&view, why)))?;
+        if let Some(told) = &told {
+            writeln!(out, "{}: {}", step.id, printable(told))?;
         }
         let is_told = matches!(why, Some(Why::Exhausted { .. }));
         if let Some(error) = step.error.as_ref().filter(|_| !is_told) {

@@ -90,19 +90,27 @@ pub(crate) fn act(args: &OfStep, wish: fn(String) -> Wish) -> ExitCode {
         };
         let unit = unit(runs, &run, &step.id).await?;
         let is_service = is_service(unit.as_ref());
+        let kept = Kept::of(journal.dir(), &run);
         // Of a run that nobody drives, or that has finished, more is to be said than of the step.
         if view.state == RunState::Running {
             let waits = unit.as_ref().and_then(Unit::waits);
             check_under_way(&view, step, is_service, waits.as_deref(), does)?;
-            check_up(&Kept::of(journal.dir(), &run), &view, step, does).await?;
+            if let Wish::Stop(_) = wish {
+                check_up(&kept, &view, step).await?;
+            }
         }
+        let lives = Lives::read(&kept, &view)?;
+        let is_over = lives.of(step).and_then(Service::over).is_some();
         runs.tell(&run, wish.into_command()).await?;
         let what = match is_service {
             true => "service",
             false => "step",
         };
         let mut out = screen::out(args.of.of.color.into());
-        writeln!(out, "run {run} {does}s the {what} `{}`", step.id)?;
+        match is_over && does == "restart" {
+            true => writeln!(out, "run {run} starts the {what} `{}` again", step.id)?,
+            false => writeln!(out, "run {run} {does}s the {what} `{}`", step.id)?,
+        }
         Ok(out.flush()?)
     })
 }
@@ -124,12 +132,7 @@ async fn once_begun(runs: &RunJournal, run: &RunId, named: &str) -> Result<RunVi
 
 /// Whether a service that was ready is up still, or is started again. What becomes of it is kept a moment later, and
 /// one that is being restarted by hand has ended meanwhile: so it is waited for that it starts.
-async fn check_up(
-    kept: &Kept,
-    view: &RunView,
-    step: &StepView,
-    does: &str,
-) -> Result<(), RunsFault> {
+async fn check_up(kept: &Kept, view: &RunView, step: &StepView) -> Result<(), RunsFault> {
     let until = Instant::now() + BEGINS_WITHIN;
     loop {
         let lives = Lives::read(kept, view)?;
@@ -141,11 +144,9 @@ async fn check_up(
             return Err(RunsFault::NotUnderWay {
                 step: id.clone(),
                 run: run.to_string(),
-                does: does.to_owned(),
+                does: "stop".to_owned(),
                 why: why.to_owned(),
-                help: format!(
-                    "`coord retry {run} --from {id}` starts it again, once the run has finished"
-                ),
+                help: format!("`coord restart {run} {id}` starts it again"),
             });
         }
         sleep(BEGINS_LOOK).await;

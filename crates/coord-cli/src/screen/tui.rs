@@ -94,7 +94,7 @@ impl Tui {
             history: History::default(),
             look: Look::of_environment(start.args.color),
             feed: Feed::new(start.module, bounds, Arc::clone(&streams))?,
-            stream: LineStream::new(start, streams),
+            stream: LineStream::new(start, streams)?,
             kept: start.kept.clone(),
             module: Arc::clone(start.module),
             interrupts: start.interrupts.clone(),
@@ -205,8 +205,7 @@ impl Tui {
 
     /// Shows what a stream has not shown yet: the summary comes after it.
     fn leave(&mut self) -> io::Result<()> {
-        while self.stream.is_on() && self.stream.frame()? {}
-        Ok(())
+        self.stream.rest()
     }
 
     /// Shows what there is to show. Whether something is left for another frame.
@@ -315,6 +314,9 @@ impl Tui {
             Some(Asked::Wish(wish)) => {
                 self.view.notice = Some(match &wish {
                     Wish::Restart(id) if self.board.retries(id) => format!("trying {id} at once"),
+                    Wish::Restart(id) if self.board.has_ended(id) => {
+                        format!("starting {id} again, and what it needs of services")
+                    }
                     Wish::Restart(id) => format!("restarting {id}"),
                     Wish::Stop(id) => format!("stopping {id}"),
                     Wish::Retry(id) => format!("trying {id} again"),

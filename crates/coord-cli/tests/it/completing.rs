@@ -78,6 +78,16 @@ fn offered(folder: &Folder, words: &[&str]) -> Vec<String> {
         .collect()
 }
 
+/// How often it is asked at most: on a busy machine a look at runs takes longer than a shell waits for it.
+const ASKED_MAX: usize = 100;
+
+/// What is offered for the last of these words, where runs are looked at.
+#[track_caller]
+fn offers(folder: &Folder, words: &[&str], expected: &[&str]) {
+    let is_expected = (0..ASKED_MAX).any(|_| offered(folder, words) == expected);
+    assert!(is_expected, "{words:?}: {:?}", offered(folder, words));
+}
+
 /// What Bash is told, of which the word is what follows the last `=` or `:`.
 fn told_bash(folder: &Folder, before: &str, after: &str) -> String {
     let word = before.rsplit([' ', '=', ':']).next().unwrap();
@@ -142,30 +152,32 @@ fn runs_are_offered_the_newest_first_to_the_commands_that_are_for_them() {
     folder.write("bad.toml", "[[step]]\nid = 'b'\nrun = 'false'\n");
     done(folder.coord(["run", "good.toml", "--id", "good-one"])).exits(0);
     done(folder.coord(["run", "bad.toml", "--id", "bad-one"])).exits(100);
-    let told = told(&folder, &["coord", "show", ""]);
-    let [(bad, of_bad), (good, of_good)] = &told[..] else {
-        panic!("{told:?}");
+    let is_told = |told: &[(String, String)]| match told {
+        [(bad, of_bad), (good, of_good)] => {
+            let ids = (&**bad, &**good) == ("bad-one", "good-one");
+            ids && of_bad.starts_with("bad, failed, 2") && of_good.starts_with("good, completed, 2")
+        }
+        _ => false,
     };
-    assert_eq!((&**bad, &**good), ("bad-one", "good-one"));
-    assert!(of_bad.starts_with("bad, failed, 2"), "{of_bad}");
-    assert!(of_good.starts_with("good, completed, 2"), "{of_good}");
-    let of = |words: &[&str]| offered(&folder, words);
-    assert_eq!(of(&["coord", "report", "g"]), ["good-one"]);
-    assert_eq!(of(&["coord", "report", "d-one"]), ["bad-one", "good-one"]);
-    assert_eq!(
-        of(&["coord", "graph", ""]),
-        ["bad.toml", "good.toml", "state/", "bad-one", "good-one"]
+    let runs = || told(&folder, &["coord", "show", ""]);
+    assert!((0..ASKED_MAX).any(|_| is_told(&runs())), "{:?}", runs());
+    let offers = |words: &[&str], expected: &[&str]| offers(&folder, words, expected);
+    offers(&["coord", "report", "g"], &["good-one"]);
+    offers(&["coord", "report", "d-one"], &["bad-one", "good-one"]);
+    offers(
+        &["coord", "graph", ""],
+        &["bad.toml", "good.toml", "state/", "bad-one", "good-one"],
     );
-    assert_eq!(of(&["coord", "retry", "good"]), ["good-one"]);
+    offers(&["coord", "retry", "good"], &["good-one"]);
     for command in ["attach", "cancel", "resume", "stop"] {
-        assert_eq!(of(&["coord", command, "good"]), [""; 0], "{command}");
+        offers(&["coord", command, "good"], &[]);
     }
-    assert_eq!(of(&["coord", "logs", "bad", ""]), ["b"]);
-    assert_eq!(of(&["coord", "why", "good-one", ""]), ["a"]);
-    assert_eq!(of(&["coord", "retry", "bad-one", "--from", ""]), ["b"]);
-    assert_eq!(of(&["coord", "retry", "--from", ""]), ["b"]);
+    offers(&["coord", "logs", "bad", ""], &["b"]);
+    offers(&["coord", "why", "good-one", ""], &["a"]);
+    offers(&["coord", "retry", "bad-one", "--from", ""], &["b"]);
+    offers(&["coord", "retry", "--from", ""], &["b"]);
     // Without a run they are of the latest.
-    assert_eq!(of(&["coord", "why", ""]), ["bad-one", "good-one", "b"]);
+    offers(&["coord", "why", ""], &["bad-one", "good-one", "b"]);
 }
 
 #[test]
@@ -176,22 +188,22 @@ fn a_run_that_goes_on_is_offered_with_what_it_waits_for_and_after_a_kill_to_be_r
     folder.write("coord.toml", waits);
     let mut running = Running::start(folder.coord(["run", "--id", "live", "--output", "jsonl"]));
     running.until("\"approval\"");
-    let of = |words: &[&str]| offered(&folder, words);
+    let offers = |words: &[&str], expected: &[&str]| offers(&folder, words, expected);
     for command in ["attach", "cancel", "pause", "signal", "skip", "show"] {
-        assert_eq!(of(&["coord", command, ""]), ["live"], "{command}");
+        offers(&["coord", command, ""], &["live"]);
     }
     for command in ["continue", "resume", "retry"] {
-        assert_eq!(of(&["coord", command, "l"]), [""; 0], "{command}");
+        offers(&["coord", command, "l"], &[]);
     }
-    assert_eq!(of(&["coord", "signal", "live", ""]), ["approved"]);
-    assert_eq!(of(&["coord", "skip", "live", ""]), ["approval"]);
+    offers(&["coord", "signal", "live", ""], &["approved"]);
+    offers(&["coord", "skip", "live", ""], &["approval"]);
     done(folder.coord(["pause", "live"])).exits(0);
-    assert_eq!(of(&["coord", "continue", ""]), ["live"]);
+    offers(&["coord", "continue", ""], &["live"]);
     running.signal(Signal::KILL);
     running.end();
     crate::kept::list(&folder, "interrupted");
     let before = files(folder.path());
-    assert_eq!(of(&["coord", "resume", ""]), ["live"]);
+    offers(&["coord", "resume", ""], &["live"]);
     assert!(before == files(folder.path()), "the look left something");
 }
 
@@ -273,14 +285,16 @@ fn the_journal_on_the_line_is_looked_into_and_left_as_it_is() {
     done(folder.coord(["run", "--id", "here", "--journal", "my journal"])).exits(0);
     let before = files(folder.path());
     let of = |words: &[&str]| offered(&folder, words);
-    assert_eq!(
-        of(&["coord", "show", "--journal", "my journal", ""]),
-        ["here"]
-    );
-    assert_eq!(of(&["coord", "show", "--journal=my journal", ""]), ["here"]);
+    for words in [
+        &["coord", "show", "--journal", "my journal", ""][..],
+        &["coord", "show", "--journal=my journal", ""],
+    ] {
+        offers(&folder, words, &["here"]);
+    }
     assert_eq!(of(&["coord", "show", "h"]), [""; 0]);
-    let behind = told_bash(&folder, "coord show h", " --journal 'my journal'");
-    assert_eq!(behind, "here\n");
+    let behind = || told_bash(&folder, "coord show h", " --journal 'my journal'");
+    let is_told = (0..ASKED_MAX).any(|_| behind() == "here\n");
+    assert!(is_told, "{}", behind());
     let named = ["coord", "list", "--journal", "m"];
     assert_eq!(of(&named), ["my journal/"]);
     assert!(before == files(folder.path()));
@@ -297,9 +311,10 @@ fn no_more_than_fifty_runs_are_offered() {
         .args(["-c", all])
         .env("COORD", env!("CARGO_BIN_EXE_coord"));
     done(shell).exits(0);
-    let runs = offered(&folder, &["coord", "show", ""]);
-    assert_eq!((runs.len(), &*runs[0]), (50, "run-62"));
-    assert_eq!(offered(&folder, &["coord", "show", "run-10"]), ["run-10"]);
+    let runs = || offered(&folder, &["coord", "show", ""]);
+    let is_told = |runs: &[String]| runs.len() == 50 && runs[0] == "run-62";
+    assert!((0..ASKED_MAX).any(|_| is_told(&runs())), "{:?}", runs());
+    offers(&folder, &["coord", "show", "run-10"], &["run-10"]);
 }
 
 #[test]

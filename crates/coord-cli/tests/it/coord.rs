@@ -1,8 +1,8 @@
 //! Runs `coord` on a workflow file in a folder of its own.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
@@ -13,11 +13,19 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("folder-{}-{next}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+        loop {
+            let next = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("folder-{}-{next}", std::process::id());
+            let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+            match std::fs::create_dir(&path) {
+                // Of a test in another namespace of processes, or of one that was killed.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                made => {
+                    made.unwrap();
+                    return Self(path);
+                }
+            }
+        }
     }
 
     /// One with no workflow file above it, as there is one above where the others may be: in this project.
@@ -67,11 +75,22 @@ impl Drop for Folder {
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) code: Option<i32>,
+    /// Says which signal has ended it, where one did.
+    status: ExitStatus,
     pub(crate) out: String,
     pub(crate) err: String,
 }
 
 impl Done {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            status: output.status,
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     #[track_caller]
     pub(crate) fn says(&self, text: &str) -> &Self {
         assert!(self.out.contains(text), "no {text:?} in {}", self.out);
@@ -80,18 +99,14 @@ impl Done {
 
     #[track_caller]
     pub(crate) fn exits(&self, code: i32) -> &Self {
-        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+        let told = format!("{}\n{}\n{}", self.status, self.out, self.err);
+        assert_eq!(self.code, Some(code), "{told}");
         self
     }
 }
 
 pub(crate) fn done(mut command: Command) -> Done {
-    let output = command.output().unwrap();
-    Done {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    Done::of(command.output().unwrap())
 }
 
 /// Runs a workflow in a folder of its own.

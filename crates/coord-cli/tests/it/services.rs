@@ -1,5 +1,6 @@
 //! Services: there when they are needed, gone when they are not, started again when they fail.
 
+mod again;
 mod crashes;
 mod failures;
 mod kept_up;

@@ -23,11 +23,7 @@ fn given(mut command: Command, file: &str) -> Done {
         .write_all(file.as_bytes())
         .unwrap();
     let output = child.wait_with_output().unwrap();
-    Done {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    Done::of(output)
 }
 
 #[test]

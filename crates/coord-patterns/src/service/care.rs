@@ -39,7 +39,7 @@ pub(super) enum Verdict {
 
 impl Care<'_> {
     /// Looks after a service until it has to be stopped. Dropped, it leaves no question behind.
-    pub(super) async fn take(&self, on_ready: impl FnOnce()) -> Verdict {
+    pub(super) async fn take(&self, on_ready: &mut Option<impl FnOnce()>) -> Verdict {
         let pid = self.sight.started().await;
         let begun = Instant::now();
         if let Some(probe) = &self.spec.ready
@@ -48,13 +48,31 @@ impl Care<'_> {
             let after = probe.limit();
             return Verdict::NotReady { after, answer };
         }
-        let duration = begun.elapsed();
-        self.tell(ServiceState::Ready { duration });
-        on_ready();
+        if let Some(on_ready) = on_ready.take() {
+            self.ready(begun.elapsed(), on_ready);
+        }
         match &self.spec.live {
             Some(probe) => self.until_unhealthy(probe, pid).await,
             None => pending().await,
         }
+    }
+
+    /// It has ended by itself, perhaps before anybody came to look whether it was ready. Where it is by what its
+    /// process does, and not by an answer, it was.
+    pub(super) fn look_back(&self, began: Instant, on_ready: Option<impl FnOnce()>) {
+        let (Some(on_ready), Some((pid, line))) = (on_ready, self.sight.glance()) else {
+            return;
+        };
+        if self.spec.ready.is_some() {
+            let Some(answer) = line else { return };
+            self.report(ProbeKind::Readiness, pid, &answer);
+        }
+        self.ready(began.elapsed(), on_ready);
+    }
+
+    fn ready(&self, duration: Duration, on_ready: impl FnOnce()) {
+        self.tell(ServiceState::Ready { duration });
+        on_ready();
     }
 
     /// Whether it became ready in time; if not, the last answer.

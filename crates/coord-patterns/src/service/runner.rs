@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use coord_bus::time::Clock;
+use coord_bus::time::{Clock, Instant};
 use coord_bus::vocabulary::{
     Exit, PROCESS_HEALTH, ProcessHealth, SERVICE_LIFECYCLE, ServiceLifecycle, ServiceState,
 };
@@ -160,6 +160,7 @@ impl ServiceRunner {
         care.tell(ServiceState::Starting);
         // A turn for the telling: that it starts is told before its process has.
         yield_now().await;
+        let (began, mut on_ready) = (Instant::now(), Some(on_ready));
         let mut process = pin!(self.processes.run_watched(&spec.process, own, &sight));
         let turn = select! {
             biased;
@@ -167,29 +168,32 @@ impl ServiceRunner {
             () = sight.ended() => Turn::Ended,
             () = own.graceful.cancelled() => Turn::Stopped,
             () = own.immediate.cancelled() => Turn::Stopped,
-            verdict = care.take(on_ready) => Turn::Failed(verdict),
+            verdict = care.take(&mut on_ready) => Turn::Failed(verdict),
         };
         // From here on, nobody asks it anything any more.
         let (mut asked, mut verdict) = (false, None);
-        match turn {
+        let exit = match turn {
             Turn::Over(exit) => {
-                let asked = matches!(exit, Err(ProcessError::Stopped { .. }));
-                return End {
-                    exit,
-                    asked,
-                    verdict,
-                };
+                asked = matches!(exit, Err(ProcessError::Stopped { .. }));
+                exit
             }
-            Turn::Ended => {}
-            Turn::Stopped => asked = stop.is_requested(),
+            Turn::Ended => process.await,
+            Turn::Stopped => {
+                asked = stop.is_requested();
+                process.await
+            }
             Turn::Failed(failed) => {
                 own.graceful.cancel();
                 care.tell(failed.state());
                 verdict = Some(failed);
+                process.await
             }
+        };
+        if !own.is_requested() {
+            care.look_back(began, on_ready);
         }
         End {
-            exit: process.await,
+            exit,
             asked,
             verdict,
         }

@@ -51,6 +51,12 @@ impl<'a> Sight<'a> {
         self.wait(|seen| seen.published.then_some(())).await;
     }
 
+    /// The id of the process, if it has started, and the line, if that has come.
+    pub(super) fn glance(&self) -> Option<(u32, Option<Answer>)> {
+        let seen = self.seen.borrow();
+        Some((seen.pid?, seen.line.clone()))
+    }
+
     async fn wait<T>(&self, look: impl Fn(&Seen) -> Option<T>) -> T {
         let mut seen = self.seen.subscribe();
         loop {

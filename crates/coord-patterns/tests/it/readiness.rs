@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use coord_bus::vocabulary::{Exit, PROCESS_HEALTH, PROCESS_OUTPUT, ProbeKind, ServiceState};
+use coord_bus::vocabulary::{
+    Exit, PROCESS_HEALTH, PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProbeKind, ProcessState, ServiceState,
+};
 use coord_bus::{BusExt, LocalBus};
 use coord_patterns::process::{ProcessRunner, ProcessSpec, Stop};
 use coord_patterns::service::{Check, Probe, ServiceError, ServiceRunner, ServiceSpec};
@@ -219,6 +221,39 @@ async fn a_process_that_ends_before_it_is_ready_takes_its_probe_with_it() {
     let exit = Some(Exit::code(3));
     let ended = ServiceState::Ended { exit, asked: false };
     assert_eq!(house.states(), [ServiceState::Starting, ended]);
+}
+
+#[tokio::test]
+async fn a_service_that_has_ended_before_anybody_came_to_look_was_ready_all_the_same() {
+    let listening = Check::log("listening").unwrap();
+    for (ready, was_ready) in [
+        (None, true),
+        (Some(probe(listening)), true),
+        (Some(probe(Check::log("serving").unwrap())), false),
+        (Some(probe(Check::exec("true"))), false),
+    ] {
+        let mut house = House::new();
+        let mut lifecycle = house.bus.subscribe(&PROCESS_LIFECYCLE).unwrap();
+        let mut spec = ServiceSpec::new(ProcessSpec::shell("crash", "echo listening; exit 3"));
+        spec.ready = ready;
+        let service = house.start(spec);
+        let started = within(lifecycle.recv()).await.unwrap();
+        let ProcessState::Started { pid } = started.state else {
+            panic!("{started:?}");
+        };
+        // The runtime's one thread does nothing meanwhile.
+        while is_alive(pid.cast_signed()) {
+            std::thread::yield_now();
+        }
+        assert_eq!(service.ended().await.unwrap(), Exit::code(3));
+        let exit = Some(Exit::code(3));
+        let ended = ServiceState::Ended { exit, asked: false };
+        let states = house.states();
+        match was_ready {
+            true => assert_eq!(states, [ServiceState::Starting, READY, ended]),
+            false => assert_eq!(states, [ServiceState::Starting, ended]),
+        }
+    }
 }
 
 #[tokio::test]

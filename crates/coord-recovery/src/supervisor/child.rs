@@ -50,6 +50,7 @@ struct Status {
     incarnation: u32,
     /// When that incarnation began.
     began: Instant,
+    has_been_ready: bool,
     state: ChildState,
 }
 
@@ -143,6 +144,11 @@ impl Child {
             .await
     }
 
+    /// Whether any of its incarnations has been ready, also where nobody who waits for that came to see it.
+    pub fn has_been_ready(&self) -> bool {
+        self.shared.status.borrow().has_been_ready
+    }
+
     /// Waits until the child is not ready, or is ready in a later incarnation than now: how it is then.
     ///
     /// # Cancel safety
@@ -171,18 +177,21 @@ impl Child {
     /// this child is restarted, whatever the supervisor's [`Strategy`](super::Strategy).
     ///
     /// Asked again before the next incarnation has started, it is the same request. Says whether
-    /// the child had not ended, for then it does nothing.
+    /// another comes: one that has ended, or was asked to [stop](Self::stop), has none, and may be
+    /// [started](super::Supervisor::start) anew once it has ended.
     pub fn restart(&self) -> bool {
         let status = self.shared.status.borrow();
         let incarnation = status.incarnation;
         let is_there = !matches!(status.state, ChildState::Ended(_));
         drop(status);
+        let mut is_to_stop = false;
         self.shared.orders.send_if_modified(|orders| {
+            is_to_stop = orders.stop.is_some();
             let is_new = orders.restart_of < incarnation;
             orders.restart_of = orders.restart_of.max(incarnation);
             is_new
         });
-        is_there
+        is_there && !is_to_stop
     }
 
     /// Takes the present incarnation for failed if something failed then, unless it has begun since:
@@ -296,6 +305,7 @@ impl ChildContext {
             match &mut status.state {
                 ChildState::Running { ready, .. } if is_present && !*ready => {
                     *ready = true;
+                    status.has_been_ready = true;
                     true
                 }
                 _ => false,
@@ -318,6 +328,7 @@ impl Shared {
         let status = Status {
             incarnation: 1,
             began: Instant::now(),
+            has_been_ready: false,
             state,
         };
         Self {

@@ -19,6 +19,17 @@ async fn a_restart_ends_the_present_incarnation_and_starts_another_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_child_that_was_asked_to_stop_is_not_restarted() {
+    let stage = Stage::new();
+    let (child, starts) = stage.start(ChildSpec::new("api"), stays);
+    pass(seconds(1)).await;
+    child.ask_to_stop();
+    assert!(!child.restart());
+    within(child.ended()).await;
+    assert_eq!(at(&starts), [0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_does_not_count_and_is_no_failure() {
     let mut stage = Stage::new();
     let (child, starts) = stage.start(ChildSpec::new("api").intensity(0, seconds(5)), serves);

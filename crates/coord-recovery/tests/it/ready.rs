@@ -54,6 +54,20 @@ async fn a_child_that_ended_before_will_not_be_ready_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whether_a_child_has_been_ready_is_known_also_where_nobody_saw_it() {
+    let stage = Stage::new();
+    let spec = ChildSpec::new("api").restart(Restart::Temporary);
+    let (child, _) = stage.start(spec, |context| {
+        context.ready();
+        fails(context)
+    });
+    assert!(!child.has_been_ready());
+    // It has ended before who waits comes to look.
+    assert!(within(child.ready()).await.is_err());
+    assert!(child.has_been_ready());
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_incarnation_has_to_say_it_anew() {
     let stage = Stage::new();
     let (child, _) = stage.start(ChildSpec::new("api"), |context| {

@@ -288,7 +288,7 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
         "quit"
     };
     let selected = scene.board.rows.get(view.selected);
-    let of_row = selected.map(row_keys);
+    let of_row = selected.map(|row| row_keys(scene.board, row));
     let mut keys = vec![(arrows, "select"), ("/", "search"), ("l", "tree")];
     keys.extend(of_row.into_iter().flatten());
     keys.extend([("t", "why"), ("?", "help"), ("q", quit)]);
@@ -302,8 +302,9 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
 }
 
 /// What can be done with a row, as it is.
-fn row_keys(row: &Row) -> &'static [(&'static str, &'static str)] {
+fn row_keys(board: &Board, row: &Row) -> &'static [(&'static str, &'static str)] {
     match row.state {
+        _ if board.may_start_again(row) => &[("r", "start again")],
         state if state.is_over() => &[],
         State::Paused => &[("r", "retry"), ("x", "skip")],
         State::Running if row.signal.is_some() => &[("s", "signal"), ("x", "skip")],

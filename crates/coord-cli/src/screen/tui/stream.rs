@@ -1,13 +1,17 @@
 //! The run as a stream below the shell's prompt, for as long as somebody prefers that to the screen:
 //! every line of output once, in the order of arrival, also those that came while the screen was there.
 
+use std::collections::VecDeque;
 use std::io::{self, Stdout, Write, stdout};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use coordination::CoordinationError;
 use coordination::bus::vocabulary::{
-    ErrorRecovery, OutputStream, ProcessHealth, ProcessOutput, ServiceLifecycle, WorkflowEvent,
+    ErrorRecovery, OutputStream, PROCESS_OUTPUT, ProcessHealth, ProcessOutput, ServiceLifecycle,
+    WorkflowEvent,
 };
+use coordination::bus::{BusExt, Publisher};
 
 use crate::board::Board;
 use crate::screen::Start;
@@ -29,25 +33,32 @@ pub(super) struct LineStream {
     is_on: Arc<AtomicBool>,
     /// How many lines of all have been told, or said to be missing.
     told: u64,
-    /// What happened since the last frame, and what before: lines that were printed before an event
-    /// are there no later than a frame after it.
-    fresh: Vec<Told>,
-    ripe: Vec<Told>,
+    /// What happened, each with how many lines had been printed by then: they are told before it, and come later
+    /// where they are conflated.
+    happened: VecDeque<(u64, Told)>,
+    /// Knows how many lines are printed, of which so many were before there was a screen.
+    output: Publisher<ProcessOutput>,
+    before: u64,
     /// That it could not be written.
     fault: Option<io::Error>,
 }
 
 impl LineStream {
-    pub(super) fn new(start: &Start<'_>, is_on: Arc<AtomicBool>) -> Self {
-        Self {
+    pub(super) fn new(
+        start: &Start<'_>,
+        is_on: Arc<AtomicBool>,
+    ) -> Result<Self, CoordinationError> {
+        let output = start.module.bus().publisher(&PROCESS_OUTPUT)?;
+        Ok(Self {
             text: Text::new(start.file, Arc::clone(start.labels)),
             out: out_to(Raw(stdout()), start.args.color.into()),
             is_on,
             told: 0,
-            fresh: Vec::new(),
-            ripe: Vec::new(),
+            happened: VecDeque::new(),
+            before: output.stats().published,
+            output,
             fault: None,
-        }
+        })
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -86,14 +97,14 @@ impl LineStream {
     /// Is not shown any more.
     pub(super) fn end(&mut self) -> io::Result<()> {
         self.is_on.store(false, Ordering::Relaxed);
-        self.fresh.clear();
-        self.ripe.clear();
+        self.happened.clear();
         self.flush()
     }
 
     /// A line of output, after it has been put on the board.
     pub(super) fn line(&mut self, line: &ProcessOutput, board: &Board) {
         if self.is_on() {
+            self.happen(self.told);
             self.print(line);
             self.told = board.arrived;
         }
@@ -102,7 +113,8 @@ impl LineStream {
     /// Something that happened.
     pub(super) fn tell(&mut self, told: impl FnOnce() -> Told) {
         if self.is_on() {
-            self.fresh.push(told());
+            let printed = self.output.stats().published - self.before;
+            self.happened.push_back((printed, told()));
         }
     }
 
@@ -116,7 +128,23 @@ impl LineStream {
 
     /// Shows what is to be shown. Whether something is left for the next frame.
     pub(super) fn frame(&mut self) -> io::Result<bool> {
-        for told in std::mem::take(&mut self.ripe) {
+        self.happen(self.told);
+        self.flush()?;
+        Ok(!self.happened.is_empty())
+    }
+
+    /// Shows what is left, once no more lines come.
+    pub(super) fn rest(&mut self) -> io::Result<()> {
+        self.happen(u64::MAX);
+        self.flush()
+    }
+
+    /// Tells what happened before more lines than these were printed.
+    fn happen(&mut self, lines: u64) {
+        let is_due = |(printed, _): &(u64, Told)| *printed <= lines;
+        while self.happened.front().is_some_and(is_due)
+            && let Some((_, told)) = self.happened.pop_front()
+        {
             let (text, out) = (&self.text, &mut self.out);
             let written = match &told {
                 Told::Workflow(event) => text.transition(out, &event.transition),
@@ -126,9 +154,6 @@ impl LineStream {
             };
             self.note(written);
         }
-        std::mem::swap(&mut self.ripe, &mut self.fresh);
-        self.flush()?;
-        Ok(!self.ripe.is_empty())
     }
 
     fn print(&mut self, line: &ProcessOutput) {

@@ -451,7 +451,8 @@ impl View {
         let has_process = row.waits.is_none();
         let is_to_run = matches!(row.state, State::Restarting { .. } | State::Retrying { .. });
         let runs = row.state.is_under_way() || is_to_run;
-        if has_process && runs {
+        let is_again = !is_stop && board.may_start_again(row);
+        if has_process && runs || is_again {
             return Some(Asked::Wish(wish));
         }
         self.notice = Some(format!(
@@ -459,7 +460,7 @@ impl View {
             row.id,
             row.state.name(),
             match is_stop {
-                false => "only what runs, or waits to run again, can be restarted",
+                false => "only what runs, or waits to run again, and a service can be restarted",
                 true => "there is nothing to stop",
             }
         ));

@@ -1,7 +1,7 @@
 //! What happens when a service that was ready ends by itself.
 
 use super::{Told, start};
-use crate::coord::{is_gone, pids, run};
+use crate::coord::{Folder, Running, is_gone, pids, run};
 
 /// A service that crashes once it has been ready `times` times, told by a file, and a step that
 /// needs it and waits for the file `over`.
@@ -105,13 +105,18 @@ fn a_service_that_may_end_the_run_may_end_well() {
 
 #[test]
 fn a_service_that_is_not_restarted_may_crash_and_the_run_goes_on() {
-    let workflow = crashing(1, "'no'").replace("exit 3", "touch over; exit 3");
-    let done = run(&workflow);
-    done.exits(0)
-        .says("db   · ended: exit code 3\n")
-        .says("\nfailed    db")
-        .says("done      test");
-    assert!(!done.out.contains("started again"), "{}", done.out);
+    let folder = Folder::new();
+    folder.write("coord.toml", crashing(1, "'no'"));
+    let mut running = Running::start(folder.coord(["run"]));
+    // Only then: who needs it no more would have stopped it.
+    running.until("db   · ended: exit code 3");
+    folder.write("over", "");
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
+    for text in ["\nfailed    db", "done      test"] {
+        assert!(printed.contains(text), "{text}: {printed}");
+    }
+    assert!(!printed.contains("started again"), "{printed}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ const KEYS: [(&str, &str); 21] = [
     ("y, Y", "copy the selected or shown lines; all of them"),
     ("Enter", "its output alone; again: back"),
     ("o", "the run as a stream of lines; again: back"),
-    ("r", "restart what runs; try what has failed again, at once"),
+    ("r", "restart what runs, or a service; try again at once"),
     ("s", "send it the signal it waits for, with JSON"),
     ("K", "stop it: a step that is stopped has failed, for good"),
     ("x", "skip it: what needs it goes on"),
