@@ -11,7 +11,7 @@
 //! takes steps quickly, it leaves them alone: two threads that take turns at a lock are slower
 //! than one. It takes one when nobody has taken any for [`PATIENCE`], and goes on for as long as its
 //! own steps take longer than that. So short steps do not pay for help, and no step waits
-//! for another's work longer than that.
+//! for another's work longer than that and until the helper looks.
 
 use std::future::poll_fn;
 use std::hint::spin_loop;
@@ -38,8 +38,9 @@ const STAND_BY: u64 = 2 * CALL_EVERY;
 /// For how long nobody takes a step before a helper does: two threads take turns at the lock in
 /// about half of this.
 const PATIENCE: u64 = 2_000;
-/// How long it does nothing between two looks, in turns of an empty loop: about a microsecond.
-const LOOK_EVERY: u32 = 32;
+/// How long it does nothing between two looks, in turns of an empty loop: about five microseconds. To look takes the
+/// memory from who writes there, who then waits for it: once a microsecond cost steps that do nothing a tenth.
+const LOOK_EVERY: u32 = 160;
 /// After how long the runtime has its turn: what else it has to do on this thread waits no longer
 /// than this, and one step.
 const SLICE: u64 = 100_000;
