@@ -464,6 +464,7 @@ fn a_run_in_which_no_process_runs_uses_no_processor_time() {
 
 #[test]
 fn a_screen_on_which_nothing_happens_costs_next_to_nothing() {
+    const WINDOWS: u32 = 3;
     let folder = Folder::new();
     folder.write(
         "coord.toml",
@@ -485,14 +486,17 @@ fn a_screen_on_which_nothing_happens_costs_next_to_nothing() {
     };
     // On a busy machine a second may be left out.
     let shown = |least| seconds(&terminal.until("the time", |screen| seconds(screen) >= least));
-    let (from, before) = (shown(2), used());
-    let took = shown(from + 3) - from;
-    let used = used() - before;
-    // It takes a look at the loads each second, here without optimisation, and where others use the processors, too.
-    assert!(
-        used <= 10 * took,
-        "{used} hundredths of a second in {took} s"
-    );
+    let (mut from, mut costs) = (shown(2), Vec::new());
+    // It takes a look at the loads each second, here without optimisation. Where others use the processors, too, it
+    // costs more, and never less.
+    let is_cheap = (0..WINDOWS).any(|_| {
+        let (began, before) = (from, used());
+        from = shown(began + 3);
+        let (took, used) = (from - began, used() - before);
+        costs.push((used, took));
+        used <= 5 * took
+    });
+    assert!(is_cheap, "hundredths of a second in seconds: {costs:?}");
 }
 
 #[test]
