@@ -1,7 +1,7 @@
 //! The records of streams: added at the end, and compared with their checksums when they are read.
 
 use coord_bus::{Record, StoredRecord};
-use rusqlite::{Connection, OptionalExtension, Row, Rows};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, ToSql};
 
 use crate::chain::{self, Hash};
 use crate::store::{Fault, Outcome};
@@ -15,30 +15,89 @@ pub(crate) fn bytes(record: &Record) -> usize {
     record.kind.len() + record.payload.len()
 }
 
-/// Adds records at the end of a stream, and moves the entry on to the last of them.
-pub(crate) fn add(
-    connection: &Connection,
-    entry: &mut Entry,
-    records: &[Record],
+/// How many records are put into the table by one statement, where there are as many.
+const TOGETHER: usize = 16;
+
+/// Records that are to be put into the table with others, as many in one statement cost less than each in
+/// one of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Added(Vec<NewRecord>);
+
+#[derive(Debug)]
+struct NewRecord {
+    stream: i64,
+    version: u64,
     at: i64,
+    record: Record,
+    hash: Hash,
+}
+
+impl Added {
+    /// Adds records at the end of a stream, and moves the entry on to the last of them.
+    pub(crate) fn add(&mut self, entry: &mut Entry, records: Vec<Record>, at: i64) {
+        entry.at = at;
+        for record in records {
+            entry.version += 1;
+            let (before, Record { kind, payload }) = (&entry.head, &record);
+            let hash = chain::record(before, &entry.name, entry.version, at, kind, payload);
+            entry.head = hash;
+            self.0.push(NewRecord {
+                stream: entry.number,
+                version: entry.version,
+                at,
+                record,
+                hash,
+            });
+        }
+    }
+
+    /// Puts them into the table: at the end of a transaction, and before that is looked at.
+    pub(crate) fn write(&mut self, connection: &Connection) -> Outcome<()> {
+        let (together, alone) = self.0.as_chunks::<TOGETHER>();
+        insert(connection, together.iter().map(<[_; TOGETHER]>::as_slice))?;
+        insert(connection, alone.iter().map(std::slice::from_ref))?;
+        self.0.clear();
+        Ok(())
+    }
+}
+
+/// Puts groups of records into the table, each as large as the first.
+fn insert<'a>(
+    connection: &Connection,
+    groups: impl ExactSizeIterator<Item = &'a [NewRecord]>,
 ) -> Outcome<()> {
-    let sql = "INSERT INTO records (stream, version, at, kind, payload, hash)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let mut statement = connection.prepare_cached(sql)?;
-    entry.at = at;
-    for Record { kind, payload } in records {
-        entry.version += 1;
-        entry.head = chain::record(&entry.head, &entry.name, entry.version, at, kind, payload);
-        statement.execute((
-            entry.number,
-            entry.version.cast_signed(),
-            at,
-            kind,
-            payload,
-            entry.head,
-        ))?;
+    let mut groups = groups.peekable();
+    let Some(first) = groups.peek() else {
+        return Ok(());
+    };
+    let mut statement = connection.prepare_cached(&insert_sql(first.len()))?;
+    for group in groups {
+        let mut column = 0;
+        for new in group {
+            let Record { kind, payload } = &new.record;
+            let values: [&dyn ToSql; COLUMNS] = [
+                &new.stream,
+                &new.version.cast_signed(),
+                &new.at,
+                kind,
+                payload,
+                &new.hash,
+            ];
+            for value in values {
+                column += 1;
+                statement.raw_bind_parameter(column, value)?;
+            }
+        }
+        statement.raw_execute()?;
     }
     Ok(())
+}
+
+const COLUMNS: usize = 6;
+
+fn insert_sql(records: usize) -> String {
+    let rows = vec!["(?, ?, ?, ?, ?, ?)"; records].join(", ");
+    format!("INSERT INTO records (stream, version, at, kind, payload, hash) VALUES {rows}")
 }
 
 /// A record with its checksum, as it was read.

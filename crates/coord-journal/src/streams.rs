@@ -1,7 +1,7 @@
 //! The entries of streams: where each ends, and whether it is closed.
 
 use coord_bus::{StreamInfo, StreamOrder, StreamQuery};
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, Statement};
 
 use crate::chain::{self, Hash};
 use crate::store::Outcome;
@@ -133,9 +133,12 @@ pub(crate) fn insert(connection: &Connection, entry: &Entry) -> Outcome<()> {
 
 /// Moves the entry of a stream on to its last record. What says whether it is closed stays as it is: to
 /// name it would write the entries of two indexes anew, and so two more pages.
-pub(crate) fn advance(connection: &Connection, entry: &Entry) -> Outcome<()> {
-    let sql = "UPDATE streams SET version = ?2, at = ?3, head = ?4, seal = ?5 WHERE number = ?1";
-    connection.prepare_cached(sql)?.execute((
+pub(crate) const ADVANCE: &str =
+    "UPDATE streams SET version = ?2, at = ?3, head = ?4, seal = ?5 WHERE number = ?1";
+
+/// What the statement [`ADVANCE`] does.
+pub(crate) fn advance(statement: &mut Statement<'_>, entry: &Entry) -> Outcome<()> {
+    statement.execute((
         entry.number,
         entry.version.cast_signed(),
         entry.at,

@@ -8,6 +8,7 @@ mod room;
 pub(crate) mod tidy;
 
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -19,7 +20,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::heads::Heads;
 use crate::lease_clock::LeaseClock;
 use crate::presence::Presence;
+use crate::records::Added;
 use crate::store::{Outcome, Store};
+use crate::streams::{self, Entry};
 use crate::{Damage, JournalError, JournalOptions};
 use committer::Committer;
 pub(crate) use committer::Course;
@@ -58,14 +61,32 @@ pub(crate) struct Work<'a> {
     pub(crate) presence: &'a Presence,
     /// The entries of streams that were appended to last.
     pub(crate) heads: &'a mut Heads,
+    pub(crate) added: Added,
     /// The streams that have new records.
     pub(crate) touched: Vec<String>,
+}
+
+impl Work<'_> {
+    /// Writes what waits to be written with more: at the end, and before a command looks at streams otherwise
+    /// than through their heads.
+    fn settle(&mut self) -> Outcome<()> {
+        self.added.write(self.connection)?;
+        self.heads.write(self.connection)
+    }
+
+    /// Removes a stream, where all has been settled.
+    fn remove(&mut self, entry: &Entry) -> Outcome<()> {
+        self.heads.forget(&entry.name);
+        streams::remove(self.connection, entry)
+    }
 }
 
 /// A command, with whoever waits for its answer.
 trait Job: Send {
     fn durability(&self) -> Durability;
     fn run(&mut self, work: &mut Work<'_>) -> Outcome<()>;
+    /// Then it is not run again: what it was to write may have gone to its transaction.
+    fn was_run(&self) -> bool;
     fn answer(self: Box<Self>, committed: Result<(), JournalError>);
 }
 
@@ -85,6 +106,10 @@ impl<C: Command> Job for Request<C> {
     fn run(&mut self, work: &mut Work<'_>) -> Outcome<()> {
         self.answer = Some(self.command.run(work)?);
         Ok(())
+    }
+
+    fn was_run(&self) -> bool {
+        self.answer.is_some()
     }
 
     fn answer(mut self: Box<Self>, committed: Result<(), JournalError>) {
@@ -174,8 +199,12 @@ impl Seat {
             let Ok(mut committer) = self.committer.lock() else {
                 return;
             };
-            gather(&mut batch, committer.last(), &mut waiting);
-            let committed = committer.commit(&mut batch);
+            let (enough, mut yields) = (committer.last(), 0..YIELDS_MAX);
+            let committed = committer.commit(&mut batch, |batch| {
+                gather(batch, enough, &mut yields, &mut waiting);
+            });
+            let others = self.queued.load(Ordering::Relaxed);
+            committer.saw(others.saturating_sub(batch.len()));
             drop(committer);
             for job in batch.drain(..) {
                 // First, so that who is answered may write the next one in place.
@@ -193,13 +222,15 @@ impl Seat {
         let Some(mut committer) = seat.filter(|committer| committer.is_for_one()) else {
             return Some(job);
         };
-        let mut batch = [job];
+        let mut batch = vec![job];
         let committed = committer.commit_at_once(&mut batch);
         // They go together from here on, if they go on.
         committer.saw(self.queued.load(Ordering::Relaxed));
         drop(committer);
-        let [job] = batch;
-        if let Err(JournalError::Busy { .. }) = committed {
+        let job = batch.pop()?;
+        if let Err(JournalError::Busy { .. }) = committed
+            && !job.was_run()
+        {
             return Some(job);
         }
         job.answer(committed);
@@ -217,19 +248,20 @@ impl Drop for Writer {
     }
 }
 
-/// Waits a moment for those who were answered just now and may come again. Otherwise the first of
-/// them would begin a transaction, and the others would wait for its sync and then for their own.
-fn gather(batch: &mut Vec<Box<dyn Job>>, last: usize, waiting: &mut mpsc::Receiver<Box<dyn Job>>) {
-    for _ in 0..YIELDS_MAX {
-        let mut jobs = batch.iter();
-        let needs_sync = jobs.any(|job| job.durability() == Durability::Disk);
-        if !needs_sync || batch.len() >= last.min(BATCH_MAX) {
-            return;
-        }
-        std::thread::yield_now();
-        while batch.len() < BATCH_MAX {
-            let Ok(job) = waiting.try_recv() else { break };
-            batch.push(job);
+/// Takes up who has come meanwhile, as far as they were as many the last time. Waits a moment for those who were
+/// answered just now and may come again: otherwise they would wait for this sync, and then for their own.
+fn gather(
+    batch: &mut Vec<Box<dyn Job>>,
+    enough: usize,
+    yields: &mut Range<usize>,
+    waiting: &mut mpsc::Receiver<Box<dyn Job>>,
+) {
+    let before = batch.len();
+    while batch.len() < enough.min(BATCH_MAX) {
+        match waiting.try_recv() {
+            Ok(job) => batch.push(job),
+            Err(_) if batch.len() > before || yields.next().is_none() => return,
+            Err(_) => std::thread::yield_now(),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Appending to a stream.
 
-use coord_bus::{AppendTo, Appended, Durability, EventLogError};
+use std::mem;
+
+use coord_bus::{AppendTo, Appended, Durability, EventLogError, Record};
 
 use super::{Command, Work};
 use crate::leases::{self, Admitted};
 use crate::store::Outcome;
 use crate::streams::{self, Entry};
-use crate::{chain, moment, records};
+use crate::{chain, moment};
 
 /// An append whose names have been checked.
 pub(crate) struct Append(pub(crate) AppendTo);
@@ -35,34 +37,29 @@ impl Command for Append {
                 Ok(Admitted::Known) => {}
             }
         }
-        let found = work.heads.take(work.connection, &append.stream)?;
+        let found = work.heads.find(work.connection, &append.stream)?;
         let replaces = append.replaces && !append.records.is_empty();
-        let (replaced, entry) = match found {
-            Some(entry) if replaces && entry.is_closed => (Some(entry), None),
-            entry => (None, entry),
+        let replaced = found.filter(|entry| replaces && entry.is_closed).cloned();
+        let actual = match &replaced {
+            Some(_) => 0,
+            None => found.map_or(0, |entry| entry.version),
         };
-        let actual = entry.as_ref().map_or(0, |entry| entry.version);
-        let needed_by = replaced
-            .as_ref()
-            .map(|entry| streams::needed_by(work.connection, entry))
-            .transpose()?
-            .flatten();
-        let answer = match append.expected.allows(actual) {
-            false => Some(Err(EventLogError::WrongVersion {
+        if !append.expected.allows(actual) {
+            return Ok(Err(EventLogError::WrongVersion {
                 stream: append.stream.clone(),
                 expected: append.expected,
                 actual,
-            })),
-            true if append.records.is_empty() => Some(Ok(Appended::at(actual))),
-            true => needed_by.map(|by| {
+            }));
+        }
+        if append.records.is_empty() {
+            return Ok(Ok(Appended::at(actual)));
+        }
+        if let Some(entry) = &replaced {
+            work.settle()?;
+            if let Some(by) = streams::needed_by(work.connection, entry)? {
                 let stream = append.stream.clone();
-                Err(EventLogError::StillNeeded { stream, by })
-            }),
-        };
-        if let Some(answer) = answer {
-            let found = entry.or(replaced);
-            found.into_iter().for_each(|entry| work.heads.put(entry));
-            return Ok(answer);
+                return Ok(Err(EventLogError::StillNeeded { stream, by }));
+            }
         }
         if let Some(grant) = newer {
             let now = work.lease_now()?;
@@ -72,39 +69,45 @@ impl Command for Append {
                 }));
             }
         }
-        if let Some(replaced) = replaced {
-            streams::remove(work.connection, &replaced)?;
+        if let Some(entry) = &replaced {
+            work.remove(entry)?;
         }
-        let version = write(work, append, entry)?;
-        work.touched.push(append.stream.clone());
+        let is_new = actual == 0;
+        let records = mem::take(&mut self.0.records);
+        let version = write(work, &self.0, records, is_new)?;
+        work.touched.push(self.0.stream.clone());
         Ok(Ok(Appended::at(version)))
     }
 }
 
 /// Adds the records, and moves the stream's entry on. The version then.
-fn write(work: &mut Work<'_>, append: &AppendTo, entry: Option<Entry>) -> Outcome<u64> {
+fn write(
+    work: &mut Work<'_>,
+    append: &AppendTo,
+    records: Vec<Record>,
+    is_new: bool,
+) -> Outcome<u64> {
     let at = moment::to_micros(work.now);
-    let was_closed = entry.as_ref().map(|entry| entry.is_closed);
-    let mut entry = match entry {
-        Some(entry) => entry,
-        None => Entry {
-            number: streams::next_number(work.connection)?,
-            name: append.stream.clone(),
-            version: 0,
-            at,
-            head: chain::BEGINNING,
-            is_closed: false,
-            needed_by: append.needed_by.clone(),
-        },
+    let going_on = match is_new {
+        true => None,
+        false => work.heads.advance(&append.stream, append.closes),
     };
-    entry.is_closed = append.closes;
-    records::add(work.connection, &mut entry, &append.records, at)?;
-    match was_closed {
-        None => streams::insert(work.connection, &entry)?,
-        Some(before) if before == entry.is_closed => streams::advance(work.connection, &entry)?,
-        Some(_) => streams::advance_and_turn(work.connection, &entry)?,
+    if let Some(entry) = going_on {
+        work.added.add(entry, records, at);
+        return Ok(entry.version);
     }
+    let mut entry = Entry {
+        number: streams::next_number(work.connection)?,
+        name: append.stream.clone(),
+        version: 0,
+        at,
+        head: chain::BEGINNING,
+        is_closed: append.closes,
+        needed_by: append.needed_by.clone(),
+    };
+    work.added.add(&mut entry, records, at);
+    streams::insert(work.connection, &entry)?;
     let version = entry.version;
-    work.heads.put(entry);
+    work.heads.put(work.connection, entry)?;
     Ok(version)
 }

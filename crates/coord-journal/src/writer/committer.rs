@@ -12,6 +12,7 @@ use super::{Job, Work};
 use crate::heads::Heads;
 use crate::lease_clock::LeaseClock;
 use crate::presence::Presence;
+use crate::records::Added;
 use crate::store::{Fault, Outcome, Store};
 use crate::synced::{self, Synced};
 use crate::tails::Tails;
@@ -98,21 +99,26 @@ impl Committer {
     /// As [`commit`](Self::commit), but waits for no other process, and leaves the log as long as it is.
     pub(super) fn commit_at_once(
         &mut self,
-        batch: &mut [Box<dyn Job>],
+        batch: &mut Vec<Box<dyn Job>>,
     ) -> Result<(), JournalError> {
         let waits = |committer: &Self, time| {
             let set = committer.connection.busy_timeout(time);
             set.map_err(|error| committer.store.error(error.into()))
         };
         waits(self, Duration::ZERO)?;
-        let committed = synced::without_checkpoint(|| self.commit(batch));
+        let committed = synced::without_checkpoint(|| self.commit(batch, |_| {}));
         waits(self, self.store.busy_timeout)?;
         committed
     }
 
-    pub(super) fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), JournalError> {
+    /// Commits a batch, and of those who come meanwhile whom `gather` adds, as long as it adds some.
+    pub(super) fn commit(
+        &mut self,
+        batch: &mut Vec<Box<dyn Job>>,
+        gather: impl FnMut(&mut Vec<Box<dyn Job>>),
+    ) -> Result<(), JournalError> {
         let begin = Instant::now();
-        let committed = self.try_commit(batch);
+        let committed = self.try_commit(batch, gather);
         self.last = batch.len();
         // One in twenty makes room where the log grows, and says nothing of the next.
         if committed.is_err() || !self.made_room {
@@ -121,14 +127,18 @@ impl Committer {
         committed
     }
 
-    fn try_commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), JournalError> {
+    fn try_commit(
+        &mut self,
+        batch: &mut Vec<Box<dyn Job>>,
+        gather: impl FnMut(&mut Vec<Box<dyn Job>>),
+    ) -> Result<(), JournalError> {
         if let Some(source) = &self.stopped {
             return Err(JournalError::Stopped {
                 file: self.store.file.clone(),
                 source: Arc::clone(source),
             });
         }
-        match self.transact(batch) {
+        match self.transact(batch, gather) {
             Ok(touched) => {
                 self.course.tails.notify(&touched);
                 Ok(())
@@ -148,7 +158,11 @@ impl Committer {
     }
 
     /// Runs the commands in one transaction, and commits it. The streams that have new records.
-    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Outcome<Vec<String>> {
+    fn transact(
+        &mut self,
+        batch: &mut Vec<Box<dyn Job>>,
+        mut gather: impl FnMut(&mut Vec<Box<dyn Job>>),
+    ) -> Outcome<Vec<String>> {
         let asked = batch.iter().map(|job| job.durability()).max();
         self.synchronize(asked.unwrap_or(Durability::Memory))?;
         let behavior = TransactionBehavior::Immediate;
@@ -175,11 +189,21 @@ impl Committer {
             now: self.course.clock.now(),
             lease_clock: &self.course.lease_clock,
             presence: &self.course.presence,
+            added: Added::default(),
             touched: Vec::new(),
         };
-        for job in batch {
-            job.run(&mut work)?;
+        let mut done = 0;
+        while done < batch.len() {
+            for job in &mut batch[done..] {
+                job.run(&mut work)?;
+            }
+            done = batch.len();
+            // Only where they share a sync.
+            if is_synced {
+                gather(batch);
+            }
         }
+        work.settle()?;
         let touched = work.touched;
         transaction.commit()?;
         if let Some(synced) = &mut self.synced {

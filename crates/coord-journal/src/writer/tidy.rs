@@ -25,6 +25,7 @@ impl Command for Forget {
     }
 
     fn run(&mut self, work: &mut Work<'_>) -> Outcome<Self::Answer> {
+        work.settle()?;
         match streams::find(work.connection, &self.0)? {
             None => Ok(Ok(false)),
             Some(entry) if !entry.is_closed => Ok(Err(EventLogError::StillOpen {
@@ -35,8 +36,7 @@ impl Command for Forget {
                     let stream = entry.name;
                     return Ok(Err(EventLogError::StillNeeded { stream, by }));
                 }
-                streams::remove(work.connection, &entry)?;
-                work.heads.clear();
+                work.remove(&entry)?;
                 Ok(Ok(true))
             }
         }
@@ -53,6 +53,7 @@ impl Command for Remove {
     }
 
     fn run(&mut self, work: &mut Work<'_>) -> Outcome<u64> {
+        work.settle()?;
         let mut gone = 0;
         for found in &self.0 {
             let entry = streams::find(work.connection, &found.name)?;
@@ -65,8 +66,7 @@ impl Command for Remove {
                 continue;
             };
             if streams::needed_by(work.connection, &entry)?.is_none() {
-                work.heads.clear();
-                streams::remove(work.connection, &entry)?;
+                work.remove(&entry)?;
                 gone += 1;
             }
         }

@@ -1,10 +1,14 @@
-//! Random appends, closes, fences, readers and reopenings, beside a model of a few lines.
+//! Random appends, closes, fences, readers and reopenings, one by one and many in one transaction, beside a model of
+//! a few lines.
 
 use std::collections::BTreeMap;
 
 use coord_bus::{
     AppendTo, Durability, EventLog, EventLogError, ExpectedVersion, Grant, Record, StreamQuery,
 };
+use coord_journal::Journal;
+use futures_util::future::join_all;
+use futures_util::poll;
 use proptest::prelude::*;
 
 use crate::stage::{Stage, contents};
@@ -17,6 +21,7 @@ enum Step {
         records: usize,
         durability: Durability,
         closes: bool,
+        replaces: bool,
         token: Option<(usize, u64)>,
         needed_by: Option<usize>,
     },
@@ -45,12 +50,13 @@ fn step() -> impl Strategy<Value = Step> {
         0..3_usize,
         durability,
         any::<bool>(),
+        any::<bool>(),
         token,
         prop::option::of(0..3_usize),
     );
     prop_oneof![
-        12 => append.prop_map(|(stream, expected, records, durability, closes, token, needed_by)| {
-            Step::Append { stream, expected, records, durability, closes, token, needed_by }
+        12 => append.prop_map(|(stream, expected, records, durability, closes, replaces, token, needed_by)| {
+            Step::Append { stream, expected, records, durability, closes, replaces, token, needed_by }
         }),
         2 => (0..3_usize).prop_map(|stream| Step::Forget { stream }),
         2 => Just(Step::Change),
@@ -88,12 +94,20 @@ impl Model {
             return Err("fenced");
         }
         let there = self.streams.get(&append.stream);
+        let replaces = append.replaces && !append.records.is_empty();
+        let there = there.filter(|kept| !(replaces && kept.is_closed));
         let version = there.map_or(0, |kept| kept.contents.len() as u64);
         if !append.expected.allows(version) {
             return Err("version");
         }
         if append.records.is_empty() {
             return Ok(version);
+        }
+        if replaces && there.is_none() && self.is_needed(&append.stream) {
+            return Err("needed");
+        }
+        if there.is_none() {
+            self.streams.remove(&append.stream);
         }
         if let Some(grant) = &append.fence {
             self.fences.insert(grant.name.clone(), grant.token);
@@ -116,14 +130,18 @@ impl Model {
         match self.streams.get(stream) {
             None => Ok(false),
             Some(kept) if !kept.is_closed => Err("open"),
-            Some(kept) => {
-                let by = kept.needed_by.as_ref().and_then(|by| self.streams.get(by));
-                match by.is_some_and(|by| !by.is_closed) {
-                    true => Err("needed"),
-                    false => Ok(self.streams.remove(stream).is_some()),
-                }
-            }
+            Some(_) if self.is_needed(stream) => Err("needed"),
+            Some(_) => Ok(self.streams.remove(stream).is_some()),
         }
+    }
+
+    fn is_needed(&self, stream: &str) -> bool {
+        let by = self
+            .streams
+            .get(stream)
+            .and_then(|kept| kept.needed_by.as_ref());
+        let by = by.and_then(|by| self.streams.get(by));
+        by.is_some_and(|by| !by.is_closed)
     }
 }
 
@@ -137,11 +155,45 @@ fn reason(error: EventLogError) -> &'static str {
     }
 }
 
-async fn run(steps: Vec<Step>) {
-    let stage = Stage::new();
+/// What is asked of a journal, and what it has to answer.
+enum Asked {
+    Append(AppendTo, Result<u64, &'static str>),
+    Forget(String, Result<bool, &'static str>),
+}
+
+impl Asked {
+    async fn answered_by(self, journal: &Journal) {
+        match self {
+            Self::Append(append, wanted) => {
+                let appended = journal.append(append).await;
+                let version = appended.map(|appended| appended.version);
+                assert_eq!(version.map_err(reason), wanted);
+            }
+            Self::Forget(stream, wanted) => {
+                assert_eq!(journal.forget(&stream).await.map_err(reason), wanted);
+            }
+        }
+    }
+}
+
+/// Asks for all of it at once: the first is a transaction, and the others are one.
+async fn settle(stage: &Stage, journal: &Journal, asked: &mut Vec<Asked>) {
+    let mut answers = join_all(asked.drain(..).map(|asked| asked.answered_by(journal)));
+    let stranger = stage.connect();
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let is_done = poll!(&mut answers).is_ready();
+    stranger.execute_batch("COMMIT").unwrap();
+    if !is_done {
+        answers.await;
+    }
+}
+
+async fn run(steps: Vec<(Step, bool)>) {
+    let stage = Stage::in_memory();
     let (mut journal, mut other) = (stage.open(), stage.open());
     let mut model = Model::default();
-    for step in steps {
+    let mut asked = Vec::new();
+    for (step, is_last) in steps {
         match step {
             Step::Append {
                 stream,
@@ -149,6 +201,7 @@ async fn run(steps: Vec<Step>) {
                 records,
                 durability,
                 closes,
+                replaces,
                 token,
                 needed_by,
             } => {
@@ -160,6 +213,7 @@ async fn run(steps: Vec<Step>) {
                     append = append.record(Record::new("kind", model.appended.to_string()));
                 }
                 append.closes = closes;
+                append.replaces = replaces;
                 append.needed_by = needed_by.map(|stream| format!("stream-{stream}"));
                 append.fence = token.map(|(lease, token)| Grant {
                     name: format!("lease-{lease}"),
@@ -167,24 +221,28 @@ async fn run(steps: Vec<Step>) {
                     token,
                 });
                 let wanted = model.append(&append);
-                let appended = journal
-                    .append(append)
-                    .await
-                    .map(|appended| appended.version);
-                assert_eq!(appended.map_err(reason), wanted);
+                asked.push(Asked::Append(append, wanted));
             }
             Step::Forget { stream } => {
                 let stream = format!("stream-{stream}");
                 let wanted = model.forget(&stream);
-                assert_eq!(journal.forget(&stream).await.map_err(reason), wanted);
+                asked.push(Asked::Forget(stream, wanted));
             }
-            Step::Change => std::mem::swap(&mut journal, &mut other),
+            Step::Change => {
+                settle(&stage, &journal, &mut asked).await;
+                std::mem::swap(&mut journal, &mut other);
+            }
             Step::Reopen => {
+                settle(&stage, &journal, &mut asked).await;
                 drop(journal);
                 journal = stage.open();
             }
         }
+        if is_last {
+            settle(&stage, &journal, &mut asked).await;
+        }
     }
+    settle(&stage, &journal, &mut asked).await;
     let listed = other.streams(&StreamQuery::by_name()).await.unwrap();
     let listed: Vec<_> = listed
         .into_iter()
@@ -205,7 +263,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_journal_does_what_the_model_does(steps in prop::collection::vec(step(), 1..60)) {
+    fn a_journal_does_what_the_model_does(
+        steps in prop::collection::vec((step(), prop::bool::weighted(0.3)), 1..80),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         runtime.unwrap().block_on(run(steps));
     }
