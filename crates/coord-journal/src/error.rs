@@ -118,6 +118,15 @@ pub enum JournalError {
         /// What SQLite says.
         source: Cause,
     },
+    /// Somebody has removed it while it was open. What is written to it would be gone with its process.
+    #[error(
+        "the journal {} was removed while it was open, and takes nothing more: put it back, or go on with a new one",
+        file.display()
+    )]
+    Removed {
+        /// The file.
+        file: PathBuf,
+    },
     /// What is there is not what was written.
     #[error(
         "the journal {} is damaged: check it, export what is whole, and go on with a new one",

@@ -67,7 +67,7 @@
 //! # When the disk fails
 //!
 //! An append is refused with [`EventLogError::Failed`], or `Busy`, whose source is a [`JournalError`] that says
-//! what happened and what to do: `DiskFull`, `ReadOnly`, `Io`, `Busy`, `Damaged`. What was
+//! what happened and what to do: `DiskFull`, `ReadOnly`, `Io`, `Busy`, `Damaged`, `Removed`. What was
 //! acknowledged stays, and can still be read. After anything but `Busy` nothing more is acknowledged
 //! (`Stopped`) until the journal is opened again: once a sync has failed, a later one may succeed
 //! without the lost pages.

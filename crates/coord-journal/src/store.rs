@@ -57,6 +57,8 @@ pub(crate) enum Fault {
     Damage(Damage),
     /// What is noted beside the file cannot be.
     Note(io::Error),
+    /// The files are not where they were.
+    Removed,
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -127,6 +129,7 @@ impl Store {
         let file = self.file.clone();
         let error = match fault {
             Fault::Damage(source) => return JournalError::Damaged { file, source },
+            Fault::Removed => return JournalError::Removed { file },
             Fault::Note(error) => {
                 let source = Arc::new(error);
                 return JournalError::Io { file, source };

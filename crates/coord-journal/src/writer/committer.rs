@@ -7,7 +7,7 @@ use coord_bus::Durability;
 use coord_bus::time::{Clock, Instant};
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::room::Room;
+use super::room::{Log, Room};
 use super::{Job, Work};
 use crate::heads::Heads;
 use crate::lease_clock::LeaseClock;
@@ -168,9 +168,11 @@ impl Committer {
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior)?;
         self.heads.keep_if_unchanged(&transaction)?;
-        if self.room.is_empty() {
+        match self.room.look() {
+            Log::InUse => {}
             // Where it cannot be, the log that is about to begin would be taken for damaged.
-            synced::forget(&self.store.file).map_err(Fault::Note)?;
+            Log::Empty => synced::forget(&self.store.file).map_err(Fault::Note)?,
+            Log::Removed => return Err(Fault::Removed),
         }
         let is_synced = self.synchronous == Some(SYNCED);
         let mut round = None;

@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::store::CHECKPOINT_PAGES;
@@ -25,6 +26,17 @@ const LOG_BYTES: u64 = 32 + CHECKPOINT_PAGES as u64 * (4_096 + 24);
 
 /// If as much as this at the end are zeros, there is room: it is less than a page that is written.
 const LOOK: usize = 4_096;
+
+/// What there is where the log was.
+pub(super) enum Log {
+    /// There is something in it, or nobody knows.
+    InUse,
+    /// There is nothing in it.
+    Empty,
+    /// It has no name any more. SQLite keeps it for as long as it is open, so a connection that is open stays, and
+    /// nobody will ever read what is written to it.
+    Removed,
+}
 
 /// The log's file, and how long it was when it was seen last.
 pub(super) struct Room {
@@ -45,10 +57,13 @@ impl Room {
         }
     }
 
-    /// Whether there is nothing in the log. Only to be called in a transaction that writes.
-    pub(super) fn is_empty(&self) -> bool {
-        let length = self.log.as_ref().map(File::metadata);
-        length.is_some_and(|length| length.is_ok_and(|length| length.len() == 0))
+    /// What has become of the log. Only to be called in a transaction that writes.
+    pub(super) fn look(&self) -> Log {
+        match self.log.as_ref().map(File::metadata) {
+            Some(Ok(log)) if log.nlink() == 0 => Log::Removed,
+            Some(Ok(log)) if log.len() == 0 => Log::Empty,
+            _ => Log::InUse,
+        }
     }
 
     /// Makes room, if the log has become longer than it was made. Only to be called in a transaction

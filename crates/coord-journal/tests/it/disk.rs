@@ -34,6 +34,25 @@ async fn fill(journal: &Journal, bytes: usize) -> (usize, JournalError) {
 }
 
 #[tokio::test]
+async fn a_journal_that_is_removed_while_it_is_open_acknowledges_nothing_more() {
+    let stage = Stage::new();
+    let journal = stage.open();
+    journal.append(some(1)).await.unwrap();
+    std::fs::remove_dir_all(stage.dir()).unwrap();
+    let refused = reason(journal.append(some(1)).await.unwrap_err());
+    assert!(
+        matches!(refused, JournalError::Removed { .. }),
+        "{refused:?}"
+    );
+    // Whoever makes a new one there has another.
+    let other = stage.open();
+    other.append(some(1)).await.unwrap();
+    let refused = reason(journal.append(some(1)).await.unwrap_err());
+    assert!(chain(&refused).contains("was removed"), "{refused:?}");
+    assert_eq!(contents(&other, "stream").await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_full_disk_refuses_by_name_and_keeps_what_it_acknowledged() {
     const TEST: &str = "a_full_disk_refuses_by_name_and_keeps_what_it_acknowledged";
     let stage = Stage::new();
