@@ -47,16 +47,17 @@ impl Child {
         }
     }
 
-    /// What it is started with, as it is kept.
-    pub(crate) fn written(&self, input: &Output) -> Result<Box<RawValue>, StepError> {
+    /// What it is started with, as it is kept, and as it is read from that.
+    pub(crate) fn written(&self, input: &Output) -> Result<(Output, Box<RawValue>), StepError> {
         let unwritable = |error| StepError::from(AttemptError::unwritable(error)).permanent();
         // How large the record is that it will be in is seen once that is written. Only a durable workflow has a durable one within it.
         let written = self
             .input
             .map(|codec| codec.keep(input, usize::MAX))
             .transpose()?;
-        let written = written.unwrap_or_else(|| "null".into());
-        RawValue::from_string(written.into()).map_err(unwritable)
+        let (read, written) = written.unwrap_or_else(|| (Arc::clone(input), "null".into()));
+        let written = RawValue::from_string(written.into()).map_err(unwritable)?;
+        Ok((read, written))
     }
 
     /// What is chosen of the outputs of a run.

@@ -25,8 +25,10 @@ pub struct Volatile;
 /// levels deep. So does one whose output is larger than the journal takes in a record
 /// ([`EventLog::max_record_bytes`](coord_bus::EventLog::max_record_bytes)), with
 /// [`AttemptError::TooLarge`](crate::AttemptError::TooLarge): what is large is better in a file, and its name in the
-/// output. `Some(())`, or `Some(None)`, is written as `null`, too, and read as `None`: that is not noticed, so
-/// an enum of one's own is better there.
+/// output. What goes on, to later steps and to the
+/// outcome, is what was read, so a type that is not read as it was written, as with `serde(skip)` on a field, is the
+/// same whether a run is interrupted or not. `Some(())`, or `Some(None)`, is written as `null` and read as `None`: an
+/// enum of one's own is better there.
 #[derive(Debug)]
 pub struct Durable;
 
@@ -70,8 +72,6 @@ impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> Keeps<T> for Durab
 pub(crate) struct Codec {
     pub(crate) encode: fn(&Output) -> Result<Box<str>, serde_json::Error>,
     pub(crate) decode: Decode,
-    /// Whether that can be read which was written.
-    pub(crate) check: fn(&str) -> Result<(), serde_json::Error>,
 }
 
 pub(crate) type Decode = fn(&str) -> Result<Output, Misread>;
@@ -93,10 +93,8 @@ pub(crate) fn read<T: DeserializeOwned>(json: &str) -> Result<T, Misread> {
 /// of its like, it is further down.
 const LEVELS: usize = 100;
 
-/// Whether a `T` that was written like this can be read. It is read for this: what some types write they do not
-/// read, and the first to notice would be who takes up the run.
-pub(crate) fn check<T: DeserializeOwned>(json: &str) -> Result<(), serde_json::Error> {
-    drop(serde_json::from_str::<T>(json)?);
+/// Whether what was written like this and could be read can also be read out of a record.
+pub(crate) fn check_levels(json: &str) -> Result<(), serde_json::Error> {
     let opened = json.bytes().filter(|byte| matches!(byte, b'[' | b'{'));
     if opened.count() > LEVELS {
         let further = 127 - LEVELS;
@@ -113,21 +111,27 @@ pub(crate) fn decode<T: DeserializeOwned + Send + Sync + 'static>(
 }
 
 impl Codec {
-    /// An output, as it is kept, in so many bytes at most.
+    /// An output, as it is kept, in so many bytes at most, and as it is read from that. What some types write they
+    /// do not read, or not as it was: so who goes on with it gets what was read, as who takes up the run will.
     ///
     /// # Errors
     ///
     /// It cannot be written, or not be read again, or is larger, or to do that panics: that will not be better at
     /// another attempt.
-    pub(crate) fn keep(&self, output: &Output, max: usize) -> Result<Box<str>, StepError> {
+    pub(crate) fn keep(
+        &self,
+        output: &Output,
+        max: usize,
+    ) -> Result<(Output, Box<str>), StepError> {
         let written = || {
             let written = (self.encode)(output).map_err(AttemptError::unwritable)?;
             if written.len() > max {
                 let (bytes, limit) = (written.len(), max);
                 return Err(AttemptError::TooLarge { bytes, limit });
             }
-            (self.check)(&written).map_err(AttemptError::unreadable)?;
-            Ok::<_, AttemptError>(written)
+            let read = (self.decode)(&written).map_err(|misread| misread.source);
+            let read = read.and_then(|read| check_levels(&written).map(|()| read));
+            Ok::<_, AttemptError>((read.map_err(AttemptError::unreadable)?, written))
         };
         // How a type is written is somebody's code, too; nothing of it is looked at after a panic.
         match catch_unwind(AssertUnwindSafe(written)) {
@@ -144,7 +148,6 @@ impl Codec {
                 Ok(serde_json::to_string(&output)?.into())
             },
             decode: decode::<T>,
-            check: check::<T>,
         }
     }
 
@@ -157,8 +160,19 @@ impl Codec {
                 Ok(serde_json::to_string(&item)?.into())
             },
             decode: |json| Ok(Item::output(read::<T>(json)?)),
-            check: check::<T>,
         }
+    }
+}
+
+/// What goes on of an output: what was read of it, where it is kept.
+#[inline]
+pub(crate) fn as_kept(
+    output: Output,
+    kept: Option<(Output, Box<str>)>,
+) -> (Output, Option<Box<str>>) {
+    match kept {
+        Some((read, written)) => (read, Some(written)),
+        None => (output, None),
     }
 }
 

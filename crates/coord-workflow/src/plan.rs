@@ -129,13 +129,17 @@ impl PlannedStep {
         }
     }
 
-    /// The output as it is kept, if it is.
+    /// The output as it is kept, if it is, and as it is read from that.
     ///
     /// # Errors
     ///
     /// As [`Codec::keep`].
     #[inline]
-    pub(crate) fn keep(&self, output: &Output, max: usize) -> Result<Option<Box<str>>, StepError> {
+    pub(crate) fn keep(
+        &self,
+        output: &Output,
+        max: usize,
+    ) -> Result<Option<(Output, Box<str>)>, StepError> {
         let codec = self.codec.as_ref();
         codec.map(|codec| codec.keep(output, max)).transpose()
     }

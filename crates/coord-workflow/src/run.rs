@@ -473,9 +473,9 @@ impl Shared {
         }
     }
 
-    /// A step's output as it is kept, in a run that is. That of a list is, item by item.
+    /// A step's output as it is kept and read from that, in a run that is kept. That of a list is, item by item.
     #[inline]
-    fn keep(&self, step: usize, output: &Output) -> Result<Option<Box<str>>, StepError> {
+    fn keep(&self, step: usize, output: &Output) -> Result<Option<(Output, Box<str>)>, StepError> {
         match self.plan.steps[step].shape {
             _ if !self.is_durable => Ok(None),
             Some(Shape::ForEach { .. }) => Ok(None),

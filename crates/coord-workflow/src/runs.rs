@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::to_raw_value;
 
 use crate::course::Fact;
-use crate::durable::check;
+use crate::durable::check_levels;
 use crate::orchestrator::Run;
 use crate::run_journal::{any_run, run_of};
 use crate::take_up::{Asked, Claim, New, read};
@@ -111,7 +111,10 @@ impl WorkflowOrchestrator {
             run: id.to_string(),
             source,
         })?;
-        check::<I>(written.get()).map_err(|source| WorkflowError::UnreadableInput {
+        // It begins with what is read, as whoever takes it up will.
+        let read = serde_json::from_str::<I>(written.get());
+        let read = read.and_then(|read| check_levels(written.get()).map(|()| read));
+        let input = read.map_err(|source| WorkflowError::UnreadableInput {
             run: id.to_string(),
             source,
         })?;

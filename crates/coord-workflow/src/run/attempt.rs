@@ -17,6 +17,7 @@ use super::held::Timer;
 use super::{End, Shared, between, child, hooks};
 use crate::context::Start;
 use crate::course::Fact;
+use crate::durable::as_kept;
 use crate::error::AttemptError;
 use crate::heartbeat::HeartWatch;
 use crate::outcome::SkipReason;
@@ -194,6 +195,7 @@ impl Step<'_> {
             let error = match ended {
                 Attempt::Done(Ok(output)) => match run.keep(step, &output) {
                     Ok(kept) => {
+                        let (output, kept) = as_kept(output, kept);
                         self.hook(Ok(&output), attempt).await;
                         return self.completed(output, kept, attempt, began).await;
                     }

@@ -128,14 +128,18 @@ impl ChildRun {
 
     /// How it ended. Without an input it is not started.
     async fn outcome(&self, input: Option<&Output>) -> Result<Arc<Outcome>, NoOutcome> {
-        let written = match input.filter(|_| self.parent.is_durable) {
+        let kept = match input.filter(|_| self.parent.is_durable) {
             Some(input) => Some(self.child.written(input).map_err(NoOutcome::Failed)?),
             None => None,
+        };
+        let (input, written) = match &kept {
+            Some((read, written)) => (Some(read), Some(&**written)),
+            None => (input, None),
         };
         let mut was_told = false;
         loop {
             let begun = match input.filter(|_| !self.token.is_cancelled()) {
-                Some(input) => self.start(input, written.as_deref()).await,
+                Some(input) => self.start(input, written).await,
                 None => self.go_on().await,
             };
             match begun {

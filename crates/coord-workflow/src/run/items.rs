@@ -11,6 +11,7 @@ use tokio::task::coop::consume_budget;
 use super::Shared;
 use crate::context::Start;
 use crate::course::{Fact, Parts};
+use crate::durable::as_kept;
 use crate::part_error::PartError;
 use crate::plan::Output;
 use crate::shape::{MAX_ITEMS, Shape};
@@ -126,7 +127,7 @@ impl Shared {
         let codec = codec.and_then(Shape::codec_of_parts);
         let kept = codec.filter(|_| self.is_durable);
         let kept = kept.map(|codec| codec.keep(&output, self.kept_max));
-        let kept = kept.transpose()?;
+        let (output, kept) = as_kept(output, kept.transpose()?);
         let fact = Fact::PartCompleted {
             step,
             part,

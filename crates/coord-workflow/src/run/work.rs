@@ -28,6 +28,7 @@ use super::queue::{Job, Queue, Running};
 use super::{Lock, Shared};
 use crate::StepError;
 use crate::course::Fact;
+use crate::durable::as_kept;
 use crate::plan::Output;
 
 /// How often a worker calls for help at most, in nanoseconds: waking somebody costs about a
@@ -246,7 +247,7 @@ fn done(
         return Err(first);
     };
     match run.keep(step, &output) {
-        Ok(kept) => Ok((output, kept)),
+        Ok(kept) => Ok(as_kept(output, kept)),
         // Where it fails again, it is the step that fails.
         Err(_) => Err(First::Done(Ok(output))),
     }

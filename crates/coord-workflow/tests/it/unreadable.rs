@@ -1,9 +1,10 @@
 //! What is kept can be read again, or it is refused before it is needed.
 
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 
 use coord_workflow::{
-    AttemptError, Durable, Retry, Run, RunId, StepError, Workflow, WorkflowError,
+    AttemptError, Durable, Repeat, Retry, Round, Run, RunId, StepError, Workflow, WorkflowError,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -125,4 +126,73 @@ async fn a_number_is_the_same_once_its_run_is_taken_up() {
     let output = kept.step("step").unwrap().output.clone().unwrap();
     let read: Vec<f64> = serde_json::from_value((*output).clone()).unwrap();
     assert_eq!(read, numbers());
+}
+
+/// Is read without what it had.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Lossy {
+    kept: u32,
+    #[serde(skip)]
+    lost: u32,
+}
+
+const WHOLE: Lossy = Lossy { kept: 1, lost: 1 };
+const READ: Lossy = Lossy { kept: 1, lost: 0 };
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_on_is_what_was_read_whether_a_run_is_taken_up_or_not() {
+    let mut inner = Workflow::<Lossy>::durable("inner");
+    let input = inner.input();
+    let seen = inner
+        .step("seen")
+        .input(input)
+        .run(async |lossy: Arc<Lossy>| Ok::<u32, StepError>(lossy.lost));
+    let inner = inner.build().unwrap();
+
+    let mut workflow = Workflow::<Lossy>::durable("lossy");
+    let input = workflow.input();
+    let of_input = workflow
+        .step("of-input")
+        .input(input)
+        .run(async |lossy: Arc<Lossy>| Ok::<u32, StepError>(lossy.lost));
+    let step = workflow
+        .step("step")
+        .run(async || Ok::<_, StepError>(WHOLE));
+    let of_step = workflow
+        .step("of-step")
+        .input(step)
+        .run(async |lossy: Arc<Lossy>| Ok::<u32, StepError>(lossy.lost));
+    let list = workflow
+        .step("list")
+        .input(input)
+        .run(async |_: Arc<Lossy>| Ok::<_, StepError>(vec![1_u32, 2]));
+    let items = workflow
+        .step("items")
+        .for_each(list)
+        .run(async |_: u32| Ok::<_, StepError>(WHOLE));
+    let of_items = workflow
+        .step("of-items")
+        .input(items)
+        .run(async |items: Arc<Vec<Lossy>>| {
+            Ok::<u32, StepError>(items.iter().map(|it| it.lost).sum())
+        });
+    let of_round =
+        workflow
+            .step("rounds")
+            .repeat(Repeat::at_most(2))
+            .run(async |round: Round<Lossy>| {
+                Ok::<_, StepError>(match round.last {
+                    None => Continue(WHOLE),
+                    Some(last) => Break(last.lost),
+                })
+            });
+    let of_child = workflow.step("child").input(step).workflow(&inner, seen);
+    let workflow = workflow.build().unwrap();
+    let process = Machine::new().process();
+    let run = process.start_durable(&workflow, named("a"), WHOLE).await;
+    let outcome = run.unwrap().outcome().await.unwrap();
+    assert_eq!(*outcome.output(&step).unwrap(), READ);
+    for seen in [of_input, of_step, of_items, of_round, of_child] {
+        assert_eq!(*outcome.output(&seen).unwrap(), 0, "{seen:?}");
+    }
 }
