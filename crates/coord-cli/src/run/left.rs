@@ -1,11 +1,12 @@
-//! The processes of a run that live on though their `coord` was killed, and its watchdog with it: they
-//! are ended before anything of the run runs again. And the note of those that run now.
+//! The processes of a run that live on though their `coord` was killed, and its watchdog with it, or was suspended
+//! for so long that the run is not its own any more: they are ended before anything of the run runs again. And the
+//! note of those that run now.
 
 use std::convert::Infallible;
 use std::fs;
 use std::future::pending;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +26,10 @@ use crate::signals::Interrupts;
 
 /// What the notes are called, before the number of the `coord` whose they are.
 const NAME: &str = "groups.";
-/// How long another `coord` may take to end the same.
+/// How long another `coord` may take to end the same, or to go on.
 const HELD_WITHIN: Duration = GRACE.saturating_add(Duration::from_secs(3));
+/// After which of it is said what is waited for.
+const SAID_AFTER: Duration = Duration::from_secs(1);
 /// How many processes are named; the others are counted.
 const NAMED_MAX: usize = 8;
 
@@ -34,8 +37,15 @@ const NAMED_MAX: usize = 8;
 #[derive(Default)]
 struct Found {
     left: Vec<LeftBehind>,
-    /// Whether one of them lives, or somebody else is about to end what it has left.
-    is_held: bool,
+    /// The notes of those that live, or whose somebody else is about to end.
+    held: Vec<PathBuf>,
+}
+
+/// Why it lives on.
+#[derive(Clone, Copy)]
+enum Why {
+    Killed,
+    Suspended,
 }
 
 /// Notes which processes run from now on. Where that cannot be, the run goes on, and it is said.
@@ -68,22 +78,38 @@ pub(super) async fn end(
     color: Color,
 ) -> Result<Vec<EndedGroup>, SetUpError> {
     let since = Instant::now();
+    let mut is_said = false;
     loop {
         let found = look(dir, run)?;
-        if found.left.is_empty() && !found.is_held {
+        if found.left.is_empty() && found.held.is_empty() {
             return Ok(Vec::new());
         }
         let is_any_living = found.left.iter().any(|left| !left.living().is_empty());
         let waited = since.elapsed();
-        let waits = match runs.view(run).await.map_err(RunsFault::from)?.state {
+        let state = runs.view(run).await.map_err(RunsFault::from)?.state;
+        let is_held = state == RunState::Interrupted && !found.held.is_empty();
+        let waits = match state {
             // The watchdog may be at it. Whether somebody drives the run, who starts it is told.
             RunState::Running => is_any_living && waited < GONE_WITHIN,
             // Somebody else is about to take it up.
-            RunState::Interrupted => found.is_held && waited < HELD_WITHIN,
+            RunState::Interrupted => is_held && waited < HELD_WITHIN,
             _ => false,
         };
         if !waits {
-            return end_all(found.left, dir, run, interrupts, color).await;
+            let again = || Ok(look(dir, run)?.left);
+            let mut ended = end_all(found.left, again, Why::Killed, interrupts, color).await?;
+            if is_held {
+                let again = || read(&found.held, run);
+                let held = end_all(again()?, again, Why::Suspended, interrupts, color).await?;
+                ended.extend(held);
+            }
+            return Ok(ended);
+        }
+        if is_held && waited >= SAID_AFTER && !std::mem::replace(&mut is_said, true) {
+            let driver = driver(&found.held);
+            let what = format!("{driver} has processes of this run, and does not go on with it");
+            let waits = format!("it is waited for, {} s at most", HELD_WITHIN.as_secs());
+            screen::say(color, &format!("{what}: {waits}"));
         }
         drop(found);
         tokio::select! {
@@ -99,7 +125,7 @@ fn look(dir: &Path, run: &RunId) -> io::Result<Found> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
         entries => entries?,
     };
-    let variable = format!("{RUN_ID}={run}");
+    let variable = variable(run);
     for entry in entries {
         let entry = entry?;
         let name = entry.file_name();
@@ -108,24 +134,49 @@ fn look(dir: &Path, run: &RunId) -> io::Result<Found> {
         }
         match GroupLedger::left_behind(&entry.path(), &variable) {
             Ok(left) => found.left.extend(left),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => found.is_held = true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                found.held.push(entry.path());
+            }
             Err(error) => return Err(error),
         }
     }
     Ok(found)
 }
 
+/// In the environment of each process of a run.
+fn variable(run: &RunId) -> String {
+    format!("{RUN_ID}={run}")
+}
+
+/// Whose the notes are.
+fn driver(held: &[PathBuf]) -> String {
+    let names = held.iter().filter_map(|notes| notes.file_name()?.to_str());
+    let ids: Vec<_> = names.filter_map(|name| name.strip_prefix(NAME)).collect();
+    format!("another `coord` (process {})", ids.join(", "))
+}
+
+/// What is in the notes of those that live.
+fn read(held: &[PathBuf], run: &RunId) -> io::Result<Vec<LeftBehind>> {
+    let variable = variable(run);
+    let read = held.iter().map(|notes| GroupLedger::held(notes, &variable));
+    read.filter_map(Result::transpose).collect()
+}
+
+/// Ends these; `again` gives those that are left, where they are to be killed at once.
 async fn end_all(
     left: Vec<LeftBehind>,
-    dir: &Path,
-    run: &RunId,
+    again: impl Fn() -> io::Result<Vec<LeftBehind>>,
+    why: Why,
     interrupts: &Interrupts,
     color: Color,
 ) -> Result<Vec<EndedGroup>, SetUpError> {
     let living: Vec<_> = left.iter().flat_map(LeftBehind::living).collect();
     for (process, id) in living.iter().take(NAMED_MAX) {
         let what = format!("{}: process {id} lives on", printable(process));
-        let why = "as the `coord` that ran it was killed, with its watchdog";
+        let why = match why {
+            Why::Killed => "as the `coord` that ran it was killed, with its watchdog",
+            Why::Suspended => "as the `coord` that runs it was suspended, and has lost the run",
+        };
         screen::say(color, &format!("{what}, {why}: it is ended first"));
     }
     if let more @ 1.. = living.len().saturating_sub(NAMED_MAX) {
@@ -145,7 +196,7 @@ async fn end_all(
         never = saying => match never {},
         () = interrupts.kill.cancelled() => {
             // Those that are still being ended are noted there.
-            end_each(look(dir, run)?.left, Duration::ZERO, &mut ended).await;
+            end_each(again()?, Duration::ZERO, &mut ended).await;
         }
     }
     for group in ended.iter().filter(|group| group.end == GroupEnd::Lives) {
@@ -187,5 +238,68 @@ fn said(group: &EndedGroup) -> String {
         _ => format!(
             "{what} could not be ended, and lives on beside what runs now: `kill -9 -- -{id}`"
         ),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+mod tests {
+    use std::future::pending;
+
+    use coordination::bus::vocabulary::PROCESS_LIFECYCLE;
+    use coordination::bus::{MemoryEventLog, MemoryLeases};
+    use coordination::patterns::process::{ProcessRunner, ProcessSpec, Stop};
+    use coordination::workflow::{StepError, Workflow, WorkflowOrchestrator};
+    use tokio::join;
+
+    use super::*;
+
+    /// A run that was begun and is driven by nobody.
+    async fn interrupted(run: &RunId) -> RunJournal {
+        let (log, leases) = (MemoryEventLog::new(), MemoryLeases::new());
+        let runs = RunJournal::new(Arc::new(log), Arc::new(leases));
+        let bus = LocalBus::new();
+        let orchestrator = WorkflowOrchestrator::builder(&bus).journal(runs.clone());
+        let orchestrator = orchestrator.build().unwrap();
+        let mut workflow = Workflow::<()>::durable("w");
+        workflow
+            .step("s")
+            .run(async || pending::<Result<(), StepError>>().await);
+        let workflow = workflow.build().unwrap();
+        let started = orchestrator.start_durable(&workflow, run.clone(), ());
+        drop(started.await.unwrap());
+        drop(orchestrator);
+        while runs.view(run).await.unwrap().state != RunState::Interrupted {
+            sleep(Duration::from_millis(1)).await;
+        }
+        runs
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_suspended_coord_runs_is_ended_where_the_run_is_not_its_own_any_more() {
+        let run = RunId::named("r").unwrap();
+        let runs = interrupted(&run).await;
+        let folder = tempfile::tempdir().unwrap();
+        // Held by this process, which lives and does nothing about it.
+        let notes = folder.path().join("groups.1");
+        let ledger = Arc::new(GroupLedger::create(&notes).unwrap());
+        let bus = LocalBus::new();
+        let mut events = bus.subscribe(&PROCESS_LIFECYCLE).unwrap();
+        let runner = ProcessRunner::new(&bus).unwrap();
+        runner.note_in(Arc::clone(&ledger));
+        let (spec, stop) = (ProcessSpec::shell("b", "sleep 1000"), Stop::default());
+        let interrupts = Interrupts::default();
+        let ending = async {
+            events.recv().await.unwrap();
+            let (dir, begin) = (folder.path(), Instant::now());
+            let ended = end(dir, &runs, &run, &interrupts, Color::Never).await;
+            assert!(begin.elapsed() >= HELD_WITHIN, "it might have gone on");
+            ended.unwrap()
+        };
+        let (exit, ended) = join!(runner.run(&spec, &stop), ending);
+        assert!(exit.unwrap().signal.is_some());
+        let ended: Vec<_> = ended.iter().map(said).collect();
+        assert!(ended[0].contains("was ended"), "{ended:?}");
+        assert_eq!(ended.len(), 1);
     }
 }

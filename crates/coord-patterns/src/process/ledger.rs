@@ -106,12 +106,25 @@ impl GroupLedger {
     /// Where it cannot be read; [`WouldBlock`](io::ErrorKind::WouldBlock), where the program lives, or
     /// somebody else ends what it has left.
     pub fn left_behind(path: &Path, variable: &str) -> io::Result<Option<LeftBehind>> {
-        let mut file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let Some(file) = opened(path)? else {
+            return Ok(None);
         };
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Self::read(path, file, variable).map(Some)
+    }
+
+    /// The same of a program that lives and has lost what it ran these for, as one that was suspended for too long.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be read.
+    pub fn held(path: &Path, variable: &str) -> io::Result<Option<LeftBehind>> {
+        let file = opened(path)?;
+        file.map(|file| Self::read(path, file, variable))
+            .transpose()
+    }
+
+    fn read(path: &Path, mut file: File, variable: &str) -> io::Result<LeftBehind> {
         let mut text = Vec::new();
         file.read_to_end(&mut text)?;
         let text = String::from_utf8_lossy(&text);
@@ -123,7 +136,7 @@ impl GroupLedger {
             true => notes.filter_map(noted).collect(),
             false => Vec::new(),
         };
-        Ok(Some(LeftBehind::new(path, file, noted, variable)))
+        Ok(LeftBehind::new(path, file, noted, variable))
     }
 
     /// Removes the file, if no group lives: what begins afterwards is not noted.
@@ -168,6 +181,14 @@ impl GroupLedger {
 impl Drop for GroupLedger {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+fn opened(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

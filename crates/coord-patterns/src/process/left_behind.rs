@@ -11,12 +11,12 @@ use super::exit::{all_gone, living};
 use super::group::DEATH;
 use super::identity::{begun, has_variable};
 
-/// What a program has left behind that noted its process groups in a
+/// What a program has left behind, or does not see to any more, that noted its process groups in a
 /// [`GroupLedger`](super::GroupLedger).
 #[derive(Debug)]
 pub struct LeftBehind {
     path: PathBuf,
-    /// Locked, so that nobody else ends the same meanwhile.
+    /// Locked where its program is gone, so that nobody else ends the same meanwhile.
     _file: File,
     noted: Vec<LeftGroup>,
     variable: String,
