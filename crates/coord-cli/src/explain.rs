@@ -90,7 +90,7 @@ fn unknown(color: Color, name: &str) -> ExitCode {
         None => "`coord explain` lists all codes".to_owned(),
     };
     let report = miette::miette!(help = help, "there is no code `{}`", name.escape_debug());
-    match screen::print_report(color, &report) {
+    match screen::print_report(color, report.as_ref()) {
         Ok(()) => ExitCode::Usage,
         Err(_) => ExitCode::OutputLost,
     }

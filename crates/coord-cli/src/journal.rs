@@ -8,7 +8,7 @@ use std::sync::Arc;
 use coordination::bus::{EventLog, StreamQuery};
 use coordination::journal::{CheckReport, Compaction, Journal, JournalError, JournalOptions};
 use coordination::workflow::nearest;
-use miette::{Diagnostic, Report};
+use miette::Diagnostic;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 
@@ -125,7 +125,7 @@ pub(crate) fn answer(color: Color, done: Result<(), JournalFault>) -> ExitCode {
     {
         return code;
     }
-    match screen::print_report(color, &Report::new(fault)) {
+    match screen::print_report(color, &fault) {
         Ok(()) => code,
         Err(_) => ExitCode::OutputLost,
     }

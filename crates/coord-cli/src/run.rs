@@ -167,7 +167,7 @@ pub(crate) fn run(args: &RunArgs) -> ExitCode {
     });
     match run {
         Ok(code) => code,
-        Err(report) => refuse(color, &report),
+        Err(report) => runs::refuse(color, &args.journal, &report),
     }
 }
 

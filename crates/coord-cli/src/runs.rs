@@ -6,6 +6,7 @@ mod detach;
 mod fault;
 mod find;
 mod forget;
+mod hint;
 mod list;
 mod lives;
 mod logs;
@@ -60,12 +61,12 @@ fn with_journal(
     let done = on_runtime(async |_| Ok(work(&open_to_look(&of.journal)?).await?));
     match done {
         Ok(()) => ExitCode::Done,
-        Err(report) => refuse(of.color, &report),
+        Err(report) => refuse(of.color, &of.journal, &report),
     }
 }
 
-/// Says why nothing is done. The exit code is that of the fault.
-fn refuse(color: Color, report: &Report) -> ExitCode {
+/// Says why nothing is done, with commands that name the journal. The exit code is that of the fault.
+pub(crate) fn refuse(color: Color, place: &JournalPlace, report: &Report) -> ExitCode {
     let fault = report.downcast_ref::<RunsFault>();
     let code = fault.map_or(ExitCode::SetUp, RunsFault::exit_code);
     if let Some(RunsFault::Output(error)) = fault
@@ -73,7 +74,8 @@ fn refuse(color: Color, report: &Report) -> ExitCode {
     {
         return code;
     }
-    match screen::print_report(color, report) {
+    let flag = place::flag_of_place(place);
+    match screen::print_report(color, &hint::Hinting { report, flag }) {
         Ok(()) => code,
         Err(_) => ExitCode::OutputLost,
     }

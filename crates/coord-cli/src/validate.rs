@@ -206,7 +206,7 @@ fn tell(out: &mut impl Write, validity: &Validity<'_>) -> io::Result<()> {
 
 /// Says on standard error why nothing is done.
 pub(crate) fn refuse(color: Color, report: &Report) -> ExitCode {
-    match screen::print_report(color, report) {
+    match screen::print_report(color, report.as_ref()) {
         Ok(()) => ExitCode::SetUp,
         Err(_) => ExitCode::OutputLost,
     }

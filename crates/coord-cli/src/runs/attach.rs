@@ -60,7 +60,7 @@ pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
     });
     match done {
         Ok(code) => code,
-        Err(report) => refuse(args.of.color, &report),
+        Err(report) => refuse(args.of.color, &args.of.journal, &report),
     }
 }
 
@@ -183,7 +183,7 @@ fn tell_end(
 ) -> io::Result<()> {
     let mut out = screen::out(manner.color.into());
     let lives = Lives::read(kept, view)?;
-    show::print(&mut out, view, &lives, |phase| {
+    show::print(&mut out, view, &lives, journal, |phase| {
         !manner.layout.is_quiet || matches!(phase, StepPhase::Failed | StepPhase::NotUndone)
     })?;
     let is_well = view.state == RunState::Finished(Status::Completed);

@@ -13,6 +13,8 @@ use coordination::workflow::{RunId, RunJournal, RunState, RunView, Status};
 use rustix::process::{Pid, getppid};
 
 use super::find::{finished, is_there};
+use super::hint::hint;
+use super::place::flag_of_place;
 use super::{RunsFault, open_there, refuse, there};
 use crate::args::{Color, JournalPlace, RunArgs};
 use crate::exit_code::ExitCode;
@@ -122,13 +124,13 @@ pub(crate) fn detach(args: &RunArgs, color: Color, source: Option<&str>) -> Exit
             _ => format!("`coord attach {run}` shows it, `coord cancel {run}` ends it"),
         };
         // Also where its id was lost.
-        screen::say(color, &what);
+        screen::say(color, &hint(&what, &flag_of_place(journal)));
         written.map_err(RunsFault::Output)?;
         Ok(ExitCode::Done)
     });
     match done {
         Ok(code) => code,
-        Err(report) => refuse(color, &report),
+        Err(report) => refuse(color, journal, &report),
     }
 }
 

@@ -13,11 +13,12 @@ use coordination::workflow::{RunId, RunJournal, RunState, RunView};
 use serde::Serialize;
 
 use super::find::latest;
+use super::hint::hint;
 use super::list::local;
 use super::marks::{Marks, is_of};
 use super::show::step_of;
 use super::take_up::unit;
-use super::{RunsFault, find, with_journal};
+use super::{RunsFault, find, journal_flag, with_journal};
 use crate::args::{Grep, Lines, LogsArgs, Stream};
 use crate::exit_code::ExitCode;
 use crate::file::{Items, Unit, printable};
@@ -94,7 +95,7 @@ pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
         say_what_is_missing(args, &kept, &lines, &run)?;
         if args.follow && runs.view(&run).await?.state == RunState::Interrupted {
             let said = format!("run {run} was interrupted: `coord resume {run}` goes on with it");
-            screen::say(args.of.color, &said);
+            screen::say(args.of.color, &hint(&said, &journal_flag(journal)));
         }
         Ok(())
     })

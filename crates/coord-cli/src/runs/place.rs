@@ -1,7 +1,7 @@
 //! Where the journal of runs is.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,9 +44,20 @@ pub(crate) fn open_for_run(place: &JournalPlace) -> Result<Arc<Journal>, RunsFau
 
 /// What commands about the runs of this journal have to name it by: nothing, where it is the usual one.
 pub(crate) fn journal_flag(journal: &Journal) -> String {
-    let usual = dir(&JournalPlace { journal: None }).ok();
+    flag_of(journal.dir())
+}
+
+/// The same of one that may not be there.
+pub(crate) fn flag_of_place(place: &JournalPlace) -> String {
+    let named = place.journal.as_deref();
+    let named = named.map(|dir| dir.canonicalize().unwrap_or_else(|_| dir.to_owned()));
+    named.as_deref().map_or_else(String::new, flag_of)
+}
+
+fn flag_of(dir: &Path) -> String {
+    let usual = self::dir(&JournalPlace { journal: None }).ok();
     let usual = usual.and_then(|usual| usual.canonicalize().ok());
-    match journal.dir() {
+    match dir {
         dir if usual.as_deref() == Some(dir) => String::new(),
         dir => {
             let dir = dir.to_string_lossy();

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::find::find_or_latest;
 use super::list::{between, local, styled};
 use super::lives::{Lives, Service};
-use super::{RunsFault, find, there, with_journal};
+use super::{RunsFault, find, journal_flag, there, with_journal};
 use crate::args::{JournalPlace, ShowArgs, Told, WhyArgs};
 use crate::board::Lived;
 use crate::exit_code::ExitCode;
@@ -76,7 +76,7 @@ pub(crate) fn show(args: &ShowArgs) -> ExitCode {
             serde_json::to_writer_pretty(&mut out, &shown).map_err(io::Error::from)?;
             writeln!(out)?;
         } else {
-            print(&mut out, &view, &lives, |_| true)?;
+            print(&mut out, &view, &lives, &journal_flag(journal), |_| true)?;
             output.print(&mut out)?;
         }
         Ok(out.flush()?)
@@ -88,6 +88,7 @@ pub(super) fn print(
     out: &mut impl Write,
     view: &RunView,
     lives: &Lives,
+    flag: &str,
     told: impl Fn(StepPhase) -> bool,
 ) -> io::Result<()> {
     let (style, state) = styled(view.phase());
@@ -135,10 +136,10 @@ pub(super) fn print(
         writeln!(out, "{style}{phase:10}{style:#} {}", line.trim_end())?;
     }
     if view.exhausted().next().is_some() {
-        writeln!(out, "{QUIET}coord continue {}{QUIET:#}", view.run)?;
+        writeln!(out, "{QUIET}coord continue {}{flag}{QUIET:#}", view.run)?;
     }
     match view.state {
-        RunState::Interrupted => writeln!(out, "{QUIET}coord resume {}{QUIET:#}", view.run),
+        RunState::Interrupted => writeln!(out, "{QUIET}coord resume {}{flag}{QUIET:#}", view.run),
         _ => Ok(()),
     }
 }

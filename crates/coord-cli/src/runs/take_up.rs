@@ -105,10 +105,11 @@ fn resume_all(args: &ResumeArgs) -> ExitCode {
         let found = match found {
             // Whoever takes up one that cannot be read says why.
             Ok(found) => [found.unreadable, found.interrupted].concat(),
-            Err(report) => return refuse(args.of.color, &report),
+            Err(report) => return refuse(args.of.color, &args.of.journal, &report),
         };
         if found.is_empty() {
-            let nothing = || refuse(args.of.color, &RunsFault::NothingToResume.into());
+            let nothing = RunsFault::NothingToResume.into();
+            let nothing = || refuse(args.of.color, &args.of.journal, &nothing);
             return worst.unwrap_or_else(nothing);
         }
         for run in found.into_iter().rev() {
@@ -203,7 +204,7 @@ fn go_on(
     });
     match done {
         Ok(code) => code,
-        Err(report) => refuse(of.color, &report),
+        Err(report) => refuse(of.color, &of.journal, &report),
     }
 }
 

@@ -12,7 +12,9 @@ use coordination::workflow::{
     nearest,
 };
 
+use super::hint::hint;
 use super::lives::{Lives, Service};
+use super::place::flag_of_place;
 use super::show::step_of;
 use super::take_up::{definition, unit};
 use super::{RunsFault, find, with_journal, with_runs};
@@ -52,7 +54,10 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
         };
         runs.tell(&run, command).await?;
         let when = match runs.view(&run).await?.state {
-            RunState::Interrupted => format!(", once it goes on: `coord resume {run}`"),
+            RunState::Interrupted => {
+                let when = format!(", once it goes on: `coord resume {run}`");
+                hint(&when, &flag_of_place(&args.of.journal))
+            }
             _ => String::new(),
         };
         let mut out = screen::out(args.of.color.into());

@@ -11,7 +11,7 @@ use coordination::bus::vocabulary::{
     Recovery, ServiceLifecycle, Transition, WorkflowEvent,
 };
 use coordination::bus::{CancellationToken, Timestamp};
-use miette::{GraphicalReportHandler, GraphicalTheme, Report};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
 use super::Start;
 use super::groups::Groups;
@@ -320,11 +320,11 @@ pub(crate) fn nothing_to_do(args: Manner, workflow: &str) -> ExitCode {
 }
 
 /// Prints on standard error what is wrong.
-pub(crate) fn print_report(color: Color, report: &Report) -> io::Result<()> {
+pub(crate) fn print_report(color: Color, report: &dyn Diagnostic) -> io::Result<()> {
     let mut text = String::new();
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode());
     // Into a string nothing can fail.
-    let _ = handler.render_report(&mut text, report.as_ref());
+    let _ = handler.render_report(&mut text, report);
     let mut error = AutoStream::new(io::stderr(), color.into());
     error.write_all(text.as_bytes())?;
     error.flush()

@@ -6,6 +6,7 @@ mod damaged;
 mod disk;
 mod latest;
 mod left;
+mod pasted;
 mod reported;
 mod told;
 
