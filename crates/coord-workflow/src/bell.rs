@@ -16,7 +16,7 @@ use std::time::Duration;
 use coord_bus::time::{Instant, timeout, timeout_at};
 use coord_bus::{
     AppendTo, Durability, EventLog, EventLogError, ExpectedVersion, Lease, Record, StoredRecord,
-    StreamOrder, StreamQuery, Tail,
+    StreamOrder, StreamQuery, Tail, Timestamp,
 };
 
 use crate::live_runs::LiveRuns;
@@ -98,14 +98,22 @@ pub(crate) async fn listen(log: &dyn EventLog, lease: &str, runs: &LiveRuns) -> 
     }
 }
 
+/// Which one of those that had the name one after another: by its number and by when it was rung first, as the number
+/// of one that was forgotten may come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Bell {
+    number: u64,
+    since: Timestamp,
+}
+
 struct Listener<'l> {
     log: &'l dyn EventLog,
     bell: String,
     runs: &'l LiveRuns,
     /// `None`: it cannot be followed.
     tail: Option<Tail>,
-    /// The number of the stream that is followed, if there was one.
-    followed: Option<u64>,
+    /// Which stream is followed, if there was one.
+    followed: Option<Bell>,
     /// The version up to which it was heard and not closed.
     heard: Option<u64>,
 }
@@ -113,16 +121,26 @@ struct Listener<'l> {
 impl Listener<'_> {
     /// Sees to it that it is followed. Where the journal has failed, the runs hear of that when they write.
     async fn look(&mut self) {
-        let Ok(Ok(found)) = timeout(LOOK_EVERY, find(self.log, &self.bell)).await else {
+        let Ok(Ok(found)) = timeout(LOOK_EVERY, self.found()).await else {
             return;
         };
-        let number = found.map(|found| found.number);
-        if number != self.followed || self.tail.is_none() {
-            self.followed = number;
+        if found != self.followed || self.tail.is_none() {
+            self.followed = found;
             // What is heard twice does no harm.
             self.tail = self.log.tail(&self.bell, 1).ok();
             self.heard = None;
         }
+    }
+
+    async fn found(&mut self) -> Result<Option<Bell>, EventLogError> {
+        let Some(found) = find(self.log, &self.bell).await? else {
+            return Ok(None);
+        };
+        let first = self.log.read(&self.bell, 1, 1).await?.into_iter().next();
+        Ok(first.map(|first| Bell {
+            number: found.number,
+            since: first.at,
+        }))
     }
 
     /// The next of what is said. `None`: all that has been said is heard.

@@ -69,6 +69,14 @@ pub trait EventLogProxy: Send + Sync {
         self.log().read(stream, from, limit)
     }
 
+    /// What [`EventLog::streams`] does.
+    fn on_streams<'a>(
+        &'a self,
+        query: &'a StreamQuery,
+    ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
+        self.log().streams(query)
+    }
+
     /// What [`EventLog::tail`] does.
     fn on_tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {
         self.log().tail(stream, from)
@@ -98,7 +106,7 @@ impl<P: EventLogProxy> EventLog for P {
         &'a self,
         query: &'a StreamQuery,
     ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
-        self.log().streams(query)
+        self.on_streams(query)
     }
 
     fn tail(&self, stream: &str, from: u64) -> Result<Tail, EventLogError> {

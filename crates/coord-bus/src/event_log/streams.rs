@@ -104,7 +104,8 @@ impl StreamQuery {
 pub struct StreamInfo {
     /// Its name.
     pub name: String,
-    /// Larger than the number of every stream in the log that began before it.
+    /// Larger than the number of every stream in the log that began before it. Of a stream that was forgotten it may
+    /// be another's later, also of one with the same name.
     pub number: u64,
     /// The number of its last record.
     pub version: u64,

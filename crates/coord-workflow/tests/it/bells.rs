@@ -7,7 +7,7 @@ use std::time::Duration;
 use coord_bus::time::sleep;
 use coord_bus::{
     AppendTo, Appended, BoxFuture, EventLog, EventLogError, EventLogProxy, Record, StoredRecord,
-    StreamQuery, Tail,
+    StreamInfo, StreamQuery, Tail,
 };
 use coord_workflow::{
     Command, DEFAULT_LEASE_TTL, Durable, RunId, RunJournal, RunView, Step, StepPhase, Workflow,
@@ -97,6 +97,46 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// A log in which the number of a stream that is forgotten is the next one's: bells have one, and others another.
+struct Renumbered(Arc<dyn EventLog>);
+
+impl EventLogProxy for Renumbered {
+    fn log(&self) -> &dyn EventLog {
+        &*self.0
+    }
+
+    fn on_streams<'a>(
+        &'a self,
+        query: &'a StreamQuery,
+    ) -> BoxFuture<'a, Result<Vec<StreamInfo>, EventLogError>> {
+        Box::pin(async move {
+            let mut streams = self.0.streams(query).await?;
+            for stream in &mut streams {
+                stream.number = 1 + u64::from(stream.name.starts_with(RunJournal::BELLS));
+            }
+            Ok(streams)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bell_is_heard_that_has_the_number_of_one_that_was_forgotten() {
+    let machine = Machine::new();
+    let log = Arc::new(Renumbered(Arc::clone(&machine.log)));
+    let machine = machine.with_log(log);
+    let process = machine.process();
+    let run = process.start_durable(&waiting(3), id(), ()).await.unwrap();
+    for told in 1..=3 {
+        machine.journal().tell(&id(), go()).await.unwrap();
+        sleep(6 * SECOND).await;
+        let view = machine.journal().view(&id()).await.unwrap();
+        assert_eq!(done(&view), told);
+        // The next one rings before anybody has looked again.
+        forget(&*machine.log).await;
+    }
+    assert!(run.outcome().await.unwrap().is_completed());
 }
 
 /// A log of which the first tails cannot be had, or end at once.
