@@ -135,6 +135,10 @@ pub(crate) struct Course {
     completed: Vec<u32>,
     /// How many of the last of those undoing has come past.
     passed: usize,
+    /// How many of them have been undone, or could not be.
+    undone: usize,
+    /// Whether a step may be exhausted: none is that is not looked for.
+    may_be_held: bool,
     /// What the last sign of life of a failed attempt came with, by step, where one said something.
     heartbeats: BTreeMap<usize, Arc<str>>,
     /// How often in a row each step was under way when the process that drove the run ended.
@@ -195,6 +199,8 @@ impl Course {
             undoing: None,
             completed: Vec::with_capacity(plan.steps.len()),
             passed: 0,
+            undone: 0,
+            may_be_held: false,
             heartbeats: BTreeMap::new(),
             cut_off: BTreeMap::new(),
             undo_cut_off: 0,
@@ -241,6 +247,11 @@ impl Course {
     /// What is known of how far the attempts at a step had come.
     pub(crate) fn last_heartbeat(&self, step: usize) -> Option<Arc<str>> {
         self.heartbeats.get(&step).cloned()
+    }
+
+    /// How many steps are done, and have not been undone.
+    pub(crate) fn done(&self) -> usize {
+        self.completed.len() - self.undone
     }
 
     /// How many steps are not over.
@@ -393,7 +404,10 @@ impl Course {
                 heartbeat,
                 at,
                 ..
-            } => self.attempt_failed(step, Phase::Exhausted, error, heartbeat, at),
+            } => {
+                self.may_be_held = true;
+                self.attempt_failed(step, Phase::Exhausted, error, heartbeat, at);
+            }
             Fact::Continued { at } => self.try_anew(at, ready),
             Fact::Child {
                 step,

@@ -171,6 +171,7 @@ mod signals;
 mod waits;
 mod view;
 mod summary;
+mod so_far;
 mod outcome;
 mod span;
 mod took;

@@ -17,8 +17,9 @@ const PAGE_MIN: usize = 64;
 ///
 /// # What it costs
 ///
-/// A run that has finished costs one record, however many it has, and one that has not, all of them. A page of
-/// the newest costs what is on it. What is asked for by [`only_unfinished`](Self::only_unfinished),
+/// A run that has finished costs one record, however many it has. One that has not costs all of them up to 100; if
+/// it has more, its first, which names its steps, and its last ones: what is read of it grows with the commands that
+/// it was told since it last went on, and with nothing else. A page of the newest costs what is on it. What is asked for by [`only_unfinished`](Self::only_unfinished),
 /// [`finished_since`](Self::finished_since) and by states in which no run has finished is told from the entry of a
 /// run in the journal, and so is how far to go for [`before`](Self::before). By a workflow's name, by states in
 /// which a run has finished and by when it started, runs are read one after the other, one record each to leave
@@ -345,9 +346,9 @@ impl RunJournal {
 
     /// A run in a line: what [`view`](Self::view) has, without its steps.
     ///
-    /// Of one that has finished its last record is read alone, however many there are; so what is wrong with the
-    /// others is not seen here. All are read of one that has not, or that finished under an earlier version of this
-    /// crate, which did not write there what it takes.
+    /// Of one that has finished its last record is read alone, however many there are; of one that has not, and has
+    /// more than 100, the first and the last ones. So what is wrong with the others is not seen here. All are read
+    /// where an earlier version of this crate wrote the last, which did not say there what it takes.
     ///
     /// # Errors
     ///
@@ -381,7 +382,7 @@ impl RunJournal {
         Ok(last.iter().find_map(|last| RunSummary::of_last(run, last)))
     }
 
-    async fn stream_of(&self, run: &RunId) -> Result<Option<StreamInfo>, WorkflowError> {
+    pub(crate) async fn stream_of(&self, run: &RunId) -> Result<Option<StreamInfo>, WorkflowError> {
         let found = streams::find(&*self.log, &records::stream(run.as_str())).await;
         found.map_err(|error| WorkflowError::journal(run, error))
     }
@@ -392,10 +393,14 @@ impl RunJournal {
         run: &RunId,
         stream: Option<&StreamInfo>,
     ) -> Result<RunSummary, WorkflowError> {
-        if let Some(stream) = stream
-            && let Some(summary) = self.ended_as(run, stream).await?
-        {
-            return Ok(summary);
+        if let Some(stream) = stream {
+            let told = match stream.is_closed {
+                true => self.ended_as(run, stream).await?,
+                false => self.summary_so_far(run, stream).await?,
+            };
+            if let Some(summary) = told {
+                return Ok(summary);
+            }
         }
         self.view(run).await.map(RunSummary::of)
     }

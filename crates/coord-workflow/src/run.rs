@@ -44,6 +44,7 @@ use crate::ownership::Keeping;
 use crate::plan::{Definition, Output, Plan};
 use crate::shape::Shape;
 use crate::signals::{SignalNumber, Signals};
+use crate::so_far::Standing;
 use crate::waits::Events;
 use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError, records};
 pub(crate) use actions::Actions;
@@ -558,6 +559,6 @@ fn between(began: u64, ended: u64) -> Duration {
 }
 
 /// Writes what happens in a durable run, whose stream is at this version.
-pub(crate) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, version: u64) {
-    recorder::write(run, log, version).await;
+pub(crate) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, from: Standing) {
+    recorder::write(run, log, from).await;
 }

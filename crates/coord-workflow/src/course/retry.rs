@@ -56,7 +56,7 @@ impl Course {
         (self.is_failing, self.blocked) = (false, 0);
         (self.timed_from, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
         let completed = std::mem::take(&mut self.completed);
-        self.passed = 0;
+        (self.passed, self.undone, self.may_be_held) = (0, 0, false);
         self.lives += 1;
         self.retries.push((self.lives, at));
         self.tried_since.clear();

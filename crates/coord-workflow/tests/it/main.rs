@@ -35,6 +35,7 @@ mod left_alone;
 mod let_go;
 mod limits;
 mod listing;
+mod listing_long;
 mod maybe;
 mod model;
 mod ownership;
