@@ -3,6 +3,7 @@
 use std::fmt;
 
 use coord_bus::{StreamInfo, StreamOrder, StreamQuery, Timestamp};
+use futures_util::future::join_all;
 
 use crate::resume::Begun;
 use crate::run_journal::{any_run, run_of};
@@ -13,17 +14,22 @@ use crate::{
 /// How many streams are listed at once at least.
 const PAGE_MIN: usize = 64;
 
+/// How many runs are read at once at most, never more than there are still to be found: an answer of a journal's
+/// thread takes longer to come than to be made.
+const AHEAD_MAX: usize = 32;
+
 /// Which runs to list: the newest first.
 ///
 /// # What it costs
 ///
 /// A run that has finished costs one record, however many it has. One that has not costs all of them up to 100; if
-/// it has more, its first, which names its steps, and its last ones: what is read of it grows with the commands that
-/// it was told since it last went on, and with nothing else. A page of the newest costs what is on it. What is asked for by [`only_unfinished`](Self::only_unfinished),
-/// [`finished_since`](Self::finished_since) and by states in which no run has finished is told from the entry of a
-/// run in the journal, and so is how far to go for [`before`](Self::before). By a workflow's name, by states in
-/// which a run has finished and by when it started, runs are read one after the other, one record each to leave
-/// one out, until there are as many as asked for: of 100,000, that is seconds.
+/// it has more, its first, which has its steps and its input, and its last ones: what is read of it grows with the
+/// commands that it was told since it last went on, and with nothing else. A page of the newest costs what is on
+/// it. What is asked for by [`only_unfinished`](Self::only_unfinished), [`finished_since`](Self::finished_since) and
+/// by states in which no run has finished is told from the entry of a run in the journal, and so is how far to go
+/// for [`before`](Self::before). By a workflow's name, by states in which a run has finished and by when it started,
+/// runs are read, several at once, until there are as many as asked for: one record each to leave one out, so of
+/// 100,000, that is seconds.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RunQuery {
@@ -309,15 +315,23 @@ impl RunJournal {
         let mut found = Vec::new();
         let mut pages = Pages::of(self, query).await?;
         while let Some(page) = pages.next().await? {
-            for (run, stream) in page {
-                if found.len() >= query.limit {
+            let mut page = page.into_iter();
+            while page.len() > 0 {
+                let ahead = AHEAD_MAX.min(query.limit - found.len());
+                if ahead == 0 {
                     return Ok(found);
                 }
-                match self.asked_for(query, &run, &stream).await {
-                    // It was forgotten meanwhile.
-                    Ok(None) | Err(WorkflowError::NoSuchRun { .. }) => {}
-                    Ok(Some(summary)) => found.push((run, Ok(summary))),
-                    Err(error) => found.push((run, Err(error))),
+                let asked = page.by_ref().take(ahead).map(async |(run, stream)| {
+                    let told = self.asked_for(query, &run, &stream).await;
+                    (run, told)
+                });
+                for (run, told) in join_all(asked).await {
+                    match told {
+                        // It was forgotten meanwhile.
+                        Ok(None) | Err(WorkflowError::NoSuchRun { .. }) => {}
+                        Ok(Some(summary)) => found.push((run, Ok(summary))),
+                        Err(error) => found.push((run, Err(error))),
+                    }
                 }
             }
         }
