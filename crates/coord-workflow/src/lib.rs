@@ -175,6 +175,7 @@ mod so_far;
 mod outcome;
 mod span;
 mod took;
+mod time_limits;
 mod terminate;
 mod timeline;
 mod critical_path;

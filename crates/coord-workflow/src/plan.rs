@@ -286,6 +286,12 @@ impl Plan {
     }
 
     /// The index of the step of this id.
+    /// How long a run of it takes at most: one that is kept has no limit where none was given.
+    pub(crate) fn time_limit(&self, is_durable: bool) -> Option<Duration> {
+        let default = (!is_durable).then_some(DEFAULT_WORKFLOW_TIMEOUT);
+        self.timeout.or(default)
+    }
+
     pub(crate) fn place(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| *step.id == *id)
     }

@@ -22,6 +22,7 @@ use crate::plan::{Output, Plan};
 use crate::reason::Reason;
 use crate::shape::Shape;
 use crate::summary::{Finished, KeptSummary};
+use crate::time_limits::TimeLimits;
 use crate::{Command, OnFailure, Parent, RecordFault};
 pub(crate) use bounds::{check, kept_max};
 use kept_error::KeptError;
@@ -97,6 +98,19 @@ pub(crate) struct Started {
     /// The step that the run is the work of, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<Parent>,
+    /// Missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "TimeLimits::is_empty")]
+    pub(crate) limits: TimeLimits,
+}
+
+/// Who takes up a run, and what it holds it to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Claimed {
+    #[serde(flatten)]
+    pub(crate) owner: Owner,
+    /// Missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "TimeLimits::is_empty")]
+    pub(crate) limits: TimeLimits,
 }
 
 /// Who drives a run: as long as this grant of a lease holds.
@@ -291,7 +305,7 @@ pub(crate) fn record(kind: &str, payload: &impl Serialize) -> Result<Record, Rec
 
 /// What a record says.
 pub(crate) enum Entry {
-    Claimed(Owner),
+    Claimed(Claimed),
     /// Who drives the run holds its lease under another grant by now: nothing that is under way has ended.
     Renewed(Owner),
     Command(Command),

@@ -45,6 +45,7 @@ use crate::plan::{Definition, Output, Plan};
 use crate::shape::Shape;
 use crate::signals::{SignalNumber, Signals};
 use crate::so_far::Standing;
+use crate::time_limits::TimeLimits;
 use crate::waits::Events;
 use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError, records};
 pub(crate) use actions::Actions;
@@ -456,7 +457,7 @@ impl Shared {
         }
         let ending = queue.course.stopped();
         let is_paused = queue.is_paused() || queue.course.is_held();
-        RunView {
+        let mut view = RunView {
             run: self.id.clone(),
             workflow: self.plan.name.to_string(),
             started_at: self.started_at,
@@ -471,7 +472,10 @@ impl Shared {
             driven_by: Some("this process".to_owned()),
             parent: self.child_of.clone(),
             steps: RunView::steps_of(&self.id, &self.plan, &queue.course),
-        }
+            times_out_at: None,
+        };
+        TimeLimits::of(&self.plan, self.is_durable).tell(&mut view, &queue.course);
+        view
     }
 
     /// A step's output as it is kept and read from that, in a run that is kept. That of a list is, item by item.

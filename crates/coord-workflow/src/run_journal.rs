@@ -114,7 +114,8 @@ impl RunJournal {
     ///
     /// What steps have of an orchestrator's resources is told of the runs that the same one drives, among
     /// the newest 1,000 that have not finished. A step that has what it takes and has not begun, and one
-    /// in a run that is not durable, is in no record: [`Run::why`](crate::Run::why) knows of those.
+    /// in a run that is not durable, is in no record: [`Run::why`](crate::Run::why) knows of those. By when a step and
+    /// its run are to be done is in a [view](crate::StepView::times_out_at).
     ///
     /// # Errors
     ///
@@ -196,7 +197,7 @@ impl RunJournal {
         };
         let ending = kept.course.stopped().filter(|_| !is_finished);
         let is_paused = paused_by.is_some() || kept.course.is_held();
-        let view = RunView {
+        let mut view = RunView {
             run: run.clone(),
             workflow: plan.name.to_string(),
             started_at: kept.started_at,
@@ -211,7 +212,9 @@ impl RunJournal {
             driven_by,
             parent: kept.child_of.clone(),
             steps: RunView::steps_of(run, plan, &kept.course),
+            times_out_at: None,
         };
+        kept.limits.tell(&mut view, &kept.course);
         Ok((view, has_gone_on))
     }
 

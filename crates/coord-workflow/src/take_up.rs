@@ -14,11 +14,12 @@ use crate::orchestrator::Run;
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output};
-use crate::records::{self, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
+use crate::records::{self, Claimed, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
 use crate::resume::{self, Begun, Kept, fault_of};
 use crate::run::{Beginning, End, Pauses, Settings, Shared, Told, write};
 use crate::same_json::is_same;
 use crate::so_far::{SoFar, Standing};
+use crate::time_limits::TimeLimits;
 use crate::{AttemptError, Parent, RecordFault, RunId, StepError, WorkflowError};
 
 /// A run that is to be started.
@@ -90,6 +91,7 @@ impl Settings {
             owner: held.owner.clone(),
             nonce: definition.plan.has_children().then(|| fastrand::u64(..)),
             parent: parent.map(|within| within.parent.clone()),
+            limits: TimeLimits::of(definition.plan, true),
         };
         let record = records::record(RUN_STARTED, &started);
         let record = record.map_err(|source| fault_of(&id, 1, source))?;
@@ -303,7 +305,11 @@ impl Settings {
             owner: kept.version,
             is_paused: told.is_paused,
         };
-        let claimed = records::record(RUN_CLAIMED, &held.owner);
+        let claimed = Claimed {
+            owner: held.owner.clone(),
+            limits: TimeLimits::of(plan, true),
+        };
+        let claimed = records::record(RUN_CLAIMED, &claimed);
         records.push(claimed.map_err(|source| fault(kept.version + 1, source))?);
         course.apply(plan, Fact::Claimed, |_| {});
         for fact in self.cut_off_too_often(&course, before) {
