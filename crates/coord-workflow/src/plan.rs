@@ -52,6 +52,8 @@ pub(crate) struct PlannedStep {
     pub(crate) inputs: Vec<usize>,
     /// Those whose output it takes if they have one.
     pub(crate) maybe: Vec<usize>,
+    /// Whether it is given what all have put out that it needs, and what it takes of that is its own business.
+    pub(crate) is_given_all: bool,
     pub(crate) action: Action,
     /// Whether that begins by reading the inputs: then who calls it still holds the lock that they are under.
     pub(crate) reads_first: bool,
@@ -103,6 +105,7 @@ impl PlannedStep {
             needs,
             needs_any: Vec::new(),
             inputs: Vec::new(),
+            is_given_all: false,
             maybe: Vec::new(),
             action: Box::new(|_| None),
             reads_first: false,
@@ -242,6 +245,17 @@ impl NeededBy {
 
     fn of(&self, step: usize) -> &[u32] {
         &self.steps[self.starts[step] as usize..self.starts[step + 1] as usize]
+    }
+}
+
+impl PlannedStep {
+    /// The steps whose outputs it is given.
+    pub(crate) fn givers(&self) -> impl Iterator<Item = usize> {
+        let (some, others) = match self.is_given_all {
+            true => (&self.needs, &self.needs_any),
+            false => (&self.inputs, &self.maybe),
+        };
+        some.iter().chain(others).copied()
     }
 }
 

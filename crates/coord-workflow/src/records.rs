@@ -20,6 +20,7 @@ use crate::durable::Codec;
 use crate::fingerprint::KeptStep;
 use crate::plan::{Output, Plan};
 use crate::reason::Reason;
+use crate::same_json::print;
 use crate::shape::Shape;
 use crate::summary::{Finished, KeptSummary};
 use crate::time_limits::TimeLimits;
@@ -284,9 +285,9 @@ pub(crate) fn write(
             };
             record(RUN_FINISHED, &finished)
         }
-        Fact::Retried { from, at } => {
-            let (from, at) = (from.as_ref().map(id), *at);
-            record(RUN_RETRIED, &Retried { from, at })
+        Fact::Retried { from, at, by_input } => {
+            let (from, at, by_input) = (from.as_ref().map(id), *at, *by_input);
+            record(RUN_RETRIED, &Retried { from, at, by_input })
         }
     }
 }
@@ -398,9 +399,9 @@ impl<'p> Reader<'p> {
                 Fact::Stopped { status, failed }
             }
             RUN_RETRIED => {
-                let Retried { from, at } = parse(payload)?;
+                let Retried { from, at, by_input } = parse(payload)?;
                 let from = from.map(|from| self.place(from)).transpose()?;
-                Fact::Retried { from, at }
+                Fact::Retried { from, at, by_input }
             }
             RUN_FINISHED => {
                 let Finished { at, failed, .. } = parse(payload)?;
@@ -420,6 +421,7 @@ impl<'p> Reader<'p> {
             step,
             output,
             kept: None,
+            print: Some(print(completed.output.get())),
             signal: completed.signal,
             at: completed.at,
         })
@@ -433,6 +435,8 @@ impl<'p> Reader<'p> {
             step,
             output: output.map_err(|refused| RecordFault::out_of_order(&refused))?,
             kept: None,
+            // That of its items, which is known by then.
+            print: Some(0),
             signal: None,
             at,
         })
@@ -449,6 +453,7 @@ impl<'p> Reader<'p> {
             of: completed.of,
             output: self.output(step, codec, completed.output)?,
             kept: None,
+            print: Some(print(completed.output.get())),
             at: completed.at,
         })
     }

@@ -228,8 +228,8 @@ pub(crate) struct Shared {
     /// The steps that wait for another attempt.
     backoffs: Backoffs,
     events: Arc<Events>,
-    /// How often each step is done again; empty in a run that was not retried.
-    rounds: Box<[u32]>,
+    /// Whether it was retried, so that steps may be another doing than before.
+    is_retried: bool,
     /// How long the run had gone on before this process took it up.
     before: Duration,
     started: Instant,
@@ -296,10 +296,7 @@ impl Shared {
         if told.is_continued {
             queue.go_on(&plan, beginning.before.as_nanos() as u64);
         }
-        let rounds = match queue.course.timed_from {
-            None => Box::default(),
-            Some(_) => queue.course.steps().iter().map(|step| step.round).collect(),
-        };
+        let is_retried = queue.course.retries().next().is_some();
         let token = beginning.parent.child_token();
         queue.wanted = told.reason.map(|why| (Status::Cancelled, why.into()));
         let keeping = settings.keeping.as_ref().filter(|_| is_durable);
@@ -330,7 +327,7 @@ impl Shared {
             skips: Skips::new(told.skips),
             backoffs: Backoffs::default(),
             events: Arc::default(),
-            rounds,
+            is_retried,
             before: beginning.before,
             started: Instant::now(),
             started_at: beginning.started_at,
@@ -384,10 +381,10 @@ impl Shared {
             shared: self,
             plan: &self.plan,
             run: &self.id,
+            round: self.round(&lock, step),
             lock,
             signals: &self.signals,
             events: &self.events,
-            round: self.rounds.get(step).copied().unwrap_or_default(),
             step,
             attempt,
             part: None,
@@ -396,6 +393,21 @@ impl Shared {
             parent,
             context: OnceCell::new(),
         }
+    }
+
+    /// How often a step is another doing than the first.
+    #[inline]
+    fn round(&self, lock: &Lock<'_>, step: usize) -> u32 {
+        if !self.is_retried {
+            return 0;
+        }
+        let held = lock.0.take();
+        let round = match &held {
+            Some(queue) => queue.course.round(&self.plan, step),
+            None => self.queue().course.round(&self.plan, step),
+        };
+        lock.0.set(held);
+        round
     }
 
     /// Listens, from now on, for the events that its steps wait for. `None`: for none.

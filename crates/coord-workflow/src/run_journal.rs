@@ -96,7 +96,11 @@ impl RunJournal {
             return Err(WorkflowError::NotFinished { run: named() });
         }
         let at = kept.course.duration();
-        let retried = Fact::Retried { from, at };
+        let retried = Fact::Retried {
+            from,
+            at,
+            by_input: true,
+        };
         if kept.course.admits(&plan, &retried).is_err() {
             return Err(WorkflowError::NothingToRetry { run: named() });
         }

@@ -25,6 +25,7 @@ mod events;
 mod exhausting;
 mod fingerprints;
 mod following;
+mod given_anew;
 mod heartbeats;
 mod holding;
 mod holding_threads;
