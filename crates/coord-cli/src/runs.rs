@@ -18,6 +18,7 @@ mod report;
 mod show;
 mod take_up;
 mod tell;
+mod time_left;
 
 use std::sync::Arc;
 

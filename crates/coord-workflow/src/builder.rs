@@ -25,7 +25,8 @@ use crate::name::is_name;
 use crate::plan::{Output, Plan, PlannedStep, When};
 use crate::waits::{self, Wait};
 use crate::{
-    Durable, Fault, Faults, Keeps, OnFailure, Retry, StepContext, StepError, Volatile, Workflow,
+    Durable, Fault, Faults, Keeps, OnFailure, Retry, Signal, StepContext, StepError, Volatile,
+    Workflow,
 };
 
 pub use each::Each;
@@ -350,18 +351,18 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
 }
 
 impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
-    /// Adds the step: it waits for a signal of this name, which is sent with
+    /// Adds the step: it waits for this [`Signal`], or for one of this name, which is sent with
     /// [`Command::Signal`](crate::Command::Signal), and puts out what goes with it. There is no
     /// limit to its time but the run's, where none is set.
     ///
     /// It takes no place from steps that work, where they are limited. Of several steps that wait for
     /// the same name, each takes a signal of its own. What cannot be
     /// read as a `T` fails the attempt, and is used up: another attempt waits for the next signal.
-    pub fn signal<T>(mut self, name: impl Into<String>) -> Step<T>
+    pub fn signal<T>(mut self, signal: impl Into<Signal<T>>) -> Step<T>
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        let name = name.into().into_boxed_str();
+        let name = Box::from(signal.into().name());
         self.step.action = waits::signal(&name, |payload| Ok(Arc::new(T::deserialize(&*payload)?)));
         self.waits(Wait::Signal(name)).add()
     }

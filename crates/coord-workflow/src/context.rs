@@ -69,15 +69,27 @@ impl StepContext {
     /// The same in every attempt at this step of this run, also after the process was killed, and
     /// another in any other: what a service needs to know that it has been asked before.
     ///
-    /// It is the run's id, a slash, and the step's. Where a run is retried, a step that was done has another
-    /// key if it was undone, or that was tried, or it is done again because somebody named it or a step before it,
-    /// or has items or rounds: a slash and a number follow. One that is done again only because a step before it was
-    /// undone has the same. For an item of a list, or a round, a colon and its [place](Self::part) follow that:
-    /// `order-1042/mail:3`. A service that goes by such a key may refuse it where the rest of the request is not the
-    /// same: the step that has the same key because it was not undone is given what the steps before it have put
-    /// out anew, so it would ask for something else. A step that can be undone (that gives the money back, say) has
-    /// another key then, and so has one that is named in the retry. What [undoes](crate::StepBuilder::compensate_with) a step of a typed workflow has
-    /// another key, the step's and `/undo`; a [handler](crate::StepSpec::undo) that undoes one has the step's own.
+    /// It is the run's id, a slash, and the step's. For an item of a list, or a round, a colon and its
+    /// [place](Self::part) follow that: `order-1042/mail:3`. What [undoes](crate::StepBuilder::compensate_with) a
+    /// step of a typed workflow has another key, the step's and `/undo`; a [handler](crate::StepSpec::undo) that
+    /// undoes one has the step's own.
+    ///
+    /// # Where a run is retried
+    ///
+    /// A step that is done again has the same key where it asks for the same: it failed or was stopped, and perhaps
+    /// had done it all the same; or it was done, and is done again only because a step before it is. It has another,
+    /// a slash and a number follow, where
+    ///
+    /// - it is given something else than when it last began: a step whose output it takes has put out another JSON
+    ///   this time, and a service may refuse one key with two requests (a [handler](crate::HandlerCall) is given the
+    ///   outputs of all the steps that it needs, in whatever order JSON has their keys);
+    /// - it was done, and somebody named it or a step before it in the retry;
+    /// - it was undone, or that was tried;
+    /// - it was done or partly done, has items or rounds, and is done from its beginning, as its list may be another.
+    ///
+    /// So nothing is asked for twice by one key, and what was asked for with another input is not taken back by
+    /// that: where it has to be, give the step something that undoes it. The key is decided once, when the step
+    /// begins: it is the same in each attempt, and after a crash.
     pub fn idempotency_key(&self) -> String {
         let mut key = match self.inner.round {
             0 => format!("{}/{}", self.inner.run, self.step()),

@@ -19,6 +19,7 @@ mod admits;
 mod branches;
 mod cut_off;
 mod fact;
+mod given;
 mod held;
 mod parts;
 mod retry;
@@ -95,8 +96,8 @@ pub(crate) struct Record {
     pub(crate) ended: u64,
     /// Why it failed, is exhausted, or could not be undone; or why its last attempt failed.
     pub(crate) error: Option<Box<StepError>>,
-    /// How often it was to be done again after it had been done.
-    pub(crate) round: u32,
+    /// How often it was another doing than before, in what is over: [`Course::round`] says it of now.
+    round: u32,
 }
 
 impl Record {
@@ -135,6 +136,10 @@ pub(crate) struct Course {
     completed: Vec<u32>,
     /// How many of the last of those undoing has come past.
     passed: usize,
+    /// How many of them have been undone, or could not be.
+    undone: usize,
+    /// Whether a step may be exhausted: none is that is not looked for.
+    may_be_held: bool,
     /// What the last sign of life of a failed attempt came with, by step, where one said something.
     heartbeats: BTreeMap<usize, Arc<str>>,
     /// How often in a row each step was under way when the process that drove the run ended.
@@ -161,6 +166,13 @@ pub(crate) struct Course {
     begun_in: BTreeMap<usize, u32>,
     /// When it was retried, and how often it had been retried or continued by then, that time included.
     retries: Vec<(u32, u64)>,
+    /// A few bytes of what steps have put out, by step: of what was read, and in a run in which somebody is to be
+    /// given something again.
+    prints: BTreeMap<usize, u64>,
+    /// The same of what steps were given that are done again after those that gave it.
+    given: BTreeMap<usize, u64>,
+    /// And of what steps have begun with for which any of some is enough.
+    begun_with: BTreeMap<usize, u64>,
     /// What the ids of the runs within it are made of, beside its own.
     pub(crate) nonce: Option<u64>,
     #[cfg(test)]
@@ -195,6 +207,8 @@ impl Course {
             undoing: None,
             completed: Vec::with_capacity(plan.steps.len()),
             passed: 0,
+            undone: 0,
+            may_be_held: false,
             heartbeats: BTreeMap::new(),
             cut_off: BTreeMap::new(),
             undo_cut_off: 0,
@@ -209,6 +223,9 @@ impl Course {
             lives: 0,
             begun_in: BTreeMap::new(),
             retries: Vec::new(),
+            prints: BTreeMap::new(),
+            given: BTreeMap::new(),
+            begun_with: BTreeMap::new(),
             nonce: None,
             #[cfg(test)]
             history: Vec::new(),
@@ -241,6 +258,11 @@ impl Course {
     /// What is known of how far the attempts at a step had come.
     pub(crate) fn last_heartbeat(&self, step: usize) -> Option<Arc<str>> {
         self.heartbeats.get(&step).cloned()
+    }
+
+    /// How many steps are done, and have not been undone.
+    pub(crate) fn done(&self) -> usize {
+        self.completed.len() - self.undone
     }
 
     /// How many steps are not over.
@@ -311,6 +333,9 @@ impl Course {
         }
         match fact {
             Fact::Started { step, attempt, at } => {
+                if plan.has_any() && !self.prints.is_empty() {
+                    self.begins_with(plan, step);
+                }
                 let record = &mut self.steps[step];
                 // It may have begun before, in a process that is gone.
                 if !record.has_begun() {
@@ -320,8 +345,16 @@ impl Course {
                 record.phase = Phase::Running;
             }
             Fact::Completed {
-                step, output, at, ..
-            } => self.complete(plan, step, output, at, ready),
+                step,
+                output,
+                kept,
+                print,
+                at,
+                ..
+            } => {
+                self.note(plan, step, kept.as_deref(), print);
+                self.complete(plan, step, output, at, ready);
+            }
             fact => self.apply_rarer(plan, fact, ready),
         }
     }
@@ -342,6 +375,7 @@ impl Course {
             step,
             output: Output::clone(&output),
             kept: None,
+            print: None,
             signal: None,
             at,
         });
@@ -369,9 +403,13 @@ impl Course {
                 part,
                 of,
                 output,
+                kept,
+                print,
                 at,
-                ..
-            } => self.apply_part(plan, (step, part, of), output, at),
+            } => {
+                let print = self.print_of(kept.as_deref(), print);
+                self.apply_part(plan, (step, part, of), (output, print), at);
+            }
             Fact::Failed {
                 step, error, at, ..
             } => {
@@ -393,7 +431,10 @@ impl Course {
                 heartbeat,
                 at,
                 ..
-            } => self.attempt_failed(step, Phase::Exhausted, error, heartbeat, at),
+            } => {
+                self.may_be_held = true;
+                self.attempt_failed(step, Phase::Exhausted, error, heartbeat, at);
+            }
             Fact::Continued { at } => self.try_anew(at, ready),
             Fact::Child {
                 step,
@@ -433,7 +474,7 @@ impl Course {
             Fact::Claimed => self.take_back(plan, ready),
             Fact::Up => self.is_up = true,
             Fact::Finished { at, failed } => self.finish(at, failed),
-            Fact::Retried { from, at } => self.retry(plan, from, at),
+            Fact::Retried { from, at, by_input } => self.retry(plan, from, at, by_input),
         }
     }
 

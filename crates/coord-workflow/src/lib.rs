@@ -171,9 +171,11 @@ mod signals;
 mod waits;
 mod view;
 mod summary;
+mod so_far;
 mod outcome;
 mod span;
 mod took;
+mod time_limits;
 mod terminate;
 mod timeline;
 mod critical_path;
@@ -209,7 +211,7 @@ pub use run_id::RunId;
 pub use run_journal::RunJournal;
 pub use runs::Resumed;
 pub use shape::{DEFAULT_ITEM_CONCURRENCY, MAX_DEPTH, MAX_ITEMS, Parent};
-pub use signals::{Command, MAX_SIGNALS, StepAction};
+pub use signals::{Command, MAX_SIGNALS, Signal, StepAction};
 pub use spec::{
     Call, ForEachSpec, HookSpec, Items, RepeatSpec, Spec, StepSpec, UndoSpec, WorkflowSpec,
 };

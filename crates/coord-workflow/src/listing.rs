@@ -3,6 +3,7 @@
 use std::fmt;
 
 use coord_bus::{StreamInfo, StreamOrder, StreamQuery, Timestamp};
+use futures_util::future::join_all;
 
 use crate::resume::Begun;
 use crate::run_journal::{any_run, run_of};
@@ -13,16 +14,22 @@ use crate::{
 /// How many streams are listed at once at least.
 const PAGE_MIN: usize = 64;
 
+/// How many runs are read at once at most, never more than there are still to be found: an answer of a journal's
+/// thread takes longer to come than to be made.
+const AHEAD_MAX: usize = 32;
+
 /// Which runs to list: the newest first.
 ///
 /// # What it costs
 ///
-/// A run that has finished costs one record, however many it has, and one that has not, all of them. A page of
-/// the newest costs what is on it. What is asked for by [`only_unfinished`](Self::only_unfinished),
-/// [`finished_since`](Self::finished_since) and by states in which no run has finished is told from the entry of a
-/// run in the journal, and so is how far to go for [`before`](Self::before). By a workflow's name, by states in
-/// which a run has finished and by when it started, runs are read one after the other, one record each to leave
-/// one out, until there are as many as asked for: of 100,000, that is seconds.
+/// A run that has finished costs one record, however many it has. One that has not costs all of them up to 100; if
+/// it has more, its first, which has its steps and its input, and its last ones: what is read of it grows with the
+/// commands that it was told since it last went on, and with nothing else. A page of the newest costs what is on
+/// it. What is asked for by [`only_unfinished`](Self::only_unfinished), [`finished_since`](Self::finished_since) and
+/// by states in which no run has finished is told from the entry of a run in the journal, and so is how far to go
+/// for [`before`](Self::before). By a workflow's name, by states in which a run has finished and by when it started,
+/// runs are read, several at once, until there are as many as asked for: one record each to leave one out, so of
+/// 100,000, that is seconds.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RunQuery {
@@ -308,15 +315,23 @@ impl RunJournal {
         let mut found = Vec::new();
         let mut pages = Pages::of(self, query).await?;
         while let Some(page) = pages.next().await? {
-            for (run, stream) in page {
-                if found.len() >= query.limit {
+            let mut page = page.into_iter();
+            while page.len() > 0 {
+                let ahead = AHEAD_MAX.min(query.limit - found.len());
+                if ahead == 0 {
                     return Ok(found);
                 }
-                match self.asked_for(query, &run, &stream).await {
-                    // It was forgotten meanwhile.
-                    Ok(None) | Err(WorkflowError::NoSuchRun { .. }) => {}
-                    Ok(Some(summary)) => found.push((run, Ok(summary))),
-                    Err(error) => found.push((run, Err(error))),
+                let asked = page.by_ref().take(ahead).map(async |(run, stream)| {
+                    let told = self.asked_for(query, &run, &stream).await;
+                    (run, told)
+                });
+                for (run, told) in join_all(asked).await {
+                    match told {
+                        // It was forgotten meanwhile.
+                        Ok(None) | Err(WorkflowError::NoSuchRun { .. }) => {}
+                        Ok(Some(summary)) => found.push((run, Ok(summary))),
+                        Err(error) => found.push((run, Err(error))),
+                    }
                 }
             }
         }
@@ -345,9 +360,9 @@ impl RunJournal {
 
     /// A run in a line: what [`view`](Self::view) has, without its steps.
     ///
-    /// Of one that has finished its last record is read alone, however many there are; so what is wrong with the
-    /// others is not seen here. All are read of one that has not, or that finished under an earlier version of this
-    /// crate, which did not write there what it takes.
+    /// Of one that has finished its last record is read alone, however many there are; of one that has not, and has
+    /// more than 100, the first and the last ones. So what is wrong with the others is not seen here. All are read
+    /// where an earlier version of this crate wrote the last, which did not say there what it takes.
     ///
     /// # Errors
     ///
@@ -381,7 +396,7 @@ impl RunJournal {
         Ok(last.iter().find_map(|last| RunSummary::of_last(run, last)))
     }
 
-    async fn stream_of(&self, run: &RunId) -> Result<Option<StreamInfo>, WorkflowError> {
+    pub(crate) async fn stream_of(&self, run: &RunId) -> Result<Option<StreamInfo>, WorkflowError> {
         let found = streams::find(&*self.log, &records::stream(run.as_str())).await;
         found.map_err(|error| WorkflowError::journal(run, error))
     }
@@ -392,10 +407,14 @@ impl RunJournal {
         run: &RunId,
         stream: Option<&StreamInfo>,
     ) -> Result<RunSummary, WorkflowError> {
-        if let Some(stream) = stream
-            && let Some(summary) = self.ended_as(run, stream).await?
-        {
-            return Ok(summary);
+        if let Some(stream) = stream {
+            let told = match stream.is_closed {
+                true => self.ended_as(run, stream).await?,
+                false => self.summary_so_far(run, stream).await?,
+            };
+            if let Some(summary) = told {
+                return Ok(summary);
+            }
         }
         self.view(run).await.map(RunSummary::of)
     }

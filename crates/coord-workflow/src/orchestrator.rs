@@ -414,7 +414,8 @@ impl Run {
     /// gone without the run's having finished.
     ///
     /// Where the step waits for permits or for a place, it names the steps that have them, those of the
-    /// other runs of the orchestrator among them: the first eight, and how many more.
+    /// other runs of the orchestrator among them: the first eight, and how many more. By when a step and its run are
+    /// to be done is in a [view](crate::StepView::times_out_at).
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {

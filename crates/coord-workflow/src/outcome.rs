@@ -203,6 +203,7 @@ impl Outcome {
             started_at: self.started_at,
             state: RunState::Finished(self.status),
             duration: Some(self.duration),
+            times_out_at: None,
             timed_from: self.course.timed_from.map(Duration::from_nanos),
             ending: None,
             is_paused: false,

@@ -52,6 +52,8 @@ pub(crate) struct PlannedStep {
     pub(crate) inputs: Vec<usize>,
     /// Those whose output it takes if they have one.
     pub(crate) maybe: Vec<usize>,
+    /// Whether it is given what all have put out that it needs, and what it takes of that is its own business.
+    pub(crate) is_given_all: bool,
     pub(crate) action: Action,
     /// Whether that begins by reading the inputs: then who calls it still holds the lock that they are under.
     pub(crate) reads_first: bool,
@@ -103,6 +105,7 @@ impl PlannedStep {
             needs,
             needs_any: Vec::new(),
             inputs: Vec::new(),
+            is_given_all: false,
             maybe: Vec::new(),
             action: Box::new(|_| None),
             reads_first: false,
@@ -245,6 +248,17 @@ impl NeededBy {
     }
 }
 
+impl PlannedStep {
+    /// The steps whose outputs it is given.
+    pub(crate) fn givers(&self) -> impl Iterator<Item = usize> {
+        let (some, others) = match self.is_given_all {
+            true => (&self.needs, &self.needs_any),
+            false => (&self.inputs, &self.maybe),
+        };
+        some.iter().chain(others).copied()
+    }
+}
+
 impl Plan {
     /// A plan of steps whose needs are known to be steps, none of which waits for itself.
     pub(crate) fn new(
@@ -286,6 +300,12 @@ impl Plan {
     }
 
     /// The index of the step of this id.
+    /// How long a run of it takes at most: one that is kept has no limit where none was given.
+    pub(crate) fn time_limit(&self, is_durable: bool) -> Option<Duration> {
+        let default = (!is_durable).then_some(DEFAULT_WORKFLOW_TIMEOUT);
+        self.timeout.or(default)
+    }
+
     pub(crate) fn place(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| *step.id == *id)
     }

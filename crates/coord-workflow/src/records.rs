@@ -20,8 +20,10 @@ use crate::durable::Codec;
 use crate::fingerprint::KeptStep;
 use crate::plan::{Output, Plan};
 use crate::reason::Reason;
+use crate::same_json::print;
 use crate::shape::Shape;
 use crate::summary::{Finished, KeptSummary};
+use crate::time_limits::TimeLimits;
 use crate::{Command, OnFailure, Parent, RecordFault};
 pub(crate) use bounds::{check, kept_max};
 use kept_error::KeptError;
@@ -97,6 +99,19 @@ pub(crate) struct Started {
     /// The step that the run is the work of, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<Parent>,
+    /// Missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "TimeLimits::is_empty")]
+    pub(crate) limits: TimeLimits,
+}
+
+/// Who takes up a run, and what it holds it to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Claimed {
+    #[serde(flatten)]
+    pub(crate) owner: Owner,
+    /// Missing in records of earlier versions.
+    #[serde(default, skip_serializing_if = "TimeLimits::is_empty")]
+    pub(crate) limits: TimeLimits,
 }
 
 /// Who drives a run: as long as this grant of a lease holds.
@@ -270,9 +285,9 @@ pub(crate) fn write(
             };
             record(RUN_FINISHED, &finished)
         }
-        Fact::Retried { from, at } => {
-            let (from, at) = (from.as_ref().map(id), *at);
-            record(RUN_RETRIED, &Retried { from, at })
+        Fact::Retried { from, at, by_input } => {
+            let (from, at, by_input) = (from.as_ref().map(id), *at, *by_input);
+            record(RUN_RETRIED, &Retried { from, at, by_input })
         }
     }
 }
@@ -291,7 +306,7 @@ pub(crate) fn record(kind: &str, payload: &impl Serialize) -> Result<Record, Rec
 
 /// What a record says.
 pub(crate) enum Entry {
-    Claimed(Owner),
+    Claimed(Claimed),
     /// Who drives the run holds its lease under another grant by now: nothing that is under way has ended.
     Renewed(Owner),
     Command(Command),
@@ -384,9 +399,9 @@ impl<'p> Reader<'p> {
                 Fact::Stopped { status, failed }
             }
             RUN_RETRIED => {
-                let Retried { from, at } = parse(payload)?;
+                let Retried { from, at, by_input } = parse(payload)?;
                 let from = from.map(|from| self.place(from)).transpose()?;
-                Fact::Retried { from, at }
+                Fact::Retried { from, at, by_input }
             }
             RUN_FINISHED => {
                 let Finished { at, failed, .. } = parse(payload)?;
@@ -406,6 +421,7 @@ impl<'p> Reader<'p> {
             step,
             output,
             kept: None,
+            print: Some(print(completed.output.get())),
             signal: completed.signal,
             at: completed.at,
         })
@@ -419,6 +435,8 @@ impl<'p> Reader<'p> {
             step,
             output: output.map_err(|refused| RecordFault::out_of_order(&refused))?,
             kept: None,
+            // That of its items, which is known by then.
+            print: Some(0),
             signal: None,
             at,
         })
@@ -435,6 +453,7 @@ impl<'p> Reader<'p> {
             of: completed.of,
             output: self.output(step, codec, completed.output)?,
             kept: None,
+            print: Some(print(completed.output.get())),
             at: completed.at,
         })
     }

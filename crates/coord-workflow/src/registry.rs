@@ -226,6 +226,7 @@ impl Registry {
                 // An order, not an input: what a handler needs of the outputs is its business.
                 inputs: from.into_iter().collect(),
                 maybe: Vec::new(),
+                is_given_all: true,
                 shape,
                 child,
                 hook: step.hook.and_then(|hook| self.hook_of(hook)),

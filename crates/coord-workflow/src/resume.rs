@@ -9,6 +9,7 @@ use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Owner, Reader, Started};
 use crate::run::Told;
+use crate::time_limits::TimeLimits;
 use crate::{Command, Parent, RecordFault, RunId, WorkflowError, fingerprint, streams};
 
 /// How many records are read at once.
@@ -31,6 +32,8 @@ pub(crate) struct Kept {
     pub(crate) told: Told,
     /// Who drives it, or did last.
     pub(crate) owner: Owner,
+    /// What that holds it to.
+    pub(crate) limits: TimeLimits,
     /// The step that it is the work of, if it is.
     pub(crate) child_of: Option<Parent>,
     /// How often in a row it was taken up without that anything is known to have happened.
@@ -116,6 +119,7 @@ impl<'r> Begun<'r> {
             started_at: started.started_at,
             told: Told::default(),
             owner: started.owner,
+            limits: started.limits,
             child_of: started.parent,
             in_vain: 0,
             latest: 0,
@@ -202,8 +206,8 @@ impl Kept {
                 self.owner = owner;
                 return Ok(());
             }
-            Entry::Claimed(owner) => {
-                self.owner = owner;
+            Entry::Claimed(claimed) => {
+                (self.owner, self.limits) = (claimed.owner, claimed.limits);
                 Fact::Claimed
             }
             Entry::Fact(fact) => fact,

@@ -44,6 +44,8 @@ use crate::ownership::Keeping;
 use crate::plan::{Definition, Output, Plan};
 use crate::shape::Shape;
 use crate::signals::{SignalNumber, Signals};
+use crate::so_far::Standing;
+use crate::time_limits::TimeLimits;
 use crate::waits::Events;
 use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError, records};
 pub(crate) use actions::Actions;
@@ -226,8 +228,8 @@ pub(crate) struct Shared {
     /// The steps that wait for another attempt.
     backoffs: Backoffs,
     events: Arc<Events>,
-    /// How often each step is done again; empty in a run that was not retried.
-    rounds: Box<[u32]>,
+    /// Whether it was retried, so that steps may be another doing than before.
+    is_retried: bool,
     /// How long the run had gone on before this process took it up.
     before: Duration,
     started: Instant,
@@ -294,10 +296,7 @@ impl Shared {
         if told.is_continued {
             queue.go_on(&plan, beginning.before.as_nanos() as u64);
         }
-        let rounds = match queue.course.timed_from {
-            None => Box::default(),
-            Some(_) => queue.course.steps().iter().map(|step| step.round).collect(),
-        };
+        let is_retried = queue.course.retries().next().is_some();
         let token = beginning.parent.child_token();
         queue.wanted = told.reason.map(|why| (Status::Cancelled, why.into()));
         let keeping = settings.keeping.as_ref().filter(|_| is_durable);
@@ -328,7 +327,7 @@ impl Shared {
             skips: Skips::new(told.skips),
             backoffs: Backoffs::default(),
             events: Arc::default(),
-            rounds,
+            is_retried,
             before: beginning.before,
             started: Instant::now(),
             started_at: beginning.started_at,
@@ -382,10 +381,10 @@ impl Shared {
             shared: self,
             plan: &self.plan,
             run: &self.id,
+            round: self.round(&lock, step),
             lock,
             signals: &self.signals,
             events: &self.events,
-            round: self.rounds.get(step).copied().unwrap_or_default(),
             step,
             attempt,
             part: None,
@@ -394,6 +393,21 @@ impl Shared {
             parent,
             context: OnceCell::new(),
         }
+    }
+
+    /// How often a step is another doing than the first.
+    #[inline]
+    fn round(&self, lock: &Lock<'_>, step: usize) -> u32 {
+        if !self.is_retried {
+            return 0;
+        }
+        let held = lock.0.take();
+        let round = match &held {
+            Some(queue) => queue.course.round(&self.plan, step),
+            None => self.queue().course.round(&self.plan, step),
+        };
+        lock.0.set(held);
+        round
     }
 
     /// Listens, from now on, for the events that its steps wait for. `None`: for none.
@@ -455,7 +469,7 @@ impl Shared {
         }
         let ending = queue.course.stopped();
         let is_paused = queue.is_paused() || queue.course.is_held();
-        RunView {
+        let mut view = RunView {
             run: self.id.clone(),
             workflow: self.plan.name.to_string(),
             started_at: self.started_at,
@@ -470,7 +484,10 @@ impl Shared {
             driven_by: Some("this process".to_owned()),
             parent: self.child_of.clone(),
             steps: RunView::steps_of(&self.id, &self.plan, &queue.course),
-        }
+            times_out_at: None,
+        };
+        TimeLimits::of(&self.plan, self.is_durable).tell(&mut view, &queue.course);
+        view
     }
 
     /// A step's output as it is kept and read from that, in a run that is kept. That of a list is, item by item.
@@ -558,6 +575,6 @@ fn between(began: u64, ended: u64) -> Duration {
 }
 
 /// Writes what happens in a durable run, whose stream is at this version.
-pub(crate) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, version: u64) {
-    recorder::write(run, log, version).await;
+pub(crate) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, from: Standing) {
+    recorder::write(run, log, from).await;
 }

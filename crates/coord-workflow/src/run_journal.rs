@@ -96,7 +96,11 @@ impl RunJournal {
             return Err(WorkflowError::NotFinished { run: named() });
         }
         let at = kept.course.duration();
-        let retried = Fact::Retried { from, at };
+        let retried = Fact::Retried {
+            from,
+            at,
+            by_input: true,
+        };
         if kept.course.admits(&plan, &retried).is_err() {
             return Err(WorkflowError::NothingToRetry { run: named() });
         }
@@ -114,7 +118,8 @@ impl RunJournal {
     ///
     /// What steps have of an orchestrator's resources is told of the runs that the same one drives, among
     /// the newest 1,000 that have not finished. A step that has what it takes and has not begun, and one
-    /// in a run that is not durable, is in no record: [`Run::why`](crate::Run::why) knows of those.
+    /// in a run that is not durable, is in no record: [`Run::why`](crate::Run::why) knows of those. By when a step and
+    /// its run are to be done is in a [view](crate::StepView::times_out_at).
     ///
     /// # Errors
     ///
@@ -177,18 +182,10 @@ impl RunJournal {
         kept: &Kept,
     ) -> Result<(RunView, bool), WorkflowError> {
         let is_finished = kept.course.is_finished();
-        let mut driven_by = match is_finished {
-            true => None,
-            false => self.driven_by(&kept.owner).await?,
+        let (driven_by, has_gone_on) = match is_finished {
+            true => (None, false),
+            false => self.driver(run, &kept.owner, kept.version).await?,
         };
-        let mut has_gone_on = false;
-        if driven_by.is_none() && !is_finished {
-            let stream = records::stream(run.as_str());
-            let next = self.log.read(&stream, kept.version + 1, 1).await;
-            let next = next.map_err(|error| WorkflowError::journal(run, error))?;
-            has_gone_on = !next.is_empty();
-            driven_by = has_gone_on.then(|| kept.owner.holder.clone());
-        }
         let state = match &driven_by {
             _ if is_finished => RunState::Finished(kept.course.status()),
             Some(_) => RunState::Running,
@@ -197,11 +194,14 @@ impl RunJournal {
         let duration = Duration::from_nanos(kept.course.duration());
         let paused_by = match state {
             RunState::Finished(_) => None,
-            _ => self.paused_by(run, kept).await,
+            _ => {
+                let parent = kept.child_of.clone();
+                self.paused_by(run, kept.told.is_paused, parent).await
+            }
         };
         let ending = kept.course.stopped().filter(|_| !is_finished);
         let is_paused = paused_by.is_some() || kept.course.is_held();
-        let view = RunView {
+        let mut view = RunView {
             run: run.clone(),
             workflow: plan.name.to_string(),
             started_at: kept.started_at,
@@ -216,24 +216,30 @@ impl RunJournal {
             driven_by,
             parent: kept.child_of.clone(),
             steps: RunView::steps_of(run, plan, &kept.course),
+            times_out_at: None,
         };
+        kept.limits.tell(&mut view, &kept.course);
         Ok((view, has_gone_on))
     }
 
-    /// Which run was told to pause, and with it this one, of which this is kept: itself, or the nearest that it is
+    /// Which run was told to pause, and with it this one: itself, if it `is_told`, or the nearest that it is
     /// within. What cannot be read is none.
-    async fn paused_by(&self, run: &RunId, kept: &Kept) -> Option<RunId> {
-        if kept.told.is_paused {
+    pub(crate) async fn paused_by(
+        &self,
+        run: &RunId,
+        is_told: bool,
+        mut parent: Option<Parent>,
+    ) -> Option<RunId> {
+        if is_told {
             return Some(run.clone());
         }
-        let mut parent = kept.child_of.clone();
         while let Some(Parent { run, .. }) = parent {
             let run = RunId::named(run).ok()?;
-            let (_, around) = self.read(&run).await.ok()?;
-            if around.told.is_paused {
+            let (is_told, around) = self.is_told_to_pause(&run).await.ok()?;
+            if is_told {
                 return Some(run);
             }
-            parent = around.child_of;
+            parent = around;
         }
         None
     }
@@ -312,6 +318,24 @@ impl RunJournal {
         }
         let rung = bell::ring(&*self.log, &owner.lease, run).await;
         rung.map_err(|error| WorkflowError::journal(run, error))
+    }
+
+    /// Who drives a run that had this owner at this version of its stream; and whether nobody does any more who did
+    /// then, and it has gone on all the same: to its end, or under somebody else.
+    pub(crate) async fn driver(
+        &self,
+        run: &RunId,
+        owner: &Owner,
+        version: u64,
+    ) -> Result<(Option<String>, bool), WorkflowError> {
+        if let Some(holder) = self.driven_by(owner).await? {
+            return Ok((Some(holder), false));
+        }
+        let stream = records::stream(run.as_str());
+        let next = self.log.read(&stream, version + 1, 1).await;
+        let next = next.map_err(|error| WorkflowError::journal(run, error))?;
+        let has_gone_on = !next.is_empty();
+        Ok((has_gone_on.then(|| owner.holder.clone()), has_gone_on))
     }
 
     /// Who drives a run that is kept under this owner, if somebody does.

@@ -168,7 +168,8 @@ impl WorkflowOrchestrator {
     /// what is done and was not undone stays done. With `from`, that step is done again in any case,
     /// and what comes after it, also in a run that completed.
     ///
-    /// The run's timeout begins anew.
+    /// The run's timeout begins anew. Which steps ask for what they asked for before, and which for something else, is
+    /// told by their [idempotency keys](crate::StepContext::idempotency_key).
     ///
     /// # Cancel safety
     ///
@@ -210,7 +211,11 @@ impl WorkflowOrchestrator {
                 return Err(WorkflowError::NotFinished { run });
             }
             let at = kept.gone_on(self.settings.clock.now()).as_nanos() as u64;
-            let retried = Fact::Retried { from, at };
+            let retried = Fact::Retried {
+                from,
+                at,
+                by_input: true,
+            };
             if kept.course.admits(&workflow.plan, &retried).is_err() {
                 return Err(WorkflowError::NothingToRetry { run });
             }

@@ -1,6 +1,7 @@
 //! Whether two texts are the same JSON: an input may be a map, whose order differs each time.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -30,6 +31,39 @@ pub(crate) fn is_same(one: &RawValue, other: &RawValue) -> bool {
     }
 }
 
+/// A few bytes that are the same of texts that are.
+pub(crate) fn print(json: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    write(json, &mut hasher);
+    hasher.finish()
+}
+
+fn write(json: &str, hasher: &mut DefaultHasher) {
+    let has_keys = json.contains('{');
+    if let Some(object) = serde_json::from_str::<Object>(json)
+        .ok()
+        .filter(|_| has_keys)
+    {
+        hasher.write(b"{");
+        for (key, value) in &object {
+            key.hash(hasher);
+            write(value.get(), hasher);
+        }
+        return hasher.write(b"}");
+    }
+    if let Some(array) = serde_json::from_str::<Array>(json)
+        .ok()
+        .filter(|_| has_keys)
+    {
+        hasher.write(b"[");
+        for value in &array {
+            write(value.get(), hasher);
+        }
+        return hasher.write(b"]");
+    }
+    json.hash(hasher);
+}
+
 type Object = BTreeMap<String, Box<RawValue>>;
 type Array = Vec<Box<RawValue>>;
 
@@ -43,7 +77,9 @@ mod tests {
 
     fn is_same_text(one: &str, other: &str) -> bool {
         let json = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
-        is_same(&json(one), &json(other))
+        let is_same = is_same(&json(one), &json(other));
+        assert_eq!(print(one) == print(other), is_same, "{one} {other}");
+        is_same
     }
 
     #[test]

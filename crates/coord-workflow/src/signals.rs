@@ -1,9 +1,13 @@
 //! What a run is told from outside: signals, which steps wait for, and commands.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -13,6 +17,90 @@ use crate::plan::Plan;
 /// How many signals of a run may wait for a step to take them: so many of each name that a step waits for, and
 /// so many together of all other names.
 pub const MAX_SIGNALS: usize = 1_000;
+
+/// A signal, and what goes with it: said once, so that who sends it and the step that waits for it mean the same.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// # use std::sync::Arc;
+/// # use coord_bus::{LocalBus, MemoryEventLog, MemoryLeases};
+/// # use coord_workflow::{RunId, RunJournal, Signal, Workflow, WorkflowOrchestrator};
+/// # let journal = RunJournal::new(Arc::new(MemoryEventLog::new()), Arc::new(MemoryLeases::new()));
+/// # let orchestrator = WorkflowOrchestrator::builder(&LocalBus::new()).journal(journal.clone()).build()?;
+/// const APPROVED: Signal<String> = Signal::new("approved");
+///
+/// let mut workflow = Workflow::durable("expense");
+/// let approval = workflow.step("approval").signal(&APPROVED);
+/// let workflow = workflow.build()?;
+/// let id = RunId::named("expense-4")?;
+/// let run = orchestrator.start_durable(&workflow, id.clone(), ()).await?;
+///
+/// journal.tell(&id, APPROVED.with("ada".to_owned())?).await?;
+/// assert_eq!(*run.outcome().await?.output(&approval).unwrap(), "ada");
+/// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+/// ```
+pub struct Signal<T> {
+    name: Cow<'static, str>,
+    payload: PhantomData<fn(T) -> T>,
+}
+
+impl<T> Signal<T> {
+    /// The one of this name.
+    pub const fn new(name: &'static str) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            payload: PhantomData,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The command that sends it with this.
+    ///
+    /// # Errors
+    ///
+    /// Where that cannot be written as JSON, or not be read again as a `T`: the step would fail that takes it.
+    pub fn with(&self, payload: T) -> Result<Command, serde_json::Error>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let payload = serde_json::to_value(payload)?;
+        T::deserialize(&payload)?;
+        let name = self.name().to_owned();
+        Ok(Command::Signal { name, payload })
+    }
+}
+
+impl<T> From<&Signal<T>> for Signal<T> {
+    fn from(signal: &Self) -> Self {
+        let name = signal.name.clone();
+        let payload = PhantomData;
+        Self { name, payload }
+    }
+}
+
+impl<T> From<&str> for Signal<T> {
+    fn from(name: &str) -> Self {
+        name.to_owned().into()
+    }
+}
+
+impl<T> From<String> for Signal<T> {
+    fn from(name: String) -> Self {
+        let name = Cow::Owned(name);
+        let payload = PhantomData;
+        Self { name, payload }
+    }
+}
+
+impl<T> fmt::Debug for Signal<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Signal").field(&self.name).finish()
+    }
+}
 
 /// What a run is told, by whoever knows its id.
 ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use coord_bus::{StoredRecord, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::course::{Course, Phase};
+use crate::course::Course;
 use crate::outcome::Status;
 use crate::records::cut;
 use crate::view::seconds;
@@ -116,15 +116,13 @@ pub(crate) struct KeptSummary {
 
 impl KeptSummary {
     pub(crate) fn of(workflow: &str, started_at: Timestamp, course: &Course) -> Self {
-        let steps = course.steps();
-        let is_done = |phase| phase == Phase::Completed;
         let is_cancelled = course.stopped() == Some(Status::Cancelled);
         let why = course.failed().filter(|_| is_cancelled);
         Self {
             workflow: workflow.to_owned(),
             started_at,
-            done: steps.iter().filter(|step| is_done(step.phase)).count(),
-            steps: steps.len(),
+            done: course.done(),
+            steps: course.steps().len(),
             cancelled: why.map(|why| cut(why)),
         }
     }

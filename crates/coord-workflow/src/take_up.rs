@@ -14,10 +14,12 @@ use crate::orchestrator::Run;
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output};
-use crate::records::{self, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
+use crate::records::{self, Claimed, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
 use crate::resume::{self, Begun, Kept, fault_of};
 use crate::run::{Beginning, End, Pauses, Settings, Shared, Told, write};
 use crate::same_json::is_same;
+use crate::so_far::{SoFar, Standing};
+use crate::time_limits::TimeLimits;
 use crate::{AttemptError, Parent, RecordFault, RunId, StepError, WorkflowError};
 
 /// A run that is to be started.
@@ -89,6 +91,7 @@ impl Settings {
             owner: held.owner.clone(),
             nonce: definition.plan.has_children().then(|| fastrand::u64(..)),
             parent: parent.map(|within| within.parent.clone()),
+            limits: TimeLimits::of(definition.plan, true),
         };
         let record = records::record(RUN_STARTED, &started);
         let record = record.map_err(|source| fault_of(&id, 1, source))?;
@@ -136,7 +139,12 @@ impl Settings {
             child_of: started.parent,
             around: parent.map(|within| Arc::clone(within.pauses)),
         };
-        let run = self.keep(keeping, definition, beginning, begun.version);
+        let from = Standing {
+            version: begun.version,
+            owner: begun.version,
+            is_paused: false,
+        };
+        let run = self.keep(keeping, definition, beginning, from);
         keeping.has_begun(&run, &held).await;
         Ok(run)
     }
@@ -285,25 +293,38 @@ impl Settings {
             None => Durability::Process,
             Some(_) => Durability::Disk,
         });
+        let mut records = Vec::new();
         if let Some(retried) = claim.retried {
             told.begin_anew();
             let record = records::write(plan, &retried, &course, kept.started_at);
-            claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
+            records.push(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, retried, |_| {});
         }
-        let claimed = records::record(RUN_CLAIMED, &held.owner);
-        claiming = claiming.record(claimed.map_err(|source| fault(kept.version + 1, source))?);
+        let from = Standing {
+            version: kept.version,
+            owner: kept.version,
+            is_paused: told.is_paused,
+        };
+        let claimed = Claimed {
+            owner: held.owner.clone(),
+            limits: TimeLimits::of(plan, true),
+        };
+        let claimed = records::record(RUN_CLAIMED, &claimed);
+        records.push(claimed.map_err(|source| fault(kept.version + 1, source))?);
         course.apply(plan, Fact::Claimed, |_| {});
         for fact in self.cut_off_too_often(&course, before) {
             let record = records::write(plan, &fact, &course, kept.started_at);
-            claiming = claiming.record(record.map_err(|source| fault(kept.version + 1, source))?);
+            records.push(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, fact, |_| {});
         }
-        let claimed = match keeping.journal.log.append(claiming).await {
-            Ok(claimed) => claimed,
+        let is_driven = from.after(&records);
+        SoFar::of(&course).say(&mut records, from, &*keeping.journal.log);
+        claiming = claiming.records(records);
+        match keeping.journal.log.append(claiming).await {
+            Ok(_) => {}
             Err(EventLogError::WrongVersion { .. }) => return Ok(None),
             Err(error) => return Err(WorkflowError::journal(id, error)),
-        };
+        }
         let beginning = Beginning {
             id: id.clone(),
             course,
@@ -318,7 +339,7 @@ impl Settings {
             child_of: kept.child_of,
             around: claim.parent.map(|within| Arc::clone(within.pauses)),
         };
-        let run = self.keep(keeping, definition, beginning, claimed.version);
+        let run = self.keep(keeping, definition, beginning, is_driven);
         keeping.has_begun(&run, &held).await;
         Ok(Some(run))
     }
@@ -337,20 +358,16 @@ impl Settings {
         exhausted.collect()
     }
 
-    /// Drives a run whose stream is at this version.
+    /// Drives a run of whose stream this is known.
     fn keep(
         self: &Arc<Self>,
         keeping: &Keeping,
         definition: Definition<'_>,
         beginning: Beginning,
-        version: u64,
+        from: Standing,
     ) -> Run {
         let shared = Shared::new(definition, beginning, self);
-        let writing = write(
-            Arc::clone(&shared),
-            Arc::clone(&keeping.journal.log),
-            version,
-        );
+        let writing = write(Arc::clone(&shared), Arc::clone(&keeping.journal.log), from);
         self.tasks
             .spawn(format!("records of run {}", shared.id), writing);
         self.drive(shared, Some(&keeping.runs))

@@ -39,6 +39,10 @@ pub struct RunView {
     /// round of attempts, counted from its beginning, in seconds: its time limit counts from then on.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
     pub timed_from: Option<Duration>,
+    /// When its time limit is over, counted from its beginning, in seconds; if it has one, and that counts: not of
+    /// one that is paused for a step, is ending, or stays up. As who drives it has it, or did last.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
+    pub times_out_at: Option<Duration>,
     /// How it is going to end, where that is known and it has not: no step begins any more, and what had completed
     /// is being undone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +161,10 @@ pub struct StepView {
     /// seconds.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
     pub sleeps_until: Option<Duration>,
+    /// When the time of all attempts at it is [over](crate::StepBuilder::total_timeout), counted from the beginning
+    /// of the run, in seconds; where that is limited, and counts.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
+    pub times_out_at: Option<Duration>,
 }
 
 /// Where a step is.
@@ -315,6 +323,7 @@ impl RunView {
                     }
                     _ => None,
                 },
+                times_out_at: None,
             }
         });
         views.collect()

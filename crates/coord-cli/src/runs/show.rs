@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::find::find_or_latest;
 use super::list::{between, local, styled};
 use super::lives::{Lives, Service};
-use super::{RunsFault, find, journal_flag, there, with_journal};
+use super::{RunsFault, find, journal_flag, there, time_left, with_journal};
 use crate::args::{JournalPlace, ShowArgs, Told, WhyArgs};
 use crate::board::Lived;
 use crate::exit_code::ExitCode;
@@ -104,6 +104,9 @@ pub(super) fn print(
     if let Some(driver) = &view.driven_by {
         write!(out, ", driven by {driver}")?;
     }
+    if let Some(left) = time_left::said(view, "timeout", view.times_out_at) {
+        write!(out, "; {left}")?;
+    }
     writeln!(out)?;
     if let Some(error) = &view.error {
         writeln!(out, "{BAD}{}{BAD:#}", printable(error))?;
@@ -157,6 +160,7 @@ fn remark(view: &RunView, step: &StepView) -> String {
             None | Some(Why::Over(_) | Why::Running | Why::Exhausted { .. }) => {}
             Some(why) => remarks.push(said(view, &why)),
         }
+        remarks.extend(time_left::said(view, "total_timeout", step.times_out_at));
     }
     remarks.join("; ")
 }
@@ -197,6 +201,12 @@ struct Waits<'v> {
     phase: StepPhase,
     why: Option<String>,
     error: Option<&'v str>,
+    /// In seconds, where all attempts at it have a limit together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_left: Option<f64>,
+    /// In seconds, where it has not ended and its run has a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_time_left: Option<f64>,
 }
 
 /// Says what a step waits for, or else where it is.
@@ -221,6 +231,7 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
         let lives = Lives::read(&Kept::of(journal.dir(), &run), &view)?;
         let became = lives.of(step).map(Service::became);
         let told = became.or_else(|| why.as_ref().map(|why| said(&view, why)));
+        let of_run = view.times_out_at.filter(|_| !step.phase.is_over());
         if args.output == Told::Json {
             let failed = lives.of(step).and_then(|service| service.failed.as_deref());
             let waits = Waits {
@@ -228,6 +239,8 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
                 phase: lives.phase(step),
                 why: told,
                 error: failed.or(step.error.as_deref()),
+                time_left: time_left::left(&view, step.times_out_at).map(|left| left.as_secs_f64()),
+                run_time_left: time_left::left(&view, of_run).map(|left| left.as_secs_f64()),
             };
             serde_json::to_writer_pretty(&mut out, &waits).map_err(io::Error::from)?;
             writeln!(out)?;
@@ -235,6 +248,12 @@ pub(crate) fn why(args: &WhyArgs) -> ExitCode {
         }
         if let Some(told) = &told {
             writeln!(out, "{}: {}", step.id, printable(told))?;
+        }
+        if let Some(left) = time_left::said(&view, "total_timeout", step.times_out_at) {
+            writeln!(out, "{}: {left}", step.id)?;
+        }
+        if let Some(left) = time_left::said(&view, "timeout", of_run) {
+            writeln!(out, "run {run}: {left}")?;
         }
         let is_told = matches!(why, Some(Why::Exhausted { .. }));
         if let Some(error) = step.error.as_ref().filter(|_| !is_told) {

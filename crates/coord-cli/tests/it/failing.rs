@@ -113,6 +113,32 @@ fn a_run_is_paused_for_a_step_and_goes_on_when_it_is_continued() {
 }
 
 #[test]
+fn a_step_that_is_given_something_else_in_a_retry_has_another_key_and_else_the_same() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[service]]\nid = 'bank'\nrun = 'exec sleep 1000'\n\
+         [[step]]\nid = 'price'\nneeds = ['bank']\nrun = 'cat price >> $COORD_OUTPUT'\n\
+         outputs = ['price']\n\
+         [[step]]\nid = 'charge'\nneeds = ['price', 'bank']\n\
+         env = { PRICE = { output = 'price.price' } }\n\
+         run = 'echo $PRICE by $COORD_IDEMPOTENCY_KEY >> asked; test -e well'\n",
+    );
+    folder.write("price", "price=7\n");
+    let asked = || folder.read("asked").unwrap();
+    done(folder.coord(["run", "--id", "r"])).exits(100);
+    done(folder.coord(["retry", "r", "--from", "price"])).exits(100);
+    assert_eq!(asked(), "7 by r/charge\n7 by r/charge\n");
+    folder.write("price", "price=8\n");
+    done(folder.coord(["retry", "r", "--from", "price"])).exits(100);
+    folder.write("well", "");
+    done(folder.coord(["retry", "r"])).exits(0);
+    let asked = asked();
+    let (_, since) = asked.split_at("7 by r/charge\n".len() * 2);
+    assert_eq!(since, "8 by r/charge/1\n8 by r/charge/1\n");
+}
+
+#[test]
 fn a_step_is_tried_again_only_after_the_exit_codes_that_the_file_names() {
     // 75, then 1; and a kill, which is no exit code.
     let file = "[[step]]\nid = 's'\noptional = true\n\

@@ -52,6 +52,7 @@ impl Course {
     /// A step has been undone, or could not be.
     pub(super) fn end_undoing(&mut self, step: usize, phase: Phase) {
         (self.undoing, self.undo_cut_off) = (None, 0);
+        self.undone += 1;
         self.steps[step].phase = phase;
     }
 }

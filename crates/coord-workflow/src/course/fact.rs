@@ -29,6 +29,8 @@ pub(crate) enum Fact {
         output: Output,
         /// The output as it is kept, in a run that is.
         kept: Option<Box<str>>,
+        /// A few bytes of it, where it was read.
+        print: Option<u64>,
         /// The signal that it took, if that is what it waited for.
         signal: Option<SignalNumber>,
         at: u64,
@@ -41,6 +43,8 @@ pub(crate) enum Fact {
         output: Output,
         /// The output as it is kept, in a run that is.
         kept: Option<Box<str>>,
+        /// A few bytes of it, where it was read.
+        print: Option<u64>,
         at: u64,
     },
     /// A step failed for good, in its last attempt or in its condition. Unless it is optional, the
@@ -105,7 +109,13 @@ pub(crate) enum Fact {
     Finished { at: u64, failed: Option<Arc<str>> },
     /// It goes on after all: what failed, was stopped or undone is to be done, and so is this step,
     /// if one is given, and whatever comes after any of these.
-    Retried { from: Option<usize>, at: u64 },
+    Retried {
+        from: Option<usize>,
+        at: u64,
+        /// Whether a step that is given something else than before has another idempotency key: not in what an
+        /// earlier version has retried.
+        by_input: bool,
+    },
 }
 
 impl Fact {

@@ -7,6 +7,7 @@ impl Course {
     pub(super) fn try_anew(&mut self, at: u64, mut ready: impl FnMut(usize)) {
         self.timed_from = Some(at);
         self.lives += 1;
+        self.may_be_held = false;
         for (step, record) in self.steps.iter_mut().enumerate() {
             if record.phase == Phase::Exhausted {
                 (record.phase, record.attempts) = (Phase::Waiting, 0);
@@ -36,7 +37,7 @@ impl Course {
 
     /// Whether the run is paused for a step.
     pub(crate) fn is_held(&self) -> bool {
-        self.stopped.is_none() && self.exhausted().next().is_some()
+        self.may_be_held && self.stopped.is_none() && self.exhausted().next().is_some()
     }
 
     /// Whether the run that is the work of a step is.

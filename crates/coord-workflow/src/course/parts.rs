@@ -1,6 +1,7 @@
 //! Parts of steps: what is done of a step whose work is more than one, before all of it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::{Course, Refused};
 use crate::plan::{Output, Plan};
@@ -15,6 +16,8 @@ pub(crate) struct Parts {
     pub(crate) done: usize,
     /// The outputs of those; of rounds, that of the last.
     pub(crate) outputs: BTreeMap<usize, Output>,
+    /// A few bytes of all that was put out, in whichever order that was.
+    pub(crate) print: u64,
     /// When the last of them was done.
     pub(crate) at: u64,
 }
@@ -78,13 +81,14 @@ impl Course {
         &mut self,
         plan: &Plan,
         (step, part, of): (usize, usize, usize),
-        output: Output,
+        (output, print): (Output, Option<u64>),
         at: u64,
     ) {
         let parts = self.parts.entry(step).or_insert_with(|| Parts {
             of,
             done: 0,
             outputs: BTreeMap::new(),
+            print: 0,
             at,
         });
         (parts.of, parts.at) = (of, at);
@@ -93,6 +97,11 @@ impl Course {
             parts.outputs.clear();
         }
         parts.outputs.insert(part, output);
+        if let Some(print) = print {
+            let mut hasher = DefaultHasher::new();
+            (part, print).hash(&mut hasher);
+            parts.print = parts.print.wrapping_add(hasher.finish());
+        }
         // It gets on, however often it is cut off.
         self.cut_off.remove(&step);
     }

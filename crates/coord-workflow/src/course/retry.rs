@@ -1,5 +1,7 @@
 //! A run that has finished, and goes on after all.
 
+use std::collections::BTreeMap;
+
 use super::parts::after_retry;
 use super::{Course, Phase};
 use crate::plan::{Output, Plan};
@@ -45,8 +47,15 @@ impl Course {
         Some(retried.1)
     }
 
-    pub(super) fn retry(&mut self, plan: &Plan, from: Option<usize>, at: u64) {
+    pub(super) fn retry(&mut self, plan: &Plan, from: Option<usize>, at: u64, by_input: bool) {
         let again = self.to_retry(plan, from);
+        let steps = 0..again.len();
+        let rounds: Vec<_> = steps.clone().map(|step| self.round(plan, step)).collect();
+        let given = steps.filter(|_| by_input).filter_map(|step| {
+            let before = self.given_before(plan, step, &again)?;
+            Some((step, before))
+        });
+        let mut given: BTreeMap<_, _> = given.collect();
         let parts = std::mem::take(&mut self.parts);
         let (parts, anew) = after_retry(parts, plan, &again, from);
         let outputs = std::mem::take(&mut self.outputs);
@@ -56,7 +65,7 @@ impl Course {
         (self.is_failing, self.blocked) = (false, 0);
         (self.timed_from, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
         let completed = std::mem::take(&mut self.completed);
-        self.passed = 0;
+        (self.passed, self.undone, self.may_be_held) = (0, 0, false);
         self.lives += 1;
         self.retries.push((self.lives, at));
         self.tried_since.clear();
@@ -81,12 +90,21 @@ impl Course {
                 Phase::Completed => again[step] && is_other,
                 _ => false,
             } || anew.contains(&step);
-            self.steps[step].round = record.round + u32::from(is_anew);
+            // One that has not begun was given nothing since.
+            let round = match record.has_begun() {
+                true => rounds[step],
+                false => record.round,
+            };
+            self.steps[step].round = round + u32::from(is_anew);
+            if is_anew {
+                given.remove(&step);
+            }
             if again[step] {
                 self.begun_in.insert(step, self.lives);
             }
         }
-        self.parts = parts;
+        (self.parts, self.given) = (parts, given);
+        self.begun_with.clear();
         for step in over {
             let record = &records[step];
             let kept = &mut self.steps[step];

@@ -422,6 +422,7 @@ fn completed(step: usize) -> Fact {
         step,
         output: Arc::new(Mutex::new(())),
         kept: None,
+        print: None,
         signal: None,
         at: 2,
     }

@@ -294,6 +294,7 @@ impl Step<'_> {
             step: self.step,
             output,
             kept,
+            print: None,
             signal: self.run.signal_taken(self.step),
             at,
         }

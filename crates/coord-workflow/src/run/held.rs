@@ -14,7 +14,7 @@ use super::bounds::Bounds;
 use super::queue::Queue;
 use super::{Shared, between};
 use crate::course::Fact;
-use crate::plan::{DEFAULT_WORKFLOW_TIMEOUT, Plan};
+use crate::plan::Plan;
 
 /// The timer of an attempt, or of a run.
 pub(super) struct Timer {
@@ -44,11 +44,8 @@ impl Shared {
             return None;
         }
         let gone_on = between(queue.course.timed_from.unwrap_or_default(), self.elapsed());
-        let limit = self.plan.timeout.unwrap_or(match self.is_durable {
-            true => Duration::MAX,
-            false => DEFAULT_WORKFLOW_TIMEOUT,
-        });
-        Some(limit.saturating_sub(gone_on))
+        let limit = self.plan.time_limit(self.is_durable);
+        Some(limit.unwrap_or(Duration::MAX).saturating_sub(gone_on))
     }
 
     /// Whether its time is over; the timer is set anew where it counts from a later time by now.

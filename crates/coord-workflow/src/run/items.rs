@@ -134,6 +134,7 @@ impl Shared {
             of,
             output,
             kept,
+            print: None,
             at: self.elapsed(),
         };
         let told = || Transition::PartCompleted {

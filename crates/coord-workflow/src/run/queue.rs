@@ -302,6 +302,7 @@ impl Queue {
             step,
             output,
             kept,
+            print: None,
             signal,
             at,
         };

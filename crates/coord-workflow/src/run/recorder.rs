@@ -26,6 +26,7 @@ use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, OWNER_RENEWED, Owner};
 use crate::run::End;
+use crate::so_far::{SoFar, Standing};
 use crate::{Command, MAX_SIGNALS, RecordFault, WorkflowError};
 
 /// How long what nothing waits for is left for others to join: that an attempt began, and that a step is
@@ -77,6 +78,8 @@ pub(super) struct Recorder {
 /// Some records, to be appended together.
 struct Batch {
     records: Vec<Record>,
+    /// How far the run has come with them.
+    so_far: SoFar,
     until: u64,
     durability: Durability,
     closes: bool,
@@ -209,10 +212,11 @@ impl Recorder {
         wakers
     }
 
-    fn next(&mut self, is_alone: bool) -> Batch {
+    fn next(&mut self, so_far: SoFar, is_alone: bool) -> Batch {
         self.is_urgent = false;
         Batch {
             records: std::mem::take(&mut self.pending),
+            so_far,
             until: self.told,
             durability: std::mem::replace(&mut self.durability, Durability::Process),
             closes: self.is_finished,
@@ -466,20 +470,21 @@ impl Shared {
         }
         let mut queue = self.queue();
         let is_alone = queue.waits_for_records();
+        let so_far = SoFar::of(&queue.course);
         let recorder = queue.recorder.as_mut();
-        recorder.map(|recorder| recorder.next(is_alone))
+        recorder.map(|recorder| recorder.next(so_far, is_alone))
     }
 }
 
-/// Writes what happens in a run into its stream, which is at this version, until the run has
+/// Writes what happens in a run into its stream, of which this is known, until the run has
 /// finished.
-pub(super) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, version: u64) {
+pub(super) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, from: Standing) {
     let stream = records::stream(run.id.as_str());
     let mut writer = Writer {
         run: &run,
         log: &*log,
         stream,
-        version,
+        at: from,
     };
     while let Some(batch) = run.next_to_write().await {
         let closes = batch.closes;
@@ -496,7 +501,8 @@ struct Writer<'w> {
     run: &'w Arc<Shared>,
     log: &'w dyn EventLog,
     stream: String,
-    version: u64,
+    /// Where the stream is, as far as it is known here.
+    at: Standing,
 }
 
 impl Writer<'_> {
@@ -509,9 +515,14 @@ impl Writer<'_> {
         }
         let mut refused = 0;
         loop {
+            let mut records = batch.records.clone();
+            let after = self.at.after(&records);
+            if !batch.closes {
+                batch.so_far.clone().say(&mut records, self.at, self.log);
+            }
             let mut append = AppendTo::stream(&self.stream)
-                .expecting(ExpectedVersion::Exactly(self.version))
-                .records(batch.records.iter().cloned())
+                .expecting(ExpectedVersion::Exactly(self.at.version))
+                .records(records)
                 .durably(batch.durability);
             if batch.closes {
                 append = append.closing();
@@ -520,13 +531,13 @@ impl Writer<'_> {
                 append = append.alone();
             }
             match self.log.append(append).await {
-                Ok(appended) => {
-                    self.version = appended.version;
+                Ok(_) => {
+                    self.at = after;
                     self.run.kept(batch.until);
                     return Ok(());
                 }
                 // The run was told something meanwhile, or is not ours any more.
-                Err(EventLogError::WrongVersion { actual, .. }) if actual > self.version => {
+                Err(EventLogError::WrongVersion { actual, .. }) if actual > self.at.version => {
                     self.catch_up().await?;
                 }
                 // Nothing was written, so nothing is lost by waiting, as long as the run is ours.
@@ -543,16 +554,17 @@ impl Writer<'_> {
     /// Reads what others have appended: commands, or that somebody has claimed the run.
     async fn catch_up(&mut self) -> Result<(), End> {
         loop {
-            let page = self.log.read(&self.stream, self.version + 1, PAGE).await;
+            let page = self.log.read(&self.stream, self.at.version + 1, PAGE).await;
             let page = page.map_err(End::unrecorded)?;
             let is_last = page.len() < PAGE;
             for stored in page {
                 if stored.record.kind != records::COMMAND {
                     return Err(End::TakenOver);
                 }
-                self.version = stored.version;
+                self.at.version = stored.version;
                 // One that is not understood is of a later version, and meant for that.
                 if let Ok(command) = records::command(&stored.record.payload) {
+                    self.at.hear(Some(&command));
                     self.run.follow(command);
                 }
             }

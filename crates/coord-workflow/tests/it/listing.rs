@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use coord_bus::time::sleep;
-use coord_bus::{AppendTo, Record};
+use coord_bus::time::{Instant, sleep};
+use coord_bus::{
+    AppendTo, BoxFuture, EventLog, EventLogError, EventLogProxy, Record, StoredRecord,
+};
 use coord_workflow::{
     Command, DEFAULT_LEASE_TTL, Durable, Run, RunId, RunPhase, RunQuery, Status, StepError,
     Workflow, WorkflowError, WorkflowOrchestrator,
@@ -195,6 +197,46 @@ async fn what_is_not_asked_for_costs_no_record_or_one() {
     assert_eq!(read(&machine, &all.workflow("test")).await, 1 + 4);
     let later = RunQuery::newest().started_since(coord_bus::Timestamp::MAX);
     assert_eq!(read(&machine, &later).await, 0);
+}
+
+/// A log of which each read takes a second.
+struct Slow(Arc<dyn EventLog>);
+
+impl EventLogProxy for Slow {
+    fn log(&self) -> &dyn EventLog {
+        &*self.0
+    }
+
+    fn on_read<'a>(
+        &'a self,
+        stream: &'a str,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
+        Box::pin(async move {
+            sleep(SECOND).await;
+            self.0.read(stream, from, limit).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_are_read_for_a_list_are_read_side_by_side() {
+    let machine = Machine::new();
+    let process = machine.process();
+    for id in 0..100 {
+        start(&process, "build", &format!("r-{id}"), false).await;
+    }
+    sleep(2 * SECOND).await;
+    let slow = machine.with_log(Arc::new(Slow(Arc::clone(&machine.log))));
+    let query = RunQuery::newest().workflow("test");
+    let began = Instant::now();
+    // Which may go from thread to thread.
+    let journal = slow.journal();
+    let listing: BoxFuture<'_, _> = Box::pin(journal.list_runs(&query));
+    assert!(listing.await.unwrap().is_empty());
+    let took = began.elapsed();
+    assert!(took <= 5 * SECOND, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

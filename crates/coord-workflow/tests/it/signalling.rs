@@ -8,8 +8,8 @@ use coord_bus::time::sleep;
 use coord_bus::vocabulary::WORKFLOW_EVENTS;
 use coord_bus::{AppendTo, BusExt, LocalBus, MemoryEventLog};
 use coord_workflow::{
-    Call, Command, DEFAULT_LEASE_TTL, Durable, HookCall, Registry, Retry, Run, RunId, Spec, Status,
-    StepPhase, StepSpec, Workflow, WorkflowOrchestrator,
+    Call, Command, DEFAULT_LEASE_TTL, Durable, HookCall, Registry, Retry, Run, RunId, Signal, Spec,
+    Status, StepPhase, StepSpec, Workflow, WorkflowOrchestrator,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -238,4 +238,23 @@ async fn a_step_has_its_own_signal_again_where_another_took_a_later_one_and_was_
     let run = process.resume_run(&workflow(false), &id()).await.unwrap();
     assert!(run.outcome().await.unwrap().is_completed());
     assert_eq!(outputs(&machine).await, [Some(json!(1)), Some(json!(2))]);
+}
+
+/// A number that is written as one that is no number cannot be read.
+#[tokio::test(start_paused = true)]
+async fn a_signal_is_of_one_type_for_who_sends_it_and_for_the_step_that_waits() {
+    const WEIGHT: Signal<f64> = Signal::new("weight");
+    let mut workflow = Workflow::<(), _>::durable("weighs");
+    let weight = workflow.step("weight").signal(&WEIGHT);
+    let other = workflow.step("other").signal::<f64>("other");
+    let workflow = workflow.build().unwrap();
+    let process = Machine::new().process();
+    let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+    assert!(WEIGHT.with(f64::NAN).is_err());
+    run.tell(WEIGHT.with(1.5).unwrap()).await.unwrap();
+    let other_one = Signal::from("other".to_owned());
+    run.tell(other_one.with(2.5).unwrap()).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    let numbers = [&weight, &other].map(|step| *outcome.output(step).unwrap());
+    assert_eq!((numbers, WEIGHT.name()), ([1.5, 2.5], "weight"));
 }

@@ -49,7 +49,7 @@ impl EventLogProxy for Counting {
 }
 
 /// The summary of a run, which has to be what its view says, and how many records were read for it.
-async fn summary(machine: &Machine, id: &str) -> (RunSummary, usize) {
+pub(crate) async fn summary(machine: &Machine, id: &str) -> (RunSummary, usize) {
     let read = Arc::new(AtomicUsize::new(0));
     let counting = machine.with_log(Arc::new(Counting {
         log: Arc::clone(&machine.log),
@@ -69,6 +69,7 @@ async fn summary(machine: &Machine, id: &str) -> (RunSummary, usize) {
         (summary.started_at, summary.duration, summary.steps),
         (view.started_at, view.duration, view.steps.len())
     );
+    assert_eq!((summary.ending, &summary.error), (view.ending, &view.error));
     let done = view.steps.iter();
     let done = done.filter(|step| step.phase == StepPhase::Completed);
     assert_eq!(summary.done, done.count());
@@ -127,7 +128,7 @@ async fn a_run_that_has_finished_is_told_by_one_record_however_many_it_has() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_has_not_finished_is_told_by_all_of_its_records() {
+async fn a_short_run_that_has_not_finished_is_told_by_all_of_its_records() {
     let machine = Machine::new();
     let process = machine.process();
     let workflow = numbers();

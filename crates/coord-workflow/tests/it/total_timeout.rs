@@ -7,9 +7,9 @@ use std::time::Duration;
 use coord_bus::LocalBus;
 use coord_bus::time::sleep;
 use coord_workflow::{
-    AttemptError, Command, DEFAULT_LEASE_TTL, Durable, OnExhausted, Outcome, Registry, Retry,
-    RunId, Spec, Status, StepError, StepPhase, StepSpec, StepState, Why, Workflow,
-    WorkflowOrchestrator,
+    AttemptError, Command, DEFAULT_LEASE_TTL, DEFAULT_WORKFLOW_TIMEOUT, Durable, OnExhausted,
+    Outcome, Registry, Retry, Run, RunId, RunView, Spec, Status, StepError, StepPhase, StepSpec,
+    StepState, Why, Workflow, WorkflowOrchestrator,
 };
 
 use crate::durable::Machine;
@@ -29,9 +29,14 @@ struct Asks {
 }
 
 fn asks(takes: Duration, total: Duration, on_exhausted: OnExhausted) -> Asks {
+    limited(takes, total, on_exhausted, Duration::MAX)
+}
+
+/// The same, in a run that has so much time.
+fn limited(takes: Duration, total: Duration, on_exhausted: OnExhausted, all: Duration) -> Asks {
     let (calls, undone) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
     let (calling, undoing) = (Arc::clone(&calls), Arc::clone(&undone));
-    let mut workflow = Workflow::durable("asks");
+    let mut workflow = Workflow::durable("asks").timeout(all);
     let build = workflow.step("build").compensate(move |_| {
         undoing.fetch_add(1, Ordering::SeqCst);
         async { Ok::<_, StepError>(()) }
@@ -176,6 +181,71 @@ async fn who_takes_a_step_up_has_what_is_left_of_its_time() {
     assert_eq!(asks.calls.load(Ordering::SeqCst), 4);
     let all = AttemptError::AllTimedOut(60 * SECOND);
     assert_eq!(error_of(&outcome, "ask").downcast_ref(), Some(&all));
+}
+
+/// When the time of `ask` is over, and that of its run, as whoever looks at it is told.
+async fn over_at(machine: &Machine, run: &Run) -> (Option<u64>, Option<u64>) {
+    let told = |view: RunView| {
+        let step = view.step("ask").unwrap().times_out_at;
+        let seconds = |at: Duration| at.as_secs();
+        (step.map(seconds), view.times_out_at.map(seconds))
+    };
+    let elsewhere = told(machine.journal().view(&id()).await.unwrap());
+    if let Some(view) = run.view() {
+        assert_eq!(told(view), elsewhere);
+    }
+    elsewhere
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_time_of_a_step_and_of_its_run_is_over_is_told_as_long_as_it_counts() {
+    let machine = Machine::new();
+    // From 0 to 4, from 5 to 9, and from 10 to 12.
+    let asks = limited(4 * SECOND, 12 * SECOND, OnExhausted::Pause, 60 * SECOND);
+    let process = machine.process();
+    let run = process.start_durable(&asks.workflow, id(), ()).await;
+    let run = run.unwrap();
+    sleep(SECOND).await;
+    assert_eq!(over_at(&machine, &run).await, (Some(12), Some(60)));
+    // It waits for its second attempt.
+    sleep(3 * SECOND + SECOND / 2).await;
+    assert_eq!(over_at(&machine, &run).await, (Some(12), Some(60)));
+    sleep(15 * SECOND + SECOND / 2).await;
+    assert_eq!(over_at(&machine, &run).await, (None, None), "it is paused");
+    run.tell(Command::Continue).await.unwrap();
+    sleep(SECOND).await;
+    assert_eq!(over_at(&machine, &run).await, (Some(32), Some(80)));
+
+    // Whoever takes it up may give it more time, or no limit.
+    drop(process);
+    sleep(DEFAULT_LEASE_TTL).await;
+    assert_eq!(over_at(&machine, &run).await, (Some(32), Some(80)));
+    let more = limited(4 * SECOND, 200 * SECOND, OnExhausted::Fail, 500 * SECOND);
+    let process = machine.process();
+    let run = process.resume_run(&more.workflow, &id()).await.unwrap();
+    sleep(SECOND).await;
+    assert_eq!(over_at(&machine, &run).await, (Some(220), Some(520)));
+    run.cancel();
+    run.outcome().await.unwrap();
+    assert_eq!(over_at(&machine, &run).await, (None, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_limit_has_no_time_that_is_over() {
+    let machine = Machine::new();
+    let mut workflow = Workflow::durable("asks");
+    let ask = workflow.step("ask");
+    ask.run(std::future::pending::<Result<(), StepError>>);
+    let workflow = workflow.build().unwrap();
+    let process = machine.process();
+    let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+    sleep(SECOND).await;
+    assert_eq!(over_at(&machine, &run).await, (None, None));
+    // A run in memory has one.
+    let run = process.start_workflow(&workflow, ()).unwrap();
+    sleep(SECOND).await;
+    let view = run.view().unwrap();
+    assert_eq!(view.times_out_at, Some(DEFAULT_WORKFLOW_TIMEOUT));
 }
 
 #[tokio::test(start_paused = true)]

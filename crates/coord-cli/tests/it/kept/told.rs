@@ -299,6 +299,35 @@ fn a_run_that_is_not_kept_does_not_wait_for_a_signal_that_nobody_can_send() {
 }
 
 #[test]
+fn how_much_time_a_step_and_its_run_have_left_is_said() {
+    let folder = Folder::new();
+    let file = "timeout = '2h'\n[[step]]\nid = 'a'\ntotal_timeout = '1h'\nrun = 'exec sleep 1000'\n\
+         [[step]]\nid = 'b'\nneeds = ['a']\nrun = 'true'\n";
+    folder.write("coord.toml", file);
+    done(folder.coord(["run", "--id", "r", "--detach"])).exits(0);
+    while show(&folder, "r")["steps"][0]["phase"] != "running" {}
+    let why = done(folder.coord(["why", "r", "a"]));
+    why.exits(0).says("a: it is running\na: 59 min ");
+    why.says(" left of its total_timeout, until 2");
+    why.says("run r: 1 h 59 min left of its timeout, until 2");
+    let why = done(folder.coord(["why", "r", "b"]));
+    assert!(!why.out.contains("total_timeout"), "{}", why.out);
+    why.says("run r: 1 h 59 min left of its timeout");
+    let told = done(folder.coord(["why", "r", "a", "--output", "json"]));
+    let told: Value = serde_json::from_str(&told.out).unwrap();
+    let left = |key: &str| told[key].as_f64().unwrap();
+    assert!((3_000.0..3_600.0).contains(&left("time_left")), "{told}");
+    assert!(
+        (6_600.0..7_200.0).contains(&left("run_time_left")),
+        "{told}"
+    );
+    let shown = done(folder.coord(["show", "r"]));
+    shown.says("; 1 h 59 min left of its timeout, until 2");
+    shown.says("left of its total_timeout, until 2");
+    done(folder.coord(["cancel", "r"])).exits(0);
+}
+
+#[test]
 fn of_a_step_that_only_waits_it_is_said_until_when() {
     let folder = Folder::new();
     folder.write("coord.toml", "[[step]]\nid = 'nap'\nsleep = '1h'\n");
