@@ -22,7 +22,7 @@ use crate::StepError;
 /// assert_eq!(retry.backoff.delay(2), Duration::from_secs(2));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Retry {
     /// How many attempts there are at most, the first one included.
     pub max_attempts: NonZeroU32,

@@ -243,6 +243,12 @@ fn an_unknown_key_or_a_retry_without_an_attempt_is_refused() {
 }
 
 #[test]
+fn what_a_retry_does_not_say_is_as_by_default() {
+    let read: Retry = serde_json::from_value(json!({ "max_attempts": 5 })).expect("a retry");
+    assert_eq!(read, Retry::default().max_attempts(5));
+}
+
+#[test]
 fn a_retry_says_how_often_and_how_long() {
     let delays = |retry: Retry| [1, 2, 3].map(|failures| retry.backoff.delay(failures).as_millis());
     let second = Duration::from_secs(1);
