@@ -62,14 +62,19 @@ fn a_state_that_there_is_not_is_refused_with_the_nearest_and_all_that_there_are(
 #[test]
 fn why_a_run_was_cancelled_is_told_where_it_is_driven_and_by_whoever_looks_at_it() {
     let folder = Folder::new();
-    let file = "[[step]]\nid = 'a'\nrun = 'echo begun; exec sleep 1000'\n";
+    let file =
+        "[[step]]\nid = 'a'\nrun = 'echo begun; while :; do echo goes on; sleep 0.05; done'\n";
     folder.write("coord.toml", file);
     let mut running = Running::start(folder.coord(["run", "--id", "r"]));
     running.until("begun");
+    let mut attached = Running::start(folder.coord(["attach", "r"]));
+    attached.until("goes on");
     let cancel = folder.coord(["cancel", "r", "--reason", "the disk: is full"]);
     done(cancel).exits(0).says("is cancelled");
     let (_, out) = running.end();
     assert!(out.contains("cancelled (the disk: is full)"), "{out}");
+    let (_, out) = attached.end();
+    assert!(out.contains("the disk: is full"), "{out}");
     let list = done(folder.coord(["list"]));
     list.exits(0).says("  WHY").says("  the disk: is full");
     let list = done(folder.coord(["list", "--output=jsonl"]));
