@@ -36,7 +36,7 @@ use crate::reason::Reason;
 use crate::{OnFailure, StepError};
 
 pub(crate) use admits::Refused;
-pub(crate) use fact::Fact;
+pub(crate) use fact::{Fact, RULES};
 pub(crate) use parts::Parts;
 
 /// Where a step is.
@@ -166,6 +166,8 @@ pub(crate) struct Course {
     begun_in: BTreeMap<usize, u32>,
     /// When it was retried, and how often it had been retried or continued by then, that time included.
     retries: Vec<(u32, u64)>,
+    /// Why steps could not be undone in a run that was retried since, and did them again.
+    not_undone: BTreeMap<usize, Box<StepError>>,
     /// A few bytes of what steps have put out, by step: of what was read, and in a run in which somebody is to be
     /// given something again.
     prints: BTreeMap<usize, u64>,
@@ -175,6 +177,8 @@ pub(crate) struct Course {
     begun_with: BTreeMap<usize, u64>,
     /// What the ids of the runs within it are made of, beside its own.
     pub(crate) nonce: Option<u64>,
+    /// Whether the idempotency keys of its steps are, too.
+    pub(crate) is_marked: bool,
     #[cfg(test)]
     history: Vec<Fact>,
 }
@@ -223,10 +227,12 @@ impl Course {
             lives: 0,
             begun_in: BTreeMap::new(),
             retries: Vec::new(),
+            not_undone: BTreeMap::new(),
             prints: BTreeMap::new(),
             given: BTreeMap::new(),
             begun_with: BTreeMap::new(),
             nonce: None,
+            is_marked: false,
             #[cfg(test)]
             history: Vec::new(),
         }
@@ -474,7 +480,7 @@ impl Course {
             Fact::Claimed => self.take_back(plan, ready),
             Fact::Up => self.is_up = true,
             Fact::Finished { at, failed } => self.finish(at, failed),
-            Fact::Retried { from, at, by_input } => self.retry(plan, from, at, by_input),
+            Fact::Retried { from, at, rules } => self.retry(plan, from, at, rules),
         }
     }
 

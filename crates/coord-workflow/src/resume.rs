@@ -112,7 +112,7 @@ impl<'r> Begun<'r> {
     ) -> Result<Kept, WorkflowError> {
         let Self { run, started, page } = self;
         let mut course = Course::new(plan);
-        course.nonce = started.nonce;
+        (course.nonce, course.is_marked) = (started.nonce, started.is_marked);
         let mut kept = Kept {
             course,
             input: started.input,

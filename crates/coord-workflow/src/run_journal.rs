@@ -9,7 +9,7 @@ use coord_bus::{AppendTo, EventLog, EventLogError, ExpectedVersion, Lease, Strea
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::course::Fact;
+use crate::course::{Fact, RULES};
 use crate::durable::{Codec, read};
 use crate::fingerprint::KeptStep;
 use crate::following::Following;
@@ -99,7 +99,7 @@ impl RunJournal {
         let retried = Fact::Retried {
             from,
             at,
-            by_input: true,
+            rules: RULES,
         };
         if kept.course.admits(&plan, &retried).is_err() {
             return Err(WorkflowError::NothingToRetry { run: named() });

@@ -136,6 +136,10 @@ pub struct StepView {
     /// that is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Why it could not be undone, in a run that was [retried](crate::WorkflowOrchestrator::retry_run) since, and does
+    /// it again, or has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_undone: Option<String>,
     /// What it put out, where that is JSON.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "value")]
     pub output: Option<Arc<Value>>,
@@ -306,6 +310,7 @@ impl RunView {
                 progress: Progress::of(plan, course, place),
                 is_being_undone,
                 error: error.map(ToString::to_string),
+                not_undone: course.not_undone(place).map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
                 child: (step.runs_workflow() && record.has_begun())
                     // An attempt that a crash cut off is made again, and does not count until then.

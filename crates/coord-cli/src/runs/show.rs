@@ -153,6 +153,10 @@ fn remark(view: &RunView, step: &StepView) -> String {
         remarks.push(format!("{} attempts", step.attempts));
     }
     remarks.extend(step.error.as_deref().map(printable));
+    if let Some(error) = step.not_undone.as_deref() {
+        let error = printable(error);
+        remarks.push(format!("it could not be undone before a retry: {error}"));
+    }
     let outputs = step.output.iter().flat_map(|output| shown(output));
     remarks.extend(outputs.map(|(name, value)| format!("{name}={}", short(value))));
     if view.state == RunState::Running {
