@@ -89,7 +89,10 @@ pub(crate) struct Record {
     missing: u32,
     /// How many of those that it needs any of may still complete; 0 once one has.
     any_left: u32,
+    /// How many attempts at it count: the next has the number after that.
     pub(crate) attempts: u32,
+    /// Whether one more was begun, of which nobody knows the end.
+    is_cut_off: bool,
     /// When its first attempt began; [`NEVER`], if none did.
     pub(crate) started: u64,
     /// When it came to its end, or before when it does not try again.
@@ -104,6 +107,11 @@ impl Record {
     /// Whether an attempt at it has ever begun, here or in a process that is gone.
     pub(crate) fn has_begun(&self) -> bool {
         self.started != NEVER
+    }
+
+    /// How many attempts at it were begun.
+    pub(crate) fn begun(&self) -> u32 {
+        self.attempts + u32::from(self.is_cut_off)
     }
 
     /// Whether it waits for the end of something that it needs.
@@ -196,6 +204,7 @@ impl Course {
             missing,
             any_left: step.needs_any.len() as u32,
             attempts: 0,
+            is_cut_off: false,
             started: NEVER,
             ended: 0,
             error: None,
@@ -347,7 +356,7 @@ impl Course {
                 if !record.has_begun() {
                     record.started = at;
                 }
-                record.attempts = attempt;
+                (record.attempts, record.is_cut_off) = (attempt, false);
                 record.phase = Phase::Running;
             }
             Fact::Completed {

@@ -287,12 +287,12 @@ pub(crate) fn report<'o>(plan: &'o Plan, course: &'o Course, step: usize) -> Ste
         _ => None,
     };
     let took = record.ended.saturating_sub(record.started);
-    let has_begun = record.attempts > 0;
+    let has_begun = record.begun() > 0;
     StepReport {
         id: &planned.id,
         state,
         optional: planned.optional,
-        attempts: record.attempts,
+        attempts: record.begun(),
         started: has_begun.then(|| Duration::from_nanos(record.started)),
         duration: Duration::from_nanos(if has_begun { took } else { 0 }),
         compensation,

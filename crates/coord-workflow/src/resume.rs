@@ -274,7 +274,7 @@ fn check(plan: &Plan, run: &RunId, started: &Started) -> Result<(), WorkflowErro
         workflow: plan.name.to_string(),
         kept,
         given,
-        differences: fingerprint::differences(&started.steps, &steps),
+        differences: fingerprint::differences(plan, started),
     })
 }
 

@@ -1,7 +1,6 @@
 //! Where durable runs are kept, and what can be asked and said of them without their definitions.
 
 use std::fmt;
-use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,11 +84,9 @@ impl RunJournal {
         let (plan, mut kept) = self.read(run).await?;
         let named = || run.to_string();
         let place = |step: &str| {
-            let place = plan.steps.iter().position(|planned| &*planned.id == step);
-            place.ok_or_else(|| WorkflowError::NoSuchStep {
-                run: named(),
-                step: step.to_owned(),
-            })
+            let ids = plan.steps.iter().map(|planned| &*planned.id);
+            let place = ids.clone().position(|id| id == step);
+            place.ok_or_else(|| WorkflowError::no_step(run, step, ids))
         };
         let from = from.map(place).transpose()?;
         if !kept.course.is_finished() {
@@ -266,8 +263,8 @@ impl RunJournal {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `TooLarge`, `NoSuchStep`, `NotSkipped`,
-    /// `NotDriven`, `Record`, `Journal` or `Lease`.
+    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `TooLarge`, `NoSuchStep`, `NoSuchSignal`,
+    /// `NotSkipped`, `NotDriven`, `Record`, `Journal` or `Lease`.
     pub async fn tell(&self, run: &RunId, command: Command) -> Result<(), WorkflowError> {
         let record = records::record(records::COMMAND, &command);
         let record = record.map_err(|fault| fault_of(run, 0, fault))?;
@@ -287,12 +284,13 @@ impl RunJournal {
             if command.is_checked() {
                 self.view_of(run, &plan, &kept).await?.0.check(&command)?;
             }
-            if let Some(name) = command.signal()
-                && !kept.told.signals.has_room(&plan, name, iter::empty())
-            {
-                return Err(WorkflowError::TooManySignals {
-                    run: run.to_string(),
-                });
+            if let Some(name) = command.signal() {
+                plan.check_signal(run, name)?;
+                if !kept.told.signals.has_room(name, 0) {
+                    return Err(WorkflowError::TooManySignals {
+                        run: run.to_string(),
+                    });
+                }
             }
             let told = AppendTo::stream(&stream)
                 .expecting(ExpectedVersion::Exactly(kept.version))

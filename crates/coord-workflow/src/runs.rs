@@ -200,12 +200,8 @@ impl WorkflowOrchestrator {
         let keeping = self.settings.keeping(definition)?;
         let _entry = keeping.runs.enter(id).await;
         let place = |step: &str| {
-            let mut ids = workflow.steps();
-            ids.position(|id| id == step)
-                .ok_or_else(|| WorkflowError::NoSuchStep {
-                    run: id.to_string(),
-                    step: step.to_owned(),
-                })
+            let place = workflow.steps().position(|id| id == step);
+            place.ok_or_else(|| WorkflowError::no_step(id, step, workflow.steps()))
         };
         let from = from.map(place).transpose()?;
         loop {

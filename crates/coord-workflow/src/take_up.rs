@@ -247,9 +247,8 @@ impl Settings {
             // not waited for, or the journal had failed.
             let is_own = keeping.is_own(&kept.owner).await;
             let driven_by = keeping.journal.driven_by(&kept.owner).await?;
-            if let Some(holder) = driven_by.filter(|_| !is_own) {
-                let run = id.to_string();
-                return Err(WorkflowError::DrivenElsewhere { run, holder });
+            if driven_by.is_some() && !is_own {
+                return Err(keeping.driven_elsewhere(id, &kept.owner));
             }
             let claim = Claim {
                 retried: None,

@@ -244,19 +244,25 @@ impl RunView {
 
     /// Whether something may be done with a step by who drives the run.
     fn check_act(&self, id: &str) -> Result<(), WorkflowError> {
-        let (run, step) = (self.run.to_string(), id.to_owned());
         match self.state {
-            _ if self.step(id).is_none() => Err(WorkflowError::NoSuchStep { run, step }),
-            RunState::Interrupted => Err(WorkflowError::NotDriven { run }),
+            _ if self.step(id).is_none() => Err(self.no_step(id)),
+            RunState::Interrupted => Err(WorkflowError::NotDriven {
+                run: self.run.to_string(),
+            }),
             _ => Ok(()),
         }
+    }
+
+    fn no_step(&self, id: &str) -> WorkflowError {
+        let steps = self.steps.iter().map(|step| &*step.id);
+        WorkflowError::no_step(&self.run, id, steps)
     }
 
     /// Whether a step may be skipped.
     fn check_skip(&self, id: &str) -> Result<(), WorkflowError> {
         let (run, step) = (self.run.to_string(), id.to_owned());
         let why = match self.step(id) {
-            None => return Err(WorkflowError::NoSuchStep { run, step }),
+            None => return Err(self.no_step(id)),
             Some(view) if view.phase.is_over() => Why::Over(view.phase),
             Some(view) if view.is_blocked => Why::Blocked(self.blocking(view)),
             Some(_) => return Ok(()),
@@ -304,8 +310,8 @@ impl RunView {
                 takes_place: step.takes_place(),
                 optional: step.optional,
                 phase,
-                attempts: record.attempts,
-                started: time(record.started).filter(|_| record.attempts > 0),
+                attempts: record.begun(),
+                started: time(record.started).filter(|_| record.begun() > 0),
                 ended: time(record.ended).filter(|_| has_end),
                 progress: Progress::of(plan, course, place),
                 is_being_undone,
@@ -313,9 +319,9 @@ impl RunView {
                 not_undone: course.not_undone(place).map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
                 child: (step.runs_workflow() && record.has_begun())
-                    // An attempt that a crash cut off is made again, and does not count until then.
+                    // It is to have all its attempts again, and none has begun.
                     .then(|| {
-                        let (life, attempt) = (course.life(place), record.attempts.max(1));
+                        let (life, attempt) = (course.life(place), record.begun().max(1));
                         run.of_child(course.nonce, &step.id, life, attempt)
                     }),
                 child_is_paused: course.is_child_paused(place),

@@ -14,7 +14,7 @@ impl Course {
                 if plan.steps[step].takes_place() && !in_order {
                     *self.cut_off.entry(step).or_default() += 1;
                 }
-                record.attempts -= 1;
+                (record.attempts, record.is_cut_off) = (record.attempts - 1, true);
                 record.phase = match record.attempts {
                     0 => Phase::Waiting,
                     _ => Phase::Pausing,

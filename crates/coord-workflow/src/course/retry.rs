@@ -122,6 +122,7 @@ impl Course {
             let record = &records[step];
             let kept = &mut self.steps[step];
             (kept.started, kept.attempts) = (record.started, record.attempts);
+            kept.is_cut_off = record.is_cut_off;
             match (record.phase, &outputs[step]) {
                 (Phase::Completed | Phase::NotUndone, Some(output)) => {
                     self.outputs[step] = Some(Output::clone(output));

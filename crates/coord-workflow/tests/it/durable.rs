@@ -318,7 +318,11 @@ async fn a_run_whose_definition_has_changed_is_refused_with_what_has() {
     assert_ne!(kept, given);
     assert_eq!(
         differences,
-        ["`b` has changed", "`c` is new", "`a` is gone"]
+        [
+            "`b` has changed (its handler, `input`, `when`, `undo`, `for_each` or `repeat`)",
+            "`c` is new",
+            "`a` is gone"
+        ]
     );
 }
 

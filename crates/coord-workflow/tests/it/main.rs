@@ -40,6 +40,7 @@ mod listing;
 mod listing_long;
 mod maybe;
 mod model;
+mod named_errors;
 mod not_undone;
 mod ownership;
 mod other_builds;
