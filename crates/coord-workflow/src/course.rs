@@ -162,6 +162,8 @@ pub(crate) struct Course {
     finished: Option<u64>,
     /// Why it failed, if that was no step; or was cancelled, if somebody said why.
     failed: Option<Arc<str>>,
+    /// The first step whose failure makes the run fail, and why, in a line.
+    first_failed: Option<(usize, Arc<str>)>,
     /// The steps whose work is a run that is paused for a step, of its own or of one within it.
     paused_children: BTreeSet<usize>,
     /// When it was retried, or continued, last: its timeout counts from then on.
@@ -230,6 +232,7 @@ impl Course {
             is_up: false,
             finished: None,
             failed: None,
+            first_failed: None,
             paused_children: BTreeSet::new(),
             timed_from: None,
             tried_since: BTreeMap::new(),
@@ -329,14 +332,6 @@ impl Course {
         missing.or_else(|| none.then_some(SkipReason::NoneCompleted))
     }
 
-    /// The step that is to be undone next: of those that completed, the last that can be.
-    pub(crate) fn next_to_undo(&self, plan: &Plan) -> Option<usize> {
-        let completed = self.completed.iter().rev().skip(self.passed);
-        let completed = completed.map(|step| *step as usize);
-        let mut can_be_undone = completed.filter(|step| plan.steps[*step].undo.is_some());
-        can_be_undone.next()
-    }
-
     /// This has happened. `ready` is called with each step that may begin because of it.
     ///
     /// What [`admits`](Self::admits) refuses must not be applied.
@@ -428,6 +423,9 @@ impl Course {
             Fact::Failed {
                 step, error, at, ..
             } => {
+                if !plan.steps[step].optional {
+                    self.note_failed(plan, step, &error.words);
+                }
                 self.steps[step].error = Some(Box::new(error.error));
                 if !plan.steps[step].optional {
                     match plan.on_failure {
@@ -508,17 +506,6 @@ impl Course {
         let record = &mut self.steps[step];
         (record.phase, record.ended) = (phase, ended);
         record.error = Some(Box::new(error.error));
-    }
-
-    /// The steps that may begin, or go on, in a run that is taken up.
-    pub(crate) fn may_begin(&self) -> impl Iterator<Item = usize> {
-        let steps = self.steps.iter().enumerate();
-        let ready = steps.filter(|(_, record)| match record.phase {
-            Phase::Waiting => record.missing == 0,
-            Phase::Pausing => true,
-            _ => false,
-        });
-        ready.map(|(step, _)| step)
     }
 
     /// A step has come to its end: those that waited only for it may begin.

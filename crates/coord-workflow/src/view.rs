@@ -57,10 +57,13 @@ pub struct RunView {
     /// Whether every step is over, and it stays up for [something](crate::Spec::stay).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_up: bool,
-    /// Why it failed, where that was none of its steps: [`Run::fail`](crate::Run::fail); or was cancelled, where
-    /// somebody [said why](crate::Command::Cancel).
+    /// Why it failed, or is going to: of the first of its steps that failed, in a line; or as somebody
+    /// [said](crate::Run::fail). Or why it was cancelled, where somebody [said why](crate::Command::Cancel).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The step of which the error is, if it is that of one.
+    #[serde(skip)]
+    pub(crate) failed_step: Option<usize>,
     /// Who drives it, if somebody does.
     pub driven_by: Option<String>,
     /// The step of another run that it is the work of, if it is.
@@ -219,6 +222,12 @@ impl RunView {
     /// The step of this id.
     pub fn step(&self, id: &str) -> Option<&StepView> {
         self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// The step whose failure is the [error](Self::error) of the run, if it is that of a step: the first of those that
+    /// failed and may not.
+    pub fn failed_step(&self) -> Option<&StepView> {
+        self.steps.get(self.failed_step?)
     }
 
     /// Whether the run may be told this.

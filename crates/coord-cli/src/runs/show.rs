@@ -108,7 +108,10 @@ pub(super) fn print(
         write!(out, "; {left}")?;
     }
     writeln!(out)?;
-    if let Some(error) = &view.error {
+    // That of a step stands with that.
+    if let Some(error) = &view.error
+        && view.failed_step().is_none()
+    {
         writeln!(out, "{BAD}{}{BAD:#}", printable(error))?;
     }
     let width = view.steps.iter().map(|step| step.id.len()).max();

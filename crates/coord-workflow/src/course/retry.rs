@@ -69,7 +69,7 @@ impl Course {
         let outputs = std::mem::take(&mut self.outputs);
         let fresh = Self::new(plan);
         (self.finished, self.stopped, self.undoing) = (None, None, None);
-        (self.is_up, self.failed) = (false, None);
+        (self.is_up, self.failed, self.first_failed) = (false, None, None);
         (self.is_failing, self.blocked) = (false, 0);
         (self.timed_from, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
         let completed = std::mem::take(&mut self.completed);

@@ -24,6 +24,7 @@ mod ending;
 mod events;
 mod exhausting;
 mod fingerprints;
+mod failed_for;
 mod following;
 mod given_anew;
 mod heartbeats;
