@@ -25,8 +25,8 @@ use crate::name::is_name;
 use crate::plan::{Output, Plan, PlannedStep, When};
 use crate::waits::{self, Wait};
 use crate::{
-    Durable, Fault, Faults, Keeps, OnFailure, Retry, Signal, StepContext, StepError, Volatile,
-    Workflow,
+    AttemptError, Durable, Fault, Faults, Keeps, OnFailure, Retry, Signal, StepContext, StepError,
+    Volatile, Workflow,
 };
 
 pub use each::Each;
@@ -363,7 +363,10 @@ impl<I, In> StepBuilder<'_, I, In, NoUndo, Durable> {
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         let name = Box::from(signal.into().name());
-        self.step.action = waits::signal(&name, |payload| Ok(Arc::new(T::deserialize(&*payload)?)));
+        self.step.action = waits::signal(&name, |name, payload| match T::deserialize(&*payload) {
+            Ok(read) => Ok(Arc::new(read)),
+            Err(error) => Err(AttemptError::payload::<T>(name, &error).into()),
+        });
         self.waits(Wait::Signal(name)).add()
     }
 

@@ -26,6 +26,8 @@ pub struct StepContext {
 struct Inner {
     workflow: Arc<Plan>,
     run: RunId,
+    /// What tells this run from another one of its id.
+    mark: Option<u64>,
     step: usize,
     attempt: u32,
     round: u32,
@@ -69,10 +71,17 @@ impl StepContext {
     /// The same in every attempt at this step of this run, also after the process was killed, and
     /// another in any other: what a service needs to know that it has been asked before.
     ///
-    /// It is the run's id, a slash, and the step's. For an item of a list, or a round, a colon and its
-    /// [place](Self::part) follow that: `order-1042/mail:3`. What [undoes](crate::StepBuilder::compensate_with) a
-    /// step of a typed workflow has another key, the step's and `/undo`; a [handler](crate::StepSpec::undo) that
-    /// undoes one has the step's own.
+    /// It is the run's id, in a durable run a dash and ten letters and digits, a slash, and the step's id:
+    /// `order-1042-7f3a09k2xd/charge`. The ten are drawn as the run is started, and kept with it, so they are the
+    /// same for all who drive it, and others where its id is used once more: in a run that is started
+    /// [anew](crate::WorkflowOrchestrator::start_durable_anew), or once the one before was forgotten. (A run that an
+    /// earlier version has started has none.) For an item of a list, or a round, a colon and its
+    /// [place](Self::part) follow: `order-1042-7f3a09k2xd/mail:3`. What
+    /// [undoes](crate::StepBuilder::compensate_with) a step of a typed workflow has another key, the step's and
+    /// `/undo`; a [handler](crate::StepSpec::undo) that undoes one has the step's own.
+    ///
+    /// Where a service is to know again what is not of one run, such as an order that is paid once whichever run asks
+    /// for that, give it what that has, the number of the order, instead.
     ///
     /// # Where a run is retried
     ///
@@ -91,10 +100,11 @@ impl StepContext {
     /// that: where it has to be, give the step something that undoes it. The key is decided once, when the step
     /// begins: it is the same in each attempt, and after a crash.
     pub fn idempotency_key(&self) -> String {
-        let mut key = match self.inner.round {
-            0 => format!("{}/{}", self.inner.run, self.step()),
-            round => format!("{}/{}/{round}", self.inner.run, self.step()),
-        };
+        let mut key = self.inner.run.marked(self.inner.mark);
+        let _ = write!(key, "/{}", self.step());
+        if self.inner.round > 0 {
+            let _ = write!(key, "/{}", self.inner.round);
+        }
         if let Some(part) = self.part() {
             let _ = write!(key, ":{part}");
         }
@@ -118,6 +128,7 @@ impl StepContext {
             inner: Arc::new(Inner {
                 workflow: Arc::clone(&whole.workflow),
                 run: whole.run.clone(),
+                mark: whole.mark,
                 step: whole.step,
                 attempt: whole.attempt,
                 round: whole.round,
@@ -274,6 +285,7 @@ impl Start<'_> {
             inner: Arc::new(Inner {
                 workflow: Arc::clone(self.plan),
                 run: self.run.clone(),
+                mark: self.shared.mark,
                 step: self.step,
                 attempt: self.attempt,
                 round: self.round,

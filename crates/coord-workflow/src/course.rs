@@ -36,7 +36,7 @@ use crate::reason::Reason;
 use crate::{OnFailure, StepError};
 
 pub(crate) use admits::Refused;
-pub(crate) use fact::Fact;
+pub(crate) use fact::{Fact, RULES};
 pub(crate) use parts::Parts;
 
 /// Where a step is.
@@ -89,7 +89,10 @@ pub(crate) struct Record {
     missing: u32,
     /// How many of those that it needs any of may still complete; 0 once one has.
     any_left: u32,
+    /// How many attempts at it count: the next has the number after that.
     pub(crate) attempts: u32,
+    /// Whether one more was begun, of which nobody knows the end.
+    is_cut_off: bool,
     /// When its first attempt began; [`NEVER`], if none did.
     pub(crate) started: u64,
     /// When it came to its end, or before when it does not try again.
@@ -104,6 +107,11 @@ impl Record {
     /// Whether an attempt at it has ever begun, here or in a process that is gone.
     pub(crate) fn has_begun(&self) -> bool {
         self.started != NEVER
+    }
+
+    /// How many attempts at it were begun.
+    pub(crate) fn begun(&self) -> u32 {
+        self.attempts + u32::from(self.is_cut_off)
     }
 
     /// Whether it waits for the end of something that it needs.
@@ -154,6 +162,8 @@ pub(crate) struct Course {
     finished: Option<u64>,
     /// Why it failed, if that was no step; or was cancelled, if somebody said why.
     failed: Option<Arc<str>>,
+    /// The first step whose failure makes the run fail, and why, in a line.
+    first_failed: Option<(usize, Arc<str>)>,
     /// The steps whose work is a run that is paused for a step, of its own or of one within it.
     paused_children: BTreeSet<usize>,
     /// When it was retried, or continued, last: its timeout counts from then on.
@@ -166,6 +176,8 @@ pub(crate) struct Course {
     begun_in: BTreeMap<usize, u32>,
     /// When it was retried, and how often it had been retried or continued by then, that time included.
     retries: Vec<(u32, u64)>,
+    /// Why steps could not be undone in a run that was retried since, and did them again.
+    not_undone: BTreeMap<usize, Box<StepError>>,
     /// A few bytes of what steps have put out, by step: of what was read, and in a run in which somebody is to be
     /// given something again.
     prints: BTreeMap<usize, u64>,
@@ -175,6 +187,8 @@ pub(crate) struct Course {
     begun_with: BTreeMap<usize, u64>,
     /// What the ids of the runs within it are made of, beside its own.
     pub(crate) nonce: Option<u64>,
+    /// Whether the idempotency keys of its steps are, too.
+    pub(crate) is_marked: bool,
     #[cfg(test)]
     history: Vec<Fact>,
 }
@@ -192,6 +206,7 @@ impl Course {
             missing,
             any_left: step.needs_any.len() as u32,
             attempts: 0,
+            is_cut_off: false,
             started: NEVER,
             ended: 0,
             error: None,
@@ -217,16 +232,19 @@ impl Course {
             is_up: false,
             finished: None,
             failed: None,
+            first_failed: None,
             paused_children: BTreeSet::new(),
             timed_from: None,
             tried_since: BTreeMap::new(),
             lives: 0,
             begun_in: BTreeMap::new(),
             retries: Vec::new(),
+            not_undone: BTreeMap::new(),
             prints: BTreeMap::new(),
             given: BTreeMap::new(),
             begun_with: BTreeMap::new(),
             nonce: None,
+            is_marked: false,
             #[cfg(test)]
             history: Vec::new(),
         }
@@ -314,14 +332,6 @@ impl Course {
         missing.or_else(|| none.then_some(SkipReason::NoneCompleted))
     }
 
-    /// The step that is to be undone next: of those that completed, the last that can be.
-    pub(crate) fn next_to_undo(&self, plan: &Plan) -> Option<usize> {
-        let completed = self.completed.iter().rev().skip(self.passed);
-        let completed = completed.map(|step| *step as usize);
-        let mut can_be_undone = completed.filter(|step| plan.steps[*step].undo.is_some());
-        can_be_undone.next()
-    }
-
     /// This has happened. `ready` is called with each step that may begin because of it.
     ///
     /// What [`admits`](Self::admits) refuses must not be applied.
@@ -341,7 +351,7 @@ impl Course {
                 if !record.has_begun() {
                     record.started = at;
                 }
-                record.attempts = attempt;
+                (record.attempts, record.is_cut_off) = (attempt, false);
                 record.phase = Phase::Running;
             }
             Fact::Completed {
@@ -413,6 +423,9 @@ impl Course {
             Fact::Failed {
                 step, error, at, ..
             } => {
+                if !plan.steps[step].optional {
+                    self.note_failed(plan, step, &error.words);
+                }
                 self.steps[step].error = Some(Box::new(error.error));
                 if !plan.steps[step].optional {
                     match plan.on_failure {
@@ -474,7 +487,7 @@ impl Course {
             Fact::Claimed => self.take_back(plan, ready),
             Fact::Up => self.is_up = true,
             Fact::Finished { at, failed } => self.finish(at, failed),
-            Fact::Retried { from, at, by_input } => self.retry(plan, from, at, by_input),
+            Fact::Retried { from, at, rules } => self.retry(plan, from, at, rules),
         }
     }
 
@@ -493,17 +506,6 @@ impl Course {
         let record = &mut self.steps[step];
         (record.phase, record.ended) = (phase, ended);
         record.error = Some(Box::new(error.error));
-    }
-
-    /// The steps that may begin, or go on, in a run that is taken up.
-    pub(crate) fn may_begin(&self) -> impl Iterator<Item = usize> {
-        let steps = self.steps.iter().enumerate();
-        let ready = steps.filter(|(_, record)| match record.phase {
-            Phase::Waiting => record.missing == 0,
-            Phase::Pausing => true,
-            _ => false,
-        });
-        ready.map(|(step, _)| step)
     }
 
     /// A step has come to its end: those that waited only for it may begin.

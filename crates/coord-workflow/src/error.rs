@@ -1,12 +1,13 @@
 //! What can go wrong with a step, and with asking for a run.
 
+use std::any::type_name;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::{BusError, EventLogError, Failure, LeaseError};
 
 use crate::durable::Misread;
-use crate::{Faults, RunId, Status, Why};
+use crate::{Faults, RunId, Status, Why, nearest};
 
 /// Why a step failed: any error of the step's own, or an [`AttemptError`], or a
 /// [`Panicked`](coord_bus::Panicked).
@@ -52,6 +53,16 @@ pub enum AttemptError {
         /// How often in a row.
         times: u32,
     },
+    /// A signal came for it, and what came with that is not what it puts out.
+    #[error("what came with the signal `{signal}` is no `{type_name}`: {why}")]
+    Payload {
+        /// The signal.
+        signal: String,
+        /// What it was to be.
+        type_name: &'static str,
+        /// Why it is not.
+        why: String,
+    },
     /// The topic of the event that it waited for was closed before one came.
     #[error("the topic `{topic}` was closed before the event came that it waited for")]
     TopicClosed {
@@ -85,6 +96,14 @@ pub enum AttemptError {
 }
 
 impl AttemptError {
+    pub(crate) fn payload<T>(signal: &str, error: &serde_json::Error) -> Self {
+        Self::Payload {
+            signal: signal.to_owned(),
+            type_name: type_name::<T>(),
+            why: error.to_string(),
+        }
+    }
+
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub(crate) fn unwritable(error: serde_json::Error) -> Self {
         Self::Unwritable(error.to_string())
@@ -114,10 +133,10 @@ pub enum WorkflowError {
         /// Each of them.
         faults: Faults,
     },
-    /// The orchestrator went away while the run was going on.
+    /// The orchestrator, or its runtime, went away while the run was going on. A durable one can be resumed.
     #[error(
-        "run `{run}` was aborted: its orchestrator was dropped; keep it, or use `shutdown`, to \
-         let runs end"
+        "run `{run}` was aborted: its orchestrator was dropped, or the runtime that drove it; keep both, or use \
+         `shutdown`, to let runs end; a durable run can be resumed"
     )]
     Aborted {
         /// The run.
@@ -232,15 +251,18 @@ pub enum WorkflowError {
         kept: String,
         /// The fingerprint of the definition that was given.
         given: String,
-        /// What differs, step by step.
+        /// What differs, step by step, with the properties that have changed.
         differences: Vec<String>,
     },
     /// Another process, or another orchestrator, drives the run.
-    #[error("run `{run}` is driven by {holder}: wait for it, or stop that first")]
+    #[error(
+        "run `{run}` is driven by {holder}: wait for its end, with `RunJournal::ended` or `outcome`, or stop that \
+         first"
+    )]
     DrivenElsewhere {
         /// The run.
         run: String,
-        /// By whom.
+        /// By whom: which process, or another orchestrator of this one.
         holder: String,
     },
     /// A record of the run makes no sense, or has an output or the input in a type that the workflow has no
@@ -306,12 +328,39 @@ pub enum WorkflowError {
         run: String,
     },
     /// The run has no such step.
-    #[error("there is no step `{step}` in run `{run}`: see its steps for the right id")]
+    #[error(
+        "there is no step `{step}` in run `{run}`{}",
+        match nearest {
+            Some(nearest) => format!("; did you mean `{nearest}`?"),
+            None => ": see its steps for the right id".to_owned(),
+        }
+    )]
     NoSuchStep {
         /// The run.
         run: String,
         /// The step.
         step: String,
+        /// The id of the step that is probably meant.
+        nearest: Option<String>,
+    },
+    /// No step of the run waits for a signal of this name.
+    #[error(
+        "run `{run}` was not sent the signal `{signal}`, as no step of it waits for that{}",
+        match (nearest, &**awaited) {
+            (Some(nearest), _) => format!("; did you mean `{nearest}`?"),
+            (None, []) => ", or for any other".to_owned(),
+            (None, awaited) => format!("; they wait for `{}`", awaited.join("`, `")),
+        }
+    )]
+    NoSuchSignal {
+        /// The run.
+        run: String,
+        /// The signal.
+        signal: String,
+        /// The signal that is probably meant.
+        nearest: Option<String>,
+        /// Those that its steps wait for.
+        awaited: Vec<String>,
     },
     /// The step has come to its end, or does not begin anyway.
     #[error(
@@ -334,11 +383,9 @@ pub enum WorkflowError {
         /// The run.
         run: String,
     },
-    /// As many signals of this name wait for the steps of a run as may, or, where no step waits for this one,
-    /// of all that none waits for.
+    /// As many signals of this name wait for the steps of a run as may.
     #[error(
-        "run `{run}` was not sent the signal: as many as may ({max}) wait already, of its name, or of names \
-         that no step waits for",
+        "run `{run}` was not sent the signal: as many of its name as may ({max}) wait already",
         max = crate::MAX_SIGNALS
     )]
     TooManySignals {
@@ -394,6 +441,19 @@ pub enum WorkflowError {
 }
 
 impl WorkflowError {
+    /// That a run of which these are the steps has no such step.
+    pub(crate) fn no_step<'s>(
+        run: &RunId,
+        step: &str,
+        steps: impl IntoIterator<Item = &'s str>,
+    ) -> Self {
+        Self::NoSuchStep {
+            run: run.to_string(),
+            step: step.to_owned(),
+            nearest: nearest(step, steps).map(str::to_owned),
+        }
+    }
+
     pub(crate) fn journal(run: &RunId, source: EventLogError) -> Self {
         Self::Journal {
             run: run.to_string(),

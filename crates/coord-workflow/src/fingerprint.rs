@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::OnFailure;
+use crate::child::Child;
 use crate::plan::{Plan, PlannedStep};
+use crate::records::Started;
 use crate::shape::{KeptShape, Shape};
 use crate::waits::Wait;
 
@@ -94,73 +96,193 @@ pub(crate) fn of(steps: &[KeptStep]) -> String {
     format!("{:016x}", hash.0)
 }
 
-/// What differs between a workflow as it was and as it is, step by step, in words.
-pub(crate) fn differences(was: &[KeptStep], is: &[KeptStep]) -> Vec<String> {
-    let find = |among: &[KeptStep], id: &str| among.iter().position(|step| step.id == id);
+/// What differs between the workflow of a run as it was and as it is, step by step, in words.
+pub(crate) fn differences(plan: &Plan, was: &Started) -> Vec<String> {
     let mut differences = Vec::new();
-    for step in is {
-        match find(was, &step.id) {
-            None => differences.push(format!("`{}` is new", step.id)),
-            Some(at) if was[at].print != step.print => {
-                differences.push(format!("`{}` has changed", step.id));
-            }
-            Some(_) => {}
+    if plan.on_failure != was.on_failure {
+        let [before, now] = [was.on_failure, plan.on_failure].map(OnFailure::name);
+        differences.push(format!("`on_failure` was `{before}` and is `{now}`"));
+    }
+    for step in &plan.steps {
+        let id = &step.id;
+        let Some(kept) = was.steps.iter().find(|kept| kept.id == **id) else {
+            differences.push(format!("`{id}` is new"));
+            continue;
+        };
+        let changed = Looked::of(plan, step).changed(kept, was);
+        if !changed.is_empty() {
+            let properties = changed.join(", ");
+            differences.push(format!("`{id}` has changed ({properties})"));
         }
     }
-    let gone = was.iter().filter(|step| find(is, &step.id).is_none());
+    let is_gone = |kept: &&KeptStep| !plan.steps.iter().any(|step| *step.id == kept.id);
+    let gone = was.steps.iter().filter(is_gone);
     differences.extend(gone.map(|step| format!("`{}` is gone", step.id)));
     differences
 }
 
-/// How often a step is tried, how long it may take and how many run at once is left out: that may
-/// be changed while a run is interrupted.
 fn print(plan: &Plan, step: &PlannedStep, prints: u32) -> u64 {
-    let mut hash = Hash::default();
-    hash.text(&step.id);
-    for steps in [&step.needs, &step.needs_any, &step.inputs] {
-        let ids: BTreeSet<_> = steps.iter().map(|step| &plan.steps[*step].id).collect();
-        hash.number(ids.len());
-        ids.into_iter().for_each(|id| hash.text(id));
-    }
-    let has = [step.when.is_some(), step.undo.is_some(), step.optional];
-    has.into_iter().for_each(|has| hash.number(has.into()));
-    hash.text(step.signal().unwrap_or_default());
-    hash.text(step.given.as_deref().unwrap_or_default());
-    // What was not there before is left out where it is not used: a run goes on with its definition.
-    if let Some(shape) = &step.shape {
-        hash.text(&shape.to_string());
-    }
-    if let Some(child) = &step.child {
-        hash.text(child.chosen());
-    }
-    if let Some(topic) = step.topic() {
-        hash.text("event");
-        hash.text(topic);
-    }
-    if step.critical {
-        hash.text("critical");
-    }
-    for step in &step.maybe {
-        hash.text("maybe");
-        hash.text(&plan.steps[*step].id);
-    }
-    if prints > 0 {
-        if let Some(Wait::Sleep(_)) = step.wait {
-            hash.text("sleep");
+    Looked::of(plan, step).print(prints)
+}
+
+/// What is looked at of a step. How often it is tried, how long it may take and how many run at once is left out:
+/// that may be changed while a run is interrupted.
+#[derive(Clone)]
+struct Looked<'p> {
+    id: &'p str,
+    needs: BTreeSet<&'p str>,
+    needs_any: BTreeSet<&'p str>,
+    /// In their order.
+    inputs: Vec<&'p str>,
+    maybe: Vec<&'p str>,
+    has_condition: bool,
+    has_undo: bool,
+    is_optional: bool,
+    is_critical: bool,
+    sleeps: bool,
+    signal: Option<&'p str>,
+    topic: Option<&'p str>,
+    shape: Option<KeptShape>,
+    given: Option<&'p str>,
+    /// The step of its child whose output it puts out.
+    chosen: Option<&'p str>,
+    on_failure: OnFailure,
+}
+
+impl<'p> Looked<'p> {
+    fn of(plan: &'p Plan, step: &'p PlannedStep) -> Self {
+        let id = |step: &usize| &*plan.steps[*step].id;
+        Self {
+            id: &step.id,
+            needs: step.needs.iter().map(id).collect(),
+            needs_any: step.needs_any.iter().map(id).collect(),
+            inputs: step.inputs.iter().map(id).collect(),
+            maybe: step.maybe.iter().map(id).collect(),
+            has_condition: step.when.is_some(),
+            has_undo: step.undo.is_some(),
+            is_optional: step.optional,
+            is_critical: step.critical,
+            sleeps: matches!(step.wait, Some(Wait::Sleep(_))),
+            signal: step.signal(),
+            topic: step.topic(),
+            shape: step.shape.as_ref().map(Shape::kept),
+            given: step.given.as_deref(),
+            chosen: step.child.as_deref().map(Child::chosen),
+            on_failure: plan.on_failure,
         }
-        // What is given to its function at which place.
-        if step.inputs.len() > 1 {
-            let inputs = step.inputs.iter().map(|step| &plan.steps[*step].id);
-            inputs.for_each(|id| hash.text(id));
+    }
+
+    /// Which properties are others than in a run that was started with this; none, where it is the same.
+    fn changed(self, kept: &'p KeptStep, run: &'p Started) -> Vec<&'static str> {
+        let is = Self {
+            on_failure: run.on_failure,
+            ..self
+        };
+        let was_so = |looked: &Self| format!("{:016x}", looked.print(run.prints)) == kept.print;
+        if was_so(&is) {
+            return Vec::new();
         }
+        let ids = |steps: &[usize]| -> BTreeSet<&'p str> {
+            let steps = steps.iter().filter_map(|step| run.steps.get(*step));
+            steps.map(|step| &*step.id).collect()
+        };
+        let was = Self {
+            needs: ids(&kept.needs),
+            needs_any: ids(&kept.needs_any),
+            is_optional: kept.optional,
+            is_critical: kept.critical,
+            sleeps: kept.sleeps,
+            signal: kept.signal.as_deref(),
+            topic: kept.event.as_deref(),
+            shape: kept.shape.clone(),
+            ..is.clone()
+        };
+        let shape = |looked: &Self| match looked.shape {
+            Some(KeptShape::ForEach) => "`for_each`",
+            Some(KeptShape::Repeat) => "`repeat`",
+            Some(KeptShape::Workflow(_)) => "`workflow`",
+            None => "",
+        };
+        let shape = [shape(&was), shape(&is)];
+        let shape = shape.into_iter().find(|shape| !shape.is_empty());
+        let looked_at = [
+            ("`needs`", was.needs != is.needs),
+            ("`needs_any`", was.needs_any != is.needs_any),
+            ("`optional`", was.is_optional != is.is_optional),
+            ("`critical`", was.is_critical != is.is_critical),
+            ("`sleep`", was.sleeps != is.sleeps),
+            ("`signal`", was.signal != is.signal),
+            ("`wait_for`", was.topic != is.topic),
+            (shape.unwrap_or_default(), was.shape != is.shape),
+        ];
+        let looked_at = looked_at.into_iter().filter(|(_, differs)| *differs);
+        let mut changed: Vec<_> = looked_at.map(|(property, _)| property).collect();
+        // Of these only the fingerprint says whether they are the same.
+        for (when, undo) in [(false, false), (true, false), (false, true), (true, true)] {
+            let tried = Self {
+                has_condition: is.has_condition ^ when,
+                has_undo: is.has_undo ^ undo,
+                ..was.clone()
+            };
+            if was_so(&tried) {
+                changed.extend(when.then_some("`when`"));
+                changed.extend(undo.then_some("`undo`"));
+                return changed;
+            }
+        }
+        if changed.is_empty() {
+            changed.push(match is.given {
+                Some(_) => "its handler, `input`, `when`, `undo`, `for_each` or `repeat`",
+                None => "`input`",
+            });
+        }
+        changed
     }
-    if !plan.on_failure.is_fail_fast() {
-        hash.text(match plan.on_failure {
-            OnFailure::FinishAll => "finish-all",
-            _ => "finish-branches",
-        });
+
+    fn print(&self, prints: u32) -> u64 {
+        let mut hash = Hash::default();
+        hash.text(self.id);
+        let inputs = self.inputs.iter().copied().collect();
+        for ids in [&self.needs, &self.needs_any, &inputs] {
+            hash.number(ids.len());
+            ids.iter().for_each(|id| hash.text(id));
+        }
+        let has = [self.has_condition, self.has_undo, self.is_optional];
+        has.into_iter().for_each(|has| hash.number(has.into()));
+        hash.text(self.signal.unwrap_or_default());
+        hash.text(self.given.unwrap_or_default());
+        // What was not there before is left out where it is not used: a run goes on with its definition.
+        if let Some(shape) = &self.shape {
+            hash.text(&Shape::of_kept(shape).to_string());
+        }
+        if let Some(chosen) = self.chosen {
+            hash.text(chosen);
+        }
+        if let Some(topic) = self.topic {
+            hash.text("event");
+            hash.text(topic);
+        }
+        if self.is_critical {
+            hash.text("critical");
+        }
+        for id in &self.maybe {
+            hash.text("maybe");
+            hash.text(id);
+        }
+        if prints > 0 {
+            if self.sleeps {
+                hash.text("sleep");
+            }
+            // What is given to its function at which place.
+            if self.inputs.len() > 1 {
+                self.inputs.iter().for_each(|id| hash.text(id));
+            }
+        }
+        if !self.on_failure.is_fail_fast() {
+            hash.text(self.on_failure.name());
+        }
+        hash.0
     }
-    hash.0
 }
 
 /// FNV-1a: the same in every version and on every machine. It need not withstand anybody.

@@ -207,7 +207,7 @@ impl Following {
     // tidy: long, because it is one arm for each fact, and the compiler sees that none is missing.
     fn transition(&mut self, fact: &Fact, now: Timestamp) -> Option<(Option<u64>, Transition)> {
         let id = |step: &usize| self.plan.steps[*step].id.to_string();
-        let attempt = |step: &usize| self.kept.course.step(*step).attempts;
+        let attempt = |step: &usize| self.kept.course.step(*step).begun();
         let since = |step: &usize, at: u64| {
             let began = self.began.get(step).copied().unwrap_or(at);
             Duration::from_nanos(at.saturating_sub(began))

@@ -158,7 +158,7 @@ impl Display for Gantt<'_> {
             marks.critical,
         )?;
         for (step, (id, told)) in rows.iter().enumerate() {
-            let bar = spans.of[step].filter(|_| outcome.course.step(step).attempts > 0);
+            let bar = spans.of[step].filter(|_| outcome.course.step(step).begun() > 0);
             let bar = bar.map(|span| self.bar(span, is_critical[step], width));
             let (border, bar) = (marks.border, bar.unwrap_or_default());
             writeln!(formatter, "  {id:ids$} {border}{bar:width$}{border}{told}")?;

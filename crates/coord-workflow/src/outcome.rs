@@ -189,10 +189,11 @@ impl Outcome {
         self.status == Status::Completed
     }
 
-    /// Why it failed, if that was [none of its steps](crate::Run::fail), or was cancelled, if somebody
-    /// [said why](crate::Command::Cancel).
+    /// Why it failed, or was cancelled, if somebody [said why](crate::Command::Cancel): that of the first of its steps
+    /// that failed is a line, ``step `charge` failed: …``, of which [`failures`](Self::failures) says all; or what was
+    /// said as somebody [failed](crate::Run::fail) it.
     pub fn error(&self) -> Option<&str> {
-        self.course.failed().map(|why| &**why)
+        self.course.error().map(|why| &**why)
     }
 
     /// The run as a view of it, as there are of those that go on.
@@ -210,6 +211,7 @@ impl Outcome {
             paused_by: None,
             is_up: false,
             error: self.error().map(str::to_owned),
+            failed_step: self.course.failed_step(),
             driven_by: None,
             parent: self.child_of.clone(),
             steps: RunView::steps_of(&self.run, &self.plan, &self.course),
@@ -287,12 +289,12 @@ pub(crate) fn report<'o>(plan: &'o Plan, course: &'o Course, step: usize) -> Ste
         _ => None,
     };
     let took = record.ended.saturating_sub(record.started);
-    let has_begun = record.attempts > 0;
+    let has_begun = record.begun() > 0;
     StepReport {
         id: &planned.id,
         state,
         optional: planned.optional,
-        attempts: record.attempts,
+        attempts: record.begun(),
         started: has_begun.then(|| Duration::from_nanos(record.started)),
         duration: Duration::from_nanos(if has_begun { took } else { 0 }),
         compensation,

@@ -12,8 +12,8 @@
 //! Steps may hold every thread of the runtime for longer than a lease lasts, and then no task of it renews anything.
 //! So a thread of its own does, too.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use tokio::runtime::Handle;
 use crate::live_runs::LiveRuns;
 use crate::orchestrator::Run;
 use crate::records::Owner;
-use crate::{RunJournal, WorkflowError, bell, run};
+use crate::{RunId, RunJournal, WorkflowError, bell, run};
 
 /// For how long an orchestrator that is not heard of any more keeps its runs from others, where the
 /// keeper of leases does not know that its process is gone.
@@ -115,6 +115,17 @@ impl Keeping {
         Ok(held)
     }
 
+    /// That a run is driven by this owner, who is there.
+    pub(crate) fn driven_elsewhere(&self, run: &RunId, owner: &Owner) -> WorkflowError {
+        let holder = match owner.lease.ends_with(&*OF_PROCESS) {
+            _ if owner.lease == self.lease => "this orchestrator".to_owned(),
+            true => "another orchestrator of this process".to_owned(),
+            false => owner.holder.clone(),
+        };
+        let run = run.to_string();
+        WorkflowError::DrivenElsewhere { run, holder }
+    }
+
     /// Whether a run that is kept under this owner is this orchestrator's.
     pub(crate) async fn is_own(&self, owner: &Owner) -> bool {
         let held = self.held.lock().await;
@@ -150,6 +161,15 @@ impl Keeping {
             self.journal.leases.begin_release(held.owner.into());
         }
     }
+}
+
+/// What the leases of all orchestrators of this process end with: its number may be that of another, in a container of
+/// its own.
+static OF_PROCESS: LazyLock<String> = LazyLock::new(|| format!(".{}", RunId::unique()));
+
+/// The name of a lease for another orchestrator.
+pub(crate) fn new_lease() -> String {
+    format!("orchestrator-{}{}", RunId::unique(), *OF_PROCESS)
 }
 
 /// Who acquires the lease, for people.

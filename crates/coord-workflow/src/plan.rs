@@ -289,11 +289,6 @@ impl Plan {
         }
     }
 
-    /// Whether a step's work is a run of another workflow.
-    pub(crate) fn has_children(&self) -> bool {
-        self.steps.iter().any(PlannedStep::runs_workflow)
-    }
-
     /// Whether a run is stopped at once when this step, which is not optional, has failed.
     pub(crate) fn stops_at(&self, step: usize) -> bool {
         self.on_failure.is_fail_fast() || self.steps[step].critical

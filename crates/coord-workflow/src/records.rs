@@ -92,10 +92,14 @@ pub(crate) struct Started {
     #[serde(default, skip_serializing_if = "OnFailure::is_fail_fast")]
     pub(crate) on_failure: OnFailure,
     pub(crate) owner: Owner,
-    /// What tells the runs within this one from those within an earlier one of its id, which was forgotten
-    /// before them; missing in records of earlier versions.
+    /// What tells the runs within this one, and what its steps ask for, from those of an earlier one of its id; missing
+    /// in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) nonce: Option<u64>,
+    /// Whether the idempotency keys of its steps have it: missing in records of earlier versions, in which only the
+    /// ids of the runs within it have.
+    #[serde(default, rename = "marked", skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_marked: bool,
     /// The step that the run is the work of, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<Parent>,
@@ -285,9 +289,9 @@ pub(crate) fn write(
             };
             record(RUN_FINISHED, &finished)
         }
-        Fact::Retried { from, at, by_input } => {
-            let (from, at, by_input) = (from.as_ref().map(id), *at, *by_input);
-            record(RUN_RETRIED, &Retried { from, at, by_input })
+        Fact::Retried { from, at, rules } => {
+            let (from, at, rules) = (from.as_ref().map(id), *at, *rules);
+            record(RUN_RETRIED, &Retried { from, at, rules })
         }
     }
 }
@@ -399,9 +403,9 @@ impl<'p> Reader<'p> {
                 Fact::Stopped { status, failed }
             }
             RUN_RETRIED => {
-                let Retried { from, at, by_input } = parse(payload)?;
+                let Retried { from, at, rules } = parse(payload)?;
                 let from = from.map(|from| self.place(from)).transpose()?;
-                Fact::Retried { from, at, by_input }
+                Fact::Retried { from, at, rules }
             }
             RUN_FINISHED => {
                 let Finished { at, failed, .. } = parse(payload)?;

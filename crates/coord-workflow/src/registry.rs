@@ -189,7 +189,7 @@ impl Registry {
             PlannedStep {
                 id: step.id.into(),
                 action: match &wait {
-                    Some(Wait::Signal(name)) => waits::signal(name, |payload| Ok(payload)),
+                    Some(Wait::Signal(name)) => waits::signal(name, |_, payload| Ok(payload)),
                     Some(Wait::Sleep(wait)) => waits::sleep(*wait, || Arc::new(Value::Null)),
                     _ => match (runs, each, step.repeat) {
                         (Some(ran), _, _) => ran.action(&input),

@@ -112,7 +112,7 @@ impl<'r> Begun<'r> {
     ) -> Result<Kept, WorkflowError> {
         let Self { run, started, page } = self;
         let mut course = Course::new(plan);
-        course.nonce = started.nonce;
+        (course.nonce, course.is_marked) = (started.nonce, started.is_marked);
         let mut kept = Kept {
             course,
             input: started.input,
@@ -274,7 +274,7 @@ fn check(plan: &Plan, run: &RunId, started: &Started) -> Result<(), WorkflowErro
         workflow: plan.name.to_string(),
         kept,
         given,
-        differences: fingerprint::differences(&started.steps, &steps),
+        differences: fingerprint::differences(plan, started),
     })
 }
 

@@ -61,6 +61,15 @@ impl OnFailure {
     pub(crate) fn is_fail_fast(&self) -> bool {
         *self == Self::FailFast
     }
+
+    /// As it is written in data, and a part of the fingerprint of every step.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::FailFast => "fail-fast",
+            Self::FinishBranches => "finish-branches",
+            Self::FinishAll => "finish-all",
+        }
+    }
 }
 
 impl Default for Retry {

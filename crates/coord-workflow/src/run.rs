@@ -204,6 +204,8 @@ impl Told {
 /// What the tasks that drive a run share.
 pub(crate) struct Shared {
     pub(crate) id: RunId,
+    /// What tells it from another run of its id, in the idempotency keys of its steps.
+    pub(crate) mark: Option<u64>,
     pub(crate) token: CancellationToken,
     /// Cancelled when a durable run is to be left as it is.
     suspend: CancellationToken,
@@ -296,6 +298,7 @@ impl Shared {
         if told.is_continued {
             queue.go_on(&plan, beginning.before.as_nanos() as u64);
         }
+        let mark = queue.course.nonce.filter(|_| queue.course.is_marked);
         let is_retried = queue.course.retries().next().is_some();
         let token = beginning.parent.child_token();
         queue.wanted = told.reason.map(|why| (Status::Cancelled, why.into()));
@@ -306,6 +309,7 @@ impl Shared {
         }
         Arc::new(Self {
             id: beginning.id,
+            mark,
             token,
             // Its own: what suspends this run alone leaves the others.
             suspend: beginning
@@ -480,7 +484,8 @@ impl Shared {
             is_paused: is_paused && ending.is_none(),
             paused_by: self.pauses.paused_by().cloned(),
             is_up: queue.course.is_up(),
-            error: queue.course.failed().map(ToString::to_string),
+            error: queue.course.error().map(ToString::to_string),
+            failed_step: queue.course.failed_step(),
             driven_by: Some("this process".to_owned()),
             parent: self.child_of.clone(),
             steps: RunView::steps_of(&self.id, &self.plan, &queue.course),

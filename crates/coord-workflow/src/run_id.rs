@@ -59,6 +59,14 @@ impl RunId {
         Self(format!("{id}-{}", base_36(hash.value(), 10)).into())
     }
 
+    /// As idempotency keys name it: with what tells it from another run of this id.
+    pub(crate) fn marked(&self, mark: Option<u64>) -> String {
+        match mark {
+            Some(mark) => format!("{self}-{}", base_36(mark, 10)),
+            None => self.to_string(),
+        }
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,7 +1,6 @@
 //! Where durable runs are kept, and what can be asked and said of them without their definitions.
 
 use std::fmt;
-use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use coord_bus::{AppendTo, EventLog, EventLogError, ExpectedVersion, Lease, Strea
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::course::Fact;
+use crate::course::{Fact, RULES};
 use crate::durable::{Codec, read};
 use crate::fingerprint::KeptStep;
 use crate::following::Following;
@@ -85,11 +84,9 @@ impl RunJournal {
         let (plan, mut kept) = self.read(run).await?;
         let named = || run.to_string();
         let place = |step: &str| {
-            let place = plan.steps.iter().position(|planned| &*planned.id == step);
-            place.ok_or_else(|| WorkflowError::NoSuchStep {
-                run: named(),
-                step: step.to_owned(),
-            })
+            let ids = plan.steps.iter().map(|planned| &*planned.id);
+            let place = ids.clone().position(|id| id == step);
+            place.ok_or_else(|| WorkflowError::no_step(run, step, ids))
         };
         let from = from.map(place).transpose()?;
         if !kept.course.is_finished() {
@@ -99,7 +96,7 @@ impl RunJournal {
         let retried = Fact::Retried {
             from,
             at,
-            by_input: true,
+            rules: RULES,
         };
         if kept.course.admits(&plan, &retried).is_err() {
             return Err(WorkflowError::NothingToRetry { run: named() });
@@ -212,7 +209,8 @@ impl RunJournal {
             is_paused: is_paused && ending.is_none(),
             paused_by,
             is_up: kept.course.is_up(),
-            error: kept.course.failed().map(ToString::to_string),
+            error: kept.course.error().map(ToString::to_string),
+            failed_step: kept.course.failed_step(),
             driven_by,
             parent: kept.child_of.clone(),
             steps: RunView::steps_of(run, plan, &kept.course),
@@ -266,8 +264,8 @@ impl RunJournal {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `TooLarge`, `NoSuchStep`, `NotSkipped`,
-    /// `NotDriven`, `Record`, `Journal` or `Lease`.
+    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `TooLarge`, `NoSuchStep`, `NoSuchSignal`,
+    /// `NotSkipped`, `NotDriven`, `Record`, `Journal` or `Lease`.
     pub async fn tell(&self, run: &RunId, command: Command) -> Result<(), WorkflowError> {
         let record = records::record(records::COMMAND, &command);
         let record = record.map_err(|fault| fault_of(run, 0, fault))?;
@@ -287,12 +285,13 @@ impl RunJournal {
             if command.is_checked() {
                 self.view_of(run, &plan, &kept).await?.0.check(&command)?;
             }
-            if let Some(name) = command.signal()
-                && !kept.told.signals.has_room(&plan, name, iter::empty())
-            {
-                return Err(WorkflowError::TooManySignals {
-                    run: run.to_string(),
-                });
+            if let Some(name) = command.signal() {
+                plan.check_signal(run, name)?;
+                if !kept.told.signals.has_room(name, 0) {
+                    return Err(WorkflowError::TooManySignals {
+                        run: run.to_string(),
+                    });
+                }
             }
             let told = AppendTo::stream(&stream)
                 .expecting(ExpectedVersion::Exactly(kept.version))

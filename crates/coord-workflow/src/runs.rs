@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::to_raw_value;
 
-use crate::course::Fact;
+use crate::course::{Fact, RULES};
 use crate::durable::check_levels;
 use crate::orchestrator::Run;
 use crate::run_journal::{any_run, run_of};
@@ -164,9 +164,13 @@ impl WorkflowOrchestrator {
     }
 
     /// Goes on with a run that has finished without completing: steps that failed, were stopped, or
-    /// were undone, are done, with all their attempts, and so is everything that comes after them;
-    /// what is done and was not undone stays done. With `from`, that step is done again in any case,
+    /// were undone, or could not be, are done, with all their attempts, and so is everything that comes after them;
+    /// what is done, and was not to be undone, stays done. With `from`, that step is done again in any case,
     /// and what comes after it, also in a run that completed.
+    ///
+    /// Of a step that could not be undone nobody knows how much is left: it may be all, and what is done again then is
+    /// done twice. So see to that first; why it could not be undone stays in the
+    /// [view](crate::StepView::not_undone).
     ///
     /// The run's timeout begins anew. Which steps ask for what they asked for before, and which for something else, is
     /// told by their [idempotency keys](crate::StepContext::idempotency_key).
@@ -196,12 +200,8 @@ impl WorkflowOrchestrator {
         let keeping = self.settings.keeping(definition)?;
         let _entry = keeping.runs.enter(id).await;
         let place = |step: &str| {
-            let mut ids = workflow.steps();
-            ids.position(|id| id == step)
-                .ok_or_else(|| WorkflowError::NoSuchStep {
-                    run: id.to_string(),
-                    step: step.to_owned(),
-                })
+            let place = workflow.steps().position(|id| id == step);
+            place.ok_or_else(|| WorkflowError::no_step(id, step, workflow.steps()))
         };
         let from = from.map(place).transpose()?;
         loop {
@@ -214,7 +214,7 @@ impl WorkflowOrchestrator {
             let retried = Fact::Retried {
                 from,
                 at,
-                by_input: true,
+                rules: RULES,
             };
             if kept.course.admits(&workflow.plan, &retried).is_err() {
                 return Err(WorkflowError::NothingToRetry { run });

@@ -1,7 +1,7 @@
 //! What a run is told from outside: signals, which steps wait for, and commands.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
@@ -13,9 +13,9 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::plan::Plan;
+use crate::{RunId, WorkflowError, nearest};
 
-/// How many signals of a run may wait for a step to take them: so many of each name that a step waits for, and
-/// so many together of all other names.
+/// How many signals of a run may wait for a step to take them, of each name.
 pub const MAX_SIGNALS: usize = 1_000;
 
 /// A signal, and what goes with it: said once, so that who sends it and the step that waits for it mean the same.
@@ -132,8 +132,9 @@ pub enum Command {
         /// Its id.
         step: String,
     },
-    /// Here is what a step waits for. A signal that no step waits for yet is kept until one does, within
-    /// [`MAX_SIGNALS`]. It is taken by one attempt, and used up also where that cannot read its payload.
+    /// Here is what a step waits for. A signal whose step has not begun yet is kept until it does, within
+    /// [`MAX_SIGNALS`]; one that no step of the run waits for is refused. It is taken by one attempt, and used up also
+    /// where that cannot read its payload.
     Signal {
         /// Which.
         name: String,
@@ -187,6 +188,24 @@ impl StepAction {
     }
 }
 
+impl Plan {
+    /// That a step of a run of it waits for this signal, now or later.
+    pub(crate) fn check_signal(&self, run: &RunId, name: &str) -> Result<(), WorkflowError> {
+        let mut awaited: Vec<_> = self.steps.iter().filter_map(|step| step.signal()).collect();
+        if awaited.contains(&name) {
+            return Ok(());
+        }
+        awaited.sort_unstable();
+        awaited.dedup();
+        Err(WorkflowError::NoSuchSignal {
+            run: run.to_string(),
+            signal: name.to_owned(),
+            nearest: nearest(name, awaited.iter().copied()).map(str::to_owned),
+            awaited: awaited.into_iter().map(str::to_owned).collect(),
+        })
+    }
+}
+
 /// Which of the signals of its name one is, from 1 on, in the order in which they are kept: so who
 /// resumes a run counts them alike.
 pub(crate) type SignalNumber = NonZeroU64;
@@ -229,24 +248,12 @@ impl Signals {
         self.arrived.notify_waiters();
     }
 
-    /// Whether there may be one more of this name, beside those that are on their way: who sends one is to
+    /// Whether there may be one more of this name, beside so many that are on their way: who sends one is to
     /// ask.
-    pub(crate) fn has_room<'c>(
-        &self,
-        plan: &Plan,
-        name: &str,
-        coming: impl Iterator<Item = &'c str>,
-    ) -> bool {
-        let awaited: HashSet<_> = plan.steps.iter().filter_map(|step| step.signal()).collect();
-        // What no step waits for must not keep away what one does.
-        let counts = |other: &str| match awaited.contains(name) {
-            true => other == name,
-            false => !awaited.contains(other),
-        };
+    pub(crate) fn has_room(&self, name: &str, coming: usize) -> bool {
         let state = self.state();
-        let waiting = state.by_name.iter().filter(|(name, _)| counts(name));
-        let waiting: usize = waiting.map(|(_, named)| named.waiting.len()).sum();
-        waiting + coming.filter(|name| counts(name)).count() < MAX_SIGNALS
+        let waiting = state.by_name.get(name);
+        waiting.map_or(0, |named| named.waiting.len()) + coming < MAX_SIGNALS
     }
 
     /// Forgets one that was taken by a step before the run was interrupted.

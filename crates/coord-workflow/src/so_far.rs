@@ -93,7 +93,7 @@ impl SoFar {
             ending: course.stopped(),
             is_held: course.is_held(),
             is_up: course.is_up(),
-            error: course.failed().map(|error| cut(error)),
+            error: course.error().map(|error| cut(error)),
             ..Self::default()
         }
     }

@@ -31,7 +31,7 @@ impl Spans {
         let mut of: Vec<Option<Span>> = vec![None; order.len()];
         for &step in &order {
             let record = course.step(step);
-            if record.phase == Phase::Cancelled && record.attempts == 0 {
+            if record.phase == Phase::Cancelled && record.begun() == 0 {
                 continue;
             }
             let freed_by = last_of(&of, holders(plan, course, step).into_iter());
@@ -40,7 +40,7 @@ impl Spans {
             let ready = course.retried(step).map_or(freed, |at| at.max(freed));
             // What several threads read from the clock can be a little out of order.
             let ended = record.ended.max(ready);
-            let started = match record.attempts {
+            let started = match record.begun() {
                 0 => ended,
                 _ => record.started.clamp(ready, ended),
             };

@@ -35,7 +35,8 @@ pub struct RunSummary {
     /// How long it took, once it has finished, in seconds.
     #[serde(serialize_with = "seconds")]
     pub duration: Option<Duration>,
-    /// Why it failed, where that was none of its steps, or was cancelled, where somebody said why.
+    /// Why it failed, or was cancelled, as far as somebody said why: as the [error](RunView::error) of a view. Of a run
+    /// that an earlier version ended, why a step of it failed is not told here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// How many of its steps are done, and have not been undone.
@@ -81,7 +82,7 @@ impl RunSummary {
             is_up: false,
             started_at: kept.started_at,
             duration: Some(Duration::from_nanos(finished.at)),
-            error: finished.failed.or(kept.cancelled).map(String::from),
+            error: finished.failed.or(kept.error).map(String::from),
             done: kept.done,
             steps: kept.steps,
             driven_by: None,
@@ -109,21 +110,22 @@ pub(crate) struct KeptSummary {
     started_at: Timestamp,
     done: usize,
     steps: usize,
-    /// Why it was cancelled, if it was and somebody said so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cancelled: Option<Box<str>>,
+    /// Why it was cancelled, if it was and somebody said so; or which step failed, and why.
+    #[serde(default, alias = "cancelled", skip_serializing_if = "Option::is_none")]
+    error: Option<Box<str>>,
 }
 
 impl KeptSummary {
     pub(crate) fn of(workflow: &str, started_at: Timestamp, course: &Course) -> Self {
-        let is_cancelled = course.stopped() == Some(Status::Cancelled);
-        let why = course.failed().filter(|_| is_cancelled);
+        // Why it failed, if that was no step, the record says beside this.
+        let is_failed = course.failed().is_some() && course.stopped() == Some(Status::Failed);
+        let why = course.error().filter(|_| !is_failed);
         Self {
             workflow: workflow.to_owned(),
             started_at,
             done: course.done(),
             steps: course.steps().len(),
-            cancelled: why.map(|why| cut(why)),
+            error: why.map(|why| cut(why)),
         }
     }
 }

@@ -89,7 +89,8 @@ impl Settings {
             prints: PRINTS,
             on_failure: definition.plan.on_failure,
             owner: held.owner.clone(),
-            nonce: definition.plan.has_children().then(|| fastrand::u64(..)),
+            nonce: Some(fastrand::u64(..)),
+            is_marked: true,
             parent: parent.map(|within| within.parent.clone()),
             limits: TimeLimits::of(definition.plan, true),
         };
@@ -124,7 +125,7 @@ impl Settings {
             }
         };
         let mut course = Course::new(definition.plan);
-        course.nonce = started.nonce;
+        (course.nonce, course.is_marked) = (started.nonce, started.is_marked);
         let beginning = Beginning {
             id,
             course,
@@ -246,9 +247,8 @@ impl Settings {
             // not waited for, or the journal had failed.
             let is_own = keeping.is_own(&kept.owner).await;
             let driven_by = keeping.journal.driven_by(&kept.owner).await?;
-            if let Some(holder) = driven_by.filter(|_| !is_own) {
-                let run = id.to_string();
-                return Err(WorkflowError::DrivenElsewhere { run, holder });
+            if driven_by.is_some() && !is_own {
+                return Err(keeping.driven_elsewhere(id, &kept.owner));
             }
             let claim = Claim {
                 retried: None,

@@ -70,10 +70,8 @@ impl WorkflowOrchestrator {
             }
             let goes_on = keeping.runs.find(id).is_some_and(|run| run.goes_on());
             let driven_by = keeping.journal.driven_by(&kept.owner).await?;
-            if let Some(holder) = driven_by
-                && (goes_on || !keeping.is_own(&kept.owner).await)
-            {
-                return Err(WorkflowError::DrivenElsewhere { run, holder });
+            if driven_by.is_some() && (goes_on || !keeping.is_own(&kept.owner).await) {
+                return Err(keeping.driven_elsewhere(id, &kept.owner));
             }
             let steps = RunView::steps_of(id, &plan, &kept.course);
             for child in steps.into_iter().filter_map(|step| step.child) {

@@ -57,10 +57,13 @@ pub struct RunView {
     /// Whether every step is over, and it stays up for [something](crate::Spec::stay).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_up: bool,
-    /// Why it failed, where that was none of its steps: [`Run::fail`](crate::Run::fail); or was cancelled, where
-    /// somebody [said why](crate::Command::Cancel).
+    /// Why it failed, or is going to: of the first of its steps that failed, in a line; or as somebody
+    /// [said](crate::Run::fail). Or why it was cancelled, where somebody [said why](crate::Command::Cancel).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The step of which the error is, if it is that of one.
+    #[serde(skip)]
+    pub(crate) failed_step: Option<usize>,
     /// Who drives it, if somebody does.
     pub driven_by: Option<String>,
     /// The step of another run that it is the work of, if it is.
@@ -136,6 +139,10 @@ pub struct StepView {
     /// that is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Why it could not be undone, in a run that was [retried](crate::WorkflowOrchestrator::retry_run) since, and does
+    /// it again, or has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_undone: Option<String>,
     /// What it put out, where that is JSON.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "value")]
     pub output: Option<Arc<Value>>,
@@ -217,6 +224,12 @@ impl RunView {
         self.steps.iter().find(|step| step.id == id)
     }
 
+    /// The step whose failure is the [error](Self::error) of the run, if it is that of a step: the first of those that
+    /// failed and may not.
+    pub fn failed_step(&self) -> Option<&StepView> {
+        self.steps.get(self.failed_step?)
+    }
+
     /// Whether the run may be told this.
     pub(crate) fn check(&self, command: &Command) -> Result<(), WorkflowError> {
         match command {
@@ -240,19 +253,25 @@ impl RunView {
 
     /// Whether something may be done with a step by who drives the run.
     fn check_act(&self, id: &str) -> Result<(), WorkflowError> {
-        let (run, step) = (self.run.to_string(), id.to_owned());
         match self.state {
-            _ if self.step(id).is_none() => Err(WorkflowError::NoSuchStep { run, step }),
-            RunState::Interrupted => Err(WorkflowError::NotDriven { run }),
+            _ if self.step(id).is_none() => Err(self.no_step(id)),
+            RunState::Interrupted => Err(WorkflowError::NotDriven {
+                run: self.run.to_string(),
+            }),
             _ => Ok(()),
         }
+    }
+
+    fn no_step(&self, id: &str) -> WorkflowError {
+        let steps = self.steps.iter().map(|step| &*step.id);
+        WorkflowError::no_step(&self.run, id, steps)
     }
 
     /// Whether a step may be skipped.
     fn check_skip(&self, id: &str) -> Result<(), WorkflowError> {
         let (run, step) = (self.run.to_string(), id.to_owned());
         let why = match self.step(id) {
-            None => return Err(WorkflowError::NoSuchStep { run, step }),
+            None => return Err(self.no_step(id)),
             Some(view) if view.phase.is_over() => Why::Over(view.phase),
             Some(view) if view.is_blocked => Why::Blocked(self.blocking(view)),
             Some(_) => return Ok(()),
@@ -300,17 +319,18 @@ impl RunView {
                 takes_place: step.takes_place(),
                 optional: step.optional,
                 phase,
-                attempts: record.attempts,
-                started: time(record.started).filter(|_| record.attempts > 0),
+                attempts: record.begun(),
+                started: time(record.started).filter(|_| record.begun() > 0),
                 ended: time(record.ended).filter(|_| has_end),
                 progress: Progress::of(plan, course, place),
                 is_being_undone,
                 error: error.map(ToString::to_string),
+                not_undone: course.not_undone(place).map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
                 child: (step.runs_workflow() && record.has_begun())
-                    // An attempt that a crash cut off is made again, and does not count until then.
+                    // It is to have all its attempts again, and none has begun.
                     .then(|| {
-                        let (life, attempt) = (course.life(place), record.attempts.max(1));
+                        let (life, attempt) = (course.life(place), record.begun().max(1));
                         run.of_child(course.nonce, &step.id, life, attempt)
                     }),
                 child_is_paused: course.is_child_paused(place),

@@ -119,15 +119,15 @@ pub(crate) fn event() -> Action {
 /// Waits for a signal; `read` makes the step's output of what goes with it.
 pub(crate) fn signal(
     name: &str,
-    read: impl Fn(Arc<Value>) -> Result<Output, StepError> + Copy + Send + Sync + 'static,
+    read: impl Fn(&str, Arc<Value>) -> Result<Output, StepError> + Copy + Send + Sync + 'static,
 ) -> Action {
     let name: Arc<str> = name.into();
     Box::new(move |start| {
         let (signals, name) = (Arc::clone(start.signals), Arc::clone(&name));
         let step = start.step;
-        Some(Box::pin(
-            async move { read(signals.next(&name, step).await) },
-        ))
+        Some(Box::pin(async move {
+            read(&name, signals.next(&name, step).await)
+        }))
     })
 }
 

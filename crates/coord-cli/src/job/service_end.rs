@@ -26,9 +26,10 @@ impl FailedService {
         }
     }
 
-    /// The one for which a run had failed before it was taken up: that is kept in words, as is why it was cancelled.
+    /// The one for which a run had failed before it was taken up: that is kept in words, as is why it was cancelled, and why
+    /// a step failed.
     pub(super) fn before(run: &RunView) -> Option<Self> {
-        if run.ending == Some(Status::Cancelled) {
+        if run.ending == Some(Status::Cancelled) || run.failed_step().is_some() {
             return None;
         }
         let (id, why) = run.error.as_deref()?.split_once(": ")?;

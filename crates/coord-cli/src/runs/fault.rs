@@ -338,8 +338,25 @@ impl From<WorkflowError> for RunsFault {
             WorkflowError::Ending { run, .. } => Self::Ending { run, message },
             WorkflowError::NotFinished { run } => Self::NotFinished { run },
             WorkflowError::NothingToRetry { run } => Self::NothingToRetry { run },
-            WorkflowError::NoSuchStep { run, step } => Self::NoStep {
-                help: format!("`coord show {run}` shows its steps"),
+            WorkflowError::NoSuchSignal {
+                run,
+                signal,
+                nearest,
+                awaited,
+            } => Self::NoSignal {
+                signal: printable(&signal),
+                run,
+                help: match nearest {
+                    Some(meant) => format!("did you mean `{}`?", printable(&meant)),
+                    None if awaited.is_empty() => "none of its steps waits for a signal".to_owned(),
+                    None => format!("its steps wait for {}", printable(&awaited.join(", "))),
+                },
+            },
+            WorkflowError::NoSuchStep { run, step, nearest } => Self::NoStep {
+                help: match nearest {
+                    Some(meant) => format!("did you mean `{}`?", printable(&meant)),
+                    None => format!("`coord show {run}` shows its steps"),
+                },
                 step: printable(&step),
                 run,
             },

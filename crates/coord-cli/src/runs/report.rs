@@ -120,7 +120,8 @@ fn page(view: &RunView, lives: &Lives, measured: Option<&Measures>) -> Page {
             &spans.collect::<Vec<_>>(),
         )
         .table("Steps", &heads, &rows.collect::<Vec<_>>());
-    let of_run = view.error.iter();
+    // That of a step stands with that.
+    let of_run = view.error.iter().filter(|_| view.failed_step().is_none());
     let of_run = of_run.map(|error| vec!["the run".to_owned(), error.clone()]);
     let errors = view.steps.iter().filter_map(|step| {
         let life = lives.of(step).and_then(|life| life.failed.as_ref());

@@ -108,7 +108,10 @@ pub(super) fn print(
         write!(out, "; {left}")?;
     }
     writeln!(out)?;
-    if let Some(error) = &view.error {
+    // That of a step stands with that.
+    if let Some(error) = &view.error
+        && view.failed_step().is_none()
+    {
         writeln!(out, "{BAD}{}{BAD:#}", printable(error))?;
     }
     let width = view.steps.iter().map(|step| step.id.len()).max();
@@ -153,6 +156,10 @@ fn remark(view: &RunView, step: &StepView) -> String {
         remarks.push(format!("{} attempts", step.attempts));
     }
     remarks.extend(step.error.as_deref().map(printable));
+    if let Some(error) = step.not_undone.as_deref() {
+        let error = printable(error);
+        remarks.push(format!("it could not be undone before a retry: {error}"));
+    }
     let outputs = step.output.iter().flat_map(|output| shown(output));
     remarks.extend(outputs.map(|(name, value)| format!("{name}={}", short(value))));
     if view.state == RunState::Running {

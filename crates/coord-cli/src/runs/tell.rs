@@ -9,14 +9,13 @@ use coordination::bus::LocalBus;
 use coordination::bus::time::{Instant, sleep};
 use coordination::workflow::{
     Command, RunId, RunJournal, RunState, RunView, StepPhase, StepView, Why, WorkflowOrchestrator,
-    nearest,
 };
 
 use super::hint::hint;
 use super::lives::{Lives, Service};
 use super::place::flag_of_place;
 use super::show::step_of;
-use super::take_up::{definition, unit};
+use super::take_up::unit;
 use super::{RunsFault, find, with_journal, with_runs};
 use crate::args::{OfRun, OfStep};
 use crate::exit_code::ExitCode;
@@ -199,41 +198,24 @@ fn check_under_way(
     })
 }
 
-/// A signal for which no step of the run waits is a slip. Where the file cannot be read any more, it is not
-/// known.
+/// A signal that comes after the steps that wait for it is a slip. Of one that none waits for, and of a run that has
+/// finished, more is said as it is sent.
 async fn check_signal(runs: &RunJournal, run: &RunId, name: &str) -> Result<(), RunsFault> {
-    let Ok(checked) = definition(runs, run).await?.looked_at() else {
-        return Ok(());
+    let view = runs.view(run).await?;
+    let waits = || {
+        view.steps
+            .iter()
+            .filter(|step| step.signal.as_deref() == Some(name))
     };
-    let units = checked.file.units.iter();
-    let known: Vec<_> = units.filter_map(|unit| unit.signal()).collect();
-    if known.contains(&name) {
-        let view = runs.view(run).await?;
-        let units = checked.file.units.iter();
-        let waits = units.filter(|unit| unit.signal() == Some(name));
-        let over: Vec<_> = waits
-            .map_while(|unit| view.step(&unit.id).filter(|step| step.phase.is_over()))
-            .map(|step| format!("`{}` is {}", step.id, step.phase))
-            .collect();
-        let is_over = over.len() == known.iter().filter(|known| **known == name).count();
-        // Of a run that has finished, more is to be said.
-        return match is_over && view.state == RunState::Running {
-            false => Ok(()),
-            true => Err(RunsFault::NoSignal {
-                signal: printable(name),
-                run: run.to_string(),
-                help: over.join(", "),
-            }),
-        };
+    let is_over = waits().next().is_some() && waits().all(|step| step.phase.is_over());
+    if !is_over || view.state != RunState::Running {
+        return Ok(());
     }
+    let over = waits().map(|step| format!("`{}` is {}", step.id, step.phase));
     Err(RunsFault::NoSignal {
         signal: printable(name),
         run: run.to_string(),
-        help: match (nearest(name, known.iter().copied()), known.is_empty()) {
-            (Some(meant), _) => format!("did you mean `{}`?", printable(meant)),
-            (None, true) => "none of its steps waits for a signal".to_owned(),
-            (None, false) => format!("its steps wait for {}", printable(&known.join(", "))),
-        },
+        help: over.collect::<Vec<_>>().join(", "),
     })
 }
 

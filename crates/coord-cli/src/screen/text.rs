@@ -1,6 +1,7 @@
 //! A run as text: each line of output behind the name of its step, and what becomes of the steps.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use coordination::workflow::{RunView, StepPhase};
 
 use super::out::Out;
 use crate::args::Names;
-use crate::file::{Items, WorkflowFile};
+use crate::file::{Items, WorkflowFile, printable};
 use crate::labels::Labels;
 use crate::process_name::{hook_name, item_name, step_of, undo_name};
 use crate::spoken::Spoken;
@@ -289,12 +290,22 @@ pub(crate) fn printed(out: &mut impl Write, line: &str) -> io::Result<()> {
     out.write_all(reset.as_bytes())
 }
 
-/// Where a run is that is taken up.
+/// Where a run is that is taken up, and what of it was not undone.
 pub(super) fn before(run: &RunView) -> String {
     let is_done = |phase| phase == StepPhase::Completed;
     let done = run.steps.iter().filter(|step| is_done(step.phase));
     let (done, all) = (done.count(), run.steps.len());
-    format!("run {}: {done} of {all} steps are done already", run.run)
+    let mut before = format!("run {}: {done} of {all} steps are done already", run.run);
+    for step in run.steps.iter().filter(|step| !step.phase.is_over()) {
+        if let Some(error) = &step.not_undone {
+            let (id, error) = (&step.id, printable(error));
+            let _ = write!(
+                before,
+                "\n{id} is done again, as it could not be undone: {error}"
+            );
+        }
+    }
+    before
 }
 
 /// The width of the column for the names of a file, with those of its items that are known.

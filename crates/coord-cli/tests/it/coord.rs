@@ -7,6 +7,19 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
+/// Idempotency keys in a text, without what tells their runs from others of the same ids.
+pub(crate) fn unmarked(text: &str) -> String {
+    let mut keys = text.split('/');
+    let mut all = keys.next_back().unwrap_or_default().to_owned();
+    for before in keys.rev() {
+        let (run, mark) = before.rsplit_once('-').unwrap_or((before, ""));
+        let is_mark = mark.len() == 10 && mark.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let run = if is_mark { run } else { before };
+        all = format!("{run}/{all}");
+    }
+    all
+}
+
 /// A folder that is removed when it is dropped.
 pub(crate) struct Folder(PathBuf);
 

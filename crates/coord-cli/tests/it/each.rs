@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::coord::{Folder, Running, done, run};
+use crate::coord::{Folder, Running, done, run, unmarked};
 
 const FILE: &str = r#"
 [params]
@@ -72,8 +72,9 @@ env = { SIZES = { output = "json.size" } }
 fn items_of_a_list_a_parameter_and_an_output_reach_a_process_each() {
     let folder = Folder::new();
     folder.write("coord.toml", FILE);
-    done(folder.coord(["run", "--id=r"]))
-        .exits(0)
+    let mut ran = done(folder.coord(["run", "--id=r"]));
+    ran.out = unmarked(&ran.out);
+    ran.exits(0)
         .says("words:1[two words]       | <two words>\n")
         .says("words:2[three; touch ne…] | <three; touch never>\n")
         .says("words:2[three; touch ne…] | 2 words r/words:2\n")
@@ -85,7 +86,7 @@ fn items_of_a_list_a_parameter_and_an_output_reach_a_process_each() {
         .says("fixed:2[true]            | <true>\n")
         .says(": 6 done\n");
     assert!(folder.read("never").is_none());
-    let logs = |step: &str| done(folder.coord(["logs", "r", step])).exits(0).out.clone();
+    let logs = |step: &str| unmarked(&done(folder.coord(["logs", "r", step])).exits(0).out);
     assert_eq!(logs("words:1"), "<two words>\n1 words r/words:1\n");
     assert!(
         logs("fixed").contains("fixed:0 | <x>\n"),

@@ -1,6 +1,6 @@
 //! Steps that hang, that pause their run, and branches that finish.
 
-use crate::coord::{Folder, Running, done, run};
+use crate::coord::{Folder, Running, done, run, unmarked};
 
 #[test]
 fn a_step_that_prints_nothing_for_its_heartbeat_timeout_is_stopped_and_tried_again() {
@@ -109,7 +109,7 @@ fn a_run_is_paused_for_a_step_and_goes_on_when_it_is_continued() {
     done(folder.coord(["continue", "release"])).exits(0);
     running.until("2 done");
     let keys = folder.read("keys").unwrap();
-    assert_eq!(keys, "release/deploy\nrelease/deploy\n");
+    assert_eq!(unmarked(&keys), "release/deploy\nrelease/deploy\n");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_step_that_is_given_something_else_in_a_retry_has_another_key_and_else_the_s
          run = 'echo $PRICE by $COORD_IDEMPOTENCY_KEY >> asked; test -e well'\n",
     );
     folder.write("price", "price=7\n");
-    let asked = || folder.read("asked").unwrap();
+    let asked = || unmarked(&folder.read("asked").unwrap());
     done(folder.coord(["run", "--id", "r"])).exits(100);
     done(folder.coord(["retry", "r", "--from", "price"])).exits(100);
     assert_eq!(asked(), "7 by r/charge\n7 by r/charge\n");
@@ -136,6 +136,44 @@ fn a_step_that_is_given_something_else_in_a_retry_has_another_key_and_else_the_s
     let asked = asked();
     let (_, since) = asked.split_at("7 by r/charge\n".len() * 2);
     assert_eq!(since, "8 by r/charge/1\n8 by r/charge/1\n");
+}
+
+#[test]
+fn a_step_that_could_not_be_undone_is_done_again_and_what_was_tried_is_told() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'charge'\nrun = 'echo $COORD_IDEMPOTENCY_KEY >> asked'\n\
+         undo = { run = 'exit 4', retry = { max_attempts = 1 } }\n\
+         [[step]]\nid = 'ship'\nneeds = ['charge']\nrun = 'test -e well'\n",
+    );
+    done(folder.coord(["run", "--id", "r"])).exits(100);
+    folder.write("well", "");
+    let retried = done(folder.coord(["retry", "r"]));
+    retried
+        .exits(0)
+        .says("run r: 0 of 2 steps are done already\n")
+        .says("charge is done again, as it could not be undone: exit code 4\n");
+    let asked = unmarked(&folder.read("asked").unwrap());
+    assert_eq!(asked, "r/charge\nr/charge/1\n");
+    let shown = done(folder.coord(["show", "r"]));
+    shown.says("it could not be undone before a retry: exit code 4\n");
+}
+
+#[test]
+fn a_run_begun_anew_has_other_keys_than_the_one_before_it() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'charge'\nrun = 'echo $COORD_IDEMPOTENCY_KEY >> keys'\n",
+    );
+    for _ in 0..2 {
+        done(folder.coord(["run", "--id", "nightly", "--again"])).exits(0);
+    }
+    let keys = folder.read("keys").unwrap();
+    assert_eq!(unmarked(&keys), "nightly/charge\nnightly/charge\n");
+    let (first, second) = keys.split_once('\n').unwrap();
+    assert_ne!(first, second.trim_end());
 }
 
 #[test]

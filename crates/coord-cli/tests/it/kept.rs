@@ -17,7 +17,7 @@ use coordination::bus::time::Instant;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::coord::{Done, Folder, Running, done, is_gone, pids};
+use crate::coord::{Done, Folder, Running, done, is_gone, pids, unmarked};
 
 /// What each step writes when it begins: its key, which stays, and its attempt.
 const NOTE: &str = "echo $COORD_STEP $COORD_IDEMPOTENCY_KEY >> effects";
@@ -79,7 +79,7 @@ fn id(run: &Value) -> &str {
 }
 
 fn effects(folder: &Folder) -> Vec<String> {
-    let effects = folder.read("effects").unwrap_or_default();
+    let effects = unmarked(&folder.read("effects").unwrap_or_default());
     let mut effects: Vec<_> = effects.lines().map(str::to_owned).collect();
     effects.sort();
     effects
@@ -518,7 +518,7 @@ fn a_step_is_told_what_it_is() {
          retry = { max_attempts = 2, initial = '1ms' }\n",
     );
     done(folder.coord(["run", "--id", "r"])).exits(0);
-    let told = variables(&folder.read("told").unwrap());
+    let told = variables(&unmarked(&folder.read("told").unwrap()));
     let told: Vec<_> = told
         .iter()
         .map(|(name, value)| (&**name, &**value))

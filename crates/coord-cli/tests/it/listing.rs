@@ -60,6 +60,24 @@ fn a_state_that_there_is_not_is_refused_with_the_nearest_and_all_that_there_are(
 }
 
 #[test]
+fn why_runs_failed_is_listed_with_the_step_that_did() {
+    let folder = Folder::new();
+    let file =
+        "[[step]]\nid = 'a'\nrun = 'true'\n[[step]]\nid = 'b'\nneeds = ['a']\nrun = 'exit 9'\n";
+    folder.write("coord.toml", file);
+    done(folder.coord(["run", "--id", "r"])).exits(100);
+    let list = done(folder.coord(["list"]));
+    list.exits(0)
+        .says("  WHY")
+        .says("  step `b` failed: exit code 9\n");
+    let list = done(folder.coord(["list", "--output=jsonl"]));
+    list.says(r#""error":"step `b` failed: exit code 9""#);
+    // The step says it already.
+    let shown = done(folder.coord(["show", "r"]));
+    assert_eq!(shown.out.matches("exit code 9").count(), 1, "{shown:?}");
+}
+
+#[test]
 fn why_a_run_was_cancelled_is_told_where_it_is_driven_and_by_whoever_looks_at_it() {
     let folder = Folder::new();
     let file =

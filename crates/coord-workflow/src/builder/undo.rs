@@ -115,11 +115,11 @@ impl<'w, I, In, K> StepBuilder<'w, I, In, NoUndo, K> {
     /// let mut workflow = Workflow::<()>::durable("order");
     /// workflow
     ///     .step("charge")
-    ///     // `order-1042/charge/undo`, say: a bank that knows it has paid back already.
+    ///     // `order-1042-7f3a09k2xd/charge/undo`, say: a bank that knows it has paid back already.
     ///     .compensate_with(|context: StepContext, amount: Arc<u64>| {
     ///         pay_back(context.idempotency_key(), *amount)
     ///     })
-    ///     // `order-1042/charge`.
+    ///     // `order-1042-7f3a09k2xd/charge`.
     ///     .run_with(|context| charge(context.idempotency_key()));
     /// # workflow.build().unwrap();
     /// ```

@@ -82,8 +82,8 @@ impl Course {
     ///
     /// Why not.
     pub(crate) fn admits(&self, plan: &Plan, fact: &Fact) -> Result<(), Refused> {
-        if let Fact::Retried { from, .. } = fact {
-            return self.admits_retry(plan, *from);
+        if let Fact::Retried { from, rules, .. } = fact {
+            return self.admits_retry(plan, *from, *rules);
         }
         if self.finished.is_some() {
             return Err(Refused::RunFinished);
@@ -198,7 +198,7 @@ impl Course {
         }
     }
 
-    fn admits_retry(&self, plan: &Plan, from: Option<usize>) -> Result<(), Refused> {
+    fn admits_retry(&self, plan: &Plan, from: Option<usize>, rules: u32) -> Result<(), Refused> {
         if let Some(step) = from {
             self.record(step)?;
         }
@@ -207,7 +207,7 @@ impl Course {
         }
         // Also one that failed for another reason than a step.
         let has_failed = self.failed.is_some();
-        match has_failed || self.to_retry(plan, from).contains(&true) {
+        match has_failed || self.to_retry(plan, from, rules).contains(&true) {
             true => Ok(()),
             false => Err(Refused::NothingToRetry),
         }

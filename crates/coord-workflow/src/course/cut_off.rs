@@ -14,7 +14,7 @@ impl Course {
                 if plan.steps[step].takes_place() && !in_order {
                     *self.cut_off.entry(step).or_default() += 1;
                 }
-                record.attempts -= 1;
+                (record.attempts, record.is_cut_off) = (record.attempts - 1, true);
                 record.phase = match record.attempts {
                     0 => Phase::Waiting,
                     _ => Phase::Pausing,
@@ -28,6 +28,17 @@ impl Course {
         }
     }
 
+    /// The steps that may begin, or go on, in a run that is taken up.
+    pub(crate) fn may_begin(&self) -> impl Iterator<Item = usize> {
+        let steps = self.steps.iter().enumerate();
+        let ready = steps.filter(|(_, record)| match record.phase {
+            Phase::Waiting => record.missing == 0,
+            Phase::Pausing => true,
+            _ => false,
+        });
+        ready.map(|(step, _)| step)
+    }
+
     /// The steps that have not ended, with how often in a row they were cut off with their process.
     pub(crate) fn cut_off(&self) -> impl Iterator<Item = (usize, u32)> {
         let cut_off = self.cut_off.iter().map(|(step, times)| (*step, *times));
@@ -37,6 +48,14 @@ impl Course {
     /// How often in a row undoing the step that is undone next was cut off.
     pub(crate) fn undo_cut_off(&self) -> u32 {
         self.undo_cut_off
+    }
+
+    /// The step that is to be undone next: of those that completed, the last that can be.
+    pub(crate) fn next_to_undo(&self, plan: &Plan) -> Option<usize> {
+        let completed = self.completed.iter().rev().skip(self.passed);
+        let completed = completed.map(|step| *step as usize);
+        let mut can_be_undone = completed.filter(|step| plan.steps[*step].undo.is_some());
+        can_be_undone.next()
     }
 
     /// A step is being undone.

@@ -7,6 +7,10 @@ use crate::plan::Output;
 use crate::reason::Reason;
 use crate::signals::SignalNumber;
 
+/// By which a run is retried: a step that is given something else than before has another idempotency key, and one that
+/// could not be undone is done again. By the first, 0, neither.
+pub(crate) const RULES: u32 = 1;
+
 /// Something that happened in a run. Steps are named by their indexes in the plan, times count in
 /// nanoseconds from the beginning of the run.
 #[derive(Debug, Clone)]
@@ -112,9 +116,9 @@ pub(crate) enum Fact {
     Retried {
         from: Option<usize>,
         at: u64,
-        /// Whether a step that is given something else than before has another idempotency key: not in what an
-        /// earlier version has retried.
-        by_input: bool,
+        /// What is done again, and asks for what by which idempotency key: [`RULES`], or those of an earlier version,
+        /// which has retried it.
+        rules: u32,
     },
 }
 

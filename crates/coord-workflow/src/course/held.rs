@@ -11,6 +11,7 @@ impl Course {
         for (step, record) in self.steps.iter_mut().enumerate() {
             if record.phase == Phase::Exhausted {
                 (record.phase, record.attempts) = (Phase::Waiting, 0);
+                record.is_cut_off = false;
                 // What limits the next attempt does not count from before.
                 record.ended = at;
                 record.error = None;

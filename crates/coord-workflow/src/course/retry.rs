@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use super::parts::after_retry;
 use super::{Course, Phase};
+use crate::StepError;
 use crate::plan::{Output, Plan};
 
 impl Course {
     /// Which steps a retry does again: those that were not done, or are not done any more, this one,
     /// and all that come after any of them.
-    pub(crate) fn to_retry(&self, plan: &Plan, from: Option<usize>) -> Vec<bool> {
+    pub(crate) fn to_retry(&self, plan: &Plan, from: Option<usize>, rules: u32) -> Vec<bool> {
         let is_undone = |step: usize| match self.steps[step].phase {
-            Phase::Completed | Phase::NotUndone | Phase::Skipped => false,
+            Phase::Completed | Phase::Skipped => false,
+            // Nobody knows how much of it is left: nothing is to build on that.
+            Phase::NotUndone => rules > 0,
             // That it fails harms nobody.
             Phase::Failed => !plan.steps[step].optional,
             _ => true,
@@ -34,6 +37,11 @@ impl Course {
         again
     }
 
+    /// Why a step could not be undone before it was last done again for that, if it was.
+    pub(crate) fn not_undone(&self, step: usize) -> Option<&StepError> {
+        self.not_undone.get(&step).map(|error| &**error)
+    }
+
     /// When it was retried, each time.
     pub(crate) fn retries(&self) -> impl Iterator<Item = u64> {
         self.retries.iter().map(|(_, at)| *at)
@@ -47,11 +55,11 @@ impl Course {
         Some(retried.1)
     }
 
-    pub(super) fn retry(&mut self, plan: &Plan, from: Option<usize>, at: u64, by_input: bool) {
-        let again = self.to_retry(plan, from);
+    pub(super) fn retry(&mut self, plan: &Plan, from: Option<usize>, at: u64, rules: u32) {
+        let again = self.to_retry(plan, from, rules);
         let steps = 0..again.len();
         let rounds: Vec<_> = steps.clone().map(|step| self.round(plan, step)).collect();
-        let given = steps.filter(|_| by_input).filter_map(|step| {
+        let given = steps.filter(|_| rules > 0).filter_map(|step| {
             let before = self.given_before(plan, step, &again)?;
             Some((step, before))
         });
@@ -61,7 +69,7 @@ impl Course {
         let outputs = std::mem::take(&mut self.outputs);
         let fresh = Self::new(plan);
         (self.finished, self.stopped, self.undoing) = (None, None, None);
-        (self.is_up, self.failed) = (false, None);
+        (self.is_up, self.failed, self.first_failed) = (false, None, None);
         (self.is_failing, self.blocked) = (false, 0);
         (self.timed_from, self.left, self.outputs) = (Some(at), fresh.left, fresh.outputs);
         let completed = std::mem::take(&mut self.completed);
@@ -102,6 +110,11 @@ impl Course {
             if again[step] {
                 self.begun_in.insert(step, self.lives);
             }
+            if let (Phase::NotUndone, true, Some(error)) =
+                (record.phase, again[step], &record.error)
+            {
+                self.not_undone.insert(step, error.clone());
+            }
         }
         (self.parts, self.given) = (parts, given);
         self.begun_with.clear();
@@ -109,6 +122,7 @@ impl Course {
             let record = &records[step];
             let kept = &mut self.steps[step];
             (kept.started, kept.attempts) = (record.started, record.attempts);
+            kept.is_cut_off = record.is_cut_off;
             match (record.phase, &outputs[step]) {
                 (Phase::Completed | Phase::NotUndone, Some(output)) => {
                     self.outputs[step] = Some(Output::clone(output));

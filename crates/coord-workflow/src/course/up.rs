@@ -4,6 +4,22 @@ use std::sync::Arc;
 
 use super::{Course, Refused};
 use crate::outcome::Status;
+use crate::plan::Plan;
+
+/// How many bytes of why a step failed are told of its run: in lists of runs it is a part of a line.
+const LINE_MAX: usize = 500;
+
+/// The first line of it, as far as that is told.
+fn line_of(words: &str) -> String {
+    let line = words.lines().next().unwrap_or_default();
+    let is_end = |end: &usize| line.is_char_boundary(*end);
+    let end = (0..=LINE_MAX.min(line.len())).rev().find(is_end);
+    let told = &line[..end.unwrap_or_default()];
+    match told.len() < words.trim_end().len() {
+        true => format!("{told}…"),
+        false => told.to_owned(),
+    }
+}
 
 impl Course {
     /// Whether its steps are over, and it stays for something.
@@ -14,6 +30,30 @@ impl Course {
     /// Why the run failed, if it did and that was no step; or was cancelled, if somebody said why.
     pub(crate) fn failed(&self) -> Option<&Arc<str>> {
         self.failed.as_ref()
+    }
+
+    /// Why the run failed, or was cancelled, as far as somebody said why.
+    pub(crate) fn error(&self) -> Option<&Arc<str>> {
+        let of_step = self.first_failed.as_ref().map(|(_, why)| why);
+        let of_step = of_step.filter(|_| self.stopped == Some(Status::Failed));
+        self.failed.as_ref().or(of_step)
+    }
+
+    /// The step because of which it failed, if that was one.
+    pub(crate) fn failed_step(&self) -> Option<usize> {
+        let (step, _) = self
+            .first_failed
+            .as_ref()
+            .filter(|_| self.failed.is_none())?;
+        (self.stopped == Some(Status::Failed)).then_some(*step)
+    }
+
+    /// Notes which step failed first, of those that may not.
+    pub(super) fn note_failed(&mut self, plan: &Plan, step: usize, words: &str) {
+        self.first_failed.get_or_insert_with(|| {
+            let (id, words) = (&plan.steps[step].id, line_of(words));
+            (step, format!("step `{id}` failed: {words}").into())
+        });
     }
 
     /// How a run ends that has come this far, for such a reason if there is one.

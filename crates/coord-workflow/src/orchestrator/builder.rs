@@ -17,7 +17,7 @@ use super::{
 use crate::limits::Limits;
 use crate::ownership::{DEFAULT_LEASE_TTL, Keeping};
 use crate::run::Settings;
-use crate::{RunId, RunJournal, WorkflowError};
+use crate::{RunJournal, WorkflowError};
 
 /// Makes a [`WorkflowOrchestrator`] with other settings than the default ones.
 pub struct OrchestratorBuilder<'b, B: ?Sized> {
@@ -165,7 +165,7 @@ impl<'b, B: Bus + ?Sized> OrchestratorBuilder<'b, B> {
     /// When the topic of its events cannot be opened.
     pub fn build(self) -> Result<WorkflowOrchestrator, WorkflowError> {
         let tasks = TaskScope::reporting("workflows", self.bus, Arc::clone(&self.clock))?;
-        let lease = format!("orchestrator-{}", RunId::unique());
+        let lease = crate::ownership::new_lease();
         let keeping = self.journal;
         let clock = Arc::clone(&self.clock);
         let keeping = keeping.map(|journal| Keeping::new(journal, lease, self.lease_ttl, clock));

@@ -119,9 +119,9 @@ pub(super) struct Retried<'a> {
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<Id<'a>>,
     pub(super) at: u64,
-    /// Missing in records of earlier versions, which did not look at what steps are given.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) by_input: bool,
+    /// Missing in records of earlier versions.
+    #[serde(default)]
+    pub(super) rules: u32,
 }
 
 /// An id of a step; ids have nothing in them that JSON escapes.

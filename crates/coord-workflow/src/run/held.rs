@@ -126,7 +126,7 @@ impl Shared {
             let record = self.queue().course.step(step).clone();
             let told = || Transition::StepExhausted {
                 step: self.step_id(step),
-                attempt: record.attempts,
+                attempt: record.begun(),
                 error: record
                     .error
                     .as_ref()

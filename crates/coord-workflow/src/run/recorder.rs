@@ -10,7 +10,6 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::iter;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -354,8 +353,8 @@ impl Shared {
         }
         if let Some(name) = command.signal() {
             let coming = recorder.commands.iter();
-            let coming = coming.filter_map(|(_, command)| command.signal());
-            if !self.signals.has_room(&self.plan, name, coming) {
+            let coming = coming.filter(|(_, command)| command.signal() == Some(name));
+            if !self.signals.has_room(name, coming.count()) {
                 return Err(WorkflowError::TooManySignals { run: run() });
             }
         }
@@ -376,10 +375,11 @@ impl Shared {
         if command.is_checked() {
             self.view().check(&command)?;
         }
-        if let Some(name) = command.signal()
-            && !self.signals.has_room(&self.plan, name, iter::empty())
-        {
-            return Err(WorkflowError::TooManySignals { run: run() });
+        if let Some(name) = command.signal() {
+            self.plan.check_signal(&self.id, name)?;
+            if !self.signals.has_room(name, 0) {
+                return Err(WorkflowError::TooManySignals { run: run() });
+            }
         }
         if self.is_durable {
             let record = records::record(records::COMMAND, &command).map_err(|source| {

@@ -98,7 +98,7 @@ impl Shared {
         let record = self.queue().course.step(step).clone();
         if record.has_begun() {
             let hooked = self.skips.hooked(step);
-            let call = || hooks::of_step(self, step, Err(None), record.attempts);
+            let call = || hooks::of_step(self, step, Err(None), record.begun());
             hooked.get_or_init(call).await;
         }
     }

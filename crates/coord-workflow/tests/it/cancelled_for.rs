@@ -68,8 +68,10 @@ async fn why_a_run_was_cancelled_is_in_its_outcome_its_view_and_its_summary() {
     assert_eq!(summary.error.as_deref(), Some(WHY));
     // Tried again, that is over.
     let again = process.retry_run(&slow(), &id(), None).await.unwrap();
-    assert_eq!(again.outcome().await.unwrap().error(), None);
-    assert_eq!(journal.summary(&id()).await.unwrap().error, None);
+    let failed = Some("step `slow` failed: it was not done after 300s, its timeout");
+    assert_eq!(again.outcome().await.unwrap().error(), failed);
+    let summary = journal.summary(&id()).await.unwrap();
+    assert_eq!(summary.error.as_deref(), failed);
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,5 +159,6 @@ async fn a_run_in_memory_is_cancelled_for_a_reason_and_one_that_failed_did_not_f
     sleep(Duration::from_secs(1)).await;
     run.cancel_for(WHY);
     let outcome = run.outcome().await.unwrap();
-    assert_eq!((outcome.status, outcome.error()), (Status::Failed, None));
+    let error = Some("step `second` failed: no");
+    assert_eq!((outcome.status, outcome.error()), (Status::Failed, error));
 }

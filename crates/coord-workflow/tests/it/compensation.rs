@@ -15,6 +15,8 @@ use coord_workflow::{
 };
 use serde_json::{Value, json};
 
+use crate::keys::unmarked;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn outcome_of<K>(workflow: &Workflow<(), K>) -> Arc<Outcome> {
@@ -124,14 +126,14 @@ async fn what_undoes_a_step_is_told_the_run_the_attempt_and_a_key_that_is_not_th
     let done = workflow
         .step("done")
         .compensate_with(move |context: StepContext, output: Arc<u64>| {
-            let key = context.idempotency_key();
+            let key = unmarked(&context);
             let told = format!("{} {output} {} {key}", context.run(), context.attempt());
             tells.lock().unwrap().push(told);
             async { Err(StepError::message("locked")) }
         })
         .compensation_retry(Retry::constant(SECOND).max_attempts(2))
         .run_with(move |context| {
-            does.lock().unwrap().push(context.idempotency_key());
+            does.lock().unwrap().push(unmarked(&context));
             async { Ok::<_, StepError>(20) }
         });
     workflow

@@ -14,6 +14,8 @@ use coord_workflow::{
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::keys::unmarked;
+
 /// What outlives a process.
 #[derive(Clone)]
 pub(crate) struct Machine {
@@ -111,7 +113,7 @@ fn three(ledger: &Ledger, holds: bool) -> (Workflow<u32, Durable>, mpsc::Receive
         move |context: StepContext, first: Arc<u32>| {
             let (done, begins) = (done.clone(), begins.clone());
             async move {
-                done.write(format!("second as {}", context.idempotency_key()));
+                done.write(format!("second as {}", unmarked(&context)));
                 begins.send(()).await?;
                 if holds {
                     sleep(Duration::from_secs(3600)).await;
@@ -316,7 +318,11 @@ async fn a_run_whose_definition_has_changed_is_refused_with_what_has() {
     assert_ne!(kept, given);
     assert_eq!(
         differences,
-        ["`b` has changed", "`c` is new", "`a` is gone"]
+        [
+            "`b` has changed (its handler, `input`, `when`, `undo`, `for_each` or `repeat`)",
+            "`c` is new",
+            "`a` is gone"
+        ]
     );
 }
 

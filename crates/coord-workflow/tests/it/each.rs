@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::crashes::{Failing, paused};
 use crate::durable::Machine;
+use crate::keys::unmarked;
 
 fn id() -> RunId {
     RunId::named("r").unwrap()
@@ -143,7 +144,7 @@ fn failing(seen: &Seen) -> (Workflow<Vec<u32>, Durable>, Step<Vec<u32>>) {
         .run_with(move |context: StepContext, failures: u32| {
             let seen = seen.clone();
             async move {
-                let key = context.idempotency_key();
+                let key = unmarked(&context);
                 let fails = context.attempt() <= failures;
                 seen.see(if fails { format!("{key} failed") } else { key });
                 assert_ne!(failures, u32::MAX, "it was to panic");
@@ -282,7 +283,7 @@ fn holding(seen: &Seen, holds: bool) -> Workflow<Vec<u32>, Durable> {
         .for_each(list)
         .concurrency(NonZeroUsize::new(2).unwrap())
         .run_with(move |context: StepContext, item: u32| {
-            seen.see(context.idempotency_key());
+            seen.see(unmarked(&context));
             async move {
                 sleep(Duration::from_secs(if holds && item >= 3 {
                     3600

@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::crashes::{Failing, paused};
 use crate::durable::Machine;
 use crate::events::name;
+use crate::keys::unmarked;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -68,7 +69,7 @@ fn release(world: &World) -> Workflow<(), Durable> {
             let world = deploying.clone();
             async move {
                 let attempt = context.attempt();
-                world.see(format!("{} {attempt}", context.idempotency_key()));
+                world.see(format!("{} {attempt}", unmarked(&context)));
                 context.heartbeat_with(&attempt)?;
                 match world.is_well.load(Ordering::SeqCst) {
                     true => Ok(context.last_heartbeat::<u32>()?),

@@ -50,7 +50,7 @@ async fn differences(
 
 #[tokio::test(start_paused = true)]
 async fn a_step_that_slept_and_works_now_or_the_other_way_round_has_changed() {
-    let changed = ["`cool` has changed"];
+    let changed = ["`cool` has changed (`sleep`)"];
     let machine = Machine::new();
     assert_eq!(
         differences(&machine, &sleeping(HOUR), &working()).await,
@@ -74,7 +74,7 @@ async fn a_step_that_slept_and_works_now_or_the_other_way_round_has_changed() {
 async fn a_step_that_takes_the_same_in_another_order_has_changed() {
     let machine = Machine::new();
     let differences = differences(&machine, &slow(true), &slow(false)).await;
-    assert_eq!(differences, ["`take` has changed"]);
+    assert_eq!(differences, ["`take` has changed (`input`)"]);
 }
 
 /// What an earlier version kept of `slow` as it was started, which looked at less.

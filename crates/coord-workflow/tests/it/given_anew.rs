@@ -15,6 +15,7 @@ use coord_workflow::{
 use serde_json::{Value, json};
 
 use crate::durable::Machine;
+use crate::keys::unmarked;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -53,7 +54,7 @@ impl World {
         &self,
         context: &StepContext,
     ) -> impl Future<Output = Result<Value, StepError>> + use<> {
-        self.keys.lock().unwrap().push(context.idempotency_key());
+        self.keys.lock().unwrap().push(unmarked(context));
         let world = self.clone();
         async move {
             if world.charge_hangs.load(Ordering::SeqCst) {
@@ -194,7 +195,7 @@ async fn what_an_earlier_version_has_retried_goes_on_with_the_keys_of_that() {
     for mut record in stored.into_iter().map(|stored| stored.record) {
         if record.kind == "run-retried" {
             let mut said: Value = serde_json::from_slice(&record.payload).unwrap();
-            assert!(said.as_object_mut().unwrap().remove("by_input").is_some());
+            assert!(said.as_object_mut().unwrap().remove("rules").is_some());
             record.payload = serde_json::to_vec(&said).unwrap();
         }
         append = append.record(record);

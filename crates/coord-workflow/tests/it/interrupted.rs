@@ -11,6 +11,7 @@ use coord_workflow::{
 };
 
 use crate::durable::Machine;
+use crate::keys::unmarked;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const GRACE: Duration = Duration::from_secs(10);
@@ -163,6 +164,55 @@ async fn an_id_that_is_used_again_has_children_of_its_own_while_those_of_the_run
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_that_was_cut_off_counts_as_begun_also_where_it_is_not_made_again() {
+    for failures in [0, 2] {
+        let machine = Machine::new();
+        let mut workflow = Workflow::<()>::durable("w");
+        let step = workflow.step("step");
+        let step = step.retry(Retry::constant(Duration::from_secs(1)).max_attempts(9));
+        step.run_with(move |context: StepContext| async move {
+            if context.attempt() <= failures {
+                return Err(StepError::message("no"));
+            }
+            sleep(HOUR).await;
+            Ok(())
+        });
+        let workflow: Workflow<(), Durable> = workflow.build().unwrap();
+        let process = machine.process();
+        process.start_durable(&workflow, id(), ()).await.unwrap();
+        sleep(Duration::from_secs(10)).await;
+        let attempts = async || {
+            let view = machine.journal().view(&id()).await.unwrap();
+            let step = view.step("step").unwrap();
+            (step.attempts, step.started)
+        };
+        let begun = (failures + 1, Some(Duration::ZERO));
+        assert_eq!(attempts().await, begun);
+        drop(process);
+        let reason = None;
+        let cancel = Command::Cancel { reason };
+        machine.journal().tell(&id(), cancel).await.unwrap();
+        sleep(coord_workflow::DEFAULT_LEASE_TTL).await;
+        let process = machine.process();
+        let run = process.resume_run(&workflow, &id()).await.unwrap();
+        let outcome = run.outcome().await.unwrap();
+        assert_eq!(outcome.status, Status::Cancelled);
+        assert_eq!(attempts().await, begun);
+        let report = outcome.step("step").unwrap();
+        assert_eq!((report.attempts, report.started), begun);
+        let timeline = outcome.timeline().to_string();
+        let in_attempt = match failures {
+            0 => "step cancelled\n".to_owned(),
+            _ => format!("step cancelled in attempt {}\n", failures + 1),
+        };
+        assert!(
+            timeline.contains("step started\n") && timeline.contains(&in_attempt),
+            "{timeline}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_step_that_could_not_be_undone_and_is_done_again_has_another_key() {
     let (machine, story) = (Machine::new(), Story::default());
     let mut workflow = Workflow::durable("w");
@@ -170,7 +220,7 @@ async fn a_step_that_could_not_be_undone_and_is_done_again_has_another_key() {
     let undo = async |_: Arc<()>| Err::<(), _>(StepError::message("no answer"));
     let charge = workflow.step("charge").compensate(undo);
     let charge = charge.run_with(move |context: StepContext| {
-        does.write(context.idempotency_key());
+        does.write(unmarked(&context));
         ready(Ok::<_, StepError>(()))
     });
     let ship = workflow.step("ship").after(&charge);

@@ -297,7 +297,14 @@ async fn what_a_run_is_told_at_once_it_does_in_the_order_in_which_that_is_kept()
 #[tokio::test(start_paused = true)]
 async fn signals_on_their_way_count_to_how_many_may_wait() {
     let machine = Machine::new();
-    let (_process, run) = pausable(&machine).await;
+    let process = machine.process();
+    let mut workflow = Workflow::<()>::durable("asking");
+    let cool = workflow.step("cool").sleep(Duration::from_secs(3600));
+    let number = workflow.step("number").after(&cool);
+    number.signal::<u32>("number");
+    let workflow = workflow.build().unwrap();
+    let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+    settle().await;
     let signal = || Command::Signal {
         name: "number".to_owned(),
         payload: serde_json::json!(1),

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::crashes::{Failing, paused};
 use crate::durable::Machine;
+use crate::keys::unmarked;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -75,7 +76,7 @@ fn counting(world: &World, repeat: Repeat) -> (Workflow<u64, Durable>, Step<Stri
         .repeat(repeat)
         .run(move |round: Round<u64>, until: Arc<u64>| {
             let third = *world.third.lock().unwrap();
-            let key = round.context.idempotency_key();
+            let key = unmarked(&round.context);
             world.began.lock().unwrap().push(key);
             async move {
                 match third {

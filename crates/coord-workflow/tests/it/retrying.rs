@@ -9,6 +9,7 @@ use coord_workflow::{
 };
 
 use crate::durable::Machine;
+use crate::keys::unmarked;
 
 /// What steps did, with their keys, and whether `deploy` is to fail.
 #[derive(Clone, Default)]
@@ -30,7 +31,7 @@ impl World {
     fn work(&self) -> impl Fn(StepContext) -> std::future::Ready<Result<u32, StepError>> + use<> {
         let world = self.clone();
         move |context| {
-            let key = context.idempotency_key();
+            let key = unmarked(&context);
             let fails = context.step() == "deploy" && *world.fails.lock().unwrap();
             world.done.lock().unwrap().push(match fails {
                 true => format!("{key} failed"),
@@ -123,7 +124,7 @@ async fn what_was_not_undone_and_comes_after_what_was_is_done_again_with_the_sam
     let pack = pack.run_with({
         let done = Arc::clone(&world.done);
         move |context: StepContext, _: u32| {
-            done.lock().unwrap().push(context.idempotency_key());
+            done.lock().unwrap().push(unmarked(&context));
             std::future::ready(Ok::<_, StepError>(1_u32))
         }
     });

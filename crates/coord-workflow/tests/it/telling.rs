@@ -156,35 +156,6 @@ async fn a_signal_of_another_shape_fails_the_attempt_and_another_may_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn signals_that_nobody_takes_have_a_limit_and_keep_away_none_that_is_waited_for() {
-    let machine = Machine::new();
-    let process = machine.process();
-    let run = process.start_durable(&asking(), id(), ()).await.unwrap();
-    let another = |number: usize| Command::Signal {
-        name: format!("another-{}", number % 7),
-        payload: json!(null),
-    };
-    for number in 0..MAX_SIGNALS {
-        run.tell(another(number)).await.unwrap();
-    }
-    // It is kept, the run driven on by whoever resumes it, and the limit is the same in each place.
-    process.shutdown(Duration::ZERO).await;
-    let journal = machine.journal();
-    for told in [another(0), another(8)] {
-        let too_many = journal.tell(&id(), told).await;
-        assert!(matches!(
-            too_many,
-            Err(WorkflowError::TooManySignals { .. })
-        ));
-    }
-    journal.tell(&id(), approval("Ann")).await.unwrap();
-    let process = machine.process();
-    let run = process.resume_run(&asking(), &id()).await.unwrap();
-    let outcome = run.outcome().await.unwrap();
-    assert!(outcome.is_completed());
-}
-
-#[tokio::test(start_paused = true)]
 async fn signals_of_a_name_that_is_waited_for_have_a_limit_of_their_own() {
     let mut workflow = Workflow::<(), _>::durable("asking-twice");
     let first = workflow.step("first").signal::<Value>("first");
