@@ -40,7 +40,11 @@ impl Wish {
             Self::Stop(step) => Command::Act(StepAction::new(step, STOP)),
             Self::Retry(_) => Command::Continue,
             Self::Skip(step) => Command::Skip { step },
-            Self::Signal { name, payload, .. } => Command::Signal { name, payload },
+            Self::Signal { name, payload, .. } => Command::Signal {
+                name,
+                payload,
+                id: None,
+            },
         }
     }
 

@@ -118,8 +118,13 @@ fn main() -> std::process::ExitCode {
         Command::Pause(args) => runs::tell(&args, Tell::Pause).into(),
         Command::Continue(args) => runs::tell(&args, Tell::Continue).into(),
         Command::Signal(args) => {
-            let SignalArgs { of, name, payload } = args;
-            runs::tell(&of, Tell::Signal { name, payload }).into()
+            let SignalArgs {
+                of,
+                name,
+                payload,
+                id,
+            } = args;
+            runs::tell(&of, Tell::Signal { name, payload, id }).into()
         }
         Command::Skip(args) => {
             let OfStep { of, step } = args;

@@ -169,7 +169,7 @@ pub enum WorkflowError {
     #[error(
         "`{id}` cannot be a run's id: ids are 1 to {max} letters, digits, `-`, `_` and `.`, the \
          first of them a letter or a digit, such as `order-1042`",
-        max = crate::NAME_LENGTH_MAX
+        max = crate::RUN_ID_LENGTH_MAX
     )]
     InvalidRunId {
         /// The id.

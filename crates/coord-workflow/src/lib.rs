@@ -208,7 +208,7 @@ pub use plan::{DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Workflow};
 pub use registry::{HandlerCall, Registry};
 pub use repeat::{Repeat, Round};
 pub use retry::{OnExhausted, OnFailure, Retry};
-pub use run_id::RunId;
+pub use run_id::{RUN_ID_LENGTH_MAX, RunId};
 pub use run_journal::RunJournal;
 pub use runs::Resumed;
 pub use shape::{DEFAULT_ITEM_CONCURRENCY, MAX_DEPTH, MAX_ITEMS, Parent};

@@ -23,7 +23,12 @@ const LENGTH_COMPARED_MAX: usize = 2 * NAME_LENGTH_MAX;
 ///
 /// So a name is the same in a file name, a topic, a command line and a log.
 pub fn is_name(text: &str) -> bool {
-    text.len() <= NAME_LENGTH_MAX
+    is_name_up_to(text, NAME_LENGTH_MAX)
+}
+
+/// The same, of so many characters at most.
+pub(crate) fn is_name_up_to(text: &str, length_max: usize) -> bool {
+    text.len() <= length_max
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text
             .bytes()

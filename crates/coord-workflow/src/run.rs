@@ -187,7 +187,7 @@ impl Told {
             Command::Pause => self.is_paused = true,
             Command::Continue => self.is_paused = false,
             Command::Skip { step } => self.skips.extend(plan.place(&step)),
-            Command::Signal { name, payload } => self.signals.arrive(name, payload),
+            Command::Signal { name, payload, id } => self.signals.arrive(name, payload, id),
             // What it was about has ended with who drove the run then.
             Command::Act(_) => {}
         }
@@ -459,7 +459,7 @@ impl Shared {
                 drop(queue);
                 woken.into_iter().for_each(Waker::wake);
             }
-            Command::Signal { name, payload } => self.signals.arrive(name, payload),
+            Command::Signal { name, payload, id } => self.signals.arrive(name, payload, id),
             Command::Act(action) => self.actions.arrive(action),
         }
     }

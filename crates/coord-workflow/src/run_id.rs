@@ -8,14 +8,17 @@ use serde::{Serialize, Serializer};
 
 use crate::WorkflowError;
 use crate::fingerprint::Hash;
-use crate::name::{NAME_LENGTH_MAX, is_name};
+use crate::name::{NAME_LENGTH_MAX, is_name_up_to};
+
+/// The longest id of a run, in characters: two UUIDs, say, and a word before them.
+pub const RUN_ID_LENGTH_MAX: usize = 100;
 
 /// The id of a run.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(Arc<str>);
 
 impl RunId {
-    /// An id chosen by who starts the run, such as `order-1042`: 1 to 64 letters, digits, `-`, `_`
+    /// An id chosen by who starts the run, such as `order-1042`: 1 to 100 letters, digits, `-`, `_`
     /// and `.`, the first of them a letter or a digit.
     ///
     /// # Errors
@@ -23,7 +26,7 @@ impl RunId {
     /// [`WorkflowError::InvalidRunId`].
     pub fn named(id: impl Into<String>) -> Result<Self, WorkflowError> {
         let id = id.into();
-        match is_name(&id) {
+        match is_name_up_to(&id, RUN_ID_LENGTH_MAX) {
             true => Ok(Self(id.into())),
             false => Err(WorkflowError::InvalidRunId { id }),
         }
@@ -53,7 +56,8 @@ impl RunId {
         hash.text(step);
         hash.number(life as usize);
         hash.number(attempt as usize);
-        // Ids have nothing in them but ASCII.
+        // Ids have nothing in them but ASCII. As long as ids could be at first: a run that an earlier version has
+        // started has children, too.
         let mut id = format!("{self}.{step}");
         id.truncate(NAME_LENGTH_MAX - 11);
         Self(format!("{id}-{}", base_36(hash.value(), 10)).into())

@@ -256,11 +256,12 @@ impl RunJournal {
     }
 
     /// Tells a run something. It is kept when this returns: who drives the run does it at once, and
-    /// where nobody does, who resumes it.
+    /// where nobody does, who resumes it. A signal whose [id](crate::Signal::with_id) has come before is kept already,
+    /// also where the run has finished since.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, the run may have been told.
+    /// Dropped before it is done, the run may have been told: a signal with an id may be sent again.
     ///
     /// # Errors
     ///
@@ -273,6 +274,11 @@ impl RunJournal {
         let stream = records::stream(run.as_str());
         let (mut plan, mut kept) = self.read(run).await?;
         loop {
+            let signal = command.identified();
+            if signal.is_some_and(|signal| kept.told.signals.has_come(signal)) {
+                // Once is enough, but it may not have been heard.
+                return self.ring(run, &kept.owner).await;
+            }
             if kept.course.is_finished() {
                 return Err(WorkflowError::RunFinished {
                     run: run.to_string(),
@@ -308,6 +314,21 @@ impl RunJournal {
                 Err(error) => return Err(WorkflowError::journal(run, error)),
             }
         }
+    }
+
+    /// Whether a run was sent a signal of this name and [id](crate::Signal::with_id), whatever has become of it.
+    ///
+    /// # Errors
+    ///
+    /// [`WorkflowError::NoSuchRun`], `Record` or `Journal`.
+    pub async fn has_signal(
+        &self,
+        run: &RunId,
+        name: &str,
+        id: &str,
+    ) -> Result<bool, WorkflowError> {
+        let (_, kept) = self.read(run).await?;
+        Ok(kept.told.signals.has_come((name, id)))
     }
 
     /// Lets who drives a run know that it was told something.

@@ -1,7 +1,7 @@
 //! What a run is told from outside: signals, which steps wait for, and commands.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
@@ -69,8 +69,27 @@ impl<T> Signal<T> {
     {
         let payload = serde_json::to_value(payload)?;
         T::deserialize(&payload)?;
-        let name = self.name().to_owned();
-        Ok(Command::Signal { name, payload })
+        Ok(Command::Signal {
+            name: self.name().to_owned(),
+            payload,
+            id: None,
+        })
+    }
+
+    /// The same, for who may have to send it again: of those with one id the run has only the first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`with`](Self::with).
+    pub fn with_id(&self, id: impl Into<String>, payload: T) -> Result<Command, serde_json::Error>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let mut command = self.with(payload)?;
+        if let Command::Signal { id: of_command, .. } = &mut command {
+            *of_command = Some(id.into());
+        }
+        Ok(command)
     }
 }
 
@@ -141,6 +160,10 @@ pub enum Command {
         /// What goes with it.
         #[serde(default)]
         payload: Value,
+        /// What tells it from another of its name, if who sends it may have to send it again, not knowing whether it
+        /// was kept: that of a message, say. Of those with one id the run has only the first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
     },
     /// The program that drives the run is to do something with a step: it is
     /// [told](crate::Run::next_action), and nothing else follows from it.
@@ -152,6 +175,16 @@ impl Command {
     pub(crate) fn signal(&self) -> Option<&str> {
         match self {
             Self::Signal { name, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The same, with its id, if it has one.
+    pub(crate) fn identified(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Signal {
+                name, id: Some(id), ..
+            } => Some((name, id)),
             _ => None,
         }
     }
@@ -229,6 +262,8 @@ struct State {
 struct Named {
     /// How many have come.
     came: u64,
+    /// The ids of those that had one.
+    ids: HashSet<String>,
     waiting: VecDeque<(SignalNumber, Arc<Value>)>,
 }
 
@@ -237,15 +272,25 @@ impl Signals {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A signal has come.
-    pub(crate) fn arrive(&self, name: String, payload: Value) {
+    /// A signal has come. One whose id has come before is none.
+    pub(crate) fn arrive(&self, name: String, payload: Value, id: Option<String>) {
         let mut state = self.state();
         let named = state.by_name.entry(name).or_default();
+        if id.is_some_and(|id| !named.ids.insert(id)) {
+            return;
+        }
         let number = SignalNumber::MIN.saturating_add(named.came);
         named.came += 1;
         named.waiting.push_back((number, Arc::new(payload)));
         drop(state);
         self.arrived.notify_waiters();
+    }
+
+    /// Whether one of this name and id has come.
+    pub(crate) fn has_come(&self, (name, id): (&str, &str)) -> bool {
+        let state = self.state();
+        let named = state.by_name.get(name);
+        named.is_some_and(|named| named.ids.contains(id))
     }
 
     /// Whether there may be one more of this name, beside so many that are on their way: who sends one is to

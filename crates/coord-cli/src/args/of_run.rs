@@ -102,4 +102,8 @@ pub(crate) struct SignalArgs {
     /// What goes with it, as JSON.
     #[arg(default_value = "null", value_parser = json)]
     pub(crate) payload: serde_json::Value,
+
+    /// What tells it from another of its name, as the id of a message: sent twice, it is taken once
+    #[arg(long)]
+    pub(crate) id: Option<String>,
 }

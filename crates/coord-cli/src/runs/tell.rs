@@ -36,8 +36,15 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
             Command::Cancel { .. } => "is cancelled".to_owned(),
             Command::Pause => "is paused".to_owned(),
             Command::Continue => "is continued".to_owned(),
-            Command::Signal { name, .. } => {
-                check_signal(runs, &run, name).await?;
+            Command::Signal { name, id, .. } => {
+                let is_again = match id {
+                    Some(id) => runs.has_signal(&run, name, id).await?,
+                    None => false,
+                };
+                // One that is sent again may have been taken.
+                if !is_again {
+                    check_signal(runs, &run, name).await?;
+                }
                 format!("is sent the signal `{name}`")
             }
             Command::Skip { step } => {

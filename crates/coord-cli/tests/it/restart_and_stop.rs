@@ -245,6 +245,27 @@ fn who_looks_on_sees_that_a_step_waits_for_its_next_attempt_and_has_it_made_at_o
 }
 
 #[test]
+fn a_signal_that_is_sent_twice_with_its_id_is_taken_once() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        "[[step]]\nid = 'one'\nsignal = 'go'\n\
+         [[step]]\nid = 'two'\nneeds = ['one']\nsignal = 'go'\n\
+         [[step]]\nid = 'say'\nneeds = ['two']\nrun = 'echo got $N'\n\
+         env = { N = { output = 'two.value' } }\n",
+    );
+    let mut driver = Running::start(folder.coord(["run", "--id", "r"]));
+    driver.until("one · waits");
+    for _ in 0..2 {
+        done(folder.coord(["signal", "r", "go", "1", "--id", "m-1"])).exits(0);
+    }
+    driver.until("two · waits");
+    done(folder.coord(["signal", "r", "go", "2"])).exits(0);
+    driver.until("got 2");
+    driver.end();
+}
+
+#[test]
 fn a_signal_for_which_nobody_waits_any_more_is_refused() {
     let folder = Folder::new();
     folder.write(
@@ -257,9 +278,11 @@ fn a_signal_for_which_nobody_waits_any_more_is_refused() {
     driver.until("one  · waits");
     done(folder.coord(["signal", "r", "go"])).exits(0);
     driver.until("two  · waits");
-    done(folder.coord(["signal", "r", "go"])).exits(0);
+    done(folder.coord(["signal", "r", "go", "--id", "m-2"])).exits(0);
     driver.until("last · waits");
-    let refused = done(folder.coord(["signal", "r", "go"]));
+    // One that is sent again is no other.
+    done(folder.coord(["signal", "r", "go", "--id", "m-2"])).exits(0);
+    let refused = done(folder.coord(["signal", "r", "go", "--id", "m-3"]));
     refused.exits(96);
     assert!(
         refused.err.contains("coord::runs::no_signal"),

@@ -10,7 +10,7 @@ use crate::plan::Output;
 use crate::repeat::{Repeat, Round};
 use crate::run::Rounds;
 use crate::shape::Shape;
-use crate::{Keeps, StepError};
+use crate::{Keeps, StepContext, StepError};
 
 /// A step that repeats. Made by [`StepBuilder::repeat`].
 #[derive(Debug)]
@@ -91,6 +91,21 @@ impl<I, U, K> StepBuilder<'_, I, Repeating<NoInput>, U, K> {
     {
         self.rounds(|_| Some(()), move |round, ()| work(round))
     }
+
+    /// The same, and the function is told beside the round what is in it, too: which
+    /// [run](crate::StepContext::run) and [attempt](crate::StepContext::attempt) it is, and when to stop.
+    pub fn run_with<T, S, E, F, Fut>(self, work: F) -> Step<T>
+    where
+        U: Undo<T>,
+        K: Keeps<T> + Keeps<S>,
+        F: Fn(StepContext, Round<S>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<ControlFlow<T, S>, E>> + Send + 'static,
+        T: Send + Sync + 'static,
+        S: Send + Sync + 'static,
+        E: Into<StepError> + 'static,
+    {
+        self.run(move |round| work(round.context.clone(), round))
+    }
 }
 
 impl<I, In: Inputs, U, K> StepBuilder<'_, I, Repeating<In>, U, K>
@@ -110,6 +125,21 @@ where
     {
         let inputs = self.inputs.inputs.clone();
         self.rounds(move |start| start.values(&inputs), work)
+    }
+
+    /// The same, and the function is told beside the round what is in it, too: which
+    /// [run](crate::StepContext::run) and [attempt](crate::StepContext::attempt) it is, and when to stop.
+    pub fn run_with<T, S, E, F, Fut>(self, work: F) -> Step<T>
+    where
+        U: Undo<T>,
+        K: Keeps<T> + Keeps<S>,
+        F: Fn(StepContext, Round<S>, In::Values) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<ControlFlow<T, S>, E>> + Send + 'static,
+        T: Send + Sync + 'static,
+        S: Send + Sync + 'static,
+        E: Into<StepError> + 'static,
+    {
+        self.run(move |round, values| work(round.context.clone(), round, values))
     }
 }
 

@@ -353,6 +353,14 @@ impl Shared {
         }
         if let Some(name) = command.signal() {
             let coming = recorder.commands.iter();
+            let signal = command.identified();
+            if signal.is_some()
+                && coming
+                    .clone()
+                    .any(|(_, other)| other.identified() == signal)
+            {
+                return Ok(());
+            }
             let coming = coming.filter(|(_, command)| command.signal() == Some(name));
             if !self.signals.has_room(name, coming.count()) {
                 return Err(WorkflowError::TooManySignals { run: run() });
@@ -374,6 +382,10 @@ impl Shared {
         let run = || self.id.to_string();
         if command.is_checked() {
             self.view().check(&command)?;
+        }
+        let signal = command.identified();
+        if signal.is_some_and(|signal| self.signals.has_come(signal)) {
+            return Ok(());
         }
         if let Some(name) = command.signal() {
             self.plan.check_signal(&self.id, name)?;

@@ -38,7 +38,11 @@ fn waiting(steps: usize) -> Workflow<(), Durable> {
 
 fn go() -> Command {
     let (name, payload) = ("go".to_owned(), json!(1));
-    Command::Signal { name, payload }
+    Command::Signal {
+        name,
+        payload,
+        id: None,
+    }
 }
 
 fn id() -> RunId {

@@ -215,7 +215,11 @@ async fn an_event_that_was_received_is_kept_and_one_that_was_not_is_waited_for_a
     let run = third.resume_run(&workflow, &id).await.unwrap();
     answer(&bus, &id, 3).await;
     let (name, payload) = ("approval".to_owned(), true.into());
-    let signal = coord_workflow::Command::Signal { name, payload };
+    let signal = coord_workflow::Command::Signal {
+        name,
+        payload,
+        id: None,
+    };
     run.tell(signal).await.unwrap();
     let outcome = outcome(run).await;
     assert!(outcome.is_completed());

@@ -309,7 +309,11 @@ async fn a_run_that_only_waits_may_be_taken_up_as_often_as_it_likes() {
     let process = machine.process();
     let run = process.start_durable(&workflow, id(), ()).await.unwrap();
     let (name, payload) = ("approval".to_owned(), json!(true));
-    let signal = Command::Signal { name, payload };
+    let signal = Command::Signal {
+        name,
+        payload,
+        id: None,
+    };
     run.tell(signal).await.unwrap();
     assert!(run.outcome().await.unwrap().is_completed());
 }

@@ -463,10 +463,30 @@ async fn without_a_journal_no_durable_run_starts() {
 
 #[test]
 fn ids_are_such_that_a_stream_can_be_called_so() {
-    for wrong in ["", "-a", "a/b", "a b", &"x".repeat(65)] {
+    for wrong in ["", "-a", "a/b", "a b", &"x".repeat(101)] {
         assert!(RunId::named(wrong).is_err(), "{wrong}");
     }
     assert_eq!(named("order-1042.b").as_str(), "order-1042.b");
+}
+
+/// Two UUIDs, say; and what they do as the name of a stream, and of a run within it.
+#[tokio::test(start_paused = true)]
+async fn a_run_of_the_longest_id_is_kept_and_so_are_runs_within_it() {
+    let id = named(&"x".repeat(coord_workflow::RUN_ID_LENGTH_MAX));
+    let mut inner = Workflow::<()>::durable("inner");
+    let chosen = inner.step("s").run(async || Ok::<_, StepError>(7_u32));
+    let inner = inner.build().unwrap();
+    let mut workflow = Workflow::<()>::durable("outer");
+    let input = workflow.input();
+    workflow.step("child").input(input).workflow(&inner, chosen);
+    let workflow = workflow.build().unwrap();
+    let machine = Machine::new();
+    let process = machine.process();
+    let run = process.start_durable(&workflow, id.clone(), ()).await;
+    assert!(run.unwrap().outcome().await.unwrap().is_completed());
+    let view = machine.journal().view(&id).await.unwrap();
+    let child = view.step("child").unwrap().child.clone().unwrap();
+    assert!(machine.journal().view(&child).await.unwrap().run == child);
 }
 
 #[tokio::test(start_paused = true)]

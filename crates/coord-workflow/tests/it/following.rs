@@ -167,7 +167,13 @@ async fn a_run_that_nobody_drives_ends_what_is_told_until_somebody_takes_it_up()
     let process = machine.process();
     let run = process.resume_run(&holding(), &named("a")).await.unwrap();
     let (name, payload) = ("go".to_owned(), 7.into());
-    run.tell(Command::Signal { name, payload }).await.unwrap();
+    run.tell(Command::Signal {
+        name,
+        payload,
+        id: None,
+    })
+    .await
+    .unwrap();
     let after = all(&mut following).await;
     assert!(matches!(
         after[0].transition,
@@ -242,7 +248,13 @@ async fn a_pause_is_seen_by_who_follows() {
 
     run.tell(Command::Continue).await.unwrap();
     let (name, payload) = ("go".to_owned(), 7.into());
-    run.tell(Command::Signal { name, payload }).await.unwrap();
+    run.tell(Command::Signal {
+        name,
+        payload,
+        id: None,
+    })
+    .await
+    .unwrap();
     all(&mut following).await;
     assert!(!following.is_paused());
 }
@@ -294,7 +306,13 @@ async fn a_run_that_ends_while_it_is_looked_at_was_not_interrupted() {
     let end = async {
         sleep(Duration::from_secs(1)).await;
         let (name, payload) = ("go".to_owned(), 7.into());
-        run.tell(Command::Signal { name, payload }).await.unwrap();
+        run.tell(Command::Signal {
+            name,
+            payload,
+            id: None,
+        })
+        .await
+        .unwrap();
         run.outcome().await.unwrap();
         process.shutdown(Duration::from_secs(5)).await;
     };

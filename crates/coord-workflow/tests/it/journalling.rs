@@ -308,6 +308,7 @@ async fn signals_on_their_way_count_to_how_many_may_wait() {
     let signal = || Command::Signal {
         name: "number".to_owned(),
         payload: serde_json::json!(1),
+        id: None,
     };
     let mut telling: Vec<_> = (0..=coord_workflow::MAX_SIGNALS)
         .map(|_| Box::pin(run.tell(signal())))

@@ -97,7 +97,11 @@ async fn tell(machine: &Machine, id: &str, command: Command) {
 fn go() -> Command {
     let name = "go".to_owned();
     let payload = Value::Null;
-    Command::Signal { name, payload }
+    Command::Signal {
+        name,
+        payload,
+        id: None,
+    }
 }
 
 /// The records of a run.

@@ -31,7 +31,11 @@ fn waiting() -> Workflow<(), Durable> {
 
 fn signal(name: &str) -> Command {
     let (name, payload) = (name.to_owned(), json!("text"));
-    Command::Signal { name, payload }
+    Command::Signal {
+        name,
+        payload,
+        id: None,
+    }
 }
 
 async fn refused(run: &Run, journal: &RunJournal, command: impl Fn() -> Command) -> [String; 2] {

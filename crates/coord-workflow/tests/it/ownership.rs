@@ -115,7 +115,11 @@ fn minute(begun: &Arc<AtomicUsize>) -> Workflow<(), Durable> {
 
 fn go() -> Command {
     let (name, payload) = ("go".to_owned(), json!(1));
-    Command::Signal { name, payload }
+    Command::Signal {
+        name,
+        payload,
+        id: None,
+    }
 }
 
 #[tokio::test(start_paused = true)]

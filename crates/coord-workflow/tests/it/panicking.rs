@@ -285,6 +285,13 @@ async fn a_run_whose_driver_panics_says_so_and_goes_on_when_it_is_resumed() {
     assert_eq!(errors.recv().await.unwrap().message, "the clock broke");
     let again = process.resume_run(&workflow, &id).await.unwrap();
     let (name, payload) = ("go".to_owned(), json!(1));
-    again.tell(Command::Signal { name, payload }).await.unwrap();
+    again
+        .tell(Command::Signal {
+            name,
+            payload,
+            id: None,
+        })
+        .await
+        .unwrap();
     assert!(again.outcome().await.unwrap().is_completed());
 }

@@ -10,7 +10,7 @@ use coord_bus::{Backoff, LocalBus};
 use coord_workflow::{
     AttemptError, Call, DEFAULT_LEASE_TTL, Durable, Fault, ForEachSpec, HandlerCall, Items,
     Outcome, PartError, Progress, Registry, Repeat, RepeatSpec, Retry, Round, RunId, Spec, Status,
-    Step, StepError, StepSpec, StepState, Workflow, WorkflowOrchestrator,
+    Step, StepContext, StepError, StepSpec, StepState, Workflow, WorkflowOrchestrator,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -390,4 +390,32 @@ async fn as_data_a_handler_is_called_until_another_says_that_it_is_done() {
         ),
         "{faults}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_round_may_be_told_of_its_run_and_attempt_as_any_other_work() {
+    let mut workflow = Workflow::durable("rounds");
+    let until = workflow.input();
+    let alone = workflow.step("alone").repeat(Repeat::at_most(9));
+    let alone = alone.run_with(async |context: StepContext, round: Round<()>| {
+        assert_eq!(context.part(), round.context.part());
+        Ok::<ControlFlow<String>, StepError>(match round.number() {
+            3 => Break(format!("{} {}", context.step(), context.attempt())),
+            _ => Continue(()),
+        })
+    });
+    let given = workflow.step("given").input(until);
+    let given = given.repeat(Repeat::at_most(9)).run_with(
+        async |context: StepContext, round: Round<()>, until: Arc<u64>| {
+            let is_last = round.number() as u64 == *until;
+            Ok::<ControlFlow<String>, StepError>(match is_last {
+                true => Break(context.step().to_owned()),
+                false => Continue(()),
+            })
+        },
+    );
+    let workflow: Workflow<u64, Durable> = workflow.build().unwrap();
+    let outcome = execute(&workflow, 2).await;
+    assert_eq!(*outcome.output(&alone).unwrap(), "alone 1");
+    assert_eq!(*outcome.output(&given).unwrap(), "given");
 }

@@ -55,6 +55,7 @@ async fn a_run_within_another_is_gone_on_with_also_where_its_input_is_a_set() {
     let go = Command::Signal {
         name: "go".to_owned(),
         payload: json!(1),
+        id: None,
     };
     // Where the run is left as it is, its child is, too: then nobody hears of this.
     machine.journal().tell(&child, go).await.unwrap();

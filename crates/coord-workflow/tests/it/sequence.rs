@@ -201,7 +201,14 @@ fn commands(shapes: &[Shape], frame: &Frame) -> Vec<(u64, Command)> {
     commands.extend(signals.filter_map(|(step, shape)| {
         let name = format!("signal-{step}");
         let payload = step.into();
-        Some((shape.signal?, Command::Signal { name, payload }))
+        Some((
+            shape.signal?,
+            Command::Signal {
+                name,
+                payload,
+                id: None,
+            },
+        ))
     }));
     commands.sort_by_key(|(at, _)| *at);
     commands

@@ -73,7 +73,13 @@ async fn what_was_done_before_a_clock_was_set_back_is_undone_after_what_was_done
     let process = set_back(&machine).process();
     let run = process.resume_run(&workflow, &id()).await.unwrap();
     let (name, payload) = ("go".to_owned(), json!(1));
-    run.tell(Command::Signal { name, payload }).await.unwrap();
+    run.tell(Command::Signal {
+        name,
+        payload,
+        id: None,
+    })
+    .await
+    .unwrap();
     let outcome = run.outcome().await.unwrap();
     assert!(outcome.is_completed());
     let time = |step: &str| outcome.view().step(step).unwrap().ended.unwrap();

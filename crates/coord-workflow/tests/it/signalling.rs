@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use coord_bus::time::sleep;
 use coord_bus::vocabulary::WORKFLOW_EVENTS;
-use coord_bus::{AppendTo, BusExt, LocalBus, MemoryEventLog};
+use coord_bus::{AppendTo, BusExt, LocalBus, MemoryEventLog, Record};
 use coord_workflow::{
     Call, Command, DEFAULT_LEASE_TTL, Durable, HookCall, Registry, Retry, Run, RunId, Signal, Spec,
-    Status, StepPhase, StepSpec, Workflow, WorkflowOrchestrator,
+    Status, StepPhase, StepSpec, Workflow, WorkflowError, WorkflowOrchestrator,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ fn number(payload: Value) -> Command {
     Command::Signal {
         name: "number".to_owned(),
         payload,
+        id: None,
     }
 }
 
@@ -257,4 +258,88 @@ async fn a_signal_is_of_one_type_for_who_sends_it_and_for_the_step_that_waits() 
     let outcome = run.outcome().await.unwrap();
     let numbers = [&weight, &other].map(|step| *outcome.output(step).unwrap());
     assert_eq!((numbers, WEIGHT.name()), ([1.5, 2.5], "weight"));
+}
+
+/// Two steps that wait for the same signal, one after the other.
+fn twice() -> Workflow<(), Durable> {
+    let mut workflow = Workflow::durable("twice");
+    let first = workflow.step("first").signal(&NUMBER);
+    workflow.step("second").after(&first).signal(&NUMBER);
+    workflow.build().unwrap()
+}
+
+const NUMBER: Signal<u64> = Signal::new("number");
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_that_is_sent_again_with_its_id_is_taken_once_wherever_it_is_sent() {
+    let machine = Machine::new();
+    let (process, journal) = (machine.process(), machine.journal());
+    let message = |id: &str, number| NUMBER.with_id(id, number).unwrap();
+    let run = process.start_durable(&twice(), id(), ()).await.unwrap();
+    let at_once = [run.tell(message("m-1", 1)), run.tell(message("m-1", 1))];
+    let [one, other] = futures_util::future::join_all(at_once)
+        .await
+        .try_into()
+        .unwrap();
+    one.and(other).unwrap();
+    journal.tell(&id(), message("m-1", 1)).await.unwrap();
+    run.tell(message("m-1", 1)).await.unwrap();
+    let signals = async || {
+        let records = machine.log.read("run.a", 1, 100).await.unwrap();
+        let commands = records
+            .iter()
+            .filter(|stored| stored.record.kind == "command");
+        commands.count()
+    };
+    assert_eq!(signals().await, 1);
+    settle().await;
+    let view = journal.view(&id()).await.unwrap();
+    let phase = |id| view.step(id).unwrap().phase;
+    assert_eq!(
+        (phase("first"), phase("second")),
+        (StepPhase::Completed, StepPhase::Running)
+    );
+
+    // Nor is it taken by who takes the run up.
+    process.shutdown(Duration::from_secs(1)).await;
+    journal.tell(&id(), message("m-1", 1)).await.unwrap();
+    let process = machine.process();
+    let run = process.resume_run(&twice(), &id()).await.unwrap();
+    run.tell(message("m-1", 1)).await.unwrap();
+    assert_eq!(signals().await, 1);
+    run.tell(message("m-2", 2)).await.unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
+    // Whose answer was lost may ask again, whatever has become of the run.
+    assert!(journal.has_signal(&id(), "number", "m-2").await.unwrap());
+    assert!(!journal.has_signal(&id(), "number", "m-3").await.unwrap());
+    journal.tell(&id(), message("m-2", 2)).await.unwrap();
+    let late = journal.tell(&id(), message("m-3", 3)).await;
+    assert!(
+        matches!(late, Err(WorkflowError::RunFinished { .. })),
+        "{late:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_signals_with_one_id_that_were_kept_side_by_side_the_first_is_taken() {
+    let machine = Machine::new();
+    let process = machine.process();
+    process.start_durable(&twice(), id(), ()).await.unwrap();
+    process.shutdown(Duration::from_secs(1)).await;
+    // As two processes keep it that do not know of each other.
+    let kept = r#"{"command":"signal","name":"number","payload":1,"id":"m-1"}"#;
+    for _ in 0..2 {
+        let append = AppendTo::stream("run.a").record(Record::new("command", kept));
+        machine.log.append(append).await.unwrap();
+    }
+    let process = machine.process();
+    let run = process.resume_run(&twice(), &id()).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let view = run.view().unwrap();
+    assert_eq!(view.step("second").unwrap().phase, StepPhase::Running);
+    run.tell(NUMBER.with(2).unwrap()).await.unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
+    let view = machine.journal().view(&id()).await.unwrap();
+    let outputs: Vec<_> = view.steps.iter().map(|step| step.output.clone()).collect();
+    assert_eq!(outputs, [Some(json!(1).into()), Some(json!(2).into())]);
 }

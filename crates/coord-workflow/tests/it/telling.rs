@@ -43,6 +43,7 @@ fn approval(by: &str) -> Command {
     Command::Signal {
         name: "approval".to_owned(),
         payload: json!({ "by": by }),
+        id: None,
     }
 }
 
@@ -121,6 +122,7 @@ async fn each_signal_is_taken_by_one_step_also_over_the_end_of_a_process() {
     let number = |number: u32| Command::Signal {
         name: "number".to_owned(),
         payload: json!(number),
+        id: None,
     };
     let machine = Machine::new();
     let process = machine.process();
@@ -148,7 +150,13 @@ async fn a_signal_of_another_shape_fails_the_attempt_and_another_may_come() {
     let run = orchestrator.start_workflow(&workflow, ()).unwrap();
     for payload in [json!("one"), json!(1)] {
         let name = "number".to_owned();
-        run.tell(Command::Signal { name, payload }).await.unwrap();
+        run.tell(Command::Signal {
+            name,
+            payload,
+            id: None,
+        })
+        .await
+        .unwrap();
     }
     let outcome = run.outcome().await.unwrap();
     assert!(outcome.is_completed());
@@ -174,6 +182,7 @@ async fn signals_of_a_name_that_is_waited_for_have_a_limit_of_their_own() {
     let signal = |name: &str| Command::Signal {
         name: name.to_owned(),
         payload: json!(null),
+        id: None,
     };
     for _ in 0..MAX_SIGNALS {
         run.tell(signal("second")).await.unwrap();

@@ -111,6 +111,7 @@ async fn who_still_has_the_definition_reads_a_run_that_was_ended_so_and_can_retr
     let paid = Command::Signal {
         name: "paid".to_owned(),
         payload: 1.into(),
+        id: None,
     };
     run.tell(paid).await.unwrap();
     assert!(run.outcome().await.unwrap().is_completed());

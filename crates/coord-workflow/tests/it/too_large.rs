@@ -187,6 +187,7 @@ async fn a_signal_that_the_journal_does_not_take_is_refused_and_the_run_waits_fo
     let go = |payload: Value| Command::Signal {
         name: "go".to_owned(),
         payload,
+        id: None,
     };
     sleep(Duration::from_secs(1)).await;
     let here = run.tell(go(json!(large()))).await;
