@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, stdout};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::retry_on_intr;
@@ -45,8 +45,10 @@ fn is_stopped_before_the_others() -> bool {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    // It is of this job, too, so it has not ended before that goes on.
-    stops.status().is_ok_and(|status| status.success())
+    // It is of this job, too, so it has not ended before that goes on; and where it is ended by a signal then, as the
+    // terminal was closed, this is to end as well, and not to be stopped once more, which nobody would continue.
+    let has_ended = |status: ExitStatus| status.code().is_none_or(|code| code == 0);
+    stops.status().is_ok_and(has_ended)
 }
 
 /// Stops this program. Others have been told whatever this was.

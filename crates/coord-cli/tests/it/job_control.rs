@@ -6,7 +6,7 @@ use std::process::Command;
 use rustix::process::{Pid, Signal};
 
 use crate::adopted::FIRST;
-use crate::coord::{Folder, pids};
+use crate::coord::{Folder, is_gone, pids};
 use crate::live::{STAYS, start, until};
 use crate::mounts::{run, skipped};
 use crate::terminal::{CONTROL_Z, Terminal, command};
@@ -117,6 +117,24 @@ fn ctrl_z_stops_the_script_too_that_coord_is_run_by() {
     is_suspended(&shell, coord, &running);
     shell.keys("echo once more\n");
     assert!(!shell.shows("once more").contains("after it"));
+    drop(shell);
+    until(|| is_gone(coord));
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_what_is_suspended_there_with_the_script_that_it_is_run_by() {
+    for command in ["\"$COORD\"\n", "sh dev.sh\n"] {
+        let folder = Folder::new();
+        let shell = shell(&folder, STAYS);
+        folder.write("dev.sh", "\"$COORD\"; echo after it");
+        shell.keys(command);
+        let running = shows_screen(&shell);
+        let coord = parent(running[0]);
+        shell.keys(CONTROL_Z);
+        is_suspended(&shell, coord, &running);
+        drop(shell);
+        until(|| is_gone(coord) && running.iter().all(|pid| is_gone(*pid)));
+    }
 }
 
 #[test]
