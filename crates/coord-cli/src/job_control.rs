@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, stdout};
+use std::os::unix::process::parent_id;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, kill_current_process_group};
 use rustix::termios::{tcdrain, tcgetpgrp};
-use signal_hook::consts::SIGSTOP;
+use signal_hook::consts::{SIGHUP, SIGSTOP};
 use signal_hook::low_level::raise;
 
 /// What is said instead of being stopped.
@@ -22,16 +23,67 @@ pub(crate) fn take_own() -> bool {
     IS_OWN.swap(false, Ordering::AcqRel)
 }
 
-/// Stops this program, and the others of its job, such as the script that it is run by: in raw mode a terminal does not do
-/// so, and its shell waits for all of them.
-pub(crate) fn stop_job() {
-    if is_run_by_its_job() && is_stopped_before_the_others() {
-        return;
+/// Who sees that this program was stopped, and may continue it.
+pub(crate) struct Job {
+    /// What runs it in a terminal.
+    parent: Option<u32>,
+}
+
+impl Job {
+    /// Where there is somebody. The system stops no other by a key either. Where there is no terminal, whoever sends
+    /// the signal is that.
+    pub(crate) fn of_this() -> Option<Self> {
+        let parent = parent_id();
+        if File::open("/dev/tty").is_err() {
+            return Some(Self { parent: None });
+        }
+        let parent = Some(parent);
+        has_shell().then_some(Self { parent })
     }
-    IS_OWN.store(true, Ordering::Release);
-    // As a terminal would.
-    let _ = kill_current_process_group(Signal::TSTP);
-    stop_this();
+
+    /// Stops this program, and the others of its job, such as the script that it is run by: in raw mode a terminal does
+    /// not do so, and its shell waits for all of them.
+    pub(crate) fn stop(&self) {
+        self.until_parent_ends(|| {
+            if is_run_by_its_job() && is_stopped_before_the_others() {
+                return;
+            }
+            IS_OWN.store(true, Ordering::Release);
+            // As a terminal would.
+            let _ = kill_current_process_group(Signal::TSTP);
+            stop_this();
+        });
+    }
+
+    /// Stops this program. Others have been told whatever this was.
+    pub(crate) fn stop_this(&self) {
+        self.until_parent_ends(stop_this);
+    }
+
+    /// When a terminal is closed, the system continues what is stopped there, and tells it so. But a program is that
+    /// only once all its threads are: one that is being stopped meanwhile would stay so.
+    fn until_parent_ends(&self, stop: impl FnOnce()) {
+        let Some(parent) = self.parent else {
+            return stop();
+        };
+        continue_with_end_of_parent(true);
+        // Otherwise it has ended before that could be heard of.
+        if parent_id() == parent {
+            stop();
+        }
+        continue_with_end_of_parent(false);
+        if parent_id() != parent {
+            // What went on already has not been told.
+            let _ = raise(SIGHUP);
+        }
+    }
+}
+
+/// Whether this program is continued when what runs it ends, if this thread has stopped it. Only Linux does so.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
+fn continue_with_end_of_parent(is_continued: bool) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(is_continued.then_some(Signal::CONT));
 }
 
 /// Whether another process has stopped this one, and the others of its job after it. Returns once it is continued.
@@ -51,17 +103,11 @@ fn is_stopped_before_the_others() -> bool {
     stops.status().is_ok_and(has_ended)
 }
 
-/// Stops this program. Others have been told whatever this was.
-pub(crate) fn stop_this() {
+/// Stops this program.
+fn stop_this() {
     // To this thread and not only to the program, for then it would go on for a moment and wake
     // what was just suspended. Whoever may not stop itself goes on.
     let _ = raise(SIGSTOP);
-}
-
-/// Whether there is somebody who sees that the job was stopped, and may continue it. The system stops no other by a
-/// key either. Where there is no terminal, whoever sends the signal is that.
-pub(crate) fn is_job() -> bool {
-    File::open("/dev/tty").is_err() || has_shell()
 }
 
 /// Whether who started this, or what it is run by, is of another job of this session.
@@ -154,5 +200,5 @@ pub(crate) fn is_left_behind() -> bool {
         let this = Place::of(std::process::id().cast_signed());
         this.is_some_and(|this| this.group != front.as_raw_nonzero().get())
     };
-    tcgetpgrp(stdout()).is_ok_and(is_behind) && !is_job()
+    tcgetpgrp(stdout()).is_ok_and(is_behind) && Job::of_this().is_none()
 }

@@ -102,6 +102,7 @@ const ENDING: [SignalKind; 4] = [
 /// What a signal asks for.
 enum Asked {
     End,
+    HangUp,
     Suspend,
     Why,
 }
@@ -110,7 +111,7 @@ enum Asked {
 /// to be said has nothing to clean up: from then on signals end and suspend the program as they come,
 /// whatever a write to somebody who does not read is waiting for.
 pub(crate) struct Signals {
-    ending: Vec<Signal>,
+    ending: Vec<(SignalKind, Signal)>,
     suspending: Signal,
     asking: Signal,
 }
@@ -128,8 +129,8 @@ impl Signals {
             ending: ending
                 .iter()
                 .copied()
-                .map(signal)
-                .collect::<Result<_, _>>()?,
+                .map(|kind| Ok((kind, signal(kind)?)))
+                .collect::<io::Result<_>>()?,
             suspending: signal(SignalKind::from_raw(SIGTSTP))?,
             asking: signal(SignalKind::user_defined1())?,
         };
@@ -154,8 +155,14 @@ impl Signals {
         loop {
             let asked = poll_fn(|cx| {
                 let mut ending = self.ending.iter_mut();
-                if ending.any(|signal| signal.poll_recv(cx).is_ready()) {
-                    return Poll::Ready(Asked::End);
+                match ending
+                    .find_map(|(kind, signal)| signal.poll_recv(cx).is_ready().then_some(*kind))
+                {
+                    Some(kind) if kind == SignalKind::hangup() => {
+                        return Poll::Ready(Asked::HangUp);
+                    }
+                    Some(_) => return Poll::Ready(Asked::End),
+                    None => {}
                 }
                 if self.suspending.poll_recv(cx).is_ready() {
                     return Poll::Ready(Asked::Suspend);
@@ -164,6 +171,8 @@ impl Signals {
             });
             match asked.await {
                 Asked::End => interrupts.next(),
+                // Of one terminal that is closed, the system tells and its shell, too.
+                Asked::HangUp => interrupts.end.cancel(),
                 Asked::Suspend if job_control::take_own() => {}
                 Asked::Suspend => interrupts.suspend.notify_one(),
                 Asked::Why => interrupts.why.notify_one(),

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::page::Page;
 use super::{Start, interrupt};
 use crate::happenings::Happenings;
-use crate::job_control;
+use crate::job_control::{Job, NO_JOB};
 use crate::signals::{Interrupts, suspend};
 
 /// How long a frame is shown: short enough to look immediate.
@@ -88,9 +88,9 @@ impl Paper {
                 }
                 () = self.interrupts.suspend.notified() => {
                     self.page.show();
-                    match job_control::is_job() {
-                        true => suspend(module, job_control::stop_this),
-                        false => self.page.say(job_control::NO_JOB),
+                    match Job::of_this() {
+                        Some(job) => suspend(module, || job.stop_this()),
+                        None => self.page.say(NO_JOB),
                     }
                 }
                 // Some of what was read waits for what was not.

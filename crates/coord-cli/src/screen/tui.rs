@@ -32,7 +32,7 @@ use tokio_stream::StreamExt;
 use super::Start;
 use crate::board::{Board, Bounds, Row, State};
 use crate::hands::Wish;
-use crate::job_control::{self, stop_job, stop_this};
+use crate::job_control::{Job, NO_JOB, wait_until_in_front};
 use crate::latency::ScreenLatency;
 use crate::signals::{Interrupts, suspend};
 use draw::{Load, Scene};
@@ -146,7 +146,7 @@ impl Tui {
                     dirty = self.draw(&mut terminal)?;
                     drawn = Instant::now();
                 }
-                Woken::Suspend => self.suspend(&mut terminal, stop_this)?,
+                Woken::Suspend => self.suspend(&mut terminal, Job::stop_this)?,
                 Woken::Interrupt => {
                     noted += 1;
                     self.stream.say(self.interrupts.said().unwrap_or_default());
@@ -247,18 +247,18 @@ impl Tui {
     }
 
     /// Stops all that runs, and gives the terminal to who may continue it.
-    fn suspend(&mut self, terminal: &mut Terminal, stop: fn()) -> io::Result<()> {
-        if !job_control::is_job() {
-            self.stream.say(job_control::NO_JOB);
-            self.view.notice = Some(job_control::NO_JOB.to_owned());
+    fn suspend(&mut self, terminal: &mut Terminal, stop: fn(&Job)) -> io::Result<()> {
+        let Some(job) = Job::of_this() else {
+            self.stream.say(NO_JOB);
+            self.view.notice = Some(NO_JOB.to_owned());
             return Ok(());
-        }
+        };
         terminal.meanwhile(|| {
             suspend(&self.module, || {
-                stop();
+                stop(&job);
                 // Continued in the background, all stays suspended until there is a screen. Where there cannot
                 // be one any more, who takes the terminal is told so.
-                let _ = job_control::wait_until_in_front();
+                let _ = wait_until_in_front();
             });
         })
     }
@@ -310,7 +310,7 @@ impl Tui {
             Some(Asked::Redraw) if self.stream.is_on() => {}
             Some(Asked::Redraw) => terminal.redraw()?,
             Some(Asked::Copy(copy)) => terminal.copy(copy.text)?,
-            Some(Asked::Suspend) => self.suspend(terminal, stop_job)?,
+            Some(Asked::Suspend) => self.suspend(terminal, Job::stop)?,
             Some(Asked::Wish(wish)) => {
                 self.view.notice = Some(match &wish {
                     Wish::Restart(id) if self.board.retries(id) => format!("trying {id} at once"),

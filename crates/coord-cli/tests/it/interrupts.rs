@@ -6,6 +6,7 @@ use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::coord::{Folder, Running, done, heard, is_gone, pids};
+use crate::live::until;
 
 fn start(workflow: &str) -> (Folder, Running) {
     let folder = Folder::new();
@@ -44,6 +45,36 @@ fn the_first_interrupt_lets_steps_stop_and_undoes_what_was_done() {
         assert_eq!(folder.read("never"), None);
         assert!(pids(&printed).into_iter().all(is_gone), "{printed}");
     }
+}
+
+#[test]
+fn however_often_it_is_told_that_its_terminal_was_closed_steps_have_their_grace() {
+    if heard([Signal::HUP]).next().is_none() {
+        return;
+    }
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+        [[step]]
+        id = "polite"
+        run = "trap 'while ! test -e go; do sleep 0.01; done; echo saved; exit 0' TERM; echo begun; sleep 1000 & wait"
+        "#,
+    );
+    let mut command = folder.coord(["run"]);
+    command.stderr(std::fs::File::create(folder.path().join("told")).unwrap());
+    let mut running = Running::start(command);
+    running.until("polite | begun");
+    running.signal(Signal::HUP);
+    running.until("ending");
+    running.signal(Signal::HUP);
+    // Asked after it what runs, it answers after it.
+    running.signal(Signal::USR1);
+    until(|| folder.read("told").unwrap().contains(" runs for "));
+    folder.write("go", "");
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(130), "{printed}");
+    assert!(printed.contains("polite | saved\n"), "{printed}");
 }
 
 #[test]

@@ -3,12 +3,15 @@
 use std::fs::read_to_string;
 use std::io::Read;
 
+use coordination::bus::time::Instant;
 use pty_process::Size;
 use pty_process::blocking::{Command, open};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::coord::{Folder, done, is_gone, pids};
-use crate::terminal::{CONTROL_C, DOWN, END, ENTER, PAGE_UP, Terminal, command, coord, timeless};
+use crate::terminal::{
+    CONTROL_C, DOWN, END, ENTER, PAGE_UP, PATIENCE, Terminal, command, coord, timeless,
+};
 
 /// A service that is ready and a step that needs it, both of which stay.
 pub(crate) const STAYS: &str = r#"
@@ -40,8 +43,11 @@ fn run_in(command: fn(Command) -> Command, workflow: &str) -> (Folder, Terminal)
     (folder, terminal)
 }
 
+#[track_caller]
 pub(crate) fn until(mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
     while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "it has not come to that");
         std::thread::yield_now();
     }
 }

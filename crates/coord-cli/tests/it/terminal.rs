@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
 
 /// Far longer than anything here takes: only a test that fails waits for so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How many lines above the screen are kept: more than `coord` keeps of a process.
 const HISTORY: usize = 12_000;
