@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use crate::OnFailure;
 use crate::child::Child;
 use crate::plan::{Plan, PlannedStep};
-use crate::records::Started;
 use crate::shape::{KeptShape, Shape};
 use crate::waits::Wait;
 
@@ -96,8 +95,15 @@ pub(crate) fn of(steps: &[KeptStep]) -> String {
     format!("{:016x}", hash.0)
 }
 
+/// The workflow of a run as it was.
+pub(crate) struct Was<'w> {
+    pub(crate) steps: &'w [KeptStep],
+    pub(crate) prints: u32,
+    pub(crate) on_failure: OnFailure,
+}
+
 /// What differs between the workflow of a run as it was and as it is, step by step, in words.
-pub(crate) fn differences(plan: &Plan, was: &Started) -> Vec<String> {
+pub(crate) fn differences(plan: &Plan, was: &Was<'_>) -> Vec<String> {
     let mut differences = Vec::new();
     if plan.on_failure != was.on_failure {
         let [before, now] = [was.on_failure, plan.on_failure].map(OnFailure::name);
@@ -173,7 +179,7 @@ impl<'p> Looked<'p> {
     }
 
     /// Which properties are others than in a run that was started with this; none, where it is the same.
-    fn changed(self, kept: &'p KeptStep, run: &'p Started) -> Vec<&'static str> {
+    fn changed(self, kept: &'p KeptStep, run: &Was<'p>) -> Vec<&'static str> {
         let is = Self {
             on_failure: run.on_failure,
             ..self

@@ -6,20 +6,22 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use coord_bus::BoxFuture;
 use serde::de::DeserializeOwned;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::child::Child;
 use crate::context::Start;
 use crate::durable::{Codec, Decode, decode};
+use crate::fingerprint::{self, PRINTS};
 use crate::hook::Hook;
 use crate::part_error::PartError;
 use crate::shape::Shape;
 use crate::waits::{Listen, Wait};
-use crate::{Durable, OnExhausted, OnFailure, Retry, StepError, Volatile};
+use crate::{Durable, OnExhausted, OnFailure, RecordFault, Retry, StepError, Volatile};
 
 /// How long one attempt at a step takes at most where nothing else is said.
 pub const DEFAULT_STEP_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -207,6 +209,8 @@ pub(crate) struct Plan {
     pub(crate) stay: Option<Hook>,
     /// Whether a step waits for an event.
     pub(crate) listens: bool,
+    /// What the first record of a run has of the steps, once a run has been kept.
+    kept_steps: OnceLock<Box<RawValue>>,
     /// What each step waits for: the number of steps that it needs, and one more if it needs any of
     /// some.
     needs: Box<[u32]>,
@@ -283,6 +287,7 @@ impl Plan {
             hook: None,
             stay: None,
             listens,
+            kept_steps: OnceLock::new(),
             needs,
             needed_by,
             any_needed_by,
@@ -294,13 +299,23 @@ impl Plan {
         self.on_failure.is_fail_fast() || self.steps[step].critical
     }
 
-    /// The index of the step of this id.
+    /// Its steps, as the first record of a run has them.
+    pub(crate) fn kept_steps(&self) -> Result<&RawValue, RecordFault> {
+        if let Some(kept) = self.kept_steps.get() {
+            return Ok(kept);
+        }
+        let steps = to_raw_value(&fingerprint::steps(self, PRINTS));
+        let steps = steps.map_err(RecordFault::Unwritable)?;
+        Ok(self.kept_steps.get_or_init(|| steps))
+    }
+
     /// How long a run of it takes at most: one that is kept has no limit where none was given.
     pub(crate) fn time_limit(&self, is_durable: bool) -> Option<Duration> {
         let default = (!is_durable).then_some(DEFAULT_WORKFLOW_TIMEOUT);
         self.timeout.or(default)
     }
 
+    /// The index of the step of this id.
     pub(crate) fn place(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| *step.id == *id)
     }

@@ -85,7 +85,8 @@ pub(crate) struct Started {
     pub(crate) workflow: String,
     pub(crate) started_at: Timestamp,
     pub(crate) input: Box<RawValue>,
-    pub(crate) steps: Vec<KeptStep>,
+    /// Read only where they are not those of the plan, to the letter: a run is taken up for less so.
+    pub(crate) steps: Box<RawValue>,
     /// What their fingerprints look at; missing in records of earlier versions.
     #[serde(default)]
     pub(crate) prints: u32,
@@ -106,6 +107,12 @@ pub(crate) struct Started {
     /// Missing in records of earlier versions.
     #[serde(default, skip_serializing_if = "TimeLimits::is_empty")]
     pub(crate) limits: TimeLimits,
+}
+
+impl Started {
+    pub(crate) fn steps(&self) -> Result<Vec<KeptStep>, RecordFault> {
+        parse(self.steps.get().as_bytes())
+    }
 }
 
 /// Who takes up a run, and what it holds it to.
@@ -520,11 +527,15 @@ pub(crate) fn started(payload: &[u8]) -> Result<Started, RecordFault> {
     struct Version {
         version: u32,
     }
-    let Version { version } = parse(payload)?;
-    if version != VERSION {
-        return Err(RecordFault::Version { version });
+    let started: Result<Started, _> = parse(payload);
+    match started {
+        Ok(started) if started.version == VERSION => Ok(started),
+        // Of another version is said of what else it may be, too.
+        started => match parse(payload)? {
+            Version { version: VERSION } => started,
+            Version { version } => Err(RecordFault::Version { version }),
+        },
     }
-    parse(payload)
 }
 
 /// What a run is told.

@@ -6,6 +6,7 @@ use coord_bus::{EventLog, StoredRecord, Timestamp};
 use serde_json::value::RawValue;
 
 use crate::course::{Course, Fact};
+use crate::fingerprint::{PRINTS, Was};
 use crate::plan::Plan;
 use crate::records::{self, Entry, Owner, Reader, Started};
 use crate::run::Told;
@@ -13,14 +14,16 @@ use crate::time_limits::TimeLimits;
 use crate::{Command, Parent, RecordFault, RunId, WorkflowError, fingerprint, streams};
 
 /// How many records are read at once.
-const PAGE: usize = 1_000;
+pub(crate) const PAGE: usize = 1_000;
 
 /// A run, of which the first record has been read.
 pub(crate) struct Begun<'r> {
     run: &'r RunId,
     pub(crate) started: Started,
-    /// What has been read beside it.
+    /// What has been read with it.
     page: Vec<StoredRecord>,
+    /// Whether it is all that there is.
+    is_all: bool,
 }
 
 /// A run as its records have it.
@@ -57,11 +60,10 @@ pub(crate) async fn read(
     plan: &Plan,
     run: &RunId,
 ) -> Result<Option<Kept>, WorkflowError> {
-    let Some(begun) = Begun::read(log, run).await? else {
-        return Ok(None);
-    };
-    check(plan, run, &begun.started)?;
-    begun.follow(log, plan, Checked::Yes).await.map(Some)
+    match Begun::read(log, run, PAGE).await? {
+        Some(begun) => begun.kept(log, plan).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Whether there is a run that has not finished: its stream is closed with its last record.
@@ -72,35 +74,39 @@ pub(crate) async fn is_unfinished(log: &dyn EventLog, run: &RunId) -> Result<boo
 }
 
 impl<'r> Begun<'r> {
-    pub(crate) async fn read(
-        log: &dyn EventLog,
-        run: &'r RunId,
-    ) -> Result<Option<Self>, WorkflowError> {
-        Self::read_page(log, run, PAGE).await
-    }
-
-    /// As [`read`](Self::read), where no more than the first record is of interest.
+    /// Where no more than the first record is of interest.
     pub(crate) async fn first(
         log: &dyn EventLog,
         run: &'r RunId,
     ) -> Result<Option<Started>, WorkflowError> {
-        let begun = Self::read_page(log, run, 1).await?;
+        let begun = Self::read(log, run, 1).await?;
         Ok(begun.map(|begun| begun.started))
     }
 
-    async fn read_page(
+    /// Reads so many records, if there are.
+    pub(crate) async fn read(
         log: &dyn EventLog,
         run: &'r RunId,
-        page: usize,
+        limit: usize,
     ) -> Result<Option<Self>, WorkflowError> {
         let stream = records::stream(run.as_str());
-        let page = log.read(&stream, 1, page).await;
+        let page = log.read(&stream, 1, limit).await;
         let page = page.map_err(|error| WorkflowError::journal(run, error))?;
         let Some(first) = page.first() else {
             return Ok(None);
         };
-        let started = started(run, first)?;
-        Ok(Some(Self { run, started, page }))
+        Ok(Some(Self {
+            run,
+            started: started(run, first)?,
+            is_all: page.len() < limit,
+            page,
+        }))
+    }
+
+    /// Reads the rest, which has to be of this plan.
+    pub(crate) async fn kept(self, log: &dyn EventLog, plan: &Plan) -> Result<Kept, WorkflowError> {
+        check(plan, self.run, &self.started)?;
+        self.follow(log, plan, Checked::Yes).await
     }
 
     /// Reads the rest, by this plan.
@@ -110,7 +116,12 @@ impl<'r> Begun<'r> {
         plan: &Plan,
         checked: Checked,
     ) -> Result<Kept, WorkflowError> {
-        let Self { run, started, page } = self;
+        let Self {
+            run,
+            started,
+            page,
+            is_all,
+        } = self;
         let mut course = Course::new(plan);
         (course.nonce, course.is_marked) = (started.nonce, started.is_marked);
         let mut kept = Kept {
@@ -125,10 +136,9 @@ impl<'r> Begun<'r> {
             latest: 0,
             version: 1,
         };
-        let is_last = page.len() < PAGE;
         let rest = page.get(1..).unwrap_or_default();
         kept.follow_all(run, plan, rest, checked)?;
-        if !is_last {
+        if !is_all {
             kept.read_on(log, run, plan, checked).await?;
         }
         Ok(kept)
@@ -264,17 +274,30 @@ fn check(plan: &Plan, run: &RunId, started: &Started) -> Result<(), WorkflowErro
             workflow: plan.name.to_string(),
         });
     }
-    let steps = fingerprint::steps(plan, started.prints);
-    let (kept, given) = (fingerprint::of(&started.steps), fingerprint::of(&steps));
+    let fault = |source| fault_of(run, 1, source);
+    if started.prints == PRINTS {
+        let is = plan.kept_steps().map_err(fault)?;
+        if started.steps.get() == is.get() {
+            return Ok(());
+        }
+    }
+    let was = started.steps().map_err(fault)?;
+    let is = fingerprint::steps(plan, started.prints);
+    let (kept, given) = (fingerprint::of(&was), fingerprint::of(&is));
     if kept == given {
         return Ok(());
     }
+    let was = Was {
+        steps: &was,
+        prints: started.prints,
+        on_failure: started.on_failure,
+    };
     Err(WorkflowError::Changed {
         run: run.to_string(),
         workflow: plan.name.to_string(),
         kept,
         given,
-        differences: fingerprint::differences(plan, started),
+        differences: fingerprint::differences(plan, &was),
     })
 }
 

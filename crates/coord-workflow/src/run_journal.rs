@@ -14,10 +14,12 @@ use crate::fingerprint::KeptStep;
 use crate::following::Following;
 use crate::plan::{Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
-use crate::resume::{Begun, Checked, Kept, fault_of};
+use crate::resume::{Begun, Checked, Kept, PAGE, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
-use crate::{Command, Parent, RunId, RunQuery, RunState, RunView, Why, WorkflowError, bell};
+use crate::{
+    Command, Parent, RecordFault, RunId, RunQuery, RunState, RunView, Why, WorkflowError, bell,
+};
 
 /// How many of the runs that have not finished are looked at for who has what a step waits for.
 const LOOKED_AT_MAX: usize = 1_000;
@@ -366,19 +368,20 @@ impl RunJournal {
     }
 
     pub(crate) async fn read(&self, run: &RunId) -> Result<(Plan, Kept), WorkflowError> {
-        let begun = Begun::read(&*self.log, run).await?;
+        let begun = Begun::read(&*self.log, run, PAGE).await?;
         let begun = begun.ok_or_else(|| WorkflowError::NoSuchRun {
             run: run.to_string(),
         })?;
-        let plan = plan_of(&begun.started);
+        let plan = plan_of(&begun.started).map_err(|fault| fault_of(run, 1, fault))?;
         let kept = begun.follow(&*self.log, &plan, Checked::No).await?;
         Ok((plan, kept))
     }
 }
 
 /// A plan of the steps of a run, which do nothing: to read its records by.
-fn plan_of(started: &Started) -> Plan {
-    let steps = started.steps.iter().map(|step| PlannedStep {
+fn plan_of(started: &Started) -> Result<Plan, RecordFault> {
+    let steps = started.steps()?;
+    let steps = steps.iter().map(|step| PlannedStep {
         codec: Some(Codec::of::<Value>()),
         wait: wait_of(step),
         resources: step.resources.clone(),
@@ -391,7 +394,7 @@ fn plan_of(started: &Started) -> Plan {
     let name = (&*started.workflow).into();
     let mut plan = Plan::new(name, steps.collect(), None, None);
     plan.on_failure = started.on_failure;
-    plan
+    Ok(plan)
 }
 
 fn wait_of(step: &KeptStep) -> Option<Wait> {

@@ -12,17 +12,20 @@ pub(crate) fn is_same(one: &RawValue, other: &RawValue) -> bool {
     if one.get() == other.get() {
         return true;
     }
-    match (of::<Object>(one), of::<Object>(other)) {
-        (Some(one), Some(other)) => {
+    let [one, other] = [one.get(), other.get()];
+    match [one, other].map(|json| json.as_bytes().first()) {
+        [Some(b'{'), Some(b'{')] => {
+            let (Some(one), Some(other)) = (parsed::<Object>(one), parsed::<Object>(other)) else {
+                return false;
+            };
             let mut pairs = one.iter().zip(&other);
-            return one.len() == other.len()
-                && pairs.all(|((key, one), (same, other))| key == same && is_same(one, other));
+            one.len() == other.len()
+                && pairs.all(|((key, one), (same, other))| key == same && is_same(one, other))
         }
-        (None, None) => {}
-        _ => return false,
-    }
-    match (of::<Array>(one), of::<Array>(other)) {
-        (Some(one), Some(other)) => {
+        [Some(b'['), Some(b'[')] => {
+            let (Some(one), Some(other)) = (parsed::<Array>(one), parsed::<Array>(other)) else {
+                return false;
+            };
             let mut pairs = one.iter().zip(&other);
             one.len() == other.len() && pairs.all(|(one, other)| is_same(one, other))
         }
@@ -39,36 +42,33 @@ pub(crate) fn print(json: &str) -> u64 {
 }
 
 fn write(json: &str, hasher: &mut DefaultHasher) {
+    // What has no keys is written in one way.
     let has_keys = json.contains('{');
-    if let Some(object) = serde_json::from_str::<Object>(json)
-        .ok()
-        .filter(|_| has_keys)
-    {
-        hasher.write(b"{");
-        for (key, value) in &object {
-            key.hash(hasher);
-            write(value.get(), hasher);
+    match json.as_bytes().first() {
+        Some(b'{') => {
+            hasher.write(b"{");
+            for (key, value) in parsed::<Object>(json).iter().flatten() {
+                key.hash(hasher);
+                write(value.get(), hasher);
+            }
+            hasher.write(b"}");
         }
-        return hasher.write(b"}");
-    }
-    if let Some(array) = serde_json::from_str::<Array>(json)
-        .ok()
-        .filter(|_| has_keys)
-    {
-        hasher.write(b"[");
-        for value in &array {
-            write(value.get(), hasher);
+        Some(b'[') if has_keys => {
+            hasher.write(b"[");
+            for value in parsed::<Array>(json).iter().flatten() {
+                write(value.get(), hasher);
+            }
+            hasher.write(b"]");
         }
-        return hasher.write(b"]");
+        _ => json.hash(hasher),
     }
-    json.hash(hasher);
 }
 
 type Object = BTreeMap<String, Box<RawValue>>;
 type Array = Vec<Box<RawValue>>;
 
-fn of<T: DeserializeOwned>(json: &RawValue) -> Option<T> {
-    serde_json::from_str(json.get()).ok()
+fn parsed<T: DeserializeOwned>(json: &str) -> Option<T> {
+    serde_json::from_str(json).ok()
 }
 
 #[cfg(test)]

@@ -178,6 +178,7 @@ impl RunJournal {
         let Far {
             started, so_far, ..
         } = far;
+        let steps = started.steps().map_err(|fault| fault_of(run, 1, fault))?;
         let paused_by = self.paused_by(run, so_far.is_paused, started.parent).await;
         let is_paused = paused_by.is_some() || so_far.is_held;
         Ok(Some(RunSummary {
@@ -194,7 +195,7 @@ impl RunJournal {
             duration: None,
             error: so_far.error.map(String::from),
             done: so_far.done,
-            steps: started.steps.len(),
+            steps: steps.len(),
             driven_by,
         }))
     }

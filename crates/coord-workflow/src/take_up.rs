@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::course::{Course, Fact};
-use crate::fingerprint::{self, PRINTS};
+use crate::fingerprint::PRINTS;
 use crate::orchestrator::Run;
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
@@ -49,6 +49,8 @@ pub(crate) struct Asked<'a> {
     /// What it was started with.
     pub(crate) input: Option<&'a RawValue>,
     pub(crate) parent: Option<Within<'a>>,
+    /// What has been read of it.
+    pub(crate) begun: Option<Begun<'a>>,
 }
 
 /// How a run is made this orchestrator's own.
@@ -68,6 +70,7 @@ impl Settings {
     ) -> Result<Run, WorkflowError> {
         let keeping = self.keeping(definition)?;
         let limits = self.limits(definition)?;
+        let steps = definition.plan.kept_steps();
         let New {
             id,
             input,
@@ -75,6 +78,7 @@ impl Settings {
             parent,
             replaces,
         } = new;
+        let steps = steps.map_err(|source| fault_of(&id, 1, source))?;
         let _entry = keeping.runs.enter(&id).await;
         let held = keeping.held().await?;
         let suspend = parent.map_or(&held.lost, |within| within.suspend).clone();
@@ -85,7 +89,7 @@ impl Settings {
             workflow: definition.plan.name.to_string(),
             started_at: self.clock.now(),
             input: written,
-            steps: fingerprint::steps(definition.plan, PRINTS),
+            steps: steps.to_owned(),
             prints: PRINTS,
             on_failure: definition.plan.on_failure,
             owner: held.owner.clone(),
@@ -117,6 +121,7 @@ impl Settings {
                 // same order again: a set is not. So that it is this step's says it all.
                 input: parent.is_none().then_some(&*started.input),
                 parent,
+                begun: None,
             };
             match self.take_up(keeping, definition, &id, asked).await {
                 // It has been forgotten since.
@@ -180,7 +185,8 @@ impl Settings {
         }
         // Of what is not to go on here no more than the first record is read, however many there are.
         let log = &*keeping.journal.log;
-        if let Some(started) = Begun::first(log, id).await? {
+        let begun = Begun::read(log, id, 1).await?;
+        if let Some(Begun { started, .. }) = &begun {
             if started.workflow != *definition.plan.name {
                 return Ok(None);
             }
@@ -190,7 +196,10 @@ impl Settings {
                 return Ok(None);
             }
         }
-        let asked = Asked::default();
+        let asked = Asked {
+            begun,
+            ..Asked::default()
+        };
         let taken_up = self.take_up(keeping, definition, id, asked).await;
         match taken_up {
             Ok(run) => Ok(Some(run)),
@@ -214,10 +223,13 @@ impl Settings {
         keeping: &Keeping,
         definition: Definition<'_>,
         id: &RunId,
-        asked: Asked<'_>,
+        mut asked: Asked<'_>,
     ) -> Result<Run, WorkflowError> {
         loop {
-            let kept = read(keeping, definition, id).await?;
+            let kept = match asked.begun.take() {
+                Some(begun) => begun.kept(&*keeping.journal.log, definition.plan).await?,
+                None => read(keeping, definition, id).await?,
+            };
             if let Some(Within { parent, .. }) = asked.parent
                 && kept.child_of.as_ref() != Some(parent)
             {
