@@ -55,7 +55,8 @@ const GIVING_UP: Duration = Duration::from_secs(5);
 /// A panic of a step is none of these: it is the failure of that attempt, and the run goes on. Nobody resumes
 /// a run by itself: [`resume_runs`](Self::resume_runs) goes on with all that nobody drives at that moment, and
 /// says which others drive ([`Resumed::elsewhere`](crate::Resumed::elsewhere)). So whoever starts an orchestrator
-/// calls it, each time; a child of a supervisor at the beginning of each incarnation.
+/// calls it, each time; a child of a supervisor at the beginning of each incarnation; and of several workers, which
+/// are to take up what one of them leaves, each every few seconds.
 pub struct WorkflowOrchestrator {
     pub(crate) settings: Arc<Settings>,
 }
