@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use crate::reading::Reading;
 use crate::records::{FROM_VERSION, Walk};
 use crate::store::{Fault, Outcome};
 use crate::streams::{self, Entry};
@@ -112,7 +113,7 @@ fn streams_after(
     after: i64,
     report: &mut CheckReport,
 ) -> Outcome<Option<i64>> {
-    let transaction = connection.unchecked_transaction()?;
+    let transaction = Reading::begin(connection)?;
     let page = streams::page(&transaction, after, PAGE);
     let page = report.note(page)?.unwrap_or_default();
     // In a damaged tree what comes next may be what was before: that would go on for ever.

@@ -22,6 +22,7 @@ use crate::leases::{self, Counters};
 use crate::place::Place;
 use crate::presence::Presence;
 use crate::readers::Readers;
+use crate::reading::Reading;
 use crate::retention::Search;
 use crate::store::{Access, Store};
 use crate::synced;
@@ -464,7 +465,7 @@ impl Lease for Journal {
             let (name, clock) = (name.to_owned(), Arc::clone(&self.lease_clock));
             let presence = Arc::clone(&self.presence);
             let current = self.readers.read(move |connection| {
-                let transaction = connection.unchecked_transaction()?;
+                let transaction = Reading::begin(connection)?;
                 let now = clock.now_after(Counters::read(&transaction)?.latest);
                 let tenure = leases::find(&transaction, &name)?;
                 Ok(tenure.and_then(|tenure| tenure.held(now, &presence)))

@@ -124,6 +124,7 @@ mod options;
 mod journal;
 mod writer;
 mod readers;
+mod reading;
 mod tails;
 mod watch;
 mod streams;

@@ -4,6 +4,7 @@ use coord_bus::{Record, StoredRecord};
 use rusqlite::{Connection, OptionalExtension, Row, Rows, ToSql};
 
 use crate::chain::{self, Hash};
+use crate::reading::Reading;
 use crate::store::{Fault, Outcome};
 use crate::streams::Entry;
 use crate::{Damage, moment};
@@ -226,7 +227,7 @@ pub(crate) fn page_until(
     bytes_max: usize,
 ) -> Outcome<(Vec<Verified>, Option<Fault>)> {
     let from = from.max(1);
-    let transaction = connection.unchecked_transaction()?;
+    let transaction = Reading::begin(connection)?;
     let entry = crate::streams::find(&transaction, stream)?;
     let Some(entry) = entry.filter(|entry| from <= entry.version) else {
         return Ok((Vec::new(), None));
