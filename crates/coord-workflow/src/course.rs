@@ -164,8 +164,9 @@ pub(crate) struct Course {
     failed: Option<Arc<str>>,
     /// The first step whose failure makes the run fail, and why, in a line.
     first_failed: Option<(usize, Arc<str>)>,
-    /// The steps whose work is a run that is paused for a step, of its own or of one within it.
-    paused_children: BTreeSet<usize>,
+    /// The steps whose work is a run that is paused for a step, of its own or of one within it; of one that has such a
+    /// run for each item of a list, at which.
+    paused_children: BTreeSet<(usize, Option<usize>)>,
     /// When it was retried, or continued, last: its timeout counts from then on.
     pub(crate) timed_from: Option<u64>,
     /// Since when all attempts at a step count together, where that is not since its first.
@@ -451,13 +452,14 @@ impl Course {
             Fact::Continued { at } => self.try_anew(at, ready),
             Fact::Child {
                 step,
+                part,
                 is_paused,
                 at,
             } => {
                 let stood_still = self.stands_still();
                 match is_paused {
-                    true => self.paused_children.insert(step),
-                    false => self.paused_children.remove(&step),
+                    true => self.paused_children.insert((step, part)),
+                    false => self.paused_children.remove(&(step, part)),
                 };
                 self.tried_since.insert(step, at);
                 self.counts_anew(stood_still, at);
@@ -520,7 +522,7 @@ impl Course {
     ) {
         self.left -= 1;
         if !self.paused_children.is_empty() {
-            self.paused_children.remove(&step);
+            self.no_child_is_paused(step);
         }
         let record = &mut self.steps[step];
         record.phase = phase;

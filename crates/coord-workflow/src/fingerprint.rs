@@ -204,7 +204,7 @@ impl<'p> Looked<'p> {
             ..is.clone()
         };
         let shape = |looked: &Self| match looked.shape {
-            Some(KeptShape::ForEach) => "`for_each`",
+            Some(KeptShape::ForEach | KeptShape::ForEachWorkflow(_)) => "`for_each`",
             Some(KeptShape::Repeat) => "`repeat`",
             Some(KeptShape::Workflow(_)) => "`workflow`",
             None => "",

@@ -40,7 +40,8 @@
 //! or from data, with a [`Registry`] of handlers by name: see [`Spec`].
 //!
 //! A step may also do the same [for each](StepBuilder::for_each) item of a list that an earlier one puts
-//! out, [repeat](StepBuilder::repeat) until it is done, or [run](StepBuilder::workflow) another workflow.
+//! out, [repeat](StepBuilder::repeat) until it is done, or [run](StepBuilder::workflow) another workflow, also one for
+//! each item.
 //!
 //! # What is promised
 //!
@@ -165,6 +166,7 @@ mod same_json;
 mod runs;
 mod take_up;
 mod run_journal;
+mod within;
 mod listing;
 mod following;
 mod ended;
@@ -219,4 +221,6 @@ pub use spec::{
 pub use summary::RunSummary;
 pub use timeline::{Timeline, TimelineEntry, TimelineEvent};
 pub use validate::{Fault, Faults, ValidSpec, validate};
-pub use view::{Holder, Holders, Progress, RunState, RunView, StepPhase, StepView, Why};
+pub use view::{
+    Children, Holder, Holders, ItemRun, Progress, RunState, RunView, StepPhase, StepView, Why,
+};

@@ -155,10 +155,15 @@ impl PlannedStep {
         self.wait.is_none() && !self.runs_workflow()
     }
 
-    /// Whether its work is a run of another workflow.
+    /// Whether its work is a run of another workflow, or one for each item of a list.
     #[inline]
     pub(crate) fn runs_workflow(&self) -> bool {
-        matches!(self.shape, Some(Shape::Workflow { .. }))
+        self.shape.as_ref().and_then(Shape::workflow).is_some()
+    }
+
+    /// Whether that is one for each item.
+    pub(crate) fn runs_items(&self) -> bool {
+        self.runs_workflow() && matches!(self.shape, Some(Shape::ForEach { .. }))
     }
 
     /// The signal that it waits for, if that is its work.

@@ -146,6 +146,7 @@ pub(crate) fn write(
     let of_step = |step, at, error: Option<&Reason>| OfStep {
         step: id(step),
         at,
+        part: None,
         error: error.map(KeptError::of),
         asked: false,
         signal: None,
@@ -250,6 +251,7 @@ pub(crate) fn write(
         Fact::Continued { at } => record(RUN_CONTINUED, &Continued { at: *at }),
         Fact::Child {
             step,
+            part,
             is_paused,
             at,
         } => {
@@ -257,7 +259,11 @@ pub(crate) fn write(
                 true => CHILD_PAUSED,
                 false => CHILD_CONTINUED,
             };
-            record(kind, &of_step(step, Some(*at), None))
+            let child = OfStep {
+                part: *part,
+                ..of_step(step, Some(*at), None)
+            };
+            record(kind, &child)
         }
         Fact::Skipped { step, at, asked } => {
             let skipped = OfStep {
@@ -495,6 +501,7 @@ impl<'p> Reader<'p> {
                 let is_paused = kind == CHILD_PAUSED;
                 Fact::Child {
                     step,
+                    part: said.part,
                     is_paused,
                     at,
                 }

@@ -173,9 +173,9 @@ impl Registry {
             let runs = step.workflow.as_ref();
             let runs = runs.and_then(|child| Some(self.workflows.get(&child.name)?.ran(child)));
             let shape = match &runs {
-                Some(ran) => Some(ran.shape()),
+                Some(ran) => Some(ran.shape(each.is_some())),
                 None if step.repeat.is_some() => Some(Shape::Repeat { codec: VALUE }),
-                None => each.as_ref().map(|_| each::SHAPE),
+                None => each.as_ref().map(|_| each::shape(None)),
             };
             let child = runs.as_ref().map(Ran::child);
             let input = step.input.clone();
@@ -192,7 +192,8 @@ impl Registry {
                     Some(Wait::Signal(name)) => waits::signal(name, |_, payload| Ok(payload)),
                     Some(Wait::Sleep(wait)) => waits::sleep(*wait, || Arc::new(Value::Null)),
                     _ => match (runs, each, step.repeat) {
-                        (Some(ran), _, _) => ran.action(&input),
+                        (Some(ran), Some(each), _) => each.runs(ran),
+                        (Some(ran), None, _) => ran.action(&input),
                         (None, Some(each), _) => each.action(bind(work)),
                         (None, None, Some(repeat)) => {
                             repeat::action(bind(work), bind(repeat.until), repeat.rounds)

@@ -8,6 +8,7 @@ mod drive;
 mod held;
 mod hooks;
 mod items;
+mod item_runs;
 mod limited;
 mod pauses;
 mod queue;
@@ -52,6 +53,7 @@ pub(crate) use actions::Actions;
 use backoffs::Backoffs;
 pub(crate) use child::ChildRun;
 pub(crate) use drive::drive;
+pub(crate) use item_runs::ItemRuns;
 pub(crate) use items::Items;
 pub(crate) use pauses::Pauses;
 use queue::Queue;
@@ -492,6 +494,8 @@ impl Shared {
             times_out_at: None,
         };
         TimeLimits::of(&self.plan, self.is_durable).tell(&mut view, &queue.course);
+        drop(queue);
+        self.tell_item_runs(&mut view);
         view
     }
 

@@ -9,9 +9,15 @@ use serde::{Serialize, Serializer};
 use crate::WorkflowError;
 use crate::fingerprint::Hash;
 use crate::name::{NAME_LENGTH_MAX, is_name_up_to};
+use crate::shape::MAX_ITEMS;
 
 /// The longest id of a run, in characters: two UUIDs, say, and a word before them.
 pub const RUN_ID_LENGTH_MAX: usize = 100;
+
+/// How many characters of the id of a run that is the work at an item of a list are its place: a dot, and as many
+/// digits as the last may have.
+const ITEM_LENGTH_MAX: usize = 6;
+const _: () = assert!(MAX_ITEMS <= 100_000);
 
 /// The id of a run.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,10 +50,16 @@ impl RunId {
         Self(format!("{time}-{}", base_36(fastrand::u64(..), 6)).into())
     }
 
-    /// That of the run that is the work of a step, in an attempt at it: another for each attempt, and for
-    /// each time that a retried run does it anew. To ask again is to have the same id, and with another nonce of
-    /// the run, as when its own id is used once more, another.
-    pub(crate) fn of_child(&self, nonce: Option<u64>, step: &str, life: u32, attempt: u32) -> Self {
+    /// That of the run that is the work of a step, or at an item of its list, in an attempt at it: another for each
+    /// attempt, and for each time that a retried run does it anew. To ask again is to have the same id, and with
+    /// another nonce of the run, as when its own id is used once more, another.
+    pub(crate) fn of_child(
+        &self,
+        nonce: Option<u64>,
+        (step, item): (&str, Option<usize>),
+        life: u32,
+        attempt: u32,
+    ) -> Self {
         let mut hash = Hash::default();
         hash.text(&self.0);
         if let Some(nonce) = nonce {
@@ -56,11 +68,29 @@ impl RunId {
         hash.text(step);
         hash.number(life as usize);
         hash.number(attempt as usize);
-        // Ids have nothing in them but ASCII. As long as ids could be at first: a run that an earlier version has
-        // started has children, too.
-        let mut id = format!("{self}.{step}");
-        id.truncate(NAME_LENGTH_MAX - 11);
+        let id = match item {
+            // As long as ids could be at first: a run that an earlier version has started has children, too.
+            None => self.within(step, NAME_LENGTH_MAX - 11),
+            Some(item) => {
+                hash.number(item);
+                format!("{}{item}", self.of_items(step))
+            }
+        };
         Self(format!("{id}-{}", base_36(hash.value(), 10)).into())
+    }
+
+    /// What the ids of the runs begin with that are the work at items of a step's list; perhaps others, too.
+    pub(crate) fn of_items(&self, step: &str) -> String {
+        let mut id = self.within(step, NAME_LENGTH_MAX - 11 - ITEM_LENGTH_MAX);
+        id.push('.');
+        id
+    }
+
+    /// Ids have nothing in them but ASCII.
+    fn within(&self, step: &str, length: usize) -> String {
+        let mut id = format!("{self}.{step}");
+        id.truncate(length);
+        id
     }
 
     /// As idempotency keys name it: with what tells it from another run of this id.

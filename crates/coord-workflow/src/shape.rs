@@ -30,6 +30,9 @@ pub struct Parent {
     pub run: String,
     /// Its id.
     pub step: String,
+    /// Which item of its list the child is the work at, from 0, where it is that [of one](crate::StepBuilder::for_each).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<usize>,
     /// How many runs the child is within, that run included.
     pub depth: u32,
 }
@@ -39,8 +42,13 @@ pub(crate) type Join = fn(&[Output]) -> Output;
 
 /// What the work of a step is made of, where it is more than one.
 pub(crate) enum Shape {
-    /// The same for each item of a list, whose outputs are kept like this, and make that of the step.
-    ForEach { codec: Option<Codec>, join: Join },
+    /// The same for each item of a list, whose outputs are kept like this, and make that of the step: a function,
+    /// or a run of this workflow.
+    ForEach {
+        codec: Option<Codec>,
+        join: Join,
+        workflow: Option<Box<str>>,
+    },
     /// Rounds, of which each but the last puts out what is kept like this.
     Repeat { codec: Option<Codec> },
     /// A run of another workflow.
@@ -52,6 +60,7 @@ pub(crate) enum Shape {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum KeptShape {
     ForEach,
+    ForEachWorkflow(String),
     Repeat,
     Workflow(String),
 }
@@ -65,9 +74,21 @@ impl Shape {
         }
     }
 
+    /// The workflow that it is a run of, or that each of its parts is.
+    pub(crate) fn workflow(&self) -> Option<&str> {
+        match self {
+            Self::Workflow { name } => Some(name),
+            Self::ForEach { workflow, .. } => workflow.as_deref(),
+            Self::Repeat { .. } => None,
+        }
+    }
+
     pub(crate) fn kept(&self) -> KeptShape {
         match self {
-            Self::ForEach { .. } => KeptShape::ForEach,
+            Self::ForEach { workflow, .. } => match workflow {
+                Some(name) => KeptShape::ForEachWorkflow(name.to_string()),
+                None => KeptShape::ForEach,
+            },
             Self::Repeat { .. } => KeptShape::Repeat,
             Self::Workflow { name } => KeptShape::Workflow(name.to_string()),
         }
@@ -76,14 +97,17 @@ impl Shape {
     /// To read the records of a run by: outputs are JSON.
     pub(crate) fn of_kept(kept: &KeptShape) -> Self {
         let codec = Some(Codec::of::<Value>());
-        match kept {
-            KeptShape::ForEach => Self::ForEach {
-                codec,
-                join: |items| {
-                    let items = items.iter().filter_map(|item| item.downcast_ref::<Value>());
-                    Arc::new(Value::Array(items.cloned().collect()))
-                },
+        let for_each = |workflow: Option<&str>| Self::ForEach {
+            codec,
+            join: |items| {
+                let items = items.iter().filter_map(|item| item.downcast_ref::<Value>());
+                Arc::new(Value::Array(items.cloned().collect()))
             },
+            workflow: workflow.map(Into::into),
+        };
+        match kept {
+            KeptShape::ForEach => for_each(None),
+            KeptShape::ForEachWorkflow(name) => for_each(Some(name)),
             KeptShape::Repeat => Self::Repeat { codec },
             KeptShape::Workflow(name) => Self::Workflow {
                 name: name.as_str().into(),
@@ -96,7 +120,11 @@ impl Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ForEach { .. } => formatter.write_str("for each"),
+            Self::ForEach { workflow: None, .. } => formatter.write_str("for each"),
+            Self::ForEach {
+                workflow: Some(name),
+                ..
+            } => write!(formatter, "for each workflow {name}"),
             Self::Repeat { .. } => formatter.write_str("repeats"),
             Self::Workflow { name } => write!(formatter, "workflow {name}"),
         }

@@ -120,11 +120,11 @@ pub struct StepSpec {
     #[serde(default)]
     pub sleep: Option<Duration>,
     /// The workflow that the step runs, in place of a handler: one that the registry
-    /// [knows](crate::Registry::with_workflow), started with `input`. Where no timeout is set, it takes as
-    /// long as it may.
+    /// [knows](crate::Registry::with_workflow), started with `input`; or with each item of `for_each`, one run for
+    /// each. Where no timeout is set, it takes as long as it may.
     #[serde(default)]
     pub workflow: Option<WorkflowSpec>,
-    /// Calls the handler for each item of a list, in place of once; the output is a list, too.
+    /// Calls the handler for each item of a list, or runs the workflow, in place of once; the output is a list, too.
     #[serde(default)]
     pub for_each: Option<ForEachSpec>,
     /// Calls the handler in rounds, in place of once.

@@ -9,7 +9,7 @@ use crate::course::{Course, Fact};
 use crate::outcome::Status;
 use crate::records::{self, RUN_CLAIMED};
 use crate::resume::fault_of;
-use crate::{RunId, RunView, WorkflowError, WorkflowOrchestrator};
+use crate::{RunId, StepView, WorkflowError, WorkflowOrchestrator};
 
 impl WorkflowOrchestrator {
     /// Ends a run that nobody drives, as it is: what had completed is not undone, no hook is called, and of what
@@ -73,8 +73,8 @@ impl WorkflowOrchestrator {
             if driven_by.is_some() && (goes_on || !keeping.is_own(&kept.owner).await) {
                 return Err(keeping.driven_elsewhere(id, &kept.owner));
             }
-            let steps = RunView::steps_of(id, &plan, &kept.course);
-            for child in steps.into_iter().filter_map(|step| step.child) {
+            let (view, _) = keeping.journal.view_of(id, &plan, &kept).await?;
+            for child in view.steps.into_iter().flat_map(StepView::into_runs) {
                 match Box::pin(self.terminate_run(&child, reason)).await {
                     Ok(())
                     | Err(WorkflowError::NoSuchRun { .. } | WorkflowError::RunFinished { .. }) => {}

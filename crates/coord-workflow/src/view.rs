@@ -1,5 +1,6 @@
 //! What is to be seen of a run: where it is, where each step is, and what that waits for.
 
+mod children;
 mod progress;
 mod why;
 
@@ -16,6 +17,7 @@ use crate::course::{Course, Phase};
 use crate::plan::Plan;
 use crate::waits::Wait;
 use crate::{Command, Parent, RunId, Status, WorkflowError};
+pub use children::{Children, ItemRun};
 pub use progress::Progress;
 pub(crate) use why::Holding;
 pub use why::{Holder, Holders, Why};
@@ -149,9 +151,14 @@ pub struct StepView {
     /// The run of another workflow that is its work, that of its last attempt, if it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub child: Option<RunId>,
-    /// Whether that run is paused for a step that is [exhausted](crate::OnExhausted::Pause), of its own or of a run
-    /// within it: it is the one to be continued. Meanwhile this step has no limit to its time, and the time of its
-    /// own run does not count.
+    /// The runs of another workflow that are its work at the items of its list and have not ended, in the order of
+    /// those, if it runs one [for each](crate::StepBuilder::for_each). Those that another process drives for it are
+    /// named in a view of a [journal](crate::RunJournal::view).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<ItemRun>,
+    /// Whether that run, or one of those, is paused for a step that is [exhausted](crate::OnExhausted::Pause), of its
+    /// own or of a run within it: it is the one to be continued. Meanwhile this step has no limit to its time, and
+    /// the time of its own run does not count.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub child_is_paused: bool,
     /// Whether it does not begin, as something that it needs has failed; the run goes on until the
@@ -311,6 +318,10 @@ impl RunView {
             let has_error = phase.has_error() || is_being_undone;
             let error = record.error.as_ref().filter(|_| has_error);
             let output = course.outputs().get(place).and_then(Option::as_ref);
+            let child = |item| {
+                // It may be to have all its attempts again, and none has begun.
+                course.child(plan, run, (place, item), record.begun().max(1))
+            };
             StepView {
                 id: step.id.to_string(),
                 needs: step.needs.clone(),
@@ -327,12 +338,15 @@ impl RunView {
                 error: error.map(ToString::to_string),
                 not_undone: course.not_undone(place).map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
-                child: (step.runs_workflow() && record.has_begun())
-                    // It is to have all its attempts again, and none has begun.
-                    .then(|| {
-                        let (life, attempt) = (course.life(place), record.begun().max(1));
-                        run.of_child(course.nonce, &step.id, life, attempt)
-                    }),
+                child: (step.runs_workflow() && !step.runs_items() && record.has_begun())
+                    .then(|| child(None)),
+                children: course
+                    .paused_items(place)
+                    .map(|item| ItemRun {
+                        is_paused: true,
+                        ..ItemRun::new(item, child(Some(item)))
+                    })
+                    .collect(),
                 child_is_paused: course.is_child_paused(place),
                 is_blocked: record.is_blocked && !phase.is_over(),
                 signal: step.signal().map(str::to_owned),

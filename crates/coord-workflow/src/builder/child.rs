@@ -1,14 +1,16 @@
-//! A step whose work is a run of another workflow.
+//! A step whose work is a run of another workflow, or one for each item of a list.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::each::Each;
 use super::{NoInput, StepBuilder, Undo};
 use crate::child::{Child, Chosen};
 use crate::context::Start;
+use crate::durable::Item;
 use crate::handle::Step;
 use crate::plan::Output;
-use crate::run::ChildRun;
+use crate::run::{ChildRun, ItemRuns, Items};
 use crate::shape::Shape;
 use crate::{Fault, Keeps, Workflow};
 
@@ -98,6 +100,89 @@ impl<I, C, U, K> StepBuilder<'_, I, Step<C>, U, K> {
     }
 }
 
+impl<I, C, U, K> StepBuilder<'_, I, Each<C>, U, K>
+where
+    C: Clone + Send + Sync + 'static,
+{
+    /// Adds the step: its work at each item is a run of another workflow, which is started with a clone of it. Its
+    /// output is the list of what a step of that workflow puts out, in the order of the items.
+    ///
+    /// What holds of a step [for each](StepBuilder::for_each) item of a list holds of this one, and of each run what
+    /// holds of the one of a step that [runs a workflow](StepBuilder::workflow). So:
+    ///
+    /// - As many runs go on at once as the [`concurrency`](StepBuilder::concurrency) says. The step takes no place
+    ///   and no [resource](StepBuilder::resource); their steps do. There is no limit to its time but the runs', where
+    ///   none is set.
+    /// - The id of each has the item's place in it: `order-1042.ship.3-…`, and so has its
+    ///   [`parent`](crate::RunView::parent).
+    /// - A run that fails is undone, and fails its item: the others go on. When all have ended, the attempt fails;
+    ///   the next is at those that are not done, and runs each anew, under another id.
+    /// - When the attempt is to end, all runs that go on are cancelled and undone, and the step ends after that. What
+    ///   is done by then is not undone, as with any step that fails halfway.
+    /// - After a crash, and where this run was suspended, each item that is not done has the run that it had, and
+    ///   the outcome of that where it has ended. Where this run is retried and goes on with this step, those that are
+    ///   not done are run anew.
+    /// - While one of them is paused for a step of its own, neither the step's timeout nor that of this run counts.
+    ///   Which one is to be continued is in [`Why::ChildrenPaused`](crate::Why::ChildrenPaused), and which go on is
+    ///   in [`StepView::children`](crate::StepView::children).
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # use std::sync::Arc;
+    /// # use coord_bus::LocalBus;
+    /// use coord_workflow::{StepError, Workflow, WorkflowOrchestrator};
+    ///
+    /// let mut build = Workflow::builder("build");
+    /// let target = build.input();
+    /// let binary = build
+    ///     .step("compile")
+    ///     .input(target)
+    ///     .run(|target: Arc<&'static str>| async move { Ok::<_, StepError>(format!("app-{target}")) });
+    /// let build = build.build()?;
+    ///
+    /// let mut release = Workflow::builder("release");
+    /// let targets = release
+    ///     .step("targets")
+    ///     .run(async || Ok::<_, StepError>(vec!["arm64", "x86-64"]));
+    /// let binaries = release.step("build").for_each(targets).workflow(&build, binary);
+    /// let release = release.build()?;
+    ///
+    /// let orchestrator = WorkflowOrchestrator::new(&LocalBus::new())?;
+    /// let outcome = orchestrator.execute_workflow(&release, ()).await?;
+    /// assert_eq!(*outcome.output(&binaries).unwrap(), ["app-arm64", "app-x86-64"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn workflow<T>(mut self, child: &Workflow<C, K>, output: Step<T>) -> Step<Vec<T>>
+    where
+        U: Undo<Vec<T>>,
+        K: Keeps<Vec<T>> + Keeps<T> + Keeps<C>,
+        T: Clone + Send + Sync + 'static,
+    {
+        let child = self.runs(child, output);
+        self.step.shape = Some(Shape::ForEach {
+            codec: <K as Keeps<T>>::kept_item().0,
+            join: |items| Arc::new(Item::<T>::all(items)),
+            workflow: Some(child.plan.name.clone()),
+        });
+        let Each { list, concurrency } = self.inputs;
+        self.step.action = Box::new(move |start| {
+            let list = start.values(&list)?;
+            let items = Items::of(start, list.len(), concurrency);
+            let runs = ItemRuns::of(start, &child);
+            Some(Box::pin(async move {
+                let input = |item: usize| Ok(Arc::new(C::clone(&list[item])) as Output);
+                let output = |output: &Output| {
+                    let output = output.downcast_ref::<T>()?;
+                    Some(Item::output(output.clone()))
+                };
+                let outputs = runs.each(&items, input, output).await?;
+                Ok(Arc::new(Item::<T>::all(&outputs)) as Output)
+            }))
+        });
+        self.add()
+    }
+}
+
 impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
     fn of_child<C, T>(
         mut self,
@@ -109,6 +194,22 @@ impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
         U: Undo<T>,
         K: Keeps<T> + Keeps<C>,
         T: Send + Sync + 'static,
+    {
+        let child = self.runs(child, output);
+        self.step.shape = Some(Shape::Workflow {
+            name: child.plan.name.clone(),
+        });
+        self.step.action = Box::new(move |start| {
+            let input = input(start)?;
+            Some(Box::pin(ChildRun::of(start, &child).ended_with(input)))
+        });
+        self.add()
+    }
+
+    /// Says of the step that it runs this workflow, and puts out what that step of it does.
+    fn runs<C, T>(&mut self, child: &Workflow<C, K>, output: Step<T>) -> Arc<Child>
+    where
+        K: Keeps<C>,
     {
         let (step, id) = (self.workflow.steps.len(), self.step.id.to_string());
         let chosen = output.index_in(child.identity);
@@ -128,14 +229,7 @@ impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
             output: Chosen::Step(chosen.unwrap_or_default()),
         });
         self.timeout.get_or_insert(Duration::MAX);
-        self.step.shape = Some(Shape::Workflow {
-            name: child.plan.name.clone(),
-        });
         self.step.child = Some(Arc::clone(&child));
-        self.step.action = Box::new(move |start| {
-            let input = input(start)?;
-            Some(Box::pin(ChildRun::of(start, &child).ended_with(input)))
-        });
-        self.add()
+        child
     }
 }

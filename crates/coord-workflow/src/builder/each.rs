@@ -13,8 +13,8 @@ use crate::{Keeps, StepContext, StepError};
 /// A step that does the same for each item of a list. Made by [`StepBuilder::for_each`].
 #[derive(Debug)]
 pub struct Each<T> {
-    list: Step<Vec<T>>,
-    concurrency: NonZeroUsize,
+    pub(super) list: Step<Vec<T>>,
+    pub(super) concurrency: NonZeroUsize,
 }
 
 impl<'w, I, U, K> StepBuilder<'w, I, NoInput, U, K> {
@@ -39,8 +39,8 @@ impl<'w, I, U, K> StepBuilder<'w, I, NoInput, U, K> {
     ///   which three are done and one fails, none is. Where they are to be, let no item fail: the output
     ///   of each is what became of it, and a step that takes them fails where one did not go well. By then
     ///   this one has completed, and is undone.
-    /// - The work at an item is a function: neither another [workflow](StepBuilder::workflow) nor
-    ///   [rounds](StepBuilder::repeat).
+    /// - The work at an item is a function, or a run of another [workflow](StepBuilder::workflow); not
+    ///   [rounds](StepBuilder::repeat), which such a run may have.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -178,6 +178,7 @@ where
         self.step.shape = Some(Shape::ForEach {
             codec,
             join: |items| Arc::new(Item::<O>::all(items)),
+            workflow: None,
         });
         let Each { list, concurrency } = self.inputs;
         let work = Arc::new(work);

@@ -118,8 +118,11 @@ impl Course {
             Fact::Continued { .. } if self.is_held() => Ok(()),
             Fact::Continued { .. } => Err(Refused::NothingExhausted),
             Fact::Child {
-                step, is_paused, ..
-            } => self.admits_child(*step, *is_paused),
+                step,
+                part,
+                is_paused,
+                ..
+            } => self.admits_child(*step, *part, *is_paused),
             Fact::Failed { step, .. } => match self.record(*step)?.phase {
                 Phase::Waiting if plan.steps[*step].when.is_some() => self.ready(*step).map(drop),
                 _ => self.running(*step).map(drop),
@@ -179,8 +182,13 @@ impl Course {
         }
     }
 
-    fn admits_child(&self, step: usize, is_paused: bool) -> Result<(), Refused> {
-        match self.is_child_paused(step) {
+    fn admits_child(
+        &self,
+        step: usize,
+        part: Option<usize>,
+        is_paused: bool,
+    ) -> Result<(), Refused> {
+        match self.paused_children.contains(&(step, part)) {
             was_paused if was_paused == is_paused => Err(Refused::ChildAsItWas { step }),
             true => Ok(()),
             false => self.running(step).map(drop),

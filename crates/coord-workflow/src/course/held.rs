@@ -1,6 +1,10 @@
 //! Steps of which every attempt has failed, and for which the run is paused; and those whose work is a run that is.
 
+use std::ops::RangeInclusive;
+
 use super::{Course, Phase};
+use crate::RunId;
+use crate::plan::Plan;
 
 impl Course {
     /// What is exhausted has all its attempts again.
@@ -41,9 +45,32 @@ impl Course {
         self.may_be_held && self.stopped.is_none() && self.exhausted().next().is_some()
     }
 
-    /// Whether the run that is the work of a step is.
+    /// The id of the run that is the work of a step, or at an item of its list, in an attempt at it.
+    pub(crate) fn child(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+        (step, item): (usize, Option<usize>),
+        attempt: u32,
+    ) -> RunId {
+        let of = (&*plan.steps[step].id, item);
+        run.of_child(self.nonce, of, self.life(step), attempt)
+    }
+
+    /// Whether the run that is the work of a step is, or one that is so at an item of its list.
     pub(crate) fn is_child_paused(&self, step: usize) -> bool {
-        self.paused_children.contains(&step)
+        self.paused_children.range(all_of(step)).next().is_some()
+    }
+
+    /// At which items of its list.
+    pub(crate) fn paused_items(&self, step: usize) -> impl Iterator<Item = usize> {
+        let paused = self.paused_children.range(all_of(step));
+        paused.filter_map(|(_, part)| *part)
+    }
+
+    /// None is any more.
+    pub(super) fn no_child_is_paused(&mut self, step: usize) {
+        self.paused_children.retain(|(paused, _)| *paused != step);
     }
 
     /// Whether its time does not count, as somebody is to see to a step, of this run or of one within it.
@@ -57,4 +84,9 @@ impl Course {
             self.timed_from = Some(at);
         }
     }
+}
+
+/// The runs that are the work of a step.
+fn all_of(step: usize) -> RangeInclusive<(usize, Option<usize>)> {
+    (step, None)..=(step, Some(usize::MAX))
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::each;
 use crate::child::{Child, Chosen};
 use crate::durable::{Codec, Misread};
 use crate::plan::{Action, Plan};
@@ -23,7 +24,7 @@ pub(super) struct KnownWorkflow {
 }
 
 /// A workflow that a step runs.
-pub(super) struct Ran(Arc<Child>, Codec);
+pub(super) struct Ran(pub(super) Arc<Child>, pub(super) Codec);
 
 impl KnownWorkflow {
     pub(super) fn of<I>(workflow: &Workflow<I, Durable>) -> Self
@@ -62,9 +63,11 @@ impl KnownWorkflow {
 }
 
 impl Ran {
-    pub(super) fn shape(&self) -> Shape {
-        Shape::Workflow {
-            name: self.0.plan.name.clone(),
+    pub(super) fn shape(&self, for_each: bool) -> Shape {
+        let name = self.0.plan.name.clone();
+        match for_each {
+            true => each::shape(Some(&name)),
+            false => Shape::Workflow { name },
         }
     }
 

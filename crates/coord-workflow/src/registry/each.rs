@@ -1,4 +1,4 @@
-//! A handler that is called for each item of a list.
+//! A handler that is called for each item of a list, or a workflow that is run for each.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -6,10 +6,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Bound;
+use super::child::Ran;
+use crate::context::Start;
 use crate::durable::{Codec, Item};
 use crate::part_error::PartError;
 use crate::plan::{Action, Output};
-use crate::run;
+use crate::run::{self, ItemRuns};
 use crate::shape::{DEFAULT_ITEM_CONCURRENCY, Shape};
 use crate::spec::{ForEachSpec, Items};
 use crate::{HandlerCall, StepError};
@@ -52,33 +54,22 @@ impl Each {
         }
     }
 
+    /// Calls a handler for each.
     pub(super) fn action(self, bound: Bound) -> Action {
         let bound = Arc::new(bound);
         Box::new(move |start| {
-            let list: Arc<Value> = match &self.items {
-                Source::List(list) => Arc::clone(list),
-                Source::Step { place, .. } => start.output(*place)?.downcast().ok()?,
+            let list = match self.list(start)? {
+                Ok(list) => list,
+                Err(error) => return Some(Box::pin(std::future::ready(Err(error)))),
             };
-            let Some((found, _)) = at(&list, self.pointer.as_deref()) else {
-                let step = match &self.items {
-                    Source::Step { id, .. } => id.clone(),
-                    Source::List(_) => String::new(),
-                };
-                let error = StepError::from(PartError::NotAList { step }).permanent();
-                return Some(Box::pin(std::future::ready(Err(error))));
-            };
-            let items = run::Items::of(start, found.len(), self.concurrency);
-            let (bound, pointer) = (Arc::clone(&bound), self.pointer.clone());
+            let items = run::Items::of(start, list.len(), self.concurrency);
+            let bound = Arc::clone(&bound);
             let call = bound.prepared(start);
             Some(Box::pin(async move {
-                let (list, within) = at(&list, pointer.as_deref()).unwrap_or_default();
                 let one = |context, item: usize| {
                     let done = (bound.handler)(HandlerCall {
                         context,
-                        item: list.get(item).map(|item| match within {
-                            Some(within) => item.pointer(within).cloned().unwrap_or_default(),
-                            None => item.clone(),
-                        }),
+                        item: list.item(item),
                         ..call.clone()
                     });
                     async move { done.await.map(Item::output) }
@@ -87,13 +78,84 @@ impl Each {
             }))
         })
     }
+
+    /// Runs a workflow for each, which is started with the item.
+    pub(super) fn runs(self, Ran(child, codec): Ran) -> Action {
+        Box::new(move |start| {
+            let list = match self.list(start)? {
+                Ok(list) => list,
+                Err(error) => return Some(Box::pin(std::future::ready(Err(error)))),
+            };
+            let items = run::Items::of(start, list.len(), self.concurrency);
+            let runs = ItemRuns::of(start, &child);
+            Some(Box::pin(async move {
+                let input = |item: usize| {
+                    let item = list.item(item).unwrap_or_default().to_string();
+                    let input = (codec.decode)(&item);
+                    input.map_err(|misread| StepError::from(misread.source).permanent())
+                };
+                let output = |output: &Output| {
+                    let output = output.downcast_ref::<Value>()?;
+                    Some(Item::output(output.clone()))
+                };
+                Ok(join(&runs.each(&items, input, output).await?))
+            }))
+        })
+    }
+
+    /// The list. `None`: the output of the step that it comes from is missing.
+    fn list(&self, start: &Start<'_>) -> Option<Result<List, StepError>> {
+        let value: Arc<Value> = match &self.items {
+            Source::List(list) => Arc::clone(list),
+            Source::Step { place, .. } => start.output(*place)?.downcast().ok()?,
+        };
+        let pointer = self.pointer.clone();
+        if at(&value, pointer.as_deref()).is_some() {
+            return Some(Ok(List { value, pointer }));
+        }
+        let step = match &self.items {
+            Source::Step { id, .. } => id.clone(),
+            Source::List(_) => String::new(),
+        };
+        Some(Err(
+            StepError::from(PartError::NotAList { step }).permanent()
+        ))
+    }
 }
 
-/// What such a step is made of.
-pub(super) const SHAPE: Shape = Shape::ForEach {
-    codec: Some(Codec::of_item::<Value>()),
-    join,
-};
+/// A list in a value.
+struct List {
+    value: Arc<Value>,
+    pointer: Option<String>,
+}
+
+impl List {
+    /// It, and where in each of it the item is.
+    fn found(&self) -> (&[Value], Option<&str>) {
+        at(&self.value, self.pointer.as_deref()).unwrap_or_default()
+    }
+
+    fn len(&self) -> usize {
+        self.found().0.len()
+    }
+
+    fn item(&self, item: usize) -> Option<Value> {
+        let (list, within) = self.found();
+        list.get(item).map(|item| match within {
+            Some(within) => item.pointer(within).cloned().unwrap_or_default(),
+            None => item.clone(),
+        })
+    }
+}
+
+/// What such a step is made of, where it runs this workflow for each, or calls a handler.
+pub(super) fn shape(workflow: Option<&str>) -> Shape {
+    Shape::ForEach {
+        codec: Some(Codec::of_item::<Value>()),
+        join,
+        workflow: workflow.map(Into::into),
+    }
+}
 
 /// The output of the step, of those of its items.
 fn join(items: &[Output]) -> Output {

@@ -14,7 +14,7 @@ use tokio::task::unconstrained;
 
 use super::bounds::Bounds;
 use super::held::Timer;
-use super::{End, Shared, between, child, hooks};
+use super::{Shared, between, child, hooks};
 use crate::context::Start;
 use crate::course::Fact;
 use crate::durable::as_kept;
@@ -364,17 +364,14 @@ impl Step<'_> {
         self.skipped(SkipReason::Asked).await
     }
 
-    /// Ends the run that was the work of the step in a process that is gone. Where it cannot be ended, neither
+    /// Ends the run that was the work of the step in a process that is gone, or those that were. Where it cannot be ended, neither
     /// is the step: its own run is left as it is.
     async fn ends_child(&self) -> bool {
         let run = self.run;
         let Err(end) = child::end_of_stopped(run, self.step).await else {
             return true;
         };
-        if !matches!(end, End::Suspended) {
-            let _ = run.settled().await;
-            run.end_recording(end);
-        }
+        run.leave(end).await;
         run.token.cancelled().await;
         false
     }

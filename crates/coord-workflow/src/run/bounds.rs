@@ -19,7 +19,7 @@ pub(super) struct Bounds {
     pub(super) heartbeat: Option<Duration>,
     /// How long it has to end once it is told to; `None`: the grace of its orchestrator.
     pub(super) grace: Option<Duration>,
-    /// The step, if its work is another run: while that is paused, its time does not count.
+    /// The step, if its work is another run, or several: while one is paused, its time does not count.
     pub(super) child: Option<usize>,
 }
 
@@ -55,12 +55,12 @@ impl Shared {
                 grace,
                 ..Bounds::timeout(Duration::MAX)
             },
-            Some(Shape::Workflow { .. }) => Bounds {
+            _ if self.plan.steps[step].runs_workflow() => Bounds {
                 grace,
                 child: Some(step),
                 ..bounds
             },
-            Some(Shape::ForEach { .. }) | None => bounds,
+            _ => bounds,
         };
         self.bounds_of_all(step, bounds)
     }

@@ -16,6 +16,7 @@ use coord_bus::time::timeout;
 use coord_bus::vocabulary::Transition;
 use serde_json::value::RawValue;
 
+use super::item_runs::end_of_items;
 use super::{End, Shared};
 use crate::child::Child;
 use crate::context::Start;
@@ -36,7 +37,7 @@ pub(crate) struct ChildRun {
     parent: Arc<Shared>,
     child: Arc<Child>,
     step: usize,
-    id: RunId,
+    pub(super) id: RunId,
     within: Parent,
     /// Cancelled when the attempt is to end.
     token: CancellationToken,
@@ -55,32 +56,41 @@ enum NoOutcome {
 impl ChildRun {
     pub(crate) fn of(start: &Start<'_>, child: &Arc<Child>) -> Self {
         let token = StepContext::token(&start.context());
-        Self::new(start.shared, child, start.step, start.attempt, token)
+        Self::new(
+            start.shared,
+            child,
+            (start.step, None),
+            start.attempt,
+            token,
+        )
     }
 
-    fn new(
+    /// That of the step, or of an item of its list.
+    pub(super) fn new(
         parent: &Arc<Shared>,
         child: &Arc<Child>,
-        step: usize,
+        (step, part): (usize, Option<usize>),
         attempt: u32,
         token: CancellationToken,
     ) -> Self {
-        let step_id = &parent.plan.steps[step].id;
-        let (nonce, life) = {
-            let queue = parent.queue();
-            (queue.course.nonce, queue.course.life(step))
-        };
         let depth = parent.child_of.as_ref().map_or(0, |within| within.depth);
+        let of = (step, part);
+        let id = parent
+            .queue()
+            .course
+            .child(&parent.plan, &parent.id, of, attempt);
+        let within = Parent {
+            run: parent.id.to_string(),
+            step: parent.step_id(step),
+            part,
+            depth: depth + 1,
+        };
         Self {
             parent: Arc::clone(parent),
             child: Arc::clone(child),
             step,
-            id: parent.id.of_child(nonce, step_id, life, attempt),
-            within: Parent {
-                run: parent.id.to_string(),
-                step: step_id.to_string(),
-                depth: depth + 1,
-            },
+            id,
+            within,
             token,
         }
     }
@@ -93,7 +103,7 @@ impl ChildRun {
         }
         let ended = self.outcome(Some(&input)).await;
         if let Ok(_) | Err(NoOutcome::Failed(_)) = ended {
-            self.parent.child_is_paused(self.step, false);
+            self.is_paused(false);
         }
         match ended {
             Ok(outcome) => self.child.output_of(&outcome),
@@ -104,26 +114,35 @@ impl ChildRun {
                 Err(AttemptError::Cancelled.into())
             }
             Err(NoOutcome::Refused(error)) => {
-                let end = self.left(error);
-                // What else has happened in the parent is kept.
-                let _ = self.parent.settled().await;
-                self.parent.end_recording(end);
+                self.parent.leave(self.left(error)).await;
                 self.token.cancelled().await;
                 Err(AttemptError::Cancelled.into())
             }
         }
     }
 
+    /// Ends it, if there is such a run: nothing goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be ended here.
+    pub(super) async fn end(&self) -> Result<(), End> {
+        self.token.cancel();
+        match self.outcome(None).await {
+            Err(NoOutcome::Refused(error)) => Err(self.left(error)),
+            Err(NoOutcome::Cancelled) if self.parent.suspend.is_cancelled() => Err(End::Suspended),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_paused(&self, is_paused: bool) {
+        let part = self.within.part;
+        self.parent.child_is_paused(self.step, part, is_paused);
+    }
+
     /// That the parent is left as it is.
     fn left(&self, error: WorkflowError) -> End {
-        match error {
-            WorkflowError::Journal { source, .. } => End::Unrecorded(source),
-            error => End::Child {
-                step: self.within.step.clone(),
-                child: self.id.clone(),
-                source: Arc::new(error),
-            },
-        }
+        End::of_child(&self.within.step, &self.id, error)
     }
 
     /// How it ended. Without an input it is not started.
@@ -254,7 +273,7 @@ impl ChildRun {
         };
         loop {
             let (is_paused, changed) = run.stillness();
-            self.parent.child_is_paused(self.step, is_paused);
+            self.is_paused(is_paused);
             changed.notified().await;
         }
     }
@@ -283,7 +302,7 @@ impl ChildRun {
             if let Some(keeping) = &self.parent.settings.keeping
                 && let Ok(view) = keeping.journal.view(&self.id).await
             {
-                self.parent.child_is_paused(self.step, view.stands_still());
+                self.is_paused(view.stands_still());
             }
             let _ = timeout(LOOK_EVERY, self.token.cancelled()).await;
             return Ok(());
@@ -302,31 +321,52 @@ impl ChildRun {
     }
 }
 
+impl End {
+    /// That the run which this one of a step is the work of cannot be gone on with.
+    pub(super) fn of_child(step: &str, child: &RunId, error: WorkflowError) -> Self {
+        match error {
+            WorkflowError::Journal { source, .. } => Self::Unrecorded(source),
+            error => Self::Child {
+                step: step.to_owned(),
+                child: child.clone(),
+                source: Arc::new(error),
+            },
+        }
+    }
+}
+
+impl Shared {
+    /// Leaves the run as it is, for this reason. What else has happened in it is kept.
+    pub(super) async fn leave(&self, end: End) {
+        if !matches!(end, End::Suspended) {
+            let _ = self.settled().await;
+            self.end_recording(end);
+        }
+    }
+}
+
 /// A step that had begun in a process that is gone is not to run again, as its run is stopped: the run
-/// that was its work is ended first.
+/// that was its work is ended first, or those that were at the items of its list.
 ///
 /// # Errors
 ///
 /// It cannot be ended here.
 pub(super) async fn end_of_stopped(parent: &Arc<Shared>, step: usize) -> Result<(), End> {
-    match &parent.plan.steps[step].child {
-        // In a box, as it is large, and the future of every step and run has room for this one.
-        Some(child) => Box::pin(end_of(parent, child, step)).await,
-        None => Ok(()),
-    }
-}
-
-async fn end_of(parent: &Arc<Shared>, child: &Arc<Child>, step: usize) -> Result<(), End> {
+    let Some(child) = &parent.plan.steps[step].child else {
+        return Ok(());
+    };
     let record = parent.queue().course.step(step).clone();
     if !record.has_begun() || !parent.is_durable {
         return Ok(());
     }
-    let token = CancellationToken::new();
-    token.cancel();
-    let run = ChildRun::new(parent, child, step, record.attempts + 1, token);
-    match run.outcome(None).await {
-        Err(NoOutcome::Refused(error)) => Err(run.left(error)),
-        Err(NoOutcome::Cancelled) if parent.suspend.is_cancelled() => Err(End::Suspended),
-        _ => Ok(()),
+    // In a box, as it is large, and the future of every step and run has room for this one.
+    let attempt = record.attempts + 1;
+    match parent.plan.steps[step].runs_items() {
+        true => Box::pin(end_of_items(parent, child, step, attempt)).await,
+        false => {
+            let token = CancellationToken::new();
+            let run = ChildRun::new(parent, child, (step, None), attempt, token);
+            Box::pin(run.end()).await
+        }
     }
 }

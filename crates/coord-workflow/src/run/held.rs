@@ -73,10 +73,12 @@ impl Shared {
         }
     }
 
-    /// The run that is the work of a step is paused, or not any more, as far as is known now.
-    pub(super) fn child_is_paused(&self, step: usize, is_paused: bool) {
+    /// The run that is the work of a step, or at an item of its list, is paused, or not any more, as far as is known
+    /// now.
+    pub(super) fn child_is_paused(&self, step: usize, part: Option<usize>, is_paused: bool) {
         let fact = Fact::Child {
             step,
+            part,
             is_paused,
             at: self.elapsed(),
         };
@@ -94,8 +96,8 @@ impl Shared {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// Sets the timer of an attempt whose work is another run: while that is paused there is no end to it, and
-    /// once it goes on there is all of its time again.
+    /// Sets the timer of an attempt whose work is another run, or several: while one is paused there is no end to it,
+    /// and once all go on there is all of its time again.
     pub(super) fn time_child(&self, step: usize, timer: &mut Timer, limits: &mut Bounds) {
         let is_paused = self.queue().course.is_child_paused(step);
         if is_paused != timer.is_paused {

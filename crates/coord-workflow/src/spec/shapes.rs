@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::Call;
 use crate::Repeat;
 
-/// A step's handler is called for each item of a list.
+/// A step's handler is called for each item of a list; or its [workflow](crate::StepSpec::workflow) is run for each, and
+/// started with it.
 ///
 /// ```
 /// use std::num::NonZeroUsize;

@@ -129,6 +129,18 @@ pub enum Fault {
         id: String,
     },
 
+    /// A step runs a workflow for each item of a list, and has an input, too.
+    #[error(
+        "step {} runs a workflow for each item, which that is started with, so it has no `input`",
+        Shown(id)
+    )]
+    InputOfItems {
+        /// Which step.
+        step: usize,
+        /// Its id.
+        id: String,
+    },
+
     /// A step says how its handler is called, and has none.
     #[error(
         "step {} has `{what}`, which is about a handler, and has none",

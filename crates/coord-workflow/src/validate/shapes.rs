@@ -13,7 +13,9 @@ pub(super) fn check(index: usize, step: &StepSpec, lacks_handler: bool, found: &
         let id = step.id.clone();
         found.add(|| Fault::TwoShapes { step: index, id });
     }
-    for (what, _) in said().filter(|_| lacks_handler) {
+    // A workflow can be run for each item, too.
+    let lacks = |what| lacks_handler && (what == "repeat" || step.workflow.is_none());
+    for (what, _) in said().filter(|(what, _)| lacks(*what)) {
         let id = step.id.clone();
         found.add(|| Fault::WithoutHandler {
             step: index,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::{Progress, RunState, RunView, StepPhase, StepView};
+use super::{Children, Progress, RunState, RunView, StepPhase, StepView};
 use crate::RunId;
 
 /// How many of the steps that have what another waits for are named; the others are counted.
@@ -121,6 +121,12 @@ pub enum Why {
     /// It waits for this run of another workflow, which is its work, and is paused for a step of which every attempt
     /// has failed, its own or one of a run within it: that one is to be continued.
     ChildPaused(RunId),
+    /// It waits for these runs of another workflow, each of which is its work at an item of its list.
+    Children(Children),
+    /// It waits for runs of another workflow, each of which is its work at an item of its list; and these of them are
+    /// paused for a step of which every attempt has failed, their own or one of a run within them: they are to be
+    /// continued.
+    ChildrenPaused(Children),
     /// It runs, and some of its work is done.
     Progress(Progress),
     /// It tries again at this time, counted from the beginning of the run.
@@ -195,6 +201,24 @@ impl fmt::Display for Why {
                 "it waits for run `{run}`, which is its work, and is paused for a step: it goes on when \
                  that run is continued, and no time limit counts until then"
             ),
+            Self::Children(children) => {
+                write!(formatter, "it waits for the runs of its items: {children}")?;
+                match children.progress {
+                    Some(progress) => write!(formatter, "; {progress}"),
+                    None => Ok(()),
+                }
+            }
+            Self::ChildrenPaused(children) => {
+                let (are, those) = match children.first.len() + children.more {
+                    1 => ("is", "that run is"),
+                    _ => ("are", "those runs are"),
+                };
+                write!(
+                    formatter,
+                    "it waits for the runs of its items, of which {children} {are} paused for a step: it goes on \
+                     when {those} continued, and no time limit counts until then"
+                )
+            }
             Self::Progress(progress) => write!(formatter, "it is running: {progress}"),
             Self::Retry { at } => write!(
                 formatter,
@@ -251,10 +275,11 @@ impl RunView {
                 (None, Some(topic), _) => Why::Event(topic.clone()),
                 (None, None, Some(run)) if step.child_is_paused => Why::ChildPaused(run.clone()),
                 (None, None, Some(run)) => Why::Child(run.clone()),
-                (None, None, None) => match (step.sleeps_until, step.progress) {
+                (None, None, None) => match (step.sleeps_until, Children::of(step)) {
                     (Some(until), _) => Why::Sleep { until },
-                    (None, Some(progress)) => Why::Progress(progress),
-                    (None, None) => Why::Running,
+                    (None, Some((children, true))) => Why::ChildrenPaused(children),
+                    (None, Some((children, false))) => Why::Children(children),
+                    (None, None) => step.progress.map_or(Why::Running, Why::Progress),
                 },
             },
         })

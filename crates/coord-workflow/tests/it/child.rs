@@ -1,6 +1,7 @@
 //! Steps whose work is a run of another workflow.
 
 mod data;
+mod each;
 mod kept;
 mod paused;
 mod told_to_pause;

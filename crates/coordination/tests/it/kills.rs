@@ -74,13 +74,20 @@ fn parts_done(dir: &Path) -> (BTreeSet<String>, bool) {
                 let record: serde_json::Value =
                     serde_json::from_slice(&stored.record.payload).unwrap();
                 let (step, part) = (record["step"].as_str().unwrap(), &record["part"]);
-                done.insert(format!("{step}:{part}"));
+                // What is done at an item of a run for each is that run's.
+                if step != "fan" {
+                    done.insert(format!("{step}:{part}"));
+                }
             }
         }
         let runs = RunJournal::of(journal);
         for run in runs.runs(&RunQuery::newest()).await.unwrap() {
             if run.as_str() != child::RUN {
-                done.extend(completed(Some(&runs.view(&run).await.unwrap())));
+                let view = runs.view(&run).await.unwrap();
+                let item = view.parent.as_ref().and_then(|parent| parent.part);
+                let item = item.map_or_else(String::new, |item| format!(":{item}"));
+                let steps = completed(Some(&view)).into_iter();
+                done.extend(steps.map(|step| step + &item));
             }
         }
         let unfinished = runs.runs(&RunQuery::newest().unfinished()).await;
@@ -136,16 +143,23 @@ fn check_keys(plot: Plot, seen: &[String]) {
     );
     for (what, key) in &keys {
         let (run, step) = key.split_once('/').unwrap();
+        let run_of = match what.split_once(['-', ':']) {
+            Some(("inner", _)) => "killed.child-".to_owned(),
+            Some(("each", part)) if part.starts_with(['a', 'b']) => {
+                let (at, item) = what.split_once(':').unwrap();
+                assert_eq!(step, at);
+                assert!(run.starts_with(&format!("killed.fan.{item}-")), "{key}");
+                continue;
+            }
+            _ => format!("{}-", child::RUN),
+        };
         assert_eq!(step, *what);
-        match what.strip_prefix("inner-") {
-            None => assert!(run.starts_with(&format!("{}-", child::RUN)), "{key}"),
-            Some(_) => assert!(run.starts_with("killed.child-"), "{key}"),
-        }
+        assert!(run.starts_with(&run_of), "{key}");
     }
     let expected = match plot {
         Plot::Completes | Plot::Fails => 6,
-        // Items, rounds, and the steps of the run within.
-        Plot::Parts | Plot::PartsFail => 4 + 4 + 2,
+        // Items, rounds, the steps of the run within, and of each of the three.
+        Plot::Parts | Plot::PartsFail => 4 + 4 + 2 + 3 * 2,
     };
     assert_eq!(keys.len(), expected, "{keys:?}");
 }
@@ -304,16 +318,16 @@ fn a_run_that_fails_and_is_undone_is_killed_at_any_moment() {
 }
 
 #[test]
-fn a_run_of_items_rounds_and_a_run_within_it_is_killed_at_every_record() {
+fn a_run_of_items_rounds_and_runs_within_it_is_killed_at_every_record() {
     killed_at_every_record(Plot::Parts, Status::Completed);
 }
 
 #[test]
-fn a_run_of_items_rounds_and_a_run_within_it_that_fails_is_killed_at_every_record() {
+fn a_run_of_items_rounds_and_runs_within_it_that_fails_is_killed_at_every_record() {
     killed_at_every_record(Plot::PartsFail, Status::Failed);
 }
 
 #[test]
-fn a_run_of_items_rounds_and_a_run_within_it_that_fails_is_killed_at_any_moment() {
+fn a_run_of_items_rounds_and_runs_within_it_that_fails_is_killed_at_any_moment() {
     killed_at_any_moment(Plot::PartsFail);
 }

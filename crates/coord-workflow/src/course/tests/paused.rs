@@ -9,6 +9,7 @@ fn a_run_stands_still_while_the_one_within_it_does_and_its_time_counts_anew_then
     let (step, at) = (1, 6);
     let child = |is_paused| Fact::Child {
         step,
+        part: None,
         is_paused,
         at,
     };

@@ -3,7 +3,10 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use coord_workflow::{HandlerCall, Registry, RunId, Spec, Status, StepSpec, WorkflowSpec};
+use coord_workflow::{
+    Call, ForEachSpec, HandlerCall, PartError, Registry, Repeat, RepeatSpec, RunId, Spec, Status,
+    StepSpec, WorkflowSpec,
+};
 use serde_json::{Value, json};
 
 use super::{World, delivery, error_of};
@@ -88,6 +91,56 @@ async fn as_data_a_step_runs_a_workflow_of_the_registry() {
     assert_eq!(value("typed"), Some(json!("parcel 4")));
 }
 
+#[tokio::test(start_paused = true)]
+async fn as_data_a_step_runs_a_workflow_of_the_registry_for_each_item() {
+    let delivery = || WorkflowSpec::from("delivery").output("ship");
+    let orders = json!({ "new": [{ "number": 4 }, { "number": 5 }] });
+    let spec = Spec::new("outer")
+        .step(StepSpec::new("orders", "echo").input(orders))
+        .step(StepSpec::workflow("list", delivery()).for_each(vec![json!(1), json!(2)]))
+        .step(
+            StepSpec::workflow("none", delivery())
+                .for_each(ForEachSpec::step_items("orders").pointer("/old"))
+                .optional(),
+        )
+        .step(
+            StepSpec::workflow("wrong", delivery())
+                .for_each(vec![json!(3), json!("four")])
+                .optional(),
+        )
+        .step(StepSpec::workflow("all", "inner").for_each(vec![Value::Null]));
+    let written = serde_json::to_value(&spec).unwrap();
+    assert_eq!(serde_json::from_value::<Spec>(written).unwrap(), spec);
+    let (machine, workflow) = (Machine::new(), data().workflow(spec).unwrap());
+    let process = machine.process();
+    let run = process.start_durable(&workflow, id(), ()).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    let value = |step| outcome.value_of(step).map(|value| (*value).clone());
+    assert_eq!(value("list"), Some(json!(["parcel 1", "parcel 2"])));
+    assert_eq!(value("all"), Some(json!([{ "a": 1, "b": 2 }])));
+    let error = error_of(&outcome, "none");
+    assert!(matches!(
+        error.downcast_ref(),
+        Some(PartError::NotAList { .. })
+    ));
+    let error = error_of(&outcome, "wrong");
+    assert!(error.is_permanent());
+    let text = "items [1] of 2 failed, the first of them because: invalid type: string \"four\", expected u32";
+    assert!(error.to_string().starts_with(text), "{error}");
+
+    let spec = Spec::new("outer")
+        .step(StepSpec::new("orders", "echo").input(json!([{ "number": 4 }, { "number": 5 }])))
+        .step(
+            StepSpec::workflow("deliver", delivery())
+                .for_each(ForEachSpec::step_items("orders").pointer("/*/number")),
+        );
+    let workflow = data().workflow(spec).unwrap();
+    let run = process.start_durable(&workflow, RunId::named("s").unwrap(), ());
+    let outcome = run.await.unwrap().outcome().await.unwrap();
+    let parcels = outcome.value_of("deliver").unwrap();
+    assert_eq!(*parcels, json!(["parcel 4", "parcel 5"]));
+}
+
 #[test]
 fn as_data_what_is_wrong_with_a_workflow_is_told_with_the_nearest_right_name() {
     let both = StepSpec {
@@ -101,14 +154,25 @@ fn as_data_what_is_wrong_with_a_workflow_is_told_with_the_nearest_right_name() {
             WorkflowSpec::from("delivery").output("shp"),
         ))
         .step(StepSpec::workflow("takes", "inner").resource("gpu", NonZeroU32::MIN))
-        .step(StepSpec::workflow("each", "inner").for_each(vec![]))
+        .step(
+            StepSpec::workflow("again", "inner").repeat(RepeatSpec::until(
+                Call::new("echo", true),
+                Repeat::default(),
+            )),
+        )
+        .step(
+            StepSpec::workflow("each", "delivery")
+                .for_each(vec![json!(1)])
+                .input(2),
+        )
         .step(both);
     let faults = data().workflow(spec).unwrap_err().to_string();
     for text in [
         r#"step "unknown" runs the workflow "iner", which is not registered; did you mean "inner"?"#,
         r#"step "output" takes the output of "shp", which is no step of the workflow "delivery"; did you mean "ship"?"#,
         r#"step "takes" runs a workflow, so it takes no permits of a resource"#,
-        r#"step "each" has `for_each`, which is about a handler, and has none"#,
+        r#"step "again" has `repeat`, which is about a handler, and has none"#,
+        r#"step "each" runs a workflow for each item, which that is started with, so it has no `input`"#,
         r#"step "both" has more than one of `handler`, `signal`, `sleep` and `workflow`"#,
     ] {
         assert!(faults.contains(text), "{faults}");

@@ -1,17 +1,19 @@
-//! What is killed, with steps whose work is more than one: items of a list, rounds, and a run of another
-//! workflow.
+//! What is killed, with steps whose work is more than one: items of a list, rounds, a run of another workflow, and one
+//! for each item.
 
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time::sleep;
-use coord_workflow::{Durable, Repeat, Retry, Round, StepContext, StepError, Workflow};
+use coord_workflow::{Durable, Repeat, Retry, Round, Step, StepContext, StepError, Workflow};
 
 use super::child::{Effects, Plot};
 
 /// `list`, then `each` of its items, one of which needs another attempt, then `loop`, of four rounds, then
-/// `child`, a run of another workflow of two steps, then `last`, which fails or does not.
+/// `child`, a run of another workflow of two steps, then `fan`, a run of one for each item, then `last`, which fails
+/// or does not.
 pub(super) fn workflow(plot: Plot, effects: &Effects) -> Workflow<(), Durable> {
     let mut workflow = Workflow::durable("parts");
     let retry = Retry::constant(Duration::from_millis(2)).max_attempts(3);
@@ -66,32 +68,73 @@ pub(super) fn workflow(plot: Plot, effects: &Effects) -> Workflow<(), Durable> {
         .step("child")
         .input(looped)
         .workflow(&child, output);
+    let items = workflow
+        .step("items")
+        .input(child)
+        .run(async |child: Arc<u64>| Ok::<_, StepError>((*child..*child + 3).collect::<Vec<_>>()));
+    let (fanned, output) = fanned(effects);
+    let undone = effects.clone();
+    let fan = workflow
+        .step("fan")
+        .compensate(move |_: Arc<Vec<u64>>| {
+            undone.add("undo", "fan");
+            std::future::ready(Ok::<_, StepError>(()))
+        })
+        .for_each(items)
+        .concurrency(NonZeroUsize::MIN.saturating_add(1))
+        .workflow(&fanned, output);
     let fails = plot == Plot::PartsFail;
     workflow
         .step("last")
-        .input(child)
-        .run(move |child: Arc<u64>| async move {
+        .input(fan)
+        .run(move |fan: Arc<Vec<u64>>| async move {
             match fails {
                 true => Err(StepError::message("it was to fail")),
-                false => Ok(*child),
+                false => Ok(fan.iter().sum::<u64>()),
             }
         });
     workflow.build().unwrap()
 }
 
-fn child(effects: &Effects) -> (Workflow<u64, Durable>, coord_workflow::Step<u64>) {
-    let mut workflow = Workflow::durable("child");
+fn child(effects: &Effects) -> (Workflow<u64, Durable>, Step<u64>) {
+    within(
+        "child",
+        ["inner-a", "inner-b"],
+        |step, _| step.to_owned(),
+        effects,
+    )
+}
+
+/// What is run for each item: its steps are told apart by that.
+fn fanned(effects: &Effects) -> (Workflow<u64, Durable>, Step<u64>) {
+    // The run is `killed.fan.2-…` at the item 2.
+    let named = |step: &str, run: &str| {
+        let item = run.split(['.', '-']).nth(2).unwrap();
+        format!("{step}:{item}")
+    };
+    within("fanned", ["each-a", "each-b"], named, effects)
+}
+
+/// Two steps, of which each does what is named like this.
+fn within(
+    name: &str,
+    steps: [&'static str; 2],
+    named: fn(&str, &str) -> String,
+    effects: &Effects,
+) -> (Workflow<u64, Durable>, Step<u64>) {
+    let mut workflow = Workflow::durable(name);
     let mut before = workflow.input();
-    for step in ["inner-a", "inner-b"] {
+    for step in steps {
         let seen = effects.clone();
         before = workflow.step(step).input(before).run_with(
             move |context: StepContext, before: Arc<u64>| {
                 let seen = seen.clone();
                 async move {
-                    seen.add_key(step, &context);
-                    seen.add("begin-part", step);
+                    let part = named(step, context.run().as_str());
+                    seen.add_key(&part, &context);
+                    seen.add("begin-part", &part);
                     sleep(Duration::from_millis(1)).await;
-                    seen.add("end-part", step);
+                    seen.add("end-part", &part);
                     Ok::<u64, StepError>(*before + 1)
                 }
             },
