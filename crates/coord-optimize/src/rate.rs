@@ -22,8 +22,8 @@ pub struct Rate {
 
 /// A rate of so many times a second.
 ///
-/// Timers have a resolution of one millisecond, so 1,000 a second is the most that comes about,
-/// and 60 a second come about as one every 17 ms.
+/// Timers have a resolution of one millisecond, so of the batches of a topic 1,000 a second is the most that comes about,
+/// and 60 a second come about as one every 17 ms. A [rate limit](crate::RateLimit) of a stream makes up for that.
 pub const fn per_second(times: u32) -> Rate {
     Rate::every(match times {
         // Never, which no setting accepts.

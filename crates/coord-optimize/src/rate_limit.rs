@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +20,9 @@ use crate::optimized::{Desk, Operator, Taken};
 use crate::timer::after;
 use crate::{MAX_PERIOD, Optimized, Rate};
 
+/// How much of a delay is made up for: the timers of a machine with other things to do are late by so much.
+const MADE_UP_FOR: Duration = Duration::from_millis(10);
+
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// The operator of [`OptimizeExt::rate_limit`](crate::OptimizeExt::rate_limit): items at most at a
@@ -25,7 +30,10 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// [`enforce`](Optimized::enforce) it is dropped.
 ///
 /// The limiter is governor's, which is the *generic cell rate algorithm*: of `burst` items that may
-/// come at once, one is given back each period of the rate.
+/// come at once, one is given back each period of the rate. Of an item that has waited it reckons as if it had come
+/// out when its time had come: timers are late, by a millisecond or two, and the rate would not come about. Up to
+/// 10 ms are made up for, so in no time do more items come out than the rate allows in that time and 10 ms, and
+/// the burst.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -43,23 +51,41 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 #[derive(Debug)]
 pub struct RateLimit<T> {
     quota: Quota,
-    limiter: RateLimiter<NotKeyed, InMemoryState, StreamClock, NoOpMiddleware<Nanos>>,
+    limiter: Limiter,
+    /// From when on its time is told.
+    begin: Instant,
+    /// How much later than it could the last item came out.
+    late: Duration,
+    /// When that was.
+    last: Duration,
     enforce: bool,
-    held: Option<T>,
+    /// An item, and when its time comes.
+    held: Option<(T, Duration)>,
 }
 
-/// The time of `coord_bus::time`, which tests can pause.
-#[derive(Debug, Clone, Copy)]
-struct StreamClock(Instant);
+type Limiter = RateLimiter<NotKeyed, InMemoryState, SaidClock, NoOpMiddleware<Nanos>>;
 
-impl Clock for StreamClock {
+/// The time that the limiter is told, in nanoseconds.
+#[derive(Debug, Clone, Default)]
+struct SaidClock(Arc<AtomicU64>);
+
+impl SaidClock {
+    fn say(&self, now: Duration) {
+        self.0.store(nanos(now), Ordering::Relaxed);
+    }
+}
+
+impl Clock for SaidClock {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        let nanos = self.0.elapsed().as_nanos();
-        // After 584 years it stands still.
-        Nanos::from(u64::try_from(nanos).unwrap_or(u64::MAX))
+        Nanos::from(self.0.load(Ordering::Relaxed))
     }
+}
+
+/// After 584 years it stands still.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl<T> RateLimit<T> {
@@ -74,25 +100,41 @@ impl<T> RateLimit<T> {
         Self {
             quota,
             limiter: limiter(quota),
+            begin: Instant::now(),
+            late: Duration::ZERO,
+            last: Duration::ZERO,
             enforce: false,
             held: None,
         }
     }
 
-    /// Whether an item may come out now; otherwise when.
-    fn admit(&self) -> Result<(), Instant> {
-        let checked = self.limiter.check();
-        checked.map_err(|refused| {
-            let clock = self.limiter.clock();
-            after(Instant::now(), refused.wait_time_from(clock.now()))
-        })
+    /// Whether an item may come out now, which may since it was `due` if it has waited; otherwise when.
+    fn admit(&mut self, due: Option<Duration>) -> Result<(), Duration> {
+        let now = self.begin.elapsed();
+        let earliest = now.saturating_sub(MADE_UP_FOR);
+        let mut said = match due {
+            Some(due) => due.max(earliest),
+            // A source that is slower than the rate is late itself.
+            None if now.saturating_sub(self.last) > self.quota.replenish_interval() => now,
+            None => now.saturating_sub(self.late),
+        };
+        loop {
+            self.limiter.clock().say(said);
+            let Err(refused) = self.limiter.check() else {
+                (self.late, self.last) = (now - said, now);
+                return Ok(());
+            };
+            let due = said.saturating_add(refused.wait_time_from(Nanos::from(nanos(said))));
+            if due > now {
+                return Err(due);
+            }
+            said = due;
+        }
     }
 }
 
-fn limiter(
-    quota: Quota,
-) -> RateLimiter<NotKeyed, InMemoryState, StreamClock, NoOpMiddleware<Nanos>> {
-    RateLimiter::direct_with_clock(quota, StreamClock(Instant::now()))
+fn limiter(quota: Quota) -> Limiter {
+    RateLimiter::direct_with_clock(quota, SaidClock::default())
 }
 
 impl<S: Stream> Optimized<S, RateLimit<S::Item>> {
@@ -129,31 +171,28 @@ impl<T> Operator<T> for RateLimit<T> {
     }
 
     fn take(&mut self, item: T, desk: &mut Desk) -> Taken<T> {
-        match self.admit() {
+        match self.admit(None) {
             Ok(()) => ControlFlow::Break(desk.out(item)),
             Err(_) if self.enforce => {
                 desk.ledger().dropped.limited += 1;
                 ControlFlow::Continue(())
             }
-            Err(when) => {
-                self.held = Some(item);
-                desk.timer.start_until(when);
+            Err(due) => {
+                self.held = Some((item, due));
+                desk.timer.start_until(after(self.begin, due));
                 ControlFlow::Break(None)
             }
         }
     }
 
     fn give(&mut self, desk: &mut Desk, cx: &mut Context<'_>, _: bool) -> Poll<Option<T>> {
-        if self.held.is_none() {
+        let Some((_, due)) = self.held else {
             return Poll::Ready(None);
-        }
-        loop {
-            ready!(desk.timer.poll(cx));
-            match self.admit() {
-                Ok(()) => return Poll::Ready(self.held.take().and_then(|item| desk.out(item))),
-                Err(when) => desk.timer.start_until(when),
-            }
-        }
+        };
+        ready!(desk.timer.poll(cx));
+        // Nobody else asks the limiter, so its time has come.
+        let _ = self.admit(Some(due));
+        Poll::Ready(self.held.take().and_then(|(item, _)| desk.out(item)))
     }
 
     fn held(&self) -> usize {

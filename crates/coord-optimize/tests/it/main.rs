@@ -14,6 +14,7 @@ mod ledgers;
 mod panicking;
 mod batching;
 mod throttling;
+mod rate_limiting;
 mod conflating;
 mod neighbours;
 mod topics;

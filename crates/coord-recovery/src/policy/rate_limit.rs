@@ -80,6 +80,9 @@ impl RateLimit {
 
     /// So many calls in a period, of which at most `burst` begin at once.
     ///
+    /// A call that [waits](Self::waiting) begins up to two milliseconds late, and what is lost by that only a burst
+    /// makes up for: where calls are to come as fast as the limit allows, it should be what comes in 10 ms or more.
+    ///
     /// # Errors
     ///
     /// [`RecoveryError::Setting`] when a number is 0, the period too short, or so long that room for the
