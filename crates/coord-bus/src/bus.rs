@@ -61,6 +61,9 @@ pub trait Bus: Send + Sync {
     /// accepted, and then `None`; requests that have been accepted are still answered.
     fn close(&self);
 
+    /// Whether the bus is closed, and not only some of its topics.
+    fn is_closed(&self) -> bool;
+
     /// [`close`](Self::close)s the bus and waits until every subscriber has got everything and
     /// every request has been taken by a responder, at most for `deadline`.
     ///
@@ -94,6 +97,10 @@ impl<B: Bus + ?Sized> Bus for Arc<B> {
 
     fn close(&self) {
         (**self).close();
+    }
+
+    fn is_closed(&self) -> bool {
+        (**self).is_closed()
     }
 
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained> {

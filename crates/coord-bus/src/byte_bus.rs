@@ -171,6 +171,10 @@ impl Bus for ByteBus {
         self.watchers.close();
     }
 
+    fn is_closed(&self) -> bool {
+        self.topics().closed
+    }
+
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained> {
         Box::pin(async move {
             self.close();

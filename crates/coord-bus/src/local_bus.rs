@@ -165,6 +165,10 @@ impl Bus for LocalBus {
         self.topics.watchers.close();
     }
 
+    fn is_closed(&self) -> bool {
+        self.topics.closed.load(Ordering::Acquire)
+    }
+
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained> {
         Box::pin(async move {
             self.close();

@@ -273,6 +273,10 @@ impl Bus for RecordingBus {
         self.bus.close();
     }
 
+    fn is_closed(&self) -> bool {
+        self.bus.is_closed()
+    }
+
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained> {
         self.bus.drain(deadline)
     }

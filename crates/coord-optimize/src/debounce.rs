@@ -40,6 +40,8 @@ pub struct Debounce<T> {
     fresh: bool,
     /// When what is held comes out at the latest.
     latest: Option<Instant>,
+    /// When there has been a silence.
+    quiet: Option<Instant>,
 }
 
 impl<T> Debounce<T> {
@@ -51,11 +53,17 @@ impl<T> Debounce<T> {
             held: None,
             fresh: false,
             latest: None,
+            quiet: None,
         }
     }
 
     fn end(&mut self, desk: &mut Desk) -> Option<T> {
         desk.timer.stop();
+        // What comes before it is over follows no silence.
+        let quiet = self.quiet.take().filter(|_| self.leading);
+        if let Some(quiet) = quiet.filter(|quiet| Instant::now() < *quiet) {
+            desk.timer.start_until(quiet);
+        }
         self.latest = None;
         self.held.take().and_then(|last| desk.out(last))
     }
@@ -65,6 +73,7 @@ impl<T> Debounce<T> {
         self.fresh = false;
         let now = Instant::now();
         let quiet = after(now, self.silence);
+        self.quiet = Some(quiet);
         if self.held.is_some() && self.latest.is_none() {
             self.latest = self.max_wait.map(|wait| after(now, wait));
         }

@@ -166,11 +166,10 @@ impl CoordinationModule {
     }
 
     fn look_at_topics(&self, findings: &mut Findings) {
-        let topics = self.bus().stats();
-        if topics.iter().any(|topic| topic.closed) {
+        if self.bus().is_closed() {
             findings.add(HealthStatus::Unhealthy, "the bus is closed");
         }
-        for topic in topics {
+        for topic in self.bus().stats() {
             let name = &topic.topic;
             let reason = match topic.waiting_publishers {
                 0 => continue,

@@ -52,6 +52,10 @@ impl Bus for Forgetful {
         self.bus.close();
     }
 
+    fn is_closed(&self) -> bool {
+        self.bus.is_closed()
+    }
+
     fn drain(&self, deadline: Duration) -> BoxFuture<'_, Drained> {
         self.bus.drain(deadline)
     }

@@ -83,6 +83,10 @@ fn a_leading_debounce_begins_with_the_first_and_ends_with_the_last() {
     check("a-b-c------d------|", debounce, one, "a------c---d------|");
     check("a-----b-|", debounce, one, "a-----b-|");
     check("ab|", debounce, one, "a-(b|)");
+    // What comes out as it has waited for long enough is followed by no silence.
+    let debounce = |s| OptimizeExt::debounce(s, ms(3)).leading().max_wait(ms(5));
+    check("a-b-c-d-e-f-g----|", debounce, one, "a------d-----g---|");
+    check("a-b-c-d----e--|", debounce, one, "a------d---e--|");
 }
 
 #[test]

@@ -171,6 +171,16 @@ async fn a_bus_that_is_closed_makes_it_unhealthy_and_so_does_a_flow_whose_sink_w
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_topic_that_has_ended_says_nothing_of_its_health() {
+    let stage = Stage::new();
+    let ends = coordination::bus::Topic::<u32>::new("ends");
+    let publisher = stage.bus.publisher(&ends).unwrap();
+    publisher.publish(1).await.unwrap();
+    publisher.close();
+    assert_eq!(stage.health(), (HealthStatus::Healthy, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flow_that_was_aborted_makes_it_unhealthy() {
     let stage = Stage::new();
     let slow = stage.stuck_flow().await;

@@ -75,7 +75,9 @@ pub async fn closing_wakes_all_who_wait(bus: &dyn Bus) {
 
 /// What begins after the end is refused with its name.
 pub async fn a_closed_bus_opens_no_new_topic(bus: &dyn Bus) {
+    assert!(!bus.is_closed());
     bus.close();
+    assert!(bus.is_closed());
     let refused = bus.publisher(&NUMBERS).expect_err("the bus is closed");
     let BusError::Closed { topic } = refused else {
         panic!("{refused}");

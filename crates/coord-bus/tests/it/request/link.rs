@@ -50,6 +50,10 @@ impl Bus for Scripted {
 
     fn close(&self) {}
 
+    fn is_closed(&self) -> bool {
+        false
+    }
+
     fn drain(&self, _deadline: Duration) -> BoxFuture<'_, Drained> {
         Box::pin(async { Drained::default() })
     }
