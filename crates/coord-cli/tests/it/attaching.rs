@@ -4,7 +4,7 @@ use std::fs::read_link;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::coord::{Folder, Running, done, is_gone, pids};
+use crate::coord::{Folder, Running, done, is_gone, pids, until, until_some};
 use crate::terminal::{CONTROL_C, DOWN, Terminal, command, coord};
 
 /// Waits for a file in each step, so that a test says when it goes on.
@@ -34,13 +34,14 @@ fn detached(folder: &Folder) {
 }
 
 fn ends(folder: &Folder, state: &str) {
-    loop {
-        let shown = done(folder.coord(["show", "r"]));
-        if shown.out.contains(state) {
-            return;
-        }
-        assert!(shown.out.contains("running"), "{}", shown.out);
-    }
+    until(|| {
+        let shown = done(folder.coord(["show", "r"])).out;
+        assert!(
+            shown.contains(state) || shown.contains("running"),
+            "{shown}"
+        );
+        shown.contains(state)
+    });
 }
 
 #[test]
@@ -279,12 +280,10 @@ fn who_looks_on_needs_no_file_of_variables_and_is_told_how_long_a_service_took()
     folder.write("coord.toml", format!("dotenv = '.env'\n{slow}"));
     folder.write(".env", "A=b\n");
     done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
-    loop {
+    until(|| {
         let shown = done(folder.coord(["show", "r"]));
-        if shown.out.contains("running    first") {
-            break;
-        }
-    }
+        shown.out.contains("running    first")
+    });
     std::fs::remove_file(folder.path().join(".env")).unwrap();
     let mut attached = Running::start(folder.coord(["attach", "r"]));
     attached.until("ready in ");
@@ -322,18 +321,11 @@ fn a_run_that_is_taken_back_before_its_id_is_told_does_not_begin() {
          [[step]]\nid = 'a'\nrun = 'touch ran'\n",
     );
     let running = Running::start(folder.coord(["run", "--detach", "--id", "r"]));
-    let asked = loop {
-        match folder.read("asked") {
-            Some(asked) => break asked,
-            None => std::thread::yield_now(),
-        }
-    };
+    let asked = until_some(|| folder.read("asked"));
     running.signal(Signal::INT);
     running.end();
     folder.write("go", "");
-    while !pids(&asked).into_iter().all(is_gone) {
-        std::thread::yield_now();
-    }
+    until(|| pids(&asked).into_iter().all(is_gone));
     assert_eq!(done(folder.coord(["list", "--output=jsonl"])).out, "");
     assert_eq!(folder.read("ran"), None);
 }

@@ -4,8 +4,32 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use coordination::bus::time::Instant;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+/// Far longer than anything here takes: only a test that fails waits for so long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for what nobody tells of.
+#[track_caller]
+pub(crate) fn until(mut condition: impl FnMut() -> bool) {
+    until_some(|| condition().then_some(()));
+}
+
+/// The same, for what there is to be seen then.
+#[track_caller]
+pub(crate) fn until_some<T>(mut seen: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(seen) = seen() {
+            return seen;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it has not come to that");
+        std::thread::yield_now();
+    }
+}
 
 /// Idempotency keys in a text, without what tells their runs from others of the same ids.
 pub(crate) fn unmarked(text: &str) -> String {
@@ -120,6 +144,22 @@ impl Done {
 
 pub(crate) fn done(mut command: Command) -> Done {
     Done::of(command.output().unwrap())
+}
+
+/// What comes of something with a time limit, before which something else has to happen: with a longer one where the
+/// machine was too busy for that, or with the longest.
+pub(crate) fn limited<T>(
+    tried: impl Fn(Duration) -> T,
+    is_in_time: impl Fn(&T) -> bool,
+) -> (T, Duration) {
+    for limit in [200, 2_000].map(Duration::from_millis) {
+        let came = tried(limit);
+        if is_in_time(&came) {
+            return (came, limit);
+        }
+    }
+    let longest = Duration::from_secs(20);
+    (tried(longest), longest)
 }
 
 /// Runs a workflow in a folder of its own.

@@ -1,45 +1,59 @@
 //! Steps that hang, that pause their run, and branches that finish.
 
-use crate::coord::{Folder, Running, done, run, unmarked};
+use std::time::Duration;
+
+use crate::coord::{Done, Folder, Running, done, limited, run, unmarked};
 
 #[test]
 fn a_step_that_prints_nothing_for_its_heartbeat_timeout_is_stopped_and_tried_again() {
     // What it prints keeps it alive for longer than that; then it hangs, and does not again.
-    let folder = Folder::new();
-    folder.write(
-        "coord.toml",
-        "[[step]]\nid = 'hangs'\nheartbeat_timeout = '1s'\n\
-         retry = { max_attempts = 2, initial = '1ms' }\n\
-         run = 'for i in 1 2 3; do echo $i; sleep 0.5; done; \
-         if test $COORD_ATTEMPT = 1; then exec sleep 60; fi'\n",
+    let with = |limit: Duration| {
+        let pause = limit.as_secs_f64() / 2.0;
+        run(&format!(
+            "[[step]]\nid = 'hangs'\nheartbeat_timeout = '{limit:?}'\n\
+             retry = {{ max_attempts = 2, initial = '1ms' }}\n\
+             run = 'for i in 1 2 3; do echo said $i; sleep {pause}; done; \
+             if test $COORD_ATTEMPT = 1; then exec sleep 60; fi'\n"
+        ))
+    };
+    let speaks = |done: &Done| done.out.matches("said 3").count() == 2 && done.code == Some(0);
+    let (done, limit) = limited(with, speaks);
+    let failed = format!(
+        "attempt 1 of 2 failed: it gave no sign of life for {limit:?}, its heartbeat timeout"
     );
-    let done = done(folder.coord(["run"]));
-    done.exits(0)
-        .says("attempt 1 of 2 failed: it gave no sign of life for 1s, its heartbeat timeout")
-        .says("attempt 2 of 2");
+    done.exits(0).says(&failed).says("attempt 2 of 2");
+    assert!(speaks(&done), "{}", done.out);
 }
 
 #[test]
 fn a_step_has_so_much_time_for_all_its_attempts_and_the_waits_between_them() {
-    let folder = Folder::new();
-    let write = |run: &str| {
-        let file = format!(
-            "[[step]]\nid = 'a'\ntotal_timeout = '1s'\n\
-             retry = {{ max_attempts = 9, initial = '300ms', backoff = 'constant' }}\nrun = '{run}'\n"
-        );
-        folder.write("coord.toml", file);
+    let file = |limit: Duration, run: &str| {
+        let wait = limit / 2;
+        format!(
+            "[[step]]\nid = 'a'\ntotal_timeout = '{limit:?}'\n\
+             retry = {{ max_attempts = 9, initial = '{wait:?}', backoff = 'constant' }}\nrun = '{run}'\n"
+        )
     };
-    write("test $COORD_ATTEMPT -gt 1 && exec sleep 60; exit 1");
-    let done = |arguments: [&str; 1]| done(folder.coord(arguments));
-    let stopped = done(["run"]);
+    let again = "test $COORD_ATTEMPT -gt 1 && exec sleep 60; exit 1";
+    let (stopped, limit) = limited(
+        |limit| run(&file(limit, again)),
+        |done| done.out.contains("attempt 1 of 9") && done.out.contains("it was not done"),
+    );
     stopped.exits(100).says("attempt 1 of 9 failed: ");
-    stopped.says("it was not done after 1s, its total timeout");
-    write("exit 1");
-    let given_up = done(["run"]);
-    given_up
-        .exits(100)
-        .says("no other attempt begins within 1s, its total timeout");
-    let planned = done(["--dry-run"]);
+    stopped.says(&format!(
+        "it was not done after {limit:?}, its total timeout"
+    ));
+    let (given_up, limit) = limited(
+        |limit| run(&file(limit, "exit 1")),
+        |done| done.out.contains("no other attempt begins"),
+    );
+    given_up.exits(100).says("attempt 1 of 9 failed: ");
+    given_up.says(&format!(
+        "no other attempt begins within {limit:?}, its total timeout"
+    ));
+    let folder = Folder::new();
+    folder.write("coord.toml", file(Duration::from_secs(1), "exit 1"));
+    let planned = done(folder.coord(["--dry-run"]));
     planned.exits(0).says("all attempts at most 1.0 s");
 }
 
@@ -47,24 +61,22 @@ fn a_step_has_so_much_time_for_all_its_attempts_and_the_waits_between_them() {
 fn what_exits_with_0_when_it_is_told_to_stop_is_not_done() {
     // Its time is up, that of its undoing, and it is stopped for another that fails.
     let polite = "trap 'echo bye; exit 0' TERM; sleep 60 & wait";
-    let folder = Folder::new();
-    let write = |limit: &str, more: &str| {
-        let step = format!("[[step]]\nid = 's'\nrun = \"{polite}\"\n{limit}\n{more}");
-        folder.write("coord.toml", step);
-    };
-    for limit in ["timeout = '200ms'", "heartbeat_timeout = '200ms'"] {
-        write(limit, "");
-        let done = done(folder.coord(["run"]));
-        done.exits(100).says("| bye").says("200ms");
+    let was_polite = |done: &Done| done.out.contains("| bye");
+    for key in ["timeout", "heartbeat_timeout"] {
+        let step = format!("[[step]]\nid = 's'\nrun = \"{polite}\"\n{key}");
+        let with = |limit| run(&format!("{step} = '{limit:?}'\n"));
+        let (done, limit) = limited(with, was_polite);
+        done.exits(100).says("| bye").says(&format!("{limit:?}"));
         assert!(!done.out.contains("1 done"), "{}", done.out);
     }
-    let undone = format!(
-        "[[step]]\nid = 's'\nrun = 'true'\nundo = {{ run = \"{polite}\", timeout = '200ms' }}\n\
-         [[step]]\nid = 'fails'\nneeds = ['s']\nrun = 'false'\n"
-    );
-    folder.write("coord.toml", undone);
-    let done = done(folder.coord(["run"]));
-    done.exits(100).says("was not undone");
+    let undone = |limit| {
+        run(&format!(
+            "[[step]]\nid = 's'\nrun = 'true'\nundo = {{ run = \"{polite}\", timeout = '{limit:?}' }}\n\
+             [[step]]\nid = 'fails'\nneeds = ['s']\nrun = 'false'\n"
+        ))
+    };
+    let (done, _) = limited(undone, was_polite);
+    done.exits(100).says("| bye").says("was not undone");
 }
 
 #[test]

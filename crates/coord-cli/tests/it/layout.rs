@@ -1,6 +1,6 @@
 //! How lines of text stand: as they come or by step, with names or without, and those of what failed.
 
-use crate::coord::{Done, Folder, Running, done};
+use crate::coord::{Done, Folder, Running, done, limited};
 use crate::terminal::{Terminal, coord};
 
 /// Each step prints a line, waits for the other, and prints another one: as they come, lines of both alternate.
@@ -183,12 +183,13 @@ fn a_step_that_prints_more_than_is_held_is_printed_as_it_comes_and_complete() {
 
 #[test]
 fn what_is_held_of_a_step_is_printed_when_the_run_is_given_up() {
-    let folder = Folder::new();
-    folder.write(
-        "coord.toml",
-        "timeout = '300ms'\n[[step]]\nid = 'a'\nrun = 'echo held; exec sleep 100'\n",
-    );
-    let done = done(folder.coord(["run", "--log-order=grouped"]));
+    let with = |limit| {
+        let folder = Folder::new();
+        let step = "[[step]]\nid = 'a'\nrun = 'echo held; exec sleep 100'\n";
+        folder.write("coord.toml", format!("timeout = '{limit:?}'\n{step}"));
+        done(folder.coord(["run", "--log-order=grouped"]))
+    };
+    let (done, _) = limited(with, |done| done.out.contains("held"));
     done.exits(100).says("a | held\n");
 }
 

@@ -3,15 +3,12 @@
 use std::fs::read_to_string;
 use std::io::Read;
 
-use coordination::bus::time::Instant;
 use pty_process::Size;
 use pty_process::blocking::{Command, open};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::coord::{Folder, done, is_gone, pids};
-use crate::terminal::{
-    CONTROL_C, DOWN, END, ENTER, PAGE_UP, PATIENCE, Terminal, command, coord, timeless,
-};
+use crate::coord::{Folder, done, is_gone, pids, until};
+use crate::terminal::{CONTROL_C, DOWN, END, ENTER, PAGE_UP, Terminal, command, coord, timeless};
 
 /// A service that is ready and a step that needs it, both of which stay.
 pub(crate) const STAYS: &str = r#"
@@ -41,15 +38,6 @@ fn run_in(command: fn(Command) -> Command, workflow: &str) -> (Folder, Terminal)
     folder.write("coord.toml", workflow);
     let terminal = Terminal::start(command(coord(folder.path())), 24, 80);
     (folder, terminal)
-}
-
-#[track_caller]
-pub(crate) fn until(mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "it has not come to that");
-        std::thread::yield_now();
-    }
 }
 
 #[test]

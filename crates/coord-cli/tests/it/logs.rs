@@ -10,7 +10,7 @@ use coordination::journal::Journal;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::coord::{Done, Folder, Running, done};
+use crate::coord::{Done, Folder, Running, done, limited};
 
 /// Steps that print in each way, fail and are undone.
 const FILE: &str = "[[step]]\nid = 'a'\nundo = 'echo undoing'\n\
@@ -406,22 +406,28 @@ fn lines_are_found_by_a_regular_expression_in_what_is_to_be_seen_of_them() {
 
 #[test]
 fn where_an_attempt_ended_and_the_next_began_is_marked_with_its_reason() {
-    let folder = ran("[[service]]\nid = 'db'\nready = { log = 'up' }\n\
+    let before = "[[service]]\nid = 'db'\nready = { log = 'up' }\n\
          run = 'echo x >> starts; echo up; test $(wc -l < starts) -gt 1 || exit 3; exec sleep 1000'\n\
          restart = { policy = 'on-failure', initial = '1ms', max = '2ms' }\n\
          [[step]]\nid = 'slow'\nrun = 'echo $COORD_ATTEMPT; test $COORD_ATTEMPT = 2 || exec sleep 1000'\n\
-         timeout = '100ms'\nretry = { initial = '1ms', max = '2ms' }\n\
-         [[step]]\nid = 'mute'\nrun = 'test $COORD_ATTEMPT = 3 && echo said'\n\
+         retry = { initial = '1ms', max = '2ms' }\n";
+    let after = "[[step]]\nid = 'mute'\nrun = 'test $COORD_ATTEMPT = 3 && echo said'\n\
          retry = { initial = '1ms', max = '2ms' }\n\
          [[step]]\nid = 'each'\nfor_each = ['a', 'b']\nretry = { initial = '1ms', max = '2ms' }\n\
          run = 'echo $COORD_ITEM; test $COORD_ITEM = a || test $COORD_ATTEMPT = 2'\n\
          [[step]]\nid = 'last'\nneeds = ['db', 'slow', 'mute', 'each']\n\
-         run = 'until test $(wc -l < starts) = 2; do sleep 0.01; done'\n");
+         run = 'until test $(wc -l < starts) = 2; do sleep 0.01; done'\n";
+    let (folder, limit) = limited(
+        |limit| ran(&format!("{before}timeout = '{limit:?}'\n{after}")),
+        |folder| logs(folder, ["slow"]).out.ends_with("attempt 2\n2\n"),
+    );
     let of = |step: &str| logs(&folder, [step]).out;
     assert_eq!(of("db"), "up\n· ended: exit code 3; started again\nup\n");
     assert_eq!(
         of("slow"),
-        "1\n· attempt 1 failed: it was not done after 100ms, its timeout; attempt 2\n2\n"
+        format!(
+            "1\n· attempt 1 failed: it was not done after {limit:?}, its timeout; attempt 2\n2\n"
+        )
     );
     assert_eq!(
         of("mute"),

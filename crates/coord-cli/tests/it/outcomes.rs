@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::coord::{Folder, done, run, unmarked};
+use crate::coord::{Folder, done, limited, run, unmarked};
 
 #[test]
 fn the_shipped_workflow_shows_what_it_promises() {
@@ -225,15 +225,14 @@ fn an_undo_is_tried_as_often_as_it_says_and_for_as_long_as_it_says() {
 
 #[test]
 fn a_step_that_takes_too_long_is_ended_and_fails() {
-    let done = run(r#"
-        [[step]]
-        id = "slow"
-        timeout = "200ms"
-        run = "trap 'echo told; exit 1' TERM; sleep 1000 & wait"
-        "#);
-    done.exits(100)
-        .says("slow | told\n")
-        .says("slow failed: it was not done after 200ms, its timeout");
+    let step = "id = 'slow'\nrun = \"trap 'echo told; exit 1' TERM; sleep 1000 & wait\"";
+    let (done, limit) = limited(
+        |limit| run(&format!("[[step]]\n{step}\ntimeout = '{limit:?}'\n")),
+        |done| done.out.contains("told"),
+    );
+    done.exits(100).says("slow | told\n").says(&format!(
+        "slow failed: it was not done after {limit:?}, its timeout"
+    ));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::coord::{Folder, Running, done, run};
+use crate::coord::{Folder, Running, done, run, until};
 
 const RELEASE: &str = r#"
 [[step]]
@@ -91,9 +91,7 @@ fn what_steps_put_out_is_nobody_elses_to_read_and_gone_when_coord_is_killed() {
     running.signal(Signal::KILL);
     running.end();
     // Its watchdog does that.
-    while !names(&temporary).is_empty() {
-        std::thread::yield_now();
-    }
+    until(|| names(&temporary).is_empty());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::coord::{Folder, Running, done};
+use crate::coord::{Folder, Running, done, until, until_some};
 use crate::kept::list;
 use crate::terminal::{DOWN, Terminal, coord};
 
@@ -31,27 +31,25 @@ fn detached(folder: &Folder) {
 
 /// Until that was started so often.
 fn started(folder: &Folder, what: &str, times: usize) {
-    loop {
+    until(|| {
         let starts = folder.read("starts").unwrap_or_default();
         let found = starts.lines().filter(|line| *line == what).count();
         assert!(found <= times, "{starts}");
-        if found == times {
-            return;
-        }
-        std::thread::yield_now();
-    }
+        found == times
+    });
 }
 
 /// Until the run is in that state; before, it is in one of these.
 fn shows(folder: &Folder, state: &str, before: &[&str]) -> String {
-    loop {
+    until_some(|| {
         let shown = done(folder.coord(["show", "r"])).out;
         if shown.contains(state) {
-            return shown;
+            return Some(shown);
         }
         let is_on_its_way = before.iter().any(|before| shown.contains(before));
         assert!(is_on_its_way, "{shown}");
-    }
+        None
+    })
 }
 
 fn ends(folder: &Folder, state: &str) -> String {
@@ -193,16 +191,12 @@ fn a_service_that_has_ended_for_good_is_not_stopped() {
     done(folder.coord(["stop", "r", "api"])).exits(0);
     folder.write("fail", "");
     for (service, is) in [("api", "is stopped"), ("bad", "has failed")] {
-        loop {
+        until(|| {
             let shown = done(folder.coord(["show", "r"])).out;
             let state = &is[is.rfind(' ').unwrap() + 1..];
-            if shown
-                .lines()
-                .any(|line| line.contains(service) && line.contains(state))
-            {
-                break;
-            }
-        }
+            let mut lines = shown.lines();
+            lines.any(|line| line.contains(service) && line.contains(state))
+        });
         let refused = done(folder.coord(["stop", "r", service]));
         refused.exits(96);
         let told = refused.err.replace("\n  │ ", " ");
@@ -222,13 +216,7 @@ fn who_looks_on_sees_that_a_step_waits_for_its_next_attempt_and_has_it_made_at_o
          retry = { max_attempts = 3, initial = '1h', max = '1h' }\n",
     );
     done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
-    loop {
-        let shown = done(folder.coord(["show", "r"])).out;
-        if shown.contains("retrying") {
-            break;
-        }
-        assert!(shown.contains("running"), "{shown}");
-    }
+    shows(&folder, "retrying", &["running"]);
     let attach = coord(folder.path()).args(["attach", "r", "--journal", "state/coord"]);
     let mut terminal = Terminal::start(attach, 24, 80);
     terminal.shows_all(["retrying", "r try now"]);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::process::Stdio;
 
-use crate::coord::{Done, Folder, done};
+use crate::coord::{Done, Folder, done, until};
 
 #[track_caller]
 fn is_answered(folder: &Folder, arguments: &[&str], code: i32, answer: &str) {
@@ -144,7 +144,7 @@ fn a_run_in_the_background_whose_id_cannot_be_printed_is_named_on_standard_error
     assert_eq!(lines.len(), 2, "{said}");
     assert!(lines[0].contains("No space left"), "{said}");
     assert!(lines[1].contains("`coord attach r`"), "{said}");
-    while !done(folder.coord(["show", "r"])).out.contains("completed") {}
+    until(|| done(folder.coord(["show", "r"])).out.contains("completed"));
 }
 
 #[test]

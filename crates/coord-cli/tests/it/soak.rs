@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs::{DirEntry, read, read_dir, read_to_string};
 
-use crate::coord::{Folder, Running};
+use crate::coord::{Folder, Running, until};
 
 const STEPS: usize = 1_000;
 const SERVICES: usize = 50;
@@ -67,9 +67,6 @@ fn resident(pid: u32) -> u64 {
     number.parse().unwrap()
 }
 
-/// How often is looked for processes that are left: the watchdog of a `coord` ends a moment after it.
-const LOOKS: usize = 2_000;
-
 /// The processes that have this in their environment, which those that they start get from them. One that is
 /// dead and waits for its parent to notice has none.
 fn marked(marker: &str) -> Vec<String> {
@@ -118,8 +115,8 @@ fn a_thousand_steps_beside_fifty_services_that_crash_leave_nothing_and_take_no_m
     assert_eq!(status.code(), Some(0), "{printed}");
     assert!(crashes > SERVICES, "{crashes} crashes are none");
 
-    let is_alone = (0..LOOKS).any(|_| marked(&marker).is_empty());
-    assert!(is_alone, "{:?} are left", marked(&marker));
+    // Its watchdog ends a moment after it.
+    until(|| marked(&marker).is_empty());
     let done = folder.read("done").unwrap();
     let each: BTreeSet<_> = done.lines().collect();
     assert_eq!((each.len(), done.lines().count()), (STEPS, STEPS));

@@ -6,15 +6,14 @@ use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
+use coordination::bus::time::Instant;
 use pty_process::Size;
 use pty_process::blocking::{Command, Pty, open};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
 
-/// Far longer than anything here takes: only a test that fails waits for so long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+use crate::coord::PATIENCE;
 
 /// How many lines above the screen are kept: more than `coord` keeps of a process.
 const HISTORY: usize = 12_000;
@@ -212,9 +211,24 @@ impl Terminal {
         self.shown.parser()
     }
 
+    /// How it ended, once it has; `None`: it does not.
+    fn ended(&mut self) -> Option<ExitStatus> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Some(status);
+            }
+            std::thread::yield_now();
+        }
+        None
+    }
+
     /// Waits for the end, and says what is left on the screen.
+    #[track_caller]
     pub(crate) fn end(&mut self) -> (ExitStatus, String) {
-        let status = self.child.wait().unwrap();
+        let Some(status) = self.ended() else {
+            panic!("it does not end:\n{}", self.screen());
+        };
         self.reader.take().unwrap().join().unwrap();
         (status, self.screen())
     }
@@ -229,7 +243,10 @@ impl Drop for Terminal {
                 std::thread::yield_now();
             }
         }
-        let _ = self.child.wait();
+        if self.ended().is_none() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs that are done again, or begun anew.
 
-use crate::coord::{Folder, done};
+use crate::coord::{Folder, done, until};
 
 #[test]
 fn a_retry_says_what_of_the_run_is_kept() {
@@ -48,9 +48,7 @@ fn a_run_is_replaced_only_once_the_one_that_begins_anew_has_begun() {
     let secret = "[secrets]\nIT = { command = ['sh', '-c', 'touch asked; while test -e asked; do sleep 0.01; done'] }\n";
     folder.write("coord.toml", format!("{secret}{step}"));
     let mut killed = folder.coord(again).spawn().unwrap();
-    while folder.read("asked").is_none() {
-        std::thread::yield_now();
-    }
+    until(|| folder.read("asked").is_some());
     killed.kill().unwrap();
     killed.wait().unwrap();
     std::fs::remove_file(folder.path().join("asked")).unwrap();

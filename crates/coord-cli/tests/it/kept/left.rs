@@ -6,13 +6,11 @@ use std::path::PathBuf;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{effects, id, kill, list, on, started};
-use crate::coord::{Folder, Running, done, is_gone, pids};
+use crate::coord::{Folder, Running, done, is_gone, pids, until};
 
 /// Waits until something is in a file of the folder.
 fn until_told(folder: &Folder, file: &str, text: &str) {
-    while !folder.read(file).is_some_and(|told| told.contains(text)) {
-        std::thread::yield_now();
-    }
+    until(|| folder.read(file).is_some_and(|told| told.contains(text)));
 }
 
 /// Kills the watchdog, and then `coord`, which does not get to start another.
@@ -27,9 +25,7 @@ fn kill_both(running: Running, processes: &[Pid]) {
     };
     running.signal(Signal::STOP);
     kill_process(watchdog, Signal::KILL).unwrap();
-    while !is_gone(watchdog) {
-        std::thread::yield_now();
-    }
+    until(|| is_gone(watchdog));
     kill(running);
 }
 

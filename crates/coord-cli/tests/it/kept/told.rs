@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{NOTE, diamond, id, kill, list, said, started};
-use crate::coord::{Folder, done};
+use crate::coord::{Folder, done, until};
 
 fn show(folder: &Folder, run: &str) -> Value {
     let shown = done(folder.coord(["show", run, "--output=json"]));
@@ -106,7 +106,7 @@ fn a_paused_run_begins_no_step_until_it_is_continued() {
     // Who drives it says so, too.
     running.until("the run is paused: no step begins until it is continued");
     folder.write("go", "");
-    while show(&folder, run)["steps"][0]["phase"] != "completed" {}
+    until(|| show(&folder, run)["steps"][0]["phase"] == "completed");
     why("two").exits(0).says("two: the run is paused");
     assert_eq!(list(&folder, "running")[0]["is_paused"], true);
     assert_eq!(folder.read("effects"), None);
@@ -305,7 +305,7 @@ fn how_much_time_a_step_and_its_run_have_left_is_said() {
          [[step]]\nid = 'b'\nneeds = ['a']\nrun = 'true'\n";
     folder.write("coord.toml", file);
     done(folder.coord(["run", "--id", "r", "--detach"])).exits(0);
-    while show(&folder, "r")["steps"][0]["phase"] != "running" {}
+    until(|| show(&folder, "r")["steps"][0]["phase"] == "running");
     let why = done(folder.coord(["why", "r", "a"]));
     why.exits(0).says("a: it is running\na: 59 min ");
     why.says(" left of its total_timeout, until 2");
@@ -332,11 +332,7 @@ fn of_a_step_that_only_waits_it_is_said_until_when() {
     let folder = Folder::new();
     folder.write("coord.toml", "[[step]]\nid = 'nap'\nsleep = '1h'\n");
     done(folder.coord(["run", "--id", "r", "--detach"])).exits(0);
-    loop {
-        if show(&folder, "r")["steps"][0]["phase"] == "running" {
-            break;
-        }
-    }
+    until(|| show(&folder, "r")["steps"][0]["phase"] == "running");
     let until = show(&folder, "r")["steps"][0]["sleeps_until"].clone();
     assert!(
         (3_600.0..3_660.0).contains(&until.as_f64().unwrap()),

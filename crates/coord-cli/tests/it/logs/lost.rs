@@ -1,7 +1,7 @@
 //! Output that cannot be kept: the run goes on, and says so.
 
 use super::logs;
-use crate::coord::{Folder, Running, done};
+use crate::coord::{Folder, Running, done, until};
 use crate::mounts::{Mount, skipped};
 
 /// Prints two megabytes, and then something every now and then.
@@ -32,7 +32,7 @@ fn where_the_disk_is_full_the_run_goes_on_and_is_told_and_what_is_missing_is_kno
     assert!(full.err.contains("No space left"), "{}", full.err);
     // It is tried again.
     disk.change("size=64m");
-    while logs(&folder, ["s", "-n", "1"]).out != "on\n" {}
+    until(|| logs(&folder, ["s", "-n", "1"]).out == "on\n");
     folder.write("go", "");
     let (status, printed) = running.end();
     assert_eq!(status.code(), Some(0), "{printed}");

@@ -1,7 +1,6 @@
 //! Services that have ended are started again by hand, in a run that goes on.
 
-use crate::coord::{Folder, Running, done};
-use crate::live::until;
+use crate::coord::{Folder, Running, done, until};
 use crate::terminal::{DOWN, Terminal, coord};
 
 /// A database and what needs it, each of which notes when it is started and when it ends, and something that

@@ -4,7 +4,7 @@
 use rustix::process::Signal;
 
 use super::{interrupt, start};
-use crate::coord::{Folder, Running, done, is_gone, pids};
+use crate::coord::{Folder, Running, done, is_gone, pids, until};
 
 const SERVICE: &str = "[[service]]\nid = 'web'\nready = { log = 'pid' }\n\
                        run = 'echo pid=$$; exec sleep 1000'\n";
@@ -12,14 +12,12 @@ const SERVICE: &str = "[[service]]\nid = 'web'\nready = { log = 'pid' }\n\
 /// Asks again until a run is said to be in this state, for as long as it is in one of those before.
 #[track_caller]
 fn is_shown(folder: &Folder, state: &str, before: &[&str]) {
-    loop {
+    until(|| {
         let shown = done(folder.coord(["show", "dev"])).out;
-        if shown.contains(&format!(": {state}, started")) {
-            return;
-        }
         let is_in = |state: &&str| shown.contains(&format!(": {state}, started"));
-        assert!(before.iter().any(is_in), "{shown}");
-    }
+        assert!(is_in(&state) || before.iter().any(is_in), "{shown}");
+        is_in(&state)
+    });
 }
 
 #[test]
