@@ -1,29 +1,37 @@
-//! Steps that hold the threads of their runtime for longer than a lease lasts: the run stays their process's.
+//! Steps that hold the threads of their runtime: the lease of their run is renewed meanwhile, as they may hold them for
+//! longer than it lasts.
 
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use coord_bus::time::Instant;
 use coord_bus::{LocalBus, MemoryEventLog, MemoryLeases};
 use coord_workflow::{RunId, RunJournal, RunState, StepError, Workflow, WorkflowOrchestrator};
 use tokio::runtime;
 
-const TTL: Duration = Duration::from_millis(1500);
+use crate::ownership::Reached;
 
-/// Whether a run is driven, as others see it, while a step of it has held its thread for longer than its lease lasts.
+/// So long that it does not run out where the machine stands still for a while.
+const TTL: Duration = Duration::from_secs(5);
+
+/// Whether a run is driven, as others see it, and its lease was renewed while a step of it held its thread.
 fn is_driven_for_others(mut runtime: runtime::Builder) -> bool {
-    let journal = RunJournal::new(
-        Arc::new(MemoryEventLog::new()),
-        Arc::new(MemoryLeases::new()),
-    );
+    let leases = Reached::new(Arc::new(MemoryLeases::new()));
+    let journal = RunJournal::new(Arc::new(MemoryEventLog::new()), Arc::clone(&leases) as _);
     let id = RunId::named("r").unwrap();
     let mut workflow = Workflow::<()>::durable("holds");
     let (looked_at, run) = (journal.clone(), id.clone());
     let step = workflow.step("holds").run(move || {
-        let (looked_at, run) = (looked_at.clone(), run.clone());
+        let (looked_at, run, leases) = (looked_at.clone(), run.clone(), Arc::clone(&leases));
         async move {
-            // tidy: sleep, because it is to hold its thread
-            thread::sleep(TTL + TTL / 3);
+            let (begun, before) = (Instant::now(), leases.renewed());
+            while leases.renewed() == before {
+                if begun.elapsed() > 10 * TTL {
+                    return Ok(false);
+                }
+                thread::yield_now();
+            }
             let looking = move || {
                 let elsewhere = runtime::Builder::new_current_thread().build()?;
                 let view = elsewhere.block_on(looked_at.view(&run));

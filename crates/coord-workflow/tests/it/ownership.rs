@@ -28,9 +28,24 @@ pub(crate) struct Reached {
     is_cut_off: Mutex<bool>,
     /// How long it takes to acquire one.
     takes: Mutex<Duration>,
+    /// How often one was renewed.
+    renewed: AtomicUsize,
 }
 
 impl Reached {
+    pub(crate) fn new(leases: Arc<dyn Lease>) -> Arc<Self> {
+        Arc::new(Self {
+            leases,
+            is_cut_off: Mutex::new(false),
+            takes: Mutex::new(Duration::ZERO),
+            renewed: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn renewed(&self) -> usize {
+        self.renewed.load(Ordering::SeqCst)
+    }
+
     fn is_cut_off(&self) -> Result<(), LeaseError> {
         match *self.is_cut_off.lock().unwrap() {
             true => Err(LeaseError::Failed {
@@ -67,7 +82,9 @@ impl Lease for Reached {
     ) -> BoxFuture<'a, Result<(), LeaseError>> {
         Box::pin(async move {
             self.is_cut_off()?;
-            self.leases.renew(grant, ttl).await
+            self.leases.renew(grant, ttl).await?;
+            self.renewed.fetch_add(1, Ordering::SeqCst);
+            Ok(())
         })
     }
 
@@ -85,11 +102,7 @@ impl Lease for Reached {
 
 /// What a process has of the machine that may be cut off from its leases.
 pub(crate) fn reached(machine: &Machine) -> (Machine, Arc<Reached>) {
-    let reached = Arc::new(Reached {
-        leases: Arc::clone(&machine.leases),
-        is_cut_off: Mutex::new(false),
-        takes: Mutex::new(Duration::ZERO),
-    });
+    let reached = Reached::new(Arc::clone(&machine.leases));
     let leases = Arc::clone(&reached) as Arc<dyn Lease>;
     let machine = Machine {
         leases,

@@ -207,11 +207,13 @@ fn what_it_takes_to_check_steps_grows_with_their_number_and_no_more() {
         assert_eq!(faults(unknown).len(), 101);
         began.elapsed()
     };
-    // Ten times as many take ten times as long, and would take a hundred times as long if each were
-    // compared with each. The quickest of some turns: the machine may have other work.
-    let quickest = |steps| (0..3).map(|_| check(steps)).min();
-    let (few, many) = (quickest(600), quickest(6_000));
-    assert!(many < few.map(|few| few * 40), "{few:?}, {many:?}");
+    // Ten times as many take as long as the few ten times, and would take ten times as long as that if each were
+    // compared with each. In more turns than one only where the machine has other things to do.
+    let grows_as_it_should = |_| {
+        let few: Duration = (0..10).map(|_| check(600)).sum();
+        check(6_000) < few * 4
+    };
+    assert!((0..5).any(grows_as_it_should));
 }
 
 #[test]
