@@ -1,8 +1,10 @@
 //! Ctrl-C and SIGTERM: the run ends, what was done is undone, and nothing of any process is left.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::process::Stdio;
 
-use rustix::io::ioctl_fionread;
+use rustix::io::{ioctl_fionbio, ioctl_fionread};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::coord::{Folder, Running, done, heard, is_gone, pids, until, until_some};
@@ -61,7 +63,7 @@ fn however_often_it_is_told_that_its_terminal_was_closed_steps_have_their_grace(
         "#,
     );
     let mut command = folder.coord(["run"]);
-    command.stderr(std::fs::File::create(folder.path().join("told")).unwrap());
+    command.stderr(File::create(folder.path().join("told")).unwrap());
     let mut running = Running::start(command);
     running.until("polite | begun");
     running.signal(Signal::HUP);
@@ -247,7 +249,7 @@ fn sigusr1_says_on_standard_error_what_runs_and_what_waits_and_the_run_goes_on()
         let folder = Folder::new();
         folder.write("coord.toml", &file);
         let mut command = folder.coord(["run", "--output", output]);
-        command.stderr(std::fs::File::create(folder.path().join("told")).unwrap());
+        command.stderr(File::create(folder.path().join("told")).unwrap());
         let mut running = Running::start(command);
         running.until(if output == "text" {
             "long     | pid="
@@ -330,16 +332,34 @@ fn when_it_is_killed_nothing_of_what_it_runs_lives_on() {
     );
     let mut running = Running::start(folder.coord(["run"]));
     // Opens once somebody has it open for writing.
-    let mut lifeline = std::fs::File::open(lifeline).unwrap();
+    let lifeline = File::open(lifeline).unwrap();
     for _ in 0..3 {
         running.until("pid=");
     }
     running.signal(Signal::KILL);
     // At its end: nobody has it open any more.
-    assert_eq!(
-        std::io::copy(&mut lifeline, &mut std::io::sink()).unwrap(),
-        0
-    );
+    ends(lifeline);
+}
+
+/// Waits until nobody holds the other side of a lifeline any more.
+#[track_caller]
+fn ends(mut lifeline: File) {
+    ioctl_fionbio(&lifeline, true).unwrap();
+    until(|| match lifeline.read(&mut [0]) {
+        Ok(read) => read == 0,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            false
+        }
+    });
+}
+
+/// Whether a process has taken a signal over, which would end it before.
+fn hears(pid: Pid, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_pid())).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = u64::from_str_radix(caught.unwrap().trim(), 16).unwrap();
+    caught >> (signal.as_raw() - 1) & 1 == 1
 }
 
 /// The watchdog of a `coord` that runs nothing but what has printed its number.
@@ -357,7 +377,7 @@ fn watchdog(running: &Running) -> Option<Pid> {
 }
 
 /// A run of a step that ignores what asks it to stop, and its lifeline, which ends with the step.
-fn run_with_a_lifeline() -> (Folder, Running, std::fs::File) {
+fn run_with_a_lifeline() -> (Folder, Running, File) {
     let folder = Folder::new();
     let lifeline = lifeline(&folder);
     folder.write(
@@ -365,14 +385,14 @@ fn run_with_a_lifeline() -> (Folder, Running, std::fs::File) {
         "[[step]]\nid = 'a'\nrun = 'exec 3>lifeline; echo pid=$$; trap \"\" TERM; sleep 1000'\n",
     );
     let mut running = Running::start(folder.coord(["run"]));
-    let lifeline = std::fs::File::open(lifeline).unwrap();
+    let lifeline = File::open(lifeline).unwrap();
     running.until("pid=");
     (folder, running, lifeline)
 }
 
 #[test]
 fn a_watchdog_that_is_killed_is_replaced_and_the_next_one_ends_what_ran_before() {
-    let (_folder, mut running, mut lifeline) = run_with_a_lifeline();
+    let (_folder, mut running, lifeline) = run_with_a_lifeline();
     for _ in 0..2 {
         let watchdog = watchdog(&running).expect("it has one");
         kill_process(watchdog, Signal::KILL).unwrap();
@@ -380,10 +400,7 @@ fn a_watchdog_that_is_killed_is_replaced_and_the_next_one_ends_what_ran_before()
         assert!(!is_gone(pids(&running.printed)[0]));
     }
     running.signal(Signal::KILL);
-    assert_eq!(
-        std::io::copy(&mut lifeline, &mut std::io::sink()).unwrap(),
-        0
-    );
+    ends(lifeline);
 }
 
 #[test]
@@ -433,14 +450,13 @@ fn a_watchdog_is_replaced_also_where_the_program_was_and_once_it_is_told_where_n
 
 #[test]
 fn a_signal_that_is_meant_for_it_does_not_end_its_watchdog() {
-    let (_folder, running, mut lifeline) = run_with_a_lifeline();
+    let (_folder, running, lifeline) = run_with_a_lifeline();
     let watchdog = watchdog(&running).expect("it has one");
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        // It may have only just been started.
+        until(|| hears(watchdog, signal));
         kill_process(watchdog, signal).unwrap();
     }
     running.signal(Signal::KILL);
-    assert_eq!(
-        std::io::copy(&mut lifeline, &mut std::io::sink()).unwrap(),
-        0
-    );
+    ends(lifeline);
 }
