@@ -219,8 +219,10 @@ fn branches_finish_where_the_file_says_so_and_no_step_is_critical() {
         format!(
             "on_failure = 'finish-branches'\n\
              [[step]]\nid = 'lint'\nrun = 'exit 3'\ncritical = {critical}\n\
-             [[step]]\nid = 'test'\nrun = 'sleep 0.3; echo tested'\n\
-             [[step]]\nid = 'after'\nneeds = ['lint']\nrun = 'echo never'\n"
+             [[step]]\nid = 'test'\nrun = 'sleep {}; echo tested'\n\
+             [[step]]\nid = 'after'\nneeds = ['lint']\nrun = 'echo never'\n",
+            // Until it is stopped, where it is to be.
+            if critical { "1000" } else { "0.3" }
         )
     };
     let finished = run(&file(false));

@@ -3,11 +3,13 @@
 use crate::coord::Folder;
 use crate::terminal::{Terminal, coord};
 
-/// Two steps that print so many numbered lines each, the one after the other and in turn.
-fn numbered(folder: &Folder, lines: u32) -> Terminal {
+/// Two steps that print 400 numbered lines each, the one after the other and in turn; after each hundred they wait for
+/// a file that has its number.
+fn numbered(folder: &Folder) -> Terminal {
     let step = |id: &str| {
-        let count = format!("for i in $(seq {lines}); do echo line $i; sleep 0.004; done");
-        format!("[[step]]\nid = '{id}'\nrun = '{count}'\n")
+        let wait = "100|200|300) until test -e $i; do sleep 0.01; done";
+        let count = format!("echo line $i; case $i in {wait};; esac; sleep 0.004");
+        format!("[[step]]\nid = '{id}'\nrun = 'for i in $(seq 400); do {count}; done'\n")
     };
     let text = format!("concurrency = 2\n{}{}", step("one"), step("two"));
     folder.write("coord.toml", &text);
@@ -28,7 +30,7 @@ fn lines_of(screen: &str, step: &str) -> Vec<u32> {
 #[test]
 fn a_stream_has_each_line_once_however_often_it_is_left_for_the_screen() {
     let folder = Folder::new();
-    let mut terminal = numbered(&folder, 400);
+    let mut terminal = numbered(&folder);
     for turn in [50, 150, 250] {
         let wanted = format!("line {turn}\n");
         terminal.until("the screen", |screen| screen.contains(&wanted));
@@ -36,6 +38,7 @@ fn a_stream_has_each_line_once_however_often_it_is_left_for_the_screen() {
         terminal.until_screen("the stream", |screen| !screen.alternate_screen());
         let wanted = format!("| line {}\n", turn + 50);
         terminal.until("more of the stream", |screen| screen.contains(&wanted));
+        folder.write(&(turn + 50).to_string(), "");
         if turn < 250 {
             terminal.keys("o");
             terminal.until_screen("the screen", vt100::Screen::alternate_screen);
