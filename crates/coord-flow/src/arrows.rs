@@ -49,15 +49,18 @@ fn back<'a>(before: &HashMap<&'a str, &'a str>, start: &str, goal: &'a str) -> V
 }
 
 /// All topics that something comes to that is published to one, itself included.
-pub(crate) fn reached(flows: &[Arc<Shape>], start: &str) -> HashSet<String> {
+pub(crate) fn reached<'a>(
+    flows: &'a [Arc<Shape>],
+    starts: impl Iterator<Item = &'a str>,
+) -> HashSet<String> {
     let mut feeds: HashMap<&str, Vec<&Shape>> = HashMap::new();
     for flow in flows {
         for from in &flow.from {
             feeds.entry(from).or_default().push(flow);
         }
     }
-    let mut reached = HashSet::from([start.to_owned()]);
-    let mut open = vec![start];
+    let mut open: Vec<&str> = starts.collect();
+    let mut reached: HashSet<String> = open.iter().map(|start| (*start).to_owned()).collect();
     while let Some(topic) = open.pop() {
         // Looked at once: its flows feed the same topics, whatever they took.
         for flow in feeds.remove(topic).into_iter().flatten() {
@@ -174,8 +177,8 @@ mod tests {
     fn what_is_reached_is_what_the_arrows_lead_to() {
         let flows: Vec<_> = ARROWS.iter().map(flow).collect();
         let all = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(reached(&flows, "b"), all(&["b", "c", "d"]));
-        assert_eq!(reached(&flows, "d"), all(&["d"]));
+        assert_eq!(reached(&flows, ["b"].into_iter()), all(&["b", "c", "d"]));
+        assert_eq!(reached(&flows, ["d"].into_iter()), all(&["d"]));
     }
 
     const ARROWS: [(&str, &str); 5] = [("a", "b"), ("b", "c"), ("c", "d"), ("a", "c"), ("x", "a")];

@@ -43,7 +43,9 @@ struct AllFlows {
     table: Mutex<Table>,
     /// How often something changed from where to where flows go.
     changes: Arc<AtomicU64>,
-    /// The topics that `error-detected` feeds, and after how many changes that was found.
+    /// Where failures are told of, by what is no flow, beside `error-detected`.
+    also: Mutex<HashSet<String>>,
+    /// The topics that these feed, and after how many changes that was found.
     told: Mutex<Option<(u64, HashSet<String>)>>,
 }
 
@@ -80,6 +82,17 @@ impl EventChoreographer {
             },
             bus,
         })
+    }
+
+    /// What is published to `error-detected` is written to this topic as well, by something that is no flow: as to
+    /// `log-events` by a monitor that logs errors. A flow that is fed by it, directly or through others, does not tell of
+    /// its own failures: each would lead to the next.
+    pub fn errors_reach(&self, topic: impl Into<String>) {
+        let flows = &self.failures.flows;
+        let also = flows.0.also.lock();
+        also.unwrap_or_else(PoisonError::into_inner)
+            .insert(topic.into());
+        flows.changed();
     }
 
     /// Runs a flow, in one task, on the current tokio runtime. It takes what is published to its
@@ -414,18 +427,21 @@ async fn all(mut futures: Vec<BoxFuture<'_, ()>>) {
 impl Flows {
     /// Whether what is told of failures comes to one of these topics, as far as flows carry it.
     pub(crate) fn are_told(&self, topics: &[String]) -> bool {
-        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
         // Read before the flows are: what changes meanwhile is seen the next time.
         let changes = self.0.changes.load(Ordering::Acquire);
-        if let Some((known_at, reached)) = &*told
+        if let Some((known_at, reached)) = &*found
             && *known_at == changes
         {
             return topics.iter().any(|topic| reached.contains(topic));
         }
         let shapes = self.table().shapes(None);
-        let reached = reached(&shapes, ERROR_DETECTED.name());
+        let also = self.0.also.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = also.iter().map(String::as_str);
+        let reached = reached(&shapes, told.chain([ERROR_DETECTED.name()]));
+        drop(also);
         let are_told = topics.iter().any(|topic| reached.contains(topic));
-        *told = Some((changes, reached));
+        *found = Some((changes, reached));
         are_told
     }
 

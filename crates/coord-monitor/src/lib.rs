@@ -129,6 +129,7 @@ mod threshold;
 mod windows;
 mod alerts;
 mod telling;
+mod repeats;
 mod spans;
 #[cfg(feature = "metrics")]
 mod export;

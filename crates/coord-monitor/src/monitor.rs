@@ -210,7 +210,9 @@ impl MonitorBuilder {
 
     /// Writes reports, alerts, errors that were detected and what is done about them to `log-events`
     /// too, so that whatever logs that sees them; off by default. It never waits for room: what finds
-    /// none is counted as [`unlogged`](PerformanceMetrics::unlogged).
+    /// none is counted as [`unlogged`](PerformanceMetrics::unlogged). Of errors of one source and kind ten are
+    /// written in five seconds, and with the next one how many more there were: where what is logged leads to an
+    /// error, that would lead to the next.
     pub fn log(mut self, is_logging: bool) -> Self {
         self.is_logging = is_logging;
         self

@@ -1,6 +1,7 @@
 //! What a monitor tells by itself: `performance-report` at intervals, and lines for the log.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use coord_bus::time;
@@ -11,6 +12,7 @@ use coord_bus::vocabulary::{
 use coord_bus::{Bus, BusError, BusExt, Publisher, Timestamp};
 
 use crate::measuring::{Measuring, counting_began, is_reset};
+use crate::repeats::Repeats;
 use crate::{PerformanceMetrics, Unit};
 
 /// Who says it, in the log.
@@ -83,6 +85,8 @@ fn report(between: &PerformanceMetrics) -> PerformanceReport {
 pub(crate) struct Log {
     lines: Option<Publisher<LogEvent>>,
     lost: AtomicU64,
+    /// Of errors, and of what is done about them.
+    repeats: Mutex<Repeats>,
 }
 
 impl Log {
@@ -93,6 +97,7 @@ impl Log {
                 false => None,
             },
             lost: AtomicU64::new(0),
+            repeats: Mutex::default(),
         })
     }
 
@@ -121,6 +126,28 @@ impl Log {
         if lines.try_publish(line).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// The same, of what may be said again and again.
+    fn write_repeated(
+        &self,
+        at: Timestamp,
+        level: LogLevel,
+        (source, kind): (&str, &str),
+        message: &str,
+    ) {
+        if self.lines.is_none() {
+            return;
+        }
+        let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(more) = repeats.admit(source, kind) else {
+            return;
+        };
+        self.write(at, level, source, || match more {
+            0 => format!("{kind}: {message}"),
+            1 => format!("{kind}: {message}; one more before it was not logged"),
+            more => format!("{kind}: {message}; {more} more before it were not logged"),
+        });
     }
 
     fn report(&self, report: &PerformanceReport) {
@@ -158,9 +185,8 @@ impl Log {
     }
 
     pub(crate) fn error(&self, error: &ErrorDetected) {
-        self.write(error.at, level(error.severity), &error.source, || {
-            format!("{}: {}", error.kind, error.message)
-        });
+        let of = (&*error.source, &*error.kind);
+        self.write_repeated(error.at, level(error.severity), of, &error.message);
     }
 
     pub(crate) fn recovery(&self, recovery: &ErrorRecovery) {
@@ -168,22 +194,23 @@ impl Log {
         let (level, message) = match &recovery.progress {
             Recovery::Attempting { attempt, wait } => {
                 let wait = Unit::Seconds.of(wait.as_secs_f64());
-                let message = format!("{strategy}: attempt {attempt} follows in {wait}");
+                let message = format!("attempt {attempt} follows in {wait}");
                 (LogLevel::Info, message)
             }
             Recovery::Recovered { attempt, duration } => {
                 let took = Unit::Seconds.of(duration.as_secs_f64());
-                let message = format!("{strategy}: all is well after {took}, attempt {attempt}");
+                let message = format!("all is well after {took}, attempt {attempt}");
                 (LogLevel::Info, message)
             }
             Recovery::GaveUp { attempts, reason } => {
-                let message = format!("{strategy}: given up after {attempts} attempts: {reason}");
+                let message = format!("given up after {attempts} attempts: {reason}");
                 (LogLevel::Error, message)
             }
             // A progress that came into the vocabulary later.
             _ => return,
         };
-        self.write(recovery.at, level, &recovery.source, || message);
+        let of = (&*recovery.source, &**strategy);
+        self.write_repeated(recovery.at, level, of, &message);
     }
 }
 

@@ -53,6 +53,35 @@ async fn a_panic_is_the_failure_of_one_event_and_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flow_fed_by_what_is_no_flow_but_writes_errors_does_not_tell_of_its_own() {
+    let stage = Stage::new();
+    let mut errors = stage.bus.subscribe(&ERROR_DETECTED).unwrap();
+    let broken = EventFlow::from(&NOTIFICATION)
+        .map(|_| panic!("always"))
+        .to(&NUMBERS);
+    let broken = broken.named("broken");
+    stage.choreographer.add_event_flow(broken).unwrap();
+    let notify = async || {
+        let notification = Notification {
+            at: Timestamp::UNIX_EPOCH,
+            severity: Severity::Info,
+            title: "test".to_owned(),
+            message: "test".to_owned(),
+        };
+        let notifications = stage.bus.publisher(&NOTIFICATION).unwrap();
+        notifications.publish(notification).await.unwrap();
+    };
+    notify().await;
+    idle().await;
+    assert_eq!(only(&mut errors).source, "flow/broken");
+    stage.choreographer.errors_reach(NOTIFICATION.name());
+    notify().await;
+    idle().await;
+    assert!(ready(&mut errors).is_empty());
+    assert_eq!(stage.flow().stats.failed, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flow_fed_by_the_errors_does_not_tell_of_its_own() {
     let stage = Stage::new();
     let mut errors = stage.bus.subscribe(&ERROR_DETECTED).unwrap();

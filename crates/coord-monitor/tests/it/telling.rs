@@ -126,6 +126,33 @@ async fn reports_and_errors_reach_the_log_and_what_finds_no_room_there_is_counte
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_errors_that_repeat_a_few_are_logged_and_then_how_many_more_there_were() {
+    let bus = LocalBus::new();
+    let mut log = bus.subscribe(&LOG_EVENTS).unwrap();
+    let stage = crate::stage::Stage::on(bus.clone());
+    let _monitor = reporting(&bus);
+    let mut logged = async |kind: &str, times: usize| {
+        for _ in 0..times {
+            crate::errors::detected(&stage, kind, Severity::Error);
+        }
+        pass(millis(1)).await;
+        let mut messages = Vec::new();
+        while let Ok(line) = log.try_recv() {
+            messages.push(line.message.clone());
+        }
+        messages
+    };
+    assert_eq!(logged("refused", 25).await, ["refused: it went wrong"; 10]);
+    assert_eq!(logged("full", 1).await, ["full: it went wrong"]);
+    pass(millis(4_990)).await;
+    assert!(logged("refused", 1).await.is_empty());
+    pass(millis(10)).await;
+    let more = "refused: it went wrong; 16 more before it were not logged";
+    let messages = logged("refused", 2).await;
+    assert_eq!(messages, [more, "refused: it went wrong"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_being_asked_it_tells_nothing() {
     let bus = LocalBus::new();
     let stage = crate::stage::Stage::on(bus.clone());

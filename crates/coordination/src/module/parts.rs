@@ -108,6 +108,10 @@ pub(super) fn choreographer(
         return Ok(None);
     }
     let choreographer = EventChoreographer::with_clock(Arc::clone(bus), Arc::clone(&config.clock))?;
+    #[cfg(feature = "performance-monitoring")]
+    if config.performance_monitoring_enabled && config.performance_log {
+        choreographer.errors_reach(coord_bus::vocabulary::LOG_EVENTS.name());
+    }
     choreographer.add_event_flow(process_lifecycle_to_log())?;
     choreographer.add_event_flow(process_crash_to_notification())?;
     Ok(Some(Arc::new(choreographer)))

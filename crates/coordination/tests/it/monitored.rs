@@ -4,8 +4,10 @@ use coordination::bus::vocabulary::{
     ERROR_DETECTED, ErrorDetected, LOG_EVENTS, LogEvent, LogLevel, PERFORMANCE_ALERT,
     PERFORMANCE_REPORT, STREAM_REPORT, Severity,
 };
-use coordination::bus::{Bus, BusExt, LocalBus, Timestamp, time};
+use coordination::bus::{Bus, BusExt, Failure, LocalBus, Timestamp, Topic, time};
+use coordination::flow::EventFlow;
 use coordination::monitor::Threshold;
+use coordination::recovery::{ErrorPattern, Matched};
 use coordination::{CoordinationConfig, CoordinationModule};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +15,52 @@ use tokio_stream::StreamExt;
 
 fn start(bus: &LocalBus, config: CoordinationConfig) -> CoordinationModule {
     CoordinationModule::start(Arc::new(bus.clone()), config).expect("nothing is in its way")
+}
+
+/// How many lines are logged in a quarter of a minute after one error is.
+async fn lines_after_an_error(bus: &LocalBus) -> u64 {
+    let line = LogEvent {
+        at: Timestamp::UNIX_EPOCH,
+        level: LogLevel::Error,
+        source: "db".to_owned(),
+        message: "the disk is full".to_owned(),
+    };
+    let lines = bus.publisher(&LOG_EVENTS).unwrap();
+    lines.publish(line).await.unwrap();
+    time::sleep(Duration::from_secs(15)).await;
+    lines.stats().ledger.published
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flow_of_the_log_that_fails_is_not_logged_for_that() {
+    let bus = LocalBus::new();
+    let module = start(&bus, CoordinationConfig::default());
+    let flow = EventFlow::from(&LOG_EVENTS).enrich(4, |_| async {
+        Err::<LogEvent, _>(Failure::message("refused"))
+    });
+    let flow = flow.to(&Topic::<LogEvent>::new("shipped")).named("ship");
+    module
+        .choreographer()
+        .unwrap()
+        .add_event_flow(flow)
+        .unwrap();
+    assert_eq!(lines_after_an_error(&bus).await, 1);
+    let flows = module.choreographer().unwrap().event_flows();
+    let shipped = flows.iter().find(|flow| flow.name == "ship").unwrap();
+    assert_eq!(shipped.stats.failed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pattern_of_errors_in_the_log_that_leads_to_more_of_them_does_so_a_few_times() {
+    let bus = LocalBus::new();
+    let module = start(&bus, CoordinationConfig::default());
+    let pattern = ErrorPattern::on(&LOG_EVENTS, "logged", |line| {
+        let is_error = line.level == LogLevel::Error;
+        is_error.then(|| Matched::new("log", line.message.clone()))
+    });
+    module.register_error_pattern(pattern).unwrap();
+    let lines = lines_after_an_error(&bus).await;
+    assert!((2..=100).contains(&lines), "{lines}");
 }
 
 #[tokio::test(start_paused = true)]
