@@ -1,6 +1,7 @@
 //! The bus: an object-safe trait that opens topics, and the typed handles built on it.
 
 mod drained;
+mod opened;
 mod port;
 
 use std::any::{TypeId, type_name};
@@ -12,17 +13,18 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 
-use crate::desk::{Desk, Door};
-use crate::link::Link;
+use crate::desk::Door;
 use crate::pattern::Inbox;
-use crate::request::{Entrance, Remote};
-use crate::topic::{Codec, DEFAULT_CAPACITY, name_fault};
+use crate::request::Entrance;
+use crate::topic::{DEFAULT_CAPACITY, name_fault};
 use crate::{
     BusError, Delivery, Description, Endpoint, Event, Failure, GroupMember, Handler,
-    HandlerOptions, Log, Pattern, PatternOptions, PatternSubscriber, Publisher, Requester,
-    Responder, SubscribeOptions, Subscriber, Topic, TopicStats, Watch, Watching,
+    HandlerOptions, Pattern, PatternOptions, PatternSubscriber, Publisher, Requester, Responder,
+    SubscribeOptions, Subscriber, Topic, TopicStats, Watch, Watching,
 };
 pub use drained::Drained;
+pub(crate) use opened::{Opened, open};
+use opened::{OpenedEndpoint, open_endpoint};
 pub use port::{AnyLog, Port};
 use port::{MakeLog, link_failed};
 
@@ -462,7 +464,8 @@ pub trait BusExt: Bus {
     }
 
     /// A member of the group of this name, which shares the topic's events with the others: each
-    /// event goes to one of them. The first to join makes the group.
+    /// event goes to one of them. The first to join makes the group. What a member does not
+    /// acknowledge [comes back](GroupMember#what-comes-back), a few times.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -492,13 +495,17 @@ pub trait BusExt: Bus {
         group: &str,
     ) -> Result<GroupMember<E>, BusError> {
         let place = Location::caller();
-        match open(self, topic, place)? {
-            Opened::Log(log) => Ok(log.join_group_at(group.into(), place)),
+        let member = match open(self, topic, place)? {
+            Opened::Log(log) => log.join_group_at(group.into(), place),
             Opened::Link(link, codec) => match link.join(group) {
-                Ok(frames) => Ok(GroupMember::of_link(topic.name().into(), frames, codec)),
-                Err(error) => Err(link_failed(topic.name(), error)),
+                Ok(frames) => GroupMember::of_link(topic.name().into(), frames, codec),
+                Err(error) => return Err(link_failed(topic.name(), error)),
             },
-        }
+        };
+        Ok(match topic.is_of_dead_letters() {
+            true => member,
+            false => member.with_dead_letters(group, self.publisher(&topic.dead_letters())?),
+        })
     }
 
     /// A subscriber to all topics whose names match a [`Pattern`], those that there are and those
@@ -546,51 +553,3 @@ pub trait BusExt: Bus {
 }
 
 impl<B: Bus + ?Sized> BusExt for B {}
-
-pub(crate) enum Opened<E> {
-    Log(Log<E>),
-    Link(Arc<dyn Link>, Codec<E>),
-}
-
-pub(crate) fn open<B: Bus + ?Sized, E: Event>(
-    bus: &B,
-    topic: &Topic<E>,
-    place: &'static Location<'static>,
-) -> Result<Opened<E>, BusError> {
-    let opening = Opening::new(topic, place);
-    opening.check_name()?;
-    match bus.open(&opening)? {
-        Port::Log(log) => log.typed(&opening).map(Opened::Log),
-        Port::Link(link) => match topic.codec() {
-            Some(codec) => Ok(Opened::Link(link, codec)),
-            None => Err(opening.in_process_only()),
-        },
-        Port::Endpoint(_) => Err(opening.unsupported("events")),
-    }
-}
-
-enum OpenedEndpoint<Q, R> {
-    Desk(Arc<Desk<Q, R>>),
-    Link(Remote<Q, R>),
-}
-
-fn open_endpoint<B: Bus + ?Sized, Q: Send + 'static, R: Send + 'static>(
-    bus: &B,
-    endpoint: &Endpoint<Q, R>,
-    place: &'static Location<'static>,
-) -> Result<OpenedEndpoint<Q, R>, BusError> {
-    let opening = Opening::at(endpoint, place);
-    opening.check_name()?;
-    match bus.open(&opening)? {
-        Port::Log(log) => log.desk(&opening).map(OpenedEndpoint::Desk),
-        Port::Link(_) => Err(opening.unsupported("requests")),
-        Port::Endpoint(link) => match endpoint.codecs() {
-            Some(codecs) => Ok(OpenedEndpoint::Link(Remote {
-                endpoint: endpoint.name().into(),
-                link,
-                codecs,
-            })),
-            None => Err(opening.in_process_only()),
-        },
-    }
-}

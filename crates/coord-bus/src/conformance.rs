@@ -89,6 +89,8 @@ macro_rules! conformance_bus {
             // Groups
             each_event_goes_to_one_member_of_a_group
             what_is_not_acknowledged_goes_to_another_member
+            what_nobody_acknowledges_lets_others_pass_and_becomes_a_dead_letter
+            what_is_given_back_comes_after_the_time_that_was_said
             members_that_wait_are_served_in_turn
             a_cancelled_claim_loses_nothing
             a_group_is_one_lossless_subscriber

@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Delivery, Details, Failure};
+use crate::{Delivery, Details, Envelope, Event, Failure, Publisher};
 
-/// An event that a handler could not handle, with the error of its last attempt.
+/// An event that a handler could not handle, with the error of its last attempt; or that no member
+/// of a group has acknowledged, however often it was handed out.
 ///
 /// Dead letters of the topic `orders` are published to `dead-letter.orders`
 /// ([`Topic::dead_letters`](crate::Topic::dead_letters)), and the last 100 retained there.
 pub struct DeadLetter<E> {
     /// The event itself, with its topic, sequence and details.
     pub event: Delivery<E>,
-    /// Who could not handle it.
+    /// Who could not handle it; of a group, `group` and its name.
     pub handler: Arc<str>,
     /// How often it was tried.
     pub attempts: u32,
@@ -36,6 +37,16 @@ impl<E> DeadLetter<E> {
             attempts,
             error: failure.chain(),
         }
+    }
+}
+
+impl<E: Event> DeadLetter<E> {
+    /// Publishes it, as what its event has caused. Whether that was possible.
+    pub(crate) async fn publish(self, letters: &Publisher<Self>) -> bool {
+        let cause = self.event.meta().cause();
+        let mut letter = Envelope::new(self);
+        cause.mark(&mut letter);
+        letters.publish_with(letter).await.is_ok()
     }
 }
 

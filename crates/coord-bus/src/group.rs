@@ -1,17 +1,26 @@
 //! Consumers that compete: each event goes to one member of a group, and to another if that one
 //! does not see it through.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::future::poll_fn;
-use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker, ready};
+mod claim;
+mod redelivery;
 
-use crate::link::{FrameClaim, FrameGroup, Receipt};
+use std::collections::HashMap;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::link::{FrameClaim, FrameGroup};
 use crate::received::Delivery;
+use crate::time::Sleep;
 use crate::topic::Codec;
-use crate::{Meta, Subscriber};
+use crate::{Backoff, DeadLetter, Event, Publisher, Subscriber, time};
+pub use claim::Claim;
+use claim::Hold;
+use redelivery::{Redelivery, Returned};
 
 /// How many events a group may have handed out that are not acknowledged, as in JetStream.
 pub(crate) const MAX_UNACKNOWLEDGED: usize = 1000;
@@ -26,15 +35,32 @@ pub(crate) const MAX_UNACKNOWLEDGED: usize = 1000;
 /// # Fairness
 ///
 /// Members are served in the order in which they asked. Who does not ask gets nothing, so a member
-/// that is slow takes less. What comes back is handed out first, by its place in the topic's order.
+/// that is slow takes less.
 ///
 /// # Acknowledging
 ///
 /// A member gets a [`Claim`]. [`Claim::acknowledge`] says that it has been dealt with; a claim that
-/// is dropped instead, in whatever way, is handed to who asks next. At most 1000 events of a group
-/// are handed out and not acknowledged: who asks for more waits.
+/// is dropped instead, in whatever way, comes back to the group and is handed out again. At most
+/// 1000 events of a group are handed out, or came back, and are not acknowledged: who asks for more
+/// waits.
+///
+/// # What comes back
+///
+/// The first time that an event comes back it is handed out at once, before those behind it in the
+/// topic's order: mostly it was its worker that failed. From then on it waits, half a second and
+/// each time twice as long, at most a minute, or as [`backoff`](Self::backoff) says; meanwhile those
+/// behind it are handed out. So events are handed out in the topic's order only as long as none comes
+/// back twice, or is [given back](Claim::give_back) for later.
+///
+/// After five deliveries, or as [`max_deliveries`](Self::max_deliveries) says, who asks next is not
+/// given it: it is published as a [`DeadLetter`] of its topic, where the handler is `group` and the
+/// name of the group, and is acknowledged. Until it is published there it is not lost: where that
+/// is refused, as that topic is closed, the event is handed out once more. Dead letters themselves
+/// have no such topic, nor have groups of a [`Log`](crate::Log) alone: theirs is handed out until it
+/// is acknowledged.
 pub struct GroupMember<E> {
     source: Source<E>,
+    redelivery: Redelivery<E>,
 }
 
 enum Source<E> {
@@ -66,13 +92,47 @@ impl<E> GroupMember<E> {
                 frames,
                 codec,
             },
+            redelivery: Redelivery::default(),
         }
     }
 
     fn of(group: Arc<Group<E>>) -> Self {
         Self {
             source: Source::Group(group),
+            redelivery: Redelivery::default(),
         }
+    }
+
+    /// With another number of deliveries, after which an event that nobody has acknowledged becomes
+    /// a dead letter; 5 by default, `u32::MAX` for none. Zero counts as one.
+    ///
+    /// It goes by what the member says that asks next: let all of a group say the same.
+    #[must_use]
+    pub fn max_deliveries(mut self, deliveries: u32) -> Self {
+        self.redelivery.max_deliveries = deliveries.max(1);
+        self
+    }
+
+    /// With another wait for what this member lets come back, from the second time on.
+    ///
+    /// By default half a second, doubled each time, at most a minute.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.redelivery.backoff = backoff;
+        self
+    }
+}
+
+impl<E: Event> GroupMember<E> {
+    /// Of this group, with the topic for its dead letters.
+    pub(crate) fn with_dead_letters(
+        mut self,
+        group: &str,
+        letters: Publisher<DeadLetter<E>>,
+    ) -> Self {
+        let group = format!("group {group}").into();
+        self.redelivery.dead_letters = Some((group, letters));
+        self
     }
 
     /// The next event that is for this member, or `None` once the topic is closed and every event
@@ -80,35 +140,52 @@ impl<E> GroupMember<E> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, nothing has been claimed and nothing is lost. While it waits it
-    /// may be the group's turn at the topic: poll it or drop it.
+    /// Dropped before it is done, nothing has been claimed and nothing is lost; over a link, a dead
+    /// letter that was on its way may be told of twice. While it waits it may be the group's turn at
+    /// the topic: poll it or drop it.
+    ///
+    /// # Panics
+    ///
+    /// When an event has come back twice and waits, outside a tokio runtime that has timers.
     pub async fn recv(&self) -> Option<Claim<E>> {
-        match &self.source {
-            Source::Group(group) => group.recv().await,
+        loop {
+            let mut claim = self.claim().await?;
+            claim.returns_after = self.redelivery.wait(claim.attempt);
+            // Rare, and large.
+            if !self.redelivery.is_over(claim.attempt)
+                || !Box::pin(self.redelivery.bury(&claim)).await
+            {
+                return Some(claim);
+            }
+            claim.acknowledge();
+        }
+    }
+
+    async fn claim(&self) -> Option<Claim<E>> {
+        let (topic, frames, codec) = match &self.source {
+            Source::Group(group) => return group.recv().await,
             Source::Link {
                 topic,
                 frames,
                 codec,
-            } => loop {
-                let FrameClaim {
-                    frame,
-                    sequence,
-                    attempt,
-                    receipt,
-                } = frames.claim().await?;
-                match (codec.decode)(&frame.payload) {
-                    Ok(event) => {
-                        let topic = Arc::clone(topic);
-                        return Some(Claim {
-                            delivery: Some(Delivery::alone(topic, event, frame.details, sequence)),
-                            attempt,
-                            hold: Hold::Link(Some(receipt)),
-                        });
-                    }
-                    // No member of this program could.
-                    Err(_) => receipt.acknowledge(),
+            } => (topic, frames, codec),
+        };
+        loop {
+            let FrameClaim {
+                frame,
+                sequence,
+                attempt,
+                receipt,
+            } = frames.claim().await?;
+            match (codec.decode)(&frame.payload) {
+                Ok(event) => {
+                    let topic = Arc::clone(topic);
+                    let delivery = Delivery::alone(topic, event, frame.details, sequence);
+                    return Some(Claim::new(delivery, attempt, Hold::Link(Some(receipt))));
                 }
-            },
+                // No member of this program could.
+                Err(_) => receipt.acknowledge(),
+            }
         }
     }
 }
@@ -127,7 +204,7 @@ where
 {
     /// Another member of the same group.
     fn clone(&self) -> Self {
-        match &self.source {
+        let mut another = match &self.source {
             Source::Group(group) => {
                 group.lock().members += 1;
                 Self::of(Arc::clone(group))
@@ -137,7 +214,9 @@ where
                 frames,
                 codec,
             } => Self::of_link(Arc::clone(topic), frames.another(), *codec),
-        }
+        };
+        another.redelivery = self.redelivery.clone();
+        another
     }
 }
 
@@ -197,10 +276,9 @@ struct State<E> {
     members: usize,
     /// Told to take no more.
     is_stopped: bool,
-    /// How many events are handed out and neither acknowledged nor given back.
-    claimed: usize,
-    /// Given back, by sequence: the event, and how often it was handed out.
-    returned: BTreeMap<u64, (Delivery<E>, u32)>,
+    /// How many events were handed out and are not acknowledged, given back or not.
+    unacknowledged: usize,
+    returned: Returned<E>,
     /// Whose turn at the source it is, while it waits.
     waiting: Option<Waker>,
 }
@@ -212,8 +290,8 @@ impl<E> Group<E> {
             state: Mutex::new(State {
                 members: 1,
                 is_stopped: false,
-                claimed: 0,
-                returned: BTreeMap::new(),
+                unacknowledged: 0,
+                returned: Returned::default(),
                 waiting: None,
             }),
             groups,
@@ -227,46 +305,57 @@ impl<E> Group<E> {
     async fn recv(self: &Arc<Self>) -> Option<Claim<E>> {
         let mut source = self.source.lock().await;
         let source = source.as_mut()?;
-        let (delivery, attempt) = poll_fn(|cx| self.poll(source, cx)).await?;
-        Some(Claim {
-            delivery: Some(delivery),
-            attempt,
-            hold: Hold::Group(Arc::clone(self)),
-        })
+        // Only one member waits for what comes back: who has the source.
+        let mut timer = None;
+        let next = poll_fn(|cx| self.poll(source, &mut timer, cx));
+        let (delivery, attempt) = next.await?;
+        Some(Claim::new(delivery, attempt, Hold::Group(Arc::clone(self))))
     }
 
     /// The next event to be handed out, and for which time.
     fn poll(
         &self,
         source: &mut Subscriber<E>,
+        timer: &mut Option<Pin<Box<Sleep>>>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<(Delivery<E>, u32)>> {
-        let mut state = self.lock();
-        let replaced = match &state.waiting {
-            Some(waiting) if waiting.will_wake(cx.waker()) => None,
-            _ => state.waiting.replace(cx.waker().clone()),
-        };
-        if state.claimed >= MAX_UNACKNOWLEDGED {
-            return Poll::Pending;
-        }
-        if let Some((_, (delivery, attempts))) = state.returned.pop_first() {
-            state.claimed += 1;
-            return Poll::Ready(Some((delivery, attempts + 1)));
-        }
-        let (is_stopped, claimed) = (state.is_stopped, state.claimed);
-        drop(state);
-        drop(replaced);
-        if is_stopped {
-            source.close();
-        }
-        match ready!(source.poll_delivery(cx)) {
-            Some(delivery) => {
-                self.lock().claimed += 1;
-                Poll::Ready(Some((delivery, 1)))
+        loop {
+            let mut state = self.lock();
+            let replaced = match &state.waiting {
+                Some(waiting) if waiting.will_wake(cx.waker()) => None,
+                _ => state.waiting.replace(cx.waker().clone()),
+            };
+            if let Some((delivery, attempts)) = state.returned.take() {
+                return Poll::Ready(Some((delivery, attempts + 1)));
             }
-            // What is handed out may come back.
-            None if claimed > 0 => Poll::Pending,
-            None => Poll::Ready(None),
+            let (is_stopped, unacknowledged) = (state.is_stopped, state.unacknowledged);
+            let due = state.returned.due();
+            drop(state);
+            drop(replaced);
+            if is_stopped {
+                source.close();
+            }
+            if unacknowledged < MAX_UNACKNOWLEDGED {
+                match source.poll_delivery(cx) {
+                    Poll::Ready(Some(delivery)) => {
+                        self.lock().unacknowledged += 1;
+                        return Poll::Ready(Some((delivery, 1)));
+                    }
+                    Poll::Ready(None) if unacknowledged == 0 => return Poll::Ready(None),
+                    // What is handed out may come back.
+                    Poll::Ready(None) | Poll::Pending => {}
+                }
+            }
+            let Some(due) = due else {
+                return Poll::Pending;
+            };
+            let timer = match timer {
+                Some(timer) if timer.deadline() == due => timer,
+                _ => timer.insert(Box::pin(time::sleep_until(due))),
+            };
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
         }
     }
 
@@ -286,8 +375,8 @@ impl<E> Group<E> {
         state.members -= 1;
         let is_last = state.members == 0;
         let returned = match is_last {
-            true => std::mem::take(&mut state.returned),
-            false => BTreeMap::new(),
+            true => mem::take(&mut state.returned),
+            false => Returned::default(),
         };
         drop(state);
         drop(groups);
@@ -299,100 +388,28 @@ impl<E> Group<E> {
         drop((subscriber, returned));
     }
 
-    fn settle(&self, returned: Option<(Delivery<E>, u32)>) {
+    fn acknowledge(&self) {
         let mut state = self.lock();
-        state.claimed -= 1;
-        let mut lost = None;
-        match returned {
-            Some((delivery, attempts)) if state.members > 0 => {
-                let sequence = delivery.meta().sequence();
-                state.returned.insert(sequence, (delivery, attempts));
+        state.unacknowledged -= 1;
+        let waiting = state.waiting.take();
+        drop(state);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// An event that was handed out this often comes back.
+    fn give_back(&self, delivery: Delivery<E>, attempts: u32, after: Duration) {
+        let mut state = self.lock();
+        // Without members, nobody takes it.
+        let lost = match state.members {
+            0 => Some(delivery),
+            _ => {
+                state.returned.put(delivery, attempts, after);
+                None
             }
-            returned => lost = returned,
-        }
+        };
         let waiting = state.waiting.take();
         drop(state);
         drop(lost);
         waiting.into_iter().for_each(Waker::wake);
-    }
-}
-
-/// An event that was handed to one member of a group. Derefs to the event.
-///
-/// Acknowledge it once it has been dealt with; dropped instead, it is handed out again.
-#[must_use = "dropped, it is handed to another member"]
-pub struct Claim<E> {
-    /// `None` once it is settled.
-    delivery: Option<Delivery<E>>,
-    attempt: u32,
-    hold: Hold<E>,
-}
-
-enum Hold<E> {
-    Group(Arc<Group<E>>),
-    Link(Option<Box<dyn Receipt>>),
-}
-
-impl<E> Claim<E> {
-    /// It has been dealt with: nobody else gets it.
-    pub fn acknowledge(mut self) {
-        self.settle(true);
-    }
-
-    /// The event, owned. Keeping it does not keep the claim.
-    pub fn delivery(&self) -> &Delivery<E> {
-        let delivery = self.delivery.as_ref();
-        delivery.expect("it is there until the claim is dropped")
-    }
-
-    /// What is known of the event besides.
-    pub fn meta(&self) -> Meta<'_> {
-        self.delivery().meta()
-    }
-
-    /// How often it has been handed out: 1 for the first time.
-    pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    fn settle(&mut self, is_done: bool) {
-        let Some(delivery) = self.delivery.take() else {
-            return;
-        };
-        match &mut self.hold {
-            Hold::Group(group) => {
-                let returned = (!is_done).then_some((delivery, self.attempt));
-                group.settle(returned);
-            }
-            Hold::Link(receipt) => {
-                if let Some(receipt) = receipt.take().filter(|_| is_done) {
-                    receipt.acknowledge();
-                }
-            }
-        }
-    }
-}
-
-impl<E> Drop for Claim<E> {
-    fn drop(&mut self) {
-        self.settle(false);
-    }
-}
-
-impl<E> Deref for Claim<E> {
-    type Target = E;
-
-    fn deref(&self) -> &E {
-        self.delivery()
-    }
-}
-
-impl<E: fmt::Debug> fmt::Debug for Claim<E> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Claim")
-            .field("event", &**self)
-            .field("attempt", &self.attempt)
-            .finish_non_exhaustive()
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::task_scope::catch;
 use crate::{
-    Backoff, Claim, DeadLetter, Delivery, Envelope, Event, Failure, GroupMember, Overflow,
-    Publisher, TaskScope, time,
+    Backoff, Claim, DeadLetter, Delivery, Event, Failure, GroupMember, Overflow, Publisher,
+    TaskScope, time,
 };
 
 /// How a handler is called.
@@ -257,12 +257,10 @@ where
             attempt,
             &failure,
         );
-        let mut letter = Envelope::new(letter);
-        claim.meta().cause().mark(&mut letter);
         // It is dead once somebody can find it: until then it is this handler's.
-        match self.dead_letters.publish_with(letter).await {
-            Ok(()) => add(&self.counts.dead),
-            Err(_) => add(&self.counts.lost),
+        match letter.publish(&self.dead_letters).await {
+            true => add(&self.counts.dead),
+            false => add(&self.counts.lost),
         }
         claim.acknowledge();
     }

@@ -4,6 +4,7 @@ mod endpoint;
 
 use std::fmt;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -104,7 +105,7 @@ pub struct FrameClaim {
     pub sequence: u64,
     /// How often it has been handed out: 1 for the first time.
     pub attempt: u32,
-    /// What to acknowledge it with. Dropped instead, the frame goes to another member.
+    /// What to acknowledge it with. Dropped instead, the frame is handed out again.
     pub receipt: Box<dyn Receipt>,
 }
 
@@ -118,10 +119,13 @@ impl fmt::Debug for FrameClaim {
     }
 }
 
-/// Acknowledges a frame.
+/// Acknowledges a frame, or does not.
 pub trait Receipt: Send + Sync {
     /// The frame has been dealt with: nobody else gets it.
     fn acknowledge(self: Box<Self>);
+
+    /// The frame is handed out again, after this time.
+    fn give_back(self: Box<Self>, after: Duration);
 }
 
 /// A link did not take a frame or a subscriber.

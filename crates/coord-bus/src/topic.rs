@@ -61,6 +61,9 @@ impl<E> Copy for Codec<E> {}
 /// How many events a topic holds for its slowest lossless subscriber where nothing else is said.
 pub const DEFAULT_CAPACITY: usize = 1024;
 
+/// What the name of a topic of dead letters begins with.
+const DEAD_LETTERS: &str = "dead-letter.";
+
 /// How many dead letters of a topic are there for who looks late.
 const RETAINED_DEAD_LETTERS: usize = 100;
 
@@ -137,11 +140,11 @@ impl<E: Event> Topic<E> {
         self
     }
 
-    /// The topic of those of its events that a handler could not handle: `dead-letter.` and its
-    /// name. It retains the last 100.
+    /// The topic of those of its events that a handler could not handle, or no member of a group:
+    /// `dead-letter.` and its name. It retains the last 100.
     pub fn dead_letters(&self) -> Topic<DeadLetter<E>> {
         Topic {
-            name: Cow::Owned(format!("dead-letter.{}", self.name)),
+            name: Cow::Owned(format!("{DEAD_LETTERS}{}", self.name)),
             capacity: None,
             retain: Some(RETAINED_DEAD_LETTERS),
             codec: self.dead_codec,
@@ -149,6 +152,10 @@ impl<E: Event> Topic<E> {
             fault_codec: None,
             events: PhantomData,
         }
+    }
+
+    pub(crate) fn is_of_dead_letters(&self) -> bool {
+        self.name.starts_with(DEAD_LETTERS)
     }
 
     /// The topic on which flows tell of those of its events that they could make nothing of:

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
@@ -252,5 +253,9 @@ impl FrameGroup for Frames {
 impl Receipt for Claim<Frame> {
     fn acknowledge(self: Box<Self>) {
         Claim::acknowledge(*self);
+    }
+
+    fn give_back(self: Box<Self>, after: Duration) {
+        Claim::give_back(*self, after);
     }
 }

@@ -8,8 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use coord_bus::{
-    Bus, BusExt, ByteBus, Delivery, Failure, HandlerOptions, LocalBus, Overflow, Publisher,
-    SubscribeOptions, Subscriber, Topic, time,
+    Backoff, Bus, BusExt, ByteBus, DeadLetter, Delivery, Failure, HandlerOptions, LocalBus,
+    Overflow, Publisher, SubscribeOptions, Subscriber, Topic, time,
 };
 use proptest::prelude::*;
 
@@ -36,6 +36,8 @@ enum Step {
     Receive(usize, usize),
     ReceiveMany(usize, usize),
     Claim(usize),
+    /// Claims, and lets it come back.
+    GiveBack(usize),
     Join,
     DrainSubscriber(usize),
     Settle,
@@ -48,6 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..5_usize, polls.clone()).prop_map(|(who, polls)| Step::Receive(who, polls)),
         2 => (0..5_usize, polls.clone()).prop_map(|(who, polls)| Step::ReceiveMany(who, polls)),
         4 => polls.clone().prop_map(Step::Claim),
+        4 => polls.clone().prop_map(Step::GiveBack),
         1 => Just(Step::Join),
         1 => polls.prop_map(Step::DrainSubscriber),
         2 => Just(Step::Settle),
@@ -72,7 +75,12 @@ async fn play(bus: &dyn Bus, steps: &[Step], may_arrive_when_dropped: bool) {
         bus.subscribe_with(&NUMBERS, odd).unwrap(),
     ];
     let mut got: [Got; 5] = Default::default();
-    let mut member = bus.join_group(&NUMBERS, "group").unwrap();
+    let mut letters = bus.subscribe(&NUMBERS.dead_letters()).unwrap();
+    let mut member = bus
+        .join_group(&NUMBERS, "group")
+        .unwrap()
+        .max_deliveries(2)
+        .backoff(Backoff::constant(Duration::from_millis(2)));
     let mut claimed = Vec::new();
     let (mut attempted, mut accepted) = (0, Vec::new());
     for step in steps {
@@ -98,6 +106,11 @@ async fn play(bus: &dyn Bus, steps: &[Step], may_arrive_when_dropped: bool) {
                 if let Some(Some(claim)) = polled(polls, member.recv()).await {
                     claimed.push(*claim);
                     claim.acknowledge();
+                }
+            }
+            Step::GiveBack(polls) => {
+                if let Some(Some(claim)) = polled(polls, member.recv()).await {
+                    assert!(claim.attempt() <= 2, "it would be a dead letter");
                 }
             }
             Step::Join => {
@@ -136,6 +149,8 @@ async fn play(bus: &dyn Bus, steps: &[Step], may_arrive_when_dropped: bool) {
     time::timeout(Duration::from_secs(60), all)
         .await
         .expect("it ends");
+    // Dealt with or dead, and never both.
+    claimed.extend(dead(&mut letters, may_arrive_when_dropped));
     check(
         &subscribers,
         &got,
@@ -143,6 +158,22 @@ async fn play(bus: &dyn Bus, steps: &[Step], may_arrive_when_dropped: bool) {
         &accepted,
         may_arrive_when_dropped,
     );
+}
+
+fn dead(
+    letters: &mut Subscriber<DeadLetter<u64>>,
+    may_arrive_when_dropped: bool,
+) -> impl Iterator<Item = u64> {
+    let mut dead = Vec::new();
+    while let Ok(letter) = letters.try_recv() {
+        dead.push(*letter.event);
+    }
+    if may_arrive_when_dropped {
+        // So may a dead letter, and then its event is buried once more.
+        dead.sort_unstable();
+        dead.dedup();
+    }
+    dead.into_iter()
 }
 
 /// What each got beside what was accepted, and beside its ledger.

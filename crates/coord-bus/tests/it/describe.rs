@@ -79,16 +79,22 @@ flowchart LR
 async fn a_group_goes_by_its_name_however_many_members_it_has() {
     let bus = LocalBus::new();
     let _members = [(); 2].map(|()| bus.join_group(&JOBS, "workers").unwrap());
+    let line = line!() - 1;
     let description = bus.describe();
-    let text = "
+    let text = format!(
+        "
                       overflow  delivered  in flight
+dead-letter.jobs: DeadLetter<Vec<String>>, 0 published, 0 held of 1024, last 100 kept
+  from it/describe.rs:{line} ×2
 jobs: Vec<String>, 0 published, 0 held of 8
   to   group workers  block             0          0
-";
+"
+    );
     assert_eq!(format!("\n{description}"), text);
     let chart = description.to_mermaid();
     assert!(chart.contains("s0[\"group workers\"]"), "{chart}");
-    assert_eq!(count_lines(&chart), (2, 1));
+    // Two topics, one place at which both members joined, and one group.
+    assert_eq!(count_lines(&chart), (4, 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use coord_bus::{BusExt, LocalBus, Log, Overflow, Topic, time};
+use coord_bus::{Backoff, BusExt, LocalBus, Log, Overflow, Topic, time};
 use tokio::task::JoinSet;
 
 const NUMBERS: Topic<u64> = Topic::new("numbers");
@@ -133,10 +133,12 @@ async fn each_event_is_acknowledged_once_whoever_comes_and_goes() {
     let acknowledged = Arc::new(Mutex::new(HashMap::<u64, u32>::new()));
     let given_back = Arc::new(AtomicUsize::new(0));
     let handed_out = Arc::new(AtomicUsize::new(0));
-    let keeper = log.join_group("workers");
+    // So short that what comes back often is there in time.
+    let backoff = Backoff::constant(Duration::from_millis(1));
+    let keeper = log.join_group("workers").backoff(backoff);
     let mut members = JoinSet::new();
     for seed in 0..8_u64 {
-        let mut member = log.join_group("workers");
+        let mut member = keeper.clone();
         let log = keeper.clone();
         let acknowledged = Arc::clone(&acknowledged);
         let (given_back, handed_out) = (Arc::clone(&given_back), Arc::clone(&handed_out));

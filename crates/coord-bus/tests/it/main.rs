@@ -25,6 +25,7 @@ mod memory_work_queue;
 mod model;
 mod pattern;
 mod recording_bus;
+mod redelivery;
 mod request;
 mod selection;
 mod task_scope;

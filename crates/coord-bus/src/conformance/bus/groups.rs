@@ -1,8 +1,10 @@
 //! Consumers that compete for the events of a topic.
 
+use std::time::Duration;
+
 use super::super::{in_time, settle};
 use super::{CAPACITY, NUMBERS, publish_all, receive};
-use crate::{Bus, BusExt, GroupMember};
+use crate::{Bus, BusExt, GroupMember, time};
 
 async fn claim(member: &GroupMember<u64>) -> crate::Claim<u64> {
     in_time(member.recv()).await.expect("the topic is open")
@@ -53,6 +55,46 @@ pub async fn what_is_not_acknowledged_goes_to_another_member(bus: &dyn Bus) {
     assert_eq!((*again, again.attempt()), (2, 2));
     again.acknowledge();
     third.acknowledge();
+}
+
+/// What comes back again and again waits in between, so others pass it; in the end it is a dead
+/// letter, and nothing is left of it.
+pub async fn what_nobody_acknowledges_lets_others_pass_and_becomes_a_dead_letter(bus: &dyn Bus) {
+    const POISON: u64 = 2;
+    let publisher = bus.publisher(&NUMBERS).expect("it opens");
+    let mut letters = bus.subscribe(&NUMBERS.dead_letters()).expect("it opens");
+    let member = bus.join_group(&NUMBERS, "workers").expect("it opens");
+    let member = member.max_deliveries(4);
+    publish_all(&publisher, 1..=5).await;
+    publisher.close();
+    let mut handed_out = Vec::new();
+    while let Some(claimed) = in_time(member.recv()).await {
+        handed_out.push(*claimed);
+        if *claimed != POISON {
+            claimed.acknowledge();
+        }
+    }
+    assert_eq!(handed_out, [1, POISON, POISON, 3, 4, 5, POISON, POISON]);
+    let letter = in_time(letters.recv()).await.expect("the topic is open");
+    assert_eq!((*letter.event, letter.attempts), (POISON, 4));
+    assert_eq!(&*letter.handler, "group workers");
+}
+
+/// A member may say itself when it is to come back.
+pub async fn what_is_given_back_comes_after_the_time_that_was_said(bus: &dyn Bus) {
+    const AFTER: Duration = Duration::from_secs(10);
+    let publisher = bus.publisher(&NUMBERS).expect("it opens");
+    let member = bus.join_group(&NUMBERS, "workers").expect("it opens");
+    publish_all(&publisher, 1..=2).await;
+    let begin = time::Instant::now();
+    claim(&member).await.give_back(AFTER);
+    let second = claim(&member).await;
+    assert_eq!((*second, begin.elapsed() < AFTER), (2, true));
+    second.acknowledge();
+    let again = claim(&member).await;
+    assert_eq!((*again, again.attempt()), (1, 2));
+    assert!(begin.elapsed() >= AFTER);
+    again.acknowledge();
 }
 
 /// Members that wait are served in the order in which they asked.
