@@ -1,5 +1,6 @@
-//! Watches the directory of a file, also when another is put in its place.
+//! Watches the directory of a file, also when another is put in its place, and where the file is that it is a link to.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use super::UiError;
 
 /// A directory that is watched, as long as this is there: the file in it may be replaced by another.
 pub(super) struct Directory {
-    directory: PathBuf,
+    file: PathBuf,
     changed: Arc<Notify>,
     /// What is watched may not be what has the name now.
     stale: Arc<AtomicBool>,
@@ -21,14 +22,10 @@ pub(super) struct Directory {
 impl Directory {
     /// Watches that of this file, and tells of changes.
     pub(super) fn of(file: &Path, changed: &Arc<Notify>) -> Result<Self, UiError> {
-        let directory = match file.parent() {
-            Some(parent) if parent != Path::new("") => parent.to_owned(),
-            _ => PathBuf::from("."),
-        };
         let stale = Arc::default();
-        let watcher = watch(&directory, changed, &stale)?;
+        let watcher = watch(file, changed, &stale)?;
         Ok(Self {
-            directory,
+            file: file.to_owned(),
             changed: Arc::clone(changed),
             stale,
             watcher,
@@ -45,33 +42,48 @@ impl Directory {
         if !self.stale.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let watcher = watch(&self.directory, &self.changed, &self.stale);
+        let watcher = watch(&self.file, &self.changed, &self.stale);
         self.watcher = watcher.inspect_err(|_| self.stale.store(true, Ordering::Release))?;
         Ok(())
     }
 }
 
+/// How many links are followed from one to the next: as many as Linux does.
+const LINKS_MAX: usize = 40;
+
 /// The watch is on what is there, not on its name. So what has the name is watched too: the entry of the
-/// directory in the one above it, and that of each link on the way to it.
+/// directory in the one above it, and that of each link on the way to it. Where the file is a link itself, so is
+/// the directory of what it leads to.
 fn watch(
-    directory: &Path,
+    file: &Path,
     changed: &Arc<Notify>,
     stale: &Arc<AtomicBool>,
 ) -> Result<RecommendedWatcher, UiError> {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let directory = parent(&file);
     let unwatched = |source| UiError::Unwatched {
-        directory: directory.to_owned(),
+        directory: directory.clone(),
         source,
     };
-    let whole = std::path::absolute(directory).map_err(notify::Error::io);
-    let whole = whole.map_err(unwatched)?;
-    let names = whole.ancestors().enumerate();
-    let names = names.filter(|(place, name)| *place == 0 || name.is_symlink());
+    let led_to = led_to(&file);
+    let names = led_to.iter().chain([&file]).flat_map(|file| {
+        let directory = file.parent().into_iter();
+        let names = directory.flat_map(Path::ancestors).enumerate();
+        names.filter(|(place, name)| *place == 0 || name.is_symlink())
+    });
     let names: Vec<PathBuf> = names.map(|(_, name)| name.to_owned()).collect();
-    let above: Vec<PathBuf> = names
-        .iter()
-        .filter_map(|name| name.parent().map(Path::to_owned))
-        .collect();
-    let (changed, stale, around) = (Arc::clone(changed), Arc::clone(stale), above.clone());
+    let above: Vec<PathBuf> = names.iter().map(|name| parent(name)).collect();
+    // By their names alone, as what leads there may do so in several ways.
+    let file_name = |path: &PathBuf| path.file_name().map(OsString::from);
+    let links = [&file].into_iter().chain(&led_to).filter_map(file_name);
+    let links: Vec<OsString> = match led_to.is_empty() {
+        true => Vec::new(),
+        false => links.chain(names.iter().filter_map(file_name)).collect(),
+    };
+    let elsewhere = led_to.iter().map(|file| parent(file));
+    let elsewhere: Vec<PathBuf> = elsewhere.filter(|other| *other != directory).collect();
+    let around: Vec<PathBuf> = above.iter().chain(&elsewhere).cloned().collect();
+    let (changed, stale) = (Arc::clone(changed), Arc::clone(stale));
     let told = move |event: notify::Result<Event>| {
         let Ok(event) = event else {
             return changed.notify_one();
@@ -80,11 +92,10 @@ fn watch(
         if matches!(event.kind, EventKind::Access(_)) {
             return;
         }
-        let is_beside = |path: &PathBuf| {
-            path.parent()
-                .is_some_and(|up| around.iter().any(|one| one == up))
-        };
-        if event.need_rescan() || event.paths.iter().any(|path| names.contains(path)) {
+        let is_link = |path: &PathBuf| file_name(path).is_some_and(|name| links.contains(&name));
+        let is_name = |path: &PathBuf| names.contains(path) || is_link(path);
+        let is_beside = |path: &PathBuf| around.contains(&parent(path));
+        if event.need_rescan() || event.paths.iter().any(is_name) {
             stale.store(true, Ordering::Release);
         } else if event.paths.iter().all(is_beside) {
             return;
@@ -92,11 +103,25 @@ fn watch(
         changed.notify_one();
     };
     let mut watcher = notify::recommended_watcher(told).map_err(unwatched)?;
-    for directory in above {
+    for directory in above.iter().chain(&elsewhere) {
         // Where one above may not be read, only what is in its own is noticed.
-        let _ = watcher.watch(&directory, RecursiveMode::NonRecursive);
+        let _ = watcher.watch(directory, RecursiveMode::NonRecursive);
     }
-    let watched = watcher.watch(&whole, RecursiveMode::NonRecursive);
+    let watched = watcher.watch(&directory, RecursiveMode::NonRecursive);
     watched.map_err(unwatched)?;
     Ok(watcher)
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(path).to_owned()
+}
+
+/// What a file leads to that is a link, and what that does if it is one, too.
+fn led_to(file: &Path) -> Vec<PathBuf> {
+    let next = |file: &PathBuf| {
+        let to = std::fs::read_link(file).ok()?;
+        Some(parent(file).join(to))
+    };
+    let first = next(&file.to_owned());
+    std::iter::successors(first, next).take(LINKS_MAX).collect()
 }

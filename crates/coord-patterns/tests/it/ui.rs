@@ -328,3 +328,44 @@ async fn a_directory_that_is_replaced_is_watched_in_the_place_of_the_first() {
     }
     assert!(screen.changes.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn of_a_file_that_is_a_link_what_it_leads_to_is_watched() {
+    let house = tempfile::tempdir().unwrap();
+    let file = |name: &str| house.path().join(name);
+    for (name, port) in [("one", 1), ("other", 2)] {
+        fs::create_dir_all(file(name)).unwrap();
+        fs::write(file(name).join("app.toml"), format!("port = {port}")).unwrap();
+    }
+    fs::create_dir_all(file("home")).unwrap();
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(to, file("new")).unwrap();
+        fs::rename(file("new"), file(name)).unwrap();
+    };
+    // As a program that keeps settings in a repository has them, and as a cluster mounts them.
+    link("one", "present");
+    link("../present/app.toml", "home/app.toml");
+    let mut config = DynamicUiConfig::default();
+    config.file = Some(file("home/app.toml"));
+    let ui = DynamicUi::with_size(config, || None);
+    let bus = Arc::new(LocalBus::new());
+    let mut changes = bus.subscribe(&CONFIG_CHANGE).unwrap();
+    let handle = PatternHandle::start(&ui, bus, Arc::new(SystemClock)).await;
+    let _handle = handle.unwrap();
+    let mut is = async |port| {
+        within(changes.recv()).await.unwrap();
+        assert_eq!(ui.setting::<u16>("port").unwrap(), Some(port));
+    };
+    fs::write(file("one/app.toml"), "port = 3").unwrap();
+    is(3).await;
+    fs::write(file("home/app.toml"), "port = 4").unwrap();
+    is(4).await;
+    link("other", "present");
+    is(2).await;
+    fs::write(file("other/app.toml"), "port = 5").unwrap();
+    is(5).await;
+    link("../one/app.toml", "home/app.toml");
+    is(4).await;
+    fs::write(file("one/app.toml"), "port = 6").unwrap();
+    is(6).await;
+}
