@@ -151,7 +151,8 @@ impl Handler {
 
     /// Takes no more events, and waits until those published before have been handled, at most for
     /// `deadline`; then it is stopped where it awaits. What it did, in all; `is_over` says whether
-    /// it got through.
+    /// it got through. One that holds its thread goes on beside that:
+    /// [`TaskScope::shutdown`].
     ///
     /// A member of a group goes on with what it has in hand and leaves the rest to the others.
     ///

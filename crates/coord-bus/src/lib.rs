@@ -238,7 +238,7 @@ pub use request::{DEFAULT_DEADLINE, Endpoint, RequestError, Requester, Responder
 pub use stats::{Dropped, Ledger, PublisherStats, SubscriberStats, TopicStats};
 pub use subscribe::{Recv, Subscriber};
 pub use task_scope::{
-    HeldTime, ShutdownReport, TaskScope, catch, hold_time, panic_message, run_blocking,
+    ABORT_GRACE, HeldTime, ShutdownReport, TaskScope, catch, hold_time, panic_message, run_blocking,
 };
 pub use tokio_util::sync::CancellationToken;
 pub use topic::{DEFAULT_CAPACITY, MAX_NAME_LENGTH, Topic};

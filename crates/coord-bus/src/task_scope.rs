@@ -21,6 +21,11 @@ use crate::time::{self, Clock, SystemClock, is_governed};
 use crate::vocabulary::{ERROR_DETECTED, ErrorDetected, Severity};
 use crate::{Bus, BusError, BusExt, Publisher};
 
+/// How long what was aborted at a deadline is waited for, on top of it: long enough for a future to be dropped
+/// on a machine that is busy. What holds its thread meanwhile is still running then, and is named; and so is
+/// what waits to be run by that thread, as one task does that was woken there last.
+pub const ABORT_GRACE: Duration = Duration::from_millis(250);
+
 /// Owns background tasks: when it is dropped, they are aborted; when it is shut down, they are
 /// asked to stop first.
 ///
@@ -71,6 +76,9 @@ struct Tasks {
 pub struct ShutdownReport {
     /// The tasks that had not stopped by the deadline, and were aborted; sorted.
     pub aborted: Vec<String>,
+    /// Those of them that were still running [a moment](ABORT_GRACE) after that, as they hold their thread
+    /// or wait for one that is held, and which end when they next await; sorted.
+    pub still_running: Vec<String>,
     /// How many tasks panicked while the scope lived.
     pub panicked: u64,
 }
@@ -173,6 +181,11 @@ impl TaskScope {
 
     /// Asks every task to stop, waits for them at most for `deadline`, and aborts the rest.
     ///
+    /// Then it waits for those to be gone, for [a moment](ABORT_GRACE) and no longer: a task is aborted where
+    /// it awaits, so one that holds its thread (with a lock, a call that blocks, or a loop) goes on.
+    /// It is named as still running. The thread of the runtime that it holds has to be another one than
+    /// that of who waits here.
+    ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, the remaining tasks have been asked to stop and go on.
@@ -180,13 +193,22 @@ impl TaskScope {
         self.shared.tasks().closed = true;
         self.tracker.close();
         self.token.cancel();
-        let mut aborted = Vec::new();
+        let (mut aborted, mut still_running) = (Vec::new(), Vec::new());
         if time::timeout(deadline, self.tracker.wait()).await.is_err() {
             aborted = self.shared.abort();
-            self.tracker.wait().await;
+            if time::timeout(ABORT_GRACE, self.tracker.wait())
+                .await
+                .is_err()
+            {
+                still_running = self.running();
+            }
         }
         let panicked = self.shared.tasks().panicked;
-        ShutdownReport { aborted, panicked }
+        ShutdownReport {
+            aborted,
+            still_running,
+            panicked,
+        }
     }
 
     /// Aborts every task, where it awaits. After that nothing is run.
@@ -354,8 +376,12 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.aborted[..] {
-            [] => formatter.write_str("every task stopped"),
-            aborted => write!(formatter, "did not stop in time: {}", aborted.join(", ")),
+            [] => return formatter.write_str("every task stopped"),
+            aborted => write!(formatter, "did not stop in time: {}", aborted.join(", "))?,
+        }
+        match &self.still_running[..] {
+            [] => Ok(()),
+            running => write!(formatter, "; still running: {}", running.join(", ")),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use coord_bus::time::{self, Clock, SystemClock};
 use coord_bus::vocabulary::ERROR_DETECTED;
-use coord_bus::{BoxFuture, Bus, BusExt, TaskScope};
+use coord_bus::{ABORT_GRACE, BoxFuture, Bus, BusExt, TaskScope};
 
 use crate::arrows::{arrows, feeders, reached, way};
 use crate::course::{Course, Going, Replacement, Shape, SourceControl, Verdict};
@@ -290,7 +290,9 @@ impl EventChoreographer {
     }
 
     /// Stops a flow when it has handled what has been published to its sources by now, and removes
-    /// it. If that takes longer than `deadline` it is aborted, and what it left is reported.
+    /// it. If that takes longer than `deadline` it is aborted, and what it left is reported. One that
+    /// holds its thread, and is still running [a moment](coord_bus::ABORT_GRACE) later, is reported as
+    /// [`Draining`](crate::FlowState::Draining), and ends when it next awaits.
     ///
     /// Over a bus of bytes, what `try_publish` handed over and has not arrived does not count as
     /// published.
@@ -314,7 +316,8 @@ impl EventChoreographer {
             .is_err()
         {
             course.abort();
-            course.gone.cancelled().await;
+            // What holds its thread goes on.
+            let _ = time::timeout(ABORT_GRACE, course.gone.cancelled()).await;
         }
         self.flows().table().forget(&course);
         self.flows().changed();
@@ -340,7 +343,8 @@ impl EventChoreographer {
     /// Stops all flows, each when it has handled what has been published to its sources, and in the
     /// order of the arrows: a flow is asked to stop when those that feed it have. A loop is cut: its
     /// flows are asked together, and what they publish to each other after that goes nowhere. What
-    /// has not stopped by the deadline is aborted. From its first poll on no flow is added or replaced
+    /// has not stopped by the deadline is aborted, or where it holds its thread reported as still
+    /// [`Draining`](crate::FlowState::Draining) [a moment](coord_bus::ABORT_GRACE) later. From its first poll on no flow is added or replaced
     /// ([`FlowError::ShutDown`]); all are still listed.
     ///
     /// # Cancel safety
@@ -367,9 +371,13 @@ impl EventChoreographer {
         for course in &courses {
             course.abort();
         }
-        for course in &courses {
-            course.gone.cancelled().await;
-        }
+        let all_gone = async {
+            for course in &courses {
+                course.gone.cancelled().await;
+            }
+        };
+        // What holds its thread goes on, which is seen from the reports too.
+        let _ = time::timeout(ABORT_GRACE, all_gone).await;
         let flows = self.event_flows();
         ShutdownReport { flows }
     }

@@ -127,9 +127,24 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Whether no flow has left anything.
+    /// Whether every flow has ended, and none has left anything.
     pub fn is_complete(&self) -> bool {
-        self.flows.iter().all(|flow| flow.left == 0)
+        self.incomplete().next().is_none()
+    }
+
+    fn incomplete(&self) -> impl Iterator<Item = &FlowReport> {
+        let flows = self.flows.iter();
+        flows.filter(|flow| flow.left > 0 || flow.is_still_running())
+    }
+}
+
+impl FlowReport {
+    /// Also after it was to be aborted, as it holds its thread.
+    fn is_still_running(&self) -> bool {
+        matches!(
+            self.state,
+            FlowState::Running | FlowState::Paused | FlowState::Draining
+        )
     }
 }
 
@@ -138,8 +153,13 @@ impl fmt::Display for ShutdownReport {
         if self.is_complete() {
             return formatter.write_str("every flow has handled everything");
         }
-        let left = self.flows.iter().filter(|flow| flow.left > 0);
-        let left = left.map(|flow| format!("`{}` left {} events", flow.name, flow.left));
+        let left = self.incomplete().map(|flow| {
+            let FlowReport { name, left, .. } = flow;
+            match flow.is_still_running() {
+                true => format!("`{name}` is still running, and left {left} events"),
+                false => format!("`{name}` left {left} events"),
+            }
+        });
         formatter.write_str(&left.collect::<Vec<_>>().join(", "))
     }
 }

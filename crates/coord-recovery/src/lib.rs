@@ -58,7 +58,8 @@
 //!   the outermost supervisor of a program to restart all of it. OTP counts those of all; an
 //!   [intensity](SupervisorBuilder::intensity) of the supervisor does.
 //! - Restarts wait, since what fails at once fails again: with
-//!   [`Backoff::constant`](coord_bus::Backoff::constant) of nothing they do not, as in OTP.
+//!   [`Backoff::constant`](coord_bus::Backoff::constant) of nothing they do not, as in OTP. The waits are no
+//!   part of the period of an [intensity](ChildSpec::intensity), so one that is taken from OTP means the same.
 //! - A child that has ended well stays ended when others are restarted: [`Child::ended`] has said so to
 //!   whoever waited for it, where OTP has only the process of one incarnation to wait for.
 //! - OTP waits for the `init` of a child before it starts the next. A child here is a future, which has
@@ -70,8 +71,9 @@
 //!
 //! - The open state ends at its wait, where resilience4j's ends a tick of the clock after it: who is told
 //!   to try again in 60 s, and does, is not refused.
-//! - A half-open breaker has back only the permits that it gave. resilience4j's also takes those of calls
-//!   that the closed one let through, and then permits more than it was told to.
+//! - A half-open breaker closes or opens by what comes of the calls that it permitted, and has back only
+//!   the permits that it gave. resilience4j's also counts calls that the closed one let through and that
+//!   end by then, and takes their permits back, so that it permits more than it was told to.
 //! - A half-open state that has waited for too long ends then, and is told at the next look at the breaker,
 //!   as no thread watches it.
 //! - A panic does not count, where resilience4j counts every exception: the call has no result, and a
@@ -84,8 +86,9 @@
 //!
 //! Its [token](ChildContext::token) is cancelled, it has its [`shutdown`](ChildSpec::shutdown)
 //! time, and then it is aborted: its future is dropped where it awaits. A child that holds its
-//! thread without awaiting cannot be aborted. [`Supervisor::shutdown`] stops the child that was
-//! started last first, one after the other.
+//! thread without awaiting cannot be aborted: where it is to be restarted, by itself or with others, that
+//! waits until it awaits. [`Supervisor::shutdown`] stops the child that was
+//! started last first, one after the other; it waits for none that holds its thread, and names it.
 //!
 //! # What is told
 //!

@@ -419,13 +419,9 @@ impl ErrorRecoveryManager {
         // What guards and patterns report last is still read.
         let mut report = self.telling.shutdown(deadline).await;
         let rest = deadline.saturating_sub(begun.elapsed());
-        let looking = self.looking.shutdown(rest).await;
-        report.aborted.extend(looking.aborted);
-        report.panicked += looking.panicked;
+        add(&mut report, self.looking.shutdown(rest).await);
         let rest = deadline.saturating_sub(begun.elapsed());
-        let others = self.scope.shutdown(rest).await;
-        report.aborted.extend(others.aborted);
-        report.panicked += others.panicked;
+        add(&mut report, self.scope.shutdown(rest).await);
         report
     }
 
@@ -452,6 +448,12 @@ impl ErrorRecoveryManager {
     fn patterns(&self) -> MutexGuard<'_, Patterns> {
         self.patterns.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn add(report: &mut ShutdownReport, other: ShutdownReport) {
+    report.aborted.extend(other.aborted);
+    report.still_running.extend(other.still_running);
+    report.panicked += other.panicked;
 }
 
 fn error_in_words<E: std::error::Error + 'static>(error: &E) -> String {

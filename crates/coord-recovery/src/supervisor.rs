@@ -10,14 +10,14 @@ mod group;
 mod builder;
 mod nested;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use coord_bus::time::{self, Clock, Instant};
-use coord_bus::{Bus, TaskScope};
-use tokio::sync::watch;
+use coord_bus::{ABORT_GRACE, Bus, TaskScope};
 
 use crate::RecoveryError;
 use crate::teller::Teller;
@@ -79,7 +79,6 @@ pub const MAX_CHILDREN: usize = 1000;
 pub struct Supervisor {
     name: Arc<str>,
     group: Arc<Group>,
-    gave_up: Arc<watch::Sender<Option<GaveUp>>>,
     teller: Teller,
     scope: TaskScope,
 }
@@ -88,6 +87,8 @@ pub struct Supervisor {
 #[derive(Default)]
 struct Children {
     list: Vec<Child>,
+    /// Those that were given up, until that is told; at most one for each in the list.
+    lost: VecDeque<GaveUp>,
     closed: bool,
 }
 
@@ -98,6 +99,9 @@ struct Children {
 pub struct SupervisorReport {
     /// The children that did not stop in time and were aborted, in the order of that.
     pub aborted: Vec<String>,
+    /// Those of them that were still running [a moment](coord_bus::ABORT_GRACE) after the deadline, as they
+    /// hold their thread, and which end when they next await.
+    pub still_running: Vec<String>,
     /// How many events were never published: see [`Supervisor::untold`].
     pub untold: u64,
 }
@@ -162,7 +166,6 @@ impl Supervisor {
         Ok(Self {
             name: name.into(),
             group: Arc::new(Group::new(rules)),
-            gave_up: Arc::new(watch::Sender::new(None)),
             teller,
             scope,
         })
@@ -198,11 +201,10 @@ impl Supervisor {
             });
         }
         let place = children.make_room(&self.name, spec.name())?;
-        let shared = Shared::new(spec.name(), spec.significant, self.teller.clone());
+        let shared = Shared::new(&spec, self.teller.clone());
         let child = Child::new(shared);
         children.list.insert(place, child.clone());
-        let (gave_up, group) = (Arc::clone(&self.gave_up), Arc::clone(&self.group));
-        let keeper = Keeper::new(spec, child.shared(), gave_up, group);
+        let keeper = Keeper::new(spec, child.shared(), Arc::clone(&self.group));
         // Under the lock, so that a child which is in the list has a task that will end it.
         self.scope.spawn(child.name(), keeper.keep(run));
         Ok(child)
@@ -220,21 +222,17 @@ impl Supervisor {
         self.lock().list.iter().map(Child::status).collect()
     }
 
-    /// Waits for the first child that is given up. What follows from it is for the caller to
+    /// Waits for the next child that is given up. What follows from it is for the caller to
     /// decide: to shut down, to start the child anew, to go on without it.
+    ///
+    /// Each loss is told once, in the order in which they came, to one of those who ask; also to who asks
+    /// later, unless the child has been started anew by then, or its place was needed.
     ///
     /// # Cancel safety
     ///
-    /// Safe; asked again it answers the same.
+    /// Safe: what it has not answered is told to who asks next.
     pub async fn gave_up(&self) -> GaveUp {
-        let mut gave_up = self.gave_up.subscribe();
-        loop {
-            if let Some(gave_up) = &*gave_up.borrow_and_update() {
-                return gave_up.clone();
-            }
-            // The other end is held here, so this never fails.
-            let _ = gave_up.changed().await;
-        }
+        self.group.next_loss().await
     }
 
     /// Waits until it has stopped all its children by itself, and says why: when there were too many
@@ -267,6 +265,10 @@ impl Supervisor {
     /// whatever still runs is aborted at once. After this no child can be started, and none is restarted:
     /// one that would be has ended.
     ///
+    /// A child that holds its thread cannot be aborted. It keeps the next one waiting for
+    /// [a moment](coord_bus::ABORT_GRACE) on top of its time, and this for a moment on top of the deadline:
+    /// then it is named as still running.
+    ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, the children that were asked to stop go on stopping, and the
@@ -282,7 +284,7 @@ impl Supervisor {
         children.reverse();
         let in_turn = async {
             for child in &children {
-                child.stop().await;
+                child.stop_unless_stuck().await;
             }
         };
         if time::timeout(deadline, in_turn).await.is_err() {
@@ -290,16 +292,36 @@ impl Supervisor {
                 child.shared().ask_to_stop(Stop::Now);
             }
         }
-        let mut aborted = Vec::new();
+        let rest = || deadline.saturating_sub(begun.elapsed());
+        let all_ended = async {
+            for child in &children {
+                child.ended().await;
+            }
+        };
+        let are_stuck = time::timeout(rest().max(ABORT_GRACE), all_ended)
+            .await
+            .is_err();
+        let (mut aborted, mut still_running) = (Vec::new(), Vec::new());
         for child in &children {
-            if let ChildEnd::Aborted = child.ended().await {
-                aborted.push(child.name().to_owned());
+            let name = || child.name().to_owned();
+            match child.state() {
+                ChildState::Ended(ChildEnd::Aborted) => aborted.push(name()),
+                ChildState::Ended(_) => {}
+                _ => {
+                    aborted.push(name());
+                    still_running.push(name());
+                }
             }
         }
-        let rest = deadline.saturating_sub(begun.elapsed());
-        self.scope.shutdown(rest).await;
+        if are_stuck {
+            // They have had that moment.
+            self.scope.abort();
+        } else {
+            self.scope.shutdown(rest()).await;
+        }
         SupervisorReport {
             aborted,
+            still_running,
             untold: self.untold(),
         }
     }
@@ -349,7 +371,7 @@ impl Children {
                     child: name.to_owned(),
                 });
             }
-            self.list.remove(place);
+            self.remove(place);
             return Ok(place);
         }
         if self.list.len() >= MAX_CHILDREN {
@@ -360,9 +382,14 @@ impl Children {
                     limit: MAX_CHILDREN,
                 });
             };
-            self.list.remove(ended);
+            self.remove(ended);
         }
         Ok(self.list.len())
+    }
+
+    fn remove(&mut self, place: usize) {
+        let child = self.list.remove(place);
+        self.lost.retain(|lost| lost.child != child.name());
     }
 }
 

@@ -154,11 +154,12 @@ impl Services {
         self.supervisor.children()
     }
 
-    /// Waits for the first service that is given up.
+    /// Waits for the next service that is given up: each is told once, as
+    /// [`Supervisor::gave_up`] has it.
     ///
     /// # Cancel safety
     ///
-    /// Safe; asked again it answers the same.
+    /// Safe: what it has not answered is told to who asks next.
     pub async fn gave_up(&self) -> GaveUp {
         self.supervisor.gave_up().await
     }

@@ -37,6 +37,9 @@ pub struct ShutdownAccount {
     pub recovery: Option<coord_bus::ShutdownReport>,
 }
 
+/// What was aborted, and what of it is still running.
+type Unstopped<'r> = (&'r Vec<String>, &'r Vec<String>);
+
 impl ShutdownAccount {
     /// Whether every part stopped in time, and left nothing.
     pub fn is_complete(&self) -> bool {
@@ -45,41 +48,39 @@ impl ShutdownAccount {
 
     /// What was aborted or left undone, part by part.
     fn left(&self) -> Vec<String> {
-        let aborted = [
+        let parts = [
             #[cfg(feature = "workflows")]
             (
                 "workflows",
-                self.workflows.as_ref().map(|report| &report.aborted),
+                (self.workflows.as_ref()).map(|report| (&report.aborted, &report.still_running)),
             ),
             #[cfg(all(feature = "integration-patterns", feature = "error-recovery"))]
             (
                 "services",
-                self.services.as_ref().map(|report| &report.aborted),
+                (self.services.as_ref()).map(|report| (&report.aborted, &report.still_running)),
             ),
             #[cfg(feature = "performance-monitoring")]
             (
                 "the monitor",
-                self.monitor.as_ref().map(|report| &report.aborted),
+                (self.monitor.as_ref()).map(|report| (&report.aborted, &report.still_running)),
             ),
             #[cfg(feature = "error-recovery")]
             (
                 "recovery",
-                self.recovery.as_ref().map(|report| &report.aborted),
+                (self.recovery.as_ref()).map(|report| (&report.aborted, &report.still_running)),
             ),
         ];
-        let aborted: &[(&str, Option<&Vec<String>>)] = &aborted;
+        let parts: &[(&str, Option<Unstopped<'_>>)] = &parts;
         let mut left = Vec::new();
-        for (part, names) in aborted {
-            if let Some(names) = names.filter(|names| !names.is_empty()) {
-                left.push(format!("{part} aborted: {}", names.join(", ")));
+        for (part, names) in parts {
+            if let Some((aborted, still_running)) = names {
+                tell_aborted(&mut left, part, aborted, still_running);
             }
         }
         #[cfg(feature = "integration-patterns")]
         for (name, report) in self.patterns.iter().flat_map(|report| &report.stopped) {
-            if !report.aborted.is_empty() {
-                let tasks = report.aborted.join(", ");
-                left.push(format!("pattern `{name}` aborted: {tasks}"));
-            }
+            let pattern = format!("pattern `{name}`");
+            tell_aborted(&mut left, &pattern, &report.aborted, &report.still_running);
             if report.panicked > 0 {
                 let panicked = report.panicked;
                 left.push(format!("pattern `{name}` had {panicked} panics"));
@@ -94,6 +95,14 @@ impl ShutdownAccount {
             left.push(report.to_string());
         }
         left
+    }
+}
+
+fn tell_aborted(left: &mut Vec<String>, part: &str, aborted: &[String], still_running: &[String]) {
+    for (what, names) in [("aborted", aborted), ("still running", still_running)] {
+        if !names.is_empty() {
+            left.push(format!("{part} {what}: {}", names.join(", ")));
+        }
     }
 }
 
@@ -115,7 +124,8 @@ impl CoordinationModule {
     ///
     /// Together they have `deadline`; what still goes on then is aborted. The parts whose turn comes
     /// after that have 100 ms each, in which what stops at once is not aborted, and services that do
-    /// not are killed. So give it as long as undoing a run and stopping all services one after the
+    /// not are killed. What holds its thread cannot be aborted: it costs its part
+    /// [a moment](coord_bus::ABORT_GRACE) more, and is named as still running. So give it as long as undoing a run and stopping all services one after the
     /// other may take.
     ///
     /// The bus stays open, and what was measured and counted can still be asked for. After this

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use coord_bus::time::{Clock, Instant, ManualClock, sleep};
+use coord_bus::time::{Clock, Instant, ManualClock, sleep, timeout};
 use coord_bus::vocabulary::{ERROR_DETECTED, ErrorDetected, Severity};
 use coord_bus::{BusExt, LocalBus, TaskScope, Timestamp, catch, panic_message, run_blocking};
 use tokio::sync::oneshot;
@@ -246,4 +246,32 @@ async fn a_scope_does_not_wait_for_what_blocks_after_its_deadline() {
     // Work that has begun is not torn off.
     drop(go_on);
     has_ended.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_returns_at_its_deadline_also_where_a_task_holds_its_thread() {
+    let scope = TaskScope::new("scope");
+    let (go_on, wait) = mpsc::channel::<()>();
+    let (begun, has_begun) = oneshot::channel();
+    scope.spawn("holds", async move {
+        begun.send(()).unwrap();
+        wait.recv().unwrap_err();
+    });
+    scope.spawn("deaf", for_ever());
+    has_begun.await.unwrap();
+    let shutdown = scope.shutdown(Duration::from_millis(1));
+    let report = timeout(Duration::from_secs(10), shutdown).await;
+    let report = report.expect("it does not wait for the thread");
+    assert_eq!(report.aborted, ["deaf", "holds"]);
+    assert_eq!(report.still_running, ["holds"]);
+    assert!(!report.is_complete());
+    assert_eq!(
+        report.to_string(),
+        "did not stop in time: deaf, holds; still running: holds"
+    );
+    drop(go_on);
+    while !scope.running().is_empty() {
+        yield_now().await;
+    }
+    assert!(scope.shutdown(Duration::ZERO).await.is_complete());
 }

@@ -20,7 +20,7 @@ use super::walk::{Keys, Walk};
 /// The first wait before a restart, as other process runners have it.
 const RESTART_INITIAL: Duration = Duration::from_secs(1);
 /// How many restarts within [`RESTART_WITHIN`] are no reason to give a service up. OTP's one in
-/// five seconds is meant for restarts without a wait in between.
+/// five seconds gives up what crashes twice in a row.
 const RESTARTS: u32 = 5;
 const RESTART_WITHIN: Duration = Duration::from_secs(60);
 /// More than this is as good as without an end.

@@ -312,14 +312,15 @@ impl Course<'_> {
         }
     }
 
-    /// The first service whose failure is that of the run: it was given up, and had been ready. One
+    /// The next service whose failure is that of the run: it was given up, and had been ready. One
     /// that never was fails the step that started it.
     async fn failure(&self, services: &Services) -> FailedService {
-        let gave_up = services.gave_up().await;
-        if !self.job.was_ready(&gave_up.child) {
-            return pending().await;
+        loop {
+            let gave_up = services.gave_up().await;
+            if self.job.was_ready(&gave_up.child) {
+                return FailedService::given_up(gave_up);
+            }
         }
-        FailedService::given_up(gave_up)
     }
 
     /// Looks whether the run is paused, which it may be by another process, and pauses or continues

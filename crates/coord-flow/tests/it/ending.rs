@@ -1,5 +1,6 @@
 //! How flows end: drained, by a deadline, with their topics, with their choreographer.
 
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use coord_bus::time::{self, Instant};
@@ -341,4 +342,34 @@ async fn flows_end_with_their_choreographer() {
     assert_eq!(ready(&mut sleeper), [0, 1, 2, 3]);
     idle().await;
     assert!(ready(&mut sleeper).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_holds_also_where_a_flow_holds_its_thread() {
+    let stage = Stage::new();
+    let (go_on, wait) = mpsc::channel::<()>();
+    let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+    let wait = Mutex::new(wait);
+    let flow = EventFlow::from(&NUMBERS).map(move |n: &u64| {
+        begun.send(()).unwrap();
+        let _ = wait.lock().unwrap().recv();
+        *n
+    });
+    let flow = flow.to(&TENFOLD).named("holds");
+    stage.choreographer.add_event_flow(flow).unwrap();
+    publish(&stage.publisher(), [1]).await;
+    has_begun.recv().await.unwrap();
+    let moment = Duration::from_millis(1);
+    let shutdown = time::timeout(20 * SECOND, stage.choreographer.shutdown(moment)).await;
+    let report = shutdown.expect("it does not wait for the thread");
+    assert!(!report.is_complete());
+    assert_eq!(
+        report.to_string(),
+        "`holds` is still running, and left 1 events"
+    );
+    let removed = stage.choreographer.remove_event_flow("holds", moment);
+    let removed = time::timeout(20 * SECOND, removed).await;
+    let report = removed.expect("it does not either").unwrap();
+    assert_eq!((report.state, report.left), (FlowState::Draining, 1));
+    drop(go_on);
 }

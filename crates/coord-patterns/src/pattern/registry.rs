@@ -247,9 +247,9 @@ impl IntegrationPatterns {
     }
 
     /// Disables a pattern, or those members of a bundle that nobody else wants, at most for
-    /// `deadline` altogether; what has not stopped by then is aborted where it awaits, so that only a task
-    /// that holds its thread keeps this from returning. One that is not enabled is
-    /// left so, and one that is being started is aborted. While others are being enabled or disabled
+    /// `deadline` altogether; what has not stopped by then is aborted where it awaits, and what holds its
+    /// thread is named as still running ([`TaskScope::shutdown`](coord_bus::TaskScope::shutdown)). One
+    /// that is not enabled is left so, and one that is being started is aborted. While others are being enabled or disabled
     /// this waits for them, at most for the deadline too.
     ///
     /// # Cancel safety

@@ -35,10 +35,10 @@ pub use window::SlidingWindow;
 /// open* (permits none until told otherwise), or *metrics only* (permits all, counts, says when it
 /// would open).
 ///
-/// What a call comes to counts in the state in which the breaker is by then, also if it was permitted
-/// in another one, as in resilience4j: a call of the closed state that ends while it is half open is
-/// one of those by which it closes or opens. A call that was cancelled does not count, and a half-open
-/// breaker has its permit back.
+/// What a call comes to counts as long as the breaker is in the state that permitted it, and not after
+/// that, also where it is in such a state again: a call of the closed state that ends while it is half
+/// open is none of those by which it closes or opens, as it says nothing of how things are by then. A
+/// call that was cancelled does not count, and a half-open breaker has its permit back.
 ///
 /// How long a call takes is measured from when it first waits. One that never does takes no time.
 ///
@@ -103,7 +103,7 @@ impl Gate {
 #[must_use = "dropped at once, the call does not count"]
 pub struct BreakerPermit<'b> {
     breaker: &'b Shared,
-    /// Where it is given back to.
+    /// Where it counts, and is given back to.
     gate: Gate,
     is_open: bool,
 }
@@ -368,8 +368,12 @@ impl Shared {
         self.gate.store(inner.gate.0, Ordering::Release);
     }
 
-    fn record(&self, failed: bool, took: Duration) {
-        if !self.gate().state().counts() {
+    /// What has come of a call that was permitted at this gate.
+    fn record(&self, gate: Gate, failed: bool, took: Duration) {
+        if self.gate() != gate {
+            return self.tell(BreakerEvent::Ignored);
+        }
+        if !gate.state().counts() {
             return;
         }
         let slow = took > self.settings.slow_call_duration;
@@ -380,10 +384,12 @@ impl Shared {
             now = self.now();
             inner = self.settled(now);
         }
-        let from = inner.gate.state();
-        if !from.counts() {
-            return;
+        // Another call may have been faster.
+        if inner.gate != gate {
+            drop(inner);
+            return self.tell(BreakerEvent::Ignored);
         }
+        let from = gate.state();
         let judged = inner.record(Outcome { failed, slow }, now, &self.settings);
         if let Some(next) = judged.as_ref().and_then(|judged| judged.next) {
             // The wait in the open state begins now, whatever the window needs to know.
@@ -450,7 +456,7 @@ impl BreakerPermit<'_> {
     #[inline]
     pub(super) fn over(&mut self, failed: bool, took: Duration) {
         if std::mem::take(&mut self.is_open) {
-            self.breaker.record(failed, took);
+            self.breaker.record(self.gate, failed, took);
         }
     }
 

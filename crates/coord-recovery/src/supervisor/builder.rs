@@ -36,7 +36,8 @@ impl SupervisorBuilder {
     /// How many restarts there may be within this period, those of all children together, as in OTP;
     /// a restart of several is one. Where there would be more, the child is given up, and the
     /// supervisor stops all others and is [closed](Supervisor::closed). At most
-    /// [`MAX_RESTARTS`](super::MAX_RESTARTS).
+    /// [`MAX_RESTARTS`](super::MAX_RESTARTS). The time in which any of them waits to be restarted is no
+    /// part of the period, as [for one child](super::ChildSpec::intensity).
     ///
     /// Where nothing is said, and each child is restarted for itself, each has
     /// [its own](super::ChildSpec::intensity).

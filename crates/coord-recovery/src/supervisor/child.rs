@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coord_bus::CancellationToken;
 use coord_bus::time::{self, Instant};
 use coord_bus::vocabulary::Recovery;
+use coord_bus::{ABORT_GRACE, CancellationToken};
 use tokio::sync::watch;
 
 use super::nested::Nested;
-use super::{ChildEnd, ChildState, ChildStatus};
+use super::{ChildEnd, ChildSpec, ChildState, ChildStatus};
 use crate::teller::Teller;
 
 /// A handle on a child. Cheap to clone. Dropping it changes nothing for the child.
@@ -39,6 +39,8 @@ pub(super) struct Outage {
 pub(super) struct Shared {
     name: Box<str>,
     significant: bool,
+    /// How long it may take to stop.
+    shutdown: Duration,
     status: watch::Sender<Status>,
     orders: watch::Sender<Orders>,
     /// The supervisor that the present incarnation is.
@@ -238,7 +240,7 @@ impl Child {
     /// its token, and aborted after its [`shutdown`](super::ChildSpec::shutdown) time.
     ///
     /// An error that it returns once it was asked is taken for its way to stop; a panic is
-    /// published.
+    /// published. One that holds its thread cannot be aborted, and has not ended as long as it does.
     ///
     /// # Cancel safety
     ///
@@ -246,6 +248,13 @@ impl Child {
     pub async fn stop(&self) -> ChildEnd {
         self.ask_to_stop();
         self.ended().await
+    }
+
+    /// Stops the child, and waits for as long as it may take, and a moment more: one that has not ended then
+    /// holds its thread.
+    pub(super) async fn stop_unless_stuck(&self) {
+        let longest = self.shared.shutdown.saturating_add(ABORT_GRACE);
+        let _ = time::timeout(longest, self.stop()).await;
     }
 
     /// Waits until the child has ended for good, and says why.
@@ -320,7 +329,7 @@ impl ChildContext {
 }
 
 impl Shared {
-    pub(super) fn new(name: &str, significant: bool, teller: Teller) -> Self {
+    pub(super) fn new(spec: &ChildSpec, teller: Teller) -> Self {
         let state = ChildState::Running {
             incarnation: 1,
             ready: false,
@@ -332,8 +341,9 @@ impl Shared {
             state,
         };
         Self {
-            name: name.into(),
-            significant,
+            name: spec.name().into(),
+            significant: spec.significant,
+            shutdown: spec.shutdown,
             status: watch::Sender::new(status),
             orders: watch::Sender::new(Orders::default()),
             below: Mutex::default(),

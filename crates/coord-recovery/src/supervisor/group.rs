@@ -6,13 +6,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use coord_bus::time::Instant;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::child::Shared;
-use super::restarts::Restarts;
-use super::{Children, DEFAULT_MAX_RESTARTS, DEFAULT_WITHIN, MAX_RESTARTS};
+use super::restarts::{Restarts, Waiting};
+use super::{
+    ChildEnd, ChildState, Children, DEFAULT_MAX_RESTARTS, DEFAULT_WITHIN, GaveUp, MAX_RESTARTS,
+};
 
 /// Who is restarted when a child is: OTP's strategies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -83,8 +84,10 @@ pub(super) struct Group {
     pub(super) rules: Rules,
     children: Mutex<Children>,
     /// The restarts of all children, where they are counted together.
-    restarts: Option<Mutex<Restarts>>,
+    restarts: Option<Restarts>,
     pub(super) closing: watch::Sender<Option<Closing>>,
+    /// Wakes those who wait for one that is given up.
+    losses: watch::Sender<()>,
 }
 
 impl Group {
@@ -96,8 +99,9 @@ impl Group {
         Self {
             rules,
             children: Mutex::default(),
-            restarts: is_together.then(|| Mutex::new(restarts)),
+            restarts: is_together.then_some(restarts),
             closing: watch::Sender::new(None),
+            losses: watch::Sender::new(()),
         }
     }
 
@@ -105,40 +109,33 @@ impl Group {
         self.children.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one more restart among those of all children, if they are counted together. If there
-    /// may be none, says how many there were, and in which period.
-    pub(super) fn admit(&self, now: Instant) -> Option<Result<(), (u32, Duration)>> {
-        let restarts = self.restarts.as_ref()?;
-        let mut restarts = restarts.lock().unwrap_or_else(PoisonError::into_inner);
-        let within = restarts.within();
-        Some(restarts.admit(now).map_err(|max| (max, within)))
+    /// The restarts of all children, where they are counted together.
+    pub(super) fn restarts(&self) -> Option<&Restarts> {
+        self.restarts.as_ref()
     }
 
-    pub(super) fn counts_together(&self) -> bool {
-        self.restarts.is_some()
-    }
-
-    /// Holds those that are restarted with a child, if `admit` lets it be restarted; nothing comes of it
-    /// where it is held itself, or is to stop.
+    /// Holds those that are restarted with a child, if there may be one more among these restarts; nothing
+    /// comes of it where it is held itself, or is to stop. Otherwise, how many there were, and in which
+    /// period.
     ///
     /// One decision for the whole group, so that of two that fail at once one is held, and no two wait for
     /// each other.
-    pub(super) fn hold_siblings<Refused>(
+    pub(super) fn hold_siblings(
         &self,
         child: &Arc<Shared>,
         incarnation: u32,
-        admit: impl FnOnce() -> Result<(), Refused>,
-    ) -> Result<Option<HeldSiblings>, Refused> {
+        restarts: &Restarts,
+    ) -> Result<Option<(HeldSiblings, Waiting)>, (u32, Duration)> {
         let children = self.children();
         let orders = child.orders();
         let is_group = self.rules.strategy != Strategy::OneForOne;
         if is_group && (orders.holders > 0 || orders.are_for(incarnation)) {
             return Ok(None);
         }
-        admit()?;
+        let waiting = restarts.admit()?;
         let held = self.restarted_with(child, &children);
         held.all().for_each(|child| child.hold());
-        Ok(Some(held))
+        Ok(Some((held, waiting)))
     }
 
     fn restarted_with(&self, child: &Arc<Shared>, children: &Children) -> HeldSiblings {
@@ -159,6 +156,38 @@ impl Group {
         }
     }
 
+    /// A child has ended, by itself or not.
+    pub(super) fn ended(&self, child: &Shared, end: ChildEnd) {
+        // In one go, so that it is started anew before or after that, and its loss is not told then.
+        let mut children = self.children();
+        if let ChildEnd::GaveUp(gave_up) = &end {
+            children.lost.push_back(gave_up.clone());
+            self.losses.send_replace(());
+        }
+        child.set(ChildState::Ended(end));
+    }
+
+    /// The next child that is given up and has not been told of.
+    pub(super) async fn next_loss(&self) -> GaveUp {
+        let mut losses = self.losses.subscribe();
+        loop {
+            if let Some(gave_up) = self.children().lost.pop_front() {
+                return gave_up;
+            }
+            // The other end is held here, so this never fails.
+            let _ = losses.changed().await;
+        }
+    }
+
+    /// A child that was given up and not started anew, whether that was told or not.
+    pub(super) fn lost(&self) -> Option<GaveUp> {
+        let children = self.children();
+        children.list.iter().find_map(|child| match child.state() {
+            ChildState::Ended(ChildEnd::GaveUp(gave_up)) => Some(gave_up),
+            _ => None,
+        })
+    }
+
     /// What follows from the end of a significant child that has ended by itself.
     pub(super) fn significant_ended(&self) -> bool {
         match self.rules.auto_shutdown {
@@ -172,7 +201,8 @@ impl Group {
         }
     }
 
-    /// Stops all children but one, the last one started first; after this none can be started.
+    /// Stops all children but one, the last one started first, as far as they can be stopped; after this none
+    /// can be started.
     pub(super) async fn close(&self, because_of: &Arc<Shared>, closing: Closing) {
         let mut others = {
             let mut children = self.children();
@@ -181,7 +211,7 @@ impl Group {
         };
         others.retain(|child| !Arc::ptr_eq(child.shared(), because_of));
         for child in others.iter().rev() {
-            child.stop().await;
+            child.stop_unless_stuck().await;
         }
         self.closing.send_if_modified(|first| {
             let is_first = first.is_none();

@@ -9,7 +9,6 @@ use coord_bus::time::{self, Instant};
 use coord_bus::vocabulary::{Recovery, Severity};
 use coord_bus::{CancellationToken, Panicked, catch};
 use tokio::select;
-use tokio::sync::watch;
 use tokio::task::unconstrained;
 
 use super::child::{Orders, Outage, Shared};
@@ -23,8 +22,8 @@ use super::{
 pub(super) struct Keeper {
     spec: ChildSpec,
     child: Ending,
-    gave_up: Arc<watch::Sender<Option<GaveUp>>>,
     group: Arc<Group>,
+    /// Its own, or those of all children.
     restarts: Restarts,
     incarnation: u32,
     /// In a row, for the backoff.
@@ -45,17 +44,14 @@ enum Ended {
 }
 
 impl Keeper {
-    pub(super) fn new(
-        spec: ChildSpec,
-        child: &Arc<Shared>,
-        gave_up: Arc<watch::Sender<Option<GaveUp>>>,
-        group: Arc<Group>,
-    ) -> Self {
+    pub(super) fn new(spec: ChildSpec, child: &Arc<Shared>, group: Arc<Group>) -> Self {
         Self {
             child: Ending(Arc::clone(child)),
-            gave_up,
+            restarts: match group.restarts() {
+                Some(together) => together.clone(),
+                None => Restarts::new(spec.max_restarts, spec.within),
+            },
             group,
-            restarts: Restarts::new(spec.max_restarts, spec.within),
             spec,
             incarnation: 1,
             failures: 0,
@@ -151,8 +147,8 @@ impl Keeper {
                 ..
             })
         );
-        child.set(ChildState::Ended(end));
-        if is_too_often && self.group.counts_together() {
+        self.group.ended(child, end);
+        if is_too_often && self.group.restarts().is_some() {
             let child_name = name();
             let closing = Closing::TooManyRestarts { child: child_name };
             self.group.close(child, closing).await;
@@ -242,14 +238,11 @@ impl Keeper {
         if error.is_permanent() {
             return Err(self.give_up(GiveUpReason::Permanent, error));
         }
-        let (child, group) = (Arc::clone(&self.child.0), Arc::clone(&self.group));
-        let (restarts, within) = (&mut self.restarts, self.spec.within);
-        let admit = || {
-            let together = group.admit(now);
-            together.unwrap_or_else(|| restarts.admit(now).map_err(|max| (max, within)))
-        };
-        let siblings = match group.hold_siblings(&child, self.incarnation, admit) {
-            Ok(Some(siblings)) => siblings,
+        let child = Arc::clone(&self.child.0);
+        let held = (self.group).hold_siblings(&child, self.incarnation, &self.restarts);
+        // Until this is over, its time does not count towards the intensity.
+        let (siblings, _waiting) = match held {
+            Ok(Some(held)) => held,
             // Another one is restarted, and this one with it: that is one restart.
             Ok(None) => return self.obey(child.orders()),
             Err((restarts, within)) => {
@@ -307,17 +300,11 @@ impl Keeper {
                 reason: reason.to_string(),
             });
         }
-        let gave_up = GaveUp {
+        ChildEnd::GaveUp(GaveUp {
             child: child.name().to_owned(),
             reason,
             error,
-        };
-        self.gave_up.send_if_modified(|first| {
-            let is_first = first.is_none();
-            first.get_or_insert_with(|| gave_up.clone());
-            is_first
-        });
-        ChildEnd::GaveUp(gave_up)
+        })
     }
 
     fn tell_failure(&self, error: &ChildError) {

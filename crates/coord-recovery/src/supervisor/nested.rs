@@ -36,7 +36,8 @@ impl ChildContext {
     /// When this incarnation is to stop, it stops all of them, one after the other, and is done. It fails
     /// when one of them is given up, or there were too many restarts, after it has stopped the others:
     /// so the supervisor above decides what follows. When its significant children have ended, and none
-    /// was given up, it ends well. It stops them for as long as they have themselves: this child's
+    /// was given up, it ends well. Who asks the supervisor for those that were
+    /// [given up](Supervisor::gave_up) beside this may take one from it. It stops them for as long as they have themselves: this child's
     /// [`shutdown`](super::ChildSpec::shutdown) time has to be enough for that.
     ///
     /// ```
@@ -90,7 +91,7 @@ impl ChildContext {
             () = token.cancelled() => Ok(()),
             closing = supervisor.closed() => match closing {
                 // Also where it has closed because that one was significant.
-                Closing::SignificantEnded { .. } => match &*supervisor.gave_up.borrow() {
+                Closing::SignificantEnded { .. } => match supervisor.group.lost() {
                     Some(gave_up) => Err(ChildError::message(gave_up.to_string())),
                     None => Ok(()),
                 },

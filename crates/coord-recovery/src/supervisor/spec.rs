@@ -100,6 +100,11 @@ impl ChildSpec {
     /// period, it is given up. [`DEFAULT_MAX_RESTARTS`] within [`DEFAULT_WITHIN`] by default; at
     /// most [`MAX_RESTARTS`].
     ///
+    /// The time in which it waits to be restarted is no part of the period, so that whatever the
+    /// [backoff](Self::backoff), an intensity means what it means in OTP, where nothing waits: with 3
+    /// restarts within 5 s, what fails at once is given up at its fourth failure, though with the default
+    /// backoff that comes after 7 s.
+    ///
     /// Where the supervisor [counts for all children together](super::SupervisorBuilder::intensity),
     /// this says only when failures in a row are over.
     ///

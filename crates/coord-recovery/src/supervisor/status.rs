@@ -82,7 +82,7 @@ pub enum GiveUpReason {
     TooManyRestarts {
         /// How often.
         restarts: u32,
-        /// In which period.
+        /// In which period, the waits to be restarted left out.
         within: Duration,
     },
     /// Its error was [permanent](ChildError::permanent).

@@ -69,7 +69,9 @@ struct Model<'p> {
     incarnations: Vec<usize>,
     ends: Vec<Option<&'static str>>,
     is_closed: bool,
+    /// By the time in which none waits.
     restarts: Vec<u64>,
+    passed: u64,
     starts: Vec<(u64, usize)>,
 }
 
@@ -125,12 +127,12 @@ impl Model<'_> {
             return self.over(child, "failed");
         }
         self.restarts
-            .retain(|then| self.now - then <= self.plan.within);
+            .retain(|then| self.passed - then <= self.plan.within);
         if self.restarts.len() >= self.plan.max_restarts as usize {
             self.ends[child] = Some("gave up");
             return self.close();
         }
-        self.restarts.push(self.now);
+        self.restarts.push(self.passed);
         let again = Some(self.now + self.plan.backoff);
         let restarted = match self.plan.group {
             Group::OneForOne => child..child + 1,
@@ -203,6 +205,7 @@ impl Plan {
             ends: vec![None; count],
             is_closed: false,
             restarts: Vec::new(),
+            passed: 0,
             starts: Vec::new(),
         };
         for child in 0..count {
@@ -216,6 +219,10 @@ impl Plan {
                 [(first, _), (second, _), ..] if first == second => return None,
                 [next, ..] => next,
             };
+            let waits = |child| model.is_there(child) && model.waiting[child].is_some();
+            if !(0..count).any(waits) {
+                model.passed += at - model.now;
+            }
             model.now = at;
             model.goes_on(due);
         }

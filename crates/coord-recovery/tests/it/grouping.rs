@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use coord_bus::time::Instant;
 use coord_bus::{Backoff, LocalBus};
 use coord_recovery::{
     AutoShutdown, Child, ChildContext, ChildEnd, ChildError, ChildSpec, ChildState, Closing,
     MAX_RESTARTS, RecoveryError, Restart, Strategy, Supervisor, SupervisorBuilder,
 };
 
-use crate::stage::{Ran, clock, ends, fails, ignores, pass, seconds, serves, within};
+use crate::stage::{Ran, clock, ends, fails, fails_after, ignores, pass, seconds, serves, within};
 
 /// Children that say when they start and stop.
 struct Group {
@@ -256,6 +257,22 @@ async fn too_many_restarts_of_all_children_together_close_the_supervisor() {
     assert!(matches!(stays.ended().await, ChildEnd::Stopped));
     let refused = group.supervisor.start(ChildSpec::new("late"), serves);
     assert!(matches!(refused, Err(RecoveryError::ShutDown { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_of_any_child_do_not_count_towards_the_period_of_all() {
+    let group = Group::new(Supervisor::builder("group").intensity(3, seconds(5)));
+    group.start("stays", serves);
+    let waits = |name: &str| ChildSpec::new(name).backoff(Backoff::constant(seconds(60)));
+    for name in ["one", "other"] {
+        let fails = |_| fails_after(seconds(1));
+        (group.supervisor.start(waits(name), fails)).expect("it starts");
+    }
+    let begun = Instant::now();
+    let closing = within(group.supervisor.closed()).await;
+    assert!(matches!(closing, Closing::TooManyRestarts { .. }));
+    // Both have failed twice, after a second each.
+    assert_eq!(begun.elapsed(), seconds(62));
 }
 
 #[tokio::test(start_paused = true)]

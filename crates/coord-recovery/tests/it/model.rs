@@ -67,6 +67,8 @@ impl Plan {
         let mut asked: VecDeque<_> = self.asked.iter().copied().collect();
         let mut restarts: Vec<u64> = Vec::new();
         let (mut starts, mut errors, mut failures, mut now) = (Vec::new(), 0, 0, 0);
+        // In waits to be restarted, which are no part of the period.
+        let mut waited = 0;
         let end = loop {
             let script = self.script(starts.len());
             starts.push(u128::from(now));
@@ -98,20 +100,26 @@ impl Plan {
             if self.restart == Restart::Temporary {
                 break "failed";
             }
-            restarts.retain(|then| now - then <= self.within);
+            restarts.retain(|then| now - waited - then <= self.within);
             let is_too_often = self
                 .max_restarts
                 .is_some_and(|max| restarts.len() >= max as usize);
             if is_too_often || matches!(script.how, How::FailsForGood) {
                 break "gave up";
             }
-            restarts.push(now);
+            restarts.push(now - waited);
             failures = if ran > self.within { 1 } else { failures + 1 };
             let until = now + failures * self.backoff;
             match next_before(&mut asked, until) {
                 Some((_, Asked::Stop)) => break "stopped",
-                Some((at, Asked::Restart)) => (now, failures) = (at, 0),
-                None => now = until,
+                Some((at, Asked::Restart)) => {
+                    waited += at - now;
+                    (now, failures) = (at, 0);
+                }
+                None => {
+                    waited += until - now;
+                    now = until;
+                }
             }
         };
         Course {

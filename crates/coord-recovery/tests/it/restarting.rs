@@ -148,6 +148,15 @@ async fn by_default_it_is_given_up_at_the_second_failure_in_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waits_do_not_count_towards_the_period_so_that_what_fails_at_once_is_given_up() {
+    let stage = Stage::new();
+    let spec = ChildSpec::new("api").intensity(3, seconds(5));
+    let (child, starts) = stage.start(spec, fails);
+    assert!(matches!(within(child.ended()).await, ChildEnd::GaveUp(_)));
+    assert_eq!(at(&starts), [0, 1000, 3000, 7000]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_counts_until_the_period_has_passed_and_not_longer() {
     for (run, expected) in [(5000, 2), (5001, 3)] {
         let stage = Stage::new();
@@ -188,17 +197,37 @@ async fn a_permanent_error_gives_the_child_up_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_child_that_is_given_up_is_told_to_who_waits_and_to_who_comes_late() {
+async fn each_child_that_is_given_up_is_told_once_also_to_who_comes_late() {
     let stage = Stage::new();
-    let never = at_once("never").intensity(0, seconds(1));
+    let never = |name: &str| at_once(name).intensity(0, seconds(1));
     stage.start(at_once("temporary").restart(Restart::Temporary), fails);
-    stage.start(never.clone(), |_| fails_after(seconds(2)));
+    stage.start(never("first"), |_| fails_after(seconds(2)));
     let early = stage.supervisor.gave_up();
-    assert_eq!(within(early).await.child, "never");
+    assert_eq!(within(early).await.child, "first");
     assert_eq!(stage.now(), 2000);
-    stage.start(ChildSpec::new("later").intensity(0, seconds(1)), fails);
+    stage.start(never("third"), |_| fails_after(seconds(1)));
+    stage.start(never("second"), fails);
     pass(seconds(1)).await;
-    assert_eq!(within(stage.supervisor.gave_up()).await.child, "never");
+    // Given up before it is not lost on who gives up asking.
+    drop(stage.supervisor.gave_up());
+    for child in ["second", "third"] {
+        assert_eq!(within(stage.supervisor.gave_up()).await.child, child);
+    }
+    let another = coord_bus::time::timeout(seconds(60), stage.supervisor.gave_up());
+    assert!(another.await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_was_started_anew_is_not_told_as_given_up_any_more() {
+    let stage = Stage::new();
+    let never = |name: &str| at_once(name).intensity(0, seconds(1));
+    stage.start(never("comes back"), fails);
+    stage.start(never("is gone"), fails);
+    pass(seconds(1)).await;
+    stage.start(never("comes back"), stays);
+    assert_eq!(within(stage.supervisor.gave_up()).await.child, "is gone");
+    let another = coord_bus::time::timeout(seconds(60), stage.supervisor.gave_up());
+    assert!(another.await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,15 @@
 //! How children stop: one, all in reverse order, and those that do not.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use coord_bus::Backoff;
-use coord_recovery::{ChildEnd, ChildError, ChildSpec, RecoveryError};
+use coord_bus::{Backoff, LocalBus};
+use coord_recovery::{
+    ChildContext, ChildEnd, ChildError, ChildSpec, ChildState, Closing, RecoveryError, Supervisor,
+};
 use tokio::sync::oneshot;
 
-use crate::stage::{Ran, Stage, at, fails, ignores, pass, seconds, serves, stays, within};
+use crate::stage::{Ran, Stage, at, clock, fails, ignores, pass, seconds, serves, stays, within};
 
 #[tokio::test(start_paused = true)]
 async fn a_child_that_stops_when_asked_is_not_restarted() {
@@ -295,4 +297,62 @@ async fn a_child_that_has_always_something_to_do_is_aborted_after_its_time_too()
         tokio::time::advance(seconds(1) / 10).await;
     }
     assert!(matches!(stopping.await.unwrap(), ChildEnd::Aborted));
+}
+
+/// A child that holds its thread until the sender goes; and when it does.
+fn holds() -> (
+    mpsc::Sender<()>,
+    oneshot::Receiver<()>,
+    impl FnMut(ChildContext) -> Ran + Send + 'static,
+) {
+    let ((go_on, wait), (begun, has_begun)) = (mpsc::channel(), oneshot::channel());
+    let mut once = Some((begun, wait));
+    let run = move |_context| -> Ran {
+        let (begun, wait) = once.take().expect("it runs once");
+        Box::pin(async move {
+            begun.send(()).expect("somebody waits");
+            let _ = wait.recv();
+            Ok(())
+        })
+    };
+    (go_on, has_begun, run)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_returns_at_its_deadline_also_where_a_child_holds_its_thread() {
+    let stage = Stage::new();
+    let (go_on, has_begun, run) = holds();
+    let first = stage.start(ChildSpec::new("first"), stays).0;
+    let spec = ChildSpec::new("holds").shutdown(Duration::from_millis(1));
+    let child = stage.start(spec, run).0;
+    has_begun.await.unwrap();
+    let shutdown = stage.supervisor.shutdown(seconds(2));
+    let report = coord_bus::time::timeout(seconds(20), shutdown).await;
+    let report = report.expect("it does not wait for the thread");
+    assert_eq!(report.aborted, ["holds"]);
+    assert_eq!(report.still_running, ["holds"]);
+    assert!(!report.is_complete());
+    // There was time left for this one.
+    assert!(matches!(
+        first.state(),
+        ChildState::Ended(ChildEnd::Stopped)
+    ));
+    drop(go_on);
+    child.ended().await;
+    let report = stage.supervisor.shutdown(seconds(5)).await;
+    assert!(report.still_running.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_that_closes_does_not_wait_for_a_child_that_holds_its_thread() {
+    let group = Supervisor::builder("group").intensity(0, seconds(1));
+    let group = group.build(&LocalBus::new(), clock()).unwrap();
+    let (go_on, has_begun, run) = holds();
+    let spec = ChildSpec::new("holds").shutdown(Duration::from_millis(1));
+    group.start(spec, run).unwrap();
+    has_begun.await.unwrap();
+    group.start(ChildSpec::new("fails"), fails).unwrap();
+    let closing = coord_bus::time::timeout(seconds(20), group.closed()).await;
+    assert!(matches!(closing, Ok(Closing::TooManyRestarts { .. })));
+    drop(go_on);
 }

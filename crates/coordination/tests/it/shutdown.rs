@@ -1,7 +1,7 @@
 //! How a module ends: in order, by a deadline, twice, half-way, or dropped.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coordination::bus::time::{Instant, timeout};
@@ -138,6 +138,29 @@ async fn a_module_at_rest_ends_at_once_and_leaves_no_task() {
     assert!(account.is_complete(), "{account}");
     assert_eq!(begun.elapsed(), Duration::ZERO);
     no_task_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_holds_its_thread_at_the_deadline_is_named_and_not_waited_for() {
+    let stage = Stage::new();
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let mut workflow = Workflow::builder("held");
+    workflow.step("hold").run(move || {
+        let wait = Arc::clone(&wait);
+        async move {
+            let _ = wait.lock().unwrap().recv();
+            Ok::<_, StepError>(())
+        }
+    });
+    let run = stage.started(&workflow.build().unwrap(), "hold").await;
+    let account = within(stage.module.shutdown(Duration::from_millis(1))).await;
+    let run = format!("run {}", run.id());
+    let told = format!("workflows aborted: {run}; workflows still running: {run}");
+    // What it woke last may wait for its thread, and is named too.
+    assert!(account.to_string().starts_with(&told), "{account}");
+    assert!(!account.is_complete());
+    drop(go_on);
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,7 +39,8 @@ pub enum BreakerEvent {
         /// How long it took.
         took: Duration,
     },
-    /// A call was not counted, whatever came of it.
+    /// A call was not counted, whatever came of it: it was to be ignored, or the breaker has gone into
+    /// another state since it permitted it.
     Ignored,
     /// It was reset by hand, and is closed.
     Reset {

@@ -103,6 +103,7 @@ impl CircuitBreakerBuilder {
 
     /// How many calls it permits to find out; 10 by default. When they are over (or as many of them
     /// as the minimum number of calls, if that is fewer), it closes or opens by the same thresholds.
+    /// Calls that it permitted before that are none of them, whenever they end.
     #[must_use]
     pub fn permitted_number_of_calls_in_half_open_state(mut self, calls: u32) -> Self {
         self.settings.probes = calls;

@@ -197,10 +197,6 @@ impl State {
         if counts.failed == 0 && counts.slow == 0 && state == BreakerState::Closed {
             return None;
         }
-        // What comes late is counted beside what made it open, and makes it wait no longer.
-        if state == BreakerState::Open {
-            return None;
-        }
         let failure_rate = rate(counts.failed, counts, self.minimum);
         let slow_call_rate = rate(counts.slow, counts, self.slow_minimum);
         let too_many = failure_rate.filter(|rate| *rate >= settings.failure_rate);

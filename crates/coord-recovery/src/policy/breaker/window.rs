@@ -101,8 +101,6 @@ impl Window {
     /// Adds one more, and says what is in it then.
     pub(super) fn record(&mut self, outcome: Outcome, now: Duration) -> &Counts {
         match &mut self.kind {
-            // Of a breaker that was put from a state that counts nothing into the open one.
-            Kind::Count { size: 0, .. } => {}
             Kind::Count { size, next, ring } => {
                 if ring.len() < *size {
                     ring.push(outcome);

@@ -1,4 +1,5 @@
-//! Whatever is done with a circuit breaker, it is as a small model of resilience4j's says.
+//! Whatever is done with a circuit breaker, it is as a small model says: resilience4j's, but for calls of
+//! an earlier state.
 
 use std::time::Duration;
 
@@ -117,11 +118,12 @@ impl Model {
             self.probes_out -= u32::from(is_probe);
             return;
         };
-        if matches!(
+        // What an earlier state has permitted does not count.
+        let counts = !matches!(
             self.state,
             BreakerState::Disabled | BreakerState::ForcedOpen
-        ) || self.window == Ok(0)
-        {
+        );
+        if age != self.age || !counts {
             return;
         }
         self.calls.push((self.now, failed, slow));
@@ -129,7 +131,7 @@ impl Model {
         let is_exceeded = failure_rate.is_some_and(|rate| rate >= self.settings.failure_rate)
             || slow_call_rate.is_some_and(|rate| rate >= self.settings.slow_call_rate);
         match self.state {
-            BreakerState::MetricsOnly | BreakerState::Open => {}
+            BreakerState::MetricsOnly => {}
             _ if is_exceeded => self.enter(BreakerState::Open),
             BreakerState::HalfOpen if failure_rate.is_some() && slow_call_rate.is_some() => {
                 self.enter(BreakerState::Closed);

@@ -210,17 +210,48 @@ async fn a_listener_that_panics_when_it_is_half_open_costs_no_probe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_ends_late_counts_in_the_state_in_which_the_breaker_is_by_then() {
+async fn a_call_counts_only_while_the_breaker_is_in_the_state_that_permitted_it() {
     let breaker = small();
-    let mut early: Vec<_> = (0..3).map(|_| breaker.try_acquire().unwrap()).collect();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&told);
+    breaker.listen(move |event| noted.lock().unwrap().push(event.name()));
+    let mut early: Vec<_> = (0..4).map(|_| breaker.try_acquire().unwrap()).collect();
     breaker.transition_to(BreakerState::Open);
     early.pop().unwrap().failure(seconds(0));
-    assert_eq!(breaker.metrics().failed, 1);
-    assert_eq!(breaker.state(), BreakerState::Open);
+    assert_eq!(breaker.metrics().calls, 0);
     breaker.transition_to(BreakerState::HalfOpen);
+    let probe = breaker.try_acquire().unwrap();
     for permit in early {
         permit.success(seconds(0));
     }
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    assert_eq!(breaker.metrics().calls, 0);
+    let expected = [
+        "on_circuit_opened",
+        "on_ignored_error",
+        "on_circuit_half_opened",
+        "on_ignored_error",
+        "on_ignored_error",
+        "on_ignored_error",
+    ];
+    assert_eq!(*told.lock().unwrap(), expected);
+    probe.failure(seconds(0));
+    breaker.try_acquire().unwrap().failure(seconds(0));
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_of_an_earlier_half_open_state_does_not_decide_for_the_next() {
+    let breaker = small();
+    breaker.transition_to(BreakerState::HalfOpen);
+    let early = breaker.try_acquire().unwrap();
+    breaker.transition_to(BreakerState::Open);
+    breaker.transition_to(BreakerState::HalfOpen);
+    let probe = breaker.try_acquire().unwrap();
+    early.success(seconds(0));
+    probe.success(seconds(0));
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    breaker.try_acquire().unwrap().success(seconds(0));
     assert_eq!(breaker.state(), BreakerState::Closed);
 }
 
