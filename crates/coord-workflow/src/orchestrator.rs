@@ -47,7 +47,7 @@ const GIVING_UP: Duration = Duration::from_secs(5);
 ///
 /// | how it ended | a step that was under way | who may resume its runs |
 /// |---|---|---|
-/// | [`shutdown`](Self::shutdown) | is told to stop, has the grace, and begins again as the same attempt | anybody, once `shutdown` has returned |
+/// | [`shutdown`](Self::shutdown) | is told to stop, has the grace, and begins again as the same attempt | anybody, once `shutdown` has returned; where a step still runs then, as it [holds its thread](ShutdownReport#structfield.still_running), once the orchestrator is dropped |
 /// | dropped, also by a panic of who owned it | stops where it awaits, and begins again as the same attempt, with the same idempotency key | anybody, at once with leases in memory, and with those of a `coord-journal` as soon as that has written (some milliseconds) that they are given back; with others, when the time of its lease ([`lease_ttl`](OrchestratorBuilder::lease_ttl)) is over |
 /// | the process was killed, or crashed | the same | anybody, at once with leases of a `coord-journal`; with others, when that time is over |
 /// | the lease was lost, as the process stood still | is told to stop | who has them now; nothing of them is written here any more |
@@ -132,14 +132,18 @@ impl WorkflowOrchestrator {
 
     /// Cancels every run, waits until they have ended and been undone, at most for `deadline`,
     /// and aborts the rest. Durable runs are suspended instead: what runs of them is told to stop,
-    /// and they are left as they are, for anybody to resume. After this no run can be started.
+    /// and they are left as they are, for anybody to resume. After this no run can be started. A step that holds its
+    /// thread cannot be aborted: where one still runs, nobody else resumes runs of this orchestrator until it is dropped.
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.settings.token.cancel();
         if let Some(keeping) = &self.settings.keeping {
             keeping.suspend.cancel();
         }
         let report = self.settings.tasks.shutdown(deadline).await;
-        if let Some(keeping) = &self.settings.keeping {
+        // What still runs is not to be done by somebody else beside it.
+        if let Some(keeping) = &self.settings.keeping
+            && report.still_running.is_empty()
+        {
             keeping.give_up(GIVING_UP).await;
         }
         report

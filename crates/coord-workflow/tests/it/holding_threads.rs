@@ -1,13 +1,15 @@
 //! Steps that hold the threads of their runtime: the lease of their run is renewed meanwhile, as they may hold them for
 //! longer than it lasts.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use coord_bus::time::Instant;
 use coord_bus::{LocalBus, MemoryEventLog, MemoryLeases};
-use coord_workflow::{RunId, RunJournal, RunState, StepError, Workflow, WorkflowOrchestrator};
+use coord_workflow::{
+    RunId, RunJournal, RunState, StepError, Workflow, WorkflowError, WorkflowOrchestrator,
+};
 use tokio::runtime;
 
 use crate::ownership::Reached;
@@ -63,4 +65,46 @@ fn steps_that_hold_every_thread_keep_the_run() {
     let mut threads = runtime::Builder::new_multi_thread();
     threads.worker_threads(1);
     assert!(is_driven_for_others(threads));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_still_runs_after_a_shutdown_is_taken_up_by_nobody_until_the_orchestrator_is_gone() {
+    let journal = RunJournal::new(
+        Arc::new(MemoryEventLog::new()),
+        Arc::new(MemoryLeases::new()),
+    );
+    let (begins, begun) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let mut workflow = Workflow::<()>::durable("holds");
+    workflow.step("holds").run(move || {
+        let (begins, released) = (begins.clone(), Arc::clone(&released));
+        async move {
+            begins.send(()).map_err(StepError::from)?;
+            // Until the other end is dropped.
+            let _ = released.lock().unwrap().recv();
+            Ok::<_, StepError>(())
+        }
+    });
+    let workflow = workflow.build().unwrap();
+    let orchestrator = || {
+        let bus = LocalBus::new();
+        let builder = WorkflowOrchestrator::builder(&bus).journal(journal.clone());
+        builder.build().unwrap()
+    };
+    let (one, other) = (orchestrator(), orchestrator());
+    let id = RunId::named("r").unwrap();
+    one.start_durable(&workflow, id.clone(), ()).await.unwrap();
+    begun.recv().unwrap();
+    let report = one.shutdown(Duration::from_millis(1)).await;
+    assert!(!report.still_running.is_empty(), "{report}");
+    let resumed = other.resume_run(&workflow, &id).await;
+    assert!(matches!(
+        resumed,
+        Err(WorkflowError::DrivenElsewhere { .. })
+    ));
+    drop(release);
+    drop(one);
+    let run = other.resume_run(&workflow, &id).await.unwrap();
+    assert!(run.outcome().await.unwrap().is_completed());
 }
