@@ -1,5 +1,7 @@
 //! Which item goes into which group, and when a group ends: plain data, under the lock of its streams.
 
+use std::cmp::Reverse;
+use std::collections::binary_heap::{BinaryHeap, PeekMut};
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::mem;
@@ -45,6 +47,9 @@ pub(super) struct Router<K, T> {
     pub(super) size: usize,
     /// Those that have not ended.
     pub(super) live: HashMap<K, u64>,
+    /// The same, by when each had its last item, or one before that: what it has had since is looked at where it comes
+    /// first.
+    by_age: BinaryHeap<Reverse<(Instant, u64)>>,
     /// Those that have not ended, or not been read to their end.
     pub(super) groups: HashMap<u64, Items<K, T>>,
     /// Those that have not been given out.
@@ -77,6 +82,7 @@ impl<K: Hash + Eq + Clone, T> Router<K, T> {
             at_most: DEFAULT_GROUPS,
             size: DEFAULT_GROUP_SIZE,
             live: HashMap::new(),
+            by_age: BinaryHeap::new(),
             groups: HashMap::new(),
             new: VecDeque::new(),
             next: OUTER + 1,
@@ -133,12 +139,7 @@ impl<K: Hash + Eq + Clone, T> Router<K, T> {
 
     fn open(&mut self, key: K, crowd: &Crowd) -> u64 {
         if self.live.len() >= self.at_most {
-            let last = |number: &u64| self.groups.get(number).map(|group| group.last);
-            let oldest = self
-                .live
-                .values()
-                .copied()
-                .min_by_key(|number| (last(number), *number));
+            let oldest = self.take_oldest();
             oldest
                 .into_iter()
                 .for_each(|number| self.end(number, crowd));
@@ -152,11 +153,27 @@ impl<K: Hash + Eq + Clone, T> Router<K, T> {
             ended: false,
             gone: false,
         };
+        self.by_age.push(Reverse((group.last, number)));
         self.groups.insert(number, group);
         self.live.insert(key.clone(), number);
         self.new.push_back((key, number));
         crowd.wake_one(OUTER);
         number
+    }
+
+    /// Of those that have not ended the one that has had no item for longest, which is to end.
+    fn take_oldest(&mut self) -> Option<u64> {
+        while let Some(mut first) = self.by_age.peek_mut() {
+            let Reverse((known, number)) = *first;
+            match self.groups.get(&number).map(|group| group.last) {
+                Some(last) if last > known => *first = Reverse((last, number)),
+                _ => {
+                    PeekMut::pop(first);
+                    return Some(number);
+                }
+            }
+        }
+        None
     }
 
     /// A group gets nothing any more.
@@ -200,11 +217,27 @@ impl<K: Hash + Eq + Clone, T> Router<K, T> {
         }
         // A group for which an item waits is not idle.
         let waiting = self.stuck.as_ref().and_then(|(key, _)| self.live.get(key));
-        let ends = self.live.values().filter(|number| Some(*number) != waiting);
-        let end = |number: &u64| Some((after(self.groups.get(number)?.last, idle), *number));
-        let (mut over, later): (Vec<_>, Vec<_>) =
-            ends.filter_map(end).partition(|(end, _)| is_over(*end));
-        self.earliest = later.into_iter().map(|(end, _)| end).min();
+        let (waiting, mut waits) = (waiting.copied(), None);
+        let mut over = Vec::new();
+        while let Some(mut first) = self.by_age.peek_mut() {
+            let Reverse((known, number)) = *first;
+            if !is_over(after(known, idle)) {
+                break;
+            }
+            let last = self.groups.get(&number).map_or(known, |group| group.last);
+            if waiting == Some(number) {
+                waits = Some(Reverse((last, number)));
+                PeekMut::pop(first);
+            } else if is_over(after(last, idle)) {
+                over.push((after(last, idle), number));
+                PeekMut::pop(first);
+            } else {
+                *first = Reverse((last, number));
+            }
+        }
+        let first = self.by_age.peek();
+        self.earliest = first.map(|Reverse((last, _))| after(*last, idle));
+        self.by_age.extend(waits);
         over.sort_unstable();
         for (_, number) in over {
             self.end(number, crowd);
