@@ -9,6 +9,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
+use tokio::runtime::Handle;
 
 use crate::link::{Frame, Link, LinkError};
 use crate::log::Append;
@@ -138,8 +139,16 @@ impl<E: Event> Publisher<E> {
     /// # Errors
     ///
     /// When the topic is closed or its link fails; the event comes back.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that is just driving tasks of a tokio runtime, whether there is room or not: it might wait for what
+    /// only that thread can do. Those of `spawn_blocking` are not.
     pub fn publish_blocking(&self, event: E) -> Result<(), Refused<E>> {
-        block_on(self.publish(event))
+        match Handle::try_current() {
+            Ok(runtime) => runtime.block_on(self.publish(event)),
+            Err(_) => block_on(self.publish(event)),
+        }
     }
 
     /// Shuts the entrance of the topic, for everybody, now and for good. Subscribers still get what

@@ -1,8 +1,11 @@
 //! Where handles and what they give may go: into tasks, to other threads, across an `await`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use coord_bus::{
     Bus, BusExt, Delivery, LocalBus, Publisher, Received, Refused, Subscriber, TaskScope, Topic,
 };
+use tokio::task::spawn_blocking;
 
 const NUMBERS: Topic<u64> = Topic::new("numbers");
 
@@ -37,4 +40,23 @@ fn what_the_bus_gives_may_be_shared_and_sent_between_threads() {
     can::<Delivery<u64>>();
     can::<Refused<u64>>();
     can::<TaskScope>();
+}
+
+#[tokio::test]
+async fn a_blocking_publish_panics_where_tasks_are_driven_and_waits_on_a_thread_for_what_blocks() {
+    let bus = LocalBus::new();
+    let numbers = Topic::<u32>::new("numbers").capacity(1);
+    let mut subscriber = bus.subscribe(&numbers).unwrap();
+    let publisher = bus.publisher(&numbers).unwrap();
+    let here = AssertUnwindSafe(|| publisher.publish_blocking(0));
+    assert!(catch_unwind(here).is_err());
+    let publishing = spawn_blocking(move || {
+        for number in 1..=10 {
+            publisher.publish_blocking(number).unwrap();
+        }
+    });
+    for number in 1..=10 {
+        assert_eq!(*subscriber.recv().await.unwrap(), number);
+    }
+    publishing.await.unwrap();
 }
