@@ -334,6 +334,10 @@ pub trait BusExt: Bus {
     /// [`Refusal::Full`](crate::Refusal::Full) where it would wait for itself: what it does about
     /// that is its decision, and failing is one, as it is then tried again.
     ///
+    /// So what only passes events on to another topic is a flow's work, or a [subscriber](Self::subscribe)'s: they
+    /// wait for one that is slower. Of a handler's events that would cost an attempt and a backoff each, and where the
+    /// other stands still for longer than all attempts, make dead letters.
+    ///
     /// # Errors
     ///
     /// See [`BusError`].

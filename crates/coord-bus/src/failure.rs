@@ -13,7 +13,8 @@ use crate::panic_message;
 ///
 /// A function that returns `Result<_, Failure>` returns any error that is `Send + Sync + 'static`:
 /// `?` turns it into this. Like `anyhow::Error` it is not itself a [`std::error::Error`], so that it
-/// can be made from every one of them; [`cause`](Self::cause) is. Cheap to clone.
+/// can be made from every one of them; [`cause`](Self::cause) is. Cheap to clone. What is no error, as a text is not,
+/// becomes one by [`message`](Self::message), and what is boxed by [`from_boxed`](Self::from_boxed).
 ///
 /// ```
 /// use coord_bus::Failure;
