@@ -79,11 +79,22 @@ impl Job {
     }
 }
 
-/// Whether this program is continued when what runs it ends, if this thread has stopped it. Only Linux does so.
+/// Whether this program is continued when what runs it ends, if this thread has stopped it. Only Linux does so, and
+/// not where whoever started this has said what is to happen then.
 #[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
 fn continue_with_end_of_parent(is_continued: bool) {
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_parent_process_death_signal(is_continued.then_some(Signal::CONT));
+    {
+        use rustix::process::{parent_process_death_signal, set_parent_process_death_signal};
+
+        let (was, is) = match is_continued {
+            true => (None, Some(Signal::CONT)),
+            false => (Some(Signal::CONT), None),
+        };
+        if parent_process_death_signal() == Ok(was) {
+            let _ = set_parent_process_death_signal(is);
+        }
+    }
 }
 
 /// Whether another process has stopped this one, and the others of its job after it. Returns once it is continued.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use coord_bus::time::Instant;
 
 /// How many lines of one source and kind are logged in a [`PERIOD`]: as many as the kernel of Linux does.
-pub(crate) const LOGGED_MAX: u32 = 10;
+const LOGGED_MAX: u32 = 10;
 
-pub(crate) const PERIOD: Duration = Duration::from_secs(5);
+const PERIOD: Duration = Duration::from_secs(5);
 
 /// How many sources and kinds are told apart at most. Others share what is left.
 const APART_MAX: usize = 1_000;
