@@ -30,12 +30,14 @@ pub enum JournalError {
     },
     /// What is there is something else.
     #[error(
-        "{} holds something else than a journal: give the journal a directory of its own",
-        dir.display()
+        "{} holds something else than a journal, `{}`: give the journal a directory of its own, such as a new folder in it",
+        dir.display(), entry.display()
     )]
     NotAJournal {
         /// The directory.
         dir: PathBuf,
+        /// What there is in it, by its name there.
+        entry: PathBuf,
     },
     /// There is none, and none was to be made.
     #[error("there is no journal in {}: see whether this is the directory that is meant", dir.display())]
@@ -118,9 +120,11 @@ pub enum JournalError {
         /// What SQLite says.
         source: Cause,
     },
-    /// Somebody has removed it while it was open. What is written to it would be gone with its process.
+    /// Somebody has removed, moved or replaced it, or one of the files beside it, while it was open. What is written to
+    /// it would be gone with its process.
     #[error(
-        "the journal {} was removed while it was open, and takes nothing more: put it back, or go on with a new one",
+        "the journal {} was removed while it was open, or a file of it was, and takes nothing more: put it back, or go \
+         on with a new one; where something tidies up old files there, keep it from the journal",
         file.display()
     )]
     Removed {

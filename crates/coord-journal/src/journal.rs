@@ -16,7 +16,6 @@ use rusqlite::Connection;
 
 use crate::check::{CheckReport, check};
 use crate::copied::Copied;
-use crate::error::Cause;
 use crate::lease_clock::LeaseClock;
 use crate::leases::{self, Counters};
 use crate::place::Place;
@@ -87,7 +86,7 @@ pub struct Journal {
     /// That of the write-ahead log, where what is whole is to be saved.
     damage: Option<Damage>,
     /// Why it is only read, where that is so.
-    denied: Option<Cause>,
+    denied: Option<JournalError>,
 }
 
 impl Journal {
@@ -118,7 +117,10 @@ impl Journal {
             file: place.file.clone(),
             source: Arc::new(source),
         })?;
-        let denied = place.denied();
+        let mut denied = place.denied().map(|source| JournalError::ReadOnly {
+            file: place.file.clone(),
+            source,
+        });
         let mut store = Store {
             file: place.file.clone(),
             access: match denied {
@@ -135,12 +137,12 @@ impl Journal {
         let connection = match first(&store, damage.is_some()) {
             // Nobody has it open, or its tables are of an earlier version.
             Err(JournalError::ReadOnly { .. }) if denied.is_some() && !options.untouched => {
-                let copied = Copied::of(&store.file).map_err(|source| JournalError::Io {
-                    file: store.file.clone(),
-                    source: Arc::new(source),
-                })?;
-                store.access = Access::Copied(copied);
-                first(&store, damage.is_some())
+                copied(&mut store, damage.is_some())
+            }
+            // Nobody has it open, and there is no room to be beside those who may come.
+            Err(full @ JournalError::DiskFull { .. }) if options.or_read_only => {
+                denied = Some(full);
+                copied(&mut store, damage.is_some())
             }
             opened => opened,
         }?;
@@ -187,13 +189,8 @@ impl Journal {
     }
 
     fn writer(&self) -> Result<&Writer, JournalError> {
-        let refused = |source: &Cause| JournalError::ReadOnly {
-            file: self.store.file.clone(),
-            source: Arc::clone(source),
-        };
-        let denied = self.denied.as_ref().map(refused);
-        let closed = || denied.unwrap_or_else(|| self.store.closed());
-        self.writer.as_ref().ok_or_else(closed)
+        let denied = || self.denied.clone().unwrap_or_else(|| self.store.closed());
+        self.writer.as_ref().ok_or_else(denied)
     }
 
     /// Looks at everything that is in the journal, and names what is not as it was written: each
@@ -343,6 +340,16 @@ impl Journal {
             is_whole,
         })
     }
+}
+
+/// The first connection to a copy of a journal, to which the store leads from now on.
+fn copied(store: &mut Store, is_damaged: bool) -> Result<Connection, JournalError> {
+    let copied = Copied::of(&store.file).map_err(|source| JournalError::Io {
+        file: store.file.clone(),
+        source: Arc::new(source),
+    })?;
+    store.access = Access::Copied(copied);
+    first(store, is_damaged)
 }
 
 /// The first connection to a journal, whose tables are what they are to be then.

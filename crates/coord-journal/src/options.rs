@@ -114,10 +114,11 @@ impl JournalOptions {
 
     /// Opens a journal that is there also where this user may only read it, or its file system is read-only, which
     /// is [`JournalError::Directory`] otherwise: to look at it. Then nothing in its directory is written, and
-    /// whatever would write is refused with [`JournalError::ReadOnly`].
+    /// whatever would write is refused with [`JournalError::ReadOnly`]. Also where the disk is so full that it cannot be
+    /// opened otherwise, with [`JournalError::DiskFull`].
     ///
     /// A journal that another process has open is read beside it, and tails follow what comes. One that nobody has
-    /// open, and without its owner's files SQLite could not lock, is read in a copy, which is in the system's folder
+    /// open, and without its owner's files, or room for more, SQLite could not lock, is read in a copy, which is in the system's folder
     /// for temporary files, this user's alone, and gone with the [`Journal`]: so it takes as much room there, and says
     /// what was in the journal when it was opened.
     pub fn or_read_only(mut self) -> Self {

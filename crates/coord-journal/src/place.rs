@@ -14,6 +14,8 @@ use crate::{JournalError, JournalOptions};
 
 const FILE: &str = "journal.db";
 const LOCK: &str = "journal.lock";
+/// What a file system has that is made for nothing else.
+const LOST: &str = "lost+found";
 pub(crate) const HOLDERS: &str = "holders";
 pub(crate) const DIR_MODE: u32 = 0o700;
 pub(crate) const FILE_MODE: u32 = 0o600;
@@ -72,10 +74,10 @@ impl Place {
         // Whoever changes the current directory later does not move the journal.
         let dir = dir.canonicalize().map_err(failed)?;
         let file = dir.join(FILE);
-        if !is_a_journals(&dir, &file).map_err(failed)? {
-            return Err(JournalError::NotAJournal { dir });
+        if let Some(entry) = other_entry(&dir, &file).map_err(failed)? {
+            return Err(JournalError::NotAJournal { dir, entry });
         }
-        restrict(&dir, DIR_MODE).map_err(failed)?;
+        restrict(&dir, DIR_MODE).map_err(not_own).map_err(failed)?;
         let lock = lock(&dir.join(LOCK)).map_err(failed)?;
         make_file(&dir, &file).map_err(failed)?;
         let lock = Ok(lock);
@@ -98,6 +100,17 @@ fn no_directory(dir: &Path, source: io::Error) -> JournalError {
     JournalError::Directory {
         dir: dir.to_owned(),
         source: Arc::new(source),
+    }
+}
+
+/// Who may write to a directory need not be its owner, and only that one may close it to others.
+fn not_own(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => io::Error::new(
+            error.kind(),
+            "it belongs to another user, so it cannot be made this user's alone; a new folder in it can be",
+        ),
+        _ => error,
     }
 }
 
@@ -126,20 +139,21 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// What is to become the owner's alone must be nobody else's: not a home, not `/tmp`.
-fn is_a_journals(dir: &Path, file: &Path) -> io::Result<bool> {
+/// What is to become the owner's alone must be nobody else's: not a home, not `/tmp`. What there is that is not a
+/// journal's, if it has something.
+fn other_entry(dir: &Path, file: &Path) -> io::Result<Option<PathBuf>> {
     if file.exists() {
-        return Ok(true);
+        return Ok(None);
     }
     for entry in fs::read_dir(dir)? {
         // Another process may be making the journal just now.
         let name = entry?.file_name();
-        let is_ours = [LOCK, HOLDERS, NOTE].iter().any(|ours| name == *ours);
+        let is_ours = [LOCK, HOLDERS, NOTE, LOST].iter().any(|ours| name == *ours);
         if !is_ours && !name.to_string_lossy().starts_with(FILE) {
-            return Ok(false);
+            return Ok(Some(name.into()));
         }
     }
-    Ok(true)
+    Ok(None)
 }
 
 /// Waits for those who are opening the same journal.

@@ -121,6 +121,7 @@ fn version(store: &Store, connection: &Connection, is_new: bool) -> Result<u32, 
     if !is_new && id != APPLICATION_ID {
         return Err(JournalError::NotAJournal {
             dir: store.dir().to_owned(),
+            entry: store.file.file_name().unwrap_or_default().into(),
         });
     }
     let version: u32 = pragma(connection, "user_version").map_err(error)?;

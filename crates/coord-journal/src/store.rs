@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use crate::copied::Copied;
 use crate::synced::log_of;
@@ -137,6 +137,7 @@ impl Store {
             Fault::Sqlite(error) => error,
         };
         let code = error.sqlite_error_code();
+        let extended = error.sqlite_error().map(|error| error.extended_code);
         let text = error.to_string();
         let source: crate::error::Cause = Arc::new(error);
         match code {
@@ -151,6 +152,10 @@ impl Store {
                 source,
             },
             Some(ErrorCode::DiskFull) => JournalError::DiskFull { file, source },
+            // There is no room for the index of the log.
+            Some(ErrorCode::SystemIoFailure) if extended == Some(ffi::SQLITE_IOERR_SHMSIZE) => {
+                JournalError::DiskFull { file, source }
+            }
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
                 JournalError::ReadOnly { file, source }
             }

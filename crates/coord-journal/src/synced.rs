@@ -65,6 +65,13 @@ pub(crate) fn log_of(file: &Path) -> PathBuf {
     log.into()
 }
 
+/// Where the index of the log is, by which SQLite finds pages in it.
+pub(crate) fn index_of(file: &Path) -> PathBuf {
+    let mut index = file.as_os_str().to_owned();
+    index.push("-shm");
+    index.into()
+}
+
 /// The note, as its writer has it.
 pub(crate) struct Synced {
     /// `None` where one of them cannot be opened or written: then nothing is noted.

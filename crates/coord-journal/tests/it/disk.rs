@@ -4,7 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use coord_bus::{AppendTo, EventLog, EventLogError, Record};
-use coord_journal::{Journal, JournalError};
+use coord_journal::{Journal, JournalError, JournalOptions};
 
 use crate::child::{Role, play};
 use crate::mounts::{Mount, skipped};
@@ -50,6 +50,69 @@ async fn a_journal_that_is_removed_while_it_is_open_acknowledges_nothing_more() 
     let refused = reason(journal.append(some(1)).await.unwrap_err());
     assert!(chain(&refused).contains("was removed"), "{refused:?}");
     assert_eq!(contents(&other, "stream").await.len(), 1);
+}
+
+/// As who tidies up old files does: the file is written only when its log is copied into it, and the index of the log
+/// hardly ever.
+#[tokio::test]
+async fn a_journal_of_which_a_file_is_removed_or_replaced_acknowledges_nothing_more() {
+    for file in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+        for replaces in [false, true] {
+            let stage = Stage::new();
+            let (journal, other) = (stage.open(), stage.open());
+            journal.append(some(1)).await.unwrap();
+            other.append(some(1)).await.unwrap();
+            let path = stage.dir().join(file);
+            let aside = stage.parent().join("aside");
+            std::fs::rename(&path, &aside).unwrap();
+            if replaces {
+                std::fs::copy(&aside, &path).unwrap();
+            }
+            for journal in [&journal, &other] {
+                let refused = reason(journal.append(some(1)).await.unwrap_err());
+                assert!(
+                    matches!(refused, JournalError::Removed { .. }),
+                    "{file}, {replaces}: {refused:?}"
+                );
+            }
+            // What it says is to be put back.
+            std::fs::rename(&aside, &path).unwrap();
+            drop((journal, other));
+            let journal = stage.open();
+            assert_eq!(contents(&journal, "stream").await.len(), 2, "{file}");
+            assert!(journal.check().await.unwrap().is_clean());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_journal_on_a_full_disk_can_be_looked_at_and_says_that_the_disk_is_full() {
+    const TEST: &str = "a_journal_on_a_full_disk_can_be_looked_at_and_says_that_the_disk_is_full";
+    let stage = Stage::new();
+    let disk = match Mount::memory(stage.parent().join("disk"), 1 << 20) {
+        Ok(disk) => disk,
+        Err(why) => return skipped(TEST, &why),
+    };
+    let dir = disk.path().join("journal");
+    let journal = Journal::open(&dir).unwrap();
+    journal.append(some(3_000)).await.unwrap();
+    drop(journal);
+    let full = std::fs::write(disk.path().join("other"), vec![0; 2 << 20]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    let refused = Journal::open(&dir).unwrap_err();
+    assert!(
+        matches!(refused, JournalError::DiskFull { .. }),
+        "{refused:?}"
+    );
+    let journal = JournalOptions::new().or_read_only().open(&dir).unwrap();
+    assert!(journal.is_read_only());
+    assert_eq!(contents(&journal, "stream").await.len(), 1);
+    assert!(journal.check().await.unwrap().is_clean());
+    let refused = reason(journal.append(some(1)).await.unwrap_err());
+    assert!(
+        matches!(refused, JournalError::DiskFull { .. }),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

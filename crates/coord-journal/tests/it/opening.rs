@@ -116,13 +116,21 @@ fn a_directory_with_other_things_in_it_is_left_as_it_is() {
         matches!(refused, JournalError::NotAJournal { .. }),
         "{refused:?}"
     );
-    assert!(
-        refused
-            .to_string()
-            .ends_with("give the journal a directory of its own")
-    );
+    let text = refused.to_string();
+    let wanted = "a journal, `letter.txt`: give the journal a directory of its own";
+    assert!(text.contains(wanted), "{text}");
     assert_eq!(mode(&stage.dir()), 0o755);
     assert_eq!(fs::read_dir(stage.dir()).unwrap().count(), 1);
+}
+
+/// As the root of each new volume of ext4 is.
+#[tokio::test]
+async fn an_empty_volume_may_be_the_directory_of_a_journal() {
+    let stage = Stage::new();
+    fs::create_dir_all(stage.dir().join("lost+found")).unwrap();
+    append(&stage.open(), numbers("stream", ExpectedVersion::Any, [1])).await;
+    assert_eq!(contents(&stage.open(), "stream").await, ["1"]);
+    assert!(stage.dir().join("lost+found").exists());
 }
 
 #[test]
