@@ -16,9 +16,16 @@ const RECORDS_MAX: u64 = 2_000;
 /// How many closed streams are looked at in one go: those that are needed are passed by.
 const LOOKED_AT_MAX: usize = 2_000;
 
+/// How many streams are asked at most, each of which needs the one before: those that need each other in a ring
+/// are needed by nothing else.
+const NEEDERS_MAX: usize = 1_000;
+
 /// Which closed streams [`Journal::retain`](crate::Journal::retain) keeps: those that satisfy every
-/// condition given. Open streams are always kept, and so are closed ones that an open one
-/// [needs](coord_bus::AppendTo::needed_by).
+/// condition given. Open streams are always kept.
+///
+/// A stream that another one [needs](coord_bus::AppendTo::needed_by) goes with that one: it is kept as long as that
+/// one is, and does not count among the newest. So a run within a run is kept with the run around it, and a thousand of
+/// them push nothing else out.
 ///
 /// ```
 /// use std::time::Duration;
@@ -121,7 +128,7 @@ impl Search {
         self.is_over = streams::closed_between(connection, &self.prefix, between, |entry| {
             self.after = (entry.at, entry.number);
             looked_at += 1;
-            if streams::needed_by(connection, &entry)?.is_none() {
+            if !is_needed(connection, &entry, &self.prefix, self.until)? {
                 records += entry.version;
                 found.push(entry);
             }
@@ -129,6 +136,29 @@ impl Search {
         })?;
         Ok(found)
     }
+}
+
+/// Whether a stream is kept for another: that is there, and does not go itself.
+fn is_needed(
+    connection: &Connection,
+    entry: &Entry,
+    prefix: &str,
+    until: Closing,
+) -> Outcome<bool> {
+    let mut by = streams::needer(connection, entry)?;
+    for _ in 0..NEEDERS_MAX {
+        let Some(needer) = by else {
+            return Ok(false);
+        };
+        let goes = needer.is_closed
+            && (needer.at, needer.number) < until
+            && needer.name.starts_with(prefix);
+        if !goes {
+            return Ok(true);
+        }
+        by = streams::needer(connection, &needer)?;
+    }
+    Ok(false)
 }
 
 /// What [`Journal::compact`](crate::Journal::compact) came to.

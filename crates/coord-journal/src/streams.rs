@@ -39,12 +39,13 @@ pub(crate) const CLOSED_BETWEEN: &str =
     WHERE is_closed = 1 AND (at, number) > (?2, ?3) AND (at, number) < (?4, ?5)
         AND name >= ?1 AND name < ?1 || char(0x10ffff)
     ORDER BY at, number";
-/// The one that was closed last but for so many. By their names, which the `+` says, here and below: where there
+/// The one that was closed last but for so many, of those that need not be there for another. By their names, which the `+` says, here and below: where there
 /// are few of them, all that are closed may be many.
 pub(crate) const CLOSED_BEFORE: &str =
     "SELECT number, name, version, at, head, is_closed, seal, needed_by
     FROM streams WHERE number = (SELECT number FROM streams
-        WHERE +is_closed = 1 AND name >= ?1 AND name < ?1 || char(0x10ffff)
+        WHERE +is_closed = 1 AND needed_by IS NULL
+            AND name >= ?1 AND name < ?1 || char(0x10ffff)
         ORDER BY at DESC, number DESC LIMIT 1 OFFSET ?2)";
 /// The one that was closed first.
 pub(crate) const CLOSED_FIRST: &str =
@@ -261,15 +262,20 @@ pub(crate) fn closed_between(
     Ok(true)
 }
 
+/// The stream that needs this one, if it is there.
+pub(crate) fn needer(connection: &Connection, entry: &Entry) -> Outcome<Option<Entry>> {
+    let by = entry.needed_by.as_deref();
+    Ok(by.map(|by| find(connection, by)).transpose()?.flatten())
+}
+
 /// The name of the open stream that needs this one, if there is one.
 pub(crate) fn needed_by(connection: &Connection, entry: &Entry) -> Outcome<Option<String>> {
-    let by = entry.needed_by.as_deref();
-    let by = by.map(|by| find(connection, by)).transpose()?.flatten();
+    let by = needer(connection, entry)?;
     Ok(by.filter(|by| !by.is_closed).map(|by| by.name))
 }
 
-/// Of those whose names begin so, the one that was closed last but for so many. Goes along all of them, unless
-/// there cannot be that many.
+/// Of those whose names begin so, and that need not be there for another, the one that was closed last but for so
+/// many. Goes along all of them, unless there cannot be that many.
 pub(crate) fn closed_before(
     connection: &Connection,
     prefix: &str,

@@ -112,7 +112,7 @@ async fn every_condition_has_to_hold_and_none_keeps_all() {
 }
 
 #[tokio::test]
-async fn a_closed_stream_that_an_open_one_needs_is_passed_by_and_counts() {
+async fn a_closed_stream_that_another_needs_does_not_count_and_goes_with_that_one() {
     let stage = Stage::new();
     let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let journal = stage.open_with(JournalOptions::new().clock(clock.clone()));
@@ -127,7 +127,6 @@ async fn a_closed_stream_that_an_open_one_needs_is_passed_by_and_counts() {
         };
     }
     let retain = async |retention| journal.retain(retention).await.unwrap();
-    // Of the four that are older than the newest two.
     assert_eq!(retain(Retention::of("run-").keep_newest(2)).await, 2);
     assert_eq!(retain(Retention::of("run-").keep_newest(2)).await, 0);
     assert_eq!(
@@ -137,9 +136,50 @@ async fn a_closed_stream_that_an_open_one_needs_is_passed_by_and_counts() {
     assert_eq!(retain(Retention::all().keep_for(Duration::ZERO)).await, 1);
     assert_eq!(left(&journal).await, ["run-0", "run-2", "run-5", "whole"]);
     append(&journal, whole().closing()).await;
-    assert_eq!(retain(Retention::of("run-").keep_newest(2)).await, 1);
+    assert_eq!(retain(Retention::of("run-").keep_newest(0)).await, 1);
+    assert_eq!(left(&journal).await, ["run-0", "run-2", "whole"]);
+    assert_eq!(retain(Retention::all().keep_newest(1)).await, 0);
     assert_eq!(retain(Retention::all().keep_newest(0)).await, 3);
     assert!(left(&journal).await.is_empty());
+    assert!(journal.check().await.unwrap().is_clean());
+}
+
+/// Runs of three items each, of which one has a part of its own: what is closed first is the innermost.
+#[tokio::test]
+async fn the_newest_are_kept_with_all_that_they_need_however_many_there_are() {
+    let stage = Stage::new();
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+    let journal = stage.open_with(JournalOptions::new().clock(clock.clone()));
+    for run in 0..4 {
+        let name = format!("run-{run}");
+        append(&journal, numbers(&name, ExpectedVersion::Empty, [1])).await;
+        for item in 0..3 {
+            let item = format!("{name}.{item}");
+            let begun = numbers(&item, ExpectedVersion::Empty, [1]);
+            append(&journal, begun.needed_by(&name)).await;
+            let part = numbers(&format!("{item}.part"), ExpectedVersion::Empty, [1]);
+            append(&journal, part.closing().needed_by(&item)).await;
+            clock.advance(HOUR);
+            let ended = numbers(&item, ExpectedVersion::Exactly(1), [2]);
+            append(&journal, ended.closing()).await;
+        }
+        clock.advance(HOUR);
+        let ended = numbers(&name, ExpectedVersion::Exactly(1), [2]);
+        append(&journal, ended.closing()).await;
+    }
+    let all = left(&journal).await;
+    assert_eq!(all.len(), 4 * 7);
+    let retain = async |retention| journal.retain(retention).await.unwrap();
+    assert_eq!(retain(Retention::of("run-").keep_newest(4)).await, 0);
+    assert_eq!(retain(Retention::of("run-").keep_newest(3)).await, 7);
+    assert_eq!(left(&journal).await, all[7..]);
+    // The second is older, and half of what the third needs.
+    assert_eq!(retain(Retention::all().keep_for(6 * HOUR)).await, 7);
+    assert_eq!(left(&journal).await, all[14..]);
+    // What nothing needs any more, as that was forgotten by its name.
+    assert!(journal.forget("run-2").await.unwrap());
+    assert_eq!(retain(Retention::all().keep_for(4 * HOUR)).await, 6);
+    assert_eq!(left(&journal).await, all[21..]);
     assert!(journal.check().await.unwrap().is_clean());
 }
 
@@ -162,17 +202,19 @@ async fn what_is_not_needed_goes_from_among_many_that_are() {
         let retention = Retention::of("run-").keep_newest(newest);
         journal.retain(retention).await.unwrap() as usize
     };
-    // Of the newest 900, every third.
-    assert_eq!(retain(900).await, PARTS / 3 - 300);
+    assert_eq!(retain(900).await, PARTS / 3 - 900);
     assert_eq!(retain(900).await, 0);
-    assert_eq!(retain(0).await, 300);
+    assert_eq!(retain(0).await, 900);
     append(
         &journal,
         numbers("whole", ExpectedVersion::Any, [2]).closing(),
     )
     .await;
-    assert_eq!(retain(0).await, PARTS / 3 * 2);
-    assert_eq!(left(&journal).await, ["whole"]);
+    assert_eq!(retain(0).await, 0);
+    let everything = Retention::all().keep_newest(0);
+    let gone = journal.retain(everything).await.unwrap() as usize;
+    assert_eq!(gone, PARTS / 3 * 2 + 1);
+    assert!(left(&journal).await.is_empty());
     assert!(journal.check().await.unwrap().is_clean());
 }
 
