@@ -41,7 +41,7 @@
 //!
 //! A step may also do the same [for each](StepBuilder::for_each) item of a list that an earlier one puts
 //! out, [repeat](StepBuilder::repeat) until it is done, or [run](StepBuilder::workflow) another workflow, also one for
-//! each item.
+//! each item, or for each round.
 //!
 //! # What is promised
 //!
@@ -208,7 +208,7 @@ pub use ownership::DEFAULT_LEASE_TTL;
 pub use part_error::PartError;
 pub use plan::{DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Workflow};
 pub use registry::{HandlerCall, Registry};
-pub use repeat::{Repeat, Round};
+pub use repeat::{Repeat, Round, RoundRun};
 pub use retry::{OnExhausted, OnFailure, Retry};
 pub use run_id::{RUN_ID_LENGTH_MAX, RunId};
 pub use run_journal::RunJournal;

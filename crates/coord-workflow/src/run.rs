@@ -58,7 +58,7 @@ pub(crate) use items::Items;
 pub(crate) use pauses::Pauses;
 use queue::Queue;
 use recorder::Recorder;
-pub(crate) use rounds::Rounds;
+pub(crate) use rounds::{RoundEnd, Rounds};
 use skips::Skips;
 pub(crate) use wall::compare;
 
@@ -495,7 +495,7 @@ impl Shared {
         };
         TimeLimits::of(&self.plan, self.is_durable).tell(&mut view, &queue.course);
         drop(queue);
-        self.tell_item_runs(&mut view);
+        self.tell_part_runs(&mut view);
         view
     }
 
