@@ -250,7 +250,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
     /// |---|---|---|
     /// | [runs](Self::run) a function | one attempt | `DEFAULT_STEP_TIMEOUT` |
     /// | runs it [for each](Self::for_each) item of a list | one attempt at all items that are left | the same |
-    /// | [repeats](Self::repeat) it | each round: all rounds together have only that of the run | the same |
+    /// | [repeats](Self::repeat) it, or another workflow | each round: all rounds together have only that of the run | the same; that of the other workflow |
     /// | runs [another workflow](Self::workflow) | the run of that, which is cancelled and undone then | that of the other workflow |
     /// | waits for a [signal](Self::signal), an [event](Self::wait_for) or a [time](Self::sleep) | the wait, which goes on while nobody drives the run | none |
     ///

@@ -28,6 +28,7 @@ struct Inner {
     run: RunId,
     /// What tells this run from another one of its id.
     mark: Option<u64>,
+    fence: u64,
     step: usize,
     attempt: u32,
     round: u32,
@@ -114,6 +115,57 @@ impl StepContext {
         key
     }
 
+    /// A number that is larger each time that somebody takes the run up: what a step shows with what it writes
+    /// elsewhere, to a database, say, so that the write of one who has lost the run is refused.
+    ///
+    /// Whoever drives a durable run may stand still for longer than its [lease](crate::DEFAULT_LEASE_TTL) lasts, as
+    /// when its machine sleeps, or have a request on its way for as long. Meanwhile another process takes the run up,
+    /// and does the step again; and then the first goes on, and its write arrives late. Nothing that it could ask
+    /// before it writes would help, as it may stand still after that, too. So what is written to has to remember the
+    /// largest token that it has seen, and refuse a smaller one, in one go with the write: that is what a
+    /// [`Fence`](coord_bus::Fence) does, or in SQL `UPDATE … WHERE key = … AND token <= …`.
+    ///
+    /// It is the same for all steps of a run, in all their attempts, for as long as the same orchestrator drives it,
+    /// also where that has lost its lease and got it back before anybody else took the run up. It is 1 as long as
+    /// nobody has taken the run up, so always of a run in memory, which nobody can. Tokens of two runs say nothing
+    /// about each other, be one within the other, or their ids the same, as where one is started
+    /// [anew](crate::WorkflowOrchestrator::start_durable_anew): so keep a fence for each
+    /// run, under what its [idempotency keys](Self::idempotency_key) have before their slash, which no other run has. What
+    /// several runs write to needs a [lease](coord_bus::Lease) of its own, whose grants have such tokens, too.
+    ///
+    /// It does not tell what is asked twice: that is what the idempotency key is for.
+    ///
+    /// ```
+    /// # use std::collections::HashMap;
+    /// # use std::sync::Mutex;
+    /// use coord_bus::{Fence, Fenced};
+    /// # use coord_workflow::{StepContext, StepError};
+    ///
+    /// /// A store of invoices, one for each run.
+    /// #[derive(Default)]
+    /// struct Store(Mutex<HashMap<String, (Fence, String)>>);
+    ///
+    /// impl Store {
+    ///     fn put(&self, run: &str, token: u64, invoice: &str) -> Result<(), Fenced> {
+    ///         // Asked and written under one lock: nobody comes in between.
+    ///         let mut store = self.0.lock().unwrap();
+    ///         let (fence, kept) = store.entry(run.to_owned()).or_default();
+    ///         fence.admit(token)?;
+    ///         *kept = invoice.to_owned();
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// async fn invoice(context: StepContext, store: &Store) -> Result<(), StepError> {
+    ///     let key = context.idempotency_key();
+    ///     let run = key.split('/').next().unwrap_or_default();
+    ///     Ok(store.put(run, context.fencing_token(), "20 €")?)
+    /// }
+    /// ```
+    pub fn fencing_token(&self) -> u64 {
+        self.inner.fence
+    }
+
     /// Which item of its list this is, from 0, in a step that does the same
     /// [for each](crate::StepBuilder::for_each); or which round, from 0, in one that
     /// [repeats](crate::StepBuilder::repeat).
@@ -129,6 +181,7 @@ impl StepContext {
                 workflow: Arc::clone(&whole.workflow),
                 run: whole.run.clone(),
                 mark: whole.mark,
+                fence: whole.fence,
                 step: whole.step,
                 attempt: whole.attempt,
                 round: whole.round,
@@ -286,6 +339,7 @@ impl Start<'_> {
                 workflow: Arc::clone(self.plan),
                 run: self.run.clone(),
                 mark: self.shared.mark,
+                fence: self.shared.fence,
                 step: self.step,
                 attempt: self.attempt,
                 round: self.round,

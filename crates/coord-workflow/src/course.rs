@@ -165,7 +165,7 @@ pub(crate) struct Course {
     /// The first step whose failure makes the run fail, and why, in a line.
     first_failed: Option<(usize, Arc<str>)>,
     /// The steps whose work is a run that is paused for a step, of its own or of one within it; of one that has such a
-    /// run for each item of a list, at which.
+    /// run for each item of a list, or for each round, at which.
     paused_children: BTreeSet<(usize, Option<usize>)>,
     /// When it was retried, or continued, last: its timeout counts from then on.
     pub(crate) timed_from: Option<u64>,

@@ -205,7 +205,7 @@ impl<'p> Looked<'p> {
         };
         let shape = |looked: &Self| match looked.shape {
             Some(KeptShape::ForEach | KeptShape::ForEachWorkflow(_)) => "`for_each`",
-            Some(KeptShape::Repeat) => "`repeat`",
+            Some(KeptShape::Repeat | KeptShape::RepeatWorkflow(_)) => "`repeat`",
             Some(KeptShape::Workflow(_)) => "`workflow`",
             None => "",
         };

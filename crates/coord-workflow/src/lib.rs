@@ -41,7 +41,7 @@
 //!
 //! A step may also do the same [for each](StepBuilder::for_each) item of a list that an earlier one puts
 //! out, [repeat](StepBuilder::repeat) until it is done, or [run](StepBuilder::workflow) another workflow, also one for
-//! each item.
+//! each item, or for each round.
 //!
 //! # What is promised
 //!
@@ -115,7 +115,8 @@
 //! - A step that was under way when its process ended runs again, as the same attempt and with the
 //!   same [idempotency key](StepContext::idempotency_key). Where that happens time and again, the run
 //!   is [paused](OrchestratorBuilder::max_recovery_attempts).
-//! - One process at a time drives a run. Who has lost a run to another can append nothing to it.
+//! - One process at a time drives a run. Who has lost a run to another can append nothing to it; what steps write to
+//!   elsewhere refuses it by their [fencing token](StepContext::fencing_token).
 //! - Waits between attempts, [sleeps](StepBuilder::sleep), the limits of what only waits and of a run go on by the
 //!   clock on the wall while nobody drives it, and while the machine sleeps on which somebody does: up to a minute
 //!   later then, and never later than by timers. A run has a limit only if it was given one.
@@ -208,7 +209,7 @@ pub use ownership::DEFAULT_LEASE_TTL;
 pub use part_error::PartError;
 pub use plan::{DEFAULT_STEP_TIMEOUT, DEFAULT_WORKFLOW_TIMEOUT, Workflow};
 pub use registry::{HandlerCall, Registry};
-pub use repeat::{Repeat, Round};
+pub use repeat::{Repeat, Round, RoundRun};
 pub use retry::{OnExhausted, OnFailure, Retry};
 pub use run_id::{RUN_ID_LENGTH_MAX, RunId};
 pub use run_journal::RunJournal;

@@ -172,6 +172,8 @@ impl Settings {
             input,
             started_at: self.clock.now(),
             before: Duration::ZERO,
+            // As that of a durable one that nobody has taken up.
+            fence: 1,
             parent: self.token.clone(),
             suspend: None,
             told: Told::default(),

@@ -155,15 +155,20 @@ impl PlannedStep {
         self.wait.is_none() && !self.runs_workflow()
     }
 
-    /// Whether its work is a run of another workflow, or one for each item of a list.
+    /// Whether its work is a run of another workflow, or one for each item of a list, or for each round.
     #[inline]
     pub(crate) fn runs_workflow(&self) -> bool {
         self.shape.as_ref().and_then(Shape::workflow).is_some()
     }
 
-    /// Whether that is one for each item.
-    pub(crate) fn runs_items(&self) -> bool {
-        self.runs_workflow() && matches!(self.shape, Some(Shape::ForEach { .. }))
+    /// Whether that is one for each item, or for each round.
+    pub(crate) fn runs_parts(&self) -> bool {
+        self.runs_workflow() && !matches!(self.shape, Some(Shape::Workflow { .. }))
+    }
+
+    /// Whether that is one for each round.
+    pub(crate) fn runs_rounds(&self) -> bool {
+        self.runs_workflow() && matches!(self.shape, Some(Shape::Repeat { .. }))
     }
 
     /// The signal that it waits for, if that is its work.

@@ -25,8 +25,10 @@ use crate::plan::{Action, DEFAULT_STEP_TIMEOUT, Output, Plan, PlannedStep, UndoA
 use crate::shape::Shape;
 use crate::validate::{Faults, ValidSpec, check};
 use crate::waits::{self, Wait};
-use crate::{Call, Durable, HookSpec, Retry, Spec, StepContext, StepError, UndoSpec, Workflow};
-use child::{KnownWorkflow, Ran};
+use crate::{
+    Call, Durable, HookSpec, Retry, Spec, StepContext, StepError, StepSpec, UndoSpec, Workflow,
+};
+use child::KnownWorkflow;
 use each::Each;
 
 /// How what handlers put out is kept.
@@ -45,7 +47,7 @@ pub struct HandlerCall {
     /// The item that it is called for, in a step that is done [for each](crate::StepSpec::for_each).
     pub item: Option<Value>,
     /// What the round before put out, in a step that is done [in rounds](crate::StepSpec::repeat); where
-    /// it is asked whether that was the last, what the round put out.
+    /// it is asked whether that was the last, what the round put out, or its run.
     pub last: Option<Arc<Value>>,
 }
 
@@ -156,28 +158,21 @@ impl Registry {
         let ids: Arc<[String]> = spec.steps.iter().map(|step| step.id.clone()).collect();
         let steps = spec.steps.into_iter().zip(needs).zip(needs_any);
         let steps = steps.map(|((step, needs), needs_any)| {
-            let undone_by = step.undo.as_ref().map(|undo| (&undo.handler, &undo.input));
-            let given = (&step.handler, &step.input, &step.when, undone_by);
-            let given = match &step.for_each {
-                None => serde_json::to_string(&given),
-                Some(each) if each.pointer.is_none() => {
-                    serde_json::to_string(&(given, &each.items))
-                }
-                Some(each) => serde_json::to_string(&(given, &each.items, &each.pointer)),
-            };
-            let given = match &step.repeat {
-                None => given,
-                Some(repeat) => serde_json::to_string(&(given.ok(), &repeat.until)),
-            };
+            let given = given(&step);
             let each = step.for_each.as_ref().map(|each| Each::new(each, &ids));
             let runs = step.workflow.as_ref();
             let runs = runs.and_then(|child| Some(self.workflows.get(&child.name)?.ran(child)));
-            let shape = match &runs {
-                Some(ran) => Some(ran.shape(each.is_some())),
-                None if step.repeat.is_some() => Some(Shape::Repeat { codec: VALUE }),
-                None => each.as_ref().map(|_| each::shape(None)),
+            let child = runs.as_ref().map(|ran| Arc::clone(&ran.child));
+            let workflow = child.as_ref().map(|child| child.plan.name.clone());
+            let shape = match (&each, &step.repeat, workflow) {
+                (Some(_), _, workflow) => Some(each::shape(workflow)),
+                (None, Some(_), workflow) => Some(Shape::Repeat {
+                    codec: VALUE,
+                    workflow,
+                }),
+                (None, None, Some(name)) => Some(Shape::Workflow { name }),
+                (None, None, None) => None,
             };
-            let child = runs.as_ref().map(Ran::child);
             let input = step.input.clone();
             let from = each.as_ref().and_then(Each::from);
             let signal = step.signal.map(|name| Wait::Signal(name.into()));
@@ -193,7 +188,10 @@ impl Registry {
                     Some(Wait::Sleep(wait)) => waits::sleep(*wait, || Arc::new(Value::Null)),
                     _ => match (runs, each, step.repeat) {
                         (Some(ran), Some(each), _) => each.runs(ran),
-                        (Some(ran), None, _) => ran.action(&input),
+                        (Some(ran), None, Some(repeat)) => {
+                            repeat::runs(ran, &input, bind(repeat.until), repeat.rounds)
+                        }
+                        (Some(ran), None, None) => ran.action(&input),
                         (None, Some(each), _) => each.action(bind(work)),
                         (None, None, Some(repeat)) => {
                             repeat::action(bind(work), bind(repeat.until), repeat.rounds)
@@ -221,8 +219,7 @@ impl Registry {
                 codec: VALUE,
                 wait,
                 listen: None,
-                // A value is always written.
-                given: given.ok().map(Into::into),
+                given,
                 resources: permits(step.resources),
                 // An order, not an input: what a handler needs of the outputs is its business.
                 inputs: from.into_iter().collect(),
@@ -306,6 +303,23 @@ impl Bound {
             last: None,
         }
     }
+}
+
+/// What a step as data is given, in words that are kept: others, where it is another.
+fn given(step: &StepSpec) -> Option<Box<str>> {
+    let undone_by = step.undo.as_ref().map(|undo| (&undo.handler, &undo.input));
+    let given = (&step.handler, &step.input, &step.when, undone_by);
+    let given = match &step.for_each {
+        None => serde_json::to_string(&given),
+        Some(each) if each.pointer.is_none() => serde_json::to_string(&(given, &each.items)),
+        Some(each) => serde_json::to_string(&(given, &each.items, &each.pointer)),
+    };
+    let given = match &step.repeat {
+        None => given,
+        Some(repeat) => serde_json::to_string(&(given.ok(), &repeat.until)),
+    };
+    // A value is always written.
+    given.ok().map(Into::into)
 }
 
 fn action(call: Bound) -> Action {

@@ -74,7 +74,7 @@ impl Repeat {
     }
 }
 
-/// One round of a step that [repeats](crate::StepBuilder::repeat).
+/// One round of a step that [repeats](crate::StepBuilder::repeat) a function.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Round<S> {
@@ -85,6 +85,25 @@ pub struct Round<S> {
 }
 
 impl<S> Round<S> {
+    /// Which round it is, from 1.
+    pub fn number(&self) -> usize {
+        self.context.part().unwrap_or_default() + 1
+    }
+}
+
+/// One round of a step that [repeats](crate::StepBuilder::repeat) a workflow, once its run has completed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct RoundRun<C, T> {
+    /// Which run it is a round of, and which round.
+    pub context: StepContext,
+    /// What its run was started with.
+    pub given: Arc<C>,
+    /// What its run put out.
+    pub output: Arc<T>,
+}
+
+impl<C, T> RoundRun<C, T> {
     /// Which round it is, from 1.
     pub fn number(&self) -> usize {
         self.context.part().unwrap_or_default() + 1

@@ -58,7 +58,7 @@ pub(crate) use items::Items;
 pub(crate) use pauses::Pauses;
 use queue::Queue;
 use recorder::Recorder;
-pub(crate) use rounds::Rounds;
+pub(crate) use rounds::{RoundEnd, Rounds};
 use skips::Skips;
 pub(crate) use wall::compare;
 
@@ -151,6 +151,8 @@ pub(crate) struct Beginning {
     pub(crate) started_at: Timestamp,
     /// How long ago that was, in a run that is taken up.
     pub(crate) before: Duration,
+    /// Its fencing token.
+    pub(crate) fence: u64,
     /// Its parent's cancellation cancels it.
     pub(crate) parent: CancellationToken,
     /// Whether what happens in it is kept, and what suspends it then.
@@ -208,6 +210,8 @@ pub(crate) struct Shared {
     pub(crate) id: RunId,
     /// What tells it from another run of its id, in the idempotency keys of its steps.
     pub(crate) mark: Option<u64>,
+    /// The version of the record by which it was started or taken up here: larger than that of whoever had it before.
+    pub(crate) fence: u64,
     pub(crate) token: CancellationToken,
     /// Cancelled when a durable run is to be left as it is.
     suspend: CancellationToken,
@@ -312,6 +316,7 @@ impl Shared {
         Arc::new(Self {
             id: beginning.id,
             mark,
+            fence: beginning.fence,
             token,
             // Its own: what suspends this run alone leaves the others.
             suspend: beginning
@@ -495,7 +500,7 @@ impl Shared {
         };
         TimeLimits::of(&self.plan, self.is_durable).tell(&mut view, &queue.course);
         drop(queue);
-        self.tell_item_runs(&mut view);
+        self.tell_part_runs(&mut view);
         view
     }
 

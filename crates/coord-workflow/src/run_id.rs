@@ -14,8 +14,8 @@ use crate::shape::MAX_ITEMS;
 /// The longest id of a run, in characters: two UUIDs, say, and a word before them.
 pub const RUN_ID_LENGTH_MAX: usize = 100;
 
-/// How many characters of the id of a run that is the work at an item of a list are its place: a dot, and as many
-/// digits as the last may have.
+/// How many characters of the id of a run that is the work at an item of a list, or in a round, are its place: a dot,
+/// and as many digits as the last item may have. A round may have some more.
 const ITEM_LENGTH_MAX: usize = 6;
 const _: () = assert!(MAX_ITEMS <= 100_000);
 
@@ -50,13 +50,13 @@ impl RunId {
         Self(format!("{time}-{}", base_36(fastrand::u64(..), 6)).into())
     }
 
-    /// That of the run that is the work of a step, or at an item of its list, in an attempt at it: another for each
+    /// That of the run that is the work of a step, or at an item of its list, or in a round, in an attempt at it: another for each
     /// attempt, and for each time that a retried run does it anew. To ask again is to have the same id, and with
     /// another nonce of the run, as when its own id is used once more, another.
     pub(crate) fn of_child(
         &self,
         nonce: Option<u64>,
-        (step, item): (&str, Option<usize>),
+        (step, part): (&str, Option<usize>),
         life: u32,
         attempt: u32,
     ) -> Self {
@@ -68,19 +68,20 @@ impl RunId {
         hash.text(step);
         hash.number(life as usize);
         hash.number(attempt as usize);
-        let id = match item {
+        let id = match part {
             // As long as ids could be at first: a run that an earlier version has started has children, too.
             None => self.within(step, NAME_LENGTH_MAX - 11),
-            Some(item) => {
-                hash.number(item);
-                format!("{}{item}", self.of_items(step))
+            Some(part) => {
+                hash.number(part);
+                format!("{}{part}", self.of_parts(step))
             }
         };
         Self(format!("{id}-{}", base_36(hash.value(), 10)).into())
     }
 
-    /// What the ids of the runs begin with that are the work at items of a step's list; perhaps others, too.
-    pub(crate) fn of_items(&self, step: &str) -> String {
+    /// What the ids of the runs begin with that are the work at items of a step's list, or in its rounds; perhaps others,
+    /// too.
+    pub(crate) fn of_parts(&self, step: &str) -> String {
         let mut id = self.within(step, NAME_LENGTH_MAX - 11 - ITEM_LENGTH_MAX);
         id.push('.');
         id

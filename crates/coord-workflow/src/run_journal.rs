@@ -219,7 +219,7 @@ impl RunJournal {
             times_out_at: None,
         };
         kept.limits.tell(&mut view, &kept.course);
-        let told = self.tell_item_runs(&mut view, plan, &kept.course);
+        let told = self.tell_part_runs(&mut view, plan, &kept.course);
         told.await?;
         Ok((view, has_gone_on))
     }

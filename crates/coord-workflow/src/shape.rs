@@ -30,7 +30,8 @@ pub struct Parent {
     pub run: String,
     /// Its id.
     pub step: String,
-    /// Which item of its list the child is the work at, from 0, where it is that [of one](crate::StepBuilder::for_each).
+    /// Which item of its list the child is the work at, from 0, where it is that [of one](crate::StepBuilder::for_each);
+    /// or which round it is, from 0, of a step that [repeats](crate::StepBuilder::repeat) a workflow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<usize>,
     /// How many runs the child is within, that run included.
@@ -49,8 +50,11 @@ pub(crate) enum Shape {
         join: Join,
         workflow: Option<Box<str>>,
     },
-    /// Rounds, of which each but the last puts out what is kept like this.
-    Repeat { codec: Option<Codec> },
+    /// Rounds, of which each but the last leaves what is kept like this: a function, or a run of this workflow.
+    Repeat {
+        codec: Option<Codec>,
+        workflow: Option<Box<str>>,
+    },
     /// A run of another workflow.
     Workflow { name: Box<str> },
 }
@@ -62,6 +66,7 @@ pub(crate) enum KeptShape {
     ForEach,
     ForEachWorkflow(String),
     Repeat,
+    RepeatWorkflow(String),
     Workflow(String),
 }
 
@@ -69,7 +74,7 @@ impl Shape {
     /// How the outputs of its parts are kept.
     pub(crate) fn codec_of_parts(&self) -> Option<Codec> {
         match self {
-            Self::ForEach { codec, .. } | Self::Repeat { codec } => *codec,
+            Self::ForEach { codec, .. } | Self::Repeat { codec, .. } => *codec,
             Self::Workflow { .. } => None,
         }
     }
@@ -78,8 +83,7 @@ impl Shape {
     pub(crate) fn workflow(&self) -> Option<&str> {
         match self {
             Self::Workflow { name } => Some(name),
-            Self::ForEach { workflow, .. } => workflow.as_deref(),
-            Self::Repeat { .. } => None,
+            Self::ForEach { workflow, .. } | Self::Repeat { workflow, .. } => workflow.as_deref(),
         }
     }
 
@@ -89,7 +93,10 @@ impl Shape {
                 Some(name) => KeptShape::ForEachWorkflow(name.to_string()),
                 None => KeptShape::ForEach,
             },
-            Self::Repeat { .. } => KeptShape::Repeat,
+            Self::Repeat { workflow, .. } => match workflow {
+                Some(name) => KeptShape::RepeatWorkflow(name.to_string()),
+                None => KeptShape::Repeat,
+            },
             Self::Workflow { name } => KeptShape::Workflow(name.to_string()),
         }
     }
@@ -105,10 +112,15 @@ impl Shape {
             },
             workflow: workflow.map(Into::into),
         };
+        let repeat = |workflow: Option<&str>| Self::Repeat {
+            codec,
+            workflow: workflow.map(Into::into),
+        };
         match kept {
             KeptShape::ForEach => for_each(None),
             KeptShape::ForEachWorkflow(name) => for_each(Some(name)),
-            KeptShape::Repeat => Self::Repeat { codec },
+            KeptShape::Repeat => repeat(None),
+            KeptShape::RepeatWorkflow(name) => repeat(Some(name)),
             KeptShape::Workflow(name) => Self::Workflow {
                 name: name.as_str().into(),
             },
@@ -125,7 +137,11 @@ impl fmt::Display for Shape {
                 workflow: Some(name),
                 ..
             } => write!(formatter, "for each workflow {name}"),
-            Self::Repeat { .. } => formatter.write_str("repeats"),
+            Self::Repeat { workflow: None, .. } => formatter.write_str("repeats"),
+            Self::Repeat {
+                workflow: Some(name),
+                ..
+            } => write!(formatter, "repeats workflow {name}"),
             Self::Workflow { name } => write!(formatter, "workflow {name}"),
         }
     }

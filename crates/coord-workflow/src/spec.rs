@@ -121,13 +121,13 @@ pub struct StepSpec {
     pub sleep: Option<Duration>,
     /// The workflow that the step runs, in place of a handler: one that the registry
     /// [knows](crate::Registry::with_workflow), started with `input`; or with each item of `for_each`, one run for
-    /// each. Where no timeout is set, it takes as long as it may.
+    /// each; or one for each round of `repeat`. Where no timeout is set, it takes as long as it may.
     #[serde(default)]
     pub workflow: Option<WorkflowSpec>,
     /// Calls the handler for each item of a list, or runs the workflow, in place of once; the output is a list, too.
     #[serde(default)]
     pub for_each: Option<ForEachSpec>,
-    /// Calls the handler in rounds, in place of once.
+    /// Calls the handler, or runs the workflow, in rounds, in place of once.
     #[serde(default)]
     pub repeat: Option<RepeatSpec>,
     /// What the handler is given, as it is.
@@ -225,14 +225,14 @@ impl StepSpec {
         }
     }
 
-    /// Calls its handler for each item of a list.
+    /// Calls its handler for each item of a list, or runs its workflow.
     #[must_use]
     pub fn for_each(mut self, each: impl Into<ForEachSpec>) -> Self {
         self.for_each = Some(each.into());
         self
     }
 
-    /// Calls its handler in rounds.
+    /// Calls its handler in rounds, or runs its workflow.
     #[must_use]
     pub fn repeat(mut self, repeat: RepeatSpec) -> Self {
         self.repeat = Some(repeat);

@@ -148,7 +148,9 @@ pub struct StepView {
     /// What it put out, where that is JSON.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "value")]
     pub output: Option<Arc<Value>>,
-    /// The run of another workflow that is its work, that of its last attempt, if it is.
+    /// The run of another workflow that is its work, that of its last attempt, if it is. Of a step that
+    /// [repeats](crate::StepBuilder::repeat) one, that of the round under way, until it has ended: it is seen where
+    /// [`children`](Self::children) are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub child: Option<RunId>,
     /// The runs of another workflow that are its work at the items of its list and have not ended, in the order of
@@ -318,10 +320,12 @@ impl RunView {
             let has_error = phase.has_error() || is_being_undone;
             let error = record.error.as_ref().filter(|_| has_error);
             let output = course.outputs().get(place).and_then(Option::as_ref);
-            let child = |item| {
+            let child = |part| {
                 // It may be to have all its attempts again, and none has begun.
-                course.child(plan, run, (place, item), record.begun().max(1))
+                course.child(plan, run, (place, part), record.begun().max(1))
             };
+            let paused = course.paused_parts(place);
+            let mut paused = paused.map(|part| (part, child(Some(part))));
             StepView {
                 id: step.id.to_string(),
                 needs: step.needs.clone(),
@@ -338,13 +342,15 @@ impl RunView {
                 error: error.map(ToString::to_string),
                 not_undone: course.not_undone(place).map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
-                child: (step.runs_workflow() && !step.runs_items() && record.has_begun())
-                    .then(|| child(None)),
-                children: course
-                    .paused_items(place)
-                    .map(|item| ItemRun {
+                child: match step.runs_workflow() && record.has_begun() {
+                    true if step.runs_rounds() => paused.next().map(|(_, run)| run),
+                    true if !step.runs_parts() => Some(child(None)),
+                    _ => None,
+                },
+                children: paused
+                    .map(|(item, run)| ItemRun {
                         is_paused: true,
-                        ..ItemRun::new(item, child(Some(item)))
+                        ..ItemRun::new(item, run)
                     })
                     .collect(),
                 child_is_paused: course.is_child_paused(place),

@@ -1,4 +1,4 @@
-//! The runs that are the work of a step at the items of its list: which of them have not ended. No record of the run
+//! The runs that are the work of a step at the items of its list, or in its rounds: which of them have not ended. No record of the run
 //! itself says which have begun, so they are found by their ids, which follow from it.
 
 use coord_bus::{StreamOrder, StreamQuery};
@@ -10,14 +10,15 @@ use crate::view::ItemRun;
 use crate::{RunId, RunJournal, RunView, WorkflowError, records, streams};
 
 impl RunJournal {
-    /// Those that have not ended of the runs that are the work of a step in this attempt: at which items.
-    pub(crate) async fn open_items(
+    /// Those that have not ended of the runs that are the work of a step in this attempt: at which items, or in
+    /// which round.
+    pub(crate) async fn open_parts(
         &self,
         run: &RunId,
         step: &str,
         id_at: impl Fn(usize) -> RunId,
     ) -> Result<Vec<ItemRun>, WorkflowError> {
-        let begin = run.of_items(step);
+        let begin = run.of_parts(step);
         let stream = records::stream(&begin);
         let mut query = StreamQuery::by_name().open();
         query.order = StreamOrder::Name {
@@ -44,20 +45,21 @@ impl RunJournal {
         }
     }
 
-    /// Says in a view of a run that has come this far which runs go on at the items of its steps' lists.
-    pub(crate) async fn tell_item_runs(
+    /// Says in a view of a run that has come this far which runs go on at the items of its steps' lists, or in their
+    /// rounds.
+    pub(crate) async fn tell_part_runs(
         &self,
         view: &mut RunView,
         plan: &Plan,
         course: &Course,
     ) -> Result<(), WorkflowError> {
-        for step in view.with_item_runs(plan) {
+        for step in view.with_part_runs(plan) {
             let run = &view.run;
             let attempt = view.steps[step].attempts;
             let id_at = |item| course.child(plan, run, (step, Some(item)), attempt);
-            let open = self.open_items(run, &plan.steps[step].id, id_at).await?;
+            let open = self.open_parts(run, &plan.steps[step].id, id_at).await?;
             for found in open {
-                view.steps[step].add_item_run(found);
+                view.add_part_run(plan, step, found);
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ pub(crate) const RUN_ID: &str = "COORD_RUN_ID";
 
 /// The variables that only those processes have that they are of: where `coord` is itself a step of another
 /// `coord`, those of that step are none of its processes' business.
-const OF_OTHERS: [&str; 14] = [
+const OF_OTHERS: [&str; 15] = [
     ATTEMPT,
     RUN_ID,
     outputs::FILE,
@@ -22,6 +22,7 @@ const OF_OTHERS: [&str; 14] = [
     "COORD_EXIT_CODE",
     "COORD_FAILED_ITEMS",
     "COORD_FAILED_STEPS",
+    "COORD_FENCING_TOKEN",
     "COORD_HOOK",
     "COORD_IDEMPOTENCY_KEY",
     "COORD_ITEM",
@@ -42,6 +43,7 @@ impl Job {
         self.process(unit, process, context.run())
             .env(ATTEMPT, context.attempt().to_string())
             .env("COORD_IDEMPOTENCY_KEY", context.idempotency_key())
+            .env("COORD_FENCING_TOKEN", context.fencing_token().to_string())
             .attempt(context.attempt())
             .grace(GRACE)
     }

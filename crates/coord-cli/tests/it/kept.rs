@@ -9,6 +9,7 @@ mod left;
 mod pasted;
 mod reported;
 mod told;
+mod variables;
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -521,41 +522,6 @@ fn an_undoing_that_was_killed_is_done_again() {
     done(folder.coord(["resume"])).exits(100).says("undone");
     let key = format!("{}/done", id(&run[0]));
     assert_eq!(effects(&folder), [&*key, &key]);
-}
-
-/// The variables of an environment that begin so.
-fn variables(printed: &str) -> Vec<(String, String)> {
-    let lines = printed.lines().filter(|line| line.starts_with("COORD_"));
-    let pairs = lines.map(|line| line.split_once('=').unwrap());
-    pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
-}
-
-#[test]
-fn a_step_is_told_what_it_is() {
-    let folder = Folder::new();
-    folder.write(
-        "coord.toml",
-        "name = 'w'\n[[step]]\nid = 's'\nrun = 'env | sort > told; test $COORD_ATTEMPT = 2'\n\
-         retry = { max_attempts = 2, initial = '1ms' }\n",
-    );
-    done(folder.coord(["run", "--id", "r"])).exits(0);
-    let told = variables(&unmarked(&folder.read("told").unwrap()));
-    let told: Vec<_> = told
-        .iter()
-        .map(|(name, value)| (&**name, &**value))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            ("COORD_ATTEMPT", "2"),
-            ("COORD_IDEMPOTENCY_KEY", "r/s"),
-            ("COORD_RUN_ID", "r"),
-            ("COORD_STEP", "s"),
-            ("COORD_WORKFLOW", "w"),
-        ]
-    );
 }
 
 #[test]

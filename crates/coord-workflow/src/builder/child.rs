@@ -1,18 +1,20 @@
-//! A step whose work is a run of another workflow, or one for each item of a list.
+//! A step whose work is a run of another workflow, or one for each item of a list, or for each round.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::each::Each;
+use super::repeat::Repeating;
 use super::{NoInput, StepBuilder, Undo};
 use crate::child::{Child, Chosen};
 use crate::context::Start;
 use crate::durable::Item;
 use crate::handle::Step;
-use crate::plan::Output;
-use crate::run::{ChildRun, ItemRuns, Items};
+use crate::plan::{Output, StepFuture};
+use crate::run::{ChildRun, ItemRuns, Items, Rounds};
 use crate::shape::Shape;
-use crate::{Fault, Keeps, Workflow};
+use crate::{Fault, Keeps, RoundRun, StepError, Workflow};
 
 impl<I, U, K> StepBuilder<'_, I, NoInput, U, K> {
     /// Adds the step: its work is a run of another workflow, and its output that of a step of that one.
@@ -177,6 +179,154 @@ where
                 };
                 let outputs = runs.each(&items, input, output).await?;
                 Ok(Arc::new(Item::<T>::all(&outputs)) as Output)
+            }))
+        });
+        self.add()
+    }
+}
+
+impl<I, C, U, K> StepBuilder<'_, I, Repeating<Step<C>>, U, K>
+where
+    C: Send + Sync + 'static,
+{
+    /// Adds the step: each round of its work is a run of another workflow. The first is started with the step's input;
+    /// after each, this function of what its run was started with and put out says either
+    /// [`ControlFlow::Continue`] with what the next is started with, or [`ControlFlow::Break`] with the step's output.
+    ///
+    /// What holds of a step that [repeats](StepBuilder::repeat) holds of this one, and of each run what holds of the
+    /// one of a step that [runs a workflow](StepBuilder::workflow). So:
+    ///
+    /// - What the next run is started with is kept before it begins. After a crash, and where this run was suspended, the
+    ///   round under way has the run that it had, and the outcome of that where it has ended. The function may be asked
+    ///   of that again, and is to say the same.
+    /// - The id of each run has the round's place in it, from 0: `order-1042.approve.2-…`, and so has its
+    ///   [`parent`](crate::RunView::parent). That of the round under way is the [`child`](crate::StepView::child) of the
+    ///   step, to which signals go: the rounds before have taken theirs.
+    /// - A run that fails is undone, and fails the attempt. The next goes on with that round, in another run, which is
+    ///   started with the same. So it is where this run is retried and goes on with this step.
+    /// - When the attempt is to end, the run of the round under way is cancelled and undone, and the step ends after
+    ///   that. What the rounds before have done is not undone, as with any step that fails halfway, nor is it where
+    ///   there are no more rounds: have the last one break with an output that says so, and a step after this one fail.
+    ///   By then this one has completed, and is undone by what [undoes](StepBuilder::compensate) it.
+    /// - The step's [timeout](StepBuilder::timeout) is that of the run of one round: none, where none is set. Neither it
+    ///   nor that of this run counts while that run is paused for a step of its own.
+    /// - The step takes no place and no [resource](StepBuilder::resource), nor does a wait between rounds.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// # use std::sync::Arc;
+    /// # use coord_bus::LocalBus;
+    /// use std::ops::ControlFlow::{Break, Continue};
+    ///
+    /// use coord_workflow::{Repeat, StepError, Workflow, WorkflowOrchestrator};
+    ///
+    /// let mut halving = Workflow::builder("halving");
+    /// let number = halving.input();
+    /// let half = halving
+    ///     .step("halve")
+    ///     .input(number)
+    ///     .run(|number: Arc<u32>| async move { Ok::<_, StepError>(*number / 2) });
+    /// let halving = halving.build()?;
+    ///
+    /// let mut workflow = Workflow::builder("count");
+    /// let number = workflow.input();
+    /// let halvings = workflow
+    ///     .step("halvings")
+    ///     .input(number)
+    ///     .repeat(Repeat::at_most(20))
+    ///     .workflow(&halving, half, |round| match *round.output {
+    ///         0 => Break(round.number()),
+    ///         left => Continue(left),
+    ///     });
+    /// let workflow = workflow.build()?;
+    ///
+    /// let orchestrator = WorkflowOrchestrator::new(&LocalBus::new())?;
+    /// let outcome = orchestrator.execute_workflow(&workflow, 1_000).await?;
+    /// assert_eq!(*outcome.output(&halvings).unwrap(), 10);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    pub fn workflow<T, O, F>(self, child: &Workflow<C, K>, output: Step<T>, next: F) -> Step<O>
+    where
+        U: Undo<O>,
+        K: Keeps<O> + Keeps<C>,
+        F: Fn(&RoundRun<C, T>) -> ControlFlow<O, C> + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+        O: Send + Sync + 'static,
+    {
+        let input = self.inputs.inputs;
+        let first = move |start: &Start<'_>| Some(start.values(&input)? as Output);
+        self.of_rounds(child, output, first, next)
+    }
+}
+
+impl<I, U, K> StepBuilder<'_, I, Repeating<NoInput>, U, K> {
+    /// Adds the step: each round of its work is a run of another workflow, which is started with nothing. See
+    /// [`workflow`](StepBuilder::workflow) of a step with an input, which repeats one that is started with that.
+    pub fn workflow<T, O, F>(self, child: &Workflow<(), K>, output: Step<T>, next: F) -> Step<O>
+    where
+        U: Undo<O>,
+        K: Keeps<O> + Keeps<()>,
+        F: Fn(&RoundRun<(), T>) -> ControlFlow<O> + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+        O: Send + Sync + 'static,
+    {
+        self.of_rounds(child, output, |_| Some(Arc::new(())), next)
+    }
+}
+
+impl<I, In, U, K> StepBuilder<'_, I, Repeating<In>, U, K> {
+    fn of_rounds<C, T, O, F>(
+        mut self,
+        child: &Workflow<C, K>,
+        output: Step<T>,
+        first: impl Fn(&Start<'_>) -> Option<Output> + Send + Sync + 'static,
+        next: F,
+    ) -> Step<O>
+    where
+        U: Undo<O>,
+        K: Keeps<O> + Keeps<C>,
+        F: Fn(&RoundRun<C, T>) -> ControlFlow<O, C> + Send + Sync + 'static,
+        C: Send + Sync + 'static,
+        T: Send + Sync + 'static,
+        O: Send + Sync + 'static,
+    {
+        let child = self.runs(child, output);
+        self.step.shape = Some(Shape::Repeat {
+            codec: <K as Keeps<C>>::kept().0,
+            workflow: Some(child.plan.name.clone()),
+        });
+        let (repeat, asked) = (self.inputs.repeat, Arc::new((first, next)));
+        self.step.action = Box::new(move |start| {
+            let rounds = Rounds::of(start, repeat);
+            let (child, asked) = (Arc::clone(&child), Arc::clone(&asked));
+            Some(Box::pin(async move {
+                let begin = |start: &Start<'_>, last: Option<Output>| {
+                    let given = match last {
+                        Some(left) => left,
+                        None => (asked.0)(start)?,
+                    };
+                    let (run, context) = (ChildRun::of(start, &child), start.context());
+                    let asked = Arc::clone(&asked);
+                    Some(Box::pin(async move {
+                        let output = run.ended_with(Arc::clone(&given)).await?;
+                        let is_other =
+                            |_| StepError::message("what its run has is of another type");
+                        let ended = RoundRun {
+                            context,
+                            given: given.downcast().map_err(is_other)?,
+                            output: output.downcast().map_err(is_other)?,
+                        };
+                        Ok(match (asked.1)(&ended) {
+                            ControlFlow::Break(output) => {
+                                ControlFlow::Break(Arc::new(output) as Output)
+                            }
+                            ControlFlow::Continue(next) => {
+                                ControlFlow::Continue(Arc::new(next) as Output)
+                            }
+                        })
+                    }) as StepFuture<_>)
+                };
+                rounds.until_done(begin).await
             }))
         });
         self.add()

@@ -15,8 +15,8 @@ use crate::{Keeps, StepContext, StepError};
 /// A step that repeats. Made by [`StepBuilder::repeat`].
 #[derive(Debug)]
 pub struct Repeating<In> {
-    inputs: In,
-    repeat: Repeat,
+    pub(super) inputs: In,
+    pub(super) repeat: Repeat,
 }
 
 impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
@@ -33,6 +33,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
     /// - Waits between rounds go on while a run is interrupted. The step keeps its place and its permits
     ///   meanwhile.
     /// - The step's [timeout](StepBuilder::timeout) is that of one round.
+    /// - A round that has several steps, or waits for somebody, is a run of another [workflow](StepBuilder::workflow).
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -160,7 +161,10 @@ impl<I, In, U, K> StepBuilder<'_, I, Repeating<In>, U, K> {
         V: 'static,
     {
         let codec = <K as Keeps<S>>::kept().0;
-        self.step.shape = Some(Shape::Repeat { codec });
+        self.step.shape = Some(Shape::Repeat {
+            codec,
+            workflow: None,
+        });
         let repeat = self.inputs.repeat;
         let round = Arc::new(move |context, last: Option<Output>, values| {
             let last = last.and_then(|last| last.downcast().ok());

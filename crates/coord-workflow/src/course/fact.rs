@@ -72,8 +72,8 @@ pub(crate) enum Fact {
     },
     /// Somebody has: what is exhausted has all its attempts again.
     Continued { at: u64 },
-    /// The run that is the work of a step, or at an item of its list, is paused for a step of its own, or for one of a
-    /// run within it; or not any more. Meanwhile the time of this one does not count.
+    /// The run that is the work of a step, or at an item of its list, or in a round, is paused for a step of its own, or
+    /// for one of a run within it; or not any more. Meanwhile the time of this one does not count.
     Child {
         step: usize,
         part: Option<usize>,

@@ -45,25 +45,25 @@ impl Course {
         self.may_be_held && self.stopped.is_none() && self.exhausted().next().is_some()
     }
 
-    /// The id of the run that is the work of a step, or at an item of its list, in an attempt at it.
+    /// The id of the run that is the work of a step, or at an item of its list, or in a round, in an attempt at it.
     pub(crate) fn child(
         &self,
         plan: &Plan,
         run: &RunId,
-        (step, item): (usize, Option<usize>),
+        (step, part): (usize, Option<usize>),
         attempt: u32,
     ) -> RunId {
-        let of = (&*plan.steps[step].id, item);
+        let of = (&*plan.steps[step].id, part);
         run.of_child(self.nonce, of, self.life(step), attempt)
     }
 
-    /// Whether the run that is the work of a step is, or one that is so at an item of its list.
+    /// Whether the run that is the work of a step is, or one that is so at an item of its list, or in a round.
     pub(crate) fn is_child_paused(&self, step: usize) -> bool {
         self.paused_children.range(all_of(step)).next().is_some()
     }
 
-    /// At which items of its list.
-    pub(crate) fn paused_items(&self, step: usize) -> impl Iterator<Item = usize> {
+    /// At which items of its list, or in which round.
+    pub(crate) fn paused_parts(&self, step: usize) -> impl Iterator<Item = usize> {
         let paused = self.paused_children.range(all_of(step));
         paused.filter_map(|(_, part)| *part)
     }

@@ -94,7 +94,7 @@ pub(super) struct Continued {
 pub(super) struct OfStep<'a> {
     #[serde(borrow)]
     pub(super) step: Id<'a>,
-    /// Which item of its list it is about, if it is about one.
+    /// Which item of its list, or which round, it is about, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) part: Option<usize>,
     /// Missing where that is not kept.

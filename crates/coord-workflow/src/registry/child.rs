@@ -1,17 +1,16 @@
 //! Workflows by name, for steps that run one.
 
+use std::any::TypeId;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::each;
 use crate::child::{Child, Chosen};
-use crate::durable::{Codec, Misread};
-use crate::plan::{Action, Plan};
+use crate::durable::Codec;
+use crate::plan::{Action, Output, Plan};
 use crate::run::ChildRun;
-use crate::shape::Shape;
 use crate::spec::WorkflowSpec;
 use crate::{Durable, StepError, Workflow};
 
@@ -21,10 +20,16 @@ pub(super) struct KnownWorkflow {
     plan: Arc<Plan>,
     identity: u64,
     input: Codec,
+    /// Whether it is started with nothing.
+    takes_nothing: bool,
 }
 
 /// A workflow that a step runs.
-pub(super) struct Ran(pub(super) Arc<Child>, pub(super) Codec);
+pub(super) struct Ran {
+    pub(super) child: Arc<Child>,
+    input: Codec,
+    takes_nothing: bool,
+}
 
 impl KnownWorkflow {
     pub(super) fn of<I>(workflow: &Workflow<I, Durable>) -> Self
@@ -35,6 +40,7 @@ impl KnownWorkflow {
             plan: Arc::clone(&workflow.plan),
             identity: workflow.identity,
             input: Codec::of::<I>(),
+            takes_nothing: TypeId::of::<I>() == TypeId::of::<()>(),
         }
     }
 
@@ -58,33 +64,36 @@ impl KnownWorkflow {
             input: Some(self.input),
             output,
         };
-        Ran(Arc::new(child), self.input)
+        Ran {
+            child: Arc::new(child),
+            input: self.input,
+            takes_nothing: self.takes_nothing,
+        }
     }
 }
 
 impl Ran {
-    pub(super) fn shape(&self, for_each: bool) -> Shape {
-        let name = self.0.plan.name.clone();
-        match for_each {
-            true => each::shape(Some(&name)),
-            false => Shape::Workflow { name },
-        }
+    /// What it is started with, where that is written like this.
+    pub(super) fn input(&self, written: &str) -> Result<Output, StepError> {
+        let input = (self.input.decode)(written);
+        input.map_err(|misread| StepError::from(misread.source).permanent())
     }
 
-    pub(super) fn child(&self) -> Arc<Child> {
-        Arc::clone(&self.0)
+    /// The same, where the run before put this out.
+    pub(super) fn input_after(&self, last: &Value) -> Result<Output, StepError> {
+        match self.takes_nothing {
+            true => Ok(Arc::new(())),
+            false => self.input(&last.to_string()),
+        }
     }
 
     /// Runs it, started with this.
     pub(super) fn action(self, input: &Value) -> Action {
-        let Self(child, codec) = self;
         let input = input.to_string();
         Box::new(move |start| {
-            Some(match (codec.decode)(&input) {
-                Ok(input) => Box::pin(ChildRun::of(start, &child).ended_with(input)),
-                Err(Misread { source, .. }) => {
-                    Box::pin(std::future::ready(Err(StepError::from(source).permanent())))
-                }
+            Some(match self.input(&input) {
+                Ok(input) => Box::pin(ChildRun::of(start, &self.child).ended_with(input)),
+                Err(error) => Box::pin(std::future::ready(Err(error))),
             })
         })
     }

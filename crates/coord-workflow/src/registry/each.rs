@@ -80,20 +80,18 @@ impl Each {
     }
 
     /// Runs a workflow for each, which is started with the item.
-    pub(super) fn runs(self, Ran(child, codec): Ran) -> Action {
+    pub(super) fn runs(self, ran: Ran) -> Action {
+        let ran = Arc::new(ran);
         Box::new(move |start| {
             let list = match self.list(start)? {
                 Ok(list) => list,
                 Err(error) => return Some(Box::pin(std::future::ready(Err(error)))),
             };
             let items = run::Items::of(start, list.len(), self.concurrency);
-            let runs = ItemRuns::of(start, &child);
+            let (runs, ran) = (ItemRuns::of(start, &ran.child), Arc::clone(&ran));
             Some(Box::pin(async move {
-                let input = |item: usize| {
-                    let item = list.item(item).unwrap_or_default().to_string();
-                    let input = (codec.decode)(&item);
-                    input.map_err(|misread| StepError::from(misread.source).permanent())
-                };
+                let input =
+                    |item: usize| ran.input(&list.item(item).unwrap_or_default().to_string());
                 let output = |output: &Output| {
                     let output = output.downcast_ref::<Value>()?;
                     Some(Item::output(output.clone()))
@@ -149,11 +147,11 @@ impl List {
 }
 
 /// What such a step is made of, where it runs this workflow for each, or calls a handler.
-pub(super) fn shape(workflow: Option<&str>) -> Shape {
+pub(super) fn shape(workflow: Option<Box<str>>) -> Shape {
     Shape::ForEach {
         codec: Some(Codec::of_item::<Value>()),
         join,
-        workflow: workflow.map(Into::into),
+        workflow,
     }
 }
 

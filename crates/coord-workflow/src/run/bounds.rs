@@ -21,6 +21,8 @@ pub(super) struct Bounds {
     pub(super) grace: Option<Duration>,
     /// The step, if its work is another run, or several: while one is paused, its time does not count.
     pub(super) child: Option<usize>,
+    /// Whether it is a round of the attempt.
+    pub(super) is_round: bool,
 }
 
 impl Bounds {
@@ -33,6 +35,7 @@ impl Bounds {
             heartbeat: None,
             grace: None,
             child: None,
+            is_round: false,
         }
     }
 
@@ -49,28 +52,35 @@ impl Shared {
     /// What bounds an attempt at a step. A run that is the work of a step ends in its own time; and the
     /// rounds of one that repeats have these bounds each.
     pub(super) fn bounds(&self, step: usize) -> Bounds {
-        let (bounds, grace) = (self.bounds_of_call(step), Some(Duration::MAX));
+        let call = self.bounds_of_call(step);
         let bounds = match self.plan.steps[step].shape {
             Some(Shape::Repeat { .. }) => Bounds {
-                grace,
+                grace: Some(Duration::MAX),
+                child: call.child,
                 ..Bounds::timeout(Duration::MAX)
             },
-            _ if self.plan.steps[step].runs_workflow() => Bounds {
-                grace,
-                child: Some(step),
-                ..bounds
-            },
-            _ => bounds,
+            _ => call,
         };
         self.bounds_of_all(step, bounds)
     }
 
-    /// The same, of one call of its function.
-    pub(super) fn bounds_of_call(&self, step: usize) -> Bounds {
+    /// What bounds a round of it.
+    pub(super) fn bounds_of_round(&self, step: usize) -> Bounds {
+        Bounds {
+            is_round: true,
+            ..self.bounds_of_call(step)
+        }
+    }
+
+    /// What bounds one call of its function, or the runs that it calls for.
+    fn bounds_of_call(&self, step: usize) -> Bounds {
         let planned = &self.plan.steps[step];
+        let child = planned.runs_workflow().then_some(step);
         Bounds {
             waits: planned.wait.as_ref().map(|_| step),
             heartbeat: planned.heartbeat_timeout,
+            grace: child.map(|_| Duration::MAX),
+            child,
             ..Bounds::timeout(planned.timeout)
         }
     }

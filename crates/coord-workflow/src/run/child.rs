@@ -16,7 +16,7 @@ use coord_bus::time::timeout;
 use coord_bus::vocabulary::Transition;
 use serde_json::value::RawValue;
 
-use super::item_runs::end_of_items;
+use super::item_runs::end_of_parts;
 use super::{End, Shared};
 use crate::child::Child;
 use crate::context::Start;
@@ -56,16 +56,11 @@ enum NoOutcome {
 impl ChildRun {
     pub(crate) fn of(start: &Start<'_>, child: &Arc<Child>) -> Self {
         let token = StepContext::token(&start.context());
-        Self::new(
-            start.shared,
-            child,
-            (start.step, None),
-            start.attempt,
-            token,
-        )
+        let of = (start.step, start.part);
+        Self::new(start.shared, child, of, start.attempt, token)
     }
 
-    /// That of the step, or of an item of its list.
+    /// That of the step, or of an item of its list, or of a round.
     pub(super) fn new(
         parent: &Arc<Shared>,
         child: &Arc<Child>,
@@ -346,7 +341,7 @@ impl Shared {
 }
 
 /// A step that had begun in a process that is gone is not to run again, as its run is stopped: the run
-/// that was its work is ended first, or those that were at the items of its list.
+/// that was its work is ended first, or those that were at the items of its list, or in its rounds.
 ///
 /// # Errors
 ///
@@ -361,8 +356,8 @@ pub(super) async fn end_of_stopped(parent: &Arc<Shared>, step: usize) -> Result<
     }
     // In a box, as it is large, and the future of every step and run has room for this one.
     let attempt = record.attempts + 1;
-    match parent.plan.steps[step].runs_items() {
-        true => Box::pin(end_of_items(parent, child, step, attempt)).await,
+    match parent.plan.steps[step].runs_parts() {
+        true => Box::pin(end_of_parts(parent, child, step, attempt)).await,
         false => {
             let token = CancellationToken::new();
             let run = ChildRun::new(parent, child, (step, None), attempt, token);

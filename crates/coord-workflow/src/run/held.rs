@@ -73,8 +73,8 @@ impl Shared {
         }
     }
 
-    /// The run that is the work of a step, or at an item of its list, is paused, or not any more, as far as is known
-    /// now.
+    /// The run that is the work of a step, or at an item of its list, or in a round, is paused, or not any more, as far as
+    /// is known now.
     pub(super) fn child_is_paused(&self, step: usize, part: Option<usize>, is_paused: bool) {
         let fact = Fact::Child {
             step,
@@ -96,13 +96,16 @@ impl Shared {
         woken.into_iter().for_each(Waker::wake);
     }
 
-    /// Sets the timer of an attempt whose work is another run, or several: while one is paused there is no end to it,
+    /// Sets the timer of an attempt, or of a round of one, whose work is another run, or several: while one is paused there is no end to it,
     /// and once all go on there is all of its time again.
     pub(super) fn time_child(&self, step: usize, timer: &mut Timer, limits: &mut Bounds) {
         let is_paused = self.queue().course.is_child_paused(step);
         if is_paused != timer.is_paused {
             timer.is_paused = is_paused;
-            *limits = self.bounds(step);
+            *limits = match limits.is_round {
+                true => self.bounds_of_round(step),
+                false => self.bounds(step),
+            };
             let time = match is_paused {
                 true => Duration::MAX,
                 false => limits.timeout,

@@ -73,14 +73,14 @@ impl ItemRuns {
 
     /// Ends those that are not done and have not begun here: they had begun in a process that is gone.
     async fn end_left(&self) -> Result<(), End> {
-        end_of_items(&self.parent, &self.child, self.step, self.attempt).await
+        end_of_parts(&self.parent, &self.child, self.step, self.attempt).await
     }
 }
 
 impl Shared {
-    /// Says in a view of the run which runs go on here at the items of its steps' lists.
-    pub(super) fn tell_item_runs(&self, view: &mut RunView) {
-        let places = view.with_item_runs(&self.plan);
+    /// Says in a view of the run which runs go on here at the items of its steps' lists, or in their rounds.
+    pub(super) fn tell_part_runs(&self, view: &mut RunView) {
+        let places = view.with_part_runs(&self.plan);
         if places.is_empty() {
             return;
         }
@@ -88,24 +88,24 @@ impl Shared {
             if let Some(within) = &run.child_of
                 && let Some(item) = within.part
                 && within.run == self.id.as_str()
-                && let Some(place) = places
+                && let Some(&place) = places
                     .iter()
                     .find(|&&place| view.steps[place].id == within.step)
                 && !run.queue().has_finished()
             {
-                view.steps[*place].add_item_run(ItemRun::new(item, run.id.clone()));
+                view.add_part_run(&self.plan, place, ItemRun::new(item, run.id.clone()));
             }
         }
     }
 }
 
-/// Ends the runs at the items of a step that have begun in an attempt at it, here or in a process that is gone, and
+/// Ends the runs at the items of a step, or in its rounds, that have begun in an attempt at it, here or in a process that is gone, and
 /// have not ended.
 ///
 /// # Errors
 ///
 /// One cannot be ended here.
-pub(super) async fn end_of_items(
+pub(super) async fn end_of_parts(
     parent: &Arc<Shared>,
     child: &Arc<Child>,
     step: usize,
@@ -122,7 +122,7 @@ pub(super) async fn end_of_items(
     let (run, step_id) = (&parent.id, &parent.plan.steps[step].id);
     let open = keeping
         .journal
-        .open_items(run, step_id, |item| run_at(item).id);
+        .open_parts(run, step_id, |item| run_at(item).id);
     let open = open
         .await
         .map_err(|error| End::of_child(step_id, run, error))?;

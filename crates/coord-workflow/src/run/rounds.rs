@@ -1,4 +1,5 @@
-//! A step that repeats: round after round, each from what the one before left, until one is the last.
+//! A step that repeats: round after round, each from what the one before left, until one is the last. A round is the
+//! call of a function, or a [`ChildRun`](super::ChildRun).
 //!
 //! What a round leaves is kept before the next begins, so a loop that is taken up goes on after its last
 //! kept round. The wait before a round counts from then, by the clock of the run.
@@ -11,6 +12,7 @@ use coord_bus::CancellationToken;
 use coord_bus::time::{Instant, timeout};
 
 use super::attempt::{Attempt, first, supervise};
+use super::item_runs::end_of_parts;
 use super::{Shared, between};
 use crate::context::Start;
 use crate::error::AttemptError;
@@ -62,9 +64,13 @@ impl Rounds {
         loop {
             let SoFar { done, left, at } = self.so_far();
             if done >= limit as usize {
+                self.end_left().await?;
                 return Err(StepError::from(PartError::RoundsExhausted { limit }).permanent());
             }
-            self.wait(done, at).await?;
+            if let Err(told) = self.wait(done, at).await {
+                self.end_left().await?;
+                return Err(told);
+            }
             let first = {
                 let mut start = run.start(self.step, self.attempt, &self.token);
                 start.part = Some(done);
@@ -72,7 +78,7 @@ impl Rounds {
                 start.last_heartbeat = run.queue().course.last_heartbeat(self.step);
                 first(&start, |start| begin(start, left))
             };
-            let bounds = run.bounds_of_call(self.step);
+            let bounds = run.bounds_of_round(self.step);
             match supervise(run, first, bounds, &self.token).await {
                 Attempt::Done(Ok(ControlFlow::Break(output))) => return Ok(output),
                 Attempt::Done(Ok(ControlFlow::Continue(left))) => {
@@ -86,6 +92,26 @@ impl Rounds {
             // Rounds that never wait leave others on this thread their turn.
             tokio::task::coop::consume_budget().await;
         }
+    }
+
+    /// Ends the run of a round that is not come to here, if there is one: it has begun in a process that is gone, by
+    /// which there were more rounds, or shorter waits between them.
+    async fn end_left(&self) -> Result<(), StepError> {
+        let run = &self.run;
+        let Some(child) = &run.plan.steps[self.step].child else {
+            return Ok(());
+        };
+        if run.suspend.is_cancelled() {
+            return Ok(());
+        }
+        // In a box, as it is large, and rare.
+        let ended = Box::pin(end_of_parts(run, child, self.step, self.attempt));
+        let Err(end) = ended.await else {
+            return Ok(());
+        };
+        run.leave(end).await;
+        self.token.cancelled().await;
+        Err(AttemptError::Cancelled.into())
     }
 
     fn so_far(&self) -> SoFar {

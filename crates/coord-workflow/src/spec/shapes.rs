@@ -100,6 +100,9 @@ impl From<Vec<Value>> for ForEachSpec {
 /// what the one before put out ([`HandlerCall::last`](crate::HandlerCall::last)); the output of the step
 /// is that of its last round.
 ///
+/// Or its [workflow](crate::StepSpec::workflow) is run in rounds: the first run is started with the step's `input`, and each
+/// other with what the one before put out; with nothing, where the workflow takes nothing.
+///
 /// ```
 /// use coord_workflow::{Call, Repeat, RepeatSpec, StepSpec};
 ///

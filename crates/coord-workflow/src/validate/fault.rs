@@ -141,9 +141,9 @@ pub enum Fault {
         id: String,
     },
 
-    /// A step says how its handler is called, and has none.
+    /// A step says how its handler is called, or its workflow is run, and has neither.
     #[error(
-        "step {} has `{what}`, which is about a handler, and has none",
+        "step {} has `{what}`, which is about a handler or a workflow, and has neither",
         Shown(id)
     )]
     WithoutHandler {

@@ -13,9 +13,9 @@ pub(super) fn check(index: usize, step: &StepSpec, lacks_handler: bool, found: &
         let id = step.id.clone();
         found.add(|| Fault::TwoShapes { step: index, id });
     }
-    // A workflow can be run for each item, too.
-    let lacks = |what| lacks_handler && (what == "repeat" || step.workflow.is_none());
-    for (what, _) in said().filter(|(what, _)| lacks(*what)) {
+    // A workflow can be run like that, too.
+    let lacks = lacks_handler && step.workflow.is_none();
+    for (what, _) in said().filter(|_| lacks) {
         let id = step.id.clone();
         found.add(|| Fault::WithoutHandler {
             step: index,

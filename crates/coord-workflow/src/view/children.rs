@@ -1,4 +1,4 @@
-//! The runs that are the work of a step at the items of its list.
+//! The runs that are the work of a step at the items of its list, or in its rounds.
 
 use std::fmt;
 
@@ -78,13 +78,26 @@ impl fmt::Display for Children {
 }
 
 impl RunView {
-    /// The steps that may have runs at items of their lists that go on, by their places.
-    pub(crate) fn with_item_runs(&self, plan: &Plan) -> Vec<usize> {
+    /// The steps that may have runs at items of their lists, or in their rounds, that go on, by their places.
+    pub(crate) fn with_part_runs(&self, plan: &Plan) -> Vec<usize> {
         let steps = self.steps.iter().zip(&plan.steps).enumerate();
         let may_have = steps.filter(|(_, (step, planned))| {
-            planned.runs_items() && step.attempts > 0 && !step.phase.is_over()
+            planned.runs_parts() && step.attempts > 0 && !step.phase.is_over()
         });
         may_have.map(|(place, _)| place).collect()
+    }
+
+    /// One of those goes on, if that is not known.
+    pub(crate) fn add_part_run(&mut self, plan: &Plan, place: usize, run: ItemRun) {
+        let step = &mut self.steps[place];
+        if plan.steps[place].runs_rounds() {
+            step.child = Some(run.run);
+            return;
+        }
+        let children = &mut step.children;
+        if let Err(place) = children.binary_search_by_key(&run.item, |run| run.item) {
+            children.insert(place, run);
+        }
     }
 }
 
@@ -93,15 +106,5 @@ impl StepView {
     pub(crate) fn into_runs(self) -> impl Iterator<Item = RunId> {
         let children = self.children.into_iter().map(|child| child.run);
         self.child.into_iter().chain(children)
-    }
-
-    /// One more, if it is not there.
-    pub(crate) fn add_item_run(&mut self, run: ItemRun) {
-        let place = self
-            .children
-            .binary_search_by_key(&run.item, |run| run.item);
-        if let Err(place) = place {
-            self.children.insert(place, run);
-        }
     }
 }

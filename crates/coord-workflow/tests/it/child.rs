@@ -4,6 +4,7 @@ mod data;
 mod each;
 mod kept;
 mod paused;
+mod rounds;
 mod told_to_pause;
 
 use std::num::NonZeroUsize;

@@ -25,6 +25,7 @@ mod events;
 mod exhausting;
 mod fingerprints;
 mod failed_for;
+mod fencing;
 mod following;
 mod given_anew;
 mod heartbeats;

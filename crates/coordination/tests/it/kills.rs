@@ -74,8 +74,8 @@ fn parts_done(dir: &Path) -> (BTreeSet<String>, bool) {
                 let record: serde_json::Value =
                     serde_json::from_slice(&stored.record.payload).unwrap();
                 let (step, part) = (record["step"].as_str().unwrap(), &record["part"]);
-                // What is done at an item of a run for each is that run's.
-                if step != "fan" {
+                // What is done at an item, or in a round, of which each has a run is that run's.
+                if !matches!(step, "fan" | "turns") {
                     done.insert(format!("{step}:{part}"));
                 }
             }
@@ -145,10 +145,11 @@ fn check_keys(plot: Plot, seen: &[String]) {
         let (run, step) = key.split_once('/').unwrap();
         let run_of = match what.split_once(['-', ':']) {
             Some(("inner", _)) => "killed.child-".to_owned(),
-            Some(("each", part)) if part.starts_with(['a', 'b']) => {
-                let (at, item) = what.split_once(':').unwrap();
+            Some((of @ ("each" | "turn"), part)) if part.starts_with(['a', 'b']) => {
+                let (at, part) = what.split_once(':').unwrap();
+                let of = if of == "each" { "fan" } else { "turns" };
                 assert_eq!(step, at);
-                assert!(run.starts_with(&format!("killed.fan.{item}-")), "{key}");
+                assert!(run.starts_with(&format!("killed.{of}.{part}-")), "{key}");
                 continue;
             }
             _ => format!("{}-", child::RUN),
@@ -158,8 +159,8 @@ fn check_keys(plot: Plot, seen: &[String]) {
     }
     let expected = match plot {
         Plot::Completes | Plot::Fails => 6,
-        // Items, rounds, the steps of the run within, and of each of the three.
-        Plot::Parts | Plot::PartsFail => 4 + 4 + 2 + 3 * 2,
+        // Items, rounds, the steps of the run within, and of each of the three, twice.
+        Plot::Parts | Plot::PartsFail => 4 + 4 + 2 + 3 * 2 + 3 * 2,
     };
     assert_eq!(keys.len(), expected, "{keys:?}");
 }

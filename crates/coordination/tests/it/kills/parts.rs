@@ -1,5 +1,5 @@
 //! What is killed, with steps whose work is more than one: items of a list, rounds, a run of another workflow, and one
-//! for each item.
+//! for each round, or item.
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow::{Break, Continue};
@@ -12,8 +12,8 @@ use coord_workflow::{Durable, Repeat, Retry, Round, Step, StepContext, StepError
 use super::child::{Effects, Plot};
 
 /// `list`, then `each` of its items, one of which needs another attempt, then `loop`, of four rounds, then
-/// `child`, a run of another workflow of two steps, then `fan`, a run of one for each item, then `last`, which fails
-/// or does not.
+/// `child`, a run of another workflow of two steps, then `turns`, three rounds that are runs of one, then `fan`, a run of
+/// one for each item, then `last`, which fails or does not.
 pub(super) fn workflow(plot: Plot, effects: &Effects) -> Workflow<(), Durable> {
     let mut workflow = Workflow::durable("parts");
     let retry = Retry::constant(Duration::from_millis(2)).max_attempts(3);
@@ -68,11 +68,21 @@ pub(super) fn workflow(plot: Plot, effects: &Effects) -> Workflow<(), Durable> {
         .step("child")
         .input(looped)
         .workflow(&child, output);
+    let (turned, output) = of_parts("turned", ["turn-a", "turn-b"], effects);
+    let turns =
+        workflow
+            .step("turns")
+            .input(child)
+            .repeat(rounds)
+            .workflow(&turned, output, |round| match round.number() {
+                3 => Break(*round.output),
+                _ => Continue(*round.output + 10),
+            });
     let items = workflow
         .step("items")
-        .input(child)
-        .run(async |child: Arc<u64>| Ok::<_, StepError>((*child..*child + 3).collect::<Vec<_>>()));
-    let (fanned, output) = fanned(effects);
+        .input(turns)
+        .run(async |turns: Arc<u64>| Ok::<_, StepError>((*turns..*turns + 3).collect::<Vec<_>>()));
+    let (fanned, output) = of_parts("fanned", ["each-a", "each-b"], effects);
     let undone = effects.clone();
     let fan = workflow
         .step("fan")
@@ -105,14 +115,18 @@ fn child(effects: &Effects) -> (Workflow<u64, Durable>, Step<u64>) {
     )
 }
 
-/// What is run for each item: its steps are told apart by that.
-fn fanned(effects: &Effects) -> (Workflow<u64, Durable>, Step<u64>) {
+/// What is run for each item, or round: its steps are told apart by that.
+fn of_parts(
+    name: &str,
+    steps: [&'static str; 2],
+    effects: &Effects,
+) -> (Workflow<u64, Durable>, Step<u64>) {
     // The run is `killed.fan.2-…` at the item 2.
     let named = |step: &str, run: &str| {
-        let item = run.split(['.', '-']).nth(2).unwrap();
-        format!("{step}:{item}")
+        let part = run.split(['.', '-']).nth(2).unwrap();
+        format!("{step}:{part}")
     };
-    within("fanned", ["each-a", "each-b"], named, effects)
+    within(name, steps, named, effects)
 }
 
 /// Two steps, of which each does what is named like this.
