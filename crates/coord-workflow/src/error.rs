@@ -393,9 +393,10 @@ pub enum WorkflowError {
         run: String,
     },
     /// A step runs another workflow, and that run cannot be started or gone on with here: it belongs to
-    /// another definition, say. So the run is left as it is.
+    /// another definition, say. So the run is left as it is, and is not taken up where that is known by then: it is for
+    /// who can.
     #[error(
-        "run `{run}` is suspended, as its step `{step}` waits for run `{child}`, which cannot be gone \
+        "run `{run}` is left as it is, as its step `{step}` waits for run `{child}`, which cannot be gone \
          on with: once it can, resume run `{run}`"
     )]
     Child {

@@ -15,8 +15,9 @@ pub use builder::OrchestratorBuilder;
 
 use crate::course::Course;
 use crate::limits::RunLimits;
-use crate::plan::{Definition, Output};
+use crate::plan::{Definition, Output, Plan};
 use crate::run::{Beginning, End, Settings, Shared, Told};
+use crate::seen_through::SeenThrough;
 use crate::take_up::Within;
 use crate::{Command, Outcome, RunId, RunView, StepAction, Why, Workflow, WorkflowError};
 
@@ -194,16 +195,48 @@ impl Settings {
         }
     }
 
-    /// What a run of this workflow has to do with the limits of all runs.
+    /// What a run of this workflow has to do with the limits of all runs. What its steps run has to find there what
+    /// it asks for, too: otherwise it would fail only once it has come so far.
     pub(crate) fn limits(
         &self,
         definition: Definition<'_>,
     ) -> Result<Option<RunLimits>, WorkflowError> {
-        let limits = self.limits.of_run(definition.plan);
+        let mut within: Vec<&Arc<Plan>> = vec![definition.plan];
+        let mut next = 0;
+        while let Some(&plan) = within.get(next) {
+            next += 1;
+            for child in plan.steps.iter().filter_map(|step| step.child.as_ref()) {
+                if !within.iter().any(|known| Arc::ptr_eq(known, &child.plan)) {
+                    self.limits_of(&child.plan)?;
+                    within.push(&child.plan);
+                }
+            }
+        }
+        self.limits_of(definition.plan)
+    }
+
+    fn limits_of(&self, plan: &Plan) -> Result<Option<RunLimits>, WorkflowError> {
+        let limits = self.limits.of_run(plan);
         limits.map_err(|faults| WorkflowError::Resources {
-            workflow: definition.plan.name.to_string(),
+            workflow: plan.name.to_string(),
             faults,
         })
+    }
+
+    /// What makes a run this orchestrator's own, and is seen through: between what is kept and what is done about
+    /// that, nobody who asked for it can stop it.
+    pub(crate) fn see_through<T>(
+        &self,
+        work: impl Future<Output = Result<T, WorkflowError>> + Send + 'static,
+    ) -> SeenThrough<T>
+    where
+        T: Send + 'static,
+    {
+        SeenThrough {
+            work: Some(Box::pin(work)),
+            has_begun: false,
+            tasks: Arc::clone(&self.tasks),
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use serde_json::value::to_raw_value;
 use crate::course::{Fact, RULES};
 use crate::durable::check_levels;
 use crate::orchestrator::Run;
+use crate::plan::Definition;
+use crate::run::Settings;
 use crate::run_journal::{any_run, run_of};
 use crate::take_up::{Asked, Claim, New, read};
 use crate::{Durable, RunId, Workflow, WorkflowError, WorkflowOrchestrator};
@@ -45,7 +47,7 @@ impl WorkflowOrchestrator {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, the run may be in the journal, and is not driven: start it again.
+    /// Dropped before it is done, the run is started all the same, and goes on; or it is not, as with an error.
     ///
     /// # Errors
     ///
@@ -74,8 +76,8 @@ impl WorkflowOrchestrator {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, the run may be in the journal, and is not driven: resume it. To start it anew would
-    /// do so once more, had it finished meanwhile.
+    /// As [`start_durable`](Self::start_durable). To start it anew again would do so once more, had it finished
+    /// meanwhile.
     ///
     /// # Errors
     ///
@@ -125,8 +127,12 @@ impl WorkflowOrchestrator {
             parent: None,
             replaces,
         };
-        let definition = workflow.durable_definition();
-        self.settings.start_kept(definition, beginning).await
+        let (settings, workflow) = (Arc::clone(&self.settings), workflow.clone());
+        let starting = async move {
+            let definition = workflow.durable_definition();
+            settings.start_kept(definition, beginning).await
+        };
+        self.settings.see_through(starting).await
     }
 
     /// Goes on with a run where it was interrupted. A step that had completed, by its record on the disk,
@@ -136,8 +142,7 @@ impl WorkflowOrchestrator {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, the run may have been claimed, and is not driven: resume it
-    /// again.
+    /// Dropped before it is done, it goes on all the same.
     ///
     /// # Errors
     ///
@@ -155,12 +160,15 @@ impl WorkflowOrchestrator {
     where
         I: DeserializeOwned + Any + Send + Sync,
     {
-        let definition = workflow.durable_definition();
-        let keeping = self.settings.keeping(definition)?;
-        let _entry = keeping.runs.enter(id).await;
-        self.settings
-            .take_up(keeping, definition, id, Asked::default())
-            .await
+        let (settings, workflow, id) = (Arc::clone(&self.settings), workflow.clone(), id.clone());
+        let resuming = async move {
+            let definition = workflow.durable_definition();
+            let keeping = settings.keeping(definition)?;
+            let _entry = keeping.runs.enter(&id).await;
+            let asked = Asked::default();
+            settings.take_up(keeping, definition, &id, asked).await
+        };
+        self.settings.see_through(resuming).await
     }
 
     /// Goes on with a run that has finished without completing: steps that failed, were stopped, or
@@ -196,38 +204,17 @@ impl WorkflowOrchestrator {
     where
         I: DeserializeOwned + Any + Send + Sync,
     {
-        let definition = workflow.durable_definition();
-        let keeping = self.settings.keeping(definition)?;
-        let _entry = keeping.runs.enter(id).await;
         let place = |step: &str| {
             let place = workflow.steps().position(|id| id == step);
             place.ok_or_else(|| WorkflowError::no_step(id, step, workflow.steps()))
         };
         let from = from.map(place).transpose()?;
-        loop {
-            let kept = read(keeping, definition, id).await?;
-            let run = id.to_string();
-            if !kept.course.is_finished() {
-                return Err(WorkflowError::NotFinished { run });
-            }
-            let at = kept.gone_on(self.settings.clock.now()).as_nanos() as u64;
-            let retried = Fact::Retried {
-                from,
-                at,
-                rules: RULES,
-            };
-            if kept.course.admits(&workflow.plan, &retried).is_err() {
-                return Err(WorkflowError::NothingToRetry { run });
-            }
-            let claim = Claim {
-                retried: Some(retried),
-                parent: None,
-            };
-            let claimed = self.settings.claim(keeping, definition, id, kept, claim);
-            if let Some(run) = claimed.await? {
-                return Ok(run);
-            }
-        }
+        let (settings, workflow, id) = (Arc::clone(&self.settings), workflow.clone(), id.clone());
+        let retrying = async move {
+            let definition = workflow.durable_definition();
+            settings.retry_kept(definition, &id, from).await
+        };
+        self.settings.see_through(retrying).await
     }
 
     /// Goes on with every run of a workflow that has not finished and that nobody drives: what an
@@ -253,8 +240,52 @@ impl WorkflowOrchestrator {
     where
         I: DeserializeOwned + Any + Send + Sync,
     {
-        let definition = workflow.durable_definition();
-        let keeping = self.settings.keeping(definition)?;
+        let (settings, workflow) = (Arc::clone(&self.settings), workflow.clone());
+        let resuming = async move { settings.resume_kept(workflow.durable_definition()).await };
+        self.settings.see_through(resuming).await
+    }
+}
+
+impl Settings {
+    async fn retry_kept(
+        self: &Arc<Self>,
+        definition: Definition<'_>,
+        id: &RunId,
+        from: Option<usize>,
+    ) -> Result<Run, WorkflowError> {
+        let keeping = self.keeping(definition)?;
+        let _entry = keeping.runs.enter(id).await;
+        loop {
+            let kept = read(keeping, definition, id).await?;
+            let run = id.to_string();
+            if !kept.course.is_finished() {
+                return Err(WorkflowError::NotFinished { run });
+            }
+            let at = kept.gone_on(self.clock.now()).as_nanos() as u64;
+            let retried = Fact::Retried {
+                from,
+                at,
+                rules: RULES,
+            };
+            if kept.course.admits(definition.plan, &retried).is_err() {
+                return Err(WorkflowError::NothingToRetry { run });
+            }
+            let claim = Claim {
+                retried: Some(retried),
+                parent: None,
+            };
+            let claimed = self.claim(keeping, definition, id, kept, claim);
+            if let Some(run) = claimed.await? {
+                return Ok(run);
+            }
+        }
+    }
+
+    async fn resume_kept(
+        self: &Arc<Self>,
+        definition: Definition<'_>,
+    ) -> Result<Resumed, WorkflowError> {
+        let keeping = self.keeping(definition)?;
         let mut resumed = Resumed::default();
         let mut query = StreamQuery::by_name().open();
         loop {
@@ -265,7 +296,7 @@ impl WorkflowOrchestrator {
             query = query.after(last);
             let ids = page.iter().filter_map(run_of);
             let resuming = ids.map(|id| async move {
-                let taken_up = self.settings.resume_if_free(keeping, definition, &id).await;
+                let taken_up = self.resume_if_free(keeping, definition, &id).await;
                 (id, taken_up)
             });
             let mut resuming = stream::iter(resuming).buffer_unordered(RESUMED_AT_ONCE);

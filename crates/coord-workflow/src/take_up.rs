@@ -4,7 +4,9 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use coord_bus::time::Instant;
-use coord_bus::{AppendTo, CancellationToken, Durability, EventLogError, ExpectedVersion};
+use coord_bus::{
+    AppendTo, BoxFuture, CancellationToken, Durability, EventLogError, ExpectedVersion,
+};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
@@ -13,14 +15,14 @@ use crate::fingerprint::PRINTS;
 use crate::orchestrator::Run;
 use crate::outcome::Outcome;
 use crate::ownership::Keeping;
-use crate::plan::{Definition, Output};
+use crate::plan::{Definition, Output, Plan};
 use crate::records::{self, Claimed, RUN_CLAIMED, RUN_STARTED, Started, VERSION};
 use crate::resume::{self, Begun, Kept, fault_of};
 use crate::run::{Beginning, End, Pauses, Settings, Shared, Told, write};
 use crate::same_json::is_same;
 use crate::so_far::{SoFar, Standing};
 use crate::time_limits::TimeLimits;
-use crate::{AttemptError, Parent, RecordFault, RunId, StepError, WorkflowError};
+use crate::{AttemptError, Parent, RecordFault, RunId, RunJournal, StepError, WorkflowError};
 
 /// A run that is to be started.
 pub(crate) struct New<'n> {
@@ -263,6 +265,7 @@ impl Settings {
             if driven_by.is_some() && !is_own {
                 return Err(keeping.driven_elsewhere(id, &kept.owner));
             }
+            check_children(&keeping.journal, definition.plan, id, &kept.course).await?;
             let claim = Claim {
                 retried: None,
                 parent: asked.parent,
@@ -386,6 +389,60 @@ impl Settings {
             .spawn(format!("records of run {}", shared.id), writing);
         self.drive(shared, Some(&keeping.runs))
     }
+}
+
+/// That the runs which its steps have begun can be gone on with here as well: who takes up a run takes up those,
+/// and where one of them is of another definition by now, all of it is for who has that.
+fn check_children<'a>(
+    journal: &'a RunJournal,
+    plan: &'a Plan,
+    id: &'a RunId,
+    course: &'a Course,
+) -> BoxFuture<'a, Result<(), WorkflowError>> {
+    Box::pin(async move {
+        if plan.steps.iter().all(|step| step.child.is_none()) {
+            return Ok(());
+        }
+        // As it will be: what was under way is to be begun again then.
+        let mut course = course.clone();
+        course.apply(plan, Fact::Claimed, |_| {});
+        for (step, planned) in plan.steps.iter().enumerate() {
+            let record = course.step(step);
+            let Some(child) = planned.child.as_ref().filter(|_| record.has_begun()) else {
+                continue;
+            };
+            let attempt = record.attempts + 1;
+            let run_at = |part| course.child(plan, id, (step, part), attempt);
+            let begun = match planned.runs_parts() {
+                true => {
+                    let open = journal.open_parts(id, &planned.id, |part| run_at(Some(part)));
+                    open.await?.into_iter().map(|open| open.run).collect()
+                }
+                false => vec![run_at(None)],
+            };
+            for run in begun {
+                let checked = match resume::read(&*journal.log, &child.plan, &run).await {
+                    Ok(Some(kept)) if !kept.course.is_finished() => {
+                        check_children(journal, &child.plan, &run, &kept.course).await
+                    }
+                    read => read.map(drop),
+                };
+                match checked {
+                    Err(error @ WorkflowError::Journal { .. }) => return Err(error),
+                    Err(error) => {
+                        return Err(WorkflowError::Child {
+                            run: id.to_string(),
+                            step: planned.id.to_string(),
+                            child: run.to_string(),
+                            source: Arc::new(error),
+                        });
+                    }
+                    Ok(()) => {}
+                }
+            }
+        }
+        Ok(())
+    })
 }
 
 /// A run that has finished, as a handle.

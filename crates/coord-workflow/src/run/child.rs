@@ -11,12 +11,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::CancellationToken;
 use coord_bus::time::timeout;
 use coord_bus::vocabulary::Transition;
+use coord_bus::{CancellationToken, EventLogError};
 use serde_json::value::RawValue;
 
 use super::item_runs::end_of_parts;
+use super::recorder::BUSY;
 use super::{End, Shared};
 use crate::child::Child;
 use crate::context::Start;
@@ -151,6 +152,7 @@ impl ChildRun {
             None => (input, None),
         };
         let mut was_told = false;
+        let mut refused = 0;
         loop {
             let begun = match input.filter(|_| !self.token.is_cancelled()) {
                 Some(input) => self.start(input, written).await,
@@ -182,10 +184,16 @@ impl ChildRun {
                     }
                 }
                 Err(WorkflowError::DrivenElsewhere { .. }) => self.elsewhere().await?,
+                // Nothing was written: as with this run's own records, nothing is lost by waiting.
+                Err(error) if is_busy(&error) && !self.parent.suspend.is_cancelled() => {
+                    refused += 1;
+                    let wait = timeout(BUSY.delay(refused), self.parent.suspend.cancelled());
+                    let _ = wait.await;
+                }
                 Err(WorkflowError::NoSuchRun { .. } | WorkflowError::ShutDown { .. }) => {
                     return Err(NoOutcome::Cancelled);
                 }
-                Err(error @ (WorkflowError::Resources { .. } | WorkflowError::TooLarge { .. })) => {
+                Err(error @ WorkflowError::TooLarge { .. }) => {
                     let error = PartError::ChildNotStarted {
                         workflow: self.child.plan.name.to_string(),
                         source: Arc::new(error),
@@ -307,6 +315,7 @@ impl ChildRun {
             let cancel = Command::Cancel { reason };
             match keeping.journal.tell(&self.id, cancel).await {
                 Ok(()) | Err(WorkflowError::RunFinished { .. }) => {}
+                Err(error) if is_busy(&error) => {}
                 Err(error) => return Err(NoOutcome::Refused(error)),
             }
         }
@@ -314,6 +323,11 @@ impl ChildRun {
         let _ = suspended.await;
         Ok(())
     }
+}
+
+/// Whether another process is writing to the journal for longer than one waits for it.
+fn is_busy(error: &WorkflowError) -> bool {
+    matches!(error, WorkflowError::Journal { source, .. } if matches!(**source, EventLogError::Busy { .. }))
 }
 
 impl End {

@@ -34,7 +34,8 @@ use crate::{Command, MAX_SIGNALS, RecordFault, WorkflowError};
 const LINGER: Duration = Duration::from_millis(5);
 
 /// How long a journal that is busy is left alone before the same is appended again.
-const BUSY: Backoff = Backoff::exponential(Duration::from_millis(100)).max(Duration::from_secs(5));
+pub(super) const BUSY: Backoff =
+    Backoff::exponential(Duration::from_millis(100)).max(Duration::from_secs(5));
 
 /// How many records of others are read at once.
 const PAGE: usize = 100;

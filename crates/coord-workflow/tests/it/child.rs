@@ -3,6 +3,7 @@
 mod data;
 mod each;
 mod kept;
+mod other_worker;
 mod paused;
 mod rounds;
 mod told_to_pause;

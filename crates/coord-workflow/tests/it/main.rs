@@ -32,6 +32,7 @@ mod heartbeats;
 mod holding;
 mod holding_threads;
 mod hooks;
+mod hung_up;
 mod interrupted;
 mod journalling;
 mod keys;

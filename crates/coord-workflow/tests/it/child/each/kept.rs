@@ -324,8 +324,7 @@ async fn a_run_whose_definition_has_changed_leaves_the_one_that_it_is_within_as_
     thank.run(async |_| Ok::<(), StepError>(()));
     let workflow: Workflow<Vec<u32>, Durable> = workflow.build().unwrap();
     let process = machine.process();
-    let run = process.resume_run(&workflow, &id()).await.unwrap();
-    let left = run.outcome().await;
+    let left = process.resume_run(&workflow, &id()).await;
     let Err(WorkflowError::Child { child, .. }) = left else {
         panic!("{left:?}");
     };
