@@ -252,7 +252,8 @@ impl Keeper {
         };
         self.failures = self.failures.saturating_add(1);
         let attempt = self.failures;
-        let wait = self.spec.backoff.delay_after(attempt, self.waited);
+        let backoff = || self.spec.backoff.delay_after(attempt, self.waited);
+        let wait = error.retry_delay().unwrap_or_else(backoff);
         self.waited = wait;
         let sleep = time::sleep(wait);
         if !is_reported(&error) {
