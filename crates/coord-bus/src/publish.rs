@@ -146,10 +146,7 @@ impl<E: Event> Publisher<E> {
     /// On a thread that is just driving tasks of a tokio runtime, whether there is room or not: it might wait for what
     /// only that thread can do. Those of `spawn_blocking` are not.
     pub fn publish_blocking(&self, event: E) -> Result<(), Refused<E>> {
-        match Handle::try_current() {
-            Ok(runtime) => runtime.block_on(self.publish(event)),
-            Err(_) => block_on(self.publish(event)),
-        }
+        block_on(self.publish(event))
     }
 
     /// Shuts the entrance of the topic, for everybody, now and for good. Subscribers still get what
@@ -372,8 +369,16 @@ impl<E> fmt::Debug for Publisher<E> {
     }
 }
 
-/// Drives a future on this thread, which sleeps whenever the future waits.
-fn block_on<F: Future>(future: F) -> F::Output {
+/// Drives a future on this thread, which sleeps whenever the future waits. Panics on one that is just
+/// driving tasks of a runtime.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    match Handle::try_current() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(_) => park_on(future),
+    }
+}
+
+fn park_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
