@@ -194,7 +194,7 @@ impl Keeper {
             }
             // It may have used up what tokio lets a task do in one go.
             () = unconstrained(child.to_abort()) => {}
-            () = unconstrained(time::sleep(self.spec.shutdown)) => {}
+            () = unconstrained(time::sleep(child.shutdown())) => {}
         }
         // What it holds may panic when it is dropped, which is no reason to keep the child no more.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(incarnation))) {
