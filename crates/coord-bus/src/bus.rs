@@ -329,14 +329,12 @@ pub trait BusExt: Bus {
     /// An event whose handler fails, or panics, is tried again after the options' backoff; the last
     /// failure, or one that is [`permanent`](Failure::permanent), makes it a dead letter
     /// ([`Topic::dead_letters`]), and the next event is handled. What the handler publishes follows
-    /// from the event, and never waits for room: see [`Cause::run`](crate::Cause::run). So a handler
-    /// that publishes to its own topic, or around a ring of topics, meets
-    /// [`Refusal::Full`](crate::Refusal::Full) where it would wait for itself: what it does about
-    /// that is its decision, and failing is one, as it is then tried again.
-    ///
-    /// So what only passes events on to another topic is a flow's work, or a [subscriber](Self::subscribe)'s: they
-    /// wait for one that is slower. Of a handler's events that would cost an attempt and a backoff each, and where the
-    /// other stands still for longer than all attempts, make dead letters.
+    /// from the event, and waits for room like what others publish, so that it keeps to the pace of
+    /// who is slower. But it does not wait for itself: a handler that publishes to its own topic, or
+    /// around a ring of topics, is refused where that is full
+    /// ([`Refusal::Ring`](crate::Refusal::Ring)); what it does about that is its decision, and failing
+    /// is one, as it is then tried again. Where nobody makes room for 30 s, that is a failure, too: see
+    /// [`Cause::run`](crate::Cause::run).
     ///
     /// # Errors
     ///

@@ -52,9 +52,16 @@ pub enum DurationError {
     /// It is longer than [`MAX`].
     #[error("it is longer than a year, 365d")]
     TooLong,
+    /// A smaller unit stands before a larger one, or one twice.
+    #[error("the largest unit stands first, and each once, as in 1h30m")]
+    Order,
+    /// Another number than the last has a fraction.
+    #[error("only the last number may have a fraction")]
+    Fraction,
     /// It is written otherwise.
     #[error(
-        "only days (d), hours (h), minutes (m), seconds (s) and milliseconds (ms) are understood"
+        "only days (d), hours (h), minutes (m), seconds (s), milliseconds (ms), microseconds (us) and \
+         nanoseconds (ns) are understood"
     )]
     NotUnderstood,
 }
@@ -65,6 +72,13 @@ pub enum DurationError {
 ///
 /// See [`DurationError`].
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
+    understand(text).map_err(|why| match why {
+        DurationError::NotUnderstood => why_not(text),
+        why => why,
+    })
+}
+
+fn understand(text: &str) -> Result<Duration, DurationError> {
     if text.parse::<f64>().is_ok() {
         return Err(DurationError::NoUnit);
     }
@@ -99,6 +113,69 @@ fn days(text: &str) -> Option<(&str, &str)> {
     let rest = units.find_map(|name| unit.trim_start().strip_prefix(name))?;
     let is_unit = !rest.starts_with(|character: char| character.is_alphabetic());
     is_unit.then(|| (number, rest.trim_start()))
+}
+
+/// The units, the largest first, as jiff calls them.
+const UNITS: [&[&str]; 7] = [
+    &["d", "day", "days"],
+    &["h", "hr", "hrs", "hour", "hours"],
+    &["m", "min", "mins", "minute", "minutes"],
+    &["s", "sec", "secs", "second", "seconds"],
+    &[
+        "ms",
+        "msec",
+        "msecs",
+        "milli",
+        "millis",
+        "millisecond",
+        "milliseconds",
+    ],
+    &[
+        "us",
+        "µs",
+        "usec",
+        "usecs",
+        "micro",
+        "micros",
+        "microsecond",
+        "microseconds",
+    ],
+    &[
+        "ns",
+        "nsec",
+        "nsecs",
+        "nano",
+        "nanos",
+        "nanosecond",
+        "nanoseconds",
+    ],
+];
+
+/// Why a text is not understood: what jiff says of it is about more than what is a time here.
+fn why_not(text: &str) -> DurationError {
+    let mut rest = text.trim();
+    let (mut before, mut has_fraction) = (None, false);
+    while !rest.is_empty() {
+        let is_number = |character: char| character.is_ascii_digit() || character == '.';
+        let unit = rest.trim_start_matches(is_number);
+        let number = &rest[..rest.len() - unit.len()];
+        let unit = unit.trim_start();
+        let next = unit.trim_start_matches(char::is_alphabetic);
+        let unit = &unit[..unit.len() - next.len()];
+        let place = UNITS.iter().position(|names| names.contains(&unit));
+        let Some(place) = place.filter(|_| !number.is_empty()) else {
+            return DurationError::NotUnderstood;
+        };
+        if has_fraction {
+            return DurationError::Fraction;
+        }
+        if before.is_some_and(|before| place <= before) {
+            return DurationError::Order;
+        }
+        (before, has_fraction) = (Some(place), number.contains('.'));
+        rest = next.trim_start();
+    }
+    DurationError::NotUnderstood
 }
 
 /// So many seconds.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A topic could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -132,6 +133,29 @@ pub enum Refusal {
     /// A lossless subscriber has not made room. Try again later, or wait with `publish`.
     #[error("the topic is full")]
     Full,
+    /// It is full, and who is to make room waits for who wanted to publish, who handles an event:
+    /// see [`Cause::run`](crate::Cause::run).
+    #[error(
+        "the topic is full, and who is to make room there waits until an event of `{handled}` has been \
+         handled: it is a ring of topics; let fewer events go around it, or give its topics more \
+         capacity"
+    )]
+    Ring {
+        /// The topic of the event that is being handled.
+        handled: Arc<str>,
+    },
+    /// Nobody has made room all the time that who handles an event waits at most: see
+    /// [`Cause::run`](crate::Cause::run).
+    #[error(
+        "the topic has been full for {waited:?}, while an event of `{handled}` was being handled: a \
+         subscriber of it has stopped, or waits for this handler around a ring of topics"
+    )]
+    StillFull {
+        /// The topic of the event that is being handled.
+        handled: Arc<str>,
+        /// How long it has waited.
+        waited: Duration,
+    },
     /// The topic is closed. Trying again is useless.
     #[error("the topic is closed")]
     Closed,
@@ -157,7 +181,10 @@ impl<T> fmt::Debug for Refused<T> {
 impl<T> Refused<T> {
     /// Whether the topic was full, so that it is worth trying again.
     pub fn is_full(&self) -> bool {
-        matches!(self.reason, Refusal::Full)
+        matches!(
+            self.reason,
+            Refusal::Full | Refusal::Ring { .. } | Refusal::StillFull { .. }
+        )
     }
 
     /// Whether the topic is closed, so that it is not.

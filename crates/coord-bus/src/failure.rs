@@ -144,8 +144,8 @@ impl Failure {
     }
 
     /// The same failure, which says itself how long to wait before another attempt, as a server does
-    /// with `Retry-After`. Steps of `coord-workflow` wait exactly so long, whatever their backoff;
-    /// whoever else retries keeps to its own.
+    /// with `Retry-After`. Whoever tries again waits exactly so long, whatever its backoff: handlers,
+    /// flows, policies, supervisors, and steps of workflows.
     ///
     /// ```
     /// use std::time::Duration;
@@ -206,6 +206,24 @@ impl fmt::Display for Failure {
 impl fmt::Debug for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.cause, formatter)
+    }
+}
+
+/// What is told of in one line with its causes: any error, and a [`Failure`], which is none.
+pub trait Causes: 'static {
+    /// What went wrong, and after colons what caused it.
+    fn with_causes(&self) -> String;
+}
+
+impl<E: Error + 'static> Causes for E {
+    fn with_causes(&self) -> String {
+        WithCauses(self).to_string()
+    }
+}
+
+impl Causes for Failure {
+    fn with_causes(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -95,7 +95,8 @@ impl HandlerOptions {
         self
     }
 
-    /// How long to wait before the next attempt. Later events wait too, so that order is kept.
+    /// How long to wait before the next attempt, where the failure [says nothing of
+    /// that](Failure::retry_after). Later events wait too, so that order is kept.
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
@@ -248,7 +249,8 @@ where
             if failure.is_permanent() || attempt >= self.max_attempts {
                 break failure;
             }
-            time::sleep(self.backoff.delay(attempt)).await;
+            let said = failure.retry_delay();
+            time::sleep(said.unwrap_or_else(|| self.backoff.delay(attempt))).await;
             attempt += 1;
             add(&self.counts.retried);
         };

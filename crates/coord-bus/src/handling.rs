@@ -1,6 +1,8 @@
 //! The event that is being handled, for what is published meanwhile: it passes on which
 //! undertaking that belongs to and what caused it, and lets nobody who handles an event wait for
-//! room.
+//! itself.
+
+mod patience;
 
 use std::borrow::BorrowMut;
 use std::cell::{Cell, RefCell};
@@ -12,6 +14,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::{Details, Envelope, Meta};
+pub(crate) use patience::{Awaited, Patience};
 
 /// The event that something is done about: what it causes belongs to the same undertaking.
 ///
@@ -84,10 +87,11 @@ impl Cause {
     /// does not say otherwise, gets the cause's correlation id (or else its id) and, as its
     /// causation id, the cause's id.
     ///
-    /// While it runs, [`publish`](crate::Publisher::publish) does not wait: a full topic refuses
-    /// with [`Refusal::Full`](crate::Refusal::Full). Who publishes to the topic that it reads from,
-    /// directly or around a ring of topics, would otherwise wait for itself. What the future spawns
-    /// runs outside.
+    /// While it runs, [`publish`](crate::Publisher::publish) waits for room as it does elsewhere, but
+    /// not for itself: to the topic of the cause, directly or around a ring of topics whose handlers
+    /// wait already, a full topic refuses at once with [`Refusal::Ring`](crate::Refusal::Ring). Where
+    /// that cannot be seen, as a task is one of the ring that is no handler, it refuses after 30 s
+    /// with [`Refusal::StillFull`](crate::Refusal::StillFull). What the future spawns runs outside.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -107,6 +111,11 @@ impl Cause {
     /// assert_eq!(invoice.meta().causation_id(), Some("orders#1"));
     /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// When a publish has to wait in a tokio runtime that has no timers. Outside a runtime it does
+    /// not wait: a full topic refuses.
     pub fn run<F: Future>(self, future: F) -> impl Future<Output = F::Output> {
         run(Some(self), future)
     }

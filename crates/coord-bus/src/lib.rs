@@ -76,7 +76,7 @@
 //! | [`duration`] | times as people write them: `500ms`, `1h30m` |
 //! | `task_scope` | the owner of background tasks: [`TaskScope`]; and what blocks, off their threads: [`run_blocking`] |
 //! | `backoff` | how long to wait before trying again: [`Backoff`] |
-//! | `failure` | why something failed that may be tried again: [`Failure`] |
+//! | `failure` | why something failed that may be tried again: [`Failure`]; what is told of with its causes: [`Causes`] |
 //! | [`vocabulary`] | the events that all crates know |
 //! | `log_forwarder` | log events as events of `tracing`: [`LogForwarder`] |
 //! | `byte_bus` | a bus for tests, on which every event and request becomes bytes, and faults happen: [`ByteBus`] |
@@ -105,8 +105,9 @@
 //! have received everything, and wait for more, holds no event but those that it retains.
 //!
 //! **No deadlock of handlers.** Who publishes while it handles an event ([`BusExt::on`],
-//! [`BusExt::respond`], [`Cause::run`]) does not wait: a full topic refuses. So no ring of topics,
-//! however it feeds itself, stands still or grows.
+//! [`BusExt::respond`], [`Cause::run`]) waits for room like others, but not for itself: where the handlers
+//! of a ring of topics would wait for each other, a full topic refuses, and where a ring goes through
+//! other tasks it refuses after 30 s. So no ring, however it feeds itself, stands still or grows.
 //!
 //! **Patterns.** A subscriber of a pattern is a subscriber of each topic that matches, from its
 //! first event on if it is opened later. Publishing asks no pattern; opening a topic asks each.
@@ -202,7 +203,7 @@ pub use event_log::{
     MAX_STREAM_NAME_LENGTH, Record, StoredRecord, StreamInfo, StreamOrder, StreamQuery, Tail,
     check_stream_name,
 };
-pub use failure::{Failure, Panicked, WithCauses};
+pub use failure::{Causes, Failure, Panicked, WithCauses};
 pub use fault::Fault;
 pub use fence::{Fence, Fenced};
 pub use futures_core::future::BoxFuture;

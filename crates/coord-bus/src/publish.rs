@@ -11,10 +11,11 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use tokio::runtime::Handle;
 
+use crate::handling::{self, Awaited, Patience};
 use crate::link::{Frame, Link, LinkError};
 use crate::log::Append;
 use crate::topic::Codec;
-use crate::{Drained, Envelope, Event, Log, Refusal, Refused, TopicStats, handling, time};
+use crate::{Drained, Envelope, Event, Log, Refusal, Refused, TopicStats, time};
 
 /// Publishes events to one topic. Cheap to clone; clones publish to the same topic.
 ///
@@ -92,7 +93,7 @@ impl<E: Event> Publisher<E> {
                 link: &**link,
                 codec: *codec,
                 envelope: Some(envelope),
-                sending: None,
+                sending: Sending::NotYet,
             },
         };
         Publish {
@@ -145,10 +146,7 @@ impl<E: Event> Publisher<E> {
     /// On a thread that is just driving tasks of a tokio runtime, whether there is room or not: it might wait for what
     /// only that thread can do. Those of `spawn_blocking` are not.
     pub fn publish_blocking(&self, event: E) -> Result<(), Refused<E>> {
-        match Handle::try_current() {
-            Ok(runtime) => runtime.block_on(self.publish(event)),
-            Err(_) => block_on(self.publish(event)),
-        }
+        block_on(self.publish(event))
     }
 
     /// Shuts the entrance of the topic, for everybody, now and for good. Subscribers still get what
@@ -224,8 +222,16 @@ enum Way<'a, E> {
         link: &'a dyn Link,
         codec: Codec<E>,
         envelope: Option<Envelope<E>>,
-        sending: Option<BoxFuture<'a, Result<(), LinkError>>>,
+        sending: Sending<'a>,
     },
+}
+
+/// An event on its way into a link.
+enum Sending<'a> {
+    NotYet,
+    /// It is full, for who handles an event.
+    Full(Box<Patience>),
+    Begun(BoxFuture<'a, Result<(), LinkError>>),
 }
 
 // The event is moved, never pinned.
@@ -250,7 +256,7 @@ impl<E, T> Future for Publish<'_, E, T> {
                 codec,
                 envelope,
                 sending,
-            } => match ready!(poll_link(*link, codec, envelope, sending, cx)) {
+            } => match ready!(poll_link(this.topic, *link, codec, envelope, sending, cx)) {
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(refusal) => envelope.take().zip(Some(refusal)),
             },
@@ -273,7 +279,8 @@ impl<E> Way<'_, E> {
             Self::Log(append) => append.envelope_mut(),
             // What is on its way says what it said when it left.
             Self::Link {
-                sending: Some(_), ..
+                sending: Sending::Begun(_),
+                ..
             } => None,
             Self::Link { envelope, .. } => envelope.as_mut(),
         };
@@ -284,25 +291,41 @@ impl<E> Way<'_, E> {
 }
 
 fn poll_link<'a, E>(
+    topic: &Arc<str>,
     link: &'a dyn Link,
     codec: &Codec<E>,
     envelope: &Option<Envelope<E>>,
-    sending: &mut Option<BoxFuture<'a, Result<(), LinkError>>>,
+    sending: &mut Sending<'a>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Refusal>> {
-    let sending = match (sending, envelope) {
-        (Some(sending), _) => sending,
-        (sending, Some(envelope)) => match frame(codec, envelope) {
-            // Who handles an event never waits for room.
-            Ok(frame) if handling::is_active() => {
-                return Poll::Ready(link.try_send(frame).map_err(Refusal::from));
-            }
-            Ok(frame) => sending.insert(link.send(frame)),
-            Err(refusal) => return Poll::Ready(Err(refusal)),
-        },
-        (None, None) => return Poll::Ready(Ok(())),
-    };
-    sending.as_mut().poll(cx).map_err(Refusal::from)
+    loop {
+        if let Sending::Begun(sending) = sending {
+            return sending.as_mut().poll(cx).map_err(Refusal::from);
+        }
+        let Some(envelope) = envelope else {
+            return Poll::Ready(Ok(()));
+        };
+        let frame = frame(codec, envelope)?;
+        if !handling::is_active() {
+            *sending = Sending::Begun(link.send(frame));
+            continue;
+        }
+        // Whoever handles an event may be the one that everybody waits for.
+        let sent = link.try_send(frame).map_err(Refusal::from);
+        if !matches!(sent, Err(Refusal::Full)) {
+            *sending = Sending::NotYet;
+            return Poll::Ready(sent);
+        }
+        if let Sending::NotYet = sending {
+            let awaited = Awaited::Link(Arc::clone(topic));
+            *sending = Sending::Full(Patience::begin(&awaited)?);
+        }
+        if let Sending::Full(patience) = sending
+            && let Some(refusal) = ready!(patience.poll(cx))
+        {
+            return Poll::Ready(Err(refusal));
+        }
+    }
 }
 
 fn frame<E>(codec: &Codec<E>, envelope: &Envelope<E>) -> Result<Frame, Refusal> {
@@ -346,8 +369,16 @@ impl<E> fmt::Debug for Publisher<E> {
     }
 }
 
-/// Drives a future on this thread, which sleeps whenever the future waits.
-fn block_on<F: Future>(future: F) -> F::Output {
+/// Drives a future on this thread, which sleeps whenever the future waits. Panics on one that is just
+/// driving tasks of a runtime.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    match Handle::try_current() {
+        Ok(runtime) => runtime.block_on(future),
+        Err(_) => park_on(future),
+    }
+}
+
+fn park_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

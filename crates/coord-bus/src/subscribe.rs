@@ -11,6 +11,7 @@ use futures_core::Stream;
 
 use crate::link::{FrameSource, LinkFrame};
 use crate::log::{Chunk, Cursor, Hand, Kept, More, Reader, Sieve};
+use crate::publish::block_on;
 use crate::received::{Batch, Received};
 use crate::topic::Codec;
 use crate::{Delivery, Event, Ledger, TryReceiveError, time};
@@ -109,6 +110,17 @@ impl<E> Subscriber<E> {
     #[inline]
     pub fn recv(&mut self) -> Recv<'_, E> {
         Recv(Some(self))
+    }
+
+    /// [`recv`](Self::recv) for threads outside the async runtime: blocks the thread until there is an
+    /// event, or none any more. On a runtime's own threads, use `recv`.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that is just driving tasks of a tokio runtime, whether there is an event or not: it might wait for
+    /// what only that thread can do. Those of `spawn_blocking` are not.
+    pub fn recv_blocking(&mut self) -> Option<Received<'_, E>> {
+        block_on(self.recv())
     }
 
     /// The next event, if there is one already.

@@ -39,7 +39,8 @@ impl RetryOptions {
     /// How long to wait after this many failures, if there is to be another attempt.
     pub(crate) fn wait(&self, failures: u32, failure: &Failure) -> Option<Duration> {
         let is_over = failures >= self.max_attempts || failure.is_permanent();
-        (!is_over).then(|| self.backoff.delay(failures))
+        let wait = || self.backoff.delay(failures);
+        (!is_over).then(|| failure.retry_delay().unwrap_or_else(wait))
     }
 }
 

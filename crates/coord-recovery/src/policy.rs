@@ -149,7 +149,7 @@ impl<T, E> Policy<T, E> {
     ///
     /// # Panics
     ///
-    /// Where the operation does. What the call holds is given back.
+    /// Where the operation does. What the call holds is given back, and breakers count a failure.
     pub async fn run<F, Running>(&self, operation: F) -> Result<T, PolicyError<E>>
     where
         F: FnMut() -> Running,

@@ -20,9 +20,7 @@ use std::time::Duration;
 
 use coord_bus::time::{Clock, Instant};
 use coord_bus::vocabulary::{ERROR_DETECTED, ERROR_RECOVERY};
-use coord_bus::{
-    Bus, BusExt, DEFAULT_CAPACITY, Failure, Overflow, ShutdownReport, TaskScope, WithCauses,
-};
+use coord_bus::{Bus, BusExt, Causes, DEFAULT_CAPACITY, Overflow, ShutdownReport, TaskScope};
 use tokio::sync::mpsc;
 
 use crate::RecoveryError;
@@ -330,7 +328,8 @@ impl ErrorRecoveryManager {
 
     /// Operations under this policy, which report what goes wrong to `error-detected` and
     /// `error-recovery`, with this name as their source; so they are counted, and attended to, like
-    /// all errors. See [`Guard`].
+    /// all errors. See [`Guard`]. The operations fail of any error, or of a
+    /// [`Failure`](coord_bus::Failure).
     ///
     /// Make it once and clone it: each guard listens to the circuit breakers of its policy.
     ///
@@ -339,22 +338,9 @@ impl ErrorRecoveryManager {
     /// Outside a tokio runtime.
     pub fn guard<T, E>(&self, name: impl Into<Arc<str>>, policy: Policy<T, E>) -> Guard<T, E>
     where
-        E: std::error::Error + 'static,
+        E: Causes,
     {
-        Guard::new(self.reporter(name, error_in_words), policy)
-    }
-
-    /// [`guard`](Self::guard), for operations that fail of a [`Failure`].
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
-    pub fn guard_failures<T>(
-        &self,
-        name: impl Into<Arc<str>>,
-        policy: Policy<T, Failure>,
-    ) -> Guard<T, Failure> {
-        Guard::new(self.reporter(name, Failure::to_string), policy)
+        Guard::new(self.reporter(name, E::with_causes), policy)
     }
 
     /// [`guard`](Self::guard) with a policy for each key: what is reported says of which key it is. See
@@ -369,28 +355,11 @@ impl ErrorRecoveryManager {
         policies: KeyedPolicy<K, T, E>,
     ) -> KeyedGuard<K, T, E>
     where
-        K: fmt::Display + Clone + Eq + Hash + Sync + 'static,
+        K: fmt::Debug + fmt::Display + Clone + Eq + Hash + Sync + 'static,
         T: 'static,
-        E: std::error::Error + 'static,
+        E: Causes,
     {
-        KeyedGuard::new(self.reporter(name, error_in_words), policies)
-    }
-
-    /// [`guard_keyed`](Self::guard_keyed), for operations that fail of a [`Failure`].
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
-    pub fn guard_keyed_failures<K, T>(
-        &self,
-        name: impl Into<Arc<str>>,
-        policies: KeyedPolicy<K, T, Failure>,
-    ) -> KeyedGuard<K, T, Failure>
-    where
-        K: fmt::Display + Clone + Eq + Hash + Sync + 'static,
-        T: 'static,
-    {
-        KeyedGuard::new(self.reporter(name, Failure::to_string), policies)
+        KeyedGuard::new(self.reporter(name, E::with_causes), policies)
     }
 
     /// How many events of guards have not been published: those that wait for room in their topic,
@@ -454,10 +423,6 @@ fn add(report: &mut ShutdownReport, other: ShutdownReport) {
     report.aborted.extend(other.aborted);
     report.still_running.extend(other.still_running);
     report.panicked += other.panicked;
-}
-
-fn error_in_words<E: std::error::Error + 'static>(error: &E) -> String {
-    WithCauses(error).to_string()
 }
 
 impl fmt::Debug for ErrorRecoveryManager {

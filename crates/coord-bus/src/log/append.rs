@@ -1,6 +1,7 @@
 //! Into the log: an event takes its place, or waits for room.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
@@ -8,7 +9,8 @@ use super::sieve::Woken;
 use super::state::{Garbage, State, Wakers};
 use super::sync::MutexGuard;
 use super::{Shared, wake};
-use crate::{Envelope, Refusal, handling};
+use crate::handling::{self, Awaited, Patience};
+use crate::{Envelope, Refusal};
 
 /// The future of [`Log::append`](crate::Log::append).
 #[must_use = "an event is appended when this is awaited"]
@@ -17,6 +19,8 @@ pub struct Append<'a, E> {
     /// `None` once done.
     envelope: Option<Envelope<E>>,
     ticket: Option<u64>,
+    /// There while it waits in what handles an event.
+    patience: Option<Box<Patience>>,
 }
 
 // The event is moved, never pinned.
@@ -29,6 +33,7 @@ impl<'a, E> Append<'a, E> {
             shared,
             envelope: Some(envelope),
             ticket: None,
+            patience: None,
         }
     }
 
@@ -49,8 +54,36 @@ impl<E> Future for Append<'_, E> {
             return Poll::Ready(Ok(()));
         }
         let (ticket, envelope) = (&mut this.ticket, &mut this.envelope);
-        let refusal = ready!(this.shared.poll_append_slowly(state, cx, ticket, envelope));
+        let refusal = match this.shared.poll_append_slowly(state, cx, ticket, envelope) {
+            Poll::Pending if handling::is_active() => Some(ready!(this.poll_patience(cx))),
+            polled => ready!(polled),
+        };
+        this.patience = None;
         Poll::Ready(this.envelope.take().zip(refusal).map_or(Ok(()), Err))
+    }
+}
+
+impl<E> Append<'_, E> {
+    /// Whoever handles an event may be the one that everybody waits for: resolves when it may wait
+    /// no longer.
+    #[cold]
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Refusal> {
+        let begun = match &mut self.patience {
+            Some(patience) => Ok(patience),
+            none => Patience::begin(&Awaited::Log(Arc::clone(&self.shared.topic)))
+                .map(|patience| none.insert(patience)),
+        };
+        let refusal = match begun {
+            Ok(patience) => match ready!(patience.poll(cx)) {
+                Some(refusal) => refusal,
+                None => return Poll::Pending,
+            },
+            Err(refusal) => refusal,
+        };
+        if let Some(ticket) = self.ticket.take() {
+            self.shared.give_up(ticket);
+        }
+        Poll::Ready(refusal)
     }
 }
 
@@ -161,12 +194,6 @@ impl<E> Shared<E> {
         let mut wakers = Wakers::new();
         let mut replaced = None;
         let mut room = state.redeem(ticket) || (ticket.is_none() && state.has_room(&mut wakers));
-        if !room && handling::is_active() {
-            // Whoever handles an event may be the one that everybody waits for.
-            drop(state);
-            wake(wakers);
-            return Poll::Ready(Some(Refusal::Full));
-        }
         if !room {
             replaced = state.wait_for_room(ticket, cx.waker());
             self.await_everybody();

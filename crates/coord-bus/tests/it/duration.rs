@@ -108,13 +108,32 @@ fn days_have_24_hours_and_stand_first() {
         ("365d", hours(365 * 24)),
         ("366d", Err(DurationError::TooLong)),
         ("364d48h", Err(DurationError::TooLong)),
-        ("1.5d1h", Err(DurationError::NotUnderstood)),
-        ("1h1d", Err(DurationError::NotUnderstood)),
         ("1dx", Err(DurationError::NotUnderstood)),
         ("d", Err(DurationError::NotUnderstood)),
         ("1.2.3d", Err(DurationError::NotUnderstood)),
-        ("1d2d", Err(DurationError::NotUnderstood)),
     ] {
         assert_eq!(parse(text), time, "{text}");
     }
+}
+
+#[test]
+fn what_is_wrong_with_a_time_is_told_as_it_is() {
+    for (text, why) in [
+        ("1m1h", "the largest unit stands first, and each once"),
+        ("1h1d", "the largest unit stands first, and each once"),
+        ("1s 1s", "the largest unit stands first, and each once"),
+        ("1d2d", "the largest unit stands first, and each once"),
+        ("1ms1m", "the largest unit stands first, and each once"),
+        ("1.5h30m", "only the last number may have a fraction"),
+        ("1.5d1h", "only the last number may have a fraction"),
+        (
+            "1w",
+            "milliseconds (ms), microseconds (us) and nanoseconds (ns) are understood",
+        ),
+        ("1h1w", "days (d), hours (h), minutes (m), seconds (s)"),
+    ] {
+        let refused = parse(text).unwrap_err().to_string();
+        assert!(refused.contains(why), "{text}: {refused}");
+    }
+    assert_eq!(parse("1us"), Ok(Duration::from_micros(1)));
 }

@@ -431,7 +431,8 @@ async fn ring(bus: &dyn Bus) {
             .iter()
             .any(|handler| handler.report().handled < 1000)
         {
-            tokio::task::yield_now().await;
+            // On, though it is never idle.
+            tokio::time::advance(Duration::from_millis(1)).await;
         }
     };
     time::timeout(LONG, goes_on).await.expect("it goes on");
@@ -543,4 +544,17 @@ async fn only_the_last_hundred_dead_letters_are_retained() {
     };
     assert_eq!(end, TryReceiveError::Empty);
     assert!(numbers.into_iter().eq(151..=250));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_says_when_is_tried_again_then_whatever_the_backoff() {
+    let bus = LocalBus::new();
+    let handler = bus.on(&NUMBERS, |_: Delivery<u64>| async {
+        Err::<(), _>(Failure::message("too many requests").retry_after(Duration::from_secs(30)))
+    });
+    let handler = handler.unwrap();
+    let begin = Instant::now();
+    publish(&bus.publisher(&NUMBERS).unwrap(), [1]).await;
+    assert_eq!(handler.drain(LONG).await.retried, 2);
+    assert_eq!(begin.elapsed().as_secs(), 30 + 30);
 }

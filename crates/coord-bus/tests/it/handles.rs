@@ -60,3 +60,37 @@ async fn a_blocking_publish_panics_where_tasks_are_driven_and_waits_on_a_thread_
     }
     publishing.await.unwrap();
 }
+
+#[test]
+fn a_thread_without_a_runtime_receives_what_another_publishes() {
+    let bus = LocalBus::new();
+    let numbers = Topic::<u32>::new("numbers").capacity(1);
+    let mut subscriber = bus.subscribe(&numbers).unwrap();
+    let publisher = bus.publisher(&numbers).unwrap();
+    let publishing = std::thread::spawn(move || {
+        for number in 1..=100 {
+            publisher.publish_blocking(number).unwrap();
+        }
+        publisher.close();
+    });
+    let mut sum = 0;
+    while let Some(number) = subscriber.recv_blocking() {
+        sum += *number;
+    }
+    assert_eq!(sum, 5050);
+    publishing.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_blocking_receive_panics_where_tasks_are_driven_and_waits_on_a_thread_for_what_blocks() {
+    let bus = LocalBus::new();
+    let numbers = Topic::<u32>::new("numbers");
+    let mut subscriber = bus.subscribe(&numbers).unwrap();
+    let publisher = bus.publisher(&numbers).unwrap();
+    let mut other = bus.subscribe(&numbers).unwrap();
+    let here = AssertUnwindSafe(|| other.recv_blocking().map(|number| *number));
+    assert!(catch_unwind(here).is_err());
+    let receiving = spawn_blocking(move || subscriber.recv_blocking().map(|number| *number));
+    publisher.publish(7).await.unwrap();
+    assert_eq!(receiving.await.unwrap(), Some(7));
+}

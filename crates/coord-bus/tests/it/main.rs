@@ -9,6 +9,7 @@ mod cancelling;
 mod faults;
 mod group;
 mod handler;
+mod handler_room;
 mod handles;
 mod link;
 mod local_bus;

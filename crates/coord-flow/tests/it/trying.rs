@@ -322,7 +322,7 @@ async fn the_first_attempt_is_one_of_them_and_none_at_all_counts_as_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_future_publishes_says_what_caused_it_and_waits_for_nobody() {
+async fn what_a_future_publishes_says_what_caused_it_and_waits_for_room() {
     let stage = Stage::new();
     let mut words = stage.bus.subscribe(&WORDS).unwrap();
     let publisher = stage.bus.publisher(&WORDS).unwrap();
@@ -345,9 +345,36 @@ async fn what_a_future_publishes_says_what_caused_it_and_waits_for_nobody() {
         (&**word, word.meta().causation_id()),
         ("1", Some("numbers#1"))
     );
-    // The fifth found no room.
+    // The fifth found no room until then.
+    assert_eq!(stage.flow().stats.published, 4);
+    idle().await;
     assert_eq!(
         (stage.flow().stats.published, stage.flow().stats.failed),
-        (4, 1)
+        (5, 0)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_says_when_is_tried_again_then_whatever_the_backoff() {
+    for waits in [false, true] {
+        let stage = Stage::new();
+        let mut letters = stage.bus.subscribe(&NUMBERS.dead_letters()).unwrap();
+        let busy = || Failure::message("too many requests").retry_after(30 * SECOND);
+        let flow = EventFlow::from(&NUMBERS);
+        let retry = |flow: EventFlow| flow.retry(2, Backoff::constant(SECOND));
+        stage
+            .choreographer
+            .add_event_flow(match waits {
+                false => retry(flow.try_map(move |_| Err::<u64, _>(busy())).to(&TENFOLD)),
+                true => retry(
+                    flow.enrich(1, move |_| async move { Err::<u64, _>(busy()) })
+                        .to(&TENFOLD),
+                ),
+            })
+            .unwrap();
+        let start = time::Instant::now();
+        publish(&stage.publisher(), [1]).await;
+        assert_eq!(letters.recv().await.unwrap().attempts, 2);
+        assert_eq!(start.elapsed(), 30 * SECOND);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coord_bus::{BusError, Refusal, Refused, WithCauses};
@@ -27,10 +27,7 @@ pub enum ProcessError {
         source: io::Error,
     },
     /// The program may not be executed.
-    #[error(
-        "process `{process}` was not started: `{}` may not be executed; `chmod +x` it, or correct \
-         the name", program.display()
-    )]
+    #[error("process `{process}` was not started: {}", not_executable(program))]
     NotExecutable {
         /// The process.
         process: String,
@@ -138,6 +135,15 @@ pub enum ProcessError {
     /// The bus did not open a topic.
     #[error(transparent)]
     Bus(#[from] BusError),
+}
+
+/// Why a program may not be executed, and what to do.
+fn not_executable(program: &OsString) -> String {
+    let shown = program.display();
+    match Path::new(program).is_dir() {
+        true => format!("`{shown}` is a directory, and no program; name the program in it"),
+        false => format!("`{shown}` may not be executed; `chmod +x` it, or correct the name"),
+    }
 }
 
 fn missing(program: &OsString) -> String {

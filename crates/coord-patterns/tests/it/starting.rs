@@ -132,6 +132,19 @@ async fn a_file_that_may_not_be_executed_is_named() {
 }
 
 #[tokio::test]
+async fn a_directory_in_the_place_of_a_program_is_told_as_one() {
+    let dir = env!("CARGO_MANIFEST_DIR");
+    let error = refused(ProcessSpec::program("build", dir))
+        .await
+        .to_string();
+    assert!(
+        error.contains(&format!("`{dir}` is a directory")),
+        "{error}"
+    );
+    assert!(!error.contains("chmod"), "{error}");
+}
+
+#[tokio::test]
 async fn an_argument_that_the_system_cannot_pass_on_is_an_error() {
     let error = refused(ProcessSpec::shell("build", "echo \0")).await;
     assert!(matches!(error, ProcessError::NotStarted { .. }));

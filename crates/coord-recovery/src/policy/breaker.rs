@@ -7,9 +7,11 @@ mod event;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use coord_bus::time::Instant;
@@ -160,8 +162,8 @@ impl CircuitBreaker {
         inner.metrics(now, not_permitted)
     }
 
-    /// Makes a call, if it is permitted. An error is a failure; a panic and a cancellation do not
-    /// count.
+    /// Makes a call, if it is permitted. An error is a failure, and so is a panic; a cancellation does
+    /// not count.
     ///
     /// # Errors
     ///
@@ -328,11 +330,15 @@ impl Shared {
         }
         let gate = inner.gate;
         let state = gate.state();
-        // Before anybody is told, so that it is given back where a listener panics.
         let permit = inner.admit().then(|| self.permit(gate));
         drop(inner);
         if state != from {
-            self.transitioned(from, state);
+            let told = catch_unwind(AssertUnwindSafe(|| self.transitioned(from, state)));
+            if let Err(panic) = told {
+                // Given back here: no call has failed.
+                drop(permit);
+                resume_unwind(panic);
+            }
         }
         if let Some(permit) = permit {
             return Ok(permit);
@@ -467,6 +473,16 @@ impl BreakerPermit<'_> {
         }
     }
 
+    /// It was dropped with its call: in a panic that is a failure, else a cancellation.
+    #[cold]
+    fn dropped(&mut self) {
+        if !thread::panicking() {
+            return self.breaker.give_back(self.gate);
+        }
+        // A second panic that leaves here, one of a listener, would end the program.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.over(true, Duration::ZERO)));
+    }
+
     /// The call is not to count, as if it had not been made.
     pub fn ignore(mut self) {
         self.over_without_counting();
@@ -477,7 +493,7 @@ impl Drop for BreakerPermit<'_> {
     #[inline]
     fn drop(&mut self) {
         if self.is_open {
-            self.breaker.give_back(self.gate);
+            self.dropped();
         }
     }
 }

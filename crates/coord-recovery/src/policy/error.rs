@@ -176,13 +176,37 @@ impl<E> PolicyError<E> {
 }
 
 impl<E: Into<Failure>> PolicyError<E> {
-    /// As what steps and children fail of. The operation's own error stays what it was, and so
-    /// whether it is permanent; what a policy made of it is a `PolicyError<Infallible>`.
+    /// As what handlers, steps and children fail of. The operation's own error stays what it was, and so
+    /// whether it is permanent, and how long to wait; what a policy made of it is a
+    /// `PolicyError<Infallible>`, with when it [may be tried again](Self::retry_after).
+    ///
+    /// An error of an operation that fails of a [`Failure`] needs this, as a `Failure` is itself no
+    /// [`Error`](std::error::Error); what other operations fail of also goes by `?` alone.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use coord_bus::Failure;
+    /// use coord_recovery::policy::{Policy, PolicyError};
+    ///
+    /// async fn handle(policy: &Policy<u32, Failure>) -> Result<u32, Failure> {
+    ///     let ask = || async { Err(Failure::message("busy").retry_after(Duration::from_secs(30))) };
+    ///     let answer = policy.run(ask).await.map_err(PolicyError::into_failure)?;
+    ///     Ok(answer)
+    /// }
+    /// # let policy = Policy::builder("ask").build().unwrap();
+    /// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+    /// assert_eq!(handle(&policy).await.unwrap_err().retry_delay(), Some(Duration::from_secs(30)));
+    /// # });
+    /// ```
     pub fn into_failure(self) -> Failure {
-        let own = self.own();
-        match self {
+        let (own, retry_after) = (self.own(), self.retry_after());
+        let failure = match self {
             Self::Operation(error) => error.into(),
             _ => own.map_or_else(|| Failure::message("it failed"), Into::into),
+        };
+        match retry_after {
+            Some(wait) => failure.retry_after(wait),
+            None => failure,
         }
     }
 }

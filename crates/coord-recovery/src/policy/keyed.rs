@@ -53,7 +53,7 @@ struct Kept<K, T, E> {
     calls: u64,
 }
 
-impl<K: Clone + Eq + Hash, T, E> KeyedPolicy<K, T, E> {
+impl<K: fmt::Debug + Clone + Eq + Hash, T, E> KeyedPolicy<K, T, E> {
     /// How many keys there may be where nothing else is said.
     pub const DEFAULT_MAX_KEYS: usize = 1000;
 
@@ -120,7 +120,7 @@ impl<K: Clone + Eq + Hash, T, E> KeyedPolicy<K, T, E> {
             true => None,
             false => Some(kept.idle().ok_or_else(|| RecoveryError::TooMany {
                 what: "keys of a policy, all with calls under way",
-                name: "another key".to_owned(),
+                name: format!("{key:?}"),
                 limit: self.max_keys,
             })?),
         };

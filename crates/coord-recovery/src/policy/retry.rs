@@ -1,5 +1,6 @@
 //! When a failed operation is tried again.
 
+use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use super::{PolicyError, RetryBudget};
 ///
 /// By default 3 attempts, the first one included, with waits of 500 ms that grow by half each time,
 /// half of each left to chance; after any error, also that of a policy further inside, such as a
-/// timeout.
+/// timeout. An operation that fails of a [`Failure`] is heard: it is not tried again after one that is
+/// [permanent](Failure::permanent), and after exactly the wait for which one
+/// [asks](Failure::retry_after).
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,6 +35,8 @@ pub struct Retry<E> {
     retry_if: Option<Decide<E>>,
     server_delay: Option<Delay<E>>,
     pub(super) budget: Option<RetryBudget>,
+    /// The operation's own error, if that says of itself what to do.
+    as_failure: fn(&E) -> Option<&Failure>,
 }
 
 pub(super) type Decide<E> = Box<dyn Fn(&PolicyError<E>) -> bool + Send + Sync>;
@@ -40,13 +45,13 @@ type Delay<E> = Box<dyn Fn(&PolicyError<E>) -> Option<Duration> + Send + Sync>;
 /// How many attempts there are where nothing else is said, the first one included.
 pub(super) const DEFAULT_MAX_ATTEMPTS: u32 = 3;
 
-impl<E> Default for Retry<E> {
+impl<E: 'static> Default for Retry<E> {
     fn default() -> Self {
         Self::exponential()
     }
 }
 
-impl<E> Retry<E> {
+impl<E: 'static> Retry<E> {
     /// 3 attempts, with a wait of 500 ms that grows by half each time, at most 60 s, give or take
     /// half of it.
     pub fn exponential() -> Self {
@@ -72,9 +77,12 @@ impl<E> Retry<E> {
             retry_if: None,
             server_delay: None,
             budget: None,
+            as_failure: |error| (error as &dyn Any).downcast_ref(),
         }
     }
+}
 
+impl<E> Retry<E> {
     /// With another number of attempts, the first one included; 0 counts as 1.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
@@ -82,7 +90,7 @@ impl<E> Retry<E> {
         self
     }
 
-    /// Only after errors of which this is true.
+    /// Only after errors of which this is true, a permanent [`Failure`] or not.
     #[must_use]
     pub fn retry_if(
         mut self,
@@ -121,28 +129,17 @@ impl<E> Retry<E> {
         attempt: u32,
         previous: Duration,
     ) -> Option<Duration> {
-        let is_last = attempt >= self.max_attempts;
-        if is_last
-            || self
-                .retry_if
-                .as_ref()
-                .is_some_and(|retry_if| !retry_if(error))
-        {
+        let failure = error.operation().and_then(self.as_failure);
+        let is_worth_it = match &self.retry_if {
+            Some(retry_if) => retry_if(error),
+            None => failure.is_none_or(|failure| !failure.is_permanent()),
+        };
+        if attempt >= self.max_attempts || !is_worth_it {
             return None;
         }
         let from_server = (self.server_delay.as_ref()).and_then(|delay| delay(error));
-        Some(from_server.unwrap_or_else(|| self.backoff.delay_after(attempt, previous)))
-    }
-}
-
-impl Retry<Failure> {
-    /// Not after an operation's [permanent](Failure::permanent) failure, for which another attempt
-    /// is not worth it. It is the [`retry_if`](Self::retry_if).
-    #[must_use]
-    pub fn unless_permanent(self) -> Self {
-        self.retry_if(
-            |error| !matches!(error, PolicyError::Operation(failure) if failure.is_permanent()),
-        )
+        let said = from_server.or_else(|| failure.and_then(Failure::retry_delay));
+        Some(said.unwrap_or_else(|| self.backoff.delay_after(attempt, previous)))
     }
 }
 

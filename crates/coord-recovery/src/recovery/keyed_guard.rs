@@ -51,7 +51,7 @@ pub struct KeyedGuard<K, T, E> {
 
 impl<K, T, E> KeyedGuard<K, T, E>
 where
-    K: fmt::Display + Clone + Eq + Hash + Sync,
+    K: fmt::Debug + fmt::Display + Clone + Eq + Hash + Sync,
 {
     pub(super) fn new(reporter: Reporter<E>, policies: KeyedPolicy<K, T, E>) -> Self
     where

@@ -10,7 +10,7 @@ use coord_bus::{ABORT_GRACE, CancellationToken};
 use tokio::sync::watch;
 
 use super::nested::Nested;
-use super::{ChildEnd, ChildSpec, ChildState, ChildStatus};
+use super::{ChildEnd, ChildSpec, ChildState, ChildStatus, DEFAULT_SHUTDOWN};
 use crate::teller::Teller;
 
 /// A handle on a child. Cheap to clone. Dropping it changes nothing for the child.
@@ -40,7 +40,7 @@ pub(super) struct Shared {
     name: Box<str>,
     significant: bool,
     /// How long it may take to stop.
-    shutdown: Duration,
+    shutdown: Option<Duration>,
     status: watch::Sender<Status>,
     orders: watch::Sender<Orders>,
     /// The supervisor that the present incarnation is.
@@ -253,8 +253,12 @@ impl Child {
     /// Stops the child, and waits for as long as it may take, and a moment more: one that has not ended then
     /// holds its thread.
     pub(super) async fn stop_unless_stuck(&self) {
-        let longest = self.shared.shutdown.saturating_add(ABORT_GRACE);
-        let _ = time::timeout(longest, self.stop()).await;
+        let _ = time::timeout(self.longest_stop(), self.stop()).await;
+    }
+
+    /// How long it may take to stop, and a moment more.
+    pub(super) fn longest_stop(&self) -> Duration {
+        self.shared.shutdown().saturating_add(ABORT_GRACE)
     }
 
     /// Waits until the child has ended for good, and says why.
@@ -357,6 +361,15 @@ impl Shared {
 
     pub(super) fn below(&self) -> MutexGuard<'_, Option<Nested>> {
         self.below.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long an incarnation may take to stop from now on.
+    pub(super) fn shutdown(&self) -> Duration {
+        self.shutdown.unwrap_or_else(|| match &*self.below() {
+            // As long as those below may take: who stops all of them says how long that may be.
+            Some(_) => Duration::MAX,
+            None => DEFAULT_SHUTDOWN,
+        })
     }
 
     pub(super) fn teller(&self) -> &Teller {

@@ -194,7 +194,7 @@ impl Keeper {
             }
             // It may have used up what tokio lets a task do in one go.
             () = unconstrained(child.to_abort()) => {}
-            () = unconstrained(time::sleep(self.spec.shutdown)) => {}
+            () = unconstrained(time::sleep(child.shutdown())) => {}
         }
         // What it holds may panic when it is dropped, which is no reason to keep the child no more.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(incarnation))) {
@@ -252,7 +252,8 @@ impl Keeper {
         };
         self.failures = self.failures.saturating_add(1);
         let attempt = self.failures;
-        let wait = self.spec.backoff.delay_after(attempt, self.waited);
+        let backoff = || self.spec.backoff.delay_after(attempt, self.waited);
+        let wait = error.retry_delay().unwrap_or_else(backoff);
         self.waited = wait;
         let sleep = time::sleep(wait);
         if !is_reported(&error) {

@@ -37,8 +37,8 @@ impl ChildContext {
     /// when one of them is given up, or there were too many restarts, after it has stopped the others:
     /// so the supervisor above decides what follows. When its significant children have ended, and none
     /// was given up, it ends well. Who asks the supervisor for those that were
-    /// [given up](Supervisor::gave_up) beside this may take one from it. It stops them for as long as they have themselves: this child's
-    /// [`shutdown`](super::ChildSpec::shutdown) time has to be enough for that.
+    /// [given up](Supervisor::gave_up) beside this may take one from it. It stops them for as long as they have themselves, or
+    /// for this child's [`shutdown`](super::ChildSpec::shutdown) time where that is said.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -102,7 +102,12 @@ impl ChildContext {
             },
             gave_up = supervisor.gave_up() => Err(ChildError::message(gave_up.to_string())),
         };
-        let _ = supervisor.shutdown(Duration::MAX).await;
+        // One that holds its thread ends with none of this, and must not hold up those above for ever.
+        let children = supervisor.group.children().list.clone();
+        let each = children.iter().map(Child::longest_stop);
+        let _ = supervisor
+            .shutdown(each.fold(Duration::ZERO, Duration::saturating_add))
+            .await;
         end
     }
 }

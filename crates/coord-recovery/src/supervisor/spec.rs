@@ -56,7 +56,8 @@ pub struct ChildSpec {
     /// `None` for any number.
     pub(super) max_restarts: Option<u32>,
     pub(super) within: Duration,
-    pub(super) shutdown: Duration,
+    /// `None` where nothing is said.
+    pub(super) shutdown: Option<Duration>,
     pub(super) significant: bool,
 }
 
@@ -69,7 +70,7 @@ impl ChildSpec {
             backoff: DEFAULT_BACKOFF,
             max_restarts: Some(DEFAULT_MAX_RESTARTS),
             within: DEFAULT_WITHIN,
-            shutdown: DEFAULT_SHUTDOWN,
+            shutdown: None,
             significant: false,
         }
     }
@@ -135,10 +136,11 @@ impl ChildSpec {
     }
 
     /// How long it may take to stop after it was asked to; then it is aborted.
-    /// [`DEFAULT_SHUTDOWN`] by default.
+    /// [`DEFAULT_SHUTDOWN`] by default; for one that is a
+    /// [supervisor](super::ChildContext::supervise) itself, as in OTP, as long as its children may take.
     #[must_use]
     pub fn shutdown(mut self, shutdown: Duration) -> Self {
-        self.shutdown = shutdown;
+        self.shutdown = Some(shutdown);
         self
     }
 }

@@ -170,7 +170,7 @@ async fn calls_that_a_breaker_refuses_are_no_storm_that_opens_it() {
         .unwrap();
     scene.defaults.circuit_break("db", &breaker).unwrap();
     let policy = Policy::builder("db").circuit_breaker(breaker.clone());
-    let guard = scene.manager.guard_failures("db", policy.build().unwrap());
+    let guard = scene.manager.guard("db", policy.build().unwrap());
     let fails = || async { Err::<(), _>(Failure::message("down")) };
     let refused = async || {
         for _ in 0..2 * STORM_ERRORS {

@@ -78,9 +78,7 @@ struct Fetch(#[source] std::io::Error);
 #[tokio::test(start_paused = true)]
 async fn a_call_that_goes_well_reports_nothing() {
     let mut scene = Scene::new();
-    let fetch = scene
-        .manager
-        .guard_failures("fetch", policy().build().unwrap());
+    let fetch = scene.manager.guard("fetch", policy().build().unwrap());
     assert_eq!(fetch.run(|| async { Ok(1) }).await.unwrap(), 1);
     assert_eq!(scene.errors().await, []);
     assert_eq!(scene.recoveries(), []);
@@ -116,7 +114,7 @@ async fn what_the_policy_itself_refuses_has_its_kind() {
     let mut scene = Scene::new();
     let fetch = scene
         .manager
-        .guard_failures("fetch", policy().timeout(seconds(2)).build().unwrap());
+        .guard("fetch", policy().timeout(seconds(2)).build().unwrap());
     assert!(fetch.run(std::future::pending).await.is_err());
     let message = "it took longer than its timeout of 2s";
     assert_eq!(
@@ -131,7 +129,7 @@ async fn a_call_that_succeeds_after_failing_is_a_recovery() {
     let retry = Retry::constant(seconds(3));
     let fetch = scene
         .manager
-        .guard_failures("fetch", policy().retry(retry).build().unwrap());
+        .guard("fetch", policy().retry(retry).build().unwrap());
     let attempts = Count::default();
     let result = fetch.run(|| {
         let attempt = attempts.up();
@@ -163,7 +161,7 @@ async fn another_value_instead_is_a_recovery_too() {
     let mut scene = Scene::new();
     let fetch = scene
         .manager
-        .guard_failures("fetch", policy().fallback_value(7).build().unwrap());
+        .guard("fetch", policy().fallback_value(7).build().unwrap());
     let result = fetch.run(|| async { Err(Failure::message("down")) }).await;
     assert_eq!(result.unwrap(), 7);
     assert_eq!(
@@ -179,9 +177,7 @@ async fn a_timeout_that_a_retry_makes_good_is_reported() {
     let policy = policy()
         .retry(Retry::constant(seconds(3)))
         .timeout(seconds(2));
-    let fetch = scene
-        .manager
-        .guard_failures("fetch", policy.build().unwrap());
+    let fetch = scene.manager.guard("fetch", policy.build().unwrap());
     let attempts = Count::default();
     let result = fetch.run(|| {
         let attempt = attempts.up();
@@ -211,9 +207,7 @@ async fn attempts_that_never_came_to_the_operation_count_when_it_is_given_up() {
     let policy = policy()
         .retry(Retry::constant(seconds(3)).max_attempts(2))
         .circuit_breaker(open("db"));
-    let fetch = scene
-        .manager
-        .guard_failures("fetch", policy.build().unwrap());
+    let fetch = scene.manager.guard("fetch", policy.build().unwrap());
     assert!(fetch.run(|| async { Ok(1) }).await.is_err());
     let errors = scene.errors().await;
     assert_eq!(errors.len(), 1);
@@ -245,7 +239,7 @@ async fn another_value_instead_of_what_the_policy_refused_is_a_recovery_too() {
     for (policy, kind, message) in told {
         let mut scene = Scene::new();
         let policy = policy().build().unwrap();
-        let fetch = scene.manager.guard_failures("fetch", policy);
+        let fetch = scene.manager.guard("fetch", policy);
         assert_eq!(fetch.run(std::future::pending).await.unwrap(), 7);
         assert_eq!(
             scene.errors().await,
@@ -265,9 +259,7 @@ async fn what_came_last_has_recovered_it() {
     let policy = policy()
         .fallback_value(7)
         .retry(Retry::constant(seconds(3)).max_attempts(2));
-    let fetch = scene
-        .manager
-        .guard_failures("fetch", policy.build().unwrap());
+    let fetch = scene.manager.guard("fetch", policy.build().unwrap());
     let result = fetch.run(|| async { Err(Failure::message("down")) }).await;
     assert_eq!(result.unwrap(), 7);
     assert_eq!(
@@ -290,7 +282,7 @@ async fn a_breaker_that_opens_is_an_error_and_closed_again_it_is_recovered_from(
         .build()
         .unwrap();
     let policy = policy().circuit_breaker(breaker.clone()).build().unwrap();
-    let fetch = scene.manager.guard_failures("fetch", policy);
+    let fetch = scene.manager.guard("fetch", policy);
     assert!(
         fetch
             .run(|| async { Err(Failure::message("down")) })
@@ -323,7 +315,7 @@ async fn a_guard_that_cannot_listen_to_its_breaker_says_so() {
     let breaker = CircuitBreaker::new("db");
     let guard = || {
         let policy = policy().circuit_breaker(breaker.clone()).build().unwrap();
-        scene.manager.guard_failures("fetch", policy)
+        scene.manager.guard("fetch", policy)
     };
     let guards: Vec<_> = (0..MAX_LISTENERS).map(|_| guard()).collect();
     assert_eq!(guards.len(), MAX_LISTENERS);
@@ -348,9 +340,7 @@ async fn a_strategy_attends_to_what_guards_report() {
         .manager
         .register_recovery_strategy("operation-failed", strategy)
         .unwrap();
-    let fetch = scene
-        .manager
-        .guard_failures("fetch", policy().build().unwrap());
+    let fetch = scene.manager.guard("fetch", policy().build().unwrap());
     assert!(
         fetch
             .run(|| async { Err(Failure::message("down")) })

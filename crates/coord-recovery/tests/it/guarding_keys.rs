@@ -48,7 +48,7 @@ async fn fail(fetch: &KeyedGuard<String, u32, Failure>, host: &str) -> PolicyErr
 #[tokio::test(start_paused = true)]
 async fn what_goes_wrong_is_reported_of_its_key_and_of_no_other() {
     let mut scene = Scene::new();
-    let fetch = scene.manager.guard_keyed_failures("fetch", hosts());
+    let fetch = scene.manager.guard_keyed("fetch", hosts());
     fail(&fetch, "a").await;
     let well = fetch.run(&"b".to_owned(), || async { Ok(2) }).await;
     assert_eq!(well.unwrap(), 2);
@@ -70,7 +70,7 @@ async fn keys_that_were_called_before_they_were_guarded_are_reported_too() {
     let hosts = hosts();
     let well = hosts.run(&"a".to_owned(), || async { Ok(1) }).await;
     assert_eq!(well.unwrap(), 1);
-    let fetch = scene.manager.guard_keyed_failures("fetch", hosts);
+    let fetch = scene.manager.guard_keyed("fetch", hosts);
     fail(&fetch, "a").await;
     let of_a = ["circuit-opened", "operation-failed"].map(|kind| pair("fetch/a", kind));
     assert_eq!(errors(&mut scene).await, of_a);
@@ -79,9 +79,7 @@ async fn keys_that_were_called_before_they_were_guarded_are_reported_too() {
 #[tokio::test(start_paused = true)]
 async fn a_guarded_key_makes_place_and_a_refused_one_is_no_source_of_its_own() {
     let mut scene = Scene::new();
-    let fetch = scene
-        .manager
-        .guard_keyed_failures("fetch", hosts().max_keys(1));
+    let fetch = scene.manager.guard_keyed("fetch", hosts().max_keys(1));
     let (a, b) = ("a".to_owned(), "b".to_owned());
     let busy = fetch.run(&a, || async {
         let refused = fetch.run(&b, || async { Ok(2) }).await;
@@ -119,7 +117,7 @@ async fn a_call_that_succeeds_after_failing_is_a_recovery_of_its_key() {
 #[tokio::test(start_paused = true)]
 async fn of_a_long_key_the_beginning_is_told() {
     let mut scene = Scene::new();
-    let fetch = scene.manager.guard_keyed_failures("fetch", hosts());
+    let fetch = scene.manager.guard_keyed("fetch", hosts());
     for key in ["ä".repeat(100), "ä".repeat(101)] {
         fail(&fetch, &key).await;
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use coord_bus::time::Instant;
 use coord_recovery::{
     AutoShutdown, ChildContext, ChildEnd, ChildSpec, ChildState, Restart, Supervisor,
 };
@@ -117,4 +118,56 @@ async fn a_tree_that_holds_itself_is_printed_to_an_end() {
     assert_eq!(tree.matches("─ loop").count(), 16, "{tree}");
     let child = above.child("loop").expect("it was started");
     assert!(matches!(child.state(), ChildState::Running { .. }));
+}
+
+/// A child that is a supervisor of one that takes 7 s to stop, and may.
+fn slow_workers(stage: &Stage) -> impl FnMut(ChildContext) -> Ran + Send + 'static {
+    let bus = stage.bus.clone();
+    move |context| {
+        let bus = bus.clone();
+        Box::pin(async move {
+            let workers = Supervisor::new("workers", &bus, clock())?;
+            let slow = |context: ChildContext| async move {
+                context.ready();
+                context.token().cancelled().await;
+                pass(seconds(7)).await;
+                Ok(())
+            };
+            workers.start(ChildSpec::new("slow").shutdown(seconds(20)), slow)?;
+            context.ready();
+            context.supervise(&workers).await
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_below_has_the_time_to_stop_that_its_children_have() {
+    let stage = Stage::new();
+    let (pool, _) = stage.start(ChildSpec::new("pool"), slow_workers(&stage));
+    within(pool.ready()).await.unwrap();
+    pass(seconds(1)).await;
+    let begun = Instant::now();
+    let end = within(pool.stop()).await;
+    assert!(matches!(end, ChildEnd::Stopped), "{end}");
+    assert_eq!(begun.elapsed(), seconds(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn unless_less_is_said_for_it_or_for_all() {
+    let stage = Stage::new();
+    let spec = ChildSpec::new("pool").shutdown(seconds(2));
+    let (pool, _) = stage.start(spec, slow_workers(&stage));
+    within(pool.ready()).await.unwrap();
+    pass(seconds(1)).await;
+    let begun = Instant::now();
+    let end = within(pool.stop()).await;
+    assert!(matches!(end, ChildEnd::Aborted), "{end}");
+    assert_eq!(begun.elapsed(), seconds(2));
+    let (pool, _) = stage.start(ChildSpec::new("pool"), slow_workers(&stage));
+    within(pool.ready()).await.unwrap();
+    pass(seconds(1)).await;
+    let begun = Instant::now();
+    let report = within(stage.supervisor.shutdown(seconds(3))).await;
+    assert_eq!(report.aborted, ["pool"]);
+    assert_eq!(begun.elapsed(), seconds(3));
 }

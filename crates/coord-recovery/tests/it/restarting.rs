@@ -275,3 +275,16 @@ async fn with_decorrelated_jitter_a_wait_is_at_most_three_times_the_one_before()
         before = wait;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_says_when_is_restarted_after_then_whatever_the_backoff() {
+    let stage = Stage::new();
+    let spec = ChildSpec::new("api").unlimited_restarts();
+    let (_, starts) = stage.start(spec, |context| match context.incarnation() {
+        1 => Box::pin(async { Err(ChildError::message("busy").retry_after(seconds(30))) }),
+        _ => fails(context),
+    });
+    pass(seconds(33)).await;
+    // The second wait is that of the backoff.
+    assert_eq!(at(&starts), [0, 30_000, 32_000]);
+}

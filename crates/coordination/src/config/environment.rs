@@ -15,6 +15,9 @@ impl CoordinationConfig {
     /// `COORDINATION_EVENT_FLOWS_ENABLED=false`, `COORDINATION_UI_UPDATE_STREAM_RATE_LIMIT=30`,
     /// `COORDINATION_WORKFLOW_RESOURCES=gpu=1,disk=2`.
     ///
+    /// What Kubernetes sets in each pod for a Service that is called `coordination`, such as
+    /// `COORDINATION_SERVICE_HOST` and `COORDINATION_PORT_8080_TCP`, is none of these, and left alone.
+    ///
     /// # Errors
     ///
     /// [`CoordinationError::Config`] with everything that is wrong: a variable that begins so and names
@@ -29,7 +32,7 @@ impl CoordinationConfig {
     }
 
     /// [`with_environment`](Self::with_environment) of these variables. Those that do not begin with
-    /// `COORDINATION_` are left alone.
+    /// `COORDINATION_` are left alone, and so are those of Kubernetes.
     ///
     /// ```
     /// # #[cfg(feature = "event-flows")]
@@ -59,8 +62,9 @@ impl CoordinationConfig {
         let mut faults = Vec::new();
         for (name, value) in variables {
             let (name, value) = (name.as_ref(), value.as_ref());
-            if !name.starts_with(PREFIX) {
-                continue;
+            match name.strip_prefix(PREFIX) {
+                Some(rest) if !is_of_kubernetes(rest) => {}
+                _ => continue,
             }
             match SETTINGS.iter().find(|setting| setting.variable() == name) {
                 Some(setting) => {
@@ -81,5 +85,23 @@ impl CoordinationConfig {
         // The environment has no order.
         faults.sort_by(|one, other| one.place.cmp(&other.place));
         Err(ConfigFaults::new(faults).into())
+    }
+}
+
+/// Whether it is what Kubernetes calls a variable for a Service, after the Service's name. They begin like
+/// ours where that is `coordination`, and are in all pods, whatever these run.
+fn is_of_kubernetes(rest: &str) -> bool {
+    let words: Vec<_> = rest.split('_').collect();
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    match words[..] {
+        ["SERVICE", "HOST" | "PORT"] | ["SERVICE", "PORT", _, ..] | ["PORT"] => true,
+        ["PORT", port, "TCP" | "UDP" | "SCTP"]
+        | [
+            "PORT",
+            port,
+            "TCP" | "UDP" | "SCTP",
+            "PROTO" | "PORT" | "ADDR",
+        ] => is_port(port),
+        _ => false,
     }
 }

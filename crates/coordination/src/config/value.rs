@@ -24,9 +24,11 @@ impl<'v> Value<'v> {
     pub(super) fn flag(self) -> Result<bool, String> {
         let flag = match self {
             Self::Toml(value) => value.as_bool(),
-            Self::Variable("true" | "1") => Some(true),
-            Self::Variable("false" | "0") => Some(false),
-            Self::Variable(_) => None,
+            Self::Variable(text) => match &*text.to_ascii_lowercase() {
+                "true" | "1" => Some(true),
+                "false" | "0" => Some(false),
+                _ => None,
+            },
         };
         flag.ok_or_else(|| self.expected("true or false"))
     }

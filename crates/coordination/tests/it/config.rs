@@ -328,3 +328,48 @@ proptest! {
         prop_assert!(shown[0].starts_with(&place));
     }
 }
+
+#[test]
+fn a_flag_of_a_variable_may_be_written_in_capitals() {
+    for (value, is_on) in [
+        ("TRUE", true),
+        ("True", true),
+        ("FALSE", false),
+        ("False", false),
+    ] {
+        let variables = [("COORDINATION_WORKFLOWS_ENABLED", value)];
+        let mut before = default();
+        before.workflows_enabled = !is_on;
+        let config = before.with_variables(variables).unwrap();
+        assert_eq!(config.workflows_enabled, is_on, "{value}");
+    }
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_called_coordination_is_no_setting() {
+    let of_kubernetes = [
+        "SERVICE_HOST",
+        "SERVICE_PORT",
+        "SERVICE_PORT_HTTP",
+        "PORT",
+        "PORT_8080_TCP",
+        "PORT_8080_TCP_PROTO",
+        "PORT_8080_TCP_PORT",
+        "PORT_53_UDP_ADDR",
+        "PORT_53_SCTP_ADDR",
+    ];
+    let variables = of_kubernetes.map(|name| (format!("COORDINATION_{name}"), "10.0.0.1"));
+    assert!(default().with_variables(variables).is_ok());
+    for name in [
+        "SERVICE",
+        "SERVICE_HOSTS",
+        "SERVICE_PORTS",
+        "PORTS",
+        "PORT_8080",
+        "PORT_X_TCP",
+        "PORT_8080_TCP_X",
+    ] {
+        let variables = [(format!("COORDINATION_{name}"), "10.0.0.1")];
+        assert!(default().with_variables(variables).is_err(), "{name}");
+    }
+}

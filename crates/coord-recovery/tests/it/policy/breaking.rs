@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use coord_recovery::policy::{
-    BreakerEvent, BreakerState, CircuitBreaker, PolicyError, Retry, SlidingWindow,
+    BreakerEvent, BreakerState, CircuitBreaker, Policy, PolicyError, Retry, SlidingWindow,
 };
 use futures_util::future::join_all;
 
@@ -343,4 +343,36 @@ fn no_result_is_lost_when_many_threads_report_at_once() {
     let metrics = breaker.metrics();
     assert_eq!(metrics.calls, u64::from(THREADS * CALLS));
     assert_eq!(metrics.failure_rate, Some(50.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_panics_has_failed_closed_and_half_open() {
+    let breaker = CircuitBreaker::builder("db")
+        .sliding_window(SlidingWindow::Count(2))
+        .minimum_number_of_calls(2)
+        .permitted_number_of_calls_in_half_open_state(1)
+        .build()
+        .unwrap();
+    let policy: Policy<(), &str> = Policy::builder("plan")
+        .circuit_breaker(breaker.clone())
+        .build()
+        .unwrap();
+    let panics = || coord_bus::catch(policy.run(|| async { panic!("bug") }));
+    assert!(panics().await.is_err());
+    let by_hand = coord_bus::catch(breaker.call::<(), &str>(async { panic!("bug") }));
+    assert!(by_hand.await.is_err());
+    assert_eq!(breaker.state(), BreakerState::Open);
+    breaker.transition_to(BreakerState::HalfOpen);
+    assert!(panics().await.is_err());
+    assert_eq!(breaker.state(), BreakerState::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_that_panics_at_a_call_that_panics_is_not_the_end_of_the_program() {
+    let breaker = CircuitBreaker::new("db");
+    breaker.listen(|_| panic!("the listener too"));
+    let call = breaker.call::<(), &str>(async { panic!("bug") });
+    let panic = coord_bus::catch(call).await.unwrap_err();
+    assert_eq!(coord_bus::panic_message(&*panic), "bug");
+    assert_eq!(breaker.metrics().failed, 1);
 }

@@ -106,3 +106,12 @@ async fn the_keys_are_listed_and_who_listens_hears_what_was_run() {
     let fetch = || Some("fetch".to_owned());
     assert_eq!(*heard.lock().unwrap(), [(1, fetch()), (2, fetch())]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_for_which_there_is_no_room_is_named() {
+    let hosts = hosts(1);
+    let _held = hosts.policy(&1).unwrap();
+    let refused = hosts.run(&17, || async { Ok(17) }).await.unwrap_err();
+    let message = "there is no policy for its key: `17` was not registered";
+    assert!(refused.to_string().starts_with(message), "{refused}");
+}

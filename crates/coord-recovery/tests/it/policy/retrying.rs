@@ -63,7 +63,7 @@ async fn an_error_that_is_not_to_be_retried_is_the_outcome_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_permanent_failure_is_not_retried() {
     let policy: Policy<(), Failure> = Policy::builder("plan")
-        .retry(Retry::constant(seconds(1)).unless_permanent())
+        .retry(Retry::constant(seconds(1)))
         .build()
         .unwrap();
     let attempts = Count::default();
@@ -188,4 +188,30 @@ async fn retries_without_a_wait_let_others_run_and_are_timed() {
         calling.await.unwrap(),
         Err(PolicyError::TimedOut { .. })
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_says_when_is_tried_again_then_whatever_the_backoff() {
+    let policy: Policy<(), Failure> = Policy::builder("plan")
+        .retry(Retry::constant(seconds(1)))
+        .build()
+        .unwrap();
+    let began = Instant::now();
+    let busy = || async { Err(Failure::message("busy").retry_after(seconds(30))) };
+    assert!(policy.run(busy).await.is_err());
+    assert_eq!(began.elapsed(), seconds(30 + 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_policy_is_told_to_do_goes_before_what_a_failure_says() {
+    let retry = Retry::constant(seconds(1))
+        .retry_if(|_| true)
+        .server_delay(|_| Some(seconds(7)));
+    let policy: Policy<(), Failure> = Policy::builder("plan").retry(retry).build().unwrap();
+    let began = Instant::now();
+    let busy = Failure::message("busy")
+        .permanent()
+        .retry_after(seconds(30));
+    assert!(policy.run(|| async { Err(busy.clone()) }).await.is_err());
+    assert_eq!(began.elapsed(), seconds(7 + 7));
 }

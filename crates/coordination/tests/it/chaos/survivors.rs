@@ -178,7 +178,7 @@ impl Calls {
         let named = defaults.circuit_break("prices", &breaker);
         named.expect("there is room");
         let calls = Self {
-            guard: manager.guard_failures("prices", policy.expect("it can work")),
+            guard: manager.guard("prices", policy.expect("it can work")),
             breaker,
             bulkhead,
             begun: Count::default(),
