@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
+use crate::schema;
 use crate::store::Outcome;
 use crate::streams::{self, Entry};
 
@@ -38,11 +39,13 @@ enum Unwritten {
 }
 
 impl Heads {
-    /// Begins a transaction: forgets everything if another process has written since the last.
+    /// Begins a transaction: forgets everything if another process has written since the last. One of a later version
+    /// may have brought the tables up to its own: then nothing more is written here.
     pub(crate) fn keep_if_unchanged(&mut self, connection: &Connection) -> Outcome<()> {
         let mut statement = connection.prepare_cached("PRAGMA data_version")?;
         let seen = Some(statement.query_row((), |row| row.get(0))?);
         if self.data_version != seen {
+            schema::ensure_known(connection)?;
             self.clear();
             self.data_version = seen;
         }

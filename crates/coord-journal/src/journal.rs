@@ -12,10 +12,10 @@ use coord_bus::{
     AppendTo, Appended, BoxFuture, Durability, EventLog, EventLogError, Grant, Held, Lease,
     LeaseError, StoredRecord, StreamInfo, StreamQuery, Tail, check_lease_name, check_stream_name,
 };
-use rusqlite::Connection;
 
 use crate::check::{CheckReport, check};
 use crate::copied::Copied;
+use crate::files::{Connected, Files};
 use crate::lease_clock::LeaseClock;
 use crate::leases::{self, Counters};
 use crate::place::Place;
@@ -130,6 +130,7 @@ impl Journal {
             },
             busy_timeout: options.busy_timeout,
             keeps_log: damage.is_some() || options.untouched,
+            files: Arc::new(Files::of(&place.file)),
         };
         if let (Some(damage), false) = (&damage, options.salvages) {
             return Err(store.error(damage.clone().into()));
@@ -146,6 +147,8 @@ impl Journal {
             }
             opened => opened,
         }?;
+        // Which ones they are, as long as nobody else opens it.
+        store.files.look();
         drop(place);
         let store = Arc::new(store);
 
@@ -219,7 +222,7 @@ impl Journal {
     /// stream that is all before the damage. [`check`](Self::check) names every damage. Also when
     /// something cannot be read or written, and then what came before it has been written.
     pub fn export(&self, mut out: impl Write) -> Result<u64, JournalError> {
-        let records = export::all(&self.store, &self.connect_to_read()?, &mut out)?;
+        let records = export::all(&self.store, &*self.connect_to_read()?, &mut out)?;
         self.undamaged(records)
     }
 
@@ -229,7 +232,7 @@ impl Journal {
     ///
     /// As [`export`](Self::export).
     pub fn export_stream(&self, stream: &str, mut out: impl Write) -> Result<u64, JournalError> {
-        let records = export::one(&self.store, &self.connect_to_read()?, stream, &mut out)?;
+        let records = export::one(&self.store, &*self.connect_to_read()?, stream, &mut out)?;
         self.undamaged(records)
     }
 
@@ -241,7 +244,7 @@ impl Journal {
         }
     }
 
-    fn connect_to_read(&self) -> Result<Connection, JournalError> {
+    fn connect_to_read(&self) -> Result<Connected, JournalError> {
         let connection = self.store.connect_to_read();
         connection.map_err(|fault| self.store.error(fault))
     }
@@ -343,7 +346,7 @@ impl Journal {
 }
 
 /// The first connection to a copy of a journal, to which the store leads from now on.
-fn copied(store: &mut Store, is_damaged: bool) -> Result<Connection, JournalError> {
+fn copied(store: &mut Store, is_damaged: bool) -> Result<Connected, JournalError> {
     let copied = Copied::of(&store.file).map_err(|source| JournalError::Io {
         file: store.file.clone(),
         source: Arc::new(source),
@@ -353,7 +356,7 @@ fn copied(store: &mut Store, is_damaged: bool) -> Result<Connection, JournalErro
 }
 
 /// The first connection to a journal, whose tables are what they are to be then.
-fn first(store: &Store, is_damaged: bool) -> Result<Connection, JournalError> {
+fn first(store: &Store, is_damaged: bool) -> Result<Connected, JournalError> {
     let mut connection = store.connect().map_err(|fault| store.error(fault))?;
     match is_damaged {
         false if matches!(store.access, Access::Untouched) => schema::look(store, &connection)?,

@@ -136,6 +136,7 @@ mod presence;
 mod moment;
 mod chain;
 mod store;
+mod files;
 mod place;
 mod copied;
 mod synced;

@@ -57,8 +57,8 @@ impl JournalOptions {
         }
     }
 
-    /// How long to wait while another process writes, until [`JournalError::Busy`]; 5 s by default,
-    /// 24 days at most.
+    /// How long to wait while another process writes, or opens the journal, until [`JournalError::Busy`]; 5 s by
+    /// default, 24 days at most.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout.min(BUSY_TIMEOUT_MAX);
         self

@@ -5,12 +5,19 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{Access, FlockOperation, access, flock};
+use rustix::io::Errno;
 
 use crate::error::Cause;
 use crate::synced::NOTE;
 use crate::{JournalError, JournalOptions};
+
+/// How soon it is looked again whether somebody else has opened the journal; and later on.
+const LOOK_AGAIN: Duration = Duration::from_micros(250);
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(20);
 
 const FILE: &str = "journal.db";
 const LOCK: &str = "journal.lock";
@@ -35,7 +42,7 @@ impl Place {
         if options.untouched {
             return Self::untouched(dir);
         }
-        match Self::own(dir, options.must_exist) {
+        match Self::own(dir, options) {
             Err(JournalError::Directory { dir, source })
                 if options.or_read_only && is_denied(&source) =>
             {
@@ -65,9 +72,9 @@ impl Place {
         Ok(Self { file, lock })
     }
 
-    fn own(dir: &Path, must_exist: bool) -> Result<Self, JournalError> {
+    fn own(dir: &Path, options: &JournalOptions) -> Result<Self, JournalError> {
         let failed = |source| no_directory(dir, source);
-        if must_exist {
+        if options.must_exist {
             existing(dir)?;
         }
         make_dir(dir).map_err(failed)?;
@@ -78,7 +85,12 @@ impl Place {
             return Err(JournalError::NotAJournal { dir, entry });
         }
         restrict(&dir, DIR_MODE).map_err(not_own).map_err(failed)?;
-        let lock = lock(&dir.join(LOCK)).map_err(failed)?;
+        let lock = lock(&dir.join(LOCK), options.busy_timeout).map_err(failed)?;
+        let lock = lock.map_err(|source| JournalError::Busy {
+            file: file.clone(),
+            waited: options.busy_timeout,
+            source: Arc::new(source),
+        })?;
         make_file(&dir, &file).map_err(failed)?;
         let lock = Ok(lock);
         Ok(Self { file, lock })
@@ -156,8 +168,9 @@ fn other_entry(dir: &Path, file: &Path) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Waits for those who are opening the same journal.
-fn lock(path: &Path) -> io::Result<File> {
+/// Waits for those who are opening the same journal, for so long at most: one of them may be suspended, or have much to
+/// bring up to date.
+fn lock(path: &Path, patience: Duration) -> io::Result<io::Result<File>> {
     let lock = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -165,8 +178,22 @@ fn lock(path: &Path) -> io::Result<File> {
         .mode(FILE_MODE)
         .open(path)?;
     restrict(path, FILE_MODE)?;
-    flock(&lock, FlockOperation::LockExclusive)?;
-    Ok(lock)
+    let (mut waited, mut wait) = (Duration::ZERO, LOOK_AGAIN);
+    loop {
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Ok(lock)),
+            Err(Errno::WOULDBLOCK) if waited >= patience => {
+                let why = "another process is opening it, and may be suspended";
+                return Ok(Err(io::Error::other(why)));
+            }
+            Err(Errno::WOULDBLOCK) => {
+                thread::sleep(wait);
+                waited += wait;
+                wait = (2 * wait).min(LOOK_AGAIN_MAX);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Makes the file if it is not there. One that is there is not opened, only SQLite does that: to

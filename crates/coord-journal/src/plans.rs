@@ -58,6 +58,7 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
 fn connection() -> Connection {
     let store = Store {
         keeps_log: false,
+        files: std::sync::Arc::new(crate::files::Files::of(":memory:".as_ref())),
         file: ":memory:".into(),
         access: crate::store::Access::Whole,
         busy_timeout: Duration::ZERO,

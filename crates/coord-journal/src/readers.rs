@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::JournalError;
+use crate::files::Connected;
 use crate::store::{Outcome, Store};
 
 /// How many threads read at most: what they do is in memory for the most part, so more than there
@@ -19,7 +20,7 @@ const READERS_MAX: usize = 4;
 /// How many reads may wait; more wait for a place.
 const QUEUE: usize = 256;
 
-type Job = Box<dyn FnOnce(&Store, &mut Option<Connection>) + Send>;
+type Job = Box<dyn FnOnce(&Store, &mut Option<Connected>) + Send>;
 
 /// The threads, and the queue before them. Dropped, they do what they have accepted, and end.
 pub(crate) struct Readers {
@@ -92,7 +93,7 @@ fn run(store: &Store, waiting: &Mutex<mpsc::Receiver<Job>>) {
 }
 
 /// The thread's connection, which its first job opens.
-fn connected<'a>(store: &Store, connection: &'a mut Option<Connection>) -> Outcome<&'a Connection> {
+fn connected<'a>(store: &Store, connection: &'a mut Option<Connected>) -> Outcome<&'a Connection> {
     if connection.is_none() {
         *connection = Some(store.connect_to_read()?);
     }

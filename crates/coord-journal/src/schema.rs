@@ -1,6 +1,7 @@
 //! The tables of a journal, their versions, and the way from each version to the next.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -126,13 +127,25 @@ fn version(store: &Store, connection: &Connection, is_new: bool) -> Result<u32, 
     }
     let version: u32 = pragma(connection, "user_version").map_err(error)?;
     if version > VERSION {
-        return Err(JournalError::Newer {
-            file: store.file.clone(),
-            version,
-            known: VERSION,
-        });
+        return Err(newer(store.file.clone(), version));
     }
     Ok(version)
+}
+
+pub(crate) fn newer(file: PathBuf, version: u32) -> JournalError {
+    JournalError::Newer {
+        file,
+        version,
+        known: VERSION,
+    }
+}
+
+/// That nobody has brought the tables up to a version which is not known here, while they were open.
+pub(crate) fn ensure_known(connection: &Connection) -> Outcome<()> {
+    match pragma(connection, "user_version")? {
+        version if version > VERSION => Err(Fault::Newer(version)),
+        _ => Ok(()),
+    }
 }
 
 /// That the tables are what this program would make.

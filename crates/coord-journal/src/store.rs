@@ -11,8 +11,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use crate::copied::Copied;
+use crate::files::{Connected, Files};
 use crate::synced::log_of;
-use crate::{Damage, JournalError};
+use crate::{Damage, JournalError, schema};
 
 /// How many pages the write-ahead log may have before they are copied into the file: 8 MiB. What is
 /// written over and over meanwhile, as the ends of tables are, is copied once.
@@ -45,6 +46,8 @@ pub(crate) struct Store {
     pub(crate) busy_timeout: Duration,
     /// Whether the write-ahead log stays as it is: it is damaged, and looked at for what is whole.
     pub(crate) keeps_log: bool,
+    /// Those that are open.
+    pub(crate) files: Arc<Files>,
 }
 
 /// What a piece of work in the store gives.
@@ -59,6 +62,8 @@ pub(crate) enum Fault {
     Note(io::Error),
     /// The files are not where they were.
     Removed,
+    /// A later version of this crate has brought the tables up to its own.
+    Newer(u32),
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -75,7 +80,7 @@ impl From<Damage> for Fault {
 
 impl Store {
     /// Opens a connection, which may write where the journal may be written to. The file has to be there.
-    pub(crate) fn connect(&self) -> Outcome<Connection> {
+    pub(crate) fn connect(&self) -> Outcome<Connected> {
         let as_it_lies;
         let (file, mode) = match &self.access {
             Access::Whole => (&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE),
@@ -90,6 +95,7 @@ impl Store {
         };
         let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags)?;
+        let connection = Connected::new(connection, &self.files);
         #[cfg(test)]
         crate::plans::count_steps(&connection);
         connection.busy_timeout(self.busy_timeout)?;
@@ -104,7 +110,7 @@ impl Store {
     }
 
     /// Opens a connection that only reads.
-    pub(crate) fn connect_to_read(&self) -> Outcome<Connection> {
+    pub(crate) fn connect_to_read(&self) -> Outcome<Connected> {
         let connection = self.connect()?;
         connection.pragma_update(None, "query_only", true)?;
         Ok(connection)
@@ -130,6 +136,7 @@ impl Store {
         let error = match fault {
             Fault::Damage(source) => return JournalError::Damaged { file, source },
             Fault::Removed => return JournalError::Removed { file },
+            Fault::Newer(version) => return schema::newer(file, version),
             Fault::Note(error) => {
                 let source = Arc::new(error);
                 return JournalError::Io { file, source };

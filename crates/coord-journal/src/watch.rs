@@ -4,9 +4,8 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use rusqlite::Connection;
-
 use crate::TAIL_INTERVAL;
+use crate::files::Connected;
 use crate::store::{Fault, Outcome, Store};
 use crate::streams;
 use crate::tails::Tails;
@@ -98,7 +97,7 @@ impl Shared {
 /// What was seen at the last look.
 #[derive(Default)]
 struct Look {
-    connection: Option<Connection>,
+    connection: Option<Connected>,
     /// Changes when another connection has committed.
     data_version: Option<i64>,
 }

@@ -17,6 +17,7 @@ use coord_bus::{Durability, HeldTime, Timestamp, hold_time};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::files::Connected;
 use crate::heads::Heads;
 use crate::lease_clock::LeaseClock;
 use crate::presence::Presence;
@@ -140,7 +141,7 @@ struct Seat {
 impl Writer {
     pub(crate) fn start(
         store: Arc<Store>,
-        connection: Connection,
+        connection: Connected,
         course: Course,
         options: &JournalOptions,
         damage: Option<Damage>,

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use coord_bus::Durability;
 use coord_bus::time::{Clock, Instant};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::TransactionBehavior;
 
-use super::room::{Log, Room};
+use super::room::Room;
 use super::{Job, Work};
+use crate::files::{Connected, Log};
 use crate::heads::Heads;
 use crate::lease_clock::LeaseClock;
 use crate::presence::Presence;
@@ -37,7 +38,7 @@ pub(crate) struct Course {
 
 pub(super) struct Committer {
     store: Arc<Store>,
-    connection: Connection,
+    connection: Connected,
     course: Course,
     heads: Heads,
     /// In the write-ahead log, for what has to be on the disk.
@@ -60,7 +61,7 @@ impl Committer {
     /// Nothing more is written where there is damage.
     pub(super) fn new(
         store: Arc<Store>,
-        connection: Connection,
+        connection: Connected,
         course: Course,
         damage: Option<Damage>,
     ) -> Self {
@@ -168,7 +169,7 @@ impl Committer {
         let behavior = TransactionBehavior::Immediate;
         let transaction = self.connection.transaction_with_behavior(behavior)?;
         self.heads.keep_if_unchanged(&transaction)?;
-        match self.room.look() {
+        match self.store.files.look() {
             Log::InUse => {}
             // Where it cannot be, the log that is about to begin would be taken for damaged.
             Log::Empty => synced::forget(&self.store.file).map_err(Fault::Note)?,

@@ -85,6 +85,28 @@ async fn a_journal_of_which_a_file_is_removed_or_replaced_acknowledges_nothing_m
     }
 }
 
+/// Another process that opens the journal then has another index of the same log, and so another view of it.
+#[tokio::test]
+async fn what_others_append_after_the_index_of_the_log_was_removed_is_not_written_over() {
+    for appends in [false, true] {
+        let stage = Stage::new();
+        let journal = stage.open();
+        journal.append(some(1)).await.unwrap();
+        std::fs::remove_file(stage.dir().join("journal.db-shm")).unwrap();
+        assert_eq!(
+            play(Role::AppendTwenty, &stage.dir(), &[]).lines().len(),
+            20
+        );
+        if appends {
+            reason(journal.append(some(1)).await.unwrap_err());
+        }
+        drop(journal);
+        let journal = stage.open();
+        assert_eq!(contents(&journal, "stream").await.len(), 21, "{appends}");
+        assert!(journal.check().await.unwrap().is_clean());
+    }
+}
+
 #[tokio::test]
 async fn a_journal_on_a_full_disk_can_be_looked_at_and_says_that_the_disk_is_full() {
     const TEST: &str = "a_journal_on_a_full_disk_can_be_looked_at_and_says_that_the_disk_is_full";

@@ -8,6 +8,8 @@ use std::time::Duration;
 use coord_bus::{AppendTo, EventLog, ExpectedVersion, Record, StreamQuery, Timestamp};
 use coord_journal::{Journal, JournalError, JournalOptions, MAX_RECORD_BYTES};
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::child::{Role, play};
 use crate::stage::{Stage, append, chain, contents, numbers, read};
 
@@ -121,6 +123,49 @@ fn a_directory_with_other_things_in_it_is_left_as_it_is() {
     assert!(text.contains(wanted), "{text}");
     assert_eq!(mode(&stage.dir()), 0o755);
     assert_eq!(fs::read_dir(stage.dir()).unwrap().count(), 1);
+}
+
+/// As a process does that is suspended while it opens the journal.
+#[test]
+fn who_opens_a_journal_does_not_wait_for_ever_for_who_is_opening_it() {
+    let stage = Stage::new();
+    drop(stage.open());
+    let lock = fs::File::open(stage.dir().join("journal.lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let patience = Duration::from_millis(50);
+    let options = JournalOptions::new().busy_timeout(patience);
+    for options in [options.clone(), options.or_read_only()] {
+        let refused = options.open(stage.dir()).unwrap_err();
+        let text = chain(&refused);
+        assert!(
+            matches!(refused, JournalError::Busy { waited, .. } if waited == patience),
+            "{refused:?}"
+        );
+        assert!(text.contains("another process is opening it"), "{text}");
+    }
+    drop(lock);
+    stage.open();
+}
+
+#[tokio::test]
+async fn who_has_a_journal_open_writes_nothing_once_a_later_version_has_brought_it_up_to_its_own() {
+    let stage = Stage::new();
+    let journal = stage.open();
+    append(&journal, numbers("stream", ExpectedVersion::Any, [1])).await;
+    stage
+        .connect()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    for is_first in [true, false] {
+        let next = numbers("stream", ExpectedVersion::Any, [2]);
+        let refused = chain(&journal.append(next).await.unwrap_err());
+        assert!(
+            refused.contains("has schema version 99"),
+            "{is_first}: {refused}"
+        );
+    }
+    // What is there can be read still.
+    assert_eq!(contents(&journal, "stream").await, ["1"]);
 }
 
 /// As the root of each new volume of ext4 is.
