@@ -187,7 +187,7 @@ fn lock(path: &Path, patience: Duration) -> io::Result<io::Result<File>> {
                 return Ok(Err(io::Error::other(why)));
             }
             Err(Errno::WOULDBLOCK) => {
-                thread::sleep(wait);
+                thread::park_timeout(wait);
                 waited += wait;
                 wait = (2 * wait).min(LOOK_AGAIN_MAX);
             }
