@@ -333,7 +333,7 @@ pub trait BusExt: Bus {
     /// who is slower. But it does not wait for itself: a handler that publishes to its own topic, or
     /// around a ring of topics, is refused where that is full
     /// ([`Refusal::Ring`](crate::Refusal::Ring)); what it does about that is its decision, and failing
-    /// is one, as it is then tried again. Where nobody makes room for 30 s, that is a failure, too: see
+    /// is one, as it is then tried again. So it is where the slowest subscriber stands still for 30 s: see
     /// [`Cause::run`](crate::Cause::run).
     ///
     /// # Errors

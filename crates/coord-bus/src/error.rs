@@ -3,7 +3,8 @@
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::Duration;
+
+use crate::handling::PATIENCE;
 
 /// A topic could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -144,17 +145,15 @@ pub enum Refusal {
         /// The topic of the event that is being handled.
         handled: Arc<str>,
     },
-    /// Nobody has made room all the time that who handles an event waits at most: see
+    /// Nobody has made room, nor got on, for as long as who handles an event waits for that: see
     /// [`Cause::run`](crate::Cause::run).
     #[error(
-        "the topic has been full for {waited:?}, while an event of `{handled}` was being handled: a \
-         subscriber of it has stopped, or waits for this handler around a ring of topics"
+        "the topic is full, and its slowest subscriber has received nothing for {PATIENCE:?}, while an event \
+         of `{handled}` was being handled: it has stopped, or waits for this handler around a ring of topics"
     )]
     StillFull {
         /// The topic of the event that is being handled.
         handled: Arc<str>,
-        /// How long it has waited.
-        waited: Duration,
     },
     /// The topic is closed. Trying again is useless.
     #[error("the topic is closed")]

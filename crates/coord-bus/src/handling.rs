@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::{Details, Envelope, Meta};
-pub(crate) use patience::{Awaited, Patience};
+pub(crate) use patience::{Awaited, PATIENCE, Patience};
 
 /// The event that something is done about: what it causes belongs to the same undertaking.
 ///
@@ -90,8 +90,9 @@ impl Cause {
     /// While it runs, [`publish`](crate::Publisher::publish) waits for room as it does elsewhere, but
     /// not for itself: to the topic of the cause, directly or around a ring of topics whose handlers
     /// wait already, a full topic refuses at once with [`Refusal::Ring`](crate::Refusal::Ring). Where
-    /// that cannot be seen, as a task is one of the ring that is no handler, it refuses after 30 s
-    /// with [`Refusal::StillFull`](crate::Refusal::StillFull). What the future spawns runs outside.
+    /// that cannot be seen, as a task is one of the ring that is no handler, it refuses with
+    /// [`Refusal::StillFull`](crate::Refusal::StillFull) once the slowest subscriber has received nothing for
+    /// 30 s. What the future spawns runs outside.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {

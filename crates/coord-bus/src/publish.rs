@@ -318,10 +318,10 @@ fn poll_link<'a, E>(
         }
         if let Sending::NotYet = sending {
             let awaited = Awaited::Link(Arc::clone(topic));
-            *sending = Sending::Full(Patience::begin(&awaited)?);
+            *sending = Sending::Full(Patience::begin(&awaited, 0)?);
         }
         if let Sending::Full(patience) = sending
-            && let Some(refusal) = ready!(patience.poll(cx))
+            && let Some(refusal) = ready!(patience.poll(0, cx))
         {
             return Poll::Ready(Err(refusal));
         }

@@ -15,7 +15,9 @@ use crate::timer::after;
 /// The operator of [`OptimizeExt::debounce`](crate::OptimizeExt::debounce): an item comes out once
 /// nothing has come for a while after it; those before it are dropped.
 ///
-/// When the source ends, what is held comes out at once.
+/// When the source ends, what is held comes out at once. Time passes also while nobody polls, but an
+/// item comes when it is polled for: see [what a busy consumer
+/// does](crate::OptimizeExt#what-a-busy-consumer-does-to-time).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]

@@ -20,7 +20,16 @@ use crate::{
 /// tokio's `interval`.
 ///
 /// Names and behaviour are those of RxJS 7 where it has the operator, otherwise as is said. What
-/// comes in the very moment in which a time ends belongs to what ends: as in RxJS's virtual time.
+/// comes in the very moment in which a time ends belongs to what ends: as in RxJS's virtual time, where
+/// the source has it at that poll.
+///
+/// # What a busy consumer does to time
+///
+/// An item comes when it is taken from the source, which is when somebody polls. So what was published
+/// while the consumer was busy comes all at once: of it [`debounce`](Self::debounce) gives the last, and
+/// [`window_time`](Self::window_time) puts it into one window, though the items were further apart. RxJS, where the source pushes, would
+/// tell them apart. Where the times in between matter, let a task of its own poll the operator and hand
+/// on what comes out, through a topic or a channel with room for what the consumer falls behind.
 pub trait OptimizeExt: Stream {
     /// Several items at once: a batch comes out when it has `size` items, or `within` after its
     /// first item was taken from the source. See [`Batch`].

@@ -86,7 +86,8 @@ impl<T: Clone> Operator<T> for WindowCount<T> {
 /// Windows in which nothing came are left out (RxJS gives empty ones). One that is full, with as many items as `at_most`, comes out
 /// at once, and its items are in no later one; the times of the others stay as they are (RxJS begins
 /// them anew where windows tumble, and gives the items to later ones where they slide). When the source ends, each window that has begun
-/// comes out with what it has.
+/// comes out with what it has. An item comes when it is polled for: see [what a busy consumer
+/// does](crate::OptimizeExt#what-a-busy-consumer-does-to-time).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]

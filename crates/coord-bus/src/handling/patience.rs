@@ -13,10 +13,10 @@ use super::CAUSE;
 use crate::Refusal;
 use crate::time::{self, Instant, Sleep};
 
-/// How long a handler waits for room. A subscriber may pause for a while, as when its database is
-/// started anew; one that waits for this handler around a ring that nobody here can see will not
-/// get on however long.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a handler waits for room while no subscriber gets on. One may pause for a while, as when its
+/// database is started anew; one that waits for this handler around a ring that nobody here can see
+/// will not get on however long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// After this time a link that is full is asked again: it does not say when it has room.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
@@ -25,7 +25,10 @@ const ASK_AGAIN: Duration = Duration::from_millis(10);
 pub(crate) struct Patience {
     id: u64,
     handled: Arc<str>,
+    /// Since when nobody has got on.
     begun: Instant,
+    /// How far they were then.
+    progress: u64,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -65,11 +68,18 @@ impl Patience {
     /// # Errors
     ///
     /// Where it would wait for itself; or outside a runtime, where nothing would end the wait.
-    pub(crate) fn begin(awaited: &Awaited) -> Result<Box<Self>, Refusal> {
+    pub(crate) fn begin(awaited: &Awaited, progress: u64) -> Result<Box<Self>, Refusal> {
         let handled = CAUSE.with_borrow(|cause| cause.as_ref().map(|cause| cause.topic.clone()));
         let Some(handled) = handled.filter(|_| Handle::try_current().is_ok()) else {
             return Err(Refusal::Full);
         };
+        let begun = Instant::now();
+        let first = match awaited {
+            Awaited::Log(_) => PATIENCE,
+            Awaited::Link(_) => ASK_AGAIN,
+        };
+        // Before anything is noted: it panics in a runtime without timers.
+        let timer = Box::pin(time::sleep_until(begun + first));
         let mut all = lock();
         if all.is_ring(&handled, awaited) {
             return Err(Refusal::Ring { handled });
@@ -82,31 +92,31 @@ impl Patience {
         };
         all.by_id.insert(id, waiting);
         drop(all);
-        let first = match awaited {
-            Awaited::Log(_) => PATIENCE,
-            Awaited::Link(_) => ASK_AGAIN,
-        };
         Ok(Box::new(Self {
             id,
             handled,
-            begun: Instant::now(),
-            timer: Box::pin(time::sleep(first)),
+            begun,
+            progress,
+            timer,
         }))
     }
 
-    /// Resolves when it has waited for long enough, or, with nothing, when a link is to be asked
-    /// again.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Refusal>> {
+    /// Resolves when it has waited for long enough, or, with nothing, when it is to be asked again: a
+    /// link whether there is room, a log whether its subscribers, who have got so far, have got on.
+    pub(crate) fn poll(&mut self, progress: u64, cx: &mut Context<'_>) -> Poll<Option<Refusal>> {
         ready!(self.timer.as_mut().poll(cx));
-        let waited = self.begun.elapsed();
-        if waited < PATIENCE {
+        if progress != self.progress {
+            (self.begun, self.progress) = (Instant::now(), progress);
+            self.timer.as_mut().reset(self.begun + PATIENCE);
+            return Poll::Ready(None);
+        }
+        if self.begun.elapsed() < PATIENCE {
             let again = Instant::now() + ASK_AGAIN;
             self.timer.as_mut().reset(again);
             return Poll::Ready(None);
         }
         Poll::Ready(Some(Refusal::StillFull {
             handled: Arc::clone(&self.handled),
-            waited,
         }))
     }
 }

@@ -18,8 +18,15 @@ pub struct Append<'a, E> {
     shared: &'a Shared<E>,
     /// `None` once done.
     envelope: Option<Envelope<E>>,
+    /// Apart, as few have to wait, and all are dropped.
+    line: Option<Box<InLine<'a, E>>>,
+}
+
+/// A publisher in the queue for room, until this is dropped.
+struct InLine<'a, E> {
+    shared: &'a Shared<E>,
     ticket: Option<u64>,
-    /// There while it waits in what handles an event.
+    /// There while it handles an event.
     patience: Option<Box<Patience>>,
 }
 
@@ -32,8 +39,7 @@ impl<'a, E> Append<'a, E> {
         Self {
             shared,
             envelope: Some(envelope),
-            ticket: None,
-            patience: None,
+            line: None,
         }
     }
 
@@ -49,46 +55,71 @@ impl<E> Future for Append<'_, E> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let state = this.shared.lock();
-        if this.ticket.is_none() && state.is_open() {
+        if this.line.is_none() && state.is_open() {
             this.shared.push(state, &mut this.envelope);
             return Poll::Ready(Ok(()));
         }
-        let (ticket, envelope) = (&mut this.ticket, &mut this.envelope);
-        let refusal = match this.shared.poll_append_slowly(state, cx, ticket, envelope) {
-            Poll::Pending if handling::is_active() => Some(ready!(this.poll_patience(cx))),
-            polled => ready!(polled),
-        };
-        this.patience = None;
+        let refusal = ready!(this.poll_slowly(state, cx));
         Poll::Ready(this.envelope.take().zip(refusal).map_or(Ok(()), Err))
     }
 }
 
 impl<E> Append<'_, E> {
-    /// Whoever handles an event may be the one that everybody waits for: resolves when it may wait
-    /// no longer.
     #[cold]
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Refusal> {
-        let begun = match &mut self.patience {
-            Some(patience) => Ok(patience),
-            none => Patience::begin(&Awaited::Log(Arc::clone(&self.shared.topic)))
-                .map(|patience| none.insert(patience)),
+    fn poll_slowly(
+        &mut self,
+        state: MutexGuard<'_, State<E>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Refusal>> {
+        let (shared, mut new) = (self.shared, None);
+        let ticket = match &mut self.line {
+            Some(line) => &mut line.ticket,
+            None => &mut new,
         };
-        let refusal = match begun {
-            Ok(patience) => match ready!(patience.poll(cx)) {
-                Some(refusal) => refusal,
-                None => return Poll::Pending,
-            },
-            Err(refusal) => refusal,
-        };
-        if let Some(ticket) = self.ticket.take() {
-            self.shared.give_up(ticket);
+        let mut polled = shared.poll_append_slowly(state, cx, ticket, &mut self.envelope);
+        if polled.is_pending() {
+            let line = self.line.get_or_insert_with(|| {
+                let patience = None;
+                Box::new(InLine {
+                    shared,
+                    ticket: new,
+                    patience,
+                })
+            });
+            if handling::is_active() {
+                polled = line.poll_patience(cx).map(Some);
+            }
         }
-        Poll::Ready(refusal)
+        if polled.is_ready() {
+            self.line = None;
+        }
+        polled
     }
 }
 
-impl<E> Drop for Append<'_, E> {
-    #[inline]
+impl<E> InLine<'_, E> {
+    /// Whoever handles an event may be the one that everybody waits for: resolves when it may wait
+    /// no longer.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Refusal> {
+        // By the slowest, at whom it has just been looked.
+        let progress = self.shared.lock().limit;
+        let begun = match &mut self.patience {
+            Some(patience) => Ok(patience),
+            none => Patience::begin(&Awaited::Log(Arc::clone(&self.shared.topic)), progress)
+                .map(|patience| none.insert(patience)),
+        };
+        match begun {
+            Ok(patience) => loop {
+                if let Some(refusal) = ready!(patience.poll(progress, cx)) {
+                    return Poll::Ready(refusal);
+                }
+            },
+            Err(refusal) => Poll::Ready(refusal),
+        }
+    }
+}
+
+impl<E> Drop for InLine<'_, E> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.shared.give_up(ticket);

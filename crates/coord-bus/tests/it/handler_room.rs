@@ -93,7 +93,7 @@ async fn a_handler_around_a_ring_with_a_plain_task_is_told_of_it_and_the_ring_go
     first.publish(0).await.unwrap();
     let (error, took) = first_letter(&bus, &IN).await;
     assert_eq!(took, Duration::from_secs(30));
-    assert!(error[1].contains("full for 30s"), "{error:?}");
+    assert!(error[1].contains("nothing for 30s"), "{error:?}");
     assert!(
         error[1].contains("`in`") && error[1].contains("ring"),
         "{error:?}"
@@ -167,4 +167,33 @@ async fn a_drain_ends_at_its_deadline_though_its_handler_waits_for_room() {
     }
     bus.publisher(&OUT).unwrap().try_publish(7).unwrap();
     assert_eq!(*out.recv().await.unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_waits_for_as_long_as_it_takes_where_the_subscriber_gets_on() {
+    let bus = LocalBus::new();
+    let mut out = bus.subscribe(&OUT).unwrap();
+    let options = HandlerOptions::new().max_attempts(1).concurrency(4);
+    let forward = bus.publisher(&OUT).unwrap();
+    let handle = move |number: Delivery<u64>| {
+        let forward = forward.clone();
+        async move { forward.publish(*number).await.map_err(Failure::from) }
+    };
+    let handler = bus.on_with(&IN, &options, handle).unwrap();
+    let publisher = bus.publisher(&IN).unwrap();
+    let publishing = async {
+        for number in 0..12 {
+            publisher.publish(number).await.unwrap();
+        }
+    };
+    let reading = async {
+        for _ in 0..12 {
+            // The last of those who wait has its turn after 80 s.
+            time::sleep(Duration::from_secs(20)).await;
+            time::timeout(LONG, out.recv()).await.unwrap();
+        }
+    };
+    tokio::join!(publishing, reading);
+    let report = handler.drain(LONG).await;
+    assert_eq!((report.handled, report.dead), (12, 0));
 }
