@@ -1,6 +1,7 @@
 //! A step whose work is a run of another workflow, or one for each item of a list, or for each round.
 
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,10 +199,11 @@ where
     ///
     /// - What the next run is started with is kept before it begins. After a crash, and where this run was suspended, the
     ///   round under way has the run that it had, and the outcome of that where it has ended. The function may be asked
-    ///   of that again, and is to say the same.
+    ///   of that again, and is to say the same. Where it panics there is no other attempt, as the round is done.
     /// - The id of each run has the round's place in it, from 0: `order-1042.approve.2-…`, and so has its
     ///   [`parent`](crate::RunView::parent). That of the round under way is the [`child`](crate::StepView::child) of the
-    ///   step, to which signals go: the rounds before have taken theirs.
+    ///   step, to which signals go. What is sent to a run that has not taken it when it ends is gone with that: so have
+    ///   each round take what may come in it, or let who sends wait for an answer before it sends the next.
     /// - A run that fails is undone, and fails the attempt. The next goes on with that round, in another run, which is
     ///   started with the same. So it is where this run is retried and goes on with this step.
     /// - When the attempt is to end, the run of the round under way is cancelled and undone, and the step ends after
@@ -316,7 +318,11 @@ impl<I, In, U, K> StepBuilder<'_, I, Repeating<In>, U, K> {
                             given: given.downcast().map_err(is_other)?,
                             output: output.downcast().map_err(is_other)?,
                         };
-                        Ok(match (asked.1)(&ended) {
+                        // The round is done: another attempt would do it again, in another run.
+                        let said = catch_unwind(AssertUnwindSafe(|| (asked.1)(&ended)));
+                        let said =
+                            said.map_err(|panic| StepError::panicked(&*panic).permanent())?;
+                        Ok(match said {
                             ControlFlow::Break(output) => {
                                 ControlFlow::Break(Arc::new(output) as Output)
                             }
