@@ -96,9 +96,12 @@ fn insert<'a>(
 
 const COLUMNS: usize = 6;
 
+/// Two of one version would be damage, which undoes the whole transaction as any fault does. That is said, as SQLite
+/// keeps a copy of each page that such a statement changes otherwise, to undo that alone.
 fn insert_sql(records: usize) -> String {
     let rows = vec!["(?, ?, ?, ?, ?, ?)"; records].join(", ");
-    format!("INSERT INTO records (stream, version, at, kind, payload, hash) VALUES {rows}")
+    let columns = "stream, version, at, kind, payload, hash";
+    format!("INSERT OR ROLLBACK INTO records ({columns}) VALUES {rows}")
 }
 
 /// A record with its checksum, as it was read.
