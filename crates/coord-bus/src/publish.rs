@@ -317,11 +317,12 @@ fn poll_link<'a, E>(
             return Poll::Ready(sent);
         }
         if let Sending::NotYet = sending {
+            let delivered = link.stats().ledger.delivered;
             let awaited = Awaited::Link(Arc::clone(topic));
-            *sending = Sending::Full(Patience::begin(&awaited, 0)?);
+            *sending = Sending::Full(Patience::begin(&awaited, delivered)?);
         }
         if let Sending::Full(patience) = sending
-            && let Some(refusal) = ready!(patience.poll(0, cx))
+            && let Some(refusal) = ready!(patience.poll(link.stats().ledger.delivered, cx))
         {
             return Poll::Ready(Err(refusal));
         }

@@ -37,7 +37,8 @@ pub(crate) struct Patience {
 pub(crate) enum Awaited {
     /// In this log: another bus may have a topic of the same name.
     Log(Arc<str>),
-    /// At this topic of a link, of which each handle has a name of its own.
+    /// At this topic of a link, of which each handle has a name of its own. So one that is passed on over a link to the
+    /// topic of the same name is taken for a ring, whatever that leads to.
     Link(Arc<str>),
 }
 

@@ -197,3 +197,133 @@ async fn a_handler_waits_for_as_long_as_it_takes_where_the_subscriber_gets_on() 
     let report = handler.drain(LONG).await;
     assert_eq!((report.handled, report.dead), (12, 0));
 }
+
+/// Of two handlers one waits for room, and the other makes some as it takes an event, of which it sends one back: for
+/// that there is room once the first has got on.
+#[tokio::test(start_paused = true)]
+async fn two_handlers_of_which_one_sends_an_event_back_lose_none() {
+    for capacity in [2, 4, 8, 16, 64] {
+        let events = 2 * capacity as u64 + 1;
+        let bus = LocalBus::new();
+        let (a, b) = (
+            Topic::<u64>::new("a").capacity(capacity),
+            Topic::<u64>::new("b").capacity(capacity),
+        );
+        let mut dead = [&a, &b].map(|topic| bus.subscribe(&topic.dead_letters()).unwrap());
+        let to_b = bus.publisher(&b).unwrap();
+        let passes_on = bus.on(&a, move |number: Delivery<u64>| {
+            let to_b = to_b.clone();
+            async move { to_b.publish(*number).await.map_err(Failure::from) }
+        });
+        let to_a = bus.publisher(&a).unwrap();
+        let sends_back = bus.on(&b, move |number: Delivery<u64>| {
+            let to_a = to_a.clone();
+            async move {
+                // By then all that can get on has got on.
+                time::sleep(Duration::from_millis(10)).await;
+                match *number {
+                    1 => to_a.publish(1_000).await.map_err(Failure::from),
+                    _ => Ok(()),
+                }
+            }
+        });
+        let publisher = bus.publisher(&a).unwrap();
+        for number in 1..=events {
+            publisher.publish(number).await.unwrap();
+        }
+        let reports = [passes_on.unwrap(), sends_back.unwrap()];
+        for handler in &reports {
+            time::timeout(LONG, async {
+                while handler.report().handled <= events {
+                    time::sleep(Duration::from_millis(10)).await;
+                }
+            })
+            .await
+            .unwrap_or_else(|_| panic!("{capacity}: {:?}", handler.report()));
+        }
+        for letters in &mut dead {
+            assert!(letters.try_recv().is_err(), "{capacity}");
+        }
+    }
+}
+
+/// Of many that publish there, at the pace of one that takes an event each 7 ms.
+#[tokio::test(start_paused = true)]
+async fn a_handler_waits_over_a_bus_of_bytes_as_long_as_its_subscriber_gets_on() {
+    let bus = ByteBus::new();
+    let mut received = bus.subscribe(&OUT).unwrap();
+    let reading = tokio::spawn(async move {
+        let mut of_handler = 0;
+        loop {
+            time::sleep(Duration::from_millis(7)).await;
+            match received.recv().await {
+                Some(number) if *number < 1_000 => of_handler += 1,
+                Some(_) => {}
+                None => return of_handler,
+            }
+        }
+    });
+    let publishing = (0..8).map(|_| {
+        let publisher = bus.publisher(&OUT).unwrap();
+        tokio::spawn(async move { while publisher.publish(1_000).await.is_ok() {} })
+    });
+    let publishing: Vec<_> = publishing.collect();
+    time::sleep(Duration::from_secs(1)).await;
+    let handler = pass_on((&bus, &IN), (&bus, &OUT));
+    bus.publisher(&IN).unwrap().publish(1).await.unwrap();
+    time::sleep(Duration::from_secs(100)).await;
+    assert_eq!(handler.report().dead, 0);
+    for publishing in publishing {
+        publishing.abort();
+    }
+    assert_eq!(handler.drain(LONG).await.handled, 1);
+    bus.close();
+    assert_eq!(reading.await.unwrap(), 1);
+}
+
+/// A publish that has waited within a handler, and goes on in a task of its own.
+#[tokio::test(start_paused = true)]
+async fn who_waits_no_longer_within_a_handler_is_in_nobodys_way() {
+    let bus = LocalBus::new();
+    let (a, b) = (Topic::<u64>::new("a"), Topic::<u64>::new("b"));
+    let (a, b) = (a.capacity(2), b.capacity(2));
+    // Both are full, of a subscriber that pauses.
+    let mut of_a = bus.subscribe(&a).unwrap();
+    let mut of_b = bus.subscribe(&b).unwrap();
+    let to_b = bus.publisher(&b).unwrap();
+    let moves = bus.on(&a, move |number: Delivery<u64>| {
+        let to_b = to_b.clone();
+        async move {
+            let mut publishing = Box::pin(async move { to_b.publish(*number).await });
+            if time::timeout(Duration::from_millis(10), publishing.as_mut())
+                .await
+                .is_err()
+            {
+                tokio::spawn(publishing);
+            }
+            Ok::<_, Failure>(())
+        }
+    });
+    let _moves = moves.unwrap();
+    let publisher = bus.publisher(&a).unwrap();
+    let publishing = tokio::spawn(async move {
+        for number in 0..8 {
+            publisher.publish(number).await.unwrap();
+        }
+    });
+    time::sleep(Duration::from_secs(1)).await;
+    // Who handles an event of `b` waits for room in `a`, and for nobody who handles one of `a`.
+    let event = of_b.recv().await.unwrap().meta().cause();
+    let back = bus.publisher(&a).unwrap();
+    let sending_back = tokio::spawn(event.run(async move { back.publish(100).await }));
+    time::sleep(Duration::from_secs(1)).await;
+    let reading = tokio::spawn(async move {
+        let mut of_a = std::pin::pin!(async move { while of_a.recv().await.is_some() {} });
+        let mut of_b = std::pin::pin!(async move { while of_b.recv().await.is_some() {} });
+        tokio::join!(of_a.as_mut(), of_b.as_mut());
+    });
+    let sent = time::timeout(LONG, sending_back).await.unwrap().unwrap();
+    assert!(sent.is_ok(), "{sent:?}");
+    publishing.await.unwrap();
+    reading.abort();
+}
