@@ -103,8 +103,8 @@ pub enum Why {
         /// for a place as well.
         held_by: Holders,
     },
-    /// It could begin, and waits for one of the places that steps share: those of the run, or all of the
-    /// orchestrator.
+    /// It could begin, or be tried again, and waits for one of the places that steps share: those of the run, or all
+    /// of the orchestrator.
     Place {
         /// The steps that have them.
         held_by: Holders,
@@ -129,7 +129,7 @@ pub enum Why {
     ChildrenPaused(Children),
     /// It runs, and some of its work is done.
     Progress(Progress),
-    /// It tries again at this time, counted from the beginning of the run.
+    /// It tries again at this time, counted from the beginning of the run, if there is a place for it then.
     Retry {
         /// When.
         at: Duration,
@@ -322,15 +322,15 @@ impl RunView {
         Why::Place { held_by }
     }
 
-    /// The steps that are under way: one that tries again has what it takes, from its first attempt to
-    /// the end of its last.
+    /// The steps that are under way: one that tries again has the permits that it takes, from its first attempt to
+    /// the end of its last, and no place in between.
     pub(crate) fn holding(&self) -> impl Iterator<Item = Holding<'_>> {
         let has = |step: &&StepView| matches!(step.phase, StepPhase::Running | StepPhase::Retrying);
         self.steps.iter().filter(has).map(|step| Holding {
             run: &self.run,
             step: &step.id,
             resources: &step.resources,
-            has_place: step.takes_place,
+            has_place: step.takes_place && step.phase == StepPhase::Running,
         })
     }
 }

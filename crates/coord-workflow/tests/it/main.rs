@@ -48,6 +48,7 @@ mod not_undone;
 mod ownership;
 mod other_builds;
 mod panicking;
+mod places;
 mod repeat;
 mod resuming_all;
 mod retrying;
