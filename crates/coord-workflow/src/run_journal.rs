@@ -15,7 +15,7 @@ use crate::fingerprint::KeptStep;
 use crate::following::Following;
 use crate::plan::{Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
-use crate::resume::{Begun, Checked, Kept, PAGE, fault_of};
+use crate::resume::{Begun, Checked, Kept, PAGE, check_retry, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
 use crate::{
@@ -99,6 +99,7 @@ impl RunJournal {
         if !kept.course.is_finished() {
             return Err(WorkflowError::NotFinished { run: named() });
         }
+        check_retry(&*self.log, run, kept.child_of.as_ref()).await?;
         let at = kept.course.duration();
         let retried = Fact::Retried {
             from,
