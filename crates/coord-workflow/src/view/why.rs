@@ -144,6 +144,13 @@ pub enum Why {
     Undoing,
     /// It has ended.
     Over(StepPhase),
+    /// It was skipped, or the run ended before it began, for this [reason](StepView::not_run).
+    NotRun {
+        /// Which of both.
+        phase: StepPhase,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Why {
@@ -231,6 +238,11 @@ impl fmt::Display for Why {
             ),
             Self::Undoing => formatter.write_str("it is being undone"),
             Self::Over(phase) => write!(formatter, "it is over: {phase}"),
+            Self::NotRun {
+                phase: StepPhase::Skipped,
+                reason,
+            } => write!(formatter, "it was skipped: {reason}"),
+            Self::NotRun { reason, .. } => write!(formatter, "it did not run: {reason}"),
         }
     }
 }
@@ -253,7 +265,10 @@ impl RunView {
         let has_any = any.is_empty() || among.any(|phase| phase == StepPhase::Completed);
         Some(match step.phase {
             _ if step.is_being_undone && self.state == RunState::Running => Why::Undoing,
-            phase if phase.is_over() && !step.is_being_undone => Why::Over(phase),
+            phase if phase.is_over() && !step.is_being_undone => match step.not_run.clone() {
+                Some(reason) => Why::NotRun { phase, reason },
+                None => Why::Over(phase),
+            },
             StepPhase::Exhausted => Why::Exhausted {
                 error: step.error.clone().unwrap_or_default(),
             },

@@ -44,6 +44,7 @@ mod listing_long;
 mod maybe;
 mod model;
 mod named_errors;
+mod not_run;
 mod not_undone;
 mod ownership;
 mod other_builds;
