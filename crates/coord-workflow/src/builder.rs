@@ -100,6 +100,11 @@ impl<I: Send + Sync + 'static, K> WorkflowBuilder<I, K> {
     }
 
     /// With at most this many steps at once; the orchestrator's own limit applies too.
+    ///
+    /// What only waits takes no place, and begins whatever runs: a step that [sleeps](StepBuilder::sleep), waits for a
+    /// [signal](StepBuilder::signal) or an [event](StepBuilder::wait_for), or whose work is a
+    /// [run](StepBuilder::workflow), or several. Neither does a step between two attempts; when the wait is over, it
+    /// waits for a place again, and goes before later steps.
     #[must_use]
     pub fn concurrency(mut self, steps: NonZeroUsize) -> Self {
         self.concurrency = Some(steps);

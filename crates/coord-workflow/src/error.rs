@@ -319,6 +319,20 @@ pub enum WorkflowError {
         /// The run.
         run: String,
     },
+    /// A run within another that goes on is not retried: what comes of that, its step would not hear of.
+    #[error(
+        "run `{run}` is not to be retried, as it is within step `{step}` of run `{parent}`, which has not finished and \
+         would not take what comes of it: another attempt at that step has a run of its own. Where `{parent}` is paused \
+         for the step, continue it; else let it finish, or cancel it, and retry that"
+    )]
+    WithinUnfinished {
+        /// The run.
+        run: String,
+        /// The run that it is within.
+        parent: String,
+        /// The step of that.
+        step: String,
+    },
     /// Nothing in the run is to be done again.
     #[error(
         "there is nothing to retry in run `{run}`: every step is done; name the step to begin from"

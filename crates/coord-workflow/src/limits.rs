@@ -161,6 +161,11 @@ impl RunLimits {
         }
     }
 
+    /// Whether a step wants some of the resources.
+    pub(crate) fn wants(&self, step: usize) -> bool {
+        self.wants.get(step).is_some_and(|wants| !wants.is_empty())
+    }
+
     /// Asks for a place. `None`: the run is given one through [`Shared::accept_place`].
     pub(crate) fn ask_place(&self, run: &Arc<Shared>) -> Option<Place> {
         if !self.limits.has_places {

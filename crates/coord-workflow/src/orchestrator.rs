@@ -477,7 +477,14 @@ impl Run {
     pub fn why(&self, step: &str) -> Option<Why> {
         let view = self.view()?;
         let why = view.why(step);
-        match (self.shared.upgrade(), &why) {
+        let shared = self.shared.upgrade();
+        let why = match (&shared, why) {
+            (Some(shared), Some(Why::Retry { .. })) if shared.is_ready_again(step) => {
+                Some(view.place(view.holding()))
+            }
+            (_, why) => why,
+        };
+        match (shared, &why) {
             (Some(shared), Some(Why::Permits { .. } | Why::Place { .. })) => {
                 shared.why_limited(&view, step)
             }

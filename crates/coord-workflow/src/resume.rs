@@ -73,6 +73,28 @@ pub(crate) async fn is_unfinished(log: &dyn EventLog, run: &RunId) -> Result<boo
     Ok(found.is_some_and(|stream| !stream.is_closed))
 }
 
+/// Whether a run may be retried by itself: not where one that it is within has not finished.
+pub(crate) async fn check_retry(
+    log: &dyn EventLog,
+    run: &RunId,
+    parent: Option<&Parent>,
+) -> Result<(), WorkflowError> {
+    let mut around = parent.cloned();
+    while let Some(parent) = around {
+        let id = RunId::named(&parent.run)?;
+        if is_unfinished(log, &id).await? {
+            return Err(WorkflowError::WithinUnfinished {
+                run: run.to_string(),
+                parent: parent.run,
+                step: parent.step,
+            });
+        }
+        let started = Begun::first(log, &id).await?;
+        around = started.and_then(|started| started.parent);
+    }
+    Ok(())
+}
+
 impl<'r> Begun<'r> {
     /// Where no more than the first record is of interest.
     pub(crate) async fn first(

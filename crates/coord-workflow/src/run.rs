@@ -300,7 +300,13 @@ impl Shared {
         let told = beginning.told;
         let limit = limit.unwrap_or(usize::MAX);
         let pauses = Pauses::new(beginning.id.clone(), told.is_paused, beginning.around);
-        let mut queue = Queue::new(beginning.course, limit, recorder, Arc::clone(&pauses));
+        let mut queue = Queue::new(
+            &plan,
+            beginning.course,
+            limit,
+            recorder,
+            Arc::clone(&pauses),
+        );
         if told.is_continued {
             queue.go_on(&plan, beginning.before.as_nanos() as u64);
         }

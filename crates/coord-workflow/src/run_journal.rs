@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coord_bus::time::{Clock, SystemClock};
 use coord_bus::{AppendTo, EventLog, EventLogError, ExpectedVersion, Lease, StreamInfo};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,15 +15,19 @@ use crate::fingerprint::KeptStep;
 use crate::following::Following;
 use crate::plan::{Plan, PlannedStep};
 use crate::records::{self, Owner, Started};
-use crate::resume::{Begun, Checked, Kept, PAGE, fault_of};
+use crate::resume::{Begun, Checked, Kept, PAGE, check_retry, fault_of};
 use crate::shape::Shape;
 use crate::waits::Wait;
 use crate::{
-    Command, Parent, RecordFault, RunId, RunQuery, RunState, RunView, Why, WorkflowError, bell,
+    Command, Parent, RecordFault, RunId, RunQuery, RunState, RunView, StepView, Why, WorkflowError,
+    bell,
 };
 
 /// How many of the runs that have not finished are looked at for who has what a step waits for.
 const LOOKED_AT_MAX: usize = 1_000;
+
+/// By how much an attempt is late that waits for a place.
+const LATE: Duration = Duration::from_secs(1);
 
 /// A journal of runs: the log that their records are in, and the leases by which those who drive
 /// them know of each other. Cheap to clone.
@@ -94,6 +99,7 @@ impl RunJournal {
         if !kept.course.is_finished() {
             return Err(WorkflowError::NotFinished { run: named() });
         }
+        check_retry(&*self.log, run, kept.child_of.as_ref()).await?;
         let at = kept.course.duration();
         let retried = Fact::Retried {
             from,
@@ -126,7 +132,12 @@ impl RunJournal {
     /// out), `Journal` or `Lease`.
     pub async fn why(&self, run: &RunId, step: &str) -> Result<Option<Why>, WorkflowError> {
         let view = self.view(run).await?;
-        let why = view.why(step);
+        let why = match (view.why(step), view.step(step)) {
+            (Some(Why::Retry { at }), Some(step)) if is_late(&view, step, at) => {
+                Some(view.place(view.holding()))
+            }
+            (why, _) => why,
+        };
         let (Some(step), Some(Why::Permits { .. } | Why::Place { .. })) = (view.step(step), &why)
         else {
             return Ok(why);
@@ -407,6 +418,13 @@ fn wait_of(step: &KeptStep) -> Option<Wait> {
     signal
         .or_else(|| event.map(|topic| Wait::Event(topic.into())))
         .or(sleep)
+}
+
+/// Whether another attempt at a step was to be made at this time, and was not: by the clock here, so that it may only
+/// not have been kept yet.
+fn is_late(view: &RunView, step: &StepView, at: Duration) -> bool {
+    let late = Duration::try_from(SystemClock.now().duration_since(view.started_at + at));
+    step.takes_place && late.is_ok_and(|late| late > LATE)
 }
 
 /// The run that a stream is of, if it is of one.

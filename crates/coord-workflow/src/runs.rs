@@ -13,6 +13,7 @@ use crate::course::{Fact, RULES};
 use crate::durable::check_levels;
 use crate::orchestrator::Run;
 use crate::plan::Definition;
+use crate::resume::check_retry;
 use crate::run::Settings;
 use crate::run_journal::{any_run, run_of};
 use crate::take_up::{Asked, Claim, New, read};
@@ -180,6 +181,9 @@ impl WorkflowOrchestrator {
     /// done twice. So see to that first; why it could not be undone stays in the
     /// [view](crate::StepView::not_undone).
     ///
+    /// A run within another is retried by itself only once that one has finished: until then nobody there would take
+    /// what comes of it, as another attempt at the step has another run.
+    ///
     /// The run's timeout begins anew. Which steps ask for what they asked for before, and which for something else, is
     /// told by their [idempotency keys](crate::StepContext::idempotency_key).
     ///
@@ -189,7 +193,7 @@ impl WorkflowOrchestrator {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::NotFinished`], `NothingToRetry`, `NoSuchStep`, or any of
+    /// [`WorkflowError::NotFinished`], `WithinUnfinished`, `NothingToRetry`, `NoSuchStep`, or any of
     /// [`resume_run`](Self::resume_run).
     ///
     /// # Panics
@@ -261,6 +265,7 @@ impl Settings {
             if !kept.course.is_finished() {
                 return Err(WorkflowError::NotFinished { run });
             }
+            check_retry(&*keeping.journal.log, id, kept.child_of.as_ref()).await?;
             let at = kept.gone_on(self.clock.now()).as_nanos() as u64;
             let retried = Fact::Retried {
                 from,

@@ -154,7 +154,8 @@ pub struct StepSpec {
     #[serde(default)]
     pub total_timeout: Option<Duration>,
     /// For how long an attempt may give no sign of life: see
-    /// [`StepBuilder::heartbeat_timeout`](crate::StepBuilder::heartbeat_timeout). `None`: for ever.
+    /// [`StepBuilder::heartbeat_timeout`](crate::StepBuilder::heartbeat_timeout). `None`: for ever, as where the step
+    /// runs a workflow.
     #[serde(default)]
     pub heartbeat_timeout: Option<Duration>,
     /// What becomes of the run when every attempt has failed: see

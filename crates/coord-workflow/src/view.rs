@@ -1,6 +1,7 @@
 //! What is to be seen of a run: where it is, where each step is, and what that waits for.
 
 mod children;
+mod not_run;
 mod progress;
 mod why;
 
@@ -141,6 +142,9 @@ pub struct StepView {
     /// that is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Why it was [skipped](StepPhase::Skipped); or why it never began, where the run ended before that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_run: Option<String>,
     /// Why it could not be undone, in a run that was [retried](crate::WorkflowOrchestrator::retry_run) since, and does
     /// it again, or has.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -340,6 +344,7 @@ impl RunView {
                 progress: Progress::of(plan, course, place),
                 is_being_undone,
                 error: error.map(ToString::to_string),
+                not_run: not_run::reason(plan, course, place),
                 not_undone: course.not_undone(place).map(ToString::to_string),
                 output: output.and_then(|output| Arc::clone(output).downcast().ok()),
                 child: match step.runs_workflow() && record.has_begun() {

@@ -1,5 +1,7 @@
 //! Why a step or a service is where it is, in a sentence.
 
+use std::time::Duration;
+
 use coordination::bus::time::Instant;
 
 use super::{Board, Row, State};
@@ -64,12 +66,12 @@ impl Board {
                 )
             }
             State::Retrying { until } => {
-                let (of, wait) = (row.attempts_max, left(until));
-                let remark = &row.remark;
-                format!(
-                    "attempt {} of {of} failed: {remark}; again in {wait}",
-                    row.attempt
-                )
+                let (of, remark) = (row.attempts_max, &row.remark);
+                let again = match until.saturating_duration_since(Instant::now()) {
+                    Duration::ZERO => self.lacks_place(),
+                    wait => format!("again in {}", Spoken(wait)),
+                };
+                format!("attempt {} of {of} failed: {remark}; {again}", row.attempt)
             }
             State::Paused => format!(
                 "failed in every attempt: {}; the run is paused for it, until `coord continue`",
@@ -106,6 +108,10 @@ impl Board {
         if let Some(short) = self.lacks_resource(row) {
             return short;
         }
+        self.lacks_place()
+    }
+
+    fn lacks_place(&self) -> String {
         let taken = self.rows.iter().filter(|row| takes_place(row)).count();
         format!(
             "waits for a place: {taken} of {} are taken",
@@ -121,7 +127,7 @@ impl Board {
             let users = self
                 .rows
                 .iter()
-                .filter(|row| takes_place(row) && takes(row) > 0);
+                .filter(|row| has_permits(row) && takes(row) > 0);
             let taken: u32 = users.clone().map(takes).sum();
             let users: Vec<&str> = users.map(|user| user.id.as_str()).collect();
             let is_short = taken + asked.get() > there.get();
@@ -168,10 +174,15 @@ fn takes_place(row: &Row) -> bool {
     match row.state {
         // What only waits leaves its place to others.
         _ if row.waits.is_some() => false,
-        State::Running | State::Retrying { .. } | State::Starting => true,
+        State::Running | State::Starting => true,
         State::Stopping => !row.is_service,
         _ => false,
     }
+}
+
+/// Whether it has the resources that it takes, as it does between two attempts, too.
+fn has_permits(row: &Row) -> bool {
+    takes_place(row) || matches!(row.state, State::Retrying { .. })
 }
 
 fn attempt(row: &Row) -> String {

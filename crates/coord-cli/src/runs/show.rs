@@ -132,7 +132,7 @@ pub(super) fn print(
                 let remark = remark(view, step);
                 (
                     style_of(phase),
-                    phase.to_string(),
+                    word_of(step),
                     took.unwrap_or_default(),
                     remark,
                 )
@@ -156,6 +156,7 @@ fn remark(view: &RunView, step: &StepView) -> String {
         remarks.push(format!("{} attempts", step.attempts));
     }
     remarks.extend(step.error.as_deref().map(printable));
+    remarks.extend(step.not_run.as_deref().map(printable));
     if let Some(error) = step.not_undone.as_deref() {
         let error = printable(error);
         remarks.push(format!("it could not be undone before a retry: {error}"));
@@ -164,7 +165,8 @@ fn remark(view: &RunView, step: &StepView) -> String {
     remarks.extend(outputs.map(|(name, value)| format!("{name}={}", short(value))));
     if view.state == RunState::Running {
         match view.why(&step.id) {
-            None | Some(Why::Over(_) | Why::Running | Why::Exhausted { .. }) => {}
+            None
+            | Some(Why::Over(_) | Why::NotRun { .. } | Why::Running | Why::Exhausted { .. }) => {}
             Some(why) => remarks.push(said(view, &why)),
         }
         remarks.extend(time_left::said(view, "total_timeout", step.times_out_at));
@@ -189,6 +191,14 @@ fn short(value: &str) -> String {
         short.push('…');
     }
     short
+}
+
+/// Where a step is, in a word: nobody has cancelled what never began.
+fn word_of(step: &StepView) -> String {
+    match step.phase {
+        StepPhase::Cancelled if step.attempts == 0 => "not run".to_owned(),
+        phase => phase.to_string(),
+    }
 }
 
 fn style_of(phase: StepPhase) -> Style {

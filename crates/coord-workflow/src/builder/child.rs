@@ -373,6 +373,11 @@ impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
             let id = id.clone();
             self.workflow.faults.push(Fault::ForeignStep { step, id });
         }
+        if self.step.heartbeat_timeout.is_some() {
+            let id = id.clone();
+            let fault = Fault::HeartbeatOfWorkflow { step, id };
+            self.workflow.faults.push(fault);
+        }
         if !self.step.resources.is_empty() {
             self.workflow
                 .faults

@@ -106,10 +106,13 @@ impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
     }
 
     /// An attempt that gives no sign of life for so long has failed, and is retried like any other:
-    /// each [`StepContext::heartbeat`] is one, and its beginning. There is no such limit by default.
+    /// each [`StepContext::heartbeat`] is one, and its beginning; so is each item of a [list](Self::for_each) that is
+    /// done, and of a step that [repeats](Self::repeat), each round as it begins. There is no such limit by default.
     ///
     /// It is for steps that may take long, and are to be given up soon when they hang. One that was
-    /// added by `run` has no context to give signs with: for it, this is another timeout.
+    /// added by `run` has no context to give signs with: for it, or for each item or round of it, this is another
+    /// timeout. A step that [runs a workflow](Self::workflow) has none, as nobody gives signs for it: the steps of that
+    /// workflow may have theirs.
     pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
         self.step.heartbeat_timeout = Some(timeout);
         self

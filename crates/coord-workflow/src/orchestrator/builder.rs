@@ -57,8 +57,9 @@ impl<'b, B: Bus + ?Sized> OrchestratorBuilder<'b, B> {
         self
     }
 
-    /// With at most this many steps of a run at once, where its workflow does not state fewer.
-    /// There is no limit by default: steps that only wait cost next to nothing.
+    /// With at most this many steps of a run at once, where its workflow does not state fewer. What takes no place is
+    /// told with [`WorkflowBuilder::concurrency`](crate::WorkflowBuilder::concurrency). There is no limit by default:
+    /// steps that only wait cost next to nothing.
     #[must_use]
     pub fn concurrency(mut self, steps: NonZeroUsize) -> Self {
         self.concurrency = Some(steps);
@@ -66,8 +67,8 @@ impl<'b, B: Bus + ?Sized> OrchestratorBuilder<'b, B> {
     }
 
     /// With at most this many steps at once, those of all runs counted. Runs take turns: the one that
-    /// has waited longest begins its next step. What is undone is not counted. There is no limit by
-    /// default.
+    /// has waited longest begins its next step. What is undone is not counted, nor what takes no place in a
+    /// [run](crate::WorkflowBuilder::concurrency). There is no limit by default.
     ///
     /// A step that waits for another run of the same orchestrator is counted meanwhile: where all
     /// places are taken by such steps, nothing goes on.

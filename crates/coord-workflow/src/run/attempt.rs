@@ -14,6 +14,7 @@ use tokio::task::unconstrained;
 
 use super::bounds::Bounds;
 use super::held::Timer;
+use super::limited::Held;
 use super::{Shared, between, child, hooks};
 use crate::context::Start;
 use crate::course::Fact;
@@ -94,9 +95,11 @@ pub(super) fn first<T>(
 /// effect afterwards.
 pub(super) fn step(run: Arc<Shared>, step: usize, stage: Stage) -> BoxFuture<'static, Fact> {
     Box::pin(async move {
-        // Given back when the step has ended, or is dropped.
-        let _held = run.take_held(step);
-        let course = Step { run: &run, step };
+        let mut course = Step {
+            run: &run,
+            step,
+            held: run.take_held(step),
+        };
         match stage {
             Stage::Begin => course.begin().await,
             Stage::Called(called) => course.attempts(1, Some(called)).await,
@@ -108,6 +111,8 @@ pub(super) fn step(run: Arc<Shared>, step: usize, stage: Stage) -> BoxFuture<'st
 struct Step<'r> {
     run: &'r Arc<Shared>,
     step: usize,
+    /// What it shares with the steps of other runs: given back when it has ended, or is dropped.
+    held: Option<Held>,
 }
 
 impl Step<'_> {
@@ -115,7 +120,7 @@ impl Step<'_> {
         self.run.step_id(self.step)
     }
 
-    async fn begin(&self) -> Fact {
+    async fn begin(&mut self) -> Fact {
         let run = self.run;
         let record = run.queue().course.step(self.step).clone();
         if run.skips.is_asked(self.step) {
@@ -152,19 +157,24 @@ impl Step<'_> {
         }
     }
 
-    /// Waits until another attempt is to be made. The fact that ends the step instead, if something does.
-    async fn until_next(&self, attempts: u32) -> Option<Fact> {
+    /// Waits until another attempt is to be made, without a place, and until it has one again. The fact that ends
+    /// the step instead, if something does.
+    async fn until_next(&mut self, attempts: u32) -> Option<Fact> {
         let (run, step) = (self.run, self.step);
-        tokio::select! {
+        let place = tokio::select! {
             biased;
-            () = run.token.cancelled() => Some(self.cancelled_after(attempts).await),
-            () = run.skips.until_asked(step) => Some(self.skipped_as_asked().await),
-            () = run.backoffs.wait(step, run.back_off(step)) => None,
+            () = run.token.cancelled() => return Some(self.cancelled_after(attempts).await),
+            () = run.skips.until_asked(step) => return Some(self.skipped_as_asked().await),
+            place = run.rest(step, self.held.as_mut()) => place,
+        };
+        if let Some(held) = &mut self.held {
+            held.place = place;
         }
+        None
     }
 
     /// Attempts until one succeeds, or no more are to be made: from this one, which may have begun.
-    async fn attempts(&self, mut attempt: u32, mut called: Option<Called>) -> Fact {
+    async fn attempts(&mut self, mut attempt: u32, mut called: Option<Called>) -> Fact {
         let (run, step) = (self.run, self.step);
         let planned = &run.plan.steps[step];
         loop {

@@ -104,6 +104,8 @@ impl Items {
     }
 
     async fn completed(&self, part: usize, output: Output) -> Result<(), StepError> {
+        // Nobody else could say so for the whole of it.
+        self.context.heartbeat();
         self.run
             .part_completed(self.step, part, self.of, output)
             .await

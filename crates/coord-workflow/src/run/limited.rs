@@ -1,6 +1,7 @@
 //! Steps that wait for places and resources, which they share with the steps of other runs.
 //!
-//! A step that waits for permits has no future yet, and takes no room in its own run. What a step is
+//! A step that waits for permits has no future yet, and takes no room in its own run. One that takes no place
+//! begins as soon as it has its permits, whatever places are taken. What a step is
 //! given is kept in its future, and goes with that. What is given back may go to another run, whose
 //! lock is taken for that: so nothing is given back under a lock.
 
@@ -10,7 +11,7 @@ use std::task::Waker;
 
 use super::Shared;
 use super::queue::{Job, Queue};
-use crate::limits::{Asked, Permits, Place};
+use crate::limits::{Asked, Permits, Place, RunLimits};
 
 /// What the steps of a run that have not begun have been given, and wait for.
 #[derive(Default)]
@@ -30,7 +31,8 @@ pub(super) struct Waits {
 /// What a step under way has.
 pub(super) struct Held {
     _permits: Option<Permits>,
-    _place: Option<Place>,
+    /// Not between two attempts.
+    pub(super) place: Option<Place>,
 }
 
 /// What a step that does not begin after all waited for, and has no use for. Not to be dropped under
@@ -69,17 +71,7 @@ impl Waits {
         self.permits.contains_key(&step) || self.begun.contains_key(&step)
     }
 
-    /// It wants nothing any more.
-    pub(super) fn withdraw(&mut self, step: usize) -> Withdrawn {
-        self.given.retain(|given| *given != step);
-        Withdrawn {
-            ticket: self.tickets.remove(&step),
-            _permits: self.permits.remove(&step),
-            _place: self.place.take_if(|_| self.given.is_empty()),
-        }
-    }
-
-    /// Whether no step may begin, whatever it is.
+    /// Whether no step that takes a place may begin, whatever it is.
     pub(super) fn is_for_place(&self) -> bool {
         self.for_place
     }
@@ -90,48 +82,107 @@ impl Queue {
     pub(super) fn next_limited(&mut self, run: &Arc<Shared>) -> Option<Job> {
         let limits = run.limits.as_ref()?;
         while self.may_begin() {
-            if self.waits.given.is_empty() {
-                let step = self.ready.pop()?;
-                // What will only be skipped needs nothing for that.
-                let asked = match self.course.step(step).is_ruled_out() {
+            self.put_first(limits);
+            let given = match self.has_room() {
+                true if self.is_paused() => self.given_again(),
+                true => (!self.waits.given.is_empty()).then_some(0),
+                false => self.given_free(),
+            };
+            let Some(given) = given else {
+                let step = self.pop_ready()?;
+                // What will only be skipped needs nothing for that, and what has begun has its permits.
+                let needs_none = self.course.step(step).is_ruled_out() || self.rests(step);
+                let asked = match needs_none {
                     true => Asked::Given(None),
                     false => limits.ask(run, step),
                 };
                 match asked {
                     Asked::Waits(ticket) => {
                         self.waits.tickets.insert(step, ticket);
-                        continue;
                     }
                     Asked::Given(permits) => {
-                        self.waits
-                            .permits
-                            .extend(permits.map(|permits| (step, permits)));
+                        let permits = permits.map(|permits| (step, permits));
+                        self.waits.permits.extend(permits);
                         self.waits.given.push_back(step);
                     }
                 }
-            }
-            let &step = self.waits.given.front()?;
+                continue;
+            };
+            let step = self.waits.given[given];
             let place = match run.plan.steps[step].takes_place() {
                 true => {
                     let place = self.waits.place.take();
                     let Some(place) = place.or_else(|| limits.ask_place(run)) else {
                         self.waits.for_place = true;
-                        return None;
+                        continue;
                     };
                     Some(place)
                 }
                 false => None,
             };
-            self.waits.given.pop_front();
+            self.waits.given.remove(given);
             let held = Held {
                 _permits: self.waits.permits.remove(&step),
-                _place: place,
+                place,
             };
             self.waits.begun.insert(step, held);
+            if self.rests(step) {
+                self.tries_again(step);
+                match self.next_woken() {
+                    Some(job) => return Some(job),
+                    None => continue,
+                }
+            }
             self.begins(&run.plan, step);
             return Some(Job::Begin(step));
         }
         None
+    }
+
+    /// While the next step, which takes nothing but a place, waited for that, an earlier one may have become ready that
+    /// takes no more: it goes before it.
+    fn put_first(&mut self, limits: &RunLimits) {
+        let next = self.waits.given.front();
+        let Some(next) = next.filter(|next| !self.waits.permits.contains_key(next)) else {
+            return;
+        };
+        let first = self.ready.first().filter(|first| first < next);
+        if let Some(first) = first.filter(|first| !limits.wants(*first) || self.rests(*first)) {
+            self.ready.remove(first);
+            self.waits.given.push_front(first);
+        }
+    }
+
+    /// Where the first is of those that have been given what they take and take no place.
+    pub(super) fn given_free(&self) -> Option<usize> {
+        let mut given = self.waits.given.iter();
+        given.position(|step| self.ready.is_free(*step))
+    }
+
+    /// The same of those that make another attempt.
+    fn given_again(&self) -> Option<usize> {
+        let mut given = self.waits.given.iter();
+        given.position(|step| self.rests(*step))
+    }
+
+    /// Whether a step has been given what it takes, but for a place.
+    fn wants_place(&self) -> bool {
+        let mut given = self.waits.given.iter();
+        match self.is_paused() {
+            true => self.given_again().is_some(),
+            false => given.any(|step| !self.ready.is_free(*step)),
+        }
+    }
+
+    /// A step wants nothing any more.
+    pub(super) fn withdraw(&mut self, step: usize) -> Withdrawn {
+        self.waits.given.retain(|given| *given != step);
+        let wants_place = self.wants_place();
+        Withdrawn {
+            ticket: self.waits.tickets.remove(&step),
+            _permits: self.waits.permits.remove(&step),
+            _place: self.waits.place.take_if(|_| !wants_place),
+        }
     }
 
     /// What steps have been given that have not begun: they ask anew when they may begin. Not to be
@@ -145,10 +196,9 @@ impl Queue {
         }
     }
 
-    /// Whether a step that waits for something would still begin.
-    fn would_begin(&self) -> bool {
-        let ends = self.is_over() || self.course.stopped().is_some() || self.suspended;
-        !ends && !self.is_paused()
+    /// Whether a step that waits for something may still be begun.
+    fn goes_on(&self) -> bool {
+        !(self.is_over() || self.course.stopped().is_some() || self.suspended)
     }
 }
 
@@ -165,7 +215,7 @@ impl Shared {
         if queue.waits.tickets.remove(&step).is_none() {
             return Some(permits);
         }
-        if !queue.would_begin() {
+        if !queue.goes_on() || queue.is_paused() {
             // It asks anew, if it may ever begin.
             queue.ready.insert(step);
             return Some(permits);
@@ -182,11 +232,11 @@ impl Shared {
     pub(crate) fn accept_place(&self, place: Place) -> Option<Place> {
         let mut queue = self.queue();
         let waited = std::mem::replace(&mut queue.waits.for_place, false);
-        if !waited || !queue.would_begin() {
+        if !waited || !queue.goes_on() {
             return Some(place);
         }
         // What it was for may have been skipped; what else may begin asks anew.
-        let refused = match queue.waits.has_given() {
+        let refused = match queue.wants_place() {
             true => {
                 queue.waits.place = Some(place);
                 None

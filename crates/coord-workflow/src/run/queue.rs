@@ -1,6 +1,6 @@
 //! What is to be done next in a run: plain data under one lock, with no waiting in it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread;
@@ -8,6 +8,7 @@ use std::thread;
 use coord_bus::BoxFuture;
 use tokio::sync::Notify;
 
+use super::backoffs::Rest;
 use super::limited::{Waits, Withdrawn};
 use super::pauses::Pauses;
 use super::ready::Ready;
@@ -63,10 +64,12 @@ pub(super) struct Queue {
     pub(super) ready: Ready,
     pub(super) waits: Waits,
     woken: VecDeque<usize>,
+    /// Steps between two attempts that take a place.
+    pub(super) rests: BTreeMap<usize, Rest>,
     /// Steps that have begun and not ended.
     under_way: usize,
     /// How many of them take a place.
-    placed: usize,
+    pub(super) placed: usize,
     limit: usize,
     /// Set when the run was aborted: nothing in it is polled any more.
     abandoned: bool,
@@ -95,12 +98,13 @@ pub(super) struct Queue {
 impl Queue {
     /// Of a run that has come this far.
     pub(super) fn new(
+        plan: &Plan,
         course: Course,
         limit: usize,
         recorder: Option<Recorder>,
         pauses: Arc<Pauses>,
     ) -> Self {
-        let mut ready = Ready::new(course.steps().len());
+        let mut ready = Ready::new(&plan.steps);
         course.may_begin().for_each(|step| ready.insert(step));
         Self {
             course,
@@ -113,6 +117,7 @@ impl Queue {
             ready,
             waits: Waits::default(),
             woken: VecDeque::new(),
+            rests: BTreeMap::new(),
             under_way: 0,
             placed: 0,
             limit,
@@ -159,25 +164,45 @@ impl Queue {
     }
 
     pub(super) fn may_begin(&self) -> bool {
-        (!self.ready.is_empty() || self.waits.has_given())
+        let is_there = match self.has_room() {
+            true => !self.ready.is_empty() || self.waits.has_given(),
+            // What takes no place needs none.
+            false => self.ready.first_free().is_some() || self.given_free().is_some(),
+        };
+        is_there
             // Else the outcome has the course, and here is one without steps.
             && self.outcome.is_none()
-            && self.placed < self.limit
             && self.course.stopped().is_none()
             && !self.suspended
-            && !self.is_paused()
-            && !self.waits.is_for_place()
+            && (!self.is_paused() || self.may_try_again())
+    }
+
+    /// Whether a step that takes a place may begin.
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        self.placed < self.limit && !self.waits.is_for_place()
+    }
+
+    /// The earliest step that there is room for.
+    #[inline]
+    pub(super) fn pop_ready(&mut self) -> Option<usize> {
+        match self.has_room() {
+            true if !self.rests.is_empty() && self.is_paused() => {
+                let step = self.first_ready_again(|queue, step| queue.ready.contains(step))?;
+                self.ready.remove(step);
+                Some(step)
+            }
+            true => self.ready.pop(),
+            false => self.ready.pop_free(),
+        }
     }
 
     /// What to do next. What has been woken goes before what has not begun: it may hold what
     /// others wait for. A step that nobody is to be told of, `quiet`, starts at once.
     #[inline]
     pub(super) fn next(&mut self, run: &Arc<Shared>, now: u64, quiet: bool) -> Option<Job> {
-        if let Some(step) = self.woken.pop_front() {
-            let polled = Task::Polled { woken: false };
-            if let Task::Woken(running) = std::mem::replace(&mut self.tasks[step], polled) {
-                return Some(Job::Resume(step, running));
-            }
+        if let Some(job) = self.next_woken() {
+            return Some(job);
         }
         if run.limits.is_some() {
             return self.next_limited(run);
@@ -186,12 +211,16 @@ impl Queue {
             return None;
         }
         let plan = &*run.plan;
-        let step = self.ready.pop()?;
-        self.begins(plan, step);
+        let step = self.pop_ready()?;
         let record = self.course.step(step);
         let has_begun = record.has_begun();
+        if has_begun && self.rests(step) {
+            self.tries_again(step);
+            return self.next(run, now, quiet);
+        }
         let is_plain = plan.steps[step].when.is_none() && !record.is_ruled_out() && !has_begun;
         let is_plain = is_plain && !run.is_careful && plan.steps[step].hook.is_none();
+        self.begins(plan, step);
         if !quiet || !is_plain {
             return Some(Job::Begin(step));
         }
@@ -204,6 +233,17 @@ impl Queue {
             },
         );
         Some(Job::Call(step))
+    }
+
+    /// What was woken first, to go on with.
+    #[inline]
+    pub(super) fn next_woken(&mut self) -> Option<Job> {
+        let step = self.woken.pop_front()?;
+        let polled = Task::Polled { woken: false };
+        match std::mem::replace(&mut self.tasks[step], polled) {
+            Task::Woken(running) => Some(Job::Resume(step, running)),
+            _ => None,
+        }
     }
 
     /// A step begins.
@@ -351,7 +391,7 @@ impl Queue {
         let ends_itself = record.has_begun() && (planned.runs_workflow() || planned.hook.is_some());
         match record.phase {
             Phase::Exhausted => true,
-            Phase::Waiting | Phase::Pausing if !ends_itself => {
+            Phase::Waiting | Phase::Pausing if !ends_itself && !self.rests(step) => {
                 let recorder = self.recorder.as_ref();
                 record.waits_for_others()
                     || self.ready.contains(step)
@@ -368,7 +408,7 @@ impl Queue {
         if let Some(recorder) = &mut self.recorder {
             recorder.let_go(step);
         }
-        let withdrawn = self.waits.withdraw(step);
+        let withdrawn = self.withdraw(step);
         let asked = true;
         self.apply(plan, Fact::Skipped { step, at, asked });
         withdrawn
@@ -420,7 +460,8 @@ impl Queue {
                 _ => return None,
             };
             let has = is_under_way || self.waits.has(step);
-            has.then(|| (step, is_under_way && plan.steps[step].takes_place()))
+            let has_place = is_under_way && !self.has_no_place(step);
+            has.then(|| (step, has_place && plan.steps[step].takes_place()))
         });
         held.collect()
     }

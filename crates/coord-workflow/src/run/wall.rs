@@ -58,7 +58,11 @@ impl Shared {
     /// Waits until nothing is left of what counts by the time of the run.
     async fn wait_while(&self, left: impl Fn() -> Duration) {
         let mut leapt = self.watched.leapt.load(Ordering::Relaxed);
-        let mut timer = pin!(sleep(left()));
+        let time = left();
+        if time.is_zero() {
+            return;
+        }
+        let mut timer = pin!(sleep(time));
         poll_fn(|cx| {
             if self.has_leapt(&mut leapt) {
                 timer.set(sleep(left()));
@@ -77,6 +81,15 @@ impl Shared {
     /// Waits until another attempt at a step is to be made.
     pub(super) async fn back_off(&self, step: usize) {
         let left = || between(self.elapsed(), self.queue().course.step(step).ended);
+        self.wait_while(left).await;
+    }
+
+    /// Waits until the time of all attempts at a step is over, if it is limited.
+    pub(super) async fn until_all_timed_out(&self, step: usize) {
+        let left = || {
+            self.total_left(step)
+                .map_or(Duration::MAX, |(_, left)| left)
+        };
         self.wait_while(left).await;
     }
 }

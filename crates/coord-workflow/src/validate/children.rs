@@ -15,6 +15,10 @@ pub(super) fn check(steps: &[StepSpec], workflows: &BTreeMap<&str, Vec<&str>>, f
             let id = spec.id.clone();
             found.add(|| Fault::ResourceOfWorkflow { step, id });
         }
+        if spec.heartbeat_timeout.is_some() {
+            let id = spec.id.clone();
+            found.add(|| Fault::HeartbeatOfWorkflow { step, id });
+        }
         if spec.for_each.is_some() && !spec.input.is_null() {
             let id = spec.id.clone();
             found.add(|| Fault::InputOfItems { step, id });

@@ -129,6 +129,19 @@ pub enum Fault {
         id: String,
     },
 
+    /// A step that runs a workflow has a heartbeat timeout, and nobody who could give signs of life.
+    #[error(
+        "step {} runs a workflow, which gives no signs of life, so it has no heartbeat timeout: give it a timeout, or \
+         the steps of that workflow theirs",
+        Shown(id)
+    )]
+    HeartbeatOfWorkflow {
+        /// Which step.
+        step: usize,
+        /// Its id.
+        id: String,
+    },
+
     /// A step runs a workflow for each item of a list, and has an input, too.
     #[error(
         "step {} runs a workflow for each item, which that is started with, so it has no `input`",

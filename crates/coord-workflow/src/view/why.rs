@@ -103,8 +103,8 @@ pub enum Why {
         /// for a place as well.
         held_by: Holders,
     },
-    /// It could begin, and waits for one of the places that steps share: those of the run, or all of the
-    /// orchestrator.
+    /// It could begin, or be tried again, and waits for one of the places that steps share: those of the run, or all
+    /// of the orchestrator.
     Place {
         /// The steps that have them.
         held_by: Holders,
@@ -129,7 +129,7 @@ pub enum Why {
     ChildrenPaused(Children),
     /// It runs, and some of its work is done.
     Progress(Progress),
-    /// It tries again at this time, counted from the beginning of the run.
+    /// It tries again at this time, counted from the beginning of the run, if there is a place for it then.
     Retry {
         /// When.
         at: Duration,
@@ -144,6 +144,13 @@ pub enum Why {
     Undoing,
     /// It has ended.
     Over(StepPhase),
+    /// It was skipped, or the run ended before it began, for this [reason](StepView::not_run).
+    NotRun {
+        /// Which of both.
+        phase: StepPhase,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Why {
@@ -231,6 +238,11 @@ impl fmt::Display for Why {
             ),
             Self::Undoing => formatter.write_str("it is being undone"),
             Self::Over(phase) => write!(formatter, "it is over: {phase}"),
+            Self::NotRun {
+                phase: StepPhase::Skipped,
+                reason,
+            } => write!(formatter, "it was skipped: {reason}"),
+            Self::NotRun { reason, .. } => write!(formatter, "it did not run: {reason}"),
         }
     }
 }
@@ -253,7 +265,10 @@ impl RunView {
         let has_any = any.is_empty() || among.any(|phase| phase == StepPhase::Completed);
         Some(match step.phase {
             _ if step.is_being_undone && self.state == RunState::Running => Why::Undoing,
-            phase if phase.is_over() && !step.is_being_undone => Why::Over(phase),
+            phase if phase.is_over() && !step.is_being_undone => match step.not_run.clone() {
+                Some(reason) => Why::NotRun { phase, reason },
+                None => Why::Over(phase),
+            },
             StepPhase::Exhausted => Why::Exhausted {
                 error: step.error.clone().unwrap_or_default(),
             },
@@ -322,15 +337,15 @@ impl RunView {
         Why::Place { held_by }
     }
 
-    /// The steps that are under way: one that tries again has what it takes, from its first attempt to
-    /// the end of its last.
+    /// The steps that are under way: one that tries again has the permits that it takes, from its first attempt to
+    /// the end of its last, and no place in between.
     pub(crate) fn holding(&self) -> impl Iterator<Item = Holding<'_>> {
         let has = |step: &&StepView| matches!(step.phase, StepPhase::Running | StepPhase::Retrying);
         self.steps.iter().filter(has).map(|step| Holding {
             run: &self.run,
             step: &step.id,
             resources: &step.resources,
-            has_place: step.takes_place,
+            has_place: step.takes_place && step.phase == StepPhase::Running,
         })
     }
 }

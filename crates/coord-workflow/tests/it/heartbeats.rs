@@ -1,14 +1,16 @@
 //! Signs of life: a step that gives none for too long has failed, and what it last said is told to
 //! its next attempt.
 
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use coord_bus::LocalBus;
 use coord_bus::time::sleep;
 use coord_workflow::{
-    AttemptError, DEFAULT_LEASE_TTL, Durable, HandlerCall, Registry, Retry, RunId, Spec, Status,
-    StepContext, StepError, StepSpec, Workflow, WorkflowOrchestrator,
+    AttemptError, DEFAULT_LEASE_TTL, Durable, HandlerCall, Registry, Repeat, Retry, Round, RunId,
+    Spec, Status, StepContext, StepError, StepSpec, Workflow, WorkflowOrchestrator,
 };
 use serde_json::json;
 use tokio::time::advance;
@@ -216,4 +218,74 @@ async fn a_step_that_has_always_something_to_do_has_its_limits_too() {
         let outcome = run.outcome().await.unwrap();
         assert_eq!(outcome.status, Status::Failed, "{}", workflow.name());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_item_that_is_done_and_each_round_that_begins_is_a_sign_of_life() {
+    let mut workflow = Workflow::<Vec<u64>>::builder("lists");
+    let list = workflow.input();
+    let work = |seconds: u64| async move {
+        sleep(Duration::from_secs(seconds)).await;
+        Ok::<_, StepError>(())
+    };
+    workflow
+        .step("items")
+        .heartbeat_timeout(3 * SECOND)
+        .for_each(list)
+        .concurrency(NonZeroUsize::MIN)
+        .run(work);
+    workflow
+        .step("rounds")
+        .heartbeat_timeout(3 * SECOND)
+        .repeat(Repeat::at_most(5))
+        .run(move |round: Round<()>| async move {
+            work(2).await?;
+            Ok::<_, StepError>(match round.number() {
+                5 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            })
+        });
+    let workflow = workflow.build().unwrap();
+    let orchestrator = WorkflowOrchestrator::new(&LocalBus::new()).unwrap();
+    let execute = async |list: Vec<u64>| {
+        let outcome = orchestrator.execute_workflow(&workflow, list).await;
+        outcome.unwrap()
+    };
+    let outcome = execute(vec![2; 8]).await;
+    assert!(outcome.is_completed(), "{outcome:?}");
+    let outcome = execute(vec![2, 2, 9, 2]).await;
+    let (step, error) = outcome.failures().next().unwrap();
+    assert_eq!((step.id, step.duration.as_secs()), ("items", 7));
+    let (timeout, last) = (3 * SECOND, Some(4 * SECOND));
+    let hung = AttemptError::NoHeartbeat { timeout, last };
+    assert_eq!(error.downcast_ref(), Some(&hung));
+}
+
+#[test]
+fn a_step_that_runs_a_workflow_has_no_heartbeat_timeout_and_is_told_what_to_use_instead() {
+    let mut child = Workflow::durable("child");
+    let nap = child.step("nap").sleep(SECOND);
+    let child = child.build().unwrap();
+    let mut workflow = Workflow::<Vec<()>, _>::durable("w");
+    let list = workflow.input();
+    let step = workflow.step("one").heartbeat_timeout(SECOND);
+    step.workflow(&child, nap);
+    let step = workflow.step("each").heartbeat_timeout(SECOND);
+    step.for_each(list).workflow(&child, nap);
+    let told = workflow.build().unwrap_err().to_string();
+    let fault = |step: &str| {
+        format!(
+            "step \"{step}\" runs a workflow, which gives no signs of life, so it has no heartbeat timeout: give it a \
+             timeout, or the steps of that workflow theirs"
+        )
+    };
+    assert!(
+        told.contains(&fault("one")) && told.contains(&fault("each")),
+        "{told}"
+    );
+    let step = StepSpec::workflow("runs", "child");
+    let spec = Spec::new("w").step(step.heartbeat_timeout(SECOND));
+    let registry = Registry::new().with_workflow(&child);
+    let told = registry.workflow(spec).unwrap_err();
+    assert!(told.to_string().contains(&fault("runs")), "{told}");
 }

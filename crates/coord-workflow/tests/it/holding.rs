@@ -127,12 +127,16 @@ async fn where_the_run_has_no_place_left_its_own_steps_are_named_and_not_those_t
         .step("fails")
         .retry(Retry::constant(MINUTE))
         .run(|| async { Err::<(), _>(StepError::message("no")) });
+    workflow.step("works").run(|| async {
+        sleep(MINUTE).await;
+        Ok::<_, StepError>(())
+    });
     workflow
         .step("last")
         .run(|| async { Ok::<_, StepError>(()) });
     let _other = begin(&orchestrator, "a", &alike(1, None)).await;
     let run = begin(&orchestrator, "b", &workflow.build().unwrap()).await;
-    let told = format!("{PLACE}`fails`");
+    let told = format!("{PLACE}`works`");
     assert_eq!(said(&run, "last"), told);
     let why = machine.journal().why(&id("b"), "last").await.unwrap();
     assert_eq!(why.unwrap().to_string(), told);

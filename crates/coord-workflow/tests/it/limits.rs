@@ -8,8 +8,8 @@ use std::time::Duration;
 use coord_bus::LocalBus;
 use coord_bus::time::{sleep, timeout};
 use coord_workflow::{
-    Command, Fault, Outcome, Registry, Retry, Run, Spec, Status, StepContext, StepError, StepSpec,
-    Why, Workflow, WorkflowError, WorkflowOrchestrator,
+    Command, Durable, Fault, Outcome, Registry, Retry, Run, Spec, Status, StepContext, StepError,
+    StepSpec, Why, Workflow, WorkflowError, WorkflowOrchestrator,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -347,6 +347,10 @@ struct Shape {
     disk: u32,
     takes: u64,
     fails: bool,
+    /// How many attempts fail before that.
+    failures: u32,
+    /// It only waits, and takes no place.
+    sleeps: bool,
 }
 
 fn run_shape() -> impl Strategy<Value = (Vec<Shape>, u64, Option<u64>)> {
@@ -356,20 +360,25 @@ fn run_shape() -> impl Strategy<Value = (Vec<Shape>, u64, Option<u64>)> {
         0..4_u32,
         0..20_u64,
         prop::bool::weighted(0.1),
+        (0..3_u32, prop::bool::weighted(0.2)),
     );
-    let step = step.prop_map(|(needs, gpu, disk, takes, fails)| Shape {
-        needs: needs & needs.rotate_left(3),
-        gpu,
-        disk,
-        takes,
-        fails,
-    });
+    let step = step.prop_map(
+        |(needs, gpu, disk, takes, fails, (failures, sleeps))| Shape {
+            needs: needs & needs.rotate_left(3),
+            gpu,
+            disk,
+            takes,
+            fails,
+            failures,
+            sleeps,
+        },
+    );
     let cancel_after = prop::option::weighted(0.3, 0..60_u64);
     (prop::collection::vec(step, 1..8), 0..30_u64, cancel_after)
 }
 
-fn shaped(shapes: &[Shape], limit: usize, seen: &Seen) -> Workflow {
-    let mut workflow = Workflow::builder("shaped").concurrency(total(limit));
+fn shaped(shapes: &[Shape], limit: usize, seen: &Seen) -> Workflow<(), Durable> {
+    let mut workflow = Workflow::durable("shaped").concurrency(total(limit));
     let mut handles = Vec::new();
     for (index, shape) in shapes.iter().cloned().enumerate() {
         let mut step = workflow
@@ -381,8 +390,13 @@ fn shaped(shapes: &[Shape], limit: usize, seen: &Seen) -> Workflow {
                 step = step.after(handle);
             }
         }
+        if shape.sleeps {
+            handles.push(step.sleep(Duration::from_millis(shape.takes)));
+            continue;
+        }
         let seen = seen.clone();
-        handles.push(step.run(move || {
+        let retry = Retry::constant(Duration::from_millis(shape.takes / 2)).max_attempts(3);
+        handles.push(step.retry(retry).run_with(move |context: StepContext| {
             let (seen, shape) = (seen.clone(), shape.clone());
             async move {
                 let wants = [("steps", 1), ("gpu", shape.gpu), ("disk", shape.disk)];
@@ -390,7 +404,7 @@ fn shaped(shapes: &[Shape], limit: usize, seen: &Seen) -> Workflow {
                 if shape.takes > 0 {
                     sleep(Duration::from_millis(shape.takes)).await;
                 }
-                match shape.fails {
+                match shape.fails || context.attempt() <= shape.failures {
                     true => Err(StepError::message("it was to fail")),
                     false => Ok(()),
                 }
@@ -469,6 +483,8 @@ fn limits_hold_where_runs_are_on_several_threads() {
                 disk: u32::from(index % 4),
                 takes: 0,
                 fails: false,
+                failures: u32::from(index % 5 == 1),
+                sleeps: false,
             })
             .collect();
         let start = |limit: usize| orchestrator.start_workflow(&shaped(&shapes, limit, &seen), ());
@@ -478,6 +494,7 @@ fn limits_hold_where_runs_are_on_several_threads() {
             .expect("none waits for ever");
         assert!(outcomes.iter().all(|outcome| outcome.is_completed()));
         assert!(seen.most("gpu") <= 2 && seen.most("disk") <= 3 && seen.most("steps") <= 4);
-        assert_eq!(seen.began().len(), 400 * shapes.len());
+        let attempts: u32 = shapes.iter().map(|shape| 1 + shape.failures).sum();
+        assert_eq!(seen.began().len(), 400 * attempts as usize);
     });
 }

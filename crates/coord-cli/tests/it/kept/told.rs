@@ -153,11 +153,17 @@ fn a_run_is_listed_and_shown() {
         "{}",
         shown.out
     );
-    assert_eq!(rows[2], ["cancelled", "never"]);
+    let why_not = "the run failed before it began";
+    assert_eq!(rows[2][..3], ["not", "run", "never"]);
+    assert!(shown.out.contains(why_not), "{}", shown.out);
+    done(folder.coord(["why", "r", "never"]))
+        .exits(0)
+        .says(&format!("never: it did not run: {why_not}\n"));
     let json = show(&folder, "r");
     assert_eq!(json["state"], "failed");
     assert_eq!(json["steps"][1]["attempts"], 2);
     assert_eq!(json["steps"][1]["error"], "exit code 3");
+    assert_eq!(json["steps"][2]["not_run"], why_not);
     done(folder.coord(["graph", "r"])).exits(0).says("failed");
     done(folder.coord(["why", "r", "bad"]))
         .exits(0)

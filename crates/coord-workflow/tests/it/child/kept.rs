@@ -73,6 +73,41 @@ async fn another_attempt_is_another_run() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_within_another_is_retried_once_that_has_finished() {
+    let (machine, world) = (Machine::new(), World::default());
+    let process = machine.process();
+    world.ship(Ship::Fails);
+    let retry = Retry::constant(HOUR).max_attempts(2);
+    let run = process.start_durable(&order(&world, retry), id(), 7).await;
+    let run = run.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let (_, child) = child_of(&machine).await;
+    assert_eq!(child.state, RunState::Finished(Status::Failed));
+    world.ship(Ship::Succeeds);
+    world.take();
+    let delivery = delivery(&world).0;
+    let journal = machine.journal();
+    let refused = [
+        process
+            .retry_run(&delivery, &child.run, None)
+            .await
+            .map(drop),
+        journal.view_retried(&child.run, None).await.map(drop),
+    ];
+    for refused in refused {
+        let Err(WorkflowError::WithinUnfinished { parent, step, .. }) = &refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!((&**parent, &**step), ("r", "deliver"));
+    }
+    assert!(world.take().is_empty());
+    run.cancel();
+    run.outcome().await.unwrap();
+    let retried = process.retry_run(&delivery, &child.run, None).await;
+    assert!(retried.unwrap().outcome().await.unwrap().is_completed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_crash_the_step_goes_on_with_the_run_that_it_had() {
     let (machine, world) = (Machine::new(), World::default());
     world.ship(Ship::Holds);

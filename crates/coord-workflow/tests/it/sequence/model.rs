@@ -79,6 +79,8 @@ enum Event {
     Done(usize, bool),
     /// The pause after a failed attempt is over.
     Again(usize),
+    /// The time of all attempts is over before there was a place for another.
+    Late(usize),
     Stop(Status),
     /// No step begins from now on, or they do again.
     Pause(bool),
@@ -91,12 +93,16 @@ struct Run<'s> {
     shapes: &'s [Shape],
     frame: &'s Frame,
     now: u64,
+    /// What happens now.
+    event: Option<Event>,
     events: BTreeMap<u64, Event>,
     /// Two things at the same time: what comes of it is not said.
     ambiguous: bool,
     reports: Vec<Option<Report>>,
     attempts: Vec<u32>,
     started: Vec<Option<u64>>,
+    /// The steps that could make another attempt, and have no place.
+    again: BTreeSet<usize>,
     /// How long the last attempt at each may take.
     limits: Vec<u64>,
     under_way: Vec<usize>,
@@ -118,11 +124,13 @@ pub(super) fn predict(shapes: &[Shape], frame: &Frame) -> Option<Prediction> {
         shapes,
         frame,
         now: 0,
+        event: None,
         events: BTreeMap::new(),
         ambiguous: false,
         reports: vec![None; steps],
         attempts: vec![0; steps],
         started: vec![None; steps],
+        again: BTreeSet::new(),
         limits: vec![0; steps],
         under_way: Vec::new(),
         completed: Vec::new(),
@@ -138,7 +146,7 @@ pub(super) fn predict(shapes: &[Shape], frame: &Frame) -> Option<Prediction> {
         && !(run.stopped.is_some() && run.under_way.is_empty())
     {
         let (now, event) = run.events.pop_first()?;
-        run.now = now;
+        (run.now, run.event) = (now, Some(event));
         run.happens(event);
         run.begin_what_may();
         run.stop_if_only_blocked_are_left();
@@ -170,14 +178,16 @@ impl Run<'_> {
         }
     }
 
-    /// How many places are taken: what only waits takes none.
+    /// How many places are taken: what only waits takes none, for a signal or for another attempt.
     fn placed(&self) -> usize {
-        let takes_place = |step: &&usize| self.shapes[**step].signal.is_none();
+        let takes_place =
+            |step: &&usize| self.shapes[**step].signal.is_none() && self.is_running(**step);
         self.under_way.iter().filter(takes_place).count()
     }
 
     fn begin_what_may(&mut self) {
-        while self.stopped.is_none() && !self.paused && self.placed() < self.frame.limit {
+        while self.stopped.is_none() {
+            let has_room = self.placed() < self.frame.limit;
             let may_begin = |step: &usize| {
                 let is_over = |need: usize| self.reports[need].is_some();
                 let needs = among(self.shapes[*step].needs, *step);
@@ -185,15 +195,28 @@ impl Run<'_> {
                 let any = any.is_empty()
                     || any.iter().any(|need| self.completed.contains(need))
                     || any.iter().all(|need| is_over(*need));
-                !is_over(*step)
+                if !has_room && self.shapes[*step].signal.is_none() {
+                    return false;
+                }
+                if self.again.contains(step) {
+                    return true;
+                }
+                !self.paused
+                    && !is_over(*step)
                     && !self.is_blocked(*step)
                     && !self.under_way.contains(step)
                     && needs.clone().all(is_over)
                     && any
             };
             let Some(step) = (0..self.shapes.len()).find(may_begin) else {
-                return;
+                break;
             };
+            if self.again.remove(&step) {
+                let is_late = |event: &Event| matches!(event, Event::Late(other) if *other == step);
+                self.events.retain(|_, event| !is_late(event));
+                self.attempt(step);
+                continue;
+            }
             let mut any = among(self.shapes[step].needs_any, step).peekable();
             let has_any = any.peek().is_none() || any.any(|need| self.completed.contains(&need));
             if self.shapes[step].runs && has_any {
@@ -203,6 +226,11 @@ impl Run<'_> {
             } else {
                 self.ends(step, State::Skipped);
             }
+        }
+        if let Some(Event::Again(step)) = self.event
+            && self.again.contains(&step)
+        {
+            self.at(self.now + self.left(step), Event::Late(step));
         }
     }
 
@@ -271,7 +299,9 @@ impl Run<'_> {
     /// Whether an attempt at a step is under way, rather than that the next one is waited for.
     fn is_running(&self, step: usize) -> bool {
         let again = |event: &Event| matches!(event, Event::Again(other) if *other == step);
-        self.under_way.contains(&step) && !self.events.values().any(again)
+        self.under_way.contains(&step)
+            && !self.again.contains(&step)
+            && !self.events.values().any(again)
     }
 
     /// One is to be skipped: at once, or when the attempt that is under way has failed.
@@ -283,7 +313,7 @@ impl Run<'_> {
         }
         self.asked.insert(step);
         if self.shapes[step].signal.is_some() || !self.is_running(step) {
-            let is_of_it = |event: &Event| matches!(event, Event::Again(other) | Event::Done(other, _) if *other == step);
+            let is_of_it = |event: &Event| matches!(event, Event::Again(other) | Event::Late(other) | Event::Done(other, _) if *other == step);
             self.events.retain(|_, event| !is_of_it(event));
             self.ends(step, State::Skipped);
         }
@@ -318,7 +348,13 @@ impl Run<'_> {
                     }
                 }
             }
-            Event::Again(step) => self.attempt(step),
+            Event::Again(step) if self.shapes[step].signal.is_some() => self.attempt(step),
+            Event::Again(step) => drop(self.again.insert(step)),
+            Event::Late(step) if self.again.remove(&step) => {
+                self.attempts[step] += 1;
+                self.happens(Event::Done(step, false));
+            }
+            Event::Late(_) => {}
             Event::Stop(status) => self.stop(status),
         }
     }
@@ -337,6 +373,7 @@ impl Run<'_> {
             let (step, is_running) = match event {
                 Event::Done(step, _) => (step, true),
                 Event::Again(step) => (step, false),
+                Event::Late(step) if self.again.contains(&step) => (step, false),
                 _ => continue,
             };
             let shape = &self.shapes[step];
@@ -358,6 +395,7 @@ impl Run<'_> {
 
     fn ends(&mut self, step: usize, state: State) {
         self.under_way.retain(|other| *other != step);
+        self.again.remove(&step);
         self.reports[step] = Some(Report {
             state,
             attempts: self.attempts[step],
