@@ -365,10 +365,11 @@ impl Shared {
 
     /// How long an incarnation may take to stop from now on.
     pub(super) fn shutdown(&self) -> Duration {
-        self.shutdown.unwrap_or_else(|| match &*self.below() {
-            // As long as those below may take: who stops all of them says how long that may be.
-            Some(_) => Duration::MAX,
-            None => DEFAULT_SHUTDOWN,
+        self.shutdown.unwrap_or_else(|| {
+            let below = self.below().clone();
+            let below = below.map(|nested| nested.group.longest_stop());
+            // As long as those below may take, and then what it does besides.
+            below.unwrap_or_default().saturating_add(DEFAULT_SHUTDOWN)
         })
     }
 

@@ -103,12 +103,18 @@ impl ChildContext {
             gave_up = supervisor.gave_up() => Err(ChildError::message(gave_up.to_string())),
         };
         // One that holds its thread ends with none of this, and must not hold up those above for ever.
-        let children = supervisor.group.children().list.clone();
-        let each = children.iter().map(Child::longest_stop);
-        let _ = supervisor
-            .shutdown(each.fold(Duration::ZERO, Duration::saturating_add))
-            .await;
+        let _ = supervisor.shutdown(supervisor.group.longest_stop()).await;
         end
+    }
+}
+
+impl Group {
+    /// How long all children may take to stop, one after the other.
+    pub(super) fn longest_stop(&self) -> Duration {
+        // Not under the lock of its children: what is below one has children of its own.
+        let children = self.children().list.clone();
+        let each = children.iter().map(Child::longest_stop);
+        each.fold(Duration::ZERO, Duration::saturating_add)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coord_bus::time::Instant;
+use coord_bus::time::{Instant, sleep};
 use coord_recovery::{
     AutoShutdown, ChildContext, ChildEnd, ChildSpec, ChildState, Restart, Supervisor,
 };
@@ -170,4 +170,32 @@ async fn unless_less_is_said_for_it_or_for_all() {
     let report = within(stage.supervisor.shutdown(seconds(3))).await;
     assert_eq!(report.aborted, ["pool"]);
     assert_eq!(begun.elapsed(), seconds(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_child_does_after_it_has_supervised_takes_no_longer_than_any_other_child_may() {
+    let stage = Stage::new();
+    let bus = stage.bus.clone();
+    let (pool, _) = stage.start(ChildSpec::new("pool"), move |context: ChildContext| {
+        let bus = bus.clone();
+        Box::pin(async move {
+            let workers = Supervisor::new("workers", &bus, clock())?;
+            let spec = ChildSpec::new("slow").shutdown(seconds(20));
+            workers.start(spec, |it: ChildContext| async move {
+                it.token().cancelled().await;
+                sleep(seconds(10)).await;
+                Ok(())
+            })?;
+            context.ready();
+            context.supervise(&workers).await?;
+            std::future::pending().await
+        }) as Ran
+    });
+    within(pool.ready()).await.unwrap();
+    pass(seconds(1)).await;
+    let begin = Instant::now();
+    pool.stop().await;
+    let took = begin.elapsed();
+    // The one below has its time, and this one is aborted once that and its own are over.
+    assert!(seconds(10) < took && took < seconds(40), "{took:?}");
 }
