@@ -60,6 +60,20 @@ pub(crate) enum RunsFault {
     )]
     Changed { run: String, differences: String },
 
+    #[error("run `{run}` is left as it is: {folder}, the folder of its file, {why}")]
+    #[diagnostic(
+        code(coord::runs::no_folder),
+        help(
+            "once it is there, mounted if it is a disk, `{command}` goes on; nothing has been started or undone"
+        )
+    )]
+    NoFolder {
+        run: String,
+        folder: String,
+        why: String,
+        command: String,
+    },
+
     #[error("run `{run}` is driven by {driver}")]
     #[diagnostic(
         code(coord::runs::driven),
