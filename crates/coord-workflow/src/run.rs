@@ -198,7 +198,8 @@ impl Told {
     }
 
     /// What it was told before its end was about that. Signals stay.
-    pub(crate) fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self, plan: &Plan, course: &Course) {
+        self.signals.begin_anew(plan, course);
         (self.is_cancelled, self.is_paused, self.is_continued) = (false, false, false);
         self.reason = None;
         self.skips.clear();

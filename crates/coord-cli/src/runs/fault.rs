@@ -158,6 +158,17 @@ pub(crate) enum RunsFault {
     )]
     TooManySignals { run: String, message: String },
 
+    #[error("run `{run}` was sent another signal `{signal}` with the id `{id}` before")]
+    #[diagnostic(
+        code(coord::runs::other_signal),
+        help("what is another message has another id: nothing was sent")
+    )]
+    OtherSignal {
+        run: String,
+        signal: String,
+        id: String,
+    },
+
     #[error("{message}")]
     #[diagnostic(
         code(coord::runs::record),
@@ -378,6 +389,11 @@ impl From<WorkflowError> for RunsFault {
                 step,
                 run,
                 why: printable(&why.to_string()),
+            },
+            WorkflowError::OtherSignal { run, signal, id } => Self::OtherSignal {
+                run,
+                signal: printable(&signal),
+                id: printable(&id),
             },
             WorkflowError::TooManySignals { run } => Self::TooManySignals { run, message },
             WorkflowError::Record { .. } => Self::Record { message },
