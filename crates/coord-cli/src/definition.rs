@@ -2,9 +2,9 @@
 //! up without the file.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use coordination::workflow::OnFailure;
@@ -94,6 +94,26 @@ impl Definition {
             && self.included == other.included
             && (&self.selected, &self.profile, self.on_failure)
                 == (&other.selected, &other.profile, other.on_failure)
+    }
+
+    /// The folder of its processes, and why none can be started there. An empty one is where a disk is to be
+    /// mounted: what the run has begun with was in there.
+    pub(crate) fn lacks_folder(&self) -> Option<(&Path, String)> {
+        let folder = self.path.parent()?;
+        let is_empty = folder
+            .read_dir()
+            .map(|mut entries| entries.next().is_none());
+        let why = match is_empty {
+            Ok(true) if !is_stdin(&self.path) => "is empty".to_owned(),
+            Ok(_) => return None,
+            // Processes run also where nobody may see what is there.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && folder.is_dir() => {
+                return None;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => "does not exist".to_owned(),
+            Err(error) => format!("cannot be used: {error}"),
+        };
+        Some((folder, why))
     }
 
     /// What there is to say where the file is not what it was.

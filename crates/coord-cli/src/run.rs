@@ -251,7 +251,10 @@ async fn execute_on(
         // What begins anew is not to go on in the files of the one before.
         runs::forget_output(output).await?;
     }
-    let keeping = output.clone().map(|output| Keeping::new(&module, output));
+    let retried = matches!(begin, Begin::Retried(..));
+    let keeping = output
+        .clone()
+        .map(|output| Keeping::new(&module, output, retried));
     let keeping = keeping.transpose()?;
     // Before anything begins.
     let (keeps, shows) = (SpareThread::new("output")?, SpareThread::new("screen")?);

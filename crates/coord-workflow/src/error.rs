@@ -406,6 +406,19 @@ pub enum WorkflowError {
         /// The run.
         run: String,
     },
+    /// The run has had a signal of this name and [id](crate::Signal::with_id), with another payload.
+    #[error(
+        "run `{run}` was not sent the signal `{signal}`: it has had another one with the id `{id}`; what is \
+         another message has another id"
+    )]
+    OtherSignal {
+        /// The run.
+        run: String,
+        /// The signal.
+        signal: String,
+        /// Its id.
+        id: String,
+    },
     /// A step runs another workflow, and that run cannot be started or gone on with here: it belongs to
     /// another definition, say. So the run is left as it is, and is not taken up where that is known by then: it is for
     /// who can.

@@ -393,7 +393,7 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::RunFinished`], `TooManySignals`, `TooLarge`, `NoSuchStep`, `NoSuchSignal`, `NotSkipped`, or what kept the
+    /// [`WorkflowError::RunFinished`], `OtherSignal`, `TooManySignals`, `TooLarge`, `NoSuchStep`, `NoSuchSignal`, `NotSkipped`, or what kept the
     /// run from being written: `Suspended`, `Aborted`, `TakenOver`, `Child` or `Journal`.
     pub async fn tell(&self, command: Command) -> Result<(), WorkflowError> {
         match self.shared.upgrade() {

@@ -249,9 +249,6 @@ impl Kept {
             Fact::Claimed => self.in_vain + 1,
             _ => 0,
         };
-        if let Fact::Retried { .. } = fact {
-            self.told.begin_anew();
-        }
         if let Fact::Continued { .. } = fact {
             self.told.is_continued = false;
         }
@@ -263,7 +260,7 @@ impl Kept {
             && let Some(signal) = plan.steps[step].signal()
         {
             match taken {
-                Some(number) => self.told.signals.forget(signal, number),
+                Some(number) => self.told.signals.forget(signal, number, step),
                 // A record of an earlier version says only that there was one.
                 None if matches!(fact, Fact::Completed { .. }) => {
                     self.told.signals.forget_first(signal);
@@ -271,7 +268,11 @@ impl Kept {
                 None => {}
             }
         }
+        let is_retried = matches!(fact, Fact::Retried { .. });
         self.course.apply(plan, fact, |_| {});
+        if is_retried {
+            self.told.begin_anew(plan, &self.course);
+        }
         Ok(())
     }
 }

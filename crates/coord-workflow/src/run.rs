@@ -5,6 +5,7 @@ mod attempt;
 mod child;
 mod compensate;
 mod drive;
+mod end;
 mod held;
 mod hooks;
 mod items;
@@ -33,14 +34,14 @@ use std::time::Duration;
 
 use coord_bus::time::{Clock, Instant};
 use coord_bus::vocabulary::{Transition, WorkflowEvent};
-use coord_bus::{CancellationToken, EventLog, EventLogError, Publisher, TaskScope, Timestamp};
+use coord_bus::{CancellationToken, EventLog, Publisher, TaskScope, Timestamp};
 use tokio::runtime::Handle;
 
 use crate::context::Start;
 use crate::course::{Course, Fact, Refused};
 use crate::handle::{Inputs, Outputs};
 use crate::limits::{Limits, RunLimits};
-use crate::outcome::{Outcome, Status};
+use crate::outcome::Status;
 use crate::ownership::Keeping;
 use crate::plan::{Definition, Output, Plan};
 use crate::shape::Shape;
@@ -48,11 +49,12 @@ use crate::signals::{SignalNumber, Signals};
 use crate::so_far::Standing;
 use crate::time_limits::TimeLimits;
 use crate::waits::Events;
-use crate::{Command, Parent, RunId, RunState, RunView, StepError, WorkflowError, records};
+use crate::{Command, Parent, RunId, RunState, RunView, StepError, records};
 pub(crate) use actions::Actions;
 use backoffs::Backoffs;
 pub(crate) use child::ChildRun;
 pub(crate) use drive::drive;
+pub(crate) use end::End;
 pub(crate) use item_runs::ItemRuns;
 pub(crate) use items::Items;
 pub(crate) use pauses::Pauses;
@@ -77,70 +79,6 @@ pub(crate) struct Settings {
     pub(crate) runs: Mutex<Vec<Weak<Shared>>>,
     /// What it takes to drive durable ones.
     pub(crate) keeping: Option<Keeping>,
-}
-
-/// How a run came to its end, or that it did not.
-#[derive(Debug, Clone)]
-pub(crate) enum End {
-    Finished(Arc<Outcome>),
-    /// It is kept as it was.
-    Suspended,
-    /// Somebody else drives it now.
-    TakenOver,
-    /// Somebody else may drive it, as it is not known to be this orchestrator's any more.
-    LeaseLost,
-    /// What happens in it cannot be kept.
-    Unrecorded(Arc<EventLogError>),
-    /// Its orchestrator has gone.
-    Aborted,
-    /// What drove it has panicked.
-    Panicked,
-    /// The run that this step of it is to run cannot be gone on with.
-    Child {
-        step: String,
-        child: RunId,
-        source: Arc<WorkflowError>,
-    },
-}
-
-impl End {
-    pub(crate) fn unrecorded(error: EventLogError) -> Self {
-        Self::Unrecorded(Arc::new(error))
-    }
-
-    /// The outcome, or why there is none.
-    pub(crate) fn outcome(self, run: &RunId) -> Result<Arc<Outcome>, WorkflowError> {
-        let run = run.to_string();
-        Err(match self {
-            Self::Finished(outcome) => return Ok(outcome),
-            Self::Suspended => WorkflowError::Suspended { run },
-            Self::Aborted => WorkflowError::Aborted { run },
-            Self::Panicked => WorkflowError::Panicked { run },
-            Self::TakenOver => WorkflowError::TakenOver { run },
-            Self::LeaseLost => WorkflowError::LeaseLost { run },
-            Self::Unrecorded(source) => WorkflowError::Journal { run, source },
-            Self::Child {
-                step,
-                child,
-                source,
-            } => WorkflowError::Child {
-                run,
-                step,
-                child: child.to_string(),
-                source,
-            },
-        })
-    }
-
-    /// Why something that the run was told is not kept.
-    pub(crate) fn into_error(self, run: &RunId) -> WorkflowError {
-        match self.outcome(run) {
-            Err(error) => error,
-            Ok(_) => WorkflowError::RunFinished {
-                run: run.to_string(),
-            },
-        }
-    }
 }
 
 /// Where a run begins: with nothing, or where it was interrupted.
@@ -198,7 +136,8 @@ impl Told {
     }
 
     /// What it was told before its end was about that. Signals stay.
-    pub(crate) fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self, plan: &Plan, course: &Course) {
+        self.signals.begin_anew(plan, course);
         (self.is_cancelled, self.is_paused, self.is_continued) = (false, false, false);
         self.reason = None;
         self.skips.clear();

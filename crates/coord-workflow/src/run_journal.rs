@@ -272,7 +272,7 @@ impl RunJournal {
 
     /// Tells a run something. It is kept when this returns: who drives the run does it at once, and
     /// where nobody does, who resumes it. A signal whose [id](crate::Signal::with_id) has come before is kept already,
-    /// also where the run has finished since.
+    /// also where the run has finished since; with another payload it is refused.
     ///
     /// # Cancel safety
     ///
@@ -280,8 +280,8 @@ impl RunJournal {
     ///
     /// # Errors
     ///
-    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `TooManySignals`, `TooLarge`, `NoSuchStep`, `NoSuchSignal`,
-    /// `NotSkipped`, `NotDriven`, `Record`, `Journal` or `Lease`.
+    /// [`WorkflowError::NoSuchRun`], `RunFinished`, `OtherSignal`, `TooManySignals`, `TooLarge`, `NoSuchStep`,
+    /// `NoSuchSignal`, `NotSkipped`, `NotDriven`, `Record`, `Journal` or `Lease`.
     pub async fn tell(&self, run: &RunId, command: Command) -> Result<(), WorkflowError> {
         let record = records::record(records::COMMAND, &command);
         let record = record.map_err(|fault| fault_of(run, 0, fault))?;
@@ -289,8 +289,7 @@ impl RunJournal {
         let stream = records::stream(run.as_str());
         let (mut plan, mut kept) = self.read(run).await?;
         loop {
-            let signal = command.identified();
-            if signal.is_some_and(|signal| kept.told.signals.has_come(signal)) {
+            if kept.told.signals.is_again(&command, run)? {
                 // Once is enough, but it may not have been heard.
                 return self.ring(run, &kept.owner).await;
             }
@@ -331,7 +330,8 @@ impl RunJournal {
         }
     }
 
-    /// Whether a run was sent a signal of this name and [id](crate::Signal::with_id), whatever has become of it.
+    /// Whether a run was sent a signal of this name and [id](crate::Signal::with_id), whatever has become of it; not
+    /// where a retry has done the step anew that took it.
     ///
     /// # Errors
     ///
@@ -343,7 +343,7 @@ impl RunJournal {
         id: &str,
     ) -> Result<bool, WorkflowError> {
         let (_, kept) = self.read(run).await?;
-        Ok(kept.told.signals.has_come((name, id)))
+        Ok(kept.told.signals.has_come(name, id))
     }
 
     /// Lets who drives a run know that it was told something.

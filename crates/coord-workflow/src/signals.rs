@@ -1,7 +1,7 @@
 //! What a run is told from outside: signals, which steps wait for, and commands.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::course::Course;
 use crate::plan::Plan;
 use crate::{RunId, WorkflowError, nearest};
 
@@ -161,7 +162,9 @@ pub enum Command {
         #[serde(default)]
         payload: Value,
         /// What tells it from another of its name, if who sends it may have to send it again, not knowing whether it
-        /// was kept: that of a message, say. Of those with one id the run has only the first.
+        /// was kept: that of a message, say. Of those with one id the run has only the first; another payload under
+        /// it is refused ([`OtherSignal`](WorkflowError::OtherSignal)). A [retry](crate::WorkflowOrchestrator::retry_run)
+        /// that does the step anew which took it forgets the id: the message may be delivered again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
     },
@@ -179,12 +182,14 @@ impl Command {
         }
     }
 
-    /// The same, with its id, if it has one.
-    pub(crate) fn identified(&self) -> Option<(&str, &str)> {
+    /// The same, with its id, if it has one, and what goes with it.
+    pub(crate) fn identified(&self) -> Option<Identified<'_>> {
         match self {
             Self::Signal {
-                name, id: Some(id), ..
-            } => Some((name, id)),
+                name,
+                payload,
+                id: Some(id),
+            } => Some(Identified { name, id, payload }),
             _ => None,
         }
     }
@@ -192,6 +197,31 @@ impl Command {
     /// Whether it is refused in some runs that have not finished, which are looked at before they are told.
     pub(crate) fn is_checked(&self) -> bool {
         matches!(self, Self::Skip { .. } | Self::Act(_) | Self::Pause)
+    }
+}
+
+/// A signal with an id.
+#[derive(Clone, Copy)]
+pub(crate) struct Identified<'a> {
+    pub(crate) name: &'a str,
+    id: &'a str,
+    payload: &'a Value,
+}
+
+impl Identified<'_> {
+    /// Whether this one is the other, sent again: `false` of another one.
+    pub(crate) fn is_again(self, other: Self, run: &RunId) -> Result<bool, WorkflowError> {
+        if (self.name, self.id) != (other.name, other.id) {
+            return Ok(false);
+        }
+        if self.payload == other.payload {
+            return Ok(true);
+        }
+        Err(WorkflowError::OtherSignal {
+            run: run.to_string(),
+            signal: self.name.to_owned(),
+            id: self.id.to_owned(),
+        })
     }
 }
 
@@ -255,6 +285,8 @@ struct State {
     by_name: HashMap<String, Named>,
     /// Which signal the attempt at a step has taken that has not ended yet.
     taken: BTreeMap<usize, SignalNumber>,
+    /// Which ones each step had taken before the run was interrupted.
+    used: BTreeMap<usize, Vec<SignalNumber>>,
 }
 
 /// The signals of a name.
@@ -262,8 +294,8 @@ struct State {
 struct Named {
     /// How many have come.
     came: u64,
-    /// The ids of those that had one.
-    ids: HashSet<String>,
+    /// Those that had an id, by it.
+    identified: HashMap<String, (SignalNumber, Arc<Value>)>,
     waiting: VecDeque<(SignalNumber, Arc<Value>)>,
 }
 
@@ -276,21 +308,39 @@ impl Signals {
     pub(crate) fn arrive(&self, name: String, payload: Value, id: Option<String>) {
         let mut state = self.state();
         let named = state.by_name.entry(name).or_default();
-        if id.is_some_and(|id| !named.ids.insert(id)) {
+        if id
+            .as_ref()
+            .is_some_and(|id| named.identified.contains_key(id))
+        {
             return;
         }
         let number = SignalNumber::MIN.saturating_add(named.came);
         named.came += 1;
-        named.waiting.push_back((number, Arc::new(payload)));
+        let came = (number, Arc::new(payload));
+        named.identified.extend(id.map(|id| (id, came.clone())));
+        named.waiting.push_back(came);
         drop(state);
         self.arrived.notify_waiters();
     }
 
     /// Whether one of this name and id has come.
-    pub(crate) fn has_come(&self, (name, id): (&str, &str)) -> bool {
+    pub(crate) fn has_come(&self, name: &str, id: &str) -> bool {
         let state = self.state();
         let named = state.by_name.get(name);
-        named.is_some_and(|named| named.ids.contains(id))
+        named.is_some_and(|named| named.identified.contains_key(id))
+    }
+
+    /// Whether this command is a signal that has come, sent again: another one of its id is refused.
+    pub(crate) fn is_again(&self, command: &Command, run: &RunId) -> Result<bool, WorkflowError> {
+        let Some(sent) = command.identified() else {
+            return Ok(false);
+        };
+        let state = self.state();
+        let named = state.by_name.get(sent.name);
+        let came = named.and_then(|named| named.identified.get(sent.id));
+        came.map_or(Ok(false), |(_, payload)| {
+            sent.is_again(Identified { payload, ..sent }, run)
+        })
     }
 
     /// Whether there may be one more of this name, beside so many that are on their way: who sends one is to
@@ -302,8 +352,10 @@ impl Signals {
     }
 
     /// Forgets one that was taken by a step before the run was interrupted.
-    pub(crate) fn forget(&self, name: &str, number: SignalNumber) {
-        if let Some(named) = self.state().by_name.get_mut(name) {
+    pub(crate) fn forget(&self, name: &str, number: SignalNumber, step: usize) {
+        let mut state = self.state();
+        state.used.entry(step).or_default().push(number);
+        if let Some(named) = state.by_name.get_mut(name) {
             named.waiting.retain(|(waiting, _)| *waiting != number);
         }
     }
@@ -313,6 +365,21 @@ impl Signals {
         if let Some(named) = self.state().by_name.get_mut(name) {
             named.waiting.pop_front();
         }
+    }
+
+    /// The run is retried: what was taken by steps that are not over any more may be sent again, with its ids.
+    pub(crate) fn begin_anew(&self, plan: &Plan, course: &Course) {
+        let State { by_name, used, .. } = &mut *self.state();
+        used.retain(|step, numbers| {
+            let is_over = course.steps()[*step].phase.is_over();
+            if let Some(name) = plan.steps[*step].signal()
+                && let Some(named) = by_name.get_mut(name).filter(|_| !is_over)
+            {
+                let identified = &mut named.identified;
+                identified.retain(|_, (number, _)| !numbers.contains(number));
+            }
+            is_over
+        });
     }
 
     /// Which one an attempt at this step has taken, at its end.

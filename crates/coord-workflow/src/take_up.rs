@@ -311,10 +311,10 @@ impl Settings {
         });
         let mut records = Vec::new();
         if let Some(retried) = claim.retried {
-            told.begin_anew();
             let record = records::write(plan, &retried, &course, kept.started_at);
             records.push(record.map_err(|source| fault(kept.version + 1, source))?);
             course.apply(plan, retried, |_| {});
+            told.begin_anew(plan, &course);
         }
         let from = Standing {
             version: kept.version,

@@ -9,6 +9,7 @@ use coordination::workflow::Shown;
 use miette::{Diagnostic, LabeledSpan, SourceSpan};
 
 use super::text::Text;
+use super::unit::utterable;
 
 /// One thing that is wrong with a workflow file. The codes are stable.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -75,7 +76,7 @@ pub(crate) enum FileFault {
         #[label("this is {found}")]
         at: SourceSpan,
         #[help]
-        help: Option<&'static str>,
+        help: Option<String>,
     },
 
     #[error("`{key}` must be between {min} and {max}")]
@@ -533,7 +534,10 @@ pub(crate) enum FileFault {
     #[error("the variable name {} is not allowed", Shown(name))]
     #[diagnostic(
         code(coord::file::variable_name),
-        help("a name has at least one character, and neither `=` nor NUL")
+        help(
+            "letters, digits and `_` make a name that every shell can say{}",
+            utterable(name).map_or_else(String::new, |name| format!(", such as {name}"))
+        )
     )]
     VariableName {
         name: String,

@@ -9,7 +9,7 @@ use toml::de::DeTable;
 
 use super::fault::FileFault;
 use super::params::is_param_name;
-use super::unit::{Draft, Unit, check_variables};
+use super::unit::{Draft, Unit, check_variable};
 use super::walk::{Keys, Walk, Words};
 use super::{FileFaults, WorkflowFile};
 
@@ -76,11 +76,11 @@ pub(super) fn env_with_outputs(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Vari
     let names = table.get("env").and_then(|env| env.get_ref().as_table());
     for name in names.into_iter().flat_map(DeTable::keys) {
         if taken.contains_key(name.get_ref().as_ref()) {
-            check_variables(walk, name.get_ref(), &name.span());
+            check_variable(walk, table, name.get_ref(), &name.span());
         }
     }
     for (name, value) in &texts {
-        check_variables(walk, name, &value.span());
+        check_variable(walk, table, name, &value.span());
     }
     let values = texts.into_iter();
     let values = values.map(|(name, value)| (name, value.into_inner()));
@@ -161,6 +161,12 @@ pub(super) fn check(walk: &mut Walk<'_>, drafts: &[Draft]) {
                             "what is sent with the signal is {}",
                             Shown(&format!("{step}.{SENT}"))
                         )
+                    }
+                    Some(other) if other.unit.service().is_some() => {
+                        "a service puts nothing out: only a step does".to_owned()
+                    }
+                    Some(other) if other.unit.waits().is_some() => {
+                        "a step that sleeps puts nothing out".to_owned()
                     }
                     Some(_) => output_help(step, name, &declared),
                     None => step_help(step, drafts),

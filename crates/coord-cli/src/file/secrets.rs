@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::FileFault;
+use super::unit::is_variable;
 use super::walk::{Keys, Walk};
 
 pub(super) const SECRET_KEYS: Keys = Keys {
@@ -38,7 +39,7 @@ pub(super) fn secrets(walk: &mut Walk<'_>, root: &DeTable<'_>, folder: &Path) ->
     };
     for (name, value) in table {
         let text = name.get_ref().as_ref();
-        if text.is_empty() || text.contains(['=', '\0']) {
+        if !is_variable(text) {
             let at = walk.at(&name.span());
             let name = text.to_owned();
             walk.add(FileFault::VariableName { name, at });
@@ -66,7 +67,7 @@ fn source(
     let environment = walk.process_text(table, "env").map(Source::Environment);
     let file = walk.process_text(table, "file");
     let file = file.map(|file| Source::File(folder.join(file)));
-    let words = walk.strings(table, "command");
+    let words = walk.command(table, None);
     let words = words.iter().map(|word| (*word.get_ref()).to_owned());
     let command = Some(words.collect()).filter(|words: &Vec<_>| !words.is_empty());
     let command = command.map(Source::Command);

@@ -193,7 +193,7 @@ fn action(
     what: &'static str,
     at: &Range<usize>,
 ) -> Option<Action> {
-    let shell = walk.process_text(table, "run").map(Action::Shell);
+    let shell = shell(walk, table);
     let program = command(walk, table);
     // A service has no such key.
     let waits = ["signal", "sleep"].map(|key| table.contains_key(key) && what == "step");
@@ -229,8 +229,18 @@ fn action(
     shell.or(program).or(signal).or(sleep)
 }
 
+fn shell(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Action> {
+    let run = table.get("run")?;
+    if run.get_ref().is_array() {
+        let help = "a program and its arguments are `command`";
+        walk.wrong_type("run", run, "a string", Some(help));
+        return None;
+    }
+    walk.process_text(table, "run").map(Action::Shell)
+}
+
 fn command(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Action> {
-    let words = walk.strings(table, "command");
+    let words = walk.command(table, Some("run"));
     for (index, word) in words.iter().enumerate() {
         // An empty argument is an argument; an empty program is none.
         walk.check_process_text("command", word, index == 0);
@@ -256,7 +266,7 @@ fn command(walk: &mut Walk<'_>, table: &DeTable<'_>) -> Option<Action> {
 pub(super) fn env(walk: &mut Walk<'_>, table: &DeTable<'_>) -> BTreeMap<String, String> {
     let variables = walk.texts(table, "env");
     for (name, value) in &variables {
-        check_variables(walk, name, &value.span());
+        check_variable(walk, table, name, &value.span());
     }
     let values = variables.into_iter();
     values
@@ -264,11 +274,37 @@ pub(super) fn env(walk: &mut Walk<'_>, table: &DeTable<'_>) -> BTreeMap<String, 
         .collect()
 }
 
-/// Checks the name of a variable, which stands there.
-pub(super) fn check_variables(walk: &mut Walk<'_>, name: &str, at: &Range<usize>) {
-    if name.is_empty() || name.contains(['=', '\0']) {
+/// Checks the name of a variable of this table, which stands there. What no shell can say is for programs: some
+/// shells do not hand it on.
+pub(super) fn check_variable(
+    walk: &mut Walk<'_>,
+    table: &DeTable<'_>,
+    name: &str,
+    at: &Range<usize>,
+) {
+    let is_for_shell = table.contains_key("run");
+    if !is_variable(name) || is_for_shell && utterable(name).is_some() {
         let at = walk.at(at);
         let name = name.to_owned();
         walk.add(FileFault::VariableName { name, at });
     }
+}
+
+/// Whether a process can be handed a variable of this name, and somebody can have meant it.
+pub(super) fn is_variable(name: &str) -> bool {
+    let is_odd = |char: char| char == '=' || char == '\0' || char.is_whitespace();
+    !name.is_empty() && !name.contains(is_odd)
+}
+
+/// A name that a shell can say, in place of one that it cannot.
+pub(super) fn utterable(name: &str) -> Option<String> {
+    let is_fit = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    let mut fit: String = name
+        .chars()
+        .map(|char| if is_fit(char) { char } else { '_' })
+        .collect();
+    if fit.starts_with(|first: char| first.is_ascii_digit()) {
+        fit.insert(0, '_');
+    }
+    (!name.is_empty() && fit != name).then_some(fit)
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use coordination::bus::duration;
-use coordination::workflow::{NAME_LENGTH_MAX, nearest};
+use coordination::workflow::{NAME_LENGTH_MAX, Shown, nearest};
 use miette::SourceSpan;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -118,14 +118,14 @@ impl<'t> Walk<'t> {
         key: &str,
         value: &Spanned<DeValue<'_>>,
         expected: &'static str,
-        help: Option<&'static str>,
+        help: Option<&str>,
     ) {
         let fault = FileFault::WrongType {
             key: key.to_owned(),
             expected,
             found: found(value.get_ref()),
             at: self.at(&value.span()),
-            help,
+            help: help.map(str::to_owned),
         };
         self.add(fault);
     }
@@ -173,6 +173,30 @@ impl<'t> Walk<'t> {
             }
         }
         strings
+    }
+
+    /// A program and its arguments; `elsewhere` is where a line for a shell can stand.
+    pub(super) fn command<'v>(
+        &mut self,
+        table: &'v DeTable<'_>,
+        elsewhere: Option<&str>,
+    ) -> Vec<Words<'v>> {
+        let key = "command";
+        let Some((value, line)) = table
+            .get(key)
+            .and_then(|value| Some((value, value.get_ref().as_str()?)))
+        else {
+            return self.strings(table, key);
+        };
+        let words = shlex::split(line).filter(|words| !words.is_empty());
+        let words = words.unwrap_or_else(|| vec![line.to_owned()]);
+        let words: Vec<_> = words.iter().map(|word| Shown(word).to_string()).collect();
+        let mut help = format!("each word for itself: [{}]", words.join(", "));
+        if let Some(elsewhere) = elsewhere {
+            help += &format!("; a line for a shell is `{elsewhere}`");
+        }
+        self.wrong_type(key, value, "a list of strings", Some(&help));
+        Vec::new()
     }
 
     pub(super) fn flag(&mut self, table: &DeTable<'_>, key: &str) -> bool {

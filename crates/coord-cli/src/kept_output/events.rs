@@ -21,6 +21,9 @@ pub(crate) enum KeptEvent {
     /// A `coord` drives the run from now on: nothing of what ran before does any more.
     Driven {
         at: Timestamp,
+        /// Whether it had ended before, and is done again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        retried: bool,
     },
     ServiceLifecycle(ServiceLifecycle),
     ProcessLifecycle(ProcessLifecycle),
@@ -51,7 +54,7 @@ impl KeptEvent {
 
     pub(crate) fn at(&self) -> Timestamp {
         match self {
-            Self::Driven { at } => *at,
+            Self::Driven { at, .. } => *at,
             Self::ServiceLifecycle(event) => event.at,
             Self::ProcessLifecycle(event) => event.at,
             Self::ProcessHealth(event) => event.at,
@@ -166,6 +169,7 @@ mod tests {
         );
         let driven = KeptEvent::Driven {
             at: Timestamp::UNIX_EPOCH,
+            retried: true,
         };
         assert_eq!(read(&driven), driven);
         assert_eq!(KeptEvent::read(&record("{\"topic\":\"of-later\"}")), None);

@@ -41,6 +41,8 @@ pub(crate) struct Keeping {
     last: Timestamp,
     notifications: Publisher<Notification>,
     store: Option<Store>,
+    /// Whether what is kept is of a run that had ended.
+    retried: bool,
     latency: Latency,
     /// What was to be said when nobody listened any more.
     untold: Option<String>,
@@ -53,7 +55,11 @@ pub(crate) struct Keeping {
 impl Keeping {
     /// Misses nothing of what is published from now on. Where no file can be made, the run goes on
     /// all the same, and is told.
-    pub(crate) fn new(module: &CoordinationModule, kept: Kept) -> Result<Self, BusError> {
+    pub(crate) fn new(
+        module: &CoordinationModule,
+        kept: Kept,
+        retried: bool,
+    ) -> Result<Self, BusError> {
         let bus = module.bus();
         let (store, refused) = match Store::open(kept, BOUNDS) {
             Ok(store) => (Some(store), None),
@@ -67,6 +73,7 @@ impl Keeping {
             last: Timestamp::MIN,
             notifications: bus.publisher(&NOTIFICATION)?,
             store,
+            retried,
             latency: Latency::of(module, "files", PROCESS_OUTPUT.name()),
             untold: None,
             has_told: false,
@@ -92,8 +99,8 @@ impl Keeping {
             // Nobody is held up by a subscriber that is gone.
             return self.untold;
         };
-        let at = self.tick();
-        let mut taken = keep(&mut store, at, &KeptEvent::Driven { at });
+        let (at, retried) = (self.tick(), self.retried);
+        let mut taken = keep(&mut store, at, &KeptEvent::Driven { at, retried });
         let mut is_open = true;
         while is_open {
             let mut first = None;

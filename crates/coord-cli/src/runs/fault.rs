@@ -60,6 +60,20 @@ pub(crate) enum RunsFault {
     )]
     Changed { run: String, differences: String },
 
+    #[error("run `{run}` is left as it is: {folder}, the folder of its file, {why}")]
+    #[diagnostic(
+        code(coord::runs::no_folder),
+        help(
+            "once it is there, mounted if it is a disk, `{command}` goes on; nothing has been started or undone"
+        )
+    )]
+    NoFolder {
+        run: String,
+        folder: String,
+        why: String,
+        command: String,
+    },
+
     #[error("run `{run}` is driven by {driver}")]
     #[diagnostic(
         code(coord::runs::driven),
@@ -143,6 +157,17 @@ pub(crate) enum RunsFault {
         help("`coord show {run}` shows for which its steps wait, and which of them have begun")
     )]
     TooManySignals { run: String, message: String },
+
+    #[error("run `{run}` was sent another signal `{signal}` with the id `{id}` before")]
+    #[diagnostic(
+        code(coord::runs::other_signal),
+        help("what is another message has another id: nothing was sent")
+    )]
+    OtherSignal {
+        run: String,
+        signal: String,
+        id: String,
+    },
 
     #[error("{message}")]
     #[diagnostic(
@@ -364,6 +389,11 @@ impl From<WorkflowError> for RunsFault {
                 step,
                 run,
                 why: printable(&why.to_string()),
+            },
+            WorkflowError::OtherSignal { run, signal, id } => Self::OtherSignal {
+                run,
+                signal: printable(&signal),
+                id: printable(&id),
             },
             WorkflowError::TooManySignals { run } => Self::TooManySignals { run, message },
             WorkflowError::Record { .. } => Self::Record { message },

@@ -26,6 +26,8 @@ struct Known {
     attempt: Option<u32>,
     /// Whether the run was taken up since it has ended.
     is_taken_up: bool,
+    /// Whether it was retried since then.
+    is_retried: bool,
 }
 
 impl Known {
@@ -37,6 +39,9 @@ impl Known {
             }
             (Some(why), None, _) => format!("{why}; started again"),
             (None, _, _) if self.is_stopped => "restarted".to_owned(),
+            (None, _, Some(exit)) if self.is_retried => {
+                format!("ended: {exit}; started again, as the run was retried")
+            }
             (None, _, Some(exit)) if self.is_taken_up => {
                 format!("ended: {exit}; started again, as the run was taken up")
             }
@@ -50,7 +55,7 @@ impl Marks {
     /// Takes what happened. What there is to say where a process is started again, and of which.
     pub(super) fn take(&mut self, told: &KeptEvent) -> Option<(String, String)> {
         match told {
-            KeptEvent::Driven { .. } => {
+            KeptEvent::Driven { retried, .. } => {
                 for known in self.processes.values_mut() {
                     if std::mem::take(&mut known.is_running) {
                         known.why = Some("the run was interrupted".to_owned());
@@ -58,6 +63,7 @@ impl Marks {
                         known.why.get_or_insert_with(|| "stopped".to_owned());
                     }
                     known.is_taken_up = true;
+                    known.is_retried |= retried;
                 }
             }
             KeptEvent::WorkflowEvents(event) => {

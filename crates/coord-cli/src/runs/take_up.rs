@@ -196,6 +196,7 @@ fn go_on(
             return Err(RunsFault::NothingToResume.into());
         };
         let definition = definition(&runs, run).await?;
+        check_folder(&runs, &begin, &definition).await?;
         if let Some(changed) = definition.changed() {
             screen::say(of.color, &changed);
         }
@@ -205,6 +206,32 @@ fn go_on(
     match done {
         Ok(code) => code,
         Err(report) => refuse(of.color, &of.journal, &report),
+    }
+}
+
+/// A run whose folder is not there could start no process, nor undo anything: it would fail for good, though
+/// nothing is wrong with it. One that has finished, and is only shown, starts none.
+async fn check_folder(
+    runs: &RunJournal,
+    begin: &Begin,
+    definition: &Definition,
+) -> Result<(), RunsFault> {
+    let (run, command) = match begin {
+        Begin::Resumed(run) if finished(runs, run).await?.is_none() => {
+            (run, format!("coord resume {run}"))
+        }
+        Begin::Retried(run, None) => (run, format!("coord retry {run}")),
+        Begin::Retried(run, Some(step)) => (run, format!("coord retry {run} --from {step}")),
+        _ => return Ok(()),
+    };
+    match definition.lacks_folder() {
+        None => Ok(()),
+        Some((folder, why)) => Err(RunsFault::NoFolder {
+            run: run.to_string(),
+            folder: printable(&folder.display().to_string()),
+            why,
+            command,
+        }),
     }
 }
 

@@ -32,17 +32,21 @@ const BEGINS_LOOK: Duration = Duration::from_millis(10);
 pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
     with_runs(&args.of, async |runs| {
         let run = find(runs, &args.run).await?;
+        let mut sent_before = None;
         let what = match &command {
             Command::Cancel { .. } => "is cancelled".to_owned(),
             Command::Pause => "is paused".to_owned(),
             Command::Continue => "is continued".to_owned(),
             Command::Signal { name, id, .. } => {
-                let is_again = match id {
-                    Some(id) => runs.has_signal(&run, name, id).await?,
-                    None => false,
-                };
-                // One that is sent again may have been taken.
-                if !is_again {
+                if let Some(id) = id
+                    && runs.has_signal(&run, name, id).await?
+                {
+                    let id = printable(id);
+                    sent_before = Some(format!(
+                        "was sent the signal `{name}` before, with the id `{id}`: nothing is sent anew"
+                    ));
+                } else {
+                    // One that is sent again may have been taken.
                     check_signal(runs, &run, name).await?;
                 }
                 format!("is sent the signal `{name}`")
@@ -59,6 +63,7 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
             _ => "is told".to_owned(),
         };
         runs.tell(&run, command).await?;
+        let what = sent_before.unwrap_or(what);
         let when = match runs.view(&run).await?.state {
             RunState::Interrupted => {
                 let when = format!(", once it goes on: `coord resume {run}`");

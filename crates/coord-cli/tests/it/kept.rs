@@ -4,6 +4,7 @@ mod all;
 mod anew;
 mod damaged;
 mod disk;
+mod folders;
 mod latest;
 mod left;
 mod pasted;

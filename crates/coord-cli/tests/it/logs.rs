@@ -456,7 +456,7 @@ fn hooks_are_not_marked_as_attempts_and_what_a_retry_does_again_says_so() {
     assert_eq!(logs("run hook"), "over\n");
     folder.write("mended", "");
     done(folder.coord(["retry", "m"])).exits(0);
-    let again = "started again, as the run was taken up";
+    let again = "started again, as the run was retried";
     assert_eq!(
         logs("a"),
         format!("did a\n· ended: exit code 0; {again}\ndid a\n")

@@ -244,12 +244,25 @@ fn a_signal_that_is_sent_twice_with_its_id_is_taken_once() {
     );
     let mut driver = Running::start(folder.coord(["run", "--id", "r"]));
     driver.until("one · waits");
-    for _ in 0..2 {
-        done(folder.coord(["signal", "r", "go", "1", "--id", "m-1"])).exits(0);
-    }
+    let signal = |value| done(folder.coord(["signal", "r", "go", value, "--id", "m-1"]));
+    signal("1").exits(0).says("run r is sent the signal `go`\n");
+    signal("1")
+        .exits(0)
+        .says("run r was sent the signal `go` before, with the id `m-1`: nothing is sent anew\n");
+    let other = signal("2");
+    other.exits(96);
+    assert!(other.err.contains("coord::runs::other_signal"), "{other:?}");
     driver.until("two · waits");
     done(folder.coord(["signal", "r", "go", "2"])).exits(0);
     driver.until("got 2");
+    driver.end();
+    // What is delivered again reaches a step that is done again.
+    let mut driver = Running::start(folder.coord(["retry", "r", "--from", "one"]));
+    driver.until("one · waits");
+    signal("3").exits(0).says("run r is sent the signal `go`\n");
+    driver.until("two · waits");
+    done(folder.coord(["signal", "r", "go", "4"])).exits(0);
+    driver.until("got 4");
     driver.end();
 }
 

@@ -354,13 +354,12 @@ impl Shared {
         }
         if let Some(name) = command.signal() {
             let coming = recorder.commands.iter();
-            let signal = command.identified();
-            if signal.is_some()
-                && coming
-                    .clone()
-                    .any(|(_, other)| other.identified() == signal)
-            {
-                return Ok(());
+            if let Some(signal) = command.identified() {
+                for other in coming.clone().filter_map(|(_, other)| other.identified()) {
+                    if signal.is_again(other, &self.id)? {
+                        return Ok(());
+                    }
+                }
             }
             let coming = coming.filter(|(_, command)| command.signal() == Some(name));
             if !self.signals.has_room(name, coming.count()) {
@@ -384,8 +383,7 @@ impl Shared {
         if command.is_checked() {
             self.view().check(&command)?;
         }
-        let signal = command.identified();
-        if signal.is_some_and(|signal| self.signals.has_come(signal)) {
+        if self.signals.is_again(&command, &self.id)? {
             return Ok(());
         }
         if let Some(name) = command.signal() {

@@ -9,7 +9,7 @@ use coord_bus::vocabulary::WORKFLOW_EVENTS;
 use coord_bus::{AppendTo, BusExt, LocalBus, MemoryEventLog, Record};
 use coord_workflow::{
     Call, Command, DEFAULT_LEASE_TTL, Durable, HookCall, Registry, Retry, Run, RunId, Signal, Spec,
-    Status, StepPhase, StepSpec, Workflow, WorkflowError, WorkflowOrchestrator,
+    Status, StepError, StepPhase, StepSpec, Workflow, WorkflowError, WorkflowOrchestrator,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -318,6 +318,62 @@ async fn a_signal_that_is_sent_again_with_its_id_is_taken_once_wherever_it_is_se
         matches!(late, Err(WorkflowError::RunFinished { .. })),
         "{late:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_signal_under_an_id_that_has_come_is_refused_wherever_it_is_sent() {
+    let machine = Machine::new();
+    let (process, journal) = (machine.process(), machine.journal());
+    let message = |number| NUMBER.with_id("m-1", number).unwrap();
+    let is_other = |told: &Result<(), WorkflowError>| matches!(told, Err(WorkflowError::OtherSignal { id, .. }) if id == "m-1");
+    let run = process.start_durable(&twice(), id(), ()).await.unwrap();
+    // Also while the first is on its way.
+    let at_once = [run.tell(message(1)), run.tell(message(2))];
+    let [one, other] = futures_util::future::join_all(at_once)
+        .await
+        .try_into()
+        .unwrap();
+    one.unwrap();
+    assert!(is_other(&other), "{other:?}");
+    let told = [
+        run.tell(message(2)).await,
+        journal.tell(&id(), message(2)).await,
+    ];
+    assert!(told.iter().all(is_other), "{told:?}");
+    journal.tell(&id(), message(1)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_delivered_again_reaches_a_step_that_a_retry_does_again() {
+    let workflow = || {
+        let mut workflow = Workflow::durable("judged");
+        let first = workflow.step("first").signal(&NUMBER);
+        let second = workflow.step("second").after(&first).signal(&NUMBER);
+        let judge = workflow.step("judge").input(second);
+        judge.run(async |number: Arc<u64>| match *number {
+            0 => Err(StepError::message("no")),
+            number => Ok(number),
+        });
+        workflow.build().unwrap()
+    };
+    let machine = Machine::new();
+    let (process, journal) = (machine.process(), machine.journal());
+    let message = |id: &str, number| NUMBER.with_id(id, number).unwrap();
+    let run = process.start_durable(&workflow(), id(), ()).await.unwrap();
+    run.tell(message("m-1", 7)).await.unwrap();
+    run.tell(message("m-2", 0)).await.unwrap();
+    assert_eq!(run.outcome().await.unwrap().status, Status::Failed);
+
+    let again = process.retry_run(&workflow(), &id(), Some("second")).await;
+    let again = again.unwrap();
+    // What the first has taken it has still.
+    journal.tell(&id(), message("m-1", 7)).await.unwrap();
+    let has = async |signal| journal.has_signal(&id(), "number", signal).await.unwrap();
+    assert_eq!((has("m-1").await, has("m-2").await), (true, false));
+    journal.tell(&id(), message("m-2", 5)).await.unwrap();
+    assert!(again.outcome().await.unwrap().is_completed());
+    // It has come now, also for who reads the run from its records.
+    assert!(has("m-2").await);
 }
 
 #[tokio::test(start_paused = true)]

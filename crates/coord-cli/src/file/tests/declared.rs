@@ -188,3 +188,70 @@ resources = { gpu = 1 }
         "{told}"
     );
 }
+
+#[test]
+fn what_is_taken_for_something_else_is_told_as_what_works() {
+    let text = r#"[secrets]
+TOKEN = { command = "pass show 'my token'" }
+[[service]]
+id = "db"
+run = "x"
+[[step]]
+id = "nap"
+sleep = "1s"
+[[step]]
+id = "list"
+run = ["echo", "hi"]
+needs = ["db", "nap"]
+env = { A = { output = "db.url" }, B = { output = "nap.x" } }
+[[step]]
+id = "line"
+command = "echo 'a b' c"
+"#;
+    let wanted = [
+        ("wrong_type", 2),
+        ("wrong_type", 11),
+        ("unknown_output", 13),
+        ("unknown_output", 13),
+        ("wrong_type", 16),
+    ];
+    let mut wanted: Vec<_> = wanted.map(|(code, line)| (code.to_owned(), line)).into();
+    let mut found = found(text);
+    wanted.sort();
+    found.sort();
+    assert_eq!(found, wanted);
+    let told = told(text);
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    for help in [
+        r#"each word for itself: ["pass", "show", "my token"]"#,
+        "a program and its arguments are `command`",
+        "a service puts nothing out: only a step does",
+        "a step that sleeps puts nothing out",
+        r#"each word for itself: ["echo", "a b", "c"]; a line for a shell is `run`"#,
+    ] {
+        assert!(told.contains(help), "{help} is not in {told}");
+    }
+}
+
+#[test]
+fn a_variable_that_no_shell_can_name_is_refused_where_one_would_take_it() {
+    let text = r#"[env]
+"A B" = "1"
+"c.d" = "for programs"
+[[step]]
+id = "a"
+run = "x"
+env = { "e-f" = "1", "2G" = "1", H_2 = "1" }
+[[step]]
+id = "b"
+command = ["x"]
+env = { "i.j" = "1" }
+"#;
+    let wanted = [2, 7, 7].map(|line| ("variable_name".to_owned(), line));
+    assert_eq!(found(text), wanted);
+    let told = told(text);
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    for name in ["A_B", "e_f", "_2G"] {
+        assert!(told.contains(&format!("such as {name}")), "{told}");
+    }
+}

@@ -138,7 +138,8 @@ Error: coord::file::duplicate_id
 
 #[test]
 fn a_condition_points_into_its_text_whatever_stands_before_it() {
-    let text = step("env = { 'Ä' = 'ö' }\nwhen = \"'ü' == params.x\"").replace("'b'", "'é'");
+    let text = step("env = { 'Ä' = 'ö' }\nwhen = \"'ü' == params.x\"")
+        .replace("run = 'b'", "command = ['é']");
     let told = told(&format!("params = {{ y = 'x' }}\n{text}"));
     assert!(told.contains("[dev.toml:6:16]"), "{told}");
     assert!(told.contains("·                ────┬───\n"), "{told}");
