@@ -312,7 +312,7 @@ pub trait BusExt: Bus {
     ///
     /// # Panics
     ///
-    /// Outside a tokio runtime.
+    /// Outside a tokio runtime. In one without timers, an attempt that has to wait for room to publish panics, and has failed.
     #[track_caller]
     fn on<E, F, Fut, X>(&self, topic: &Topic<E>, handle: F) -> Result<Handler, BusError>
     where

@@ -107,7 +107,9 @@
 //! **No deadlock of handlers.** Who publishes while it handles an event ([`BusExt::on`],
 //! [`BusExt::respond`], [`Cause::run`]) waits for room like others, but not for itself: where the handlers
 //! of a ring of topics would wait for each other, a full topic refuses, and where a ring goes through
-//! other tasks it refuses after 30 s in which the slowest subscriber stands still. So no ring, however it feeds itself, stands still or grows.
+//! other tasks it refuses after 30 s in which the slowest subscriber stands still. So no ring that has a handler's own
+//! publish in it stands still or grows. One without can: a task that gives dead letters back to the topic whose
+//! handler waits for room among them, or what a handler spawns and waits for. There `try_publish` is the way.
 //!
 //! **Patterns.** A subscriber of a pattern is a subscriber of each topic that matches, from its
 //! first event on if it is opened later. Publishing asks no pattern; opening a topic asks each.

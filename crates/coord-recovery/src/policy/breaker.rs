@@ -163,7 +163,7 @@ impl CircuitBreaker {
     }
 
     /// Makes a call, if it is permitted. An error is a failure, and so is a panic; a cancellation does
-    /// not count.
+    /// not count, unless it is a panic that cancels it: one of what the same task does beside it counts here, too.
     ///
     /// # Errors
     ///

@@ -88,12 +88,16 @@ impl CoordinationConfig {
     }
 }
 
-/// Whether it is what Kubernetes calls a variable for a Service, after the Service's name. They begin like
-/// ours where that is `coordination`, and are in all pods, whatever these run.
+/// Whether it is what Kubernetes calls a variable for a Service, after the Service's name, or after the first word of
+/// that. They begin like ours where it is `coordination` or `coordination-api`, and are in all pods, whatever these run.
 fn is_of_kubernetes(rest: &str) -> bool {
     let words: Vec<_> = rest.split('_').collect();
+    (0..words.len()).any(|name| is_of_a_service(&words[name..]))
+}
+
+fn is_of_a_service(words: &[&str]) -> bool {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    match words[..] {
+    match *words {
         ["SERVICE", "HOST" | "PORT"] | ["SERVICE", "PORT", _, ..] | ["PORT"] => true,
         ["PORT", port, "TCP" | "UDP" | "SCTP"]
         | [

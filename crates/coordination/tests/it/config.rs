@@ -357,6 +357,10 @@ fn what_kubernetes_sets_for_a_service_called_coordination_is_no_setting() {
         "PORT_8080_TCP_PORT",
         "PORT_53_UDP_ADDR",
         "PORT_53_SCTP_ADDR",
+        // Of one that is called `coordination-api`, or `coordination-db-1`.
+        "API_SERVICE_HOST",
+        "API_PORT_80_TCP_ADDR",
+        "DB_1_SERVICE_PORT_PG",
     ];
     let variables = of_kubernetes.map(|name| (format!("COORDINATION_{name}"), "10.0.0.1"));
     assert!(default().with_variables(variables).is_ok());
@@ -368,6 +372,8 @@ fn what_kubernetes_sets_for_a_service_called_coordination_is_no_setting() {
         "PORT_8080",
         "PORT_X_TCP",
         "PORT_8080_TCP_X",
+        "API_SERVICE",
+        "API_HOST",
     ] {
         let variables = [(format!("COORDINATION_{name}"), "10.0.0.1")];
         assert!(default().with_variables(variables).is_err(), "{name}");
