@@ -215,8 +215,7 @@ impl Queue {
         let record = self.course.step(step);
         let has_begun = record.has_begun();
         if has_begun && self.rests(step) {
-            self.tries_again(step);
-            return self.next(run, now, quiet);
+            return self.next_beside(step, run, now, quiet);
         }
         let is_plain = plan.steps[step].when.is_none() && !record.is_ruled_out() && !has_begun;
         let is_plain = is_plain && !run.is_careful && plan.steps[step].hook.is_none();
@@ -233,6 +232,21 @@ impl Queue {
             },
         );
         Some(Job::Call(step))
+    }
+
+    /// A step makes its next attempt, and this is what to do beside that. By itself, as one that calls itself would not
+    /// become a part of who asks.
+    #[cold]
+    #[inline(never)]
+    fn next_beside(
+        &mut self,
+        step: usize,
+        run: &Arc<Shared>,
+        now: u64,
+        quiet: bool,
+    ) -> Option<Job> {
+        self.tries_again(step);
+        self.next(run, now, quiet)
     }
 
     /// What was woken first, to go on with.
