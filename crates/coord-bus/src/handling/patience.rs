@@ -144,7 +144,8 @@ impl Awaited {
 
 impl AllWaiting {
     /// Whether who makes room there waits itself, if only for others who wait, until this topic
-    /// gets on. It may have members that do not wait: to refuse is never wrong.
+    /// gets on. It may have members that do not wait, or could have room by now and have not been woken, as
+    /// subscribers do not tell of each event: to refuse is never wrong, and to try again later may be well.
     fn is_ring(&self, handled: &Arc<str>, awaited: &Awaited) -> bool {
         let mut ways = vec![awaited];
         let mut seen = 0;

@@ -125,12 +125,7 @@ impl<E> State<E> {
         if !self.queue.is_empty() {
             self.look_at_cursors();
             let room = self.limit.saturating_sub(self.next + self.granted);
-            let is_enough = match self.handling {
-                0 => room >= (self.capacity / 4).max(1),
-                // Somebody may be waiting for who waits, and be refused, as for a ring.
-                _ => room >= 1,
-            };
-            if is_enough {
+            if room >= (self.capacity / 4).max(1) {
                 self.grant(wakers);
             }
         }

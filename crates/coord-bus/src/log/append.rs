@@ -89,7 +89,7 @@ impl<E> Append<'_, E> {
             match handling::is_active() {
                 true => polled = line.poll_patience(cx).map(Some),
                 // It goes on elsewhere, and nobody waits for that.
-                false => line.has_patience(None),
+                false => line.patience = None,
             }
         }
         if polled.is_ready() {
@@ -100,41 +100,29 @@ impl<E> Append<'_, E> {
 }
 
 impl<E> InLine<'_, E> {
-    fn has_patience(&mut self, patience: Option<Box<Patience>>) {
-        if patience.is_some() != self.patience.is_some() {
-            let mut state = self.shared.lock();
-            match patience {
-                Some(_) => state.handling += 1,
-                None => state.handling -= 1,
-            }
-        }
-        self.patience = patience;
-    }
-
     /// Whoever handles an event may be the one that everybody waits for: resolves when it may wait
     /// no longer.
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Refusal> {
         // By the slowest, at whom it has just been looked.
         let progress = self.shared.lock().limit;
-        if self.patience.is_none() {
-            let awaited = Awaited::Log(Arc::clone(&self.shared.topic));
-            match Patience::begin(&awaited, progress) {
-                Ok(patience) => self.has_patience(Some(patience)),
-                Err(refusal) => return Poll::Ready(refusal),
-            }
+        let begun = match &mut self.patience {
+            Some(patience) => Ok(patience),
+            none => Patience::begin(&Awaited::Log(Arc::clone(&self.shared.topic)), progress)
+                .map(|patience| none.insert(patience)),
+        };
+        match begun {
+            Ok(patience) => loop {
+                if let Some(refusal) = ready!(patience.poll(progress, cx)) {
+                    return Poll::Ready(refusal);
+                }
+            },
+            Err(refusal) => Poll::Ready(refusal),
         }
-        while let Some(patience) = &mut self.patience {
-            if let Some(refusal) = ready!(patience.poll(progress, cx)) {
-                return Poll::Ready(refusal);
-            }
-        }
-        Poll::Pending
     }
 }
 
 impl<E> Drop for InLine<'_, E> {
     fn drop(&mut self) {
-        self.has_patience(None);
         if let Some(ticket) = self.ticket.take() {
             self.shared.give_up(ticket);
         }

@@ -62,8 +62,6 @@ pub(super) struct State<E> {
     pub(super) parked: Vec<u32>,
     /// Publishers that wait for room, in the order in which they came.
     pub(super) queue: BTreeMap<u64, Waker>,
-    /// How many of them handle an event, and make room themselves once they get on.
-    pub(super) handling: usize,
     pub(super) next_ticket: u64,
     /// Places promised to publishers that have been woken and have not published yet.
     pub(super) granted: u64,
@@ -115,7 +113,6 @@ impl<E> State<E> {
             newest: Vec::new(),
             parked: Vec::new(),
             queue: BTreeMap::new(),
-            handling: 0,
             next_ticket: 0,
             granted: 0,
             idle: Vec::new(),

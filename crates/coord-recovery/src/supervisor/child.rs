@@ -9,6 +9,7 @@ use coord_bus::vocabulary::Recovery;
 use coord_bus::{ABORT_GRACE, CancellationToken};
 use tokio::sync::watch;
 
+use super::group::Group;
 use super::nested::Nested;
 use super::{ChildEnd, ChildSpec, ChildState, ChildStatus, DEFAULT_SHUTDOWN};
 use crate::teller::Teller;
@@ -365,9 +366,14 @@ impl Shared {
 
     /// How long an incarnation may take to stop from now on.
     pub(super) fn shutdown(&self) -> Duration {
+        self.shutdown_beside(&mut Vec::new())
+    }
+
+    /// The same, without the time of these supervisors, which is counted already: a tree may hold itself.
+    pub(super) fn shutdown_beside(&self, counted: &mut Vec<Arc<Group>>) -> Duration {
         self.shutdown.unwrap_or_else(|| {
             let below = self.below().clone();
-            let below = below.map(|nested| nested.group.longest_stop());
+            let below = below.map(|nested| nested.group.longest_stop(counted));
             // As long as those below may take, and then what it does besides.
             below.unwrap_or_default().saturating_add(DEFAULT_SHUTDOWN)
         })

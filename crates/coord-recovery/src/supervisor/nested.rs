@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coord_bus::ABORT_GRACE;
 use tokio::select;
 
 use super::child::Shared;
@@ -103,17 +104,25 @@ impl ChildContext {
             gave_up = supervisor.gave_up() => Err(ChildError::message(gave_up.to_string())),
         };
         // One that holds its thread ends with none of this, and must not hold up those above for ever.
-        let _ = supervisor.shutdown(supervisor.group.longest_stop()).await;
+        let longest = supervisor.group.longest_stop(&mut Vec::new());
+        let _ = supervisor.shutdown(longest).await;
         end
     }
 }
 
 impl Group {
-    /// How long all children may take to stop, one after the other.
-    pub(super) fn longest_stop(&self) -> Duration {
+    /// How long all children may take to stop, one after the other; nothing where that is counted already.
+    pub(super) fn longest_stop(self: &Arc<Self>, counted: &mut Vec<Arc<Self>>) -> Duration {
+        if counted.iter().any(|group| Arc::ptr_eq(group, self)) {
+            return Duration::ZERO;
+        }
+        counted.push(Arc::clone(self));
         // Not under the lock of its children: what is below one has children of its own.
         let children = self.children().list.clone();
-        let each = children.iter().map(Child::longest_stop);
+        let each = children.iter().map(|child| {
+            let longest = child.shared().shutdown_beside(counted);
+            longest.saturating_add(ABORT_GRACE)
+        });
         each.fold(Duration::ZERO, Duration::saturating_add)
     }
 }

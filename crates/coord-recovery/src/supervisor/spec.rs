@@ -137,7 +137,8 @@ impl ChildSpec {
 
     /// How long it may take to stop after it was asked to; then it is aborted.
     /// [`DEFAULT_SHUTDOWN`] by default; for one that is a
-    /// [supervisor](super::ChildContext::supervise) itself, as in OTP, as long as its children may take.
+    /// [supervisor](super::ChildContext::supervise) itself, as long as its children may take, and
+    /// that time for what it does besides.
     #[must_use]
     pub fn shutdown(mut self, shutdown: Duration) -> Self {
         self.shutdown = Some(shutdown);

@@ -199,3 +199,23 @@ async fn what_a_child_does_after_it_has_supervised_takes_no_longer_than_any_othe
     // The one below has its time, and this one is aborted once that and its own are over.
     assert!(seconds(10) < took && took < seconds(40), "{took:?}");
 }
+
+/// Each of two children is what it is below of.
+#[tokio::test(start_paused = true)]
+async fn a_tree_that_holds_itself_is_stopped_to_an_end() {
+    let stage = Stage::new();
+    let above = Arc::new(Supervisor::new("above", &stage.bus, clock()).unwrap());
+    for name in ["one", "two"] {
+        let itself = Arc::downgrade(&above);
+        let spec = ChildSpec::new(name);
+        let supervises = move |context: ChildContext| {
+            let itself = itself.upgrade().expect("it is there");
+            async move { context.supervise(&itself).await }
+        };
+        above.start(spec, supervises).unwrap();
+    }
+    pass(seconds(1)).await;
+    assert!(above.to_string().contains("one"));
+    let report = within(above.shutdown(seconds(60))).await;
+    assert!(report.still_running.is_empty(), "{report:?}");
+}

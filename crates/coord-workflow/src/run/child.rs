@@ -185,10 +185,12 @@ impl ChildRun {
                 }
                 Err(WorkflowError::DrivenElsewhere { .. }) => self.elsewhere().await?,
                 // Nothing was written: as with this run's own records, nothing is lost by waiting.
-                Err(error) if is_busy(&error) && !self.parent.suspend.is_cancelled() => {
+                Err(error) if is_busy(&error) => {
                     refused += 1;
                     let wait = timeout(BUSY.delay(refused), self.parent.suspend.cancelled());
-                    let _ = wait.await;
+                    if wait.await.is_ok() {
+                        return Err(NoOutcome::Cancelled);
+                    }
                 }
                 Err(WorkflowError::NoSuchRun { .. } | WorkflowError::ShutDown { .. }) => {
                     return Err(NoOutcome::Cancelled);
