@@ -89,6 +89,7 @@ impl Entry {
             version: self.version,
             at,
             is_closed: self.is_closed,
+            needed_by: self.needed_by,
         })
     }
 }

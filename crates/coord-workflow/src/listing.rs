@@ -6,7 +6,7 @@ use coord_bus::{StreamInfo, StreamOrder, StreamQuery, Timestamp};
 use futures_util::future::join_all;
 
 use crate::resume::Begun;
-use crate::run_journal::{any_run, run_of};
+use crate::run_journal::any_run;
 use crate::{
     RunId, RunJournal, RunState, RunSummary, RunView, Status, WorkflowError, records, streams,
 };
@@ -25,9 +25,9 @@ const AHEAD_MAX: usize = 32;
 /// A run that has finished costs one record, however many it has. One that has not costs all of them up to 100; if
 /// it has more, its first, which has its steps and its input, and its last ones: what is read of it grows with the
 /// commands that it was told since it last went on, and with nothing else. A page of the newest costs what is on
-/// it. What is asked for by [`only_unfinished`](Self::only_unfinished), [`finished_since`](Self::finished_since) and
-/// by states in which no run has finished is told from the entry of a run in the journal, and so is how far to go
-/// for [`before`](Self::before). By a workflow's name, by states in which a run has finished and by when it started,
+/// it. What is asked for by [`only_unfinished`](Self::only_unfinished), [`only_top_level`](Self::only_top_level),
+/// [`parent`](Self::parent), [`finished_since`](Self::finished_since) and by states in which no run has finished is told
+/// from the entry of a run in the journal, and so is how far to go for [`before`](Self::before). By a workflow's name, by states in which a run has finished and by when it started,
 /// runs are read, several at once, until there are as many as asked for: one record each to leave one out, so of
 /// 100,000, that is seconds.
 #[derive(Debug, Clone)]
@@ -35,6 +35,10 @@ const AHEAD_MAX: usize = 32;
 pub struct RunQuery {
     /// Whether to leave out those that have finished; `false` by default.
     pub only_unfinished: bool,
+    /// Whether to leave out those that are the work of another run's step; `false` by default.
+    pub only_top_level: bool,
+    /// Only those that are the work of a step of this one.
+    pub parent: Option<RunId>,
     /// Only those of the workflow of this name.
     pub workflow: Option<String>,
     /// Only those that are in one of these states; empty, the default, in any.
@@ -54,6 +58,8 @@ impl Default for RunQuery {
     fn default() -> Self {
         Self {
             only_unfinished: false,
+            only_top_level: false,
+            parent: None,
             workflow: None,
             states: Vec::new(),
             started_since: None,
@@ -74,6 +80,21 @@ impl RunQuery {
     #[must_use]
     pub fn unfinished(mut self) -> Self {
         self.only_unfinished = true;
+        self
+    }
+
+    /// Only those that are not the work of another run's step. (An earlier version of this crate did not say of the
+    /// runs that it began whose work they are, so those are among them.)
+    #[must_use]
+    pub fn top_level(mut self) -> Self {
+        self.only_top_level = true;
+        self
+    }
+
+    /// Only those that are the work of a step of this run: not those within them.
+    #[must_use]
+    pub fn parent(mut self, run: &RunId) -> Self {
+        self.parent = Some(run.clone());
         self
     }
 
@@ -129,12 +150,24 @@ impl RunQuery {
     fn admits(&self, stream: &StreamInfo) -> bool {
         let is_open_asked = self.states.is_empty() || !self.states.iter().all(RunPhase::has_ended);
         let is_since = |since: Option<Timestamp>| since.is_none_or(|since| stream.at >= since);
+        if !self.is_within(stream.needed_by.as_deref()) {
+            return false;
+        }
         match stream.is_closed {
             true => is_since(self.finished_since) && is_since(self.started_since),
             false => {
                 let is_asked = is_open_asked && self.finished_since.is_none();
                 is_asked && is_since(self.started_since)
             }
+        }
+    }
+
+    /// Whether a run is asked for that is the work of a step of the run of this stream.
+    fn is_within(&self, stream: Option<&str>) -> bool {
+        let parent = stream.and_then(records::run_of);
+        match &self.parent {
+            Some(run) => parent.as_ref() == Some(run),
+            None => !self.only_top_level || parent.is_none(),
         }
     }
 
@@ -413,7 +446,8 @@ impl RunJournal {
                 false => self.summary_so_far(run, stream).await?,
             };
             if let Some(summary) = told {
-                return Ok(summary);
+                let parent = stream.needed_by.as_deref().and_then(records::run_of);
+                return Ok(RunSummary { parent, ..summary });
             }
         }
         self.view(run).await.map(RunSummary::of)
@@ -463,7 +497,7 @@ impl<'q> Pages<'q> {
             .filter(|_| is_full)
             .map(|last| streams.after(last));
         let asked = page.into_iter().filter(|stream| self.query.admits(stream));
-        let runs = asked.filter_map(|stream| Some((run_of(&stream)?, stream)));
+        let runs = asked.filter_map(|stream| Some((records::run_of(&stream.name)?, stream)));
         Ok(Some(runs.collect()))
     }
 }

@@ -24,7 +24,7 @@ use crate::same_json::print;
 use crate::shape::Shape;
 use crate::summary::{Finished, KeptSummary};
 use crate::time_limits::TimeLimits;
-use crate::{Command, OnFailure, Parent, RecordFault};
+use crate::{Command, OnFailure, Parent, RecordFault, RunId};
 pub(crate) use bounds::{check, kept_max};
 use kept_error::KeptError;
 pub(crate) use kept_error::cut;
@@ -65,6 +65,11 @@ pub(crate) const COMMAND: &str = "command";
 /// The stream of a run.
 pub(crate) fn stream(run: &str) -> String {
     format!("{STREAMS}{run}")
+}
+
+/// The run of a stream, if it is one's.
+pub(crate) fn run_of(stream: &str) -> Option<RunId> {
+    RunId::named(stream.strip_prefix(STREAMS)?).ok()
 }
 
 /// The stream of ids of runs that have news for who drives them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coord_bus::time::{Clock, SystemClock};
-use coord_bus::{AppendTo, EventLog, EventLogError, ExpectedVersion, Lease, StreamInfo};
+use coord_bus::{AppendTo, EventLog, EventLogError, ExpectedVersion, Lease};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -425,12 +425,6 @@ fn wait_of(step: &KeptStep) -> Option<Wait> {
 fn is_late(view: &RunView, step: &StepView, at: Duration) -> bool {
     let late = Duration::try_from(SystemClock.now().duration_since(view.started_at + at));
     step.takes_place && late.is_ok_and(|late| late > LATE)
-}
-
-/// The run that a stream is of, if it is of one.
-pub(crate) fn run_of(stream: &StreamInfo) -> Option<RunId> {
-    let id = stream.name.strip_prefix(records::STREAMS)?;
-    RunId::named(id).ok()
 }
 
 /// That the journal could not be asked for runs.

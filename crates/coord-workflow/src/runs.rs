@@ -15,9 +15,9 @@ use crate::orchestrator::Run;
 use crate::plan::Definition;
 use crate::resume::check_retry;
 use crate::run::Settings;
-use crate::run_journal::{any_run, run_of};
+use crate::run_journal::any_run;
 use crate::take_up::{Asked, Claim, New, read};
-use crate::{Durable, RunId, Workflow, WorkflowError, WorkflowOrchestrator};
+use crate::{Durable, RunId, Workflow, WorkflowError, WorkflowOrchestrator, records};
 
 /// How many runs are taken up at once: enough that they share what the journal writes.
 const RESUMED_AT_ONCE: usize = 128;
@@ -299,7 +299,8 @@ impl Settings {
                 return Ok(resumed);
             };
             query = query.after(last);
-            let ids = page.iter().filter_map(run_of);
+            let ids = page.into_iter();
+            let ids = ids.filter_map(|stream| records::run_of(&stream.name));
             let resuming = ids.map(|id| async move {
                 let taken_up = self.resume_if_free(keeping, definition, &id).await;
                 (id, taken_up)

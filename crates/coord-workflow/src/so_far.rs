@@ -197,6 +197,7 @@ impl RunJournal {
             done: so_far.done,
             steps: steps.len(),
             driven_by,
+            parent: None,
         }))
     }
 

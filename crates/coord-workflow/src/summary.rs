@@ -45,6 +45,9 @@ pub struct RunSummary {
     pub steps: usize,
     /// Who drives it, if somebody does.
     pub driven_by: Option<String>,
+    /// The run of a step whose work it is, if it is one's; by a version of this crate that says so of the runs it begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RunId>,
 }
 
 impl RunSummary {
@@ -63,6 +66,7 @@ impl RunSummary {
             duration: view.duration,
             error: view.error,
             driven_by: view.driven_by,
+            parent: view.parent.and_then(|parent| RunId::named(parent.run).ok()),
         }
     }
 
@@ -86,6 +90,7 @@ impl RunSummary {
             done: kept.done,
             steps: kept.steps,
             driven_by: None,
+            parent: None,
         })
     }
 }

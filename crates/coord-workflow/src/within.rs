@@ -5,7 +5,7 @@ use coord_bus::{StreamOrder, StreamQuery};
 
 use crate::course::Course;
 use crate::plan::Plan;
-use crate::run_journal::{any_run, run_of};
+use crate::run_journal::any_run;
 use crate::view::ItemRun;
 use crate::{RunId, RunJournal, RunView, WorkflowError, records, streams};
 
@@ -36,7 +36,10 @@ impl RunJournal {
                     let (item, _) = run.as_str().strip_prefix(&*begin)?.split_once('-')?;
                     item.parse().ok().filter(|item| id_at(*item) == *run)
                 };
-                found.extend(run_of(info).and_then(|run| Some(ItemRun::new(item_of(&run)?, run))));
+                found.extend(
+                    records::run_of(&info.name)
+                        .and_then(|run| Some(ItemRun::new(item_of(&run)?, run))),
+                );
             }
             match page.last() {
                 Some(last) if page.len() >= query.limit => query = query.after(last),

@@ -113,4 +113,6 @@ pub struct StreamInfo {
     pub at: Timestamp,
     /// Whether that finished it.
     pub is_closed: bool,
+    /// The stream that [needs](crate::AppendTo::needed_by) it, if one does.
+    pub needed_by: Option<String>,
 }

@@ -147,6 +147,7 @@ impl State {
                 version: last.version,
                 at: last.at,
                 is_closed: kept.is_closed,
+                needed_by: kept.needed_by.as_deref().map(str::to_owned),
             })
         };
         match &query.order {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use coord_bus::time::{Instant, sleep};
 use coord_bus::{
-    AppendTo, BoxFuture, EventLog, EventLogError, EventLogProxy, Record, StoredRecord,
+    AppendTo, BoxFuture, EventLog, EventLogError, EventLogProxy, Record, StoredRecord, Timestamp,
 };
 use coord_workflow::{
-    Command, DEFAULT_LEASE_TTL, Durable, Run, RunId, RunPhase, RunQuery, Status, StepError,
+    Command, DEFAULT_LEASE_TTL, Durable, Step, Run, RunId, RunPhase, RunQuery, Status, StepError,
     Workflow, WorkflowError, WorkflowOrchestrator,
 };
 
@@ -27,17 +27,22 @@ fn named(id: &str) -> RunId {
 
 /// A workflow that takes a second, and fails where it is to.
 fn workflow(name: &str) -> Workflow<bool, Durable> {
+    working(name).0
+}
+
+/// The same, and its step.
+fn working(name: &str) -> (Workflow<bool, Durable>, Step<()>) {
     let mut workflow = Workflow::durable(name);
     let fails = workflow.input();
     let step = workflow.step("work").input(fails);
-    step.run(|fails: Arc<bool>| async move {
+    let work = step.run(|fails: Arc<bool>| async move {
         sleep(SECOND).await;
         match *fails {
             true => Err(StepError::message("it was to").permanent()),
             false => Ok(()),
         }
     });
-    workflow.build().unwrap()
+    (workflow.build().unwrap(), work)
 }
 
 async fn start(process: &WorkflowOrchestrator, name: &str, id: &str, fails: bool) -> Run {
@@ -77,6 +82,8 @@ async fn read(machine: &Machine, query: &RunQuery) -> usize {
     counting.journal().list_runs(query).await.unwrap();
     read.load(Ordering::SeqCst)
 }
+
+const NONE: [&str; 0] = [];
 
 const FOUR: [(&str, &str, bool); 4] = [
     ("build", "a", false),
@@ -191,12 +198,64 @@ async fn what_is_not_asked_for_costs_no_record_or_one() {
     // One that goes on is none that has finished.
     let failed = all.clone().states([FAILED]);
     assert_eq!(read(&machine, &failed).await, 4);
-    let finished = all.clone().finished_since(coord_bus::Timestamp::UNIX_EPOCH);
+    let finished = all.clone().finished_since(Timestamp::UNIX_EPOCH);
     assert_eq!(read(&machine, &finished).await, 4);
     // Of another workflow: the first record of one that goes on, and the last of one that has finished.
     assert_eq!(read(&machine, &all.workflow("test")).await, 1 + 4);
-    let later = RunQuery::newest().started_since(coord_bus::Timestamp::MAX);
+    let later = RunQuery::newest().started_since(Timestamp::MAX);
     assert_eq!(read(&machine, &later).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_that_are_the_work_of_a_step_are_listed_with_their_parent_or_left_out() {
+    let machine = Machine::new();
+    let process = machine.process();
+    let mut order = Workflow::durable("order");
+    let fails = order.input();
+    for name in ["first", "second"] {
+        let (child, work) = working(name);
+        order.step(name).input(fails).workflow(&child, work);
+    }
+    let order = order.build().unwrap();
+    for id in ["a", "b"] {
+        let run = process
+            .start_durable(&order, named(id), false)
+            .await
+            .unwrap();
+        run.outcome().await.unwrap();
+    }
+    let run = process
+        .start_durable(&order, named("c"), false)
+        .await
+        .unwrap();
+    sleep(SECOND / 2).await;
+    let all = RunQuery::newest();
+    assert_eq!(listed(&machine, &all).await.len(), 9);
+    let top = all.clone().top_level();
+    assert_eq!(listed(&machine, &top).await, ["c", "b", "a"]);
+    assert_eq!(
+        read(&machine, &top.clone().finished_since(Timestamp::UNIX_EPOCH)).await,
+        2
+    );
+    assert_eq!(listed(&machine, &top.workflow("first")).await, NONE);
+    // Those that go on, and those that have finished.
+    for parent in ["a", "b", "c"] {
+        let within = all.clone().parent(&named(parent));
+        let runs = machine.journal().list_runs(&within).await.unwrap();
+        let runs = runs.into_iter().map(|(_, run)| run.unwrap());
+        let told = runs.map(|run| (run.workflow, run.parent.map(|run| run.to_string())));
+        let of = |step: &str| (step.to_owned(), Some(parent.to_owned()));
+        let mut told = told.collect::<Vec<_>>();
+        told.sort();
+        assert_eq!(told, [of("first"), of("second")]);
+    }
+    let of_child = machine
+        .journal()
+        .runs(&all.clone().parent(&named("a")))
+        .await
+        .unwrap();
+    assert_eq!(listed(&machine, &all.parent(&of_child[0])).await, NONE);
+    run.outcome().await.unwrap();
 }
 
 /// A log of which each read takes a second.

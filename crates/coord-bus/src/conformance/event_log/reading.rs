@@ -81,15 +81,20 @@ async fn paged(log: &dyn EventLog, query: StreamQuery) -> Vec<String> {
     }
 }
 
-/// Its version and its time are those of its last record; numbers rise as streams begin.
+/// Its version and its time are those of its last record; numbers rise as streams begin; who needs it is
+/// said as it began.
 pub async fn a_stream_is_listed_as_it_is(log: Box<dyn EventLog>) {
     append(&*log, "one", 1..=2).await;
-    append(&*log, "two", [1]).await;
+    let needed = numbers("two", Any, [1]).needed_by("one");
+    try_append(&*log, needed).await.expect("it is appended");
     append(&*log, "one", [3]).await;
     let listed = in_time(log.streams(&StreamQuery::by_name())).await;
     let listed = listed.expect("they are listed");
     assert!(listed[0].number < listed[1].number);
-    for (info, name, version) in [(&listed[0], "one", 3), (&listed[1], "two", 1)] {
+    for (info, name, version, needed_by) in [
+        (&listed[0], "one", 3, None),
+        (&listed[1], "two", 1, Some("one".to_owned())),
+    ] {
         let last = read(&*log, name, version, 1).await;
         let there = StreamInfo {
             name: name.to_owned(),
@@ -97,6 +102,7 @@ pub async fn a_stream_is_listed_as_it_is(log: Box<dyn EventLog>) {
             version,
             at: last[0].at,
             is_closed: false,
+            needed_by,
         };
         assert_eq!(*info, there);
     }
