@@ -9,7 +9,7 @@ use coord_bus::{
     AppendTo, BoxFuture, EventLog, EventLogError, EventLogProxy, Record, StoredRecord, Timestamp,
 };
 use coord_workflow::{
-    Command, DEFAULT_LEASE_TTL, Durable, Step, Run, RunId, RunPhase, RunQuery, Status, StepError,
+    Command, DEFAULT_LEASE_TTL, Durable, Run, RunId, RunPhase, RunQuery, Status, Step, StepError,
     Workflow, WorkflowError, WorkflowOrchestrator,
 };
 
