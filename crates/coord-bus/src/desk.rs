@@ -24,10 +24,11 @@ mod account;
 use std::future::poll_fn;
 use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use smallvec::SmallVec;
 
+use crate::entrances::{Entrances, Place};
 use crate::{Envelope, Ledger};
 pub(crate) use ask::Ask;
 use exchange::Exchange;
@@ -74,9 +75,9 @@ struct State<Q, R> {
     /// … and before.
     gone: Ledger,
     /// Who waits until everything is taken.
-    idle: Vec<Waker>,
+    idle: Line<Waker>,
     /// The handles through which one may ask, by where they were opened.
-    doors: Vec<(Option<&'static Location<'static>>, usize)>,
+    entrances: Entrances,
 }
 
 /// Those to be woken once the lock is released.
@@ -100,8 +101,8 @@ impl<Q, R> Desk<Q, R> {
                 closed: false,
                 ledger: Ledger::default(),
                 gone: Ledger::default(),
-                idle: Vec::new(),
-                doors: Vec::new(),
+                idle: Line::new(),
+                entrances: Entrances::default(),
             }),
         }
     }
@@ -180,17 +181,11 @@ impl<Q, R> Desk<Q, R> {
 
     /// Resolves once everything that was accepted has been taken.
     pub(crate) async fn drained(&self) {
-        poll_fn(|cx| {
-            let mut state = self.lock();
-            if state.requests.is_empty() {
-                return Poll::Ready(());
-            }
-            if !state.idle.iter().any(|each| each.will_wake(cx.waker())) {
-                state.idle.push(cx.waker().clone());
-            }
-            Poll::Pending
-        })
-        .await;
+        let mut waiting = Draining {
+            desk: self,
+            place: None,
+        };
+        poll_fn(|cx| waiting.poll(cx)).await;
     }
 }
 
@@ -210,9 +205,39 @@ impl<Q, R> State<Q, R> {
             wakers.push(caller);
         }
         if self.requests.is_empty() {
-            wakers.extend(self.idle.drain(..));
+            wakers.extend(self.idle.leave_if(|_| true));
         }
         wakers
+    }
+}
+
+/// Waits until everything that was accepted has been taken.
+struct Draining<'d, Q, R> {
+    desk: &'d Desk<Q, R>,
+    /// Where it waits.
+    place: Option<u64>,
+}
+
+impl<Q, R> Draining<'_, Q, R> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.desk.lock();
+        if state.requests.is_empty() {
+            return Poll::Ready(());
+        }
+        match self.place.and_then(|place| state.idle.get_mut(place)) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.place = Some(state.idle.join(cx.waker().clone())),
+        }
+        Poll::Pending
+    }
+}
+
+impl<Q, R> Drop for Draining<'_, Q, R> {
+    fn drop(&mut self) {
+        let left = self
+            .place
+            .and_then(|place| self.desk.lock().idle.leave(place));
+        drop(left);
     }
 }
 
@@ -262,15 +287,12 @@ impl<Q, R> Drop for Seat<Q, R> {
 /// at its place. The last of them closes the desk.
 pub(crate) struct Door<Q, R> {
     desk: Arc<Desk<Q, R>>,
-    place: Option<&'static Location<'static>>,
+    place: Place,
 }
 
 impl<Q, R> Door<Q, R> {
-    pub(crate) fn open(
-        desk: &Arc<Desk<Q, R>>,
-        place: Option<&'static Location<'static>>,
-    ) -> Arc<Self> {
-        desk.lock().enter(place);
+    pub(crate) fn open(desk: &Arc<Desk<Q, R>>, place: Place) -> Arc<Self> {
+        desk.lock().entrances.enter(place);
         Arc::new(Self {
             desk: Arc::clone(desk),
             place,
@@ -284,7 +306,7 @@ impl<Q, R> Door<Q, R> {
 
 impl<Q, R> Drop for Door<Q, R> {
     fn drop(&mut self) {
-        if self.desk.lock().part(self.place) {
+        if self.desk.lock().entrances.leave(self.place) {
             self.desk.close();
         }
     }

@@ -78,7 +78,7 @@ pub trait EventLog: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `InvalidStreamName`, `Closed` or `Failed`.
+    /// `InvalidStreamName`, `Busy`, `Closed` or `Failed`.
     fn read<'a>(
         &'a self,
         stream: &'a str,
@@ -90,7 +90,7 @@ pub trait EventLog: Send + Sync {
     ///
     /// # Errors
     ///
-    /// `Closed` or `Failed`.
+    /// `Busy`, `Closed` or `Failed`.
     fn streams<'a>(
         &'a self,
         query: &'a StreamQuery,
@@ -114,7 +114,7 @@ pub trait EventLog: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`EventLogError::StillOpen`], `StillNeeded`, `InvalidStreamName`, `Closed` or `Failed`.
+    /// [`EventLogError::StillOpen`], `StillNeeded`, `InvalidStreamName`, `Busy`, `Closed` or `Failed`.
     fn forget<'a>(&'a self, stream: &'a str) -> BoxFuture<'a, Result<bool, EventLogError>>;
 
     /// What an append that asks for the most survives once it has returned `Ok`.

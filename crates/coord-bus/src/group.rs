@@ -141,8 +141,8 @@ impl<E: Event> GroupMember<E> {
     /// # Cancel safety
     ///
     /// Dropped before it is done, nothing has been claimed and nothing is lost; over a link, a dead
-    /// letter that was on its way may be told of twice. While it waits it may be the group's turn at
-    /// the topic: poll it or drop it.
+    /// letter that was on its way may be told of twice. While it is pending it may hold the
+    /// subscriber of the whole group: one that is neither polled nor dropped keeps events from all other members.
     ///
     /// # Panics
     ///

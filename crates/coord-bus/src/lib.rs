@@ -158,6 +158,7 @@ mod dead_letter;
 mod fault;
 mod request;
 mod desk;
+mod entrances;
 mod log;
 #[cfg(feature = "local")]
 mod local_bus;

@@ -92,7 +92,7 @@ struct Entrance<E> {
 
 impl<E> Entrance<E> {
     fn open(shared: &Arc<Shared<E>>, place: Option<&'static Location<'static>>) -> Arc<Self> {
-        shared.lock().enter(place);
+        shared.lock().entrances.enter(place);
         Arc::new(Self {
             shared: Arc::clone(shared),
             place,
@@ -126,7 +126,7 @@ impl<E> Clone for Log<E> {
 impl<E> Drop for Entrance<E> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
-        if state.leave_entrance(self.place) {
+        if state.entrances.leave(self.place) {
             let wakers = state.close();
             drop(state);
             wake(wakers);
@@ -287,7 +287,10 @@ impl<E: Event> Log<E> {
     ///
     /// Nothing changes when it is dropped.
     pub async fn drained(&self) {
-        poll_fn(|cx| self.shared.poll_idle(cx)).await;
+        let shared = &*self.shared;
+        let ticket = None;
+        let mut waiting = Draining { shared, ticket };
+        poll_fn(|cx| waiting.poll(cx)).await;
     }
 
     /// What the log has counted.
@@ -344,11 +347,7 @@ impl<E> Shared<E> {
     /// The lock, unless somebody has it.
     #[inline]
     fn try_lock(&self) -> Option<MutexGuard<'_, State<E>>> {
-        match self.state.try_lock() {
-            Ok(state) => Some(state),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        try_recover(&self.state)
     }
 
     /// Drops the events of chunks that nobody needs, and keeps one of the chunks: making a new one
@@ -378,19 +377,6 @@ impl<E> Shared<E> {
                 drop(left_over);
             }
         }
-    }
-
-    fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
-        if state.is_idle() {
-            return Poll::Ready(());
-        }
-        state.wait_for_idle(cx.waker());
-        self.await_everybody();
-        if state.is_idle() {
-            return Poll::Ready(());
-        }
-        Poll::Pending
     }
 
     /// To be called before cursors are looked at on behalf of somebody who waits, so that either
@@ -430,6 +416,50 @@ impl<E> Shared<E> {
     fn close(&self) {
         let wakers = self.lock().close();
         wake(wakers);
+    }
+}
+
+/// Waits for every subscriber to be through.
+struct Draining<'l, E> {
+    shared: &'l Shared<E>,
+    /// That it waits.
+    ticket: Option<u64>,
+}
+
+impl<E> Draining<'_, E> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.shared.lock();
+        if state.is_idle() {
+            return Poll::Ready(());
+        }
+        state.wait_for_idle(&mut self.ticket, cx.waker());
+        self.shared.await_everybody();
+        if state.is_idle() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+impl<E> Drop for Draining<'_, E> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket {
+            let mut state = self.shared.lock();
+            let left = state.idle.remove(&ticket);
+            self.shared.await_slowest(&state);
+            drop(state);
+            drop(left);
+        }
+    }
+}
+
+/// The lock, unless somebody has it; though somebody may have panicked with it.
+#[inline]
+fn try_recover<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match lock.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 

@@ -12,10 +12,12 @@ pub use tokio::time::error::Elapsed;
 pub use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 pub use tokio::time::{interval, sleep, sleep_until, timeout, timeout_at};
 
-/// The moment after a wait from now. Thirty years are the longest, as for tokio's timers.
+/// The longest wait: thirty years, which are what tokio's timers reach, and can be added to any [`Instant`].
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
+/// The moment after a wait from now, of [`LONGEST_WAIT`] at the most.
 pub(crate) fn after(wait: Duration) -> Instant {
-    const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-    Instant::now() + wait.min(FAR)
+    Instant::now() + wait.min(LONGEST_WAIT)
 }
 
 /// Whether the clock of timers is not that of the machine here: a test has paused it, say.

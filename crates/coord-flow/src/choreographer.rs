@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use coord_bus::time::{self, Clock, SystemClock};
 use coord_bus::vocabulary::ERROR_DETECTED;
 use coord_bus::{ABORT_GRACE, BoxFuture, Bus, BusExt, TaskScope};
+use futures_util::future::join_all;
 
 use crate::arrows::{arrows, feeders, reached, way};
 use crate::course::{Course, Going, Replacement, Shape, SourceControl, Verdict};
@@ -361,10 +360,7 @@ impl EventChoreographer {
                 feeders.map(|feeder| &courses[feeder]).collect()
             });
             let draining = courses.iter().zip(feeders);
-            all(draining
-                .map(|(course, feeders)| drain(course, feeders))
-                .collect())
-            .await;
+            join_all(draining.map(|(course, feeders)| drain(course, feeders))).await;
         };
         // What is not done in time is seen from the reports.
         let _ = time::timeout(deadline, all).await;
@@ -418,18 +414,6 @@ impl Drop for CallingOff<'_> {
     fn drop(&mut self) {
         self.course.call_off(self.verdict);
     }
-}
-
-/// Waits for all of these.
-async fn all(mut futures: Vec<BoxFuture<'_, ()>>) {
-    poll_fn(|cx| {
-        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
-        if futures.is_empty() {
-            return Poll::Ready(());
-        }
-        Poll::Pending
-    })
-    .await;
 }
 
 impl Flows {

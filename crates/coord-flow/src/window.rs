@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use coord_bus::time::LONGEST_WAIT;
+
 /// Which items go together.
 ///
 /// The first window begins with the first item, and each later one a step after the one before. In
@@ -39,9 +41,6 @@ const OVERLAP_MAX: u32 = 1024;
 
 /// What no window and no step is shorter than: what timers can tell apart.
 const STEP_MIN: Duration = Duration::from_millis(1);
-
-/// What none is longer than: what timers reach.
-const SIZE_MAX: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 impl Window {
     /// Windows of this many items.
@@ -95,8 +94,8 @@ impl Window {
             !size.is_zero() && !step.is_zero(),
             "a window cannot last zero time, nor its step: give it some"
         );
-        let size = size.clamp(STEP_MIN, SIZE_MAX);
-        let step = step.clamp(STEP_MIN, SIZE_MAX).max(size / OVERLAP_MAX);
+        let size = size.clamp(STEP_MIN, LONGEST_WAIT);
+        let step = step.clamp(STEP_MIN, LONGEST_WAIT).max(size / OVERLAP_MAX);
         Self {
             kind: Kind::Time { size, step },
         }

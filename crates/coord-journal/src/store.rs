@@ -163,6 +163,10 @@ impl Store {
             Some(ErrorCode::SystemIoFailure) if extended == Some(ffi::SQLITE_IOERR_SHMSIZE) => {
                 JournalError::DiskFull { file, source }
             }
+            // Where it may be written to, it is no lack of permissions: there are too many open files, say.
+            Some(ErrorCode::CannotOpen) if matches!(self.access, Access::Whole) => {
+                JournalError::Io { file, source }
+            }
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
                 JournalError::ReadOnly { file, source }
             }

@@ -7,12 +7,9 @@ use std::time::Duration;
 use coord_bus::time::{self, Instant, Sleep};
 use tokio::task::unconstrained;
 
-/// Longer than anybody waits, and short enough to be added to any [`Instant`].
-const FAR_FUTURE: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
-
 /// The moment after a wait from another.
 pub(crate) fn after(moment: Instant, wait: Duration) -> Instant {
-    moment + wait.min(FAR_FUTURE)
+    moment + wait.min(time::LONGEST_WAIT)
 }
 
 #[derive(Debug, Default)]

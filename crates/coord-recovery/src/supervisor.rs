@@ -182,8 +182,8 @@ impl Supervisor {
     /// [`RecoveryError::ChildExists`] when a child of this name has not ended,
     /// [`RecoveryError::TooManyChildren`] when there are [`MAX_CHILDREN`] that have not,
     /// [`RecoveryError::ShutDown`] after [`shutdown`](Self::shutdown) or when it has
-    /// [closed](Self::closed), and [`RecoveryError::Setting`] when a permanent child is said to be
-    /// significant, or any, and that has no consequence.
+    /// [closed](Self::closed), and [`RecoveryError::Setting`] when the child is significant and
+    /// that has no consequence: it is permanent, or the supervisor does not shut down by itself.
     ///
     /// # Panics
     ///

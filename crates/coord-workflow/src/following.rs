@@ -15,7 +15,7 @@ use crate::course::Fact;
 use crate::outcome::SkipReason;
 use crate::plan::Plan;
 use crate::records::{self, Entry, Reader};
-use crate::resume::{Checked, Kept, fault_of};
+use crate::resume::{Begun, Checked, Kept, fault_of};
 use crate::{RunId, RunJournal, RunView, WorkflowError};
 
 /// How often it is looked whether somebody drives a run of which nothing is heard.
@@ -119,7 +119,10 @@ impl Following {
     /// What happened next. `None`: the run has finished, nobody drives it, or the journal was closed.
     ///
     /// Where somebody takes it up or retries it later, there is more: who waits for that asks again, now and then. Of
-    /// a run that has finished, the answer is there at once.
+    /// a run that has finished, the answer is there at once. One that is started [anew] in its place is another run, and
+    /// followed anew.
+    ///
+    /// [anew]: crate::WorkflowOrchestrator::start_durable_anew
     ///
     /// # Cancel safety
     ///
@@ -162,12 +165,16 @@ impl Following {
         }
     }
 
-    /// Whether there are records that were not followed.
+    /// Whether there are records that were not followed, and are not those of another run in the place of this one.
     async fn has_more(&self) -> Result<bool, WorkflowError> {
         let stream = records::stream(self.run.as_str());
-        let more = self.journal.log.read(&stream, self.kept.version + 1, 1);
-        match more.await {
-            Ok(more) => Ok(!more.is_empty()),
+        let log = &*self.journal.log;
+        match log.read(&stream, self.kept.version + 1, 1).await {
+            Ok(more) if more.is_empty() => Ok(false),
+            Ok(_) => {
+                let begun = Begun::first(log, &self.run).await?;
+                Ok(begun.is_some_and(|begun| self.kept.began_as(&begun)))
+            }
             Err(EventLogError::Closed) => Ok(false),
             Err(error) => Err(WorkflowError::journal(&self.run, error)),
         }

@@ -174,6 +174,11 @@ impl Kept {
         self.in_vain > 0 || self.course.cut_off().any(|(_, times)| times > 1)
     }
 
+    /// Whether this is how it was started, and not another run of its id.
+    pub(crate) fn began_as(&self, started: &Started) -> bool {
+        self.course.nonce == started.nonce && self.started_at == started.started_at
+    }
+
     /// For how long the run has gone on at this time: not for less than its records say, as a clock may have
     /// been set back.
     pub(crate) fn gone_on(&self, now: Timestamp) -> Duration {

@@ -1,10 +1,9 @@
 //! What a desk tells of itself, in the terms of a topic.
 
 use std::any::type_name;
-use std::panic::Location;
 
-use super::{Desk, State};
-use crate::{Ledger, Overflow, PublisherStats, Responder, SubscriberStats, TopicStats};
+use super::Desk;
+use crate::{Ledger, Overflow, Responder, SubscriberStats, TopicStats};
 
 impl<Q: 'static, R: 'static> Desk<Q, R> {
     /// What it has counted. All its responders are one subscriber, as a group is.
@@ -25,6 +24,8 @@ impl<Q: 'static, R: 'static> Desk<Q, R> {
             closed: false,
             ledger: current,
         });
+        let mut publishers = Vec::new();
+        state.entrances.tell(&mut publishers);
         TopicStats {
             topic: self.topic.to_string(),
             event: type_name::<fn(Q) -> R>(),
@@ -35,38 +36,8 @@ impl<Q: 'static, R: 'static> Desk<Q, R> {
             depth: state.requests.len() as u64,
             waiting_publishers: state.callers.len(),
             closed: state.closed,
-            publishers: state.publishers(),
+            publishers,
             subscribers: responders.into_iter().collect(),
         }
-    }
-}
-
-impl<Q, R> State<Q, R> {
-    fn publishers(&self) -> Vec<PublisherStats> {
-        let doors = self.doors.iter();
-        let publishers = doors.filter_map(|(place, open)| {
-            let (place, open) = ((*place)?, *open);
-            Some(PublisherStats { place, open })
-        });
-        publishers.collect()
-    }
-
-    /// One more door.
-    pub(super) fn enter(&mut self, place: Option<&'static Location<'static>>) {
-        match self.doors.iter_mut().find(|(at, _)| *at == place) {
-            Some((_, open)) => *open += 1,
-            None => self.doors.push((place, 1)),
-        }
-    }
-
-    /// One door less. Whether it was the last.
-    pub(super) fn part(&mut self, place: Option<&'static Location<'static>>) -> bool {
-        if let Some(index) = self.doors.iter().position(|(at, _)| *at == place) {
-            self.doors[index].1 -= 1;
-            if self.doors[index].1 == 0 {
-                self.doors.swap_remove(index);
-            }
-        }
-        self.doors.is_empty()
     }
 }

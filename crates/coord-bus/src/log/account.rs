@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::attendance::{Class, Hold, Reader};
 use super::state::State;
-use crate::{Ledger, Overflow, PublisherStats, SubscriberStats, TopicStats};
+use crate::{Ledger, Overflow, SubscriberStats, TopicStats};
 
 impl<E> State<E> {
     /// What became of the events that a subscriber was to get.
@@ -76,14 +76,7 @@ impl<E> State<E> {
             });
         }
         stats.publishers.clear();
-        stats.publishers.reserve_exact(self.entrances.len());
-        let entrances = self.entrances.iter();
-        stats
-            .publishers
-            .extend(entrances.filter_map(|(place, open)| {
-                let (place, open) = ((*place)?, *open);
-                Some(PublisherStats { place, open })
-            }));
+        self.entrances.tell(&mut stats.publishers);
     }
 
     fn published(&self) -> u64 {

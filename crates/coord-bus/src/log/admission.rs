@@ -131,7 +131,8 @@ impl<E> State<E> {
         }
         self.reopen_newest();
         if !self.idle.is_empty() && self.is_idle() {
-            wakers.extend(self.idle.drain(..).map(Woken::of));
+            let idle = std::mem::take(&mut self.idle).into_values();
+            wakers.extend(idle.map(Woken::of));
         }
     }
 
@@ -141,9 +142,12 @@ impl<E> State<E> {
             .all(|(_, reader)| reader.is_through(self.next))
     }
 
-    pub(super) fn wait_for_idle(&mut self, waker: &Waker) {
-        if !self.idle.iter().any(|waiting| waiting.will_wake(waker)) {
-            self.idle.push(waker.clone());
-        }
+    /// Whom to wake then, at the place of this ticket, if there is one already.
+    pub(super) fn wait_for_idle(&mut self, ticket: &mut Option<u64>, waker: &Waker) {
+        let ticket = *ticket.get_or_insert_with(|| {
+            self.next_ticket += 1;
+            self.next_ticket
+        });
+        self.idle.insert(ticket, waker.clone());
     }
 }

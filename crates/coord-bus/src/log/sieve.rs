@@ -14,7 +14,7 @@ use super::attendance::{Class, Label};
 use super::keys::{Kept, Keys, Put};
 use super::reader::{Hand, More, Reader};
 use super::sync::{Mutex, MutexGuard};
-use super::{Shared, recover};
+use super::{Shared, recover, try_recover};
 use crate::{Ledger, SubscribeOptions};
 
 /// What a publisher does for a subscriber, once it has let go of the log's lock.
@@ -70,6 +70,25 @@ thread_local! {
 #[cfg(coord_loom)]
 loom::thread_local! {
     static AT_WORK: Cell<bool> = Cell::new(false);
+}
+
+/// Until it is dropped, also where an event panics when that is.
+struct AtWork {
+    outer: bool,
+}
+
+impl AtWork {
+    fn begin() -> Self {
+        Self {
+            outer: AT_WORK.with(|at_work| at_work.replace(true)),
+        }
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.with(|at_work| at_work.set(self.outer));
+    }
 }
 
 type Filter<E> = Arc<dyn Fn(&E) -> bool + Send + Sync>;
@@ -169,8 +188,8 @@ impl<E> Sieve<E> {
 impl<E: Send + Sync + 'static> Assist for Sieve<E> {
     fn sift(&self) {
         // Whoever is at it now may have looked before there was something.
-        let is_worth_it = match self.work.try_lock() {
-            Ok(mut work) if !is_at_work() => work.guarded(Work::has_something),
+        let is_worth_it = match try_recover(&self.work) {
+            Some(mut work) if !is_at_work() => work.guarded(Work::has_something),
             _ => true,
         };
         if is_worth_it {
@@ -184,7 +203,7 @@ impl<E: Send + Sync + 'static> Assist for Sieve<E> {
         if is_at_work() {
             return;
         }
-        if let Ok(mut work) = self.work.try_lock() {
+        if let Some(mut work) = try_recover(&self.work) {
             work.guarded(|work| work.fold(None));
         }
     }
@@ -192,10 +211,8 @@ impl<E: Send + Sync + 'static> Assist for Sieve<E> {
 
 impl<E> Work<E> {
     fn guarded<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        let outer = AT_WORK.with(|at_work| at_work.replace(true));
-        let done = work(self);
-        AT_WORK.with(|at_work| at_work.set(outer));
-        done
+        let _at_work = AtWork::begin();
+        work(self)
     }
 
     /// Whether it is worth to wake the subscriber.
@@ -292,7 +309,11 @@ impl<E> Work<E> {
             if is_new {
                 count.fetch_add(1, Ordering::Release);
             }
-            self.panic = put.err();
+            let (_replaced, panic) = match put {
+                Ok(put) => (Some(put), None),
+                Err(panic) => (None, Some(panic)),
+            };
+            self.panic = panic;
             self.pass();
             if !is_new {
                 count.fetch_add(1, Ordering::Release);

@@ -6,7 +6,6 @@
 //! [`Garbage`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::Location;
 use std::task::Waker;
 
 use slab::Slab;
@@ -17,6 +16,7 @@ use super::attendance::Reader;
 use super::chunks::{Held, Readers};
 use super::sieve::Woken;
 use crate::Ledger;
+use crate::entrances::Entrances;
 
 /// Those to be woken once the lock is released.
 pub(super) type Wakers = SmallVec<[Woken; 2]>;
@@ -65,14 +65,14 @@ pub(super) struct State<E> {
     pub(super) next_ticket: u64,
     /// Places promised to publishers that have been woken and have not published yet.
     pub(super) granted: u64,
-    /// Who waits for every subscriber to be through.
-    pub(super) idle: Vec<Waker>,
+    /// Who waits for every subscriber to be through, by tickets as in the queue.
+    pub(super) idle: BTreeMap<u64, Waker>,
     /// Who waits for the next event without being a subscriber.
     pub(super) onlookers: Vec<Waker>,
     /// What became of the events of the subscribers that are gone.
     pub(super) gone: Option<Box<Ledger>>,
     /// The handles through which one may publish, by where they were opened.
-    pub(super) entrances: SmallVec<[(Option<&'static Location<'static>>, usize); 2]>,
+    pub(super) entrances: Entrances,
 }
 
 /// The most events in one chunk: enough that the lock is rare, few enough that one slow subscriber
@@ -115,10 +115,10 @@ impl<E> State<E> {
             queue: BTreeMap::new(),
             next_ticket: 0,
             granted: 0,
-            idle: Vec::new(),
+            idle: BTreeMap::new(),
             onlookers: Vec::new(),
             gone: None,
-            entrances: SmallVec::new(),
+            entrances: Entrances::default(),
         }
     }
 
@@ -135,28 +135,9 @@ impl<E> State<E> {
         self.settle();
         let mut wakers: Wakers = self.parked_wakers();
         let waiting = std::mem::take(&mut self.queue).into_values();
-        let idle = self.idle.drain(..);
+        let idle = std::mem::take(&mut self.idle).into_values();
         let all = waiting.chain(idle).chain(self.onlookers.drain(..));
         wakers.extend(all.map(Woken::of));
         wakers
-    }
-
-    /// One more handle through which one may publish.
-    pub(super) fn enter(&mut self, place: Option<&'static Location<'static>>) {
-        match self.entrances.iter_mut().find(|(at, _)| *at == place) {
-            Some((_, open)) => *open += 1,
-            None => self.entrances.push((place, 1)),
-        }
-    }
-
-    /// One handle less. Whether it was the last.
-    pub(super) fn leave_entrance(&mut self, place: Option<&'static Location<'static>>) -> bool {
-        if let Some(index) = self.entrances.iter().position(|(at, _)| *at == place) {
-            self.entrances[index].1 -= 1;
-            if self.entrances[index].1 == 0 {
-                self.entrances.swap_remove(index);
-            }
-        }
-        self.entrances.is_empty()
     }
 }

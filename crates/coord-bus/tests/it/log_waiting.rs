@@ -266,3 +266,37 @@ async fn a_subscriber_that_always_finds_more_lets_others_run() {
     reader.await.unwrap();
     assert_eq!(received.load(Ordering::Relaxed), EVENTS);
 }
+
+/// A waker of which the copies are counted.
+fn counted() -> (Waker, Arc<impl std::task::Wake>) {
+    struct Quiet;
+
+    impl std::task::Wake for Quiet {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    let quiet = Arc::new(Quiet);
+    (Arc::clone(&quiet).into(), quiet)
+}
+
+#[test]
+fn who_gives_a_drain_up_leaves_no_trace() {
+    let (log, mut subscriber) = full(4);
+    let (waker, copies) = counted();
+    let context = &mut Context::from_waker(&waker);
+    let (mut stays, mut goes) = (Box::pin(log.drained()), Box::pin(log.drained()));
+    for _ in 0..2 {
+        assert!(stays.as_mut().poll(context).is_pending());
+        assert!(goes.as_mut().poll(context).is_pending());
+    }
+    assert_eq!(Arc::strong_count(&copies), 4);
+    drop(goes);
+    assert_eq!(Arc::strong_count(&copies), 3);
+    for _ in 1..=4 {
+        assert!(subscriber.try_recv().is_ok());
+    }
+    assert!(matches!(subscriber.try_recv(), Err(TryReceiveError::Empty)));
+    assert!(stays.as_mut().poll(context).is_ready());
+    drop(stays);
+    assert_eq!(Arc::strong_count(&copies), 2);
+}

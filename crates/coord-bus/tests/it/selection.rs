@@ -171,6 +171,54 @@ fn a_panic_of_a_key_goes_on_in_who_receives() {
     );
 }
 
+/// An event of which a copy panics when it is dropped, if it is the thirteenth.
+struct Fragile {
+    number: u64,
+    is_copy: bool,
+    alive: Arc<()>,
+}
+
+impl Clone for Fragile {
+    fn clone(&self) -> Self {
+        Self {
+            number: self.number,
+            is_copy: true,
+            alive: Arc::clone(&self.alive),
+        }
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(!self.is_copy || self.number != 13, "fragile");
+    }
+}
+
+#[test]
+fn a_panic_of_an_event_that_is_dropped_for_a_newer_one_leaves_all_in_order() {
+    let log = Log::new("fragile", 4);
+    let options = SubscribeOptions::new().latest_by(8, |_: &Fragile| 0);
+    let mut subscriber = log.subscribe(options);
+    let alive = Arc::new(());
+    let mut panics = 0;
+    for number in 1..=1_000 {
+        let event = Fragile {
+            number,
+            is_copy: false,
+            alive: Arc::clone(&alive),
+        };
+        let appended = catch_unwind(AssertUnwindSafe(|| log.try_append(event.into()).is_ok()));
+        panics += usize::from(appended.is_err());
+        assert!(appended.unwrap_or(true), "nobody is held up");
+        assert!(Arc::strong_count(&alive) < 20, "what is kept has a bound");
+    }
+    assert_eq!(panics, 1);
+    assert_eq!(subscriber.try_recv().map(|event| event.number), Ok(1_000));
+    let ledger = subscriber.ledger();
+    assert!(ledger.is_balanced(), "{ledger:?}");
+    assert_eq!((ledger.delivered, ledger.conflated), (1, 999));
+}
+
 /// In a thread of its own: a deadlock would take this one with it.
 fn in_a_thread<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();

@@ -177,13 +177,15 @@ impl Store {
             return Ok(());
         };
         let size = process.sizes.entry(number).or_default();
-        if mem::take(&mut process.is_torn) && *size > 0 && !is_full {
+        if process.is_torn && *size > 0 && !is_full {
             process.pending.insert(0, b'\n');
         }
         if let Err(error) = file.write_all(&process.pending) {
-            process.is_torn = file.set_len(*size).is_err();
+            // What was torn before is so still.
+            process.is_torn |= file.set_len(*size).is_err();
             return Err(error);
         }
+        process.is_torn = false;
         let pending = process.pending.len() as u64;
         *size += pending;
         self.bytes += pending;

@@ -282,10 +282,18 @@ impl Relay {
                 }
                 let _ = self.processes.publish(event).await;
             }
-            KeptEvent::ServiceLifecycle(event) => drop(self.services.publish(event).await),
-            KeptEvent::ProcessHealth(event) => drop(self.health.publish(event).await),
-            KeptEvent::ErrorRecovery(event) => drop(self.recovery.publish(event).await),
-            KeptEvent::Notification(event) => drop(self.notifications.publish(event).await),
+            KeptEvent::ServiceLifecycle(event) => {
+                let _ = self.services.publish(event).await;
+            }
+            KeptEvent::ProcessHealth(event) => {
+                let _ = self.health.publish(event).await;
+            }
+            KeptEvent::ErrorRecovery(event) => {
+                let _ = self.recovery.publish(event).await;
+            }
+            KeptEvent::Notification(event) => {
+                let _ = self.notifications.publish(event).await;
+            }
             KeptEvent::Driven { .. } => self.running.clear(),
             // The journal tells.
             KeptEvent::WorkflowEvents(_) => {}

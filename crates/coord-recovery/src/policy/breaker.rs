@@ -251,6 +251,9 @@ impl CircuitBreaker {
         let from = inner.gate.state();
         self.shared.enter(&mut inner, BreakerState::Closed, now);
         drop(inner);
+        if from != BreakerState::Closed {
+            self.shared.transitioned(from, BreakerState::Closed);
+        }
         self.shared.tell(BreakerEvent::Reset { from });
     }
 

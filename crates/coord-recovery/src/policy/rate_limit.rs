@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use coord_bus::time::{self, Instant};
+use coord_bus::time::{self, Instant, LONGEST_WAIT};
 use governor::clock::Clock as GovernorClock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
@@ -14,7 +14,6 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::sync::Semaphore;
 
-use super::run::LONGEST;
 use crate::RecoveryError;
 
 /// Bounds how many calls begin in a period: governor's, which is a leaky bucket. A call that comes too
@@ -96,7 +95,7 @@ impl RateLimit {
         };
         let interval = period / limit.get();
         // governor reckons in nanoseconds, and panics where they do not fit in 64 bits.
-        if (interval.checked_mul(burst)).is_none_or(|burst_lasts| burst_lasts > LONGEST) {
+        if (interval.checked_mul(burst)).is_none_or(|burst_lasts| burst_lasts > LONGEST_WAIT) {
             return Err(fault(format!(
                 "with {calls} calls in {period:?}, room for {burst} would take more than thirty years: \
                  make the period shorter, or the burst smaller"

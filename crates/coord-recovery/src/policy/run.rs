@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use coord_bus::time::{self, Instant, Sleep};
+use coord_bus::time::{self, Instant, LONGEST_WAIT, Sleep};
 use smallvec::SmallVec;
 use tokio::task::coop::consume_budget;
 use tokio::task::unconstrained;
@@ -50,9 +50,6 @@ enum Frame<'p> {
 
 /// As many as the usual composition has layers.
 type Frames<'p> = SmallVec<[Frame<'p>; 6]>;
-
-/// The longest timeout there is, as of tokio's timers: thirty years.
-pub(super) const LONGEST: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 /// The timer of whichever timeout comes first; made when something waits.
 type Timer<'t> = Pin<&'t mut Option<Sleep>>;
@@ -462,7 +459,7 @@ fn begin_to_wait(frames: &mut Frames<'_>, mut timer: Timer<'_>) -> Option<usize>
     for (place, frame) in frames.iter_mut().enumerate() {
         match frame {
             Frame::Timeout { after, deadline } => {
-                let deadline = *deadline.get_or_insert_with(|| now + (*after).min(LONGEST));
+                let deadline = *deadline.get_or_insert_with(|| now + (*after).min(LONGEST_WAIT));
                 if first.is_none_or(|(_, earliest)| deadline < earliest) {
                     first = Some((place, deadline));
                 }

@@ -14,7 +14,7 @@ use coord_bus::vocabulary::{
 };
 
 use super::builtin::{failed_process, sick_service};
-use super::strategy::Failure;
+use super::strategy::BoxError;
 use super::{ErrorPattern, Matched, RecoveryStrategy};
 use crate::policy::CircuitBreaker;
 use crate::{RecoveryError, Supervisor};
@@ -54,7 +54,7 @@ pub struct DefaultPatterns {
     named: Arc<Mutex<Named>>,
 }
 
-type Instead = Arc<dyn Fn(ErrorDetected) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
+type Instead = Arc<dyn Fn(ErrorDetected) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
 
 #[derive(Default)]
 struct Named {

@@ -17,7 +17,7 @@ use coord_bus::{
 use tokio::select;
 use tokio::sync::mpsc::{Receiver, Sender};
 
-use super::strategy::{CustomStrategy, Failure};
+use super::strategy::{BoxError, CustomStrategy};
 use super::{ErrorStatistics, LAST_MAX, Matched, RECOVERY_FAILED, RecoveryStrategy};
 use crate::RecoveryError;
 
@@ -226,7 +226,7 @@ impl Desk {
         self.detected(RECOVERY_FAILED, matched, cause).await;
     }
 
-    async fn notify(&self, error: ErrorDetected, cause: &Cause) -> Result<(), Failure> {
+    async fn notify(&self, error: ErrorDetected, cause: &Cause) -> Result<(), BoxError> {
         let notification = Notification {
             at: self.clock.now(),
             severity: error.severity,
@@ -244,7 +244,7 @@ impl Desk {
         error: ErrorDetected,
         cause: &Cause,
         since: Instant,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), BoxError> {
         let wait = Duration::ZERO;
         let attempting = Recovery::Attempting { attempt: 1, wait };
         let source = error.source.clone();

@@ -79,7 +79,7 @@ pub(super) type SupervisorOf = Arc<dyn Fn(&str) -> Weak<Supervisor> + Send + Syn
 /// it to have come back.
 pub const RESTART_SETTLED: Duration = Duration::from_secs(10);
 
-pub(super) type Failure = Box<dyn Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
 /// A function as a strategy.
 struct Function<F> {
@@ -91,13 +91,13 @@ impl<F, Recovering, E> Recover for Function<F>
 where
     F: Fn(ErrorDetected) -> Recovering + Send + Sync,
     Recovering: Future<Output = Result<(), E>> + Send + 'static,
-    E: Into<Failure>,
+    E: Into<BoxError>,
 {
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn recover(&self, error: ErrorDetected) -> BoxFuture<'_, Result<(), Failure>> {
+    fn recover(&self, error: ErrorDetected) -> BoxFuture<'_, Result<(), BoxError>> {
         let recovering = (self.run)(error);
         Box::pin(async move { recovering.await.map_err(Into::into) })
     }
@@ -207,7 +207,7 @@ impl CustomStrategy {
     }
 
     /// Does what is to be done about an error that was detected then.
-    pub(super) async fn run(&self, error: ErrorDetected, since: Instant) -> Result<(), Failure> {
+    pub(super) async fn run(&self, error: ErrorDetected, since: Instant) -> Result<(), BoxError> {
         match &self.0 {
             Does::Own(own) => own.recover(error).await,
             Does::Restart(supervisor) => {

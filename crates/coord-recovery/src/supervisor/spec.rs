@@ -31,7 +31,8 @@ pub enum Restart {
     Permanent,
     /// After a failure, which is an error or a panic; not after it has ended well.
     Transient,
-    /// Never by itself.
+    /// Never by itself, but where somebody asks for it: [`Child::restart`](super::Child::restart), or a
+    /// [strategy](crate::RecoveryStrategy::restart) that restarts it.
     Temporary,
 }
 

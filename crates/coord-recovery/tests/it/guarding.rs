@@ -310,6 +310,31 @@ async fn a_breaker_that_opens_is_an_error_and_closed_again_it_is_recovered_from(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_breaker_that_is_reset_has_recovered_and_its_next_outage_is_another() {
+    let mut scene = Scene::new();
+    let breaker = CircuitBreaker::new("db");
+    let policy = policy().circuit_breaker(breaker.clone()).build().unwrap();
+    let _fetch = scene.manager.guard("fetch", policy);
+    for outage in [seconds(60), seconds(5)] {
+        breaker.transition_to(BreakerState::Open);
+        pass(outage).await;
+        breaker.reset();
+        // There is nothing to tell of one that is closed.
+        breaker.reset();
+        pass(seconds(1)).await;
+        let recovered = Recovery::Recovered {
+            attempt: 1,
+            duration: outage,
+        };
+        assert_eq!(
+            scene.recoveries(),
+            [("circuit-break".to_owned(), recovered)]
+        );
+        pass(seconds(3_600)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_guard_that_cannot_listen_to_its_breaker_says_so() {
     let mut scene = Scene::new();
     let breaker = CircuitBreaker::new("db");

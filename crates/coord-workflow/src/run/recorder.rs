@@ -551,22 +551,38 @@ impl Writer<'_> {
                 Err(EventLogError::WrongVersion { actual, .. }) if actual > self.at.version => {
                     self.catch_up().await?;
                 }
-                // Nothing was written, so nothing is lost by waiting, as long as the run is ours.
-                Err(EventLogError::Busy { .. }) if !self.run.suspend.is_cancelled() => {
-                    refused += 1;
-                    let wait = timeout(BUSY.delay(refused), self.run.suspend.cancelled());
-                    let _ = wait.await;
-                }
-                Err(error) => return Err(End::unrecorded(error)),
+                Err(error) => self.wait_for(error, &mut refused).await?,
             }
         }
     }
 
+    /// Where the journal is busy, waits until it is to be asked once more. Nothing was written, so nothing is lost, as
+    /// long as the run is ours.
+    async fn wait_for(&self, refusal: EventLogError, refused: &mut u32) -> Result<(), End> {
+        let EventLogError::Busy { .. } = refusal else {
+            return Err(End::unrecorded(refusal));
+        };
+        if self.run.suspend.is_cancelled() {
+            return Err(End::unrecorded(refusal));
+        }
+        *refused += 1;
+        let wait = timeout(BUSY.delay(*refused), self.run.suspend.cancelled());
+        let _ = wait.await;
+        Ok(())
+    }
+
     /// Reads what others have appended: commands, or that somebody has claimed the run.
     async fn catch_up(&mut self) -> Result<(), End> {
+        let mut refused = 0;
         loop {
             let page = self.log.read(&self.stream, self.at.version + 1, PAGE).await;
-            let page = page.map_err(End::unrecorded)?;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    self.wait_for(error, &mut refused).await?;
+                    continue;
+                }
+            };
             let is_last = page.len() < PAGE;
             for stored in page {
                 if stored.record.kind != records::COMMAND {

@@ -231,6 +231,35 @@ async fn a_run_that_has_finished_and_is_retried_is_followed_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_follows_a_run_that_has_finished_hears_nothing_of_another_one_in_its_place() {
+    let machine = Machine::new();
+    let process = machine.process();
+    let of = |steps: u32| {
+        let mut workflow: coord_workflow::WorkflowBuilder<(), Durable> =
+            Workflow::durable("release");
+        for step in 0..steps {
+            let step = workflow.step(format!("step-{step}"));
+            step.run(async || Ok::<_, StepError>(()));
+        }
+        workflow.build().unwrap()
+    };
+    let id = named("a");
+    let run = process.start_durable(&of(1), id.clone(), ()).await.unwrap();
+    run.outcome().await.unwrap();
+    let mut following = machine.journal().follow(&id).await.unwrap();
+    assert_eq!(following.next().await.unwrap(), None);
+    // It has more records than the first.
+    let longer = of(9);
+    let anew = process.start_durable_anew(&longer, id.clone(), ());
+    anew.await.unwrap().outcome().await.unwrap();
+    assert_eq!(following.next().await.unwrap(), None);
+    assert_eq!(following.view().await.unwrap().steps.len(), 1);
+    let mut anew = machine.journal().follow(&id).await.unwrap();
+    assert_eq!(anew.next().await.unwrap(), None);
+    assert_eq!(anew.view().await.unwrap().steps.len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pause_is_seen_by_who_follows() {
     let machine = Machine::new();
     let process = machine.process();

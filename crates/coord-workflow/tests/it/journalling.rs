@@ -23,6 +23,8 @@ struct Watched {
     log: Arc<dyn EventLog>,
     /// How long the next appends that are refused take, and how many they are.
     busy: AtomicUsize,
+    /// How many of the next reads are refused.
+    busy_reads: AtomicUsize,
     /// The kind of the first record of each append to a run, and what that is to survive.
     asked: Mutex<Vec<(String, Durability)>>,
 }
@@ -32,6 +34,7 @@ impl Watched {
         Arc::new(Self {
             log: Arc::clone(&machine.log),
             busy: AtomicUsize::new(0),
+            busy_reads: AtomicUsize::new(0),
             asked: Mutex::default(),
         })
     }
@@ -65,6 +68,23 @@ impl EventLogProxy for Watched {
                 Err(EventLogError::Busy { source })
             }),
             Err(_) => self.log.append(append),
+        }
+    }
+
+    fn on_read<'a>(
+        &'a self,
+        stream: &'a str,
+        from: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
+        let take = |left: usize| left.checked_sub(1);
+        let order = Ordering::SeqCst;
+        match self.busy_reads.fetch_update(order, order, take) {
+            Ok(_) => Box::pin(async {
+                let source = "too many begin at once".into();
+                Err(EventLogError::Busy { source })
+            }),
+            Err(_) => self.log.read(stream, from, limit),
         }
     }
 }
@@ -340,6 +360,20 @@ async fn a_run_goes_on_when_a_journal_that_was_busy_is_not_any_more() {
     let kinds = machine.kinds("a").await;
     let completed = kinds.iter().filter(|kind| *kind == "step-completed");
     assert_eq!(completed.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_hears_what_it_is_told_when_a_journal_that_was_too_busy_to_be_read_is_not_any_more() {
+    let machine = Machine::new();
+    let log = Watched::on(&machine);
+    let watched = machine.with_log(Arc::clone(&log) as Arc<dyn EventLog>);
+    let (_process, run) = pausable(&watched).await;
+    log.busy_reads.store(10, Ordering::SeqCst);
+    let cancel = Command::Cancel { reason: None };
+    machine.journal().tell(&id(), cancel).await.unwrap();
+    let outcome = run.outcome().await.unwrap();
+    assert_eq!(outcome.status, Status::Cancelled);
+    assert_eq!(log.busy_reads.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test(start_paused = true)]
