@@ -189,6 +189,7 @@ macro_rules! conformance_event_log {
             an_open_stream_is_not_forgotten
             a_stream_that_an_open_one_needs_is_not_forgotten
             a_stream_that_begins_replaces_a_closed_one_and_no_open_one
+            what_a_stream_that_was_replaced_needed_its_successor_does_not
             // Tailing
             a_tail_gives_what_is_there_and_then_follows
             a_tail_follows_a_stream_that_has_not_begun

@@ -263,10 +263,11 @@ pub(crate) fn closed_between(
     Ok(true)
 }
 
-/// The stream that needs this one, if it is there.
+/// The stream that needs this one, if it is there: not one that has begun since in its place.
 pub(crate) fn needer(connection: &Connection, entry: &Entry) -> Outcome<Option<Entry>> {
     let by = entry.needed_by.as_deref();
-    Ok(by.map(|by| find(connection, by)).transpose()?.flatten())
+    let by = by.map(|by| find(connection, by)).transpose()?.flatten();
+    Ok(by.filter(|by| by.number < entry.number))
 }
 
 /// The name of the open stream that needs this one, if there is one.

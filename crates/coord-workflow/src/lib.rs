@@ -164,7 +164,6 @@ mod resume;
 mod ownership;
 mod live_runs;
 mod same_json;
-mod seen_through;
 mod runs;
 mod take_up;
 mod run_journal;

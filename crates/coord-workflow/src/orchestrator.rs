@@ -4,12 +4,15 @@ mod builder;
 
 use std::any::Any;
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::panic::resume_unwind;
 use std::sync::{Arc, PoisonError, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
-use coord_bus::{Bus, CancellationToken, ShutdownReport};
-use tokio::sync::watch;
+use coord_bus::{Bus, CancellationToken, ShutdownReport, catch};
+use tokio::sync::{oneshot, watch};
 
 pub use builder::OrchestratorBuilder;
 
@@ -17,7 +20,6 @@ use crate::course::Course;
 use crate::limits::RunLimits;
 use crate::plan::{Definition, Output, Plan};
 use crate::run::{Beginning, End, Settings, Shared, Told};
-use crate::seen_through::SeenThrough;
 use crate::take_up::Within;
 use crate::{Command, Outcome, RunId, RunView, StepAction, Why, Workflow, WorkflowError};
 
@@ -223,19 +225,32 @@ impl Settings {
         })
     }
 
-    /// What makes a run this orchestrator's own, and is seen through: between what is kept and what is done about
-    /// that, nobody who asked for it can stop it.
-    pub(crate) fn see_through<T>(
+    /// What makes a run this orchestrator's own, and is seen through: once it has to wait it is a task, so that nobody
+    /// who asked can stop it between what is kept and what is done about that, or hold up others by not polling it.
+    pub(crate) async fn see_through<T>(
         &self,
+        workflow: &str,
         work: impl Future<Output = Result<T, WorkflowError>> + Send + 'static,
-    ) -> SeenThrough<T>
+    ) -> Result<T, WorkflowError>
     where
         T: Send + 'static,
     {
-        SeenThrough {
-            work: Some(Box::pin(work)),
-            has_begun: false,
-            tasks: Arc::clone(&self.tasks),
+        let mut work = Box::pin(work);
+        let first = poll_fn(|context| Poll::Ready(work.as_mut().poll(context)));
+        if let Poll::Ready(result) = first.await {
+            return result;
+        }
+        let (done, outcome) = oneshot::channel();
+        self.tasks.spawn("a run begins", async {
+            // Where nobody waits for it, what came of it is in the journal.
+            let _ = done.send(catch(work).await);
+        });
+        match outcome.await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(_) => Err(WorkflowError::ShutDown {
+                workflow: workflow.to_owned(),
+            }),
         }
     }
 }

@@ -85,9 +85,10 @@ impl Keeping {
         }
     }
 
-    /// How the lease is held. Acquires it where it is not.
-    pub(crate) async fn held(&self) -> Result<Held, WorkflowError> {
+    /// How the lease is held, for a run of this workflow. Acquires it where it is not.
+    pub(crate) async fn held(&self, workflow: &str) -> Result<Held, WorkflowError> {
         let mut slot = self.held.lock().await;
+        self.check_open(workflow)?;
         if let Some(held) = &*slot
             && !held.lost.is_cancelled()
         {
@@ -96,6 +97,11 @@ impl Keeping {
         let (leases, holder) = (&self.journal.leases, holder());
         let acquiring = leases.acquire_when_free(&self.lease, &holder, self.ttl);
         let grant = acquiring.await?;
+        if let Err(shut_down) = self.check_open(workflow) {
+            // Nobody would renew it any more.
+            leases.begin_release(grant);
+            return Err(shut_down);
+        }
         let held = Held {
             owner: owner(&grant),
             lost: self.suspend.child_token(),
@@ -113,6 +119,15 @@ impl Keeping {
         self.tasks.spawn("lease", tenure.keep(grant));
         *slot = Some(held.clone());
         Ok(held)
+    }
+
+    fn check_open(&self, workflow: &str) -> Result<(), WorkflowError> {
+        match self.suspend.is_cancelled() {
+            false => Ok(()),
+            true => Err(WorkflowError::ShutDown {
+                workflow: workflow.to_owned(),
+            }),
+        }
     }
 
     /// That a run is driven by this owner, who is there.

@@ -23,6 +23,7 @@ mod bounds;
 mod wall;
 mod why;
 mod work;
+mod writer;
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
@@ -535,5 +536,5 @@ fn between(began: u64, ended: u64) -> Duration {
 
 /// Writes what happens in a durable run, whose stream is at this version.
 pub(crate) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, from: Standing) {
-    recorder::write(run, log, from).await;
+    writer::write(run, log, from).await;
 }

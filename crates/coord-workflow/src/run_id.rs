@@ -79,6 +79,11 @@ impl RunId {
         Self(format!("{id}-{}", base_36(hash.value(), 10)).into())
     }
 
+    /// What the ids of all runs within this one begin with; perhaps others, too.
+    pub(crate) fn of_all(&self) -> String {
+        self.within("", NAME_LENGTH_MAX - 11 - ITEM_LENGTH_MAX)
+    }
+
     /// What the ids of the runs begin with that are the work at items of a step's list, or in its rounds; perhaps others,
     /// too.
     pub(crate) fn of_parts(&self, step: &str) -> String {

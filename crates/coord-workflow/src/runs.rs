@@ -128,12 +128,13 @@ impl WorkflowOrchestrator {
             parent: None,
             replaces,
         };
+        let name = workflow.name();
         let (settings, workflow) = (Arc::clone(&self.settings), workflow.clone());
         let starting = async move {
             let definition = workflow.durable_definition();
             settings.start_kept(definition, beginning).await
         };
-        self.settings.see_through(starting).await
+        self.settings.see_through(name, starting).await
     }
 
     /// Goes on with a run where it was interrupted. A step that had completed, by its record on the disk,
@@ -161,6 +162,7 @@ impl WorkflowOrchestrator {
     where
         I: DeserializeOwned + Any + Send + Sync,
     {
+        let name = workflow.name();
         let (settings, workflow, id) = (Arc::clone(&self.settings), workflow.clone(), id.clone());
         let resuming = async move {
             let definition = workflow.durable_definition();
@@ -169,7 +171,7 @@ impl WorkflowOrchestrator {
             let asked = Asked::default();
             settings.take_up(keeping, definition, &id, asked).await
         };
-        self.settings.see_through(resuming).await
+        self.settings.see_through(name, resuming).await
     }
 
     /// Goes on with a run that has finished without completing: steps that failed, were stopped, or
@@ -213,12 +215,13 @@ impl WorkflowOrchestrator {
             place.ok_or_else(|| WorkflowError::no_step(id, step, workflow.steps()))
         };
         let from = from.map(place).transpose()?;
+        let name = workflow.name();
         let (settings, workflow, id) = (Arc::clone(&self.settings), workflow.clone(), id.clone());
         let retrying = async move {
             let definition = workflow.durable_definition();
             settings.retry_kept(definition, &id, from).await
         };
-        self.settings.see_through(retrying).await
+        self.settings.see_through(name, retrying).await
     }
 
     /// Goes on with every run of a workflow that has not finished and that nobody drives: what an
@@ -244,9 +247,10 @@ impl WorkflowOrchestrator {
     where
         I: DeserializeOwned + Any + Send + Sync,
     {
+        let name = workflow.name();
         let (settings, workflow) = (Arc::clone(&self.settings), workflow.clone());
         let resuming = async move { settings.resume_kept(workflow.durable_definition()).await };
-        self.settings.see_through(resuming).await
+        self.settings.see_through(name, resuming).await
     }
 }
 

@@ -147,7 +147,8 @@ pub enum Command {
     /// its output is skipped, too. That is so at once where it has not begun, waits for its next attempt,
     /// for a signal, an event or a time, or where every attempt at it has failed and the run is paused
     /// for it. An attempt that is under way is not stopped: what it completes is completed, and if it
-    /// fails, the step is skipped.
+    /// fails, the step is skipped. One that was under way when its process ended, or its orchestrator was shut down, is
+    /// not made again: a run that was its work is cancelled, and undone, first.
     Skip {
         /// Its id.
         step: String,

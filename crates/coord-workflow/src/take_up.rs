@@ -82,7 +82,7 @@ impl Settings {
         } = new;
         let steps = steps.map_err(|source| fault_of(&id, 1, source))?;
         let _entry = keeping.runs.enter(&id).await;
-        let held = keeping.held().await?;
+        let held = keeping.held(&definition.plan.name).await?;
         let suspend = parent.map_or(&held.lost, |within| within.suspend).clone();
         // What it takes to write it down is time of the run, for whoever reads its records, too.
         let began = Instant::now();
@@ -131,6 +131,9 @@ impl Settings {
                 taken_up => return taken_up,
             }
         };
+        if replaces {
+            keeping.journal.forget_within(&id).await;
+        }
         let mut course = Course::new(definition.plan);
         (course.nonce, course.is_marked) = (started.nonce, started.is_marked);
         let beginning = Beginning {
@@ -294,7 +297,7 @@ impl Settings {
         let input = decode
             .and_then(|decode| decode(kept.input.get()).map_err(RecordFault::from))
             .map_err(|source| fault(1, source))?;
-        let held = keeping.held().await?;
+        let held = keeping.held(&definition.plan.name).await?;
         let suspend = claim.parent.map_or(&held.lost, |within| within.suspend);
         let suspend = suspend.clone();
         let mut claiming = AppendTo::stream(records::stream(id.as_str()))

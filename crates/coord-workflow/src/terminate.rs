@@ -81,7 +81,7 @@ impl WorkflowOrchestrator {
                     Err(error) => return Err(error),
                 }
             }
-            let owner = keeping.held().await?.owner;
+            let owner = keeping.held(&plan.name).await?.owner;
             let at = kept.gone_on(self.settings.clock.now()).as_nanos() as u64;
             let fault = |source| fault_of(id, kept.version + 1, source);
             let claimed = records::record(RUN_CLAIMED, &owner).map_err(fault)?;

@@ -1,13 +1,19 @@
-//! The runs that are the work of a step at the items of its list, or in its rounds: which of them have not ended. No record of the run
-//! itself says which have begun, so they are found by their ids, which follow from it.
+//! The runs within a run: which of those at the items of a step's list, or in its rounds, have not ended, and forgetting
+//! them all. No record of the run itself says which have begun, so they are found by their ids, which follow from it.
 
-use coord_bus::{StreamOrder, StreamQuery};
+use std::collections::HashSet;
+
+use coord_bus::{StreamInfo, StreamOrder, StreamQuery};
+use futures_util::{StreamExt, stream};
 
 use crate::course::Course;
 use crate::plan::Plan;
 use crate::run_journal::any_run;
 use crate::view::ItemRun;
 use crate::{RunId, RunJournal, RunView, WorkflowError, records, streams};
+
+/// How many runs are forgotten at once: they share what the journal syncs.
+const FORGOTTEN_AT_ONCE: usize = 64;
 
 impl RunJournal {
     /// Those that have not ended of the runs that are the work of a step in this attempt: at which items, or in
@@ -44,6 +50,47 @@ impl RunJournal {
             match page.last() {
                 Some(last) if page.len() >= query.limit => query = query.after(last),
                 _ => return Ok(found),
+            }
+        }
+    }
+
+    /// Forgets what was within a run that another one has just taken the place of, and has not gone on yet. What
+    /// cannot be forgotten now is for who keeps the journal small: nothing needs it any more.
+    pub(crate) async fn forget_within(&self, run: &RunId) {
+        let begin = records::stream(&run.of_all());
+        let mut gone = HashSet::from([records::stream(run.as_str())]);
+        loop {
+            let known = gone.len();
+            let mut query = StreamQuery::by_name();
+            query.order = StreamOrder::Name {
+                after: Some(streams::before(&begin)),
+            };
+            while let Ok(page) = self.log.streams(&query).await
+                && let Some(last) = page.last()
+            {
+                query = query.after(last);
+                let is_last = !last.name.starts_with(&begin);
+                let mut within = Vec::new();
+                for StreamInfo {
+                    name, needed_by, ..
+                } in page
+                {
+                    let is_within = needed_by.is_some_and(|by| gone.contains(&by));
+                    if is_within && name.starts_with(&begin) && gone.insert(name.clone()) {
+                        within.push(name);
+                    }
+                }
+                let forget = |name: String| async move { self.log.forget(&name).await };
+                let forgetting = within.into_iter().map(forget);
+                let mut forgetting = stream::iter(forgetting).buffer_unordered(FORGOTTEN_AT_ONCE);
+                while forgetting.next().await.is_some() {}
+                if is_last {
+                    break;
+                }
+            }
+            // Ids that are long are cut, so what is within one may stand before it.
+            if gone.len() == known {
+                return;
             }
         }
     }

@@ -98,7 +98,8 @@ impl AppendTo {
 
     /// Another stream needs this one for as long as that is open: until then this one is not
     /// [forgotten](super::EventLog::forget), though it is closed. Said as the stream begins; later appends
-    /// change nothing of it. The other one need not be there: then nobody needs this one.
+    /// change nothing of it. The other one need not be there: then nobody needs this one, nor does one that takes its
+    /// name later.
     pub fn needed_by(mut self, stream: impl Into<String>) -> Self {
         self.needed_by = Some(stream.into());
         self

@@ -92,10 +92,11 @@ impl State {
         kept.filter(|kept| replaces && kept.is_closed)
     }
 
-    /// The open stream that needs this one, if there is one.
+    /// The open stream that needs this one, if there is one: not one that has begun since in its place.
     fn needs<'k>(&self, kept: &'k Kept) -> Option<&'k str> {
-        let is_open = |by: &&str| self.streams.get(*by).is_some_and(|by| !by.is_closed);
-        kept.needed_by.as_deref().filter(is_open)
+        let needs = |by: &Kept| !by.is_closed && by.number < kept.number;
+        let is_one = |by: &&str| self.streams.get(*by).is_some_and(needs);
+        kept.needed_by.as_deref().filter(is_one)
     }
 
     /// Adds what was admitted and has room. The version then.

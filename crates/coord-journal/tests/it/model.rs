@@ -68,6 +68,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Kept {
     contents: Vec<String>,
     is_closed: bool,
+    /// How many streams had begun before it.
+    number: usize,
     needed_by: Option<String>,
 }
 
@@ -76,6 +78,7 @@ struct Model {
     streams: BTreeMap<String, Kept>,
     fences: BTreeMap<String, u64>,
     appended: usize,
+    begun: usize,
 }
 
 impl Model {
@@ -112,9 +115,13 @@ impl Model {
         if let Some(grant) = &append.fence {
             self.fences.insert(grant.name.clone(), grant.token);
         }
-        let begun = || Kept {
-            needed_by: append.needed_by.clone(),
-            ..Kept::default()
+        let begun = || {
+            self.begun += 1;
+            Kept {
+                number: self.begun,
+                needed_by: append.needed_by.clone(),
+                ..Kept::default()
+            }
         };
         let kept = self.streams.entry(append.stream.clone());
         let kept = kept.or_insert_with(begun);
@@ -136,12 +143,12 @@ impl Model {
     }
 
     fn is_needed(&self, stream: &str) -> bool {
-        let by = self
-            .streams
-            .get(stream)
-            .and_then(|kept| kept.needed_by.as_ref());
+        let Some(kept) = self.streams.get(stream) else {
+            return false;
+        };
+        let by = kept.needed_by.as_ref();
         let by = by.and_then(|by| self.streams.get(by));
-        by.is_some_and(|by| !by.is_closed)
+        by.is_some_and(|by| !by.is_closed && by.number < kept.number)
     }
 }
 

@@ -144,6 +144,27 @@ async fn a_closed_stream_that_another_needs_does_not_count_and_goes_with_that_on
     assert!(journal.check().await.unwrap().is_clean());
 }
 
+#[tokio::test]
+async fn what_a_stream_needed_that_was_replaced_goes_by_itself() {
+    let stage = Stage::new();
+    let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+    let journal = stage.open_with(JournalOptions::new().clock(clock.clone()));
+    for day in 0..3 {
+        let whole = numbers("nightly", ExpectedVersion::Empty, [1]).replacing();
+        append(&journal, whole).await;
+        let part = numbers(&format!("part-{day}"), ExpectedVersion::Empty, [1]);
+        append(&journal, part.needed_by("nightly").closing()).await;
+        let ended = numbers("nightly", ExpectedVersion::Exactly(1), [2]);
+        append(&journal, ended.closing()).await;
+        clock.advance(HOUR);
+    }
+    let newest = Retention::all().keep_for(2 * HOUR).keep_newest(1);
+    assert_eq!(journal.retain(newest).await.unwrap(), 1);
+    assert_eq!(left(&journal).await, ["nightly", "part-1", "part-2"]);
+    assert!(journal.forget("part-1").await.unwrap());
+    assert_eq!(left(&journal).await, ["nightly", "part-2"]);
+}
+
 /// Runs of three items each, of which one has a part of its own: what is closed first is the innermost.
 #[tokio::test]
 async fn the_newest_are_kept_with_all_that_they_need_however_many_there_are() {

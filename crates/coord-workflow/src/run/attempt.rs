@@ -266,12 +266,13 @@ impl Step<'_> {
         };
         let fact = Fact::Started { step, attempt, at };
         run.happens(fact, started).await.ok()?;
-        if run.is_careful {
+        let planned = &run.plan.steps[step];
+        // A run within this one is looked for where its step is known to have begun, and nowhere else.
+        if run.is_careful || planned.runs_workflow() {
             run.settled().await.ok()?;
         }
         let mut start = run.start(step, attempt, &run.token);
         start.last_heartbeat = run.queue().course.last_heartbeat(step);
-        let planned = &run.plan.steps[step];
         let first = match run.total_left(step) {
             // Its time was over before it was taken up. A run that is its work is ended.
             Some((total, Duration::ZERO)) if !planned.runs_workflow() => {
@@ -479,6 +480,11 @@ pub(super) async fn supervise<T>(
     }
     if let Err(panicked) = work.end() {
         return ended(Err(panicked), token);
+    }
+    // The run that is its work was left as it is, to be ended by who goes on with this one.
+    if limits.child.is_some() && run.suspend.is_cancelled() {
+        token.cancelled().await;
+        return Attempt::Cancelled;
     }
     match why {
         AttemptError::Cancelled => Attempt::Cancelled,

@@ -17,7 +17,7 @@ use coord_bus::{CancellationToken, EventLogError};
 use serde_json::value::RawValue;
 
 use super::item_runs::end_of_parts;
-use super::recorder::BUSY;
+use super::writer::BUSY;
 use super::{End, Shared};
 use crate::child::Child;
 use crate::context::Start;
@@ -172,7 +172,11 @@ impl ChildRun {
                         // Somebody else goes on with it, or it is to be taken up anew.
                         Err(WorkflowError::TakenOver { .. } | WorkflowError::Suspended { .. })
                             if !self.parent.suspend.is_cancelled() => {}
-                        Err(WorkflowError::Aborted { .. }) => pending().await,
+                        // It was about to begin as its orchestrator was shut down, or that is gone, and this run with it.
+                        Err(WorkflowError::Aborted { .. }) => {
+                            self.parent.suspend.cancelled().await;
+                            return Err(NoOutcome::Cancelled);
+                        }
                         Err(error @ WorkflowError::Panicked { .. }) if !self.parent.is_durable => {
                             return Err(NoOutcome::Failed(StepError::from(error).permanent()));
                         }

@@ -218,7 +218,9 @@ impl Queue {
             return self.next_beside(step, run, now, quiet);
         }
         let is_plain = plan.steps[step].when.is_none() && !record.is_ruled_out() && !has_begun;
-        let is_plain = is_plain && !run.is_careful && plan.steps[step].hook.is_none();
+        let planned = &plan.steps[step];
+        let is_plain =
+            is_plain && !run.is_careful && planned.hook.is_none() && planned.child.is_none();
         self.begins(plan, step);
         if !quiet || !is_plain {
             return Some(Job::Begin(step));

@@ -2,7 +2,7 @@
 //!
 //! A fact is applied at once, and its record goes to the end of what is [pending](Recorder), both
 //! under the run's lock: so the records are in the order of the facts. What may begin because of a
-//! fact is held until its record is kept. One task a run [writes](write) whatever is pending, as one
+//! fact is held until its record is kept. One task a run [writes](super::writer) whatever is pending, as one
 //! append: facts that come while it writes are in the next, and what nothing waits for lingers for others.
 //!
 //! How much is pending has a bound: the steps that are under way, and those that were ready, say a
@@ -15,30 +15,20 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use coord_bus::time::timeout;
-use coord_bus::{
-    AppendTo, Backoff, CancellationToken, Durability, EventLog, EventLogError, ExpectedVersion,
-    Record, Timestamp,
-};
+use coord_bus::{CancellationToken, Durability, EventLogError, Record, Timestamp};
 
 use super::Shared;
 use crate::course::{Course, Fact};
 use crate::plan::Plan;
 use crate::records::{self, OWNER_RENEWED, Owner};
 use crate::run::End;
-use crate::so_far::{SoFar, Standing};
+use crate::so_far::SoFar;
 use crate::{Command, MAX_SIGNALS, RecordFault, WorkflowError};
 
 /// How long what nothing waits for is left for others to join: that an attempt began, and that a step is
 /// done which lets none begin. So an attempt that ends at once costs one append with its start, one that takes
 /// its time is seen, and independent steps that end one after the other share a sync.
 const LINGER: Duration = Duration::from_millis(5);
-
-/// How long a journal that is busy is left alone before the same is appended again.
-pub(super) const BUSY: Backoff =
-    Backoff::exponential(Duration::from_millis(100)).max(Duration::from_secs(5));
-
-/// How many records of others are read at once.
-const PAGE: usize = 100;
 
 /// What is to be written, and what waits for it. Plain data, a part of the queue.
 pub(super) struct Recorder {
@@ -76,16 +66,19 @@ pub(super) struct Recorder {
 }
 
 /// Some records, to be appended together.
-struct Batch {
-    records: Vec<Record>,
+pub(super) struct Batch {
+    pub(super) records: Vec<Record>,
     /// How far the run has come with them.
-    so_far: SoFar,
-    until: u64,
-    durability: Durability,
-    closes: bool,
-    has_news: bool,
+    pub(super) so_far: SoFar,
+    /// How many have been told by then.
+    pub(super) until: u64,
+    pub(super) durability: Durability,
+    /// Whether they end the run.
+    pub(super) closes: bool,
+    /// Whether there is something to read.
+    pub(super) has_news: bool,
     /// Whether nothing in the run can be done before it is kept.
-    is_alone: bool,
+    pub(super) is_alone: bool,
 }
 
 impl Recorder {
@@ -433,7 +426,7 @@ impl Shared {
 
     /// Records up to this one are kept: what the run was told by them it does, and what waits for that
     /// goes on.
-    fn kept(self: &Arc<Self>, until: u64) {
+    pub(super) fn kept(self: &Arc<Self>, until: u64) {
         let mut queue = self.queue();
         let recorder = queue.recorder.as_mut();
         let told = recorder.map(|recorder| recorder.told_until(until));
@@ -456,7 +449,7 @@ impl Shared {
 
     /// Until there is something to write, and somebody waits for it; `None` once there never will
     /// be.
-    async fn next_to_write(&self) -> Option<Batch> {
+    pub(super) async fn next_to_write(&self) -> Option<Batch> {
         let urgent = |cx: &Context<'_>, lingers: bool| {
             let mut queue = self.queue();
             let Some(recorder) = &mut queue.recorder else {
@@ -484,120 +477,5 @@ impl Shared {
         let so_far = SoFar::of(&queue.course);
         let recorder = queue.recorder.as_mut();
         recorder.map(|recorder| recorder.next(so_far, is_alone))
-    }
-}
-
-/// Writes what happens in a run into its stream, of which this is known, until the run has
-/// finished.
-pub(super) async fn write(run: Arc<Shared>, log: Arc<dyn EventLog>, from: Standing) {
-    let stream = records::stream(run.id.as_str());
-    let mut writer = Writer {
-        run: &run,
-        log: &*log,
-        stream,
-        at: from,
-    };
-    while let Some(batch) = run.next_to_write().await {
-        let closes = batch.closes;
-        if let Err(end) = writer.write(batch).await {
-            return run.end_recording(end);
-        }
-        if closes {
-            return;
-        }
-    }
-}
-
-struct Writer<'w> {
-    run: &'w Arc<Shared>,
-    log: &'w dyn EventLog,
-    stream: String,
-    /// Where the stream is, as far as it is known here.
-    at: Standing,
-}
-
-impl Writer<'_> {
-    async fn write(&mut self, batch: Batch) -> Result<(), End> {
-        if batch.has_news {
-            self.catch_up().await?;
-        }
-        if batch.records.is_empty() {
-            return Ok(());
-        }
-        let mut refused = 0;
-        loop {
-            let mut records = batch.records.clone();
-            let after = self.at.after(&records);
-            if !batch.closes {
-                batch.so_far.clone().say(&mut records, self.at, self.log);
-            }
-            let mut append = AppendTo::stream(&self.stream)
-                .expecting(ExpectedVersion::Exactly(self.at.version))
-                .records(records)
-                .durably(batch.durability);
-            if batch.closes {
-                append = append.closing();
-            }
-            if batch.is_alone {
-                append = append.alone();
-            }
-            match self.log.append(append).await {
-                Ok(_) => {
-                    self.at = after;
-                    self.run.kept(batch.until);
-                    return Ok(());
-                }
-                // The run was told something meanwhile, or is not ours any more.
-                Err(EventLogError::WrongVersion { actual, .. }) if actual > self.at.version => {
-                    self.catch_up().await?;
-                }
-                Err(error) => self.wait_for(error, &mut refused).await?,
-            }
-        }
-    }
-
-    /// Where the journal is busy, waits until it is to be asked once more. Nothing was written, so nothing is lost, as
-    /// long as the run is ours.
-    async fn wait_for(&self, refusal: EventLogError, refused: &mut u32) -> Result<(), End> {
-        let EventLogError::Busy { .. } = refusal else {
-            return Err(End::unrecorded(refusal));
-        };
-        if self.run.suspend.is_cancelled() {
-            return Err(End::unrecorded(refusal));
-        }
-        *refused += 1;
-        let wait = timeout(BUSY.delay(*refused), self.run.suspend.cancelled());
-        let _ = wait.await;
-        Ok(())
-    }
-
-    /// Reads what others have appended: commands, or that somebody has claimed the run.
-    async fn catch_up(&mut self) -> Result<(), End> {
-        let mut refused = 0;
-        loop {
-            let page = self.log.read(&self.stream, self.at.version + 1, PAGE).await;
-            let page = match page {
-                Ok(page) => page,
-                Err(error) => {
-                    self.wait_for(error, &mut refused).await?;
-                    continue;
-                }
-            };
-            let is_last = page.len() < PAGE;
-            for stored in page {
-                if stored.record.kind != records::COMMAND {
-                    return Err(End::TakenOver);
-                }
-                self.at.version = stored.version;
-                // One that is not understood is of a later version, and meant for that.
-                if let Ok(command) = records::command(&stored.record.payload) {
-                    self.at.hear(Some(&command));
-                    self.run.follow(command);
-                }
-            }
-            if is_last {
-                return Ok(());
-            }
-        }
     }
 }

@@ -3,6 +3,7 @@
 mod data;
 mod each;
 mod kept;
+mod left_open;
 mod other_worker;
 mod paused;
 mod rounds;

@@ -195,3 +195,20 @@ pub async fn a_stream_that_begins_replaces_a_closed_one_and_no_open_one(log: Box
     let begun = try_append(&*log, replacing("part", Empty)).await;
     assert_eq!(begun.expect("nobody needs it"), 2);
 }
+
+/// It is another one, of the same name.
+pub async fn what_a_stream_that_was_replaced_needed_its_successor_does_not(log: Box<dyn EventLog>) {
+    append(&*log, "whole", [1]).await;
+    let part = |stream| numbers(stream, Any, [1]).needed_by("whole").closing();
+    try_append(&*log, part("old"))
+        .await
+        .expect("it is appended");
+    close(&*log, "whole", &[2]).await;
+    let anew = numbers("whole", Empty, [1]).replacing();
+    try_append(&*log, anew).await.expect("it is replaced");
+    try_append(&*log, part("new"))
+        .await
+        .expect("it is appended");
+    assert!(in_time(log.forget("new")).await.is_err());
+    assert!(forget(&*log, "old").await);
+}
