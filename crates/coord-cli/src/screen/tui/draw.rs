@@ -93,7 +93,9 @@ fn last_row(area: Rect) -> Rect {
 
 fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
     let width = usize::from(area.width).saturating_sub(2);
-    let failed = failed::lines(scene, width, usize::from(area.height / 2));
+    let height = usize::from(area.height);
+    // There are the first row, the heading and the last row besides.
+    let failed = failed::lines(scene, width, height / 2, height - 3);
     let events = match u16::try_from(failed.len()) {
         Ok(rows @ 1..) => events_height(area.height).max(rows + 1),
         _ => events_height(area.height),
