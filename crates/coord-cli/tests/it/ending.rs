@@ -62,6 +62,11 @@ fn undoing_is_on_the_screen_where_a_run_is_driven_and_where_it_is_looked_at() {
     terminal.keys("q");
     let (status, _) = terminal.end();
     assert_eq!(status.code(), Some(100));
+    // Shown again, it is only told how it ended.
+    let mut again = Terminal::start(coord(folder.path()).args(["run", "--id", "r"]), 24, 80);
+    let (status, screen) = again.end();
+    assert_eq!(status.code(), Some(100), "{screen}");
+    assert!(screen.contains("coord failed in"), "{screen}");
     done(folder.coord(["why", "ship"]))
         .says("ship: it did not run: `pay` failed before it began\n");
 }

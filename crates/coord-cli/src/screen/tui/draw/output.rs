@@ -90,7 +90,7 @@ fn title(scene: &Scene<'_>, row: &Row, view: &View, width: usize) -> String {
         title += &format!(", process {pid}");
     }
     if let Some((done, of)) = row.parts.filter(|_| row.state == State::Running) {
-        title += &format!(", {done} of {of} items done");
+        title += &format!(", {done} of {of} done");
     }
     let mut load = scene.load.processes.iter();
     if let Some((_, cpu, memory)) = load.find(|(process, ..)| *process == row.id) {

@@ -106,7 +106,7 @@ async fn how_far_a_step_with_a_list_is_stands_beside_it() {
     stage.step(2, Transition::PartCompleted { step, part, of });
     says(
         &stage.screen(80, 24),
-        &["▶ resize 1 of 4", "resize, 1 of 4 items done"],
+        &["▶ resize 1 of 4", "resize, 1 of 4 done"],
     );
     let said = "1 of 4 items are done; has printed nothing; 2 processes";
     says(&why(&mut stage), &[said]);
