@@ -116,7 +116,8 @@ impl Board {
         let began = since.and_then(|since| self.started.checked_sub(since));
         self.started = began.unwrap_or(self.started);
         for (row, step) in self.rows.iter_mut().zip(&run.steps) {
-            row.before(step, since);
+            let stays = !matches!(run.state, RunState::Finished(_));
+            row.before(step, since, stays);
             if self.looks_on {
                 row.started = step.started.map(|started| run.started_at + started);
             }

@@ -268,9 +268,10 @@ impl Row {
         }
     }
 
-    /// What became of it before the run was taken up; what is to be done again is told. Where somebody
-    /// looks on while the run goes on elsewhere, `since` so long, also what is under way.
-    pub(super) fn before(&mut self, step: &StepView, since: Option<Duration>) {
+    /// What became of it before the run was taken up; what is to be done again is told. In a run that had not
+    /// finished what is over `stays` so. Where somebody looks on while the run goes on elsewhere,
+    /// `since` so long, also what is under way.
+    pub(super) fn before(&mut self, step: &StepView, since: Option<Duration>, stays: bool) {
         if let Some(Progress::Items { done, of }) = step.progress {
             self.parts = Some((done, of));
         }
@@ -280,11 +281,11 @@ impl Row {
             (StepPhase::Completed, _) => State::Done,
             (StepPhase::Skipped, _) => State::Skipped,
             (StepPhase::Running, Some(_)) => State::Running,
-            (StepPhase::Exhausted, Some(_)) => State::Paused,
-            (StepPhase::Failed, Some(_)) => State::Failed,
-            (StepPhase::Undone | StepPhase::NotUndone, Some(_)) => State::Done,
-            (StepPhase::Cancelled, Some(_)) if step.attempts == 0 => State::NotRun,
-            (StepPhase::Cancelled, Some(_)) => State::Cancelled,
+            (StepPhase::Exhausted, _) if stays => State::Paused,
+            (StepPhase::Failed, _) if stays => State::Failed,
+            (StepPhase::Undone | StepPhase::NotUndone, _) if stays => State::Done,
+            (StepPhase::Cancelled, _) if stays && step.attempts == 0 => State::NotRun,
+            (StepPhase::Cancelled, _) if stays => State::Cancelled,
             (StepPhase::Retrying, Some(since)) => State::Retrying {
                 until: self.since + step.ended.unwrap_or_default().saturating_sub(since),
             },

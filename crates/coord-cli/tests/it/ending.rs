@@ -1,5 +1,7 @@
 //! Runs that come to their end: how that is seen while they do, and what they can be told then.
 
+use rustix::process::Signal;
+
 use crate::coord::{Done, Folder, Running, done, until};
 use crate::terminal::{Terminal, coord};
 
@@ -69,6 +71,26 @@ fn undoing_is_on_the_screen_where_a_run_is_driven_and_where_it_is_looked_at() {
     assert!(screen.contains("coord failed in"), "{screen}");
     done(folder.coord(["why", "ship"]))
         .says("ship: it did not run: `pay` failed before it began\n");
+}
+
+#[test]
+fn where_undoing_goes_on_after_a_kill_no_step_is_said_to_wait_that_does_not() {
+    let (folder, terminal) = started(UNDOES);
+    terminal.shows_all(["coord undoing", "book undoing"]);
+    terminal.signal(Signal::KILL);
+    until(|| done(folder.coord(["list"])).out.contains(" interrupted "));
+    let resumed = Terminal::start(coord(folder.path()).args(["resume", "r"]), 24, 80);
+    resumed.shows_all([
+        "coord undoing",
+        "3 of 3 over",
+        "pay  failed",
+        "ship not run",
+    ]);
+    resumed.keys("t");
+    let why = resumed.shows("book  is being undone for");
+    assert!(!why.contains("waits for"), "{why}");
+    folder.write("go", "");
+    resumed.shows("coord failed");
 }
 
 #[test]
