@@ -83,9 +83,9 @@ fn cancelled(view: &RunView, has_reason: bool) -> String {
     let is_over = |step: &StepView| step.phase.is_over();
     let said = match view.ending {
         _ if view.is_up && has_reason => {
-            "is up: its services are stopped, and it has completed, so it has no reason for its end"
+            "is up: its services are stopped, and it completes; the reason is not kept"
         }
-        _ if view.is_up => "is up: its services are stopped, and it has completed",
+        _ if view.is_up => "is up: its services are stopped, and it completes",
         Some(Status::Cancelled) => "is cancelled already, and comes to its end",
         Some(Status::TimedOut) => "has run out of time already, and comes to its end",
         Some(_) => "has failed already, and comes to its end",

@@ -118,7 +118,7 @@ fn a_hook_of_the_run_is_on_the_screen_and_cancelling_then_says_that_it_changes_n
 }
 
 #[test]
-fn who_cancels_a_run_that_is_up_hears_that_it_has_completed_and_has_no_reason_for_its_end() {
+fn who_cancels_a_run_that_is_up_hears_that_it_completes_and_that_the_reason_is_not_kept() {
     let folder = Folder::new();
     folder.write(
         "coord.toml",
@@ -129,7 +129,7 @@ fn who_cancels_a_run_that_is_up_hears_that_it_has_completed_and_has_no_reason_fo
     let cancel = done(folder.coord(["cancel", "r", "--reason", "the night"]));
     cancel
         .exits(0)
-        .says("run r is up: its services are stopped, and it has completed, so it has no reason");
+        .says("run r is up: its services are stopped, and it completes; the reason is not kept");
     let (status, printed) = running.end();
     assert_eq!(status.code(), Some(0), "{printed}");
 }
