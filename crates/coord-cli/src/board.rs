@@ -24,7 +24,7 @@ use coordination::workflow::{RunState, RunView};
 
 use crate::file::{Resources, WorkflowFile};
 use crate::labels::Labels;
-use crate::process_name::{is_item, item_place, step_of};
+use crate::process_name::{hook_name, is_item, item_place, step_of};
 pub(crate) use lived::{Life, Lived, between};
 use row::When;
 pub(crate) use row::{Row, State};
@@ -51,6 +51,8 @@ pub(crate) struct Board {
     pub(crate) is_paused: bool,
     /// Whether all steps are over, and the run stays for its services.
     pub(crate) is_up: bool,
+    /// Since when a hook of the run runs, if one does.
+    hook: Option<Instant>,
     /// How the run's steps ended, once they have.
     pub(crate) outcome: Option<String>,
     pub(crate) started: Instant,
@@ -91,6 +93,7 @@ impl Board {
             resources: file.resources.clone(),
             is_paused: false,
             is_up: false,
+            hook: None,
             outcome: None,
             started: Instant::now(),
             took: None,
@@ -113,7 +116,8 @@ impl Board {
         let began = since.and_then(|since| self.started.checked_sub(since));
         self.started = began.unwrap_or(self.started);
         for (row, step) in self.rows.iter_mut().zip(&run.steps) {
-            row.before(step, since);
+            let stays = !matches!(run.state, RunState::Finished(_));
+            row.before(step, since, stays);
             if self.looks_on {
                 row.started = step.started.map(|started| run.started_at + started);
             }
@@ -135,6 +139,21 @@ impl Board {
     pub(crate) fn may_start_again(&self, row: &Row) -> bool {
         let has_ended = matches!(row.state, State::Stopped | State::Failed);
         row.is_service && has_ended && self.outcome.is_none()
+    }
+
+    /// Whether something of the run is still to come: it has not ended, or services are still being stopped.
+    pub(crate) fn runs_on(&self) -> bool {
+        self.outcome.is_none() || self.rows.iter().any(|row| !row.state.is_over())
+    }
+
+    /// Whether a step of it is being undone.
+    pub(crate) fn is_undoing(&self) -> bool {
+        self.rows.iter().any(|row| row.undoing.is_some())
+    }
+
+    /// Since when a hook of the run runs, if one does.
+    pub(crate) fn hook(&self) -> Option<Instant> {
+        self.hook.filter(|_| self.outcome.is_none())
     }
 
     /// Whether a step or service is over.
@@ -200,24 +219,24 @@ impl Board {
     pub(crate) fn lifecycle(&mut self, event: &ProcessLifecycle) {
         self.tails.lifecycle(event);
         let at = self.when(event.at);
+        if event.process == hook_name(None) {
+            match event.state {
+                ProcessState::Started { .. } => self.hook = Some(at.instant),
+                ProcessState::NotStarted { .. } | ProcessState::Exited(_) => self.hook = None,
+                _ => {}
+            }
+        }
         let Some(row) = self.row(&event.process) else {
             return;
         };
         match event.state {
-            // Of a run that goes on elsewhere the ids of processes are not known, and are 0.
-            ProcessState::Started { pid } => {
-                row.pid = (pid > 0).then_some(pid);
-                // A step that is restarted goes on with the same attempt, of which nobody tells.
-                if row.state == State::Stopping && !row.is_service {
-                    row.turn(at, State::Running);
-                }
-            }
-            ProcessState::Stopping { .. } if row.pid.is_some() && row.state.is_under_way() => {
+            ProcessState::Started { pid } => row.begins(&event.process, pid, at),
+            ProcessState::Stopping { .. } if row.has_process() && row.state.is_under_way() => {
                 row.turn(at, State::Stopping);
             }
-            ProcessState::NotStarted { .. } => row.pid = None,
+            ProcessState::NotStarted { .. } => row.is_without(&event.process),
             ProcessState::Exited(exit) => {
-                row.pid = None;
+                row.is_without(&event.process);
                 row.ended_with(&event.process, exit);
             }
             _ => {}
@@ -329,6 +348,10 @@ impl Board {
                     },
                 );
             }
+            Transition::PartCompleted { of, .. } => {
+                let done = row.parts.map_or(0, |(done, _)| done);
+                row.parts = Some(((done + 1).min(*of), *of));
+            }
             Transition::StepRetrying { error, wait, .. } => {
                 row.remark.clone_from(error);
                 let until = at.instant + *wait;
@@ -368,12 +391,17 @@ impl Board {
                 };
                 row.turn(at, state);
             }
-            Transition::CompensationStarted { .. } => "is being undone".clone_into(&mut row.remark),
+            Transition::CompensationStarted { .. } => {
+                row.undoing = Some(at.instant);
+                "is being undone".clone_into(&mut row.remark);
+            }
             Transition::CompensationCompleted { .. } => {
+                row.undoing = None;
                 row.undone = Some(true);
                 "undone".clone_into(&mut row.remark);
             }
             Transition::CompensationFailed { error, .. } => {
+                row.undoing = None;
                 row.undone = Some(false);
                 row.remark = format!("not undone: {error}");
             }

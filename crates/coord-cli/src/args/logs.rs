@@ -9,7 +9,7 @@ use super::value::{Grep, grep, since};
 
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LogsArgs {
-    /// The run: its id, or the beginning or the end of it; by default the latest.
+    /// The run: its id, or the beginning or the end of it; by default the latest, also where only a step is named.
     pub(crate) run: Option<String>,
 
     /// The step or service, with what undoes it; by default all of them, each line behind its name.

@@ -1,5 +1,6 @@
 //! What is known of one step or service.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +8,12 @@ use coordination::bus::Timestamp;
 use coordination::bus::time::Instant;
 use coordination::bus::vocabulary::{Exit, ProcessOutput};
 
-use coordination::workflow::{StepPhase, StepView};
+use coordination::workflow::{Progress, StepPhase, StepView};
 
 use super::lived::Life;
 use super::scrollback::{Bounds, Scrollback};
-use crate::file::{Resources, Unit};
-use crate::process_name::{is_item, step_of};
+use crate::file::{Items, Resources, Unit};
+use crate::process_name::{is_hook, is_item, step_of, undo_name};
 
 /// One step or service.
 pub(crate) struct Row {
@@ -54,6 +55,14 @@ pub(crate) struct Row {
     pub(crate) answer: Option<String>,
     /// What there is to say of its state.
     pub(crate) remark: String,
+    /// Since when it is being undone, if it is.
+    pub(crate) undoing: Option<Instant>,
+    /// Since when a hook of it runs, if one does.
+    pub(crate) hook: Option<Instant>,
+    /// How many items of its list are done, of how many, as far as that is known.
+    pub(crate) parts: Option<(usize, usize)>,
+    /// The processes that run for items of its list.
+    pub(crate) items: BTreeSet<String>,
     /// Whether it was undone, once that has been tried.
     pub(crate) undone: Option<bool>,
     /// What it waits for, where that is all it does.
@@ -158,6 +167,47 @@ impl State {
 }
 
 impl Row {
+    /// A process of it begins: its own, one for an item, a hook, or what undoes it.
+    pub(super) fn begins(&mut self, process: &str, pid: u32, at: When) {
+        // Of a run that goes on elsewhere the ids of processes may not be known, and are 0.
+        let pid = (pid > 0).then_some(pid);
+        match is_item(process) {
+            true if pid.is_some() => drop(self.items.insert(process.to_owned())),
+            true => {}
+            false => self.pid = pid,
+        }
+        if is_hook(process) {
+            self.hook = Some(at.instant);
+        }
+        // Who looks on sees only when its process began, not when the undoing did.
+        let is_earlier = |since: &&mut Instant| at.instant < **since;
+        if process == undo_name(&self.id)
+            && let Some(since) = self.undoing.as_mut().filter(is_earlier)
+        {
+            *since = at.instant;
+        }
+        // A step that is restarted goes on with the same attempt, of which nobody tells.
+        if self.state == State::Stopping && !self.is_service {
+            self.turn(at, State::Running);
+        }
+    }
+
+    /// A process of it is gone, or never was.
+    pub(super) fn is_without(&mut self, process: &str) {
+        match is_item(process) {
+            true => drop(self.items.remove(process)),
+            false => self.pid = None,
+        }
+        if is_hook(process) {
+            self.hook = None;
+        }
+    }
+
+    /// Whether a process of it runs.
+    pub(super) fn has_process(&self) -> bool {
+        self.pid.is_some() || !self.items.is_empty()
+    }
+
     /// A process of it has ended.
     pub(super) fn ended_with(&mut self, process: &str, exit: Exit) {
         let has_failed = self.exit.is_some_and(|exit| !exit.is_success());
@@ -199,6 +249,13 @@ impl Row {
             exit: None,
             answer: None,
             remark: String::new(),
+            undoing: None,
+            hook: None,
+            parts: unit.each().and_then(|each| match &each.items {
+                Items::Listed(items) => Some((0, items.len())),
+                _ => None,
+            }),
+            items: BTreeSet::new(),
             undone: None,
             waits: unit.waits(),
             signal: unit.signal().map(str::to_owned),
@@ -211,20 +268,24 @@ impl Row {
         }
     }
 
-    /// What became of it before the run was taken up; what is to be done again is told. Where somebody
-    /// looks on while the run goes on elsewhere, `since` so long, also what is under way.
-    pub(super) fn before(&mut self, step: &StepView, since: Option<Duration>) {
+    /// What became of it before the run was taken up; what is to be done again is told. In a run that had not
+    /// finished what is over `stays` so. Where somebody looks on while the run goes on elsewhere,
+    /// `since` so long, also what is under way.
+    pub(super) fn before(&mut self, step: &StepView, since: Option<Duration>, stays: bool) {
+        if let Some(Progress::Items { done, of }) = step.progress {
+            self.parts = Some((done, of));
+        }
         self.state = match (step.phase, since) {
             // Of a service that was ready nothing runs any more.
             (StepPhase::Completed, _) if self.is_service => State::Stopped,
             (StepPhase::Completed, _) => State::Done,
             (StepPhase::Skipped, _) => State::Skipped,
             (StepPhase::Running, Some(_)) => State::Running,
-            (StepPhase::Exhausted, Some(_)) => State::Paused,
-            (StepPhase::Failed, Some(_)) => State::Failed,
-            (StepPhase::Undone | StepPhase::NotUndone, Some(_)) => State::Done,
-            (StepPhase::Cancelled, Some(_)) if step.attempts == 0 => State::NotRun,
-            (StepPhase::Cancelled, Some(_)) => State::Cancelled,
+            (StepPhase::Exhausted, _) if stays => State::Paused,
+            (StepPhase::Failed, _) if stays => State::Failed,
+            (StepPhase::Undone | StepPhase::NotUndone, _) if stays => State::Done,
+            (StepPhase::Cancelled, _) if stays && step.attempts == 0 => State::NotRun,
+            (StepPhase::Cancelled, _) if stays => State::Cancelled,
             (StepPhase::Retrying, Some(since)) => State::Retrying {
                 until: self.since + step.ended.unwrap_or_default().saturating_sub(since),
             },
@@ -250,6 +311,10 @@ impl Row {
             self.remark.clone_from(waits);
         }
         let now = self.since;
+        self.undoing = step
+            .is_being_undone
+            .then_some(now)
+            .filter(|_| since.is_some());
         // Times of a run that goes on, from its beginning on.
         let at = |offset: Option<Duration>| now.checked_sub(since?.saturating_sub(offset?));
         self.began = at(step.started);
@@ -333,8 +398,21 @@ impl Row {
         began.map_or(last, |began| began.elapsed().max(last))
     }
 
+    /// Where it is, in a word or two.
+    pub(crate) fn word(&self) -> &'static str {
+        match (self.undoing, self.undone) {
+            (Some(_), _) => "undoing",
+            (None, Some(true)) => "undone",
+            (None, Some(false)) => "not undone",
+            (None, None) => self.state.name(),
+        }
+    }
+
     /// How long it has been in its state, or took.
     pub(crate) fn elapsed(&self) -> Option<Duration> {
+        if let Some(since) = self.undoing {
+            return Some(since.elapsed());
+        }
         match self.state {
             State::Waiting | State::Skipped | State::NotRun => None,
             state if state.is_over() => self.took,

@@ -18,47 +18,78 @@ impl Board {
         let since = Spoken(self.started.elapsed());
         let (name, of) = (&self.workflow, self.rows.len());
         let mut report = vec![format!("{name} runs for {since}: {over} of {of} over")];
-        let mut left: Vec<&Row> = self
-            .rows
-            .iter()
-            .filter(|row| !row.state.is_over())
-            .collect();
+        let mut left: Vec<&Row> = self.left().collect();
         left.sort_by_key(|row| row.state == State::Waiting);
-        let shown = &left[..left.len().min(SAID_MAX)];
-        let width = shown.iter().map(|row| row.id.chars().count()).max();
+        let shown = left.iter().take(SAID_MAX);
+        let shown = shown.map(|row| (row.id.as_str(), self.reason(row)));
+        let shown: Vec<_> = self.said_of_hook().into_iter().chain(shown).collect();
+        let width = shown.iter().map(|(id, _)| id.chars().count()).max();
         let width = width.unwrap_or_default();
-        let said = shown
-            .iter()
-            .map(|row| format!("  {:width$}  {}", row.id, self.reason(row)));
-        report.extend(said);
-        if left.len() > shown.len() {
-            report.push(format!("  and {} more", left.len() - shown.len()));
+        let said = shown.iter();
+        report.extend(said.map(|(id, reason)| format!("  {id:width$}  {reason}")));
+        if left.len() > SAID_MAX {
+            report.push(format!("  and {} more", left.len() - SAID_MAX));
         }
         report
     }
 
-    /// What runs, what waits, and why: a sentence for each row that is not over.
+    /// What runs, what waits, and why: a sentence for each row that is not over or is being undone, and for a hook
+    /// of the run.
     pub(crate) fn why(&self) -> Vec<(&str, String)> {
-        let rows = self.rows.iter().filter(|row| !row.state.is_over());
-        rows.map(|row| (row.id.as_str(), self.reason(row)))
-            .collect()
+        let rows = self.left().map(|row| (row.id.as_str(), self.reason(row)));
+        self.said_of_hook().into_iter().chain(rows).collect()
+    }
+
+    /// The rows of which something is still to come.
+    fn left(&self) -> impl Iterator<Item = &Row> {
+        let is_left = |row: &&Row| !row.state.is_over() || row.undoing.is_some();
+        self.rows.iter().filter(is_left)
+    }
+
+    fn said_of_hook(&self) -> Option<(&'static str, String)> {
+        let since = Spoken(self.hook()?.elapsed());
+        Some((
+            "run hook",
+            format!("runs for {since}, as the run has come to its end"),
+        ))
     }
 
     fn reason(&self, row: &Row) -> String {
+        if let Some(since) = row.undoing {
+            return format!(
+                "is being undone for {}{}",
+                Spoken(since.elapsed()),
+                process(row)
+            );
+        }
+        if let Some(since) = row.hook {
+            return format!(
+                "its hook runs for {}{}",
+                Spoken(since.elapsed()),
+                process(row)
+            );
+        }
         let since = Spoken(row.since.elapsed());
         match row.state {
             State::Waiting => self.waits_for(row),
             State::Running => match &row.waits {
                 Some(waits) => format!("{waits}, for {since}"),
-                None => format!("runs for {since}{}{}", attempt(row), said(row)),
+                None => format!(
+                    "runs for {since}{}{}{}",
+                    attempt(row),
+                    items(row),
+                    said(row)
+                ),
             },
             State::Starting => {
                 let answer = row.answer.as_deref().unwrap_or("no answer yet");
                 format!("starts for {since}, is not ready: {answer}{}", process(row))
             }
             State::Ready => {
-                let answer = row.answer.iter().map(|answer| format!(": {answer}"));
-                let answer: String = answer.collect();
+                let answer = row.answer.as_ref();
+                let answer =
+                    answer.map(|answer| format!("; its probe was last answered: {answer}"));
+                let answer = answer.unwrap_or_default();
                 format!(
                     "ready for {since}{answer}{}{}",
                     process(row),
@@ -192,9 +223,21 @@ fn attempt(row: &Row) -> String {
     }
 }
 
+/// How far it is, if it is done for each of a list.
+fn items(row: &Row) -> String {
+    let said = row
+        .parts
+        .map(|(done, of)| format!(", {done} of {of} items are done"));
+    said.unwrap_or_default()
+}
+
 fn process(row: &Row) -> String {
-    let pid = row.pid.map(|pid| format!("; process {pid}"));
-    pid.unwrap_or_default()
+    match (row.pid, row.items.len()) {
+        (Some(pid), _) => format!("; process {pid}"),
+        (None, 0) => String::new(),
+        (None, 1) => "; 1 process".to_owned(),
+        (None, processes) => format!("; {processes} processes"),
+    }
 }
 
 fn said(row: &Row) -> String {

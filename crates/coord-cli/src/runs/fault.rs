@@ -117,17 +117,23 @@ pub(crate) enum RunsFault {
     #[diagnostic(code(coord::runs::not_retried))]
     NotRetried {
         run: String,
-        why: &'static str,
+        why: String,
         #[help]
         help: String,
     },
 
-    #[error("there is nothing to do again in run `{run}`: every step is done")]
+    #[error("there is nothing to do again in run `{run}`: {why}")]
     #[diagnostic(
         code(coord::runs::nothing_to_retry),
-        help("`coord retry {run} --from STEP` does that step again, and all that comes after it")
+        help(
+            "`coord retry {run} --from {step}` does that step again, and all that comes after it"
+        )
     )]
-    NothingToRetry { run: String },
+    NothingToRetry {
+        run: String,
+        why: String,
+        step: String,
+    },
 
     #[error("step `{step}` of run `{run}` is not skipped: {why}")]
     #[diagnostic(
@@ -239,12 +245,12 @@ pub(crate) enum RunsFault {
     #[error("there is a run `{run}` of another file, or with other parameters")]
     #[diagnostic(
         code(coord::runs::other_file),
-        help(
-            "`coord resume {run}` goes on with that one; another `--id` starts a new run, and so does `--again` where \
-             that one has finished"
-        )
+        help("{}; another `--id` starts a new run", match is_finished {
+            true => format!("that one has finished: `coord show {run}` tells how, `--again` forgets it and begins anew"),
+            false => format!("`coord resume {run}` goes on with that one"),
+        })
     )]
-    OtherFile { run: String },
+    OtherFile { run: String, is_finished: bool },
 
     #[error("step `{step}` waits for the signal `{signal}`, which nobody could send")]
     #[diagnostic(
@@ -346,7 +352,8 @@ impl From<WorkflowError> for RunsFault {
                 help: "`coord list` shows the runs".to_owned(),
             },
             WorkflowError::OtherWorkflow { run, .. } | WorkflowError::OtherInput { run } => {
-                Self::OtherFile { run }
+                let is_finished = false;
+                Self::OtherFile { run, is_finished }
             }
             WorkflowError::Changed {
                 run, differences, ..
@@ -362,7 +369,11 @@ impl From<WorkflowError> for RunsFault {
             WorkflowError::RunFinished { run } => Self::Finished { run },
             WorkflowError::Ending { run, .. } => Self::Ending { run, message },
             WorkflowError::NotFinished { run } => Self::NotFinished { run },
-            WorkflowError::NothingToRetry { run } => Self::NothingToRetry { run },
+            WorkflowError::NothingToRetry { run } => Self::NothingToRetry {
+                run,
+                why: "every step is done".to_owned(),
+                step: "STEP".to_owned(),
+            },
             WorkflowError::NoSuchSignal {
                 run,
                 signal,

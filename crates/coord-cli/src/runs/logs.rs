@@ -47,12 +47,13 @@ struct Line<'l> {
 pub(crate) fn logs(args: &LogsArgs) -> ExitCode {
     with_journal(&args.of, async |journal| {
         let runs = RunJournal::of(Arc::clone(journal));
-        let run = match &args.run {
-            Some(run) => asked(&runs, run, args.step.is_none()).await?,
-            None => latest(&runs).await?,
+        let (run, named) = match (&args.run, &args.step) {
+            (Some(run), None) => asked(&runs, run).await?,
+            (Some(run), Some(step)) => (find(&runs, run).await?, Some(&**step)),
+            (None, _) => (latest(&runs).await?, None),
         };
         let view = runs.view(&run).await?;
-        let only = match &args.step {
+        let only = match named {
             Some(named) => Some(meant(&runs, &run, &view, named).await?),
             None => None,
         };
@@ -180,17 +181,30 @@ fn has_process(unit: &Unit, process: &str) -> bool {
     }
 }
 
-/// The run that is asked for. Where that is none, but a step, and stands alone, the latest run may be meant.
-async fn asked(runs: &RunJournal, text: &str, is_alone: bool) -> Result<RunId, RunsFault> {
-    let mut found = find(runs, text).await;
-    if let Err(RunsFault::NoRun { run, help }) = &mut found
-        && is_alone
+/// The run that is meant by what stands alone, or, where there is no such run, the latest, and what it names in that.
+async fn asked<'t>(
+    runs: &RunJournal,
+    text: &'t str,
+) -> Result<(RunId, Option<&'t str>), RunsFault> {
+    let no_run = match find(runs, text).await {
+        Ok(run) => return Ok((run, None)),
+        Err(fault) => fault,
+    };
+    if let RunsFault::NoRun { run, .. } = &no_run
         && let Ok(latest) = latest(runs).await
-        && runs.view(&latest).await?.step(text).is_some()
     {
-        *help = format!("the run stands before the step: `coord logs {latest} {run}`");
+        match meant(runs, &latest, &runs.view(&latest).await?, text).await {
+            Ok(_) => return Ok((latest, Some(text))),
+            Err(RunsFault::NoStep { help, .. }) if help.starts_with("did you mean") => {
+                return Err(RunsFault::NoRun {
+                    run: run.clone(),
+                    help: format!("nor is it a step of the latest, `{latest}`: {help}"),
+                });
+            }
+            Err(_) => {}
+        }
     }
-    found
+    Err(no_run)
 }
 
 fn is_wanted(args: &LogsArgs, record: &Record) -> bool {

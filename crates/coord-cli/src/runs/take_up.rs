@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use coordination::bus::time::{Instant, sleep};
 use coordination::journal::Journal;
-use coordination::workflow::{OnExhausted, RunId, RunJournal, RunQuery, RunState, Status};
+use coordination::workflow::{
+    OnExhausted, RunId, RunJournal, RunQuery, RunState, RunView, Status, StepPhase,
+};
 use miette::Report;
 
 use super::find::{finished, is_there, latest};
@@ -44,13 +46,14 @@ pub(crate) async fn begin(
     if !is_there(&runs, &id).await? {
         return Ok((prepared, Begin::New(id)));
     }
-    if args.again && finished(&runs, &id).await?.is_some() {
+    let is_finished = finished(&runs, &id).await?.is_some();
+    if args.again && is_finished {
         return Ok((prepared, Begin::Anew(id)));
     }
     let definition = definition(&runs, &id).await?;
     if !definition.is_same(&prepared.definition) {
         let run = id.to_string();
-        return Err(RunsFault::OtherFile { run }.into());
+        return Err(RunsFault::OtherFile { run, is_finished }.into());
     }
     let prepared = Prepared::new(definition.checked()?, definition, manner.concurrency);
     Ok((prepared, Begin::Resumed(id)))
@@ -132,8 +135,14 @@ pub(crate) fn retry(args: &RetryArgs) -> ExitCode {
             Some(run) => find(runs, run).await?,
             None => latest_to_retry(runs, args.from.is_some()).await?,
         };
+        let view = runs.view(&run).await?;
         if let Some(step) = &args.from {
-            super::show::step_of(&runs.view(&run).await?, step)?;
+            super::show::step_of(&view, step)?;
+        } else if view.state == RunState::Finished(Status::Completed)
+            && let Some((why, step)) = failed_optional(&view)
+        {
+            let run = run.to_string();
+            return Err(RunsFault::NothingToRetry { run, why, step });
         }
         Ok(Begin::Retried(run, args.from.clone()))
     })
@@ -144,15 +153,20 @@ async fn latest_to_retry(runs: &RunJournal, has_step: bool) -> Result<RunId, Run
     let run = latest(runs).await?;
     let (why, help) = match runs.summary(&run).await?.state {
         RunState::Finished(Status::Completed) if !has_step => {
-            let step = format!("`coord retry {run} --from STEP` does that step again");
-            ("every step is done", step)
+            let done = ("every step is done".to_owned(), "STEP".to_owned());
+            let (why, step) = failed_optional(&runs.view(&run).await?).unwrap_or(done);
+            let step = format!("`coord retry {run} --from {step}` does that step again");
+            (why, step)
         }
         RunState::Finished(_) => return Ok(run),
         RunState::Interrupted => {
             let goes_on = format!("`coord resume {run}` goes on with it");
-            ("it was interrupted", goes_on)
+            ("it was interrupted".to_owned(), goes_on)
         }
-        _ => ("it goes on", format!("`coord attach {run}` shows it")),
+        _ => (
+            "it goes on".to_owned(),
+            format!("`coord attach {run}` shows it"),
+        ),
     };
     let failed = latest_failed(runs).await?;
     let failed = failed.map(|failed| {
@@ -165,6 +179,19 @@ async fn latest_to_retry(runs: &RunJournal, has_step: bool) -> Result<RunId, Run
         why,
         help: help + &failed.unwrap_or_default(),
     })
+}
+
+/// That nothing is done again in a run that has completed though a step of it has failed, as that is optional; and
+/// the first such step.
+fn failed_optional(view: &RunView) -> Option<(String, String)> {
+    let steps = view.steps.iter();
+    let mut failed = steps.filter(|step| step.phase == StepPhase::Failed);
+    let step = failed.next()?.id.clone();
+    let why = match failed.count() {
+        0 => format!("only `{step}` has failed, which is optional"),
+        more => format!("only `{step}` and {more} more have failed, which are optional"),
+    };
+    Some((why, step))
 }
 
 /// The latest run that has finished, and not well.

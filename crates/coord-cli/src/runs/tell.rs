@@ -8,7 +8,8 @@ use std::time::Duration;
 use coordination::bus::LocalBus;
 use coordination::bus::time::{Instant, sleep};
 use coordination::workflow::{
-    Command, RunId, RunJournal, RunState, RunView, StepPhase, StepView, Why, WorkflowOrchestrator,
+    Command, RunId, RunJournal, RunState, RunView, Status, StepPhase, StepView, Why,
+    WorkflowOrchestrator,
 };
 
 use super::hint::hint;
@@ -34,7 +35,7 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
         let run = find(runs, &args.run).await?;
         let mut sent_before = None;
         let what = match &command {
-            Command::Cancel { .. } => "is cancelled".to_owned(),
+            Command::Cancel { reason } => cancelled(&runs.view(&run).await?, reason.is_some()),
             Command::Pause => "is paused".to_owned(),
             Command::Continue => "is continued".to_owned(),
             Command::Signal { name, id, .. } => {
@@ -75,6 +76,25 @@ pub(crate) fn tell(args: &OfRun, command: Command) -> ExitCode {
         writeln!(out, "run {run} {what}{when}")?;
         Ok(out.flush()?)
     })
+}
+
+/// What becomes of a run that is cancelled: one that comes to its end already has that end all the same.
+fn cancelled(view: &RunView, has_reason: bool) -> String {
+    let is_over = |step: &StepView| step.phase.is_over();
+    let said = match view.ending {
+        _ if view.is_up && has_reason => {
+            "is up: its services are stopped, and it completes; the reason is not kept"
+        }
+        _ if view.is_up => "is up: its services are stopped, and it completes",
+        Some(Status::Cancelled) => "is cancelled already, and comes to its end",
+        Some(Status::TimedOut) => "has run out of time already, and comes to its end",
+        Some(_) => "has failed already, and comes to its end",
+        None if view.state == RunState::Running && view.steps.iter().all(is_over) => {
+            "has done all its steps already, and comes to its end"
+        }
+        None => "is cancelled",
+    };
+    said.to_owned()
 }
 
 /// Ends a run that nobody drives as it is.

@@ -195,11 +195,13 @@ impl Tui {
         while self.feed.next(board, stream, &mut nobody_sees).await {}
     }
 
-    /// Whether something went wrong that somebody should see before it goes.
+    /// Whether something went wrong that somebody should see before it goes; of a run that had finished before, and
+    /// in which nothing happens, the summary says it all.
     fn is_to_be_seen(&self) -> bool {
         let failed = |row: &Row| row.state == State::Failed && !row.optional;
         let outcome = self.board.outcome.as_deref();
         !self.interrupts.end.is_cancelled()
+            && !self.board.run.is_empty()
             && (outcome != Some("completed") || self.board.rows.iter().any(failed))
     }
 

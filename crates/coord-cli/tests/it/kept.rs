@@ -168,7 +168,7 @@ fn the_name_of_a_run_that_has_finished_is_used_again_if_that_is_wanted() {
     let refused = done(folder.coord(run));
     refused.exits(96);
     assert!(
-        said(&refused).contains("`--again` where that one has finished"),
+        said(&refused).contains("`--again` forgets it and begins anew"),
         "{refused:?}"
     );
     folder.write("go", "");
@@ -469,7 +469,7 @@ fn a_run_with_a_name_is_done_once() {
     let refused = done(folder.coord(["run", "--id", "nightly"]));
     refused.exits(96);
     assert!(
-        said(&refused).contains("`coord resume nightly`"),
+        said(&refused).contains("that one has finished: `coord show nightly`"),
         "{refused:?}"
     );
     assert_eq!(folder.read("other"), None);

@@ -418,7 +418,7 @@ fn a_run_that_is_paused_from_another_process_says_so_and_why_nothing_begins() {
     let terminal = Terminal::start(coord(folder.path()).args(journal), 24, 80);
     terminal.shows("began");
     done(folder.coord(["pause", "r"])).exits(0);
-    terminal.shows("paused: p goes on");
+    terminal.shows("paused (p goes on)");
     folder.write("go", "");
     terminal.keys("t");
     terminal.shows("waits until the run is continued");
@@ -438,7 +438,7 @@ fn a_key_pauses_the_run_and_lets_it_go_on() {
     terminal.keys("?");
     terminal.shows("pause the run: no step begins; again: go on");
     terminal.keys("?p");
-    terminal.shows("paused: p goes on");
+    terminal.shows("paused (p goes on)");
     folder.write("go", "");
     terminal.shows("1 of 2 over");
     terminal.keys("p");

@@ -8,6 +8,7 @@ mod attaching;
 mod completing;
 mod coord;
 mod documented;
+mod ending;
 mod deciding;
 mod each;
 mod failing;

@@ -208,15 +208,16 @@ fn what_a_step_has_no_process_for_has_no_output_and_an_item_is_found_as_it_is_ca
 }
 
 #[test]
-fn a_step_where_a_file_or_a_run_stands_is_understood() {
+fn a_step_where_a_file_stands_is_understood_and_alone_it_is_one_of_the_latest_run() {
     let folder = Folder::new();
     folder.write("coord.toml", "[[step]]\nid = 'build'\nrun = 'echo built'\n");
     let said = "`coord run --only build` runs that of coord.toml";
     is_answered(&folder, &["build"], 96, said);
     is_answered(&folder, &["run", "build"], 96, said);
     done(folder.coord(["run", "--id", "r"])).exits(0);
-    let said = "the run stands before the step: `coord logs r build`";
-    is_answered(&folder, &["logs", "build"], 96, said);
+    assert_eq!(done(folder.coord(["logs", "build"])).out, "built\n");
+    let said = "nor is it a step of the latest, `r`: did you mean `build`?";
+    is_answered(&folder, &["logs", "biuld"], 96, said);
     is_answered(
         &folder,
         &["logs", "other"],

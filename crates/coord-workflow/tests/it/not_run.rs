@@ -52,7 +52,7 @@ async fn a_view_says_why_a_step_was_skipped_or_never_began_here_and_by_the_journ
             "asked",
             "it was skipped: somebody said that it is to be skipped",
         ),
-        ("next", "it did not run: the run failed before it began"),
+        ("next", "it did not run: `fails` failed before it began"),
     ];
     for (step, words) in words {
         assert_eq!(here.why(step).unwrap().to_string(), words);
@@ -75,13 +75,25 @@ async fn what_needs_what_failed_is_told_that_where_the_other_branches_go_on() {
     let fails = workflow.step("fails");
     let fails = fails.run(async || Err::<u32, _>(StepError::message("no")));
     let next = workflow.step("next").after(&fails);
-    next.run(async || Ok::<u32, StepError>(1));
+    let next = next.run(async || Ok::<u32, StepError>(1));
+    let last = workflow.step("last").after(&next);
+    last.run(async || Ok::<u32, StepError>(1));
     let workflow = workflow.build().unwrap();
     let machine = Machine::new();
     let process = machine.process();
     let run = process.start_durable(&workflow, id(), ()).await.unwrap();
     run.outcome().await.unwrap();
-    let why = machine.journal().why(&id(), "next").await.unwrap();
-    let words = "it did not run: what it needs has failed";
-    assert_eq!(why.unwrap().to_string(), words);
+    for (step, words) in [
+        (
+            "next",
+            "it did not run: `fails`, which it needs, has failed",
+        ),
+        (
+            "last",
+            "it did not run: `next`, which it needs, did not run",
+        ),
+    ] {
+        let why = machine.journal().why(&id(), step).await.unwrap();
+        assert_eq!(why.unwrap().to_string(), words);
+    }
 }

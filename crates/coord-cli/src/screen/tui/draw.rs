@@ -93,7 +93,9 @@ fn last_row(area: Rect) -> Rect {
 
 fn whole(scene: &Scene<'_>, view: &mut View, area: Rect, buffer: &mut Buffer) {
     let width = usize::from(area.width).saturating_sub(2);
-    let failed = failed::lines(scene, width, usize::from(area.height / 2));
+    let height = usize::from(area.height);
+    // There are the first row, the heading and the last row besides.
+    let failed = failed::lines(scene, width, height / 2, height - 3);
     let events = match u16::try_from(failed.len()) {
         Ok(rows @ 1..) => events_height(area.height).max(rows + 1),
         _ => events_height(area.height),
@@ -148,7 +150,7 @@ fn events_height(height: u16) -> u16 {
 fn head(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
     let (board, look) = (scene.board, scene.look);
     let (state, style) = state(scene);
-    let runs_on = board.rows.iter().any(|row| !row.state.is_over());
+    let runs_on = board.runs_on();
     let took = board.took.filter(|_| !runs_on);
     let took = took.unwrap_or_else(|| board.started.elapsed());
     let over = board.rows.iter().filter(|row| row.state.is_over()).count();
@@ -193,12 +195,13 @@ fn head(scene: &Scene<'_>, area: Rect, buffer: &mut Buffer) {
 fn state(scene: &Scene<'_>) -> (&'static str, Style) {
     let (board, look) = (scene.board, scene.look);
     let failed = |row: &Row| row.state == State::Failed && !row.optional;
-    let runs_on = board.rows.iter().any(|row| !row.state.is_over());
     match board.outcome.as_deref() {
-        _ if runs_on && scene.ending.is_some() => ("ending", look.odd()),
-        None if board.is_paused => ("paused: p goes on", look.odd()),
+        _ if board.runs_on() && scene.ending.is_some() => ("ending", look.odd()),
+        None if board.is_undoing() => ("undoing", look.odd()),
+        None if board.hook().is_some() => ("running its hook", look.busy()),
+        None if board.is_paused => ("paused (p goes on)", look.odd()),
         None if board.is_up && scene.look_on => ("up", look.good()),
-        None if board.is_up => ("up: q ends the services", look.good()),
+        None if board.is_up => ("up (q ends the services)", look.good()),
         None => ("running", look.busy()),
         Some("failed") => ("failed", look.bad()),
         Some(_) if board.rows.iter().any(failed) => ("failed", look.bad()),
@@ -279,8 +282,7 @@ fn foot(scene: &Scene<'_>, view: &View, area: Rect, buffer: &mut Buffer) {
         0..110 => &[],
         _ => &[("&", "filter"), ("y", "copy"), ("o", "stream")],
     };
-    let runs_on = scene.board.rows.iter().any(|row| !row.state.is_over());
-    let quit = if scene.look_on || !runs_on {
+    let quit = if scene.look_on || !scene.board.runs_on() {
         "leave"
     } else if scene.board.is_up {
         "end"

@@ -140,6 +140,8 @@ impl Look {
     /// A state as a mark and a style.
     pub(super) fn state(self, row: &Row) -> (&'static str, Style) {
         let (mark, ascii, style) = match row.state {
+            _ if row.undoing.is_some() || row.undone == Some(true) => ("↶", "<", self.odd()),
+            _ if row.undone == Some(false) => ("✗", "x", self.bad()),
             State::Waiting => ("○", ".", self.quiet()),
             State::Running | State::Starting => ("▶", ">", self.busy()),
             State::Ready => ("●", "*", self.good()),

@@ -384,8 +384,9 @@ impl View {
         let count = board.rows.len().max(1);
         let others = (1..=count).map(|step| (self.selected + step * by) % count);
         let mut wanted = others.filter(|place| {
-            let state = board.rows[*place].state;
-            state.is_under_way() || state == State::Failed
+            let row = &board.rows[*place];
+            let is_of_note = matches!(row.state, State::Failed | State::Paused);
+            row.state.is_under_way() || row.undoing.is_some() || is_of_note
         });
         wanted.next().unwrap_or(self.selected)
     }

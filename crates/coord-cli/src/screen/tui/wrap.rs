@@ -28,21 +28,34 @@ pub(super) fn rows(line: &str, width: usize, look: Look, marks: Marks<'_>) -> Ve
     rows.finish()
 }
 
-/// Prose in rows of this width, broken between words where that is possible.
+/// Prose in rows of this width, broken between words where that is possible; at least one.
 pub(super) fn words(text: &str, width: usize) -> Vec<String> {
-    let mut rows = vec![String::new()];
+    let mut rows: Vec<String> = Vec::new();
     for word in text.split(' ') {
-        let row = rows
-            .last_mut()
-            .filter(|row| row.is_empty() || row.width() + 1 + word.width() <= width);
-        match row {
-            Some(row) if row.is_empty() => row.push_str(word),
-            Some(row) => {
+        match rows.last_mut() {
+            Some(row) if row.width() + 1 + word.width() <= width => {
                 row.push(' ');
                 row.push_str(word);
             }
-            None => rows.push(word.to_owned()),
+            _ => rows.extend(broken(word, width)),
         }
+    }
+    rows
+}
+
+/// A word in as many rows as it takes.
+fn broken(word: &str, width: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
+    let mut column = 0;
+    for character in word.chars() {
+        let columns = character.width().unwrap_or(0);
+        if column > 0 && column + columns > width {
+            rows.push(String::new());
+            column = 0;
+        }
+        let row = rows.len() - 1;
+        rows[row].push(character);
+        column += columns;
     }
     rows
 }
@@ -166,7 +179,9 @@ mod tests {
     #[test]
     fn prose_is_broken_between_words() {
         assert_eq!(words("a bc def", 4), ["a bc", "def"]);
-        assert_eq!(words("abcdef g", 4), ["abcdef", "g"]);
+        assert_eq!(words("a abcdefgh i", 4), ["a", "abcd", "efgh", "i"]);
+        assert_eq!(words("abcdef g", 4), ["abcd", "ef g"]);
+        assert_eq!(words("日本語", 0), ["日", "本", "語"]);
         assert_eq!(words("", 4), [""]);
     }
 

@@ -153,7 +153,7 @@ fn a_run_is_listed_and_shown() {
         "{}",
         shown.out
     );
-    let why_not = "the run failed before it began";
+    let why_not = "`bad` failed before it began";
     assert_eq!(rows[2][..3], ["not", "run", "never"]);
     assert!(shown.out.contains(why_not), "{}", shown.out);
     done(folder.coord(["why", "r", "never"]))

@@ -8,9 +8,14 @@ use super::{Scene, cut};
 use crate::board::{Row, State};
 use crate::screen::tui::wrap;
 
-/// What there is to say, in rows of this width and at most so many; nothing of a run that goes on or went
-/// well. The command that goes on is always there, and whole.
-pub(super) fn lines(scene: &Scene<'_>, width: usize, room: usize) -> Vec<(String, Style)> {
+/// What there is to say, in rows of this width, about as many as there is room for, but never more than `most`;
+/// nothing of a run that goes on or went well. The command that goes on is there, and whole, wherever it fits.
+pub(super) fn lines(
+    scene: &Scene<'_>,
+    width: usize,
+    room: usize,
+    most: usize,
+) -> Vec<(String, Style)> {
     let (board, look) = (scene.board, scene.look);
     let is_over = board.outcome.is_some() && board.rows.iter().all(|row| row.state.is_over());
     let has_failed = |row: &&Row| row.state == State::Failed && !row.optional;
@@ -32,13 +37,20 @@ pub(super) fn lines(scene: &Scene<'_>, width: usize, room: usize) -> Vec<(String
         }
     }
     if let Some(journal) = scene.kept {
-        let run = &board.run;
-        let again = format!("to do again what is not done: coord retry {run}{journal}");
-        let again = wrap::words(&again, width).into_iter();
-        last.extend(again.map(|row| (row, look.title())));
+        let command = format!("coord retry {}{journal}", board.run);
+        let said = format!("to do again what is not done: {command}");
+        let mut again = wrap::words(&said, width);
+        if again.len() > most {
+            again = wrap::words(&command, width);
+        }
+        // It is what is wanted most.
+        last.truncate(most.saturating_sub(again.len()));
+        last.extend(again.into_iter().map(|row| (row, look.title())));
+        last.truncate(most);
     }
     let said = |row: &Row| format!("{}: {}; {}", row.id, row.remark, row.at);
     let room = room.saturating_sub(last.len()).max(1);
+    let room = room.min(most.saturating_sub(last.len()));
     let whole = failed.iter().flat_map(|row| wrap::words(&said(row), width));
     let whole: Vec<String> = whole.take(room + 1).collect();
     let rows = if whole.len() <= room {
@@ -50,10 +62,13 @@ pub(super) fn lines(scene: &Scene<'_>, width: usize, room: usize) -> Vec<(String
         let shown = room.saturating_sub(1);
         let rows = failed.iter().take(shown);
         let mut rows: Vec<String> = rows.map(|row| cut(&said(row), width, look)).collect();
-        rows.push(format!("and {} more", failed.len() - shown));
+        rows.push(match shown {
+            0 => format!("{} have failed", failed.len()),
+            shown => format!("and {} more", failed.len() - shown),
+        });
         rows
     };
-    let rows = rows.into_iter().map(|row| (row, look.bad()));
+    let rows = rows.into_iter().take(room).map(|row| (row, look.bad()));
     rows.chain(last).collect()
 }
 

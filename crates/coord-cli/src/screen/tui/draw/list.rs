@@ -87,7 +87,9 @@ pub(super) fn draw(
 fn time(row: &Row) -> String {
     match (row.state, row.elapsed()) {
         (_, None) => String::new(),
-        (state, Some(elapsed)) if state.is_over() => Spoken(elapsed).to_string(),
+        (state, Some(elapsed)) if state.is_over() && row.undoing.is_none() => {
+            Spoken(elapsed).to_string()
+        }
         (_, Some(elapsed)) => coarse(elapsed),
     }
 }
@@ -197,7 +199,14 @@ impl Bars {
 
 /// The state, and which attempt or start it is if it is not the first.
 fn state(row: &Row) -> String {
-    let name = row.state.name();
+    let name = row.word();
+    if let Some((done, of)) = row.parts.filter(|_| row.state == State::Running) {
+        let said = format!("{done} of {of}");
+        return match said.len() < STATE_WIDTH {
+            true => said,
+            false => format!("{done}/{of}"),
+        };
+    }
     let shown_attempt = matches!(row.state, State::Running | State::Retrying { .. });
     if shown_attempt && row.attempt > 1 {
         let short = if row.state == State::Running {

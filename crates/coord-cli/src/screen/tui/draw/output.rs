@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::places::{Place, Places};
 use super::{Scene, bytes, cut, cut_name, heading, measures, selected};
-use crate::board::Row;
+use crate::board::{Row, State};
 use crate::labels::Labels;
 use crate::screen::tui::look::Look;
 use crate::screen::tui::pane::Pane;
@@ -88,6 +88,9 @@ fn title(scene: &Scene<'_>, row: &Row, view: &View, width: usize) -> String {
     }
     if let Some(pid) = row.pid {
         title += &format!(", process {pid}");
+    }
+    if let Some((done, of)) = row.parts.filter(|_| row.state == State::Running) {
+        title += &format!(", {done} of {of} done");
     }
     let mut load = scene.load.processes.iter();
     if let Some((_, cpu, memory)) = load.find(|(process, ..)| *process == row.id) {

@@ -70,7 +70,11 @@ pub(super) fn why(scene: &Scene<'_>, scroll: &mut Scroll, area: Rect, buffer: &m
     let told = told.flat_map(|(id, reason)| rows(id, reason, id_width, scene, area));
     let mut told: Vec<Line<'_>> = told.collect();
     if told.is_empty() {
-        told.push(Line::raw("  nothing runs any more"));
+        let nothing = match scene.board.runs_on() {
+            true => "  nothing runs at this moment",
+            false => "  nothing runs any more",
+        };
+        told.push(Line::raw(nothing));
     }
     panel("what runs, and why", told, scroll, scene, area, buffer);
 }

@@ -4,6 +4,7 @@ mod ended;
 mod forms;
 mod keys;
 mod pane;
+mod under_way;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -82,3 +82,47 @@ async fn names_have_the_width_that_there_is_and_what_is_over_has_no_load() {
         "{screen}"
     );
 }
+
+/// At 40 by 10 no row has room for either.
+const LONG_ID: &str = "the-nightly-release-of-all-that-there-is-to-release";
+const LONG_JOURNAL: &str =
+    " --journal /var/lib/continuous-integration/of-the-whole-company/journals/of-releases";
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_failed_is_drawn_in_every_size() {
+    for (steps, run) in [(2, "r1"), (9, LONG_ID)] {
+        let mut stage = failed(steps, "exit code 1");
+        stage.board.run = run.to_owned();
+        stage.kept = LONG_JOURNAL;
+        for form in 0..4 {
+            for width in (0..100).step_by(10) {
+                for height in 0..20 {
+                    for over in [None, Some(Over::Help), Some(Over::Why)] {
+                        stage.view.over = over;
+                        stage.screen(width, height);
+                    }
+                }
+            }
+            stage.view.over = None;
+            assert_eq!(stage.press(KeyCode::Char('l')), None, "{form}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_command_that_goes_on_is_whole_in_a_low_terminal_too() {
+    for (run, journal, width, height) in [
+        ("r1", "", 30, 6),
+        ("release-7f3a09k2xd", "", 40, 6),
+        (LONG_ID, LONG_JOURNAL, 40, 10),
+        (LONG_ID, LONG_JOURNAL, 80, 6),
+    ] {
+        let mut stage = failed(30, "exit code 1");
+        stage.board.run = run.to_owned();
+        stage.kept = journal;
+        let screen = stage.screen(width, height);
+        let close = |text: &str| text.split_whitespace().collect::<String>();
+        let command = close(&format!("coord retry {run}{journal}"));
+        assert!(close(&screen).contains(&command), "{screen}");
+    }
+}
