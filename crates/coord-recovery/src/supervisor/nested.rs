@@ -39,7 +39,8 @@ impl ChildContext {
     /// so the supervisor above decides what follows. When its significant children have ended, and none
     /// was given up, it ends well. Who asks the supervisor for those that were
     /// [given up](Supervisor::gave_up) beside this may take one from it. It stops them for as long as they have themselves, or
-    /// for this child's [`shutdown`](super::ChildSpec::shutdown) time where that is said.
+    /// for this child's [`shutdown`](super::ChildSpec::shutdown) time where that is said. Once it has stopped them the
+    /// supervisor takes no others: each incarnation makes one of its own, as here.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -77,13 +78,19 @@ impl ChildContext {
     ///
     /// # Errors
     ///
-    /// Why it can no longer do its work.
+    /// Why it can no longer do its work; or that it was shut down before.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, nothing is stopped by that; a supervisor that is dropped with it aborts
     /// its children.
     pub async fn supervise(&self, supervisor: &Supervisor) -> Result<(), ChildError> {
+        if supervisor.group.children().closed && supervisor.group.closing.borrow().is_none() {
+            return Err(ChildError::message(format!(
+                "supervisor `{}` was shut down before, with an incarnation that had it, say: make one for each",
+                supervisor.name
+            )));
+        }
         *self.shared().below() = Some(supervisor.seen_from_above());
         let _shown = Shown(self.shared());
         let token = self.token();

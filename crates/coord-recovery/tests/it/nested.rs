@@ -87,6 +87,29 @@ async fn a_significant_child_that_is_given_up_below_is_a_failure_above() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_supervisor_that_was_shut_down_with_an_incarnation_is_refused_by_the_next() {
+    let stage = Stage::new();
+    let workers = Arc::new(Supervisor::new("workers", &stage.bus, clock()).unwrap());
+    let (pool, _) = stage.start(
+        ChildSpec::new("pool").intensity(2, seconds(60)),
+        move |context| {
+            let workers = Arc::clone(&workers);
+            Box::pin(async move {
+                context.ready();
+                context.supervise(&workers).await
+            })
+        },
+    );
+    within(pool.ready()).await.unwrap();
+    assert!(pool.restart());
+    let end = within(pool.ended()).await.to_string();
+    assert!(
+        end.contains("supervisor `workers` was shut down before"),
+        "{end}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_below_ends_with_the_supervisor_above() {
     let stage = Stage::new();
     let (pool, _) = stage.start(ChildSpec::new("pool"), workers_of(&stage, serves));
