@@ -10,7 +10,9 @@
 //! A lossless subscriber holds the publishers back: they keep at most `capacity` events ahead of
 //! its cursor. The publisher remembers how far it may go and looks at the cursors only when it
 //! gets there. Publishers that wait are served in the order in which they came, and are woken
-//! when a quarter of the capacity is free.
+//! when a quarter of the capacity is free, as subscribers report that at the ends of chunks: of a
+//! half, at the latest. (Each time that one is polled it looks for itself. A timer for each that waits
+//! would need a runtime with timers, which nothing can ask for without a panic.)
 //!
 //! # Memory
 //!
@@ -199,7 +201,7 @@ impl<E: Event> Log<E> {
         envelope.zip(refusal).map_or(Ok(()), Err)
     }
 
-    /// Appends an event, waiting for room.
+    /// Appends an event, waiting for room, as a [`publish`](crate::Publisher::publish) does.
     ///
     /// # Cancel safety
     ///

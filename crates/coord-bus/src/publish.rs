@@ -1,7 +1,7 @@
 //! Publishing: a [`Publisher`] resolves its topic once, and then puts events into it.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{self, Future};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker, ready};
@@ -16,6 +16,10 @@ use crate::link::{Frame, Link, LinkError};
 use crate::log::Append;
 use crate::topic::Codec;
 use crate::{Drained, Envelope, Event, Log, Refusal, Refused, TopicStats, time};
+
+/// How soon who waits for room on a thread of its own looks for some, and how often at the last.
+const LOOK_FIRST: Duration = Duration::from_millis(1);
+const LOOK_LAST: Duration = Duration::from_millis(100);
 
 /// Publishes events to one topic. Cheap to clone; clones publish to the same topic.
 ///
@@ -58,6 +62,39 @@ impl<E: Event> Publisher<E> {
 
     /// Publishes an event, waiting for room where a lossless subscriber has left none. Over a
     /// link, resolves once the other side has it.
+    ///
+    /// # Waiting for room
+    ///
+    /// Who waits is woken once a good part of the topic's [capacity](crate::Topic::capacity) is free, a quarter to a
+    /// half of it, and not for each event that is received: a publisher and a subscriber that took turns would be
+    /// much slower than either. So it may wait for a while though there is some room, and for good where the
+    /// subscriber itself waits for what comes of this event before it receives the next. Whenever the future is polled
+    /// it looks for itself: so within a [`timeout`](crate::time::timeout) it is published, if there is room, at the
+    /// latest as that is over.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// # use coord_bus::{Bus, BusExt, LocalBus, Topic};
+    /// use std::time::Duration;
+    ///
+    /// use coord_bus::time::timeout;
+    ///
+    /// const QUESTIONS: Topic<u32> = Topic::new("questions").capacity(100);
+    /// let bus = LocalBus::new();
+    /// let (publisher, mut questions) = (bus.publisher(&QUESTIONS)?, bus.subscribe(&QUESTIONS)?);
+    /// # let answering = async { for _ in 0..10 { questions.recv().await; } std::future::pending::<()>().await };
+    /// # let asking = async {
+    /// for question in 0..110 {
+    ///     let mut publishing = publisher.publish(question);
+    ///     // It goes on within 10 ms of there being room for it.
+    ///     while timeout(Duration::from_millis(10), &mut publishing).await.is_err() {}
+    /// }
+    /// # };
+    /// # tokio::select! { () = answering => {}, () = asking => {} }
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) }).unwrap();
+    /// ```
+    ///
+    /// With a capacity of less than eight, who waits is woken for each event that is received.
     ///
     /// # Cancel safety
     ///
@@ -135,7 +172,8 @@ impl<E: Event> Publisher<E> {
     }
 
     /// [`publish`](Self::publish) for threads outside the async runtime: blocks the thread until
-    /// there is room. On a runtime's own threads, use `publish`.
+    /// there is room. On a runtime's own threads, use `publish`. It looks for room by itself, too, at most a tenth of a
+    /// second apart.
     ///
     /// # Errors
     ///
@@ -146,7 +184,15 @@ impl<E: Event> Publisher<E> {
     /// On a thread that is just driving tasks of a tokio runtime, whether there is room or not: it might wait for what
     /// only that thread can do. Those of `spawn_blocking` are not.
     pub fn publish_blocking(&self, event: E) -> Result<(), Refused<E>> {
-        block_on(self.publish(event))
+        if let Ok(runtime) = Handle::try_current() {
+            // It panics on a thread that drives tasks.
+            runtime.block_on(future::ready(()));
+        }
+        let mut looks = LOOK_FIRST;
+        park_on(self.publish(event), || {
+            thread::park_timeout(looks);
+            looks = LOOK_LAST.min(looks * 2);
+        })
     }
 
     /// Shuts the entrance of the topic, for everybody, now and for good. Subscribers still get what
@@ -375,11 +421,12 @@ impl<E> fmt::Debug for Publisher<E> {
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     match Handle::try_current() {
         Ok(runtime) => runtime.block_on(future),
-        Err(_) => park_on(future),
+        Err(_) => park_on(future, thread::park),
     }
 }
 
-fn park_on<F: Future>(future: F) -> F::Output {
+/// The same, whatever the thread; it sleeps in this way, and looks again then.
+fn park_on<F: Future>(future: F, mut park: impl FnMut()) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {
@@ -393,6 +440,6 @@ fn park_on<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
             return output;
         }
-        thread::park();
+        park();
     }
 }

@@ -108,7 +108,8 @@ impl<E: Event> Topic<E> {
     }
 
     /// With room for this many events ahead of the slowest lossless subscriber, instead of
-    /// [`DEFAULT_CAPACITY`]. Zero counts as one.
+    /// [`DEFAULT_CAPACITY`]. Zero counts as one. Who [waits](crate::Publisher::publish) for room is woken once a quarter
+    /// to a half of it is free.
     #[must_use]
     pub const fn capacity(mut self, events: usize) -> Self {
         self.capacity = match NonZeroUsize::new(events) {

@@ -67,7 +67,8 @@ pub(crate) struct StoppedByHand;
 #[derive(Debug, Default)]
 pub(crate) struct Hands {
     steps: Mutex<HashMap<String, Grip>>,
-    /// Those that were stopped while they waited for another attempt: that is not to be made.
+    /// Those that were stopped while they waited for another attempt, which is not to be made, or while items were to
+    /// follow.
     given_up: Mutex<HashSet<String>>,
 }
 
@@ -107,12 +108,12 @@ impl Hands {
         }
     }
 
-    /// A step that waits for another attempt is not to make it.
+    /// A step that waits for another attempt is not to make it, and no further item of one begins.
     pub(crate) fn give_up(&self, step: &str) {
         self.given_up().insert(step.to_owned());
     }
 
-    /// It made it all the same, or did not wait for one.
+    /// It did not wait for one, and has no items.
     pub(crate) fn take_up(&self, step: &str) {
         self.given_up().remove(step);
     }

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use coord_bus::CancellationToken;
@@ -41,6 +42,8 @@ struct Inner {
     parent: CancellationToken,
     /// Made when it is first asked for: most steps never do.
     token: OnceLock<CancellationToken>,
+    /// Whether the work has asked for it.
+    is_watched: AtomicBool,
     heart: Heart,
     /// What came with the last sign of life of an earlier attempt.
     last_heartbeat: Option<Arc<str>>,
@@ -190,6 +193,7 @@ impl StepContext {
                 whole: Some(self.clone()),
                 parent: whole.parent.clone(),
                 token: OnceLock::new(),
+                is_watched: AtomicBool::new(false),
                 // Signs of life are those of the whole.
                 heart: Heart::new(Instant::now()),
                 last_heartbeat: whole.last_heartbeat.clone(),
@@ -207,10 +211,14 @@ impl StepContext {
         if let Some(whole) = &self.inner.whole {
             return whole.token();
         }
-        self.inner
-            .token
-            .get_or_init(|| self.inner.parent.child_token())
-            .clone()
+        self.inner.is_watched.store(true, Ordering::Relaxed);
+        self.own_token()
+    }
+
+    /// The same, of who needs no grace.
+    pub(crate) fn own_token(&self) -> CancellationToken {
+        let made = || self.inner.parent.child_token();
+        self.inner.token.get_or_init(made).clone()
     }
 
     /// Says that the attempt is alive, where its step has a
@@ -279,9 +287,10 @@ impl StepContext {
         }
     }
 
-    /// The token, if anybody asked for it.
+    /// The token, if the work asked for it.
     pub(crate) fn watched(&self) -> Option<&CancellationToken> {
-        self.inner.token.get()
+        let token = self.inner.token.get();
+        token.filter(|_| self.inner.is_watched.load(Ordering::Relaxed))
     }
 }
 
@@ -348,6 +357,7 @@ impl Start<'_> {
                 whole: None,
                 parent: self.parent.clone(),
                 token: OnceLock::new(),
+                is_watched: AtomicBool::new(false),
                 heart: Heart::new(self.since),
                 last_heartbeat: self.last_heartbeat.clone(),
                 kept_max: self.shared.kept_max,

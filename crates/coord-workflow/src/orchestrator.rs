@@ -21,7 +21,9 @@ use crate::limits::RunLimits;
 use crate::plan::{Definition, Output, Plan};
 use crate::run::{Beginning, End, Settings, Shared, Told};
 use crate::take_up::Within;
-use crate::{Command, Outcome, RunId, RunView, StepAction, Why, Workflow, WorkflowError};
+use crate::{
+    Command, Outcome, RunId, RunView, StepAction, StepError, Why, Workflow, WorkflowError,
+};
 
 /// How long a step that watches its token has to come to an end once it is cancelled.
 pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
@@ -298,6 +300,18 @@ impl Run {
     pub fn try_now(&self, step: &str) -> bool {
         let shared = self.shared.upgrade();
         shared.is_some_and(|shared| shared.try_now(step))
+    }
+
+    /// Has no further item of a step's [list](crate::StepBuilder::for_each) begin, and no further
+    /// [round](crate::StepBuilder::repeat): those that have not begun fail with this error, in the attempt that is under
+    /// way. Those that have go on: how they are ended is known to who does them. Whether an attempt at such a step
+    /// is under way: `false` also of a step that is one piece of work, or that there is not.
+    ///
+    /// It is for a program that is [told](Self::next_action) to stop a step. An error that is
+    /// [permanent](StepError::permanent) makes it the last attempt.
+    pub fn begin_no_more(&self, step: &str, error: StepError) -> bool {
+        let shared = self.shared.upgrade();
+        shared.is_some_and(|shared| shared.begin_no_more(step, error))
     }
 
     /// Cancels it: no step starts any more, those that run are told to stop and then dropped,

@@ -163,7 +163,13 @@ impl PlannedStep {
 
     /// Whether that is one for each item, or for each round.
     pub(crate) fn runs_parts(&self) -> bool {
-        self.runs_workflow() && !matches!(self.shape, Some(Shape::Workflow { .. }))
+        self.runs_workflow() && self.has_parts()
+    }
+
+    /// Whether its work is more than one, items or rounds.
+    pub(crate) fn has_parts(&self) -> bool {
+        let shape = self.shape.as_ref();
+        shape.is_some_and(|shape| !matches!(shape, Shape::Workflow { .. }))
     }
 
     /// Whether that is one for each round.

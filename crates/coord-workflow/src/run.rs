@@ -6,6 +6,7 @@ mod child;
 mod compensate;
 mod drive;
 mod end;
+mod further;
 mod held;
 mod hooks;
 mod items;
@@ -56,6 +57,7 @@ use backoffs::Backoffs;
 pub(crate) use child::ChildRun;
 pub(crate) use drive::drive;
 pub(crate) use end::End;
+use further::Further;
 pub(crate) use item_runs::ItemRuns;
 pub(crate) use items::Items;
 pub(crate) use pauses::Pauses;
@@ -168,6 +170,8 @@ pub(crate) struct Shared {
     /// The step that it is the work of, if it is.
     child_of: Option<Parent>,
     pauses: Arc<Pauses>,
+    /// The steps that are more than one, and are under way.
+    further: Further,
     input: Output,
     pub(crate) signals: Arc<Signals>,
     pub(crate) actions: Arc<Actions>,
@@ -278,6 +282,7 @@ impl Shared {
             limits: beginning.limits,
             child_of: beginning.child_of,
             pauses,
+            further: Further::default(),
             input: beginning.input,
             signals: Arc::new(told.signals),
             actions: Arc::default(),

@@ -138,7 +138,9 @@ pub enum Command {
         reason: Option<String>,
     },
     /// No step begins any more, also of the runs that are [within](crate::StepBuilder::workflow) this one; what
-    /// runs goes on, its retries too. The run's timeout goes on, and so do theirs.
+    /// runs goes on, its retries too. Of a step that runs, no further [item](crate::StepBuilder::for_each) of its list
+    /// begins, and no further [round](crate::StepBuilder::repeat), also not in another attempt: those that run go on.
+    /// The run's timeout goes on, and so do theirs, and those of attempts.
     Pause,
     /// Steps begin again, also of the runs within this one that were not told to pause themselves; and steps of
     /// this run that are exhausted have all their attempts again.

@@ -135,6 +135,9 @@ pub struct StepView {
     /// How far it is, where its work is more than one and some of it is done, and not all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// Whether its work is more than one, items or rounds.
+    #[serde(skip)]
+    pub(crate) has_parts: bool,
     /// Whether it is being undone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_being_undone: bool,
@@ -342,6 +345,7 @@ impl RunView {
                 started: time(record.started).filter(|_| record.begun() > 0),
                 ended: time(record.ended).filter(|_| has_end),
                 progress: Progress::of(plan, course, place),
+                has_parts: step.has_parts(),
                 is_being_undone,
                 error: error.map(ToString::to_string),
                 not_run: not_run::reason(plan, course, place),

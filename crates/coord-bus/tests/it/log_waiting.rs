@@ -33,6 +33,19 @@ fn full(capacity: usize) -> (Log<u64>, coord_bus::Subscriber<u64>) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_log_with_little_room_who_waits_is_woken_for_each_event() {
+    for capacity in 1..8 {
+        let (log, mut subscriber) = full(capacity);
+        let waiting = log.clone();
+        let publishing = tokio::spawn(async move { waiting.append(0.into()).await.unwrap() });
+        tokio::task::yield_now().await;
+        assert_eq!(log.stats().waiting_publishers, 1);
+        subscriber.try_recv().unwrap();
+        in_time(publishing).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_the_slowest_subscriber_frees_all_who_wait_in_time() {
     let log = Log::new("numbers", 8);
     let mut quick = log.subscribe(Overflow::Block);

@@ -14,14 +14,14 @@ use coordination::bus::vocabulary::{
 use coordination::bus::{BusExt, CancellationToken, Subscriber};
 use coordination::recovery::{Child, ChildState, ChildStatus};
 use coordination::workflow::{
-    Command, Durable, Outcome, Run, RunId, RunState, StepPhase, Workflow, WorkflowError,
+    Command, Durable, Outcome, Run, RunId, RunState, StepError, StepPhase, Workflow, WorkflowError,
 };
 use coordination::{CoordinationError, Services};
 use tokio::sync::mpsc;
 
 use super::{Begin, SetUpError, keeper};
 use crate::definition::Definition;
-use crate::hands::Wish;
+use crate::hands::{StoppedByHand, Wish};
 use crate::job::{FailedService, Job};
 use crate::needs::Needs;
 use crate::runs::{GONE_LOOK, GONE_WITHIN, RunsFault};
@@ -369,6 +369,8 @@ impl Course<'_> {
                 match place.filter(|place| self.job.file.units[*place].service().is_some()) {
                     // As many as there are may wait.
                     Some(place) => drop(again.try_send((place, service))),
+                    // One that was stopped, and of which items are still ending, has failed for good.
+                    None if hands.is_given_up(id) => {}
                     None => {
                         hands.end(id, &wish);
                         run.try_now(id);
@@ -380,9 +382,10 @@ impl Course<'_> {
                 match services.service(id) {
                     Some(service) => service.ask_to_stop(),
                     None => {
-                        hands.end(id, &wish);
                         hands.give_up(id);
-                        if !run.try_now(id) {
+                        hands.end(id, &wish);
+                        let stopped = StepError::from(StoppedByHand).permanent();
+                        if !run.begin_no_more(id, stopped) && !run.try_now(id) {
                             hands.take_up(id);
                         }
                     }

@@ -298,3 +298,83 @@ fn a_signal_for_which_nobody_waits_any_more_is_refused() {
     done(folder.coord(["signal", "r", "end"])).exits(0);
     driver.end();
 }
+
+/// A step for each of six, two at once, each of which notes that it was started.
+const ITEMS: &str = r#"
+[[step]]
+id = "work"
+run = "echo $COORD_ITEM >> starts; until test -e go; do sleep 0.01; done"
+for_each = { items = ["a", "b", "c", "d", "e", "f"], max_parallel = 2 }
+retry = { max_attempts = 3, initial = "10ms" }
+[[step]]
+id = "other"
+run = "until test -e go; do sleep 0.01; done"
+"#;
+
+#[test]
+fn no_further_item_of_a_step_begins_that_is_stopped_also_in_a_run_that_is_paused() {
+    for pauses in [false, true] {
+        let folder = Folder::new();
+        folder.write("coord.toml", ITEMS);
+        done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
+        started(&folder, "a", 1);
+        started(&folder, "b", 1);
+        if pauses {
+            done(folder.coord(["pause", "r"])).exits(0);
+        }
+        done(folder.coord(["stop", "r", "work"]))
+            .exits(0)
+            .says("run r stops the step `work`");
+        // Where the other step goes on the run has not ended, but this step has.
+        let shown = shows(&folder, "it was stopped by hand", &["running", "paused"]);
+        assert!(!shown.contains("attempts"), "{shown}");
+        folder.write("go", "");
+        shows(
+            &folder,
+            "failed, started",
+            &["running", "paused", "failing"],
+        );
+        let starts = folder.read("starts").unwrap();
+        assert_eq!(starts.lines().count(), 2, "{starts}");
+    }
+}
+
+#[test]
+fn the_items_that_run_are_restarted_and_those_that_follow_begin_once() {
+    let folder = Folder::new();
+    folder.write("coord.toml", ITEMS);
+    done(folder.coord(["run", "--detach", "--id", "r"])).exits(0);
+    started(&folder, "b", 1);
+    done(folder.coord(["restart", "r", "work"])).exits(0);
+    started(&folder, "a", 2);
+    started(&folder, "b", 2);
+    folder.write("go", "");
+    let shown = ends(&folder, "completed, started");
+    assert!(!shown.contains("attempts"), "{shown}");
+    let starts = folder.read("starts").unwrap();
+    let mut starts: Vec<_> = starts.lines().collect();
+    starts.sort_unstable();
+    assert_eq!(starts, ["a", "a", "b", "b", "c", "d", "e", "f"]);
+}
+
+#[test]
+fn no_further_item_begins_while_a_run_is_paused_by_another_process() {
+    let folder = Folder::new();
+    folder.write("coord.toml", ITEMS);
+    let mut driver = Running::start(folder.coord(["run", "--id", "r"]));
+    started(&folder, "a", 1);
+    started(&folder, "b", 1);
+    done(folder.coord(["pause", "r"])).exits(0);
+    driver.until("the run is paused");
+    folder.write("go", "");
+    let why = until_some(|| {
+        let why = done(folder.coord(["why", "r", "work"])).out;
+        why.contains("2 of 6 items are done").then_some(why)
+    });
+    let paused = "no further one begins while run `r` is paused";
+    assert!(why.contains(paused), "{why}");
+    assert_eq!(folder.read("starts").unwrap().lines().count(), 2);
+    done(folder.coord(["continue", "r"])).exits(0);
+    assert!(driver.end().0.success());
+    assert_eq!(folder.read("starts").unwrap().lines().count(), 6);
+}

@@ -34,6 +34,7 @@ impl<'w, I, U, K> StepBuilder<'w, I, NoInput, U, K> {
     ///   a run that has failed is retried and goes on with this step. One that was under way has the
     ///   same [idempotency key](StepContext::idempotency_key) again.
     /// - The step's [timeout](StepBuilder::timeout) is that of an attempt, at all that is left.
+    /// - While the run is [paused](crate::Command::Pause) no further item begins; the time of the attempt goes on.
     /// - What [undoes](StepBuilder::compensate) the step is called with all outputs, once all are
     ///   there. As in any step that fails halfway, what it had done by then is not undone: of four items of
     ///   which three are done and one fails, none is. Where they are to be, let no item fail: the output

@@ -107,7 +107,8 @@ impl<I, In, U, K> StepBuilder<'_, I, In, U, K> {
 
     /// An attempt that gives no sign of life for so long has failed, and is retried like any other:
     /// each [`StepContext::heartbeat`] is one, and its beginning; so is each item of a [list](Self::for_each) that is
-    /// done, and of a step that [repeats](Self::repeat), each round as it begins. There is no such limit by default.
+    /// done, and of a step that [repeats](Self::repeat), each round as it begins. While items wait as the run is
+    /// [paused](crate::Command::Pause), it does not count. There is no such limit by default.
     ///
     /// It is for steps that may take long, and are to be given up soon when they hang. One that was
     /// added by `run` has no context to give signs with: for it, or for each item or round of it, this is another

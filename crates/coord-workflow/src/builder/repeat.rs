@@ -33,6 +33,7 @@ impl<'w, I, In, U, K> StepBuilder<'w, I, In, U, K> {
     /// - Waits between rounds go on while a run is interrupted. The step keeps its place and its permits
     ///   meanwhile.
     /// - The step's [timeout](StepBuilder::timeout) is that of one round.
+    /// - While the run is [paused](crate::Command::Pause) no further round begins.
     /// - A round that has several steps, or waits for somebody, is a run of another [workflow](StepBuilder::workflow).
     ///
     /// ```

@@ -2,13 +2,16 @@
 
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 
+use coord_bus::time::timeout;
 use coord_bus::vocabulary::Transition;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::task::coop::consume_budget;
 
 use super::Shared;
+use super::further::Gate;
 use crate::context::Start;
 use crate::course::{Fact, Parts};
 use crate::durable::as_kept;
@@ -29,6 +32,7 @@ pub(crate) struct Items {
     of: usize,
     /// How many of them at once.
     concurrency: usize,
+    gate: Gate,
 }
 
 impl Items {
@@ -40,6 +44,7 @@ impl Items {
             step: start.step,
             of,
             concurrency: concurrency.into(),
+            gate: Gate::of(start.shared, start.step),
         }
     }
 
@@ -58,7 +63,13 @@ impl Items {
         }
         let going = self.left().into_iter().map(|item| {
             let (context, work) = (&self.context, &work);
-            let one = async move { work(context.of_part(item), item).await };
+            let one = async move {
+                if !self.gate.is_open() {
+                    // In a box, as it is rare.
+                    Box::pin(self.may_begin()).await?;
+                }
+                work(context.of_part(item), item).await
+            };
             // Nothing of it is looked at after a panic.
             let one = AssertUnwindSafe(one).catch_unwind();
             async move {
@@ -97,6 +108,22 @@ impl Items {
         let parts = queue.course.parts(self.step);
         let is_left = |item: &usize| parts.is_none_or(|parts| !parts.outputs.contains_key(item));
         (0..self.of).filter(is_left).collect()
+    }
+
+    /// Waits until one may begin. Meanwhile the step is alive, and does nothing.
+    async fn may_begin(&self) -> Result<(), StepError> {
+        let token = self.context.own_token();
+        let mut opens = pin!(self.gate.opens(&token));
+        let Some(heartbeat) = self.run.plan.steps[self.step].heartbeat_timeout else {
+            return opens.await;
+        };
+        loop {
+            self.context.heartbeat();
+            if let Ok(opened) = timeout(heartbeat / 2, &mut opens).await {
+                self.context.heartbeat();
+                return opened;
+            }
+        }
     }
 
     fn judged(&self, error: StepError) -> StepError {

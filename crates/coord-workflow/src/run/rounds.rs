@@ -12,6 +12,7 @@ use coord_bus::CancellationToken;
 use coord_bus::time::{Instant, timeout};
 
 use super::attempt::{Attempt, first, supervise};
+use super::further::Gate;
 use super::item_runs::end_of_parts;
 use super::{Shared, between};
 use crate::context::Start;
@@ -32,6 +33,7 @@ pub(crate) struct Rounds {
     repeat: Repeat,
     /// Cancelled when the attempt is to end.
     token: CancellationToken,
+    gate: Gate,
 }
 
 /// Where a loop is.
@@ -52,6 +54,7 @@ impl Rounds {
             attempt: start.attempt,
             repeat,
             token: StepContext::token(&start.context()),
+            gate: Gate::of(start.shared, start.step),
         }
     }
 
@@ -67,7 +70,11 @@ impl Rounds {
                 self.end_left().await?;
                 return Err(StepError::from(PartError::RoundsExhausted { limit }).permanent());
             }
-            if let Err(told) = self.wait(done, at).await {
+            let mut told = self.wait(done, at).await;
+            if told.is_ok() {
+                told = self.gate.opens(&self.token).await;
+            }
+            if let Err(told) = told {
                 self.end_left().await?;
                 return Err(told);
             }

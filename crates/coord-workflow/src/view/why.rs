@@ -129,6 +129,13 @@ pub enum Why {
     ChildrenPaused(Children),
     /// It runs, and some of its work is done.
     Progress(Progress),
+    /// It runs, and no further item of its list, or round, begins: a run is paused, this one or one that it is within.
+    PausedParts {
+        /// The run that is to be continued.
+        run: RunId,
+        /// How far the step is, where some of its work is done.
+        progress: Option<Progress>,
+    },
     /// It tries again at this time, counted from the beginning of the run, if there is a place for it then.
     Retry {
         /// When.
@@ -227,6 +234,14 @@ impl fmt::Display for Why {
                 )
             }
             Self::Progress(progress) => write!(formatter, "it is running: {progress}"),
+            Self::PausedParts { run, progress } => {
+                formatter.write_str("it is running: ")?;
+                match progress {
+                    Some(progress) => write!(formatter, "{progress}, and no further one")?,
+                    None => formatter.write_str("no further item, or round,")?,
+                }
+                write!(formatter, " begins while run `{run}` is paused")
+            }
             Self::Retry { at } => write!(
                 formatter,
                 "its last attempt failed, and the next is made {at:.1?} after the run began"
@@ -294,7 +309,13 @@ impl RunView {
                     (Some(until), _) => Why::Sleep { until },
                     (None, Some((children, true))) => Why::ChildrenPaused(children),
                     (None, Some((children, false))) => Why::Children(children),
-                    (None, None) => step.progress.map_or(Why::Running, Why::Progress),
+                    (None, None) => match &self.paused_by {
+                        Some(run) if step.has_parts && self.ending.is_none() => Why::PausedParts {
+                            run: run.clone(),
+                            progress: step.progress,
+                        },
+                        _ => step.progress.map_or(Why::Running, Why::Progress),
+                    },
                 },
             },
         })

@@ -1,5 +1,6 @@
 //! Steps that do the same for each item of a list: in memory, kept, and as data.
 
+mod further;
 mod kept_once;
 
 use std::collections::BTreeMap;
