@@ -27,9 +27,9 @@ const AHEAD_MAX: usize = 32;
 /// commands that it was told since it last went on, and with nothing else. A page of the newest costs what is on
 /// it. What is asked for by [`only_unfinished`](Self::only_unfinished), [`only_top_level`](Self::only_top_level),
 /// [`parent`](Self::parent), [`finished_since`](Self::finished_since) and by states in which no run has finished is told
-/// from the entry of a run in the journal, and so is how far to go for [`before`](Self::before). By a workflow's name, by states in which a run has finished and by when it started,
-/// runs are read, several at once, until there are as many as asked for: one record each to leave one out, so of
-/// 100,000, that is seconds.
+/// from the entry of a run in the journal, and so is how far to go for [`before`](Self::before). By a workflow's name,
+/// by states in which a run has finished and by when it started, runs are read, several at once, until there are as
+/// many as asked for: one record each to leave one out, so of 100,000, that is seconds.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RunQuery {

@@ -45,7 +45,8 @@ pub struct RunSummary {
     pub steps: usize,
     /// Who drives it, if somebody does.
     pub driven_by: Option<String>,
-    /// The run of a step whose work it is, if it is one's; by a version of this crate that says so of the runs it begins.
+    /// The run that it is within, as the work of a step, if it is. Of one that has finished, and that an earlier version of
+    /// this crate began, it is not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<RunId>,
 }

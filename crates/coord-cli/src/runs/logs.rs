@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Color, Style};
 use coordination::bus::Timestamp;
 use coordination::bus::time::{Clock, SystemClock, sleep};
 use coordination::bus::vocabulary::OutputStream;
-use coordination::workflow::{RunId, RunJournal, RunState, RunView};
+use coordination::workflow::{RunId, RunJournal, RunState, RunView, nearest};
 use serde::Serialize;
 
 use super::find::latest;
@@ -193,15 +193,16 @@ async fn asked<'t>(
     if let RunsFault::NoRun { run, .. } = &no_run
         && let Ok(latest) = latest(runs).await
     {
-        match meant(runs, &latest, &runs.view(&latest).await?, text).await {
-            Ok(_) => return Ok((latest, Some(text))),
-            Err(RunsFault::NoStep { help, .. }) if help.starts_with("did you mean") => {
-                return Err(RunsFault::NoRun {
-                    run: run.clone(),
-                    help: format!("nor is it a step of the latest, `{latest}`: {help}"),
-                });
-            }
-            Err(_) => {}
+        let view = runs.view(&latest).await?;
+        if meant(runs, &latest, &view, text).await.is_ok() {
+            return Ok((latest, Some(text)));
+        }
+        let step = process_name::step_of(text);
+        if let Some(near) = nearest(step, view.steps.iter().map(|step| &*step.id)) {
+            return Err(RunsFault::NoRun {
+                run: run.clone(),
+                help: format!("nor is it a step of the latest, `{latest}`: did you mean `{near}`?"),
+            });
         }
     }
     Err(no_run)

@@ -30,7 +30,8 @@ impl EventLogProxy for Slow {
     }
 }
 
-fn slow(machine: &Machine) -> Machine {
+/// The same machine with such a log.
+pub(crate) fn slow(machine: &Machine) -> Machine {
     machine.with_log(Arc::new(Slow(Arc::clone(&machine.log))))
 }
 

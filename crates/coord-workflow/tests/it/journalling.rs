@@ -18,6 +18,13 @@ use futures_util::poll;
 
 use crate::durable::Machine;
 
+/// Whether there was one left, which there is not any more.
+fn takes_one(left: &AtomicUsize) -> bool {
+    let take = |left: usize| left.checked_sub(1);
+    let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
+    taken.is_ok()
+}
+
 /// A log that says what it is asked for, and is busy for some times.
 struct Watched {
     log: Arc<dyn EventLog>,
@@ -57,17 +64,13 @@ impl EventLogProxy for Watched {
             let mut asked = self.asked.lock().unwrap();
             asked.push((first.kind.clone(), append.durability));
         }
-        let take = |left: usize| left.checked_sub(1);
-        let refused = self
-            .busy
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
-        match refused {
-            Ok(_) => Box::pin(async {
+        match takes_one(&self.busy) {
+            true => Box::pin(async {
                 sleep(Duration::from_secs(5)).await;
                 let source = "another process writes".into();
                 Err(EventLogError::Busy { source })
             }),
-            Err(_) => self.log.append(append),
+            false => self.log.append(append),
         }
     }
 
@@ -77,14 +80,12 @@ impl EventLogProxy for Watched {
         from: u64,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
-        let take = |left: usize| left.checked_sub(1);
-        let order = Ordering::SeqCst;
-        match self.busy_reads.fetch_update(order, order, take) {
-            Ok(_) => Box::pin(async {
+        match takes_one(&self.busy_reads) {
+            true => Box::pin(async {
                 let source = "too many begin at once".into();
                 Err(EventLogError::Busy { source })
             }),
-            Err(_) => self.log.read(stream, from, limit),
+            false => self.log.read(stream, from, limit),
         }
     }
 }
@@ -106,9 +107,7 @@ impl EventLogProxy for Forgetting {
         from: u64,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<StoredRecord>, EventLogError>> {
-        let take = |left: usize| left.checked_sub(1);
-        let order = Ordering::SeqCst;
-        let forgets = self.left.fetch_update(order, order, take).is_ok();
+        let forgets = takes_one(&self.left);
         Box::pin(async move {
             if forgets {
                 self.log.forget(stream).await?;

@@ -42,6 +42,11 @@ impl Reached {
         })
     }
 
+    /// To acquire one takes so long from now on.
+    pub(crate) fn takes(&self, time: Duration) {
+        *self.takes.lock().unwrap() = time;
+    }
+
     pub(crate) fn renewed(&self) -> usize {
         self.renewed.load(Ordering::SeqCst)
     }
@@ -201,7 +206,7 @@ async fn of_the_runs_of_a_lease_that_ran_out_only_one_that_was_claimed_is_gone()
         start("kept").await.unwrap(),
     );
     sleep(SECOND).await;
-    *reached.takes.lock().unwrap() = 2 * SECOND;
+    reached.takes(2 * SECOND);
     advance(DEFAULT_LEASE_TTL + SECOND).await;
     sleep(SECOND).await;
     // Before it has its lease again.
@@ -231,7 +236,7 @@ async fn a_run_that_begins_while_the_lease_is_acquired_anew_is_kept_under_what_i
     let process = slow.process();
     let start = |id| process.start_durable(&workflow, named(id), ());
     start("first").await.unwrap();
-    *reached.takes.lock().unwrap() = 2 * SECOND;
+    reached.takes(2 * SECOND);
     advance(DEFAULT_LEASE_TTL + SECOND).await;
     sleep(SECOND).await;
     let run = start("second").await.unwrap();

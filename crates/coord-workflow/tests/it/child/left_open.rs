@@ -5,18 +5,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coord_bus::BoxFuture;
 use coord_bus::time::{Instant, sleep};
-use coord_bus::{AppendTo, Appended, BoxFuture, EventLog, EventLogError, EventLogProxy};
-use coord_bus::{Grant, Held, Lease, LeaseError, LocalBus};
 use coord_workflow::{
-    Command, DEFAULT_LEASE_TTL, Durable, Repeat, RunId, RunJournal, RunQuery, Status, Step,
-    StepError, Workflow, WorkflowBuilder, WorkflowError, WorkflowOrchestrator,
+    Command, DEFAULT_LEASE_TTL, Durable, Repeat, RunId, RunQuery, Status, Step, StepError,
+    Workflow, WorkflowBuilder, WorkflowError, WorkflowOrchestrator,
 };
 use futures_util::poll;
 use tokio::task::{JoinSet, yield_now};
 
 use super::{Ship, World, once};
 use crate::durable::Machine;
+use crate::hung_up::slow;
+use crate::ownership::reached;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -51,24 +52,6 @@ async fn a_child_that_had_just_begun_when_its_process_ended_is_ended_with_its_pa
     assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
     assert_eq!(open(&machine).await, []);
     assert_eq!(world.take(), ["unpack", "refund"]);
-}
-
-/// A log of which an append takes a second.
-struct SlowLog(Arc<dyn EventLog>);
-
-impl EventLogProxy for SlowLog {
-    fn log(&self) -> &dyn EventLog {
-        &*self.0
-    }
-
-    fn on_append(&self, append: AppendTo) -> BoxFuture<'_, Result<Appended, EventLogError>> {
-        Box::pin(async move {
-            sleep(SECOND / 2).await;
-            let appended = self.0.append(append).await;
-            sleep(SECOND / 2).await;
-            appended
-        })
-    }
 }
 
 /// What takes ten seconds, and says then that it was done.
@@ -152,8 +135,7 @@ async fn a_shutdown_just_as_a_child_begins_is_over_at_once_and_it_goes_on_later(
     for shape in SHAPES {
         for after in (0..32).map(|quarters| quarters * SECOND / 4) {
             let (machine, world) = (Machine::new(), World::default());
-            let slow = machine.with_log(Arc::new(SlowLog(Arc::clone(&machine.log))));
-            let process = slow.process();
+            let process = slow(&machine).process();
             let workflow = paying(&world, shape, false, (HOUR, HOUR));
             let run = process.start_durable(&workflow, id(), 7).await.unwrap();
             sleep(after).await;
@@ -221,46 +203,11 @@ async fn what_was_within_a_run_goes_with_it_when_it_is_begun_anew() {
     }
 }
 
-/// Leases that it takes a second to acquire.
-struct SlowLeases(Arc<dyn Lease>);
-
-impl Lease for SlowLeases {
-    fn acquire<'a>(
-        &'a self,
-        name: &'a str,
-        holder: &'a str,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<Grant, LeaseError>> {
-        Box::pin(async move {
-            sleep(SECOND).await;
-            self.0.acquire(name, holder, ttl).await
-        })
-    }
-
-    fn renew<'a>(
-        &'a self,
-        grant: &'a Grant,
-        ttl: Duration,
-    ) -> BoxFuture<'a, Result<(), LeaseError>> {
-        self.0.renew(grant, ttl)
-    }
-
-    fn release(&self, grant: Grant) -> BoxFuture<'_, Result<(), LeaseError>> {
-        self.0.release(grant)
-    }
-
-    fn current<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Held>, LeaseError>> {
-        self.0.current(name)
-    }
-}
-
 /// An orchestrator for which to acquire its lease takes a second.
 fn with_slow_leases(machine: &Machine) -> WorkflowOrchestrator {
-    let leases = Arc::new(SlowLeases(Arc::clone(&machine.leases)));
-    let journal = RunJournal::new(Arc::clone(&machine.log), leases);
-    let bus = LocalBus::new();
-    let built = WorkflowOrchestrator::builder(&bus).journal(journal);
-    built.build().unwrap()
+    let (machine, reached) = reached(machine);
+    reached.takes(SECOND);
+    machine.process()
 }
 
 #[tokio::test(start_paused = true)]

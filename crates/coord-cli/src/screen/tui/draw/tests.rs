@@ -462,18 +462,19 @@ async fn the_screen_goes_to_an_optional_step_that_fails_and_on_to_what_starts_af
     assert_eq!(stage.board.rows[stage.view.selected].id, "compile");
 }
 
+fn exhausted(step: &str) -> Transition {
+    Transition::StepExhausted {
+        step: step.to_owned(),
+        attempt: 3,
+        error: "exit code 1".to_owned(),
+        duration: Duration::from_secs(1),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_screen_goes_to_a_step_for_which_the_run_is_paused_and_r_tries_that_one_again() {
     let mut stage = Stage::midway().await;
-    stage.step(
-        8,
-        Transition::StepExhausted {
-            step: "browser-tests".to_owned(),
-            attempt: 3,
-            error: "exit code 1".to_owned(),
-            duration: Duration::from_secs(1),
-        },
-    );
+    stage.step(8, exhausted("browser-tests"));
     // Something healthy begins after it.
     stage.starts(9, "publish", 1);
     stage.view.follow(&stage.board);

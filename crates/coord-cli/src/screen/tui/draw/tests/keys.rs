@@ -107,15 +107,7 @@ async fn tab_goes_to_what_runs_or_has_failed_and_there_and_back_to_the_ends() {
 #[tokio::test(start_paused = true)]
 async fn tab_goes_to_a_step_for_which_the_run_is_paused() {
     let mut stage = Stage::midway().await;
-    stage.step(
-        8,
-        Transition::StepExhausted {
-            step: "browser-tests".to_owned(),
-            attempt: 3,
-            error: "exit code 1".to_owned(),
-            duration: Duration::from_secs(1),
-        },
-    );
+    stage.step(8, exhausted("browser-tests"));
     for place in [1, 2, 3, 1] {
         stage.press(KeyCode::Tab);
         assert_eq!(stage.view.selected, place);
