@@ -15,6 +15,8 @@ use crate::workspace::{self, Workspace};
 const SOURCES: &str = "outside";
 const PARTS: &str = "outside/parts/src/bin";
 
+pub(crate) const FACADE: &str = "coordination";
+
 /// In a program, what the compiler says where its feature is off, and the feature that is on then, where what
 /// it needs is a part of that.
 const WITHOUT: &str = "// without: ";
@@ -67,10 +69,15 @@ fn outside(place: &Path, target: &Path, subcommand: &str) -> Command {
     command
 }
 
+/// Whether a program uses this feature of the facade, and is run with it alone.
+pub(crate) fn runs_alone(feature: &str) -> bool {
+    Path::new(PARTS).join(format!("{feature}.rs")).exists()
+}
+
 /// The features of the facade that are to be asked for.
 fn features_of_the_facade(workspace: &Workspace) -> impl Iterator<Item = &str> {
     let facade = workspace.packages.iter();
-    let facade = facade.filter(|package| package.name == "coordination");
+    let facade = facade.filter(|package| package.name == FACADE);
     let features = facade.flat_map(|package| package.features.keys());
     features
         .map(String::as_str)
@@ -147,6 +154,7 @@ fn set_out(workspace: &Workspace) -> Result<PathBuf, String> {
             .arg(from)
             .arg("-C")
             .arg(&place))?;
+        refuse_warnings(&place.join(&packed).join("Cargo.toml"))?;
         let _ = writeln!(manifest, "{name} = {{ path = {packed:?} }}");
     }
     let root = read(Path::new("Cargo.toml"))?;
@@ -155,6 +163,22 @@ fn set_out(workspace: &Workspace) -> Result<PathBuf, String> {
     write(&place.join("Cargo.toml"), &manifest)?;
     write(&place.join("Cargo.lock"), &read(Path::new("Cargo.lock"))?)?;
     Ok(place)
+}
+
+/// Makes of each warning in a crate a failure, as the one that a feature alone gives is seen nowhere else.
+fn refuse_warnings(manifest: &Path) -> Result<(), String> {
+    const LINTS: &str = "[lints.rust]\n";
+    let text = read(manifest)?;
+    if !text.contains(LINTS) {
+        let manifest = manifest.display();
+        return Err(format!(
+            "{manifest} has no {LINTS:?} to which warnings could be added"
+        ));
+    }
+    write(
+        manifest,
+        &text.replace(LINTS, &format!("{LINTS}warnings = \"deny\"\n")),
+    )
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), String> {
@@ -214,7 +238,7 @@ pub(crate) fn table(meant: &[String]) -> Result<(), String> {
 fn costs(workspace: &Workspace, features: &str) -> Result<(usize, f64), String> {
     let with = [
         "--package",
-        "coordination",
+        FACADE,
         "--no-default-features",
         "--features",
         features,

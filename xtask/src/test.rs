@@ -32,7 +32,8 @@ pub(crate) fn run(profile: &str, runner_arguments: &[OsString]) -> Result<(), St
     documentation.and(tests)
 }
 
-fn nextest_is_installed() -> bool {
+/// Where it is, each test is a process.
+pub(crate) fn nextest_is_installed() -> bool {
     cargo("nextest --version")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
