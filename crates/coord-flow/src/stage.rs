@@ -49,7 +49,8 @@ pub trait Stage: Send + 'static {
     /// called off has more, and what had no partner may still get one.
     fn poll_next(&mut self, cx: &mut Context<'_>, way: &Way) -> Poll<Pulled<Self::Out>>;
 
-    /// Goes on with what it holds, without taking or giving anything.
+    /// Goes on with what it holds, without taking or giving anything. Whoever waits and does not ask it for more
+    /// calls this: a stage after it, or the flow for a sink.
     fn poll_progress(&mut self, cx: &mut Context<'_>, way: &Way);
 
     /// Whether nothing will come out any more, as the topics are closed that it comes from: an end

@@ -161,7 +161,13 @@ where
             Some(Ok((item, origin))) => Poll::Ready(Pulled::Item(item, origin)),
             Some(Err(failed)) => Poll::Ready(Pulled::Failed(failed)),
             None if is_over && self.flights.len() == 0 => Poll::Ready(Pulled::End),
-            None => Poll::Pending,
+            None => {
+                if self.flights.len() == self.concurrency {
+                    // Nothing more is taken, and what is before it goes on.
+                    self.inner.poll_progress(cx, way);
+                }
+                Poll::Pending
+            }
         }
     }
 

@@ -50,8 +50,11 @@ where
 
     fn poll_next(&mut self, cx: &mut Context<'_>, way: &Way) -> Poll<Pulled<U>> {
         loop {
-            if let Some(trying) = &mut self.trying {
-                ready!(trying.wait.as_mut().poll(cx));
+            if let Some(trying) = &mut self.trying
+                && trying.wait.as_mut().poll(cx).is_pending()
+            {
+                self.inner.poll_progress(cx, way);
+                return Poll::Pending;
             }
             let (item, origin, failures) = match self.trying.take() {
                 Some(trying) => (trying.item, trying.origin, trying.failures),

@@ -108,13 +108,8 @@ impl<A: Stage, B: Stage> Zip<A, B> {
             right: Side::new(right),
         }
     }
-}
 
-impl<A: Stage, B: Stage> Stage for Zip<A, B> {
-    type Out = (A::Out, B::Out);
-    const HOLDS: bool = true;
-
-    fn poll_next(&mut self, cx: &mut Context<'_>, way: &Way) -> Poll<Pulled<Self::Out>> {
+    fn poll_pair(&mut self, cx: &mut Context<'_>, way: &Way) -> Poll<Pulled<(A::Out, B::Out)>> {
         let (left, right) = (&mut self.left, &mut self.right);
         let mut is_for_good = false;
         loop {
@@ -155,6 +150,20 @@ impl<A: Stage, B: Stage> Stage for Zip<A, B> {
                 return Poll::Ready(Pulled::End);
             }
         }
+    }
+}
+
+impl<A: Stage, B: Stage> Stage for Zip<A, B> {
+    type Out = (A::Out, B::Out);
+    const HOLDS: bool = true;
+
+    fn poll_next(&mut self, cx: &mut Context<'_>, way: &Way) -> Poll<Pulled<Self::Out>> {
+        let pulled = self.poll_pair(cx, way);
+        if pulled.is_pending() {
+            // The side that waits for the other is not asked for more, and goes on.
+            self.poll_progress(cx, way);
+        }
+        pulled
     }
 
     fn poll_progress(&mut self, cx: &mut Context<'_>, way: &Way) {

@@ -1,10 +1,11 @@
 //! What each stage makes of what comes through it, and that it is counted.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use coord_bus::{BusExt, Failure, Overflow, Topic, time};
+use coord_bus::{Backoff, BusExt, Failure, Overflow, Topic, time};
 use coord_flow::{EventFlow, FlowStats, Route, Window};
 
 use crate::stage::{LONG, NUMBERS, Stage, TENFOLD, WORDS, idle, publish, ready};
@@ -156,6 +157,49 @@ async fn what_is_under_way_goes_on_while_the_sink_is_full() {
     time::sleep(Duration::from_secs(1)).await;
     assert_eq!(done.load(Ordering::Relaxed), 4);
     assert_eq!(stage.flow().stats.published, 1);
+}
+
+/// Takes as many seconds as its number says, and is counted then.
+async fn counted(n: u64, count: Arc<AtomicUsize>) -> Result<u64, Failure> {
+    time::sleep(Duration::from_secs(n)).await;
+    count.fetch_add(1, Ordering::Relaxed);
+    Ok(n)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_goes_on_while_a_later_stage_waits() {
+    let none = NUMBERS.with_name("none");
+    for later in ["enrich", "try_map", "zip", "zip in a zip"] {
+        let stage = Stage::new();
+        let done = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&done);
+        let flow = EventFlow::from(&NUMBERS)
+            .map(|n| *n)
+            .enrich(4, move |n| counted(n, Arc::clone(&count)));
+        let flow = match later {
+            "enrich" => flow
+                .enrich(1, |_| pending::<Result<u64, Failure>>())
+                .to(&TENFOLD),
+            "try_map" => {
+                let fails = |_: &u64| Err::<u64, _>(Failure::message("not yet"));
+                let flow = flow.try_map(fails).to(&TENFOLD);
+                flow.retry(2, Backoff::constant(LONG))
+            }
+            "zip" => {
+                let pairs = flow.zip(EventFlow::from(&none).cloned());
+                pairs.map(|(n, _)| n).to(&TENFOLD)
+            }
+            _ => {
+                let none = EventFlow::from(&none).cloned();
+                let pairs = EventFlow::from(&WORDS).cloned().zip(flow.zip(none));
+                pairs.map(|(_, (n, _))| n).to(&TENFOLD)
+            }
+        };
+        stage.choreographer.add_event_flow(flow).unwrap();
+        publish(&stage.publisher(), [1, 2, 3, 4]).await;
+        time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(done.load(Ordering::Relaxed), 4, "{later}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
