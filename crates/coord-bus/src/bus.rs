@@ -423,9 +423,9 @@ pub trait BusExt: Bus {
         self.respond_with(endpoint, 1, answer)
     }
 
-    /// Answers requests at an endpoint, at most `concurrency` at once (zero counts as one), on
-    /// tasks that the [`Responder`] owns. Of all responders of an endpoint, each request goes to
-    /// one.
+    /// Answers requests at an endpoint, at most `concurrency` at once (zero counts as one, and more
+    /// than 10,000 as that), each on a task that the [`Responder`] owns. Of all responders of an
+    /// endpoint, each request goes to one.
     ///
     /// A function that fails or panics answers with that ([`RequestError::Failed`]); it is not tried
     /// again, as who asked knows better whether that is worth it. When whoever asked goes, or its

@@ -3,11 +3,11 @@
 
 use std::fmt;
 use std::future::Future;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::group::MAX_UNACKNOWLEDGED;
 use crate::task_scope::catch;
 use crate::{
     Backoff, Claim, DeadLetter, Delivery, Event, Failure, GroupMember, Overflow, Publisher,
@@ -81,10 +81,10 @@ impl HandlerOptions {
     }
 
     /// How many events it may handle at once; 1 by default, which keeps them in order. Zero counts
-    /// as one.
+    /// as one, and more than 1000 as that: more a group never hands out.
     #[must_use]
     pub fn concurrency(mut self, events: usize) -> Self {
-        self.concurrency = NonZeroUsize::new(events).map_or(1, NonZeroUsize::get);
+        self.concurrency = events.clamp(1, MAX_UNACKNOWLEDGED);
         self
     }
 

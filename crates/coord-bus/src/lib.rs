@@ -86,8 +86,8 @@
 //! # Promises
 //!
 //! **Order.** All subscribers of a topic receive its events in one order, in which those of each
-//! publisher stand as it published them. (The newest of each key come in the order of their keys'
-//! turns.)
+//! publisher stand as it published them, each awaited before the next. (The newest of each key come in
+//! the order of their keys' turns.)
 //!
 //! **Loss.** A subscriber receives every event that is accepted after it has subscribed, and before
 //! those the ones that its topic retains, unless it asked for another [`Overflow`] than `Block`: then

@@ -14,6 +14,9 @@ use crate::link::FrameResponder;
 use crate::task_scope::catch;
 use crate::{Cause, Failure, ShutdownReport, TaskScope, handling};
 
+/// How many requests a responder answers at once at most: each is a task from the beginning.
+const MAX_CONCURRENCY: usize = 10_000;
+
 /// Answers requests: see [`BusExt::respond`](crate::BusExt::respond). Dropped, it is stopped where
 /// it awaits; those who asked are told
 /// ([`RequestError::Abandoned`](crate::RequestError::Abandoned)), and what nobody has taken goes to the
@@ -95,7 +98,7 @@ impl Responder {
     ) -> Self {
         let scope = TaskScope::new(&**endpoint);
         let seat = Arc::new(seat);
-        for _ in 0..concurrency.max(1) {
+        for _ in 0..concurrency.clamp(1, MAX_CONCURRENCY) {
             scope.spawn(&**endpoint, task(Arc::clone(&seat)));
         }
         let seat: Arc<dyn Rise> = seat;

@@ -179,12 +179,13 @@ async fn a_panic_is_an_error_of_its_event_and_of_no_other() {
     assert!(Failure::panicked(&"x").downcast_ref::<Panicked>().is_some());
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_handler_handles_no_more_at_once_than_it_may() {
+/// How many of so many events are handled at once, and the seconds that it takes where each takes one.
+async fn at_once(events: u64, concurrency: usize) -> (usize, u64) {
     let bus = LocalBus::new();
+    let numbers = NUMBERS.with_name("many").capacity(2048);
     let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let seen = (Arc::clone(&running), Arc::clone(&most));
-    let options = HandlerOptions::new().concurrency(3);
+    let options = HandlerOptions::new().concurrency(concurrency);
     let handle = move |_: Delivery<u64>| {
         let (running, most) = seen.clone();
         async move {
@@ -195,11 +196,20 @@ async fn a_handler_handles_no_more_at_once_than_it_may() {
         }
     };
     let begin = Instant::now();
-    let handler = bus.on_with(&NUMBERS, &options, handle).unwrap();
-    publish(&bus.publisher(&NUMBERS).unwrap(), 1..=9).await;
-    assert_eq!(handler.drain(LONG).await.handled, 9);
-    assert_eq!(most.load(Ordering::SeqCst), 3);
-    assert_eq!(begin.elapsed().as_secs(), 3);
+    let handler = bus.on_with(&numbers, &options, handle).unwrap();
+    publish(&bus.publisher(&numbers).unwrap(), 1..=events).await;
+    assert_eq!(handler.drain(LONG).await.handled, events);
+    (most.load(Ordering::SeqCst), begin.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_handles_no_more_at_once_than_it_may() {
+    assert_eq!(at_once(9, 3).await, (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_may_handle_any_number_at_once_handles_as_many_as_a_group_hands_out() {
+    assert_eq!(at_once(1_500, usize::MAX).await, (1_000, 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -133,6 +133,27 @@ async fn a_panic_is_the_error_of_its_request_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_responder_that_may_answer_any_number_at_once_answers_ten_thousand() {
+    let bus = LocalBus::new();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&waiting);
+    let numbers = ECHO.with_name("many").capacity(1);
+    let _responder = bus.respond_with(&numbers, usize::MAX, move |number| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        never(number)
+    });
+    let requester = bus.requester(&numbers).unwrap();
+    let mut requests = JoinSet::new();
+    for number in 0..10_002 {
+        let requester = requester.clone();
+        requests.spawn(async move { requester.request(number).await.is_ok() });
+    }
+    // With time paused, this is over when nobody can get on.
+    time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(waiting.load(Ordering::SeqCst), 10_000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_responders_share_fairly_and_each_request_is_answered_once() {
     let (bus, counts) = (LocalBus::new(), Arc::new(Mutex::new([0; 3])));
     let answered = Arc::new(Mutex::new(Vec::new()));
