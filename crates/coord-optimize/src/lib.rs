@@ -115,7 +115,7 @@ pub use ledger::{Dropped, Ledger, LedgerHandle};
 pub use operators::OptimizeExt;
 pub use optimized::Optimized;
 pub use optimizer::{DEFAULT_BUFFER_SIZE, EventStreamOptimizer, MAX_BUFFER_SIZE, MAX_TOPICS};
-pub use overflow::{FailOnOverflow, OnOverflow, Overflow};
+pub use overflow::{FailOnOverflow, OnOverflow, OverflowStrategy};
 pub use pace::{Batches, Pace};
 pub use priority::Priority;
 pub use rate::{MAX_PERIOD, Rate, per_second};

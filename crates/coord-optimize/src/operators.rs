@@ -8,8 +8,8 @@ use futures_core::Stream;
 use crate::above_zero::above_zero;
 use crate::{
     Audit, Batch, Coalesce, Conflate, Debounce, Distinct, DistinctUntilChanged, Expire,
-    FailOnOverflow, Groups, Itself, OnOverflow, Optimized, Overflow, Priority, Rate, RateLimit,
-    Sample, Throttle, WindowCount, WindowTime,
+    FailOnOverflow, Groups, Itself, OnOverflow, Optimized, OverflowStrategy, Priority, Rate,
+    RateLimit, Sample, Throttle, WindowCount, WindowTime,
 };
 
 /// Operators for any [`Stream`], those of a bus's subscribers among them.
@@ -371,7 +371,11 @@ pub trait OptimizeExt: Stream {
     ///
     /// If `size` is zero.
     #[track_caller]
-    fn on_overflow(self, size: usize, overflow: Overflow) -> Optimized<Self, OnOverflow<Self::Item>>
+    fn on_overflow(
+        self,
+        size: usize,
+        overflow: OverflowStrategy,
+    ) -> Optimized<Self, OnOverflow<Self::Item>>
     where
         Self: Sized,
     {

@@ -11,7 +11,7 @@ use crate::optimized::{Desk, Operator, Taken};
 /// [`fail_on_overflow`](crate::OptimizeExt::fail_on_overflow). The names are Pekko's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Overflow {
+pub enum OverflowStrategy {
     /// It takes no more from the source until there is room: nothing is lost.
     #[default]
     Backpressure,
@@ -35,23 +35,23 @@ pub enum Overflow {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// use coord_optimize::{OptimizeExt, Overflow};
+/// use coord_optimize::{OptimizeExt, OverflowStrategy};
 /// use tokio_stream::{StreamExt, iter};
 ///
-/// let recent = iter(1..=9).on_overflow(3, Overflow::DropOldest);
+/// let recent = iter(1..=9).on_overflow(3, OverflowStrategy::DropOldest);
 /// assert_eq!(recent.collect::<Vec<_>>().await, [7, 8, 9]);
 /// # }
 /// ```
 #[derive(Debug)]
 pub struct OnOverflow<T> {
     size: usize,
-    overflow: Overflow,
+    overflow: OverflowStrategy,
     held: VecDeque<T>,
 }
 
 impl<T> OnOverflow<T> {
-    pub(crate) fn new(size: usize, overflow: Overflow) -> Self {
-        let size = if overflow == Overflow::Latest {
+    pub(crate) fn new(size: usize, overflow: OverflowStrategy) -> Self {
+        let size = if overflow == OverflowStrategy::Latest {
             1
         } else {
             size
@@ -68,18 +68,20 @@ impl<T> Operator<T> for OnOverflow<T> {
     type Out = T;
 
     fn wants(&self) -> bool {
-        self.overflow != Overflow::Backpressure || self.held.len() < self.size
+        self.overflow != OverflowStrategy::Backpressure || self.held.len() < self.size
     }
 
     fn take(&mut self, item: T, desk: &mut Desk) -> Taken<T> {
         if self.held.len() == self.size {
             let gone = match self.overflow {
-                Overflow::DropNewest => {
+                OverflowStrategy::DropNewest => {
                     desk.ledger().dropped.overflowed += 1;
                     return ControlFlow::Continue(());
                 }
-                Overflow::DropBuffer => self.held.len(),
-                Overflow::Backpressure | Overflow::DropOldest | Overflow::Latest => 1,
+                OverflowStrategy::DropBuffer => self.held.len(),
+                OverflowStrategy::Backpressure
+                | OverflowStrategy::DropOldest
+                | OverflowStrategy::Latest => 1,
             };
             self.held.drain(..gone);
             desk.ledger().dropped.overflowed += gone as u64;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 
-use coord_optimize::{OptimizeError, OptimizeExt, Overflow};
+use coord_optimize::{OptimizeError, OptimizeExt, OverflowStrategy};
 use tokio_stream::{StreamExt, iter};
 
 use crate::marble::{check, one, several};
@@ -76,12 +76,12 @@ fn what_is_too_old_is_dropped() {
 #[test]
 fn a_buffer_that_is_full_does_as_it_was_told() {
     for (overflow, expected) in [
-        (Overflow::Backpressure, "(abcde)-f|"),
-        (Overflow::DropOldest, "(de)-f|"),
-        (Overflow::DropNewest, "(ab)-f|"),
+        (OverflowStrategy::Backpressure, "(abcde)-f|"),
+        (OverflowStrategy::DropOldest, "(de)-f|"),
+        (OverflowStrategy::DropNewest, "(ab)-f|"),
         // `c` found it full, and `e` again.
-        (Overflow::DropBuffer, "e-f|"),
-        (Overflow::Latest, "e-f|"),
+        (OverflowStrategy::DropBuffer, "e-f|"),
+        (OverflowStrategy::Latest, "e-f|"),
     ] {
         check("(abcde)-f|", |s| s.on_overflow(2, overflow), one, expected);
         check("|", |s| s.on_overflow(2, overflow), one, "|");
@@ -95,7 +95,7 @@ async fn a_source_is_asked_for_no_more_than_a_buffer_has_room_for() {
         asked.set(asked.get() + 1);
         item
     });
-    let mut items = pin!(source.on_overflow(5, Overflow::Backpressure));
+    let mut items = pin!(source.on_overflow(5, OverflowStrategy::Backpressure));
     assert_eq!(items.next().await, Some(0));
     assert_eq!((asked.get(), items.ledger().held), (5, 4));
 }

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use coord_bus::time;
-use coord_optimize::{LedgerHandle, OptimizeExt, Overflow, Rate};
+use coord_optimize::{LedgerHandle, OptimizeExt, OverflowStrategy, Rate};
 use proptest::prelude::*;
 use tokio_stream::{Stream, StreamExt};
 
@@ -49,11 +49,11 @@ operators! {
     "expire": |s: Timetable| s.expire_after(ms(2), |item| ms(*item as u64 % 4)) => |item| vec![item];
     "rate limit": |s: Timetable| s.rate_limit(Rate::every(ms(3))).burst(2) => |item| vec![item];
     "rate limit, enforced": |s: Timetable| s.rate_limit(Rate::every(ms(3))).burst(2).enforce() => |item| vec![item];
-    "overflow": |s: Timetable| s.on_overflow(3, Overflow::Backpressure) => |item| vec![item];
-    "overflow, oldest": |s: Timetable| s.on_overflow(3, Overflow::DropOldest) => |item| vec![item];
-    "overflow, newest": |s: Timetable| s.on_overflow(3, Overflow::DropNewest) => |item| vec![item];
-    "overflow, buffer": |s: Timetable| s.on_overflow(3, Overflow::DropBuffer) => |item| vec![item];
-    "overflow, latest": |s: Timetable| s.on_overflow(3, Overflow::Latest) => |item| vec![item];
+    "overflow": |s: Timetable| s.on_overflow(3, OverflowStrategy::Backpressure) => |item| vec![item];
+    "overflow, oldest": |s: Timetable| s.on_overflow(3, OverflowStrategy::DropOldest) => |item| vec![item];
+    "overflow, newest": |s: Timetable| s.on_overflow(3, OverflowStrategy::DropNewest) => |item| vec![item];
+    "overflow, buffer": |s: Timetable| s.on_overflow(3, OverflowStrategy::DropBuffer) => |item| vec![item];
+    "overflow, latest": |s: Timetable| s.on_overflow(3, OverflowStrategy::Latest) => |item| vec![item];
     "overflow, fail": |s: Timetable| s.fail_on_overflow(3) => |item| item.into_iter().collect();
 }
 
@@ -191,7 +191,7 @@ async fn an_item_is_held_until_it_has_been_in_its_last_window() {
 
 #[tokio::test]
 async fn a_buffer_of_the_latest_has_dropped_all_before_it() {
-    let mut latest = tokio_stream::iter(1..=9).on_overflow(3, Overflow::Latest);
+    let mut latest = tokio_stream::iter(1..=9).on_overflow(3, OverflowStrategy::Latest);
     assert_eq!(latest.next().await, Some(9));
     let ledger = latest.ledger();
     assert_eq!((ledger.received, ledger.given_out), (9, 1));

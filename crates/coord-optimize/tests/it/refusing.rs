@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use coord_optimize::{OptimizeExt, Overflow, Rate, per_second};
+use coord_optimize::{OptimizeExt, OverflowStrategy, Rate, per_second};
 use tokio_stream::Stream;
 
 use crate::marble::{Source, check};
@@ -98,7 +98,7 @@ fn sizes_of_zero() {
         "the burst of a rate limit",
     );
     refused(
-        |s| s.on_overflow(0, Overflow::DropOldest),
+        |s| s.on_overflow(0, OverflowStrategy::DropOldest),
         "the size of a buffer",
     );
     refused(|s| s.fail_on_overflow(0), "the size of a buffer");

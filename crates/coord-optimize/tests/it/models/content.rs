@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use coord_optimize::{OptimizeError, OptimizeExt, Overflow};
+use coord_optimize::{OptimizeError, OptimizeExt, OverflowStrategy};
 use proptest::prelude::*;
 
 use super::{Out, distinct_within, given, one, times};
@@ -148,15 +148,15 @@ fn windows_with_a_bound(times: &[u64], span: u64, every: u64, at_most: usize) ->
     given
 }
 
-fn overflow(times: &[u64], size: usize, overflow: Overflow) -> Vec<Out> {
+fn overflow(times: &[u64], size: usize, overflow: OverflowStrategy) -> Vec<Out> {
     let kept = |items: Vec<usize>| {
         let count = items.len();
         match overflow {
-            Overflow::DropOldest => items[count.saturating_sub(size)..].to_vec(),
-            Overflow::DropNewest => items[..count.min(size)].to_vec(),
+            OverflowStrategy::DropOldest => items[count.saturating_sub(size)..].to_vec(),
+            OverflowStrategy::DropNewest => items[..count.min(size)].to_vec(),
             // All that filled it up went, each time.
-            Overflow::DropBuffer => items[(count - 1) / size * size..].to_vec(),
-            Overflow::Latest => items[count - 1..].to_vec(),
+            OverflowStrategy::DropBuffer => items[(count - 1) / size * size..].to_vec(),
+            OverflowStrategy::Latest => items[count - 1..].to_vec(),
             _ => items,
         }
     };
@@ -259,11 +259,11 @@ proptest! {
         let seen = given(&gaps, |s| s.window_time(whole, ms(step), size), |items| items);
         is(seen, windows_with_a_bound(&at, period, step, size), "windows, few items")?;
         for kind in [
-            Overflow::Backpressure,
-            Overflow::DropOldest,
-            Overflow::DropNewest,
-            Overflow::DropBuffer,
-            Overflow::Latest,
+            OverflowStrategy::Backpressure,
+            OverflowStrategy::DropOldest,
+            OverflowStrategy::DropNewest,
+            OverflowStrategy::DropBuffer,
+            OverflowStrategy::Latest,
         ] {
             let seen = given(&gaps, |s| s.on_overflow(size, kind), one);
             is(seen, overflow(&at, size, kind), &format!("{kind:?}"))?;
