@@ -21,5 +21,6 @@ mod guarding_keys;
 #[cfg(feature = "tracing")]
 mod traced;
 mod grouping;
+mod in_order;
 mod nested;
 mod group_model;
