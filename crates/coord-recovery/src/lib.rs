@@ -104,8 +104,9 @@
 //! | | `gave-up` | there is no other restart |
 //!
 //! Restarts by hand are not failures, and are not told. Telling goes on beside supervision: a full
-//! topic holds up what is told of all children, in its order, and never a restart or a stop. When
-//! 4000 events wait, further ones are lost; [`Supervisor::untold`] counts both.
+//! topic holds up what is told there of all children, in its order, and never a restart or a stop. When
+//! 4000 events of a topic wait, further ones are lost; [`Supervisor::untold`] counts both. So it is with
+//! what an [`ErrorRecoveryManager`] tells, and with [its count](ErrorRecoveryManager::untold).
 
 pub mod policy;
 mod supervisor;

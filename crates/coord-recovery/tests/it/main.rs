@@ -8,6 +8,7 @@ mod restart_strategy;
 mod ready;
 mod stopping;
 mod telling;
+mod full_topics;
 mod bounds;
 mod model;
 mod patterns;
