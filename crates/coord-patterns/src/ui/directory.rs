@@ -70,11 +70,7 @@ const LINKS_MAX: usize = 40;
 /// The watch is on what is there, not on its name. So what has the name is watched too: the entry of the
 /// directory in the one above it, and that of each link on the way to it. Where the file is a link itself, so is
 /// the directory of what it leads to.
-fn watch(
-    file: &Path,
-    changed: &Arc<Notify>,
-    stale: &Arc<AtomicBool>,
-) -> Result<Watched, UiError> {
+fn watch(file: &Path, changed: &Arc<Notify>, stale: &Arc<AtomicBool>) -> Result<Watched, UiError> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let directory = parent(&file);
     let unwatched = |source| UiError::Unwatched {

@@ -380,14 +380,14 @@ struct Deep {
 
 impl Deep {
     async fn new() -> Self {
-        let house = tempfile::tempdir().unwrap();
+        let house = tempfile::tempdir().expect("there is room");
         let bus = Arc::new(LocalBus::new());
         let mut config = DynamicUiConfig::default();
         config.file = Some(house.path().join("srv/app/conf/app.toml"));
         let ui = DynamicUi::with_size(config, || None);
         write(&house.path().join("srv/app/conf"), 1);
         let handle = PatternHandle::start(&ui, bus.clone(), Arc::new(SystemClock)).await;
-        let handle = handle.unwrap();
+        let handle = handle.expect("it starts");
         Self {
             house,
             bus,
@@ -397,18 +397,18 @@ impl Deep {
     }
 
     async fn is(&self, port: Option<u16>) {
-        until(|| self.ui.setting::<u16>("port").unwrap() == port).await;
+        until(|| self.ui.setting::<u16>("port").expect("it is a port") == port).await;
     }
 
     /// Puts another in the place of this directory above it.
     fn rename(&self, from: &str, to: &str) {
-        fs::rename(self.house.path().join(from), self.house.path().join(to)).unwrap();
+        fs::rename(self.house.path().join(from), self.house.path().join(to)).expect("it is there");
     }
 }
 
 fn write(directory: &Path, port: u16) {
-    fs::create_dir_all(directory).unwrap();
-    fs::write(directory.join("app.toml"), format!("port = {port}")).unwrap();
+    fs::create_dir_all(directory).expect("there is room");
+    fs::write(directory.join("app.toml"), format!("port = {port}")).expect("there is room");
 }
 
 #[tokio::test]

@@ -32,9 +32,9 @@ enum Stuck {
 impl Stuck {
     fn each(bus: &LocalBus) -> [Self; 3] {
         [
-            Self::Detected(bus.subscribe(&ERROR_DETECTED).unwrap()),
-            Self::Recovery(bus.subscribe(&ERROR_RECOVERY).unwrap()),
-            Self::Notification(bus.subscribe(&NOTIFICATION).unwrap()),
+            Self::Detected(bus.subscribe(&ERROR_DETECTED).expect("it is open")),
+            Self::Recovery(bus.subscribe(&ERROR_RECOVERY).expect("it is open")),
+            Self::Notification(bus.subscribe(&NOTIFICATION).expect("it is open")),
         ]
     }
 
@@ -58,18 +58,19 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let bus = LocalBus::new();
-        let manager = ErrorRecoveryManager::new(Arc::new(bus.clone()), clock()).unwrap();
-        let supervisor = Arc::new(Supervisor::new("services", &bus, clock()).unwrap());
+        let manager =
+            ErrorRecoveryManager::new(Arc::new(bus.clone()), clock()).expect("it is open");
+        let supervisor = Arc::new(Supervisor::new("services", &bus, clock()).expect("it is open"));
         let noise = ErrorPattern::on(&NUMBERS, "noise", |number: &u64| {
             (*number > 0).then(|| Matched::new("numbers", number.to_string()))
         });
         let noise = noise.strategy(RecoveryStrategy::NotifyAndContinue);
-        manager.register_error_pattern(noise).unwrap();
+        manager.register_error_pattern(noise).expect("it is open");
         let down = ErrorPattern::on(&NUMBERS, "down", |number: &u64| {
             (*number == 0).then(|| Matched::new("db", "down"))
         });
         let down = down.strategy(RecoveryStrategy::restart(&supervisor));
-        manager.register_error_pattern(down).unwrap();
+        manager.register_error_pattern(down).expect("it is open");
         Self {
             bus,
             manager,
@@ -79,9 +80,9 @@ impl Scene {
 
     /// Publishes this to what the patterns look at.
     async fn publish(&self, numbers: impl IntoIterator<Item = u64>) {
-        let publisher = self.bus.publisher(&NUMBERS).unwrap();
+        let publisher = self.bus.publisher(&NUMBERS).expect("it is open");
         for number in numbers {
-            publisher.publish(number).await.unwrap();
+            publisher.publish(number).await.expect("it is open");
             pass(std::time::Duration::from_millis(1)).await;
         }
     }

@@ -31,7 +31,9 @@ impl Group {
         let builder = builder.intensity(10, seconds(3_600));
         let (begin, begun) = mpsc::unbounded_channel();
         let mut group = Self {
-            supervisor: builder.build(&LocalBus::new(), clock()).unwrap(),
+            supervisor: builder
+                .build(&LocalBus::new(), clock())
+                .expect("it is open"),
             children: Vec::new(),
             begin,
             begun,
@@ -69,7 +71,7 @@ impl Group {
                 running.await
             }
         });
-        self.children.push(child.unwrap());
+        self.children.push(child.expect("it is open"));
     }
 
     /// The next that begin.
