@@ -43,10 +43,11 @@
 //! TOML, or JSON if its name ends so, of at most 1 MiB. It need not be there. Its directory is
 //! watched, so that it does not matter whether an editor writes the file or puts another in its
 //! place; and so is the name of the directory, and that of each link on the way to it, so that another may
-//! be put there too. While there is no such directory the pattern is degraded, and looks for it once a
-//! second. The file is read [`settle`](DynamicUiConfig::settle) after the first sign of a change. While it
-//! cannot be read or understood, the settings stay as they are, and `error-detected` says in which
-//! line and column why; a file that is gone has no settings.
+//! be put there too. Where one further above it is moved, and another put there, that is noticed within a
+//! second. While there is no such directory the pattern is degraded, and looks for it once a second. The
+//! file is read [`settle`](DynamicUiConfig::settle) after the first sign of a change. While it cannot be
+//! read or understood, the settings stay as they are, and `error-detected` says in which line and column
+//! why; a file that is gone has no settings.
 //!
 //! # The theme
 //!

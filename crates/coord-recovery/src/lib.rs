@@ -63,8 +63,11 @@
 //! - A child that has ended well stays ended when others are restarted: [`Child::ended`] has said so to
 //!   whoever waited for it, where OTP has only the process of one incarnation to wait for.
 //! - OTP waits for the `init` of a child before it starts the next. A child here is a future, which has
-//!   begun when it is first polled: later ones begin in order, and on several threads may run at the same
-//!   time. Where the rest is restarted too, one that fails before later ones have begun waits for them.
+//!   begun when it was first polled. Where others are restarted with a child, each begins when the one before
+//!   it has begun, and so at their first start: what is to be there for the next is done before the first
+//!   `await` that waits. One that holds its thread until then keeps the next waiting, and one that fails
+//!   by then begins again before those after it begin. Where each is restarted for itself, they may begin in
+//!   another order on several threads.
 //!
 //! From resilience4j's circuit breaker, whose automatic transition to half-open is off by default and is
 //! not here:
@@ -101,8 +104,9 @@
 //! | | `gave-up` | there is no other restart |
 //!
 //! Restarts by hand are not failures, and are not told. Telling goes on beside supervision: a full
-//! topic holds up what is told of all children, in its order, and never a restart or a stop. When
-//! 4000 events wait, further ones are lost; [`Supervisor::untold`] counts both.
+//! topic holds up what is told there of all children, in its order, and never a restart or a stop. When
+//! 4000 events of a topic wait, further ones are lost; [`Supervisor::untold`] counts both. So it is with
+//! what an [`ErrorRecoveryManager`] tells, and with [its count](ErrorRecoveryManager::untold).
 
 pub mod policy;
 mod supervisor;

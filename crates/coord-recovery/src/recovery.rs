@@ -25,8 +25,7 @@ use tokio::sync::mpsc;
 
 use crate::RecoveryError;
 use crate::policy::{KeyedPolicy, Policy};
-use crate::teller::{Teller, Telling};
-use desk::Desk;
+use desk::{Desk, Reports};
 use guard::{InWords, Reporter};
 
 pub use condition::{Condition, Test};
@@ -59,7 +58,8 @@ pub const MAX_STRATEGIES: usize = 256;
 
 /// How many errors are attended to at once, whatever their strategies: enough that one which takes
 /// long does not hold up the others, and few enough that a wave of errors does not start a wave of
-/// recoveries.
+/// recoveries. As many strategies that never end hold up all others for good, as nothing
+/// [limits their time](RecoveryStrategy#limits).
 pub const MAX_RECOVERING: usize = 16;
 
 /// How many errors may wait for their strategy. What comes beyond is counted as
@@ -75,6 +75,11 @@ pub const MAX_WAITING: usize = 256;
 ///
 /// What it publishes says what has caused it, and which undertaking that belongs to: of an error, the event
 /// that its pattern has found; of a recovery and a notification, the error.
+///
+/// Who does not read what it publishes ends no recovery. Where a topic is full, what its patterns have found
+/// and its guards report is counted and attended to all the same (the recovery then says the event that was
+/// found as its cause), and is told once there is room; [`untold`](Self::untold) counts it until then. Only
+/// what others publish to `error-detected` reaches it, like everybody, when there is room for it there.
 ///
 /// It never makes a publisher wait: it reads what is published whether or not its strategies keep
 /// up, and counts what it missed. Dropping it ends its tasks; [`shutdown`](Self::shutdown) lets
@@ -117,10 +122,7 @@ pub struct ErrorRecoveryManager {
     bus: Arc<dyn Bus>,
     desk: Arc<Desk>,
     patterns: Mutex<Patterns>,
-    /// What guards report, and what publishes it, as long as there is none.
-    teller: Teller,
-    publishing: Mutex<Option<Telling>>,
-    /// The task that publishes it; it ends before those that read it.
+    /// The task that publishes what there was no room for.
     telling: TaskScope,
     /// The tasks of patterns, which end before those that attend to what they find.
     looking: TaskScope,
@@ -171,22 +173,23 @@ impl ErrorRecoveryManager {
     /// Outside a tokio runtime.
     pub fn new(bus: Arc<dyn Bus>, clock: Arc<dyn Clock>) -> Result<Self, RecoveryError> {
         let telling = TaskScope::reporting(SCOPE, &*bus, Arc::clone(&clock))?;
-        let (teller, publishing) = Teller::new(&*bus, Arc::clone(&clock))?;
         let looking = TaskScope::reporting(SCOPE, &*bus, Arc::clone(&clock))?;
         let scope = TaskScope::reporting(SCOPE, &*bus, Arc::clone(&clock))?;
-        let desk = Arc::new(Desk::new(&*bus, clock)?);
+        let (desk, backlog, cases) = Desk::new(&*bus, clock)?;
+        let desk = Arc::new(desk);
         let detected = bus.subscribe_with(&ERROR_DETECTED, Overflow::DropOldest)?;
         let recovery = bus.subscribe_with(&ERROR_RECOVERY, Overflow::DropOldest)?;
-        let (sender, cases) = mpsc::channel(MAX_WAITING);
+        let over = telling.token().child_token();
+        telling.spawn("tell", backlog.run(over.clone()));
         let (reader, stop) = (Arc::clone(&desk), scope.token());
         // Its other end is gone when all of them have ended that attend to errors.
         let (working, attending) = mpsc::channel(1);
         scope.spawn("read", async move {
-            reader
-                .read(detected, recovery, sender, attending, stop)
-                .await;
+            reader.read(detected, recovery, attending, stop).await;
+            // Nothing else is to be told: all have ended, or the bus is closed.
+            over.cancel();
         });
-        // They end with the reader, which has the other end of their queue.
+        // They end with the reader, which closes their queue.
         let cases = Arc::new(tokio::sync::Mutex::new(cases));
         for number in 1..=MAX_RECOVERING {
             let (desk, cases) = (Arc::clone(&desk), Arc::clone(&cases));
@@ -201,8 +204,6 @@ impl ErrorRecoveryManager {
             bus,
             desk,
             patterns: Mutex::default(),
-            teller,
-            publishing: Mutex::new(Some(publishing)),
             telling,
             looking,
             scope,
@@ -362,10 +363,10 @@ impl ErrorRecoveryManager {
         KeyedGuard::new(self.reporter(name, E::with_causes), policies)
     }
 
-    /// How many events of guards have not been published: those that wait for room in their topic,
-    /// and those for which there was no room among 4000 of them.
+    /// How many events have not been published, of what patterns found, strategies did and guards report:
+    /// those that wait for room in their topic, and those for which there was no room among 4000 of it.
     pub fn untold(&self) -> u64 {
-        self.teller.untold()
+        self.desk.untold()
     }
 
     /// What has gone wrong so far, and what became of it.
@@ -375,7 +376,8 @@ impl ErrorRecoveryManager {
 
     /// Reads what has been published by now, of each topic at most [`DEFAULT_CAPACITY`] events, and
     /// no further; lets the strategies attend to the errors in it, at most for `deadline`, counts what
-    /// they make of it, and aborts the rest. What escalates meanwhile is counted, and
+    /// they make of it, publishes what there was no room for, and aborts the rest. What escalates meanwhile is
+    /// counted, and
     /// [not attended to](ErrorStatistics::unhandled).
     ///
     /// # Cancel safety
@@ -385,33 +387,21 @@ impl ErrorRecoveryManager {
     pub async fn shutdown(&self, deadline: Duration) -> ShutdownReport {
         self.patterns().closed = true;
         let begun = Instant::now();
-        // What guards and patterns report last is still read.
-        let mut report = self.telling.shutdown(deadline).await;
-        let rest = deadline.saturating_sub(begun.elapsed());
-        add(&mut report, self.looking.shutdown(rest).await);
-        let rest = deadline.saturating_sub(begun.elapsed());
-        add(&mut report, self.scope.shutdown(rest).await);
+        // What patterns find last is still read, and what strategies say last is still told.
+        let mut report = self.looking.shutdown(deadline).await;
+        for scope in [&self.scope, &self.telling] {
+            let rest = deadline.saturating_sub(begun.elapsed());
+            add(&mut report, scope.shutdown(rest).await);
+        }
         report
     }
 
     fn reporter<E>(&self, name: impl Into<Arc<str>>, in_words: InWords<E>) -> Reporter<E> {
         Reporter {
             name: name.into(),
-            teller: self.teller(),
+            reports: Reports::to(&self.desk),
             in_words,
         }
-    }
-
-    fn teller(&self) -> Teller {
-        let mut publishing = self
-            .publishing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(publishing) = publishing.take() {
-            self.telling
-                .spawn("tell", publishing.run(self.telling.token()));
-        }
-        self.teller.clone()
     }
 
     fn patterns(&self) -> MutexGuard<'_, Patterns> {

@@ -203,8 +203,9 @@ impl Supervisor {
         let place = children.make_room(&self.name, spec.name())?;
         let shared = Shared::new(&spec, self.teller.clone());
         let child = Child::new(shared);
+        let after = self.group.begins_after(place, &children);
         children.list.insert(place, child.clone());
-        let keeper = Keeper::new(spec, child.shared(), Arc::clone(&self.group));
+        let keeper = Keeper::new(spec, child.shared(), after, Arc::clone(&self.group));
         // Under the lock, so that a child which is in the list has a task that will end it.
         self.scope.spawn(child.name(), keeper.keep(run));
         Ok(child)

@@ -78,7 +78,7 @@ impl History {
         self.lines = String::from_utf8_lossy(&bytes)
             .lines()
             .filter_map(|line| serde_json::from_str::<(String, Run)>(line).ok())
-            .filter(|(_, run)| run.rank.is_finite())
+            .filter(|(_, run)| (0.0..=MAX_RANK).contains(&run.rank))
             .collect();
         Ok(())
     }
@@ -298,6 +298,27 @@ mod tests {
             lines.map(|(line, run)| (&**line, run.rank)).collect()
         };
         assert_eq!(lines, [("b", 2.0), ("c", 1.0), ("d", 2.0)]);
+    }
+
+    #[test]
+    fn a_line_of_the_file_with_a_rank_that_there_cannot_be_is_left_out_and_the_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("history");
+        let line =
+            |line: &str, rank: &str| format!("[\"{line}\",{{\"rank\":{rank},\"last\":0}}]\n");
+        // Together they are more than there is a number for.
+        let ranks = [
+            ("a", "1.7e308"),
+            ("b", "1.7e308"),
+            ("c", "-3.0"),
+            ("deploy", "2.0"),
+        ];
+        let text: String = ranks.map(|(name, rank)| line(name, rank)).concat();
+        fs::write(&file, text).unwrap();
+        let mut history = History::new(Some(file), 10);
+        history.record("test", 0).unwrap();
+        let lines: Vec<_> = history.lines.keys().map(String::as_str).collect();
+        assert_eq!(lines, ["deploy", "test"]);
     }
 
     #[test]

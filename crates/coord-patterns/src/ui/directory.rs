@@ -1,6 +1,7 @@
 //! Watches the directory of a file, also when another is put in its place, and where the file is that it is a link to.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,24 +17,39 @@ pub(super) struct Directory {
     changed: Arc<Notify>,
     /// What is watched may not be what has the name now.
     stale: Arc<AtomicBool>,
-    watcher: RecommendedWatcher,
+    watched: Watched,
 }
+
+/// As long as this is there.
+struct Watched {
+    _watcher: RecommendedWatcher,
+    /// What had these names just before it was watched.
+    places: Vec<(PathBuf, Place)>,
+}
+
+/// Which directory it is, whatever its name, if it is there: the device and the number on it.
+type Place = Option<(u64, u64)>;
 
 impl Directory {
     /// Watches that of this file, and tells of changes.
     pub(super) fn of(file: &Path, changed: &Arc<Notify>) -> Result<Self, UiError> {
         let stale = Arc::default();
-        let watcher = watch(file, changed, &stale)?;
+        let watched = watch(file, changed, &stale)?;
         Ok(Self {
             file: file.to_owned(),
             changed: Arc::clone(changed),
             stale,
-            watcher,
+            watched,
         })
     }
 
-    /// Whether another may have its name since it is watched.
+    /// Whether another may have its name since it is watched. That one further above was moved is told by no
+    /// event, so it is looked at.
     pub(super) fn is_stale(&self) -> bool {
+        let is_another = |(path, place): &(PathBuf, Place)| place_of(path) != *place;
+        if self.watched.places.iter().any(is_another) {
+            self.stale.store(true, Ordering::Release);
+        }
         self.stale.load(Ordering::Acquire)
     }
 
@@ -42,8 +58,8 @@ impl Directory {
         if !self.stale.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let watcher = watch(&self.file, &self.changed, &self.stale);
-        self.watcher = watcher.inspect_err(|_| self.stale.store(true, Ordering::Release))?;
+        let watched = watch(&self.file, &self.changed, &self.stale);
+        self.watched = watched.inspect_err(|_| self.stale.store(true, Ordering::Release))?;
         Ok(())
     }
 }
@@ -54,11 +70,7 @@ const LINKS_MAX: usize = 40;
 /// The watch is on what is there, not on its name. So what has the name is watched too: the entry of the
 /// directory in the one above it, and that of each link on the way to it. Where the file is a link itself, so is
 /// the directory of what it leads to.
-fn watch(
-    file: &Path,
-    changed: &Arc<Notify>,
-    stale: &Arc<AtomicBool>,
-) -> Result<RecommendedWatcher, UiError> {
+fn watch(file: &Path, changed: &Arc<Notify>, stale: &Arc<AtomicBool>) -> Result<Watched, UiError> {
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let directory = parent(&file);
     let unwatched = |source| UiError::Unwatched {
@@ -103,13 +115,24 @@ fn watch(
         changed.notify_one();
     };
     let mut watcher = notify::recommended_watcher(told).map_err(unwatched)?;
-    for directory in above.iter().chain(&elsewhere) {
+    let others = || above.iter().chain(&elsewhere);
+    let place = |path: &PathBuf| (path.clone(), place_of(path));
+    let places = others().chain([&directory]).map(place).collect();
+    for directory in others() {
         // Where one above may not be read, only what is in its own is noticed.
         let _ = watcher.watch(directory, RecursiveMode::NonRecursive);
     }
     let watched = watcher.watch(&directory, RecursiveMode::NonRecursive);
     watched.map_err(unwatched)?;
-    Ok(watcher)
+    Ok(Watched {
+        _watcher: watcher,
+        places,
+    })
+}
+
+fn place_of(path: &Path) -> Place {
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 fn parent(path: &Path) -> PathBuf {

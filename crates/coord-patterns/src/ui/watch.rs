@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coord_bus::time;
+use coord_bus::time::{self, Instant};
 use coord_bus::vocabulary::{
     ConfigChange, ConfigValue, ErrorDetected, Severity, UiChange, UiUpdate,
 };
@@ -25,7 +25,7 @@ const FRAME: Duration = Duration::from_millis(16);
 /// How long a file that cannot be understood may be one that is still being written.
 const WRITING: Duration = Duration::from_millis(200);
 
-/// From one look for a directory that is not there to the next.
+/// From one look whether the directory is there, and the one that is watched, to the next.
 const LOOKING: Duration = Duration::from_secs(1);
 
 pub(super) struct Watch {
@@ -51,9 +51,10 @@ impl Watch {
     pub(super) async fn run(mut self) {
         let token = self.context.token();
         let watching = async {
+            // Whatever else happens meanwhile.
+            let mut look = Instant::now() + LOOKING;
             loop {
                 let is_waiting = !self.waiting.is_empty();
-                let is_lost = self.directory.as_ref().is_some_and(Directory::is_stale);
                 // A screen need not wait for who is slow to hear of settings.
                 let publish = hear(&self.changes, self.unheard.clone());
                 select! {
@@ -67,7 +68,12 @@ impl Watch {
                         self.measure();
                     }
                     () = time::sleep(FRAME), if is_waiting => {}
-                    () = time::sleep(LOOKING), if is_lost => self.read_anew().await,
+                    () = time::sleep_until(look), if self.directory.is_some() => {
+                        if self.directory.as_ref().is_some_and(Directory::is_stale) {
+                            self.read_anew().await;
+                        }
+                        look = Instant::now() + LOOKING;
+                    }
                     is_heard = publish => {
                         self.unheard = None;
                         self.context.counter("config_changes").add(u64::from(is_heard));

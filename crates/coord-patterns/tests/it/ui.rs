@@ -369,3 +369,89 @@ async fn of_a_file_that_is_a_link_what_it_leads_to_is_watched() {
     fs::write(file("one/app.toml"), "port = 6").unwrap();
     is(6).await;
 }
+
+/// A file in a directory that is some levels below the house: `srv/app/conf/app.toml`.
+struct Deep {
+    house: tempfile::TempDir,
+    bus: Arc<LocalBus>,
+    ui: DynamicUi,
+    handle: PatternHandle,
+}
+
+impl Deep {
+    async fn new() -> Self {
+        let house = tempfile::tempdir().expect("there is room");
+        let bus = Arc::new(LocalBus::new());
+        let mut config = DynamicUiConfig::default();
+        config.file = Some(house.path().join("srv/app/conf/app.toml"));
+        let ui = DynamicUi::with_size(config, || None);
+        write(&house.path().join("srv/app/conf"), 1);
+        let handle = PatternHandle::start(&ui, bus.clone(), Arc::new(SystemClock)).await;
+        let handle = handle.expect("it starts");
+        Self {
+            house,
+            bus,
+            ui,
+            handle,
+        }
+    }
+
+    async fn is(&self, port: Option<u16>) {
+        until(|| self.ui.setting::<u16>("port").expect("it is a port") == port).await;
+    }
+
+    /// Puts another in the place of this directory above it.
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.house.path().join(from), self.house.path().join(to)).expect("it is there");
+    }
+}
+
+fn write(directory: &Path, port: u16) {
+    fs::create_dir_all(directory).expect("there is room");
+    fs::write(directory.join("app.toml"), format!("port = {port}")).expect("there is room");
+}
+
+#[tokio::test]
+async fn where_a_directory_further_above_is_replaced_the_file_in_the_new_one_is_watched() {
+    for (name, below) in [("srv/app", "conf"), ("srv", "app/conf")] {
+        let deep = Deep::new().await;
+        deep.is(Some(1)).await;
+        let (old, next) = (format!("{name}.old"), format!("{name}.next"));
+        write(&deep.house.path().join(&next).join(below), 2);
+        // One after the other, and then with time between the two.
+        deep.rename(name, &old);
+        deep.rename(&next, name);
+        deep.is(Some(2)).await;
+        write(&deep.house.path().join("srv/app/conf"), 3);
+        deep.is(Some(3)).await;
+        deep.rename(name, &next);
+        deep.is(None).await;
+        until(|| matches!(deep.handle.state(), PatternState::Degraded { .. })).await;
+        deep.rename(&old, name);
+        deep.is(Some(1)).await;
+        until(|| deep.handle.state() == PatternState::Running).await;
+        write(&deep.house.path().join("srv/app/conf"), 4);
+        deep.is(Some(4)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_directory_is_looked_for_while_nobody_reads_updates() {
+    let deep = Deep::new().await;
+    let _stuck = deep.bus.subscribe(&UI_UPDATE).unwrap();
+    let filler = UiUpdate {
+        component: "filler".to_owned(),
+        at: coord_bus::Timestamp::UNIX_EPOCH,
+        change: UiChange::Text {
+            text: String::new(),
+        },
+    };
+    let updates = deep.bus.publisher(&UI_UPDATE).unwrap();
+    while updates.try_publish(filler.clone()).is_ok() {}
+    // With what is watched above it, so that nothing tells when it is there again.
+    fs::remove_dir_all(deep.house.path().join("srv")).unwrap();
+    deep.is(None).await;
+    until(|| matches!(deep.handle.state(), PatternState::Degraded { .. })).await;
+    write(&deep.house.path().join("srv/app/conf"), 2);
+    deep.is(Some(2)).await;
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use coord_bus::time::{Clock, Instant};
@@ -11,47 +11,126 @@ use coord_bus::vocabulary::{
     Recovery, Severity,
 };
 use coord_bus::{
-    Bus, BusExt, CancellationToken, Cause, Envelope, Publisher, Received, Subscriber, WithCauses,
+    Bus, CancellationToken, Cause, Envelope, Meta, Received, Refusal, Subscriber, WithCauses,
     catch, panic_message,
 };
-use tokio::select;
-use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::{join, select};
 
 use super::strategy::{BoxError, CustomStrategy};
-use super::{ErrorStatistics, LAST_MAX, Matched, RECOVERY_FAILED, RecoveryStrategy};
+use super::{ErrorStatistics, LAST_MAX, MAX_WAITING, Matched, RECOVERY_FAILED, RecoveryStrategy};
 use crate::RecoveryError;
+use crate::teller::{AtOnce, Backlog, Untold};
 
 /// Who a manager's events say has published them: no pattern looks at those.
 pub(super) const PUBLISHER: &str = "error-recovery-manager";
 
+/// The header of an event that a manager has counted, and attended to, before there was room for it in its
+/// topic: with what tells that manager from others.
+const COUNTED_BY: &str = "counted-by";
+
+/// What is published is counted, and attended to, when it comes back from its topic, so that all see the
+/// same; where that has no room it is done at once, and published later.
 pub(super) struct Desk {
     clock: Arc<dyn Clock>,
     statistics: Mutex<ErrorStatistics>,
     strategies: Mutex<HashMap<String, RecoveryStrategy>>,
-    detected: Publisher<ErrorDetected>,
-    recovery: Publisher<ErrorRecovery>,
-    notification: Publisher<Notification>,
+    /// Those that wait for their strategy, until there are to be no more.
+    cases: Mutex<Option<Sender<Case>>>,
+    detected: AtOnce<ErrorDetected>,
+    recovery: AtOnce<ErrorRecovery>,
+    notification: AtOnce<Notification>,
+    untold: Untold,
+    counted_by: String,
+}
+
+/// What a desk has no room for in its topics, each for itself.
+pub(super) struct Telling {
+    errors: Backlog<ErrorDetected>,
+    recoveries: Backlog<ErrorRecovery>,
+    notifications: Backlog<Notification>,
+}
+
+impl Telling {
+    /// Publishes until it is to stop, and then what is left.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        join!(
+            self.errors.run(&stop),
+            self.recoveries.run(&stop),
+            self.notifications.run(&stop)
+        );
+    }
 }
 
 /// An error, and what is to be done about it.
 pub(super) struct Case {
     error: ErrorDetected,
-    /// The event that says so.
-    cause: Cause,
+    /// The event that says so, or in which it was found; a guard finds it in none.
+    cause: Option<Cause>,
     since: Instant,
     strategy: RecoveryStrategy,
 }
 
+/// Where guards report to, for as long as there is their manager.
+#[derive(Clone)]
+pub(super) struct Reports(Weak<Desk>);
+
+impl Reports {
+    pub(super) fn to(desk: &Arc<Desk>) -> Self {
+        Self(Arc::downgrade(desk))
+    }
+
+    pub(super) fn detected(&self, source: &str, kind: &str, message: String, severity: Severity) {
+        let Some(desk) = self.0.upgrade() else { return };
+        let event = ErrorDetected {
+            source: source.to_owned(),
+            kind: kind.to_owned(),
+            message,
+            severity,
+            at: desk.clock.now(),
+        };
+        desk.tell_error(Envelope::new(event), None);
+    }
+
+    pub(super) fn recovery(&self, source: &str, strategy: &str, progress: Recovery) {
+        let Some(desk) = self.0.upgrade() else { return };
+        let event = desk.recovery(strategy, source.to_owned(), progress);
+        desk.tell_recovery(Envelope::new(event));
+    }
+}
+
 impl Desk {
-    pub(super) fn new(bus: &dyn Bus, clock: Arc<dyn Clock>) -> Result<Self, RecoveryError> {
-        Ok(Self {
+    /// A desk, what publishes what it has no room for, and the errors that are to be attended to.
+    pub(super) fn new(
+        bus: &dyn Bus,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Telling, Receiver<Case>), RecoveryError> {
+        let untold = Untold::default();
+        let (detected, errors) = AtOnce::new(bus, &ERROR_DETECTED, &untold)?;
+        let (recovery, recoveries) = AtOnce::new(bus, &ERROR_RECOVERY, &untold)?;
+        let (notification, notifications) = AtOnce::new(bus, &NOTIFICATION, &untold)?;
+        let (sender, cases) = mpsc::channel(MAX_WAITING);
+        let desk = Self {
             clock,
             statistics: Mutex::default(),
             strategies: Mutex::default(),
-            detected: bus.publisher(&ERROR_DETECTED)?,
-            recovery: bus.publisher(&ERROR_RECOVERY)?,
-            notification: bus.publisher(&NOTIFICATION)?,
-        })
+            cases: Mutex::new(Some(sender)),
+            detected,
+            recovery,
+            notification,
+            untold,
+            counted_by: format!("{:016x}", fastrand::u64(..)),
+        };
+        let telling = Telling {
+            errors,
+            recoveries,
+            notifications,
+        };
+        Ok((desk, telling, cases))
+    }
+
+    pub(super) fn untold(&self) -> u64 {
+        self.untold.count()
     }
 
     pub(super) fn statistics(&self) -> MutexGuard<'_, ErrorStatistics> {
@@ -72,8 +151,8 @@ impl Desk {
         }
     }
 
-    /// Publishes what a pattern has found in an event. On a closed bus nobody is left to be told.
-    pub(super) async fn detected(&self, pattern: &str, matched: Matched, cause: &Cause) {
+    /// Tells what a pattern has found in an event.
+    pub(super) fn detected(&self, pattern: &str, matched: Matched, cause: Option<&Cause>) {
         let event = ErrorDetected {
             source: matched.source,
             kind: pattern.to_owned(),
@@ -81,7 +160,15 @@ impl Desk {
             severity: matched.severity,
             at: self.clock.now(),
         };
-        let _ = self.detected.publish_with(ours(event, cause)).await;
+        self.tell_error(ours(event, cause), cause);
+    }
+
+    fn tell_error(&self, event: Envelope<ErrorDetected>, cause: Option<&Cause>) {
+        if let Err((event, _)) = self.detected.publish(event) {
+            self.count_error(event.event(), || cause.cloned());
+            let event = event.header(COUNTED_BY, &*self.counted_by);
+            self.detected.later(event);
+        }
     }
 
     /// Counts what is published, and hands errors on, until it is to stop, and then what is left. What
@@ -90,64 +177,80 @@ impl Desk {
         &self,
         mut detected: Subscriber<ErrorDetected>,
         mut recovery: Subscriber<ErrorRecovery>,
-        cases: Sender<Case>,
         mut attending: Receiver<Infallible>,
         stop: CancellationToken,
     ) {
         let reading = async {
             loop {
                 select! {
-                    Some(error) = detected.recv() => self.count_error(&error, Some(&cases)),
-                    Some(event) = recovery.recv() => self.count_recovery(&event),
+                    Some(error) = detected.recv() => self.read_error(&error),
+                    Some(event) = recovery.recv() => self.read_recovery(&event),
                     else => return,
                 }
             }
         };
         if stop.run_until_cancelled(reading).await.is_some() {
+            self.attend_to_no_more();
             return;
         }
         for _ in 0..LAST_MAX {
             let Ok(error) = detected.try_recv() else {
                 break;
             };
-            self.count_error(&error, Some(&cases));
+            self.read_error(&error);
         }
-        drop(cases);
+        self.attend_to_no_more();
         loop {
             select! {
                 biased;
                 _ = attending.recv() => break,
-                Some(error) = detected.recv() => self.count_error(&error, None),
-                Some(event) = recovery.recv() => self.count_recovery(&event),
+                Some(error) = detected.recv() => self.read_error(&error),
+                Some(event) = recovery.recv() => self.read_recovery(&event),
             }
         }
         for _ in 0..LAST_MAX {
             let Ok(error) = detected.try_recv() else {
                 break;
             };
-            self.count_error(&error, None);
+            self.read_error(&error);
         }
         for _ in 0..LAST_MAX {
             let Ok(event) = recovery.try_recv() else {
                 break;
             };
-            self.count_recovery(&event);
+            self.read_recovery(&event);
         }
     }
 
-    /// Where there are no cases any more, nothing is done about it.
-    fn count_error(&self, error: &Received<'_, ErrorDetected>, cases: Option<&Sender<Case>>) {
+    fn read_error(&self, error: &Received<'_, ErrorDetected>) {
         self.missed(error.lag());
-        self.statistics().detected(error);
-        self.hand_on(error, cases);
+        if !self.has_counted(&error.meta()) {
+            self.count_error(error, || Some(error.meta().cause()));
+        }
     }
 
-    fn count_recovery(&self, event: &Received<'_, ErrorRecovery>) {
+    fn read_recovery(&self, event: &Received<'_, ErrorRecovery>) {
         self.missed(event.lag());
-        self.statistics().progressed(event);
+        if !self.has_counted(&event.meta()) {
+            self.statistics().progressed(event);
+        }
     }
 
-    fn hand_on(&self, error: &Received<'_, ErrorDetected>, cases: Option<&Sender<Case>>) {
+    fn has_counted(&self, event: &Meta<'_>) -> bool {
+        event.header(COUNTED_BY) == Some(&*self.counted_by)
+    }
+
+    /// Nothing is done about what comes from now on.
+    fn attend_to_no_more(&self) {
+        self.cases().take();
+    }
+
+    fn cases(&self) -> MutexGuard<'_, Option<Sender<Case>>> {
+        self.cases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_error(&self, error: &ErrorDetected, cause: impl FnOnce() -> Option<Cause>) {
+        self.statistics().detected(error);
         if error.severity < Severity::Warning {
             return;
         }
@@ -155,12 +258,16 @@ impl Desk {
             return;
         };
         let case = Case {
-            error: (**error).clone(),
-            cause: error.meta().cause(),
+            error: error.clone(),
+            cause: cause(),
             since: Instant::now(),
             strategy,
         };
-        if cases.is_none_or(|cases| cases.try_send(case).is_err()) {
+        let is_waiting = match &*self.cases() {
+            Some(cases) => cases.try_send(case).is_ok(),
+            None => false,
+        };
+        if !is_waiting {
             self.statistics().unhandled += 1;
         }
     }
@@ -180,10 +287,12 @@ impl Desk {
             };
             let failed = error.clone();
             let result = match &strategy {
-                RecoveryStrategy::NotifyAndContinue => self.notify(error, &cause).await,
-                RecoveryStrategy::Custom(custom) => self.run(custom, error, &cause, since).await,
+                RecoveryStrategy::NotifyAndContinue => self.notify(error, cause.as_ref()),
+                RecoveryStrategy::Custom(custom) => {
+                    self.run(custom, error, cause.as_ref(), since).await
+                }
                 RecoveryStrategy::Escalate => {
-                    self.escalate(failed, None, &cause).await;
+                    self.escalate(failed, None, cause.as_ref());
                     continue;
                 }
             };
@@ -199,17 +308,22 @@ impl Desk {
                 }
             };
             let source = failed.source.clone();
-            self.recovery(strategy.name(), source, progress, &cause)
-                .await;
+            let event = self.recovery(strategy.name(), source, progress);
+            self.tell_recovery(ours(event, cause.as_ref()));
             if reason.is_some() {
-                self.escalate(failed, reason, &cause).await;
+                self.escalate(failed, reason, cause.as_ref());
             }
         }
     }
 
     /// Publishes that an error is nobody's any more. What is done about that is done once: where it
     /// fails in its turn, nothing follows.
-    async fn escalate(&self, error: ErrorDetected, failed: Option<(&str, String)>, cause: &Cause) {
+    fn escalate(
+        &self,
+        error: ErrorDetected,
+        failed: Option<(&str, String)>,
+        cause: Option<&Cause>,
+    ) {
         if error.kind == RECOVERY_FAILED {
             return;
         }
@@ -223,53 +337,66 @@ impl Desk {
             format!("{}: {}; {why}", error.kind, error.message),
         );
         let matched = matched.severity(Severity::Critical);
-        self.detected(RECOVERY_FAILED, matched, cause).await;
+        self.detected(RECOVERY_FAILED, matched, cause);
     }
 
-    async fn notify(&self, error: ErrorDetected, cause: &Cause) -> Result<(), BoxError> {
+    fn notify(&self, error: ErrorDetected, cause: Option<&Cause>) -> Result<(), BoxError> {
         let notification = Notification {
             at: self.clock.now(),
             severity: error.severity,
             title: format!("{}: {}", error.source, error.kind),
             message: error.message,
         };
-        let notification = ours(notification, cause);
-        let told = self.notification.publish_with(notification).await;
-        told.map_err(|refused| refused.reason.into())
+        match self.notification.publish(ours(notification, cause)) {
+            Ok(()) => Ok(()),
+            Err((event, Refusal::Full)) => match self.notification.later(event) {
+                true => Ok(()),
+                false => Err(Refusal::Full.into()),
+            },
+            Err((_, reason)) => Err(reason.into()),
+        }
     }
 
     async fn run(
         &self,
         custom: &CustomStrategy,
         error: ErrorDetected,
-        cause: &Cause,
+        cause: Option<&Cause>,
         since: Instant,
     ) -> Result<(), BoxError> {
         let wait = Duration::ZERO;
         let attempting = Recovery::Attempting { attempt: 1, wait };
-        let source = error.source.clone();
-        self.recovery(custom.name(), source, attempting, cause)
-            .await;
+        let event = self.recovery(custom.name(), error.source.clone(), attempting);
+        self.tell_recovery(ours(event, cause));
         match catch(custom.run(error, since)).await {
             Ok(result) => result,
             Err(panic) => Err(format!("it panicked: {}", panic_message(&*panic)).into()),
         }
     }
 
-    async fn recovery(&self, strategy: &str, source: String, progress: Recovery, cause: &Cause) {
-        let event = ErrorRecovery {
+    fn recovery(&self, strategy: &str, source: String, progress: Recovery) -> ErrorRecovery {
+        ErrorRecovery {
             source,
             strategy: strategy.to_owned(),
             at: self.clock.now(),
             progress,
-        };
-        let _ = self.recovery.publish_with(ours(event, cause)).await;
+        }
+    }
+
+    fn tell_recovery(&self, event: Envelope<ErrorRecovery>) {
+        if let Err((event, _)) = self.recovery.publish(event) {
+            self.statistics().progressed(event.event());
+            let event = event.header(COUNTED_BY, &*self.counted_by);
+            self.recovery.later(event);
+        }
     }
 }
 
 /// Says who publishes it, and because of which event.
-fn ours<E>(event: E, cause: &Cause) -> Envelope<E> {
+fn ours<E>(event: E, cause: Option<&Cause>) -> Envelope<E> {
     let mut event = Envelope::new(event).source(PUBLISHER);
-    cause.mark(&mut event);
+    if let Some(cause) = cause {
+        cause.mark(&mut event);
+    }
     event
 }

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use coord_bus::time::Instant;
 use coord_bus::vocabulary::{Recovery, Severity};
 
+use super::desk::Reports;
 use super::shortened::{NAME_MAX, shortened};
 use crate::policy::{
     BreakerEvent, BreakerState, CircuitBreaker, MAX_LISTENERS, Policy, PolicyAction, PolicyError,
     PolicyEvent,
 };
-use crate::teller::Teller;
 
 /// Operations under a policy that report what goes wrong: see
 /// [`ErrorRecoveryManager::guard`](super::ErrorRecoveryManager::guard).
@@ -64,7 +64,7 @@ pub struct Guard<T, E> {
 pub(super) struct Reporter<E> {
     /// The source of what it reports, or the beginning of it where there are keys.
     pub(super) name: Arc<str>,
-    pub(super) teller: Teller,
+    pub(super) reports: Reports,
     pub(super) in_words: InWords<E>,
 }
 
@@ -145,14 +145,14 @@ impl<E> Reporter<E> {
     pub(super) fn watch<T>(&self, policy: &Policy<T, E>, key: Key<'_>) {
         for breaker in policy.circuit_breakers() {
             let source = self.source(key);
-            if !watch(breaker, Arc::clone(&source), self.teller.clone()) {
+            if !watch(breaker, Arc::clone(&source), self.reports.clone()) {
                 let message = format!(
                     "circuit breaker `{}` has {MAX_LISTENERS} listeners, the limit: this guard does not \
                      report when it opens; clone one guard instead of making many, and give each key a \
                      breaker of its own",
                     breaker.name()
                 );
-                self.teller
+                self.reports
                     .detected(&source, "breaker-unwatched", message, Severity::Error);
             }
         }
@@ -198,26 +198,26 @@ impl<E> Reporter<E> {
         let attempts = trouble.as_ref().map_or(1, |trouble| trouble.attempts);
         if let Some(error) = error {
             let message = error.in_words(self.in_words);
-            self.teller
+            self.reports
                 .detected(source, error.kind(), message.clone(), Severity::Error);
             if attempts > 1 {
                 let reason = message;
                 let progress = Recovery::GaveUp { attempts, reason };
-                self.teller.recovery(source, "retry", progress);
+                self.reports.recovery(source, "retry", progress);
             }
         } else if let Some(trouble) = trouble {
             let duration = trouble.since.elapsed();
-            self.teller
+            self.reports
                 .detected(source, trouble.kind, trouble.message, Severity::Warning);
             let attempt = attempts;
             let progress = Recovery::Recovered { attempt, duration };
-            self.teller.recovery(source, trouble.by, progress);
+            self.reports.recovery(source, trouble.by, progress);
         }
     }
 }
 
 /// Reports when this breaker opens, and when it closes again, if it has room for one more listener.
-fn watch(breaker: &CircuitBreaker, name: Arc<str>, teller: Teller) -> bool {
+fn watch(breaker: &CircuitBreaker, name: Arc<str>, reports: Reports) -> bool {
     let breaker_name = breaker.name().to_owned();
     let opened = Mutex::new(None);
     breaker.listen(move |event| {
@@ -230,13 +230,13 @@ fn watch(breaker: &CircuitBreaker, name: Arc<str>, teller: Teller) -> bool {
                 let (since, times) = opened.unwrap_or_else(|| (Instant::now(), 0_u32));
                 *opened = Some((since, times.saturating_add(1)));
                 let message = format!("circuit breaker `{breaker_name}` is open");
-                teller.detected(&name, "circuit-opened", message, Severity::Error);
+                reports.detected(&name, "circuit-opened", message, Severity::Error);
             }
             BreakerState::Closed => {
                 if let Some((since, attempt)) = opened.take() {
                     let duration = since.elapsed();
                     let progress = Recovery::Recovered { attempt, duration };
-                    teller.recovery(&name, "circuit-break", progress);
+                    reports.recovery(&name, "circuit-break", progress);
                 }
             }
             _ => {}
@@ -257,7 +257,7 @@ impl<E> Clone for Reporter<E> {
     fn clone(&self) -> Self {
         Self {
             name: Arc::clone(&self.name),
-            teller: self.teller.clone(),
+            reports: self.reports.clone(),
             in_words: self.in_words,
         }
     }

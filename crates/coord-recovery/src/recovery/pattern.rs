@@ -304,13 +304,13 @@ async fn look(mut sight: impl Sight, mut found: Found) {
             seen = sight.next(&desk) => seen,
         };
         let Some(seen) = seen else { return };
-        found.detected(seen).await;
+        found.detected(seen);
     }
     for _ in 0..LAST_MAX {
         let Some(seen) = sight.at_hand(&desk) else {
             return;
         };
-        found.detected(seen).await;
+        found.detected(seen);
     }
 }
 
@@ -409,14 +409,14 @@ fn in_words(value: &Value) -> String {
 }
 
 impl Found {
-    /// Publishes a match, if it is one and there were enough of them, and a panic.
-    async fn detected(&mut self, seen: Seen) {
+    /// Tells a match, if it is one and there were enough of them, and a panic.
+    fn detected(&mut self, seen: Seen) {
         let Some((cause, sign)) = seen else { return };
         let mut matched = match sign {
             Sign::Matched(matched) => matched,
             Sign::Panicked(message) => {
                 let matched = Matched::new(format!("{SCOPE}/pattern/{}", self.pattern), message);
-                return self.desk.detected("panic", matched, &cause).await;
+                return self.desk.detected("panic", matched, Some(&cause));
             }
         };
         let group = matched.group.as_ref().unwrap_or(&matched.source);
@@ -430,7 +430,7 @@ impl Found {
         if let Some(severity) = self.severity {
             matched.severity = severity;
         }
-        self.desk.detected(&self.pattern, matched, &cause).await;
+        self.desk.detected(&self.pattern, matched, Some(&cause));
     }
 }
 

@@ -17,9 +17,15 @@ use crate::policy::{BreakerState, CircuitBreaker, Policy};
 ///
 /// A strategy is attempted once for each error, and what comes of it is published. One that fails
 /// gives up, and the error [escalates](super::RECOVERY_FAILED): it is never attempted again for that
-/// error. There is no limit to its time: one that may hang should bring its own, such as a
-/// [policy's](crate::policy) timeout, as only [`MAX_RECOVERING`](super::MAX_RECOVERING) errors are
-/// attended to at once. A panic is a failure.
+/// error. A panic is a failure.
+///
+/// # Limits
+///
+/// There is no limit to a strategy's time: one that may hang has to bring its own, such as
+/// [`time::timeout`](coord_bus::time::timeout) or a [policy's](crate::policy). Only
+/// [`MAX_RECOVERING`](super::MAX_RECOVERING) errors are attended to at once: when as many strategies hang,
+/// no error is attended to any more, whatever its strategy. They wait, and those for which there is no room are
+/// counted as [`unhandled`](super::ErrorStatistics::unhandled).
 ///
 /// ```
 /// use coord_bus::vocabulary::ErrorDetected;
@@ -35,7 +41,8 @@ use crate::policy::{BreakerState, CircuitBreaker, Policy};
 #[non_exhaustive]
 pub enum RecoveryStrategy {
     /// Tells a person, by a [`Notification`](coord_bus::vocabulary::Notification) on the topic
-    /// `notification`, and goes on.
+    /// `notification`, and goes on. Where that is full it is told once there is room; it fails where 4000
+    /// others wait for that.
     NotifyAndContinue,
     /// Does nothing itself: the error [escalates](super::RECOVERY_FAILED) at once.
     Escalate,

@@ -53,6 +53,8 @@ struct Status {
     incarnation: u32,
     /// When that incarnation began.
     began: Instant,
+    /// The last one that has been polled.
+    polled: u32,
     has_been_ready: bool,
     state: ChildState,
 }
@@ -342,6 +344,7 @@ impl Shared {
         let status = Status {
             incarnation: 1,
             began: Instant::now(),
+            polled: 0,
             has_been_ready: false,
             state,
         };
@@ -443,10 +446,29 @@ impl Shared {
         .await;
     }
 
-    /// Waits until it is not held any more.
+    /// Waits until its present incarnation has been polled, or it has ended for good; for one that is held,
+    /// until the next has.
     pub(super) async fn begun(&self) {
-        self.wait_for(|state| (!matches!(state, ChildState::Held)).then_some(()))
-            .await;
+        self.status_when(|status| match status.state {
+            ChildState::Held => false,
+            ChildState::Ended(_) => true,
+            _ => status.polled == status.incarnation,
+        })
+        .await;
+    }
+
+    /// Waits until any of its incarnations has been polled, or it has ended for good.
+    pub(super) async fn has_once_begun(&self) {
+        self.status_when(|status| {
+            status.polled > 0 || matches!(status.state, ChildState::Ended(_))
+        })
+        .await;
+    }
+
+    async fn status_when(&self, is_due: impl FnMut(&Status) -> bool) {
+        let mut status = self.status.subscribe();
+        // The other end is held here, so this never fails.
+        let _ = status.wait_for(is_due).await;
     }
 
     /// Waits until it is released or is to stop.
@@ -478,6 +500,15 @@ impl Shared {
             status.incarnation = incarnation;
             status.began = Instant::now();
             status.state = ChildState::Running { incarnation, ready };
+        });
+    }
+
+    /// This incarnation has been polled.
+    pub(super) fn has_begun(&self, incarnation: u32) {
+        self.status.send_if_modified(|status| {
+            let is_new = status.polled < incarnation;
+            status.polled = status.polled.max(incarnation);
+            is_new
         });
     }
 

@@ -2,7 +2,9 @@
 //! when all of them end.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::fmt;
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -156,6 +158,15 @@ impl Group {
         }
     }
 
+    /// The child that has to begin before one at this place does. Where each is restarted for itself, none.
+    pub(super) fn begins_after(&self, place: usize, children: &Children) -> Option<Arc<Shared>> {
+        if self.rules.strategy == Strategy::OneForOne {
+            return None;
+        }
+        let before = children.list.get(place.checked_sub(1)?)?;
+        Some(Arc::clone(before.shared()))
+    }
+
     /// A child has ended, by itself or not.
     pub(super) fn ended(&self, child: &Shared, end: ChildEnd) {
         // In one go, so that it is started anew before or after that, and its loss is not told then.
@@ -221,12 +232,12 @@ impl Group {
     }
 }
 
-/// Those that are restarted with a child, in order of start: they do not begin before it does, or this is
-/// dropped.
+/// Those that are restarted with a child, in order of start: they do not begin before they are released,
+/// or this is dropped.
 #[derive(Default)]
 pub(super) struct HeldSiblings {
     before: VecDeque<Arc<Shared>>,
-    after: Vec<Arc<Shared>>,
+    after: VecDeque<Arc<Shared>>,
 }
 
 impl HeldSiblings {
@@ -238,16 +249,37 @@ impl HeldSiblings {
         }
     }
 
-    /// Lets those begin that were started before the one for which they are held, one after the other.
+    /// Lets those begin that were started before the one for which they are held, each when the one before
+    /// has begun.
     pub(super) async fn release_those_before(&mut self) {
-        while let Some(child) = self.before.pop_front() {
-            child.release();
+        release_in_turn(&mut self.before).await;
+    }
+
+    /// The same with those after it, once it has begun itself. Never ends, so that it can go on beside it.
+    pub(super) async fn release_those_after(&mut self, child: &Shared) -> Infallible {
+        if !self.after.is_empty() {
             child.begun().await;
+            release_in_turn(&mut self.after).await;
         }
+        pending().await
+    }
+
+    /// Lets all of them begin, in turn.
+    pub(super) async fn release(mut self) {
+        release_in_turn(&mut self.before).await;
+        release_in_turn(&mut self.after).await;
     }
 
     fn all(&self) -> impl DoubleEndedIterator<Item = &Arc<Shared>> {
         self.before.iter().chain(&self.after)
+    }
+}
+
+/// Takes one out as it is released: dropped half-way, the others are still held.
+async fn release_in_turn(children: &mut VecDeque<Arc<Shared>>) {
+    while let Some(child) = children.pop_front() {
+        child.release();
+        child.begun().await;
     }
 }
 

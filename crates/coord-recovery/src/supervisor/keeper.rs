@@ -1,7 +1,8 @@
 //! Keeps one child: its incarnations one after the other, until there is no other.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use super::{
 pub(super) struct Keeper {
     spec: ChildSpec,
     child: Ending,
+    /// The one that begins before it.
+    after: Option<Arc<Shared>>,
     group: Arc<Group>,
     /// Its own, or those of all children.
     restarts: Restarts,
@@ -44,9 +47,15 @@ enum Ended {
 }
 
 impl Keeper {
-    pub(super) fn new(spec: ChildSpec, child: &Arc<Shared>, group: Arc<Group>) -> Self {
+    pub(super) fn new(
+        spec: ChildSpec,
+        child: &Arc<Shared>,
+        after: Option<Arc<Shared>>,
+        group: Arc<Group>,
+    ) -> Self {
         Self {
             child: Ending(Arc::clone(child)),
+            after,
             restarts: match group.restarts() {
                 Some(together) => together.clone(),
                 None => Restarts::new(spec.max_restarts, spec.within),
@@ -66,39 +75,46 @@ impl Keeper {
         F: FnMut(ChildContext) -> Run,
         Run: Future<Output = Result<(), ChildError>>,
     {
+        let child = Arc::clone(&self.child.0);
+        if let Some(before) = self.after.take() {
+            select! {
+                biased;
+                () = child.to_end(self.incarnation) => {}
+                () = before.has_once_begun() => {}
+            }
+        }
         let mut siblings = HeldSiblings::default();
         loop {
             let began = Instant::now();
-            let held = std::mem::take(&mut siblings);
-            let ended = self.incarnate(&mut run, held).await;
+            let ended = select! {
+                biased;
+                ended = self.incarnate(&mut run) => ended,
+                never = siblings.release_those_after(&child) => match never {},
+            };
+            // Also one that has panicked.
+            child.has_begun(self.incarnation);
             let ran_long = began.elapsed() > self.spec.within;
             if ran_long {
                 self.forget_failures();
             }
-            if ran_long || self.child.0.is_ready() {
+            if ran_long || child.is_ready() {
                 self.outage = None;
             }
             let mut over = match self.judge(ended) {
                 Next::AtOnce => None,
-                Next::After(error) => match self.wait_after(error).await {
-                    Ok(held) => {
-                        siblings = held;
-                        None
-                    }
-                    Err(end) => Some(end),
-                },
+                Next::After(error) => self.wait_after(error, &mut siblings).await.err(),
                 Next::Never(end) => Some(end),
             };
             if over.is_none() {
                 over = self.wait_to_begin(&mut siblings).await.err();
             }
             if let Some(end) = over {
-                drop(siblings);
                 self.end(end).await;
+                siblings.release().await;
                 return;
             }
             self.incarnation = self.incarnation.saturating_add(1);
-            self.child.0.begin(self.incarnation);
+            child.begin(self.incarnation);
         }
     }
 
@@ -158,9 +174,8 @@ impl Keeper {
         }
     }
 
-    /// Runs one incarnation, until it ends or has been stopped. Those that were held for it go on
-    /// once it has been started.
-    async fn incarnate<F, Run>(&self, run: &mut F, held: HeldSiblings) -> Ended
+    /// Runs one incarnation, until it ends or has been stopped.
+    async fn incarnate<F, Run>(&self, run: &mut F) -> Ended
     where
         F: FnMut(ChildContext) -> Run,
         Run: Future<Output = Result<(), ChildError>>,
@@ -171,9 +186,16 @@ impl Keeper {
         let _over = token.clone().drop_guard();
         let context = ChildContext::new(child, self.incarnation, &token, self.outage);
         let mut incarnation = Box::pin(catch(async {
-            let running = run(context);
-            drop(held);
-            running.await
+            let mut running = pin!(run(context));
+            let mut is_first = true;
+            let polled = poll_fn(|cx| {
+                let polled = running.as_mut().poll(cx);
+                if std::mem::take(&mut is_first) {
+                    child.has_begun(self.incarnation);
+                }
+                polled
+            });
+            polled.await
         }));
         select! {
             biased;
@@ -232,8 +254,12 @@ impl Keeper {
 
     /// Waits until the child is to be restarted, unless it is given up or stopped meanwhile.
     ///
-    /// Those that are restarted with it are held meanwhile, and come back.
-    async fn wait_after(&mut self, error: ChildError) -> Result<HeldSiblings, ChildEnd> {
+    /// Those that are restarted with it are held from then on, in the place of those that were held.
+    async fn wait_after(
+        &mut self,
+        error: ChildError,
+        siblings: &mut HeldSiblings,
+    ) -> Result<(), ChildEnd> {
         let now = Instant::now();
         if error.is_permanent() {
             return Err(self.give_up(GiveUpReason::Permanent, error));
@@ -241,7 +267,7 @@ impl Keeper {
         let child = Arc::clone(&self.child.0);
         let held = (self.group).hold_siblings(&child, self.incarnation, &self.restarts);
         // Until this is over, its time does not count towards the intensity.
-        let (siblings, _waiting) = match held {
+        let (held, _waiting) = match held {
             Ok(Some(held)) => held,
             // Another one is restarted, and this one with it: that is one restart.
             Ok(None) => return self.obey(child.orders()),
@@ -250,6 +276,8 @@ impl Keeper {
                 return Err(self.give_up(reason, error));
             }
         };
+        // Who has not begun since it was held before is held all along.
+        *siblings = held;
         self.failures = self.failures.saturating_add(1);
         let attempt = self.failures;
         let backoff = || self.spec.backoff.delay_after(attempt, self.waited);
@@ -268,23 +296,22 @@ impl Keeper {
         let waiting = async {
             siblings.stop().await;
             sleep.await;
-            siblings
         };
         let orders = select! {
             biased;
             orders = child.ordered(self.incarnation) => orders,
-            held = waiting => return Ok(held),
+            () = waiting => return Ok(()),
         };
         self.obey(orders)
     }
 
     /// What orders make of a child that waits to be restarted: it does not wait any longer.
-    fn obey(&mut self, orders: Orders) -> Result<HeldSiblings, ChildEnd> {
+    fn obey(&mut self, orders: Orders) -> Result<(), ChildEnd> {
         if orders.stop.is_some() {
             return Err(ChildEnd::Stopped);
         }
         self.forget_failures();
-        Ok(HeldSiblings::default())
+        Ok(())
     }
 
     /// The next failure is the first.

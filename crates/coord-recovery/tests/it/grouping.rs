@@ -119,6 +119,30 @@ async fn rest_for_one_restarts_those_that_were_started_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_that_wait_for_one_begin_in_order_where_it_is_stopped_or_restarted_by_hand() {
+    for is_stopped in [true, false] {
+        let group = group_of(Strategy::OneForAll);
+        group.start("a", serves);
+        let failing = group.start("b", fails_once);
+        for name in ["c", "d"] {
+            group.start(name, serves);
+        }
+        pass(seconds(10)).await;
+        pass(seconds(1) / 2).await;
+        assert!(matches!(failing.state(), ChildState::Waiting { .. }));
+        if is_stopped {
+            within(failing.stop()).await;
+            let log = group.log().await;
+            assert_eq!(log, "+a +b +c +d -d -c -a +a +c +d");
+        } else {
+            assert!(failing.restart());
+            let log = group.log().await;
+            assert_eq!(log, "+a +b +c +d -d -c -a +a +b +c +d");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_further_up_that_fails_while_others_wait_takes_them_with_it() {
     let builder = Supervisor::builder("group").strategy(Strategy::RestForOne);
     let group = Group::new(builder.intensity(2, seconds(60)));

@@ -8,6 +8,7 @@ mod restart_strategy;
 mod ready;
 mod stopping;
 mod telling;
+mod full_topics;
 mod bounds;
 mod model;
 mod patterns;
@@ -21,5 +22,6 @@ mod guarding_keys;
 #[cfg(feature = "tracing")]
 mod traced;
 mod grouping;
+mod in_order;
 mod nested;
 mod group_model;
