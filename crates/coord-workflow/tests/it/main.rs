@@ -28,6 +28,7 @@ mod failed_for;
 mod fencing;
 mod following;
 mod given_anew;
+mod held_up;
 mod heartbeats;
 mod holding;
 mod holding_threads;
