@@ -386,6 +386,9 @@ impl Shared {
         if self.signals.is_again(&command, &self.id)? {
             return Ok(());
         }
+        if self.queue().is_done {
+            return Err(WorkflowError::RunFinished { run: run() });
+        }
         if let Some(name) = command.signal() {
             self.plan.check_signal(&self.id, name)?;
             if !self.signals.has_room(name, 0) {

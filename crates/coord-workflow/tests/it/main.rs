@@ -66,6 +66,7 @@ mod telling;
 mod terminating;
 mod threads;
 mod told;
+mod told_in_hooks;
 mod too_large;
 mod total_timeout;
 mod validate;
