@@ -113,6 +113,7 @@ mod on {
                 Transition::StepRetrying { .. } => "retrying",
                 Transition::StepExhausted { .. } => "exhausted",
                 Transition::StepCancelled { .. } => "cancelled",
+                Transition::StepSkipped { .. } => "skipped",
                 _ => return,
             };
             if let Some(span) = self.steps.remove(key) {

@@ -296,7 +296,7 @@ pub enum WorkflowError {
         /// The run.
         run: String,
     },
-    /// The run has finished, so it can be told nothing any more.
+    /// The run has finished, or is done but for its hook, so it can be told nothing any more.
     #[error("run `{run}` has finished: there is nobody to tell it")]
     RunFinished {
         /// The run.

@@ -24,7 +24,8 @@ pub struct HookCall {
     pub run: RunId,
     /// The step; `None`: it is the run that has come to its end, undoing included.
     pub step: Option<String>,
-    /// How. A step never timed out: it failed. One that was skipped after it had begun was cancelled.
+    /// How. A step never timed out: it failed. One that was skipped after it had begun was cancelled; but for one that is
+    /// skipped while its hook is told that it failed.
     pub status: Status,
     /// Which attempt at the step was the last; of a run 0.
     pub attempt: u32,

@@ -66,7 +66,11 @@
 //!   hold all of them, their durable runs stay this process's, however long that takes.
 //! - **Seen.** Every transition is an event of
 //!   [`coord_bus::vocabulary`], published before it takes effect on other steps. Who subscribes
-//!   while a run goes on hears of everything from then on.
+//!   while a run goes on hears of everything from then on. A lossless subscriber that does not read holds the run
+//!   up, and what it is at goes on meanwhile; it does not hold up its end. Once the run has failed, is cancelled or
+//!   suspended, or is out of time, an event waits for room for a second at most: then it is left out and
+//!   [counted](WorkflowOrchestrator::untold), and those after it wait no more until there is room again. Who may
+//!   stand still, as a dashboard does, subscribes with another [`Overflow`](coord_bus::Overflow).
 //! - **Cost.** A step costs what it asks for. One that is done when it is called takes two
 //!   allocations, its future and its output, and less than 100 bytes of state; events cost only
 //!   while somebody listens.

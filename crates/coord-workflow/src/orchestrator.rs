@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::panic::resume_unwind;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -40,7 +41,8 @@ const GIVING_UP: Duration = Duration::from_secs(5);
 ///
 /// It owns the runs: they go on when nobody waits for them, and end with it. Every transition of a
 /// run is an event on the topic `workflow-events` of its bus, published before it takes effect on
-/// other steps; a lossless subscriber that does not read holds the run up.
+/// other steps; a lossless subscriber that does not read holds the run up, but not for long
+/// [once it is to end](crate#what-is-promised).
 ///
 /// # Ending
 ///
@@ -133,6 +135,12 @@ impl WorkflowOrchestrator {
     pub fn active_runs(&self) -> usize {
         let runs = self.settings.runs();
         runs.iter().filter(|run| !run.is_over()).count()
+    }
+
+    /// How many events of runs that were to end were never published, as a subscriber of `workflow-events` left no
+    /// room for them: a second is waited for that, and then no more until there is room again.
+    pub fn untold(&self) -> u64 {
+        self.settings.untold.load(Ordering::Relaxed)
     }
 
     /// Cancels every run, waits until they have ended and been undone, at most for `deadline`,

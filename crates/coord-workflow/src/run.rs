@@ -19,6 +19,7 @@ mod recorder;
 mod rounds;
 mod skips;
 mod stay;
+mod telling;
 mod backoffs;
 mod bounds;
 mod wall;
@@ -29,7 +30,7 @@ mod writer;
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -70,6 +71,8 @@ pub(crate) use wall::compare;
 /// What all runs of an orchestrator share.
 pub(crate) struct Settings {
     pub(crate) events: Publisher<WorkflowEvent>,
+    /// How many of them there was no room for in time.
+    pub(crate) untold: AtomicU64,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) concurrency: Option<NonZeroUsize>,
     pub(crate) limits: Arc<Limits>,
@@ -170,6 +173,8 @@ pub(crate) struct Shared {
     /// The step that it is the work of, if it is.
     child_of: Option<Parent>,
     pauses: Arc<Pauses>,
+    /// Whether the last event that there was no room for was given up.
+    gave_up: AtomicBool,
     /// The steps that are more than one, and are under way.
     further: Further,
     input: Output,
@@ -282,6 +287,7 @@ impl Shared {
             limits: beginning.limits,
             child_of: beginning.child_of,
             pauses,
+            gave_up: AtomicBool::new(false),
             further: Further::default(),
             input: beginning.input,
             signals: Arc::new(told.signals),
@@ -478,25 +484,6 @@ impl Shared {
 
     fn next_to_undo(&self) -> Option<usize> {
         self.queue().course.next_to_undo(&self.plan)
-    }
-
-    fn is_heard(&self) -> bool {
-        self.settings.events.is_heard()
-    }
-
-    /// Tells who listens. Costs nothing where nobody does.
-    async fn tell(&self, transition: impl FnOnce() -> Transition) {
-        if !self.is_heard() {
-            return;
-        }
-        let event = WorkflowEvent {
-            workflow: self.plan.name.to_string(),
-            run: self.id.to_string(),
-            at: self.settings.clock.now(),
-            transition: transition(),
-        };
-        // A closed bus has nobody left to tell.
-        let _ = self.settings.events.publish(event).await;
     }
 
     /// Something happens in the run, if it may. Whoever is to know of it before it takes effect

@@ -130,7 +130,8 @@ impl<T> fmt::Debug for Signal<T> {
 #[serde(tag = "command", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Command {
-    /// Nothing further begins, what runs is stopped, and what had completed is undone.
+    /// Nothing further begins, what runs is stopped, and what had completed is undone. A run that is done but for its
+    /// hook completes all the same; who tells it in the process that drives it is refused.
     Cancel {
         /// Why, for whoever looks at the run later: it is its [error](crate::RunView::error). Where it was cancelled
         /// before, that stays as it was.
@@ -149,7 +150,7 @@ pub enum Command {
     /// its output is skipped, too. That is so at once where it has not begun, waits for its next attempt,
     /// for a signal, an event or a time, or where every attempt at it has failed and the run is paused
     /// for it. An attempt that is under way is not stopped: what it completes is completed, and if it
-    /// fails, the step is skipped. One that was under way when its process ended, or its orchestrator was shut down, is
+    /// fails, the step is skipped, also where its hook is just being told so. One that was under way when its process ended, or its orchestrator was shut down, is
     /// not made again: a run that was its work is cancelled, and undone, first.
     Skip {
         /// Its id.

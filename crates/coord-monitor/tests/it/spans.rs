@@ -111,6 +111,44 @@ async fn a_step_is_a_span_within_that_of_its_run_and_both_end_when_they_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_span_of_a_step_ends_with_it_however_that_is() {
+    let kept = Kept::default();
+    let _kept = tracing::subscriber::set_default(kept.clone());
+    let stage = Stage::new();
+    let (step, reason, error) = ("a".to_owned(), String::new(), String::new());
+    let (attempt, duration) = (1, seconds(1));
+    let ends = [
+        completed("a", duration),
+        Transition::StepFailed {
+            step: step.clone(),
+            attempt,
+            error: error.clone(),
+            duration,
+            optional: false,
+        },
+        Transition::StepExhausted {
+            step: step.clone(),
+            attempt,
+            error,
+            duration,
+        },
+        Transition::StepCancelled { step: step.clone() },
+        Transition::StepSkipped { step, reason },
+    ];
+    for end in ends {
+        stage.tell(started("a")).await;
+        stage.tell(end).await;
+    }
+    pass(seconds(1)).await;
+    let spans = kept.spans();
+    let outcomes = spans.iter().map(|span| &*span.fields["outcome"]);
+    let outcomes: Vec<_> = outcomes.collect();
+    let all = ["completed", "failed", "exhausted", "cancelled", "skipped"];
+    assert_eq!(outcomes, all);
+    assert!(spans.iter().all(|span| span.is_over), "{spans:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_measured_handler_handles_is_a_span_of_the_events_undertaking() {
     let kept = Kept::default();
     let _kept = tracing::subscriber::set_default(kept.clone());

@@ -34,6 +34,8 @@ impl<'w, I, U, K> StepBuilder<'w, I, NoInput, U, K> {
     ///   a run that has failed is retried and goes on with this step. One that was under way has the
     ///   same [idempotency key](StepContext::idempotency_key) again.
     /// - The step's [timeout](StepBuilder::timeout) is that of an attempt, at all that is left.
+    /// - An item that is done has its place until that is told and, where many are done that are not kept yet, kept.
+    ///   Those that run go on meanwhile.
     /// - While the run is [paused](crate::Command::Pause) no further item begins; the time of the attempt goes on.
     /// - What [undoes](StepBuilder::compensate) the step is called with all outputs, once all are
     ///   there. As in any step that fails halfway, what it had done by then is not undone: of four items of

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -173,6 +174,7 @@ impl<'b, B: Bus + ?Sized> OrchestratorBuilder<'b, B> {
         Ok(WorkflowOrchestrator {
             settings: Arc::new(Settings {
                 events: self.bus.publisher(&WORKFLOW_EVENTS)?,
+                untold: AtomicU64::new(0),
                 clock: self.clock,
                 concurrency: self.concurrency,
                 limits: Limits::new(self.total_concurrency, self.resources),

@@ -230,7 +230,12 @@ impl Step<'_> {
                 }
                 None => {
                     self.hook(Err(Some(&error.error)), attempt).await;
-                    return self.failed(error, attempt, began).await;
+                    if !run.skips.is_asked(step) {
+                        return self.failed(error, attempt, began).await;
+                    }
+                    // Somebody said so meanwhile. The hook has been told how it ended.
+                    run.hook_was_called(step);
+                    Duration::ZERO
                 }
             };
             let retrying = || Transition::StepRetrying {
@@ -393,7 +398,7 @@ impl Step<'_> {
             self.ends_child().await;
         }
         if attempts > 0 && !self.is_left() {
-            self.hook(Err(None), attempts).await;
+            self.run.hook_of_cancelled(self.step, attempts).await;
         }
         self.cancelled().await
     }

@@ -59,6 +59,7 @@ async fn finish(run: &Arc<Shared>) -> Result<(), End> {
     }
     if status == Status::Completed {
         status = stay::as_long_as_wanted(run).await?;
+        run.queue().is_done = status == Status::Completed;
     }
     if run.queue().course.status() != Status::Completed {
         let (waiting, at) = (run.queue().waiting(), run.elapsed());

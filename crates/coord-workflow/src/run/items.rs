@@ -20,8 +20,8 @@ use crate::plan::Output;
 use crate::shape::{MAX_ITEMS, Shape};
 use crate::{StepContext, StepError};
 
-/// How many items may be done and not kept yet: more wait until those are.
-const UNKEPT_MAX: usize = 1_000;
+/// How much of a run may be done and not kept yet: items that are done then wait until it is, and no other begins.
+const UNKEPT_MAX: u64 = 1_000;
 
 /// The items of a step's list, in one attempt at the step.
 pub(crate) struct Items {
@@ -74,25 +74,19 @@ impl Items {
             let one = AssertUnwindSafe(one).catch_unwind();
             async move {
                 let done = one.await;
-                let done = done.unwrap_or_else(|panic| Err(StepError::panicked(&*panic)));
+                let done = match done.unwrap_or_else(|panic| Err(StepError::panicked(&*panic))) {
+                    // A part of its own future, so that the others go on while this waits.
+                    Ok(output) => self.completed(item, output).await,
+                    Err(error) => Err(error),
+                };
                 (item, done)
             }
         });
         let mut going = stream::iter(going).buffer_unordered(self.concurrency);
         let mut failed = Vec::new();
-        let mut unkept = 0;
         while let Some((item, done)) = going.next().await {
-            let done = match done {
-                Ok(output) => self.completed(item, output).await,
-                Err(error) => Err(error),
-            };
             let error = done.err().map(|error| self.judged(error));
             failed.extend(error.map(|error| (item, error)));
-            unkept += 1;
-            if unkept == UNKEPT_MAX {
-                unkept = 0;
-                self.run.settled_or_stopped().await;
-            }
             // Items that never wait leave others on this thread their turn.
             consume_budget().await;
         }
@@ -110,18 +104,24 @@ impl Items {
         (0..self.of).filter(is_left).collect()
     }
 
-    /// Waits until one may begin. Meanwhile the step is alive, and does nothing.
+    /// Waits until one may begin.
     async fn may_begin(&self) -> Result<(), StepError> {
         let token = self.context.own_token();
-        let mut opens = pin!(self.gate.opens(&token));
+        self.alive(self.gate.opens(&token)).await
+    }
+
+    /// Waits for what is not the work of any item. Meanwhile the step is alive.
+    async fn alive<T>(&self, waits: impl Future<Output = T>) -> T {
+        let mut waits = pin!(waits);
+        self.context.heartbeat();
         let Some(heartbeat) = self.run.plan.steps[self.step].heartbeat_timeout else {
-            return opens.await;
+            return waits.await;
         };
         loop {
+            let waited = timeout(heartbeat / 2, &mut waits).await;
             self.context.heartbeat();
-            if let Ok(opened) = timeout(heartbeat / 2, &mut opens).await {
-                self.context.heartbeat();
-                return opened;
+            if let Ok(over) = waited {
+                return over;
             }
         }
     }
@@ -130,12 +130,20 @@ impl Items {
         self.run.plan.steps[self.step].judged(error)
     }
 
-    async fn completed(&self, part: usize, output: Output) -> Result<(), StepError> {
+    async fn completed(&self, item: usize, output: Output) -> Result<(), StepError> {
+        let (run, step, of) = (&self.run, self.step, self.of);
         // Nobody else could say so for the whole of it.
         self.context.heartbeat();
-        self.run
-            .part_completed(self.step, part, self.of, output)
-            .await
+        // What may have to wait is in a box, as it is large: most items need none of it.
+        if run.is_heard() {
+            Box::pin(self.alive(run.part_completed(step, item, of, output))).await?;
+        } else {
+            run.applies(run.completed_part(step, item, of, output)?)?;
+        }
+        if run.unkept() >= UNKEPT_MAX {
+            Box::pin(self.alive(run.settled_or_stopped())).await;
+        }
+        Ok(())
     }
 }
 
@@ -152,12 +160,28 @@ impl Shared {
         of: usize,
         output: Output,
     ) -> Result<(), StepError> {
+        let fact = self.completed_part(step, part, of, output)?;
+        let told = || Transition::PartCompleted {
+            step: self.step_id(step),
+            part,
+            of,
+        };
+        Ok(self.happens(fact, told).await?)
+    }
+
+    fn completed_part(
+        &self,
+        step: usize,
+        part: usize,
+        of: usize,
+        output: Output,
+    ) -> Result<Fact, StepError> {
         let codec = self.plan.steps[step].shape.as_ref();
         let codec = codec.and_then(Shape::codec_of_parts);
         let kept = codec.filter(|_| self.is_durable);
         let kept = kept.map(|codec| codec.keep(&output, self.kept_max));
         let (output, kept) = as_kept(output, kept.transpose()?);
-        let fact = Fact::PartCompleted {
+        Ok(Fact::PartCompleted {
             step,
             part,
             of,
@@ -165,13 +189,7 @@ impl Shared {
             kept,
             print: None,
             at: self.elapsed(),
-        };
-        let told = || Transition::PartCompleted {
-            step: self.step_id(step),
-            part,
-            of,
-        };
-        Ok(self.happens(fact, told).await?)
+        })
     }
 
     /// The outputs of a step's parts, in their order.

@@ -76,6 +76,8 @@ pub(super) struct Queue {
     /// Set when the run is to be left as it is: nothing begins, and what is stopped for it has not
     /// ended.
     pub(super) suspended: bool,
+    /// Set when all is done but for the hook of the run: nothing that it is told changes how it ends.
+    pub(super) is_done: bool,
     /// Whether no step is to begin.
     pauses: Arc<Pauses>,
     /// What came of the run, once it has come to its end: it has the course then.
@@ -109,6 +111,7 @@ impl Queue {
         Self {
             course,
             suspended: false,
+            is_done: false,
             pauses,
             outcome: None,
             wanted: None,

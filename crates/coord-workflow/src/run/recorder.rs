@@ -254,6 +254,13 @@ impl Shared {
         .await
     }
 
+    /// How many records are told and not kept yet.
+    pub(super) fn unkept(&self) -> u64 {
+        let queue = self.queue();
+        let recorder = queue.recorder.as_ref();
+        recorder.map_or(0, |recorder| recorder.told - recorder.kept)
+    }
+
     /// What has happened is to be written.
     pub(super) fn call_writer(&self) {
         let mut queue = self.queue();
@@ -378,6 +385,9 @@ impl Shared {
         }
         if self.signals.is_again(&command, &self.id)? {
             return Ok(());
+        }
+        if self.queue().is_done {
+            return Err(WorkflowError::RunFinished { run: run() });
         }
         if let Some(name) = command.signal() {
             self.plan.check_signal(&self.id, name)?;

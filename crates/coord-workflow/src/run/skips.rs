@@ -97,10 +97,24 @@ impl Shared {
     pub(super) async fn hook_of_idle(&self, step: usize) {
         let record = self.queue().course.step(step).clone();
         if record.has_begun() {
-            let hooked = self.skips.hooked(step);
-            let call = || hooks::of_step(self, step, Err(None), record.begun());
-            hooked.get_or_init(call).await;
+            self.hook_of_cancelled(step, record.begun()).await;
         }
+    }
+
+    /// The hook of a step that is ended after so many attempts, if it was not told of its end before.
+    pub(super) async fn hook_of_cancelled(&self, step: usize, attempts: u32) {
+        if self.plan.steps[step].hook.is_none() {
+            return;
+        }
+        let hooked = self.skips.hooked(step);
+        let call = || hooks::of_step(self, step, Err(None), attempts);
+        hooked.get_or_init(call).await;
+    }
+
+    /// The hook of a step has been told how it ended, which is to be skipped all the same.
+    pub(super) fn hook_was_called(&self, step: usize) {
+        // Where it was told of a skip, that is as good.
+        let _ = self.skips.hooked(step).set(());
     }
 
     async fn skip(&self, step: usize) {

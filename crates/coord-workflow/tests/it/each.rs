@@ -2,6 +2,7 @@
 
 mod further;
 mod kept_once;
+mod observed;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
