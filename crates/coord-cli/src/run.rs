@@ -227,7 +227,7 @@ async fn execute_on(
     }
     let output = journal.as_deref().zip(begin.run());
     let output = output.map(|(journal, run)| Kept::of(journal.dir(), run));
-    // Before anything is ended: what begins with that is not to be half done.
+    // Before anything that was left behind is ended: a Ctrl-C is not to stop that half way through.
     let interrupts = Interrupts::default();
     let mut signals = Signals::new()?;
     let left = tokio::select! {

@@ -251,7 +251,7 @@ impl Taking<'_> {
 
 /// A file with what it takes in. What it says itself wins, and then what was named first; what an included
 /// file says wins over what that includes.
-/// With what does not count, of each file that has some: what is wrong with that is to be told all the same.
+/// Beside it, of each file the entries that others have overridden: their faults are told all the same.
 pub(super) fn merged<'i>(
     mut root: DeTable<'i>,
     included: Vec<DeTable<'i>>,

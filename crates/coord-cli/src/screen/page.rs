@@ -235,7 +235,7 @@ impl Page {
             Form::Text(text, _)
                 if [kept_output::TITLE, WATCHDOG, VARIABLE].contains(&&*event.title) =>
             {
-                text.interrupt(out, &event.message)
+                text.remark(out, &event.message)
             }
             Form::Text(..) | Form::Json => Ok(()),
             Form::Jsonl => jsonl::line(out, "notification", event),
@@ -269,7 +269,7 @@ impl Page {
     /// Says what an interrupt does, or how the run goes on.
     pub(super) fn say(&mut self, what: &str) {
         self.print(|form, out| match form {
-            Form::Text(text, _) => text.interrupt(out, what),
+            Form::Text(text, _) => text.remark(out, what),
             Form::Json | Form::Jsonl => Ok(()),
         });
         self.show();

@@ -252,8 +252,8 @@ impl Text {
         self.say(out, step, ODD, what)
     }
 
-    /// What an interrupt does.
-    pub(super) fn interrupt(&self, out: &mut Out, what: &str) -> io::Result<()> {
+    /// What is said of no step, such as what an interrupt does.
+    pub(super) fn remark(&self, out: &mut Out, what: &str) -> io::Result<()> {
         writeln!(out, "{ODD}{what}{ODD:#}")
     }
 }

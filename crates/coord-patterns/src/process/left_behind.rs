@@ -241,7 +241,8 @@ mod tests {
     #[tokio::test]
     async fn once_its_leader_is_gone_a_group_is_known_by_the_variable_of_a_member() {
         let folder = tempfile::tempdir().unwrap();
-        let script = "sleep 1000 & echo";
+        // Said by the member: a process has no variables for a moment while it becomes another program.
+        let script = "sh -c 'echo; sleep 1000; :' &";
         for (variables, lives) in [(&[VARIABLE][..], true), (&[("RUN", "421")], false)] {
             let path = folder.path().join("groups");
             let mut leader = start(script, variables);
