@@ -300,7 +300,7 @@ impl Board {
         };
         match &event.progress {
             Recovery::Attempting { wait, .. } => {
-                let until = at.instant + *wait;
+                let until = at.after(*wait);
                 row.turn(at, State::Restarting { until });
             }
             Recovery::GaveUp { reason, .. } => {
@@ -354,7 +354,7 @@ impl Board {
             }
             Transition::StepRetrying { error, wait, .. } => {
                 row.remark.clone_from(error);
-                let until = at.instant + *wait;
+                let until = at.after(*wait);
                 row.turn(at, State::Retrying { until });
             }
             Transition::StepCompleted { duration, .. } => {
@@ -407,5 +407,39 @@ impl Board {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_happens_after_a_clock_was_set_back_counts_as_what_happened_before() {
+        let file = b"[[service]]\nid = 'db'\nrun = 'x'\n[[step]]\nid = 'a'\nrun = 'x'\n";
+        let file = WorkflowFile::parse(Path::new("a.toml"), file).expect("it is right");
+        let labels = Arc::new(Labels::of(&file));
+        let mut board = Board::new(&file, Bounds::NOTHING, labels);
+        let at = |second| Timestamp::from_second(second).expect("it is a time");
+        for (second, state) in [
+            (100, ServiceState::Starting),
+            (
+                40,
+                ServiceState::Ended {
+                    exit: Some(Exit::code(7)),
+                    asked: false,
+                },
+            ),
+        ] {
+            board.service(&ServiceLifecycle {
+                service: "db".to_owned(),
+                at: at(second),
+                state,
+            });
+        }
+        assert_eq!(board.rows[0].state, State::Failed);
+        assert_eq!(board.rows[0].happened(), Some(at(40)));
     }
 }

@@ -2,7 +2,8 @@
 //! up without the file.
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -125,9 +126,9 @@ impl Definition {
         let own = (!is_stdin(&self.path)).then(|| (self.path.clone(), &self.text));
         let files = own.into_iter();
         files.chain(included).find_map(|(path, was)| {
-            let what = match std::fs::read(&path) {
-                Ok(now) if now == was.as_bytes() => return None,
-                Ok(_) => "has changed since the run was started",
+            let what = match is_as_it_was(&path, was) {
+                Ok(true) => return None,
+                Ok(false) => "has changed since the run was started",
                 Err(_) => "cannot be read any more",
             };
             let path = printable(&path.display().to_string());
@@ -136,6 +137,14 @@ impl Definition {
             ))
         })
     }
+}
+
+/// Whether a file has this text, however large it is by now.
+fn is_as_it_was(path: &Path, was: &str) -> io::Result<bool> {
+    let mut now = Vec::new();
+    let file = File::open(path)?;
+    file.take(was.len() as u64 + 1).read_to_end(&mut now)?;
+    Ok(now == was.as_bytes())
 }
 
 /// A workflow file of which everything is known to be right, and what of it runs.

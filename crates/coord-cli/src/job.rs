@@ -301,7 +301,6 @@ impl Job {
         self.services_up(unit, run, &token).await?;
         let process = call_of(unit).ok_or_else(no_such_unit)?;
         let taken = self.taken(unit, &call.outputs);
-        let file = OutputFile::of(unit, self.outputs.as_ref())?;
         let mut process = self.attempt(unit, process, &call.context);
         process = process.envs(&taken);
         if let (Some(item), Some(place)) = (&call.item, call.context.part()) {
@@ -312,10 +311,15 @@ impl Job {
                 .env("COORD_ITEM", item)
                 .env("COORD_ITEM_INDEX", place.to_string());
         }
-        let process = process.envs(file.variable());
         let codes = unit.step().map_or(&[][..], |step| &step.exit_codes);
-        let exit = self.run_at_hand(&process, call).await;
-        let exit = exit.map_err(|error| judged(codes, error))?;
+        let (exit, file) = loop {
+            // One that is run again goes on with nothing of what the one before it has written.
+            let file = OutputFile::of(unit, self.outputs.as_ref())?;
+            let process = process.clone().envs(file.variable());
+            if let Some(ended) = self.run_at_hand(&process, call).await {
+                break (ended.map_err(|error| judged(codes, error))?, file);
+            }
+        };
         let outputs = file.read(|text| self.secrets.masked(text))?;
         // Of one that is done for each of a list, others go over what the items put out.
         let lists = match unit.each() {
@@ -330,25 +334,23 @@ impl Job {
         }))
     }
 
-    /// Runs the process of a step, in reach of who wants it to be stopped, or run again.
+    /// Runs the process of a step, in reach of who wants it to be stopped, or run again: then `None`.
     async fn run_at_hand(
         &self,
         process: &ProcessSpec,
         call: &HandlerCall,
-    ) -> Result<Exit, StepError> {
-        loop {
-            let stop = Stop {
-                graceful: self.hands.hold(&process.name, &call.context.token()),
-                immediate: self.interrupts.kill.clone(),
-            };
-            call.context.heartbeat();
-            let ended = self.run_process(process, &stop, &call.context).await;
-            match self.hands.release(&process.name) {
-                _ if call.context.token().is_cancelled() => return ended,
-                Some(Wish::Restart(_)) => {}
-                Some(Wish::Stop(_)) => return Err(StepError::from(StoppedByHand).permanent()),
-                Some(Wish::Retry(_) | Wish::Skip(_) | Wish::Signal { .. }) | None => return ended,
-            }
+    ) -> Option<Result<Exit, StepError>> {
+        let stop = Stop {
+            graceful: self.hands.hold(&process.name, &call.context.token()),
+            immediate: self.interrupts.kill.clone(),
+        };
+        call.context.heartbeat();
+        let ended = self.run_process(process, &stop, &call.context).await;
+        match self.hands.release(&process.name) {
+            _ if call.context.token().is_cancelled() => Some(ended),
+            Some(Wish::Restart(_)) => None,
+            Some(Wish::Stop(_)) => Some(Err(StepError::from(StoppedByHand).permanent())),
+            Some(Wish::Retry(_) | Wish::Skip(_) | Wish::Signal { .. }) | None => Some(ended),
         }
     }
 

@@ -15,11 +15,24 @@ mod record;
 mod store;
 mod events;
 
+use std::time::Duration;
+
+use coordination::bus::Timestamp;
+
 pub(crate) use events::{EVENTS, KeptEvent};
 pub(crate) use keeping::{Keeping, TITLE};
 pub(crate) use merged::Merged;
 pub(crate) use place::{Kept, forget_others};
 pub(crate) use record::Record;
+
+/// How far ahead a time is that is not yet to come, but of before the clock was set back.
+const AHEAD: Duration = Duration::from_secs(1);
+
+/// Whether nothing earlier than this is to come, where that is so until then. What is kept goes on from the latest
+/// time that there was, so once the clock was set back its times tell only what came first.
+pub(crate) fn is_due(at: Timestamp, until: Timestamp) -> bool {
+    at <= until || until.checked_add(AHEAD).is_ok_and(|ahead| at > ahead)
+}
 
 /// How much of what is printed is kept.
 #[derive(Debug, Clone, Copy)]

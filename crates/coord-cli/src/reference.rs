@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use crate::args::{Args, Color, CompletionsArgs, ManArgs};
 use crate::complete;
 use crate::exit_code::ExitCode;
+use crate::file::printable;
 use crate::screen;
 use crate::validate::refuse;
 
@@ -36,7 +37,7 @@ pub(crate) fn man(args: &ManArgs) -> ExitCode {
             let report = miette::miette!(
                 help = "name a directory that you may write to",
                 "the manual pages cannot be written to {}: {error}",
-                dir.display(),
+                printable(&dir.display().to_string()),
             );
             refuse(Color::Auto, &report)
         }

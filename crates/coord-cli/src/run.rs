@@ -56,7 +56,7 @@ const LAST_LOOK: Duration = Duration::from_millis(250);
 /// How many descriptors a runtime opens, and two more.
 const DESCRIPTORS: usize = 8;
 /// How many wishes of a person may wait.
-const WISHES_MAX: usize = 16;
+pub(crate) const WISHES_MAX: usize = 16;
 
 /// Why it did not come to a run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -244,13 +244,13 @@ async fn execute_on(
         );
         return Ok(ExitCode::Interrupted);
     }
+    let outputs = OutputFolder::of(&prepared.file)?;
+    if let (Begin::Anew(run), Some(runs), Some(output)) = (&begin, &kept, &output) {
+        // What begins anew is not to go on in the files of the one before.
+        runs::forget_output(runs, run, output).await?;
+    }
     let module = module(&bus, kept, &prepared.file)?;
     let monitor = module.monitor()?;
-    let outputs = OutputFolder::of(&prepared.file)?;
-    if let (Begin::Anew(_), Some(output)) = (&begin, &output) {
-        // What begins anew is not to go on in the files of the one before.
-        runs::forget_output(output).await?;
-    }
     let retried = matches!(begin, Begin::Retried(..));
     let keeping = output
         .clone()
@@ -378,17 +378,17 @@ fn resume(run: &RunId, journal: Option<&Journal>) -> String {
 }
 
 /// The end of a run, as far as others have to come to theirs.
-struct Ending<'e> {
-    interrupts: &'e Interrupts,
+pub(crate) struct Ending<'e> {
+    pub(crate) interrupts: &'e Interrupts,
     /// Cancelled when the run did not come to an end.
-    failed: &'e CancellationToken,
-    color: Color,
+    pub(crate) failed: &'e CancellationToken,
+    pub(crate) color: Color,
 }
 
 impl Ending<'_> {
     /// Waits until everything is shown that is to be shown, and written that was printed. The screen,
     /// if it is still there.
-    async fn see(
+    pub(crate) async fn see(
         &self,
         signals: &mut Signals,
         showing: &mut oneshot::Receiver<Screen>,

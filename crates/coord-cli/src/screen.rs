@@ -32,6 +32,7 @@ use crate::signals::Interrupts;
 pub(crate) use out::{Out, is_told, out, print_whole};
 pub(crate) use page::{nothing_to_do, print_report, say};
 use paper::Paper;
+pub(crate) use summary::failures::TAIL_LINES;
 pub(crate) use text::{BAD, GOOD, NAME_WIDTH_MAX, NAMES, ODD, QUIET, printed};
 use tui::Tui;
 pub(crate) use tui::give_back_after;

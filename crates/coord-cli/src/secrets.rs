@@ -1,6 +1,7 @@
 //! The secrets of a run: fetched when it begins, given to its processes, and kept nowhere.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -8,6 +9,9 @@ use coordination::patterns::process::{ProcessError, Secrets};
 use miette::Diagnostic;
 
 use crate::file::{Source, WorkflowFile};
+
+/// The most that is read of one, in bytes: no system has room for more in a variable.
+const VALUE_MAX: u64 = 1024 * 1024;
 
 /// Why a secret cannot be had. None of these tells its value.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -45,6 +49,13 @@ pub(crate) enum SecretFault {
         program: String,
         status: ExitStatus,
     },
+
+    #[error("the secret `{name}` is longer than 1 MiB, so no variable can hold it")]
+    #[diagnostic(
+        code(coord::secrets::long),
+        help("let the step read it where it is, or give it the name of a file")
+    )]
+    TooLong { name: String },
 
     #[error("the secret `{name}` is not UTF-8 text without NUL, so no variable can hold it")]
     #[diagnostic(code(coord::secrets::not_text), help("encode it, as with base64"))]
@@ -96,8 +107,9 @@ fn value(name: &str, source: &Source) -> Result<Vec<u8>, SecretFault> {
                 Err(SecretFault::NoVariable { name, variable })
             }
         },
-        Source::File(path) => match std::fs::read(path) {
-            Ok(value) => Ok(without_line_break(value)),
+        Source::File(path) => match File::open(path).and_then(bounded) {
+            Ok(Some(value)) => Ok(without_line_break(value)),
+            Ok(None) => Err(SecretFault::TooLong { name }),
             Err(source) => {
                 let path = path.clone();
                 Err(SecretFault::Unreadable { name, path, source })
@@ -116,22 +128,36 @@ fn printed(name: String, words: &[String]) -> Result<Vec<u8>, SecretFault> {
         });
     let mut command = Command::new(&program);
     command.args(arguments).stderr(Stdio::inherit());
-    match command.stdin(Stdio::inherit()).output() {
-        Ok(output) if output.status.success() => Ok(without_line_break(output.stdout)),
-        Ok(output) => {
-            let status = output.status;
-            Err(SecretFault::Failed {
-                name,
-                program,
-                status,
-            })
+    command.stdin(Stdio::inherit()).stdout(Stdio::piped());
+    let ended = command.spawn().and_then(|mut child| {
+        let value = child.stdout.take().map(bounded).transpose();
+        if !matches!(value, Ok(Some(Some(_)))) {
+            // It may go on for ever.
+            let _ = child.kill();
         }
+        Ok((child.wait()?, value?.flatten()))
+    });
+    match ended {
+        Ok((_, None)) => Err(SecretFault::TooLong { name }),
+        Ok((status, Some(value))) if status.success() => Ok(without_line_break(value)),
+        Ok((status, Some(_))) => Err(SecretFault::Failed {
+            name,
+            program,
+            status,
+        }),
         Err(source) => Err(SecretFault::NotStarted {
             name,
             program,
             source,
         }),
     }
+}
+
+/// What there is to be read; `None`, where that is more than any variable can hold.
+fn bounded(from: impl Read) -> io::Result<Option<Vec<u8>>> {
+    let mut value = Vec::new();
+    from.take(VALUE_MAX + 1).read_to_end(&mut value)?;
+    Ok((value.len() as u64 <= VALUE_MAX).then_some(value))
 }
 
 fn without_line_break(mut value: Vec<u8>) -> Vec<u8> {

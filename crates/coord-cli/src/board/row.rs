@@ -78,9 +78,8 @@ pub(crate) struct Row {
     printer: Option<(u32, u32)>,
     /// The name of the process that printed the last line that was not its own.
     other: Option<Arc<str>>,
-    /// Of the event that brought its state: topics are read in turn, so an earlier one may come
-    /// later.
-    newest: Timestamp,
+    /// When its state began, if anything has happened.
+    turned: Option<Timestamp>,
 }
 
 /// When something happened, by both clocks.
@@ -88,6 +87,13 @@ pub(crate) struct Row {
 pub(super) struct When {
     pub(super) at: Timestamp,
     pub(super) instant: Instant,
+}
+
+impl When {
+    /// So long after it; at once, where that is longer than any clock goes on, as nobody waits for so long.
+    pub(super) fn after(self, wait: Duration) -> Instant {
+        self.instant.checked_add(wait).unwrap_or(self.instant)
+    }
 }
 
 /// Where a step or a service is.
@@ -264,7 +270,7 @@ impl Row {
             printed: None,
             printer: None,
             other: None,
-            newest: Timestamp::MIN,
+            turned: None,
         }
     }
 
@@ -326,18 +332,15 @@ impl Row {
     /// When it was started last, or, once it has failed, when it did; as far as somebody looked.
     pub(crate) fn happened(&self) -> Option<Timestamp> {
         match self.state {
-            State::Failed => (self.newest > Timestamp::MIN).then_some(self.newest),
+            State::Failed => self.turned,
             _ => self.started,
         }
     }
 
-    /// Enters a state, unless what is known already is newer.
+    /// Enters a state.
     pub(super) fn turn(&mut self, when: When, state: State) {
         let When { at, instant: now } = when;
-        if at < self.newest {
-            return;
-        }
-        self.newest = at;
+        self.turned = Some(at);
         if matches!(state, State::Running | State::Starting) {
             self.started = Some(at);
             self.began.get_or_insert(now);

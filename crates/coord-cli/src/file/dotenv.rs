@@ -97,9 +97,11 @@ fn variables(
     outside: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>, String> {
     let mut found: BTreeMap<String, String> = BTreeMap::new();
-    let mut rest = text;
+    let (mut rest, mut number, mut counted) = (text, 1, text);
     while !rest.is_empty() {
-        let number = text[..text.len() - rest.len()].matches('\n').count() + 1;
+        // Those of the line, or the value, that was read last.
+        number += counted[..counted.len() - rest.len()].matches('\n').count();
+        counted = rest;
         let (line, mut after) = rest.split_once('\n').unwrap_or((rest, ""));
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             rest = after;
@@ -263,5 +265,12 @@ mod tests {
                 "{text}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn many_lines_take_no_longer_than_they_are_many() {
+        let text = "\n".repeat(1024 * 1024 - 6) + "A=${B}";
+        let error = read_from(&text).unwrap_err();
+        assert!(error.starts_with("line 1048571 has a"), "{error}");
     }
 }

@@ -160,7 +160,7 @@ impl Keeping {
                 taken = store.add(now, &at, &line);
             }
         }
-        for _ in 1..DEFAULT_CAPACITY {
+        for _ in 0..DEFAULT_CAPACITY {
             let Ok(line) = self.output.try_recv() else {
                 break;
             };

@@ -7,7 +7,8 @@ use std::io;
 use coordination::bus::Timestamp;
 
 use super::events::EVENTS;
-use super::place::Kept;
+use super::is_due;
+use super::place::{Files, Kept};
 use super::reader::Reader;
 use super::record::Record;
 use crate::process_name::step_of;
@@ -45,16 +46,19 @@ impl Merged {
         until: Timestamp,
         mut each: impl FnMut(&str, Record) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.look_for_more()?;
+        let files = self.look_for_more()?;
         for place in 0..self.readers.len() {
-            if self.next[place].is_none() {
+            let reader = &self.readers[place];
+            let files = files.get(&reader.process);
+            let is_read = files.is_some_and(|files| reader.has_read(files));
+            if self.next[place].is_none() && (is_over || !is_read) {
                 self.advance(place, is_over)?;
             }
         }
         while self
             .earliest
             .peek()
-            .is_some_and(|Reverse((at, _))| *at <= until)
+            .is_some_and(|Reverse((at, _))| is_due(*at, until))
             && let Some(Reverse((_, place))) = self.earliest.pop()
         {
             if let Some(line) = self.next[place].take() {
@@ -65,17 +69,20 @@ impl Merged {
         Ok(())
     }
 
-    fn look_for_more(&mut self) -> io::Result<()> {
-        for (process, numbers) in self.kept.files()? {
-            let is_its = |only: &String| *only == process || only == step_of(&process);
+    /// What there is, with readers of what there was not before.
+    fn look_for_more(&mut self) -> io::Result<Files> {
+        let files = self.kept.files()?;
+        for (process, numbers) in &files {
+            let is_its = |only: &String| only == process || only == step_of(process);
             let is_wanted = process == EVENTS || self.only.as_ref().is_none_or(is_its);
             if is_wanted && self.known.insert(process.clone()) {
                 let first = numbers.keys().next().copied().unwrap_or(1);
-                self.readers.push(Reader::new(&self.kept, process, first));
+                self.readers
+                    .push(Reader::new(&self.kept, process.clone(), first));
                 self.next.push(None);
             }
         }
-        Ok(())
+        Ok(files)
     }
 
     fn advance(&mut self, place: usize, is_over: bool) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use coordination::workflow::RunId;
@@ -22,6 +22,22 @@ const FILE_MODE: u32 = 0o600;
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     pub(super) dir: PathBuf,
+}
+
+/// What is kept of the output of a run, to which nobody writes for as long as this is there.
+pub(crate) struct AtRest<'k> {
+    kept: &'k Kept,
+    /// With a lock on it, where it is there at all.
+    _note: Option<File>,
+}
+
+impl AtRest<'_> {
+    pub(crate) fn remove(self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.kept.dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The files of each process, by their numbers, with their sizes.
@@ -62,10 +78,18 @@ impl Kept {
 
     /// Whether somebody writes there now.
     pub(crate) fn is_written(&self) -> bool {
-        let Ok(file) = File::open(self.dir.join(missing::NAME)) else {
-            return false;
-        };
-        flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()
+        self.at_rest().is_none()
+    }
+
+    /// What is there, for as long as nobody writes; `None` where somebody does.
+    pub(crate) fn at_rest(&self) -> Option<AtRest<'_>> {
+        let note = File::open(self.dir.join(missing::NAME)).ok();
+        let lock = |note| flock(note, FlockOperation::NonBlockingLockExclusive);
+        let is_ours = note.as_ref().is_none_or(|note| lock(note).is_ok());
+        is_ours.then_some(AtRest {
+            kept: self,
+            _note: note,
+        })
     }
 
     /// What is there; nothing, where there is no directory.
@@ -100,16 +124,20 @@ impl Kept {
     /// Makes the directory, and the note of what is missing, on which it has a lock.
     pub(super) fn prepare(&self) -> io::Result<File> {
         let mut dirs = DirBuilder::new();
-        dirs.recursive(true).mode(DIR_MODE).create(&self.dir)?;
-        let note = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(FILE_MODE)
-            .open(self.dir.join(missing::NAME))?;
-        // Whoever asks whether somebody writes here has it for a moment: that is waited for.
-        retry_on_intr(|| flock(&note, FlockOperation::LockShared))?;
+        dirs.recursive(true).mode(DIR_MODE);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        options.mode(FILE_MODE);
+        let note = loop {
+            dirs.create(&self.dir)?;
+            let note = options.open(self.dir.join(missing::NAME))?;
+            // Whoever asks whether somebody writes here has it for a moment: that is waited for.
+            retry_on_intr(|| flock(&note, FlockOperation::LockShared))?;
+            // It may have been removed meanwhile, with all that was there.
+            if note.metadata()?.nlink() > 0 {
+                break note;
+            }
+        };
         if note.metadata()?.len() == 0 {
             missing::reserve(&note)?;
         }
@@ -137,8 +165,10 @@ pub(crate) fn forget_others(journal: &Path, runs: &HashSet<String>) -> io::Resul
         let entry = entry?;
         let kept = Kept { dir: entry.path() };
         let name = entry.file_name();
-        if name.to_str().is_none_or(|name| !runs.contains(name)) && !kept.is_written() {
-            fs::remove_dir_all(&kept.dir)?;
+        if name.to_str().is_none_or(|name| !runs.contains(name))
+            && let Some(kept) = kept.at_rest()
+        {
+            kept.remove()?;
         }
     }
     Ok(())

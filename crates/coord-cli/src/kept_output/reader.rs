@@ -52,6 +52,13 @@ impl Reader {
         }
     }
 
+    /// Whether all was read that is in these files, by their numbers with their sizes. Those of a run may be
+    /// thousands, of which few are written to.
+    pub(super) fn has_read(&self, files: &BTreeMap<u64, u64>) -> bool {
+        let last = files.last_key_value();
+        last.is_some_and(|(number, size)| (*number, *size) == (self.number, self.offset))
+    }
+
     /// The next line. `is_over`: nothing is written any more, so that what has no end is a line.
     pub(super) fn next(&mut self, is_over: bool) -> io::Result<Option<Record>> {
         loop {
@@ -209,5 +216,24 @@ mod tests {
             (reader.damaged, reader.has_gap, reader.is_cut),
             (0, true, false)
         );
+    }
+
+    #[test]
+    fn what_has_grown_since_it_was_read_or_goes_on_in_another_file_is_looked_at_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = kept(&dir);
+        write(&kept, 1, 0..3);
+        let mut reader = Reader::new(&kept, "p".to_owned(), 1);
+        let has_read = |reader: &Reader| reader.has_read(&kept.files().unwrap()["p"]);
+        assert!(!has_read(&reader));
+        assert_eq!(rest(&mut reader).0, [0, 1, 2]);
+        assert!(has_read(&reader));
+        write(&kept, 1, 0..4);
+        assert!(!has_read(&reader));
+        assert_eq!(rest(&mut reader).0, [3]);
+        write(&kept, 2, 4..5);
+        assert!(!has_read(&reader));
+        assert_eq!(rest(&mut reader).0, [4]);
+        assert!(has_read(&reader));
     }
 }

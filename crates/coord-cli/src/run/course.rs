@@ -123,7 +123,6 @@ impl Course<'_> {
         let services = self.job.module.services()?;
         let Begun { run, events } = begun;
         let standing = self.take_up(&run, &mut needs);
-        let mut failed = None;
         let abandoned = async {
             self.job.interrupts.abandon.cancelled().await;
             sleep(ABANDON_AFTER).await;
@@ -171,7 +170,7 @@ impl Course<'_> {
         };
         let pausing = self.pause(&run);
         let outcome = tokio::select! {
-            outcome = self.to_the_end(&run, &standing, &over, &mut failed) => Some(outcome?),
+            outcome = self.to_the_end(&run, &standing, &over) => Some(outcome?),
             () = abandoned => None,
             never = keeping => match never? {},
             never = killing => match never {},
@@ -224,12 +223,12 @@ impl Course<'_> {
         run: &Run,
         standing: &[usize],
         over: &CancellationToken,
-        failed: &mut Option<FailedService>,
     ) -> Result<Arc<Outcome>, SetUpError> {
         let services = self.job.module.services()?;
         let stay = &self.job.stay;
         let mut up = pin!(self.stand(run.id(), standing));
         let (mut is_up, mut is_asked, mut has_stayed) = (false, false, false);
+        let mut failed = None;
         let outcome = loop {
             let service = tokio::select! {
                 outcome = run.outcome() => break outcome,
@@ -237,9 +236,9 @@ impl Course<'_> {
                     has_stayed = true;
                     over.cancel();
                     if !is_asked {
-                        *failed = self.stay(services, (!is_up).then_some(up.as_mut())).await;
+                        failed = self.stay(services, (!is_up).then_some(up.as_mut())).await;
                     }
-                    if let Some(service) = failed {
+                    if let Some(service) = &failed {
                         self.fail(run, service);
                     }
                     // The run is up for as long as they are.

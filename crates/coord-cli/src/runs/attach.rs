@@ -31,19 +31,13 @@ use crate::journal::with_causes;
 use crate::kept_output::{Kept, Merged};
 use crate::labels::Labels;
 use crate::process_name::is_item;
-use crate::run::{Guard, SetUpError, on_runtime};
-use crate::screen::{self, BAD, QUIET, Screen, Start, printed};
+use crate::run::{Ending, Guard, SetUpError, WISHES_MAX, on_runtime};
+use crate::screen::{self, BAD, QUIET, Screen, Start, TAIL_LINES, printed};
 use crate::signals::{Interrupts, Signals};
 use crate::spare_thread::SpareThread;
 
 /// How many unfinished runs, the newest, are looked at for one that goes on.
 const LOOKED_AT_MAX: usize = 1_000;
-
-/// How many of the last lines of what failed are shown.
-const TAIL_LINES: usize = 10;
-
-/// How many wishes of a person may wait.
-const WISHES_MAX: usize = 16;
 
 /// Shows a run until it ends or is left.
 pub(crate) fn attach(args: &AttachArgs) -> ExitCode {
@@ -115,14 +109,14 @@ async fn look_on(
         wishes: &wishes,
     })
     .map_err(SetUpError::from)?;
-    let (lost, ended) = (screen.lost(), screen.ended());
+    let (lost, ended, failed) = (screen.lost(), screen.ended(), screen.failed());
     let kept = Kept::of(journal.dir(), run);
     let relay = Relay::new(&bus, following, kept.clone());
     let mut relay = relay.map_err(SetUpError::from)?;
     let mut signals = Signals::new().map_err(SetUpError::from)?;
     let shows_on = handle.clone();
     let thread = SpareThread::new("screen").map_err(SetUpError::System)?;
-    let showing = thread.run(move || shows_on.block_on(screen.show()));
+    let mut showing = thread.run(move || shows_on.block_on(screen.show()));
 
     let is_seen = manner.output == Output::Tui;
     // Also where only those of what fails are told.
@@ -143,29 +137,30 @@ async fn look_on(
     };
     bus.close();
     ended.cancel();
-    let shown = tokio::select! {
-        shown = showing => shown.is_ok(),
-        never = signals.watch(&interrupts) => match never {},
+    let ending = Ending {
+        interrupts: &interrupts,
+        failed: &failed,
+        color: manner.color,
     };
+    let shown = ending.see(&mut signals, &mut showing, None).await.is_some();
     drop(signals);
-    if left? {
-        if lost.is_cancelled() {
-            return Ok(ExitCode::OutputLost);
-        }
-        screen::say(
-            manner.color,
-            &format!(
-                "run {run} goes on: `coord attach {run}{}` shows it again",
-                journal_flag(journal)
-            ),
-        );
+    let left = left?;
+    if lost.is_cancelled() {
+        return Ok(ExitCode::OutputLost);
+    }
+    if !left && !shown && interrupts.end.is_cancelled() {
+        // The run is over, and who is told that does not read it.
+        return Ok(left_by(&interrupts));
+    }
+    if left {
+        say_that_it_goes_on(manner, run, journal);
         return Ok(left_by(&interrupts));
     }
     let view = relay.following.view().await.map_err(RunsFault::from)?;
     let journal = journal_flag(journal);
     let written = tell_end(&view, &prepared.file, &kept, manner, &journal);
     match view.state {
-        _ if !shown || lost.is_cancelled() || written.is_err() => Ok(ExitCode::OutputLost),
+        _ if !shown || written.is_err() => Ok(ExitCode::OutputLost),
         RunState::Finished(Status::Completed) => Ok(ExitCode::Done),
         RunState::Finished(Status::Cancelled) => Ok(ExitCode::Interrupted),
         RunState::Finished(_) => Ok(ExitCode::RunFailed),
@@ -259,6 +254,12 @@ fn guard(
         Output::Tui => Guard::looking_on(journal, run).start(module.processes()?),
         _ => Ok(()),
     }
+}
+
+fn say_that_it_goes_on(manner: Manner, run: &RunId, journal: &Journal) {
+    let flag = journal_flag(journal);
+    let what = format!("run {run} goes on: `coord attach {run}{flag}` shows it again");
+    screen::say(manner.color, &what);
 }
 
 /// The exit code of who has left: a key did what it is there for, a signal ended the command.

@@ -104,13 +104,18 @@ pub(crate) fn detach(args: &RunArgs, color: Color, source: Option<&str>) -> Exit
         let left = has_begun(journal, &run, before, &mut child).await;
         let left = left.map_err(not_detached)?;
         if let Left::Ended(status) = left {
-            // What it said is all that there is to say.
-            if let Some(said) = said
-                && let Ok(Ok(said)) = said.await
-            {
-                let _ = io::stderr().write_all(&said);
-            }
-            return Ok(ExitCode::of(status));
+            let said = match said {
+                Some(said) => said.await.ok().and_then(Result::ok),
+                None => None,
+            };
+            return match said.filter(|said| !said.is_empty()) {
+                // That is all that there is to say.
+                Some(said) => {
+                    let _ = io::stderr().write_all(&said);
+                    Ok(ExitCode::of(status))
+                }
+                None => Err(not_detached(io::Error::other(status.to_string())).into()),
+            };
         }
         let mut out = screen::out(color.into());
         let written = writeln!(out, "{run}").and_then(|()| out.flush());
@@ -182,6 +187,12 @@ fn is_of(child: &Child, before: Before, view: &RunView) -> bool {
     }
 }
 
+/// Whether a program that has ended has come to the end of its run. One that was killed, or has left the run to who
+/// takes it up, has nothing that goes on.
+fn is_its_end(status: ExitStatus, view: &RunView) -> bool {
+    matches!(view.state, RunState::Finished(_)) && status.code() != Some(96)
+}
+
 /// Waits until the run has begun, or its program has ended without one.
 async fn has_begun(
     journal: &JournalPlace,
@@ -195,8 +206,10 @@ async fn has_begun(
         if let Some(runs) = there(journal)
             && let Ok(view) = runs.view(run).await
             && !matches!(before, Before::Replaced(at) if at == view.started_at)
-            && (is_of(child, before, &view)
-                || ended.is_some_and(|status| status.code() != Some(96)))
+            && match ended {
+                None => is_of(child, before, &view),
+                Some(status) => is_its_end(status, &view),
+            }
         {
             return Ok(match view.state {
                 RunState::Finished(status) if matches!(before, Before::GoesOn) => {

@@ -1,12 +1,13 @@
 //! Which runs are kept that have finished.
 
+use std::io;
 use std::sync::Arc;
-use std::{fs, io};
 
 use coordination::bus::time::{Instant, sleep};
 use coordination::journal::{Journal, JournalError, Retention};
-use coordination::workflow::{RunJournal, RunQuery, WorkflowError};
+use coordination::workflow::{RunId, RunJournal, RunQuery, WorkflowError};
 
+use super::find::finished;
 use super::{GONE_LOOK, GONE_WITHIN, RunsFault};
 use crate::file::printable;
 use crate::kept_output::{Kept, forget_others};
@@ -29,21 +30,33 @@ pub(crate) async fn forget(journal: &Arc<Journal>, keep: u64) -> Result<u64, For
     Ok(forgotten)
 }
 
-/// Forgets what a run has printed that has finished.
-pub(crate) async fn forget_output(kept: &Kept) -> Result<(), RunsFault> {
+/// Forgets what a run has printed that has finished. Where another `coord` has begun it anew meanwhile, nothing: who
+/// is about to begin it is told so then.
+pub(crate) async fn forget_output(
+    runs: &RunJournal,
+    run: &RunId,
+    kept: &Kept,
+) -> Result<(), RunsFault> {
     let until = Instant::now() + GONE_WITHIN;
-    // Whoever drove it may still have something to write.
-    while kept.is_written() && Instant::now() < until {
-        sleep(GONE_LOOK).await;
-    }
-    match fs::remove_dir_all(kept.dir()) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            let dir = printable(&kept.dir().display().to_string());
-            let message = format!("what the run before printed cannot be removed: {dir}: {error}");
-            Err(RunsFault::Failed { message })
+    let removed = loop {
+        let at_rest = kept.at_rest();
+        // Looked at while nobody can begin to write: who drives a run does so before it begins.
+        if finished(runs, run).await?.is_none() {
+            return Ok(());
         }
-        _ => Ok(()),
-    }
+        match at_rest {
+            Some(at_rest) => break at_rest.remove(),
+            None if Instant::now() < until => {}
+            None => break Err(io::Error::other("it is still being written")),
+        }
+        // Whoever drove it may still have something to write.
+        sleep(GONE_LOOK).await;
+    };
+    removed.map_err(|error| {
+        let dir = printable(&kept.dir().display().to_string());
+        let message = format!("what the run before printed cannot be removed: {dir}: {error}");
+        RunsFault::Failed { message }
+    })
 }
 
 /// Why not all was forgotten that could have been.

@@ -35,7 +35,8 @@ impl Known {
     fn mark(&self) -> String {
         match (&self.why, self.attempt, self.exit) {
             (Some(why), Some(attempt), _) => {
-                format!("attempt {attempt} failed: {why}; attempt {}", attempt + 1)
+                let next = attempt.saturating_add(1);
+                format!("attempt {attempt} failed: {why}; attempt {next}")
             }
             (Some(why), None, _) => format!("{why}; started again"),
             (None, _, _) if self.is_stopped => "restarted".to_owned(),

@@ -1,11 +1,13 @@
 //! What happens in a run that another process drives, on a bus of this one: steps by the journal, lines, and
 //! what becomes of processes and services, by what is kept of them. So the same screens show it.
 
+mod waiting;
+
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::time::Duration;
 
-use coordination::bus::time::{Clock, SystemClock, sleep, timeout};
+use coordination::bus::time::{Clock, Instant, SystemClock, sleep, sleep_until, timeout};
 use coordination::bus::vocabulary::{
     ERROR_RECOVERY, ErrorRecovery, NOTIFICATION, Notification, PROCESS_HEALTH, PROCESS_LIFECYCLE,
     PROCESS_OUTPUT, ProcessHealth, ProcessLifecycle, ProcessOutput, ProcessState,
@@ -17,8 +19,9 @@ use coordination::workflow::{Following, RunView};
 
 use super::RunsFault;
 use crate::file::printable;
-use crate::kept_output::{EVENTS, Kept, KeptEvent, Merged, Record, TITLE as OUTPUT};
+use crate::kept_output::{EVENTS, Kept, KeptEvent, Merged, Record, TITLE as OUTPUT, is_due};
 use crate::signals::Interrupts;
+use waiting::Waiting;
 
 /// How often it is looked whether there are more lines.
 const LOOK: Duration = Duration::from_millis(50);
@@ -39,7 +42,7 @@ pub(super) struct Relay {
     events: VecDeque<WorkflowEvent>,
     /// What becomes of processes and services, with when that was kept.
     told: VecDeque<(Timestamp, KeptEvent)>,
-    waiting: VecDeque<(String, Record)>,
+    waiting: Waiting,
     /// Of each process the id, as far as it is known, and the attempt that it was started for.
     running: HashMap<String, (u32, u32)>,
     steps: Publisher<WorkflowEvent>,
@@ -58,7 +61,7 @@ impl Relay {
             lines: Merged::new(kept.clone(), None),
             events: VecDeque::new(),
             told: VecDeque::new(),
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             running: HashMap::new(),
             kept,
             steps: bus.publisher(&WORKFLOW_EVENTS)?,
@@ -131,13 +134,18 @@ impl Relay {
 
     /// Publishes what happens until the run has finished, or nobody drives it.
     pub(super) async fn run(&mut self, interrupts: &Interrupts) -> Result<(), RunsFault> {
+        let mut look = Instant::now();
         loop {
             tokio::select! {
+                // To look costs something for each process that has printed: not with each event.
+                () = sleep_until(look) => look = Instant::now() + LOOK,
                 event = self.following.next() => match event? {
-                    Some(event) => self.events.push_back(event),
+                    Some(event) => {
+                        self.events.push_back(event);
+                        continue;
+                    }
                     None => break,
                 },
-                () = sleep(LOOK) => {}
             }
             self.publish(SystemClock.now() - SETTLED, interrupts)
                 .await?;
@@ -162,7 +170,7 @@ impl Relay {
         self.lines.take(is_over, Timestamp::MAX, |process, record| {
             match process == EVENTS {
                 true => told.extend(KeptEvent::read(&record).map(|event| (record.at, event))),
-                false => waiting.push_back((process.to_owned(), record)),
+                false => waiting.push(process, record),
             }
             Ok(())
         })
@@ -177,9 +185,9 @@ impl Relay {
         self.take(false)?;
         loop {
             let step = self.events.front().map(|event| event.at);
-            let step = step.filter(|at| *at <= until);
+            let step = step.filter(|at| is_due(*at, until));
             let told = self.told.front().map(|(_, event)| event.at());
-            let told = told.filter(|at| *at <= until);
+            let told = told.filter(|at| is_due(*at, until));
             let is_step = match (step, told) {
                 (None, None) => break,
                 // What causes something happened before it.
@@ -188,34 +196,43 @@ impl Relay {
             };
             if is_step && let Some(event) = self.events.pop_front() {
                 let ended = ended(&event.transition);
-                // What an attempt printed was printed before its end, whenever it was taken.
-                let is_before = |process: &str, record: &Record| {
-                    record.at <= event.at || ended == Some((process, record.attempt))
-                };
                 let before = event.at - Duration::from_nanos(1);
-                self.lines_where(is_before, before).await;
+                self.lines(|at| at <= event.at, before).await;
+                // What an attempt printed was printed before its end, whenever it was taken.
+                if let Some((process, attempt)) = ended {
+                    self.lines_of(process, |record| record.attempt == attempt, before)
+                        .await;
+                }
                 self.step(event, interrupts).await;
             } else if let Some((kept_at, event)) = self.told.pop_front() {
                 // Of what it is about, what was kept before.
-                let is_before = |process: &str, record: &Record| {
-                    event.of_what() == Some(process) && record.at < kept_at
-                };
-                self.lines_where(is_before, event.at()).await;
+                if let Some(process) = event.of_what() {
+                    self.lines_of(process, |record| record.at < kept_at, event.at())
+                        .await;
+                }
                 self.happened(event).await;
             }
         }
-        self.lines_where(|_, record| record.at <= until, until)
-            .await;
+        self.lines(|at| is_due(at, until), until).await;
         Ok(())
     }
 
-    /// Publishes those of which this is true, as printed before a time.
-    async fn lines_where(&mut self, is_due: impl Fn(&str, &Record) -> bool, before: Timestamp) {
-        for (process, record) in std::mem::take(&mut self.waiting) {
-            match is_due(&process, &record) {
-                true => self.line(process, record, before).await,
-                false => self.waiting.push_back((process, record)),
-            }
+    /// Publishes those of whose times this is true, as printed before a time.
+    async fn lines(&mut self, is_due: impl Fn(Timestamp) -> bool, before: Timestamp) {
+        while let Some((process, record)) = self.waiting.next(&is_due) {
+            self.line(process, record, before).await;
+        }
+    }
+
+    /// Publishes those of a process, up to the first of which this is not true.
+    async fn lines_of(
+        &mut self,
+        process: &str,
+        is_due: impl Fn(&Record) -> bool,
+        before: Timestamp,
+    ) {
+        while let Some(record) = self.waiting.next_of(process, &is_due) {
+            self.line(process.to_owned(), record, before).await;
         }
     }
 

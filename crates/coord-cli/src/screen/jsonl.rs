@@ -1,4 +1,4 @@
-//! One event a line, for programs: `{"topic": …, "event": …}`, told in `docs/jsonl.md`.
+//! One event a line, for programs: `{"topic": …, "event": …}`, told in `docs/coord.md`.
 
 use std::io::{self, Write};
 

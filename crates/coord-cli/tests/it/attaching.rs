@@ -1,5 +1,7 @@
 //! Runs that are left to themselves, and looked at while they go on.
 
+mod doubtful;
+
 use std::fs::read_link;
 
 use rustix::process::{Pid, Signal, kill_process};

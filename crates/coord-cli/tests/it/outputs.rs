@@ -420,3 +420,31 @@ fn what_a_signal_does_not_put_out_is_told_with_what_it_does() {
         assert!(refused.err.contains(text), "{text}: {}", refused.err);
     }
 }
+
+#[test]
+fn what_a_process_put_out_that_was_restarted_is_not_of_the_one_that_follows() {
+    let folder = Folder::new();
+    folder.write(
+        "coord.toml",
+        r#"
+[[step]]
+id = "a"
+run = '''
+if mkdir begun; then printf 'notes<<END\nhalf\n' >> "$COORD_OUTPUT"; touch half; exec sleep 1000; fi
+echo 'notes=whole' >> "$COORD_OUTPUT"
+'''
+outputs = ["notes"]
+[[step]]
+id = "b"
+run = 'echo "<$NOTES>"'
+needs = ["a"]
+env = { NOTES = { output = "a.notes" } }
+"#,
+    );
+    let running = Running::start(folder.coord(["run", "--id", "r"]));
+    until(|| folder.read("half").is_some());
+    done(folder.coord(["restart", "r", "a"])).exits(0);
+    let (status, printed) = running.end();
+    assert_eq!(status.code(), Some(0), "{printed}");
+    assert!(printed.contains("<whole>"), "{printed}");
+}

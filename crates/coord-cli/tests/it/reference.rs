@@ -78,3 +78,15 @@ fn there_is_a_manual_page_for_each_command() {
     refused.exits(96);
     assert!(refused.err.contains("file/pages"), "{}", refused.err);
 }
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_named_without_what_a_terminal_obeys() {
+    let folder = Folder::new();
+    folder.write("file", "");
+    let mut command = folder.coord(["man", "file/\u{1b}[2Jpages"]);
+    // As a terminal is told it.
+    command.env("CLICOLOR_FORCE", "1");
+    let refused = done(command);
+    refused.exits(96);
+    assert!(!refused.err.contains("\u{1b}[2J"), "{:?}", refused.err);
+}

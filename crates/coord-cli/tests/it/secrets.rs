@@ -240,3 +240,22 @@ fn a_secret_of_which_some_is_coloured_is_masked_where_colours_are_taken_out() {
     assert!(run.out.contains("a | ***\n"), "{}", run.out);
     assert_eq!(done(folder.coord(["logs", "r", "a"])).out, "***\n");
 }
+
+#[test]
+fn a_secret_that_no_variable_can_hold_is_not_read_to_its_end() {
+    let folder = Folder::new();
+    folder.write("long", "s3cr3t\n".repeat(200_000));
+    for source in ["file = 'long'", "command = ['cat', 'long']"] {
+        folder.write(
+            "coord.toml",
+            format!("[secrets]\nLONG = {{ {source} }}\n[[step]]\nid = 'a'\nrun = 'true'\n"),
+        );
+        let refused = done(folder.coord(["run"]));
+        refused.exits(96);
+        assert!(
+            refused.err.contains("coord::secrets::long"),
+            "{}",
+            refused.err
+        );
+    }
+}

@@ -15,7 +15,7 @@ use crate::screen::text::{BAD, ODD, QUIET};
 use crate::shortened::shortened;
 
 /// How many of a process's last lines are shown.
-const TAIL_LINES: usize = 10;
+pub(crate) const TAIL_LINES: usize = 10;
 /// Of how many items of a step that failed they are shown.
 const ITEMS_MAX: usize = 5;
 /// How many failures, and how many ids of what was undone, are told again at the end, and how much of each

@@ -1,14 +1,13 @@
 //! What the screen reads from the bus, and what of it goes where.
 
 use std::collections::{HashMap, VecDeque};
+use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use coordination::bus::vocabulary::{
-    ERROR_RECOVERY, ErrorRecovery, LOG_EVENTS, LogEvent, LogLevel, NOTIFICATION, Notification,
-    PROCESS_HEALTH, PROCESS_LIFECYCLE, PROCESS_OUTPUT, ProcessHealth, ProcessLifecycle,
-    ProcessOutput, SERVICE_LIFECYCLE, ServiceLifecycle, WORKFLOW_EVENTS, WorkflowEvent,
+    LOG_EVENTS, LogEvent, LogLevel, Notification, PROCESS_OUTPUT, ProcessOutput,
 };
 use coordination::bus::{BusExt, Delivery, Overflow, Subscriber};
 use coordination::optimize::per_second;
@@ -18,6 +17,7 @@ use tokio_stream::{Stream, StreamExt};
 use super::FRAMES;
 use super::stream::{LineStream, Told};
 use crate::board::{Board, Bounds};
+use crate::happenings::{Happening, Happenings};
 use crate::latency::ScreenLatency;
 use crate::screen::drain;
 
@@ -46,13 +46,8 @@ pub(super) struct Feed {
     /// The newest last.
     pub(super) events: VecDeque<LogEvent>,
     printed: Pin<Box<dyn Stream<Item = Printed> + Send>>,
-    workflow: Subscriber<WorkflowEvent>,
-    services: Subscriber<ServiceLifecycle>,
-    lifecycle: Subscriber<ProcessLifecycle>,
-    health: Subscriber<ProcessHealth>,
-    recovery: Subscriber<ErrorRecovery>,
+    happenings: Happenings,
     logs: Subscriber<LogEvent>,
-    notifications: Subscriber<Notification>,
 }
 
 impl Feed {
@@ -92,13 +87,8 @@ impl Feed {
         Ok(Self {
             events: VecDeque::new(),
             printed: Box::pin(optimizer.conflate(&PROCESS_OUTPUT, seed, add)?),
-            workflow: bus.subscribe(&WORKFLOW_EVENTS)?,
-            services: bus.subscribe(&SERVICE_LIFECYCLE)?,
-            lifecycle: bus.subscribe(&PROCESS_LIFECYCLE)?,
-            health: bus.subscribe(&PROCESS_HEALTH)?,
-            recovery: bus.subscribe(&ERROR_RECOVERY)?,
+            happenings: Happenings::new(&**bus)?,
             logs: bus.subscribe_with(&LOG_EVENTS, Overflow::DropOldest)?,
-            notifications: bus.subscribe_with(&NOTIFICATION, Overflow::DropOldest)?,
         })
     }
 
@@ -119,23 +109,20 @@ impl Feed {
             latency,
         };
         tokio::select! {
+            // Some of what was read waits for what was not.
+            () = ready(()), if !self.happenings.is_empty() => {}
             Some(printed) = self.printed.next() => told.print(printed),
-            Some(event) = self.lifecycle.recv() => told.board.lifecycle(&event),
-            Some(event) = self.services.recv() => told.service(&event),
-            Some(event) = self.health.recv() => told.health(&event),
-            Some(event) = self.recovery.recv() => told.recovery(&event),
             Some(event) = self.logs.recv() => note(&mut self.events, event.event().clone()),
-            Some(event) = self.notifications.recv() => note(&mut self.events, notified(&event)),
-            event = self.workflow.recv() => {
-                let Some(event) = event else {
+            is_open = self.happenings.arrive() => if !is_open {
+                self.drain(&mut told);
+                while !self.happenings.is_empty() {
                     self.drain(&mut told);
-                    while let Some(printed) = self.printed.next().await {
-                        told.print(printed);
-                    }
-                    return false;
-                };
-                told.workflow(&event);
-            }
+                }
+                while let Some(printed) = self.printed.next().await {
+                    told.print(printed);
+                }
+                return false;
+            },
         }
         self.drain(&mut told);
         true
@@ -143,16 +130,15 @@ impl Feed {
 
     /// Takes what is there.
     fn drain(&mut self, told: &mut Telling<'_>) {
-        drain(&mut self.workflow, |event| told.workflow(event));
-        drain(&mut self.lifecycle, |event| told.board.lifecycle(event));
-        drain(&mut self.services, |event| told.service(event));
-        drain(&mut self.health, |event| told.health(event));
-        drain(&mut self.recovery, |event| told.recovery(event));
         let events = &mut self.events;
+        self.happenings.read();
+        while let Some(happening) = self.happenings.next() {
+            match happening {
+                Happening::Notification(event) => note(events, notified(&event)),
+                happening => told.happening(&happening),
+            }
+        }
         drain(&mut self.logs, |event| note(events, event.clone()));
-        drain(&mut self.notifications, |event| {
-            note(events, notified(event));
-        });
     }
 }
 
@@ -179,32 +165,40 @@ impl Telling<'_> {
         }
     }
 
-    fn workflow(&mut self, event: &WorkflowEvent) {
-        self.latency.step(event.at);
-        self.board.workflow(event);
-        self.stream.tell(|| Told::Workflow(event.clone()));
-    }
-
-    fn service(&mut self, event: &ServiceLifecycle) {
-        self.board.service(event);
-        self.stream.tell(|| Told::Service(event.clone()));
-    }
-
-    fn health(&mut self, event: &ProcessHealth) {
-        self.board.health(event);
-        self.stream.tell(|| Told::Health(event.clone()));
-    }
-
-    fn recovery(&mut self, event: &ErrorRecovery) {
-        self.board.recovery(event);
-        self.stream.tell(|| Told::Recovery(event.clone()));
+    fn happening(&mut self, happening: &Happening) {
+        match happening {
+            Happening::Workflow(event) => {
+                self.latency.step(event.at);
+                self.board.workflow(event);
+                self.stream.tell(|| Told::Workflow((**event).clone()));
+            }
+            Happening::Service(event) => {
+                self.board.service(event);
+                self.stream.tell(|| Told::Service((**event).clone()));
+            }
+            Happening::Process(event) => self.board.lifecycle(event),
+            Happening::Health(event) => {
+                self.board.health(event);
+                self.stream.tell(|| Told::Health((**event).clone()));
+            }
+            Happening::Recovery(event) => {
+                self.board.recovery(event);
+                self.stream.tell(|| Told::Recovery((**event).clone()));
+            }
+            // What is done about an error is told, too; notifications are among the events.
+            Happening::Error(_) | Happening::Notification(_) => {}
+        }
     }
 }
 
 /// Notes an event, in the order of time, as they come from two topics; of two that tell of the same, the more
 /// serious one.
 fn note(events: &mut VecDeque<LogEvent>, event: LogEvent) {
-    let same = events.iter_mut().rev().find(|noted| noted.at == event.at);
+    let is_same = |noted: &LogEvent| {
+        let are_of_one = is_of(&noted.source, &event.source) || is_of(&event.source, &noted.source);
+        noted.at == event.at && are_of_one
+    };
+    let same = events.iter_mut().rev().find(|noted| is_same(noted));
     if let Some(noted) = same {
         if noted.level < event.level {
             *noted = event;
@@ -218,6 +212,12 @@ fn note(events: &mut VecDeque<LogEvent>, event: LogEvent) {
     events.insert(after.map_or(0, |place| place + 1), event);
 }
 
+/// Whether a title is that of a source, or says something of it: `api crashed`.
+fn is_of(title: &str, source: &str) -> bool {
+    let rest = title.strip_prefix(source);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
 /// A notification among what is logged.
 fn notified(notification: &Notification) -> LogEvent {
     LogEvent {
@@ -225,5 +225,34 @@ fn notified(notification: &Notification) -> LogEvent {
         level: LogLevel::Error,
         source: notification.title.clone(),
         message: notification.message.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use coordination::bus::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn of_one_moment_what_tells_of_two_processes_is_two_events_and_what_tells_of_one_the_more_serious()
+     {
+        let event = |level, source: &str, message: &str| LogEvent {
+            at: Timestamp::UNIX_EPOCH,
+            level,
+            source: source.to_owned(),
+            message: message.to_owned(),
+        };
+        let mut events = VecDeque::new();
+        for told in [
+            event(LogLevel::Info, "a:1", "started"),
+            event(LogLevel::Info, "a:11", "started"),
+            event(LogLevel::Warn, "b", "exit code 7"),
+            event(LogLevel::Error, "b crashed", "exit code 7"),
+        ] {
+            note(&mut events, told);
+        }
+        let sources: Vec<_> = events.iter().map(|event| &*event.source).collect();
+        assert_eq!(sources, ["a:1", "a:11", "b crashed"]);
     }
 }

@@ -1,6 +1,8 @@
 //! Runs that are done again, or begun anew.
 
-use crate::coord::{Folder, done, until};
+use std::collections::BTreeSet;
+
+use crate::coord::{Folder, Running, done, until};
 
 #[test]
 fn a_retry_says_what_of_the_run_is_kept() {
@@ -53,4 +55,38 @@ fn a_run_is_replaced_only_once_the_one_that_begins_anew_has_begun() {
     killed.wait().unwrap();
     std::fs::remove_file(folder.path().join("asked")).unwrap();
     is_there();
+}
+
+#[test]
+fn who_begins_a_run_anew_that_another_has_begun_meanwhile_takes_nothing_from_it() {
+    let folder = Folder::new();
+    let step = "[[step]]\nid = 'a'\nrun = 'echo ran; until test -e end; do sleep 0.01; done'\n";
+    folder.write("coord.toml", step);
+    folder.write("end", "");
+    done(folder.coord(["run", "--id", "dev"])).exits(0);
+    std::fs::remove_file(folder.path().join("end")).unwrap();
+    // The first that asks for it waits.
+    let secret = "[secrets]\nIT = { command = ['sh', '-c', \
+                  'if mkdir asked; then until test -e go; do sleep 0.01; done; fi; echo s3cr3t'] }\n";
+    folder.write("coord.toml", format!("{secret}{step}"));
+    let again = ["run", "--id", "dev", "--again"];
+    let late = Running::start(folder.coord(again));
+    until(|| folder.path().join("asked").exists());
+    let mut running = Running::start(folder.coord(again));
+    running.until("ran");
+    let kept = || {
+        let dir = folder.path().join("state/coord/output/dev");
+        let names = std::fs::read_dir(dir).into_iter().flatten();
+        let names = names.map(|entry| entry.unwrap().file_name());
+        names.collect::<BTreeSet<_>>()
+    };
+    until(|| done(folder.coord(["logs", "dev"])).out == "a | ran\n");
+    let before = kept();
+    folder.write("go", "");
+    assert_eq!(late.end().0.code(), Some(96));
+    let after = kept();
+    folder.write("end", "");
+    assert_eq!(running.end().0.code(), Some(0));
+    assert!(after.is_superset(&before), "{before:?}, then {after:?}");
+    assert_eq!(done(folder.coord(["logs", "dev"])).out, "a | ran\n");
 }
