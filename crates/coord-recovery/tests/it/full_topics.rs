@@ -86,6 +86,19 @@ impl Scene {
             pass(std::time::Duration::from_millis(1)).await;
         }
     }
+
+    /// How many errors of a kind are attended to from now on.
+    fn attended(&self, kind: &str) -> Arc<AtomicU64> {
+        let attended = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&attended);
+        let strategy = RecoveryStrategy::custom("count", move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async { Ok::<(), std::io::Error>(()) }
+        });
+        let registered = self.manager.register_recovery_strategy(kind, strategy);
+        registered.expect("the pattern has none");
+        attended
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,16 +155,7 @@ async fn what_a_guard_reports_is_attended_to_while_nobody_reads_errors() {
     let scene = Scene::new();
     let _stuck = scene.bus.subscribe(&ERROR_DETECTED).unwrap();
     scene.publish(1..=NOISE).await;
-    let attended = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&attended);
-    let strategy = RecoveryStrategy::custom("count", move |_| {
-        count.fetch_add(1, Ordering::SeqCst);
-        async { Ok::<(), std::io::Error>(()) }
-    });
-    (scene
-        .manager
-        .register_recovery_strategy("operation-failed", strategy))
-    .unwrap();
+    let attended = scene.attended("operation-failed");
     let policy = Policy::builder("call").build().unwrap();
     let guard = scene.manager.guard("call", policy);
     let failed = guard.run(|| async { Err::<(), _>(Failure::message("down")) });
@@ -165,16 +169,7 @@ async fn what_a_supervisor_says_is_attended_to_while_nobody_reads_recoveries() {
     let scene = Scene::new();
     let _stuck = scene.bus.subscribe(&ERROR_RECOVERY).unwrap();
     scene.publish(1..=NOISE).await;
-    let attended = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&attended);
-    let strategy = RecoveryStrategy::custom("count", move |_| {
-        count.fetch_add(1, Ordering::SeqCst);
-        async { Ok::<(), std::io::Error>(()) }
-    });
-    (scene
-        .manager
-        .register_recovery_strategy("child-failed", strategy))
-    .unwrap();
+    let attended = scene.attended("child-failed");
     let child = scene.supervisor.start(ChildSpec::new("db"), fails).unwrap();
     within(child.ended()).await;
     pass(seconds(1)).await;

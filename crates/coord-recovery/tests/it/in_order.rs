@@ -6,11 +6,14 @@ use std::time::Duration;
 use coord_bus::{Backoff, LocalBus};
 use coord_recovery::{Child, ChildContext, ChildError, ChildSpec, Restart, Strategy, Supervisor};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::stage::{Ran, clock, ends, seconds, serves, within};
 
 const ROUNDS: usize = 300;
+
+/// How many of a group begin that the test has not looked at yet.
+const BEGUN_MAX: usize = 16;
 
 /// Who has begun, and in which incarnation.
 type Begun = (usize, u32);
@@ -18,8 +21,8 @@ type Begun = (usize, u32);
 struct Group {
     supervisor: Supervisor,
     children: Vec<Child>,
-    begin: UnboundedSender<Begun>,
-    begun: UnboundedReceiver<Begun>,
+    begin: Sender<Begun>,
+    begun: Receiver<Begun>,
     /// Tells those to fail that wait for it.
     fail: Arc<Notify>,
 }
@@ -29,7 +32,7 @@ impl Group {
     fn new(strategy: Strategy, failing: usize, second: fn(ChildContext) -> Ran) -> Self {
         let builder = Supervisor::builder("group").strategy(strategy);
         let builder = builder.intensity(10, seconds(3_600));
-        let (begin, begun) = mpsc::unbounded_channel();
+        let (begin, begun) = mpsc::channel(BEGUN_MAX);
         let mut group = Self {
             supervisor: builder
                 .build(&LocalBus::new(), clock())
@@ -67,7 +70,8 @@ impl Group {
             let running = run(context);
             async move {
                 // In its first poll.
-                begin.send((number, incarnation)).expect("the test waits");
+                let told = begin.try_send((number, incarnation));
+                told.expect("few begin, and the test waits");
                 running.await
             }
         });

@@ -7,7 +7,9 @@ use std::time::Duration;
 use coord_bus::time::{sleep, timeout};
 use coord_bus::vocabulary::{Transition, WORKFLOW_EVENTS, WorkflowEvent};
 use coord_bus::{BusExt, LocalBus, Publisher, Subscriber, Timestamp};
-use coord_workflow::{Command, Durable, RunId, Status, StepError, Workflow, WorkflowOrchestrator};
+use coord_workflow::{
+    Command, Durable, Run, RunId, Status, StepError, Workflow, WorkflowOrchestrator,
+};
 
 use crate::durable::Machine;
 use crate::events::name;
@@ -137,15 +139,21 @@ fn strings(story: &[&str]) -> Vec<String> {
     story.iter().map(ToString::to_string).collect()
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_a_slow_reader_has_room_for_in_time_it_is_told_also_of_a_run_that_is_ended() {
-    let mut stuck = Stuck::new();
+/// A run that is cancelled while there is no room for its events.
+async fn cancelled() -> (Stuck, WorkflowOrchestrator, Run) {
+    let stuck = Stuck::new();
     let process = stuck.process();
-    let undone = Arc::default();
-    let run = process.start_workflow(&saga(HOUR, &undone), ()).unwrap();
+    let workflow = saga(HOUR, &Arc::default());
+    let run = process.start_workflow(&workflow, ()).unwrap();
     sleep(SECOND / 10).await;
     stuck.fill();
     run.cancel();
+    (stuck, process, run)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_reader_has_room_for_in_time_it_is_told_also_of_a_run_that_is_ended() {
+    let (mut stuck, process, run) = cancelled().await;
     let mut story = Vec::new();
     let outcome = loop {
         match timeout(SECOND / 2, run.outcome()).await {
@@ -172,13 +180,7 @@ async fn what_a_slow_reader_has_room_for_in_time_it_is_told_also_of_a_run_that_i
 
 #[tokio::test(start_paused = true)]
 async fn what_there_is_room_for_again_is_told_also_after_what_was_left_out() {
-    let mut stuck = Stuck::new();
-    let process = stuck.process();
-    let undone = Arc::default();
-    let run = process.start_workflow(&saga(HOUR, &undone), ()).unwrap();
-    sleep(SECOND / 10).await;
-    stuck.fill();
-    run.cancel();
+    let (mut stuck, process, run) = cancelled().await;
     sleep(SECOND + SECOND / 20).await;
     assert_eq!((stuck.story().len(), process.untold()), (4, 2));
     assert_eq!(run.outcome().await.unwrap().status, Status::Cancelled);
