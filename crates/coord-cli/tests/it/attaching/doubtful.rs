@@ -2,7 +2,7 @@
 //! or what was kept is none of `coord`.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use rustix::io::ioctl_fionread;
@@ -14,9 +14,14 @@ use crate::terminal::{Terminal, coord};
 
 /// Prints more than a pipe holds, once it is told to.
 const CHATTY: &str = r#"
+[[service]]
+id = "api"
+run = "echo listening; exec sleep 1000"
+ready = { log = "listening" }
 [[step]]
 id = "first"
-run = "echo here; until test -e burst; do sleep 0.01; done; seq 100000; until test -e go; do sleep 0.01; done"
+needs = ["api"]
+run = "until test -e burst; do sleep 0.01; done; seq 100000; until test -e go; do sleep 0.01; done"
 "#;
 
 #[test]
@@ -27,9 +32,14 @@ fn who_does_not_read_what_attach_prints_can_leave_it_all_the_same() {
     let mut command = folder.coord(["attach", "r"]);
     command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut attached = command.spawn().unwrap();
-    let out = attached.stdout.take().unwrap();
-    let waiting = || ioctl_fionread(&out).unwrap();
-    until(|| done(folder.coord(["logs", "r"])).out == "first | here\n");
+    let mut out = BufReader::new(attached.stdout.take().unwrap());
+    // Lines of before it looks on are none that it shows.
+    let mut line = String::new();
+    while !line.contains("· ready in") {
+        line.clear();
+        assert!(out.read_line(&mut line).unwrap() > 0);
+    }
+    let waiting = || ioctl_fionread(out.get_ref()).unwrap();
     folder.write("burst", "");
     // A pipe holds 64 KiB, though not in every piece.
     until(|| waiting() >= 56 * 1024);
@@ -73,6 +83,8 @@ fn lines_of_a_time_to_come_as_before_a_clock_was_set_back_are_shown_while_the_ru
     let mut attached = Running::start(folder.coord(["attach", "r"]));
     let mut follower = Running::start(folder.coord(["logs", "r", "-f"]));
     follower.until("session=");
+    // Lines of before it looks on are none that it shows.
+    attached.until("· ready in");
     let file = folder.path().join("state/coord/output/r/first.1.log");
     let mut file = File::options().append(true).open(file).unwrap();
     file.write_all(b"2999-01-01T00:00:00.000000Z stdout F:1 of a time to come\n")
@@ -133,11 +145,12 @@ fn what_somebody_else_has_written_among_what_happened_ends_nothing() {
         command.args(arguments);
         done(command).exits(0);
     }
-    let attached = Running::start(folder.coord(["attach", "r"]));
+    let mut attached = Running::start(folder.coord(["attach", "r"]));
     let mut terminal = Terminal::start(coord(folder.path()).args(["attach", "r"]), 30, 100);
     terminal.shows("✗ api");
     terminal.keys("q");
     assert_eq!(terminal.end().0.code(), Some(0));
+    attached.until("api");
     folder.write("go", "");
     let (status, printed) = attached.end();
     assert_eq!(status.code(), Some(0), "{printed}");
